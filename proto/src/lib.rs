@@ -1,1 +1,25 @@
-//! Stub.
+//! Every byte that crosses a process boundary: messages, their conversions to and from the domain,
+//! and the client that follows the leader.
+
+pub mod channel;
+pub mod client;
+pub mod convert;
+pub mod json;
+pub mod problem;
+pub mod worker_client;
+
+/// Messages and services generated from `cloudai/v1/*.proto`.
+pub mod v1 {
+    #![expect(
+        unused_qualifications,
+        clippy::all,
+        clippy::pedantic,
+        clippy::restriction,
+        reason = "generated; the .proto files hold the documentation"
+    )]
+    tonic::include_proto!("cloudai.v1");
+
+    /// The services' descriptions, for server reflection.
+    pub const FILE_DESCRIPTOR_SET: &[u8] =
+        include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+}

@@ -1,1 +1,49 @@
-//! Stub.
+//! Everything that knows what Raft and RocksDB are.
+
+mod clock;
+mod codec;
+mod error;
+mod fatal;
+mod files;
+mod guard;
+mod history;
+mod identity;
+mod keys;
+mod leadership;
+mod log_store;
+mod membership;
+mod network;
+mod node;
+mod open;
+mod propose;
+mod raft_service;
+mod reads;
+mod rocks;
+mod snapshot;
+mod state_machine;
+mod sync;
+mod types;
+
+pub use clock::Clock;
+pub use codec::{CodecError, FORMAT, decode_proposal, encode_proposal};
+pub use error::{OpenError, StorageError};
+pub use fatal::Fatal;
+pub use guard::GuardError;
+pub use identity::Identity;
+pub use leadership::{Leadership, Patience};
+pub use log_store::{LogOptions, LogStats, LogStore, SyncObserver, Synced};
+pub use membership::{LocalStatus, Member, Role};
+pub use node::{Node, NodeConfig, StartError, TransferError};
+pub use open::{Store, StoreConfig};
+pub use propose::{Committed, ProposalBounds, ProposeError};
+pub use raft_service::{RaftEndpoint, RaftServer};
+pub use reads::{ReadError, ReadPoint};
+pub use snapshot::{
+    CHUNK_BYTES_MAX, Chunk, ChunkReader, InvalidManifest, Manifest, ManifestFile, ReceiveError,
+    SnapshotBuilder, SnapshotData, SnapshotInbox, SnapshotReceiver,
+};
+pub use state_machine::{AppliedBatch, Published, RaftSnapshot, StateMachine, StateReader};
+pub use types::{
+    AppliedAt, Entry, LogId, Outcome, Payload, SnapshotMeta, StoredMembership, TypeConfig, Vote,
+    log_id,
+};

@@ -1,0 +1,54 @@
+# The targets people and CI use. RocksDB is compiled once for all of them: one profile, one target
+# directory, and always the whole workspace, because a subset would select other features.
+
+CARGO ?= cargo
+PROFILE := --release
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+BIN := $(CARGO_TARGET_DIR)/release
+NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
+
+.PHONY: help demo test verify fix bench build doc clean deps
+
+help:
+	@echo "make demo    three masters and two workers on this machine, Ctrl-C stops them"
+	@echo "make test    all tests, with real processes and real faults"
+	@echo "make verify  format, lints, documentation and tests; changes nothing"
+	@echo "make fix     formats and applies what lints suggest"
+	@echo "make bench   all benchmarks, one table"
+	@echo "make build   the binaries, in $(BIN)"
+	@echo "make clean   removes what was built, RocksDB included"
+
+deps:
+	@deploy/install-deps.sh
+
+build: deps
+	$(CARGO) build $(PROFILE) --workspace --all-targets
+
+demo: build
+	$(BIN)/clusterctl dev
+
+test: build
+ifeq ($(NEXTEST),yes)
+	$(CARGO) nextest run $(PROFILE) --workspace
+else
+	$(CARGO) test $(PROFILE) --workspace --lib --bins --tests -- --test-threads=1
+endif
+
+doc: deps
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(PROFILE) --workspace --no-deps
+
+verify: deps
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy $(PROFILE) --workspace --all-targets -- -D warnings
+	$(MAKE) doc
+	$(MAKE) test
+
+fix: deps
+	$(CARGO) clippy $(PROFILE) --workspace --all-targets --fix --allow-dirty --allow-staged
+	$(CARGO) fmt --all
+
+bench: build
+	$(BIN)/cluster-bench all
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,89 @@
+//! Connections between our processes: quick to notice a dead peer, and quick to dial again.
+
+use std::io;
+use std::time::Duration;
+
+use http::Uri;
+use hyper_util::rt::TokioIo;
+use socket2::SockRef;
+use tokio::net::TcpStream;
+use tonic::transport::{Channel, Endpoint};
+
+/// Largest message either way. Snapshots come in chunks far below it; a submission of 10,000
+/// tasks fits.
+pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
+
+/// How long a connection attempt may take: a peer on the same network answers in milliseconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+/// A silent connection is probed that often.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
+/// A probe that is not answered within this time closes the connection.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Sent data that is not acknowledged within this time closes the connection: TCP's own patience
+/// grows with each retransmission, so that a link that is back would stay unused for seconds.
+const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(2);
+/// Flow-control windows that never throttle on a data-center network.
+const STREAM_WINDOW_BYTES: u32 = 8 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+
+/// An address is not `host:port`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not an address: expected host:port")]
+pub struct InvalidAddress(pub String);
+
+/// A connection to `address` (`host:port`) that is opened when first used, and again whenever it
+/// breaks.
+///
+/// # Errors
+///
+/// When the address cannot be parsed. That nobody listens there shows in the calls.
+pub fn connect_lazily(address: &str) -> Result<Channel, InvalidAddress> {
+    let invalid = || InvalidAddress(address.to_owned());
+    check_address(address)?;
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|_| invalid())?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+    Ok(endpoint.connect_with_connector_lazy(tower::service_fn(dial)))
+}
+
+/// Checks that a text is `host:port`.
+///
+/// # Errors
+///
+/// When it is not.
+pub fn check_address(address: &str) -> Result<(), InvalidAddress> {
+    let invalid = || InvalidAddress(address.to_owned());
+    let (host, port) = address.rsplit_once(':').ok_or_else(invalid)?;
+    let is_valid = !host.is_empty()
+        && port.parse::<u16>().is_ok_and(|port| port != 0)
+        && format!("http://{address}").parse::<Uri>().is_ok_and(|uri| uri.path() == "/");
+    if is_valid { Ok(()) } else { Err(invalid()) }
+}
+
+async fn dial(uri: Uri) -> io::Result<TokioIo<TcpStream>> {
+    let authority = uri.authority().ok_or(io::ErrorKind::InvalidInput)?;
+    let stream = TcpStream::connect(authority.as_str()).await?;
+    stream.set_nodelay(true)?;
+    SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED_TIMEOUT))?;
+    Ok(TokioIo::new(stream))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_host_and_a_port() {
+        for address in ["127.0.0.1:50051", "node-1.example.com:1", "[::1]:50051"] {
+            assert_eq!(check_address(address), Ok(()), "{address}");
+        }
+        for address in ["", "node", "node:", ":1", "node:0", "node:70000", "a/b:1", "http://a:1"] {
+            assert!(check_address(address).is_err(), "{address}");
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The client that follows the leader: it asks any master it knows, goes where the leader is, and
+//! repeats what is safe to repeat until its deadline.
+//!
+//! **Invariant:** an answer that was lost is never taken for a refusal. Either the request is
+//! repeated under the same idempotency key, or the error says that the outcome is unknown.
+
+mod calls;
+mod error;
+mod logs;
+mod targets;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rand::RngExt;
+use tokio::time::Instant;
+use tonic::metadata::MetadataMap;
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+pub use calls::{Consistency, task_service};
+pub use error::{AttemptFailure, ClientError};
+pub use logs::LogStream;
+
+use crate::channel;
+use crate::problem::LEADER_ADDRESS_KEY;
+use targets::Targets;
+
+/// First wait after all endpoints have failed once; doubles with each further round. An election
+/// takes some hundred milliseconds: waiting much longer would be seen in every failover.
+const BACKOFF_BASE: Duration = Duration::from_millis(20);
+/// Longest wait between two rounds.
+const BACKOFF_MAX: Duration = Duration::from_millis(500);
+
+/// How patient a client is.
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    /// For one attempt. Longer than the 5 s for which a follower holds a request while there is no
+    /// leader, so that its answer arrives.
+    pub attempt_timeout: Duration,
+    /// For a call with all its attempts.
+    pub deadline: Duration,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self { attempt_timeout: Duration::from_secs(6), deadline: Duration::from_secs(30) }
+    }
+}
+
+/// A connection to the cluster. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    options: ClientOptions,
+    routes: Mutex<Routes>,
+}
+
+#[derive(Debug)]
+struct Routes {
+    targets: Targets,
+    channels: BTreeMap<String, Channel>,
+}
+
+/// Whether a call may be repeated when nobody knows what became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Repeat {
+    /// A second time has no further effect.
+    Always,
+    /// Only when the first time had no effect for sure.
+    UnlessAmbiguous,
+}
+
+/// How one call is to be made.
+#[derive(Debug, Clone, Copy)]
+struct Rules {
+    repeat: Repeat,
+    attempt_timeout: Duration,
+    deadline: Duration,
+}
+
+impl Client {
+    /// A client of the cluster that has these masters. It connects when it is first used.
+    pub fn new<E: Into<String>>(
+        endpoints: impl IntoIterator<Item = E>,
+        options: ClientOptions,
+    ) -> Result<Self, ClientError> {
+        let endpoints = endpoints.into_iter().map(Into::into).collect::<Vec<String>>();
+        for address in &endpoints {
+            channel::check_address(address)?;
+        }
+        let targets = Targets::new(endpoints).ok_or(ClientError::NoEndpoint)?;
+        let routes = Mutex::new(Routes { targets, channels: BTreeMap::new() });
+        Ok(Self { shared: Arc::new(Shared { options, routes }) })
+    }
+
+    /// How patient it is.
+    #[must_use]
+    pub fn options(&self) -> &ClientOptions {
+        &self.shared.options
+    }
+
+    /// Where the next call goes: the leader as far as it is known.
+    #[must_use]
+    pub fn target(&self) -> String {
+        self.routes().targets.current().to_owned()
+    }
+
+    fn rules(&self, repeat: Repeat) -> Rules {
+        let ClientOptions { attempt_timeout, deadline } = self.shared.options;
+        Rules { repeat, attempt_timeout, deadline }
+    }
+
+    fn routes(&self) -> MutexGuard<'_, Routes> {
+        self.shared.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls one master after the other until there is an answer that stands.
+    async fn call<Q, R, F, Fut>(&self, rules: Rules, request: Q, send: F) -> Result<R, ClientError>
+    where
+        Q: Clone,
+        F: Fn(Channel, Request<Q>) -> Fut,
+        Fut: Future<Output = Result<Response<R>, Status>>,
+    {
+        let started = Instant::now();
+        let deadline = started + rules.deadline;
+        let mut failures = 0;
+        let mut is_ambiguous = false;
+        loop {
+            let (address, channel) = self.route()?;
+            let limit = deadline.min(Instant::now() + rules.attempt_timeout);
+            let answer =
+                tokio::time::timeout_at(limit, send(channel, Request::new(request.clone()))).await;
+            let failure = match answer {
+                Ok(Ok(response)) => {
+                    self.learn(response.metadata());
+                    return Ok(response.into_inner());
+                }
+                Ok(Err(status)) => self.on_status(&address, &status),
+                Err(_) => AttemptFailure::TimedOut,
+            };
+            tracing::debug!(%address, %failure, "attempt failed");
+            self.avoid(&address, &failure);
+            let after_unknown = is_ambiguous;
+            is_ambiguous |= failure.may_have_taken_effect();
+            if !failure.is_transient() {
+                return Err(failure.into_final(after_unknown));
+            }
+            let wait = self.backoff(failures, &failure);
+            let may_repeat = rules.repeat == Repeat::Always || !is_ambiguous;
+            if !may_repeat || Instant::now() + wait >= deadline {
+                let waited = started.elapsed();
+                return Err(ClientError::GaveUp { waited, failure, is_ambiguous });
+            }
+            failures += 1;
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    fn route(&self) -> Result<(String, Channel), ClientError> {
+        let mut routes = self.routes();
+        let address = routes.targets.current().to_owned();
+        if let Some(channel) = routes.channels.get(&address) {
+            return Ok((address, channel.clone()));
+        }
+        let channel = channel::connect_lazily(&address)?;
+        let Routes { targets, channels } = &mut *routes;
+        channels.retain(|address, _| targets.contains(address));
+        channels.insert(address.clone(), channel.clone());
+        Ok((address, channel))
+    }
+
+    fn on_status(&self, address: &str, status: &Status) -> AttemptFailure {
+        self.learn(status.metadata());
+        AttemptFailure::of(address, status)
+    }
+
+    /// Masters that do not lead name the one that does.
+    fn learn(&self, metadata: &MetadataMap) {
+        let named = metadata.get(LEADER_ADDRESS_KEY).and_then(|value| value.to_str().ok());
+        let Some(leader) = named.filter(|address| !address.is_empty()) else { return };
+        if channel::check_address(leader).is_ok() {
+            self.routes().targets.on_leader(leader, Instant::now());
+        }
+    }
+
+    /// Goes elsewhere next time, unless the master itself is well.
+    fn avoid(&self, address: &str, failure: &AttemptFailure) {
+        if failure.is_about_the_master() {
+            self.routes().targets.on_failed(address, Instant::now());
+        }
+    }
+
+    /// No wait before an endpoint that has not been tried in this round.
+    fn backoff(&self, failures: u32, failure: &AttemptFailure) -> Duration {
+        let endpoints = self.routes().targets.len();
+        let round = failures.saturating_add(1) / endpoints;
+        if round == 0 && failure.is_about_the_master() {
+            return Duration::ZERO;
+        }
+        let longest = BACKOFF_BASE.saturating_mul(1 << round.min(16)).min(BACKOFF_MAX);
+        longest.mul_f64(rand::rng().random_range(0.5..1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+//! The calls of the cluster's services, each with its rule for repeating.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tonic::transport::Channel;
+use uuid::Uuid;
+
+use super::{Client, ClientError, Repeat, Rules};
+use crate::channel::MESSAGE_BYTES_MAX;
+use crate::problem::ErrorKind;
+use crate::v1;
+use crate::v1::cluster_service_client::ClusterServiceClient;
+use crate::v1::registry_service_client::RegistryServiceClient;
+use crate::v1::task_service_client::TaskServiceClient;
+
+/// Longest single call that waits for a task; then it is asked anew, of whoever leads by then.
+const WAIT_SLICE: Duration = Duration::from_secs(20);
+/// Longest hand-over of leadership, which is answered when the other master leads.
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Whether a read may be answered from what one master happens to know.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Consistency {
+    /// Sees everything that was acknowledged before.
+    #[default]
+    Linearizable,
+    /// At once, perhaps of the past, and without a leader too.
+    Stale,
+}
+
+impl Consistency {
+    /// Its name in requests.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Linearizable => "linearizable",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+/// The task service of one master, without repeating: for load generators, which count every
+/// failure.
+#[must_use]
+pub fn task_service(channel: Channel) -> TaskServiceClient<Channel> {
+    TaskServiceClient::new(channel)
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX)
+}
+
+fn registry_service(channel: Channel) -> RegistryServiceClient<Channel> {
+    RegistryServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX)
+}
+
+impl Rules {
+    /// The same for a call that the master answers so much later.
+    pub(super) fn longer_by(self, expected: Duration) -> Self {
+        Self {
+            attempt_timeout: self.attempt_timeout.saturating_add(expected),
+            deadline: self.deadline.saturating_add(expected),
+            ..self
+        }
+    }
+}
+
+impl Client {
+    /// Submits all of the tasks or none. Without a key it draws one, so that it can repeat.
+    pub async fn submit(
+        &self,
+        tasks: Vec<v1::TaskSpec>,
+        idempotency_key: Option<String>,
+    ) -> Result<Vec<v1::SubmittedTask>, ClientError> {
+        let key = idempotency_key.unwrap_or_else(|| Uuid::new_v4().to_string());
+        let request = v1::SubmitRequest { tasks, idempotency_key: Some(key) };
+        let answer =
+            self.call(self.rules(Repeat::Always), request, |channel, request| async move {
+                task_service(channel).submit(request).await
+            });
+        Ok(answer.await?.tasks)
+    }
+
+    /// One task.
+    pub async fn task(
+        &self,
+        task_id: &str,
+        consistency: Consistency,
+    ) -> Result<v1::Task, ClientError> {
+        let consistency = consistency.name().to_owned();
+        let request = v1::GetTaskRequest { task_id: task_id.to_owned(), consistency };
+        self.call(self.rules(Repeat::Always), request, |channel, request| async move {
+            task_service(channel).get(request).await
+        })
+        .await
+    }
+
+    /// One page of tasks.
+    pub async fn tasks(&self, request: v1::ListTasksRequest) -> Result<v1::TaskPage, ClientError> {
+        self.call(self.rules(Repeat::Always), request, |channel, request| async move {
+            task_service(channel).list(request).await
+        })
+        .await
+    }
+
+    /// Cancels a task. Repeating it meets what the first time did, which is then the answer.
+    pub async fn cancel(&self, task_id: &str) -> Result<v1::SubmittedTask, ClientError> {
+        let request = v1::CancelTaskByIdRequest { task_id: task_id.to_owned() };
+        let answer = self
+            .call(self.rules(Repeat::Always), request, |channel, request| async move {
+                task_service(channel).cancel(request).await
+            })
+            .await;
+        match answer {
+            Err(error) if error.may_be_own_doing(ErrorKind::Conflict) => {
+                let task = self.task(task_id, Consistency::Linearizable).await?;
+                let is_cancelled = matches!(task.state.as_str(), "cancelled" | "cancelling");
+                let answer = v1::SubmittedTask { task_id: task.task_id, state: task.state };
+                if is_cancelled { Ok(answer) } else { Err(error) }
+            }
+            answer => answer,
+        }
+    }
+
+    /// Waits until the task is terminal, or for `timeout`, and says how it is then. A change of
+    /// leaders meanwhile does not matter.
+    pub async fn wait(
+        &self,
+        task_id: &str,
+        timeout: Option<Duration>,
+    ) -> Result<v1::Task, ClientError> {
+        let started = Instant::now();
+        loop {
+            let left = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
+            let slice = left.unwrap_or(WAIT_SLICE).min(WAIT_SLICE);
+            let request = v1::WaitTaskRequest {
+                task_id: task_id.to_owned(),
+                timeout_ms: u64::try_from(slice.as_millis()).unwrap_or(u64::MAX),
+            };
+            let rules = self.rules(Repeat::Always).longer_by(slice);
+            let task = self
+                .call(rules, request, |channel, request| async move {
+                    task_service(channel).wait(request).await
+                })
+                .await?;
+            if task.is_terminal() || left.is_some_and(|left| left <= slice) {
+                return Ok(task);
+            }
+        }
+    }
+
+    /// Registers a worker, or changes its address and labels.
+    pub async fn register_worker(
+        &self,
+        request: v1::RegisterRequest,
+    ) -> Result<v1::Worker, ClientError> {
+        self.call(self.rules(Repeat::Always), request, |channel, request| async move {
+            registry_service(channel).register(request).await
+        })
+        .await
+    }
+
+    /// Takes a worker off the registry.
+    pub async fn unregister_worker(&self, worker_id: &str) -> Result<(), ClientError> {
+        let request = v1::UnregisterRequest { worker_id: worker_id.to_owned() };
+        let answer = self
+            .call(self.rules(Repeat::Always), request, |channel, request| async move {
+                registry_service(channel).unregister(request).await
+            })
+            .await;
+        match answer {
+            Err(error) if !error.may_be_own_doing(ErrorKind::NotFound) => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// One worker.
+    pub async fn worker(
+        &self,
+        worker_id: &str,
+        consistency: Consistency,
+    ) -> Result<v1::Worker, ClientError> {
+        let consistency = consistency.name().to_owned();
+        let request = v1::GetWorkerRequest { worker_id: worker_id.to_owned(), consistency };
+        self.call(self.rules(Repeat::Always), request, |channel, request| async move {
+            registry_service(channel).get(request).await
+        })
+        .await
+    }
+
+    /// One page of workers.
+    pub async fn workers(
+        &self,
+        request: v1::ListWorkersRequest,
+    ) -> Result<v1::WorkerPage, ClientError> {
+        self.call(self.rules(Repeat::Always), request, |channel, request| async move {
+            registry_service(channel).list(request).await
+        })
+        .await
+    }
+
+    /// The cluster as one of the masters sees it; needs no leader.
+    pub async fn status(&self) -> Result<v1::ClusterStatus, ClientError> {
+        let request = v1::StatusRequest {};
+        self.call(self.rules(Repeat::Always), request, |channel, request| async move {
+            ClusterServiceClient::new(channel).status(request).await
+        })
+        .await
+    }
+
+    /// Who leads, as one of the masters sees it.
+    pub async fn leader(&self) -> Result<v1::LeaderStatus, ClientError> {
+        let request = v1::LeaderRequest {};
+        self.call(self.rules(Repeat::Always), request, |channel, request| async move {
+            ClusterServiceClient::new(channel).leader(request).await
+        })
+        .await
+    }
+
+    /// Hands leadership to the master `to`, or to the most caught-up voter.
+    pub async fn transfer_leader(&self, to: Option<u64>) -> Result<v1::LeaderStatus, ClientError> {
+        // Without a name, a second time would hand it on once more.
+        let repeat = if to.is_some() { Repeat::Always } else { Repeat::UnlessAmbiguous };
+        let rules = self.rules(repeat).longer_by(TRANSFER_TIMEOUT);
+        let request = v1::TransferLeaderRequest { to: to.unwrap_or(0) };
+        self.call(rules, request, |channel, request| async move {
+            ClusterServiceClient::new(channel).transfer_leader(request).await
+        })
+        .await
+    }
+}

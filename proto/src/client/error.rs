@@ -1,0 +1,209 @@
+//! Why an attempt failed, and why a call did.
+
+use std::error::Error;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+
+use crate::channel::InvalidAddress;
+use crate::problem::{ERROR_KIND_KEY, ErrorKind, Outcome, Problem};
+
+/// Why one attempt at a call failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AttemptFailure {
+    /// The request never left.
+    #[error("cannot connect to {address}")]
+    Unreachable {
+        /// Whom.
+        address: String,
+    },
+    /// The connection broke before the answer arrived.
+    #[error("lost the connection to {address}: {detail}")]
+    Broken {
+        /// To whom.
+        address: String,
+        /// How.
+        detail: String,
+    },
+    /// No answer within the time for one attempt.
+    #[error("no answer in time")]
+    TimedOut,
+    /// A master answered that it did not do it.
+    #[error(transparent)]
+    Refused(Problem),
+}
+
+impl AttemptFailure {
+    pub(super) fn of(address: &str, status: &Status) -> Self {
+        let address = address.to_owned();
+        if status.metadata().contains_key(ERROR_KIND_KEY) {
+            return Self::Refused(status.into());
+        }
+        if never_connected(status) {
+            return Self::Unreachable { address };
+        }
+        match status.code() {
+            Code::DeadlineExceeded => Self::TimedOut,
+            // What tonic says of broken connections and streams, and proxies of absent servers.
+            Code::Unavailable | Code::Cancelled => {
+                Self::Broken { address, detail: status.message().to_owned() }
+            }
+            Code::Unknown | Code::Internal if status.source().is_some() => {
+                Self::Broken { address, detail: status.message().to_owned() }
+            }
+            Code::Ok
+            | Code::Unknown
+            | Code::InvalidArgument
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::PermissionDenied
+            | Code::ResourceExhausted
+            | Code::FailedPrecondition
+            | Code::Aborted
+            | Code::OutOfRange
+            | Code::Unimplemented
+            | Code::Internal
+            | Code::DataLoss
+            | Code::Unauthenticated => Self::Refused(status.into()),
+        }
+    }
+
+    /// Whether trying again may succeed.
+    pub(super) fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Broken { .. } | Self::TimedOut => true,
+            Self::Refused(problem) => problem.kind.is_transient(),
+        }
+    }
+
+    /// Whether another master may do better.
+    pub(super) fn is_about_the_master(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Broken { .. } | Self::TimedOut => true,
+            Self::Refused(problem) => matches!(
+                problem.kind,
+                ErrorKind::NoLeader | ErrorKind::NotLeader | ErrorKind::Timeout
+            ),
+        }
+    }
+
+    /// Whether a mutation may have happened all the same.
+    pub(super) fn may_have_taken_effect(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => false,
+            Self::Broken { .. } | Self::TimedOut => true,
+            Self::Refused(problem) => match problem.outcome {
+                Some(Outcome::Rejected) => false,
+                Some(Outcome::Unknown) => true,
+                None => matches!(problem.kind, ErrorKind::Timeout | ErrorKind::Internal),
+            },
+        }
+    }
+
+    pub(super) fn into_final(self, after_unknown: bool) -> ClientError {
+        match self {
+            Self::Refused(problem) => ClientError::Refused { problem, after_unknown },
+            failure @ (Self::Unreachable { .. } | Self::Broken { .. } | Self::TimedOut) => {
+                let is_ambiguous = after_unknown || failure.may_have_taken_effect();
+                ClientError::GaveUp { waited: Duration::ZERO, failure, is_ambiguous }
+            }
+        }
+    }
+
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Unreachable { .. } | Self::Broken { .. } => ErrorKind::NoLeader,
+            Self::TimedOut => ErrorKind::Timeout,
+            Self::Refused(problem) => problem.kind,
+        }
+    }
+}
+
+fn never_connected(status: &Status) -> bool {
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        if error.is::<tonic::ConnectError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// Why a call failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// There is nobody to ask.
+    #[error("no endpoint is given")]
+    NoEndpoint,
+    /// An endpoint is no address.
+    #[error(transparent)]
+    InvalidEndpoint(#[from] InvalidAddress),
+    /// A master refused, and asking again would not help.
+    #[error("{problem}")]
+    Refused {
+        /// What it said.
+        problem: Problem,
+        /// Whether an earlier attempt of the same call may have taken effect.
+        after_unknown: bool,
+    },
+    /// Every attempt until the deadline failed.
+    #[error("gave up after {:.1} s: {failure}", waited.as_secs_f64())]
+    GaveUp {
+        /// For how long it was tried.
+        waited: Duration,
+        /// Why the last attempt failed.
+        failure: AttemptFailure,
+        /// Whether one of the attempts may have taken effect.
+        is_ambiguous: bool,
+    },
+}
+
+impl ClientError {
+    /// What went wrong, in terms that a program may act on.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoEndpoint | Self::InvalidEndpoint(_) => ErrorKind::Malformed,
+            Self::Refused { problem, .. } => problem.kind,
+            Self::GaveUp { failure, .. } => failure.kind(),
+        }
+    }
+
+    /// For a mutation, whether it may have taken effect.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        let is_ambiguous = match self {
+            Self::NoEndpoint | Self::InvalidEndpoint(_) => false,
+            Self::Refused { problem, after_unknown } => {
+                *after_unknown || problem.outcome == Some(Outcome::Unknown)
+            }
+            Self::GaveUp { is_ambiguous, .. } => *is_ambiguous,
+        };
+        if is_ambiguous { Outcome::Unknown } else { Outcome::Rejected }
+    }
+
+    /// What the master said, where one spoke.
+    #[must_use]
+    pub fn problem(&self) -> Option<&Problem> {
+        match self {
+            Self::Refused { problem, .. }
+            | Self::GaveUp { failure: AttemptFailure::Refused(problem), .. } => Some(problem),
+            Self::NoEndpoint
+            | Self::InvalidEndpoint(_)
+            | Self::GaveUp {
+                failure:
+                    AttemptFailure::Unreachable { .. }
+                    | AttemptFailure::Broken { .. }
+                    | AttemptFailure::TimedOut,
+                ..
+            } => None,
+        }
+    }
+
+    /// Whether the very thing was refused after an attempt that nobody knows the end of: it may
+    /// have been that attempt which brought about what stands in the way now.
+    pub(super) fn may_be_own_doing(&self, kind: ErrorKind) -> bool {
+        matches!(self, Self::Refused { problem, after_unknown: true } if problem.kind == kind)
+    }
+}

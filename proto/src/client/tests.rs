@@ -1,0 +1,303 @@
+//! The client against masters that answer as the test says.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::transport::Server;
+
+use super::*;
+use crate::problem::{ErrorKind, Outcome, Problem};
+use crate::v1;
+use crate::v1::task_service_server::{TaskService, TaskServiceServer};
+
+/// What a scripted master does with the next call.
+enum Act {
+    Accept,
+    Refuse(Problem),
+    NameLeader(SocketAddr),
+    Hang,
+}
+
+#[derive(Clone, Default)]
+struct Script {
+    acts: Arc<Mutex<VecDeque<Act>>>,
+    keys: Arc<Mutex<Vec<String>>>,
+}
+
+impl Script {
+    fn of(acts: impl IntoIterator<Item = Act>) -> Self {
+        Self { acts: Arc::new(Mutex::new(acts.into_iter().collect())), keys: Arc::default() }
+    }
+
+    /// The idempotency keys seen, or one empty text per call without a key.
+    fn calls(&self) -> Vec<String> {
+        self.keys.lock().unwrap().clone()
+    }
+
+    async fn answer<T>(&self, key: Option<String>, accepted: T) -> Result<Response<T>, Status> {
+        self.keys.lock().unwrap().push(key.unwrap_or_default());
+        let act = self.acts.lock().unwrap().pop_front();
+        match act.unwrap_or(Act::Accept) {
+            Act::Accept => Ok(Response::new(accepted)),
+            Act::Refuse(problem) => Err(problem.into()),
+            Act::NameLeader(leader) => {
+                let mut status = Status::from(Problem::new(ErrorKind::NotLeader, "not the leader"));
+                status
+                    .metadata_mut()
+                    .insert(LEADER_ADDRESS_KEY, leader.to_string().parse().unwrap());
+                Err(status)
+            }
+            Act::Hang => std::future::pending().await,
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl TaskService for Script {
+    type LogsStream = ReceiverStream<Result<v1::LogChunk, Status>>;
+
+    async fn submit(
+        &self,
+        request: Request<v1::SubmitRequest>,
+    ) -> Result<Response<v1::SubmitResponse>, Status> {
+        let task = v1::SubmittedTask { task_id: "t1".to_owned(), state: "queued".to_owned() };
+        let key = request.into_inner().idempotency_key;
+        self.answer(key, v1::SubmitResponse { tasks: vec![task] }).await
+    }
+
+    async fn get(&self, _: Request<v1::GetTaskRequest>) -> Result<Response<v1::Task>, Status> {
+        let state = "cancelled".to_owned();
+        let task = v1::Task { task_id: "t1".to_owned(), state, ..v1::Task::default() };
+        self.answer(None, task).await
+    }
+
+    async fn list(
+        &self,
+        _: Request<v1::ListTasksRequest>,
+    ) -> Result<Response<v1::TaskPage>, Status> {
+        self.answer(None, v1::TaskPage::default()).await
+    }
+
+    async fn cancel(
+        &self,
+        _: Request<v1::CancelTaskByIdRequest>,
+    ) -> Result<Response<v1::SubmittedTask>, Status> {
+        self.answer(None, v1::SubmittedTask::default()).await
+    }
+
+    async fn wait(&self, _: Request<v1::WaitTaskRequest>) -> Result<Response<v1::Task>, Status> {
+        let state = "completed".to_owned();
+        self.answer(None, v1::Task { state, ..v1::Task::default() }).await
+    }
+
+    /// Ends with a broken stream once for each act but `Accept`.
+    async fn logs(
+        &self,
+        _: Request<v1::TaskLogsRequest>,
+    ) -> Result<Response<Self::LogsStream>, Status> {
+        let (tx, rx) = tokio::sync::mpsc::channel(8);
+        let chunk = |text: &'static str| v1::LogChunk {
+            stream: "stdout".to_owned(),
+            data: bytes::Bytes::from_static(text.as_bytes()),
+        };
+        tx.send(Ok(chunk("one "))).await.unwrap();
+        let act = self.acts.lock().unwrap().pop_front();
+        let rest = match act {
+            Some(Act::Refuse(problem)) => Err(problem.into()),
+            _ => Ok(chunk("two")),
+        };
+        tx.send(rest).await.unwrap();
+        Ok(Response::new(ReceiverStream::new(rx)))
+    }
+}
+
+/// Scripted masters that stop with the test.
+struct Masters {
+    servers: JoinSet<()>,
+}
+
+impl Masters {
+    fn new() -> Self {
+        Self { servers: JoinSet::new() }
+    }
+
+    async fn start(&mut self, script: &Script) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let service = TaskServiceServer::new(script.clone());
+        self.servers.spawn(async move {
+            let incoming = TcpListenerStream::new(listener);
+            Server::builder().add_service(service).serve_with_incoming(incoming).await.unwrap();
+        });
+        address
+    }
+}
+
+/// An address where nobody listens.
+async fn vacant() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+}
+
+fn client(endpoints: &[SocketAddr]) -> Client {
+    let options = ClientOptions {
+        attempt_timeout: Duration::from_millis(300),
+        deadline: Duration::from_millis(900),
+    };
+    Client::new(endpoints.iter().map(ToString::to_string), options).unwrap()
+}
+
+fn refuse(kind: ErrorKind, outcome: Option<Outcome>) -> Act {
+    Act::Refuse(Problem { outcome, ..Problem::new(kind, "refused by the script") })
+}
+
+#[tokio::test]
+async fn the_client_goes_where_the_leader_is() {
+    let mut masters = Masters::new();
+    let leader = Script::default();
+    let leader_address = masters.start(&leader).await;
+    let follower = Script::of([Act::NameLeader(leader_address)]);
+    let client = client(&[masters.start(&follower).await]);
+
+    assert_eq!(client.submit(Vec::new(), None).await.unwrap()[0].task_id, "t1");
+    client.submit(Vec::new(), None).await.unwrap();
+    assert_eq!((follower.calls().len(), leader.calls().len()), (1, 2));
+}
+
+#[tokio::test]
+async fn a_dead_master_is_passed_over() {
+    let mut masters = Masters::new();
+    let script = Script::default();
+    let client = client(&[vacant().await, masters.start(&script).await]);
+
+    client.submit(Vec::new(), None).await.unwrap();
+    assert_eq!(script.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn a_submission_is_repeated_under_one_key() {
+    let mut masters = Masters::new();
+    let unknown = refuse(ErrorKind::Timeout, Some(Outcome::Unknown));
+    let script = Script::of([unknown, Act::Hang]);
+    let client = client(&[masters.start(&script).await]);
+
+    client.submit(Vec::new(), None).await.unwrap();
+    let keys = script.calls();
+    assert_eq!(keys.len(), 3);
+    assert!(!keys[0].is_empty() && keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+
+    client.submit(Vec::new(), Some("mine".to_owned())).await.unwrap();
+    assert_eq!(script.calls()[3], "mine");
+}
+
+#[tokio::test]
+async fn a_verdict_is_final() {
+    let mut masters = Masters::new();
+    let script = Script::of([refuse(ErrorKind::InvalidTask, Some(Outcome::Rejected))]);
+    let client = client(&[masters.start(&script).await]);
+
+    let error = client.submit(Vec::new(), None).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::InvalidTask, Outcome::Rejected));
+    assert_eq!(script.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn the_client_gives_up_at_its_deadline() {
+    let client = client(&[vacant().await, vacant().await]);
+    let started = Instant::now();
+    let error = client.submit(Vec::new(), None).await.unwrap_err();
+
+    assert!(started.elapsed() < Duration::from_millis(1_500));
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::NoLeader, Outcome::Rejected));
+}
+
+#[tokio::test]
+async fn an_answer_that_never_comes_leaves_the_outcome_unknown() {
+    let mut masters = Masters::new();
+    let script = Script::of([Act::Hang, Act::Hang, Act::Hang, Act::Hang, Act::Hang]);
+    let client = client(&[masters.start(&script).await]);
+
+    let error = client.submit(Vec::new(), None).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::Unknown));
+}
+
+#[tokio::test]
+async fn what_may_not_be_repeated_is_not() {
+    let mut masters = Masters::new();
+    let script = Script::of([Act::Hang]);
+    let client = client(&[masters.start(&script).await]);
+
+    let rules = client.rules(Repeat::UnlessAmbiguous);
+    let answer = client.call(rules, v1::SubmitRequest::default(), |channel, request| async move {
+        task_service(channel).submit(request).await
+    });
+    let error = answer.await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::Unknown);
+    assert_eq!(script.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn a_cancellation_that_was_done_by_a_lost_attempt_is_done() {
+    let mut masters = Masters::new();
+    let conflict = || refuse(ErrorKind::Conflict, Some(Outcome::Rejected));
+    let script = Script::of([Act::Hang, conflict()]);
+    let address = masters.start(&script).await;
+    assert_eq!(client(&[address]).cancel("t1").await.unwrap().state, "cancelled");
+
+    script.acts.lock().unwrap().push_back(conflict());
+    let error = client(&[address]).cancel("t1").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+}
+
+#[tokio::test]
+async fn waiting_survives_the_death_of_the_master_it_waits_at() {
+    // The connections of a server outlive its task, but not its runtime.
+    let doomed = tokio::runtime::Runtime::new().unwrap();
+    let waiting = Script::of([Act::Hang]);
+    let starting = waiting.clone();
+    let (dead, running) = doomed
+        .spawn(async move {
+            let mut masters = Masters::new();
+            (masters.start(&starting).await, masters)
+        })
+        .await
+        .unwrap();
+    let mut masters = Masters::new();
+    let client = client(&[dead, masters.start(&Script::default()).await]);
+
+    let mut calls = JoinSet::new();
+    calls.spawn(async move { client.wait("t1", None).await });
+    while waiting.calls().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    drop(running);
+    doomed.shutdown_background();
+    assert!(calls.join_next().await.unwrap().unwrap().unwrap().is_terminal());
+}
+
+#[tokio::test]
+async fn a_broken_log_goes_on_where_it_was() {
+    let mut masters = Masters::new();
+    let script = Script::of([refuse(ErrorKind::NoLeader, None), Act::Accept]);
+    let client = client(&[masters.start(&script).await]);
+
+    let mut log = client.logs(v1::TaskLogsRequest::default()).await.unwrap();
+    let mut text = Vec::new();
+    while let Some(chunk) = log.next().await.unwrap() {
+        text.extend_from_slice(&chunk.data);
+    }
+    assert_eq!(text, b"one two");
+}
+
+#[test]
+fn an_endpoint_has_a_host_and_a_port() {
+    let new = |endpoint: &str| Client::new([endpoint], ClientOptions::default()).map(|_| ());
+    assert_eq!(new("127.0.0.1:50051"), Ok(()));
+    for endpoint in ["", "master-1", "a b:1", "127.0.0.1:0"] {
+        assert!(matches!(new(endpoint), Err(ClientError::InvalidEndpoint(_))), "{endpoint}");
+    }
+    let none = Client::new(Vec::<String>::new(), ClientOptions::default());
+    assert_eq!(none.map(|_| ()), Err(ClientError::NoEndpoint));
+}

@@ -1,0 +1,33 @@
+//! Wire to domain and back, next to the wire: the domain never learns of it. What comes in is
+//! checked here, so that nothing behind meets a value out of bounds.
+
+mod attempt;
+mod faults;
+mod resources;
+mod session;
+mod spec;
+mod task;
+mod time;
+mod worker;
+
+pub use attempt::{NotReportable, attempt_refs, finished_attempts};
+pub use faults::{Breach, Invalid};
+pub use session::Registration;
+pub use spec::{MAX_ATTEMPTS_DEFAULT, PRIORITY_DEFAULT, RETRY_BACKOFF_DEFAULT, task_specs};
+pub use task::{submitted, task};
+pub use time::{InvalidTime, parse_rfc3339, rfc3339};
+pub use worker::worker;
+
+use std::str::FromStr;
+
+use cluster_state::InvalidId;
+
+/// An id in a message, refused with the place where it stood.
+pub fn id<T: FromStr<Err = InvalidId>>(pointer: &str, text: &str) -> Result<T, Invalid> {
+    text.parse().map_err(|error: InvalidId| Invalid::malformed(pointer, &error.into()))
+}
+
+/// Where `key` of the map at `pointer` stands (RFC 6901).
+fn member(pointer: &str, key: &str) -> String {
+    format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
+}

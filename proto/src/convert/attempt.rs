@@ -1,0 +1,157 @@
+//! Attempts: their names, how they ended, and what is shown of them.
+
+use cluster_state::{
+    Attempt, AttemptNumber, AttemptOutcome, AttemptRef, FinishedAttempt, LossReason, StopReason,
+};
+
+use super::{Breach, Invalid, id, rfc3339};
+use crate::v1;
+use crate::v1::finished_attempt::Outcome;
+
+/// Longest text of a failed start that is kept: it goes into the replicated log.
+const START_ERROR_BYTES_MAX: usize = 1_024;
+
+impl From<AttemptRef> for v1::AttemptRef {
+    fn from(attempt: AttemptRef) -> Self {
+        Self { task_id: attempt.task.to_string(), attempt: attempt.attempt.0 }
+    }
+}
+
+impl TryFrom<v1::AttemptRef> for AttemptRef {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::AttemptRef) -> Result<Self, Invalid> {
+        if wire.attempt == 0 {
+            let breach = Breach::OutOfRange { min: 1, max: u64::from(u32::MAX) };
+            return Err(Invalid::malformed("/attempt", &breach));
+        }
+        Ok(Self { task: id("/task_id", &wire.task_id)?, attempt: AttemptNumber(wire.attempt) })
+    }
+}
+
+/// Reads a list of attempts; one bad name spoils it.
+pub fn attempt_refs(wire: Vec<v1::AttemptRef>) -> Result<Vec<AttemptRef>, Invalid> {
+    wire.into_iter().map(AttemptRef::try_from).collect()
+}
+
+impl TryFrom<v1::FinishedAttempt> for FinishedAttempt {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::FinishedAttempt) -> Result<Self, Invalid> {
+        let missing = |pointer: &str| Invalid::malformed(pointer, &Breach::Required);
+        let attempt = wire.attempt.ok_or_else(|| missing("/attempt"))?.try_into()?;
+        let outcome = match wire.outcome.ok_or_else(|| missing("/outcome"))? {
+            Outcome::ExitCode(code) => AttemptOutcome::Exited { code },
+            Outcome::Signal(signal) => AttemptOutcome::Signaled { signal },
+            Outcome::StartError(detail) => AttemptOutcome::StartFailed { detail: clip(detail) },
+        };
+        Ok(Self { attempt, outcome })
+    }
+}
+
+/// Reads a list of results; one that cannot be read spoils it.
+pub fn finished_attempts(wire: Vec<v1::FinishedAttempt>) -> Result<Vec<FinishedAttempt>, Invalid> {
+    wire.into_iter().map(FinishedAttempt::try_from).collect()
+}
+
+/// What a worker cannot say of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a lost attempt has no result to report: {0}")]
+pub struct NotReportable(LossReason);
+
+impl TryFrom<FinishedAttempt> for v1::FinishedAttempt {
+    type Error = NotReportable;
+
+    fn try_from(finished: FinishedAttempt) -> Result<Self, NotReportable> {
+        let outcome = match finished.outcome {
+            AttemptOutcome::Exited { code } => Outcome::ExitCode(code),
+            AttemptOutcome::Signaled { signal } => Outcome::Signal(signal),
+            AttemptOutcome::StartFailed { detail } => Outcome::StartError(detail),
+            AttemptOutcome::Lost(reason) => return Err(NotReportable(reason)),
+        };
+        Ok(Self { attempt: Some(finished.attempt.into()), outcome: Some(outcome) })
+    }
+}
+
+impl From<&Attempt> for v1::Attempt {
+    fn from(attempt: &Attempt) -> Self {
+        let outcome = attempt.outcome.as_ref();
+        Self {
+            number: attempt.number.0,
+            worker_id: attempt.worker.to_string(),
+            started_at: attempt.started_at.map(rfc3339),
+            finished_at: attempt.finished_at.map(rfc3339),
+            exit_code: outcome.and_then(AttemptOutcome::exit_code),
+            outcome: outcome.map(|outcome| outcome.name().to_owned()),
+            reason: reason(attempt),
+        }
+    }
+}
+
+/// What exit code and outcome do not say.
+fn reason(attempt: &Attempt) -> Option<String> {
+    match attempt.stop {
+        Some(StopReason::Cancelled) => return Some("cancelled by user".to_owned()),
+        Some(StopReason::RunTimeout) => return Some("ran longer than run_timeout".to_owned()),
+        None => {}
+    }
+    match attempt.outcome.as_ref()? {
+        AttemptOutcome::Exited { .. } => None,
+        other @ (AttemptOutcome::Signaled { .. }
+        | AttemptOutcome::StartFailed { .. }
+        | AttemptOutcome::Lost(_)) => Some(other.to_string()),
+    }
+}
+
+/// The text's beginning, within the bound.
+fn clip(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(START_ERROR_BYTES_MAX));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster_state::TaskId;
+
+    use super::*;
+
+    const ATTEMPT: AttemptRef = AttemptRef { task: TaskId(7), attempt: AttemptNumber(2) };
+
+    #[test]
+    fn an_attempt_reads_back_from_its_name() {
+        let wire = v1::AttemptRef::from(ATTEMPT);
+        assert_eq!((wire.task_id.as_str(), wire.attempt), ("t7", 2));
+        assert_eq!(AttemptRef::try_from(wire), Ok(ATTEMPT));
+    }
+
+    #[test]
+    fn attempts_count_from_one() {
+        let wire = v1::AttemptRef { task_id: "t7".to_owned(), attempt: 0 };
+        let invalid = AttemptRef::try_from(wire).unwrap_err();
+        assert_eq!(invalid.faults()[0].pointer, "/attempt");
+    }
+
+    #[test]
+    fn a_result_reads_back_as_reported() {
+        let outcomes = [
+            AttemptOutcome::Exited { code: -1 },
+            AttemptOutcome::Signaled { signal: 9 },
+            AttemptOutcome::StartFailed { detail: "no such file".to_owned() },
+        ];
+        for outcome in outcomes {
+            let finished = FinishedAttempt { attempt: ATTEMPT, outcome };
+            let wire = v1::FinishedAttempt::try_from(finished.clone()).unwrap();
+            assert_eq!(FinishedAttempt::try_from(wire), Ok(finished));
+        }
+        let lost = AttemptOutcome::Lost(LossReason::WorkerRestarted);
+        let lost = FinishedAttempt { attempt: ATTEMPT, outcome: lost };
+        assert!(v1::FinishedAttempt::try_from(lost).is_err());
+    }
+
+    #[test]
+    fn a_long_start_error_is_cut_at_a_character() {
+        let detail = "ä".repeat(START_ERROR_BYTES_MAX);
+        let clipped = clip(format!("x{detail}"));
+        assert_eq!(clipped.len(), START_ERROR_BYTES_MAX - 1);
+    }
+}

@@ -1,0 +1,174 @@
+//! What can be wrong with a message, and the list of all that is.
+
+use std::fmt;
+
+use cluster_state::InvalidId;
+
+use crate::problem::{ErrorKind, Fault, Outcome, Problem};
+
+/// Faults that are told; a request of ten thousand bad tasks need not name each.
+const FAULTS_MAX: usize = 100;
+
+/// A rule that a value in a message breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Breach {
+    /// A value is missing.
+    #[error("is required")]
+    Required,
+    /// A text is longer than its bound.
+    #[error("is {bytes} bytes long: at most {max} are allowed")]
+    TooLong {
+        /// How long it is.
+        bytes: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// A list or map has more elements than its bound.
+    #[error("has {count} elements: at most {max} are allowed")]
+    TooMany {
+        /// How many there are.
+        count: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// A number is out of its range.
+    #[error("is out of range: {min} to {max} are allowed")]
+    OutOfRange {
+        /// The least.
+        min: u64,
+        /// The most.
+        max: u64,
+    },
+    /// A count of processors is no number, negative, too large or too fine.
+    #[error("is not a count of processors: 0 to {max} with at most three decimals are allowed")]
+    Processors {
+        /// The most.
+        max: u64,
+    },
+    /// A text holds the character that ends texts for the operating system.
+    #[error("holds a NUL character")]
+    Nul,
+    /// The name of an environment variable is empty or holds `=`.
+    #[error("is not the name of an environment variable")]
+    EnvironmentName,
+    /// A duration is not written as one.
+    #[error("is not a duration: write it as in 250ms, 30s or 5m")]
+    Duration,
+    /// A duration is longer than its bound.
+    #[error("is longer than a year")]
+    DurationTooLong,
+    /// A duration that must pass is zero.
+    #[error("must be more than zero")]
+    ZeroDuration,
+    /// A constraint's operator is unknown.
+    #[error("is not one of =, !=, in, exists")]
+    Operator,
+    /// A constraint has too few or too many values for its operator.
+    #[error("has {count} values: {wanted}")]
+    OperandCount {
+        /// How many there are.
+        count: usize,
+        /// What the operator takes.
+        wanted: &'static str,
+    },
+    /// A text is no address.
+    #[error("is not an address: expected host:port")]
+    Address,
+    /// An id is malformed.
+    #[error(transparent)]
+    Id(#[from] InvalidId),
+}
+
+/// A message that breaks rules: which, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    kind: ErrorKind,
+    faults: Vec<Fault>,
+    /// Faults found beyond the ones listed.
+    unlisted: usize,
+}
+
+impl Invalid {
+    /// One breach in a message that is not a task.
+    pub fn malformed(pointer: impl Into<String>, breach: &Breach) -> Self {
+        let fault = Fault { pointer: pointer.into(), detail: breach.to_string() };
+        Self { kind: ErrorKind::Malformed, faults: vec![fault], unlisted: 0 }
+    }
+
+    /// Everything that is wrong, in the order found.
+    #[must_use]
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((first, others)) = self.faults.split_first() else {
+            return f.write_str("the request is not valid");
+        };
+        first.fmt(f)?;
+        match others.len().saturating_add(self.unlisted) {
+            0 => Ok(()),
+            1 => f.write_str(" (and 1 other fault)"),
+            count => write!(f, " (and {count} other faults)"),
+        }
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+impl From<Invalid> for Problem {
+    fn from(invalid: Invalid) -> Self {
+        let detail = invalid.to_string();
+        Self {
+            kind: invalid.kind,
+            detail,
+            errors: invalid.faults,
+            outcome: Some(Outcome::Rejected),
+        }
+    }
+}
+
+impl From<Invalid> for tonic::Status {
+    fn from(invalid: Invalid) -> Self {
+        Problem::from(invalid).into()
+    }
+}
+
+/// Collects faults while a message is read to its end.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    /// Where the part that is being read stands in the message.
+    at: String,
+    list: Vec<Fault>,
+    unlisted: usize,
+}
+
+impl Faults {
+    /// From here on, pointers are below `at`.
+    pub(super) fn enter(&mut self, at: String) {
+        self.at = at;
+    }
+
+    pub(super) fn add(&mut self, pointer: &str, breach: &Breach) {
+        if self.list.len() == FAULTS_MAX {
+            self.unlisted = self.unlisted.saturating_add(1);
+            return;
+        }
+        let pointer = format!("{}{pointer}", self.at);
+        self.list.push(Fault { pointer, detail: breach.to_string() });
+    }
+
+    /// The value, or nothing and a fault.
+    pub(super) fn keep<T>(&mut self, pointer: &str, read: Result<T, Breach>) -> Option<T> {
+        read.map_err(|breach| self.add(pointer, &breach)).ok()
+    }
+
+    pub(super) fn finish<T>(self, kind: ErrorKind, value: T) -> Result<T, Invalid> {
+        if self.list.is_empty() {
+            return Ok(value);
+        }
+        Err(Invalid { kind, faults: self.list, unlisted: self.unlisted })
+    }
+}

@@ -1,0 +1,118 @@
+//! How a worker introduces itself to the leader.
+
+use cluster_state::{
+    AttemptRef, ClusterId, ConnectWorker, FinishedAttempt, Incarnation, Specs, Term, WorkerId,
+};
+
+use super::worker::check_address;
+use super::{Breach, Invalid, attempt_refs, finished_attempts, id};
+use crate::v1;
+
+/// A worker's registration, read and checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// The cluster it belongs to, if it has ever met a leader.
+    pub cluster: Option<ClusterId>,
+    /// Who.
+    pub worker: WorkerId,
+    /// Which process start of it.
+    pub incarnation: Incarnation,
+    /// Where it says it listens.
+    pub address: String,
+    /// What it has.
+    pub specs: Specs,
+    /// Attempts that it has accepted and that have not ended.
+    pub running: Vec<AttemptRef>,
+    /// Attempts that ended and that no leader has confirmed yet.
+    pub finished: Vec<FinishedAttempt>,
+    /// The highest term it has seen.
+    pub term_seen: Term,
+}
+
+impl Registration {
+    /// The command that the leader of `term` proposes for it.
+    #[must_use]
+    pub fn into_command(self, term: Term) -> ConnectWorker {
+        ConnectWorker {
+            term,
+            worker: self.worker,
+            incarnation: self.incarnation,
+            address: Some(self.address),
+            specs: self.specs,
+            running: self.running,
+            finished: self.finished,
+        }
+    }
+}
+
+impl TryFrom<v1::RegisterWorkerRequest> for Registration {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::RegisterWorkerRequest) -> Result<Self, Invalid> {
+        check_address(&wire.address).map_err(|breach| Invalid::malformed("/address", &breach))?;
+        let specs = wire.specs.ok_or_else(|| Invalid::malformed("/specs", &Breach::Required))?;
+        let cluster = match wire.cluster_id.as_str() {
+            "" => None,
+            text => Some(id("/cluster_id", text)?),
+        };
+        Ok(Self {
+            cluster,
+            worker: id("/worker_id", &wire.worker_id)?,
+            incarnation: id("/incarnation", &wire.incarnation)?,
+            address: wire.address,
+            specs: specs.try_into()?,
+            running: attempt_refs(wire.running)?,
+            finished: finished_attempts(wire.finished)?,
+            term_seen: Term(wire.term_seen),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> v1::RegisterWorkerRequest {
+        v1::RegisterWorkerRequest {
+            cluster_id: String::new(),
+            worker_id: "worker-1".to_owned(),
+            incarnation: Incarnation(7).to_string(),
+            address: "127.0.0.1:7201".to_owned(),
+            specs: Some(v1::WorkerSpecs::default()),
+            running: vec![v1::AttemptRef { task_id: "t1".to_owned(), attempt: 1 }],
+            finished: Vec::new(),
+            term_seen: 3,
+        }
+    }
+
+    #[test]
+    fn a_worker_that_never_met_a_leader_has_no_cluster() {
+        let registration = Registration::try_from(request()).unwrap();
+        assert_eq!(registration.cluster, None);
+        assert_eq!(registration.incarnation, Incarnation(7));
+        let command = registration.into_command(Term(4));
+        assert_eq!((command.term, command.running.len()), (Term(4), 1));
+    }
+
+    #[test]
+    fn a_registration_names_what_is_wrong() {
+        let pointer = |request: v1::RegisterWorkerRequest| {
+            Registration::try_from(request).unwrap_err().faults()[0].pointer.clone()
+        };
+        let text = || "?".to_owned();
+        assert_eq!(
+            pointer(v1::RegisterWorkerRequest { cluster_id: text(), ..request() }),
+            "/cluster_id"
+        );
+        assert_eq!(
+            pointer(v1::RegisterWorkerRequest { worker_id: text(), ..request() }),
+            "/worker_id"
+        );
+        assert_eq!(
+            pointer(v1::RegisterWorkerRequest { incarnation: text(), ..request() }),
+            "/incarnation"
+        );
+        assert_eq!(pointer(v1::RegisterWorkerRequest { address: text(), ..request() }), "/address");
+        assert_eq!(pointer(v1::RegisterWorkerRequest { specs: None, ..request() }), "/specs");
+    }
+}

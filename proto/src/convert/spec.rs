@@ -1,0 +1,238 @@
+//! A task as submitted: defaults are filled in, and everything that is wrong is told at once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster_state::{Class, Constraint, ConstraintOp, Limits, TaskSpec, WorkerId};
+
+use super::faults::Faults;
+use super::{Breach, Invalid, member, resources, time};
+use crate::problem::ErrorKind;
+use crate::v1;
+
+/// Priority of a task that names none: the middle.
+pub const PRIORITY_DEFAULT: u8 = 50;
+/// Failures after which a task has failed, when it does not say.
+pub const MAX_ATTEMPTS_DEFAULT: u32 = 3;
+/// Wait before the second attempt, when the task does not say.
+pub const RETRY_BACKOFF_DEFAULT: Duration = Duration::from_secs(1);
+
+/// Longest name, label key and label value: they appear in tables and queries.
+const LABEL_BYTES_MAX: usize = 256;
+/// Labels of a task or worker.
+const LABELS_MAX: usize = 64;
+/// Bytes of a command with its arguments: what Linux takes for a single one.
+const COMMAND_BYTES_MAX: usize = 128 * 1024;
+/// Bytes of the environment, names and values together.
+const ENV_BYTES_MAX: usize = 128 * 1024;
+/// Variables in the environment.
+const ENV_ENTRIES_MAX: usize = 1_024;
+/// Longest path that Linux takes.
+const PATH_BYTES_MAX: usize = 4_096;
+/// Constraints of one task.
+const CONSTRAINTS_MAX: usize = 32;
+/// Values of one constraint.
+const OPERANDS_MAX: usize = 64;
+
+impl TryFrom<v1::TaskSpec> for TaskSpec {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::TaskSpec) -> Result<Self, Invalid> {
+        let mut faults = Faults::default();
+        let spec = read(wire, &mut faults);
+        faults.finish(ErrorKind::InvalidTask, spec)
+    }
+}
+
+/// Reads a submission; pointers begin with the task's position in it. Neighbors of the same class
+/// share it.
+pub fn task_specs(wires: Vec<v1::TaskSpec>) -> Result<Vec<Arc<TaskSpec>>, Invalid> {
+    let mut faults = Faults::default();
+    let mut specs = Vec::<Arc<TaskSpec>>::with_capacity(wires.len());
+    for (position, wire) in wires.into_iter().enumerate() {
+        faults.enter(format!("/{position}"));
+        let mut spec = read(wire, &mut faults);
+        if let Some(previous) = specs.last().filter(|previous| previous.class == spec.class) {
+            spec.class = Arc::clone(&previous.class);
+        }
+        specs.push(Arc::new(spec));
+    }
+    faults.finish(ErrorKind::InvalidTask, specs)
+}
+
+/// Reads to the end whatever it meets; what it returns is meant only if there is no fault.
+fn read(wire: v1::TaskSpec, faults: &mut Faults) -> TaskSpec {
+    check_command(&wire.command, faults);
+    check_env(&wire.env, faults);
+    check_labels("/labels", &wire.labels, faults);
+    if let Some(name) = &wire.name {
+        check_text("/name", name, LABEL_BYTES_MAX, faults);
+    }
+    if let Some(dir) = &wire.working_dir {
+        check_text("/working_dir", dir, PATH_BYTES_MAX, faults);
+    }
+    let class = Class {
+        priority: priority(wire.priority, faults),
+        resources: resources::wanted(wire.resources.unwrap_or_default(), faults),
+        constraints: constraints(wire.constraints, faults),
+        worker: wire
+            .worker_id
+            .and_then(|id| faults.keep("/worker_id", id.parse::<WorkerId>().map_err(Breach::from))),
+    };
+    let retry_backoff = wire
+        .retry_backoff
+        .and_then(|text| faults.keep("/retry_backoff", time::duration(&text)))
+        .unwrap_or(RETRY_BACKOFF_DEFAULT);
+    let run_timeout = wire.run_timeout.and_then(|text| faults.keep("/run_timeout", timeout(&text)));
+    TaskSpec {
+        name: wire.name,
+        command: wire.command,
+        env: wire.env,
+        working_dir: wire.working_dir,
+        class: Arc::new(class),
+        max_attempts: max_attempts(wire.max_attempts, faults),
+        retry_backoff,
+        run_timeout,
+        labels: wire.labels,
+    }
+}
+
+fn check_command(command: &[String], faults: &mut Faults) {
+    let bytes = command.iter().map(|argument| argument.len().saturating_add(1)).sum::<usize>();
+    if command.first().is_none_or(String::is_empty) {
+        faults.add("/command", &Breach::Required);
+    }
+    if bytes > COMMAND_BYTES_MAX {
+        faults.add("/command", &Breach::TooLong { bytes, max: COMMAND_BYTES_MAX });
+    }
+    for (position, argument) in command.iter().enumerate() {
+        if argument.contains('\0') {
+            faults.add(&format!("/command/{position}"), &Breach::Nul);
+        }
+    }
+}
+
+fn check_env(env: &BTreeMap<String, String>, faults: &mut Faults) {
+    let bytes = env.iter().map(|(name, value)| name.len().saturating_add(value.len())).sum();
+    if bytes > ENV_BYTES_MAX {
+        faults.add("/env", &Breach::TooLong { bytes, max: ENV_BYTES_MAX });
+    }
+    if env.len() > ENV_ENTRIES_MAX {
+        faults.add("/env", &Breach::TooMany { count: env.len(), max: ENV_ENTRIES_MAX });
+    }
+    for (name, value) in env {
+        if name.is_empty() || name.contains('=') {
+            faults.add(&member("/env", name), &Breach::EnvironmentName);
+        }
+        if name.contains('\0') || value.contains('\0') {
+            faults.add(&member("/env", name), &Breach::Nul);
+        }
+    }
+}
+
+pub(super) fn check_labels(pointer: &str, labels: &BTreeMap<String, String>, faults: &mut Faults) {
+    if labels.len() > LABELS_MAX {
+        faults.add(pointer, &Breach::TooMany { count: labels.len(), max: LABELS_MAX });
+    }
+    for (key, value) in labels {
+        if key.is_empty() {
+            faults.add(&member(pointer, key), &Breach::Required);
+        }
+        let bytes = key.len().max(value.len());
+        if bytes > LABEL_BYTES_MAX {
+            let breach = Breach::TooLong { bytes, max: LABEL_BYTES_MAX };
+            faults.add(&member(pointer, key), &breach);
+        }
+    }
+}
+
+fn check_text(pointer: &str, text: &str, max: usize, faults: &mut Faults) {
+    if text.len() > max {
+        faults.add(pointer, &Breach::TooLong { bytes: text.len(), max });
+    }
+    if text.contains('\0') {
+        faults.add(pointer, &Breach::Nul);
+    }
+}
+
+fn priority(wire: Option<u32>, faults: &mut Faults) -> u8 {
+    let Some(priority) = wire else { return PRIORITY_DEFAULT };
+    let read = u8::try_from(priority)
+        .ok()
+        .filter(|priority| *priority <= Limits::PRIORITY_MAX)
+        .ok_or(Breach::OutOfRange { min: 0, max: u64::from(Limits::PRIORITY_MAX) });
+    faults.keep("/priority", read).unwrap_or_default()
+}
+
+fn max_attempts(wire: Option<u32>, faults: &mut Faults) -> u32 {
+    let attempts = wire.unwrap_or(MAX_ATTEMPTS_DEFAULT);
+    if !(1..=Limits::ATTEMPTS_MAX).contains(&attempts) {
+        let breach = Breach::OutOfRange { min: 1, max: u64::from(Limits::ATTEMPTS_MAX) };
+        faults.add("/max_attempts", &breach);
+    }
+    attempts
+}
+
+fn timeout(text: &str) -> Result<Duration, Breach> {
+    let timeout = time::duration(text)?;
+    if timeout.is_zero() {
+        return Err(Breach::ZeroDuration);
+    }
+    Ok(timeout)
+}
+
+fn constraints(wire: Vec<v1::Constraint>, faults: &mut Faults) -> Vec<Constraint> {
+    if wire.len() > CONSTRAINTS_MAX {
+        let breach = Breach::TooMany { count: wire.len(), max: CONSTRAINTS_MAX };
+        faults.add("/constraints", &breach);
+    }
+    let mut constraints = Vec::with_capacity(wire.len().min(CONSTRAINTS_MAX));
+    for (position, wire) in wire.into_iter().take(CONSTRAINTS_MAX).enumerate() {
+        let at = format!("/constraints/{position}");
+        if wire.label.is_empty() {
+            faults.add(&format!("{at}/label"), &Breach::Required);
+        }
+        check_text(&format!("{at}/label"), &wire.label, LABEL_BYTES_MAX, faults);
+        for value in &wire.value {
+            check_text(&format!("{at}/value"), value, LABEL_BYTES_MAX, faults);
+        }
+        if let Some(op) = operator(&wire.op, wire.value, &at, faults) {
+            constraints.push(Constraint { label: wire.label, op });
+        }
+    }
+    constraints
+}
+
+fn operator(op: &str, values: Vec<String>, at: &str, faults: &mut Faults) -> Option<ConstraintOp> {
+    let count = values.len();
+    let mut one = |build: fn(String) -> ConstraintOp, values: Vec<String>| {
+        let read = <[String; 1]>::try_from(values)
+            .map(|[value]| build(value))
+            .map_err(|_| Breach::OperandCount { count, wanted: "exactly one is needed" });
+        faults.keep(&format!("{at}/value"), read)
+    };
+    match op {
+        "=" => one(ConstraintOp::Equals, values),
+        "!=" => one(ConstraintOp::NotEquals, values),
+        "in" if (1..=OPERANDS_MAX).contains(&count) => Some(ConstraintOp::In(values)),
+        "in" => {
+            let breach = Breach::OperandCount { count, wanted: "1 to 64 are allowed" };
+            faults.add(&format!("{at}/value"), &breach);
+            None
+        }
+        "exists" if count == 0 => Some(ConstraintOp::Exists),
+        "exists" => {
+            let breach = Breach::OperandCount { count, wanted: "none is allowed" };
+            faults.add(&format!("{at}/value"), &breach);
+            None
+        }
+        _ => {
+            faults.add(&format!("{at}/op"), &Breach::Operator);
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! A task as it is shown.
+
+use cluster_state::{AttemptOutcome, Task, TaskId, TaskState};
+
+use super::rfc3339;
+use crate::v1;
+
+/// The answer to a submission or a cancellation.
+#[must_use]
+pub fn submitted(id: TaskId, state: TaskState) -> v1::SubmittedTask {
+    v1::SubmittedTask { task_id: id.to_string(), state: state.name().to_owned() }
+}
+
+impl v1::Task {
+    /// Whether its state is final.
+    #[must_use]
+    pub fn is_terminal(&self) -> bool {
+        matches!(self.state.as_str(), "completed" | "failed" | "cancelled")
+    }
+}
+
+/// What is shown of a task; only the scheduler knows why one waits.
+#[must_use]
+pub fn task(task: &Task, pending_reason: Option<String>) -> v1::Task {
+    let spec = &task.spec;
+    let last = task.last_attempt();
+    let last_outcome = last.and_then(|attempt| attempt.outcome.as_ref());
+    v1::Task {
+        task_id: task.id.to_string(),
+        name: spec.name.clone(),
+        state: task.state.name().to_owned(),
+        pending_reason,
+        reason: task.reason.map(|reason| reason.to_string()),
+        priority: u32::from(spec.class.priority),
+        command: spec.command.clone(),
+        resources: Some((&spec.class.resources).into()),
+        labels: spec.labels.clone(),
+        submitted_at: rfc3339(task.submitted_at),
+        started_at: last.and_then(|attempt| attempt.started_at).map(rfc3339),
+        finished_at: task.finished_at.map(rfc3339),
+        exit_code: last_outcome
+            .filter(|_| task.state.is_terminal())
+            .and_then(AttemptOutcome::exit_code),
+        index: task.index.0,
+        attempts: task.attempts.iter().map(Into::into).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use cluster_state::{
+        Attempt, AttemptNumber, Epoch, LogIndex, LossReason, TaskReason, TaskSpec, Timestamp,
+    };
+
+    use super::*;
+
+    fn attempt(number: u32, outcome: AttemptOutcome) -> Attempt {
+        Attempt {
+            number: AttemptNumber(number),
+            worker: "worker-1".parse().unwrap(),
+            epoch: Epoch(1),
+            assigned_at: Timestamp(1_000),
+            started_at: Some(Timestamp(2_000)),
+            finished_at: Some(Timestamp(3_000)),
+            stop: None,
+            outcome: Some(outcome),
+        }
+    }
+
+    fn failed_task() -> Task {
+        let spec = v1::TaskSpec {
+            name: Some("train-7".to_owned()),
+            command: vec!["false".to_owned()],
+            labels: [("team".to_owned(), "x".to_owned())].into(),
+            ..v1::TaskSpec::default()
+        };
+        Task {
+            id: TaskId(17),
+            spec: Arc::new(TaskSpec::try_from(spec).unwrap()),
+            state: TaskState::Failed,
+            reason: Some(TaskReason::AttemptsExhausted),
+            submitted_at: Timestamp(0),
+            finished_at: Some(Timestamp(3_000)),
+            failures: 1,
+            losses: 1,
+            attempts: vec![
+                attempt(1, AttemptOutcome::Lost(LossReason::WorkerRestarted)),
+                attempt(2, AttemptOutcome::Exited { code: 1 }),
+            ],
+            index: LogIndex(1_042),
+        }
+    }
+
+    #[test]
+    fn a_task_has_the_documented_json_form() {
+        let json = serde_json::to_value(task(&failed_task(), None)).unwrap();
+        let expected = serde_json::json!({
+            "task_id": "t17", "name": "train-7", "state": "failed", "pending_reason": null,
+            "reason": "failed as often as max_attempts allows", "priority": 50,
+            "command": ["false"],
+            "resources": {"cpu": 1.0, "memory_mb": 512, "storage_mb": 0, "gpu": 0, "custom": {}},
+            "labels": {"team": "x"},
+            "submitted_at": "1970-01-01T00:00:00.000Z",
+            "started_at": "1970-01-01T00:00:02.000Z",
+            "finished_at": "1970-01-01T00:00:03.000Z",
+            "exit_code": 1, "index": 1042,
+            "attempts": [
+                {"number": 1, "worker_id": "worker-1", "started_at": "1970-01-01T00:00:02.000Z",
+                 "finished_at": "1970-01-01T00:00:03.000Z", "exit_code": null, "outcome": "lost",
+                 "reason": "the worker restarted"},
+                {"number": 2, "worker_id": "worker-1", "started_at": "1970-01-01T00:00:02.000Z",
+                 "finished_at": "1970-01-01T00:00:03.000Z", "exit_code": 1, "outcome": "failed",
+                 "reason": null},
+            ],
+        });
+        assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn only_a_finished_task_has_an_exit_code() {
+        let waiting = Task { state: TaskState::Queued, finished_at: None, ..failed_task() };
+        let wire = task(&waiting, Some("no worker has enough cpu".to_owned()));
+        assert_eq!(wire.exit_code, None);
+        assert_eq!(wire.pending_reason.as_deref(), Some("no worker has enough cpu"));
+    }
+}

@@ -1,0 +1,185 @@
+//! A worker as it is shown, as it describes itself, and as an operator registers it.
+
+use cluster_state::{RegisterWorker, Specs, Timestamp, Worker, WorkerId, WorkerLoad};
+
+use super::faults::Faults;
+use super::spec::check_labels;
+use super::{Breach, Invalid, rfc3339};
+use crate::problem::ErrorKind;
+use crate::v1;
+
+/// Longest address: a DNS name (RFC 1035 allows 253), a colon and a port.
+const ADDRESS_BYTES_MAX: usize = 259;
+/// Longest version that a worker may report.
+const VERSION_BYTES_MAX: usize = 64;
+
+/// What is shown of a worker; the leader alone knows of heartbeats.
+#[must_use]
+pub fn worker(
+    worker: &Worker,
+    load: Option<&WorkerLoad>,
+    last_heartbeat: Option<Timestamp>,
+) -> v1::Worker {
+    let total = worker.total();
+    let allocated = load.map(|load| load.allocated.clone()).unwrap_or_default();
+    let running = load.map_or(0, |load| load.attempts.len());
+    v1::Worker {
+        worker_id: worker.id.to_string(),
+        address: worker.address.clone(),
+        is_active: worker.is_active(),
+        state: worker.status.to_string(),
+        reason: worker.reason.to_string(),
+        epoch: worker.epoch.0,
+        total: Some((&total).into()),
+        allocated: Some((&allocated).into()),
+        available: Some((&total.saturating_sub(&allocated)).into()),
+        labels: worker.effective_labels(),
+        running_tasks: u32::try_from(running).unwrap_or(u32::MAX),
+        registered_at: rfc3339(worker.registered_at),
+        last_heartbeat: last_heartbeat.map(rfc3339),
+        index: worker.index.0,
+        version: worker.specs.as_ref().map(|specs| specs.version.clone()),
+    }
+}
+
+impl From<&Specs> for v1::WorkerSpecs {
+    fn from(specs: &Specs) -> Self {
+        Self {
+            total: Some((&specs.total).into()),
+            labels: specs.labels.clone(),
+            version: specs.version.clone(),
+        }
+    }
+}
+
+impl TryFrom<v1::WorkerSpecs> for Specs {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::WorkerSpecs) -> Result<Self, Invalid> {
+        let mut faults = Faults::default();
+        check_labels("/specs/labels", &wire.labels, &mut faults);
+        if wire.version.len() > VERSION_BYTES_MAX {
+            let breach = Breach::TooLong { bytes: wire.version.len(), max: VERSION_BYTES_MAX };
+            faults.add("/specs/version", &breach);
+        }
+        faults.finish(ErrorKind::Malformed, ())?;
+        let total = wire.total.unwrap_or_default().try_into()?;
+        Ok(Self { total, labels: wire.labels, version: wire.version })
+    }
+}
+
+impl TryFrom<v1::RegisterRequest> for RegisterWorker {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::RegisterRequest) -> Result<Self, Invalid> {
+        let mut faults = Faults::default();
+        let id = wire.worker_id.parse::<WorkerId>().map_err(Breach::from);
+        let id = faults.keep("/worker_id", id);
+        faults.keep("/address", check_address(&wire.address));
+        check_labels("/labels", &wire.labels, &mut faults);
+        let Some(worker) = faults.finish(ErrorKind::Malformed, id)? else {
+            return Err(Invalid::malformed("/worker_id", &Breach::Required));
+        };
+        Ok(Self { worker, address: Some(wire.address), labels: wire.labels })
+    }
+}
+
+/// An address is `host:port`; an IPv6 host stands in brackets.
+pub(super) fn check_address(address: &str) -> Result<(), Breach> {
+    if address.is_empty() {
+        return Err(Breach::Required);
+    }
+    if address.len() > ADDRESS_BYTES_MAX {
+        return Err(Breach::TooLong { bytes: address.len(), max: ADDRESS_BYTES_MAX });
+    }
+    let (host, port) = address.rsplit_once(':').ok_or(Breach::Address)?;
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let is_literal = |c: char| c.is_ascii_hexdigit() || matches!(c, ':' | '.');
+    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(literal) => !literal.is_empty() && literal.chars().all(is_literal),
+        None => !host.is_empty() && host.chars().all(is_word),
+    };
+    let is_port = port.parse::<u16>().is_ok_and(|port| port != 0) && !port.starts_with('+');
+    if is_host && is_port { Ok(()) } else { Err(Breach::Address) }
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster_state::{Epoch, Incarnation, LogIndex, Resources, WorkerReason, WorkerStatus};
+
+    use super::*;
+
+    fn resources(cpu_milli: u64, memory_mib: u64) -> Resources {
+        Resources { cpu_milli, memory_mib, ..Resources::default() }
+    }
+
+    #[test]
+    fn a_worker_has_the_documented_json_form() {
+        let domain = Worker {
+            id: "worker-1".parse().unwrap(),
+            address: Some("10.0.0.5:50052".to_owned()),
+            labels: [("zone".to_owned(), "a".to_owned())].into(),
+            status: WorkerStatus::Active,
+            reason: WorkerReason::Registered,
+            epoch: Epoch(3),
+            incarnation: Some(Incarnation(1)),
+            specs: Some(Specs {
+                total: resources(8_000, 16_384),
+                labels: [("disk".to_owned(), "ssd".to_owned())].into(),
+                version: "0.1.0".to_owned(),
+            }),
+            registered_at: Timestamp(0),
+            changed_at: Timestamp(0),
+            index: LogIndex(1_040),
+        };
+        let load = WorkerLoad { allocated: resources(1_000, 512), ..WorkerLoad::default() };
+        let json = serde_json::to_value(worker(&domain, Some(&load), Some(Timestamp(5_000))));
+        let amounts = |cpu: f64, memory_mb: u64| {
+            serde_json::json!({"cpu": cpu, "memory_mb": memory_mb, "storage_mb": 0, "gpu": 0,
+                               "custom": {}})
+        };
+        let expected = serde_json::json!({
+            "worker_id": "worker-1", "address": "10.0.0.5:50052", "is_active": true,
+            "state": "active", "reason": "registered", "epoch": 3,
+            "total": amounts(8.0, 16_384), "allocated": amounts(1.0, 512),
+            "available": amounts(7.0, 15_872),
+            "labels": {"disk": "ssd", "zone": "a"}, "running_tasks": 0,
+            "registered_at": "1970-01-01T00:00:00.000Z",
+            "last_heartbeat": "1970-01-01T00:00:05.000Z", "index": 1040, "version": "0.1.0",
+        });
+        assert_eq!(json.unwrap(), expected);
+    }
+
+    #[test]
+    fn specs_read_back_as_written() {
+        let specs = Specs {
+            total: resources(2_500, 1),
+            labels: [("zone".to_owned(), "a".to_owned())].into(),
+            version: "0.1.0".to_owned(),
+        };
+        assert_eq!(Specs::try_from(v1::WorkerSpecs::from(&specs)), Ok(specs));
+    }
+
+    #[test]
+    fn an_address_is_a_host_and_a_port() {
+        for address in ["10.0.0.5:50052", "worker-1.rack.local:1", "[::1]:50052"] {
+            assert_eq!(check_address(address), Ok(()), "{address}");
+        }
+        for address in ["host", "host:", "host:0", "host:+1", "host:99999", ":1", "a b:1", "::1:1"]
+        {
+            assert_eq!(check_address(address), Err(Breach::Address), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_registration_tells_all_its_faults() {
+        let wire = v1::RegisterRequest {
+            worker_id: "a/b".to_owned(),
+            address: String::new(),
+            labels: [(String::new(), "x".to_owned())].into(),
+        };
+        let invalid = RegisterWorker::try_from(wire).unwrap_err();
+        let pointers = invalid.faults().iter().map(|fault| fault.pointer.as_str());
+        assert_eq!(pointers.collect::<Vec<_>>(), ["/worker_id", "/address", "/labels/"]);
+    }
+}

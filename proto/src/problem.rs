@@ -1,0 +1,169 @@
+//! What a master answers when it does not do what was asked: one shape for REST (RFC 9457) and for
+//! gRPC, with stable names that clients may act on.
+
+mod kind;
+mod rejection;
+mod status;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use kind::ErrorKind;
+pub use status::{ERROR_KIND_KEY, ERRORS_KEY, LEADER_ADDRESS_KEY, OUTCOME_KEY};
+
+/// One thing that is wrong with a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// Where in the request, as a JSON pointer (RFC 6901); empty for the whole.
+    pub pointer: String,
+    /// What is wrong there.
+    pub detail: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.pointer.is_empty() {
+            return f.write_str(&self.detail);
+        }
+        write!(f, "{}: {}", self.pointer, self.detail)
+    }
+}
+
+/// What a failed mutation left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Nothing happened.
+    Rejected,
+    /// It may have taken effect: repeat it under the same idempotency key to find out.
+    Unknown,
+}
+
+impl Outcome {
+    /// Its name in JSON and metadata.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        [Self::Rejected, Self::Unknown].into_iter().find(|outcome| outcome.name() == name)
+    }
+}
+
+/// A refusal or a failure, as told to a client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(into = "Body", from = "Body")]
+#[error("{detail}")]
+pub struct Problem {
+    /// Which of the stable names it goes by.
+    pub kind: ErrorKind,
+    /// What happened this time, for people.
+    pub detail: String,
+    /// Every single thing that is wrong, where there are several or they have a place.
+    pub errors: Vec<Fault>,
+    /// For a mutation, whether it may have taken effect.
+    pub outcome: Option<Outcome>,
+}
+
+impl Problem {
+    /// The media type of the JSON form.
+    pub const MEDIA_TYPE: &'static str = "application/problem+json";
+
+    /// A problem without a list of faults and not about a mutation.
+    pub fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), errors: Vec::new(), outcome: None }
+    }
+
+    /// The same, saying what became of the mutation.
+    #[must_use]
+    pub fn with_outcome(self, outcome: Outcome) -> Self {
+        Self { outcome: Some(outcome), ..self }
+    }
+
+    /// A body or argument that is no valid JSON, or JSON of another shape.
+    #[must_use]
+    pub fn from_json_error(error: &serde_json::Error) -> Self {
+        let detail = error.to_string();
+        // serde has no typed form of this error; its text begins the same way for every type.
+        let kind = if detail.starts_with("unknown field") {
+            ErrorKind::UnknownField
+        } else {
+            ErrorKind::Malformed
+        };
+        Self::new(kind, detail).with_outcome(Outcome::Rejected)
+    }
+}
+
+/// The JSON form.
+#[derive(Serialize, Deserialize)]
+struct Body {
+    #[serde(rename = "type")]
+    type_uri: String,
+    title: String,
+    status: u16,
+    detail: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Fault>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    outcome: Option<Outcome>,
+}
+
+impl From<Problem> for Body {
+    fn from(problem: Problem) -> Self {
+        Self {
+            type_uri: problem.kind.uri(),
+            title: problem.kind.title().to_owned(),
+            status: problem.kind.http_status(),
+            detail: problem.detail,
+            errors: problem.errors,
+            outcome: problem.outcome,
+        }
+    }
+}
+
+impl From<Body> for Problem {
+    fn from(body: Body) -> Self {
+        let kind = ErrorKind::from_uri(&body.type_uri)
+            .unwrap_or_else(|| ErrorKind::from_http_status(body.status));
+        Self { kind, detail: body.detail, errors: body.errors, outcome: body.outcome }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_reads_back_from_its_json_form() {
+        let problem = Problem {
+            kind: ErrorKind::InvalidTask,
+            detail: "the task is not valid".to_owned(),
+            errors: vec![Fault { pointer: "/priority".to_owned(), detail: "too high".to_owned() }],
+            outcome: Some(Outcome::Rejected),
+        };
+        let json = serde_json::to_value(&problem).unwrap();
+        let expected = serde_json::json!({
+            "type": "urn:cloudai:error:invalid-task", "title": "The task is not valid",
+            "status": 422, "detail": "the task is not valid",
+            "errors": [{"pointer": "/priority", "detail": "too high"}], "outcome": "rejected",
+        });
+        assert_eq!(json, expected);
+        assert_eq!(serde_json::from_value::<Problem>(json).unwrap(), problem);
+    }
+
+    #[test]
+    fn an_unknown_field_is_told_from_broken_json() {
+        let kind = |text| {
+            let error = serde_json::from_str::<crate::v1::TaskSpec>(text).unwrap_err();
+            Problem::from_json_error(&error).kind
+        };
+        assert_eq!(kind(r#"{"comand": []}"#), ErrorKind::UnknownField);
+        assert_eq!(kind("{"), ErrorKind::Malformed);
+        assert_eq!(kind(r#"{"priority": "high"}"#), ErrorKind::Malformed);
+    }
+}

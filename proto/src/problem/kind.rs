@@ -1,0 +1,255 @@
+//! The stable names of errors, and what each is in HTTP and in gRPC.
+
+use std::fmt;
+use std::time::Duration;
+
+use tonic::Code;
+
+/// What went wrong, in terms that a client may act on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ErrorKind {
+    /// The request could not be read.
+    Malformed,
+    /// The request has a field that nobody knows.
+    UnknownField,
+    /// The request was read, but a value in it is not allowed.
+    InvalidTask,
+    /// No or wrong credentials.
+    Unauthenticated,
+    /// The credentials do not allow it.
+    Forbidden,
+    /// There is no such thing.
+    NotFound,
+    /// The path has no such method.
+    MethodNotAllowed,
+    /// The present state does not allow it.
+    Conflict,
+    /// The idempotency key was used for another request.
+    IdempotencyConflict,
+    /// The request is larger than the bound.
+    TooLarge,
+    /// The body is not JSON.
+    UnsupportedMediaType,
+    /// A configured bound would be passed.
+    LimitReached,
+    /// Too much is under way; the same request may succeed a moment later.
+    Overloaded,
+    /// The cluster has no leader.
+    NoLeader,
+    /// The master does not lead and could not pass the request on.
+    NotLeader,
+    /// It took longer than it may.
+    Timeout,
+    /// Not the client's fault.
+    Internal,
+}
+
+/// How one kind shows outside.
+struct Face {
+    kind: ErrorKind,
+    name: &'static str,
+    title: &'static str,
+    http_status: u16,
+    code: Code,
+}
+
+const fn face(
+    kind: ErrorKind,
+    name: &'static str,
+    http_status: u16,
+    code: Code,
+    title: &'static str,
+) -> Face {
+    Face { kind, name, title, http_status, code }
+}
+
+/// In the order of the enum. Where a foreign status has to be read back, the first match counts.
+const FACES: [Face; 17] = {
+    use ErrorKind as Kind;
+    [
+        face(
+            Kind::Malformed,
+            "malformed",
+            400,
+            Code::InvalidArgument,
+            "The request cannot be read",
+        ),
+        face(Kind::UnknownField, "unknown-field", 400, Code::InvalidArgument, "Unknown field"),
+        face(
+            Kind::InvalidTask,
+            "invalid-task",
+            422,
+            Code::InvalidArgument,
+            "The task is not valid",
+        ),
+        face(
+            Kind::Unauthenticated,
+            "unauthenticated",
+            401,
+            Code::Unauthenticated,
+            "Not authenticated",
+        ),
+        face(Kind::Forbidden, "forbidden", 403, Code::PermissionDenied, "Not allowed"),
+        face(Kind::NotFound, "not-found", 404, Code::NotFound, "Not found"),
+        face(
+            Kind::MethodNotAllowed,
+            "method-not-allowed",
+            405,
+            Code::Unimplemented,
+            "Method not allowed",
+        ),
+        face(
+            Kind::Conflict,
+            "conflict",
+            409,
+            Code::FailedPrecondition,
+            "Conflict with the present state",
+        ),
+        face(
+            Kind::IdempotencyConflict,
+            "idempotency-conflict",
+            409,
+            Code::AlreadyExists,
+            "The idempotency key was used for another request",
+        ),
+        face(Kind::TooLarge, "too-large", 413, Code::OutOfRange, "The request is too large"),
+        face(
+            Kind::UnsupportedMediaType,
+            "unsupported-media-type",
+            415,
+            Code::InvalidArgument,
+            "The body is not JSON",
+        ),
+        face(
+            Kind::LimitReached,
+            "limit-reached",
+            422,
+            Code::ResourceExhausted,
+            "A limit is reached",
+        ),
+        face(Kind::Overloaded, "overloaded", 429, Code::ResourceExhausted, "Too many requests"),
+        face(Kind::NoLeader, "no-leader", 503, Code::Unavailable, "The cluster has no leader"),
+        face(Kind::NotLeader, "not-leader", 503, Code::Unavailable, "This master does not lead"),
+        face(Kind::Timeout, "timeout", 504, Code::DeadlineExceeded, "It took too long"),
+        face(Kind::Internal, "internal", 500, Code::Internal, "Internal error"),
+    ]
+};
+
+const URI_PREFIX: &str = "urn:cloudai:error:";
+
+impl ErrorKind {
+    /// Every kind.
+    pub fn all() -> impl Iterator<Item = Self> {
+        FACES.iter().map(|face| face.kind)
+    }
+
+    /// The stable name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.face().map_or("internal", |face| face.name)
+    }
+
+    /// The `type` of the JSON form.
+    #[must_use]
+    pub fn uri(self) -> String {
+        format!("{URI_PREFIX}{}", self.name())
+    }
+
+    /// The `title` of the JSON form: the same for every problem of the kind.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        self.face().map_or("Internal error", |face| face.title)
+    }
+
+    /// The status of an HTTP answer.
+    #[must_use]
+    pub fn http_status(self) -> u16 {
+        self.face().map_or(500, |face| face.http_status)
+    }
+
+    /// The status of a gRPC answer.
+    #[must_use]
+    pub fn code(self) -> Code {
+        self.face().map_or(Code::Internal, |face| face.code)
+    }
+
+    /// The kind of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        FACES.iter().find(|face| face.name == name).map(|face| face.kind)
+    }
+
+    /// The kind of that `type`.
+    #[must_use]
+    pub fn from_uri(uri: &str) -> Option<Self> {
+        Self::named(uri.strip_prefix(URI_PREFIX)?)
+    }
+
+    /// The nearest kind for an HTTP status that came without a name.
+    #[must_use]
+    pub fn from_http_status(status: u16) -> Self {
+        let face = FACES.iter().find(|face| face.http_status == status);
+        face.map_or(Self::Internal, |face| face.kind)
+    }
+
+    /// The nearest kind for a gRPC status that came without a name.
+    #[must_use]
+    pub fn from_code(code: Code) -> Self {
+        FACES.iter().find(|face| face.code == code).map_or(Self::Internal, |face| face.kind)
+    }
+
+    /// Whether the same request may succeed a moment later, here or at another master.
+    #[must_use]
+    pub const fn is_transient(self) -> bool {
+        matches!(self, Self::Overloaded | Self::NoLeader | Self::NotLeader | Self::Timeout)
+    }
+
+    /// How long a client does well to wait before it asks again.
+    #[must_use]
+    pub const fn retry_after(self) -> Option<Duration> {
+        if matches!(self, Self::Overloaded | Self::NoLeader | Self::NotLeader) {
+            return Some(Duration::from_secs(1));
+        }
+        None
+    }
+
+    fn face(self) -> Option<&'static Face> {
+        FACES.iter().find(|face| face.kind == self)
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_name_of_its_own_and_reads_back_from_it() {
+        for kind in ErrorKind::all() {
+            assert_eq!(ErrorKind::from_uri(&kind.uri()), Some(kind));
+        }
+        let names = ErrorKind::all().map(ErrorKind::name).collect::<BTreeSet<_>>();
+        assert_eq!(names.len(), FACES.len());
+    }
+
+    #[test]
+    fn the_table_lists_the_kinds_in_the_order_of_the_enum() {
+        let kinds = ErrorKind::all().collect::<Vec<_>>();
+        assert!(kinds.is_sorted());
+        assert_eq!(kinds.last(), Some(&ErrorKind::Internal));
+    }
+
+    #[test]
+    fn a_client_mistake_is_never_a_server_error() {
+        for kind in [ErrorKind::Malformed, ErrorKind::InvalidTask, ErrorKind::TooLarge] {
+            assert!((400..500).contains(&kind.http_status()), "{kind}");
+        }
+    }
+}

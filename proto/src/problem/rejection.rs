@@ -1,0 +1,29 @@
+//! A verdict of the replicated state, as told to a client.
+
+use cluster_state::Rejection;
+
+use super::{ErrorKind, Outcome, Problem};
+
+impl From<&Rejection> for ErrorKind {
+    fn from(rejection: &Rejection) -> Self {
+        match rejection {
+            Rejection::StaleTerm { .. } => Self::NotLeader,
+            Rejection::UnknownWorker { .. } => Self::NotFound,
+            Rejection::NotLive { .. }
+            | Rejection::NotQueued { .. }
+            | Rejection::InactiveWorker { .. }
+            | Rejection::ConstraintViolated { .. }
+            | Rejection::Oversubscribed { .. } => Self::Conflict,
+            Rejection::IdempotencyConflict => Self::IdempotencyConflict,
+            Rejection::LimitReached { .. } => Self::LimitReached,
+            Rejection::Invalid { .. } => Self::InvalidTask,
+        }
+    }
+}
+
+impl From<&Rejection> for Problem {
+    /// A rejected command changed nothing.
+    fn from(rejection: &Rejection) -> Self {
+        Self::new(rejection.into(), rejection.to_string()).with_outcome(Outcome::Rejected)
+    }
+}

@@ -1,0 +1,145 @@
+//! What the leader says to one worker, over one kept-open connection.
+
+use std::time::Duration;
+
+use futures_util::Stream;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
+
+use crate::channel::{self, InvalidAddress, MESSAGE_BYTES_MAX};
+use crate::v1::worker_service_client::WorkerServiceClient;
+use crate::v1::{
+    AssignTaskRequest, AssignTaskResponse, CancelTaskRequest, CancelTaskResponse, LogChunk,
+    MasterRegisterRequest, MasterRegisterResponse, StreamTaskLogsRequest,
+};
+
+/// Metadata in which a worker that refuses an older leader names the highest term it has seen.
+pub const TERM_SEEN: &str = "term-seen";
+
+/// Why a call to a worker achieved nothing, as far as the leader can know.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerCallError {
+    /// Nobody answered in time, or the connection failed: the worker may be offline.
+    #[error("worker is unreachable: {0}")]
+    Unreachable(String),
+    /// The worker obeys a newer leader.
+    #[error("worker has seen term {0}, which is newer than ours")]
+    NewerTerm(u64),
+    /// The worker refuses: another cluster, another worker at that address, no session.
+    #[error("worker refused: {0}")]
+    Refused(String),
+}
+
+/// A worker's gRPC server.
+#[derive(Debug, Clone)]
+pub struct WorkerClient {
+    inner: WorkerServiceClient<Channel>,
+}
+
+impl WorkerClient {
+    /// Connects on first use.
+    ///
+    /// # Errors
+    ///
+    /// When the address is not `host:port`.
+    pub fn new(address: &str) -> Result<Self, InvalidAddress> {
+        let inner = WorkerServiceClient::new(channel::connect_lazily(address)?)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        Ok(Self { inner })
+    }
+
+    /// "I lead, come to me."
+    ///
+    /// # Errors
+    ///
+    /// As [`WorkerCallError`] says.
+    pub async fn master_register(
+        &self,
+        request: MasterRegisterRequest,
+        timeout: Duration,
+    ) -> Result<MasterRegisterResponse, WorkerCallError> {
+        let mut client = self.inner.clone();
+        within(timeout, client.master_register(timed(request, timeout))).await
+    }
+
+    /// Hands over attempts.
+    ///
+    /// # Errors
+    ///
+    /// As [`WorkerCallError`] says; after [`WorkerCallError::Unreachable`] the attempts may run.
+    pub async fn assign(
+        &self,
+        request: AssignTaskRequest,
+        timeout: Duration,
+    ) -> Result<AssignTaskResponse, WorkerCallError> {
+        let mut client = self.inner.clone();
+        within(timeout, client.assign_task(timed(request, timeout))).await
+    }
+
+    /// Asks for attempts to be stopped.
+    ///
+    /// # Errors
+    ///
+    /// As [`WorkerCallError`] says.
+    pub async fn cancel(
+        &self,
+        request: CancelTaskRequest,
+        timeout: Duration,
+    ) -> Result<CancelTaskResponse, WorkerCallError> {
+        let mut client = self.inner.clone();
+        within(timeout, client.cancel_task(timed(request, timeout))).await
+    }
+
+    /// Reads an attempt's output.
+    ///
+    /// # Errors
+    ///
+    /// As [`WorkerCallError`] says, for the call and for each chunk.
+    pub async fn logs(
+        &self,
+        request: StreamTaskLogsRequest,
+    ) -> Result<impl Stream<Item = Result<LogChunk, WorkerCallError>> + use<>, WorkerCallError>
+    {
+        use futures_util::TryStreamExt;
+
+        let mut client = self.inner.clone();
+        let response = client.stream_task_logs(request).await.map_err(|s| refusal(&s))?;
+        Ok(response.into_inner().map_err(|status| refusal(&status)))
+    }
+}
+
+fn timed<T>(message: T, timeout: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(timeout);
+    request
+}
+
+/// Bounds the call on this side too: a frozen peer does not keep time.
+async fn within<T>(
+    timeout: Duration,
+    call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+) -> Result<T, WorkerCallError> {
+    match tokio::time::timeout(timeout, call).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(refusal(&status)),
+        Err(_) => Err(WorkerCallError::Unreachable("no answer in time".to_owned())),
+    }
+}
+
+fn refusal(status: &Status) -> WorkerCallError {
+    let term_seen = status.metadata().get(TERM_SEEN).and_then(|value| value.to_str().ok());
+    if let Some(term) = term_seen.and_then(|text| text.parse().ok()) {
+        return WorkerCallError::NewerTerm(term);
+    }
+    let message = status.message().to_owned();
+    // A connection that breaks shows under any of these, by where it broke.
+    let is_unreachable = matches!(
+        status.code(),
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown
+    );
+    if is_unreachable {
+        return WorkerCallError::Unreachable(message);
+    }
+    WorkerCallError::Refused(message)
+}

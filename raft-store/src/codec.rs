@@ -1,0 +1,263 @@
+//! How records and log entries are written as bytes: a format version first, then postcard.
+//!
+//! The version stands in every record, so that a binary that meets data of a newer one says so
+//! and does not guess.
+
+use bytes::Bytes;
+use cluster_state::{Command, LogIndex, Proposal, Term, Timestamp};
+use openraft::EntryPayload;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::types::{Entry, Payload, log_id};
+
+/// The version that this binary writes, and the newest that it reads.
+pub const FORMAT: u8 = 1;
+
+/// Bytes before the payload of an encoded log entry: version, kind, term.
+const ENTRY_HEADER_BYTES: usize = 10;
+
+/// The version and the longest encoding of a 64-bit number.
+const STAMP_BYTES_MAX: usize = 11;
+
+const KIND_BLANK: u8 = 0;
+const KIND_PROPOSAL: u8 = 1;
+const KIND_MEMBERSHIP: u8 = 2;
+
+/// Why bytes are not the record they should be.
+#[derive(Debug, thiserror::Error)]
+pub enum CodecError {
+    /// There are too few bytes.
+    #[error("record is cut short")]
+    Short,
+    /// A newer binary wrote it.
+    #[error("record has format {found}, this binary knows formats up to {known}")]
+    UnknownVersion {
+        /// What it says.
+        found: u8,
+        /// What we know.
+        known: u8,
+    },
+    /// The log has a kind of entry that this binary does not know.
+    #[error("log entry has unknown kind {0}")]
+    UnknownKind(u8),
+    /// The version is known but the rest makes no sense.
+    #[error("record is malformed")]
+    Malformed(#[from] postcard::Error),
+    /// The record is followed by bytes that do not belong to it.
+    #[error("record is followed by {0} stray bytes")]
+    Trailing(usize),
+    /// A membership cannot be read.
+    #[error("membership is malformed")]
+    Membership(#[from] serde_json::Error),
+    /// A key has not the layout of its table.
+    #[error("key is malformed")]
+    Key,
+}
+
+/// Encodes a proposal for the log.
+///
+/// # Errors
+/// Only if the value cannot be represented, which no proposal of ours does.
+pub fn encode_proposal(proposal: &Proposal) -> Result<Payload, CodecError> {
+    let mut out = Vec::with_capacity(256);
+    encode_into(proposal, &mut out)?;
+    Ok(Payload(out.into()))
+}
+
+/// Encodes a command without the leader's stamp.
+///
+/// # Errors
+/// Only if the value cannot be represented, which no command of ours does.
+pub(crate) fn encode_command(command: &Command) -> Result<Bytes, CodecError> {
+    Ok(postcard::to_extend(command, Vec::with_capacity(256))?.into())
+}
+
+/// Makes an encoded proposal of an encoded command: a record of two fields is their encodings one
+/// after the other, so that a leader need not decode what a follower forwarded.
+pub(crate) fn stamp(proposed_at: Timestamp, command: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(command.len() + STAMP_BYTES_MAX);
+    out.push(FORMAT);
+    let mut rest = proposed_at.0;
+    // Postcard writes numbers in groups of seven bits, the lowest first, and marks all but the
+    // last.
+    while let Some(group) = u8::try_from(rest & 0x7f).ok().filter(|_| rest > 0x7f) {
+        out.push(group | 0x80);
+        rest >>= 7;
+    }
+    out.push(u8::try_from(rest).unwrap_or(0x7f));
+    out.extend_from_slice(command);
+    out.into()
+}
+
+/// Decodes what a log entry carries.
+///
+/// # Errors
+/// If the bytes are not a proposal of a version that this binary knows.
+pub fn decode_proposal(payload: &Payload) -> Result<Proposal, CodecError> {
+    decode(&payload.0)
+}
+
+/// Appends an encoded record to `out`, so that a batch can reuse one buffer.
+pub(crate) fn encode_into<T: Serialize>(
+    record: &T,
+    out: &mut Vec<u8>,
+) -> Result<(), CodecError> {
+    out.push(FORMAT);
+    let buffer = std::mem::take(out);
+    *out = postcard::to_extend(record, buffer)?;
+    Ok(())
+}
+
+pub(crate) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, CodecError> {
+    let mut out = Vec::with_capacity(64);
+    encode_into(record, &mut out)?;
+    Ok(out)
+}
+
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    let (record, rest) = postcard::take_from_bytes(versioned(bytes)?)?;
+    if rest.is_empty() { Ok(record) } else { Err(CodecError::Trailing(rest.len())) }
+}
+
+/// Encodes a record of openraft's. As JSON, which names its fields, because openraft may change
+/// their order.
+pub(crate) fn encode_json<T: Serialize>(record: &T) -> Result<Vec<u8>, CodecError> {
+    let mut out = vec![FORMAT];
+    serde_json::to_writer(&mut out, record)?;
+    Ok(out)
+}
+
+pub(crate) fn decode_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    Ok(serde_json::from_slice(versioned(bytes)?)?)
+}
+
+fn versioned(bytes: &[u8]) -> Result<&[u8], CodecError> {
+    let (&version, rest) = bytes.split_first().ok_or(CodecError::Short)?;
+    check_version(version)?;
+    Ok(rest)
+}
+
+const fn check_version(version: u8) -> Result<(), CodecError> {
+    if version == FORMAT {
+        Ok(())
+    } else {
+        Err(CodecError::UnknownVersion { found: version, known: FORMAT })
+    }
+}
+
+/// Appends the value under which the log stores an entry; its key is the index.
+pub(crate) fn encode_entry(entry: &Entry, out: &mut Vec<u8>) -> Result<(), CodecError> {
+    let kind = match &entry.payload {
+        EntryPayload::Blank => KIND_BLANK,
+        EntryPayload::Normal(_) => KIND_PROPOSAL,
+        EntryPayload::Membership(_) => KIND_MEMBERSHIP,
+    };
+    out.extend_from_slice(&[FORMAT, kind]);
+    out.extend_from_slice(&entry.log_id.leader_id.term.to_be_bytes());
+    match &entry.payload {
+        EntryPayload::Blank => {}
+        EntryPayload::Normal(payload) => out.extend_from_slice(&payload.0),
+        EntryPayload::Membership(membership) => serde_json::to_writer(out, membership)?,
+    }
+    Ok(())
+}
+
+/// Decodes what [`encode_entry`] wrote.
+pub(crate) fn decode_entry(index: LogIndex, bytes: &[u8]) -> Result<Entry, CodecError> {
+    let (header, rest) = bytes.split_first_chunk::<ENTRY_HEADER_BYTES>().ok_or(CodecError::Short)?;
+    let [version, kind, term @ ..] = *header;
+    check_version(version)?;
+    let payload = match kind {
+        KIND_BLANK if !rest.is_empty() => return Err(CodecError::Trailing(rest.len())),
+        KIND_BLANK => EntryPayload::Blank,
+        KIND_PROPOSAL => EntryPayload::Normal(Payload(Bytes::copy_from_slice(rest))),
+        KIND_MEMBERSHIP => EntryPayload::Membership(serde_json::from_slice(rest)?),
+        unknown => return Err(CodecError::UnknownKind(unknown)),
+    };
+    Ok(Entry { log_id: log_id(Term(u64::from_be_bytes(term)), index), payload })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use cluster_state::{TaskId, Tick};
+    use openraft::impls::BasicNode;
+    use openraft::Membership;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn encoded(entry: &Entry) -> Vec<u8> {
+        let mut out = Vec::new();
+        encode_entry(entry, &mut out).unwrap();
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn proposals_survive_encoding(at: u64, term: u64, forget: Vec<u64>) {
+            let forget = forget.into_iter().map(TaskId).collect();
+            let command = Command::Tick(Tick { term: Term(term), forget });
+            let proposal = Proposal { proposed_at: Timestamp(at), command };
+
+            let decoded = decode_proposal(&encode_proposal(&proposal).unwrap()).unwrap();
+
+            prop_assert_eq!(decoded, proposal);
+        }
+
+        #[test]
+        fn entries_survive_encoding(term: u64, index: u64, bytes: Vec<u8>) {
+            let payload = EntryPayload::Normal(Payload(bytes.into()));
+            let entry = Entry { log_id: log_id(Term(term), LogIndex(index)), payload };
+
+            let decoded = decode_entry(LogIndex(index), &encoded(&entry)).unwrap();
+
+            prop_assert_eq!(decoded, entry);
+        }
+
+        #[test]
+        fn memberships_survive_encoding(voters: BTreeSet<u64>, term: u64, index: u64) {
+            let nodes = voters.iter().map(|&id| (id, BasicNode::new(id))).collect::<BTreeMap<_, _>>();
+            let membership = Membership::new_with_defaults(vec![voters], nodes.into_keys());
+            let payload = EntryPayload::Membership(membership);
+            let entry = Entry { log_id: log_id(Term(term), LogIndex(index)), payload };
+
+            let decoded = decode_entry(LogIndex(index), &encoded(&entry)).unwrap();
+
+            prop_assert_eq!(decoded, entry);
+        }
+
+        #[test]
+        fn garbage_is_an_error_or_a_record_but_never_a_panic(bytes: Vec<u8>) {
+            let with_version = [&[FORMAT], bytes.as_slice()].concat();
+            for bytes in [bytes, with_version] {
+                decode_proposal(&Payload(bytes.clone().into())).ok();
+                decode::<cluster_state::Task>(&bytes).ok();
+                decode::<cluster_state::Worker>(&bytes).ok();
+                decode_entry(LogIndex(1), &bytes).ok();
+            }
+        }
+    }
+
+    #[test]
+    fn a_newer_version_is_named() {
+        let newer = Payload(Bytes::from_static(&[FORMAT + 1, 0, 0]));
+
+        let error = decode_proposal(&newer).unwrap_err();
+
+        assert_eq!(error.to_string(), "record has format 2, this binary knows formats up to 1");
+    }
+
+    #[test]
+    fn stray_bytes_are_refused() {
+        let mut bytes = encode(&TaskId(7)).unwrap();
+        bytes.push(0);
+
+        assert_eq!(
+            decode::<TaskId>(&bytes).unwrap_err().to_string(),
+            "record is followed by 1 stray bytes"
+        );
+    }
+}

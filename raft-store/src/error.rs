@@ -1,0 +1,191 @@
+//! What can go wrong with what is stored: at opening, and afterwards.
+
+use std::io;
+use std::path::PathBuf;
+
+use cluster_state::{ClusterId, MasterId};
+
+use crate::codec::CodecError;
+use crate::guard::GuardError;
+
+/// Why a data directory cannot be used. Nothing on disk has been changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The operating system refused.
+    #[error("cannot use data directory {path}")]
+    Io {
+        /// What was touched.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The path names a file.
+    #[error("{0} is not a directory")]
+    NotADirectory(PathBuf),
+    /// There is something in it, but not ours.
+    #[error("{0} is not empty and not a data directory of a master")]
+    Foreign(PathBuf),
+    /// Another process uses it.
+    #[error("data directory {0} is locked by another process")]
+    Locked(PathBuf),
+    /// A newer binary has written it.
+    #[error("data directory {path} has format {found}, this binary knows formats up to {known}")]
+    NewerFormat {
+        /// Which directory.
+        path: PathBuf,
+        /// What it says.
+        found: u32,
+        /// What we know.
+        known: u32,
+    },
+    /// The format file does not say what it should.
+    #[error("{0} is damaged: it does not name a format")]
+    FormatUnreadable(PathBuf),
+    /// It belongs to another node.
+    #[error("data directory belongs to node {found}, not to node {expected}")]
+    WrongNode {
+        /// Whose it is.
+        found: MasterId,
+        /// Who we are.
+        expected: MasterId,
+    },
+    /// It belongs to another cluster.
+    #[error("data directory belongs to cluster {found}, not to cluster {expected}")]
+    WrongCluster {
+        /// Whose it is.
+        found: ClusterId,
+        /// Where we belong.
+        expected: ClusterId,
+    },
+    /// The file that names the database in use does not name one.
+    #[error("{0} is damaged: it does not name a database")]
+    PointerUnreadable(PathBuf),
+    /// Something that must be there is not.
+    #[error(
+        "{missing} is missing from a data directory that was in use: \
+         a node that has lost its log must come back under a new node id"
+    )]
+    Missing {
+        /// What.
+        missing: PathBuf,
+    },
+    /// The guard file cannot be read.
+    #[error("the guard file is damaged")]
+    Guard(#[source] GuardError),
+    /// The log has lost something that was on disk.
+    #[error(
+        "the log is behind its guard: {what} was {guarded}, now it is {found}; \
+         acknowledged data is lost, so this node must come back under a new node id"
+    )]
+    LogBehindGuard {
+        /// What went back.
+        what: &'static str,
+        /// What the guard file remembers.
+        guarded: String,
+        /// What the log holds.
+        found: String,
+    },
+    /// The log no longer holds what the state would have to be rebuilt from.
+    #[error(
+        "the state is behind the log: applied up to {applied}, but the log is purged up to {purged}; \
+         this node must come back under a new node id"
+    )]
+    StateBehindLog {
+        /// Last applied entry of the state.
+        applied: u64,
+        /// Last purged entry of the log.
+        purged: u64,
+    },
+    /// RocksDB found its files damaged.
+    #[error("{path} is damaged: this node must come back under a new node id")]
+    Damaged {
+        /// Which database.
+        path: PathBuf,
+        /// What RocksDB said.
+        #[source]
+        source: rocksdb::Error,
+    },
+    /// RocksDB could not open its files for another reason.
+    #[error("cannot open {path}")]
+    Database {
+        /// Which database.
+        path: PathBuf,
+        /// What RocksDB said.
+        #[source]
+        source: rocksdb::Error,
+    },
+    /// What is stored could not be read.
+    #[error("cannot read {path}")]
+    Storage {
+        /// Which database.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: StorageError,
+    },
+}
+
+impl OpenError {
+    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+
+    pub(crate) fn storage(path: impl Into<PathBuf>) -> impl FnOnce(StorageError) -> Self {
+        let path = path.into();
+        move |source| Self::Storage { path, source }
+    }
+}
+
+/// Why a read or write of an open store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// RocksDB failed.
+    #[error("database failure")]
+    Database(#[from] rocksdb::Error),
+    /// A record cannot be decoded.
+    #[error("unreadable record")]
+    Codec(#[from] CodecError),
+    /// A file operation failed.
+    #[error("file operation failed")]
+    Io(#[from] io::Error),
+    /// A column family that every store has is not there.
+    #[error("column family '{0}' is missing")]
+    NoTable(&'static str),
+    /// The log has a gap.
+    #[error("log entry {0} is missing")]
+    NoEntry(u64),
+    /// An earlier failure has made the store unusable.
+    #[error("the store has failed before: {0}")]
+    Failed(String),
+    /// A second cluster id for a directory that has one.
+    #[error("this node belongs to cluster {current}, not to cluster {asked}")]
+    ClusterIdSet {
+        /// Where it belongs.
+        current: ClusterId,
+        /// What it was told.
+        asked: ClusterId,
+    },
+    /// A snapshot does not hold what its description says.
+    #[error("the snapshot does not hold what its description says")]
+    SnapshotMismatch,
+    /// A database cannot be opened.
+    #[error("a snapshot cannot be opened")]
+    Open(#[source] Box<OpenError>),
+    /// Work on another thread ended without an answer.
+    #[error("storage thread ended early")]
+    ThreadEnded,
+}
+
+impl From<OpenError> for StorageError {
+    fn from(error: OpenError) -> Self {
+        Self::Open(Box::new(error))
+    }
+}
+
+impl From<StorageError> for io::Error {
+    fn from(error: StorageError) -> Self {
+        Self::other(error)
+    }
+}

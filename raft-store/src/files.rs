@@ -1,0 +1,75 @@
+//! File operations that are complete, or have not happened, after a crash.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Makes what happened in a directory (files created, renamed, removed) durable.
+pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Replaces a file: after a crash it holds either the old bytes or the new ones.
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let staged = path.with_extension("new");
+    let mut file = File::create(&staged)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&staged, path)?;
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
+/// Removes a directory with all that is in it, if it is there.
+pub(crate) fn remove_dir(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Reads a file that need not be there.
+pub(crate) fn read_if_present(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A directory that can be given up while it is in use: it is removed when its last user is done.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+    is_given_up: AtomicBool,
+}
+
+impl Directory {
+    pub(crate) const fn new(path: PathBuf) -> Self {
+        Self { path, is_given_up: AtomicBool::new(false) }
+    }
+
+    /// One that nobody wants after its users.
+    pub(crate) const fn temporary(path: PathBuf) -> Self {
+        Self { path, is_given_up: AtomicBool::new(true) }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn give_up(&self) {
+        self.is_given_up.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if self.is_given_up.load(Ordering::Acquire)
+            && let Err(error) = remove_dir(&self.path)
+        {
+            // The next start removes what is left.
+            tracing::warn!(path = %self.path.display(), %error, "directory not removed");
+        }
+    }
+}

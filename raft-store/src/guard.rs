@@ -1,0 +1,292 @@
+//! The guard file: a small second witness of what the log holds for sure.
+//!
+//! RocksDB opens without complaint when its write-ahead log was removed, or cut between two
+//! records. For a Raft log that is a lost vote or a lost acknowledged write. The guard remembers
+//! what was synced, and a log that holds less does not start.
+//!
+//! **Invariant:** the guard is never ahead of what is synced. It is written after the log's sync,
+//! and lowered before a truncation is written.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{self, CodecError};
+use crate::error::{OpenError, StorageError};
+use crate::files;
+use crate::identity::Identity;
+use crate::types::{LogId, Vote};
+
+/// Room for one record. A page, so that a torn write of one slot cannot touch the other.
+const SLOT_BYTES: usize = 4096;
+
+/// Bytes before the record in its slot: its length and its checksum.
+const HEADER_BYTES: usize = 8;
+
+/// Why a guard file cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum GuardError {
+    /// Neither slot has a valid checksum.
+    #[error("neither of its two records is intact")]
+    NoIntactSlot,
+    /// The checksum is right but the record is not one that we know.
+    #[error("its record is unreadable")]
+    Codec(#[from] CodecError),
+}
+
+/// What the log is known to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Witness {
+    /// Whose log it is.
+    pub(crate) identity: Identity,
+    /// The vote: term, node, whether a quorum granted it.
+    pub(crate) vote: Option<(u64, u64, bool)>,
+    /// The last synced entry: term, index.
+    pub(crate) last: Option<(u64, u64)>,
+    /// The last purged entry: term, index.
+    pub(crate) purged: Option<(u64, u64)>,
+}
+
+impl Witness {
+    pub(crate) fn new(
+        identity: Identity,
+        vote: Option<&Vote>,
+        last: Option<LogId>,
+        purged: Option<LogId>,
+    ) -> Self {
+        let position = |id: LogId| (id.leader_id.term, id.index);
+        Self {
+            identity,
+            vote: vote.map(|v| (v.leader_id.term, v.leader_id.voted_for, v.committed)),
+            last: last.map(position),
+            purged: purged.map(position),
+        }
+    }
+
+    /// Refuses a log that holds less than this.
+    pub(crate) fn check(&self, found: &Self) -> Result<(), OpenError> {
+        let went_back = |what, guarded: String, found: String| {
+            Err(OpenError::LogBehindGuard { what, guarded, found })
+        };
+        if self.identity.cluster.is_some() && found.identity.cluster != self.identity.cluster {
+            let name = |id: Identity| id.cluster.map_or_else(|| "none".into(), |c| c.to_string());
+            return went_back("the cluster id", name(self.identity), name(found.identity));
+        }
+        if found.vote < self.vote {
+            return went_back("the vote", show_vote(self.vote), show_vote(found.vote));
+        }
+        let index = |position: Option<(u64, u64)>| position.map(|(_, index)| index);
+        if found.last < self.last || index(found.last) < index(self.last) {
+            return went_back("the last entry", show(self.last), show(found.last));
+        }
+        if found.purged < self.purged {
+            return went_back("the purge point", show(self.purged), show(found.purged));
+        }
+        Ok(())
+    }
+}
+
+fn show(position: Option<(u64, u64)>) -> String {
+    position.map_or_else(|| "none".into(), |(term, index)| format!("{index} of term {term}"))
+}
+
+fn show_vote(vote: Option<(u64, u64, bool)>) -> String {
+    vote.map_or_else(|| "none".into(), |(term, node, _)| format!("node {node} in term {term}"))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Slot {
+    /// Grows with each write: the greater one counts.
+    sequence: u64,
+    witness: Witness,
+}
+
+/// The open guard file.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    file: File,
+    sequence: u64,
+    witness: Witness,
+}
+
+impl Guard {
+    /// Reads a guard file without changing it.
+    pub(crate) fn read(path: &Path) -> Result<Witness, OpenError> {
+        let bytes = std::fs::read(path).map_err(OpenError::io(path))?;
+        newest(&bytes).map(|slot| slot.witness).map_err(OpenError::Guard)
+    }
+
+    /// Makes the file, so that it is there as a whole or not at all.
+    pub(crate) fn create(path: &Path, witness: Witness) -> Result<(), OpenError> {
+        let write = || {
+            let mut bytes = slot_bytes(&Slot { sequence: 0, witness })?;
+            bytes.resize(2 * SLOT_BYTES, 0);
+            files::write_atomically(path, &bytes)?;
+            Ok(())
+        };
+        write().map_err(OpenError::storage(path))
+    }
+
+    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
+        let bytes = std::fs::read(path).map_err(OpenError::io(path))?;
+        let Slot { sequence, witness } = newest(&bytes).map_err(OpenError::Guard)?;
+        let file =
+            OpenOptions::new().read(true).write(true).open(path).map_err(OpenError::io(path))?;
+        Ok(Self { file, sequence, witness })
+    }
+
+    pub(crate) const fn witness(&self) -> &Witness {
+        &self.witness
+    }
+
+    /// Writes into the slot that does not hold the newest record, and syncs. A crash in the middle
+    /// leaves the record before.
+    pub(crate) fn write(&mut self, witness: Witness) -> Result<(), StorageError> {
+        let sequence = self.sequence.saturating_add(1);
+        let bytes = slot_bytes(&Slot { sequence, witness })?;
+        self.file.write_all_at(&bytes, slot_offset(sequence))?;
+        self.file.sync_data()?;
+        self.sequence = sequence;
+        self.witness = witness;
+        Ok(())
+    }
+}
+
+const fn slot_offset(sequence: u64) -> u64 {
+    (sequence % 2) * 4096
+}
+
+fn slot_bytes(slot: &Slot) -> Result<Vec<u8>, StorageError> {
+    let record = codec::encode(slot)?;
+    let too_long = || io::Error::other("guard record does not fit its slot");
+    let length = u32::try_from(record.len()).map_err(|_| too_long())?;
+    let mut bytes = Vec::with_capacity(SLOT_BYTES);
+    bytes.extend_from_slice(&length.to_be_bytes());
+    bytes.extend_from_slice(&crc32fast::hash(&record).to_be_bytes());
+    bytes.extend_from_slice(&record);
+    if bytes.len() > SLOT_BYTES {
+        return Err(too_long().into());
+    }
+    bytes.resize(SLOT_BYTES, 0);
+    Ok(bytes)
+}
+
+/// The intact slot with the greater sequence number. One damaged slot is what a crash in the
+/// middle of a write leaves.
+fn newest(bytes: &[u8]) -> Result<Slot, GuardError> {
+    let mut newest: Option<Slot> = None;
+    for slot in bytes.chunks(SLOT_BYTES).take(2).filter_map(intact) {
+        let slot: Slot = codec::decode(slot)?;
+        if newest.is_none_or(|newest| newest.sequence < slot.sequence) {
+            newest = Some(slot);
+        }
+    }
+    newest.ok_or(GuardError::NoIntactSlot)
+}
+
+fn intact(slot: &[u8]) -> Option<&[u8]> {
+    let (header, rest) = slot.split_first_chunk::<HEADER_BYTES>()?;
+    let (length, checksum) = header.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    let record = rest.get(..length).filter(|record| !record.is_empty())?;
+    let checksum = u32::from_be_bytes(checksum.try_into().ok()?);
+    (crc32fast::hash(record) == checksum).then_some(record)
+}
+
+#[cfg(test)]
+impl Guard {
+    /// As it is when the disk fails: it cannot be written.
+    pub(crate) fn broken(self) -> Self {
+        Self { file: File::open("/dev/null").unwrap(), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster_state::MasterId;
+
+    use super::*;
+
+    fn witness(last: u64) -> Witness {
+        Witness {
+            identity: Identity { node: MasterId(1), cluster: None },
+            vote: Some((3, 1, true)),
+            last: Some((3, last)),
+            purged: Some((1, 4)),
+        }
+    }
+
+    fn guard_with_two_writes() -> (tempfile::TempDir, std::path::PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("guard");
+        Guard::create(&path, witness(5)).unwrap();
+        let mut guard = Guard::open(&path).unwrap();
+        guard.write(witness(6)).unwrap();
+        guard.write(witness(7)).unwrap();
+        (dir, path)
+    }
+
+    #[test]
+    fn the_last_write_counts() {
+        let (_dir, path) = guard_with_two_writes();
+
+        assert_eq!(Guard::read(&path).unwrap(), witness(7));
+    }
+
+    #[test]
+    fn a_torn_write_leaves_the_one_before() {
+        let (_dir, path) = guard_with_two_writes();
+        let whole = std::fs::read(&path).unwrap();
+        for cut in [9, 20, 4095] {
+            let mut torn = whole.clone();
+            // The third write went to the first slot.
+            for byte in torn.iter_mut().take(SLOT_BYTES).skip(cut).take(16) {
+                *byte ^= 0xff;
+            }
+            std::fs::write(&path, &torn).unwrap();
+            let expected = if cut == 4095 { witness(7) } else { witness(6) };
+            assert_eq!(Guard::read(&path).unwrap(), expected, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn two_damaged_slots_are_refused() {
+        let (_dir, path) = guard_with_two_writes();
+        std::fs::write(&path, vec![0xff; 2 * SLOT_BYTES]).unwrap();
+
+        let error = Guard::read(&path).unwrap_err();
+
+        assert_eq!(error.to_string(), "the guard file is damaged");
+    }
+
+    #[test]
+    fn a_log_that_holds_more_passes() {
+        let vote = Some((4, 2, false));
+        let found = Witness { vote, last: Some((4, 9)), purged: Some((3, 6)), ..witness(9) };
+
+        assert!(witness(7).check(&found).is_ok());
+    }
+
+    #[test]
+    fn a_log_that_holds_less_is_refused() {
+        let whole = witness(7);
+        let cluster = Some(cluster_state::ClusterId(1));
+        let named = Witness { identity: Identity { cluster, ..whole.identity }, ..whole };
+        let cases = [
+            (whole, Witness { last: Some((3, 6)), ..whole }, "the last entry"),
+            (whole, Witness { last: Some((4, 6)), ..whole }, "the last entry"),
+            (whole, Witness { last: None, ..whole }, "the last entry"),
+            (whole, Witness { vote: Some((3, 1, false)), ..whole }, "the vote"),
+            (whole, Witness { vote: None, ..whole }, "the vote"),
+            (whole, Witness { purged: None, ..whole }, "the purge point"),
+            (named, whole, "the cluster id"),
+        ];
+        for (guarded, found, what) in cases {
+            let error = guarded.check(&found).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("the log is behind its guard: {what}")), "{error}");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Finished tasks, which live on disk only.
+
+use std::sync::Arc;
+
+use cluster_state::{Task, TaskId, Timestamp};
+use rocksdb::{DB, Direction, IteratorMode, ReadOptions};
+
+use crate::codec;
+use crate::error::StorageError;
+use crate::keys::{FinishKey, NumberKey, Table};
+use crate::rocks;
+
+/// The record of a finished task.
+pub(crate) fn task(database: &DB, id: TaskId) -> Result<Option<Arc<Task>>, StorageError> {
+    let history = rocks::table(database, Table::History.name())?;
+    let record = database.get_pinned_cf(history, id.key())?;
+    Ok(record.map(|bytes| codec::decode(&bytes)).transpose()?)
+}
+
+/// Up to `limit` finished tasks with ids below `cursor`, newest first.
+pub(crate) fn tasks_below(
+    database: &DB,
+    cursor: Option<TaskId>,
+    limit: usize,
+) -> Result<Vec<Arc<Task>>, StorageError> {
+    let history = rocks::table(database, Table::History.name())?;
+    let mut options = ReadOptions::default();
+    if let Some(cursor) = cursor {
+        options.set_iterate_upper_bound(cursor.key());
+    }
+    let rows = database.iterator_cf_opt(history, options, IteratorMode::End).take(limit);
+    rows.map(|row| Ok(codec::decode(&row?.1)?)).collect()
+}
+
+/// Up to `limit` tasks that finished before `before`, those first that finished first.
+pub(crate) fn finished_before(
+    database: &DB,
+    before: Timestamp,
+    limit: usize,
+) -> Result<Vec<TaskId>, StorageError> {
+    let by_finish = rocks::table(database, Table::HistoryByFinish.name())?;
+    let mut options = ReadOptions::default();
+    options.set_iterate_upper_bound(FinishKey { at: before, task: TaskId(0) }.key());
+    let start = FinishKey { at: Timestamp(0), task: TaskId(0) }.key();
+    let mode = IteratorMode::From(&start, Direction::Forward);
+    let rows = database.iterator_cf_opt(by_finish, options, mode).take(limit);
+    rows.map(|row| Ok(FinishKey::from_key(&row?.0)?.task)).collect()
+}
+
+/// About how many finished tasks are kept.
+pub(crate) fn len_estimate(database: &DB) -> Result<u64, StorageError> {
+    let history = rocks::table(database, Table::History.name())?;
+    let keys = database.property_int_value_cf(history, "rocksdb.estimate-num-keys")?;
+    Ok(keys.unwrap_or(0))
+}

@@ -1,0 +1,206 @@
+//! Whose data directory it is, what lies where in it, and who may use it now.
+//!
+//! ```text
+//! DIR/format   version of the layout
+//! DIR/LOCK     held by the process that uses the directory
+//! DIR/guard    see [`crate::guard`]; its presence ends the making of a new directory
+//! DIR/log/     RocksDB: Raft log, vote, identity
+//! DIR/state/   RocksDB and its snapshots: see [`crate::state_machine`]
+//! ```
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use cluster_state::{ClusterId, MasterId};
+use serde::{Deserialize, Serialize};
+
+use crate::error::OpenError;
+use crate::files;
+use crate::sync::lock;
+
+/// The layout that this binary writes, and the newest that it knows.
+const LAYOUT_FORMAT: u32 = 1;
+
+/// What the format file says before the number.
+const FORMAT_PREFIX: &str = "raft-store format ";
+
+/// Whose data it is. Both ids never change once they are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The master.
+    pub node: MasterId,
+    /// The cluster; unknown until the node has been told by the log or by joining.
+    pub cluster: Option<ClusterId>,
+}
+
+impl Identity {
+    /// Refuses data of another node or another cluster.
+    pub(crate) fn check(&self, expected: &Self) -> Result<(), OpenError> {
+        if self.node != expected.node {
+            return Err(OpenError::WrongNode { found: self.node, expected: expected.node });
+        }
+        match (self.cluster, expected.cluster) {
+            (Some(found), Some(expected)) if found != expected => {
+                Err(OpenError::WrongCluster { found, expected })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The identity as it is now, for all who check against it. Only the log's flusher sets it, once
+/// it is durable.
+#[derive(Debug, Clone)]
+pub(crate) struct KnownIdentity(Arc<Mutex<Identity>>);
+
+impl KnownIdentity {
+    pub(crate) fn new(identity: Identity) -> Self {
+        Self(Arc::new(Mutex::new(identity)))
+    }
+
+    pub(crate) fn get(&self) -> Identity {
+        *lock(&self.0)
+    }
+
+    pub(crate) fn set(&self, identity: Identity) {
+        *lock(&self.0) = identity;
+    }
+}
+
+/// What lies where in a data directory.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    root: PathBuf,
+}
+
+/// What a data directory is before it is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// There is nothing in it, or its making was cut short: nothing was acknowledged from it.
+    Fresh,
+    /// It has been in use.
+    InUse,
+}
+
+impl Layout {
+    pub(crate) const fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.root.join("log")
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.root.join("state")
+    }
+
+    pub(crate) fn guard(&self) -> PathBuf {
+        self.root.join("guard")
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.root.join("LOCK")
+    }
+
+    fn format_file(&self) -> PathBuf {
+        self.root.join("format")
+    }
+
+    /// Looks at the directory, and changes nothing.
+    pub(crate) fn inspect(&self) -> Result<Condition, OpenError> {
+        match fs::metadata(&self.root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Condition::Fresh),
+            Err(error) => return Err(OpenError::io(&self.root)(error)),
+            Ok(metadata) if !metadata.is_dir() => {
+                return Err(OpenError::NotADirectory(self.root.clone()));
+            }
+            Ok(_) => {}
+        }
+        let format = files::read_if_present(&self.format_file())
+            .map_err(OpenError::io(self.format_file()))?;
+        let Some(format) = format else { return self.inspect_without_format() };
+        self.check_format(&format)?;
+
+        let has = |path: PathBuf| path.try_exists().map_err(OpenError::io(path));
+        match (has(self.guard())?, has(self.log())?) {
+            (true, true) => Ok(Condition::InUse),
+            (true, false) => Err(OpenError::Missing { missing: self.log() }),
+            // The guard is written last when a directory is made: without it and without a state
+            // nothing has been acknowledged from here.
+            (false, _) if !has(self.state())? => Ok(Condition::Fresh),
+            (false, _) => Err(OpenError::Missing { missing: self.guard() }),
+        }
+    }
+
+    fn inspect_without_format(&self) -> Result<Condition, OpenError> {
+        for entry in fs::read_dir(&self.root).map_err(OpenError::io(&self.root))? {
+            let name = entry.map_err(OpenError::io(&self.root))?.file_name();
+            if name == "guard" || name == "log" || name == "state" {
+                return Err(OpenError::Missing { missing: self.format_file() });
+            }
+            let is_ours = name == "LOCK" || name == "format.new";
+            // What mkfs puts into the root of a volume of its own.
+            if !is_ours && name != "lost+found" {
+                return Err(OpenError::Foreign(self.root.clone()));
+            }
+        }
+        Ok(Condition::Fresh)
+    }
+
+    fn check_format(&self, bytes: &[u8]) -> Result<(), OpenError> {
+        let number = std::str::from_utf8(bytes)
+            .ok()
+            .and_then(|text| text.trim_end().strip_prefix(FORMAT_PREFIX)?.parse::<u32>().ok());
+        let found = number.ok_or_else(|| OpenError::FormatUnreadable(self.format_file()))?;
+        if found > LAYOUT_FORMAT {
+            let path = self.root.clone();
+            return Err(OpenError::NewerFormat { path, found, known: LAYOUT_FORMAT });
+        }
+        Ok(())
+    }
+
+    /// Starts the making of a new directory. What an earlier try left is thrown away.
+    pub(crate) fn begin(&self) -> Result<(), OpenError> {
+        let format = format!("{FORMAT_PREFIX}{LAYOUT_FORMAT}\n");
+        files::write_atomically(&self.format_file(), format.as_bytes())
+            .map_err(OpenError::io(self.format_file()))?;
+        files::remove_dir(&self.log()).map_err(OpenError::io(self.log()))
+    }
+
+    /// Makes the directory if need be and takes it for this process.
+    pub(crate) fn lock(&self) -> Result<DirectoryLock, OpenError> {
+        let make = || {
+            fs::create_dir_all(&self.root)?;
+            self.root.parent().filter(|p| !p.as_os_str().is_empty()).map_or(Ok(()), files::sync_dir)
+        };
+        if !self.root.is_dir() {
+            make().map_err(OpenError::io(&self.root))?;
+        }
+        DirectoryLock::take(&self.lock_file(), &self.root)
+    }
+}
+
+/// Keeps other processes out of the directory until it is dropped.
+#[derive(Debug)]
+pub(crate) struct DirectoryLock {
+    _file: File,
+}
+
+impl DirectoryLock {
+    fn take(path: &Path, root: &Path) -> Result<Self, OpenError> {
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)
+            .map_err(OpenError::io(path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(OpenError::Locked(root.to_owned())),
+            Err(TryLockError::Error(error)) => Err(OpenError::io(path)(error)),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! What is stored where: every column family, its key bytes and its value.
+//!
+//! Numbers in keys are big-endian, so that RocksDB's byte order is the order of the numbers.
+
+use cluster_state::{LogIndex, TaskId, Term, Timestamp};
+
+use crate::codec::CodecError;
+
+/// The column families of the log instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogTable {
+    /// Key: [`LogIndex`], 8 bytes. Value: an encoded entry, see [`crate::codec`].
+    Entries,
+    /// Key: [`LogRecord`], 1 byte. Value: as the record says.
+    Records,
+}
+
+impl LogTable {
+    pub(crate) const ALL: [Self; 2] = [Self::Entries, Self::Records];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Entries => "entries",
+            Self::Records => "records",
+        }
+    }
+}
+
+/// The single records of the log instance, by their key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum LogRecord {
+    /// Whose log it is. Value: [`crate::identity::Identity`].
+    Identity = 1,
+    /// The node's vote. Value: [`crate::types::Vote`] as JSON.
+    Vote = 2,
+    /// The last entry known to be committed. Value: [`crate::types::LogId`] as JSON.
+    Committed = 3,
+    /// The last entry that was purged. Value: [`crate::types::LogId`] as JSON.
+    Purged = 4,
+}
+
+impl LogRecord {
+    pub(crate) const fn key(self) -> [u8; 1] {
+        match self {
+            Self::Identity => [1],
+            Self::Vote => [2],
+            Self::Committed => [3],
+            Self::Purged => [4],
+        }
+    }
+}
+
+/// The column families of the state instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Table {
+    /// Key: [`StateRecord`], 1 byte. Value: as the record says.
+    Records,
+    /// Key: [`Term`], 8 bytes. Value: `LeaderRecord`.
+    Leaders,
+    /// Key: worker id, UTF-8. Value: `Worker`.
+    Workers,
+    /// Live tasks. Key: [`TaskId`], 8 bytes. Value: `Task`.
+    Tasks,
+    /// Finished tasks. Key: [`TaskId`], 8 bytes. Value: `Task`.
+    History,
+    /// Finished tasks by the time of their end, for retention. Key: [`FinishKey`], 16 bytes.
+    /// Value: empty.
+    HistoryByFinish,
+    /// Key: the client's text, UTF-8. Value: `IdempotencyRecord`.
+    Idempotency,
+}
+
+impl Table {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Records,
+        Self::Leaders,
+        Self::Workers,
+        Self::Tasks,
+        Self::History,
+        Self::HistoryByFinish,
+        Self::Idempotency,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Records => "records",
+            Self::Leaders => "leaders",
+            Self::Workers => "workers",
+            Self::Tasks => "tasks",
+            Self::History => "history",
+            Self::HistoryByFinish => "history_by_finish",
+            Self::Idempotency => "idempotency",
+        }
+    }
+}
+
+/// The single records of the state instance, by their key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum StateRecord {
+    /// The last applied entry. Value: [`crate::types::LogId`] as JSON.
+    Applied = 1,
+    /// The last applied membership. Value: [`crate::types::StoredMembership`] as JSON.
+    Membership = 2,
+    /// Counters and log time. Value: `Meta`.
+    Meta = 3,
+}
+
+impl StateRecord {
+    pub(crate) const fn key(self) -> [u8; 1] {
+        match self {
+            Self::Applied => [1],
+            Self::Membership => [2],
+            Self::Meta => [3],
+        }
+    }
+}
+
+/// A key that is one number.
+pub(crate) trait NumberKey: Sized {
+    fn from_number(number: u64) -> Self;
+    fn number(self) -> u64;
+
+    fn key(self) -> [u8; 8] {
+        self.number().to_be_bytes()
+    }
+
+    fn from_key(bytes: &[u8]) -> Result<Self, CodecError> {
+        let bytes = <[u8; 8]>::try_from(bytes).map_err(|_| CodecError::Key)?;
+        Ok(Self::from_number(u64::from_be_bytes(bytes)))
+    }
+}
+
+macro_rules! number_key {
+    ($name:ident) => {
+        impl NumberKey for $name {
+            fn from_number(number: u64) -> Self {
+                Self(number)
+            }
+
+            fn number(self) -> u64 {
+                self.0
+            }
+        }
+    };
+}
+
+number_key!(LogIndex);
+number_key!(TaskId);
+number_key!(Term);
+
+/// When a task finished, and which: 8 bytes of milliseconds, 8 bytes of id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FinishKey {
+    pub(crate) at: Timestamp,
+    pub(crate) task: TaskId,
+}
+
+impl FinishKey {
+    pub(crate) fn key(self) -> [u8; 16] {
+        (u128::from(self.at.0) << 64 | u128::from(self.task.0)).to_be_bytes()
+    }
+
+    pub(crate) fn from_key(bytes: &[u8]) -> Result<Self, CodecError> {
+        let (at, task) = bytes.split_first_chunk::<8>().ok_or(CodecError::Key)?;
+        Ok(Self { at: Timestamp(u64::from_be_bytes(*at)), task: TaskId::from_key(task)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check<K: NumberKey + Copy + Ord + std::fmt::Debug>(left: K, right: K) {
+        assert_eq!(K::from_key(&left.key()).unwrap(), left);
+        assert_eq!(left.key().cmp(&right.key()), left.cmp(&right));
+    }
+
+    proptest! {
+        #[test]
+        fn number_keys_return_and_sort_as_numbers(left: u64, right: u64) {
+            check(LogIndex(left), LogIndex(right));
+            check(TaskId(left), TaskId(right));
+            check(Term(left), Term(right));
+        }
+
+        #[test]
+        fn finish_keys_return_and_sort_by_time(at: (u64, u64), task: (u64, u64)) {
+            let left = FinishKey { at: Timestamp(at.0), task: TaskId(task.0) };
+            let right = FinishKey { at: Timestamp(at.1), task: TaskId(task.1) };
+
+            prop_assert_eq!(FinishKey::from_key(&left.key()).unwrap(), left);
+            prop_assert_eq!(left.key().cmp(&right.key()), left.cmp(&right));
+        }
+
+        #[test]
+        fn keys_of_another_length_are_refused(bytes: Vec<u8>) {
+            prop_assume!(bytes.len() != 8 && bytes.len() != 16);
+            prop_assert!(TaskId::from_key(&bytes).is_err());
+            prop_assert!(FinishKey::from_key(&bytes).is_err());
+        }
+    }
+
+    #[test]
+    fn record_keys_are_their_pinned_numbers() {
+        for record in [LogRecord::Identity, LogRecord::Vote, LogRecord::Committed, LogRecord::Purged]
+        {
+            assert_eq!(record.key(), [record as u8]);
+        }
+        for record in [StateRecord::Applied, StateRecord::Membership, StateRecord::Meta] {
+            assert_eq!(record.key(), [record as u8]);
+        }
+    }
+}

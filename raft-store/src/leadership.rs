@@ -1,0 +1,143 @@
+//! Who leads, as far as this master may believe it.
+//!
+//! Raft alone lets a leader that was cut off believe in itself until it hears of another. Here a
+//! leader leads only while a quorum has answered it within the election timeout and its own disk
+//! keeps up: whoever wakes up late finds that it has stopped leading.
+
+use std::time::Duration;
+
+use cluster_state::{MasterId, Term};
+use openraft::ServerState;
+use openraft::async_runtime::WatchReceiver;
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::log_store::LogStore;
+use crate::node::Raft;
+
+/// Who leads, seen from one master.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leadership {
+    /// This master leads, and a quorum has confirmed it within the election timeout.
+    Leading {
+        /// In which term.
+        term: Term,
+    },
+    /// Another master leads.
+    Following {
+        /// Which.
+        leader: MasterId,
+        /// In which term.
+        term: Term,
+    },
+    /// Nobody is known to lead.
+    Leaderless {
+        /// The newest term seen.
+        term: Term,
+    },
+}
+
+impl Leadership {
+    /// The newest term seen.
+    #[must_use]
+    pub const fn term(&self) -> Term {
+        match self {
+            Self::Leading { term } | Self::Following { term, .. } | Self::Leaderless { term } => {
+                *term
+            }
+        }
+    }
+
+    /// Whether this master leads.
+    #[must_use]
+    pub const fn is_leading(&self) -> bool {
+        matches!(self, Self::Leading { .. })
+    }
+}
+
+/// How long a leader may go without proof that it still is one.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// Since the last answer of a quorum: the lease that followers grant a leader.
+    pub quorum: Duration,
+    /// For one sync of the log before the leader hands over.
+    pub fsync: Duration,
+    /// For one sync of the log before the process ends: a disk that hangs will not come back to
+    /// this process.
+    pub fsync_fatal: Duration,
+}
+
+/// How often age is looked at: a tenth of the shortest patience that we advise.
+const CHECK_INTERVAL: Duration = Duration::from_millis(25);
+
+/// Watches Raft and the disk and publishes who leads.
+pub(crate) struct Watcher {
+    pub(crate) raft: Raft,
+    pub(crate) log: LogStore,
+    pub(crate) patience: Patience,
+    pub(crate) published: watch::Sender<Leadership>,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Watcher {
+    pub(crate) async fn run(self) {
+        let mut server = self.raft.server_metrics();
+        let mut check = tokio::time::interval(CHECK_INTERVAL);
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_handing_over = false;
+        loop {
+            let seen = self.look();
+            self.published.send_if_modified(|last| std::mem::replace(last, seen) != seen);
+
+            let fsync_age = self.log.fsync_age();
+            if fsync_age > self.patience.fsync_fatal {
+                tracing::error!(?fsync_age, "the disk hangs: this process ends");
+                std::process::abort();
+            }
+            let is_too_slow = fsync_age > self.patience.fsync && seen.is_leading();
+            if is_too_slow && !is_handing_over {
+                tracing::warn!(?fsync_age, "the disk is slow: handing leadership over");
+                self.hand_over().await;
+            }
+            is_handing_over = is_too_slow;
+
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                _ = check.tick() => {}
+                changed = server.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    fn look(&self) -> Leadership {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let term = Term(metrics.vote.leader_id.term);
+        let me = metrics.id;
+        match metrics.current_leader {
+            Some(leader) if leader != me => {
+                Leadership::Following { leader: MasterId(leader), term }
+            }
+            Some(_)
+                if metrics.state == ServerState::Leader
+                    && holds_lease(&self.raft, self.patience.quorum) =>
+            {
+                Leadership::Leading { term }
+            }
+            Some(_) | None => Leadership::Leaderless { term },
+        }
+    }
+
+    async fn hand_over(&self) {
+        if let Some(to) = crate::membership::best_successor(&self.raft) {
+            self.raft.trigger().transfer_leader(to.0).await.ok();
+        }
+    }
+}
+
+/// Whether a quorum has answered this leader so recently that no other can have been elected: the
+/// answered message was sent within the time for which followers refuse to elect another.
+pub(crate) fn holds_lease(raft: &Raft, quorum: Duration) -> bool {
+    crate::membership::quorum_age(raft).is_some_and(|age| age < quorum)
+}

@@ -1,0 +1,142 @@
+//! The log instance of RocksDB: what it holds, and how entries are read from it.
+
+use cluster_state::LogIndex;
+use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, ReadOptions, WriteBatch};
+use serde::de::DeserializeOwned;
+
+use super::tail::{entry_bytes, next_index};
+use crate::codec;
+use crate::error::StorageError;
+use crate::guard::Witness;
+use crate::identity::Identity;
+use crate::keys::{LogRecord, LogTable, NumberKey};
+use crate::rocks;
+use crate::types::{Entry, LogId, Vote};
+
+/// What the log holds besides its entries.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    pub(crate) identity: Identity,
+    pub(crate) vote: Option<Vote>,
+    pub(crate) committed: Option<LogId>,
+    pub(crate) purged: Option<LogId>,
+    pub(crate) last: Option<LogId>,
+    /// Index of the first entry; where there is none, of the next one.
+    pub(crate) begin: u64,
+}
+
+impl Held {
+    /// A log that holds nothing.
+    pub(crate) const fn empty(identity: Identity) -> Self {
+        Self { identity, vote: None, committed: None, purged: None, last: None, begin: 0 }
+    }
+
+    /// Reads it; nothing when the log does not even say whose it is.
+    pub(crate) fn load(database: &DB) -> Result<Option<Self>, StorageError> {
+        let records = rocks::table(database, LogTable::Records.name())?;
+        let Some(identity) = database.get_cf(records, LogRecord::Identity.key())? else {
+            return Ok(None);
+        };
+        let purged = json(database, LogRecord::Purged)?;
+        let end = entry_at(database, IteratorMode::End)?;
+        let last = end.max(purged);
+        let begin = entry_at(database, IteratorMode::Start)?;
+        let begin = begin.map_or_else(|| next_index(last), |first| first.index);
+        if purged.is_some() && begin != next_index(purged) {
+            return Err(StorageError::NoEntry(next_index(purged)));
+        }
+        // It is not synced by itself. One that is ahead of the log stands for the log's end: what
+        // precedes a committed entry in the log that held it is committed too.
+        let committed = json::<LogId>(database, LogRecord::Committed)?.map(|committed| {
+            last.filter(|last| last.index < committed.index).unwrap_or(committed)
+        });
+        Ok(Some(Self {
+            identity: codec::decode(&identity)?,
+            vote: json(database, LogRecord::Vote)?,
+            committed: committed.filter(|_| last.is_some()),
+            purged,
+            last,
+            begin,
+        }))
+    }
+
+    pub(crate) fn witness(&self) -> Witness {
+        Witness::new(self.identity, self.vote.as_ref(), self.last, self.purged)
+    }
+}
+
+fn json<T: DeserializeOwned>(database: &DB, record: LogRecord) -> Result<Option<T>, StorageError> {
+    let records = rocks::table(database, LogTable::Records.name())?;
+    let bytes = database.get_cf(records, record.key())?;
+    Ok(bytes.map(|bytes| codec::decode_json(&bytes)).transpose()?)
+}
+
+/// The first or the last entry.
+fn entry_at(database: &DB, end: IteratorMode<'_>) -> Result<Option<LogId>, StorageError> {
+    let entries = rocks::table(database, LogTable::Entries.name())?;
+    let Some(row) = database.iterator_cf(entries, end).next() else { return Ok(None) };
+    let (key, value) = row?;
+    Ok(Some(codec::decode_entry(LogIndex::from_key(&key)?, &value)?.log_id))
+}
+
+/// The open log instance.
+#[derive(Debug)]
+pub(super) struct Disk {
+    database: DB,
+}
+
+impl Disk {
+    pub(super) const fn new(database: DB) -> Self {
+        Self { database }
+    }
+
+    pub(super) const fn database(&self) -> &DB {
+        &self.database
+    }
+
+    pub(super) fn entries(&self) -> Result<&ColumnFamily, StorageError> {
+        rocks::table(&self.database, LogTable::Entries.name())
+    }
+
+    pub(super) fn records(&self) -> Result<&ColumnFamily, StorageError> {
+        rocks::table(&self.database, LogTable::Records.name())
+    }
+
+    /// Reads consecutive entries from `from` until before `to`, until there is a gap or until
+    /// `bytes_max` are reached.
+    pub(super) fn read(
+        &self,
+        from: u64,
+        to: u64,
+        bytes_max: usize,
+    ) -> Result<Vec<Entry>, StorageError> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_upper_bound(LogIndex(to).key());
+        let start = LogIndex(from).key();
+        let mode = IteratorMode::From(&start, Direction::Forward);
+        let mut entries = Vec::new();
+        let mut bytes: usize = 0;
+        let mut expected = from;
+        for row in self.database.iterator_cf_opt(self.entries()?, options, mode) {
+            let (key, value) = row?;
+            let entry = codec::decode_entry(LogIndex::from_key(&key)?, &value)?;
+            if entry.log_id.index != expected || bytes >= bytes_max {
+                break;
+            }
+            expected = expected.saturating_add(1);
+            bytes = bytes.saturating_add(entry_bytes(&entry));
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+}
+
+/// Adds the record that says whose log it is.
+pub(crate) fn put_identity(
+    batch: &mut WriteBatch,
+    records: &ColumnFamily,
+    identity: &Identity,
+) -> Result<(), StorageError> {
+    batch.put_cf(records, LogRecord::Identity.key(), codec::encode(identity)?);
+    Ok(())
+}

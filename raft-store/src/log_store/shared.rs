@@ -1,0 +1,191 @@
+//! What the log store's users and its flusher share.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use openraft::LogState;
+use tokio::sync::Semaphore;
+
+use super::tail::{Era, Tail};
+use crate::error::StorageError;
+use crate::fatal::Fatal;
+use crate::identity::KnownIdentity;
+use crate::sync::lock;
+use crate::types::{Entry, LogId, TypeConfig, Vote};
+
+/// Entries handed over and not yet synced, in KiB: at 64 MiB a caller waits for the disk.
+const UNSYNCED_KIB_MAX: u32 = 64 << 10;
+
+/// One sync of the log.
+#[derive(Debug, Clone, Copy)]
+pub struct Synced {
+    /// How long writing and syncing took.
+    pub duration: Duration,
+    /// How many entries it made durable.
+    pub entries: u64,
+}
+
+/// Called by the flusher after each sync.
+pub type SyncObserver = Arc<dyn Fn(Synced) + Send + Sync>;
+
+/// Counters of the log store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogStats {
+    /// Syncs so far.
+    pub syncs: u64,
+    /// Entries that they made durable: divided by the syncs it is the size of a group commit.
+    pub entries: u64,
+    /// Time spent in them.
+    pub sync_time: Duration,
+    /// Time that the last one took.
+    pub last_sync: Duration,
+}
+
+/// Where a range of entries can be read.
+#[derive(Debug)]
+pub(super) enum Plan {
+    /// The log has none of them.
+    Nothing,
+    /// They were in memory.
+    Cached(Vec<Entry>),
+    /// They, or the first of them, are in RocksDB only.
+    Stored { from: u64, to: u64 },
+}
+
+pub(super) struct Shared {
+    tail: Mutex<Tail>,
+    pub(super) identity: KnownIdentity,
+    stats: Mutex<LogStats>,
+    room: Semaphore,
+    /// When the sync under way began, in microseconds since `start` plus one; 0 when there is none.
+    sync_began: AtomicU64,
+    start: Instant,
+    pub(super) fatal: Fatal,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+/// What `bytes` take of the room for what is not yet synced. Never more than all of it, so that
+/// one large append still fits.
+fn permits(bytes: usize) -> u32 {
+    u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(UNSYNCED_KIB_MAX)
+}
+
+impl Shared {
+    pub(super) fn new(tail: Tail, identity: KnownIdentity, fatal: Fatal) -> Self {
+        Self {
+            tail: Mutex::new(tail),
+            identity,
+            stats: Mutex::default(),
+            room: Semaphore::new(usize::try_from(UNSYNCED_KIB_MAX).unwrap_or(usize::MAX)),
+            sync_began: AtomicU64::new(0),
+            start: Instant::now(),
+            fatal,
+        }
+    }
+
+    /// Refuses everything after a failure.
+    pub(super) fn check(&self) -> Result<(), StorageError> {
+        self.fatal.reason().map_or(Ok(()), |why| Err(StorageError::Failed(why.to_string())))
+    }
+
+    /// Waits until there is room; [`Self::release`] gives it back.
+    pub(super) async fn admit(&self, bytes: usize) -> Result<(), StorageError> {
+        let room = self.room.acquire_many(permits(bytes)).await;
+        room.map_err(|_| StorageError::ThreadEnded)?.forget();
+        Ok(())
+    }
+
+    pub(super) fn release(&self, bytes: usize) {
+        self.room.add_permits(usize::try_from(permits(bytes)).unwrap_or(0));
+    }
+
+    pub(super) fn append(&self, entries: &[Entry]) -> Result<Era, StorageError> {
+        lock(&self.tail).append(entries)
+    }
+
+    pub(super) fn truncate_after(&self, last: Option<LogId>) {
+        lock(&self.tail).truncate_after(last);
+    }
+
+    pub(super) fn purge(&self, upto: LogId) {
+        lock(&self.tail).purge(upto);
+    }
+
+    pub(super) fn is_purged(&self, index: u64) -> bool {
+        lock(&self.tail).purged.is_some_and(|purged| index <= purged.index)
+    }
+
+    pub(super) fn on_written(&self, next: u64, era: Era) {
+        lock(&self.tail).on_written(next, era);
+    }
+
+    pub(super) fn vote(&self) -> Option<Vote> {
+        lock(&self.tail).vote
+    }
+
+    pub(super) fn set_vote(&self, vote: Option<Vote>) {
+        lock(&self.tail).vote = vote;
+    }
+
+    pub(super) fn committed(&self) -> Option<LogId> {
+        lock(&self.tail).committed
+    }
+
+    pub(super) fn set_committed(&self, committed: Option<LogId>) {
+        lock(&self.tail).committed = committed;
+    }
+
+    pub(super) fn log_state(&self) -> LogState<TypeConfig> {
+        let tail = lock(&self.tail);
+        LogState { last_purged_log_id: tail.purged, last_log_id: tail.last }
+    }
+
+    pub(super) fn plan(&self, start: u64, end: u64, bytes_max: usize) -> Plan {
+        let tail = lock(&self.tail);
+        let (from, to) = tail.clamp(start, end);
+        if from >= to {
+            return Plan::Nothing;
+        }
+        if from < tail.first_cached() {
+            return Plan::Stored { from, to: to.min(tail.first_cached()) };
+        }
+        Plan::Cached(tail.copy(from, to, bytes_max))
+    }
+
+    /// Runs a sync so that [`Self::fsync_age`] can see it.
+    pub(super) fn watch_sync<T>(&self, sync: impl FnOnce() -> T) -> (T, Duration) {
+        let began = Instant::now();
+        let mark = began.duration_since(self.start).as_micros();
+        let mark = u64::try_from(mark).unwrap_or(u64::MAX).saturating_add(1);
+        self.sync_began.store(mark, Ordering::Release);
+        let result = sync();
+        self.sync_began.store(0, Ordering::Release);
+        (result, began.elapsed())
+    }
+
+    pub(super) fn fsync_age(&self) -> Duration {
+        match self.sync_began.load(Ordering::Acquire) {
+            0 => Duration::ZERO,
+            mark => self.start.elapsed().saturating_sub(Duration::from_micros(mark)),
+        }
+    }
+
+    pub(super) fn count_sync(&self, synced: Synced) {
+        let mut stats = lock(&self.stats);
+        stats.syncs = stats.syncs.saturating_add(1);
+        stats.entries = stats.entries.saturating_add(synced.entries);
+        stats.sync_time = stats.sync_time.saturating_add(synced.duration);
+        stats.last_sync = synced.duration;
+    }
+
+    pub(super) fn stats(&self) -> LogStats {
+        *lock(&self.stats)
+    }
+}

@@ -1,0 +1,163 @@
+//! What the log store keeps in memory: the newest entries, and the log's ends. Pure.
+
+use std::collections::VecDeque;
+
+use openraft::EntryPayload;
+
+use super::Held;
+use crate::error::StorageError;
+use crate::types::{Entry, LogId, Vote};
+
+/// What an entry costs in memory besides its payload.
+const ENTRY_OVERHEAD_BYTES: usize = 96;
+
+/// What an entry counts for against bounds in bytes.
+pub(super) fn entry_bytes(entry: &Entry) -> usize {
+    match &entry.payload {
+        EntryPayload::Normal(payload) => payload.0.len().saturating_add(ENTRY_OVERHEAD_BYTES),
+        EntryPayload::Blank => ENTRY_OVERHEAD_BYTES,
+        // They are rare, and small compared with the bounds.
+        EntryPayload::Membership(_) => 8 * ENTRY_OVERHEAD_BYTES,
+    }
+}
+
+/// Counts truncations: a report about entries appended before one says nothing about those after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Era(u64);
+
+/// The log as its readers see it: written or not, synced or not.
+#[derive(Debug)]
+pub(super) struct Tail {
+    entries: VecDeque<Entry>,
+    /// Index of the log's first entry, unless it has been purged since.
+    begin: u64,
+    /// Index of the first cached entry; the next index when none is cached.
+    first: u64,
+    bytes: usize,
+    bytes_max: usize,
+    /// Entries below this index are in RocksDB, so that the cache may drop them.
+    written: u64,
+    era: Era,
+    pub(super) last: Option<LogId>,
+    pub(super) purged: Option<LogId>,
+    pub(super) vote: Option<Vote>,
+    pub(super) committed: Option<LogId>,
+}
+
+pub(super) fn next_index(id: Option<LogId>) -> u64 {
+    id.map_or(0, |id| id.index.saturating_add(1))
+}
+
+impl Tail {
+    pub(super) fn new(held: &Held, bytes_max: usize) -> Self {
+        let next = next_index(held.last);
+        Self {
+            entries: VecDeque::new(),
+            begin: held.begin,
+            first: next,
+            bytes: 0,
+            bytes_max,
+            written: next,
+            era: Era(0),
+            last: held.last,
+            purged: held.purged,
+            vote: held.vote,
+            committed: held.committed,
+        }
+    }
+
+    /// Adds entries that follow on the last one. An empty log may start anywhere.
+    pub(super) fn append(&mut self, entries: &[Entry]) -> Result<Era, StorageError> {
+        for entry in entries {
+            let index = entry.log_id.index;
+            if self.last.is_some() && index != next_index(self.last) {
+                return Err(StorageError::NoEntry(next_index(self.last)));
+            }
+            if self.last.is_none() {
+                self.begin = index;
+            }
+            if self.entries.is_empty() {
+                self.first = index;
+            }
+            self.bytes = self.bytes.saturating_add(entry_bytes(entry));
+            self.last = Some(entry.log_id);
+            self.entries.push_back(entry.clone());
+        }
+        Ok(self.era)
+    }
+
+    /// Drops what comes after `last`.
+    pub(super) fn truncate_after(&mut self, last: Option<LogId>) {
+        let next = next_index(last);
+        if next >= next_index(self.last) {
+            return;
+        }
+        while let Some(entry) = self.entries.pop_back_if(|entry| entry.log_id.index >= next) {
+            self.bytes = self.bytes.saturating_sub(entry_bytes(&entry));
+        }
+        if self.entries.is_empty() {
+            self.first = self.first.min(next);
+        }
+        self.written = self.written.min(next);
+        self.era.0 = self.era.0.wrapping_add(1);
+        self.last = last.max(self.purged);
+    }
+
+    /// Drops what comes before and at `upto`, which may lie beyond the end.
+    pub(super) fn purge(&mut self, upto: LogId) {
+        if self.purged.is_some_and(|purged| purged.index >= upto.index) {
+            return;
+        }
+        self.purged = Some(upto);
+        while let Some(entry) = self.entries.pop_front_if(|entry| entry.log_id.index <= upto.index)
+        {
+            self.bytes = self.bytes.saturating_sub(entry_bytes(&entry));
+        }
+        let next = next_index(self.purged);
+        self.first = self.first.max(next);
+        self.written = self.written.max(next);
+        self.last = self.last.max(self.purged);
+    }
+
+    /// The entries of `era` before `next` are in RocksDB: makes room.
+    pub(super) fn on_written(&mut self, next: u64, era: Era) {
+        if era != self.era {
+            return;
+        }
+        self.written = self.written.max(next);
+        while self.bytes > self.bytes_max {
+            let written = self.written;
+            let evicted = self.entries.pop_front_if(|entry| entry.log_id.index < written);
+            let Some(entry) = evicted else { return };
+            self.bytes = self.bytes.saturating_sub(entry_bytes(&entry));
+            self.first = entry.log_id.index.saturating_add(1);
+        }
+    }
+
+    /// The part of `start..end` that the log has.
+    pub(super) fn clamp(&self, start: u64, end: u64) -> (u64, u64) {
+        let begin = self.begin.max(next_index(self.purged));
+        (start.max(begin), end.min(next_index(self.last)))
+    }
+
+    /// The first index that is cached, and all after it are.
+    pub(super) const fn first_cached(&self) -> u64 {
+        self.first
+    }
+
+    /// Copies cached entries, up to `bytes_max` but at least one.
+    pub(super) fn copy(&self, start: u64, end: u64, bytes_max: usize) -> Vec<Entry> {
+        let offset = |index: u64| usize::try_from(index.saturating_sub(self.first)).ok();
+        let (Some(from), Some(to)) = (offset(start), offset(end)) else { return Vec::new() };
+        let mut bytes: usize = 0;
+        let mut part = Vec::with_capacity(to.saturating_sub(from).min(self.entries.len()));
+        for entry in self.entries.iter().take(to).skip(from) {
+            if bytes >= bytes_max {
+                break;
+            }
+            bytes = bytes.saturating_add(entry_bytes(entry));
+            part.push(entry.clone());
+        }
+        part
+    }
+}

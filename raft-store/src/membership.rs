@@ -1,0 +1,162 @@
+//! Who the masters are, and how far each has come.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cluster_state::{LogIndex, MasterId, Term};
+use openraft::ServerState;
+use openraft::async_runtime::{Instant, WatchReceiver};
+
+use crate::node::Raft;
+
+/// A master of the effective membership.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Raft's node id.
+    pub id: MasterId,
+    /// `host:port` of its gRPC server.
+    pub address: String,
+    /// Whether it counts in a quorum.
+    pub is_voter: bool,
+}
+
+/// A master's Raft role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Leads its term.
+    Leader,
+    /// Votes, and replicates what the leader sends.
+    Follower,
+    /// Asks for votes.
+    Candidate,
+    /// Replicates without a vote.
+    Learner,
+    /// Has stopped.
+    Stopped,
+}
+
+impl Role {
+    /// The role's name in the API.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Leader => "leader",
+            Self::Follower => "follower",
+            Self::Candidate => "candidate",
+            Self::Learner => "learner",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// How far this master has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalStatus {
+    /// This master.
+    pub id: MasterId,
+    /// Its role.
+    pub role: Role,
+    /// The newest term it has seen.
+    pub term: Term,
+    /// Who it believes leads.
+    pub leader: Option<MasterId>,
+    /// Last entry of its log.
+    pub last_log: LogIndex,
+    /// Last entry that it knows to be committed.
+    pub committed: LogIndex,
+    /// Last entry that it has applied.
+    pub applied: LogIndex,
+    /// Last entry that its newest snapshot covers.
+    pub snapshot: Option<LogIndex>,
+    /// Last entry that it has purged from its log.
+    pub purged: Option<LogIndex>,
+    /// For a leader, how long ago a quorum answered it; for any other, how long ago a leader was
+    /// heard. Nothing before the first time.
+    pub last_contact: Option<Duration>,
+    /// For a leader: how far each other member's log matches its own.
+    pub matched: BTreeMap<MasterId, LogIndex>,
+}
+
+/// The effective membership, always current.
+#[derive(Clone)]
+pub(crate) struct Members {
+    raft: Raft,
+}
+
+impl std::fmt::Debug for Members {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.all()).finish()
+    }
+}
+
+impl Members {
+    pub(crate) const fn new(raft: Raft) -> Self {
+        Self { raft }
+    }
+
+    pub(crate) fn all(&self) -> Vec<Member> {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        let voters = membership.voter_ids().collect::<Vec<_>>();
+        membership
+            .nodes()
+            .map(|(id, node)| Member {
+                id: MasterId(*id),
+                address: node.addr.clone(),
+                is_voter: voters.contains(id),
+            })
+            .collect()
+    }
+
+    pub(crate) fn address(&self, id: MasterId) -> Option<String> {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.membership().get_node(&id.0).map(|node| node.addr.clone())
+    }
+}
+
+/// The voter to hand leadership to: the one with the longest matching log.
+pub(crate) fn best_successor(raft: &Raft) -> Option<MasterId> {
+    let status = local_status(raft);
+    let voters = Members::new(raft.clone()).all();
+    voters
+        .iter()
+        .filter(|member| member.is_voter && member.id != status.id)
+        .filter_map(|member| status.matched.get(&member.id).map(|matched| (*matched, member.id)))
+        .max()
+        .map(|(_, id)| id)
+}
+
+pub(crate) fn local_status(raft: &Raft) -> LocalStatus {
+    let metrics = raft.metrics();
+    let metrics = metrics.borrow_watched();
+    let index = |id: &Option<crate::types::LogId>| LogIndex(id.as_ref().map_or(0, |id| id.index));
+    let role = match metrics.state {
+        ServerState::Leader => Role::Leader,
+        ServerState::Follower => Role::Follower,
+        ServerState::Candidate => Role::Candidate,
+        ServerState::Learner => Role::Learner,
+        ServerState::Shutdown => Role::Stopped,
+    };
+    let matched = metrics.replication.iter().flatten();
+    LocalStatus {
+        id: MasterId(metrics.id),
+        role,
+        term: Term(metrics.current_term),
+        leader: metrics.current_leader.map(MasterId),
+        last_log: LogIndex(metrics.last_log_index.unwrap_or(0)),
+        committed: index(&metrics.cluster_committed),
+        applied: index(&metrics.last_applied),
+        snapshot: metrics.snapshot.as_ref().map(|id| LogIndex(id.index)),
+        purged: metrics.purged.as_ref().map(|id| LogIndex(id.index)),
+        last_contact: quorum_age(raft),
+        matched: matched.map(|(id, matched)| (MasterId(*id), index(matched))).collect(),
+    }
+}
+
+/// How long ago a quorum answered this leader.
+pub(crate) fn quorum_age(raft: &Raft) -> Option<Duration> {
+    let acknowledged = raft.as_leader().ok()?.last_quorum_acked()?;
+    Some(acknowledged.elapsed())
+}

@@ -1,0 +1,230 @@
+//! Raft RPCs out: one HTTP/2 connection per peer for appending, one for heartbeats and votes, one
+//! for snapshots, so that a sign of life never queues behind data.
+
+pub(crate) mod identity;
+pub(crate) mod snapshot;
+pub(crate) mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster_state::MasterId;
+use futures_util::{Stream, StreamExt};
+use openraft::base::{BoxFuture, BoxStream};
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::impls::BasicNode;
+use openraft::network::{
+    Backoff, NetBackoff, NetSnapshot, NetStreamAppend, NetTransferLeader, NetVote, RPCOption,
+    RaftNetworkFactory,
+};
+use openraft::raft::{
+    AppendEntriesRequest, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use openraft::{AnyError, OptionalSend};
+use proto::channel::{self, MESSAGE_BYTES_MAX};
+use proto::v1;
+use proto::v1::raft_service_client::RaftServiceClient;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use self::identity::PeerIdentity;
+use self::wire::WireError;
+use crate::snapshot::SnapshotData;
+use crate::state_machine::RaftSnapshot;
+use crate::types::{TypeConfig, Vote};
+
+/// Waits between two attempts to reach a peer: quick at first, because a peer that restarts is
+/// back within moments, then patient.
+const BACKOFF_MILLIS: [u64; 4] = [10, 20, 50, 100];
+const BACKOFF_MILLIS_MAX: u64 = 200;
+
+/// Makes the connections to peers.
+#[derive(Debug, Clone)]
+pub(crate) struct Network {
+    pub(crate) identity: PeerIdentity,
+}
+
+impl Network {
+    fn peer(&self, target: u64, node: &BasicNode) -> Peer {
+        // An address that cannot be parsed was refused when the member was added.
+        let client = channel::connect_lazily(&node.addr).map(client).map_err(|error| {
+            tracing::error!(peer = target, %error, "a member has an unusable address");
+            Arc::from(error.to_string())
+        });
+        Peer { target: MasterId(target), client, identity: self.identity.clone() }
+    }
+}
+
+/// A client for calls between masters.
+pub(crate) fn client(channel: Channel) -> RaftServiceClient<Channel> {
+    RaftServiceClient::new(channel)
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX)
+}
+
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = Peer;
+
+    // The calls for heartbeat and snapshot clients default to this one, so each gets a connection
+    // of its own.
+    async fn new_client(&mut self, target: u64, node: &BasicNode) -> Peer {
+        self.peer(target, node)
+    }
+}
+
+/// One connection to one peer.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    target: MasterId,
+    client: Result<RaftServiceClient<Channel>, Arc<str>>,
+    identity: PeerIdentity,
+}
+
+impl Peer {
+    fn client(&self) -> Result<RaftServiceClient<Channel>, Unreachable<TypeConfig>> {
+        self.client.clone().map_err(|error| Unreachable::new(&AnyError::error(error)))
+    }
+
+    async fn ballot(
+        &self,
+        ballot: VoteRequest<TypeConfig>,
+        ttl: Duration,
+        is_pre_vote: bool,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let mut client = self.client()?;
+        let request = self.identity.sign(wire::ballot_out(&ballot), self.target);
+        let call = async {
+            match is_pre_vote {
+                true => client.pre_vote(request).await,
+                false => client.vote(request).await,
+            }
+        };
+        let answer = within(ttl, call).await?;
+        wire::answer_in(answer).map_err(|error| malformed(&error))
+    }
+}
+
+/// Bounds a call on this side: a frozen peer keeps its connection open and says nothing.
+async fn within<T>(
+    ttl: Duration,
+    call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+) -> Result<T, RPCError<TypeConfig>> {
+    match tokio::time::timeout(ttl, call).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(failure(&status)),
+        Err(elapsed) => Err(RPCError::Unreachable(Unreachable::new(&elapsed))),
+    }
+}
+
+fn failure(status: &Status) -> RPCError<TypeConfig> {
+    let is_unreachable = matches!(
+        status.code(),
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled
+    );
+    if is_unreachable {
+        return RPCError::Unreachable(Unreachable::new(status));
+    }
+    RPCError::Network(NetworkError::new(status))
+}
+
+fn malformed(error: &WireError) -> RPCError<TypeConfig> {
+    RPCError::Network(NetworkError::new(error))
+}
+
+impl NetBackoff<TypeConfig> for Peer {
+    fn backoff(&self) -> Option<Backoff> {
+        let forever = std::iter::repeat(BACKOFF_MILLIS_MAX);
+        Some(Backoff::new(BACKOFF_MILLIS.into_iter().chain(forever).map(Duration::from_millis)))
+    }
+}
+
+impl NetStreamAppend<TypeConfig> for Peer {
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        _option: RPCOption,
+    ) -> BoxFuture<
+        's,
+        Result<
+            BoxStream<'s, Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>>,
+            RPCError<TypeConfig>,
+        >,
+    >
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
+    {
+        Box::pin(async move {
+            let mut client = self.client()?;
+            // An entry of ours always encodes; if one did not, ending the stream makes openraft
+            // open another one and say so.
+            let requests = input
+                .map(wire::append_out)
+                .take_while(|encoded| std::future::ready(encoded.is_ok()))
+                .filter_map(|encoded| std::future::ready(encoded.ok()));
+            let call = client.append(self.identity.sign(requests, self.target)).await;
+            let responses = call.map_err(|status| failure(&status))?.into_inner();
+            let results = responses.map(|response| {
+                let response = response.map_err(|status| failure(&status))?;
+                wire::appended_in(response).map_err(|error| malformed(&error))
+            });
+            let results: BoxStream<'s, _> = Box::pin(results);
+            Ok(results)
+        })
+    }
+}
+
+impl NetVote<TypeConfig> for Peer {
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        self.ballot(rpc, option.soft_ttl(), false).await
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        self.ballot(rpc, option.soft_ttl(), true).await
+    }
+}
+
+impl NetTransferLeader<TypeConfig> for Peer {
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let mut client = self.client()?;
+        let body = serde_json::to_vec(&request).map_err(|error| malformed(&error.into()))?.into();
+        let request = self.identity.sign(v1::HandOverRequest { body }, self.target);
+        let response = within(option.soft_ttl(), client.transfer_leader(request)).await?;
+        serde_json::from_slice(&response.body).map_err(|error| malformed(&error.into()))
+    }
+}
+
+impl NetSnapshot<TypeConfig> for Peer {
+    type SnapshotData = SnapshotData;
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: RaftSnapshot,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let client = self.client()?;
+        let data = &snapshot.snapshot;
+        let send = snapshot::send(client, &self.identity, self.target, &vote, data);
+        tokio::select! {
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            sent = send => {
+                let vote = sent.map_err(|error| StreamingError::Network(NetworkError::new(&error)))?;
+                Ok(SnapshotResponse { vote })
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Snapshots on the wire: the receiver says what it holds already, the sender streams the rest.
+
+use cluster_state::MasterId;
+use proto::v1;
+use proto::v1::raft_service_client::RaftServiceClient;
+use proto::v1::snapshot_message::Part;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
+use tonic::{Status, Streaming};
+
+use super::identity::PeerIdentity;
+use super::wire::{self, WireError};
+use crate::error::StorageError;
+use crate::node::Node;
+use crate::snapshot::{Chunk, ChunkReader, InvalidManifest, Manifest, SnapshotData};
+use crate::state_machine::RaftSnapshot;
+use crate::types::Vote;
+
+/// Chunks read ahead of the network: each is up to a mebibyte.
+const CHUNKS_AHEAD: usize = 4;
+
+/// Why a snapshot was not sent. Sending again resumes where it broke off.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SendError {
+    /// It cannot be read.
+    #[error("cannot read the snapshot")]
+    Storage(#[from] StorageError),
+    /// It cannot be described.
+    #[error("cannot describe the snapshot")]
+    Manifest(#[from] InvalidManifest),
+    /// The receiver is gone or refuses.
+    #[error("the receiver did not take the snapshot")]
+    Receiver(#[from] Box<Status>),
+    /// The receiver's answer makes no sense.
+    #[error("the receiver's answer is malformed")]
+    Answer(#[from] WireError),
+}
+
+/// Sends a snapshot and returns the receiver's vote when it is installed there.
+pub(crate) async fn send(
+    mut client: RaftServiceClient<Channel>,
+    identity: &PeerIdentity,
+    to: MasterId,
+    vote: &Vote,
+    data: &SnapshotData,
+) -> Result<Vote, SendError> {
+    let manifest = bytes::Bytes::from(data.manifest().await?.encode()?);
+    let question = v1::ResumeSnapshotRequest { manifest: manifest.clone() };
+    let held = client.resume_snapshot(identity.sign(question, to)).await.map_err(Box::new)?;
+    let chunks = data.chunks(&held.into_inner().offsets).await?;
+
+    let (messages, outgoing) = mpsc::channel(CHUNKS_AHEAD);
+    let header = v1::SnapshotHeader { vote: Some(wire::vote_out(vote)), manifest };
+    let reading = read_into(header, chunks, messages);
+    let sending = client.install_snapshot(identity.sign(ReceiverStream::new(outgoing), to));
+    let (read, sent) = tokio::join!(reading, sending);
+    read?;
+    let answer = sent.map_err(Box::new)?.into_inner();
+    Ok(wire::vote_in(answer.vote)?)
+}
+
+/// Feeds the stream until all is read, or until the receiver has ended it: its answer says why.
+async fn read_into(
+    header: v1::SnapshotHeader,
+    mut chunks: ChunkReader,
+    messages: mpsc::Sender<v1::SnapshotMessage>,
+) -> Result<(), StorageError> {
+    let mut part = Part::Header(header);
+    loop {
+        if messages.send(v1::SnapshotMessage { part: Some(part) }).await.is_err() {
+            return Ok(());
+        }
+        let Some(Chunk { file, offset, crc32, bytes }) = chunks.next().await? else {
+            return Ok(());
+        };
+        part = Part::Chunk(v1::SnapshotChunk { file, offset, crc32, data: bytes });
+    }
+}
+
+/// How much of a snapshot is here already, per file.
+pub(crate) async fn held(node: &Node, manifest: &[u8]) -> Result<Vec<u64>, Status> {
+    let manifest = Manifest::decode(manifest).map_err(|error| refused(&error))?;
+    let receiver = node.inbox().begin(manifest).await.map_err(|error| refused(&error))?;
+    Ok(receiver.offsets().to_vec())
+}
+
+/// Receives a snapshot, has it installed, and returns this master's vote.
+pub(crate) async fn receive(
+    node: &Node,
+    mut incoming: Streaming<v1::SnapshotMessage>,
+) -> Result<Vote, Status> {
+    let first = incoming.message().await?.and_then(|message| message.part);
+    let Some(Part::Header(header)) = first else {
+        return Err(Status::invalid_argument("a snapshot begins with its header"));
+    };
+    let vote = wire::vote_in(header.vote).map_err(|error| refused(&error))?;
+    let manifest = Manifest::decode(&header.manifest).map_err(|error| refused(&error))?;
+    let mut receiver = node.inbox().begin(manifest).await.map_err(|error| refused(&error))?;
+    while let Some(message) = incoming.message().await? {
+        let Some(Part::Chunk(chunk)) = message.part else {
+            return Err(Status::invalid_argument("only chunks follow a snapshot's header"));
+        };
+        let v1::SnapshotChunk { file, offset, crc32, data } = chunk;
+        let chunk = Chunk { file, offset, crc32, bytes: data };
+        receiver.write_chunk(chunk).await.map_err(|error| refused(&error))?;
+    }
+    let data = receiver.finish().await.map_err(|error| refused(&error))?;
+    tracing::info!(snapshot = data.id(), "received a snapshot");
+    let snapshot = RaftSnapshot { meta: data.meta().clone(), snapshot: data };
+    let installed = node.raft().install_full_snapshot(vote, snapshot).await;
+    Ok(installed.map_err(|error| Status::unavailable(error.to_string()))?.vote)
+}
+
+fn refused(error: &impl std::error::Error) -> Status {
+    tracing::warn!(%error, "a snapshot was refused");
+    Status::failed_precondition(error.to_string())
+}

@@ -1,0 +1,180 @@
+//! Opens a node's data directory: every check first, the first change to the disk after them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cluster_state::{ClusterId, MasterId};
+use rocksdb::WriteBatch;
+
+use crate::error::{OpenError, StorageError};
+use crate::fatal::Fatal;
+use crate::guard::Guard;
+use crate::identity::{Condition, Identity, KnownIdentity, Layout};
+use crate::keys::LogTable;
+use crate::log_store::{Held, Links, LogOptions, LogStore, StateDurability, put_identity};
+use crate::rocks;
+use crate::snapshot::SnapshotInbox;
+use crate::state_machine::{Shared, StateMachine, StateReader, database};
+
+/// Which directory to open, and for whom.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// The directory; made if it is not there.
+    pub data_dir: PathBuf,
+    /// Who we are.
+    pub node: MasterId,
+    /// Where we belong, if that is known.
+    pub cluster: Option<ClusterId>,
+    /// How the log store works.
+    pub log: LogOptions,
+}
+
+impl StoreConfig {
+    /// The usual settings.
+    #[must_use]
+    pub fn new(data_dir: impl Into<PathBuf>, node: MasterId) -> Self {
+        Self { data_dir: data_dir.into(), node, cluster: None, log: LogOptions::default() }
+    }
+}
+
+/// A node's open storage. Its parts keep the directory locked until the last of them is dropped.
+#[derive(Debug)]
+pub struct Store {
+    /// The log, for openraft.
+    pub log: LogStore,
+    /// The state, for openraft.
+    pub machine: StateMachine,
+    /// The state, for everybody else.
+    pub reader: StateReader,
+    /// Where snapshots come in.
+    pub inbox: SnapshotInbox,
+    /// Raised when storage fails: the process must then abort.
+    pub fatal: Fatal,
+}
+
+impl Store {
+    /// Opens it. Blocks: with a million live tasks for some seconds.
+    ///
+    /// # Errors
+    /// If the directory is another's, in use, damaged, from a newer binary, or has lost data.
+    /// Nothing on disk is changed then.
+    pub fn open(config: StoreConfig) -> Result<Self, OpenError> {
+        let layout = Layout::new(config.data_dir);
+        let expected = Identity { node: config.node, cluster: config.cluster };
+        // Before the lock, which makes a file in the directory, and again behind it.
+        layout.inspect()?;
+        let lock = Arc::new(layout.lock()?);
+        match layout.inspect()? {
+            Condition::Fresh => make(&layout, expected)?,
+            Condition::InUse => check(&layout, expected)?,
+        }
+
+        let log_path = layout.log();
+        let database = rocks::open_log(&log_path)?;
+        let held = load(&database, &layout)?;
+        let mut guard = Guard::open(&layout.guard())?;
+        guard.witness().check(&held.witness())?;
+        if *guard.witness() != held.witness() {
+            guard.write(held.witness()).map_err(OpenError::storage(layout.guard()))?;
+        }
+
+        let fatal = Fatal::default();
+        let state = layout.state();
+        let (state_db, restored) = database::open(&state)?;
+        let state_db = Arc::new(state_db);
+        let position = (restored.applied, restored.membership.clone());
+        let shared = Arc::new(Shared::new(
+            state.clone(),
+            Arc::clone(&state_db),
+            restored,
+            fatal.clone(),
+            Arc::clone(&lock),
+        ));
+        let machine = StateMachine::new(Arc::clone(&shared), state_db, position);
+
+        let identity = KnownIdentity::new(held.identity);
+        let links = Links {
+            state: Arc::clone(&shared) as Arc<dyn StateDurability>,
+            identity: identity.clone(),
+            fatal: fatal.clone(),
+            lock,
+        };
+        let log = LogStore::start(database, held, guard, links, config.log)
+            .map_err(OpenError::storage(log_path))?;
+        let reader = StateReader::new(shared);
+        Ok(Self { log, machine, reader, inbox: SnapshotInbox::new(state, identity), fatal })
+    }
+}
+
+/// Makes a new directory. The guard comes last: with it the directory counts as used.
+fn make(layout: &Layout, identity: Identity) -> Result<(), OpenError> {
+    let path = layout.log();
+    if path.is_dir() {
+        refuse_used_log(layout)?;
+    }
+    layout.begin()?;
+    let database = rocks::open_log(&path)?;
+    let write = || -> Result<(), StorageError> {
+        let mut batch = WriteBatch::default();
+        put_identity(&mut batch, rocks::table(&database, LogTable::Records.name())?, &identity)?;
+        let mut options = rocksdb::WriteOptions::default();
+        options.set_sync(true);
+        Ok(database.write_opt(batch, &options)?)
+    };
+    write().map_err(OpenError::storage(path))?;
+    Guard::create(&layout.guard(), Held::empty(identity).witness())
+}
+
+/// A log without a guard is what a cut-short making leaves, unless something is in it: then
+/// somebody has removed the guard.
+fn refuse_used_log(layout: &Layout) -> Result<(), OpenError> {
+    let path = layout.log();
+    // RocksDB writes this file at the end of making a database.
+    if !path.join("CURRENT").exists() {
+        return Ok(());
+    }
+    let database = match rocks::open_log_read_only(&path) {
+        Ok(database) => database,
+        // Made, but without our tables.
+        Err(OpenError::Database { source, .. })
+            if source.kind() == rocksdb::ErrorKind::InvalidArgument =>
+        {
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    let held = Held::load(&database).map_err(OpenError::storage(path))?;
+    if held.is_some_and(|held| held.vote.is_some() || held.last.is_some()) {
+        return Err(OpenError::Missing { missing: layout.guard() });
+    }
+    Ok(())
+}
+
+/// Looks at all that is stored, without changing anything, and refuses what must not be used.
+fn check(layout: &Layout, expected: Identity) -> Result<(), OpenError> {
+    let witness = Guard::read(&layout.guard())?;
+    witness.identity.check(&expected)?;
+    let held = load(&rocks::open_log_read_only(&layout.log())?, layout)?;
+    held.identity.check(&expected)?;
+    witness.check(&held.witness())?;
+
+    let position = database::inspect(&layout.state())?;
+    Identity { cluster: position.cluster, ..held.identity }.check(&held.identity)?;
+    let applied = position.applied.map(|applied| applied.index);
+    let purged = held.purged.map(|purged| purged.index);
+    if applied < purged {
+        let (applied, purged) = (applied.unwrap_or(0), purged.unwrap_or(0));
+        return Err(OpenError::StateBehindLog { applied, purged });
+    }
+    Ok(())
+}
+
+/// What the log holds. One that does not say whose it is has lost its first record.
+fn load(database: &rocksdb::DB, layout: &Layout) -> Result<Held, OpenError> {
+    let held = Held::load(database).map_err(OpenError::storage(layout.log()))?;
+    held.ok_or_else(|| OpenError::LogBehindGuard {
+        what: "the identity",
+        guarded: "there".to_owned(),
+        found: "none".to_owned(),
+    })
+}

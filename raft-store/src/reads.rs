@@ -1,0 +1,165 @@
+//! Linearizable reads on any master: ask the leader how far its log was committed, wait until
+//! this master has applied as much, then read locally.
+
+use std::time::Duration;
+
+use cluster_state::{LogIndex, Term};
+use openraft::ReadPolicy;
+use proto::v1;
+use proto::v1::raft_service_client::RaftServiceClient;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+
+use crate::leadership::Leadership;
+use crate::membership::Members;
+use crate::network::identity::PeerIdentity;
+use crate::node::Raft;
+use crate::propose::{LEADER_WAIT, ProposeError, wait_for_news};
+use crate::types::AppliedAt;
+
+/// How long one answer of the leader may take.
+const READ_INDEX_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long this master may take to apply what it has to before it answers.
+const APPLY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Reads that wait for the next question to the leader. Each has a caller, bounded by the edges.
+const WAITING_MAX: usize = 4_096;
+
+/// Local state that is at least as new as this is linearizable for whoever asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadPoint {
+    /// What must have been applied, and now is.
+    pub index: LogIndex,
+    /// The term of the leader that confirmed it.
+    pub term: Term,
+}
+
+/// Why a linearizable read could not be answered. Reads change nothing and may be repeated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// No leader confirmed it in time.
+    #[error("the cluster has no leader")]
+    NoLeader,
+    /// This master is too far behind.
+    #[error("this master is too far behind the leader")]
+    Behind,
+    /// This master is shutting down or has failed.
+    #[error("this master is stopping")]
+    Stopped,
+}
+
+type Answer = Result<ReadPoint, ReadError>;
+
+/// Lets readers in: all that wait when a question goes out share its answer.
+#[derive(Debug, Clone)]
+pub(crate) struct ReadGate {
+    waiting: mpsc::Sender<oneshot::Sender<Answer>>,
+    applied: watch::Receiver<AppliedAt>,
+}
+
+impl ReadGate {
+    pub(crate) fn new(
+        asker: Asker,
+        applied: watch::Receiver<AppliedAt>,
+    ) -> (Self, impl Future<Output = ()>) {
+        let (waiting, readers) = mpsc::channel(WAITING_MAX);
+        (Self { waiting, applied }, asker.run(readers))
+    }
+
+    /// Returns when local state is linearizable for a reader that starts now.
+    pub(crate) async fn pass(&self) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        self.waiting.send(answer).await.map_err(|_| ReadError::Stopped)?;
+        let point = answered.await.map_err(|_| ReadError::Stopped)??;
+        let mut applied = self.applied.clone();
+        let caught_up = applied.wait_for(|applied| applied.index >= point.index);
+        match tokio::time::timeout(APPLY_TIMEOUT, caught_up).await {
+            Ok(Ok(_)) => Ok(point),
+            Ok(Err(_)) => Err(ReadError::Stopped),
+            Err(_) => Err(ReadError::Behind),
+        }
+    }
+}
+
+/// Asks whoever leads, one question at a time.
+pub(crate) struct Asker {
+    pub(crate) raft: Raft,
+    pub(crate) identity: PeerIdentity,
+    pub(crate) members: Members,
+    pub(crate) leadership: watch::Receiver<Leadership>,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Asker {
+    async fn run(self, mut readers: mpsc::Receiver<oneshot::Sender<Answer>>) {
+        let mut batch = Vec::new();
+        let mut link = None;
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                gathered = readers.recv_many(&mut batch, WAITING_MAX) => if gathered == 0 { return },
+            }
+            // Every reader in the batch came before the question, so the answer holds for each.
+            let answer = tokio::select! {
+                () = self.stop.cancelled() => return,
+                answer = self.ask_until_answered(&mut link) => answer,
+            };
+            for reader in batch.drain(..) {
+                reader.send(answer.clone()).ok();
+            }
+        }
+    }
+
+    async fn ask_until_answered(&self, link: &mut Option<Link>) -> Answer {
+        let deadline = Instant::now() + LEADER_WAIT;
+        let mut leadership = self.leadership.clone();
+        loop {
+            let seen = *leadership.borrow_and_update();
+            let point = match seen {
+                Leadership::Leading { .. } => confirm(&self.raft).await,
+                Leadership::Following { leader, term } => self.ask(link, leader, term).await,
+                Leadership::Leaderless { .. } => None,
+            };
+            if let Some(point) = point {
+                return Ok(point);
+            }
+            match wait_for_news(&mut leadership, deadline).await {
+                Ok(()) => {}
+                Err(ProposeError::Stopped) => return Err(ReadError::Stopped),
+                Err(_) => return Err(ReadError::NoLeader),
+            }
+        }
+    }
+
+    async fn ask(
+        &self,
+        link: &mut Option<Link>,
+        leader: cluster_state::MasterId,
+        term: Term,
+    ) -> Option<ReadPoint> {
+        if link.as_ref().is_none_or(|open| open.leader != leader) {
+            let channel = proto::channel::connect_lazily(&self.members.address(leader)?).ok()?;
+            *link = Some(Link { leader, client: crate::network::client(channel) });
+        }
+        let client = &mut link.as_mut()?.client;
+        let question = self.identity.sign(v1::ReadIndexRequest {}, leader);
+        let answer = tokio::time::timeout(READ_INDEX_TIMEOUT, client.read_index(question)).await;
+        let point = answer.ok()?.ok()?.into_inner();
+        Some(ReadPoint { index: LogIndex(point.index), term: Term(point.term).max(term) })
+    }
+}
+
+struct Link {
+    leader: cluster_state::MasterId,
+    client: RaftServiceClient<Channel>,
+}
+
+/// Confirms with a quorum that this master still leads, and says how far its log was committed
+/// when it did.
+pub(crate) async fn confirm(raft: &Raft) -> Option<ReadPoint> {
+    let confirmed = raft.get_read_linearizer(ReadPolicy::ReadIndex);
+    let linearizer = tokio::time::timeout(READ_INDEX_TIMEOUT, confirmed).await.ok()?.ok()?;
+    let read = linearizer.read_log_id();
+    Some(ReadPoint { index: LogIndex(read.index()), term: Term(read.log_id().leader_id.term) })
+}

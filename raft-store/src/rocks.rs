@@ -1,0 +1,157 @@
+//! How the two RocksDB instances are set up, opened and refused.
+
+use std::path::Path;
+
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
+    DBRecoveryMode, ErrorKind, FlushOptions, LogLevel, Options,
+};
+
+use crate::error::{OpenError, StorageError};
+use crate::keys::{LogTable, Table};
+
+const MIB: usize = 1 << 20;
+
+/// The write-ahead log of the log instance is replayed at each start: this bounds the time.
+const LOG_WAL_BYTES_MAX: u64 = 64 << 20;
+
+/// One memtable of the log instance; three of them bound its memory.
+const LOG_MEMTABLE_BYTES: usize = 16 * MIB;
+
+/// Reads of old log entries are rare: followers far behind, and restarts.
+const LOG_CACHE_BYTES: usize = 8 * MIB;
+
+/// Memtables of the state instance, all tables together. With [`STATE_CACHE_BYTES`] this makes
+/// the 128 MiB that a master may spend on it.
+const STATE_MEMTABLE_BYTES: usize = 64 * MIB;
+
+/// Blocks, indexes and filters of the state instance.
+const STATE_CACHE_BYTES: usize = 64 * MIB;
+
+/// Ten bits a key: one lookup in a hundred of an absent key reads a block.
+const BLOOM_BITS_PER_KEY: f64 = 10.0;
+
+fn shared_options() -> Options {
+    let mut options = Options::default();
+    options.set_paranoid_checks(true);
+    options.set_max_background_jobs(2);
+    options.set_max_open_files(512);
+    options.set_skip_stats_update_on_db_open(true);
+    options.set_keep_log_file_num(2);
+    options.set_log_level(LogLevel::Warn);
+    options
+}
+
+fn log_options() -> Options {
+    let mut options = shared_options();
+    // The default mode stops at the first damaged record and silently drops all that follow. This
+    // one forgives only a torn last record, which no sync has covered.
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    options.set_track_and_verify_wals_in_manifest(true);
+    options.set_max_total_wal_size(LOG_WAL_BYTES_MAX);
+    options
+}
+
+fn log_tables() -> Vec<ColumnFamilyDescriptor> {
+    let cache = Cache::new_lru_cache(LOG_CACHE_BYTES);
+    let describe = |table: LogTable| {
+        let mut blocks = BlockBasedOptions::default();
+        blocks.set_block_cache(&cache);
+        let mut options = Options::default();
+        options.set_block_based_table_factory(&blocks);
+        options.set_write_buffer_size(LOG_MEMTABLE_BYTES);
+        options.set_max_write_buffer_number(3);
+        ColumnFamilyDescriptor::new(table.name(), options)
+    };
+    LogTable::ALL.into_iter().map(describe).collect()
+}
+
+fn state_options() -> Options {
+    let mut options = shared_options();
+    // Nothing is written to a WAL, so the tables must reach the disk together: a record of the
+    // last applied entry that came first would hide entries that are still to be applied.
+    options.set_atomic_flush(true);
+    options.set_db_write_buffer_size(STATE_MEMTABLE_BYTES);
+    options
+}
+
+fn state_tables() -> Vec<ColumnFamilyDescriptor> {
+    let cache = Cache::new_lru_cache(STATE_CACHE_BYTES);
+    let describe = |table: Table| {
+        let mut blocks = BlockBasedOptions::default();
+        blocks.set_block_cache(&cache);
+        blocks.set_cache_index_and_filter_blocks(true);
+        blocks.set_bloom_filter(BLOOM_BITS_PER_KEY, false);
+        let mut options = Options::default();
+        options.set_block_based_table_factory(&blocks);
+        options.set_compression_type(DBCompressionType::Lz4);
+        options.set_write_buffer_size(STATE_MEMTABLE_BYTES / 2);
+        options.set_max_write_buffer_number(4);
+        ColumnFamilyDescriptor::new(table.name(), options)
+    };
+    Table::ALL.into_iter().map(describe).collect()
+}
+
+pub(crate) fn open_log(path: &Path) -> Result<DB, OpenError> {
+    open(log_options(), path, log_tables())
+}
+
+pub(crate) fn open_state(path: &Path) -> Result<DB, OpenError> {
+    open(state_options(), path, state_tables())
+}
+
+fn open(
+    mut options: Options,
+    path: &Path,
+    tables: Vec<ColumnFamilyDescriptor>,
+) -> Result<DB, OpenError> {
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    DB::open_cf_descriptors(&options, path, tables).map_err(|error| refuse(path, error))
+}
+
+/// Opens the log without changing anything on disk.
+pub(crate) fn open_log_read_only(path: &Path) -> Result<DB, OpenError> {
+    let names = LogTable::ALL.map(LogTable::name);
+    DB::open_cf_for_read_only(&log_options(), path, names, false)
+        .map_err(|error| refuse(path, error))
+}
+
+/// Opens a state or a checkpoint of one without changing anything on disk.
+pub(crate) fn open_state_read_only(path: &Path) -> Result<DB, OpenError> {
+    let names = Table::ALL.map(Table::name);
+    DB::open_cf_for_read_only(&state_options(), path, names, false)
+        .map_err(|error| refuse(path, error))
+}
+
+fn refuse(path: &Path, source: rocksdb::Error) -> OpenError {
+    let path = path.to_owned();
+    let is_kind = |kind| source.kind() == kind;
+    if is_kind(ErrorKind::IOError) && source.as_ref().contains("lock") {
+        return OpenError::Locked(path);
+    }
+    if is_kind(ErrorKind::Corruption) {
+        return OpenError::Damaged { path, source };
+    }
+    OpenError::Database { path, source }
+}
+
+/// A table's handle.
+pub(crate) fn table<'db>(
+    database: &'db DB,
+    name: &'static str,
+) -> Result<&'db ColumnFamily, StorageError> {
+    database.cf_handle(name).ok_or(StorageError::NoTable(name))
+}
+
+/// Makes all that was written to a state instance durable.
+pub(crate) fn flush_state(database: &DB) -> Result<(), StorageError> {
+    let tables = Table::ALL
+        .into_iter()
+        .map(|name| table(database, name.name()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut options = FlushOptions::default();
+    options.set_wait(true);
+    database.flush_cfs_opt(&tables.iter().collect::<Vec<_>>(), &options)?;
+    Ok(())
+}

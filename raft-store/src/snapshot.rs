@@ -1,0 +1,128 @@
+//! Snapshots: RocksDB checkpoints of the state, sent as files and installed as a whole.
+
+mod checkpoint;
+mod chunk;
+pub(crate) mod install;
+mod manifest;
+mod receive;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use cluster_state::ClusterId;
+use tokio::sync::OnceCell;
+
+pub use self::checkpoint::SnapshotBuilder;
+pub use self::chunk::{CHUNK_BYTES_MAX, Chunk, ChunkReader};
+pub use self::manifest::{InvalidManifest, Manifest, ManifestFile};
+pub use self::receive::{ReceiveError, SnapshotInbox, SnapshotReceiver};
+use crate::error::StorageError;
+use crate::files::Directory;
+use crate::sync::lock;
+use crate::types::SnapshotMeta;
+
+/// A snapshot on disk; clones share it. Its directory is removed when nobody holds it any more.
+#[derive(Clone)]
+pub struct SnapshotData(Arc<Inner>);
+
+struct Inner {
+    id: String,
+    meta: SnapshotMeta,
+    cluster: Option<ClusterId>,
+    directory: Directory,
+    /// Made when it is first asked for: most snapshots only let the log be purged, and are never
+    /// sent.
+    manifest: OnceCell<Arc<Manifest>>,
+}
+
+impl fmt::Debug for SnapshotData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { id, meta, directory, .. } = &*self.0;
+        f.debug_struct("SnapshotData")
+            .field("id", id)
+            .field("last", &meta.last_log_id)
+            .field("path", &directory.path())
+            .finish_non_exhaustive()
+    }
+}
+
+impl SnapshotData {
+    fn new(
+        id: String,
+        meta: SnapshotMeta,
+        cluster: Option<ClusterId>,
+        directory: Directory,
+    ) -> Self {
+        Self(Arc::new(Inner { id, meta, cluster, directory, manifest: OnceCell::new() }))
+    }
+
+    /// Its name, drawn at random when it was taken.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// What it covers.
+    #[must_use]
+    pub fn meta(&self) -> &SnapshotMeta {
+        &self.0.meta
+    }
+
+    /// Where its files are, as long as it is held.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.0.directory.path()
+    }
+
+    /// What it consists of. Reads all its files the first time.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub async fn manifest(&self) -> Result<Arc<Manifest>, StorageError> {
+        let describe = async || {
+            let data = self.clone();
+            let work = move || {
+                let Inner { id, meta, cluster, directory, .. } = &*data.0;
+                Manifest::describe(id.clone(), *cluster, meta.clone(), directory.path())
+            };
+            let manifest = tokio::task::spawn_blocking(work).await;
+            Ok(Arc::new(manifest.map_err(|_| StorageError::ThreadEnded)??))
+        };
+        self.0.manifest.get_or_try_init(describe).await.cloned()
+    }
+
+    /// Reads its files in chunks, each from where the receiver says it stands: see
+    /// [`SnapshotReceiver::offsets`].
+    ///
+    /// # Errors
+    /// If the files cannot be read.
+    pub async fn chunks(&self, offsets: &[u64]) -> Result<ChunkReader, StorageError> {
+        let manifest = self.manifest().await?;
+        Ok(ChunkReader::new(self.clone(), manifest, offsets))
+    }
+}
+
+/// Holds the newest snapshot, so that it can be sent.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshots {
+    current: Mutex<Option<SnapshotData>>,
+}
+
+impl Snapshots {
+    pub(crate) fn current(&self) -> Option<SnapshotData> {
+        lock(&self.current).clone()
+    }
+
+    /// Keeps the newer one: a snapshot that was being built may be done after one was installed.
+    pub(crate) fn set_current(&self, data: SnapshotData) {
+        let mut current = lock(&self.current);
+        let is_newer = current
+            .as_ref()
+            .is_none_or(|current| current.meta().last_log_id <= data.meta().last_log_id);
+        let old = if is_newer { current.replace(data) } else { Some(data) };
+        drop(current);
+        // Removes its directory, if nobody is sending it.
+        drop(old);
+    }
+}

@@ -1,0 +1,268 @@
+//! The receiving side: takes chunks in, checks them, and goes on after a broken connection.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cluster_state::ClusterId;
+use tokio::sync::Mutex;
+
+use super::chunk::{CHUNK_BYTES_MAX, Chunk};
+use super::manifest::{InvalidManifest, Manifest, measure};
+use super::SnapshotData;
+use crate::error::StorageError;
+use crate::files::{self, Directory};
+use crate::identity::KnownIdentity;
+use crate::state_machine::database::{incoming_dir, snapshots_dir};
+
+/// Holds the manifest beside the files that it describes. No file of a snapshot can have this
+/// name, because names with a leading dot are refused.
+const MANIFEST_FILE: &str = ".manifest";
+
+/// Why a snapshot is not taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError {
+    /// Its description is not acceptable.
+    #[error("snapshot refused")]
+    Manifest(#[from] InvalidManifest),
+    /// It is another cluster's.
+    #[error("snapshot belongs to cluster {found}, not to cluster {expected}")]
+    WrongCluster {
+        /// Whose it is.
+        found: ClusterId,
+        /// Ours.
+        expected: ClusterId,
+    },
+    /// Another transfer has begun since.
+    #[error("another snapshot transfer has begun")]
+    Superseded,
+    /// A chunk names a file that the manifest does not have.
+    #[error("chunk names file {0}, which the snapshot does not have")]
+    NoFile(u32),
+    /// A chunk does not follow on the one before it.
+    #[error("chunk of '{name}' begins at {found}, expected {expected}")]
+    Gap {
+        /// Which file.
+        name: String,
+        /// Where it should begin.
+        expected: u64,
+        /// Where it begins.
+        found: u64,
+    },
+    /// A chunk is larger than chunks may be, or than its file.
+    #[error("chunk of '{0}' is too long")]
+    TooLong(String),
+    /// A chunk's bytes are not those that were sent.
+    #[error("chunk of '{0}' has a wrong checksum")]
+    ChunkChecksum(String),
+    /// Not all has been received.
+    #[error("file '{0}' is incomplete")]
+    Incomplete(String),
+    /// A file is not the one that was described; the transfer must begin anew.
+    #[error("file '{0}' has a wrong checksum")]
+    FileChecksum(String),
+    /// The disk failed.
+    #[error("cannot store the snapshot")]
+    Storage(#[from] StorageError),
+}
+
+impl From<io::Error> for ReceiveError {
+    fn from(error: io::Error) -> Self {
+        Self::Storage(error.into())
+    }
+}
+
+/// Where snapshots come in; clones share it. One transfer at a time: a new one ends the one before.
+#[derive(Debug, Clone)]
+pub struct SnapshotInbox {
+    root: PathBuf,
+    identity: KnownIdentity,
+    transfers: Arc<Transfers>,
+}
+
+#[derive(Debug, Default)]
+struct Transfers {
+    /// The number of the transfer under way.
+    current: AtomicU64,
+    /// Held while files are written, so that an old transfer is done before a new one begins.
+    disk: Mutex<()>,
+}
+
+impl SnapshotInbox {
+    pub(crate) fn new(root: PathBuf, identity: KnownIdentity) -> Self {
+        Self { root, identity, transfers: Arc::default() }
+    }
+
+    /// Begins to receive a snapshot, or goes on with it if some of it is there.
+    ///
+    /// # Errors
+    /// If it is malformed or another cluster's, or the disk fails.
+    pub async fn begin(&self, manifest: Manifest) -> Result<SnapshotReceiver, ReceiveError> {
+        manifest.check()?;
+        if let (Some(found), Some(expected)) = (manifest.cluster, self.identity.get().cluster)
+            && found != expected
+        {
+            return Err(ReceiveError::WrongCluster { found, expected });
+        }
+        let number = self.transfers.current.fetch_add(1, Ordering::AcqRel).saturating_add(1);
+        let _disk = self.transfers.disk.lock().await;
+        let (root, manifest) = (self.root.clone(), Arc::new(manifest));
+        let described = Arc::clone(&manifest);
+        let (path, offsets) = blocking(move || prepare(&root, &described)).await?;
+        Ok(SnapshotReceiver {
+            root: self.root.clone(),
+            path,
+            manifest,
+            offsets,
+            number,
+            transfers: Arc::clone(&self.transfers),
+            open: None,
+        })
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ReceiveError> + Send + 'static,
+) -> Result<T, ReceiveError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| StorageError::ThreadEnded)?
+}
+
+/// Makes the directory, or finds what is in it already. What belongs to other snapshots goes.
+fn prepare(root: &Path, manifest: &Manifest) -> Result<(PathBuf, Vec<u64>), ReceiveError> {
+    let incoming = incoming_dir(root);
+    fs::create_dir_all(&incoming)?;
+    for entry in fs::read_dir(&incoming)? {
+        let entry = entry?;
+        if entry.file_name() != manifest.id.as_str() {
+            files::remove_dir(&entry.path())?;
+        }
+    }
+    let path = incoming.join(&manifest.id);
+    let encoded = manifest.encode()?;
+    if files::read_if_present(&path.join(MANIFEST_FILE))?.is_some_and(|bytes| bytes != encoded) {
+        files::remove_dir(&path)?;
+    }
+    fs::create_dir_all(&path)?;
+    fs::write(path.join(MANIFEST_FILE), &encoded)?;
+
+    let mut offsets = Vec::with_capacity(manifest.files.len());
+    for file in &manifest.files {
+        let opened =
+            OpenOptions::new().create(true).truncate(false).write(true).open(path.join(&file.name))?;
+        let len = opened.metadata()?.len();
+        if len > file.len {
+            opened.set_len(0)?;
+        }
+        offsets.push(if len > file.len { 0 } else { len });
+    }
+    Ok((path, offsets))
+}
+
+/// One transfer of a snapshot.
+#[derive(Debug)]
+pub struct SnapshotReceiver {
+    root: PathBuf,
+    path: PathBuf,
+    manifest: Arc<Manifest>,
+    offsets: Vec<u64>,
+    number: u64,
+    transfers: Arc<Transfers>,
+    open: Option<(u32, Arc<File>)>,
+}
+
+impl SnapshotReceiver {
+    /// How many bytes of each file are here, in the manifest's order: what the sender goes on from.
+    #[must_use]
+    pub fn offsets(&self) -> &[u64] {
+        &self.offsets
+    }
+
+    /// Takes a chunk in. After an error the transfer may be begun again, and goes on from there.
+    ///
+    /// # Errors
+    /// If the chunk is damaged, is not the next one of its file, or the disk fails.
+    pub async fn write_chunk(&mut self, chunk: Chunk) -> Result<(), ReceiveError> {
+        let place = usize::try_from(chunk.file).ok();
+        let found = place.and_then(|place| {
+            Some((self.manifest.files.get(place)?, self.offsets.get_mut(place)?))
+        });
+        let (described, offset) = found.ok_or(ReceiveError::NoFile(chunk.file))?;
+        let name = &described.name;
+        if chunk.offset != *offset {
+            let (expected, found) = (*offset, chunk.offset);
+            return Err(ReceiveError::Gap { name: name.clone(), expected, found });
+        }
+        let len = u64::try_from(chunk.bytes.len()).unwrap_or(u64::MAX);
+        let end = offset.saturating_add(len);
+        if chunk.bytes.len() > CHUNK_BYTES_MAX || end > described.len {
+            return Err(ReceiveError::TooLong(name.clone()));
+        }
+        if crc32fast::hash(&chunk.bytes) != chunk.crc32 {
+            return Err(ReceiveError::ChunkChecksum(name.clone()));
+        }
+
+        let _disk = self.transfers.disk.lock().await;
+        if self.transfers.current.load(Ordering::Acquire) != self.number {
+            return Err(ReceiveError::Superseded);
+        }
+        let open = self.open.take().filter(|(file, _)| *file == chunk.file).map(|(_, file)| file);
+        let path = self.path.join(name);
+        let (file, bytes) = (chunk.file, chunk.bytes);
+        let written = blocking(move || {
+            let file = match open {
+                Some(file) => file,
+                None => Arc::new(OpenOptions::new().write(true).open(path)?),
+            };
+            file.write_all_at(&bytes, chunk.offset)?;
+            Ok(file)
+        });
+        self.open = Some((file, written.await?));
+        *offset = end;
+        Ok(())
+    }
+
+    /// Checks that all is here and as it was described, and makes it durable.
+    ///
+    /// # Errors
+    /// If something is missing, or a file's checksum is wrong: then all of it is thrown away,
+    /// because nobody knows which part is bad.
+    pub async fn finish(self) -> Result<SnapshotData, ReceiveError> {
+        let transfers = Arc::clone(&self.transfers);
+        let _disk = transfers.disk.lock().await;
+        if transfers.current.load(Ordering::Acquire) != self.number {
+            return Err(ReceiveError::Superseded);
+        }
+        blocking(move || self.complete()).await
+    }
+
+    fn complete(self) -> Result<SnapshotData, ReceiveError> {
+        for (file, offset) in self.manifest.files.iter().zip(&self.offsets) {
+            if *offset != file.len {
+                return Err(ReceiveError::Incomplete(file.name.clone()));
+            }
+        }
+        for file in &self.manifest.files {
+            let path = self.path.join(&file.name);
+            if measure(&path)? != (file.len, file.crc32) {
+                files::remove_dir(&self.path)?;
+                return Err(ReceiveError::FileChecksum(file.name.clone()));
+            }
+            File::open(path)?.sync_all()?;
+        }
+        fs::remove_file(self.path.join(MANIFEST_FILE))?;
+        files::sync_dir(&self.path)?;
+
+        let parent = snapshots_dir(&self.root);
+        fs::create_dir_all(&parent)?;
+        let directory = Directory::temporary(parent.join(&self.manifest.id));
+        // It may be held from an earlier transfer; the files are the same.
+        files::remove_dir(directory.path())?;
+        fs::rename(&self.path, directory.path())?;
+        files::sync_dir(&parent)?;
+        let Manifest { id, cluster, meta, .. } = (*self.manifest).clone();
+        Ok(SnapshotData::new(id, meta, cluster, directory))
+    }
+}

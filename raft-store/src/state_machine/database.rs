@@ -1,0 +1,224 @@
+//! The state instance of RocksDB: where it lies, and how the state is read back from it.
+//!
+//! ```text
+//! state/CURRENT      names the database in use
+//! state/db-N/        RocksDB; a snapshot is installed as a new one
+//! state/snapshots/   checkpoints that are held for sending; gone after a restart
+//! state/incoming/    a snapshot that is being received
+//! ```
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cluster_state::{Change, ClusterId, IdempotencyRecord, LeaderRecord, Limits, Meta, State, Term};
+use rocksdb::{ColumnFamily, DB, IteratorMode};
+use serde::de::DeserializeOwned;
+
+use super::batch::Tables;
+use crate::codec;
+use crate::error::{OpenError, StorageError};
+use crate::files::{self, Directory};
+use crate::keys::{NumberKey, StateRecord};
+use crate::rocks;
+use crate::types::{LogId, StoredMembership};
+
+const DATABASE_PREFIX: &str = "db-";
+
+/// An open database in its directory.
+#[derive(Debug)]
+pub(crate) struct StateDb {
+    // Dropped first: RocksDB must be closed before its directory may go.
+    database: DB,
+    directory: Directory,
+}
+
+impl StateDb {
+    pub(crate) fn open(path: PathBuf) -> Result<Self, OpenError> {
+        let database = rocks::open_state(&path)?;
+        Ok(Self { database, directory: Directory::new(path) })
+    }
+
+    pub(crate) const fn database(&self) -> &DB {
+        &self.database
+    }
+
+    /// Removes the directory once the last user is done.
+    pub(crate) fn give_up(&self) {
+        self.directory.give_up();
+    }
+}
+
+/// What a database says about itself.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Position {
+    pub(crate) applied: Option<LogId>,
+    pub(crate) membership: StoredMembership,
+    pub(crate) cluster: Option<ClusterId>,
+}
+
+impl Position {
+    pub(crate) fn load(database: &DB) -> Result<Self, StorageError> {
+        let tables = Tables::of(database)?;
+        let record = |record: StateRecord| database.get_cf(tables.records, record.key());
+        let applied = record(StateRecord::Applied)?;
+        let membership = record(StateRecord::Membership)?;
+        let meta = record(StateRecord::Meta)?.map(|meta| codec::decode::<Meta>(&meta)).transpose()?;
+        Ok(Self {
+            applied: applied.map(|bytes| codec::decode_json(&bytes)).transpose()?,
+            membership: match membership {
+                Some(bytes) => codec::decode_json(&bytes)?,
+                None => StoredMembership::default(),
+            },
+            cluster: meta.and_then(|meta| meta.cluster),
+        })
+    }
+}
+
+/// The state, read back.
+#[derive(Debug, Default)]
+pub(crate) struct Restored {
+    pub(crate) state: State,
+    pub(crate) applied: Option<LogId>,
+    pub(crate) membership: StoredMembership,
+}
+
+impl Restored {
+    /// Reads everything live. Finished tasks stay on disk.
+    pub(crate) fn load(database: &DB) -> Result<Self, StorageError> {
+        let Position { applied, membership, .. } = Position::load(database)?;
+        let tables = Tables::of(database)?;
+        let mut state = State::new();
+        if let Some(meta) = database.get_cf(tables.records, StateRecord::Meta.key())? {
+            state.restore(Change::Meta(codec::decode(&meta)?));
+        }
+        let leaders = rows::<LeaderRecord>(database, tables.leaders).collect::<Result<Vec<_>, _>>()?;
+        prune_leaders(database, &tables, &leaders)?;
+        for leader in leaders {
+            state.restore(Change::Leader(leader));
+        }
+        for worker in rows(database, tables.workers) {
+            state.restore(Change::Worker(worker?));
+        }
+        for task in rows(database, tables.tasks) {
+            state.restore(Change::Task(task?));
+        }
+        // The state keeps the keys by age, which is the order in which they were accepted.
+        let mut keys =
+            rows::<IdempotencyRecord>(database, tables.idempotency).collect::<Result<Vec<_>, _>>()?;
+        keys.sort_by_key(|key| (key.at, key.first));
+        for key in keys {
+            state.restore(Change::IdempotencyKey(key));
+        }
+        Ok(Self { state, applied, membership })
+    }
+}
+
+/// The values of a table in the order of their keys.
+fn rows<'db, T: DeserializeOwned>(
+    database: &'db DB,
+    table: &ColumnFamily,
+) -> impl Iterator<Item = Result<T, StorageError>> + use<'db, T> {
+    let rows = database.iterator_cf(table, IteratorMode::Start);
+    rows.map(|row| Ok(codec::decode(&row?.1)?))
+}
+
+/// Deletes leaders that the state no longer remembers.
+fn prune_leaders(
+    database: &DB,
+    tables: &Tables<'_>,
+    leaders: &[LeaderRecord],
+) -> Result<(), StorageError> {
+    let kept_from = leaders.len().saturating_sub(Limits::LEADERS_KEPT_MAX);
+    if let (Some(oldest), true) = (leaders.get(kept_from), kept_from > 0) {
+        let mut batch = rocksdb::WriteBatch::default();
+        batch.delete_range_cf(tables.leaders, Term(0).key(), oldest.term.key());
+        database.write_without_wal(batch)?;
+    }
+    Ok(())
+}
+
+/// What lies where below `state/`.
+fn pointer(root: &Path) -> PathBuf {
+    root.join("CURRENT")
+}
+
+pub(crate) fn snapshots_dir(root: &Path) -> PathBuf {
+    root.join("snapshots")
+}
+
+pub(crate) fn incoming_dir(root: &Path) -> PathBuf {
+    root.join("incoming")
+}
+
+fn database_dir(root: &Path, number: u64) -> PathBuf {
+    root.join(format!("{DATABASE_PREFIX}{number}"))
+}
+
+/// The number of the database in use, if there is one.
+fn current(root: &Path) -> Result<Option<u64>, OpenError> {
+    let path = pointer(root);
+    let bytes = files::read_if_present(&path).map_err(OpenError::io(&path))?;
+    let Some(bytes) = bytes else { return Ok(None) };
+    let number = std::str::from_utf8(&bytes)
+        .ok()
+        .and_then(|text| text.trim_end().strip_prefix(DATABASE_PREFIX)?.parse().ok());
+    number.map(Some).ok_or(OpenError::PointerUnreadable(path))
+}
+
+/// Where the next database goes.
+pub(crate) fn next(root: &Path) -> Result<(u64, PathBuf), OpenError> {
+    let number = current(root)?.map_or(1, |number| number.saturating_add(1));
+    Ok((number, database_dir(root, number)))
+}
+
+/// Makes a database the one in use: before this it does not exist for a restart, after it the one
+/// before does not.
+pub(crate) fn switch(root: &Path, number: u64) -> Result<(), OpenError> {
+    let path = pointer(root);
+    files::write_atomically(&path, format!("{DATABASE_PREFIX}{number}\n").as_bytes())
+        .map_err(OpenError::io(path))
+}
+
+/// Looks at the state that is stored and changes nothing.
+pub(crate) fn inspect(root: &Path) -> Result<Position, OpenError> {
+    let Some(number) = current(root)? else { return Ok(Position::default()) };
+    let path = database_dir(root, number);
+    if !path.is_dir() {
+        return Err(OpenError::Missing { missing: path });
+    }
+    let database = rocks::open_state_read_only(&path)?;
+    Position::load(&database).map_err(OpenError::storage(path))
+}
+
+/// Opens the database in use, or makes the first one, and removes what earlier runs left.
+pub(crate) fn open(root: &Path) -> Result<(StateDb, Restored), OpenError> {
+    fs::create_dir_all(root).map_err(OpenError::io(root))?;
+    let number = current(root)?;
+    clean(root, number).map_err(OpenError::io(root))?;
+    let path = database_dir(root, number.unwrap_or(1));
+    let database = StateDb::open(path.clone())?;
+    if number.is_none() {
+        files::sync_dir(root).map_err(OpenError::io(root))?;
+        switch(root, 1)?;
+    }
+    let restored = Restored::load(database.database()).map_err(OpenError::storage(path))?;
+    Ok((database, restored))
+}
+
+/// Removes databases that are not in use, and snapshots. What has been received stays: it may be
+/// gone on with.
+fn clean(root: &Path, current: Option<u64>) -> std::io::Result<()> {
+    files::remove_dir(&snapshots_dir(root))?;
+    let current = current.map(|number| database_dir(root, number));
+    for entry in fs::read_dir(root)? {
+        let path = entry?.path();
+        let is_database = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| name.starts_with(DATABASE_PREFIX));
+        if is_database && Some(&path) != current.as_ref() {
+            files::remove_dir(&path)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! Reads of the applied state: the live part from memory, finished tasks from disk.
+
+use std::sync::Arc;
+
+use cluster_state::{State, Task, TaskId, Timestamp};
+use rocksdb::DB;
+use tokio::sync::{broadcast, watch};
+
+use super::feed::Published;
+use super::shared::Shared;
+use crate::error::StorageError;
+use crate::history;
+use crate::sync;
+use crate::types::AppliedAt;
+
+/// Reads what this master has applied; clones share it.
+#[derive(Debug, Clone)]
+pub struct StateReader {
+    shared: Arc<Shared>,
+}
+
+impl StateReader {
+    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Looks at the live state. Applying waits meanwhile, so `look` should copy what it needs and
+    /// be done.
+    pub fn with<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&sync::read(&self.shared.memory).state)
+    }
+
+    /// As [`Self::with`], and says up to where that state goes.
+    pub fn with_applied<T>(&self, look: impl FnOnce(&State, AppliedAt) -> T) -> T {
+        let memory = sync::read(&self.shared.memory);
+        look(&memory.state, memory.applied)
+    }
+
+    /// Up to where the log is applied. A look at the state that comes later sees at least that.
+    #[must_use]
+    pub fn applied(&self) -> AppliedAt {
+        *self.shared.applied.borrow()
+    }
+
+    /// Follows [`Self::applied`].
+    #[must_use]
+    pub fn watch_applied(&self) -> watch::Receiver<AppliedAt> {
+        self.shared.applied.subscribe()
+    }
+
+    /// Follows what is applied from now on. A subscriber that lags is told how much it has missed.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<Published> {
+        self.shared.feed.subscribe()
+    }
+
+    /// A task, live or finished.
+    ///
+    /// # Errors
+    /// If the disk cannot be read.
+    pub async fn task(&self, id: TaskId) -> Result<Option<Arc<Task>>, StorageError> {
+        let live = self.with(|state| state.task(id).cloned());
+        if live.is_some() { Ok(live) } else { self.finished_task(id).await }
+    }
+
+    /// A finished task.
+    ///
+    /// # Errors
+    /// If the disk cannot be read.
+    pub async fn finished_task(&self, id: TaskId) -> Result<Option<Arc<Task>>, StorageError> {
+        let fresh = sync::read(&self.shared.memory).finished.get(&id).cloned();
+        if fresh.is_some() {
+            return Ok(fresh);
+        }
+        self.read_disk(move |database| history::task(database, id)).await
+    }
+
+    /// Up to `limit` finished tasks with ids below `cursor`, newest first. One who has looked at
+    /// the live tasks before misses none that finishes in between.
+    ///
+    /// # Errors
+    /// If the disk cannot be read.
+    pub async fn finished_tasks_below(
+        &self,
+        cursor: Option<TaskId>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Task>>, StorageError> {
+        let fresh = {
+            let memory = sync::read(&self.shared.memory);
+            let below = memory.finished.values().rev();
+            let below = below.filter(|task| cursor.is_none_or(|cursor| task.id < cursor));
+            below.take(limit).cloned().collect::<Vec<_>>()
+        };
+        let mut tasks =
+            self.read_disk(move |database| history::tasks_below(database, cursor, limit)).await?;
+        tasks.extend(fresh);
+        tasks.sort_unstable_by_key(|task| std::cmp::Reverse(task.id));
+        tasks.dedup_by_key(|task| task.id);
+        tasks.truncate(limit);
+        Ok(tasks)
+    }
+
+    /// Up to `limit` tasks that finished before `before`, for retention.
+    ///
+    /// # Errors
+    /// If the disk cannot be read.
+    pub async fn expired_history(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<TaskId>, StorageError> {
+        self.read_disk(move |database| history::finished_before(database, before, limit)).await
+    }
+
+    /// About how many finished tasks are on disk.
+    ///
+    /// # Errors
+    /// If the disk cannot be read.
+    pub async fn history_len_estimate(&self) -> Result<u64, StorageError> {
+        self.read_disk(history::len_estimate).await
+    }
+
+    async fn read_disk<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&DB) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let database = Arc::clone(&sync::read(&self.shared.memory).database);
+        let read = tokio::task::spawn_blocking(move || read(database.database()));
+        read.await.map_err(|_| StorageError::ThreadEnded)?
+    }
+}

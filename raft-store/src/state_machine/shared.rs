@@ -1,0 +1,178 @@
+//! What the state machine, its readers and the snapshots share.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLock, RwLockWriteGuard};
+
+use cluster_state::{Change, LogIndex, State, Task, TaskId};
+use tokio::sync::{broadcast, watch};
+
+use super::database::{Restored, StateDb};
+use super::feed::{AppliedBatch, FEED_BATCHES_MAX, Published};
+use crate::error::StorageError;
+use crate::fatal::Fatal;
+use crate::identity::DirectoryLock;
+use crate::log_store::StateDurability;
+use crate::rocks;
+use crate::snapshot::Snapshots;
+use crate::sync;
+use crate::types::{AppliedAt, LogId};
+
+/// What changes with each applied entry.
+pub(super) struct Memory {
+    pub(super) state: State,
+    /// Up to where `state` goes.
+    pub(super) applied: AppliedAt,
+    /// Tasks that the last batch finished: they have left `state` and may not have reached
+    /// RocksDB. Whoever looks here in between finds each finished task in one of the two.
+    pub(super) finished: BTreeMap<TaskId, Arc<Task>>,
+    pub(super) database: Arc<StateDb>,
+}
+
+impl Memory {
+    pub(super) fn keep_finished(&mut self, changes: &[Change]) {
+        for change in changes {
+            match change {
+                Change::Task(task) if task.state.is_terminal() => {
+                    self.finished.insert(task.id, Arc::clone(task));
+                }
+                Change::TaskForgotten(id) => {
+                    self.finished.remove(id);
+                }
+                Change::Task(_)
+                | Change::Meta(_)
+                | Change::Leader(_)
+                | Change::Worker(_)
+                | Change::WorkerRemoved(_)
+                | Change::IdempotencyKey(_)
+                | Change::IdempotencyKeyExpired(_) => {}
+            }
+        }
+    }
+}
+
+pub(crate) struct Shared {
+    pub(super) memory: RwLock<Memory>,
+    /// What is applied and stored; never ahead of what a reader of `memory` sees.
+    pub(super) applied: watch::Sender<AppliedAt>,
+    pub(super) feed: broadcast::Sender<Published>,
+    /// The next index to be stored.
+    stored: AtomicU64,
+    /// The next index to be made durable.
+    durable: AtomicU64,
+    root: PathBuf,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) fatal: Fatal,
+    /// Released after RocksDB is closed.
+    _lock: Arc<DirectoryLock>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("root", &self.root).finish_non_exhaustive()
+    }
+}
+
+fn next_index(applied: Option<LogId>) -> u64 {
+    applied.map_or(0, |id| id.index.saturating_add(1))
+}
+
+impl Shared {
+    pub(crate) fn new(
+        root: PathBuf,
+        database: Arc<StateDb>,
+        restored: Restored,
+        fatal: Fatal,
+        lock: Arc<DirectoryLock>,
+    ) -> Self {
+        let applied = AppliedAt::from(restored.applied);
+        let next = next_index(restored.applied);
+        let finished = BTreeMap::new();
+        let memory = Memory { state: restored.state, applied, finished, database };
+        Self {
+            memory: RwLock::new(memory),
+            applied: watch::Sender::new(applied),
+            feed: broadcast::Sender::new(FEED_BATCHES_MAX),
+            stored: AtomicU64::new(next),
+            durable: AtomicU64::new(next),
+            root,
+            snapshots: Snapshots::default(),
+            fatal,
+            _lock: lock,
+        }
+    }
+
+    /// Where the state's databases and snapshots are.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Takes the lock for applying entries up to `last`.
+    pub(super) fn begin(&self, last: LogId) -> RwLockWriteGuard<'_, Memory> {
+        let mut memory = sync::write(&self.memory);
+        // The batch before has been stored in the meantime.
+        memory.finished.clear();
+        memory.applied = AppliedAt::from(Some(last));
+        memory
+    }
+
+    pub(super) fn on_stored(&self, last: LogId) {
+        self.stored.store(next_index(Some(last)), Ordering::Release);
+        self.applied.send_replace(AppliedAt::from(Some(last)));
+    }
+
+    /// Tells watchers, if there are any.
+    pub(super) fn publish(&self, first: LogId, last: LogId, changes: Vec<(LogIndex, Change)>) {
+        if self.feed.receiver_count() == 0 {
+            return;
+        }
+        let (index_from, index_to) = (LogIndex(first.index), LogIndex(last.index));
+        let batch = AppliedBatch { index_from, index_to, changes };
+        // Fails when the last subscriber has just left.
+        self.feed.send(Published::Applied(Arc::new(batch))).ok();
+    }
+
+    /// Puts the state of an installed snapshot, which is durable, in the place of the present one.
+    pub(super) fn replace(&self, database: Arc<StateDb>, restored: Restored) {
+        let applied = AppliedAt::from(restored.applied);
+        let next = next_index(restored.applied);
+        let old = {
+            let mut memory = sync::write(&self.memory);
+            memory.applied = applied;
+            memory.finished.clear();
+            memory.database = database;
+            std::mem::replace(&mut memory.state, restored.state)
+        };
+        self.stored.store(next, Ordering::Release);
+        self.on_durable(restored.applied);
+        self.applied.send_replace(applied);
+        self.feed.send(Published::Installed(applied)).ok();
+        // A million tasks take their time: nobody should wait for that behind the lock.
+        drop(old);
+    }
+
+    /// Everything up to `applied` would survive a crash.
+    pub(crate) fn on_durable(&self, applied: Option<LogId>) {
+        self.durable.fetch_max(next_index(applied), Ordering::AcqRel);
+    }
+}
+
+impl StateDurability for Shared {
+    fn durable_index(&self) -> Option<LogIndex> {
+        self.durable.load(Ordering::Acquire).checked_sub(1).map(LogIndex)
+    }
+
+    fn flush(&self) -> Result<(), StorageError> {
+        // Read before the flush begins: what is stored while it runs need not be part of it.
+        let stored = self.stored.load(Ordering::Acquire);
+        if self.durable.load(Ordering::Acquire) >= stored {
+            return Ok(());
+        }
+        let database = Arc::clone(&sync::read(&self.memory).database);
+        rocks::flush_state(database.database())?;
+        self.durable.fetch_max(stored, Ordering::AcqRel);
+        Ok(())
+    }
+}

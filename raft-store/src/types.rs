@@ -1,0 +1,77 @@
+//! The types that this cluster gives to openraft, and short names for what openraft makes of them.
+
+use std::fmt;
+
+use bytes::Bytes;
+use cluster_state::{LogIndex, Rejection, Reply, Term};
+use openraft::type_config::alias;
+use openraft::vote::leader_id_std;
+use serde::{Deserialize, Serialize};
+
+/// An encoded proposal: see [`crate::codec`]. The log carries it without looking into it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Payload(pub Bytes);
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes)", self.0.len())
+    }
+}
+
+impl fmt::Display for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// What applying an entry answered; nothing for entries that are Raft's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Outcome(pub Option<Result<Reply, Rejection>>);
+
+openraft::declare_raft_types!(
+    /// Raft as this cluster uses it: one leader per term, nodes known by a number and an address.
+    pub TypeConfig:
+        D = Payload,
+        R = Outcome,
+        NodeId = u64,
+        Node = openraft::impls::BasicNode,
+        Term = u64,
+        LeaderId = leader_id_std::LeaderId<u64, u64>,
+);
+
+/// A position in the log together with the term that wrote it.
+pub type LogId = alias::LogIdOf<TypeConfig>;
+/// One element of the log.
+pub type Entry = alias::EntryOf<TypeConfig>;
+/// Whom this node voted for, and whether a quorum did.
+pub type Vote = alias::VoteOf<TypeConfig>;
+/// A membership and the entry that brought it.
+pub type StoredMembership = alias::StoredMembershipOf<TypeConfig>;
+/// What a snapshot covers.
+pub type SnapshotMeta = alias::SnapshotMetaOf<TypeConfig>;
+
+/// Makes a log id.
+#[must_use]
+pub fn log_id(term: Term, index: LogIndex) -> LogId {
+    LogId::new(leader_id_std::CommittedLeaderId::new(term.0), index.0)
+}
+
+/// Up to where a master has applied the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AppliedAt {
+    /// The last applied entry; 0, which no command ever has, before the first.
+    pub index: LogIndex,
+    /// The term that wrote it.
+    pub term: Term,
+}
+
+impl From<Option<LogId>> for AppliedAt {
+    fn from(applied: Option<LogId>) -> Self {
+        applied.map_or_else(Self::default, |id| Self {
+            index: LogIndex(id.index),
+            term: Term(id.leader_id.term),
+        })
+    }
+}

@@ -1,0 +1,115 @@
+//! Applying a command: checks first, then writes. The same on every master.
+
+mod attempt;
+mod settings;
+mod task;
+mod worker;
+
+use std::sync::Arc;
+
+use crate::{
+    Applied, Change, Command, IdempotencyRecord, LeaderRecord, LogIndex, Meta, Proposal, Rejection,
+    State, Task, TaskId, Term, Timestamp, Worker, WorkerId,
+};
+
+impl State {
+    /// Applies the proposal at `index` of the log.
+    ///
+    /// A rejection changes nothing but log time.
+    pub fn apply(&mut self, index: LogIndex, proposal: Proposal) -> Applied {
+        let before = *self.meta();
+        let now = before.now.max(proposal.proposed_at);
+        let mut apply =
+            Apply { state: self, index, now, meta: Meta { now, ..before }, changes: Vec::new() };
+
+        let reply = match proposal.command {
+            Command::BeginTerm { term, leader, cluster } => apply.begin_term(term, leader, cluster),
+            Command::RegisterWorker(command) => apply.register_worker(command),
+            Command::UnregisterWorker { worker } => apply.unregister_worker(&worker),
+            Command::ConnectWorker(command) => apply.connect_worker(command),
+            Command::DisconnectWorkers(command) => apply.disconnect_workers(&command),
+            Command::SubmitTasks(command) => apply.submit_tasks(command),
+            Command::AssignTasks { term, assignments } => apply.assign_tasks(term, &assignments),
+            Command::StartAttempts(command) => apply.start_attempts(&command),
+            Command::FinishAttempts(command) => apply.finish_attempts(command),
+            Command::CancelTask { task } => apply.cancel_task(task),
+            Command::RequeueAttempts(command) => apply.requeue_attempts(&command),
+            Command::Tick(command) => apply.tick(&command),
+        };
+
+        debug_assert!(reply.is_ok() || apply.changes.is_empty(), "a rejection changes nothing");
+        let Apply { meta, mut changes, .. } = apply;
+        if meta != before {
+            self.put_meta(meta);
+            changes.push(Change::Meta(meta));
+        }
+        Applied { reply, changes }
+    }
+}
+
+/// One command being applied: the only way to write the state, so that nothing is written that is
+/// not also a change.
+struct Apply<'a> {
+    state: &'a mut State,
+    index: LogIndex,
+    now: Timestamp,
+    meta: Meta,
+    changes: Vec<Change>,
+}
+
+impl Apply<'_> {
+    /// Refuses what a leader proposed whose term is over.
+    const fn check_term(&self, term: Term) -> Result<(), Rejection> {
+        let current = self.meta.term;
+        if term.0 < current.0 {
+            return Err(Rejection::StaleTerm { term, current });
+        }
+        Ok(())
+    }
+
+    fn worker(&self, id: &WorkerId) -> Result<Arc<Worker>, Rejection> {
+        let unknown = || Rejection::UnknownWorker { worker: id.as_str().into() };
+        self.state.worker(id).cloned().ok_or_else(unknown)
+    }
+
+    fn live_task(&self, id: TaskId) -> Result<Arc<Task>, Rejection> {
+        self.state.task(id).cloned().ok_or(Rejection::NotLive { task: id })
+    }
+
+    fn put_task(&mut self, task: Task) {
+        let mut task = Arc::new(Task { index: self.index, ..task });
+        self.state.intern(&mut task);
+        self.state.put_task(Arc::clone(&task));
+        self.changes.push(Change::Task(task));
+    }
+
+    fn put_worker(&mut self, worker: Worker) {
+        let worker = Arc::new(Worker { index: self.index, ..worker });
+        self.state.put_worker(Arc::clone(&worker));
+        self.changes.push(Change::Worker(worker));
+    }
+
+    fn remove_worker(&mut self, id: &WorkerId) {
+        self.state.remove_worker(id);
+        self.changes.push(Change::WorkerRemoved(id.clone()));
+    }
+
+    fn put_leader(&mut self, record: LeaderRecord) {
+        self.state.put_leader(record.clone());
+        self.changes.push(Change::Leader(record));
+    }
+
+    fn put_key(&mut self, record: IdempotencyRecord) {
+        self.state.put_key(record.clone());
+        self.changes.push(Change::IdempotencyKey(record));
+    }
+
+    fn remove_key(&mut self, key: &Arc<str>) {
+        self.state.remove_key(key);
+        self.changes.push(Change::IdempotencyKeyExpired(Arc::clone(key)));
+    }
+
+    fn forget_task(&mut self, id: TaskId) {
+        self.changes.push(Change::TaskForgotten(id));
+    }
+}

@@ -1,0 +1,227 @@
+//! The life of an attempt: placed, started, ended, lost.
+
+use super::Apply;
+use crate::{
+    Assignment, Attempt, AttemptNumber, AttemptOutcome, AttemptRef, FinishAttempts, FinishVerdict,
+    FinishedAttempt, Limits, LossReason, Rejection, Reply, RequeueAttempts, StartAttempts,
+    StopReason, Task, TaskReason, TaskState, Term, Worker, WorkerId,
+};
+
+impl Apply<'_> {
+    /// Places queued tasks; each assignment stands or falls alone, because others may have
+    /// changed the state since the leader looked.
+    pub(super) fn assign_tasks(
+        &mut self,
+        term: Term,
+        assignments: &[Assignment],
+    ) -> Result<Reply, Rejection> {
+        self.check_term(term)?;
+        Ok(Reply::Assigned(assignments.iter().map(|one| self.assign_task(one)).collect()))
+    }
+
+    fn assign_task(&mut self, assignment: &Assignment) -> Result<AttemptNumber, Rejection> {
+        let task = self.live_task(assignment.task)?;
+        if task.state != TaskState::Queued {
+            return Err(Rejection::NotQueued { task: task.id, state: task.state });
+        }
+        let worker = self.worker(&assignment.worker)?;
+        self.check_placement(&task, &worker)?;
+
+        let number = task.next_attempt_number();
+        let mut attempts = task.attempts.clone();
+        if attempts.len() >= Limits::ATTEMPTS_KEPT_MAX {
+            attempts.remove(0);
+        }
+        attempts.push(Attempt {
+            number,
+            worker: worker.id.clone(),
+            epoch: worker.epoch,
+            assigned_at: self.now,
+            started_at: None,
+            finished_at: None,
+            stop: None,
+            outcome: None,
+        });
+        self.put_task(Task {
+            state: TaskState::Assigned,
+            reason: None,
+            attempts,
+            ..Task::clone(&task)
+        });
+        Ok(number)
+    }
+
+    fn check_placement(&self, task: &Task, worker: &Worker) -> Result<(), Rejection> {
+        let class = &task.spec.class;
+        let name = || worker.id.as_str().into();
+        if !worker.is_active() {
+            return Err(Rejection::InactiveWorker { worker: name() });
+        }
+        let is_allowed = class.worker.as_ref().is_none_or(|only| *only == worker.id)
+            && (class.constraints.is_empty() || {
+                let labels = worker.effective_labels();
+                class.constraints.iter().all(|constraint| constraint.is_met_by(&labels))
+            });
+        if !is_allowed {
+            return Err(Rejection::ConstraintViolated { task: task.id, worker: name() });
+        }
+        let total = worker.total();
+        let free = match self.state.load(&worker.id) {
+            Some(load) => total.saturating_sub(&load.allocated),
+            None => total,
+        };
+        free.covers(&class.resources)
+            .map_err(|shortage| Rejection::Oversubscribed { worker: name(), shortage })
+    }
+
+    /// Records that attempts run. An attempt that has ended, or is not the worker's, is left
+    /// alone: a confirmation may arrive after the result.
+    pub(super) fn start_attempts(&mut self, command: &StartAttempts) -> Result<Reply, Rejection> {
+        self.check_term(command.term)?;
+        for started in &command.attempts {
+            let Some(task) = self.state.task(started.task) else { continue };
+            let is_current = task.live_attempt().is_some_and(|attempt| {
+                attempt.is_owned_by(started.attempt, &command.worker, command.epoch)
+                    && attempt.started_at.is_none()
+            });
+            if is_current {
+                let task = Task::clone(task);
+                self.put_started(task);
+            }
+        }
+        Ok(Reply::Done)
+    }
+
+    /// Marks the live attempt as started. A task that is being cancelled stays so.
+    pub(super) fn put_started(&mut self, mut task: Task) {
+        if let Some(attempt) = task.attempts.last_mut() {
+            attempt.started_at.get_or_insert(self.now);
+        }
+        if task.state == TaskState::Assigned {
+            task.state = TaskState::Running;
+        }
+        self.put_task(task);
+    }
+
+    /// Accepts results only from the registration that owns the attempt, so that a worker that
+    /// was declared lost cannot finish a task that has since been given to another.
+    pub(super) fn finish_attempts(&mut self, command: FinishAttempts) -> Result<Reply, Rejection> {
+        let FinishAttempts { worker, epoch, attempts } = command;
+        let verdicts = attempts
+            .into_iter()
+            .map(|finished| {
+                self.finish_attempt(finished, |attempt, number| {
+                    attempt.is_owned_by(number, &worker, epoch)
+                })
+            })
+            .collect();
+        Ok(Reply::Finished(verdicts))
+    }
+
+    pub(super) fn finish_attempt(
+        &mut self,
+        finished: FinishedAttempt,
+        is_owned: impl Fn(&Attempt, AttemptNumber) -> bool,
+    ) -> FinishVerdict {
+        let AttemptRef { task, attempt: number } = finished.attempt;
+        let Some(task) = self.state.task(task) else { return FinishVerdict::Stale };
+        if !task.live_attempt().is_some_and(|attempt| is_owned(attempt, number)) {
+            return FinishVerdict::Stale;
+        }
+        let task = Task::clone(task);
+        self.settle(task, finished.outcome);
+        FinishVerdict::Accepted
+    }
+
+    /// Gives the attempts of workers whose lease ended to others.
+    pub(super) fn requeue_attempts(
+        &mut self,
+        command: &RequeueAttempts,
+    ) -> Result<Reply, Rejection> {
+        self.check_term(command.term)?;
+        for (id, epoch) in &command.workers {
+            let is_still_lost = self
+                .state
+                .worker(id)
+                .is_some_and(|worker| !worker.is_active() && worker.epoch == *epoch);
+            if is_still_lost {
+                self.lose_attempts(id, command.reason);
+            }
+        }
+        Ok(Reply::Done)
+    }
+
+    /// Ends every live attempt on a worker without a result.
+    pub(super) fn lose_attempts(&mut self, worker: &WorkerId, reason: LossReason) {
+        let Some(load) = self.state.load(worker) else { return };
+        for id in load.attempts.clone() {
+            if let Some(task) = self.state.task(id).map(|task| Task::clone(task)) {
+                self.settle(task, AttemptOutcome::Lost(reason));
+            }
+        }
+    }
+
+    /// Ends the live attempt and decides what becomes of the task.
+    pub(super) fn settle(&mut self, mut task: Task, outcome: AttemptOutcome) {
+        let Some(attempt) = task.attempts.last_mut() else { return };
+        let stop = attempt.stop;
+        let loss = match &outcome {
+            AttemptOutcome::Lost(reason) => Some(*reason),
+            AttemptOutcome::Exited { .. }
+            | AttemptOutcome::Signaled { .. }
+            | AttemptOutcome::StartFailed { .. } => None,
+        };
+        let is_success = outcome == AttemptOutcome::Exited { code: 0 };
+        // A result may come before the confirmation of the start.
+        if loss.is_none() {
+            attempt.started_at.get_or_insert(self.now);
+        }
+        attempt.finished_at = Some(self.now);
+        attempt.outcome = Some(outcome);
+
+        match (stop, loss) {
+            // Even a process that ended well was told to stop half way.
+            (Some(StopReason::Cancelled), _) => self.end(task, TaskState::Cancelled),
+            (Some(StopReason::RunTimeout), _) => self.fail(task),
+            (None, Some(reason)) => self.lose(task, reason),
+            (None, None) if is_success => self.end(task, TaskState::Completed),
+            (None, None) => self.fail(task),
+        }
+    }
+
+    fn end(&mut self, task: Task, state: TaskState) {
+        self.put_task(Task { state, finished_at: Some(self.now), ..task });
+    }
+
+    /// Counts a failure of the task itself: it is tried again after its backoff, or has failed.
+    fn fail(&mut self, mut task: Task) {
+        task.failures = task.failures.saturating_add(1);
+        if task.failures >= task.spec.max_attempts {
+            task.reason = Some(TaskReason::AttemptsExhausted);
+            return self.end(task, TaskState::Failed);
+        }
+        let until = self.now.after(task.backoff());
+        self.put_task(Task {
+            state: TaskState::Scheduled { until },
+            reason: Some(TaskReason::RetryBackoff),
+            ..task
+        });
+    }
+
+    /// Queues a task again whose worker was lost. That burns no attempt of its own, but a task
+    /// under which worker after worker is lost may be the cause.
+    fn lose(&mut self, mut task: Task, reason: LossReason) {
+        if reason.counts() {
+            task.losses = task.losses.saturating_add(1);
+        }
+        if task.losses >= Limits::LOSSES_MAX {
+            task.reason = Some(TaskReason::LossesExhausted);
+            return self.end(task, TaskState::Failed);
+        }
+        self.put_task(Task {
+            state: TaskState::Queued,
+            reason: Some(TaskReason::WorkerLost),
+            ..task
+        });
+    }
+}

@@ -1,0 +1,84 @@
+//! The cluster itself: terms, and what comes with the passing of time.
+
+use super::Apply;
+use crate::{
+    ClusterId, LeaderRecord, Limits, MasterId, Rejection, Reply, StopReason, Task, TaskState, Term,
+    Tick,
+};
+
+impl Apply<'_> {
+    /// From here on every command of an older term is refused: a leader that woke up late cannot
+    /// do harm.
+    pub(super) fn begin_term(
+        &mut self,
+        term: Term,
+        leader: MasterId,
+        cluster: ClusterId,
+    ) -> Result<Reply, Rejection> {
+        self.check_term(term)?;
+
+        self.meta.term = term;
+        self.meta.cluster.get_or_insert(cluster);
+        // A leader may repeat its barrier when it does not know whether the first one came through.
+        let is_repeated = self.state.leaders().next_back().is_some_and(|last| last.term == term);
+        if !is_repeated {
+            self.put_leader(LeaderRecord { term, leader, since: self.now, index: self.index });
+        }
+        Ok(Reply::Done)
+    }
+
+    /// Lets due timers fire and expired records go, up to a bound.
+    pub(super) fn tick(&mut self, tick: &Tick) -> Result<Reply, Rejection> {
+        self.check_term(tick.term)?;
+
+        let due = self.state.due_tasks(self.now, Limits::TIMERS_PER_TICK_MAX);
+        for id in &due {
+            if let Some(task) = self.state.task(*id).map(|task| Task::clone(task)) {
+                self.fire_timer(task);
+            }
+        }
+        let expired = self.expire_keys();
+        for id in &tick.forget {
+            let is_finished = *id < self.meta.next_task && self.state.task(*id).is_none();
+            if is_finished {
+                self.forget_task(*id);
+            }
+        }
+        let more = self.state.next_timer().is_some_and(|at| at <= self.now);
+        let fired = u32::try_from(due.len().saturating_add(expired)).unwrap_or(u32::MAX);
+        Ok(Reply::Ticked { fired, more })
+    }
+
+    fn fire_timer(&mut self, mut task: Task) {
+        match task.state {
+            TaskState::Scheduled { .. } => {
+                self.put_task(Task { state: TaskState::Queued, reason: None, ..task });
+            }
+            TaskState::Running => {
+                if let Some(attempt) = task.attempts.last_mut() {
+                    attempt.stop = Some(StopReason::RunTimeout);
+                }
+                self.put_task(task);
+            }
+            TaskState::Queued
+            | TaskState::Assigned
+            | TaskState::Cancelling
+            | TaskState::Completed
+            | TaskState::Failed
+            | TaskState::Cancelled => {}
+        }
+    }
+
+    fn expire_keys(&mut self) -> usize {
+        let mut expired = 0;
+        while expired < Limits::TIMERS_PER_TICK_MAX {
+            let Some((at, key)) = self.state.oldest_key().cloned() else { break };
+            if at.after(Limits::IDEMPOTENCY_RETENTION) > self.now {
+                break;
+            }
+            self.remove_key(&key);
+            expired += 1;
+        }
+        expired
+    }
+}

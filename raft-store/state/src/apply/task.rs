@@ -1,0 +1,108 @@
+//! What users do: submit and cancel.
+
+use std::sync::Arc;
+
+use super::Apply;
+use crate::{
+    IdempotencyKey, IdempotencyRecord, Limits, Rejection, Reply, StopReason, SubmitTasks, Task,
+    TaskId, TaskReason, TaskSpec, TaskState,
+};
+
+impl Apply<'_> {
+    /// Accepts all of the tasks, or none. Under a key that was used before it accepts nothing and
+    /// gives the earlier answer.
+    pub(super) fn submit_tasks(&mut self, command: SubmitTasks) -> Result<Reply, Rejection> {
+        if let Some(earlier) = self.earlier_submission(command.idempotency_key.as_ref())? {
+            return Ok(earlier);
+        }
+        self.check_submission(&command)?;
+        let count = u32::try_from(command.tasks.len())
+            .map_err(|_| Rejection::limit("tasks in a submission", Limits::TASKS_PER_SUBMIT_MAX))?;
+
+        let first = self.meta.next_task;
+        for spec in command.tasks {
+            let id = self.meta.next_task;
+            self.meta.next_task = id.next();
+            self.put_task(Task {
+                id,
+                spec,
+                state: TaskState::Queued,
+                reason: None,
+                submitted_at: self.now,
+                finished_at: None,
+                failures: 0,
+                losses: 0,
+                attempts: Vec::new(),
+                index: self.index,
+            });
+        }
+        if let Some(IdempotencyKey { key, fingerprint }) = command.idempotency_key {
+            self.put_key(IdempotencyRecord { key, fingerprint, first, count, at: self.now });
+        }
+        Ok(Reply::Submitted { first, count, repeated: false })
+    }
+
+    fn earlier_submission(&self, key: Option<&IdempotencyKey>) -> Result<Option<Reply>, Rejection> {
+        let Some(key) = key else { return Ok(None) };
+        let Some(record) = self.state.key(&key.key) else { return Ok(None) };
+        if record.fingerprint != key.fingerprint {
+            return Err(Rejection::IdempotencyConflict);
+        }
+        Ok(Some(Reply::Submitted { first: record.first, count: record.count, repeated: true }))
+    }
+
+    fn check_submission(&self, command: &SubmitTasks) -> Result<(), Rejection> {
+        let count = command.tasks.len();
+        if count == 0 {
+            return Err(Rejection::invalid("a submission has at least one task"));
+        }
+        if count > Limits::TASKS_PER_SUBMIT_MAX {
+            return Err(Rejection::limit("tasks in a submission", Limits::TASKS_PER_SUBMIT_MAX));
+        }
+        if self.state.live_tasks().saturating_add(count) > Limits::LIVE_TASKS_MAX {
+            return Err(Rejection::too_many_tasks());
+        }
+        let is_keyed = command.idempotency_key.is_some();
+        if is_keyed && self.state.keys() >= Limits::IDEMPOTENCY_KEYS_MAX {
+            return Err(Rejection::limit("idempotency keys", Limits::IDEMPOTENCY_KEYS_MAX));
+        }
+        command.tasks.iter().try_for_each(check_spec)
+    }
+
+    /// Ends a waiting task at once; one that is placed is told to stop first.
+    pub(super) fn cancel_task(&mut self, id: TaskId) -> Result<Reply, Rejection> {
+        let mut task = Task::clone(&*self.live_task(id)?);
+        let state = match task.state {
+            TaskState::Scheduled { .. } | TaskState::Queued => TaskState::Cancelled,
+            TaskState::Assigned | TaskState::Running => TaskState::Cancelling,
+            TaskState::Cancelling => return Ok(Reply::Cancelled(TaskState::Cancelling)),
+            TaskState::Completed | TaskState::Failed | TaskState::Cancelled => {
+                return Err(Rejection::NotLive { task: id });
+            }
+        };
+        if state == TaskState::Cancelling
+            && let Some(attempt) = task.attempts.last_mut()
+        {
+            attempt.stop = Some(StopReason::Cancelled);
+        }
+
+        let finished_at = state.is_terminal().then_some(self.now);
+        let reason = Some(TaskReason::CancelledByUser);
+        self.put_task(Task { state, reason, finished_at, ..task });
+        Ok(Reply::Cancelled(state))
+    }
+}
+
+/// What the API checks with better words; here it keeps a faulty master from spoiling the state.
+fn check_spec(spec: &Arc<TaskSpec>) -> Result<(), Rejection> {
+    if spec.command.is_empty() {
+        return Err(Rejection::invalid("a task needs a command"));
+    }
+    if spec.class.priority > Limits::PRIORITY_MAX {
+        return Err(Rejection::invalid("a priority is at most 100"));
+    }
+    if spec.max_attempts == 0 || spec.max_attempts > Limits::ATTEMPTS_MAX {
+        return Err(Rejection::invalid("max_attempts is 1 to 100"));
+    }
+    Ok(())
+}

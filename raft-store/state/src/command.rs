@@ -1,0 +1,199 @@
+//! What can be proposed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AttemptNumber, AttemptOutcome, ClusterId, DisconnectReason, Epoch, Incarnation, LossReason,
+    MasterId, Specs, TaskId, TaskSpec, Term, Timestamp, WorkerId,
+};
+
+/// A command with the leader's stamp: what a log entry holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// When the leader proposed it.
+    pub proposed_at: Timestamp,
+    /// What to do.
+    pub command: Command,
+}
+
+/// What can be done to the state, one log entry each. Commands that come in numbers carry a list.
+///
+/// The encoding numbers the variants in order: add new ones at the end, change none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// The barrier of a new leader: from here on, commands of older terms are refused.
+    BeginTerm {
+        /// The term that begins.
+        term: Term,
+        /// Who leads it.
+        leader: MasterId,
+        /// The cluster's id if it has none yet: the first leader's proposal wins.
+        cluster: ClusterId,
+    },
+    /// Put a worker on the registry, or change its address and labels.
+    RegisterWorker(RegisterWorker),
+    /// Take a worker off the registry and requeue what it runs.
+    UnregisterWorker {
+        /// Whom.
+        worker: WorkerId,
+    },
+    /// A worker opened a session with the leader: reconcile what it says with the state.
+    ConnectWorker(ConnectWorker),
+    /// Workers fell silent or said goodbye.
+    DisconnectWorkers(DisconnectWorkers),
+    /// Accept tasks, all or none.
+    SubmitTasks(SubmitTasks),
+    /// Place queued tasks on workers.
+    AssignTasks {
+        /// The leader's term.
+        term: Term,
+        /// Who runs what.
+        assignments: Vec<Assignment>,
+    },
+    /// Workers confirmed that attempts run.
+    StartAttempts(StartAttempts),
+    /// Workers reported how attempts ended.
+    FinishAttempts(FinishAttempts),
+    /// A user wants a task stopped.
+    CancelTask {
+        /// Which.
+        task: TaskId,
+    },
+    /// Workers' leases ended: give their attempts to others.
+    RequeueAttempts(RequeueAttempts),
+    /// Let timers fire.
+    Tick(Tick),
+}
+
+/// See [`Command::RegisterWorker`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisterWorker {
+    /// Whom.
+    pub worker: WorkerId,
+    /// `host:port` of its gRPC server.
+    pub address: Option<String>,
+    /// The operator's labels; they replace the ones before.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// See [`Command::ConnectWorker`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectWorker {
+    /// The leader's term.
+    pub term: Term,
+    /// Who connected.
+    pub worker: WorkerId,
+    /// Which process start of it.
+    pub incarnation: Incarnation,
+    /// Where it says it listens; replaces the known address.
+    pub address: Option<String>,
+    /// What it has.
+    pub specs: Specs,
+    /// Attempts that it has accepted and that have not ended.
+    pub running: Vec<AttemptRef>,
+    /// Attempts that ended and that no leader has confirmed yet.
+    pub finished: Vec<FinishedAttempt>,
+}
+
+/// Names one attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct AttemptRef {
+    /// Of which task.
+    pub task: TaskId,
+    /// Which of its placements.
+    pub attempt: AttemptNumber,
+}
+
+/// How one attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinishedAttempt {
+    /// Which.
+    pub attempt: AttemptRef,
+    /// How.
+    pub outcome: AttemptOutcome,
+}
+
+/// See [`Command::DisconnectWorkers`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DisconnectWorkers {
+    /// The leader's term.
+    pub term: Term,
+    /// Who, in which registration: one that has connected again since is left alone.
+    pub workers: Vec<(WorkerId, Epoch)>,
+    /// Why.
+    pub reason: DisconnectReason,
+}
+
+/// A client's name for a mutation, under which it may be repeated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdempotencyKey {
+    /// The client's text.
+    pub key: Arc<str>,
+    /// Fingerprint of the request: the same key with another request is a conflict.
+    pub fingerprint: u64,
+}
+
+/// See [`Command::SubmitTasks`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmitTasks {
+    /// What to run.
+    pub tasks: Vec<Arc<TaskSpec>>,
+    /// Under which name the submission may be repeated.
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+/// One placement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// What.
+    pub task: TaskId,
+    /// Where.
+    pub worker: WorkerId,
+}
+
+/// See [`Command::StartAttempts`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartAttempts {
+    /// The leader's term.
+    pub term: Term,
+    /// Who confirmed.
+    pub worker: WorkerId,
+    /// In which registration.
+    pub epoch: Epoch,
+    /// What runs.
+    pub attempts: Vec<AttemptRef>,
+}
+
+/// See [`Command::FinishAttempts`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinishAttempts {
+    /// Who reports.
+    pub worker: WorkerId,
+    /// In which registration.
+    pub epoch: Epoch,
+    /// What ended.
+    pub attempts: Vec<FinishedAttempt>,
+}
+
+/// See [`Command::RequeueAttempts`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequeueAttempts {
+    /// The leader's term.
+    pub term: Term,
+    /// Whose, in which registration: one that has connected again since keeps its attempts.
+    pub workers: Vec<(WorkerId, Epoch)>,
+    /// Why.
+    pub reason: LossReason,
+}
+
+/// See [`Command::Tick`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tick {
+    /// The leader's term.
+    pub term: Term,
+    /// Finished tasks to be forgotten, as retention asks; live ones are left alone.
+    pub forget: Vec<TaskId>,
+}

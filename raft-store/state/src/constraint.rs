@@ -1,0 +1,79 @@
+//! Conditions on a worker's labels.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// One condition that a worker's labels must meet.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Constraint {
+    /// The label's key.
+    pub label: String,
+    /// What must be true of its value.
+    pub op: ConstraintOp,
+}
+
+/// What must be true of a label's value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ConstraintOp {
+    /// The label is there and has this value.
+    Equals(String),
+    /// The label is absent or has another value.
+    NotEquals(String),
+    /// The label is there and has one of these values.
+    In(Vec<String>),
+    /// The label is there.
+    Exists,
+}
+
+impl Constraint {
+    /// Whether a worker with these labels may take the task.
+    #[must_use]
+    pub fn is_met_by(&self, labels: &BTreeMap<String, String>) -> bool {
+        let value = labels.get(&self.label);
+        match &self.op {
+            ConstraintOp::Equals(wanted) => value == Some(wanted),
+            ConstraintOp::NotEquals(unwanted) => value != Some(unwanted),
+            ConstraintOp::In(wanted) => value.is_some_and(|value| wanted.contains(value)),
+            ConstraintOp::Exists => value.is_some(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absent_label_meets_only_not_equals() {
+        let ops = || {
+            let a = || "a".to_owned();
+            [
+                ConstraintOp::Equals(a()),
+                ConstraintOp::NotEquals(a()),
+                ConstraintOp::In(vec![a(), "b".to_owned()]),
+                ConstraintOp::In(Vec::new()),
+                ConstraintOp::Exists,
+            ]
+        };
+        let met = |zone: Option<&str>| {
+            let labels = zone.map(|zone| ("zone".to_owned(), zone.to_owned()));
+            let labels = labels.into_iter().collect();
+            ops().map(|op| Constraint { label: "zone".to_owned(), op }.is_met_by(&labels))
+        };
+
+        assert_eq!(met(None), [false, true, false, false, false]);
+        assert_eq!(met(Some("a")), [true, false, true, false, true]);
+        assert_eq!(met(Some("b")), [false, true, true, false, true]);
+        assert_eq!(met(Some("c")), [false, true, false, false, true]);
+    }
+
+    #[test]
+    fn only_the_named_label_counts() {
+        let labels = BTreeMap::from([("rack".to_owned(), "a".to_owned())]);
+        let zone =
+            Constraint { label: "zone".to_owned(), op: ConstraintOp::Equals("a".to_owned()) };
+
+        assert!(!zone.is_met_by(&labels));
+    }
+}

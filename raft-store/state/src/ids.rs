@@ -1,0 +1,229 @@
+//! Names and numbers of things: a newtype for each that could be swapped for another.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// Longest worker id in bytes: a DNS name fits (RFC 1035 allows 253).
+const WORKER_ID_BYTES_MAX: usize = 253;
+
+/// Why a text is not the id it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidId {
+    /// A task id is `t` and a decimal number.
+    #[error("'{0}' is not a task id: expected t followed by a number, as in t17")]
+    Task(String),
+    /// A worker id is used in paths, labels and file names.
+    #[error(
+        "'{0}' is not a worker id: expected 1 to 253 letters, digits, '.', '_' or '-', starting with a letter or digit"
+    )]
+    Worker(String),
+    /// Cluster ids and incarnations are UUIDs.
+    #[error("'{0}' is not a UUID")]
+    Uuid(String),
+}
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident($inner:ty), $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(
+            Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
+        #[serde(transparent)]
+        pub struct $name(pub $inner);
+
+        impl $name {
+            /// The number after this one; stays at the largest.
+            #[must_use]
+            pub const fn next(self) -> Self {
+                Self(self.0.saturating_add(1))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "{}"), self.0)
+            }
+        }
+    };
+}
+
+number!(
+    /// A task, by the order of submission: `t1`, `t2`, …
+    TaskId(u64), "t"
+);
+number!(
+    /// One placement of a task on a worker, counted from 1 and never reused: the fencing token.
+    AttemptNumber(u32), "#"
+);
+number!(
+    /// A worker's registration count, which fences what an older registration says.
+    Epoch(u64), "e"
+);
+number!(
+    /// Raft's election number.
+    Term(u64), ""
+);
+number!(
+    /// Position in the replicated log.
+    LogIndex(u64), ""
+);
+number!(
+    /// A master replica: Raft's node id.
+    MasterId(u64), ""
+);
+
+impl FromStr for TaskId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let invalid = || InvalidId::Task(text.to_owned());
+        let digits = text.strip_prefix('t').ok_or_else(invalid)?;
+        // `parse` would take a sign and leading zeros: one task must not have two names.
+        let is_canonical = !digits.starts_with(['0', '+']);
+        digits.parse().ok().filter(|_| is_canonical).map(Self).ok_or_else(invalid)
+    }
+}
+
+/// A worker, by the name its operator gave it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct WorkerId(Arc<str>);
+
+impl WorkerId {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for WorkerId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let is_valid = text.len() <= WORKER_ID_BYTES_MAX
+            && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && text.chars().all(is_word);
+        if !is_valid {
+            return Err(InvalidId::Worker(text.to_owned()));
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl TryFrom<String> for WorkerId {
+    type Error = InvalidId;
+
+    fn try_from(text: String) -> Result<Self, InvalidId> {
+        text.parse()
+    }
+}
+
+impl From<WorkerId> for String {
+    fn from(id: WorkerId) -> Self {
+        id.as_str().to_owned()
+    }
+}
+
+impl fmt::Display for WorkerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+macro_rules! uuid {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub u128);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write_uuid(self.0, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                parse_uuid(text).map(Self).ok_or_else(|| InvalidId::Uuid(text.to_owned()))
+            }
+        }
+    };
+}
+
+uuid!(
+    /// The cluster, fixed at bootstrap; checked on every RPC between any two processes.
+    ClusterId
+);
+uuid!(
+    /// One process start of a worker, drawn at random by it.
+    Incarnation
+);
+
+fn write_uuid(value: u128, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let hex = format!("{value:032x}");
+    let mut rest = hex.as_str();
+    for (group, len) in [8, 4, 4, 4, 12].into_iter().enumerate() {
+        let (head, tail) = rest.split_at(len);
+        rest = tail;
+        if group > 0 {
+            f.write_str("-")?;
+        }
+        f.write_str(head)?;
+    }
+    Ok(())
+}
+
+fn parse_uuid(text: &str) -> Option<u128> {
+    let groups = text.split('-').map(str::len).collect::<Vec<_>>();
+    // `from_str_radix` would take a sign in place of the first digit.
+    if groups != [8, 4, 4, 4, 12] || text.starts_with('+') {
+        return None;
+    }
+    u128::from_str_radix(&text.replace('-', ""), 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_id_has_one_spelling() {
+        assert_eq!("t17".parse(), Ok(TaskId(17)));
+        assert_eq!(TaskId(17).to_string(), "t17");
+        for text in ["17", "t", "t017", "t+17", "T17", "t17 ", "t99999999999999999999"] {
+            assert!(text.parse::<TaskId>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_worker_id_is_safe_in_paths_and_labels() {
+        assert!("worker-1.rack_2".parse::<WorkerId>().is_ok());
+        for text in ["", "..", "a/b", "-x", ".hidden", "a b", "ä", &"x".repeat(254)] {
+            assert!(text.parse::<WorkerId>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_uuid_reads_back_as_written() {
+        let id = ClusterId(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+        assert_eq!(id.to_string(), "01234567-89ab-cdef-0123-456789abcdef");
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for text in [
+            "",
+            "0123456789abcdef0123456789abcdef",
+            "+1234567-89ab-cdef-0123-456789abcdef",
+            "0123456g-89ab-cdef-0123-456789abcdef",
+            "01234567-89ab-cdef-0123-456789abcde-",
+        ] {
+            assert!(text.parse::<ClusterId>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What must be true of every state: checked by tests after every command.
+
+use crate::index::Index;
+use crate::{
+    AttemptNumber, Limits, Shortage, State, StopReason, Task, TaskId, TaskState, WorkerId,
+};
+
+/// An invariant that does not hold: a bug in `apply`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// The index is not what the tasks say.
+    #[error("the index differs from one built afresh from the tasks")]
+    IndexOutOfStep,
+    /// More is allocated on a worker than it has.
+    #[error("worker {worker} is oversubscribed: {shortage}")]
+    Oversubscribed {
+        /// Whom.
+        worker: WorkerId,
+        /// Of what.
+        shortage: Shortage,
+    },
+    /// An attempt is live on a worker that the registry does not have.
+    #[error("attempts are live on worker {0}, which is not registered")]
+    UnknownWorker(WorkerId),
+    /// A live attempt belongs to another registration than its worker's.
+    #[error("attempt {attempt} of {task} belongs to a past registration of its worker")]
+    PastEpoch {
+        /// Of which task.
+        task: TaskId,
+        /// Which.
+        attempt: AttemptNumber,
+    },
+    /// Task state and attempts do not fit.
+    #[error("task {0} has a state that its attempts contradict")]
+    StateContradictsAttempts(TaskId),
+    /// Attempt numbers do not rise.
+    #[error("task {0} has attempt numbers that do not rise")]
+    NumbersDoNotRise(TaskId),
+    /// A live task has used up its failures or its losses.
+    #[error("task {0} should have failed")]
+    Exhausted(TaskId),
+    /// The idempotency keys and their order by age differ.
+    #[error("the idempotency keys differ from those ordered by age")]
+    KeysOutOfStep,
+    /// Leader records do not rise, or one is of a term that has not begun.
+    #[error("the leader records do not rise up to the newest term")]
+    LeadersDoNotRise,
+    /// A terminal task is still in memory, or an id was given that is still to come.
+    #[error("task {0} should not be in memory")]
+    NotLive(TaskId),
+}
+
+impl State {
+    /// Checks that every invariant holds. Costs a walk over all of the state.
+    ///
+    /// # Errors
+    ///
+    /// The first violation found.
+    pub fn check_invariants(&self) -> Result<(), Violation> {
+        let mut fresh = Index::default();
+        for task in self.tasks_below(None) {
+            self.check_task(task)?;
+            fresh.insert(task);
+        }
+        if fresh != *self.index() {
+            return Err(Violation::IndexOutOfStep);
+        }
+        for (id, load) in self.loads() {
+            let worker = self.worker(id).ok_or_else(|| Violation::UnknownWorker(id.clone()))?;
+            worker
+                .total()
+                .covers(&load.allocated)
+                .map_err(|shortage| Violation::Oversubscribed { worker: id.clone(), shortage })?;
+        }
+        if !self.keys_are_in_step() {
+            return Err(Violation::KeysOutOfStep);
+        }
+        let terms = self.leaders().map(|record| record.term).collect::<Vec<_>>();
+        let is_past_newest = terms.last().is_some_and(|last| *last > self.meta().term);
+        if is_past_newest || !terms.is_sorted_by(|earlier, later| earlier < later) {
+            return Err(Violation::LeadersDoNotRise);
+        }
+        Ok(())
+    }
+
+    fn check_task(&self, task: &Task) -> Result<(), Violation> {
+        if task.state.is_terminal() || task.id >= self.meta().next_task {
+            return Err(Violation::NotLive(task.id));
+        }
+        if task.failures >= task.spec.max_attempts || task.losses >= Limits::LOSSES_MAX {
+            return Err(Violation::Exhausted(task.id));
+        }
+        let needs_attempt = match task.state {
+            TaskState::Assigned | TaskState::Running | TaskState::Cancelling => true,
+            TaskState::Scheduled { .. }
+            | TaskState::Queued
+            | TaskState::Completed
+            | TaskState::Failed
+            | TaskState::Cancelled => false,
+        };
+        let live = task.attempts.iter().filter(|attempt| attempt.outcome.is_none()).count();
+        let is_cancelled =
+            task.live_attempt().is_some_and(|attempt| attempt.stop == Some(StopReason::Cancelled));
+        if task.live_attempt().is_some() != needs_attempt
+            || live > 1
+            || (task.state == TaskState::Cancelling) != is_cancelled
+        {
+            return Err(Violation::StateContradictsAttempts(task.id));
+        }
+        let rises = task.attempts.windows(2).all(|pair| match pair {
+            [first, second] => first.number < second.number,
+            _ => true,
+        });
+        if !rises || task.attempts.len() > Limits::ATTEMPTS_KEPT_MAX {
+            return Err(Violation::NumbersDoNotRise(task.id));
+        }
+        let Some(attempt) = task.live_attempt() else { return Ok(()) };
+        let worker = self
+            .worker(&attempt.worker)
+            .ok_or_else(|| Violation::UnknownWorker(attempt.worker.clone()))?;
+        if worker.epoch != attempt.epoch {
+            return Err(Violation::PastEpoch { task: task.id, attempt: attempt.number });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,36 @@
+//! Bounds of the replicated state. They are the same on every master, or verdicts would differ.
+
+use std::time::Duration;
+
+/// Bounds that `apply` itself enforces.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits;
+
+impl Limits {
+    /// Most tasks in one submission, which is accepted as a whole or not at all.
+    pub const TASKS_PER_SUBMIT_MAX: usize = 10_000;
+    /// Most live tasks. Ten million at under 1 KiB each stay below 10 GiB of memory.
+    pub const LIVE_TASKS_MAX: usize = 10_000_000;
+    /// Most registered workers: ten times the ten thousand that we promise to serve.
+    pub const WORKERS_MAX: usize = 100_000;
+    /// Most idempotency keys held at once: a day at 100 keyed submissions a second.
+    pub const IDEMPOTENCY_KEYS_MAX: usize = 10_000_000;
+    /// How long a key is remembered.
+    pub const IDEMPOTENCY_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
+    /// Highest priority.
+    pub const PRIORITY_MAX: u8 = 100;
+    /// Most attempts that a submitter may ask for.
+    pub const ATTEMPTS_MAX: u32 = 100;
+    /// A task on which that many workers were lost is not given to another: it may be the cause.
+    pub const LOSSES_MAX: u32 = 5;
+    /// Attempts kept in a task's record; older ones are dropped, their numbers are not reused.
+    pub const ATTEMPTS_KEPT_MAX: usize = 32;
+    /// Longest wait between two attempts.
+    pub const RETRY_BACKOFF_MAX: Duration = Duration::from_secs(5 * 60);
+    /// Timers that one `Tick` lets fire, so that no single entry stalls the others.
+    pub const TIMERS_PER_TICK_MAX: usize = 10_000;
+    /// Leader records kept.
+    pub const LEADERS_KEPT_MAX: usize = 100;
+    /// Finished tasks kept on disk, and for how long, unless the operator says otherwise.
+    pub const RETAINED_TASKS: u64 = 2_000_000;
+}

@@ -1,0 +1,186 @@
+//! What tasks ask for and workers have: exact integers, so that sums always agree.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// Amounts of each kind of resource.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Resources {
+    /// Thousandths of a processor.
+    pub cpu_milli: u64,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// Disk space in MiB.
+    pub storage_mib: u64,
+    /// Whole GPUs.
+    pub gpu: u64,
+    /// Countable resources that an operator named, such as licenses.
+    pub custom: BTreeMap<Arc<str>, u64>,
+}
+
+/// The first kind of resource of which there is too little.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shortage {
+    /// Which kind: `cpu`, `memory_mb`, `storage_mb`, `gpu` or a custom name.
+    pub kind: Arc<str>,
+    /// How much was asked for, in that kind's unit.
+    pub wanted: u64,
+    /// How much there is.
+    pub available: u64,
+}
+
+impl Resources {
+    /// The sum, or nothing where it does not fit the number type.
+    #[must_use]
+    pub fn checked_add(&self, other: &Self) -> Option<Self> {
+        self.zip(other, u64::checked_add)
+    }
+
+    /// The difference, or nothing where any kind would go below zero.
+    #[must_use]
+    pub fn checked_sub(&self, other: &Self) -> Option<Self> {
+        self.zip(other, u64::checked_sub)
+    }
+
+    /// What is left of `self` after `other`; a kind that is overdrawn has nothing left.
+    #[must_use]
+    pub fn saturating_sub(&self, other: &Self) -> Self {
+        self.zip(other, |a, b| Some(a.saturating_sub(b))).unwrap_or_default()
+    }
+
+    /// Whether `self` holds at least `wanted` of every kind, or else the first that is short.
+    pub fn covers(&self, wanted: &Self) -> Result<(), Shortage> {
+        let fixed = [
+            ("cpu", wanted.cpu_milli, self.cpu_milli),
+            ("memory_mb", wanted.memory_mib, self.memory_mib),
+            ("storage_mb", wanted.storage_mib, self.storage_mib),
+            ("gpu", wanted.gpu, self.gpu),
+        ];
+        let custom = wanted
+            .custom
+            .iter()
+            .map(|(kind, wanted)| (&**kind, *wanted, self.custom.get(kind).copied().unwrap_or(0)));
+        match fixed.into_iter().chain(custom).find(|(_, wanted, available)| wanted > available) {
+            Some((kind, wanted, available)) => {
+                Err(Shortage { kind: kind.into(), wanted, available })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// How many times `each` fits, `u64::MAX` when it asks for nothing.
+    #[must_use]
+    pub fn times(&self, each: &Self) -> u64 {
+        let fixed = [
+            (self.cpu_milli, each.cpu_milli),
+            (self.memory_mib, each.memory_mib),
+            (self.storage_mib, each.storage_mib),
+            (self.gpu, each.gpu),
+        ];
+        let custom = each
+            .custom
+            .iter()
+            .map(|(kind, each)| (self.custom.get(kind).copied().unwrap_or(0), *each));
+        fixed
+            .into_iter()
+            .chain(custom)
+            .filter_map(|(have, each)| have.checked_div(each))
+            .min()
+            .unwrap_or(u64::MAX)
+    }
+
+    fn zip(&self, other: &Self, op: impl Fn(u64, u64) -> Option<u64>) -> Option<Self> {
+        let mut custom = self.custom.clone();
+        for (kind, amount) in &other.custom {
+            let sum = op(custom.get(kind).copied().unwrap_or(0), *amount)?;
+            // A kind at zero is left out, so that equal amounts are equal values.
+            if sum == 0 {
+                custom.remove(kind);
+            } else {
+                custom.insert(Arc::clone(kind), sum);
+            }
+        }
+        Some(Self {
+            cpu_milli: op(self.cpu_milli, other.cpu_milli)?,
+            memory_mib: op(self.memory_mib, other.memory_mib)?,
+            storage_mib: op(self.storage_mib, other.storage_mib)?,
+            gpu: op(self.gpu, other.gpu)?,
+            custom,
+        })
+    }
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let thousandths = if &*self.kind == "cpu" { " thousandths" } else { "" };
+        write!(f, "{}: {}{thousandths} wanted, {} free", self.kind, self.wanted, self.available)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn amounts(cpu_milli: u64, memory_mib: u64) -> Resources {
+        Resources { cpu_milli, memory_mib, ..Resources::default() }
+    }
+
+    fn licenses(amount: u64) -> Resources {
+        Resources { custom: BTreeMap::from([("license".into(), amount)]), ..Resources::default() }
+    }
+
+    #[test]
+    fn what_was_added_can_be_taken_away_again() {
+        let mut each = licenses(2);
+        each.cpu_milli = 500;
+        let sum = amounts(1, 1).checked_add(&each).unwrap();
+
+        assert_eq!(sum.cpu_milli, 501);
+        assert_eq!(sum.checked_sub(&each), Some(amounts(1, 1)));
+        assert_eq!(sum.saturating_sub(&each), amounts(1, 1));
+    }
+
+    #[test]
+    fn sums_and_differences_never_leave_the_number_type() {
+        assert_eq!(amounts(u64::MAX, 0).checked_add(&amounts(1, 0)), None);
+        assert_eq!(licenses(u64::MAX).checked_add(&licenses(1)), None);
+        assert_eq!(amounts(1, 1).checked_sub(&amounts(0, 2)), None);
+        assert_eq!(amounts(1, 1).checked_sub(&licenses(1)), None);
+        assert_eq!(amounts(1, 1).saturating_sub(&amounts(0, 2)), amounts(1, 0));
+    }
+
+    #[test]
+    fn the_first_kind_that_is_short_is_named() {
+        let short =
+            |kind: &str, wanted, available| Err(Shortage { kind: kind.into(), wanted, available });
+
+        assert_eq!(amounts(2, 2).covers(&amounts(2, 2)), Ok(()));
+        assert_eq!(amounts(2, 2).covers(&amounts(3, 3)), short("cpu", 3, 2));
+        assert_eq!(amounts(2, 2).covers(&amounts(0, 3)), short("memory_mb", 3, 2));
+        assert_eq!(amounts(2, 2).covers(&licenses(1)), short("license", 1, 0));
+        assert_eq!(licenses(1).covers(&licenses(0)), Ok(()));
+    }
+
+    #[test]
+    fn a_shortage_is_told_in_the_unit_of_its_kind() {
+        let text = |has: Resources, wanted| has.covers(&wanted).unwrap_err().to_string();
+
+        assert_eq!(
+            text(amounts(500, 0), amounts(1000, 0)),
+            "cpu: 1000 thousandths wanted, 500 free"
+        );
+        assert_eq!(text(amounts(0, 1), amounts(0, 2)), "memory_mb: 2 wanted, 1 free");
+    }
+
+    #[test]
+    fn the_scarcest_kind_says_how_often_it_fits() {
+        assert_eq!(amounts(4000, 3).times(&amounts(1000, 1)), 3);
+        assert_eq!(amounts(4000, 3).times(&amounts(1000, 0)), 4);
+        assert_eq!(amounts(4000, 3).times(&licenses(1)), 0);
+        assert_eq!(licenses(5).times(&licenses(2)), 2);
+        assert_eq!(amounts(0, 0).times(&Resources::default()), u64::MAX);
+    }
+}

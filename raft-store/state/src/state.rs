@@ -1,0 +1,267 @@
+//! The live set in memory, and the only methods that write it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::index::{ClassQueue, Index, WorkerLoad};
+use crate::{
+    Change, Class, ClusterId, IdempotencyRecord, LeaderRecord, Limits, Rejection, Reply, Task,
+    TaskId, Term, Timestamp, Worker, WorkerId,
+};
+
+/// The replicated state. Terminal tasks are not in it: they live on disk.
+#[derive(Debug, Default)]
+pub struct State {
+    meta: Meta,
+    leaders: VecDeque<LeaderRecord>,
+    workers: BTreeMap<WorkerId, Arc<Worker>>,
+    inactive: BTreeSet<WorkerId>,
+    tasks: BTreeMap<TaskId, Arc<Task>>,
+    keys: BTreeMap<Arc<str>, IdempotencyRecord>,
+    /// The keys by age, oldest first.
+    keys_by_age: BTreeSet<(Timestamp, Arc<str>)>,
+    index: Index,
+}
+
+/// Counters, log time and the newest term.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    /// The cluster's id, from the first leader's barrier.
+    pub cluster: Option<ClusterId>,
+    /// The id that the next task gets.
+    pub next_task: TaskId,
+    /// The latest stamp seen: log time never goes back, even when a leader's clock does.
+    pub now: Timestamp,
+    /// The newest term that has begun; commands of older ones are refused.
+    pub term: Term,
+}
+
+impl Default for Meta {
+    fn default() -> Self {
+        Self { cluster: None, next_task: TaskId(1), now: Timestamp(0), term: Term(0) }
+    }
+}
+
+/// What applying one command did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// The answer for whoever proposed it. A rejection comes with no change but log time.
+    pub reply: Result<Reply, Rejection>,
+    /// New values of records, in the order they were written.
+    pub changes: Vec<Change>,
+}
+
+impl State {
+    /// An empty state: what a cluster starts from.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Puts a stored record back. Restoring all stored records rebuilds the state.
+    pub fn restore(&mut self, change: Change) {
+        match change {
+            Change::Meta(meta) => self.put_meta(meta),
+            Change::Leader(record) => self.put_leader(record),
+            Change::Worker(worker) => self.put_worker(worker),
+            Change::WorkerRemoved(id) => self.remove_worker(&id),
+            Change::Task(mut task) => {
+                self.intern(&mut task);
+                self.put_task(task);
+            }
+            Change::TaskForgotten(_) => {}
+            Change::IdempotencyKey(record) => self.put_key(record),
+            Change::IdempotencyKeyExpired(key) => self.remove_key(&key),
+        }
+    }
+
+    /// Every live record, as the changes that would rebuild the state.
+    pub fn changes(&self) -> impl Iterator<Item = Change> + '_ {
+        std::iter::once(Change::Meta(self.meta))
+            .chain(self.leaders.iter().cloned().map(Change::Leader))
+            .chain(self.workers.values().cloned().map(Change::Worker))
+            .chain(self.tasks.values().cloned().map(Change::Task))
+            .chain(self.keys.values().cloned().map(Change::IdempotencyKey))
+    }
+
+    /// Counters, log time and the newest term.
+    #[must_use]
+    pub const fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// The latest terms of leadership, oldest first.
+    pub fn leaders(&self) -> impl DoubleEndedIterator<Item = &LeaderRecord> {
+        self.leaders.iter()
+    }
+
+    /// A registered worker.
+    #[must_use]
+    pub fn worker(&self, id: &WorkerId) -> Option<&Arc<Worker>> {
+        self.workers.get(id)
+    }
+
+    /// The registry, by name.
+    pub fn workers(&self) -> impl ExactSizeIterator<Item = &Arc<Worker>> {
+        self.workers.values()
+    }
+
+    /// The registry from the first name after `cursor`.
+    pub fn workers_after(&self, cursor: Option<&WorkerId>) -> impl Iterator<Item = &Arc<Worker>> {
+        let from = cursor.map_or(Bound::Unbounded, Bound::Excluded);
+        self.workers.range::<WorkerId, _>((from, Bound::Unbounded)).map(|(_, worker)| worker)
+    }
+
+    /// The workers that are not connected: whom the reconnection monitor looks for.
+    pub fn inactive_workers(&self) -> impl Iterator<Item = &Arc<Worker>> {
+        self.inactive.iter().filter_map(|id| self.workers.get(id))
+    }
+
+    /// A live task.
+    #[must_use]
+    pub fn task(&self, id: TaskId) -> Option<&Arc<Task>> {
+        self.tasks.get(&id)
+    }
+
+    /// The live tasks with ids below `cursor`, oldest first.
+    pub fn tasks_below(
+        &self,
+        cursor: Option<TaskId>,
+    ) -> impl DoubleEndedIterator<Item = &Arc<Task>> {
+        let to = cursor.map_or(Bound::Unbounded, Bound::Excluded);
+        self.tasks.range((Bound::Unbounded, to)).map(|(_, task)| task)
+    }
+
+    /// How many tasks are live.
+    #[must_use]
+    pub fn live_tasks(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// How many live tasks are in each state, by the state's name.
+    #[must_use]
+    pub const fn task_counts(&self) -> &BTreeMap<&'static str, u64> {
+        self.index.task_counts()
+    }
+
+    /// What is placed on a worker; nothing for one that is idle.
+    #[must_use]
+    pub fn load(&self, id: &WorkerId) -> Option<&WorkerLoad> {
+        self.index.load(id)
+    }
+
+    /// The workers on which something is placed.
+    pub fn loads(&self) -> impl Iterator<Item = (&WorkerId, &WorkerLoad)> {
+        self.index.loads()
+    }
+
+    /// The workers that must be told something: to run an attempt or to stop one.
+    pub fn workers_to_tell(&self) -> impl Iterator<Item = &WorkerId> {
+        self.index.workers_to_tell()
+    }
+
+    /// The queue: classes with waiting tasks, highest priority first.
+    pub fn queue(&self) -> impl Iterator<Item = (&Arc<Class>, &ClassQueue)> {
+        self.index.queue()
+    }
+
+    /// When the next timer fires: a backoff, a run timeout, or the end of an idempotency key.
+    #[must_use]
+    pub fn next_timer(&self) -> Option<Timestamp> {
+        let key = self.oldest_key().map(|(at, _)| at.after(Limits::IDEMPOTENCY_RETENTION));
+        [self.index.next_timer(), key].into_iter().flatten().min()
+    }
+
+    /// What an idempotency key stands for.
+    #[must_use]
+    pub fn key(&self, key: &str) -> Option<&IdempotencyRecord> {
+        self.keys.get(key)
+    }
+
+    /// How many idempotency keys are remembered.
+    #[must_use]
+    pub fn keys(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub(crate) fn oldest_key(&self) -> Option<&(Timestamp, Arc<str>)> {
+        self.keys_by_age.first()
+    }
+
+    pub(crate) fn keys_are_in_step(&self) -> bool {
+        self.keys.len() == self.keys_by_age.len()
+            && self
+                .keys
+                .values()
+                .all(|record| self.keys_by_age.contains(&(record.at, Arc::clone(&record.key))))
+    }
+
+    pub(crate) fn due_tasks(&self, now: Timestamp, most: usize) -> Vec<TaskId> {
+        self.index.due_tasks(now, most)
+    }
+
+    pub(crate) const fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Lets the task share its class with the tasks that have the same one: a million queued
+    /// tasks of ten classes hold ten classes.
+    pub(crate) fn intern(&self, task: &mut Arc<Task>) {
+        let Some(shared) = self.index.class(&task.spec.class) else { return };
+        // A task that is shared already was interned before.
+        let spec = Arc::get_mut(task).and_then(|task| Arc::get_mut(&mut task.spec));
+        if let Some(spec) = spec {
+            spec.class = shared;
+        }
+    }
+
+    pub(crate) const fn put_meta(&mut self, meta: Meta) {
+        self.meta = meta;
+    }
+
+    pub(crate) fn put_leader(&mut self, record: LeaderRecord) {
+        self.leaders.push_back(record);
+        while self.leaders.len() > Limits::LEADERS_KEPT_MAX {
+            self.leaders.pop_front();
+        }
+    }
+
+    pub(crate) fn put_worker(&mut self, worker: Arc<Worker>) {
+        if worker.is_active() {
+            self.inactive.remove(&worker.id);
+        } else {
+            self.inactive.insert(worker.id.clone());
+        }
+        self.workers.insert(worker.id.clone(), worker);
+    }
+
+    pub(crate) fn remove_worker(&mut self, id: &WorkerId) {
+        self.inactive.remove(id);
+        self.workers.remove(id);
+    }
+
+    /// A terminal task leaves memory: its record on disk is all that is left of it.
+    pub(crate) fn put_task(&mut self, task: Arc<Task>) {
+        if let Some(before) = self.tasks.remove(&task.id) {
+            self.index.remove(&before);
+        }
+        if !task.state.is_terminal() {
+            self.index.insert(&task);
+            self.tasks.insert(task.id, task);
+        }
+    }
+
+    pub(crate) fn put_key(&mut self, record: IdempotencyRecord) {
+        self.keys_by_age.insert((record.at, Arc::clone(&record.key)));
+        self.keys.insert(Arc::clone(&record.key), record);
+    }
+
+    pub(crate) fn remove_key(&mut self, key: &str) {
+        if let Some(record) = self.keys.remove(key) {
+            self.keys_by_age.remove(&(record.at, record.key));
+        }
+    }
+}

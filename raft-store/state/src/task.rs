@@ -1,0 +1,349 @@
+//! A task, its attempts, and the states it goes through.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AttemptNumber, Constraint, Epoch, Limits, LogIndex, Resources, TaskId, Timestamp, WorkerId,
+};
+
+/// What a user asked to be run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    /// A name for people; need not be unique.
+    pub name: Option<String>,
+    /// Program and arguments; never empty.
+    pub command: Vec<String>,
+    /// Environment variables added to the worker's own.
+    pub env: BTreeMap<String, String>,
+    /// Where the process starts; the attempt's own directory when absent.
+    pub working_dir: Option<String>,
+    /// What decides where and when it may run.
+    pub class: Arc<Class>,
+    /// Failures of the task itself after which it has failed.
+    pub max_attempts: u32,
+    /// Wait before the second attempt; doubles with each further failure.
+    pub retry_backoff: Duration,
+    /// How long one attempt may run.
+    pub run_timeout: Option<Duration>,
+    /// Labels for people and queries.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What tasks have in common that the scheduler need not tell apart: each class is one queue.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Class {
+    /// 0 to 100, higher first.
+    pub priority: u8,
+    /// What one attempt occupies.
+    pub resources: Resources,
+    /// Conditions on the worker's labels; all must hold.
+    pub constraints: Vec<Constraint>,
+    /// The only worker that may run it.
+    pub worker: Option<WorkerId>,
+}
+
+/// A task and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// Its name in the cluster.
+    pub id: TaskId,
+    /// What was asked for; shared, because it never changes.
+    pub spec: Arc<TaskSpec>,
+    /// Where it stands.
+    pub state: TaskState,
+    /// Why it stands there, where the state alone does not say.
+    pub reason: Option<TaskReason>,
+    /// When it was accepted.
+    pub submitted_at: Timestamp,
+    /// When it reached a terminal state.
+    pub finished_at: Option<Timestamp>,
+    /// Failures of the task itself so far; `max_attempts` of them end it.
+    pub failures: u32,
+    /// Workers lost under it so far.
+    pub losses: u32,
+    /// The placements so far, oldest first; the last one may be live.
+    pub attempts: Vec<Attempt>,
+    /// Log position of the record's last change.
+    pub index: LogIndex,
+}
+
+impl Task {
+    /// The placement that is under way.
+    #[must_use]
+    pub fn live_attempt(&self) -> Option<&Attempt> {
+        self.attempts.last().filter(|attempt| attempt.outcome.is_none())
+    }
+
+    /// The last placement, live or ended.
+    #[must_use]
+    pub fn last_attempt(&self) -> Option<&Attempt> {
+        self.attempts.last()
+    }
+
+    /// The number that the next placement gets.
+    #[must_use]
+    pub fn next_attempt_number(&self) -> AttemptNumber {
+        self.attempts.last().map_or(AttemptNumber(1), |last| last.number.next())
+    }
+
+    /// Whether the attempt under way is to be stopped.
+    #[must_use]
+    pub fn must_stop(&self) -> bool {
+        self.live_attempt().is_some_and(|attempt| attempt.stop.is_some())
+    }
+
+    /// When something must happen to it by itself: its backoff ends or its run times out.
+    #[must_use]
+    pub fn timer(&self) -> Option<Timestamp> {
+        match self.state {
+            TaskState::Scheduled { until } => Some(until),
+            TaskState::Running => {
+                let attempt = self.live_attempt().filter(|attempt| attempt.stop.is_none())?;
+                Some(attempt.started_at?.after(self.spec.run_timeout?))
+            }
+            TaskState::Queued
+            | TaskState::Assigned
+            | TaskState::Cancelling
+            | TaskState::Completed
+            | TaskState::Failed
+            | TaskState::Cancelled => None,
+        }
+    }
+
+    /// How long to wait after the failure that was just counted.
+    #[must_use]
+    pub fn backoff(&self) -> Duration {
+        let doublings = self.failures.saturating_sub(1).min(31);
+        self.spec.retry_backoff.saturating_mul(1 << doublings).min(Limits::RETRY_BACKOFF_MAX)
+    }
+}
+
+/// Where a task stands. Terminal states never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TaskState {
+    /// Waits for a point in time, as after a failed attempt.
+    Scheduled {
+        /// When it is queued again.
+        until: Timestamp,
+    },
+    /// Waits for a worker.
+    Queued,
+    /// Placed on a worker that has not confirmed its start.
+    Assigned,
+    /// Its process runs.
+    Running,
+    /// Cancelled by a user while its process may still run.
+    Cancelling,
+    /// Ended well.
+    Completed,
+    /// Failed for good.
+    Failed,
+    /// Cancelled by a user.
+    Cancelled,
+}
+
+impl TaskState {
+    /// Every state's name in the order a task goes through them, for tables and metrics.
+    pub const NAMES: [&'static str; 8] = [
+        "scheduled",
+        "queued",
+        "assigned",
+        "running",
+        "cancelling",
+        "completed",
+        "failed",
+        "cancelled",
+    ];
+
+    /// Whether it is final.
+    #[must_use]
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+
+    /// The state's name in the API.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Scheduled { .. } => "scheduled",
+            Self::Queued => "queued",
+            Self::Assigned => "assigned",
+            Self::Running => "running",
+            Self::Cancelling => "cancelling",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for TaskState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why a task stands where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TaskReason {
+    /// A user cancelled it.
+    CancelledByUser,
+    /// It failed as often as it may.
+    AttemptsExhausted,
+    /// Too many workers were lost under it.
+    LossesExhausted,
+    /// It waits before the next attempt.
+    RetryBackoff,
+    /// Its worker was lost and it waits for another.
+    WorkerLost,
+}
+
+impl fmt::Display for TaskReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CancelledByUser => "cancelled by user",
+            Self::AttemptsExhausted => "failed as often as max_attempts allows",
+            Self::LossesExhausted => "too many workers were lost while running it",
+            Self::RetryBackoff => "waiting for retry_backoff after a failed attempt",
+            Self::WorkerLost => "its worker was lost",
+        })
+    }
+}
+
+/// One placement of a task on a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Counted from 1, never reused.
+    pub number: AttemptNumber,
+    /// Where it was placed.
+    pub worker: WorkerId,
+    /// The worker's registration that owns it.
+    pub epoch: Epoch,
+    /// When it was placed.
+    pub assigned_at: Timestamp,
+    /// When the worker's confirmation of its start was committed.
+    pub started_at: Option<Timestamp>,
+    /// When its end was committed.
+    pub finished_at: Option<Timestamp>,
+    /// Why it is to be stopped, once it is.
+    pub stop: Option<StopReason>,
+    /// How it ended; none while it is live.
+    pub outcome: Option<AttemptOutcome>,
+}
+
+impl Attempt {
+    /// Whether this worker in this registration owns it.
+    #[must_use]
+    pub fn is_owned_by(&self, number: AttemptNumber, worker: &WorkerId, epoch: Epoch) -> bool {
+        self.number == number && self.worker == *worker && self.epoch == epoch
+    }
+}
+
+/// Why a live attempt is to be stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StopReason {
+    /// A user cancelled the task.
+    Cancelled,
+    /// It ran longer than its `run_timeout`.
+    RunTimeout,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AttemptOutcome {
+    /// The process ended by itself.
+    Exited {
+        /// Its exit code; 0 is success.
+        code: i32,
+    },
+    /// A signal ended the process.
+    Signaled {
+        /// The signal's number.
+        signal: i32,
+    },
+    /// The process could not be started.
+    StartFailed {
+        /// What the operating system said.
+        detail: String,
+    },
+    /// The worker or its answer was lost; what the process did is unknown.
+    Lost(LossReason),
+}
+
+impl AttemptOutcome {
+    /// The process's exit code, where it has one.
+    #[must_use]
+    pub const fn exit_code(&self) -> Option<i32> {
+        match self {
+            Self::Exited { code } => Some(*code),
+            // What shells report for a process that a signal ended.
+            Self::Signaled { signal } => Some(128_i32.saturating_add(*signal)),
+            Self::StartFailed { .. } | Self::Lost(_) => None,
+        }
+    }
+
+    /// One word for metrics and JSON.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Exited { code: 0 } => "completed",
+            Self::Exited { .. } | Self::Signaled { .. } => "failed",
+            Self::StartFailed { .. } => "start-failed",
+            Self::Lost(_) => "lost",
+        }
+    }
+}
+
+impl fmt::Display for AttemptOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited { code } => write!(f, "exit code {code}"),
+            Self::Signaled { signal } => write!(f, "ended by signal {signal}"),
+            Self::StartFailed { detail } => write!(f, "could not be started: {detail}"),
+            Self::Lost(reason) => reason.fmt(f),
+        }
+    }
+}
+
+/// Why nobody knows how an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LossReason {
+    /// The worker's lease ended without a word from it.
+    LeaseExpired,
+    /// The worker came back as a new process.
+    WorkerRestarted,
+    /// The worker came back and did not know the attempt.
+    UnknownToWorker,
+    /// An operator removed the worker.
+    WorkerUnregistered,
+    /// The worker was shut down in good order and ended what it ran.
+    WorkerShutdown,
+}
+
+impl LossReason {
+    /// Whether it may have been the task that took the worker down. What an operator did is not.
+    #[must_use]
+    pub const fn counts(self) -> bool {
+        match self {
+            Self::LeaseExpired | Self::WorkerRestarted | Self::UnknownToWorker => true,
+            Self::WorkerUnregistered | Self::WorkerShutdown => false,
+        }
+    }
+}
+
+impl fmt::Display for LossReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LeaseExpired => "the worker's lease expired",
+            Self::WorkerRestarted => "the worker restarted",
+            Self::UnknownToWorker => "the worker did not know the attempt",
+            Self::WorkerUnregistered => "the worker was unregistered",
+            Self::WorkerShutdown => "the worker was shut down",
+        })
+    }
+}

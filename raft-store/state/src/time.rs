@@ -1,0 +1,46 @@
+//! Log time: stamped once by the leader, the same on every master.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since the Unix epoch, as the proposing leader saw them.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// This time plus `duration`, to the millisecond; stays at the largest.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// How long `earlier` lies before this time; zero when it does not.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}ms", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_stay_within_their_range() {
+        assert_eq!(Timestamp(1).after(Duration::from_millis(2)), Timestamp(3));
+        assert_eq!(Timestamp(1).after(Duration::MAX), Timestamp(u64::MAX));
+        assert_eq!(Timestamp(3).since(Timestamp(1)), Duration::from_millis(2));
+        assert_eq!(Timestamp(1).since(Timestamp(3)), Duration::ZERO);
+    }
+}

@@ -1,0 +1,202 @@
+//! The bounds that `apply` keeps, at sizes too large for a script.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster_state::{
+    Assignment, AttemptNumber, AttemptOutcome, AttemptRef, Change, Class, ClusterId, Command,
+    ConnectWorker, Epoch, FinishAttempts, FinishedAttempt, IdempotencyKey, Incarnation, Limits,
+    LogIndex, LossReason, MasterId, Proposal, RegisterWorker, Reply, Resources, Specs, State,
+    SubmitTasks, Task, TaskId, TaskSpec, Term, Tick, Timestamp, WorkerId,
+};
+
+#[test]
+fn one_tick_fires_a_bounded_number_of_timers() {
+    let mut state = State::new();
+    let most = u32::try_from(Limits::TIMERS_PER_TICK_MAX).unwrap();
+    let retention = Limits::IDEMPOTENCY_RETENTION;
+    for number in 0..=most {
+        submit(&mut state, 1, Some(&number.to_string()));
+    }
+
+    let mut tick = |after| {
+        let tick = Command::Tick(Tick { term: Term(0), forget: Vec::new() });
+        apply_at(&mut state, Timestamp(0).after(after), tick)
+    };
+    assert_eq!(tick(retention - Duration::from_millis(1)), ticked(0, false));
+    assert_eq!(tick(retention), ticked(most, true));
+    assert_eq!(tick(retention), ticked(1, false));
+    assert_eq!(tick(retention), ticked(0, false));
+}
+
+#[test]
+fn a_backlog_of_due_tasks_is_worked_off_oldest_first() {
+    let mut state = State::new();
+    connect(&mut state);
+    let most = u64::try_from(Limits::TIMERS_PER_TICK_MAX).unwrap();
+    let per_round = most / 2 + 1;
+    for round in 0..2 {
+        let count = usize::try_from(per_round).unwrap();
+        submit(&mut state, count, None);
+        let tasks = (round * per_round + 1..=(round + 1) * per_round).map(TaskId);
+        assign(&mut state, tasks.clone());
+        finish(&mut state, tasks, &AttemptOutcome::Exited { code: 1 });
+    }
+
+    let tick = || Command::Tick(Tick { term: Term(0), forget: Vec::new() });
+    assert_eq!(
+        apply_at(&mut state, Timestamp(1000), tick()),
+        ticked(u32::try_from(most).unwrap(), true)
+    );
+    let (_, queue) = state.queue().next().unwrap();
+    assert!(queue.tasks().map(|task| task.0).eq(1..=most));
+    assert_eq!(apply_at(&mut state, Timestamp(1000), tick()), ticked(2, false));
+    assert_eq!(state.check_invariants(), Ok(()));
+}
+
+#[test]
+fn old_attempts_are_dropped_and_their_numbers_not_reused() {
+    let mut state = State::new();
+    connect(&mut state);
+    submit(&mut state, 1, None);
+    for _ in 0..Limits::ATTEMPTS_KEPT_MAX + 8 {
+        assign(&mut state, [TaskId(1)]);
+        // A loss that does not count: it may happen as often as operators like.
+        let lost = AttemptOutcome::Lost(LossReason::WorkerShutdown);
+        finish(&mut state, [TaskId(1)], &lost);
+        assert_eq!(state.check_invariants(), Ok(()));
+    }
+
+    let numbers = task(&state, 1).attempts.iter().map(|attempt| attempt.number);
+    assert!(numbers.eq((9..=40).map(AttemptNumber)));
+}
+
+#[test]
+fn only_the_latest_leaders_are_remembered() {
+    let mut state = State::new();
+    let kept = u64::try_from(Limits::LEADERS_KEPT_MAX).unwrap();
+    for term in 1..=kept + 5 {
+        let (leader, cluster) = (MasterId(term % 3), ClusterId(1));
+        apply(&mut state, Command::BeginTerm { term: Term(term), leader, cluster });
+    }
+
+    assert!(state.leaders().map(|record| record.term.0).eq(6..=kept + 5));
+    assert_eq!(state.check_invariants(), Ok(()));
+}
+
+#[test]
+fn a_submission_as_large_as_may_be_is_one_command() {
+    let mut state = State::new();
+    let most = Limits::TASKS_PER_SUBMIT_MAX;
+
+    let count = u32::try_from(most).unwrap();
+    let reply = Reply::Submitted { first: TaskId(1), count, repeated: false };
+    assert_eq!(submit(&mut state, most, None), reply);
+    let (_, queue) = state.queue().next().unwrap();
+    assert_eq!((queue.len(), queue.position(TaskId(17))), (most, 16));
+}
+
+#[test]
+fn tasks_alike_share_their_class() {
+    let mut state = State::new();
+    submit(&mut state, 1, None);
+    submit(&mut state, 1, None);
+    let mut restored = State::new();
+    for task in state.tasks_below(None) {
+        // As read from disk: nothing is shared yet.
+        let spec = Arc::new(TaskSpec {
+            class: Arc::new(Class::clone(&task.spec.class)),
+            ..TaskSpec::clone(&task.spec)
+        });
+        restored.restore(Change::Task(Arc::new(Task { spec, ..Task::clone(task) })));
+    }
+
+    for state in [&state, &restored] {
+        assert!(Arc::ptr_eq(&task(state, 1).spec.class, &task(state, 2).spec.class));
+    }
+}
+
+fn apply_at(state: &mut State, at: Timestamp, command: Command) -> Reply {
+    state.apply(LogIndex(1), Proposal { proposed_at: at, command }).reply.unwrap()
+}
+
+fn apply(state: &mut State, command: Command) -> Reply {
+    apply_at(state, Timestamp(0), command)
+}
+
+fn ticked(fired: u32, more: bool) -> Reply {
+    Reply::Ticked { fired, more }
+}
+
+fn submit(state: &mut State, count: usize, key: Option<&str>) -> Reply {
+    let spec = || {
+        Arc::new(TaskSpec {
+            name: None,
+            command: vec!["true".to_owned()],
+            env: BTreeMap::new(),
+            working_dir: None,
+            class: Arc::new(Class {
+                priority: 50,
+                resources: Resources { cpu_milli: 1, ..Resources::default() },
+                constraints: Vec::new(),
+                worker: None,
+            }),
+            max_attempts: 3,
+            retry_backoff: Duration::from_secs(1),
+            run_timeout: None,
+            labels: BTreeMap::new(),
+        })
+    };
+    let idempotency_key = key.map(|key| IdempotencyKey { key: key.into(), fingerprint: 0 });
+    let tasks = (0..count).map(|_| spec()).collect();
+    apply(state, Command::SubmitTasks(SubmitTasks { tasks, idempotency_key }))
+}
+
+/// Registers and connects the one worker of these tests.
+fn connect(state: &mut State) {
+    let (address, labels) = (None, BTreeMap::new());
+    let register = RegisterWorker { worker: worker(), address, labels };
+    apply(state, Command::RegisterWorker(register));
+    let connect = ConnectWorker {
+        term: Term(0),
+        worker: worker(),
+        incarnation: Incarnation(1),
+        address: None,
+        specs: Specs {
+            total: Resources { cpu_milli: 100_000, ..Resources::default() },
+            ..Specs::default()
+        },
+        running: Vec::new(),
+        finished: Vec::new(),
+    };
+    apply(state, Command::ConnectWorker(connect));
+}
+
+fn assign(state: &mut State, tasks: impl IntoIterator<Item = TaskId>) {
+    let place = |task| Assignment { task, worker: worker() };
+    let assignments = tasks.into_iter().map(place).collect();
+    let reply = apply(state, Command::AssignTasks { term: Term(0), assignments });
+    assert!(matches!(reply, Reply::Assigned(placed) if placed.iter().all(Result::is_ok)));
+}
+
+/// Reports that the last attempts of these tasks ended so.
+fn finish(state: &mut State, tasks: impl IntoIterator<Item = TaskId>, outcome: &AttemptOutcome) {
+    let end = |id: TaskId| FinishedAttempt {
+        attempt: AttemptRef { task: id, attempt: task(state, id.0).last_attempt().unwrap().number },
+        outcome: outcome.clone(),
+    };
+    let attempts = tasks.into_iter().map(end).collect();
+    let finish = FinishAttempts { worker: worker(), epoch: Epoch(1), attempts };
+    apply(state, Command::FinishAttempts(finish));
+}
+
+fn task(state: &State, id: u64) -> &Arc<Task> {
+    state.task(TaskId(id)).unwrap()
+}
+
+fn worker() -> WorkerId {
+    "w1".parse().unwrap()
+}

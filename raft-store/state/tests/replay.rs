@@ -1,0 +1,295 @@
+//! Whatever is proposed, in whatever order: the invariants hold, and the changes alone rebuild the
+//! state.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use cluster_state::{
+    Applied, AttemptNumber, AttemptRef, AttemptVerdict, Change, Command, Epoch, FinishVerdict,
+    LogIndex, Proposal, Reply, Resources, State, Task, TaskId, TaskState, WorkerId,
+};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+
+use proposals::Step;
+
+#[path = "replay/proposals.rs"]
+mod proposals;
+
+proptest! {
+    #[test]
+    fn the_invariants_hold_after_every_command(steps in proposals::steps()) {
+        let mut run = Run::default();
+        for step in steps {
+            let applied = run.step(step);
+
+            prop_assert_eq!(run.state.check_invariants(), Ok(()), "after {:?}", run.log.last());
+            prop_assert_eq!(allocated(&run.state), sums_over_live_attempts(&run.state));
+            if applied.reply.is_err() {
+                prop_assert!(
+                    applied.changes.iter().all(|change| matches!(change, Change::Meta(_))),
+                    "{:?} was rejected, but changed {:?}", run.log.last(), applied.changes
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_changes_alone_rebuild_the_state(steps in proposals::steps()) {
+        let mut run = Run::default();
+        let mut rebuilt = State::new();
+        for step in steps {
+            for change in run.step(step).changes {
+                rebuilt.restore(change);
+            }
+            prop_assert_eq!(whole(&rebuilt), whole(&run.state), "after {:?}", run.log.last());
+        }
+        prop_assert_eq!(rebuilt.check_invariants(), Ok(()));
+    }
+
+    #[test]
+    fn the_same_log_gives_the_same_everywhere(
+        steps in proposals::steps(),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut run = Run::default();
+        let applied = steps.into_iter().map(|step| run.step(step)).collect::<Vec<_>>();
+
+        let mut follower = State::new();
+        let cut = cut.index(applied.len());
+        for (position, ((index, proposal), expected)) in run.log.iter().zip(applied).enumerate() {
+            // Half way, the follower starts anew from a snapshot.
+            if position == cut {
+                follower = restored(follower.changes());
+            }
+            prop_assert_eq!(follower.apply(*index, proposal.clone()), expected);
+        }
+        prop_assert_eq!(whole(&follower), whole(&run.state));
+    }
+
+    #[test]
+    fn an_outcome_is_final(steps in proposals::steps()) {
+        let mut run = Run::default();
+        let mut history = History::default();
+        for step in steps {
+            let owners = owners(&run.state);
+            let applied = run.step(step);
+            let (_, proposal) = run.log.last().unwrap();
+            history.record(&owners, &proposal.command, &applied)?;
+        }
+    }
+}
+
+/// Without this, properties of commands that never have an effect would hold as well.
+#[test]
+fn the_proposals_reach_what_they_are_to_test() {
+    let mut runner = TestRunner::deterministic();
+    let mut seen = BTreeSet::new();
+    for _ in 0..300 {
+        let steps = proposals::steps().new_tree(&mut runner).unwrap().current();
+        let mut run = Run::default();
+        for step in steps {
+            let applied = run.step(step);
+            seen.extend(applied.changes.iter().filter_map(change_name));
+            seen.extend(reply_names(&applied));
+        }
+    }
+
+    let missing = TaskState::NAMES
+        .into_iter()
+        .chain([
+            "accepted",
+            "stale",
+            "keep",
+            "kill",
+            "fired",
+            "repeated",
+            "rejected",
+            "placed",
+            "not placed",
+            "removed",
+            "forgotten",
+            "expired",
+            "lost",
+        ])
+        .filter(|name| !seen.contains(name))
+        .collect::<Vec<_>>();
+    assert!(missing.is_empty(), "never reached: {missing:?}");
+}
+
+/// A leader that applies what it proposes.
+#[derive(Default)]
+struct Run {
+    state: State,
+    log: Vec<(LogIndex, Proposal)>,
+}
+
+impl Run {
+    fn step(&mut self, step: Step) -> Applied {
+        let index = LogIndex(u64::try_from(self.log.len()).unwrap() + 1);
+        let proposal = step.proposal(&self.state);
+        self.log.push((index, proposal.clone()));
+        self.state.apply(index, proposal)
+    }
+}
+
+/// What must never happen to a task, as seen from outside.
+#[derive(Default)]
+struct History {
+    ended: BTreeSet<TaskId>,
+    accepted: BTreeSet<AttemptRef>,
+    places: BTreeMap<AttemptRef, WorkerId>,
+    newest: BTreeMap<TaskId, AttemptNumber>,
+}
+
+impl History {
+    fn record(
+        &mut self,
+        owners: &BTreeMap<AttemptRef, (WorkerId, Epoch)>,
+        command: &Command,
+        applied: &Applied,
+    ) -> Result<(), TestCaseError> {
+        for (reported, worker, epoch) in accepted(command, applied) {
+            let (owner, since) = &owners[&reported];
+            prop_assert_eq!(worker, owner, "{:?} is not its own", reported);
+            prop_assert!(
+                epoch.is_none_or(|epoch| epoch == *since),
+                "{:?} in {:?}",
+                reported,
+                epoch
+            );
+            prop_assert!(!self.ended.contains(&reported.task), "{:?} ended before", reported);
+            prop_assert!(self.accepted.insert(reported), "{:?} was accepted twice", reported);
+        }
+        for change in &applied.changes {
+            let Change::Task(task) = change else { continue };
+            prop_assert!(!self.ended.contains(&task.id), "{} changed after its end", task.id);
+            if task.state.is_terminal() {
+                self.ended.insert(task.id);
+                prop_assert!(task.live_attempt().is_none() && task.finished_at.is_some());
+            }
+            let Some(last) = task.last_attempt() else { continue };
+            let attempt = AttemptRef { task: task.id, attempt: last.number };
+            let place = self.places.entry(attempt).or_insert_with(|| last.worker.clone());
+            prop_assert_eq!(&*place, &last.worker, "{:?} is in two places", attempt);
+            let newest = self.newest.insert(task.id, last.number);
+            prop_assert!(
+                newest <= Some(last.number),
+                "{} counted back to {}",
+                task.id,
+                last.number
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The live attempts, and which registration of which worker each belongs to.
+fn owners(state: &State) -> BTreeMap<AttemptRef, (WorkerId, Epoch)> {
+    let live = |task: &Arc<Task>| {
+        let attempt = task.live_attempt()?;
+        let owner = (attempt.worker.clone(), attempt.epoch);
+        Some((AttemptRef { task: task.id, attempt: attempt.number }, owner))
+    };
+    state.tasks_below(None).filter_map(live).collect()
+}
+
+/// The results that were accepted, and who reported them. A worker that connects reports before
+/// it has an epoch.
+fn accepted<'a>(
+    command: &'a Command,
+    applied: &Applied,
+) -> Vec<(AttemptRef, &'a WorkerId, Option<Epoch>)> {
+    let (worker, epoch, reported, verdicts) = match (command, &applied.reply) {
+        (Command::FinishAttempts(command), Ok(Reply::Finished(verdicts))) => {
+            (&command.worker, Some(command.epoch), &command.attempts, verdicts)
+        }
+        (Command::ConnectWorker(command), Ok(Reply::Connected(resume))) => {
+            (&command.worker, None, &command.finished, &resume.finished)
+        }
+        _ => return Vec::new(),
+    };
+    assert_eq!(reported.len(), verdicts.len(), "each result has its verdict");
+    reported
+        .iter()
+        .zip(verdicts)
+        .filter(|(_, verdict)| **verdict == FinishVerdict::Accepted)
+        .map(|(finished, _)| (finished.attempt, worker, epoch))
+        .collect()
+}
+
+/// Everything that a state holds, indexes and all.
+fn whole(state: &State) -> String {
+    format!("{state:?}")
+}
+
+fn restored(changes: impl Iterator<Item = Change>) -> State {
+    let mut state = State::new();
+    changes.for_each(|change| state.restore(change));
+    state
+}
+
+fn allocated(state: &State) -> BTreeMap<WorkerId, Resources> {
+    state.loads().map(|(id, load)| (id.clone(), load.allocated.clone())).collect()
+}
+
+/// The same, without the help of any index.
+fn sums_over_live_attempts(state: &State) -> BTreeMap<WorkerId, Resources> {
+    let mut sums = BTreeMap::<WorkerId, Resources>::new();
+    for task in state.tasks_below(None) {
+        let asked = &task.spec.class.resources;
+        for attempt in task.attempts.iter().filter(|attempt| attempt.outcome.is_none()) {
+            let sum = sums.entry(attempt.worker.clone()).or_default();
+            sum.cpu_milli += asked.cpu_milli;
+            sum.memory_mib += asked.memory_mib;
+            sum.storage_mib += asked.storage_mib;
+            sum.gpu += asked.gpu;
+            for (kind, amount) in asked.custom.iter().filter(|(_, amount)| **amount > 0) {
+                *sum.custom.entry(kind.clone()).or_default() += amount;
+            }
+        }
+    }
+    sums
+}
+
+fn change_name(change: &Change) -> Option<&'static str> {
+    match change {
+        Change::Task(task) if task.losses > 0 => Some("lost"),
+        Change::Task(task) => Some(task.state.name()),
+        Change::WorkerRemoved(_) => Some("removed"),
+        Change::TaskForgotten(_) => Some("forgotten"),
+        Change::IdempotencyKeyExpired(_) => Some("expired"),
+        Change::Meta(_) | Change::Leader(_) | Change::Worker(_) | Change::IdempotencyKey(_) => None,
+    }
+}
+
+fn reply_names(applied: &Applied) -> Vec<&'static str> {
+    let verdict = |verdict: &FinishVerdict| match verdict {
+        FinishVerdict::Accepted => "accepted",
+        FinishVerdict::Stale => "stale",
+    };
+    match &applied.reply {
+        Err(_) => vec!["rejected"],
+        Ok(Reply::Assigned(placed)) => {
+            placed.iter().map(|one| if one.is_ok() { "placed" } else { "not placed" }).collect()
+        }
+        Ok(Reply::Finished(verdicts)) => verdicts.iter().map(verdict).collect(),
+        Ok(Reply::Connected(resume)) => resume
+            .running
+            .iter()
+            .map(|(_, verdict)| match verdict {
+                AttemptVerdict::Keep => "keep",
+                AttemptVerdict::Kill => "kill",
+            })
+            .chain(resume.finished.iter().map(verdict))
+            .collect(),
+        Ok(Reply::Ticked { fired: 1.., .. }) => vec!["fired"],
+        Ok(Reply::Submitted { repeated: true, .. }) => vec!["repeated"],
+        Ok(Reply::Done | Reply::Submitted { .. } | Reply::Ticked { .. } | Reply::Cancelled(_)) => {
+            Vec::new()
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Proposals at random: few workers and tasks, so that they meet, and most of them aimed at what
+//! the state holds.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster_state::{
+    Assignment, Attempt, AttemptNumber, AttemptOutcome, AttemptRef, Class, ClusterId, Command,
+    ConnectWorker, Constraint, ConstraintOp, DisconnectReason, DisconnectWorkers, Epoch,
+    FinishAttempts, FinishedAttempt, IdempotencyKey, Incarnation, LossReason, MasterId, Proposal,
+    RegisterWorker, RequeueAttempts, Resources, Specs, StartAttempts, State, SubmitTasks, Task,
+    TaskId, TaskSpec, Term, Tick, Timestamp, WorkerId,
+};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+/// A command, and how its leader comes to propose it.
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    aim: Aim,
+    /// The leader's clock, from some time before log time to long after it.
+    clock: i64,
+    command: Command,
+}
+
+/// How far terms, epochs and attempts are as the state has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Aim {
+    /// They are as drawn.
+    Blind,
+    /// They are right, but the attempts may be another worker's.
+    Astray,
+    /// They are right.
+    True,
+}
+
+/// A log to be.
+pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
+    vec(step(), 1..80)
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let aim = prop_oneof![1 => Just(Aim::Blind), 1 => Just(Aim::Astray), 8 => Just(Aim::True)];
+    let clock = prop_oneof![
+        4 => Just(0_i64),
+        1 => -5_000..0_i64,
+        4 => 1..3_000_i64,
+        1 => Just(24 * 60 * 60 * 1000_i64),
+    ];
+    (aim, clock, command()).prop_map(|(aim, clock, command)| Step { aim, clock, command })
+}
+
+impl Step {
+    /// What the leader of this state proposes.
+    pub(crate) fn proposal(self, state: &State) -> Proposal {
+        let Self { aim, clock, mut command } = self;
+        if aim != Aim::Blind {
+            aim_at(state, aim, &mut command);
+        }
+        let proposed_at = Timestamp(state.meta().now.0.saturating_add_signed(clock));
+        Proposal { proposed_at, command }
+    }
+}
+
+/// Makes of numbers drawn at random some that mean something.
+fn aim_at(state: &State, aim: Aim, command: &mut Command) {
+    let newest = state.meta().term;
+    match command {
+        Command::AssignTasks { term, assignments } => {
+            *term = newest;
+            let queued = state.queue().flat_map(|(_, queue)| queue.tasks()).collect::<Vec<_>>();
+            assignments.iter_mut().for_each(|one| one.task = nearest(&queued, one.task));
+        }
+        Command::ConnectWorker(command) => {
+            command.term = newest;
+            let placed = placed_on(state, aim, &command.worker);
+            let finished = command.finished.iter_mut().map(|finished| &mut finished.attempt);
+            command.running.iter_mut().chain(finished).for_each(|one| *one = hit(&placed, *one));
+        }
+        Command::DisconnectWorkers(DisconnectWorkers { term, workers, .. })
+        | Command::RequeueAttempts(RequeueAttempts { term, workers, .. }) => {
+            *term = newest;
+            for (worker, epoch) in workers {
+                *epoch = epoch_of(state, worker);
+            }
+        }
+        Command::StartAttempts(StartAttempts { term, worker, epoch, attempts }) => {
+            *term = newest;
+            *epoch = epoch_of(state, worker);
+            let placed = placed_on(state, aim, worker);
+            attempts.iter_mut().for_each(|one| *one = hit(&placed, *one));
+        }
+        Command::FinishAttempts(FinishAttempts { worker, epoch, attempts }) => {
+            *epoch = epoch_of(state, worker);
+            let placed = placed_on(state, aim, worker);
+            attempts.iter_mut().for_each(|one| one.attempt = hit(&placed, one.attempt));
+        }
+        Command::CancelTask { task } => {
+            let live = state.tasks_below(None).map(|task| task.id).collect::<Vec<_>>();
+            *task = nearest(&live, *task);
+        }
+        Command::Tick(tick) => tick.term = newest,
+        Command::BeginTerm { .. }
+        | Command::RegisterWorker(_)
+        | Command::UnregisterWorker { .. }
+        | Command::SubmitTasks(_) => {}
+    }
+}
+
+fn epoch_of(state: &State, worker: &WorkerId) -> Epoch {
+    state.worker(worker).map_or(Epoch(0), |worker| worker.epoch)
+}
+
+fn placed_on(state: &State, aim: Aim, worker: &WorkerId) -> Vec<AttemptRef> {
+    let is_meant = |attempt: &Attempt| aim == Aim::Astray || attempt.worker == *worker;
+    let live = |task: &Arc<Task>| {
+        let attempt = task.live_attempt().filter(|attempt| is_meant(attempt))?;
+        Some(AttemptRef { task: task.id, attempt: attempt.number })
+    };
+    state.tasks_below(None).filter_map(live).collect()
+}
+
+fn nearest(ids: &[TaskId], drawn: TaskId) -> TaskId {
+    ids.iter().copied().min_by_key(|id| id.0.abs_diff(drawn.0)).unwrap_or(drawn)
+}
+
+fn hit(placed: &[AttemptRef], drawn: AttemptRef) -> AttemptRef {
+    placed.iter().copied().min_by_key(|one| one.task.0.abs_diff(drawn.task.0)).unwrap_or(drawn)
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let assign = (term(), vec((task(), worker()), 1..5)).prop_map(|(term, drawn)| {
+        let placed = |(task, worker)| Assignment { task, worker };
+        Command::AssignTasks { term, assignments: drawn.into_iter().map(placed).collect() }
+    });
+    let start = (term(), worker(), epoch(), vec(attempt(), 1..4)).prop_map(
+        |(term, worker, epoch, attempts)| {
+            Command::StartAttempts(StartAttempts { term, worker, epoch, attempts })
+        },
+    );
+    let finish =
+        (worker(), epoch(), vec(finished(), 1..4)).prop_map(|(worker, epoch, attempts)| {
+            Command::FinishAttempts(FinishAttempts { worker, epoch, attempts })
+        });
+    let cancel = task().prop_map(|task| Command::CancelTask { task });
+    let tick =
+        (term(), vec(task(), 0..3)).prop_map(|(term, forget)| Command::Tick(Tick { term, forget }));
+    let lead = (term(), 1..4_u64, 1..3_u128).prop_map(|(term, leader, cluster)| {
+        Command::BeginTerm { term, leader: MasterId(leader), cluster: ClusterId(cluster) }
+    });
+    prop_oneof![
+        6 => connect(),
+        6 => submit(),
+        10 => assign,
+        6 => start,
+        6 => finish,
+        2 => cancel,
+        6 => tick,
+        1 => lead,
+        4 => register(),
+        1 => worker().prop_map(|worker| Command::UnregisterWorker { worker }),
+        2 => silence(),
+    ]
+}
+
+fn register() -> impl Strategy<Value = Command> {
+    (worker(), option::of(Just("10.0.0.1:50052".to_owned())), labels()).prop_map(
+        |(worker, address, labels)| {
+            Command::RegisterWorker(RegisterWorker { worker, address, labels })
+        },
+    )
+}
+
+fn connect() -> impl Strategy<Value = Command> {
+    let specs = (resources(0..8), labels()).prop_map(|(total, labels)| Specs {
+        total,
+        labels,
+        version: "1.0.0".to_owned(),
+    });
+    let reports = (vec(attempt(), 0..4), vec(finished(), 0..3));
+    (worker(), term(), 1..4_u128, specs, reports).prop_map(
+        |(worker, term, incarnation, specs, (running, finished))| {
+            let incarnation = Incarnation(incarnation);
+            Command::ConnectWorker(ConnectWorker {
+                term,
+                worker,
+                incarnation,
+                address: None,
+                specs,
+                running,
+                finished,
+            })
+        },
+    )
+}
+
+fn silence() -> impl Strategy<Value = Command> {
+    let disconnect =
+        prop_oneof![Just(DisconnectReason::HeartbeatTimeout), Just(DisconnectReason::Shutdown),];
+    let loss = prop_oneof![Just(LossReason::LeaseExpired), Just(LossReason::WorkerShutdown)];
+    let silent = || (term(), vec((worker(), epoch()), 1..3));
+    prop_oneof![
+        (silent(), disconnect).prop_map(|((term, workers), reason)| {
+            Command::DisconnectWorkers(DisconnectWorkers { term, workers, reason })
+        }),
+        (silent(), loss).prop_map(|((term, workers), reason)| {
+            Command::RequeueAttempts(RequeueAttempts { term, workers, reason })
+        }),
+    ]
+}
+
+fn submit() -> impl Strategy<Value = Command> {
+    let key = ("[ab]", 0..2_u64)
+        .prop_map(|(key, fingerprint)| IdempotencyKey { key: key.into(), fingerprint });
+    (vec(spec(), 0..4), option::weighted(0.3, key)).prop_map(|(tasks, idempotency_key)| {
+        Command::SubmitTasks(SubmitTasks { tasks, idempotency_key })
+    })
+}
+
+fn spec() -> impl Strategy<Value = Arc<TaskSpec>> {
+    let constraints = vec(constraint(), 0..2);
+    // One above the highest makes the whole submission invalid.
+    let priority = prop_oneof![8 => 0..=2_u8, 1 => Just(101_u8)];
+    let class = (priority, resources(0..3), constraints, option::weighted(0.1, worker())).prop_map(
+        |(priority, resources, constraints, worker)| {
+            Arc::new(Class { priority, resources, constraints, worker })
+        },
+    );
+    let run_timeout = option::of((1..3_000_u64).prop_map(Duration::from_millis));
+    (class, 1..4_u32, 0..3_000_u64, run_timeout).prop_map(
+        |(class, max_attempts, backoff, run_timeout)| {
+            Arc::new(TaskSpec {
+                name: None,
+                command: vec!["true".to_owned()],
+                env: BTreeMap::new(),
+                working_dir: None,
+                class,
+                max_attempts,
+                retry_backoff: Duration::from_millis(backoff),
+                run_timeout,
+                labels: BTreeMap::new(),
+            })
+        },
+    )
+}
+
+fn resources(amount: std::ops::Range<u64>) -> impl Strategy<Value = Resources> {
+    let custom = option::weighted(0.2, amount.clone());
+    (amount.clone(), amount, custom).prop_map(|(cpu, memory, license)| Resources {
+        cpu_milli: cpu,
+        memory_mib: memory,
+        storage_mib: 0,
+        gpu: 0,
+        custom: license.map(|amount| ("license".into(), amount)).into_iter().collect(),
+    })
+}
+
+fn constraint() -> impl Strategy<Value = Constraint> {
+    let op = prop_oneof![
+        "[ab]".prop_map(ConstraintOp::Equals),
+        "[ab]".prop_map(ConstraintOp::NotEquals),
+        vec("[ab]", 0..3).prop_map(ConstraintOp::In),
+        Just(ConstraintOp::Exists),
+    ];
+    op.prop_map(|op| Constraint { label: "zone".to_owned(), op })
+}
+
+fn labels() -> impl Strategy<Value = BTreeMap<String, String>> {
+    option::of("[ab]").prop_map(|zone| zone.into_iter().map(|z| ("zone".to_owned(), z)).collect())
+}
+
+fn finished() -> impl Strategy<Value = FinishedAttempt> {
+    let outcome = prop_oneof![
+        3 => Just(AttemptOutcome::Exited { code: 0 }),
+        3 => Just(AttemptOutcome::Exited { code: 1 }),
+        1 => Just(AttemptOutcome::Signaled { signal: 9 }),
+        1 => Just(AttemptOutcome::StartFailed { detail: "no such file".to_owned() }),
+        1 => Just(AttemptOutcome::Lost(LossReason::WorkerShutdown)),
+    ];
+    (attempt(), outcome).prop_map(|(attempt, outcome)| FinishedAttempt { attempt, outcome })
+}
+
+fn attempt() -> impl Strategy<Value = AttemptRef> {
+    (task(), 0..4_u32)
+        .prop_map(|(task, number)| AttemptRef { task, attempt: AttemptNumber(number) })
+}
+
+fn task() -> impl Strategy<Value = TaskId> {
+    (0..20_u64).prop_map(TaskId)
+}
+
+/// The last of them is seldom registered.
+fn worker() -> impl Strategy<Value = WorkerId> {
+    prop_oneof![4 => Just("w1"), 4 => Just("w2"), 1 => Just("w3")]
+        .prop_map(|name| name.parse().unwrap())
+}
+
+fn epoch() -> impl Strategy<Value = Epoch> {
+    (0..4_u64).prop_map(Epoch)
+}
+
+fn term() -> impl Strategy<Value = Term> {
+    (0..4_u64).prop_map(Term)
+}

@@ -1,0 +1,157 @@
+//! Golden scripts: each file of `scripts/` keeps the promise that its name makes.
+//!
+//! A script is a list of commands, each after `> `, and below it what applying it must give: the
+//! reply, then the records it changed. `UPDATE_SCRIPTS=1` writes what it does give instead.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should panic")]
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+
+use cluster_state::{LogIndex, Meta, Proposal, State, Timestamp};
+
+use syntax::Line;
+
+#[path = "scripts/syntax.rs"]
+mod syntax;
+#[path = "scripts/wording.rs"]
+mod wording;
+
+/// Names the scripts: each is a test of its own.
+macro_rules! scripts {
+    ($($name:ident)+) => {
+        const NAMES: &[&str] = &[$(stringify!($name)),+];
+        $(
+            #[test]
+            fn $name() {
+                check(stringify!($name));
+            }
+        )+
+    };
+}
+
+scripts! {
+    a_cancelled_task_ends_when_its_worker_is_lost
+    a_confirmation_after_the_result_changes_nothing
+    a_failure_waits_for_its_backoff
+    a_failure_without_backoff_is_due_at_once
+    a_lost_worker_burns_no_attempt
+    a_queued_again_task_keeps_its_place
+    a_reconnecting_worker_keeps_its_tasks
+    a_repeated_barrier_is_recorded_once
+    a_repeated_submission_gives_the_same_tasks
+    a_restarted_worker_loses_what_it_ran
+    a_result_that_survived_a_restart_still_counts
+    a_run_timeout_counts_as_a_failure
+    a_silent_worker_keeps_its_attempts_until_its_lease_ends
+    a_stale_attempt_never_finishes_a_task
+    a_stale_registration_never_finishes_a_task
+    a_submission_is_accepted_whole_or_not_at_all
+    a_task_goes_only_where_it_may
+    a_task_is_placed_once
+    a_wait_between_attempts_is_at_most_five_minutes
+    a_worker_is_never_oversubscribed
+    a_worker_never_finishes_what_another_runs
+    a_worker_that_is_back_is_not_declared_lost
+    a_worker_that_registers_again_changes_nothing_else
+    an_attempt_that_is_not_wanted_is_killed
+    an_old_leader_is_refused
+    an_operator_burns_neither_attempts_nor_losses
+    cancelling_a_running_task_waits_for_its_worker
+    cancelling_a_waiting_task_ends_it_at_once
+    finished_tasks_are_forgotten_when_told
+    five_lost_workers_end_a_task
+    higher_priorities_come_first
+    log_time_never_goes_back
+    registering_a_worker_again_keeps_its_session
+    resources_are_released_once
+    the_same_key_with_another_body_is_a_conflict
+    unregistering_requeues
+}
+
+#[test]
+fn every_script_is_run() {
+    let files = fs::read_dir(directory())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_none())
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .collect::<BTreeSet<_>>();
+
+    assert_eq!(files, NAMES.iter().map(|name| (*name).to_owned()).collect());
+}
+
+fn directory() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/scripts")
+}
+
+fn check(name: &str) {
+    let path = directory().join(name);
+    let script = fs::read_to_string(&path).unwrap();
+    let given = Run::default().play(&script);
+
+    if std::env::var_os("UPDATE_SCRIPTS").is_some() {
+        fs::write(&path, given).unwrap();
+        return;
+    }
+    let same = script.lines().zip(given.lines()).take_while(|(want, have)| want == have).count();
+    assert!(
+        script == given,
+        "{name} differs from line {} on; UPDATE_SCRIPTS=1 accepts what it gives now:\n{given}",
+        same + 1,
+    );
+}
+
+/// A script under way.
+#[derive(Default)]
+struct Run {
+    state: State,
+    /// Built from the changes alone, as a master's disk is.
+    rebuilt: State,
+    index: LogIndex,
+    clock: Timestamp,
+}
+
+impl Run {
+    /// The script with every expectation replaced by what happened.
+    fn play(mut self, script: &str) -> String {
+        let mut out = String::new();
+        for line in script.lines() {
+            let command = line.strip_prefix("> ");
+            if command.is_none() && !line.starts_with('#') {
+                continue;
+            }
+            let follows_comment = out.lines().next_back().is_some_and(|last| last.starts_with('#'));
+            if !out.is_empty() && !follows_comment {
+                out.push('\n');
+            }
+            writeln!(out, "{line}").unwrap();
+            if let Some(command) = command {
+                out.push_str(&self.step(command));
+            }
+        }
+        out
+    }
+
+    fn step(&mut self, line: &str) -> String {
+        match syntax::parse(line, &self.state) {
+            Line::Show(view) => wording::view(view, &self.state),
+            Line::Apply { at, command } => {
+                self.clock = at.unwrap_or(self.clock);
+                self.index = self.index.next();
+                let before: Meta = *self.state.meta();
+                let proposal = Proposal { proposed_at: self.clock, command: *command };
+                let applied = self.state.apply(self.index, proposal);
+
+                for change in applied.changes.clone() {
+                    self.rebuilt.restore(change);
+                }
+                assert_eq!(self.state.check_invariants(), Ok(()), "after {line}");
+                assert_eq!(format!("{:?}", self.rebuilt), format!("{:?}", self.state));
+                wording::applied(&applied, &before)
+            }
+        }
+    }
+}

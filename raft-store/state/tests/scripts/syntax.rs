@@ -1,0 +1,273 @@
+//! What can be written in a script, and the command it stands for.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster_state::{
+    Assignment, AttemptNumber, AttemptOutcome, AttemptRef, Class, ClusterId, Command,
+    ConnectWorker, Constraint, ConstraintOp, DisconnectReason, DisconnectWorkers, Epoch,
+    FinishAttempts, FinishedAttempt, IdempotencyKey, Incarnation, LossReason, MasterId,
+    RegisterWorker, RequeueAttempts, Resources, Specs, StartAttempts, State, SubmitTasks, TaskId,
+    TaskSpec, Term, Tick, Timestamp, WorkerId,
+};
+
+/// One line of a script.
+pub(crate) enum Line {
+    /// Apply a command, at another time than the one before if it says so.
+    Apply {
+        /// What the leader's clock says.
+        at: Option<Timestamp>,
+        /// What it proposes.
+        command: Box<Command>,
+    },
+    /// Show something that the state keeps for the duties.
+    Show(View),
+}
+
+/// What can be shown.
+#[derive(Clone, Copy)]
+pub(crate) enum View {
+    /// The waiting tasks by class.
+    Queue,
+    /// What is placed on the workers.
+    Loads,
+    /// When the next timer fires.
+    Timer,
+}
+
+/// Reads a line: `[@TIME] VERB WORD… KEY=VALUE…`. Where it names no term, the newest is meant; one
+/// who is to lead begins the next.
+pub(crate) fn parse(line: &str, state: &State) -> Line {
+    let mut words = line.split_whitespace().collect::<Vec<_>>();
+    let at = words.first().and_then(|word| word.strip_prefix('@')).map(timestamp);
+    if at.is_some() {
+        words.remove(0);
+    }
+    let verb = words.remove(0);
+    let (named, plain) = words.into_iter().partition::<Vec<_>, _>(|word| word.contains('='));
+    let named = named.into_iter().map(|word| word.split_once('=').unwrap()).collect();
+    let mut line = Arguments { plain, named, newest: state.meta().term };
+
+    let view = match verb {
+        "queue" => Some(View::Queue),
+        "loads" => Some(View::Loads),
+        "timer" => Some(View::Timer),
+        _ => None,
+    };
+    let parsed = match view {
+        Some(view) => Line::Show(view),
+        None => Line::Apply { at, command: Box::new(line.command(verb)) },
+    };
+    assert!(line.plain.is_empty() && line.named.is_empty(), "left over: {line:?}");
+    parsed
+}
+
+/// The words of a line that have not been read yet.
+#[derive(Debug)]
+struct Arguments<'a> {
+    plain: Vec<&'a str>,
+    named: BTreeMap<&'a str, &'a str>,
+    newest: Term,
+}
+
+impl<'a> Arguments<'a> {
+    fn command(&mut self, verb: &str) -> Command {
+        match verb {
+            "lead" => Command::BeginTerm {
+                leader: MasterId(parsed(self.next())),
+                term: self
+                    .named
+                    .remove("term")
+                    .map_or(self.newest.next(), |term| Term(parsed(term))),
+                cluster: ClusterId(self.number("cluster", 1)),
+            },
+            "register" => Command::RegisterWorker(RegisterWorker {
+                worker: parsed(self.next()),
+                address: self.text("address"),
+                labels: self.labels(),
+            }),
+            "unregister" => Command::UnregisterWorker { worker: parsed(self.next()) },
+            "connect" => Command::ConnectWorker(self.connect()),
+            "disconnect" => Command::DisconnectWorkers(DisconnectWorkers {
+                term: self.term(),
+                reason: match self.named.remove("reason") {
+                    None => DisconnectReason::HeartbeatTimeout,
+                    Some("shutdown") => DisconnectReason::Shutdown,
+                    Some(other) => panic!("no such reason: {other}"),
+                },
+                workers: self.rest().map(registration).collect(),
+            }),
+            "submit" => self.submit(),
+            "assign" => Command::AssignTasks {
+                term: self.term(),
+                assignments: self.rest().map(assignment).collect(),
+            },
+            "start" => {
+                let (worker, epoch) = registration(self.next());
+                let term = self.term();
+                let attempts = self.rest().map(attempt).collect();
+                Command::StartAttempts(StartAttempts { term, worker, epoch, attempts })
+            }
+            "finish" => {
+                let (worker, epoch) = registration(self.next());
+                let attempts = self.rest().map(finished).collect();
+                Command::FinishAttempts(FinishAttempts { worker, epoch, attempts })
+            }
+            "cancel" => Command::CancelTask { task: parsed(self.next()) },
+            "requeue" => Command::RequeueAttempts(RequeueAttempts {
+                term: self.term(),
+                reason: LossReason::LeaseExpired,
+                workers: self.rest().map(registration).collect(),
+            }),
+            "tick" => {
+                Command::Tick(Tick { term: self.term(), forget: self.list("forget", parsed) })
+            }
+            other => panic!("no such command: {other}"),
+        }
+    }
+
+    fn connect(&mut self) -> ConnectWorker {
+        ConnectWorker {
+            worker: parsed(self.next()),
+            term: self.term(),
+            incarnation: Incarnation(self.number("process", 1)),
+            address: self.text("address"),
+            running: self.list("running", attempt),
+            finished: self.list("finished", finished),
+            specs: Specs {
+                total: Resources { cpu_milli: self.number("cpu", 4) * 1000, ..self.resources() },
+                labels: self.labels(),
+                version: String::new(),
+            },
+        }
+    }
+
+    fn submit(&mut self) -> Command {
+        let count = self.plain.pop().map_or(1, parsed);
+        let spec = Arc::new(TaskSpec {
+            name: None,
+            command: vec!["true".to_owned()],
+            env: BTreeMap::new(),
+            working_dir: None,
+            class: Arc::new(Class {
+                priority: self.number("priority", 50),
+                resources: Resources {
+                    cpu_milli: self.number("cpu", 1) * 1000,
+                    ..self.resources()
+                },
+                constraints: self.list("where", constraint),
+                worker: self.named.remove("worker").map(parsed),
+            }),
+            max_attempts: self.number("max_attempts", 3),
+            retry_backoff: self.named.remove("backoff").map_or(Duration::from_secs(1), duration),
+            run_timeout: self.named.remove("run_timeout").map(duration),
+            labels: BTreeMap::new(),
+        });
+        let fingerprint = self.number("body", 0);
+        let key = self.named.remove("key");
+        Command::SubmitTasks(SubmitTasks {
+            tasks: vec![spec; count],
+            idempotency_key: key.map(|key| IdempotencyKey { key: key.into(), fingerprint }),
+        })
+    }
+
+    fn resources(&mut self) -> Resources {
+        Resources {
+            cpu_milli: 0,
+            memory_mib: self.number("memory", 0),
+            storage_mib: self.number("storage", 0),
+            gpu: self.number("gpu", 0),
+            custom: self.list("custom", pair),
+        }
+    }
+
+    fn labels(&mut self) -> BTreeMap<String, String> {
+        self.list("labels", pair)
+    }
+
+    fn term(&mut self) -> Term {
+        self.named.remove("term").map_or(self.newest, |term| Term(parsed(term)))
+    }
+
+    fn text(&mut self, key: &str) -> Option<String> {
+        self.named.remove(key).map(str::to_owned)
+    }
+
+    fn number<T: FromStr>(&mut self, key: &str, default: T) -> T {
+        self.named.remove(key).map_or(default, parsed)
+    }
+
+    fn list<T, C: FromIterator<T>>(&mut self, key: &str, item: impl Fn(&str) -> T) -> C {
+        self.named.remove(key).into_iter().flat_map(|items| items.split(',')).map(item).collect()
+    }
+
+    fn next(&mut self) -> &'a str {
+        self.plain.remove(0)
+    }
+
+    fn rest(&mut self) -> impl Iterator<Item = &'a str> + use<'a> {
+        std::mem::take(&mut self.plain).into_iter()
+    }
+}
+
+fn parsed<T: FromStr>(text: &str) -> T {
+    text.parse().unwrap_or_else(|_| panic!("unreadable: {text}"))
+}
+
+/// `500ms` or `3s`.
+fn duration(text: &str) -> Duration {
+    match text.strip_suffix("ms") {
+        Some(millis) => Duration::from_millis(parsed(millis)),
+        None => Duration::from_secs(parsed(text.strip_suffix('s').unwrap())),
+    }
+}
+
+fn timestamp(text: &str) -> Timestamp {
+    Timestamp(0).after(duration(text))
+}
+
+/// `w1/e1`.
+fn registration(text: &str) -> (WorkerId, Epoch) {
+    let (worker, epoch) = text.split_once("/e").unwrap();
+    (parsed(worker), Epoch(parsed(epoch)))
+}
+
+/// `t1#1`.
+fn attempt(text: &str) -> AttemptRef {
+    let (task, number) = text.split_once('#').unwrap();
+    AttemptRef { task: parsed(task), attempt: AttemptNumber(parsed(number)) }
+}
+
+/// `t1:w1`.
+fn assignment(text: &str) -> Assignment {
+    let (task, worker) = text.split_once(':').unwrap();
+    Assignment { task: parsed::<TaskId>(task), worker: parsed(worker) }
+}
+
+/// `t1#1:0`, an exit code; or `:signal-9`, `:start-failed`, `:lost`.
+fn finished(text: &str) -> FinishedAttempt {
+    let (reference, end) = text.split_once(':').unwrap();
+    let outcome = match end.strip_prefix("signal-") {
+        Some(signal) => AttemptOutcome::Signaled { signal: parsed(signal) },
+        None if end == "start-failed" => {
+            AttemptOutcome::StartFailed { detail: "no such file".to_owned() }
+        }
+        None if end == "lost" => AttemptOutcome::Lost(LossReason::WorkerShutdown),
+        None => AttemptOutcome::Exited { code: parsed(end) },
+    };
+    FinishedAttempt { attempt: attempt(reference), outcome }
+}
+
+/// `zone:a`, the label's value.
+fn constraint(text: &str) -> Constraint {
+    let (label, value) = text.split_once(':').unwrap();
+    Constraint { label: label.to_owned(), op: ConstraintOp::Equals(value.to_owned()) }
+}
+
+/// `zone:a` or `license:2`.
+fn pair<K: for<'a> From<&'a str>, V: FromStr>(text: &str) -> (K, V) {
+    let (key, value) = text.split_once(':').unwrap();
+    (key.into(), parsed(value))
+}

@@ -1,0 +1,207 @@
+//! How replies and records are written in a script.
+
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write as _};
+
+use cluster_state::{
+    Applied, Attempt, AttemptRef, AttemptVerdict, Change, FinishVerdict, Meta, Rejection, Reply,
+    Resources, State, StopReason, Task, TaskState, Timestamp, Worker, WorkerStatus,
+};
+
+use crate::syntax::View;
+
+/// The reply, then a line or more for each change.
+pub(crate) fn applied(applied: &Applied, before: &Meta) -> String {
+    let mut out = format!("{}\n", reply(&applied.reply));
+    for line in applied.changes.iter().flat_map(|change| change_lines(change, before)) {
+        writeln!(out, "  {line}").unwrap();
+    }
+    out
+}
+
+/// What the state keeps for the duties.
+pub(crate) fn view(view: View, state: &State) -> String {
+    let lines = match view {
+        View::Queue => state
+            .queue()
+            .map(|(class, queue)| {
+                let tasks = joined(queue.tasks(), ", ");
+                format!("priority {}, {}: {tasks}", class.priority, resources(&class.resources))
+            })
+            .collect(),
+        View::Loads => state
+            .loads()
+            .map(|(worker, load)| {
+                let mut line = format!("{worker}: {}", resources(&load.allocated));
+                for (what, tasks) in [
+                    ("live", &load.attempts),
+                    ("to start", &load.unconfirmed),
+                    ("to stop", &load.stopping),
+                ] {
+                    if !tasks.is_empty() {
+                        write!(line, "; {what} {}", joined(tasks, ", ")).unwrap();
+                    }
+                }
+                line
+            })
+            .collect(),
+        View::Timer => Vec::from_iter(state.next_timer().map(time)),
+    };
+    if lines.is_empty() { "nothing\n".to_owned() } else { joined(lines, "\n") + "\n" }
+}
+
+fn reply(reply: &Result<Reply, Rejection>) -> String {
+    match reply {
+        Err(rejection) => format!("rejected: {rejection}"),
+        Ok(Reply::Done) => "done".to_owned(),
+        Ok(Reply::Submitted { first, count, repeated }) => {
+            let when = if *repeated { "already submitted" } else { "submitted" };
+            format!("{when} {count} from {first}")
+        }
+        Ok(Reply::Assigned(verdicts)) => {
+            let verdicts = verdicts.iter().map(|verdict| match verdict {
+                Ok(number) => number.to_string(),
+                Err(rejection) => format!("rejected: {rejection}"),
+            });
+            format!("assigned {}", joined(verdicts, "; "))
+        }
+        Ok(Reply::Connected(resume)) => {
+            let running = resume.running.iter().map(|(AttemptRef { task, attempt }, verdict)| {
+                let verdict = match verdict {
+                    AttemptVerdict::Keep => "keep",
+                    AttemptVerdict::Kill => "kill",
+                };
+                format!(", {verdict} {task}{attempt}")
+            });
+            let finished = resume.finished.iter().map(|one| format!(", result {}", verdict(*one)));
+            format!("connected as {}{}", resume.epoch, joined(running.chain(finished), ""))
+        }
+        Ok(Reply::Finished(verdicts)) => joined(verdicts.iter().copied().map(verdict), ", "),
+        Ok(Reply::Ticked { fired, more }) => {
+            format!("{fired} fired{}", if *more { ", more are due" } else { "" })
+        }
+        Ok(Reply::Cancelled(state)) => state.to_string(),
+    }
+}
+
+const fn verdict(verdict: FinishVerdict) -> &'static str {
+    match verdict {
+        FinishVerdict::Accepted => "accepted",
+        FinishVerdict::Stale => "stale",
+    }
+}
+
+fn change_lines(change: &Change, before: &Meta) -> Vec<String> {
+    match change {
+        Change::Meta(meta) => vec![meta_line(meta, before)],
+        Change::Leader(record) => vec![format!(
+            "master {} leads term {} since {}",
+            record.leader,
+            record.term,
+            time(record.since)
+        )],
+        Change::Worker(worker) => vec![worker_line(worker)],
+        Change::WorkerRemoved(id) => vec![format!("{id} removed")],
+        Change::Task(task) => task_lines(task),
+        Change::TaskForgotten(id) => vec![format!("{id} forgotten")],
+        Change::IdempotencyKey(record) => {
+            vec![format!("key {} names {} from {}", record.key, record.count, record.first)]
+        }
+        Change::IdempotencyKeyExpired(key) => vec![format!("key {key} expired")],
+    }
+}
+
+/// Only what is new.
+fn meta_line(meta: &Meta, before: &Meta) -> String {
+    let fields = [
+        (meta.cluster != before.cluster)
+            .then(|| format!("cluster {}", meta.cluster.map_or(0, |cluster| cluster.0))),
+        (meta.term != before.term).then(|| format!("term {}", meta.term)),
+        (meta.next_task != before.next_task).then(|| format!("next task {}", meta.next_task)),
+        (meta.now != before.now).then(|| format!("now {}", time(meta.now))),
+    ];
+    joined(fields.into_iter().flatten(), ", ")
+}
+
+fn worker_line(worker: &Worker) -> String {
+    let mut line = format!(
+        "{}/{} {} since {} ({})",
+        worker.id,
+        worker.epoch,
+        worker.status,
+        time(worker.changed_at),
+        worker.reason
+    );
+    if let Some(address) = &worker.address {
+        write!(line, ", at {address}").unwrap();
+    }
+    if let (WorkerStatus::Active, Some(incarnation)) = (worker.status, worker.incarnation) {
+        write!(line, ", process {}, {}", incarnation.0, resources(&worker.total())).unwrap();
+    }
+    let labels = worker.effective_labels();
+    if !labels.is_empty() {
+        write!(line, ", {}", pairs(&labels)).unwrap();
+    }
+    line
+}
+
+fn task_lines(task: &Task) -> Vec<String> {
+    let mut line = format!("{} {}", task.id, task.state);
+    if let TaskState::Scheduled { until } = task.state {
+        write!(line, " until {}", time(until)).unwrap();
+    }
+    if let Some(at) = task.finished_at {
+        write!(line, " at {}", time(at)).unwrap();
+    }
+    if let Some(reason) = task.reason {
+        write!(line, " ({reason})").unwrap();
+    }
+    for (what, count) in [("failures", task.failures), ("losses", task.losses)] {
+        if count > 0 {
+            write!(line, ", {what} {count}").unwrap();
+        }
+    }
+    std::iter::once(line).chain(task.attempts.iter().map(attempt_line)).collect()
+}
+
+fn attempt_line(attempt: &Attempt) -> String {
+    let Attempt { number, worker, epoch, .. } = attempt;
+    let mut line = format!("  {number} on {worker}/{epoch}, placed {}", time(attempt.assigned_at));
+    if let Some(at) = attempt.started_at {
+        write!(line, ", started {}", time(at)).unwrap();
+    }
+    match attempt.stop {
+        Some(StopReason::Cancelled) => line.push_str(", to be stopped: cancelled"),
+        Some(StopReason::RunTimeout) => line.push_str(", to be stopped: ran too long"),
+        None => {}
+    }
+    if let (Some(at), Some(outcome)) = (attempt.finished_at, &attempt.outcome) {
+        write!(line, ", ended {}: {outcome}", time(at)).unwrap();
+    }
+    line
+}
+
+/// Scripts deal in whole processors.
+fn resources(amounts: &Resources) -> String {
+    let fixed = [
+        ("cpu", amounts.cpu_milli / 1000),
+        ("memory", amounts.memory_mib),
+        ("storage", amounts.storage_mib),
+        ("gpu", amounts.gpu),
+    ];
+    let custom = amounts.custom.iter().map(|(kind, amount)| (&**kind, *amount));
+    let present = fixed.into_iter().chain(custom).filter(|(_, amount)| *amount > 0);
+    joined(present.map(|(kind, amount)| format!("{kind} {amount}")), " ")
+}
+
+fn pairs(labels: &BTreeMap<String, String>) -> String {
+    joined(labels.iter().map(|(key, value)| format!("{key}={value}")), " ")
+}
+
+fn time(at: Timestamp) -> String {
+    if at.0.is_multiple_of(1000) { format!("{}s", at.0 / 1000) } else { at.to_string() }
+}
+
+fn joined<T: Display>(items: impl IntoIterator<Item = T>, separator: &str) -> String {
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(separator)
+}

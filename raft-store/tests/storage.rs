@@ -1,0 +1,14 @@
+//! What a node stores: openraft's own conformance suite, crashes, snapshots and refusals.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+#[path = "storage/crash.rs"]
+mod crash;
+#[path = "storage/fixture.rs"]
+mod fixture;
+#[path = "storage/open.rs"]
+mod open;
+#[path = "storage/snapshot.rs"]
+mod snapshot;
+#[path = "storage/suite.rs"]
+mod suite;
