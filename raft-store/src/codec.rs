@@ -99,10 +99,7 @@ pub fn decode_proposal(payload: &Payload) -> Result<Proposal, CodecError> {
 }
 
 /// Appends an encoded record to `out`, so that a batch can reuse one buffer.
-pub(crate) fn encode_into<T: Serialize>(
-    record: &T,
-    out: &mut Vec<u8>,
-) -> Result<(), CodecError> {
+pub(crate) fn encode_into<T: Serialize>(record: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
     out.push(FORMAT);
     let buffer = std::mem::take(out);
     *out = postcard::to_extend(record, buffer)?;
@@ -165,7 +162,8 @@ pub(crate) fn encode_entry(entry: &Entry, out: &mut Vec<u8>) -> Result<(), Codec
 
 /// Decodes what [`encode_entry`] wrote.
 pub(crate) fn decode_entry(index: LogIndex, bytes: &[u8]) -> Result<Entry, CodecError> {
-    let (header, rest) = bytes.split_first_chunk::<ENTRY_HEADER_BYTES>().ok_or(CodecError::Short)?;
+    let (header, rest) =
+        bytes.split_first_chunk::<ENTRY_HEADER_BYTES>().ok_or(CodecError::Short)?;
     let [version, kind, term @ ..] = *header;
     check_version(version)?;
     let payload = match kind {
@@ -183,8 +181,8 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use cluster_state::{TaskId, Tick};
-    use openraft::impls::BasicNode;
     use openraft::Membership;
+    use openraft::impls::BasicNode;
     use proptest::prelude::*;
 
     use super::*;

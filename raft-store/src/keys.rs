@@ -206,7 +206,8 @@ mod tests {
 
     #[test]
     fn record_keys_are_their_pinned_numbers() {
-        for record in [LogRecord::Identity, LogRecord::Vote, LogRecord::Committed, LogRecord::Purged]
+        for record in
+            [LogRecord::Identity, LogRecord::Vote, LogRecord::Committed, LogRecord::Purged]
         {
             assert_eq!(record.key(), [record as u8]);
         }

@@ -147,7 +147,11 @@ impl StateMachine {
         error
     }
 
-    async fn install(&mut self, meta: &SnapshotMeta, data: SnapshotData) -> Result<(), StorageError> {
+    async fn install(
+        &mut self,
+        meta: &SnapshotMeta,
+        data: SnapshotData,
+    ) -> Result<(), StorageError> {
         let root = self.shared.root().to_owned();
         let (source, expected) = (data.clone(), meta.clone());
         let work = move || install::install(&root, source.path(), &expected);

@@ -1,6 +1,10 @@
 //! What a node stores: openraft's own conformance suite, crashes, snapshots and refusals.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should panic"
+)]
 
 #[path = "storage/crash.rs"]
 mod crash;
@@ -8,7 +12,11 @@ mod crash;
 mod fixture;
 #[path = "storage/open.rs"]
 mod open;
+#[path = "storage/scale.rs"]
+mod scale;
 #[path = "storage/snapshot.rs"]
 mod snapshot;
+#[path = "storage/state.rs"]
+mod state;
 #[path = "storage/suite.rs"]
 mod suite;

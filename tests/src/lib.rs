@@ -1,1 +1,24 @@
-//! Stub.
+//! The system from outside: starts real masters and workers, breaks them, and checks what clients
+//! were promised.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test that cannot go on should panic, and says on stderr what it saw"
+)]
+
+pub mod client;
+pub mod cluster;
+pub mod clusterctl;
+pub mod effects;
+pub mod eventually;
+pub mod firewall;
+pub mod history;
+pub mod leader_watch;
+pub mod load;
+mod ports;
+pub mod process;
+pub mod proxy;
+mod sweep;
+pub mod tree;
+mod turn;

@@ -1,1 +1,160 @@
-fn main() {}
+//! The `worker` binary: reads the configuration, runs the agent, and stops it on a signal.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{error, info, warn};
+use tracing_subscriber::EnvFilter;
+use worker::agent::Agent;
+use worker::config::{Config, Layer, LogFormat};
+
+/// Beyond the grace of the attempts, for the last results and the goodbye.
+const SHUTDOWN_MARGIN: Duration = Duration::from_secs(15);
+
+/// Runs tasks for a `CloudAI` cluster
+#[derive(Debug, Parser)]
+#[command(name = "worker", version, args_conflicts_with_subcommands = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: Run,
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// TOML file with any of these keys
+    #[arg(long, env = "CLOUDAI_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    layer: Layer,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Work with configuration files
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Check a file and print what would be in force
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let CommandLine { command, run } = CommandLine::parse();
+    let outcome = match command {
+        Some(Command::Config(ConfigCommand::Check { file })) => check(run.layer, &file),
+        None => start(run),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Logging may not be set up yet, or may be filtered.
+            writeln!(io::stderr(), "worker: {error:#}").unwrap_or_default();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check(layer: Layer, file: &std::path::Path) -> anyhow::Result<()> {
+    let config = Config::resolve(layer, Some(file))?;
+    io::stdout().write_all(toml::to_string(&config)?.as_bytes())?;
+    Ok(())
+}
+
+fn start(run: Run) -> anyhow::Result<()> {
+    let config = Config::resolve(run.layer, run.config.as_deref())?;
+    set_up_logging(&config)?;
+    abort_on_panic();
+    raise_file_limit();
+    if config.insecure && !config.listen.ip().is_loopback() {
+        warn!(listen = %config.listen, "insecure: whoever reaches this address can run programs");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(&config))
+}
+
+async fn serve(config: &Config) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let mut agent = Agent::start(config).await?;
+    notify(NotifyState::Ready);
+
+    let failure = tokio::select! {
+        failure = agent.failed() => Some(failure),
+        name = next_signal(&mut terminate, &mut interrupt) => {
+            info!(signal = name, "shutting down");
+            None
+        }
+    };
+    notify(NotifyState::Stopping);
+    if let Some(failure) = failure {
+        agent.kill().await;
+        return Err(failure.into());
+    }
+    let grace = config.shutdown_grace;
+    let hard = tokio::select! {
+        () = agent.stop(grace) => return Ok(()),
+        name = next_signal(&mut terminate, &mut interrupt) => name,
+        () = tokio::time::sleep(grace + SHUTDOWN_MARGIN) => "none",
+    };
+    warn!(signal = hard, "stopping hard");
+    agent.kill().await;
+    anyhow::bail!("stopped before the shutdown was complete")
+}
+
+async fn next_signal(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}
+
+fn notify(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        warn!(%error, "service manager not notified");
+    }
+}
+
+fn set_up_logging(config: &Config) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.log_level)
+        .with_context(|| format!("log_level '{}' is not a filter", config.log_level))?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match config.log_format {
+        LogFormat::Text => subscriber.init(),
+        LogFormat::Json => subscriber.json().init(),
+    }
+    Ok(())
+}
+
+/// A part that panicked leaves the rest in a state nobody has thought about: better to start anew.
+fn abort_on_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        error!(%panic, "panicked, aborting");
+        std::process::abort();
+    }));
+}
+
+/// Each process takes four descriptors; the soft limit is often too low for hundreds.
+fn raise_file_limit() {
+    let raise = || {
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    };
+    if let Err(error) = raise() {
+        warn!(%error, "limit of open files not raised");
+    }
+}

@@ -47,9 +47,8 @@ impl Held {
         }
         // It is not synced by itself. One that is ahead of the log stands for the log's end: what
         // precedes a committed entry in the log that held it is committed too.
-        let committed = json::<LogId>(database, LogRecord::Committed)?.map(|committed| {
-            last.filter(|last| last.index < committed.index).unwrap_or(committed)
-        });
+        let committed = json::<LogId>(database, LogRecord::Committed)?
+            .map(|committed| last.filter(|last| last.index < committed.index).unwrap_or(committed));
         Ok(Some(Self {
             identity: codec::decode(&identity)?,
             vote: json(database, LogRecord::Vote)?,

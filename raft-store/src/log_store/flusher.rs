@@ -341,7 +341,8 @@ impl Flusher {
 
     /// Answers what comes after a failure.
     fn refuse(&self, ops: impl Iterator<Item = Op>) {
-        let refused = || StorageError::Failed(self.shared.fatal.reason().unwrap_or_default().to_string());
+        let refused =
+            || StorageError::Failed(self.shared.fatal.reason().unwrap_or_default().to_string());
         for op in ops {
             match op {
                 Op::Append { bytes, callback, .. } => {

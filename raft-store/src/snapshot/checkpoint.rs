@@ -52,7 +52,8 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
     async fn build_snapshot(&mut self) -> Result<RaftSnapshot, io::Error> {
         let (shared, database) = (Arc::clone(&self.shared), Arc::clone(&self.database));
         let work = move || Self { shared, database }.take();
-        let taken = tokio::task::spawn_blocking(work).await.map_err(|_| StorageError::ThreadEnded)?;
+        let taken =
+            tokio::task::spawn_blocking(work).await.map_err(|_| StorageError::ThreadEnded)?;
         let data = taken.inspect_err(|error| self.shared.fatal.raise(&error.to_string()))?;
         self.shared.snapshots.set_current(data.clone());
         tracing::info!(id = data.id(), last = ?data.meta().last_log_id, "snapshot taken");

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use cluster_state::ClusterId;
 use tokio::sync::Mutex;
 
+use super::SnapshotData;
 use super::chunk::{CHUNK_BYTES_MAX, Chunk};
 use super::manifest::{InvalidManifest, Manifest, measure};
-use super::SnapshotData;
 use crate::error::StorageError;
 use crate::files::{self, Directory};
 use crate::identity::KnownIdentity;
@@ -150,8 +150,11 @@ fn prepare(root: &Path, manifest: &Manifest) -> Result<(PathBuf, Vec<u64>), Rece
 
     let mut offsets = Vec::with_capacity(manifest.files.len());
     for file in &manifest.files {
-        let opened =
-            OpenOptions::new().create(true).truncate(false).write(true).open(path.join(&file.name))?;
+        let opened = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path.join(&file.name))?;
         let len = opened.metadata()?.len();
         if len > file.len {
             opened.set_len(0)?;

@@ -10,7 +10,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cluster_state::{Change, ClusterId, IdempotencyRecord, LeaderRecord, Limits, Meta, State, Term};
+use cluster_state::{
+    Change, ClusterId, IdempotencyRecord, LeaderRecord, Limits, Meta, State, Term,
+};
 use rocksdb::{ColumnFamily, DB, IteratorMode};
 use serde::de::DeserializeOwned;
 
@@ -62,7 +64,8 @@ impl Position {
         let record = |record: StateRecord| database.get_cf(tables.records, record.key());
         let applied = record(StateRecord::Applied)?;
         let membership = record(StateRecord::Membership)?;
-        let meta = record(StateRecord::Meta)?.map(|meta| codec::decode::<Meta>(&meta)).transpose()?;
+        let meta =
+            record(StateRecord::Meta)?.map(|meta| codec::decode::<Meta>(&meta)).transpose()?;
         Ok(Self {
             applied: applied.map(|bytes| codec::decode_json(&bytes)).transpose()?,
             membership: match membership {
@@ -91,7 +94,8 @@ impl Restored {
         if let Some(meta) = database.get_cf(tables.records, StateRecord::Meta.key())? {
             state.restore(Change::Meta(codec::decode(&meta)?));
         }
-        let leaders = rows::<LeaderRecord>(database, tables.leaders).collect::<Result<Vec<_>, _>>()?;
+        let leaders =
+            rows::<LeaderRecord>(database, tables.leaders).collect::<Result<Vec<_>, _>>()?;
         prune_leaders(database, &tables, &leaders)?;
         for leader in leaders {
             state.restore(Change::Leader(leader));
@@ -103,8 +107,8 @@ impl Restored {
             state.restore(Change::Task(task?));
         }
         // The state keeps the keys by age, which is the order in which they were accepted.
-        let mut keys =
-            rows::<IdempotencyRecord>(database, tables.idempotency).collect::<Result<Vec<_>, _>>()?;
+        let mut keys = rows::<IdempotencyRecord>(database, tables.idempotency)
+            .collect::<Result<Vec<_>, _>>()?;
         keys.sort_by_key(|key| (key.at, key.first));
         for key in keys {
             state.restore(Change::IdempotencyKey(key));

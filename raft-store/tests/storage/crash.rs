@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 
 use cluster_state::LogIndex;
 use openraft::RaftLogReader;
-use openraft::storage::{
-    RaftLogStorage, RaftLogStorageExt, RaftSnapshotBuilder, RaftStateMachine,
-};
+use openraft::storage::{RaftLogStorage, RaftLogStorageExt, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::vote::leader_id_std::LeaderId;
 use raft_store::{LogId, OpenError, Store, StoreConfig, Vote};
 use tempfile::TempDir;

@@ -59,8 +59,7 @@ pub(crate) fn spec() -> Arc<TaskSpec> {
 }
 
 pub(crate) fn submit(count: usize, key: Option<&str>) -> Command {
-    let idempotency_key =
-        key.map(|key| IdempotencyKey { key: key.into(), fingerprint: 7 });
+    let idempotency_key = key.map(|key| IdempotencyKey { key: key.into(), fingerprint: 7 });
     Command::SubmitTasks(SubmitTasks { tasks: vec![spec(); count], idempotency_key })
 }
 

@@ -6,9 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use cluster_state::{ClusterId, MasterId};
-use openraft::storage::{
-    RaftLogStorage, RaftLogStorageExt, RaftSnapshotBuilder, RaftStateMachine,
-};
+use openraft::storage::{RaftLogStorage, RaftLogStorageExt, RaftSnapshotBuilder, RaftStateMachine};
 use raft_store::{OpenError, Store, StoreConfig};
 use tempfile::TempDir;
 
@@ -59,8 +57,7 @@ async fn another_process_keeps_us_out() {
 
     let error = Store::open(fixture::config(home.path())).unwrap_err();
 
-    let expected =
-        format!("data directory {} is locked by another process", home.path().display());
+    let expected = format!("data directory {} is locked by another process", home.path().display());
     assert_eq!(error.to_string(), expected);
 }
 
@@ -236,8 +233,7 @@ fn a_directory_of_other_things_is_refused() {
 
     let error = refusal(&path);
 
-    let expected =
-        format!("{} is not empty and not a data directory of a master", path.display());
+    let expected = format!("{} is not empty and not a data directory of a master", path.display());
     assert_eq!(error.to_string(), expected);
 }
 

@@ -1,14 +1,14 @@
 //! Snapshots from one node to another, with everything that can go wrong on the way.
 
 use std::fs;
-use std::sync::Arc;
 
-use cluster_state::{ClusterId, LogIndex, MasterId, TaskId, Timestamp};
+use cluster_state::{ClusterId, LogIndex, MasterId};
 use openraft::storage::{RaftSnapshotBuilder, RaftStateMachine};
 use raft_store::{
     Chunk, Manifest, Published, ReceiveError, SnapshotData, SnapshotReceiver, Store, StoreConfig,
 };
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 use crate::fixture::{self, CLUSTER, History, apply, entry, fingerprint, open, submit};
 
@@ -211,20 +211,16 @@ async fn snapshots_agree_with_their_data_while_entries_are_applied() {
     let home = TempDir::new().unwrap();
     let mut store = open(home.path());
     let history = History::new(100);
-    let mut builds = Vec::new();
+    let mut builds = JoinSet::new();
     for (round, part) in history.entries.chunks(20).enumerate() {
         let mut builder = store.machine.try_create_snapshot_builder(false).await.unwrap();
-        let build = tokio::task::spawn(async move { builder.build_snapshot().await.unwrap() });
-        builds.push(build);
+        builds.spawn(async move { builder.build_snapshot().await.unwrap() });
         apply(&mut store.machine, part.to_vec()).await;
         if round % 4 == 3 {
-            for build in builds.drain(..) {
-                let snapshot = build.await.unwrap();
+            while let Some(snapshot) = builds.join_next().await {
+                let snapshot = snapshot.unwrap();
                 let (_home, mut node) = receiver();
-                node.machine
-                    .install_snapshot(&snapshot.meta, snapshot.snapshot)
-                    .await
-                    .unwrap();
+                node.machine.install_snapshot(&snapshot.meta, snapshot.snapshot).await.unwrap();
                 let at = node.reader.applied().index.0;
                 assert!(node.reader.with(fingerprint) == history.state_at(at), "at {at}");
             }
@@ -244,52 +240,6 @@ async fn a_snapshot_goes_when_nobody_holds_it() {
 
     assert!(!path.exists());
     assert!(second.path().exists());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn history_is_read_newest_first_and_forgotten_oldest_first() {
-    let history = History::new(4);
-    let (_home, store) = sender(&history).await;
-    let reader = store.reader.clone();
-
-    let all = reader.finished_tasks_below(None, 100).await.unwrap();
-    let ids = all.iter().map(|task| task.id).collect::<Vec<_>>();
-    assert!(ids.is_sorted_by(|left, right| left > right), "{ids:?}");
-    assert_eq!(reader.finished_tasks_below(Some(ids[1]), 2).await.unwrap(), all[2..4]);
-
-    let newest = &all[0];
-    assert_eq!(reader.finished_task(newest.id).await.unwrap().as_ref(), Some(newest));
-    assert_eq!(reader.task(newest.id).await.unwrap().as_ref(), Some(newest));
-    // The first round's first task was forgotten in the second round.
-    assert_eq!(reader.task(TaskId(1)).await.unwrap(), None);
-
-    let expired = reader.expired_history(Timestamp(u64::MAX), 100).await.unwrap();
-    assert_eq!(expired.len(), all.len());
-    let ends = all.iter().map(|task| (task.finished_at.unwrap(), task.id));
-    let mut ends = ends.collect::<Vec<_>>();
-    ends.sort_unstable();
-    assert_eq!(expired, ends.iter().map(|(_, id)| *id).collect::<Vec<_>>());
-    let some = reader.expired_history(ends[2].0, 100).await.unwrap();
-    assert_eq!(some.len(), 2);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_feed_tells_what_was_applied() {
-    let home = TempDir::new().unwrap();
-    let mut store = open(home.path());
-    let history = History::new(1);
-    let mut feed = store.reader.subscribe();
-
-    apply(&mut store.machine, history.entries.clone()).await;
-
-    let Ok(Published::Applied(batch)) = feed.try_recv() else { panic!("nothing was published") };
-    assert_eq!(batch.index_from, LogIndex(0));
-    assert_eq!(batch.index_to, LogIndex(history.last_index()));
-    let mut rebuilt = cluster_state::State::new();
-    for (_, change) in Arc::try_unwrap(batch).unwrap().changes {
-        rebuilt.restore(change);
-    }
-    assert!(fingerprint(&rebuilt) == history.state_at(history.last_index()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

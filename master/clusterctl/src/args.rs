@@ -1,0 +1,153 @@
+//! The command line: what can be asked for, and how it is spelled.
+
+mod bench;
+mod task;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+pub use bench::{BenchCommand, DispatchArgs, FailoverArgs, SubmitLoadArgs};
+pub use task::{ListArgs, LogsArgs, SubmitArgs, TaskCommand};
+
+/// Operates a cluster of masters and workers, and runs tasks on it.
+#[derive(Debug, Parser)]
+#[command(name = "clusterctl", version, after_help = EXIT_CODES)]
+pub struct Args {
+    /// Masters to ask, in any order; the leader is found by itself
+    #[arg(
+        long,
+        global = true,
+        env = "CLUSTERCTL_ENDPOINTS",
+        default_value = "127.0.0.1:50051",
+        value_delimiter = ',',
+        value_name = "HOST:PORT,..."
+    )]
+    pub endpoints: Vec<String>,
+    /// How the output is written
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+    /// Give up after so long [default: 30s, and never when waiting for a task]
+    #[arg(long, global = true, value_parser = humantime::parse_duration, value_name = "DURATION")]
+    pub timeout: Option<Duration>,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 conflict, \
+    5 not authorized, 6 no leader or no quorum, 7 timeout, 8 the waited-for task failed";
+
+/// How the output is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Columns for people
+    Table,
+    /// The JSON of the REST API
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the leader, or hand leadership over
+    Leader {
+        /// What with it; it is shown when this is left out
+        #[command(subcommand)]
+        command: Option<LeaderCommand>,
+    },
+    /// Show the masters, the workers by state and the queue; works without a leader
+    Status,
+    /// List the workers
+    Workers,
+    /// Operate one worker
+    Worker {
+        /// What with it
+        #[command(subcommand)]
+        command: WorkerCommand,
+    },
+    /// Submit tasks and see to them
+    Task {
+        /// What with them
+        #[command(subcommand)]
+        command: TaskCommand,
+    },
+    /// Run a whole cluster on this machine until Ctrl-C
+    Dev(DevArgs),
+    /// Measure a cluster
+    Bench {
+        /// What to measure
+        #[command(subcommand)]
+        command: BenchCommand,
+    },
+}
+
+/// What to do about the leader.
+#[derive(Debug, Subcommand)]
+pub enum LeaderCommand {
+    /// Hand leadership to another master
+    Transfer {
+        /// Which master [default: the most caught-up one]
+        #[arg(long, value_name = "ID")]
+        to: Option<u64>,
+    },
+}
+
+/// What to do with a worker.
+#[derive(Debug, Subcommand)]
+pub enum WorkerCommand {
+    /// Put a worker on the registry, offline or not, or change its address and labels
+    Register {
+        /// The worker's name
+        worker_id: String,
+        /// Where its gRPC server listens
+        #[arg(value_name = "HOST:PORT")]
+        address: String,
+        /// A label that constraints are matched against; may be repeated
+        #[arg(long = "label", value_parser = pair, value_name = "KEY=VALUE")]
+        labels: Vec<(String, String)>,
+    },
+    /// Take a worker off the registry; what it runs is queued again
+    Unregister {
+        /// The worker's name
+        worker_id: String,
+    },
+    /// Show one worker
+    Show {
+        /// The worker's name
+        worker_id: String,
+    },
+}
+
+/// How the local cluster is laid out.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct DevArgs {
+    /// How many masters
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=9))]
+    pub masters: u16,
+    /// How many workers
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(0..=99))]
+    pub workers: u16,
+    /// Where data and logs are kept [default: a directory that is removed at the end]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Master k serves gRPC on this plus k and HTTP on this plus 100 plus k; worker k listens on
+    /// this plus 200 plus k
+    #[arg(long, default_value_t = 7_000, value_parser = clap::value_parser!(u16).range(1_024..=65_000))]
+    pub base_port: u16,
+    /// How the workers run tasks [default: as processes]
+    #[arg(long, value_name = "EXECUTOR")]
+    pub executor: Option<String>,
+}
+
+/// Reads `KEY=VALUE`.
+fn pair(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        Some(_) | None => Err("expected KEY=VALUE"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

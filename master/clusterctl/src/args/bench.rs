@@ -1,0 +1,62 @@
+//! The commands that measure.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+/// What to measure.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// How many tasks per second the cluster accepts
+    Submit(SubmitLoadArgs),
+    /// How many tasks per second go from submission to completion, or how fast a single one starts
+    Dispatch(DispatchArgs),
+    /// How long writes stop when the leader is killed; starts a cluster of its own
+    Failover(FailoverArgs),
+}
+
+/// How to load the submission path.
+#[derive(Debug, Clone, Args)]
+pub struct SubmitLoadArgs {
+    /// How many clients submit side by side, each waiting for its answer
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    pub clients: u16,
+    /// For how long
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub seconds: u64,
+    /// Tasks in one call
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub tasks_per_call: u16,
+    /// Let the tasks wait for this worker: with one that does not exist only the queue is measured,
+    /// in which they stay
+    #[arg(long, value_name = "WORKER_ID")]
+    pub worker: Option<String>,
+}
+
+/// How to load the path from submission to completion.
+#[derive(Debug, Clone, Args)]
+pub struct DispatchArgs {
+    /// How many tasks
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub tasks: u32,
+    /// Instead, submit so many tasks one after the other on the idle cluster
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub latency: Option<u32>,
+    /// Give up after so long
+    #[arg(long, default_value = "5m", value_parser = humantime::parse_duration)]
+    pub patience: Duration,
+}
+
+/// How to measure failovers.
+#[derive(Debug, Clone, Args)]
+pub struct FailoverArgs {
+    /// How many leaders to kill
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
+    pub trials: u16,
+    /// How many masters
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(3..=9))]
+    pub masters: u16,
+    /// Where the cluster's ports begin
+    #[arg(long, default_value_t = 7_600, value_parser = clap::value_parser!(u16).range(1_024..=65_000))]
+    pub base_port: u16,
+}

@@ -1,0 +1,119 @@
+//! The commands about tasks.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::pair;
+
+/// What to do with tasks.
+#[derive(Debug, Subcommand)]
+pub enum TaskCommand {
+    /// Submit a command, or the tasks in a file
+    Submit(Box<SubmitArgs>),
+    /// List tasks, newest first
+    List(ListArgs),
+    /// Show one task with its attempts
+    Show {
+        /// The task's id, as in t17
+        task_id: String,
+    },
+    /// Wait until tasks are finished
+    Wait {
+        /// The tasks' ids
+        #[arg(required = true)]
+        task_ids: Vec<String>,
+    },
+    /// Cancel a task
+    Cancel {
+        /// The task's id
+        task_id: String,
+    },
+    /// Show what a task has written
+    Logs(LogsArgs),
+}
+
+/// What to submit.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("spec").multiple(true).conflicts_with("file"))]
+#[command(group = clap::ArgGroup::new("source").required(true).args(["file", "command"]))]
+pub struct SubmitArgs {
+    /// A file with one task or a list of them, as JSON; - is standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// A name for people
+    #[arg(long, group = "spec")]
+    pub name: Option<String>,
+    /// Processors, down to thousandths [default: 1]
+    #[arg(long, group = "spec")]
+    pub cpu: Option<f64>,
+    /// Memory in MiB [default: 512]
+    #[arg(long, group = "spec", value_name = "MIB")]
+    pub memory_mb: Option<u64>,
+    /// 0 to 100, higher first [default: 50]
+    #[arg(long, group = "spec")]
+    pub priority: Option<u32>,
+    /// An environment variable; may be repeated
+    #[arg(long, group = "spec", value_parser = pair, value_name = "KEY=VALUE")]
+    pub env: Vec<(String, String)>,
+    /// A label for queries; may be repeated
+    #[arg(long = "label", group = "spec", value_parser = pair, value_name = "KEY=VALUE")]
+    pub labels: Vec<(String, String)>,
+    /// Failures after which it has failed [default: 3]
+    #[arg(long, group = "spec", value_name = "COUNT")]
+    pub max_attempts: Option<u32>,
+    /// How long one attempt may run, as in 90s or 2h
+    #[arg(long, group = "spec", value_name = "DURATION")]
+    pub run_timeout: Option<String>,
+    /// The only worker that may run it
+    #[arg(long, group = "spec", value_name = "WORKER_ID")]
+    pub worker: Option<String>,
+    /// A name for this submission: repeating it under the same name has no further effect
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+    /// Wait until the tasks are finished
+    #[arg(long)]
+    pub wait: bool,
+    /// Show what the task writes while it runs, and wait for its end
+    #[arg(long)]
+    pub logs: bool,
+    /// The program and its arguments, after --
+    #[arg(last = true, group = "spec")]
+    pub command: Vec<String>,
+}
+
+/// Which tasks to list.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only tasks in this state
+    #[arg(long)]
+    pub state: Option<String>,
+    /// Only tasks on this worker
+    #[arg(long, value_name = "WORKER_ID")]
+    pub worker: Option<String>,
+    /// Only tasks with this label
+    #[arg(long, value_name = "KEY[=VALUE]")]
+    pub label: Option<String>,
+    /// At most so many
+    #[arg(long, default_value_t = 100)]
+    pub limit: u32,
+}
+
+/// Which log to show.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// The task's id
+    pub task_id: String,
+    /// Go on until the task is finished
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Which attempt [default: the last one]
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
+    pub attempt: u32,
+    /// Only this stream
+    #[arg(long, value_parser = ["stdout", "stderr"])]
+    pub stream: Option<String>,
+    /// Only the last so many lines
+    #[arg(long, value_name = "LINES")]
+    pub tail: Option<u64>,
+}

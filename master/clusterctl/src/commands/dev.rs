@@ -1,0 +1,200 @@
+//! `dev`: a whole cluster on this machine, in the foreground.
+
+use proto::client::{Client, ClientOptions};
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Context;
+use crate::args::DevArgs;
+use crate::failure::Failure;
+use crate::local_cluster::{Layout, LocalCluster, LocalClusterError, Role};
+use crate::output::{Output, Style, columns};
+
+/// What runs where.
+#[derive(Debug, PartialEq, Serialize)]
+struct Overview {
+    endpoints: Vec<String>,
+    leader: Option<Running>,
+    processes: Vec<Running>,
+    data_dir: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Running {
+    name: String,
+    pid: u32,
+    grpc: String,
+    http: Option<String>,
+    log: String,
+}
+
+pub(super) async fn run(context: &Context, args: DevArgs) -> Result<(), Failure> {
+    // From here on, a signal is ours to handle: no process may be left behind.
+    let mut stop = StopSignal::new()?;
+    let layout = Layout {
+        masters: args.masters,
+        workers: args.workers,
+        base_port: args.base_port,
+        executor: args.executor,
+    };
+    let programs = LocalCluster::sibling_programs()?;
+    let mut cluster = LocalCluster::prepare(layout, &programs, args.data_dir)?;
+
+    let result = tokio::select! {
+        result = serve(context, &mut cluster) => result,
+        () = stop.received() => Ok(()),
+    };
+    context.output.message("stopping workers, then masters (Ctrl-C again: at once)");
+    tokio::select! {
+        () = cluster.stop() => context.output.message("stopped"),
+        // Dropping the cluster kills what is left of it.
+        () = stop.received() => context.output.message("killed"),
+    }
+    result
+}
+
+/// Starts everything, tells about it, and then about every process that ends.
+async fn serve(context: &Context, cluster: &mut LocalCluster) -> Result<(), Failure> {
+    let output = context.output;
+    start(&output, cluster).await?;
+    let client = cluster.client(ClientOptions::default())?;
+    let overview = overview(cluster, &client).await?;
+    output.data(&overview, text)?;
+    loop {
+        let exit = cluster.next_exit().await;
+        output.message(format_args!("{exit}"));
+    }
+}
+
+async fn start(output: &Output, cluster: &mut LocalCluster) -> Result<(), LocalClusterError> {
+    let roles = cluster.layout().roles().collect::<Vec<_>>();
+    output.message(format_args!(
+        "starting {} processes in {}",
+        roles.len(),
+        cluster.data_dir().display()
+    ));
+    for role in &roles {
+        cluster.start(*role)?;
+    }
+    for role in &roles {
+        cluster.ready(*role).await?;
+        output.message(format_args!("{role} is ready"));
+    }
+    let client = cluster.client(ClientOptions::default())?;
+    for worker in cluster.layout().worker_roles() {
+        cluster.register(&client, worker).await?;
+        output.message(format_args!("{worker} is active"));
+    }
+    Ok(())
+}
+
+async fn overview(cluster: &LocalCluster, client: &Client) -> Result<Overview, Failure> {
+    let layout = cluster.layout();
+    let leader = client.leader().await?.leader_id.and_then(|id| u16::try_from(id).ok());
+    let leader = leader.map(Role::Master);
+    let running = cluster.processes().iter().map(|process| {
+        let role = process.role();
+        let running = Running {
+            name: role.to_string(),
+            pid: process.pid(),
+            grpc: layout.grpc_address(role),
+            http: layout.http_address(role),
+            log: process.log().display().to_string(),
+        };
+        (role, running)
+    });
+    let running = running.collect::<Vec<_>>();
+    Ok(Overview {
+        endpoints: layout.endpoints().collect(),
+        leader: running.iter().find(|(role, _)| Some(*role) == leader).map(|(_, r)| r.clone()),
+        processes: running.into_iter().map(|(_, running)| running).collect(),
+        data_dir: cluster.data_dir().display().to_string(),
+    })
+}
+
+fn text(overview: &Overview, style: Style) -> String {
+    let rows = overview.processes.iter().map(|process| {
+        [
+            process.name.clone(),
+            process.pid.to_string(),
+            process.grpc.clone(),
+            process.http.clone().unwrap_or_else(|| "-".to_owned()),
+            process.log.clone(),
+        ]
+    });
+    let table = columns(["PROCESS", "PID", "GRPC", "HTTP", "LOG"], rows.collect(), style);
+    let endpoints = overview.endpoints.join(",");
+    let mut lines = vec![String::new(), table, String::new()];
+    if let Some(leader) = &overview.leader {
+        let http = leader.http.as_deref().unwrap_or_default();
+        lines.push(format!("leader:           {}, http://{http}/api/cluster", leader.name));
+    }
+    lines.push(format!(
+        "submit a task:    clusterctl --endpoints {endpoints} task submit --wait --logs -- echo hello"
+    ));
+    lines.push(format!("see the cluster:  clusterctl --endpoints {endpoints} status"));
+    if let Some(leader) = &overview.leader {
+        lines.push(format!("kill the leader:  kill -9 {}", leader.pid));
+    }
+    lines.push("stop everything:  Ctrl-C".to_owned());
+    lines.join("\n")
+}
+
+/// The signals by which people and service managers end a program.
+#[derive(Debug)]
+struct StopSignal {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
+}
+
+impl StopSignal {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hang_up.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_overview_says_what_to_do_next() {
+        let running = |name: &str, pid, port: u16| Running {
+            name: name.to_owned(),
+            pid,
+            grpc: format!("127.0.0.1:{port}"),
+            http: name.starts_with('m').then(|| format!("127.0.0.1:{}", port + 100)),
+            log: format!("/d/{name}.log"),
+        };
+        let overview = Overview {
+            endpoints: vec!["127.0.0.1:7001".to_owned()],
+            leader: Some(running("master-1", 11, 7_001)),
+            processes: vec![running("master-1", 11, 7_001), running("worker-1", 12, 7_201)],
+            data_dir: "/d".to_owned(),
+        };
+        let expected = "
+PROCESS   PID  GRPC            HTTP            LOG
+master-1  11   127.0.0.1:7001  127.0.0.1:7101  /d/master-1.log
+worker-1  12   127.0.0.1:7201  -               /d/worker-1.log
+
+leader:           master-1, http://127.0.0.1:7101/api/cluster
+submit a task:    clusterctl --endpoints 127.0.0.1:7001 task submit --wait --logs -- echo hello
+see the cluster:  clusterctl --endpoints 127.0.0.1:7001 status
+kill the leader:  kill -9 11
+stop everything:  Ctrl-C";
+        assert_eq!(text(&overview, Style::Plain), expected);
+    }
+}

@@ -1,0 +1,221 @@
+//! Why a command failed, and with which code the process ends.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use proto::client::ClientError;
+use proto::problem::{ErrorKind, Outcome};
+
+use crate::local_cluster::LocalClusterError;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The cluster did not do it.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A submission that may have been accepted all the same.
+    #[error("{source}")]
+    Submit {
+        /// What went wrong.
+        source: ClientError,
+        /// The key under which it may be repeated.
+        idempotency_key: String,
+    },
+    /// A file with tasks cannot be read.
+    #[error("cannot read {}", source_name(path))]
+    ReadFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file does not hold tasks.
+    #[error("{} does not hold tasks: {source}", source_name(path))]
+    ParseFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// No master leads.
+    #[error("the cluster has no leader")]
+    NoLeader,
+    /// A task that was waited for is not finished yet.
+    #[error("task {task_id} is still {state}")]
+    StillGoing {
+        /// Which.
+        task_id: String,
+        /// What it does.
+        state: String,
+    },
+    /// A task that was waited for did not end well; it has been told.
+    #[error("a task did not complete")]
+    TaskFailed,
+    /// The output cannot be written.
+    #[error("cannot write the output")]
+    Output(#[from] io::Error),
+    /// A value cannot be written as JSON.
+    #[error("cannot write the output as JSON")]
+    Json(#[from] serde_json::Error),
+    /// Processes on this machine did not do as they should.
+    #[error(transparent)]
+    LocalCluster(#[from] LocalClusterError),
+    /// A benchmark could not get at its figures.
+    #[error("the benchmark failed: {0}")]
+    Benchmark(&'static str),
+}
+
+impl Failure {
+    /// The exit code: 1 error, 3 not found, 4 conflict, 5 not authorized, 6 no leader, 7 timeout,
+    /// 8 a task that was waited for failed. Errors of usage end with 2 before any command runs.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Client(error) | Self::Submit { source: error, .. } => code_of(error.kind()),
+            Self::LocalCluster(LocalClusterError::Client(error)) => code_of(error.kind()),
+            Self::NoLeader => 6,
+            Self::StillGoing { .. } => 7,
+            Self::TaskFailed => 8,
+            // A reader that has seen enough, as `head` has.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+            Self::Output(_)
+            | Self::ReadFile { .. }
+            | Self::ParseFile { .. }
+            | Self::Json(_)
+            | Self::LocalCluster(_)
+            | Self::Benchmark(_) => 1,
+        }
+    }
+
+    /// What to tell, unless it has been told or nobody listens.
+    #[must_use]
+    pub fn message(&self) -> Option<String> {
+        let is_silent = matches!(self, Self::TaskFailed) || self.exit_code() == 0;
+        if is_silent {
+            return None;
+        }
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let error_text = error.to_string();
+            if !text.contains(&error_text) {
+                text = format!("{text}: {error_text}");
+            }
+            cause = error.source();
+        }
+        if let Some(error) = self.client_error() {
+            text.push_str(&more_faults(error));
+        }
+        if let Self::Submit { source, idempotency_key } = self
+            && source.outcome() == Outcome::Unknown
+        {
+            text = format!(
+                "{text}\nit may have been accepted: repeat it with --idempotency-key \
+                 {idempotency_key} to find out"
+            );
+        }
+        Some(text)
+    }
+
+    fn client_error(&self) -> Option<&ClientError> {
+        match self {
+            Self::Client(error) | Self::Submit { source: error, .. } => Some(error),
+            Self::LocalCluster(LocalClusterError::Client(error)) => Some(error),
+            Self::ReadFile { .. }
+            | Self::ParseFile { .. }
+            | Self::NoLeader
+            | Self::StillGoing { .. }
+            | Self::TaskFailed
+            | Self::Output(_)
+            | Self::Json(_)
+            | Self::LocalCluster(_)
+            | Self::Benchmark(_) => None,
+        }
+    }
+}
+
+fn source_name(path: &Path) -> String {
+    if path == Path::new("-") {
+        return "standard input".to_owned();
+    }
+    path.display().to_string()
+}
+
+/// The faults that the problem's own text does not tell, a line each.
+fn more_faults(error: &ClientError) -> String {
+    let faults = error.problem().map(|problem| problem.errors.as_slice()).unwrap_or_default();
+    faults.iter().skip(1).map(|fault| format!("\n  {fault}")).collect()
+}
+
+const fn code_of(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::NotFound => 3,
+        ErrorKind::Conflict | ErrorKind::IdempotencyConflict => 4,
+        ErrorKind::Unauthenticated | ErrorKind::Forbidden => 5,
+        ErrorKind::NoLeader | ErrorKind::NotLeader => 6,
+        ErrorKind::Timeout => 7,
+        ErrorKind::Malformed
+        | ErrorKind::UnknownField
+        | ErrorKind::InvalidTask
+        | ErrorKind::MethodNotAllowed
+        | ErrorKind::TooLarge
+        | ErrorKind::UnsupportedMediaType
+        | ErrorKind::LimitReached
+        | ErrorKind::Overloaded
+        | ErrorKind::Internal => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proto::client::AttemptFailure;
+    use proto::problem::{Fault, Problem};
+
+    use super::*;
+
+    fn refused(problem: Problem) -> ClientError {
+        ClientError::Refused { problem, after_unknown: false }
+    }
+
+    #[test]
+    fn every_kind_of_failure_has_its_exit_code() {
+        let of = |kind| Failure::Client(refused(Problem::new(kind, "no"))).exit_code();
+        assert_eq!(of(ErrorKind::InvalidTask), 1);
+        assert_eq!(of(ErrorKind::NotFound), 3);
+        assert_eq!(of(ErrorKind::IdempotencyConflict), 4);
+        assert_eq!(of(ErrorKind::Forbidden), 5);
+        assert_eq!(of(ErrorKind::NoLeader), 6);
+        assert_eq!(of(ErrorKind::Timeout), 7);
+        assert_eq!(Failure::TaskFailed.exit_code(), 8);
+        let closed = io::Error::from(io::ErrorKind::BrokenPipe);
+        assert_eq!(Failure::Output(closed).exit_code(), 0);
+    }
+
+    #[test]
+    fn an_unknown_outcome_names_the_key_to_repeat_it_with() {
+        let source = ClientError::GaveUp {
+            waited: Duration::from_secs(30),
+            failure: AttemptFailure::TimedOut,
+            is_ambiguous: true,
+        };
+        let failure = Failure::Submit { source, idempotency_key: "k1".to_owned() };
+        let expected = "gave up after 30.0 s: no answer in time\nit may have been accepted: \
+                        repeat it with --idempotency-key k1 to find out";
+        assert_eq!(failure.message().as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn every_fault_of_a_refused_task_is_told() {
+        let fault =
+            |pointer: &str| Fault { pointer: pointer.to_owned(), detail: "is required".to_owned() };
+        let problem = Problem {
+            errors: vec![fault("/a"), fault("/b")],
+            ..Problem::new(ErrorKind::InvalidTask, "/a: is required (and 1 other fault)")
+        };
+        let message = Failure::Client(refused(problem)).message().unwrap();
+        assert_eq!(message, "/a: is required (and 1 other fault)\n  /b: is required");
+    }
+}

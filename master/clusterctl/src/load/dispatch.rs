@@ -1,0 +1,162 @@
+//! How fast tasks go from submission to completion.
+
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use proto::client::Client;
+use proto::convert::parse_rfc3339;
+use proto::v1;
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::{Latencies, per_second, small_task};
+use crate::failure::Failure;
+
+/// Tasks in one call.
+const BATCH: usize = 1_000;
+/// Calls under way at once.
+const CALLS_SIDE_BY_SIDE: usize = 8;
+/// Pause between two looks at what is left: short beside the seconds that are measured.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// The label by which the tasks of one run are told from others.
+const RUN_LABEL: &str = "bench";
+/// States of tasks that are not finished.
+const LIVE_STATES: [&str; 5] = ["queued", "scheduled", "assigned", "running", "cancelling"];
+
+/// Tasks that are all submitted at once.
+#[derive(Debug, Clone, Copy)]
+pub struct DispatchLoad {
+    /// How many.
+    pub tasks: u32,
+    /// Give up after so long.
+    pub patience: Duration,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DispatchReport {
+    /// Tasks completed.
+    pub tasks: u32,
+    /// Seconds until the last one was accepted.
+    pub submitted_seconds: f64,
+    /// Seconds until the last one was completed.
+    pub completed_seconds: f64,
+    /// Tasks per second from the first submission to the last completion.
+    pub tasks_per_second: f64,
+}
+
+/// How fast single tasks are on an idle cluster.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LatencyReport {
+    /// Tasks measured.
+    pub tasks: u64,
+    /// Median from the accepted submission to the confirmed start, by the leader's clock.
+    pub start_p50_micros: u128,
+    /// The same, for 99 of 100.
+    pub start_p99_micros: u128,
+    /// Median from the call that submits to the answer that it is finished, by the client's clock.
+    pub finish_p50_micros: u128,
+    /// The same, for 99 of 100.
+    pub finish_p99_micros: u128,
+}
+
+impl DispatchLoad {
+    /// Submits all of the tasks and waits until the last one is finished.
+    pub async fn run(&self, client: &Client) -> Result<DispatchReport, Failure> {
+        let run = Uuid::new_v4().to_string();
+        let others = live_tasks(client).await?;
+        let started = Instant::now();
+        self.submit(client, &run).await?;
+        let submitted = started.elapsed();
+        let deadline = started + self.patience;
+        while live_tasks(client).await? > others || is_live(client, &run).await? {
+            if Instant::now() >= deadline {
+                return Err(Failure::Benchmark("the tasks were not finished in time"));
+            }
+            sleep(LOOK_INTERVAL).await;
+        }
+        let completed = started.elapsed();
+        Ok(DispatchReport {
+            tasks: self.tasks,
+            submitted_seconds: submitted.as_secs_f64(),
+            completed_seconds: completed.as_secs_f64(),
+            tasks_per_second: per_second(u64::from(self.tasks), completed),
+        })
+    }
+
+    async fn submit(&self, client: &Client, run: &str) -> Result<(), Failure> {
+        let task = labeled_task(run);
+        let mut left = usize::try_from(self.tasks).unwrap_or(usize::MAX);
+        let sizes = std::iter::from_fn(move || {
+            let size = left.min(BATCH);
+            left -= size;
+            (size > 0).then_some(size)
+        });
+        let calls = sizes.map(|size| client.submit(vec![task.clone(); size], None));
+        stream::iter(calls)
+            .buffer_unordered(CALLS_SIDE_BY_SIDE)
+            .try_for_each(|_| std::future::ready(Ok(())))
+            .await?;
+        Ok(())
+    }
+
+    /// Submits `count` tasks, each after the one before is finished.
+    pub async fn latency(client: &Client, count: u32) -> Result<LatencyReport, Failure> {
+        let task = labeled_task(&Uuid::new_v4().to_string());
+        let mut to_start = Latencies::default();
+        let mut to_finish = Latencies::default();
+        for _ in 0..count {
+            let sent = Instant::now();
+            let accepted = client.submit(vec![task.clone()], None).await?;
+            let Some(accepted) = accepted.first() else {
+                return Err(Failure::Benchmark("a submission was answered without a task"));
+            };
+            let finished = client.wait(&accepted.task_id, None).await?;
+            to_finish.record(sent.elapsed());
+            if let Some(waited) = submitted_to_started(&finished) {
+                to_start.record(waited);
+            }
+        }
+        Ok(LatencyReport {
+            tasks: to_finish.count(),
+            start_p50_micros: to_start.median().as_micros(),
+            start_p99_micros: to_start.per_mille(990).as_micros(),
+            finish_p50_micros: to_finish.median().as_micros(),
+            finish_p99_micros: to_finish.per_mille(990).as_micros(),
+        })
+    }
+}
+
+fn labeled_task(run: &str) -> v1::TaskSpec {
+    v1::TaskSpec { labels: [(RUN_LABEL.to_owned(), run.to_owned())].into(), ..small_task(None) }
+}
+
+fn submitted_to_started(task: &v1::Task) -> Option<Duration> {
+    let submitted = parse_rfc3339(&task.submitted_at).ok()?;
+    let started = parse_rfc3339(task.started_at.as_deref()?).ok()?;
+    Some(started.since(submitted))
+}
+
+/// How many tasks are not finished, by the count of whichever master is asked: it costs nothing, but
+/// may be behind.
+async fn live_tasks(client: &Client) -> Result<u64, Failure> {
+    let counts = client.status().await?.tasks;
+    Ok(LIVE_STATES.iter().filter_map(|state| counts.get(*state)).sum())
+}
+
+/// Whether a task of the run is not finished, for sure.
+async fn is_live(client: &Client, run: &str) -> Result<bool, Failure> {
+    for state in LIVE_STATES {
+        let request = v1::ListTasksRequest {
+            state: Some(state.to_owned()),
+            label: Some(format!("{RUN_LABEL}={run}")),
+            limit: 1,
+            ..v1::ListTasksRequest::default()
+        };
+        if !client.tasks(request).await?.tasks.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,257 @@
+//! A cluster of processes on this machine: started in order, watched, stopped in reverse.
+
+mod data_dir;
+mod layout;
+mod process;
+mod readiness;
+
+use std::io;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use proto::client::{Client, ClientError, ClientOptions};
+use proto::v1;
+use tokio::time::{Instant, sleep};
+
+use data_dir::DataDir;
+pub use layout::{Layout, Role};
+pub use process::{Exit, Process};
+
+/// How long a process may take until it is ready; a loaded machine elects slowly.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a process may take to stop before it is killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+/// Pause between two looks at something that is awaited.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Why a local cluster does not do as it should.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalClusterError {
+    /// A program is not where it is looked for.
+    #[error("there is no program {}: build the whole workspace first", path.display())]
+    ProgramMissing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// The directory of this program is unknown.
+    #[error("cannot tell where this program is")]
+    OwnPath(#[source] io::Error),
+    /// A port is taken.
+    #[error("port {port}, where {role} would listen, is in use: choose another --base-port")]
+    PortInUse {
+        /// Which.
+        port: u16,
+        /// By what it is needed.
+        role: Role,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// A directory cannot be made.
+    #[error("cannot make the directory {}", path.display())]
+    DataDir {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A process cannot be started.
+    #[error("cannot start {role}")]
+    Spawn {
+        /// Which.
+        role: Role,
+        /// Why.
+        source: io::Error,
+    },
+    /// A process ended while it was needed.
+    #[error("{exit}; the end of its log:\n{log_tail}")]
+    Ended {
+        /// Which, and how.
+        exit: Exit,
+        /// What it said last.
+        log_tail: String,
+    },
+    /// A process is not ready in time.
+    #[error("{role} is not ready after {} s; its log is {}", READY_TIMEOUT.as_secs(), log.display())]
+    NotReady {
+        /// Which.
+        role: Role,
+        /// Where it says why.
+        log: PathBuf,
+    },
+    /// The cluster has no such process.
+    #[error("there is no {0}")]
+    NoSuchProcess(Role),
+    /// A process cannot be signaled or watched.
+    #[error("cannot control {role}")]
+    Control {
+        /// Which.
+        role: Role,
+        /// Why.
+        source: io::Error,
+    },
+    /// The running cluster does not answer as it should.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+}
+
+/// The processes of one cluster. They are killed when it is dropped; [`LocalCluster::stop`] is
+/// the orderly way.
+#[derive(Debug)]
+pub struct LocalCluster {
+    layout: Layout,
+    programs: PathBuf,
+    processes: Vec<Process>,
+    // Last, so that it is removed when no process uses it any more.
+    data_dir: DataDir,
+}
+
+impl LocalCluster {
+    /// Checks that the cluster can be started, and starts nothing. The programs are looked for in
+    /// the directory `programs`; without `data_dir`, data is kept until the cluster is dropped.
+    pub fn prepare(
+        layout: Layout,
+        programs: &Path,
+        data_dir: Option<PathBuf>,
+    ) -> Result<Self, LocalClusterError> {
+        for role in layout.roles() {
+            let path = programs.join(role.program());
+            if !path.is_file() {
+                return Err(LocalClusterError::ProgramMissing { path });
+            }
+            for port in layout.ports(role) {
+                TcpListener::bind(("127.0.0.1", port))
+                    .map_err(|source| LocalClusterError::PortInUse { port, role, source })?;
+            }
+        }
+        let data_dir = DataDir::open(data_dir)?;
+        Ok(Self { layout, programs: programs.to_owned(), processes: Vec::new(), data_dir })
+    }
+
+    /// Where the programs lie that were built together with this one.
+    pub fn sibling_programs() -> Result<PathBuf, LocalClusterError> {
+        let own = std::env::current_exe().map_err(LocalClusterError::OwnPath)?;
+        Ok(own.parent().map(Path::to_owned).unwrap_or_default())
+    }
+
+    /// How the cluster is laid out.
+    #[must_use]
+    pub const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Where data and logs are kept.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        self.data_dir.path()
+    }
+
+    /// The processes started so far, masters first.
+    #[must_use]
+    pub fn processes(&self) -> &[Process] {
+        &self.processes
+    }
+
+    /// A client of all its masters.
+    pub fn client(&self, options: ClientOptions) -> Result<Client, LocalClusterError> {
+        Ok(Client::new(self.layout.endpoints(), options)?)
+    }
+
+    /// Starts a process, or starts it anew with the data that it has.
+    pub fn start(&mut self, role: Role) -> Result<(), LocalClusterError> {
+        let dir = self.data_dir.path();
+        let process = Process::start(
+            role,
+            &self.programs.join(role.program()),
+            self.layout.arguments(role, dir),
+            dir.join(format!("{role}.log")),
+        )
+        .map_err(|source| LocalClusterError::Spawn { role, source })?;
+        self.processes.retain(|process| process.role() != role);
+        self.processes.push(process);
+        self.processes.sort_by_key(Process::role);
+        Ok(())
+    }
+
+    /// Waits until a process serves.
+    pub async fn ready(&mut self, role: Role) -> Result<(), LocalClusterError> {
+        let address = self.layout.readiness_address(role);
+        let deadline = Instant::now() + READY_TIMEOUT;
+        loop {
+            let process = self.process(role)?;
+            if let Some(exit) = process.exited().map_err(|source| control(role, source))? {
+                return Err(LocalClusterError::Ended { exit, log_tail: process.log_tail() });
+            }
+            if readiness::is_ready(role, &address).await {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                let log = self.process(role)?.log().to_owned();
+                return Err(LocalClusterError::NotReady { role, log });
+            }
+            sleep(LOOK_INTERVAL).await;
+        }
+    }
+
+    /// Registers a worker and waits until the masters call it active.
+    pub async fn register(&self, client: &Client, worker: Role) -> Result<(), LocalClusterError> {
+        let request = v1::RegisterRequest {
+            worker_id: worker.to_string(),
+            address: self.layout.grpc_address(worker),
+            ..v1::RegisterRequest::default()
+        };
+        let mut known = client.register_worker(request).await?;
+        let deadline = Instant::now() + READY_TIMEOUT;
+        while !known.is_active {
+            if Instant::now() >= deadline {
+                let log = self.data_dir.path().join(format!("{worker}.log"));
+                return Err(LocalClusterError::NotReady { role: worker, log });
+            }
+            sleep(LOOK_INTERVAL).await;
+            known = client.worker(&known.worker_id, proto::client::Consistency::default()).await?;
+        }
+        Ok(())
+    }
+
+    /// Kills a process on the spot, as a power cut would, and waits until it is gone.
+    pub async fn kill(&mut self, role: Role) -> Result<(), LocalClusterError> {
+        let process = self.process(role)?;
+        process.kill().await.map_err(|source| control(role, source))
+    }
+
+    /// Waits until one of the processes ends that ran until now; for ever when none runs.
+    pub async fn next_exit(&mut self) -> Exit {
+        let running = self.processes.iter_mut().filter(|process| process.is_running());
+        let mut exits = running.map(Process::wait).collect::<FuturesUnordered<_>>();
+        match exits.next().await {
+            Some(exit) => exit,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Stops the workers and then the masters, each in good order or else by force.
+    pub async fn stop(&mut self) {
+        for is_worker in [true, false] {
+            let chosen = self.processes.iter_mut().filter(|process| {
+                matches!(process.role(), Role::Worker(_)) == is_worker && process.is_running()
+            });
+            let stops = chosen.map(|process| process.stop(STOP_TIMEOUT));
+            stops.collect::<FuturesUnordered<_>>().collect::<()>().await;
+        }
+    }
+
+    fn process(&mut self, role: Role) -> Result<&mut Process, LocalClusterError> {
+        self.processes
+            .iter_mut()
+            .find(|process| process.role() == role)
+            .ok_or(LocalClusterError::NoSuchProcess(role))
+    }
+}
+
+const fn control(role: Role, source: io::Error) -> LocalClusterError {
+    LocalClusterError::Control { role, source }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! Who listens where, and with which arguments each program is started. Pure.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::Path;
+
+/// One process of the cluster; numbers count from 1. Masters sort before workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// A replica.
+    Master(u16),
+    /// A runner of tasks.
+    Worker(u16),
+}
+
+impl Role {
+    /// The name of its binary.
+    #[must_use]
+    pub const fn program(self) -> &'static str {
+        match self {
+            Self::Master(_) => "master",
+            Self::Worker(_) => "worker",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Master(number) => write!(f, "master-{number}"),
+            Self::Worker(number) => write!(f, "worker-{number}"),
+        }
+    }
+}
+
+/// How many processes there are, and where their ports begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// How many masters.
+    pub masters: u16,
+    /// How many workers.
+    pub workers: u16,
+    /// Where the ports begin.
+    pub base_port: u16,
+    /// How the workers run tasks, unless as they do by themselves.
+    pub executor: Option<String>,
+}
+
+/// Distance from a master's gRPC port to its HTTP port.
+const HTTP_OFFSET: u16 = 100;
+/// Distance from the base port to the workers' ports.
+const WORKER_OFFSET: u16 = 200;
+
+impl Layout {
+    /// Every process, masters first.
+    pub fn roles(&self) -> impl Iterator<Item = Role> + use<> {
+        self.master_roles().chain(self.worker_roles())
+    }
+
+    /// The masters.
+    pub fn master_roles(&self) -> impl Iterator<Item = Role> + use<> {
+        (1..=self.masters).map(Role::Master)
+    }
+
+    /// The workers.
+    pub fn worker_roles(&self) -> impl Iterator<Item = Role> + use<> {
+        (1..=self.workers).map(Role::Worker)
+    }
+
+    /// Where each master serves gRPC.
+    pub fn endpoints(&self) -> impl Iterator<Item = String> {
+        self.master_roles().map(|master| self.grpc_address(master))
+    }
+
+    /// Every port that a process listens on.
+    pub fn ports(&self, role: Role) -> impl Iterator<Item = u16> + use<> {
+        let http = match role {
+            Role::Master(_) => Some(self.http_port(role)),
+            Role::Worker(_) => None,
+        };
+        std::iter::once(self.grpc_port(role)).chain(http)
+    }
+
+    /// Where a process serves gRPC.
+    #[must_use]
+    pub fn grpc_address(&self, role: Role) -> String {
+        local(self.grpc_port(role))
+    }
+
+    /// Where a master serves HTTP; workers do not.
+    #[must_use]
+    pub fn http_address(&self, role: Role) -> Option<String> {
+        match role {
+            Role::Master(_) => Some(local(self.http_port(role))),
+            Role::Worker(_) => None,
+        }
+    }
+
+    /// Where to ask whether a process is ready.
+    pub(super) fn readiness_address(&self, role: Role) -> String {
+        self.http_address(role).unwrap_or_else(|| self.grpc_address(role))
+    }
+
+    /// The command line of a process that keeps its data below `dir`.
+    pub(super) fn arguments(&self, role: Role, dir: &Path) -> Vec<OsString> {
+        let own_dir = dir.join(role.to_string()).into_os_string();
+        match role {
+            Role::Master(number) => vec![
+                "--node-id".into(),
+                number.to_string().into(),
+                "--cluster-name".into(),
+                "dev".into(),
+                "--initial-cluster".into(),
+                self.initial_cluster().into(),
+                "--data-dir".into(),
+                own_dir,
+                "--grpc-listen".into(),
+                self.grpc_address(role).into(),
+                "--http-listen".into(),
+                local(self.http_port(role)).into(),
+            ],
+            Role::Worker(_) => {
+                let mut arguments = vec![
+                    "--worker-id".into(),
+                    role.to_string().into(),
+                    "--listen".into(),
+                    self.grpc_address(role).into(),
+                    "--data-dir".into(),
+                    own_dir,
+                ];
+                if let Some(executor) = &self.executor {
+                    arguments.extend(["--executor".into(), executor.into()]);
+                }
+                arguments
+            }
+        }
+    }
+
+    fn initial_cluster(&self) -> String {
+        let member = |number| format!("{number}={}", self.grpc_address(Role::Master(number)));
+        (1..=self.masters).map(member).collect::<Vec<_>>().join(",")
+    }
+
+    fn grpc_port(&self, role: Role) -> u16 {
+        match role {
+            Role::Master(number) => self.base_port.saturating_add(number),
+            Role::Worker(number) => {
+                self.base_port.saturating_add(WORKER_OFFSET).saturating_add(number)
+            }
+        }
+    }
+
+    fn http_port(&self, role: Role) -> u16 {
+        self.grpc_port(role).saturating_add(HTTP_OFFSET)
+    }
+}
+
+fn local(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout() -> Layout {
+        Layout { masters: 3, workers: 2, base_port: 7_000, executor: Some("noop".to_owned()) }
+    }
+
+    #[test]
+    fn every_process_has_its_ports() {
+        let layout = layout();
+        let ports = |role| layout.ports(role).collect::<Vec<_>>();
+        assert_eq!(ports(Role::Master(1)), [7_001, 7_101]);
+        assert_eq!(ports(Role::Master(3)), [7_003, 7_103]);
+        assert_eq!(ports(Role::Worker(2)), [7_202]);
+        assert_eq!(layout.roles().count(), 5);
+    }
+
+    #[test]
+    fn a_master_is_told_who_the_others_are() {
+        let arguments = layout().arguments(Role::Master(2), Path::new("/d"));
+        let expected = "--node-id 2 --cluster-name dev \
+            --initial-cluster 1=127.0.0.1:7001,2=127.0.0.1:7002,3=127.0.0.1:7003 \
+            --data-dir /d/master-2 --grpc-listen 127.0.0.1:7002 --http-listen 127.0.0.1:7102";
+        assert_eq!(arguments, expected.split(' ').collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_worker_is_told_where_to_listen() {
+        let arguments = layout().arguments(Role::Worker(1), Path::new("/d"));
+        let expected = "--worker-id worker-1 --listen 127.0.0.1:7201 --data-dir /d/worker-1 \
+            --executor noop";
+        assert_eq!(arguments, expected.split(' ').collect::<Vec<_>>());
+    }
+}

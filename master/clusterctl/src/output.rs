@@ -1,0 +1,60 @@
+//! What commands print: data on standard output, as columns or as JSON; messages on standard error.
+
+mod table;
+mod text;
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+
+pub use table::{Style, columns};
+pub use text::{leader, measurements, status, task, tasks, worker, workers};
+
+use crate::args::Format;
+use crate::failure::Failure;
+
+/// Where and how to print.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    format: Format,
+    style: Style,
+}
+
+impl Output {
+    /// Prints in `format`, colored where a person looks and has not set `NO_COLOR`.
+    #[must_use]
+    pub fn new(format: Format) -> Self {
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let is_colored = io::stdout().is_terminal() && !no_color;
+        Self { format, style: if is_colored { Style::Colored } else { Style::Plain } }
+    }
+
+    /// The format asked for.
+    #[must_use]
+    pub const fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Prints data: `text` makes of it what people read.
+    pub fn data<T: Serialize + ?Sized>(
+        &self,
+        data: &T,
+        text: impl FnOnce(&T, Style) -> String,
+    ) -> Result<(), Failure> {
+        let text = match self.format {
+            Format::Table => text(data, self.style),
+            Format::Json => serde_json::to_string_pretty(data)?,
+        };
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "{text}")?;
+        stdout.flush()?;
+        Ok(())
+    }
+
+    /// Tells the person something that is not data.
+    pub fn message(&self, text: impl Display) {
+        // Where standard error is closed there is nobody to tell, and the work goes on.
+        drop(writeln!(io::stderr(), "{text}"));
+    }
+}

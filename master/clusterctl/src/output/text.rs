@@ -1,0 +1,208 @@
+//! What people read of masters, workers, tasks and measurements.
+
+use std::collections::BTreeMap;
+
+use proto::v1;
+
+use super::table::{Style, columns, printable};
+
+/// What stands where there is nothing to say.
+const NOTHING: &str = "-";
+
+fn or_nothing<T: ToString>(value: Option<&T>) -> String {
+    value.map_or_else(|| NOTHING.to_owned(), T::to_string)
+}
+
+/// Lines of `name: value`, the values below each other.
+fn fields(fields: &[(&str, String)]) -> String {
+    let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 1;
+    fields
+        .iter()
+        .map(|(name, value)| format!("{:<width$} {}", format!("{name}:"), printable(value)))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn pairs(map: &BTreeMap<String, String>) -> String {
+    if map.is_empty() {
+        return NOTHING.to_owned();
+    }
+    map.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+}
+
+fn amounts(resources: Option<&v1::Resources>) -> String {
+    let Some(resources) = resources else { return NOTHING.to_owned() };
+    let mut text = format!(
+        "{} cpu, {} MiB memory, {} MiB storage, {} gpu",
+        resources.cpu.unwrap_or_default(),
+        resources.memory_mb.unwrap_or_default(),
+        resources.storage_mb.unwrap_or_default(),
+        resources.gpu.unwrap_or_default(),
+    );
+    for (kind, amount) in &resources.custom {
+        text = format!("{text}, {amount} {kind}");
+    }
+    text
+}
+
+/// The leader in one row.
+#[must_use]
+pub fn leader(leader: &v1::LeaderStatus, style: Style) -> String {
+    let row = [
+        or_nothing(leader.leader_id.as_ref()),
+        or_nothing(leader.address.as_ref()),
+        or_nothing(leader.http_address.as_ref()),
+        leader.term.to_string(),
+    ];
+    columns(["LEADER", "ADDRESS", "HTTP", "TERM"], vec![row], style)
+}
+
+/// The masters, and how many workers and tasks there are in each state.
+#[must_use]
+pub fn status(status: &v1::ClusterStatus, style: Style) -> String {
+    let rows = status.members.iter().map(|member| {
+        let number = |number: u64| {
+            if member.reachable { number.to_string() } else { NOTHING.to_owned() }
+        };
+        [
+            member.id.to_string(),
+            member.role.clone(),
+            member.address.clone(),
+            member.http_address.clone(),
+            number(member.term),
+            number(member.commit_index),
+            number(member.applied_index),
+            or_nothing(member.lag.as_ref()),
+            member.version.clone(),
+        ]
+    });
+    let heading =
+        ["MASTER", "ROLE", "ADDRESS", "HTTP", "TERM", "COMMIT", "APPLIED", "LAG", "VERSION"];
+    let health = if status.healthy {
+        "healthy".to_owned()
+    } else {
+        format!("not healthy: {}", status.problems.join("; "))
+    };
+    let summary = fields(&[
+        ("cluster", status.cluster_name.clone()),
+        ("health", health),
+        ("workers", counts(&status.workers)),
+        ("tasks", counts(&status.tasks)),
+    ]);
+    format!("{summary}\n\n{}", columns(heading, rows.collect(), style))
+}
+
+fn counts(by_state: &BTreeMap<String, u64>) -> String {
+    let present = by_state.iter().filter(|(_, count)| **count > 0);
+    let texts = present.map(|(state, count)| format!("{count} {state}")).collect::<Vec<_>>();
+    if texts.is_empty() { "none".to_owned() } else { texts.join(", ") }
+}
+
+/// Workers in rows.
+#[must_use]
+pub fn workers(workers: &[v1::Worker], style: Style) -> String {
+    let rows = workers.iter().map(|worker| {
+        let free = |read: fn(&v1::Resources) -> String| {
+            worker.available.as_ref().map_or_else(|| NOTHING.to_owned(), read)
+        };
+        [
+            worker.worker_id.clone(),
+            worker.state.clone(),
+            worker.reason.clone(),
+            or_nothing(worker.address.as_ref()),
+            worker.running_tasks.to_string(),
+            free(|resources| resources.cpu.unwrap_or_default().to_string()),
+            free(|resources| resources.memory_mb.unwrap_or_default().to_string()),
+            or_nothing(worker.last_heartbeat.as_ref()),
+        ]
+    });
+    let heading =
+        ["WORKER", "STATE", "REASON", "ADDRESS", "TASKS", "FREE CPU", "FREE MIB", "LAST HEARTBEAT"];
+    columns(heading, rows.collect(), style)
+}
+
+/// Everything about one worker.
+#[must_use]
+pub fn worker(worker: &v1::Worker, _: Style) -> String {
+    fields(&[
+        ("worker", worker.worker_id.clone()),
+        ("state", format!("{} ({})", worker.state, worker.reason)),
+        ("address", or_nothing(worker.address.as_ref())),
+        ("version", or_nothing(worker.version.as_ref())),
+        ("epoch", worker.epoch.to_string()),
+        ("labels", pairs(&worker.labels)),
+        ("running tasks", worker.running_tasks.to_string()),
+        ("total", amounts(worker.total.as_ref())),
+        ("allocated", amounts(worker.allocated.as_ref())),
+        ("available", amounts(worker.available.as_ref())),
+        ("registered at", worker.registered_at.clone()),
+        ("last heartbeat", or_nothing(worker.last_heartbeat.as_ref())),
+    ])
+}
+
+/// Tasks in rows.
+#[must_use]
+pub fn tasks(tasks: &[v1::Task], style: Style) -> String {
+    let rows = tasks.iter().map(|task| {
+        let last = task.attempts.last();
+        [
+            task.task_id.clone(),
+            task.state.clone(),
+            or_nothing(task.name.as_ref()),
+            task.priority.to_string(),
+            or_nothing(last.map(|attempt| &attempt.worker_id)),
+            last.map_or(0, |attempt| attempt.number).to_string(),
+            or_nothing(task.exit_code.as_ref()),
+            task.submitted_at.clone(),
+            or_nothing(task.pending_reason.as_ref().or(task.reason.as_ref())),
+        ]
+    });
+    let heading =
+        ["TASK", "STATE", "NAME", "PRIORITY", "WORKER", "ATTEMPT", "EXIT", "SUBMITTED", "REASON"];
+    columns(heading, rows.collect(), style)
+}
+
+/// Everything about one task.
+#[must_use]
+pub fn task(task: &v1::Task, style: Style) -> String {
+    let reason = task.pending_reason.as_ref().or(task.reason.as_ref());
+    let summary = fields(&[
+        ("task", task.task_id.clone()),
+        ("name", or_nothing(task.name.as_ref())),
+        ("state", task.state.clone()),
+        ("reason", or_nothing(reason)),
+        ("command", task.command.join(" ")),
+        ("priority", task.priority.to_string()),
+        ("resources", amounts(task.resources.as_ref())),
+        ("labels", pairs(&task.labels)),
+        ("submitted at", task.submitted_at.clone()),
+        ("started at", or_nothing(task.started_at.as_ref())),
+        ("finished at", or_nothing(task.finished_at.as_ref())),
+        ("exit code", or_nothing(task.exit_code.as_ref())),
+    ]);
+    if task.attempts.is_empty() {
+        return summary;
+    }
+    let rows = task.attempts.iter().map(|attempt| {
+        [
+            attempt.number.to_string(),
+            attempt.worker_id.clone(),
+            or_nothing(attempt.started_at.as_ref()),
+            or_nothing(attempt.finished_at.as_ref()),
+            or_nothing(attempt.exit_code.as_ref()),
+            or_nothing(attempt.outcome.as_ref()),
+            or_nothing(attempt.reason.as_ref()),
+        ]
+    });
+    let heading = ["ATTEMPT", "WORKER", "STARTED", "FINISHED", "EXIT", "OUTCOME", "REASON"];
+    format!("{summary}\n\n{}", columns(heading, rows.collect(), style))
+}
+
+/// Figures by name, in the order given.
+#[must_use]
+pub fn measurements(figures: &[(&str, String)]) -> String {
+    fields(figures)
+}
+
+#[cfg(test)]
+mod tests;

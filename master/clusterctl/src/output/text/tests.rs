@@ -1,0 +1,175 @@
+//! The exact text of every view.
+
+use super::*;
+
+fn resources(cpu: f64, memory_mb: u64) -> v1::Resources {
+    v1::Resources {
+        cpu: Some(cpu),
+        memory_mb: Some(memory_mb),
+        storage_mb: Some(0),
+        gpu: Some(0),
+        custom: BTreeMap::new(),
+    }
+}
+
+fn example_worker() -> v1::Worker {
+    v1::Worker {
+        worker_id: "worker-1".to_owned(),
+        address: Some("10.0.0.5:50052".to_owned()),
+        is_active: true,
+        state: "active".to_owned(),
+        reason: "registered".to_owned(),
+        epoch: 3,
+        total: Some(resources(8.0, 16_384)),
+        allocated: Some(resources(0.5, 512)),
+        available: Some(resources(7.5, 15_872)),
+        labels: [("zone".to_owned(), "a".to_owned())].into(),
+        running_tasks: 1,
+        registered_at: "2025-11-17T10:30:00.000Z".to_owned(),
+        last_heartbeat: None,
+        index: 40,
+        version: Some("0.1.0".to_owned()),
+    }
+}
+
+fn example_task() -> v1::Task {
+    v1::Task {
+        task_id: "t17".to_owned(),
+        name: Some("train-7".to_owned()),
+        state: "failed".to_owned(),
+        reason: Some("failed as often as max_attempts allows".to_owned()),
+        priority: 50,
+        command: vec!["sh".to_owned(), "-c".to_owned(), "exit 3".to_owned()],
+        resources: Some(resources(1.0, 512)),
+        submitted_at: "2025-11-17T10:30:00.000Z".to_owned(),
+        exit_code: Some(3),
+        attempts: vec![v1::Attempt {
+            number: 1,
+            worker_id: "worker-1".to_owned(),
+            exit_code: Some(3),
+            outcome: Some("failed".to_owned()),
+            ..v1::Attempt::default()
+        }],
+        ..v1::Task::default()
+    }
+}
+
+#[test]
+fn the_leader_is_one_row() {
+    let status = v1::LeaderStatus {
+        leader_id: Some(2),
+        address: Some("127.0.0.1:7002".to_owned()),
+        term: 7,
+        http_address: None,
+    };
+    let expected = "\
+LEADER  ADDRESS         HTTP  TERM
+2       127.0.0.1:7002  -     7";
+    assert_eq!(leader(&status, Style::Plain), expected);
+}
+
+#[test]
+fn the_status_shows_masters_that_cannot_be_reached() {
+    let member = v1::Member {
+        id: 1,
+        address: "127.0.0.1:7001".to_owned(),
+        role: "leader".to_owned(),
+        term: 7,
+        commit_index: 120,
+        applied_index: 119,
+        lag: Some(0),
+        reachable: true,
+        version: "0.1.0".to_owned(),
+        http_address: "127.0.0.1:7101".to_owned(),
+        ..v1::Member::default()
+    };
+    let lost = v1::Member {
+        id: 2,
+        address: "127.0.0.1:7002".to_owned(),
+        role: "unknown".to_owned(),
+        ..v1::Member::default()
+    };
+    let cluster = v1::ClusterStatus {
+        cluster_name: "dev".to_owned(),
+        healthy: false,
+        problems: vec!["master 2 cannot be reached".to_owned()],
+        members: vec![member, lost],
+        workers: [("active".to_owned(), 2), ("inactive".to_owned(), 0)].into(),
+        tasks: BTreeMap::new(),
+        ..v1::ClusterStatus::default()
+    };
+    let expected = "\
+cluster: dev
+health:  not healthy: master 2 cannot be reached
+workers: 2 active
+tasks:   none
+
+MASTER  ROLE     ADDRESS         HTTP            TERM  COMMIT  APPLIED  LAG  VERSION
+1       leader   127.0.0.1:7001  127.0.0.1:7101  7     120     119      0    0.1.0
+2       unknown  127.0.0.1:7002                  -     -       -        -";
+    assert_eq!(status(&cluster, Style::Plain), expected);
+}
+
+#[test]
+fn workers_are_rows() {
+    let expected = "\
+WORKER    STATE   REASON      ADDRESS         TASKS  FREE CPU  FREE MIB  LAST HEARTBEAT
+worker-1  active  registered  10.0.0.5:50052  1      7.5       15872     -";
+    assert_eq!(workers(&[example_worker()], Style::Plain), expected);
+}
+
+#[test]
+fn a_worker_is_shown_in_full() {
+    let expected = "\
+worker:         worker-1
+state:          active (registered)
+address:        10.0.0.5:50052
+version:        0.1.0
+epoch:          3
+labels:         zone=a
+running tasks:  1
+total:          8 cpu, 16384 MiB memory, 0 MiB storage, 0 gpu
+allocated:      0.5 cpu, 512 MiB memory, 0 MiB storage, 0 gpu
+available:      7.5 cpu, 15872 MiB memory, 0 MiB storage, 0 gpu
+registered at:  2025-11-17T10:30:00.000Z
+last heartbeat: -";
+    assert_eq!(worker(&example_worker(), Style::Plain), expected);
+}
+
+#[test]
+fn tasks_are_rows() {
+    let waiting = v1::Task {
+        task_id: "t18".to_owned(),
+        state: "queued".to_owned(),
+        priority: 100,
+        pending_reason: Some("no active worker".to_owned()),
+        submitted_at: "2025-11-17T10:30:01.000Z".to_owned(),
+        ..v1::Task::default()
+    };
+    let expected = "\
+TASK  STATE   NAME     PRIORITY  WORKER    ATTEMPT  EXIT  SUBMITTED                 REASON
+t18   queued  -        100       -         0        -     2025-11-17T10:30:01.000Z  no active worker
+t17   failed  train-7  50        worker-1  1        3     2025-11-17T10:30:00.000Z  failed as often as max_attempts allows";
+    assert_eq!(tasks(&[waiting, example_task()], Style::Plain), expected);
+}
+
+#[test]
+fn a_task_is_shown_with_its_attempts() {
+    let expected = "\
+task:         t17
+name:         train-7
+state:        failed
+reason:       failed as often as max_attempts allows
+command:      sh -c exit 3
+priority:     50
+resources:    1 cpu, 512 MiB memory, 0 MiB storage, 0 gpu
+labels:       -
+submitted at: 2025-11-17T10:30:00.000Z
+started at:   -
+finished at:  -
+exit code:    3
+
+ATTEMPT  WORKER    STARTED  FINISHED  EXIT  OUTCOME  REASON
+1        worker-1  -        -         3     failed   -";
+    assert_eq!(task(&example_task(), Style::Plain), expected);
+}

@@ -1,0 +1,79 @@
+//! The REST API: extract, call, convert.
+
+mod answer;
+mod cluster;
+mod input;
+mod observe;
+mod probes;
+mod server;
+mod tasks;
+mod workers;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{Method, Uri, header};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use proto::problem::{ErrorKind, Problem};
+
+pub(crate) use server::{HttpServer, ServerLimits};
+
+use self::answer::Refusal;
+use self::input::{NoParams, Params};
+use crate::metrics::{ClusterSample, Metrics};
+use crate::operations::Operations;
+
+/// What handlers work with.
+#[derive(Clone, Debug)]
+pub(crate) struct Api {
+    pub(crate) operations: Operations,
+    pub(crate) metrics: Metrics,
+    /// Largest request body.
+    pub(crate) request_bytes_max: usize,
+}
+
+/// Every path that is served.
+pub(crate) fn router(api: Api) -> Router {
+    Router::new()
+        .route("/api/tasks", get(tasks::list).post(tasks::submit))
+        .route("/api/tasks/{id}", get(tasks::show).delete(tasks::cancel))
+        .route("/api/tasks/{id}/wait", get(tasks::wait))
+        .route("/api/tasks/{id}/logs", get(tasks::logs))
+        .route("/api/workers", get(workers::list).post(workers::register))
+        .route("/api/workers/{id}", get(workers::show).delete(workers::unregister))
+        .route("/api/cluster", get(cluster::status))
+        .route("/api/cluster/leader", get(cluster::leader))
+        .route("/api/cluster/leaders", get(cluster::leaders))
+        .route("/livez", get(probes::live).options(probes::options))
+        .route("/readyz", get(probes::ready).options(probes::options))
+        .route("/leader", get(probes::leader).options(probes::options))
+        .route("/follower", get(probes::follower).options(probes::options))
+        .route("/metrics", get(metrics))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(middleware::from_fn_with_state(api.clone(), observe::observe))
+        .with_state(api)
+}
+
+async fn metrics(
+    State(api): State<Api>,
+    Params(NoParams {}): Params<NoParams>,
+) -> Result<Response, Refusal> {
+    let sample = ClusterSample::of(api.operations.node());
+    let text = api.metrics.encode(sample).map_err(|error| {
+        tracing::error!(%error, "cannot write metrics");
+        Problem::new(ErrorKind::Internal, "the metrics cannot be written")
+    })?;
+    let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, media_type)], text).into_response())
+}
+
+async fn no_such_path(uri: Uri) -> Refusal {
+    Refusal(Problem::new(ErrorKind::NotFound, format!("there is nothing at {}", uri.path())))
+}
+
+async fn no_such_method(method: Method, uri: Uri) -> Refusal {
+    let detail = format!("{} does not take {method}", uri.path());
+    Refusal(Problem::new(ErrorKind::MethodNotAllowed, detail))
+}

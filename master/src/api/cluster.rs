@@ -1,0 +1,40 @@
+//! `/api/cluster`: answers without a leader and with members down.
+
+use axum::Json;
+use axum::extract::State;
+use proto::problem::{ErrorKind, Problem};
+use proto::v1;
+
+use super::Api;
+use super::answer::Refusal;
+use super::input::{Params, ReadParams};
+use crate::operations::LeaderTerm;
+
+/// `GET /api/cluster`.
+pub(super) async fn status(
+    State(api): State<Api>,
+    Params(_): Params<ReadParams>,
+) -> Json<v1::ClusterStatus> {
+    Json(api.operations.status().await)
+}
+
+/// `GET /api/cluster/leader`.
+pub(super) async fn leader(
+    State(api): State<Api>,
+    Params(_): Params<ReadParams>,
+) -> Result<Json<v1::LeaderStatus>, Refusal> {
+    let status = api.operations.leader_status().await;
+    if status.leader_id.is_none() {
+        return Err(Problem::new(ErrorKind::NoLeader, "the cluster has no leader").into());
+    }
+    Ok(Json(status))
+}
+
+/// `GET /api/cluster/leaders`.
+pub(super) async fn leaders(
+    State(api): State<Api>,
+    Params(params): Params<ReadParams>,
+) -> Result<super::answer::Answer<Vec<LeaderTerm>>, Refusal> {
+    let mark = api.operations.reach(params.reading()?).await?;
+    Ok((api.operations.leader_history(), mark).into())
+}

@@ -1,0 +1,210 @@
+//! What clients send: queries and bodies, bounded, with every fault told as a problem.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use cluster_state::LogIndex;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use proto::problem::{ErrorKind, Outcome, Problem};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::answer::Refusal;
+use crate::operations::{Consistency, Reading};
+
+/// How long a body may take to arrive: 8 MiB at less than 3 Mbit/s.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a blocking read waits unless it says otherwise, and at most.
+const WAIT_DEFAULT: Duration = Duration::from_secs(30);
+const WAIT_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// The parameters of a query; unknown ones are refused by name.
+pub(super) struct Params<T>(pub(super) T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let query = Query::<T>::try_from_uri(&parts.uri);
+        query.map(|Query(params)| Self(params)).map_err(|rejection| {
+            // The cause says what is wrong; the rejection itself only that something is.
+            let cause = std::error::Error::source(&rejection).map(ToString::to_string);
+            let detail = cause.unwrap_or_else(|| rejection.to_string());
+            let kind = match detail.contains("unknown field") {
+                true => ErrorKind::UnknownField,
+                false => ErrorKind::Malformed,
+            };
+            Refusal(Problem::new(kind, format!("query: {detail}")))
+        })
+    }
+}
+
+/// Of a path that takes no parameters.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NoParams {}
+
+/// The id in a path.
+pub(super) struct Id(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        path.map(|Path(id)| Self(id))
+            .map_err(|rejection| Problem::new(ErrorKind::Malformed, rejection.to_string()).into())
+    }
+}
+
+/// Of a path that shows one thing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReadParams {
+    #[serde(default)]
+    consistency: String,
+}
+
+impl ReadParams {
+    pub(super) fn reading(&self) -> Result<Reading, Problem> {
+        Consistency::parse(&self.consistency).map(Reading::from)
+    }
+}
+
+/// How a collection is to be read.
+pub(super) fn reading(
+    consistency: &str,
+    index: Option<u64>,
+    wait: Option<&str>,
+) -> Result<Reading, Problem> {
+    let consistency = Consistency::parse(consistency)?;
+    let patience = wait.map(|wait| duration("wait", wait)).transpose()?;
+    match (index, patience) {
+        (None, None) => Ok(consistency.into()),
+        (None, Some(_)) => {
+            Err(Problem::new(ErrorKind::Malformed, "wait needs an index to wait for"))
+        }
+        (Some(index), patience) => {
+            let patience = patience.unwrap_or(WAIT_DEFAULT).min(WAIT_MAX);
+            Ok(Reading { consistency, beyond: Some((LogIndex(index), patience)) })
+        }
+    }
+}
+
+/// A duration in a query.
+pub(super) fn duration(name: &str, text: &str) -> Result<Duration, Problem> {
+    humantime::parse_duration(text).map_err(|_| {
+        let detail = format!("{name} '{text}' is not a duration such as 250ms, 30s or 5m");
+        Problem::new(ErrorKind::Malformed, detail)
+    })
+}
+
+/// A body of JSON, whole.
+pub(super) async fn json_body(
+    headers: &HeaderMap,
+    body: Body,
+    bytes_max: usize,
+) -> Result<Bytes, Problem> {
+    check_media_type(headers)?;
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if announced.and_then(|text| text.parse().ok()).is_some_and(|bytes: usize| bytes > bytes_max) {
+        return Err(too_large(bytes_max));
+    }
+
+    collect(body, bytes_max, BODY_TIMEOUT).await
+}
+
+async fn collect(body: Body, bytes_max: usize, patience: Duration) -> Result<Bytes, Problem> {
+    let whole = Limited::new(body, bytes_max).collect();
+    match tokio::time::timeout(patience, whole).await {
+        Ok(Ok(whole)) => Ok(whole.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(bytes_max)),
+        Ok(Err(error)) => Err(rejected(ErrorKind::Malformed, error.to_string())),
+        Err(_) => Err(rejected(ErrorKind::Timeout, "the body did not arrive in time")),
+    }
+}
+
+fn too_large(bytes_max: usize) -> Problem {
+    rejected(ErrorKind::TooLarge, format!("the body has more than {bytes_max} bytes"))
+}
+
+fn rejected(kind: ErrorKind, detail: impl Into<String>) -> Problem {
+    Problem::new(kind, detail).with_outcome(Outcome::Rejected)
+}
+
+/// One value of JSON.
+pub(super) fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| Problem::from_json_error(&error))
+}
+
+fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = given.and_then(|given| given.split(';').next()).map(str::trim);
+    if essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
+        return Ok(());
+    }
+    let detail = match given {
+        Some(given) => format!("the body is '{given}', not application/json"),
+        None => "the request has no Content-Type: application/json is expected".to_owned(),
+    };
+    Err(rejected(ErrorKind::UnsupportedMediaType, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn headers(media_type: &'static str) -> HeaderMap {
+        let media_type = HeaderValue::from_static(media_type);
+        HeaderMap::from_iter([(header::CONTENT_TYPE, media_type)])
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_up_to_its_bound() {
+        let json = headers("application/json; charset=utf-8");
+        let body = json_body(&json, Body::from("[1,2]"), 5).await;
+        assert_eq!(body.unwrap(), "[1,2]");
+        let problem = json_body(&json, Body::from("[1,2] "), 5).await.unwrap_err();
+        assert_eq!(problem.kind, ErrorKind::TooLarge);
+        assert_eq!(problem.outcome, Some(Outcome::Rejected));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_not_json_by_its_own_word_is_refused() {
+        for headers in [headers("text/plain"), HeaderMap::new()] {
+            let problem = json_body(&headers, Body::from("{}"), 5).await.unwrap_err();
+            assert_eq!(problem.kind, ErrorKind::UnsupportedMediaType);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_never_ends_is_given_up() {
+        let never = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
+        let patience = Duration::from_millis(10);
+        let problem = collect(Body::from_stream(never), 5, patience).await.unwrap_err();
+        assert_eq!(problem.kind, ErrorKind::Timeout);
+    }
+
+    #[test]
+    fn deeply_nested_json_is_refused() {
+        let deep = "[".repeat(100_000);
+        let problem = from_json::<serde_json::Value>(deep.as_bytes()).unwrap_err();
+        assert_eq!(problem.kind, ErrorKind::Malformed);
+    }
+
+    #[test]
+    fn a_blocking_read_needs_an_index() {
+        let read = reading("stale", Some(7), Some("1s")).unwrap();
+        assert_eq!(read.beyond, Some((LogIndex(7), Duration::from_secs(1))));
+        assert_eq!(read.consistency, Consistency::Stale);
+        assert!(reading("", None, Some("1s")).is_err());
+        assert!(reading("", Some(7), Some("soon")).is_err());
+        assert!(reading("fresh", None, None).is_err());
+    }
+}

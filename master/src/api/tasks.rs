@@ -1,0 +1,176 @@
+//! `/api/tasks`.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use cluster_state::AttemptNumber;
+use futures_util::TryStreamExt;
+use proto::problem::{ErrorKind, Outcome, Problem};
+use proto::v1;
+use serde::Deserialize;
+
+use super::Api;
+use super::answer::{Answer, Refusal};
+use super::input::{self, Id, NoParams, Params, ReadParams};
+use crate::operations::{Follow, LogRequest, Submission, TaskQuery};
+
+/// How long a wait lasts unless it says otherwise, and at most.
+const WAIT_DEFAULT: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_secs(10 * 60);
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListParams {
+    state: Option<String>,
+    worker: Option<String>,
+    label: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+    #[serde(default)]
+    consistency: String,
+    index: Option<u64>,
+    wait: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WaitParams {
+    timeout: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LogParams {
+    attempt: Option<u32>,
+    #[serde(default)]
+    stream: String,
+    #[serde(default)]
+    follow: bool,
+    tail: Option<u64>,
+}
+
+/// `POST /api/tasks`: one task as an object, or many as an array.
+pub(super) async fn submit(
+    State(api): State<Api>,
+    Params(NoParams {}): Params<NoParams>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let idempotency_key = idempotency_key(&headers)?;
+    let body = input::json_body(&headers, body, api.request_bytes_max).await?;
+    let is_list = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+    let tasks = match is_list {
+        true => input::from_json::<Vec<v1::TaskSpec>>(&body)?,
+        false => vec![input::from_json::<v1::TaskSpec>(&body)?],
+    };
+
+    let submitted = api.operations.submit(Submission { tasks, idempotency_key }).await;
+    let (mut submitted, mark) =
+        submitted.map_err(|problem| if is_list { problem } else { of_single_task(problem) })?;
+    if is_list {
+        let answer = Answer::from((submitted, mark));
+        return Ok(answer.with_status(StatusCode::CREATED).into_response());
+    }
+    let Some(single) = submitted.pop() else {
+        let detail = "the task was accepted, but its id was lost";
+        return Err(Problem::new(ErrorKind::Internal, detail).into());
+    };
+    let location = format!("/api/tasks/{}", single.task_id);
+    let answer = Answer::from((single, mark)).with_status(StatusCode::CREATED);
+    Ok(([(header::LOCATION, location)], answer).into_response())
+}
+
+/// Faults of a submission point into a list; the body was its only element.
+fn of_single_task(mut problem: Problem) -> Problem {
+    for fault in &mut problem.errors {
+        if let Some(pointer) = fault.pointer.strip_prefix("/0") {
+            fault.pointer = pointer.to_owned();
+        }
+    }
+    if let Some(detail) = problem.detail.strip_prefix("/0") {
+        problem.detail = detail.to_owned();
+    }
+    problem
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut keys = headers.get_all("idempotency-key").iter();
+    let key = keys.next().map(|key| key.to_str().map(str::to_owned)).transpose();
+    match (key, keys.next()) {
+        (Ok(key), None) => Ok(key),
+        (_, Some(_)) => Err("there are two idempotency keys"),
+        (Err(_), None) => Err("the idempotency key is not printable ASCII"),
+    }
+    .map_err(|detail| Problem::new(ErrorKind::Malformed, detail).with_outcome(Outcome::Rejected))
+}
+
+/// `GET /api/tasks`.
+pub(super) async fn list(
+    State(api): State<Api>,
+    Params(params): Params<ListParams>,
+) -> Result<Answer<v1::TaskPage>, Refusal> {
+    let query = TaskQuery::parse(
+        params.state.as_deref(),
+        params.worker.as_deref(),
+        params.label.as_deref(),
+        params.limit,
+        params.cursor.as_deref(),
+    )?;
+    let reading = input::reading(&params.consistency, params.index, params.wait.as_deref())?;
+    Ok(api.operations.tasks(query, reading).await?.into())
+}
+
+/// `GET /api/tasks/{id}`.
+pub(super) async fn show(
+    State(api): State<Api>,
+    Id(id): Id,
+    Params(params): Params<ReadParams>,
+) -> Result<Answer<v1::Task>, Refusal> {
+    Ok(api.operations.task(&id, params.reading()?).await?.into())
+}
+
+/// `DELETE /api/tasks/{id}`.
+pub(super) async fn cancel(
+    State(api): State<Api>,
+    Id(id): Id,
+    Params(NoParams {}): Params<NoParams>,
+) -> Result<Answer<v1::SubmittedTask>, Refusal> {
+    let answer = Answer::from(api.operations.cancel(&id).await?);
+    Ok(answer.with_status(StatusCode::ACCEPTED))
+}
+
+/// `GET /api/tasks/{id}/wait`.
+pub(super) async fn wait(
+    State(api): State<Api>,
+    Id(id): Id,
+    Params(params): Params<WaitParams>,
+) -> Result<Response, Refusal> {
+    let patience = params.timeout.as_deref().map(|text| input::duration("timeout", text));
+    let patience = patience.transpose()?.unwrap_or(WAIT_DEFAULT).min(WAIT_MAX);
+    let (task, mark) = api.operations.wait(&id, patience).await?;
+    if !task.state.is_terminal() {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    Ok(Answer::from((api.operations.show(&task), mark)).into_response())
+}
+
+/// `GET /api/tasks/{id}/logs`.
+pub(super) async fn logs(
+    State(api): State<Api>,
+    Id(id): Id,
+    Params(params): Params<LogParams>,
+) -> Result<Response, Refusal> {
+    let chunks = api.operations.logs(LogRequest {
+        task: id,
+        attempt: params.attempt.map(AttemptNumber),
+        stream: params.stream,
+        follow: if params.follow { Follow::ToTheEnd } else { Follow::No },
+        tail_lines: params.tail,
+    });
+    let bytes = chunks.await?.map_ok(|chunk| -> Bytes { chunk.data });
+    let media_type = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    Ok((media_type, Body::from_stream(bytes)).into_response())
+}

@@ -1,0 +1,272 @@
+//! What a master is told: by flags, environment, file and defaults, in falling order of precedence.
+
+mod keys;
+mod load;
+mod validate;
+mod value;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cluster_state::{Limits, MasterId};
+
+pub use load::{Invocation, InvocationError, parse};
+pub use value::{Bytes, LogFormat, TimeoutRange};
+
+use crate::leader::placement::Strategy;
+
+/// Everything an operator can set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// This master's number; never reused within a cluster.
+    pub node_id: MasterId,
+    /// A name for people.
+    pub cluster_name: String,
+    /// The first members; the same on each of them. A master with data ignores it.
+    pub initial_cluster: BTreeMap<MasterId, String>,
+    /// Where the log and the state live.
+    pub data_dir: PathBuf,
+    /// Where gRPC listens.
+    pub grpc_listen: String,
+    /// Where others reach this master's gRPC; filled in by validation when it was not given.
+    pub grpc_advertise: String,
+    /// Where HTTP listens.
+    pub http_listen: String,
+    /// Serve beyond this machine without TLS and tokens.
+    pub insecure: bool,
+    /// Raft's clocks.
+    pub raft: RaftConfig,
+    /// The reconnection monitor.
+    pub reconnect: ReconnectConfig,
+    /// What workers are told when they register.
+    pub worker: WorkerConfig,
+    /// How workers are chosen.
+    pub scheduler: SchedulerConfig,
+    /// Bounds on what is held in memory.
+    pub limits: LimitsConfig,
+    /// How long finished tasks are kept.
+    pub retention: RetentionConfig,
+    /// What is logged, and how.
+    pub log: LogConfig,
+}
+
+/// Keys under `raft`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RaftConfig {
+    /// Between two signs of life of the leader.
+    pub heartbeat_interval: Duration,
+    /// Silence of the leader after which a follower stands for election.
+    pub election_timeout: TimeoutRange,
+    /// Log entries after which a snapshot is made.
+    pub snapshot_every: u64,
+    /// Log entries kept behind a snapshot.
+    pub log_kept: u64,
+}
+
+/// Keys under `reconnect`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReconnectConfig {
+    /// Whether inactive workers are called at all.
+    pub enabled: bool,
+    /// Between two rounds.
+    pub interval: Duration,
+    /// How long one attempt may take.
+    pub attempt_timeout: Duration,
+    /// Attempts under way at once.
+    pub max_parallel: usize,
+}
+
+/// Keys under `worker`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkerConfig {
+    /// Between two heartbeats of a worker.
+    pub heartbeat_interval: Duration,
+    /// Silence after which a worker is inactive.
+    pub heartbeat_timeout: Duration,
+    /// Silence after which a worker's attempts are given to others.
+    pub lease: Duration,
+}
+
+/// Keys under `scheduler`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SchedulerConfig {
+    /// Which of the workers that fit is preferred.
+    pub strategy: Strategy,
+}
+
+/// Keys under `limits`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitsConfig {
+    /// Largest request body.
+    pub request_bytes: Bytes,
+    /// Proposals that may wait for their commit at once.
+    pub inflight_proposals: usize,
+    /// Bytes of proposals that may wait for their commit at once.
+    pub inflight_bytes: Bytes,
+    /// HTTP connections open at once.
+    pub http_connections: usize,
+    /// Requests that may wait for something to happen at once.
+    pub wait_requests: usize,
+}
+
+/// Keys under `retention`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetentionConfig {
+    /// Finished tasks kept at most.
+    pub tasks: u64,
+    /// How long a finished task is kept.
+    pub age: Duration,
+}
+
+/// Keys under `log`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Level, or directives such as `info,openraft=warn`.
+    pub level: String,
+    /// For people or for machines.
+    pub format: LogFormat,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            node_id: MasterId(0),
+            cluster_name: "cloudai".to_owned(),
+            initial_cluster: BTreeMap::new(),
+            data_dir: PathBuf::new(),
+            grpc_listen: "127.0.0.1:50051".to_owned(),
+            grpc_advertise: String::new(),
+            http_listen: "127.0.0.1:8080".to_owned(),
+            insecure: false,
+            raft: RaftConfig::default(),
+            reconnect: ReconnectConfig::default(),
+            worker: WorkerConfig::default(),
+            scheduler: SchedulerConfig { strategy: Strategy::Spread },
+            limits: LimitsConfig::default(),
+            retention: RetentionConfig::default(),
+            log: LogConfig { level: "info".to_owned(), format: LogFormat::Text },
+        }
+    }
+}
+
+impl Default for RaftConfig {
+    fn default() -> Self {
+        Self {
+            heartbeat_interval: Duration::from_millis(100),
+            // As patient as the usual second, because a leader's lease is waited out on top.
+            election_timeout: TimeoutRange {
+                min: Duration::from_millis(250),
+                max: Duration::from_millis(400),
+            },
+            // Some minutes of a busy day.
+            snapshot_every: 200_000,
+            // A master that was away for a moment needs no snapshot.
+            log_kept: 100_000,
+        }
+    }
+}
+
+impl Default for ReconnectConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            interval: Duration::from_secs(30),
+            attempt_timeout: Duration::from_secs(3),
+            max_parallel: 256,
+        }
+    }
+}
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        Self {
+            heartbeat_interval: Duration::from_secs(5),
+            heartbeat_timeout: Duration::from_secs(30),
+            lease: Duration::from_secs(5 * 60),
+        }
+    }
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            request_bytes: Bytes::mib(8),
+            // Sixteen thousand clients may each have one write under way.
+            inflight_proposals: 16_384,
+            inflight_bytes: Bytes::mib(128),
+            http_connections: 4_096,
+            wait_requests: 8_192,
+        }
+    }
+}
+
+impl Default for RetentionConfig {
+    fn default() -> Self {
+        Self { tasks: Limits::RETAINED_TASKS, age: Duration::from_secs(7 * 24 * 60 * 60) }
+    }
+}
+
+/// Why a configuration cannot be used. Each names the key.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {}", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{} is not a TOML file: line {line}: {detail}", path.display())]
+    Syntax {
+        /// Which file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What the parser says.
+        detail: String,
+    },
+    /// The file has a key that no master knows.
+    #[error("unknown key '{key}' in {}{}", path.display(), hint.as_ref().map(|key| format!(": did you mean '{key}'?")).unwrap_or_default())]
+    UnknownKey {
+        /// The key as written.
+        key: String,
+        /// Which file.
+        path: PathBuf,
+        /// The known key that looks most like it.
+        hint: Option<&'static str>,
+    },
+    /// A value cannot be read.
+    #[error("{key} ({place}): {detail}")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// The flag, variable or file that gave it.
+        place: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A key without a default was not given.
+    #[error("{key} is missing: give {flag}, {variable} or the key in the file")]
+    Missing {
+        /// The key.
+        key: &'static str,
+        /// Its flag.
+        flag: String,
+        /// Its environment variable.
+        variable: String,
+    },
+    /// Values that are good by themselves do not go together.
+    #[error("{key}: {detail}")]
+    Conflict {
+        /// The key to change.
+        key: &'static str,
+        /// What is wrong.
+        detail: String,
+    },
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+//! What values must have in common.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::keys;
+use super::{Config, ConfigError};
+
+/// Fills in what follows from other keys and refuses what does not fit together.
+pub(super) fn complete(mut config: Config) -> Result<Config, ConfigError> {
+    require("node_id", config.node_id.0 != 0)?;
+    require("data_dir", !config.data_dir.as_os_str().is_empty())?;
+    check_members(&config)?;
+    check_listeners(&config)?;
+
+    let own = config.initial_cluster.get(&config.node_id);
+    if config.grpc_advertise.is_empty() {
+        config.grpc_advertise = own.unwrap_or(&config.grpc_listen).clone();
+    } else if own.is_some_and(|own| *own != config.grpc_advertise) {
+        let detail = format!("initial_cluster gives master {} another address", config.node_id);
+        return Err(conflict("grpc_advertise", detail));
+    }
+    check_advertised(&config)?;
+    check_clocks(&config)?;
+    check_limits(&config)?;
+    Ok(config)
+}
+
+/// The part of `host:port` before the port, without the brackets of IPv6.
+fn host(address: &str) -> Option<&str> {
+    let (host, port) = address.rsplit_once(':')?;
+    port.parse::<u16>().ok()?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    (!host.is_empty()).then_some(host)
+}
+
+fn is_loopback(address: &str) -> bool {
+    let Some(host) = host(address) else { return false };
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+fn check_members(config: &Config) -> Result<(), ConfigError> {
+    let key = "initial_cluster";
+    let mut addresses = std::collections::BTreeSet::new();
+    for (id, address) in &config.initial_cluster {
+        require_address(key, address)?;
+        if !addresses.insert(address) {
+            return Err(conflict(key, format!("{address} is given to two masters")));
+        }
+        if host(address).and_then(|host| host.parse::<IpAddr>().ok()).is_some_and(is_wildcard) {
+            return Err(conflict(key, format!("master {id} cannot be reached at {address}")));
+        }
+    }
+    let is_member = config.initial_cluster.contains_key(&config.node_id);
+    if !config.initial_cluster.is_empty() && !is_member {
+        let detail = format!("master {} (node_id) is not among the members", config.node_id);
+        return Err(conflict(key, detail));
+    }
+    Ok(())
+}
+
+fn check_listeners(config: &Config) -> Result<(), ConfigError> {
+    for (key, address) in
+        [("grpc_listen", &config.grpc_listen), ("http_listen", &config.http_listen)]
+    {
+        require_address(key, address)?;
+        if !config.insecure && !is_loopback(address) {
+            let detail = format!(
+                "{address} can be reached from other machines, without encryption or \
+                 authentication: set insecure = true to serve there all the same"
+            );
+            return Err(conflict(key, detail));
+        }
+    }
+    let is_fixed = !config.grpc_listen.ends_with(":0");
+    if is_fixed && config.grpc_listen == config.http_listen {
+        return Err(conflict("http_listen", "is the same as grpc_listen".to_owned()));
+    }
+    Ok(())
+}
+
+fn check_advertised(config: &Config) -> Result<(), ConfigError> {
+    let address = &config.grpc_advertise;
+    require_address("grpc_advertise", address)?;
+    if host(address).and_then(|host| host.parse::<IpAddr>().ok()).is_some_and(is_wildcard) {
+        let detail = format!("others cannot reach {address}: name an address of this machine");
+        return Err(conflict("grpc_advertise", detail));
+    }
+    Ok(())
+}
+
+fn check_clocks(config: &Config) -> Result<(), ConfigError> {
+    let (raft, worker, reconnect) = (&config.raft, &config.worker, &config.reconnect);
+    for (key, duration) in [
+        ("raft.heartbeat_interval", raft.heartbeat_interval),
+        ("reconnect.interval", reconnect.interval),
+        ("reconnect.attempt_timeout", reconnect.attempt_timeout),
+        ("worker.heartbeat_interval", worker.heartbeat_interval),
+    ] {
+        at_least(key, duration, Duration::from_millis(10))?;
+    }
+    let two_heartbeats = raft.heartbeat_interval.saturating_mul(2);
+    if raft.election_timeout.min < two_heartbeats {
+        let detail = "must begin at two raft.heartbeat_intervals or more".to_owned();
+        return Err(conflict("raft.election_timeout", detail));
+    }
+    if worker.heartbeat_timeout < worker.heartbeat_interval.saturating_mul(2) {
+        let detail = "must be two worker.heartbeat_intervals or more".to_owned();
+        return Err(conflict("worker.heartbeat_timeout", detail));
+    }
+    if worker.lease < worker.heartbeat_timeout {
+        let detail = "must not be shorter than worker.heartbeat_timeout".to_owned();
+        return Err(conflict("worker.lease", detail));
+    }
+    Ok(())
+}
+
+fn check_limits(config: &Config) -> Result<(), ConfigError> {
+    let limits = &config.limits;
+    if config.raft.snapshot_every == 0 {
+        return Err(conflict("raft.snapshot_every", "must be above 0".to_owned()));
+    }
+    for (key, value) in [
+        ("reconnect.max_parallel", config.reconnect.max_parallel),
+        ("limits.request_bytes", limits.request_bytes.0),
+        ("limits.inflight_proposals", limits.inflight_proposals),
+        ("limits.http_connections", limits.http_connections),
+        ("limits.wait_requests", limits.wait_requests),
+    ] {
+        if value == 0 {
+            return Err(conflict(key, "must be above 0".to_owned()));
+        }
+    }
+    if limits.inflight_bytes < limits.request_bytes {
+        let detail = "must not be below limits.request_bytes".to_owned();
+        return Err(conflict("limits.inflight_bytes", detail));
+    }
+    Ok(())
+}
+
+fn require(key: &'static str, is_given: bool) -> Result<(), ConfigError> {
+    if is_given {
+        return Ok(());
+    }
+    let names = keys::find(key).map(|key| (format!("--{}", key.flag), key.variable.clone()));
+    let (flag, variable) = names.unwrap_or_default();
+    Err(ConfigError::Missing { key, flag, variable })
+}
+
+fn require_address(key: &'static str, address: &str) -> Result<(), ConfigError> {
+    match host(address) {
+        Some(_) => Ok(()),
+        None => Err(conflict(key, format!("'{address}' is not HOST:PORT"))),
+    }
+}
+
+fn at_least(key: &'static str, value: Duration, least: Duration) -> Result<(), ConfigError> {
+    if value >= least {
+        return Ok(());
+    }
+    Err(conflict(key, format!("must be {} or more", humantime::format_duration(least))))
+}
+
+const fn is_wildcard(ip: IpAddr) -> bool {
+    ip.is_unspecified()
+}
+
+const fn conflict(key: &'static str, detail: String) -> ConfigError {
+    ConfigError::Conflict { key, detail }
+}

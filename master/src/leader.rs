@@ -1,0 +1,20 @@
+//! What this master does only while it leads.
+//!
+//! One supervisor watches leadership. On gaining it: commit the barrier of the term, build the
+//! volatile view from the state, tell every known worker at once, start the duties. On losing it:
+//! cancel all duties and wait for them before anything else.
+
+pub mod channels;
+pub mod dispatcher;
+pub mod driver;
+pub mod leases;
+pub mod liveness;
+pub mod placement;
+pub mod reconnection;
+pub mod scheduler;
+pub mod sessions;
+pub mod supervisor;
+pub mod ticker;
+
+pub use sessions::WorkerSessions;
+pub use supervisor::{DutyConfig, Supervisor};

@@ -1,0 +1,362 @@
+//! What workers tell the leader: registration, heartbeats, results.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use cluster_state::{
+    AttemptVerdict, ClusterId, Command, ConnectWorker, DisconnectReason, DisconnectWorkers, Epoch,
+    FinishAttempts, FinishVerdict, FinishedAttempt, LossReason, Rejection, Reply, RequeueAttempts,
+    Term, Timestamp, WorkerId,
+};
+use proto::convert::{self, Invalid, Registration};
+use proto::v1;
+use raft_store::{Node, ProposeError};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::channels::WorkerChannels;
+use super::leases::LeaseTable;
+use crate::metrics::Metrics;
+
+/// Why a worker's call achieved nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// This master does not lead, or is still taking over.
+    #[error("this master does not lead")]
+    NotLeading,
+    /// The worker belongs to another cluster.
+    #[error("this is cluster {ours}, the worker belongs to {theirs}")]
+    WrongCluster {
+        /// Ours.
+        ours: ClusterId,
+        /// What the worker said.
+        theirs: ClusterId,
+    },
+    /// The worker has seen a newer leader than this one.
+    #[error("the worker has seen term {seen}, this leader's is {ours}")]
+    NewerTerm {
+        /// What it has seen.
+        seen: Term,
+        /// Ours.
+        ours: Term,
+    },
+    /// The message makes no sense.
+    #[error("{0}")]
+    Malformed(#[from] Invalid),
+    /// The command was not committed.
+    #[error(transparent)]
+    Propose(#[from] ProposeError),
+    /// The state machine answered something that does not belong to the command.
+    #[error("unexpected reply")]
+    UnexpectedReply,
+}
+
+/// The volatile part of one term of leadership.
+#[derive(Debug)]
+pub struct Lead {
+    /// Proposes and reads.
+    pub node: Node,
+    /// The term led.
+    pub term: Term,
+    /// Whom the leader hears from.
+    pub leases: Mutex<LeaseTable>,
+    /// Told when a deadline may have come nearer.
+    pub leases_changed: Notify,
+    /// Told when a worker obeys a newer leader.
+    pub challenged: Notify,
+    /// Connections to workers.
+    pub channels: WorkerChannels,
+    /// Counts what happens.
+    pub metrics: Metrics,
+}
+
+impl Lead {
+    /// The lease table, for a moment.
+    pub fn leases(&self) -> MutexGuard<'_, LeaseTable> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who speaks, for every call to a worker; nothing while the cluster has no id.
+    #[must_use]
+    pub fn header(&self) -> Option<v1::LeaderHeader> {
+        let id = self.node.id();
+        Some(v1::LeaderHeader {
+            cluster_id: self.cluster()?.to_string(),
+            term: self.term.0,
+            leader_id: id.0,
+            leader_address: self.node.member_address(id)?,
+        })
+    }
+
+    /// All masters, for workers to turn to.
+    #[must_use]
+    pub fn masters(&self) -> Vec<v1::MasterAddress> {
+        let members = self.node.members().into_iter();
+        members
+            .map(|member| v1::MasterAddress { id: member.id.0, address: member.address })
+            .collect()
+    }
+
+    /// A worker has refused this leader because it has seen a newer term.
+    pub fn on_newer_term(&self, worker: &WorkerId, seen: u64) {
+        tracing::warn!(%worker, seen, ours = %self.term, "a worker obeys a newer leader");
+        self.metrics.on_stale("leader-term", 1);
+        self.challenged.notify_one();
+    }
+
+    /// The cluster's id as the state has it: the barrier that this leader committed fixed it.
+    fn cluster(&self) -> Option<ClusterId> {
+        self.node.reader().with(|state| state.meta().cluster)
+    }
+}
+
+/// Where workers' calls arrive. Answers only while this master leads.
+#[derive(Debug, Clone, Default)]
+pub struct WorkerSessions {
+    lead: Arc<Mutex<Option<Arc<Lead>>>>,
+}
+
+impl WorkerSessions {
+    /// Begins or ends a term of leadership.
+    pub fn set(&self, lead: Option<Arc<Lead>>) {
+        *self.lead.lock().unwrap_or_else(PoisonError::into_inner) = lead;
+    }
+
+    /// The term of leadership under way.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::NotLeading`] when there is none.
+    pub fn lead(&self) -> Result<Arc<Lead>, SessionError> {
+        let lead = self.lead.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        lead.ok_or(SessionError::NotLeading)
+    }
+
+    /// When the worker was last heard from; known to the leader alone.
+    #[must_use]
+    pub fn last_heartbeat(&self, worker: &WorkerId) -> Option<Timestamp> {
+        let lead = self.lead().ok()?;
+        let silence = lead.leases().silence(worker, Instant::now())?;
+        let millis = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
+        Some(Timestamp(lead.node.clock().now().0.saturating_sub(millis)))
+    }
+
+    /// Opens a session: reconciles what the worker says with the state.
+    ///
+    /// # Errors
+    ///
+    /// As [`SessionError`] says.
+    pub async fn register(
+        &self,
+        request: v1::RegisterWorkerRequest,
+        peer: Option<IpAddr>,
+    ) -> Result<v1::RegisterWorkerResponse, SessionError> {
+        let lead = self.lead()?;
+        let registration = Registration::try_from(request)?;
+        lead.check_cluster(registration.cluster)?;
+        if registration.term_seen > lead.term {
+            lead.challenged.notify_one();
+            lead.metrics.on_stale("leader-term", 1);
+            return Err(SessionError::NewerTerm { seen: registration.term_seen, ours: lead.term });
+        }
+        let command = connect_command(&lead, registration, peer)?;
+        let worker = command.worker.clone();
+        let finished = command.finished.clone();
+        let received_at = Instant::now();
+        let inactive_since = lead.node.reader().with(|state| {
+            let known = state.worker(&worker).filter(|known| !known.is_active());
+            known.map(|known| known.changed_at)
+        });
+        let committed =
+            lead.node.propose_as_leader(lead.term, &Command::ConnectWorker(command)).await?;
+        let Reply::Connected(resume) = committed.reply else {
+            return Err(SessionError::UnexpectedReply);
+        };
+
+        if let Some(since) = inactive_since {
+            lead.metrics.on_reconnected(lead.node.clock().now().since(since));
+        }
+        lead.count_results(&finished, &resume.finished);
+        lead.leases().on_connected(&worker, resume.epoch, received_at);
+        lead.leases_changed.notify_one();
+        let killed = resume.running.iter().filter(|(_, verdict)| *verdict == AttemptVerdict::Kill);
+        let kill = killed.map(|(attempt, _)| (*attempt).into()).collect::<Vec<_>>();
+        if !kill.is_empty() {
+            lead.metrics.on_stale("running-attempt", kill.len());
+        }
+        tracing::info!(%worker, epoch = %resume.epoch, "worker registered");
+        let times = lead.leases().times();
+        Ok(v1::RegisterWorkerResponse {
+            leader: lead.header(),
+            masters: lead.masters(),
+            epoch: resume.epoch.0,
+            heartbeat_interval_ms: millis(times.heartbeat_interval),
+            heartbeat_timeout_ms: millis(times.heartbeat_timeout),
+            lease_ms: millis(times.lease),
+            kill,
+            confirmed: finished.iter().map(|one| one.attempt.into()).collect(),
+        })
+    }
+
+    /// A sign of life. Never goes through the log.
+    ///
+    /// # Errors
+    ///
+    /// As [`SessionError`] says.
+    pub async fn heartbeat(
+        &self,
+        request: v1::HeartbeatRequest,
+    ) -> Result<v1::HeartbeatResponse, SessionError> {
+        let lead = self.lead()?;
+        lead.check_cluster(cluster(&request.cluster_id)?)?;
+        let worker: WorkerId = convert::id("/worker_id", &request.worker_id)?;
+        let epoch = Epoch(request.epoch);
+        lead.metrics.on_heartbeat();
+        if request.goodbye {
+            lead.dismiss(&worker, epoch).await?;
+        }
+        // The registry has the last word: the worker may have been unregistered meanwhile.
+        let is_current = !request.goodbye
+            && lead.holds_session(&worker, epoch)
+            && lead.leases().renew(&worker, epoch, Instant::now());
+        if !is_current && !request.goodbye {
+            lead.metrics.on_stale("heartbeat", 1);
+        }
+        Ok(v1::HeartbeatResponse {
+            leader: lead.header(),
+            masters: lead.masters(),
+            register_again: !is_current && !request.goodbye,
+        })
+    }
+
+    /// Results of attempts. All of them are settled when this returns.
+    ///
+    /// # Errors
+    ///
+    /// As [`SessionError`] says; the worker reports again.
+    pub async fn report(
+        &self,
+        request: v1::ReportTaskCompletionRequest,
+    ) -> Result<v1::ReportTaskCompletionResponse, SessionError> {
+        let lead = self.lead()?;
+        lead.check_cluster(cluster(&request.cluster_id)?)?;
+        let worker: WorkerId = convert::id("/worker_id", &request.worker_id)?;
+        let epoch = Epoch(request.epoch);
+        let confirmed = request.finished.iter().filter_map(|one| one.attempt.clone()).collect();
+        let attempts = convert::finished_attempts(request.finished)?;
+        let finished = attempts.clone();
+        let command =
+            Command::FinishAttempts(FinishAttempts { worker: worker.clone(), epoch, attempts });
+        let committed = lead.node.propose_as_leader(lead.term, &command).await?;
+        if let Reply::Finished(verdicts) = committed.reply {
+            lead.count_results(&finished, &verdicts);
+        }
+        // Results that came under a registration that is over may still count under the next one:
+        // the worker keeps them until it has registered.
+        let confirmed = if lead.holds_session(&worker, epoch) { confirmed } else { Vec::new() };
+        Ok(v1::ReportTaskCompletionResponse { confirmed })
+    }
+}
+
+impl Lead {
+    /// A worker that has never met a leader belongs nowhere yet.
+    fn check_cluster(&self, theirs: Option<ClusterId>) -> Result<(), SessionError> {
+        let Some(ours) = self.cluster() else { return Err(SessionError::NotLeading) };
+        match theirs {
+            Some(theirs) if theirs != ours => {
+                self.metrics.on_stale("cluster", 1);
+                Err(SessionError::WrongCluster { ours, theirs })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn holds_session(&self, worker: &WorkerId, epoch: Epoch) -> bool {
+        self.node.reader().with(|state| {
+            state.worker(worker).is_some_and(|known| known.is_active() && known.epoch == epoch)
+        })
+    }
+
+    fn count_results(&self, finished: &[FinishedAttempt], verdicts: &[FinishVerdict]) {
+        for (one, verdict) in finished.iter().zip(verdicts) {
+            match verdict {
+                FinishVerdict::Accepted => self.metrics.on_attempt_ended(one.outcome.name()),
+                FinishVerdict::Stale => self.metrics.on_stale("completion", 1),
+            }
+        }
+    }
+
+    /// A worker shut down in good order: nothing runs there any more.
+    async fn dismiss(&self, worker: &WorkerId, epoch: Epoch) -> Result<(), SessionError> {
+        let disconnect = Command::DisconnectWorkers(DisconnectWorkers {
+            term: self.term,
+            workers: vec![(worker.clone(), epoch)],
+            reason: DisconnectReason::Shutdown,
+        });
+        self.node.propose_as_leader(self.term, &disconnect).await?;
+        let requeue = Command::RequeueAttempts(RequeueAttempts {
+            term: self.term,
+            workers: vec![(worker.clone(), epoch)],
+            reason: LossReason::WorkerShutdown,
+        });
+        self.node.propose_as_leader(self.term, &requeue).await?;
+        self.leases().forget(worker);
+        self.channels.close(worker);
+        tracing::info!(%worker, "worker said goodbye");
+        Ok(())
+    }
+}
+
+fn cluster(text: &str) -> Result<Option<ClusterId>, Invalid> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    convert::id("/cluster_id", text).map(Some)
+}
+
+fn connect_command(
+    lead: &Lead,
+    registration: Registration,
+    peer: Option<IpAddr>,
+) -> Result<ConnectWorker, SessionError> {
+    // Unknown workers are turned away without a log entry: anybody can knock.
+    let worker = &registration.worker;
+    if lead.node.reader().with(|state| state.worker(worker).is_none()) {
+        let rejection = Rejection::UnknownWorker { worker: worker.as_str().into() };
+        let index = lead.node.reader().applied().index;
+        return Err(ProposeError::Rejected { rejection, index }.into());
+    }
+    let address = reachable_address(&registration.address, peer);
+    Ok(ConnectWorker { address, ..registration.into_command(lead.term) })
+}
+
+/// Where a worker that listens on all interfaces can be reached: where its call came from.
+fn reachable_address(address: &str, peer: Option<IpAddr>) -> Option<String> {
+    let (host, port) = address.rsplit_once(':')?;
+    let is_unspecified = matches!(host, "0.0.0.0" | "[::]" | "");
+    match peer {
+        Some(IpAddr::V4(ip)) if is_unspecified => Some(format!("{ip}:{port}")),
+        Some(IpAddr::V6(ip)) if is_unspecified => Some(format!("[{ip}]:{port}")),
+        Some(_) | None if is_unspecified => None,
+        Some(_) | None => Some(address.to_owned()),
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unspecified_host_is_replaced_by_the_callers() {
+        let peer = Some("10.0.0.5".parse().unwrap());
+        let reachable = |address| reachable_address(address, peer);
+        assert_eq!(reachable("0.0.0.0:50052").as_deref(), Some("10.0.0.5:50052"));
+        assert_eq!(reachable("node1:50052").as_deref(), Some("node1:50052"));
+        assert_eq!(reachable(""), None);
+    }
+}

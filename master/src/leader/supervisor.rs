@@ -1,0 +1,204 @@
+//! Takes up the leader's duties and lays them down again.
+
+use std::sync::{Arc, Mutex};
+
+use cluster_state::{ClusterId, Command, Term};
+use raft_store::{Leadership, Node, ProposeError};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::channels::WorkerChannels;
+use super::dispatcher::Dispatcher;
+use super::driver::drive;
+use super::leases::{LeaseTable, LeaseTimes};
+use super::liveness;
+use super::placement::Strategy;
+use super::reconnection::{ReconnectConfig, ReconnectionMonitor, known_workers};
+use super::scheduler::Scheduler;
+use super::sessions::{Lead, WorkerSessions};
+use super::ticker::{Retention, Ticker};
+use crate::metrics::Metrics;
+
+/// What the duties are told.
+#[derive(Debug, Clone, Copy)]
+pub struct DutyConfig {
+    /// The time limits that workers live under.
+    pub times: LeaseTimes,
+    /// The reconnection monitor's.
+    pub reconnect: ReconnectConfig,
+    /// How workers are preferred.
+    pub strategy: Strategy,
+    /// How long finished tasks are kept.
+    pub retention: Retention,
+}
+
+/// Watches leadership and runs the duties while this master leads.
+#[derive(Debug)]
+pub struct Supervisor {
+    node: Node,
+    config: DutyConfig,
+    sessions: WorkerSessions,
+    metrics: Metrics,
+    tasks: TaskTracker,
+}
+
+/// Duties under way, in the order in which they were started, which is the order in which they
+/// are stopped.
+struct Duties(Vec<(&'static str, CancellationToken, JoinHandle<()>)>);
+
+/// Why a term of leadership ended.
+enum End {
+    Lost,
+    Challenged,
+    Shutdown,
+}
+
+impl Supervisor {
+    /// A supervisor that has yet to run.
+    #[must_use]
+    pub fn new(
+        node: Node,
+        config: DutyConfig,
+        sessions: WorkerSessions,
+        metrics: Metrics,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self { node, config, sessions, metrics, tasks }
+    }
+
+    /// Runs until cancelled. When it returns, no duty is under way.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut leadership = self.node.leadership();
+        // A worker's word against ours is looked into once a term: a worker that is wrong about
+        // the term must not keep the cluster without duties.
+        let mut doubted = None;
+        loop {
+            let Some(term) = next_term(&mut leadership, &stop).await else { return };
+            let lead = tokio::select! {
+                () = stop.cancelled() => return,
+                established = self.establish(term) => established,
+            };
+            let lead = match lead {
+                Ok(lead) => lead,
+                Err(error) => {
+                    tracing::warn!(%term, %error, "cannot take over leadership");
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            tracing::info!(%term, "leadership established");
+            let duties = self.start(&lead);
+            let may_doubt = doubted != Some(term);
+            let end = watch_over(&mut leadership, term, &lead, may_doubt, &stop).await;
+            self.sessions.set(None);
+            duties.stop().await;
+            match end {
+                End::Lost => tracing::info!(%term, "leadership lost: duties stopped"),
+                End::Challenged => {
+                    doubted = Some(term);
+                    tracing::warn!(%term, "stepped back to confirm leadership");
+                }
+                End::Shutdown => return,
+            }
+        }
+    }
+
+    /// Commits the barrier of the term, so that everything before it is applied and everything
+    /// of older leaders refused, then builds the volatile view.
+    async fn establish(&self, term: Term) -> Result<Arc<Lead>, ProposeError> {
+        let log_time = self.node.reader().with(|state| state.meta().now);
+        self.node.clock().observe(log_time);
+        let cluster = ClusterId(uuid::Uuid::new_v4().as_u128());
+        let barrier = Command::BeginTerm { term, leader: self.node.id(), cluster };
+        self.node.propose_as_leader(term, &barrier).await?;
+
+        let mut leases = LeaseTable::new(self.config.times);
+        self.node.reader().with(|state| liveness::inherit(&mut leases, state, Instant::now()));
+        Ok(Arc::new(Lead {
+            node: self.node.clone(),
+            term,
+            leases: Mutex::new(leases),
+            leases_changed: Notify::new(),
+            challenged: Notify::new(),
+            channels: WorkerChannels::default(),
+            metrics: self.metrics.clone(),
+        }))
+    }
+
+    /// Starts the duties: queue processor, reconnection monitor, then those that follow from them.
+    fn start(&self, lead: &Arc<Lead>) -> Duties {
+        let reader = self.node.reader();
+        let known = reader.with(known_workers);
+        // From here on workers may register: the monitor is about to call them.
+        self.sessions.set(Some(Arc::clone(lead)));
+
+        let mut duties = Duties(Vec::new());
+        let scheduler = Scheduler::new(self.node.clone(), lead.term, self.config.strategy);
+        duties
+            .spawn(&self.tasks, "scheduler", |stop| drive(scheduler, reader.watch_applied(), stop));
+        let monitor = ReconnectionMonitor::new(Arc::clone(lead), self.config.reconnect);
+        duties.spawn(&self.tasks, "reconnection monitor", |stop| {
+            monitor.run(known, reader.watch_applied(), stop)
+        });
+        let dispatcher = Dispatcher::new(Arc::clone(lead));
+        duties
+            .spawn(&self.tasks, "dispatcher", |stop| dispatcher.run(reader.watch_applied(), stop));
+        duties.spawn(&self.tasks, "liveness", |stop| liveness::run(Arc::clone(lead), stop));
+        let ticker = Ticker::new(self.node.clone(), lead.term, self.config.retention);
+        duties.spawn(&self.tasks, "ticker", |stop| drive(ticker, reader.watch_applied(), stop));
+        duties
+    }
+}
+
+impl Duties {
+    fn spawn<F>(
+        &mut self,
+        tasks: &TaskTracker,
+        name: &'static str,
+        duty: impl FnOnce(CancellationToken) -> F,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let stop = CancellationToken::new();
+        let running = tasks.spawn(duty(stop.clone()));
+        self.0.push((name, stop, running));
+    }
+
+    async fn stop(self) {
+        for (name, stop, running) in self.0 {
+            stop.cancel();
+            // A panic in a duty has ended the process already: see the panic hook.
+            if let Err(error) = running.await {
+                tracing::error!(duty = name, %error, "duty ended badly");
+            }
+        }
+    }
+}
+
+async fn next_term(
+    leadership: &mut watch::Receiver<Leadership>,
+    stop: &CancellationToken,
+) -> Option<Term> {
+    tokio::select! {
+        () = stop.cancelled() => None,
+        led = leadership.wait_for(Leadership::is_leading) => led.ok().map(|led| led.term()),
+    }
+}
+
+async fn watch_over(
+    leadership: &mut watch::Receiver<Leadership>,
+    term: Term,
+    lead: &Lead,
+    may_doubt: bool,
+    stop: &CancellationToken,
+) -> End {
+    let still_led = Leadership::Leading { term };
+    tokio::select! {
+        () = stop.cancelled() => End::Shutdown,
+        _ = leadership.wait_for(|seen| *seen != still_led) => End::Lost,
+        () = lead.challenged.notified(), if may_doubt => End::Challenged,
+    }
+}

@@ -1,0 +1,97 @@
+//! The passing of time: retry backoffs, run timeouts, expiring keys, retention.
+
+use std::time::Duration;
+
+use cluster_state::{Command, Reply, TaskId, Term, Tick, Timestamp};
+use raft_store::{Node, ProposeError, StorageError};
+use tokio::time::Instant;
+
+use super::driver::Reconciler;
+
+/// How long finished tasks are kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// At most so many; the oldest go first.
+    pub tasks: u64,
+    /// At most so long.
+    pub age: Duration,
+}
+
+/// Between two looks at what retention lets go. Looking costs a read of the oldest records only.
+const RETENTION_PERIOD: Duration = Duration::from_secs(10);
+/// Finished tasks forgotten by one command.
+const FORGET_MAX: usize = 5_000;
+
+/// Proposes a tick whenever a timer is due.
+#[derive(Debug)]
+pub struct Ticker {
+    node: Node,
+    term: Term,
+    retention: Retention,
+    next_retention: Instant,
+}
+
+impl Ticker {
+    /// The ticker of one term of leadership.
+    #[must_use]
+    pub fn new(node: Node, term: Term, retention: Retention) -> Self {
+        Self { node, term, retention, next_retention: Instant::now() }
+    }
+
+    async fn to_forget(&mut self) -> Vec<TaskId> {
+        if Instant::now() < self.next_retention {
+            return Vec::new();
+        }
+        let forget = self.find_forgettable().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot look for finished tasks to forget");
+            Vec::new()
+        });
+        // A full batch means that there is more.
+        if forget.len() < FORGET_MAX {
+            self.next_retention = Instant::now() + RETENTION_PERIOD;
+        }
+        forget
+    }
+
+    /// The tasks that finished first, as far as there are too many or they are too old.
+    async fn find_forgettable(&self) -> Result<Vec<TaskId>, StorageError> {
+        let reader = self.node.reader();
+        let Retention { tasks, age } = self.retention;
+        let kept = reader.history_len_estimate().await?;
+        let excess = usize::try_from(kept.saturating_sub(tasks)).unwrap_or(usize::MAX);
+        if excess > 0 {
+            let latest = Timestamp(u64::MAX);
+            return reader.expired_history(latest, excess.min(FORGET_MAX)).await;
+        }
+        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        let before = Timestamp(self.node.clock().now().0.saturating_sub(age));
+        reader.expired_history(before, FORGET_MAX).await
+    }
+}
+
+impl Reconciler for Ticker {
+    const NAME: &'static str = "ticker";
+    type Error = ProposeError;
+
+    async fn reconcile(&mut self) -> Result<Option<Duration>, ProposeError> {
+        loop {
+            let forget = self.to_forget().await;
+            let now = self.node.clock().now();
+            let timer = self.node.reader().with(cluster_state::State::next_timer);
+            let is_due = timer.is_some_and(|at| at <= now);
+            if !is_due && forget.is_empty() {
+                let until_timer = timer.map(|at| at.since(now));
+                let until_retention = self.next_retention.saturating_duration_since(Instant::now());
+                let wait = until_timer.map_or(until_retention, |wait| wait.min(until_retention));
+                return Ok(Some(wait));
+            }
+            let command = Command::Tick(Tick { term: self.term, forget });
+            let committed = self.node.propose_as_leader(self.term, &command).await?;
+            if let Reply::Ticked { fired, .. } = committed.reply
+                && fired > 0
+            {
+                tracing::debug!(fired, "timers fired");
+            }
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! The composition root: starts every part in order and stops them in reverse.
+
+mod listen;
+mod signals;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use raft_store::{
+    Leadership, LogOptions, Node, NodeConfig, OpenError, ProposalBounds, Store, StoreConfig, Synced,
+};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use listen::BindError;
+pub use signals::run;
+
+use crate::api::{self, Api, HttpServer, ServerLimits};
+use crate::config::Config;
+use crate::leader::leases::LeaseTimes;
+use crate::leader::reconnection::ReconnectConfig;
+use crate::leader::ticker::Retention;
+use crate::leader::{DutyConfig, Supervisor, WorkerSessions};
+use crate::metrics::Metrics;
+use crate::operations::{Names, Operations, Parts, TaskWaits};
+use crate::rpc::{GrpcServer, LeaderLink};
+
+/// How long the head of an HTTP request may take, and an idle connection stay.
+const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a successor may take before the leader stops without one.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long requests under way may take to finish.
+const HTTP_STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Calls under way are answered within this time; streams of other masters do not end by
+/// themselves.
+const GRPC_STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Why a master could not start. Nothing was written when it is an address.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address to listen on cannot be used.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The master has no data and does not know where it belongs.
+    #[error("initial_cluster is missing: a master without data must be told the first members")]
+    NoMembers,
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Replication did not start.
+    #[error(transparent)]
+    Node(#[from] raft_store::StartError),
+    /// A part of the process failed.
+    #[error("cannot start: {0}")]
+    Process(String),
+}
+
+/// A running master.
+#[derive(Debug)]
+pub struct Master {
+    node: Node,
+    operations: Operations,
+    duties: Part,
+    http: Part,
+    grpc: Part,
+    background: TaskTracker,
+    stopping: CancellationToken,
+    grpc_address: SocketAddr,
+    http_address: SocketAddr,
+}
+
+/// Something that runs until it is told to stop.
+#[derive(Debug)]
+struct Part {
+    stop: CancellationToken,
+    running: JoinHandle<()>,
+}
+
+impl Part {
+    fn spawn<F>(tasks: &TaskTracker, run: impl FnOnce(CancellationToken) -> F) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let stop = CancellationToken::new();
+        let running = tasks.spawn(run(stop.clone()));
+        Self { stop, running }
+    }
+
+    async fn stop(mut self, name: &'static str, patience: Duration) {
+        self.stop.cancel();
+        let how = match tokio::time::timeout(patience, &mut self.running).await {
+            Ok(Ok(())) => "in good order",
+            Ok(Err(_)) => "by a panic",
+            Err(_) => {
+                self.running.abort();
+                "with requests under way"
+            }
+        };
+        tracing::info!(part = name, how, "stopped");
+    }
+}
+
+impl Master {
+    /// Starts every part: both listeners are bound before anything is written, then come the
+    /// store with the workers and tasks it holds, replication, the supervisor of the leader's
+    /// duties, gRPC and HTTP.
+    ///
+    /// # Errors
+    ///
+    /// As [`StartError`] says.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let grpc_listener = listen::bind("grpc_listen", &config.grpc_listen).await?;
+        let http_listener = listen::bind("http_listen", &config.http_listen).await?;
+        let grpc_address = listen::address_of(&grpc_listener, "grpc_listen")?;
+        let http_address = listen::address_of(&http_listener, "http_listen")?;
+        if config.insecure {
+            listen::warn_if_exposed(&[grpc_address, http_address]);
+        }
+
+        let metrics = Metrics::new();
+        let names = Names {
+            cluster: config.cluster_name.clone(),
+            http_address: listen::reachable(http_address, &config.grpc_advertise),
+        };
+        let node = start_node(&config, &metrics, names.http_address.clone()).await?;
+
+        let background = TaskTracker::new();
+        let stopping = CancellationToken::new();
+        let sessions = WorkerSessions::default();
+        let duties = start_duties(&config, &node, &sessions, &metrics, &background);
+        let waits = TaskWaits::default();
+        background.spawn(waits.clone().run(node.reader().clone(), stopping.clone()));
+        background.spawn(count_leaders(node.clone(), metrics.clone(), stopping.clone()));
+
+        let operations = Operations::new(Parts {
+            leader: LeaderLink::new(node.clone()),
+            node: node.clone(),
+            sessions,
+            waits,
+            metrics: metrics.clone(),
+            wait_requests: config.limits.wait_requests,
+            names,
+            stopping: stopping.clone(),
+        });
+        let grpc = start_grpc(&background, operations.clone(), grpc_listener);
+        let http = start_http(&config, &background, operations.clone(), metrics, http_listener);
+        tracing::info!(node = %config.node_id, grpc = %grpc_address, http = %http_address, "master started");
+        Ok(Self {
+            node,
+            operations,
+            duties,
+            http,
+            grpc,
+            background,
+            stopping,
+            grpc_address,
+            http_address,
+        })
+    }
+
+    /// Where gRPC is served.
+    #[must_use]
+    pub const fn grpc_address(&self) -> SocketAddr {
+        self.grpc_address
+    }
+
+    /// Where HTTP is served.
+    #[must_use]
+    pub const fn http_address(&self) -> SocketAddr {
+        self.http_address
+    }
+
+    /// This master's part in replication.
+    #[must_use]
+    pub const fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Hands leadership over, then stops every part: duties, HTTP, gRPC, the store.
+    pub async fn stop(self) {
+        tracing::info!("stopping");
+        self.stopping.cancel();
+        if self.operations.leadership().is_leading() {
+            hand_over(&self.node).await;
+        }
+        self.duties.stop("duties", HTTP_STOP_TIMEOUT).await;
+        self.http.stop("http", HTTP_STOP_TIMEOUT).await;
+        self.grpc.stop("grpc", GRPC_STOP_TIMEOUT).await;
+        self.node.shutdown().await;
+        self.background.close();
+        self.background.wait().await;
+        tracing::info!("master stopped");
+    }
+}
+
+async fn start_node(
+    config: &Config,
+    metrics: &Metrics,
+    http_address: String,
+) -> Result<Node, StartError> {
+    let has_data = std::fs::read_dir(&config.data_dir).is_ok_and(|mut dir| dir.next().is_some());
+    if !has_data && config.initial_cluster.is_empty() {
+        return Err(StartError::NoMembers);
+    }
+    let metrics = metrics.clone();
+    let observer = move |synced: Synced| metrics.on_synced(synced.duration, synced.entries);
+    let store_config = StoreConfig {
+        log: LogOptions { observer: Some(Arc::new(observer)), ..LogOptions::default() },
+        ..StoreConfig::new(&config.data_dir, config.node_id)
+    };
+    let opened = tokio::task::spawn_blocking(move || Store::open(store_config)).await;
+    let store = opened.map_err(|error| StartError::Process(error.to_string()))??;
+    let (workers, tasks) = store.reader.with(|state| (state.workers().len(), state.live_tasks()));
+    tracing::info!(workers, tasks, "state restored");
+
+    let node_config = NodeConfig {
+        id: config.node_id,
+        cluster_name: config.cluster_name.clone(),
+        initial_cluster: config.initial_cluster.clone(),
+        http_address,
+        heartbeat_interval: config.raft.heartbeat_interval,
+        election_timeout: (config.raft.election_timeout.min, config.raft.election_timeout.max),
+        snapshot_every: config.raft.snapshot_every,
+        log_kept: config.raft.log_kept,
+        bounds: ProposalBounds {
+            commands: config.limits.inflight_proposals,
+            bytes: config.limits.inflight_bytes.0,
+            ..ProposalBounds::default()
+        },
+    };
+    Ok(Node::start(node_config, store).await?)
+}
+
+fn start_duties(
+    config: &Config,
+    node: &Node,
+    sessions: &WorkerSessions,
+    metrics: &Metrics,
+    tasks: &TaskTracker,
+) -> Part {
+    let duty_config = DutyConfig {
+        times: LeaseTimes {
+            heartbeat_interval: config.worker.heartbeat_interval,
+            heartbeat_timeout: config.worker.heartbeat_timeout,
+            lease: config.worker.lease,
+        },
+        reconnect: ReconnectConfig {
+            enabled: config.reconnect.enabled,
+            interval: config.reconnect.interval,
+            attempt_timeout: config.reconnect.attempt_timeout,
+            max_parallel: config.reconnect.max_parallel,
+        },
+        strategy: config.scheduler.strategy,
+        retention: Retention { tasks: config.retention.tasks, age: config.retention.age },
+    };
+    let supervisor = Supervisor::new(
+        node.clone(),
+        duty_config,
+        sessions.clone(),
+        metrics.clone(),
+        tasks.clone(),
+    );
+    Part::spawn(tasks, |stop| supervisor.run(stop))
+}
+
+fn start_grpc(tasks: &TaskTracker, operations: Operations, listener: TcpListener) -> Part {
+    Part::spawn(tasks, |stop| async move {
+        if let Err(error) = GrpcServer::new(operations).run(listener, stop).await {
+            tracing::error!(%error, cause = ?std::error::Error::source(&error), "grpc failed");
+        }
+    })
+}
+
+fn start_http(
+    config: &Config,
+    tasks: &TaskTracker,
+    operations: Operations,
+    metrics: Metrics,
+    listener: TcpListener,
+) -> Part {
+    let request_bytes_max = config.limits.request_bytes.0;
+    let router = api::router(Api { operations, metrics, request_bytes_max });
+    let limits = ServerLimits {
+        connections: config.limits.http_connections,
+        head_timeout: HTTP_HEAD_TIMEOUT,
+    };
+    Part::spawn(tasks, |stop| HttpServer::new(listener, router, limits).run(stop))
+}
+
+async fn hand_over(node: &Node) {
+    let outcome = match tokio::time::timeout(HAND_OVER_TIMEOUT, node.transfer_leader(None)).await {
+        Ok(Ok(leader)) => format!("master {leader} leads"),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "nobody took over in time".to_owned(),
+    };
+    tracing::info!(outcome, "handed leadership over");
+}
+
+/// Counts how often this master sees leadership pass to another.
+async fn count_leaders(node: Node, metrics: Metrics, stop: CancellationToken) {
+    let mut leadership = node.leadership();
+    let mut last = None;
+    loop {
+        let seen = *leadership.borrow_and_update();
+        let leader = match seen {
+            Leadership::Leading { term } => Some((node.id(), term)),
+            Leadership::Following { leader, term } => Some((leader, term)),
+            Leadership::Leaderless { .. } => None,
+        };
+        if leader.is_some() && leader != last {
+            if last.is_some() {
+                metrics.on_leader_changed();
+            }
+            last = leader;
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = leadership.changed() => if changed.is_err() { return },
+        }
+    }
+}

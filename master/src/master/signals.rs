@@ -1,0 +1,70 @@
+//! A master as a process: runs until a signal asks it to stop.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{Master, StartError};
+use crate::config::Config;
+
+/// After this time a master that cannot stop in good order is ended: below the 30 s that
+/// Kubernetes and the 90 s that systemd give.
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Runs a master until SIGTERM or SIGINT; a second one ends it at once.
+///
+/// # Errors
+///
+/// When it could not start.
+pub async fn run(config: Config) -> Result<(), StartError> {
+    let mut signals = Signals::listen().map_err(|error| StartError::Process(error.to_string()))?;
+    let master = Master::start(config).await?;
+    tell_supervisor(NotifyState::Ready);
+
+    tokio::select! {
+        () = signals.next() => {}
+        reason = master.node().fatal().raised() => abort(&reason),
+    }
+    tell_supervisor(NotifyState::Stopping);
+    let reason = tokio::select! {
+        () = master.stop() => return Ok(()),
+        () = signals.next() => "a second signal asks for it",
+        () = tokio::time::sleep(STOP_TIMEOUT) => "it takes too long",
+    };
+    tracing::warn!(reason, "stopping at once");
+    std::process::exit(1)
+}
+
+/// What is in memory may differ from what is on disk: nothing more may be answered.
+fn abort(reason: &str) -> ! {
+    tracing::error!(reason, "storage has failed: this process ends");
+    std::process::abort()
+}
+
+/// Only a supervisor that asked for it listens.
+fn tell_supervisor(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::debug!(%error, "the service manager cannot be told");
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok(Self { terminate, interrupt })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! What is counted and timed for Prometheus. Clones share everything; recording never waits.
+
+mod leading;
+mod process;
+mod sample;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+pub(crate) use sample::ClusterSample;
+
+use self::leading::Leading;
+use self::process::ProcessCollector;
+
+const PREFIX: &str = "cloudai";
+
+/// Where events are counted. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// On every replica.
+    registry: Registry,
+    /// Only while leading.
+    leader_registry: Registry,
+    leading: Leading,
+    everywhere: Everywhere,
+}
+
+/// Series of every replica.
+#[derive(Clone)]
+struct Everywhere {
+    leader_changes: Counter,
+    fsync: Seconds,
+    batch_size: EntriesPerSync,
+    commit: Seconds,
+    apply: Seconds,
+    http_requests: Family<HttpLabels, Counter>,
+    http_seconds: Family<RouteLabel, Histogram, fn() -> Histogram>,
+}
+
+impl Everywhere {
+    fn new() -> Self {
+        Self {
+            leader_changes: Counter::default(),
+            fsync: Seconds::default(),
+            batch_size: EntriesPerSync::default(),
+            commit: Seconds::default(),
+            apply: Seconds::default(),
+            http_requests: Family::default(),
+            http_seconds: Family::new_with_constructor(|| Histogram::new(seconds_buckets())),
+        }
+    }
+}
+
+/// A histogram of times.
+#[derive(Clone, Debug)]
+struct Seconds(Histogram);
+
+impl Default for Seconds {
+    fn default() -> Self {
+        Self(Histogram::new(seconds_buckets()))
+    }
+}
+
+impl Seconds {
+    fn observe(&self, time: Duration) {
+        self.0.observe(time.as_secs_f64());
+    }
+}
+
+/// A histogram of how many entries one sync made durable.
+#[derive(Clone, Debug)]
+struct EntriesPerSync(Histogram);
+
+impl Default for EntriesPerSync {
+    fn default() -> Self {
+        Self(Histogram::new((0..14).map(|power| f64::from(1_u32 << power))))
+    }
+}
+
+/// From 100 µs, below any synced write, to 26 s, above any timeout, in steps of two.
+fn seconds_buckets() -> impl Iterator<Item = f64> {
+    (0..19_u32).map(|power| 0.000_1 * f64::from(1_u32 << power))
+}
+
+/// One answered HTTP request: the route as written in the router, never the path itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct HttpLabels {
+    route: RouteLabel,
+    method: &'static str,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct RouteLabel(Arc<str>);
+
+impl EncodeLabelSet for RouteLabel {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        [("route", &*self.0)].encode(encoder)
+    }
+}
+
+impl EncodeLabelSet for HttpLabels {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        self.route.encode(encoder)?;
+        [("method", self.method)].encode(encoder)?;
+        [("status", self.status)].encode(encoder)
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All counters at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let everywhere = Everywhere::new();
+        let leading = Leading::new();
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(ProcessCollector::new()));
+        let ours = registry.sub_registry_with_prefix(PREFIX);
+        ours.register("build", "Build", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        everywhere.register(ours);
+        let mut leader_registry = Registry::with_prefix(PREFIX);
+        leading.register(&mut leader_registry);
+        Self { shared: Arc::new(Shared { registry, leader_registry, leading, everywhere }) }
+    }
+
+    /// Everything as text: the series that only a leader has are there only with a sample of one.
+    pub(crate) fn encode(&self, sample: ClusterSample) -> Result<String, fmt::Error> {
+        let is_leading = sample.is_leading();
+        let mut sampled = Registry::with_prefix(PREFIX);
+        sampled.register_collector(Box::new(sample));
+
+        let mut text = String::new();
+        encode_registry(&mut text, &self.shared.registry)?;
+        encode_registry(&mut text, &sampled)?;
+        if is_leading {
+            encode_registry(&mut text, &self.shared.leader_registry)?;
+        }
+        encode_eof(&mut text)?;
+        Ok(text)
+    }
+
+    /// Another master, or none, began to lead.
+    pub fn on_leader_changed(&self) {
+        self.shared.everywhere.leader_changes.inc();
+    }
+
+    /// The log was synced: how long it took, and how many entries that made durable.
+    pub fn on_synced(&self, took: Duration, entries: u64) {
+        self.shared.everywhere.fsync.observe(took);
+        // Counts of entries stay far below where a float rounds.
+        let entries = u32::try_from(entries).unwrap_or(u32::MAX);
+        self.shared.everywhere.batch_size.0.observe(f64::from(entries));
+    }
+
+    /// A proposal of this master was committed and applied.
+    pub fn on_committed(&self, took: Duration) {
+        self.shared.everywhere.commit.observe(took);
+    }
+
+    /// Entries were applied in one go.
+    pub fn on_applied(&self, took: Duration) {
+        self.shared.everywhere.apply.observe(took);
+    }
+
+    /// A worker's heartbeat arrived.
+    pub fn on_heartbeat(&self) {
+        self.shared.leading.heartbeats.inc();
+    }
+
+    /// One attempt to reach an inactive worker ended.
+    pub fn on_reconnect_attempt(&self, was_reached: bool) {
+        self.shared.leading.on_reconnect_attempt(was_reached);
+    }
+
+    /// A round over the inactive workers ended.
+    pub fn on_reconnect_round(&self, took: Duration) {
+        self.shared.leading.round.observe(took);
+    }
+
+    /// A worker is active again.
+    pub fn on_reconnected(&self, was_inactive: Duration) {
+        self.shared.leading.time_to_reconnect.observe(was_inactive);
+    }
+
+    /// A worker became inactive.
+    pub fn on_disconnected(&self, was_active: Duration) {
+        self.shared.leading.worker_up.observe(was_active);
+    }
+
+    /// So many things came from somebody who has been replaced; `kind` is one of a few words.
+    pub fn on_stale(&self, kind: &'static str, count: usize) {
+        self.shared.leading.on_stale(kind, count);
+    }
+
+    /// An attempt ended; `outcome` is the outcome's name.
+    pub fn on_attempt_ended(&self, outcome: &'static str) {
+        self.shared.leading.on_attempt_ended(outcome);
+    }
+
+    /// A task's first attempt was confirmed to run.
+    pub fn on_task_started(&self, since_submission: Duration) {
+        self.shared.leading.submit_to_start.observe(since_submission);
+    }
+
+    pub(crate) fn on_http_request(
+        &self,
+        route: &str,
+        method: &'static str,
+        status: u16,
+        took: Duration,
+    ) {
+        let route = RouteLabel(route.into());
+        let everywhere = &self.shared.everywhere;
+        everywhere.http_seconds.get_or_create(&route).observe(took.as_secs_f64());
+        everywhere.http_requests.get_or_create(&HttpLabels { route, method, status }).inc();
+    }
+}
+
+impl Everywhere {
+    fn register(&self, to: &mut Registry) {
+        let Self { leader_changes, fsync, batch_size, commit, apply, http_requests, http_seconds } =
+            self.clone();
+        to.register("raft_leader_changes", "Changes of leader seen", leader_changes);
+        to.register("raft_fsync_seconds", "Time of one sync of the log", fsync.0);
+        to.register("raft_batch_size", "Entries made durable by one sync", batch_size.0);
+        to.register("raft_commit_seconds", "From proposal to its application", commit.0);
+        to.register("raft_apply_seconds", "Time to apply one batch of entries", apply.0);
+        to.register("http_requests", "HTTP requests answered", http_requests);
+        to.register("http_request_seconds", "Time to answer an HTTP request", http_seconds);
+    }
+}
+
+#[cfg(test)]
+mod tests;

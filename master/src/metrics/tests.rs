@@ -1,0 +1,82 @@
+//! What a scrape shows on a leader and on a follower.
+
+use super::*;
+
+fn scrape(metrics: &Metrics, is_leader: bool) -> String {
+    let sample = ClusterSample { is_leader, has_leader: true, term: 7, ..Default::default() };
+    metrics.encode(sample).unwrap()
+}
+
+#[test]
+fn series_of_the_leader_are_absent_on_a_follower() {
+    let metrics = Metrics::new();
+    metrics.on_heartbeat();
+    let follower = scrape(&metrics, false);
+    for name in [
+        "cloudai_worker_heartbeats",
+        "cloudai_reconnect",
+        "cloudai_attempts",
+        "cloudai_stale_rejections",
+        "cloudai_raft_replication_lag",
+        "cloudai_task_submit_to_start_seconds",
+    ] {
+        assert!(!follower.contains(name), "{name}");
+    }
+    assert!(follower.contains("\ncloudai_raft_is_leader 0\n"));
+    assert!(scrape(&metrics, true).contains("\ncloudai_worker_heartbeats_total 1\n"));
+}
+
+#[test]
+fn counters_of_a_leader_begin_at_zero() {
+    let text = scrape(&Metrics::new(), true);
+    for line in [
+        "cloudai_worker_heartbeats_total 0",
+        "cloudai_reconnect_attempts_total 0",
+        "cloudai_reconnect_successes_total 0",
+        "cloudai_reconnect_failures_total 0",
+        "cloudai_attempts_total{outcome=\"lost\"} 0",
+        "cloudai_stale_rejections_total{kind=\"heartbeat\"} 0",
+        "cloudai_raft_leader_changes_total 0",
+        "cloudai_raft_is_leader 1",
+        "cloudai_raft_term 7",
+        "cloudai_worker_up_seconds_count 0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+    assert!(text.ends_with("# EOF\n"));
+}
+
+#[test]
+fn an_http_request_is_counted_by_its_route() {
+    let metrics = Metrics::new();
+    metrics.on_http_request("/api/tasks/{id}", "GET", 404, Duration::from_millis(1));
+    let text = scrape(&metrics, false);
+    let line =
+        "cloudai_http_requests_total{route=\"/api/tasks/{id}\",method=\"GET\",status=\"404\"} 1";
+    assert!(text.lines().any(|found| found == line), "{text}");
+    assert!(text.contains("cloudai_http_request_seconds_count{route=\"/api/tasks/{id}\"} 1"));
+}
+
+#[test]
+fn the_process_and_its_build_are_shown() {
+    let text = scrape(&Metrics::new(), false);
+    for name in [
+        "process_cpu_seconds_total",
+        "process_resident_memory_bytes",
+        "process_open_fds",
+        "process_start_time_seconds",
+        "cloudai_build_info{version=",
+    ] {
+        assert!(text.lines().any(|line| line.starts_with(name)), "{name} is not in\n{text}");
+    }
+}
+
+#[test]
+fn a_duration_falls_into_its_bucket() {
+    let metrics = Metrics::new();
+    metrics.on_synced(Duration::from_micros(300), 5);
+    let text = scrape(&metrics, false);
+    assert!(text.contains("cloudai_raft_fsync_seconds_bucket{le=\"0.0002\"} 0"), "{text}");
+    assert!(text.contains("cloudai_raft_fsync_seconds_bucket{le=\"0.0004\"} 1"), "{text}");
+    assert!(text.contains("cloudai_raft_batch_size_bucket{le=\"8.0\"} 1"), "{text}");
+}

@@ -1,0 +1,134 @@
+//! What users and operators can do, whichever protocol they speak: REST and gRPC both end here.
+
+mod cluster;
+mod listing;
+mod logs;
+mod reading;
+mod refusal;
+mod tasks;
+mod waits;
+mod workers;
+
+use std::sync::Arc;
+
+use proto::problem::{ErrorKind, Problem};
+use raft_store::{Leadership, Node};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use cluster::{LeaderTerm, Readiness};
+pub(crate) use listing::TaskQuery;
+pub(crate) use logs::{Follow, LogRequest};
+pub(crate) use reading::{Consistency, Mark, Reading};
+pub(crate) use refusal::of_session as session_problem;
+pub(crate) use tasks::Submission;
+pub(crate) use waits::TaskWaits;
+
+use crate::leader::WorkerSessions;
+use crate::metrics::Metrics;
+use crate::rpc::LeaderLink;
+
+/// What is done for users and operators. Clones share everything.
+#[derive(Clone, Debug)]
+pub(crate) struct Operations {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    node: Node,
+    sessions: WorkerSessions,
+    leader: LeaderLink,
+    waits: TaskWaits,
+    metrics: Metrics,
+    wait_slots: Semaphore,
+    names: Names,
+    started_at: Instant,
+    stopping: CancellationToken,
+}
+
+/// How this master is known.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    /// The cluster's name for people.
+    pub(crate) cluster: String,
+    /// Where this master serves HTTP.
+    pub(crate) http_address: String,
+}
+
+/// What operations are made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) node: Node,
+    pub(crate) sessions: WorkerSessions,
+    pub(crate) leader: LeaderLink,
+    pub(crate) waits: TaskWaits,
+    pub(crate) metrics: Metrics,
+    pub(crate) wait_requests: usize,
+    pub(crate) names: Names,
+    /// Cancelled when the master begins to stop.
+    pub(crate) stopping: CancellationToken,
+}
+
+impl Operations {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { node, sessions, leader, waits, metrics, wait_requests, names, stopping } =
+            parts;
+        let wait_slots = Semaphore::new(wait_requests.min(Semaphore::MAX_PERMITS));
+        let started_at = Instant::now();
+        let shared = Shared {
+            node,
+            sessions,
+            leader,
+            waits,
+            metrics,
+            wait_slots,
+            names,
+            started_at,
+            stopping,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// This master's part in the cluster.
+    pub(crate) fn node(&self) -> &Node {
+        &self.shared.node
+    }
+
+    /// The sessions of workers, which only a leader has.
+    pub(crate) fn sessions(&self) -> &WorkerSessions {
+        &self.shared.sessions
+    }
+
+    /// The way to the leader.
+    pub(crate) fn leader(&self) -> &LeaderLink {
+        &self.shared.leader
+    }
+
+    /// Who leads, as far as this master knows.
+    pub(crate) fn leadership(&self) -> Leadership {
+        *self.node().leadership().borrow()
+    }
+
+    /// Cancelled when the master begins to stop.
+    pub(crate) fn stopping(&self) -> &CancellationToken {
+        &self.shared.stopping
+    }
+
+    /// Where the leader is reached, when it is another master.
+    pub(crate) fn other_leader_address(&self) -> Option<String> {
+        match self.leadership() {
+            Leadership::Following { leader, .. } => self.node().member_address(leader),
+            Leadership::Leading { .. } | Leadership::Leaderless { .. } => None,
+        }
+    }
+
+    /// A place among the requests that wait for something to happen, of which memory allows only
+    /// so many.
+    fn wait_slot(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        self.shared.wait_slots.try_acquire().map_err(|_| {
+            Problem::new(ErrorKind::Overloaded, "too many requests are waiting on this master")
+        })
+    }
+}

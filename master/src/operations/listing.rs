@@ -1,0 +1,163 @@
+//! One page of tasks, newest first, out of what is live in memory and what is finished on disk.
+//! The merge is pure.
+
+use std::sync::Arc;
+
+use cluster_state::{State, Task, TaskId, TaskState, WorkerId};
+use proto::problem::{ErrorKind, Problem};
+
+/// Most tasks on a page.
+const LIMIT_MAX: usize = 1_000;
+const LIMIT_DEFAULT: usize = 100;
+/// Live tasks looked at in one go: the state cannot be written meanwhile.
+const LIVE_SCAN_MAX: usize = 5_000;
+/// Finished tasks looked at in one go, when most may not match.
+const HISTORY_SCAN_MAX: usize = 1_000;
+
+/// Which tasks a page holds.
+#[derive(Clone, Debug)]
+pub(crate) struct TaskQuery {
+    state: Option<&'static str>,
+    worker: Option<WorkerId>,
+    label: Option<(String, Option<String>)>,
+    /// Most tasks on the page.
+    pub(crate) limit: usize,
+    /// Only tasks below this one.
+    pub(crate) cursor: Option<TaskId>,
+}
+
+impl TaskQuery {
+    /// Reads what a request says.
+    pub(crate) fn parse(
+        state: Option<&str>,
+        worker: Option<&str>,
+        label: Option<&str>,
+        limit: Option<usize>,
+        cursor: Option<&str>,
+    ) -> Result<Self, Problem> {
+        let malformed = |detail: String| Problem::new(ErrorKind::Malformed, detail);
+        let state = state
+            .map(|name| {
+                let known = TaskState::NAMES.into_iter().find(|known| *known == name);
+                let names = || TaskState::NAMES.join(", ");
+                known.ok_or_else(|| malformed(format!("'{name}' is no state: {}", names())))
+            })
+            .transpose()?;
+        let worker = worker
+            .map(str::parse)
+            .transpose()
+            .map_err(|error: cluster_state::InvalidId| malformed(error.to_string()))?;
+        let cursor = cursor
+            .map(str::parse)
+            .transpose()
+            .map_err(|_| malformed("cursor is not one that a page ended with".to_owned()))?;
+        let limit = limit.unwrap_or(LIMIT_DEFAULT);
+        if !(1..=LIMIT_MAX).contains(&limit) {
+            return Err(malformed(format!("limit {limit} is not between 1 and {LIMIT_MAX}")));
+        }
+        let label = label.map(|label| match label.split_once('=') {
+            Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+            None => (label.to_owned(), None),
+        });
+        Ok(Self { state, worker, label, limit, cursor })
+    }
+
+    /// Whether a finished task can match.
+    pub(crate) fn wants_finished(&self) -> bool {
+        self.state.is_none_or(is_terminal)
+    }
+
+    fn wants_live(&self) -> bool {
+        self.state.is_none_or(|state| !is_terminal(state))
+    }
+
+    /// How many finished tasks to read for the next scan.
+    pub(crate) fn history_scan(&self) -> usize {
+        let is_filtered = self.state.is_some() || self.worker.is_some() || self.label.is_some();
+        if is_filtered { HISTORY_SCAN_MAX } else { self.limit }
+    }
+
+    fn matches(&self, task: &Task) -> bool {
+        let worker = task.last_attempt().map(|attempt| &attempt.worker);
+        self.state.is_none_or(|state| task.state.name() == state)
+            && (self.worker.is_none() || self.worker.as_ref() == worker)
+            && self.label.as_ref().is_none_or(|(key, wanted)| {
+                let value = task.spec.labels.get(key);
+                value.is_some() && (wanted.is_none() || wanted.as_ref() == value)
+            })
+    }
+
+    /// Looks at live tasks below the cursor.
+    pub(crate) fn scan_live(&self, state: &State) -> Scan {
+        if !self.wants_live() {
+            return Scan::default();
+        }
+        let mut scan = Scan::default();
+        let below = state.tasks_below(self.cursor).rev();
+        for (looked_at, task) in below.enumerate() {
+            if looked_at == LIVE_SCAN_MAX || scan.tasks.len() == self.limit {
+                return scan;
+            }
+            scan.reached = Some(task.id);
+            if self.matches(task) {
+                scan.tasks.push(Arc::clone(task));
+            }
+        }
+        scan.reached = None;
+        scan
+    }
+
+    /// Looks at finished tasks below the cursor: `records` is what a read of
+    /// [`Self::history_scan`] found.
+    pub(crate) fn scan_history(&self, records: Vec<Arc<Task>>) -> Scan {
+        let is_exhausted = records.len() < self.history_scan();
+        let reached = records.last().map(|task| task.id).filter(|_| !is_exhausted);
+        let matching = records.into_iter().filter(|task| self.matches(task));
+        Scan { tasks: matching.collect(), reached }
+    }
+}
+
+fn is_terminal(state: &str) -> bool {
+    let terminal = [TaskState::Completed, TaskState::Failed, TaskState::Cancelled];
+    terminal.iter().any(|terminal| terminal.name() == state)
+}
+
+/// What one source holds from the cursor down.
+#[derive(Debug, Default)]
+pub(crate) struct Scan {
+    /// What matches, newest first.
+    tasks: Vec<Arc<Task>>,
+    /// The lowest id looked at; none when the source was looked at to its end.
+    reached: Option<TaskId>,
+}
+
+/// Part of a page.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Slice {
+    /// Newest first.
+    pub(crate) tasks: Vec<Arc<Task>>,
+    /// Where to go on; none at the end.
+    pub(crate) next: Option<TaskId>,
+}
+
+/// Joins what both sources hold, down to where both were looked at. A task that ended between the
+/// two scans is in both: its final record counts.
+pub(crate) fn merge(live: Scan, history: Scan, limit: usize) -> Slice {
+    let frontier = live.reached.max(history.reached);
+    let mut tasks = history.tasks;
+    tasks.extend(live.tasks);
+    // Stable: of two records of one task the one from history comes first and stays.
+    tasks.sort_by_key(|task| std::cmp::Reverse(task.id));
+    tasks.dedup_by_key(|task| task.id);
+    tasks.retain(|task| frontier.is_none_or(|frontier| task.id >= frontier));
+
+    if tasks.len() > limit {
+        tasks.truncate(limit);
+        let next = tasks.last().map(|task| task.id);
+        return Slice { tasks, next };
+    }
+    Slice { tasks, next: frontier }
+}
+
+#[cfg(test)]
+mod tests;

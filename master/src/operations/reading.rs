@@ -1,0 +1,111 @@
+//! How fresh a read is, and how an answer says so.
+
+use std::time::Duration;
+
+use cluster_state::{LogIndex, Term};
+use proto::problem::{ErrorKind, Problem};
+use raft_store::Leadership;
+
+use super::{Operations, refusal};
+
+/// How fresh an answer has to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Consistency {
+    /// As new as every write that was acknowledged before the read began.
+    #[default]
+    Linearizable,
+    /// Whatever this master has applied.
+    Stale,
+}
+
+impl Consistency {
+    /// Reads the text of a request; the default when it is empty.
+    pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
+        match text {
+            "" | "linearizable" => Ok(Self::Linearizable),
+            "stale" => Ok(Self::Stale),
+            other => {
+                let detail = format!("consistency '{other}' is neither linearizable nor stale");
+                Err(Problem::new(ErrorKind::Malformed, detail))
+            }
+        }
+    }
+}
+
+/// How a read is to be made.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reading {
+    /// How fresh it must be.
+    pub(crate) consistency: Consistency,
+    /// Answer only when this index has been passed, or when that time is over.
+    pub(crate) beyond: Option<(LogIndex, Duration)>,
+}
+
+impl From<Consistency> for Reading {
+    fn from(consistency: Consistency) -> Self {
+        Self { consistency, beyond: None }
+    }
+}
+
+/// What an answer is based on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// The answer is at least as new as this.
+    pub(crate) index: LogIndex,
+    /// The newest term known.
+    pub(crate) term: Term,
+    /// For a stale read, how long ago the leader was heard.
+    pub(crate) last_contact: Option<Duration>,
+}
+
+impl Operations {
+    /// Returns when local state is as fresh as asked, with what an answer from it may claim.
+    pub(crate) async fn reach(&self, reading: Reading) -> Result<Mark, Problem> {
+        if let Some((index, patience)) = reading.beyond {
+            self.pass(index, patience).await?;
+        }
+        match reading.consistency {
+            Consistency::Linearizable => {
+                self.node().linearize().await.map_err(|error| refusal::of_read(&error))?;
+                Ok(self.mark())
+            }
+            Consistency::Stale => {
+                let last_contact = Some(self.last_contact());
+                Ok(Mark { last_contact, ..self.mark() })
+            }
+        }
+    }
+
+    /// What an answer from the state of this moment may claim.
+    pub(crate) fn mark(&self) -> Mark {
+        let applied = self.node().reader().applied();
+        Mark { index: applied.index, term: self.leadership().term(), last_contact: None }
+    }
+
+    /// How long ago this master heard from a leader, or was one.
+    fn last_contact(&self) -> Duration {
+        match self.leadership() {
+            Leadership::Leading { .. } => Duration::ZERO,
+            Leadership::Following { .. } | Leadership::Leaderless { .. } => self
+                .node()
+                .local_status()
+                .last_contact
+                .unwrap_or_else(|| self.shared.started_at.elapsed()),
+        }
+    }
+
+    async fn pass(&self, index: LogIndex, patience: Duration) -> Result<(), Problem> {
+        let mut applied = self.node().reader().watch_applied();
+        if applied.borrow().index > index {
+            return Ok(());
+        }
+        let _slot = self.wait_slot()?;
+        let passed = applied.wait_for(|applied| applied.index > index);
+        tokio::select! {
+            // Whoever asked wants the state as it is when nothing has happened in time.
+            _ = tokio::time::timeout(patience, passed) => {}
+            () = self.stopping().cancelled() => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,52 @@
+//! What the replicated log's refusals are to a client.
+
+use proto::problem::{ErrorKind, Outcome, Problem};
+use raft_store::{ProposeError, ReadError, TransferError};
+
+use crate::leader::sessions::SessionError;
+
+/// A mutation that did not take effect, or of which nobody knows.
+pub(super) fn of_mutation(error: &ProposeError) -> Problem {
+    let kind = match error {
+        ProposeError::Rejected { rejection, .. } => return rejection.into(),
+        ProposeError::NoLeader => ErrorKind::NoLeader,
+        ProposeError::NotLeader { .. } | ProposeError::Stopped => ErrorKind::NotLeader,
+        ProposeError::Overloaded => ErrorKind::Overloaded,
+        ProposeError::TooLarge { .. } => ErrorKind::TooLarge,
+        ProposeError::Unknown { .. } => ErrorKind::Timeout,
+    };
+    let outcome = if error.is_certain() { Outcome::Rejected } else { Outcome::Unknown };
+    Problem::new(kind, error.to_string()).with_outcome(outcome)
+}
+
+/// A read that could not be made linearizable.
+pub(super) fn of_read(error: &ReadError) -> Problem {
+    let kind = match error {
+        ReadError::NoLeader => ErrorKind::NoLeader,
+        ReadError::Behind | ReadError::Stopped => ErrorKind::NotLeader,
+    };
+    Problem::new(kind, error.to_string())
+}
+
+/// Leadership that was not handed over.
+pub(super) fn of_transfer(error: &TransferError) -> Problem {
+    let (kind, outcome) = match error {
+        TransferError::NotLeader => (ErrorKind::NotLeader, Outcome::Rejected),
+        TransferError::NoSuccessor => (ErrorKind::Conflict, Outcome::Rejected),
+        TransferError::NotAVoter(_) => (ErrorKind::NotFound, Outcome::Rejected),
+        TransferError::TimedOut(_) => (ErrorKind::Timeout, Outcome::Unknown),
+    };
+    Problem::new(kind, error.to_string()).with_outcome(outcome)
+}
+
+/// A worker's call that achieved nothing; workers repeat theirs until they are settled.
+pub(crate) fn of_session(error: &SessionError) -> Problem {
+    let kind = match error {
+        SessionError::Propose(error) => return of_mutation(error),
+        SessionError::Malformed(invalid) => return invalid.clone().into(),
+        SessionError::NotLeading => ErrorKind::NotLeader,
+        SessionError::WrongCluster { .. } | SessionError::NewerTerm { .. } => ErrorKind::Conflict,
+        SessionError::UnexpectedReply => ErrorKind::Internal,
+    };
+    Problem::new(kind, error.to_string())
+}

@@ -1,0 +1,319 @@
+//! Tasks: submitted, shown, listed, cancelled, waited for.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster_state::{
+    Class, Command, IdempotencyKey, LogIndex, Rejection, Reply, SubmitTasks, Task, TaskId,
+    TaskState,
+};
+use proto::convert;
+use proto::problem::{ErrorKind, Outcome, Problem};
+use proto::v1;
+use raft_store::{ProposeError, StorageError};
+use tokio::time::Instant;
+
+use super::listing::{self, Slice, TaskQuery};
+use super::{Mark, Operations, Reading, refusal};
+use crate::leader::placement::PendingReason;
+
+/// Longest idempotency key.
+const KEY_BYTES_MAX: usize = 255;
+/// Rounds of looking for matches that one page may cost.
+const ROUNDS_MAX: usize = 20;
+
+/// Tasks on their way in.
+#[derive(Debug, Default)]
+pub(crate) struct Submission {
+    /// What to run.
+    pub(crate) tasks: Vec<v1::TaskSpec>,
+    /// Under which name the submission may be repeated.
+    pub(crate) idempotency_key: Option<String>,
+}
+
+impl Operations {
+    /// Accepts all of the tasks, or none.
+    pub(crate) async fn submit(
+        &self,
+        submission: Submission,
+    ) -> Result<(Vec<v1::SubmittedTask>, Mark), Problem> {
+        let key = submission.idempotency_key.map(check_key).transpose()?;
+        let tasks = convert::task_specs(submission.tasks)?;
+        let idempotency_key = match key {
+            Some(key) => Some(IdempotencyKey { key, fingerprint: fingerprint(&tasks)? }),
+            None => None,
+        };
+
+        let command = Command::SubmitTasks(SubmitTasks { tasks, idempotency_key });
+        let (reply, mark) = self.propose(&command).await?;
+        let Reply::Submitted { first, count, repeated } = reply else {
+            return Err(unexpected(&reply));
+        };
+        let ids = (first.0..).map(TaskId).take(usize::try_from(count).unwrap_or(usize::MAX));
+        let mut answers = Vec::with_capacity(ids.size_hint().0);
+        for id in ids {
+            let now = match repeated {
+                true => self.find(id).await?.map(|task| task.state),
+                false => None,
+            };
+            answers.push(convert::submitted(id, now.unwrap_or(TaskState::Queued)));
+        }
+        Ok((answers, mark))
+    }
+
+    /// One task.
+    pub(crate) async fn task(
+        &self,
+        id: &str,
+        reading: Reading,
+    ) -> Result<(v1::Task, Mark), Problem> {
+        let id = task_id(id)?;
+        let mark = self.reach(reading).await?;
+        let task = self.find(id).await?.ok_or_else(|| no_such_task(id))?;
+        Ok((self.show(&task), mark))
+    }
+
+    /// One page of tasks, newest first.
+    pub(crate) async fn tasks(
+        &self,
+        mut query: TaskQuery,
+        reading: Reading,
+    ) -> Result<(v1::TaskPage, Mark), Problem> {
+        let mark = self.reach(reading).await?;
+        let mut page = Vec::new();
+        for _ in 0..ROUNDS_MAX {
+            let slice = self.slice(&query).await?;
+            query.limit = query.limit.saturating_sub(slice.tasks.len());
+            query.cursor = slice.next;
+            page.extend(slice.tasks);
+            if query.limit == 0 || query.cursor.is_none() {
+                break;
+            }
+        }
+        let tasks = self.show_all(&page);
+        let next_cursor = query.cursor.map(|cursor| cursor.to_string());
+        Ok((v1::TaskPage { tasks, next_cursor }, mark))
+    }
+
+    /// Live tasks are looked at first: one that ends in between is then found twice, not never.
+    async fn slice(&self, query: &TaskQuery) -> Result<Slice, Problem> {
+        let live = self.node().reader().with(|state| query.scan_live(state));
+        if !query.wants_finished() {
+            return Ok(listing::merge(live, listing::Scan::default(), query.limit));
+        }
+        let reader = self.node().reader();
+        let records = reader.finished_tasks_below(query.cursor, query.history_scan()).await;
+        let records = records.map_err(|error| unreadable(&error))?;
+        Ok(listing::merge(live, query.scan_history(records), query.limit))
+    }
+
+    /// Stops a task; returns the state it is in now.
+    pub(crate) async fn cancel(&self, id: &str) -> Result<(v1::SubmittedTask, Mark), Problem> {
+        let id = task_id(id)?;
+        let refused = match self.node().propose(&Command::CancelTask { task: id }).await {
+            Ok(committed) => {
+                let Reply::Cancelled(state) = committed.reply else {
+                    return Err(unexpected(&committed.reply));
+                };
+                return Ok((convert::submitted(id, state), self.mark_at(committed.index)));
+            }
+            Err(error) => error,
+        };
+        // A task that is not live has ended or never was, which the state alone cannot tell.
+        let ProposeError::Rejected { rejection: Rejection::NotLive { .. }, .. } = refused else {
+            return Err(refusal::of_mutation(&refused));
+        };
+        self.reach(Reading::default()).await?;
+        let problem = match self.find(id).await? {
+            Some(task) => {
+                let detail = format!("task {id} is {} already", task.state);
+                Problem::new(ErrorKind::Conflict, detail)
+            }
+            None => no_such_task(id),
+        };
+        Err(problem.with_outcome(Outcome::Rejected))
+    }
+
+    /// Returns the task when it is terminal, or as it is when the time is over.
+    pub(crate) async fn wait(
+        &self,
+        id: &str,
+        patience: Duration,
+    ) -> Result<(Arc<Task>, Mark), Problem> {
+        let id = task_id(id)?;
+        let deadline = Instant::now() + patience;
+        self.reach(Reading::default()).await?;
+        let mut slot = None;
+        loop {
+            let wait = self.shared.waits.listen(id);
+            let mark = self.mark();
+            let task = self.find(id).await?.ok_or_else(|| no_such_task(id))?;
+            let is_over = Instant::now() >= deadline || self.stopping().is_cancelled();
+            if task.state.is_terminal() || is_over {
+                return Ok((task, mark));
+            }
+            if slot.is_none() {
+                slot = Some(self.wait_slot()?);
+            }
+            tokio::select! {
+                () = wait.news() => {}
+                () = tokio::time::sleep_until(deadline) => {}
+                () = self.stopping().cancelled() => {}
+            }
+        }
+    }
+
+    /// What is shown of a task.
+    pub(crate) fn show(&self, task: &Task) -> v1::Task {
+        let reason = self.node().reader().with(|state| PendingReason::of(state, task));
+        convert::task(task, reason.map(|reason| reason.to_string()))
+    }
+
+    /// What is shown of a page of tasks: why they wait is looked up once per class, since it costs
+    /// a look at all workers.
+    fn show_all(&self, page: &[Arc<Task>]) -> Vec<v1::Task> {
+        let mut reasons = BTreeMap::<&Class, Option<String>>::new();
+        self.node().reader().with(|state| {
+            for task in page.iter().filter(|task| task.state == TaskState::Queued) {
+                let reason = || PendingReason::of(state, task).map(|reason| without_place(&reason));
+                reasons.entry(&task.spec.class).or_insert_with(reason);
+            }
+        });
+        let shown = page.iter().map(|task| {
+            let waits = task.state == TaskState::Queued;
+            let reason = reasons.get(&*task.spec.class).filter(|_| waits).cloned().flatten();
+            convert::task(task, reason)
+        });
+        shown.collect()
+    }
+
+    /// A task, live or finished, as this master knows it.
+    pub(super) async fn find(&self, id: TaskId) -> Result<Option<Arc<Task>>, Problem> {
+        let found = self.node().reader().task(id).await;
+        found.map_err(|error| unreadable(&error))
+    }
+
+    /// Proposes and returns the reply with what an answer may claim.
+    pub(super) async fn propose(&self, command: &Command) -> Result<(Reply, Mark), Problem> {
+        let began_at = Instant::now();
+        let committed = self.node().propose(command).await;
+        let committed = committed.map_err(|error| refusal::of_mutation(&error))?;
+        self.shared.metrics.on_committed(began_at.elapsed());
+        Ok((committed.reply, self.mark_at(committed.index)))
+    }
+
+    fn mark_at(&self, index: LogIndex) -> Mark {
+        Mark { index, ..self.mark() }
+    }
+}
+
+/// A task's id, in whatever a client sent; one that cannot be an id names no task.
+pub(super) fn task_id(text: &str) -> Result<TaskId, Problem> {
+    text.parse().map_err(|error: cluster_state::InvalidId| {
+        Problem::new(ErrorKind::NotFound, error.to_string())
+    })
+}
+
+pub(super) fn no_such_task(id: TaskId) -> Problem {
+    Problem::new(ErrorKind::NotFound, format!("there is no task {id}"))
+}
+
+/// The state machine answers each command with its own kind of reply.
+pub(super) fn unexpected(reply: &Reply) -> Problem {
+    tracing::error!(?reply, "a command was answered with another command's reply");
+    Problem::new(ErrorKind::Internal, "the command took effect, but its answer makes no sense")
+        .with_outcome(Outcome::Unknown)
+}
+
+fn unreadable(error: &StorageError) -> Problem {
+    tracing::error!(%error, "cannot read finished tasks");
+    Problem::new(ErrorKind::Internal, "finished tasks cannot be read on this master")
+}
+
+/// How many tasks wait before one differs within a class; on a page it is left out.
+fn without_place(reason: &PendingReason) -> String {
+    match reason {
+        PendingReason::AllBusy { workers, .. } => {
+            format!("all {workers} workers that fit are busy")
+        }
+        PendingReason::Backoff(_)
+        | PendingReason::NoWorkers
+        | PendingReason::NoneActive(_)
+        | PendingReason::NoneAllowed
+        | PendingReason::NoneLargeEnough => reason.to_string(),
+    }
+}
+
+fn check_key(key: String) -> Result<Arc<str>, Problem> {
+    let is_printable = key.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    if key.is_empty() || key.len() > KEY_BYTES_MAX || !is_printable {
+        let detail =
+            format!("the idempotency key is not 1 to {KEY_BYTES_MAX} printable ASCII characters");
+        let problem = Problem::new(ErrorKind::Malformed, detail);
+        return Err(problem.with_outcome(Outcome::Rejected));
+    }
+    Ok(key.into())
+}
+
+/// Tells two submissions under one key apart: FNV-1a over their JSON, which every version and
+/// every master computes alike.
+fn fingerprint(tasks: &[Arc<cluster_state::TaskSpec>]) -> Result<u64, Problem> {
+    let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
+    serde_json::to_writer(&mut hash, tasks).map_err(|error| {
+        Problem::new(ErrorKind::Internal, error.to_string()).with_outcome(Outcome::Rejected)
+    })?;
+    Ok(hash.0)
+}
+
+struct Fnv(u64);
+
+impl io::Write for Fnv {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn specs(command: &str) -> Vec<Arc<cluster_state::TaskSpec>> {
+        let spec = v1::TaskSpec { command: vec![command.to_owned()], ..Default::default() };
+        convert::task_specs(vec![spec]).unwrap()
+    }
+
+    #[test]
+    fn the_same_submission_has_the_same_fingerprint() {
+        let print = |command| fingerprint(&specs(command)).unwrap();
+        assert_eq!(print("true"), print("true"));
+        assert_ne!(print("true"), print("false"));
+    }
+
+    #[test]
+    fn a_default_that_is_written_out_is_the_same_submission() {
+        let spec = v1::TaskSpec {
+            command: vec!["true".to_owned()],
+            priority: Some(50),
+            ..Default::default()
+        };
+        let explicit = convert::task_specs(vec![spec]).unwrap();
+        assert_eq!(fingerprint(&explicit).unwrap(), fingerprint(&specs("true")).unwrap());
+    }
+
+    #[test]
+    fn a_key_is_short_and_printable() {
+        assert!(check_key("order-17 of 2025".to_owned()).is_ok());
+        for key in [String::new(), "x".repeat(256), "a\nb".to_owned(), "ä".to_owned()] {
+            assert!(check_key(key).is_err());
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The registry: workers registered, shown, listed, taken off.
+
+use cluster_state::{Command, RegisterWorker, Worker, WorkerId};
+use proto::convert;
+use proto::problem::{ErrorKind, Problem};
+use proto::v1;
+
+use super::{Consistency, Mark, Operations, Reading};
+
+/// Workers on a page that names no limit: more than clusters have.
+const LIMIT_DEFAULT: usize = 100_000;
+
+impl Operations {
+    /// Puts a worker on the registry, or changes its address and labels.
+    pub(crate) async fn register_worker(
+        &self,
+        request: v1::RegisterRequest,
+    ) -> Result<(v1::Worker, Mark), Problem> {
+        let command = RegisterWorker::try_from(request)?;
+        let id = command.worker.clone();
+        let (_, mark) = self.propose(&Command::RegisterWorker(command)).await?;
+        self.reach(Reading::default()).await?;
+        let worker = self.find_worker(&id).ok_or_else(|| {
+            let detail = format!("worker '{id}' was registered, and removed a moment later");
+            Problem::new(ErrorKind::Conflict, detail)
+        })?;
+        Ok((worker, mark))
+    }
+
+    /// Takes a worker off the registry; what it runs is queued again.
+    pub(crate) async fn unregister_worker(&self, id: &str) -> Result<Mark, Problem> {
+        let worker = worker_id(id)?;
+        let (_, mark) = self.propose(&Command::UnregisterWorker { worker }).await?;
+        Ok(mark)
+    }
+
+    /// One worker.
+    pub(crate) async fn worker(
+        &self,
+        id: &str,
+        reading: Reading,
+    ) -> Result<(v1::Worker, Mark), Problem> {
+        let id = worker_id(id)?;
+        let mark = self.reach(reading).await?;
+        if self.asks_leader(reading) {
+            let request = v1::GetWorkerRequest {
+                worker_id: id.to_string(),
+                consistency: "linearizable".to_owned(),
+            };
+            match self.leader().worker(request).await {
+                Ok(worker) => return Ok((worker, mark)),
+                Err(problem) if problem.kind == ErrorKind::NotFound => return Err(problem),
+                Err(problem) => tracing::debug!(%problem, "the leader did not show its worker"),
+            }
+        }
+        let worker = self.find_worker(&id).ok_or_else(|| {
+            Problem::new(ErrorKind::NotFound, format!("worker '{id}' is not registered"))
+        })?;
+        Ok((worker, mark))
+    }
+
+    /// One page of workers, by name.
+    pub(crate) async fn workers(
+        &self,
+        limit: Option<usize>,
+        cursor: Option<&str>,
+        reading: Reading,
+    ) -> Result<(v1::WorkerPage, Mark), Problem> {
+        let after = cursor.map(|cursor| cursor.parse::<WorkerId>()).transpose();
+        let after = after.map_err(|_| {
+            Problem::new(ErrorKind::Malformed, "cursor is not one that a page ended with")
+        })?;
+        let limit = limit.unwrap_or(LIMIT_DEFAULT);
+        if !(1..=LIMIT_DEFAULT).contains(&limit) {
+            let detail = format!("limit {limit} is not between 1 and {LIMIT_DEFAULT}");
+            return Err(Problem::new(ErrorKind::Malformed, detail));
+        }
+
+        let mark = self.reach(reading).await?;
+        if self.asks_leader(reading) {
+            let request = v1::ListWorkersRequest {
+                consistency: "linearizable".to_owned(),
+                limit: u32::try_from(limit).unwrap_or(u32::MAX),
+                cursor: cursor.map(str::to_owned),
+            };
+            match self.leader().workers(request).await {
+                Ok(page) => return Ok((page, mark)),
+                Err(problem) => tracing::debug!(%problem, "the leader did not list its workers"),
+            }
+        }
+        Ok((self.worker_page(limit, after.as_ref()), mark))
+    }
+
+    /// Heartbeats are known to the leader alone, so a follower asks it; without an answer the
+    /// replicated part has to do.
+    fn asks_leader(&self, reading: Reading) -> bool {
+        match reading.consistency {
+            Consistency::Linearizable => !self.leadership().is_leading(),
+            Consistency::Stale => false,
+        }
+    }
+
+    fn worker_page(&self, limit: usize, after: Option<&WorkerId>) -> v1::WorkerPage {
+        self.node().reader().with(|state| {
+            let mut rest = state.workers_after(after);
+            let workers = rest.by_ref().take(limit).map(|worker| {
+                let load = state.load(&worker.id);
+                convert::worker(worker, load, self.shared.sessions.last_heartbeat(&worker.id))
+            });
+            let workers = workers.collect::<Vec<_>>();
+            let has_more = rest.next().is_some();
+            let next_cursor =
+                workers.last().filter(|_| has_more).map(|worker| worker.worker_id.clone());
+            v1::WorkerPage { workers, next_cursor }
+        })
+    }
+
+    fn find_worker(&self, id: &WorkerId) -> Option<v1::Worker> {
+        let last_heartbeat = self.shared.sessions.last_heartbeat(id);
+        self.node().reader().with(|state| {
+            let worker: &Worker = state.worker(id)?;
+            Some(convert::worker(worker, state.load(id), last_heartbeat))
+        })
+    }
+}
+
+/// A worker's id, in whatever a client sent; one that cannot be an id names no worker.
+fn worker_id(text: &str) -> Result<WorkerId, Problem> {
+    text.parse().map_err(|error: cluster_state::InvalidId| {
+        Problem::new(ErrorKind::NotFound, error.to_string())
+    })
+}

@@ -1,0 +1,155 @@
+//! Calls that need the leader and landed elsewhere: one hop, over a kept-open connection.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use proto::channel::{self, MESSAGE_BYTES_MAX};
+use proto::problem::{ErrorKind, Problem};
+use proto::v1;
+use proto::v1::cluster_service_client::ClusterServiceClient;
+use proto::v1::master_service_client::MasterServiceClient;
+use proto::v1::registry_service_client::RegistryServiceClient;
+use raft_store::{Leadership, Node};
+use tonic::metadata::MetadataValue;
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+/// Marks a call that another master has passed on: it is not passed on again.
+const FORWARDED: &str = "forwarded";
+/// How long the leader may take: longer than it waits for a commit itself.
+const TIMEOUT: Duration = Duration::from_secs(12);
+
+/// The way to the leader.
+#[derive(Clone, Debug)]
+pub(crate) struct LeaderLink {
+    node: Node,
+    open: Arc<Mutex<Option<(String, Channel)>>>,
+}
+
+/// Whether a call was passed on by another master.
+pub(super) fn is_forwarded<T>(request: &Request<T>) -> bool {
+    request.metadata().contains_key(FORWARDED)
+}
+
+impl LeaderLink {
+    pub(crate) fn new(node: Node) -> Self {
+        Self { node, open: Arc::default() }
+    }
+
+    /// One worker, as the leader knows it.
+    pub(crate) async fn worker(
+        &self,
+        request: v1::GetWorkerRequest,
+    ) -> Result<v1::Worker, Problem> {
+        let mut client = RegistryServiceClient::new(self.channel()?);
+        let answer = within(client.get(mark(Request::new(request)))).await;
+        answer.map(Response::into_inner).map_err(|status| Problem::from(&status))
+    }
+
+    /// One page of workers, as the leader knows them.
+    pub(crate) async fn workers(
+        &self,
+        request: v1::ListWorkersRequest,
+    ) -> Result<v1::WorkerPage, Problem> {
+        let client = RegistryServiceClient::new(self.channel()?);
+        let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let answer = within(client.list(mark(Request::new(request)))).await;
+        answer.map(Response::into_inner).map_err(|status| Problem::from(&status))
+    }
+
+    /// Passes a worker's call on.
+    pub(super) async fn register_worker(
+        &self,
+        request: Request<v1::RegisterWorkerRequest>,
+    ) -> Result<v1::RegisterWorkerResponse, Problem> {
+        let mut client = self.sessions(&request)?;
+        let answer = within(client.register_worker(mark(request))).await;
+        answer.map(Response::into_inner).map_err(|status| Problem::from(&status))
+    }
+
+    /// Passes a worker's call on.
+    pub(super) async fn send_heartbeat(
+        &self,
+        request: Request<v1::HeartbeatRequest>,
+    ) -> Result<v1::HeartbeatResponse, Problem> {
+        let mut client = self.sessions(&request)?;
+        let answer = within(client.send_heartbeat(mark(request))).await;
+        answer.map(Response::into_inner).map_err(|status| Problem::from(&status))
+    }
+
+    /// Passes a worker's call on.
+    pub(super) async fn report_task_completion(
+        &self,
+        request: Request<v1::ReportTaskCompletionRequest>,
+    ) -> Result<v1::ReportTaskCompletionResponse, Problem> {
+        let mut client = self.sessions(&request)?;
+        let answer = within(client.report_task_completion(mark(request))).await;
+        answer.map(Response::into_inner).map_err(|status| Problem::from(&status))
+    }
+
+    /// Passes an operator's call on.
+    pub(super) async fn transfer_leader(
+        &self,
+        request: Request<v1::TransferLeaderRequest>,
+    ) -> Result<v1::LeaderStatus, Problem> {
+        check_first_hop(&request)?;
+        let mut client = ClusterServiceClient::new(self.channel()?);
+        let answer = within(client.transfer_leader(mark(request))).await;
+        answer.map(Response::into_inner).map_err(|status| Problem::from(&status))
+    }
+
+    fn sessions<T>(&self, request: &Request<T>) -> Result<MasterServiceClient<Channel>, Problem> {
+        check_first_hop(request)?;
+        let client = MasterServiceClient::new(self.channel()?);
+        let client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
+        Ok(client.max_encoding_message_size(MESSAGE_BYTES_MAX))
+    }
+
+    /// The connection to the leader of this moment.
+    fn channel(&self) -> Result<Channel, Problem> {
+        let leadership = *self.node.leadership().borrow();
+        let address = match leadership {
+            Leadership::Following { leader, .. } => self.node.member_address(leader),
+            Leadership::Leading { .. } | Leadership::Leaderless { .. } => None,
+        };
+        let Some(address) = address else {
+            return Err(Problem::new(ErrorKind::NoLeader, "the cluster has no leader"));
+        };
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, channel)) = open.as_ref()
+            && *known == address
+        {
+            return Ok(channel.clone());
+        }
+        let channel = channel::connect_lazily(&address)
+            .map_err(|error| Problem::new(ErrorKind::Internal, error.to_string()))?;
+        *open = Some((address, channel.clone()));
+        Ok(channel)
+    }
+}
+
+/// A call that came from a master which took this one for the leader goes back with the news that
+/// it is not.
+fn check_first_hop<T>(request: &Request<T>) -> Result<(), Problem> {
+    if is_forwarded(request) {
+        return Err(Problem::new(ErrorKind::NotLeader, "this master does not lead any more"));
+    }
+    Ok(())
+}
+
+fn mark<T>(request: Request<T>) -> Request<T> {
+    let mut marked = Request::new(request.into_inner());
+    marked.metadata_mut().insert(FORWARDED, MetadataValue::from_static("1"));
+    marked.set_timeout(TIMEOUT);
+    marked
+}
+
+/// Bounds the call on this side too: a frozen leader does not keep time.
+async fn within<T>(
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<Response<T>, Status> {
+    match tokio::time::timeout(TIMEOUT, call).await {
+        Ok(answered) => answered,
+        Err(_) => Err(Status::deadline_exceeded("the leader did not answer in time")),
+    }
+}

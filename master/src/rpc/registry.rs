@@ -1,0 +1,79 @@
+//! What operators do with the worker registry.
+
+use proto::problem::{ErrorKind, Problem};
+use proto::v1;
+use proto::v1::registry_service_server::RegistryService;
+use tonic::{Request, Response, Status};
+
+use super::forwarding::is_forwarded;
+use super::{answer, refusal};
+use crate::operations::{Consistency, Operations, Reading};
+
+#[derive(Clone, Debug)]
+pub(super) struct RegistryEndpoint {
+    pub(super) operations: Operations,
+}
+
+impl RegistryEndpoint {
+    /// A master that passes a read on wants the leader's word, not another master's.
+    fn reading<T>(&self, request: &Request<T>, consistency: &str) -> Result<Reading, Problem> {
+        if is_forwarded(request) && !self.operations.leadership().is_leading() {
+            let detail = "this master does not lead any more";
+            return Err(Problem::new(ErrorKind::NotLeader, detail));
+        }
+        Consistency::parse(consistency).map(Reading::from)
+    }
+}
+
+#[tonic::async_trait]
+impl RegistryService for RegistryEndpoint {
+    async fn register(
+        &self,
+        request: Request<v1::RegisterRequest>,
+    ) -> Result<Response<v1::Worker>, Status> {
+        match self.operations.register_worker(request.into_inner()).await {
+            Ok((worker, _)) => Ok(answer(&self.operations, worker)),
+            Err(problem) => Err(refusal(&self.operations, problem)),
+        }
+    }
+
+    async fn unregister(
+        &self,
+        request: Request<v1::UnregisterRequest>,
+    ) -> Result<Response<v1::UnregisterResponse>, Status> {
+        match self.operations.unregister_worker(&request.into_inner().worker_id).await {
+            Ok(_) => Ok(answer(&self.operations, v1::UnregisterResponse {})),
+            Err(problem) => Err(refusal(&self.operations, problem)),
+        }
+    }
+
+    async fn get(
+        &self,
+        request: Request<v1::GetWorkerRequest>,
+    ) -> Result<Response<v1::Worker>, Status> {
+        let shown = async {
+            let reading = self.reading(&request, &request.get_ref().consistency)?;
+            self.operations.worker(&request.get_ref().worker_id, reading).await
+        };
+        match shown.await {
+            Ok((worker, _)) => Ok(answer(&self.operations, worker)),
+            Err(problem) => Err(refusal(&self.operations, problem)),
+        }
+    }
+
+    async fn list(
+        &self,
+        request: Request<v1::ListWorkersRequest>,
+    ) -> Result<Response<v1::WorkerPage>, Status> {
+        let listed = async {
+            let message = request.get_ref();
+            let reading = self.reading(&request, &message.consistency)?;
+            let limit = usize::try_from(message.limit).ok().filter(|limit| *limit > 0);
+            self.operations.workers(limit, message.cursor.as_deref(), reading).await
+        };
+        match listed.await {
+            Ok((page, _)) => Ok(answer(&self.operations, page)),
+            Err(problem) => Err(refusal(&self.operations, problem)),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The gRPC server: every service on one port.
+
+use std::time::Duration;
+
+use proto::channel::MESSAGE_BYTES_MAX;
+use proto::v1::FILE_DESCRIPTOR_SET;
+use proto::v1::cluster_service_server::ClusterServiceServer;
+use proto::v1::master_service_server::MasterServiceServer;
+use proto::v1::registry_service_server::RegistryServiceServer;
+use proto::v1::task_service_server::TaskServiceServer;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+use super::cluster::ClusterEndpoint;
+use super::health;
+use super::registry::RegistryEndpoint;
+use super::tasks::TaskEndpoint;
+use super::workers::WorkerEndpoint;
+use crate::operations::Operations;
+
+/// A silent client is probed that often, and given up when the probe is not answered in time:
+/// streams to a machine that has vanished must not stay.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Calls under way on one connection: a load generator's thousands fit.
+const STREAMS_MAX: u32 = 65_536;
+/// Windows that never throttle on a data-center network.
+const STREAM_WINDOW_BYTES: u32 = 8 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+
+/// The gRPC server could not be built or has failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GrpcError {
+    /// The services' descriptions are damaged.
+    #[error("server reflection")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The transport failed.
+    #[error("grpc server")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// Serves every service on a listener.
+#[derive(Debug)]
+pub(crate) struct GrpcServer {
+    operations: Operations,
+}
+
+impl GrpcServer {
+    pub(crate) const fn new(operations: Operations) -> Self {
+        Self { operations }
+    }
+
+    /// Serves until `stop`, then lets calls under way finish. Streams between masters end when
+    /// their other ends do.
+    pub(crate) async fn run(
+        self,
+        listener: TcpListener,
+        stop: CancellationToken,
+    ) -> Result<(), GrpcError> {
+        let operations = self.operations;
+        let (reporter, health) = tonic_health::server::health_reporter();
+        let tasks = TaskTracker::new();
+        let leadership = operations.node().leadership();
+        tasks.spawn(health::report(reporter, leadership, operations.stopping().clone()));
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .build_v1()?;
+
+        let task_service = TaskServiceServer::new(TaskEndpoint { operations: operations.clone() })
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let registry =
+            RegistryServiceServer::new(RegistryEndpoint { operations: operations.clone() })
+                .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let cluster = ClusterServiceServer::new(ClusterEndpoint { operations: operations.clone() });
+        let workers = MasterServiceServer::new(WorkerEndpoint { operations: operations.clone() })
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        Server::builder()
+            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .max_concurrent_streams(Some(STREAMS_MAX))
+            .initial_stream_window_size(Some(STREAM_WINDOW_BYTES))
+            .initial_connection_window_size(Some(CONNECTION_WINDOW_BYTES))
+            .add_service(task_service)
+            .add_service(operations.node().raft_service())
+            .add_service(workers)
+            .add_service(registry)
+            .add_service(cluster)
+            .add_service(health)
+            .add_service(reflection)
+            .serve_with_incoming_shutdown(
+                TcpIncoming::from(listener).with_nodelay(Some(true)),
+                stop.cancelled_owned(),
+            )
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,118 @@
+//! What users do with tasks.
+
+use std::time::Duration;
+
+use cluster_state::AttemptNumber;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use proto::v1;
+use proto::v1::task_service_server::TaskService;
+use tonic::{Request, Response, Status};
+
+use super::{answer, refusal};
+use crate::operations::{Consistency, Follow, LogRequest, Operations, Submission, TaskQuery};
+
+/// Longest wait: clients that want to wait longer ask again.
+const WAIT_MAX: Duration = Duration::from_secs(10 * 60);
+
+#[derive(Clone, Debug)]
+pub(super) struct TaskEndpoint {
+    pub(super) operations: Operations,
+}
+
+#[tonic::async_trait]
+impl TaskService for TaskEndpoint {
+    type LogsStream = BoxStream<'static, Result<v1::LogChunk, Status>>;
+
+    async fn submit(
+        &self,
+        request: Request<v1::SubmitRequest>,
+    ) -> Result<Response<v1::SubmitResponse>, Status> {
+        let v1::SubmitRequest { tasks, idempotency_key } = request.into_inner();
+        match self.operations.submit(Submission { tasks, idempotency_key }).await {
+            Ok((tasks, _)) => Ok(answer(&self.operations, v1::SubmitResponse { tasks })),
+            Err(problem) => Err(refusal(&self.operations, problem)),
+        }
+    }
+
+    async fn get(
+        &self,
+        request: Request<v1::GetTaskRequest>,
+    ) -> Result<Response<v1::Task>, Status> {
+        let request = request.into_inner();
+        let shown = async {
+            let consistency = Consistency::parse(&request.consistency)?;
+            self.operations.task(&request.task_id, consistency.into()).await
+        };
+        match shown.await {
+            Ok((task, _)) => Ok(answer(&self.operations, task)),
+            Err(problem) => Err(refusal(&self.operations, problem)),
+        }
+    }
+
+    async fn list(
+        &self,
+        request: Request<v1::ListTasksRequest>,
+    ) -> Result<Response<v1::TaskPage>, Status> {
+        let request = request.into_inner();
+        let listed = async {
+            let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0);
+            let query = TaskQuery::parse(
+                request.state.as_deref(),
+                request.worker.as_deref(),
+                request.label.as_deref(),
+                limit,
+                request.cursor.as_deref(),
+            )?;
+            let consistency = Consistency::parse(&request.consistency)?;
+            self.operations.tasks(query, consistency.into()).await
+        };
+        match listed.await {
+            Ok((page, _)) => Ok(answer(&self.operations, page)),
+            Err(problem) => Err(refusal(&self.operations, problem)),
+        }
+    }
+
+    async fn cancel(
+        &self,
+        request: Request<v1::CancelTaskByIdRequest>,
+    ) -> Result<Response<v1::SubmittedTask>, Status> {
+        match self.operations.cancel(&request.into_inner().task_id).await {
+            Ok((task, _)) => Ok(answer(&self.operations, task)),
+            Err(problem) => Err(refusal(&self.operations, problem)),
+        }
+    }
+
+    async fn wait(
+        &self,
+        request: Request<v1::WaitTaskRequest>,
+    ) -> Result<Response<v1::Task>, Status> {
+        let v1::WaitTaskRequest { task_id, timeout_ms } = request.into_inner();
+        let patience = Duration::from_millis(timeout_ms).min(WAIT_MAX);
+        match self.operations.wait(&task_id, patience).await {
+            Ok((task, _)) => Ok(answer(&self.operations, self.operations.show(&task))),
+            Err(problem) => Err(refusal(&self.operations, problem)),
+        }
+    }
+
+    async fn logs(
+        &self,
+        request: Request<v1::TaskLogsRequest>,
+    ) -> Result<Response<Self::LogsStream>, Status> {
+        let request = request.into_inner();
+        let opened = self.operations.logs(LogRequest {
+            task: request.task_id,
+            attempt: (request.attempt > 0).then_some(AttemptNumber(request.attempt)),
+            stream: request.stream,
+            follow: if request.follow { Follow::ToTheEnd } else { Follow::No },
+            tail_lines: request.tail_lines,
+        });
+        match opened.await {
+            Ok(chunks) => {
+                let chunks = chunks.map(|chunk| chunk.map_err(Status::from)).boxed();
+                Ok(answer(&self.operations, chunks))
+            }
+            Err(problem) => Err(refusal(&self.operations, problem)),
+        }
+    }
+}

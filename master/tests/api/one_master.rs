@@ -1,0 +1,169 @@
+//! A master on a scratch directory, and a client that speaks just enough HTTP.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use cluster_state::MasterId;
+use master::config::Config;
+use master::master::Master;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A cluster of one.
+pub(crate) struct OneMaster {
+    master: Master,
+    pub(crate) dir: TempDir,
+}
+
+impl OneMaster {
+    /// Starts it and waits until it leads.
+    pub(crate) async fn start() -> Self {
+        Self::start_in(tempfile::tempdir().unwrap()).await
+    }
+
+    pub(crate) async fn start_in(dir: TempDir) -> Self {
+        let config = config(dir.path(), &free_address().await);
+        let started = Self { master: Master::start(config).await.unwrap(), dir };
+        let mut leadership = started.master.node().leadership();
+        let leads = leadership.wait_for(|leadership| leadership.is_leading());
+        drop(tokio::time::timeout(Duration::from_secs(20), leads).await.unwrap().unwrap());
+        started
+    }
+
+    /// Stops it, and returns the directory.
+    pub(crate) async fn stop(self) -> TempDir {
+        self.master.stop().await;
+        self.dir
+    }
+
+    pub(crate) fn grpc(&self) -> SocketAddr {
+        self.master.grpc_address()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, &[], "").await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.ask("DELETE", path, &[], "").await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.post_with(path, &[], body).await
+    }
+
+    pub(crate) async fn post_with(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> Answer {
+        let headers = [&[("content-type", "application/json")], headers].concat();
+        self.ask("POST", path, &headers, &body.to_string()).await
+    }
+
+    pub(crate) async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: master\r\nconnection: close\r\n");
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+        let mut stream = TcpStream::connect(self.master.http_address()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let read = stream.read_to_end(&mut answer);
+        tokio::time::timeout(Duration::from_secs(30), read).await.unwrap().unwrap();
+        Answer::parse(&String::from_utf8(answer).unwrap())
+    }
+
+    /// Submits one task and returns its id.
+    pub(crate) async fn submit(&self, command: &str) -> String {
+        let answer = self.post("/api/tasks", &serde_json::json!({ "command": [command] })).await;
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        answer.json()["task_id"].as_str().unwrap().to_owned()
+    }
+}
+
+fn config(data_dir: &Path, grpc: &str) -> Config {
+    Config {
+        node_id: MasterId(1),
+        initial_cluster: [(MasterId(1), grpc.to_owned())].into(),
+        data_dir: data_dir.to_owned(),
+        grpc_listen: grpc.to_owned(),
+        grpc_advertise: grpc.to_owned(),
+        http_listen: "127.0.0.1:0".to_owned(),
+        ..Config::default()
+    }
+}
+
+/// Members must know each other's addresses before they listen.
+async fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    fn parse(text: &str) -> Self {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let mut lines = head.lines();
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let headers = lines
+            .map(|line| line.split_once(": ").unwrap())
+            .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+            .collect::<BTreeMap<_, _>>();
+        let is_chunked = headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked");
+        let body = if is_chunked { unchunk(body) } else { body.to_owned() };
+        Self { status, headers, body }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+
+    /// Asserts that it is a problem of that kind, and returns it.
+    pub(crate) fn problem(&self, status: u16, name: &str) -> Value {
+        assert_eq!(self.status, status, "{}", self.body);
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        let problem = self.json();
+        assert_eq!(problem["type"], format!("urn:cloudai:error:{name}"));
+        assert_eq!(problem["status"], status);
+        problem
+    }
+}
+
+fn unchunk(mut rest: &str) -> String {
+    let mut whole = String::new();
+    while let Some((size, tail)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).unwrap();
+        if size == 0 {
+            break;
+        }
+        let (chunk, tail) = tail.split_at(size);
+        whole.push_str(chunk);
+        rest = tail.strip_prefix("\r\n").unwrap();
+    }
+    whole
+}

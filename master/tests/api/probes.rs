@@ -1,0 +1,87 @@
+//! What load balancers, supervisors and Prometheus ask.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+use serde_json::json;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::one_master::OneMaster;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_is_alive_ready_and_no_follower() {
+    let master = OneMaster::start().await;
+    let of = async |path: &str| {
+        let answer = master.get(path).await;
+        (answer.status, answer.body)
+    };
+    assert_eq!(of("/livez").await, (200, "ok\n".to_owned()));
+    assert_eq!(of("/readyz").await, (200, "ok\n".to_owned()));
+    let verbose = "[+] leader known\n[+] caught up with the leader\n[+] not shutting down\n";
+    assert_eq!(of("/readyz?verbose").await, (200, verbose.to_owned()));
+    assert_eq!(of("/leader").await, (200, "leader\n".to_owned()));
+    assert_eq!(of("/follower?max_lag=10").await.0, 503);
+    for path in ["/livez", "/readyz", "/leader", "/follower"] {
+        let head = master.ask("HEAD", path, &[], "").await;
+        assert_eq!(head.body, "");
+        let options = master.ask("OPTIONS", path, &[], "").await;
+        assert_eq!((options.status, options.header("allow")), (204, "GET, HEAD, OPTIONS"));
+    }
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_of_one_is_healthy_and_knows_its_leader() {
+    let master = OneMaster::start().await;
+    let status = master.get("/api/cluster").await.json();
+    assert_eq!(status["healthy"], json!(true));
+    assert_eq!(status["problems"], json!([]));
+    assert_eq!(status["leader_id"], 1);
+    assert_eq!(status["members"][0]["role"], "leader");
+    assert_eq!(status["members"][0]["reachable"], json!(true));
+    assert_eq!(status["members"][0]["lag"], 0);
+    let leader = master.get("/api/cluster/leader").await.json();
+    assert_eq!(leader["leader_id"], 1);
+    assert_eq!(leader["address"], master.grpc().to_string());
+    assert_eq!(leader["http_address"], status["members"][0]["http_address"]);
+
+    let leaders = master.get("/api/cluster/leaders").await.json();
+    assert_eq!(leaders[0]["leader_id"], 1);
+    assert_eq!(leaders[0]["until"], json!(null));
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_show_the_cluster_and_the_requests() {
+    let master = OneMaster::start().await;
+    master.submit("true").await;
+    let answer = master.get("/metrics").await;
+    assert!(answer.header("content-type").starts_with("application/openmetrics-text"));
+    for line in [
+        "cloudai_raft_is_leader 1",
+        "cloudai_raft_has_leader 1",
+        "cloudai_tasks{state=\"queued\"} 1",
+        "cloudai_tasks{state=\"running\"} 0",
+        "cloudai_workers{state=\"active\"} 0",
+        "cloudai_worker_heartbeats_total 0",
+        "cloudai_http_requests_total{route=\"/api/tasks\",method=\"POST\",status=\"201\"} 1",
+    ] {
+        assert!(answer.body.lines().any(|found| found == line), "{line} in\n{}", answer.body);
+    }
+    let synced = answer.body.lines().find(|l| l.starts_with("cloudai_raft_fsync_seconds_count"));
+    assert_ne!(synced.unwrap(), "cloudai_raft_fsync_seconds_count 0");
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_standard_health_service_says_serving() {
+    let master = OneMaster::start().await;
+    let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", master.grpc()));
+    let mut client = HealthClient::new(channel.unwrap().connect_lazy());
+    for service in ["", "cloudai.v1.TaskService"] {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let answer = client.check(request).await.unwrap().into_inner();
+        assert_eq!(answer.status(), ServingStatus::Serving);
+    }
+    master.stop().await;
+}

@@ -1,0 +1,95 @@
+//! What applying leaves in memory and on disk, and what it tells.
+
+use std::sync::Arc;
+
+use cluster_state::{LogIndex, TaskId, Timestamp};
+use openraft::EntryPayload;
+use openraft::storage::RaftStateMachine;
+use raft_store::{Entry, Payload, Published};
+use tempfile::TempDir;
+
+use crate::fixture::{History, apply, blank, fingerprint, open};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_does_not_matter_how_many_entries_come_at_once() {
+    let history = History::new(10);
+    let mut stored = Vec::new();
+    for size in [1, 2, 7, 1_000] {
+        let home = TempDir::new().unwrap();
+        let mut store = open(home.path());
+        for part in history.entries.chunks(size) {
+            apply(&mut store.machine, part.to_vec()).await;
+        }
+        drop(store);
+
+        let store = open(home.path());
+        assert!(store.reader.with(fingerprint) == history.state_at(history.last_index()), "{size}");
+        let finished = store.reader.finished_tasks_below(None, 1_000).await.unwrap();
+        let expired = store.reader.expired_history(Timestamp(u64::MAX), 1_000).await.unwrap();
+        assert_eq!(finished.len(), expired.len(), "{size}");
+        stored.push((finished, expired));
+    }
+    assert!(stored.iter().all(|one| *one == stored[0]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_cannot_be_decoded_stops_the_node() {
+    let home = TempDir::new().unwrap();
+    let mut store = open(home.path());
+    let payload = EntryPayload::Normal(Payload(vec![0xff, 1, 2, 3].into()));
+    let unknown = Entry { payload, ..blank(1, 0) };
+
+    let entries = futures_util::stream::iter([Ok((unknown, None))]);
+    store.machine.apply(entries).await.unwrap_err();
+
+    assert!(store.fatal.reason().is_some());
+    assert_eq!(store.machine.applied_state().await.unwrap().0, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_is_read_newest_first_and_forgotten_oldest_first() {
+    let history = History::new(4);
+    let home = TempDir::new().unwrap();
+    let mut store = open(home.path());
+    apply(&mut store.machine, history.entries.clone()).await;
+    let reader = store.reader.clone();
+
+    let all = reader.finished_tasks_below(None, 100).await.unwrap();
+    let ids = all.iter().map(|task| task.id).collect::<Vec<_>>();
+    assert!(ids.is_sorted_by(|left, right| left > right), "{ids:?}");
+    assert_eq!(reader.finished_tasks_below(Some(ids[1]), 2).await.unwrap(), all[2..4]);
+
+    let newest = &all[0];
+    assert_eq!(reader.finished_task(newest.id).await.unwrap().as_ref(), Some(newest));
+    assert_eq!(reader.task(newest.id).await.unwrap().as_ref(), Some(newest));
+    // The first round's first task was forgotten in the second round.
+    assert_eq!(reader.task(TaskId(1)).await.unwrap(), None);
+
+    let expired = reader.expired_history(Timestamp(u64::MAX), 100).await.unwrap();
+    assert_eq!(expired.len(), all.len());
+    let ends = all.iter().map(|task| (task.finished_at.unwrap(), task.id));
+    let mut ends = ends.collect::<Vec<_>>();
+    ends.sort_unstable();
+    assert_eq!(expired, ends.iter().map(|(_, id)| *id).collect::<Vec<_>>());
+    let some = reader.expired_history(ends[2].0, 100).await.unwrap();
+    assert_eq!(some.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_feed_tells_what_was_applied() {
+    let home = TempDir::new().unwrap();
+    let mut store = open(home.path());
+    let history = History::new(1);
+    let mut feed = store.reader.subscribe();
+
+    apply(&mut store.machine, history.entries.clone()).await;
+
+    let Ok(Published::Applied(batch)) = feed.try_recv() else { panic!("nothing was published") };
+    assert_eq!(batch.index_from, LogIndex(0));
+    assert_eq!(batch.index_to, LogIndex(history.last_index()));
+    let mut rebuilt = cluster_state::State::new();
+    for (_, change) in Arc::try_unwrap(batch).unwrap().changes {
+        rebuilt.restore(change);
+    }
+    assert!(fingerprint(&rebuilt) == history.state_at(history.last_index()));
+}

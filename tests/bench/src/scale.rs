@@ -1,0 +1,72 @@
+//! A million live and a million finished tasks: memory, and the time until a restarted master is
+//! ready.
+
+use std::time::Duration;
+
+use clusterctl::load::DispatchLoad;
+use clusterctl::local_cluster::{LocalCluster, Process, Role};
+use proto::client::ClientOptions;
+use proto::v1;
+use tokio::time::Instant;
+
+use crate::machine::resident_bytes;
+use crate::ours;
+use crate::table::{Table, millis};
+
+const TASKS_PER_CALL: u32 = 1_000;
+
+/// Fills a cluster and measures it.
+pub(crate) async fn run(table: &mut Table, tasks: u32) -> anyhow::Result<()> {
+    let mut cluster = ours::start(4, Some("noop")).await?;
+    let client = cluster.client(ClientOptions::default())?;
+    let load = DispatchLoad { tasks, patience: Duration::from_secs(3_600) };
+    load.run(&client).await?;
+
+    let before = masters_bytes(&cluster);
+    let mut left = tasks;
+    let mut longest = Duration::ZERO;
+    while left > 0 {
+        let size = left.min(TASKS_PER_CALL);
+        left -= size;
+        let batch = (0..size).map(|_| waiting_task()).collect();
+        let sent = Instant::now();
+        client.submit(batch, None).await?;
+        longest = longest.max(sent.elapsed());
+    }
+    for (role, before) in before {
+        let after = bytes_of(&cluster, role);
+        let each = after.saturating_sub(before) / u64::from(tasks);
+        table.add(&format!("memory per live task, {role}, {tasks} live"), format!("{each} bytes"), None);
+    }
+    let figure = "longest call of 1,000 tasks while they were submitted";
+    table.add(figure, millis(longest), None);
+
+    let master = Role::Master(1);
+    cluster.kill(master).await?;
+    let started = Instant::now();
+    cluster.start(master)?;
+    cluster.ready(master).await?;
+    let figure = format!("master killed and restarted with {tasks} live and {tasks} finished: ready");
+    table.add(&figure, millis(started.elapsed()), None);
+    cluster.stop().await;
+    Ok(())
+}
+
+fn masters_bytes(cluster: &LocalCluster) -> Vec<(Role, u64)> {
+    cluster.layout().master_roles().map(|role| (role, bytes_of(cluster, role))).collect()
+}
+
+fn bytes_of(cluster: &LocalCluster, role: Role) -> u64 {
+    let process = cluster.processes().iter().find(|process| process.role() == role);
+    process.map(Process::pid).map_or(0, resident_bytes)
+}
+
+/// A task of 256 bytes that nobody may run.
+fn waiting_task() -> v1::TaskSpec {
+    v1::TaskSpec {
+        command: vec!["true".to_owned()],
+        env: [("PADDING".to_owned(), "x".repeat(210))].into(),
+        worker_id: Some("absent".to_owned()),
+        ..v1::TaskSpec::default()
+    }
+}

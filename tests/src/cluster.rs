@@ -1,0 +1,319 @@
+//! A whole cluster of real processes on this machine.
+
+mod builder;
+mod master;
+mod worker;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::client::Client;
+use crate::clusterctl::{self, Outcome};
+use crate::effects::Effects;
+use crate::eventually::{eventually, require};
+use crate::history::History;
+use crate::leader_watch::LeaderWatch;
+use crate::sweep;
+use crate::turn::Turn;
+
+pub use builder::Builder;
+pub use master::Master;
+pub use worker::Worker;
+
+/// How long an election with its barrier may take, on a machine that does other work too.
+const ELECTION_PATIENCE: Duration = Duration::from_secs(15);
+/// How long the tasks of one test may take to end, all together.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(120);
+/// How long a worker may take to be active once it can be reached, in these tests.
+pub const CONNECT_PATIENCE: Duration = Duration::from_secs(15);
+
+/// Masters and workers, and what they were seen to do.
+#[derive(Debug)]
+pub struct Cluster {
+    masters: Vec<Master>,
+    workers: Vec<Worker>,
+    http: reqwest::Client,
+    effects: Effects,
+    history: History,
+    dir: TempDir,
+    worker_args: Vec<String>,
+    _turn: Turn,
+}
+
+impl Cluster {
+    /// Describes a cluster to start: three masters and no worker unless told otherwise.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The directory of this cluster alone.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The file in which its tasks leave traces.
+    #[must_use]
+    pub fn effects(&self) -> &Effects {
+        &self.effects
+    }
+
+    /// What its clients were told.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// A session over all masters.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.client_at(self.http_addresses())
+    }
+
+    /// A session with one master.
+    #[must_use]
+    pub fn client_of(&self, master: u64) -> Client {
+        self.client_at(vec![self.master(master).http().to_owned()])
+    }
+
+    /// A session with all masters but one.
+    #[must_use]
+    pub fn client_without(&self, master: u64) -> Client {
+        let others = self.masters.iter().filter(|other| other.id() != master);
+        self.client_at(others.map(|other| other.http().to_owned()).collect())
+    }
+
+    /// A session with these endpoints, whose answers count in this cluster's history.
+    #[must_use]
+    pub fn client_at(&self, endpoints: Vec<String>) -> Client {
+        Client::new(self.http.clone(), endpoints, self.history.clone())
+    }
+
+    /// The masters.
+    pub fn masters(&self) -> impl Iterator<Item = &Master> {
+        self.masters.iter()
+    }
+
+    /// One master.
+    #[must_use]
+    pub fn master(&self, id: u64) -> &Master {
+        self.masters.iter().find(|master| master.id() == id).unwrap()
+    }
+
+    /// One master, to be broken.
+    pub fn master_mut(&mut self, id: u64) -> &mut Master {
+        self.masters.iter_mut().find(|master| master.id() == id).unwrap()
+    }
+
+    /// The ids of all masters.
+    #[must_use]
+    pub fn master_ids(&self) -> Vec<u64> {
+        self.masters.iter().map(Master::id).collect()
+    }
+
+    /// Where the masters serve HTTP.
+    #[must_use]
+    pub fn http_addresses(&self) -> Vec<String> {
+        self.masters.iter().map(|master| master.http().to_owned()).collect()
+    }
+
+    /// Where the masters serve gRPC.
+    #[must_use]
+    pub fn grpc_addresses(&self) -> Vec<String> {
+        self.masters.iter().map(|master| master.grpc().to_owned()).collect()
+    }
+
+    /// Runs `clusterctl` against all masters.
+    pub async fn clusterctl(&self, args: &[&str]) -> Outcome {
+        clusterctl::clusterctl(&self.grpc_addresses(), args).await
+    }
+
+    /// Begins to watch that no two masters lead at once.
+    #[must_use]
+    pub fn watch_leaders(&self) -> LeaderWatch {
+        LeaderWatch::start(&self.http_addresses())
+    }
+
+    /// Waits until one master leads.
+    pub async fn leader(&self) -> u64 {
+        self.leader_among(&self.master_ids()).await
+    }
+
+    /// Waits until one of these masters leads.
+    pub async fn leader_among(&self, ids: &[u64]) -> u64 {
+        eventually(&format!("one of masters {ids:?} leads"), ELECTION_PATIENCE, async || {
+            for id in ids {
+                if self.probe(*id, "/leader").await == Some(200) {
+                    return Ok(*id);
+                }
+            }
+            Err("none does".to_owned())
+        })
+        .await
+    }
+
+    /// The masters but the one given.
+    #[must_use]
+    pub fn others(&self, id: u64) -> Vec<u64> {
+        self.master_ids().into_iter().filter(|other| *other != id).collect()
+    }
+
+    /// The status with which a master answers one probe; `None` when it does not answer.
+    pub async fn probe(&self, id: u64, path: &str) -> Option<u16> {
+        let url = format!("http://{}{path}", self.master(id).http());
+        let sent = self.http.get(url).timeout(Duration::from_secs(1)).send().await;
+        sent.ok().map(|response| response.status().as_u16())
+    }
+
+    /// Waits until a master is ready for requests.
+    pub async fn await_ready(&self, id: u64) {
+        eventually(&format!("master {id} is ready"), ELECTION_PATIENCE, async || {
+            let status = self.probe(id, "/readyz?verbose").await;
+            require(status == Some(200), || format!("{status:?}"))
+        })
+        .await;
+    }
+
+    /// Waits until every master is ready.
+    pub async fn await_all_ready(&self) {
+        for id in self.master_ids() {
+            self.await_ready(id).await;
+        }
+    }
+
+    /// What one master says about the cluster, whatever state it is in.
+    pub async fn status(&self, id: u64) -> Value {
+        self.client_of(id).get("/api/cluster").await.expect(200).json()
+    }
+
+    /// One member as itself sees it.
+    pub async fn own_status(&self, id: u64) -> Value {
+        let status = self.status(id).await;
+        let members = status["members"].as_array().unwrap();
+        members.iter().find(|member| member["id"] == id).unwrap().clone()
+    }
+
+    /// Waits until every master has applied what the leader has.
+    pub async fn await_converged(&self) {
+        eventually("every master has applied the same", ELECTION_PATIENCE, async || {
+            let mut applied = Vec::new();
+            for id in self.master_ids() {
+                let member = self.own_status(id).await;
+                applied.push((member["applied_index"].clone(), member["last_log_index"].clone()));
+            }
+            let is_same = applied.iter().all(|position| Some(position) == applied.first())
+                && applied.iter().all(|(applied, last)| applied == last);
+            require(is_same, || format!("{applied:?}"))
+        })
+        .await;
+    }
+
+    /// A worker by its name.
+    #[must_use]
+    pub fn worker(&self, name: &str) -> &Worker {
+        self.workers.iter().find(|worker| worker.name() == name).unwrap()
+    }
+
+    /// A worker by its name, to be broken.
+    pub fn worker_mut(&mut self, name: &str) -> &mut Worker {
+        self.workers.iter_mut().find(|worker| worker.name() == name).unwrap()
+    }
+
+    /// The names of all workers.
+    #[must_use]
+    pub fn worker_names(&self) -> Vec<String> {
+        self.workers.iter().map(|worker| worker.name().to_owned()).collect()
+    }
+
+    /// Registers a worker that is not started yet. Returns its name.
+    pub async fn register_worker(&mut self) -> String {
+        let number = self.workers.len() + 1;
+        let worker = Worker::new(number, self.dir.path(), &self.worker_args);
+        let (name, address) = (worker.name().to_owned(), worker.address().to_owned());
+        self.workers.push(worker);
+        let answer = self.client().register_worker(&name, &address).await;
+        assert_eq!(answer.status.as_u16(), 201, "{}", answer.text());
+        name
+    }
+
+    /// Registers a worker and starts it; it is active when this returns.
+    pub async fn add_worker(&mut self) -> String {
+        let name = self.register_worker().await;
+        self.worker_mut(&name).start();
+        self.client().await_worker(&name, "active", CONNECT_PATIENCE).await;
+        name
+    }
+
+    /// Waits until every acknowledged task has ended, then panics if any promise was broken.
+    pub async fn check_history(&self) {
+        let tasks = self.settle().await;
+        let violations = self.history.violations(&tasks, &self.effects);
+        assert!(violations.is_empty(), "broken promises:\n{}", violations.join("\n"));
+        let accepted = self.history.accepted();
+        let count = tasks.len();
+        eprintln!("history: {accepted} submissions acknowledged, {count} tasks, all promises kept");
+    }
+
+    /// Waits until every acknowledged task has ended. Returns all tasks.
+    async fn settle(&self) -> Vec<Value> {
+        let mut client = self.client();
+        eventually("every acknowledged task has ended", SETTLE_PATIENCE, async || {
+            let tasks = client.tasks().await;
+            let unfinished = self.history.unfinished(&tasks);
+            let sample = unfinished.iter().take(5).collect::<Vec<_>>();
+            require(unfinished.is_empty(), || format!("{} not, as {sample:?}", unfinished.len()))?;
+            Ok(tasks)
+        })
+        .await
+    }
+
+    /// Panics unless every master shows the same tasks and workers from its own state.
+    pub async fn check_replicas_agree(&self) {
+        self.await_converged().await;
+        let mut views = Vec::new();
+        for id in self.master_ids() {
+            views.push((id, self.local_view(id).await));
+        }
+        let (first, expected) = views.first().unwrap();
+        for (id, view) in &views {
+            assert!(view == expected, "masters {first} and {id} differ:\n{expected}\n{view}");
+        }
+    }
+
+    async fn local_view(&self, id: u64) -> Value {
+        let mut client = self.client_of(id);
+        let tasks = client.get("/api/tasks?limit=1000&consistency=stale").await.expect(200);
+        let workers = client.get("/api/workers?consistency=stale").await.expect(200);
+        let mut view = [tasks.json()["tasks"].take(), workers.json()["workers"].take()];
+        let records = view.iter_mut().filter_map(Value::as_array_mut).flatten();
+        for record in records.filter_map(Value::as_object_mut) {
+            // What the leader alone knows is no part of the state.
+            record.remove("last_heartbeat");
+            record.remove("pending_reason");
+        }
+        Value::from(view.to_vec())
+    }
+
+    /// Where a file of the test may lie.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // Before their directory goes, and before what they leave behind is looked for.
+        self.workers.clear();
+        self.masters.clear();
+        sweep::kill_processes_in(self.dir.path());
+        if std::thread::panicking() && std::env::var_os("CLOUDAI_TEST_KEEP").is_some() {
+            self.dir.disable_cleanup(true);
+            eprintln!("kept {}", self.dir.path().display());
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Describes a cluster and starts it.
+
+use std::path::Path;
+use std::time::Duration;
+
+
+use super::master::Addresses;
+use super::{Cluster, Master};
+use crate::client;
+use crate::effects::Effects;
+use crate::eventually::eventually;
+use crate::history::History;
+use crate::ports;
+use crate::turn::Turn;
+
+/// How often a start is tried: a port may be taken between the look at it and its use.
+const TRIES: usize = 3;
+/// From the start of the processes to a leader that is ready.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A cluster to be.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    masters: u64,
+    workers: usize,
+    master_args: Vec<String>,
+    worker_args: Vec<String>,
+    is_cuttable: bool,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            masters: 3,
+            workers: 0,
+            master_args: Vec::new(),
+            worker_args: Vec::new(),
+            is_cuttable: false,
+        }
+        // Half a minute is right for production and long for a test.
+        .master_arg("--reconnect-interval", "1s")
+    }
+}
+
+/// Why a start is tried again.
+struct PortTaken;
+
+impl Builder {
+    /// So many masters.
+    #[must_use]
+    pub fn masters(self, masters: u64) -> Self {
+        Self { masters, ..self }
+    }
+
+    /// So many workers, registered and active from the beginning.
+    #[must_use]
+    pub fn workers(self, workers: usize) -> Self {
+        Self { workers, ..self }
+    }
+
+    /// A flag for every master. A later value replaces an earlier one.
+    #[must_use]
+    pub fn master_arg(mut self, flag: &str, value: &str) -> Self {
+        put(&mut self.master_args, flag, value);
+        self
+    }
+
+    /// A flag for every worker. A later value replaces an earlier one.
+    #[must_use]
+    pub fn worker_arg(mut self, flag: &str, value: &str) -> Self {
+        put(&mut self.worker_args, flag, value);
+        self
+    }
+
+    /// Lets a firewall tell the masters apart. Only for root.
+    #[must_use]
+    pub fn cuttable(self) -> Self {
+        Self { is_cuttable: true, ..self }
+    }
+
+    /// Starts it. All masters are ready and all workers active when this returns.
+    pub async fn start(self) -> Cluster {
+        let turn = Turn::wait().await;
+        let dir = tempfile::Builder::new().prefix("cloudai-").tempdir().unwrap();
+        let masters = self.start_masters(dir.path()).await;
+        let mut cluster = Cluster {
+            masters,
+            workers: Vec::new(),
+            http: client::http(),
+            effects: Effects::new(dir.path()),
+            history: History::default(),
+            dir,
+            worker_args: self.worker_args,
+            _turn: turn,
+        };
+        for _ in 0..self.workers {
+            let name = cluster.register_worker().await;
+            cluster.worker_mut(&name).start();
+        }
+        for name in cluster.worker_names() {
+            cluster.client().await_worker(&name, "active", super::CONNECT_PATIENCE).await;
+        }
+        cluster
+    }
+
+    async fn start_masters(&self, dir: &Path) -> Vec<Master> {
+        for _ in 0..TRIES {
+            if let Ok(masters) = self.try_start_masters(dir).await {
+                return masters;
+            }
+            for id in 1..=self.masters {
+                // What a half-started master left behind names addresses that change now.
+                std::fs::remove_dir_all(dir.join(format!("master-{id}"))).ok();
+            }
+        }
+        panic!("{TRIES} times, a port that was free was taken a moment later");
+    }
+
+    async fn try_start_masters(&self, dir: &Path) -> Result<Vec<Master>, PortTaken> {
+        let members = (0..self.masters).map(|_| addresses()).collect::<Vec<_>>();
+        let start = |id| Master::start(id, dir, &members, self.is_cuttable, &self.master_args);
+        let mut masters = (1..=self.masters).map(start).collect::<Vec<_>>();
+        let http = client::http();
+        eventually("every master is ready", START_PATIENCE, async || {
+            for master in &mut masters {
+                if let Some(status) = master.exit_status() {
+                    let log = master.log();
+                    assert!(log.contains("in use"), "{} ended: {status}: {log}", master.name());
+                    return Ok(Err(PortTaken));
+                }
+                let sent = http.get(format!("http://{}/readyz?verbose", master.http())).send();
+                let response = sent.await.map_err(|error| format!("{error:#}"))?;
+                if !response.status().is_success() {
+                    return Err(response.text().await.unwrap_or_default());
+                }
+            }
+            Ok(Ok(()))
+        })
+        .await?;
+        Ok(masters)
+    }
+}
+
+fn addresses() -> Addresses {
+    let [grpc, http] = ports::free().map(|port| format!("127.0.0.1:{port}"));
+    Addresses { grpc, http }
+}
+
+fn put(args: &mut Vec<String>, flag: &str, value: &str) {
+    if let Some(at) = args.iter().position(|arg| arg == flag) {
+        args.drain(at..(at + 2).min(args.len()));
+    }
+    args.extend([flag.to_owned(), value.to_owned()]);
+}

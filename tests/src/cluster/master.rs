@@ -1,0 +1,112 @@
+//! One master process.
+
+use std::ops::{Deref, DerefMut};
+use std::path::{Path, PathBuf};
+
+use crate::process::{Launch, Process};
+
+/// Group ids of masters begin here when a firewall has to tell them apart.
+const GROUP_BASE: u32 = 61_000;
+
+/// Where one master listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Addresses {
+    pub(super) grpc: String,
+    pub(super) http: String,
+}
+
+/// A master.
+#[derive(Debug)]
+pub struct Master {
+    id: u64,
+    addresses: Addresses,
+    data_dir: PathBuf,
+    process: Process,
+}
+
+impl Master {
+    pub(super) fn start(
+        id: u64,
+        dir: &Path,
+        members: &[Addresses],
+        is_cuttable: bool,
+        args: &[String],
+    ) -> Self {
+        let position = usize::try_from(id).unwrap().saturating_sub(1);
+        let addresses = members.get(position).unwrap().clone();
+        let data_dir = dir.join(format!("master-{id}"));
+        let own = own_args(id, &addresses, &data_dir, members);
+        let args = own.into_iter().chain(args.iter().cloned()).collect();
+        let mut launch = Launch::of("master", &format!("master-{id}"), dir, args);
+        launch.group = is_cuttable.then(|| group(id));
+        Self { id, addresses, data_dir, process: Process::start(launch) }
+    }
+
+    /// Its number, from 1.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Where it serves HTTP.
+    #[must_use]
+    pub fn http(&self) -> &str {
+        &self.addresses.http
+    }
+
+    /// Where it serves gRPC.
+    #[must_use]
+    pub fn grpc(&self) -> &str {
+        &self.addresses.grpc
+    }
+
+    /// Its data directory.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    pub(crate) fn grpc_port(&self) -> u16 {
+        self.addresses.grpc.rsplit(':').next().unwrap().parse().unwrap()
+    }
+
+    pub(crate) fn group(&self) -> u32 {
+        group(self.id)
+    }
+}
+
+impl Deref for Master {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
+}
+
+impl DerefMut for Master {
+    fn deref_mut(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}
+
+fn group(id: u64) -> u32 {
+    GROUP_BASE + u32::try_from(id).unwrap()
+}
+
+fn own_args(
+    id: u64,
+    addresses: &Addresses,
+    data_dir: &Path,
+    members: &[Addresses],
+) -> Vec<String> {
+    let members = members.iter().zip(1..).map(|(member, id)| format!("{id}={}", member.grpc));
+    let args = [
+        ("--node-id", id.to_string()),
+        ("--cluster-name", "test".to_owned()),
+        ("--initial-cluster", members.collect::<Vec<_>>().join(",")),
+        ("--data-dir", data_dir.display().to_string()),
+        ("--grpc-listen", addresses.grpc.clone()),
+        ("--http-listen", addresses.http.clone()),
+    ];
+    args.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect()
+}

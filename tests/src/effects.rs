@@ -1,0 +1,83 @@
+//! What tasks did: each start of an attempt leaves a line in a file, so that a second run shows.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// One start of one attempt.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Effect {
+    /// Which task.
+    pub task: String,
+    /// Which of its attempts.
+    pub attempt: u32,
+    /// Where it ran.
+    pub worker: String,
+}
+
+/// The file that tasks write to.
+#[derive(Debug, Clone)]
+pub struct Effects {
+    path: PathBuf,
+}
+
+impl Effects {
+    pub(crate) fn new(dir: &Path) -> Self {
+        Self { path: dir.join("effects") }
+    }
+
+    /// A small task that leaves a line and ends well.
+    #[must_use]
+    pub fn task(&self, name: &str) -> Value {
+        self.script(name, "")
+    }
+
+    /// A small task that leaves a line, goes on for that long, and ends well.
+    #[must_use]
+    pub fn lasting(&self, name: &str, span: Duration) -> Value {
+        self.script(name, &format!("sleep {}", span.as_secs_f64()))
+    }
+
+    /// A small task that leaves a line and then does what the shell script says.
+    #[must_use]
+    pub fn script(&self, name: &str, then: &str) -> Value {
+        // One write of a short line to a file opened for appending is never torn.
+        let line = r#""$CLOUDAI_TASK_ID $CLOUDAI_ATTEMPT $CLOUDAI_WORKER_ID""#;
+        let script = format!("echo {line} >> {}\n{then}", self.path.display());
+        json!({
+            "name": name,
+            "command": ["/bin/sh", "-c", script],
+            "resources": {"cpu": 0.01, "memory_mb": 1},
+        })
+    }
+
+    /// Every line so far.
+    #[must_use]
+    pub fn all(&self) -> Vec<Effect> {
+        fs::read_to_string(&self.path).unwrap_or_default().lines().map(parse).collect()
+    }
+
+    /// Those of one task.
+    #[must_use]
+    pub fn of(&self, task: &str) -> Vec<Effect> {
+        self.all().into_iter().filter(|effect| effect.task == task).collect()
+    }
+
+    /// How often each attempt was started.
+    pub(crate) fn counts(&self) -> BTreeMap<(String, u32), usize> {
+        let mut counts = BTreeMap::new();
+        for effect in self.all() {
+            *counts.entry((effect.task, effect.attempt)).or_default() += 1;
+        }
+        counts
+    }
+}
+
+fn parse(line: &str) -> Effect {
+    let mut words = line.split(' ').map(str::to_owned);
+    let mut word = || words.next().unwrap();
+    Effect { task: word(), attempt: word().parse().unwrap(), worker: word() }
+}

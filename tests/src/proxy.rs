@@ -1,0 +1,84 @@
+//! Debian's HAProxy in front of the masters, with the configuration that we ship.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::cluster::Cluster;
+use crate::eventually::{eventually, require};
+use crate::ports;
+use crate::process::{Launch, Process};
+
+/// How long its checks may take to find the masters.
+const CHECK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A load balancer.
+#[derive(Debug)]
+pub struct Proxy {
+    process: Process,
+    all: String,
+    leader: String,
+}
+
+/// Where the program lies; `None` where it is not installed.
+#[must_use]
+pub fn program() -> Option<PathBuf> {
+    let places = ["/usr/sbin/haproxy", "/usr/local/sbin/haproxy", "/usr/bin/haproxy"];
+    places.map(PathBuf::from).into_iter().find(|path| path.is_file())
+}
+
+impl Proxy {
+    /// Starts it in front of a cluster of three; both frontends answer when this returns.
+    pub async fn start(cluster: &Cluster) -> Self {
+        let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/haproxy/haproxy.cfg");
+        let [all, leader, status] = ports::free().map(|port| format!("127.0.0.1:{port}"));
+        let mut env = vec![
+            ("BIND_ALL".to_owned(), all.clone()),
+            ("BIND_LEADER".to_owned(), leader.clone()),
+            ("BIND_STATUS".to_owned(), status),
+        ];
+        for master in cluster.masters() {
+            env.push((format!("MASTER_{}", master.id()), master.http().to_owned()));
+        }
+        let launch = Launch {
+            name: "haproxy".to_owned(),
+            program: program().unwrap(),
+            args: ["-db", "-f", config].map(str::to_owned).to_vec(),
+            env,
+            group: None,
+            log: cluster.path("haproxy.log"),
+        };
+        let proxy = Self { process: Process::start(launch), all, leader };
+        proxy.await_checked(cluster).await;
+        proxy
+    }
+
+    /// Where it passes requests to any master that is ready.
+    #[must_use]
+    pub fn all(&self) -> &str {
+        &self.all
+    }
+
+    /// Where it passes requests to the leader.
+    #[must_use]
+    pub fn leader(&self) -> &str {
+        &self.leader
+    }
+
+    /// What it has said.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    async fn await_checked(&self, cluster: &Cluster) {
+        for frontend in [&self.all, &self.leader] {
+            let mut client = cluster.client_at(vec![frontend.clone()]);
+            eventually("the load balancer has found the masters", CHECK_PATIENCE, async || {
+                let sent = client.send(reqwest::Method::GET, "/readyz", &[], None).await;
+                let status = sent.map_err(|error| format!("{error:#}"))?.status;
+                require(status.is_success(), || status.to_string())
+            })
+            .await;
+        }
+    }
+}

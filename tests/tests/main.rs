@@ -1,0 +1,27 @@
+//! Every test that starts processes; one behavior per file.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should panic")]
+
+mod all_masters_killed_and_restarted;
+mod bad_input;
+mod bad_start;
+mod behind_haproxy;
+mod cancel_running_task;
+mod chaos;
+mod clusterctl_commands;
+mod end_to_end;
+mod failed_task_retries_then_fails;
+mod follower_caught_up_by_log;
+mod follower_caught_up_by_snapshot;
+mod foreign_master;
+mod leader_frozen_and_thawed;
+mod leader_killed_during_submissions;
+mod logs_are_streamed;
+mod lying_worker;
+mod minority_cut_off;
+mod no_leader_answers;
+mod rolling_restart_under_load;
+mod several_workers;
+mod tasks_survive_a_leader_change;
+mod worker_killed_requeues;
+mod worker_offline_registered_then_started;
+mod worker_restart;

@@ -1,0 +1,265 @@
+//! Keeps the layout's rules: who may use whom, what may be said where, how long a file may be.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Which of our crates each of our crates may depend on. Arrows never run back.
+const MAY_USE: [(&str, &str, &[&str]); 8] = [
+    ("cluster-state", "raft-store/state", &[]),
+    ("proto", "proto", &["cluster-state"]),
+    ("raft-store", "raft-store", &["cluster-state", "proto"]),
+    ("worker", "worker", &["cluster-state", "proto"]),
+    ("clusterctl", "master/clusterctl", &["cluster-state", "proto"]),
+    ("master", "master", &["cluster-state", "proto", "raft-store"]),
+    ("cluster-tests", "tests", &["cluster-state", "proto"]),
+    ("cluster-bench", "tests/bench", &["cluster-state", "proto", "clusterctl", "cluster-tests"]),
+];
+
+/// All that the pure state machine may use.
+const PURE_CRATE_USES: [&str; 2] = ["serde", "thiserror"];
+
+/// Libraries that only some files know. A path ends in `/` or `.rs`.
+const ONLY_IN: [(&str, &[&str]); 4] = [
+    ("openraft::", &["raft-store/"]),
+    (
+        "rocksdb::",
+        &[
+            "raft-store/src/error.rs",
+            "raft-store/src/log_store.rs",
+            "raft-store/src/log_store/",
+            "raft-store/src/open.rs",
+            "raft-store/src/rocks.rs",
+            "raft-store/src/snapshot.rs",
+            "raft-store/src/snapshot/",
+            "raft-store/src/state_machine.rs",
+            "raft-store/src/state_machine/",
+            "raft-store/tests/",
+        ],
+    ),
+    (
+        "tonic::",
+        &[
+            "proto/",
+            "raft-store/src/network.rs",
+            "raft-store/src/network/",
+            "raft-store/src/propose/forward.rs",
+            "raft-store/src/raft_service.rs",
+            "raft-store/src/raft_service/",
+            "master/src/rpc.rs",
+            "master/src/rpc/",
+            "worker/src/session.rs",
+            "worker/src/session/",
+            "worker/tests/",
+            "master/tests/",
+            "tests/",
+        ],
+    ),
+    ("axum::", &["master/src/api.rs", "master/src/api/"]),
+];
+
+/// Files that only compute: no waiting, no clock. What they need to know is given to them.
+const PURE: [&str; 5] = [
+    "master/src/leader/leases.rs",
+    "master/src/leader/placement.rs",
+    "worker/src/backoff.rs",
+    "worker/src/leader_finder.rs",
+    "worker/src/ledger.rs",
+];
+
+/// What a pure file does not contain.
+const IMPURE: [&str; 6] = ["async fn", "async move", ".await", "tokio::spawn", "::now()", "rand::"];
+
+const LINES_MAX: usize = 400;
+
+/// Longer files that are better whole, and why.
+const EXCUSED: [(&str, &str); 0] = [];
+
+/// What never stays in a file. Split, so that this one does not contain it.
+const LEFTOVERS: [&str; 5] =
+    [concat!("todo", "!("), concat!("unimplemented", "!("), concat!("FIX", "ME"), concat!("#[ig", "nore"), concat!("X", "XX:")];
+
+/// Names that say nothing.
+const EMPTY_NAMES: [&str; 6] = ["mod", "util", "utils", "common", "helpers", "types_impl"];
+
+struct Source {
+    path: String,
+    text: String,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn sources() -> Vec<Source> {
+    let root = root();
+    let mut found = Vec::new();
+    let mut open = vec![root.clone()];
+    while let Some(dir) = open.pop() {
+        for entry in fs::read_dir(&dir).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() && !name.starts_with('.') && name != "target" {
+                open.push(path);
+            } else if name.ends_with(".rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let path = path.strip_prefix(&root).unwrap().display().to_string();
+                found.push(Source { path, text });
+            }
+        }
+    }
+    assert!(found.len() > 50, "most of the sources are elsewhere: only {} found", found.len());
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
+
+fn assert_none(what: &str, found: &[String]) {
+    assert!(found.is_empty(), "{what}:\n  {}", found.join("\n  "));
+}
+
+/// The crates that a manifest names in any of its tables of dependencies.
+fn dependencies(manifest: &Path, tables: &[&str]) -> BTreeSet<String> {
+    let text = fs::read_to_string(manifest).unwrap();
+    let mut found = BTreeSet::new();
+    let mut is_inside = false;
+    for line in text.lines().map(str::trim) {
+        if let Some(table) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            is_inside = tables.contains(&table);
+        } else if is_inside && !line.is_empty() && !line.starts_with('#') {
+            let name = line.split(['.', '=', ' ']).next().unwrap();
+            found.insert(name.to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn crates_depend_only_on_what_lies_below_them() {
+    let ours = MAY_USE.map(|(name, ..)| name);
+    let mut found = Vec::new();
+    for (name, dir, may_use) in MAY_USE {
+        let manifest = root().join(dir).join("Cargo.toml");
+        let tables = ["dependencies", "dev-dependencies", "build-dependencies"];
+        for used in dependencies(&manifest, &tables) {
+            if ours.contains(&used.as_str()) && !may_use.contains(&used.as_str()) {
+                found.push(format!("{name} depends on {used}"));
+            }
+        }
+    }
+    assert_none("arrows that run back", &found);
+}
+
+#[test]
+fn the_state_machine_uses_nothing_that_could_differ_between_masters() {
+    let manifest = root().join("raft-store/state/Cargo.toml");
+    let used = dependencies(&manifest, &["dependencies", "build-dependencies"]);
+    let extra = used.into_iter().filter(|used| !PURE_CRATE_USES.contains(&used.as_str()));
+    assert_none("cluster-state depends on", &extra.collect::<Vec<_>>());
+    assert!(root().join("raft-store/state/clippy.toml").is_file(), "its own lints are gone");
+}
+
+#[test]
+fn libraries_stay_where_they_belong() {
+    let mut found = Vec::new();
+    for source in sources() {
+        for (library, places) in ONLY_IN {
+            let is_allowed = places.iter().any(|place| source.path.starts_with(place));
+            let is_used = || code_lines(&source.text).any(|(_, line)| line.contains(library));
+            if !is_allowed && source.path != "tests/tests/tidy.rs" && is_used() {
+                found.push(format!("{} uses {library}", source.path));
+            }
+        }
+    }
+    assert_none("libraries in the wrong place", &found);
+}
+
+#[test]
+fn pure_files_wait_for_nothing_and_read_no_clock() {
+    let sources = sources();
+    let mut found = Vec::new();
+    for path in PURE {
+        let Some(source) = sources.iter().find(|source| source.path == path) else {
+            found.push(format!("{path} is gone: has it been renamed?"));
+            continue;
+        };
+        let is_test = |text: &str| text.starts_with("#[cfg(test)]");
+        for (number, line) in code_lines(&source.text).take_while(|(_, line)| !is_test(line)) {
+            for impure in IMPURE.iter().filter(|impure| line.contains(**impure)) {
+                found.push(format!("{path}:{number} has {impure}"));
+            }
+        }
+    }
+    assert_none("impure files", &found);
+}
+
+#[test]
+fn files_are_short_and_say_what_they_are() {
+    let mut found = Vec::new();
+    for source in sources() {
+        let path = &source.path;
+        if !source.text.starts_with("//! ") {
+            found.push(format!("{path} does not begin by saying what it is"));
+        }
+        let lines = source.text.lines().count();
+        let is_excused = EXCUSED.iter().any(|(excused, _)| excused == path);
+        if lines > LINES_MAX && !is_excused {
+            found.push(format!("{path} has {lines} lines"));
+        }
+        if lines <= LINES_MAX && is_excused {
+            found.push(format!("{path} needs no excuse any more"));
+        }
+        let name = Path::new(path).file_stem().unwrap().to_string_lossy().into_owned();
+        if EMPTY_NAMES.contains(&name.as_str()) {
+            found.push(format!("{path} has a name that says nothing"));
+        }
+    }
+    assert_none("files out of shape", &found);
+}
+
+#[test]
+fn nothing_is_left_undone() {
+    let mut found = Vec::new();
+    for source in sources() {
+        for (number, line) in source.text.lines().enumerate() {
+            for leftover in LEFTOVERS.iter().filter(|leftover| line.contains(**leftover)) {
+                found.push(format!("{}:{} has {leftover}", source.path, number + 1));
+            }
+        }
+    }
+    assert_none("leftovers", &found);
+}
+
+#[test]
+fn every_test_of_processes_is_run() {
+    let tests = root().join("tests/tests");
+    let main = fs::read_to_string(tests.join("main.rs")).unwrap();
+    let mut found = Vec::new();
+    for entry in fs::read_dir(tests).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let is_program = name == "main" || name == "tidy";
+        if !is_program && !main.contains(&format!("mod {name};")) {
+            found.push(name);
+        }
+    }
+    assert_none("files that no program includes", &found);
+}
+
+#[test]
+fn every_crate_takes_the_lints_of_the_workspace() {
+    let mut found = Vec::new();
+    for (name, dir, _) in MAY_USE {
+        let text = fs::read_to_string(root().join(dir).join("Cargo.toml")).unwrap();
+        if !text.contains("[lints]\nworkspace = true") {
+            found.push(name.to_owned());
+        }
+    }
+    assert_none("crates with lints of their own", &found);
+}
+
+/// Lines that are not comments, numbered from 1.
+fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let numbered = text.lines().enumerate().map(|(position, line)| (position + 1, line.trim_start()));
+    numbered.filter(|(_, line)| !line.starts_with("//"))
+}

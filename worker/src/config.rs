@@ -1,0 +1,197 @@
+//! What the worker is told at its start: flag before environment before file before default.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use cluster_state::WorkerId;
+use proto::channel;
+use serde::{Deserialize, Serialize};
+
+mod layer;
+mod text;
+
+pub use layer::Layer;
+
+/// Everything that is in force.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Config {
+    /// The worker's name.
+    pub worker_id: WorkerId,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Where masters reach it; where it listens when absent.
+    pub advertise: Option<String>,
+    /// Its directory: identity, results, logs.
+    pub data_dir: PathBuf,
+    /// Masters to register with; with none it waits to be called.
+    pub masters: Vec<String>,
+    /// Processors to offer; found out when absent.
+    pub cpu: Option<f64>,
+    /// Memory to offer in MiB; found out when absent.
+    pub memory_mb: Option<u64>,
+    /// Disk space to offer in MiB; found out when absent.
+    pub storage_mb: Option<u64>,
+    /// GPUs to offer; found out when absent.
+    pub gpu: Option<u64>,
+    /// How attempts are run.
+    pub executor: ExecutorKind,
+    /// Listen beyond this machine without any protection.
+    pub insecure: bool,
+    /// How long attempts have to end when the worker shuts down.
+    #[serde(with = "text::duration")]
+    pub shutdown_grace: Duration,
+    /// Which events are logged, in the syntax of `RUST_LOG`.
+    pub log_level: String,
+    /// How they are written.
+    pub log_format: LogFormat,
+    /// What is bounded.
+    pub limits: Limits,
+    /// What is kept, and how long.
+    pub retention: RetentionConfig,
+    /// Labels for constraints of tasks.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// Bytes kept of each output of an attempt.
+    pub log_bytes_max: u64,
+    /// Attempts that run or whose results wait for the leader.
+    pub attempts_max: usize,
+}
+
+/// What is kept of attempts that have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct RetentionConfig {
+    /// How long their logs are kept.
+    #[serde(with = "text::duration")]
+    pub age: Duration,
+    /// Of how many attempts logs are kept.
+    pub attempts: usize,
+}
+
+/// How attempts are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExecutorKind {
+    /// As processes.
+    Process,
+    /// Not at all, for load tests.
+    Noop,
+}
+
+/// How log events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// A line for people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// What is wrong with the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The file says what is not understood.
+    #[error("{}: {message}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What, and where.
+        message: String,
+    },
+    /// There is no default for it.
+    #[error(
+        "{key} is missing: give it as --{flag}, in the environment as {variable}, or in the file"
+    )]
+    Missing {
+        /// The key.
+        key: &'static str,
+        /// Its flag.
+        flag: &'static str,
+        /// Its variable.
+        variable: &'static str,
+    },
+    /// A value out of its range.
+    #[error("{key} is {value}: {expected}")]
+    OutOfRange {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What would do.
+        expected: &'static str,
+    },
+    /// Anybody who reaches the address could run programs on this machine.
+    #[error(
+        "listen is {0}, which other machines reach, and nothing protects it: listen on a loopback address or set insecure = true"
+    )]
+    Unprotected(SocketAddr),
+}
+
+impl Config {
+    /// What is in force, given the command line with the environment, and a file.
+    pub fn resolve(given: Layer, file: Option<&Path>) -> Result<Self, ConfigError> {
+        let config = match file {
+            Some(path) => given.or(Layer::read(path)?).complete()?,
+            None => given.complete()?,
+        };
+        config.validate()?;
+        Ok(config)
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        if !self.listen.ip().is_loopback() && !self.insecure {
+            return Err(ConfigError::Unprotected(self.listen));
+        }
+        if let Some(cpu) = self.cpu
+            && !is_processor_count(cpu)
+        {
+            return Err(ConfigError::OutOfRange {
+                key: "cpu",
+                value: cpu.to_string(),
+                expected: "a number above 0 with at most three decimals is expected",
+            });
+        }
+        if self.limits.attempts_max == 0 {
+            return Err(ConfigError::OutOfRange {
+                key: "limits.attempts_max",
+                value: "0".to_owned(),
+                expected: "at least 1 is expected",
+            });
+        }
+        let masters = self.masters.iter().map(|address| ("masters", address));
+        for (key, address) in self.advertise.iter().map(|a| ("advertise", a)).chain(masters) {
+            if channel::check_address(address).is_err() {
+                return Err(ConfigError::OutOfRange {
+                    key,
+                    value: address.clone(),
+                    expected: "host:port is expected",
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_processor_count(cpu: f64) -> bool {
+    let thousandths = cpu * 1_000.0;
+    cpu.is_finite() && cpu > 0.0 && (thousandths - thousandths.round()).abs() < 1e-6
+}
+
+#[cfg(test)]
+mod tests;

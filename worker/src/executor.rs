@@ -1,0 +1,169 @@
+//! Runs attempts: starts them, stops them, and says how each ended.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use cluster_state::{AttemptOutcome, AttemptRef, FinishedAttempt};
+use nix::sys::signal::Signal;
+use tokio::sync::{mpsc, watch};
+
+mod noop;
+mod process;
+
+pub(crate) use noop::NoopExecutor;
+pub(crate) use process::{Environment, ProcessExecutor};
+
+/// What is to be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Launch {
+    /// Which attempt.
+    pub(crate) attempt: AttemptRef,
+    /// The program and its arguments.
+    pub(crate) command: Vec<String>,
+    /// Variables in addition to those of the worker.
+    pub(crate) env: BTreeMap<String, String>,
+    /// Where to run it; the attempt's own directory when absent.
+    pub(crate) working_dir: Option<PathBuf>,
+}
+
+/// How to end an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Ask it, and after so long make it.
+    Terminate(Duration),
+    /// Make it.
+    Kill,
+}
+
+impl Stop {
+    /// The first signal that it sends.
+    const fn signal(self) -> Signal {
+        match self {
+            Self::Terminate(_) => Signal::SIGTERM,
+            Self::Kill => Signal::SIGKILL,
+        }
+    }
+}
+
+/// One of the ways to run attempts.
+#[derive(Debug)]
+pub(crate) enum Executor {
+    /// As processes of this machine.
+    Process(ProcessExecutor),
+    /// Not at all: each attempt ends at once. For load tests.
+    Noop(NoopExecutor),
+}
+
+impl Executor {
+    /// Starts an attempt; how it ended is sent to the channel that the executor was made with.
+    pub(crate) fn start(&self, launch: Launch) {
+        match self {
+            Self::Process(executor) => executor.start(launch),
+            Self::Noop(executor) => executor.start(&launch),
+        }
+    }
+
+    /// Stops an attempt; nothing happens when it has ended.
+    pub(crate) fn stop(&self, attempt: AttemptRef, stop: Stop) {
+        self.running().stop(attempt, stop);
+    }
+
+    /// Kills everything.
+    pub(crate) fn kill_all(&self) {
+        self.running().kill_all();
+    }
+
+    /// Returns once nothing runs.
+    pub(crate) async fn idle(&self) {
+        self.running().idle().await;
+    }
+
+    const fn running(&self) -> &Running {
+        match self {
+            Self::Process(executor) => executor.running(),
+            Self::Noop(executor) => executor.running(),
+        }
+    }
+}
+
+/// The attempts that an executor runs, and the way to stop each.
+#[derive(Debug, Clone)]
+struct Running {
+    stops: Arc<Mutex<BTreeMap<AttemptRef, mpsc::UnboundedSender<Stop>>>>,
+    count: watch::Sender<usize>,
+    /// Unbounded, for it never holds more than there are attempts, and those are limited.
+    ended: mpsc::UnboundedSender<FinishedAttempt>,
+}
+
+impl Running {
+    fn new(ended: mpsc::UnboundedSender<FinishedAttempt>) -> Self {
+        Self { stops: Arc::default(), count: watch::Sender::new(0), ended }
+    }
+
+    fn begin(&self, attempt: AttemptRef) -> RunningAttempt {
+        let (stop, stops) = mpsc::unbounded_channel();
+        self.stops().insert(attempt, stop);
+        self.count.send_modify(|count| *count += 1);
+        RunningAttempt { attempt, stops, running: self.clone() }
+    }
+
+    fn stop(&self, attempt: AttemptRef, stop: Stop) {
+        if let Some(stops) = self.stops().get(&attempt) {
+            // A closed channel: it has just ended.
+            stops.send(stop).unwrap_or_default();
+        }
+    }
+
+    fn kill_all(&self) {
+        for stops in self.stops().values() {
+            stops.send(Stop::Kill).unwrap_or_default();
+        }
+    }
+
+    async fn idle(&self) {
+        // The sender lives in `self`, so the channel stays open.
+        let mut count = self.count.subscribe();
+        count.wait_for(|count| *count == 0).await.map(drop).unwrap_or_default();
+    }
+
+    fn report(&self, attempt: AttemptRef, outcome: AttemptOutcome) {
+        // Nobody listens any more when the worker stops hard.
+        self.ended.send(FinishedAttempt { attempt, outcome }).unwrap_or_default();
+    }
+
+    fn stops(
+        &self,
+    ) -> std::sync::MutexGuard<'_, BTreeMap<AttemptRef, mpsc::UnboundedSender<Stop>>> {
+        self.stops.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One attempt while it runs.
+#[derive(Debug)]
+struct RunningAttempt {
+    attempt: AttemptRef,
+    stops: mpsc::UnboundedReceiver<Stop>,
+    running: Running,
+}
+
+impl RunningAttempt {
+    async fn stopped(&mut self) -> Stop {
+        match self.stops.recv().await {
+            Some(stop) => stop,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn end(self, outcome: AttemptOutcome) {
+        self.running.report(self.attempt, outcome);
+    }
+}
+
+impl Drop for RunningAttempt {
+    fn drop(&mut self) {
+        self.running.stops().remove(&self.attempt);
+        self.running.count.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}

@@ -1,0 +1,218 @@
+//! Whom to ask for the leader next: the one last heard of, then every known master, then a pause.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use crate::backoff::Backoff;
+
+const PAUSE_BASE: Duration = Duration::from_millis(200);
+const PAUSE_CAP: Duration = Duration::from_secs(5);
+
+/// Where the search stands.
+#[derive(Debug)]
+pub(crate) struct LeaderFinder {
+    configured: BTreeSet<String>,
+    learned: BTreeSet<String>,
+    leader: Option<String>,
+    round: VecDeque<String>,
+    progress: Progress,
+    backoff: Backoff,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Try to register with the master at this address.
+    Ask(String),
+    /// Every known master was asked in vain: wait, then ask again.
+    Pause(Duration),
+    /// No master is known: wait until one calls.
+    AwaitCall,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// The next round may begin at once.
+    Fresh,
+    /// A round is under way or has just ended in vain.
+    Asking,
+}
+
+impl LeaderFinder {
+    /// Knows the masters that the operator named.
+    pub(crate) fn new(configured: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            configured: configured.into_iter().collect(),
+            learned: BTreeSet::new(),
+            leader: None,
+            round: VecDeque::new(),
+            progress: Progress::Fresh,
+            backoff: Backoff::new(PAUSE_BASE, PAUSE_CAP),
+        }
+    }
+
+    /// A reply listed the masters: they replace those that an earlier one listed.
+    pub(crate) fn on_masters(&mut self, masters: impl IntoIterator<Item = String>) {
+        let learned = masters.into_iter().collect::<BTreeSet<_>>();
+        if !learned.is_empty() {
+            self.learned = learned;
+        }
+    }
+
+    /// A leader called: ask it next, without a pause.
+    pub(crate) fn on_called(&mut self, leader: String) {
+        self.round.retain(|other| *other != leader);
+        self.round.push_front(leader.clone());
+        self.leader = Some(leader);
+        self.backoff.on_succeeded();
+    }
+
+    /// A follower named the leader. The follower may be wrong, so this never shortens a pause.
+    pub(crate) fn on_hint(&mut self, leader: String) {
+        if let Some(position) = self.round.iter().position(|other| *other == leader) {
+            self.round.swap(0, position);
+        }
+        self.leader = Some(leader);
+    }
+
+    /// A registration succeeded: the next search begins at this leader.
+    pub(crate) fn on_found(&mut self, leader: String) {
+        self.leader = Some(leader);
+        self.round.clear();
+        self.progress = Progress::Fresh;
+        self.backoff.on_succeeded();
+    }
+
+    /// Whom to ask now; `random` spreads the pauses and the order of many workers.
+    pub(crate) fn next_step(&mut self, random: u32) -> Step {
+        if let Some(address) = self.round.pop_front() {
+            self.progress = Progress::Asking;
+            return Step::Ask(address);
+        }
+        let candidates = self.candidates(random);
+        if candidates.is_empty() {
+            return Step::AwaitCall;
+        }
+        self.round = candidates;
+        match self.progress {
+            Progress::Fresh => self.next_step(random),
+            Progress::Asking => Step::Pause(self.backoff.on_failed(random)),
+        }
+    }
+
+    /// The last leader first; the others in an order that differs from worker to worker.
+    fn candidates(&self, random: u32) -> VecDeque<String> {
+        let is_leader = |address: &&String| Some(*address) == self.leader.as_ref();
+        let mut others = self
+            .configured
+            .union(&self.learned)
+            .filter(|address| !is_leader(address))
+            .cloned()
+            .collect::<VecDeque<_>>();
+        if !others.is_empty() {
+            others.rotate_left(usize::try_from(random).unwrap_or(0) % others.len());
+        }
+        others.extend(self.leader.iter().cloned());
+        others.rotate_right(usize::from(self.leader.is_some()));
+        others
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finder(masters: &[&str]) -> LeaderFinder {
+        LeaderFinder::new(masters.iter().map(|&address| address.to_owned()))
+    }
+
+    fn ask(address: &str) -> Step {
+        Step::Ask(address.to_owned())
+    }
+
+    fn is_pause(step: &Step) -> bool {
+        matches!(step, Step::Pause(_))
+    }
+
+    #[test]
+    fn without_masters_it_waits_to_be_called() {
+        let mut finder = finder(&[]);
+        assert_eq!(finder.next_step(0), Step::AwaitCall);
+
+        finder.on_called("m2".to_owned());
+
+        assert_eq!(finder.next_step(0), ask("m2"));
+    }
+
+    #[test]
+    fn every_master_is_asked_before_a_pause() {
+        let mut finder = finder(&["m1", "m2", "m3"]);
+
+        let steps = (0..3).map(|_| finder.next_step(0)).collect::<Vec<_>>();
+
+        assert_eq!(steps, [ask("m1"), ask("m2"), ask("m3")]);
+        assert!(is_pause(&finder.next_step(0)));
+        assert_eq!(finder.next_step(0), ask("m1"), "a new round follows the pause");
+    }
+
+    #[test]
+    fn pauses_grow_while_nobody_answers() {
+        let mut finder = finder(&["m1"]);
+        let mut pauses = Vec::new();
+        while pauses.len() < 3 {
+            if let Step::Pause(pause) = finder.next_step(0) {
+                pauses.push(pause.as_millis());
+            }
+        }
+        assert_eq!(pauses, [100, 200, 400]);
+    }
+
+    #[test]
+    fn the_last_leader_is_asked_first_and_once() {
+        let mut finder = finder(&["m1", "m2", "m3"]);
+        finder.on_found("m2".to_owned());
+
+        let steps = (0..3).map(|_| finder.next_step(0)).collect::<Vec<_>>();
+
+        assert_eq!(steps, [ask("m2"), ask("m1"), ask("m3")]);
+    }
+
+    #[test]
+    fn a_calling_leader_is_asked_at_once_in_the_middle_of_a_round() {
+        let mut finder = finder(&["m1", "m2", "m3"]);
+        assert_eq!(finder.next_step(0), ask("m1"));
+
+        finder.on_called("m3".to_owned());
+
+        assert_eq!(finder.next_step(0), ask("m3"));
+        assert_eq!(finder.next_step(0), ask("m2"));
+        assert!(is_pause(&finder.next_step(0)));
+    }
+
+    #[test]
+    fn a_follower_that_keeps_naming_a_dead_leader_does_not_undo_the_pauses() {
+        let mut finder = finder(&["m1", "m2"]);
+        let mut pauses = 0;
+        for _ in 0..9 {
+            finder.on_hint("m2".to_owned());
+            pauses += u32::from(is_pause(&finder.next_step(0)));
+        }
+        assert_eq!(pauses, 3, "one after each round of two");
+    }
+
+    #[test]
+    fn learned_masters_join_the_configured_ones() {
+        let mut finder = finder(&["m1"]);
+        finder.on_masters(["m1".to_owned(), "m4".to_owned()]);
+        finder.on_masters([]);
+
+        let steps = (0..2).map(|_| finder.next_step(0)).collect::<Vec<_>>();
+
+        assert_eq!(steps, [ask("m1"), ask("m4")]);
+    }
+
+    #[test]
+    fn workers_spread_over_the_masters() {
+        assert_eq!(finder(&["m1", "m2", "m3"]).next_step(4), ask("m2"));
+    }
+}

@@ -1,0 +1,165 @@
+//! What holds after any sequence of events.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    Register,
+    RegisterUnwanted(u64),
+    RegistrationFails,
+    Assign(u64),
+    Ends(u64),
+    Stores,
+    Report,
+    Confirm(u64),
+    Cancel(u64),
+    Lapse,
+}
+
+/// A worker around the ledger: processes, and outcomes on the way to disk.
+struct World {
+    ledger: Ledger,
+    starts: BTreeMap<AttemptRef, u32>,
+    processes: BTreeSet<AttemptRef>,
+    ended: Vec<FinishedAttempt>,
+    on_disk: BTreeSet<AttemptRef>,
+    confirmed: BTreeSet<AttemptRef>,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            ledger: Ledger::restore(100, []),
+            starts: BTreeMap::new(),
+            processes: BTreeSet::new(),
+            ended: Vec::new(),
+            on_disk: BTreeSet::new(),
+            confirmed: BTreeSet::new(),
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Register => self.register(&[]),
+            Event::RegisterUnwanted(task) => self.register(&[attempt_ref(task, 1)]),
+            Event::RegistrationFails => {
+                self.ledger.on_registering();
+                self.ledger.on_session_ended();
+            }
+            Event::Assign(task) => self.assign(attempt_ref(task, 1)),
+            Event::Ends(task) => self.end(attempt_ref(task, 1)),
+            Event::Stores => {
+                let ended = std::mem::take(&mut self.ended);
+                self.on_disk.extend(ended.iter().map(|ended| ended.attempt));
+                let effects = self.ledger.on_stored(ended);
+                self.perform(effects);
+            }
+            Event::Report => {
+                for result in self.ledger.next_report(2) {
+                    assert!(self.on_disk.contains(&result.attempt), "reported before stored");
+                    assert!(!self.confirmed.contains(&result.attempt), "reported once too often");
+                }
+            }
+            Event::Confirm(task) => {
+                let attempt = attempt_ref(task, 1);
+                if self.ledger.unconfirmed.contains_key(&attempt) {
+                    self.confirmed.insert(attempt);
+                }
+                let effects = self.ledger.on_confirmed(&[attempt]);
+                self.perform(effects);
+            }
+            Event::Cancel(task) => {
+                self.ledger.on_cancelled(attempt_ref(task, 1));
+            }
+            Event::Lapse => {
+                let effects = self.ledger.on_lapsed();
+                self.perform(effects);
+                assert_eq!(self.processes, BTreeSet::new(), "something runs without a lease");
+            }
+        }
+    }
+
+    fn register(&mut self, unwanted: &[AttemptRef]) {
+        let snapshot = self.ledger.on_registering();
+        let told = snapshot.running.iter().copied().collect::<BTreeSet<_>>();
+        assert!(told.is_superset(&self.processes), "the leader would run these elsewhere");
+        let session = Session { epoch: Epoch(1), leader: MasterId(1), term: Term(1) };
+        let effects = self.ledger.on_registered(session, unwanted, &[]).unwrap();
+        self.perform(effects);
+    }
+
+    fn assign(&mut self, attempt: AttemptRef) {
+        if self.ledger.may_assign(Epoch(1)).is_err() {
+            return;
+        }
+        match self.ledger.on_assigned(attempt) {
+            Assigned::Start => {
+                *self.starts.entry(attempt).or_default() += 1;
+                self.processes.insert(attempt);
+            }
+            Assigned::Ended(result) => {
+                assert!(self.ledger.on_ended(attempt));
+                self.ended.push(result);
+            }
+            Assigned::Known | Assigned::NoRoom => {}
+        }
+    }
+
+    fn end(&mut self, attempt: AttemptRef) {
+        if self.processes.remove(&attempt) && self.ledger.on_ended(attempt) {
+            let outcome = AttemptOutcome::Exited { code: 0 };
+            self.ended.push(FinishedAttempt { attempt, outcome });
+        }
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Stop(_) => {}
+                Effect::Kill(attempt) => {
+                    self.processes.remove(&attempt);
+                }
+                Effect::Forget(attempt) => {
+                    assert!(self.on_disk.remove(&attempt), "forgot what was not stored");
+                }
+            }
+        }
+    }
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let task = || 1_u64..=3;
+    prop_oneof![
+        3 => Just(Event::Register),
+        1 => task().prop_map(Event::RegisterUnwanted),
+        1 => Just(Event::RegistrationFails),
+        6 => task().prop_map(Event::Assign),
+        4 => task().prop_map(Event::Ends),
+        3 => Just(Event::Stores),
+        3 => Just(Event::Report),
+        3 => task().prop_map(Event::Confirm),
+        1 => task().prop_map(Event::Cancel),
+        1 => Just(Event::Lapse),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn an_attempt_runs_once_and_what_is_on_disk_is_what_is_owed(
+        events in proptest::collection::vec(event(), 0..60)
+    ) {
+        let mut world = World::new();
+        for event in events {
+            world.happen(event);
+        }
+        world.happen(Event::Stores);
+
+        prop_assert!(world.starts.values().all(|starts| *starts == 1));
+        let owed = world.ledger.unconfirmed.keys().copied().collect::<BTreeSet<_>>();
+        prop_assert_eq!(owed, world.on_disk);
+    }
+}

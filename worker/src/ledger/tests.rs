@@ -1,0 +1,217 @@
+//! The ledger, told event by event.
+
+use super::*;
+
+const A: AttemptRef = attempt_ref(1, 1);
+const B: AttemptRef = attempt_ref(2, 1);
+const C: AttemptRef = attempt_ref(3, 1);
+const SESSION: Session = Session { epoch: Epoch(4), leader: MasterId(1), term: Term(7) };
+
+fn ended(attempt: AttemptRef) -> FinishedAttempt {
+    FinishedAttempt { attempt, outcome: AttemptOutcome::Exited { code: 0 } }
+}
+
+fn registered() -> Ledger {
+    let mut ledger = Ledger::restore(100, []);
+    ledger.on_registering();
+    assert_eq!(ledger.on_registered(SESSION, &[], &[]), Ok(vec![]));
+    ledger
+}
+
+fn running(attempts: &[AttemptRef]) -> Ledger {
+    let mut ledger = registered();
+    for attempt in attempts {
+        assert_eq!(ledger.on_assigned(*attempt), Assigned::Start);
+    }
+    ledger
+}
+
+fn unconfirmed(attempts: &[AttemptRef]) -> Ledger {
+    let mut ledger = running(attempts);
+    for attempt in attempts {
+        assert!(ledger.on_ended(*attempt));
+        assert_eq!(ledger.on_stored(vec![ended(*attempt)]), []);
+    }
+    ledger
+}
+
+#[test]
+fn nothing_is_assigned_without_a_session() {
+    let mut ledger = Ledger::restore(100, []);
+    assert_eq!(ledger.may_assign(Epoch(4)), Err(AssignRefusal::NoSession));
+
+    ledger.on_registering();
+    assert_eq!(ledger.may_assign(Epoch(4)), Err(AssignRefusal::NoSession));
+
+    assert_eq!(ledger.on_registered(SESSION, &[], &[]), Ok(vec![]));
+    assert_eq!(ledger.may_assign(Epoch(4)), Ok(()));
+    let refusal = AssignRefusal::OtherEpoch { ours: Epoch(4), theirs: Epoch(3) };
+    assert_eq!(ledger.may_assign(Epoch(3)), Err(refusal));
+
+    ledger.on_session_ended();
+    assert_eq!(ledger.may_assign(Epoch(4)), Err(AssignRefusal::NoSession));
+}
+
+#[test]
+fn an_attempt_starts_once_however_often_it_is_assigned() {
+    let mut ledger = running(&[A]);
+    assert_eq!(ledger.on_assigned(A), Assigned::Known, "while it runs");
+
+    ledger.on_ended(A);
+    assert_eq!(ledger.on_assigned(A), Assigned::Known, "while its result is stored");
+
+    ledger.on_stored(vec![ended(A)]);
+    assert_eq!(ledger.on_assigned(A), Assigned::Known, "while its result is unconfirmed");
+
+    assert_eq!(ledger.on_confirmed(&[A]), [Effect::Forget(A)]);
+    assert_eq!(ledger.on_assigned(A), Assigned::Known, "after its result was confirmed");
+}
+
+#[test]
+fn a_result_is_reported_until_it_is_confirmed() {
+    let mut ledger = unconfirmed(&[A, B, C]);
+
+    assert_eq!(ledger.next_report(2), [ended(A), ended(B)]);
+    assert_eq!(ledger.on_confirmed(&[B]), [Effect::Forget(B)]);
+    assert_eq!(ledger.next_report(2), [ended(C)]);
+    assert_eq!(ledger.next_report(2), [ended(A), ended(C)]);
+    ledger.on_confirmed(&[A, C]);
+    assert_eq!(ledger.next_report(2), []);
+    assert!(!ledger.has_unconfirmed());
+}
+
+#[test]
+fn a_result_is_not_reported_before_it_is_on_disk() {
+    let mut ledger = running(&[A]);
+    ledger.on_ended(A);
+
+    assert_eq!(ledger.next_report(9), []);
+    assert_eq!(ledger.on_registering(), Snapshot { running: vec![A], finished: vec![] });
+}
+
+#[test]
+fn registering_tells_everything_that_is_not_confirmed() {
+    let mut ledger = unconfirmed(&[A]);
+    ledger.on_assigned(B);
+
+    let snapshot = ledger.on_registering();
+
+    assert_eq!(snapshot, Snapshot { running: vec![B], finished: vec![ended(A)] });
+}
+
+#[test]
+fn the_leader_kills_what_it_does_not_want_and_hears_no_more_of_it() {
+    let mut ledger = running(&[A, B]);
+    ledger.on_registering();
+
+    assert_eq!(ledger.on_registered(SESSION, &[A], &[]), Ok(vec![Effect::Kill(A)]));
+
+    assert!(!ledger.on_ended(A));
+    assert_eq!(ledger.on_registering().running, [B]);
+}
+
+#[test]
+fn an_unwanted_result_that_is_being_stored_is_forgotten() {
+    let mut ledger = running(&[A]);
+    ledger.on_ended(A);
+    ledger.on_registering();
+    assert_eq!(ledger.on_registered(SESSION, &[A], &[]), Ok(vec![]));
+    assert_eq!(ledger.on_registering().running, []);
+
+    assert_eq!(ledger.on_stored(vec![ended(A)]), [Effect::Forget(A)]);
+    assert_eq!(ledger.next_report(9), []);
+}
+
+#[test]
+fn a_lapsed_lease_kills_what_runs_and_keeps_what_ended() {
+    let mut ledger = unconfirmed(&[A]);
+    ledger.on_assigned(B);
+    ledger.on_assigned(C);
+    ledger.on_ended(C);
+
+    assert_eq!(ledger.on_lapsed(), [Effect::Kill(B)]);
+
+    assert_eq!(ledger.session(), None);
+    assert!(!ledger.on_ended(B), "how a killed attempt ended is not reported");
+    assert_eq!(ledger.on_stored(vec![ended(C)]), []);
+    assert_eq!(ledger.on_registering().finished, [ended(A), ended(C)]);
+}
+
+#[test]
+fn a_lapse_overtakes_the_registration_under_way() {
+    let mut ledger = running(&[A]);
+    ledger.on_registering();
+    ledger.on_lapsed();
+
+    assert_eq!(ledger.on_registered(SESSION, &[], &[]), Err(Overtaken));
+    assert_eq!(ledger.session(), None);
+}
+
+#[test]
+fn an_attempt_that_was_fenced_does_not_run_again_but_ends() {
+    let mut ledger = running(&[A]);
+    ledger.on_lapsed();
+    ledger.on_registering();
+    assert_eq!(ledger.on_registered(SESSION, &[], &[]), Ok(vec![]));
+
+    let end = FinishedAttempt { attempt: A, outcome: AttemptOutcome::Signaled { signal: 9 } };
+    assert_eq!(ledger.on_assigned(A), Assigned::Ended(end));
+    assert!(ledger.on_ended(A));
+}
+
+#[test]
+fn an_attempt_that_is_cancelled_before_it_comes_never_starts() {
+    let mut ledger = registered();
+    assert_eq!(ledger.on_cancelled(A), Cancelled::Unknown);
+
+    let end = FinishedAttempt { attempt: A, outcome: AttemptOutcome::Signaled { signal: 9 } };
+    assert_eq!(ledger.on_assigned(A), Assigned::Ended(end));
+}
+
+#[test]
+fn only_a_running_attempt_is_stopped_by_a_cancel() {
+    let mut ledger = unconfirmed(&[A]);
+    ledger.on_assigned(B);
+
+    assert_eq!(ledger.on_cancelled(A), Cancelled::Over);
+    assert_eq!(ledger.on_cancelled(B), Cancelled::Stop);
+    assert_eq!(ledger.on_cancelled(B), Cancelled::Stop, "the leader may repeat it");
+
+    ledger.on_confirmed(&[A]);
+    assert_eq!(ledger.on_cancelled(A), Cancelled::Unknown);
+    assert_eq!(ledger.on_assigned(A), Assigned::Known, "it stays confirmed");
+}
+
+#[test]
+fn there_is_room_for_so_many_attempts() {
+    let mut ledger = Ledger::restore(2, [ended(A)]);
+    ledger.on_registering();
+    assert_eq!(ledger.on_registered(SESSION, &[], &[]), Ok(vec![]));
+
+    assert_eq!(ledger.on_assigned(B), Assigned::Start);
+    assert_eq!(ledger.on_assigned(C), Assigned::NoRoom);
+
+    ledger.on_confirmed(&[A]);
+    assert_eq!(ledger.on_assigned(C), Assigned::Start);
+}
+
+#[test]
+fn shutdown_stops_attempts_without_reporting_their_end() {
+    let mut ledger = unconfirmed(&[A]);
+    ledger.on_assigned(B);
+
+    assert_eq!(ledger.on_closing(), [Effect::Stop(B)]);
+
+    assert_eq!(ledger.may_assign(Epoch(4)), Err(AssignRefusal::Closing));
+    assert_eq!(ledger.on_registering().running, [B], "it still occupies the worker");
+    assert!(!ledger.on_ended(B));
+    assert_eq!(ledger.on_registering(), Snapshot { running: vec![], finished: vec![ended(A)] });
+}
+
+#[test]
+fn results_of_an_earlier_process_are_reported() {
+    let mut ledger = Ledger::restore(100, [ended(A)]);
+
+    assert_eq!(ledger.on_registering().finished, [ended(A)]);
+    assert_eq!(ledger.next_report(9), [ended(A)]);
+}

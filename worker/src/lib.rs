@@ -1,0 +1,16 @@
+//! The worker: runs attempts for the leader, and survives losing sight of it.
+
+pub mod agent;
+mod attempts;
+mod backoff;
+pub mod config;
+mod executor;
+mod identity;
+mod leader_finder;
+mod lease;
+mod ledger;
+mod leftovers;
+mod logs;
+mod session;
+mod specs;
+mod spool;

@@ -1,0 +1,273 @@
+//! What the worker tells the leader, in its own terms; the only place that calls masters.
+
+use std::time::Duration;
+
+use cluster_state::{AttemptRef, ClusterId, Epoch, FinishedAttempt, MasterId, Term};
+use proto::channel::{self, InvalidAddress, MESSAGE_BYTES_MAX};
+use proto::convert::{self, Invalid};
+use proto::problem::LEADER_ADDRESS_KEY;
+use proto::v1;
+use proto::v1::master_service_client::MasterServiceClient;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Response, Status};
+
+use super::Introduction;
+use crate::ledger::{Session, Snapshot};
+use crate::specs::Usage;
+
+/// A follower may hold a registration until there is a leader.
+const REGISTER_TIMEOUT: Duration = Duration::from_secs(8);
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(3);
+const REPORT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A heartbeat interval below this could only be a mistake.
+const HEARTBEAT_INTERVAL_MIN: Duration = Duration::from_millis(10);
+
+/// A connection to one master.
+#[derive(Debug, Clone)]
+pub(super) struct LeaderClient {
+    address: String,
+    inner: MasterServiceClient<Channel>,
+}
+
+/// The leader's answer to a registration.
+#[derive(Debug)]
+pub(super) struct Registered {
+    pub(super) cluster: ClusterId,
+    pub(super) session: Session,
+    pub(super) leader_address: String,
+    pub(super) masters: Vec<String>,
+    pub(super) heartbeat_interval: Duration,
+    pub(super) lease: Duration,
+    pub(super) unwanted: Vec<AttemptRef>,
+    pub(super) confirmed: Vec<AttemptRef>,
+}
+
+/// The leader's answer to a heartbeat.
+#[derive(Debug)]
+pub(super) struct HeartbeatAnswer {
+    pub(super) cluster: ClusterId,
+    pub(super) leader: MasterId,
+    pub(super) term: Term,
+    pub(super) masters: Vec<String>,
+    pub(super) wish: LeaderWish,
+}
+
+/// What the leader wants of the worker besides heartbeats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LeaderWish {
+    GoOn,
+    RegisterAgain,
+}
+
+/// Why a call to a master achieved nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CallError {
+    #[error(transparent)]
+    Address(#[from] InvalidAddress),
+    #[error("master is unreachable: {reason}")]
+    Unreachable { reason: String, leader: Option<String> },
+    #[error("no answer within {}", humantime::format_duration(*.0))]
+    TimedOut(Duration),
+    #[error("master refused: {reason}")]
+    Refused { reason: String, leader: Option<String> },
+    #[error("answer not understood: {0}")]
+    Malformed(#[from] Invalid),
+    #[error("answer does not name the leader")]
+    LeaderMissing,
+}
+
+impl CallError {
+    /// The leader that a follower named.
+    pub(super) fn leader(&self) -> Option<&str> {
+        match self {
+            Self::Unreachable { leader, .. } | Self::Refused { leader, .. } => leader.as_deref(),
+            Self::Address(_) | Self::TimedOut(_) | Self::Malformed(_) | Self::LeaderMissing => None,
+        }
+    }
+
+    /// Whether the master is not there at all, rather than slow or unwilling.
+    pub(super) const fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Address(_) => true,
+            Self::TimedOut(_) | Self::Refused { .. } | Self::Malformed(_) | Self::LeaderMissing => {
+                false
+            }
+        }
+    }
+}
+
+impl LeaderClient {
+    pub(super) fn new(address: &str) -> Result<Self, CallError> {
+        let inner = MasterServiceClient::new(channel::connect_lazily(address)?)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        Ok(Self { address: address.to_owned(), inner })
+    }
+
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(super) async fn register(
+        &self,
+        introduction: &Introduction,
+        met: Option<ClusterId>,
+        term_seen: Term,
+        snapshot: Snapshot,
+    ) -> Result<Registered, CallError> {
+        let request = v1::RegisterWorkerRequest {
+            cluster_id: met.map(|id| id.to_string()).unwrap_or_default(),
+            worker_id: introduction.worker_id.to_string(),
+            incarnation: introduction.incarnation.to_string(),
+            address: introduction.address.clone(),
+            specs: Some((&introduction.specs).into()),
+            running: snapshot.running.into_iter().map(Into::into).collect(),
+            finished: reportable(snapshot.finished),
+            term_seen: term_seen.0,
+        };
+        let mut client = self.inner.clone();
+        let call = client.register_worker(timed(request, REGISTER_TIMEOUT));
+        let answer = within(REGISTER_TIMEOUT, call).await?;
+        let leader = answer.leader.ok_or(CallError::LeaderMissing)?;
+        let heartbeat_interval = Duration::from_millis(answer.heartbeat_interval_ms);
+        Ok(Registered {
+            cluster: convert::id("/leader/cluster_id", &leader.cluster_id)?,
+            session: Session {
+                epoch: Epoch(answer.epoch),
+                leader: MasterId(leader.leader_id),
+                term: Term(leader.term),
+            },
+            leader_address: leader.leader_address,
+            masters: addresses(answer.masters),
+            heartbeat_interval: heartbeat_interval.max(HEARTBEAT_INTERVAL_MIN),
+            lease: Duration::from_millis(answer.lease_ms),
+            unwanted: convert::attempt_refs(answer.kill)?,
+            confirmed: convert::attempt_refs(answer.confirmed)?,
+        })
+    }
+
+    pub(super) async fn heartbeat(
+        &self,
+        introduction: &Introduction,
+        registered: &Registered,
+        usage: Usage,
+        running: usize,
+    ) -> Result<HeartbeatAnswer, CallError> {
+        let request = v1::HeartbeatRequest {
+            usage: Some(v1::WorkerUsage {
+                cpu_percent: usage.cpu,
+                memory_percent: usage.memory,
+                storage_percent: usage.storage,
+                gpu_percent: 0.0,
+            }),
+            running_tasks: u32::try_from(running).unwrap_or(u32::MAX),
+            ..heartbeat_request(introduction, registered)
+        };
+        let mut client = self.inner.clone();
+        let call = client.send_heartbeat(timed(request, HEARTBEAT_TIMEOUT));
+        let answer = within(HEARTBEAT_TIMEOUT, call).await?;
+        let leader = answer.leader.ok_or(CallError::LeaderMissing)?;
+        Ok(HeartbeatAnswer {
+            cluster: convert::id("/leader/cluster_id", &leader.cluster_id)?,
+            leader: MasterId(leader.leader_id),
+            term: Term(leader.term),
+            masters: addresses(answer.masters),
+            wish: if answer.register_again { LeaderWish::RegisterAgain } else { LeaderWish::GoOn },
+        })
+    }
+
+    /// Nothing of this worker runs any more, and no heartbeat follows.
+    pub(super) async fn say_goodbye(
+        &self,
+        introduction: &Introduction,
+        registered: &Registered,
+    ) -> Result<(), CallError> {
+        let request =
+            v1::HeartbeatRequest { goodbye: true, ..heartbeat_request(introduction, registered) };
+        let mut client = self.inner.clone();
+        let call = client.send_heartbeat(timed(request, HEARTBEAT_TIMEOUT));
+        within(HEARTBEAT_TIMEOUT, call).await.map(drop)
+    }
+
+    /// Reports results; those that are settled.
+    pub(super) async fn report(
+        &self,
+        introduction: &Introduction,
+        registered: &Registered,
+        results: Vec<FinishedAttempt>,
+    ) -> Result<Vec<AttemptRef>, CallError> {
+        let request = v1::ReportTaskCompletionRequest {
+            cluster_id: registered.cluster.to_string(),
+            worker_id: introduction.worker_id.to_string(),
+            epoch: registered.session.epoch.0,
+            finished: reportable(results),
+        };
+        let mut client = self.inner.clone();
+        let call = client.report_task_completion(timed(request, REPORT_TIMEOUT));
+        let answer = within(REPORT_TIMEOUT, call).await?;
+        Ok(convert::attempt_refs(answer.confirmed)?)
+    }
+}
+
+fn heartbeat_request(introduction: &Introduction, registered: &Registered) -> v1::HeartbeatRequest {
+    v1::HeartbeatRequest {
+        cluster_id: registered.cluster.to_string(),
+        worker_id: introduction.worker_id.to_string(),
+        incarnation: introduction.incarnation.to_string(),
+        epoch: registered.session.epoch.0,
+        ..v1::HeartbeatRequest::default()
+    }
+}
+
+/// Executors never report a loss, so nothing is left out.
+fn reportable(results: Vec<FinishedAttempt>) -> Vec<v1::FinishedAttempt> {
+    results.into_iter().filter_map(|result| result.try_into().ok()).collect()
+}
+
+fn addresses(masters: Vec<v1::MasterAddress>) -> Vec<String> {
+    masters.into_iter().map(|master| master.address).collect()
+}
+
+fn timed<T>(message: T, timeout: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(timeout);
+    request
+}
+
+/// Bounds the call on this side too: a frozen master does not keep time.
+async fn within<T>(
+    timeout: Duration,
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, CallError> {
+    match tokio::time::timeout(timeout, call).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(failure(&status, timeout)),
+        Err(_) => Err(CallError::TimedOut(timeout)),
+    }
+}
+
+fn failure(status: &Status, timeout: Duration) -> CallError {
+    let leader = status.metadata().get(LEADER_ADDRESS_KEY).and_then(|value| value.to_str().ok());
+    let leader = leader.map(str::to_owned);
+    let reason = status.message().to_owned();
+    match status.code() {
+        Code::DeadlineExceeded => CallError::TimedOut(timeout),
+        // A connection that breaks shows under any of these, by where it broke.
+        Code::Unavailable | Code::Cancelled | Code::Unknown => {
+            CallError::Unreachable { reason, leader }
+        }
+        Code::Ok
+        | Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::Internal
+        | Code::DataLoss
+        | Code::Unauthenticated => CallError::Refused { reason, leader },
+    }
+}

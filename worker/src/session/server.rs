@@ -1,0 +1,128 @@
+//! The gRPC server: the worker's service, health and reflection.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use proto::channel::MESSAGE_BYTES_MAX;
+use proto::v1::worker_service_server::WorkerServiceServer;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::transport;
+use tonic::transport::server::{Router, TcpIncoming};
+use tonic_health::server::HealthReporter;
+use tonic_reflection::server::Builder as Reflection;
+
+use super::LeaderDesk;
+
+/// One leader keeps few calls open; log streams come on top.
+const CONCURRENT_STREAMS_MAX: u32 = 1_024;
+/// A silent caller is probed that often, and dropped when it does not answer.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Windows that do not throttle a batch of thousands of assignments.
+const STREAM_WINDOW_BYTES: u32 = 8 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+
+/// A bound server that does not serve yet.
+#[derive(Debug)]
+pub(crate) struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// Tells health checks whether the worker takes on work.
+#[derive(Clone)]
+pub(crate) struct Health {
+    reporter: HealthReporter,
+}
+
+impl std::fmt::Debug for Health {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Health").finish_non_exhaustive()
+    }
+}
+
+/// Why the worker does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The address is taken, or not this machine's.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The descriptions for reflection are damaged.
+    #[error("cannot describe the services")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The transport failed.
+    #[error("the gRPC server failed")]
+    Transport(#[from] transport::Error),
+}
+
+impl Health {
+    /// From now on the worker takes on no work.
+    pub(crate) async fn set_closing(&self) {
+        self.reporter.set_not_serving::<WorkerServiceServer<LeaderDesk>>().await;
+        let whole_server = "";
+        let not_serving = tonic_health::ServingStatus::NotServing;
+        self.reporter.set_service_status(whole_server, not_serving).await;
+    }
+}
+
+impl Server {
+    /// Binds the address.
+    pub(crate) async fn bind(address: SocketAddr) -> Result<Self, ServerError> {
+        let bind = async {
+            let listener = TcpListener::bind(address).await?;
+            let address = listener.local_addr()?;
+            Ok(Self { listener, address })
+        };
+        bind.await.map_err(|source| ServerError::Bind { address, source })
+    }
+
+    /// Where it listens, with the port that the system chose if none was asked for.
+    #[must_use]
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Prepares to serve: a future that serves until it is stopped, and the health that it tells.
+    pub(crate) async fn serve(
+        self,
+        desk: LeaderDesk,
+        stop: CancellationToken,
+    ) -> Result<(impl Future<Output = Result<(), ServerError>> + Send, Health), ServerError> {
+        let (reporter, health_service) = tonic_health::server::health_reporter();
+        reporter.set_serving::<WorkerServiceServer<LeaderDesk>>().await;
+        let reflection = Reflection::configure()
+            .register_encoded_file_descriptor_set(proto::v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .build_v1()?;
+        let desk = WorkerServiceServer::new(desk)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let router = limits().add_service(desk).add_service(health_service).add_service(reflection);
+        let serving = serve(router, self.listener, stop);
+        Ok((serving, Health { reporter }))
+    }
+}
+
+fn limits() -> transport::Server {
+    transport::Server::builder()
+        .max_concurrent_streams(CONCURRENT_STREAMS_MAX)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+}
+
+async fn serve(
+    router: Router,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> Result<(), ServerError> {
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    Ok(router.serve_with_incoming_shutdown(incoming, stop.cancelled_owned()).await?)
+}

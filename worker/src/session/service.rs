@@ -1,0 +1,212 @@
+//! The gRPC service that leaders call.
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster_state::{AttemptRef, Epoch, MasterId, Term, WorkerId};
+use futures_util::{Stream, StreamExt, stream};
+use proto::convert::{Invalid, attempt_refs, id};
+use proto::v1;
+use proto::v1::worker_service_server::WorkerService;
+use proto::worker_client::TERM_SEEN;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tonic::metadata::MetadataValue;
+use tonic::{Request, Response, Status};
+use tracing::{error, info};
+
+use super::Call;
+use crate::attempts::Attempts;
+use crate::executor::Launch;
+use crate::identity::{Disobedience, Identity};
+use crate::ledger::AssignRefusal;
+use crate::logs::{Follow, Logs, Stream as Output};
+
+type LogStream = Pin<Box<dyn Stream<Item = Result<v1::LogChunk, Status>> + Send>>;
+
+/// Where leaders' calls arrive: checks who speaks, then passes on what is said.
+#[derive(Debug)]
+pub(crate) struct LeaderDesk {
+    /// Whose desk it is.
+    pub(crate) worker_id: WorkerId,
+    /// Whom to obey.
+    pub(crate) identity: Arc<Identity>,
+    /// What is run.
+    pub(crate) attempts: Attempts,
+    /// What it printed.
+    pub(crate) logs: Logs,
+    /// Tells the session keeper who leads.
+    pub(crate) calls: watch::Sender<Option<Call>>,
+    /// Ends the streams that follow logs.
+    pub(crate) stop: CancellationToken,
+}
+
+struct Leader {
+    id: MasterId,
+    term: Term,
+    address: String,
+}
+
+impl LeaderDesk {
+    /// Lets pass only a leader of this worker's cluster, in no older term than any seen, that
+    /// means this worker.
+    async fn admit(
+        &self,
+        header: Option<v1::LeaderHeader>,
+        worker_id: &str,
+    ) -> Result<Leader, Status> {
+        let header =
+            header.ok_or_else(|| Status::invalid_argument("the call does not say who leads"))?;
+        self.check_worker(worker_id)?;
+        let cluster = id("/leader/cluster_id", &header.cluster_id)?;
+        let term = Term(header.term);
+        self.identity.admit(cluster, term).await.map_err(|refusal| refuse(&refusal))?;
+        Ok(Leader { id: MasterId(header.leader_id), term, address: header.leader_address })
+    }
+
+    fn check_worker(&self, worker_id: &str) -> Result<(), Status> {
+        if worker_id == self.worker_id.as_str() {
+            return Ok(());
+        }
+        let ours = &self.worker_id;
+        Err(Status::failed_precondition(format!("this is worker {ours}, not {worker_id}")))
+    }
+
+    fn check_cluster(&self, cluster_id: &str) -> Result<(), Status> {
+        let theirs = id("/cluster_id", cluster_id)?;
+        match self.identity.cluster_id() {
+            Some(ours) if ours != theirs => {
+                Err(refuse(&Disobedience::OtherCluster { ours, theirs }))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl WorkerService for LeaderDesk {
+    type StreamTaskLogsStream = LogStream;
+
+    async fn master_register(
+        &self,
+        request: Request<v1::MasterRegisterRequest>,
+    ) -> Result<Response<v1::MasterRegisterResponse>, Status> {
+        let request = request.into_inner();
+        let leader = self.admit(request.leader, &request.worker_id).await?;
+        let session = self.attempts.session();
+        let session_stands =
+            session.is_some_and(|ours| (ours.leader, ours.term) == (leader.id, leader.term));
+        if !session_stands {
+            info!(leader = %leader.id, address = leader.address, term = %leader.term,
+                "master registration request");
+            let masters = request.masters.into_iter().map(|master| master.address).collect();
+            let Leader { id: leader, term, address } = leader;
+            self.calls.send_replace(Some(Call { leader, term, address, masters }));
+        }
+        let incarnation = self.identity.incarnation().to_string();
+        Ok(Response::new(v1::MasterRegisterResponse { incarnation, session_stands }))
+    }
+
+    async fn assign_task(
+        &self,
+        request: Request<v1::AssignTaskRequest>,
+    ) -> Result<Response<v1::AssignTaskResponse>, Status> {
+        let request = request.into_inner();
+        self.admit(request.leader, &request.worker_id).await?;
+        let launches = request.assignments.into_iter().map(launch).collect::<Result<_, _>>()?;
+        let accepted = self
+            .attempts
+            .assign(Epoch(request.epoch), launches)
+            .map_err(|refusal| decline(&refusal))?;
+        let accepted = accepted.into_iter().map(Into::into).collect();
+        Ok(Response::new(v1::AssignTaskResponse { accepted }))
+    }
+
+    async fn cancel_task(
+        &self,
+        request: Request<v1::CancelTaskRequest>,
+    ) -> Result<Response<v1::CancelTaskResponse>, Status> {
+        let request = request.into_inner();
+        self.admit(request.leader, &request.worker_id).await?;
+        let attempts = attempt_refs(request.attempts)?;
+        let unknown = self.attempts.cancel(&attempts, Duration::from_millis(request.grace_ms));
+        let unknown = unknown.into_iter().map(Into::into).collect();
+        Ok(Response::new(v1::CancelTaskResponse { unknown }))
+    }
+
+    async fn stream_task_logs(
+        &self,
+        request: Request<v1::StreamTaskLogsRequest>,
+    ) -> Result<Response<LogStream>, Status> {
+        let request = request.into_inner();
+        self.check_worker(&request.worker_id)?;
+        self.check_cluster(&request.cluster_id)?;
+        let attempt = request.attempt.unwrap_or_default();
+        let attempt = AttemptRef::try_from(attempt)?;
+        let outputs = outputs(&request.stream)?;
+        let follow = if request.follow { Follow::Yes } else { Follow::No };
+        let reader =
+            self.logs.open(attempt, &outputs, follow, request.tail_lines).ok_or_else(|| {
+                let AttemptRef { task, attempt } = attempt;
+                Status::not_found(format!("this worker has no logs of {task} {attempt}"))
+            })?;
+        let chunks = stream::try_unfold(reader, |mut reader| async move {
+            let chunk = reader
+                .next_chunk()
+                .await
+                .map_err(|error| Status::internal(format!("the log cannot be read: {error}")))?;
+            let wire = |(output, data): (Output, _)| {
+                (v1::LogChunk { stream: output.name().to_owned(), data }, reader)
+            };
+            Ok(chunk.map(wire))
+        });
+        let until_stop = chunks.take_until(self.stop.clone().cancelled_owned());
+        Ok(Response::new(until_stop.boxed()))
+    }
+}
+
+fn launch(wire: v1::Assignment) -> Result<Launch, Invalid> {
+    Ok(Launch {
+        attempt: wire.attempt.unwrap_or_default().try_into()?,
+        command: wire.command,
+        env: wire.env,
+        working_dir: wire.working_dir.map(PathBuf::from),
+    })
+}
+
+fn outputs(name: &str) -> Result<Vec<Output>, Status> {
+    match name {
+        "" => Ok(Output::ALL.to_vec()),
+        "stdout" => Ok(vec![Output::Stdout]),
+        "stderr" => Ok(vec![Output::Stderr]),
+        other => Err(Status::invalid_argument(format!(
+            "there is no stream '{other}': expected stdout, stderr, or neither for both"
+        ))),
+    }
+}
+
+fn refuse(disobedience: &Disobedience) -> Status {
+    let mut status = Status::failed_precondition(disobedience.to_string());
+    match disobedience {
+        Disobedience::OlderTerm { seen, .. } => {
+            status.metadata_mut().insert(TERM_SEEN, MetadataValue::from(seen.0));
+            status
+        }
+        Disobedience::OtherCluster { .. } => status,
+        Disobedience::NotStored(cause) => {
+            error!(error = %cause, "term not stored");
+            Status::internal(disobedience.to_string())
+        }
+    }
+}
+
+fn decline(refusal: &AssignRefusal) -> Status {
+    match refusal {
+        AssignRefusal::NoSession | AssignRefusal::Closing => {
+            Status::unavailable(refusal.to_string())
+        }
+        AssignRefusal::OtherEpoch { .. } => Status::failed_precondition(refusal.to_string()),
+    }
+}

@@ -1,0 +1,174 @@
+//! A session while it stands: heartbeats and reports side by side, until something ends it.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tracing::{debug, info, warn};
+
+use super::leader_client::{CallError, LeaderClient, LeaderWish, Registered};
+use super::{Introduction, SessionEnd, SessionKeeper, next_call};
+use crate::attempts::Attempts;
+use crate::backoff::Backoff;
+use crate::identity::Identity;
+use crate::leader_finder::LeaderFinder;
+use crate::lease::Lease;
+use crate::specs::UsageMeter;
+
+/// Results in one report. They gather while the one before is under way.
+const REPORT_COUNT_MAX: usize = 5_000;
+const REPORT_RETRY_BASE: Duration = Duration::from_millis(100);
+const REPORT_RETRY_CAP: Duration = Duration::from_secs(5);
+/// The first usage figures follow soon after the registration.
+const FIRST_HEARTBEAT_MAX: Duration = Duration::from_secs(1);
+/// How long the last results may take to be confirmed before the goodbye.
+const LAST_REPORT_MAX: Duration = Duration::from_secs(2);
+
+impl SessionKeeper {
+    pub(super) async fn keep(
+        &mut self,
+        client: &LeaderClient,
+        registered: &Registered,
+    ) -> SessionEnd {
+        let reports = Reports {
+            client,
+            registered,
+            introduction: &self.introduction,
+            attempts: &self.attempts,
+        };
+        let heartbeats = Heartbeats {
+            client,
+            registered,
+            introduction: &self.introduction,
+            attempts: &self.attempts,
+            identity: &self.identity,
+            lease: &self.lease,
+            usage: &mut self.usage,
+            finder: &mut self.finder,
+        };
+        let called = async {
+            loop {
+                let call = next_call(&mut self.calls).await;
+                let stands = self
+                    .attempts
+                    .session()
+                    .is_some_and(|ours| (ours.leader, ours.term) == (call.leader, call.term));
+                if !stands {
+                    return call;
+                }
+            }
+        };
+        tokio::select! {
+            end = heartbeats.run() => end,
+            error = reports.run() => SessionEnd::LeaderLost(error),
+            call = called => SessionEnd::Called(call),
+            () = self.lease.lapsed() => SessionEnd::LeaseLapsed,
+            () = self.stop.cancelled() => {
+                reports.leave().await;
+                SessionEnd::Stopped
+            }
+        }
+    }
+}
+
+struct Heartbeats<'a> {
+    client: &'a LeaderClient,
+    registered: &'a Registered,
+    introduction: &'a Introduction,
+    attempts: &'a Attempts,
+    identity: &'a Identity,
+    lease: &'a Lease,
+    usage: &'a mut UsageMeter,
+    finder: &'a mut LeaderFinder,
+}
+
+impl Heartbeats<'_> {
+    async fn run(mut self) -> SessionEnd {
+        let period = self.registered.heartbeat_interval;
+        let mut ticks = interval_at(Instant::now() + period.min(FIRST_HEARTBEAT_MAX), period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(end) = self.beat().await {
+                return end;
+            }
+        }
+    }
+
+    async fn beat(&mut self) -> Result<(), SessionEnd> {
+        let usage = self.usage.read();
+        let running = self.attempts.running_count();
+        let sent_at = Instant::now();
+        let answer = self
+            .client
+            .heartbeat(self.introduction, self.registered, usage, running)
+            .await
+            .map_err(SessionEnd::LeaderLost)?;
+        self.identity.admit(answer.cluster, answer.term).await?;
+        if answer.wish == LeaderWish::RegisterAgain {
+            return Err(SessionEnd::RegisterAgain);
+        }
+        self.lease.renew(sent_at, self.registered.lease);
+        self.attempts.on_heartbeat_answered(answer.leader, answer.term);
+        self.finder.on_masters(answer.masters.iter().cloned());
+        if let Err(error) = self.identity.remember_masters(answer.masters).await {
+            warn!(%error, "masters not remembered");
+        }
+        // The lease may have lapsed while the answer was under way.
+        self.attempts.session().map(drop).ok_or(SessionEnd::LeaseLapsed)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Reports<'a> {
+    client: &'a LeaderClient,
+    registered: &'a Registered,
+    introduction: &'a Introduction,
+    attempts: &'a Attempts,
+}
+
+impl Reports<'_> {
+    /// Reports results, one report at a time, until the leader cannot be reached.
+    async fn run(self) -> CallError {
+        let mut backoff = Backoff::new(REPORT_RETRY_BASE, REPORT_RETRY_CAP);
+        loop {
+            match self.report_once().await {
+                Ok(0) => backoff.on_succeeded(),
+                Ok(unsettled) => {
+                    debug!(results = unsettled, "results not settled yet, reporting them again");
+                    sleep(backoff.on_failed(rand::random())).await;
+                }
+                Err(error) if error.is_unreachable() => return error,
+                Err(error) => {
+                    warn!(%error, "results not reported");
+                    sleep(backoff.on_failed(rand::random())).await;
+                }
+            }
+        }
+    }
+
+    /// Waits for results and reports them; how many were not settled.
+    async fn report_once(self) -> Result<usize, CallError> {
+        let results = self.attempts.next_report(REPORT_COUNT_MAX).await;
+        let count = results.len();
+        let confirmed = self.client.report(self.introduction, self.registered, results).await?;
+        self.attempts.confirm(&confirmed);
+        Ok(count.saturating_sub(confirmed.len()))
+    }
+
+    /// Reports what is left, and says goodbye.
+    async fn leave(self) {
+        let last_reports = async {
+            tokio::select! {
+                error = self.run() => warn!(%error, "last results not reported"),
+                () = self.attempts.all_confirmed() => {}
+            }
+        };
+        if timeout(LAST_REPORT_MAX, last_reports).await.is_err() {
+            warn!("last results not confirmed, they stay in the spool");
+        }
+        match self.client.say_goodbye(self.introduction, self.registered).await {
+            Ok(()) => info!("said goodbye to the leader"),
+            Err(error) => warn!(%error, "leader not reached for a goodbye"),
+        }
+    }
+}

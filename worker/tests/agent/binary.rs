@@ -1,0 +1,178 @@
+//! The `worker` program: its start, its signals, and its end by force.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::scripted_leader::{ScriptedLeader, assignment, exited};
+
+/// The program while it runs; killed when the test ends.
+struct Program {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Program {
+    fn start(dir: &Path, more: &[&str]) -> Self {
+        let mut child = command(dir)
+            .args(["--listen", "127.0.0.1:0", "--log-format", "json", "--log-level", "info"])
+            .args(more)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = lines.by_ref().find_map(|line| listening_address(&line.unwrap())).unwrap();
+        // The pipe must be emptied, or the program would wait for it.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, address }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    async fn ended(&mut self) -> std::process::ExitStatus {
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.child.kill().unwrap_or_default();
+        self.child.wait().map(drop).unwrap_or_default();
+    }
+}
+
+fn command(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
+    command.args(["--worker-id", "w1", "--data-dir"]).arg(dir);
+    command
+}
+
+fn listening_address(line: &str) -> Option<SocketAddr> {
+    let event: serde_json::Value = serde_json::from_str(line).unwrap();
+    let message = event.pointer("/fields/message");
+    let address =
+        event.pointer("/fields/address").filter(|_| message == Some(&"worker listening".into()));
+    address.map(|address| address.as_str().unwrap().parse().unwrap())
+}
+
+fn refused(dir: &Path, arguments: &[&str]) -> String {
+    let Output { status, stderr, .. } = command(dir).args(arguments).output().unwrap();
+    assert!(!status.success());
+    String::from_utf8(stderr).unwrap()
+}
+
+fn is_alive(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+#[tokio::test]
+async fn what_a_killed_worker_left_behind_is_dead_before_it_registers_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut program = Program::start(dir.path(), &[]);
+    let mut leader = ScriptedLeader::start(1, 7).await;
+    leader.win(program.address).await;
+    // One of them leaves its group, so that only the mark finds it.
+    let script = "setsid sleep 600 & echo $! > other; echo $$ > pid; exec sleep 600";
+    leader.assign(program.address, vec![assignment(1, &["/bin/sh", "-c", script])]).await.unwrap();
+    let attempt_dir = dir.path().join("tasks/t1/1");
+    let read = |name: &str| std::fs::read_to_string(attempt_dir.join(name)).unwrap_or_default();
+    while !read("pid").ends_with('\n') {
+        tokio::task::yield_now().await;
+    }
+    let processes = [read("pid"), read("other")].map(|text| text.trim().to_owned());
+    assert!(processes.iter().all(|pid| is_alive(pid)));
+
+    program.signal(Signal::SIGKILL);
+    assert_eq!(program.ended().await.signal(), Some(9));
+    assert!(processes.iter().all(|pid| is_alive(pid)), "nobody has stopped them");
+    let _program = Program::start(dir.path(), &[]);
+    let registration = leader.registrations.next().await;
+
+    assert_eq!(registration.running, []);
+    assert!(!processes.iter().any(|pid| is_alive(pid)));
+}
+
+#[tokio::test]
+async fn sigterm_ends_the_program_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut program = Program::start(dir.path(), &["--executor", "noop"]);
+    let mut leader = ScriptedLeader::start(1, 7).await;
+    leader.win(program.address).await;
+    leader.assign(program.address, vec![assignment(1, &["x"])]).await.unwrap();
+    assert_eq!(leader.reports.next().await.finished, [exited(1, 0)]);
+
+    program.signal(Signal::SIGTERM);
+
+    leader.heartbeats.until(|heartbeat| heartbeat.goodbye).await;
+    assert!(program.ended().await.success());
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_the_program_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut program = Program::start(dir.path(), &["--shutdown-grace", "10m"]);
+    let mut leader = ScriptedLeader::start(1, 7).await;
+    leader.win(program.address).await;
+    let script = "trap '' TERM; echo $$ > pid; while :; do sleep 1; done";
+    leader.assign(program.address, vec![assignment(1, &["/bin/sh", "-c", script])]).await.unwrap();
+    let pid = dir.path().join("tasks/t1/1/pid");
+    while !std::fs::read_to_string(&pid).unwrap_or_default().ends_with('\n') {
+        tokio::task::yield_now().await;
+    }
+
+    program.signal(Signal::SIGTERM);
+    // The worker still sends heartbeats while it waits for the attempt.
+    tokio::time::timeout(Duration::from_secs(5), leader.heartbeats.next()).await.unwrap();
+    program.signal(Signal::SIGINT);
+
+    assert_eq!(program.ended().await.code(), Some(1));
+    assert!(!is_alive(std::fs::read_to_string(pid).unwrap().trim()));
+}
+
+#[test]
+fn a_wrong_start_says_what_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = refused(dir.path(), &["--listen", "0.0.0.0:0"]);
+    assert!(open.contains("insecure"), "{open}");
+    let docker = refused(dir.path(), &["--executor", "docker"]);
+    assert!(docker.contains("invalid value 'docker'"), "{docker}");
+
+    let _program = Program::start(dir.path(), &[]);
+    let in_use = refused(dir.path(), &["--listen", "127.0.0.1:0"]);
+    assert!(in_use.contains("in use by another process"), "{in_use}");
+}
+
+#[test]
+fn a_configuration_file_can_be_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("worker.toml");
+    let check = || {
+        let worker = env!("CARGO_BIN_EXE_worker");
+        Command::new(worker).args(["config", "check"]).arg(&file).output().unwrap()
+    };
+    std::fs::write(&file, "worker_id = \"w7\"\ndata_dir = \"/data\"\ncpu = 2").unwrap();
+    let good = check();
+    assert!(good.status.success());
+    let in_force = String::from_utf8(good.stdout).unwrap();
+    assert!(in_force.contains("cpu = 2.0") && in_force.contains("shutdown_grace = \"10s\""));
+
+    std::fs::write(&file, "worker_id = \"w7\"\ndata_dri = \"/data\"").unwrap();
+    let bad = check();
+    assert!(!bad.status.success());
+    let complaint = String::from_utf8(bad.stderr).unwrap();
+    assert!(complaint.contains("unknown field `data_dri`"), "{complaint}");
+}

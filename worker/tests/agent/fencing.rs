@@ -1,0 +1,94 @@
+//! Attempts that must not go on: unwanted ones, and all of them when the lease has lapsed.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Bench;
+use super::scripted_leader::{Script, ScriptedLeader, assignment, attempt};
+
+/// Writes its number, so that the test can see whether it lives.
+const SLEEPER: [&str; 3] = ["/bin/sh", "-c", "echo $$ > pid.new; mv pid.new pid; exec sleep 600"];
+
+async fn pid(dir: &Path, task: u64) -> u32 {
+    let path = dir.join(format!("tasks/t{task}/1/pid"));
+    loop {
+        if let Ok(text) = std::fs::read_to_string(&path) {
+            return text.trim().parse().unwrap();
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+fn is_alive(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+#[tokio::test]
+async fn attempts_that_the_leader_does_not_want_are_killed_and_not_reported() {
+    let bench = Bench::start(&[]).await;
+    let mut leader = ScriptedLeader::start(1, 7).await;
+    leader.win(bench.worker).await;
+    let work = vec![assignment(1, &SLEEPER), assignment(2, &SLEEPER)];
+    leader.assign(bench.worker, work).await.unwrap();
+    let (unwanted, wanted) = (pid(bench.dir.path(), 1).await, pid(bench.dir.path(), 2).await);
+
+    leader.change(|script| {
+        script.unwanted = vec![attempt(1)];
+        script.wants_registration = true;
+    });
+    leader.registrations.next().await;
+    leader.change(|script| script.wants_registration = false);
+
+    while is_alive(unwanted) {
+        tokio::task::yield_now().await;
+    }
+    let heartbeat = leader.heartbeats.until(|heartbeat| heartbeat.running_tasks == 1).await;
+    assert_eq!(heartbeat.running_tasks, 1);
+    assert!(is_alive(wanted));
+    assert!(leader.reports.is_silent());
+}
+
+#[tokio::test]
+async fn a_worker_without_a_lease_kills_its_attempts_and_comes_back_empty() {
+    let lease = Duration::from_millis(600);
+    let script = Script { lease, ..Script::default() };
+    let bench = Bench::start(&[]).await;
+    let mut leader = ScriptedLeader::start_with(1, 7, script).await;
+    leader.win(bench.worker).await;
+    leader.assign(bench.worker, vec![assignment(1, &SLEEPER)]).await.unwrap();
+    let process = pid(bench.dir.path(), 1).await;
+
+    let silent_since = Instant::now();
+    leader.change(|script| script.answers = false);
+    while is_alive(process) {
+        tokio::task::yield_now().await;
+    }
+    let lived = silent_since.elapsed();
+    assert!(lived > lease / 2 && lived < lease * 5, "killed after {lived:?}");
+
+    leader.change(|script| script.answers = true);
+    let registration = leader.registrations.next().await;
+    assert_eq!((registration.running.len(), registration.finished.len()), (0, 0));
+    assert!(leader.reports.is_silent(), "how a fenced attempt ended is nobody's business");
+}
+
+#[tokio::test]
+async fn acknowledged_heartbeats_keep_the_lease() {
+    let lease = Duration::from_millis(600);
+    let script = Script { lease, ..Script::default() };
+    let bench = Bench::start(&[]).await;
+    let mut leader = ScriptedLeader::start_with(1, 7, script).await;
+    leader.win(bench.worker).await;
+    leader.assign(bench.worker, vec![assignment(1, &SLEEPER)]).await.unwrap();
+    let process = pid(bench.dir.path(), 1).await;
+
+    let since = Instant::now();
+    while since.elapsed() < 3 * lease {
+        leader.heartbeats.next().await;
+    }
+
+    assert!(is_alive(process));
+}
