@@ -181,7 +181,6 @@ impl Master {
 
     /// Hands leadership over, then stops every part: duties, HTTP, gRPC, the store.
     pub async fn stop(self) {
-        tracing::info!("stopping");
         self.stopping.cancel();
         if self.operations.leadership().is_leading() {
             hand_over(&self.node).await;

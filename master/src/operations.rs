@@ -10,6 +10,7 @@ mod waits;
 mod workers;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use proto::problem::{ErrorKind, Problem};
 use raft_store::{Leadership, Node};
@@ -28,6 +29,9 @@ pub(crate) use waits::TaskWaits;
 use crate::leader::WorkerSessions;
 use crate::metrics::Metrics;
 use crate::rpc::LeaderLink;
+
+/// Silence of a leader for which an election would long have been decided.
+const SILENCE_MAX: Duration = Duration::from_secs(3);
 
 /// What is done for users and operators. Clones share everything.
 #[derive(Clone, Debug)]
@@ -106,9 +110,24 @@ impl Operations {
         &self.shared.leader
     }
 
-    /// Who leads, as far as this master knows.
+    /// Who leads, as far as this master may believe it: of a leader that has not been heard for
+    /// so long nobody knows whether it still leads.
     pub(crate) fn leadership(&self) -> Leadership {
-        *self.node().leadership().borrow()
+        let seen = *self.node().leadership().borrow();
+        match seen {
+            Leadership::Following { term, .. } if self.silence() > SILENCE_MAX => {
+                Leadership::Leaderless { term }
+            }
+            Leadership::Leading { .. }
+            | Leadership::Following { .. }
+            | Leadership::Leaderless { .. } => seen,
+        }
+    }
+
+    /// How long ago a leader was heard.
+    fn silence(&self) -> Duration {
+        let last_contact = self.node().local_status().last_contact;
+        last_contact.unwrap_or_else(|| self.shared.started_at.elapsed())
     }
 
     /// Cancelled when the master begins to stop.

@@ -23,9 +23,17 @@ pub enum TelemetryError {
     Taken,
 }
 
+/// Parts that tell of every message they handle, in words that only their authors need; a
+/// directive of the operator's for one of them wins.
+const QUIET: &str = "openraft=warn,h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=warn";
+
 /// Sends log lines to standard error from now on.
+///
+/// # Errors
+///
+/// As [`TelemetryError`] says.
 pub fn start(config: &LogConfig) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(&config.level)
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", config.level))
         .map_err(|source| TelemetryError::Level { level: config.level.clone(), source })?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)

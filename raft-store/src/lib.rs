@@ -2,6 +2,7 @@
 
 mod clock;
 mod codec;
+mod contact;
 mod error;
 mod fatal;
 mod files;
@@ -21,6 +22,7 @@ mod reads;
 mod rocks;
 mod snapshot;
 mod state_machine;
+mod succession;
 mod sync;
 mod types;
 

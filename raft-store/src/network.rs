@@ -118,10 +118,8 @@ async fn within<T>(
 }
 
 fn failure(status: &Status) -> RPCError<TypeConfig> {
-    let is_unreachable = matches!(
-        status.code(),
-        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled
-    );
+    let is_unreachable =
+        matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled);
     if is_unreachable {
         return RPCError::Unreachable(Unreachable::new(status));
     }

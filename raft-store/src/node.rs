@@ -1,24 +1,23 @@
 //! One master's part in the cluster: Raft, proposals, reads, membership. What the rest of the
 //! master may use of replication.
 
+mod config;
+mod status;
+mod transfer;
+
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{ClusterId, Command, LogIndex, MasterId, Term};
-use futures_util::future::join_all;
-use openraft::SnapshotPolicy;
+use cluster_state::{ClusterId, Command, MasterId, Term};
 use openraft::errors::{InitializeError, RaftError};
 use openraft::impls::BasicNode;
-use proto::channel::InvalidAddress;
-use proto::v1;
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::error::OpenError;
+use crate::contact::Contact;
 use crate::fatal::Fatal;
 use crate::leadership::{self, Leadership, Patience, Watcher};
 use crate::log_store::LogStore;
@@ -27,75 +26,21 @@ use crate::network::Network;
 use crate::network::identity::PeerIdentity;
 use crate::open::Store;
 use crate::propose::forward::Forwarder;
-use crate::propose::{Committed, LocalProposer, ProposalBounds, ProposeError, Proposer};
+use crate::propose::{Committed, LocalProposer, ProposeError, Proposer};
 use crate::raft_service::{RaftEndpoint, RaftServer};
 use crate::reads::{Asker, ReadError, ReadGate, ReadPoint};
 use crate::snapshot::SnapshotInbox;
 use crate::state_machine::StateMachine;
-use crate::sync::lock;
 use crate::state_machine::StateReader;
+use crate::succession::Succession;
 use crate::types::TypeConfig;
+
+use self::config::raft_config;
+pub use self::config::{NodeConfig, StartError};
+pub use self::transfer::TransferError;
 
 /// openraft over our stores.
 pub(crate) type Raft = openraft::Raft<TypeConfig, StateMachine>;
-
-/// What a master is told about replication.
-#[derive(Debug, Clone)]
-pub struct NodeConfig {
-    /// Raft's node id; never reused for another data directory.
-    pub id: MasterId,
-    /// Checked on every call between masters.
-    pub cluster_name: String,
-    /// The first members, the same on each of them; ignored by a node that has data.
-    pub initial_cluster: BTreeMap<MasterId, String>,
-    /// `host:port` where clients reach this master's HTTP server; shown in the status.
-    pub http_address: String,
-    /// Between two heartbeats of the leader.
-    pub heartbeat_interval: Duration,
-    /// Silence of the leader after which a follower asks for votes, drawn from this range after
-    /// the leader's lease (the upper end) is over.
-    pub election_timeout: (Duration, Duration),
-    /// Entries after which a snapshot is made.
-    pub snapshot_every: u64,
-    /// Entries kept in the log behind a snapshot, for followers that are a little behind.
-    pub log_kept: u64,
-    /// Bounds of what is under way.
-    pub bounds: ProposalBounds,
-}
-
-/// Why a master could not take its part.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The data directory cannot be used.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// A member's address is unusable.
-    #[error("initial_cluster: {0}")]
-    Address(#[from] InvalidAddress),
-    /// The timing makes no sense to Raft.
-    #[error("raft: {0}")]
-    Config(String),
-    /// Raft could not start or bootstrap.
-    #[error("cannot start replication: {0}")]
-    Raft(String),
-}
-
-/// Why leadership was not handed over.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TransferError {
-    /// Only the leader can hand over.
-    #[error("this master does not lead")]
-    NotLeader,
-    /// There is no other voter that is reachable and close enough.
-    #[error("no other voter can take over")]
-    NoSuccessor,
-    /// The one asked for is not a voter.
-    #[error("master {0} is not a voter of this cluster")]
-    NotAVoter(MasterId),
-    /// It did not take over in time; the leader leads on.
-    #[error("master {0} did not take over in time")]
-    TimedOut(MasterId),
-}
 
 /// A cheap handle to this master's part in the cluster.
 #[derive(Debug, Clone)]
@@ -114,7 +59,7 @@ struct Inner {
     leadership: watch::Receiver<Leadership>,
     patience: Patience,
     clock: Clock,
-    leader_heard: Mutex<Option<Instant>>,
+    contact: Arc<Contact>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -137,10 +82,6 @@ impl std::fmt::Debug for Inner {
 const FSYNC_PATIENCE: Duration = Duration::from_secs(1);
 /// A sync that takes longer than this hangs; only a new process may get its disk back.
 const FSYNC_PATIENCE_FATAL: Duration = Duration::from_secs(20);
-/// How long a successor may take: several elections.
-const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a peer may take to say how it is.
-const STATUS_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl Node {
     /// Takes part: replays what the store holds, and bootstraps the cluster if this is one of its
@@ -187,6 +128,17 @@ impl Node {
             stop: stop.clone(),
         };
         tasks.spawn(watcher.run());
+        let contact = Arc::new(Contact::default());
+        let succession = Succession {
+            id: config.id,
+            raft: raft.clone(),
+            members: members.clone(),
+            leadership: leadership.clone(),
+            contact: Arc::clone(&contact),
+            lease: patience.quorum,
+            stop: stop.clone(),
+        };
+        tasks.spawn(succession.run());
         let asker = Asker {
             raft: raft.clone(),
             identity: identity.clone(),
@@ -212,7 +164,7 @@ impl Node {
             leadership,
             patience,
             clock,
-            leader_heard: Mutex::new(None),
+            contact,
             tasks,
             stop,
         };
@@ -341,13 +293,8 @@ impl Node {
     #[must_use]
     pub fn local_status(&self) -> LocalStatus {
         let status = membership::local_status(&self.inner.raft);
-        let heard = lock(&self.inner.leader_heard).map(|heard| heard.elapsed());
+        let heard = self.inner.contact.heard_at().map(|heard| heard.elapsed());
         LocalStatus { last_contact: status.last_contact.or(heard), ..status }
-    }
-
-    /// A leader has sent something.
-    pub(crate) fn on_leader_heard(&self) {
-        *lock(&self.inner.leader_heard) = Some(Instant::now());
     }
 
     /// How long the sync of the log that is under way has taken; zero when none is.
@@ -360,59 +307,6 @@ impl Node {
     #[must_use]
     pub fn log(&self) -> &LogStore {
         &self.inner.stores.log
-    }
-
-    /// What every other member says of itself; nothing for those that do not answer in time.
-    pub async fn peer_statuses(&self) -> BTreeMap<MasterId, Option<v1::NodeStatusResponse>> {
-        let others = self.members().into_iter().filter(|member| member.id != self.id());
-        let asked = others.map(|member| async move {
-            let answer = self.ask_status(&member).await;
-            (member.id, answer)
-        });
-        join_all(asked).await.into_iter().collect()
-    }
-
-    async fn ask_status(&self, member: &Member) -> Option<v1::NodeStatusResponse> {
-        let channel = proto::channel::connect_lazily(&member.address).ok()?;
-        let mut client = crate::network::client(channel);
-        let question = self.inner.identity.sign(v1::NodeStatusRequest {}, member.id);
-        let answer = tokio::time::timeout(STATUS_TIMEOUT, client.node_status(question)).await;
-        Some(answer.ok()?.ok()?.into_inner())
-    }
-
-    /// Hands leadership to `to`, or to the voter with the longest log, and returns who leads when
-    /// it has taken over.
-    ///
-    /// # Errors
-    ///
-    /// As [`TransferError`] says.
-    pub async fn transfer_leader(&self, to: Option<MasterId>) -> Result<MasterId, TransferError> {
-        let mut leadership = self.leadership();
-        if !leadership.borrow_and_update().is_leading() {
-            return Err(TransferError::NotLeader);
-        }
-        let to = match to {
-            Some(to) if to == self.id() => return Ok(to),
-            Some(to) if self.members().iter().any(|m| m.id == to && m.is_voter) => to,
-            Some(to) => return Err(TransferError::NotAVoter(to)),
-            None => {
-                membership::best_successor(&self.inner.raft).ok_or(TransferError::NoSuccessor)?
-            }
-        };
-        let deadline = Instant::now() + TRANSFER_TIMEOUT;
-        let started = self.inner.raft.trigger().transfer_leader(to.0).await;
-        started.map_err(|_| TransferError::NotLeader)?;
-        let taken_over = leadership.wait_for(|seen| match seen {
-            Leadership::Following { .. } => true,
-            Leadership::Leading { .. } | Leadership::Leaderless { .. } => false,
-        });
-        match tokio::time::timeout_at(deadline, taken_over).await {
-            Ok(Ok(seen)) => match *seen {
-                Leadership::Following { leader, .. } => Ok(leader),
-                Leadership::Leading { .. } | Leadership::Leaderless { .. } => Ok(to),
-            },
-            Ok(Err(_)) | Err(_) => Err(TransferError::TimedOut(to)),
-        }
     }
 
     /// Stops taking part: nothing is answered from here on, and the stores are closed when the
@@ -439,6 +333,10 @@ impl Node {
         &self.inner.stores.inbox
     }
 
+    pub(crate) fn contact(&self) -> &Arc<Contact> {
+        &self.inner.contact
+    }
+
     pub(crate) fn identity(&self) -> &PeerIdentity {
         &self.inner.identity
     }
@@ -449,21 +347,6 @@ impl Node {
 
     pub(crate) fn tasks(&self) -> &TaskTracker {
         &self.inner.tasks
-    }
-
-    pub(crate) fn describe(&self, status: &LocalStatus) -> v1::NodeStatusResponse {
-        v1::NodeStatusResponse {
-            node_id: status.id.0,
-            role: status.role.name().to_owned(),
-            term: status.term.0,
-            leader_id: status.leader.map(|leader| leader.0),
-            last_log_index: status.last_log.0,
-            commit_index: status.committed.0,
-            applied_index: status.applied.0,
-            snapshot_index: status.snapshot.map(|LogIndex(index)| index),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            http_address: self.inner.config.http_address.clone(),
-        }
     }
 }
 
@@ -488,26 +371,4 @@ async fn learn_cluster_id(node: Node) {
             changed = applied.changed() => if changed.is_err() { return },
         }
     }
-}
-
-fn raft_config(config: &NodeConfig) -> Result<openraft::Config, StartError> {
-    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    openraft::Config {
-        cluster_name: config.cluster_name.clone(),
-        heartbeat_interval: millis(config.heartbeat_interval),
-        election_timeout_min: millis(config.election_timeout.0),
-        election_timeout_max: millis(config.election_timeout.1),
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(config.snapshot_every),
-        max_in_snapshot_log_to_keep: config.log_kept,
-        // A follower is sent a snapshot only when the log it needs is gone.
-        replication_lag_threshold: u64::MAX,
-        // Snapshots are bounded by progress, not by time: see `snapshot`.
-        install_snapshot_timeout: 600_000,
-        enable_pre_vote: Some(true),
-        // A restarted leader's log may be behind: it stands for election like any other.
-        enable_leader_restore: Some(false),
-        ..openraft::Config::default()
-    }
-    .validate()
-    .map_err(|error| StartError::Config(error.to_string()))
 }

@@ -1,13 +1,15 @@
 //! Raft RPCs in: checked, converted, handed to openraft.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::stream::{BoxStream, StreamExt};
+use futures_util::stream::{self, BoxStream, StreamExt};
 use proto::channel::MESSAGE_BYTES_MAX;
 use proto::v1;
 use proto::v1::raft_service_server::{RaftService, RaftServiceServer};
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::contact::Contact;
 use crate::membership;
 use crate::network::snapshot;
 use crate::network::wire::{self, WireError};
@@ -48,6 +50,26 @@ impl RaftEndpoint {
     }
 }
 
+/// One stream of a leader. One that is dropped before the leader has ended it was broken.
+struct Link {
+    contact: Arc<Contact>,
+    is_ended: bool,
+}
+
+impl Link {
+    const fn on_ended(&mut self) {
+        self.is_ended = true;
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if !self.is_ended {
+            self.contact.on_broken();
+        }
+    }
+}
+
 fn malformed(error: &WireError) -> Status {
     Status::invalid_argument(error.to_string())
 }
@@ -67,12 +89,18 @@ impl RaftService for RaftEndpoint {
     ) -> Result<Response<Self::AppendStream>, Status> {
         self.node.identity().check(request.metadata())?;
         // A message that makes no sense ends the stream; the leader opens another.
-        let node = self.node.clone();
-        let requests = request
-            .into_inner()
+        let contact = Arc::clone(self.node.contact());
+        let mut link = Link { contact: Arc::clone(&contact), is_ended: false };
+        let messages = request.into_inner().map(Some).chain(stream::once(std::future::ready(None)));
+        let requests = messages
             .map(move |message| {
-                node.on_leader_heard();
-                wire::append_in(message.ok()?).ok()
+                let Some(message) = message else {
+                    link.on_ended();
+                    return None;
+                };
+                let message = message.ok()?;
+                contact.on_heard();
+                wire::append_in(message).ok()
             })
             .take_while(|message| std::future::ready(message.is_some()))
             .filter_map(std::future::ready);

@@ -8,7 +8,7 @@ use openraft::type_config::alias;
 use openraft::vote::leader_id_std;
 use serde::{Deserialize, Serialize};
 
-/// An encoded proposal: see [`crate::codec`]. The log carries it without looking into it.
+/// An encoded proposal: see [`crate::encode_proposal`]. The log carries it without looking into it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Payload(pub Bytes);

@@ -73,6 +73,7 @@ impl Cluster {
             let node = Node::start(config, store).await.unwrap();
             let server = tonic::transport::Server::builder().add_service(node.raft_service());
             let serve = server.serve_with_incoming(TcpListenerStream::new(listener));
+            #[expect(clippy::disallowed_methods, reason = "it ends with the runtime")]
             tokio::task::spawn(async { serve.await.unwrap() });
             node
         };

@@ -12,8 +12,6 @@ mod crash;
 mod fixture;
 #[path = "storage/open.rs"]
 mod open;
-#[path = "storage/scale.rs"]
-mod scale;
 #[path = "storage/snapshot.rs"]
 mod snapshot;
 #[path = "storage/state.rs"]

@@ -84,7 +84,6 @@ impl Answer {
     }
 
     /// Panics unless the status is the one expected.
-    #[must_use]
     pub fn expect(self, status: u16) -> Self {
         let Self { status: found, endpoint, .. } = &self;
         assert_eq!(found.as_u16(), status, "from {endpoint}: {}", self.text());

@@ -23,7 +23,6 @@ pub struct Outcome {
 
 impl Outcome {
     /// Panics unless the exit code is the one expected.
-    #[must_use]
     pub fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
         self

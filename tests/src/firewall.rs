@@ -54,9 +54,8 @@ impl Drop for Cut {
 }
 
 fn drop_rule(group: u32, port_of: &str, port: u16) -> Vec<String> {
-    let rule = format!(
-        "OUTPUT -o lo -m owner --gid-owner {group} -p tcp -m tcp {port_of} {port} -j DROP"
-    );
+    let rule =
+        format!("OUTPUT -o lo -m owner --gid-owner {group} -p tcp -m tcp {port_of} {port} -j DROP");
     rule.split(' ').map(str::to_owned).collect()
 }
 

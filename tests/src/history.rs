@@ -58,7 +58,8 @@ impl History {
 
     /// Acknowledged tasks that are not among those that have ended.
     pub(crate) fn unfinished(&self, tasks: &[Value]) -> Vec<String> {
-        let ended = tasks.iter().filter(|task| is_terminal(task)).map(|task| text(&task["task_id"]));
+        let ended =
+            tasks.iter().filter(|task| is_terminal(task)).map(|task| text(&task["task_id"]));
         let ended = ended.collect::<BTreeSet<_>>();
         let records = self.records();
         records.accepted.values().flatten().filter(|id| !ended.contains(*id)).cloned().collect()
@@ -138,8 +139,10 @@ fn broken_runs(tasks: &[Value], effects: &Effects) -> Vec<String> {
         .map(|((task, attempt), count)| format!("{task} attempt {attempt} ran {count} times"))
         .collect::<Vec<_>>();
 
-    let last_attempts =
-        tasks.iter().map(|task| (text(&task["task_id"]), last_attempt(task))).collect::<BTreeMap<_, _>>();
+    let last_attempts = tasks
+        .iter()
+        .map(|task| (text(&task["task_id"]), last_attempt(task)))
+        .collect::<BTreeMap<_, _>>();
     for (task, attempt) in counts.keys() {
         match last_attempts.get(task) {
             None => found.push(format!("{task} ran, but there is no such task")),

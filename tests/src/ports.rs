@@ -29,5 +29,7 @@ fn free_port() -> u16 {
 
 fn next() -> u16 {
     let after = |port: u16| if RANGE.contains(&(port + 1)) { port + 1 } else { RANGE.start };
-    after(NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |port| Some(after(port))).unwrap())
+    after(
+        NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |port| Some(after(port))).unwrap(),
+    )
 }

@@ -12,7 +12,8 @@ pub(crate) fn kill_processes_in(dir: &Path) {
     let Ok(processes) = fs::read_dir("/proc") else { return };
     for process in processes.flatten() {
         let pid = process.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
-        let is_inside = fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(dir));
+        let is_inside =
+            fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(dir));
         if let Some(pid) = pid.filter(|_| is_inside) {
             // It may have ended by itself meanwhile.
             kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap_or_default();

@@ -66,7 +66,10 @@ fn submissions() -> Vec<Case> {
             "/constraints/0/op",
         ),
         // One bad task spoils the submission, and says which it is.
-        invalid(&json!([{"command": command}, {"command": command, "priority": 101}]), "/1/priority"),
+        invalid(
+            &json!([{"command": command}, {"command": command, "priority": 101}]),
+            "/1/priority",
+        ),
     ]
 }
 

@@ -214,7 +214,8 @@ async fn a_worker_refuses_the_directory_of_another() {
 
 fn files_ending(dir: &Path, end: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    let found = entries.filter(|path| path.display().to_string().ends_with(end)).collect::<Vec<_>>();
+    let found =
+        entries.filter(|path| path.display().to_string().ends_with(end)).collect::<Vec<_>>();
     assert!(!found.is_empty(), "no file in {} ends with {end}", dir.display());
     found
 }

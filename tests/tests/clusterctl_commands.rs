@@ -14,24 +14,24 @@ async fn a_user_runs_tasks_and_learns_from_exit_codes() {
     let done = cluster.clusterctl(&hello).await.expect(0);
     assert!(done.stdout.contains("hello"), "{done:?}");
     let failing = ["task", "submit", "--wait", "--max-attempts", "1", "--", "false"];
-    let _ = cluster.clusterctl(&failing).await.expect(8);
+    cluster.clusterctl(&failing).await.expect(8);
     let submit = ["-o", "json", "task", "submit", "--name", "named", "--", "sleep", "300"];
     let submitted = cluster.clusterctl(&submit).await.expect(0).json();
     let id = task_id(&submitted);
-    let _ = cluster.clusterctl(&["--timeout", "300ms", "task", "wait", &id]).await.expect(7);
+    cluster.clusterctl(&["--timeout", "300ms", "task", "wait", &id]).await.expect(7);
     let shown = cluster.clusterctl(&["-o", "json", "task", "show", &id]).await.expect(0).json();
     assert_eq!(shown["name"], "named", "{shown}");
     let table = cluster.clusterctl(&["task", "list"]).await.expect(0);
     assert!(table.stdout.contains(&id) && table.stdout.contains("named"), "{}", table.stdout);
-    let _ = cluster.clusterctl(&["task", "cancel", &id]).await.expect(0);
+    cluster.clusterctl(&["task", "cancel", &id]).await.expect(0);
     cluster.client().await_state(&id, "cancelled").await;
-    let _ = cluster.clusterctl(&["task", "cancel", &id]).await.expect(4);
+    cluster.clusterctl(&["task", "cancel", &id]).await.expect(4);
 
     let missing = cluster.clusterctl(&["task", "show", "t999999"]).await.expect(3);
     assert_eq!(missing.stdout, "", "messages belong on stderr");
     assert!(missing.stderr.contains("t999999"), "{missing:?}");
-    let _ = cluster.clusterctl(&["no-such-command"]).await.expect(2);
-    let _ = cluster.clusterctl(&["task", "submit"]).await.expect(2);
+    cluster.clusterctl(&["no-such-command"]).await.expect(2);
+    cluster.clusterctl(&["task", "submit"]).await.expect(2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,7 +43,7 @@ async fn an_operator_sees_and_moves_the_leader_and_keeps_the_registry() {
     assert_eq!(shown["leader_id"], leader, "{shown}");
     let to = cluster.others(leader).pop().unwrap();
     let transfer = ["leader", "transfer", "--to", &to.to_string()];
-    let _ = cluster.clusterctl(&transfer).await.expect(0);
+    cluster.clusterctl(&transfer).await.expect(0);
     assert_eq!(cluster.leader().await, to);
     let status = cluster.clusterctl(&["-o", "json", "status"]).await.expect(0).json();
     assert_eq!(status["healthy"], true, "{status}");
@@ -51,13 +51,13 @@ async fn an_operator_sees_and_moves_the_leader_and_keeps_the_registry() {
     let table = cluster.clusterctl(&["status"]).await.expect(0);
     assert!(table.stdout.contains("leader"), "{}", table.stdout);
 
-    let _ = cluster.clusterctl(&["worker", "register", "later", "127.0.0.1:9"]).await.expect(0);
+    cluster.clusterctl(&["worker", "register", "later", "127.0.0.1:9"]).await.expect(0);
     let workers = cluster.clusterctl(&["workers"]).await.expect(0).stdout;
     assert!(workers.contains("worker-1") && workers.contains("later"), "{workers}");
     let worker = cluster.clusterctl(&["-o", "json", "worker", "show", "later"]).await.expect(0);
     assert_eq!(worker.json()["is_active"], false, "{}", worker.stdout);
-    let _ = cluster.clusterctl(&["worker", "unregister", "later"]).await.expect(0);
-    let _ = cluster.clusterctl(&["worker", "show", "later"]).await.expect(3);
+    cluster.clusterctl(&["worker", "unregister", "later"]).await.expect(0);
+    cluster.clusterctl(&["worker", "show", "later"]).await.expect(3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,7 +69,7 @@ async fn without_a_quorum_it_says_so_and_still_shows_the_status() {
         cluster.master_mut(id).kill();
     }
     let submit = ["--timeout", "8s", "task", "submit", "--", "true"];
-    let _ = cluster.clusterctl(&submit).await.expect(6);
+    cluster.clusterctl(&submit).await.expect(6);
     let status = cluster.clusterctl(&["-o", "json", "status"]).await.expect(0).json();
     assert_eq!(status["healthy"], false, "{status}");
     let nobody = clusterctl(&["127.0.0.1:9".to_owned()], &["--timeout", "1s", "leader"]).await;
@@ -100,7 +100,7 @@ async fn waiting_for_a_task_survives_a_leader_change() {
     };
     let (outcome, ()) = tokio::join!(waiting, breaking);
 
-    let _ = outcome.expect(0);
+    outcome.expect(0);
 }
 
 fn task_id(submitted: &Value) -> String {

@@ -38,7 +38,7 @@ async fn a_follower_whose_entries_are_purged_is_sent_a_snapshot() {
     cluster.master_mut(follower).restart();
     cluster.await_ready(follower).await;
     let transfer = ["leader", "transfer", "--to", &follower.to_string()];
-    let _ = cluster.clusterctl(&transfer).await.expect(0);
+    cluster.clusterctl(&transfer).await.expect(0);
     assert_eq!(cluster.leader_among(&[follower]).await, follower);
     for _ in 0..2 {
         cluster.add_worker().await;

@@ -22,7 +22,7 @@ impl Liar {
     async fn register(cluster: &Cluster, leader: u64) -> Self {
         let mut client = cluster.client();
         // Nobody listens there: it is not asked to run anything.
-        let _ = client.register_worker(LIAR, "127.0.0.1:9").await.expect(201);
+        client.register_worker(LIAR, "127.0.0.1:9").await.expect(201);
         let cluster_id = cluster.status(leader).await["cluster_id"].as_str().unwrap().to_owned();
         let address = format!("http://{}", cluster.master(leader).grpc());
         let mut masters = MasterServiceClient::connect(address).await.unwrap();

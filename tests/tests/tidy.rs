@@ -77,8 +77,13 @@ const LINES_MAX: usize = 400;
 const EXCUSED: [(&str, &str); 0] = [];
 
 /// What never stays in a file. Split, so that this one does not contain it.
-const LEFTOVERS: [&str; 5] =
-    [concat!("todo", "!("), concat!("unimplemented", "!("), concat!("FIX", "ME"), concat!("#[ig", "nore"), concat!("X", "XX:")];
+const LEFTOVERS: [&str; 5] = [
+    concat!("todo", "!("),
+    concat!("unimplemented", "!("),
+    concat!("FIX", "ME"),
+    concat!("#[ig", "nore"),
+    concat!("X", "XX:"),
+];
 
 /// Names that say nothing.
 const EMPTY_NAMES: [&str; 6] = ["mod", "util", "utils", "common", "helpers", "types_impl"];
@@ -260,6 +265,7 @@ fn every_crate_takes_the_lints_of_the_workspace() {
 
 /// Lines that are not comments, numbered from 1.
 fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let numbered = text.lines().enumerate().map(|(position, line)| (position + 1, line.trim_start()));
+    let numbered =
+        text.lines().enumerate().map(|(position, line)| (position + 1, line.trim_start()));
     numbered.filter(|(_, line)| !line.starts_with("//"))
 }

@@ -133,6 +133,7 @@ impl Agent {
             incarnation: identity.incarnation(),
             address: config.advertise.clone().unwrap_or_else(|| address.to_string()),
             specs: detect(config)?,
+            registrations: Arc::default(),
         };
         log_start(&introduction, address);
         let keeper = SessionKeeper::new(

@@ -1,6 +1,6 @@
 //! The `worker` binary: reads the configuration, runs the agent, and stops it on a signal.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -18,9 +18,13 @@ use worker::config::{Config, Layer, LogFormat};
 /// Beyond the grace of the attempts, for the last results and the goodbye.
 const SHUTDOWN_MARGIN: Duration = Duration::from_secs(15);
 
-/// Runs tasks for a `CloudAI` cluster
 #[derive(Debug, Parser)]
-#[command(name = "worker", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "worker",
+    version,
+    about = "Runs tasks for a CloudAI cluster",
+    args_conflicts_with_subcommands = true
+)]
 struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
@@ -132,7 +136,10 @@ fn notify(state: NotifyState<'_>) {
 fn set_up_logging(config: &Config) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log_level)
         .with_context(|| format!("log_level '{}' is not a filter", config.log_level))?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
     match config.log_format {
         LogFormat::Text => subscriber.init(),
         LogFormat::Json => subscriber.json().init(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cluster_state::{Incarnation, MasterId, Specs, Term, WorkerId};
@@ -50,6 +51,16 @@ pub(crate) struct Introduction {
     pub(crate) address: String,
     /// What it has.
     pub(crate) specs: Specs,
+    /// Registrations begun so far.
+    pub(crate) registrations: Arc<AtomicU64>,
+}
+
+impl Introduction {
+    /// The number of a registration that begins now, so that the leader can tell one that was
+    /// given up and arrives late.
+    fn next_sequence(&self) -> u64 {
+        self.registrations.fetch_add(1, Ordering::Relaxed) + 1
+    }
 }
 
 /// A leader has said that it leads.

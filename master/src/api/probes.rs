@@ -77,9 +77,10 @@ pub(super) async fn follower(
     let max_lag = params.max_lag.unwrap_or(LAG_DEFAULT);
     let is_staying = !api.operations.stopping().is_cancelled();
     let is_good = is_staying && lag.is_some_and(|lag| lag <= max_lag);
-    let text = match lag {
-        Some(lag) => format!("follower, {lag} entries behind\n"),
-        None => "not a follower of a leader that answers\n".to_owned(),
+    let text = match (lag, api.operations.leadership().is_leading()) {
+        (Some(lag), _) => format!("follower, {lag} entries behind\n"),
+        (None, true) => "the leader\n".to_owned(),
+        (None, false) => "the leader does not answer\n".to_owned(),
     };
     Ok((status_of(is_good), text).into_response())
 }

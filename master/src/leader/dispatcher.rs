@@ -156,7 +156,8 @@ impl Dispatcher {
 
     fn next_wake(&self) -> Option<Instant> {
         let pauses = self.paused.values().copied();
-        let stops = self.told_to_stop.values().flat_map(BTreeMap::values).map(|at| *at + STOP_AGAIN);
+        let stops =
+            self.told_to_stop.values().flat_map(BTreeMap::values).map(|at| *at + STOP_AGAIN);
         // A past time is a worker that is not active: the state will say when it is.
         let now = Instant::now();
         pauses.chain(stops).filter(|at| *at > now).min()

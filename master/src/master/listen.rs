@@ -7,17 +7,23 @@ use tokio::net::TcpListener;
 
 /// An address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("{key}: cannot listen on {address}: {}", reason(source))]
+#[error("{key}: cannot listen on {address}: {reason}")]
 pub struct BindError {
     /// The key that names the address.
     key: &'static str,
     /// As configured.
     address: String,
-    /// What the system said.
-    source: io::Error,
+    /// What the system said, in the words of whoever has to do something about it.
+    reason: String,
 }
 
-fn reason(error: &io::Error) -> String {
+impl BindError {
+    fn new(key: &'static str, address: &str, error: &io::Error) -> Self {
+        Self { key, address: address.to_owned(), reason: reason_of(error) }
+    }
+}
+
+fn reason_of(error: &io::Error) -> String {
     let known = [
         (io::ErrorKind::AddrInUse, "it is in use by another process"),
         (io::ErrorKind::AddrNotAvailable, "it is no address of this machine"),
@@ -29,15 +35,14 @@ fn reason(error: &io::Error) -> String {
 
 pub(super) async fn bind(key: &'static str, address: &str) -> Result<TcpListener, BindError> {
     let bound = TcpListener::bind(address).await;
-    bound.map_err(|source| BindError { key, address: address.to_owned(), source })
+    bound.map_err(|error| BindError::new(key, address, &error))
 }
 
 pub(super) fn address_of(
     listener: &TcpListener,
     key: &'static str,
 ) -> Result<SocketAddr, BindError> {
-    let address = listener.local_addr();
-    address.map_err(|source| BindError { key, address: String::new(), source })
+    listener.local_addr().map_err(|error| BindError::new(key, "its address", &error))
 }
 
 /// Says once that anybody on the network may command this master.

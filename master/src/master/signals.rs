@@ -26,6 +26,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         () = signals.next() => {}
         reason = master.node().fatal().raised() => abort(&reason),
     }
+    tracing::info!("stopping");
     tell_supervisor(NotifyState::Stopping);
     let reason = tokio::select! {
         () = master.stop() => return Ok(()),

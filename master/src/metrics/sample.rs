@@ -15,6 +15,9 @@ use raft_store::{Leadership, Node};
 /// not hold up the state.
 const CLASSES_MAX: usize = 1_000;
 
+/// The states before the terminal ones, in the order of their names.
+const LIVE_STATES: usize = 5;
+
 /// The figures of one moment.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ClusterSample {
@@ -73,7 +76,7 @@ fn workers(state: &State) -> BTreeMap<String, u64> {
 
 /// Live tasks alone: finished ones are on disk and grow old there.
 fn tasks(state: &State) -> BTreeMap<&'static str, u64> {
-    let live = TaskState::NAMES.into_iter().take(5).map(|name| (name, 0));
+    let live = TaskState::NAMES.into_iter().take(LIVE_STATES).map(|name| (name, 0));
     let mut counts = live.collect::<BTreeMap<_, _>>();
     counts.extend(state.task_counts());
     counts

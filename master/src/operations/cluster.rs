@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cluster_state::{LeaderRecord, MasterId, WorkerStatus};
+use cluster_state::{LeaderRecord, MasterId, TaskState, WorkerStatus};
 use proto::problem::Problem;
 use proto::{convert, v1};
 use raft_store::{Leadership, Member};
@@ -15,6 +15,9 @@ use super::{Operations, refusal};
 const LAG_MAX: u64 = 10_000;
 /// How long a probe of readiness waits for the leader: less than a load balancer waits for us.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The states before the terminal ones, in the order of their names.
+const LIVE_STATES: usize = 5;
 
 /// One term of leadership, as shown.
 #[derive(Debug, Serialize)]
@@ -195,8 +198,9 @@ impl Operations {
             for worker in state.workers() {
                 *workers.entry(worker.status.to_string()).or_default() += 1;
             }
-            let tasks = state.task_counts();
-            let tasks = tasks.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+            let live = TaskState::NAMES.into_iter().take(LIVE_STATES);
+            let mut tasks = live.map(|name| (name.to_owned(), 0)).collect::<BTreeMap<_, u64>>();
+            tasks.extend(state.task_counts().iter().map(|(name, n)| ((*name).to_owned(), *n)));
             (workers, tasks)
         })
     }

@@ -86,11 +86,7 @@ impl Operations {
     fn last_contact(&self) -> Duration {
         match self.leadership() {
             Leadership::Leading { .. } => Duration::ZERO,
-            Leadership::Following { .. } | Leadership::Leaderless { .. } => self
-                .node()
-                .local_status()
-                .last_contact
-                .unwrap_or_else(|| self.shared.started_at.elapsed()),
+            Leadership::Following { .. } | Leadership::Leaderless { .. } => self.silence(),
         }
     }
 

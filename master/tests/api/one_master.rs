@@ -1,5 +1,9 @@
 //! A master on a scratch directory, and a client that speaks just enough HTTP.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should panic"
+)]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -80,7 +84,8 @@ impl OneMaster {
         }
         let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
         let mut stream = TcpStream::connect(self.master.http_address()).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
+        // A master that has heard enough may answer and close before it has heard all.
+        stream.write_all(request.as_bytes()).await.ok();
         let mut answer = Vec::new();
         let read = stream.read_to_end(&mut answer);
         tokio::time::timeout(Duration::from_secs(30), read).await.unwrap().unwrap();

@@ -1,5 +1,4 @@
 //! What load balancers, supervisors and Prometheus ask.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use serde_json::json;
 use tonic_health::pb::HealthCheckRequest;

@@ -1,5 +1,4 @@
 //! Tasks over REST and gRPC.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::time::Duration;
 

@@ -17,6 +17,8 @@ pub struct Registration {
     pub worker: WorkerId,
     /// Which process start of it.
     pub incarnation: Incarnation,
+    /// Which of that process's registrations.
+    pub sequence: u64,
     /// Where it says it listens.
     pub address: String,
     /// What it has.
@@ -37,6 +39,7 @@ impl Registration {
             term,
             worker: self.worker,
             incarnation: self.incarnation,
+            sequence: self.sequence,
             address: Some(self.address),
             specs: self.specs,
             running: self.running,
@@ -59,6 +62,7 @@ impl TryFrom<v1::RegisterWorkerRequest> for Registration {
             cluster,
             worker: id("/worker_id", &wire.worker_id)?,
             incarnation: id("/incarnation", &wire.incarnation)?,
+            sequence: wire.sequence,
             address: wire.address,
             specs: specs.try_into()?,
             running: attempt_refs(wire.running)?,
@@ -82,6 +86,7 @@ mod tests {
             running: vec![v1::AttemptRef { task_id: "t1".to_owned(), attempt: 1 }],
             finished: Vec::new(),
             term_seen: 3,
+            sequence: 1,
         }
     }
 

@@ -13,7 +13,8 @@ impl From<&Rejection> for ErrorKind {
             | Rejection::NotQueued { .. }
             | Rejection::InactiveWorker { .. }
             | Rejection::ConstraintViolated { .. }
-            | Rejection::Oversubscribed { .. } => Self::Conflict,
+            | Rejection::Oversubscribed { .. }
+            | Rejection::LateRegistration { .. } => Self::Conflict,
             Rejection::IdempotencyConflict => Self::IdempotencyConflict,
             Rejection::LimitReached { .. } => Self::LimitReached,
             Rejection::Invalid { .. } => Self::InvalidTask,

@@ -128,8 +128,7 @@ impl Flusher {
 
     fn work(&mut self, ops: &mut VecDeque<Op>) {
         while !ops.is_empty() {
-            if let Err(error) = self.group(ops) {
-                self.fail(&error);
+            if self.group(ops).is_err() {
                 self.refuse(ops.drain(..));
             }
         }
@@ -151,6 +150,8 @@ impl Flusher {
         };
         let built = self.build(ops, &mut group);
         let written = built.and_then(|()| self.write(&mut group));
+        // Before anybody hears of it: nobody may try again.
+        let written = written.inspect_err(|error| self.fail(error));
         self.tell(group, &written);
         written
     }
@@ -363,10 +364,9 @@ impl Flusher {
         if self.shared.check().is_err() {
             return;
         }
-        if let Err(error) = self.group(&mut VecDeque::new()) {
-            self.fail(&error);
+        if self.group(&mut VecDeque::new()).is_ok() {
+            self.write_guard_if_behind();
         }
-        self.write_guard_if_behind();
     }
 
     /// After a failed write or sync nobody knows what is on disk: nothing may be tried again.

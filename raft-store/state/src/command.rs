@@ -88,6 +88,9 @@ pub struct ConnectWorker {
     pub worker: WorkerId,
     /// Which process start of it.
     pub incarnation: Incarnation,
+    /// Counts the registrations that this process has begun: an earlier one that arrives late
+    /// knows nothing of the attempts that were started since, and is refused.
+    pub sequence: u64,
     /// Where it says it listens; replaces the known address.
     pub address: Option<String>,
     /// What it has.

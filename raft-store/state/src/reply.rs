@@ -148,6 +148,14 @@ pub enum Rejection {
         /// The bound.
         max: u64,
     },
+    /// A later registration of the same worker process has been accepted.
+    #[error("registration {sequence} comes late: {current} was accepted before")]
+    LateRegistration {
+        /// The registration's number.
+        sequence: u64,
+        /// The one accepted before.
+        current: u64,
+    },
     /// The command is malformed; a correct master does not propose it.
     #[error("invalid command: {detail}")]
     Invalid {

@@ -24,6 +24,8 @@ pub struct Worker {
     pub epoch: Epoch,
     /// The process start that holds the epoch; none before the first connection.
     pub incarnation: Option<Incarnation>,
+    /// Which of that process's registrations was the last.
+    pub sequence: u64,
     /// What it reported of itself when it last connected.
     pub specs: Option<Specs>,
     /// When an operator, or the worker itself, registered it.

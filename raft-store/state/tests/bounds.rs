@@ -164,6 +164,7 @@ fn connect(state: &mut State) {
         term: Term(0),
         worker: worker(),
         incarnation: Incarnation(1),
+        sequence: 0,
         address: None,
         specs: Specs {
             total: Resources { cpu_milli: 100_000, ..Resources::default() },

@@ -40,6 +40,7 @@ scripts! {
     a_lost_worker_burns_no_attempt
     a_queued_again_task_keeps_its_place
     a_reconnecting_worker_keeps_its_tasks
+    a_registration_that_arrives_late_is_refused
     a_repeated_barrier_is_recorded_once
     a_repeated_submission_gives_the_same_tasks
     a_restarted_worker_loses_what_it_ran

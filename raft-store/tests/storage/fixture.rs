@@ -82,6 +82,7 @@ pub(crate) fn commands(rounds: u64) -> Vec<Command> {
             term,
             worker: worker(),
             incarnation: Incarnation(1),
+            sequence: 0,
             address: None,
             specs: Specs { total, ..Specs::default() },
             running: Vec::new(),

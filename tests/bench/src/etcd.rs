@@ -16,7 +16,13 @@ use self::v3::{PutRequest, StatusRequest};
 
 /// What is generated from the few messages we need.
 mod v3 {
-    #![expect(clippy::all, clippy::pedantic, clippy::restriction, unused_qualifications, reason = "generated")]
+    #![expect(
+        clippy::all,
+        clippy::pedantic,
+        clippy::restriction,
+        unused_qualifications,
+        reason = "generated"
+    )]
     tonic::include_proto!("etcdserverpb");
 }
 

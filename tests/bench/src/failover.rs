@@ -58,7 +58,10 @@ async fn hand_overs(cluster: &LocalCluster, trials: u16) -> anyhow::Result<Vec<D
     let mut gaps = Vec::new();
     for _ in 0..trials {
         let stop = Arc::new(AtomicBool::new(false));
-        let writer = tokio::task::spawn(longest_gap(cluster.client(ClientOptions::default())?, Arc::clone(&stop)));
+        let writer = tokio::task::spawn(longest_gap(
+            cluster.client(ClientOptions::default())?,
+            Arc::clone(&stop),
+        ));
         tokio::time::sleep(Duration::from_millis(500)).await;
         client.transfer_leader(None).await?;
         tokio::time::sleep(Duration::from_millis(500)).await;

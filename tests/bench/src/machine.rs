@@ -7,7 +7,8 @@ use std::time::Instant;
 pub(crate) fn describe() -> String {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name"));
-    let model = model.and_then(|rest| rest.split_once(':')).map_or("unknown CPU", |(_, m)| m.trim());
+    let model =
+        model.and_then(|rest| rest.split_once(':')).map_or("unknown CPU", |(_, m)| m.trim());
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = total.and_then(|rest| rest.trim().strip_suffix(" kB")).and_then(|n| n.parse().ok());

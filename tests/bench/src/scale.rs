@@ -36,7 +36,11 @@ pub(crate) async fn run(table: &mut Table, tasks: u32) -> anyhow::Result<()> {
     for (role, before) in before {
         let after = bytes_of(&cluster, role);
         let each = after.saturating_sub(before) / u64::from(tasks);
-        table.add(&format!("memory per live task, {role}, {tasks} live"), format!("{each} bytes"), None);
+        table.add(
+            &format!("memory per live task, {role}, {tasks} live"),
+            format!("{each} bytes"),
+            None,
+        );
     }
     let figure = "longest call of 1,000 tasks while they were submitted";
     table.add(figure, millis(longest), None);
@@ -46,7 +50,8 @@ pub(crate) async fn run(table: &mut Table, tasks: u32) -> anyhow::Result<()> {
     let started = Instant::now();
     cluster.start(master)?;
     cluster.ready(master).await?;
-    let figure = format!("master killed and restarted with {tasks} live and {tasks} finished: ready");
+    let figure =
+        format!("master killed and restarted with {tasks} live and {tasks} finished: ready");
     table.add(&figure, millis(started.elapsed()), None);
     cluster.stop().await;
     Ok(())

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-
 use super::master::Addresses;
 use super::{Cluster, Master};
 use crate::client;

@@ -93,12 +93,7 @@ fn group(id: u64) -> u32 {
     GROUP_BASE + u32::try_from(id).unwrap()
 }
 
-fn own_args(
-    id: u64,
-    addresses: &Addresses,
-    data_dir: &Path,
-    members: &[Addresses],
-) -> Vec<String> {
+fn own_args(id: u64, addresses: &Addresses, data_dir: &Path, members: &[Addresses]) -> Vec<String> {
     let members = members.iter().zip(1..).map(|(member, id)| format!("{id}={}", member.grpc));
     let args = [
         ("--node-id", id.to_string()),

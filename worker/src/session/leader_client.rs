@@ -124,6 +124,7 @@ impl LeaderClient {
             running: snapshot.running.into_iter().map(Into::into).collect(),
             finished: reportable(snapshot.finished),
             term_seen: term_seen.0,
+            sequence: introduction.next_sequence(),
         };
         let mut client = self.inner.clone();
         let call = client.register_worker(timed(request, REGISTER_TIMEOUT));

@@ -38,6 +38,7 @@ impl Script {
             term: Term(0),
             worker,
             incarnation: Incarnation(1),
+            sequence: 0,
             address: None,
             specs: Specs { total: cpu(cpus), ..Specs::default() },
             running: Vec::new(),

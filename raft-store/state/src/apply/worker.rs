@@ -26,6 +26,7 @@ impl Apply<'_> {
                 reason: WorkerReason::Preregistered,
                 epoch: Epoch(0),
                 incarnation: None,
+                sequence: 0,
                 specs: None,
                 registered_at: self.now,
                 changed_at: self.now,
@@ -54,6 +55,10 @@ impl Apply<'_> {
         self.check_term(command.term)?;
         let before = self.worker(&command.worker)?;
         let is_same_process = before.incarnation == Some(command.incarnation);
+        if is_same_process && command.sequence < before.sequence {
+            let (sequence, current) = (command.sequence, before.sequence);
+            return Err(Rejection::LateRegistration { sequence, current });
+        }
         let resumes = is_same_process && before.is_active();
         let epoch = if resumes { before.epoch } else { before.epoch.next() };
 
@@ -81,6 +86,7 @@ impl Apply<'_> {
             reason: WorkerReason::Registered,
             epoch,
             incarnation: Some(command.incarnation),
+            sequence: command.sequence,
             specs: Some(specs),
             changed_at,
             ..Worker::clone(&before)

@@ -180,13 +180,14 @@ fn connect() -> impl Strategy<Value = Command> {
         version: "1.0.0".to_owned(),
     });
     let reports = (vec(attempt(), 0..4), vec(finished(), 0..3));
-    (worker(), term(), 1..4_u128, specs, reports).prop_map(
-        |(worker, term, incarnation, specs, (running, finished))| {
+    (worker(), term(), (1..4_u128, 0..3_u64), specs, reports).prop_map(
+        |(worker, term, (incarnation, sequence), specs, (running, finished))| {
             let incarnation = Incarnation(incarnation);
             Command::ConnectWorker(ConnectWorker {
                 term,
                 worker,
                 incarnation,
+                sequence,
                 address: None,
                 specs,
                 running,

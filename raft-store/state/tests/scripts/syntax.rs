@@ -133,6 +133,7 @@ impl<'a> Arguments<'a> {
             worker: parsed(self.next()),
             term: self.term(),
             incarnation: Incarnation(self.number("process", 1)),
+            sequence: self.number("sequence", 0),
             address: self.text("address"),
             running: self.list("running", attempt),
             finished: self.list("finished", finished),

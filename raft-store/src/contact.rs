@@ -1,0 +1,37 @@
+//! When this master last heard a leader, and whether the leader's connection has broken.
+
+use std::sync::Mutex;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::sync::lock;
+
+/// Kept by the service that leaders call.
+#[derive(Debug, Default)]
+pub(crate) struct Contact {
+    heard_at: Mutex<Option<Instant>>,
+    broken: Notify,
+}
+
+impl Contact {
+    /// A leader has sent something.
+    pub(crate) fn on_heard(&self) {
+        *lock(&self.heard_at) = Some(Instant::now());
+    }
+
+    /// A leader's stream has ended.
+    pub(crate) fn on_broken(&self) {
+        self.broken.notify_one();
+    }
+
+    /// When a leader was last heard.
+    pub(crate) fn heard_at(&self) -> Option<Instant> {
+        *lock(&self.heard_at)
+    }
+
+    /// Waits until a leader's stream ends.
+    pub(crate) async fn broken(&self) {
+        self.broken.notified().await;
+    }
+}

@@ -1,0 +1,74 @@
+//! What replication is told, and what openraft makes of it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cluster_state::MasterId;
+use openraft::SnapshotPolicy;
+use proto::channel::InvalidAddress;
+
+use crate::error::OpenError;
+use crate::propose::ProposalBounds;
+
+/// What a master is told about replication.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// Raft's node id; never reused for another data directory.
+    pub id: MasterId,
+    /// Checked on every call between masters.
+    pub cluster_name: String,
+    /// The first members, the same on each of them; ignored by a node that has data.
+    pub initial_cluster: BTreeMap<MasterId, String>,
+    /// `host:port` where clients reach this master's HTTP server; shown in the status.
+    pub http_address: String,
+    /// Between two heartbeats of the leader.
+    pub heartbeat_interval: Duration,
+    /// Silence of the leader after which a follower asks for votes, drawn from this range after
+    /// the leader's lease (the upper end) is over.
+    pub election_timeout: (Duration, Duration),
+    /// Entries after which a snapshot is made.
+    pub snapshot_every: u64,
+    /// Entries kept in the log behind a snapshot, for followers that are a little behind.
+    pub log_kept: u64,
+    /// Bounds of what is under way.
+    pub bounds: ProposalBounds,
+}
+
+/// Why a master could not take its part.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A member's address is unusable.
+    #[error("initial_cluster: {0}")]
+    Address(#[from] InvalidAddress),
+    /// The timing makes no sense to Raft.
+    #[error("raft: {0}")]
+    Config(String),
+    /// Raft could not start or bootstrap.
+    #[error("cannot start replication: {0}")]
+    Raft(String),
+}
+
+pub(super) fn raft_config(config: &NodeConfig) -> Result<openraft::Config, StartError> {
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    openraft::Config {
+        cluster_name: config.cluster_name.clone(),
+        heartbeat_interval: millis(config.heartbeat_interval),
+        election_timeout_min: millis(config.election_timeout.0),
+        election_timeout_max: millis(config.election_timeout.1),
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(config.snapshot_every),
+        max_in_snapshot_log_to_keep: config.log_kept,
+        // A follower is sent a snapshot only when the log it needs is gone.
+        replication_lag_threshold: u64::MAX,
+        // Snapshots are bounded by progress, not by time: see `snapshot`.
+        install_snapshot_timeout: 600_000,
+        enable_pre_vote: Some(true),
+        // A restarted leader's log may be behind: it stands for election like any other.
+        enable_leader_restore: Some(false),
+        ..openraft::Config::default()
+    }
+    .validate()
+    .map_err(|error| StartError::Config(error.to_string()))
+}
