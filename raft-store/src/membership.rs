@@ -157,6 +157,10 @@ pub(crate) fn local_status(raft: &Raft) -> LocalStatus {
 
 /// How long ago a quorum answered this leader.
 pub(crate) fn quorum_age(raft: &Raft) -> Option<Duration> {
-    let acknowledged = raft.as_leader().ok()?.last_quorum_acked()?;
-    Some(acknowledged.elapsed())
+    let leader = raft.as_leader().ok()?;
+    // A single voter is a quorum: it asks nobody, so nobody answers.
+    if raft.voter_ids().eq([*raft.node_id()]) {
+        return Some(Duration::ZERO);
+    }
+    Some(leader.last_quorum_acked()?.elapsed())
 }

@@ -21,8 +21,9 @@ use crate::types::Payload;
 
 /// How long a write or read waits for a leader: several elections.
 pub(crate) const LEADER_WAIT: Duration = Duration::from_secs(5);
-/// How long a proposal may take before its outcome is called unknown.
-const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a proposal may take before its outcome is called unknown: a leader without a quorum
+/// answers as soon as one that is not there.
+const COMMIT_TIMEOUT: Duration = LEADER_WAIT;
 
 /// Bounds of what is under way at once on one master; beyond them callers are told to come back.
 #[derive(Debug, Clone, Copy)]
@@ -81,6 +82,9 @@ pub enum ProposeError {
         /// The bound.
         max: u64,
     },
+    /// It may or may not take effect, and the cluster has no leader now.
+    #[error("the leader was lost on the way: the outcome is unknown")]
+    LeaderLost,
     /// It may or may not take effect: the leader was lost on the way, or did not answer in time.
     #[error("the outcome is unknown: {detail}")]
     Unknown {
@@ -96,7 +100,7 @@ impl ProposeError {
     /// Whether it is certain that nothing has changed.
     #[must_use]
     pub const fn is_certain(&self) -> bool {
-        !matches!(self, Self::Unknown { .. })
+        !matches!(self, Self::Unknown { .. } | Self::LeaderLost)
     }
 
     fn unknown(detail: &str) -> Self {
@@ -199,9 +203,11 @@ pub(crate) struct Proposer {
 impl Proposer {
     /// Proposes through the leader, waiting for one if there is none.
     pub(crate) async fn propose(&self, command: &Command) -> Result<Committed, ProposeError> {
+        let is_repeatable = is_repeatable(command);
         let command = encode(command)?;
         let deadline = Instant::now() + LEADER_WAIT;
         let mut leadership = self.leadership.clone();
+        let mut is_ambiguous = false;
         loop {
             let seen = *leadership.borrow_and_update();
             let verdict = match seen {
@@ -214,11 +220,28 @@ impl Proposer {
             match verdict {
                 // Certain that nothing was appended: the next leader may have it.
                 Err(ProposeError::NotLeader { .. }) => {}
+                Err(ProposeError::Unknown { .. }) if is_repeatable => is_ambiguous = true,
                 Ok((index, reply)) => return Ok(Committed { index, reply }),
-                Err(error) => return Err(error),
+                Err(error) => return Err(self.settle(error, is_ambiguous)),
             }
-            wait_for_news(&mut leadership, deadline).await?;
+            if let Err(error) = wait_for_news(&mut leadership, deadline).await {
+                return Err(self.settle(error, is_ambiguous));
+            }
         }
+    }
+
+    /// What the last failure means after all that was tried.
+    fn settle(&self, error: ProposeError, is_ambiguous: bool) -> ProposeError {
+        let is_unknown = matches!(error, ProposeError::Unknown { .. });
+        let is_verdict = matches!(error, ProposeError::Rejected { .. });
+        let is_leaderless = matches!(*self.leadership.borrow(), Leadership::Leaderless { .. });
+        if !is_unknown && (is_verdict || !is_ambiguous) {
+            return error;
+        }
+        if is_leaderless {
+            return ProposeError::LeaderLost;
+        }
+        if is_unknown { error } else { ProposeError::unknown(&error.to_string()) }
     }
 
     /// Proposes if this master leads in `term`, else fails at once: for duties, which belong to
@@ -233,6 +256,25 @@ impl Proposer {
         }
         let (index, reply) = self.local.propose(encode(command)?).await?;
         Ok(Committed { index, reply })
+    }
+}
+
+/// Whether a second time has no further effect and is answered as the first: then a lost answer is
+/// fetched by asking again.
+fn is_repeatable(command: &Command) -> bool {
+    match command {
+        Command::SubmitTasks(submission) => submission.idempotency_key.is_some(),
+        Command::RegisterWorker(_) => true,
+        Command::BeginTerm { .. }
+        | Command::UnregisterWorker { .. }
+        | Command::ConnectWorker(_)
+        | Command::DisconnectWorkers(_)
+        | Command::AssignTasks { .. }
+        | Command::StartAttempts(_)
+        | Command::FinishAttempts(_)
+        | Command::CancelTask { .. }
+        | Command::RequeueAttempts(_)
+        | Command::Tick(_) => false,
     }
 }
 

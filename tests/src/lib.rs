@@ -2,6 +2,7 @@
 //! were promised.
 #![expect(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stderr,
     reason = "a test that cannot go on should panic, and says on stderr what it saw"

@@ -27,6 +27,7 @@ const ONLY_IN: [(&str, &[&str]); 4] = [
         "rocksdb::",
         &[
             "raft-store/src/error.rs",
+            "raft-store/src/history.rs",
             "raft-store/src/log_store.rs",
             "raft-store/src/log_store/",
             "raft-store/src/open.rs",
@@ -41,12 +42,15 @@ const ONLY_IN: [(&str, &[&str]); 4] = [
     (
         "tonic::",
         &[
+            "master/clusterctl/src/load/",
             "proto/",
             "raft-store/src/network.rs",
             "raft-store/src/network/",
             "raft-store/src/propose/forward.rs",
             "raft-store/src/raft_service.rs",
             "raft-store/src/raft_service/",
+            "raft-store/src/reads.rs",
+            "raft-store/tests/",
             "master/src/rpc.rs",
             "master/src/rpc/",
             "worker/src/session.rs",

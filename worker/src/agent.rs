@@ -89,9 +89,10 @@ struct Stores {
 impl Agent {
     /// Starts a worker.
     pub async fn start(config: &Config) -> Result<Self, AgentError> {
+        // First, so that nothing is written when the address is taken.
+        let server = Server::bind(config.listen).await?;
         let for_disk = config.clone();
         let stores = tokio::task::spawn_blocking(move || open_stores(&for_disk)).await??;
-        let server = Server::bind(config.listen).await?;
         let address = server.address();
         let Stores { identity, records, spool, ledger } = stores;
 

@@ -107,11 +107,13 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// The file says what is not understood.
-    #[error("{}: {message}", path.display())]
+    #[error("{}: line {line}: {message}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What, and where.
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong there.
         message: String,
     },
     /// There is no default for it.

@@ -13,8 +13,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 use worker::agent::Agent;
-use worker::config::{Config, Layer, LogFormat};
+use worker::config::{Config, ConfigError, Layer, LogFormat};
 
+/// The exit code for a command line or configuration that cannot be used.
+const USAGE: u8 = 2;
 /// Beyond the grace of the attempts, for the last results and the goodbye.
 const SHUTDOWN_MARGIN: Duration = Duration::from_secs(15);
 
@@ -68,7 +70,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // Logging may not be set up yet, or may be filtered.
             writeln!(io::stderr(), "worker: {error:#}").unwrap_or_default();
-            ExitCode::FAILURE
+            if error.is::<ConfigError>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Takes up the leader's duties and lays them down again.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use cluster_state::{ClusterId, Command, Term};
 use raft_store::{Leadership, Node, ProposeError};
@@ -49,12 +50,19 @@ pub struct Supervisor {
 /// are stopped.
 struct Duties(Vec<(&'static str, CancellationToken, JoinHandle<()>)>);
 
-/// Why a term of leadership ended.
+/// Why the duties of a term ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
+    /// Another leads, or no quorum confirms that this master does.
     Lost,
+    /// A worker obeys a newer leader: whether this one still leads is to be confirmed.
     Challenged,
+    /// The process ends.
     Shutdown,
 }
+
+/// After a barrier that was not committed.
+const TAKE_OVER_PAUSE: Duration = Duration::from_millis(50);
 
 impl Supervisor {
     /// A supervisor that has yet to run.
@@ -75,35 +83,44 @@ impl Supervisor {
         // A worker's word against ours is looked into once a term: a worker that is wrong about
         // the term must not keep the cluster without duties.
         let mut doubted = None;
-        loop {
-            let Some(term) = next_term(&mut leadership, &stop).await else { return };
-            let lead = tokio::select! {
+        while let Some(term) = next_term(&mut leadership, &stop).await {
+            let established = tokio::select! {
                 () = stop.cancelled() => return,
                 established = self.establish(term) => established,
             };
-            let lead = match lead {
+            let lead = match established {
                 Ok(lead) => lead,
                 Err(error) => {
                     tracing::warn!(%term, %error, "cannot take over leadership");
-                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    tokio::time::sleep(TAKE_OVER_PAUSE).await;
                     continue;
                 }
             };
-            tracing::info!(%term, "leadership established");
-            let duties = self.start(&lead);
             let may_doubt = doubted != Some(term);
-            let end = watch_over(&mut leadership, term, &lead, may_doubt, &stop).await;
-            self.sessions.set(None);
-            duties.stop().await;
-            match end {
-                End::Lost => tracing::info!(%term, "leadership lost: duties stopped"),
-                End::Challenged => {
-                    doubted = Some(term);
-                    tracing::warn!(%term, "stepped back to confirm leadership");
-                }
+            match self.lead(&lead, &mut leadership, may_doubt, &stop).await {
+                End::Lost => {}
+                End::Challenged => doubted = Some(term),
                 End::Shutdown => return,
             }
         }
+    }
+
+    /// Runs the duties of one term until it ends. When this returns, none is under way.
+    async fn lead(
+        &self,
+        lead: &Arc<Lead>,
+        leadership: &mut watch::Receiver<Leadership>,
+        may_doubt: bool,
+        stop: &CancellationToken,
+    ) -> End {
+        let term = lead.term;
+        tracing::info!(%term, "leadership established");
+        let duties = self.start(lead);
+        let end = watch_over(leadership, lead, may_doubt, stop).await;
+        self.sessions.set(None);
+        duties.stop().await;
+        tracing::info!(%term, ?end, "duties stopped");
+        end
     }
 
     /// Commits the barrier of the term, so that everything before it is applied and everything
@@ -190,12 +207,11 @@ async fn next_term(
 
 async fn watch_over(
     leadership: &mut watch::Receiver<Leadership>,
-    term: Term,
     lead: &Lead,
     may_doubt: bool,
     stop: &CancellationToken,
 ) -> End {
-    let still_led = Leadership::Leading { term };
+    let still_led = Leadership::Leading { term: lead.term };
     tokio::select! {
         () = stop.cancelled() => End::Shutdown,
         _ = leadership.wait_for(|seen| *seen != still_led) => End::Lost,

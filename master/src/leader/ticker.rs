@@ -38,7 +38,7 @@ impl Ticker {
         Self { node, term, retention, next_retention: Instant::now() }
     }
 
-    async fn to_forget(&mut self) -> Vec<TaskId> {
+    async fn forgettable(&mut self) -> Vec<TaskId> {
         if Instant::now() < self.next_retention {
             return Vec::new();
         }
@@ -75,7 +75,7 @@ impl Reconciler for Ticker {
 
     async fn reconcile(&mut self) -> Result<Option<Duration>, ProposeError> {
         loop {
-            let forget = self.to_forget().await;
+            let forget = self.forgettable().await;
             let now = self.node.clock().now();
             let timer = self.node.reader().with(cluster_state::State::next_timer);
             let is_due = timer.is_some_and(|at| at <= now);

@@ -9,7 +9,7 @@ use crate::leader::sessions::SessionError;
 pub(super) fn of_mutation(error: &ProposeError) -> Problem {
     let kind = match error {
         ProposeError::Rejected { rejection, .. } => return rejection.into(),
-        ProposeError::NoLeader => ErrorKind::NoLeader,
+        ProposeError::NoLeader | ProposeError::LeaderLost => ErrorKind::NoLeader,
         ProposeError::NotLeader { .. } | ProposeError::Stopped => ErrorKind::NotLeader,
         ProposeError::Overloaded => ErrorKind::Overloaded,
         ProposeError::TooLarge { .. } => ErrorKind::TooLarge,

@@ -123,6 +123,7 @@ mod tests {
             reason: WorkerReason::Registered,
             epoch: Epoch(3),
             incarnation: Some(Incarnation(1)),
+            sequence: 1,
             specs: Some(Specs {
                 total: resources(8_000, 16_384),
                 labels: [("disk".to_owned(), "ssd".to_owned())].into(),

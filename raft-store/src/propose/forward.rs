@@ -29,7 +29,7 @@ const GATHER_MAX: usize = 256;
 /// Messages handed to the transport and not yet sent.
 const MESSAGES_MAX: usize = 16;
 /// How long a leader may take to answer. Longer than it waits for a commit itself.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(12);
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(5_500);
 
 /// Sends commands to whichever master leads.
 #[derive(Debug)]
