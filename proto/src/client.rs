@@ -132,6 +132,8 @@ impl Client {
         let deadline = started + rules.deadline;
         let mut failures = 0;
         let mut is_ambiguous = false;
+        // What an attempt that was not cut short by the deadline said.
+        let mut told = None;
         loop {
             let (address, channel) = self.route()?;
             let limit = deadline.min(Instant::now() + rules.attempt_timeout);
@@ -156,8 +158,11 @@ impl Client {
             let may_repeat = rules.repeat == Repeat::Always || !is_ambiguous;
             if !may_repeat || Instant::now() + wait >= deadline {
                 let waited = started.elapsed();
+                let is_cut_short = failure == AttemptFailure::TimedOut && limit == deadline;
+                let failure = told.filter(|_| is_cut_short).unwrap_or(failure);
                 return Err(ClientError::GaveUp { waited, failure, is_ambiguous });
             }
+            told = Some(failure);
             failures += 1;
             tokio::time::sleep(wait).await;
         }

@@ -1,6 +1,7 @@
 //! When this master last heard a leader, and whether the leader's connection has broken.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -28,6 +29,11 @@ impl Contact {
     /// When a leader was last heard.
     pub(crate) fn heard_at(&self) -> Option<Instant> {
         *lock(&self.heard_at)
+    }
+
+    /// Whether a leader was heard once, but not for this long.
+    pub(crate) fn is_silent(&self, patience: Duration) -> bool {
+        self.heard_at().is_some_and(|heard_at| heard_at.elapsed() > patience)
     }
 
     /// Waits until a leader's stream ends.

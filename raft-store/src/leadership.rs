@@ -4,6 +4,7 @@
 //! leader leads only while a quorum has answered it within the election timeout and its own disk
 //! keeps up: whoever wakes up late finds that it has stopped leading.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{MasterId, Term};
@@ -13,6 +14,7 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::contact::Contact;
 use crate::log_store::LogStore;
 use crate::node::Raft;
 
@@ -68,6 +70,9 @@ pub struct Patience {
     pub fsync_fatal: Duration,
 }
 
+/// A leader that has not been heard for this long, several elections, is no leader to forward to.
+const LEADER_SILENCE: Duration = Duration::from_secs(2);
+
 /// How often age is looked at: a tenth of the shortest patience that we advise.
 const CHECK_INTERVAL: Duration = Duration::from_millis(25);
 
@@ -75,6 +80,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(25);
 pub(crate) struct Watcher {
     pub(crate) raft: Raft,
     pub(crate) log: LogStore,
+    pub(crate) contact: Arc<Contact>,
     pub(crate) patience: Patience,
     pub(crate) published: watch::Sender<Leadership>,
     pub(crate) stop: CancellationToken,
@@ -116,6 +122,10 @@ impl Watcher {
         let term = Term(metrics.vote.leader_id.term);
         let me = metrics.id;
         match metrics.current_leader {
+            // A follower that votes for nobody goes on naming a leader that is long dead.
+            Some(leader) if leader != me && self.contact.is_silent(LEADER_SILENCE) => {
+                Leadership::Leaderless { term }
+            }
             Some(leader) if leader != me => {
                 Leadership::Following { leader: MasterId(leader), term }
             }

@@ -129,6 +129,9 @@ pub(crate) fn best_successor(raft: &Raft) -> Option<MasterId> {
 }
 
 pub(crate) fn local_status(raft: &Raft) -> LocalStatus {
+    // Before the metrics are borrowed: it borrows them itself, and a second borrow waits behind a
+    // writer that waits for the first.
+    let last_contact = quorum_age(raft);
     let metrics = raft.metrics();
     let metrics = metrics.borrow_watched();
     let index = |id: &Option<crate::types::LogId>| LogIndex(id.as_ref().map_or(0, |id| id.index));
@@ -150,7 +153,7 @@ pub(crate) fn local_status(raft: &Raft) -> LocalStatus {
         applied: index(&metrics.last_applied),
         snapshot: metrics.snapshot.as_ref().map(|id| LogIndex(id.index)),
         purged: metrics.purged.as_ref().map(|id| LogIndex(id.index)),
-        last_contact: quorum_age(raft),
+        last_contact,
         matched: matched.map(|(id, matched)| (MasterId(*id), index(matched))).collect(),
     }
 }

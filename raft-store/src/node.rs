@@ -120,15 +120,16 @@ impl Node {
             fsync_fatal: FSYNC_PATIENCE_FATAL,
         };
         let (published, leadership) = watch::channel(Leadership::Leaderless { term: Term(0) });
+        let contact = Arc::new(Contact::default());
         let watcher = Watcher {
             raft: raft.clone(),
             log: log.clone(),
+            contact: Arc::clone(&contact),
             patience,
             published,
             stop: stop.clone(),
         };
         tasks.spawn(watcher.run());
-        let contact = Arc::new(Contact::default());
         let succession = Succession {
             id: config.id,
             raft: raft.clone(),
