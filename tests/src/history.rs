@@ -174,3 +174,76 @@ fn last_attempt(task: &Value) -> u64 {
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn task(id: &str, name: &str, outcomes: &[&str]) -> Value {
+        let numbered = outcomes.iter().zip(1..);
+        let attempts =
+            numbered.map(|(outcome, number)| json!({"number": number, "outcome": outcome}));
+        let attempts = attempts.collect::<Vec<_>>();
+        let command = ["/bin/sh", "-c", "echo >> /somewhere/effects"];
+        json!({"task_id": id, "name": name, "state": "completed", "attempts": attempts,
+               "command": command})
+    }
+
+    fn effects(lines: &str) -> (tempfile::TempDir, Effects) {
+        let dir = tempfile::TempDir::new().unwrap();
+        std::fs::write(dir.path().join("effects"), lines).unwrap();
+        let effects = Effects::new(dir.path());
+        (dir, effects)
+    }
+
+    /// What is found in a history of one submission, acknowledged as `t1`.
+    fn found(tasks: &[Value], lines: &str) -> String {
+        let history = History::default();
+        history.on_try("a");
+        history.on_accepted("a", "t1");
+        let (_dir, effects) = effects(lines);
+        history.violations(tasks, &effects).join("; ")
+    }
+
+    #[test]
+    fn a_kept_promise_is_not_complained_about() {
+        let tasks = [task("t1", "a", &["lost", "completed"])];
+        assert_eq!(found(&tasks, "t1 1 w1\nt1 2 w2\n"), "");
+    }
+
+    #[test]
+    fn every_broken_promise_is_found() {
+        let done = || task("t1", "a", &["completed"]);
+        let cases = [
+            (vec![], "", "is lost"),
+            (vec![done(), task("t2", "a", &["completed"])], "t1 1 w\nt2 1 w\n", "several tasks"),
+            (vec![done(), done()], "t1 1 w\n", "listed twice"),
+            (vec![done()], "t1 1 w1\nt1 1 w2\n", "ran 2 times"),
+            (vec![done()], "t1 1 w\nt1 2 w\n", "only 1 were made"),
+            (vec![done()], "t1 1 w\nt9 1 w\n", "no such task"),
+            (vec![done()], "", "never ran"),
+            (vec![task("t1", "a", &["completed", "completed"])], "t1 2 w\n", "other than one"),
+        ];
+        for (tasks, lines, complaint) in cases {
+            let found = found(&tasks, lines);
+            assert!(found.contains(complaint), "'{complaint}' is not in '{found}'");
+        }
+    }
+
+    #[test]
+    fn answers_that_contradict_each_other_are_found() {
+        let history = History::default();
+        history.on_accepted("a", "t1");
+        history.on_accepted("a", "t2");
+        history.on_accepted("b", "t2");
+        history.on_end(&task("t1", "a", &["completed"]));
+        history.on_end(&task("t1", "a", &["lost", "completed"]));
+        let (_dir, effects) = effects("");
+        let found = history.violations(&[], &effects).join("; ");
+        for complaint in ["key a was acknowledged as", "under both", "t1 had ended as"] {
+            assert!(found.contains(complaint), "'{complaint}' is not in '{found}'");
+        }
+    }
+}

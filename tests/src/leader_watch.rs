@@ -57,22 +57,23 @@ impl LeaderWatch {
         self.watchers.shutdown().await;
         let mut claims = self.claims.lock().unwrap().clone();
         claims.sort_by_key(|claim| claim.answered_at);
-        for (position, later) in claims.iter().enumerate() {
-            for earlier in claims.iter().take(position) {
-                let is_same_term = earlier.term == later.term;
-                assert!(
-                    !is_same_term || earlier.master == later.master,
-                    "two leaders of one term: {earlier:?} and {later:?}"
-                );
-                let is_before = earlier.answered_at < later.asked_at;
-                assert!(
-                    !is_before || earlier.term <= later.term,
-                    "an older leader after a newer one: {earlier:?}, then {later:?}"
-                );
-            }
-        }
+        let contradiction = contradiction(&claims);
+        assert!(contradiction.is_none(), "two leaders at once: {contradiction:?}");
         claims.len()
     }
+}
+
+/// Two claims, in the order of their answers, that cannot both be true.
+fn contradiction(claims: &[Claim]) -> Option<(&Claim, &Claim)> {
+    let pairs = claims.iter().enumerate().flat_map(|(position, later)| {
+        claims.iter().take(position).map(move |earlier| (earlier, later))
+    });
+    let mut pairs = pairs.filter(|(earlier, later)| {
+        let is_shared_term = earlier.term == later.term && earlier.master != later.master;
+        let is_before = earlier.answered_at < later.asked_at;
+        is_shared_term || (is_before && earlier.term > later.term)
+    });
+    pairs.next()
 }
 
 async fn ask(http: &reqwest::Client, url: &str, master: usize) -> Option<Claim> {
@@ -83,4 +84,36 @@ async fn ask(http: &reqwest::Client, url: &str, master: usize) -> Option<Claim> 
     }
     let term = response.headers().get("x-cluster-term")?.to_str().ok()?.parse().ok()?;
     Some(Claim { master, term, asked_at, answered_at: Instant::now() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Asked and answered so many milliseconds after the beginning.
+    fn claim(begin: Instant, master: usize, term: u64, asked: u64, answered: u64) -> Claim {
+        let at = |millis| begin + Duration::from_millis(millis);
+        Claim { master, term, asked_at: at(asked), answered_at: at(answered) }
+    }
+
+    #[test]
+    fn an_old_leader_after_a_new_one_is_a_contradiction() {
+        let now = Instant::now();
+        let [old, new, late] =
+            [claim(now, 1, 1, 0, 1), claim(now, 2, 2, 5, 6), claim(now, 1, 1, 7, 8)];
+        assert!(contradiction(&[old.clone(), new.clone()]).is_none());
+        assert!(contradiction(&[old, new, late]).is_some());
+    }
+
+    #[test]
+    fn an_answer_that_was_long_under_way_proves_nothing() {
+        let now = Instant::now();
+        assert!(contradiction(&[claim(now, 2, 2, 5, 6), claim(now, 1, 1, 0, 8)]).is_none());
+    }
+
+    #[test]
+    fn a_term_has_one_leader() {
+        let now = Instant::now();
+        assert!(contradiction(&[claim(now, 1, 2, 0, 1), claim(now, 2, 2, 0, 2)]).is_some());
+    }
 }

@@ -23,3 +23,4 @@ pub mod proxy;
 mod sweep;
 pub mod tree;
 mod turn;
+pub mod volume;

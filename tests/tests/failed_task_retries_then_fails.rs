@@ -8,7 +8,7 @@ async fn a_failing_task_uses_up_its_attempts() {
     let cluster = Cluster::builder().workers(2).start().await;
     let mut client = cluster.client();
     let mut task = cluster.effects().script("failing", "exit 7");
-    with(&mut task, json!({"max_attempts": 3, "retry_backoff": "100ms"}));
+    with(&mut task, &json!({"max_attempts": 3, "retry_backoff": "100ms"}));
     let id = client.submit_under(&task, "failing").await.unwrap();
 
     let task = client.await_end(&id).await;
@@ -27,7 +27,7 @@ async fn a_task_that_fails_once_is_completed_by_its_second_attempt() {
     let cluster = Cluster::builder().masters(1).workers(1).start().await;
     let mut client = cluster.client();
     let mut task = cluster.effects().script("flaky", "[ $CLOUDAI_ATTEMPT = 2 ]");
-    with(&mut task, json!({"retry_backoff": "50ms"}));
+    with(&mut task, &json!({"retry_backoff": "50ms"}));
     let id = client.submit_under(&task, "flaky").await.unwrap();
 
     let task = client.await_end(&id).await;
@@ -57,7 +57,7 @@ async fn a_task_that_cannot_start_or_takes_too_long_fails() {
     assert_eq!(task["attempts"][0]["reason"], "ran longer than run_timeout", "{task}");
 }
 
-fn with(task: &mut Value, more: Value) {
+fn with(task: &mut Value, more: &Value) {
     for (key, value) in more.as_object().unwrap() {
         task[key] = value.clone();
     }

@@ -1,5 +1,12 @@
 //! Every test that starts processes; one behavior per file.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that cannot go on should panic, and says what it saw"
+)]
 
 mod all_masters_killed_and_restarted;
 mod bad_input;
@@ -13,6 +20,7 @@ mod failed_task_retries_then_fails;
 mod follower_caught_up_by_log;
 mod follower_caught_up_by_snapshot;
 mod foreign_master;
+mod full_disk;
 mod leader_frozen_and_thawed;
 mod leader_killed_during_submissions;
 mod logs_are_streamed;

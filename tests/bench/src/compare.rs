@@ -48,8 +48,8 @@ pub(crate) async fn run(table: &mut Table, duration: Duration) -> anyhow::Result
 }
 
 fn describe(report: &SubmitReport) -> String {
-    let errors = report.errors.values().sum::<u64>();
-    let failed = if errors == 0 { String::new() } else { format!(", {errors} failed") };
+    let failed = report.errors.iter().map(|(kind, count)| format!(", {count} {kind}"));
+    let failed = failed.collect::<String>();
     line(report.tasks_per_second, report.p50_micros, report.p99_micros) + &failed
 }
 

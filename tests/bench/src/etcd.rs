@@ -18,9 +18,9 @@ use self::v3::{PutRequest, StatusRequest};
 mod v3 {
     #![expect(
         clippy::all,
-        clippy::pedantic,
         clippy::restriction,
         unused_qualifications,
+        unreachable_pub,
         reason = "generated"
     )]
     tonic::include_proto!("etcdserverpb");

@@ -58,15 +58,15 @@ async fn hand_overs(cluster: &LocalCluster, trials: u16) -> anyhow::Result<Vec<D
     let mut gaps = Vec::new();
     for _ in 0..trials {
         let stop = Arc::new(AtomicBool::new(false));
-        let writer = tokio::task::spawn(longest_gap(
-            cluster.client(ClientOptions::default())?,
-            Arc::clone(&stop),
-        ));
+        let writer = cluster.client(ClientOptions::default())?;
+        let mut writing = tokio::task::JoinSet::new();
+        writing.spawn(longest_gap(writer, Arc::clone(&stop)));
         tokio::time::sleep(Duration::from_millis(500)).await;
         client.transfer_leader(None).await?;
         tokio::time::sleep(Duration::from_millis(500)).await;
         stop.store(true, Ordering::Relaxed);
-        gaps.push(writer.await.context("the writers ended badly")??);
+        let gap = writing.join_next().await.context("nobody wrote")?;
+        gaps.push(gap.context("the writers ended badly")??);
     }
     Ok(gaps)
 }

@@ -1,0 +1,73 @@
+//! A master's disk is full: it says so and stops, and the others go on.
+
+use std::process::Command;
+use std::time::Duration;
+
+use cluster_tests::cluster::Cluster;
+use cluster_tests::load::{Load, Plan};
+use cluster_tests::process::binary;
+use cluster_tests::tree::copy;
+use cluster_tests::volume::Volume;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_whose_disk_fills_up_stops_and_comes_back() {
+    let mut cluster = Cluster::builder().workers(1).start().await;
+    let leader = cluster.leader().await;
+    let follower = cluster.others(leader).pop().unwrap();
+    cluster.master_mut(follower).kill();
+    let data = cluster.master(follower).data_dir().to_owned();
+    let aside = cluster.path("aside");
+    std::fs::rename(&data, &aside).unwrap();
+    std::fs::create_dir(&data).unwrap();
+    let volume = match Volume::mount(&data, 256) {
+        Ok(volume) => volume,
+        Err(obstacle) => {
+            eprintln!("SKIPPED: no disk can be filled here: {obstacle}");
+            return;
+        }
+    };
+    copy(&aside, &data);
+    cluster.master_mut(follower).restart();
+    cluster.await_ready(follower).await;
+    let load = Load::start(&cluster.client_without(follower), cluster.effects(), Plan::STEADY);
+    load.progress(20).await;
+
+    volume.fill();
+
+    let status = cluster.master_mut(follower).wait(Duration::from_secs(30)).await;
+    assert!(!status.success(), "it ended well: {status}");
+    let log = cluster.master(follower).log();
+    assert!(log.contains("No space left"), "it does not say why: {log}");
+    load.progress(100).await;
+    volume.free();
+    cluster.master_mut(follower).restart();
+    cluster.await_ready(follower).await;
+    let tally = load.stop().await;
+    assert!(tally.failures.is_empty(), "{:?}", tally.failures);
+    cluster.check_history().await;
+    cluster.check_replicas_agree().await;
+}
+
+#[test]
+fn a_master_does_not_start_on_a_full_disk() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let volume = match Volume::mount(dir.path(), 1) {
+        Ok(volume) => volume,
+        Err(obstacle) => {
+            eprintln!("SKIPPED: no disk can be filled here: {obstacle}");
+            return;
+        }
+    };
+    volume.fill();
+    let args = "--node-id 1 --initial-cluster 1=127.0.0.1:10911 --grpc-listen 127.0.0.1:10911 \
+                --http-listen 127.0.0.1:10912 --data-dir";
+    let mut command = Command::new("timeout");
+    command.args(["--signal=KILL", "20"]).arg(binary("master")).args(args.split_whitespace());
+    let output = command.arg(dir.path().join("data")).output().unwrap();
+
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let complaints = stderr.lines().filter(|line| line.starts_with("master: ")).collect::<Vec<_>>();
+    assert_eq!(complaints.len(), 1, "not one line of complaint: {stderr}");
+    assert!(complaints.concat().contains("No space left"), "{complaints:?}");
+}
