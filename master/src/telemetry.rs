@@ -25,7 +25,7 @@ pub enum TelemetryError {
 
 /// Parts that tell of every message they handle, in words that only their authors need; a
 /// directive of the operator's for one of them wins.
-const QUIET: &str = "openraft=warn,h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=warn";
+const QUIET: &str = "openraft=error,h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=warn";
 
 /// Sends log lines to standard error from now on.
 ///

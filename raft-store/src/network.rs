@@ -25,6 +25,7 @@ use openraft::{AnyError, OptionalSend};
 use proto::channel::{self, MESSAGE_BYTES_MAX};
 use proto::v1;
 use proto::v1::raft_service_client::RaftServiceClient;
+use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
@@ -52,7 +53,8 @@ impl Network {
             tracing::error!(peer = target, %error, "a member has an unusable address");
             Arc::from(error.to_string())
         });
-        Peer { target: MasterId(target), client, identity: self.identity.clone() }
+        let identity = self.identity.clone();
+        Peer { target: MasterId(target), client, identity, failures: 0, rest_until: None }
     }
 }
 
@@ -79,9 +81,25 @@ pub(crate) struct Peer {
     target: MasterId,
     client: Result<RaftServiceClient<Channel>, Arc<str>>,
     identity: PeerIdentity,
+    /// Streams in a row that could not be opened.
+    failures: usize,
+    /// No stream is opened before: openraft asks again at once when there is more to send, which
+    /// for a peer whose port refuses would be all the time.
+    rest_until: Option<Instant>,
 }
 
 impl Peer {
+    fn on_opened(&mut self) {
+        self.failures = 0;
+        self.rest_until = None;
+    }
+
+    fn on_refused(&mut self) {
+        let millis = BACKOFF_MILLIS.get(self.failures).copied().unwrap_or(BACKOFF_MILLIS_MAX);
+        self.failures = self.failures.saturating_add(1);
+        self.rest_until = Some(Instant::now() + Duration::from_millis(millis));
+    }
+
     fn client(&self) -> Result<RaftServiceClient<Channel>, Unreachable<TypeConfig>> {
         self.client.clone().map_err(|error| Unreachable::new(&AnyError::error(error)))
     }
@@ -153,6 +171,9 @@ impl NetStreamAppend<TypeConfig> for Peer {
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
         Box::pin(async move {
+            if let Some(rest_until) = self.rest_until {
+                tokio::time::sleep_until(rest_until).await;
+            }
             let mut client = self.client()?;
             // An entry of ours always encodes; if one did not, ending the stream makes openraft
             // open another one and say so.
@@ -161,7 +182,16 @@ impl NetStreamAppend<TypeConfig> for Peer {
                 .take_while(|encoded| std::future::ready(encoded.is_ok()))
                 .filter_map(|encoded| std::future::ready(encoded.ok()));
             let call = client.append(self.identity.sign(requests, self.target)).await;
-            let responses = call.map_err(|status| failure(&status))?.into_inner();
+            let responses = match call {
+                Ok(response) => {
+                    self.on_opened();
+                    response.into_inner()
+                }
+                Err(status) => {
+                    self.on_refused();
+                    return Err(failure(&status));
+                }
+            };
             let results = responses.map(|response| {
                 let response = response.map_err(|status| failure(&status))?;
                 wire::appended_in(response).map_err(|error| malformed(&error))

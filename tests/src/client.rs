@@ -247,6 +247,15 @@ impl Client {
         self.get(&format!("/api/tasks/{id}")).await.expect(200).json()
     }
 
+    /// Asks the next endpoint for a task that was acknowledged: it must be there, whoever answers.
+    pub async fn look_for(&mut self, id: &str) {
+        let sent = self.send(Method::GET, &format!("/api/tasks/{id}"), &[], None).await;
+        // No answer breaks no promise.
+        if sent.is_ok_and(|answer| answer.status == StatusCode::NOT_FOUND) {
+            self.history.on_violation(format!("{id} was acknowledged, and is not found"));
+        }
+    }
+
     /// Waits until the task is in that state.
     pub async fn await_state(&mut self, id: &str, state: &str) -> Value {
         eventually(&format!("{id} is {state}"), TASK_PATIENCE, async || {

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::client::Client;
 use crate::clusterctl::{self, Outcome};
@@ -16,7 +15,7 @@ use crate::effects::Effects;
 use crate::eventually::{eventually, require};
 use crate::history::History;
 use crate::leader_watch::LeaderWatch;
-use crate::sweep;
+use crate::sweep::Scratch;
 use crate::turn::Turn;
 
 pub use builder::Builder;
@@ -38,7 +37,7 @@ pub struct Cluster {
     http: reqwest::Client,
     effects: Effects,
     history: History,
-    dir: TempDir,
+    dir: Scratch,
     worker_args: Vec<String>,
     _turn: Turn,
 }
@@ -310,9 +309,8 @@ impl Drop for Cluster {
         // Before their directory goes, and before what they leave behind is looked for.
         self.workers.clear();
         self.masters.clear();
-        sweep::kill_processes_in(self.dir.path());
         if std::thread::panicking() && std::env::var_os("CLOUDAI_TEST_KEEP").is_some() {
-            self.dir.disable_cleanup(true);
+            self.dir.keep();
             eprintln!("kept {}", self.dir.path().display());
         }
     }

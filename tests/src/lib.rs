@@ -20,7 +20,7 @@ pub mod load;
 mod ports;
 pub mod process;
 pub mod proxy;
-mod sweep;
+pub mod sweep;
 pub mod tree;
 mod turn;
 pub mod volume;

@@ -130,6 +130,9 @@ impl Submitter {
                 Retry::SameKey => self.client.submit_under(&task, &key).await,
                 Retry::Never => self.client.try_submit(&task, &key).await,
             };
+            if let Ok(id) = &submitted {
+                self.client.look_for(id).await;
+            }
             self.count(&key, submitted);
             tokio::time::sleep(self.plan.pause).await;
         }

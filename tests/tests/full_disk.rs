@@ -4,10 +4,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use cluster_tests::cluster::Cluster;
+use cluster_tests::eventually::{eventually, require};
 use cluster_tests::load::{Load, Plan};
 use cluster_tests::process::binary;
 use cluster_tests::tree::copy;
 use cluster_tests::volume::Volume;
+use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_master_whose_disk_fills_up_stops_and_comes_back() {
@@ -33,6 +35,16 @@ async fn a_master_whose_disk_fills_up_stops_and_comes_back() {
     load.progress(20).await;
 
     volume.fill();
+    // Files that it has open have some room left in them, which is used up first.
+    let mut client = cluster.client_without(follower);
+    let bulk = vec![bulky_task(); 50];
+    let what = "the master has no room any more";
+    eventually(what, Duration::from_secs(60), async || {
+        let answer = client.post("/api/tasks", &bulk.as_slice().into()).await;
+        answer.map_err(|error| format!("{error:#}"))?.expect(201);
+        require(!cluster.master_mut(follower).is_running(), || "it still runs".to_owned())
+    })
+    .await;
 
     let status = cluster.master_mut(follower).wait(Duration::from_secs(30)).await;
     assert!(!status.success(), "it ended well: {status}");
@@ -46,6 +58,11 @@ async fn a_master_whose_disk_fills_up_stops_and_comes_back() {
     assert!(tally.failures.is_empty(), "{:?}", tally.failures);
     cluster.check_history().await;
     cluster.check_replicas_agree().await;
+}
+
+/// A hundred kilobytes that wait for a worker that is never there.
+fn bulky_task() -> Value {
+    json!({"command": ["true"], "env": {"BULK": "x".repeat(100_000)}, "worker_id": "nobody"})
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod behind_haproxy;
 mod cancel_running_task;
 mod chaos;
 mod clusterctl_commands;
+mod dev_cluster;
 mod end_to_end;
 mod failed_task_retries_then_fails;
 mod follower_caught_up_by_log;

@@ -10,6 +10,7 @@ use crate::effects::Effects;
 use crate::eventually::eventually;
 use crate::history::History;
 use crate::ports;
+use crate::sweep::Scratch;
 use crate::turn::Turn;
 
 /// How often a start is tried: a port may be taken between the look at it and its use.
@@ -80,7 +81,7 @@ impl Builder {
     /// Starts it. All masters are ready and all workers active when this returns.
     pub async fn start(self) -> Cluster {
         let turn = Turn::wait().await;
-        let dir = tempfile::Builder::new().prefix("cloudai-").tempdir().unwrap();
+        let dir = Scratch::new();
         let masters = self.start_masters(dir.path()).await;
         let mut cluster = Cluster {
             masters,
