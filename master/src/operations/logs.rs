@@ -81,7 +81,7 @@ impl Operations {
         Ok(chunks.boxed())
     }
 
-    /// The task, once it has an attempt when that is worth waiting for.
+    /// The task, once an attempt of it has begun when that is worth waiting for.
     async fn started_task(&self, request: &LogRequest) -> Result<Arc<Task>, Problem> {
         let id = task_id(&request.task)?;
         self.reach(Reading::default()).await?;
@@ -89,7 +89,11 @@ impl Operations {
         loop {
             let wait = self.shared.waits.listen(id);
             let task = self.find(id).await?.ok_or_else(|| no_such_task(id))?;
-            let may_begin = task.attempts.is_empty() && !task.state.is_terminal();
+            // An attempt that its worker has not confirmed may not have reached it yet.
+            let has_begun = task
+                .last_attempt()
+                .is_some_and(|last| last.started_at.is_some() || last.outcome.is_some());
+            let may_begin = !has_begun && !task.state.is_terminal();
             if request.follow == Follow::No || !may_begin {
                 return Ok(task);
             }
