@@ -56,6 +56,9 @@ impl Etcd {
         }
         let mut etcd = Self { members: Vec::new(), dir: TempDir::new()? };
         for member in 0..MEMBERS {
+            // Another's etcd there would be measured in place of ours.
+            std::net::TcpListener::bind(endpoint(member))
+                .with_context(|| format!("etcd cannot listen on {}", endpoint(member)))?;
             let child = etcd.spawn(member)?;
             etcd.members.push(child);
         }

@@ -15,35 +15,35 @@ use crate::table::{Table, millis};
 
 const TASKS_PER_CALL: u32 = 1_000;
 
-/// Fills a cluster and measures it.
+/// Fills two clusters and measures them: one for memory, which must be fresh, because an allocator
+/// keeps what finished tasks have left; one for the restart.
 pub(crate) async fn run(table: &mut Table, tasks: u32) -> anyhow::Result<()> {
+    memory(table, tasks).await?;
+    restart(table, tasks).await
+}
+
+async fn memory(table: &mut Table, tasks: u32) -> anyhow::Result<()> {
+    let mut cluster = ours::start(0, None).await?;
+    let before = masters_bytes(&cluster);
+    let longest = submit_waiting(&cluster, tasks).await?;
+    for (role, before) in before {
+        let after = bytes_of(&cluster, role);
+        let each = after.saturating_sub(before) / u64::from(tasks);
+        let figure = format!("memory per live task, {role}, {tasks} live");
+        table.add(&figure, format!("{each} bytes"), None);
+    }
+    let figure = "longest call of 1,000 tasks while they were submitted";
+    table.add(figure, millis(longest), None);
+    cluster.stop().await;
+    Ok(())
+}
+
+async fn restart(table: &mut Table, tasks: u32) -> anyhow::Result<()> {
     let mut cluster = ours::start(4, Some("noop")).await?;
     let client = cluster.client(ClientOptions::default())?;
     let load = DispatchLoad { tasks, patience: Duration::from_secs(3_600) };
     load.run(&client).await?;
-
-    let before = masters_bytes(&cluster);
-    let mut left = tasks;
-    let mut longest = Duration::ZERO;
-    while left > 0 {
-        let size = left.min(TASKS_PER_CALL);
-        left -= size;
-        let batch = (0..size).map(|_| waiting_task()).collect();
-        let sent = Instant::now();
-        client.submit(batch, None).await?;
-        longest = longest.max(sent.elapsed());
-    }
-    for (role, before) in before {
-        let after = bytes_of(&cluster, role);
-        let each = after.saturating_sub(before) / u64::from(tasks);
-        table.add(
-            &format!("memory per live task, {role}, {tasks} live"),
-            format!("{each} bytes"),
-            None,
-        );
-    }
-    let figure = "longest call of 1,000 tasks while they were submitted";
-    table.add(figure, millis(longest), None);
+    submit_waiting(&cluster, tasks).await?;
 
     let master = Role::Master(1);
     cluster.kill(master).await?;
@@ -55,6 +55,22 @@ pub(crate) async fn run(table: &mut Table, tasks: u32) -> anyhow::Result<()> {
     table.add(&figure, millis(started.elapsed()), None);
     cluster.stop().await;
     Ok(())
+}
+
+/// Submits tasks that stay live, and tells how long the longest call took.
+async fn submit_waiting(cluster: &LocalCluster, tasks: u32) -> anyhow::Result<Duration> {
+    let client = cluster.client(ClientOptions::default())?;
+    let mut left = tasks;
+    let mut longest = Duration::ZERO;
+    while left > 0 {
+        let size = left.min(TASKS_PER_CALL);
+        left -= size;
+        let batch = (0..size).map(|_| waiting_task()).collect();
+        let sent = Instant::now();
+        client.submit(batch, None).await?;
+        longest = longest.max(sent.elapsed());
+    }
+    Ok(longest)
 }
 
 fn masters_bytes(cluster: &LocalCluster) -> Vec<(Role, u64)> {
