@@ -320,7 +320,7 @@ async fn a_member_that_was_away_for_long_is_brought_up_by_a_snapshot() {
 
     cluster.restart(away).await;
     let back = cluster.node(away).clone();
-    back.linearize().await.unwrap();
+    eventually("it has caught up", || async { back.linearize().await.ok() }).await;
     assert!(knows(&back, "w0") && knows(&back, "w299"));
     assert!(back.local_status().snapshot.is_some());
 }
