@@ -13,7 +13,7 @@ const FILES: [&str; 6] = [
 ];
 
 /// Messages that are bodies of the REST API too: one wire type, two encodings.
-const JSON_BODIES: [&str; 13] = [
+const JSON_BODIES: [&str; 27] = [
     "Resources",
     "Constraint",
     "TaskSpec",
@@ -27,10 +27,32 @@ const JSON_BODIES: [&str; 13] = [
     "Member",
     "ClusterStatus",
     "LeaderStatus",
+    "MassLoss",
+    "SetSchedulingRequest",
+    "LabelWorkerRequest",
+    "ReconnectResult",
+    "ReconnectResponse",
+    "WorkerHistory",
+    "WorkerEvent",
+    "UsageSample",
+    "WorkerMetrics",
+    "CreateTokenRequest",
+    "CreatedToken",
+    "Token",
+    "TokenList",
+    "RevokeTokenRequest",
 ];
 
 /// Bodies that clients send: an unknown field is refused by name rather than dropped.
-const REQUEST_BODIES: [&str; 4] = ["Resources", "Constraint", "TaskSpec", "RegisterRequest"];
+const REQUEST_BODIES: [&str; 7] = [
+    "Resources",
+    "Constraint",
+    "TaskSpec",
+    "RegisterRequest",
+    "SetSchedulingRequest",
+    "LabelWorkerRequest",
+    "CreateTokenRequest",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     for file in FILES {

@@ -7,6 +7,7 @@ mod observe;
 mod probes;
 mod server;
 mod tasks;
+mod tokens;
 mod workers;
 
 use axum::Router;
@@ -14,7 +15,7 @@ use axum::extract::State;
 use axum::http::{Method, Uri, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{delete, get, post};
 use proto::problem::{ErrorKind, Problem};
 
 pub(crate) use server::{HttpServer, ServerLimits};
@@ -42,6 +43,14 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/api/tasks/{id}/logs", get(tasks::logs))
         .route("/api/workers", get(workers::list).post(workers::register))
         .route("/api/workers/{id}", get(workers::show).delete(workers::unregister))
+        .route("/api/workers/{id}/cordon", post(workers::cordon))
+        .route("/api/workers/{id}/uncordon", post(workers::uncordon))
+        .route("/api/workers/{id}/drain", post(workers::drain))
+        .route("/api/workers/{id}/labels", post(workers::label))
+        .route("/api/workers/{id}/history", get(workers::history))
+        .route("/api/tokens", get(tokens::list).post(tokens::create))
+        .route("/api/tokens/{id}", delete(tokens::revoke))
+        .route("/api/cluster/mass-loss/acknowledge", post(cluster::acknowledge_mass_loss))
         .route("/api/cluster", get(cluster::status))
         .route("/api/cluster/leader", get(cluster::leader))
         .route("/api/cluster/leaders", get(cluster::leaders))

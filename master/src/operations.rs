@@ -6,6 +6,7 @@ mod logs;
 mod reading;
 mod refusal;
 mod tasks;
+mod tokens;
 mod waits;
 mod workers;
 

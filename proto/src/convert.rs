@@ -16,7 +16,9 @@ pub use session::Registration;
 pub use spec::{MAX_ATTEMPTS_DEFAULT, PRIORITY_DEFAULT, RETRY_BACKOFF_DEFAULT, task_specs};
 pub use task::{submitted, task};
 pub use time::{InvalidTime, parse_rfc3339, rfc3339};
-pub use worker::worker;
+pub use worker::{
+    label_changes, mass_loss, scheduling_order, token, token_ttl, worker, worker_history,
+};
 
 use std::str::FromStr;
 

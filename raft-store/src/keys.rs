@@ -69,10 +69,15 @@ pub(crate) enum Table {
     HistoryByFinish,
     /// Key: the client's text, UTF-8. Value: `IdempotencyRecord`.
     Idempotency,
+    /// Workers taken off the registry that are to be told. Key: worker id, UTF-8. Value:
+    /// `Departed`.
+    Departed,
+    /// Key: token id, UTF-8. Value: `JoinToken`.
+    Tokens,
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Records,
         Self::Leaders,
         Self::Workers,
@@ -80,6 +85,8 @@ impl Table {
         Self::History,
         Self::HistoryByFinish,
         Self::Idempotency,
+        Self::Departed,
+        Self::Tokens,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -91,6 +98,8 @@ impl Table {
             Self::History => "history",
             Self::HistoryByFinish => "history_by_finish",
             Self::Idempotency => "idempotency",
+            Self::Departed => "departed",
+            Self::Tokens => "tokens",
         }
     }
 }
@@ -105,6 +114,8 @@ pub(crate) enum StateRecord {
     Membership = 2,
     /// Counters and log time. Value: `Meta`.
     Meta = 3,
+    /// The alarm that is raised, if one is. Value: `MassLoss`.
+    MassLoss = 4,
 }
 
 impl StateRecord {
@@ -113,6 +124,7 @@ impl StateRecord {
             Self::Applied => [1],
             Self::Membership => [2],
             Self::Meta => [3],
+            Self::MassLoss => [4],
         }
     }
 }

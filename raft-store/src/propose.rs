@@ -264,7 +264,11 @@ impl Proposer {
 fn is_repeatable(command: &Command) -> bool {
     match command {
         Command::SubmitTasks(submission) => submission.idempotency_key.is_some(),
-        Command::RegisterWorker(_) => true,
+        Command::RegisterWorker(_)
+        | Command::LabelWorker { .. }
+        | Command::AcknowledgeMassLoss
+        // A drain asked for again only sets its deadline anew.
+        | Command::SetScheduling { .. } => true,
         Command::BeginTerm { .. }
         | Command::UnregisterWorker { .. }
         | Command::ConnectWorker(_)
@@ -274,6 +278,11 @@ fn is_repeatable(command: &Command) -> bool {
         | Command::FinishAttempts(_)
         | Command::CancelTask { .. }
         | Command::RequeueAttempts(_)
+        | Command::ForgetDeparted { .. }
+        | Command::CreateToken(_)
+        | Command::RevokeToken { .. }
+        | Command::RaiseMassLoss { .. }
+        | Command::EndMassLoss { .. }
         | Command::Tick(_) => false,
     }
 }

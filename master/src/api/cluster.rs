@@ -6,8 +6,8 @@ use proto::problem::{ErrorKind, Problem};
 use proto::v1;
 
 use super::Api;
-use super::answer::Refusal;
-use super::input::{Params, ReadParams};
+use super::answer::{Answer, Refusal};
+use super::input::{NoParams, Params, ReadParams};
 use crate::operations::LeaderTerm;
 
 /// `GET /api/cluster`.
@@ -34,7 +34,15 @@ pub(super) async fn leader(
 pub(super) async fn leaders(
     State(api): State<Api>,
     Params(params): Params<ReadParams>,
-) -> Result<super::answer::Answer<Vec<LeaderTerm>>, Refusal> {
+) -> Result<Answer<Vec<LeaderTerm>>, Refusal> {
     let mark = api.operations.reach(params.reading()?).await?;
     Ok((api.operations.leader_history(), mark).into())
+}
+
+/// `POST /api/cluster/mass-loss/acknowledge`.
+pub(super) async fn acknowledge_mass_loss(
+    State(api): State<Api>,
+    Params(NoParams {}): Params<NoParams>,
+) -> Result<Answer<v1::MassLoss>, Refusal> {
+    Ok(api.operations.acknowledge_mass_loss().await?.into())
 }

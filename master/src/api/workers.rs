@@ -79,3 +79,78 @@ pub(super) async fn unregister(
     response.extensions_mut().insert(mark);
     Ok(response)
 }
+
+/// `GET /api/workers/{id}/history`.
+pub(super) async fn history(
+    State(api): State<Api>,
+    Id(id): Id,
+    Params(params): Params<ReadParams>,
+) -> Result<Answer<v1::WorkerHistory>, Refusal> {
+    Ok(api.operations.worker_history(&id, params.reading()?).await?.into())
+}
+
+/// `POST /api/workers/{id}/cordon`.
+pub(super) async fn cordon(
+    State(api): State<Api>,
+    Id(id): Id,
+    Params(NoParams {}): Params<NoParams>,
+) -> Result<Answer<v1::Worker>, Refusal> {
+    order(&api, id, "cordon", None).await
+}
+
+/// `POST /api/workers/{id}/uncordon`: ends a drain, too.
+pub(super) async fn uncordon(
+    State(api): State<Api>,
+    Id(id): Id,
+    Params(NoParams {}): Params<NoParams>,
+) -> Result<Answer<v1::Worker>, Refusal> {
+    order(&api, id, "uncordon", None).await
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DrainParams {
+    timeout: Option<String>,
+}
+
+/// `POST /api/workers/{id}/drain?timeout=5m`.
+pub(super) async fn drain(
+    State(api): State<Api>,
+    Id(id): Id,
+    Params(DrainParams { timeout }): Params<DrainParams>,
+) -> Result<Answer<v1::Worker>, Refusal> {
+    order(&api, id, "drain", timeout).await
+}
+
+async fn order(
+    api: &Api,
+    worker_id: String,
+    order: &str,
+    timeout: Option<String>,
+) -> Result<Answer<v1::Worker>, Refusal> {
+    let request = v1::SetSchedulingRequest { worker_id, order: order.to_owned(), timeout };
+    Ok(api.operations.set_scheduling(&request).await?.into())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LabelChanges {
+    #[serde(default)]
+    set: BTreeMap<String, String>,
+    #[serde(default)]
+    remove: Vec<String>,
+}
+
+/// `POST /api/workers/{id}/labels`.
+pub(super) async fn label(
+    State(api): State<Api>,
+    Id(worker_id): Id,
+    Params(NoParams {}): Params<NoParams>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Answer<v1::Worker>, Refusal> {
+    let body = input::json_body(&headers, body, api.request_bytes_max).await?;
+    let LabelChanges { set, remove } = input::from_json(&body)?;
+    let request = v1::LabelWorkerRequest { worker_id, set, remove };
+    Ok(api.operations.label_worker(request).await?.into())
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cluster_state::{
     AttemptOutcome, AttemptRef, Command, Epoch, FinishAttempts, FinishedAttempt, LossReason,
-    StartAttempts, State, Task, TaskState, WorkerId,
+    OnDisconnect, StartAttempts, State, Task, TaskState, WorkerId,
 };
 use proto::convert::{self, Invalid};
 use proto::v1;
@@ -170,6 +170,7 @@ fn assignment(task: &Task) -> Option<v1::Assignment> {
         command: task.spec.command.clone(),
         env: task.spec.env.clone(),
         working_dir: task.spec.working_dir.clone(),
+        requeue_on_disconnect: task.spec.on_disconnect == OnDisconnect::Requeue,
     })
 }
 

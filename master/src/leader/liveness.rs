@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    Command, DisconnectReason, DisconnectWorkers, Epoch, LossReason, RequeueAttempts, State,
-    WorkerId,
+    Command, DisconnectReason, DisconnectWorkers, Epoch, LossReason, RequeueAttempts, RequeueScope,
+    State, WorkerId,
 };
 use raft_store::ProposeError;
 use tokio::time::Instant;
@@ -101,6 +101,8 @@ async fn requeue(lead: &Lead, workers: Vec<(WorkerId, Epoch)>) -> Result<(), Pro
             term: lead.term,
             workers: holding.clone(),
             reason: LossReason::LeaseExpired,
+            scope: RequeueScope::All,
+            attempts_max: u32::MAX,
         });
         lead.node.propose_as_leader(lead.term, &command).await?;
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cluster_state::{
     AttemptVerdict, ClusterId, Command, ConnectWorker, DisconnectReason, DisconnectWorkers, Epoch,
     FinishAttempts, FinishVerdict, FinishedAttempt, LossReason, Rejection, Reply, RequeueAttempts,
-    Term, Timestamp, WorkerId,
+    RequeueScope, Term, Timestamp, WorkerId,
 };
 use proto::convert::{self, Invalid, Registration};
 use proto::v1;
@@ -299,6 +299,8 @@ impl Lead {
             term: self.term,
             workers: vec![(worker.clone(), epoch)],
             reason: LossReason::WorkerShutdown,
+            scope: RequeueScope::All,
+            attempts_max: u32::MAX,
         });
         self.node.propose_as_leader(self.term, &requeue).await?;
         self.leases().forget(worker);

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use cluster_state::{LeaderRecord, MasterId, TaskState, WorkerStatus};
+use cluster_state::{Command, LeaderRecord, MasterId, TaskState, WorkerStatus};
 use proto::problem::Problem;
 use proto::{convert, v1};
 use raft_store::{Leadership, Member};
 use serde::Serialize;
 use std::time::Duration;
 
-use super::{Operations, refusal};
+use super::{Mark, Operations, Reading, refusal};
 
 /// A voter further behind than this is a problem worth telling.
 const LAG_MAX: u64 = 10_000;
@@ -82,7 +82,20 @@ impl Operations {
             members,
             workers,
             tasks,
+            mass_loss: self.mass_loss(),
         }
+    }
+
+    fn mass_loss(&self) -> Option<v1::MassLoss> {
+        self.node().reader().with(|state| state.mass_loss().map(convert::mass_loss))
+    }
+
+    /// Ends the slow requeueing after a mass loss.
+    pub(crate) async fn acknowledge_mass_loss(&self) -> Result<(v1::MassLoss, Mark), Problem> {
+        let (_, mark) = self.propose(&Command::AcknowledgeMassLoss).await?;
+        self.reach(Reading::default()).await?;
+        // It may be over by now, which is as good.
+        Ok((self.mass_loss().unwrap_or_default(), mark))
     }
 
     /// Who leads.

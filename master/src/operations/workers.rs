@@ -18,10 +18,55 @@ impl Operations {
     ) -> Result<(v1::Worker, Mark), Problem> {
         let command = RegisterWorker::try_from(request)?;
         let id = command.worker.clone();
-        let (_, mark) = self.propose(&Command::RegisterWorker(command)).await?;
+        self.change_worker(&id, &Command::RegisterWorker(command)).await
+    }
+
+    /// Cordons, uncordons or drains a worker.
+    pub(crate) async fn set_scheduling(
+        &self,
+        request: &v1::SetSchedulingRequest,
+    ) -> Result<(v1::Worker, Mark), Problem> {
+        worker_id(&request.worker_id)?;
+        let (worker, order) = convert::scheduling_order(request)?;
+        let command = Command::SetScheduling { worker: worker.clone(), order };
+        self.change_worker(&worker, &command).await
+    }
+
+    /// Sets and removes some of a worker's labels.
+    pub(crate) async fn label_worker(
+        &self,
+        request: v1::LabelWorkerRequest,
+    ) -> Result<(v1::Worker, Mark), Problem> {
+        let worker = worker_id(&request.worker_id)?;
+        let (set, remove) = convert::label_changes(request)?;
+        let command = Command::LabelWorker { worker: worker.clone(), set, remove };
+        self.change_worker(&worker, &command).await
+    }
+
+    /// What happened to a worker.
+    pub(crate) async fn worker_history(
+        &self,
+        id: &str,
+        reading: Reading,
+    ) -> Result<(v1::WorkerHistory, Mark), Problem> {
+        let id = worker_id(id)?;
+        let mark = self.reach(reading).await?;
+        let history = self
+            .node()
+            .reader()
+            .with(|state| state.worker(&id).map(|worker| convert::worker_history(worker)));
+        Ok((history.ok_or_else(|| no_such_worker(&id))?, mark))
+    }
+
+    async fn change_worker(
+        &self,
+        id: &WorkerId,
+        command: &Command,
+    ) -> Result<(v1::Worker, Mark), Problem> {
+        let (_, mark) = self.propose(command).await?;
         self.reach(Reading::default()).await?;
-        let worker = self.find_worker(&id).ok_or_else(|| {
-            let detail = format!("worker '{id}' was registered, and removed a moment later");
+        let worker = self.find_worker(id).ok_or_else(|| {
+            let detail = format!("worker '{id}' was changed, and removed a moment later");
             Problem::new(ErrorKind::Conflict, detail)
         })?;
         Ok((worker, mark))
@@ -53,9 +98,7 @@ impl Operations {
                 Err(problem) => tracing::debug!(%problem, "the leader did not show its worker"),
             }
         }
-        let worker = self.find_worker(&id).ok_or_else(|| {
-            Problem::new(ErrorKind::NotFound, format!("worker '{id}' is not registered"))
-        })?;
+        let worker = self.find_worker(&id).ok_or_else(|| no_such_worker(&id))?;
         Ok((worker, mark))
     }
 
@@ -122,6 +165,10 @@ impl Operations {
             Some(convert::worker(worker, state.load(id), last_heartbeat))
         })
     }
+}
+
+fn no_such_worker(id: &WorkerId) -> Problem {
+    Problem::new(ErrorKind::NotFound, format!("worker '{id}' is not registered"))
 }
 
 /// A worker's id, in whatever a client sent; one that cannot be an id names no worker.

@@ -45,4 +45,14 @@ impl ClusterService for ClusterEndpoint {
             Err(problem) => Err(refusal(&self.operations, problem)),
         }
     }
+
+    async fn acknowledge_mass_loss(
+        &self,
+        _: Request<v1::AcknowledgeMassLossRequest>,
+    ) -> Result<Response<v1::MassLoss>, Status> {
+        match self.operations.acknowledge_mass_loss().await {
+            Ok((raised, _)) => Ok(answer(&self.operations, raised)),
+            Err(problem) => Err(refusal(&self.operations, problem)),
+        }
+    }
 }

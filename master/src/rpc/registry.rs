@@ -1,5 +1,6 @@
 //! What operators do with the worker registry.
 
+use futures_util::stream::BoxStream;
 use proto::problem::{ErrorKind, Problem};
 use proto::v1;
 use proto::v1::registry_service_server::RegistryService;
@@ -27,6 +28,8 @@ impl RegistryEndpoint {
 
 #[tonic::async_trait]
 impl RegistryService for RegistryEndpoint {
+    type WatchUsageStream = BoxStream<'static, Result<v1::UsageSample, Status>>;
+
     async fn register(
         &self,
         request: Request<v1::RegisterRequest>,
@@ -73,6 +76,92 @@ impl RegistryService for RegistryEndpoint {
         };
         match listed.await {
             Ok((page, _)) => Ok(answer(&self.operations, page)),
+            Err(problem) => Err(refusal(&self.operations, problem)),
+        }
+    }
+
+    async fn set_scheduling(
+        &self,
+        request: Request<v1::SetSchedulingRequest>,
+    ) -> Result<Response<v1::Worker>, Status> {
+        match self.operations.set_scheduling(request.get_ref()).await {
+            Ok((worker, _)) => Ok(answer(&self.operations, worker)),
+            Err(problem) => Err(refusal(&self.operations, problem)),
+        }
+    }
+
+    async fn label(
+        &self,
+        request: Request<v1::LabelWorkerRequest>,
+    ) -> Result<Response<v1::Worker>, Status> {
+        match self.operations.label_worker(request.into_inner()).await {
+            Ok((worker, _)) => Ok(answer(&self.operations, worker)),
+            Err(problem) => Err(refusal(&self.operations, problem)),
+        }
+    }
+
+    async fn history(
+        &self,
+        request: Request<v1::WorkerHistoryRequest>,
+    ) -> Result<Response<v1::WorkerHistory>, Status> {
+        let request = request.into_inner();
+        let shown = async {
+            let consistency = Consistency::parse(&request.consistency)?;
+            self.operations.worker_history(&request.worker_id, consistency.into()).await
+        };
+        match shown.await {
+            Ok((history, _)) => Ok(answer(&self.operations, history)),
+            Err(problem) => Err(refusal(&self.operations, problem)),
+        }
+    }
+
+    async fn reconnect(
+        &self,
+        _: Request<v1::ReconnectRequest>,
+    ) -> Result<Response<v1::ReconnectResponse>, Status> {
+        Err(Status::unimplemented("reconnect"))
+    }
+
+    async fn usage(
+        &self,
+        _: Request<v1::WorkerUsageRequest>,
+    ) -> Result<Response<v1::WorkerMetrics>, Status> {
+        Err(Status::unimplemented("usage"))
+    }
+
+    async fn watch_usage(
+        &self,
+        _: Request<v1::WatchUsageRequest>,
+    ) -> Result<Response<Self::WatchUsageStream>, Status> {
+        Err(Status::unimplemented("watch_usage"))
+    }
+
+    async fn create_token(
+        &self,
+        request: Request<v1::CreateTokenRequest>,
+    ) -> Result<Response<v1::CreatedToken>, Status> {
+        match self.operations.create_token(request.into_inner()).await {
+            Ok((token, _)) => Ok(answer(&self.operations, token)),
+            Err(problem) => Err(refusal(&self.operations, problem)),
+        }
+    }
+
+    async fn list_tokens(
+        &self,
+        _: Request<v1::ListTokensRequest>,
+    ) -> Result<Response<v1::TokenList>, Status> {
+        match self.operations.tokens(Reading::default()).await {
+            Ok((tokens, _)) => Ok(answer(&self.operations, tokens)),
+            Err(problem) => Err(refusal(&self.operations, problem)),
+        }
+    }
+
+    async fn revoke_token(
+        &self,
+        request: Request<v1::RevokeTokenRequest>,
+    ) -> Result<Response<v1::RevokeTokenResponse>, Status> {
+        match self.operations.revoke_token(&request.get_ref().token_id).await {
+            Ok(_) => Ok(answer(&self.operations, v1::RevokeTokenResponse {})),
             Err(problem) => Err(refusal(&self.operations, problem)),
         }
     }

@@ -50,6 +50,13 @@ impl WorkerService for ScriptedWorker {
         Ok(Response::new(v1::CancelTaskResponse::default()))
     }
 
+    async fn dismiss(
+        &self,
+        _: Request<v1::DismissRequest>,
+    ) -> Result<Response<v1::DismissResponse>, Status> {
+        Ok(Response::new(v1::DismissResponse { ended: 0 }))
+    }
+
     async fn stream_task_logs(
         &self,
         request: Request<v1::StreamTaskLogsRequest>,

@@ -93,7 +93,8 @@ fn reason(attempt: &Attempt) -> Option<String> {
     match attempt.stop {
         Some(StopReason::Cancelled) => return Some("cancelled by user".to_owned()),
         Some(StopReason::RunTimeout) => return Some("ran longer than run_timeout".to_owned()),
-        None => {}
+        // Whether it was lost to the drain is in its outcome.
+        Some(StopReason::Drained) | None => {}
     }
     match attempt.outcome.as_ref()? {
         AttemptOutcome::Exited { .. } => None,

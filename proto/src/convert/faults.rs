@@ -74,6 +74,21 @@ pub enum Breach {
     /// A text is no address.
     #[error("is not an address: expected host:port")]
     Address,
+    /// A choice is none of those that a task has when its worker falls silent.
+    #[error("is not one of keep, requeue")]
+    OnDisconnect,
+    /// An order to a worker's scheduling is unknown.
+    #[error("is not one of cordon, uncordon, drain")]
+    SchedulingOrder,
+    /// Only a drain takes time.
+    #[error("is only allowed for a drain")]
+    TimeoutWithoutDrain,
+    /// A label is both set and removed.
+    #[error("is set by the same request")]
+    SetAndRemoved,
+    /// A join token has no name or no secret.
+    #[error("is not a join token: expected its name, a dot, and its secret")]
+    JoinToken,
     /// An id is malformed.
     #[error(transparent)]
     Id(#[from] InvalidId),

@@ -1,7 +1,8 @@
 //! How a worker introduces itself to the leader.
 
 use cluster_state::{
-    AttemptRef, ClusterId, ConnectWorker, FinishedAttempt, Incarnation, Specs, Term, WorkerId,
+    AttemptRef, ClusterId, ConnectWorker, FinishedAttempt, Incarnation, Specs, Term, TokenId,
+    WorkerId,
 };
 
 use super::worker::check_address;
@@ -29,6 +30,8 @@ pub struct Registration {
     pub finished: Vec<FinishedAttempt>,
     /// The highest term it has seen.
     pub term_seen: Term,
+    /// The join token it presents: its name, and the secret for the leader to check.
+    pub token: Option<(TokenId, String)>,
 }
 
 impl Registration {
@@ -41,6 +44,7 @@ impl Registration {
             incarnation: self.incarnation,
             sequence: self.sequence,
             address: Some(self.address),
+            token: self.token.map(|(token, _)| token),
             specs: self.specs,
             running: self.running,
             finished: self.finished,
@@ -68,8 +72,20 @@ impl TryFrom<v1::RegisterWorkerRequest> for Registration {
             running: attempt_refs(wire.running)?,
             finished: finished_attempts(wire.finished)?,
             term_seen: Term(wire.term_seen),
+            token: join_token(&wire.join_token)?,
         })
     }
+}
+
+/// A join token is its name, a dot, and its secret.
+fn join_token(text: &str) -> Result<Option<(TokenId, String)>, Invalid> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let invalid = || Invalid::malformed("/join_token", &Breach::JoinToken);
+    let (name, secret) = text.split_once('.').ok_or_else(invalid)?;
+    let name = name.parse::<TokenId>().map_err(|_| invalid())?;
+    Ok(Some((name, secret.to_owned())))
 }
 
 #[cfg(test)]
@@ -87,6 +103,7 @@ mod tests {
             finished: Vec::new(),
             term_seen: 3,
             sequence: 1,
+            join_token: String::new(),
         }
     }
 
@@ -97,6 +114,18 @@ mod tests {
         assert_eq!(registration.incarnation, Incarnation(7));
         let command = registration.into_command(Term(4));
         assert_eq!((command.term, command.running.len()), (Term(4), 1));
+    }
+
+    #[test]
+    fn a_join_token_is_a_name_and_a_secret() {
+        let token = |text: &str| {
+            let request = v1::RegisterWorkerRequest { join_token: text.to_owned(), ..request() };
+            Registration::try_from(request).map(|registration| registration.token)
+        };
+        let expected = Some(("fleet".parse().unwrap(), "s3cret".to_owned()));
+        assert_eq!(token("fleet.s3cret"), Ok(expected));
+        assert_eq!(token(""), Ok(None));
+        assert_eq!(token("no-secret").unwrap_err().faults()[0].pointer, "/join_token");
     }
 
     #[test]

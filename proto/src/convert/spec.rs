@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{Class, Constraint, ConstraintOp, Limits, TaskSpec, WorkerId};
+use cluster_state::{Class, Constraint, ConstraintOp, Limits, OnDisconnect, TaskSpec, WorkerId};
 
 use super::faults::Faults;
 use super::{Breach, Invalid, member, resources, time};
@@ -94,7 +94,19 @@ fn read(wire: v1::TaskSpec, faults: &mut Faults) -> TaskSpec {
         max_attempts: max_attempts(wire.max_attempts, faults),
         retry_backoff,
         run_timeout,
+        on_disconnect: on_disconnect(wire.on_disconnect.as_deref(), faults),
         labels: wire.labels,
+    }
+}
+
+fn on_disconnect(choice: Option<&str>, faults: &mut Faults) -> OnDisconnect {
+    match choice {
+        None | Some("keep") => OnDisconnect::Keep,
+        Some("requeue") => OnDisconnect::Requeue,
+        Some(_) => {
+            faults.add("/on_disconnect", &Breach::OnDisconnect);
+            OnDisconnect::Keep
+        }
     }
 }
 

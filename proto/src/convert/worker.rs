@@ -1,15 +1,23 @@
 //! A worker as it is shown, as it describes itself, and as an operator registers it.
 
-use cluster_state::{RegisterWorker, Specs, Timestamp, Worker, WorkerId, WorkerLoad};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cluster_state::{
+    JoinToken, MassLoss, RegisterWorker, SchedulingOrder, Specs, Timestamp, Worker, WorkerEvent,
+    WorkerEventKind, WorkerId, WorkerLoad,
+};
 
 use super::faults::Faults;
 use super::spec::check_labels;
-use super::{Breach, Invalid, rfc3339};
+use super::{Breach, Invalid, rfc3339, time};
 use crate::problem::ErrorKind;
 use crate::v1;
 
 /// Longest address: a DNS name (RFC 1035 allows 253), a colon and a port.
 const ADDRESS_BYTES_MAX: usize = 259;
+/// Longest description of a token.
+const DESCRIPTION_BYTES_MAX: usize = 256;
 /// Longest version that a worker may report.
 const VERSION_BYTES_MAX: usize = 64;
 
@@ -39,7 +47,120 @@ pub fn worker(
         last_heartbeat: last_heartbeat.map(rfc3339),
         index: worker.index.0,
         version: worker.specs.as_ref().map(|specs| specs.version.clone()),
+        scheduling: worker.scheduling.name(running).to_owned(),
+        drain_deadline: worker.timer().map(rfc3339),
+        changed_at: rfc3339(worker.changed_at),
     }
+}
+
+/// What happened to a worker.
+#[must_use]
+pub fn worker_history(worker: &Worker) -> v1::WorkerHistory {
+    let event = |event: &WorkerEvent| v1::WorkerEvent {
+        timestamp: rfc3339(event.at),
+        index: event.index.0,
+        event: event.kind.name().to_owned(),
+        detail: match &event.kind {
+            WorkerEventKind::Connected(epoch) | WorkerEventKind::Replaced(epoch) => {
+                Some(format!("epoch {}", epoch.0))
+            }
+            WorkerEventKind::Disconnected(reason) => Some(reason.to_string()),
+            WorkerEventKind::Registered
+            | WorkerEventKind::Updated
+            | WorkerEventKind::Cordoned
+            | WorkerEventKind::Uncordoned
+            | WorkerEventKind::DrainStarted
+            | WorkerEventKind::DrainDeadlinePassed => None,
+        },
+    };
+    let events = worker.history.iter().map(event).collect();
+    v1::WorkerHistory { worker_id: worker.id.to_string(), events }
+}
+
+/// A join token without its secret, which nobody has.
+#[must_use]
+pub fn token(token: &JoinToken, now: Timestamp) -> v1::Token {
+    v1::Token {
+        token_id: token.id.to_string(),
+        description: token.description.clone(),
+        created_at: rfc3339(token.created_at),
+        expires_at: token.expires_at.map(rfc3339),
+        expired: token.is_expired(now),
+    }
+}
+
+/// The alarm as it is shown.
+#[must_use]
+pub fn mass_loss(raised: &MassLoss) -> v1::MassLoss {
+    v1::MassLoss {
+        since: rfc3339(raised.since),
+        lost: raised.lost,
+        of: raised.of,
+        acknowledged_at: raised.acknowledged_at.map(rfc3339),
+    }
+}
+
+/// What an operator wants of a worker's scheduling.
+///
+/// # Errors
+///
+/// When the worker's name, the order or its timeout is malformed.
+pub fn scheduling_order(
+    wire: &v1::SetSchedulingRequest,
+) -> Result<(WorkerId, SchedulingOrder), Invalid> {
+    let timeout = wire.timeout.as_deref().map(time::duration).transpose();
+    let timeout = timeout.map_err(|breach| Invalid::malformed("/timeout", &breach))?;
+    let order = match (wire.order.as_str(), timeout) {
+        ("drain", timeout) => SchedulingOrder::Drain { timeout },
+        ("cordon" | "uncordon", Some(_)) => {
+            return Err(Invalid::malformed("/timeout", &Breach::TimeoutWithoutDrain));
+        }
+        ("cordon", None) => SchedulingOrder::Cordon,
+        ("uncordon", None) => SchedulingOrder::Uncordon,
+        (_, _) => return Err(Invalid::malformed("/order", &Breach::SchedulingOrder)),
+    };
+    Ok((super::id("/worker_id", &wire.worker_id)?, order))
+}
+
+/// The labels to set and the names of those to remove.
+///
+/// # Errors
+///
+/// When a label is malformed, or both set and removed.
+pub fn label_changes(
+    wire: v1::LabelWorkerRequest,
+) -> Result<(BTreeMap<String, String>, Vec<String>), Invalid> {
+    let v1::LabelWorkerRequest { set, remove, .. } = wire;
+    let mut faults = Faults::default();
+    check_labels("/set", &set, &mut faults);
+    for (position, label) in remove.iter().enumerate() {
+        if set.contains_key(label) {
+            faults.add(&format!("/remove/{position}"), &Breach::SetAndRemoved);
+        }
+    }
+    if set.is_empty() && remove.is_empty() {
+        faults.add("/set", &Breach::Required);
+    }
+    faults.finish(ErrorKind::Malformed, (set, remove))
+}
+
+/// How long a token to be created admits workers; for ever without one.
+///
+/// # Errors
+///
+/// When its time to live or its description is malformed.
+pub fn token_ttl(wire: &v1::CreateTokenRequest) -> Result<Option<Duration>, Invalid> {
+    let bytes = wire.description.len();
+    if bytes > DESCRIPTION_BYTES_MAX {
+        let breach = Breach::TooLong { bytes, max: DESCRIPTION_BYTES_MAX };
+        return Err(Invalid::malformed("/description", &breach));
+    }
+    let ttl = wire.ttl.as_deref().map(time::duration).transpose();
+    let ttl = ttl.map_err(|breach| Invalid::malformed("/ttl", &breach))?;
+    if ttl.is_some_and(|ttl| ttl.is_zero()) {
+        return Err(Invalid::malformed("/ttl", &Breach::ZeroDuration));
+    }
+    Ok(ttl)
 }
 
 impl From<&Specs> for v1::WorkerSpecs {
@@ -105,7 +226,9 @@ pub(super) fn check_address(address: &str) -> Result<(), Breach> {
 
 #[cfg(test)]
 mod tests {
-    use cluster_state::{Epoch, Incarnation, LogIndex, Resources, WorkerReason, WorkerStatus};
+    use cluster_state::{
+        Epoch, Incarnation, LogIndex, Resources, Scheduling, WorkerReason, WorkerStatus,
+    };
 
     use super::*;
 
@@ -131,6 +254,8 @@ mod tests {
             }),
             registered_at: Timestamp(0),
             changed_at: Timestamp(0),
+            scheduling: Scheduling::Open,
+            history: Vec::new(),
             index: LogIndex(1_040),
         };
         let load = WorkerLoad { allocated: resources(1_000, 512), ..WorkerLoad::default() };
@@ -147,6 +272,7 @@ mod tests {
             "labels": {"disk": "ssd", "zone": "a"}, "running_tasks": 0,
             "registered_at": "1970-01-01T00:00:00.000Z",
             "last_heartbeat": "1970-01-01T00:00:05.000Z", "index": 1040, "version": "0.1.0",
+            "scheduling": "open", "drain_deadline": null, "changed_at": "1970-01-01T00:00:00.000Z",
         });
         assert_eq!(json.unwrap(), expected);
     }

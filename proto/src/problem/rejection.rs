@@ -8,11 +8,14 @@ impl From<&Rejection> for ErrorKind {
     fn from(rejection: &Rejection) -> Self {
         match rejection {
             Rejection::StaleTerm { .. } => Self::NotLeader,
-            Rejection::UnknownWorker { .. } => Self::NotFound,
+            Rejection::UnknownWorker { .. } | Rejection::NoMassLoss => Self::NotFound,
+            Rejection::InvalidToken { .. } => Self::Forbidden,
             Rejection::NotLive { .. }
             | Rejection::NotQueued { .. }
             | Rejection::InactiveWorker { .. }
             | Rejection::ConstraintViolated { .. }
+            | Rejection::ClosedWorker { .. }
+            | Rejection::TokenExists { .. }
             | Rejection::Oversubscribed { .. }
             | Rejection::LateRegistration { .. } => Self::Conflict,
             Rejection::IdempotencyConflict => Self::IdempotencyConflict,

@@ -21,6 +21,8 @@ pub(super) struct Tables<'db> {
     pub(super) history: &'db ColumnFamily,
     pub(super) history_by_finish: &'db ColumnFamily,
     pub(super) idempotency: &'db ColumnFamily,
+    pub(super) departed: &'db ColumnFamily,
+    pub(super) tokens: &'db ColumnFamily,
 }
 
 impl<'db> Tables<'db> {
@@ -34,6 +36,8 @@ impl<'db> Tables<'db> {
             history: table(Table::History)?,
             history_by_finish: table(Table::HistoryByFinish)?,
             idempotency: table(Table::Idempotency)?,
+            departed: table(Table::Departed)?,
+            tokens: table(Table::Tokens)?,
         })
     }
 }
@@ -95,6 +99,14 @@ impl<'db> Batch<'db> {
                 self.put(self.tables.idempotency, &*record.key, record)
             }
             Change::IdempotencyKeyExpired(key) => self.delete(self.tables.idempotency, &**key),
+            Change::Departed(one) => self.put(self.tables.departed, one.worker.as_str(), one),
+            Change::DepartedForgotten(id) => self.delete(self.tables.departed, id.as_str()),
+            Change::Token(token) => self.put(self.tables.tokens, token.id.as_str(), token),
+            Change::TokenRevoked(id) => self.delete(self.tables.tokens, id.as_str()),
+            Change::MassLoss(one) => {
+                self.put(self.tables.records, StateRecord::MassLoss.key(), one)
+            }
+            Change::MassLossOver => self.delete(self.tables.records, StateRecord::MassLoss.key()),
         }
     }
 
@@ -161,7 +173,14 @@ fn last_of_each_record(changes: &[(LogIndex, Change)]) -> Vec<bool> {
             Change::WorkerRemoved(id) => workers.insert(id.as_str()),
             Change::IdempotencyKey(record) => keys.insert(&*record.key),
             Change::IdempotencyKeyExpired(key) => keys.insert(&**key),
-            Change::Leader(_) => true,
+            // There are few of these, and written one after the other they end up right.
+            Change::Leader(_)
+            | Change::Departed(_)
+            | Change::DepartedForgotten(_)
+            | Change::Token(_)
+            | Change::TokenRevoked(_)
+            | Change::MassLoss(_)
+            | Change::MassLossOver => true,
         })
         .collect::<Vec<_>>();
     is_last.reverse();

@@ -113,6 +113,15 @@ impl Restored {
         for key in keys {
             state.restore(Change::IdempotencyKey(key));
         }
+        for departed in rows(database, tables.departed) {
+            state.restore(Change::Departed(departed?));
+        }
+        for token in rows(database, tables.tokens) {
+            state.restore(Change::Token(token?));
+        }
+        if let Some(raised) = database.get_cf(tables.records, StateRecord::MassLoss.key())? {
+            state.restore(Change::MassLoss(codec::decode(&raised)?));
+        }
         Ok(Self { state, applied, membership })
     }
 }

@@ -47,7 +47,13 @@ impl Memory {
                 | Change::Worker(_)
                 | Change::WorkerRemoved(_)
                 | Change::IdempotencyKey(_)
-                | Change::IdempotencyKeyExpired(_) => {}
+                | Change::IdempotencyKeyExpired(_)
+                | Change::Departed(_)
+                | Change::DepartedForgotten(_)
+                | Change::Token(_)
+                | Change::TokenRevoked(_)
+                | Change::MassLoss(_)
+                | Change::MassLossOver => {}
             }
         }
     }

@@ -1,15 +1,18 @@
 //! Applying a command: checks first, then writes. The same on every master.
 
 mod attempt;
+mod mass_loss;
 mod settings;
 mod task;
+mod token;
 mod worker;
 
 use std::sync::Arc;
 
 use crate::{
-    Applied, Change, Command, IdempotencyRecord, LeaderRecord, LogIndex, Meta, Proposal, Rejection,
-    State, Task, TaskId, Term, Timestamp, Worker, WorkerId,
+    Applied, Change, Command, Departed, IdempotencyRecord, JoinToken, LeaderRecord, LogIndex,
+    MassLoss, Meta, Proposal, Rejection, State, Task, TaskId, Term, Timestamp, TokenId, Worker,
+    WorkerId,
 };
 
 impl State {
@@ -35,6 +38,16 @@ impl State {
             Command::CancelTask { task } => apply.cancel_task(task),
             Command::RequeueAttempts(command) => apply.requeue_attempts(&command),
             Command::Tick(command) => apply.tick(&command),
+            Command::SetScheduling { worker, order } => apply.set_scheduling(&worker, order),
+            Command::LabelWorker { worker, set, remove } => {
+                apply.label_worker(&worker, set, &remove)
+            }
+            Command::ForgetDeparted { term, workers } => apply.forget_departed(term, &workers),
+            Command::CreateToken(command) => apply.create_token(command),
+            Command::RevokeToken { token } => apply.revoke_token(&token),
+            Command::RaiseMassLoss { term, lost, of } => apply.raise_mass_loss(term, lost, of),
+            Command::AcknowledgeMassLoss => apply.acknowledge_mass_loss(),
+            Command::EndMassLoss { term } => apply.end_mass_loss(term),
         };
 
         debug_assert!(reply.is_ok() || apply.changes.is_empty(), "a rejection changes nothing");
@@ -87,6 +100,38 @@ impl Apply<'_> {
         let worker = Arc::new(Worker { index: self.index, ..worker });
         self.state.put_worker(Arc::clone(&worker));
         self.changes.push(Change::Worker(worker));
+    }
+
+    fn put_departed(&mut self, departed: Departed) {
+        self.state.put_departed(departed.clone());
+        self.changes.push(Change::Departed(departed));
+    }
+
+    fn remove_departed(&mut self, id: &WorkerId) {
+        if self.state.departed_worker(id).is_some() {
+            self.state.remove_departed(id);
+            self.changes.push(Change::DepartedForgotten(id.clone()));
+        }
+    }
+
+    fn put_token(&mut self, token: JoinToken) {
+        self.state.put_token(token.clone());
+        self.changes.push(Change::Token(token));
+    }
+
+    fn remove_token(&mut self, id: &TokenId) {
+        self.state.remove_token(id);
+        self.changes.push(Change::TokenRevoked(id.clone()));
+    }
+
+    fn put_mass_loss(&mut self, mass_loss: MassLoss) {
+        self.state.put_mass_loss(Some(mass_loss));
+        self.changes.push(Change::MassLoss(mass_loss));
+    }
+
+    fn end_of_mass_loss(&mut self) {
+        self.state.put_mass_loss(None);
+        self.changes.push(Change::MassLossOver);
     }
 
     fn remove_worker(&mut self, id: &WorkerId) {

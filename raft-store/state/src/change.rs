@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{IdempotencyRecord, LeaderRecord, Meta, Task, TaskId, Worker, WorkerId};
+use crate::{
+    Departed, IdempotencyRecord, JoinToken, LeaderRecord, MassLoss, Meta, Task, TaskId, TokenId,
+    Worker, WorkerId,
+};
 
 /// The new value of one record. Changes alone rebuild the state: see [`crate::State::restore`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,4 +28,16 @@ pub enum Change {
     IdempotencyKey(IdempotencyRecord),
     /// An idempotency key has expired.
     IdempotencyKeyExpired(Arc<str>),
+    /// A worker was taken off the registry and is to be told.
+    Departed(Departed),
+    /// It was told, or must have stopped by itself.
+    DepartedForgotten(WorkerId),
+    /// A join token was created.
+    Token(JoinToken),
+    /// A join token was revoked.
+    TokenRevoked(TokenId),
+    /// A mass loss was raised or acknowledged.
+    MassLoss(MassLoss),
+    /// The mass loss is over.
+    MassLossOver,
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     AttemptNumber, AttemptOutcome, ClusterId, DisconnectReason, Epoch, Incarnation, LossReason,
-    MasterId, Specs, TaskId, TaskSpec, Term, Timestamp, WorkerId,
+    MasterId, Specs, TaskId, TaskSpec, Term, Timestamp, TokenId, WorkerId,
 };
 
 /// A command with the leader's stamp: what a log entry holds.
@@ -66,6 +67,79 @@ pub enum Command {
     RequeueAttempts(RequeueAttempts),
     /// Let timers fire.
     Tick(Tick),
+    /// Open or close a worker to new tasks, or empty it.
+    SetScheduling {
+        /// Whom.
+        worker: WorkerId,
+        /// To what.
+        order: SchedulingOrder,
+    },
+    /// Change some of the operator's labels of a worker.
+    LabelWorker {
+        /// Whom.
+        worker: WorkerId,
+        /// New values.
+        set: BTreeMap<String, String>,
+        /// Labels to take away.
+        remove: Vec<String>,
+    },
+    /// Workers that were taken off the registry know it now, or must have stopped by themselves.
+    ForgetDeparted {
+        /// The leader's term.
+        term: Term,
+        /// Whom.
+        workers: Vec<WorkerId>,
+    },
+    /// Let workers that present a token register themselves.
+    CreateToken(CreateToken),
+    /// A token is good for nothing any more.
+    RevokeToken {
+        /// Which.
+        token: TokenId,
+    },
+    /// So many workers fell silent at once that the cause may lie elsewhere.
+    RaiseMassLoss {
+        /// The leader's term.
+        term: Term,
+        /// How many fell silent within one heartbeat timeout.
+        lost: u32,
+        /// Of how many that were active.
+        of: u32,
+    },
+    /// An operator knows of the mass loss: requeueing need not be slow any more.
+    AcknowledgeMassLoss,
+    /// The mass loss is over.
+    EndMassLoss {
+        /// The leader's term.
+        term: Term,
+    },
+}
+
+/// See [`Command::SetScheduling`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SchedulingOrder {
+    /// No more tasks; what runs there runs on.
+    Cordon,
+    /// Tasks again. Ends a drain, too.
+    Uncordon,
+    /// No more tasks, and what still runs there after the timeout is stopped and goes elsewhere.
+    Drain {
+        /// Patience with what runs there; without end when absent.
+        timeout: Option<Duration>,
+    },
+}
+
+/// See [`Command::CreateToken`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateToken {
+    /// Names it; the secret is not in the log.
+    pub token: TokenId,
+    /// SHA-256 of the secret.
+    pub digest: [u8; 32],
+    /// How long it admits workers; for ever when absent.
+    pub ttl: Option<Duration>,
+    /// What it is for.
+    pub description: String,
 }
 
 /// See [`Command::RegisterWorker`].
@@ -93,6 +167,8 @@ pub struct ConnectWorker {
     pub sequence: u64,
     /// Where it says it listens; replaces the known address.
     pub address: Option<String>,
+    /// The token that admits it if it is not registered; its secret was checked by the leader.
+    pub token: Option<TokenId>,
     /// What it has.
     pub specs: Specs,
     /// Attempts that it has accepted and that have not ended.
@@ -190,6 +266,19 @@ pub struct RequeueAttempts {
     pub workers: Vec<(WorkerId, Epoch)>,
     /// Why.
     pub reason: LossReason,
+    /// Which of their attempts.
+    pub scope: RequeueScope,
+    /// At most so many: a mass loss is answered slowly.
+    pub attempts_max: u32,
+}
+
+/// Which attempts of a silent worker are given to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RequeueScope {
+    /// All: the lease is over.
+    All,
+    /// Only those of tasks with [`crate::OnDisconnect::Requeue`].
+    OnDisconnect,
 }
 
 /// See [`Command::Tick`].

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 /// Longest worker id in bytes: a DNS name fits (RFC 1035 allows 253).
 const WORKER_ID_BYTES_MAX: usize = 253;
 
+/// Longest token id in bytes.
+const TOKEN_ID_BYTES_MAX: usize = 64;
+
 /// Why a text is not the id it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidId {
@@ -20,6 +23,9 @@ pub enum InvalidId {
         "'{0}' is not a worker id: expected 1 to 253 letters, digits, '.', '_' or '-', starting with a letter or digit"
     )]
     Worker(String),
+    /// A token id is used in paths.
+    #[error("'{0}' is not a token id: expected 1 to 64 lower-case letters, digits or '-'")]
+    Token(String),
     /// Cluster ids and incarnations are UUIDs.
     #[error("'{0}' is not a UUID")]
     Uuid(String),
@@ -112,6 +118,38 @@ impl FromStr for WorkerId {
             return Err(InvalidId::Worker(text.to_owned()));
         }
         Ok(Self(text.into()))
+    }
+}
+
+/// A join token's public name; its secret is not stored anywhere.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TokenId(Arc<str>);
+
+impl TokenId {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TokenId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let is_valid = (1..=TOKEN_ID_BYTES_MAX).contains(&text.len()) && text.chars().all(is_word);
+        if !is_valid {
+            return Err(InvalidId::Token(text.to_owned()));
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl fmt::Display for TokenId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

@@ -42,6 +42,12 @@ pub enum Violation {
     /// The idempotency keys and their order by age differ.
     #[error("the idempotency keys differ from those ordered by age")]
     KeysOutOfStep,
+    /// What is kept of workers beside their records differs from what the records say.
+    #[error("inactive, draining or departed workers differ from what the registry says")]
+    WorkersOutOfStep,
+    /// A worker's history is not in order, or too long.
+    #[error("the history of worker {0} does not rise, or is too long")]
+    HistoryDoesNotRise(WorkerId),
     /// Leader records do not rise, or one is of a term that has not begun.
     #[error("the leader records do not rise up to the newest term")]
     LeadersDoNotRise,
@@ -71,6 +77,15 @@ impl State {
                 .total()
                 .covers(&load.allocated)
                 .map_err(|shortage| Violation::Oversubscribed { worker: id.clone(), shortage })?;
+        }
+        if !self.workers_are_in_step() {
+            return Err(Violation::WorkersOutOfStep);
+        }
+        for worker in self.workers() {
+            let rises = worker.history.is_sorted_by_key(|event| (event.index, event.at));
+            if !rises || worker.history.len() > Limits::WORKER_EVENTS_KEPT_MAX {
+                return Err(Violation::HistoryDoesNotRise(worker.id.clone()));
+            }
         }
         if !self.keys_are_in_step() {
             return Err(Violation::KeysOutOfStep);

@@ -12,33 +12,41 @@ mod index;
 mod invariants;
 mod leader;
 mod limits;
+mod mass_loss;
 mod reply;
 mod resources;
 mod state;
 mod task;
 mod time;
+mod token;
 mod worker;
 
 pub use change::Change;
 pub use command::{
-    Assignment, AttemptRef, Command, ConnectWorker, DisconnectWorkers, FinishAttempts,
-    FinishedAttempt, IdempotencyKey, Proposal, RegisterWorker, RequeueAttempts, StartAttempts,
-    SubmitTasks, Tick,
+    Assignment, AttemptRef, Command, ConnectWorker, CreateToken, DisconnectWorkers, FinishAttempts,
+    FinishedAttempt, IdempotencyKey, Proposal, RegisterWorker, RequeueAttempts, RequeueScope,
+    SchedulingOrder, StartAttempts, SubmitTasks, Tick,
 };
 pub use constraint::{Constraint, ConstraintOp};
 pub use ids::{
     AttemptNumber, ClusterId, Epoch, Incarnation, InvalidId, LogIndex, MasterId, TaskId, Term,
-    WorkerId,
+    TokenId, WorkerId,
 };
 pub use index::{ClassQueue, WorkerLoad};
 pub use invariants::Violation;
 pub use leader::LeaderRecord;
 pub use limits::Limits;
+pub use mass_loss::MassLoss;
 pub use reply::{AttemptVerdict, FinishVerdict, IdempotencyRecord, Rejection, Reply, Resume};
 pub use resources::{Resources, Shortage};
 pub use state::{Applied, Meta, State};
 pub use task::{
-    Attempt, AttemptOutcome, Class, LossReason, StopReason, Task, TaskReason, TaskSpec, TaskState,
+    Attempt, AttemptOutcome, Class, LossReason, OnDisconnect, StopReason, Task, TaskReason,
+    TaskSpec, TaskState,
 };
 pub use time::Timestamp;
-pub use worker::{DisconnectReason, Specs, Worker, WorkerReason, WorkerStatus};
+pub use token::JoinToken;
+pub use worker::{
+    Departed, DisconnectReason, Scheduling, Specs, Worker, WorkerEvent, WorkerEventKind,
+    WorkerReason, WorkerStatus,
+};

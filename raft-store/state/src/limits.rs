@@ -13,6 +13,12 @@ impl Limits {
     pub const LIVE_TASKS_MAX: usize = 10_000_000;
     /// Most registered workers: ten times the ten thousand that we promise to serve.
     pub const WORKERS_MAX: usize = 100_000;
+    /// Lines kept of each worker's history.
+    pub const WORKER_EVENTS_KEPT_MAX: usize = 32;
+    /// Most join tokens: they are created by hand.
+    pub const TOKENS_MAX: usize = 1_000;
+    /// Longest time that a drain or a token may be given.
+    pub const OPERATOR_TIMEOUT_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
     /// Most idempotency keys held at once: a day at 100 keyed submissions a second.
     pub const IDEMPOTENCY_KEYS_MAX: usize = 10_000_000;
     /// How long a key is remembered.

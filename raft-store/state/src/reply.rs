@@ -37,6 +37,13 @@ pub enum Reply {
     },
     /// The state a cancelled task is in now: cancelled or cancelling.
     Cancelled(TaskState),
+    /// Attempts of silent workers were given to others.
+    Requeued {
+        /// How many.
+        count: u32,
+        /// Whether the bound left some over.
+        more: bool,
+    },
 }
 
 /// How a worker goes on after it has connected.
@@ -98,6 +105,27 @@ pub enum Rejection {
     /// The registry has no such worker.
     #[error("worker '{worker}' is not registered")]
     UnknownWorker {
+        /// Its name.
+        worker: Arc<str>,
+    },
+    /// No such join token, or it has expired.
+    #[error("join token '{token}' is unknown, revoked or expired")]
+    InvalidToken {
+        /// Its name.
+        token: Arc<str>,
+    },
+    /// A token of that name exists.
+    #[error("a join token '{token}' exists already")]
+    TokenExists {
+        /// Its name.
+        token: Arc<str>,
+    },
+    /// There is no alarm to acknowledge.
+    #[error("no mass loss is raised")]
+    NoMassLoss,
+    /// The worker is not to be given tasks.
+    #[error("worker '{worker}' is cordoned or draining")]
+    ClosedWorker {
         /// Its name.
         worker: Arc<str>,
     },

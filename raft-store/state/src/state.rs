@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::index::{ClassQueue, Index, WorkerLoad};
 use crate::{
-    Change, Class, ClusterId, IdempotencyRecord, LeaderRecord, Limits, Rejection, Reply, Task,
-    TaskId, Term, Timestamp, Worker, WorkerId,
+    Change, Class, ClusterId, Departed, IdempotencyRecord, JoinToken, LeaderRecord, Limits,
+    MassLoss, Rejection, Reply, Task, TaskId, Term, Timestamp, TokenId, Worker, WorkerId,
 };
 
 /// The replicated state. Terminal tasks are not in it: they live on disk.
@@ -19,6 +19,11 @@ pub struct State {
     leaders: VecDeque<LeaderRecord>,
     workers: BTreeMap<WorkerId, Arc<Worker>>,
     inactive: BTreeSet<WorkerId>,
+    /// The deadlines of drains.
+    drains: BTreeSet<(Timestamp, WorkerId)>,
+    departed: BTreeMap<WorkerId, Departed>,
+    tokens: BTreeMap<TokenId, JoinToken>,
+    mass_loss: Option<MassLoss>,
     tasks: BTreeMap<TaskId, Arc<Task>>,
     keys: BTreeMap<Arc<str>, IdempotencyRecord>,
     /// The keys by age, oldest first.
@@ -75,6 +80,12 @@ impl State {
             Change::TaskForgotten(_) => {}
             Change::IdempotencyKey(record) => self.put_key(record),
             Change::IdempotencyKeyExpired(key) => self.remove_key(&key),
+            Change::Departed(departed) => self.put_departed(departed),
+            Change::DepartedForgotten(id) => self.remove_departed(&id),
+            Change::Token(token) => self.put_token(token),
+            Change::TokenRevoked(id) => self.remove_token(&id),
+            Change::MassLoss(mass_loss) => self.put_mass_loss(Some(mass_loss)),
+            Change::MassLossOver => self.put_mass_loss(None),
         }
     }
 
@@ -85,6 +96,9 @@ impl State {
             .chain(self.workers.values().cloned().map(Change::Worker))
             .chain(self.tasks.values().cloned().map(Change::Task))
             .chain(self.keys.values().cloned().map(Change::IdempotencyKey))
+            .chain(self.departed.values().cloned().map(Change::Departed))
+            .chain(self.tokens.values().cloned().map(Change::Token))
+            .chain(self.mass_loss.map(Change::MassLoss))
     }
 
     /// Counters, log time and the newest term.
@@ -118,6 +132,40 @@ impl State {
     /// The workers that are not connected: whom the reconnection monitor looks for.
     pub fn inactive_workers(&self) -> impl Iterator<Item = &Arc<Worker>> {
         self.inactive.iter().filter_map(|id| self.workers.get(id))
+    }
+
+    /// How many workers are not connected.
+    #[must_use]
+    pub fn inactive_count(&self) -> usize {
+        self.inactive.len()
+    }
+
+    /// Workers that were taken off the registry and are to be told.
+    pub fn departed(&self) -> impl ExactSizeIterator<Item = &Departed> {
+        self.departed.values()
+    }
+
+    /// A worker that was taken off the registry and is to be told.
+    #[must_use]
+    pub fn departed_worker(&self, id: &WorkerId) -> Option<&Departed> {
+        self.departed.get(id)
+    }
+
+    /// The join tokens, by name.
+    pub fn tokens(&self) -> impl ExactSizeIterator<Item = &JoinToken> {
+        self.tokens.values()
+    }
+
+    /// A join token.
+    #[must_use]
+    pub fn token(&self, id: &TokenId) -> Option<&JoinToken> {
+        self.tokens.get(id)
+    }
+
+    /// The mass loss that is not over.
+    #[must_use]
+    pub const fn mass_loss(&self) -> Option<&MassLoss> {
+        self.mass_loss.as_ref()
     }
 
     /// A live task.
@@ -168,11 +216,13 @@ impl State {
         self.index.queue()
     }
 
-    /// When the next timer fires: a backoff, a run timeout, or the end of an idempotency key.
+    /// When the next timer fires: a backoff, a run timeout, the deadline of a drain, or the end of
+    /// an idempotency key.
     #[must_use]
     pub fn next_timer(&self) -> Option<Timestamp> {
         let key = self.oldest_key().map(|(at, _)| at.after(Limits::IDEMPOTENCY_RETENTION));
-        [self.index.next_timer(), key].into_iter().flatten().min()
+        let drain = self.drains.first().map(|(at, _)| *at);
+        [self.index.next_timer(), drain, key].into_iter().flatten().min()
     }
 
     /// What an idempotency key stands for.
@@ -189,6 +239,19 @@ impl State {
 
     pub(crate) fn oldest_key(&self) -> Option<&(Timestamp, Arc<str>)> {
         self.keys_by_age.first()
+    }
+
+    pub(crate) fn due_drains(&self, now: Timestamp) -> Vec<WorkerId> {
+        let due = self.drains.iter().take_while(|(at, _)| *at <= now);
+        due.map(|(_, worker)| worker.clone()).collect()
+    }
+
+    pub(crate) fn workers_are_in_step(&self) -> bool {
+        let inactive = self.workers.values().filter(|worker| !worker.is_active());
+        let drains = self.workers.values().filter_map(|one| Some((one.timer()?, one.id.clone())));
+        inactive.map(|worker| &worker.id).eq(&self.inactive)
+            && drains.collect::<BTreeSet<_>>() == self.drains
+            && self.departed.keys().all(|id| !self.workers.contains_key(id))
     }
 
     pub(crate) fn keys_are_in_step(&self) -> bool {
@@ -230,6 +293,10 @@ impl State {
     }
 
     pub(crate) fn put_worker(&mut self, worker: Arc<Worker>) {
+        self.remove_drain(&worker.id);
+        if let Some(at) = worker.timer() {
+            self.drains.insert((at, worker.id.clone()));
+        }
         if worker.is_active() {
             self.inactive.remove(&worker.id);
         } else {
@@ -239,8 +306,35 @@ impl State {
     }
 
     pub(crate) fn remove_worker(&mut self, id: &WorkerId) {
+        self.remove_drain(id);
         self.inactive.remove(id);
         self.workers.remove(id);
+    }
+
+    fn remove_drain(&mut self, id: &WorkerId) {
+        if let Some(at) = self.workers.get(id).and_then(|worker| worker.timer()) {
+            self.drains.remove(&(at, id.clone()));
+        }
+    }
+
+    pub(crate) fn put_departed(&mut self, departed: Departed) {
+        self.departed.insert(departed.worker.clone(), departed);
+    }
+
+    pub(crate) fn remove_departed(&mut self, id: &WorkerId) {
+        self.departed.remove(id);
+    }
+
+    pub(crate) fn put_token(&mut self, token: JoinToken) {
+        self.tokens.insert(token.id.clone(), token);
+    }
+
+    pub(crate) fn remove_token(&mut self, id: &TokenId) {
+        self.tokens.remove(id);
+    }
+
+    pub(crate) const fn put_mass_loss(&mut self, mass_loss: Option<MassLoss>) {
+        self.mass_loss = mass_loss;
     }
 
     /// A terminal task leaves memory: its record on disk is all that is left of it.

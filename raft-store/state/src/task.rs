@@ -30,8 +30,20 @@ pub struct TaskSpec {
     pub retry_backoff: Duration,
     /// How long one attempt may run.
     pub run_timeout: Option<Duration>,
+    /// What becomes of its attempt when the worker falls silent.
+    pub on_disconnect: OnDisconnect,
     /// Labels for people and queries.
     pub labels: BTreeMap<String, String>,
+}
+
+/// What becomes of an attempt whose worker has sent no heartbeat for the heartbeat timeout.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnDisconnect {
+    /// It runs on until the worker's lease ends: a short outage costs nothing.
+    #[default]
+    Keep,
+    /// The worker ends it by itself and the task is queued again: another worker takes over soon.
+    Requeue,
 }
 
 /// What tasks have in common that the scheduler need not tell apart: each class is one queue.
@@ -251,6 +263,8 @@ pub enum StopReason {
     Cancelled,
     /// It ran longer than its `run_timeout`.
     RunTimeout,
+    /// The deadline of its worker's drain has passed.
+    Drained,
 }
 
 /// How an attempt ended.
@@ -323,6 +337,10 @@ pub enum LossReason {
     WorkerUnregistered,
     /// The worker was shut down in good order and ended what it ran.
     WorkerShutdown,
+    /// The worker was drained and did not become empty in time.
+    WorkerDrained,
+    /// The worker fell silent and the task asked not to wait for it.
+    WorkerDisconnected,
 }
 
 impl LossReason {
@@ -330,8 +348,11 @@ impl LossReason {
     #[must_use]
     pub const fn counts(self) -> bool {
         match self {
-            Self::LeaseExpired | Self::WorkerRestarted | Self::UnknownToWorker => true,
-            Self::WorkerUnregistered | Self::WorkerShutdown => false,
+            Self::LeaseExpired
+            | Self::WorkerRestarted
+            | Self::UnknownToWorker
+            | Self::WorkerDisconnected => true,
+            Self::WorkerUnregistered | Self::WorkerShutdown | Self::WorkerDrained => false,
         }
     }
 }
@@ -344,6 +365,8 @@ impl fmt::Display for LossReason {
             Self::UnknownToWorker => "the worker did not know the attempt",
             Self::WorkerUnregistered => "the worker was unregistered",
             Self::WorkerShutdown => "the worker was shut down",
+            Self::WorkerDrained => "the worker was drained",
+            Self::WorkerDisconnected => "the worker was disconnected",
         })
     }
 }

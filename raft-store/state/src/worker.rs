@@ -18,6 +18,8 @@ pub struct Worker {
     pub labels: BTreeMap<String, String>,
     /// Whether it is connected.
     pub status: WorkerStatus,
+    /// Whether it may be given tasks.
+    pub scheduling: Scheduling,
     /// Why the status is what it is.
     pub reason: WorkerReason,
     /// How often it has registered; fences what an older registration says.
@@ -32,12 +34,29 @@ pub struct Worker {
     pub registered_at: Timestamp,
     /// When the status last changed.
     pub changed_at: Timestamp,
+    /// What happened to it, oldest first; the latest [`crate::Limits::WORKER_EVENTS_KEPT_MAX`].
+    pub history: Vec<WorkerEvent>,
     /// Log position of the record's last change.
     pub index: LogIndex,
 }
 
 impl Worker {
-    /// Whether it is connected, and so may be given tasks.
+    /// Whether it is connected and may be given tasks.
+    #[must_use]
+    pub fn takes_tasks(&self) -> bool {
+        self.is_active() && self.scheduling == Scheduling::Open
+    }
+
+    /// When its drain ends by force.
+    #[must_use]
+    pub const fn timer(&self) -> Option<Timestamp> {
+        match self.scheduling {
+            Scheduling::Draining { deadline } => deadline,
+            Scheduling::Open | Scheduling::Cordoned | Scheduling::Emptying => None,
+        }
+    }
+
+    /// Whether it is connected.
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.status == WorkerStatus::Active
@@ -118,6 +137,98 @@ impl fmt::Display for DisconnectReason {
             Self::Shutdown => "shutdown",
         })
     }
+}
+
+/// Whether a worker may be given tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Scheduling {
+    /// It may.
+    Open,
+    /// An operator wants it to get no more; what runs there runs on.
+    Cordoned,
+    /// It gets no more and is to become empty.
+    Draining {
+        /// When what still runs there is stopped; never without one.
+        deadline: Option<Timestamp>,
+    },
+    /// The deadline of its drain has passed: what ran there was told to stop.
+    Emptying,
+}
+
+impl Scheduling {
+    /// The word for it in the API, for a worker with that many live attempts.
+    #[must_use]
+    pub const fn name(self, attempts: usize) -> &'static str {
+        match (self, attempts) {
+            (Self::Open, _) => "open",
+            (Self::Cordoned, _) => "cordoned",
+            (Self::Draining { .. } | Self::Emptying, 0) => "drained",
+            (Self::Draining { .. } | Self::Emptying, _) => "draining",
+        }
+    }
+}
+
+/// One line of a worker's history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerEvent {
+    /// When.
+    pub at: Timestamp,
+    /// Position of the log entry that did it.
+    pub index: LogIndex,
+    /// What happened.
+    pub kind: WorkerEventKind,
+}
+
+/// What can happen to a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WorkerEventKind {
+    /// An operator registered it, or a join token admitted it.
+    Registered,
+    /// Its address or its labels changed.
+    Updated,
+    /// It connected, and was not connected before.
+    Connected(Epoch),
+    /// A new process of it took the place of one that was still taken for connected.
+    Replaced(Epoch),
+    /// It stopped being connected.
+    Disconnected(DisconnectReason),
+    /// It gets no more tasks.
+    Cordoned,
+    /// It may be given tasks again.
+    Uncordoned,
+    /// It gets no more tasks and is to become empty.
+    DrainStarted,
+    /// What still ran there was told to stop.
+    DrainDeadlinePassed,
+}
+
+impl WorkerEventKind {
+    /// One word for it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Registered => "registered",
+            Self::Updated => "updated",
+            Self::Connected(_) => "connected",
+            Self::Replaced(_) => "replaced",
+            Self::Disconnected(_) => "disconnected",
+            Self::Cordoned => "cordoned",
+            Self::Uncordoned => "uncordoned",
+            Self::DrainStarted => "drain-started",
+            Self::DrainDeadlinePassed => "drain-deadline-passed",
+        }
+    }
+}
+
+/// A worker that was taken off the registry and may not know it yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Departed {
+    /// Whom.
+    pub worker: WorkerId,
+    /// Where it was reached.
+    pub address: String,
+    /// When it was taken off.
+    pub at: Timestamp,
 }
 
 /// What a worker reports of itself when it registers.

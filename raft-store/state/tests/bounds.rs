@@ -147,6 +147,7 @@ fn submit(state: &mut State, count: usize, key: Option<&str>) -> Reply {
             max_attempts: 3,
             retry_backoff: Duration::from_secs(1),
             run_timeout: None,
+            on_disconnect: cluster_state::OnDisconnect::Keep,
             labels: BTreeMap::new(),
         })
     };
@@ -166,6 +167,7 @@ fn connect(state: &mut State) {
         incarnation: Incarnation(1),
         sequence: 0,
         address: None,
+        token: None,
         specs: Specs {
             total: Resources { cpu_milli: 100_000, ..Resources::default() },
             ..Specs::default()

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use cluster_state::{
     Applied, AttemptNumber, AttemptRef, AttemptVerdict, Change, Command, Epoch, FinishVerdict,
-    LogIndex, Proposal, Reply, Resources, State, Task, TaskId, TaskState, WorkerId,
+    LogIndex, Proposal, Reply, Resources, Scheduling, State, Task, TaskId, TaskState, WorkerId,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -114,6 +114,18 @@ fn the_proposals_reach_what_they_are_to_test() {
             "forgotten",
             "expired",
             "lost",
+            "cordoned",
+            "draining",
+            "emptying",
+            "departed",
+            "told",
+            "token",
+            "revoked",
+            "mass loss",
+            "acknowledged",
+            "recovered",
+            "requeued",
+            "requeued in part",
         ])
         .filter(|name| !seen.contains(name))
         .collect::<Vec<_>>();
@@ -262,7 +274,20 @@ fn change_name(change: &Change) -> Option<&'static str> {
         Change::WorkerRemoved(_) => Some("removed"),
         Change::TaskForgotten(_) => Some("forgotten"),
         Change::IdempotencyKeyExpired(_) => Some("expired"),
-        Change::Meta(_) | Change::Leader(_) | Change::Worker(_) | Change::IdempotencyKey(_) => None,
+        Change::Worker(worker) => match worker.scheduling {
+            Scheduling::Open => None,
+            Scheduling::Cordoned => Some("cordoned"),
+            Scheduling::Draining { .. } => Some("draining"),
+            Scheduling::Emptying => Some("emptying"),
+        },
+        Change::Departed(_) => Some("departed"),
+        Change::DepartedForgotten(_) => Some("told"),
+        Change::Token(_) => Some("token"),
+        Change::TokenRevoked(_) => Some("revoked"),
+        Change::MassLoss(raised) if raised.brakes() => Some("mass loss"),
+        Change::MassLoss(_) => Some("acknowledged"),
+        Change::MassLossOver => Some("recovered"),
+        Change::Meta(_) | Change::Leader(_) | Change::IdempotencyKey(_) => None,
     }
 }
 
@@ -288,6 +313,9 @@ fn reply_names(applied: &Applied) -> Vec<&'static str> {
             .collect(),
         Ok(Reply::Ticked { fired: 1.., .. }) => vec!["fired"],
         Ok(Reply::Submitted { repeated: true, .. }) => vec!["repeated"],
+        Ok(Reply::Requeued { more: true, .. }) => vec!["requeued in part"],
+        Ok(Reply::Requeued { count: 1.., .. }) => vec!["requeued"],
+        Ok(Reply::Requeued { .. }) => Vec::new(),
         Ok(Reply::Done | Reply::Submitted { .. } | Reply::Ticked { .. } | Reply::Cancelled(_)) => {
             Vec::new()
         }

@@ -35,9 +35,19 @@ macro_rules! scripts {
 scripts! {
     a_cancelled_task_ends_when_its_worker_is_lost
     a_confirmation_after_the_result_changes_nothing
+    a_cordoned_worker_gets_no_tasks
+    a_departed_worker_is_told
+    a_drain_can_be_taken_back_half_way
+    a_drain_without_deadline_waits
+    a_drained_worker_is_emptied_by_its_deadline
+    a_drained_worker_stays_closed_when_it_restarts
     a_failure_waits_for_its_backoff
     a_failure_without_backoff_is_due_at_once
+    a_join_token_admits_until_it_expires
     a_lost_worker_burns_no_attempt
+    a_mass_loss_is_raised_once_and_acknowledged
+    a_mass_loss_requeues_a_few_at_a_time
+    a_new_process_takes_the_place_of_the_old_one
     a_queued_again_task_keeps_its_place
     a_reconnecting_worker_keeps_its_tasks
     a_registration_that_arrives_late_is_refused
@@ -52,6 +62,7 @@ scripts! {
     a_submission_is_accepted_whole_or_not_at_all
     a_task_goes_only_where_it_may
     a_task_is_placed_once
+    a_task_may_ask_not_to_wait_for_a_silent_worker
     a_wait_between_attempts_is_at_most_five_minutes
     a_worker_is_never_oversubscribed
     a_worker_never_finishes_what_another_runs
@@ -65,6 +76,7 @@ scripts! {
     finished_tasks_are_forgotten_when_told
     five_lost_workers_end_a_task
     higher_priorities_come_first
+    labels_are_changed_one_by_one
     log_time_never_goes_back
     registering_a_worker_again_keeps_its_session
     resources_are_released_once

@@ -54,6 +54,7 @@ pub(crate) fn spec() -> Arc<TaskSpec> {
         max_attempts: 3,
         retry_backoff: Duration::from_secs(1),
         run_timeout: None,
+        on_disconnect: cluster_state::OnDisconnect::Keep,
         labels: BTreeMap::new(),
     })
 }
@@ -84,6 +85,7 @@ pub(crate) fn commands(rounds: u64) -> Vec<Command> {
             incarnation: Incarnation(1),
             sequence: 0,
             address: None,
+            token: None,
             specs: Specs { total, ..Specs::default() },
             running: Vec::new(),
             finished: Vec::new(),

@@ -125,6 +125,7 @@ impl LeaderClient {
             finished: reportable(snapshot.finished),
             term_seen: term_seen.0,
             sequence: introduction.next_sequence(),
+            join_token: String::new(),
         };
         let mut client = self.inner.clone();
         let call = client.register_worker(timed(request, REGISTER_TIMEOUT));

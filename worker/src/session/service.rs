@@ -136,6 +136,13 @@ impl WorkerService for LeaderDesk {
         Ok(Response::new(v1::CancelTaskResponse { unknown }))
     }
 
+    async fn dismiss(
+        &self,
+        _request: Request<v1::DismissRequest>,
+    ) -> Result<Response<v1::DismissResponse>, Status> {
+        Err(Status::unimplemented("dismiss"))
+    }
+
     async fn stream_task_logs(
         &self,
         request: Request<v1::StreamTaskLogsRequest>,

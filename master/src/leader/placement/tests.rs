@@ -40,6 +40,7 @@ impl Script {
             incarnation: Incarnation(1),
             sequence: 0,
             address: None,
+            token: None,
             specs: Specs { total: cpu(cpus), ..Specs::default() },
             running: Vec::new(),
             finished: Vec::new(),
@@ -56,6 +57,7 @@ impl Script {
             max_attempts: 3,
             retry_backoff: Duration::from_secs(1),
             run_timeout: None,
+            on_disconnect: cluster_state::OnDisconnect::Keep,
             labels: BTreeMap::new(),
         });
         self.apply(Command::SubmitTasks(SubmitTasks {

@@ -23,6 +23,7 @@ fn task(id: u64, state: TaskState) -> Arc<Task> {
         max_attempts: 1,
         retry_backoff: Duration::ZERO,
         run_timeout: None,
+        on_disconnect: cluster_state::OnDisconnect::Keep,
         labels: BTreeMap::from([("parity".to_owned(), (id % 2).to_string())]),
     };
     Arc::new(Task {

@@ -26,6 +26,7 @@ fn a_bare_command_gets_the_defaults() {
         max_attempts: 3,
         retry_backoff: Duration::from_secs(1),
         run_timeout: None,
+        on_disconnect: OnDisconnect::Keep,
         labels: BTreeMap::new(),
     };
     assert_eq!(spec, expected);
@@ -44,7 +45,7 @@ fn a_full_task_is_read_to_the_last_field() {
                         {"label": "arch", "op": "in", "value": ["x86", "arm"]},
                         {"label": "ssd", "op": "exists"}],
         "worker_id": "worker-1", "max_attempts": 1, "retry_backoff": "250ms",
-        "run_timeout": "1h", "labels": {"team": "x"},
+        "run_timeout": "1h", "labels": {"team": "x"}, "on_disconnect": "requeue",
     }))
     .unwrap();
 
@@ -69,6 +70,7 @@ fn a_full_task_is_read_to_the_last_field() {
     assert_eq!(*spec.class, expected);
     assert_eq!(spec.retry_backoff, Duration::from_millis(250));
     assert_eq!(spec.run_timeout, Some(Duration::from_secs(3_600)));
+    assert_eq!(spec.on_disconnect, OnDisconnect::Requeue);
 }
 
 #[test]
@@ -78,6 +80,7 @@ fn every_fault_is_told_with_its_place() {
         "name": "n".repeat(257),
         "resources": {"cpu": 0.0005}, "priority": 101, "max_attempts": 0,
         "worker_id": "../etc", "retry_backoff": "soon", "run_timeout": "0s",
+        "on_disconnect": "panic",
         "constraints": [{"label": "", "op": "=", "value": []}, {"label": "a", "op": "~"},
                         {"label": "b", "op": "exists", "value": "c"}],
     });
@@ -97,6 +100,7 @@ fn every_fault_is_told_with_its_place() {
         "/retry_backoff: is not a duration: write it as in 250ms, 30s or 5m",
         "/run_timeout: must be more than zero",
         "/max_attempts: is out of range: 1 to 100 are allowed",
+        "/on_disconnect: is not one of keep, requeue",
     ];
     assert_eq!(faults(json), expected);
 }

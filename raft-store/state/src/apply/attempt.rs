@@ -3,8 +3,9 @@
 use super::Apply;
 use crate::{
     Assignment, Attempt, AttemptNumber, AttemptOutcome, AttemptRef, FinishAttempts, FinishVerdict,
-    FinishedAttempt, Limits, LossReason, Rejection, Reply, RequeueAttempts, StartAttempts,
-    StopReason, Task, TaskReason, TaskState, Term, Worker, WorkerId,
+    FinishedAttempt, Limits, LossReason, OnDisconnect, Rejection, Reply, RequeueAttempts,
+    RequeueScope, Scheduling, StartAttempts, StopReason, Task, TaskId, TaskReason, TaskState, Term,
+    Worker, WorkerId,
 };
 
 impl Apply<'_> {
@@ -56,6 +57,9 @@ impl Apply<'_> {
         let name = || worker.id.as_str().into();
         if !worker.is_active() {
             return Err(Rejection::InactiveWorker { worker: name() });
+        }
+        if worker.scheduling != Scheduling::Open {
+            return Err(Rejection::ClosedWorker { worker: name() });
         }
         let is_allowed = class.worker.as_ref().is_none_or(|only| *only == worker.id)
             && (class.constraints.is_empty() || {
@@ -133,30 +137,67 @@ impl Apply<'_> {
         FinishVerdict::Accepted
     }
 
-    /// Gives the attempts of workers whose lease ended to others.
+    /// Gives attempts of silent workers to others.
     pub(super) fn requeue_attempts(
         &mut self,
         command: &RequeueAttempts,
     ) -> Result<Reply, Rejection> {
         self.check_term(command.term)?;
+        let mut count = 0_u32;
         for (id, epoch) in &command.workers {
             let is_still_lost = self
                 .state
                 .worker(id)
                 .is_some_and(|worker| !worker.is_active() && worker.epoch == *epoch);
-            if is_still_lost {
-                self.lose_attempts(id, command.reason);
+            if !is_still_lost {
+                continue;
+            }
+            for task in self.attempts_in(id, command.scope) {
+                if count >= command.attempts_max {
+                    return Ok(Reply::Requeued { count, more: true });
+                }
+                self.lose_attempt(task, command.reason);
+                count = count.saturating_add(1);
             }
         }
-        Ok(Reply::Done)
+        Ok(Reply::Requeued { count, more: false })
+    }
+
+    fn attempts_in(&self, worker: &WorkerId, scope: RequeueScope) -> Vec<TaskId> {
+        let Some(load) = self.state.load(worker) else { return Vec::new() };
+        let tasks = load.attempts.iter().filter_map(|id| self.state.task(*id));
+        let in_scope = tasks.filter(|task| match scope {
+            RequeueScope::All => true,
+            RequeueScope::OnDisconnect => task.spec.on_disconnect == OnDisconnect::Requeue,
+        });
+        in_scope.map(|task| task.id).collect()
     }
 
     /// Ends every live attempt on a worker without a result.
     pub(super) fn lose_attempts(&mut self, worker: &WorkerId, reason: LossReason) {
-        let Some(load) = self.state.load(worker) else { return };
-        for id in load.attempts.clone() {
-            if let Some(task) = self.state.task(id).map(|task| Task::clone(task)) {
-                self.settle(task, AttemptOutcome::Lost(reason));
+        for task in self.attempts_in(worker, RequeueScope::All) {
+            self.lose_attempt(task, reason);
+        }
+    }
+
+    fn lose_attempt(&mut self, task: TaskId, reason: LossReason) {
+        if let Some(task) = self.state.task(task).map(|task| Task::clone(task)) {
+            self.settle(task, AttemptOutcome::Lost(reason));
+        }
+    }
+
+    /// Tells everything that runs on a worker to stop: the deadline of its drain has passed. What
+    /// is to be stopped already, is so for its own reason.
+    pub(super) fn stop_attempts(&mut self, worker: &WorkerId) {
+        for id in self.attempts_in(worker, RequeueScope::All) {
+            let Some(mut task) = self.state.task(id).map(|task| Task::clone(task)) else {
+                continue;
+            };
+            if let Some(attempt) = task.attempts.last_mut()
+                && attempt.stop.is_none()
+            {
+                attempt.stop = Some(StopReason::Drained);
+                self.put_task(task);
             }
         }
     }
@@ -176,6 +217,16 @@ impl Apply<'_> {
         if loss.is_none() {
             attempt.started_at.get_or_insert(self.now);
         }
+        // What ended because it was told to make room has not failed.
+        let is_start_failure = matches!(outcome, AttemptOutcome::StartFailed { .. });
+        let made_room = stop == Some(StopReason::Drained) && !is_success && !is_start_failure;
+        let (loss, outcome) = match loss {
+            None if made_room => {
+                let reason = LossReason::WorkerDrained;
+                (Some(reason), AttemptOutcome::Lost(reason))
+            }
+            Some(_) | None => (loss, outcome),
+        };
         attempt.finished_at = Some(self.now);
         attempt.outcome = Some(outcome);
 
@@ -183,9 +234,11 @@ impl Apply<'_> {
             // Even a process that ended well was told to stop half way.
             (Some(StopReason::Cancelled), _) => self.end(task, TaskState::Cancelled),
             (Some(StopReason::RunTimeout), _) => self.fail(task),
-            (None, Some(reason)) => self.lose(task, reason),
-            (None, None) if is_success => self.end(task, TaskState::Completed),
-            (None, None) => self.fail(task),
+            (Some(StopReason::Drained) | None, Some(reason)) => self.lose(task, reason),
+            (Some(StopReason::Drained) | None, None) if is_success => {
+                self.end(task, TaskState::Completed);
+            }
+            (Some(StopReason::Drained) | None, None) => self.fail(task),
         }
     }
 

@@ -37,6 +37,10 @@ impl Apply<'_> {
                 self.fire_timer(task);
             }
         }
+        let drains = self.state.due_drains(self.now);
+        for worker in &drains {
+            self.end_drain(worker);
+        }
         let expired = self.expire_keys();
         for id in &tick.forget {
             let is_finished = *id < self.meta.next_task && self.state.task(*id).is_none();
@@ -45,7 +49,7 @@ impl Apply<'_> {
             }
         }
         let more = self.state.next_timer().is_some_and(|at| at <= self.now);
-        let fired = u32::try_from(due.len().saturating_add(expired)).unwrap_or(u32::MAX);
+        let fired = u32::try_from(due.len() + drains.len() + expired).unwrap_or(u32::MAX);
         Ok(Reply::Ticked { fired, more })
     }
 

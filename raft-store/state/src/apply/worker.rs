@@ -1,12 +1,13 @@
 //! The registry, and what a worker and the state agree on when it connects.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::Apply;
 use crate::{
-    AttemptOutcome, AttemptRef, AttemptVerdict, ConnectWorker, DisconnectWorkers, Epoch, Limits,
-    LossReason, RegisterWorker, Rejection, Reply, Resume, Specs, Task, Worker, WorkerId,
-    WorkerReason, WorkerStatus,
+    AttemptOutcome, AttemptRef, AttemptVerdict, ConnectWorker, Departed, DisconnectWorkers, Epoch,
+    Limits, LossReason, RegisterWorker, Rejection, Reply, Resume, Scheduling, SchedulingOrder,
+    Specs, Task, Term, Worker, WorkerEvent, WorkerEventKind, WorkerId, WorkerReason, WorkerStatus,
 };
 
 impl Apply<'_> {
@@ -15,45 +16,153 @@ impl Apply<'_> {
     pub(super) fn register_worker(&mut self, command: RegisterWorker) -> Result<Reply, Rejection> {
         let RegisterWorker { worker: id, address, labels } = command;
         let Some(known) = self.state.worker(&id).cloned() else {
-            if self.state.workers().len() >= Limits::WORKERS_MAX {
-                return Err(Rejection::limit("workers", Limits::WORKERS_MAX));
-            }
-            self.put_worker(Worker {
-                id,
-                address,
-                labels,
-                status: WorkerStatus::Inactive,
-                reason: WorkerReason::Preregistered,
-                epoch: Epoch(0),
-                incarnation: None,
-                sequence: 0,
-                specs: None,
-                registered_at: self.now,
-                changed_at: self.now,
-                index: self.index,
-            });
+            let worker = self.new_worker(id, address, labels)?;
+            self.remove_departed(&worker.id);
+            self.put_worker(worker);
             return Ok(Reply::Done);
         };
         let is_same = known.address == address && known.labels == labels;
         if !is_same {
-            self.put_worker(Worker { address, labels, ..Worker::clone(&known) });
+            let worker = Worker { address, labels, ..Worker::clone(&known) };
+            self.put_worker(self.noted(worker, WorkerEventKind::Updated));
         }
         Ok(Reply::Done)
     }
 
-    /// Takes a worker off the registry; what it runs is given to others.
+    fn new_worker(
+        &self,
+        id: WorkerId,
+        address: Option<String>,
+        labels: BTreeMap<String, String>,
+    ) -> Result<Worker, Rejection> {
+        if self.state.workers().len() >= Limits::WORKERS_MAX {
+            return Err(Rejection::limit("workers", Limits::WORKERS_MAX));
+        }
+        let worker = Worker {
+            id,
+            address,
+            labels,
+            status: WorkerStatus::Inactive,
+            scheduling: Scheduling::Open,
+            reason: WorkerReason::Preregistered,
+            epoch: Epoch(0),
+            incarnation: None,
+            sequence: 0,
+            specs: None,
+            registered_at: self.now,
+            changed_at: self.now,
+            history: Vec::new(),
+            index: self.index,
+        };
+        Ok(self.noted(worker, WorkerEventKind::Registered))
+    }
+
+    /// The worker with one more line of history.
+    fn noted(&self, mut worker: Worker, kind: WorkerEventKind) -> Worker {
+        if worker.history.len() >= Limits::WORKER_EVENTS_KEPT_MAX {
+            worker.history.remove(0);
+        }
+        worker.history.push(WorkerEvent { at: self.now, index: self.index, kind });
+        worker
+    }
+
+    /// Changes some of the operator's labels.
+    pub(super) fn label_worker(
+        &mut self,
+        id: &WorkerId,
+        set: BTreeMap<String, String>,
+        remove: &[String],
+    ) -> Result<Reply, Rejection> {
+        let known = self.worker(id)?;
+        let mut labels = known.labels.clone();
+        labels.retain(|label, _| !remove.contains(label));
+        labels.extend(set);
+        if labels != known.labels {
+            let worker = Worker { labels, ..Worker::clone(&known) };
+            self.put_worker(self.noted(worker, WorkerEventKind::Updated));
+        }
+        Ok(Reply::Done)
+    }
+
+    /// Opens or closes a worker to new tasks, or empties it.
+    pub(super) fn set_scheduling(
+        &mut self,
+        id: &WorkerId,
+        order: SchedulingOrder,
+    ) -> Result<Reply, Rejection> {
+        let known = self.worker(id)?;
+        let (scheduling, kind) = match order {
+            SchedulingOrder::Cordon => (Scheduling::Cordoned, WorkerEventKind::Cordoned),
+            SchedulingOrder::Uncordon => (Scheduling::Open, WorkerEventKind::Uncordoned),
+            SchedulingOrder::Drain { timeout } => {
+                if timeout.is_some_and(|timeout| timeout > Limits::OPERATOR_TIMEOUT_MAX) {
+                    return Err(Rejection::invalid("a drain takes at most ten years"));
+                }
+                let deadline = timeout.map(|timeout| self.now.after(timeout));
+                (Scheduling::Draining { deadline }, WorkerEventKind::DrainStarted)
+            }
+        };
+        // Whoever cordons a worker that is being drained does not mean to keep it full.
+        let is_weaker = order == SchedulingOrder::Cordon && known.scheduling != Scheduling::Open;
+        if scheduling != known.scheduling && !is_weaker {
+            let worker = Worker { scheduling, ..Worker::clone(&known) };
+            self.put_worker(self.noted(worker, kind));
+        }
+        Ok(Reply::Done)
+    }
+
+    /// The deadline of a drain has passed: what still runs there is told to stop.
+    pub(super) fn end_drain(&mut self, id: &WorkerId) {
+        let Some(known) = self.state.worker(id).cloned() else { return };
+        self.stop_attempts(id);
+        let worker = Worker { scheduling: Scheduling::Emptying, ..Worker::clone(&known) };
+        self.put_worker(self.noted(worker, WorkerEventKind::DrainDeadlinePassed));
+    }
+
+    /// Takes a worker off the registry; what it runs is given to others. One that was connected
+    /// once may still run: it is to be told.
     pub(super) fn unregister_worker(&mut self, id: &WorkerId) -> Result<Reply, Rejection> {
-        self.worker(id)?;
+        let known = self.worker(id)?;
         self.lose_attempts(id, LossReason::WorkerUnregistered);
         self.remove_worker(id);
+        if let (Some(address), Some(_)) = (&known.address, known.incarnation) {
+            let (worker, address) = (id.clone(), address.clone());
+            self.put_departed(Departed { worker, address, at: self.now });
+        }
         Ok(Reply::Done)
+    }
+
+    /// Workers that were taken off the registry know it.
+    pub(super) fn forget_departed(
+        &mut self,
+        term: Term,
+        workers: &[WorkerId],
+    ) -> Result<Reply, Rejection> {
+        self.check_term(term)?;
+        for worker in workers {
+            self.remove_departed(worker);
+        }
+        Ok(Reply::Done)
+    }
+
+    /// The worker that connects: registered, or admitted by a token now.
+    fn admitted(&mut self, command: &ConnectWorker) -> Result<Arc<Worker>, Rejection> {
+        match (self.state.worker(&command.worker), &command.token) {
+            (Some(known), _) => Ok(Arc::clone(known)),
+            (None, Some(token)) => {
+                self.check_token(token)?;
+                let address = command.address.clone();
+                self.new_worker(command.worker.clone(), address, BTreeMap::new()).map(Arc::new)
+            }
+            (None, None) => self.worker(&command.worker),
+        }
     }
 
     /// Reconciles what a worker says with the state, results first: a result that survived the
     /// worker's own restart still counts if its attempt was not given to another.
     pub(super) fn connect_worker(&mut self, command: ConnectWorker) -> Result<Reply, Rejection> {
         self.check_term(command.term)?;
-        let before = self.worker(&command.worker)?;
+        let before = self.admitted(&command)?;
         let is_same_process = before.incarnation == Some(command.incarnation);
         if is_same_process && command.sequence < before.sequence {
             let (sequence, current) = (command.sequence, before.sequence);
@@ -80,8 +189,15 @@ impl Apply<'_> {
 
         let specs = self.acceptable_specs(&before, command.specs);
         let changed_at = if before.is_active() { before.changed_at } else { self.now };
-        self.put_worker(Worker {
-            address: command.address.or_else(|| before.address.clone()),
+        let address = command.address.or_else(|| before.address.clone());
+        let event = match (before.is_active(), resumes) {
+            (false, _) => Some(WorkerEventKind::Connected(epoch)),
+            (true, false) => Some(WorkerEventKind::Replaced(epoch)),
+            (true, true) if address != before.address => Some(WorkerEventKind::Updated),
+            (true, true) => None,
+        };
+        let after = Worker {
+            address,
             status: WorkerStatus::Active,
             reason: WorkerReason::Registered,
             epoch,
@@ -90,7 +206,13 @@ impl Apply<'_> {
             specs: Some(specs),
             changed_at,
             ..Worker::clone(&before)
-        });
+        };
+        self.remove_departed(&after.id);
+        let after = match event {
+            Some(kind) => self.noted(after, kind),
+            None => after,
+        };
+        self.put_worker(after);
         Ok(Reply::Connected(Resume { epoch, running, finished }))
     }
 
@@ -170,12 +292,14 @@ impl Apply<'_> {
         for (id, epoch) in &command.workers {
             let Some(worker) = self.state.worker(id).cloned() else { continue };
             if worker.is_active() && worker.epoch == *epoch {
-                self.put_worker(Worker {
+                let worker = Worker {
                     status: WorkerStatus::Inactive,
                     reason: WorkerReason::Disconnected(command.reason),
                     changed_at: self.now,
                     ..Worker::clone(&worker)
-                });
+                };
+                let event = WorkerEventKind::Disconnected(command.reason);
+                self.put_worker(self.noted(worker, event));
             }
         }
         Ok(Reply::Done)

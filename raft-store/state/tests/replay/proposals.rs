@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use cluster_state::{
     Assignment, Attempt, AttemptNumber, AttemptOutcome, AttemptRef, Class, ClusterId, Command,
-    ConnectWorker, Constraint, ConstraintOp, DisconnectReason, DisconnectWorkers, Epoch,
-    FinishAttempts, FinishedAttempt, IdempotencyKey, Incarnation, LossReason, MasterId, Proposal,
-    RegisterWorker, RequeueAttempts, Resources, Specs, StartAttempts, State, SubmitTasks, Task,
-    TaskId, TaskSpec, Term, Tick, Timestamp, WorkerId,
+    ConnectWorker, Constraint, ConstraintOp, CreateToken, DisconnectReason, DisconnectWorkers,
+    Epoch, FinishAttempts, FinishedAttempt, IdempotencyKey, Incarnation, LossReason, MasterId,
+    OnDisconnect, Proposal, RegisterWorker, RequeueAttempts, RequeueScope, Resources,
+    SchedulingOrder, Specs, StartAttempts, State, SubmitTasks, Task, TaskId, TaskSpec, Term, Tick,
+    Timestamp, TokenId, WorkerId,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -102,9 +103,17 @@ fn aim_at(state: &State, aim: Aim, command: &mut Command) {
             *task = nearest(&live, *task);
         }
         Command::Tick(tick) => tick.term = newest,
+        Command::ForgetDeparted { term, .. }
+        | Command::RaiseMassLoss { term, .. }
+        | Command::EndMassLoss { term } => *term = newest,
         Command::BeginTerm { .. }
         | Command::RegisterWorker(_)
         | Command::UnregisterWorker { .. }
+        | Command::SetScheduling { .. }
+        | Command::LabelWorker { .. }
+        | Command::CreateToken(_)
+        | Command::RevokeToken { .. }
+        | Command::AcknowledgeMassLoss
         | Command::SubmitTasks(_) => {}
     }
 }
@@ -162,7 +171,56 @@ fn command() -> impl Strategy<Value = Command> {
         4 => register(),
         1 => worker().prop_map(|worker| Command::UnregisterWorker { worker }),
         2 => silence(),
+        3 => scheduling(),
+        1 => farewell(),
+        1 => tokens(),
+        1 => mass_loss(),
     ]
+}
+
+fn scheduling() -> impl Strategy<Value = Command> {
+    let timeout = option::of((0..3_000_u64).prop_map(Duration::from_millis));
+    let order = prop_oneof![
+        2 => Just(SchedulingOrder::Cordon),
+        4 => Just(SchedulingOrder::Uncordon),
+        2 => timeout.prop_map(|timeout| SchedulingOrder::Drain { timeout }),
+    ];
+    prop_oneof![
+        (worker(), order).prop_map(|(worker, order)| Command::SetScheduling { worker, order }),
+        (worker(), labels(), any::<bool>()).prop_map(|(worker, set, removes)| {
+            let remove = if removes { vec!["zone".to_owned()] } else { Vec::new() };
+            Command::LabelWorker { worker, set, remove }
+        }),
+    ]
+}
+
+fn farewell() -> impl Strategy<Value = Command> {
+    (term(), vec(worker(), 1..3))
+        .prop_map(|(term, workers)| Command::ForgetDeparted { term, workers })
+}
+
+fn tokens() -> impl Strategy<Value = Command> {
+    let ttl = option::of((0..3_000_u64).prop_map(Duration::from_millis));
+    prop_oneof![
+        3 => (token(), ttl).prop_map(|(token, ttl)| {
+            let (digest, description) = ([7; 32], String::new());
+            Command::CreateToken(CreateToken { token, digest, ttl, description })
+        }),
+        1 => token().prop_map(|token| Command::RevokeToken { token }),
+    ]
+}
+
+fn mass_loss() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        3 => (term(), 1..9_u32, 1..9_u32)
+            .prop_map(|(term, lost, of)| Command::RaiseMassLoss { term, lost, of }),
+        1 => Just(Command::AcknowledgeMassLoss),
+        1 => term().prop_map(|term| Command::EndMassLoss { term }),
+    ]
+}
+
+fn token() -> impl Strategy<Value = TokenId> {
+    "[ab]".prop_map(|name| name.parse().unwrap())
 }
 
 fn register() -> impl Strategy<Value = Command> {
@@ -180,8 +238,9 @@ fn connect() -> impl Strategy<Value = Command> {
         version: "1.0.0".to_owned(),
     });
     let reports = (vec(attempt(), 0..4), vec(finished(), 0..3));
-    (worker(), term(), (1..4_u128, 0..3_u64), specs, reports).prop_map(
-        |(worker, term, (incarnation, sequence), specs, (running, finished))| {
+    let process = (1..4_u128, 0..3_u64, option::weighted(0.3, token()));
+    (worker(), term(), process, specs, reports).prop_map(
+        |(worker, term, (incarnation, sequence, token), specs, (running, finished))| {
             let incarnation = Incarnation(incarnation);
             Command::ConnectWorker(ConnectWorker {
                 term,
@@ -189,6 +248,7 @@ fn connect() -> impl Strategy<Value = Command> {
                 incarnation,
                 sequence,
                 address: None,
+                token,
                 specs,
                 running,
                 finished,
@@ -206,9 +266,18 @@ fn silence() -> impl Strategy<Value = Command> {
         (silent(), disconnect).prop_map(|((term, workers), reason)| {
             Command::DisconnectWorkers(DisconnectWorkers { term, workers, reason })
         }),
-        (silent(), loss).prop_map(|((term, workers), reason)| {
-            Command::RequeueAttempts(RequeueAttempts { term, workers, reason })
-        }),
+        (silent(), loss, any::<bool>(), 0..3_u32).prop_map(
+            |((term, workers), reason, is_all, attempts_max)| {
+                let scope = if is_all { RequeueScope::All } else { RequeueScope::OnDisconnect };
+                Command::RequeueAttempts(RequeueAttempts {
+                    term,
+                    workers,
+                    reason,
+                    scope,
+                    attempts_max,
+                })
+            }
+        ),
     ]
 }
 
@@ -230,8 +299,9 @@ fn spec() -> impl Strategy<Value = Arc<TaskSpec>> {
         },
     );
     let run_timeout = option::of((1..3_000_u64).prop_map(Duration::from_millis));
-    (class, 1..4_u32, 0..3_000_u64, run_timeout).prop_map(
-        |(class, max_attempts, backoff, run_timeout)| {
+    let on_disconnect = prop_oneof![Just(OnDisconnect::Keep), Just(OnDisconnect::Requeue)];
+    (class, 1..4_u32, 0..3_000_u64, run_timeout, on_disconnect).prop_map(
+        |(class, max_attempts, backoff, run_timeout, on_disconnect)| {
             Arc::new(TaskSpec {
                 name: None,
                 command: vec!["true".to_owned()],
@@ -241,6 +311,7 @@ fn spec() -> impl Strategy<Value = Arc<TaskSpec>> {
                 max_attempts,
                 retry_backoff: Duration::from_millis(backoff),
                 run_timeout,
+                on_disconnect,
                 labels: BTreeMap::new(),
             })
         },

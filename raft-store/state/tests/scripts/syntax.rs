@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use cluster_state::{
     Assignment, AttemptNumber, AttemptOutcome, AttemptRef, Class, ClusterId, Command,
-    ConnectWorker, Constraint, ConstraintOp, DisconnectReason, DisconnectWorkers, Epoch,
-    FinishAttempts, FinishedAttempt, IdempotencyKey, Incarnation, LossReason, MasterId,
-    RegisterWorker, RequeueAttempts, Resources, Specs, StartAttempts, State, SubmitTasks, TaskId,
-    TaskSpec, Term, Tick, Timestamp, WorkerId,
+    ConnectWorker, Constraint, ConstraintOp, CreateToken, DisconnectReason, DisconnectWorkers,
+    Epoch, FinishAttempts, FinishedAttempt, IdempotencyKey, Incarnation, LossReason, MasterId,
+    OnDisconnect, RegisterWorker, RequeueAttempts, RequeueScope, Resources, SchedulingOrder, Specs,
+    StartAttempts, State, SubmitTasks, TaskId, TaskSpec, Term, Tick, Timestamp, WorkerId,
 };
 
 /// One line of a script.
@@ -35,6 +35,8 @@ pub(crate) enum View {
     Loads,
     /// When the next timer fires.
     Timer,
+    /// What happened to the workers.
+    History,
 }
 
 /// Reads a line: `[@TIME] VERB WORD… KEY=VALUE…`. Where it names no term, the newest is meant; one
@@ -54,6 +56,7 @@ pub(crate) fn parse(line: &str, state: &State) -> Line {
         "queue" => Some(View::Queue),
         "loads" => Some(View::Loads),
         "timer" => Some(View::Timer),
+        "history" => Some(View::History),
         _ => None,
     };
     let parsed = match view {
@@ -116,15 +119,59 @@ impl<'a> Arguments<'a> {
                 Command::FinishAttempts(FinishAttempts { worker, epoch, attempts })
             }
             "cancel" => Command::CancelTask { task: parsed(self.next()) },
-            "requeue" => Command::RequeueAttempts(RequeueAttempts {
+            "requeue" => Command::RequeueAttempts(self.requeue()),
+            "cordon" => self.scheduling(SchedulingOrder::Cordon),
+            "uncordon" => self.scheduling(SchedulingOrder::Uncordon),
+            "drain" => {
+                let timeout = self.named.remove("timeout").map(duration);
+                self.scheduling(SchedulingOrder::Drain { timeout })
+            }
+            "label" => Command::LabelWorker {
+                worker: parsed(self.next()),
+                set: self.labels(),
+                remove: self.list("remove", str::to_owned),
+            },
+            "dismissed" => Command::ForgetDeparted {
                 term: self.term(),
-                reason: LossReason::LeaseExpired,
-                workers: self.rest().map(registration).collect(),
+                workers: self.rest().map(parsed).collect(),
+            },
+            "token" => Command::CreateToken(CreateToken {
+                token: parsed(self.next()),
+                digest: [7; 32],
+                ttl: self.named.remove("ttl").map(duration),
+                description: String::new(),
             }),
+            "revoke" => Command::RevokeToken { token: parsed(self.next()) },
+            "mass-loss" => Command::RaiseMassLoss {
+                term: self.term(),
+                lost: self.number("lost", 4),
+                of: self.number("of", 6),
+            },
+            "acknowledge" => Command::AcknowledgeMassLoss,
+            "recovered" => Command::EndMassLoss { term: self.term() },
             "tick" => {
                 Command::Tick(Tick { term: self.term(), forget: self.list("forget", parsed) })
             }
             other => panic!("no such command: {other}"),
+        }
+    }
+
+    fn scheduling(&mut self, order: SchedulingOrder) -> Command {
+        Command::SetScheduling { worker: parsed(self.next()), order }
+    }
+
+    fn requeue(&mut self) -> RequeueAttempts {
+        let (scope, reason) = match self.named.remove("scope") {
+            None => (RequeueScope::All, LossReason::LeaseExpired),
+            Some("on_disconnect") => (RequeueScope::OnDisconnect, LossReason::WorkerDisconnected),
+            Some(other) => panic!("no such scope: {other}"),
+        };
+        RequeueAttempts {
+            term: self.term(),
+            reason,
+            scope,
+            attempts_max: self.number("most", u32::MAX),
+            workers: self.rest().map(registration).collect(),
         }
     }
 
@@ -135,6 +182,7 @@ impl<'a> Arguments<'a> {
             incarnation: Incarnation(self.number("process", 1)),
             sequence: self.number("sequence", 0),
             address: self.text("address"),
+            token: self.named.remove("token").map(parsed),
             running: self.list("running", attempt),
             finished: self.list("finished", finished),
             specs: Specs {
@@ -164,6 +212,11 @@ impl<'a> Arguments<'a> {
             max_attempts: self.number("max_attempts", 3),
             retry_backoff: self.named.remove("backoff").map_or(Duration::from_secs(1), duration),
             run_timeout: self.named.remove("run_timeout").map(duration),
+            on_disconnect: match self.named.remove("on_disconnect") {
+                None => OnDisconnect::Keep,
+                Some("requeue") => OnDisconnect::Requeue,
+                Some(other) => panic!("no such choice: {other}"),
+            },
             labels: BTreeMap::new(),
         });
         let fingerprint = self.number("body", 0);

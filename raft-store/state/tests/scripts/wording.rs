@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 
 use cluster_state::{
-    Applied, Attempt, AttemptRef, AttemptVerdict, Change, FinishVerdict, Meta, Rejection, Reply,
-    Resources, State, StopReason, Task, TaskState, Timestamp, Worker, WorkerStatus,
+    Applied, Attempt, AttemptRef, AttemptVerdict, Change, FinishVerdict, JoinToken, MassLoss, Meta,
+    Rejection, Reply, Resources, Scheduling, State, StopReason, Task, TaskState, Timestamp, Worker,
+    WorkerEvent, WorkerStatus,
 };
 
 use crate::syntax::View;
@@ -46,6 +47,15 @@ pub(crate) fn view(view: View, state: &State) -> String {
             })
             .collect(),
         View::Timer => Vec::from_iter(state.next_timer().map(time)),
+        View::History => {
+            let events = state.workers().flat_map(|worker| {
+                let line = |event: &WorkerEvent| {
+                    format!("{}: {} {}", worker.id, time(event.at), event.kind.name())
+                };
+                worker.history.iter().map(line)
+            });
+            events.collect()
+        }
     };
     if lines.is_empty() { "nothing\n".to_owned() } else { joined(lines, "\n") + "\n" }
 }
@@ -81,6 +91,9 @@ fn reply(reply: &Result<Reply, Rejection>) -> String {
             format!("{fired} fired{}", if *more { ", more are due" } else { "" })
         }
         Ok(Reply::Cancelled(state)) => state.to_string(),
+        Ok(Reply::Requeued { count, more }) => {
+            format!("{count} requeued{}", if *more { ", more are to be" } else { "" })
+        }
     }
 }
 
@@ -108,7 +121,26 @@ fn change_lines(change: &Change, before: &Meta) -> Vec<String> {
             vec![format!("key {} names {} from {}", record.key, record.count, record.first)]
         }
         Change::IdempotencyKeyExpired(key) => vec![format!("key {key} expired")],
+        Change::Departed(one) => {
+            vec![format!("{} departed {}, at {}", one.worker, time(one.at), one.address)]
+        }
+        Change::DepartedForgotten(id) => vec![format!("{id} knows that it departed")],
+        Change::Token(token) => vec![token_line(token)],
+        Change::TokenRevoked(id) => vec![format!("token {id} removed")],
+        Change::MassLoss(raised) => vec![mass_loss_line(raised)],
+        Change::MassLossOver => vec!["the mass loss is over".to_owned()],
     }
+}
+
+fn token_line(token: &JoinToken) -> String {
+    let until = token.expires_at.map(|at| format!(" until {}", time(at))).unwrap_or_default();
+    format!("token {} admits{until}", token.id)
+}
+
+fn mass_loss_line(raised: &MassLoss) -> String {
+    let known = raised.acknowledged_at.map(|at| format!(", acknowledged {}", time(at)));
+    let MassLoss { lost, of, since, .. } = raised;
+    format!("{lost} of {of} workers lost, since {}{}", time(*since), known.unwrap_or_default())
 }
 
 /// Only what is new.
@@ -132,6 +164,15 @@ fn worker_line(worker: &Worker) -> String {
         time(worker.changed_at),
         worker.reason
     );
+    match worker.scheduling {
+        Scheduling::Open => {}
+        Scheduling::Cordoned => line.push_str(", cordoned"),
+        Scheduling::Draining { deadline: None } => line.push_str(", draining"),
+        Scheduling::Draining { deadline: Some(at) } => {
+            write!(line, ", draining until {}", time(at)).unwrap();
+        }
+        Scheduling::Emptying => line.push_str(", to be empty now"),
+    }
     if let Some(address) = &worker.address {
         write!(line, ", at {address}").unwrap();
     }
@@ -173,6 +214,7 @@ fn attempt_line(attempt: &Attempt) -> String {
     match attempt.stop {
         Some(StopReason::Cancelled) => line.push_str(", to be stopped: cancelled"),
         Some(StopReason::RunTimeout) => line.push_str(", to be stopped: ran too long"),
+        Some(StopReason::Drained) => line.push_str(", to be stopped: drained"),
         None => {}
     }
     if let (Some(at), Some(outcome)) = (attempt.finished_at, &attempt.outcome) {

@@ -29,6 +29,9 @@ fn example_worker() -> v1::Worker {
         last_heartbeat: None,
         index: 40,
         version: Some("0.1.0".to_owned()),
+        scheduling: "open".to_owned(),
+        drain_deadline: None,
+        changed_at: "2025-11-17T10:30:00.000Z".to_owned(),
     }
 }
 

@@ -1,0 +1,45 @@
+//! Join tokens.
+
+use super::Apply;
+use crate::{CreateToken, JoinToken, Limits, Rejection, Reply, TokenId};
+
+impl Apply<'_> {
+    /// Creates a token. Where there are too many, those that have expired make room.
+    pub(super) fn create_token(&mut self, command: CreateToken) -> Result<Reply, Rejection> {
+        let CreateToken { token: id, digest, ttl, description } = command;
+        if self.state.token(&id).is_some() {
+            return Err(Rejection::TokenExists { token: id.as_str().into() });
+        }
+        if ttl.is_some_and(|ttl| ttl > Limits::OPERATOR_TIMEOUT_MAX) {
+            return Err(Rejection::invalid("a token lasts at most ten years"));
+        }
+        if self.state.tokens().len() >= Limits::TOKENS_MAX {
+            let expired = self.state.tokens().find(|token| token.is_expired(self.now));
+            let Some(expired) = expired.map(|token| token.id.clone()) else {
+                return Err(Rejection::limit("join tokens", Limits::TOKENS_MAX));
+            };
+            self.remove_token(&expired);
+        }
+        let expires_at = ttl.map(|ttl| self.now.after(ttl));
+        let (created_at, index) = (self.now, self.index);
+        self.put_token(JoinToken { id, digest, description, created_at, expires_at, index });
+        Ok(Reply::Done)
+    }
+
+    /// Workers that the token admitted stay registered.
+    pub(super) fn revoke_token(&mut self, id: &TokenId) -> Result<Reply, Rejection> {
+        if self.state.token(id).is_none() {
+            return Err(Rejection::InvalidToken { token: id.as_str().into() });
+        }
+        self.remove_token(id);
+        Ok(Reply::Done)
+    }
+
+    pub(super) fn check_token(&self, id: &TokenId) -> Result<(), Rejection> {
+        let token = self.state.token(id).filter(|token| !token.is_expired(self.now));
+        if token.is_none() {
+            return Err(Rejection::InvalidToken { token: id.as_str().into() });
+        }
+        Ok(())
+    }
+}
