@@ -168,7 +168,7 @@ fn assignment(task: &Task) -> Option<v1::Assignment> {
     Some(v1::Assignment {
         attempt: Some(live_attempt(task)?.into()),
         command: task.spec.command.clone(),
-        env: task.spec.env.clone(),
+        env: task.spec.env.to_map(),
         working_dir: task.spec.working_dir.clone(),
         requeue_on_disconnect: task.spec.on_disconnect == OnDisconnect::Requeue,
     })

@@ -83,7 +83,7 @@ impl TaskQuery {
             && (self.worker.is_none() || self.worker.as_ref() == worker)
             && self.label.as_ref().is_none_or(|(key, wanted)| {
                 let value = task.spec.labels.get(key);
-                value.is_some() && (wanted.is_none() || wanted.as_ref() == value)
+                value.is_some() && (wanted.is_none() || wanted.as_deref() == value)
             })
     }
 

@@ -88,14 +88,14 @@ fn read(wire: v1::TaskSpec, faults: &mut Faults) -> TaskSpec {
     TaskSpec {
         name: wire.name,
         command: wire.command,
-        env: wire.env,
+        env: wire.env.into(),
         working_dir: wire.working_dir,
         class: Arc::new(class),
         max_attempts: max_attempts(wire.max_attempts, faults),
         retry_backoff,
         run_timeout,
         on_disconnect: on_disconnect(wire.on_disconnect.as_deref(), faults),
-        labels: wire.labels,
+        labels: wire.labels.into(),
     }
 }
 

@@ -34,7 +34,7 @@ pub fn task(task: &Task, pending_reason: Option<String>) -> v1::Task {
         priority: u32::from(spec.class.priority),
         command: spec.command.clone(),
         resources: Some((&spec.class.resources).into()),
-        labels: spec.labels.clone(),
+        labels: spec.labels.to_map(),
         submitted_at: rfc3339(task.submitted_at),
         started_at: last.and_then(|attempt| attempt.started_at).map(rfc3339),
         finished_at: task.finished_at.map(rfc3339),

@@ -17,6 +17,7 @@ mod reply;
 mod resources;
 mod state;
 mod task;
+mod text_map;
 mod time;
 mod token;
 mod worker;
@@ -44,6 +45,7 @@ pub use task::{
     Attempt, AttemptOutcome, Class, LossReason, OnDisconnect, StopReason, Task, TaskReason,
     TaskSpec, TaskState,
 };
+pub use text_map::TextMap;
 pub use time::Timestamp;
 pub use token::JoinToken;
 pub use worker::{

@@ -1,6 +1,5 @@
 //! A task, its attempts, and the states it goes through.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AttemptNumber, Constraint, Epoch, Limits, LogIndex, Resources, TaskId, Timestamp, WorkerId,
+    AttemptNumber, Constraint, Epoch, Limits, LogIndex, Resources, TaskId, TextMap, Timestamp,
+    WorkerId,
 };
 
 /// What a user asked to be run.
@@ -19,7 +19,7 @@ pub struct TaskSpec {
     /// Program and arguments; never empty.
     pub command: Vec<String>,
     /// Environment variables added to the worker's own.
-    pub env: BTreeMap<String, String>,
+    pub env: TextMap,
     /// Where the process starts; the attempt's own directory when absent.
     pub working_dir: Option<String>,
     /// What decides where and when it may run.
@@ -33,7 +33,7 @@ pub struct TaskSpec {
     /// What becomes of its attempt when the worker falls silent.
     pub on_disconnect: OnDisconnect,
     /// Labels for people and queries.
-    pub labels: BTreeMap<String, String>,
+    pub labels: TextMap,
 }
 
 /// What becomes of an attempt whose worker has sent no heartbeat for the heartbeat timeout.

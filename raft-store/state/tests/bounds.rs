@@ -136,7 +136,7 @@ fn submit(state: &mut State, count: usize, key: Option<&str>) -> Reply {
         Arc::new(TaskSpec {
             name: None,
             command: vec!["true".to_owned()],
-            env: BTreeMap::new(),
+            env: cluster_state::TextMap::default(),
             working_dir: None,
             class: Arc::new(Class {
                 priority: 50,
@@ -148,7 +148,7 @@ fn submit(state: &mut State, count: usize, key: Option<&str>) -> Reply {
             retry_backoff: Duration::from_secs(1),
             run_timeout: None,
             on_disconnect: cluster_state::OnDisconnect::Keep,
-            labels: BTreeMap::new(),
+            labels: cluster_state::TextMap::default(),
         })
     };
     let idempotency_key = key.map(|key| IdempotencyKey { key: key.into(), fingerprint: 0 });

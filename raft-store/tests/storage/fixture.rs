@@ -48,14 +48,14 @@ pub(crate) fn spec() -> Arc<TaskSpec> {
     Arc::new(TaskSpec {
         name: None,
         command: vec!["true".to_owned()],
-        env: BTreeMap::new(),
+        env: cluster_state::TextMap::default(),
         working_dir: None,
         class: Arc::new(class),
         max_attempts: 3,
         retry_backoff: Duration::from_secs(1),
         run_timeout: None,
         on_disconnect: cluster_state::OnDisconnect::Keep,
-        labels: BTreeMap::new(),
+        labels: cluster_state::TextMap::default(),
     })
 }
 

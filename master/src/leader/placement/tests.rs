@@ -51,14 +51,14 @@ impl Script {
         let spec = Arc::new(TaskSpec {
             name: None,
             command: vec!["true".to_owned()],
-            env: BTreeMap::new(),
+            env: cluster_state::TextMap::default(),
             working_dir: None,
             class: Arc::new(class.clone()),
             max_attempts: 3,
             retry_backoff: Duration::from_secs(1),
             run_timeout: None,
             on_disconnect: cluster_state::OnDisconnect::Keep,
-            labels: BTreeMap::new(),
+            labels: cluster_state::TextMap::default(),
         });
         self.apply(Command::SubmitTasks(SubmitTasks {
             tasks: vec![spec; count],

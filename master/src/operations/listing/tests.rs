@@ -17,14 +17,14 @@ fn task(id: u64, state: TaskState) -> Arc<Task> {
     let spec = TaskSpec {
         name: None,
         command: vec!["true".to_owned()],
-        env: BTreeMap::new(),
+        env: cluster_state::TextMap::default(),
         working_dir: None,
         class: Arc::new(class),
         max_attempts: 1,
         retry_backoff: Duration::ZERO,
         run_timeout: None,
         on_disconnect: cluster_state::OnDisconnect::Keep,
-        labels: BTreeMap::from([("parity".to_owned(), (id % 2).to_string())]),
+        labels: BTreeMap::from([("parity".to_owned(), (id % 2).to_string())]).into(),
     };
     Arc::new(Task {
         id: TaskId(id),

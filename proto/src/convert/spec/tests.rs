@@ -20,14 +20,14 @@ fn a_bare_command_gets_the_defaults() {
     let expected = TaskSpec {
         name: None,
         command: vec!["true".to_owned()],
-        env: BTreeMap::new(),
+        env: cluster_state::TextMap::default(),
         working_dir: None,
         class: Arc::new(Class { priority: 50, resources, constraints: Vec::new(), worker: None }),
         max_attempts: 3,
         retry_backoff: Duration::from_secs(1),
         run_timeout: None,
         on_disconnect: OnDisconnect::Keep,
-        labels: BTreeMap::new(),
+        labels: cluster_state::TextMap::default(),
     };
     assert_eq!(spec, expected);
 }

@@ -305,14 +305,14 @@ fn spec() -> impl Strategy<Value = Arc<TaskSpec>> {
             Arc::new(TaskSpec {
                 name: None,
                 command: vec!["true".to_owned()],
-                env: BTreeMap::new(),
+                env: cluster_state::TextMap::default(),
                 working_dir: None,
                 class,
                 max_attempts,
                 retry_backoff: Duration::from_millis(backoff),
                 run_timeout,
                 on_disconnect,
-                labels: BTreeMap::new(),
+                labels: cluster_state::TextMap::default(),
             })
         },
     )

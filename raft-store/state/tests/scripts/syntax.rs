@@ -198,7 +198,7 @@ impl<'a> Arguments<'a> {
         let spec = Arc::new(TaskSpec {
             name: None,
             command: vec!["true".to_owned()],
-            env: BTreeMap::new(),
+            env: cluster_state::TextMap::default(),
             working_dir: None,
             class: Arc::new(Class {
                 priority: self.number("priority", 50),
@@ -217,7 +217,7 @@ impl<'a> Arguments<'a> {
                 Some("requeue") => OnDisconnect::Requeue,
                 Some(other) => panic!("no such choice: {other}"),
             },
-            labels: BTreeMap::new(),
+            labels: cluster_state::TextMap::default(),
         });
         let fingerprint = self.number("body", 0);
         let key = self.named.remove("key");

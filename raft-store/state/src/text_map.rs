@@ -1,0 +1,53 @@
+//! A small map of texts that never changes.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Names and values, ordered by name. A million live tasks hold two of these each, mostly empty or
+/// with one entry, for which the node of a tree would take half a kilobyte.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TextMap(Box<[(Box<str>, Box<str>)]>);
+
+impl TextMap {
+    /// The value of a name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let at = self.0.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
+        self.0.get(at).map(|(_, value)| &**value)
+    }
+
+    /// Names and values, by name.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// The same as a map that can change.
+    #[must_use]
+    pub fn to_map(&self) -> BTreeMap<String, String> {
+        self.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+}
+
+impl From<BTreeMap<String, String>> for TextMap {
+    fn from(map: BTreeMap<String, String>) -> Self {
+        Self(map.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_map_holds_what_the_map_held() {
+        let map = [("b", "2"), ("a", "1"), ("c", "")];
+        let map = map.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let map = BTreeMap::from(map);
+        let texts = TextMap::from(map.clone());
+
+        assert_eq!(texts.to_map(), map);
+        assert_eq!((texts.get("a"), texts.get("c"), texts.get("d")), (Some("1"), Some(""), None));
+    }
+}
