@@ -304,6 +304,16 @@ impl Client {
         .await
     }
 
+    /// Waits until a worker that nobody has registered is there and active.
+    pub async fn await_worker_that_joins(&mut self, id: &str, within: Duration) {
+        eventually(&format!("{id} has joined"), within, async || {
+            let answer = self.get(&format!("/api/workers/{id}")).await;
+            let is_active = answer.status.is_success() && answer.json()["is_active"] == true;
+            if is_active { Ok(()) } else { Err(answer.text()) }
+        })
+        .await;
+    }
+
     /// The sum of a counter over its labels, as this endpoint shows it; `None` when it is absent.
     pub async fn metric(&mut self, name: &str) -> Option<f64> {
         let text = self.get("/metrics").await.expect(200).text();

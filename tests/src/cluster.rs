@@ -39,6 +39,7 @@ pub struct Cluster {
     history: History,
     dir: Scratch,
     worker_args: Vec<String>,
+    is_cuttable: bool,
     _turn: Turn,
 }
 
@@ -230,12 +231,19 @@ impl Cluster {
 
     /// Registers a worker that is not started yet. Returns its name.
     pub async fn register_worker(&mut self) -> String {
-        let number = self.workers.len() + 1;
-        let worker = Worker::new(number, self.dir.path(), &self.worker_args);
-        let (name, address) = (worker.name().to_owned(), worker.address().to_owned());
-        self.workers.push(worker);
+        let name = self.new_worker();
+        let address = self.worker(&name).address().to_owned();
         let answer = self.client().register_worker(&name, &address).await;
         assert_eq!(answer.status.as_u16(), 201, "{}", answer.text());
+        name
+    }
+
+    /// A worker that nobody has registered and that is not started yet. Returns its name.
+    pub fn new_worker(&mut self) -> String {
+        let number = self.workers.len() + 1;
+        let worker = Worker::new(number, self.dir.path(), self.is_cuttable, &self.worker_args);
+        let name = worker.name().to_owned();
+        self.workers.push(worker);
         name
     }
 

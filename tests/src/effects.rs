@@ -54,6 +54,35 @@ impl Effects {
         })
     }
 
+    /// A task whose first attempt stays until it is ended, while later ones end well. The first
+    /// one's process is [`Self::first_process`].
+    #[must_use]
+    pub fn endless_at_first(&self, name: &str) -> Value {
+        let pid_file = self.pid_file(name);
+        let path = pid_file.display();
+        // Written aside and moved, so that nobody reads half a number.
+        let then = format!(
+            "if [ $CLOUDAI_ATTEMPT = 1 ]; then echo $$ > {path}.new; mv {path}.new {path}; \
+             exec sleep 600; fi"
+        );
+        self.script(name, &then)
+    }
+
+    /// The process of the first attempt of an [`Self::endless_at_first`] task; `None` before its
+    /// start and after its end.
+    #[must_use]
+    pub fn first_process(&self, name: &str) -> Option<u32> {
+        let pid = fs::read_to_string(self.pid_file(name)).ok()?.trim().parse().ok()?;
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // What has ended and was not waited for is not alive.
+        let state = stat.rsplit_once(')')?.1.trim_start().chars().next()?;
+        (state != 'Z').then_some(pid)
+    }
+
+    fn pid_file(&self, name: &str) -> PathBuf {
+        self.path.with_file_name(format!("{name}.pid"))
+    }
+
     /// Every line so far.
     #[must_use]
     pub fn all(&self) -> Vec<Effect> {

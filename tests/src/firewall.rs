@@ -1,4 +1,4 @@
-//! Cuts one master off from the others, and leaves clients a way to each.
+//! Cuts one process off from the others of its cluster, and leaves clients a way to each.
 
 use std::process::Command;
 
@@ -35,6 +35,25 @@ impl Cut {
             rules.push(drop_rule(outside.group(), "--dport", inside.grpc_port()));
         }
         rules.push(drop_rule(inside.group(), "--sport", inside.grpc_port()));
+        let cut = Self { rules };
+        for rule in &cut.rules {
+            iptables("-I", rule).unwrap();
+        }
+        cut
+    }
+}
+
+impl Cut {
+    /// Drops every packet between a worker and the masters.
+    #[must_use]
+    pub fn off_worker(cluster: &Cluster, name: &str) -> Self {
+        let worker = cluster.worker(name);
+        let group = worker.group().unwrap();
+        let mut rules = vec![drop_rule(group, "--sport", worker.port())];
+        for master in cluster.masters() {
+            rules.push(drop_rule(group, "--dport", master.grpc_port()));
+            rules.push(drop_rule(master.group(), "--dport", worker.port()));
+        }
         let cut = Self { rules };
         for rule in &cut.rules {
             iptables("-I", rule).unwrap();

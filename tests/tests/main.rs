@@ -8,6 +8,7 @@
     reason = "a test that cannot go on should panic, and says what it saw"
 )]
 
+mod all_masters_gone_longer_than_the_lease;
 mod all_masters_killed_and_restarted;
 mod bad_input;
 mod bad_start;
@@ -22,15 +23,26 @@ mod follower_caught_up_by_log;
 mod follower_caught_up_by_snapshot;
 mod foreign_master;
 mod full_disk;
+mod leader_change_during_reconnection;
 mod leader_frozen_and_thawed;
 mod leader_killed_during_submissions;
 mod logs_are_streamed;
 mod lying_worker;
+mod mass_loss_brakes_requeueing;
 mod minority_cut_off;
 mod no_leader_answers;
 mod rolling_restart_under_load;
 mod several_workers;
+mod task_leaves_a_silent_worker;
 mod tasks_survive_a_leader_change;
+mod worker_accepts_but_never_answers;
+mod worker_address_reused;
+mod worker_drained;
+mod worker_frozen_past_its_lease;
 mod worker_killed_requeues;
+mod worker_obeys_the_newer_leader;
 mod worker_offline_registered_then_started;
+mod worker_on_a_flapping_link;
 mod worker_restart;
+mod worker_unregistered_during_an_attempt;
+mod workers_join_with_a_token;

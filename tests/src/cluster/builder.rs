@@ -72,7 +72,15 @@ impl Builder {
         self
     }
 
-    /// Lets a firewall tell the masters apart. Only for root.
+    /// Workers are missed after a second, and their leases end after two.
+    #[must_use]
+    pub fn short_lease(self) -> Self {
+        self.master_arg("--worker-heartbeat-interval", "200ms")
+            .master_arg("--worker-heartbeat-timeout", "1s")
+            .master_arg("--worker-lease", "2s")
+    }
+
+    /// Lets a firewall tell the processes apart. Only for root.
     #[must_use]
     pub fn cuttable(self) -> Self {
         Self { is_cuttable: true, ..self }
@@ -91,6 +99,7 @@ impl Builder {
             history: History::default(),
             dir,
             worker_args: self.worker_args,
+            is_cuttable: self.is_cuttable,
             _turn: turn,
         };
         for _ in 0..self.workers {

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use crate::ports;
 use crate::process::{Launch, Process};
 
+/// Group ids of workers begin here when a firewall has to tell them apart.
+const GROUP_BASE: u32 = 62_000;
+
 /// A worker, started or not.
 #[derive(Debug)]
 pub struct Worker {
@@ -16,7 +19,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(number: usize, dir: &Path, args: &[String]) -> Self {
+    pub(super) fn new(number: usize, dir: &Path, is_cuttable: bool, args: &[String]) -> Self {
         let name = format!("worker-{number}");
         let [port] = ports::free();
         let address = format!("127.0.0.1:{port}");
@@ -32,7 +35,8 @@ impl Worker {
         ];
         let own = own.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
         let args = own.chain(args.iter().cloned()).collect();
-        let launch = Launch::of("worker", &name, dir, args);
+        let mut launch = Launch::of("worker", &name, dir, args);
+        launch.group = is_cuttable.then(|| GROUP_BASE + u32::try_from(number).unwrap());
         Self { name, address, data_dir, launch, process: None }
     }
 
@@ -52,6 +56,22 @@ impl Worker {
     #[must_use]
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
+    }
+
+    /// A flag for it from its next start on.
+    pub fn add_arg(&mut self, flag: &str, value: &str) {
+        self.launch.args.extend([flag.to_owned(), value.to_owned()]);
+        if let Some(process) = &mut self.process {
+            process.launch_mut().args.clone_from(&self.launch.args);
+        }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.rsplit(':').next().unwrap().parse().unwrap()
+    }
+
+    pub(crate) fn group(&self) -> Option<u32> {
+        self.launch.group
     }
 
     /// Makes it register with these masters by itself from its first start on.

@@ -1,0 +1,74 @@
+//! Most workers fall silent at once: an alarm is raised, and their tasks are moved slowly until
+//! somebody says that the workers are really gone.
+
+use std::time::Duration;
+
+use cluster_tests::cluster::Cluster;
+use cluster_tests::eventually::{eventually, require};
+
+const TASKS: usize = 12;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_move_slowly_until_the_alarm_is_acknowledged() {
+    let mut cluster = Cluster::builder()
+        .workers(5)
+        .short_lease()
+        .master_arg("--worker-mass-loss-requeue-rate", "1")
+        .start()
+        .await;
+    let mut client = cluster.client();
+    // On four of the five: so many places are lost with them.
+    let mut ids = Vec::new();
+    for number in 0..TASKS {
+        let mut task = cluster.effects().endless_at_first(&format!("task-{number}"));
+        task["worker_id"] = format!("worker-{}", number % 4 + 1).into();
+        ids.push(client.submit(&task).await);
+    }
+    for id in &ids {
+        client.await_state(id, "running").await;
+    }
+    for number in 1..=4 {
+        cluster.worker_mut(&format!("worker-{number}")).process().kill();
+    }
+
+    let leader = cluster.leader().await;
+    eventually("the alarm is raised", Duration::from_secs(10), async || {
+        let status = cluster.status(leader).await;
+        require(status["mass_loss"]["lost"] == 4, || status["mass_loss"].to_string())
+    })
+    .await;
+    let shown = cluster.clusterctl(&["status"]).await;
+    assert!(shown.stdout.contains("4 of 5"), "{shown:?}");
+    eventually("some are queued again", Duration::from_secs(10), async || {
+        let queued = count(&mut cluster.client(), "queued").await;
+        require(queued > 0, || "none".to_owned())
+    })
+    .await;
+    let queued = count(&mut client, "queued").await;
+    assert!(queued < TASKS / 2, "{queued} of {TASKS} were queued again at once");
+
+    client.post("/api/cluster/mass-loss/acknowledge", &serde_json::Value::Null).await.unwrap();
+    eventually("all are queued again", Duration::from_secs(4), async || {
+        let queued = count(&mut cluster.client(), "queued").await;
+        require(queued == TASKS, || format!("{queued}"))
+    })
+    .await;
+    for number in 1..=4 {
+        cluster.worker_mut(&format!("worker-{number}")).start();
+    }
+    for id in &ids {
+        let task = client.await_end(id).await;
+        assert_eq!(task["state"], "completed", "{task}");
+    }
+    eventually("the alarm is over", Duration::from_secs(10), async || {
+        let status = cluster.status(leader).await;
+        require(status["mass_loss"].is_null(), || status["mass_loss"].to_string())
+    })
+    .await;
+    cluster.check_history().await;
+}
+
+async fn count(client: &mut cluster_tests::client::Client, state: &str) -> usize {
+    let tasks = client.tasks().await;
+    tasks.iter().filter(|task| task["state"] == state).count()
+}
