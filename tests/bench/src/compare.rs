@@ -6,7 +6,9 @@ use std::time::Duration;
 use clusterctl::load::{SubmitLoad, SubmitReport};
 use clusterctl::local_cluster::Process;
 
-use crate::etcd::{Etcd, PutReport};
+use crate::calls::CallReport;
+use crate::etcd::Etcd;
+use crate::floor;
 use crate::machine::CpuWatch;
 use crate::ours;
 use crate::table::Table;
@@ -35,11 +37,15 @@ pub(crate) async fn run(table: &mut Table, duration: Duration) -> anyhow::Result
             let report = load.run().await?;
             let figure = format!("submit, {clients} clients, round {round}");
             table.add(&figure, describe(&report), Some(watch.others()));
+            let watch = CpuWatch::start(pids.iter().copied());
+            let report = floor::run(&load).await?;
+            let figure = format!("stale read of one task, {clients} clients, round {round}");
+            table.add(&figure, describe_calls(report), Some(watch.others()));
             if let Some(etcd) = &etcd {
                 let watch = CpuWatch::start(pids.iter().copied());
                 let report = etcd.load(clients, duration).await?;
                 let figure = format!("etcd put, {clients} clients, round {round}");
-                table.add(&figure, describe_puts(report), Some(watch.others()));
+                table.add(&figure, describe_calls(report), Some(watch.others()));
             }
         }
     }
@@ -53,9 +59,9 @@ fn describe(report: &SubmitReport) -> String {
     line(report.tasks_per_second, report.p50_micros, report.p99_micros) + &failed
 }
 
-fn describe_puts(mut report: PutReport) -> String {
+fn describe_calls(mut report: CallReport) -> String {
     let p50 = report.latencies.median().as_micros();
-    line(report.puts_per_second, p50, report.latencies.per_mille(990).as_micros())
+    line(report.calls_per_second, p50, report.latencies.per_mille(990).as_micros())
 }
 
 fn line(per_second: f64, p50_micros: u128, p99_micros: u128) -> String {

@@ -6,13 +6,13 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clusterctl::load::Latencies;
 use tempfile::TempDir;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tonic::transport::Channel;
 
 use self::v3::kv_client::KvClient;
 use self::v3::maintenance_client::MaintenanceClient;
 use self::v3::{PutRequest, StatusRequest};
+use crate::calls::{self, CallReport};
 
 /// What is generated from the few messages we need.
 mod v3 {
@@ -38,13 +38,6 @@ const VALUE_BYTES: usize = 256;
 pub(crate) struct Etcd {
     members: Vec<Child>,
     dir: TempDir,
-}
-
-/// What a load of puts came to.
-#[derive(Debug)]
-pub(crate) struct PutReport {
-    pub(crate) puts_per_second: f64,
-    pub(crate) latencies: Latencies,
 }
 
 impl Etcd {
@@ -117,21 +110,18 @@ impl Etcd {
     }
 
     /// `clients` that put side by side over all members, each waiting for its answer.
-    pub(crate) async fn load(&self, clients: u16, duration: Duration) -> anyhow::Result<PutReport> {
+    pub(crate) async fn load(
+        &self,
+        clients: u16,
+        duration: Duration,
+    ) -> anyhow::Result<CallReport> {
         let channels = (0..MEMBERS).filter_map(channel).collect::<Vec<_>>();
-        let started = Instant::now();
-        let until = started + duration;
-        let mut running = JoinSet::new();
-        for (number, channel) in channels.iter().cycle().take(usize::from(clients)).enumerate() {
-            running.spawn(put_until(until, KvClient::new(channel.clone()), number));
-        }
-        let mut latencies = Latencies::default();
-        for share in running.join_all().await {
-            latencies.merge(&share?);
-        }
-        #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-        let puts_per_second = latencies.count() as f64 / started.elapsed().as_secs_f64();
-        Ok(PutReport { puts_per_second, latencies })
+        let clients = channels.iter().cycle().take(usize::from(clients)).enumerate();
+        let clients = clients.map(|(number, channel)| {
+            let client = KvClient::new(channel.clone());
+            move |until| put_until(until, client, number)
+        });
+        calls::run(duration, clients).await
     }
 
     /// Kills the leader, measures until a client of the survivors has a put accepted, and brings

@@ -71,8 +71,8 @@ async fn hand_overs(cluster: &LocalCluster, trials: u16) -> anyhow::Result<Vec<D
     Ok(gaps)
 }
 
-/// Writes without a pause and finds the longest time without an accepted write.
-async fn longest_gap(client: Client, stop: Arc<AtomicBool>) -> anyhow::Result<Duration> {
+/// Writes without a pause until it is told to stop, and finds the longest time without an accepted write.
+pub(crate) async fn longest_gap(client: Client, stop: Arc<AtomicBool>) -> anyhow::Result<Duration> {
     let (written, mut writes) = tokio::sync::mpsc::channel(1_024);
     let mut writers = tokio::task::JoinSet::new();
     for _ in 0..WRITERS {

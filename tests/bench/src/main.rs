@@ -2,9 +2,11 @@
 //! them: every write is synced and replicated as in production.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints what it found")]
 
+mod calls;
 mod compare;
 mod etcd;
 mod failover;
+mod floor;
 mod machine;
 mod ours;
 mod scale;

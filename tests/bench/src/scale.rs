@@ -1,14 +1,19 @@
 //! A million live and a million finished tasks: memory, and the time until a restarted master is
 //! ready.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use clusterctl::load::DispatchLoad;
+use anyhow::Context as _;
+use clusterctl::load::{DispatchLoad, SubmitLoad};
 use clusterctl::local_cluster::{LocalCluster, Process, Role};
-use proto::client::ClientOptions;
+use proto::client::{Client, ClientOptions};
 use proto::v1;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::failover::longest_gap;
 use crate::machine::resident_bytes;
 use crate::ours;
 use crate::table::{Table, millis};
@@ -34,8 +39,55 @@ async fn memory(table: &mut Table, tasks: u32) -> anyhow::Result<()> {
     }
     let figure = "longest call of 1,000 tasks while they were submitted";
     table.add(figure, millis(longest), None);
+    snapshot(table, &mut cluster, tasks).await?;
     cluster.stop().await;
     Ok(())
+}
+
+/// Lets a follower miss so much that it needs a snapshot of the whole state, and finds the longest
+/// time without an accepted write while the snapshot is made, sent and installed.
+async fn snapshot(table: &mut Table, cluster: &mut LocalCluster, tasks: u32) -> anyhow::Result<()> {
+    let client = cluster.client(ClientOptions::default())?;
+    let leader = client.leader().await?.leader_id.context("no leader")?;
+    let away = cluster
+        .layout()
+        .master_roles()
+        .find(|role| matches!(role, Role::Master(number) if u64::from(*number) != leader));
+    let away = away.context("no follower")?;
+    cluster.kill(away).await?;
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut writing = JoinSet::new();
+    let writer = cluster.client(ClientOptions::default())?;
+    writing.spawn(longest_gap(writer, Arc::clone(&stop)));
+    // Single tasks, one entry each, until the log no longer reaches back to the follower.
+    let before = member(&client, leader).await?.snapshot_index;
+    let load = SubmitLoad {
+        endpoints: vec![cluster.layout().grpc_address(Role::Master(u16::try_from(leader)?))],
+        clients: 64,
+        duration: Duration::from_secs(1),
+        tasks_per_call: 1,
+        worker_id: Some("absent".to_owned()),
+    };
+    while member(&client, leader).await?.snapshot_index == before {
+        load.run().await?;
+    }
+    let restarted = Instant::now();
+    cluster.start(away)?;
+    cluster.ready(away).await?;
+    let caught_up = restarted.elapsed();
+    stop.store(true, Ordering::Relaxed);
+    let gap = writing.join_next().await.context("nobody wrote")??;
+
+    let figure = format!("snapshot of {tasks} live tasks made and sent: longest write gap");
+    table.add(&figure, millis(gap?), None);
+    table.add("a follower that needs it: restarted to ready", millis(caught_up), None);
+    Ok(())
+}
+
+async fn member(client: &Client, id: u64) -> anyhow::Result<v1::Member> {
+    let members = client.status().await?.members;
+    members.into_iter().find(|member| member.id == id).context("the leader is no member")
 }
 
 async fn restart(table: &mut Table, tasks: u32) -> anyhow::Result<()> {
