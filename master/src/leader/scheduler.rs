@@ -6,11 +6,11 @@ use cluster_state::{Command, Term};
 use raft_store::{Node, ProposeError};
 
 use super::driver::Reconciler;
-use super::placement::{self, Strategy};
+use super::placement::{Bounds, Round, Strategy};
 
-/// Placements in one log entry: enough to amortize a commit, few enough that one entry is applied
-/// in a few milliseconds.
-const PLACEMENTS_MAX: usize = 2_000;
+/// One log entry's worth of placements: enough to amortize a commit, few enough that deciding on
+/// them takes about ten milliseconds. Looks in vain may take as long.
+const PASS: Bounds = Bounds { placements: 2_000, looks: 50_000 };
 
 /// Places queued tasks. Woken by every change of the state, so that a freed slot or a new task
 /// waits for nothing; a pass without waiting tasks looks at nothing else.
@@ -34,14 +34,17 @@ impl Reconciler for Scheduler {
     type Error = ProposeError;
 
     async fn reconcile(&mut self) -> Result<Option<Duration>, ProposeError> {
+        let mut round = Round::default();
         loop {
             let strategy = self.strategy;
-            let assignments = self.node.reader().with(|state| {
-                let is_idle = state.queue().next().is_none();
-                if is_idle { Vec::new() } else { placement::place(state, strategy, PLACEMENTS_MAX) }
-            });
+            let assignments = self.node.reader().with(|state| round.pass(state, strategy, PASS));
             if assignments.is_empty() {
-                return Ok(None);
+                if round.is_over() {
+                    return Ok(None);
+                }
+                // Lets go of the state between two passes that place nothing.
+                tokio::task::yield_now().await;
+                continue;
             }
             tracing::debug!(count = assignments.len(), "placing tasks");
             let command = Command::AssignTasks { term: self.term, assignments };

@@ -172,15 +172,15 @@ impl Operations {
     }
 
     /// What is shown of a page of tasks: why they wait is looked up once per class, since it costs
-    /// a look at all workers.
+    /// a look at all workers. The state is let go of after each, for those who wait to write it.
     fn show_all(&self, page: &[Arc<Task>]) -> Vec<v1::Task> {
         let mut reasons = BTreeMap::<&Class, Option<String>>::new();
-        self.node().reader().with(|state| {
-            for task in page.iter().filter(|task| task.state == TaskState::Queued) {
-                let reason = || PendingReason::of(state, task).map(|reason| without_place(&reason));
-                reasons.entry(&task.spec.class).or_insert_with(reason);
-            }
-        });
+        for task in page.iter().filter(|task| task.state == TaskState::Queued) {
+            reasons.entry(&task.spec.class).or_insert_with(|| {
+                let reason = self.node().reader().with(|state| PendingReason::of(state, task));
+                reason.map(|reason| without_place(&reason))
+            });
+        }
         let shown = page.iter().map(|task| {
             let waits = task.state == TaskState::Queued;
             let reason = reasons.get(&*task.spec.class).filter(|_| waits).cloned().flatten();
@@ -241,6 +241,7 @@ fn without_place(reason: &PendingReason) -> String {
         PendingReason::Backoff(_)
         | PendingReason::NoWorkers
         | PendingReason::NoneActive(_)
+        | PendingReason::NoneOpen(_)
         | PendingReason::NoneAllowed
         | PendingReason::NoneLargeEnough => reason.to_string(),
     }

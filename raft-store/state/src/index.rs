@@ -48,10 +48,10 @@ impl ClassQueue {
         self.tasks.is_empty()
     }
 
-    /// How many wait before `task`.
+    /// How many wait before `task`, counted up to `most`.
     #[must_use]
-    pub fn position(&self, task: TaskId) -> usize {
-        self.tasks.range(..task).count()
+    pub fn position(&self, task: TaskId, most: usize) -> usize {
+        self.tasks.range(..task).take(most).count()
     }
 }
 
@@ -83,6 +83,10 @@ impl Index {
 
     pub(crate) fn workers_to_tell(&self) -> impl Iterator<Item = &WorkerId> {
         self.to_tell.iter()
+    }
+
+    pub(crate) fn class_queue(&self, class: &Arc<Class>) -> Option<&ClassQueue> {
+        self.queue.get(&(std::cmp::Reverse(class.priority), Arc::clone(class)))
     }
 
     pub(crate) fn queue(&self) -> impl Iterator<Item = (&Arc<Class>, &ClassQueue)> {

@@ -45,6 +45,9 @@ pub enum Violation {
     /// What is kept of workers beside their records differs from what the records say.
     #[error("inactive, draining or departed workers differ from what the registry says")]
     WorkersOutOfStep,
+    /// The room on workers is not what their loads leave.
+    #[error("the room on workers differs from what their loads leave")]
+    RoomOutOfStep,
     /// A worker's history is not in order, or too long.
     #[error("the history of worker {0} does not rise, or is too long")]
     HistoryDoesNotRise(WorkerId),
@@ -80,6 +83,9 @@ impl State {
         }
         if !self.workers_are_in_step() {
             return Err(Violation::WorkersOutOfStep);
+        }
+        if !self.room_is_in_step() {
+            return Err(Violation::RoomOutOfStep);
         }
         for worker in self.workers() {
             let rises = worker.history.is_sorted_by_key(|event| (event.index, event.at));

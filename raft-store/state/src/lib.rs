@@ -15,6 +15,7 @@ mod limits;
 mod mass_loss;
 mod reply;
 mod resources;
+mod room;
 mod state;
 mod task;
 mod text_map;
@@ -40,6 +41,7 @@ pub use limits::Limits;
 pub use mass_loss::MassLoss;
 pub use reply::{AttemptVerdict, FinishVerdict, IdempotencyRecord, Rejection, Reply, Resume};
 pub use resources::{Resources, Shortage};
+pub use room::{Plan, Preference};
 pub use state::{Applied, Meta, State};
 pub use task::{
     Attempt, AttemptOutcome, Class, LossReason, OnDisconnect, StopReason, Task, TaskReason,

@@ -53,6 +53,22 @@ impl Resources {
 
     /// Whether `self` holds at least `wanted` of every kind, or else the first that is short.
     pub fn covers(&self, wanted: &Self) -> Result<(), Shortage> {
+        match self.first_short(wanted) {
+            Some((kind, wanted, available)) => {
+                Err(Shortage { kind: kind.into(), wanted, available })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether `self` holds at least `wanted` of every kind.
+    #[must_use]
+    pub fn holds(&self, wanted: &Self) -> bool {
+        self.first_short(wanted).is_none()
+    }
+
+    /// The kind that is short, how much of it is wanted, and how much there is.
+    fn first_short<'a>(&self, wanted: &'a Self) -> Option<(&'a str, u64, u64)> {
         let fixed = [
             ("cpu", wanted.cpu_milli, self.cpu_milli),
             ("memory_mb", wanted.memory_mib, self.memory_mib),
@@ -63,11 +79,39 @@ impl Resources {
             .custom
             .iter()
             .map(|(kind, wanted)| (&**kind, *wanted, self.custom.get(kind).copied().unwrap_or(0)));
-        match fixed.into_iter().chain(custom).find(|(_, wanted, available)| wanted > available) {
-            Some((kind, wanted, available)) => {
-                Err(Shortage { kind: kind.into(), wanted, available })
-            }
-            None => Ok(()),
+        fixed.into_iter().chain(custom).find(|(_, wanted, available)| wanted > available)
+    }
+
+    /// Parts per million in use of the kind that is scarcest, custom kinds included, when `free`
+    /// is what is left of `self`. A kind of which there is nothing in total does not count.
+    #[must_use]
+    pub fn dominant_share(&self, free: &Self) -> u64 {
+        let fixed = [
+            (self.cpu_milli, free.cpu_milli),
+            (self.memory_mib, free.memory_mib),
+            (self.storage_mib, free.storage_mib),
+            (self.gpu, free.gpu),
+        ];
+        let custom = self
+            .custom
+            .iter()
+            .map(|(kind, total)| (*total, free.custom.get(kind).copied().unwrap_or(0)));
+        let share = |(total, free): (u64, u64)| {
+            let used = u128::from(total.saturating_sub(free));
+            u64::try_from((used * 1_000_000).checked_div(u128::from(total))?).ok()
+        };
+        fixed.into_iter().chain(custom).filter_map(share).max().unwrap_or(0)
+    }
+
+    /// Makes every kind at least as much as it is in `other`.
+    pub(crate) fn raise_to(&mut self, other: &Self) {
+        self.cpu_milli = self.cpu_milli.max(other.cpu_milli);
+        self.memory_mib = self.memory_mib.max(other.memory_mib);
+        self.storage_mib = self.storage_mib.max(other.storage_mib);
+        self.gpu = self.gpu.max(other.gpu);
+        for (kind, amount) in &other.custom {
+            let most = self.custom.entry(Arc::clone(kind)).or_default();
+            *most = (*most).max(*amount);
         }
     }
 
@@ -173,6 +217,20 @@ mod tests {
             "cpu: 1000 thousandths wanted, 500 free"
         );
         assert_eq!(text(amounts(0, 1), amounts(0, 2)), "memory_mb: 2 wanted, 1 free");
+    }
+
+    #[test]
+    fn the_scarcest_kind_is_the_dominant_one() {
+        let total = Resources { cpu_milli: 4000, memory_mib: 100, ..licenses(3) };
+        let share = |free: Resources| total.dominant_share(&free);
+        let custom = || licenses(3).custom;
+
+        assert_eq!(share(total.clone()), 0);
+        assert_eq!(share(Resources { custom: custom(), ..amounts(1000, 50) }), 750_000);
+        assert_eq!(share(Resources { custom: custom(), ..amounts(3000, 0) }), 1_000_000);
+        assert_eq!(share(Resources { custom: licenses(2).custom, ..amounts(4000, 100) }), 333_333);
+        assert_eq!(Resources::default().dominant_share(&Resources::default()), 0);
+        assert_eq!(amounts(u64::MAX, 0).dominant_share(&amounts(0, 0)), 1_000_000);
     }
 
     #[test]

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::index::{ClassQueue, Index, WorkerLoad};
+use crate::room::Room;
 use crate::{
     Change, Class, ClusterId, Departed, IdempotencyRecord, JoinToken, LeaderRecord, Limits,
-    MassLoss, Rejection, Reply, Task, TaskId, Term, Timestamp, TokenId, Worker, WorkerId,
+    MassLoss, Plan, Rejection, Reply, Task, TaskId, Term, Timestamp, TokenId, Worker, WorkerId,
 };
 
 /// The replicated state. Terminal tasks are not in it: they live on disk.
@@ -29,6 +30,7 @@ pub struct State {
     /// The keys by age, oldest first.
     keys_by_age: BTreeSet<(Timestamp, Arc<str>)>,
     index: Index,
+    room: Room,
 }
 
 /// Counters, log time and the newest term.
@@ -216,6 +218,18 @@ impl State {
         self.index.queue()
     }
 
+    /// The waiting tasks of one class.
+    #[must_use]
+    pub fn class_queue(&self, class: &Arc<Class>) -> Option<&ClassQueue> {
+        self.index.class_queue(class)
+    }
+
+    /// Starts planning where to place tasks: on workers that take tasks, from what is free now.
+    #[must_use]
+    pub fn plan(&self) -> Plan<'_> {
+        self.room.plan()
+    }
+
     /// When the next timer fires: a backoff, a run timeout, the deadline of a drain, or the end of
     /// an idempotency key.
     #[must_use]
@@ -244,6 +258,15 @@ impl State {
     pub(crate) fn due_drains(&self, now: Timestamp) -> Vec<WorkerId> {
         let due = self.drains.iter().take_while(|(at, _)| *at <= now);
         due.map(|(_, worker)| worker.clone()).collect()
+    }
+
+    /// Whether the room is what one built afresh from workers and loads would be.
+    pub(crate) fn room_is_in_step(&self) -> bool {
+        let mut fresh = Room::default();
+        for worker in self.workers() {
+            fresh.put(worker, self.load(&worker.id).map(|load| &load.allocated));
+        }
+        fresh == self.room
     }
 
     pub(crate) fn workers_are_in_step(&self) -> bool {
@@ -302,12 +325,14 @@ impl State {
         } else {
             self.inactive.insert(worker.id.clone());
         }
+        self.room.put(&worker, self.index.load(&worker.id).map(|load| &load.allocated));
         self.workers.insert(worker.id.clone(), worker);
     }
 
     pub(crate) fn remove_worker(&mut self, id: &WorkerId) {
         self.remove_drain(id);
         self.inactive.remove(id);
+        self.room.remove(id);
         self.workers.remove(id);
     }
 
@@ -339,12 +364,20 @@ impl State {
 
     /// A terminal task leaves memory: its record on disk is all that is left of it.
     pub(crate) fn put_task(&mut self, task: Arc<Task>) {
-        if let Some(before) = self.tasks.remove(&task.id) {
-            self.index.remove(&before);
+        let before = self.tasks.remove(&task.id);
+        if let Some(before) = &before {
+            self.index.remove(before);
         }
-        if !task.state.is_terminal() {
-            self.index.insert(&task);
+        let after = Some(Arc::clone(&task)).filter(|task| !task.state.is_terminal());
+        if let Some(after) = &after {
+            self.index.insert(after);
             self.tasks.insert(task.id, task);
+        }
+        for attempt in [&before, &after].into_iter().flatten().filter_map(|one| one.live_attempt())
+        {
+            if let Some(worker) = self.workers.get(&attempt.worker) {
+                self.room.put(worker, self.index.load(&worker.id).map(|load| &load.allocated));
+            }
         }
     }
 

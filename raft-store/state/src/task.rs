@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AttemptNumber, Constraint, Epoch, Limits, LogIndex, Resources, TaskId, TextMap, Timestamp,
-    WorkerId,
+    Worker, WorkerId,
 };
 
 /// What a user asked to be run.
@@ -57,6 +57,18 @@ pub struct Class {
     pub constraints: Vec<Constraint>,
     /// The only worker that may run it.
     pub worker: Option<WorkerId>,
+}
+
+impl Class {
+    /// Whether this worker may run it, if it had room.
+    #[must_use]
+    pub fn allows(&self, worker: &Worker) -> bool {
+        self.worker.as_ref().is_none_or(|only| *only == worker.id)
+            && self
+                .constraints
+                .iter()
+                .all(|constraint| constraint.accepts(worker.label(&constraint.label)))
+    }
 }
 
 /// A task and what became of it.

@@ -68,6 +68,13 @@ impl Worker {
         self.specs.as_ref().map(|specs| specs.total.clone()).unwrap_or_default()
     }
 
+    /// The value of one of the labels that constraints are matched against.
+    #[must_use]
+    pub fn label(&self, key: &str) -> Option<&str> {
+        let reported = || self.specs.as_ref()?.labels.get(key);
+        self.labels.get(key).or_else(reported).map(String::as_str)
+    }
+
     /// The labels that constraints are matched against.
     #[must_use]
     pub fn effective_labels(&self) -> BTreeMap<String, String> {

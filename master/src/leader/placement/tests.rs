@@ -5,10 +5,17 @@ use std::time::Duration;
 
 use cluster_state::{
     Command, ConnectWorker, Constraint, ConstraintOp, Incarnation, LogIndex, Proposal,
-    RegisterWorker, Specs, SubmitTasks, TaskSpec, Term,
+    RegisterWorker, Resources, SchedulingOrder, Specs, SubmitTasks, TaskId, TaskSpec, Term,
+    WorkerId,
 };
 
 use super::*;
+
+const AMPLE: Bounds = Bounds { placements: 1_000, looks: usize::MAX };
+
+fn words(placed: &[Assignment]) -> Vec<String> {
+    placed.iter().map(|one| format!("{}@{}", one.task, one.worker)).collect()
+}
 
 struct Script {
     state: State,
@@ -67,8 +74,17 @@ impl Script {
     }
 
     fn place(&self, strategy: Strategy) -> Vec<String> {
-        let placed = place(&self.state, strategy, 1_000);
-        placed.iter().map(|one| format!("{}@{}", one.task, one.worker)).collect()
+        words(&Round::default().pass(&self.state, strategy, AMPLE))
+    }
+
+    /// Places what can be placed.
+    fn commit(&mut self, strategy: Strategy) {
+        let assignments = Round::default().pass(&self.state, strategy, AMPLE);
+        self.apply(Command::AssignTasks { term: Term(0), assignments });
+    }
+
+    fn order(&mut self, worker: &str, order: SchedulingOrder) {
+        self.apply(Command::SetScheduling { worker: worker.parse().unwrap(), order });
     }
 
     fn pending(&self, task: u64) -> Option<PendingReason> {
@@ -143,6 +159,79 @@ fn constraints_and_a_named_worker_are_kept() {
 }
 
 #[test]
+fn cordoned_and_draining_workers_get_nothing() {
+    let mut script = Script::new();
+    for worker in ["w1", "w2", "w3"] {
+        script.worker(worker, 4, &[]);
+    }
+    script.order("w1", SchedulingOrder::Cordon);
+    script.order("w2", SchedulingOrder::Drain { timeout: None });
+    script.tasks(6, &class(50, 1));
+    let on_the_open_one = ["t1@w3", "t2@w3", "t3@w3", "t4@w3"];
+    assert_eq!(script.place(Strategy::Spread), on_the_open_one);
+    assert_eq!(script.place(Strategy::Binpack), on_the_open_one);
+
+    script.order("w1", SchedulingOrder::Uncordon);
+    assert_eq!(script.place(Strategy::Spread).len(), 6);
+}
+
+#[test]
+fn what_is_running_counts_when_spreading_over_many() {
+    let mut script = Script::new();
+    for number in 0..100 {
+        script.worker(&format!("w{number:03}"), 4, &[]);
+    }
+    script.tasks(150, &class(50, 1));
+    script.commit(Strategy::Spread);
+    script.tasks(50, &class(50, 1));
+    let expected = (0..50).map(|number| format!("t{}@w{:03}", 151 + number, 50 + number));
+    assert_eq!(script.place(Strategy::Spread), expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn binpack_goes_on_with_the_fullest_worker_that_fits() {
+    let mut script = Script::new();
+    script.worker("w1", 4, &[]);
+    script.tasks(1, &class(50, 1));
+    script.commit(Strategy::Binpack);
+    script.worker("w0", 4, &[]);
+    script.tasks(1, &class(60, 4));
+    script.tasks(3, &class(50, 1));
+    assert_eq!(script.place(Strategy::Binpack), ["t2@w0", "t3@w1", "t4@w1", "t5@w1"]);
+}
+
+#[test]
+fn one_pass_never_places_more_than_there_is_room() {
+    let mut script = Script::new();
+    for worker in ["w1", "w2"] {
+        script.worker(worker, 3, &[]);
+    }
+    script.tasks(2, &class(90, 2));
+    script.tasks(9, &class(50, 1));
+    assert_eq!(script.place(Strategy::Spread), ["t1@w1", "t2@w2", "t3@w1", "t4@w2"]);
+}
+
+#[test]
+fn a_pass_that_costs_too_much_is_continued_behind_the_classes_that_were_in_vain() {
+    let mut script = Script::new();
+    script.worker("w1", 1, &[]);
+    for cpus in 2..=6 {
+        script.tasks(1, &class(90, cpus));
+    }
+    script.tasks(1, &class(10, 1));
+    // Each class costs one look: what it asks for is nowhere free.
+    let bounds = Bounds { placements: 1_000, looks: 2 };
+    let mut round = Round::default();
+    let mut pass = || {
+        let placed = round.pass(&script.state, Strategy::Spread, bounds);
+        (words(&placed), round.is_over())
+    };
+    assert_eq!(pass(), (vec![], false));
+    assert_eq!(pass(), (vec![], false));
+    assert_eq!(pass(), (vec!["t6@w1".to_owned()], true));
+}
+
+#[test]
 fn a_waiting_task_says_why() {
     let mut script = Script::new();
     script.tasks(1, &class(50, 1));
@@ -163,4 +252,26 @@ fn a_waiting_task_says_why() {
 
     script.tasks(1, &Class { worker: Some("w9".parse().unwrap()), ..class(50, 1) });
     assert_eq!(script.pending(3), Some(PendingReason::NoneAllowed));
+
+    script.order("w1", SchedulingOrder::Cordon);
+    assert_eq!(script.pending(1), Some(PendingReason::NoneOpen(1)));
+    script.order("w1", SchedulingOrder::Drain { timeout: None });
+    assert_eq!(script.pending(1), Some(PendingReason::NoneOpen(1)));
+}
+
+#[test]
+fn a_place_far_back_in_the_queue_is_not_counted_to_the_end() {
+    let mut script = Script::new();
+    script.worker("w1", 1, &[]);
+    script.tasks(5_000, &class(50, 2));
+    script.worker("w2", 2, &[]);
+    let ahead = |task| match script.pending(task) {
+        Some(reason @ PendingReason::AllBusy { workers: 1, .. }) => reason.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(ahead(1_001), "all 1 workers that fit are busy; 1000 like it wait before it");
+    assert_eq!(
+        ahead(4_000),
+        "all 1 workers that fit are busy; more than 1000 like it wait before it"
+    );
 }

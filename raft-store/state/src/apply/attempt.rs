@@ -61,12 +61,7 @@ impl Apply<'_> {
         if worker.scheduling != Scheduling::Open {
             return Err(Rejection::ClosedWorker { worker: name() });
         }
-        let is_allowed = class.worker.as_ref().is_none_or(|only| *only == worker.id)
-            && (class.constraints.is_empty() || {
-                let labels = worker.effective_labels();
-                class.constraints.iter().all(|constraint| constraint.is_met_by(&labels))
-            });
-        if !is_allowed {
+        if !class.allows(worker) {
             return Err(Rejection::ConstraintViolated { task: task.id, worker: name() });
         }
         let total = worker.total();

@@ -1,0 +1,126 @@
+//! Why a task waits. It costs a look at every worker, so whoever asks for many tasks asks once for
+//! each class.
+
+use std::fmt;
+
+use cluster_state::{Class, State, Task, TaskState, Timestamp, Worker};
+
+/// Beyond that many tasks ahead, the exact number tells nobody anything.
+const AHEAD_COUNTED_MAX: usize = 1_000;
+
+/// Why a task waits, in the words of whoever has to do something about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PendingReason {
+    /// It waits for a point in time.
+    Backoff(Timestamp),
+    /// The registry is empty.
+    NoWorkers,
+    /// None of the workers that may run it is connected.
+    NoneActive(usize),
+    /// The workers that may run it and are connected get no more tasks.
+    NoneOpen(usize),
+    /// No worker's labels satisfy its constraints, or the one it names is not registered.
+    NoneAllowed,
+    /// It asks for more than any allowed worker has in total.
+    NoneLargeEnough,
+    /// All that could take it are busy.
+    AllBusy {
+        /// How many could take it if they were empty.
+        workers: usize,
+        /// How many tasks of its class wait before it, counted up to one more than a thousand.
+        ahead: usize,
+    },
+}
+
+impl PendingReason {
+    /// Why `task` waits, or nothing when it does not.
+    #[must_use]
+    pub fn of(state: &State, task: &Task) -> Option<Self> {
+        match task.state {
+            TaskState::Scheduled { until } => return Some(Self::Backoff(until)),
+            TaskState::Queued => {}
+            TaskState::Assigned
+            | TaskState::Running
+            | TaskState::Cancelling
+            | TaskState::Completed
+            | TaskState::Failed
+            | TaskState::Cancelled => return None,
+        }
+        let class = &task.spec.class;
+        let counts = Counts::of(state, class);
+        Some(match counts {
+            Counts { registered: 0, .. } => Self::NoWorkers,
+            Counts { allowed: 0, .. } => Self::NoneAllowed,
+            Counts { active: 0, allowed, .. } => Self::NoneActive(allowed),
+            Counts { open: 0, active, .. } => Self::NoneOpen(active),
+            Counts { large_enough: 0, .. } => Self::NoneLargeEnough,
+            Counts { large_enough, .. } => {
+                let queue = state.class_queue(class);
+                let ahead = queue.map_or(0, |queue| queue.position(task.id, AHEAD_COUNTED_MAX + 1));
+                Self::AllBusy { workers: large_enough, ahead }
+            }
+        })
+    }
+}
+
+/// How many workers pass each test, of those that passed the one before.
+#[derive(Default)]
+struct Counts {
+    registered: usize,
+    allowed: usize,
+    active: usize,
+    open: usize,
+    large_enough: usize,
+}
+
+impl Counts {
+    fn of(state: &State, class: &Class) -> Self {
+        let mut counts = Self { registered: state.workers().len(), ..Self::default() };
+        match &class.worker {
+            Some(only) => state.worker(only).into_iter().for_each(|one| counts.add(class, one)),
+            None => state.workers().for_each(|worker| counts.add(class, worker)),
+        }
+        counts
+    }
+
+    fn add(&mut self, class: &Class, worker: &Worker) {
+        let is_large_enough =
+            || worker.specs.as_ref().is_some_and(|specs| specs.total.holds(&class.resources));
+        let allowed = class.allows(worker);
+        let active = allowed && worker.is_active();
+        let open = active && worker.takes_tasks();
+        self.allowed += usize::from(allowed);
+        self.active += usize::from(active);
+        self.open += usize::from(open);
+        self.large_enough += usize::from(open && is_large_enough());
+    }
+}
+
+impl fmt::Display for PendingReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Backoff(_) => f.write_str("waiting for retry_backoff after a failed attempt"),
+            Self::NoWorkers => f.write_str("no worker is registered"),
+            Self::NoneActive(allowed) => {
+                write!(f, "none of the {allowed} workers that may run it is active")
+            }
+            Self::NoneOpen(active) => {
+                write!(f, "all {active} active workers that may run it are cordoned or draining")
+            }
+            Self::NoneAllowed => {
+                f.write_str("no registered worker satisfies its constraints or its worker_id")
+            }
+            Self::NoneLargeEnough => {
+                f.write_str("it asks for more resources than any worker that may run it has")
+            }
+            Self::AllBusy { workers, ahead } if *ahead > AHEAD_COUNTED_MAX => write!(
+                f,
+                "all {workers} workers that fit are busy; more than {AHEAD_COUNTED_MAX} like it \
+                 wait before it"
+            ),
+            Self::AllBusy { workers, ahead } => {
+                write!(f, "all {workers} workers that fit are busy; {ahead} like it wait before it")
+            }
+        }
+    }
+}

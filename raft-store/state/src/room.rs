@@ -1,0 +1,146 @@
+//! Where there is room: the workers that take tasks, by how full they are. Kept by the state's
+//! writers, so that placing a task costs a search and not a look at every worker.
+
+mod marks;
+mod tree;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use self::marks::Marks;
+use self::tree::{Tree, Wanted};
+use crate::{Class, Resources, Worker, WorkerId};
+
+/// The workers that take tasks, with what is free on each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Room {
+    vacancies: BTreeMap<WorkerId, Arc<Vacancy>>,
+    tree: Tree,
+}
+
+/// A worker that takes tasks, and what it has left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Vacancy {
+    worker: Arc<Worker>,
+    free: Resources,
+    /// Its dominant share in use, in parts per million.
+    share: u64,
+    marks: Marks,
+}
+
+/// Which worker is preferred of those that fit; among equals the first by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preference {
+    /// The one with the smallest dominant share in use.
+    Emptiest,
+    /// The one with the greatest.
+    Fullest,
+}
+
+/// Placements that are being thought of: what is planned takes room here, and nowhere else.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    room: &'a Room,
+    tree: Tree,
+    /// The workers on which something was planned.
+    changed: BTreeMap<WorkerId, Arc<Vacancy>>,
+    looks: usize,
+}
+
+impl Vacancy {
+    fn key(&self) -> (u64, &WorkerId) {
+        (self.share, &self.worker.id)
+    }
+
+    fn after(&self, taken: &Resources) -> Self {
+        let free = self.free.saturating_sub(taken);
+        let share = share(&self.worker, &free);
+        Self { worker: Arc::clone(&self.worker), free, share, marks: self.marks }
+    }
+}
+
+fn share(worker: &Worker, free: &Resources) -> u64 {
+    worker.specs.as_ref().map_or(0, |specs| specs.total.dominant_share(free))
+}
+
+impl Room {
+    /// Enters what is true of a worker now.
+    pub(crate) fn put(&mut self, worker: &Arc<Worker>, allocated: Option<&Resources>) {
+        let before = self.vacancies.get(&worker.id);
+        if !worker.takes_tasks() {
+            self.remove(&worker.id);
+            return;
+        }
+        let total = worker.total();
+        let free = allocated.map_or_else(|| total.clone(), |sum| total.saturating_sub(sum));
+        let known = before.filter(|before| Arc::ptr_eq(&before.worker, worker));
+        if known.is_some_and(|known| known.free == free) {
+            return;
+        }
+        let marks = known.map_or_else(|| Marks::of(worker), |known| known.marks);
+        let share = share(worker, &free);
+        let vacancy = Arc::new(Vacancy { worker: Arc::clone(worker), free, share, marks });
+        if let Some(before) = self.vacancies.insert(worker.id.clone(), Arc::clone(&vacancy)) {
+            self.tree.remove(&before);
+        }
+        self.tree.insert(vacancy);
+    }
+
+    /// Takes out a worker that is no longer registered or takes no tasks.
+    pub(crate) fn remove(&mut self, id: &WorkerId) {
+        if let Some(before) = self.vacancies.remove(id) {
+            self.tree.remove(&before);
+        }
+    }
+
+    /// Starts planning from what is free now.
+    pub(crate) fn plan(&self) -> Plan<'_> {
+        Plan { room: self, tree: self.tree.clone(), changed: BTreeMap::new(), looks: 0 }
+    }
+}
+
+impl Plan<'_> {
+    /// Plans one task of a class on the preferred worker that may run it and has room for it;
+    /// nothing where there is none.
+    ///
+    /// Costs the depth of a search tree, and more only where constraints or several kinds of
+    /// resources rule out single workers but not the branches that they are on.
+    pub fn place(&mut self, class: &Class, preference: Preference) -> Option<WorkerId> {
+        let wanted = Wanted::new(class);
+        let looks = &mut self.looks;
+        let found = match (&class.worker, preference) {
+            (Some(only), _) => {
+                *looks += 1;
+                let known = self.changed.get(only).or_else(|| self.room.vacancies.get(only));
+                known.filter(|vacancy| wanted.fits(vacancy))
+            }
+            (None, Preference::Emptiest) => self.tree.first(0, &wanted, looks),
+            (None, Preference::Fullest) => {
+                let fullest = self.tree.last(&wanted, looks)?.share;
+                self.tree.first(fullest, &wanted, looks)
+            }
+        };
+        let before = Arc::clone(found?);
+        let after = Arc::new(before.after(&class.resources));
+        let worker = before.worker.id.clone();
+        self.tree.remove(&before);
+        self.tree.insert(Arc::clone(&after));
+        self.changed.insert(worker.clone(), after);
+        Some(worker)
+    }
+
+    /// How many places were looked at so far: the cost of the plan.
+    #[must_use]
+    pub const fn looks(&self) -> usize {
+        self.looks
+    }
+
+    /// Whether no worker takes tasks.
+    #[must_use]
+    pub fn is_without_workers(&self) -> bool {
+        self.room.vacancies.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests;

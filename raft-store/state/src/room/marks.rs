@@ -1,0 +1,68 @@
+//! Which labels may occur in a set of workers, in a few bytes that are quick to compare.
+
+use crate::{Class, ConstraintOp, Worker};
+
+const WORDS: usize = 4;
+
+/// One bit for each label and one for each label with its value. Several may share a bit, so what
+/// is marked may be there, and what is not marked is not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Marks([u64; WORDS]);
+
+impl Marks {
+    pub(super) fn of(worker: &Worker) -> Self {
+        let mut marks = Self::default();
+        for (label, value) in worker.effective_labels() {
+            marks.set(hash(&label, None));
+            marks.set(hash(&label, Some(&value)));
+        }
+        marks
+    }
+
+    /// What a worker that may run this class certainly has.
+    pub(super) fn needed_by(class: &Class) -> Self {
+        let mut marks = Self::default();
+        for constraint in &class.constraints {
+            match &constraint.op {
+                ConstraintOp::Equals(value) => marks.set(hash(&constraint.label, Some(value))),
+                ConstraintOp::In(_) | ConstraintOp::Exists => {
+                    marks.set(hash(&constraint.label, None));
+                }
+                ConstraintOp::NotEquals(_) => {}
+            }
+        }
+        marks
+    }
+
+    /// Whether all of `wanted` is marked here.
+    pub(super) fn hold(self, wanted: Self) -> bool {
+        self.0.iter().zip(wanted.0).all(|(has, wants)| has & wants == wants)
+    }
+
+    /// What is marked in either.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        for (word, more) in self.0.iter_mut().zip(other.0) {
+            *word |= more;
+        }
+        self
+    }
+
+    fn set(&mut self, hash: u64) {
+        let position = usize::try_from(hash >> 62).unwrap_or(0);
+        if let Some(word) = self.0.get_mut(position) {
+            *word |= 1 << (hash & 63);
+        }
+    }
+}
+
+/// FNV-1a, then mixed so that names that differ in a digit differ in all bits. The same on every
+/// master and in every version.
+pub(super) fn hash(name: &str, value: Option<&str>) -> u64 {
+    // No label has this byte, which UTF-8 does not use.
+    let value = value.into_iter().flat_map(|value| std::iter::once(0xff).chain(value.bytes()));
+    let hash = name.bytes().chain(value).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let mixed = (hash ^ (hash >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    mixed ^ (mixed >> 32)
+}
