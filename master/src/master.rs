@@ -204,10 +204,11 @@ async fn start_node(
     if !has_data && config.initial_cluster.is_empty() {
         return Err(StartError::NoMembers);
     }
-    let metrics = metrics.clone();
-    let observer = move |synced: Synced| metrics.on_synced(synced.duration, synced.entries);
+    let (of_syncs, of_applies) = (metrics.clone(), metrics.clone());
+    let on_synced = move |synced: Synced| of_syncs.on_synced(synced.duration, synced.entries);
     let store_config = StoreConfig {
-        log: LogOptions { observer: Some(Arc::new(observer)), ..LogOptions::default() },
+        log: LogOptions { observer: Some(Arc::new(on_synced)), ..LogOptions::default() },
+        apply_observer: Some(Arc::new(move |took| of_applies.on_applied(took))),
         ..StoreConfig::new(&config.data_dir, config.node_id)
     };
     let opened = tokio::task::spawn_blocking(move || Store::open(store_config)).await;

@@ -44,7 +44,9 @@ pub use snapshot::{
     CHUNK_BYTES_MAX, Chunk, ChunkReader, InvalidManifest, Manifest, ManifestFile, ReceiveError,
     SnapshotBuilder, SnapshotData, SnapshotInbox, SnapshotReceiver,
 };
-pub use state_machine::{AppliedBatch, Published, RaftSnapshot, StateMachine, StateReader};
+pub use state_machine::{
+    AppliedBatch, ApplyObserver, Published, RaftSnapshot, StateMachine, StateReader,
+};
 pub use types::{
     AppliedAt, Entry, LogId, Outcome, Payload, SnapshotMeta, StoredMembership, TypeConfig, Vote,
     log_id,

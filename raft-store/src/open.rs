@@ -1,5 +1,6 @@
 //! Opens a node's data directory: every check first, the first change to the disk after them.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,10 +15,10 @@ use crate::keys::LogTable;
 use crate::log_store::{Held, Links, LogOptions, LogStore, StateDurability, put_identity};
 use crate::rocks;
 use crate::snapshot::SnapshotInbox;
-use crate::state_machine::{Shared, StateMachine, StateReader, database};
+use crate::state_machine::{ApplyObserver, Shared, StateMachine, StateReader, database};
 
 /// Which directory to open, and for whom.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct StoreConfig {
     /// The directory; made if it is not there.
     pub data_dir: PathBuf,
@@ -27,13 +28,27 @@ pub struct StoreConfig {
     pub cluster: Option<ClusterId>,
     /// How the log store works.
     pub log: LogOptions,
+    /// Who is told how long applying takes.
+    pub apply_observer: Option<ApplyObserver>,
+}
+
+impl fmt::Debug for StoreConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreConfig")
+            .field("data_dir", &self.data_dir)
+            .field("node", &self.node)
+            .field("cluster", &self.cluster)
+            .field("log", &self.log)
+            .finish_non_exhaustive()
+    }
 }
 
 impl StoreConfig {
     /// The usual settings.
     #[must_use]
     pub fn new(data_dir: impl Into<PathBuf>, node: MasterId) -> Self {
-        Self { data_dir: data_dir.into(), node, cluster: None, log: LogOptions::default() }
+        let (data_dir, log) = (data_dir.into(), LogOptions::default());
+        Self { data_dir, node, cluster: None, log, apply_observer: None }
     }
 }
 
@@ -90,7 +105,8 @@ impl Store {
             fatal.clone(),
             Arc::clone(&lock),
         ));
-        let machine = StateMachine::new(Arc::clone(&shared), state_db, position);
+        let machine =
+            StateMachine::new(Arc::clone(&shared), state_db, position, config.apply_observer);
 
         let identity = KnownIdentity::new(held.identity);
         let links = Links {

@@ -10,8 +10,10 @@ mod feed;
 mod reader;
 mod shared;
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use cluster_state::{Change, LogIndex, Proposal};
 use futures_util::{Stream, TryStreamExt};
@@ -37,14 +39,23 @@ const BATCH_ENTRIES_MAX: usize = 1024;
 pub type RaftSnapshot =
     Snapshot<CommittedLeaderId<u64>, u64, openraft::impls::BasicNode, SnapshotData>;
 
+/// Told how long each batch of entries took to apply, until it was stored and answered.
+pub type ApplyObserver = Arc<dyn Fn(Duration) + Send + Sync>;
+
 /// The replicated state as openraft drives it.
-#[derive(Debug)]
 pub struct StateMachine {
     shared: Arc<Shared>,
     /// The one in use; [`Shared`] has it too, for readers.
     database: Arc<StateDb>,
     applied: Option<LogId>,
     membership: StoredMembership,
+    observer: Option<ApplyObserver>,
+}
+
+impl fmt::Debug for StateMachine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StateMachine").field("applied", &self.applied).finish_non_exhaustive()
+    }
 }
 
 /// An entry that is about to be applied.
@@ -79,8 +90,9 @@ impl StateMachine {
         shared: Arc<Shared>,
         database: Arc<StateDb>,
         (applied, membership): (Option<LogId>, StoredMembership),
+        observer: Option<ApplyObserver>,
     ) -> Self {
-        Self { shared, database, applied, membership }
+        Self { shared, database, applied, membership, observer }
     }
 
     /// Applies some entries as one batch. On return they are in memory and in RocksDB, and whoever
@@ -88,6 +100,7 @@ impl StateMachine {
     fn apply_steps(&mut self, steps: Vec<Step>) -> Result<(), StorageError> {
         let (Some(first), Some(last)) = (steps.first(), steps.last()) else { return Ok(()) };
         let (first, last) = (first.id, last.id);
+        let began_at = Instant::now();
 
         let mut changes = Vec::with_capacity(steps.len());
         let mut answers = Vec::with_capacity(steps.len());
@@ -117,6 +130,9 @@ impl StateMachine {
             responder.send(outcome);
         }
         self.shared.publish(first, last, changes);
+        if let Some(observer) = &self.observer {
+            observer(began_at.elapsed());
+        }
         Ok(())
     }
 
