@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, BoxStream, StreamExt};
+use openraft::raft::VoteRequest;
 use proto::channel::MESSAGE_BYTES_MAX;
 use proto::v1;
 use proto::v1::raft_service_server::{RaftService, RaftServiceServer};
@@ -16,6 +17,7 @@ use crate::network::wire::{self, WireError};
 use crate::node::{Node, Raft};
 use crate::propose::forward;
 use crate::reads;
+use crate::types::TypeConfig;
 
 /// The gRPC service that other masters call.
 pub type RaftServer = RaftServiceServer<RaftEndpoint>;
@@ -47,6 +49,14 @@ impl RaftEndpoint {
             return Ok(());
         }
         Err(Status::unavailable("restarted within the last lease: not voting yet"))
+    }
+
+    /// What a member asks for that may be given a vote now.
+    fn ballot(&self, request: Request<v1::VoteRequest>) -> Result<VoteRequest<TypeConfig>, Status> {
+        self.node.identity().check(request.metadata())?;
+        let ballot = request.into_inner();
+        self.check_may_vote(&ballot)?;
+        wire::ballot_in(ballot).map_err(|error| malformed(&error))
     }
 }
 
@@ -115,10 +125,7 @@ impl RaftService for RaftEndpoint {
         &self,
         request: Request<v1::VoteRequest>,
     ) -> Result<Response<v1::VoteResponse>, Status> {
-        self.node.identity().check(request.metadata())?;
-        let ballot = request.into_inner();
-        self.check_may_vote(&ballot)?;
-        let ballot = wire::ballot_in(ballot).map_err(|error| malformed(&error))?;
+        let ballot = self.ballot(request)?;
         let answer = self.raft().vote(ballot).await.map_err(|error| fatal(&error))?;
         Ok(Response::new(wire::answer_out(&answer)))
     }
@@ -127,10 +134,7 @@ impl RaftService for RaftEndpoint {
         &self,
         request: Request<v1::VoteRequest>,
     ) -> Result<Response<v1::VoteResponse>, Status> {
-        self.node.identity().check(request.metadata())?;
-        let ballot = request.into_inner();
-        self.check_may_vote(&ballot)?;
-        let ballot = wire::ballot_in(ballot).map_err(|error| malformed(&error))?;
+        let ballot = self.ballot(request)?;
         let answer = self.raft().pre_vote(ballot).await.map_err(|error| fatal(&error))?;
         Ok(Response::new(wire::answer_out(&answer)))
     }
