@@ -1,10 +1,10 @@
 //! Why an attempt failed, and why a call did.
 
-use std::error::Error;
 use std::time::Duration;
 
-use tonic::{Code, Status};
+use tonic::Status;
 
+use crate::call_failure::CallFailure;
 use crate::channel::InvalidAddress;
 use crate::problem::{ERROR_KIND_KEY, ErrorKind, Outcome, Problem};
 
@@ -39,32 +39,11 @@ impl AttemptFailure {
         if status.metadata().contains_key(ERROR_KIND_KEY) {
             return Self::Refused(status.into());
         }
-        if never_connected(status) {
-            return Self::Unreachable { address };
-        }
-        match status.code() {
-            Code::DeadlineExceeded => Self::TimedOut,
-            // What tonic says of broken connections and streams, and proxies of absent servers.
-            Code::Unavailable | Code::Cancelled => {
-                Self::Broken { address, detail: status.message().to_owned() }
-            }
-            Code::Unknown | Code::Internal if status.source().is_some() => {
-                Self::Broken { address, detail: status.message().to_owned() }
-            }
-            Code::Ok
-            | Code::Unknown
-            | Code::InvalidArgument
-            | Code::NotFound
-            | Code::AlreadyExists
-            | Code::PermissionDenied
-            | Code::ResourceExhausted
-            | Code::FailedPrecondition
-            | Code::Aborted
-            | Code::OutOfRange
-            | Code::Unimplemented
-            | Code::Internal
-            | Code::DataLoss
-            | Code::Unauthenticated => Self::Refused(status.into()),
+        match CallFailure::of(status) {
+            CallFailure::NeverConnected => Self::Unreachable { address },
+            CallFailure::Broken => Self::Broken { address, detail: status.message().to_owned() },
+            CallFailure::TimedOut => Self::TimedOut,
+            CallFailure::Refused => Self::Refused(status.into()),
         }
     }
 
@@ -117,17 +96,6 @@ impl AttemptFailure {
             Self::Refused(problem) => problem.kind,
         }
     }
-}
-
-fn never_connected(status: &Status) -> bool {
-    let mut cause = status.source();
-    while let Some(error) = cause {
-        if error.is::<tonic::ConnectError>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
 
 /// Why a call failed.

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use cluster_state::{AttemptRef, ClusterId, Epoch, FinishedAttempt, MasterId, Term};
+use proto::call_failure::CallFailure;
 use proto::channel::{self, InvalidAddress, MESSAGE_BYTES_MAX};
 use proto::convert::{self, Invalid};
 use proto::problem::LEADER_ADDRESS_KEY;
 use proto::v1;
 use proto::v1::master_service_client::MasterServiceClient;
 use tonic::transport::Channel;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
 use super::Introduction;
 use crate::ledger::{Session, Snapshot};
@@ -252,24 +253,11 @@ fn failure(status: &Status, timeout: Duration) -> CallError {
     let leader = status.metadata().get(LEADER_ADDRESS_KEY).and_then(|value| value.to_str().ok());
     let leader = leader.map(str::to_owned);
     let reason = status.message().to_owned();
-    match status.code() {
-        Code::DeadlineExceeded => CallError::TimedOut(timeout),
-        // A connection that breaks shows under any of these, by where it broke.
-        Code::Unavailable | Code::Cancelled | Code::Unknown => {
+    match CallFailure::of(status) {
+        CallFailure::TimedOut => CallError::TimedOut(timeout),
+        CallFailure::NeverConnected | CallFailure::Broken => {
             CallError::Unreachable { reason, leader }
         }
-        Code::Ok
-        | Code::InvalidArgument
-        | Code::NotFound
-        | Code::AlreadyExists
-        | Code::PermissionDenied
-        | Code::ResourceExhausted
-        | Code::FailedPrecondition
-        | Code::Aborted
-        | Code::OutOfRange
-        | Code::Unimplemented
-        | Code::Internal
-        | Code::DataLoss
-        | Code::Unauthenticated => CallError::Refused { reason, leader },
+        CallFailure::Refused => CallError::Refused { reason, leader },
     }
 }
