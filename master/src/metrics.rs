@@ -12,6 +12,7 @@ use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
@@ -46,6 +47,7 @@ struct Everywhere {
     batch_size: EntriesPerSync,
     commit: Seconds,
     apply: Seconds,
+    waiting: Gauge,
     http_requests: Family<HttpLabels, Counter>,
     http_seconds: Family<RouteLabel, Histogram, fn() -> Histogram>,
 }
@@ -58,6 +60,7 @@ impl Everywhere {
             batch_size: EntriesPerSync::default(),
             commit: Seconds::default(),
             apply: Seconds::default(),
+            waiting: Gauge::default(),
             http_requests: Family::default(),
             http_seconds: Family::new_with_constructor(|| Histogram::new(seconds_buckets())),
         }
@@ -187,6 +190,16 @@ impl Metrics {
         self.shared.everywhere.apply.observe(took);
     }
 
+    /// A request waits for something to happen.
+    pub(crate) fn on_wait_began(&self) {
+        self.shared.everywhere.waiting.inc();
+    }
+
+    /// A request that waited does so no longer.
+    pub(crate) fn on_wait_ended(&self) {
+        self.shared.everywhere.waiting.dec();
+    }
+
     /// A worker's heartbeat arrived.
     pub fn on_heartbeat(&self) {
         self.shared.leading.heartbeats.inc();
@@ -243,13 +256,22 @@ impl Metrics {
 
 impl Everywhere {
     fn register(&self, to: &mut Registry) {
-        let Self { leader_changes, fsync, batch_size, commit, apply, http_requests, http_seconds } =
-            self.clone();
+        let Self {
+            leader_changes,
+            fsync,
+            batch_size,
+            commit,
+            apply,
+            waiting,
+            http_requests,
+            http_seconds,
+        } = self.clone();
         to.register("raft_leader_changes", "Changes of leader seen", leader_changes);
         to.register("raft_fsync_seconds", "Time of one sync of the log", fsync.0);
         to.register("raft_batch_size", "Entries made durable by one sync", batch_size.0);
         to.register("raft_commit_seconds", "From proposal to its application", commit.0);
         to.register("raft_apply_seconds", "Time to apply one batch of entries", apply.0);
+        to.register("waiting_requests", "Requests that wait for something to happen", waiting);
         to.register("http_requests", "HTTP requests answered", http_requests);
         to.register("http_request_seconds", "Time to answer an HTTP request", http_seconds);
     }

@@ -146,9 +146,24 @@ impl Operations {
 
     /// A place among the requests that wait for something to happen, of which memory allows only
     /// so many.
-    fn wait_slot(&self) -> Result<SemaphorePermit<'_>, Problem> {
-        self.shared.wait_slots.try_acquire().map_err(|_| {
+    fn wait_slot(&self) -> Result<WaitSlot<'_>, Problem> {
+        let permit = self.shared.wait_slots.try_acquire().map_err(|_| {
             Problem::new(ErrorKind::Overloaded, "too many requests are waiting on this master")
-        })
+        })?;
+        self.shared.metrics.on_wait_began();
+        Ok(WaitSlot { metrics: &self.shared.metrics, _permit: permit })
+    }
+}
+
+/// Held by a request while it waits.
+#[derive(Debug)]
+struct WaitSlot<'a> {
+    metrics: &'a Metrics,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Drop for WaitSlot<'_> {
+    fn drop(&mut self) {
+        self.metrics.on_wait_ended();
     }
 }

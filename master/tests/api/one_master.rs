@@ -92,6 +92,14 @@ impl OneMaster {
         Answer::parse(&String::from_utf8(answer).unwrap())
     }
 
+    /// Returns when a request waits for something to happen.
+    pub(crate) async fn until_a_request_waits(&self) {
+        let waits = async {
+            while !self.get("/metrics").await.body.contains("cloudai_waiting_requests 1") {}
+        };
+        tokio::time::timeout(Duration::from_secs(20), waits).await.unwrap();
+    }
+
     /// Submits one task and returns its id.
     pub(crate) async fn submit(&self, command: &str) -> String {
         let answer = self.post("/api/tasks", &serde_json::json!({ "command": [command] })).await;

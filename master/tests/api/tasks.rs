@@ -1,7 +1,5 @@
 //! Tasks over REST and gRPC.
 
-use std::time::Duration;
-
 use proto::v1::task_service_client::TaskServiceClient;
 use proto::v1::{GetTaskRequest, SubmitRequest, TaskSpec};
 use serde_json::json;
@@ -113,7 +111,7 @@ async fn waiting_ends_with_the_task_or_with_the_time() {
 
     let long = format!("{path}?timeout=20s");
     let (waited, _) = tokio::join!(master.get(&long), async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        master.until_a_request_waits().await;
         master.delete(&format!("/api/tasks/{id}")).await
     });
     assert_eq!((waited.status, &waited.json()["state"]), (200, &json!("cancelled")));
@@ -128,7 +126,7 @@ async fn a_blocking_read_returns_when_its_index_has_passed() {
     let index = master.get("/api/tasks").await.header("x-cluster-index").to_owned();
     let path = format!("/api/tasks?consistency=stale&index={index}&wait=20s");
     let (read, _) = tokio::join!(master.get(&path), async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        master.until_a_request_waits().await;
         master.submit("true").await
     });
     assert_eq!(read.json()["tasks"].as_array().unwrap().len(), 2);
