@@ -78,7 +78,7 @@ fn others() -> Vec<Case> {
     let register = |body: Value, pointer| Case {
         path: "/api/workers",
         pointer: Some(pointer),
-        ..submission(&body, 400, "malformed", "")
+        ..submission(&body, 422, "invalid-value", "")
     };
     vec![
         reading("/api/tasks?limit=0", 400, "malformed", "limit"),

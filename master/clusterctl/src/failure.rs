@@ -158,6 +158,7 @@ const fn code_of(kind: ErrorKind) -> u8 {
         ErrorKind::Malformed
         | ErrorKind::UnknownField
         | ErrorKind::InvalidTask
+        | ErrorKind::InvalidValue
         | ErrorKind::MethodNotAllowed
         | ErrorKind::TooLarge
         | ErrorKind::UnsupportedMediaType

@@ -119,6 +119,8 @@ pub(super) async fn drain(
     Id(id): Id,
     Params(DrainParams { timeout }): Params<DrainParams>,
 ) -> Result<Answer<v1::Worker>, Refusal> {
+    // As the other parameters of queries; in a message it would be an invalid value.
+    timeout.as_deref().map(|text| input::duration("timeout", text)).transpose()?;
     order(&api, id, "drain", timeout).await
 }
 

@@ -47,7 +47,7 @@ async fn workers_come_in_pages_by_name() {
 async fn a_registration_that_makes_no_sense_is_a_problem() {
     let master = OneMaster::start().await;
     let bad = json!({"worker_id": "a/b", "address": "nowhere"});
-    let problem = master.post("/api/workers", &bad).await.problem(400, "malformed");
+    let problem = master.post("/api/workers", &bad).await.problem(422, "invalid-value");
     assert_eq!(problem["errors"][0]["pointer"], "/worker_id");
     assert_eq!(problem["errors"][1]["pointer"], "/address");
     let unknown = json!({"worker_id": "a", "address": "127.0.0.1:1", "adress": "x"});

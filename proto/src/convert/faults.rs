@@ -95,6 +95,11 @@ pub enum Breach {
 }
 
 /// A message that breaks rules: which, and where.
+///
+/// One rule holds for the bodies of all requests. What is no JSON, or JSON of another shape, is
+/// malformed (400); a value of the right shape that is not allowed there, be it a name, a label, an
+/// address or a duration, makes the body invalid (422) and is pointed at. Paths and queries have
+/// no such difference: whatever is wrong with a parameter is malformed (400).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid {
     kind: ErrorKind,
@@ -104,10 +109,10 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    /// One breach in a message that is not a task.
+    /// One breach, of a message that is not a task and has the right shape.
     pub fn malformed(pointer: impl Into<String>, breach: &Breach) -> Self {
         let fault = Fault { pointer: pointer.into(), detail: breach.to_string() };
-        Self { kind: ErrorKind::Malformed, faults: vec![fault], unlisted: 0 }
+        Self { kind: ErrorKind::InvalidValue, faults: vec![fault], unlisted: 0 }
     }
 
     /// Everything that is wrong, in the order found.

@@ -46,7 +46,7 @@ impl TryFrom<v1::Resources> for Resources {
     fn try_from(wire: v1::Resources) -> Result<Self, Invalid> {
         let mut faults = Faults::default();
         let resources = read(wire, &Self::default(), &mut faults);
-        faults.finish(ErrorKind::Malformed, resources)
+        faults.finish(ErrorKind::InvalidValue, resources)
     }
 }
 

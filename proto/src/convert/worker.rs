@@ -141,7 +141,7 @@ pub fn label_changes(
     if set.is_empty() && remove.is_empty() {
         faults.add("/set", &Breach::Required);
     }
-    faults.finish(ErrorKind::Malformed, (set, remove))
+    faults.finish(ErrorKind::InvalidValue, (set, remove))
 }
 
 /// How long a token to be created admits workers; for ever without one.
@@ -183,7 +183,7 @@ impl TryFrom<v1::WorkerSpecs> for Specs {
             let breach = Breach::TooLong { bytes: wire.version.len(), max: VERSION_BYTES_MAX };
             faults.add("/specs/version", &breach);
         }
-        faults.finish(ErrorKind::Malformed, ())?;
+        faults.finish(ErrorKind::InvalidValue, ())?;
         let total = wire.total.unwrap_or_default().try_into()?;
         Ok(Self { total, labels: wire.labels, version: wire.version })
     }
@@ -198,7 +198,7 @@ impl TryFrom<v1::RegisterRequest> for RegisterWorker {
         let id = faults.keep("/worker_id", id);
         faults.keep("/address", check_address(&wire.address));
         check_labels("/labels", &wire.labels, &mut faults);
-        let Some(worker) = faults.finish(ErrorKind::Malformed, id)? else {
+        let Some(worker) = faults.finish(ErrorKind::InvalidValue, id)? else {
             return Err(Invalid::malformed("/worker_id", &Breach::Required));
         };
         Ok(Self { worker, address: Some(wire.address), labels: wire.labels })

@@ -12,8 +12,10 @@ pub enum ErrorKind {
     Malformed,
     /// The request has a field that nobody knows.
     UnknownField,
-    /// The request was read, but a value in it is not allowed.
+    /// The task was read, but a value in it is not allowed.
     InvalidTask,
+    /// The request was read, and is not a task, but a value in it is not allowed.
+    InvalidValue,
     /// No or wrong credentials.
     Unauthenticated,
     /// The credentials do not allow it.
@@ -64,7 +66,7 @@ const fn face(
 }
 
 /// In the order of the enum. Where a foreign status has to be read back, the first match counts.
-const FACES: [Face; 17] = {
+const FACES: [Face; 18] = {
     use ErrorKind as Kind;
     [
         face(
@@ -81,6 +83,13 @@ const FACES: [Face; 17] = {
             422,
             Code::InvalidArgument,
             "The task is not valid",
+        ),
+        face(
+            Kind::InvalidValue,
+            "invalid-value",
+            422,
+            Code::InvalidArgument,
+            "A value is not allowed",
         ),
         face(
             Kind::Unauthenticated,
@@ -248,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_client_mistake_is_never_a_server_error() {
-        for kind in [ErrorKind::Malformed, ErrorKind::InvalidTask, ErrorKind::TooLarge] {
+        for kind in [ErrorKind::Malformed, ErrorKind::InvalidTask, ErrorKind::InvalidValue] {
             assert!((400..500).contains(&kind.http_status()), "{kind}");
         }
     }
