@@ -32,6 +32,7 @@ mod mass_loss_brakes_requeueing;
 mod minority_cut_off;
 mod no_leader_answers;
 mod rolling_restart_under_load;
+mod second_signal_ends_a_master;
 mod several_workers;
 mod task_leaves_a_silent_worker;
 mod tasks_survive_a_leader_change;

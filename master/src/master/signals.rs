@@ -12,7 +12,8 @@ use crate::config::Config;
 /// Kubernetes and the 90 s that systemd give.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Runs a master until SIGTERM or SIGINT; a second one ends it at once.
+/// Runs a master until SIGTERM or SIGINT, and returns when it has stopped in good order. One that
+/// cannot within 15 s ends with exit code 1, and so does one at once that is sent a second signal.
 ///
 /// # Errors
 ///
@@ -28,13 +29,21 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     }
     tracing::info!("stopping");
     tell_supervisor(NotifyState::Stopping);
-    let reason = tokio::select! {
-        () = master.stop() => return Ok(()),
-        () = signals.next() => "a second signal asks for it",
-        () = tokio::time::sleep(STOP_TIMEOUT) => "it takes too long",
-    };
+    let Some(reason) = stopped_short(master.stop(), signals.next()).await else { return Ok(()) };
     tracing::warn!(reason, "stopping at once");
     std::process::exit(1)
+}
+
+/// Why stopping must be cut short, unless it comes to its end.
+async fn stopped_short(
+    stop: impl Future<Output = ()>,
+    second_signal: impl Future<Output = ()>,
+) -> Option<&'static str> {
+    tokio::select! {
+        () = stop => None,
+        () = second_signal => Some("a second signal asks for it"),
+        () = tokio::time::sleep(STOP_TIMEOUT) => Some("it takes too long"),
+    }
 }
 
 /// What is in memory may differ from what is on disk: nothing more may be answered.
@@ -67,5 +76,24 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn stopping_ends_by_itself_by_a_second_signal_or_when_it_takes_too_long() {
+        let began_at = tokio::time::Instant::now();
+        assert_eq!(stopped_short(ready(()), pending()).await, None);
+        let why = stopped_short(pending(), ready(())).await;
+        assert_eq!(why, Some("a second signal asks for it"));
+        assert_eq!(began_at.elapsed(), Duration::ZERO);
+
+        assert_eq!(stopped_short(pending(), pending()).await, Some("it takes too long"));
+        assert_eq!(began_at.elapsed(), STOP_TIMEOUT);
     }
 }
