@@ -140,7 +140,7 @@ impl Watcher {
     }
 
     async fn hand_over(&self) {
-        if let Some(to) = crate::membership::best_successor(&self.raft) {
+        if let Some(to) = crate::membership::best_successor(&self.raft, |_| true) {
             self.raft.trigger().transfer_leader(to.0).await.ok();
         }
     }

@@ -116,13 +116,18 @@ impl Members {
     }
 }
 
-/// The voter to hand leadership to: the one with the longest matching log.
-pub(crate) fn best_successor(raft: &Raft) -> Option<MasterId> {
+/// The voter to hand leadership to: of those that come into question the one with the longest
+/// matching log.
+pub(crate) fn best_successor(
+    raft: &Raft,
+    comes_into_question: impl Fn(MasterId) -> bool,
+) -> Option<MasterId> {
     let status = local_status(raft);
     let voters = Members::new(raft.clone()).all();
     voters
         .iter()
         .filter(|member| member.is_voter && member.id != status.id)
+        .filter(|member| comes_into_question(member.id))
         .filter_map(|member| status.matched.get(&member.id).map(|matched| (*matched, member.id)))
         .max()
         .map(|(_, id)| id)

@@ -45,9 +45,7 @@ impl Node {
             Some(to) if to == self.id() => return Ok(to),
             Some(to) if self.members().iter().any(|m| m.id == to && m.is_voter) => to,
             Some(to) => return Err(TransferError::NotAVoter(to)),
-            None => {
-                membership::best_successor(&self.inner.raft).ok_or(TransferError::NoSuccessor)?
-            }
+            None => self.successor().await.ok_or(TransferError::NoSuccessor)?,
         };
         let deadline = Instant::now() + TRANSFER_TIMEOUT;
         let started = self.inner.raft.trigger().transfer_leader(to.0).await;
@@ -63,5 +61,12 @@ impl Node {
             },
             Ok(Err(_)) | Err(_) => Err(TransferError::TimedOut(to)),
         }
+    }
+
+    /// The voter with the longest log of those that answer now: nobody waits for one that is gone.
+    async fn successor(&self) -> Option<MasterId> {
+        let answers = self.peer_statuses().await;
+        let answered = |id| answers.get(&id).is_some_and(Option::is_some);
+        membership::best_successor(&self.inner.raft, answered)
     }
 }
