@@ -120,6 +120,16 @@ impl<'a> Arguments<'a> {
             }
             "cancel" => Command::CancelTask { task: parsed(self.next()) },
             "requeue" => Command::RequeueAttempts(self.requeue()),
+            "tick" => {
+                Command::Tick(Tick { term: self.term(), forget: self.list("forget", parsed) })
+            }
+            other => self.administration(other),
+        }
+    }
+
+    /// What operators order, and what follows from it.
+    fn administration(&mut self, verb: &str) -> Command {
+        match verb {
             "cordon" => self.scheduling(SchedulingOrder::Cordon),
             "uncordon" => self.scheduling(SchedulingOrder::Uncordon),
             "drain" => {
@@ -149,9 +159,6 @@ impl<'a> Arguments<'a> {
             },
             "acknowledge" => Command::AcknowledgeMassLoss,
             "recovered" => Command::EndMassLoss { term: self.term() },
-            "tick" => {
-                Command::Tick(Tick { term: self.term(), forget: self.list("forget", parsed) })
-            }
             other => panic!("no such command: {other}"),
         }
     }
