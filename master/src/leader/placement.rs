@@ -30,16 +30,16 @@ const AGEING_STEP_MILLIS: u64 = 60_000;
 pub struct Bounds {
     /// How many tasks are placed.
     pub placements: usize,
-    /// After how many looks at workers no further class is begun. One class costs some looks for
-    /// each of its placements; at the very most, where only constraints rule workers out, as many
-    /// as there are workers.
+    /// After how many looks at workers no further task is begun. One task costs some looks; at the
+    /// very most, where only constraints rule workers out, as many as there are workers.
     pub looks: usize,
 }
 
 /// One look at every class that waits, in as many passes as it takes.
 ///
-/// A pass that has cost too much ends early, and the next one passes over the classes that were
-/// looked at in vain. So no class waits for others that cannot be placed either.
+/// A pass that has cost too much ends early with what it has placed, and the next one passes over
+/// the classes for which there was no room left. So no class waits behind others that cannot be
+/// placed, however much it costs to find that out.
 #[derive(Debug, Default)]
 pub struct Round {
     in_vain: BTreeSet<Arc<Class>>,
@@ -57,21 +57,19 @@ impl Round {
         let mut plan = state.plan();
         let mut classes = by_importance(state);
         classes.retain(|(class, _)| !self.in_vain.contains(*class));
-        for (class, queue) in classes {
-            if placements.len() >= bounds.placements || plan.is_without_workers() {
-                break;
+        'queue: for (class, queue) in classes {
+            for task in queue.tasks() {
+                if placements.len() >= bounds.placements {
+                    break 'queue;
+                }
+                if plan.looks() >= bounds.looks {
+                    self.in_vain.extend(done);
+                    self.is_over = false;
+                    return placements;
+                }
+                let Some(worker) = plan.place(class, strategy.into()) else { break };
+                placements.push(Assignment { task, worker });
             }
-            if plan.looks() >= bounds.looks {
-                self.in_vain.extend(done);
-                self.is_over = false;
-                return placements;
-            }
-            let room = bounds.placements.saturating_sub(placements.len());
-            let placed = queue.tasks().take(room).map_while(|task| {
-                let worker = plan.place(class, strategy.into())?;
-                Some(Assignment { task, worker })
-            });
-            placements.extend(placed);
             done.push(Arc::clone(class));
         }
         self.in_vain.clear();
@@ -79,7 +77,7 @@ impl Round {
         placements
     }
 
-    /// Whether the last pass left out no class for its cost.
+    /// Whether the last pass left out nothing for its cost.
     #[must_use]
     pub const fn is_over(&self) -> bool {
         self.is_over

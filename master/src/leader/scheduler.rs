@@ -10,7 +10,7 @@ use super::placement::{Bounds, Round, Strategy};
 
 /// One log entry's worth of placements: enough to amortize a commit, few enough that deciding on
 /// them takes about ten milliseconds. Looks in vain may take as long.
-const PASS: Bounds = Bounds { placements: 2_000, looks: 50_000 };
+const PASS: Bounds = Bounds { placements: 2_000, looks: 100_000 };
 
 /// Places queued tasks. Woken by every change of the state, so that a freed slot or a new task
 /// waits for nothing; a pass without waiting tasks looks at nothing else.

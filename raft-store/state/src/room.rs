@@ -134,12 +134,6 @@ impl Plan<'_> {
     pub const fn looks(&self) -> usize {
         self.looks
     }
-
-    /// Whether no worker takes tasks.
-    #[must_use]
-    pub fn is_without_workers(&self) -> bool {
-        self.room.vacancies.is_empty()
-    }
 }
 
 #[cfg(test)]
