@@ -36,7 +36,23 @@ impl OneMaster {
         let mut leadership = started.master.node().leadership();
         let leads = leadership.wait_for(|leadership| leadership.is_leading());
         drop(tokio::time::timeout(Duration::from_secs(20), leads).await.unwrap().unwrap());
+        let begun = started.until_its_term_has_begun();
+        tokio::time::timeout(Duration::from_secs(20), begun).await.unwrap();
         started
+    }
+
+    /// A master leads for a moment before the record of it is committed.
+    async fn until_its_term_has_begun(&self) {
+        let reader = self.master.node().reader();
+        let mut applied = reader.watch_applied();
+        loop {
+            applied.borrow_and_update();
+            let newest = reader.with(|state| state.leaders().next_back().map(|record| record.term));
+            if newest == Some(self.master.node().leadership().borrow().term()) {
+                return;
+            }
+            applied.changed().await.unwrap();
+        }
     }
 
     /// Stops it, and returns the directory.
