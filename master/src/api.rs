@@ -6,6 +6,7 @@ mod input;
 mod observe;
 mod probes;
 mod server;
+mod socket;
 mod tasks;
 mod tokens;
 mod workers;
@@ -19,6 +20,7 @@ use axum::routing::{delete, get, post};
 use proto::problem::{ErrorKind, Problem};
 
 pub(crate) use server::{HttpServer, ServerLimits};
+pub(crate) use socket::Sockets;
 
 use self::answer::Refusal;
 use self::input::{NoParams, Params};
@@ -30,6 +32,8 @@ use crate::operations::Operations;
 pub(crate) struct Api {
     pub(crate) operations: Operations,
     pub(crate) metrics: Metrics,
+    /// Clients that watch events.
+    pub(crate) sockets: Sockets,
     /// Largest request body.
     pub(crate) request_bytes_max: usize,
 }
@@ -48,6 +52,8 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/api/workers/{id}/drain", post(workers::drain))
         .route("/api/workers/{id}/labels", post(workers::label))
         .route("/api/workers/{id}/history", get(workers::history))
+        .route("/api/workers/{id}/metrics", get(workers::metrics))
+        .route("/api/workers/{id}/tasks", get(workers::tasks))
         .route("/api/tokens", get(tokens::list).post(tokens::create))
         .route("/api/tokens/{id}", delete(tokens::revoke))
         .route("/api/cluster/mass-loss/acknowledge", post(cluster::acknowledge_mass_loss))
@@ -59,6 +65,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/leader", get(probes::leader).options(probes::options))
         .route("/follower", get(probes::follower).options(probes::options))
         .route("/metrics", get(metrics))
+        .route("/ws", get(socket::open))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn_with_state(api.clone(), observe::observe))

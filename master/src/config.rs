@@ -108,6 +108,8 @@ pub struct LimitsConfig {
     pub http_connections: usize,
     /// Requests that may wait for something to happen at once.
     pub wait_requests: usize,
+    /// Clients that may watch events over a WebSocket at once.
+    pub ws_clients: usize,
 }
 
 /// Keys under `retention`.
@@ -197,6 +199,8 @@ impl Default for LimitsConfig {
             inflight_bytes: Bytes::mib(128),
             http_connections: 4_096,
             wait_requests: 8_192,
+            // Dashboards and operators; each may have some tens of kilobytes under way.
+            ws_clients: 1_024,
         }
     }
 }

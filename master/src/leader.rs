@@ -15,6 +15,7 @@ pub mod scheduler;
 pub mod sessions;
 pub mod supervisor;
 pub mod ticker;
+pub mod usage;
 
 pub use sessions::WorkerSessions;
 pub use supervisor::{DutyConfig, Supervisor};

@@ -3,6 +3,7 @@
 
 mod api;
 pub mod config;
+mod events;
 pub mod leader;
 pub mod master;
 pub mod metrics;

@@ -18,8 +18,9 @@ use tokio_util::task::TaskTracker;
 pub use listen::BindError;
 pub use signals::run;
 
-use crate::api::{self, Api, HttpServer, ServerLimits};
+use crate::api::{self, Api, HttpServer, ServerLimits, Sockets};
 use crate::config::Config;
+use crate::events::{Events, UsageFeed};
 use crate::leader::leases::LeaseTimes;
 use crate::leader::reconnection::ReconnectConfig;
 use crate::leader::ticker::Retention;
@@ -133,13 +134,24 @@ impl Master {
         let duties = start_duties(&config, &node, &sessions, &metrics, &background);
         let waits = TaskWaits::default();
         background.spawn(waits.clone().run(node.reader().clone(), stopping.clone()));
+        let (events, writer) = Events::follow(node.reader());
+        background.spawn(writer.run(stopping.clone()));
+        let (usage, leader) = (UsageFeed::new(), LeaderLink::new(node.clone()));
+        background.spawn(usage.clone().run(
+            sessions.clone(),
+            leader.clone(),
+            node.leadership(),
+            stopping.clone(),
+        ));
         background.spawn(count_leaders(node.clone(), metrics.clone(), stopping.clone()));
 
         let operations = Operations::new(Parts {
-            leader: LeaderLink::new(node.clone()),
+            leader,
             node: node.clone(),
             sessions,
             waits,
+            events,
+            usage,
             metrics: metrics.clone(),
             wait_requests: config.limits.wait_requests,
             names,
@@ -282,12 +294,14 @@ fn start_http(
     listener: TcpListener,
 ) -> Part {
     let request_bytes_max = config.limits.request_bytes.0;
-    let router = api::router(Api { operations, metrics, request_bytes_max });
+    let sockets = Sockets::new(config.limits.ws_clients);
+    let upgraded = sockets.tracker().clone();
+    let router = api::router(Api { operations, metrics, sockets, request_bytes_max });
     let limits = ServerLimits {
         connections: config.limits.http_connections,
         head_timeout: HTTP_HEAD_TIMEOUT,
     };
-    Part::spawn(tasks, |stop| HttpServer::new(listener, router, limits).run(stop))
+    Part::spawn(tasks, |stop| HttpServer::new(listener, router, limits, upgraded).run(stop))
 }
 
 async fn hand_over(node: &Node) {

@@ -7,6 +7,7 @@ mod reading;
 mod refusal;
 mod tasks;
 mod tokens;
+mod usage;
 mod waits;
 mod workers;
 
@@ -27,6 +28,7 @@ pub(crate) use refusal::of_session as session_problem;
 pub(crate) use tasks::Submission;
 pub(crate) use waits::TaskWaits;
 
+use crate::events::{Events, UsageFeed};
 use crate::leader::WorkerSessions;
 use crate::metrics::Metrics;
 use crate::rpc::LeaderLink;
@@ -46,6 +48,8 @@ struct Shared {
     sessions: WorkerSessions,
     leader: LeaderLink,
     waits: TaskWaits,
+    events: Events,
+    usage: UsageFeed,
     metrics: Metrics,
     wait_slots: Semaphore,
     names: Names,
@@ -69,6 +73,8 @@ pub(crate) struct Parts {
     pub(crate) sessions: WorkerSessions,
     pub(crate) leader: LeaderLink,
     pub(crate) waits: TaskWaits,
+    pub(crate) events: Events,
+    pub(crate) usage: UsageFeed,
     pub(crate) metrics: Metrics,
     pub(crate) wait_requests: usize,
     pub(crate) names: Names,
@@ -78,8 +84,18 @@ pub(crate) struct Parts {
 
 impl Operations {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { node, sessions, leader, waits, metrics, wait_requests, names, stopping } =
-            parts;
+        let Parts {
+            node,
+            sessions,
+            leader,
+            waits,
+            events,
+            usage,
+            metrics,
+            wait_requests,
+            names,
+            stopping,
+        } = parts;
         let wait_slots = Semaphore::new(wait_requests.min(Semaphore::MAX_PERMITS));
         let started_at = Instant::now();
         let shared = Shared {
@@ -87,6 +103,8 @@ impl Operations {
             sessions,
             leader,
             waits,
+            events,
+            usage,
             metrics,
             wait_slots,
             names,
@@ -129,6 +147,11 @@ impl Operations {
     fn silence(&self) -> Duration {
         let last_contact = self.node().local_status().last_contact;
         last_contact.unwrap_or_else(|| self.shared.started_at.elapsed())
+    }
+
+    /// What happens in the cluster, as this master has applied it.
+    pub(crate) fn events(&self) -> &Events {
+        &self.shared.events
     }
 
     /// Cancelled when the master begins to stop.

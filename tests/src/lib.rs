@@ -12,6 +12,7 @@ pub mod client;
 pub mod cluster;
 pub mod clusterctl;
 pub mod effects;
+pub mod event_stream;
 pub mod eventually;
 pub mod firewall;
 pub mod history;

@@ -36,6 +36,7 @@ mod second_signal_ends_a_master;
 mod several_workers;
 mod task_leaves_a_silent_worker;
 mod tasks_survive_a_leader_change;
+mod websocket_resumes_on_another_replica;
 mod worker_accepts_but_never_answers;
 mod worker_address_reused;
 mod worker_drained;

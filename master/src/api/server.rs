@@ -35,12 +35,20 @@ pub(crate) struct HttpServer {
     limits: ServerLimits,
     slots: Arc<Semaphore>,
     connections: TaskTracker,
+    upgraded: TaskTracker,
 }
 
 impl HttpServer {
-    pub(crate) fn new(listener: TcpListener, router: Router, limits: ServerLimits) -> Self {
+    /// `upgraded` tracks connections that have become something else than HTTP. They count no
+    /// longer against the limits here, and end by themselves.
+    pub(crate) fn new(
+        listener: TcpListener,
+        router: Router,
+        limits: ServerLimits,
+        upgraded: TaskTracker,
+    ) -> Self {
         let slots = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
-        Self { listener, router, limits, slots, connections: TaskTracker::new() }
+        Self { listener, router, limits, slots, connections: TaskTracker::new(), upgraded }
     }
 
     /// Accepts until `stop`, then lets requests under way finish.
@@ -61,6 +69,8 @@ impl HttpServer {
         drop(self.listener);
         self.connections.close();
         self.connections.wait().await;
+        self.upgraded.close();
+        self.upgraded.wait().await;
     }
 
     /// The slot comes first, so that what cannot be served waits in the system's queue.
@@ -112,7 +122,8 @@ mod tests {
         let router = Router::new().route("/", get(async || "hello"));
         let limits = ServerLimits { connections, head_timeout: HEAD_TIMEOUT };
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        tasks.spawn(HttpServer::new(listener, router, limits).run(stop.clone()));
+        tasks
+            .spawn(HttpServer::new(listener, router, limits, TaskTracker::new()).run(stop.clone()));
         tasks.close();
         (address, stop, tasks)
     }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::Api;
 use super::answer::{Answer, Refusal};
 use super::input::{self, Id, NoParams, Params, ReadParams};
+use crate::operations::TaskQuery;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,6 +88,46 @@ pub(super) async fn history(
     Params(params): Params<ReadParams>,
 ) -> Result<Answer<v1::WorkerHistory>, Refusal> {
     Ok(api.operations.worker_history(&id, params.reading()?).await?.into())
+}
+
+/// `GET /api/workers/{id}/metrics`: without content while the worker has reported nothing.
+pub(super) async fn metrics(
+    State(api): State<Api>,
+    Id(id): Id,
+    Params(params): Params<ReadParams>,
+) -> Result<Response, Refusal> {
+    let (metrics, mark) = api.operations.usage(&id, params.reading()?).await?;
+    if metrics.latest.is_none() {
+        let mut response = StatusCode::NO_CONTENT.into_response();
+        response.extensions_mut().insert(mark);
+        return Ok(response);
+    }
+    Ok(Answer::from((metrics, mark)).into_response())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TaskParams {
+    state: Option<String>,
+    label: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+    #[serde(default)]
+    consistency: String,
+    index: Option<u64>,
+    wait: Option<String>,
+}
+
+/// `GET /api/workers/{id}/tasks`: those that are on it now.
+pub(super) async fn tasks(
+    State(api): State<Api>,
+    Id(id): Id,
+    Params(params): Params<TaskParams>,
+) -> Result<Answer<v1::TaskPage>, Refusal> {
+    let (state, label) = (params.state.as_deref(), params.label.as_deref());
+    let query = TaskQuery::parse(state, None, label, params.limit, params.cursor.as_deref())?;
+    let reading = input::reading(&params.consistency, params.index, params.wait.as_deref())?;
+    Ok(api.operations.worker_tasks(&id, query, reading).await?.into())
 }
 
 /// `POST /api/workers/{id}/cordon`.

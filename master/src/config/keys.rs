@@ -81,6 +81,7 @@ pub(super) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         key!(limits.inflight_bytes, "BYTES", "Bytes of writes under way at once"),
         key!(limits.http_connections, "COUNT", "HTTP connections open at once"),
         key!(limits.wait_requests, "COUNT", "Requests waiting for something to happen at once"),
+        key!(limits.ws_clients, "COUNT", "Clients watching events over a WebSocket at once"),
         key!(retention.tasks, "COUNT", "Finished tasks kept at most"),
         key!(retention.age, "DURATION", "How long a finished task is kept"),
         key!(log.level, "LEVEL", "error, warn, info, debug, trace, or directives"),

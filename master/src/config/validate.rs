@@ -126,6 +126,7 @@ fn check_limits(config: &Config) -> Result<(), ConfigError> {
         ("limits.inflight_proposals", limits.inflight_proposals),
         ("limits.http_connections", limits.http_connections),
         ("limits.wait_requests", limits.wait_requests),
+        ("limits.ws_clients", limits.ws_clients),
     ] {
         if value == 0 {
             return Err(conflict(key, "must be above 0".to_owned()));

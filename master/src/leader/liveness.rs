@@ -86,6 +86,7 @@ async fn declare_silent(lead: &Lead, workers: Vec<(WorkerId, Epoch)>) -> Result<
     for (worker, epoch) in workers {
         tracing::warn!(%worker, %epoch, "worker is silent: inactive");
         lead.channels.close(&worker);
+        lead.usage.forget(&worker);
         lead.leases().on_declared_silent(&worker, epoch);
     }
     Ok(())

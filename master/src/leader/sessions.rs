@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::channels::WorkerChannels;
 use super::leases::LeaseTable;
+use super::usage::Usage;
 use crate::metrics::Metrics;
 
 /// Why a worker's call achieved nothing.
@@ -67,6 +68,8 @@ pub struct Lead {
     pub challenged: Notify,
     /// Connections to workers.
     pub channels: WorkerChannels,
+    /// What workers report of their machines.
+    pub usage: Usage,
     /// Counts what happens.
     pub metrics: Metrics,
 }
@@ -168,6 +171,14 @@ impl WorkerSessions {
             let known = state.worker(&worker).filter(|known| !known.is_active());
             known.map(|known| known.changed_at)
         });
+        if lead
+            .node
+            .reader()
+            .with(|state| !state.worker(&worker).is_some_and(|one| one.is_active()))
+        {
+            // What is left of another session, be it of another worker of that name.
+            lead.usage.forget(&worker);
+        }
         let committed =
             lead.node.propose_as_leader(lead.term, &Command::ConnectWorker(command)).await?;
         let Reply::Connected(resume) = committed.reply else {
@@ -220,6 +231,9 @@ impl WorkerSessions {
         let is_current = !request.goodbye
             && lead.holds_session(&worker, epoch)
             && lead.leases().renew(&worker, epoch, Instant::now());
+        if is_current {
+            lead.usage.on_heartbeat(&worker, epoch, &request, lead.node.clock().now());
+        }
         if !is_current && !request.goodbye {
             lead.metrics.on_stale("heartbeat", 1);
         }
@@ -304,6 +318,7 @@ impl Lead {
         });
         self.node.propose_as_leader(self.term, &requeue).await?;
         self.leases().forget(worker);
+        self.usage.forget(worker);
         self.channels.close(worker);
         tracing::info!(%worker, "worker said goodbye");
         Ok(())

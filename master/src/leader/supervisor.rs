@@ -21,6 +21,7 @@ use super::reconnection::{ReconnectConfig, ReconnectionMonitor, known_workers};
 use super::scheduler::Scheduler;
 use super::sessions::{Lead, WorkerSessions};
 use super::ticker::{Retention, Ticker};
+use super::usage::Usage;
 use crate::metrics::Metrics;
 
 /// What the duties are told.
@@ -141,6 +142,7 @@ impl Supervisor {
             leases_changed: Notify::new(),
             challenged: Notify::new(),
             channels: WorkerChannels::default(),
+            usage: Usage::default(),
             metrics: self.metrics.clone(),
         }))
     }

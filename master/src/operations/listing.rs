@@ -19,6 +19,8 @@ const HISTORY_SCAN_MAX: usize = 1_000;
 pub(crate) struct TaskQuery {
     state: Option<&'static str>,
     worker: Option<WorkerId>,
+    /// Only what is on the worker now, and not what was.
+    placed_on: Option<WorkerId>,
     label: Option<(String, Option<String>)>,
     /// Most tasks on the page.
     pub(crate) limit: usize,
@@ -59,12 +61,17 @@ impl TaskQuery {
             Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
             None => (label.to_owned(), None),
         });
-        Ok(Self { state, worker, label, limit, cursor })
+        Ok(Self { state, worker, placed_on: None, label, limit, cursor })
+    }
+
+    /// Only live tasks whose current attempt is on that worker.
+    pub(crate) fn placed_on(self, worker: WorkerId) -> Self {
+        Self { placed_on: Some(worker), ..self }
     }
 
     /// Whether a finished task can match.
     pub(crate) fn wants_finished(&self) -> bool {
-        self.state.is_none_or(is_terminal)
+        self.placed_on.is_none() && self.state.is_none_or(is_terminal)
     }
 
     fn wants_live(&self) -> bool {
@@ -92,6 +99,9 @@ impl TaskQuery {
         if !self.wants_live() {
             return Scan::default();
         }
+        if let Some(worker) = &self.placed_on {
+            return self.scan_placed(state, worker);
+        }
         let mut scan = Scan::default();
         let below = state.tasks_below(self.cursor).rev();
         for (looked_at, task) in below.enumerate() {
@@ -104,6 +114,22 @@ impl TaskQuery {
             }
         }
         scan.reached = None;
+        scan
+    }
+
+    /// The state knows what is on a worker: nothing else has to be looked at.
+    fn scan_placed(&self, state: &State, worker: &WorkerId) -> Scan {
+        let mut scan = Scan::default();
+        let Some(load) = state.load(worker) else { return scan };
+        let below = load.attempts.iter().rev();
+        let below = below.filter(|id| self.cursor.is_none_or(|cursor| **id < cursor));
+        for task in below.filter_map(|id| state.task(*id)).filter(|task| self.matches(task)) {
+            if scan.tasks.len() == self.limit {
+                scan.reached = scan.tasks.last().map(|task| task.id);
+                break;
+            }
+            scan.tasks.push(Arc::clone(task));
+        }
         scan
     }
 

@@ -5,7 +5,7 @@ use proto::convert;
 use proto::problem::{ErrorKind, Problem};
 use proto::v1;
 
-use super::{Consistency, Mark, Operations, Reading};
+use super::{Consistency, Mark, Operations, Reading, TaskQuery};
 
 /// Workers on a page that names no limit: more than clusters have.
 const LIMIT_DEFAULT: usize = 100_000;
@@ -56,6 +56,21 @@ impl Operations {
             .reader()
             .with(|state| state.worker(&id).map(|worker| convert::worker_history(worker)));
         Ok((history.ok_or_else(|| no_such_worker(&id))?, mark))
+    }
+
+    /// One page of the live tasks on a worker, newest first.
+    pub(crate) async fn worker_tasks(
+        &self,
+        id: &str,
+        query: TaskQuery,
+        reading: Reading,
+    ) -> Result<(v1::TaskPage, Mark), Problem> {
+        let id = worker_id(id)?;
+        let answer = self.tasks(query.placed_on(id.clone()), reading).await?;
+        match self.node().reader().with(|state| state.worker(&id).is_some()) {
+            true => Ok(answer),
+            false => Err(no_such_worker(&id)),
+        }
     }
 
     async fn change_worker(
@@ -167,12 +182,12 @@ impl Operations {
     }
 }
 
-fn no_such_worker(id: &WorkerId) -> Problem {
+pub(super) fn no_such_worker(id: &WorkerId) -> Problem {
     Problem::new(ErrorKind::NotFound, format!("worker '{id}' is not registered"))
 }
 
 /// A worker's id, in whatever a client sent; one that cannot be an id names no worker.
-fn worker_id(text: &str) -> Result<WorkerId, Problem> {
+pub(super) fn worker_id(text: &str) -> Result<WorkerId, Problem> {
     text.parse().map_err(|error: cluster_state::InvalidId| {
         Problem::new(ErrorKind::NotFound, error.to_string())
     })

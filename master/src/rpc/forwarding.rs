@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
 use proto::channel::{self, MESSAGE_BYTES_MAX};
 use proto::problem::{ErrorKind, Problem};
 use proto::v1;
@@ -55,6 +57,31 @@ impl LeaderLink {
         let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
         let answer = within(client.list(mark(Request::new(request)))).await;
         answer.map(Response::into_inner).map_err(|status| Problem::from(&status))
+    }
+
+    /// What a worker reported to the leader.
+    pub(crate) async fn usage(
+        &self,
+        request: v1::WorkerUsageRequest,
+    ) -> Result<v1::WorkerMetrics, Problem> {
+        let mut client = RegistryServiceClient::new(self.channel()?);
+        let answer = within(client.usage(mark(Request::new(request)))).await;
+        answer.map(Response::into_inner).map_err(|status| Problem::from(&status))
+    }
+
+    /// What all workers report to the leader, until it leads no more or cannot be reached.
+    pub(crate) async fn watch_usage(&self) -> Result<BoxStream<'static, v1::UsageSample>, Problem> {
+        let mut client = RegistryServiceClient::new(self.channel()?);
+        let mut request = Request::new(v1::WatchUsageRequest {});
+        // Without a deadline: the stream lasts as long as it is wanted.
+        request.metadata_mut().insert(FORWARDED, MetadataValue::from_static("1"));
+        let answer = within(client.watch_usage(request)).await;
+        let samples = answer.map_err(|status| Problem::from(&status))?.into_inner();
+        let next = async |mut samples: tonic::Streaming<v1::UsageSample>| {
+            let sample = samples.message().await.ok().flatten()?;
+            Some((sample, samples))
+        };
+        Ok(stream::unfold(samples, next).boxed())
     }
 
     /// Passes a worker's call on.

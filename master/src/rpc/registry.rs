@@ -1,5 +1,6 @@
 //! What operators do with the worker registry.
 
+use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use proto::problem::{ErrorKind, Problem};
 use proto::v1;
@@ -124,16 +125,35 @@ impl RegistryService for RegistryEndpoint {
 
     async fn usage(
         &self,
-        _: Request<v1::WorkerUsageRequest>,
+        request: Request<v1::WorkerUsageRequest>,
     ) -> Result<Response<v1::WorkerMetrics>, Status> {
-        Err(Status::unimplemented("usage"))
+        let shown = async {
+            let reading = self.reading(&request, "linearizable")?;
+            self.operations.usage(&request.get_ref().worker_id, reading).await
+        };
+        match shown.await {
+            Ok((metrics, _)) => Ok(answer(&self.operations, metrics)),
+            Err(problem) => Err(refusal(&self.operations, problem)),
+        }
     }
 
     async fn watch_usage(
         &self,
-        _: Request<v1::WatchUsageRequest>,
+        request: Request<v1::WatchUsageRequest>,
     ) -> Result<Response<Self::WatchUsageStream>, Status> {
-        Err(Status::unimplemented("watch_usage"))
+        // Another master wants what this one hears itself; a client wants it from whoever leads.
+        let watched = match is_forwarded(&request) {
+            true => self.operations.watch_own_usage(),
+            false => Ok(self.operations.watch_usage()),
+        };
+        match watched {
+            Ok(samples) => {
+                let samples = samples.map(|sample| Ok(v1::UsageSample::clone(&sample)));
+                let stopping = self.operations.stopping().clone().cancelled_owned();
+                Ok(answer(&self.operations, samples.take_until(stopping).boxed()))
+            }
+            Err(problem) => Err(refusal(&self.operations, problem)),
+        }
     }
 
     async fn create_token(

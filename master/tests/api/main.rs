@@ -1,8 +1,12 @@
 //! The API of a master that runs in this process, alone in its cluster, asked over real sockets.
 
 mod errors;
+mod event_socket;
+mod events;
 mod one_master;
 mod probes;
 mod registry;
+mod session;
 mod tasks;
+mod usage;
 mod worker_flow;

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use cluster_state::MasterId;
 use master::config::Config;
-use master::master::Master;
+use master::master::{Master, StartError};
+use raft_store::OpenError;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -31,8 +32,18 @@ impl OneMaster {
     }
 
     pub(crate) async fn start_in(dir: TempDir) -> Self {
-        let config = config(dir.path(), &free_address().await);
-        let started = Self { master: Master::start(config).await.unwrap(), dir };
+        Self::start_as(dir, |_| {}).await
+    }
+
+    /// Starts it with another configuration.
+    pub(crate) async fn start_with(configure: impl FnOnce(&mut Config)) -> Self {
+        Self::start_as(tempfile::tempdir().unwrap(), configure).await
+    }
+
+    async fn start_as(dir: TempDir, configure: impl FnOnce(&mut Config)) -> Self {
+        let mut config = config(dir.path(), &free_address().await);
+        configure(&mut config);
+        let started = Self { master: start(config).await, dir };
         let mut leadership = started.master.node().leadership();
         let leads = leadership.wait_for(|leadership| leadership.is_leading());
         drop(tokio::time::timeout(Duration::from_secs(20), leads).await.unwrap().unwrap());
@@ -63,6 +74,10 @@ impl OneMaster {
 
     pub(crate) fn grpc(&self) -> SocketAddr {
         self.master.grpc_address()
+    }
+
+    pub(crate) fn http(&self) -> SocketAddr {
+        self.master.http_address()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -122,6 +137,19 @@ impl OneMaster {
         assert_eq!(answer.status, 201, "{}", answer.body);
         answer.json()["task_id"].as_str().unwrap().to_owned()
     }
+}
+
+/// The last thread of a master that has just stopped may let go of the directory a moment later.
+async fn start(config: Config) -> Master {
+    let starting = async {
+        loop {
+            match Master::start(config.clone()).await {
+                Err(StartError::Open(OpenError::Locked(_))) => tokio::task::yield_now().await,
+                started => return started.unwrap(),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), starting).await.unwrap()
 }
 
 fn config(data_dir: &Path, grpc: &str) -> Config {

@@ -1,0 +1,280 @@
+//! What clients are told of the replicated state: events, from the changes of one log entry. Pure.
+
+use std::sync::Arc;
+
+use cluster_state::{
+    Change, LogIndex, MasterId, Term, Timestamp, Worker, WorkerEventKind, WorkerId,
+};
+use proto::convert;
+use serde::{Deserialize, Serialize, Serializer};
+
+/// What a client can ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Topic {
+    /// Workers that come, go, or are opened and closed to tasks.
+    Workers,
+    /// Tasks. There are no events of tasks yet.
+    Tasks,
+    /// Leaders, and alarms about the cluster as a whole.
+    Cluster,
+    /// Usage as it is reported. Not replicated: what is missed is missed.
+    Telemetry,
+}
+
+impl Topic {
+    /// All there are.
+    pub(crate) const ALL: [Self; 4] = [Self::Workers, Self::Tasks, Self::Cluster, Self::Telemetry];
+}
+
+/// One replicated event; which entry brought it is kept beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum Event {
+    /// Something happened to a worker; this is how it stands now.
+    WorkerStatus {
+        worker_id: WorkerId,
+        is_active: bool,
+        reason: Reason,
+        #[serde(serialize_with = "rfc3339")]
+        timestamp: Timestamp,
+    },
+    /// A term of leadership began.
+    Leader {
+        leader_id: MasterId,
+        term: Term,
+        #[serde(serialize_with = "rfc3339")]
+        timestamp: Timestamp,
+    },
+    /// The alarm that many workers were lost at once.
+    MassLoss {
+        state: Alarm,
+        /// How many workers, and of how many; not told when it is over.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        lost: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        of: Option<u32>,
+        #[serde(serialize_with = "rfc3339")]
+        timestamp: Timestamp,
+    },
+}
+
+/// How an alarm stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Alarm {
+    Raised,
+    Acknowledged,
+    Over,
+}
+
+/// Why a worker stands as it does: one word, as its record and its history have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// What its record says of why it is active or not.
+    Status(cluster_state::WorkerReason),
+    /// What happened without changing that.
+    Event(&'static str),
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Status(reason) => to.collect_str(reason),
+            Self::Event(name) => to.serialize_str(name),
+        }
+    }
+}
+
+fn rfc3339<S: Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&convert::rfc3339(*time))
+}
+
+impl Event {
+    /// What a client must have asked for to be told.
+    pub(crate) const fn topic(&self) -> Topic {
+        match self {
+            Self::WorkerStatus { .. } => Topic::Workers,
+            Self::Leader { .. } | Self::MassLoss { .. } => Topic::Cluster,
+        }
+    }
+
+    fn of_change(index: LogIndex, change: &Change, log_time: Timestamp) -> Option<Self> {
+        match change {
+            Change::Worker(worker) => Self::of_worker(index, worker),
+            Change::WorkerRemoved(id) => Some(Self::WorkerStatus {
+                worker_id: id.clone(),
+                is_active: false,
+                reason: Reason::Event("unregistered"),
+                timestamp: log_time,
+            }),
+            Change::Leader(record) => Some(Self::Leader {
+                leader_id: record.leader,
+                term: record.term,
+                timestamp: record.since,
+            }),
+            Change::MassLoss(alarm) => Some(Self::MassLoss {
+                state: if alarm.brakes() { Alarm::Raised } else { Alarm::Acknowledged },
+                lost: Some(alarm.lost),
+                of: Some(alarm.of),
+                timestamp: log_time,
+            }),
+            Change::MassLossOver => Some(Self::MassLoss {
+                state: Alarm::Over,
+                lost: None,
+                of: None,
+                timestamp: log_time,
+            }),
+            Change::Meta(_)
+            | Change::Task(_)
+            | Change::TaskForgotten(_)
+            | Change::IdempotencyKey(_)
+            | Change::IdempotencyKeyExpired(_)
+            | Change::Departed(_)
+            | Change::DepartedForgotten(_)
+            | Change::Token(_)
+            | Change::TokenRevoked(_) => None,
+        }
+    }
+
+    /// A record that was written without a new line in its history has nothing to tell.
+    fn of_worker(index: LogIndex, worker: &Arc<Worker>) -> Option<Self> {
+        let latest = worker.history.last().filter(|latest| latest.index == index)?;
+        let reason = match &latest.kind {
+            WorkerEventKind::Registered
+            | WorkerEventKind::Connected(_)
+            | WorkerEventKind::Disconnected(_) => Reason::Status(worker.reason),
+            WorkerEventKind::Updated
+            | WorkerEventKind::Replaced(_)
+            | WorkerEventKind::Cordoned
+            | WorkerEventKind::Uncordoned
+            | WorkerEventKind::DrainStarted
+            | WorkerEventKind::DrainDeadlinePassed => Reason::Event(latest.kind.name()),
+        };
+        Some(Self::WorkerStatus {
+            worker_id: worker.id.clone(),
+            is_active: worker.is_active(),
+            reason,
+            timestamp: latest.at,
+        })
+    }
+}
+
+/// Makes events of the changes of consecutive entries.
+#[derive(Debug)]
+pub(crate) struct Translator {
+    /// As of the last entry: changes that carry no time of their own happened then.
+    log_time: Timestamp,
+}
+
+impl Translator {
+    pub(crate) const fn new(log_time: Timestamp) -> Self {
+        Self { log_time }
+    }
+
+    /// The events of some entries, in order, each with its entry's index.
+    pub(crate) fn events(&mut self, changes: &[(LogIndex, Change)]) -> Vec<(LogIndex, Event)> {
+        let mut events = Vec::new();
+        for entry in changes.chunk_by(|(one, _), (next, _)| one == next) {
+            // An entry says its time last, and only when it is a new one.
+            let time = entry.iter().rev().find_map(|(_, change)| {
+                if let Change::Meta(meta) = change { Some(meta.now) } else { None }
+            });
+            self.log_time = time.unwrap_or(self.log_time);
+            let told = entry.iter().filter_map(|(index, change)| {
+                Some((*index, Event::of_change(*index, change, self.log_time)?))
+            });
+            events.extend(told);
+        }
+        events
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster_state::{Command, Proposal, RegisterWorker, State};
+    use serde_json::json;
+
+    use super::*;
+
+    /// The events of one command, as JSON.
+    struct Log {
+        state: State,
+        index: LogIndex,
+        translator: Translator,
+    }
+
+    impl Log {
+        fn new() -> Self {
+            let translator = Translator::new(Timestamp(0));
+            Self { state: State::new(), index: LogIndex(0), translator }
+        }
+
+        fn apply(&mut self, seconds: u64, command: Command) -> serde_json::Value {
+            self.index = self.index.next();
+            let proposal = Proposal { proposed_at: Timestamp(seconds * 1_000), command };
+            let applied = self.state.apply(self.index, proposal);
+            let changes = applied.changes.into_iter().map(|change| (self.index, change));
+            let events = self.translator.events(&changes.collect::<Vec<_>>());
+            assert!(events.iter().all(|(index, _)| *index == self.index));
+            json!(events.into_iter().map(|(_, event)| event).collect::<Vec<_>>())
+        }
+    }
+
+    fn register(address: &str) -> Command {
+        Command::RegisterWorker(RegisterWorker {
+            worker: "w1".parse().unwrap(),
+            address: Some(address.to_owned()),
+            labels: [].into(),
+        })
+    }
+
+    #[test]
+    fn a_worker_is_told_of_whenever_its_history_grows() {
+        let mut log = Log::new();
+        let told = |reason: &str, seconds: u64| {
+            json!([{"type": "worker_status", "worker_id": "w1", "is_active": false,
+                    "reason": reason, "timestamp": format!("1970-01-01T00:00:0{seconds}.000Z")}])
+        };
+        assert_eq!(log.apply(1, register("a:1")), told("preregistered", 1));
+        assert_eq!(log.apply(2, register("a:1")), json!([]));
+        assert_eq!(log.apply(3, register("a:2")), told("updated", 3));
+        let worker: WorkerId = "w1".parse().unwrap();
+        let order = cluster_state::SchedulingOrder::Cordon;
+        let cordon = Command::SetScheduling { worker: worker.clone(), order };
+        assert_eq!(log.apply(4, cordon), told("cordoned", 4));
+        assert_eq!(log.apply(5, Command::UnregisterWorker { worker }), told("unregistered", 5));
+    }
+
+    #[test]
+    fn leaders_and_alarms_are_events_of_the_cluster() {
+        let mut log = Log::new();
+        let term = Term(7);
+        let cluster = cluster_state::ClusterId(1);
+        let began = Command::BeginTerm { term, leader: MasterId(2), cluster };
+        let leader = json!([{"type": "leader", "leader_id": 2, "term": 7,
+                             "timestamp": "1970-01-01T00:00:01.000Z"}]);
+        assert_eq!(log.apply(1, began), leader);
+
+        let raise = |lost| Command::RaiseMassLoss { term, lost, of: 8 };
+        let alarm = |state: &str, lost: u32, seconds: u64| {
+            json!([{"type": "mass_loss", "state": state, "lost": lost, "of": 8,
+                    "timestamp": format!("1970-01-01T00:00:0{seconds}.000Z")}])
+        };
+        assert_eq!(log.apply(2, raise(5)), alarm("raised", 5, 2));
+        assert_eq!(log.apply(3, raise(6)), alarm("raised", 6, 3));
+        assert_eq!(log.apply(4, Command::AcknowledgeMassLoss), alarm("acknowledged", 6, 4));
+        let over = json!([{"type": "mass_loss", "state": "over",
+                           "timestamp": "1970-01-01T00:00:05.000Z"}]);
+        assert_eq!(log.apply(5, Command::EndMassLoss { term }), over);
+    }
+
+    #[test]
+    fn a_time_that_is_not_new_still_counts() {
+        let mut log = Log::new();
+        log.apply(5, register("a:1"));
+        let worker = "w1".parse().unwrap();
+        let removed = log.apply(5, Command::UnregisterWorker { worker });
+        assert_eq!(removed[0]["timestamp"], "1970-01-01T00:00:05.000Z");
+    }
+}

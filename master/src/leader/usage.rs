@@ -1,0 +1,251 @@
+//! What workers report of their machines: the latest sample and the recent past of each, in memory
+//! and on the leader alone. It begins with a session and ends with it.
+//!
+//! Pure but for a channel to whoever watches: time comes in with the samples.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cluster_state::{Epoch, Timestamp, WorkerId};
+use proto::convert;
+use proto::v1;
+use tokio::sync::broadcast;
+
+/// Samples kept of each worker, the latest included: five minutes at one heartbeat every five
+/// seconds, in two kilobytes.
+pub const SAMPLES_KEPT_MAX: usize = 60;
+/// Samples that a slow watcher may lag behind before it loses the oldest.
+const WATCHED_MAX: usize = 4_096;
+
+/// What one heartbeat reported, in percent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sample {
+    at: Timestamp,
+    cpu: f32,
+    memory: f32,
+    storage: f32,
+    gpu: f32,
+    running_tasks: u32,
+}
+
+impl Sample {
+    /// Reads what a worker says. Figures outside of 0 to 100 are brought inside; a report with one
+    /// that is no number at all is worth nothing.
+    #[must_use]
+    pub fn of(reported: &v1::WorkerUsage, running_tasks: u32, at: Timestamp) -> Option<Self> {
+        Some(Self {
+            at,
+            cpu: percent(reported.cpu_percent)?,
+            memory: percent(reported.memory_percent)?,
+            storage: percent(reported.storage_percent)?,
+            gpu: percent(reported.gpu_percent)?,
+            running_tasks,
+        })
+    }
+
+    fn shown(&self, worker: &WorkerId) -> v1::UsageSample {
+        v1::UsageSample {
+            worker_id: worker.to_string(),
+            timestamp: convert::rfc3339(self.at),
+            cpu: rounded(self.cpu),
+            memory: rounded(self.memory),
+            storage: rounded(self.storage),
+            gpu: rounded(self.gpu),
+            running_tasks: self.running_tasks,
+        }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "0 to 100 fits, at a few digits' precision")]
+fn percent(figure: f64) -> Option<f32> {
+    figure.is_finite().then(|| figure.clamp(0.0, 100.0) as f32)
+}
+
+/// To hundredths: the digits beyond are those of the binary form.
+fn rounded(figure: f32) -> f64 {
+    (f64::from(figure) * 100.0).round() / 100.0
+}
+
+/// The samples of one session.
+#[derive(Debug)]
+struct Series {
+    epoch: Epoch,
+    samples: VecDeque<Sample>,
+}
+
+/// The samples of all sessions.
+#[derive(Debug, Default)]
+pub struct UsageTable {
+    workers: BTreeMap<WorkerId, Series>,
+}
+
+impl UsageTable {
+    /// Keeps a sample of the session of that epoch. An older session's samples go.
+    pub fn record(&mut self, worker: &WorkerId, epoch: Epoch, sample: Sample) {
+        let series = match self.workers.get_mut(worker) {
+            Some(series) => series,
+            None => {
+                let samples = VecDeque::new();
+                self.workers.entry(worker.clone()).or_insert(Series { epoch, samples })
+            }
+        };
+        if series.epoch != epoch {
+            series.epoch = epoch;
+            series.samples.clear();
+        }
+        while series.samples.len() >= SAMPLES_KEPT_MAX {
+            series.samples.pop_front();
+        }
+        series.samples.push_back(sample);
+    }
+
+    /// A session is over.
+    pub fn forget(&mut self, worker: &WorkerId) {
+        self.workers.remove(worker);
+    }
+
+    /// What is known of the session of that epoch.
+    #[must_use]
+    pub fn metrics(&self, worker: &WorkerId, epoch: Epoch) -> Option<v1::WorkerMetrics> {
+        let series = self.workers.get(worker).filter(|series| series.epoch == epoch)?;
+        Some(v1::WorkerMetrics {
+            worker_id: worker.to_string(),
+            latest: series.samples.back().map(|sample| sample.shown(worker)),
+            history: series.samples.iter().map(|sample| sample.shown(worker)).collect(),
+        })
+    }
+}
+
+/// The table, and those who watch it grow. Whoever watches is let go with the term that owns it.
+#[derive(Debug)]
+pub struct Usage {
+    table: Mutex<UsageTable>,
+    watchers: broadcast::Sender<Arc<v1::UsageSample>>,
+}
+
+impl Default for Usage {
+    fn default() -> Self {
+        Self { table: Mutex::default(), watchers: broadcast::Sender::new(WATCHED_MAX) }
+    }
+}
+
+impl Usage {
+    /// Keeps what a heartbeat of the session of that epoch reported, and passes it on.
+    pub fn on_heartbeat(
+        &self,
+        worker: &WorkerId,
+        epoch: Epoch,
+        heartbeat: &v1::HeartbeatRequest,
+        now: Timestamp,
+    ) {
+        let reported = heartbeat.usage.as_ref();
+        let sample = reported.and_then(|usage| Sample::of(usage, heartbeat.running_tasks, now));
+        if let Some(sample) = sample {
+            self.record(worker, epoch, sample);
+        }
+    }
+
+    fn record(&self, worker: &WorkerId, epoch: Epoch, sample: Sample) {
+        self.table().record(worker, epoch, sample);
+        if self.watchers.receiver_count() > 0 {
+            // Fails when the last watcher has just left.
+            self.watchers.send(Arc::new(sample.shown(worker))).ok();
+        }
+    }
+
+    /// Drops what is known of a worker whose session is over.
+    pub fn forget(&self, worker: &WorkerId) {
+        self.table().forget(worker);
+    }
+
+    /// What is known of a worker's session; nothing before its first report.
+    #[must_use]
+    pub fn metrics(&self, worker: &WorkerId, epoch: Epoch) -> Option<v1::WorkerMetrics> {
+        self.table().metrics(worker, epoch)
+    }
+
+    /// Every sample of every worker from now on.
+    #[must_use]
+    pub fn watch(&self) -> broadcast::Receiver<Arc<v1::UsageSample>> {
+        self.watchers.subscribe()
+    }
+
+    fn table(&self) -> MutexGuard<'_, UsageTable> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn worker() -> WorkerId {
+        "w1".parse().unwrap()
+    }
+
+    fn reported(cpu_percent: f64) -> v1::WorkerUsage {
+        let (memory_percent, storage_percent) = (40.1, 3.0);
+        v1::WorkerUsage { cpu_percent, memory_percent, storage_percent, gpu_percent: 0.0 }
+    }
+
+    fn sample(number: u64) -> Sample {
+        Sample::of(&reported(12.5), u32::try_from(number).unwrap(), Timestamp(number)).unwrap()
+    }
+
+    #[test]
+    fn the_recent_past_is_kept_and_no_more() {
+        let mut table = UsageTable::default();
+        for number in 0..200 {
+            table.record(&worker(), Epoch(1), sample(number));
+        }
+        let metrics = table.metrics(&worker(), Epoch(1)).unwrap();
+        assert_eq!(metrics.history.len(), SAMPLES_KEPT_MAX);
+        assert_eq!(metrics.history[0].running_tasks, 140);
+        assert_eq!(metrics.latest.as_ref(), metrics.history.last());
+        assert_eq!(metrics.latest.unwrap().running_tasks, 199);
+    }
+
+    #[test]
+    fn the_samples_of_a_session_end_with_it() {
+        let mut table = UsageTable::default();
+        table.record(&worker(), Epoch(1), sample(1));
+        assert!(table.metrics(&worker(), Epoch(2)).is_none());
+        table.record(&worker(), Epoch(2), sample(2));
+        assert_eq!(table.metrics(&worker(), Epoch(2)).unwrap().history.len(), 1);
+        table.forget(&worker());
+        assert!(table.metrics(&worker(), Epoch(2)).is_none());
+    }
+
+    #[test]
+    fn ten_thousand_workers_take_little_memory() {
+        let mut table = UsageTable::default();
+        for number in 0..200 {
+            table.record(&worker(), Epoch(1), sample(number));
+        }
+        let samples = table.workers[&worker()].samples.capacity();
+        assert!(samples * size_of::<Sample>() <= 4_096, "{samples} samples");
+    }
+
+    #[test]
+    fn a_worker_that_lies_poisons_nothing() {
+        let cpu = |figure: f64| {
+            let sample = Sample::of(&reported(figure), 0, Timestamp(0))?;
+            Some(sample.shown(&worker()).cpu)
+        };
+        assert_eq!(cpu(f64::NAN), None);
+        assert_eq!(cpu(f64::INFINITY), None);
+        assert_eq!(cpu(-1e300), Some(0.0));
+        assert_eq!(cpu(1e300), Some(100.0));
+        assert_eq!(cpu(40.1), Some(40.1));
+    }
+
+    #[test]
+    fn a_watcher_gets_every_sample_from_its_first_look_on() {
+        let usage = Usage::default();
+        usage.record(&worker(), Epoch(1), sample(1));
+        let mut watcher = usage.watch();
+        usage.record(&worker(), Epoch(1), sample(2));
+        assert_eq!(watcher.try_recv().unwrap().running_tasks, 2);
+        assert!(watcher.try_recv().is_err());
+    }
+}

@@ -1,0 +1,59 @@
+//! What workers report of their machines: known to the leader, shown by any master.
+
+use std::sync::Arc;
+
+use futures_util::stream::BoxStream;
+use proto::problem::{ErrorKind, Problem};
+use proto::v1;
+
+use super::workers::{no_such_worker, worker_id};
+use super::{Mark, Operations, Reading};
+use crate::events::UsageListener;
+
+impl Operations {
+    /// The latest usage of a worker and its recent past; without a latest sample while there is
+    /// none. Only the leader knows, so nothing is known without one.
+    pub(crate) async fn usage(
+        &self,
+        id: &str,
+        reading: Reading,
+    ) -> Result<(v1::WorkerMetrics, Mark), Problem> {
+        let id = worker_id(id)?;
+        let mark = self.reach(reading).await?;
+        if !self.leadership().is_leading() {
+            let request = v1::WorkerUsageRequest { worker_id: id.to_string() };
+            return Ok((self.leader().usage(request).await?, mark));
+        }
+        let standing = self.node().reader().with(|state| {
+            let worker = state.worker(&id)?;
+            Some(worker.is_active().then_some(worker.epoch))
+        });
+        let session = standing.ok_or_else(|| no_such_worker(&id))?;
+        let known = session.and_then(|epoch| {
+            // A leader that is still taking over has heard nothing yet.
+            self.sessions().lead().ok()?.usage.metrics(&id, epoch)
+        });
+        let nothing = || v1::WorkerMetrics { worker_id: id.to_string(), ..Default::default() };
+        Ok((known.unwrap_or_else(nothing), mark))
+    }
+
+    /// Usage of all workers as it is reported, whoever leads.
+    pub(crate) fn watch_usage(&self) -> BoxStream<'static, Arc<v1::UsageSample>> {
+        self.listen_to_usage().into_stream()
+    }
+
+    /// As [`Self::watch_usage`], for one listener at its own pace.
+    pub(crate) fn listen_to_usage(&self) -> UsageListener {
+        self.shared.usage.listen()
+    }
+
+    /// Usage of all workers as it is reported to this master, until it leads no more.
+    pub(crate) fn watch_own_usage(
+        &self,
+    ) -> Result<BoxStream<'static, Arc<v1::UsageSample>>, Problem> {
+        let lead = self.sessions().lead().map_err(|_| {
+            Problem::new(ErrorKind::NotLeader, "this master does not lead any more")
+        })?;
+        Ok(UsageListener::from(lead.usage.watch()).into_stream())
+    }
+}
