@@ -44,6 +44,7 @@ impl TryFrom<v1::FinishedAttempt> for FinishedAttempt {
             Outcome::ExitCode(code) => AttemptOutcome::Exited { code },
             Outcome::Signal(signal) => AttemptOutcome::Signaled { signal },
             Outcome::StartError(detail) => AttemptOutcome::StartFailed { detail: clip(detail) },
+            Outcome::Lost(loss) => AttemptOutcome::Lost(loss_reason(loss)),
         };
         Ok(Self { attempt, outcome })
     }
@@ -54,10 +55,33 @@ pub fn finished_attempts(wire: Vec<v1::FinishedAttempt>) -> Result<Vec<FinishedA
     wire.into_iter().map(FinishedAttempt::try_from).collect()
 }
 
-/// What a worker cannot say of an attempt.
+/// A kind of loss that this version does not know is a loss all the same.
+fn loss_reason(wire: i32) -> LossReason {
+    match v1::AttemptLoss::try_from(wire) {
+        Ok(v1::AttemptLoss::LeaseExpired) => LossReason::LeaseExpired,
+        Ok(v1::AttemptLoss::Disconnected) => LossReason::WorkerDisconnected,
+        Ok(v1::AttemptLoss::Unknown | v1::AttemptLoss::Unspecified) | Err(_) => {
+            LossReason::UnknownToWorker
+        }
+    }
+}
+
+/// A loss that only the leader can find: no worker reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a lost attempt has no result to report: {0}")]
+#[error("a worker does not report that {0}")]
 pub struct NotReportable(LossReason);
+
+fn reportable_loss(reason: LossReason) -> Result<v1::AttemptLoss, NotReportable> {
+    match reason {
+        LossReason::LeaseExpired => Ok(v1::AttemptLoss::LeaseExpired),
+        LossReason::WorkerDisconnected => Ok(v1::AttemptLoss::Disconnected),
+        LossReason::UnknownToWorker => Ok(v1::AttemptLoss::Unknown),
+        LossReason::WorkerRestarted
+        | LossReason::WorkerUnregistered
+        | LossReason::WorkerShutdown
+        | LossReason::WorkerDrained => Err(NotReportable(reason)),
+    }
+}
 
 impl TryFrom<FinishedAttempt> for v1::FinishedAttempt {
     type Error = NotReportable;
@@ -67,7 +91,7 @@ impl TryFrom<FinishedAttempt> for v1::FinishedAttempt {
             AttemptOutcome::Exited { code } => Outcome::ExitCode(code),
             AttemptOutcome::Signaled { signal } => Outcome::Signal(signal),
             AttemptOutcome::StartFailed { detail } => Outcome::StartError(detail),
-            AttemptOutcome::Lost(reason) => return Err(NotReportable(reason)),
+            AttemptOutcome::Lost(reason) => Outcome::Lost(reportable_loss(reason)?.into()),
         };
         Ok(Self { attempt: Some(finished.attempt.into()), outcome: Some(outcome) })
     }
@@ -138,6 +162,9 @@ mod tests {
             AttemptOutcome::Exited { code: -1 },
             AttemptOutcome::Signaled { signal: 9 },
             AttemptOutcome::StartFailed { detail: "no such file".to_owned() },
+            AttemptOutcome::Lost(LossReason::LeaseExpired),
+            AttemptOutcome::Lost(LossReason::WorkerDisconnected),
+            AttemptOutcome::Lost(LossReason::UnknownToWorker),
         ];
         for outcome in outcomes {
             let finished = FinishedAttempt { attempt: ATTEMPT, outcome };
@@ -147,6 +174,14 @@ mod tests {
         let lost = AttemptOutcome::Lost(LossReason::WorkerRestarted);
         let lost = FinishedAttempt { attempt: ATTEMPT, outcome: lost };
         assert!(v1::FinishedAttempt::try_from(lost).is_err());
+    }
+
+    #[test]
+    fn a_loss_of_a_later_version_is_a_loss() {
+        let wire =
+            v1::FinishedAttempt { attempt: Some(ATTEMPT.into()), outcome: Some(Outcome::Lost(77)) };
+        let read = FinishedAttempt::try_from(wire).unwrap();
+        assert_eq!(read.outcome, AttemptOutcome::Lost(LossReason::UnknownToWorker));
     }
 
     #[test]
