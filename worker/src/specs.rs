@@ -11,6 +11,8 @@ use sysinfo::System;
 
 use crate::config::Config;
 
+mod cgroup;
+
 const MIB: u64 = 1 << 20;
 
 /// How much is in use, in percent.
@@ -34,11 +36,12 @@ pub(crate) struct UsageMeter {
 
 /// What the worker offers: what the operator said, and for the rest what is found.
 pub(crate) fn detect(config: &Config) -> Result<Specs, Invalid> {
+    let limits = cgroup::Limits::of_this_process();
     let total = v1::Resources {
-        cpu: Some(config.cpu.unwrap_or_else(cpu_count)),
-        memory_mb: Some(config.memory_mb.unwrap_or_else(memory_mb)),
+        cpu: Some(config.cpu.unwrap_or_else(|| cpu_count(limits.cpu))),
+        memory_mb: Some(config.memory_mb.unwrap_or_else(|| memory_mb(limits.memory_bytes))),
         storage_mb: Some(config.storage_mb.unwrap_or_else(|| storage_mb(&config.data_dir))),
-        gpu: Some(config.gpu.unwrap_or_else(gpu_count)),
+        gpu: Some(config.gpu.unwrap_or_else(|| gpu_count(Path::new("/")))),
         ..v1::Resources::default()
     };
     Ok(Specs {
@@ -84,17 +87,32 @@ fn percent(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
 }
 
-/// Respects the limit of a container.
-fn cpu_count() -> f64 {
-    let count = std::thread::available_parallelism().map_or(1, usize::from);
-    u32::try_from(count).map_or(1.0, f64::from)
+/// The processors that this process may run on, or the share of them that it gets, in thousandths.
+fn cpu_count(limit: Option<f64>) -> f64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let allowed = allowed_processors(&status).unwrap_or_else(|| {
+        let count = std::thread::available_parallelism().map_or(1, usize::from);
+        u32::try_from(count).unwrap_or(1)
+    });
+    let count = limit.map_or(f64::from(allowed), |limit| limit.min(f64::from(allowed)));
+    ((count * 1_000.0).floor() / 1_000.0).max(0.001)
 }
 
-fn memory_mb() -> u64 {
+/// From a list like `0-3,8` in the status of a process.
+fn allowed_processors(status: &str) -> Option<u32> {
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    let sizes = list.trim().split(',').map(|range| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last) = (first.parse::<u32>().ok()?, last.parse::<u32>().ok()?);
+        last.checked_sub(first)?.checked_add(1)
+    });
+    sizes.sum::<Option<u32>>().filter(|count| *count > 0)
+}
+
+fn memory_mb(limit: Option<u64>) -> u64 {
     let Ok(mut system) = System::new() else { return 0 };
     system.refresh_memory();
-    let machine = system.total_memory();
-    system.cgroup_limits().map_or(machine, |limits| limits.total_memory.min(machine)) / MIB
+    limit.unwrap_or(u64::MAX).min(system.total_memory()) / MIB
 }
 
 fn storage_mb(data_dir: &Path) -> u64 {
@@ -102,9 +120,22 @@ fn storage_mb(data_dir: &Path) -> u64 {
     statvfs(data_dir).map_or(0, available) / MIB
 }
 
-fn gpu_count() -> u64 {
-    let devices = fs::read_dir("/proc/driver/nvidia/gpus").into_iter().flatten();
-    u64::try_from(devices.flatten().count()).unwrap_or(0)
+/// NVIDIA's: the devices that can be opened, which a container has fewer of than the driver knows,
+/// or those that the driver knows, because their files may appear on first use only.
+fn gpu_count(root: &Path) -> u64 {
+    let names = |dir: &str| {
+        let entries = fs::read_dir(root.join(dir)).into_iter().flatten();
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned())
+    };
+    let devices = names("dev").filter(|name| {
+        let number = name.strip_prefix("nvidia");
+        number.is_some_and(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
+    });
+    let count = match devices.count() {
+        0 => names("proc/driver/nvidia/gpus").count(),
+        devices => devices,
+    };
+    u64::try_from(count).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -113,9 +144,40 @@ mod tests {
 
     #[test]
     fn a_machine_has_processors_memory_and_disk() {
-        assert!(cpu_count() >= 1.0);
-        assert!(memory_mb() > 0);
+        assert!(cpu_count(None) >= 1.0);
+        assert!(memory_mb(None) > 0);
         assert!(storage_mb(Path::new("/tmp")) > 0);
+    }
+
+    #[test]
+    fn a_container_offers_what_it_may_use() {
+        assert_eq!((cpu_count(Some(0.123_456)), memory_mb(Some(5 * MIB))), (0.123, 5));
+        let machine = (cpu_count(None), memory_mb(None));
+        assert_eq!((cpu_count(Some(1e6)), memory_mb(Some(u64::MAX))), machine);
+    }
+
+    #[test]
+    fn processors_are_counted_in_ranges() {
+        let count = |list: &str| allowed_processors(&format!("a: b\nCpus_allowed_list:\t{list}\n"));
+        assert_eq!(count("0-3,8"), Some(5));
+        assert_eq!(count("7"), Some(1));
+        assert_eq!((count("3-1"), count(""), allowed_processors("")), (None, None, None));
+    }
+
+    #[test]
+    fn gpus_are_the_devices_or_what_the_driver_knows() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(gpu_count(root.path()), 0);
+        for name in ["0000:01:00.0", "0000:02:00.0"] {
+            fs::create_dir_all(root.path().join("proc/driver/nvidia/gpus").join(name)).unwrap();
+        }
+        assert_eq!(gpu_count(root.path()), 2);
+
+        fs::create_dir(root.path().join("dev")).unwrap();
+        for name in ["nvidia1", "nvidiactl", "nvidia-uvm"] {
+            fs::write(root.path().join("dev").join(name), "").unwrap();
+        }
+        assert_eq!(gpu_count(root.path()), 1);
     }
 
     #[test]
