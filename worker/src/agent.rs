@@ -18,7 +18,7 @@ use crate::attempts::Attempts;
 use crate::config::{Config, ExecutorKind};
 use crate::executor::{Environment, Executor, NoopExecutor, ProcessExecutor};
 use crate::identity::Identity;
-use crate::lease::Lease;
+use crate::lease::{Deadline, Lease};
 use crate::ledger::Ledger;
 use crate::leftovers::ProcessRecords;
 use crate::logs::{Logs, Retention};
@@ -99,18 +99,21 @@ impl Agent {
         let logs = Logs::new(config.data_dir.join("tasks"), config.limits.log_bytes_max);
         let (ended_tx, ended) = mpsc::unbounded_channel();
         let executor = match config.executor {
-            ExecutorKind::Noop => Executor::Noop(NoopExecutor::new(ended_tx.clone())),
+            ExecutorKind::Noop => Executor::Noop(NoopExecutor::new(ended_tx)),
             ExecutorKind::Process => {
                 let worker_id = config.worker_id.clone();
                 let environment = Environment { worker_id, incarnation: identity.incarnation() };
-                let executor =
-                    ProcessExecutor::new(environment, logs.clone(), records, ended_tx.clone());
-                Executor::Process(executor)
+                Executor::Process(ProcessExecutor::new(
+                    environment,
+                    logs.clone(),
+                    records,
+                    ended_tx,
+                ))
             }
         };
-        let attempts = Attempts::new(ledger, executor, ended_tx, spool);
         let lease = Arc::new(Lease::default());
-        let (calls_tx, calls) = watch::channel(None);
+        let attempts = Attempts::new(ledger, Arc::clone(&lease), executor, spool);
+        let (summons_tx, summons) = watch::channel(None);
         let (stop_session, stop_rest) = (CancellationToken::new(), CancellationToken::new());
 
         let desk = LeaderDesk {
@@ -118,7 +121,7 @@ impl Agent {
             identity: Arc::clone(&identity),
             attempts: attempts.clone(),
             logs: logs.clone(),
-            calls: calls_tx,
+            summons: summons_tx,
             stop: stop_rest.clone(),
         };
         let (serving, health) = server.serve(desk, stop_rest.clone()).await?;
@@ -126,7 +129,10 @@ impl Agent {
         vital.spawn(async { Ok(serving.await?) });
         vital.spawn(settle(attempts.clone(), ended, stop_rest.clone()));
         let minor = TaskTracker::new();
-        minor.spawn(fence(attempts.clone(), Arc::clone(&lease), stop_rest.clone()));
+        for deadline in [Deadline::Disconnect, Deadline::Lease] {
+            let lease = Arc::clone(&lease);
+            minor.spawn(fence(attempts.clone(), lease, deadline, stop_rest.clone()));
+        }
         minor.spawn(remove_old_logs(logs, retention(config), stop_rest.clone()));
 
         let introduction = Introduction {
@@ -134,6 +140,7 @@ impl Agent {
             incarnation: identity.incarnation(),
             address: config.advertise.clone().unwrap_or_else(|| address.to_string()),
             specs: detect(config)?,
+            join_token: config.join_token.clone(),
             registrations: Arc::default(),
         };
         log_start(&introduction, address);
@@ -144,7 +151,7 @@ impl Agent {
                 identity,
                 lease,
                 usage: UsageMeter::new(config.data_dir.clone()),
-                calls,
+                summons,
                 stop: stop_session.clone(),
             },
             config.masters.iter().cloned(),
@@ -247,12 +254,12 @@ async fn settle(
     }
 }
 
-async fn fence(attempts: Attempts, lease: Arc<Lease>, stop: CancellationToken) {
+async fn fence(attempts: Attempts, lease: Arc<Lease>, deadline: Deadline, stop: CancellationToken) {
     let fencing = async {
         loop {
-            lease.lapsed().await;
+            lease.passed(deadline).await;
             attempts.fence();
-            lease.renewed().await;
+            lease.renewed(deadline).await;
         }
     };
     tokio::select! {

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use cluster_state::{AttemptRef, Epoch, FinishedAttempt, MasterId, Term};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::executor::{Executor, Launch, Stop};
+use crate::lease::{Deadline, Grant, Lease};
 use crate::ledger::{
     AssignRefusal, Assigned, Cancelled, Effect, Ledger, Overtaken, Session, Snapshot,
 };
@@ -27,31 +29,47 @@ pub(crate) struct Attempts {
 #[derive(Debug)]
 struct Shared {
     ledger: Mutex<Ledger>,
+    lease: Arc<Lease>,
     executor: Executor,
-    ended: mpsc::UnboundedSender<FinishedAttempt>,
     spool: Spool,
     /// Moves whenever attempts ended or results were stored or confirmed.
     progress: watch::Sender<()>,
 }
 
+/// The leader's answer to a registration.
+#[derive(Debug)]
+pub(crate) struct Admission<'a> {
+    /// The registration.
+    pub(crate) session: Session,
+    /// Attempts that run and should not.
+    pub(crate) unwanted: &'a [AttemptRef],
+    /// Results that the leader has.
+    pub(crate) confirmed: &'a [AttemptRef],
+    /// When the registration was sent.
+    pub(crate) sent_at: Instant,
+    /// How long what runs may run from then on.
+    pub(crate) grant: Grant,
+}
+
 impl Attempts {
-    /// Joins the parts; `ended` leads to the receiver that [`Attempts::settle`] reads.
+    /// Joins the parts; the executor sends to the channel that [`Attempts::settle`] reads.
     #[must_use]
-    pub(crate) fn new(
-        ledger: Ledger,
-        executor: Executor,
-        ended: mpsc::UnboundedSender<FinishedAttempt>,
-        spool: Spool,
-    ) -> Self {
+    pub(crate) fn new(ledger: Ledger, lease: Arc<Lease>, executor: Executor, spool: Spool) -> Self {
         let progress = watch::Sender::new(());
         let ledger = Mutex::new(ledger);
-        Self { shared: Arc::new(Shared { ledger, executor, ended, spool, progress }) }
+        Self { shared: Arc::new(Shared { ledger, lease, executor, spool, progress }) }
     }
 
     /// The registration that stands.
     #[must_use]
     pub(crate) fn session(&self) -> Option<Session> {
         self.ledger().session()
+    }
+
+    /// Whether a registration with this leader in this term stands.
+    #[must_use]
+    pub(crate) fn stands_with(&self, leader: MasterId, term: Term) -> bool {
+        self.session().is_some_and(|ours| (ours.leader, ours.term) == (leader, term))
     }
 
     /// Attempts that have not ended.
@@ -67,23 +85,29 @@ impl Attempts {
     }
 
     /// The leader answered the registration.
-    pub(crate) fn complete_registration(
-        &self,
-        session: Session,
-        unwanted: &[AttemptRef],
-        confirmed: &[AttemptRef],
-    ) -> Result<(), Overtaken> {
+    pub(crate) fn complete_registration(&self, admission: &Admission<'_>) -> Result<(), Overtaken> {
+        let Admission { session, unwanted, confirmed, sent_at, grant } = *admission;
         let mut ledger = self.ledger();
         let effects = ledger.on_registered(session, unwanted, confirmed)?;
         self.perform(effects, Duration::ZERO);
         if !unwanted.is_empty() {
             info!(attempts = unwanted.len(), "killed attempts that the leader does not want");
         }
-        Ok(())
+        self.shared.lease.renew(sent_at, grant);
+        // The answer may be older than the lease that it grants.
+        self.enforce_deadlines(&mut ledger);
+        ledger.session().map(drop).ok_or(Overtaken)
     }
 
-    /// The leader answered a heartbeat.
-    pub(crate) fn on_heartbeat_answered(&self, leader: MasterId, term: Term) {
+    /// The leader answered a heartbeat that was sent at `sent_at`.
+    pub(crate) fn on_heartbeat_answered(
+        &self,
+        leader: MasterId,
+        term: Term,
+        sent_at: Instant,
+        grant: Grant,
+    ) {
+        self.shared.lease.renew(sent_at, grant);
         self.ledger().on_heartbeat_answered(leader, term);
     }
 
@@ -104,15 +128,16 @@ impl Attempts {
         ledger.may_assign(epoch)?;
         for launch in launches {
             let attempt = launch.attempt;
-            match ledger.on_assigned(attempt) {
+            match ledger.on_assigned(attempt, launch.on_disconnect) {
                 Assigned::NoRoom => continue,
-                Assigned::Known => {}
+                Assigned::Known | Assigned::Lost => {}
                 Assigned::Start => self.shared.executor.start(launch),
-                // The receiver goes only when the worker stops hard.
-                Assigned::Ended(result) => self.shared.ended.send(result).unwrap_or_default(),
             }
             accepted.push(attempt);
         }
+        drop(ledger);
+        // Some may be lost, which is to be reported.
+        self.shared.progress.send_replace(());
         Ok(accepted)
     }
 
@@ -151,14 +176,23 @@ impl Attempts {
         self.shared.progress.send_replace(());
     }
 
-    /// The lease lapsed: kills what runs, and reports nothing of it.
+    /// Kills what may not run any more because a deadline has passed.
     pub(crate) fn fence(&self) {
+        drop(self.ledger());
+    }
+
+    /// Returns once nothing is left of what was killed because a deadline had passed.
+    pub(crate) async fn fenced(&self) {
+        self.progressed_until(|ledger| !ledger.has_fenced()).await;
+    }
+
+    /// The worker is off the registry: ends what runs, and reports nothing of it. How many
+    /// attempts are ending now.
+    pub(crate) fn dismiss(&self, grace: Duration) -> usize {
         let mut ledger = self.ledger();
-        let effects = ledger.on_lapsed();
-        if !effects.is_empty() {
-            warn!(attempts = effects.len(), "lease lapsed, attempts killed");
-        }
-        self.perform(effects, Duration::ZERO);
+        let effects = ledger.on_dismissed();
+        self.perform(effects, grace);
+        ledger.running_count()
     }
 
     /// The worker shuts down: stops what runs and takes on nothing more.
@@ -205,12 +239,12 @@ impl Attempts {
     ) -> SpoolError {
         let mut batch = Vec::new();
         loop {
-            // The channel stays open, for `self` holds a sender.
+            // The channel stays open, for the executor, which `self` holds, has a sender.
             ended.recv_many(&mut batch, STORE_COUNT_MAX).await;
             let mut results = std::mem::take(&mut batch);
             {
                 let mut ledger = self.ledger();
-                results.retain(|result| ledger.on_ended(result.attempt));
+                results.retain(|result| ledger.on_ended(result));
             }
             if let Err(error) = self.store(results).await {
                 return error;
@@ -247,7 +281,32 @@ impl Attempts {
         self.shared.spool.forget(forgotten);
     }
 
+    /// The ledger, once what a deadline ends has been ended: whoever wakes up after a freeze, and
+    /// whatever he comes for, finds the lease lapsed.
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.shared.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut ledger = self.shared.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        self.enforce_deadlines(&mut ledger);
+        ledger
+    }
+
+    fn enforce_deadlines(&self, ledger: &mut Ledger) {
+        let lease = &self.shared.lease;
+        if lease.take_passed(Deadline::Lease) {
+            let effects = ledger.on_lapsed();
+            if !effects.is_empty() {
+                warn!(attempts = effects.len(), "lease lapsed, attempts killed");
+            }
+            self.perform(effects, Duration::ZERO);
+        }
+        if lease.take_passed(Deadline::Disconnect) {
+            let effects = ledger.on_disconnected();
+            if !effects.is_empty() {
+                warn!(
+                    attempts = effects.len(),
+                    "no leader, attempts killed that do not wait for one"
+                );
+            }
+            self.perform(effects, Duration::ZERO);
+        }
     }
 }

@@ -11,6 +11,8 @@ use cluster_state::WorkerId;
 use proto::channel;
 use serde::{Deserialize, Serialize};
 
+use crate::join_token::JoinToken;
+
 mod layer;
 mod text;
 
@@ -29,6 +31,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Masters to register with; with none it waits to be called.
     pub masters: Vec<String>,
+    /// What admits it if no operator has registered it; shown without its secret.
+    pub join_token: Option<JoinToken>,
     /// Processors to offer; found out when absent.
     pub cpu: Option<f64>,
     /// Memory to offer in MiB; found out when absent.
@@ -128,6 +132,17 @@ pub enum ConfigError {
         /// Its variable.
         variable: &'static str,
     },
+    /// The file that is to hold the join token holds none.
+    #[error("join_token_file: {}: {reason}", path.display())]
+    NoToken {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// There is nobody to show the token to.
+    #[error("join_token is given, but no masters: a worker that waits to be called needs no token")]
+    TokenWithoutMasters,
     /// A value out of its range.
     #[error("{key} is {value}: {expected}")]
     OutOfRange {
@@ -159,6 +174,18 @@ impl Config {
     fn validate(&self) -> Result<(), ConfigError> {
         if !self.listen.ip().is_loopback() && !self.insecure {
             return Err(ConfigError::Unprotected(self.listen));
+        }
+        if let Some(token) = &self.join_token {
+            if !token.is_whole() {
+                return Err(ConfigError::OutOfRange {
+                    key: "join_token",
+                    value: token.to_string(),
+                    expected: "a name, a dot, and a secret are expected",
+                });
+            }
+            if self.masters.is_empty() {
+                return Err(ConfigError::TokenWithoutMasters);
+            }
         }
         if let Some(cpu) = self.cpu
             && !is_processor_count(cpu)

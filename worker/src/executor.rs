@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use cluster_state::{AttemptOutcome, AttemptRef, FinishedAttempt};
+use cluster_state::{AttemptOutcome, AttemptRef, FinishedAttempt, OnDisconnect};
 use nix::sys::signal::Signal;
 use tokio::sync::{mpsc, watch};
 
@@ -26,6 +26,8 @@ pub(crate) struct Launch {
     pub(crate) env: BTreeMap<String, String>,
     /// Where to run it; the attempt's own directory when absent.
     pub(crate) working_dir: Option<PathBuf>,
+    /// What becomes of it when no leader is reached for the heartbeat timeout.
+    pub(crate) on_disconnect: OnDisconnect,
 }
 
 /// How to end an attempt.

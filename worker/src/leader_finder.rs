@@ -7,6 +7,9 @@ use crate::backoff::Backoff;
 
 const PAUSE_BASE: Duration = Duration::from_millis(200);
 const PAUSE_CAP: Duration = Duration::from_secs(5);
+/// A verdict of the leader does not change by itself; an operator takes his time.
+const UNWELCOME_BASE: Duration = Duration::from_secs(10);
+const UNWELCOME_CAP: Duration = Duration::from_mins(5);
 
 /// Where the search stands.
 #[derive(Debug)]
@@ -14,9 +17,21 @@ pub(crate) struct LeaderFinder {
     configured: BTreeSet<String>,
     learned: BTreeSet<String>,
     leader: Option<String>,
+    /// The master that was lost last: it is asked after all others.
+    lost: Option<String>,
     round: VecDeque<String>,
     progress: Progress,
     backoff: Backoff,
+    unwelcome: Backoff,
+}
+
+/// What a worker may do that the leader has turned away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readmission {
+    /// Ask again by itself, seldom.
+    Ask,
+    /// Wait until a leader calls.
+    AwaitCall,
 }
 
 /// What to do next.
@@ -26,7 +41,7 @@ pub(crate) enum Step {
     Ask(String),
     /// Every known master was asked in vain: wait, then ask again.
     Pause(Duration),
-    /// No master is known: wait until one calls.
+    /// No master is known, or none wants this worker: wait until one calls.
     AwaitCall,
 }
 
@@ -36,6 +51,10 @@ enum Progress {
     Fresh,
     /// A round is under way or has just ended in vain.
     Asking,
+    /// The leader has turned the worker away: the next round begins after a long pause.
+    Unwelcome,
+    /// The leader has turned the worker away: no round begins before a leader calls.
+    Dismissed,
 }
 
 impl LeaderFinder {
@@ -45,9 +64,11 @@ impl LeaderFinder {
             configured: configured.into_iter().collect(),
             learned: BTreeSet::new(),
             leader: None,
+            lost: None,
             round: VecDeque::new(),
             progress: Progress::Fresh,
             backoff: Backoff::new(PAUSE_BASE, PAUSE_CAP),
+            unwelcome: Backoff::new(UNWELCOME_BASE, UNWELCOME_CAP),
         }
     }
 
@@ -63,12 +84,36 @@ impl LeaderFinder {
     pub(crate) fn on_called(&mut self, leader: String) {
         self.round.retain(|other| *other != leader);
         self.round.push_front(leader.clone());
+        self.lost = None;
         self.leader = Some(leader);
+        self.progress = Progress::Asking;
         self.backoff.on_succeeded();
     }
 
-    /// A follower named the leader. The follower may be wrong, so this never shortens a pause.
+    /// The session with the master at this address is lost. Others may know who leads now, or pass
+    /// a registration on if it was this connection only.
+    pub(crate) fn on_lost(&mut self, address: String) {
+        self.leader = self.leader.take().filter(|leader| *leader != address);
+        self.lost = Some(address);
+        self.round.clear();
+        self.progress = Progress::Fresh;
+    }
+
+    /// The leader does not want this worker.
+    pub(crate) fn on_turned_away(&mut self, readmission: Readmission) {
+        self.round.clear();
+        self.progress = match readmission {
+            Readmission::Ask => Progress::Unwelcome,
+            Readmission::AwaitCall => Progress::Dismissed,
+        };
+    }
+
+    /// A follower named the leader. The follower may be wrong, so this never shortens a pause, and
+    /// a leader that was just lost stays last.
     pub(crate) fn on_hint(&mut self, leader: String) {
+        if self.lost.as_ref() == Some(&leader) {
+            return;
+        }
         if let Some(position) = self.round.iter().position(|other| *other == leader) {
             self.round.swap(0, position);
         }
@@ -78,9 +123,11 @@ impl LeaderFinder {
     /// A registration succeeded: the next search begins at this leader.
     pub(crate) fn on_found(&mut self, leader: String) {
         self.leader = Some(leader);
+        self.lost = None;
         self.round.clear();
         self.progress = Progress::Fresh;
         self.backoff.on_succeeded();
+        self.unwelcome.on_succeeded();
     }
 
     /// Whom to ask now; `random` spreads the pauses and the order of many workers.
@@ -90,31 +137,37 @@ impl LeaderFinder {
             return Step::Ask(address);
         }
         let candidates = self.candidates(random);
-        if candidates.is_empty() {
+        if candidates.is_empty() || self.progress == Progress::Dismissed {
             return Step::AwaitCall;
         }
         self.round = candidates;
         match self.progress {
             Progress::Fresh => self.next_step(random),
             Progress::Asking => Step::Pause(self.backoff.on_failed(random)),
+            Progress::Unwelcome => {
+                self.progress = Progress::Asking;
+                Step::Pause(self.unwelcome.on_failed(random))
+            }
+            Progress::Dismissed => Step::AwaitCall,
         }
     }
 
-    /// The last leader first; the others in an order that differs from worker to worker.
+    /// The last leader first, one that was lost last; the others in an order that differs from
+    /// worker to worker.
     fn candidates(&self, random: u32) -> VecDeque<String> {
-        let is_leader = |address: &&String| Some(*address) == self.leader.as_ref();
-        let mut others = self
-            .configured
-            .union(&self.learned)
-            .filter(|address| !is_leader(address))
-            .cloned()
-            .collect::<VecDeque<_>>();
-        if !others.is_empty() {
-            others.rotate_left(usize::try_from(random).unwrap_or(0) % others.len());
+        let is_other = |address: &&String| {
+            self.leader.as_ref() != Some(*address) && self.lost.as_ref() != Some(*address)
+        };
+        let mut candidates =
+            self.configured.union(&self.learned).filter(is_other).cloned().collect::<VecDeque<_>>();
+        if !candidates.is_empty() {
+            candidates.rotate_left(usize::try_from(random).unwrap_or(0) % candidates.len());
         }
-        others.extend(self.leader.iter().cloned());
-        others.rotate_right(usize::from(self.leader.is_some()));
-        others
+        if let Some(leader) = &self.leader {
+            candidates.push_front(leader.clone());
+        }
+        candidates.extend(self.lost.iter().cloned());
+        candidates
     }
 }
 
@@ -214,5 +267,54 @@ mod tests {
     #[test]
     fn workers_spread_over_the_masters() {
         assert_eq!(finder(&["m1", "m2", "m3"]).next_step(4), ask("m2"));
+    }
+
+    #[test]
+    fn a_lost_leader_is_asked_after_all_others_whoever_still_names_it() {
+        let mut finder = finder(&["m1", "m2", "m3"]);
+        finder.on_found("m1".to_owned());
+        finder.on_lost("m1".to_owned());
+        assert_eq!(finder.next_step(0), ask("m2"));
+
+        finder.on_hint("m1".to_owned());
+
+        assert_eq!(finder.next_step(0), ask("m3"));
+        assert_eq!(finder.next_step(0), ask("m1"));
+        assert!(is_pause(&finder.next_step(0)));
+        finder.on_found("m1".to_owned());
+        assert_eq!(finder.next_step(0), ask("m1"), "it is forgiven");
+    }
+
+    #[test]
+    fn a_worker_that_nobody_wants_asks_seldom() {
+        let mut finder = finder(&["m1", "m2"]);
+        let mut pauses = Vec::new();
+        for _ in 0..7 {
+            assert!(matches!(finder.next_step(0), Step::Ask(_)));
+            finder.on_turned_away(Readmission::Ask);
+            if let Step::Pause(pause) = finder.next_step(0) {
+                pauses.push(pause.as_secs());
+            }
+        }
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 150, 150]);
+
+        finder.on_called("m2".to_owned());
+        assert_eq!(finder.next_step(0), ask("m2"), "a call is an invitation");
+    }
+
+    #[test]
+    fn a_dismissed_worker_asks_nobody_until_it_is_called() {
+        let mut finder = finder(&["m1", "m2"]);
+        finder.on_turned_away(Readmission::AwaitCall);
+        assert_eq!(finder.next_step(0), Step::AwaitCall);
+        finder.on_masters(["m3".to_owned()]);
+        assert_eq!(finder.next_step(0), Step::AwaitCall);
+
+        finder.on_called("m2".to_owned());
+
+        assert_eq!(finder.next_step(0), ask("m2"));
+        assert!(is_pause(&finder.next_step(0)), "and goes on as usual");
+        assert_eq!(finder.next_step(0), ask("m2"));
+        assert_eq!(finder.next_step(0), ask("m1"));
     }
 }

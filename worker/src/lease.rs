@@ -1,69 +1,151 @@
-//! The right to keep attempts running: it lapses unless the leader goes on acknowledging.
+//! How long attempts may run without word from the leader: what it acknowledged moves two
+//! deadlines, one for tasks that asked not to wait for it, and the lease for all.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// When the right ends.
+/// What the leader grants with every acknowledgement, counted from the send of what it
+/// acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Grant {
+    /// How long attempts may run whose tasks ask not to wait for a lost worker.
+    pub(crate) disconnect: Duration,
+    /// How long any attempt may run.
+    pub(crate) lease: Duration,
+}
+
+/// One of the deadlines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deadline {
+    /// From then on tasks that asked for it may be given to others.
+    Disconnect,
+    /// From then on everything may be given to others.
+    Lease,
+}
+
+/// The deadlines, for those who wait for them. They run on while the process is frozen, so that
+/// one that wakes up late finds them passed.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    ends_at: watch::Sender<Option<Instant>>,
+    deadlines: watch::Sender<Deadlines>,
 }
 
 impl Default for Lease {
     fn default() -> Self {
-        Self { ends_at: watch::Sender::new(None) }
+        Self { deadlines: watch::Sender::new(Deadlines::default()) }
     }
 }
 
 impl Lease {
     /// The leader acknowledged what was sent at `sent_at`. Counting from the send is safe: the
     /// leader counts from when it received it, which is later.
-    pub(crate) fn renew(&self, sent_at: Instant, length: Duration) {
-        let ends_at = sent_at + length;
-        self.ends_at.send_if_modified(|current| {
-            let is_later = current.is_none_or(|current| ends_at > current);
-            if is_later {
-                *current = Some(ends_at);
-            }
-            is_later
-        });
+    pub(crate) fn renew(&self, sent_at: Instant, grant: Grant) {
+        self.deadlines.send_if_modified(|deadlines| deadlines.renew(sent_at, grant));
     }
 
-    /// Whether it was held and has ended.
+    /// Whether the deadline was ever set and has passed.
     #[must_use]
-    pub(crate) fn has_lapsed(&self) -> bool {
-        self.ends_at.borrow().is_some_and(|ends_at| ends_at <= Instant::now())
+    pub(crate) fn has_passed(&self, deadline: Deadline) -> bool {
+        self.deadlines.borrow().of(deadline).has_passed(Instant::now())
     }
 
-    /// Returns once it has ended; before the first renewal there is nothing to end.
-    pub(crate) async fn lapsed(&self) {
-        let mut ends_at = self.ends_at.subscribe();
+    /// Whether the deadline has passed and nobody has acted on it: who is told so is to act.
+    #[must_use]
+    pub(crate) fn take_passed(&self, deadline: Deadline) -> bool {
+        let now = Instant::now();
+        let mut is_taken = false;
+        self.deadlines.send_if_modified(|deadlines| {
+            is_taken = deadlines.of_mut(deadline).take_passed(now);
+            false
+        });
+        is_taken
+    }
+
+    /// Returns once the deadline has passed; before the first renewal there is none.
+    pub(crate) async fn passed(&self, deadline: Deadline) {
+        let mut deadlines = self.deadlines.subscribe();
         loop {
-            let current = *ends_at.borrow_and_update();
-            let ended = async {
-                match current {
+            let at = deadlines.borrow_and_update().of(deadline).at;
+            let passed = async {
+                match at {
                     Some(at) => sleep_until(at).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
-                () = ended => return,
+                () = passed => return,
                 // `self` holds the sender, so the channel stays open.
-                _ = ends_at.changed() => {}
+                _ = deadlines.changed() => {}
             }
         }
     }
 
-    /// Returns once it is held again after it has lapsed.
-    pub(crate) async fn renewed(&self) {
-        let mut ends_at = self.ends_at.subscribe();
-        while self.has_lapsed() {
-            if ends_at.changed().await.is_err() {
+    /// Returns once the deadline lies ahead again.
+    pub(crate) async fn renewed(&self, deadline: Deadline) {
+        let mut deadlines = self.deadlines.subscribe();
+        while self.has_passed(deadline) {
+            if deadlines.changed().await.is_err() {
                 return;
             }
         }
+    }
+}
+
+/// Both deadlines; time comes from outside.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Deadlines {
+    disconnect: Mark,
+    lease: Mark,
+}
+
+/// When one deadline passes, and whether anybody has acted on it since.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Mark {
+    at: Option<Instant>,
+    is_met: bool,
+}
+
+impl Deadlines {
+    /// Whether anything has moved: a late answer moves nothing back.
+    fn renew(&mut self, sent_at: Instant, grant: Grant) -> bool {
+        let lease = self.lease.move_to(sent_at + grant.lease);
+        self.disconnect.move_to(sent_at + grant.disconnect) || lease
+    }
+
+    const fn of(&self, deadline: Deadline) -> Mark {
+        match deadline {
+            Deadline::Disconnect => self.disconnect,
+            Deadline::Lease => self.lease,
+        }
+    }
+
+    const fn of_mut(&mut self, deadline: Deadline) -> &mut Mark {
+        match deadline {
+            Deadline::Disconnect => &mut self.disconnect,
+            Deadline::Lease => &mut self.lease,
+        }
+    }
+}
+
+impl Mark {
+    fn move_to(&mut self, at: Instant) -> bool {
+        let is_later = self.at.is_none_or(|current| at > current);
+        if is_later {
+            *self = Self { at: Some(at), is_met: false };
+        }
+        is_later
+    }
+
+    fn has_passed(&self, now: Instant) -> bool {
+        self.at.is_some_and(|at| at <= now)
+    }
+
+    fn take_passed(&mut self, now: Instant) -> bool {
+        let is_taken = self.has_passed(now) && !self.is_met;
+        self.is_met |= is_taken;
+        is_taken
     }
 }
 
@@ -71,31 +153,35 @@ impl Lease {
 mod tests {
     use super::*;
 
-    const LENGTH: Duration = Duration::from_secs(300);
+    const GRANT: Grant =
+        Grant { disconnect: Duration::from_secs(30), lease: Duration::from_secs(300) };
 
     #[tokio::test(start_paused = true)]
-    async fn it_lapses_so_long_after_the_send_of_what_was_acknowledged() {
+    async fn each_deadline_passes_that_long_after_the_send() {
         let lease = Lease::default();
         let sent_at = Instant::now();
-        tokio::time::advance(Duration::from_secs(2)).await;
-        lease.renew(sent_at, LENGTH);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        lease.renew(sent_at, GRANT);
 
-        lease.lapsed().await;
+        lease.passed(Deadline::Disconnect).await;
+        assert_eq!(sent_at.elapsed().as_secs(), GRANT.disconnect.as_secs());
+        assert!(lease.has_passed(Deadline::Disconnect) && !lease.has_passed(Deadline::Lease));
 
-        assert_eq!(sent_at.elapsed().as_secs(), LENGTH.as_secs());
-        assert!(lease.has_lapsed());
+        lease.passed(Deadline::Lease).await;
+        assert_eq!(sent_at.elapsed().as_secs(), GRANT.lease.as_secs());
+        assert!(lease.has_passed(Deadline::Lease));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_renewal_moves_the_end_and_a_late_answer_does_not_move_it_back() {
         let lease = Lease::default();
         let first = Instant::now();
-        lease.renew(first, LENGTH);
+        lease.renew(first, GRANT);
         tokio::time::advance(Duration::from_secs(100)).await;
-        lease.renew(Instant::now(), LENGTH);
-        lease.renew(first, LENGTH);
+        lease.renew(Instant::now(), GRANT);
+        lease.renew(first, GRANT);
 
-        lease.lapsed().await;
+        lease.passed(Deadline::Lease).await;
 
         assert_eq!(first.elapsed().as_secs(), 400);
     }
@@ -103,21 +189,41 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_was_never_held_does_not_lapse() {
         let lease = Lease::default();
-        let waited = tokio::time::timeout(LENGTH * 10, lease.lapsed()).await;
-        assert!(waited.is_err() && !lease.has_lapsed());
+        let passed = lease.passed(Deadline::Lease);
+        assert!(tokio::time::timeout(GRANT.lease * 10, passed).await.is_err());
+        assert!(!lease.has_passed(Deadline::Lease) && !lease.take_passed(Deadline::Lease));
     }
 
     #[tokio::test(start_paused = true)]
     async fn after_a_lapse_it_can_be_held_again() {
         let lease = Lease::default();
-        lease.renew(Instant::now(), LENGTH);
-        lease.lapsed().await;
-        let waited = tokio::time::timeout(LENGTH, lease.renewed()).await;
+        lease.renew(Instant::now(), GRANT);
+        lease.passed(Deadline::Lease).await;
+        let renewed = lease.renewed(Deadline::Lease);
+        let waited = tokio::time::timeout(GRANT.lease, renewed).await;
         assert!(waited.is_err(), "nobody renewed it");
 
-        lease.renew(Instant::now(), LENGTH);
+        lease.renew(Instant::now(), GRANT);
 
-        lease.renewed().await;
-        assert!(!lease.has_lapsed());
+        lease.renewed(Deadline::Lease).await;
+        assert!(!lease.has_passed(Deadline::Lease));
+    }
+
+    #[test]
+    fn a_passed_deadline_is_acted_on_once() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut deadlines = Deadlines::default();
+        assert!(deadlines.renew(start, GRANT));
+
+        assert!(!deadlines.lease.take_passed(at(299)));
+        assert!(deadlines.lease.take_passed(at(300)));
+        assert!(!deadlines.lease.take_passed(at(301)), "somebody has acted on it");
+        assert!(!deadlines.renew(start, GRANT), "a repeated answer is no renewal");
+        assert!(!deadlines.lease.take_passed(at(302)));
+
+        assert!(deadlines.renew(at(310), GRANT));
+        assert!(!deadlines.lease.take_passed(at(609)));
+        assert!(deadlines.lease.take_passed(at(610)));
     }
 }

@@ -2,17 +2,20 @@
 //!
 //! Every method records what happened and returns the effects, which `attempts` performs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use cluster_state::{AttemptOutcome, AttemptRef, Epoch, FinishedAttempt, MasterId, Term};
+use cluster_state::{
+    AttemptOutcome, AttemptRef, Epoch, FinishedAttempt, LossReason, MasterId, OnDisconnect, Term,
+};
 
+mod answers;
 mod settled;
 
+pub(crate) use answers::{
+    AssignRefusal, Assigned, Cancelled, Effect, Overtaken, Session, Snapshot,
+};
 use settled::{Settled, Settlement};
-
-/// What a process reports that was killed; see `signal(7)`.
-const SIGKILL: i32 = 9;
 
 /// The attempts of one worker process and its standing with the leader.
 #[derive(Debug)]
@@ -21,91 +24,13 @@ pub(crate) struct Ledger {
     closing: Closing,
     attempts_max: usize,
     live: BTreeMap<AttemptRef, Live>,
+    /// Results on disk, and losses, which need none: a new process of this worker has lost
+    /// everything anyway.
     unconfirmed: BTreeMap<AttemptRef, AttemptOutcome>,
     settled: Settled,
     /// The last attempt that was handed out for reporting: the next report begins after it.
     reported_up_to: Option<AttemptRef>,
 }
-
-/// What is to be done about one attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Effect {
-    /// Ask its process to end.
-    Stop(AttemptRef),
-    /// End its process now.
-    Kill(AttemptRef),
-    /// Remove its result from the spool.
-    Forget(AttemptRef),
-}
-
-/// What an order to run an attempt comes to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Assigned {
-    /// It is new: start it.
-    Start,
-    /// It runs or ran already; its end is or will be reported.
-    Known,
-    /// It must not run any more: this is its end.
-    Ended(FinishedAttempt),
-    /// There is no room for it.
-    NoRoom,
-}
-
-/// What an order to cancel an attempt comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cancelled {
-    /// It runs: stop it.
-    Stop,
-    /// Its end has come already, and is or will be reported.
-    Over,
-    /// Nothing is known of it, and from now on it will not start.
-    Unknown,
-}
-
-/// A registration that the leader holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Session {
-    /// The registration's number.
-    pub(crate) epoch: Epoch,
-    /// Who leads.
-    pub(crate) leader: MasterId,
-    /// In which term.
-    pub(crate) term: Term,
-}
-
-/// What the worker tells when it registers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Snapshot {
-    /// Attempts that have not ended, or whose end is not on disk yet.
-    pub(crate) running: Vec<AttemptRef>,
-    /// Attempts that ended and that no leader has confirmed.
-    pub(crate) finished: Vec<FinishedAttempt>,
-}
-
-/// Why attempts cannot be taken on now.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum AssignRefusal {
-    /// Between the snapshot for a registration and its answer an attempt must not begin: the
-    /// leader would find it missing from the snapshot and give its task to somebody else.
-    #[error("no registration stands")]
-    NoSession,
-    /// The attempts belong to another registration.
-    #[error("the registration is {ours}, not {theirs}")]
-    OtherEpoch {
-        /// The one that stands here.
-        ours: Epoch,
-        /// The one that the caller named.
-        theirs: Epoch,
-    },
-    /// The worker is shutting down.
-    #[error("the worker is shutting down")]
-    Closing,
-}
-
-/// The registration was overtaken by a lapse of the lease or by another registration.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the registration was overtaken")]
-pub(crate) struct Overtaken;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
@@ -122,19 +47,23 @@ enum Closing {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Live {
-    Running,
+    Running(OnDisconnect),
+    /// The worker has killed it because it lost touch with the leader. It stays in snapshots until
+    /// it has ended, and is reported as lost then.
+    Fenced(LossReason),
     /// It ended; its outcome is on the way to disk.
     Storing,
     /// It ended and the leader does not want it: once its outcome is on disk, it is forgotten.
     Discarded,
-    /// The worker itself stops it because it shuts down: its end says nothing about the task.
+    /// The worker stops it because it shuts down or was dismissed: its end says nothing about the
+    /// task, and the leader knows without being told.
     Abandoned,
 }
 
 impl Live {
     const fn has_process(self) -> bool {
         match self {
-            Self::Running | Self::Abandoned => true,
+            Self::Running(_) | Self::Fenced(_) | Self::Abandoned => true,
             Self::Storing | Self::Discarded => false,
         }
     }
@@ -187,6 +116,12 @@ impl Ledger {
         !self.unconfirmed.is_empty()
     }
 
+    /// Whether attempts that were killed for want of a leader are still there.
+    #[must_use]
+    pub(crate) fn has_fenced(&self) -> bool {
+        self.live.values().any(|live| matches!(live, Live::Fenced(_)))
+    }
+
     /// A registration begins: until it is answered, no attempt may begin.
     pub(crate) fn on_registering(&mut self) -> Snapshot {
         self.standing = Standing::Registering;
@@ -215,7 +150,7 @@ impl Ledger {
         let mut effects = self.on_confirmed(confirmed);
         for &attempt in unwanted {
             match self.live.get_mut(&attempt) {
-                Some(Live::Running | Live::Abandoned) => {
+                Some(Live::Running(_) | Live::Fenced(_) | Live::Abandoned) => {
                     self.live.remove(&attempt);
                     self.settled.put(attempt, Settlement::Stopped);
                     effects.push(Effect::Kill(attempt));
@@ -254,7 +189,11 @@ impl Ledger {
 
     /// Asked to run an attempt. The leader asks again until it hears back, so this repeats; only
     /// the first time starts it.
-    pub(crate) fn on_assigned(&mut self, attempt: AttemptRef) -> Assigned {
+    pub(crate) fn on_assigned(
+        &mut self,
+        attempt: AttemptRef,
+        on_disconnect: OnDisconnect,
+    ) -> Assigned {
         if self.live.contains_key(&attempt) || self.unconfirmed.contains_key(&attempt) {
             return Assigned::Known;
         }
@@ -265,22 +204,27 @@ impl Ledger {
         if self.live.len() + self.unconfirmed.len() >= self.attempts_max {
             return Assigned::NoRoom;
         }
-        self.live.insert(attempt, Live::Running);
-        match settlement {
+        if settlement.is_some() {
             // It must not run, and the leader must not wait for it either.
-            Some(_) => {
-                let outcome = AttemptOutcome::Signaled { signal: SIGKILL };
-                Assigned::Ended(FinishedAttempt { attempt, outcome })
-            }
-            None => Assigned::Start,
+            self.put_lost(attempt, LossReason::UnknownToWorker);
+            return Assigned::Lost;
         }
+        self.live.insert(attempt, Live::Running(on_disconnect));
+        Assigned::Start
+    }
+
+    /// From now on the loss is reported, like a result.
+    fn put_lost(&mut self, attempt: AttemptRef, reason: LossReason) {
+        self.unconfirmed.insert(attempt, AttemptOutcome::Lost(reason));
     }
 
     /// Asked to stop an attempt.
     pub(crate) fn on_cancelled(&mut self, attempt: AttemptRef) -> Cancelled {
         match self.live.get(&attempt) {
-            Some(Live::Running) => Cancelled::Stop,
-            Some(Live::Storing | Live::Discarded | Live::Abandoned) => Cancelled::Over,
+            Some(Live::Running(_)) => Cancelled::Stop,
+            Some(Live::Storing | Live::Discarded | Live::Abandoned | Live::Fenced(_)) => {
+                Cancelled::Over
+            }
             None if self.unconfirmed.contains_key(&attempt) => Cancelled::Over,
             None => {
                 if self.settled.get(attempt).is_none() {
@@ -292,9 +236,17 @@ impl Ledger {
     }
 
     /// An attempt ended. Whether its outcome is to be stored and reported.
-    pub(crate) fn on_ended(&mut self, attempt: AttemptRef) -> bool {
+    pub(crate) fn on_ended(&mut self, ended: &FinishedAttempt) -> bool {
+        let attempt = ended.attempt;
         match self.live.get_mut(&attempt) {
-            Some(live @ Live::Running) => {
+            // What ended by itself before it was killed has a result like any other.
+            Some(Live::Fenced(reason)) if is_by_signal(&ended.outcome) => {
+                let reason = *reason;
+                self.live.remove(&attempt);
+                self.put_lost(attempt, reason);
+                false
+            }
+            Some(live @ (Live::Running(_) | Live::Fenced(_))) => {
                 *live = Live::Storing;
                 true
             }
@@ -340,8 +292,9 @@ impl Ledger {
     pub(crate) fn on_confirmed(&mut self, confirmed: &[AttemptRef]) -> Vec<Effect> {
         let mut effects = Vec::new();
         for &attempt in confirmed {
-            if self.unconfirmed.remove(&attempt).is_some() {
-                self.settled.put(attempt, Settlement::Confirmed);
+            let Some(outcome) = self.unconfirmed.remove(&attempt) else { continue };
+            self.settled.put(attempt, Settlement::Confirmed);
+            if !matches!(outcome, AttemptOutcome::Lost(_)) {
                 effects.push(Effect::Forget(attempt));
             }
         }
@@ -351,27 +304,65 @@ impl Ledger {
     /// The lease lapsed: the leader may give every running attempt to somebody else.
     pub(crate) fn on_lapsed(&mut self) -> Vec<Effect> {
         self.standing = Standing::Apart;
-        let lost = self.live.extract_if(.., |_, live| live.has_process());
-        let lost = lost.map(|(attempt, _)| attempt).collect::<BTreeSet<_>>();
-        for attempt in &lost {
-            self.settled.put(*attempt, Settlement::Stopped);
+        let mut effects = Vec::new();
+        for (attempt, live) in &mut self.live {
+            match live {
+                Live::Running(_) => *live = Live::Fenced(LossReason::LeaseExpired),
+                Live::Abandoned => {}
+                Live::Fenced(_) | Live::Storing | Live::Discarded => continue,
+            }
+            effects.push(Effect::Kill(*attempt));
         }
-        lost.into_iter().map(Effect::Kill).collect()
+        effects
+    }
+
+    /// No leader was reached for the heartbeat timeout: attempts of tasks that asked not to wait
+    /// longer may be somebody else's soon.
+    pub(crate) fn on_disconnected(&mut self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for (attempt, live) in &mut self.live {
+            if *live == Live::Running(OnDisconnect::Requeue) {
+                *live = Live::Fenced(LossReason::WorkerDisconnected);
+                effects.push(Effect::Kill(*attempt));
+            }
+        }
+        effects
+    }
+
+    /// The worker is off the registry, and its tasks are queued again.
+    pub(crate) fn on_dismissed(&mut self) -> Vec<Effect> {
+        self.standing = Standing::Apart;
+        let mut effects = self.abandon_running();
+        for (attempt, live) in &mut self.live {
+            if matches!(live, Live::Fenced(_)) {
+                *live = Live::Abandoned;
+                effects.push(Effect::Kill(*attempt));
+            }
+        }
+        effects
     }
 
     /// The worker shuts down: nothing more begins, and what runs is stopped. It stays in
     /// snapshots until it has ended, so that nobody runs the task meanwhile.
     pub(crate) fn on_closing(&mut self) -> Vec<Effect> {
         self.closing = Closing::Yes;
+        self.abandon_running()
+    }
+
+    fn abandon_running(&mut self) -> Vec<Effect> {
         let mut effects = Vec::new();
         for (attempt, live) in &mut self.live {
-            if *live == Live::Running {
+            if matches!(live, Live::Running(_)) {
                 *live = Live::Abandoned;
                 effects.push(Effect::Stop(*attempt));
             }
         }
         effects
     }
+}
+
+const fn is_by_signal(outcome: &AttemptOutcome) -> bool {
+    matches!(outcome, AttemptOutcome::Signaled { .. })
 }
 
 fn finished((attempt, outcome): (&AttemptRef, &AttemptOutcome)) -> FinishedAttempt {

@@ -6,6 +6,7 @@ mod backoff;
 pub mod config;
 mod executor;
 mod identity;
+pub mod join_token;
 mod leader_finder;
 mod lease;
 mod ledger;

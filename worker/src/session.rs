@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cluster_state::{Incarnation, MasterId, Specs, Term, WorkerId};
+use cluster_state::{Incarnation, Specs, WorkerId};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::attempts::Attempts;
+use crate::attempts::{Admission, Attempts};
 use crate::backoff::Backoff;
 use crate::identity::{Disobedience, Identity};
-use crate::leader_finder::{LeaderFinder, Step};
+use crate::join_token::JoinToken;
+use crate::leader_finder::{LeaderFinder, Readmission, Step};
 use crate::lease::Lease;
 use crate::ledger::{Overtaken, Session};
 use crate::specs::UsageMeter;
@@ -23,20 +24,22 @@ mod leader_client;
 mod server;
 mod service;
 mod standing;
+mod summons;
 
 use leader_client::{CallError, LeaderClient, Registered};
 pub use server::ServerError;
 pub(crate) use server::{Health, Server};
 pub(crate) use service::LeaderDesk;
+pub(crate) use summons::Summons;
+use summons::{next_summons, summoned_elsewhere};
 
-/// How long a registration under way may take once another leader has called. If it reaches that
-/// leader through a follower it is about to be answered; one that were given up and arrived late
-/// would tell the leader of a past state.
-const OVERTAKE_GRACE: Duration = Duration::from_millis(500);
 /// How long killed attempts may take to be gone before the worker registers again.
 const FENCE_GRACE: Duration = Duration::from_secs(5);
+/// From TERM to KILL for what runs when the worker is taken off the registry.
+const DISMISSAL_GRACE: Duration = Duration::from_secs(10);
 /// A session that ended sooner counts as a failure.
 const SHORT_SESSION: Duration = Duration::from_secs(2);
+const WAITING: &str = "waiting for a leader to call";
 const FLAPPING_BASE: Duration = Duration::from_millis(200);
 const FLAPPING_CAP: Duration = Duration::from_secs(5);
 
@@ -51,6 +54,8 @@ pub(crate) struct Introduction {
     pub(crate) address: String,
     /// What it has.
     pub(crate) specs: Specs,
+    /// What admits it if no operator has registered it.
+    pub(crate) join_token: Option<JoinToken>,
     /// Registrations begun so far.
     pub(crate) registrations: Arc<AtomicU64>,
 }
@@ -63,19 +68,6 @@ impl Introduction {
     }
 }
 
-/// A leader has said that it leads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Call {
-    /// Who.
-    pub(crate) leader: MasterId,
-    /// In which term.
-    pub(crate) term: Term,
-    /// Where it is reached.
-    pub(crate) address: String,
-    /// All masters that it knows.
-    pub(crate) masters: Vec<String>,
-}
-
 /// Keeps one session at a time with whoever leads.
 #[derive(Debug)]
 pub(crate) struct SessionKeeper {
@@ -84,7 +76,7 @@ pub(crate) struct SessionKeeper {
     identity: Arc<Identity>,
     lease: Arc<Lease>,
     usage: UsageMeter,
-    calls: watch::Receiver<Option<Call>>,
+    summons: watch::Receiver<Option<Summons>>,
     stop: CancellationToken,
     finder: LeaderFinder,
     flapping: Backoff,
@@ -106,7 +98,7 @@ pub(crate) struct SessionParts {
     /// How busy the machine is.
     pub(crate) usage: UsageMeter,
     /// Where leaders' calls arrive.
-    pub(crate) calls: watch::Receiver<Option<Call>>,
+    pub(crate) summons: watch::Receiver<Option<Summons>>,
     /// Ends the session.
     pub(crate) stop: CancellationToken,
 }
@@ -116,8 +108,8 @@ pub(crate) struct SessionParts {
 enum SessionEnd {
     #[error("the worker is shutting down")]
     Stopped,
-    #[error("another leader has called")]
-    Called(Call),
+    #[error("a leader has called")]
+    Summoned(Summons),
     #[error("the leader asks to register again")]
     RegisterAgain,
     #[error("the lease has lapsed")]
@@ -137,8 +129,8 @@ enum RegisterError {
     Disobeyed(#[from] Disobedience),
     #[error(transparent)]
     Overtaken(#[from] Overtaken),
-    #[error("another leader has called")]
-    Called(Call),
+    #[error("a leader has called")]
+    Summoned(Summons),
     #[error("the worker is shutting down")]
     Stopped,
 }
@@ -146,7 +138,7 @@ enum RegisterError {
 impl SessionKeeper {
     /// Knows the masters that the operator named, and those that an earlier leader named.
     pub(crate) fn new(parts: SessionParts, masters: impl IntoIterator<Item = String>) -> Self {
-        let SessionParts { introduction, attempts, identity, lease, usage, calls, stop } = parts;
+        let SessionParts { introduction, attempts, identity, lease, usage, summons, stop } = parts;
         let mut finder = LeaderFinder::new(masters);
         finder.on_masters(identity.masters());
         Self {
@@ -155,7 +147,7 @@ impl SessionKeeper {
             identity,
             lease,
             usage,
-            calls,
+            summons,
             stop,
             finder,
             flapping: Backoff::new(FLAPPING_BASE, FLAPPING_CAP),
@@ -171,11 +163,11 @@ impl SessionKeeper {
                     let began_at = Instant::now();
                     let end = self.keep(&client, &registered).await;
                     self.attempts.end_session();
-                    self.on_session_ended(end, began_at).await;
+                    self.on_session_ended(end, client.address(), began_at).await;
                 }
                 Err(error) => {
                     self.attempts.end_session();
-                    self.on_register_failed(&address, error);
+                    self.on_register_failed(&address, &error);
                 }
             }
         }
@@ -191,7 +183,9 @@ impl SessionKeeper {
                 Step::Ask(address) => return Some(address),
                 Step::Pause(pause) => self.pause(pause).await,
                 Step::AwaitCall => {
-                    info!(worker = %self.introduction.worker_id, "waiting for a leader to call");
+                    if self.told.insert(WAITING.to_owned()) {
+                        info!(worker = %self.introduction.worker_id, "{WAITING}");
+                    }
                     self.pause(Duration::MAX).await;
                 }
             }
@@ -202,7 +196,7 @@ impl SessionKeeper {
     async fn pause(&mut self, pause: Duration) {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            call = next_call(&mut self.calls) => self.on_called(call),
+            summons = next_summons(&mut self.summons) => self.on_summoned(summons),
             () = self.stop.cancelled() => {}
         }
     }
@@ -211,11 +205,9 @@ impl SessionKeeper {
         &mut self,
         address: &str,
     ) -> Result<(LeaderClient, Registered), RegisterError> {
-        if self.lease.has_lapsed() {
-            self.attempts.fence();
-            if tokio::time::timeout(FENCE_GRACE, self.attempts.idle()).await.is_err() {
-                warn!("killed attempts are still there");
-            }
+        self.attempts.fence();
+        if tokio::time::timeout(FENCE_GRACE, self.attempts.fenced()).await.is_err() {
+            warn!("killed attempts are still there");
         }
         let client = LeaderClient::new(address)?;
         self.log_registering(address);
@@ -225,18 +217,19 @@ impl SessionKeeper {
         let call = client.register(&self.introduction, met, self.identity.term_seen(), snapshot);
         let registered = tokio::select! {
             registered = call => registered?,
-            call = called_elsewhere(&mut self.calls, address) => {
-                return Err(RegisterError::Called(call));
+            summons = summoned_elsewhere(&mut self.summons, address) => {
+                return Err(RegisterError::Summoned(summons));
             }
             () = self.stop.cancelled() => return Err(RegisterError::Stopped),
         };
         self.identity.admit(registered.cluster, registered.session.term).await?;
-        self.attempts.complete_registration(
-            registered.session,
-            &registered.unwanted,
-            &registered.confirmed,
-        )?;
-        self.lease.renew(sent_at, registered.lease);
+        self.attempts.complete_registration(&Admission {
+            session: registered.session,
+            unwanted: &registered.unwanted,
+            confirmed: &registered.confirmed,
+            sent_at,
+            grant: registered.grant,
+        })?;
         self.on_registered(address, &registered).await;
         Ok((self.settle_on(client, &registered).await, registered))
     }
@@ -278,14 +271,15 @@ impl SessionKeeper {
         }
     }
 
-    async fn on_session_ended(&mut self, end: SessionEnd, began_at: Instant) {
+    async fn on_session_ended(&mut self, end: SessionEnd, address: &str, began_at: Instant) {
         match end {
             SessionEnd::Stopped => return,
-            SessionEnd::Called(call) => return self.on_called(call),
+            SessionEnd::Summoned(summons) => return self.on_summoned(summons),
             SessionEnd::RegisterAgain => info!("leader asks to register again"),
             SessionEnd::LeaseLapsed => warn!("lease lapsed, looking for the leader"),
             SessionEnd::LeaderLost(error) => {
                 warn!(%error, "leader lost, looking for it");
+                self.finder.on_lost(address.to_owned());
                 if let Some(leader) = error.leader() {
                     self.finder.on_hint(leader.to_owned());
                 }
@@ -300,14 +294,25 @@ impl SessionKeeper {
         }
     }
 
-    fn on_register_failed(&mut self, address: &str, error: RegisterError) {
-        if let RegisterError::Called(call) = error {
-            return self.on_called(call);
-        }
-        if let RegisterError::Call(call_error) = &error
-            && let Some(leader) = call_error.leader()
-        {
-            self.finder.on_hint(leader.to_owned());
+    fn on_register_failed(&mut self, address: &str, error: &RegisterError) {
+        match error {
+            RegisterError::Summoned(summons) => return self.on_summoned(summons.clone()),
+            RegisterError::Call(CallError::Unregistered(_)) => {
+                // Its tasks were queued again when it was taken off the registry.
+                self.attempts.dismiss(DISMISSAL_GRACE);
+                self.finder.on_turned_away(self.readmission());
+            }
+            // Whether it is on the registry is not said, so that what runs goes on, at most until
+            // the end of the lease.
+            RegisterError::Call(CallError::NotAdmitted(_)) => {
+                self.finder.on_turned_away(Readmission::Ask);
+            }
+            RegisterError::Call(call_error) => {
+                if let Some(leader) = call_error.leader() {
+                    self.finder.on_hint(leader.to_owned());
+                }
+            }
+            RegisterError::Disobeyed(_) | RegisterError::Overtaken(_) | RegisterError::Stopped => {}
         }
         // An outage makes the same failures again and again.
         if self.told.insert(error.to_string()) {
@@ -317,9 +322,26 @@ impl SessionKeeper {
         }
     }
 
-    fn on_called(&mut self, call: Call) {
-        self.finder.on_masters(call.masters);
-        self.finder.on_called(call.address);
+    const fn readmission(&self) -> Readmission {
+        match self.introduction.join_token {
+            Some(_) => Readmission::Ask,
+            None => Readmission::AwaitCall,
+        }
+    }
+
+    fn on_summoned(&mut self, summons: Summons) {
+        match summons {
+            Summons::Come(call) => {
+                self.told.remove(WAITING);
+                self.finder.on_masters(call.masters);
+                self.finder.on_called(call.address);
+            }
+            Summons::Leave => {
+                // The desk has told that the worker waits, and why.
+                self.told.insert(WAITING.to_owned());
+                self.finder.on_turned_away(Readmission::AwaitCall);
+            }
+        }
     }
 
     fn log_registering(&self, address: &str) {
@@ -328,27 +350,6 @@ impl SessionKeeper {
             info!(%worker, master = address, "registering");
         } else {
             debug!(%worker, master = address, "registering");
-        }
-    }
-}
-
-/// Waits for a leader to call.
-async fn next_call(calls: &mut watch::Receiver<Option<Call>>) -> Call {
-    while calls.changed().await.is_ok() {
-        if let Some(call) = calls.borrow_and_update().clone() {
-            return call;
-        }
-    }
-    std::future::pending().await
-}
-
-/// Waits for a leader at another address to call, and then a little longer.
-async fn called_elsewhere(calls: &mut watch::Receiver<Option<Call>>, address: &str) -> Call {
-    loop {
-        let call = next_call(calls).await;
-        if call.address != address {
-            tokio::time::sleep(OVERTAKE_GRACE).await;
-            return call;
         }
     }
 }

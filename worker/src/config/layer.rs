@@ -8,6 +8,7 @@ use cluster_state::WorkerId;
 use serde::Deserialize;
 
 use super::{Config, ConfigError, ExecutorKind, Limits, LogFormat, RetentionConfig, text};
+use crate::join_token::JoinToken;
 
 const LISTEN_PORT: u16 = 50_052;
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
@@ -35,6 +36,18 @@ pub struct Layer {
     /// Masters to register with; without any, the worker waits to be called
     #[arg(long, env = "CLOUDAI_MASTERS", value_name = "HOST:PORT,…", value_delimiter = ',')]
     masters: Vec<String>,
+    /// Token that admits this worker if nobody has registered it
+    #[arg(
+        long,
+        env = "CLOUDAI_JOIN_TOKEN",
+        hide_env_values = true,
+        value_name = "NAME.SECRET",
+        conflicts_with = "join_token_file"
+    )]
+    join_token: Option<JoinToken>,
+    /// File with that token
+    #[arg(long, env = "CLOUDAI_JOIN_TOKEN_FILE", value_name = "FILE")]
+    join_token_file: Option<PathBuf>,
     /// Processors to offer [default: what there are]
     #[arg(long, env = "CLOUDAI_CPU", value_name = "N")]
     cpu: Option<f64>,
@@ -116,6 +129,9 @@ impl Layer {
     /// These keys, and where one is absent that of `lower`.
     #[must_use]
     pub fn or(self, lower: Self) -> Self {
+        let names_token = self.join_token.is_some() || self.join_token_file.is_some();
+        let lower_token =
+            if names_token { (None, None) } else { (lower.join_token, lower.join_token_file) };
         let or_list = |upper: Vec<String>, lower| if upper.is_empty() { lower } else { upper };
         Self {
             worker_id: self.worker_id.or(lower.worker_id),
@@ -123,6 +139,8 @@ impl Layer {
             advertise: self.advertise.or(lower.advertise),
             data_dir: self.data_dir.or(lower.data_dir),
             masters: or_list(self.masters, lower.masters),
+            join_token: self.join_token.or(lower_token.0),
+            join_token_file: self.join_token_file.or(lower_token.1),
             cpu: self.cpu.or(lower.cpu),
             memory_mb: self.memory_mb.or(lower.memory_mb),
             storage_mb: self.storage_mb.or(lower.storage_mb),
@@ -157,6 +175,7 @@ impl Layer {
                 .data_dir
                 .ok_or_else(|| missing("data_dir", "data-dir", "CLOUDAI_DATA_DIR"))?,
             masters: self.masters,
+            join_token: read_token(self.join_token, self.join_token_file)?,
             cpu: self.cpu,
             memory_mb: self.memory_mb,
             storage_mb: self.storage_mb,
@@ -176,6 +195,20 @@ impl Layer {
             },
             labels: self.labels.into_iter().collect(),
         })
+    }
+}
+
+fn read_token(
+    token: Option<JoinToken>,
+    file: Option<PathBuf>,
+) -> Result<Option<JoinToken>, ConfigError> {
+    let Some(path) = file else { return Ok(token) };
+    if token.is_some() {
+        return Err(ConfigError::NoToken { path, reason: "join_token is given too".to_owned() });
+    }
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text.into())),
+        Err(error) => Err(ConfigError::NoToken { path, reason: error.to_string() }),
     }
 }
 

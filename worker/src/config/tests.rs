@@ -117,3 +117,38 @@ fn what_is_in_force_can_be_written_and_read_again() {
 
     assert_eq!(with_file(&[], &text).unwrap(), config, "{text}");
 }
+
+#[test]
+fn a_join_token_comes_from_any_layer_or_a_file_and_is_never_shown() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "fleet.fr0m-file\n").unwrap();
+    let path = file.path().to_str().unwrap();
+    let in_file = format!("join_token_file = {path:?}");
+
+    for (words, text) in [
+        (&["--join-token", "fleet.fr0m-flag"][..], in_file.as_str()),
+        (&["--join-token-file", path], r#"join_token = "fleet.other""#),
+        (&[], in_file.as_str()),
+        (&[], r#"join_token = "fleet.fr0m-key""#),
+    ] {
+        let words = [&LEAST[..], &["--masters", "m1:1"], words].concat();
+        let config = with_file(&words, text).unwrap();
+        let shown = format!("{config:?} {}", toml::to_string(&config).unwrap());
+        assert!(shown.contains("fleet.***") && !shown.contains("fr0m"), "{shown}");
+        assert!(config.join_token.unwrap().reveal().contains("fr0m"));
+    }
+}
+
+#[test]
+fn a_join_token_without_use_or_form_is_refused() {
+    let alone = [&LEAST[..], &["--join-token", "fleet.s3cret"]].concat();
+    let error = Config::resolve(flags(&alone), None).unwrap_err();
+    assert!(matches!(error, ConfigError::TokenWithoutMasters), "{error}");
+
+    let missing = [&LEAST[..], &["--masters", "m1:1", "--join-token-file", "/nowhere"]].concat();
+    let error = Config::resolve(flags(&missing), None).unwrap_err().to_string();
+    assert!(error.contains("/nowhere"), "{error}");
+
+    let error = with_file(&LEAST, r#"join_token = "s3cret""#).unwrap_err().to_string();
+    assert!(error.contains("a name, a dot") && !error.contains("s3cret"), "{error}");
+}

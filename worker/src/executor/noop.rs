@@ -54,6 +54,8 @@ async fn sleep(mut attempt: RunningAttempt, duration: Duration) {
 
 #[cfg(test)]
 mod tests {
+    use cluster_state::OnDisconnect;
+
     use super::*;
     use crate::executor::Stop;
     use crate::ledger::attempt_ref;
@@ -64,6 +66,7 @@ mod tests {
             command: command.iter().map(|&word| word.to_owned()).collect(),
             env: [].into(),
             working_dir: None,
+            on_disconnect: OnDisconnect::Keep,
         }
     }
 

@@ -18,6 +18,9 @@ enum Event {
     Confirm(u64),
     Cancel(u64),
     Lapse,
+    Disconnect,
+    Dismiss,
+    Reap,
 }
 
 /// A worker around the ledger: processes, and outcomes on the way to disk.
@@ -25,6 +28,8 @@ struct World {
     ledger: Ledger,
     starts: BTreeMap<AttemptRef, u32>,
     processes: BTreeSet<AttemptRef>,
+    /// Killed, and not gone yet.
+    dying: BTreeSet<AttemptRef>,
     ended: Vec<FinishedAttempt>,
     on_disk: BTreeSet<AttemptRef>,
     confirmed: BTreeSet<AttemptRef>,
@@ -36,6 +41,7 @@ impl World {
             ledger: Ledger::restore(100, []),
             starts: BTreeMap::new(),
             processes: BTreeSet::new(),
+            dying: BTreeSet::new(),
             ended: Vec::new(),
             on_disk: BTreeSet::new(),
             confirmed: BTreeSet::new(),
@@ -60,7 +66,13 @@ impl World {
             }
             Event::Report => {
                 for result in self.ledger.next_report(2) {
-                    assert!(self.on_disk.contains(&result.attempt), "reported before stored");
+                    if is_lost(&result.outcome) {
+                        let is_gone = !self.processes.contains(&result.attempt)
+                            && !self.dying.contains(&result.attempt);
+                        assert!(is_gone, "lost while it runs");
+                    } else {
+                        assert!(self.on_disk.contains(&result.attempt), "reported before stored");
+                    }
                     assert!(!self.confirmed.contains(&result.attempt), "reported once too often");
                 }
             }
@@ -80,6 +92,23 @@ impl World {
                 self.perform(effects);
                 assert_eq!(self.processes, BTreeSet::new(), "something runs without a lease");
             }
+            Event::Disconnect => {
+                let effects = self.ledger.on_disconnected();
+                self.perform(effects);
+                let has_impatient = self.processes.iter().any(|attempt| attempt.task.0 == 1);
+                assert!(!has_impatient, "it runs on without a leader");
+            }
+            Event::Dismiss => {
+                let effects = self.ledger.on_dismissed();
+                self.perform(effects);
+            }
+            Event::Reap => {
+                for attempt in std::mem::take(&mut self.dying) {
+                    let outcome = AttemptOutcome::Signaled { signal: 9 };
+                    let killed = FinishedAttempt { attempt, outcome };
+                    assert!(!self.ledger.on_ended(&killed), "the kill counts as a failure");
+                }
+            }
         }
     }
 
@@ -96,23 +125,24 @@ impl World {
         if self.ledger.may_assign(Epoch(1)).is_err() {
             return;
         }
-        match self.ledger.on_assigned(attempt) {
+        let on_disconnect = match attempt.task.0 {
+            1 => OnDisconnect::Requeue,
+            _ => OnDisconnect::Keep,
+        };
+        match self.ledger.on_assigned(attempt, on_disconnect) {
             Assigned::Start => {
                 *self.starts.entry(attempt).or_default() += 1;
                 self.processes.insert(attempt);
             }
-            Assigned::Ended(result) => {
-                assert!(self.ledger.on_ended(attempt));
-                self.ended.push(result);
-            }
-            Assigned::Known | Assigned::NoRoom => {}
+            Assigned::Known | Assigned::Lost | Assigned::NoRoom => {}
         }
     }
 
     fn end(&mut self, attempt: AttemptRef) {
-        if self.processes.remove(&attempt) && self.ledger.on_ended(attempt) {
-            let outcome = AttemptOutcome::Exited { code: 0 };
-            self.ended.push(FinishedAttempt { attempt, outcome });
+        let outcome = AttemptOutcome::Exited { code: 0 };
+        let ended = FinishedAttempt { attempt, outcome };
+        if self.processes.remove(&attempt) && self.ledger.on_ended(&ended) {
+            self.ended.push(ended);
         }
     }
 
@@ -121,7 +151,9 @@ impl World {
             match effect {
                 Effect::Stop(_) => {}
                 Effect::Kill(attempt) => {
-                    self.processes.remove(&attempt);
+                    if self.processes.remove(&attempt) {
+                        self.dying.insert(attempt);
+                    }
                 }
                 Effect::Forget(attempt) => {
                     assert!(self.on_disk.remove(&attempt), "forgot what was not stored");
@@ -129,6 +161,10 @@ impl World {
             }
         }
     }
+}
+
+fn is_lost(outcome: &AttemptOutcome) -> bool {
+    matches!(outcome, AttemptOutcome::Lost(_))
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -144,6 +180,9 @@ fn event() -> impl Strategy<Value = Event> {
         3 => task().prop_map(Event::Confirm),
         1 => task().prop_map(Event::Cancel),
         1 => Just(Event::Lapse),
+        1 => Just(Event::Disconnect),
+        1 => Just(Event::Dismiss),
+        3 => Just(Event::Reap),
     ]
 }
 
@@ -159,7 +198,8 @@ proptest! {
         world.happen(Event::Stores);
 
         prop_assert!(world.starts.values().all(|starts| *starts == 1));
-        let owed = world.ledger.unconfirmed.keys().copied().collect::<BTreeSet<_>>();
+        let owed = world.ledger.unconfirmed.iter().filter(|(_, outcome)| !is_lost(outcome));
+        let owed = owed.map(|(attempt, _)| *attempt).collect::<BTreeSet<_>>();
         prop_assert_eq!(owed, world.on_disk);
     }
 }

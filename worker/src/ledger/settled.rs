@@ -10,7 +10,7 @@ const SETTLED_MAX: usize = 50_000;
 /// How an attempt left the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Settlement {
-    /// The leader has its result.
+    /// The leader has its result, or knows that it is lost.
     Confirmed,
     /// Stopped, or cancelled before it came; nobody has reported an end.
     Stopped,

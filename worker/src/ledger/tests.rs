@@ -11,6 +11,14 @@ fn ended(attempt: AttemptRef) -> FinishedAttempt {
     FinishedAttempt { attempt, outcome: AttemptOutcome::Exited { code: 0 } }
 }
 
+fn killed(attempt: AttemptRef) -> FinishedAttempt {
+    FinishedAttempt { attempt, outcome: AttemptOutcome::Signaled { signal: 9 } }
+}
+
+fn lost(attempt: AttemptRef, reason: LossReason) -> FinishedAttempt {
+    FinishedAttempt { attempt, outcome: AttemptOutcome::Lost(reason) }
+}
+
 fn registered() -> Ledger {
     let mut ledger = Ledger::restore(100, []);
     ledger.on_registering();
@@ -21,7 +29,7 @@ fn registered() -> Ledger {
 fn running(attempts: &[AttemptRef]) -> Ledger {
     let mut ledger = registered();
     for attempt in attempts {
-        assert_eq!(ledger.on_assigned(*attempt), Assigned::Start);
+        assert_eq!(ledger.on_assigned(*attempt, OnDisconnect::Keep), Assigned::Start);
     }
     ledger
 }
@@ -29,7 +37,7 @@ fn running(attempts: &[AttemptRef]) -> Ledger {
 fn unconfirmed(attempts: &[AttemptRef]) -> Ledger {
     let mut ledger = running(attempts);
     for attempt in attempts {
-        assert!(ledger.on_ended(*attempt));
+        assert!(ledger.on_ended(&ended(*attempt)));
         assert_eq!(ledger.on_stored(vec![ended(*attempt)]), []);
     }
     ledger
@@ -55,16 +63,28 @@ fn nothing_is_assigned_without_a_session() {
 #[test]
 fn an_attempt_starts_once_however_often_it_is_assigned() {
     let mut ledger = running(&[A]);
-    assert_eq!(ledger.on_assigned(A), Assigned::Known, "while it runs");
+    assert_eq!(ledger.on_assigned(A, OnDisconnect::Keep), Assigned::Known, "while it runs");
 
-    ledger.on_ended(A);
-    assert_eq!(ledger.on_assigned(A), Assigned::Known, "while its result is stored");
+    ledger.on_ended(&ended(A));
+    assert_eq!(
+        ledger.on_assigned(A, OnDisconnect::Keep),
+        Assigned::Known,
+        "while its result is stored"
+    );
 
     ledger.on_stored(vec![ended(A)]);
-    assert_eq!(ledger.on_assigned(A), Assigned::Known, "while its result is unconfirmed");
+    assert_eq!(
+        ledger.on_assigned(A, OnDisconnect::Keep),
+        Assigned::Known,
+        "while its result is unconfirmed"
+    );
 
     assert_eq!(ledger.on_confirmed(&[A]), [Effect::Forget(A)]);
-    assert_eq!(ledger.on_assigned(A), Assigned::Known, "after its result was confirmed");
+    assert_eq!(
+        ledger.on_assigned(A, OnDisconnect::Keep),
+        Assigned::Known,
+        "after its result was confirmed"
+    );
 }
 
 #[test]
@@ -83,7 +103,7 @@ fn a_result_is_reported_until_it_is_confirmed() {
 #[test]
 fn a_result_is_not_reported_before_it_is_on_disk() {
     let mut ledger = running(&[A]);
-    ledger.on_ended(A);
+    ledger.on_ended(&ended(A));
 
     assert_eq!(ledger.next_report(9), []);
     assert_eq!(ledger.on_registering(), Snapshot { running: vec![A], finished: vec![] });
@@ -92,7 +112,7 @@ fn a_result_is_not_reported_before_it_is_on_disk() {
 #[test]
 fn registering_tells_everything_that_is_not_confirmed() {
     let mut ledger = unconfirmed(&[A]);
-    ledger.on_assigned(B);
+    ledger.on_assigned(B, OnDisconnect::Keep);
 
     let snapshot = ledger.on_registering();
 
@@ -106,14 +126,14 @@ fn the_leader_kills_what_it_does_not_want_and_hears_no_more_of_it() {
 
     assert_eq!(ledger.on_registered(SESSION, &[A], &[]), Ok(vec![Effect::Kill(A)]));
 
-    assert!(!ledger.on_ended(A));
+    assert!(!ledger.on_ended(&ended(A)));
     assert_eq!(ledger.on_registering().running, [B]);
 }
 
 #[test]
 fn an_unwanted_result_that_is_being_stored_is_forgotten() {
     let mut ledger = running(&[A]);
-    ledger.on_ended(A);
+    ledger.on_ended(&ended(A));
     ledger.on_registering();
     assert_eq!(ledger.on_registered(SESSION, &[A], &[]), Ok(vec![]));
     assert_eq!(ledger.on_registering().running, []);
@@ -125,16 +145,69 @@ fn an_unwanted_result_that_is_being_stored_is_forgotten() {
 #[test]
 fn a_lapsed_lease_kills_what_runs_and_keeps_what_ended() {
     let mut ledger = unconfirmed(&[A]);
-    ledger.on_assigned(B);
-    ledger.on_assigned(C);
-    ledger.on_ended(C);
+    ledger.on_assigned(B, OnDisconnect::Keep);
+    ledger.on_assigned(C, OnDisconnect::Requeue);
+    ledger.on_ended(&ended(C));
 
     assert_eq!(ledger.on_lapsed(), [Effect::Kill(B)]);
 
     assert_eq!(ledger.session(), None);
-    assert!(!ledger.on_ended(B), "how a killed attempt ended is not reported");
     assert_eq!(ledger.on_stored(vec![ended(C)]), []);
-    assert_eq!(ledger.on_registering().finished, [ended(A), ended(C)]);
+    assert_eq!(ledger.on_registering().running, [B], "until it is gone nobody else may run it");
+    assert!(!ledger.on_ended(&killed(B)));
+    let finished = [ended(A), lost(B, LossReason::LeaseExpired), ended(C)];
+    assert_eq!(ledger.on_registering(), Snapshot { running: vec![], finished: finished.into() });
+}
+
+#[test]
+fn what_ended_by_itself_before_it_was_fenced_has_a_result() {
+    let mut ledger = running(&[A]);
+    ledger.on_lapsed();
+
+    assert!(ledger.on_ended(&ended(A)));
+
+    assert_eq!(ledger.on_stored(vec![ended(A)]), []);
+    assert_eq!(ledger.on_registering().finished, [ended(A)]);
+}
+
+#[test]
+fn only_attempts_that_asked_for_it_end_with_the_connection() {
+    let mut ledger = running(&[A]);
+    ledger.on_assigned(B, OnDisconnect::Requeue);
+
+    assert_eq!(ledger.on_disconnected(), [Effect::Kill(B)]);
+
+    assert_eq!(ledger.session(), Some(SESSION), "the lease goes on");
+    assert!(!ledger.on_ended(&killed(B)));
+    let finished = vec![lost(B, LossReason::WorkerDisconnected)];
+    assert_eq!(ledger.on_registering(), Snapshot { running: vec![A], finished });
+}
+
+#[test]
+fn a_loss_is_reported_until_it_is_confirmed_and_nothing_of_it_is_on_disk() {
+    let mut ledger = running(&[A]);
+    ledger.on_lapsed();
+    ledger.on_ended(&killed(A));
+
+    assert_eq!(ledger.next_report(9), [lost(A, LossReason::LeaseExpired)]);
+    assert_eq!(ledger.on_assigned(A, OnDisconnect::Keep), Assigned::Known);
+    assert_eq!(ledger.on_confirmed(&[A]), []);
+    assert_eq!(ledger.next_report(9), []);
+}
+
+#[test]
+fn a_dismissed_worker_ends_everything_and_keeps_what_ended_before() {
+    let mut ledger = unconfirmed(&[A]);
+    ledger.on_assigned(B, OnDisconnect::Requeue);
+    ledger.on_assigned(C, OnDisconnect::Keep);
+    ledger.on_disconnected();
+
+    assert_eq!(ledger.on_dismissed(), [Effect::Stop(C), Effect::Kill(B)]);
+
+    assert_eq!((ledger.session(), ledger.running_count()), (None, 2));
+    assert_eq!(ledger.on_dismissed(), [], "once is enough");
+    assert!(!ledger.on_ended(&killed(B)) && !ledger.on_ended(&ended(C)));
+    assert_eq!(ledger.on_registering(), Snapshot { running: vec![], finished: vec![ended(A)] });
 }
 
 #[test]
@@ -148,30 +221,19 @@ fn a_lapse_overtakes_the_registration_under_way() {
 }
 
 #[test]
-fn an_attempt_that_was_fenced_does_not_run_again_but_ends() {
-    let mut ledger = running(&[A]);
-    ledger.on_lapsed();
-    ledger.on_registering();
-    assert_eq!(ledger.on_registered(SESSION, &[], &[]), Ok(vec![]));
-
-    let end = FinishedAttempt { attempt: A, outcome: AttemptOutcome::Signaled { signal: 9 } };
-    assert_eq!(ledger.on_assigned(A), Assigned::Ended(end));
-    assert!(ledger.on_ended(A));
-}
-
-#[test]
 fn an_attempt_that_is_cancelled_before_it_comes_never_starts() {
     let mut ledger = registered();
     assert_eq!(ledger.on_cancelled(A), Cancelled::Unknown);
 
-    let end = FinishedAttempt { attempt: A, outcome: AttemptOutcome::Signaled { signal: 9 } };
-    assert_eq!(ledger.on_assigned(A), Assigned::Ended(end));
+    assert_eq!(ledger.on_assigned(A, OnDisconnect::Keep), Assigned::Lost);
+
+    assert_eq!(ledger.next_report(9), [lost(A, LossReason::UnknownToWorker)]);
 }
 
 #[test]
 fn only_a_running_attempt_is_stopped_by_a_cancel() {
     let mut ledger = unconfirmed(&[A]);
-    ledger.on_assigned(B);
+    ledger.on_assigned(B, OnDisconnect::Keep);
 
     assert_eq!(ledger.on_cancelled(A), Cancelled::Over);
     assert_eq!(ledger.on_cancelled(B), Cancelled::Stop);
@@ -179,7 +241,7 @@ fn only_a_running_attempt_is_stopped_by_a_cancel() {
 
     ledger.on_confirmed(&[A]);
     assert_eq!(ledger.on_cancelled(A), Cancelled::Unknown);
-    assert_eq!(ledger.on_assigned(A), Assigned::Known, "it stays confirmed");
+    assert_eq!(ledger.on_assigned(A, OnDisconnect::Keep), Assigned::Known, "it stays confirmed");
 }
 
 #[test]
@@ -188,23 +250,23 @@ fn there_is_room_for_so_many_attempts() {
     ledger.on_registering();
     assert_eq!(ledger.on_registered(SESSION, &[], &[]), Ok(vec![]));
 
-    assert_eq!(ledger.on_assigned(B), Assigned::Start);
-    assert_eq!(ledger.on_assigned(C), Assigned::NoRoom);
+    assert_eq!(ledger.on_assigned(B, OnDisconnect::Keep), Assigned::Start);
+    assert_eq!(ledger.on_assigned(C, OnDisconnect::Keep), Assigned::NoRoom);
 
     ledger.on_confirmed(&[A]);
-    assert_eq!(ledger.on_assigned(C), Assigned::Start);
+    assert_eq!(ledger.on_assigned(C, OnDisconnect::Keep), Assigned::Start);
 }
 
 #[test]
 fn shutdown_stops_attempts_without_reporting_their_end() {
     let mut ledger = unconfirmed(&[A]);
-    ledger.on_assigned(B);
+    ledger.on_assigned(B, OnDisconnect::Keep);
 
     assert_eq!(ledger.on_closing(), [Effect::Stop(B)]);
 
     assert_eq!(ledger.may_assign(Epoch(4)), Err(AssignRefusal::Closing));
     assert_eq!(ledger.on_registering().running, [B], "it still occupies the worker");
-    assert!(!ledger.on_ended(B));
+    assert!(!ledger.on_ended(&ended(B)));
     assert_eq!(ledger.on_registering(), Snapshot { running: vec![], finished: vec![ended(A)] });
 }
 

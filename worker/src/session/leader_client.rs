@@ -10,9 +10,11 @@ use proto::problem::LEADER_ADDRESS_KEY;
 use proto::v1;
 use proto::v1::master_service_client::MasterServiceClient;
 use tonic::transport::Channel;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use super::Introduction;
+use crate::join_token::JoinToken;
+use crate::lease::Grant;
 use crate::ledger::{Session, Snapshot};
 use crate::specs::Usage;
 
@@ -38,7 +40,7 @@ pub(super) struct Registered {
     pub(super) leader_address: String,
     pub(super) masters: Vec<String>,
     pub(super) heartbeat_interval: Duration,
-    pub(super) lease: Duration,
+    pub(super) grant: Grant,
     pub(super) unwanted: Vec<AttemptRef>,
     pub(super) confirmed: Vec<AttemptRef>,
 }
@@ -71,6 +73,12 @@ pub(super) enum CallError {
     TimedOut(Duration),
     #[error("master refused: {reason}")]
     Refused { reason: String, leader: Option<String> },
+    /// The leader's verdict: no operator has registered this worker, or one has unregistered it.
+    #[error("not on the registry: {0}")]
+    Unregistered(String),
+    /// The leader's verdict: the join token admits nobody, or nobody any more.
+    #[error("not admitted: {0}")]
+    NotAdmitted(String),
     #[error("answer not understood: {0}")]
     Malformed(#[from] Invalid),
     #[error("answer does not name the leader")]
@@ -82,7 +90,12 @@ impl CallError {
     pub(super) fn leader(&self) -> Option<&str> {
         match self {
             Self::Unreachable { leader, .. } | Self::Refused { leader, .. } => leader.as_deref(),
-            Self::Address(_) | Self::TimedOut(_) | Self::Malformed(_) | Self::LeaderMissing => None,
+            Self::Address(_)
+            | Self::TimedOut(_)
+            | Self::Unregistered(_)
+            | Self::NotAdmitted(_)
+            | Self::Malformed(_)
+            | Self::LeaderMissing => None,
         }
     }
 
@@ -90,9 +103,12 @@ impl CallError {
     pub(super) const fn is_unreachable(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Address(_) => true,
-            Self::TimedOut(_) | Self::Refused { .. } | Self::Malformed(_) | Self::LeaderMissing => {
-                false
-            }
+            Self::TimedOut(_)
+            | Self::Refused { .. }
+            | Self::Unregistered(_)
+            | Self::NotAdmitted(_)
+            | Self::Malformed(_)
+            | Self::LeaderMissing => false,
         }
     }
 }
@@ -126,13 +142,15 @@ impl LeaderClient {
             finished: reportable(snapshot.finished),
             term_seen: term_seen.0,
             sequence: introduction.next_sequence(),
-            join_token: String::new(),
+            join_token: introduction.join_token.as_ref().map(JoinToken::reveal).unwrap_or_default(),
         };
         let mut client = self.inner.clone();
         let call = client.register_worker(timed(request, REGISTER_TIMEOUT));
         let answer = within(REGISTER_TIMEOUT, call).await?;
         let leader = answer.leader.ok_or(CallError::LeaderMissing)?;
-        let heartbeat_interval = Duration::from_millis(answer.heartbeat_interval_ms);
+        let heartbeat_interval =
+            Duration::from_millis(answer.heartbeat_interval_ms).max(HEARTBEAT_INTERVAL_MIN);
+        let heartbeat_timeout = Duration::from_millis(answer.heartbeat_timeout_ms);
         Ok(Registered {
             cluster: convert::id("/leader/cluster_id", &leader.cluster_id)?,
             session: Session {
@@ -142,8 +160,11 @@ impl LeaderClient {
             },
             leader_address: leader.leader_address,
             masters: addresses(answer.masters),
-            heartbeat_interval: heartbeat_interval.max(HEARTBEAT_INTERVAL_MIN),
-            lease: Duration::from_millis(answer.lease_ms),
+            heartbeat_interval,
+            grant: Grant {
+                disconnect: heartbeat_timeout.max(heartbeat_interval),
+                lease: Duration::from_millis(answer.lease_ms),
+            },
             unwanted: convert::attempt_refs(answer.kill)?,
             confirmed: convert::attempt_refs(answer.confirmed)?,
         })
@@ -222,7 +243,7 @@ fn heartbeat_request(introduction: &Introduction, registered: &Registered) -> v1
     }
 }
 
-/// Executors never report a loss, so nothing is left out.
+/// A worker knows of no loss that it could not report, so nothing is left out.
 fn reportable(results: Vec<FinishedAttempt>) -> Vec<v1::FinishedAttempt> {
     results.into_iter().filter_map(|result| result.try_into().ok()).collect()
 }
@@ -258,6 +279,10 @@ fn failure(status: &Status, timeout: Duration) -> CallError {
         CallFailure::NeverConnected | CallFailure::Broken => {
             CallError::Unreachable { reason, leader }
         }
-        CallFailure::Refused => CallError::Refused { reason, leader },
+        CallFailure::Refused => match status.code() {
+            Code::NotFound => CallError::Unregistered(reason),
+            Code::PermissionDenied => CallError::NotAdmitted(reason),
+            _ => CallError::Refused { reason, leader },
+        },
     }
 }

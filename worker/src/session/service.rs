@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{AttemptRef, Epoch, MasterId, Term, WorkerId};
+use cluster_state::{AttemptRef, Epoch, MasterId, OnDisconnect, Term, WorkerId};
 use futures_util::{Stream, StreamExt, stream};
 use proto::convert::{Invalid, attempt_refs, id};
 use proto::v1;
@@ -17,7 +17,8 @@ use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
 use tracing::{error, info};
 
-use super::Call;
+use super::DISMISSAL_GRACE;
+use super::summons::{Call, Summons};
 use crate::attempts::Attempts;
 use crate::executor::Launch;
 use crate::identity::{Disobedience, Identity};
@@ -37,8 +38,8 @@ pub(crate) struct LeaderDesk {
     pub(crate) attempts: Attempts,
     /// What it printed.
     pub(crate) logs: Logs,
-    /// Tells the session keeper who leads.
-    pub(crate) calls: watch::Sender<Option<Call>>,
+    /// Tells the session keeper what a leader wants of the worker.
+    pub(crate) summons: watch::Sender<Option<Summons>>,
     /// Ends the streams that follow logs.
     pub(crate) stop: CancellationToken,
 }
@@ -95,15 +96,14 @@ impl WorkerService for LeaderDesk {
     ) -> Result<Response<v1::MasterRegisterResponse>, Status> {
         let request = request.into_inner();
         let leader = self.admit(request.leader, &request.worker_id).await?;
-        let session = self.attempts.session();
-        let session_stands =
-            session.is_some_and(|ours| (ours.leader, ours.term) == (leader.id, leader.term));
+        let session_stands = self.attempts.stands_with(leader.id, leader.term);
         if !session_stands {
             info!(leader = %leader.id, address = leader.address, term = %leader.term,
                 "master registration request");
             let masters = request.masters.into_iter().map(|master| master.address).collect();
             let Leader { id: leader, term, address } = leader;
-            self.calls.send_replace(Some(Call { leader, term, address, masters }));
+            let call = Call { leader, term, address, masters };
+            self.summons.send_replace(Some(Summons::Come(call)));
         }
         let incarnation = self.identity.incarnation().to_string();
         Ok(Response::new(v1::MasterRegisterResponse { incarnation, session_stands }))
@@ -138,9 +138,21 @@ impl WorkerService for LeaderDesk {
 
     async fn dismiss(
         &self,
-        _request: Request<v1::DismissRequest>,
+        request: Request<v1::DismissRequest>,
     ) -> Result<Response<v1::DismissResponse>, Status> {
-        Err(Status::unimplemented("dismiss"))
+        let request = request.into_inner();
+        let leader = self.admit(request.leader, &request.worker_id).await?;
+        let ended = self.attempts.dismiss(DISMISSAL_GRACE);
+        let is_news = self.summons.send_if_modified(|summons| {
+            let is_news = *summons != Some(Summons::Leave);
+            *summons = Some(Summons::Leave);
+            is_news
+        });
+        if is_news {
+            info!(leader = %leader.id, term = %leader.term, attempts = ended,
+                "unregistered by the leader: ending what runs, waiting to be called");
+        }
+        Ok(Response::new(v1::DismissResponse { ended: u32::try_from(ended).unwrap_or(u32::MAX) }))
     }
 
     async fn stream_task_logs(
@@ -180,6 +192,10 @@ fn launch(wire: v1::Assignment) -> Result<Launch, Invalid> {
         command: wire.command,
         env: wire.env,
         working_dir: wire.working_dir.map(PathBuf::from),
+        on_disconnect: match wire.requeue_on_disconnect {
+            true => OnDisconnect::Requeue,
+            false => OnDisconnect::Keep,
+        },
     })
 }
 

@@ -6,12 +6,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::leader_client::{CallError, LeaderClient, LeaderWish, Registered};
-use super::{Introduction, SessionEnd, SessionKeeper, next_call};
+use super::summons::{Summons, next_summons};
+use super::{Introduction, SessionEnd, SessionKeeper};
 use crate::attempts::Attempts;
 use crate::backoff::Backoff;
 use crate::identity::Identity;
 use crate::leader_finder::LeaderFinder;
-use crate::lease::Lease;
+use crate::lease::Deadline;
 use crate::specs::UsageMeter;
 
 /// Results in one report. They gather while the one before is under way.
@@ -41,31 +42,28 @@ impl SessionKeeper {
             introduction: &self.introduction,
             attempts: &self.attempts,
             identity: &self.identity,
-            lease: &self.lease,
             usage: &mut self.usage,
             finder: &mut self.finder,
         };
-        let called = async {
+        let summoned = async {
             loop {
-                let call = next_call(&mut self.calls).await;
-                let stands = self
-                    .attempts
-                    .session()
-                    .is_some_and(|ours| (ours.leader, ours.term) == (call.leader, call.term));
-                if !stands {
-                    return call;
+                match next_summons(&mut self.summons).await {
+                    Summons::Come(call) if self.attempts.stands_with(call.leader, call.term) => {}
+                    summons @ (Summons::Come(_) | Summons::Leave) => return summons,
                 }
             }
         };
         tokio::select! {
-            end = heartbeats.run() => end,
-            error = reports.run() => SessionEnd::LeaderLost(error),
-            call = called => SessionEnd::Called(call),
-            () = self.lease.lapsed() => SessionEnd::LeaseLapsed,
+            // After a freeze everything is ready at once, and the lapse comes first.
+            biased;
+            () = self.lease.passed(Deadline::Lease) => SessionEnd::LeaseLapsed,
             () = self.stop.cancelled() => {
                 reports.leave().await;
                 SessionEnd::Stopped
             }
+            summons = summoned => SessionEnd::Summoned(summons),
+            end = heartbeats.run() => end,
+            error = reports.run() => SessionEnd::LeaderLost(error),
         }
     }
 }
@@ -76,7 +74,6 @@ struct Heartbeats<'a> {
     introduction: &'a Introduction,
     attempts: &'a Attempts,
     identity: &'a Identity,
-    lease: &'a Lease,
     usage: &'a mut UsageMeter,
     finder: &'a mut LeaderFinder,
 }
@@ -107,8 +104,8 @@ impl Heartbeats<'_> {
         if answer.wish == LeaderWish::RegisterAgain {
             return Err(SessionEnd::RegisterAgain);
         }
-        self.lease.renew(sent_at, self.registered.lease);
-        self.attempts.on_heartbeat_answered(answer.leader, answer.term);
+        let grant = self.registered.grant;
+        self.attempts.on_heartbeat_answered(answer.leader, answer.term, sent_at, grant);
         self.finder.on_masters(answer.masters.iter().cloned());
         if let Err(error) = self.identity.remember_masters(answer.masters).await {
             warn!(%error, "masters not remembered");

@@ -10,7 +10,10 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::scripted_leader::{ScriptedLeader, assignment, exited};
+use proto::v1;
+use tonic::Code;
+
+use super::scripted_leader::{EPOCH, Script, ScriptedLeader, assignment, client, exited, lost};
 
 /// The program while it runs; killed when the test ends.
 struct Program {
@@ -107,6 +110,47 @@ async fn what_a_killed_worker_left_behind_is_dead_before_it_registers_again() {
 }
 
 #[tokio::test]
+async fn a_worker_frozen_past_its_lease_has_lost_it_before_it_does_anything_else() {
+    let lease = Duration::from_millis(800);
+    let script = Script { lease, ..Script::default() };
+    let dir = tempfile::tempdir().unwrap();
+    let program = Program::start(dir.path(), &[]);
+    let mut leader = ScriptedLeader::start_with(1, 7, script).await;
+    leader.win(program.address).await;
+    let sleeper = ["/bin/sh", "-c", "echo $$ > pid; exec sleep 600"];
+    leader.assign(program.address, vec![assignment(1, &sleeper)]).await.unwrap();
+    let pid = dir.path().join("tasks/t1/1/pid");
+    while !std::fs::read_to_string(&pid).unwrap_or_default().ends_with('\n') {
+        tokio::task::yield_now().await;
+    }
+    let pid = std::fs::read_to_string(pid).unwrap();
+    let mut early = client(program.address).await;
+
+    program.signal(Signal::SIGSTOP);
+    // Whatever was under way when it froze has arrived by the first pause.
+    while tokio::time::timeout(2 * lease, leader.heartbeats.next()).await.is_ok() {}
+    // This waits in the socket, and is there as soon as the worker wakes up.
+    let request = v1::AssignTaskRequest {
+        leader: Some(leader.header()),
+        worker_id: "w1".to_owned(),
+        epoch: EPOCH,
+        assignments: vec![assignment(2, &sleeper)],
+    };
+    let mut late = std::pin::pin!(early.assign_task(request));
+    let moment = Duration::from_millis(100);
+    assert!(tokio::time::timeout(moment, &mut late).await.is_err());
+    assert!(is_alive(pid.trim()), "only the worker is frozen");
+    program.signal(Signal::SIGCONT);
+
+    let registration = leader.registrations.next().await;
+    assert!(!is_alive(pid.trim()), "it registered before it had ended what ran");
+    assert_eq!(registration.running, []);
+    assert_eq!(registration.finished, [lost(1, v1::AttemptLoss::LeaseExpired)]);
+    assert_eq!(late.await.unwrap_err().code(), Code::Unavailable);
+    assert!(!dir.path().join("tasks/t2").exists());
+}
+
+#[tokio::test]
 async fn sigterm_ends_the_program_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let mut program = Program::start(dir.path(), &["--executor", "noop"]);
@@ -169,6 +213,12 @@ fn a_configuration_file_can_be_checked() {
     assert!(good.status.success());
     let in_force = String::from_utf8(good.stdout).unwrap();
     assert!(in_force.contains("cpu = 2.0") && in_force.contains("shutdown_grace = \"10s\""));
+
+    let secret = "masters = [\"m1:1\"]\njoin_token = \"fleet.s3cret\"";
+    let text = format!("worker_id = \"w7\"\ndata_dir = \"/data\"\n{secret}");
+    std::fs::write(&file, text).unwrap();
+    let masked = String::from_utf8(check().stdout).unwrap();
+    assert!(masked.contains("join_token = \"fleet.***\""), "{masked}");
 
     std::fs::write(&file, "worker_id = \"w7\"\ndata_dri = \"/data\"").unwrap();
     let bad = check();

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use proto::v1;
 use tokio::time::Instant;
 
 use super::Bench;
-use super::scripted_leader::{Script, ScriptedLeader, assignment, attempt};
+use super::scripted_leader::{Script, ScriptedLeader, assignment, attempt, lost};
 
 /// Writes its number, so that the test can see whether it lives.
 const SLEEPER: [&str; 3] = ["/bin/sh", "-c", "echo $$ > pid.new; mv pid.new pid; exec sleep 600"];
@@ -71,8 +72,10 @@ async fn a_worker_without_a_lease_kills_its_attempts_and_comes_back_empty() {
 
     leader.change(|script| script.answers = true);
     let registration = leader.registrations.next().await;
-    assert_eq!((registration.running.len(), registration.finished.len()), (0, 0));
-    assert!(leader.reports.is_silent(), "how a fenced attempt ended is nobody's business");
+    assert_eq!(registration.running, []);
+    assert_eq!(registration.finished, [lost(1, v1::AttemptLoss::LeaseExpired)]);
+    leader.heartbeats.until(|heartbeat| heartbeat.running_tasks == 0).await;
+    assert!(leader.reports.is_silent(), "how its process ended is nobody's business");
 }
 
 #[tokio::test]
@@ -91,4 +94,56 @@ async fn acknowledged_heartbeats_keep_the_lease() {
     }
 
     assert!(is_alive(process));
+}
+
+#[tokio::test]
+async fn a_fenced_attempt_that_is_assigned_again_has_not_failed() {
+    let lease = Duration::from_millis(600);
+    let script = Script { lease, confirms: false, ..Script::default() };
+    let bench = Bench::start(&[]).await;
+    let mut leader = ScriptedLeader::start_with(1, 7, script).await;
+    leader.win(bench.worker).await;
+    leader.assign(bench.worker, vec![assignment(1, &SLEEPER)]).await.unwrap();
+    let process = pid(bench.dir.path(), 1).await;
+    leader.change(|script| script.answers = false);
+    while is_alive(process) {
+        tokio::task::yield_now().await;
+    }
+    leader.change(|script| script.answers = true);
+    let registration = leader.registrations.next().await;
+    assert_eq!(registration.finished, [lost(1, v1::AttemptLoss::LeaseExpired)]);
+
+    // Its start was not recorded before the leader was lost, so the leader sends it again.
+    while leader.assign(bench.worker, vec![assignment(1, &SLEEPER)]).await.is_err() {}
+
+    let report = leader.reports.next().await;
+    assert_eq!(report.finished, [lost(1, v1::AttemptLoss::LeaseExpired)]);
+    leader.change(|script| script.confirms = true);
+    leader.heartbeats.until(|heartbeat| heartbeat.running_tasks == 0).await;
+}
+
+#[tokio::test]
+async fn attempts_that_asked_for_it_end_with_the_connection_and_others_do_not() {
+    let heartbeat_timeout = Duration::from_millis(600);
+    let script = Script { heartbeat_timeout, ..Script::default() };
+    let bench = Bench::start(&[]).await;
+    let mut leader = ScriptedLeader::start_with(1, 7, script).await;
+    leader.win(bench.worker).await;
+    let hasty = v1::Assignment { requeue_on_disconnect: true, ..assignment(1, &SLEEPER) };
+    leader.assign(bench.worker, vec![hasty, assignment(2, &SLEEPER)]).await.unwrap();
+    let (hasty, patient) = (pid(bench.dir.path(), 1).await, pid(bench.dir.path(), 2).await);
+
+    let silent_since = Instant::now();
+    leader.change(|script| script.answers = false);
+    while is_alive(hasty) {
+        tokio::task::yield_now().await;
+    }
+    let lived = silent_since.elapsed();
+    assert!(lived > heartbeat_timeout / 2 && lived < heartbeat_timeout * 5, "{lived:?}");
+    // A report needs no heartbeat before it.
+    assert_eq!(leader.reports.next().await.finished, [lost(1, v1::AttemptLoss::Disconnected)]);
+
+    leader.change(|script| script.answers = true);
+    leader.heartbeats.until(|heartbeat| heartbeat.running_tasks == 1).await;
+    assert!(is_alive(patient));
 }

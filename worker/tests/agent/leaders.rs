@@ -54,7 +54,12 @@ async fn an_older_term_is_refused_even_after_a_restart() {
     let refusal = older.call(bench.worker).await.unwrap_err();
     assert_eq!(refusal.metadata().get("term-seen").unwrap(), "7");
     let assigned = older.assign(bench.worker, vec![assignment(1, &["x"])]).await;
-    assert_eq!(assigned.unwrap_err().code(), Code::FailedPrecondition);
+    let cancelled = older.cancel(bench.worker, 1).await;
+    let dismissed = older.dismiss(bench.worker).await;
+    for refusal in [assigned.unwrap_err(), cancelled.unwrap_err(), dismissed.unwrap_err()] {
+        assert_eq!(refusal.code(), Code::FailedPrecondition);
+        assert_eq!(refusal.metadata().get("term-seen").unwrap(), "7");
+    }
 }
 
 #[tokio::test]
@@ -166,4 +171,90 @@ async fn a_leader_that_asks_for_it_is_registered_with_again() {
 
     let again = tokio::time::timeout(Duration::from_secs(5), leader.registrations.next()).await;
     assert_eq!(again.unwrap().running, [attempt(1)]);
+}
+
+#[tokio::test]
+async fn a_leader_that_hangs_does_not_keep_its_workers_from_the_next() {
+    let mut old = ScriptedLeader::start(1, 7).await;
+    let mut new = ScriptedLeader::start(2, 8).await;
+    new.change(|script| script.answers = false);
+    // The new leader cannot call: the worker has to find it.
+    let masters = format!("{},{}", old.address, new.address);
+    let bench = Bench::start(&["--executor", "noop", "--masters", &masters]).await;
+    if tokio::time::timeout(Duration::from_millis(100), new.registrations.next()).await.is_ok() {
+        old.call(bench.worker).await.unwrap();
+    }
+    old.registrations.next().await;
+    old.heartbeats.next().await;
+    new.change(|script| script.answers = true);
+
+    let lost_at = tokio::time::Instant::now();
+    old.change(|script| script.answers = false);
+    new.registrations.next().await;
+
+    let searched = lost_at.elapsed();
+    assert!(searched < Duration::from_secs(6), "found the next leader after {searched:?}");
+    assert!(old.registrations.is_silent(), "the one that hangs is asked last");
+}
+
+#[tokio::test]
+async fn a_dismissed_worker_ends_what_runs_and_waits_to_be_called() {
+    let bench = Bench::start(&[]).await;
+    let mut leader = ScriptedLeader::start(1, 7).await;
+    leader.change(|script| script.confirms = false);
+    leader.win(bench.worker).await;
+    leader.assign(bench.worker, vec![assignment(1, &["/bin/true"])]).await.unwrap();
+    leader.reports.next().await;
+    leader.assign(bench.worker, vec![assignment(2, &["/bin/sleep", "600"])]).await.unwrap();
+    leader.heartbeats.until(|heartbeat| heartbeat.running_tasks == 1).await;
+
+    assert_eq!(leader.dismiss(bench.worker).await.unwrap(), 1);
+    while leader.dismiss(bench.worker).await.unwrap() > 0 {}
+
+    let assigned = leader.assign(bench.worker, vec![assignment(3, &["x"])]).await;
+    assert_eq!(assigned.unwrap_err().code(), Code::Unavailable);
+    // What was under way has arrived by the first pause, which is many heartbeats long.
+    let pause = Duration::from_secs(1);
+    while tokio::time::timeout(pause, leader.heartbeats.next()).await.is_ok() {}
+    assert!(leader.registrations.is_silent());
+
+    leader.change(|script| script.confirms = true);
+    let registration = leader.win(bench.worker).await;
+    assert_eq!(registration.running, []);
+    assert_eq!(registration.finished, [exited(1, 0)], "what ended before is not lost");
+}
+
+#[tokio::test]
+async fn a_worker_that_was_unregistered_while_away_ends_what_runs() {
+    let bench = Bench::start(&[]).await;
+    let mut leader = ScriptedLeader::start(1, 7).await;
+    leader.win(bench.worker).await;
+    leader.assign(bench.worker, vec![assignment(1, &["/bin/sleep", "600"])]).await.unwrap();
+    leader.heartbeats.until(|heartbeat| heartbeat.running_tasks == 1).await;
+
+    leader.change(|script| {
+        (script.wants_registration, script.refusal) = (true, Some(Code::NotFound));
+    });
+    assert_eq!(leader.registrations.next().await.running, [attempt(1)]);
+    while leader.dismiss(bench.worker).await.unwrap() > 0 {}
+
+    leader.change(|script| (script.wants_registration, script.refusal) = (false, None));
+    let registration = leader.win(bench.worker).await;
+    assert_eq!((registration.running.len(), registration.finished.len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_join_token_is_presented_and_a_refusal_leaves_the_worker_waiting() {
+    let mut leader = ScriptedLeader::start(1, 7).await;
+    leader.change(|script| script.refusal = Some(Code::PermissionDenied));
+    let masters = leader.address.to_string();
+    let words = ["--executor", "noop", "--masters", &masters, "--join-token", "fleet.s3cret"];
+    let bench = Bench::start(&words).await;
+
+    assert_eq!(leader.registrations.next().await.join_token, "fleet.s3cret");
+    let again = tokio::time::timeout(Duration::from_secs(2), leader.registrations.next()).await;
+    assert!(again.is_err(), "a refused worker asks seldom");
+
+    leader.change(|script| script.refusal = None);
+    leader.win(bench.worker).await;
 }

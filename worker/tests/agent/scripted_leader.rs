@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Server};
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 pub(crate) const CLUSTER: &str = "00000000-0000-0000-0000-0000000000c1";
 pub(crate) const EPOCH: u64 = 3;
@@ -23,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Script {
     pub(crate) lease: Duration,
     pub(crate) heartbeat_interval: Duration,
+    pub(crate) heartbeat_timeout: Duration,
     pub(crate) unwanted: Vec<v1::AttemptRef>,
     pub(crate) wants_registration: bool,
     pub(crate) confirms: bool,
@@ -30,6 +31,8 @@ pub(crate) struct Script {
     pub(crate) answers: bool,
     /// Whether registrations are answered.
     pub(crate) registers: bool,
+    /// The verdict on registrations, if it is not a welcome.
+    pub(crate) refusal: Option<Code>,
 }
 
 impl Default for Script {
@@ -37,11 +40,13 @@ impl Default for Script {
         Self {
             lease: Duration::from_secs(300),
             heartbeat_interval: Duration::from_millis(50),
+            heartbeat_timeout: Duration::from_secs(30),
             unwanted: Vec::new(),
             wants_registration: false,
             confirms: true,
             answers: true,
             registers: true,
+            refusal: None,
         }
     }
 }
@@ -179,6 +184,23 @@ impl ScriptedLeader {
         };
         Ok(client(worker).await.assign_task(request).await?.into_inner().accepted)
     }
+
+    /// Tells a worker that it is off the registry; how many attempts it ends.
+    pub(crate) async fn dismiss(&self, worker: SocketAddr) -> Result<u32, Status> {
+        let request =
+            v1::DismissRequest { leader: Some(self.header()), worker_id: "w1".to_owned() };
+        Ok(client(worker).await.dismiss(request).await?.into_inner().ended)
+    }
+
+    pub(crate) async fn cancel(&self, worker: SocketAddr, task: u64) -> Result<(), Status> {
+        let request = v1::CancelTaskRequest {
+            leader: Some(self.header()),
+            worker_id: "w1".to_owned(),
+            attempts: vec![attempt(task)],
+            grace_ms: 60_000,
+        };
+        client(worker).await.cancel_task(request).await.map(drop)
+    }
 }
 
 pub(crate) async fn client(worker: SocketAddr) -> WorkerServiceClient<Channel> {
@@ -199,6 +221,11 @@ pub(crate) fn assignment(task: u64, command: &[&str]) -> v1::Assignment {
 
 pub(crate) fn exited(task: u64, code: i32) -> v1::FinishedAttempt {
     let outcome = Some(v1::finished_attempt::Outcome::ExitCode(code));
+    v1::FinishedAttempt { attempt: Some(attempt(task)), outcome }
+}
+
+pub(crate) fn lost(task: u64, loss: v1::AttemptLoss) -> v1::FinishedAttempt {
+    let outcome = Some(v1::finished_attempt::Outcome::Lost(loss.into()));
     v1::FinishedAttempt { attempt: Some(attempt(task)), outcome }
 }
 
@@ -240,13 +267,16 @@ impl MasterService for Desk {
         let request = request.into_inner();
         self.registrations.send(request.clone()).unwrap_or_default();
         let script = self.script_when(|script| script.answers && script.registers).await;
+        if let Some(code) = script.refusal {
+            return Err(Status::new(code, "not this worker"));
+        }
         let confirmed = if script.confirms { attempts(&request.finished) } else { Vec::new() };
         Ok(Response::new(v1::RegisterWorkerResponse {
             leader: Some(self.header.clone()),
             masters: self.masters(),
             epoch: EPOCH,
             heartbeat_interval_ms: milliseconds(script.heartbeat_interval),
-            heartbeat_timeout_ms: 1_000,
+            heartbeat_timeout_ms: milliseconds(script.heartbeat_timeout),
             lease_ms: milliseconds(script.lease),
             kill: script.unwanted,
             confirmed,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use cluster_state::OnDisconnect;
+
 use super::*;
 use crate::ledger::attempt_ref;
 use crate::logs::Follow;
@@ -31,6 +33,7 @@ fn launch(command: &[&str]) -> Launch {
         command: command.iter().map(|&word| word.to_owned()).collect(),
         env: BTreeMap::new(),
         working_dir: None,
+        on_disconnect: OnDisconnect::Keep,
     }
 }
 

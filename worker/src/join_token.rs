@@ -1,0 +1,89 @@
+//! What admits a worker that no operator has registered: a secret that shows nowhere.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+/// Stands for the secret wherever the token is shown.
+const MASK: &str = "***";
+
+/// A join token: its name, a dot, and its secret. Shown and written without the secret.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub struct JoinToken(String);
+
+impl JoinToken {
+    /// The whole token, for the leader only.
+    #[must_use]
+    pub(crate) fn reveal(&self) -> String {
+        self.0.clone()
+    }
+
+    /// Whether it has a name and a secret.
+    #[must_use]
+    pub(crate) fn is_whole(&self) -> bool {
+        let parts = self.0.split_once('.');
+        parts.is_some_and(|(name, secret)| !name.is_empty() && !secret.is_empty())
+            && self.0.chars().all(|letter| letter.is_ascii_graphic())
+    }
+}
+
+impl From<String> for JoinToken {
+    fn from(text: String) -> Self {
+        Self(text.trim().to_owned())
+    }
+}
+
+/// Takes any text, because what refuses it would repeat it: see [`JoinToken::is_whole`].
+impl FromStr for JoinToken {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(text.to_owned().into())
+    }
+}
+
+impl fmt::Display for JoinToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.split_once('.') {
+            Some((name, _)) => write!(f, "{name}.{MASK}"),
+            None => f.write_str(MASK),
+        }
+    }
+}
+
+impl fmt::Debug for JoinToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JoinToken({self})")
+    }
+}
+
+impl Serialize for JoinToken {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_used_whole_and_shown_without_its_secret() {
+        let token = "fleet.s3cret\n".parse::<JoinToken>().unwrap();
+        assert!(token.is_whole());
+        assert_eq!(token.reveal(), "fleet.s3cret");
+        assert_eq!(token.to_string(), "fleet.***");
+        assert_eq!(format!("{token:?}"), "JoinToken(fleet.***)");
+    }
+
+    #[test]
+    fn what_is_no_token_is_not_shown_either() {
+        for text in ["", "s3cret", ".s3cret", "fleet.", "fleet.s3 cret"] {
+            let token = text.parse::<JoinToken>().unwrap();
+            assert!(!token.is_whole() && !token.to_string().contains("s3"), "{token}");
+        }
+    }
+}

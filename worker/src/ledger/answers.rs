@@ -1,0 +1,83 @@
+//! What the ledger is told by the leader, and what it answers.
+
+use cluster_state::{AttemptRef, Epoch, FinishedAttempt, MasterId, Term};
+
+/// What is to be done about one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Ask its process to end.
+    Stop(AttemptRef),
+    /// End its process now.
+    Kill(AttemptRef),
+    /// Remove its result from the spool.
+    Forget(AttemptRef),
+}
+
+/// What an order to run an attempt comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Assigned {
+    /// It is new: start it.
+    Start,
+    /// It runs or ran already; its end is or will be reported.
+    Known,
+    /// It must not run any more, and will be reported as lost.
+    Lost,
+    /// There is no room for it.
+    NoRoom,
+}
+
+/// What an order to cancel an attempt comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cancelled {
+    /// It runs: stop it.
+    Stop,
+    /// Its end has come already, and is or will be reported.
+    Over,
+    /// Nothing is known of it, and from now on it will not start.
+    Unknown,
+}
+
+/// A registration that the leader holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Session {
+    /// The registration's number.
+    pub(crate) epoch: Epoch,
+    /// Who leads.
+    pub(crate) leader: MasterId,
+    /// In which term.
+    pub(crate) term: Term,
+}
+
+/// What the worker tells when it registers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Snapshot {
+    /// Attempts that have not ended, or whose end is not on disk yet.
+    pub(crate) running: Vec<AttemptRef>,
+    /// Attempts that ended and that no leader has confirmed.
+    pub(crate) finished: Vec<FinishedAttempt>,
+}
+
+/// Why attempts cannot be taken on now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum AssignRefusal {
+    /// Between the snapshot for a registration and its answer an attempt must not begin: the
+    /// leader would find it missing from the snapshot and give its task to somebody else.
+    #[error("no registration stands")]
+    NoSession,
+    /// The attempts belong to another registration.
+    #[error("the registration is {ours}, not {theirs}")]
+    OtherEpoch {
+        /// The one that stands here.
+        ours: Epoch,
+        /// The one that the caller named.
+        theirs: Epoch,
+    },
+    /// The worker is shutting down.
+    #[error("the worker is shutting down")]
+    Closing,
+}
+
+/// The registration was overtaken by a lapse of the lease or by another registration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the registration was overtaken")]
+pub(crate) struct Overtaken;
