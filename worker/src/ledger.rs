@@ -57,13 +57,13 @@ enum Live {
     Discarded,
     /// The worker stops it because it shuts down or was dismissed: its end says nothing about the
     /// task, and the leader knows without being told.
-    Abandoned,
+    Abandoned(OnDisconnect),
 }
 
 impl Live {
     const fn has_process(self) -> bool {
         match self {
-            Self::Running(_) | Self::Fenced(_) | Self::Abandoned => true,
+            Self::Running(_) | Self::Fenced(_) | Self::Abandoned(_) => true,
             Self::Storing | Self::Discarded => false,
         }
     }
@@ -150,7 +150,7 @@ impl Ledger {
         let mut effects = self.on_confirmed(confirmed);
         for &attempt in unwanted {
             match self.live.get_mut(&attempt) {
-                Some(Live::Running(_) | Live::Fenced(_) | Live::Abandoned) => {
+                Some(Live::Running(_) | Live::Fenced(_) | Live::Abandoned(_)) => {
                     self.live.remove(&attempt);
                     self.settled.put(attempt, Settlement::Stopped);
                     effects.push(Effect::Kill(attempt));
@@ -222,7 +222,7 @@ impl Ledger {
     pub(crate) fn on_cancelled(&mut self, attempt: AttemptRef) -> Cancelled {
         match self.live.get(&attempt) {
             Some(Live::Running(_)) => Cancelled::Stop,
-            Some(Live::Storing | Live::Discarded | Live::Abandoned | Live::Fenced(_)) => {
+            Some(Live::Storing | Live::Discarded | Live::Abandoned(_) | Live::Fenced(_)) => {
                 Cancelled::Over
             }
             None if self.unconfirmed.contains_key(&attempt) => Cancelled::Over,
@@ -250,7 +250,7 @@ impl Ledger {
                 *live = Live::Storing;
                 true
             }
-            Some(Live::Abandoned) => {
+            Some(Live::Abandoned(_)) => {
                 self.live.remove(&attempt);
                 self.settled.put(attempt, Settlement::Stopped);
                 false
@@ -308,7 +308,7 @@ impl Ledger {
         for (attempt, live) in &mut self.live {
             match live {
                 Live::Running(_) => *live = Live::Fenced(LossReason::LeaseExpired),
-                Live::Abandoned => {}
+                Live::Abandoned(_) => {}
                 Live::Fenced(_) | Live::Storing | Live::Discarded => continue,
             }
             effects.push(Effect::Kill(*attempt));
@@ -321,10 +321,18 @@ impl Ledger {
     pub(crate) fn on_disconnected(&mut self) -> Vec<Effect> {
         let mut effects = Vec::new();
         for (attempt, live) in &mut self.live {
-            if *live == Live::Running(OnDisconnect::Requeue) {
-                *live = Live::Fenced(LossReason::WorkerDisconnected);
-                effects.push(Effect::Kill(*attempt));
-            }
+            *live = match live {
+                Live::Running(OnDisconnect::Requeue) => {
+                    Live::Fenced(LossReason::WorkerDisconnected)
+                }
+                Live::Abandoned(OnDisconnect::Requeue) => Live::Abandoned(OnDisconnect::Keep),
+                Live::Running(_)
+                | Live::Abandoned(_)
+                | Live::Fenced(_)
+                | Live::Storing
+                | Live::Discarded => continue,
+            };
+            effects.push(Effect::Kill(*attempt));
         }
         effects
     }
@@ -335,7 +343,7 @@ impl Ledger {
         let mut effects = self.abandon_running();
         for (attempt, live) in &mut self.live {
             if matches!(live, Live::Fenced(_)) {
-                *live = Live::Abandoned;
+                *live = Live::Abandoned(OnDisconnect::Keep);
                 effects.push(Effect::Kill(*attempt));
             }
         }
@@ -352,8 +360,8 @@ impl Ledger {
     fn abandon_running(&mut self) -> Vec<Effect> {
         let mut effects = Vec::new();
         for (attempt, live) in &mut self.live {
-            if matches!(live, Live::Running(_)) {
-                *live = Live::Abandoned;
+            if let Live::Running(on_disconnect) = *live {
+                *live = Live::Abandoned(on_disconnect);
                 effects.push(Effect::Stop(*attempt));
             }
         }
