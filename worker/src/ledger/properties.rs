@@ -28,6 +28,8 @@ struct World {
     ledger: Ledger,
     starts: BTreeMap<AttemptRef, u32>,
     processes: BTreeSet<AttemptRef>,
+    /// What the leader did not want once: it is never the current attempt again.
+    unwanted: BTreeSet<AttemptRef>,
     /// Killed, and not gone yet.
     dying: BTreeSet<AttemptRef>,
     ended: Vec<FinishedAttempt>,
@@ -41,6 +43,7 @@ impl World {
             ledger: Ledger::restore(100, []),
             starts: BTreeMap::new(),
             processes: BTreeSet::new(),
+            unwanted: BTreeSet::new(),
             dying: BTreeSet::new(),
             ended: Vec::new(),
             on_disk: BTreeSet::new(),
@@ -119,10 +122,11 @@ impl World {
         let session = Session { epoch: Epoch(1), leader: MasterId(1), term: Term(1) };
         let effects = self.ledger.on_registered(session, unwanted, &[]).unwrap();
         self.perform(effects);
+        self.unwanted.extend(unwanted);
     }
 
     fn assign(&mut self, attempt: AttemptRef) {
-        if self.ledger.may_assign(Epoch(1)).is_err() {
+        if self.ledger.may_assign(Epoch(1)).is_err() || self.unwanted.contains(&attempt) {
             return;
         }
         let on_disconnect = match attempt.task.0 {
