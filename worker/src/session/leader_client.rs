@@ -279,10 +279,10 @@ fn failure(status: &Status, timeout: Duration) -> CallError {
         CallFailure::NeverConnected | CallFailure::Broken => {
             CallError::Unreachable { reason, leader }
         }
-        CallFailure::Refused => match status.code() {
-            Code::NotFound => CallError::Unregistered(reason),
-            Code::PermissionDenied => CallError::NotAdmitted(reason),
-            _ => CallError::Refused { reason, leader },
-        },
+        CallFailure::Refused if status.code() == Code::NotFound => CallError::Unregistered(reason),
+        CallFailure::Refused if status.code() == Code::PermissionDenied => {
+            CallError::NotAdmitted(reason)
+        }
+        CallFailure::Refused => CallError::Refused { reason, leader },
     }
 }
