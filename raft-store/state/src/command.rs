@@ -147,7 +147,7 @@ pub struct CreateToken {
 pub struct RegisterWorker {
     /// Whom.
     pub worker: WorkerId,
-    /// `host:port` of its gRPC server.
+    /// `host:port` of its gRPC server; a known one stays when absent.
     pub address: Option<String>,
     /// The operator's labels; they replace the ones before.
     pub labels: BTreeMap<String, String>,
@@ -165,7 +165,7 @@ pub struct ConnectWorker {
     /// Counts the registrations that this process has begun: an earlier one that arrives late
     /// knows nothing of the attempts that were started since, and is refused.
     pub sequence: u64,
-    /// Where it says it listens; replaces the known address.
+    /// Where it says it listens; replaces the known address, which stays when absent.
     pub address: Option<String>,
     /// The token that admits it if it is not registered; its secret was checked by the leader.
     pub token: Option<TokenId>,

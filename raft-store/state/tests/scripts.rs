@@ -51,6 +51,7 @@ scripts! {
     a_queued_again_task_keeps_its_place
     a_reconnecting_worker_keeps_its_tasks
     a_registration_that_arrives_late_is_refused
+    a_registration_without_address_keeps_the_known_one
     a_repeated_barrier_is_recorded_once
     a_repeated_submission_gives_the_same_tasks
     a_restarted_worker_loses_what_it_ran

@@ -12,7 +12,7 @@ use crate::{
 
 impl Apply<'_> {
     /// Registers a worker, which may be offline. For one that is registered it updates address
-    /// and labels, and touches nothing else.
+    /// and labels, and touches nothing else: without an address, the known one stays.
     pub(super) fn register_worker(&mut self, command: RegisterWorker) -> Result<Reply, Rejection> {
         let RegisterWorker { worker: id, address, labels } = command;
         let Some(known) = self.state.worker(&id).cloned() else {
@@ -21,6 +21,7 @@ impl Apply<'_> {
             self.put_worker(worker);
             return Ok(Reply::Done);
         };
+        let address = address.or_else(|| known.address.clone());
         let is_same = known.address == address && known.labels == labels;
         if !is_same {
             let worker = Worker { address, labels, ..Worker::clone(&known) };
