@@ -86,6 +86,8 @@ pub struct WorkerConfig {
     pub heartbeat_timeout: Duration,
     /// Silence after which a worker's attempts are given to others.
     pub lease: Duration,
+    /// Attempts of lost workers given to others per second while a mass loss is unacknowledged.
+    pub mass_loss_requeue_rate: u64,
 }
 
 /// Keys under `scheduler`.
@@ -186,6 +188,7 @@ impl Default for WorkerConfig {
             heartbeat_interval: Duration::from_secs(5),
             heartbeat_timeout: Duration::from_secs(30),
             lease: Duration::from_secs(5 * 60),
+            mass_loss_requeue_rate: 10,
         }
     }
 }

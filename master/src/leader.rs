@@ -4,11 +4,14 @@
 //! volatile view from the state, tell every known worker at once, start the duties. On losing it:
 //! cancel all duties and wait for them before anything else.
 
+pub mod admission;
 pub mod channels;
 pub mod dispatcher;
 pub mod driver;
+pub mod farewell;
 pub mod leases;
 pub mod liveness;
+pub mod mass_loss;
 pub mod placement;
 pub mod reconnection;
 pub mod scheduler;

@@ -259,6 +259,8 @@ fn start_duties(
             heartbeat_timeout: config.worker.heartbeat_timeout,
             lease: config.worker.lease,
         },
+        mass_loss_requeue_rate: u32::try_from(config.worker.mass_loss_requeue_rate)
+            .unwrap_or(u32::MAX),
         reconnect: ReconnectConfig {
             enabled: config.reconnect.enabled,
             interval: config.reconnect.interval,

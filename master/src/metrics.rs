@@ -235,6 +235,11 @@ impl Metrics {
         self.shared.leading.on_attempt_ended(outcome);
     }
 
+    /// So many attempts ended because their workers were lost.
+    pub fn on_attempts_lost(&self, count: u32) {
+        self.shared.leading.on_attempts_lost(count);
+    }
+
     /// A task's first attempt was confirmed to run.
     pub fn on_task_started(&self, since_submission: Duration) {
         self.shared.leading.submit_to_start.observe(since_submission);

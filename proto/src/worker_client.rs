@@ -9,8 +9,9 @@ use tonic::{Code, Request, Status};
 use crate::channel::{self, InvalidAddress, MESSAGE_BYTES_MAX};
 use crate::v1::worker_service_client::WorkerServiceClient;
 use crate::v1::{
-    AssignTaskRequest, AssignTaskResponse, CancelTaskRequest, CancelTaskResponse, LogChunk,
-    MasterRegisterRequest, MasterRegisterResponse, StreamTaskLogsRequest,
+    AssignTaskRequest, AssignTaskResponse, CancelTaskRequest, CancelTaskResponse, DismissRequest,
+    DismissResponse, LogChunk, MasterRegisterRequest, MasterRegisterResponse,
+    StreamTaskLogsRequest,
 };
 
 /// Metadata in which a worker that refuses an older leader names the highest term it has seen.
@@ -89,6 +90,20 @@ impl WorkerClient {
     ) -> Result<CancelTaskResponse, WorkerCallError> {
         let mut client = self.inner.clone();
         within(timeout, client.cancel_task(timed(request, timeout))).await
+    }
+
+    /// "You are off the registry."
+    ///
+    /// # Errors
+    ///
+    /// As [`WorkerCallError`] says; after [`WorkerCallError::Unreachable`] it may know.
+    pub async fn dismiss(
+        &self,
+        request: DismissRequest,
+        timeout: Duration,
+    ) -> Result<DismissResponse, WorkerCallError> {
+        let mut client = self.inner.clone();
+        within(timeout, client.dismiss(timed(request, timeout))).await
     }
 
     /// Reads an attempt's output.

@@ -75,6 +75,11 @@ pub(super) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         key!(worker.heartbeat_interval, "DURATION", "Between two heartbeats of a worker"),
         key!(worker.heartbeat_timeout, "DURATION", "Silence after which a worker is inactive"),
         key!(worker.lease, "DURATION", "Silence after which a worker's tasks go to others"),
+        key!(
+            worker.mass_loss_requeue_rate,
+            "COUNT",
+            "Tasks of lost workers queued again per second in a mass loss"
+        ),
         key!(scheduler.strategy, "NAME", "Which workers are preferred: spread or binpack"),
         key!(limits.request_bytes, "BYTES", "Largest request body"),
         key!(limits.inflight_proposals, "COUNT", "Writes under way at once"),

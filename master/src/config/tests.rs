@@ -47,6 +47,7 @@ fn the_least_that_starts_a_master_has_the_documented_defaults() {
     assert_eq!(config.reconnect.interval, Duration::from_secs(30));
     assert_eq!(config.reconnect.attempt_timeout, Duration::from_secs(3));
     assert_eq!(config.worker.lease, Duration::from_secs(300));
+    assert_eq!(config.worker.mass_loss_requeue_rate, 10);
     assert_eq!(config.limits.request_bytes, Bytes::mib(8));
     assert!(!config.insecure);
 }
@@ -155,6 +156,10 @@ fn values_that_do_not_go_together_are_refused() {
     assert_eq!(
         told(&["--worker-lease=10s"]),
         "worker.lease: must not be shorter than worker.heartbeat_timeout"
+    );
+    assert_eq!(
+        told(&["--worker-mass-loss-requeue-rate=0"]),
+        "worker.mass_loss_requeue_rate: must be above 0: tasks of lost workers would never run again"
     );
     assert_eq!(
         told(&["--worker-heartbeat-timeout=6s"]),

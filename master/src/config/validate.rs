@@ -112,6 +112,10 @@ fn check_clocks(config: &Config) -> Result<(), ConfigError> {
         let detail = "must not be shorter than worker.heartbeat_timeout".to_owned();
         return Err(conflict("worker.lease", detail));
     }
+    if worker.mass_loss_requeue_rate == 0 {
+        let detail = "must be above 0: tasks of lost workers would never run again".to_owned();
+        return Err(conflict("worker.mass_loss_requeue_rate", detail));
+    }
     Ok(())
 }
 

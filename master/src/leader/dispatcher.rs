@@ -100,6 +100,11 @@ impl Dispatcher {
     fn tell_workers(&mut self) {
         let now = Instant::now();
         self.paused.retain(|_, until| *until > now);
+        // What is old is said again, and what was said to a worker that is gone is forgotten.
+        self.told_to_stop.retain(|_, told| {
+            told.retain(|_, at| now < *at + STOP_AGAIN);
+            !told.is_empty()
+        });
         let orders = self.lead.node.reader().with(|state| {
             let free = state.workers_to_tell().filter(|worker| {
                 !self.under_way.contains(*worker) && !self.paused.contains_key(*worker)
@@ -145,7 +150,6 @@ impl Dispatcher {
             CallEnd::Told(stopped) => {
                 let now = Instant::now();
                 let told = self.told_to_stop.entry(worker).or_default();
-                told.retain(|_, at| now < *at + STOP_AGAIN);
                 told.extend(stopped.into_iter().map(|attempt| (attempt, now)));
             }
             CallEnd::Failed => {

@@ -25,9 +25,22 @@ impl LeaseTimes {
     /// ends them, by a margin for its kill to take effect.
     #[must_use]
     pub fn requeue_after(&self) -> Duration {
-        let margin = (self.lease / 10).max(Duration::from_secs(1));
-        self.lease.saturating_add(margin)
+        with_margin(self.lease)
     }
+
+    /// Silence after which the leader gives attempts to others whose tasks asked not to wait: the
+    /// worker ends them at the heartbeat timeout, counted from the send of the last heartbeat that
+    /// was acknowledged, which is earlier than the leader counts from.
+    #[must_use]
+    pub fn requeue_eager_after(&self) -> Duration {
+        with_margin(self.heartbeat_timeout)
+    }
+}
+
+/// Time for processes to be gone that a worker kills at the end of `limit`.
+fn with_margin(limit: Duration) -> Duration {
+    let margin = (limit / 10).max(Duration::from_secs(1));
+    limit.saturating_add(margin)
 }
 
 /// The workers the leader listens for.
@@ -51,8 +64,10 @@ struct Lease {
 enum Phase {
     /// The heartbeat timeout.
     Active,
-    /// The end of the lease.
+    /// The end of the attempts whose tasks asked not to wait for a silent worker.
     Silent,
+    /// The end of the lease.
+    Waiting,
 }
 
 /// What has fallen due.
@@ -60,7 +75,9 @@ enum Phase {
 pub struct Lapsed {
     /// Silent for longer than the heartbeat timeout.
     pub silent: Vec<(WorkerId, Epoch)>,
-    /// Silent for so long that their attempts may be given to others.
+    /// Silent for so long that attempts whose tasks asked not to wait may be given to others.
+    pub disconnected: Vec<(WorkerId, Epoch)>,
+    /// Silent for so long that all their attempts may be given to others.
     pub expired: Vec<(WorkerId, Epoch)>,
 }
 
@@ -83,7 +100,7 @@ impl LeaseTable {
     }
 
     /// Waits for the lease of a worker that was declared inactive earlier. Its last heartbeat is
-    /// not known, so the lease counts from `now`: longer than needed, never shorter.
+    /// not known, so everything counts from `now`: longer than needed, never shorter.
     pub fn on_inherited(&mut self, worker: &WorkerId, epoch: Epoch, now: Instant) {
         self.put(worker, Lease { epoch, renewed_at: now, phase: Phase::Silent });
     }
@@ -113,8 +130,9 @@ impl LeaseTable {
         }
     }
 
-    /// What is due by `now`. It stays due until it is settled by [`Self::on_declared_silent`] or
-    /// [`Self::forget`], because the proposal that follows may fail.
+    /// What is due by `now`. It stays due until it is settled by [`Self::on_declared_silent`],
+    /// [`Self::on_eager_requeued`] or [`Self::on_expired`], because the proposal that follows may
+    /// fail.
     #[must_use]
     pub fn lapsed(&self, now: Instant) -> Lapsed {
         let mut lapsed = Lapsed::default();
@@ -122,24 +140,43 @@ impl LeaseTable {
             let Some(lease) = self.leases.get(worker) else { continue };
             match lease.phase {
                 Phase::Active => lapsed.silent.push((worker.clone(), lease.epoch)),
-                Phase::Silent => lapsed.expired.push((worker.clone(), lease.epoch)),
+                Phase::Silent => lapsed.disconnected.push((worker.clone(), lease.epoch)),
+                Phase::Waiting => lapsed.expired.push((worker.clone(), lease.epoch)),
             }
         }
         lapsed
     }
 
-    /// The worker's silence is committed: what is left is its lease.
+    /// The worker's silence is committed: its attempts are still its own.
     pub fn on_declared_silent(&mut self, worker: &WorkerId, epoch: Epoch) {
-        let Some(lease) = self.leases.get(worker).copied() else { return };
-        if lease.epoch == epoch {
-            self.put(worker, Lease { phase: Phase::Silent, ..lease });
+        self.advance(worker, epoch, Phase::Silent);
+    }
+
+    /// Nothing is left on the worker that does not wait for its lease.
+    pub fn on_eager_requeued(&mut self, worker: &WorkerId, epoch: Epoch) {
+        self.advance(worker, epoch, Phase::Waiting);
+    }
+
+    /// Nothing is left on the worker: there is nothing more to wait for. One that has connected
+    /// again since is listened for on.
+    pub fn on_expired(&mut self, worker: &WorkerId, epoch: Epoch) {
+        if self.leases.get(worker).is_some_and(|lease| lease.epoch == epoch) {
+            self.forget(worker);
         }
     }
 
-    /// When the next thing falls due.
+    /// When the next thing falls due that was not due by `now`.
     #[must_use]
-    pub fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+    pub fn next_deadline_after(&self, now: Instant) -> Option<Instant> {
+        let mut deadlines = self.deadlines.iter().map(|(deadline, _)| *deadline);
+        deadlines.find(|deadline| *deadline > now)
+    }
+
+    fn advance(&mut self, worker: &WorkerId, epoch: Epoch, phase: Phase) {
+        let Some(lease) = self.leases.get(worker).copied() else { return };
+        if lease.epoch == epoch {
+            self.put(worker, Lease { phase, ..lease });
+        }
     }
 
     fn put(&mut self, worker: &WorkerId, lease: Lease) {
@@ -152,7 +189,8 @@ impl LeaseTable {
         lease.renewed_at
             + match lease.phase {
                 Phase::Active => self.times.heartbeat_timeout,
-                Phase::Silent => self.times.requeue_after(),
+                Phase::Silent => self.times.requeue_eager_after(),
+                Phase::Waiting => self.times.requeue_after(),
             }
     }
 }
@@ -176,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_worker_lapses_twice() {
+    fn a_silent_worker_lapses_three_times() {
         let start = Instant::now();
         let mut table = LeaseTable::new(TIMES);
         table.on_connected(&worker(), Epoch(1), start);
@@ -185,8 +223,47 @@ mod tests {
         let due = table.lapsed(seconds(start, 30));
         assert_eq!(due.silent, [(worker(), Epoch(1))]);
         table.on_declared_silent(&worker(), Epoch(1));
+        assert_eq!(table.lapsed(seconds(start, 32)), Lapsed::default());
+        let due = table.lapsed(seconds(start, 33));
+        assert_eq!((due.disconnected, due.expired), (vec![(worker(), Epoch(1))], Vec::new()));
+        table.on_eager_requeued(&worker(), Epoch(1));
         assert_eq!(table.lapsed(seconds(start, 329)), Lapsed::default());
         assert_eq!(table.lapsed(seconds(start, 330)).expired, [(worker(), Epoch(1))]);
+        table.on_expired(&worker(), Epoch(1));
+        assert_eq!(table.lapsed(seconds(start, 999)), Lapsed::default());
+    }
+
+    #[test]
+    fn an_inherited_worker_is_given_every_limit_anew() {
+        let start = Instant::now();
+        let mut table = LeaseTable::new(TIMES);
+        table.on_inherited(&worker(), Epoch(1), start);
+        assert_eq!(table.lapsed(seconds(start, 32)), Lapsed::default());
+        assert_eq!(table.lapsed(seconds(start, 33)).disconnected, [(worker(), Epoch(1))]);
+        table.on_eager_requeued(&worker(), Epoch(1));
+        assert_eq!(table.next_deadline_after(start), Some(seconds(start, 330)));
+    }
+
+    #[test]
+    fn a_worker_that_is_back_is_not_settled_with_its_past() {
+        let start = Instant::now();
+        let mut table = LeaseTable::new(TIMES);
+        table.on_inherited(&worker(), Epoch(1), start);
+        table.on_connected(&worker(), Epoch(2), seconds(start, 330));
+        table.on_eager_requeued(&worker(), Epoch(1));
+        table.on_expired(&worker(), Epoch(1));
+        assert!(table.renew(&worker(), Epoch(2), seconds(start, 335)));
+    }
+
+    #[test]
+    fn what_is_due_does_not_hide_what_comes_next() {
+        let start = Instant::now();
+        let mut table = LeaseTable::new(TIMES);
+        table.on_connected(&worker(), Epoch(1), start);
+        table.on_connected(&"w2".parse().unwrap(), Epoch(1), seconds(start, 10));
+        assert_eq!(table.next_deadline_after(start), Some(seconds(start, 30)));
+        assert_eq!(table.next_deadline_after(seconds(start, 30)), Some(seconds(start, 40)));
+        assert_eq!(table.next_deadline_after(seconds(start, 40)), None);
     }
 
     #[test]
@@ -196,7 +273,7 @@ mod tests {
         table.on_connected(&worker(), Epoch(2), start);
         assert!(!table.renew(&worker(), Epoch(1), seconds(start, 10)));
         assert!(table.renew(&worker(), Epoch(2), seconds(start, 20)));
-        assert_eq!(table.next_deadline(), Some(seconds(start, 50)));
+        assert_eq!(table.next_deadline_after(start), Some(seconds(start, 50)));
     }
 
     #[test]
@@ -211,6 +288,7 @@ mod tests {
     #[test]
     fn the_leader_waits_longer_than_the_worker() {
         assert!(TIMES.requeue_after() > TIMES.lease);
+        assert!(TIMES.requeue_eager_after() > TIMES.heartbeat_timeout);
     }
 
     #[test]
@@ -219,7 +297,7 @@ mod tests {
         let mut table = LeaseTable::new(TIMES);
         table.on_connected(&worker(), Epoch(1), start);
         table.forget(&worker());
-        assert_eq!(table.next_deadline(), None);
+        assert_eq!(table.next_deadline_after(start), None);
         assert_eq!(table.silence(&worker(), start), None);
     }
 }

@@ -5,16 +5,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cluster_state::{
-    AttemptVerdict, ClusterId, Command, ConnectWorker, DisconnectReason, DisconnectWorkers, Epoch,
-    FinishAttempts, FinishVerdict, FinishedAttempt, LossReason, Rejection, Reply, RequeueAttempts,
-    RequeueScope, Term, Timestamp, WorkerId,
+    AttemptVerdict, ClusterId, Command, DisconnectReason, DisconnectWorkers, Epoch, FinishAttempts,
+    FinishVerdict, FinishedAttempt, LossReason, Reply, RequeueAttempts, RequeueScope, Term,
+    Timestamp, WorkerId,
 };
 use proto::convert::{self, Invalid, Registration};
 use proto::v1;
-use raft_store::{Node, ProposeError};
+use raft_store::{Leadership, Node, ProposeError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::admission::Knocks;
 use super::channels::WorkerChannels;
 use super::leases::LeaseTable;
 use super::usage::Usage;
@@ -70,6 +71,8 @@ pub struct Lead {
     pub channels: WorkerChannels,
     /// What workers report of their machines.
     pub usage: Usage,
+    /// Who was turned away.
+    pub knocks: Knocks,
     /// Counts what happens.
     pub metrics: Metrics,
 }
@@ -103,6 +106,11 @@ impl Lead {
 
     /// A worker has refused this leader because it has seen a newer term.
     pub fn on_newer_term(&self, worker: &WorkerId, seen: u64) {
+        // A refusal that names no newer term proves nothing against this leader.
+        if seen <= self.term.0 {
+            tracing::warn!(%worker, seen, ours = %self.term, "a worker refuses its leader's term");
+            return;
+        }
         tracing::warn!(%worker, seen, ours = %self.term, "a worker obeys a newer leader");
         self.metrics.on_stale("leader-term", 1);
         self.challenged.notify_one();
@@ -163,7 +171,7 @@ impl WorkerSessions {
             lead.metrics.on_stale("leader-term", 1);
             return Err(SessionError::NewerTerm { seen: registration.term_seen, ours: lead.term });
         }
-        let command = connect_command(&lead, registration, peer)?;
+        let command = lead.admit(registration, peer)?;
         let worker = command.worker.clone();
         let finished = command.finished.clone();
         let received_at = Instant::now();
@@ -191,6 +199,7 @@ impl WorkerSessions {
         lead.count_results(&finished, &resume.finished);
         lead.leases().on_connected(&worker, resume.epoch, received_at);
         lead.leases_changed.notify_one();
+        lead.knocks.forget(&worker);
         let killed = resume.running.iter().filter(|(_, verdict)| *verdict == AttemptVerdict::Kill);
         let kill = killed.map(|(attempt, _)| (*attempt).into()).collect::<Vec<_>>();
         if !kill.is_empty() {
@@ -220,6 +229,7 @@ impl WorkerSessions {
         request: v1::HeartbeatRequest,
     ) -> Result<v1::HeartbeatResponse, SessionError> {
         let lead = self.lead()?;
+        lead.check_leadership()?;
         lead.check_cluster(cluster(&request.cluster_id)?)?;
         let worker: WorkerId = convert::id("/worker_id", &request.worker_id)?;
         let epoch = Epoch(request.epoch);
@@ -274,6 +284,16 @@ impl WorkerSessions {
 }
 
 impl Lead {
+    /// An acknowledged heartbeat lets a worker keep its attempts for another lease. A leader that
+    /// was frozen must not grant that: its successor counts from an earlier time.
+    fn check_leadership(&self) -> Result<(), SessionError> {
+        let is_term = *self.node.leadership().borrow() == (Leadership::Leading { term: self.term });
+        if is_term && self.node.holds_quorum_lease() {
+            return Ok(());
+        }
+        Err(SessionError::NotLeading)
+    }
+
     /// A worker that has never met a leader belongs nowhere yet.
     fn check_cluster(&self, theirs: Option<ClusterId>) -> Result<(), SessionError> {
         let Some(ours) = self.cluster() else { return Err(SessionError::NotLeading) };
@@ -332,48 +352,6 @@ fn cluster(text: &str) -> Result<Option<ClusterId>, Invalid> {
     convert::id("/cluster_id", text).map(Some)
 }
 
-fn connect_command(
-    lead: &Lead,
-    registration: Registration,
-    peer: Option<IpAddr>,
-) -> Result<ConnectWorker, SessionError> {
-    // Unknown workers are turned away without a log entry: anybody can knock.
-    let worker = &registration.worker;
-    if lead.node.reader().with(|state| state.worker(worker).is_none()) {
-        let rejection = Rejection::UnknownWorker { worker: worker.as_str().into() };
-        let index = lead.node.reader().applied().index;
-        return Err(ProposeError::Rejected { rejection, index }.into());
-    }
-    let address = reachable_address(&registration.address, peer);
-    Ok(ConnectWorker { address, ..registration.into_command(lead.term) })
-}
-
-/// Where a worker that listens on all interfaces can be reached: where its call came from.
-fn reachable_address(address: &str, peer: Option<IpAddr>) -> Option<String> {
-    let (host, port) = address.rsplit_once(':')?;
-    let is_unspecified = matches!(host, "0.0.0.0" | "[::]" | "");
-    match peer {
-        Some(IpAddr::V4(ip)) if is_unspecified => Some(format!("{ip}:{port}")),
-        Some(IpAddr::V6(ip)) if is_unspecified => Some(format!("[{ip}]:{port}")),
-        Some(_) | None if is_unspecified => None,
-        Some(_) | None => Some(address.to_owned()),
-    }
-}
-
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_unspecified_host_is_replaced_by_the_callers() {
-        let peer = Some("10.0.0.5".parse().unwrap());
-        let reachable = |address| reachable_address(address, peer);
-        assert_eq!(reachable("0.0.0.0:50052").as_deref(), Some("10.0.0.5:50052"));
-        assert_eq!(reachable("node1:50052").as_deref(), Some("node1:50052"));
-        assert_eq!(reachable(""), None);
-    }
 }

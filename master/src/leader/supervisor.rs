@@ -11,11 +11,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::admission::Knocks;
 use super::channels::WorkerChannels;
 use super::dispatcher::Dispatcher;
 use super::driver::drive;
+use super::farewell::Farewell;
 use super::leases::{LeaseTable, LeaseTimes};
-use super::liveness;
+use super::liveness::{self, Liveness};
 use super::placement::Strategy;
 use super::reconnection::{ReconnectConfig, ReconnectionMonitor, known_workers};
 use super::scheduler::Scheduler;
@@ -29,6 +31,8 @@ use crate::metrics::Metrics;
 pub struct DutyConfig {
     /// The time limits that workers live under.
     pub times: LeaseTimes,
+    /// Attempts of lost workers given to others per second in a mass loss.
+    pub mass_loss_requeue_rate: u32,
     /// The reconnection monitor's.
     pub reconnect: ReconnectConfig,
     /// How workers are preferred.
@@ -141,6 +145,7 @@ impl Supervisor {
             leases: Mutex::new(leases),
             leases_changed: Notify::new(),
             challenged: Notify::new(),
+            knocks: Knocks::default(),
             channels: WorkerChannels::default(),
             usage: Usage::default(),
             metrics: self.metrics.clone(),
@@ -165,7 +170,10 @@ impl Supervisor {
         let dispatcher = Dispatcher::new(Arc::clone(lead));
         duties
             .spawn(&self.tasks, "dispatcher", |stop| dispatcher.run(reader.watch_applied(), stop));
-        duties.spawn(&self.tasks, "liveness", |stop| liveness::run(Arc::clone(lead), stop));
+        let liveness = Liveness::new(Arc::clone(lead), self.config.mass_loss_requeue_rate);
+        duties.spawn(&self.tasks, "liveness", |stop| liveness.run(stop));
+        let farewell = Farewell::new(Arc::clone(lead));
+        duties.spawn(&self.tasks, "farewell", |stop| farewell.run(reader.watch_applied(), stop));
         let ticker = Ticker::new(self.node.clone(), lead.term, self.config.retention);
         duties.spawn(&self.tasks, "ticker", |stop| drive(ticker, reader.watch_applied(), stop));
         duties

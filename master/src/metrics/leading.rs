@@ -11,8 +11,8 @@ use prometheus_client::registry::Registry;
 use super::Seconds;
 
 /// Every value of the `kind` label, so that each counter is there from the start.
-const STALE_KINDS: [&str; 5] =
-    ["completion", "running-attempt", "heartbeat", "leader-term", "cluster"];
+const STALE_KINDS: [&str; 6] =
+    ["completion", "running-attempt", "heartbeat", "leader-term", "cluster", "join-token"];
 
 /// Every value of the `outcome` label, so that each counter is there from the start.
 const OUTCOMES: [&str; 4] = ["completed", "failed", "start-failed", "lost"];
@@ -91,6 +91,10 @@ impl Leading {
 
     pub(super) fn on_attempt_ended(&self, outcome: &'static str) {
         self.ended.get_or_create(&Label("outcome", outcome)).inc();
+    }
+
+    pub(super) fn on_attempts_lost(&self, count: u32) {
+        self.ended.get_or_create(&Label("outcome", "lost")).inc_by(u64::from(count));
     }
 
     pub(super) fn register(&self, to: &mut Registry) {

@@ -36,6 +36,7 @@ fn counters_of_a_leader_begin_at_zero() {
         "cloudai_reconnect_failures_total 0",
         "cloudai_attempts_total{outcome=\"lost\"} 0",
         "cloudai_stale_rejections_total{kind=\"heartbeat\"} 0",
+        "cloudai_stale_rejections_total{kind=\"join-token\"} 0",
         "cloudai_raft_leader_changes_total 0",
         "cloudai_raft_is_leader 1",
         "cloudai_raft_term 7",

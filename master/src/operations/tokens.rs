@@ -4,10 +4,10 @@ use cluster_state::{Command, CreateToken, TokenId};
 use proto::convert;
 use proto::problem::{ErrorKind, Problem};
 use proto::v1;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{Mark, Operations, Reading};
+use crate::leader::admission::digest;
 
 /// Letters of a drawn name: enough to tell tokens apart by eye.
 const DRAWN_NAME_LEN: usize = 8;
@@ -65,9 +65,4 @@ impl Operations {
             Err(problem) => Err(problem),
         }
     }
-}
-
-/// What is stored of a token's secret.
-pub(crate) fn digest(secret: &str) -> [u8; 32] {
-    Sha256::digest(secret).into()
 }

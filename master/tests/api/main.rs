@@ -1,8 +1,11 @@
 //! The API of a master that runs in this process, alone in its cluster, asked over real sockets.
 
+mod admission;
 mod errors;
 mod event_socket;
 mod events;
+mod fleet;
+mod liveness;
 mod one_master;
 mod probes;
 mod registry;

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use cluster_state::MasterId;
+use cluster_state::{LogIndex, MasterId, State};
 use master::config::Config;
 use master::master::{Master, StartError};
 use raft_store::OpenError;
@@ -70,6 +70,26 @@ impl OneMaster {
     pub(crate) async fn stop(self) -> TempDir {
         self.master.stop().await;
         self.dir
+    }
+
+    /// Waits until the replicated state is as wanted, and returns what was asked of it.
+    pub(crate) async fn state<T>(&self, look: impl Fn(&State) -> Option<T>) -> T {
+        let reader = self.master.node().reader();
+        let mut applied = reader.watch_applied();
+        let reached = async {
+            loop {
+                applied.borrow_and_update();
+                if let Some(found) = reader.with(&look) {
+                    return found;
+                }
+                applied.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), reached).await.unwrap()
+    }
+
+    pub(crate) fn applied(&self) -> LogIndex {
+        self.master.node().reader().applied().index
     }
 
     pub(crate) fn grpc(&self) -> SocketAddr {

@@ -1,0 +1,143 @@
+//! Whether so many workers fell silent at once that the cause may lie with the masters, and how
+//! slowly their tasks are queued again then. Pure: time comes in as an argument.
+//!
+//! The alarm is replicated and so outlives the leader that raised it. What leads to it is not: a
+//! new leader gives every worker one full heartbeat timeout, and sees by itself how many of them
+//! use it up.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cluster_state::{
+    DisconnectReason, Epoch, MassLoss, State, Timestamp, Worker, WorkerId, WorkerReason,
+};
+use tokio::time::Instant;
+
+use super::leases::LeaseTimes;
+
+/// So many workers may fall silent at once without an alarm, however few there are.
+const LOST_WITHOUT_ALARM_MAX: usize = 3;
+
+/// The workers that fell silent lately.
+#[derive(Debug)]
+pub struct RecentLosses {
+    window: Duration,
+    silent_since: BTreeMap<WorkerId, Instant>,
+}
+
+/// How much was lost within one window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Workers that fell silent and have not come back.
+    pub lost: usize,
+    /// Workers that were active before.
+    pub of: usize,
+}
+
+impl Extent {
+    /// More than three workers, and more than half of those that were active.
+    #[must_use]
+    pub const fn is_mass_loss(self) -> bool {
+        self.lost > LOST_WITHOUT_ALARM_MAX && self.lost > self.of / 2
+    }
+}
+
+impl RecentLosses {
+    /// Remembers each loss for the length of `window`.
+    #[must_use]
+    pub const fn new(window: Duration) -> Self {
+        Self { window, silent_since: BTreeMap::new() }
+    }
+
+    /// Takes note of active workers that are silent by `now`, and adds up what was lost within the
+    /// window that ends there. Noting one twice counts it once.
+    pub fn on_silent(
+        &mut self,
+        silent: &[(WorkerId, Epoch)],
+        state: &State,
+        now: Instant,
+    ) -> Extent {
+        let is_away = |id: &WorkerId| state.worker(id).is_some_and(|worker| !worker.is_active());
+        let window = self.window;
+        self.silent_since.retain(|worker, since| {
+            now.saturating_duration_since(*since) < window && is_away(worker)
+        });
+        let earlier = self.silent_since.len();
+        self.silent_since.extend(silent.iter().map(|(worker, _)| (worker.clone(), now)));
+        let active = state.workers().len().saturating_sub(state.inactive_count());
+        Extent { lost: self.silent_since.len(), of: active.saturating_add(earlier) }
+    }
+}
+
+/// Whether the alarm has had its time. It is over when
+///
+/// - at most half of the workers that were lost are still away: they are coming back, and what the
+///   rest ran is a loss like any other; or
+/// - a lease with its margin has passed since the alarm, and nothing is left on the workers that
+///   are away: all of it was queued again.
+///
+/// A worker that was taken off the registry is not away. One that was silent long before the alarm
+/// was not lost with the others.
+#[must_use]
+pub fn is_over(alarm: &MassLoss, state: &State, times: LeaseTimes, now: Timestamp) -> bool {
+    let was_lost = |worker: &Worker| {
+        worker.reason == WorkerReason::Disconnected(DisconnectReason::HeartbeatTimeout)
+            && worker.changed_at.after(times.heartbeat_timeout) >= alarm.since
+    };
+    let mut away = 0_u32;
+    let mut is_anything_left = false;
+    for worker in state.inactive_workers().filter(|worker| was_lost(worker)) {
+        away = away.saturating_add(1);
+        is_anything_left |= state.load(&worker.id).is_some();
+    }
+    let are_back = away <= alarm.lost / 2;
+    let is_past = now >= alarm.since.after(times.requeue_after());
+    are_back || (is_past && !is_anything_left)
+}
+
+/// Lets so many attempts through in each second.
+#[derive(Debug)]
+pub struct Brake {
+    per_second: u32,
+    /// The second under way and what was let through in it.
+    second: Option<(Instant, u32)>,
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+impl Brake {
+    /// A brake that has let nothing through.
+    #[must_use]
+    pub const fn new(per_second: u32) -> Self {
+        Self { per_second, second: None }
+    }
+
+    /// How many may pass now.
+    #[must_use]
+    pub fn allowance(&self, now: Instant) -> u32 {
+        let passed = self.second_under_way(now).map_or(0, |(_, passed)| passed);
+        self.per_second.saturating_sub(passed)
+    }
+
+    /// So many have passed.
+    pub fn on_passed(&mut self, count: u32, now: Instant) {
+        let (began_at, passed) = self.second_under_way(now).unwrap_or((now, 0));
+        self.second = Some((began_at, passed.saturating_add(count)));
+    }
+
+    /// When the next may pass.
+    #[must_use]
+    pub fn opens_at(&self, now: Instant) -> Instant {
+        match self.second_under_way(now) {
+            Some((began_at, passed)) if passed >= self.per_second => began_at + SECOND,
+            Some(_) | None => now,
+        }
+    }
+
+    fn second_under_way(&self, now: Instant) -> Option<(Instant, u32)> {
+        self.second.filter(|(began_at, _)| now.saturating_duration_since(*began_at) < SECOND)
+    }
+}
+
+#[cfg(test)]
+mod tests;

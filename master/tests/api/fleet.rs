@@ -1,0 +1,138 @@
+//! Workers that say what a test wants, and hear what the leader says to them.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+use futures_util::stream::{self, BoxStream, StreamExt};
+use proto::v1;
+use proto::v1::master_service_client::MasterServiceClient;
+use proto::v1::worker_service_server::{WorkerService, WorkerServiceServer};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Channel, Server};
+use tonic::{Request, Response, Status};
+
+use crate::one_master::OneMaster;
+
+/// Nobody listens there.
+pub(crate) const NOWHERE: &str = "127.0.0.1:9";
+
+/// What workers say to the master.
+pub(crate) struct Fleet {
+    client: MasterServiceClient<Channel>,
+}
+
+impl Fleet {
+    pub(crate) async fn of(master: &OneMaster) -> Self {
+        let url = format!("http://{}", master.grpc());
+        Self { client: MasterServiceClient::connect(url).await.unwrap() }
+    }
+
+    /// A worker with one processor registers itself.
+    pub(crate) async fn connect(
+        &self,
+        worker: &str,
+        address: &str,
+        token: &str,
+    ) -> Result<v1::RegisterWorkerResponse, Status> {
+        let total = v1::Resources { cpu: Some(1.0), memory_mb: Some(4_096), ..Default::default() };
+        let request = v1::RegisterWorkerRequest {
+            worker_id: worker.to_owned(),
+            incarnation: "01234567-89ab-cdef-0123-456789abcdef".to_owned(),
+            address: address.to_owned(),
+            specs: Some(v1::WorkerSpecs { total: Some(total), ..Default::default() }),
+            join_token: token.to_owned(),
+            ..Default::default()
+        };
+        Ok(self.client.clone().register_worker(request).await?.into_inner())
+    }
+
+    /// Whether the master wants it to register again.
+    pub(crate) async fn heartbeat(&self, worker: &str, epoch: u64) -> bool {
+        let request =
+            v1::HeartbeatRequest { worker_id: worker.to_owned(), epoch, ..Default::default() };
+        self.client.clone().send_heartbeat(request).await.unwrap().into_inner().register_again
+    }
+}
+
+/// What a worker's server hears.
+pub(crate) struct Heard {
+    pub(crate) dismissals: mpsc::UnboundedReceiver<v1::DismissRequest>,
+}
+
+/// How a worker's server answers when it is dismissed.
+#[derive(Clone, Copy)]
+pub(crate) enum WhenDismissed {
+    Obey,
+    /// It is another worker.
+    Refuse,
+    /// It has seen that term.
+    ObeyTerm(u64),
+}
+
+struct Desk {
+    when_dismissed: WhenDismissed,
+    dismissals: mpsc::UnboundedSender<v1::DismissRequest>,
+}
+
+/// Serves a worker; returns its address and what it hears.
+pub(crate) async fn serve(tasks: &TaskTracker, when_dismissed: WhenDismissed) -> (String, Heard) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (sender, dismissals) = mpsc::unbounded_channel();
+    let desk = Desk { when_dismissed, dismissals: sender };
+    let server = Server::builder().add_service(WorkerServiceServer::new(desk));
+    tasks.spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+    (address, Heard { dismissals })
+}
+
+#[tonic::async_trait]
+impl WorkerService for Desk {
+    type StreamTaskLogsStream = BoxStream<'static, Result<v1::LogChunk, Status>>;
+
+    async fn master_register(
+        &self,
+        _: Request<v1::MasterRegisterRequest>,
+    ) -> Result<Response<v1::MasterRegisterResponse>, Status> {
+        Ok(Response::new(v1::MasterRegisterResponse::default()))
+    }
+
+    async fn assign_task(
+        &self,
+        request: Request<v1::AssignTaskRequest>,
+    ) -> Result<Response<v1::AssignTaskResponse>, Status> {
+        let assignments = request.into_inner().assignments.into_iter();
+        let accepted = assignments.filter_map(|one| one.attempt).collect();
+        Ok(Response::new(v1::AssignTaskResponse { accepted }))
+    }
+
+    async fn cancel_task(
+        &self,
+        _: Request<v1::CancelTaskRequest>,
+    ) -> Result<Response<v1::CancelTaskResponse>, Status> {
+        Ok(Response::new(v1::CancelTaskResponse::default()))
+    }
+
+    async fn dismiss(
+        &self,
+        request: Request<v1::DismissRequest>,
+    ) -> Result<Response<v1::DismissResponse>, Status> {
+        self.dismissals.send(request.into_inner()).ok();
+        match self.when_dismissed {
+            WhenDismissed::Obey => Ok(Response::new(v1::DismissResponse { ended: 1 })),
+            WhenDismissed::Refuse => Err(Status::failed_precondition("this is another worker")),
+            WhenDismissed::ObeyTerm(seen) => {
+                let mut status = Status::failed_precondition("there is a newer leader");
+                status.metadata_mut().insert(proto::worker_client::TERM_SEEN, seen.into());
+                Err(status)
+            }
+        }
+    }
+
+    async fn stream_task_logs(
+        &self,
+        _: Request<v1::StreamTaskLogsRequest>,
+    ) -> Result<Response<Self::StreamTaskLogsStream>, Status> {
+        Ok(Response::new(stream::empty().boxed()))
+    }
+}

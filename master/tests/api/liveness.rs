@@ -1,0 +1,206 @@
+//! What becomes of workers that fall silent or are taken off the registry, and of their tasks.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+use std::time::Duration;
+
+use cluster_state::{State, TaskId, TaskState, Timestamp, WorkerId};
+use futures_util::future::join_all;
+use master::config::Config;
+use serde_json::json;
+use tokio_util::task::TaskTracker;
+
+use crate::fleet::{Fleet, NOWHERE, WhenDismissed, serve};
+use crate::one_master::OneMaster;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn id(worker: &str) -> WorkerId {
+    worker.parse().unwrap()
+}
+
+/// A master with one connected worker at that address, and the worker's session.
+async fn with_worker(adapt: impl FnOnce(&mut Config), address: &str) -> (OneMaster, Fleet, u64) {
+    let master = OneMaster::start_with(adapt).await;
+    let fleet = Fleet::of(&master).await;
+    let body = json!({"worker_id": "worker-1", "address": address});
+    assert_eq!(master.post("/api/workers", &body).await.status, 201);
+    let epoch = fleet.connect("worker-1", address, "").await.unwrap().epoch;
+    (master, fleet, epoch)
+}
+
+/// Three seconds of silence are too many.
+fn impatient(config: &mut Config, lease: Duration) {
+    config.worker.heartbeat_interval = Duration::from_millis(500);
+    config.worker.heartbeat_timeout = Duration::from_secs(3);
+    config.worker.lease = lease;
+}
+
+fn nobody_departed(state: &State) -> Option<()> {
+    (state.departed().len() == 0).then_some(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unregistered_worker_is_told_at_once_and_forgotten() {
+    let tasks = TaskTracker::new();
+    let (address, mut heard) = serve(&tasks, WhenDismissed::Obey).await;
+    let (master, fleet, epoch) = with_worker(|_| {}, &address).await;
+    assert!(!fleet.heartbeat("worker-1", epoch).await);
+
+    assert_eq!(master.delete("/api/workers/worker-1").await.status, 204);
+
+    let told = tokio::time::timeout(PATIENCE, heard.dismissals.recv()).await.unwrap().unwrap();
+    assert_eq!(told.worker_id, "worker-1");
+    assert_eq!(told.leader.unwrap().leader_id, 1);
+    master.state(nobody_departed).await;
+    assert!(heard.dismissals.try_recv().is_err(), "it was told twice");
+    // Its lease is forgotten with it: under its name nobody has been heard from.
+    let body = json!({"worker_id": "worker-1", "address": NOWHERE});
+    let again = master.post("/api/workers", &body).await.json();
+    assert_eq!(again["last_heartbeat"], json!(null));
+    assert!(fleet.heartbeat("worker-1", epoch).await);
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unregistered_worker_whose_address_is_anothers_is_forgotten() {
+    let tasks = TaskTracker::new();
+    let (address, mut heard) = serve(&tasks, WhenDismissed::Refuse).await;
+    let (master, _, _) = with_worker(|_| {}, &address).await;
+    assert_eq!(master.delete("/api/workers/worker-1").await.status, 204);
+    tokio::time::timeout(PATIENCE, heard.dismissals.recv()).await.unwrap().unwrap();
+    master.state(nobody_departed).await;
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unregistered_worker_that_is_gone_is_forgotten_when_its_lease_is_over() {
+    let short = |config: &mut Config| impatient(config, Duration::from_secs(3));
+    let (master, _, _) = with_worker(short, NOWHERE).await;
+    assert_eq!(master.delete("/api/workers/worker-1").await.status, 204);
+    let departed_at = master.state(|state| state.departed().next().map(|one| one.at)).await;
+    let forgotten_at = master.state(|state| nobody_departed(state).map(|()| state.meta().now));
+    assert!(forgotten_at.await.since(departed_at) >= Duration::from_secs(4));
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_wrong_about_the_term_costs_one_confirmation() {
+    let tasks = TaskTracker::new();
+    let (address, mut heard) = serve(&tasks, WhenDismissed::ObeyTerm(1_000)).await;
+    let (master, fleet, _) = with_worker(|_| {}, &address).await;
+    assert_eq!(master.delete("/api/workers/worker-1").await.status, 204);
+    // Told again by the duties that run after the leader's barrier was committed once more.
+    for _ in 0..2 {
+        tokio::time::timeout(PATIENCE, heard.dismissals.recv()).await.unwrap().unwrap();
+    }
+    let body = json!({"worker_id": "worker-2", "address": NOWHERE});
+    assert_eq!(master.post("/api/workers", &body).await.status, 201);
+    fleet.connect("worker-2", NOWHERE, "").await.unwrap();
+    let task = master.submit("true").await.parse::<TaskId>().unwrap();
+    let assigned = |state: &State| {
+        state.task(task).filter(|task| task.state == TaskState::Assigned).map(|_| ())
+    };
+    master.state(assigned).await;
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_does_not_wait_leaves_a_silent_worker_before_its_lease_ends() {
+    let long = |config: &mut Config| impatient(config, Duration::from_secs(300));
+    let (master, fleet, _) = with_worker(long, NOWHERE).await;
+    let resources = json!({"cpu": 0.5});
+    let tasks = json!([
+        {"command": ["true"], "resources": resources, "on_disconnect": "requeue"},
+        {"command": ["true"], "resources": resources},
+    ]);
+    let submitted = master.post("/api/tasks", &tasks).await;
+    assert_eq!(submitted.status, 201, "{}", submitted.body);
+    master
+        .state(|state| {
+            state.load(&id("worker-1")).filter(|load| load.attempts.len() == 2).map(|_| ())
+        })
+        .await;
+
+    let connected_at =
+        master.state(|state| state.worker(&id("worker-1")).map(|worker| worker.changed_at)).await;
+
+    let eager = master
+        .state(|state| {
+            state.task(TaskId(1)).filter(|task| task.state == TaskState::Queued).cloned()
+        })
+        .await;
+
+    let attempt = eager.last_attempt().unwrap();
+    assert_eq!(attempt.outcome.as_ref().unwrap().to_string(), "the worker was disconnected");
+    // The heartbeat timeout, and a second for its processes to be gone.
+    let waited = attempt.finished_at.unwrap().since(connected_at);
+    assert!(waited >= Duration::from_millis(3_900), "{waited:?}");
+    let kept = master.state(|state| state.task(TaskId(2)).cloned()).await;
+    assert_eq!(kept.state, TaskState::Assigned);
+    // It comes back in time and goes on.
+    assert_eq!(fleet.connect("worker-1", NOWHERE, "").await.unwrap().epoch, 2);
+    let kept = master.state(|state| state.task(TaskId(2)).cloned()).await;
+    assert_eq!(kept.attempts.len(), 1);
+    master.stop().await;
+}
+
+/// A master that has lost six workers with a task each at once: all of them are inactive.
+async fn after_a_mass_loss(requeue_rate: u64) -> OneMaster {
+    let adapt = |config: &mut Config| {
+        impatient(config, Duration::from_secs(3));
+        config.worker.mass_loss_requeue_rate = requeue_rate;
+    };
+    let master = OneMaster::start_with(adapt).await;
+    let fleet = Fleet::of(&master).await;
+    let workers = (1..=6).map(|number| format!("worker-{number}")).collect::<Vec<_>>();
+    for worker in &workers {
+        let body = json!({"worker_id": worker, "address": NOWHERE});
+        assert_eq!(master.post("/api/workers", &body).await.status, 201);
+    }
+    let tasks = workers.iter().map(|_| json!({"command": ["true"]})).collect::<Vec<_>>();
+    assert_eq!(master.post("/api/tasks", &json!(tasks)).await.status, 201);
+    let connected = join_all(workers.iter().map(|worker| fleet.connect(worker, NOWHERE, ""))).await;
+    assert!(connected.iter().all(Result::is_ok));
+    master.state(|state| (state.loads().count() == 6).then_some(())).await;
+    master.state(|state| (state.inactive_count() == 6).then_some(())).await;
+    master
+}
+
+/// When each of the six tasks was queued again.
+async fn requeued(master: &OneMaster) -> Vec<Timestamp> {
+    master
+        .state(|state| {
+            let tasks = (1..=6).map(|number| state.task(TaskId(number)));
+            tasks.map(|task| task?.last_attempt()?.finished_at).collect::<Option<Vec<_>>>()
+        })
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_are_queued_again_slowly_in_a_mass_loss_until_it_is_over() {
+    let master = after_a_mass_loss(2).await;
+    let alarm = master.get("/api/cluster").await.json()["mass_loss"].clone();
+    assert!(alarm["lost"].as_u64().unwrap() >= 4, "{alarm}");
+    assert_eq!(alarm["of"], 6, "{alarm}");
+
+    let mut times = requeued(&master).await;
+    times.sort();
+
+    // Two in each second.
+    assert!(times[5].since(times[0]) >= Duration::from_millis(1_900), "{times:?}");
+    assert!(times[3].since(times[0]) >= Duration::from_millis(900), "{times:?}");
+    master.state(|state| state.mass_loss().is_none().then_some(())).await;
+    assert_eq!(master.get("/api/cluster").await.json()["mass_loss"], json!(null));
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acknowledged_mass_loss_slows_nothing_down() {
+    let master = after_a_mass_loss(1).await;
+    let none = json!({});
+    assert_eq!(master.post("/api/cluster/mass-loss/acknowledge", &none).await.status, 200);
+    let mut times = requeued(&master).await;
+    times.sort();
+    assert!(times[5].since(times[0]) < Duration::from_millis(4_900), "{times:?}");
+    master.stop().await;
+}
