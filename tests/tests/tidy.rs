@@ -64,7 +64,7 @@ const ONLY_IN: [(&str, &[&str]); 4] = [
 ];
 
 /// Files that only compute: no waiting, no clock. What they need to know is given to them.
-const PURE: [\&str; 9] = [
+const PURE: [&str; 9] = [
     "master/src/events/event.rs",
     "master/src/events/ring.rs",
     "master/src/leader/leases.rs",

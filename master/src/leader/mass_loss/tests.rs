@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cluster_state::{
     Assignment, Class, Command, ConnectWorker, DisconnectWorkers, Incarnation, LogIndex,
     LossReason, OnDisconnect, Proposal, RegisterWorker, RequeueAttempts, RequeueScope, Resources,
-    Specs, SubmitTasks, TaskId, TaskSpec, Term,
+    Specs, SubmitTasks, TaskId, TaskSpec, Term, TextMap,
 };
 
 use super::*;
@@ -79,14 +79,14 @@ impl Fleet {
         let spec = TaskSpec {
             name: None,
             command: vec!["true".to_owned()],
-            env: BTreeMap::new(),
+            env: TextMap::default(),
             working_dir: None,
             class: class.into(),
             max_attempts: 1,
             retry_backoff: Duration::ZERO,
             run_timeout: None,
             on_disconnect: OnDisconnect::Keep,
-            labels: BTreeMap::new(),
+            labels: TextMap::default(),
         };
         let tasks = SubmitTasks { tasks: vec![spec.into()], idempotency_key: None };
         self.apply(0, Command::SubmitTasks(tasks));
