@@ -10,7 +10,8 @@ use crate::index::{ClassQueue, Index, WorkerLoad};
 use crate::room::Room;
 use crate::{
     Change, Class, ClusterId, Departed, IdempotencyRecord, JoinToken, LeaderRecord, Limits,
-    MassLoss, Plan, Rejection, Reply, Task, TaskId, Term, Timestamp, TokenId, Worker, WorkerId,
+    LogIndex, MassLoss, Plan, Rejection, Reply, Task, TaskId, Term, Timestamp, TokenId, Worker,
+    WorkerId,
 };
 
 /// The replicated state. Terminal tasks are not in it: they live on disk.
@@ -19,7 +20,8 @@ pub struct State {
     meta: Meta,
     leaders: VecDeque<LeaderRecord>,
     workers: BTreeMap<WorkerId, Arc<Worker>>,
-    inactive: BTreeSet<WorkerId>,
+    /// The workers that are not connected, in the order in which their records changed.
+    inactive: BTreeSet<(LogIndex, WorkerId)>,
     /// The deadlines of drains.
     drains: BTreeSet<(Timestamp, WorkerId)>,
     departed: BTreeMap<WorkerId, Departed>,
@@ -131,9 +133,17 @@ impl State {
         self.workers.range::<WorkerId, _>((from, Bound::Unbounded)).map(|(_, worker)| worker)
     }
 
-    /// The workers that are not connected: whom the reconnection monitor looks for.
+    /// The workers that are not connected: whom the reconnection monitor looks for. Oldest change
+    /// first.
     pub fn inactive_workers(&self) -> impl Iterator<Item = &Arc<Worker>> {
-        self.inactive.iter().filter_map(|id| self.workers.get(id))
+        self.inactive.iter().filter_map(|(_, id)| self.workers.get(id))
+    }
+
+    /// Those of them whose record changed after `index`: what there is to see for somebody who has
+    /// looked before, whatever else the log holds. Latest change first.
+    pub fn inactive_workers_after(&self, index: LogIndex) -> impl Iterator<Item = &Arc<Worker>> {
+        let later = self.inactive.iter().rev().take_while(move |(at, _)| *at > index);
+        later.filter_map(|(_, id)| self.workers.get(id))
     }
 
     /// How many workers are not connected.
@@ -272,7 +282,8 @@ impl State {
     pub(crate) fn workers_are_in_step(&self) -> bool {
         let inactive = self.workers.values().filter(|worker| !worker.is_active());
         let drains = self.workers.values().filter_map(|one| Some((one.timer()?, one.id.clone())));
-        inactive.map(|worker| &worker.id).eq(&self.inactive)
+        let inactive = inactive.map(|worker| (worker.index, worker.id.clone()));
+        inactive.collect::<BTreeSet<_>>() == self.inactive
             && drains.collect::<BTreeSet<_>>() == self.drains
             && self.departed.keys().all(|id| !self.workers.contains_key(id))
     }
@@ -316,28 +327,27 @@ impl State {
     }
 
     pub(crate) fn put_worker(&mut self, worker: Arc<Worker>) {
-        self.remove_drain(&worker.id);
+        self.remove_from_indexes(&worker.id);
         if let Some(at) = worker.timer() {
             self.drains.insert((at, worker.id.clone()));
         }
-        if worker.is_active() {
-            self.inactive.remove(&worker.id);
-        } else {
-            self.inactive.insert(worker.id.clone());
+        if !worker.is_active() {
+            self.inactive.insert((worker.index, worker.id.clone()));
         }
         self.room.put(&worker, self.index.load(&worker.id).map(|load| &load.allocated));
         self.workers.insert(worker.id.clone(), worker);
     }
 
     pub(crate) fn remove_worker(&mut self, id: &WorkerId) {
-        self.remove_drain(id);
-        self.inactive.remove(id);
+        self.remove_from_indexes(id);
         self.room.remove(id);
         self.workers.remove(id);
     }
 
-    fn remove_drain(&mut self, id: &WorkerId) {
-        if let Some(at) = self.workers.get(id).and_then(|worker| worker.timer()) {
+    fn remove_from_indexes(&mut self, id: &WorkerId) {
+        let Some(before) = self.workers.get(id) else { return };
+        self.inactive.remove(&(before.index, id.clone()));
+        if let Some(at) = before.timer() {
             self.drains.remove(&(at, id.clone()));
         }
     }
