@@ -15,7 +15,7 @@ pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
 
 /// How long a connection attempt may take: a peer on the same network answers in milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-/// A silent connection is probed that often.
+/// A silent connection on which an answer is awaited is probed that often.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
 /// A probe that is not answered within this time closes the connection.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -38,17 +38,60 @@ pub struct InvalidAddress(pub String);
 ///
 /// When the address cannot be parsed. That nobody listens there shows in the calls.
 pub fn connect_lazily(address: &str) -> Result<Channel, InvalidAddress> {
-    let invalid = || InvalidAddress(address.to_owned());
+    let endpoint = endpoint(address)?.connect_timeout(CONNECT_TIMEOUT);
+    let endpoint = endpoint.keep_alive_while_idle(true);
+    Ok(endpoint.connect_with_connector_lazy(tower::service_fn(dial)))
+}
+
+/// As [`connect_lazily`], but an idle connection is not probed: for connections to thousands of
+/// peers that give signs of life themselves.
+///
+/// # Errors
+///
+/// When the address cannot be parsed.
+pub fn connect_lazily_unprobed(address: &str) -> Result<Channel, InvalidAddress> {
+    let endpoint = endpoint(address)?.connect_timeout(CONNECT_TIMEOUT);
+    Ok(endpoint.connect_with_connector_lazy(tower::service_fn(dial)))
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The address cannot be parsed.
+    #[error(transparent)]
+    Address(#[from] InvalidAddress),
+    /// Nobody accepted it.
+    #[error("cannot connect")]
+    Failed(#[from] tonic::transport::Error),
+    /// Nobody accepted or refused it in time.
+    #[error("no connection within {0:?}")]
+    TimedOut(Duration),
+}
+
+/// A connection to `address` (`host:port`) that somebody has accepted. It is opened again when it
+/// breaks, and not probed while it is idle.
+///
+/// # Errors
+///
+/// When nobody has accepted it within `timeout`.
+pub async fn connect(address: &str, timeout: Duration) -> Result<Channel, ConnectError> {
+    let endpoint = endpoint(address)?.connect_timeout(timeout);
+    let dialled = endpoint.connect_with_connector(tower::service_fn(dial));
+    match tokio::time::timeout(timeout, dialled).await {
+        Ok(connected) => Ok(connected?),
+        Err(_) => Err(ConnectError::TimedOut(timeout)),
+    }
+}
+
+fn endpoint(address: &str) -> Result<Endpoint, InvalidAddress> {
     check_address(address)?;
     let endpoint = Endpoint::from_shared(format!("http://{address}"))
-        .map_err(|_| invalid())?
-        .connect_timeout(CONNECT_TIMEOUT)
+        .map_err(|_| InvalidAddress(address.to_owned()))?
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-        .keep_alive_while_idle(true)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
-    Ok(endpoint.connect_with_connector_lazy(tower::service_fn(dial)))
+    Ok(endpoint)
 }
 
 /// Checks that a text is `host:port`.

@@ -6,7 +6,7 @@ use futures_util::Stream;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
-use crate::channel::{self, InvalidAddress, MESSAGE_BYTES_MAX};
+use crate::channel::{self, ConnectError, InvalidAddress, MESSAGE_BYTES_MAX};
 use crate::v1::worker_service_client::WorkerServiceClient;
 use crate::v1::{
     AssignTaskRequest, AssignTaskResponse, CancelTaskRequest, CancelTaskResponse, DismissRequest,
@@ -44,10 +44,23 @@ impl WorkerClient {
     ///
     /// When the address is not `host:port`.
     pub fn new(address: &str) -> Result<Self, InvalidAddress> {
-        let inner = WorkerServiceClient::new(channel::connect_lazily(address)?)
+        Ok(Self::over(channel::connect_lazily_unprobed(address)?))
+    }
+
+    /// Connects now, so that a worker that is offline can be told from one that does not answer.
+    ///
+    /// # Errors
+    ///
+    /// When nobody has accepted the connection within `timeout`.
+    pub async fn connect(address: &str, timeout: Duration) -> Result<Self, ConnectError> {
+        Ok(Self::over(channel::connect(address, timeout).await?))
+    }
+
+    fn over(channel: Channel) -> Self {
+        let inner = WorkerServiceClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        Ok(Self { inner })
+        Self { inner }
     }
 
     /// "I lead, come to me."
