@@ -14,6 +14,7 @@ need make make
 need haproxy haproxy
 need iptables iptables
 need etcd etcd-server
+need promtool prometheus
 has_libclang() {
     [ -n "${LIBCLANG_PATH:-}" ] && return 0
     for file in /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* /usr/lib64/libclang*.so* \
@@ -51,6 +52,14 @@ for package in $missing; do
     etcd-server | haproxy | iptables)
         $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$package" ||
             echo "could not install $package: what needs it is skipped" >&2
+        ;;
+    prometheus)
+        # Brings promtool, for the tests of the alert rules.
+        $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+            prometheus
+        if [ -d /run/systemd/system ]; then
+            $as_root systemctl disable --now prometheus
+        fi
         ;;
     *) $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$package" ;;
     esac

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on should panic, and says what it saw"
 )]
 
+mod alert_rules;
 mod all_masters_gone_longer_than_the_lease;
 mod all_masters_killed_and_restarted;
 mod bad_input;
@@ -23,6 +24,7 @@ mod follower_caught_up_by_log;
 mod follower_caught_up_by_snapshot;
 mod foreign_master;
 mod full_disk;
+mod immediate_reconnection;
 mod leader_change_during_reconnection;
 mod leader_frozen_and_thawed;
 mod leader_killed_during_submissions;
