@@ -47,6 +47,8 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/api/tasks/{id}/logs", get(tasks::logs))
         .route("/api/workers", get(workers::list).post(workers::register))
         .route("/api/workers/{id}", get(workers::show).delete(workers::unregister))
+        .route("/api/workers/reconnect", post(workers::reconnect_all))
+        .route("/api/workers/{id}/reconnect", post(workers::reconnect))
         .route("/api/workers/{id}/cordon", post(workers::cordon))
         .route("/api/workers/{id}/uncordon", post(workers::uncordon))
         .route("/api/workers/{id}/drain", post(workers::drain))

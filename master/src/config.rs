@@ -14,6 +14,7 @@ use cluster_state::{Limits, MasterId};
 pub use load::{Invocation, InvocationError, parse};
 pub use value::{Bytes, LogFormat, TimeoutRange};
 
+use crate::leader::attempts_schedule::Backoff;
 use crate::leader::placement::Strategy;
 
 /// Everything an operator can set.
@@ -65,7 +66,7 @@ pub struct RaftConfig {
 }
 
 /// Keys under `reconnect`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReconnectConfig {
     /// Whether inactive workers are called at all.
     pub enabled: bool,
@@ -75,6 +76,10 @@ pub struct ReconnectConfig {
     pub attempt_timeout: Duration,
     /// Attempts under way at once.
     pub max_parallel: usize,
+    /// Whether the interval grows for a worker that is not reached again and again.
+    pub backoff: Backoff,
+    /// The interval for workers whose label `priority` has that value.
+    pub intervals_by_priority: BTreeMap<String, Duration>,
 }
 
 /// Keys under `worker`.
@@ -178,6 +183,8 @@ impl Default for ReconnectConfig {
             interval: Duration::from_secs(30),
             attempt_timeout: Duration::from_secs(3),
             max_parallel: 256,
+            backoff: Backoff::Off,
+            intervals_by_priority: BTreeMap::new(),
         }
     }
 }

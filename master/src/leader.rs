@@ -5,6 +5,7 @@
 //! cancel all duties and wait for them before anything else.
 
 pub mod admission;
+pub mod attempts_schedule;
 pub mod channels;
 pub mod dispatcher;
 pub mod driver;

@@ -266,6 +266,8 @@ fn start_duties(
             interval: config.reconnect.interval,
             attempt_timeout: config.reconnect.attempt_timeout,
             max_parallel: config.reconnect.max_parallel,
+            backoff: config.reconnect.backoff,
+            intervals_by_priority: config.reconnect.intervals_by_priority.clone(),
         },
         strategy: config.scheduler.strategy,
         retention: Retention { tasks: config.retention.tasks, age: config.retention.age },

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cluster_state::{Epoch, Timestamp, Worker, WorkerStatus};
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -215,14 +216,48 @@ impl Metrics {
         self.shared.leading.round.observe(took);
     }
 
-    /// A worker is active again.
-    pub fn on_reconnected(&self, was_inactive: Duration) {
-        self.shared.leading.time_to_reconnect.observe(was_inactive);
+    /// The reconnection monitor goes to inactive workers from now on, or does not.
+    pub fn on_reconnect_monitor(&self, is_running: bool) {
+        self.shared.leading.monitor_running.set(i64::from(is_running));
     }
 
-    /// A worker became inactive.
+    /// An active worker was told of its new leader, or was not to be reached.
+    pub fn on_announced(&self, was_reached: bool) {
+        self.shared.leading.on_announced(was_reached);
+    }
+
+    /// A new leader has gone to every active worker.
+    pub fn on_announcements_completed(&self, took: Duration) {
+        self.shared.leading.announcements_seconds.observe(took);
+    }
+
+    /// A worker has registered and holds `epoch` now; `before` is its record until then.
+    pub fn on_connected(&self, before: &Worker, epoch: Epoch, now: Timestamp) {
+        let leading = &self.shared.leading;
+        let since_then = now.since(before.changed_at);
+        match before.status {
+            WorkerStatus::Inactive if before.epoch == Epoch(0) => {
+                leading.registration_to_connect.observe(now.since(before.registered_at));
+            }
+            WorkerStatus::Inactive => leading.time_to_reconnect.observe(since_then),
+            WorkerStatus::Active if epoch > before.epoch => {
+                leading.on_disconnected("replaced");
+            }
+            // It never stopped being connected.
+            WorkerStatus::Active => {}
+        }
+    }
+
+    /// A worker fell silent.
     pub fn on_disconnected(&self, was_active: Duration) {
         self.shared.leading.worker_up.observe(was_active);
+        self.shared.leading.on_disconnected("heartbeat-timeout");
+    }
+
+    /// A worker shut down in good order.
+    pub fn on_shut_down(&self, was_active: Duration) {
+        self.shared.leading.worker_up.observe(was_active);
+        self.shared.leading.on_disconnected("shutdown");
     }
 
     /// So many things came from somebody who has been replaced; `kind` is one of a few words.

@@ -4,6 +4,7 @@ mod cluster;
 mod listing;
 mod logs;
 mod reading;
+mod reconnect;
 mod refusal;
 mod tasks;
 mod tokens;

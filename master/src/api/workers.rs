@@ -148,6 +148,24 @@ pub(super) async fn uncordon(
     order(&api, id, "uncordon", None).await
 }
 
+/// `POST /api/workers/{id}/reconnect`: goes to the worker now; answers when that has ended.
+pub(super) async fn reconnect(
+    State(api): State<Api>,
+    Id(worker_id): Id,
+    Params(NoParams {}): Params<NoParams>,
+) -> Result<Answer<v1::ReconnectResponse>, Refusal> {
+    Ok(api.operations.reconnect(v1::ReconnectRequest { worker_id }).await?.into())
+}
+
+/// `POST /api/workers/reconnect`: the same for every worker that is inactive.
+pub(super) async fn reconnect_all(
+    State(api): State<Api>,
+    Params(NoParams {}): Params<NoParams>,
+) -> Result<Answer<v1::ReconnectResponse>, Refusal> {
+    let everyone = v1::ReconnectRequest { worker_id: String::new() };
+    Ok(api.operations.reconnect(everyone).await?.into())
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DrainParams {

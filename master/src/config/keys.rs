@@ -72,6 +72,16 @@ pub(super) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         key!(reconnect.interval, "DURATION", "Between two rounds over the inactive workers"),
         key!(reconnect.attempt_timeout, "DURATION", "How long one reconnection attempt may take"),
         key!(reconnect.max_parallel, "COUNT", "Reconnection attempts under way at once"),
+        key!(
+            reconnect.backoff,
+            "on|off",
+            "Whether the pauses between attempts at one worker grow, up to five minutes"
+        ),
+        key!(
+            reconnect.intervals_by_priority,
+            "VALUE=DURATION,…",
+            "Other intervals for workers whose label priority has that value"
+        ),
         key!(worker.heartbeat_interval, "DURATION", "Between two heartbeats of a worker"),
         key!(worker.heartbeat_timeout, "DURATION", "Silence after which a worker is inactive"),
         key!(worker.lease, "DURATION", "Silence after which a worker's tasks go to others"),

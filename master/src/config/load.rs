@@ -57,6 +57,7 @@ fn command() -> Command {
             .help(help_of(key));
         match key.value_name {
             "BOOL" => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+            "on|off" => arg.num_args(0..=1).default_missing_value("on"),
             _ => arg,
         }
     });
@@ -145,7 +146,7 @@ fn flatten(
     for (name, value) in table {
         let path = format!("{prefix}{name}");
         if let Some(key) = keys::find(&path) {
-            into.push((key.path, text_of(key.path, value, file)?));
+            into.push((key.path, text_of(key, value, file)?));
             continue;
         }
         let is_section = KEYS.iter().any(|key| key.path.starts_with(&format!("{path}.")));
@@ -160,7 +161,7 @@ fn flatten(
 }
 
 /// Values may be written in TOML's own types or as the text that the flag would take.
-fn text_of(key: &'static str, value: toml::Value, file: &Path) -> Result<String, ConfigError> {
+fn text_of(key: &'static Key, value: toml::Value, file: &Path) -> Result<String, ConfigError> {
     match value {
         toml::Value::String(text) => Ok(text),
         toml::Value::Integer(number) => Ok(number.to_string()),
@@ -169,9 +170,16 @@ fn text_of(key: &'static str, value: toml::Value, file: &Path) -> Result<String,
             let items = items.into_iter().map(|item| text_of(key, item, file));
             Ok(items.collect::<Result<Vec<_>, _>>()?.join(","))
         }
+        // Of a key that takes pairs, each is one line of a table of its own.
+        toml::Value::Table(pairs) if key.value_name.contains('=') => {
+            let pairs = pairs
+                .into_iter()
+                .map(|(name, value)| Ok(format!("{name}={}", text_of(key, value, file)?)));
+            Ok(pairs.collect::<Result<Vec<_>, ConfigError>>()?.join(","))
+        }
         other @ (toml::Value::Float(_) | toml::Value::Datetime(_) | toml::Value::Table(_)) => {
             Err(ConfigError::Value {
-                key,
+                key: key.path,
                 place: file.display().to_string(),
                 detail: format!("a {} cannot be a value here", other.type_str()),
             })

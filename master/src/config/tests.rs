@@ -234,3 +234,52 @@ fn checking_a_file_prints_what_would_be_in_force() {
     let again = invoke(&["config", "check", printed.path().to_str().unwrap()], &[]).unwrap_err();
     assert_eq!(again, shown);
 }
+
+#[test]
+fn the_reconnection_monitor_is_set_by_flag_variable_and_file() {
+    let backoff = |flags: &[&str]| with(flags).unwrap().reconnect.backoff;
+    assert_eq!(backoff(&[]), Backoff::Off);
+    assert_eq!(backoff(&["--reconnect-backoff"]), Backoff::Exponential);
+    assert_eq!(backoff(&["--reconnect-backoff", "on"]), Backoff::Exponential);
+    assert_eq!(backoff(&["--reconnect-backoff=off"]), Backoff::Off);
+    let variables = [
+        ("CLOUDAI_RECONNECT_BACKOFF", "on"),
+        ("CLOUDAI_RECONNECT_INTERVALS_BY_PRIORITY", "high=5s, low=2m"),
+    ];
+    let reconnect = invoke(&LEAST, &variables).unwrap().reconnect;
+    assert_eq!(reconnect.backoff, Backoff::Exponential);
+    let intervals = [("high", 5), ("low", 120)]
+        .map(|(name, seconds)| (name.to_owned(), Duration::from_secs(seconds)));
+    assert_eq!(reconnect.intervals_by_priority, BTreeMap::from(intervals.clone()));
+
+    let text = "[reconnect]\nbackoff = true\n\
+                [reconnect.intervals_by_priority]\nhigh = \"5s\"\nlow = \"2m\"\n";
+    let reconnect = with_file(text, &[], &[]).unwrap().reconnect;
+    assert_eq!(reconnect.backoff, Backoff::Exponential);
+    assert_eq!(reconnect.intervals_by_priority, BTreeMap::from(intervals));
+}
+
+#[test]
+fn intervals_by_priority_are_checked_and_shown() {
+    let told = |intervals: &str| {
+        with(&[&format!("--reconnect-intervals-by-priority={intervals}")]).unwrap_err()
+    };
+    let place = "reconnect.intervals_by_priority (--reconnect-intervals-by-priority)";
+    assert_eq!(told("high"), format!("{place}: 'high' is not VALUE=DURATION"));
+    assert_eq!(told("=5s"), format!("{place}: '' is empty or listed twice"));
+    assert_eq!(told("a=5s,a=6s"), format!("{place}: 'a' is empty or listed twice"));
+    assert!(told("high=5").contains("'5' is not a duration"));
+    assert_eq!(told("high=1ms"), "reconnect.intervals_by_priority: must be 10ms or more");
+    assert_eq!(
+        with_file("[worker]\nlease = {a = 1}", &[], &[]).unwrap_err(),
+        "worker.lease (FILE): a table cannot be a value here"
+    );
+
+    let file =
+        file("node_id = 1\ndata_dir = \"/d\"\nreconnect.intervals_by_priority.high = \"90s\"");
+    let shown = invoke(&["config", "check", file.path().to_str().unwrap()], &[]).unwrap_err();
+    for line in ["reconnect.intervals_by_priority = \"high=1m30s\"", "reconnect.backoff = \"off\""]
+    {
+        assert!(shown.lines().any(|found| found == line), "{line} is not in\n{shown}");
+    }
+}

@@ -99,6 +99,9 @@ fn check_clocks(config: &Config) -> Result<(), ConfigError> {
     ] {
         at_least(key, duration, Duration::from_millis(10))?;
     }
+    for interval in reconnect.intervals_by_priority.values() {
+        at_least("reconnect.intervals_by_priority", *interval, Duration::from_millis(10))?;
+    }
     let two_heartbeats = raft.heartbeat_interval.saturating_mul(2);
     if raft.election_timeout.min < two_heartbeats {
         let detail = "must begin at two raft.heartbeat_intervals or more".to_owned();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use cluster_state::MasterId;
 
+use crate::leader::attempts_schedule::Backoff;
 use crate::leader::placement::Strategy;
 
 /// A number of bytes, written as in `8MiB`.
@@ -184,6 +185,23 @@ impl Value for Strategy {
     }
 }
 
+impl Value for Backoff {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "on" | "true" => Ok(Self::Exponential),
+            "off" | "false" => Ok(Self::Off),
+            other => Err(format!("'{other}' is neither on nor off")),
+        }
+    }
+
+    fn to_toml(&self) -> String {
+        quoted(match self {
+            Self::Exponential => "on",
+            Self::Off => "off",
+        })
+    }
+}
+
 impl Value for LogFormat {
     fn parse(text: &str) -> Result<Self, String> {
         match text {
@@ -220,6 +238,32 @@ impl Value for BTreeMap<MasterId, String> {
     fn to_toml(&self) -> String {
         let members = self.iter().map(|(id, address)| format!("{id}={address}"));
         quoted(members.collect::<Vec<_>>().join(","))
+    }
+}
+
+/// `high=5s,low=2m`.
+impl Value for BTreeMap<String, Duration> {
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut durations = Self::new();
+        for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+            let Some((name, duration)) = item.split_once('=') else {
+                return Err(format!("'{item}' is not VALUE=DURATION"));
+            };
+            let name = name.trim();
+            let duration = Duration::parse(duration.trim())?;
+            if name.is_empty() || durations.insert(name.to_owned(), duration).is_some() {
+                return Err(format!("'{name}' is empty or listed twice"));
+            }
+        }
+        Ok(durations)
+    }
+
+    fn to_toml(&self) -> String {
+        let items = self.iter().map(|(name, duration)| {
+            let duration = humantime::format_duration(*duration).to_string().replace(' ', "");
+            format!("{name}={duration}")
+        });
+        quoted(items.collect::<Vec<_>>().join(","))
     }
 }
 

@@ -26,6 +26,12 @@ impl WorkerChannels {
         Some(client)
     }
 
+    /// Keeps a connection that has served, in place of any other to that worker.
+    pub fn keep(&self, worker: &WorkerId, address: &str, client: WorkerClient) {
+        let mut by_worker = self.by_worker.lock().unwrap_or_else(PoisonError::into_inner);
+        by_worker.insert(worker.clone(), (address.to_owned(), client));
+    }
+
     /// Closes the connection to a worker that is gone or unreachable.
     pub fn close(&self, worker: &WorkerId) {
         self.by_worker.lock().unwrap_or_else(PoisonError::into_inner).remove(worker);

@@ -1,25 +1,33 @@
 //! The worker reconnection monitor: goes to inactive workers until they are connected again or
-//! unregistered, and tells every worker at once when this master has begun to lead.
+//! unregistered, tells every active worker at once when this master has begun to lead, and goes to
+//! workers when an operator asks for it.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod attempt;
+mod demands;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{State, Worker, WorkerId};
-use proto::v1;
-use proto::worker_client::WorkerCallError;
+use cluster_state::{LogIndex, State, Worker, WorkerId};
 use raft_store::AppliedAt;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use demands::{Demand, DemandError, Finding, Findings, ReconnectHandle, Whom};
+
+use self::attempt::{Attempt, attempt};
+use self::demands::OpenDemands;
+pub use super::attempts_schedule::Backoff;
+use super::attempts_schedule::{AttemptsSchedule, Completed, Ended, Occasion, Sighting};
 use super::sessions::Lead;
 
 /// How the monitor goes about it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ReconnectConfig {
-    /// Whether inactive workers are gone to at all.
+    /// Whether inactive workers are gone to unasked.
     pub enabled: bool,
     /// Between two attempts at one worker.
     pub interval: Duration,
@@ -27,49 +35,48 @@ pub struct ReconnectConfig {
     pub attempt_timeout: Duration,
     /// Attempts under way at once.
     pub max_parallel: usize,
+    /// Whether the interval grows while attempts fail.
+    pub backoff: Backoff,
+    /// Intervals of workers whose label `priority` has one of these values.
+    pub intervals_by_priority: BTreeMap<String, Duration>,
+}
+
+impl ReconnectConfig {
+    /// The label that says which interval a worker has.
+    const PRIORITY_LABEL: &str = "priority";
+
+    fn interval_of(&self, worker: &Worker) -> Duration {
+        let reported = worker.specs.as_ref().map(|specs| &specs.labels);
+        let labels = std::iter::once(&worker.labels).chain(reported);
+        let priority = labels.filter_map(|labels| labels.get(Self::PRIORITY_LABEL)).next();
+        let by_priority = priority.and_then(|value| self.intervals_by_priority.get(value));
+        by_priority.copied().unwrap_or(self.interval)
+    }
 }
 
 /// Between two looks at who is inactive, however fast the state moves.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
-/// Whom to go to when this master begins to lead: every worker that has an address.
-#[must_use]
-pub fn known_workers(state: &State) -> Vec<(WorkerId, String)> {
-    state.workers().filter_map(|worker| reachable(worker)).collect()
-}
-
-fn reachable(worker: &Worker) -> Option<(WorkerId, String)> {
-    worker.address.clone().map(|address| (worker.id.clone(), address))
-}
-
 /// The monitor of one term of leadership.
+#[derive(Debug)]
 pub struct ReconnectionMonitor {
     lead: Arc<Lead>,
     config: ReconnectConfig,
-    slots: Arc<Semaphore>,
-    attempts: JoinSet<(WorkerId, Attempt)>,
-    under_way: BTreeSet<WorkerId>,
-    /// When each inactive worker is due again; one that is not in it is due at once.
-    due: BTreeMap<WorkerId, Instant>,
-    /// When the attempts under way began.
-    round_began: Instant,
+    schedule: AttemptsSchedule,
+    demands: OpenDemands,
+    /// An attempt that was withdrawn ends without a result.
+    attempts: JoinSet<(WorkerId, Option<Attempt>)>,
+    under_way: BTreeMap<WorkerId, UnderWay>,
+    /// The latest change of an inactive worker that was taken in.
+    seen: LogIndex,
 }
 
-/// How one attempt went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Attempt {
-    /// The worker knows its leader now.
-    Reached,
-    /// It is still offline, which is expected.
-    Unreachable,
-    /// Somebody answered, but not as a worker of this cluster that obeys us.
-    Refused,
-}
-
-impl std::fmt::Debug for ReconnectionMonitor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ReconnectionMonitor").field("config", &self.config).finish_non_exhaustive()
-    }
+/// What one attempt under way is based on.
+#[derive(Debug)]
+struct UnderWay {
+    address: String,
+    occasion: Occasion,
+    withdraw: CancellationToken,
 }
 
 impl ReconnectionMonitor {
@@ -78,112 +85,244 @@ impl ReconnectionMonitor {
     pub fn new(lead: Arc<Lead>, config: ReconnectConfig) -> Self {
         Self {
             lead,
+            schedule: AttemptsSchedule::new(config.backoff, config.max_parallel),
             config,
-            slots: Arc::new(Semaphore::new(config.max_parallel)),
+            demands: OpenDemands::default(),
             attempts: JoinSet::new(),
-            under_way: BTreeSet::new(),
-            due: BTreeMap::new(),
-            round_began: Instant::now(),
+            under_way: BTreeMap::new(),
+            seen: LogIndex(0),
         }
     }
 
-    /// Runs until cancelled; attempts under way are dropped then.
+    /// Runs until cancelled; attempts under way are dropped then, and whoever waits for one is
+    /// told that it was interrupted.
     pub async fn run(
         mut self,
-        known: Vec<(WorkerId, String)>,
+        mut demanded: mpsc::Receiver<Demand>,
         mut applied: watch::Receiver<AppliedAt>,
         stop: CancellationToken,
     ) {
         tracing::info!("worker reconnection monitor started");
-        for (worker, address) in known {
-            self.attempt(worker, address);
-        }
+        self.lead.metrics.on_reconnect_monitor(self.config.enabled);
+        self.announce();
         let mut next_look = Instant::now();
         loop {
-            if self.config.enabled && Instant::now() >= next_look {
+            if Instant::now() >= next_look {
                 applied.borrow_and_update();
-                self.round();
+                self.look();
                 next_look = Instant::now() + LOOK_PAUSE;
             }
-            let due = self.due.values().min().copied();
-            let wake = due.map_or(next_look + self.config.interval, |due| due.max(next_look));
+            self.start_attempts();
+            let due = self.schedule.next_due().map(|due| due.max(next_look));
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(Ok((worker, attempt))) = self.attempts.join_next() => {
-                    self.on_attempted(&worker, attempt);
+                    self.on_ended(&worker, attempt);
                 }
+                Some(demand) = demanded.recv() => self.on_demanded(demand),
                 // After the pause: a busy log must not keep the monitor looking.
-                changed = changed_after(&mut applied, next_look), if self.config.enabled => {
-                    if changed.is_err() {
-                        break;
-                    }
-                }
-                () = tokio::time::sleep_until(wake), if self.config.enabled => {}
+                changed = changed_after(&mut applied, next_look) => if changed.is_err() { break },
+                () = sleep_until(due) => {}
             }
         }
+        self.lead.metrics.on_reconnect_monitor(false);
         tracing::info!("worker reconnection monitor stopped");
     }
 
-    /// Goes to every inactive worker that is due and not being gone to already.
-    fn round(&mut self) {
+    /// Tells the workers that follow the leader before this one; those that are inactive are the
+    /// first round's.
+    fn announce(&mut self) {
+        let active = self.lead.node.reader().with(|state| {
+            let active = state.workers().filter(|one| one.is_active() && one.address.is_some());
+            active.map(|worker| worker.id.clone()).collect()
+        });
+        self.schedule.announce(active, Instant::now());
+    }
+
+    /// Takes in who has become inactive, withdraws attempts that have lost their reason, and begins
+    /// a round over whoever is due. Costs what has changed and what is due.
+    fn look(&mut self) {
         let now = Instant::now();
-        let (inactive, reachable) = self.lead.node.reader().with(|state| {
-            let inactive = state.inactive_workers().map(|worker| worker.id.clone());
-            let inactive = inactive.collect::<BTreeSet<_>>();
-            let due = state.inactive_workers().filter(|worker| {
-                !self.under_way.contains(&worker.id)
-                    && self.due.get(&worker.id).is_none_or(|due| *due <= now)
+        let Self { config, schedule, under_way, seen, .. } = self;
+        let round = self.lead.node.reader().with(|state| {
+            for (worker, attempt) in under_way {
+                if has_lost_its_reason(state, worker, &attempt.address) {
+                    attempt.withdraw.cancel();
+                }
+            }
+            if !config.enabled {
+                return None;
+            }
+            let before = *seen;
+            for worker in state.inactive_workers_after(before) {
+                *seen = worker.index.max(*seen);
+                let Some(address) = worker.address.clone() else { continue };
+                let interval = config.interval_of(worker);
+                let sighting = Sighting { since: worker.changed_at, address, interval };
+                schedule.on_inactive(&worker.id, sighting, now);
+            }
+            schedule.begin_round(now, |worker| can_be_gone_to(state, worker))
+        });
+        if let Some(round) = round {
+            log_attempts(round.workers, round.is_new);
+        }
+    }
+
+    fn on_demanded(&mut self, demand: Demand) {
+        let mut found = BTreeMap::new();
+        let mut awaited = Vec::new();
+        let mut sort = |worker: &Worker| match (worker.is_active(), &worker.address) {
+            (true, _) => drop(found.insert(worker.id.clone(), Finding::Active)),
+            (false, None) => drop(found.insert(worker.id.clone(), Finding::NoAddress)),
+            (false, Some(_)) => awaited.push(worker.id.clone()),
+        };
+        self.lead.node.reader().with(|state| match &demand.whom {
+            Whom::One(id) => state.worker(id).into_iter().for_each(|worker| sort(worker)),
+            Whom::AllInactive => state.inactive_workers().for_each(|worker| sort(worker)),
+        });
+        if !awaited.is_empty() {
+            log_attempts(awaited.len(), true);
+        }
+        self.demands.open(demand, found, &awaited);
+        self.schedule.demand(awaited, Instant::now());
+    }
+
+    fn start_attempts(&mut self) {
+        while let Some((worker, occasion)) = self.schedule.start_next() {
+            let address = self.lead.node.reader().with(|state| {
+                let known = state.worker(&worker)?;
+                let has_reason = occasion == Occasion::Announcement || !known.is_active();
+                known.address.clone().filter(|_| has_reason)
             });
-            (inactive, due.filter_map(|worker| reachable(worker)).collect::<Vec<_>>())
-        });
-        self.due.retain(|worker, _| inactive.contains(worker));
-        if reachable.is_empty() {
-            return;
-        }
-        let is_first = reachable.iter().any(|(worker, _)| !self.due.contains_key(worker));
-        let count = reachable.len();
-        if is_first {
-            tracing::info!(count, "attempting to reconnect to inactive workers");
-        } else {
-            tracing::debug!(count, "attempting to reconnect to inactive workers");
-        }
-        for (worker, address) in reachable {
-            self.due.insert(worker.clone(), now + self.config.interval);
-            self.attempt(worker, address);
+            match address {
+                Some(address) => self.start(worker, address, occasion),
+                None => self.on_withdrawn(&worker),
+            }
         }
     }
 
-    fn attempt(&mut self, worker: WorkerId, address: String) {
-        if self.under_way.is_empty() {
-            self.round_began = Instant::now();
-        }
-        self.under_way.insert(worker.clone());
+    fn start(&mut self, worker: WorkerId, address: String, occasion: Occasion) {
         let lead = Arc::clone(&self.lead);
-        let slots = Arc::clone(&self.slots);
         let timeout = self.config.attempt_timeout;
+        let withdraw = CancellationToken::new();
+        let under_way = UnderWay { address: address.clone(), occasion, withdraw: withdraw.clone() };
+        self.under_way.insert(worker.clone(), under_way);
         self.attempts.spawn(async move {
-            // The semaphore is never closed.
-            let _slot = slots.acquire().await;
-            let attempt = master_register(&lead, &worker, &address, timeout).await;
-            (worker, attempt)
+            let ended =
+                withdraw.run_until_cancelled(attempt(&lead, &worker, &address, timeout)).await;
+            (worker, ended)
         });
     }
 
-    fn on_attempted(&mut self, worker: &WorkerId, attempt: Attempt) {
-        self.under_way.remove(worker);
-        if self.under_way.is_empty() {
-            self.lead.metrics.on_reconnect_round(self.round_began.elapsed());
+    fn on_ended(&mut self, worker: &WorkerId, ended: Option<Attempt>) {
+        let Some(UnderWay { address, occasion, .. }) = self.under_way.remove(worker) else {
+            return;
+        };
+        let Some(attempt) = ended else {
+            self.on_withdrawn(worker);
+            return;
+        };
+        self.log_outcome(worker, &address, occasion, &attempt);
+        if let Attempt::NewerTerm(_) = attempt {
+            self.lead.doubt_leadership();
         }
-        match attempt {
-            Attempt::Reached => {
-                self.lead.metrics.on_reconnect_attempt(true);
-                tracing::info!(%worker, "successfully reconnected to worker");
+        let was_reached = attempt == Attempt::Reached;
+        match occasion {
+            Occasion::Announcement => self.lead.metrics.on_announced(was_reached),
+            Occasion::Demand | Occasion::Round => {
+                self.lead.metrics.on_reconnect_attempt(was_reached);
             }
-            Attempt::Unreachable | Attempt::Refused => {
-                self.lead.metrics.on_reconnect_attempt(false);
+        }
+        if !was_reached {
+            self.lead.channels.close(worker);
+        }
+        let ended = if was_reached { Ended::Reached } else { Ended::Failed };
+        self.settle(worker, ended);
+        self.demands.on_found(worker, attempt.finding());
+    }
+
+    /// An attempt was given up, or not begun: the worker is gone, active, or elsewhere.
+    fn on_withdrawn(&mut self, worker: &WorkerId) {
+        self.settle(worker, Ended::Withdrawn);
+        let known = self.lead.node.reader().with(|state| {
+            state.worker(worker).map(|worker| (worker.is_active(), worker.address.is_some()))
+        });
+        match known {
+            None => {
+                self.schedule.forget(worker, Instant::now());
                 self.lead.channels.close(worker);
+                self.demands.on_gone(worker);
+            }
+            Some((true, _)) => self.demands.on_found(worker, Finding::Active),
+            Some((false, false)) => self.demands.on_found(worker, Finding::NoAddress),
+            Some((false, true)) if self.demands.awaits(worker) => {
+                self.schedule.demand(vec![worker.clone()], Instant::now());
+            }
+            Some((false, true)) => {}
+        }
+    }
+
+    fn settle(&mut self, worker: &WorkerId, ended: Ended) {
+        match self.schedule.on_ended(worker, ended, Instant::now(), rand::random()) {
+            Some(Completed::Round(took)) => self.lead.metrics.on_reconnect_round(took),
+            Some(Completed::Announcements { took, reached, failed }) => {
+                tracing::info!(reached, failed, ?took, "active workers were told who leads");
+                self.lead.metrics.on_announcements_completed(took);
+            }
+            None => {}
+        }
+    }
+
+    /// That a worker is offline is expected and not logged. What else is wrong is logged once,
+    /// until the worker answers something else.
+    fn log_outcome(
+        &mut self,
+        worker: &WorkerId,
+        address: &str,
+        occasion: Occasion,
+        attempt: &Attempt,
+    ) {
+        let is_news = self.schedule.on_trouble(worker, attempt.trouble());
+        match attempt {
+            Attempt::Reached if occasion == Occasion::Announcement => {
+                tracing::debug!(%worker, address, "worker was told who leads");
+            }
+            Attempt::Reached => {
+                tracing::info!(%worker, address, "successfully reconnected to worker");
+            }
+            Attempt::Offline => {}
+            Attempt::Silent(reason) if is_news => {
+                tracing::warn!(%worker, address, reason, "worker accepts connections and does not answer");
+            }
+            Attempt::Refused(reason) if is_news => {
+                tracing::warn!(%worker, address, reason, "worker refused to be registered");
+            }
+            Attempt::NewerTerm(seen) if is_news => {
+                tracing::warn!(%worker, address, seen, ours = %self.lead.term, "worker obeys a newer leader");
+            }
+            Attempt::Silent(_) | Attempt::Refused(_) | Attempt::NewerTerm(_) => {
+                tracing::debug!(%worker, address, ?attempt, "worker answers as before");
             }
         }
+    }
+}
+
+fn can_be_gone_to(state: &State, worker: &WorkerId) -> bool {
+    state.worker(worker).is_some_and(|known| !known.is_active() && known.address.is_some())
+}
+
+/// Whether the worker is gone, or is inactive and to be found elsewhere.
+fn has_lost_its_reason(state: &State, worker: &WorkerId, address: &str) -> bool {
+    state
+        .worker(worker)
+        .is_none_or(|known| !known.is_active() && known.address.as_deref() != Some(address))
+}
+
+fn log_attempts(count: usize, is_new: bool) {
+    if is_new {
+        tracing::info!("attempting to reconnect to {count} inactive worker(s)");
+    } else {
+        tracing::debug!("attempting to reconnect to {count} inactive worker(s)");
     }
 }
 
@@ -195,31 +334,9 @@ async fn changed_after(
     applied.changed().await
 }
 
-async fn master_register(
-    lead: &Lead,
-    worker: &WorkerId,
-    address: &str,
-    timeout: Duration,
-) -> Attempt {
-    let Some(client) = lead.channels.get(worker, address) else { return Attempt::Refused };
-    let request = v1::MasterRegisterRequest {
-        leader: lead.header(),
-        worker_id: worker.to_string(),
-        masters: lead.masters(),
-    };
-    match client.master_register(request, timeout).await {
-        Ok(_) => Attempt::Reached,
-        Err(WorkerCallError::Unreachable(reason)) => {
-            tracing::debug!(%worker, address, reason, "worker is still offline");
-            Attempt::Unreachable
-        }
-        Err(WorkerCallError::NewerTerm(seen)) => {
-            lead.on_newer_term(worker, seen);
-            Attempt::Refused
-        }
-        Err(WorkerCallError::Refused(reason)) => {
-            tracing::warn!(%worker, address, reason, "worker refused to be registered");
-            Attempt::Refused
-        }
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }

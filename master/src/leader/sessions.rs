@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::admission::Knocks;
 use super::channels::WorkerChannels;
 use super::leases::LeaseTable;
+use super::reconnection::ReconnectHandle;
 use super::usage::Usage;
 use crate::metrics::Metrics;
 
@@ -73,6 +74,8 @@ pub struct Lead {
     pub usage: Usage,
     /// Who was turned away.
     pub knocks: Knocks,
+    /// Has the reconnection monitor go to workers at once.
+    pub reconnect: ReconnectHandle,
     /// Counts what happens.
     pub metrics: Metrics,
 }
@@ -112,6 +115,11 @@ impl Lead {
             return;
         }
         tracing::warn!(%worker, seen, ours = %self.term, "a worker obeys a newer leader");
+        self.doubt_leadership();
+    }
+
+    /// Somebody has seen a newer term: whether this master still leads is to be confirmed.
+    pub fn doubt_leadership(&self) {
         self.metrics.on_stale("leader-term", 1);
         self.challenged.notify_one();
     }
@@ -175,15 +183,8 @@ impl WorkerSessions {
         let worker = command.worker.clone();
         let finished = command.finished.clone();
         let received_at = Instant::now();
-        let inactive_since = lead.node.reader().with(|state| {
-            let known = state.worker(&worker).filter(|known| !known.is_active());
-            known.map(|known| known.changed_at)
-        });
-        if lead
-            .node
-            .reader()
-            .with(|state| !state.worker(&worker).is_some_and(|one| one.is_active()))
-        {
+        let before = lead.node.reader().with(|state| state.worker(&worker).cloned());
+        if before.as_ref().is_none_or(|known| !known.is_active()) {
             // What is left of another session, be it of another worker of that name.
             lead.usage.forget(&worker);
         }
@@ -193,8 +194,8 @@ impl WorkerSessions {
             return Err(SessionError::UnexpectedReply);
         };
 
-        if let Some(since) = inactive_since {
-            lead.metrics.on_reconnected(lead.node.clock().now().since(since));
+        if let Some(before) = before {
+            lead.metrics.on_connected(&before, resume.epoch, lead.node.clock().now());
         }
         lead.count_results(&finished, &resume.finished);
         lead.leases().on_connected(&worker, resume.epoch, received_at);
@@ -323,12 +324,19 @@ impl Lead {
 
     /// A worker shut down in good order: nothing runs there any more.
     async fn dismiss(&self, worker: &WorkerId, epoch: Epoch) -> Result<(), SessionError> {
+        let active_since = self.node.reader().with(|state| {
+            let known = state.worker(worker).filter(|known| known.is_active());
+            known.filter(|known| known.epoch == epoch).map(|known| known.changed_at)
+        });
         let disconnect = Command::DisconnectWorkers(DisconnectWorkers {
             term: self.term,
             workers: vec![(worker.clone(), epoch)],
             reason: DisconnectReason::Shutdown,
         });
         self.node.propose_as_leader(self.term, &disconnect).await?;
+        if let Some(since) = active_since {
+            self.metrics.on_shut_down(self.node.clock().now().since(since));
+        }
         let requeue = Command::RequeueAttempts(RequeueAttempts {
             term: self.term,
             workers: vec![(worker.clone(), epoch)],

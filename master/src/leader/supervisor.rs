@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cluster_state::{ClusterId, Command, Term};
 use raft_store::{Leadership, Node, ProposeError};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,7 @@ use super::farewell::Farewell;
 use super::leases::{LeaseTable, LeaseTimes};
 use super::liveness::{self, Liveness};
 use super::placement::Strategy;
-use super::reconnection::{ReconnectConfig, ReconnectionMonitor, known_workers};
+use super::reconnection::{Demand, ReconnectConfig, ReconnectHandle, ReconnectionMonitor};
 use super::scheduler::Scheduler;
 use super::sessions::{Lead, WorkerSessions};
 use super::ticker::{Retention, Ticker};
@@ -27,7 +27,7 @@ use super::usage::Usage;
 use crate::metrics::Metrics;
 
 /// What the duties are told.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct DutyConfig {
     /// The time limits that workers live under.
     pub times: LeaseTimes,
@@ -93,8 +93,8 @@ impl Supervisor {
                 () = stop.cancelled() => return,
                 established = self.establish(term) => established,
             };
-            let lead = match established {
-                Ok(lead) => lead,
+            let (lead, demanded) = match established {
+                Ok(established) => established,
                 Err(error) => {
                     tracing::warn!(%term, %error, "cannot take over leadership");
                     tokio::time::sleep(TAKE_OVER_PAUSE).await;
@@ -102,7 +102,7 @@ impl Supervisor {
                 }
             };
             let may_doubt = doubted != Some(term);
-            match self.lead(&lead, &mut leadership, may_doubt, &stop).await {
+            match self.lead(&lead, demanded, &mut leadership, may_doubt, &stop).await {
                 End::Lost => {}
                 End::Challenged => doubted = Some(term),
                 End::Shutdown => return,
@@ -114,13 +114,14 @@ impl Supervisor {
     async fn lead(
         &self,
         lead: &Arc<Lead>,
+        demanded: mpsc::Receiver<Demand>,
         leadership: &mut watch::Receiver<Leadership>,
         may_doubt: bool,
         stop: &CancellationToken,
     ) -> End {
         let term = lead.term;
         tracing::info!(%term, "leadership established");
-        let duties = self.start(lead);
+        let duties = self.start(lead, demanded);
         let end = watch_over(leadership, lead, may_doubt, stop).await;
         self.sessions.set(None);
         duties.stop().await;
@@ -130,7 +131,10 @@ impl Supervisor {
 
     /// Commits the barrier of the term, so that everything before it is applied and everything
     /// of older leaders refused, then builds the volatile view.
-    async fn establish(&self, term: Term) -> Result<Arc<Lead>, ProposeError> {
+    async fn establish(
+        &self,
+        term: Term,
+    ) -> Result<(Arc<Lead>, mpsc::Receiver<Demand>), ProposeError> {
         let log_time = self.node.reader().with(|state| state.meta().now);
         self.node.clock().observe(log_time);
         let cluster = ClusterId(uuid::Uuid::new_v4().as_u128());
@@ -139,7 +143,8 @@ impl Supervisor {
 
         let mut leases = LeaseTable::new(self.config.times);
         self.node.reader().with(|state| liveness::inherit(&mut leases, state, Instant::now()));
-        Ok(Arc::new(Lead {
+        let (reconnect, demanded) = ReconnectHandle::new();
+        let lead = Lead {
             node: self.node.clone(),
             term,
             leases: Mutex::new(leases),
@@ -148,14 +153,15 @@ impl Supervisor {
             knocks: Knocks::default(),
             channels: WorkerChannels::default(),
             usage: Usage::default(),
+            reconnect,
             metrics: self.metrics.clone(),
-        }))
+        };
+        Ok((Arc::new(lead), demanded))
     }
 
     /// Starts the duties: queue processor, reconnection monitor, then those that follow from them.
-    fn start(&self, lead: &Arc<Lead>) -> Duties {
+    fn start(&self, lead: &Arc<Lead>, demanded: mpsc::Receiver<Demand>) -> Duties {
         let reader = self.node.reader();
-        let known = reader.with(known_workers);
         // From here on workers may register: the monitor is about to call them.
         self.sessions.set(Some(Arc::clone(lead)));
 
@@ -163,9 +169,9 @@ impl Supervisor {
         let scheduler = Scheduler::new(self.node.clone(), lead.term, self.config.strategy);
         duties
             .spawn(&self.tasks, "scheduler", |stop| drive(scheduler, reader.watch_applied(), stop));
-        let monitor = ReconnectionMonitor::new(Arc::clone(lead), self.config.reconnect);
+        let monitor = ReconnectionMonitor::new(Arc::clone(lead), self.config.reconnect.clone());
         duties.spawn(&self.tasks, "reconnection monitor", |stop| {
-            monitor.run(known, reader.watch_applied(), stop)
+            monitor.run(demanded, reader.watch_applied(), stop)
         });
         let dispatcher = Dispatcher::new(Arc::clone(lead));
         duties

@@ -1,10 +1,12 @@
 //! Series that only a leader has: on a follower they are absent, not zero.
 
 use std::fmt;
+use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -16,6 +18,13 @@ const STALE_KINDS: [&str; 6] =
 
 /// Every value of the `outcome` label, so that each counter is there from the start.
 const OUTCOMES: [&str; 4] = ["completed", "failed", "start-failed", "lost"];
+
+/// Every value of the `reason` label, so that each counter is there from the start.
+const DISCONNECTS: [&str; 3] = ["heartbeat-timeout", "shutdown", "replaced"];
+
+/// Values of the `outcome` label of announcements.
+const REACHED: &str = "reached";
+const FAILED: &str = "failed";
 
 /// A label with few values that are known beforehand.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -33,7 +42,12 @@ pub(super) struct Leading {
     pub(super) round: Seconds,
     pub(super) time_to_reconnect: LongSeconds,
     pub(super) worker_up: LongSeconds,
+    pub(super) registration_to_connect: LongSeconds,
+    pub(super) announcements_seconds: Seconds,
+    pub(super) monitor_running: Gauge,
     pub(super) submit_to_start: Seconds,
+    disconnects: Family<Label, Counter>,
+    announcements: Family<Label, Counter>,
     attempts: Counter,
     successes: Counter,
     failures: Counter,
@@ -50,7 +64,7 @@ impl LongSeconds {
         Self(Histogram::new((0..20_u32).map(|power| f64::from(1_u32 << power))))
     }
 
-    pub(super) fn observe(&self, time: std::time::Duration) {
+    pub(super) fn observe(&self, time: Duration) {
         self.0.observe(time.as_secs_f64());
     }
 }
@@ -62,7 +76,12 @@ impl Leading {
             round: Seconds::default(),
             time_to_reconnect: LongSeconds::new(),
             worker_up: LongSeconds::new(),
+            registration_to_connect: LongSeconds::new(),
+            announcements_seconds: Seconds::default(),
+            monitor_running: Gauge::default(),
             submit_to_start: Seconds::default(),
+            disconnects: Family::default(),
+            announcements: Family::default(),
             attempts: Counter::default(),
             successes: Counter::default(),
             failures: Counter::default(),
@@ -71,6 +90,12 @@ impl Leading {
         };
         for outcome in OUTCOMES {
             drop(leading.ended.get_or_create(&Label("outcome", outcome)));
+        }
+        for reason in DISCONNECTS {
+            drop(leading.disconnects.get_or_create(&Label("reason", reason)));
+        }
+        for outcome in [REACHED, FAILED] {
+            drop(leading.announcements.get_or_create(&Label("outcome", outcome)));
         }
         for kind in STALE_KINDS {
             drop(leading.stale.get_or_create(&Label("kind", kind)));
@@ -82,6 +107,16 @@ impl Leading {
         self.attempts.inc();
         let outcome = if was_reached { &self.successes } else { &self.failures };
         outcome.inc();
+    }
+
+    pub(super) fn on_announced(&self, was_reached: bool) {
+        let outcome = if was_reached { REACHED } else { FAILED };
+        self.announcements.get_or_create(&Label("outcome", outcome)).inc();
+    }
+
+    /// A worker is not connected any more; `reason` is one of [`DISCONNECTS`].
+    pub(super) fn on_disconnected(&self, reason: &'static str) {
+        self.disconnects.get_or_create(&Label("reason", reason)).inc();
     }
 
     pub(super) fn on_stale(&self, kind: &'static str, count: usize) {
@@ -110,6 +145,7 @@ impl Leading {
             leading.time_to_reconnect.0,
         );
         to.register("worker_up_seconds", "How long workers were active", leading.worker_up.0);
+        self.register_connections(to);
         to.register(
             "task_submit_to_start_seconds",
             "From a task's submission to the start of its first attempt",
@@ -117,5 +153,34 @@ impl Leading {
         );
         to.register("attempts", "Attempts ended", leading.ended);
         to.register("stale_rejections", "Messages refused as outdated", leading.stale);
+    }
+
+    fn register_connections(&self, to: &mut Registry) {
+        let leading = self.clone();
+        to.register(
+            "worker_registration_to_connect_seconds",
+            "From a worker's registration to its first connection",
+            leading.registration_to_connect.0,
+        );
+        to.register(
+            "worker_disconnects",
+            "Workers that were not connected any more",
+            leading.disconnects,
+        );
+        to.register(
+            "reconnect_monitor_running",
+            "1 while inactive workers are gone to",
+            leading.monitor_running,
+        );
+        to.register(
+            "worker_announcements",
+            "Active workers told of a new leader",
+            leading.announcements,
+        );
+        to.register(
+            "worker_announcements_seconds",
+            "Time in which a new leader told all active workers",
+            leading.announcements_seconds.0,
+        );
     }
 }

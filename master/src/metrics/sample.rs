@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use cluster_state::{MasterId, State, TaskState, WorkerStatus};
+use cluster_state::{
+    MassLoss, MasterId, State, TaskState, Timestamp, Worker, WorkerEventKind, WorkerStatus,
+};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -17,6 +19,12 @@ const CLASSES_MAX: usize = 1_000;
 
 /// The states before the terminal ones, in the order of their names.
 const LIVE_STATES: usize = 5;
+
+/// A worker that is inactive for longer deserves somebody's attention.
+const ABSENCE_LONG: Duration = Duration::from_secs(5 * 60);
+/// A worker that is lost so often within this time comes and goes.
+const FLAPS_MIN: usize = 3;
+const FLAPPING_WITHIN: Duration = Duration::from_secs(15 * 60);
 
 /// The figures of one moment.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +40,20 @@ pub(crate) struct ClusterSample {
     pub(super) workers: BTreeMap<String, u64>,
     pub(super) tasks: BTreeMap<&'static str, u64>,
     pub(super) queue_oldest: Duration,
+    /// Whether a mass loss slows requeueing down.
+    pub(super) is_mass_loss: bool,
+    /// A leader's alone.
+    pub(super) absences: Absences,
+}
+
+/// How long workers have been inactive, and who comes and goes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Absences {
+    pub(super) longest: Duration,
+    /// Inactive for longer than [`ABSENCE_LONG`].
+    pub(super) long: u64,
+    /// Workers that were lost [`FLAPS_MIN`] times or more within [`FLAPPING_WITHIN`].
+    pub(super) flapping: u64,
 }
 
 impl ClusterSample {
@@ -41,9 +63,9 @@ impl ClusterSample {
         let status = node.local_status();
         let lags = status.matched.iter().filter(|(id, _)| **id != status.id);
         let lags = lags.map(|(id, matched)| (*id, status.last_log.0.saturating_sub(matched.0)));
-        let (workers, tasks, queue_oldest) =
-            node.reader().with(|state| (workers(state), tasks(state), queue_oldest(state)));
-        Self {
+        // Not log time: that stands still while nothing happens.
+        let now = node.clock().now();
+        node.reader().with(|state| Self {
             is_leader: leadership.is_leading(),
             has_leader: match leadership {
                 Leadership::Leading { .. } | Leadership::Following { .. } => true,
@@ -54,10 +76,16 @@ impl ClusterSample {
             committed: status.committed.0,
             applied: status.applied.0,
             lags: if leadership.is_leading() { lags.collect() } else { BTreeMap::new() },
-            workers,
-            tasks,
-            queue_oldest,
-        }
+            workers: workers(state),
+            tasks: tasks(state),
+            queue_oldest: queue_oldest(state),
+            is_mass_loss: state.mass_loss().is_some_and(MassLoss::brakes),
+            absences: if leadership.is_leading() {
+                absences(state, now)
+            } else {
+                Absences::default()
+            },
+        })
     }
 
     pub(crate) const fn is_leading(&self) -> bool {
@@ -72,6 +100,34 @@ fn workers(state: &State) -> BTreeMap<String, u64> {
         *counts.entry(worker.status.to_string()).or_default() += 1;
     }
     counts
+}
+
+fn absences(state: &State, now: Timestamp) -> Absences {
+    let mut absences = Absences::default();
+    for worker in state.inactive_workers() {
+        let absence = now.since(worker.changed_at);
+        absences.longest = absences.longest.max(absence);
+        absences.long += u64::from(absence > ABSENCE_LONG);
+    }
+    let flapping = state.workers().filter(|worker| is_flapping(worker, now));
+    absences.flapping = u64::try_from(flapping.count()).unwrap_or(u64::MAX);
+    absences
+}
+
+fn is_flapping(worker: &Worker, now: Timestamp) -> bool {
+    let latest = worker.history.iter().rev();
+    let recent = latest.take_while(|event| now.since(event.at) <= FLAPPING_WITHIN);
+    let losses = recent.filter(|event| match event.kind {
+        WorkerEventKind::Disconnected(_) | WorkerEventKind::Replaced(_) => true,
+        WorkerEventKind::Registered
+        | WorkerEventKind::Updated
+        | WorkerEventKind::Connected(_)
+        | WorkerEventKind::Cordoned
+        | WorkerEventKind::Uncordoned
+        | WorkerEventKind::DrainStarted
+        | WorkerEventKind::DrainDeadlinePassed => false,
+    });
+    losses.count() >= FLAPS_MIN
 }
 
 /// Live tasks alone: finished ones are on disk and grow old there.
@@ -97,10 +153,14 @@ impl Collector for ClusterSample {
             ("raft_last_log_index", "Last entry of the log", self.last_log),
             ("raft_commit_index", "Last entry known to be committed", self.committed),
             ("raft_applied_index", "Last entry applied", self.applied),
+            ("mass_loss", "1 while a mass loss is not acknowledged", u64::from(self.is_mass_loss)),
         ];
         for (name, help, value) in plain {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
+        }
+        if self.is_leader {
+            self.absences.encode(&mut encoder)?;
         }
         let oldest = ConstGauge::new(self.queue_oldest.as_secs_f64());
         let help = "Age of the oldest task that waits for a worker";
@@ -116,6 +176,24 @@ impl Collector for ClusterSample {
             let lags = self.lags.iter().map(|(peer, lag)| (peer.to_string(), *lag)).collect();
             let help = "Entries that a follower lacks";
             family(&mut encoder, "raft_replication_lag", help, "peer", &lags)?;
+        }
+        Ok(())
+    }
+}
+
+impl Absences {
+    fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let name = "worker_inactive_seconds_max";
+        let help = "How long the longest absent worker has been inactive";
+        let longest = ConstGauge::new(self.longest.as_secs_f64());
+        longest.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
+        let counts = [
+            ("workers_inactive_over_5m", "Workers inactive for over five minutes", self.long),
+            ("workers_flapping", "Workers lost three times or more in 15 minutes", self.flapping),
+        ];
+        for (name, help, count) in counts {
+            let gauge = ConstGauge::new(count);
+            gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
         }
         Ok(())
     }

@@ -18,6 +18,12 @@ fn series_of_the_leader_are_absent_on_a_follower() {
         "cloudai_attempts",
         "cloudai_stale_rejections",
         "cloudai_raft_replication_lag",
+        "cloudai_worker_disconnects",
+        "cloudai_worker_registration_to_connect",
+        "cloudai_worker_announcements",
+        "cloudai_worker_inactive_seconds_max",
+        "cloudai_workers_inactive_over_5m",
+        "cloudai_workers_flapping",
         "cloudai_task_submit_to_start_seconds",
     ] {
         assert!(!follower.contains(name), "{name}");
@@ -41,6 +47,12 @@ fn counters_of_a_leader_begin_at_zero() {
         "cloudai_raft_is_leader 1",
         "cloudai_raft_term 7",
         "cloudai_worker_up_seconds_count 0",
+        "cloudai_worker_registration_to_connect_seconds_count 0",
+        "cloudai_worker_disconnects_total{reason=\"shutdown\"} 0",
+        "cloudai_worker_announcements_total{outcome=\"reached\"} 0",
+        "cloudai_reconnect_monitor_running 0",
+        "cloudai_workers_inactive_over_5m 0",
+        "cloudai_mass_loss 0",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }
@@ -80,4 +92,24 @@ fn a_duration_falls_into_its_bucket() {
     assert!(text.contains("cloudai_raft_fsync_seconds_bucket{le=\"0.0002\"} 0"), "{text}");
     assert!(text.contains("cloudai_raft_fsync_seconds_bucket{le=\"0.0004\"} 1"), "{text}");
     assert!(text.contains("cloudai_raft_batch_size_bucket{le=\"8.0\"} 1"), "{text}");
+}
+
+#[test]
+fn alert_rules_look_at_series_that_there_are() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/prometheus/alerts.yml");
+    let rules = std::fs::read_to_string(path).unwrap();
+    let text = scrape(&Metrics::new(), true);
+    let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let words = rules.split(|c| !is_part(c)).filter(|word| word.starts_with("cloudai_"));
+    let words = words.collect::<std::collections::BTreeSet<_>>();
+    assert!(words.len() >= 10, "{words:?}");
+    for name in words {
+        // Those with a label for what is counted have no value until somebody looks at a cluster.
+        let is_there = text.lines().any(|line| {
+            let rest = line.strip_prefix(name);
+            rest.is_some_and(|rest| rest.starts_with([' ', '{']))
+                || line.starts_with(&format!("# HELP {name} "))
+        });
+        assert!(is_there, "{name} is not in\n{text}");
+    }
 }

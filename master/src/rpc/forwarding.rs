@@ -84,6 +84,35 @@ impl LeaderLink {
         Ok(stream::unfold(samples, next).boxed())
     }
 
+    /// Has the leader go to workers at once. Attempts take their time, so the call lasts as long as
+    /// the leader does and no longer than `patience`.
+    pub(crate) async fn reconnect(
+        &self,
+        request: v1::ReconnectRequest,
+        patience: Duration,
+    ) -> Result<v1::ReconnectResponse, Problem> {
+        let mut leadership = self.node.leadership();
+        let asked = *leadership.borrow_and_update();
+        let client = RegistryServiceClient::new(self.channel()?);
+        let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let mut request = mark(Request::new(request));
+        request.set_timeout(patience);
+        let answered = tokio::time::timeout(patience, client.reconnect(request));
+        tokio::select! {
+            answered = answered => match answered {
+                Ok(answered) => {
+                    answered.map(Response::into_inner).map_err(|status| Problem::from(&status))
+                }
+                Err(_) => {
+                    Err(Problem::new(ErrorKind::Timeout, "the leader did not answer in time"))
+                }
+            },
+            _ = leadership.wait_for(|now| *now != asked) => {
+                Err(Problem::new(ErrorKind::NoLeader, "the leader changed before it had answered"))
+            }
+        }
+    }
+
     /// Passes a worker's call on.
     pub(super) async fn register_worker(
         &self,

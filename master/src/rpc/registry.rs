@@ -19,11 +19,16 @@ pub(super) struct RegistryEndpoint {
 impl RegistryEndpoint {
     /// A master that passes a read on wants the leader's word, not another master's.
     fn reading<T>(&self, request: &Request<T>, consistency: &str) -> Result<Reading, Problem> {
+        self.check_leads_if_forwarded(request)?;
+        Consistency::parse(consistency).map(Reading::from)
+    }
+
+    fn check_leads_if_forwarded<T>(&self, request: &Request<T>) -> Result<(), Problem> {
         if is_forwarded(request) && !self.operations.leadership().is_leading() {
             let detail = "this master does not lead any more";
             return Err(Problem::new(ErrorKind::NotLeader, detail));
         }
-        Consistency::parse(consistency).map(Reading::from)
+        Ok(())
     }
 }
 
@@ -118,9 +123,16 @@ impl RegistryService for RegistryEndpoint {
 
     async fn reconnect(
         &self,
-        _: Request<v1::ReconnectRequest>,
+        request: Request<v1::ReconnectRequest>,
     ) -> Result<Response<v1::ReconnectResponse>, Status> {
-        Err(Status::unimplemented("reconnect"))
+        let reconnected = async {
+            self.check_leads_if_forwarded(&request)?;
+            self.operations.reconnect(request.into_inner()).await
+        };
+        match reconnected.await {
+            Ok((response, _)) => Ok(answer(&self.operations, response)),
+            Err(problem) => Err(refusal(&self.operations, problem)),
+        }
     }
 
     async fn usage(

@@ -8,6 +8,7 @@ mod fleet;
 mod liveness;
 mod one_master;
 mod probes;
+mod reconnection;
 mod registry;
 mod session;
 mod tasks;

@@ -184,8 +184,8 @@ fn config(data_dir: &Path, grpc: &str) -> Config {
     }
 }
 
-/// Members must know each other's addresses before they listen.
-async fn free_address() -> String {
+/// An address that nobody listens on. Members must know each other's addresses before they listen.
+pub(crate) async fn free_address() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap().to_string()
 }

@@ -1,0 +1,291 @@
+//! Who is gone to, in which order, and how long rests are.
+
+use super::*;
+
+const INTERVAL: Duration = Duration::from_secs(30);
+const SINCE: Timestamp = Timestamp(7);
+
+fn id(name: &str) -> WorkerId {
+    name.parse().unwrap()
+}
+
+fn sighting() -> Sighting {
+    Sighting { since: SINCE, address: "node:50052".to_owned(), interval: INTERVAL }
+}
+
+/// A schedule on a clock of its own.
+struct Timeline {
+    schedule: AttemptsSchedule,
+    now: Instant,
+}
+
+impl Timeline {
+    fn new(backoff: Backoff, parallel_max: usize) -> Self {
+        Self { schedule: AttemptsSchedule::new(backoff, parallel_max), now: Instant::now() }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+    }
+
+    fn inactive(&mut self, names: &[&str]) {
+        for name in names {
+            self.schedule.on_inactive(&id(name), sighting(), self.now);
+        }
+    }
+
+    fn round(&mut self) -> Option<Round> {
+        self.schedule.begin_round(self.now, |_| true)
+    }
+
+    /// The workers gone to now, by name.
+    fn started(&mut self) -> Vec<String> {
+        let started = std::iter::from_fn(|| self.schedule.start_next());
+        started.map(|(worker, _)| worker.as_str().to_owned()).collect()
+    }
+
+    fn ended(&mut self, name: &str, ended: Ended) -> Option<Completed> {
+        self.schedule.on_ended(&id(name), ended, self.now, 0)
+    }
+
+    fn rest_left(&self) -> Option<Duration> {
+        self.schedule.next_due().map(|due| due - self.now)
+    }
+}
+
+#[test]
+fn an_inactive_worker_is_gone_to_at_once_and_then_every_interval() {
+    let mut time = Timeline::new(Backoff::Off, 8);
+    time.inactive(&["a"]);
+    assert_eq!(time.round(), Some(Round { workers: 1, is_new: true }));
+    for _ in 0..20 {
+        assert_eq!(time.started(), ["a"]);
+        time.ended("a", Ended::Failed);
+        assert_eq!(time.rest_left(), Some(INTERVAL));
+        time.pass(INTERVAL);
+        assert_eq!(time.round(), Some(Round { workers: 1, is_new: false }));
+    }
+}
+
+#[test]
+fn rests_double_up_to_five_minutes() {
+    let rests = (1..8).map(|failures| Backoff::Exponential.rest(INTERVAL, failures, 0).as_secs());
+    assert_eq!(rests.collect::<Vec<_>>(), [30, 60, 120, 240, 300, 300, 300]);
+    let rests = [1, 9, u32::MAX].map(|failures| Backoff::Off.rest(INTERVAL, failures, 0));
+    assert_eq!(rests, [INTERVAL; 3]);
+}
+
+#[test]
+fn jitter_shortens_a_grown_rest_by_a_fourth_at_most() {
+    for random in [0, 1, 512, 1_023, u32::MAX] {
+        let rest = Backoff::Exponential.rest(INTERVAL, 3, random);
+        assert!(rest > INTERVAL * 3 && rest <= INTERVAL * 4, "{random} gave {rest:?}");
+        assert_eq!(Backoff::Exponential.rest(INTERVAL, 1, random), INTERVAL);
+    }
+}
+
+#[test]
+fn an_interval_above_the_cap_stays_as_it_is() {
+    let interval = BACKOFF_MAX * 2;
+    assert_eq!(Backoff::Exponential.rest(interval, 9, u32::MAX), interval);
+}
+
+#[test]
+fn a_worker_that_was_connected_meanwhile_begins_with_short_rests_again() {
+    let mut time = Timeline::new(Backoff::Exponential, 8);
+    time.inactive(&["a"]);
+    for rest in [30, 60, 120] {
+        time.round();
+        assert_eq!(time.started(), ["a"]);
+        time.ended("a", Ended::Failed);
+        assert_eq!(time.rest_left(), Some(Duration::from_secs(rest)));
+        time.pass(Duration::from_secs(rest));
+    }
+    time.pass(Duration::ZERO);
+    let lost_again = Sighting { since: Timestamp(8), ..sighting() };
+    time.schedule.on_inactive(&id("a"), lost_again, time.now);
+    assert_eq!(time.round(), Some(Round { workers: 1, is_new: true }));
+    time.started();
+    time.ended("a", Ended::Failed);
+    assert_eq!(time.rest_left(), Some(INTERVAL));
+}
+
+#[test]
+fn a_worker_that_is_gone_to_is_not_gone_to_again() {
+    let mut time = Timeline::new(Backoff::Off, 8);
+    time.inactive(&["a"]);
+    time.round();
+    assert_eq!(time.started(), ["a"]);
+    time.pass(INTERVAL * 3);
+    time.inactive(&["a"]);
+    time.schedule.demand(vec![id("a")], time.now);
+    assert_eq!(time.round(), None);
+    assert_eq!(time.started(), Vec::<String>::new());
+    time.ended("a", Ended::Failed);
+    assert_eq!(time.rest_left(), Some(INTERVAL));
+}
+
+#[test]
+fn no_more_attempts_than_allowed_are_under_way() {
+    let mut time = Timeline::new(Backoff::Off, 2);
+    time.inactive(&["a", "b", "c"]);
+    time.round();
+    assert_eq!(time.started(), ["a", "b"]);
+    assert_eq!(time.ended("b", Ended::Reached), None);
+    assert_eq!(time.started(), ["c"]);
+}
+
+#[test]
+fn active_workers_are_told_first_then_whoever_is_asked_for() {
+    let mut time = Timeline::new(Backoff::Off, 1);
+    time.inactive(&["a", "b", "c"]);
+    time.round();
+    time.schedule.demand(vec![id("c"), id("d")], time.now);
+    time.schedule.announce(vec![id("a"), id("e")], time.now);
+    let mut order = Vec::new();
+    while let [next] = time.started().as_slice() {
+        time.ended(next, Ended::Failed);
+        order.push(next.clone());
+    }
+    // "a" is inactive as far as is known, so the announcement leaves it to the round.
+    assert_eq!(order, ["e", "c", "d", "a", "b"]);
+}
+
+#[test]
+fn a_round_has_ended_when_its_last_attempt_has() {
+    let mut time = Timeline::new(Backoff::Off, 8);
+    time.inactive(&["a", "b", "c"]);
+    time.round();
+    time.started();
+    time.pass(Duration::from_secs(1));
+    assert_eq!(time.ended("a", Ended::Reached), None);
+    assert_eq!(time.ended("b", Ended::Withdrawn), None);
+    time.pass(Duration::from_secs(2));
+    let took = Duration::from_secs(3);
+    assert_eq!(time.ended("c", Ended::Failed), Some(Completed::Round(took)));
+}
+
+#[test]
+fn announcements_are_counted_and_those_told_are_forgotten() {
+    let mut time = Timeline::new(Backoff::Off, 8);
+    time.schedule.announce(vec![id("a"), id("b")], time.now);
+    assert_eq!(time.started(), ["a", "b"]);
+    time.ended("a", Ended::Reached);
+    let completed = time.ended("b", Ended::Failed);
+    let took = Duration::ZERO;
+    assert_eq!(completed, Some(Completed::Announcements { took, reached: 1, failed: 1 }));
+    assert_eq!(time.rest_left(), None);
+}
+
+#[test]
+fn a_worker_that_became_inactive_while_it_was_told_is_gone_to_again() {
+    let mut time = Timeline::new(Backoff::Off, 8);
+    time.schedule.announce(vec![id("a")], time.now);
+    time.started();
+    time.inactive(&["a"]);
+    time.ended("a", Ended::Failed);
+    assert_eq!(time.rest_left(), Some(Duration::ZERO));
+    assert_eq!(time.round(), Some(Round { workers: 1, is_new: true }));
+}
+
+#[test]
+fn a_worker_that_is_found_elsewhere_now_is_gone_to_at_once() {
+    let mut time = Timeline::new(Backoff::Exponential, 8);
+    time.inactive(&["a"]);
+    time.round();
+    time.started();
+    time.ended("a", Ended::Failed);
+    let moved = Sighting { address: "other:50052".to_owned(), ..sighting() };
+    time.schedule.on_inactive(&id("a"), moved, time.now);
+    assert_eq!(time.rest_left(), Some(Duration::ZERO));
+}
+
+#[test]
+fn a_shorter_interval_takes_effect_at_once_and_a_longer_one_after_the_rest() {
+    let mut time = Timeline::new(Backoff::Off, 8);
+    time.inactive(&["a"]);
+    time.round();
+    time.started();
+    time.ended("a", Ended::Failed);
+    for (interval, left) in [(5, 5), (300, 5)] {
+        let interval = Duration::from_secs(interval);
+        time.schedule.on_inactive(&id("a"), Sighting { interval, ..sighting() }, time.now);
+        assert_eq!(time.rest_left(), Some(Duration::from_secs(left)));
+    }
+    time.pass(Duration::from_secs(5));
+    time.round();
+    time.started();
+    time.ended("a", Ended::Failed);
+    assert_eq!(time.rest_left(), Some(Duration::from_secs(300)));
+}
+
+#[test]
+fn workers_that_are_not_wanted_any_more_are_forgotten() {
+    let mut time = Timeline::new(Backoff::Off, 8);
+    time.inactive(&["a", "b"]);
+    let round = time.schedule.begin_round(time.now, |worker| *worker == id("b"));
+    assert_eq!(round, Some(Round { workers: 1, is_new: true }));
+    assert_eq!(time.started(), ["b"]);
+    assert_eq!(time.rest_left(), None);
+}
+
+#[test]
+fn a_worker_that_is_taken_off_the_registry_frees_its_place() {
+    let mut time = Timeline::new(Backoff::Off, 1);
+    time.inactive(&["a", "b"]);
+    time.round();
+    assert_eq!(time.started(), ["a"]);
+    time.ended("a", Ended::Withdrawn);
+    assert_eq!(time.schedule.forget(&id("a"), time.now), None);
+    assert_eq!(time.schedule.forget(&id("b"), time.now), Some(Completed::Round(Duration::ZERO)));
+    assert_eq!(time.started(), Vec::<String>::new());
+    assert_eq!(time.rest_left(), None);
+}
+
+#[test]
+fn asking_for_a_worker_makes_its_rests_short_again() {
+    let mut time = Timeline::new(Backoff::Exponential, 8);
+    time.inactive(&["a"]);
+    for _ in 0..6 {
+        time.round();
+        time.started();
+        time.ended("a", Ended::Failed);
+        time.pass(time.rest_left().unwrap());
+    }
+    time.schedule.demand(vec![id("a")], time.now);
+    assert_eq!(time.started(), ["a"]);
+    time.ended("a", Ended::Failed);
+    assert_eq!(time.rest_left(), Some(INTERVAL));
+}
+
+#[test]
+fn what_is_wrong_with_a_worker_is_news_once() {
+    let mut time = Timeline::new(Backoff::Off, 8);
+    time.inactive(&["a"]);
+    let answers = [None, Some("x"), Some("x"), Some("y"), None, Some("y")];
+    let news = answers.map(|trouble| time.schedule.on_trouble(&id("a"), trouble));
+    assert_eq!(news, [false, true, false, true, true, true]);
+}
+
+#[test]
+fn a_pass_over_ten_thousand_resting_workers_looks_at_none_of_them() {
+    let mut time = Timeline::new(Backoff::Off, 256);
+    let names = (0..10_000).map(|number| format!("w{number}")).collect::<Vec<_>>();
+    time.inactive(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(time.round().map(|round| round.workers), Some(10_000));
+    loop {
+        let started = time.started();
+        if started.is_empty() {
+            break;
+        }
+        for name in started {
+            time.ended(&name, Ended::Failed);
+        }
+    }
+    let mut looked_at = 0;
+    let round = time.schedule.begin_round(time.now, |_| {
+        looked_at += 1;
+        true
+    });
+    assert_eq!((round, looked_at), (None, 0));
+}

@@ -1,0 +1,79 @@
+//! One attempt: connect to a worker and say who leads.
+
+use std::time::Duration;
+
+use cluster_state::WorkerId;
+use proto::v1;
+use proto::worker_client::{WorkerCallError, WorkerClient};
+use tokio::time::Instant;
+
+use super::demands::Finding;
+use crate::leader::sessions::Lead;
+
+/// How one attempt went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Attempt {
+    /// The worker knows its leader now.
+    Reached,
+    /// Nobody listens there, which is expected of a worker that is offline.
+    Offline,
+    /// Somebody accepted the connection and did not answer; says what was seen.
+    Silent(String),
+    /// Somebody answered, but not as a worker of this cluster that obeys us; says why.
+    Refused(String),
+    /// The worker obeys a newer leader, of that term.
+    NewerTerm(u64),
+}
+
+impl Attempt {
+    /// What an operator who asked is told.
+    pub(super) const fn finding(&self) -> Finding {
+        match self {
+            Self::Reached => Finding::Reached,
+            Self::Offline | Self::Silent(_) => Finding::Unreachable,
+            Self::Refused(_) | Self::NewerTerm(_) => Finding::Refused,
+        }
+    }
+
+    /// What is wrong, where it is not to be expected of a worker that is offline.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        match self {
+            Self::Reached | Self::Offline => None,
+            Self::Silent(reason) | Self::Refused(reason) => Some(reason),
+            Self::NewerTerm(_) => Some("newer term"),
+        }
+    }
+}
+
+/// Goes to one worker. Takes `timeout` at most, over a connection that is kept if it serves.
+pub(super) async fn attempt(
+    lead: &Lead,
+    worker: &WorkerId,
+    address: &str,
+    timeout: Duration,
+) -> Attempt {
+    let deadline = Instant::now() + timeout;
+    // Always a new connection: whatever is left of an old one says nothing about the worker.
+    let client = match WorkerClient::connect(address, timeout).await {
+        Ok(client) => client,
+        Err(error) => {
+            tracing::debug!(%worker, address, %error, "worker is still offline");
+            return Attempt::Offline;
+        }
+    };
+    let request = v1::MasterRegisterRequest {
+        leader: lead.header(),
+        worker_id: worker.to_string(),
+        masters: lead.masters(),
+    };
+    let left = deadline.saturating_duration_since(Instant::now());
+    match client.master_register(request, left).await {
+        Ok(_) => {
+            lead.channels.keep(worker, address, client);
+            Attempt::Reached
+        }
+        Err(WorkerCallError::Unreachable(reason)) => Attempt::Silent(reason),
+        Err(WorkerCallError::NewerTerm(seen)) => Attempt::NewerTerm(seen),
+        Err(WorkerCallError::Refused(reason)) => Attempt::Refused(reason),
+    }
+}

@@ -1,0 +1,394 @@
+//! The reconnection monitor, with scripted workers at the other end.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use futures_util::stream::BoxStream;
+use master::config::Config;
+use proto::v1;
+use proto::v1::worker_service_server::{WorkerService, WorkerServiceServer};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status};
+
+use crate::one_master::{OneMaster, free_address};
+
+/// What a scripted worker does with a MasterRegister.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Accept,
+    Refuse,
+    /// Neither, until it has other manners.
+    Keep,
+}
+
+/// Counts who comes.
+#[derive(Debug, Clone)]
+struct ScriptedWorker {
+    manner: watch::Sender<Manner>,
+    calls: watch::Sender<usize>,
+    at_once: Arc<AtomicUsize>,
+    most_at_once: Arc<AtomicUsize>,
+}
+
+impl ScriptedWorker {
+    fn new(manner: Manner) -> Self {
+        Self {
+            manner: watch::Sender::new(manner),
+            calls: watch::Sender::new(0),
+            at_once: Arc::default(),
+            most_at_once: Arc::default(),
+        }
+    }
+
+    /// Listens on a free port; returns the address.
+    async fn serve(&self, tasks: &TaskTracker) -> String {
+        let address = free_address().await;
+        self.serve_at(&address, tasks).await;
+        address
+    }
+
+    async fn serve_at(&self, address: &str, tasks: &TaskTracker) {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let server = Server::builder().add_service(WorkerServiceServer::new(self.clone()));
+        tasks.spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+    }
+
+    async fn called(&self, times: usize) {
+        let mut calls = self.calls.subscribe();
+        let called = calls.wait_for(|calls| *calls >= times);
+        drop(tokio::time::timeout(PATIENCE, called).await.unwrap().unwrap());
+    }
+}
+
+/// Leaves again when the call is given up, too.
+struct Visit(Arc<AtomicUsize>);
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[tonic::async_trait]
+impl WorkerService for ScriptedWorker {
+    type StreamTaskLogsStream = BoxStream<'static, Result<v1::LogChunk, Status>>;
+
+    async fn master_register(
+        &self,
+        _: Request<v1::MasterRegisterRequest>,
+    ) -> Result<Response<v1::MasterRegisterResponse>, Status> {
+        let at_once = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+        let _visit = Visit(Arc::clone(&self.at_once));
+        self.most_at_once.fetch_max(at_once, Ordering::SeqCst);
+        self.calls.send_modify(|calls| *calls += 1);
+        let mut manner = self.manner.subscribe();
+        let manner = *manner.wait_for(|manner| *manner != Manner::Keep).await.unwrap();
+        match manner {
+            Manner::Accept => Ok(Response::new(v1::MasterRegisterResponse::default())),
+            Manner::Refuse | Manner::Keep => Err(Status::failed_precondition("not your worker")),
+        }
+    }
+
+    async fn assign_task(
+        &self,
+        _: Request<v1::AssignTaskRequest>,
+    ) -> Result<Response<v1::AssignTaskResponse>, Status> {
+        Ok(Response::new(v1::AssignTaskResponse::default()))
+    }
+
+    async fn cancel_task(
+        &self,
+        _: Request<v1::CancelTaskRequest>,
+    ) -> Result<Response<v1::CancelTaskResponse>, Status> {
+        Ok(Response::new(v1::CancelTaskResponse::default()))
+    }
+
+    async fn dismiss(
+        &self,
+        _: Request<v1::DismissRequest>,
+    ) -> Result<Response<v1::DismissResponse>, Status> {
+        Ok(Response::new(v1::DismissResponse::default()))
+    }
+
+    async fn stream_task_logs(
+        &self,
+        _: Request<v1::StreamTaskLogsRequest>,
+    ) -> Result<Response<Self::StreamTaskLogsStream>, Status> {
+        Err(Status::not_found("nothing was said"))
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const NEVER: Duration = Duration::from_secs(60 * 60);
+
+/// What the master has logged, from `info` on.
+#[derive(Debug, Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    /// One for all tests of this program: lines of others are told apart by their workers.
+    fn keep() -> Self {
+        static LOG: OnceLock<Log> = OnceLock::new();
+        let log = LOG.get_or_init(|| {
+            let log = Self::default();
+            let lines = log.clone();
+            tracing_subscriber::fmt()
+                .with_ansi(false)
+                .with_writer(move || lines.clone())
+                .with_max_level(tracing::Level::INFO)
+                .init();
+            log
+        });
+        log.clone()
+    }
+
+    fn count(&self, parts: &[&str]) -> usize {
+        let bytes = self.0.lock().unwrap().clone();
+        let text = String::from_utf8(bytes).unwrap();
+        text.lines().filter(|line| parts.iter().all(|part| line.contains(part))).count()
+    }
+}
+
+async fn start(change: impl FnOnce(&mut Config)) -> OneMaster {
+    OneMaster::start_with(change).await
+}
+
+async fn register(master: &OneMaster, id: &str, address: &str) {
+    let worker = json!({"worker_id": id, "address": address});
+    let answer = master.post("/api/workers", &worker).await;
+    assert_eq!(answer.status, 201, "{}", answer.body);
+}
+
+async fn metric(master: &OneMaster, name: &str) -> f64 {
+    let text = master.get("/metrics").await.body;
+    let line = text.lines().find(|line| line.split(' ').next() == Some(name));
+    line.unwrap_or_else(|| panic!("{name} is not in\n{text}"))
+        .rsplit(' ')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+async fn reaches(master: &OneMaster, name: &str, least: f64) {
+    let reached = async {
+        while metric(master, name).await < least {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reached).await.unwrap();
+}
+
+fn outcomes(answer: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let results = answer["results"].as_array().unwrap().iter();
+    results.map(|one| (text(&one["worker_id"]), text(&one["outcome"]))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offline_worker_is_gone_to_until_it_is_there() {
+    let log = Log::keep();
+    let master = start(|config| {
+        config.reconnect.interval = Duration::from_millis(20);
+    })
+    .await;
+    let tasks = TaskTracker::new();
+    let worker = ScriptedWorker::new(Manner::Accept);
+    let address = free_address().await;
+    register(&master, "late", &address).await;
+    reaches(&master, "cloudai_reconnect_failures_total", 3.0).await;
+    assert_eq!(metric(&master, "cloudai_reconnect_successes_total").await, 0.0);
+    assert_eq!(metric(&master, "cloudai_reconnect_monitor_running").await, 1.0);
+    assert_eq!(log.count(&["worker=late"]), 0, "failures are expected and not logged");
+
+    worker.serve_at(&address, &tasks).await;
+    worker.called(1).await;
+    reaches(&master, "cloudai_reconnect_successes_total", 1.0).await;
+    assert!(metric(&master, "cloudai_reconnect_round_seconds_count").await >= 3.0);
+    let success = format!("address=\"{address}\"");
+    assert!(log.count(&["successfully reconnected to worker", "worker=late", &success]) >= 1);
+    assert!(log.count(&["attempting to reconnect to 1 inactive worker(s)"]) >= 1);
+    assert!(log.count(&["worker reconnection monitor started"]) >= 1);
+    master.stop().await;
+    assert!(log.count(&["worker reconnection monitor stopped"]) >= 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_logged_once_and_the_worker_is_gone_to_again() {
+    let log = Log::keep();
+    let master = start(|config| {
+        config.reconnect.interval = Duration::from_millis(20);
+    })
+    .await;
+    let tasks = TaskTracker::new();
+    let worker = ScriptedWorker::new(Manner::Refuse);
+    register(&master, "stubborn", &worker.serve(&tasks).await).await;
+    worker.called(4).await;
+    let refusal = ["worker refused to be registered", "worker=stubborn", "not your worker"];
+    assert_eq!(log.count(&refusal), 1);
+
+    worker.manner.send_replace(Manner::Accept);
+    reaches(&master, "cloudai_reconnect_successes_total", 1.0).await;
+    let calls = *worker.calls.borrow();
+    worker.manner.send_replace(Manner::Refuse);
+    worker.called(calls + 3).await;
+    assert_eq!(log.count(&refusal), 2, "a new answer is news");
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_does_not_answer_is_never_gone_to_twice_at_once() {
+    let log = Log::keep();
+    let master = start(|config| {
+        config.reconnect.interval = Duration::from_millis(10);
+        config.reconnect.attempt_timeout = Duration::from_millis(300);
+    })
+    .await;
+    let tasks = TaskTracker::new();
+    let worker = ScriptedWorker::new(Manner::Keep);
+    register(&master, "mute", &worker.serve(&tasks).await).await;
+    worker.called(3).await;
+    assert_eq!(worker.most_at_once.load(Ordering::SeqCst), 1);
+    let silence = ["worker accepts connections and does not answer", "worker=mute"];
+    assert_eq!(log.count(&silence), 1);
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_immediate_check_says_what_it_found_with_the_monitor_off() {
+    let master = start(|config| config.reconnect.enabled = false).await;
+    let tasks = TaskTracker::new();
+    let present = ScriptedWorker::new(Manner::Accept);
+    let refusing = ScriptedWorker::new(Manner::Refuse);
+    register(&master, "absent", &free_address().await).await;
+    register(&master, "present", &present.serve(&tasks).await).await;
+    register(&master, "refusing", &refusing.serve(&tasks).await).await;
+
+    let all = master.ask("POST", "/api/workers/reconnect", &[], "").await;
+    assert_eq!(all.status, 200, "{}", all.body);
+    let expected = [("absent", "unreachable"), ("present", "reached"), ("refusing", "refused")];
+    let expected = expected.map(|(worker, outcome)| (worker.to_owned(), outcome.to_owned()));
+    assert_eq!(outcomes(&all.json()), expected);
+    assert_eq!(*present.calls.borrow(), 1, "nobody went there unasked");
+
+    let one = master.ask("POST", "/api/workers/absent/reconnect", &[], "").await;
+    assert_eq!(outcomes(&one.json()), [("absent".to_owned(), "unreachable".to_owned())]);
+    let unknown = master.ask("POST", "/api/workers/nobody/reconnect", &[], "").await;
+    unknown.problem(404, "not-found");
+    assert_eq!(metric(&master, "cloudai_reconnect_attempts_total").await, 4.0);
+    assert_eq!(metric(&master, "cloudai_reconnect_failures_total").await, 3.0);
+    assert_eq!(metric(&master, "cloudai_reconnect_monitor_running").await, 0.0);
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_immediate_check_joins_the_attempt_under_way() {
+    let log = Log::keep();
+    let master = start(|config| {
+        config.reconnect.interval = NEVER;
+        config.reconnect.attempt_timeout = NEVER;
+    })
+    .await;
+    let tasks = TaskTracker::new();
+    let worker = ScriptedWorker::new(Manner::Keep);
+    register(&master, "slow", &worker.serve(&tasks).await).await;
+    worker.called(1).await;
+
+    let attempts = log.count(&["attempting to reconnect to 1 inactive worker(s)"]);
+    let answers = async {
+        while log.count(&["attempting to reconnect to 1 inactive worker(s)"]) < attempts + 2 {
+            tokio::task::yield_now().await;
+        }
+        worker.manner.send_replace(Manner::Accept);
+    };
+    let (one, all, ()) = tokio::join!(
+        master.ask("POST", "/api/workers/slow/reconnect", &[], ""),
+        master.ask("POST", "/api/workers/reconnect", &[], ""),
+        answers,
+    );
+    for answer in [one, all] {
+        assert_eq!(outcomes(&answer.json()), [("slow".to_owned(), "reached".to_owned())]);
+    }
+    assert_eq!(*worker.calls.borrow(), 1);
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unregistering_a_worker_ends_the_attempt_under_way() {
+    let master = start(|config| {
+        config.reconnect.interval = NEVER;
+        config.reconnect.attempt_timeout = NEVER;
+    })
+    .await;
+    let tasks = TaskTracker::new();
+    let worker = ScriptedWorker::new(Manner::Keep);
+    register(&master, "leaving", &worker.serve(&tasks).await).await;
+    worker.called(1).await;
+    let (asked, removed) = tokio::join!(
+        master.ask("POST", "/api/workers/leaving/reconnect", &[], ""),
+        master.delete("/api/workers/leaving"),
+    );
+    assert_eq!(removed.status, 204, "{}", removed.body);
+    asked.problem(404, "not-found");
+    let left = async {
+        while worker.at_once.load(Ordering::SeqCst) > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, left).await.unwrap();
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_moves_is_gone_to_where_it_is() {
+    let master = start(|config| config.reconnect.interval = NEVER).await;
+    let tasks = TaskTracker::new();
+    let worker = ScriptedWorker::new(Manner::Accept);
+    register(&master, "mover", &free_address().await).await;
+    reaches(&master, "cloudai_reconnect_failures_total", 1.0).await;
+    register(&master, "mover", &worker.serve(&tasks).await).await;
+    worker.called(1).await;
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_of_high_priority_is_gone_to_more_often() {
+    let master = start(|config| {
+        config.reconnect.interval = NEVER;
+        let often = Duration::from_millis(20);
+        config.reconnect.intervals_by_priority.insert("high".to_owned(), often);
+    })
+    .await;
+    let tasks = TaskTracker::new();
+    let (urgent, usual) =
+        (ScriptedWorker::new(Manner::Refuse), ScriptedWorker::new(Manner::Refuse));
+    register(&master, "usual", &usual.serve(&tasks).await).await;
+    let labelled = json!({
+        "worker_id": "urgent", "address": urgent.serve(&tasks).await,
+        "labels": {"priority": "high"},
+    });
+    assert_eq!(master.post("/api/workers", &labelled).await.status, 201);
+    urgent.called(5).await;
+    usual.called(1).await;
+    assert_eq!(*usual.calls.borrow(), 1);
+    master.stop().await;
+}
