@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use master::config::{self, Config, Invocation, InvocationError};
 use master::{master as composition, telemetry};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// The command line or the configuration is not usable.
 const USAGE: u8 = 2;
@@ -36,12 +37,25 @@ fn serve(config: Config) -> anyhow::Result<ExitCode> {
         return Ok(complain(&error, USAGE));
     }
     telemetry::abort_on_panic();
+    raise_file_limit();
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let ran = runtime.block_on(composition::run(config));
     // The database must be closed before the process exits: whoever still holds it is dropped here.
     runtime.shutdown_timeout(RUNTIME_STOP_TIMEOUT);
     ran?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Each worker takes up to two connections; the soft limit is often too low for thousands.
+fn raise_file_limit() {
+    let raise = || {
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map(|()| hard)
+    };
+    match raise() {
+        Ok(limit) => tracing::debug!(limit, "limit of open files raised"),
+        Err(error) => tracing::warn!(%error, "limit of open files not raised"),
+    }
 }
 
 /// One line, with every cause in it.

@@ -7,6 +7,7 @@
 mod calls;
 mod error;
 mod logs;
+mod operator_calls;
 mod targets;
 
 use std::collections::BTreeMap;

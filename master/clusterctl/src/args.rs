@@ -1,6 +1,8 @@
 //! The command line: what can be asked for, and how it is spelled.
 
 mod bench;
+mod operator;
+mod shell;
 mod task;
 
 use std::path::PathBuf;
@@ -8,7 +10,13 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-pub use bench::{BenchCommand, DispatchArgs, FailoverArgs, SubmitLoadArgs};
+pub use bench::{
+    BenchCommand, DispatchArgs, FailoverArgs, FleetArgs, SubmitLoadArgs, WorkerLoadArgs,
+};
+pub use operator::{
+    DrainArgs, LabelArgs, LabelChange, MassLossCommand, TokenCommand, WorkerCommand,
+};
+pub use shell::{ShellCommand, ShellLine};
 pub use task::{ListArgs, LogsArgs, SubmitArgs, TaskCommand};
 
 /// Operates a cluster of masters and workers, and runs tasks on it.
@@ -51,6 +59,32 @@ pub enum Format {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// What is asked of a cluster.
+    #[command(flatten)]
+    Cluster(ClusterCommand),
+    /// An interactive prompt with the same commands; reads from a pipe as well
+    #[command(after_help = SHELL_HELP)]
+    Shell,
+    /// Run a whole cluster on this machine until Ctrl-C
+    Dev(DevArgs),
+    /// Measure a cluster
+    Bench {
+        /// What to measure
+        #[command(subcommand)]
+        command: BenchCommand,
+    },
+    /// Simulated workers, for `bench workers`
+    #[command(hide = true)]
+    Fleet(FleetArgs),
+}
+
+const SHELL_HELP: &str = "Type help at the prompt for its commands, and exit or Ctrl-D to leave. \
+    From a pipe, one command a line is run without a prompt, and the exit code is that of the last \
+    command that failed:\n\n  echo 'register worker-1 10.0.0.5:50052' | clusterctl shell";
+
+/// What is asked of a cluster.
+#[derive(Debug, Subcommand)]
+pub enum ClusterCommand {
     /// Show the leader, or hand leadership over
     Leader {
         /// What with it; it is shown when this is left out
@@ -73,13 +107,17 @@ pub enum Command {
         #[command(subcommand)]
         command: TaskCommand,
     },
-    /// Run a whole cluster on this machine until Ctrl-C
-    Dev(DevArgs),
-    /// Measure a cluster
-    Bench {
-        /// What to measure
+    /// Let workers join that no operator has registered
+    Token {
+        /// What with the tokens
         #[command(subcommand)]
-        command: BenchCommand,
+        command: TokenCommand,
+    },
+    /// Show or acknowledge the alarm that most workers fell silent at once
+    MassLoss {
+        /// What with it; it is shown when this is left out
+        #[command(subcommand)]
+        command: Option<MassLossCommand>,
     },
 }
 
@@ -91,32 +129,6 @@ pub enum LeaderCommand {
         /// Which master [default: the most caught-up one]
         #[arg(long, value_name = "ID")]
         to: Option<u64>,
-    },
-}
-
-/// What to do with a worker.
-#[derive(Debug, Subcommand)]
-pub enum WorkerCommand {
-    /// Put a worker on the registry, offline or not, or change its address and labels
-    Register {
-        /// The worker's name
-        worker_id: String,
-        /// Where its gRPC server listens
-        #[arg(value_name = "HOST:PORT")]
-        address: String,
-        /// A label that constraints are matched against; may be repeated
-        #[arg(long = "label", value_parser = pair, value_name = "KEY=VALUE")]
-        labels: Vec<(String, String)>,
-    },
-    /// Take a worker off the registry; what it runs is queued again
-    Unregister {
-        /// The worker's name
-        worker_id: String,
-    },
-    /// Show one worker
-    Show {
-        /// The worker's name
-        worker_id: String,
     },
 }
 

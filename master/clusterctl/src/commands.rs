@@ -2,18 +2,24 @@
 
 mod bench;
 mod dev;
+mod drain;
 mod leader;
 mod logs;
+mod mass_loss;
+mod shell;
 mod submit;
 mod task;
+mod token;
 mod worker;
 
+use std::cell::OnceCell;
 use std::time::Duration;
 
 use proto::client::{Client, ClientError, ClientOptions};
 
-use crate::args::{Args, Command};
+use crate::args::{Args, ClusterCommand, Command};
 use crate::failure::Failure;
+use crate::load::fleet;
 use crate::output::{self, Output};
 
 /// What every command is given.
@@ -22,33 +28,54 @@ struct Context {
     endpoints: Vec<String>,
     timeout: Option<Duration>,
     output: Output,
+    client: OnceCell<Client>,
 }
 
 impl Context {
+    fn new(endpoints: Vec<String>, timeout: Option<Duration>, output: Output) -> Self {
+        Self { endpoints, timeout, output, client: OnceCell::new() }
+    }
+
+    /// The client, the same each time: it knows who leads.
     fn client(&self) -> Result<Client, ClientError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client.clone());
+        }
         let mut options = ClientOptions::default();
         if let Some(timeout) = self.timeout {
             options.deadline = timeout;
             options.attempt_timeout = options.attempt_timeout.min(timeout);
         }
-        Client::new(&self.endpoints, options)
+        let client = Client::new(&self.endpoints, options)?;
+        Ok(self.client.get_or_init(|| client).clone())
     }
 }
 
 /// Runs the command that was asked for.
 pub async fn run(args: Args) -> Result<(), Failure> {
     let Args { endpoints, output, timeout, command } = args;
-    let context = Context { endpoints, timeout, output: Output::new(output) };
+    let context = Context::new(endpoints, timeout, Output::new(output));
     match command {
-        Command::Leader { command } => leader::run(&context, command).await,
-        Command::Status => {
+        Command::Cluster(command) => ask(&context, command).await,
+        Command::Shell => Box::pin(shell::run(context)).await,
+        Command::Dev(args) => Box::pin(dev::run(&context, args)).await,
+        Command::Bench { command } => Box::pin(bench::run(&context, command)).await,
+        Command::Fleet(args) => Ok(Box::pin(fleet::serve(&args)).await?),
+    }
+}
+
+/// Asks the cluster and prints the answer.
+async fn ask(context: &Context, command: ClusterCommand) -> Result<(), Failure> {
+    match command {
+        ClusterCommand::Leader { command } => leader::run(context, command).await,
+        ClusterCommand::Status => {
             let status = context.client()?.status().await?;
             context.output.data(&status, output::status)
         }
-        Command::Workers => worker::list(&context).await,
-        Command::Worker { command } => worker::run(&context, command).await,
-        Command::Task { command } => Box::pin(task::run(&context, command)).await,
-        Command::Dev(args) => Box::pin(dev::run(&context, args)).await,
-        Command::Bench { command } => Box::pin(bench::run(&context, command)).await,
+        ClusterCommand::Workers => worker::list(context).await,
+        ClusterCommand::Worker { command } => Box::pin(worker::run(context, command)).await,
+        ClusterCommand::Task { command } => Box::pin(task::run(context, command)).await,
+        ClusterCommand::Token { command } => token::run(context, command).await,
+        ClusterCommand::MassLoss { command } => mass_loss::run(context, command).await,
     }
 }

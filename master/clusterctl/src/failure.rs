@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use proto::client::ClientError;
 use proto::problem::{ErrorKind, Outcome};
 
+use crate::load::FleetError;
 use crate::local_cluster::LocalClusterError;
 
 /// Why a command failed.
@@ -52,6 +53,34 @@ pub enum Failure {
     /// A task that was waited for did not end well; it has been told.
     #[error("a task did not complete")]
     TaskFailed,
+    /// A worker that was waited for still runs tasks.
+    #[error("worker {worker_id} is still draining, {tasks} left; the drain goes on")]
+    StillDraining {
+        /// Which.
+        worker_id: String,
+        /// How many tasks it runs.
+        tasks: u32,
+    },
+    /// Somebody else gave another order while a drain was waited for.
+    #[error("worker {worker_id} is not draining any more: somebody has taken the drain back")]
+    DrainTakenBack {
+        /// Which.
+        worker_id: String,
+    },
+    /// A worker that was named was not reached.
+    #[error("worker {worker_id} was not reached: {outcome}")]
+    NotReached {
+        /// Which.
+        worker_id: String,
+        /// How the attempt went.
+        outcome: String,
+    },
+    /// Commands at the prompt failed; each has been told.
+    #[error("a command failed")]
+    Shell {
+        /// The exit code of the last that did.
+        exit_code: u8,
+    },
     /// The output cannot be written.
     #[error("cannot write the output")]
     Output(#[from] io::Error),
@@ -64,6 +93,9 @@ pub enum Failure {
     /// A benchmark could not get at its figures.
     #[error("the benchmark failed: {0}")]
     Benchmark(&'static str),
+    /// Simulated workers cannot be had.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
 }
 
 impl Failure {
@@ -75,7 +107,9 @@ impl Failure {
             Self::Client(error) | Self::Submit { source: error, .. } => code_of(error.kind()),
             Self::LocalCluster(LocalClusterError::Client(error)) => code_of(error.kind()),
             Self::NoLeader => 6,
-            Self::StillGoing { .. } => 7,
+            Self::DrainTakenBack { .. } => 4,
+            Self::StillGoing { .. } | Self::StillDraining { .. } => 7,
+            Self::Shell { exit_code } => *exit_code,
             Self::TaskFailed => 8,
             // A reader that has seen enough, as `head` has.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
@@ -84,14 +118,17 @@ impl Failure {
             | Self::ParseFile { .. }
             | Self::Json(_)
             | Self::LocalCluster(_)
-            | Self::Benchmark(_) => 1,
+            | Self::NotReached { .. }
+            | Self::Benchmark(_)
+            | Self::Fleet(_) => 1,
         }
     }
 
     /// What to tell, unless it has been told or nobody listens.
     #[must_use]
     pub fn message(&self) -> Option<String> {
-        let is_silent = matches!(self, Self::TaskFailed) || self.exit_code() == 0;
+        let is_told = matches!(self, Self::TaskFailed | Self::Shell { .. });
+        let is_silent = is_told || self.exit_code() == 0;
         if is_silent {
             return None;
         }
@@ -126,11 +163,16 @@ impl Failure {
             | Self::ParseFile { .. }
             | Self::NoLeader
             | Self::StillGoing { .. }
+            | Self::StillDraining { .. }
+            | Self::DrainTakenBack { .. }
+            | Self::NotReached { .. }
+            | Self::Shell { .. }
             | Self::TaskFailed
             | Self::Output(_)
             | Self::Json(_)
             | Self::LocalCluster(_)
-            | Self::Benchmark(_) => None,
+            | Self::Benchmark(_)
+            | Self::Fleet(_) => None,
         }
     }
 }

@@ -2,13 +2,19 @@
 
 mod dispatch;
 mod failover;
+pub mod fleet;
 mod latencies;
+pub mod open_files;
+mod process_usage;
 mod submit;
+mod workers;
 
 pub use dispatch::{DispatchLoad, DispatchReport, LatencyReport};
 pub use failover::{FailoverReport, FailoverTrials};
+pub use fleet::{Fleet, FleetError};
 pub use latencies::Latencies;
 pub use submit::{SubmitLoad, SubmitReport};
+pub use workers::{FollowReport, QuietReport, WorkerReport, WorkerTrial};
 
 use proto::v1;
 

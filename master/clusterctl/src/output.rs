@@ -1,5 +1,7 @@
 //! What commands print: data on standard output, as columns or as JSON; messages on standard error.
 
+mod operator;
+mod prompt;
 mod table;
 mod text;
 
@@ -8,6 +10,8 @@ use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
+pub use operator::{mass_loss, reconnections, tokens, worker_history, worker_metrics};
+pub use prompt::worker_box;
 pub use table::{Style, columns};
 pub use text::{leader, measurements, status, task, tasks, worker, workers};
 
@@ -28,6 +32,12 @@ impl Output {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let is_colored = io::stdout().is_terminal() && !no_color;
         Self { format, style: if is_colored { Style::Colored } else { Style::Plain } }
+    }
+
+    /// The same, in another format.
+    #[must_use]
+    pub const fn with_format(self, format: Format) -> Self {
+        Self { format, ..self }
     }
 
     /// The format asked for.

@@ -49,7 +49,7 @@ pub fn task_service(channel: Channel) -> TaskServiceClient<Channel> {
         .max_encoding_message_size(MESSAGE_BYTES_MAX)
 }
 
-fn registry_service(channel: Channel) -> RegistryServiceClient<Channel> {
+pub(super) fn registry_service(channel: Channel) -> RegistryServiceClient<Channel> {
     RegistryServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX)
 }
 

@@ -13,6 +13,8 @@ pub enum BenchCommand {
     Dispatch(DispatchArgs),
     /// How long writes stop when the leader is killed; starts a cluster of its own
     Failover(FailoverArgs),
+    /// What a fleet of workers costs the leader, and how fast it follows; starts a cluster of its own
+    Workers(WorkerLoadArgs),
 }
 
 /// How to load the submission path.
@@ -59,4 +61,35 @@ pub struct FailoverArgs {
     /// Where the cluster's ports begin
     #[arg(long, default_value_t = 7_600, value_parser = clap::value_parser!(u16).range(1_024..=65_000))]
     pub base_port: u16,
+}
+
+/// How large a fleet to simulate.
+#[derive(Debug, Clone, Args)]
+pub struct WorkerLoadArgs {
+    /// How many workers, each with a gRPC server of its own
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=30_000))]
+    pub workers: u32,
+    /// Over how many processes they are spread
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub processes: u16,
+    /// For how long the leader is watched while nothing but heartbeats happens
+    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+    pub quiet: Duration,
+    /// Where the cluster's ports begin
+    #[arg(long, default_value_t = 7_800, value_parser = clap::value_parser!(u16).range(1_024..=65_000))]
+    pub base_port: u16,
+}
+
+/// Which of the simulated workers one process is.
+#[derive(Debug, Clone, Args)]
+pub struct FleetArgs {
+    /// The number of the first
+    #[arg(long)]
+    pub first: u32,
+    /// How many
+    #[arg(long)]
+    pub count: u32,
+    /// The port that each listens on, at an address of its own
+    #[arg(long)]
+    pub port: u16,
 }

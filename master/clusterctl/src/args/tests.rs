@@ -9,6 +9,18 @@ fn parse(line: &str) -> Result<Args, clap::Error> {
     Args::try_parse_from(line.split_whitespace())
 }
 
+fn cluster(args: Args) -> ClusterCommand {
+    let Command::Cluster(command) = args.command else { panic!("not asked of a cluster") };
+    command
+}
+
+fn worker(line: &str) -> WorkerCommand {
+    let ClusterCommand::Worker { command } = cluster(parse(line).unwrap()) else {
+        panic!("not about a worker")
+    };
+    command
+}
+
 fn error(line: &str) -> ErrorKind {
     parse(line).unwrap_err().kind()
 }
@@ -24,15 +36,16 @@ fn global_options_stand_anywhere() {
     assert_eq!(args.endpoints, ["a:1", "b:2"]);
     assert_eq!(args.output, Format::Json);
     assert_eq!(args.timeout, Some(Duration::from_secs(5)));
-    assert!(matches!(args.command, Command::Status));
+    assert!(matches!(args.command, Command::Cluster(ClusterCommand::Status)));
 }
 
 #[test]
 fn the_leader_is_shown_or_changed() {
     let args = parse("clusterctl leader").unwrap();
-    assert!(matches!(args.command, Command::Leader { command: None }));
+    assert!(matches!(cluster(args), ClusterCommand::Leader { command: None }));
     let args = parse("clusterctl leader transfer --to 2").unwrap();
-    let Command::Leader { command: Some(LeaderCommand::Transfer { to }) } = args.command else {
+    let ClusterCommand::Leader { command: Some(LeaderCommand::Transfer { to }) } = cluster(args)
+    else {
         panic!("not a transfer");
     };
     assert_eq!(to, Some(2));
@@ -41,7 +54,8 @@ fn the_leader_is_shown_or_changed() {
 #[test]
 fn a_task_is_a_command_after_two_dashes() {
     let line = "clusterctl task submit --cpu 0.5 --env A=1 --env B=x=y --wait -- sh -c ls --wait";
-    let Command::Task { command: TaskCommand::Submit(args) } = parse(line).unwrap().command else {
+    let ClusterCommand::Task { command: TaskCommand::Submit(args) } = cluster(parse(line).unwrap())
+    else {
         panic!("not a submission");
     };
     assert_eq!(args.command, ["sh", "-c", "ls", "--wait"]);
@@ -73,4 +87,103 @@ fn what_is_misspelled_is_refused() {
 fn errors_of_usage_exit_with_two() {
     assert_eq!(parse("clusterctl task").unwrap_err().exit_code(), 2);
     assert_eq!(parse("clusterctl --nonsense").unwrap_err().exit_code(), 2);
+}
+
+#[test]
+fn a_drain_has_a_deadline_and_may_be_waited_for_or_taken_back() {
+    let line = "clusterctl worker drain w1 --deadline 5m --wait --timeout 1h";
+    let WorkerCommand::Drain(args) = worker(line) else { panic!("not a drain") };
+    assert_eq!(args.worker_id, "w1");
+    assert_eq!(args.deadline, Some(Duration::from_secs(300)));
+    assert!(args.wait && !args.cancel);
+    assert_eq!(parse(line).unwrap().timeout, Some(Duration::from_secs(3_600)));
+    assert!(parse("clusterctl worker drain w1 --cancel").is_ok());
+    let both = error("clusterctl worker drain w1 --cancel --wait");
+    assert_eq!(both, ErrorKind::ArgumentConflict);
+    let both = error("clusterctl worker drain w1 --cancel --deadline 1m");
+    assert_eq!(both, ErrorKind::ArgumentConflict);
+}
+
+#[test]
+fn labels_are_set_with_an_equals_sign_and_removed_with_a_minus() {
+    let WorkerCommand::Label(args) = worker("clusterctl worker label w1 zone=b gpu= old-") else {
+        panic!("not labels")
+    };
+    let set = |key: &str, value: &str| LabelChange::Set(key.to_owned(), value.to_owned());
+    let expected = [set("zone", "b"), set("gpu", ""), LabelChange::Remove("old".to_owned())];
+    assert_eq!(args.changes, expected);
+    assert_eq!(error("clusterctl worker label w1"), ErrorKind::MissingRequiredArgument);
+    assert_eq!(error("clusterctl worker label w1 zone"), ErrorKind::ValueValidation);
+    assert_eq!(error("clusterctl worker label w1 -- -"), ErrorKind::ValueValidation);
+}
+
+#[test]
+fn one_worker_or_all_are_reconnected() {
+    let WorkerCommand::Reconnect { worker_id } = worker("clusterctl worker reconnect") else {
+        panic!("not a reconnection")
+    };
+    assert_eq!(worker_id, None);
+    assert!(parse("clusterctl worker reconnect w1").is_ok());
+}
+
+#[test]
+fn a_token_needs_no_name_and_lives_as_long_as_is_said() {
+    assert!(parse("clusterctl token create").is_ok());
+    let line = "clusterctl token create rack-7 --ttl 24h --description new";
+    let ClusterCommand::Token { command: TokenCommand::Create { name, ttl, description } } =
+        cluster(parse(line).unwrap())
+    else {
+        panic!("not a token")
+    };
+    assert_eq!((name.as_deref(), description.as_str()), (Some("rack-7"), "new"));
+    assert_eq!(ttl, Some(Duration::from_secs(86_400)));
+    assert_eq!(error("clusterctl token create --ttl soon"), ErrorKind::ValueValidation);
+    assert_eq!(error("clusterctl token revoke"), ErrorKind::MissingRequiredArgument);
+}
+
+#[test]
+fn the_shell_knows_short_forms_and_every_command_of_a_cluster() {
+    let shell = |line: &str| ShellLine::try_parse_from(line.split_whitespace());
+    for line in [
+        "register worker-1 192.168.1.100:50052",
+        "unregister worker-1",
+        "workers",
+        "status",
+        "reconnect",
+        "reconnect worker-1",
+        "cordon w1",
+        "uncordon w1",
+        "drain w1 --wait",
+        "label w1 a=b",
+        "history w1",
+        "leader",
+        "tasks --state queued",
+        "task submit -- echo hello",
+        "worker show w1 -o json",
+        "token list",
+        "exit",
+        "quit",
+    ] {
+        assert!(shell(line).is_ok(), "{line}: {}", shell(line).unwrap_err());
+    }
+    for line in ["dev", "bench submit", "shell", "nonsense"] {
+        assert_eq!(shell(line).unwrap_err().kind(), ErrorKind::InvalidSubcommand, "{line}");
+    }
+    assert_eq!(shell("help").unwrap_err().kind(), ErrorKind::DisplayHelp);
+}
+
+#[test]
+fn the_shell_s_definition_has_no_contradiction() {
+    ShellLine::command().debug_assert();
+}
+
+#[test]
+fn a_benchmark_of_workers_has_its_size() {
+    let line = "clusterctl bench workers --workers 10000 --processes 4";
+    let Command::Bench { command: BenchCommand::Workers(args) } = parse(line).unwrap().command
+    else {
+        panic!("not the benchmark")
+    };
+    assert_eq!((args.workers, args.processes), (10_000, 4));
+    assert_eq!(error("clusterctl bench workers --workers 0"), ErrorKind::ValueValidation);
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+mod workers;
+
 use super::Context;
 use crate::args::{BenchCommand, DispatchArgs, FailoverArgs, SubmitLoadArgs};
 use crate::failure::Failure;
@@ -17,6 +19,7 @@ pub(super) async fn run(context: &Context, command: BenchCommand) -> Result<(), 
         BenchCommand::Submit(args) => submit(context, args).await,
         BenchCommand::Dispatch(args) => dispatch(context, &args).await,
         BenchCommand::Failover(args) => failover(context, &args).await,
+        BenchCommand::Workers(args) => Box::pin(workers::run(context, &args)).await,
     }
 }
 

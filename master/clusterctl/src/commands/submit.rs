@@ -87,14 +87,16 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::args::{Args, Command, TaskCommand};
+    use crate::args::{Args, ClusterCommand, Command, TaskCommand};
 
     #[test]
     fn flags_become_a_task() {
         let line = "clusterctl task submit --name n --memory-mb 64 --priority 9 --env A=1 \
             --label team=x --max-attempts 2 --run-timeout 1m --worker w1 -- echo hello";
         let args = Args::try_parse_from(line.split_whitespace()).unwrap();
-        let Command::Task { command: TaskCommand::Submit(mut args) } = args.command else {
+        let Command::Cluster(ClusterCommand::Task { command: TaskCommand::Submit(mut args) }) =
+            args.command
+        else {
             panic!("not a submission");
         };
         let expected = v1::TaskSpec {

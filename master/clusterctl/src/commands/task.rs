@@ -35,7 +35,11 @@ pub(super) async fn run(context: &Context, command: TaskCommand) -> Result<(), F
     }
 }
 
-async fn list(context: &Context, client: &Client, args: ListArgs) -> Result<(), Failure> {
+pub(super) async fn list(
+    context: &Context,
+    client: &Client,
+    args: ListArgs,
+) -> Result<(), Failure> {
     let mut tasks = Vec::new();
     let mut cursor = None;
     let mut left = args.limit;

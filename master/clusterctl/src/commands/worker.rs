@@ -1,15 +1,15 @@
 //! `workers` and `worker`: the registry.
 
-use proto::client::Consistency;
+use proto::client::{Client, Consistency};
 use proto::v1;
 
-use super::Context;
-use crate::args::WorkerCommand;
+use super::{Context, drain};
+use crate::args::{LabelArgs, LabelChange, WorkerCommand};
 use crate::failure::Failure;
 use crate::output;
 
-pub(super) async fn list(context: &Context) -> Result<(), Failure> {
-    let client = context.client()?;
+/// All workers, by name.
+pub(super) async fn all(client: &Client) -> Result<Vec<v1::Worker>, Failure> {
     let mut workers = Vec::new();
     let mut cursor = None;
     loop {
@@ -18,9 +18,14 @@ pub(super) async fn list(context: &Context) -> Result<(), Failure> {
         workers.extend(page.workers);
         cursor = page.next_cursor;
         if cursor.is_none() {
-            return context.output.data(workers.as_slice(), output::workers);
+            return Ok(workers);
         }
     }
+}
+
+pub(super) async fn list(context: &Context) -> Result<(), Failure> {
+    let workers = all(&context.client()?).await?;
+    context.output.data(workers.as_slice(), output::workers)
 }
 
 pub(super) async fn run(context: &Context, command: WorkerCommand) -> Result<(), Failure> {
@@ -38,6 +43,84 @@ pub(super) async fn run(context: &Context, command: WorkerCommand) -> Result<(),
         WorkerCommand::Show { worker_id } => {
             client.worker(&worker_id, Consistency::default()).await?
         }
+        WorkerCommand::Cordon { worker_id } => {
+            client.set_scheduling(scheduling(worker_id, "cordon")).await?
+        }
+        WorkerCommand::Uncordon { worker_id } => {
+            client.set_scheduling(scheduling(worker_id, "uncordon")).await?
+        }
+        WorkerCommand::Drain(args) => drain::run(context, &client, args).await?,
+        WorkerCommand::Reconnect { worker_id } => {
+            return reconnect(context, &client, worker_id.as_deref()).await;
+        }
+        WorkerCommand::Label(args) => client.label_worker(label_request(args)).await?,
+        WorkerCommand::History { worker_id } => {
+            let history = client.worker_history(&worker_id, Consistency::default()).await?;
+            return context.output.data(&history, output::worker_history);
+        }
+        WorkerCommand::Metrics { worker_id } => {
+            let metrics = client.worker_usage(&worker_id).await?;
+            return context.output.data(&metrics, output::worker_metrics);
+        }
     };
     context.output.data(&worker, output::worker)
+}
+
+/// An order without a deadline.
+pub(super) fn scheduling(worker_id: String, order: &str) -> v1::SetSchedulingRequest {
+    v1::SetSchedulingRequest { worker_id, order: order.to_owned(), timeout: None }
+}
+
+async fn reconnect(
+    context: &Context,
+    client: &Client,
+    worker_id: Option<&str>,
+) -> Result<(), Failure> {
+    let response = client.reconnect(worker_id).await?;
+    context.output.data(&response, output::reconnections)?;
+    // Of all workers, some are expected to be offline; one that is named is to be there.
+    let missed = response.results.iter().find(|one| {
+        worker_id == Some(one.worker_id.as_str())
+            && !matches!(one.outcome.as_str(), "reached" | "active")
+    });
+    match missed {
+        Some(one) => Err(Failure::NotReached {
+            worker_id: one.worker_id.clone(),
+            outcome: one.outcome.clone(),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn label_request(args: LabelArgs) -> v1::LabelWorkerRequest {
+    let mut request =
+        v1::LabelWorkerRequest { worker_id: args.worker_id, ..v1::LabelWorkerRequest::default() };
+    for change in args.changes {
+        match change {
+            LabelChange::Set(key, value) => {
+                request.set.insert(key, value);
+            }
+            LabelChange::Remove(key) => request.remove.push(key),
+        }
+    }
+    request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn label_changes_become_one_request() {
+        let args = LabelArgs {
+            worker_id: "w1".to_owned(),
+            changes: vec![
+                LabelChange::Set("zone".to_owned(), "b".to_owned()),
+                LabelChange::Remove("old".to_owned()),
+            ],
+        };
+        let request = label_request(args);
+        assert_eq!(request.set, [("zone".to_owned(), "b".to_owned())].into());
+        assert_eq!(request.remove, ["old"]);
+    }
 }

@@ -35,9 +35,12 @@ pub fn columns<const N: usize>(heading: [&str; N], rows: Vec<[String; N]>, style
 fn cell(text: &str) -> Cell {
     let cell = Cell::new(printable(text));
     match text {
-        "leader" | "active" | "running" | "completed" => cell.fg(Color::Green),
-        "inactive" | "failed" | "unknown" => cell.fg(Color::Red),
-        "cancelling" | "cancelled" | "queued" | "scheduled" | "candidate" => cell.fg(Color::Yellow),
+        "leader" | "active" | "running" | "completed" | "reached" => cell.fg(Color::Green),
+        "inactive" | "failed" | "unknown" | "unreachable" | "refused" | "expired" => {
+            cell.fg(Color::Red)
+        }
+        "cancelling" | "cancelled" | "queued" | "scheduled" | "candidate" | "cordoned"
+        | "draining" | "drained" | "no-address" => cell.fg(Color::Yellow),
         _ => cell,
     }
 }

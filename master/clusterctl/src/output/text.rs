@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 
 use proto::v1;
 
+use super::operator;
 use super::table::{Style, columns, printable};
 
 /// What stands where there is nothing to say.
-const NOTHING: &str = "-";
+pub(super) const NOTHING: &str = "-";
 
-fn or_nothing<T: ToString>(value: Option<&T>) -> String {
+pub(super) fn or_nothing<T: ToString>(value: Option<&T>) -> String {
     value.map_or_else(|| NOTHING.to_owned(), T::to_string)
 }
 
 /// Lines of `name: value`, the values below each other.
-fn fields(fields: &[(&str, String)]) -> String {
+pub(super) fn fields(fields: &[(&str, String)]) -> String {
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 1;
     fields
         .iter()
@@ -89,7 +90,11 @@ pub fn status(status: &v1::ClusterStatus, style: Style) -> String {
         ("workers", counts(&status.workers)),
         ("tasks", counts(&status.tasks)),
     ]);
-    format!("{summary}\n\n{}", columns(heading, rows.collect(), style))
+    let table = columns(heading, rows.collect(), style);
+    match &status.mass_loss {
+        Some(alarm) => format!("{}\n\n{summary}\n\n{table}", operator::alarm(alarm, style)),
+        None => format!("{summary}\n\n{table}"),
+    }
 }
 
 fn counts(by_state: &BTreeMap<String, u64>) -> String {
@@ -108,6 +113,7 @@ pub fn workers(workers: &[v1::Worker], style: Style) -> String {
         [
             worker.worker_id.clone(),
             worker.state.clone(),
+            worker.scheduling.clone(),
             worker.reason.clone(),
             or_nothing(worker.address.as_ref()),
             worker.running_tasks.to_string(),
@@ -116,17 +122,32 @@ pub fn workers(workers: &[v1::Worker], style: Style) -> String {
             or_nothing(worker.last_heartbeat.as_ref()),
         ]
     });
-    let heading =
-        ["WORKER", "STATE", "REASON", "ADDRESS", "TASKS", "FREE CPU", "FREE MIB", "LAST HEARTBEAT"];
+    let heading = [
+        "WORKER",
+        "STATE",
+        "SCHEDULING",
+        "REASON",
+        "ADDRESS",
+        "TASKS",
+        "FREE CPU",
+        "FREE MIB",
+        "LAST HEARTBEAT",
+    ];
     columns(heading, rows.collect(), style)
 }
 
 /// Everything about one worker.
 #[must_use]
 pub fn worker(worker: &v1::Worker, _: Style) -> String {
+    let scheduling = match &worker.drain_deadline {
+        Some(deadline) => format!("{}, until {deadline}", worker.scheduling),
+        None => worker.scheduling.clone(),
+    };
     fields(&[
         ("worker", worker.worker_id.clone()),
         ("state", format!("{} ({})", worker.state, worker.reason)),
+        ("since", worker.changed_at.clone()),
+        ("scheduling", scheduling),
         ("address", or_nothing(worker.address.as_ref())),
         ("version", or_nothing(worker.version.as_ref())),
         ("epoch", worker.epoch.to_string()),

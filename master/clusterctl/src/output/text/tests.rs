@@ -116,8 +116,8 @@ MASTER  ROLE     ADDRESS         HTTP            TERM  COMMIT  APPLIED  LAG  VER
 #[test]
 fn workers_are_rows() {
     let expected = "\
-WORKER    STATE   REASON      ADDRESS         TASKS  FREE CPU  FREE MIB  LAST HEARTBEAT
-worker-1  active  registered  10.0.0.5:50052  1      7.5       15872     -";
+WORKER    STATE   SCHEDULING  REASON      ADDRESS         TASKS  FREE CPU  FREE MIB  LAST HEARTBEAT
+worker-1  active  open        registered  10.0.0.5:50052  1      7.5       15872     -";
     assert_eq!(workers(&[example_worker()], Style::Plain), expected);
 }
 
@@ -126,6 +126,8 @@ fn a_worker_is_shown_in_full() {
     let expected = "\
 worker:         worker-1
 state:          active (registered)
+since:          2025-11-17T10:30:00.000Z
+scheduling:     open
 address:        10.0.0.5:50052
 version:        0.1.0
 epoch:          3
@@ -137,6 +139,28 @@ available:      7.5 cpu, 15872 MiB memory, 0 MiB storage, 0 gpu
 registered at:  2025-11-17T10:30:00.000Z
 last heartbeat: -";
     assert_eq!(worker(&example_worker(), Style::Plain), expected);
+}
+
+#[test]
+fn a_draining_worker_shows_until_when() {
+    let draining = v1::Worker {
+        scheduling: "draining".to_owned(),
+        drain_deadline: Some("2025-11-17T10:40:00.000Z".to_owned()),
+        ..example_worker()
+    };
+    let text = worker(&draining, Style::Plain);
+    let expected = "scheduling:     draining, until 2025-11-17T10:40:00.000Z";
+    assert!(text.lines().any(|line| line == expected), "{text}");
+}
+
+#[test]
+fn a_mass_loss_is_told_before_everything_else() {
+    let cluster = v1::ClusterStatus {
+        mass_loss: Some(v1::MassLoss { lost: 6, of: 8, ..v1::MassLoss::default() }),
+        ..v1::ClusterStatus::default()
+    };
+    let text = status(&cluster, Style::Plain);
+    assert!(text.starts_with("!! MASS LOSS: 6 of 8 workers fell silent at once"), "{text}");
 }
 
 #[test]

@@ -1,0 +1,123 @@
+//! `worker drain`: empties a worker, and waits for that if asked to.
+
+use std::time::Duration;
+
+use proto::client::{Client, ClientError, Consistency};
+use proto::problem::ErrorKind;
+use proto::v1;
+use tokio::time::{Instant, sleep};
+
+use super::{Context, worker};
+use crate::args::DrainArgs;
+use crate::failure::Failure;
+
+/// Pause between two looks at what is left: people watch, and tasks last longer.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What a look at a worker that is waited for says.
+#[derive(Debug, PartialEq, Eq)]
+enum Progress {
+    /// So many tasks are left.
+    Left(u32),
+    /// Nothing runs there any more.
+    Drained,
+    /// Somebody has taken the drain back.
+    TakenBack,
+}
+
+impl Progress {
+    fn of(worker: &v1::Worker) -> Self {
+        match worker.scheduling.as_str() {
+            "drained" => Self::Drained,
+            "draining" => Self::Left(worker.running_tasks),
+            _ => Self::TakenBack,
+        }
+    }
+}
+
+/// Gives the order and returns the worker as it is at the end.
+pub(super) async fn run(
+    context: &Context,
+    client: &Client,
+    args: DrainArgs,
+) -> Result<v1::Worker, Failure> {
+    let DrainArgs { worker_id, deadline, wait, cancel } = args;
+    if cancel {
+        return Ok(client.set_scheduling(worker::scheduling(worker_id, "uncordon")).await?);
+    }
+    let timeout = deadline.map(|deadline| humantime::format_duration(deadline).to_string());
+    let order = v1::SetSchedulingRequest { timeout, ..worker::scheduling(worker_id, "drain") };
+    let draining = client.set_scheduling(order).await?;
+    if wait { await_drained(context, client, draining).await } else { Ok(draining) }
+}
+
+/// Looks again and again until nothing is left. Masters that do not answer meanwhile are waited for
+/// as long as the user has patience.
+async fn await_drained(
+    context: &Context,
+    client: &Client,
+    mut seen: v1::Worker,
+) -> Result<v1::Worker, Failure> {
+    let until = context.timeout.map(|timeout| Instant::now() + timeout);
+    let mut told = None;
+    loop {
+        match Progress::of(&seen) {
+            Progress::Drained => {
+                context.output.message(format_args!("{}: drained", seen.worker_id));
+                return Ok(seen);
+            }
+            Progress::TakenBack => {
+                return Err(Failure::DrainTakenBack { worker_id: seen.worker_id });
+            }
+            Progress::Left(tasks) if told != Some(tasks) => {
+                context.output.message(format_args!("{}: {} left", seen.worker_id, count(tasks)));
+                told = Some(tasks);
+            }
+            Progress::Left(_) => {}
+        }
+        if until.is_some_and(|until| Instant::now() + LOOK_INTERVAL >= until) {
+            let Progress::Left(tasks) = Progress::of(&seen) else { return Ok(seen) };
+            return Err(Failure::StillDraining { worker_id: seen.worker_id, tasks });
+        }
+        sleep(LOOK_INTERVAL).await;
+        match client.worker(&seen.worker_id, Consistency::default()).await {
+            Ok(worker) => seen = worker,
+            Err(error) if is_passing(&error) => {
+                context.output.message(format_args!("still waiting: {error}"));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Whether a cluster that is well again would answer.
+fn is_passing(error: &ClientError) -> bool {
+    matches!(error.kind(), ErrorKind::NoLeader | ErrorKind::NotLeader | ErrorKind::Timeout)
+}
+
+fn count(tasks: u32) -> String {
+    if tasks == 1 { "1 task".to_owned() } else { format!("{tasks} tasks") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(scheduling: &str, running_tasks: u32) -> Progress {
+        let scheduling = scheduling.to_owned();
+        Progress::of(&v1::Worker { scheduling, running_tasks, ..v1::Worker::default() })
+    }
+
+    #[test]
+    fn a_drain_goes_on_until_nothing_is_left_or_somebody_takes_it_back() {
+        assert_eq!(seen("draining", 3), Progress::Left(3));
+        assert_eq!(seen("drained", 0), Progress::Drained);
+        assert_eq!(seen("open", 3), Progress::TakenBack);
+        assert_eq!(seen("cordoned", 0), Progress::TakenBack);
+    }
+
+    #[test]
+    fn what_is_left_is_counted_in_words() {
+        assert_eq!((count(1).as_str(), count(2).as_str()), ("1 task", "2 tasks"));
+    }
+}

@@ -1,0 +1,181 @@
+//! `shell`: the prompt at which operators register workers and look at them. It asks the cluster as
+//! every other command does, so it works from anywhere and outlives a leader.
+
+mod lines;
+mod words;
+
+use std::io;
+use std::time::Duration;
+
+use clap::Parser;
+use proto::client::{Client, Consistency};
+use proto::v1;
+use tokio::time::{Instant, sleep};
+
+use super::{Context, ask, task, worker};
+use crate::args::{ClusterCommand, Format, ShellCommand, ShellLine, WorkerCommand};
+use crate::failure::Failure;
+use crate::output;
+use lines::Lines;
+
+/// How long a worker may take to connect until it is called offline: one that is online is called as
+/// soon as it is registered.
+const CONNECT_MOMENT: Duration = Duration::from_secs(1);
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// The exit code of a line that is not understood.
+const USAGE: u8 = 2;
+
+/// What follows a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Line,
+    Leave,
+}
+
+/// Runs until the input ends or somebody leaves. The exit code is that of the last failure.
+pub(super) async fn run(base: Context) -> Result<(), Failure> {
+    let mut lines = Lines::open()?;
+    if lines.is_interactive() {
+        base.output.message("help shows the commands, exit or Ctrl-D leaves");
+    }
+    let mut last_failure = None;
+    while let Some(line) = lines.next().await? {
+        let obeyed = tokio::select! {
+            obeyed = Box::pin(obey(&base, &line)) => obeyed,
+            // A command that is watched too long is given up, not the prompt.
+            Ok(()) = tokio::signal::ctrl_c(), if lines.is_interactive() => Ok(Next::Line),
+        };
+        match obeyed {
+            Ok(Next::Line) => {}
+            Ok(Next::Leave) => break,
+            Err(exit_code) => last_failure = Some(exit_code),
+        }
+    }
+    last_failure.map_or(Ok(()), |exit_code| Err(Failure::Shell { exit_code }))
+}
+
+/// Does what one line asks for, and tells what went wrong; the error is its exit code.
+async fn obey(base: &Context, line: &str) -> Result<Next, u8> {
+    let told = |failure: &Failure| {
+        if let Some(text) = failure.message() {
+            base.output.message(format_args!("❌ {text}"));
+        }
+        failure.exit_code()
+    };
+    let words = words::split(line).map_err(|error| {
+        base.output.message(format_args!("❌ {error}"));
+        USAGE
+    })?;
+    if words.first().is_none_or(|word| word.starts_with('#')) {
+        return Ok(Next::Line);
+    }
+    let line = match ShellLine::try_parse_from(words) {
+        Ok(line) => line,
+        Err(error) => {
+            // Help is an error to the parser; where nobody reads, nothing is lost.
+            drop(error.print());
+            return if error.use_stderr() { Err(USAGE) } else { Ok(Next::Line) };
+        }
+    };
+    if matches!(line.command, ShellCommand::Exit) {
+        return Ok(Next::Leave);
+    }
+    let context = for_line(base, &line).map_err(|failure| told(&failure))?;
+    match Box::pin(command(&context, line.command)).await {
+        Ok(()) => Ok(Next::Line),
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Next::Leave),
+        Err(failure) => Err(told(&failure)),
+    }
+}
+
+/// The shell's context with what the line wants otherwise. The connection stays the same.
+fn for_line(base: &Context, line: &ShellLine) -> Result<Context, Failure> {
+    let output = line.output.map_or(base.output, |format| base.output.with_format(format));
+    let timeout = line.timeout.or(base.timeout);
+    let context = Context::new(base.endpoints.clone(), timeout, output);
+    if line.timeout.is_none() {
+        // It is new, so it holds no client yet.
+        drop(context.client.set(base.client()?));
+    }
+    Ok(context)
+}
+
+async fn command(context: &Context, command: ShellCommand) -> Result<(), Failure> {
+    let of_worker = match command {
+        ShellCommand::Register { worker_id, address, labels } => {
+            let labels = labels.into_iter().collect();
+            return register(context, v1::RegisterRequest { worker_id, address, labels }).await;
+        }
+        ShellCommand::Unregister { worker_id } => {
+            context.client()?.unregister_worker(&worker_id).await?;
+            let text = format!("✅ Worker {worker_id} unregistered");
+            return context.output.data(&worker_id, |_, _| text);
+        }
+        ShellCommand::Reconnect { worker_id } => WorkerCommand::Reconnect { worker_id },
+        ShellCommand::Cordon { worker_id } => WorkerCommand::Cordon { worker_id },
+        ShellCommand::Uncordon { worker_id } => WorkerCommand::Uncordon { worker_id },
+        ShellCommand::Drain(args) => WorkerCommand::Drain(args),
+        ShellCommand::Label(args) => WorkerCommand::Label(args),
+        ShellCommand::History { worker_id } => WorkerCommand::History { worker_id },
+        ShellCommand::Metrics { worker_id } => WorkerCommand::Metrics { worker_id },
+        ShellCommand::Tasks(args) => return task::list(context, &context.client()?, args).await,
+        ShellCommand::Cluster(ClusterCommand::Workers) => {
+            let workers = worker::all(&context.client()?).await?;
+            return context.output.data(workers.as_slice(), output::worker_box);
+        }
+        ShellCommand::Cluster(command) => return ask(context, command).await,
+        // It has been left before.
+        ShellCommand::Exit => return Ok(()),
+    };
+    Box::pin(worker::run(context, of_worker)).await
+}
+
+/// Registers a worker and says whether it is there.
+async fn register(context: &Context, request: v1::RegisterRequest) -> Result<(), Failure> {
+    let client = context.client()?;
+    let registered = client.register_worker(request).await?;
+    let is_read = context.output.format() == Format::Table;
+    let worker = if is_read { after_a_moment(&client, registered).await } else { registered };
+    context.output.data(&worker, |worker, _| registered_text(worker))
+}
+
+/// The worker as it is once it is connected or has not come within a moment.
+async fn after_a_moment(client: &Client, mut worker: v1::Worker) -> v1::Worker {
+    let until = Instant::now() + CONNECT_MOMENT;
+    while !worker.is_active && Instant::now() < until {
+        sleep(LOOK_INTERVAL).await;
+        match client.worker(&worker.worker_id, Consistency::default()).await {
+            Ok(seen) => worker = seen,
+            // It is registered, whatever happens to the cluster now.
+            Err(_) => break,
+        }
+    }
+    worker
+}
+
+fn registered_text(worker: &v1::Worker) -> String {
+    let address = worker.address.as_deref().unwrap_or("unknown");
+    let registered = format!("✅ Worker {} registered with address {address}", worker.worker_id);
+    let standing =
+        if worker.is_active { "(connected)" } else { "(offline, will reconnect automatically)" };
+    format!("{registered}\n{standing}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registration_says_whether_the_worker_is_there() {
+        let offline = v1::Worker {
+            worker_id: "worker-1".to_owned(),
+            address: Some("192.168.1.100:50052".to_owned()),
+            ..v1::Worker::default()
+        };
+        let expected = "✅ Worker worker-1 registered with address 192.168.1.100:50052\n\
+            (offline, will reconnect automatically)";
+        assert_eq!(registered_text(&offline), expected);
+        let online = v1::Worker { is_active: true, ..offline };
+        assert!(registered_text(&online).ends_with("\n(connected)"));
+    }
+}

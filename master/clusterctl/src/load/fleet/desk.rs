@@ -1,0 +1,107 @@
+//! The gRPC service of a simulated worker: the protocol of a real one, and tasks that take no time.
+
+use std::sync::Arc;
+
+use futures_util::stream::Empty;
+use proto::v1;
+use proto::v1::worker_service_server::WorkerService;
+use proto::worker_client::TERM_SEEN;
+use tonic::metadata::MetadataValue;
+use tonic::{Request, Response, Status};
+
+use super::standing::Disobedience;
+use super::worker::SimulatedWorker;
+
+/// Where leaders' calls to one worker arrive.
+#[derive(Debug, Clone)]
+pub(super) struct Desk(pub(super) Arc<SimulatedWorker>);
+
+impl Desk {
+    fn admit(
+        &self,
+        header: Option<v1::LeaderHeader>,
+        worker_id: &str,
+    ) -> Result<v1::LeaderHeader, Status> {
+        let header =
+            header.ok_or_else(|| Status::invalid_argument("the call does not say who leads"))?;
+        let ours = self.0.id();
+        if ours != worker_id {
+            let detail = format!("this is worker {ours}, not {worker_id}");
+            return Err(Status::failed_precondition(detail));
+        }
+        self.0.standing().admit(&header).map_err(|refusal| refuse(&refusal))?;
+        Ok(header)
+    }
+}
+
+#[tonic::async_trait]
+impl WorkerService for Desk {
+    type StreamTaskLogsStream = Empty<Result<v1::LogChunk, Status>>;
+
+    async fn master_register(
+        &self,
+        request: Request<v1::MasterRegisterRequest>,
+    ) -> Result<Response<v1::MasterRegisterResponse>, Status> {
+        let request = request.into_inner();
+        let leader = self.admit(request.leader, &request.worker_id)?;
+        let session_stands = self.0.standing().stands_with(&leader);
+        if !session_stands {
+            self.0.on_called(leader.leader_address);
+        }
+        let incarnation = self.0.incarnation().to_owned();
+        Ok(Response::new(v1::MasterRegisterResponse { incarnation, session_stands }))
+    }
+
+    async fn assign_task(
+        &self,
+        request: Request<v1::AssignTaskRequest>,
+    ) -> Result<Response<v1::AssignTaskResponse>, Status> {
+        let request = request.into_inner();
+        self.admit(request.leader, &request.worker_id)?;
+        match self.0.standing().epoch() {
+            None => return Err(Status::unavailable("there is no session")),
+            Some(ours) if ours != request.epoch => {
+                return Err(Status::failed_precondition("another registration owns the attempts"));
+            }
+            Some(_) => {}
+        }
+        let attempts = request.assignments.into_iter().filter_map(|one| one.attempt);
+        let accepted = attempts.filter(|attempt| self.0.finish(attempt.clone())).collect();
+        Ok(Response::new(v1::AssignTaskResponse { accepted }))
+    }
+
+    async fn cancel_task(
+        &self,
+        request: Request<v1::CancelTaskRequest>,
+    ) -> Result<Response<v1::CancelTaskResponse>, Status> {
+        let request = request.into_inner();
+        self.admit(request.leader, &request.worker_id)?;
+        // Whatever was assigned has ended by now.
+        Ok(Response::new(v1::CancelTaskResponse { unknown: request.attempts }))
+    }
+
+    async fn dismiss(
+        &self,
+        request: Request<v1::DismissRequest>,
+    ) -> Result<Response<v1::DismissResponse>, Status> {
+        let request = request.into_inner();
+        self.admit(request.leader, &request.worker_id)?;
+        self.0.standing().set_session(None);
+        Ok(Response::new(v1::DismissResponse { ended: 0 }))
+    }
+
+    async fn stream_task_logs(
+        &self,
+        _: Request<v1::StreamTaskLogsRequest>,
+    ) -> Result<Response<Self::StreamTaskLogsStream>, Status> {
+        Err(Status::not_found("a simulated worker keeps no logs"))
+    }
+}
+
+fn refuse(disobedience: &Disobedience) -> Status {
+    let mut status = Status::failed_precondition(disobedience.to_string());
+    if let Disobedience::OlderTerm { seen } = disobedience {
+        status.metadata_mut().insert(TERM_SEEN, MetadataValue::from(*seen));
+    }
+    status
+}

@@ -1,0 +1,272 @@
+//! One simulated worker: registers when a leader calls, and then beats its heart.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use proto::channel::{self, InvalidAddress};
+use proto::v1;
+use proto::v1::master_service_client::MasterServiceClient;
+use rand::RngExt;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tonic::Status;
+use tonic::transport::Channel;
+use uuid::Uuid;
+
+use super::standing::{Session, Standing};
+use super::tally::Tally;
+
+/// As patient as a real worker.
+const REGISTER_TIMEOUT: Duration = Duration::from_secs(8);
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Longest pause until a worker that lost its leader asks the next master.
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Results that wait to be reported; more are refused and come again.
+const RESULTS_MAX: usize = 1_000;
+
+/// What a worker knows and who may tell it something.
+#[derive(Debug)]
+pub(super) struct SimulatedWorker {
+    id: String,
+    incarnation: String,
+    standing: Mutex<Standing>,
+    /// The address of the leader that has called last.
+    calls: watch::Sender<Option<String>>,
+    results: mpsc::Sender<v1::AttemptRef>,
+}
+
+/// The part that talks to masters.
+#[derive(Debug)]
+pub(super) struct SessionLoop {
+    worker: Arc<SimulatedWorker>,
+    address: String,
+    tally: Arc<Tally>,
+    calls: watch::Receiver<Option<String>>,
+    results: mpsc::Receiver<v1::AttemptRef>,
+    masters: Vec<String>,
+    asked: usize,
+    sequence: u64,
+}
+
+/// A session that stands, and how it is kept.
+struct Kept {
+    client: MasterServiceClient<Channel>,
+    session: Session,
+    cluster_id: String,
+    heartbeat_interval: Duration,
+}
+
+/// Why a master did not help.
+#[derive(Debug, thiserror::Error)]
+enum CallError {
+    #[error(transparent)]
+    Address(#[from] InvalidAddress),
+    #[error("the master refused")]
+    Refused(#[from] Box<Status>),
+    #[error("no answer in time")]
+    TimedOut(#[from] tokio::time::error::Elapsed),
+    #[error("the answer makes no sense")]
+    Answer,
+}
+
+impl SimulatedWorker {
+    /// A worker, and the loop that makes it live.
+    pub(super) fn new(id: String, address: String, tally: Arc<Tally>) -> (Arc<Self>, SessionLoop) {
+        let (calls, called) = watch::channel(None);
+        let (results, finished) = mpsc::channel(RESULTS_MAX);
+        let incarnation = Uuid::new_v4().to_string();
+        let standing = Mutex::default();
+        let worker = Arc::new(Self { id, incarnation, standing, calls, results });
+        let session_loop = SessionLoop {
+            worker: Arc::clone(&worker),
+            address,
+            tally,
+            calls: called,
+            results: finished,
+            masters: Vec::new(),
+            asked: 0,
+            sequence: 0,
+        };
+        (worker, session_loop)
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(super) fn incarnation(&self) -> &str {
+        &self.incarnation
+    }
+
+    pub(super) fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A leader has called.
+    pub(super) fn on_called(&self, leader_address: String) {
+        self.calls.send_replace(Some(leader_address));
+    }
+
+    /// Takes on an attempt, which ends at once; `false` when there are too many to be reported.
+    pub(super) fn finish(&self, attempt: v1::AttemptRef) -> bool {
+        self.results.try_send(attempt).is_ok()
+    }
+}
+
+impl SessionLoop {
+    /// Runs until the process ends.
+    pub(super) async fn run(mut self) {
+        let mut leader = None;
+        loop {
+            let address = match leader.take() {
+                Some(address) => address,
+                None => self.next_master().await,
+            };
+            let Ok(kept) = self.register(&address).await else { continue };
+            let term = kept.session.term;
+            self.worker.standing().set_session(Some(kept.session));
+            self.tally.on_session(term);
+            leader = self.keep(kept).await;
+            self.worker.standing().set_session(None);
+            self.tally.on_session_ended(term);
+        }
+    }
+
+    /// The leader that calls, or after a pause the next master that is known.
+    async fn next_master(&mut self) -> String {
+        loop {
+            let pause = RETRY_PAUSE_MAX.mul_f64(rand::rng().random_range(0.1..1.0));
+            tokio::select! {
+                Some(leader) = called(&mut self.calls) => return leader,
+                () = sleep(pause), if !self.masters.is_empty() => {}
+            }
+            self.asked = self.asked.wrapping_add(1);
+            let master = self.masters.get(self.asked.checked_rem(self.masters.len()).unwrap_or(0));
+            if let Some(master) = master {
+                return master.clone();
+            }
+        }
+    }
+
+    async fn register(&mut self, address: &str) -> Result<Kept, CallError> {
+        let mut client = MasterServiceClient::new(channel::connect_lazily(address)?);
+        self.sequence += 1;
+        let (cluster_id, term_seen) = {
+            let standing = self.worker.standing();
+            (standing.cluster(), standing.term_seen())
+        };
+        let request = v1::RegisterWorkerRequest {
+            cluster_id,
+            worker_id: self.worker.id.clone(),
+            incarnation: self.worker.incarnation.clone(),
+            address: self.address.clone(),
+            specs: Some(specs()),
+            term_seen,
+            sequence: self.sequence,
+            ..v1::RegisterWorkerRequest::default()
+        };
+        let answer = timeout(REGISTER_TIMEOUT, client.register_worker(request)).await?;
+        let answer = answer.map_err(Box::new)?.into_inner();
+        let header = answer.leader.ok_or(CallError::Answer)?;
+        self.worker.standing().admit(&header).map_err(|_| CallError::Answer)?;
+        self.masters = answer.masters.into_iter().map(|master| master.address).collect();
+        if header.leader_address != address {
+            client = MasterServiceClient::new(channel::connect_lazily(&header.leader_address)?);
+        }
+        Ok(Kept {
+            client,
+            session: Session { leader: header.leader_id, term: header.term, epoch: answer.epoch },
+            cluster_id: header.cluster_id,
+            heartbeat_interval: Duration::from_millis(answer.heartbeat_interval_ms.max(10)),
+        })
+    }
+
+    /// Beats and reports until the session ends; the leader that has called, if that is why.
+    async fn keep(&mut self, kept: Kept) -> Option<String> {
+        let Kept { mut client, session, cluster_id, heartbeat_interval: period } = kept;
+        // Workers of a real fleet did not all start in the same moment.
+        let phase = period.mul_f64(rand::rng().random_range(0.0..1.0));
+        let mut beats = interval_at(Instant::now() + phase, period);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let worker = Arc::clone(&self.worker);
+        loop {
+            tokio::select! {
+                leader = called(&mut self.calls) => {
+                    return leader;
+                }
+                _ = beats.tick() => {
+                    let request = heartbeat(&worker, session, &cluster_id);
+                    let answer = timeout(HEARTBEAT_TIMEOUT, client.send_heartbeat(request)).await;
+                    let Ok(Ok(answer)) = answer else { return None };
+                    let answer = answer.into_inner();
+                    let header = answer.leader?;
+                    let is_obeyed = worker.standing().admit(&header).is_ok();
+                    if answer.register_again || !is_obeyed {
+                        return Some(header.leader_address).filter(|_| is_obeyed);
+                    }
+                    self.tally.on_heartbeat();
+                }
+                Some(attempt) = self.results.recv() => {
+                    let request = completion(&worker, session, &cluster_id, attempt);
+                    let answer =
+                        timeout(REGISTER_TIMEOUT, client.report_task_completion(request)).await;
+                    if !matches!(answer, Ok(Ok(_))) {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Waits for a leader to call.
+async fn called(calls: &mut watch::Receiver<Option<String>>) -> Option<String> {
+    calls.changed().await.ok()?;
+    calls.borrow_and_update().clone()
+}
+
+fn specs() -> v1::WorkerSpecs {
+    v1::WorkerSpecs {
+        total: Some(v1::Resources {
+            cpu: Some(8.0),
+            memory_mb: Some(16_384),
+            storage_mb: Some(512_000),
+            gpu: Some(0),
+            ..v1::Resources::default()
+        }),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..v1::WorkerSpecs::default()
+    }
+}
+
+fn heartbeat(worker: &SimulatedWorker, session: Session, cluster_id: &str) -> v1::HeartbeatRequest {
+    let percent = || rand::rng().random_range(0.0..100.0);
+    v1::HeartbeatRequest {
+        cluster_id: cluster_id.to_owned(),
+        worker_id: worker.id.clone(),
+        incarnation: worker.incarnation.clone(),
+        epoch: session.epoch,
+        usage: Some(v1::WorkerUsage {
+            cpu_percent: percent(),
+            memory_percent: percent(),
+            storage_percent: percent(),
+            gpu_percent: 0.0,
+        }),
+        ..v1::HeartbeatRequest::default()
+    }
+}
+
+fn completion(
+    worker: &SimulatedWorker,
+    session: Session,
+    cluster_id: &str,
+    attempt: v1::AttemptRef,
+) -> v1::ReportTaskCompletionRequest {
+    let outcome = Some(v1::finished_attempt::Outcome::ExitCode(0));
+    v1::ReportTaskCompletionRequest {
+        cluster_id: cluster_id.to_owned(),
+        worker_id: worker.id.clone(),
+        epoch: session.epoch,
+        finished: vec![v1::FinishedAttempt { attempt: Some(attempt), outcome }],
+    }
+}

@@ -1,0 +1,204 @@
+//! What a fleet of workers costs the leader, and how fast it comes and follows.
+
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use proto::client::{Client, ClientOptions};
+use proto::v1;
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+
+use super::fleet::{Fleet, worker_address, worker_id};
+use super::process_usage::{cpu_time, resident_bytes};
+use crate::failure::Failure;
+use crate::local_cluster::{LocalCluster, Process, Role};
+
+/// Registrations under way at once.
+const CALLS_SIDE_BY_SIDE: usize = 64;
+/// Pause between two looks: short beside what is measured.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+/// Longest wait for the whole fleet, or for a leader.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// A running cluster without workers of its own, and the fleet that is to join it.
+#[derive(Debug)]
+pub struct WorkerTrial<'a> {
+    /// The cluster; its masters run.
+    pub cluster: &'a mut LocalCluster,
+    /// The fleet; none of it listens.
+    pub fleet: &'a mut Fleet,
+    /// How many workers.
+    pub workers: u32,
+    /// Where each of them listens, at an address of its own.
+    pub port: u16,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WorkerReport {
+    /// How many workers.
+    pub workers: u32,
+    /// From the start of all of them, all registered and inactive, until all were active, in
+    /// microseconds. They start, and the leader is asked to go to inactive workers now: the
+    /// monitor's interval is not in it.
+    pub all_active_micros: u128,
+    /// What the leader used while nothing but heartbeats happened.
+    pub quiet: QuietReport,
+    /// How the fleet followed another leader.
+    pub follow: FollowReport,
+}
+
+/// The leader under heartbeats alone.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct QuietReport {
+    /// For how long it was watched.
+    pub seconds: f64,
+    /// Processor time of the leader, in percent of one core.
+    pub leader_cpu_percent: f64,
+    /// How much more memory the leader holds than before the first registration, per worker.
+    pub leader_bytes_per_worker: u64,
+    /// Heartbeats that were answered meanwhile.
+    pub heartbeats: u64,
+    /// Entries that the log grew by meanwhile.
+    pub raft_entries: u64,
+    /// The same for each heartbeat.
+    pub raft_entries_per_heartbeat: f64,
+}
+
+/// The fleet after the leader was killed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct FollowReport {
+    /// From the kill until another master was seen to lead, in microseconds.
+    pub election_micros: u128,
+    /// From then until every worker had a session with it, in microseconds.
+    pub follow_micros: u128,
+}
+
+/// The leader of the moment.
+#[derive(Debug, Clone, Copy)]
+struct Leader {
+    role: Role,
+    term: u64,
+}
+
+impl WorkerTrial<'_> {
+    /// Memory of the leader before there are workers, in bytes.
+    pub async fn baseline(&self) -> Result<u64, Failure> {
+        let leader = leader(&self.client()?, 1).await?;
+        Ok(resident_bytes(self.pid(leader.role)?)?)
+    }
+
+    /// Puts all workers on the registry; they are offline.
+    pub async fn register(&self) -> Result<(), Failure> {
+        let client = self.client()?;
+        let requests = (0..self.workers).map(|number| v1::RegisterRequest {
+            worker_id: worker_id(number),
+            address: worker_address(number, self.port),
+            ..v1::RegisterRequest::default()
+        });
+        stream::iter(requests.map(|request| client.register_worker(request)))
+            .buffer_unordered(CALLS_SIDE_BY_SIDE)
+            .try_for_each(|_| std::future::ready(Ok(())))
+            .await?;
+        Ok(())
+    }
+
+    /// Starts all workers and measures until all are active.
+    pub async fn connect(&mut self) -> Result<Duration, Failure> {
+        let options = ClientOptions { deadline: PATIENCE, ..ClientOptions::default() };
+        let client = self.cluster.client(options)?;
+        let started = Instant::now();
+        self.fleet.start(PATIENCE).await?;
+        let all_follow = self.fleet.follow(1, PATIENCE);
+        let reconnect = async {
+            client.reconnect(None).await?;
+            std::future::pending().await
+        };
+        tokio::select! {
+            followed = all_follow => followed?,
+            refused = reconnect => return refused,
+        }
+        Ok(started.elapsed())
+    }
+
+    /// Watches the leader for `duration`.
+    pub async fn watch(&self, duration: Duration, baseline: u64) -> Result<QuietReport, Failure> {
+        let client = self.client()?;
+        let pid = self.pid(leader(&client, 1).await?.role)?;
+        let entries = last_log_index(&client).await?;
+        let heartbeats = self.fleet.heartbeats();
+        let (began, cpu) = (Instant::now(), cpu_time(pid)?);
+        sleep(duration).await;
+        let (elapsed, cpu) = (began.elapsed(), cpu_time(pid)?.saturating_sub(cpu));
+        let heartbeats = self.fleet.heartbeats().saturating_sub(heartbeats);
+        let raft_entries = last_log_index(&client).await?.saturating_sub(entries);
+        let grown = resident_bytes(pid)?.saturating_sub(baseline);
+        Ok(QuietReport {
+            seconds: elapsed.as_secs_f64(),
+            leader_cpu_percent: 100.0 * cpu.as_secs_f64() / elapsed.as_secs_f64(),
+            leader_bytes_per_worker: grown / u64::from(self.workers.max(1)),
+            heartbeats,
+            raft_entries,
+            raft_entries_per_heartbeat: ratio(raft_entries, heartbeats),
+        })
+    }
+
+    /// Kills the leader and measures until every worker follows the next one.
+    pub async fn fail_over(&mut self) -> Result<FollowReport, Failure> {
+        let old = leader(&self.client()?, 1).await?;
+        let survivors = self.cluster.layout().master_roles().filter(|role| *role != old.role);
+        let survivors = survivors.map(|role| self.cluster.layout().grpc_address(role));
+        let client = Client::new(survivors, ClientOptions::default())?;
+        // Connects, so that only the failover is measured.
+        client.leader().await?;
+        let killed = Instant::now();
+        self.cluster.kill(old.role).await?;
+        let new = leader(&client, old.term + 1).await?;
+        let elected = Instant::now();
+        self.fleet.follow(new.term, PATIENCE).await?;
+        Ok(FollowReport {
+            election_micros: elected.duration_since(killed).as_micros(),
+            follow_micros: elected.elapsed().as_micros(),
+        })
+    }
+
+    fn client(&self) -> Result<Client, Failure> {
+        Ok(self.cluster.client(ClientOptions::default())?)
+    }
+
+    fn pid(&self, role: Role) -> Result<u32, Failure> {
+        let process = self.cluster.processes().iter().find(|process| process.role() == role);
+        Ok(process.map(Process::pid).ok_or(Failure::Benchmark("the leader is not ours"))?)
+    }
+}
+
+/// Who leads, once somebody does in `term` or a later one.
+async fn leader(client: &Client, term: u64) -> Result<Leader, Failure> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let seen = client.leader().await?;
+        let number = seen.leader_id.and_then(|id| u16::try_from(id).ok());
+        if let Some(number) = number.filter(|_| seen.term >= term) {
+            return Ok(Leader { role: Role::Master(number), term: seen.term });
+        }
+        if Instant::now() >= until {
+            return Err(Failure::Benchmark("there was no leader in time"));
+        }
+        sleep(LOOK_INTERVAL).await;
+    }
+}
+
+async fn last_log_index(client: &Client) -> Result<u64, Failure> {
+    let status = client.status().await?;
+    let leader = status.leader_id.ok_or(Failure::NoLeader)?;
+    let member = status.members.iter().find(|member| member.id == leader);
+    Ok(member.ok_or(Failure::NoLeader)?.last_log_index)
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of a benchmark are far below the precision of a double"
+)]
+fn ratio(part: u64, of: u64) -> f64 {
+    part as f64 / of.max(1) as f64
+}

@@ -1,0 +1,164 @@
+//! What operators of workers ask: scheduling, labels, history, reconnection, usage, join tokens and
+//! the alarm of a mass loss; each with its rule for repeating.
+
+use uuid::Uuid;
+
+use super::calls::registry_service;
+use super::{Client, ClientError, Consistency, Repeat, Rules};
+use crate::problem::{ErrorKind, Outcome, Problem};
+use crate::v1;
+use crate::v1::cluster_service_client::ClusterServiceClient;
+
+/// Letters of a drawn token name: enough to tell tokens apart by eye.
+const DRAWN_NAME_LEN: usize = 8;
+
+impl Client {
+    /// Cordons, uncordons or drains a worker. Repeating it ends in the same order; a repeated drain
+    /// counts its deadline from the later time.
+    pub async fn set_scheduling(
+        &self,
+        request: v1::SetSchedulingRequest,
+    ) -> Result<v1::Worker, ClientError> {
+        self.call(self.rules(Repeat::Always), request, |channel, request| async move {
+            registry_service(channel).set_scheduling(request).await
+        })
+        .await
+    }
+
+    /// Sets and removes some of a worker's labels. The values are absolute, so it may be repeated.
+    pub async fn label_worker(
+        &self,
+        request: v1::LabelWorkerRequest,
+    ) -> Result<v1::Worker, ClientError> {
+        self.call(self.rules(Repeat::Always), request, |channel, request| async move {
+            registry_service(channel).label(request).await
+        })
+        .await
+    }
+
+    /// What happened to a worker, oldest first.
+    pub async fn worker_history(
+        &self,
+        worker_id: &str,
+        consistency: Consistency,
+    ) -> Result<v1::WorkerHistory, ClientError> {
+        let consistency = consistency.name().to_owned();
+        let request = v1::WorkerHistoryRequest { worker_id: worker_id.to_owned(), consistency };
+        self.call(self.rules(Repeat::Always), request, |channel, request| async move {
+            registry_service(channel).history(request).await
+        })
+        .await
+    }
+
+    /// Has the leader go to one worker at once, or to every inactive one, and tells how each attempt
+    /// went. A worker that was reached meanwhile is not gone to again, so it may be repeated.
+    pub async fn reconnect(
+        &self,
+        worker_id: Option<&str>,
+    ) -> Result<v1::ReconnectResponse, ClientError> {
+        let request = v1::ReconnectRequest { worker_id: worker_id.unwrap_or_default().to_owned() };
+        // The answer comes when the last attempt is over; a fleet that is offline takes its time.
+        let rules = self.rules(Repeat::Always);
+        let rules = Rules { attempt_timeout: rules.deadline, ..rules };
+        self.call(rules, request, |channel, request| async move {
+            registry_service(channel).reconnect(request).await
+        })
+        .await
+    }
+
+    /// How busy a worker is and was. Without a `latest` it has not reported to this leader yet.
+    pub async fn worker_usage(&self, worker_id: &str) -> Result<v1::WorkerMetrics, ClientError> {
+        let request = v1::WorkerUsageRequest { worker_id: worker_id.to_owned() };
+        self.call(self.rules(Repeat::Always), request, |channel, request| async move {
+            registry_service(channel).usage(request).await
+        })
+        .await
+    }
+
+    /// Creates a join token. Its name is drawn here unless it is given: a repetition after a lost
+    /// answer then meets the token of the first time, whose secret nobody knows, and the error says
+    /// so.
+    pub async fn create_token(
+        &self,
+        mut request: v1::CreateTokenRequest,
+    ) -> Result<v1::CreatedToken, ClientError> {
+        if request.token_id.is_empty() {
+            let drawn = Uuid::new_v4().simple().to_string();
+            request.token_id = drawn.chars().take(DRAWN_NAME_LEN).collect();
+        }
+        let name = request.token_id.clone();
+        let answer = self
+            .call(self.rules(Repeat::Always), request, |channel, request| async move {
+                registry_service(channel).create_token(request).await
+            })
+            .await;
+        answer.map_err(|error| naming_lost_secret(error, &name))
+    }
+
+    /// Every join token, without secrets.
+    pub async fn tokens(&self) -> Result<v1::TokenList, ClientError> {
+        let request = v1::ListTokensRequest {};
+        self.call(self.rules(Repeat::Always), request, |channel, request| async move {
+            registry_service(channel).list_tokens(request).await
+        })
+        .await
+    }
+
+    /// Takes a join token back.
+    pub async fn revoke_token(&self, token_id: &str) -> Result<(), ClientError> {
+        let request = v1::RevokeTokenRequest { token_id: token_id.to_owned() };
+        let answer = self
+            .call(self.rules(Repeat::Always), request, |channel, request| async move {
+                registry_service(channel).revoke_token(request).await
+            })
+            .await;
+        match answer {
+            Err(error) if !error.may_be_own_doing(ErrorKind::NotFound) => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Ends the slow requeueing after a mass loss. Acknowledging twice has no further effect.
+    pub async fn acknowledge_mass_loss(&self) -> Result<v1::MassLoss, ClientError> {
+        let request = v1::AcknowledgeMassLossRequest {};
+        self.call(self.rules(Repeat::Always), request, |channel, request| async move {
+            ClusterServiceClient::new(channel).acknowledge_mass_loss(request).await
+        })
+        .await
+    }
+}
+
+/// Says what a conflict after a lost answer means: the token is there, and nobody knows its secret.
+fn naming_lost_secret(error: ClientError, name: &str) -> ClientError {
+    if !error.may_be_own_doing(ErrorKind::Conflict) {
+        return error;
+    }
+    let detail = format!(
+        "token '{name}' exists, most likely because an earlier attempt created it and its answer \
+         was lost, and the secret with it: revoke the token and create another"
+    );
+    let problem = Problem::new(ErrorKind::Conflict, detail).with_outcome(Outcome::Unknown);
+    ClientError::Refused { problem, after_unknown: true }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conflict(after_unknown: bool) -> ClientError {
+        let problem = Problem::new(ErrorKind::Conflict, "token 'a' exists already");
+        ClientError::Refused { problem, after_unknown }
+    }
+
+    #[test]
+    fn a_token_whose_secret_was_lost_is_to_be_revoked() {
+        let told = naming_lost_secret(conflict(true), "a");
+        assert!(told.to_string().contains("revoke the token and create another"), "{told}");
+        assert_eq!((told.kind(), told.outcome()), (ErrorKind::Conflict, Outcome::Unknown));
+    }
+
+    #[test]
+    fn a_name_that_was_taken_before_is_a_plain_conflict() {
+        assert_eq!(naming_lost_secret(conflict(false), "a"), conflict(false));
+    }
+}
