@@ -17,6 +17,7 @@ mod behind_haproxy;
 mod cancel_running_task;
 mod chaos;
 mod clusterctl_commands;
+mod clusterctl_shell;
 mod dev_cluster;
 mod end_to_end;
 mod failed_task_retries_then_fails;

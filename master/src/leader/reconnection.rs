@@ -233,9 +233,9 @@ impl ReconnectionMonitor {
                 self.lead.metrics.on_reconnect_attempt(was_reached);
             }
         }
-        if !was_reached {
-            self.lead.channels.close(worker);
-        }
+        // Most workers are told nothing for a while: an open connection to each would double what
+        // a fleet costs. The dispatcher dials again when it has something to say.
+        self.lead.channels.close(worker);
         let ended = if was_reached { Ended::Reached } else { Ended::Failed };
         self.settle(worker, ended);
         self.demands.on_found(worker, attempt.finding());

@@ -115,7 +115,7 @@ impl CallError {
 
 impl LeaderClient {
     pub(super) fn new(address: &str) -> Result<Self, CallError> {
-        let inner = MasterServiceClient::new(channel::connect_lazily(address)?)
+        let inner = MasterServiceClient::new(channel::connect_lazily_unprobed(address)?)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         Ok(Self { address: address.to_owned(), inner })

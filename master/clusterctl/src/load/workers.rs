@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use proto::client::{Client, ClientOptions};
+use proto::client::{Client, ClientError, ClientOptions};
 use proto::v1;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
@@ -103,22 +103,25 @@ impl WorkerTrial<'_> {
         Ok(())
     }
 
-    /// Starts all workers and measures until all are active.
-    pub async fn connect(&mut self) -> Result<Duration, Failure> {
+    /// Starts all workers and measures until all are active. The leader is asked to go to them now;
+    /// an error of that call is returned beside the time, because the monitor's interval is in it
+    /// then.
+    pub async fn connect(&mut self) -> Result<(Duration, Option<ClientError>), Failure> {
         let options = ClientOptions { deadline: PATIENCE, ..ClientOptions::default() };
         let client = self.cluster.client(options)?;
         let started = Instant::now();
         self.fleet.start(PATIENCE).await?;
-        let all_follow = self.fleet.follow(1, PATIENCE);
-        let reconnect = async {
-            client.reconnect(None).await?;
-            std::future::pending().await
-        };
+        let mut refusal = None;
+        let mut all_follow = Box::pin(self.fleet.follow(1, PATIENCE));
+        // The call may be answered after the last worker has come, or before.
         tokio::select! {
-            followed = all_follow => followed?,
-            refused = reconnect => return refused,
+            followed = &mut all_follow => followed?,
+            answer = client.reconnect(None) => {
+                refusal = answer.err();
+                all_follow.await?;
+            }
         }
-        Ok(started.elapsed())
+        Ok((started.elapsed(), refusal))
     }
 
     /// Watches the leader for `duration`.

@@ -72,7 +72,13 @@ async fn measure(
     output.message(format_args!("registering {workers} workers that are offline"));
     trial.register().await?;
     output.message("starting all of them");
-    let all_active = trial.connect().await?;
+    let (all_active, refusal) = trial.connect().await?;
+    if let Some(refusal) = refusal {
+        output.message(format_args!(
+            "the leader was not made to go to them at once ({refusal}): the reconnection monitor's \
+             interval is in the next figure"
+        ));
+    }
     output.message(format_args!("all are active after {}", millis(all_active.as_micros())));
     sleep(SETTLE_PAUSE).await;
     let length = humantime::format_duration(args.quiet);

@@ -149,7 +149,7 @@ impl SessionLoop {
     }
 
     async fn register(&mut self, address: &str) -> Result<Kept, CallError> {
-        let mut client = MasterServiceClient::new(channel::connect_lazily(address)?);
+        let mut client = MasterServiceClient::new(channel::connect_lazily_unprobed(address)?);
         self.sequence += 1;
         let (cluster_id, term_seen) = {
             let standing = self.worker.standing();
@@ -171,7 +171,7 @@ impl SessionLoop {
         self.worker.standing().admit(&header).map_err(|_| CallError::Answer)?;
         self.masters = answer.masters.into_iter().map(|master| master.address).collect();
         if header.leader_address != address {
-            client = MasterServiceClient::new(channel::connect_lazily(&header.leader_address)?);
+            client = MasterServiceClient::new(channel::connect_lazily_unprobed(&header.leader_address)?);
         }
         Ok(Kept {
             client,
