@@ -42,7 +42,7 @@ impl Shell {
     /// The next line that it prints.
     async fn line(&mut self) -> String {
         let line = tokio::time::timeout(PATIENCE, self.output.next_line()).await;
-        line.expect("it prints nothing").unwrap().expect("it has ended")
+        line.unwrap().unwrap().unwrap_or_else(|| panic!("it has ended"))
     }
 
     /// Everything up to the line that ends with `end`.
@@ -58,7 +58,7 @@ impl Shell {
     async fn close(mut self) -> i32 {
         drop(self.input);
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
-        ended.expect("it does not end").unwrap().code().unwrap()
+        ended.unwrap().unwrap().code().unwrap()
     }
 }
 

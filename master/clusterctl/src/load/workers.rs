@@ -171,7 +171,7 @@ impl WorkerTrial<'_> {
 
     fn pid(&self, role: Role) -> Result<u32, Failure> {
         let process = self.cluster.processes().iter().find(|process| process.role() == role);
-        Ok(process.map(Process::pid).ok_or(Failure::Benchmark("the leader is not ours"))?)
+        process.map(Process::pid).ok_or(Failure::Benchmark("the leader is not ours"))
     }
 }
 
