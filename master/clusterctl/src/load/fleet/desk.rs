@@ -10,7 +10,7 @@ use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
 
 use super::standing::Disobedience;
-use super::worker::SimulatedWorker;
+use super::worker::{Call, SimulatedWorker};
 
 /// Where leaders' calls to one worker arrive.
 #[derive(Debug, Clone)]
@@ -46,7 +46,8 @@ impl WorkerService for Desk {
         let leader = self.admit(request.leader, &request.worker_id)?;
         let session_stands = self.0.standing().stands_with(&leader);
         if !session_stands {
-            self.0.on_called(leader.leader_address);
+            let masters = request.masters.into_iter().map(|master| master.address).collect();
+            self.0.on_called(Call { leader: leader.leader_address, masters });
         }
         let incarnation = self.0.incarnation().to_owned();
         Ok(Response::new(v1::MasterRegisterResponse { incarnation, session_stands }))

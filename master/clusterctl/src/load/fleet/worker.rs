@@ -30,9 +30,18 @@ pub(super) struct SimulatedWorker {
     id: String,
     incarnation: String,
     standing: Mutex<Standing>,
-    /// The address of the leader that has called last.
-    calls: watch::Sender<Option<String>>,
+    /// The address of the leader that has called last, and then those of all masters.
+    calls: watch::Sender<Option<Call>>,
     results: mpsc::Sender<v1::AttemptRef>,
+}
+
+/// A leader has said that it leads.
+#[derive(Debug, Clone)]
+pub(super) struct Call {
+    /// Where it is reached.
+    pub(super) leader: String,
+    /// Where every master is.
+    pub(super) masters: Vec<String>,
 }
 
 /// The part that talks to masters.
@@ -41,7 +50,7 @@ pub(super) struct SessionLoop {
     worker: Arc<SimulatedWorker>,
     address: String,
     tally: Arc<Tally>,
-    calls: watch::Receiver<Option<String>>,
+    calls: watch::Receiver<Option<Call>>,
     results: mpsc::Receiver<v1::AttemptRef>,
     masters: Vec<String>,
     asked: usize,
@@ -103,8 +112,8 @@ impl SimulatedWorker {
     }
 
     /// A leader has called.
-    pub(super) fn on_called(&self, leader_address: String) {
-        self.calls.send_replace(Some(leader_address));
+    pub(super) fn on_called(&self, call: Call) {
+        self.calls.send_replace(Some(call));
     }
 
     /// Takes on an attempt, which ends at once; `false` when there are too many to be reported.
@@ -137,7 +146,10 @@ impl SessionLoop {
         loop {
             let pause = RETRY_PAUSE_MAX.mul_f64(rand::rng().random_range(0.1..1.0));
             tokio::select! {
-                Some(leader) = called(&mut self.calls) => return leader,
+                Some(call) = called(&mut self.calls) => {
+                    self.masters = call.masters;
+                    return call.leader;
+                }
                 () = sleep(pause), if !self.masters.is_empty() => {}
             }
             self.asked = self.asked.wrapping_add(1);
@@ -191,8 +203,8 @@ impl SessionLoop {
         let worker = Arc::clone(&self.worker);
         loop {
             tokio::select! {
-                leader = called(&mut self.calls) => {
-                    return leader;
+                call = called(&mut self.calls) => {
+                    return call.map(|call| call.leader);
                 }
                 _ = beats.tick() => {
                     let request = heartbeat(&worker, session, &cluster_id);
@@ -220,7 +232,7 @@ impl SessionLoop {
 }
 
 /// Waits for a leader to call.
-async fn called(calls: &mut watch::Receiver<Option<String>>) -> Option<String> {
+async fn called(calls: &mut watch::Receiver<Option<Call>>) -> Option<Call> {
     calls.changed().await.ok()?;
     calls.borrow_and_update().clone()
 }
