@@ -3,7 +3,13 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
+use socket2::SockRef;
 use tokio::net::TcpListener;
+
+/// Connections that wait to be accepted: thousands of workers dial a new leader in the same moment,
+/// and one that is turned away comes back a second later. The kernel takes its own limit
+/// (`net.core.somaxconn`) where that is lower.
+const BACKLOG: i32 = 65_535;
 
 /// An address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -34,8 +40,13 @@ fn reason_of(error: &io::Error) -> String {
 }
 
 pub(super) async fn bind(key: &'static str, address: &str) -> Result<TcpListener, BindError> {
-    let bound = TcpListener::bind(address).await;
-    bound.map_err(|error| BindError::new(key, address, &error))
+    let listen = async {
+        let listener = TcpListener::bind(address).await?;
+        // A second call only changes the length of the queue.
+        SockRef::from(&listener).listen(BACKLOG)?;
+        Ok(listener)
+    };
+    listen.await.map_err(|error| BindError::new(key, address, &error))
 }
 
 pub(super) fn address_of(
