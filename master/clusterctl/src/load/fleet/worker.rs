@@ -183,7 +183,8 @@ impl SessionLoop {
         self.worker.standing().admit(&header).map_err(|_| CallError::Answer)?;
         self.masters = answer.masters.into_iter().map(|master| master.address).collect();
         if header.leader_address != address {
-            client = MasterServiceClient::new(channel::connect_lazily_unprobed(&header.leader_address)?);
+            client =
+                MasterServiceClient::new(channel::connect_lazily_unprobed(&header.leader_address)?);
         }
         Ok(Kept {
             client,
