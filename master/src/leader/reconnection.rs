@@ -283,26 +283,14 @@ impl ReconnectionMonitor {
         attempt: &Attempt,
     ) {
         let is_news = self.schedule.on_trouble(worker, attempt.trouble());
-        match attempt {
-            Attempt::Reached if occasion == Occasion::Announcement => {
-                tracing::debug!(%worker, address, "worker was told who leads");
+        if *attempt != Attempt::Reached {
+            if is_news {
+                attempt.log_trouble(worker, address);
             }
-            Attempt::Reached => {
-                tracing::info!(%worker, address, "successfully reconnected to worker");
-            }
-            Attempt::Offline => {}
-            Attempt::Silent(reason) if is_news => {
-                tracing::warn!(%worker, address, reason, "worker accepts connections and does not answer");
-            }
-            Attempt::Refused(reason) if is_news => {
-                tracing::warn!(%worker, address, reason, "worker refused to be registered");
-            }
-            Attempt::NewerTerm(seen) if is_news => {
-                tracing::warn!(%worker, address, seen, ours = %self.lead.term, "worker obeys a newer leader");
-            }
-            Attempt::Silent(_) | Attempt::Refused(_) | Attempt::NewerTerm(_) => {
-                tracing::debug!(%worker, address, ?attempt, "worker answers as before");
-            }
+        } else if occasion == Occasion::Announcement {
+            tracing::debug!(%worker, address, "worker was told who leads");
+        } else {
+            tracing::info!(%worker, address, "successfully reconnected to worker");
         }
     }
 }

@@ -20,7 +20,7 @@ use tonic::{Request, Response, Status};
 
 use crate::one_master::{OneMaster, free_address};
 
-/// What a scripted worker does with a MasterRegister.
+/// What a scripted worker does with a `MasterRegister`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Manner {
     Accept,
@@ -181,12 +181,9 @@ async fn register(master: &OneMaster, id: &str, address: &str) {
 async fn metric(master: &OneMaster, name: &str) -> f64 {
     let text = master.get("/metrics").await.body;
     let line = text.lines().find(|line| line.split(' ').next() == Some(name));
-    line.unwrap_or_else(|| panic!("{name} is not in\n{text}"))
-        .rsplit(' ')
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap()
+    assert!(line.is_some(), "{name} is not in\n{text}");
+    let (_, value) = line.unwrap().rsplit_once(' ').unwrap();
+    value.parse().unwrap()
 }
 
 async fn reaches(master: &OneMaster, name: &str, least: f64) {

@@ -43,6 +43,22 @@ impl Attempt {
             Self::NewerTerm(_) => Some("newer term"),
         }
     }
+
+    /// Tells operators of it.
+    pub(super) fn log_trouble(&self, worker: &WorkerId, address: &str) {
+        match self {
+            Self::Reached | Self::Offline => {}
+            Self::Silent(reason) => {
+                tracing::warn!(%worker, address, reason, "worker accepts connections and does not answer");
+            }
+            Self::Refused(reason) => {
+                tracing::warn!(%worker, address, reason, "worker refused to be registered");
+            }
+            Self::NewerTerm(seen) => {
+                tracing::warn!(%worker, address, seen, "worker obeys a newer leader");
+            }
+        }
+    }
 }
 
 /// Goes to one worker. Takes `timeout` at most, over a connection that is kept if it serves.
