@@ -30,8 +30,10 @@ impl EventStream {
 
     /// The next event.
     pub async fn next(&mut self) -> Value {
+        // Pings come for as long as the connection stands, so they must not renew the patience.
+        let deadline = tokio::time::Instant::now() + EVENT_PATIENCE;
         loop {
-            let next = tokio::time::timeout(EVENT_PATIENCE, self.stream.next()).await;
+            let next = tokio::time::timeout_at(deadline, self.stream.next()).await;
             let next = next.unwrap_or_else(|_| panic!("{}: no event in time", self.replica));
             match next.unwrap().unwrap() {
                 Message::Text(text) => return serde_json::from_str(&text).unwrap(),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cluster_tests::cluster::{CONNECT_PATIENCE, Cluster};
 use cluster_tests::event_stream::EventStream;
+use cluster_tests::eventually::{eventually, require};
 use serde_json::Value;
 
 const REPLICATED: [&str; 2] = ["workers", "cluster"];
@@ -39,7 +40,12 @@ async fn events_go_on_where_they_broke_off() {
     assert_ne!(events.last().unwrap()["leader_id"], first, "{events:?}");
 
     let mut client = cluster.client_without(first);
-    client.await_worker(&worker, "active", CONNECT_PATIENCE).await;
+    // A worker that has not met the new leader yet has nobody to say goodbye to.
+    eventually("the worker follows the new leader", CONNECT_PATIENCE, async || {
+        let seen = client.worker(&worker).await;
+        require(seen["last_heartbeat"].is_string(), || seen.to_string())
+    })
+    .await;
     cluster.worker_mut(&worker).process().terminate();
     cluster.worker_mut(&worker).process().wait(Duration::from_secs(15)).await;
     cluster.worker_mut(&worker).start();

@@ -14,7 +14,7 @@ async fn what_does_not_end_by_the_deadline_goes_elsewhere() {
     let task = client.await_state(&id, "running").await;
     let drained = task["attempts"][0]["worker_id"].as_str().unwrap().to_owned();
 
-    let drain = ["worker", "drain", &drained, "--timeout", "1s", "--wait"];
+    let drain = ["worker", "drain", &drained, "--deadline", "1s", "--wait"];
     let done = cluster.clusterctl(&drain).await.expect(0);
 
     assert!(done.stderr.contains('1') || done.stdout.contains("drained"), "{done:?}");

@@ -56,7 +56,17 @@ pub struct LeaseTable {
 struct Lease {
     epoch: Epoch,
     renewed_at: Instant,
+    origin: Origin,
     phase: Phase,
+}
+
+/// Where the time from which a lease counts comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// The worker was heard then.
+    Heard,
+    /// This leader took over then; the worker was heard by another.
+    TakenOver,
 }
 
 /// What the next deadline of a lease is.
@@ -96,13 +106,21 @@ impl LeaseTable {
 
     /// Listens for a worker that is active in `epoch`, from `now` on.
     pub fn on_connected(&mut self, worker: &WorkerId, epoch: Epoch, now: Instant) {
-        self.put(worker, Lease { epoch, renewed_at: now, phase: Phase::Active });
+        let origin = Origin::Heard;
+        self.put(worker, Lease { epoch, renewed_at: now, origin, phase: Phase::Active });
+    }
+
+    /// Listens for a worker that was active under another leader: it gets one full timeout.
+    pub fn on_taken_over(&mut self, worker: &WorkerId, epoch: Epoch, now: Instant) {
+        let origin = Origin::TakenOver;
+        self.put(worker, Lease { epoch, renewed_at: now, origin, phase: Phase::Active });
     }
 
     /// Waits for the lease of a worker that was declared inactive earlier. Its last heartbeat is
     /// not known, so everything counts from `now`: longer than needed, never shorter.
     pub fn on_inherited(&mut self, worker: &WorkerId, epoch: Epoch, now: Instant) {
-        self.put(worker, Lease { epoch, renewed_at: now, phase: Phase::Silent });
+        let origin = Origin::TakenOver;
+        self.put(worker, Lease { epoch, renewed_at: now, origin, phase: Phase::Silent });
     }
 
     /// A heartbeat. False when no session of that epoch is listened for: the worker must register.
@@ -112,15 +130,16 @@ impl LeaseTable {
             .get(worker)
             .is_some_and(|lease| lease.epoch == epoch && lease.phase == Phase::Active);
         if is_current {
-            self.put(worker, Lease { epoch, renewed_at: now, phase: Phase::Active });
+            self.on_connected(worker, epoch, now);
         }
         is_current
     }
 
-    /// How long ago the worker was last heard from.
+    /// How long ago the worker was last heard from; nothing before it was heard by this leader.
     #[must_use]
     pub fn silence(&self, worker: &WorkerId, now: Instant) -> Option<Duration> {
-        self.leases.get(worker).map(|lease| now.saturating_duration_since(lease.renewed_at))
+        let heard = self.leases.get(worker).filter(|lease| lease.origin == Origin::Heard)?;
+        Some(now.saturating_duration_since(heard.renewed_at))
     }
 
     /// Stops listening for a worker.
@@ -289,6 +308,19 @@ mod tests {
     fn the_leader_waits_longer_than_the_worker() {
         assert!(TIMES.requeue_after() > TIMES.lease);
         assert!(TIMES.requeue_eager_after() > TIMES.heartbeat_timeout);
+    }
+
+    #[test]
+    fn a_new_leader_waits_for_a_worker_that_it_has_not_heard() {
+        let start = Instant::now();
+        let mut table = LeaseTable::new(TIMES);
+        table.on_taken_over(&worker(), Epoch(1), start);
+        assert_eq!(table.silence(&worker(), seconds(start, 1)), None);
+        assert_eq!(table.lapsed(seconds(start, 29)), Lapsed::default());
+
+        assert!(table.renew(&worker(), Epoch(1), seconds(start, 29)));
+        assert_eq!(table.silence(&worker(), seconds(start, 30)), Some(Duration::from_secs(1)));
+        assert_eq!(table.lapsed(seconds(start, 30)), Lapsed::default());
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::sessions::Lead;
 pub fn inherit(table: &mut LeaseTable, state: &State, now: Instant) {
     for worker in state.workers() {
         if worker.is_active() {
-            table.on_connected(&worker.id, worker.epoch, now);
+            table.on_taken_over(&worker.id, worker.epoch, now);
         } else if state.load(&worker.id).is_some() {
             table.on_inherited(&worker.id, worker.epoch, now);
         }
