@@ -72,9 +72,10 @@ expect() {
 # Spaces in JSON are not promised.
 worker_is() { ctl worker show "$1" -o json 2>/dev/null | tr -d ' ' | grep -q "\"is_active\":$2"; }
 task_is() { ctl task show "$1" -o json 2>/dev/null | tr -d ' ' | grep -q "\"state\":\"$2\""; }
+listens() { (exec 3<>"/dev/tcp/127.0.0.1/$((base_port + 200 + $1))") 2>/dev/null; }
 is_gone() { ! ctl worker show "$1" >/dev/null 2>&1; }
 has_leader() { ctl leader >/dev/null 2>&1; }
-says() { grep -qh "$1" "$work"/cluster/master-*/*.log "$work"/dev.log 2>/dev/null; }
+says() { grep -qh "$1" "$work"/cluster/*.log 2>/dev/null; }
 
 address() { echo "127.0.0.1:$((base_port + 200 + $1))"; }
 register() { ctl worker register "worker-$1" "$(address "$1")" >/dev/null; }
@@ -126,6 +127,7 @@ done
 title "4. An operator does not want to wait for the next round"
 register 5
 start_worker 5
+expect "worker-5 listens" 10 listens 5
 step "clusterctl worker reconnect worker-5"
 ctl worker reconnect worker-5 | sed 's/^/         /'
 expect "worker-5 is active at once" 3 worker_is worker-5 true
@@ -148,7 +150,7 @@ for number in 1 2 3 4 5; do
 done
 
 title "7. A worker is unregistered: nobody tries to reach it any more"
-ctl worker unregister worker-5 >/dev/null
+ctl worker unregister worker-5 >/dev/null 2>&1
 expect "worker-5 is off the registry" 5 is_gone worker-5
 step "its process still runs and waits to be registered again"
 register 5

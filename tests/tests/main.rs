@@ -48,6 +48,7 @@ mod worker_killed_requeues;
 mod worker_obeys_the_newer_leader;
 mod worker_offline_registered_then_started;
 mod worker_on_a_flapping_link;
+mod worker_reconnection_script;
 mod worker_restart;
 mod worker_unregistered_during_an_attempt;
 mod workers_join_with_a_token;
