@@ -36,7 +36,7 @@ impl From<String> for JoinToken {
     }
 }
 
-/// Takes any text, because what refuses it would repeat it: see [`JoinToken::is_whole`].
+/// Takes any text, because what refuses it would repeat it: see `JoinToken::is_whole`.
 impl FromStr for JoinToken {
     type Err = Infallible;
 
