@@ -11,9 +11,10 @@ use cluster_state::{MasterId, Term};
 use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
 use tokio::sync::watch;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use crate::acks::Acks;
 use crate::contact::Contact;
 use crate::log_store::LogStore;
 use crate::node::Raft;
@@ -81,6 +82,7 @@ pub(crate) struct Watcher {
     pub(crate) raft: Raft,
     pub(crate) log: LogStore,
     pub(crate) contact: Arc<Contact>,
+    pub(crate) acks: Arc<Acks>,
     pub(crate) patience: Patience,
     pub(crate) published: watch::Sender<Leadership>,
     pub(crate) stop: CancellationToken,
@@ -117,6 +119,9 @@ impl Watcher {
     }
 
     fn look(&self) -> Leadership {
+        // Before the metrics are borrowed: it borrows them itself, and a second borrow waits behind a
+        // writer that waits for the first.
+        let holds_lease = holds_lease(&self.raft, &self.acks, self.patience.quorum);
         let metrics = self.raft.server_metrics();
         let metrics = metrics.borrow_watched();
         let term = Term(metrics.vote.leader_id.term);
@@ -129,10 +134,7 @@ impl Watcher {
             Some(leader) if leader != me => {
                 Leadership::Following { leader: MasterId(leader), term }
             }
-            Some(_)
-                if metrics.state == ServerState::Leader
-                    && holds_lease(&self.raft, self.patience.quorum) =>
-            {
+            Some(_) if metrics.state == ServerState::Leader && holds_lease => {
                 Leadership::Leading { term }
             }
             Some(_) | None => Leadership::Leaderless { term },
@@ -148,6 +150,15 @@ impl Watcher {
 
 /// Whether a quorum has answered this leader so recently that no other can have been elected: the
 /// answered message was sent within the time for which followers refuse to elect another.
-pub(crate) fn holds_lease(raft: &Raft, quorum: Duration) -> bool {
-    crate::membership::quorum_age(raft).is_some_and(|age| age < quorum)
+pub(crate) fn holds_lease(raft: &Raft, acks: &Acks, quorum: Duration) -> bool {
+    let is_fresh = |age: Option<Duration>| age.is_some_and(|age| age < quorum);
+    is_fresh(crate::membership::quorum_age(raft)) && is_fresh(confirmed_age(raft, acks))
+}
+
+/// How long ago a request was sent in this term that a quorum has answered.
+fn confirmed_age(raft: &Raft, acks: &Acks) -> Option<Duration> {
+    let metrics = raft.server_metrics();
+    let metrics = metrics.borrow_watched();
+    let voters = metrics.membership_config.membership().get_joint_config();
+    acks.quorum_age(metrics.id, metrics.vote.leader_id.term, voters, Instant::now())
 }

@@ -1,5 +1,6 @@
 //! Everything that knows what Raft and RocksDB are.
 
+mod acks;
 mod clock;
 mod codec;
 mod contact;

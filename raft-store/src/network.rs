@@ -18,8 +18,8 @@ use openraft::network::{
     RaftNetworkFactory,
 };
 use openraft::raft::{
-    AppendEntriesRequest, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
-    TransferLeaderResponse, VoteRequest, VoteResponse,
+    AppendEntriesRequest, SnapshotResponse, StreamAppendError, StreamAppendResult,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::{AnyError, OptionalSend};
 use proto::channel::{self, MESSAGE_BYTES_MAX};
@@ -31,6 +31,7 @@ use tonic::{Code, Status};
 
 use self::identity::PeerIdentity;
 use self::wire::WireError;
+use crate::acks::{Acks, Unanswered};
 use crate::snapshot::SnapshotData;
 use crate::state_machine::RaftSnapshot;
 use crate::types::{TypeConfig, Vote};
@@ -44,6 +45,7 @@ const BACKOFF_MILLIS_MAX: u64 = 200;
 #[derive(Debug, Clone)]
 pub(crate) struct Network {
     pub(crate) identity: PeerIdentity,
+    pub(crate) acks: Arc<Acks>,
 }
 
 impl Network {
@@ -53,8 +55,8 @@ impl Network {
             tracing::error!(peer = target, %error, "a member has an unusable address");
             Arc::from(error.to_string())
         });
-        let identity = self.identity.clone();
-        Peer { target: MasterId(target), client, identity, failures: 0, rest_until: None }
+        let (identity, acks) = (self.identity.clone(), Arc::clone(&self.acks));
+        Peer { target: MasterId(target), client, identity, acks, failures: 0, rest_until: None }
     }
 }
 
@@ -81,6 +83,7 @@ pub(crate) struct Peer {
     target: MasterId,
     client: Result<RaftServiceClient<Channel>, Arc<str>>,
     identity: PeerIdentity,
+    acks: Arc<Acks>,
     /// Streams in a row that could not be opened.
     failures: usize,
     /// No stream is opened before: openraft asks again at once when there is more to send, which
@@ -177,8 +180,13 @@ impl NetStreamAppend<TypeConfig> for Peer {
             let mut client = self.client()?;
             // An entry of ours always encodes; if one did not, ending the stream makes openraft
             // open another one and say so.
+            let unanswered = Unanswered::new(Arc::clone(&self.acks), self.target.0);
+            let sent = unanswered.clone();
             let requests = input
-                .map(wire::append_out)
+                .map(move |request| {
+                    sent.on_request(request.vote.leader_id.term, Instant::now());
+                    wire::append_out(request)
+                })
                 .take_while(|encoded| std::future::ready(encoded.is_ok()))
                 .filter_map(|encoded| std::future::ready(encoded.ok()));
             let call = client.append(self.identity.sign(requests, self.target)).await;
@@ -192,9 +200,14 @@ impl NetStreamAppend<TypeConfig> for Peer {
                     return Err(failure(&status));
                 }
             };
-            let results = responses.map(|response| {
+            let results = responses.map(move |response| {
                 let response = response.map_err(|status| failure(&status))?;
-                wire::appended_in(response).map_err(|error| malformed(&error))
+                let result = wire::appended_in(response).map_err(|error| malformed(&error))?;
+                // Whoever lacks entries obeys this leader all the same.
+                if !matches!(result, Err(StreamAppendError::HigherVote(_))) {
+                    unanswered.on_obeyed();
+                }
+                Ok(result)
             });
             let results: BoxStream<'s, _> = Box::pin(results);
             Ok(results)

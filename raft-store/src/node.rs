@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::acks::Acks;
 use crate::clock::Clock;
 use crate::contact::Contact;
 use crate::fatal::Fatal;
@@ -64,12 +65,13 @@ struct Inner {
     stop: CancellationToken,
 }
 
-/// What stays of the open store once openraft has its part.
+/// What stays of the open store and the network once openraft has its part.
 struct Stores {
     reader: StateReader,
     log: LogStore,
     inbox: SnapshotInbox,
     fatal: Fatal,
+    acks: Arc<Acks>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -98,12 +100,14 @@ impl Node {
         let cluster = log.identity().cluster;
         let identity = PeerIdentity::new(config.id, &config.cluster_name, cluster);
         let raft_config = Arc::new(raft_config(&config)?);
-        let network = Network { identity: identity.clone() };
+        let acks = Arc::new(Acks::default());
+        let network = Network { identity: identity.clone(), acks: Arc::clone(&acks) };
         let raft = Raft::new(config.id.0, raft_config, network, log.clone(), machine)
             .await
             .map_err(|error| StartError::Raft(error.to_string()))?;
 
-        let node = Self::assemble(config, raft, identity, Stores { reader, log, inbox, fatal });
+        let stores = Stores { reader, log, inbox, fatal, acks };
+        let node = Self::assemble(config, raft, identity, stores);
         node.bootstrap().await?;
         Ok(node)
     }
@@ -125,6 +129,7 @@ impl Node {
             raft: raft.clone(),
             log: log.clone(),
             contact: Arc::clone(&contact),
+            acks: Arc::clone(&stores.acks),
             patience,
             published,
             stop: stop.clone(),
@@ -251,7 +256,11 @@ impl Node {
     #[must_use]
     pub fn holds_quorum_lease(&self) -> bool {
         self.inner.leadership.borrow().is_leading()
-            && leadership::holds_lease(&self.inner.raft, self.inner.patience.quorum)
+            && leadership::holds_lease(
+                &self.inner.raft,
+                &self.inner.stores.acks,
+                self.inner.patience.quorum,
+            )
     }
 
     /// The clock that commands are stamped with.

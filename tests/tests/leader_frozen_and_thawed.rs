@@ -45,3 +45,23 @@ async fn a_thawed_leader_does_not_act() {
     assert!(watch.finish().await > 0, "nobody ever led");
     assert!(cluster.master_mut(frozen).is_running());
 }
+
+/// A leader that wakes up finds answers from before its sleep. They must not be taken for answers
+/// to what it asks now.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_sleep_lets_two_masters_lead() {
+    let cluster = Cluster::builder().start().await;
+    let load = Load::start(&cluster.client(), cluster.effects(), Plan::STEADY);
+    let watch = cluster.watch_leaders();
+    for nap in [450, 500, 600, 700, 800, 1_000, 1_200, 1_500] {
+        let leader = cluster.leader().await;
+        load.progress(20).await;
+        cluster.master(leader).freeze();
+        // The nap is what is tested.
+        tokio::time::sleep(Duration::from_millis(nap)).await;
+        cluster.master(leader).thaw();
+        cluster.await_all_ready().await;
+    }
+    drop(load.stop().await);
+    assert!(watch.finish().await > 0, "nobody ever led");
+}

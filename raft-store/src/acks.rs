@@ -1,0 +1,153 @@
+//! When each peer last confirmed this leader, counted from when what it answered was sent.
+//!
+//! openraft counts an answer for every request whose entries it covers, so also for one that was
+//! sent after the peer had answered. A leader that was frozen would count an answer from before its
+//! sleep for a request from after it. The lease must not: here each answer confirms the request
+//! that it answers, and no other.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::sync::lock;
+
+/// The latest confirmation of each peer.
+#[derive(Debug, Default)]
+pub(crate) struct Acks {
+    by_peer: Mutex<BTreeMap<u64, Request>>,
+}
+
+/// A request of a leader: in which term, and when it was sent at the earliest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Request {
+    term: u64,
+    sent_at: Instant,
+}
+
+impl Acks {
+    /// How long ago a request of `term` was sent that a quorum of each configuration has answered;
+    /// nothing when none was. The leader itself needs no asking.
+    pub(crate) fn quorum_age(
+        &self,
+        me: u64,
+        term: u64,
+        configurations: &[BTreeSet<u64>],
+        now: Instant,
+    ) -> Option<Duration> {
+        let by_peer = lock(&self.by_peer);
+        let age_of = |voter: &u64| {
+            if *voter == me {
+                return Some(Duration::ZERO);
+            }
+            let ack = by_peer.get(voter).filter(|ack| ack.term == term)?;
+            Some(now.saturating_duration_since(ack.sent_at))
+        };
+        let age_in = |voters: &BTreeSet<u64>| {
+            let mut ages = voters.iter().filter_map(age_of).collect::<Vec<_>>();
+            ages.sort_unstable();
+            ages.get(voters.len() / 2).copied()
+        };
+        configurations
+            .iter()
+            .map(age_in)
+            .try_fold(Duration::ZERO, |oldest, age| Some(oldest.max(age?)))
+    }
+
+    fn on_confirmed(&self, peer: u64, request: Request) {
+        let mut by_peer = lock(&self.by_peer);
+        let latest = by_peer.entry(peer).or_insert(request);
+        *latest = request.max(*latest);
+    }
+}
+
+/// The requests of one stream that are not answered yet. Answers come in their order, one each.
+#[derive(Debug, Clone)]
+pub(crate) struct Unanswered {
+    acks: Arc<Acks>,
+    peer: u64,
+    requests: Arc<Mutex<VecDeque<Request>>>,
+}
+
+impl Unanswered {
+    pub(crate) fn new(acks: Arc<Acks>, peer: u64) -> Self {
+        Self { acks, peer, requests: Arc::default() }
+    }
+
+    /// A request is about to be sent.
+    pub(crate) fn on_request(&self, term: u64, now: Instant) {
+        lock(&self.requests).push_back(Request { term, sent_at: now });
+    }
+
+    /// The peer has answered the oldest request and obeys this leader.
+    pub(crate) fn on_obeyed(&self) {
+        if let Some(request) = lock(&self.requests).pop_front() {
+            self.acks.on_confirmed(self.peer, request);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ME: u64 = 1;
+    const TERM: u64 = 7;
+
+    fn age(acks: &Acks, now: Instant) -> Option<Duration> {
+        acks.quorum_age(ME, TERM, &[BTreeSet::from([1, 2, 3])], now)
+    }
+
+    #[test]
+    fn an_answer_from_before_a_sleep_does_not_confirm_a_request_from_after_it() {
+        let acks = Arc::new(Acks::default());
+        let before = Instant::now();
+        let stream = Unanswered::new(Arc::clone(&acks), 2);
+        stream.on_request(TERM, before);
+        let after = before + Duration::from_secs(1);
+        stream.on_request(TERM, after);
+
+        stream.on_obeyed();
+        assert_eq!(age(&acks, after), Some(Duration::from_secs(1)));
+        stream.on_obeyed();
+        assert_eq!(age(&acks, after), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_quorum_is_as_old_as_its_slowest_member() {
+        let acks = Arc::new(Acks::default());
+        let start = Instant::now();
+        let now = start + Duration::from_secs(9);
+        let answered = |peer, second| {
+            let stream = Unanswered::new(Arc::clone(&acks), peer);
+            stream.on_request(TERM, start + Duration::from_secs(second));
+            stream.on_obeyed();
+        };
+        let five = [BTreeSet::from([1, 2, 3, 4, 5])];
+        answered(2, 8);
+        assert_eq!(acks.quorum_age(ME, TERM, &five, now), None);
+        answered(3, 5);
+        answered(4, 1);
+        assert_eq!(acks.quorum_age(ME, TERM, &five, now), Some(Duration::from_secs(4)));
+        let joint = [BTreeSet::from([1, 2, 3]), BTreeSet::from([1, 4, 5])];
+        assert_eq!(acks.quorum_age(ME, TERM, &joint, now), Some(Duration::from_secs(8)));
+    }
+
+    #[test]
+    fn answers_of_another_term_confirm_nothing() {
+        let acks = Arc::new(Acks::default());
+        let now = Instant::now();
+        let stream = Unanswered::new(Arc::clone(&acks), 2);
+        stream.on_request(TERM - 1, now);
+        stream.on_obeyed();
+        assert_eq!(age(&acks, now), None);
+    }
+
+    #[test]
+    fn a_single_voter_is_a_quorum() {
+        let alone = [BTreeSet::from([ME])];
+        let age = Acks::default().quorum_age(ME, TERM, &alone, Instant::now());
+        assert_eq!(age, Some(Duration::ZERO));
+    }
+}
