@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::sync::lock;
@@ -17,6 +18,7 @@ use crate::sync::lock;
 #[derive(Debug, Default)]
 pub(crate) struct Acks {
     by_peer: Mutex<BTreeMap<u64, Request>>,
+    confirmed: Notify,
 }
 
 /// A request of a leader: in which term, and when it was sent at the earliest.
@@ -55,10 +57,25 @@ impl Acks {
             .try_fold(Duration::ZERO, |oldest, age| Some(oldest.max(age?)))
     }
 
+    /// Returns when, after an answer of some peer, the claim holds.
+    pub(crate) async fn until(&self, claim: impl Fn() -> bool) {
+        loop {
+            // Before the look, so that an answer in between is not missed.
+            let mut news = std::pin::pin!(self.confirmed.notified());
+            news.as_mut().enable();
+            if claim() {
+                return;
+            }
+            news.await;
+        }
+    }
+
     fn on_confirmed(&self, peer: u64, request: Request) {
         let mut by_peer = lock(&self.by_peer);
         let latest = by_peer.entry(peer).or_insert(request);
         *latest = request.max(*latest);
+        drop(by_peer);
+        self.confirmed.notify_waiters();
     }
 }
 

@@ -156,7 +156,7 @@ pub(crate) fn holds_lease(raft: &Raft, acks: &Acks, quorum: Duration) -> bool {
 }
 
 /// How long ago a request was sent in this term that a quorum has answered.
-fn confirmed_age(raft: &Raft, acks: &Acks) -> Option<Duration> {
+pub(crate) fn confirmed_age(raft: &Raft, acks: &Acks) -> Option<Duration> {
     let metrics = raft.server_metrics();
     let metrics = metrics.borrow_watched();
     let voters = metrics.membership_config.membership().get_joint_config();

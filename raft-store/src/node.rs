@@ -147,6 +147,7 @@ impl Node {
         tasks.spawn(succession.run());
         let asker = Asker {
             raft: raft.clone(),
+            acks: Arc::clone(&stores.acks),
             identity: identity.clone(),
             members: members.clone(),
             leadership: leadership.clone(),
@@ -341,6 +342,10 @@ impl Node {
 
     pub(crate) fn inbox(&self) -> &SnapshotInbox {
         &self.inner.stores.inbox
+    }
+
+    pub(crate) fn acks(&self) -> &Acks {
+        &self.inner.stores.acks
     }
 
     pub(crate) fn contact(&self) -> &Arc<Contact> {

@@ -185,7 +185,7 @@ impl RaftService for RaftEndpoint {
         request: Request<v1::ReadIndexRequest>,
     ) -> Result<Response<v1::ReadIndexResponse>, Status> {
         self.node.identity().check(request.metadata())?;
-        let point = reads::confirm(self.raft()).await;
+        let point = reads::confirm(self.raft(), self.node.acks()).await;
         let point =
             point.ok_or_else(|| Status::failed_precondition("this master does not lead"))?;
         Ok(Response::new(v1::ReadIndexResponse { index: point.index.0, term: point.term.0 }))

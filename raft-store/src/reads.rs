@@ -1,6 +1,7 @@
 //! Linearizable reads on any master: ask the leader how far its log was committed, wait until
 //! this master has applied as much, then read locally.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{LogIndex, Term};
@@ -12,7 +13,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
-use crate::leadership::Leadership;
+use crate::acks::Acks;
+use crate::leadership::{Leadership, confirmed_age};
 use crate::membership::Members;
 use crate::network::identity::PeerIdentity;
 use crate::node::Raft;
@@ -85,6 +87,7 @@ impl ReadGate {
 /// Asks whoever leads, one question at a time.
 pub(crate) struct Asker {
     pub(crate) raft: Raft,
+    pub(crate) acks: Arc<Acks>,
     pub(crate) identity: PeerIdentity,
     pub(crate) members: Members,
     pub(crate) leadership: watch::Receiver<Leadership>,
@@ -117,7 +120,7 @@ impl Asker {
         loop {
             let seen = *leadership.borrow_and_update();
             let point = match seen {
-                Leadership::Leading { .. } => confirm(&self.raft).await,
+                Leadership::Leading { .. } => confirm(&self.raft, &self.acks).await,
                 Leadership::Following { leader, term } => self.ask(link, leader, term).await,
                 Leadership::Leaderless { .. } => None,
             };
@@ -157,9 +160,18 @@ struct Link {
 
 /// Confirms with a quorum that this master still leads, and says how far its log was committed
 /// when it did.
-pub(crate) async fn confirm(raft: &Raft) -> Option<ReadPoint> {
-    let confirmed = raft.get_read_linearizer(ReadPolicy::ReadIndex);
-    let linearizer = tokio::time::timeout(READ_INDEX_TIMEOUT, confirmed).await.ok()?.ok()?;
+///
+/// openraft's word is not enough: it may take an answer from before this master was frozen for one
+/// to what it has just asked, see [`crate::acks`].
+pub(crate) async fn confirm(raft: &Raft, acks: &Acks) -> Option<ReadPoint> {
+    let asked_at = Instant::now();
+    let is_confirmed = || confirmed_age(raft, acks).is_some_and(|age| age <= asked_at.elapsed());
+    let confirmed = async {
+        let linearizer = raft.get_read_linearizer(ReadPolicy::ReadIndex).await.ok()?;
+        acks.until(is_confirmed).await;
+        Some(linearizer)
+    };
+    let linearizer = tokio::time::timeout(READ_INDEX_TIMEOUT, confirmed).await.ok()??;
     let read = linearizer.read_log_id();
     Some(ReadPoint { index: LogIndex(read.index()), term: Term(read.log_id().leader_id.term) })
 }
