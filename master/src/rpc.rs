@@ -3,6 +3,7 @@
 mod cluster;
 mod forwarding;
 mod health;
+mod heartbeat_relay;
 mod registry;
 mod server;
 mod tasks;

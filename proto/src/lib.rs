@@ -7,6 +7,7 @@ pub mod client;
 pub mod convert;
 pub mod json;
 pub mod problem;
+pub mod relays;
 pub mod worker_client;
 
 /// Messages and services generated from `cloudai/v1/*.proto`.

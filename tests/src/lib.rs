@@ -11,6 +11,7 @@
 pub mod client;
 pub mod cluster;
 pub mod clusterctl;
+pub mod connections;
 pub mod effects;
 pub mod event_stream;
 pub mod eventually;

@@ -25,6 +25,7 @@ mod follower_caught_up_by_log;
 mod follower_caught_up_by_snapshot;
 mod foreign_master;
 mod full_disk;
+mod heartbeats_through_followers;
 mod immediate_reconnection;
 mod leader_change_during_reconnection;
 mod leader_frozen_and_thawed;

@@ -21,6 +21,7 @@ use crate::ledger::{Overtaken, Session};
 use crate::specs::UsageMeter;
 
 mod leader_client;
+mod route;
 mod server;
 mod service;
 mod standing;
@@ -114,8 +115,8 @@ enum SessionEnd {
     RegisterAgain,
     #[error("the lease has lapsed")]
     LeaseLapsed,
-    #[error("the leader is lost: {0}")]
-    LeaderLost(CallError),
+    #[error("the leader at {leader} is lost: {error}")]
+    LeaderLost { leader: String, error: CallError },
     #[error("the leader is not obeyed: {0}")]
     Disobeyed(#[from] Disobedience),
 }
@@ -159,11 +160,11 @@ impl SessionKeeper {
     pub(crate) async fn run(mut self) {
         while let Some(address) = self.next_master().await {
             match self.register(&address).await {
-                Ok((client, registered)) => {
+                Ok(registered) => {
                     let began_at = Instant::now();
-                    let end = self.keep(&client, &registered).await;
+                    let end = self.keep(&registered).await;
                     self.attempts.end_session();
-                    self.on_session_ended(end, client.address(), began_at).await;
+                    self.on_session_ended(end, began_at).await;
                 }
                 Err(error) => {
                     self.attempts.end_session();
@@ -201,10 +202,7 @@ impl SessionKeeper {
         }
     }
 
-    async fn register(
-        &mut self,
-        address: &str,
-    ) -> Result<(LeaderClient, Registered), RegisterError> {
+    async fn register(&mut self, address: &str) -> Result<Registered, RegisterError> {
         self.attempts.fence();
         if tokio::time::timeout(FENCE_GRACE, self.attempts.fenced()).await.is_err() {
             warn!("killed attempts are still there");
@@ -231,7 +229,7 @@ impl SessionKeeper {
             grant: registered.grant,
         })?;
         self.on_registered(address, &registered).await;
-        Ok((self.settle_on(client, &registered).await, registered))
+        Ok(registered)
     }
 
     async fn on_registered(&mut self, address: &str, registered: &Registered) {
@@ -246,40 +244,15 @@ impl SessionKeeper {
         }
     }
 
-    /// Talks to the leader directly, unless only a follower can be reached.
-    async fn settle_on(&self, client: LeaderClient, registered: &Registered) -> LeaderClient {
-        if client.address() == registered.leader_address {
-            return client;
-        }
-        let usage = crate::specs::Usage::default();
-        match LeaderClient::new(&registered.leader_address) {
-            Ok(direct) => match direct
-                .heartbeat(&self.introduction, registered, usage, self.attempts.running_count())
-                .await
-            {
-                Ok(_) => direct,
-                Err(error) => {
-                    warn!(leader = registered.leader_address, %error,
-                        "leader not reached directly, staying with a follower");
-                    client
-                }
-            },
-            Err(error) => {
-                warn!(%error, "leader's address not understood");
-                client
-            }
-        }
-    }
-
-    async fn on_session_ended(&mut self, end: SessionEnd, address: &str, began_at: Instant) {
+    async fn on_session_ended(&mut self, end: SessionEnd, began_at: Instant) {
         match end {
             SessionEnd::Stopped => return,
             SessionEnd::Summoned(summons) => return self.on_summoned(summons),
             SessionEnd::RegisterAgain => info!("leader asks to register again"),
             SessionEnd::LeaseLapsed => warn!("lease lapsed, looking for the leader"),
-            SessionEnd::LeaderLost(error) => {
-                warn!(%error, "leader lost, looking for it");
-                self.finder.on_lost(address.to_owned());
+            SessionEnd::LeaderLost { leader, error } => {
+                warn!(leader, %error, "leader lost, looking for it");
+                self.finder.on_lost(leader);
                 if let Some(leader) = error.leader() {
                     self.finder.on_hint(leader.to_owned());
                 }

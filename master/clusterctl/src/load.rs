@@ -14,7 +14,7 @@ pub use failover::{FailoverReport, FailoverTrials};
 pub use fleet::{Fleet, FleetError};
 pub use latencies::Latencies;
 pub use submit::{SubmitLoad, SubmitReport};
-pub use workers::{FollowReport, QuietReport, WorkerReport, WorkerTrial};
+pub use workers::{Baseline, FollowReport, MasterUsage, QuietReport, WorkerReport, WorkerTrial};
 
 use proto::v1;
 

@@ -5,13 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cluster_state::{
-    AttemptVerdict, ClusterId, Command, DisconnectReason, DisconnectWorkers, Epoch, FinishAttempts,
-    FinishVerdict, FinishedAttempt, LossReason, Reply, RequeueAttempts, RequeueScope, Term,
-    Timestamp, WorkerId,
+    AttemptVerdict, ClusterId, Command, Epoch, FinishAttempts, FinishVerdict, FinishedAttempt,
+    Reply, Term, Timestamp, WorkerId,
 };
 use proto::convert::{self, Invalid, Registration};
 use proto::v1;
-use raft_store::{Leadership, Node, ProposeError};
+use raft_store::{Node, ProposeError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -21,6 +20,10 @@ use super::leases::LeaseTable;
 use super::reconnection::ReconnectHandle;
 use super::usage::Usage;
 use crate::metrics::Metrics;
+
+mod heartbeats;
+
+pub use heartbeats::Relayed;
 
 /// Why a worker's call achieved nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -220,41 +223,6 @@ impl WorkerSessions {
         })
     }
 
-    /// A sign of life. Never goes through the log.
-    ///
-    /// # Errors
-    ///
-    /// As [`SessionError`] says.
-    pub async fn heartbeat(
-        &self,
-        request: v1::HeartbeatRequest,
-    ) -> Result<v1::HeartbeatResponse, SessionError> {
-        let lead = self.lead()?;
-        lead.check_leadership()?;
-        lead.check_cluster(cluster(&request.cluster_id)?)?;
-        let worker: WorkerId = convert::id("/worker_id", &request.worker_id)?;
-        let epoch = Epoch(request.epoch);
-        lead.metrics.on_heartbeat();
-        if request.goodbye {
-            lead.dismiss(&worker, epoch).await?;
-        }
-        // The registry has the last word: the worker may have been unregistered meanwhile.
-        let is_current = !request.goodbye
-            && lead.holds_session(&worker, epoch)
-            && lead.leases().renew(&worker, epoch, Instant::now());
-        if is_current {
-            lead.usage.on_heartbeat(&worker, epoch, &request, lead.node.clock().now());
-        }
-        if !is_current && !request.goodbye {
-            lead.metrics.on_stale("heartbeat", 1);
-        }
-        Ok(v1::HeartbeatResponse {
-            leader: lead.header(),
-            masters: lead.masters(),
-            register_again: !is_current && !request.goodbye,
-        })
-    }
-
     /// Results of attempts. All of them are settled when this returns.
     ///
     /// # Errors
@@ -285,16 +253,6 @@ impl WorkerSessions {
 }
 
 impl Lead {
-    /// An acknowledged heartbeat lets a worker keep its attempts for another lease. A leader that
-    /// was frozen must not grant that: its successor counts from an earlier time.
-    fn check_leadership(&self) -> Result<(), SessionError> {
-        let is_term = *self.node.leadership().borrow() == (Leadership::Leading { term: self.term });
-        if is_term && self.node.holds_quorum_lease() {
-            return Ok(());
-        }
-        Err(SessionError::NotLeading)
-    }
-
     /// A worker that has never met a leader belongs nowhere yet.
     fn check_cluster(&self, theirs: Option<ClusterId>) -> Result<(), SessionError> {
         let Some(ours) = self.cluster() else { return Err(SessionError::NotLeading) };
@@ -320,36 +278,6 @@ impl Lead {
                 FinishVerdict::Stale => self.metrics.on_stale("completion", 1),
             }
         }
-    }
-
-    /// A worker shut down in good order: nothing runs there any more.
-    async fn dismiss(&self, worker: &WorkerId, epoch: Epoch) -> Result<(), SessionError> {
-        let active_since = self.node.reader().with(|state| {
-            let known = state.worker(worker).filter(|known| known.is_active());
-            known.filter(|known| known.epoch == epoch).map(|known| known.changed_at)
-        });
-        let disconnect = Command::DisconnectWorkers(DisconnectWorkers {
-            term: self.term,
-            workers: vec![(worker.clone(), epoch)],
-            reason: DisconnectReason::Shutdown,
-        });
-        self.node.propose_as_leader(self.term, &disconnect).await?;
-        if let Some(since) = active_since {
-            self.metrics.on_shut_down(self.node.clock().now().since(since));
-        }
-        let requeue = Command::RequeueAttempts(RequeueAttempts {
-            term: self.term,
-            workers: vec![(worker.clone(), epoch)],
-            reason: LossReason::WorkerShutdown,
-            scope: RequeueScope::All,
-            attempts_max: u32::MAX,
-        });
-        self.node.propose_as_leader(self.term, &requeue).await?;
-        self.leases().forget(worker);
-        self.usage.forget(worker);
-        self.channels.close(worker);
-        tracing::info!(%worker, "worker said goodbye");
-        Ok(())
     }
 }
 

@@ -133,6 +133,17 @@ impl LeaderLink {
         answer.map(Response::into_inner).map_err(|status| Problem::from(&status))
     }
 
+    /// Passes the heartbeats of many workers on.
+    pub(super) async fn relay_heartbeats(
+        &self,
+        heartbeats: Vec<v1::HeartbeatRequest>,
+    ) -> Result<v1::RelayHeartbeatsResponse, Problem> {
+        let request = Request::new(v1::RelayHeartbeatsRequest { heartbeats });
+        let mut client = self.sessions(&request)?;
+        let answer = within(client.relay_heartbeats(mark(request))).await;
+        answer.map(Response::into_inner).map_err(|status| Problem::from(&status))
+    }
+
     /// Passes a worker's call on.
     pub(super) async fn report_task_completion(
         &self,

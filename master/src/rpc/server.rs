@@ -16,6 +16,7 @@ use tonic::transport::server::TcpIncoming;
 
 use super::cluster::ClusterEndpoint;
 use super::health;
+use super::heartbeat_relay::HeartbeatRelay;
 use super::registry::RegistryEndpoint;
 use super::tasks::TaskEndpoint;
 use super::workers::WorkerEndpoint;
@@ -77,7 +78,14 @@ impl GrpcServer {
             RegistryServiceServer::new(RegistryEndpoint { operations: operations.clone() })
                 .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let cluster = ClusterServiceServer::new(ClusterEndpoint { operations: operations.clone() });
-        let workers = MasterServiceServer::new(WorkerEndpoint { operations: operations.clone() })
+        let (heartbeats, relay) = HeartbeatRelay::new(
+            operations.node().clone(),
+            operations.leader().clone(),
+            operations.sessions().clone(),
+        );
+        tasks.spawn(relay.run(operations.stopping().clone()));
+        let workers = WorkerEndpoint { operations: operations.clone(), heartbeats };
+        let workers = MasterServiceServer::new(workers)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         Server::builder()

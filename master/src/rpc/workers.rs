@@ -6,12 +6,14 @@ use proto::v1;
 use proto::v1::master_service_server::MasterService;
 use tonic::{Request, Response, Status};
 
+use super::heartbeat_relay::{self, HeartbeatRelay};
 use super::{answer, refusal};
 use crate::operations::{Operations, session_problem};
 
 #[derive(Clone, Debug)]
 pub(super) struct WorkerEndpoint {
     pub(super) operations: Operations,
+    pub(super) heartbeats: HeartbeatRelay,
 }
 
 impl WorkerEndpoint {
@@ -58,11 +60,23 @@ impl MasterService for WorkerEndpoint {
                 .heartbeat(request.into_inner())
                 .await
                 .map_err(|error| session_problem(&error)),
-            false => operations.leader().send_heartbeat(request).await,
+            false if request.get_ref().goodbye => operations.leader().send_heartbeat(request).await,
+            false => self.heartbeats.send(request.into_inner()).await,
         };
         match answered {
             Ok(message) => Ok(answer(operations, message)),
             Err(problem) => Err(refusal(operations, problem)),
+        }
+    }
+
+    async fn relay_heartbeats(
+        &self,
+        request: Request<v1::RelayHeartbeatsRequest>,
+    ) -> Result<Response<v1::RelayHeartbeatsResponse>, Status> {
+        let operations = &self.operations;
+        match operations.sessions().relayed(&request.get_ref().heartbeats) {
+            Ok(relayed) => Ok(answer(operations, heartbeat_relay::response(relayed))),
+            Err(error) => Err(refusal(operations, session_problem(&error))),
         }
     }
 

@@ -50,6 +50,7 @@ pub(super) struct Registered {
 pub(super) struct HeartbeatAnswer {
     pub(super) cluster: ClusterId,
     pub(super) leader: MasterId,
+    pub(super) leader_address: String,
     pub(super) term: Term,
     pub(super) masters: Vec<String>,
     pub(super) wish: LeaderWish,
@@ -194,6 +195,7 @@ impl LeaderClient {
         Ok(HeartbeatAnswer {
             cluster: convert::id("/leader/cluster_id", &leader.cluster_id)?,
             leader: MasterId(leader.leader_id),
+            leader_address: leader.leader_address,
             term: Term(leader.term),
             masters: addresses(answer.masters),
             wish: if answer.register_again { LeaderWish::RegisterAgain } else { LeaderWish::GoOn },

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use proto::relays::Relays;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tracing::{debug, info, warn};
 
-use super::leader_client::{CallError, LeaderClient, LeaderWish, Registered};
+use super::leader_client::{CallError, HeartbeatAnswer, LeaderClient, LeaderWish, Registered};
+use super::route::{ReportWay, Route};
 use super::summons::{Summons, next_summons};
 use super::{Introduction, SessionEnd, SessionKeeper};
 use crate::attempts::Attempts;
@@ -13,7 +15,7 @@ use crate::backoff::Backoff;
 use crate::identity::Identity;
 use crate::leader_finder::LeaderFinder;
 use crate::lease::Deadline;
-use crate::specs::UsageMeter;
+use crate::specs::{Usage, UsageMeter};
 
 /// Results in one report. They gather while the one before is under way.
 const REPORT_COUNT_MAX: usize = 5_000;
@@ -21,23 +23,27 @@ const REPORT_RETRY_BASE: Duration = Duration::from_millis(100);
 const REPORT_RETRY_CAP: Duration = Duration::from_secs(5);
 /// The first usage figures follow soon after the registration.
 const FIRST_HEARTBEAT_MAX: Duration = Duration::from_secs(1);
+/// A connection for reports is closed when there was nothing to report for so long: the leader holds
+/// none for a worker that is idle.
+const REPORT_IDLE_MAX: Duration = Duration::from_secs(10);
+/// How long all ways of saying goodbye may take together.
+const GOODBYE_MAX: Duration = Duration::from_secs(5);
 /// How long the last results may take to be confirmed before the goodbye.
 const LAST_REPORT_MAX: Duration = Duration::from_secs(2);
 
 impl SessionKeeper {
-    pub(super) async fn keep(
-        &mut self,
-        client: &LeaderClient,
-        registered: &Registered,
-    ) -> SessionEnd {
+    pub(super) async fn keep(&mut self, registered: &Registered) -> SessionEnd {
+        let Registered { leader_address, masters, .. } = registered;
+        let route = Route::new(Relays::new(leader_address, masters, rand::random()));
         let reports = Reports {
-            client,
+            route: &route,
             registered,
             introduction: &self.introduction,
             attempts: &self.attempts,
         };
         let heartbeats = Heartbeats {
-            client,
+            route: &route,
+            client: None,
             registered,
             introduction: &self.introduction,
             attempts: &self.attempts,
@@ -63,13 +69,15 @@ impl SessionKeeper {
             }
             summons = summoned => SessionEnd::Summoned(summons),
             end = heartbeats.run() => end,
-            error = reports.run() => SessionEnd::LeaderLost(error),
+            error = reports.run() => SessionEnd::LeaderLost { leader: route.leader(), error },
         }
     }
 }
 
 struct Heartbeats<'a> {
-    client: &'a LeaderClient,
+    route: &'a Route,
+    /// The relay in use.
+    client: Option<LeaderClient>,
     registered: &'a Registered,
     introduction: &'a Introduction,
     attempts: &'a Attempts,
@@ -91,16 +99,42 @@ impl Heartbeats<'_> {
         }
     }
 
+    /// Goes through every way to the leader until one leads there.
     async fn beat(&mut self) -> Result<(), SessionEnd> {
         let usage = self.usage.read();
         let running = self.attempts.running_count();
-        let sent_at = Instant::now();
-        let answer = self
-            .client
-            .heartbeat(self.introduction, self.registered, usage, running)
-            .await
-            .map_err(SessionEnd::LeaderLost)?;
+        loop {
+            let sent_at = Instant::now();
+            let error = match self.send(usage, running).await {
+                Ok(answer) => return self.on_answered(answer, sent_at).await,
+                Err(error) => error,
+            };
+            if !self.route.on_failed() {
+                return Err(SessionEnd::LeaderLost { leader: self.route.leader(), error });
+            }
+            debug!(%error, next = self.route.relay(), "heartbeat not passed on");
+        }
+    }
+
+    async fn send(&mut self, usage: Usage, running: usize) -> Result<HeartbeatAnswer, CallError> {
+        let relay = self.route.relay();
+        let client = match self.client.take().filter(|open| open.address() == relay) {
+            Some(open) => open,
+            None => LeaderClient::new(&relay)?,
+        };
+        let answered = client.heartbeat(self.introduction, self.registered, usage, running).await;
+        self.client = Some(client);
+        answered
+    }
+
+    async fn on_answered(
+        &mut self,
+        answer: HeartbeatAnswer,
+        sent_at: Instant,
+    ) -> Result<(), SessionEnd> {
         self.identity.admit(answer.cluster, answer.term).await?;
+        self.route.on_answered(&answer.leader_address, &answer.masters);
+        self.finder.on_hint(answer.leader_address);
         if answer.wish == LeaderWish::RegisterAgain {
             return Err(SessionEnd::RegisterAgain);
         }
@@ -117,7 +151,7 @@ impl Heartbeats<'_> {
 
 #[derive(Clone, Copy)]
 struct Reports<'a> {
-    client: &'a LeaderClient,
+    route: &'a Route,
     registered: &'a Registered,
     introduction: &'a Introduction,
     attempts: &'a Attempts,
@@ -126,15 +160,21 @@ struct Reports<'a> {
 impl Reports<'_> {
     /// Reports results, one report at a time, until the leader cannot be reached.
     async fn run(self) -> CallError {
+        let mut way = ReportWay::new(self.route);
         let mut backoff = Backoff::new(REPORT_RETRY_BASE, REPORT_RETRY_CAP);
         loop {
-            match self.report_once().await {
+            match self.report_once(&mut way).await {
                 Ok(0) => backoff.on_succeeded(),
                 Ok(unsettled) => {
                     debug!(results = unsettled, "results not settled yet, reporting them again");
                     sleep(backoff.on_failed(rand::random())).await;
                 }
-                Err(error) if error.is_unreachable() => return error,
+                Err(error) if error.is_unreachable() => {
+                    if !way.divert() {
+                        return error;
+                    }
+                    debug!(%error, "leader not reached directly, reporting through a follower");
+                }
                 Err(error) => {
                     warn!(%error, "results not reported");
                     sleep(backoff.on_failed(rand::random())).await;
@@ -144,10 +184,16 @@ impl Reports<'_> {
     }
 
     /// Waits for results and reports them; how many were not settled.
-    async fn report_once(self) -> Result<usize, CallError> {
-        let results = self.attempts.next_report(REPORT_COUNT_MAX).await;
+    async fn report_once(self, way: &mut ReportWay<'_>) -> Result<usize, CallError> {
+        let results = loop {
+            match timeout(REPORT_IDLE_MAX, self.attempts.next_report(REPORT_COUNT_MAX)).await {
+                Ok(results) => break results,
+                Err(_) => way.rest(),
+            }
+        };
         let count = results.len();
-        let confirmed = self.client.report(self.introduction, self.registered, results).await?;
+        let client = way.client()?;
+        let confirmed = client.report(self.introduction, self.registered, results).await?;
         self.attempts.confirm(&confirmed);
         Ok(count.saturating_sub(confirmed.len()))
     }
@@ -163,9 +209,22 @@ impl Reports<'_> {
         if timeout(LAST_REPORT_MAX, last_reports).await.is_err() {
             warn!("last results not confirmed, they stay in the spool");
         }
-        match self.client.say_goodbye(self.introduction, self.registered).await {
-            Ok(()) => info!("said goodbye to the leader"),
-            Err(error) => warn!(%error, "leader not reached for a goodbye"),
+        match timeout(GOODBYE_MAX, self.say_goodbye()).await {
+            Ok(Ok(())) => info!("said goodbye to the leader"),
+            Ok(Err(error)) => warn!(%error, "leader not reached for a goodbye"),
+            Err(_) => warn!("leader not reached in time for a goodbye"),
+        }
+    }
+
+    /// Says goodbye by any way that leads to a leader.
+    async fn say_goodbye(self) -> Result<(), CallError> {
+        loop {
+            let client = LeaderClient::new(&self.route.relay())?;
+            match client.say_goodbye(self.introduction, self.registered).await {
+                Ok(()) => return Ok(()),
+                Err(error) if !self.route.on_failed() => return Err(error),
+                Err(error) => debug!(%error, next = self.route.relay(), "goodbye not passed on"),
+            }
         }
     }
 }

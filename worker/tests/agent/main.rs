@@ -4,6 +4,7 @@
 mod binary;
 mod fencing;
 mod leaders;
+mod relays;
 mod running;
 mod scripted_leader;
 

@@ -33,6 +33,8 @@ pub(crate) struct Script {
     pub(crate) registers: bool,
     /// The verdict on registrations, if it is not a welcome.
     pub(crate) refusal: Option<Code>,
+    /// The addresses of the followers.
+    pub(crate) followers: Vec<String>,
 }
 
 impl Default for Script {
@@ -47,6 +49,7 @@ impl Default for Script {
             answers: true,
             registers: true,
             refusal: None,
+            followers: Vec::new(),
         }
     }
 }
@@ -57,8 +60,7 @@ pub(crate) struct ScriptedLeader {
     pub(crate) registrations: Said<v1::RegisterWorkerRequest>,
     pub(crate) reports: Said<v1::ReportTaskCompletionRequest>,
     pub(crate) heartbeats: Said<v1::HeartbeatRequest>,
-    id: u64,
-    term: u64,
+    header: v1::LeaderHeader,
     script: watch::Sender<Script>,
     runtime: Option<Runtime>,
 }
@@ -109,12 +111,26 @@ impl ScriptedLeader {
     pub(crate) async fn start_with(id: u64, term: u64, script: Script) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        Self::serve(listener, header(id, term, address), script)
+    }
+
+    /// A follower, which hands on what the leader of this script would say.
+    pub(crate) async fn start_follower(leader: &Self) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        leader.change(|script| script.followers.push(address));
+        let script = leader.script.borrow().clone();
+        Self::serve(listener, leader.header.clone(), script)
+    }
+
+    fn serve(listener: TcpListener, header: v1::LeaderHeader, script: Script) -> Self {
+        let address = listener.local_addr().unwrap();
         let (script, scripts) = watch::channel(script);
         let (registrations_tx, registrations) = mpsc::unbounded_channel();
         let (reports_tx, reports) = mpsc::unbounded_channel();
         let (heartbeats_tx, heartbeats) = mpsc::unbounded_channel();
         let desk = Desk {
-            header: header(id, term, address),
+            header: header.clone(),
             script: scripts,
             registrations: registrations_tx,
             reports: reports_tx,
@@ -134,8 +150,7 @@ impl ScriptedLeader {
             registrations: Said(registrations),
             reports: Said(reports),
             heartbeats: Said(heartbeats),
-            id,
-            term,
+            header,
             script,
             runtime: Some(runtime),
         }
@@ -146,7 +161,7 @@ impl ScriptedLeader {
     }
 
     pub(crate) fn header(&self) -> v1::LeaderHeader {
-        header(self.id, self.term, self.address)
+        self.header.clone()
     }
 
     /// Tells a worker to come here.
@@ -157,7 +172,7 @@ impl ScriptedLeader {
         let request = v1::MasterRegisterRequest {
             leader: Some(self.header()),
             worker_id: "w1".to_owned(),
-            masters: vec![v1::MasterAddress { id: self.id, address: self.address.to_string() }],
+            masters: masters(&self.header, &self.script.borrow().followers),
         };
         Ok(client(worker).await.master_register(request).await?.into_inner())
     }
@@ -238,6 +253,12 @@ fn header(id: u64, term: u64, address: SocketAddr) -> v1::LeaderHeader {
     }
 }
 
+fn masters(leader: &v1::LeaderHeader, followers: &[String]) -> Vec<v1::MasterAddress> {
+    let followers = (100..).zip(followers.iter().cloned());
+    let all = [(leader.leader_id, leader.leader_address.clone())].into_iter().chain(followers);
+    all.map(|(id, address)| v1::MasterAddress { id, address }).collect()
+}
+
 fn attempts(finished: &[v1::FinishedAttempt]) -> Vec<v1::AttemptRef> {
     finished.iter().filter_map(|finished| finished.attempt.clone()).collect()
 }
@@ -253,8 +274,7 @@ impl Desk {
     }
 
     fn masters(&self) -> Vec<v1::MasterAddress> {
-        let v1::LeaderHeader { leader_id: id, leader_address: address, .. } = self.header.clone();
-        vec![v1::MasterAddress { id, address }]
+        masters(&self.header, &self.script.borrow().followers)
     }
 }
 
@@ -305,5 +325,12 @@ impl MasterService for Desk {
         let script = self.script_when(|script| script.answers).await;
         let confirmed = if script.confirms { attempts(&request.finished) } else { Vec::new() };
         Ok(Response::new(v1::ReportTaskCompletionResponse { confirmed }))
+    }
+
+    async fn relay_heartbeats(
+        &self,
+        _: Request<v1::RelayHeartbeatsRequest>,
+    ) -> Result<Response<v1::RelayHeartbeatsResponse>, Status> {
+        Err(Status::unimplemented("a worker relays nothing"))
     }
 }

@@ -1,4 +1,4 @@
-//! What a fleet of workers costs the leader, and how fast it comes and follows.
+//! What a fleet of workers costs the masters, and how fast it comes and follows.
 
 use std::time::Duration;
 
@@ -42,27 +42,44 @@ pub struct WorkerReport {
     /// microseconds. They start, and the leader is asked to go to inactive workers now: the
     /// monitor's interval is not in it.
     pub all_active_micros: u128,
-    /// What the leader used while nothing but heartbeats happened.
+    /// What the masters used while nothing but heartbeats happened.
     pub quiet: QuietReport,
     /// How the fleet followed another leader.
     pub follow: FollowReport,
 }
 
-/// The leader under heartbeats alone.
+/// The masters under heartbeats alone.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct QuietReport {
     /// For how long it was watched.
     pub seconds: f64,
-    /// Processor time of the leader, in percent of one core.
-    pub leader_cpu_percent: f64,
-    /// How much more memory the leader holds than before the first registration, per worker.
-    pub leader_bytes_per_worker: u64,
+    /// What the leader used.
+    pub leader: MasterUsage,
+    /// What the follower used that used most.
+    pub follower: MasterUsage,
     /// Heartbeats that were answered meanwhile.
     pub heartbeats: u64,
     /// Entries that the log grew by meanwhile.
     pub raft_entries: u64,
     /// The same for each heartbeat.
     pub raft_entries_per_heartbeat: f64,
+}
+
+/// What heartbeats cost one master.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct MasterUsage {
+    /// Processor time, in percent of one core.
+    pub cpu_percent: f64,
+    /// How much more memory it holds than before the first registration, per worker of the whole
+    /// fleet.
+    pub bytes_per_worker: u64,
+}
+
+/// The masters before there are workers.
+#[derive(Debug)]
+pub struct Baseline {
+    /// Memory of each, in bytes.
+    bytes: Vec<(Role, u64)>,
 }
 
 /// The fleet after the leader was killed.
@@ -82,10 +99,12 @@ struct Leader {
 }
 
 impl WorkerTrial<'_> {
-    /// Memory of the leader before there are workers, in bytes.
-    pub async fn baseline(&self) -> Result<u64, Failure> {
-        let leader = leader(&self.client()?, 1).await?;
-        Ok(resident_bytes(self.pid(leader.role)?)?)
+    /// The masters before there are workers.
+    pub async fn baseline(&self) -> Result<Baseline, Failure> {
+        leader(&self.client()?, 1).await?;
+        let masters = self.cluster.layout().master_roles();
+        let bytes = masters.map(|role| Ok((role, resident_bytes(self.pid(role)?)?)));
+        Ok(Baseline { bytes: bytes.collect::<Result<_, Failure>>()? })
     }
 
     /// Puts all workers on the registry; they are offline.
@@ -124,26 +143,43 @@ impl WorkerTrial<'_> {
         Ok((started.elapsed(), refusal))
     }
 
-    /// Watches the leader for `duration`.
-    pub async fn watch(&self, duration: Duration, baseline: u64) -> Result<QuietReport, Failure> {
+    /// Watches the masters for `duration`.
+    pub async fn watch(
+        &self,
+        duration: Duration,
+        baseline: &Baseline,
+    ) -> Result<QuietReport, Failure> {
         let client = self.client()?;
-        let pid = self.pid(leader(&client, 1).await?.role)?;
+        let leader = leader(&client, 1).await?.role;
         let entries = last_log_index(&client).await?;
         let heartbeats = self.fleet.heartbeats();
-        let (began, cpu) = (Instant::now(), cpu_time(pid)?);
+        let (began, before) = (Instant::now(), self.cpu_times(baseline)?);
         sleep(duration).await;
-        let (elapsed, cpu) = (began.elapsed(), cpu_time(pid)?.saturating_sub(cpu));
+        let (elapsed, after) = (began.elapsed(), self.cpu_times(baseline)?);
         let heartbeats = self.fleet.heartbeats().saturating_sub(heartbeats);
         let raft_entries = last_log_index(&client).await?.saturating_sub(entries);
-        let grown = resident_bytes(pid)?.saturating_sub(baseline);
+        let (mut of_leader, mut of_follower) = (MasterUsage::default(), MasterUsage::default());
+        for ((&(role, bytes), before), after) in baseline.bytes.iter().zip(before).zip(after) {
+            let grown = resident_bytes(self.pid(role)?)?.saturating_sub(bytes);
+            let cpu = after.saturating_sub(before).as_secs_f64();
+            let usage = if role == leader { &mut of_leader } else { &mut of_follower };
+            usage.cpu_percent = usage.cpu_percent.max(100.0 * cpu / elapsed.as_secs_f64());
+            usage.bytes_per_worker =
+                usage.bytes_per_worker.max(grown / u64::from(self.workers.max(1)));
+        }
         Ok(QuietReport {
             seconds: elapsed.as_secs_f64(),
-            leader_cpu_percent: 100.0 * cpu.as_secs_f64() / elapsed.as_secs_f64(),
-            leader_bytes_per_worker: grown / u64::from(self.workers.max(1)),
+            leader: of_leader,
+            follower: of_follower,
             heartbeats,
             raft_entries,
             raft_entries_per_heartbeat: ratio(raft_entries, heartbeats),
         })
+    }
+
+    fn cpu_times(&self, baseline: &Baseline) -> Result<Vec<Duration>, Failure> {
+        let masters = baseline.bytes.iter();
+        masters.map(|&(role, _)| Ok(cpu_time(self.pid(role)?)?)).collect()
     }
 
     /// Kills the leader and measures until every worker follows the next one.
@@ -171,7 +207,7 @@ impl WorkerTrial<'_> {
 
     fn pid(&self, role: Role) -> Result<u32, Failure> {
         let process = self.cluster.processes().iter().find(|process| process.role() == role);
-        process.map(Process::pid).ok_or(Failure::Benchmark("the leader is not ours"))
+        process.map(Process::pid).ok_or(Failure::Benchmark("a master is not ours"))
     }
 }
 

@@ -8,13 +8,13 @@ use super::{Context, millis};
 use crate::args::WorkerLoadArgs;
 use crate::failure::Failure;
 use crate::load::open_files::{TooFewFiles, hard_limit};
-use crate::load::{Fleet, FleetError, WorkerReport, WorkerTrial};
+use crate::load::{Fleet, FleetError, MasterUsage, WorkerReport, WorkerTrial};
 use crate::local_cluster::{Layout, LocalCluster};
 use crate::output::measurements;
 
 /// Distance from the base port to the port of all simulated workers.
 const FLEET_OFFSET: u16 = 200;
-/// A leader holds one connection of each worker, and opens one to each at times.
+/// While a fleet registers, a leader holds one connection of each worker and opens one to each.
 const LEADER_FILES_PER_WORKER: u64 = 2;
 /// Everything else that a master has open.
 const LEADER_OTHER_FILES: u64 = 500;
@@ -82,8 +82,8 @@ async fn measure(
     output.message(format_args!("all are active after {}", millis(all_active.as_micros())));
     sleep(SETTLE_PAUSE).await;
     let length = humantime::format_duration(args.quiet);
-    output.message(format_args!("watching the leader under heartbeats for {length}"));
-    let quiet = trial.watch(args.quiet, baseline).await?;
+    output.message(format_args!("watching the masters under heartbeats for {length}"));
+    let quiet = trial.watch(args.quiet, &baseline).await?;
     output.message("killing the leader");
     let follow = trial.fail_over().await?;
     Ok(WorkerReport { workers, all_active_micros: all_active.as_micros(), quiet, follow })
@@ -98,11 +98,21 @@ fn text(report: &WorkerReport) -> String {
         ("kill to new leader", millis(follow.election_micros)),
         ("new leader to all following", millis(follow.follow_micros)),
         ("kill to all following", millis(from_kill)),
-        ("leader's cpu", format!("{:.1} % of one core", quiet.leader_cpu_percent)),
-        ("leader's memory per worker", format!("{} KiB", quiet.leader_bytes_per_worker >> 10)),
+        ("leader's cpu", cpu(&quiet.leader)),
+        ("leader's memory per worker", memory(&quiet.leader)),
+        ("busiest follower's cpu", cpu(&quiet.follower)),
+        ("and memory per worker", memory(&quiet.follower)),
         ("heartbeats watched", format!("{} in {:.0} s", quiet.heartbeats, quiet.seconds)),
         ("raft entries per heartbeat", quiet.raft_entries_per_heartbeat.to_string()),
     ])
+}
+
+fn cpu(usage: &MasterUsage) -> String {
+    format!("{:.1} % of one core", usage.cpu_percent)
+}
+
+fn memory(usage: &MasterUsage) -> String {
+    format!("{} KiB", usage.bytes_per_worker >> 10)
 }
 
 #[cfg(test)]
@@ -117,8 +127,8 @@ mod tests {
             all_active_micros: 1_234_000,
             quiet: QuietReport {
                 seconds: 30.04,
-                leader_cpu_percent: 2.345,
-                leader_bytes_per_worker: 12_300,
+                leader: MasterUsage { cpu_percent: 2.345, bytes_per_worker: 12_300 },
+                follower: MasterUsage { cpu_percent: 4.0, bytes_per_worker: 20_480 },
                 heartbeats: 3_000,
                 raft_entries: 0,
                 raft_entries_per_heartbeat: 0.0,
@@ -133,6 +143,8 @@ new leader to all following: 250.00 ms
 kill to all following:       850.00 ms
 leader's cpu:                2.3 % of one core
 leader's memory per worker:  12 KiB
+busiest follower's cpu:      4.0 % of one core
+and memory per worker:       20 KiB
 heartbeats watched:          3000 in 30 s
 raft entries per heartbeat:  0";
         assert_eq!(text(&report), expected);

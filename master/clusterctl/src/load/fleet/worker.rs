@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use proto::channel::{self, InvalidAddress};
+use proto::relays::Relays;
 use proto::v1;
 use proto::v1::master_service_client::MasterServiceClient;
 use rand::RngExt;
@@ -59,7 +60,9 @@ pub(super) struct SessionLoop {
 
 /// A session that stands, and how it is kept.
 struct Kept {
-    client: MasterServiceClient<Channel>,
+    relays: Relays,
+    /// The relay in use, and where it is.
+    relay: Option<(String, MasterServiceClient<Channel>)>,
     session: Session,
     cluster_id: String,
     heartbeat_interval: Duration,
@@ -182,12 +185,9 @@ impl SessionLoop {
         let header = answer.leader.ok_or(CallError::Answer)?;
         self.worker.standing().admit(&header).map_err(|_| CallError::Answer)?;
         self.masters = answer.masters.into_iter().map(|master| master.address).collect();
-        if header.leader_address != address {
-            client =
-                MasterServiceClient::new(channel::connect_lazily_unprobed(&header.leader_address)?);
-        }
         Ok(Kept {
-            client,
+            relays: Relays::new(&header.leader_address, &self.masters, rand::random()),
+            relay: None,
             session: Session { leader: header.leader_id, term: header.term, epoch: answer.epoch },
             cluster_id: header.cluster_id,
             heartbeat_interval: Duration::from_millis(answer.heartbeat_interval_ms.max(10)),
@@ -195,9 +195,9 @@ impl SessionLoop {
     }
 
     /// Beats and reports until the session ends; the leader that has called, if that is why.
-    async fn keep(&mut self, kept: Kept) -> Option<String> {
-        let Kept { mut client, session, cluster_id, heartbeat_interval: period } = kept;
+    async fn keep(&mut self, mut kept: Kept) -> Option<String> {
         // Workers of a real fleet did not all start in the same moment.
+        let period = kept.heartbeat_interval;
         let phase = period.mul_f64(rand::rng().random_range(0.0..1.0));
         let mut beats = interval_at(Instant::now() + phase, period);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -208,27 +208,68 @@ impl SessionLoop {
                     return call.map(|call| call.leader);
                 }
                 _ = beats.tick() => {
-                    let request = heartbeat(&worker, session, &cluster_id);
-                    let answer = timeout(HEARTBEAT_TIMEOUT, client.send_heartbeat(request)).await;
-                    let Ok(Ok(answer)) = answer else { return None };
-                    let answer = answer.into_inner();
+                    let answer = kept.beat(&worker).await?;
                     let header = answer.leader?;
                     let is_obeyed = worker.standing().admit(&header).is_ok();
                     if answer.register_again || !is_obeyed {
                         return Some(header.leader_address).filter(|_| is_obeyed);
                     }
+                    self.masters = answer.masters.into_iter().map(|one| one.address).collect();
+                    kept.relays.on_answered(&header.leader_address, &self.masters);
+                    self.follow(&mut kept.session, &header);
                     self.tally.on_heartbeat();
                 }
                 Some(attempt) = self.results.recv() => {
-                    let request = completion(&worker, session, &cluster_id, attempt);
-                    let answer =
-                        timeout(REGISTER_TIMEOUT, client.report_task_completion(request)).await;
-                    if !matches!(answer, Ok(Ok(_))) {
-                        return None;
-                    }
+                    kept.report(&worker, attempt).await?;
                 }
             }
         }
+    }
+
+    /// A new leader that accepts a heartbeat has the session.
+    fn follow(&self, session: &mut Session, header: &v1::LeaderHeader) {
+        if session.term == header.term {
+            return;
+        }
+        self.tally.on_session_ended(session.term);
+        (session.leader, session.term) = (header.leader_id, header.term);
+        self.worker.standing().set_session(Some(*session));
+        self.tally.on_session(session.term);
+    }
+}
+
+impl Kept {
+    /// Sends a heartbeat by any way that leads to a leader.
+    async fn beat(&mut self, worker: &SimulatedWorker) -> Option<v1::HeartbeatResponse> {
+        loop {
+            let request = heartbeat(worker, self.session, &self.cluster_id);
+            let mut client = self.relay().ok()?;
+            match timeout(HEARTBEAT_TIMEOUT, client.send_heartbeat(request)).await {
+                Ok(Ok(answer)) => return Some(answer.into_inner()),
+                Ok(Err(_)) | Err(_) => self.relays.on_failed().then_some(())?,
+            }
+        }
+    }
+
+    fn relay(&mut self) -> Result<MasterServiceClient<Channel>, InvalidAddress> {
+        let address = self.relays.current();
+        if let Some((open, client)) = &self.relay
+            && open == address
+        {
+            return Ok(client.clone());
+        }
+        let client = MasterServiceClient::new(channel::connect_lazily_unprobed(address)?);
+        self.relay = Some((address.to_owned(), client.clone()));
+        Ok(client)
+    }
+
+    /// Reports to the leader over a connection that is closed afterwards.
+    async fn report(&self, worker: &SimulatedWorker, attempt: v1::AttemptRef) -> Option<()> {
+        let channel = channel::connect_lazily_unprobed(self.relays.leader()).ok()?;
+        let request = completion(worker, self.session, &self.cluster_id, attempt);
+        let mut client = MasterServiceClient::new(channel);
+        let call = client.report_task_completion(request);
+        timeout(REGISTER_TIMEOUT, call).await.ok()?.ok().map(drop)
     }
 }
 

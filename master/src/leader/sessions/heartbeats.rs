@@ -1,0 +1,139 @@
+//! Signs of life: from a worker, or from a follower that passes on those of many.
+
+use cluster_state::{
+    Command, DisconnectReason, DisconnectWorkers, Epoch, LossReason, RequeueAttempts, RequeueScope,
+    WorkerId,
+};
+use proto::convert;
+use proto::v1;
+use raft_store::Leadership;
+use tokio::time::Instant;
+
+use super::{Lead, SessionError, WorkerSessions, cluster};
+
+/// What a heartbeat meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Its session stands, and its lease is renewed.
+    Held,
+    /// It is of no session that stands.
+    Stale,
+}
+
+/// The answer to a follower that passed heartbeats on.
+#[derive(Debug)]
+pub struct Relayed {
+    /// Who answers.
+    pub leader: Option<v1::LeaderHeader>,
+    /// Every master.
+    pub masters: Vec<v1::MasterAddress>,
+    /// For each heartbeat, whether its worker is to register again.
+    pub verdicts: Vec<Result<bool, SessionError>>,
+}
+
+impl WorkerSessions {
+    /// A sign of life. Never goes through the log.
+    ///
+    /// # Errors
+    ///
+    /// As [`SessionError`] says.
+    pub async fn heartbeat(
+        &self,
+        request: v1::HeartbeatRequest,
+    ) -> Result<v1::HeartbeatResponse, SessionError> {
+        let lead = self.lead()?;
+        lead.check_leadership()?;
+        let register_again = match request.goodbye {
+            true => {
+                lead.take_leave(&request).await?;
+                false
+            }
+            false => lead.renew(&request)? == Standing::Stale,
+        };
+        Ok(v1::HeartbeatResponse { leader: lead.header(), masters: lead.masters(), register_again })
+    }
+
+    /// Signs of life of many workers. A goodbye among them is taken for a sign of life.
+    ///
+    /// # Errors
+    ///
+    /// When none of them can be answered, as [`SessionError`] says.
+    pub fn relayed(&self, heartbeats: &[v1::HeartbeatRequest]) -> Result<Relayed, SessionError> {
+        let lead = self.lead()?;
+        lead.check_leadership()?;
+        let renewed = heartbeats.iter().map(|heartbeat| lead.renew(heartbeat));
+        let verdicts = renewed.map(|renewed| renewed.map(|standing| standing == Standing::Stale));
+        Ok(Relayed { verdicts: verdicts.collect(), leader: lead.header(), masters: lead.masters() })
+    }
+}
+
+impl Lead {
+    /// An acknowledged heartbeat lets a worker keep its attempts for another lease. A leader that
+    /// was frozen must not grant that: its successor counts from an earlier time.
+    fn check_leadership(&self) -> Result<(), SessionError> {
+        let is_term = *self.node.leadership().borrow() == (Leadership::Leading { term: self.term });
+        if is_term && self.node.holds_quorum_lease() {
+            return Ok(());
+        }
+        Err(SessionError::NotLeading)
+    }
+
+    fn renew(&self, heartbeat: &v1::HeartbeatRequest) -> Result<Standing, SessionError> {
+        let (worker, epoch) = self.sender(heartbeat)?;
+        // The registry has the last word: the worker may have been unregistered meanwhile.
+        let is_held = self.holds_session(&worker, epoch)
+            && self.leases().renew(&worker, epoch, Instant::now());
+        if !is_held {
+            self.metrics.on_stale("heartbeat", 1);
+            return Ok(Standing::Stale);
+        }
+        self.usage.on_heartbeat(&worker, epoch, heartbeat, self.node.clock().now());
+        Ok(Standing::Held)
+    }
+
+    fn sender(&self, heartbeat: &v1::HeartbeatRequest) -> Result<(WorkerId, Epoch), SessionError> {
+        self.check_cluster(cluster(&heartbeat.cluster_id)?)?;
+        self.metrics.on_heartbeat();
+        Ok((convert::id("/worker_id", &heartbeat.worker_id)?, Epoch(heartbeat.epoch)))
+    }
+
+    /// A worker shut down in good order: nothing runs there any more.
+    async fn take_leave(&self, goodbye: &v1::HeartbeatRequest) -> Result<(), SessionError> {
+        let (worker, epoch) = self.sender(goodbye)?;
+        let active_since = self.node.reader().with(|state| {
+            let known = state.worker(&worker).filter(|known| known.is_active());
+            known.filter(|known| known.epoch == epoch).map(|known| known.changed_at)
+        });
+        let disconnect = Command::DisconnectWorkers(DisconnectWorkers {
+            term: self.term,
+            workers: vec![(worker.clone(), epoch)],
+            reason: DisconnectReason::Shutdown,
+        });
+        self.node.propose_as_leader(self.term, &disconnect).await?;
+        if let Some(since) = active_since {
+            self.metrics.on_shut_down(self.node.clock().now().since(since));
+        }
+        let requeue = Command::RequeueAttempts(RequeueAttempts {
+            term: self.term,
+            workers: vec![(worker.clone(), epoch)],
+            reason: LossReason::WorkerShutdown,
+            scope: RequeueScope::All,
+            attempts_max: u32::MAX,
+        });
+        self.node.propose_as_leader(self.term, &requeue).await?;
+        self.leases().on_expired(&worker, epoch);
+        // A goodbye that was long under way must not end what has begun since.
+        if !self.has_registered_since(&worker, epoch) {
+            self.usage.forget(&worker);
+            self.channels.close(&worker);
+        }
+        tracing::info!(%worker, %epoch, "worker said goodbye");
+        Ok(())
+    }
+
+    fn has_registered_since(&self, worker: &WorkerId, epoch: Epoch) -> bool {
+        self.node
+            .reader()
+            .with(|state| state.worker(worker).is_some_and(|known| known.epoch > epoch))
+    }
+}

@@ -1,0 +1,235 @@
+//! A follower's part in heartbeats: gathers those that workers send to it and passes them on to the
+//! leader, one call at a time, so that the leader's cost is one call and not one connection each.
+
+use std::time::Duration;
+
+use proto::problem::{ErrorKind, Problem};
+use proto::v1;
+use raft_store::{Leadership, Node};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::forwarding::LeaderLink;
+use crate::leader::WorkerSessions;
+use crate::leader::sessions::Relayed;
+use crate::operations::session_problem;
+
+/// How long the first heartbeat of a call waits for others: the leader is called at most a hundred
+/// times a second, however many workers there are.
+const GATHERING: Duration = Duration::from_millis(10);
+/// Heartbeats in one call, some 200 bytes each.
+const BATCH_COUNT_MAX: usize = 2_000;
+/// Heartbeats that may wait.
+const WAITING_COUNT_MAX: usize = 20_000;
+/// How long a heartbeat may take, elections included: less than the three seconds after which a
+/// worker tries another way.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two calls to a leader that does not answer, unless another one is elected.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+type Verdict = Result<v1::HeartbeatResponse, Problem>;
+
+/// Where heartbeats wait to be passed on. Clones share everything.
+#[derive(Clone, Debug)]
+pub(super) struct HeartbeatRelay {
+    waiting: mpsc::Sender<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    heartbeat: v1::HeartbeatRequest,
+    verdict: oneshot::Sender<Verdict>,
+}
+
+/// Passes on what waits.
+#[derive(Debug)]
+pub(super) struct RelayLoop {
+    waiting: mpsc::Receiver<Waiting>,
+    node: Node,
+    leader: LeaderLink,
+    sessions: WorkerSessions,
+}
+
+/// What became of one call.
+struct Batch {
+    leader: Option<v1::LeaderHeader>,
+    masters: Vec<v1::MasterAddress>,
+    verdicts: Vec<Result<bool, Problem>>,
+}
+
+impl HeartbeatRelay {
+    /// A queue, and the loop that empties it.
+    pub(super) fn new(
+        node: Node,
+        leader: LeaderLink,
+        sessions: WorkerSessions,
+    ) -> (Self, RelayLoop) {
+        let (sender, waiting) = mpsc::channel(WAITING_COUNT_MAX);
+        (Self { waiting: sender }, RelayLoop { waiting, node, leader, sessions })
+    }
+
+    /// Passes a heartbeat on with the next call, and waits for the leader's verdict.
+    pub(super) async fn send(&self, heartbeat: v1::HeartbeatRequest) -> Verdict {
+        let (verdict, answered) = oneshot::channel();
+        match self.waiting.try_send(Waiting { heartbeat, verdict }) {
+            // An error of the channel drops the sender of the verdict, so that nobody waits.
+            Ok(()) | Err(TrySendError::Closed(_)) => {}
+            Err(TrySendError::Full(_)) => {
+                let detail = "too many heartbeats wait for the leader";
+                return Err(Problem::new(ErrorKind::Overloaded, detail));
+            }
+        }
+        answered.await.unwrap_or_else(|_| {
+            Err(Problem::new(ErrorKind::NoLeader, "this master is shutting down"))
+        })
+    }
+}
+
+impl RelayLoop {
+    /// Runs until the master stops; what waits then is refused, so that workers turn to others.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                Some(first) = self.waiting.recv() => {
+                    sleep(GATHERING).await;
+                    let mut batch = vec![first];
+                    while batch.len() < BATCH_COUNT_MAX
+                        && let Ok(next) = self.waiting.try_recv()
+                    {
+                        batch.push(next);
+                    }
+                    self.pass_on(batch).await;
+                }
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    async fn pass_on(&self, batch: Vec<Waiting>) {
+        let (heartbeats, verdicts): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|one| (one.heartbeat, one.verdict)).unzip();
+        let answered = match timeout(PATIENCE, self.ask(&heartbeats)).await {
+            Ok(answered) => answered,
+            Err(_) => Err(Problem::new(ErrorKind::Timeout, "the leader did not answer in time")),
+        };
+        match answered {
+            Ok(Batch { leader, masters, verdicts: answers }) => {
+                for (waiting, answer) in verdicts.into_iter().zip(answers) {
+                    let response = |register_again| v1::HeartbeatResponse {
+                        leader: leader.clone(),
+                        masters: masters.clone(),
+                        register_again,
+                    };
+                    // A worker that has given up does not listen any more.
+                    waiting.send(answer.map(response)).ok();
+                }
+            }
+            Err(problem) => {
+                for waiting in verdicts {
+                    waiting.send(Err(problem.clone())).ok();
+                }
+            }
+        }
+    }
+
+    /// Asks whoever leads, and its successor when leadership moves meanwhile: a heartbeat that
+    /// arrives twice is one.
+    async fn ask(&self, heartbeats: &[v1::HeartbeatRequest]) -> Result<Batch, Problem> {
+        let mut leadership = self.node.leadership();
+        loop {
+            let now = *leadership.borrow_and_update();
+            let answered = match now {
+                Leadership::Leading { .. } => {
+                    let relayed = self.sessions.relayed(heartbeats);
+                    relayed.map(Batch::from).map_err(|error| session_problem(&error))
+                }
+                Leadership::Following { .. } => tokio::select! {
+                    answered = self.leader.relay_heartbeats(heartbeats.to_vec()) => {
+                        answered.and_then(|answer| Batch::read(answer, heartbeats.len()))
+                    }
+                    _ = leadership.changed() => continue,
+                },
+                Leadership::Leaderless { .. } => {
+                    leadership.changed().await.ok();
+                    continue;
+                }
+            };
+            match answered {
+                Err(problem)
+                    if matches!(problem.kind, ErrorKind::NoLeader | ErrorKind::NotLeader) =>
+                {
+                    timeout(RETRY_PAUSE, leadership.changed()).await.ok();
+                }
+                settled => return settled,
+            }
+        }
+    }
+}
+
+impl Batch {
+    fn read(answer: v1::RelayHeartbeatsResponse, count: usize) -> Result<Self, Problem> {
+        let v1::RelayHeartbeatsResponse { leader, masters, verdicts } = answer;
+        if verdicts.len() != count {
+            let detail = format!("{count} heartbeats got {} verdicts", verdicts.len());
+            return Err(Problem::new(ErrorKind::Internal, detail));
+        }
+        let verdicts = verdicts.into_iter().map(|verdict| match verdict.error_kind.as_str() {
+            "" => Ok(verdict.register_again),
+            kind => {
+                let kind = ErrorKind::named(kind).unwrap_or(ErrorKind::Internal);
+                Err(Problem::new(kind, verdict.detail))
+            }
+        });
+        Ok(Self { verdicts: verdicts.collect(), leader, masters })
+    }
+}
+
+impl From<Relayed> for Batch {
+    fn from(relayed: Relayed) -> Self {
+        let Relayed { leader, masters, verdicts } = relayed;
+        let problem = |verdict: Result<bool, _>| verdict.map_err(|error| session_problem(&error));
+        Self { leader, masters, verdicts: verdicts.into_iter().map(problem).collect() }
+    }
+}
+
+/// A leader's answer to the follower that relays.
+pub(super) fn response(relayed: Relayed) -> v1::RelayHeartbeatsResponse {
+    let Batch { leader, masters, verdicts } = Batch::from(relayed);
+    let verdicts = verdicts.into_iter().map(|verdict| match verdict {
+        Ok(register_again) => {
+            v1::HeartbeatVerdict { register_again, ..v1::HeartbeatVerdict::default() }
+        }
+        Err(problem) => v1::HeartbeatVerdict {
+            register_again: false,
+            error_kind: problem.kind.name().to_owned(),
+            detail: problem.detail,
+        },
+    });
+    v1::RelayHeartbeatsResponse { verdicts: verdicts.collect(), leader, masters }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::leader::sessions::SessionError;
+
+    #[test]
+    fn verdicts_read_back_as_they_were_given() {
+        let refusal = SessionError::NotLeading;
+        let relayed = Relayed {
+            leader: None,
+            masters: Vec::new(),
+            verdicts: vec![Ok(false), Ok(true), Err(refusal.clone())],
+        };
+        let read = Batch::read(response(relayed), 3).unwrap();
+        assert_eq!(read.verdicts, [Ok(false), Ok(true), Err(session_problem(&refusal))]);
+    }
+
+    #[test]
+    fn an_answer_of_another_length_is_no_answer() {
+        let answer = v1::RelayHeartbeatsResponse::default();
+        assert_eq!(Batch::read(answer, 1).err().unwrap().kind, ErrorKind::Internal);
+    }
+}

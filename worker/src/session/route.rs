@@ -1,0 +1,122 @@
+//! The ways of one session to the leader: heartbeats through a relay, all else directly.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use proto::relays::Relays;
+
+use super::leader_client::{CallError, LeaderClient};
+
+/// Which way heartbeats and reports go. What heartbeats learn, reports follow.
+#[derive(Debug)]
+pub(super) struct Route {
+    relays: Mutex<Relays>,
+}
+
+/// The way of reports: a connection to the leader while there is something to report, or to the
+/// relay when the leader cannot be reached.
+#[derive(Debug)]
+pub(super) struct ReportWay<'a> {
+    route: &'a Route,
+    is_diverted: bool,
+    open: Option<LeaderClient>,
+}
+
+impl Route {
+    pub(super) const fn new(relays: Relays) -> Self {
+        Self { relays: Mutex::new(relays) }
+    }
+
+    /// The address of the leader, as the last answer named it.
+    pub(super) fn leader(&self) -> String {
+        self.relays().leader().to_owned()
+    }
+
+    /// The address of the master that is to carry the next heartbeat.
+    pub(super) fn relay(&self) -> String {
+        self.relays().current().to_owned()
+    }
+
+    /// The relay has passed a heartbeat on, and the leader has answered.
+    pub(super) fn on_answered(&self, leader: &str, masters: &[String]) {
+        self.relays().on_answered(leader, masters);
+    }
+
+    /// The relay is of no help; whether another way is left.
+    pub(super) fn on_failed(&self) -> bool {
+        self.relays().on_failed()
+    }
+
+    fn relays(&self) -> MutexGuard<'_, Relays> {
+        self.relays.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<'a> ReportWay<'a> {
+    pub(super) const fn new(route: &'a Route) -> Self {
+        Self { route, is_diverted: false, open: None }
+    }
+
+    /// The master to report to.
+    pub(super) fn client(&mut self) -> Result<LeaderClient, CallError> {
+        let wanted = if self.is_diverted { self.route.relay() } else { self.route.leader() };
+        if let Some(open) = &self.open
+            && open.address() == wanted
+        {
+            return Ok(open.clone());
+        }
+        let client = LeaderClient::new(&wanted)?;
+        self.open = Some(client.clone());
+        Ok(client)
+    }
+
+    /// The master was not reached; whether there is another way.
+    pub(super) fn divert(&mut self) -> bool {
+        let may_help = !self.is_diverted && self.route.relay() != self.route.leader();
+        self.is_diverted = may_help;
+        may_help
+    }
+
+    /// There is nothing to report for a while.
+    pub(super) fn rest(&mut self) {
+        *self = Self::new(self.route);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(masters: &[&str]) -> Route {
+        let masters = masters.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        Route::new(Relays::new("m1:1", &masters, 0))
+    }
+
+    #[tokio::test]
+    async fn reports_go_to_the_leader_and_follow_it() {
+        let route = route(&["m1:1", "m2:1", "m3:1"]);
+        let mut way = ReportWay::new(&route);
+        assert_eq!(way.client().unwrap().address(), "m1:1");
+        route.on_answered("m3:1", &["m1:1".to_owned(), "m2:1".to_owned(), "m3:1".to_owned()]);
+        assert_eq!(way.client().unwrap().address(), "m3:1");
+    }
+
+    #[tokio::test]
+    async fn a_leader_that_is_not_reached_is_reported_to_through_the_relay() {
+        let route = route(&["m1:1", "m2:1", "m3:1"]);
+        let mut way = ReportWay::new(&route);
+        assert!(way.divert());
+        assert_eq!(way.client().unwrap().address(), "m2:1");
+        assert!(!way.divert(), "both ways have failed");
+
+        assert!(way.divert());
+        way.rest();
+        assert_eq!(way.client().unwrap().address(), "m1:1", "the leader is tried again");
+    }
+
+    #[test]
+    fn without_a_follower_there_is_one_way() {
+        let route = route(&["m1:1"]);
+        assert!(!ReportWay::new(&route).divert());
+        assert!(!route.on_failed());
+    }
+}
