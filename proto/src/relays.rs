@@ -22,12 +22,12 @@ pub struct Relays {
 }
 
 impl Relays {
-    /// Chooses among the followers; `random` spreads workers over them.
+    /// Chooses among the followers that a leader hears from; `random` spreads workers over them.
     #[must_use]
-    pub fn new(leader: &str, masters: &[String], random: u32) -> Self {
+    pub fn new(leader: &str, followers: &[String], random: u32) -> Self {
         Self {
             leader: leader.to_owned(),
-            order: preferences(leader, masters, random),
+            order: preferences(leader, followers, random),
             current: 0,
             failed: 0,
             answers_away: 0,
@@ -47,11 +47,11 @@ impl Relays {
         self.order.get(self.current).unwrap_or(&self.leader)
     }
 
-    /// A heartbeat was answered; the answer names the leader and all masters. Moves on when the
-    /// relay in use has become the leader, and back to the first choice after a while.
-    pub fn on_answered(&mut self, leader: &str, masters: &[String]) {
+    /// A heartbeat was answered; the answer names the leader and the followers that it hears from.
+    /// Leaves a relay that is not among them, and goes back to the first choice after a while.
+    pub fn on_answered(&mut self, leader: &str, followers: &[String]) {
         self.failed = 0;
-        let order = preferences(leader, masters, self.random);
+        let order = preferences(leader, followers, self.random);
         if order != self.order {
             let in_use = self.current().to_owned();
             let is_kept = |known: &String| *known == in_use && *known != leader;
@@ -70,6 +70,12 @@ impl Relays {
         }
     }
 
+    /// Whether every other way has been tried since the last answer.
+    #[must_use]
+    pub const fn is_last(&self) -> bool {
+        self.failed + 1 >= self.order.len()
+    }
+
     /// A heartbeat was not answered: takes the next way. False when every way has been tried since
     /// the last answer.
     pub fn on_failed(&mut self) -> bool {
@@ -82,16 +88,16 @@ impl Relays {
 
 /// The followers, shuffled by `random` and not by the order in which they are named; the leader
 /// last.
-fn preferences(leader: &str, masters: &[String], random: u32) -> Vec<String> {
-    let mut followers = masters.iter().filter(|master| *master != leader).collect::<Vec<_>>();
-    followers.sort_unstable();
-    followers.dedup();
+fn preferences(leader: &str, followers: &[String], random: u32) -> Vec<String> {
+    let mut left = followers.iter().filter(|one| *one != leader).collect::<Vec<_>>();
+    left.sort_unstable();
+    left.dedup();
     let mut digits = usize::try_from(random).unwrap_or(0);
-    let mut order = Vec::with_capacity(followers.len() + 1);
-    while !followers.is_empty() {
-        let left = followers.len();
-        order.push(followers.swap_remove(digits % left).clone());
-        digits /= left;
+    let mut order = Vec::with_capacity(left.len() + 1);
+    while !left.is_empty() {
+        let count = left.len();
+        order.push(left.swap_remove(digits % count).clone());
+        digits /= count;
     }
     order.push(leader.to_owned());
     order
@@ -139,8 +145,10 @@ mod tests {
         let mut relays = three(0);
         assert!(relays.on_failed());
         assert_eq!(relays.current(), "m3");
+        assert!(!relays.is_last());
         assert!(relays.on_failed());
         assert_eq!(relays.current(), "m1");
+        assert!(relays.is_last());
         assert!(!relays.on_failed());
     }
 
@@ -181,6 +189,19 @@ mod tests {
         let mut relays = three(1);
         relays.on_answered("m2", &all());
         assert_eq!(relays.current(), "m3");
+    }
+
+    #[test]
+    fn a_relay_that_the_leader_does_not_hear_is_left_until_it_does() {
+        let mut relays = three(0);
+        relays.on_answered("m1", &masters(&["m3"]));
+        assert_eq!(relays.current(), "m3");
+        relays.on_answered("m1", &[]);
+        assert_eq!(relays.current(), "m1");
+        for _ in 0..=ANSWERS_AWAY_MAX {
+            relays.on_answered("m1", &masters(&["m2", "m3"]));
+        }
+        assert_eq!(relays.current(), "m2");
     }
 
     #[test]

@@ -57,6 +57,12 @@ impl Acks {
             .try_fold(Duration::ZERO, |oldest, age| Some(oldest.max(age?)))
     }
 
+    /// Whether the peer has answered a request of `term` that was sent since `from`.
+    pub(crate) fn has_answered_since(&self, peer: u64, term: u64, from: Instant) -> bool {
+        let by_peer = lock(&self.by_peer);
+        by_peer.get(&peer).is_some_and(|ack| ack.term == term && ack.sent_at >= from)
+    }
+
     /// Returns when, after an answer of some peer, the claim holds.
     pub(crate) async fn until(&self, claim: impl Fn() -> bool) {
         loop {
@@ -129,6 +135,21 @@ mod tests {
         assert_eq!(age(&acks, after), Some(Duration::from_secs(1)));
         stream.on_obeyed();
         assert_eq!(age(&acks, after), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_peer_is_there_if_it_has_answered_in_this_term_and_lately() {
+        let acks = Arc::new(Acks::default());
+        let start = Instant::now();
+        let stream = Unanswered::new(Arc::clone(&acks), 2);
+        stream.on_request(TERM, start);
+        assert!(!acks.has_answered_since(2, TERM, start));
+
+        stream.on_obeyed();
+        assert!(acks.has_answered_since(2, TERM, start));
+        assert!(!acks.has_answered_since(2, TERM, start + Duration::from_millis(1)));
+        assert!(!acks.has_answered_since(2, TERM + 1, start));
+        assert!(!acks.has_answered_since(3, TERM, start));
     }
 
     #[test]

@@ -25,6 +25,18 @@ pub fn binary(name: &str) -> PathBuf {
     })
 }
 
+/// The checkout whose tests are run. It need not be the one that they were built from: checkouts may
+/// share what is built.
+///
+/// # Panics
+///
+/// When the test is not run by cargo.
+#[must_use]
+pub fn checkout() -> PathBuf {
+    let tests = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap());
+    tests.parent().unwrap().to_owned()
+}
+
 /// How a process is started.
 #[derive(Debug, Clone)]
 pub struct Launch {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::cluster::Cluster;
 use crate::eventually::{eventually, require};
 use crate::ports;
-use crate::process::{Launch, Process};
+use crate::process::{Launch, Process, checkout};
 
 /// How long its checks may take to find the masters.
 const CHECK_PATIENCE: Duration = Duration::from_secs(10);
@@ -29,7 +29,7 @@ pub fn program() -> Option<PathBuf> {
 impl Proxy {
     /// Starts it in front of a cluster of three; both frontends answer when this returns.
     pub async fn start(cluster: &Cluster) -> Self {
-        let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/haproxy/haproxy.cfg");
+        let config = checkout().join("deploy/haproxy/haproxy.cfg");
         let [all, leader, status] = ports::free().map(|port| format!("127.0.0.1:{port}"));
         let mut env = vec![
             ("BIND_ALL".to_owned(), all.clone()),
@@ -42,7 +42,7 @@ impl Proxy {
         let launch = Launch {
             name: "haproxy".to_owned(),
             program: program().unwrap(),
-            args: ["-db", "-f", config].map(str::to_owned).to_vec(),
+            args: ["-db", "-f", config.to_str().unwrap()].map(str::to_owned).to_vec(),
             env,
             group: None,
             log: cluster.path("haproxy.log"),

@@ -104,7 +104,7 @@ struct Source {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    cluster_tests::process::checkout()
 }
 
 fn sources() -> Vec<Source> {

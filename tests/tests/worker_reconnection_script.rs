@@ -1,9 +1,8 @@
 //! The script that walks an operator through reconnection says that all is as expected.
 
-use std::path::Path;
 use std::time::Duration;
 
-use cluster_tests::process::{Launch, Process, binary};
+use cluster_tests::process::{Launch, Process, binary, checkout};
 use cluster_tests::sweep::Scratch;
 use rand::RngExt;
 
@@ -13,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 #[tokio::test(flavor = "multi_thread")]
 async fn every_step_is_as_the_script_expects() {
     let dir = Scratch::new();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("worker_reconnection.sh");
+    let script = checkout().join("tests/worker_reconnection.sh");
     let programs = binary("master");
     let base: u16 = rand::rng().random_range(11..30) * 1_000 + 400;
     let args = [

@@ -110,6 +110,12 @@ impl Lead {
             .collect()
     }
 
+    /// The followers that workers had better send their heartbeats to.
+    #[must_use]
+    pub fn relays(&self) -> Vec<String> {
+        self.node.answering_members().into_iter().map(|member| member.address).collect()
+    }
+
     /// A worker has refused this leader because it has seen a newer term.
     pub fn on_newer_term(&self, worker: &WorkerId, seen: u64) {
         // A refusal that names no newer term proves nothing against this leader.
@@ -214,6 +220,7 @@ impl WorkerSessions {
         Ok(v1::RegisterWorkerResponse {
             leader: lead.header(),
             masters: lead.masters(),
+            relays: lead.relays(),
             epoch: resume.epoch.0,
             heartbeat_interval_ms: millis(times.heartbeat_interval),
             heartbeat_timeout_ms: millis(times.heartbeat_timeout),

@@ -56,6 +56,7 @@ pub(super) struct RelayLoop {
 struct Batch {
     leader: Option<v1::LeaderHeader>,
     masters: Vec<v1::MasterAddress>,
+    relays: Vec<String>,
     verdicts: Vec<Result<bool, Problem>>,
 }
 
@@ -115,11 +116,12 @@ impl RelayLoop {
             Err(_) => Err(Problem::new(ErrorKind::Timeout, "the leader did not answer in time")),
         };
         match answered {
-            Ok(Batch { leader, masters, verdicts: answers }) => {
+            Ok(Batch { leader, masters, relays, verdicts: answers }) => {
                 for (waiting, answer) in verdicts.into_iter().zip(answers) {
                     let response = |register_again| v1::HeartbeatResponse {
                         leader: leader.clone(),
                         masters: masters.clone(),
+                        relays: relays.clone(),
                         register_again,
                     };
                     // A worker that has given up does not listen any more.
@@ -170,7 +172,7 @@ impl RelayLoop {
 
 impl Batch {
     fn read(answer: v1::RelayHeartbeatsResponse, count: usize) -> Result<Self, Problem> {
-        let v1::RelayHeartbeatsResponse { leader, masters, verdicts } = answer;
+        let v1::RelayHeartbeatsResponse { leader, masters, verdicts, relays } = answer;
         if verdicts.len() != count {
             let detail = format!("{count} heartbeats got {} verdicts", verdicts.len());
             return Err(Problem::new(ErrorKind::Internal, detail));
@@ -182,21 +184,21 @@ impl Batch {
                 Err(Problem::new(kind, verdict.detail))
             }
         });
-        Ok(Self { verdicts: verdicts.collect(), leader, masters })
+        Ok(Self { verdicts: verdicts.collect(), leader, masters, relays })
     }
 }
 
 impl From<Relayed> for Batch {
     fn from(relayed: Relayed) -> Self {
-        let Relayed { leader, masters, verdicts } = relayed;
+        let Relayed { leader, masters, relays, verdicts } = relayed;
         let problem = |verdict: Result<bool, _>| verdict.map_err(|error| session_problem(&error));
-        Self { leader, masters, verdicts: verdicts.into_iter().map(problem).collect() }
+        Self { leader, masters, relays, verdicts: verdicts.into_iter().map(problem).collect() }
     }
 }
 
 /// A leader's answer to the follower that relays.
 pub(super) fn response(relayed: Relayed) -> v1::RelayHeartbeatsResponse {
-    let Batch { leader, masters, verdicts } = Batch::from(relayed);
+    let Batch { leader, masters, relays, verdicts } = Batch::from(relayed);
     let verdicts = verdicts.into_iter().map(|verdict| match verdict {
         Ok(register_again) => {
             v1::HeartbeatVerdict { register_again, ..v1::HeartbeatVerdict::default() }
@@ -207,7 +209,7 @@ pub(super) fn response(relayed: Relayed) -> v1::RelayHeartbeatsResponse {
             detail: problem.detail,
         },
     });
-    v1::RelayHeartbeatsResponse { verdicts: verdicts.collect(), leader, masters }
+    v1::RelayHeartbeatsResponse { verdicts: verdicts.collect(), leader, masters, relays }
 }
 
 #[cfg(test)]
@@ -221,9 +223,11 @@ mod tests {
         let relayed = Relayed {
             leader: None,
             masters: Vec::new(),
+            relays: vec!["m2:1".to_owned()],
             verdicts: vec![Ok(false), Ok(true), Err(refusal.clone())],
         };
         let read = Batch::read(response(relayed), 3).unwrap();
+        assert_eq!(read.relays, ["m2:1"]);
         assert_eq!(read.verdicts, [Ok(false), Ok(true), Err(session_problem(&refusal))]);
     }
 

@@ -6,14 +6,34 @@ use std::time::Duration;
 use cluster_state::{LogIndex, MasterId};
 use futures_util::future::join_all;
 use proto::v1;
+use tokio::time::Instant;
 
 use super::Node;
+use crate::leadership::Leadership;
 use crate::membership::{LocalStatus, Member};
 
 /// How long a peer may take to say how it is.
 const STATUS_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// Leases of the leader for which a member that has not answered is taken to be there: the more, the
+/// longer a dead one is named; the fewer, the sooner a slow one is not.
+const ANSWERED_WITHIN_LEASES: u32 = 3;
+
 impl Node {
+    /// For a leader, the other members that have lately answered it in this term.
+    #[must_use]
+    pub fn answering_members(&self) -> Vec<Member> {
+        let lately = self.inner.patience.quorum * ANSWERED_WITHIN_LEASES;
+        let from = Instant::now().checked_sub(lately);
+        let leadership = *self.inner.leadership.borrow();
+        let (Leadership::Leading { term }, Some(from)) = (leadership, from) else {
+            return Vec::new();
+        };
+        let has_answered =
+            |member: &Member| self.acks().has_answered_since(member.id.0, term.0, from);
+        self.members().into_iter().filter(has_answered).collect()
+    }
+
     /// What every other member says of itself; nothing for those that do not answer in time.
     pub async fn peer_statuses(&self) -> BTreeMap<MasterId, Option<v1::NodeStatusResponse>> {
         let others = self.members().into_iter().filter(|member| member.id != self.id());

@@ -20,7 +20,7 @@ use crate::specs::Usage;
 
 /// A follower may hold a registration until there is a leader.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(8);
-const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(3);
 const REPORT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A heartbeat interval below this could only be a mistake.
 const HEARTBEAT_INTERVAL_MIN: Duration = Duration::from_millis(10);
@@ -39,6 +39,8 @@ pub(super) struct Registered {
     pub(super) session: Session,
     pub(super) leader_address: String,
     pub(super) masters: Vec<String>,
+    /// Followers that pass heartbeats on.
+    pub(super) relays: Vec<String>,
     pub(super) heartbeat_interval: Duration,
     pub(super) grant: Grant,
     pub(super) unwanted: Vec<AttemptRef>,
@@ -53,6 +55,8 @@ pub(super) struct HeartbeatAnswer {
     pub(super) leader_address: String,
     pub(super) term: Term,
     pub(super) masters: Vec<String>,
+    /// Followers that pass heartbeats on.
+    pub(super) relays: Vec<String>,
     pub(super) wish: LeaderWish,
 }
 
@@ -161,6 +165,7 @@ impl LeaderClient {
             },
             leader_address: leader.leader_address,
             masters: addresses(answer.masters),
+            relays: answer.relays,
             heartbeat_interval,
             grant: Grant {
                 disconnect: heartbeat_timeout.max(heartbeat_interval),
@@ -177,6 +182,7 @@ impl LeaderClient {
         registered: &Registered,
         usage: Usage,
         running: usize,
+        patience: Duration,
     ) -> Result<HeartbeatAnswer, CallError> {
         let request = v1::HeartbeatRequest {
             usage: Some(v1::WorkerUsage {
@@ -189,8 +195,8 @@ impl LeaderClient {
             ..heartbeat_request(introduction, registered)
         };
         let mut client = self.inner.clone();
-        let call = client.send_heartbeat(timed(request, HEARTBEAT_TIMEOUT));
-        let answer = within(HEARTBEAT_TIMEOUT, call).await?;
+        let call = client.send_heartbeat(timed(request, patience));
+        let answer = within(patience, call).await?;
         let leader = answer.leader.ok_or(CallError::LeaderMissing)?;
         Ok(HeartbeatAnswer {
             cluster: convert::id("/leader/cluster_id", &leader.cluster_id)?,
@@ -198,6 +204,7 @@ impl LeaderClient {
             leader_address: leader.leader_address,
             term: Term(leader.term),
             masters: addresses(answer.masters),
+            relays: answer.relays,
             wish: if answer.register_again { LeaderWish::RegisterAgain } else { LeaderWish::GoOn },
         })
     }
@@ -207,12 +214,13 @@ impl LeaderClient {
         &self,
         introduction: &Introduction,
         registered: &Registered,
+        patience: Duration,
     ) -> Result<(), CallError> {
         let request =
             v1::HeartbeatRequest { goodbye: true, ..heartbeat_request(introduction, registered) };
         let mut client = self.inner.clone();
-        let call = client.send_heartbeat(timed(request, HEARTBEAT_TIMEOUT));
-        within(HEARTBEAT_TIMEOUT, call).await.map(drop)
+        let call = client.send_heartbeat(timed(request, patience));
+        within(patience, call).await.map(drop)
     }
 
     /// Reports results; those that are settled.

@@ -1,10 +1,14 @@
 //! The ways of one session to the leader: heartbeats through a relay, all else directly.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use proto::relays::Relays;
 
-use super::leader_client::{CallError, LeaderClient};
+use super::leader_client::{CallError, HEARTBEAT_TIMEOUT, LeaderClient};
+
+/// The part of the heartbeat timeout that a relay which is not the last way may take.
+const RELAY_PATIENCE_PART: u32 = 4;
 
 /// Which way heartbeats and reports go. What heartbeats learn, reports follow.
 #[derive(Debug)]
@@ -37,8 +41,17 @@ impl Route {
     }
 
     /// The relay has passed a heartbeat on, and the leader has answered.
-    pub(super) fn on_answered(&self, leader: &str, masters: &[String]) {
-        self.relays().on_answered(leader, masters);
+    pub(super) fn on_answered(&self, leader: &str, followers: &[String]) {
+        self.relays().on_answered(leader, followers);
+    }
+
+    /// How long the relay may take: when it hangs, the other ways are tried within one heartbeat
+    /// timeout.
+    pub(super) fn patience(&self, heartbeat_timeout: Duration) -> Duration {
+        match self.relays().is_last() {
+            true => HEARTBEAT_TIMEOUT,
+            false => HEARTBEAT_TIMEOUT.min(heartbeat_timeout / RELAY_PATIENCE_PART),
+        }
     }
 
     /// The relay is of no help; whether another way is left.
@@ -111,6 +124,15 @@ mod tests {
         assert!(way.divert());
         way.rest();
         assert_eq!(way.client().unwrap().address(), "m1:1", "the leader is tried again");
+    }
+
+    #[test]
+    fn a_relay_that_hangs_costs_no_session() {
+        let route = route(&["m2:1"]);
+        assert_eq!(route.patience(Duration::from_secs(30)), HEARTBEAT_TIMEOUT);
+        assert_eq!(route.patience(Duration::from_secs(2)), Duration::from_millis(500));
+        assert!(route.on_failed());
+        assert_eq!(route.patience(Duration::from_secs(2)), HEARTBEAT_TIMEOUT, "the last way");
     }
 
     #[test]

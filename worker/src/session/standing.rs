@@ -33,8 +33,8 @@ const LAST_REPORT_MAX: Duration = Duration::from_secs(2);
 
 impl SessionKeeper {
     pub(super) async fn keep(&mut self, registered: &Registered) -> SessionEnd {
-        let Registered { leader_address, masters, .. } = registered;
-        let route = Route::new(Relays::new(leader_address, masters, rand::random()));
+        let Registered { leader_address, relays, .. } = registered;
+        let route = Route::new(Relays::new(leader_address, relays, rand::random()));
         let reports = Reports {
             route: &route,
             registered,
@@ -122,7 +122,9 @@ impl Heartbeats<'_> {
             Some(open) => open,
             None => LeaderClient::new(&relay)?,
         };
-        let answered = client.heartbeat(self.introduction, self.registered, usage, running).await;
+        let patience = self.route.patience(self.registered.grant.disconnect);
+        let call = client.heartbeat(self.introduction, self.registered, usage, running, patience);
+        let answered = call.await;
         self.client = Some(client);
         answered
     }
@@ -133,7 +135,7 @@ impl Heartbeats<'_> {
         sent_at: Instant,
     ) -> Result<(), SessionEnd> {
         self.identity.admit(answer.cluster, answer.term).await?;
-        self.route.on_answered(&answer.leader_address, &answer.masters);
+        self.route.on_answered(&answer.leader_address, &answer.relays);
         self.finder.on_hint(answer.leader_address);
         if answer.wish == LeaderWish::RegisterAgain {
             return Err(SessionEnd::RegisterAgain);
@@ -220,7 +222,8 @@ impl Reports<'_> {
     async fn say_goodbye(self) -> Result<(), CallError> {
         loop {
             let client = LeaderClient::new(&self.route.relay())?;
-            match client.say_goodbye(self.introduction, self.registered).await {
+            let patience = self.route.patience(self.registered.grant.disconnect);
+            match client.say_goodbye(self.introduction, self.registered, patience).await {
                 Ok(()) => return Ok(()),
                 Err(error) if !self.route.on_failed() => return Err(error),
                 Err(error) => debug!(%error, next = self.route.relay(), "goodbye not passed on"),

@@ -300,6 +300,7 @@ impl MasterService for Desk {
             lease_ms: milliseconds(script.lease),
             kill: script.unwanted,
             confirmed,
+            relays: script.followers,
         }))
     }
 
@@ -313,6 +314,7 @@ impl MasterService for Desk {
             leader: Some(self.header.clone()),
             masters: self.masters(),
             register_again: script.wants_registration,
+            relays: script.followers,
         }))
     }
 

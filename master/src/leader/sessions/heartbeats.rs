@@ -27,6 +27,8 @@ pub struct Relayed {
     pub leader: Option<v1::LeaderHeader>,
     /// Every master.
     pub masters: Vec<v1::MasterAddress>,
+    /// The followers that heartbeats may be sent to.
+    pub relays: Vec<String>,
     /// For each heartbeat, whether its worker is to register again.
     pub verdicts: Vec<Result<bool, SessionError>>,
 }
@@ -50,7 +52,8 @@ impl WorkerSessions {
             }
             false => lead.renew(&request)? == Standing::Stale,
         };
-        Ok(v1::HeartbeatResponse { leader: lead.header(), masters: lead.masters(), register_again })
+        let (leader, masters, relays) = (lead.header(), lead.masters(), lead.relays());
+        Ok(v1::HeartbeatResponse { leader, masters, register_again, relays })
     }
 
     /// Signs of life of many workers. A goodbye among them is taken for a sign of life.
@@ -63,7 +66,12 @@ impl WorkerSessions {
         lead.check_leadership()?;
         let renewed = heartbeats.iter().map(|heartbeat| lead.renew(heartbeat));
         let verdicts = renewed.map(|renewed| renewed.map(|standing| standing == Standing::Stale));
-        Ok(Relayed { verdicts: verdicts.collect(), leader: lead.header(), masters: lead.masters() })
+        Ok(Relayed {
+            verdicts: verdicts.collect(),
+            leader: lead.header(),
+            masters: lead.masters(),
+            relays: lead.relays(),
+        })
     }
 }
 

@@ -186,7 +186,7 @@ impl SessionLoop {
         self.worker.standing().admit(&header).map_err(|_| CallError::Answer)?;
         self.masters = answer.masters.into_iter().map(|master| master.address).collect();
         Ok(Kept {
-            relays: Relays::new(&header.leader_address, &self.masters, rand::random()),
+            relays: Relays::new(&header.leader_address, &answer.relays, rand::random()),
             relay: None,
             session: Session { leader: header.leader_id, term: header.term, epoch: answer.epoch },
             cluster_id: header.cluster_id,
@@ -215,7 +215,7 @@ impl SessionLoop {
                         return Some(header.leader_address).filter(|_| is_obeyed);
                     }
                     self.masters = answer.masters.into_iter().map(|one| one.address).collect();
-                    kept.relays.on_answered(&header.leader_address, &self.masters);
+                    kept.relays.on_answered(&header.leader_address, &answer.relays);
                     self.follow(&mut kept.session, &header);
                     self.tally.on_heartbeat();
                 }
