@@ -51,5 +51,6 @@ mod worker_offline_registered_then_started;
 mod worker_on_a_flapping_link;
 mod worker_reconnection_script;
 mod worker_restart;
+mod worker_stopped_during_an_election;
 mod worker_unregistered_during_an_attempt;
 mod workers_join_with_a_token;

@@ -26,8 +26,10 @@ const FIRST_HEARTBEAT_MAX: Duration = Duration::from_secs(1);
 /// A connection for reports is closed when there was nothing to report for so long: the leader holds
 /// none for a worker that is idle.
 const REPORT_IDLE_MAX: Duration = Duration::from_secs(10);
-/// How long all ways of saying goodbye may take together.
-const GOODBYE_MAX: Duration = Duration::from_secs(5);
+/// How long a goodbye is tried: several elections.
+const GOODBYE_MAX: Duration = Duration::from_secs(3);
+/// Between two tries when no way leads to a leader.
+const GOODBYE_PAUSE: Duration = Duration::from_millis(200);
 /// How long the last results may take to be confirmed before the goodbye.
 const LAST_REPORT_MAX: Duration = Duration::from_secs(2);
 
@@ -212,22 +214,24 @@ impl Reports<'_> {
             warn!("last results not confirmed, they stay in the spool");
         }
         match timeout(GOODBYE_MAX, self.say_goodbye()).await {
-            Ok(Ok(())) => info!("said goodbye to the leader"),
-            Ok(Err(error)) => warn!(%error, "leader not reached for a goodbye"),
-            Err(_) => warn!("leader not reached in time for a goodbye"),
+            Ok(()) => info!("said goodbye to the leader"),
+            Err(_) => warn!("no leader reached for a goodbye"),
         }
     }
 
-    /// Says goodbye by any way that leads to a leader.
-    async fn say_goodbye(self) -> Result<(), CallError> {
-        loop {
-            let client = LeaderClient::new(&self.route.relay())?;
-            let patience = self.route.patience(self.registered.grant.disconnect);
-            match client.say_goodbye(self.introduction, self.registered, patience).await {
-                Ok(()) => return Ok(()),
-                Err(error) if !self.route.on_failed() => return Err(error),
-                Err(error) => debug!(%error, next = self.route.relay(), "goodbye not passed on"),
+    /// Says goodbye by any way that leads to a leader, as soon as there is one.
+    async fn say_goodbye(self) {
+        while let Err(error) = self.try_goodbye().await {
+            debug!(%error, master = self.route.relay(), "goodbye not passed on");
+            if !self.route.on_failed() {
+                sleep(GOODBYE_PAUSE).await;
             }
         }
+    }
+
+    async fn try_goodbye(self) -> Result<(), CallError> {
+        let client = LeaderClient::new(&self.route.relay())?;
+        let patience = self.route.patience(self.registered.grant.disconnect);
+        client.say_goodbye(self.introduction, self.registered, patience).await
     }
 }
