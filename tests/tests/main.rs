@@ -41,6 +41,7 @@ mod several_workers;
 mod task_leaves_a_silent_worker;
 mod tasks_survive_a_leader_change;
 mod websocket_resumes_on_another_replica;
+mod wiped_master_catches_up;
 mod worker_accepts_but_never_answers;
 mod worker_address_reused;
 mod worker_drained;

@@ -68,6 +68,41 @@ async fn tasks_move_slowly_until_the_alarm_is_acknowledged() {
     cluster.check_history().await;
 }
 
+/// The alarm is in the log, so the next leader brakes as well, and ends it when the workers are back.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_alarm_outlives_its_leader() {
+    let mut cluster = Cluster::builder()
+        .workers(5)
+        .short_lease()
+        .master_arg("--worker-mass-loss-requeue-rate", "1")
+        .start()
+        .await;
+    for number in 1..=4 {
+        cluster.worker_mut(&format!("worker-{number}")).process().kill();
+    }
+    let leader = cluster.leader().await;
+    eventually("the alarm is raised", Duration::from_secs(10), async || {
+        let status = cluster.status(leader).await;
+        require(status["mass_loss"]["lost"] == 4, || status["mass_loss"].to_string())
+    })
+    .await;
+    let raised = cluster.status(leader).await["mass_loss"].clone();
+
+    cluster.master_mut(leader).kill();
+    let next = cluster.leader_among(&cluster.others(leader)).await;
+    let seen = cluster.status(next).await["mass_loss"].clone();
+    assert_eq!(seen, raised, "the next leader knows of another alarm");
+
+    for number in 1..=4 {
+        cluster.worker_mut(&format!("worker-{number}")).start();
+    }
+    eventually("the alarm is over", Duration::from_secs(20), async || {
+        let status = cluster.status(next).await;
+        require(status["mass_loss"].is_null(), || status["mass_loss"].to_string())
+    })
+    .await;
+}
+
 async fn count(client: &mut cluster_tests::client::Client, state: &str) -> usize {
     let tasks = client.tasks().await;
     tasks.iter().filter(|task| task["state"] == state).count()

@@ -67,6 +67,9 @@ pub(super) fn raft_config(config: &NodeConfig) -> Result<openraft::Config, Start
         enable_pre_vote: Some(true),
         // A restarted leader's log may be behind: it stands for election like any other.
         enable_leader_restore: Some(false),
+        // A master whose disk was replaced comes back with nothing, and is sent all of it again. One
+        // that has lost a part does not start: see `guard`.
+        allow_log_reversion: Some(true),
         ..openraft::Config::default()
     }
     .validate()

@@ -1,0 +1,43 @@
+//! A master whose disk was replaced comes back under its old id, with nothing.
+
+use std::fs;
+
+use cluster_tests::cluster::Cluster;
+use cluster_tests::load::{Load, Plan};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_sent_everything_again() {
+    // The second one is sent a snapshot, because the log no longer reaches back to the beginning.
+    let small_log = Cluster::builder()
+        .master_arg("--raft-snapshot-every", "200")
+        .master_arg("--raft-log-kept", "20");
+    let mut cluster = small_log.workers(1).start().await;
+    let leader = cluster.leader().await;
+    let follower = cluster.others(leader).pop().unwrap();
+    let load = Load::start(&cluster.client(), cluster.effects(), Plan::STEADY);
+    load.progress(50).await;
+
+    wipe(&mut cluster, follower);
+    cluster.await_ready(follower).await;
+    load.progress(200).await;
+
+    let others = cluster.others(leader);
+    cluster.master_mut(leader).kill();
+    cluster.leader_among(&others).await;
+    wipe(&mut cluster, leader);
+    cluster.await_ready(leader).await;
+    load.progress(50).await;
+
+    let snapshot = &cluster.own_status(leader).await["snapshot_index"];
+    assert!(snapshot.is_number(), "it did without a snapshot");
+    load.stop().await;
+    cluster.check_history().await;
+    cluster.check_replicas_agree().await;
+}
+
+fn wipe(cluster: &mut Cluster, master: u64) {
+    let master = cluster.master_mut(master);
+    master.kill();
+    fs::remove_dir_all(master.data_dir()).unwrap();
+    master.restart();
+}
