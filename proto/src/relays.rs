@@ -3,6 +3,8 @@
 //! Followers pass heartbeats on to the leader, those of many workers in one call, so that an idle
 //! worker costs the leader no connection. The leader itself is a worker's last resort.
 
+use std::collections::BTreeSet;
+
 /// Answers through another relay than the first choice before that one is tried again: a minute at
 /// one heartbeat every five seconds.
 const ANSWERS_AWAY_MAX: u32 = 12;
@@ -14,8 +16,8 @@ pub struct Relays {
     /// The followers in this worker's order of preference, and then the leader.
     order: Vec<String>,
     current: usize,
-    /// Ways that were tried in vain since the last answer.
-    failed: usize,
+    /// Ways that were tried in vain since the last answer, or since all had been.
+    failed: BTreeSet<usize>,
     /// Answers in a row that did not come through the first choice.
     answers_away: u32,
     random: u32,
@@ -29,7 +31,7 @@ impl Relays {
             leader: leader.to_owned(),
             order: preferences(leader, followers, random),
             current: 0,
-            failed: 0,
+            failed: BTreeSet::new(),
             answers_away: 0,
             random,
         }
@@ -50,7 +52,7 @@ impl Relays {
     /// A heartbeat was answered; the answer names the leader and the followers that it hears from.
     /// Leaves a relay that is not among them, and goes back to the first choice after a while.
     pub fn on_answered(&mut self, leader: &str, followers: &[String]) {
-        self.failed = 0;
+        self.failed.clear();
         let order = preferences(leader, followers, self.random);
         if order != self.order {
             let in_use = self.current().to_owned();
@@ -72,17 +74,21 @@ impl Relays {
 
     /// Whether every other way has been tried since the last answer.
     #[must_use]
-    pub const fn is_last(&self) -> bool {
-        self.failed + 1 >= self.order.len()
+    pub fn is_last(&self) -> bool {
+        (0..self.order.len()).all(|way| way == self.current || self.failed.contains(&way))
     }
 
-    /// A heartbeat was not answered: takes the next way. False when every way has been tried since
-    /// the last answer.
+    /// A heartbeat was not answered: takes the next way that was not tried, the leader last. False
+    /// when every way has been tried since the last answer; they are tried again then.
     pub fn on_failed(&mut self) -> bool {
-        self.failed += 1;
         self.answers_away = 0;
-        self.current = (self.current + 1).checked_rem(self.order.len()).unwrap_or(0);
-        self.failed < self.order.len()
+        self.failed.insert(self.current);
+        let untried = (0..self.order.len()).find(|way| !self.failed.contains(way));
+        if untried.is_none() {
+            self.failed.clear();
+        }
+        self.current = untried.unwrap_or(0);
+        untried.is_some()
     }
 }
 
@@ -150,6 +156,20 @@ mod tests {
         assert_eq!(relays.current(), "m1");
         assert!(relays.is_last());
         assert!(!relays.on_failed());
+    }
+
+    #[test]
+    fn a_worker_away_from_its_first_choice_tries_that_before_the_leader() {
+        let mut relays = three(0);
+        relays.on_failed();
+        relays.on_answered("m1", &all());
+        assert_eq!(relays.current(), "m3");
+        assert!(relays.on_failed());
+        assert_eq!(relays.current(), "m2");
+        assert!(relays.on_failed());
+        assert_eq!(relays.current(), "m1");
+        assert!(!relays.on_failed());
+        assert_eq!(relays.current(), "m2", "from the beginning");
     }
 
     #[test]

@@ -51,11 +51,23 @@ impl RaftEndpoint {
         Err(Status::unavailable("restarted within the last lease: not voting yet"))
     }
 
+    /// A master without a log that is asked by one with a log may have lost its own, and with it
+    /// what it once confirmed and whom it voted for. It votes again once a leader has sent it what
+    /// there is. A cluster that begins is not held up: there nobody has a log.
+    fn check_is_no_stranger(&self, ballot: &v1::VoteRequest) -> Result<(), Status> {
+        let asks_with = ballot.last.as_ref().map_or(0, |last| last.index);
+        if asks_with == 0 || membership::local_status(self.raft()).last_log.0 > 0 {
+            return Ok(());
+        }
+        Err(Status::unavailable("nothing of this cluster is here: not voting yet"))
+    }
+
     /// What a member asks for that may be given a vote now.
     fn ballot(&self, request: Request<v1::VoteRequest>) -> Result<VoteRequest<TypeConfig>, Status> {
         self.node.identity().check(request.metadata())?;
         let ballot = request.into_inner();
         self.check_may_vote(&ballot)?;
+        self.check_is_no_stranger(&ballot)?;
         wire::ballot_in(ballot).map_err(|error| malformed(&error))
     }
 }

@@ -29,6 +29,15 @@ struct Member {
     runtime: Runtime,
 }
 
+impl Member {
+    /// Ends everything that it runs. Its RocksDB must be closed before the process's static
+    /// destructors run, and is when nobody has it any more.
+    fn end(self) {
+        drop(self.node);
+        self.runtime.shutdown_timeout(PATIENCE);
+    }
+}
+
 struct Cluster {
     dir: TempDir,
     addresses: BTreeMap<MasterId, String>,
@@ -87,8 +96,8 @@ impl Cluster {
 
     async fn stop(&mut self, id: MasterId) {
         let Member { node, runtime } = self.members.remove(&id).unwrap();
-        runtime.spawn(async move { node.shutdown().await }).await.unwrap();
-        runtime.shutdown_background();
+        let node = runtime.spawn(async move { (node.shutdown().await, node).1 }).await.unwrap();
+        tokio::task::spawn_blocking(|| Member { node, runtime }.end()).await.unwrap();
     }
 
     /// Starts a stopped member again where it was.
@@ -144,7 +153,8 @@ async fn listen(address: &str) -> Option<std::net::TcpListener> {
 impl Drop for Cluster {
     fn drop(&mut self) {
         for (_, member) in std::mem::take(&mut self.members) {
-            member.runtime.shutdown_background();
+            // Blocking is not for a thread of the test's own runtime.
+            std::thread::spawn(|| member.end()).join().unwrap();
         }
     }
 }

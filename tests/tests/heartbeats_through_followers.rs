@@ -7,6 +7,8 @@ use cluster_tests::client::Client;
 use cluster_tests::cluster::Cluster;
 use cluster_tests::connections;
 use cluster_tests::eventually::{eventually, require, throughout};
+use proto::v1;
+use proto::v1::master_service_client::MasterServiceClient;
 
 /// Twice the heartbeat timeout.
 const LONG: Duration = Duration::from_secs(8);
@@ -45,6 +47,52 @@ async fn a_session_needs_no_single_follower() {
     // The connection that carried the results is closed when there are no more.
     await_no_connection(&mut cluster, leader).await;
     cluster.check_history().await;
+}
+
+/// It is sent while nobody leads, and answered by whoever leads next.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_heartbeat_is_held_through_an_election() {
+    let mut cluster = Cluster::builder().start().await;
+    let leader = cluster.leader().await;
+    let survivors = cluster.others(leader);
+    let mut client = cluster.client_of(survivors[0]);
+    // Nobody listens there, so that no leader's call makes it register again.
+    client.register_worker("w1", "127.0.0.1:9").await.expect(201);
+    let incarnation = uuid::Uuid::new_v4().to_string();
+    let mut masters = Vec::new();
+    for survivor in &survivors {
+        let address = format!("http://{}", cluster.master(*survivor).grpc());
+        masters.push(MasterServiceClient::connect(address).await.unwrap());
+    }
+    let registration = v1::RegisterWorkerRequest {
+        worker_id: "w1".to_owned(),
+        incarnation: incarnation.clone(),
+        address: "127.0.0.1:9".to_owned(),
+        specs: Some(v1::WorkerSpecs {
+            total: Some(v1::Resources { cpu: Some(0.0), ..v1::Resources::default() }),
+            ..v1::WorkerSpecs::default()
+        }),
+        ..v1::RegisterWorkerRequest::default()
+    };
+    let session = masters[0].register_worker(registration).await.unwrap().into_inner();
+    let before = session.leader.unwrap();
+    let heartbeat = v1::HeartbeatRequest {
+        cluster_id: before.cluster_id,
+        worker_id: "w1".to_owned(),
+        incarnation,
+        epoch: session.epoch,
+        ..v1::HeartbeatRequest::default()
+    };
+
+    cluster.master_mut(leader).kill();
+
+    for master in &mut masters {
+        let answer = master.send_heartbeat(heartbeat.clone()).await.unwrap().into_inner();
+        let now = answer.leader.unwrap();
+        assert!(now.term > before.term, "{now:?}");
+        assert!(survivors.contains(&now.leader_id), "{now:?}");
+        assert!(!answer.register_again, "the session is lost");
+    }
 }
 
 async fn await_no_connection(cluster: &mut Cluster, leader: u64) {

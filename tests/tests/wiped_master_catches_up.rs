@@ -1,8 +1,10 @@
 //! A master whose disk was replaced comes back under its old id, with nothing.
 
 use std::fs;
+use std::time::Duration;
 
 use cluster_tests::cluster::Cluster;
+use cluster_tests::eventually::{require, throughout};
 use cluster_tests::load::{Load, Plan};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,6 +33,44 @@ async fn it_is_sent_everything_again() {
     let snapshot = &cluster.own_status(leader).await["snapshot_index"];
     assert!(snapshot.is_number(), "it did without a snapshot");
     load.stop().await;
+    cluster.check_history().await;
+    cluster.check_replicas_agree().await;
+}
+
+/// What was acknowledged is on the dead leader only, and one of the two that are left never had it. The
+/// other has had it, but does not know it any more: they must not agree on less.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_helps_nobody_to_lead_who_has_less_than_it_had() {
+    let mut cluster = Cluster::builder().start().await;
+    let leader = cluster.leader().await;
+    let [wiped, behind] = cluster.others(leader)[..] else { panic!("three masters") };
+    cluster.master(behind).freeze();
+    let mut client = cluster.client_of(leader);
+    let mut ids = Vec::new();
+    for number in 0..10 {
+        let name = format!("task-{number}");
+        ids.push(client.submit_under(&cluster.effects().task(&name), &name).await.unwrap());
+    }
+    cluster.master_mut(leader).kill();
+    wipe(&mut cluster, wiped);
+    cluster.master(behind).thaw();
+
+    throughout("nobody leads", Duration::from_secs(4), async || {
+        for master in [wiped, behind] {
+            let answer = cluster.probe(master, "/leader").await;
+            require(answer != Some(200), || format!("master {master} leads"))?;
+        }
+        Ok(())
+    })
+    .await;
+
+    cluster.master_mut(leader).restart();
+    cluster.await_all_ready().await;
+    let mut client = cluster.client();
+    for id in &ids {
+        client.look_for(id).await;
+    }
+    cluster.add_worker().await;
     cluster.check_history().await;
     cluster.check_replicas_agree().await;
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cluster_state::{Incarnation, Specs, WorkerId};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -38,6 +38,8 @@ use summons::{next_summons, summoned_elsewhere};
 const FENCE_GRACE: Duration = Duration::from_secs(5);
 /// From TERM to KILL for what runs when the worker is taken off the registry.
 const DISMISSAL_GRACE: Duration = Duration::from_secs(10);
+/// How long a shutdown waits for the answer to a registration under way.
+const LAST_REGISTRATION_MAX: Duration = Duration::from_secs(1);
 /// A session that ended sooner counts as a failure.
 const SHORT_SESSION: Duration = Duration::from_secs(2);
 const WAITING: &str = "waiting for a leader to call";
@@ -196,7 +198,7 @@ impl SessionKeeper {
     /// Waits, but not when a leader calls or the worker stops.
     async fn pause(&mut self, pause: Duration) {
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = sleep(pause) => {}
             summons = next_summons(&mut self.summons) => self.on_summoned(summons),
             () = self.stop.cancelled() => {}
         }
@@ -213,12 +215,17 @@ impl SessionKeeper {
         let sent_at = Instant::now();
         let met = self.identity.cluster_id();
         let call = client.register(&self.introduction, met, self.identity.term_seen(), snapshot);
+        // The leader may have taken the worker in already, and is to be told that it leaves.
+        let stopped = async {
+            self.stop.cancelled().await;
+            sleep(LAST_REGISTRATION_MAX).await;
+        };
         let registered = tokio::select! {
             registered = call => registered?,
             summons = summoned_elsewhere(&mut self.summons, address) => {
                 return Err(RegisterError::Summoned(summons));
             }
-            () = self.stop.cancelled() => return Err(RegisterError::Stopped),
+            () = stopped => return Err(RegisterError::Stopped),
         };
         self.identity.admit(registered.cluster, registered.session.term).await?;
         self.attempts.complete_registration(&Admission {

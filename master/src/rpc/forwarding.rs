@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
+use proto::call_failure::CallFailure;
 use proto::channel::{self, MESSAGE_BYTES_MAX};
 use proto::problem::{ErrorKind, Problem};
 use proto::v1;
@@ -141,7 +142,13 @@ impl LeaderLink {
         let request = Request::new(v1::RelayHeartbeatsRequest { heartbeats });
         let mut client = self.sessions(&request)?;
         let answer = within(client.relay_heartbeats(mark(request))).await;
-        answer.map(Response::into_inner).map_err(|status| Problem::from(&status))
+        answer.map(Response::into_inner).map_err(|status| match CallFailure::of(&status) {
+            // A leader that dies with a call under way is no leader any more.
+            CallFailure::NeverConnected | CallFailure::Broken => {
+                Problem::new(ErrorKind::NoLeader, status.message())
+            }
+            CallFailure::TimedOut | CallFailure::Refused => Problem::from(&status),
+        })
     }
 
     /// Passes a worker's call on.

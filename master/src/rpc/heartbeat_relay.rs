@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use prost::Message;
 use proto::problem::{ErrorKind, Problem};
 use proto::v1;
 use raft_store::{Leadership, Node};
@@ -23,8 +24,11 @@ const GATHERING: Duration = Duration::from_millis(10);
 const BATCH_COUNT_MAX: usize = 2_000;
 /// Heartbeats that may wait.
 const WAITING_COUNT_MAX: usize = 20_000;
-/// How long a heartbeat may take, elections included: less than the three seconds after which a
-/// worker tries another way.
+/// The most that a worker's heartbeat takes on the wire: three ids and some numbers.
+const HEARTBEAT_BYTES_MAX: usize = 1_024;
+/// How long one call may take, elections included: less than the three seconds after which a worker
+/// tries another way. A heartbeat that waits for the next call meanwhile may come too late; its worker
+/// does not wait for it then.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Between two calls to a leader that does not answer, unless another one is elected.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
@@ -73,6 +77,10 @@ impl HeartbeatRelay {
 
     /// Passes a heartbeat on with the next call, and waits for the leader's verdict.
     pub(super) async fn send(&self, heartbeat: v1::HeartbeatRequest) -> Verdict {
+        if heartbeat.encoded_len() > HEARTBEAT_BYTES_MAX {
+            // It would be others' heartbeats that find no room beside it.
+            return Err(Problem::new(ErrorKind::TooLarge, "the heartbeat is too large"));
+        }
         let (verdict, answered) = oneshot::channel();
         match self.waiting.try_send(Waiting { heartbeat, verdict }) {
             // An error of the channel drops the sender of the verdict, so that nobody waits.
@@ -82,33 +90,43 @@ impl HeartbeatRelay {
                 return Err(Problem::new(ErrorKind::Overloaded, detail));
             }
         }
-        answered.await.unwrap_or_else(|_| {
-            Err(Problem::new(ErrorKind::NoLeader, "this master is shutting down"))
-        })
+        answered.await.unwrap_or_else(|_| Err(stopped()))
     }
 }
 
 impl RelayLoop {
     /// Runs until the master stops; what waits then is refused, so that workers turn to others.
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        loop {
-            tokio::select! {
-                Some(first) = self.waiting.recv() => {
-                    sleep(GATHERING).await;
-                    let mut batch = vec![first];
-                    while batch.len() < BATCH_COUNT_MAX
-                        && let Ok(next) = self.waiting.try_recv()
-                    {
-                        batch.push(next);
-                    }
-                    self.pass_on(batch).await;
-                }
-                () = stop.cancelled() => return,
+        let relaying = async {
+            while let Some(batch) = self.gather().await {
+                self.pass_on(batch).await;
             }
+        };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = relaying => {}
         }
     }
 
+    /// What waits, and what comes within a moment; nothing when nobody is left who could send.
+    async fn gather(&mut self) -> Option<Vec<Waiting>> {
+        let mut batch = vec![self.waiting.recv().await?];
+        sleep(GATHERING).await;
+        while batch.len() < BATCH_COUNT_MAX
+            && let Ok(next) = self.waiting.try_recv()
+        {
+            batch.push(next);
+        }
+        // Those that have given up have found another way.
+        batch.retain(|waiting| !waiting.verdict.is_closed());
+        Some(batch)
+    }
+
     async fn pass_on(&self, batch: Vec<Waiting>) {
+        if batch.is_empty() {
+            return;
+        }
         let (heartbeats, verdicts): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|one| (one.heartbeat, one.verdict)).unzip();
         let answered = match timeout(PATIENCE, self.ask(&heartbeats)).await {
@@ -151,10 +169,13 @@ impl RelayLoop {
                     answered = self.leader.relay_heartbeats(heartbeats.to_vec()) => {
                         answered.and_then(|answer| Batch::read(answer, heartbeats.len()))
                     }
-                    _ = leadership.changed() => continue,
+                    changed = leadership.changed() => {
+                        changed.map_err(|_| stopped())?;
+                        continue;
+                    }
                 },
                 Leadership::Leaderless { .. } => {
-                    leadership.changed().await.ok();
+                    leadership.changed().await.map_err(|_| stopped())?;
                     continue;
                 }
             };
@@ -162,12 +183,19 @@ impl RelayLoop {
                 Err(problem)
                     if matches!(problem.kind, ErrorKind::NoLeader | ErrorKind::NotLeader) =>
                 {
-                    timeout(RETRY_PAUSE, leadership.changed()).await.ok();
+                    let changed = timeout(RETRY_PAUSE, leadership.changed()).await;
+                    if matches!(changed, Ok(Err(_))) {
+                        return Err(stopped());
+                    }
                 }
                 settled => return settled,
             }
         }
     }
+}
+
+fn stopped() -> Problem {
+    Problem::new(ErrorKind::NoLeader, "this master is shutting down")
 }
 
 impl Batch {
@@ -229,6 +257,35 @@ mod tests {
         let read = Batch::read(response(relayed), 3).unwrap();
         assert_eq!(read.relays, ["m2:1"]);
         assert_eq!(read.verdicts, [Ok(false), Ok(true), Err(session_problem(&refusal))]);
+    }
+
+    fn relay(room: usize) -> (HeartbeatRelay, mpsc::Receiver<Waiting>) {
+        let (sender, waiting) = mpsc::channel(room);
+        (HeartbeatRelay { waiting: sender }, waiting)
+    }
+
+    async fn refusal(relay: &HeartbeatRelay, heartbeat: v1::HeartbeatRequest) -> ErrorKind {
+        relay.send(heartbeat).await.unwrap_err().kind
+    }
+
+    #[tokio::test]
+    async fn a_heartbeat_that_cannot_wait_is_refused_at_once() {
+        let (relay, waiting) = relay(1);
+        let (verdict, _answered) = oneshot::channel();
+        let heartbeat = v1::HeartbeatRequest::default();
+        relay.waiting.try_send(Waiting { heartbeat: heartbeat.clone(), verdict }).unwrap();
+        assert_eq!(refusal(&relay, heartbeat.clone()).await, ErrorKind::Overloaded);
+
+        drop(waiting);
+        assert_eq!(refusal(&relay, heartbeat).await, ErrorKind::NoLeader);
+    }
+
+    #[tokio::test]
+    async fn a_heartbeat_that_leaves_others_no_room_is_refused() {
+        let (relay, _waiting) = relay(1);
+        let worker_id = "w".repeat(HEARTBEAT_BYTES_MAX);
+        let heartbeat = v1::HeartbeatRequest { worker_id, ..v1::HeartbeatRequest::default() };
+        assert_eq!(refusal(&relay, heartbeat).await, ErrorKind::TooLarge);
     }
 
     #[test]

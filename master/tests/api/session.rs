@@ -8,6 +8,8 @@ use tonic::transport::Channel;
 
 use crate::one_master::OneMaster;
 
+const INCARNATION: &str = "01234567-89ab-cdef-0123-456789abcdef";
+
 /// The session of one worker.
 pub(crate) struct Session {
     client: MasterServiceClient<Channel>,
@@ -25,7 +27,7 @@ impl Session {
         let total = v1::Resources { cpu: Some(4.0), memory_mb: Some(4_096), ..Default::default() };
         let request = v1::RegisterWorkerRequest {
             worker_id: worker.to_owned(),
-            incarnation: "01234567-89ab-cdef-0123-456789abcdef".to_owned(),
+            incarnation: INCARNATION.to_owned(),
             address: "127.0.0.1:1".to_owned(),
             specs: Some(v1::WorkerSpecs { total: Some(total), ..Default::default() }),
             ..Default::default()
@@ -54,10 +56,18 @@ impl Session {
         self.client.send_heartbeat(heartbeat).await.unwrap();
     }
 
+    /// A goodbye of a process that this one has replaced, which was long under way.
+    pub(crate) async fn goodbye_of_another_arrives(&mut self) {
+        let incarnation = "11111111-89ab-cdef-0123-456789abcdef".to_owned();
+        let heartbeat = v1::HeartbeatRequest { goodbye: true, incarnation, ..self.heartbeat() };
+        self.client.send_heartbeat(heartbeat).await.unwrap();
+    }
+
     fn heartbeat(&self) -> v1::HeartbeatRequest {
         v1::HeartbeatRequest {
             cluster_id: self.cluster.clone(),
             worker_id: self.worker.clone(),
+            incarnation: INCARNATION.to_owned(),
             epoch: self.epoch,
             ..Default::default()
         }

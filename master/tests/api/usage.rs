@@ -31,6 +31,8 @@ async fn usage_is_known_from_the_first_report_to_the_end_of_the_session() {
     assert_eq!((&latest["memory"], &latest["gpu"]), (&json!(50.0), &json!(50.0)));
     assert!(latest["timestamp"].is_string());
 
+    session.goodbye_of_another_arrives().await;
+    assert_eq!(master.get(metrics).await.status, 200, "another process ended the session");
     session.say_goodbye().await;
     assert_eq!(master.get(metrics).await.status, 204);
     assert_eq!(master.delete("/api/workers/worker-1").await.status, 204);

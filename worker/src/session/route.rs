@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use proto::relays::Relays;
+use tokio::sync::Notify;
 
 use super::leader_client::{CallError, HEARTBEAT_TIMEOUT, LeaderClient};
 
@@ -14,6 +15,7 @@ const RELAY_PATIENCE_PART: u32 = 4;
 #[derive(Debug)]
 pub(super) struct Route {
     relays: Mutex<Relays>,
+    moved: Notify,
 }
 
 /// The way of reports: a connection to the leader while there is something to report, or to the
@@ -26,8 +28,8 @@ pub(super) struct ReportWay<'a> {
 }
 
 impl Route {
-    pub(super) const fn new(relays: Relays) -> Self {
-        Self { relays: Mutex::new(relays) }
+    pub(super) fn new(relays: Relays) -> Self {
+        Self { relays: Mutex::new(relays), moved: Notify::new() }
     }
 
     /// The address of the leader, as the last answer named it.
@@ -42,7 +44,18 @@ impl Route {
 
     /// The relay has passed a heartbeat on, and the leader has answered.
     pub(super) fn on_answered(&self, leader: &str, followers: &[String]) {
-        self.relays().on_answered(leader, followers);
+        let mut relays = self.relays();
+        let has_moved = relays.leader() != leader;
+        relays.on_answered(leader, followers);
+        drop(relays);
+        if has_moved {
+            self.moved.notify_waiters();
+        }
+    }
+
+    /// Returns when an answer names another leader than the one before.
+    pub(super) async fn moved(&self) {
+        self.moved.notified().await;
     }
 
     /// How long the relay may take: when it hangs, the other ways are tried within one heartbeat

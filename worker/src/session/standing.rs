@@ -1,5 +1,6 @@
 //! A session while it stands: heartbeats and reports side by side, until something ends it.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use proto::relays::Relays;
@@ -28,6 +29,8 @@ const FIRST_HEARTBEAT_MAX: Duration = Duration::from_secs(1);
 const REPORT_IDLE_MAX: Duration = Duration::from_secs(10);
 /// How long a goodbye is tried: several elections.
 const GOODBYE_MAX: Duration = Duration::from_secs(3);
+/// How long one way of saying goodbye may take: all of them fit into the whole, should some hang.
+const GOODBYE_TRY_MAX: Duration = Duration::from_millis(700);
 /// Between two tries when no way leads to a leader.
 const GOODBYE_PAUSE: Duration = Duration::from_millis(200);
 /// How long the last results may take to be confirmed before the goodbye.
@@ -71,7 +74,7 @@ impl SessionKeeper {
             }
             summons = summoned => SessionEnd::Summoned(summons),
             end = heartbeats.run() => end,
-            error = reports.run() => SessionEnd::LeaderLost { leader: route.leader(), error },
+            never = reports.run() => match never {},
         }
     }
 }
@@ -162,8 +165,9 @@ struct Reports<'a> {
 }
 
 impl Reports<'_> {
-    /// Reports results, one report at a time, until the leader cannot be reached.
-    async fn run(self) -> CallError {
+    /// Reports results, one report at a time. Whether the leader is lost is for the heartbeats to
+    /// find out: they try every way.
+    async fn run(self) -> Infallible {
         let mut way = ReportWay::new(self.route);
         let mut backoff = Backoff::new(REPORT_RETRY_BASE, REPORT_RETRY_CAP);
         loop {
@@ -174,10 +178,10 @@ impl Reports<'_> {
                     sleep(backoff.on_failed(rand::random())).await;
                 }
                 Err(error) if error.is_unreachable() => {
+                    debug!(%error, "leader not reached with results");
                     if !way.divert() {
-                        return error;
+                        sleep(backoff.on_failed(rand::random())).await;
                     }
-                    debug!(%error, "leader not reached directly, reporting through a follower");
                 }
                 Err(error) => {
                     warn!(%error, "results not reported");
@@ -197,7 +201,11 @@ impl Reports<'_> {
         };
         let count = results.len();
         let client = way.client()?;
-        let confirmed = client.report(self.introduction, self.registered, results).await?;
+        let confirmed = tokio::select! {
+            confirmed = client.report(self.introduction, self.registered, results) => confirmed?,
+            // A leader that hangs is not waited for when there is another.
+            () = self.route.moved() => return Ok(count),
+        };
         self.attempts.confirm(&confirmed);
         Ok(count.saturating_sub(confirmed.len()))
     }
@@ -206,7 +214,7 @@ impl Reports<'_> {
     async fn leave(self) {
         let last_reports = async {
             tokio::select! {
-                error = self.run() => warn!(%error, "last results not reported"),
+                never = self.run() => match never {},
                 () = self.attempts.all_confirmed() => {}
             }
         };
@@ -231,7 +239,6 @@ impl Reports<'_> {
 
     async fn try_goodbye(self) -> Result<(), CallError> {
         let client = LeaderClient::new(&self.route.relay())?;
-        let patience = self.route.patience(self.registered.grant.disconnect);
-        client.say_goodbye(self.introduction, self.registered, patience).await
+        client.say_goodbye(self.introduction, self.registered, GOODBYE_TRY_MAX).await
     }
 }

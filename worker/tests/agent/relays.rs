@@ -94,6 +94,46 @@ async fn a_goodbye_takes_any_way_that_is_left() {
     follower.heartbeats.until(|heartbeat| heartbeat.goodbye).await;
 }
 
+#[tokio::test]
+async fn a_goodbye_is_not_held_up_by_masters_that_hang() {
+    let (mut bench, mut leader, follower) = relayed().await;
+    follower.change(|script| script.answers = false);
+    bench.agent.stop(Duration::from_secs(5)).await;
+    leader.heartbeats.until(|heartbeat| heartbeat.goodbye).await;
+}
+
+#[tokio::test]
+async fn results_are_reported_before_the_goodbye_even_when_the_leader_has_just_died() {
+    let (mut bench, leader, mut follower) = relayed().await;
+    let header = leader.header();
+    leader.change(|script| script.confirms = false);
+    assign_as(&header, &bench).await;
+    drop(leader);
+
+    bench.agent.stop(Duration::from_secs(5)).await;
+
+    follower.heartbeats.until(|heartbeat| heartbeat.goodbye).await;
+    let reported = follower.reports.until(|report| !report.finished.is_empty()).await;
+    assert_eq!(reported.finished, [exited(1, 0)]);
+}
+
+#[tokio::test]
+async fn a_worker_that_stops_while_it_registers_says_goodbye() {
+    let mut bench = Bench::start(&NOOP).await;
+    let mut leader = ScriptedLeader::start(1, 7).await;
+    leader.change(|script| script.registers = false);
+    leader.call(bench.worker).await.unwrap();
+    leader.registrations.next().await;
+
+    let answer = async {
+        // The stop is under way by then; were it not, it would be an ordinary goodbye.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        leader.change(|script| script.registers = true);
+        leader.heartbeats.until(|heartbeat| heartbeat.goodbye).await
+    };
+    tokio::join!(bench.agent.stop(Duration::from_secs(5)), answer);
+}
+
 /// Assigns in the name of a leader that can reach the worker, but is not reached by it.
 async fn assign_as(header: &proto::v1::LeaderHeader, bench: &Bench) {
     let request = proto::v1::AssignTaskRequest {

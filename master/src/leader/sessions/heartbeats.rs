@@ -108,10 +108,15 @@ impl Lead {
     /// A worker shut down in good order: nothing runs there any more.
     async fn take_leave(&self, goodbye: &v1::HeartbeatRequest) -> Result<(), SessionError> {
         let (worker, epoch) = self.sender(goodbye)?;
-        let active_since = self.node.reader().with(|state| {
-            let known = state.worker(&worker).filter(|known| known.is_active());
-            known.filter(|known| known.epoch == epoch).map(|known| known.changed_at)
+        let incarnation = convert::id("/incarnation", &goodbye.incarnation)?;
+        let known = self.node.reader().with(|state| {
+            // One of a process that has been replaced since says nothing about the new one.
+            let known = state
+                .worker(&worker)
+                .filter(|known| known.epoch == epoch && known.incarnation == Some(incarnation))?;
+            Some(known.is_active().then_some(known.changed_at))
         });
+        let Some(active_since) = known else { return Ok(()) };
         let disconnect = Command::DisconnectWorkers(DisconnectWorkers {
             term: self.term,
             workers: vec![(worker.clone(), epoch)],

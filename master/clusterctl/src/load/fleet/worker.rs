@@ -134,13 +134,12 @@ impl SessionLoop {
                 Some(address) => address,
                 None => self.next_master().await,
             };
-            let Ok(kept) = self.register(&address).await else { continue };
-            let term = kept.session.term;
+            let Ok(mut kept) = self.register(&address).await else { continue };
             self.worker.standing().set_session(Some(kept.session));
-            self.tally.on_session(term);
-            leader = self.keep(kept).await;
+            self.tally.on_session(kept.session.term);
+            leader = self.keep(&mut kept).await;
             self.worker.standing().set_session(None);
-            self.tally.on_session_ended(term);
+            self.tally.on_session_ended(kept.session.term);
         }
     }
 
@@ -195,7 +194,7 @@ impl SessionLoop {
     }
 
     /// Beats and reports until the session ends; the leader that has called, if that is why.
-    async fn keep(&mut self, mut kept: Kept) -> Option<String> {
+    async fn keep(&mut self, kept: &mut Kept) -> Option<String> {
         // Workers of a real fleet did not all start in the same moment.
         let period = kept.heartbeat_interval;
         let phase = period.mul_f64(rand::rng().random_range(0.0..1.0));
