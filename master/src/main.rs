@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use master::config::{self, Config, Invocation, InvocationError};
 use master::{master as composition, telemetry};
+use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// A leader of ten thousand workers spends a tenth less of a processor with it than with glibc's
@@ -43,6 +44,7 @@ fn serve(config: Config) -> anyhow::Result<ExitCode> {
     }
     telemetry::abort_on_panic();
     raise_file_limit();
+    forgo_huge_pages();
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let ran = runtime.block_on(composition::run(config));
     // The database must be closed before the process exits: whoever still holds it is dropped here.
@@ -60,6 +62,14 @@ fn raise_file_limit() {
     match raise() {
         Ok(limit) => tracing::debug!(limit, "limit of open files raised"),
         Err(error) => tracing::warn!(%error, "limit of open files not raised"),
+    }
+}
+
+/// A huge page stays as long as one object in it does. What thousands of workers that come at once
+/// leave behind was twice as much with them, and nothing was slower without (docs/benchmarks.md).
+fn forgo_huge_pages() {
+    if let Err(error) = prctl::set_thp_disable(true) {
+        tracing::warn!(%error, "transparent huge pages not disabled, more memory is used");
     }
 }
 
