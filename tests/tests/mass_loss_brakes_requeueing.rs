@@ -10,12 +10,7 @@ const TASKS: usize = 12;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tasks_move_slowly_until_the_alarm_is_acknowledged() {
-    let mut cluster = Cluster::builder()
-        .workers(5)
-        .short_lease()
-        .master_arg("--worker-mass-loss-requeue-rate", "1")
-        .start()
-        .await;
+    let mut cluster = slow_to_requeue().await;
     let mut client = cluster.client();
     // On four of the five: so many places are lost with them.
     let mut ids = Vec::new();
@@ -27,16 +22,8 @@ async fn tasks_move_slowly_until_the_alarm_is_acknowledged() {
     for id in &ids {
         client.await_state(id, "running").await;
     }
-    for number in 1..=4 {
-        cluster.worker_mut(&format!("worker-{number}")).process().kill();
-    }
-
     let leader = cluster.leader().await;
-    eventually("the alarm is raised", Duration::from_secs(10), async || {
-        let status = cluster.status(leader).await;
-        require(status["mass_loss"]["lost"] == 4, || status["mass_loss"].to_string())
-    })
-    .await;
+    lose_four_of_five(&mut cluster, leader).await;
     let shown = cluster.clusterctl(&["status"]).await;
     assert!(shown.stdout.contains("4 of 5"), "{shown:?}");
     eventually("some are queued again", Duration::from_secs(10), async || {
@@ -71,22 +58,9 @@ async fn tasks_move_slowly_until_the_alarm_is_acknowledged() {
 /// The alarm is in the log, so the next leader brakes as well, and ends it when the workers are back.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_alarm_outlives_its_leader() {
-    let mut cluster = Cluster::builder()
-        .workers(5)
-        .short_lease()
-        .master_arg("--worker-mass-loss-requeue-rate", "1")
-        .start()
-        .await;
-    for number in 1..=4 {
-        cluster.worker_mut(&format!("worker-{number}")).process().kill();
-    }
+    let mut cluster = slow_to_requeue().await;
     let leader = cluster.leader().await;
-    eventually("the alarm is raised", Duration::from_secs(10), async || {
-        let status = cluster.status(leader).await;
-        require(status["mass_loss"]["lost"] == 4, || status["mass_loss"].to_string())
-    })
-    .await;
-    let raised = cluster.status(leader).await["mass_loss"].clone();
+    let raised = lose_four_of_five(&mut cluster, leader).await;
 
     cluster.master_mut(leader).kill();
     let next = cluster.leader_among(&cluster.others(leader)).await;
@@ -101,6 +75,24 @@ async fn the_alarm_outlives_its_leader() {
         require(status["mass_loss"].is_null(), || status["mass_loss"].to_string())
     })
     .await;
+}
+
+/// Five workers, and one task in a second is queued again in a mass loss.
+async fn slow_to_requeue() -> Cluster {
+    let cluster = Cluster::builder().workers(5).short_lease();
+    cluster.master_arg("--worker-mass-loss-requeue-rate", "1").start().await
+}
+
+/// Kills all workers but the fifth; the alarm that the leader raises.
+async fn lose_four_of_five(cluster: &mut Cluster, leader: u64) -> serde_json::Value {
+    for number in 1..=4 {
+        cluster.worker_mut(&format!("worker-{number}")).process().kill();
+    }
+    eventually("the alarm is raised", Duration::from_secs(10), async || {
+        let alarm = cluster.status(leader).await["mass_loss"].clone();
+        if alarm["lost"] == 4 { Ok(alarm) } else { Err(alarm.to_string()) }
+    })
+    .await
 }
 
 async fn count(client: &mut cluster_tests::client::Client, state: &str) -> usize {
