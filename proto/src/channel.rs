@@ -9,10 +9,6 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint};
 
-/// Largest message either way. Snapshots come in chunks far below it; a submission of 10,000
-/// tasks fits.
-pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
-
 /// How long a connection attempt may take: a peer on the same network answers in milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// A silent connection on which an answer is awaited is probed that often.

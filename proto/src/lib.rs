@@ -6,6 +6,7 @@ pub mod channel;
 pub mod client;
 pub mod convert;
 pub mod json;
+pub mod limits;
 pub mod problem;
 pub mod relays;
 pub mod worker_client;

@@ -6,7 +6,8 @@ use futures_util::Stream;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
-use crate::channel::{self, ConnectError, InvalidAddress, MESSAGE_BYTES_MAX};
+use crate::channel::{self, ConnectError, InvalidAddress};
+use crate::limits::MESSAGE_BYTES_MAX;
 use crate::v1::worker_service_client::WorkerServiceClient;
 use crate::v1::{
     AssignTaskRequest, AssignTaskResponse, CancelTaskRequest, CancelTaskResponse, DismissRequest,

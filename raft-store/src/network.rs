@@ -22,7 +22,8 @@ use openraft::raft::{
     TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::{AnyError, OptionalSend};
-use proto::channel::{self, MESSAGE_BYTES_MAX};
+use proto::channel;
+use proto::limits::MESSAGE_BYTES_MAX;
 use proto::v1;
 use proto::v1::raft_service_client::RaftServiceClient;
 use tokio::time::Instant;

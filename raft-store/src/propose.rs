@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cluster_state::{Command, LogIndex, MasterId, Rejection, Reply, Term};
 use openraft::errors::{ClientWriteError, RaftError};
+use proto::limits::COMMAND_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::Instant;
@@ -38,7 +39,7 @@ pub struct ProposalBounds {
 
 impl Default for ProposalBounds {
     fn default() -> Self {
-        Self { commands: 16_384, bytes: 256 << 20, command_bytes: 15 << 20 }
+        Self { commands: 16_384, bytes: 256 << 20, command_bytes: COMMAND_BYTES_MAX }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, BoxStream, StreamExt};
 use openraft::raft::VoteRequest;
-use proto::channel::MESSAGE_BYTES_MAX;
+use proto::limits::MESSAGE_BYTES_MAX;
 use proto::v1;
 use proto::v1::raft_service_server::{RaftService, RaftServiceServer};
 use tonic::{Request, Response, Status, Streaming};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proto::channel::MESSAGE_BYTES_MAX;
+use proto::limits::MESSAGE_BYTES_MAX;
 use proto::v1::FILE_DESCRIPTOR_SET;
 use proto::v1::cluster_service_server::ClusterServiceServer;
 use proto::v1::master_service_server::MasterServiceServer;

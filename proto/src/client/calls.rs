@@ -7,7 +7,7 @@ use tonic::transport::Channel;
 use uuid::Uuid;
 
 use super::{Client, ClientError, Repeat, Rules};
-use crate::channel::MESSAGE_BYTES_MAX;
+use crate::limits::MESSAGE_BYTES_MAX;
 use crate::problem::ErrorKind;
 use crate::v1;
 use crate::v1::cluster_service_client::ClusterServiceClient;

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use cluster_state::{AttemptRef, ClusterId, Epoch, FinishedAttempt, MasterId, Term};
 use proto::call_failure::CallFailure;
-use proto::channel::{self, InvalidAddress, MESSAGE_BYTES_MAX};
+use proto::channel::{self, InvalidAddress};
 use proto::convert::{self, Invalid};
+use proto::limits::MESSAGE_BYTES_MAX;
 use proto::problem::LEADER_ADDRESS_KEY;
 use proto::v1;
 use proto::v1::master_service_client::MasterServiceClient;

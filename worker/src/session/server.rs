@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use proto::channel::MESSAGE_BYTES_MAX;
+use proto::limits::MESSAGE_BYTES_MAX;
 use proto::v1::worker_service_server::WorkerServiceServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
