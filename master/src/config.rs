@@ -111,6 +111,8 @@ pub struct LimitsConfig {
     pub inflight_proposals: usize,
     /// Bytes of proposals that may wait for their commit at once.
     pub inflight_bytes: Bytes,
+    /// Memory that live tasks may take, as every master counts it.
+    pub live_bytes: Bytes,
     /// HTTP connections open at once.
     pub http_connections: usize,
     /// Requests that may wait for something to happen at once.
@@ -207,6 +209,8 @@ impl Default for LimitsConfig {
             // Sixteen thousand clients may each have one write under way.
             inflight_proposals: 16_384,
             inflight_bytes: Bytes::mib(128),
+            // Four million small tasks.
+            live_bytes: Bytes::mib(4_096),
             http_connections: 4_096,
             wait_requests: 8_192,
             // Dashboards and operators; each may have some tens of kilobytes under way.

@@ -271,6 +271,7 @@ fn start_duties(
         },
         strategy: config.scheduler.strategy,
         retention: Retention { tasks: config.retention.tasks, age: config.retention.age },
+        live_bytes_max: u64::try_from(config.limits.live_bytes.0).unwrap_or(u64::MAX),
     };
     let supervisor = Supervisor::new(
         node.clone(),

@@ -284,7 +284,7 @@ async fn a_duty_of_an_older_term_is_refused() {
     let cluster = Cluster::start(100_000).await;
     let leader = cluster.node(cluster.leader().await);
     let Leadership::Leading { term } = *leader.leadership().borrow() else { panic!() };
-    let barrier = Command::BeginTerm { term, leader: leader.id(), cluster: ClusterId(7) };
+    let barrier = begin_term(term, leader.id());
     leader.propose_as_leader(term, &barrier).await.unwrap();
 
     let stale = Command::Tick(Tick { term: Term(0), forget: Vec::new() });
@@ -301,7 +301,7 @@ async fn every_member_learns_the_cluster_id_for_good() {
     let mut cluster = Cluster::start(100_000).await;
     let leader = cluster.node(cluster.leader().await).clone();
     let Leadership::Leading { term } = *leader.leadership().borrow() else { panic!() };
-    let barrier = Command::BeginTerm { term, leader: leader.id(), cluster: ClusterId(7) };
+    let barrier = begin_term(term, leader.id());
     leader.propose_as_leader(term, &barrier).await.unwrap();
     for member in cluster.members.values() {
         let id = eventually("the cluster id", || async { member.node.cluster_id() }).await;
@@ -335,4 +335,9 @@ async fn a_member_that_was_away_for_long_is_brought_up_by_a_snapshot() {
     assert!(knows(&back, "w0") && knows(&back, "w299"));
     // Readers see what a snapshot brought as soon as it is installed; the status follows.
     eventually("the status names it", || async { back.local_status().snapshot }).await;
+}
+
+fn begin_term(term: Term, leader: MasterId) -> Command {
+    let live_bytes_max = cluster_state::Limits::LIVE_BYTES_DEFAULT;
+    Command::BeginTerm { term, leader, cluster: ClusterId(7), live_bytes_max }
 }

@@ -205,6 +205,7 @@ const fn code_of(kind: ErrorKind) -> u8 {
         | ErrorKind::TooLarge
         | ErrorKind::UnsupportedMediaType
         | ErrorKind::LimitReached
+        | ErrorKind::QueueFull
         | ErrorKind::Overloaded
         | ErrorKind::Internal => 1,
     }

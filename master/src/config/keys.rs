@@ -94,6 +94,7 @@ pub(super) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         key!(limits.request_bytes, "BYTES", "Largest request body"),
         key!(limits.inflight_proposals, "COUNT", "Writes under way at once"),
         key!(limits.inflight_bytes, "BYTES", "Bytes of writes under way at once"),
+        key!(limits.live_bytes, "BYTES", "Memory that live tasks may take; the leader's counts"),
         key!(limits.http_connections, "COUNT", "HTTP connections open at once"),
         key!(limits.wait_requests, "COUNT", "Requests waiting for something to happen at once"),
         key!(limits.ws_clients, "COUNT", "Clients watching events over a WebSocket at once"),

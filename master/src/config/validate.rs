@@ -131,6 +131,7 @@ fn check_limits(config: &Config) -> Result<(), ConfigError> {
         ("reconnect.max_parallel", config.reconnect.max_parallel),
         ("limits.request_bytes", limits.request_bytes.0),
         ("limits.inflight_proposals", limits.inflight_proposals),
+        ("limits.live_bytes", limits.live_bytes.0),
         ("limits.http_connections", limits.http_connections),
         ("limits.wait_requests", limits.wait_requests),
         ("limits.ws_clients", limits.ws_clients),

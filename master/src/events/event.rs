@@ -251,7 +251,8 @@ mod tests {
         let mut log = Log::new();
         let term = Term(7);
         let cluster = cluster_state::ClusterId(1);
-        let began = Command::BeginTerm { term, leader: MasterId(2), cluster };
+        let live_bytes_max = cluster_state::Limits::LIVE_BYTES_DEFAULT;
+        let began = Command::BeginTerm { term, leader: MasterId(2), cluster, live_bytes_max };
         let leader = json!([{"type": "leader", "leader_id": 2, "term": 7,
                              "timestamp": "1970-01-01T00:00:01.000Z"}]);
         assert_eq!(log.apply(1, began), leader);

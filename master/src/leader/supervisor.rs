@@ -39,6 +39,8 @@ pub struct DutyConfig {
     pub strategy: Strategy,
     /// How long finished tasks are kept.
     pub retention: Retention,
+    /// Bytes of memory that live tasks may take.
+    pub live_bytes_max: u64,
 }
 
 /// Watches leadership and runs the duties while this master leads.
@@ -138,7 +140,9 @@ impl Supervisor {
         let log_time = self.node.reader().with(|state| state.meta().now);
         self.node.clock().observe(log_time);
         let cluster = ClusterId(uuid::Uuid::new_v4().as_u128());
-        let barrier = Command::BeginTerm { term, leader: self.node.id(), cluster };
+        let live_bytes_max = self.config.live_bytes_max;
+        let leader = self.node.id();
+        let barrier = Command::BeginTerm { term, leader, cluster, live_bytes_max };
         self.node.propose_as_leader(term, &barrier).await?;
 
         let mut leases = LeaseTable::new(self.config.times);

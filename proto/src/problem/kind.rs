@@ -34,6 +34,8 @@ pub enum ErrorKind {
     UnsupportedMediaType,
     /// A configured bound would be passed.
     LimitReached,
+    /// Live tasks take as much memory as they may: more fit when some have finished.
+    QueueFull,
     /// Too much is under way; the same request may succeed a moment later.
     Overloaded,
     /// The cluster has no leader.
@@ -66,7 +68,7 @@ const fn face(
 }
 
 /// In the order of the enum. Where a foreign status has to be read back, the first match counts.
-const FACES: [Face; 18] = {
+const FACES: [Face; 19] = {
     use ErrorKind as Kind;
     [
         face(
@@ -136,6 +138,7 @@ const FACES: [Face; 18] = {
             Code::ResourceExhausted,
             "A limit is reached",
         ),
+        face(Kind::QueueFull, "queue-full", 429, Code::ResourceExhausted, "The queue is full"),
         face(Kind::Overloaded, "overloaded", 429, Code::ResourceExhausted, "Too many requests"),
         face(Kind::NoLeader, "no-leader", 503, Code::Unavailable, "The cluster has no leader"),
         face(Kind::NotLeader, "not-leader", 503, Code::Unavailable, "This master does not lead"),
@@ -210,7 +213,10 @@ impl ErrorKind {
     /// Whether the same request may succeed a moment later, here or at another master.
     #[must_use]
     pub const fn is_transient(self) -> bool {
-        matches!(self, Self::Overloaded | Self::NoLeader | Self::NotLeader | Self::Timeout)
+        matches!(
+            self,
+            Self::QueueFull | Self::Overloaded | Self::NoLeader | Self::NotLeader | Self::Timeout
+        )
     }
 
     /// How long a client does well to wait before it asks again.

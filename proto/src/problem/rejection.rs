@@ -20,6 +20,7 @@ impl From<&Rejection> for ErrorKind {
             | Rejection::LateRegistration { .. } => Self::Conflict,
             Rejection::IdempotencyConflict => Self::IdempotencyConflict,
             Rejection::LimitReached { .. } => Self::LimitReached,
+            Rejection::QueueFull { .. } => Self::QueueFull,
             Rejection::Invalid { .. } => Self::InvalidTask,
         }
     }

@@ -26,7 +26,9 @@ impl State {
             Apply { state: self, index, now, meta: Meta { now, ..before }, changes: Vec::new() };
 
         let reply = match proposal.command {
-            Command::BeginTerm { term, leader, cluster } => apply.begin_term(term, leader, cluster),
+            Command::BeginTerm { term, leader, cluster, live_bytes_max } => {
+                apply.begin_term(term, leader, cluster, live_bytes_max)
+            }
             Command::RegisterWorker(command) => apply.register_worker(command),
             Command::UnregisterWorker { worker } => apply.unregister_worker(&worker),
             Command::ConnectWorker(command) => apply.connect_worker(command),
@@ -50,7 +52,9 @@ impl State {
             Command::EndMassLoss { term } => apply.end_mass_loss(term),
         };
 
-        debug_assert!(reply.is_ok() || apply.changes.is_empty(), "a rejection changes nothing");
+        assert!(reply.is_ok() || apply.changes.is_empty(), "a rejection changes nothing");
+        assert!(apply.meta.term >= before.term, "the term never falls");
+        assert!(apply.meta.next_task >= before.next_task, "no task id is given twice");
         let Apply { meta, mut changes, .. } = apply;
         if meta != before {
             self.put_meta(meta);

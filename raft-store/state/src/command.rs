@@ -33,6 +33,9 @@ pub enum Command {
         leader: MasterId,
         /// The cluster's id if it has none yet: the first leader's proposal wins.
         cluster: ClusterId,
+        /// Memory that live tasks and idempotency keys may take while this term lasts, as the
+        /// leader's configuration says.
+        live_bytes_max: u64,
     },
     /// Put a worker on the registry, or change its address and labels.
     RegisterWorker(RegisterWorker),

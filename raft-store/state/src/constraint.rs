@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Limits;
+
 /// One condition that a worker's labels must meet.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Constraint {
@@ -25,6 +27,17 @@ pub enum ConstraintOp {
 }
 
 impl Constraint {
+    /// Bytes of memory that it takes, by the same account as [`crate::Task::bytes`].
+    pub(crate) fn bytes(&self) -> u64 {
+        let text = |text: &String| text.len() as u64 + Limits::TEXT_BYTES;
+        let values = match &self.op {
+            ConstraintOp::Equals(value) | ConstraintOp::NotEquals(value) => text(value),
+            ConstraintOp::In(values) => values.iter().map(text).sum(),
+            ConstraintOp::Exists => 0,
+        };
+        text(&self.label) + values
+    }
+
     /// Whether a worker may take the task whose label has this value, or is absent.
     pub(crate) fn accepts(&self, value: Option<&str>) -> bool {
         match &self.op {

@@ -18,6 +18,8 @@ pub(crate) struct Index {
     to_tell: BTreeSet<WorkerId>,
     timers: BTreeSet<(Timestamp, TaskId)>,
     counts: BTreeMap<&'static str, u64>,
+    /// Memory that the tasks and their classes take.
+    bytes: u64,
 }
 
 /// Orders classes by falling priority.
@@ -73,6 +75,10 @@ impl Index {
         &self.counts
     }
 
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     pub(crate) fn load(&self, id: &WorkerId) -> Option<&WorkerLoad> {
         self.loads.get(id)
     }
@@ -109,7 +115,12 @@ impl Index {
     /// Enters a live task that is not in the index.
     pub(crate) fn insert(&mut self, task: &Task) {
         *self.counts.entry(task.state.name()).or_default() += 1;
-        *self.classes.entry(Arc::clone(&task.spec.class)).or_default() += 1;
+        let class_users = self.classes.entry(Arc::clone(&task.spec.class)).or_default();
+        if *class_users == 0 {
+            self.bytes += task.spec.class.bytes();
+        }
+        *class_users += 1;
+        self.bytes += task.bytes();
         if let Some(at) = task.timer() {
             self.timers.insert((at, task.id));
         }
@@ -121,9 +132,9 @@ impl Index {
         let load = self.loads.entry(attempt.worker.clone()).or_default();
         load.attempts.insert(task.id);
         // The commands that place attempts check the sum against the worker's total first.
-        if let Some(sum) = load.allocated.checked_add(&task.spec.class.resources) {
-            load.allocated = sum;
-        }
+        let sum = load.allocated.checked_add(&task.spec.class.resources);
+        assert!(sum.is_some(), "what is allocated on {} fits its type", attempt.worker);
+        load.allocated = sum.unwrap_or_default();
         if task.state == TaskState::Assigned {
             load.unconfirmed.insert(task.id);
         }
@@ -139,6 +150,10 @@ impl Index {
     pub(crate) fn remove(&mut self, task: &Task) {
         decrement(&mut self.counts, &task.state.name());
         decrement(&mut self.classes, &task.spec.class);
+        self.bytes -= task.bytes();
+        if !self.classes.contains_key(&task.spec.class) {
+            self.bytes -= task.spec.class.bytes();
+        }
         if let Some(at) = task.timer() {
             self.timers.remove(&(at, task.id));
         }
@@ -157,7 +172,9 @@ impl Index {
         load.attempts.remove(&task.id);
         load.unconfirmed.remove(&task.id);
         load.stopping.remove(&task.id);
-        load.allocated = load.allocated.saturating_sub(&task.spec.class.resources);
+        let rest = load.allocated.checked_sub(&task.spec.class.resources);
+        assert!(rest.is_some(), "what {} gives back was allocated on {}", task.id, attempt.worker);
+        load.allocated = rest.unwrap_or_default();
         if !load.has_work_to_tell() {
             self.to_tell.remove(&attempt.worker);
         }
@@ -179,7 +196,7 @@ fn queue_key(task: &Task) -> QueueKey {
 
 fn decrement<K: Ord>(counts: &mut BTreeMap<K, u64>, key: &K) {
     let Some(count) = counts.get_mut(key) else { return };
-    *count = count.saturating_sub(1);
+    *count -= 1;
     if *count == 0 {
         counts.remove(key);
     }

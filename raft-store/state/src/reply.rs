@@ -176,6 +176,18 @@ pub enum Rejection {
         /// The bound.
         max: u64,
     },
+    /// Live tasks take as much memory as they may.
+    #[error(
+        "the queue is full: live tasks take {bytes} of {bytes_max} bytes, and these would add {wanted}"
+    )]
+    QueueFull {
+        /// What they take.
+        bytes: u64,
+        /// What the rejected ones would add.
+        wanted: u64,
+        /// What they may take.
+        bytes_max: u64,
+    },
     /// A later registration of the same worker process has been accepted.
     #[error("registration {sequence} comes late: {current} was accepted before")]
     LateRegistration {

@@ -53,7 +53,8 @@ impl Vacancy {
     }
 
     fn after(&self, taken: &Resources) -> Self {
-        let free = self.free.saturating_sub(taken);
+        // A plan takes only what fits.
+        let free = self.free.checked_sub(taken).unwrap_or_default();
         let share = share(&self.worker, &free);
         Self { worker: Arc::clone(&self.worker), free, share, marks: self.marks }
     }
@@ -72,7 +73,9 @@ impl Room {
             return;
         }
         let total = worker.total();
-        let free = allocated.map_or_else(|| total.clone(), |sum| total.saturating_sub(sum));
+        let free = allocated.map_or_else(|| Some(total.clone()), |sum| total.checked_sub(sum));
+        assert!(free.is_some(), "what is allocated on {} is within its total", worker.id);
+        let free = free.unwrap_or_default();
         let known = before.filter(|before| Arc::ptr_eq(&before.worker, worker));
         if known.is_some_and(|known| known.free == free) {
             return;

@@ -33,6 +33,7 @@ pub struct State {
     keys: BTreeMap<Arc<str>, IdempotencyRecord>,
     /// The keys by age, oldest first.
     keys_by_age: BTreeSet<(Timestamp, Arc<str>)>,
+    key_bytes: u64,
     index: Index,
     room: Room,
 }
@@ -48,11 +49,20 @@ pub struct Meta {
     pub now: Timestamp,
     /// The newest term that has begun; commands of older ones are refused.
     pub term: Term,
+    /// Memory that live tasks and idempotency keys may take: the setting of the leader whose term
+    /// this is.
+    pub live_bytes_max: u64,
 }
 
 impl Default for Meta {
     fn default() -> Self {
-        Self { cluster: None, next_task: TaskId(1), now: Timestamp(0), term: Term(0) }
+        Self {
+            cluster: None,
+            next_task: TaskId(1),
+            now: Timestamp(0),
+            term: Term(0),
+            live_bytes_max: Limits::LIVE_BYTES_DEFAULT,
+        }
     }
 }
 
@@ -175,6 +185,12 @@ impl State {
         self.tasks.len()
     }
 
+    /// Memory that live tasks and idempotency keys take, by the account of [`Task::bytes`].
+    #[must_use]
+    pub const fn live_bytes(&self) -> u64 {
+        self.index.bytes() + self.key_bytes
+    }
+
     /// How many live tasks are in each state, by the state's name.
     #[must_use]
     pub const fn task_counts(&self) -> &BTreeMap<&'static str, u64> {
@@ -264,6 +280,7 @@ impl State {
 
     pub(crate) fn keys_are_in_step(&self) -> bool {
         self.keys.len() == self.keys_by_age.len()
+            && self.key_bytes == self.keys.keys().map(|key| key_bytes(key)).sum::<u64>()
             && self
                 .keys
                 .values()
@@ -346,13 +363,20 @@ impl State {
     }
 
     pub(crate) fn put_key(&mut self, record: IdempotencyRecord) {
+        self.remove_key(&record.key);
         self.keys_by_age.insert((record.at, Arc::clone(&record.key)));
+        self.key_bytes += key_bytes(&record.key);
         self.keys.insert(Arc::clone(&record.key), record);
     }
 
     pub(crate) fn remove_key(&mut self, key: &str) {
         if let Some(record) = self.keys.remove(key) {
+            self.key_bytes -= key_bytes(key);
             self.keys_by_age.remove(&(record.at, record.key));
         }
     }
+}
+
+const fn key_bytes(key: &str) -> u64 {
+    key.len() as u64 + Limits::KEY_BYTES
 }

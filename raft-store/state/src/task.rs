@@ -36,6 +36,27 @@ pub struct TaskSpec {
     pub labels: TextMap,
 }
 
+impl TaskSpec {
+    /// Bytes of memory that a task of this specification takes before its first attempt, by the
+    /// account of [`Task::bytes`], with a class of its own.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        Limits::TASK_BYTES + self.text_bytes() + self.class.bytes()
+    }
+
+    fn text_bytes(&self) -> u64 {
+        let optional = self.name.iter().chain(&self.working_dir).map(String::as_str);
+        let pairs =
+            self.env.iter().chain(self.labels.iter()).flat_map(|(name, value)| [name, value]);
+        let texts = self.command.iter().map(String::as_str).chain(optional).chain(pairs);
+        texts.map(text_bytes).sum()
+    }
+}
+
+fn text_bytes(text: &str) -> u64 {
+    text.len() as u64 + Limits::TEXT_BYTES
+}
+
 /// What becomes of an attempt whose worker has sent no heartbeat for the heartbeat timeout.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnDisconnect {
@@ -60,6 +81,14 @@ pub struct Class {
 }
 
 impl Class {
+    /// Bytes of memory that it takes, by the same account as [`Task::bytes`].
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let custom = self.resources.custom.keys().map(|name| text_bytes(name));
+        let constraints = self.constraints.iter().map(Constraint::bytes);
+        Limits::TEXT_BYTES + custom.sum::<u64>() + constraints.sum::<u64>()
+    }
+
     /// Whether this worker may run it, if it had room.
     #[must_use]
     pub fn allows(&self, worker: &Worker) -> bool {
@@ -107,6 +136,14 @@ impl Task {
     #[must_use]
     pub fn last_attempt(&self) -> Option<&Attempt> {
         self.attempts.last()
+    }
+
+    /// Bytes of memory that it takes while it is live, without its class, which it shares. An
+    /// account in fixed figures and not a measurement: every master must come to the same sum.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let attempts = self.attempts.len() as u64 * Limits::ATTEMPT_BYTES;
+        Limits::TASK_BYTES + attempts + self.spec.text_bytes()
     }
 
     /// The number that the next placement gets.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use cluster_state::{
     Assignment, AttemptNumber, AttemptOutcome, AttemptRef, Change, Class, ClusterId, Command,
     ConnectWorker, Epoch, FinishAttempts, FinishedAttempt, IdempotencyKey, Incarnation, Limits,
-    LogIndex, LossReason, MasterId, Proposal, RegisterWorker, Reply, Resources, Specs, State,
-    SubmitTasks, Task, TaskId, TaskSpec, Term, Tick, Timestamp, WorkerId,
+    LogIndex, LossReason, MasterId, Proposal, RegisterWorker, Rejection, Reply, Resources, Specs,
+    State, SubmitTasks, Task, TaskId, TaskSpec, Term, Tick, Timestamp, WorkerId,
 };
 
 #[test]
@@ -80,7 +80,15 @@ fn only_the_latest_leaders_are_remembered() {
     let kept = u64::try_from(Limits::LEADERS_KEPT_MAX).unwrap();
     for term in 1..=kept + 5 {
         let (leader, cluster) = (MasterId(term % 3), ClusterId(1));
-        apply(&mut state, Command::BeginTerm { term: Term(term), leader, cluster });
+        apply(
+            &mut state,
+            Command::BeginTerm {
+                term: Term(term),
+                leader,
+                cluster,
+                live_bytes_max: Limits::LIVE_BYTES_DEFAULT,
+            },
+        );
     }
 
     assert!(state.leaders().map(|record| record.term.0).eq(6..=kept + 5));
@@ -98,6 +106,38 @@ fn a_submission_as_large_as_may_be_is_one_command() {
     let (_, queue) = state.queue().next().unwrap();
     assert_eq!((queue.len(), queue.position(TaskId(17), most)), (most, 16));
     assert_eq!(queue.position(TaskId(17), 10), 10);
+}
+
+#[test]
+fn live_tasks_take_no_more_memory_than_they_may() {
+    let mut state = State::new();
+    connect(&mut state);
+    let bytes = spec().bytes();
+    let begin = Command::BeginTerm {
+        term: Term(1),
+        leader: MasterId(1),
+        cluster: ClusterId(1),
+        live_bytes_max: 2 * bytes + 1,
+    };
+    apply(&mut state, begin);
+
+    submit(&mut state, 1, None);
+    let full = |state: &State, wanted| Rejection::QueueFull {
+        bytes: state.live_bytes(),
+        wanted,
+        bytes_max: 2 * bytes + 1,
+    };
+    assert_eq!(try_submit(&mut state, 2, None), Err(full(&state, 2 * bytes)));
+    let keyed = bytes + Limits::KEY_BYTES + 1;
+    assert_eq!(try_submit(&mut state, 1, Some("k")), Err(full(&state, keyed)));
+    submit(&mut state, 1, None);
+    assert_eq!(try_submit(&mut state, 1, None), Err(full(&state, bytes)));
+
+    // What waits in the full queue still runs and ends, and makes room.
+    assign(&mut state, [TaskId(1)]);
+    finish(&mut state, [TaskId(1)], &AttemptOutcome::Exited { code: 0 });
+    submit(&mut state, 1, None);
+    assert_eq!(state.check_invariants(), Ok(()));
 }
 
 #[test]
@@ -133,28 +173,34 @@ fn ticked(fired: u32, more: bool) -> Reply {
 }
 
 fn submit(state: &mut State, count: usize, key: Option<&str>) -> Reply {
-    let spec = || {
-        Arc::new(TaskSpec {
-            name: None,
-            command: vec!["true".to_owned()],
-            env: cluster_state::TextMap::default(),
-            working_dir: None,
-            class: Arc::new(Class {
-                priority: 50,
-                resources: Resources { cpu_milli: 1, ..Resources::default() },
-                constraints: Vec::new(),
-                worker: None,
-            }),
-            max_attempts: 3,
-            retry_backoff: Duration::from_secs(1),
-            run_timeout: None,
-            on_disconnect: cluster_state::OnDisconnect::Keep,
-            labels: cluster_state::TextMap::default(),
-        })
-    };
+    try_submit(state, count, key).unwrap()
+}
+
+fn try_submit(state: &mut State, count: usize, key: Option<&str>) -> Result<Reply, Rejection> {
     let idempotency_key = key.map(|key| IdempotencyKey { key: key.into(), fingerprint: 0 });
-    let tasks = (0..count).map(|_| spec()).collect();
-    apply(state, Command::SubmitTasks(SubmitTasks { tasks, idempotency_key }))
+    let tasks = (0..count).map(|_| Arc::new(spec())).collect();
+    let command = Command::SubmitTasks(SubmitTasks { tasks, idempotency_key });
+    state.apply(LogIndex(1), Proposal { proposed_at: Timestamp(0), command }).reply
+}
+
+fn spec() -> TaskSpec {
+    TaskSpec {
+        name: None,
+        command: vec!["true".to_owned()],
+        env: cluster_state::TextMap::default(),
+        working_dir: None,
+        class: Arc::new(Class {
+            priority: 50,
+            resources: Resources { cpu_milli: 1, ..Resources::default() },
+            constraints: Vec::new(),
+            worker: None,
+        }),
+        max_attempts: 3,
+        retry_backoff: Duration::from_secs(1),
+        run_timeout: None,
+        on_disconnect: cluster_state::OnDisconnect::Keep,
+        labels: cluster_state::TextMap::default(),
+    }
 }
 
 /// Registers and connects the one worker of these tests.
@@ -182,7 +228,7 @@ fn connect(state: &mut State) {
 fn assign(state: &mut State, tasks: impl IntoIterator<Item = TaskId>) {
     let place = |task| Assignment { task, worker: worker() };
     let assignments = tasks.into_iter().map(place).collect();
-    let reply = apply(state, Command::AssignTasks { term: Term(0), assignments });
+    let reply = apply(state, Command::AssignTasks { term: state.meta().term, assignments });
     assert!(matches!(reply, Reply::Assigned(placed) if placed.iter().all(Result::is_ok)));
 }
 

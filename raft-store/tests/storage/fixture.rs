@@ -73,7 +73,12 @@ pub(crate) fn commands(rounds: u64) -> Vec<Command> {
     let term = Term(1);
     let total = Resources { cpu_milli: 64_000, memory_mib: 65_536, ..Resources::default() };
     let mut commands = vec![
-        Command::BeginTerm { term, leader: MasterId(1), cluster: CLUSTER },
+        Command::BeginTerm {
+            term,
+            leader: MasterId(1),
+            cluster: CLUSTER,
+            live_bytes_max: cluster_state::Limits::LIVE_BYTES_DEFAULT,
+        },
         Command::RegisterWorker(RegisterWorker {
             worker: worker(),
             address: Some("10.0.0.5:50052".to_owned()),

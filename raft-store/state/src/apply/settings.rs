@@ -14,11 +14,13 @@ impl Apply<'_> {
         term: Term,
         leader: MasterId,
         cluster: ClusterId,
+        live_bytes_max: u64,
     ) -> Result<Reply, Rejection> {
         self.check_term(term)?;
 
         self.meta.term = term;
         self.meta.cluster.get_or_insert(cluster);
+        self.meta.live_bytes_max = live_bytes_max;
         // A leader may repeat its barrier when it does not know whether the first one came through.
         let is_repeated = self.state.leaders().next_back().is_some_and(|last| last.term == term);
         if !is_repeated {

@@ -62,11 +62,25 @@ impl Apply<'_> {
         if self.state.live_tasks().saturating_add(count) > Limits::LIVE_TASKS_MAX {
             return Err(Rejection::too_many_tasks());
         }
+        self.check_memory(command)?;
         let is_keyed = command.idempotency_key.is_some();
         if is_keyed && self.state.keys() >= Limits::IDEMPOTENCY_KEYS_MAX {
             return Err(Rejection::limit("idempotency keys", Limits::IDEMPOTENCY_KEYS_MAX));
         }
         command.tasks.iter().try_for_each(check_spec)
+    }
+
+    /// Refuses what would take more memory than live tasks may. Each task counts with a class of
+    /// its own, so that the account is never too low.
+    fn check_memory(&self, command: &SubmitTasks) -> Result<(), Rejection> {
+        let tasks = command.tasks.iter().map(|spec| spec.bytes()).sum::<u64>();
+        let key = command.idempotency_key.as_ref();
+        let wanted = tasks + key.map_or(0, |key| Limits::KEY_BYTES + key.key.len() as u64);
+        let (bytes, bytes_max) = (self.state.live_bytes(), self.meta.live_bytes_max);
+        if bytes.saturating_add(wanted) > bytes_max {
+            return Err(Rejection::QueueFull { bytes, wanted, bytes_max });
+        }
+        Ok(())
     }
 
     /// Ends a waiting task at once; one that is placed is told to stop first.

@@ -63,6 +63,11 @@ pub(super) fn hash(name: &str, value: Option<&str>) -> u64 {
     let hash = name.bytes().chain(value).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
-    let mixed = (hash ^ (hash >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    mix(hash)
+}
+
+/// Spreads a difference in any bit over all bits.
+pub(super) const fn mix(bits: u64) -> u64 {
+    let mixed = (bits ^ (bits >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
     mixed ^ (mixed >> 32)
 }

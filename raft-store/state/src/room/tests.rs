@@ -57,6 +57,30 @@ fn fleet(allocated: impl Fn(u64) -> Resources) -> Room {
 }
 
 #[test]
+fn names_cannot_be_chosen_to_make_a_chain() {
+    // In the order of names, the hashes of these rise: by name alone the tree would be a chain.
+    let mut names = Vec::<String>::new();
+    let mut highest = 0;
+    for number in 0..2_000_000_u64 {
+        let name = format!("w{number:07}");
+        let hash = marks::hash(&name, None) >> 48;
+        if (1..=64).contains(&hash.saturating_sub(highest)) {
+            highest = hash;
+            names.push(name);
+        }
+    }
+    assert!(names.len() > 1_000, "{} names make too short a chain", names.len());
+
+    let mut room = Room::default();
+    for (moment, name) in names.iter().enumerate() {
+        let worker = worker(name, resources(8_000, 16_000), "a");
+        let registered_at = Timestamp(u64::try_from(moment).unwrap());
+        room.put(&Arc::new(Worker { registered_at, ..Worker::clone(&worker) }), None);
+    }
+    assert!(room.tree.depth() < 50, "the tree is {} deep", room.tree.depth());
+}
+
+#[test]
 fn a_full_fleet_is_not_looked_at() {
     let room = fleet(|_| resources(8_000, 1_000));
     let mut plan = room.plan();

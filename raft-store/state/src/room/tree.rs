@@ -1,14 +1,16 @@
 //! A search tree of workers by how full they are. Every node knows the most that is free below it,
 //! so a search passes by whole branches that cannot hold what is wanted.
 //!
-//! It is a treap whose weights are hashes of the workers' names: equal contents make equal trees.
+//! It is a treap whose weights are hashes of the workers' names and of the moments of their
+//! registration: equal contents make equal trees, and nobody who chooses names can make a chain of
+//! it, because the moment is the leader's.
 //! Nodes are shared until they are written, so a copy to plan with costs nothing.
 
 use std::sync::Arc;
 
 use super::Vacancy;
 use super::marks::{self, Marks};
-use crate::{Class, Resources, WorkerId};
+use crate::{Class, Resources, Worker, WorkerId};
 
 /// Workers by share in use, then by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -81,9 +83,19 @@ impl Tree {
     }
 }
 
+#[cfg(test)]
+impl Tree {
+    pub(super) fn depth(&self) -> usize {
+        fn depth(link: &Link) -> usize {
+            link.as_deref().map_or(0, |node| 1 + depth(&node.left).max(depth(&node.right)))
+        }
+        depth(&self.root)
+    }
+}
+
 impl Node {
     fn new(vacancy: Arc<Vacancy>) -> Self {
-        let weight = marks::hash(vacancy.worker.id.as_str(), None);
+        let weight = weight(&vacancy.worker);
         let (most, marks) = (vacancy.free.clone(), vacancy.marks);
         Self { vacancy, weight, most, marks, left: None, right: None }
     }
@@ -105,6 +117,10 @@ impl Node {
             self.marks = self.marks.and(child.marks);
         }
     }
+}
+
+fn weight(worker: &Worker) -> u64 {
+    marks::mix(marks::hash(worker.id.as_str(), None) ^ marks::mix(worker.registered_at.0))
 }
 
 fn insert(link: &mut Link, mut new: Node) {

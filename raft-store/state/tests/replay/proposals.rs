@@ -156,9 +156,13 @@ fn command() -> impl Strategy<Value = Command> {
     let cancel = task().prop_map(|task| Command::CancelTask { task });
     let tick =
         (term(), vec(task(), 0..3)).prop_map(|(term, forget)| Command::Tick(Tick { term, forget }));
-    let lead = (term(), 1..4_u64, 1..3_u128).prop_map(|(term, leader, cluster)| {
-        Command::BeginTerm { term, leader: MasterId(leader), cluster: ClusterId(cluster) }
-    });
+    let lead =
+        (term(), 1..4_u64, 1..3_u128).prop_map(|(term, leader, cluster)| Command::BeginTerm {
+            term,
+            leader: MasterId(leader),
+            cluster: ClusterId(cluster),
+            live_bytes_max: cluster_state::Limits::LIVE_BYTES_DEFAULT,
+        });
     prop_oneof![
         6 => connect(),
         6 => submit(),

@@ -85,6 +85,8 @@ impl<'a> Arguments<'a> {
                     .remove("term")
                     .map_or(self.newest.next(), |term| Term(parsed(term))),
                 cluster: ClusterId(self.number("cluster", 1)),
+                live_bytes_max: self
+                    .number("live-bytes", cluster_state::Limits::LIVE_BYTES_DEFAULT),
             },
             "register" => Command::RegisterWorker(RegisterWorker {
                 worker: parsed(self.next()),
