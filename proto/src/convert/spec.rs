@@ -26,10 +26,13 @@ const LABELS_MAX: usize = 64;
 const COMMAND_BYTES_MAX: usize = 128 * 1024;
 /// Bytes of the environment, names and values together.
 const ENV_BYTES_MAX: usize = 128 * 1024;
+/// Bytes of one argument, or of one variable as `NAME=value`, with the byte that ends it: Linux's
+/// `MAX_ARG_STRLEN`, beyond which no program starts.
+const STRING_BYTES_MAX: usize = 128 * 1024;
 /// Variables in the environment.
 const ENV_ENTRIES_MAX: usize = 1_024;
-/// Longest path that Linux takes.
-const PATH_BYTES_MAX: usize = 4_096;
+/// Longest path that Linux takes: `PATH_MAX` less the byte that ends it.
+const PATH_BYTES_MAX: usize = 4_095;
 /// Constraints of one task.
 const CONSTRAINTS_MAX: usize = 32;
 /// Values of one constraint.
@@ -119,9 +122,9 @@ fn check_command(command: &[String], faults: &mut Faults) {
         faults.add("/command", &Breach::TooLong { bytes, max: COMMAND_BYTES_MAX });
     }
     for (position, argument) in command.iter().enumerate() {
-        if argument.contains('\0') {
-            faults.add(&format!("/command/{position}"), &Breach::Nul);
-        }
+        // The program is a path; what follows it are strings.
+        let max = if position == 0 { PATH_BYTES_MAX } else { STRING_BYTES_MAX - 1 };
+        check_text(&format!("/command/{position}"), argument, max, faults);
     }
 }
 
@@ -139,6 +142,11 @@ fn check_env(env: &BTreeMap<String, String>, faults: &mut Faults) {
         }
         if name.contains('\0') || value.contains('\0') {
             faults.add(&member("/env", name), &Breach::Nul);
+        }
+        // The kernel sees `NAME=value` with a closing byte.
+        let bytes = name.len().saturating_add(value.len()).saturating_add(2);
+        if bytes > STRING_BYTES_MAX {
+            faults.add(&member("/env", name), &Breach::TooLong { bytes, max: STRING_BYTES_MAX });
         }
     }
 }

@@ -107,11 +107,36 @@ fn every_fault_is_told_with_its_place() {
 
 #[test]
 fn what_is_too_large_is_refused() {
-    let json = serde_json::json!({"command": ["x".repeat(COMMAND_BYTES_MAX)]});
-    assert_eq!(faults(json), ["/command: is 131073 bytes long: at most 131072 are allowed"]);
+    let half = "x".repeat(COMMAND_BYTES_MAX / 2);
+    let json = serde_json::json!({"command": ["x", half, half]});
+    assert_eq!(faults(json), ["/command: is 131075 bytes long: at most 131072 are allowed"]);
 
-    let json = serde_json::json!({"command": ["x"], "env": {"K": "v".repeat(ENV_BYTES_MAX)}});
-    assert_eq!(faults(json), ["/env: is 131073 bytes long: at most 131072 are allowed"]);
+    let half = "v".repeat(ENV_BYTES_MAX / 2);
+    let json = serde_json::json!({"command": ["x"], "env": {"A": half, "B": half}});
+    assert_eq!(faults(json), ["/env: is 131074 bytes long: at most 131072 are allowed"]);
+}
+
+#[test]
+fn a_string_that_the_kernel_would_refuse_is_refused_by_name() {
+    let places = |json| {
+        let faults = spec(json).err().map(|invalid| invalid.faults().to_vec()).unwrap_or_default();
+        faults.iter().map(|fault| place(&fault.to_string())).collect::<Vec<_>>()
+    };
+    let with_env = |bytes| serde_json::json!({"command": ["x"], "env": {"K": "v".repeat(bytes)}});
+    assert_eq!(places(with_env(131_069)), [""; 0]);
+    assert_eq!(places(with_env(131_070)), ["/env/K"]);
+
+    let of_program = |bytes| serde_json::json!({"command": ["p".repeat(bytes)]});
+    assert_eq!(places(of_program(4_095)), [""; 0]);
+    assert_eq!(places(of_program(4_096)), ["/command/0"]);
+
+    let with_argument = |bytes| serde_json::json!({"command": ["x", "a".repeat(bytes)]});
+    assert_eq!(places(with_argument(131_069)), [""; 0]);
+    assert_eq!(places(with_argument(131_072)), ["/command", "/command/1"]);
+}
+
+fn place(fault: &str) -> String {
+    fault.split(':').next().unwrap_or_default().to_owned()
 }
 
 #[test]
