@@ -15,6 +15,11 @@ need haproxy haproxy
 need iptables iptables
 need etcd etcd-server
 need promtool prometheus
+need ip iproute2
+need nsenter util-linux
+need perl perl
+need mkfs.ext4 e2fsprogs
+need faketime faketime
 has_libclang() {
     [ -n "${LIBCLANG_PATH:-}" ] && return 0
     for file in /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* /usr/lib64/libclang*.so* \

@@ -1,6 +1,7 @@
 //! A whole cluster of real processes on this machine.
 
 mod builder;
+mod machines;
 mod master;
 mod worker;
 
@@ -19,6 +20,7 @@ use crate::sweep::Scratch;
 use crate::turn::Turn;
 
 pub use builder::Builder;
+pub use machines::Machines;
 pub use master::Master;
 pub use worker::Worker;
 
@@ -37,6 +39,8 @@ pub struct Cluster {
     http: reqwest::Client,
     effects: Effects,
     history: History,
+    // Before the directory that their disks are mounted in.
+    machines: Option<Machines>,
     dir: Scratch,
     worker_args: Vec<String>,
     is_cuttable: bool,
@@ -54,6 +58,12 @@ impl Cluster {
     #[must_use]
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// The machines that masters and workers run on, if they have some of their own.
+    #[must_use]
+    pub fn machines(&self) -> Option<&Machines> {
+        self.machines.as_ref()
     }
 
     /// The file in which its tasks leave traces.
@@ -241,10 +251,35 @@ impl Cluster {
     /// A worker that nobody has registered and that is not started yet. Returns its name.
     pub fn new_worker(&mut self) -> String {
         let number = self.workers.len() + 1;
-        let worker = Worker::new(number, self.dir.path(), self.is_cuttable, &self.worker_args);
+        let dir = self.dir.path();
+        let mut worker = match &self.machines {
+            None => Worker::new(number, dir, None, &self.worker_args),
+            Some(machines) => {
+                let name = machines::worker_name(number);
+                let host = (machines.network().address(&name), machines.place(&name));
+                Worker::new(number, dir, Some(host), &self.worker_args)
+            }
+        };
+        worker.set_cuttable(self.is_cuttable);
         let name = worker.name().to_owned();
         self.workers.push(worker);
         name
+    }
+
+    /// The names of the workers that were started.
+    #[must_use]
+    pub fn started_workers(&self) -> Vec<String> {
+        let started = self.workers.iter().filter(|worker| worker.is_started());
+        started.map(|worker| worker.name().to_owned()).collect()
+    }
+
+    /// A worker that is never started: a host and a data directory for whoever needs one.
+    pub fn spare_worker(&mut self) -> String {
+        let spare = self.workers.iter().find(|worker| !worker.is_started());
+        match spare.map(|worker| worker.name().to_owned()) {
+            Some(name) => name,
+            None => self.new_worker(),
+        }
     }
 
     /// Registers a worker and starts it; it is active when this returns.

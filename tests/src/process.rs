@@ -50,6 +50,8 @@ pub struct Launch {
     pub env: Vec<(String, String)>,
     /// Its group id, by which a firewall can tell its packets from those of others.
     pub group: Option<u32>,
+    /// The network namespace it lives in, as a file; the test's own when absent.
+    pub namespace: Option<PathBuf>,
     /// Where its output goes.
     pub log: PathBuf,
 }
@@ -64,13 +66,22 @@ impl Launch {
             args,
             env: Vec::new(),
             group: None,
+            namespace: None,
             log: dir.join(format!("{name}.log")),
         }
     }
 
     fn spawn(&self) -> Child {
         let log = File::options().create(true).append(true).open(&self.log).unwrap();
-        let mut command = Command::new(&self.program);
+        // `nsenter` becomes the program, so that its process id is the program's.
+        let mut command = match &self.namespace {
+            None => Command::new(&self.program),
+            Some(namespace) => {
+                let mut enter = Command::new("nsenter");
+                enter.arg(format!("--net={}", namespace.display())).arg(&self.program);
+                enter
+            }
+        };
         command
             .args(&self.args)
             .envs(self.env.iter().map(|(name, value)| (name, value)))

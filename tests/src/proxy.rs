@@ -45,6 +45,7 @@ impl Proxy {
             args: ["-db", "-f", config.to_str().unwrap()].map(str::to_owned).to_vec(),
             env,
             group: None,
+            namespace: None,
             log: cluster.path("haproxy.log"),
         };
         let proxy = Self { process: Process::start(launch), all, leader };

@@ -30,6 +30,7 @@ async fn every_step_is_as_the_script_expects() {
         args: args.to_vec(),
         env: Vec::new(),
         group: None,
+        namespace: None,
         log: dir.path().join("script.log"),
     };
     let mut script = Process::start(launch);

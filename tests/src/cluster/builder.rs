@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::machines::{Machines, master_name};
 use super::master::Addresses;
 use super::{Cluster, Master};
 use crate::client;
@@ -90,7 +91,23 @@ impl Builder {
     pub async fn start(self) -> Cluster {
         let turn = Turn::wait().await;
         let dir = Scratch::new();
-        let masters = self.start_masters(dir.path()).await;
+        self.start_in(dir, None, turn).await
+    }
+
+    /// Starts it with a machine for each master and worker. Only for root.
+    ///
+    /// # Errors
+    ///
+    /// With the reason, where this machine cannot hold others.
+    pub async fn start_on_machines(self) -> Result<Cluster, String> {
+        let turn = Turn::wait().await;
+        let dir = Scratch::new();
+        let machines = Machines::build(dir.path(), self.masters, self.workers)?;
+        Ok(self.start_in(dir, Some(machines), turn).await)
+    }
+
+    async fn start_in(self, dir: Scratch, machines: Option<Machines>, turn: Turn) -> Cluster {
+        let masters = self.start_masters(dir.path(), machines.as_ref()).await;
         let mut cluster = Cluster {
             masters,
             workers: Vec::new(),
@@ -100,6 +117,7 @@ impl Builder {
             dir,
             worker_args: self.worker_args,
             is_cuttable: self.is_cuttable,
+            machines,
             _turn: turn,
         };
         for _ in 0..self.workers {
@@ -112,9 +130,9 @@ impl Builder {
         cluster
     }
 
-    async fn start_masters(&self, dir: &Path) -> Vec<Master> {
+    async fn start_masters(&self, dir: &Path, machines: Option<&Machines>) -> Vec<Master> {
         for _ in 0..TRIES {
-            if let Ok(masters) = self.try_start_masters(dir).await {
+            if let Ok(masters) = self.try_start_masters(dir, machines).await {
                 return masters;
             }
             for id in 1..=self.masters {
@@ -125,9 +143,14 @@ impl Builder {
         panic!("{TRIES} times, a port that was free was taken a moment later");
     }
 
-    async fn try_start_masters(&self, dir: &Path) -> Result<Vec<Master>, PortTaken> {
-        let members = (0..self.masters).map(|_| addresses()).collect::<Vec<_>>();
-        let start = |id| Master::start(id, dir, &members, self.is_cuttable, &self.master_args);
+    async fn try_start_masters(
+        &self,
+        dir: &Path,
+        machines: Option<&Machines>,
+    ) -> Result<Vec<Master>, PortTaken> {
+        let members = (1..=self.masters).map(|id| addresses(id, machines)).collect::<Vec<_>>();
+        let start =
+            |id| Master::start(id, dir, &members, machines, self.is_cuttable, &self.master_args);
         let mut masters = (1..=self.masters).map(start).collect::<Vec<_>>();
         let http = client::http();
         eventually("every master is ready", START_PATIENCE, async || {
@@ -150,7 +173,11 @@ impl Builder {
     }
 }
 
-fn addresses() -> Addresses {
+fn addresses(id: u64, machines: Option<&Machines>) -> Addresses {
+    if let Some(machines) = machines {
+        let ip = machines.network().address(&master_name(id));
+        return Addresses { grpc: format!("{ip}:50051"), http: format!("{ip}:8080") };
+    }
     let [grpc, http] = ports::free().map(|port| format!("127.0.0.1:{port}"));
     Addresses { grpc, http }
 }

@@ -3,6 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 
+use super::machines::{Machines, master_name};
 use crate::process::{Launch, Process};
 
 /// Group ids of masters begin here when a firewall has to tell them apart.
@@ -29,15 +30,27 @@ impl Master {
         id: u64,
         dir: &Path,
         members: &[Addresses],
+        machines: Option<&Machines>,
         is_cuttable: bool,
         args: &[String],
     ) -> Self {
         let position = usize::try_from(id).unwrap().saturating_sub(1);
         let addresses = members.get(position).unwrap().clone();
-        let data_dir = dir.join(format!("master-{id}"));
+        let name = master_name(id);
+        let data_dir = match machines {
+            // Beside what the file system itself keeps there.
+            Some(machines) => machines.disk(id).path().join("data"),
+            None => dir.join(&name),
+        };
         let own = own_args(id, &addresses, &data_dir, members);
-        let args = own.into_iter().chain(args.iter().cloned()).collect();
-        let mut launch = Launch::of("master", &format!("master-{id}"), dir, args);
+        let exposed = machines.map(|_| "--insecure".to_owned());
+        let args = own.into_iter().chain(exposed).chain(args.iter().cloned()).collect();
+        let mut launch = Launch::of("master", &name, dir, args);
+        if let Some(machines) = machines {
+            let place = machines.place(&name);
+            launch.namespace = place.namespace;
+            launch.env = place.environment;
+        }
         launch.group = is_cuttable.then(|| group(id));
         Self { id, addresses, data_dir, process: Process::start(launch) }
     }

@@ -2,15 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
+use super::machines::{Place, worker_name};
 use crate::ports;
 use crate::process::{Launch, Process};
 
 /// Group ids of workers begin here when a firewall has to tell them apart.
 const GROUP_BASE: u32 = 62_000;
+/// Where a worker listens that has a host of its own.
+const HOST_PORT: u16 = 50_052;
 
 /// A worker, started or not.
 #[derive(Debug)]
 pub struct Worker {
+    number: usize,
     name: String,
     address: String,
     data_dir: PathBuf,
@@ -19,10 +23,22 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(number: usize, dir: &Path, is_cuttable: bool, args: &[String]) -> Self {
-        let name = format!("worker-{number}");
-        let [port] = ports::free();
-        let address = format!("127.0.0.1:{port}");
+    /// The worker of that number, on a host of its own or on a free port of this one.
+    pub(super) fn new(
+        number: usize,
+        dir: &Path,
+        host: Option<(String, Place)>,
+        args: &[String],
+    ) -> Self {
+        let name = worker_name(number);
+        let is_exposed = host.is_some();
+        let (address, place) = match host {
+            Some((ip, place)) => (format!("{ip}:{HOST_PORT}"), place),
+            None => {
+                let [port] = ports::free();
+                (format!("127.0.0.1:{port}"), Place::default())
+            }
+        };
         let data_dir = dir.join(&name);
         let own = [
             ("--worker-id", name.clone()),
@@ -34,10 +50,17 @@ impl Worker {
             ("--gpu", "0".to_owned()),
         ];
         let own = own.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
-        let args = own.chain(args.iter().cloned()).collect();
+        let exposed = is_exposed.then(|| "--insecure".to_owned());
+        let args = own.chain(exposed).chain(args.iter().cloned()).collect();
         let mut launch = Launch::of("worker", &name, dir, args);
-        launch.group = is_cuttable.then(|| GROUP_BASE + u32::try_from(number).unwrap());
-        Self { name, address, data_dir, launch, process: None }
+        launch.namespace = place.namespace;
+        launch.env = place.environment;
+        Self { number, name, address, data_dir, launch, process: None }
+    }
+
+    /// Lets a firewall tell its packets from those of others.
+    pub(super) fn set_cuttable(&mut self, is_cuttable: bool) {
+        self.launch.group = is_cuttable.then(|| GROUP_BASE + u32::try_from(self.number).unwrap());
     }
 
     /// Its name in the registry.
@@ -66,12 +89,33 @@ impl Worker {
         }
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    pub(crate) fn is_started(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// The port it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
         self.address.rsplit(':').next().unwrap().parse().unwrap()
     }
 
     pub(crate) fn group(&self) -> Option<u32> {
         self.launch.group
+    }
+
+    /// Another process that takes itself for this worker, on the host of another one.
+    #[must_use]
+    pub fn double_on(&self, host: &Self, masters: &str) -> Process {
+        let mut launch = host.launch.clone();
+        launch.name = format!("{}-double", self.name);
+        launch.log = launch.log.with_file_name(format!("{}.log", launch.name));
+        for arg in &mut launch.args {
+            if *arg == host.name {
+                arg.clone_from(&self.name);
+            }
+        }
+        launch.args.extend(["--masters".to_owned(), masters.to_owned()]);
+        Process::start(launch)
     }
 
     /// Makes it register with these masters by itself from its first start on.
