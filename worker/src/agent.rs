@@ -1,11 +1,14 @@
 //! The worker as a whole: started part by part, stopped in reverse.
 
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::Incarnation;
+use cluster_state::{FinishedAttempt, Incarnation};
 use proto::convert::Invalid;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -15,24 +18,35 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::attempts::Attempts;
-use crate::config::{Config, ExecutorKind};
-use crate::executor::{Environment, Executor, NoopExecutor, ProcessExecutor};
+use crate::config::{Config, ExecutorKind, RetentionConfig};
+use crate::executor::{Environment, Executor, NoopExecutor, Passed, ProcessExecutor};
+use crate::fitness::{Probe, Watch, WatchParts};
+use crate::host::Host;
 use crate::identity::Identity;
+use crate::keeper::{Keeper, KeeperArgs};
 use crate::lease::{Deadline, Lease};
 use crate::ledger::Ledger;
-use crate::leftovers::ProcessRecords;
-use crate::logs::{Logs, Retention};
+use crate::leftovers::{Leftovers, ProcessRecords};
+use crate::logs::{Logs, Retention, Sweeper};
+use crate::open_files::OpenFiles;
+use crate::processes::{HomeId, Whose};
 use crate::session::{Health, Introduction, LeaderDesk, Server, SessionKeeper, SessionParts};
-use crate::specs::{UsageMeter, detect};
+use crate::specs::{UsageMeter, detect, disk_bytes};
 use crate::spool::Spool;
+
+mod duties;
 
 pub use crate::identity::IdentityError;
 pub use crate::leftovers::LeftoversError;
 pub use crate::session::ServerError;
 pub use crate::spool::SpoolError;
 
-/// How often old logs are looked for.
-const RETENTION_INTERVAL: Duration = Duration::from_mins(10);
+/// What ended attempts leave may take so many parts of the disk, unless the operator says otherwise.
+const RETENTION_DISK_SHARE: u64 = 10;
+/// A limit of open files that allows fewer attempts than this is told.
+const FEW_ATTEMPTS: usize = 1_000;
+/// The data directory holds what tasks are trusted with.
+const DIR_MODE: u32 = 0o700;
 /// How long killed attempts and the last outcomes may take at shutdown.
 const LAST_OUTCOMES_MAX: Duration = Duration::from_secs(5);
 /// How long open calls may take at shutdown.
@@ -70,6 +84,12 @@ pub enum AgentError {
     /// Results cannot be kept.
     #[error(transparent)]
     Store(#[from] SpoolError),
+    /// Nobody would end its tasks if it were killed.
+    #[error("cannot start the keeper of this worker")]
+    Keeper(#[source] io::Error),
+    /// It would not learn of children that end.
+    #[error("cannot wait for the end of processes")]
+    Signals(#[source] io::Error),
     /// It cannot serve.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -81,40 +101,67 @@ pub enum AgentError {
 /// What is on disk, opened.
 struct Stores {
     identity: Arc<Identity>,
+    home: HomeId,
     records: ProcessRecords,
+    /// Processes of earlier starts that cannot be ended, and the reason.
+    leftovers: Option<(Leftovers, String)>,
+    retention: Retention,
     spool: Spool,
-    ledger: Ledger,
+    unconfirmed: Vec<FinishedAttempt>,
 }
 
 impl Agent {
     /// Starts a worker.
-    pub async fn start(config: &Config) -> Result<Self, AgentError> {
+    pub async fn start(config: &Config, host: Host) -> Result<Self, AgentError> {
         // First, so that nothing is written when the address is taken.
         let server = Server::bind(config.listen).await?;
         let for_disk = config.clone();
         let stores = tokio::task::spawn_blocking(move || open_stores(&for_disk)).await??;
         let address = server.address();
-        let Stores { identity, records, spool, ledger } = stores;
+        let Stores { identity, home, records, leftovers, retention, spool, unconfirmed } = stores;
+        let (stop_session, stop_rest) = (CancellationToken::new(), CancellationToken::new());
+        let minor = TaskTracker::new();
 
-        let logs = Logs::new(config.data_dir.join("tasks"), config.limits.log_bytes_max);
+        // Before any task, so that none is ever without it.
+        if let Some(program) = host.keeper {
+            let args = KeeperArgs::new(running_dir(config), home, identity.incarnation());
+            let keeper = Keeper::start(program, args, Arc::clone(&host.children))
+                .map_err(AgentError::Keeper)?;
+            minor.spawn(keeper.keep_up(stop_rest.clone()));
+        }
+
+        let readers_max = host.open_files.readers_max();
+        let logs = Logs::new(&config.data_dir, config.limits.log_bytes_max, readers_max);
         let (ended_tx, ended) = mpsc::unbounded_channel();
+        let (starts_tx, starts) = mpsc::unbounded_channel();
         let executor = match config.executor {
             ExecutorKind::Noop => Executor::Noop(NoopExecutor::new(ended_tx)),
             ExecutorKind::Process => {
-                let worker_id = config.worker_id.clone();
-                let environment = Environment { worker_id, incarnation: identity.incarnation() };
+                let environment = Environment {
+                    worker_id: config.worker_id.clone(),
+                    home,
+                    incarnation: identity.incarnation(),
+                    passed: Passed::with(config.pass_env.clone()),
+                    open_files: host.open_files.before(),
+                };
                 Executor::Process(ProcessExecutor::new(
                     environment,
                     logs.clone(),
                     records,
+                    Arc::clone(&host.children),
                     ended_tx,
+                    starts_tx,
                 ))
             }
         };
+        let (leftovers, unfit) = leftovers.unzip();
+        let children = Arc::clone(&host.children);
+        let probe = Probe::new(config.data_dir.clone(), children, leftovers);
+        let (watch, unfit) = Watch::new(WatchParts { unfit, probe, starts });
         let lease = Arc::new(Lease::default());
-        let attempts = Attempts::new(ledger, Arc::clone(&lease), executor, spool);
+        let ledger = Ledger::restore(attempts_max(config, host.open_files), unconfirmed);
+        let attempts = Attempts::new(ledger, Arc::clone(&lease), executor, spool, unfit.clone());
         let (summons_tx, summons) = watch::channel(None);
-        let (stop_session, stop_rest) = (CancellationToken::new(), CancellationToken::new());
 
         let desk = LeaderDesk {
             worker_id: config.worker_id.clone(),
@@ -128,12 +175,16 @@ impl Agent {
         let mut vital = JoinSet::new();
         vital.spawn(async { Ok(serving.await?) });
         vital.spawn(settle(attempts.clone(), ended, stop_rest.clone()));
-        let minor = TaskTracker::new();
+        let orphans = duties::reap_orphans(host.children, stop_rest.clone());
+        vital.spawn(async { orphans.await.map_err(AgentError::Signals) });
         for deadline in [Deadline::Disconnect, Deadline::Lease] {
             let lease = Arc::clone(&lease);
             minor.spawn(fence(attempts.clone(), lease, deadline, stop_rest.clone()));
         }
-        minor.spawn(remove_old_logs(logs, retention(config), stop_rest.clone()));
+        minor.spawn(duties::sweep_logs(Sweeper::new(logs, retention), stop_rest.clone()));
+        minor.spawn(duties::kill_strays(attempts.clone(), stop_rest.clone()));
+        minor.spawn(duties::tell_health(health.clone(), unfit, stop_rest.clone()));
+        minor.spawn(watch.run(stop_rest.clone()));
 
         let introduction = Introduction {
             worker_id: config.worker_id.clone(),
@@ -187,6 +238,8 @@ impl Agent {
         if timeout(grace + LAST_OUTCOMES_MAX, self.attempts.idle()).await.is_err() {
             self.kill().await;
         }
+        let attempts = self.attempts.clone();
+        duties::blocking(move || attempts.kill_strays()).await;
         if timeout(LAST_OUTCOMES_MAX, self.attempts.stored()).await.is_err() {
             warn!("last outcomes not stored");
         }
@@ -214,18 +267,57 @@ impl Agent {
 /// Leftovers die before anything else happens: from the registration on, their tasks are others'.
 fn open_stores(config: &Config) -> Result<Stores, AgentError> {
     let incarnation = Incarnation(uuid::Uuid::new_v4().as_u128());
-    let identity = Identity::open(&config.data_dir, &config.worker_id, incarnation)?;
-    let records = ProcessRecords::open(&config.data_dir.join("running"))?;
-    records.kill_leftovers(identity.earlier_incarnation())?;
+    let data_dir = &config.data_dir;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(DIR_MODE)
+        .create(data_dir)
+        .map_err(|source| IdentityError::Io { path: data_dir.clone(), source })?;
+    let identity = Identity::open(data_dir, &config.worker_id, incarnation)?;
+    let home = HomeId::of(data_dir)
+        .map_err(|source| IdentityError::Io { path: data_dir.clone(), source })?;
+    let records = ProcessRecords::open(&running_dir(config))?;
+    let mut leftovers = records.leftovers(Whose::Earlier(home, incarnation))?;
+    let alive = leftovers.end(Duration::ZERO).err().map(|error| (leftovers, error.to_string()));
     identity.begin_incarnation()?;
-    let (spool, unconfirmed) =
-        Spool::open(&config.data_dir.join("spool")).map_err(AgentError::Spool)?;
-    let ledger = Ledger::restore(config.limits.attempts_max, unconfirmed);
-    Ok(Stores { identity: Arc::new(identity), records, spool, ledger })
+    let (spool, unconfirmed) = Spool::open(&data_dir.join("spool")).map_err(AgentError::Spool)?;
+    Ok(Stores {
+        identity: Arc::new(identity),
+        home,
+        records,
+        leftovers: alive,
+        retention: retention(config),
+        spool,
+        unconfirmed,
+    })
+}
+
+fn running_dir(config: &Config) -> PathBuf {
+    config.data_dir.join("running")
+}
+
+fn attempts_max(config: &Config, open_files: OpenFiles) -> usize {
+    let wanted = config.limits.attempts_max;
+    match config.executor {
+        ExecutorKind::Noop => wanted,
+        ExecutorKind::Process => {
+            let possible = open_files.attempts_max();
+            if possible < wanted.min(FEW_ATTEMPTS) {
+                warn!(
+                    open_files = open_files.limit(),
+                    attempts_max = possible,
+                    "the limit of open files is low: few attempts can run at a time"
+                );
+            }
+            wanted.min(possible)
+        }
+    }
 }
 
 fn retention(config: &Config) -> Retention {
-    Retention { age: config.retention.age, attempts_max: config.retention.attempts }
+    let RetentionConfig { age, attempts: attempts_max, bytes } = config.retention;
+    let bytes_max = bytes.unwrap_or_else(|| disk_bytes(&config.data_dir) / RETENTION_DISK_SHARE);
+    Retention { age, attempts_max, bytes_max }
 }
 
 fn log_start(introduction: &Introduction, address: SocketAddr) {
@@ -245,7 +337,7 @@ fn log_start(introduction: &Introduction, address: SocketAddr) {
 
 async fn settle(
     attempts: Attempts,
-    ended: mpsc::UnboundedReceiver<cluster_state::FinishedAttempt>,
+    ended: mpsc::UnboundedReceiver<FinishedAttempt>,
     stop: CancellationToken,
 ) -> Result<(), AgentError> {
     tokio::select! {
@@ -265,20 +357,5 @@ async fn fence(attempts: Attempts, lease: Arc<Lease>, deadline: Deadline, stop: 
     tokio::select! {
         () = fencing => {}
         () = stop.cancelled() => {}
-    }
-}
-
-async fn remove_old_logs(logs: Logs, retention: Retention, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(RETENTION_INTERVAL);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = stop.cancelled() => return,
-        }
-        let logs = logs.clone();
-        let removal = tokio::task::spawn_blocking(move || logs.remove_old(retention));
-        if let Err(error) = removal.await {
-            warn!(%error, "old logs not removed");
-        }
     }
 }

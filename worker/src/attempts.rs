@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::executor::{Executor, Launch, Stop};
+use crate::executor::{Executor, Launch, Stop, unfit_outcome};
 use crate::lease::{Deadline, Grant, Lease};
 use crate::ledger::{
     AssignRefusal, Assigned, Cancelled, Effect, Ledger, Overtaken, Session, Snapshot,
@@ -32,6 +32,8 @@ struct Shared {
     lease: Arc<Lease>,
     executor: Executor,
     spool: Spool,
+    /// Why this machine can run nothing at present.
+    unfit: watch::Receiver<Option<String>>,
     /// Moves whenever attempts ended or results were stored or confirmed.
     progress: watch::Sender<()>,
 }
@@ -54,10 +56,16 @@ pub(crate) struct Admission<'a> {
 impl Attempts {
     /// Joins the parts; the executor sends to the channel that [`Attempts::settle`] reads.
     #[must_use]
-    pub(crate) fn new(ledger: Ledger, lease: Arc<Lease>, executor: Executor, spool: Spool) -> Self {
+    pub(crate) fn new(
+        ledger: Ledger,
+        lease: Arc<Lease>,
+        executor: Executor,
+        spool: Spool,
+        unfit: watch::Receiver<Option<String>>,
+    ) -> Self {
         let progress = watch::Sender::new(());
         let ledger = Mutex::new(ledger);
-        Self { shared: Arc::new(Shared { ledger, lease, executor, spool, progress }) }
+        Self { shared: Arc::new(Shared { ledger, lease, executor, spool, unfit, progress }) }
     }
 
     /// The registration that stands.
@@ -126,9 +134,14 @@ impl Attempts {
         // Effects are performed under the lock, so that a cancel never overtakes its start.
         let mut ledger = self.ledger();
         ledger.may_assign(epoch)?;
+        let unfit = self.shared.unfit.borrow().clone();
         for launch in launches {
             let attempt = launch.attempt;
-            match ledger.on_assigned(attempt, launch.on_disconnect) {
+            let assigned = match &unfit {
+                None => ledger.on_assigned(attempt, launch.on_disconnect),
+                Some(reason) => ledger.on_declined(attempt, unfit_outcome(reason.clone())),
+            };
+            match assigned {
                 Assigned::NoRoom => continue,
                 Assigned::Known | Assigned::Lost => {}
                 Assigned::Start => self.shared.executor.start(launch),
@@ -208,6 +221,11 @@ impl Attempts {
     /// Kills everything, whatever the ledger says.
     pub(crate) fn kill_all(&self) {
         self.shared.executor.kill_all();
+    }
+
+    /// Kills processes of attempts that have ended. It blocks.
+    pub(crate) fn kill_strays(&self) {
+        self.shared.executor.kill_strays();
     }
 
     /// Returns once nothing runs.

@@ -45,6 +45,9 @@ pub struct Config {
     pub executor: ExecutorKind,
     /// Listen beyond this machine without any protection.
     pub insecure: bool,
+    /// Variables of the worker's environment that tasks get, beside those that any program may
+    /// expect.
+    pub pass_env: Vec<String>,
     /// How long attempts have to end when the worker shuts down.
     #[serde(with = "text::duration")]
     pub shutdown_grace: Duration,
@@ -77,6 +80,8 @@ pub struct RetentionConfig {
     pub age: Duration,
     /// Of how many attempts logs are kept.
     pub attempts: usize,
+    /// How many bytes logs and directories may take together; a tenth of the disk when absent.
+    pub bytes: Option<u64>,
 }
 
 /// How attempts are run.
@@ -196,9 +201,13 @@ impl Config {
                 expected: "a number above 0 with at most three decimals is expected",
             });
         }
-        if self.limits.attempts_max == 0 {
+        let limits = [
+            ("limits.attempts_max", self.limits.attempts_max == 0),
+            ("limits.log_bytes_max", self.limits.log_bytes_max == 0),
+        ];
+        if let Some((key, _)) = limits.into_iter().find(|(_, is_zero)| *is_zero) {
             return Err(ConfigError::OutOfRange {
-                key: "limits.attempts_max",
+                key,
                 value: "0".to_owned(),
                 expected: "at least 1 is expected",
             });

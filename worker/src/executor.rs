@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use cluster_state::{AttemptOutcome, AttemptRef, FinishedAttempt, OnDisconnect};
+use cluster_state::{AttemptOutcome, AttemptRef, FinishedAttempt, LossReason, OnDisconnect};
 use nix::sys::signal::Signal;
 use tokio::sync::{mpsc, watch};
+use tracing::debug;
 
 mod noop;
 mod process;
 
 pub(crate) use noop::NoopExecutor;
-pub(crate) use process::{Environment, ProcessExecutor};
+pub(crate) use process::{Environment, Passed, ProcessExecutor};
 
 /// What is to be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub(crate) struct Launch {
     pub(crate) attempt: AttemptRef,
     /// The program and its arguments.
     pub(crate) command: Vec<String>,
-    /// Variables in addition to those of the worker.
+    /// Variables in addition to those that any program may expect.
     pub(crate) env: BTreeMap<String, String>,
     /// Where to run it; the attempt's own directory when absent.
     pub(crate) working_dir: Option<PathBuf>,
@@ -47,6 +48,12 @@ impl Stop {
             Self::Kill => Signal::SIGKILL,
         }
     }
+}
+
+/// How an attempt ended that this machine could not run, though another may.
+pub(crate) fn unfit_outcome(reason: String) -> AttemptOutcome {
+    debug!(reason, "attempt handed back");
+    AttemptOutcome::Lost(LossReason::UnknownToWorker)
 }
 
 /// One of the ways to run attempts.
@@ -80,6 +87,14 @@ impl Executor {
     /// Returns once nothing runs.
     pub(crate) async fn idle(&self) {
         self.running().idle().await;
+    }
+
+    /// Kills processes of attempts that have ended. It blocks.
+    pub(crate) fn kill_strays(&self) {
+        match self {
+            Self::Process(executor) => executor.kill_strays(),
+            Self::Noop(_) => {}
+        }
     }
 
     const fn running(&self) -> &Running {
@@ -116,6 +131,14 @@ impl Running {
             // A closed channel: it has just ended.
             stops.send(stop).unwrap_or_default();
         }
+    }
+
+    fn has(&self, attempt: AttemptRef) -> bool {
+        self.stops().contains_key(&attempt)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.stops().is_empty()
     }
 
     fn kill_all(&self) {

@@ -22,7 +22,6 @@ pub(crate) struct Identity {
     /// Held across a change, so that changes reach the disk in order.
     changing: tokio::sync::Mutex<()>,
     incarnation: Incarnation,
-    earlier_incarnation: Option<Incarnation>,
     _lock: Flock<File>,
 }
 
@@ -134,7 +133,6 @@ impl Identity {
                 ours: worker_id.clone(),
             });
         }
-        let earlier_incarnation = earlier.as_ref().and_then(|e| e.incarnation.parse().ok());
         let fresh = Record {
             format: FORMAT,
             worker_id: worker_id.clone(),
@@ -149,7 +147,6 @@ impl Identity {
             current: Mutex::new(record),
             changing: tokio::sync::Mutex::new(()),
             incarnation,
-            earlier_incarnation,
             _lock: lock,
         })
     }
@@ -164,12 +161,6 @@ impl Identity {
     #[must_use]
     pub(crate) const fn incarnation(&self) -> Incarnation {
         self.incarnation
-    }
-
-    /// The process start before this one.
-    #[must_use]
-    pub(crate) const fn earlier_incarnation(&self) -> Option<Incarnation> {
-        self.earlier_incarnation
     }
 
     /// The cluster, once a leader has been met.
@@ -319,7 +310,6 @@ mod tests {
         assert_eq!(identity.cluster_id(), Some(CLUSTER));
         assert_eq!(identity.term_seen(), Term(7));
         assert_eq!(identity.masters(), ["m1:1"]);
-        assert_eq!(identity.earlier_incarnation(), Some(Incarnation(5)));
         let refusal = identity.admit(CLUSTER, Term(6)).await.unwrap_err();
         assert!(matches!(refusal, Disobedience::OlderTerm { seen: Term(7), .. }), "{refusal}");
         identity.admit(CLUSTER, Term(7)).await.unwrap();

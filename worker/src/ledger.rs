@@ -10,6 +10,7 @@ use cluster_state::{
 };
 
 mod answers;
+mod declined;
 mod settled;
 
 pub(crate) use answers::{

@@ -1,25 +1,25 @@
-//! Processes that an earlier process of this worker left behind: found and killed before this one
-//! registers, because from then on the leader gives their tasks to others.
+//! Processes that a worker process left behind: found and ended by its keeper, and by the next
+//! process of the worker before it registers, because from then on the leader gives their tasks to
+//! others.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use cluster_state::{AttemptRef, Incarnation};
-use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill, killpg};
+use cluster_state::AttemptRef;
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use tracing::{info, warn};
 
-/// The environment variable that marks every process of an incarnation.
-pub(crate) const MARK: &str = "CLOUDAI_INCARNATION";
+use crate::processes::{Census, Kin, Process, StartTime, Whose, signal_all, stat};
 
-const ROUNDS_MAX: u32 = 500;
-const ROUND_PAUSE: Duration = Duration::from_millis(10);
+/// How long killed processes may take to be gone.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
 
 /// One small file for each running process group: enough to recognize it after a restart even if
-/// the process has cleared its environment.
+/// its processes have cleared their environment.
 #[derive(Debug)]
 pub(crate) struct ProcessRecords {
     dir: PathBuf,
@@ -29,47 +29,60 @@ pub(crate) struct ProcessRecords {
 /// Some leftovers would not die.
 #[derive(Debug, thiserror::Error)]
 pub enum LeftoversError {
-    /// The records cannot be read or removed.
-    #[error("cannot read process records in {}", path.display())]
+    /// The records, or the processes of this machine, cannot be read.
+    #[error("cannot look for processes of an earlier start in {}", path.display())]
     Io {
-        /// Where they are.
+        /// Where.
         path: PathBuf,
         /// Why not.
         source: io::Error,
     },
-    /// Killed, and still there.
-    #[error("{count} processes of an earlier start of this worker cannot be killed")]
+    /// Killed, or not permitted to be, and still there.
+    #[error("processes of an earlier start of this worker cannot be killed: {processes:?}")]
     Alive {
-        /// How many.
-        count: usize,
+        /// Their numbers.
+        processes: Vec<i32>,
     },
 }
 
-/// When a process started, in ticks since boot: with its number, its name for all time.
+/// What is known of a process group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct StartTime(u64);
+struct Record {
+    group: Pid,
+    session: Pid,
+    started: StartTime,
+}
+
+/// What worker processes that are gone left behind.
+#[derive(Debug)]
+pub(crate) struct Leftovers {
+    kin: Kin,
+    census: Census,
+    /// The records of what is to be ended.
+    files: Vec<PathBuf>,
+}
 
 impl ProcessRecords {
     /// Keeps the records in `dir`.
     pub(crate) fn open(dir: &Path) -> Result<Self, LeftoversError> {
-        fs::create_dir_all(dir)
-            .map_err(|source| LeftoversError::Io { path: dir.to_owned(), source })?;
+        fs::create_dir_all(dir).map_err(at(dir))?;
         // Without a boot id the records are worthless, but the mark still serves.
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         Ok(Self { dir: dir.to_owned(), boot: boot.trim().to_owned() })
     }
 
-    /// A process group runs. It is not synced: a crash of the machine kills the processes too.
-    pub(crate) fn put(&self, attempt: AttemptRef, group: Pid) {
+    /// Notes that a process group runs. It is not synced: a crash of the machine kills the processes
+    /// too. It blocks.
+    pub(crate) fn put(&self, attempt: AttemptRef, leader: Pid) {
         // None: it has ended already.
-        let Some(started) = start_time(group) else { return };
-        let record = format!("{group} {} {}", started.0, self.boot);
+        let Some(Process { session, started, .. }) = stat(leader) else { return };
+        let record = format!("{leader} {session} {} {}", started.0, self.boot);
         if let Err(error) = fs::write(self.path(attempt), record) {
             warn!(task = %attempt.task, %error, "process not recorded");
         }
     }
 
-    /// It has ended.
+    /// Notes that it has ended. It blocks.
     pub(crate) fn remove(&self, attempt: AttemptRef) {
         if let Err(error) = fs::remove_file(self.path(attempt))
             && error.kind() != io::ErrorKind::NotFound
@@ -78,80 +91,37 @@ impl ProcessRecords {
         }
     }
 
-    /// Kills everything that `earlier` left behind and returns once it is gone. It blocks.
-    pub(crate) fn kill_leftovers(
-        &self,
-        earlier: Option<Incarnation>,
-    ) -> Result<(), LeftoversError> {
-        let recorded = self.recorded_groups()?;
-        let mark = earlier.map(|earlier| format!("{MARK}={earlier}"));
-        let mut killed = 0;
-        for round in 0..ROUNDS_MAX {
-            let alive = self.kill_round(&recorded, mark.as_deref());
-            if alive == 0 {
-                if killed > 0 {
-                    info!(processes = killed, "processes of an earlier start killed");
-                }
-                return self.clear();
-            }
-            if round == 0 {
-                killed = alive;
-            }
-            std::thread::sleep(ROUND_PAUSE);
-        }
-        Err(LeftoversError::Alive { count: self.kill_round(&recorded, mark.as_deref()) })
-    }
-
-    /// Sends one signal to each leftover; how many there were.
-    fn kill_round(&self, recorded: &[(Pid, StartTime)], mark: Option<&str>) -> usize {
-        let mut alive = 0;
-        for (group, started) in recorded {
-            if start_time(*group) == Some(*started) && killpg(*group, Signal::SIGKILL).is_ok() {
-                alive += 1;
-            }
-        }
-        let Some(mark) = mark else { return alive };
-        for process in processes().filter(|process| is_marked(*process, mark)) {
-            match kill(process, Signal::SIGKILL) {
-                Ok(()) => alive += 1,
-                Err(Errno::ESRCH) => {}
-                Err(error) => warn!(%process, %error, "leftover process not killed"),
-            }
-        }
-        alive
-    }
-
-    fn recorded_groups(&self) -> Result<Vec<(Pid, StartTime)>, LeftoversError> {
-        let mut groups = Vec::new();
-        for path in self.files()? {
+    /// What is recorded now, and what carries a mark that is meant. It blocks.
+    pub(crate) fn leftovers(&self, whose: Whose) -> Result<Leftovers, LeftoversError> {
+        let census = Census::default();
+        let processes = census.take().map_err(at(Path::new("/proc")))?;
+        let mut kin = Kin::new(whose);
+        let files = self.files()?;
+        for path in &files {
             // A record that was cut short by a crash is covered by the mark.
-            if let Ok(record) = fs::read_to_string(&path) {
-                groups.extend(self.parse(&record));
+            let text = fs::read_to_string(path).unwrap_or_default();
+            if let Some(record) = self.parse(&text).filter(|record| record.stands(&processes)) {
+                kin = kin.with_group(record.group);
             }
         }
-        Ok(groups)
+        Ok(Leftovers { kin, census, files })
     }
 
-    fn parse(&self, record: &str) -> Option<(Pid, StartTime)> {
+    fn parse(&self, record: &str) -> Option<Record> {
         let mut words = record.split(' ');
         let group = words.next()?.parse().ok().filter(|group| *group > 1)?;
-        let started = words.next()?.parse().ok()?;
+        let session = words.next()?.parse().ok()?;
+        let started = StartTime(words.next()?.parse().ok()?);
         let boot = words.next()?;
-        (!boot.is_empty() && boot == self.boot)
-            .then_some((Pid::from_raw(group), StartTime(started)))
-    }
-
-    fn clear(&self) -> Result<(), LeftoversError> {
-        for path in self.files()? {
-            fs::remove_file(&path).map_err(|source| LeftoversError::Io { path, source })?;
-        }
-        Ok(())
+        let record =
+            Record { group: Pid::from_raw(group), session: Pid::from_raw(session), started };
+        (!boot.is_empty() && boot == self.boot).then_some(record)
     }
 
     fn files(&self) -> Result<Vec<PathBuf>, LeftoversError> {
         fs::read_dir(&self.dir)
             .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
-            .map_err(|source| LeftoversError::Io { path: self.dir.clone(), source })
+            .map_err(at(&self.dir))
     }
 
     fn path(&self, attempt: AttemptRef) -> PathBuf {
@@ -159,99 +129,73 @@ impl ProcessRecords {
     }
 }
 
-/// None when there is no such process, or only what its parent has not reaped yet.
-fn start_time(process: Pid) -> Option<StartTime> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The second field, the name in parentheses, may contain anything.
-    let (_, fields) = stat.rsplit_once(") ")?;
-    let mut fields = fields.split(' ');
-    let is_alive = !matches!(fields.next()?, "Z" | "X");
-    // Field 22 of the line, 3 being the first here.
-    fields.nth(18)?.parse().ok().filter(|_| is_alive).map(StartTime)
+impl Record {
+    /// Whether the number still names this group, and not another's.
+    fn stands(&self, processes: &[Process]) -> bool {
+        match processes.iter().find(|process| process.id == self.group) {
+            Some(leader) => leader.started == self.started,
+            // The leader has ended. Its number is not given to others while the group lasts, and a
+            // later group of that number would hardly be in the same session.
+            None => processes.iter().any(|process| {
+                (process.group, process.session) == (self.group, self.session)
+                    && process.started.0 >= self.started.0
+            }),
+        }
+    }
 }
 
-fn processes() -> impl Iterator<Item = Pid> {
-    fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok().map(Pid::from_raw))
+impl Leftovers {
+    /// Ends them and returns once they are gone: asks them first, if there is a grace. It blocks.
+    pub(crate) fn end(&mut self, grace: Duration) -> Result<(), LeftoversError> {
+        let begun_at = Instant::now();
+        let found = self.look()?;
+        if !grace.is_zero() {
+            signal_all(&found, Signal::SIGTERM);
+            while begun_at.elapsed() < grace && !self.look()?.is_empty() {
+                std::thread::sleep(LOOK_PAUSE);
+            }
+        }
+
+        loop {
+            let left = self.look()?;
+            if left.is_empty() {
+                break;
+            }
+            signal_all(&left, Signal::SIGKILL);
+            if begun_at.elapsed() > grace + KILL_PATIENCE {
+                let processes = left.iter().map(|process| process.id.as_raw()).collect();
+                return Err(LeftoversError::Alive { processes });
+            }
+            std::thread::sleep(LOOK_PAUSE);
+        }
+        if !found.is_empty() {
+            info!(processes = found.len(), "processes of an earlier start killed");
+        }
+        self.forget()
+    }
+
+    fn look(&mut self) -> Result<Vec<Process>, LeftoversError> {
+        let processes = self.census.take().map_err(at(Path::new("/proc")))?;
+        Ok(self.kin.members(&processes))
+    }
+
+    fn forget(&mut self) -> Result<(), LeftoversError> {
+        for path in self.files.drain(..) {
+            match fs::remove_file(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(LeftoversError::Io { path, source });
+                }
+                Err(_) | Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
 }
 
-fn is_marked(process: Pid, mark: &str) -> bool {
-    // What cannot be read belongs to another user, or is gone.
-    fs::read(format!("/proc/{process}/environ"))
-        .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|v| v == mark.as_bytes()))
+fn at(path: &Path) -> impl FnOnce(io::Error) -> LeftoversError + use<> {
+    let path = path.to_owned();
+    move |source| LeftoversError::Io { path, source }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::process::{CommandExt, ExitStatusExt};
-    use std::process::{Child, Command};
-
-    use super::*;
-    use crate::ledger::attempt_ref;
-
-    const EARLIER: Incarnation = Incarnation(0xabc);
-    const OTHER: Incarnation = Incarnation(0xdef);
-
-    fn sleeper(incarnation: Incarnation) -> Child {
-        Command::new("sleep")
-            .arg("600")
-            .env(MARK, incarnation.to_string())
-            .process_group(0)
-            .spawn()
-            .unwrap()
-    }
-
-    fn pid(child: &Child) -> Pid {
-        Pid::from_raw(i32::try_from(child.id()).unwrap())
-    }
-
-    fn records() -> (tempfile::TempDir, ProcessRecords) {
-        let dir = tempfile::tempdir().unwrap();
-        let records = ProcessRecords::open(&dir.path().join("running")).unwrap();
-        (dir, records)
-    }
-
-    #[test]
-    fn a_recorded_group_is_killed_although_it_carries_no_mark() {
-        let (_dir, records) = records();
-        let mut child = Command::new("sleep").arg("600").process_group(0).spawn().unwrap();
-        records.put(attempt_ref(1, 1), pid(&child));
-
-        records.kill_leftovers(None).unwrap();
-
-        assert_eq!(child.wait().unwrap().signal(), Some(9));
-        assert_eq!(records.files().unwrap(), Vec::<PathBuf>::new());
-    }
-
-    #[test]
-    fn a_marked_process_is_killed_although_it_was_not_recorded() {
-        let (_dir, records) = records();
-        let mut left_behind = sleeper(EARLIER);
-        let mut stranger = sleeper(OTHER);
-
-        records.kill_leftovers(Some(EARLIER)).unwrap();
-
-        assert_eq!(left_behind.wait().unwrap().signal(), Some(9));
-        assert_eq!(stranger.try_wait().unwrap(), None);
-        stranger.kill().unwrap();
-        stranger.wait().unwrap();
-    }
-
-    #[test]
-    fn a_number_that_another_process_has_now_is_spared() {
-        let (_dir, records) = records();
-        let mut stranger = sleeper(OTHER);
-        let started = start_time(pid(&stranger)).unwrap();
-        let record = format!("{} {} {}", stranger.id(), started.0 - 1, records.boot);
-        fs::write(records.path(attempt_ref(1, 1)), record).unwrap();
-        fs::write(records.path(attempt_ref(2, 1)), "torn").unwrap();
-
-        records.kill_leftovers(Some(EARLIER)).unwrap();
-
-        assert_eq!(stranger.try_wait().unwrap(), None);
-        stranger.kill().unwrap();
-        stranger.wait().unwrap();
-    }
-}
+mod tests;

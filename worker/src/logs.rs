@@ -1,25 +1,33 @@
-//! What attempts print: two files for each attempt, limited in size, read while they grow.
+//! What attempts print: kept outside their working directories, limited in size, read while it
+//! grows.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cluster_state::AttemptRef;
-use tokio::fs::{File, OpenOptions};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::sync::watch;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::{Semaphore, watch};
 use tracing::warn;
 
+mod parts;
 mod reader;
 mod retention;
+mod writer;
 
-pub(crate) use reader::Follow;
-pub(crate) use retention::Retention;
+pub(crate) use reader::{Follow, OpenError};
+pub(crate) use retention::{Retention, Sweeper};
+use writer::Bounds;
+pub(crate) use writer::StreamWriter;
 
-/// What one read from a pipe takes at most.
-const CHUNK_BYTES: usize = 64 << 10;
+/// What one read from a pipe or a file takes at most. Each running attempt has two such buffers.
+const CHUNK_BYTES: usize = 16 << 10;
+/// Logs are their owner's: they may hold what a task was trusted with.
+const DIR_MODE: u32 = 0o700;
 
 /// One of the two outputs of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,7 +42,7 @@ impl Stream {
     /// Both, in the order in which they are read.
     pub(crate) const ALL: [Self; 2] = [Self::Stdout, Self::Stderr];
 
-    /// Its name, which is also its file's.
+    /// Its name, with which the names of its files begin.
     #[must_use]
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -53,9 +61,20 @@ impl fmt::Display for Stream {
 /// The logs of all attempts of this worker.
 #[derive(Debug, Clone)]
 pub(crate) struct Logs {
-    root: Arc<Path>,
-    stream_bytes_max: u64,
-    live: Arc<Mutex<BTreeMap<AttemptRef, watch::Receiver<Growth>>>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Where the logs are.
+    logs: PathBuf,
+    /// Where the working directories are: beside the logs, because a task may do to its directory
+    /// whatever it likes.
+    tasks: PathBuf,
+    bounds: Bounds,
+    readers: Arc<Semaphore>,
+    readers_max: usize,
+    live: Mutex<BTreeMap<AttemptRef, watch::Receiver<Growth>>>,
 }
 
 /// Changes whenever there is something new to read; the channel closes at the end.
@@ -63,13 +82,21 @@ pub(crate) struct Logs {
 struct Growth(u64);
 
 impl Logs {
-    /// Keeps logs under `root`, each stream up to so many bytes.
+    /// Keeps logs under `data_dir`, each stream up to so many bytes, for so many readers at a time.
     #[must_use]
-    pub(crate) fn new(root: PathBuf, stream_bytes_max: u64) -> Self {
-        Self { root: root.into(), stream_bytes_max, live: Arc::default() }
+    pub(crate) fn new(data_dir: &Path, stream_bytes_max: u64, readers_max: usize) -> Self {
+        let shared = Shared {
+            logs: data_dir.join("logs"),
+            tasks: data_dir.join("tasks"),
+            bounds: Bounds::of(stream_bytes_max),
+            readers: Arc::new(Semaphore::new(readers_max)),
+            readers_max,
+            live: Mutex::default(),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
-    /// Begins the logs of an attempt; nothing is written until it prints.
+    /// Begins the logs of an attempt: from now on it can be followed.
     #[must_use]
     pub(crate) fn begin(&self, attempt: AttemptRef) -> AttemptLogs {
         let (growth, follower) = watch::channel(Growth::default());
@@ -77,15 +104,24 @@ impl Logs {
         AttemptLogs { attempt, growth, logs: self.clone() }
     }
 
-    /// The directory of an attempt.
+    /// The directory in which an attempt runs.
     #[must_use]
-    pub(crate) fn dir(&self, attempt: AttemptRef) -> PathBuf {
-        self.root.join(attempt.task.to_string()).join(attempt.attempt.0.to_string())
+    pub(crate) fn working_dir(&self, attempt: AttemptRef) -> PathBuf {
+        below(&self.shared.tasks, attempt)
+    }
+
+    /// The directory of an attempt's logs.
+    fn dir(&self, attempt: AttemptRef) -> PathBuf {
+        below(&self.shared.logs, attempt)
     }
 
     fn live(&self) -> std::sync::MutexGuard<'_, BTreeMap<AttemptRef, watch::Receiver<Growth>>> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn below(root: &Path, attempt: AttemptRef) -> PathBuf {
+    root.join(attempt.task.to_string()).join(attempt.attempt.0.to_string())
 }
 
 /// Where one attempt's output goes. Readers see the end once this is dropped.
@@ -97,63 +133,51 @@ pub(crate) struct AttemptLogs {
 }
 
 impl AttemptLogs {
-    /// The attempt's directory.
+    /// The directory in which the attempt runs.
     #[must_use]
-    pub(crate) fn dir(&self) -> PathBuf {
-        self.logs.dir(self.attempt)
+    pub(crate) fn working_dir(&self) -> PathBuf {
+        self.logs.working_dir(self.attempt)
     }
 
-    /// Copies one output of the process to its file until the process closes it. What exceeds the
-    /// limit, or finds the disk full, is read and dropped, so that the process is never held up.
+    /// Creates the files for both outputs, before anything of the task runs. It blocks.
+    pub(crate) fn create(&self) -> io::Result<[StreamWriter; 2]> {
+        let dir = self.logs.dir(self.attempt);
+        // What is there already is of another cluster, in which this worker was before.
+        match fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(_) | Ok(()) => {}
+        }
+        fs::DirBuilder::new().recursive(true).mode(DIR_MODE).create(&dir)?;
+        let bounds = self.logs.shared.bounds;
+        let [out, err] = Stream::ALL.map(|stream| StreamWriter::create(&dir, stream, bounds));
+        Ok([out?, err?])
+    }
+
+    /// Copies one output of the process to its files until the process closes it. What the disk
+    /// does not take is read and dropped, so that the process is never held up.
     pub(crate) async fn record(
         &self,
-        stream: Stream,
+        mut writer: StreamWriter,
         mut output: impl AsyncRead + Unpin,
     ) -> io::Result<()> {
-        let mut file = None;
-        let mut room = self.logs.stream_bytes_max;
-        let mut chunk = vec![0; CHUNK_BYTES];
+        let mut chunk = Vec::with_capacity(CHUNK_BYTES);
         loop {
-            let len = output.read(&mut chunk).await?;
-            let Some(bytes) = chunk.get(..len).filter(|bytes| !bytes.is_empty()) else {
+            chunk.clear();
+            if output.read_buf(&mut chunk).await? == 0 {
                 return Ok(());
-            };
-            if room == 0 {
-                continue;
             }
-            if let Err(error) = self.write(stream, &mut file, &mut room, bytes).await {
-                warn!(task = %self.attempt.task, attempt = %self.attempt.attempt, %stream, %error,
-                    "output not kept");
-                room = 0;
+            let writing = tokio::task::spawn_blocking(move || {
+                let kept = writer.keep(&chunk);
+                (writer, chunk, kept)
+            });
+            let kept;
+            (writer, chunk, kept) = writing.await.map_err(io::Error::other)?;
+            if let Err(error) = kept {
+                warn!(task = %self.attempt.task, attempt = %self.attempt.attempt,
+                    stream = %writer.stream(), %error, "output lost");
             }
             self.growth.send_modify(|growth| growth.0 += 1);
         }
-    }
-
-    async fn write(
-        &self,
-        stream: Stream,
-        file: &mut Option<File>,
-        room: &mut u64,
-        bytes: &[u8],
-    ) -> io::Result<()> {
-        let file = match file {
-            Some(file) => file,
-            None => file.insert(create(&self.dir().join(stream.name())).await?),
-        };
-        let len = usize::try_from(*room).map_or(bytes.len(), |room| room.min(bytes.len()));
-        let (kept, dropped) = bytes.split_at(len);
-        file.write_all(kept).await?;
-        *room -= u64::try_from(len).unwrap_or(*room);
-        if !dropped.is_empty() {
-            *room = 0;
-            file.write_all(self.marker().as_bytes()).await?;
-        }
-        file.flush().await
-    }
-
-    fn marker(&self) -> String {
-        format!("\n[output beyond {} bytes dropped]\n", self.logs.stream_bytes_max)
     }
 }
 
@@ -161,10 +185,6 @@ impl Drop for AttemptLogs {
     fn drop(&mut self) {
         self.logs.live().remove(&self.attempt);
     }
-}
-
-async fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path).await
 }
 
 #[cfg(test)]

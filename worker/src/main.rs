@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 use worker::agent::Agent;
 use worker::config::{Config, ConfigError, Layer, LogFormat};
+use worker::host::Host;
+use worker::keeper::{self, KeeperArgs};
 
 /// The exit code for a command line or configuration that cannot be used.
 const USAGE: u8 = 2;
@@ -48,6 +49,9 @@ enum Command {
     /// Work with configuration files
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Be the process that ends what a killed worker left behind
+    #[command(hide = true)]
+    Keeper(KeeperArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
     let CommandLine { command, run } = CommandLine::parse();
     let outcome = match command {
         Some(Command::Config(ConfigCommand::Check { file })) => check(run.layer, &file),
+        Some(Command::Keeper(args)) => keep(&args),
         None => start(run),
     };
     match outcome {
@@ -81,11 +86,16 @@ fn check(layer: Layer, file: &std::path::Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What it has to say stands among what the worker says, in the format that is for people.
+fn keep(args: &KeeperArgs) -> anyhow::Result<()> {
+    tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).init();
+    Ok(keeper::run(args)?)
+}
+
 fn start(run: Run) -> anyhow::Result<()> {
     let config = Config::resolve(run.layer, run.config.as_deref())?;
     set_up_logging(&config)?;
     abort_on_panic();
-    raise_file_limit();
     if config.insecure && !config.listen.ip().is_loopback() {
         warn!(listen = %config.listen, "insecure: whoever reaches this address can run programs");
     }
@@ -94,14 +104,14 @@ fn start(run: Run) -> anyhow::Result<()> {
 }
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-    let mut agent = Agent::start(config).await?;
+    let mut signals = Signals::listen()?;
+    let host = Host::own().context("cannot read the limit of open files")?;
+    let mut agent = Agent::start(config, host).await?;
     notify(NotifyState::Ready);
 
     let failure = tokio::select! {
         failure = agent.failed() => Some(failure),
-        name = next_signal(&mut terminate, &mut interrupt) => {
+        name = signals.next() => {
             info!(signal = name, "shutting down");
             None
         }
@@ -114,7 +124,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let grace = config.shutdown_grace;
     let hard = tokio::select! {
         () = agent.stop(grace) => return Ok(()),
-        name = next_signal(&mut terminate, &mut interrupt) => name,
+        name = signals.next() => name,
         () = tokio::time::sleep(grace + SHUTDOWN_MARGIN) => "none",
     };
     warn!(signal = hard, "stopping hard");
@@ -122,10 +132,30 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     anyhow::bail!("stopped before the shutdown was complete")
 }
 
-async fn next_signal(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
-    tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
+/// The signals that end the worker in good order.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    /// Its terminal is gone, or whoever started it wants it to read its configuration again, which
+    /// it does not.
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?,
+            hangup: signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.hangup.recv() => "SIGHUP",
+        }
     }
 }
 
@@ -155,15 +185,4 @@ fn abort_on_panic() {
         error!(%panic, "panicked, aborting");
         std::process::abort();
     }));
-}
-
-/// Each process takes four descriptors; the soft limit is often too low for hundreds.
-fn raise_file_limit() {
-    let raise = || {
-        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
-    };
-    if let Err(error) = raise() {
-        warn!(%error, "limit of open files not raised");
-    }
 }

@@ -120,6 +120,11 @@ fn storage_mb(data_dir: &Path) -> u64 {
     statvfs(data_dir).map_or(0, available) / MIB
 }
 
+/// The size of the disk that holds a directory.
+pub(crate) fn disk_bytes(dir: &Path) -> u64 {
+    statvfs(dir).map_or(0, |disk| disk.blocks().saturating_mul(disk.fragment_size()))
+}
+
 /// NVIDIA's: the devices that can be opened, which a container has fewer of than the driver knows,
 /// or those that the driver knows, because their files may appear on first use only.
 fn gpu_count(root: &Path) -> u64 {

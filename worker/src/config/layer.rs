@@ -67,6 +67,10 @@ pub struct Layer {
     #[arg(long, env = "CLOUDAI_INSECURE", num_args = 0..=1, require_equals = true,
         default_missing_value = "true", value_name = "BOOL")]
     insecure: Option<bool>,
+    /// Variables of the worker's environment that tasks get, beside PATH, HOME, LANG, LC_*, TZ,
+    /// USER, LOGNAME, SHELL and TMPDIR; may be repeated
+    #[arg(long, env = "CLOUDAI_PASS_ENV", value_name = "NAME,…", value_delimiter = ',')]
+    pass_env: Vec<String>,
     /// How long attempts have to end when the worker shuts down [default: 10s]
     #[arg(long, env = "CLOUDAI_SHUTDOWN_GRACE", value_name = "DURATION",
         value_parser = humantime::parse_duration)]
@@ -111,6 +115,10 @@ struct RetentionLayer {
     /// Of how many attempts to keep logs [default: 10000]
     #[arg(long = "retention-attempts", env = "CLOUDAI_RETENTION_ATTEMPTS", value_name = "N")]
     attempts: Option<usize>,
+    /// How many bytes logs and directories of attempts that have ended may take together
+    /// [default: a tenth of the disk]
+    #[arg(long = "retention-bytes", env = "CLOUDAI_RETENTION_BYTES", value_name = "N")]
+    bytes: Option<u64>,
 }
 
 impl Layer {
@@ -147,6 +155,7 @@ impl Layer {
             gpu: self.gpu.or(lower.gpu),
             executor: self.executor.or(lower.executor),
             insecure: self.insecure.or(lower.insecure),
+            pass_env: or_list(self.pass_env, lower.pass_env),
             shutdown_grace: self.shutdown_grace.or(lower.shutdown_grace),
             log_level: self.log_level.or(lower.log_level),
             log_format: self.log_format.or(lower.log_format),
@@ -157,6 +166,7 @@ impl Layer {
             retention: RetentionLayer {
                 age: self.retention.age.or(lower.retention.age),
                 attempts: self.retention.attempts.or(lower.retention.attempts),
+                bytes: self.retention.bytes.or(lower.retention.bytes),
             },
             labels: if self.labels.is_empty() { lower.labels } else { self.labels },
         }
@@ -182,6 +192,7 @@ impl Layer {
             gpu: self.gpu,
             executor: self.executor.unwrap_or(ExecutorKind::Process),
             insecure: self.insecure.unwrap_or(false),
+            pass_env: self.pass_env,
             shutdown_grace: self.shutdown_grace.unwrap_or(SHUTDOWN_GRACE),
             log_level: self.log_level.unwrap_or_else(default_log_level),
             log_format: self.log_format.unwrap_or(LogFormat::Text),
@@ -192,6 +203,7 @@ impl Layer {
             retention: RetentionConfig {
                 age: self.retention.age.unwrap_or(RETENTION_AGE),
                 attempts: self.retention.attempts.unwrap_or(RETENTION_ATTEMPTS),
+                bytes: self.retention.bytes,
             },
             labels: self.labels.into_iter().collect(),
         })

@@ -1,33 +1,31 @@
-//! Runs attempts as processes: each in its own process group, its output kept in files.
+//! Runs attempts as processes: each in its own process group, its output kept in files, and nothing
+//! of it left behind.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::Arc;
-use std::time::Duration;
 
-use cluster_state::{AttemptOutcome, AttemptRef, FinishedAttempt, Incarnation, WorkerId};
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
-use tokio::process::{Child, Command};
+use cluster_state::{
+    AttemptOutcome, AttemptRef, FinishedAttempt, Incarnation, LossReason, WorkerId,
+};
+use nix::sys::signal::Signal;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::{Launch, Running, RunningAttempt, Stop};
-use crate::leftovers::{self, ProcessRecords};
-use crate::logs::{AttemptLogs, Logs, Stream};
+use crate::fitness::Verdict;
+use crate::leftovers::ProcessRecords;
+use crate::logs::{AttemptLogs, Logs};
+use crate::processes::{Census, Children, HomeId, Mark, find, signal_all};
 
-/// How long to wait for output after a process and its group have ended: somebody who left the
-/// group may hold the pipe open for ever.
-const OUTPUT_GRACE: Duration = Duration::from_secs(2);
-/// Longest report of why a start failed.
-const DETAIL_BYTES_MAX: usize = 1_024;
-/// Variables with this prefix configure the worker and are none of a task's business.
-const OWN_VARIABLES: &str = "CLOUDAI_";
+mod environment;
+mod start;
+mod supervise;
+
+pub(crate) use environment::Passed;
+use start::{Fault, StartFailure, Started};
 
 /// Runs attempts as child processes.
 #[derive(Debug)]
@@ -35,53 +33,106 @@ pub(crate) struct ProcessExecutor {
     running: Running,
     tasks: TaskTracker,
     logs: Logs,
-    starter: Arc<Starter>,
+    machine: Arc<Machine>,
 }
 
-/// What every process learns about where it runs.
+/// What every process learns about where it runs, and how much of the worker's it is given.
 #[derive(Debug, Clone)]
 pub(crate) struct Environment {
     /// The worker.
     pub(crate) worker_id: WorkerId,
+    /// The worker's data directory, by which its processes are recognized.
+    pub(crate) home: HomeId,
     /// The worker's process start, by which leftovers are recognized.
     pub(crate) incarnation: Incarnation,
+    /// The worker's own variables that tasks get.
+    pub(crate) passed: Passed,
+    /// The soft limit of open files that tasks get, when the worker raised its own.
+    pub(crate) open_files: Option<u64>,
 }
 
+/// What all attempts share.
 #[derive(Debug)]
-struct Starter {
+struct Machine {
     environment: Environment,
     records: ProcessRecords,
+    children: Arc<Children>,
+    census: Census,
     /// Starting a process blocks its thread for a moment: not all threads at once.
     permits: Semaphore,
+    /// Told of every start, whether it worked and whose fault it was if not.
+    starts: mpsc::UnboundedSender<Verdict>,
 }
 
 impl ProcessExecutor {
-    /// Sends how attempts ended to `ended`.
+    /// Sends how attempts ended to `ended`, and how their starts went to `starts`.
     #[must_use]
     pub(crate) fn new(
         environment: Environment,
         logs: Logs,
         records: ProcessRecords,
+        children: Arc<Children>,
         ended: mpsc::UnboundedSender<FinishedAttempt>,
+        starts: mpsc::UnboundedSender<Verdict>,
     ) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let starter = Starter { environment, records, permits: Semaphore::new(threads * 2) };
+        let machine = Machine {
+            environment,
+            records,
+            children,
+            census: Census::default(),
+            permits: Semaphore::new(threads * 2),
+            starts,
+        };
         Self {
             running: Running::new(ended),
             tasks: TaskTracker::new(),
             logs,
-            starter: Arc::new(starter),
+            machine: Arc::new(machine),
         }
     }
 
     pub(super) fn start(&self, launch: Launch) {
         let attempt = self.running.begin(launch.attempt);
         let logs = Arc::new(self.logs.begin(launch.attempt));
-        self.tasks.spawn(run(attempt, launch, logs, Arc::clone(&self.starter)));
+        self.tasks.spawn(run(attempt, launch, logs, Arc::clone(&self.machine)));
     }
 
     pub(super) const fn running(&self) -> &Running {
         &self.running
+    }
+
+    /// Kills orphans of attempts that have ended, and those that carry no mark once nothing runs:
+    /// they slipped away while their attempt ended. It blocks.
+    pub(super) fn kill_strays(&self) {
+        let orphans = match self.machine.children.orphans() {
+            Ok(orphans) => orphans.unwrap_or_default(),
+            Err(error) => {
+                warn!(%error, "strays not looked for");
+                return;
+            }
+        };
+        for stray in orphans.into_iter().filter_map(find) {
+            let is_stray = match &stray.mark {
+                Some(mark) => self.machine.has_marked(mark) && !self.running.has(mark.attempt),
+                None => self.running.is_empty(),
+            };
+            if is_stray {
+                warn!(process = %stray.id, "process of an attempt that has ended, killed");
+                signal_all(&[stray], Signal::SIGKILL);
+            }
+        }
+    }
+}
+
+impl Machine {
+    fn mark(&self, attempt: AttemptRef) -> Mark {
+        let Environment { home, incarnation, .. } = self.environment;
+        Mark { home, incarnation, attempt }
+    }
+
+    fn has_marked(&self, mark: &Mark) -> bool {
+        self.mark(mark.attempt) == *mark
     }
 }
 
@@ -89,22 +140,28 @@ async fn run(
     mut attempt: RunningAttempt,
     launch: Launch,
     logs: Arc<AttemptLogs>,
-    starter: Arc<Starter>,
+    machine: Arc<Machine>,
 ) {
-    let outcome = match turn(&mut attempt, &starter).await {
+    let outcome = match turn(&mut attempt, &machine).await {
         Turn::Start(permit) => {
-            let started = start(launch, logs.dir(), Arc::clone(&starter)).await;
+            let started = start(launch, Arc::clone(&logs), Arc::clone(&machine)).await;
             drop(permit);
+            let verdict =
+                started.as_ref().map_or_else(|failure| failure.verdict(), |_| Verdict::Good);
+            // Nobody listens any more when the worker stops hard.
+            machine.starts.send(verdict).unwrap_or_default();
             match started {
-                Ok(child) => supervise(child, &mut attempt, logs).await,
-                Err(detail) => AttemptOutcome::StartFailed { detail },
+                Ok(started) => {
+                    let status = supervise::run(started, &mut attempt, logs, &machine).await;
+                    outcome_of(status)
+                }
+                Err(failure) => failure.outcome(),
             }
         }
         // What was stopped while it waited for its turn does not start.
         Turn::Stopped(stop) => AttemptOutcome::Signaled { signal: stop.signal() as i32 },
     };
     let AttemptRef { task, attempt: number } = attempt.attempt;
-    starter.records.remove(attempt.attempt);
     debug!(%task, attempt = %number, %outcome, "attempt ended");
     attempt.end(outcome);
 }
@@ -115,154 +172,31 @@ enum Turn<'a> {
     Stopped(Stop),
 }
 
-async fn turn<'a>(attempt: &mut RunningAttempt, starter: &'a Starter) -> Turn<'a> {
+async fn turn<'a>(attempt: &mut RunningAttempt, machine: &'a Machine) -> Turn<'a> {
     tokio::select! {
         biased;
         stop = attempt.stopped() => Turn::Stopped(stop),
-        permit = starter.permits.acquire() => Turn::Start(permit.ok()),
+        permit = machine.permits.acquire() => Turn::Start(permit.ok()),
     }
 }
 
-async fn start(launch: Launch, dir: PathBuf, starter: Arc<Starter>) -> Result<Child, String> {
-    let spawned = tokio::task::spawn_blocking(move || starter.spawn(&launch, &dir)).await;
-    spawned.map_err(|join| join.to_string())?.map_err(|mut detail| {
-        detail.truncate(detail.floor_char_boundary(DETAIL_BYTES_MAX));
-        detail
+async fn start(
+    launch: Launch,
+    logs: Arc<AttemptLogs>,
+    machine: Arc<Machine>,
+) -> Result<Started, StartFailure> {
+    let starting = tokio::task::spawn_blocking(move || machine.start(&launch, &logs));
+    starting.await.unwrap_or_else(|join| {
+        Err(StartFailure { fault: Fault::Machine, detail: join.to_string() })
     })
 }
 
-impl Starter {
-    fn spawn(&self, launch: &Launch, dir: &Path) -> Result<Child, String> {
-        let [program, arguments @ ..] = launch.command.as_slice() else {
-            return Err("there is no command, and this worker does not run images".to_owned());
-        };
-        std::fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-        let working_dir = launch.working_dir.as_deref().unwrap_or(dir);
-        // Otherwise a missing directory looks like a missing program.
-        if !working_dir.is_dir() {
-            return Err(format!("working directory {} does not exist", working_dir.display()));
-        }
-        let mut command = Command::new(program);
-        command
-            .args(arguments)
-            .current_dir(working_dir)
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        self.set_environment(&mut command, launch);
-        let child = command.spawn().map_err(|error| format!("{program}: {error}"))?;
-        if let Some(group) = group(&child) {
-            self.records.put(launch.attempt, group);
-        }
-        Ok(child)
-    }
-
-    fn set_environment(&self, command: &mut Command, launch: &Launch) {
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with(OWN_VARIABLES) || name == "NOTIFY_SOCKET" {
-                command.env_remove(name);
-            }
-        }
-        let AttemptRef { task, attempt } = launch.attempt;
-        command
-            .envs(&launch.env)
-            .env("CLOUDAI_TASK_ID", task.to_string())
-            .env("CLOUDAI_ATTEMPT", attempt.0.to_string())
-            .env("CLOUDAI_WORKER_ID", self.environment.worker_id.as_str())
-            .env(leftovers::MARK, self.environment.incarnation.to_string());
-    }
-}
-
-/// Waits for the end of the process, stops it when told to, and leaves nothing of it behind.
-async fn supervise(
-    mut child: Child,
-    attempt: &mut RunningAttempt,
-    logs: Arc<AttemptLogs>,
-) -> AttemptOutcome {
-    let group = group(&child);
-    let mut outputs = JoinSet::new();
-    if let Some(stdout) = child.stdout.take() {
-        let logs = Arc::clone(&logs);
-        outputs.spawn(async move { logs.record(Stream::Stdout, stdout).await });
-    }
-    if let Some(stderr) = child.stderr.take() {
-        outputs.spawn(async move { logs.record(Stream::Stderr, stderr).await });
-    }
-    let status = wait(&mut child, group, attempt).await;
-    // The process is reaped by now. Its group's number cannot be taken by others while members of
-    // the group are left, and those are meant.
-    signal(group, Signal::SIGKILL);
-    finish_outputs(outputs, attempt.attempt).await;
-    match status {
-        Ok(status) => outcome_of(status),
-        Err(error) => AttemptOutcome::StartFailed { detail: format!("lost sight of it: {error}") },
-    }
-}
-
-async fn wait(
-    child: &mut Child,
-    group: Option<Pid>,
-    attempt: &mut RunningAttempt,
-) -> io::Result<ExitStatus> {
-    let mut kill_at = None;
-    loop {
-        let patience_over = async {
-            match kill_at {
-                Some(at) => sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            status = child.wait() => return status,
-            stop = attempt.stopped() => match stop {
-                // A repeated order does not begin a new grace.
-                Stop::Terminate(_) if kill_at.is_some() => {}
-                Stop::Terminate(grace) => {
-                    signal(group, Signal::SIGTERM);
-                    kill_at = Some(Instant::now() + grace);
-                }
-                Stop::Kill => signal(group, Signal::SIGKILL),
-            },
-            () = patience_over => {
-                signal(group, Signal::SIGKILL);
-                kill_at = None;
-            }
-        }
-    }
-}
-
-async fn finish_outputs(mut outputs: JoinSet<io::Result<()>>, attempt: AttemptRef) {
-    let finish = async {
-        while let Some(recorded) = outputs.join_next().await {
-            if let Err(error) = recorded.map_err(io::Error::other).flatten() {
-                warn!(task = %attempt.task, attempt = %attempt.attempt, %error, "output not read");
-            }
-        }
-    };
-    if timeout(OUTPUT_GRACE, finish).await.is_err() {
-        warn!(task = %attempt.task, attempt = %attempt.attempt, "output still open, left alone");
-    }
-    outputs.shutdown().await;
-}
-
-fn group(child: &Child) -> Option<Pid> {
-    child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw)
-}
-
-fn signal(group: Option<Pid>, signal: Signal) {
-    if let Some(group) = group {
-        // An error means that nobody is left in the group.
-        killpg(group, signal).unwrap_or_default();
-    }
-}
-
-fn outcome_of(status: ExitStatus) -> AttemptOutcome {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => AttemptOutcome::Exited { code },
-        (None, Some(signal)) => AttemptOutcome::Signaled { signal },
-        (None, None) => AttemptOutcome::StartFailed { detail: format!("ended as {status}") },
+fn outcome_of(status: io::Result<ExitStatus>) -> AttemptOutcome {
+    match status.map(|status| (status.code(), status.signal())) {
+        Ok((Some(code), _)) => AttemptOutcome::Exited { code },
+        Ok((None, Some(signal))) => AttemptOutcome::Signaled { signal },
+        // It ran, so the task is not to blame, but how it ended will never be known.
+        Ok((None, None)) | Err(_) => AttemptOutcome::Lost(LossReason::UnknownToWorker),
     }
 }
 

@@ -1,14 +1,21 @@
 //! Reads an attempt's logs from its files, and goes on as they grow.
 
-use std::io::{self, SeekFrom};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use cluster_state::AttemptRef;
-use tokio::fs::File;
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use super::parts::{Part, parts};
 use super::{CHUNK_BYTES, Growth, Logs, Stream};
+
+/// What one look backwards for line breaks reads.
+const BLOCK_BYTES: u64 = 64 << 10;
 
 /// Whether to wait for more at the end of what there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,47 +26,93 @@ pub(crate) enum Follow {
     No,
 }
 
+/// Why logs are not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum OpenError {
+    /// Nothing is known of the attempt here.
+    #[error("this worker has no logs of {} {}", .0.task, .0.attempt)]
+    Unknown(AttemptRef),
+    /// Each reader takes memory and open files.
+    #[error("{0} logs of this worker are being read already: try again later")]
+    TooManyReaders(usize),
+}
+
 /// A position in the logs of one attempt.
 #[derive(Debug)]
 pub(crate) struct LogReader {
-    sources: Vec<Source>,
+    /// The one that was read last comes last, so that neither stream starves the other.
+    sources: VecDeque<Source>,
     growth: Option<watch::Receiver<Growth>>,
+    _permit: OwnedSemaphorePermit,
 }
 
 #[derive(Debug)]
 struct Source {
     stream: Stream,
-    path: std::path::PathBuf,
-    file: Option<File>,
-    /// Only the first opening skips to the tail; what comes later is new.
-    tail_lines: Option<u64>,
+    dir: PathBuf,
+    current: Option<Open>,
+    /// Position in the stream of the next byte.
+    position: u64,
+    /// Only the first read begins anywhere; what comes later follows.
+    begin: Begin,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Begin {
+    /// At the first byte, or where the last read ended.
+    Here,
+    /// At the last so many lines.
+    AtTail(u64),
+    /// At this position in the stream.
+    At(u64),
+}
+
+#[derive(Debug)]
+struct Open {
+    offset: u64,
+    file: File,
 }
 
 impl Logs {
-    /// Opens the logs of an attempt; none when nothing is known of it here.
+    /// Opens the logs of an attempt.
     pub(crate) fn open(
         &self,
         attempt: AttemptRef,
         streams: &[Stream],
         follow: Follow,
         tail_lines: Option<u64>,
-    ) -> Option<LogReader> {
+    ) -> Result<LogReader, OpenError> {
         let growth = self.live().get(&attempt).cloned();
         let dir = self.dir(attempt);
         if growth.is_none() && !dir.is_dir() {
-            return None;
+            return Err(OpenError::Unknown(attempt));
         }
-        let sources = streams
-            .iter()
-            .map(|&stream| Source { stream, path: dir.join(stream.name()), file: None, tail_lines })
-            .collect();
-        Some(LogReader { sources, growth: growth.filter(|_| follow == Follow::Yes) })
+        let permit = Arc::clone(&self.shared.readers)
+            .try_acquire_owned()
+            .map_err(|_| OpenError::TooManyReaders(self.shared.readers_max))?;
+        let source = |&stream: &Stream| {
+            let dir = dir.clone();
+            let begin = tail_lines.map_or(Begin::Here, Begin::AtTail);
+            Source { stream, dir, current: None, position: 0, begin }
+        };
+        Ok(LogReader {
+            sources: streams.iter().map(source).collect(),
+            growth: growth.filter(|_| follow == Follow::Yes),
+            _permit: permit,
+        })
     }
 }
 
 impl LogReader {
-    /// The next piece, or none at the end.
-    pub(crate) async fn next_chunk(&mut self) -> io::Result<Option<(Stream, Bytes)>> {
+    /// Begins one stream where a reader left it who was here before.
+    pub(crate) fn skip_to(&mut self, stream: Stream, position: u64) {
+        for source in self.sources.iter_mut().filter(|source| source.stream == stream) {
+            source.begin = Begin::At(position);
+        }
+    }
+
+    /// The next piece, and where its stream goes on after it; none at the end.
+    pub(crate) async fn next_chunk(&mut self) -> io::Result<Option<(Stream, Bytes, u64)>> {
         loop {
             // Whether it has ended must be known before reading: what was printed last is on file
             // by then.
@@ -70,11 +123,18 @@ impl LogReader {
                 }
                 None => true,
             };
-            for source in &mut self.sources {
-                if let Some(bytes) = source.read().await? {
-                    return Ok(Some((source.stream, bytes)));
+
+            for _ in 0..self.sources.len() {
+                let Some(mut source) = self.sources.pop_front() else { break };
+                let reading = tokio::task::spawn_blocking(move || (source.read(), source));
+                let (read, source) = reading.await.map_err(io::Error::other)?;
+                let (stream, position) = (source.stream, source.position);
+                self.sources.push_back(source);
+                if let Some(bytes) = read? {
+                    return Ok(Some((stream, bytes, position)));
                 }
             }
+
             match &mut self.growth {
                 Some(growth) if !has_ended => {
                     // An error is the end, which the next round sees.
@@ -87,53 +147,118 @@ impl LogReader {
 }
 
 impl Source {
-    async fn read(&mut self) -> io::Result<Option<Bytes>> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            None => match File::open(&self.path).await {
-                Ok(mut opened) => {
-                    if let Some(lines) = self.tail_lines {
-                        seek_to_tail(&mut opened, lines).await?;
-                    }
-                    self.file.insert(opened)
+    /// What follows, or none while there is no more. It blocks.
+    fn read(&mut self) -> io::Result<Option<Bytes>> {
+        match std::mem::replace(&mut self.begin, Begin::Here) {
+            Begin::Here => {}
+            Begin::AtTail(lines) => self.open_at(tail(&self.dir, self.stream, lines)?)?,
+            Begin::At(position) => {
+                self.open_at(holding(&self.dir, self.stream, position)?)?;
+                // It may have been dropped meanwhile; what comes next tells how much is missing.
+                if self.successor()?.is_some() {
+                    self.position = self.position.max(position);
                 }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    self.tail_lines = None;
-                    return Ok(None);
-                }
-                Err(error) => return Err(error),
-            },
-        };
-        let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
-        file.read_buf(&mut chunk).await?;
-        Ok(Some(chunk.freeze()).filter(|chunk| !chunk.is_empty()))
+            }
+        }
+        loop {
+            if let Some(bytes) = self.read_current()? {
+                return Ok(Some(bytes));
+            }
+            let Some(next) = self.successor()? else { return Ok(None) };
+            // A part is whole once it has a successor: what came since the last read comes first.
+            if let Some(bytes) = self.read_current()? {
+                return Ok(Some(bytes));
+            }
+            let file = match next.open() {
+                // The writer has gone on meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                file => file?,
+            };
+            let dropped = next.offset.saturating_sub(self.position);
+            self.current = Some(Open { offset: next.offset, file });
+            self.position = next.offset;
+            if dropped > 0 {
+                let marker = format!("\n[{dropped} bytes of output dropped]\n");
+                return Ok(Some(marker.into()));
+            }
+        }
+    }
+
+    fn read_current(&mut self) -> io::Result<Option<Bytes>> {
+        let Some(Open { file, .. }) = &mut self.current else { return Ok(None) };
+        let mut chunk = Vec::new();
+        let len = file.take(CHUNK_BYTES as u64).read_to_end(&mut chunk)?;
+        self.position += len as u64;
+        Ok(Some(Bytes::from(chunk)).filter(|chunk| !chunk.is_empty()))
+    }
+
+    /// The part after the one that is open, of those that are still there.
+    fn successor(&self) -> io::Result<Option<Part>> {
+        let after = self.current.as_ref().map(|open| open.offset);
+        let parts = parts(&self.dir, self.stream)?;
+        Ok(parts.into_iter().find(|part| after.is_none_or(|after| part.offset > after)))
+    }
+
+    fn open_at(&mut self, place: Option<(Open, u64)>) -> io::Result<()> {
+        if let Some((mut open, at)) = place {
+            open.file.seek(SeekFrom::Start(at))?;
+            self.position = open.offset + at;
+            self.current = Some(open);
+        }
+        Ok(())
     }
 }
 
-/// Leaves the file at the beginning of its last so many lines.
-async fn seek_to_tail(file: &mut File, lines: u64) -> io::Result<()> {
-    let block_bytes = u64::try_from(CHUNK_BYTES).unwrap_or(u64::MAX);
-    let mut end = file.seek(SeekFrom::End(0)).await?;
-    let file_end = end;
-    // The line break at the very end closes the last line rather than begin another.
-    let mut breaks_left = lines;
-    while end > 0 {
-        let start = end.saturating_sub(block_bytes);
-        file.seek(SeekFrom::Start(start)).await?;
-        let mut block = Vec::new();
-        (&mut *file).take(end - start).read_to_end(&mut block).await?;
-        for (position, byte) in (start..end).zip(&block).collect::<Vec<_>>().into_iter().rev() {
-            if *byte != b'\n' || position + 1 == file_end && lines > 0 {
-                continue;
-            }
-            if breaks_left <= 1 {
-                file.seek(SeekFrom::Start(position + 1)).await?;
-                return Ok(());
-            }
-            breaks_left -= 1;
+/// The part and the place in it where a position of the stream is, as far as it goes.
+fn holding(dir: &Path, stream: Stream, position: u64) -> io::Result<Option<(Open, u64)>> {
+    let parts = parts(dir, stream)?;
+    let Some(part) = parts.into_iter().rfind(|part| part.offset <= position) else {
+        return Ok(None);
+    };
+    match part.open() {
+        // The writer has gone on meanwhile.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        file => {
+            let file = file?;
+            let at = (position - part.offset).min(file.metadata()?.len());
+            Ok(Some((Open { offset: part.offset, file }, at)))
         }
-        end = start;
     }
-    file.seek(SeekFrom::Start(if lines == 0 { file_end } else { 0 })).await?;
-    Ok(())
+}
+
+/// The part and the place in it where the last so many lines begin.
+fn tail(dir: &Path, stream: Stream, lines: u64) -> io::Result<Option<(Open, u64)>> {
+    let mut begins = None;
+    // The line break at the very end closes the last line rather than begin another.
+    let mut closes_last = true;
+    let mut breaks_left = lines;
+    for part in parts(dir, stream)?.into_iter().rev() {
+        let file = match part.open() {
+            // The writer has gone on meanwhile, and what is older is gone too.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+            file => file?,
+        };
+        let mut end = file.metadata()?.len();
+        if lines == 0 {
+            return Ok(Some((Open { offset: part.offset, file }, end)));
+        }
+        while end > 0 {
+            let start = end.saturating_sub(BLOCK_BYTES);
+            let mut block = vec![0; usize::try_from(end - start).unwrap_or_default()];
+            file.read_exact_at(&mut block, start)?;
+            for (position, byte) in block.iter().enumerate().rev() {
+                if std::mem::take(&mut closes_last) || *byte != b'\n' {
+                    continue;
+                }
+                if breaks_left <= 1 {
+                    let after_break = start + position as u64 + 1;
+                    return Ok(Some((Open { offset: part.offset, file }, after_break)));
+                }
+                breaks_left -= 1;
+            }
+            end = start;
+        }
+        begins = Some((Open { offset: part.offset, file }, 0));
+    }
+    Ok(begins)
 }

@@ -1,8 +1,10 @@
-//! Removes the directories of old attempts, so that logs do not fill the disk.
+//! Removes logs and working directories of old attempts, so that they do not fill the disk.
 
-use std::collections::BTreeSet;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs::{self, Metadata};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -10,76 +12,178 @@ use tracing::{info, warn};
 
 use super::Logs;
 
-/// Which attempts' directories are kept.
+/// The unit in which a file's blocks are counted.
+const BLOCK_BYTES: u64 = 512;
+
+/// What is kept of attempts that have ended.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Retention {
-    /// Those younger than this.
+    /// That of those that ended less than so long ago.
     pub(crate) age: Duration,
-    /// Of those, the youngest so many.
+    /// Of those, that of the last so many to end.
     pub(crate) attempts_max: usize,
+    /// Of those, as many as take together no more than so many bytes.
+    pub(crate) bytes_max: u64,
 }
 
-struct AttemptDir {
-    path: PathBuf,
-    changed_at: SystemTime,
+/// Removes what is not to be kept, time and again.
+#[derive(Debug)]
+pub(crate) struct Sweeper {
+    logs: Logs,
+    retention: Retention,
+    /// What ended attempts left, measured once: it does not change any more.
+    ended: BTreeMap<Key, Remains>,
 }
 
-impl Logs {
+/// Names the directories of an attempt below those of all logs and of all tasks.
+type Key = (OsString, OsString);
+
+/// What an attempt left on disk.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Remains {
+    ended_at: SystemTime,
+    /// How much it takes.
+    pub(super) bytes: u64,
+}
+
+impl Default for Remains {
+    fn default() -> Self {
+        Self { ended_at: SystemTime::UNIX_EPOCH, bytes: 0 }
+    }
+}
+
+impl Sweeper {
+    /// Sweeps what these logs keep.
+    pub(crate) const fn new(logs: Logs, retention: Retention) -> Self {
+        Self { logs, retention, ended: BTreeMap::new() }
+    }
+
     /// Removes what is not to be kept. It walks the disk: call it where blocking is allowed.
-    pub(crate) fn remove_old(&self, retention: Retention) {
-        match self.ended_dirs() {
-            Ok(dirs) => {
-                let removed = remove_beyond(dirs, retention);
-                if removed > 0 {
-                    info!(attempts = removed, "old logs removed");
-                }
-            }
-            Err(error) => warn!(%error, "old logs not removed"),
+    pub(crate) fn sweep(&mut self) {
+        if let Err(error) = self.look() {
+            warn!(%error, "old logs not looked for");
+            return;
         }
-    }
-
-    fn ended_dirs(&self) -> io::Result<Vec<AttemptDir>> {
-        let live = self.live().keys().map(|attempt| self.dir(*attempt)).collect::<BTreeSet<_>>();
-        let mut dirs = Vec::new();
-        for task in children(&self.root)? {
-            for path in children(&task)? {
-                if live.contains(&path) {
-                    continue;
-                }
-                // Gone meanwhile is as good as removed.
-                if let Ok(changed_at) = path.metadata().and_then(|metadata| metadata.modified()) {
-                    dirs.push(AttemptDir { path, changed_at });
+        let surplus = self.surplus();
+        let mut removed = 0;
+        for key in &surplus {
+            match self.remove(key) {
+                Ok(()) => removed += 1,
+                Err(error) => {
+                    let (task, attempt) = key;
+                    warn!(?task, ?attempt, %error, "old logs not removed");
                 }
             }
         }
-        Ok(dirs)
+        if removed > 0 {
+            info!(attempts = removed, "old logs removed");
+        }
     }
-}
 
-fn remove_beyond(mut dirs: Vec<AttemptDir>, retention: Retention) -> usize {
-    dirs.sort_by_key(|dir| std::cmp::Reverse(dir.changed_at));
-    let is_old = |dir: &AttemptDir| dir.changed_at.elapsed().is_ok_and(|age| age > retention.age);
-    let mut removed = 0;
-    for (position, dir) in dirs.iter().enumerate() {
-        if position < retention.attempts_max && !is_old(dir) {
-            continue;
+    /// Measures what has ended since the last look.
+    fn look(&mut self) -> io::Result<()> {
+        let mut keys = self.attempts()?;
+        // Looked at after the disk: whatever was found there and had not ended is among them.
+        let live = self.logs.live().keys().map(|a| self.logs.dir(*a)).collect::<BTreeSet<_>>();
+        keys.retain(|key| !live.contains(&below(&self.logs.shared.logs, key)));
+
+        let mut ended = BTreeMap::new();
+        for key in keys {
+            let known = self.ended.get(&key).copied();
+            ended.insert(key.clone(), known.unwrap_or_else(|| self.measure(&key)));
         }
-        match fs::remove_dir_all(&dir.path) {
-            Ok(()) => removed += 1,
-            Err(error) => warn!(path = %dir.path.display(), %error, "old log not removed"),
+        self.ended = ended;
+        Ok(())
+    }
+
+    fn attempts(&self) -> io::Result<BTreeSet<Key>> {
+        let mut keys = BTreeSet::new();
+        for root in self.roots() {
+            for task in names(root)? {
+                let attempts = names(&root.join(&task))?;
+                keys.extend(attempts.into_iter().map(|attempt| (task.clone(), attempt)));
+            }
         }
-        if let Some(task) = dir.path.parent() {
+        Ok(keys)
+    }
+
+    fn measure(&self, key: &Key) -> Remains {
+        let mut remains = Remains::default();
+        for root in self.roots() {
+            remains.add(&below(root, key));
+        }
+        remains
+    }
+
+    /// From the oldest on, as many as exceed what is kept.
+    fn surplus(&self) -> Vec<Key> {
+        let mut by_age = self.ended.iter().collect::<Vec<_>>();
+        by_age.sort_by_key(|(_, remains)| std::cmp::Reverse(remains.ended_at));
+        let mut bytes: u64 = 0;
+        let mut surplus = Vec::new();
+        for (position, (key, remains)) in by_age.into_iter().enumerate() {
+            bytes = bytes.saturating_add(remains.bytes);
+            let is_old = remains.ended_at.elapsed().is_ok_and(|age| age > self.retention.age);
+            if is_old || position >= self.retention.attempts_max || bytes > self.retention.bytes_max
+            {
+                surplus.push(key.clone());
+            }
+        }
+        surplus
+    }
+
+    fn remove(&self, key: &Key) -> io::Result<()> {
+        for root in self.roots() {
+            match fs::remove_dir_all(below(root, key)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Err(_) | Ok(()) => {}
+            }
             // It stays while it holds other attempts.
-            fs::remove_dir(task).unwrap_or_default();
+            fs::remove_dir(root.join(&key.0)).unwrap_or_default();
         }
+        Ok(())
     }
-    removed
+
+    fn roots(&self) -> [&Path; 2] {
+        [&self.logs.shared.logs, &self.logs.shared.tasks]
+    }
 }
 
-fn children(dir: &Path) -> io::Result<Vec<PathBuf>> {
+impl Remains {
+    /// Adds a directory with all that is in it. What cannot be looked at does not count.
+    pub(super) fn add(&mut self, dir: &Path) {
+        let mut open = vec![dir.to_owned()];
+        while let Some(path) = open.pop() {
+            let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+            self.count(&metadata);
+            if metadata.is_dir() {
+                let names = names(&path).unwrap_or_default();
+                open.extend(names.into_iter().map(|name| path.join(name)));
+            }
+        }
+    }
+
+    fn count(&mut self, metadata: &Metadata) {
+        self.bytes = self.bytes.saturating_add(metadata.blocks().saturating_mul(BLOCK_BYTES));
+        if let Ok(changed_at) = metadata.modified() {
+            self.ended_at = self.ended_at.max(changed_at);
+        }
+    }
+}
+
+fn below(root: &Path, (task, attempt): &Key) -> PathBuf {
+    root.join(task).join(attempt)
+}
+
+fn names(dir: &Path) -> io::Result<Vec<OsString>> {
     match fs::read_dir(dir) {
-        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Ok(entries) => entries.map(|entry| Ok(entry?.file_name())).collect(),
+        // A stray file, or gone meanwhile.
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            Ok(Vec::new())
+        }
         Err(error) => Err(error),
     }
 }

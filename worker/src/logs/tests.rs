@@ -2,25 +2,36 @@
 
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt;
+
+use super::retention::Remains;
 use super::*;
 use crate::ledger::attempt_ref;
 
 const A: AttemptRef = attempt_ref(1, 1);
 const B: AttemptRef = attempt_ref(2, 1);
 
+const READERS_MAX: usize = 3;
+
 fn logs(bytes_max: u64) -> (tempfile::TempDir, Logs) {
     let dir = tempfile::tempdir().unwrap();
-    let logs = Logs::new(dir.path().join("tasks"), bytes_max);
-    for attempt in [A, B] {
-        std::fs::create_dir_all(logs.dir(attempt)).unwrap();
-    }
+    let logs = Logs::new(dir.path(), bytes_max, READERS_MAX);
     (dir, logs)
+}
+
+/// An attempt that has printed to both streams and ended.
+async fn printed(logs: &Logs, attempt: AttemptRef, stdout: &[u8], stderr: &[u8]) {
+    fs::create_dir_all(logs.working_dir(attempt)).unwrap();
+    let attempt = logs.begin(attempt);
+    let [out, err] = attempt.create().unwrap();
+    attempt.record(out, stdout).await.unwrap();
+    attempt.record(err, stderr).await.unwrap();
 }
 
 async fn read(logs: &Logs, streams: &[Stream], tail_lines: Option<u64>) -> String {
     let mut reader = logs.open(A, streams, Follow::No, tail_lines).unwrap();
     let mut text = Vec::new();
-    while let Some((_, bytes)) = reader.next_chunk().await.unwrap() {
+    while let Some((_, bytes, _)) = reader.next_chunk().await.unwrap() {
         text.extend(bytes);
     }
     String::from_utf8(text).unwrap()
@@ -29,42 +40,162 @@ async fn read(logs: &Logs, streams: &[Stream], tail_lines: Option<u64>) -> Strin
 #[tokio::test]
 async fn output_is_kept_by_stream() {
     let (_dir, logs) = logs(1_000);
-    let attempt = logs.begin(A);
-    attempt.record(Stream::Stdout, &b"out\n"[..]).await.unwrap();
-    attempt.record(Stream::Stderr, &b"err\n"[..]).await.unwrap();
-    drop(attempt);
+    printed(&logs, A, b"out\n", b"err\n").await;
 
     assert_eq!(read(&logs, &Stream::ALL, None).await, "out\nerr\n");
     assert_eq!(read(&logs, &[Stream::Stderr], None).await, "err\n");
-    assert!(logs.open(attempt_ref(9, 1), &Stream::ALL, Follow::Yes, None).is_none());
+    let unknown = attempt_ref(9, 1);
+    let opened = logs.open(unknown, &Stream::ALL, Follow::Yes, None);
+    assert_eq!(opened.unwrap_err(), OpenError::Unknown(unknown));
 }
 
 #[tokio::test]
-async fn output_beyond_the_limit_is_dropped_and_says_so() {
-    let (_dir, logs) = logs(10);
-    let attempt = logs.begin(A);
-    let printed = vec![b'x'; 3 * CHUNK_BYTES];
+async fn beyond_the_limit_the_beginning_and_the_end_are_kept() {
+    let (_dir, logs) = logs(3 << 20);
+    let text = (0..1_000_000).map(|n| format!("line {n}\n")).collect::<String>();
 
-    attempt.record(Stream::Stdout, &printed[..]).await.unwrap();
+    printed(&logs, A, text.as_bytes(), b"").await;
 
-    assert_eq!(
-        read(&logs, &[Stream::Stdout], None).await,
-        "xxxxxxxxxx\n[output beyond 10 bytes dropped]\n"
-    );
+    let kept = read(&logs, &[Stream::Stdout], None).await;
+    let (head, rest) = kept.split_once("\n[").unwrap();
+    let (dropped, tail) = rest.split_once(" bytes of output dropped]\n").unwrap();
+    assert_eq!(head.len(), 1 << 20);
+    assert!(tail.len() >= 1 << 20, "{}", tail.len());
+    assert!(text.starts_with(head) && text.ends_with(tail));
+    assert_eq!(head.len() + dropped.parse::<usize>().unwrap() + tail.len(), text.len());
+    assert!(head.len() + tail.len() <= 3 << 20);
+    assert_eq!(read(&logs, &[Stream::Stdout], Some(2)).await, "line 999998\nline 999999\n");
 }
 
 #[tokio::test]
 async fn output_of_exactly_the_limit_is_whole() {
     let (_dir, logs) = logs(10);
-    logs.begin(A).record(Stream::Stdout, &b"0123456789"[..]).await.unwrap();
+    printed(&logs, A, b"0123456789", b"").await;
     assert_eq!(read(&logs, &[Stream::Stdout], None).await, "0123456789");
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_disk_is_told_once_and_later_output_is_kept_again() {
+    let (_dir, logs) = logs(1_000);
+    let attempt = logs.begin(A);
+    let [mut out, _] = attempt.create().unwrap();
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+
+    out.keep(b"kept").unwrap();
+    out.divert(full());
+    assert_eq!(out.keep(b"lost").unwrap_err().kind(), io::ErrorKind::StorageFull);
+    out.keep(b"lost").unwrap();
+    let path = logs.dir(A).join("stdout");
+    out.divert(fs::OpenOptions::new().append(true).open(path).unwrap());
+    out.keep(b", kept again").unwrap();
+
+    assert_eq!(read(&logs, &[Stream::Stdout], None).await, "kept, kept again");
+}
+
+#[tokio::test]
+async fn a_marker_says_where_output_was_lost() {
+    let (_dir, logs) = logs(1_000);
+    let attempt = logs.begin(A);
+    let [mut out, _] = attempt.create().unwrap();
+
+    out.keep(b"before").unwrap();
+    out.mark_loss(&io::ErrorKind::StorageFull.into());
+    out.keep(b"after").unwrap();
+
+    let expected = "before\n[output lost: no space left]\nafter";
+    assert_eq!(read(&logs, &[Stream::Stdout], None).await, expected);
+}
+
+#[tokio::test]
+async fn a_reader_goes_on_where_it_was() {
+    let (_dir, logs) = logs(1 << 20);
+    printed(&logs, A, &vec![b'x'; 2 * CHUNK_BYTES], b"").await;
+    let mut reader = logs.open(A, &[Stream::Stdout], Follow::No, None).unwrap();
+    let (stream, bytes, position) = reader.next_chunk().await.unwrap().unwrap();
+
+    let mut again = logs.open(A, &[Stream::Stdout], Follow::No, None).unwrap();
+    again.skip_to(stream, position);
+    let (_, rest, end) = again.next_chunk().await.unwrap().unwrap();
+
+    assert_eq!(bytes.len() + rest.len(), 2 * CHUNK_BYTES);
+    assert_eq!(end, 2 * CHUNK_BYTES as u64);
+}
+
+#[tokio::test]
+async fn a_reader_that_was_away_is_told_what_it_missed() {
+    let (_dir, logs) = logs(100);
+    printed(&logs, A, &vec![b'x'; 1_000], b"").await;
+
+    let mut again = logs.open(A, &[Stream::Stdout], Follow::No, None).unwrap();
+    again.skip_to(Stream::Stdout, 200);
+    let (_, marker, position) = again.next_chunk().await.unwrap().unwrap();
+
+    assert_eq!(marker, format!("\n[{} bytes of output dropped]\n", position - 200));
+}
+
+#[tokio::test]
+async fn neither_stream_keeps_the_other_waiting() {
+    let (_dir, logs) = logs(1 << 20);
+    let much = vec![b'x'; 4 * CHUNK_BYTES];
+    printed(&logs, A, &much, &much).await;
+
+    let mut reader = logs.open(A, &Stream::ALL, Follow::No, None).unwrap();
+    let mut seen = Vec::new();
+    while let Some((stream, ..)) = reader.next_chunk().await.unwrap() {
+        seen.push(stream);
+    }
+
+    assert_eq!(seen[..4], [Stream::Stdout, Stream::Stderr, Stream::Stdout, Stream::Stderr]);
+}
+
+#[tokio::test]
+async fn readers_are_bounded_and_the_next_is_told_so() {
+    let (_dir, logs) = logs(1_000);
+    let _live = logs.begin(A);
+    let open = || logs.open(A, &Stream::ALL, Follow::Yes, None);
+    let mut readers = (0..READERS_MAX).map(|_| open().unwrap()).collect::<Vec<_>>();
+
+    assert_eq!(open().unwrap_err(), OpenError::TooManyReaders(READERS_MAX));
+
+    readers.pop();
+    open().unwrap();
+}
+
+#[tokio::test]
+async fn a_log_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let (_dir, logs) = logs(1_000);
+    printed(&logs, A, b"x", b"").await;
+
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&logs.dir(A)), 0o700);
+    assert_eq!(mode(&logs.dir(A).join("stdout")), 0o600);
+}
+
+#[tokio::test]
+async fn what_is_no_regular_file_is_neither_waited_for_nor_followed() {
+    let (dir, logs) = logs(1_000);
+    printed(&logs, A, b"x", b"").await;
+    let path = logs.dir(A).join("stdout");
+
+    fs::remove_file(&path).unwrap();
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut reader = logs.open(A, &Stream::ALL, Follow::No, None).unwrap();
+    assert!(reader.next_chunk().await.is_err(), "a pipe that nobody writes");
+
+    fs::remove_file(&path).unwrap();
+    fs::write(dir.path().join("secret"), "secret").unwrap();
+    std::os::unix::fs::symlink(dir.path().join("secret"), &path).unwrap();
+    let mut reader = logs.open(A, &Stream::ALL, Follow::No, None).unwrap();
+    assert!(reader.next_chunk().await.is_err(), "a link");
 }
 
 #[tokio::test]
 async fn the_tail_begins_at_a_line() {
     let (_dir, logs) = logs(1 << 20);
     let text = (0..30_000).map(|n| format!("line {n}\n")).collect::<String>();
-    logs.begin(A).record(Stream::Stdout, text.as_bytes()).await.unwrap();
+    printed(&logs, A, text.as_bytes(), b"").await;
 
     assert_eq!(read(&logs, &[Stream::Stdout], Some(2)).await, "line 29998\nline 29999\n");
     assert_eq!(read(&logs, &[Stream::Stdout], Some(0)).await, "");
@@ -76,7 +207,7 @@ async fn the_tail_begins_at_a_line() {
 #[tokio::test]
 async fn the_tail_counts_a_last_line_without_its_break() {
     let (_dir, logs) = logs(1_000);
-    logs.begin(A).record(Stream::Stdout, &b"a\nb\nc"[..]).await.unwrap();
+    printed(&logs, A, b"a\nb\nc", b"").await;
     assert_eq!(read(&logs, &[Stream::Stdout], Some(2)).await, "b\nc");
 }
 
@@ -84,20 +215,21 @@ async fn the_tail_counts_a_last_line_without_its_break() {
 async fn a_follower_sees_everything_up_to_the_end() {
     let (_dir, logs) = logs(1_000);
     let attempt = logs.begin(A);
+    let [out, err] = attempt.create().unwrap();
     let mut reader = logs.open(A, &Stream::ALL, Follow::Yes, None).unwrap();
     let (mut process, output) = tokio::io::duplex(64);
 
     let follow = async {
         let mut seen = Vec::new();
-        while let Some((stream, bytes)) = reader.next_chunk().await.unwrap() {
+        while let Some((stream, bytes, _)) = reader.next_chunk().await.unwrap() {
             seen.push(format!("{stream}: {}", String::from_utf8_lossy(&bytes)));
         }
         seen
     };
     let print = async move {
         let recording = async {
-            attempt.record(Stream::Stdout, output).await.unwrap();
-            attempt.record(Stream::Stderr, &b"bye"[..]).await.unwrap();
+            attempt.record(out, output).await.unwrap();
+            attempt.record(err, &b"bye"[..]).await.unwrap();
             drop(attempt);
         };
         let printing = async {
@@ -112,27 +244,71 @@ async fn a_follower_sees_everything_up_to_the_end() {
     assert_eq!(seen, ["stdout: one", "stderr: bye"]);
 }
 
+/// A and then B have ended, and left a kilobyte each in their directories.
+async fn two_ended() -> (tempfile::TempDir, Logs) {
+    let (dir, logs) = logs(1_000);
+    for (attempt, seconds) in [(A, 1), (B, 2)] {
+        printed(&logs, attempt, b"printed", b"").await;
+        let file = logs.working_dir(attempt).join("result");
+        fs::write(&file, vec![0; 1 << 10]).unwrap();
+        let log_dir = logs.dir(attempt);
+        for path in [
+            file,
+            logs.working_dir(attempt),
+            log_dir.join("stdout"),
+            log_dir.join("stderr"),
+            log_dir,
+        ] {
+            let opened = fs::File::open(path).unwrap();
+            opened.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+        }
+    }
+    (dir, logs)
+}
+
+fn sweep(logs: &Logs, retention: Retention) {
+    Sweeper::new(logs.clone(), retention).sweep();
+}
+
+fn is_kept(logs: &Logs, attempt: AttemptRef) -> bool {
+    let [log, work] = [logs.dir(attempt), logs.working_dir(attempt)].map(|dir| dir.exists());
+    assert_eq!(log, work, "both or neither");
+    log
+}
+
+const ALL: Retention =
+    Retention { age: Duration::MAX, attempts_max: usize::MAX, bytes_max: u64::MAX };
+
 #[tokio::test]
-async fn old_logs_are_removed_and_live_ones_are_not() {
-    let (_dir, logs) = logs(1_000);
+async fn old_attempts_are_removed_and_live_ones_are_not() {
+    let (_dir, logs) = two_ended().await;
     let _live = logs.begin(B);
 
-    logs.remove_old(Retention { age: Duration::from_secs(3_600), attempts_max: 10 });
-    assert!(logs.dir(A).is_dir());
+    sweep(&logs, ALL);
+    assert!(is_kept(&logs, A) && is_kept(&logs, B));
 
-    logs.remove_old(Retention { age: Duration::ZERO, attempts_max: 10 });
-    assert!(!logs.dir(A).exists() && !logs.dir(A).parent().unwrap().exists());
-    assert!(logs.dir(B).is_dir());
+    sweep(&logs, Retention { age: Duration::ZERO, ..ALL });
+    assert!(!is_kept(&logs, A) && !logs.dir(A).parent().unwrap().exists());
+    assert!(is_kept(&logs, B));
 }
 
 #[tokio::test]
-async fn the_youngest_logs_are_kept_when_there_are_too_many() {
-    let (_dir, logs) = logs(1_000);
-    let older = std::fs::File::open(logs.dir(A)).unwrap();
-    older.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(1)).unwrap();
+async fn the_last_to_end_are_kept_when_there_are_too_many() {
+    let (_dir, logs) = two_ended().await;
+    sweep(&logs, Retention { attempts_max: 1, ..ALL });
+    assert!(!is_kept(&logs, A) && is_kept(&logs, B));
+}
 
-    logs.remove_old(Retention { age: Duration::MAX, attempts_max: 1 });
+#[tokio::test]
+async fn the_oldest_make_room_when_all_together_are_too_large() {
+    let (_dir, logs) = two_ended().await;
+    let mut one = Remains::default();
+    one.add(&logs.dir(B));
+    one.add(&logs.working_dir(B));
 
-    assert!(!logs.dir(A).exists());
-    assert!(logs.dir(B).is_dir());
+    sweep(&logs, Retention { bytes_max: one.bytes * 3 / 2, ..ALL });
+    assert!(!is_kept(&logs, A) && is_kept(&logs, B));
+
+    sweep(&logs, Retention { bytes_max: one.bytes / 2, ..ALL });
+    assert!(!is_kept(&logs, B));
 }

@@ -1,14 +1,18 @@
 //! The gRPC server: the worker's service, health and reflection.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proto::limits::MESSAGE_BYTES_MAX;
 use proto::v1::worker_service_server::WorkerServiceServer;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
+use tonic::server::NamedService;
 use tonic::transport;
 use tonic::transport::server::{Router, TcpIncoming};
+use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tonic_reflection::server::Builder as Reflection;
 
@@ -34,6 +38,14 @@ pub(crate) struct Server {
 #[derive(Clone)]
 pub(crate) struct Health {
     reporter: HealthReporter,
+    obstacles: Arc<Mutex<Obstacles>>,
+}
+
+/// What keeps the worker from taking on work.
+#[derive(Debug, Default)]
+struct Obstacles {
+    closing: bool,
+    unfit: bool,
 }
 
 impl std::fmt::Debug for Health {
@@ -62,12 +74,28 @@ pub enum ServerError {
 }
 
 impl Health {
-    /// From now on the worker takes on no work.
+    /// From now on the worker takes on no work, whatever becomes of the machine.
     pub(crate) async fn set_closing(&self) {
-        self.reporter.set_not_serving::<WorkerServiceServer<LeaderDesk>>().await;
+        self.change(|serving| serving.closing = true).await;
+    }
+
+    /// Whether the machine can run tasks.
+    pub(crate) async fn set_fit(&self, is_fit: bool) {
+        self.change(|serving| serving.unfit = !is_fit).await;
+    }
+
+    async fn change(&self, change: impl FnOnce(&mut Obstacles)) {
+        // Held until the change is told, so that the last one is told last.
+        let mut obstacles = self.obstacles.lock().await;
+        change(&mut obstacles);
+        let status = match *obstacles {
+            Obstacles { closing: false, unfit: false } => ServingStatus::Serving,
+            Obstacles { .. } => ServingStatus::NotServing,
+        };
         let whole_server = "";
-        let not_serving = tonic_health::ServingStatus::NotServing;
-        self.reporter.set_service_status(whole_server, not_serving).await;
+        for service in [WorkerServiceServer::<LeaderDesk>::NAME, whole_server] {
+            self.reporter.set_service_status(service, status).await;
+        }
     }
 }
 
@@ -105,7 +133,7 @@ impl Server {
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let router = limits().add_service(desk).add_service(health_service).add_service(reflection);
         let serving = serve(router, self.listener, stop);
-        Ok((serving, Health { reporter }))
+        Ok((serving, Health { reporter, obstacles: Arc::default() }))
     }
 }
 

@@ -23,7 +23,7 @@ use crate::attempts::Attempts;
 use crate::executor::Launch;
 use crate::identity::{Disobedience, Identity};
 use crate::ledger::AssignRefusal;
-use crate::logs::{Follow, Logs, Stream as Output};
+use crate::logs::{Follow, Logs, OpenError, Stream as Output};
 
 type LogStream = Pin<Box<dyn Stream<Item = Result<v1::LogChunk, Status>> + Send>>;
 
@@ -166,17 +166,17 @@ impl WorkerService for LeaderDesk {
         let attempt = AttemptRef::try_from(attempt)?;
         let outputs = outputs(&request.stream)?;
         let follow = if request.follow { Follow::Yes } else { Follow::No };
-        let reader =
-            self.logs.open(attempt, &outputs, follow, request.tail_lines).ok_or_else(|| {
-                let AttemptRef { task, attempt } = attempt;
-                Status::not_found(format!("this worker has no logs of {task} {attempt}"))
-            })?;
+        let opened = self.logs.open(attempt, &outputs, follow, request.tail_lines);
+        let reader = opened.map_err(|error| match error {
+            OpenError::Unknown(_) => Status::not_found(error.to_string()),
+            OpenError::TooManyReaders(_) => Status::resource_exhausted(error.to_string()),
+        })?;
         let chunks = stream::try_unfold(reader, |mut reader| async move {
             let chunk = reader
                 .next_chunk()
                 .await
                 .map_err(|error| Status::internal(format!("the log cannot be read: {error}")))?;
-            let wire = |(output, data): (Output, _)| {
+            let wire = |(output, data, _): (Output, _, u64)| {
                 (v1::LogChunk { stream: output.name().to_owned(), data }, reader)
             };
             Ok(chunk.map(wire))

@@ -16,16 +16,36 @@ use tonic::Code;
 use super::scripted_leader::{EPOCH, Script, ScriptedLeader, assignment, client, exited, lost};
 
 /// The program while it runs; killed when the test ends.
-struct Program {
+pub(crate) struct Program {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Program {
-    fn start(dir: &Path, more: &[&str]) -> Self {
-        let mut child = command(dir)
+    pub(crate) fn start(dir: &Path, more: &[&str]) -> Self {
+        Self::start_with(dir, |command| {
+            command.args(more);
+        })
+    }
+
+    /// With so many open files at most.
+    pub(crate) fn start_limited(dir: &Path, open_files: u32) -> Self {
+        let mut limited = Command::new("prlimit");
+        limited.arg(format!("--nofile={open_files}:{open_files}"));
+        let worker = command(dir);
+        limited.arg(worker.get_program()).args(worker.get_args());
+        Self::spawn(limited)
+    }
+
+    pub(crate) fn start_with(dir: &Path, edit: impl FnOnce(&mut Command)) -> Self {
+        let mut command = command(dir);
+        edit(&mut command);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command
             .args(["--listen", "127.0.0.1:0", "--log-format", "json", "--log-level", "info"])
-            .args(more)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -36,11 +56,15 @@ impl Program {
         Self { child, address }
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
     }
 
-    async fn ended(&mut self) -> std::process::ExitStatus {
+    pub(crate) async fn ended(&mut self) -> std::process::ExitStatus {
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
@@ -77,7 +101,31 @@ fn refused(dir: &Path, arguments: &[&str]) -> String {
     String::from_utf8(stderr).unwrap()
 }
 
-fn is_alive(pid: &str) -> bool {
+/// The process that ends what a killed worker leaves behind.
+pub(crate) fn keeper_of(worker: u32) -> Option<Pid> {
+    children_of(worker).into_iter().map(|(pid, _)| pid).find(|pid| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).nth(1) == Some(b"keeper")
+    })
+}
+
+/// Processes with this parent, and whether each has ended.
+pub(crate) fn children_of(parent: u32) -> Vec<(Pid, bool)> {
+    let parent = parent.to_string();
+    let mut children = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap() {
+        let Ok(pid) = entry.unwrap().file_name().to_string_lossy().parse() else { continue };
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let Some((_, fields)) = stat.rsplit_once(") ") else { continue };
+        let fields = fields.split(' ').collect::<Vec<_>>();
+        if fields[1] == parent {
+            children.push((Pid::from_raw(pid), fields[0] == "Z"));
+        }
+    }
+    children
+}
+
+pub(crate) fn is_alive(pid: &str) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
     stat.is_ok_and(|stat| !stat.contains(") Z "))
 }
@@ -99,6 +147,8 @@ async fn what_a_killed_worker_left_behind_is_dead_before_it_registers_again() {
     let processes = [read("pid"), read("other")].map(|text| text.trim().to_owned());
     assert!(processes.iter().all(|pid| is_alive(pid)));
 
+    // Without its keeper, which would end them.
+    kill(keeper_of(program.id()).unwrap(), Signal::SIGKILL).unwrap();
     program.signal(Signal::SIGKILL);
     assert_eq!(program.ended().await.signal(), Some(9));
     assert!(processes.iter().all(|pid| is_alive(pid)), "nobody has stopped them");

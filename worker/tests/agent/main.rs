@@ -4,6 +4,7 @@
 mod binary;
 mod fencing;
 mod leaders;
+mod processes;
 mod relays;
 mod running;
 mod scripted_leader;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use clap::Parser;
 use worker::agent::Agent;
 use worker::config::{Config, Layer};
+use worker::host::Host;
 
 #[derive(Parser)]
 struct CommandLine {
@@ -36,7 +38,7 @@ impl Bench {
     }
 
     async fn start_in(dir: tempfile::TempDir, more: &[&str]) -> Self {
-        let agent = Agent::start(&config(dir.path(), more)).await.unwrap();
+        let agent = Agent::start(&config(dir.path(), more), Host::shared().unwrap()).await.unwrap();
         let worker = agent.address();
         Self { agent, worker, dir }
     }

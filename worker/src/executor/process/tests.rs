@@ -1,30 +1,44 @@
 //! Real processes, started and stopped.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use cluster_state::OnDisconnect;
+use tokio::time::Instant;
 
+use super::supervise::OUTPUT_GRACE;
 use super::*;
 use crate::ledger::attempt_ref;
-use crate::logs::Follow;
+use crate::logs::{Follow, Stream};
+use crate::processes::stat;
 
 const A: AttemptRef = attempt_ref(1, 2);
 
 struct Bench {
     executor: ProcessExecutor,
     ended: mpsc::UnboundedReceiver<FinishedAttempt>,
+    starts: mpsc::UnboundedReceiver<Verdict>,
     logs: Logs,
     dir: tempfile::TempDir,
 }
 
 fn bench() -> Bench {
     let dir = tempfile::tempdir().unwrap();
-    let logs = Logs::new(dir.path().join("tasks"), 1 << 20);
+    let logs = Logs::new(dir.path(), 1 << 20, 16);
     let records = ProcessRecords::open(&dir.path().join("running")).unwrap();
     let (ended_tx, ended) = mpsc::unbounded_channel();
-    let environment = Environment { worker_id: "w1".parse().unwrap(), incarnation: Incarnation(7) };
-    let executor = ProcessExecutor::new(environment, logs.clone(), records, ended_tx);
-    Bench { executor, ended, logs, dir }
+    let (starts_tx, starts) = mpsc::unbounded_channel();
+    let environment = Environment {
+        worker_id: "w1".parse().unwrap(),
+        home: HomeId::of(dir.path()).unwrap(),
+        incarnation: Incarnation(7),
+        passed: Passed::default(),
+        open_files: Some(77),
+    };
+    let children = Arc::new(Children::aside());
+    let executor =
+        ProcessExecutor::new(environment, logs.clone(), records, children, ended_tx, starts_tx);
+    Bench { executor, ended, starts, logs, dir }
 }
 
 fn launch(command: &[&str]) -> Launch {
@@ -57,7 +71,7 @@ impl Bench {
     async fn output(&self, stream: Stream) -> String {
         let mut reader = self.logs.open(A, &[stream], Follow::Yes, None).unwrap();
         let mut text = Vec::new();
-        while let Some((_, bytes)) = reader.next_chunk().await.unwrap() {
+        while let Some((_, bytes, _)) = reader.next_chunk().await.unwrap() {
             text.extend(bytes);
         }
         String::from_utf8(text).unwrap()
@@ -90,7 +104,7 @@ async fn a_process_knows_which_attempt_it_is() {
 
     bench.run(Launch { env, ..shell(script) }).await;
 
-    let own_dir = bench.logs.dir(A).canonicalize().unwrap();
+    let own_dir = bench.logs.working_dir(A).canonicalize().unwrap();
     let expected = format!("t1 2 w1 hello\n{}\n", own_dir.display());
     assert_eq!(bench.output(Stream::Stdout).await, expected);
 }
@@ -132,7 +146,7 @@ async fn what_is_stopped_before_its_turn_never_starts() {
     bench.executor.running().stop(A, Stop::Kill);
 
     assert_eq!(bench.outcome().await, AttemptOutcome::Signaled { signal: 9 });
-    assert!(!bench.logs.dir(A).join("started").exists());
+    assert!(!bench.logs.working_dir(A).join("started").exists());
 }
 
 #[tokio::test]
@@ -149,6 +163,11 @@ async fn kill_follows_term_after_the_grace() {
     assert_eq!(bench.output(Stream::Stdout).await, "up\nasked\n");
 }
 
+/// The process whose number was printed.
+fn printed_process(output: &str) -> nix::unistd::Pid {
+    nix::unistd::Pid::from_raw(output.trim().parse().unwrap())
+}
+
 #[tokio::test]
 async fn what_a_process_leaves_in_its_group_is_killed() {
     let mut bench = bench();
@@ -158,20 +177,159 @@ async fn what_a_process_leaves_in_its_group_is_killed() {
 
     assert_eq!(outcome, AttemptOutcome::Exited { code: 0 });
     assert!(started_at.elapsed() < OUTPUT_GRACE, "the pipe was closed by the kill");
-    let child = bench.output(Stream::Stdout).await;
-    let stat = format!("/proc/{}/stat", child.trim());
-    while std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
-        tokio::task::yield_now().await;
+    assert_eq!(stat(printed_process(&bench.output(Stream::Stdout).await)), None);
+}
+
+#[tokio::test]
+async fn what_a_process_leaves_in_another_session_is_killed() {
+    let mut bench = bench();
+
+    let outcome = bench.run(shell("setsid sleep 600 & echo $!; exit 5")).await;
+
+    assert_eq!(outcome, AttemptOutcome::Exited { code: 5 });
+    assert_eq!(stat(printed_process(&bench.output(Stream::Stdout).await)), None);
+}
+
+#[tokio::test]
+async fn a_child_of_a_shell_has_the_grace_that_the_shell_does_not_take() {
+    let mut bench = bench();
+    // The shell dies of the signal at once; its child takes it as a request.
+    let child = "trap 'sleep 0.3; echo saved; exit 0' TERM; echo up; while :; do sleep 0.05; done";
+    bench.executor.start(shell(&format!("sh -c \"{child}\"; echo unreachable")));
+    bench.printed().await;
+
+    bench.executor.running().stop(A, Stop::Terminate(Duration::from_secs(600)));
+
+    assert_eq!(bench.outcome().await, AttemptOutcome::Signaled { signal: 15 });
+    assert_eq!(bench.output(Stream::Stdout).await, "up\nsaved\n");
+}
+
+#[tokio::test]
+async fn a_child_in_another_session_is_asked_to_end_too() {
+    let mut bench = bench();
+    let child = "trap 'echo asked; exit 0' TERM; echo up; while :; do sleep 0.05; done";
+    bench.executor.start(shell(&format!("setsid sh -c \"{child}\" & wait")));
+    bench.printed().await;
+
+    bench.executor.running().stop(A, Stop::Terminate(Duration::from_secs(600)));
+
+    assert_eq!(bench.outcome().await, AttemptOutcome::Signaled { signal: 15 });
+    assert_eq!(bench.output(Stream::Stdout).await, "up\nasked\n");
+}
+
+#[tokio::test]
+async fn a_child_that_does_not_obey_is_killed_after_the_grace() {
+    let mut bench = bench();
+    let child = "trap : TERM; echo $$; while :; do sleep 0.05; done";
+    bench.executor.start(shell(&format!("setsid sh -c '{child}' & wait")));
+    bench.printed().await;
+
+    let asked_at = Instant::now();
+    bench.executor.running().stop(A, Stop::Terminate(Duration::from_millis(300)));
+
+    assert_eq!(bench.outcome().await, AttemptOutcome::Signaled { signal: 15 });
+    assert!(asked_at.elapsed() >= Duration::from_millis(300));
+    assert_eq!(stat(printed_process(&bench.output(Stream::Stdout).await)), None);
+}
+
+#[tokio::test]
+async fn a_grace_without_end_is_no_panic() {
+    let mut bench = bench();
+    bench.executor.start(shell("echo up; exec sleep 600"));
+    bench.printed().await;
+    bench.executor.running().stop(A, Stop::Terminate(Duration::MAX));
+    assert_eq!(bench.outcome().await, AttemptOutcome::Signaled { signal: 15 });
+}
+
+/// What a task does to its directory, and nothing of it shows in its log.
+const VANDALISM: [&str; 8] = [
+    "rm -rf ./*",
+    "rm -rf \"$PWD\"",
+    ": > stdout",
+    "echo mine > stdout",
+    "echo x > stdout; mv stdout x",
+    "mkdir stdout stderr",
+    "ln -s ../../../victim stdout",
+    "mkfifo stdout stderr",
+];
+
+#[tokio::test]
+async fn nothing_that_a_task_does_to_its_directory_touches_its_log() {
+    for vandalism in VANDALISM {
+        let mut bench = bench();
+        std::fs::write(bench.dir.path().join("victim"), "whole").unwrap();
+
+        let script = format!("echo before; echo err >&2; {vandalism}; echo after; echo end >&2");
+        let outcome = bench.run(shell(&script)).await;
+
+        assert_eq!(outcome, AttemptOutcome::Exited { code: 0 }, "{vandalism}");
+        assert_eq!(bench.output(Stream::Stdout).await, "before\nafter\n", "{vandalism}");
+        assert_eq!(bench.output(Stream::Stderr).await, "err\nend\n", "{vandalism}");
+        let victim = std::fs::read_to_string(bench.dir.path().join("victim")).unwrap();
+        assert_eq!(victim, "whole", "{vandalism}");
     }
 }
 
 #[tokio::test]
-async fn a_process_that_leaves_its_group_does_not_hold_up_the_result() {
+async fn pipes_in_the_place_of_logs_hold_up_nobody() {
+    const COUNT: u64 = 300;
     let mut bench = bench();
+    for task in 1..=COUNT {
+        let script = "mkfifo stdout stderr; echo o; echo e >&2";
+        bench.executor.start(Launch { attempt: attempt_ref(task, 1), ..shell(script) });
+    }
 
-    let outcome = bench.run(shell("setsid sleep 4 & exit 5")).await;
+    for _ in 0..COUNT {
+        let ended = bench.ended.recv().await.unwrap();
+        assert_eq!(ended.outcome, AttemptOutcome::Exited { code: 0 });
+    }
+    let outcome = bench.run(shell("echo still")).await;
+    assert_eq!(outcome, AttemptOutcome::Exited { code: 0 });
+    assert_eq!(bench.output(Stream::Stdout).await, "still\n");
+}
 
-    assert_eq!(outcome, AttemptOutcome::Exited { code: 5 });
+#[tokio::test]
+async fn a_task_has_the_limit_of_open_files_that_the_worker_was_given() {
+    let mut bench = bench();
+    // What a program reads as it starts may be older.
+    bench.run(shell("while [ $(ulimit -Sn) != 77 ]; do :; done; ulimit -Hn")).await;
+
+    let (_, hard) =
+        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap();
+    assert_eq!(bench.output(Stream::Stdout).await, format!("{hard}\n"));
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_made_is_the_machines_fault() {
+    for taken in ["tasks", "logs"] {
+        let mut bench = bench();
+        std::fs::write(bench.dir.path().join(taken), "").unwrap();
+
+        let outcome = bench.run(shell("true")).await;
+
+        assert!(matches!(outcome, AttemptOutcome::Lost(_)), "{outcome}");
+        let verdict = bench.starts.recv().await.unwrap();
+        let Verdict::Bad(reason) = verdict else { panic!("{verdict:?}") };
+        assert!(reason.contains("Not a directory") || reason.contains("File exists"), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_string_that_is_too_long_is_named() {
+    let mut bench = bench();
+    let env = [("K".to_owned(), "x".repeat(131_070))].into();
+    let variable = bench.run(Launch { env, ..shell("true") }).await;
+    let program = bench.run(launch(&[&"x".repeat(131_072)])).await;
+
+    for (outcome, words) in [
+        (variable, "variable K of 131073 bytes: Argument list too long"),
+        (program, "x… (131072 bytes): "),
+    ] {
+        let AttemptOutcome::StartFailed { detail } = outcome else { panic!("{outcome}") };
+        assert!(detail.contains(words) && detail.contains("too long"), "{detail}");
+        assert!(detail.len() < 400, "{detail}");
+    }
+    assert_eq!(bench.starts.recv().await, Some(Verdict::Doubtful));
 }
 
 #[tokio::test]

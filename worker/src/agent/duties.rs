@@ -1,0 +1,102 @@
+//! What goes on beside everything else while the worker runs.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::attempts::Attempts;
+use crate::logs::Sweeper;
+use crate::processes::Children;
+use crate::session::Health;
+
+/// How often old logs are looked for.
+const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
+/// How often processes of ended attempts are looked for that got away.
+const STRAYS_INTERVAL: Duration = Duration::from_secs(5);
+/// Shortest time between two rounds of reaping: orphans that have ended harm nobody for so long.
+const REAP_PAUSE: Duration = Duration::from_millis(200);
+
+/// Removes what is not to be kept of ended attempts.
+pub(super) async fn sweep_logs(mut sweeper: Sweeper, stop: CancellationToken) {
+    let mut ticks = interval(SWEEP_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        let sweep = tokio::task::spawn_blocking(move || {
+            sweeper.sweep();
+            sweeper
+        });
+        match sweep.await {
+            Ok(back) => sweeper = back,
+            Err(error) => {
+                warn!(%error, "old logs not looked for any more");
+                return;
+            }
+        }
+    }
+}
+
+/// Lets go of orphans that have ended, so that their numbers can be used again.
+pub(super) async fn reap_orphans(
+    children: Arc<Children>,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let mut ended = signal(SignalKind::child())?;
+    let reaping = async {
+        while ended.recv().await.is_some() {
+            let children = Arc::clone(&children);
+            blocking(move || children.reap()).await;
+            tokio::time::sleep(REAP_PAUSE).await;
+        }
+    };
+    tokio::select! {
+        () = reaping => {}
+        () = stop.cancelled() => {}
+    }
+    Ok(())
+}
+
+/// Kills processes that got away while their attempt ended.
+pub(super) async fn kill_strays(attempts: Attempts, stop: CancellationToken) {
+    let mut ticks = interval(STRAYS_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        let attempts = attempts.clone();
+        blocking(move || attempts.kill_strays()).await;
+    }
+}
+
+/// Tells health checks whether the machine can run tasks.
+pub(super) async fn tell_health(
+    health: Health,
+    mut unfit: watch::Receiver<Option<String>>,
+    stop: CancellationToken,
+) {
+    loop {
+        let is_fit = unfit.borrow_and_update().is_none();
+        health.set_fit(is_fit).await;
+        tokio::select! {
+            changed = unfit.changed() => if changed.is_err() { return },
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+pub(super) async fn blocking(work: impl FnOnce() + Send + 'static) {
+    if let Err(error) = tokio::task::spawn_blocking(work).await {
+        warn!(%error, "a duty of the worker failed");
+    }
+}

@@ -1,0 +1,250 @@
+//! Starts the first process of an attempt, and says whose fault it is when that fails.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Stdio;
+
+use cluster_state::{AttemptOutcome, AttemptRef};
+use nix::errno::Errno;
+use nix::unistd::Pid;
+use tokio::process::{Child, Command};
+use tracing::warn;
+
+use super::{Environment, Machine};
+use crate::executor::{Launch, unfit_outcome};
+use crate::fitness::Verdict;
+use crate::logs::{AttemptLogs, StreamWriter};
+use crate::open_files;
+use crate::processes::MARK;
+
+/// Longest report of why a start failed: it is kept in the replicated log.
+const DETAIL_BYTES_MAX: usize = 1_024;
+/// Longest name that a report quotes, so that the error after it stays readable.
+const QUOTE_BYTES_MAX: usize = 200;
+/// A string of at least so many bytes, its name and terminator included, is too long for the
+/// kernel on every machine.
+const STRING_BYTES_MAX: usize = 128 << 10;
+const DIR_MODE: u32 = 0o700;
+
+/// The first process of an attempt, with the files for its output.
+#[derive(Debug)]
+pub(super) struct Started {
+    pub(super) child: Child,
+    pub(super) first: Pid,
+    pub(super) writers: [StreamWriter; 2],
+}
+
+/// Who has to mend what kept a process from starting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The task's author: it would fail anywhere.
+    Task,
+    /// This machine's operator: it may well start elsewhere.
+    Machine,
+}
+
+/// Why an attempt did not start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StartFailure {
+    pub(super) fault: Fault,
+    pub(super) detail: String,
+}
+
+impl StartFailure {
+    fn task(detail: String) -> Self {
+        Self { fault: Fault::Task, detail }
+    }
+
+    fn machine(what: impl std::fmt::Display, error: &io::Error) -> Self {
+        Self { fault: Fault::Machine, detail: format!("{what}: {error}") }
+    }
+
+    /// How the attempt ended.
+    pub(super) fn outcome(mut self) -> AttemptOutcome {
+        self.detail.truncate(self.detail.floor_char_boundary(DETAIL_BYTES_MAX));
+        match self.fault {
+            Fault::Task => AttemptOutcome::StartFailed { detail: self.detail },
+            Fault::Machine => unfit_outcome(self.detail),
+        }
+    }
+
+    /// What it says about the machine.
+    pub(super) fn verdict(&self) -> Verdict {
+        match self.fault {
+            Fault::Task => Verdict::Doubtful,
+            Fault::Machine => Verdict::Bad(self.detail.clone()),
+        }
+    }
+}
+
+impl Machine {
+    /// Starts an attempt: first the files that it will need, then the process.
+    pub(super) fn start(
+        &self,
+        launch: &Launch,
+        logs: &AttemptLogs,
+    ) -> Result<Started, StartFailure> {
+        let [program, arguments @ ..] = launch.command.as_slice() else {
+            let detail = "there is no command, and this worker does not run images".to_owned();
+            return Err(StartFailure::task(detail));
+        };
+        let own_dir = logs.working_dir();
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(DIR_MODE)
+            .create(&own_dir)
+            .map_err(|error| StartFailure::machine(own_dir.display(), &error))?;
+        let writers = logs.create().map_err(|error| StartFailure::machine("log files", &error))?;
+        let working_dir = launch.working_dir.as_deref().unwrap_or(&own_dir);
+        check_working_dir(working_dir)?;
+
+        let mut command = std::process::Command::new(program);
+        command
+            .args(arguments)
+            .current_dir(working_dir)
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        self.set_environment(&mut command, launch);
+        let mut command = Command::from(command);
+        command.kill_on_drop(true);
+        let (child, first) = self
+            .children
+            .start(|| command.spawn())
+            .map_err(|error| explain(launch, program, &error))?;
+
+        self.lower_open_files(first);
+        self.records.put(launch.attempt, first);
+        Ok(Started { child, first, writers })
+    }
+
+    fn set_environment(&self, command: &mut std::process::Command, launch: &Launch) {
+        let Environment { worker_id, passed, .. } = &self.environment;
+        passed.restrict(command);
+        let AttemptRef { task, attempt } = launch.attempt;
+        command
+            .envs(&launch.env)
+            .env("CLOUDAI_TASK_ID", task.to_string())
+            .env("CLOUDAI_ATTEMPT", attempt.0.to_string())
+            .env("CLOUDAI_WORKER_ID", worker_id.as_str())
+            .env(MARK, self.mark(launch.attempt).to_string());
+    }
+
+    /// Gives the process the limit that the worker had before it raised its own: programs that use
+    /// `select`, or close whatever they might have open, take a high one ill. The hard limit stays.
+    fn lower_open_files(&self, first: Pid) {
+        let Some(soft) = self.environment.open_files else { return };
+        if let Err(error) = open_files::set_soft(first, soft) {
+            // It may have ended already.
+            warn!(process = %first, %error, "limit of open files not lowered");
+        }
+    }
+}
+
+/// Otherwise a missing directory looks like a missing program.
+fn check_working_dir(dir: &Path) -> Result<(), StartFailure> {
+    let name = quote(&dir.display().to_string());
+    match fs::metadata(dir) {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => Err(StartFailure::task(format!("working directory {name} is no directory"))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(StartFailure::task(format!("working directory {name} does not exist")))
+        }
+        Err(error) => Err(StartFailure {
+            fault: fault_of(&error),
+            detail: format!("working directory {name}: {error}"),
+        }),
+    }
+}
+
+/// Names what is at fault before the error, and nothing longer than can be read.
+fn explain(launch: &Launch, program: &str, error: &io::Error) -> StartFailure {
+    let culprit = match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::E2BIG) => longest(launch),
+        _ => None,
+    };
+    let culprit = culprit.unwrap_or_else(|| quote(program));
+    StartFailure { fault: fault_of(error), detail: format!("{culprit}: {error}") }
+}
+
+/// The string that is too long by itself, if there is one.
+fn longest(launch: &Launch) -> Option<String> {
+    let arguments = launch.command.iter().enumerate().map(|(position, argument)| {
+        let name = match position {
+            0 => format!("program {}", quote(argument)),
+            position => format!("argument {position}"),
+        };
+        (name, argument.len() + 1)
+    });
+    let variables = launch
+        .env
+        .iter()
+        .map(|(name, value)| (format!("variable {}", quote(name)), name.len() + value.len() + 2));
+    let too_long = |(_, len): &(String, usize)| *len > STRING_BYTES_MAX;
+    arguments.chain(variables).find(too_long).map(|(name, len)| format!("{name} of {len} bytes"))
+}
+
+fn quote(name: &str) -> String {
+    if name.len() <= QUOTE_BYTES_MAX {
+        return name.to_owned();
+    }
+    let start = name.get(..name.floor_char_boundary(QUOTE_BYTES_MAX)).unwrap_or_default();
+    format!("{start}… ({} bytes)", name.len())
+}
+
+fn fault_of(error: &io::Error) -> Fault {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(
+            Errno::ENOENT
+            | Errno::EACCES
+            | Errno::EPERM
+            | Errno::ENOEXEC
+            | Errno::E2BIG
+            | Errno::ENOTDIR
+            | Errno::EISDIR
+            | Errno::ELOOP
+            | Errno::ENAMETOOLONG
+            | Errno::EINVAL
+            | Errno::ETXTBSY
+            | Errno::ELIBBAD,
+        ) => Fault::Task,
+        // A string with a zero byte never reaches the kernel.
+        None if error.kind() == io::ErrorKind::InvalidInput => Fault::Task,
+        Some(_) | None => Fault::Machine,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_program_lacks_is_the_tasks_fault_and_what_the_machine_lacks_is_not() {
+        let fault = |errno: Errno| fault_of(&io::Error::from(errno));
+        for errno in [Errno::ENOENT, Errno::EACCES, Errno::ENOEXEC, Errno::E2BIG, Errno::ENOTDIR] {
+            assert_eq!(fault(errno), Fault::Task, "{errno}");
+        }
+        for errno in [
+            Errno::EMFILE,
+            Errno::ENFILE,
+            Errno::EAGAIN,
+            Errno::ENOMEM,
+            Errno::ENOSPC,
+            Errno::EROFS,
+            Errno::EIO,
+        ] {
+            assert_eq!(fault(errno), Fault::Machine, "{errno}");
+        }
+    }
+
+    #[test]
+    fn a_long_name_leaves_room_for_the_error() {
+        let quoted = quote(&"x".repeat(131_071));
+        assert!(quoted.len() < 300 && quoted.ends_with("x… (131071 bytes)"), "{quoted}");
+        assert_eq!(quote("sh"), "sh");
+    }
+}

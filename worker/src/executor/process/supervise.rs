@@ -1,0 +1,256 @@
+//! Watches over the processes of one attempt until none is left.
+
+use std::io;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster_state::AttemptRef;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::process::Child;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tracing::warn;
+
+use super::{Machine, Started};
+use crate::executor::{RunningAttempt, Stop};
+use crate::logs::AttemptLogs;
+use crate::processes::{Kin, Process, Whose, find, signal_all};
+
+/// How long to wait for output after all processes have ended: one that got away may hold the pipe
+/// open for ever. The pipe is closed then, and what it prints later is lost.
+pub(super) const OUTPUT_GRACE: Duration = Duration::from_secs(2);
+/// First and longest pause between two looks at what is left of an attempt.
+const LOOK_PAUSE: Duration = Duration::from_millis(5);
+const LOOK_PAUSE_MAX: Duration = Duration::from_millis(250);
+/// A process that is killed and stays, as one that waits for a disk does, is told of after so long.
+const TELL_AFTER: Duration = Duration::from_mins(1);
+
+/// How far the end of an attempt has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// Nobody has asked for it.
+    Unasked,
+    /// It has been asked to end, and is killed then. Absent: never.
+    Asked { kill_at: Option<Instant> },
+    /// Whatever is left is killed, again and again.
+    Killing { since: Instant, told: Told },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    No,
+    Yes,
+}
+
+/// The processes of one attempt.
+struct AttemptProcesses<'a> {
+    attempt: AttemptRef,
+    machine: &'a Arc<Machine>,
+    first: Pid,
+    /// Absent only while a look is under way.
+    kin: Option<Kin>,
+    ending: Ending,
+}
+
+/// Runs an attempt to its end: stops it when told to, and leaves nothing of it behind.
+pub(super) async fn run(
+    started: Started,
+    attempt: &mut RunningAttempt,
+    logs: Arc<AttemptLogs>,
+    machine: &Arc<Machine>,
+) -> io::Result<ExitStatus> {
+    let Started { mut child, first, writers: [out, err] } = started;
+    let mut outputs = JoinSet::new();
+    if let Some(stdout) = child.stdout.take() {
+        let logs = Arc::clone(&logs);
+        outputs.spawn(async move { logs.record(out, stdout).await });
+    }
+    if let Some(stderr) = child.stderr.take() {
+        outputs.spawn(async move { logs.record(err, stderr).await });
+    }
+
+    let id = attempt.attempt;
+    let kin = Kin::new(Whose::Attempt(machine.mark(id))).with_group(first);
+    let mut processes =
+        AttemptProcesses { attempt: id, machine, first, kin: Some(kin), ending: Ending::Unasked };
+    let status = processes.first_ended(&mut child, attempt).await;
+    machine.children.forget(first);
+    processes.all_ended(attempt).await;
+
+    let records = Arc::clone(machine);
+    let removal = tokio::task::spawn_blocking(move || records.records.remove(id));
+    removal.await.unwrap_or_default();
+    finish_outputs(outputs, id).await;
+    status
+}
+
+impl AttemptProcesses<'_> {
+    async fn first_ended(
+        &mut self,
+        child: &mut Child,
+        attempt: &mut RunningAttempt,
+    ) -> io::Result<ExitStatus> {
+        loop {
+            let due = self.due();
+            tokio::select! {
+                status = child.wait() => return status,
+                stop = attempt.stopped() => self.on_stop(stop).await,
+                () = due => self.kill_all().await,
+            }
+        }
+    }
+
+    /// Returns once nothing is left. What the first process leaves behind has the rest of the
+    /// grace, if it was asked to end, and otherwise none: its end is the attempt's.
+    async fn all_ended(&mut self, attempt: &mut RunningAttempt) {
+        if !self.left_something().await {
+            return;
+        }
+        if self.ending == Ending::Unasked {
+            self.ending = Ending::Killing { since: Instant::now(), told: Told::No };
+        }
+        let mut pause = LOOK_PAUSE;
+        loop {
+            let members = self.look().await;
+            if members.is_empty() {
+                return;
+            }
+            if matches!(self.ending, Ending::Killing { .. }) {
+                self.kill(&members);
+            }
+            tokio::select! {
+                stop = attempt.stopped() => self.on_stop(stop).await,
+                () = sleep(pause) => {}
+            }
+            if let Ending::Asked { kill_at: Some(at) } = self.ending
+                && Instant::now() >= at
+            {
+                self.kill_all().await;
+            }
+            pause = (pause * 2).min(LOOK_PAUSE_MAX);
+        }
+    }
+
+    async fn on_stop(&mut self, stop: Stop) {
+        match (stop, self.ending) {
+            (Stop::Terminate(grace), Ending::Unasked) => {
+                self.ending = Ending::Asked { kill_at: Instant::now().checked_add(grace) };
+                self.terminate_all().await;
+            }
+            // A repeated order does not begin a new grace.
+            (Stop::Terminate(_), Ending::Asked { .. } | Ending::Killing { .. }) => {}
+            (Stop::Kill, _) => self.kill_all().await,
+        }
+    }
+
+    /// The whole group at once, so that nobody in it forks meanwhile, and then those who left it.
+    async fn terminate_all(&mut self) {
+        // An error means that nobody is left in the group.
+        killpg(self.first, Signal::SIGTERM).unwrap_or_default();
+        let group = self.first;
+        let others = self.look().await.into_iter().filter(|member| member.group != group);
+        signal_all(&others.collect::<Vec<_>>(), Signal::SIGTERM);
+    }
+
+    async fn kill_all(&mut self) {
+        if !matches!(self.ending, Ending::Killing { .. }) {
+            self.ending = Ending::Killing { since: Instant::now(), told: Told::No };
+        }
+        let members = self.look().await;
+        self.kill(&members);
+    }
+
+    fn kill(&mut self, members: &[Process]) {
+        let refused = signal_all(members, Signal::SIGKILL);
+        if let Ending::Killing { since, told: told @ Told::No } = &mut self.ending
+            && since.elapsed() >= TELL_AFTER
+        {
+            *told = Told::Yes;
+            let AttemptRef { task, attempt } = self.attempt;
+            let processes = members.iter().map(|member| member.id.as_raw()).collect::<Vec<_>>();
+            warn!(%task, %attempt, ?processes, not_permitted = refused.len(),
+                "processes do not die, the attempt goes on until they do");
+        }
+    }
+
+    /// When to kill: once the grace is over, and again while it has no effect.
+    fn due(&self) -> impl Future<Output = ()> + use<> {
+        let ending = self.ending;
+        async move {
+            match ending {
+                Ending::Unasked | Ending::Asked { kill_at: None } => std::future::pending().await,
+                Ending::Asked { kill_at: Some(at) } => sleep_until(at).await,
+                Ending::Killing { .. } => sleep(LOOK_PAUSE_MAX).await,
+            }
+        }
+    }
+
+    /// Whether the first process left others behind. Where orphans fall to the worker that is seen
+    /// at once: whatever is left of an attempt hangs below an orphan.
+    async fn left_something(&mut self) -> bool {
+        let machine = Arc::clone(self.machine);
+        let Some(kin) = self.kin.take() else { return true };
+        let looking = tokio::task::spawn_blocking(move || {
+            let orphans = machine.children.orphans().unwrap_or_default();
+            let left = orphans.is_none_or(|orphans| {
+                let mut orphans = orphans.into_iter().filter_map(find);
+                orphans.any(|orphan| kin.claims(&orphan))
+            });
+            (kin, left)
+        });
+        match looking.await {
+            Ok((kin, left)) => {
+                self.kin = Some(kin);
+                left
+            }
+            Err(_) => true,
+        }
+    }
+
+    /// The processes of the attempt that there are now.
+    async fn look(&mut self) -> Vec<Process> {
+        let machine = Arc::clone(self.machine);
+        let mark = machine.mark(self.attempt);
+        let mut kin = self.kin.take().unwrap_or_else(|| Kin::new(Whose::Attempt(mark)));
+        let looking = tokio::task::spawn_blocking(move || {
+            let members = machine.census.take().map(|all| kin.members(&all));
+            (kin, members)
+        });
+        match looking.await {
+            Ok((kin, Ok(members))) => {
+                self.kin = Some(kin);
+                members
+            }
+            Ok((kin, Err(error))) => {
+                self.kin = Some(kin);
+                warn!(%error, "processes not looked at, only the group of the attempt is ended");
+                self.end_group()
+            }
+            Err(_) => self.end_group(),
+        }
+    }
+
+    /// All that can be done without a look at the processes.
+    fn end_group(&self) -> Vec<Process> {
+        if matches!(self.ending, Ending::Killing { .. }) {
+            killpg(self.first, Signal::SIGKILL).unwrap_or_default();
+        }
+        Vec::new()
+    }
+}
+
+async fn finish_outputs(mut outputs: JoinSet<io::Result<()>>, attempt: AttemptRef) {
+    let finish = async {
+        while let Some(recorded) = outputs.join_next().await {
+            if let Err(error) = recorded.map_err(io::Error::other).flatten() {
+                warn!(task = %attempt.task, attempt = %attempt.attempt, %error, "output not read");
+            }
+        }
+    };
+    if timeout(OUTPUT_GRACE, finish).await.is_err() {
+        warn!(task = %attempt.task, attempt = %attempt.attempt, "output still open, left alone");
+    }
+    outputs.shutdown().await;
+}

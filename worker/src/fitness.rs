@@ -1,0 +1,124 @@
+//! Decides whether this machine can run tasks. Pure: the watch looks, and tells what was decided.
+
+mod probe;
+mod watch;
+
+pub(crate) use probe::Probe;
+pub(crate) use watch::{Watch, WatchParts};
+
+/// So many starts in a row that failed for the machine's sake make it unfit.
+const BAD_STARTS_MAX: u32 = 3;
+/// After so many starts in a row that failed for the task's sake, the machine is tried: it may be
+/// the one that lacks what all tasks need.
+const DOUBTFUL_STARTS_MAX: u32 = 5;
+
+/// What the start of an attempt says about the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It worked.
+    Good,
+    /// It failed for the task's sake, as far as can be told from one.
+    Doubtful,
+    /// It failed for the machine's sake: why.
+    Bad(String),
+}
+
+/// What to do after a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Advice {
+    /// Nothing.
+    GoOn,
+    /// Try whether the machine still works.
+    Try,
+}
+
+/// Whether the machine is fit, and what has been seen of late.
+#[derive(Debug, Default)]
+pub(crate) struct Fitness {
+    bad_in_a_row: u32,
+    doubtful_in_a_row: u32,
+    unfit: Option<String>,
+}
+
+impl Fitness {
+    /// Begins unfit, if there is a reason.
+    #[must_use]
+    pub(crate) fn new(unfit: Option<String>) -> Self {
+        Self { unfit, ..Self::default() }
+    }
+
+    /// Why it is unfit.
+    #[must_use]
+    pub(crate) fn unfit(&self) -> Option<&str> {
+        self.unfit.as_deref()
+    }
+
+    /// An attempt was started, or could not be.
+    pub(crate) fn on_start(&mut self, verdict: Verdict) -> Advice {
+        match verdict {
+            Verdict::Good => (self.bad_in_a_row, self.doubtful_in_a_row) = (0, 0),
+            Verdict::Bad(reason) => {
+                self.bad_in_a_row += 1;
+                if self.bad_in_a_row >= BAD_STARTS_MAX {
+                    self.unfit.get_or_insert(format!("cannot start tasks: {reason}"));
+                }
+            }
+            Verdict::Doubtful => {
+                self.doubtful_in_a_row += 1;
+                if self.doubtful_in_a_row >= DOUBTFUL_STARTS_MAX {
+                    self.doubtful_in_a_row = 0;
+                    return Advice::Try;
+                }
+            }
+        }
+        Advice::GoOn
+    }
+
+    /// The machine was tried.
+    pub(crate) fn on_tried(&mut self, tried: Result<(), String>) {
+        self.unfit = tried.err();
+        (self.bad_in_a_row, self.doubtful_in_a_row) = (0, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bad() -> Verdict {
+        Verdict::Bad("too many open files".to_owned())
+    }
+
+    #[test]
+    fn faults_in_a_row_make_a_machine_unfit_and_a_start_that_works_interrupts_them() {
+        let mut fitness = Fitness::default();
+        for verdict in [bad(), bad(), Verdict::Good, bad(), bad()] {
+            assert_eq!(fitness.on_start(verdict), Advice::GoOn);
+        }
+        assert_eq!(fitness.unfit(), None);
+
+        fitness.on_start(bad());
+        assert_eq!(fitness.unfit(), Some("cannot start tasks: too many open files"));
+    }
+
+    #[test]
+    fn a_machine_is_tried_when_many_tasks_fail_to_start() {
+        let mut fitness = Fitness::default();
+        let advice = [(); 6].map(|()| fitness.on_start(Verdict::Doubtful));
+        assert_eq!(advice.iter().filter(|advice| **advice == Advice::Try).count(), 1);
+        assert_eq!(advice[4], Advice::Try);
+        assert_eq!(fitness.unfit(), None, "tasks alone do not make it unfit");
+    }
+
+    #[test]
+    fn a_machine_is_fit_again_once_a_trial_works() {
+        let mut fitness = Fitness::new(Some("leftovers".to_owned()));
+        fitness.on_tried(Err("disk full".to_owned()));
+        assert_eq!(fitness.unfit(), Some("disk full"));
+
+        fitness.on_tried(Ok(()));
+        assert_eq!(fitness.unfit(), None);
+        fitness.on_start(bad());
+        assert_eq!(fitness.unfit(), None, "what came before the trial does not count");
+    }
+}

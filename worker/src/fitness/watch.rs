@@ -1,0 +1,92 @@
+//! Watches whether this machine can run tasks, and tells when that changes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{Advice, Fitness, Probe, Verdict};
+
+/// How often a machine that is unfit is tried.
+const TRIAL_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Looks at how attempts start.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    fitness: Fitness,
+    probe: Arc<Probe>,
+    starts: mpsc::UnboundedReceiver<Verdict>,
+    unfit: watch::Sender<Option<String>>,
+}
+
+/// What a watch works with.
+#[derive(Debug)]
+pub(crate) struct WatchParts {
+    /// Why the machine is unfit from the beginning.
+    pub(crate) unfit: Option<String>,
+    /// How to try it.
+    pub(crate) probe: Probe,
+    /// How attempts start. It never holds more than there are attempts, and those are limited.
+    pub(crate) starts: mpsc::UnboundedReceiver<Verdict>,
+}
+
+impl Watch {
+    /// A watch, and where it tells why the machine is unfit.
+    #[must_use]
+    pub(crate) fn new(parts: WatchParts) -> (Self, watch::Receiver<Option<String>>) {
+        let WatchParts { unfit, probe, starts } = parts;
+        let (sender, told) = watch::channel(unfit.clone());
+        let fitness = Fitness::new(unfit);
+        (Self { fitness, probe: Arc::new(probe), starts, unfit: sender }, told)
+    }
+
+    /// Watches until it is stopped.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let mut trials = tokio::time::interval(TRIAL_INTERVAL);
+        trials.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let advice = tokio::select! {
+                () = stop.cancelled() => return,
+                Some(verdict) = self.starts.recv() => self.fitness.on_start(verdict),
+                _ = trials.tick(), if self.fitness.unfit().is_some() => Advice::Try,
+            };
+            if advice == Advice::Try {
+                let tried = self.try_machine().await;
+                self.fitness.on_tried(tried);
+            }
+            self.tell();
+        }
+    }
+
+    async fn try_machine(&self) -> Result<(), String> {
+        let probe = Arc::clone(&self.probe);
+        blocking(move || probe.try_disk()).await?;
+        self.probe.try_process().await
+    }
+
+    fn tell(&self) {
+        let now = self.fitness.unfit();
+        self.unfit.send_if_modified(|told| {
+            // Figures in a reason change; the machine is as unfit as before.
+            let has_turned = told.is_some() != now.is_some();
+            if has_turned {
+                match now {
+                    Some(reason) => warn!(reason, "unfit: takes no tasks until that is mended"),
+                    None => info!("fit again"),
+                }
+            }
+            let is_news = told.as_deref() != now;
+            *told = now.map(str::to_owned);
+            is_news
+        });
+    }
+}
+
+async fn blocking(
+    trial: impl FnOnce() -> Result<(), String> + Send + 'static,
+) -> Result<(), String> {
+    tokio::task::spawn_blocking(trial).await.unwrap_or_else(|join| Err(join.to_string()))
+}

@@ -1,0 +1,79 @@
+//! The files of one stream: its beginning, and of the rest the latest parts, each named by the
+//! position of its first byte.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+
+use super::Stream;
+
+const FILE_MODE: u32 = 0o600;
+
+/// One file of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Part {
+    /// Position of its first byte in the stream.
+    pub(super) offset: u64,
+    /// The file.
+    pub(super) path: PathBuf,
+}
+
+impl Part {
+    /// The part of `stream` that begins at `offset`.
+    #[must_use]
+    pub(super) fn new(dir: &Path, stream: Stream, offset: u64) -> Self {
+        let name = match offset {
+            0 => stream.name().to_owned(),
+            offset => format!("{stream}.{offset}"),
+        };
+        Self { offset, path: dir.join(name) }
+    }
+
+    /// Creates the file; one that is there already is an error.
+    pub(super) fn create(&self) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(FILE_MODE);
+        open_regular(&self.path, &mut options)
+    }
+
+    /// Opens the file for reading.
+    pub(super) fn open(&self) -> io::Result<File> {
+        open_regular(&self.path, OpenOptions::new().read(true))
+    }
+}
+
+/// The parts of a stream that there are, in order.
+pub(super) fn parts(dir: &Path, stream: Stream) -> io::Result<Vec<Part>> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut parts = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name();
+        let offset = name.to_str().and_then(|name| offset_of(name, stream));
+        parts.extend(offset.map(|offset| Part::new(dir, stream, offset)));
+    }
+    parts.sort_by_key(|part| part.offset);
+    Ok(parts)
+}
+
+fn offset_of(name: &str, stream: Stream) -> Option<u64> {
+    match name.strip_prefix(stream.name())? {
+        "" => Some(0),
+        suffix => suffix.strip_prefix('.')?.parse().ok(),
+    }
+}
+
+/// Follows no link and waits for nobody: whatever may have been put in the file's place, the worker
+/// neither reads nor writes anything but a regular file, and opening it blocks no thread.
+fn open_regular(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let file = options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    Ok(file)
+}

@@ -1,0 +1,136 @@
+//! The children of this process: those that it started, and orphans that fell to it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+
+use nix::sys::prctl;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+use tokio::process::Child;
+use tracing::warn;
+
+/// Tells this process's own children from orphans: descendants whose parents have ended become
+/// children of the worker, so none that is left of an attempt is out of sight.
+#[derive(Debug)]
+pub(crate) struct Children {
+    adopts: Adopts,
+    /// Held shared while a child is started and not yet known.
+    starting: RwLock<()>,
+    /// How often each was started and not forgotten: a number may be given anew at once.
+    started: Mutex<BTreeMap<Pid, u32>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Adopts {
+    Orphans,
+    Nobody,
+}
+
+impl Children {
+    /// From now on orphans fall to this process. It alone starts children then, through this.
+    #[must_use]
+    pub(crate) fn adopting() -> Self {
+        let adopts = match prctl::set_child_subreaper(true) {
+            Ok(()) => Adopts::Orphans,
+            Err(error) => {
+                warn!(%error, "orphans do not fall to this process");
+                Adopts::Nobody
+            }
+        };
+        Self { adopts, ..Self::aside() }
+    }
+
+    /// For a process that has other children too: orphans go wherever they go.
+    #[must_use]
+    pub(crate) fn aside() -> Self {
+        Self { adopts: Adopts::Nobody, starting: RwLock::default(), started: Mutex::default() }
+    }
+
+    /// Starts a child.
+    pub(crate) fn start(
+        &self,
+        start: impl FnOnce() -> io::Result<Child>,
+    ) -> io::Result<(Child, Pid)> {
+        let _starting = self.starting.read().unwrap_or_else(PoisonError::into_inner);
+        let child = start()?;
+        let id = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+        let id = id.ok_or_else(|| io::Error::other("it has no process number"))?;
+        *self.started().entry(id).or_default() += 1;
+        Ok((child, id))
+    }
+
+    /// A child that was started has been waited for.
+    pub(crate) fn forget(&self, child: Pid) {
+        let mut started = self.started();
+        if let Some(count) = started.get_mut(&child) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                started.remove(&child);
+            }
+        }
+    }
+
+    /// The orphans; none when they do not fall to this process. It blocks.
+    pub(crate) fn orphans(&self) -> io::Result<Option<Vec<Pid>>> {
+        if self.adopts == Adopts::Nobody {
+            return Ok(None);
+        }
+        let _nobody_starts = self.starting.write().unwrap_or_else(PoisonError::into_inner);
+        let mut children = children()?;
+        let started = self.started();
+        children.retain(|child| !started.contains_key(child));
+        Ok(Some(children))
+    }
+
+    /// Lets go of orphans that have ended. It blocks.
+    pub(crate) fn reap(&self) {
+        match self.orphans() {
+            Ok(orphans) => {
+                for orphan in orphans.unwrap_or_default() {
+                    // One that still runs is not waited for.
+                    waitpid(orphan, Some(WaitPidFlag::WNOHANG)).map(drop).unwrap_or_default();
+                }
+            }
+            Err(error) => warn!(%error, "orphans not looked for"),
+        }
+    }
+
+    fn started(&self) -> MutexGuard<'_, BTreeMap<Pid, u32>> {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The children of this process, those that have ended and were not waited for included.
+fn children() -> io::Result<Vec<Pid>> {
+    let mut children = None;
+    for thread in fs::read_dir("/proc/self/task")? {
+        match fs::read_to_string(thread?.path().join("children")) {
+            Ok(ids) => {
+                let ids = ids.split_ascii_whitespace().filter_map(|id| id.parse().ok());
+                children.get_or_insert_with(Vec::new).extend(ids.map(Pid::from_raw));
+            }
+            // The thread has ended, or the kernel keeps no such lists.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    children.map_or_else(children_by_parent, Ok)
+}
+
+/// For kernels that keep no lists of children.
+fn children_by_parent() -> io::Result<Vec<Pid>> {
+    let mut children = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(id) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        let fields = stat.rsplit_once(") ").map(|(_, fields)| fields).unwrap_or_default();
+        if fields.split(' ').nth(1) == Some(Pid::this().to_string().as_str()) {
+            children.push(Pid::from_raw(id));
+        }
+    }
+    Ok(children)
+}
