@@ -67,9 +67,10 @@ async fn snapshot_beside_applying(mut store: Store) {
     let (mut longest, mut calls) = (Duration::ZERO, 0);
     let began = Instant::now();
     while build.try_join_next().is_none() {
-        let index = TASKS + calls;
+        let index = TASKS / TASKS_PER_ENTRY + 1 + 2 * calls;
         let call = Instant::now();
-        apply(&mut store.machine, vec![entry(1, index, submit(1, None)), blank(1, index)]).await;
+        apply(&mut store.machine, vec![entry(1, index, submit(1, None)), blank(1, index + 1)])
+            .await;
         longest = longest.max(call.elapsed());
         calls += 1;
         tokio::task::yield_now().await;

@@ -73,6 +73,12 @@ pub(crate) fn encode_command(command: &Command) -> Result<Bytes, CodecError> {
     Ok(postcard::to_extend(command, Vec::with_capacity(256))?.into())
 }
 
+/// Whether an encoded command submits tasks.
+pub(crate) fn adds_tasks(command: &[u8]) -> bool {
+    let decoded = postcard::take_from_bytes::<Command>(command);
+    matches!(decoded, Ok((Command::SubmitTasks(_), _)))
+}
+
 /// Makes an encoded proposal of an encoded command: a record of two fields is their encodings one
 /// after the other, so that a leader need not decode what a follower forwarded.
 pub(crate) fn stamp(proposed_at: Timestamp, command: &[u8]) -> Bytes {

@@ -156,6 +156,27 @@ pub enum StorageError {
     /// The log has a gap.
     #[error("log entry {0} is missing")]
     NoEntry(u64),
+    /// An entry that is committed was to be dropped from the log.
+    #[error(
+        "the log was to be cut from entry {from} on, but is committed up to entry {committed} here: \
+         the leader is not of this cluster's history, and nothing was cut"
+    )]
+    CutsCommitted {
+        /// The first entry that was to be dropped.
+        from: u64,
+        /// The last one that is committed or applied.
+        committed: u64,
+    },
+    /// Entries to be applied do not follow on what is applied.
+    #[error("entry {found} of term {term} was to be applied after entry {applied}")]
+    ApplyOrder {
+        /// The last applied entry.
+        applied: u64,
+        /// The one that was to follow.
+        found: u64,
+        /// Its term.
+        term: u64,
+    },
     /// An earlier failure has made the store unusable.
     #[error("the store has failed before: {0}")]
     Failed(String),

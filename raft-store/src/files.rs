@@ -58,6 +58,11 @@ impl Directory {
         &self.path
     }
 
+    /// Somebody wants a temporary one after all.
+    pub(crate) fn keep(&self) {
+        self.is_given_up.store(false, Ordering::Release);
+    }
+
     pub(crate) fn give_up(&self) {
         self.is_given_up.store(true, Ordering::Release);
     }

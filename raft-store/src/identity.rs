@@ -4,6 +4,7 @@
 //! DIR/format   version of the layout
 //! DIR/LOCK     held by the process that uses the directory
 //! DIR/guard    see [`crate::guard`]; its presence ends the making of a new directory
+//! DIR/reserve  room on the disk: see [`crate::disk_space`]
 //! DIR/log/     RocksDB: Raft log, vote, identity
 //! DIR/state/   RocksDB and its snapshots: see [`crate::state_machine`]
 //! ```
@@ -89,6 +90,10 @@ impl Layout {
         Self { root }
     }
 
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     pub(crate) fn log(&self) -> PathBuf {
         self.root.join("log")
     }
@@ -99,6 +104,16 @@ impl Layout {
 
     pub(crate) fn guard(&self) -> PathBuf {
         self.root.join("guard")
+    }
+
+    /// See [`crate::disk_space`].
+    pub(crate) fn reserve(&self) -> PathBuf {
+        self.root.join("reserve")
+    }
+
+    /// Where a copy of the log is looked at.
+    pub(crate) fn probe(&self) -> PathBuf {
+        self.root.join("log-probe")
     }
 
     fn lock_file(&self) -> PathBuf {

@@ -1,9 +1,11 @@
 //! Everything that knows what Raft and RocksDB are.
 
 mod acks;
+mod calls;
 mod clock;
 mod codec;
 mod contact;
+mod disk_space;
 mod error;
 mod fatal;
 mod files;
@@ -25,6 +27,7 @@ mod snapshot;
 mod state_machine;
 mod succession;
 mod sync;
+mod torn;
 mod types;
 
 pub use clock::Clock;
@@ -43,7 +46,7 @@ pub use raft_service::{RaftEndpoint, RaftServer};
 pub use reads::{ReadError, ReadPoint};
 pub use snapshot::{
     CHUNK_BYTES_MAX, Chunk, ChunkReader, InvalidManifest, Manifest, ManifestFile, ReceiveError,
-    SnapshotBuilder, SnapshotData, SnapshotInbox, SnapshotReceiver,
+    SnapshotBuilder, SnapshotData, SnapshotFailures, SnapshotInbox, SnapshotReceiver,
 };
 pub use state_machine::{
     AppliedBatch, ApplyObserver, Published, RaftSnapshot, StateMachine, StateReader,

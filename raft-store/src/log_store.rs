@@ -4,6 +4,8 @@
 
 mod disk;
 mod flusher;
+mod group;
+mod reading;
 mod shared;
 mod tail;
 #[cfg(test)]
@@ -12,36 +14,28 @@ mod tests;
 use std::fmt;
 use std::fmt::Debug;
 use std::io;
-use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use cluster_state::{ClusterId, LogIndex};
-use futures_util::{Stream, StreamExt, stream};
 use openraft::storage::{IOFlushed, RaftLogStorage};
-use openraft::{LogState, OptionalSend, RaftLogReader};
+use openraft::{LogState, OptionalSend};
 use tokio::sync::oneshot;
 
 use self::disk::Disk;
 pub(crate) use self::disk::{Held, put_identity};
-use self::flusher::{Flusher, Op};
+use self::flusher::Flusher;
+use self::group::Op;
+use self::shared::Shared;
 pub use self::shared::{LogStats, SyncObserver, Synced};
-use self::shared::{Plan, Shared};
-use self::tail::{Tail, entry_bytes};
+use self::tail::{Tail, entry_bytes, next_index};
+use crate::calls::Calls;
 use crate::error::StorageError;
-use crate::fatal::Fatal;
 use crate::guard::Guard;
 use crate::identity::{DirectoryLock, Identity, KnownIdentity};
 use crate::types::{Entry, LogId, TypeConfig, Vote};
-
-/// Entries handed to one replication request, in bytes: large enough to fill a fast link, small
-/// enough that a slow one does not hold up what follows.
-const REPLICATION_BYTES_MAX: usize = 2 << 20;
-
-/// Entries read at a time for applying, in bytes.
-const APPLY_BYTES_MAX: usize = 4 << 20;
 
 /// How much the log store may keep, and how often it writes its guard.
 #[derive(Clone)]
@@ -79,8 +73,12 @@ impl Debug for LogOptions {
     }
 }
 
-/// What the state has on disk for sure: the log is purged only below it.
+/// How far the state is: the log is cut only beyond what is applied, and purged only below what is
+/// on disk for sure.
 pub(crate) trait StateDurability: Send + Sync {
+    /// The last applied entry.
+    fn applied_index(&self) -> Option<LogIndex>;
+
     /// The last applied entry that would survive a crash.
     fn durable_index(&self) -> Option<LogIndex>;
 
@@ -95,6 +93,7 @@ pub struct LogStore(Arc<Inner>);
 struct Inner {
     shared: Arc<Shared>,
     disk: Arc<Disk>,
+    state: Arc<dyn StateDurability>,
     /// Bounded by [`Shared::admit`], which makes callers wait; empty only while dropped.
     ops: Option<Sender<Op>>,
     flusher: Option<JoinHandle<()>>,
@@ -106,7 +105,7 @@ struct Inner {
 pub(crate) struct Links {
     pub(crate) state: Arc<dyn StateDurability>,
     pub(crate) identity: KnownIdentity,
-    pub(crate) fatal: Fatal,
+    pub(crate) calls: Calls,
     pub(crate) lock: Arc<DirectoryLock>,
 }
 
@@ -117,7 +116,7 @@ impl Drop for Inner {
         if let Some(flusher) = self.flusher.take()
             && flusher.join().is_err()
         {
-            self.shared.fatal.raise("the log flusher panicked");
+            self.shared.calls.fatal().raise("the log flusher panicked");
         }
     }
 }
@@ -136,18 +135,24 @@ impl LogStore {
         links: Links,
         options: LogOptions,
     ) -> Result<Self, StorageError> {
-        let Links { state, identity, fatal, lock } = links;
+        let Links { state, identity, calls, lock } = links;
         let disk = Arc::new(Disk::new(database));
         let tail = Tail::new(&held, options.cache_bytes_max);
-        let shared = Arc::new(Shared::new(tail, identity, fatal));
+        let shared = Arc::new(Shared::new(tail, identity, calls));
         let (ops, queue) = mpsc::channel();
-        let flusher =
-            Flusher::new(Arc::clone(&disk), Arc::clone(&shared), held, guard, state, options);
+        let flusher = Flusher::new(
+            Arc::clone(&disk),
+            Arc::clone(&shared),
+            held,
+            guard,
+            Arc::clone(&state),
+            options,
+        );
         let flusher = std::thread::Builder::new()
             .name("log-flusher".to_owned())
             .spawn(move || flusher.run(&queue))?;
         let (ops, flusher) = (Some(ops), Some(flusher));
-        Ok(Self(Arc::new(Inner { shared, disk, ops, flusher, _lock: lock })))
+        Ok(Self(Arc::new(Inner { shared, disk, state, ops, flusher, _lock: lock })))
     }
 
     /// How long the write and sync under way has taken; zero when there is none.
@@ -180,8 +185,7 @@ impl LogStore {
             None => {
                 let identity = Identity { cluster: Some(cluster), ..identity };
                 let (done, synced) = oneshot::channel();
-                self.hand_over(0, Op::Identity { identity, done }).await?;
-                synced.await.map_err(|_| StorageError::ThreadEnded)?
+                self.hand_over_and_wait(Op::Identity { identity, done }, synced).await
             }
         }
     }
@@ -193,108 +197,51 @@ impl LogStore {
         self.send(op)
     }
 
+    /// Gives an operation to the flusher, and waits until it is synced.
+    async fn hand_over_and_wait(
+        &self,
+        op: Op,
+        synced: oneshot::Receiver<Result<(), StorageError>>,
+    ) -> Result<(), StorageError> {
+        self.hand_over(0, op).await?;
+        synced.await.map_err(|_| StorageError::ThreadEnded)?
+    }
+
+    async fn append_entries(
+        &self,
+        entries: Vec<Entry>,
+        callback: IOFlushed<TypeConfig>,
+    ) -> Result<(), StorageError> {
+        let bytes = entries.iter().map(entry_bytes).sum();
+        self.0.shared.check()?;
+        self.0.shared.admit(bytes).await?;
+        let era = self.0.shared.append(&entries)?;
+        self.send(Op::Append { entries, era, bytes, callback })
+    }
+
+    /// Drops what comes after `last`, durably: openraft may switch to a snapshot next, which must
+    /// not reach the disk before. Nothing is dropped that is applied or committed here: a leader
+    /// that demands that is not of this cluster's history.
+    async fn truncate(&self, last: Option<LogId>) -> Result<(), StorageError> {
+        self.0.shared.check()?;
+        let from = next_index(last);
+        if let Some(applied) = self.0.state.applied_index().filter(|applied| applied.0 >= from) {
+            return Err(StorageError::CutsCommitted { from, committed: applied.0 });
+        }
+        self.0.shared.truncate_after(last)?;
+        let (done, synced) = oneshot::channel();
+        self.hand_over_and_wait(Op::Truncate { after: last, done }, synced).await
+    }
+
+    /// Ends the node for an error: openraft stops at each, and a master without it is of no use.
+    fn fail(&self, error: StorageError) -> io::Error {
+        self.0.shared.calls.fail(&error);
+        error.into()
+    }
+
     fn send(&self, op: Op) -> Result<(), StorageError> {
         let ops = self.0.ops.as_ref().ok_or(StorageError::ThreadEnded)?;
         ops.send(op).map_err(|_| StorageError::ThreadEnded)
-    }
-
-    /// Reads `start..end`, and stops early once `bytes_max` are reached.
-    async fn read(
-        &self,
-        start: u64,
-        end: u64,
-        bytes_max: usize,
-    ) -> Result<Vec<Entry>, StorageError> {
-        let mut entries: Vec<Entry> = Vec::new();
-        let mut bytes = 0;
-        let mut next = start;
-        while bytes < bytes_max {
-            let mut part = match self.0.shared.plan(next, end, bytes_max - bytes) {
-                Plan::Nothing => break,
-                Plan::Cached(part) => part,
-                Plan::Stored { from, to } => {
-                    let disk = Arc::clone(&self.0.disk);
-                    let limit = bytes_max - bytes;
-                    let read = tokio::task::spawn_blocking(move || disk.read(from, to, limit));
-                    let part = read.await.map_err(|_| StorageError::ThreadEnded)??;
-                    if part.first().is_none_or(|entry| entry.log_id.index != from) {
-                        // Purged between the look at the cache and the read, or lost.
-                        if self.0.shared.is_purged(from) && entries.is_empty() {
-                            continue;
-                        }
-                        return Err(StorageError::NoEntry(from));
-                    }
-                    part
-                }
-            };
-            bytes += part.iter().map(entry_bytes).sum::<usize>();
-            next = part.last().map_or(end, |last| last.log_id.index.saturating_add(1));
-            if entries.is_empty() {
-                entries = part;
-            } else {
-                entries.append(&mut part);
-            }
-        }
-        Ok(entries)
-    }
-}
-
-/// The half-open range of indexes that `range` names.
-fn bounds(range: &impl RangeBounds<u64>) -> (u64, u64) {
-    let start = match range.start_bound() {
-        Bound::Included(&start) => start,
-        Bound::Excluded(&before) => before.saturating_add(1),
-        Bound::Unbounded => 0,
-    };
-    let end = match range.end_bound() {
-        Bound::Included(&last) => last.saturating_add(1),
-        Bound::Excluded(&end) => end,
-        Bound::Unbounded => u64::MAX,
-    };
-    (start, end)
-}
-
-impl RaftLogReader<TypeConfig> for LogStore {
-    async fn try_get_log_entries<R: RangeBounds<u64> + Clone + Debug + OptionalSend>(
-        &mut self,
-        range: R,
-    ) -> Result<Vec<Entry>, io::Error> {
-        let (start, end) = bounds(&range);
-        Ok(self.read(start, end, usize::MAX).await?)
-    }
-
-    async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
-        Ok(self.0.shared.vote())
-    }
-
-    async fn limited_get_log_entries(
-        &mut self,
-        start: u64,
-        end: u64,
-    ) -> Result<Vec<Entry>, io::Error> {
-        Ok(self.read(start, end, REPLICATION_BYTES_MAX).await?)
-    }
-
-    /// In parts, so that a node far behind does not hold its whole log in memory to apply it.
-    async fn entries_stream<R: RangeBounds<u64> + Clone + Debug + OptionalSend>(
-        &mut self,
-        range: R,
-    ) -> impl Stream<Item = Result<Entry, io::Error>> + OptionalSend {
-        let (start, end) = bounds(&range);
-        let parts = stream::unfold((self.clone(), start), move |(log, next)| async move {
-            if next >= end {
-                return None;
-            }
-            let (part, next) = match log.read(next, end, APPLY_BYTES_MAX).await {
-                Ok(part) => {
-                    let next = part.last()?.log_id.index.saturating_add(1);
-                    (part.into_iter().map(Ok).collect::<Vec<_>>(), next)
-                }
-                Err(error) => (vec![Err(error.into())], end),
-            };
-            Some((stream::iter(part), (log, next)))
-        });
-        Box::pin(parts.flatten())
     }
 }
 
@@ -311,8 +258,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
         let (done, synced) = oneshot::channel();
-        self.hand_over(0, Op::Vote { vote: *vote, done }).await?;
-        Ok(synced.await.map_err(|_| StorageError::ThreadEnded)??)
+        let saved = self.hand_over_and_wait(Op::Vote { vote: *vote, done }, synced).await;
+        saved.map_err(|error| self.fail(error))
     }
 
     /// Written with whatever is written next: it saves time at the next start, and no promise
@@ -335,21 +282,19 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let entries = entries.into_iter().collect::<Vec<_>>();
-        let bytes = entries.iter().map(entry_bytes).sum();
-        self.0.shared.check()?;
-        self.0.shared.admit(bytes).await?;
-        let era = self.0.shared.append(&entries)?;
-        Ok(self.send(Op::Append { entries, era, bytes, callback })?)
+        let entries = entries.into_iter().collect();
+        let appended = self.append_entries(entries, callback).await;
+        appended.map_err(|error| self.fail(error))
     }
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> Result<(), io::Error> {
-        self.0.shared.truncate_after(last);
-        Ok(self.hand_over(0, Op::Truncate { after: last }).await?)
+        let truncated = self.truncate(last).await;
+        truncated.map_err(|error| self.fail(error))
     }
 
     async fn purge(&mut self, upto: LogId) -> Result<(), io::Error> {
         self.0.shared.purge(upto);
-        Ok(self.hand_over(0, Op::Purge { upto }).await?)
+        let purged = self.hand_over(0, Op::Purge { upto }).await;
+        purged.map_err(|error| self.fail(error))
     }
 }

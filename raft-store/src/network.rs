@@ -31,8 +31,10 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use self::identity::PeerIdentity;
+use self::snapshot::SendError;
 use self::wire::WireError;
 use crate::acks::{Acks, Unanswered};
+use crate::calls::describe;
 use crate::snapshot::SnapshotData;
 use crate::state_machine::RaftSnapshot;
 use crate::types::{TypeConfig, Vote};
@@ -41,6 +43,11 @@ use crate::types::{TypeConfig, Vote};
 /// back within moments, then patient.
 const BACKOFF_MILLIS: [u64; 4] = [10, 20, 50, 100];
 const BACKOFF_MILLIS_MAX: u64 = 200;
+
+/// Waits before a snapshot is offered again that could not be used: opening one costs both sides
+/// as much as installing it.
+const SNAPSHOT_REST_MIN: Duration = Duration::from_secs(1);
+const SNAPSHOT_REST_MAX: Duration = Duration::from_secs(60);
 
 /// Makes the connections to peers.
 #[derive(Debug, Clone)]
@@ -57,7 +64,15 @@ impl Network {
             Arc::from(error.to_string())
         });
         let (identity, acks) = (self.identity.clone(), Arc::clone(&self.acks));
-        Peer { target: MasterId(target), client, identity, acks, failures: 0, rest_until: None }
+        Peer {
+            target: MasterId(target),
+            client,
+            identity,
+            acks,
+            failures: 0,
+            rest_until: None,
+            snapshot_rest: Duration::ZERO,
+        }
     }
 }
 
@@ -90,6 +105,8 @@ pub(crate) struct Peer {
     /// No stream is opened before: openraft asks again at once when there is more to send, which
     /// for a peer whose port refuses would be all the time.
     rest_until: Option<Instant>,
+    /// Before the next offer of a snapshot.
+    snapshot_rest: Duration,
 }
 
 impl Peer {
@@ -102,6 +119,16 @@ impl Peer {
         let millis = BACKOFF_MILLIS.get(self.failures).copied().unwrap_or(BACKOFF_MILLIS_MAX);
         self.failures = self.failures.saturating_add(1);
         self.rest_until = Some(Instant::now() + Duration::from_millis(millis));
+    }
+
+    fn on_snapshot_failed(&mut self, error: &SendError) {
+        self.snapshot_rest = if error.is_lasting() {
+            (self.snapshot_rest * 2).clamp(SNAPSHOT_REST_MIN, SNAPSHOT_REST_MAX)
+        } else {
+            Duration::ZERO
+        };
+        let (peer, causes, rest) = (self.target, describe(error), self.snapshot_rest);
+        tracing::warn!(%peer, error = causes, ?rest, "a snapshot was not taken by its receiver");
     }
 
     fn client(&self) -> Result<RaftServiceClient<Channel>, Unreachable<TypeConfig>> {
@@ -260,12 +287,19 @@ impl NetSnapshot<TypeConfig> for Peer {
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let client = self.client()?;
         let data = &snapshot.snapshot;
-        let send = snapshot::send(client, &self.identity, self.target, &vote, data);
-        tokio::select! {
-            closed = cancel => Err(StreamingError::Closed(closed)),
-            sent = send => {
-                let vote = sent.map_err(|error| StreamingError::Network(NetworkError::new(&error)))?;
-                Ok(SnapshotResponse { vote })
+        let send = async {
+            tokio::time::sleep(self.snapshot_rest).await;
+            snapshot::send(client, &self.identity, self.target, &vote, data).await
+        };
+        let sent = tokio::select! {
+            closed = cancel => return Err(StreamingError::Closed(closed)),
+            sent = send => sent,
+        };
+        match sent {
+            Ok(vote) => Ok(SnapshotResponse { vote }),
+            Err(error) => {
+                self.on_snapshot_failed(&error);
+                Err(StreamingError::Network(NetworkError::new(&error)))
             }
         }
     }

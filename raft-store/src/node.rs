@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::acks::Acks;
 use crate::clock::Clock;
 use crate::contact::Contact;
+use crate::disk_space::DiskSpace;
 use crate::fatal::Fatal;
 use crate::leadership::{self, Leadership, Patience, Watcher};
 use crate::log_store::LogStore;
@@ -71,6 +72,7 @@ struct Stores {
     log: LogStore,
     inbox: SnapshotInbox,
     fatal: Fatal,
+    space: DiskSpace,
     acks: Arc<Acks>,
 }
 
@@ -96,7 +98,8 @@ impl Node {
         for address in config.initial_cluster.values() {
             proto::channel::check_address(address)?;
         }
-        let Store { log, machine, reader, inbox, fatal } = store;
+        let Store { mut log, mut machine, reader, inbox, fatal, space } = store;
+        machine.catch_up(&mut log).await?;
         let cluster = log.identity().cluster;
         let identity = PeerIdentity::new(config.id, &config.cluster_name, cluster);
         let raft_config = Arc::new(raft_config(&config)?);
@@ -106,7 +109,7 @@ impl Node {
             .await
             .map_err(|error| StartError::Raft(error.to_string()))?;
 
-        let stores = Stores { reader, log, inbox, fatal, acks };
+        let stores = Stores { reader, log, inbox, fatal, space, acks };
         let node = Self::assemble(config, raft, identity, stores);
         node.bootstrap().await?;
         Ok(node)
@@ -135,6 +138,7 @@ impl Node {
             stop: stop.clone(),
         };
         tasks.spawn(watcher.run());
+        tasks.spawn(stores.space.clone().watch(stop.clone()));
         let succession = Succession {
             id: config.id,
             raft: raft.clone(),
@@ -156,7 +160,12 @@ impl Node {
         let (reads, asking) = ReadGate::new(asker, reader.watch_applied());
         tasks.spawn(asking);
         let proposer = Proposer {
-            local: Arc::new(LocalProposer::new(raft.clone(), clock.clone(), config.bounds)),
+            local: Arc::new(LocalProposer::new(
+                raft.clone(),
+                clock.clone(),
+                config.bounds,
+                stores.space.clone(),
+            )),
             forwarder: Forwarder::new(identity.clone(), members.clone(), tasks.clone()),
             leadership: leadership.clone(),
         };

@@ -7,15 +7,18 @@ use std::sync::Arc;
 use cluster_state::{ClusterId, MasterId};
 use rocksdb::WriteBatch;
 
+use crate::calls::Calls;
+use crate::disk_space::{DiskSpace, Reserve};
 use crate::error::{OpenError, StorageError};
 use crate::fatal::Fatal;
-use crate::guard::Guard;
+use crate::guard::{Guard, Witness};
 use crate::identity::{Condition, Identity, KnownIdentity, Layout};
 use crate::keys::LogTable;
 use crate::log_store::{Held, Links, LogOptions, LogStore, StateDurability, put_identity};
 use crate::rocks;
 use crate::snapshot::SnapshotInbox;
 use crate::state_machine::{ApplyObserver, Shared, StateMachine, StateReader, database};
+use crate::torn::TornTail;
 
 /// Which directory to open, and for whom.
 #[derive(Clone)]
@@ -28,6 +31,8 @@ pub struct StoreConfig {
     pub cluster: Option<ClusterId>,
     /// How the log store works.
     pub log: LogOptions,
+    /// Room that is kept for starting on a full disk; 0 for none.
+    pub reserve_bytes: u64,
     /// Who is told how long applying takes.
     pub apply_observer: Option<ApplyObserver>,
 }
@@ -39,16 +44,17 @@ impl fmt::Debug for StoreConfig {
             .field("node", &self.node)
             .field("cluster", &self.cluster)
             .field("log", &self.log)
+            .field("reserve_bytes", &self.reserve_bytes)
             .finish_non_exhaustive()
     }
 }
 
 impl StoreConfig {
-    /// The usual settings.
+    /// The usual settings, without a reserve.
     #[must_use]
     pub fn new(data_dir: impl Into<PathBuf>, node: MasterId) -> Self {
         let (data_dir, log) = (data_dir.into(), LogOptions::default());
-        Self { data_dir, node, cluster: None, log, apply_observer: None }
+        Self { data_dir, node, cluster: None, log, reserve_bytes: 0, apply_observer: None }
     }
 }
 
@@ -65,6 +71,7 @@ pub struct Store {
     pub inbox: SnapshotInbox,
     /// Raised when storage fails: the process must then abort.
     pub fatal: Fatal,
+    pub(crate) space: DiskSpace,
 }
 
 impl Store {
@@ -74,19 +81,29 @@ impl Store {
     /// If the directory is another's, in use, damaged, from a newer binary, or has lost data.
     /// Nothing on disk is changed then.
     pub fn open(config: StoreConfig) -> Result<Self, OpenError> {
-        let layout = Layout::new(config.data_dir);
+        let layout = Layout::new(config.data_dir.clone());
+        let reserve = Reserve::new(layout.reserve(), config.reserve_bytes);
+        let store = match Self::open_once(config.clone(), &layout) {
+            Err(error) if reserve.release_for(&error) => Self::open_once(config, &layout)?,
+            opened => opened?,
+        };
+        reserve.keep();
+        Ok(store)
+    }
+
+    fn open_once(config: StoreConfig, layout: &Layout) -> Result<Self, OpenError> {
         let expected = Identity { node: config.node, cluster: config.cluster };
         // Before the lock, which makes a file in the directory, and again behind it.
         layout.inspect()?;
         let lock = Arc::new(layout.lock()?);
         match layout.inspect()? {
-            Condition::Fresh => make(&layout, expected)?,
-            Condition::InUse => check(&layout, expected)?,
+            Condition::Fresh => make(layout, expected)?,
+            Condition::InUse => check(layout, expected)?,
         }
 
         let log_path = layout.log();
         let database = rocks::open_log(&log_path)?;
-        let held = load(&database, &layout)?;
+        let held = load(&database, layout)?;
         let mut guard = Guard::open(&layout.guard())?;
         guard.witness().check(&held.witness())?;
         if *guard.witness() != held.witness() {
@@ -94,6 +111,7 @@ impl Store {
         }
 
         let fatal = Fatal::default();
+        let calls = Calls::new(fatal.clone());
         let state = layout.state();
         let (state_db, restored) = database::open(&state)?;
         let state_db = Arc::new(state_db);
@@ -102,7 +120,7 @@ impl Store {
             state.clone(),
             Arc::clone(&state_db),
             restored,
-            fatal.clone(),
+            calls.clone(),
             Arc::clone(&lock),
         ));
         let machine =
@@ -112,13 +130,14 @@ impl Store {
         let links = Links {
             state: Arc::clone(&shared) as Arc<dyn StateDurability>,
             identity: identity.clone(),
-            fatal: fatal.clone(),
+            calls,
             lock,
         };
         let log = LogStore::start(database, held, guard, links, config.log)
             .map_err(OpenError::storage(log_path))?;
-        let reader = StateReader::new(shared);
-        Ok(Self { log, machine, reader, inbox: SnapshotInbox::new(state, identity), fatal })
+        let inbox = SnapshotInbox::new(Arc::clone(&shared), identity);
+        let space = DiskSpace::of(layout.root());
+        Ok(Self { log, machine, reader: StateReader::new(shared), inbox, fatal, space })
     }
 }
 
@@ -166,11 +185,12 @@ fn refuse_used_log(layout: &Layout) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Looks at all that is stored, without changing anything, and refuses what must not be used.
+/// Looks at all that is stored and refuses what must not be used, without changing anything but a
+/// torn end of the log.
 fn check(layout: &Layout, expected: Identity) -> Result<(), OpenError> {
     let witness = Guard::read(&layout.guard())?;
     witness.identity.check(&expected)?;
-    let held = load(&rocks::open_log_read_only(&layout.log())?, layout)?;
+    let held = load(&open_mended(layout, &witness)?, layout)?;
     held.identity.check(&expected)?;
     witness.check(&held.witness())?;
 
@@ -183,6 +203,24 @@ fn check(layout: &Layout, expected: Identity) -> Result<(), OpenError> {
         return Err(OpenError::StateBehindLog { applied, purged });
     }
     Ok(())
+}
+
+/// Opens the log without changing anything, unless a crash has torn its last record and nothing
+/// else is wrong: that is cut off.
+fn open_mended(layout: &Layout, witness: &Witness) -> Result<rocksdb::DB, OpenError> {
+    let path = layout.log();
+    let damage = match rocks::open_log_read_only(&path) {
+        Err(damage @ OpenError::Damaged { .. }) => damage,
+        opened => return opened,
+    };
+    let Some(torn) = TornTail::find(&path).map_err(OpenError::io(&path))? else {
+        return Err(damage);
+    };
+    if !torn.is_unguarded(&layout.probe(), witness)? {
+        return Err(damage);
+    }
+    torn.cut().map_err(OpenError::io(&path))?;
+    rocks::open_log_read_only(&path)
 }
 
 /// What the log holds. One that does not say whose it is has lost its first record.

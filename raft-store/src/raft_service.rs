@@ -178,7 +178,7 @@ impl RaftService for RaftEndpoint {
         request: Request<v1::ResumeSnapshotRequest>,
     ) -> Result<Response<v1::ResumeSnapshotResponse>, Status> {
         self.node.identity().check(request.metadata())?;
-        let offsets = snapshot::held(&self.node, &request.into_inner().manifest).await?;
+        let offsets = snapshot::held(&self.node, request.into_inner()).await?;
         Ok(Response::new(v1::ResumeSnapshotResponse { offsets }))
     }
 

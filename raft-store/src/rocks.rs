@@ -42,6 +42,15 @@ fn shared_options() -> Options {
     options
 }
 
+/// The column family that RocksDB makes besides ours, and that nobody writes to. It gets the
+/// smallest write buffer that there is: after a full disk RocksDB writes again only once there is
+/// room for that.
+fn unused_table() -> ColumnFamilyDescriptor {
+    let mut options = Options::default();
+    options.set_write_buffer_size(64 << 10);
+    ColumnFamilyDescriptor::new(rocksdb::DEFAULT_COLUMN_FAMILY_NAME, options)
+}
+
 fn log_options() -> Options {
     let mut options = shared_options();
     // The default mode stops at the first damaged record and silently drops all that follow. This
@@ -103,8 +112,9 @@ pub(crate) fn open_state(path: &Path) -> Result<DB, OpenError> {
 fn open(
     mut options: Options,
     path: &Path,
-    tables: Vec<ColumnFamilyDescriptor>,
+    mut tables: Vec<ColumnFamilyDescriptor>,
 ) -> Result<DB, OpenError> {
+    tables.push(unused_table());
     options.create_if_missing(true);
     options.create_missing_column_families(true);
     DB::open_cf_descriptors(&options, path, tables).map_err(|error| refuse(path, error))
@@ -154,4 +164,36 @@ pub(crate) fn flush_state(database: &DB) -> Result<(), StorageError> {
     options.set_wait(true);
     database.flush_cfs_opt(&tables.iter().collect::<Vec<_>>(), &options)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// What RocksDB says that it uses for the column family that nobody writes to.
+    fn unused_write_buffer(path: &Path) -> String {
+        let files = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+        let is_options = |path: &std::path::PathBuf| {
+            path.file_name().unwrap().to_string_lossy().starts_with("OPTIONS-")
+        };
+        let text = std::fs::read_to_string(files.filter(is_options).max().unwrap()).unwrap();
+        let (_, text) = text.split_once("[CFOptions \"default\"]").unwrap();
+        let size = text.lines().find_map(|line| line.trim().strip_prefix("write_buffer_size="));
+        size.unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_table_that_nobody_writes_to_needs_no_room() {
+        let home = TempDir::new().unwrap();
+        for (name, open) in [("log", open_log as fn(&Path) -> _), ("state", open_state)] {
+            let path = home.path().join(name);
+            // The second time as it is with a store in use.
+            for _ in 0..2 {
+                drop(open(&path).unwrap());
+                assert_eq!(unused_write_buffer(&path), "65536", "{name}");
+            }
+        }
+    }
 }

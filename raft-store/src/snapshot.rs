@@ -8,17 +8,23 @@ mod receive;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use cluster_state::ClusterId;
 use tokio::sync::OnceCell;
 
+pub(crate) use self::checkpoint::OnFailure;
 pub use self::checkpoint::SnapshotBuilder;
 pub use self::chunk::{CHUNK_BYTES_MAX, Chunk, ChunkReader};
+use self::install::Prepared;
 pub use self::manifest::{InvalidManifest, Manifest, ManifestFile};
+pub(crate) use self::receive::clear_outdated;
 pub use self::receive::{ReceiveError, SnapshotInbox, SnapshotReceiver};
+use crate::calls::{Call, Calls};
 use crate::error::StorageError;
 use crate::files::Directory;
+use crate::state_machine::database::{Restored, StateDb};
 use crate::sync::lock;
 use crate::types::SnapshotMeta;
 
@@ -31,6 +37,9 @@ struct Inner {
     meta: SnapshotMeta,
     cluster: Option<ClusterId>,
     directory: Directory,
+    /// The database that a received snapshot was made into, until it is installed.
+    prepared: Mutex<Option<Prepared>>,
+    calls: Calls,
     /// Made when it is first asked for: most snapshots only let the log be purged, and are never
     /// sent.
     manifest: OnceCell<Arc<Manifest>>,
@@ -53,8 +62,29 @@ impl SnapshotData {
         meta: SnapshotMeta,
         cluster: Option<ClusterId>,
         directory: Directory,
+        calls: Calls,
     ) -> Self {
-        Self(Arc::new(Inner { id, meta, cluster, directory, manifest: OnceCell::new() }))
+        let (prepared, manifest) = (Mutex::default(), OnceCell::new());
+        Self(Arc::new(Inner { id, meta, cluster, directory, prepared, calls, manifest }))
+    }
+
+    fn set_prepared(&self, prepared: Prepared) {
+        *lock(&self.0.prepared) = Some(prepared);
+    }
+
+    /// Puts it in the place of the state below `root`.
+    pub(crate) fn install(
+        &self,
+        root: &Path,
+        meta: &SnapshotMeta,
+    ) -> Result<(StateDb, Restored), StorageError> {
+        let prepared = lock(&self.0.prepared).take();
+        let prepared = match prepared {
+            Some(prepared) => prepared,
+            None => Prepared::make(root, self.path(), meta)?,
+        };
+        prepared.check(meta)?;
+        prepared.switch(root)
     }
 
     /// Its name, drawn at random when it was taken.
@@ -86,8 +116,7 @@ impl SnapshotData {
                 let Inner { id, meta, cluster, directory, .. } = &*data.0;
                 Manifest::describe(id.clone(), *cluster, meta.clone(), directory.path())
             };
-            let manifest = tokio::task::spawn_blocking(work).await;
-            Ok(Arc::new(manifest.map_err(|_| StorageError::ThreadEnded)??))
+            self.0.calls.run_blocking(Call::SnapshotRead, work).await.map(Arc::new)
         };
         self.0.manifest.get_or_try_init(describe).await.cloned()
     }
@@ -103,13 +132,37 @@ impl SnapshotData {
     }
 }
 
+/// How often snapshots went wrong since the start. The node goes on in either case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SnapshotFailures {
+    /// Snapshots that could not be taken here.
+    pub not_taken: u64,
+    /// Received snapshots that cannot be used here.
+    pub refused: u64,
+}
+
 /// Holds the newest snapshot, so that it can be sent.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshots {
     current: Mutex<Option<SnapshotData>>,
+    not_taken: AtomicU64,
+    refused: AtomicU64,
 }
 
 impl Snapshots {
+    pub(crate) fn on_not_taken(&self) {
+        self.not_taken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn on_refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn failures(&self) -> SnapshotFailures {
+        let not_taken = self.not_taken.load(Ordering::Relaxed);
+        SnapshotFailures { not_taken, refused: self.refused.load(Ordering::Relaxed) }
+    }
+
     pub(crate) fn current(&self) -> Option<SnapshotData> {
         lock(&self.current).clone()
     }

@@ -10,6 +10,7 @@ mod feed;
 mod reader;
 mod shared;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -17,23 +18,35 @@ use std::time::{Duration, Instant};
 
 use cluster_state::{Change, LogIndex, Proposal};
 use futures_util::{Stream, TryStreamExt};
-use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine, Snapshot};
+use openraft::storage::{
+    ApplyResponder, EntryResponder, RaftLogStorage, RaftStateMachine, Snapshot,
+};
 use openraft::vote::leader_id_std::CommittedLeaderId;
-use openraft::{EntryPayload, OptionalSend};
+use openraft::{EntryPayload, OptionalSend, RaftLogReader};
+use proto::limits::ByteBudget;
 
 use self::batch::Batch;
 use self::database::StateDb;
 pub use self::feed::{AppliedBatch, Published};
 pub use self::reader::StateReader;
 pub(crate) use self::shared::Shared;
+use crate::calls::Call;
 use crate::codec;
 use crate::error::StorageError;
-use crate::snapshot::{SnapshotBuilder, SnapshotData, install};
-use crate::types::{AppliedAt, LogId, Outcome, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::log_store::LogStore;
+use crate::snapshot::{OnFailure, SnapshotBuilder, SnapshotData};
+use crate::types::{AppliedAt, Entry, LogId, Outcome, SnapshotMeta, StoredMembership, TypeConfig};
 
 /// Entries applied in one batch: enough to spread the batch's fixed cost thin, few enough that
 /// readers wait for the state lock for some milliseconds only.
 const BATCH_ENTRIES_MAX: usize = 1024;
+
+/// Bytes of their payload: some milliseconds of decoding and applying.
+const BATCH_PAYLOAD_BYTES: usize = 256 << 10;
+
+/// Changes after which a batch ends: one entry may bring ten thousand, ten of them must not be
+/// made behind one lock.
+const BATCH_CHANGES_MAX: usize = 2_000;
 
 /// A snapshot as openraft passes it around.
 pub type RaftSnapshot =
@@ -85,6 +98,13 @@ impl Step {
     }
 }
 
+fn payload_bytes(entry: &Entry) -> usize {
+    match &entry.payload {
+        EntryPayload::Normal(payload) => payload.0.len(),
+        EntryPayload::Blank | EntryPayload::Membership(_) => 0,
+    }
+}
+
 impl StateMachine {
     pub(crate) fn new(
         shared: Arc<Shared>,
@@ -95,19 +115,27 @@ impl StateMachine {
         Self { shared, database, applied, membership, observer }
     }
 
-    /// Applies some entries as one batch. On return they are in memory and in RocksDB, and whoever
-    /// waited for them has been told.
-    fn apply_steps(&mut self, steps: Vec<Step>) -> Result<(), StorageError> {
-        let (Some(first), Some(last)) = (steps.first(), steps.last()) else { return Ok(()) };
-        let (first, last) = (first.id, last.id);
-        let began_at = Instant::now();
+    /// Applies entries in order, in batches that are bounded by what they change. On return they
+    /// are in memory and in RocksDB, and whoever waited for them has been told.
+    fn apply_steps(&mut self, steps: &mut VecDeque<Step>) -> Result<(), StorageError> {
+        while !steps.is_empty() {
+            self.apply_batch(steps)?;
+        }
+        Ok(())
+    }
 
+    fn apply_batch(&mut self, steps: &mut VecDeque<Step>) -> Result<(), StorageError> {
+        let began_at = Instant::now();
+        let Some(first) = steps.front().map(|step| step.id) else { return Ok(()) };
+
+        let mut last = first;
         let mut changes = Vec::with_capacity(steps.len());
         let mut answers = Vec::with_capacity(steps.len());
         let mut membership = None;
         {
-            let mut memory = self.shared.begin(last);
-            for step in steps {
+            let mut memory = self.shared.begin();
+            while let Some(step) = steps.pop_front() {
+                last = step.id;
                 let outcome = match step.action {
                     Action::Nothing => Outcome(None),
                     Action::Membership(stored) => {
@@ -123,7 +151,11 @@ impl StateMachine {
                     }
                 };
                 answers.extend(step.responder.map(|responder| (responder, outcome)));
+                if changes.len() >= BATCH_CHANGES_MAX {
+                    break;
+                }
             }
+            memory.on_applied(last);
         }
         self.store(last, membership, &changes)?;
         for (responder, outcome) in answers {
@@ -136,6 +168,52 @@ impl StateMachine {
         Ok(())
     }
 
+    /// Refuses an entry that does not follow on the one before it: applying it would make this
+    /// replica differ from the others. The first one may stand anywhere.
+    fn check_order(previous: Option<LogId>, id: LogId) -> Result<(), StorageError> {
+        let follows = previous.is_none_or(|previous| {
+            previous.index.checked_add(1) == Some(id.index)
+                && previous.leader_id.term <= id.leader_id.term
+        });
+        if follows {
+            return Ok(());
+        }
+        let applied = previous.map_or(0, |previous| previous.index);
+        Err(StorageError::ApplyOrder { applied, found: id.index, term: id.leader_id.term })
+    }
+
+    /// Applies what the log is known to have committed and the state does not have: bounded, where
+    /// openraft would read 64 entries at a time, whatever their size.
+    pub(crate) async fn catch_up(&mut self, log: &mut LogStore) -> Result<(), StorageError> {
+        let Some(committed) = log.read_committed().await? else { return Ok(()) };
+        let next = self.applied.map_or(0, |applied| applied.index.saturating_add(1));
+        let entries = log.entries_stream(next..committed.index.saturating_add(1)).await;
+        let applied = self.apply_all(entries.map_ok(|entry| (entry, None))).await;
+        applied.inspect_err(|error| self.shared.calls.fail(error))
+    }
+
+    async fn apply_all<S>(&mut self, mut entries: S) -> Result<(), StorageError>
+    where
+        S: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
+    {
+        let mut steps = VecDeque::new();
+        let mut budget = ByteBudget::new(BATCH_PAYLOAD_BYTES);
+        let mut previous = self.applied;
+        while let Some((entry, responder)) = entries.try_next().await? {
+            Self::check_order(previous, entry.log_id)?;
+            previous = Some(entry.log_id);
+
+            let bytes = payload_bytes(&entry);
+            if !budget.admits(bytes) || steps.len() >= BATCH_ENTRIES_MAX {
+                self.apply_steps(&mut steps)?;
+                budget = ByteBudget::new(BATCH_PAYLOAD_BYTES);
+                budget.admits(bytes);
+            }
+            steps.push_back(Step::new((entry, responder))?);
+        }
+        self.apply_steps(&mut steps)
+    }
+
     fn store(
         &mut self,
         last: LogId,
@@ -143,13 +221,16 @@ impl StateMachine {
         changes: &[(LogIndex, Change)],
     ) -> Result<(), StorageError> {
         let database = self.database.database();
-        let mut batch = Batch::new(database)?;
-        batch.put_applied(last)?;
-        if let Some(membership) = &membership {
-            batch.put_membership(membership)?;
-        }
-        batch.put_changes(changes)?;
-        batch.write()?;
+        let write = || -> Result<(), StorageError> {
+            let mut batch = Batch::new(database)?;
+            batch.put_applied(last)?;
+            if let Some(membership) = &membership {
+                batch.put_membership(membership)?;
+            }
+            batch.put_changes(changes)?;
+            batch.write()
+        };
+        self.shared.calls.run(Call::StateWrite, write)?;
         self.applied = Some(last);
         self.membership = membership.unwrap_or_else(|| std::mem::take(&mut self.membership));
         self.shared.on_stored(last);
@@ -158,11 +239,12 @@ impl StateMachine {
 
     /// Storage that has failed once must not go on, or this replica would diverge.
     fn fatal(&self, error: StorageError) -> io::Error {
-        let error = io::Error::from(error);
-        self.shared.fatal.raise(&error.to_string());
-        error
+        self.shared.calls.fail(&error);
+        error.into()
     }
 
+    /// Puts a snapshot in the place of the state. What was there before goes on a thread that may
+    /// block: closing RocksDB, removing its files and dropping a million tasks take their time.
     async fn install(
         &mut self,
         meta: &SnapshotMeta,
@@ -170,17 +252,23 @@ impl StateMachine {
     ) -> Result<(), StorageError> {
         let root = self.shared.root().to_owned();
         let (source, expected) = (data.clone(), meta.clone());
-        let work = move || install::install(&root, source.path(), &expected);
-        let installed = tokio::task::spawn_blocking(work).await;
-        let (database, restored) = installed.map_err(|_| StorageError::ThreadEnded)??;
+        let work = move || source.install(&root, &expected);
+        let (database, restored) =
+            self.shared.calls.run_blocking(Call::SnapshotInstall, work).await?;
 
         self.applied = restored.applied;
         self.membership = restored.membership.clone();
         let database = Arc::new(database);
-        let old = std::mem::replace(&mut self.database, Arc::clone(&database));
-        self.shared.replace(database, restored);
-        old.give_up();
-        self.shared.snapshots.set_current(data);
+        let old_database = std::mem::replace(&mut self.database, Arc::clone(&database));
+        let old_state = self.shared.replace(database, restored);
+        old_database.give_up();
+        let shared = Arc::clone(&self.shared);
+        let clear = tokio::task::spawn_blocking(move || {
+            drop((old_database, old_state));
+            shared.snapshots.set_current(data);
+        });
+        // Fails only when the runtime ends.
+        clear.await.ok();
         tracing::info!(applied = ?AppliedAt::from(self.applied), "snapshot installed");
         Ok(())
     }
@@ -194,29 +282,23 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         Ok((self.applied, self.membership.clone()))
     }
 
-    async fn apply<S>(&mut self, mut entries: S) -> Result<(), io::Error>
+    async fn apply<S>(&mut self, entries: S) -> Result<(), io::Error>
     where
         S: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
     {
-        let mut steps = Vec::new();
-        while let Some(entry) = entries.try_next().await? {
-            steps.push(Step::new(entry).map_err(|error| self.fatal(error))?);
-            if steps.len() >= BATCH_ENTRIES_MAX {
-                let steps = std::mem::take(&mut steps);
-                self.apply_steps(steps).map_err(|error| self.fatal(error))?;
-            }
-        }
-        self.apply_steps(steps).map_err(|error| self.fatal(error))
+        self.apply_all(entries).await.map_err(|error| self.fatal(error))
     }
 
-    async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<SnapshotBuilder> {
-        Some(self.get_snapshot_builder().await)
+    /// openraft insists on one only at its start, which then fails without.
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<SnapshotBuilder> {
+        let on_failure = if force { OnFailure::Return } else { OnFailure::Repeat };
+        Some(SnapshotBuilder::new(&self.shared, on_failure))
     }
 
     /// The builder takes its checkpoint beside further applies, and then asks the checkpoint up to
     /// where it goes: so nothing waits.
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
-        SnapshotBuilder::new(Arc::clone(&self.shared), Arc::clone(&self.database))
+        SnapshotBuilder::new(&self.shared, OnFailure::Repeat)
     }
 
     async fn install_snapshot(

@@ -18,3 +18,5 @@ mod snapshot;
 mod state;
 #[path = "storage/suite.rs"]
 mod suite;
+#[path = "storage/torn.rs"]
+mod torn;

@@ -63,6 +63,29 @@ const ONLY_IN: [(&str, &[&str]); 4] = [
     ("axum::", &["master/src/api.rs", "master/src/api/"]),
 ];
 
+/// Ways to the disk, and the files of `raft-store` that go them. What they do while a store is open
+/// runs through `Calls`, which ends the process when a failure leaves this replica behind the others.
+const DISK_CALLS: [(&str, &[&str]); 2] = [
+    (
+        "fs::",
+        &[
+            "disk_space.rs",
+            "files.rs",
+            "guard.rs",
+            "identity.rs",
+            "snapshot/checkpoint.rs",
+            "snapshot/chunk.rs",
+            "snapshot/install.rs",
+            "snapshot/manifest.rs",
+            "snapshot/receive.rs",
+            "state_machine/database.rs",
+            "torn.rs",
+        ],
+    ),
+    // Checks the room, and drops a state that was replaced.
+    ("spawn_blocking(", &["calls.rs", "disk_space.rs", "state_machine.rs"]),
+];
+
 /// Files that only compute: no waiting, no clock. What they need to know is given to them.
 const PURE: [&str; 11] = [
     "master/src/events/event.rs",
@@ -187,6 +210,23 @@ fn libraries_stay_where_they_belong() {
         }
     }
     assert_none("libraries in the wrong place", &found);
+}
+
+#[test]
+fn storage_is_called_where_failures_are_judged() {
+    let mut found = Vec::new();
+    for source in sources() {
+        let Some(name) = source.path.strip_prefix("raft-store/src/") else { continue };
+        let is_test = |text: &str| text.starts_with("mod tests {");
+        for (number, line) in code_lines(&source.text).take_while(|(_, line)| !is_test(line)) {
+            for (way, places) in DISK_CALLS {
+                if line.contains(way) && !places.contains(&name) && !name.ends_with("tests.rs") {
+                    found.push(format!("{}:{number} has {way}", source.path));
+                }
+            }
+        }
+    }
+    assert_none("storage calls that nobody judges", &found);
 }
 
 #[test]

@@ -1,17 +1,18 @@
 //! The log instance of RocksDB: what it holds, and how entries are read from it.
 
 use cluster_state::LogIndex;
+use proto::limits::ByteBudget;
 use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, ReadOptions, WriteBatch};
 use serde::de::DeserializeOwned;
 
-use super::tail::{entry_bytes, next_index};
+use super::tail::{Part, end_of, entry_bytes, next_index};
 use crate::codec;
 use crate::error::StorageError;
 use crate::guard::Witness;
 use crate::identity::Identity;
 use crate::keys::{LogRecord, LogTable, NumberKey};
 use crate::rocks;
-use crate::types::{Entry, LogId, Vote};
+use crate::types::{LogId, Vote};
 
 /// What the log holds besides its entries.
 #[derive(Debug, Clone)]
@@ -39,7 +40,7 @@ impl Held {
         };
         let purged = json(database, LogRecord::Purged)?;
         let end = entry_at(database, IteratorMode::End)?;
-        let last = end.max(purged);
+        let last = end_of(end, purged);
         let begin = entry_at(database, IteratorMode::Start)?;
         let begin = begin.map_or_else(|| next_index(last), |first| first.index);
         if purged.is_some() && begin != next_index(purged) {
@@ -101,32 +102,34 @@ impl Disk {
         rocks::table(&self.database, LogTable::Records.name())
     }
 
-    /// Reads consecutive entries from `from` until before `to`, until there is a gap or until
-    /// `bytes_max` are reached.
+    /// Reads consecutive entries from `from` until before `to`, until there is a gap, or as far as
+    /// the budget goes. Returns what is left of the budget, too.
     pub(super) fn read(
         &self,
         from: u64,
         to: u64,
-        bytes_max: usize,
-    ) -> Result<Vec<Entry>, StorageError> {
+        mut budget: ByteBudget,
+    ) -> Result<(Part, ByteBudget), StorageError> {
         let mut options = ReadOptions::default();
         options.set_iterate_upper_bound(LogIndex(to).key());
         let start = LogIndex(from).key();
         let mode = IteratorMode::From(&start, Direction::Forward);
-        let mut entries = Vec::new();
-        let mut bytes: usize = 0;
+        let mut part = Part { entries: Vec::new(), is_cut: false };
         let mut expected = from;
         for row in self.database.iterator_cf_opt(self.entries()?, options, mode) {
             let (key, value) = row?;
             let entry = codec::decode_entry(LogIndex::from_key(&key)?, &value)?;
-            if entry.log_id.index != expected || bytes >= bytes_max {
+            if entry.log_id.index != expected {
+                break;
+            }
+            if !budget.admits(entry_bytes(&entry)) {
+                part.is_cut = true;
                 break;
             }
             expected = expected.saturating_add(1);
-            bytes = bytes.saturating_add(entry_bytes(&entry));
-            entries.push(entry);
+            part.entries.push(entry);
         }
-        Ok(entries)
+        Ok((part, budget))
     }
 }
 

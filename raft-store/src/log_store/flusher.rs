@@ -2,75 +2,29 @@
 //! once, and tells everybody.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use cluster_state::LogIndex;
-use openraft::storage::IOFlushed;
 use rocksdb::{WriteBatch, WriteOptions};
-use tokio::sync::oneshot;
 
 use super::disk::{Disk, Held, put_identity};
+use super::group::{Group, GuardNeed, Op, Waiting};
 use super::shared::{Shared, Synced};
-use super::tail::{Era, next_index};
+use super::tail::{end_of, next_index};
 use super::{LogOptions, StateDurability};
+use crate::calls::{Call, describe};
 use crate::codec;
 use crate::error::StorageError;
 use crate::guard::{Guard, Witness};
-use crate::identity::Identity;
 use crate::keys::{LogRecord, NumberKey};
-use crate::types::{Entry, LogId, TypeConfig, Vote};
+use crate::types::{Entry, LogId, Vote};
 
 /// Operations that share a sync. More would make the first of them wait for no gain: the sync's
 /// cost is spread thin long before.
 const GROUP_OPS_MAX: usize = 4096;
-
-type Done = oneshot::Sender<Result<(), StorageError>>;
-
-/// What the flusher is asked to do, in the order in which it was asked.
-pub(super) enum Op {
-    Append { entries: Vec<Entry>, era: Era, bytes: usize, callback: IOFlushed<TypeConfig> },
-    Vote { vote: Vote, done: Done },
-    Identity { identity: Identity, done: Done },
-    Truncate { after: Option<LogId> },
-    Purge { upto: LogId },
-}
-
-impl fmt::Debug for Op {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Append { .. } => "Append",
-            Self::Vote { .. } => "Vote",
-            Self::Identity { .. } => "Identity",
-            Self::Truncate { .. } => "Truncate",
-            Self::Purge { .. } => "Purge",
-        })
-    }
-}
-
-/// Whom to tell once a batch is synced.
-enum Waiting {
-    Append { next: u64, era: Era, bytes: usize, callback: IOFlushed<TypeConfig> },
-    Done(Done),
-}
-
-/// A batch that grows, and what it will have changed once it is written.
-struct Group {
-    batch: WriteBatch,
-    held: Held,
-    waiting: Vec<Waiting>,
-    entries: u64,
-    guard: GuardNeed,
-}
-
-/// Whether the guard must be written before anybody is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum GuardNeed {
-    AtLeisure,
-    First,
-}
 
 pub(super) struct Flusher {
     disk: Arc<Disk>,
@@ -82,6 +36,9 @@ pub(super) struct Flusher {
     options: LogOptions,
     /// A purge that waits for the state to be durable.
     purge: Option<LogId>,
+    /// Makes the state durable for it, on a thread of its own: votes and appends do not wait for
+    /// that.
+    state_flush: Option<JoinHandle<()>>,
     unguarded_entries: u64,
     guarded_at: Instant,
     /// Reused for encoding.
@@ -105,6 +62,7 @@ impl Flusher {
             state,
             options,
             purge: None,
+            state_flush: None,
             unguarded_entries: 0,
             guarded_at: Instant::now(),
             buffer: Vec::new(),
@@ -124,6 +82,10 @@ impl Flusher {
             self.work(&mut ops);
         }
         self.at_leisure();
+        self.end_state_flush();
+        // The purge that waited for it.
+        self.at_leisure();
+        self.end_state_flush();
     }
 
     fn work(&mut self, ops: &mut VecDeque<Op>) {
@@ -150,8 +112,9 @@ impl Flusher {
         };
         let built = self.build(ops, &mut group);
         let written = built.and_then(|()| self.write(&mut group));
-        // Before anybody hears of it: nobody may try again.
-        let written = written.inspect_err(|error| self.fail(error));
+        // Before anybody hears of it. After a failed write or sync nobody knows what is on disk:
+        // nothing may be tried again.
+        let written = written.inspect_err(|error| self.shared.calls.fail(error));
         self.tell(group, &written);
         written
     }
@@ -167,6 +130,7 @@ impl Flusher {
                 }
                 Op::Vote { vote, done } => {
                     group.waiting.push(Waiting::Done(done));
+                    self.check_vote(&vote, group);
                     let value = codec::encode_json(&vote)?;
                     group.batch.put_cf(self.disk.records()?, LogRecord::Vote.key(), value);
                     group.held.vote = Some(vote);
@@ -178,8 +142,8 @@ impl Flusher {
                     group.held.identity = identity;
                     group.guard = GuardNeed::First;
                 }
-                Op::Truncate { after } if group.batch.is_empty() => {
-                    self.shared.release(0);
+                Op::Truncate { after, done } if group.batch.is_empty() => {
+                    group.waiting.push(Waiting::Done(done));
                     self.truncate(after, group)?;
                 }
                 truncate @ Op::Truncate { .. } => {
@@ -189,16 +153,36 @@ impl Flusher {
                 }
                 Op::Purge { upto } => {
                     self.shared.release(0);
-                    self.purge = self.purge.max(Some(upto));
+                    self.purge = end_of(self.purge, Some(upto));
+                    self.put_purge(group)?;
                 }
             }
         }
         self.put_purge(group)
     }
 
+    fn check_vote(&self, vote: &Vote, group: &Group) {
+        let held = Witness { last: None, purged: None, ..group.held.witness() };
+        let voted = Witness::new(held.identity, Some(vote), None, None);
+        assert!(
+            held.check(&voted).is_ok(),
+            "a vote never goes back: {vote} follows {:?}",
+            group.held.vote
+        );
+    }
+
     fn put_entries(&mut self, entries: &[Entry], group: &mut Group) -> Result<(), StorageError> {
         let table = self.disk.entries()?;
         for entry in entries {
+            assert!(
+                group
+                    .held
+                    .last
+                    .is_none_or(|last| last.index.checked_add(1) == Some(entry.log_id.index)),
+                "the log has no gap: entry {} follows {:?}",
+                entry.log_id,
+                group.held.last
+            );
             self.buffer.clear();
             codec::encode_entry(entry, &mut self.buffer)?;
             group.batch.put_cf(table, LogIndex(entry.log_id.index).key(), &self.buffer);
@@ -212,13 +196,19 @@ impl Flusher {
         if next_index(after) >= next_index(group.held.last) {
             return Ok(());
         }
-        group.held.last = after.max(group.held.purged);
-        let lowered = group.held.witness();
-        if lowered.last < self.guard.witness().last {
-            self.write_guard(Witness { last: lowered.last, ..*self.guard.witness() })?;
-        }
+        group.held.last = end_of(after, group.held.purged);
+        self.lower_guard(group)?;
         let from = LogIndex(next_index(after)).key();
         group.batch.delete_range_cf(self.disk.entries()?, from, LogIndex(u64::MAX).key());
+        Ok(())
+    }
+
+    /// Takes back what the guard says of the log's end, if that is about to be less.
+    fn lower_guard(&mut self, group: &Group) -> Result<(), StorageError> {
+        let lowered = group.held.witness().last;
+        if lowered < self.guard.witness().last {
+            self.write_guard(Witness { last: lowered, ..*self.guard.witness() })?;
+        }
         Ok(())
     }
 
@@ -226,20 +216,17 @@ impl Flusher {
     /// purge that comes late only costs space.
     fn put_purge(&mut self, group: &mut Group) -> Result<(), StorageError> {
         let Some(upto) = self.purge else { return Ok(()) };
-        let is_durable = |state: &dyn StateDurability| {
-            state.durable_index().is_some_and(|durable| durable.0 >= upto.index)
-        };
-        if !is_durable(&*self.state) {
-            self.state.flush()?;
-        }
         // A purge beyond the end follows the installation of a snapshot: nothing can be lost, and
         // what is appended next must not leave a gap.
-        let passes_the_end = group.held.last.is_none_or(|last| last.index < upto.index);
-        if !is_durable(&*self.state) && !passes_the_end {
-            return Ok(());
+        let passes_the_end = group
+            .held
+            .last
+            .is_none_or(|last| last != upto && end_of(Some(last), Some(upto)) == Some(upto));
+        if !passes_the_end && self.state.durable_index().is_none_or(|index| index.0 < upto.index) {
+            return self.begin_state_flush();
         }
         self.purge = None;
-        if group.held.purged.is_some_and(|purged| purged.index >= upto.index) {
+        if next_index(group.held.purged) >= next_index(Some(upto)) {
             return Ok(());
         }
         let from = LogIndex(next_index(group.held.purged)).key();
@@ -248,14 +235,37 @@ impl Flusher {
         let value = codec::encode_json(&upto)?;
         group.batch.put_cf(self.disk.records()?, LogRecord::Purged.key(), value);
         group.held.purged = Some(upto);
-        group.held.last = group.held.last.max(Some(upto));
+        group.held.last = end_of(group.held.last, Some(upto));
+        self.lower_guard(group)
+    }
+
+    /// Begins to make the state durable, unless that is under way.
+    fn begin_state_flush(&mut self) -> Result<(), StorageError> {
+        if self.state_flush.as_ref().is_some_and(|flush| !flush.is_finished()) {
+            return Ok(());
+        }
+        let state = Arc::clone(&self.state);
+        let flush =
+            std::thread::Builder::new().name("state-flush".to_owned()).spawn(move || {
+                // A failure has been raised where it was seen.
+                state.flush().ok();
+            })?;
+        self.state_flush = Some(flush);
         Ok(())
+    }
+
+    fn end_state_flush(&mut self) {
+        if let Some(flush) = self.state_flush.take() {
+            // A panic in it has ended the process.
+            flush.join().ok();
+        }
     }
 
     /// Adds what is known to be committed, unless that is ahead of what the log will hold.
     fn put_committed(&self, group: &mut Group) -> Result<(), StorageError> {
         let committed = self.shared.committed();
-        if committed == group.held.committed || committed > group.held.last {
+        if committed == group.held.committed || next_index(committed) > next_index(group.held.last)
+        {
             return Ok(());
         }
         let table = self.disk.records()?;
@@ -278,8 +288,10 @@ impl Flusher {
         let mut options = WriteOptions::default();
         options.set_sync(true);
         let batch = std::mem::take(&mut group.batch);
-        let (result, duration) =
-            self.shared.watch_sync(|| self.disk.database().write_opt(batch, &options));
+        let (result, duration) = self.shared.watch_sync(|| {
+            let write = || Ok(self.disk.database().write_opt(batch, &options)?);
+            self.shared.calls.run::<_, StorageError>(Call::LogWrite, write)
+        });
         result?;
         self.held = group.held.clone();
         self.unguarded_entries = self.unguarded_entries.saturating_add(group.entries);
@@ -324,8 +336,14 @@ impl Flusher {
     }
 
     fn write_guard(&mut self, witness: Witness) -> Result<(), StorageError> {
-        let guard = &mut self.guard;
-        let (result, _) = self.shared.watch_sync(|| guard.write(witness));
+        assert!(
+            witness.check(&self.held.witness()).is_ok(),
+            "the guard is never ahead of the log: {witness:?} of {:?}",
+            self.held
+        );
+        let (guard, calls) = (&mut self.guard, &self.shared.calls);
+        let (result, _) =
+            self.shared.watch_sync(|| calls.run(Call::GuardWrite, || guard.write(witness)));
         self.unguarded_entries = 0;
         self.guarded_at = Instant::now();
         result
@@ -335,26 +353,26 @@ impl Flusher {
         if self.shared.check().is_err() || *self.guard.witness() == self.held.witness() {
             return;
         }
-        if let Err(error) = self.write_guard(self.held.witness()) {
-            self.fail(&error);
-        }
+        // A failure has been raised where it was seen.
+        self.write_guard(self.held.witness()).ok();
     }
 
     /// Answers what comes after a failure.
     fn refuse(&self, ops: impl Iterator<Item = Op>) {
-        let refused =
-            || StorageError::Failed(self.shared.fatal.reason().unwrap_or_default().to_string());
+        let refused = || {
+            StorageError::Failed(self.shared.calls.fatal().reason().unwrap_or_default().to_string())
+        };
         for op in ops {
             match op {
                 Op::Append { bytes, callback, .. } => {
                     self.shared.release(bytes);
                     callback.io_completed(Err(refused().into()));
                 }
-                Op::Vote { done, .. } | Op::Identity { done, .. } => {
+                Op::Vote { done, .. } | Op::Identity { done, .. } | Op::Truncate { done, .. } => {
                     self.shared.release(0);
                     done.send(Err(refused())).ok();
                 }
-                Op::Truncate { .. } | Op::Purge { .. } => self.shared.release(0),
+                Op::Purge { .. } => self.shared.release(0),
             }
         }
     }
@@ -368,15 +386,4 @@ impl Flusher {
             self.write_guard_if_behind();
         }
     }
-
-    /// After a failed write or sync nobody knows what is on disk: nothing may be tried again.
-    fn fail(&self, error: &StorageError) {
-        self.shared.fatal.raise(&describe(error));
-    }
-}
-
-/// The error with its causes, for those that get it as text.
-fn describe(error: &StorageError) -> String {
-    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use openraft::LogState;
+use proto::limits::ByteBudget;
 use tokio::sync::Semaphore;
 
-use super::tail::{Era, Tail};
+use super::tail::{Era, Part, Tail};
+use crate::calls::Calls;
 use crate::error::StorageError;
-use crate::fatal::Fatal;
 use crate::identity::KnownIdentity;
 use crate::sync::lock;
 use crate::types::{Entry, LogId, TypeConfig, Vote};
@@ -48,9 +49,9 @@ pub struct LogStats {
 pub(super) enum Plan {
     /// The log has none of them.
     Nothing,
-    /// They were in memory.
-    Cached(Vec<Entry>),
-    /// They, or the first of them, are in RocksDB only.
+    /// Those of `from..to` were in memory.
+    Cached { from: u64, to: u64, part: Part },
+    /// Those of `from..to` are in RocksDB only.
     Stored { from: u64, to: u64 },
 }
 
@@ -62,7 +63,7 @@ pub(super) struct Shared {
     /// When the sync under way began, in microseconds since `start` plus one; 0 when there is none.
     sync_began: AtomicU64,
     start: Instant,
-    pub(super) fatal: Fatal,
+    pub(super) calls: Calls,
 }
 
 impl fmt::Debug for Shared {
@@ -78,7 +79,7 @@ fn permits(bytes: usize) -> u32 {
 }
 
 impl Shared {
-    pub(super) fn new(tail: Tail, identity: KnownIdentity, fatal: Fatal) -> Self {
+    pub(super) fn new(tail: Tail, identity: KnownIdentity, calls: Calls) -> Self {
         Self {
             tail: Mutex::new(tail),
             identity,
@@ -86,13 +87,13 @@ impl Shared {
             room: Semaphore::new(usize::try_from(UNSYNCED_KIB_MAX).unwrap_or(usize::MAX)),
             sync_began: AtomicU64::new(0),
             start: Instant::now(),
-            fatal,
+            calls,
         }
     }
 
     /// Refuses everything after a failure.
     pub(super) fn check(&self) -> Result<(), StorageError> {
-        self.fatal.reason().map_or(Ok(()), |why| Err(StorageError::Failed(why.to_string())))
+        self.calls.fatal().reason().map_or(Ok(()), |why| Err(StorageError::Failed(why.to_string())))
     }
 
     /// Waits until there is room; [`Self::release`] gives it back.
@@ -110,8 +111,8 @@ impl Shared {
         lock(&self.tail).append(entries)
     }
 
-    pub(super) fn truncate_after(&self, last: Option<LogId>) {
-        lock(&self.tail).truncate_after(last);
+    pub(super) fn truncate_after(&self, last: Option<LogId>) -> Result<(), StorageError> {
+        lock(&self.tail).truncate_after(last)
     }
 
     pub(super) fn purge(&self, upto: LogId) {
@@ -139,7 +140,7 @@ impl Shared {
     }
 
     pub(super) fn set_committed(&self, committed: Option<LogId>) {
-        lock(&self.tail).committed = committed;
+        lock(&self.tail).set_committed(committed);
     }
 
     pub(super) fn log_state(&self) -> LogState<TypeConfig> {
@@ -147,7 +148,7 @@ impl Shared {
         LogState { last_purged_log_id: tail.purged, last_log_id: tail.last }
     }
 
-    pub(super) fn plan(&self, start: u64, end: u64, bytes_max: usize) -> Plan {
+    pub(super) fn plan(&self, start: u64, end: u64, budget: &mut ByteBudget) -> Plan {
         let tail = lock(&self.tail);
         let (from, to) = tail.clamp(start, end);
         if from >= to {
@@ -156,7 +157,7 @@ impl Shared {
         if from < tail.first_cached() {
             return Plan::Stored { from, to: to.min(tail.first_cached()) };
         }
-        Plan::Cached(tail.copy(from, to, bytes_max))
+        Plan::Cached { from, to, part: tail.copy(from, to, budget) }
     }
 
     /// Runs a sync so that [`Self::fsync_age`] can see it.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use openraft::EntryPayload;
+use proto::limits::ByteBudget;
 
 use super::Held;
 use crate::error::StorageError;
@@ -48,6 +49,20 @@ pub(super) fn next_index(id: Option<LogId>) -> u64 {
     id.map_or(0, |id| id.index.saturating_add(1))
 }
 
+/// Where a log ends whose last entry is `last`, if it is purged up to `purged`: the index decides,
+/// because what a purge replaces may have been of a newer term.
+pub(super) fn end_of(last: Option<LogId>, purged: Option<LogId>) -> Option<LogId> {
+    if next_index(last) <= next_index(purged) { purged } else { last }
+}
+
+/// Consecutive entries, as far as a byte budget went.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) entries: Vec<Entry>,
+    /// Whether the budget ended them.
+    pub(super) is_cut: bool,
+}
+
 impl Tail {
     pub(super) fn new(held: &Held, bytes_max: usize) -> Self {
         let next = next_index(held.last);
@@ -73,6 +88,12 @@ impl Tail {
             if self.last.is_some() && index != next_index(self.last) {
                 return Err(StorageError::NoEntry(next_index(self.last)));
             }
+            let term = entry.log_id.leader_id.term;
+            assert!(
+                self.last.is_none_or(|last| last.leader_id.term <= term),
+                "terms never fall in the log: entry {index} of term {term} follows {:?}",
+                self.last
+            );
             if self.last.is_none() {
                 self.begin = index;
             }
@@ -86,11 +107,29 @@ impl Tail {
         Ok(self.era)
     }
 
-    /// Drops what comes after `last`.
-    pub(super) fn truncate_after(&mut self, last: Option<LogId>) {
+    /// Remembers what is committed.
+    pub(super) fn set_committed(&mut self, committed: Option<LogId>) {
+        assert!(
+            next_index(committed) <= next_index(self.last),
+            "what is committed is in the log: {committed:?} is beyond {:?}",
+            self.last
+        );
+        assert!(
+            next_index(committed) >= next_index(self.committed),
+            "what is committed stays so: {committed:?} follows {:?}",
+            self.committed
+        );
+        self.committed = committed;
+    }
+
+    /// Drops what comes after `last`. An entry that is committed must not be dropped.
+    pub(super) fn truncate_after(&mut self, last: Option<LogId>) -> Result<(), StorageError> {
         let next = next_index(last);
         if next >= next_index(self.last) {
-            return;
+            return Ok(());
+        }
+        if let Some(committed) = self.committed.filter(|committed| committed.index >= next) {
+            return Err(StorageError::CutsCommitted { from: next, committed: committed.index });
         }
         while let Some(entry) = self.entries.pop_back_if(|entry| entry.log_id.index >= next) {
             self.bytes = self.bytes.saturating_sub(entry_bytes(&entry));
@@ -100,7 +139,8 @@ impl Tail {
         }
         self.written = self.written.min(next);
         self.era.0 = self.era.0.wrapping_add(1);
-        self.last = last.max(self.purged);
+        self.last = end_of(last, self.purged);
+        Ok(())
     }
 
     /// Drops what comes before and at `upto`, which may lie beyond the end.
@@ -116,7 +156,7 @@ impl Tail {
         let next = next_index(self.purged);
         self.first = self.first.max(next);
         self.written = self.written.max(next);
-        self.last = self.last.max(self.purged);
+        self.last = end_of(self.last, self.purged);
     }
 
     /// The entries of `era` before `next` are in RocksDB: makes room.
@@ -145,19 +185,17 @@ impl Tail {
         self.first
     }
 
-    /// Copies cached entries, up to `bytes_max` but at least one.
-    pub(super) fn copy(&self, start: u64, end: u64, bytes_max: usize) -> Vec<Entry> {
-        let offset = |index: u64| usize::try_from(index.saturating_sub(self.first)).ok();
-        let (Some(from), Some(to)) = (offset(start), offset(end)) else { return Vec::new() };
-        let mut bytes: usize = 0;
-        let mut part = Vec::with_capacity(to.saturating_sub(from).min(self.entries.len()));
+    /// Copies cached entries, as far as the budget goes.
+    pub(super) fn copy(&self, start: u64, end: u64, budget: &mut ByteBudget) -> Part {
+        let offset = |index: u64| usize::try_from(index.saturating_sub(self.first)).unwrap_or(0);
+        let (from, to) = (offset(start), offset(end));
+        let mut entries = Vec::with_capacity(to.saturating_sub(from).min(self.entries.len()));
         for entry in self.entries.iter().take(to).skip(from) {
-            if bytes >= bytes_max {
-                break;
+            if !budget.admits(entry_bytes(entry)) {
+                return Part { entries, is_cut: true };
             }
-            bytes = bytes.saturating_add(entry_bytes(entry));
-            part.push(entry.clone());
+            entries.push(entry.clone());
         }
-        part
+        Part { entries, is_cut: false }
     }
 }

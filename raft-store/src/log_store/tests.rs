@@ -4,26 +4,37 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cluster_state::{LogIndex, MasterId, Term};
-use openraft::EntryPayload;
+use futures_util::StreamExt;
+use openraft::raft::AppendEntriesRequest;
 use openraft::storage::RaftLogStorageExt;
 use openraft::type_config::TypeConfigExt;
 use openraft::vote::leader_id_std::LeaderId;
+use openraft::{EntryPayload, RaftLogReader};
+use proto::limits::{COMMAND_BYTES_MAX, MESSAGE_BYTES_MAX};
 use rocksdb::DB;
 use tempfile::TempDir;
 
+use super::reading::REPLICATION_BYTES_MAX;
 use super::*;
+use crate::calls::Call;
 use crate::identity::Layout;
+use crate::network::wire;
 use crate::rocks;
 use crate::types::{Payload, log_id};
 
 /// A state that says what a test wants it to.
 #[derive(Default)]
 struct FakeState {
+    applied: AtomicU64,
     durable: AtomicU64,
     flushes: AtomicU64,
 }
 
 impl StateDurability for FakeState {
+    fn applied_index(&self) -> Option<LogIndex> {
+        self.applied.load(Ordering::Acquire).checked_sub(1).map(LogIndex)
+    }
+
     fn durable_index(&self) -> Option<LogIndex> {
         Some(LogIndex(self.durable.load(Ordering::Acquire)))
     }
@@ -41,24 +52,32 @@ struct World {
 }
 
 impl World {
-    fn new(break_guard: impl FnOnce(Guard) -> Guard) -> Self {
+    fn new() -> Self {
+        Self::with_cache(0)
+    }
+
+    fn with_cache(cache_bytes_max: usize) -> Self {
         let home = TempDir::new().unwrap();
         let identity = Identity { node: MasterId(1), cluster: None };
         let layout = Layout::new(home.path().to_owned());
         let held = Held::empty(identity);
         Guard::create(&layout.guard(), held.witness()).unwrap();
-        let guard = break_guard(Guard::open(&layout.guard()).unwrap());
+        let guard = Guard::open(&layout.guard()).unwrap();
         let state = Arc::new(FakeState::default());
         let links = Links {
             state: Arc::clone(&state) as Arc<dyn StateDurability>,
             identity: KnownIdentity::new(identity),
-            fatal: Fatal::default(),
+            calls: Calls::default(),
             lock: Arc::new(layout.lock().unwrap()),
         };
-        let options = LogOptions { cache_bytes_max: 0, ..LogOptions::default() };
+        let options = LogOptions { cache_bytes_max, ..LogOptions::default() };
         let database = rocks::open_log(&layout.log()).unwrap();
         let log = LogStore::start(database, held, guard, links, options).unwrap();
         Self { home, state, log }
+    }
+
+    fn calls(&self) -> &Calls {
+        &self.log.0.shared.calls
     }
 
     /// Closes the log and looks at what is on disk.
@@ -87,7 +106,7 @@ fn stored(database: &DB) -> Vec<u64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn appends_that_wait_share_a_sync() {
-    let mut world = World::new(|guard| guard);
+    let mut world = World::new();
     let mut waiting = Vec::new();
     for index in 0..2_000 {
         let (done, synced) = TypeConfig::oneshot();
@@ -106,13 +125,15 @@ async fn appends_that_wait_share_a_sync() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_failure_nothing_is_accepted() {
-    let mut world = World::new(Guard::broken);
+    let mut world = World::new();
     world.log.blocking_append([entry(0)]).await.unwrap();
+    world.calls().inject(Call::GuardWrite);
 
     let error = world.log.save_vote(&vote(1)).await.unwrap_err();
 
     assert!(error.to_string().contains("failed"), "{error}");
-    assert!(world.log.0.shared.fatal.reason().is_some());
+    assert!(world.calls().fatal().reason().is_some());
+    world.calls().mend();
     // The vote that nobody was promised is not what readers see.
     assert_eq!(world.log.read_vote().await.unwrap(), None);
     world.log.save_vote(&vote(2)).await.unwrap_err();
@@ -123,12 +144,15 @@ async fn after_a_failure_nothing_is_accepted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purge_waits_until_the_state_is_durable() {
-    let mut world = World::new(|guard| guard);
+    let mut world = World::new();
     world.log.blocking_append((0..10).map(entry)).await.unwrap();
     world.state.durable.store(3, Ordering::Release);
     world.log.purge(entry(6).log_id).await.unwrap();
     world.log.save_vote(&vote(1)).await.unwrap();
-    assert!(world.state.flushes.load(Ordering::Acquire) > 0, "it was asked to become durable");
+    while world.state.flushes.load(Ordering::Acquire) == 0 {
+        // It is asked to become durable, on a thread of its own.
+        tokio::task::yield_now().await;
+    }
 
     // Readers see it purged at once; on disk nothing has happened.
     let state = world.log.get_log_state().await.unwrap();
@@ -140,7 +164,7 @@ async fn a_purge_waits_until_the_state_is_durable() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purge_below_what_is_durable_deletes() {
-    let mut world = World::new(|guard| guard);
+    let mut world = World::new();
     world.log.blocking_append((0..10).map(entry)).await.unwrap();
     world.state.durable.store(9, Ordering::Release);
     world.log.purge(entry(6).log_id).await.unwrap();
@@ -155,7 +179,7 @@ async fn a_purge_below_what_is_durable_deletes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_replaces_a_truncated_tail_is_what_is_read() {
-    let mut world = World::new(|guard| guard);
+    let mut world = World::new();
     world.log.blocking_append((0..10).map(entry)).await.unwrap();
 
     world.log.truncate_after(Some(entry(4).log_id)).await.unwrap();
@@ -170,7 +194,7 @@ async fn what_replaces_a_truncated_tail_is_what_is_read() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gap_in_the_log_is_refused() {
-    let mut world = World::new(|guard| guard);
+    let mut world = World::new();
     world.log.blocking_append([entry(0)]).await.unwrap();
 
     let error = world.log.append([entry(2)], IOFlushed::noop()).await.unwrap_err();
@@ -178,13 +202,15 @@ async fn a_gap_in_the_log_is_refused() {
     assert_eq!(error.to_string(), "log entry 1 is missing");
 }
 
+fn sized(index: u64, bytes: usize) -> Entry {
+    let payload = EntryPayload::Normal(Payload(vec![1; bytes].into()));
+    Entry { payload, ..entry(index) }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_are_bounded_in_bytes_but_never_empty() {
-    let mut world = World::new(|guard| guard);
-    let large = |index| {
-        let payload = EntryPayload::Normal(Payload(vec![1; REPLICATION_BYTES_MAX / 2].into()));
-        Entry { payload, ..entry(index) }
-    };
+    let mut world = World::new();
+    let large = |index| sized(index, REPLICATION_BYTES_MAX * 2 / 5);
     world.log.blocking_append((0..6).map(large)).await.unwrap();
 
     let part = world.log.limited_get_log_entries(1, 6).await.unwrap();
@@ -192,4 +218,123 @@ async fn reads_are_bounded_in_bytes_but_never_empty() {
     assert_eq!(part, [1, 2].map(large));
     let streamed = world.log.entries_stream(0..6).await.map(Result::unwrap);
     assert_eq!(streamed.collect::<Vec<_>>().await, (0..6).map(large).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_request_to_a_peer_fits_into_a_message() {
+    // All in memory, and all on disk.
+    for cache_bytes_max in [1 << 30, 0] {
+        let mut world = World::with_cache(cache_bytes_max);
+        let mut sizes = vec![150 << 10; 13];
+        sizes.extend([COMMAND_BYTES_MAX, 1, COMMAND_BYTES_MAX - 1, COMMAND_BYTES_MAX, 1]);
+        let entries = (0..).zip(sizes).map(|(index, bytes)| sized(index, bytes));
+        let entries = entries.collect::<Vec<_>>();
+        for one in &entries {
+            world.log.blocking_append([one.clone()]).await.unwrap();
+        }
+
+        let (mut next, end) = (0, entries.len() as u64);
+        let mut sent = Vec::new();
+        while next < end {
+            let part = world.log.limited_get_log_entries(next, end).await.unwrap();
+            assert_eq!(part.first().unwrap().log_id.index, next);
+            next = part.last().unwrap().log_id.index + 1;
+            let (vote, leader_commit) = (vote(1), Some(entry(next).log_id));
+            let prev_log_id = leader_commit;
+            let request =
+                AppendEntriesRequest { vote, prev_log_id, leader_commit, entries: part.clone() };
+            let bytes = prost::Message::encoded_len(&wire::append_out(request).unwrap());
+            assert!(bytes <= MESSAGE_BYTES_MAX, "{bytes} bytes for {} entries", part.len());
+            sent.extend(part);
+        }
+        assert_eq!(sent, entries);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hole_in_the_log_is_an_error_wherever_it_is_read() {
+    let mut world = World::new();
+    world.log.blocking_append((0..10).map(entry)).await.unwrap();
+    let disk = Arc::clone(&world.log.0.disk);
+    disk.database().delete_cf(disk.entries().unwrap(), 5_u64.to_be_bytes()).unwrap();
+
+    let streamed = world.log.entries_stream(2..8).await.collect::<Vec<_>>().await;
+    assert!(streamed.last().unwrap().is_err(), "{streamed:?}");
+    assert_eq!(streamed.iter().filter(|entry| entry.is_ok()).count(), 0);
+    let whole = world.log.try_get_log_entries(2..8).await.unwrap_err();
+    assert_eq!(whole.to_string(), "log entry 5 is missing");
+    let for_peer = world.log.limited_get_log_entries(5, 8).await.unwrap_err();
+    assert_eq!(for_peer.to_string(), "log entry 5 is missing");
+    assert_eq!(&*world.calls().fatal().reason().unwrap(), "log entry 5 is missing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_needs_what_is_purged_is_sent_nothing() {
+    let mut world = World::new();
+    world.log.blocking_append((0..10).map(entry)).await.unwrap();
+    world.log.purge(entry(6).log_id).await.unwrap();
+
+    assert_eq!(world.log.limited_get_log_entries(3, 10).await.unwrap(), []);
+    assert_eq!(world.log.limited_get_log_entries(7, 10).await.unwrap(), [7, 8, 9].map(entry));
+    let streamed = world.log.entries_stream(3..10).await.collect::<Vec<_>>().await;
+    assert!(streamed[0].is_err(), "what is applied must not be left out: {streamed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_applied_or_committed_is_never_cut() {
+    for is_applied in [true, false] {
+        let mut world = World::new();
+        world.log.blocking_append((0..10).map(entry)).await.unwrap();
+        if is_applied {
+            world.state.applied.store(7, Ordering::Release);
+        } else {
+            world.log.save_committed(Some(entry(6).log_id)).await.unwrap();
+        }
+        world.log.truncate_after(Some(entry(6).log_id)).await.unwrap();
+        assert_eq!(world.calls().fatal().reason(), None);
+
+        let error = world.log.truncate_after(Some(entry(5).log_id)).await.unwrap_err();
+
+        assert!(error.to_string().contains("nothing was cut"), "{error}");
+        assert_eq!(&*world.calls().fatal().reason().unwrap(), error.to_string());
+        assert_eq!(world.log.get_log_state().await.unwrap().last_log_id, Some(entry(6).log_id));
+        let (_home, database) = world.into_database();
+        assert_eq!(stored(&database), (0..7).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_truncation_is_on_disk_when_it_returns() {
+    let mut world = World::new();
+    world.log.blocking_append((0..10).map(entry)).await.unwrap();
+
+    world.log.truncate_after(Some(entry(4).log_id)).await.unwrap();
+
+    assert_eq!(stored(world.log.0.disk.database()), (0..5).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_beyond_a_tail_of_a_newer_term_ends_the_log_there() {
+    let of_term = |term, index| Entry { log_id: log_id(Term(term), LogIndex(index)), ..entry(0) };
+    // Beyond the end, and at it.
+    for upto in [1_034, 10] {
+        let mut world = World::new();
+        world.log.blocking_append((0..11).map(|index| of_term(5, index))).await.unwrap();
+        world.log.save_vote(&vote(5)).await.unwrap();
+
+        world.log.purge(of_term(4, upto).log_id).await.unwrap();
+        world.log.blocking_append([of_term(6, upto + 1)]).await.unwrap();
+        world.log.save_vote(&vote(6)).await.unwrap();
+
+        let state = world.log.get_log_state().await.unwrap();
+        assert_eq!(state.last_log_id, Some(of_term(6, upto + 1).log_id));
+        let layout = Layout::new(world.home.path().to_owned());
+        let (_home, database) = world.into_database();
+        assert_eq!(stored(&database), [upto + 1]);
+        let identity = Identity { node: MasterId(1), cluster: None };
+        let purged = Some(of_term(4, upto).log_id);
+        let last = Some(of_term(6, upto + 1).log_id);
+        let held = Held { vote: Some(vote(6)), purged, last, ..Held::empty(identity) };
+        Guard::read(&layout.guard()).unwrap().check(&held.witness()).unwrap();
+    }
 }

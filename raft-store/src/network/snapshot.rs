@@ -1,19 +1,21 @@
 //! Snapshots on the wire: the receiver says what it holds already, the sender streams the rest.
 
 use cluster_state::MasterId;
+use openraft::async_runtime::WatchReceiver;
 use proto::v1;
 use proto::v1::raft_service_client::RaftServiceClient;
 use proto::v1::snapshot_message::Part;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use super::identity::PeerIdentity;
 use super::wire::{self, WireError};
+use crate::calls::describe;
 use crate::error::StorageError;
 use crate::node::Node;
-use crate::snapshot::{Chunk, ChunkReader, InvalidManifest, Manifest, SnapshotData};
+use crate::snapshot::{Chunk, ChunkReader, InvalidManifest, Manifest, ReceiveError, SnapshotData};
 use crate::state_machine::RaftSnapshot;
 use crate::types::Vote;
 
@@ -37,6 +39,17 @@ pub(crate) enum SendError {
     Answer(#[from] WireError),
 }
 
+impl SendError {
+    /// Whether the receiver cannot use this snapshot, now and most likely in a moment.
+    pub(crate) fn is_lasting(&self) -> bool {
+        match self {
+            Self::Receiver(status) => status.code() == Code::FailedPrecondition,
+            Self::Storage(_) | Self::Manifest(_) => true,
+            Self::Answer(_) => false,
+        }
+    }
+}
+
 /// Sends a snapshot and returns the receiver's vote when it is installed there.
 pub(crate) async fn send(
     mut client: RaftServiceClient<Channel>,
@@ -46,7 +59,8 @@ pub(crate) async fn send(
     data: &SnapshotData,
 ) -> Result<Vote, SendError> {
     let manifest = bytes::Bytes::from(data.manifest().await?.encode()?);
-    let question = v1::ResumeSnapshotRequest { manifest: manifest.clone() };
+    let ballot = Some(wire::vote_out(vote));
+    let question = v1::ResumeSnapshotRequest { manifest: manifest.clone(), vote: ballot };
     let held = client.resume_snapshot(identity.sign(question, to)).await.map_err(Box::new)?;
     let chunks = data.chunks(&held.into_inner().offsets).await?;
 
@@ -79,8 +93,17 @@ async fn read_into(
 }
 
 /// How much of a snapshot is here already, per file.
-pub(crate) async fn held(node: &Node, manifest: &[u8]) -> Result<Vec<u64>, Status> {
-    let manifest = Manifest::decode(manifest).map_err(|error| refused(&error))?;
+pub(crate) async fn held(
+    node: &Node,
+    question: v1::ResumeSnapshotRequest,
+) -> Result<Vec<u64>, Status> {
+    let vote = wire::vote_in(question.vote).map_err(|error| malformed(&error))?;
+    let ours = node.raft().server_metrics().borrow_watched().vote;
+    let is_obeyed = vote >= ours;
+    if !is_obeyed {
+        return Err(Status::aborted(format!("this master obeys a newer vote: {ours}")));
+    }
+    let manifest = Manifest::decode(&question.manifest).map_err(|error| refused(&error.into()))?;
     let receiver = node.inbox().begin(manifest).await.map_err(|error| refused(&error))?;
     Ok(receiver.offsets().to_vec())
 }
@@ -94,8 +117,8 @@ pub(crate) async fn receive(
     let Some(Part::Header(header)) = first else {
         return Err(Status::invalid_argument("a snapshot begins with its header"));
     };
-    let vote = wire::vote_in(header.vote).map_err(|error| refused(&error))?;
-    let manifest = Manifest::decode(&header.manifest).map_err(|error| refused(&error))?;
+    let vote = wire::vote_in(header.vote).map_err(|error| malformed(&error))?;
+    let manifest = Manifest::decode(&header.manifest).map_err(|error| refused(&error.into()))?;
     let mut receiver = node.inbox().begin(manifest).await.map_err(|error| refused(&error))?;
     while let Some(message) = incoming.message().await? {
         let Some(Part::Chunk(chunk)) = message.part else {
@@ -112,7 +135,13 @@ pub(crate) async fn receive(
     Ok(installed.map_err(|error| Status::unavailable(error.to_string()))?.vote)
 }
 
-fn refused(error: &impl std::error::Error) -> Status {
-    tracing::warn!(%error, "a snapshot was refused");
-    Status::failed_precondition(error.to_string())
+fn malformed(error: &WireError) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+/// Tells the sender whether it may try again at once.
+fn refused(error: &ReceiveError) -> Status {
+    let causes = describe(error);
+    tracing::warn!(error = causes, "a snapshot was refused");
+    if error.is_lasting() { Status::failed_precondition(causes) } else { Status::aborted(causes) }
 }

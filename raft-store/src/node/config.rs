@@ -7,7 +7,7 @@ use cluster_state::MasterId;
 use openraft::SnapshotPolicy;
 use proto::channel::InvalidAddress;
 
-use crate::error::OpenError;
+use crate::error::{OpenError, StorageError};
 use crate::propose::ProposalBounds;
 
 /// What a master is told about replication.
@@ -40,6 +40,9 @@ pub enum StartError {
     /// The data directory cannot be used.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// What the log holds cannot be applied.
+    #[error("cannot apply the log")]
+    Apply(#[from] StorageError),
     /// A member's address is unusable.
     #[error("initial_cluster: {0}")]
     Address(#[from] InvalidAddress),

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::Node;
 use crate::leadership::Leadership;
 use crate::membership::{LocalStatus, Member};
+use crate::snapshot::SnapshotFailures;
 
 /// How long a peer may take to say how it is.
 const STATUS_TIMEOUT: Duration = Duration::from_millis(500);
@@ -20,6 +21,18 @@ const STATUS_TIMEOUT: Duration = Duration::from_millis(500);
 const ANSWERED_WITHIN_LEASES: u32 = 3;
 
 impl Node {
+    /// Bytes free on the disk of the data directory, if that is known.
+    #[must_use]
+    pub fn free_bytes(&self) -> Option<u64> {
+        self.inner.stores.space.free_bytes()
+    }
+
+    /// How often snapshots went wrong since the start.
+    #[must_use]
+    pub fn snapshot_failures(&self) -> SnapshotFailures {
+        self.inner.stores.inbox.failures()
+    }
+
     /// For a leader, the other members that have lately answered it in this term.
     #[must_use]
     pub fn answering_members(&self) -> Vec<Member> {
@@ -64,6 +77,7 @@ impl Node {
             snapshot_index: status.snapshot.map(|LogIndex(index)| index),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             http_address: self.inner.config.http_address.clone(),
+            free_bytes: self.free_bytes(),
         }
     }
 }

@@ -2,60 +2,104 @@
 
 use std::fs;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use openraft::RaftSnapshotBuilder;
 use rocksdb::checkpoint::Checkpoint;
 use uuid::Uuid;
 
 use super::SnapshotData;
+use crate::calls::Call;
 use crate::error::StorageError;
 use crate::files::{self, Directory};
 use crate::rocks;
-use crate::state_machine::database::{Position, StateDb, snapshots_dir};
+use crate::state_machine::database::{Position, snapshots_dir};
 use crate::state_machine::{RaftSnapshot, Shared};
 use crate::types::{SnapshotMeta, TypeConfig};
+
+/// How long a builder waits after a failure, at first and at most: what stands in the way, a full
+/// disk for example, takes a person or a purge.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// Whether a failure is final.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnFailure {
+    /// The caller is told.
+    Return,
+    /// It is tried again, because a running node needs no snapshot: without one it keeps its log.
+    Repeat,
+}
 
 /// Takes one snapshot when asked.
 #[derive(Debug)]
 pub struct SnapshotBuilder {
-    shared: Arc<Shared>,
-    database: Arc<StateDb>,
+    /// Does not keep the store open while it waits.
+    shared: Weak<Shared>,
+    on_failure: OnFailure,
 }
 
 impl SnapshotBuilder {
-    pub(crate) const fn new(shared: Arc<Shared>, database: Arc<StateDb>) -> Self {
-        Self { shared, database }
+    pub(crate) fn new(shared: &Arc<Shared>, on_failure: OnFailure) -> Self {
+        Self { shared: Arc::downgrade(shared), on_failure }
     }
 
-    /// Links the database's files into a directory of their own. All tables are flushed together,
-    /// so the checkpoint itself says up to which entry it goes: no apply has to wait for it.
-    fn take(&self) -> Result<SnapshotData, StorageError> {
-        let parent = snapshots_dir(self.shared.root());
-        fs::create_dir_all(&parent)?;
-        let id = Uuid::new_v4().to_string();
-        let directory = Directory::temporary(parent.join(&id));
-        Checkpoint::new(self.database.database())?.create_checkpoint(directory.path())?;
-        files::sync_dir(&parent)?;
-
-        let position = Position::load(&rocks::open_state_read_only(directory.path())?)?;
-        self.shared.on_durable(position.applied);
-        let meta =
-            SnapshotMeta { last_log_id: position.applied, last_membership: position.membership };
-        Ok(SnapshotData::new(id, meta, position.cluster, directory))
+    async fn take_once(&self) -> Result<SnapshotData, StorageError> {
+        let shared = self.shared.upgrade().ok_or(StorageError::ThreadEnded)?;
+        let calls = shared.calls.clone();
+        calls.run_blocking(Call::SnapshotTake, move || take(&shared)).await
     }
+
+    async fn take_at_last(&self) -> Result<SnapshotData, StorageError> {
+        let mut pause = PAUSE_MIN;
+        loop {
+            let error = match self.take_once().await {
+                Ok(data) => return Ok(data),
+                Err(error) => error,
+            };
+            let Some(shared) = self.shared.upgrade() else { return Err(error) };
+            shared.snapshots.on_not_taken();
+            drop(shared);
+            match self.on_failure {
+                OnFailure::Return => return Err(error),
+                OnFailure::Repeat => {}
+            }
+            let causes = crate::calls::describe(&error);
+            tracing::warn!(error = causes, ?pause, "no snapshot could be taken: the log grows on");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+}
+
+/// Links the database's files into a directory of their own. All tables are flushed together, so
+/// the checkpoint itself says up to which entry it goes: no apply has to wait for it.
+fn take(shared: &Shared) -> Result<SnapshotData, StorageError> {
+    let parent = snapshots_dir(shared.root());
+    fs::create_dir_all(&parent)?;
+    let id = Uuid::new_v4().to_string();
+    let directory = Directory::temporary(parent.join(&id));
+    let database = shared.database();
+    Checkpoint::new(database.database())?.create_checkpoint(directory.path())?;
+    files::sync_dir(&parent)?;
+
+    let position = Position::load(&rocks::open_state_read_only(directory.path())?)?;
+    shared.on_durable(position.applied);
+    if let Err(error) = super::clear_outdated(shared.root(), position.applied) {
+        tracing::warn!(%error, "what is left of an old transfer is not removed");
+    }
+    let meta = SnapshotMeta { last_log_id: position.applied, last_membership: position.membership };
+    let data = SnapshotData::new(id, meta, position.cluster, directory, shared.calls.clone());
+    shared.snapshots.set_current(data.clone());
+    Ok(data)
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
     type SnapshotData = SnapshotData;
 
     async fn build_snapshot(&mut self) -> Result<RaftSnapshot, io::Error> {
-        let (shared, database) = (Arc::clone(&self.shared), Arc::clone(&self.database));
-        let work = move || Self { shared, database }.take();
-        let taken =
-            tokio::task::spawn_blocking(work).await.map_err(|_| StorageError::ThreadEnded)?;
-        let data = taken.inspect_err(|error| self.shared.fatal.raise(&error.to_string()))?;
-        self.shared.snapshots.set_current(data.clone());
+        let data = self.take_at_last().await?;
         tracing::info!(id = data.id(), last = ?data.meta().last_log_id, "snapshot taken");
         Ok(RaftSnapshot { meta: data.meta().clone(), snapshot: data })
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Manifest, SnapshotData};
+use crate::calls::Call;
 use crate::error::StorageError;
 
 /// Largest chunk: it fits any message limit, and one that is lost is soon sent again.
@@ -63,14 +64,13 @@ impl ChunkReader {
             let len = usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK_BYTES_MAX);
             let path = self.data.path().join(&described.name);
             let (open, from) = (self.open.take(), *offset);
-            let work = move || -> io::Result<_> {
+            let work = move || -> Result<_, StorageError> {
                 let file = open.map_or_else(|| File::open(path).map(Arc::new), Ok)?;
                 let mut bytes = vec![0; len];
                 file.read_exact_at(&mut bytes, from)?;
                 Ok((file, bytes))
             };
-            let read = tokio::task::spawn_blocking(work).await;
-            let (file, bytes) = read.map_err(|_| StorageError::ThreadEnded)??;
+            let (file, bytes) = self.data.0.calls.run_blocking(Call::SnapshotRead, work).await?;
 
             self.open = Some(file);
             *offset = from.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));

@@ -6,39 +6,70 @@
 use std::fs;
 use std::path::Path;
 
+use super::receive::MANIFEST_FILE;
 use crate::error::StorageError;
 use crate::files;
 use crate::state_machine::database::{self, Restored, StateDb};
 use crate::types::SnapshotMeta;
 
-/// Installs the snapshot whose files are in `source` below `root`, and reads its state back.
-pub(crate) fn install(
-    root: &Path,
-    source: &Path,
-    meta: &SnapshotMeta,
-) -> Result<(StateDb, Restored), StorageError> {
-    let (number, path) = database::next(root)?;
-    let prepared = prepare(&path, source, meta);
-    let (database, restored) = prepared.inspect_err(|_| {
-        // The next start would remove it too.
-        files::remove_dir(&path).ok();
-    })?;
-    files::sync_dir(root)?;
-    database::switch(root, number)?;
-    Ok((database, restored))
+/// A snapshot as a database beside the one in use, open and read. Dropped, it is removed again.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    number: u64,
+    database: StateDb,
+    restored: Restored,
 }
 
-/// Makes a database of the snapshot's files and checks that it holds what it should.
-fn prepare(
-    path: &Path,
-    source: &Path,
-    meta: &SnapshotMeta,
-) -> Result<(StateDb, Restored), StorageError> {
-    files::remove_dir(path)?;
-    fs::create_dir_all(path)?;
+impl Prepared {
+    /// Makes a database below `root` of the files in `source`. Its state is in memory beside the
+    /// present one until it is installed or dropped: so a snapshot that cannot be used is refused
+    /// while nothing has been given up for it.
+    pub(crate) fn make(
+        root: &Path,
+        source: &Path,
+        meta: &SnapshotMeta,
+    ) -> Result<Self, StorageError> {
+        let (number, path) = database::next(root)?;
+        copy_files(source, &path).inspect_err(|_| {
+            // The next start would remove it too.
+            files::remove_dir(&path).ok();
+        })?;
+
+        let database = StateDb::open_temporary(path)?;
+        let restored = Restored::load(database.database())?;
+        let prepared = Self { number, database, restored };
+        prepared.check(meta)?;
+        Ok(prepared)
+    }
+
+    /// Refuses it if it does not hold what its description says.
+    pub(crate) fn check(&self, meta: &SnapshotMeta) -> Result<(), StorageError> {
+        let Restored { applied, membership, .. } = &self.restored;
+        if *applied != meta.last_log_id || *membership != meta.last_membership {
+            return Err(StorageError::SnapshotMismatch);
+        }
+        Ok(())
+    }
+
+    /// Makes it the database in use.
+    pub(crate) fn switch(self, root: &Path) -> Result<(StateDb, Restored), StorageError> {
+        let Self { number, database, restored } = self;
+        // Before the pointer names it: after a failure nobody knows whether it does.
+        database.keep();
+        files::sync_dir(root)?;
+        database::switch(root, number)?;
+        Ok((database, restored))
+    }
+}
+
+/// Links and copies a snapshot's files, durably.
+fn copy_files(source: &Path, target: &Path) -> Result<(), StorageError> {
     for entry in fs::read_dir(source)? {
         let entry = entry?;
-        let target = path.join(entry.file_name());
+        if entry.file_name() == MANIFEST_FILE {
+            continue;
+        }
+        let target = target.join(entry.file_name());
         // RocksDB never changes its table files. All others it may write to, and the snapshot must
         // stay what it is while it is sent.
         let is_table = target.extension().is_some_and(|extension| extension == "sst");
@@ -47,14 +78,7 @@ fn prepare(
         }
         fs::File::open(&target)?.sync_all()?;
     }
-    files::sync_dir(path)?;
-
-    let database = StateDb::open(path.to_owned())?;
-    let restored = Restored::load(database.database())?;
-    if restored.applied != meta.last_log_id || restored.membership != meta.last_membership {
-        return Err(StorageError::SnapshotMismatch);
-    }
-    Ok((database, restored))
+    Ok(files::sync_dir(target)?)
 }
 
 #[cfg(test)]
@@ -105,21 +129,23 @@ mod tests {
         let (_home, _store, data) = snapshot().await;
         let node = node().await;
         let root = node.path().join("state");
-        let (number, path) = database::next(&root).unwrap();
-        assert_eq!(number, 2);
 
         // Half of the files, then all of them, then a whole database.
         for files in [3, usize::MAX] {
-            fs::create_dir_all(&path).unwrap();
+            let (number, path) = database::next(&root).unwrap();
+            assert_eq!(number, 2);
             for entry in fs::read_dir(data.path()).unwrap().take(files).map(Result::unwrap) {
                 fs::copy(entry.path(), path.join(entry.file_name())).unwrap();
             }
             assert_eq!(open(&node).reader.applied().index, LogIndex(4));
             assert!(!path.exists(), "what is not in use is removed");
         }
-        drop(prepare(&path, data.path(), data.meta()).unwrap());
+        let prepared = Prepared::make(&root, data.path(), data.meta()).unwrap();
+        prepared.database.keep();
+        drop(prepared);
+        assert!(root.join("db-2").exists());
         assert_eq!(open(&node).reader.applied().index, LogIndex(4));
-        assert!(!path.exists());
+        assert!(!root.join("db-2").exists());
     }
 
     #[tokio::test]
@@ -128,7 +154,7 @@ mod tests {
         let node = node().await;
         let root = node.path().join("state");
 
-        drop(install(&root, data.path(), data.meta()).unwrap());
+        drop(data.install(&root, data.meta()).unwrap());
 
         assert!(root.join("db-1").exists(), "nobody has removed the old one yet");
         assert_eq!(open(&node).reader.applied().index, LogIndex(9));
@@ -140,10 +166,27 @@ mod tests {
         let (_home, _store, data) = snapshot().await;
         let node = node().await;
         let root = node.path().join("state");
-        let (number, path) = database::next(&root).unwrap();
-        drop(prepare(&path, data.path(), data.meta()).unwrap());
-        fs::write(root.join("CURRENT.new"), format!("db-{number}")).unwrap();
+        let prepared = Prepared::make(&root, data.path(), data.meta()).unwrap();
+        prepared.database.keep();
+        fs::write(root.join("CURRENT.new"), format!("db-{}", prepared.number)).unwrap();
+        drop(prepared);
 
         assert_eq!(open(&node).reader.applied().index, LogIndex(4));
+    }
+
+    #[tokio::test]
+    async fn several_may_be_prepared_and_what_is_not_installed_goes() {
+        let (_home, _store, data) = snapshot().await;
+        let node = node().await;
+        let root = node.path().join("state");
+        let prepare = || Prepared::make(&root, data.path(), data.meta()).unwrap();
+
+        let (first, second) = (prepare(), prepare());
+        assert_eq!((first.number, second.number), (2, 3));
+        drop(first);
+        assert!(!root.join("db-2").exists());
+        drop(second.switch(&root).unwrap());
+
+        assert_eq!(open(&node).reader.applied().index, LogIndex(9));
     }
 }

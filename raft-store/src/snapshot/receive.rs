@@ -10,17 +10,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use cluster_state::ClusterId;
 use tokio::sync::Mutex;
 
-use super::SnapshotData;
 use super::chunk::{CHUNK_BYTES_MAX, Chunk};
+use super::install::Prepared;
 use super::manifest::{InvalidManifest, Manifest, measure};
+use super::{SnapshotData, SnapshotFailures};
+use crate::calls::Call;
 use crate::error::StorageError;
 use crate::files::{self, Directory};
 use crate::identity::KnownIdentity;
+use crate::state_machine::Shared;
 use crate::state_machine::database::{incoming_dir, snapshots_dir};
+use crate::types::LogId;
 
 /// Holds the manifest beside the files that it describes. No file of a snapshot can have this
 /// name, because names with a leading dot are refused.
-const MANIFEST_FILE: &str = ".manifest";
+pub(super) const MANIFEST_FILE: &str = ".manifest";
 
 /// Why a snapshot is not taken in.
 #[derive(Debug, thiserror::Error)]
@@ -64,9 +68,32 @@ pub enum ReceiveError {
     /// A file is not the one that was described; the transfer must begin anew.
     #[error("file '{0}' has a wrong checksum")]
     FileChecksum(String),
+    /// All of it is here, and this master cannot make a state of it.
+    #[error("the snapshot cannot be used here")]
+    Unusable(#[source] StorageError),
     /// The disk failed.
     #[error("cannot store the snapshot")]
     Storage(#[from] StorageError),
+}
+
+impl ReceiveError {
+    /// Whether the next attempt will most likely fail as well.
+    #[must_use]
+    pub const fn is_lasting(&self) -> bool {
+        match self {
+            Self::Manifest(_)
+            | Self::WrongCluster { .. }
+            | Self::Unusable(_)
+            | Self::Storage(_) => true,
+            Self::Superseded
+            | Self::NoFile(_)
+            | Self::Gap { .. }
+            | Self::TooLong(_)
+            | Self::ChunkChecksum(_)
+            | Self::Incomplete(_)
+            | Self::FileChecksum(_) => false,
+        }
+    }
 }
 
 impl From<io::Error> for ReceiveError {
@@ -78,7 +105,7 @@ impl From<io::Error> for ReceiveError {
 /// Where snapshots come in; clones share it. One transfer at a time: a new one ends the one before.
 #[derive(Debug, Clone)]
 pub struct SnapshotInbox {
-    root: PathBuf,
+    state: Arc<Shared>,
     identity: KnownIdentity,
     transfers: Arc<Transfers>,
 }
@@ -92,8 +119,19 @@ struct Transfers {
 }
 
 impl SnapshotInbox {
-    pub(crate) fn new(root: PathBuf, identity: KnownIdentity) -> Self {
-        Self { root, identity, transfers: Arc::default() }
+    pub(crate) fn new(state: Arc<Shared>, identity: KnownIdentity) -> Self {
+        Self { state, identity, transfers: Arc::default() }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn calls(&self) -> &crate::calls::Calls {
+        &self.state.calls
+    }
+
+    /// How often snapshots went wrong, received ones and our own.
+    #[must_use]
+    pub fn failures(&self) -> SnapshotFailures {
+        self.state.snapshots.failures()
     }
 
     /// Begins to receive a snapshot, or goes on with it if some of it is there.
@@ -109,11 +147,12 @@ impl SnapshotInbox {
         }
         let number = self.transfers.current.fetch_add(1, Ordering::AcqRel).saturating_add(1);
         let _disk = self.transfers.disk.lock().await;
-        let (root, manifest) = (self.root.clone(), Arc::new(manifest));
+        let (root, manifest) = (self.state.root().to_owned(), Arc::new(manifest));
         let described = Arc::clone(&manifest);
-        let (path, offsets) = blocking(move || prepare(&root, &described)).await?;
+        let work = move || prepare(&root, &described);
+        let (path, offsets) = self.state.calls.run_blocking(Call::SnapshotReceive, work).await?;
         Ok(SnapshotReceiver {
-            root: self.root.clone(),
+            state: Arc::clone(&self.state),
             path,
             manifest,
             offsets,
@@ -124,22 +163,10 @@ impl SnapshotInbox {
     }
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ReceiveError> + Send + 'static,
-) -> Result<T, ReceiveError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| StorageError::ThreadEnded)?
-}
-
-/// Makes the directory, or finds what is in it already. What belongs to other snapshots goes.
+/// Makes the directory, or finds what is in it already. Of other snapshots that were begun stay the
+/// files that this one has, too: most of a state's files are the same from one to the next.
 fn prepare(root: &Path, manifest: &Manifest) -> Result<(PathBuf, Vec<u64>), ReceiveError> {
     let incoming = incoming_dir(root);
-    fs::create_dir_all(&incoming)?;
-    for entry in fs::read_dir(&incoming)? {
-        let entry = entry?;
-        if entry.file_name() != manifest.id.as_str() {
-            files::remove_dir(&entry.path())?;
-        }
-    }
     let path = incoming.join(&manifest.id);
     let encoded = manifest.encode()?;
     if files::read_if_present(&path.join(MANIFEST_FILE))?.is_some_and(|bytes| bytes != encoded) {
@@ -147,6 +174,13 @@ fn prepare(root: &Path, manifest: &Manifest) -> Result<(PathBuf, Vec<u64>), Rece
     }
     fs::create_dir_all(&path)?;
     fs::write(path.join(MANIFEST_FILE), &encoded)?;
+    for entry in fs::read_dir(&incoming)? {
+        let other = entry?.path();
+        if other != path {
+            take_over(&other, &path, manifest)?;
+            files::remove_dir(&other)?;
+        }
+    }
 
     let mut offsets = Vec::with_capacity(manifest.files.len());
     for file in &manifest.files {
@@ -164,10 +198,46 @@ fn prepare(root: &Path, manifest: &Manifest) -> Result<(PathBuf, Vec<u64>), Rece
     Ok((path, offsets))
 }
 
+/// Moves the files that are whole, and the same in both snapshots. They are measured again when all
+/// is here.
+fn take_over(other: &Path, path: &Path, manifest: &Manifest) -> Result<(), ReceiveError> {
+    let Some(theirs) = manifest_in(other)? else { return Ok(()) };
+    for file in manifest.files.iter().filter(|file| theirs.files.contains(file)) {
+        let (from, to) = (other.join(&file.name), path.join(&file.name));
+        let is_whole = fs::metadata(&from).is_ok_and(|found| found.len() == file.len);
+        if is_whole && !to.exists() {
+            fs::rename(from, to)?;
+        }
+    }
+    Ok(())
+}
+
+/// The description of what has been received in a directory, if it is one that we know.
+fn manifest_in(path: &Path) -> io::Result<Option<Manifest>> {
+    let bytes = files::read_if_present(&path.join(MANIFEST_FILE))?;
+    Ok(bytes.and_then(|bytes| Manifest::decode(&bytes).ok()))
+}
+
+/// Removes what is left of transfers that nobody will go on with: this node has what they bring.
+pub(crate) fn clear_outdated(root: &Path, applied: Option<LogId>) -> io::Result<()> {
+    let incoming = incoming_dir(root);
+    if !incoming.is_dir() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(incoming)? {
+        let path = entry?.path();
+        let covered = manifest_in(&path)?.and_then(|manifest| manifest.meta.last_log_id);
+        if covered.map(|id| id.index) <= applied.map(|id| id.index) {
+            files::remove_dir(&path)?;
+        }
+    }
+    Ok(())
+}
+
 /// One transfer of a snapshot.
 #[derive(Debug)]
 pub struct SnapshotReceiver {
-    root: PathBuf,
+    state: Arc<Shared>,
     path: PathBuf,
     manifest: Arc<Manifest>,
     offsets: Vec<u64>,
@@ -214,58 +284,71 @@ impl SnapshotReceiver {
         let open = self.open.take().filter(|(file, _)| *file == chunk.file).map(|(_, file)| file);
         let path = self.path.join(name);
         let (file, bytes) = (chunk.file, chunk.bytes);
-        let written = blocking(move || {
+        let write = move || -> Result<_, ReceiveError> {
             let file = match open {
                 Some(file) => file,
                 None => Arc::new(OpenOptions::new().write(true).open(path)?),
             };
             file.write_all_at(&bytes, chunk.offset)?;
             Ok(file)
-        });
-        self.open = Some((file, written.await?));
+        };
+        let written = self.state.calls.run_blocking(Call::SnapshotReceive, write).await?;
+        self.open = Some((file, written));
         *offset = end;
         Ok(())
     }
 
-    /// Checks that all is here and as it was described, and makes it durable.
+    /// Checks that all is here and as it was described, makes it durable, and makes a database of it:
+    /// whether it can be installed is known before Raft relies on it.
     ///
     /// # Errors
     /// If something is missing, or a file's checksum is wrong: then all of it is thrown away,
-    /// because nobody knows which part is bad.
+    /// because nobody knows which part is bad. If no database can be made of it, it stays for the
+    /// next attempt.
     pub async fn finish(self) -> Result<SnapshotData, ReceiveError> {
         let transfers = Arc::clone(&self.transfers);
         let _disk = transfers.disk.lock().await;
         if transfers.current.load(Ordering::Acquire) != self.number {
             return Err(ReceiveError::Superseded);
         }
-        blocking(move || self.complete()).await
+        let calls = self.state.calls.clone();
+        calls.run_blocking(Call::SnapshotReceive, move || self.complete()).await
     }
 
     fn complete(self) -> Result<SnapshotData, ReceiveError> {
-        for (file, offset) in self.manifest.files.iter().zip(&self.offsets) {
+        let Self { state, path, manifest, offsets, .. } = self;
+        for (file, offset) in manifest.files.iter().zip(&offsets) {
             if *offset != file.len {
                 return Err(ReceiveError::Incomplete(file.name.clone()));
             }
         }
-        for file in &self.manifest.files {
-            let path = self.path.join(&file.name);
-            if measure(&path)? != (file.len, file.crc32) {
-                files::remove_dir(&self.path)?;
+        for file in &manifest.files {
+            let file_path = path.join(&file.name);
+            if measure(&file_path)? != (file.len, file.crc32) {
+                files::remove_dir(&path)?;
                 return Err(ReceiveError::FileChecksum(file.name.clone()));
             }
-            File::open(path)?.sync_all()?;
+            File::open(file_path)?.sync_all()?;
         }
-        fs::remove_file(self.path.join(MANIFEST_FILE))?;
-        files::sync_dir(&self.path)?;
 
-        let parent = snapshots_dir(&self.root);
+        let make = || Prepared::make(state.root(), &path, &manifest.meta);
+        let prepared = state.calls.run(Call::SnapshotPrepare, make).map_err(|error| {
+            state.snapshots.on_refused();
+            ReceiveError::Unusable(error)
+        })?;
+
+        fs::remove_file(path.join(MANIFEST_FILE))?;
+        files::sync_dir(&path)?;
+        let parent = snapshots_dir(state.root());
         fs::create_dir_all(&parent)?;
-        let directory = Directory::temporary(parent.join(&self.manifest.id));
+        let directory = Directory::temporary(parent.join(&manifest.id));
         // It may be held from an earlier transfer; the files are the same.
         files::remove_dir(directory.path())?;
-        fs::rename(&self.path, directory.path())?;
+        fs::rename(&path, directory.path())?;
         files::sync_dir(&parent)?;
-        let Manifest { id, cluster, meta, .. } = (*self.manifest).clone();
-        Ok(SnapshotData::new(id, meta, cluster, directory))
+        let Manifest { id, cluster, meta, .. } = (*manifest).clone();
+        let data = SnapshotData::new(id, meta, cluster, directory, state.calls.clone());
+        data.set_prepared(prepared);
+        Ok(data)
     }
 }

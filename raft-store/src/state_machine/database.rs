@@ -8,6 +8,7 @@
 //! ```
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use cluster_state::{
@@ -42,6 +43,18 @@ impl StateDb {
 
     pub(crate) const fn database(&self) -> &DB {
         &self.database
+    }
+
+    /// Opens one that is removed when its last user is done, unless it is kept.
+    pub(crate) fn open_temporary(path: PathBuf) -> Result<Self, OpenError> {
+        let directory = Directory::temporary(path);
+        let database = rocks::open_state(directory.path())?;
+        Ok(Self { database, directory })
+    }
+
+    /// Keeps the directory of a temporary one.
+    pub(crate) fn keep(&self) {
+        self.directory.keep();
     }
 
     /// Removes the directory once the last user is done.
@@ -178,10 +191,18 @@ fn current(root: &Path) -> Result<Option<u64>, OpenError> {
     number.map(Some).ok_or(OpenError::PointerUnreadable(path))
 }
 
-/// Where the next database goes.
+/// Makes the directory of the next database. One that is being prepared has its number already.
 pub(crate) fn next(root: &Path) -> Result<(u64, PathBuf), OpenError> {
-    let number = current(root)?.map_or(1, |number| number.saturating_add(1));
-    Ok((number, database_dir(root, number)))
+    let mut number = current(root)?.unwrap_or(0);
+    loop {
+        number = number.saturating_add(1);
+        let path = database_dir(root, number);
+        match fs::create_dir(&path) {
+            Ok(()) => return Ok((number, path)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(OpenError::io(path)(error)),
+        }
+    }
 }
 
 /// Makes a database the one in use: before this it does not exist for a restart, after it the one
@@ -206,6 +227,9 @@ pub(crate) fn inspect(root: &Path) -> Result<Position, OpenError> {
 /// Opens the database in use, or makes the first one, and removes what earlier runs left.
 pub(crate) fn open(root: &Path) -> Result<(StateDb, Restored), OpenError> {
     fs::create_dir_all(root).map_err(OpenError::io(root))?;
+    if let Some(parent) = root.parent() {
+        files::sync_dir(parent).map_err(OpenError::io(parent))?;
+    }
     let number = current(root)?;
     clean(root, number).map_err(OpenError::io(root))?;
     let path = database_dir(root, number.unwrap_or(1));

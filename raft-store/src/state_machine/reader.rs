@@ -8,6 +8,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::feed::Published;
 use super::shared::Shared;
+use crate::calls::Call;
 use crate::error::StorageError;
 use crate::history;
 use crate::sync;
@@ -124,8 +125,8 @@ impl StateReader {
         &self,
         read: impl FnOnce(&DB) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, StorageError> {
-        let database = Arc::clone(&sync::read(&self.shared.memory).database);
-        let read = tokio::task::spawn_blocking(move || read(database.database()));
-        read.await.map_err(|_| StorageError::ThreadEnded)?
+        let database = self.shared.database();
+        let read = move || read(database.database());
+        self.shared.calls.run_blocking(Call::HistoryRead, read).await
     }
 }

@@ -11,8 +11,8 @@ use tokio::sync::{broadcast, watch};
 
 use super::database::{Restored, StateDb};
 use super::feed::{AppliedBatch, FEED_BATCHES_MAX, Published};
+use crate::calls::{Call, Calls};
 use crate::error::StorageError;
-use crate::fatal::Fatal;
 use crate::identity::DirectoryLock;
 use crate::log_store::StateDurability;
 use crate::rocks;
@@ -32,6 +32,17 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    /// All entries up to `last` are applied.
+    pub(super) fn on_applied(&mut self, last: LogId) {
+        let applied = AppliedAt::from(Some(last));
+        assert!(
+            self.applied == AppliedAt::default() || self.applied < applied,
+            "what is applied only grows: {applied:?} follows {:?}",
+            self.applied
+        );
+        self.applied = applied;
+    }
+
     pub(super) fn keep_finished(&mut self, changes: &[Change]) {
         for change in changes {
             match change {
@@ -70,7 +81,7 @@ pub(crate) struct Shared {
     durable: AtomicU64,
     root: PathBuf,
     pub(crate) snapshots: Snapshots,
-    pub(crate) fatal: Fatal,
+    pub(crate) calls: Calls,
     /// Released after RocksDB is closed.
     _lock: Arc<DirectoryLock>,
 }
@@ -90,7 +101,7 @@ impl Shared {
         root: PathBuf,
         database: Arc<StateDb>,
         restored: Restored,
-        fatal: Fatal,
+        calls: Calls,
         lock: Arc<DirectoryLock>,
     ) -> Self {
         let applied = AppliedAt::from(restored.applied);
@@ -105,7 +116,7 @@ impl Shared {
             durable: AtomicU64::new(next),
             root,
             snapshots: Snapshots::default(),
-            fatal,
+            calls,
             _lock: lock,
         }
     }
@@ -115,17 +126,26 @@ impl Shared {
         &self.root
     }
 
-    /// Takes the lock for applying entries up to `last`.
-    pub(super) fn begin(&self, last: LogId) -> RwLockWriteGuard<'_, Memory> {
+    /// The database in use.
+    pub(crate) fn database(&self) -> Arc<StateDb> {
+        Arc::clone(&sync::read(&self.memory).database)
+    }
+
+    /// Takes the lock for applying a batch of entries.
+    pub(super) fn begin(&self) -> RwLockWriteGuard<'_, Memory> {
         let mut memory = sync::write(&self.memory);
         // The batch before has been stored in the meantime.
         memory.finished.clear();
-        memory.applied = AppliedAt::from(Some(last));
         memory
     }
 
     pub(super) fn on_stored(&self, last: LogId) {
-        self.stored.store(next_index(Some(last)), Ordering::Release);
+        let before = self.stored.swap(next_index(Some(last)), Ordering::AcqRel);
+        assert!(
+            before <= last.index,
+            "what is stored only grows: entry {} follows entry {before} and those before it",
+            last.index
+        );
         self.applied.send_replace(AppliedAt::from(Some(last)));
     }
 
@@ -140,8 +160,9 @@ impl Shared {
         self.feed.send(Published::Applied(Arc::new(batch))).ok();
     }
 
-    /// Puts the state of an installed snapshot, which is durable, in the place of the present one.
-    pub(super) fn replace(&self, database: Arc<StateDb>, restored: Restored) {
+    /// Puts the state of an installed snapshot, which is durable, in the place of the present one,
+    /// and returns that: dropping a million tasks takes its time, and nobody should wait for it.
+    pub(super) fn replace(&self, database: Arc<StateDb>, restored: Restored) -> State {
         let applied = AppliedAt::from(restored.applied);
         let next = next_index(restored.applied);
         let old = {
@@ -155,8 +176,7 @@ impl Shared {
         self.on_durable(restored.applied);
         self.applied.send_replace(applied);
         self.feed.send(Published::Installed(applied)).ok();
-        // A million tasks take their time: nobody should wait for that behind the lock.
-        drop(old);
+        old
     }
 
     /// Everything up to `applied` would survive a crash.
@@ -166,6 +186,10 @@ impl Shared {
 }
 
 impl StateDurability for Shared {
+    fn applied_index(&self) -> Option<LogIndex> {
+        self.stored.load(Ordering::Acquire).checked_sub(1).map(LogIndex)
+    }
+
     fn durable_index(&self) -> Option<LogIndex> {
         self.durable.load(Ordering::Acquire).checked_sub(1).map(LogIndex)
     }
@@ -176,8 +200,8 @@ impl StateDurability for Shared {
         if self.durable.load(Ordering::Acquire) >= stored {
             return Ok(());
         }
-        let database = Arc::clone(&sync::read(&self.memory).database);
-        rocks::flush_state(database.database())?;
+        let database = self.database();
+        self.calls.run(Call::StateFlush, || rocks::flush_state(database.database()))?;
         self.durable.fetch_max(stored, Ordering::AcqRel);
         Ok(())
     }

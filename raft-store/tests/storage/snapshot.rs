@@ -250,7 +250,8 @@ async fn an_installed_snapshot_does_not_share_what_rocksdb_writes_to() {
     let before = fixture::contents(data.path());
 
     node.machine.install_snapshot(data.meta(), data.clone()).await.unwrap();
-    apply(&mut node.machine, vec![entry(1, 100, submit(1, None))]).await;
+    let next = History::new(3).last_index() + 1;
+    apply(&mut node.machine, vec![entry(1, next, submit(1, None))]).await;
     drop(node);
 
     assert!(fixture::contents(data.path()) == before);

@@ -1,0 +1,166 @@
+//! The one way to RocksDB and the file system while a store is open: every call has a name, and
+//! what becomes of the node when it fails.
+//!
+//! **Invariant:** an error after which this replica could differ from the others, or stand still
+//! beside them, raises [`Fatal`]; the process then ends as a whole.
+
+use std::error::Error;
+
+use crate::error::StorageError;
+use crate::fatal::Fatal;
+
+#[cfg(test)]
+mod tests;
+
+/// A kind of storage call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// Writes and syncs a batch of the log.
+    LogWrite,
+    /// Reads entries that are no longer in memory.
+    LogRead,
+    /// Writes and syncs the guard.
+    GuardWrite,
+    /// Writes what entries changed, and reads what a forgotten task's record says.
+    StateWrite,
+    /// Makes the state durable, so that the log may be purged.
+    StateFlush,
+    /// Puts a received snapshot in the place of the state.
+    SnapshotInstall,
+    /// Takes a checkpoint of the state.
+    SnapshotTake,
+    /// Reads a checkpoint's files to send them.
+    SnapshotRead,
+    /// Stores a snapshot that comes in.
+    SnapshotReceive,
+    /// Opens a snapshot that has come in, and reads its state.
+    SnapshotPrepare,
+    /// Reads finished tasks.
+    HistoryRead,
+}
+
+/// What a failed call means for the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Consequence {
+    /// Nobody knows what is on disk, or the log cannot be followed: the process ends.
+    Fatal,
+    /// The caller is told, and nothing else depends on it.
+    Told,
+}
+
+impl Call {
+    /// What its failure means for the node.
+    pub(crate) const fn consequence(self) -> Consequence {
+        match self {
+            Self::LogWrite
+            | Self::LogRead
+            | Self::GuardWrite
+            | Self::StateWrite
+            | Self::StateFlush
+            | Self::SnapshotInstall => Consequence::Fatal,
+            Self::SnapshotTake
+            | Self::SnapshotRead
+            | Self::SnapshotReceive
+            | Self::SnapshotPrepare
+            | Self::HistoryRead => Consequence::Told,
+        }
+    }
+}
+
+/// Makes storage calls; clones share what they raise.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Calls {
+    fatal: Fatal,
+    #[cfg(test)]
+    fault: std::sync::Arc<std::sync::Mutex<Option<Call>>>,
+}
+
+impl Calls {
+    pub(crate) fn new(fatal: Fatal) -> Self {
+        Self {
+            fatal,
+            #[cfg(test)]
+            fault: std::sync::Arc::default(),
+        }
+    }
+
+    /// Makes a call, and raises [`Fatal`] if its failure is.
+    pub(crate) fn run<T, E: Error + From<StorageError>>(
+        &self,
+        call: Call,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let result = match self.injected(call) {
+            Some(error) => Err(error.into()),
+            None => work(),
+        };
+        result.inspect_err(|error| match call.consequence() {
+            Consequence::Fatal => self.fatal.raise(&describe(error)),
+            Consequence::Told => {}
+        })
+    }
+
+    /// As [`Self::run`], on a thread that may block.
+    pub(crate) async fn run_blocking<
+        T: Send + 'static,
+        E: Error + From<StorageError> + Send + 'static,
+    >(
+        &self,
+        call: Call,
+        work: impl FnOnce() -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E> {
+        let calls = self.clone();
+        let done = tokio::task::spawn_blocking(move || calls.run(call, work)).await;
+        // The work was not begun because the runtime ends: a panic would have ended the process.
+        done.map_err(|_| StorageError::ThreadEnded)?
+    }
+
+    /// Raises [`Fatal`] for an error that no single call has brought about: a gap in the log, or
+    /// an order that must not be followed.
+    pub(crate) fn fail(&self, error: &StorageError) {
+        match error {
+            StorageError::ThreadEnded => {}
+            error => self.fatal.raise(&describe(error)),
+        }
+    }
+
+    /// Raised when storage has failed.
+    pub(crate) const fn fatal(&self) -> &Fatal {
+        &self.fatal
+    }
+
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, reason = "only tests make calls fail")]
+    const fn injected(&self, _call: Call) -> Option<StorageError> {
+        None
+    }
+
+    #[cfg(test)]
+    fn injected(&self, call: Call) -> Option<StorageError> {
+        let is_faulty = *crate::sync::lock(&self.fault) == Some(call);
+        is_faulty.then(|| std::io::Error::other(format!("{call:?} fails")).into())
+    }
+
+    /// Makes one kind of call fail from now on.
+    #[cfg(test)]
+    pub(crate) fn inject(&self, call: Call) {
+        *crate::sync::lock(&self.fault) = Some(call);
+    }
+
+    /// Makes all calls succeed again.
+    #[cfg(test)]
+    pub(crate) fn mend(&self) {
+        *crate::sync::lock(&self.fault) = None;
+    }
+}
+
+/// The error with its causes, for those that get it as text.
+pub(crate) fn describe(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}

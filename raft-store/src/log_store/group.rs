@@ -1,0 +1,58 @@
+//! What the flusher is asked to do, and what of it makes one batch.
+
+use std::fmt;
+
+use openraft::storage::IOFlushed;
+use rocksdb::WriteBatch;
+use tokio::sync::oneshot;
+
+use super::disk::Held;
+use super::tail::Era;
+use crate::error::StorageError;
+use crate::identity::Identity;
+use crate::types::{Entry, LogId, TypeConfig, Vote};
+
+pub(super) type Done = oneshot::Sender<Result<(), StorageError>>;
+
+/// What the flusher is asked to do, in the order in which it was asked.
+pub(super) enum Op {
+    Append { entries: Vec<Entry>, era: Era, bytes: usize, callback: IOFlushed<TypeConfig> },
+    Vote { vote: Vote, done: Done },
+    Identity { identity: Identity, done: Done },
+    Truncate { after: Option<LogId>, done: Done },
+    Purge { upto: LogId },
+}
+
+impl fmt::Debug for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Append { .. } => "Append",
+            Self::Vote { .. } => "Vote",
+            Self::Identity { .. } => "Identity",
+            Self::Truncate { .. } => "Truncate",
+            Self::Purge { .. } => "Purge",
+        })
+    }
+}
+
+/// Whom to tell once a batch is synced.
+pub(super) enum Waiting {
+    Append { next: u64, era: Era, bytes: usize, callback: IOFlushed<TypeConfig> },
+    Done(Done),
+}
+
+/// A batch that grows, and what it will have changed once it is written.
+pub(super) struct Group {
+    pub(super) batch: WriteBatch,
+    pub(super) held: Held,
+    pub(super) waiting: Vec<Waiting>,
+    pub(super) entries: u64,
+    pub(super) guard: GuardNeed,
+}
+
+/// Whether the guard must be written before anybody is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GuardNeed {
+    AtLeisure,
+    First,
+}
