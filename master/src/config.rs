@@ -119,6 +119,10 @@ pub struct LimitsConfig {
     pub wait_requests: usize,
     /// Clients that may watch events over a WebSocket at once.
     pub ws_clients: usize,
+    /// Room on the leader's disk below which it takes no new tasks; 0 never refuses.
+    pub disk_free_min: Bytes,
+    /// Room kept in the data directory for starting on a full disk; 0 for none.
+    pub disk_reserve: Bytes,
 }
 
 /// Keys under `retention`.
@@ -215,6 +219,10 @@ impl Default for LimitsConfig {
             wait_requests: 8_192,
             // Dashboards and operators; each may have some tens of kilobytes under way.
             ws_clients: 1_024,
+            // What the tables in memory, a snapshot of them and the log need before anything shrinks.
+            disk_free_min: Bytes::mib(256),
+            // Opening writes up to 64 MiB of the log into tables once more, and then goes on.
+            disk_reserve: Bytes::mib(128),
         }
     }
 }

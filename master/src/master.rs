@@ -221,6 +221,7 @@ async fn start_node(
     let store_config = StoreConfig {
         log: LogOptions { observer: Some(Arc::new(on_synced)), ..LogOptions::default() },
         apply_observer: Some(Arc::new(move |took| of_applies.on_applied(took))),
+        reserve_bytes: config.limits.disk_reserve.as_u64(),
         ..StoreConfig::new(&config.data_dir, config.node_id)
     };
     let opened = tokio::task::spawn_blocking(move || Store::open(store_config)).await;
@@ -240,6 +241,7 @@ async fn start_node(
         bounds: ProposalBounds {
             commands: config.limits.inflight_proposals,
             bytes: config.limits.inflight_bytes.0,
+            disk_free_min: config.limits.disk_free_min.as_u64(),
             ..ProposalBounds::default()
         },
     };

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use self::forward::Forwarder;
 use crate::clock::Clock;
 use crate::codec::{self, CodecError};
+use crate::disk_space::DiskSpace;
 use crate::leadership::Leadership;
 use crate::node::Raft;
 use crate::types::Payload;
@@ -35,11 +36,18 @@ pub struct ProposalBounds {
     pub bytes: usize,
     /// Bytes of one encoded command.
     pub command_bytes: usize,
+    /// Bytes that must be free on the leader's disk for new tasks; what makes room goes on below.
+    pub disk_free_min: u64,
 }
 
 impl Default for ProposalBounds {
     fn default() -> Self {
-        Self { commands: 16_384, bytes: 256 << 20, command_bytes: COMMAND_BYTES_MAX }
+        Self {
+            commands: 16_384,
+            bytes: 256 << 20,
+            command_bytes: COMMAND_BYTES_MAX,
+            disk_free_min: 0,
+        }
     }
 }
 
@@ -82,6 +90,15 @@ pub enum ProposeError {
         bytes: u64,
         /// The bound.
         max: u64,
+    },
+    /// The leader's disk is nearly full, and this would add to it; nothing has changed.
+    #[error(
+        "the leader's disk has {free} bytes left, below limits.disk_free_min: \
+         no new tasks until there is room"
+    )]
+    DiskFull {
+        /// What is left.
+        free: u64,
     },
     /// It may or may not take effect, and the cluster has no leader now.
     #[error("the leader was lost on the way: the outcome is unknown")]
@@ -128,17 +145,19 @@ pub(crate) struct LocalProposer {
     raft: Raft,
     clock: Clock,
     bounds: ProposalBounds,
+    space: DiskSpace,
     commands: Semaphore,
     /// In KiB, because a semaphore counts in 32 bits.
     kibibytes: Semaphore,
 }
 
 impl LocalProposer {
-    pub(crate) fn new(raft: Raft, clock: Clock, bounds: ProposalBounds) -> Self {
+    pub(crate) fn new(raft: Raft, clock: Clock, bounds: ProposalBounds, space: DiskSpace) -> Self {
         Self {
             raft,
             clock,
             bounds,
+            space,
             commands: Semaphore::new(bounds.commands),
             kibibytes: Semaphore::new(bounds.bytes.div_ceil(1 << 10)),
         }
@@ -149,6 +168,7 @@ impl LocalProposer {
     /// Entries enter the log in the order in which these futures are first polled.
     pub(crate) async fn propose(&self, command: EncodedCommand) -> Verdict {
         let _permits = self.admit(&command)?;
+        self.check_room(&command)?;
         let stamped = codec::stamp(self.clock.now(), &command.0);
         let written = self.raft.client_write(Payload(stamped));
         let written = match tokio::time::timeout(COMMIT_TIMEOUT, written).await {
@@ -170,6 +190,17 @@ impl LocalProposer {
             }
             Err(RaftError::APIError(error)) => Err(ProposeError::unknown(&error.to_string())),
             Err(RaftError::Fatal(error)) => Err(ProposeError::unknown(&error.to_string())),
+        }
+    }
+
+    /// Refuses new tasks while the disk is nearly full. What ends tasks, or lets the log be purged,
+    /// makes room and goes on.
+    fn check_room(&self, command: &EncodedCommand) -> Result<(), ProposeError> {
+        match self.space.free_bytes() {
+            Some(free) if free < self.bounds.disk_free_min && codec::adds_tasks(&command.0) => {
+                Err(ProposeError::DiskFull { free })
+            }
+            Some(_) | None => Ok(()),
         }
     }
 

@@ -65,6 +65,52 @@ fn bulky_task() -> Value {
     json!({"command": ["true"], "env": {"BULK": "x".repeat(100_000)}, "worker_id": "nobody"})
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_starts_on_the_disk_that_it_has_filled() {
+    let mut cluster = Cluster::builder()
+        .masters(1)
+        .master_arg("--limits-disk-reserve", "32MiB")
+        .master_arg("--limits-disk-free-min", "64MiB")
+        .start()
+        .await;
+    cluster.master_mut(1).kill();
+    let data = cluster.master(1).data_dir().to_owned();
+    let aside = cluster.path("aside");
+    std::fs::rename(&data, &aside).unwrap();
+    std::fs::create_dir(&data).unwrap();
+    let volume = match Volume::mount(&data, 256) {
+        Ok(volume) => volume,
+        Err(obstacle) => {
+            eprintln!("SKIPPED: no disk can be filled here: {obstacle}");
+            return;
+        }
+    };
+    copy(&aside, &data);
+    cluster.master_mut(1).restart();
+    cluster.await_ready(1).await;
+    let mut client = cluster.client();
+    let waiting = client.submit(&bulky_task()).await;
+    cluster.master_mut(1).kill();
+
+    volume.fill();
+    cluster.master_mut(1).restart();
+    cluster.await_ready(1).await;
+
+    assert!(cluster.master(1).log().contains("the reserve is given up"));
+    let free = cluster.own_status(1).await["free_bytes"].as_u64();
+    assert!(free.is_some_and(|free| free <= 32 << 20), "{free:?}");
+    let refused = client.post("/api/tasks", &bulky_task()).await.unwrap().expect(429);
+    assert_eq!(refused.problem().as_deref(), Some("disk-full"));
+    client.delete(&format!("/api/tasks/{waiting}")).await.expect(200);
+    volume.free();
+    eventually("there is room again", Duration::from_secs(30), async || {
+        let answer = client.post("/api/tasks", &bulky_task()).await;
+        let status = answer.map_err(|error| format!("{error:#}"))?.status;
+        require(status.as_u16() == 201, || format!("it answered {status}"))
+    })
+    .await;
+}
+
 #[test]
 fn a_master_does_not_start_on_a_full_disk() {
     let dir = tempfile::TempDir::new().unwrap();

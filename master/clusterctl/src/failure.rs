@@ -207,6 +207,7 @@ const fn code_of(kind: ErrorKind) -> u8 {
         | ErrorKind::LimitReached
         | ErrorKind::QueueFull
         | ErrorKind::Overloaded
+        | ErrorKind::DiskFull
         | ErrorKind::Internal => 1,
     }
 }

@@ -98,6 +98,12 @@ pub(super) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         key!(limits.http_connections, "COUNT", "HTTP connections open at once"),
         key!(limits.wait_requests, "COUNT", "Requests waiting for something to happen at once"),
         key!(limits.ws_clients, "COUNT", "Clients watching events over a WebSocket at once"),
+        key!(
+            limits.disk_free_min,
+            "BYTES",
+            "Room on the leader's disk below which no new tasks are taken"
+        ),
+        key!(limits.disk_reserve, "BYTES", "Room kept for starting on a full disk"),
         key!(retention.tasks, "COUNT", "Finished tasks kept at most"),
         key!(retention.age, "DURATION", "How long a finished task is kept"),
         key!(log.level, "LEVEL", "error, warn, info, debug, trace, or directives"),

@@ -15,6 +15,11 @@ use crate::leader::placement::Strategy;
 pub struct Bytes(pub usize);
 
 impl Bytes {
+    /// As a figure of the operating system.
+    pub(crate) fn as_u64(self) -> u64 {
+        u64::try_from(self.0).unwrap_or(u64::MAX)
+    }
+
     /// So many times 1,048,576.
     #[must_use]
     pub const fn mib(count: usize) -> Self {

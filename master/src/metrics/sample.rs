@@ -10,8 +10,9 @@ use cluster_state::{
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use raft_store::{Leadership, Node};
+use raft_store::{Leadership, Node, SnapshotFailures};
 
 /// Classes whose oldest task is looked at: more do not wait at once in practice, and a scrape must
 /// not hold up the state.
@@ -40,6 +41,9 @@ pub(crate) struct ClusterSample {
     pub(super) workers: BTreeMap<String, u64>,
     pub(super) tasks: BTreeMap<&'static str, u64>,
     pub(super) queue_oldest: Duration,
+    /// On the disk of the data directory; nothing when it is not known.
+    pub(super) disk_free: Option<u64>,
+    pub(super) snapshots: SnapshotFailures,
     /// Whether a mass loss slows requeueing down.
     pub(super) is_mass_loss: bool,
     /// A leader's alone.
@@ -79,6 +83,8 @@ impl ClusterSample {
             workers: workers(state),
             tasks: tasks(state),
             queue_oldest: queue_oldest(state),
+            disk_free: node.free_bytes(),
+            snapshots: node.snapshot_failures(),
             is_mass_loss: state.mass_loss().is_some_and(MassLoss::brakes),
             absences: if leadership.is_leading() {
                 absences(state, now)
@@ -158,6 +164,22 @@ impl Collector for ClusterSample {
         for (name, help, value) in plain {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
+        }
+        if let Some(free) = self.disk_free {
+            let help = "Room on the disk of the data directory";
+            let gauge = ConstGauge::new(free);
+            let descriptor =
+                encoder.encode_descriptor("disk_free_bytes", help, None, MetricType::Gauge)?;
+            gauge.encode(descriptor)?;
+        }
+        let SnapshotFailures { not_taken, refused } = self.snapshots;
+        for (name, help, value) in [
+            ("snapshots_not_taken", "Snapshots of the state that could not be taken", not_taken),
+            ("snapshots_refused", "Received snapshots that cannot be used here", refused),
+        ] {
+            let counter = ConstCounter::new(value);
+            let descriptor = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            counter.encode(descriptor)?;
         }
         if self.is_leader {
             self.absences.encode(&mut encoder)?;

@@ -199,6 +199,7 @@ impl Operations {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             voter: member.is_voter,
             http_address: self.shared.names.http_address.clone(),
+            free_bytes: self.node().free_bytes(),
         }
     }
 
@@ -256,6 +257,7 @@ fn other_member(member: Member, answer: v1::NodeStatusResponse, last: Option<u64
         version: answer.version,
         voter: member.is_voter,
         http_address: answer.http_address,
+        free_bytes: answer.free_bytes,
     }
 }
 

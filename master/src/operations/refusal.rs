@@ -13,6 +13,7 @@ pub(super) fn of_mutation(error: &ProposeError) -> Problem {
         ProposeError::NotLeader { .. } | ProposeError::Stopped => ErrorKind::NotLeader,
         ProposeError::Overloaded => ErrorKind::Overloaded,
         ProposeError::TooLarge { .. } => ErrorKind::TooLarge,
+        ProposeError::DiskFull { .. } => ErrorKind::DiskFull,
         ProposeError::Unknown { .. } => ErrorKind::Timeout,
     };
     let outcome = if error.is_certain() { Outcome::Rejected } else { Outcome::Unknown };

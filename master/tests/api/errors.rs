@@ -1,5 +1,6 @@
 //! Every refusal is a problem, whoever refuses: the router, the reader of bodies, the state.
 
+use master::config::{Bytes, Config};
 use serde_json::json;
 
 use crate::one_master::OneMaster;
@@ -100,5 +101,27 @@ async fn too_many_tasks_at_once_are_refused() {
     let problem = master.post("/api/tasks", &json!(tasks)).await.problem(422, "limit-reached");
     assert_eq!(problem["outcome"], "rejected");
     assert_eq!(master.get("/api/tasks").await.json()["tasks"], json!([]));
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_disk_is_nearly_full_takes_no_new_tasks() {
+    let master = OneMaster::start().await;
+    let waiting = master.submit("true").await;
+    let dir = master.stop().await;
+    let more_than_there_is =
+        |config: &mut Config| config.limits.disk_free_min = Bytes::mib(1 << 40);
+    let master = OneMaster::start_as(dir, more_than_there_is).await;
+
+    let task = json!({"command": ["true"]});
+    let problem = master.post("/api/tasks", &task).await.problem(429, "disk-full");
+
+    assert_eq!(problem["outcome"], "rejected");
+    assert!(problem["detail"].as_str().unwrap().contains("limits.disk_free_min"), "{problem}");
+    // What makes room is still possible.
+    let cancelled = master.delete(&format!("/api/tasks/{waiting}")).await;
+    assert_eq!(cancelled.status, 200, "{cancelled:?}");
+    let status = master.get("/api/cluster").await.json();
+    assert!(status["members"][0]["free_bytes"].as_u64().unwrap() > 0, "{status}");
     master.stop().await;
 }

@@ -40,7 +40,7 @@ impl OneMaster {
         Self::start_as(tempfile::tempdir().unwrap(), configure).await
     }
 
-    async fn start_as(dir: TempDir, configure: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn start_as(dir: TempDir, configure: impl FnOnce(&mut Config)) -> Self {
         let mut config = config(dir.path(), &free_address().await);
         configure(&mut config);
         let started = Self { master: start(config).await, dir };

@@ -38,6 +38,8 @@ pub enum ErrorKind {
     QueueFull,
     /// Too much is under way; the same request may succeed a moment later.
     Overloaded,
+    /// The leader's disk has no room for new tasks.
+    DiskFull,
     /// The cluster has no leader.
     NoLeader,
     /// The master does not lead and could not pass the request on.
@@ -68,7 +70,7 @@ const fn face(
 }
 
 /// In the order of the enum. Where a foreign status has to be read back, the first match counts.
-const FACES: [Face; 19] = {
+const FACES: [Face; 20] = {
     use ErrorKind as Kind;
     [
         face(
@@ -140,6 +142,7 @@ const FACES: [Face; 19] = {
         ),
         face(Kind::QueueFull, "queue-full", 429, Code::ResourceExhausted, "The queue is full"),
         face(Kind::Overloaded, "overloaded", 429, Code::ResourceExhausted, "Too many requests"),
+        face(Kind::DiskFull, "disk-full", 429, Code::ResourceExhausted, "The disk is nearly full"),
         face(Kind::NoLeader, "no-leader", 503, Code::Unavailable, "The cluster has no leader"),
         face(Kind::NotLeader, "not-leader", 503, Code::Unavailable, "This master does not lead"),
         face(Kind::Timeout, "timeout", 504, Code::DeadlineExceeded, "It took too long"),
