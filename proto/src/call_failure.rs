@@ -4,6 +4,12 @@ use std::error::Error;
 
 use tonic::{Code, Status};
 
+/// How tonic names a call that ran out of time, on either side; it gives it the code CANCELLED.
+const TIMEOUT_TEXT: &str = "Timeout expired";
+/// What tonic makes of an answer that is not gRPC or has no end: a proxy spoke, or the connection
+/// went away in the middle.
+const CUT_OFF_TEXTS: [&str; 2] = ["invalid compression flag", "missing grpc-status trailer"];
+
 /// How far a call came that did not succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallFailure {
@@ -18,17 +24,21 @@ pub enum CallFailure {
 }
 
 impl CallFailure {
-    /// Judges by the status alone.
+    /// Judges by the status and what it says it comes from.
     #[must_use]
     pub fn of(status: &Status) -> Self {
-        if never_connected(status) {
-            return Self::NeverConnected;
+        if let Some(failure) = sources(status).find_map(of_source) {
+            return failure;
         }
+        let is_cut_off = || CUT_OFF_TEXTS.iter().any(|text| status.message().contains(text));
         match status.code() {
             Code::DeadlineExceeded => Self::TimedOut,
+            Code::Cancelled if status.message() == TIMEOUT_TEXT => Self::TimedOut,
             // What tonic says of broken connections and streams, and proxies of absent servers.
             Code::Unavailable | Code::Cancelled => Self::Broken,
-            Code::Unknown | Code::Internal if status.source().is_some() => Self::Broken,
+            Code::Unknown | Code::Internal if status.source().is_some() || is_cut_off() => {
+                Self::Broken
+            }
             Code::Ok
             | Code::Unknown
             | Code::InvalidArgument
@@ -47,28 +57,74 @@ impl CallFailure {
     }
 }
 
-fn never_connected(status: &Status) -> bool {
-    let mut cause = status.source();
-    while let Some(error) = cause {
-        if error.is::<tonic::ConnectError>() {
-            return true;
-        }
-        cause = error.source();
+/// What a status was made from, the nearest first.
+fn sources(status: &Status) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(status.source(), |error| error.source())
+}
+
+/// What one of the sources says of itself, whatever the status says.
+fn of_source(error: &(dyn Error + 'static)) -> Option<CallFailure> {
+    if error.is::<tonic::ConnectError>() {
+        Some(CallFailure::NeverConnected)
+    } else if error.is::<tonic::TimeoutExpired>() {
+        Some(CallFailure::TimedOut)
+    } else {
+        None
     }
-    false
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
+
+    fn of(code: Code, message: &str) -> CallFailure {
+        CallFailure::of(&Status::new(code, message))
+    }
 
     #[test]
     fn only_an_answer_is_a_refusal() {
-        let of = |code| CallFailure::of(&Status::new(code, "why"));
-        assert_eq!(of(Code::Unavailable), CallFailure::Broken);
-        assert_eq!(of(Code::DeadlineExceeded), CallFailure::TimedOut);
-        assert_eq!(of(Code::Unknown), CallFailure::Refused);
-        let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        assert_eq!(of(Code::Unavailable, "why"), CallFailure::Broken);
+        assert_eq!(of(Code::DeadlineExceeded, "why"), CallFailure::TimedOut);
+        assert_eq!(of(Code::Unknown, "why"), CallFailure::Refused);
+        let broken = io::Error::from(io::ErrorKind::ConnectionReset);
         assert_eq!(CallFailure::of(&Status::from_error(broken.into())), CallFailure::Broken);
+    }
+
+    #[test]
+    fn a_call_that_ran_out_of_time_is_not_a_broken_connection() {
+        let here = Status::from_error(tonic::TimeoutExpired(()).into());
+        assert_eq!((here.code(), here.message()), (Code::Cancelled, TIMEOUT_TEXT));
+        assert_eq!(CallFailure::of(&here), CallFailure::TimedOut);
+        assert_eq!(of(Code::Cancelled, TIMEOUT_TEXT), CallFailure::TimedOut, "over there");
+
+        let reset = "h2 protocol error: error reading a body from connection";
+        assert_eq!(of(Code::Cancelled, reset), CallFailure::Broken);
+    }
+
+    #[test]
+    fn an_answer_that_is_not_ours_or_has_no_end_is_a_lost_connection() {
+        let page = "protocol error: received message with invalid compression flag: 60 (valid flags \
+            are 0 and 1) while receiving response with status: 502 Bad Gateway";
+        assert_eq!(of(Code::Internal, page), CallFailure::Broken);
+        let cut = "protocol error: missing grpc-status trailer, stream was terminated without a \
+            final status (possible truncation by a proxy or load balancer)";
+        assert_eq!(of(Code::Unknown, cut), CallFailure::Broken);
+        assert_eq!(of(Code::Internal, "the log cannot be read"), CallFailure::Refused);
+    }
+
+    #[test]
+    fn a_failure_of_the_transport_is_judged_by_its_cause() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("transport error")]
+        struct Transport(#[source] Box<dyn Error + Send + Sync>);
+        let of = |cause: Box<dyn Error + Send + Sync>| {
+            CallFailure::of(&Status::from_error(Transport(cause).into()))
+        };
+        assert_eq!(of(tonic::TimeoutExpired(()).into()), CallFailure::TimedOut);
+        assert_eq!(of(io::Error::from(io::ErrorKind::BrokenPipe).into()), CallFailure::Broken);
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        assert_eq!(of(tonic::ConnectError(refused.into()).into()), CallFailure::NeverConnected);
     }
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use tonic::transport::Channel;
-use tonic::{Code, Request, Status};
+use tonic::{Request, Status};
 
+use crate::call_failure::CallFailure;
 use crate::channel::{self, ConnectError, InvalidAddress};
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::v1::worker_service_client::WorkerServiceClient;
@@ -162,13 +163,10 @@ fn refusal(status: &Status) -> WorkerCallError {
         return WorkerCallError::NewerTerm(term);
     }
     let message = status.message().to_owned();
-    // A connection that breaks shows under any of these, by where it broke.
-    let is_unreachable = matches!(
-        status.code(),
-        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown
-    );
-    if is_unreachable {
-        return WorkerCallError::Unreachable(message);
+    match CallFailure::of(status) {
+        CallFailure::NeverConnected | CallFailure::Broken | CallFailure::TimedOut => {
+            WorkerCallError::Unreachable(message)
+        }
+        CallFailure::Refused => WorkerCallError::Refused(message),
     }
-    WorkerCallError::Refused(message)
 }
