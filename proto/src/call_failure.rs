@@ -59,7 +59,7 @@ impl CallFailure {
 
 /// What a status was made from, the nearest first.
 fn sources(status: &Status) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    std::iter::successors(status.source(), |error| error.source())
+    std::iter::successors(status.source(), |error| (*error).source())
 }
 
 /// What one of the sources says of itself, whatever the status says.

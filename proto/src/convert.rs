@@ -10,7 +10,7 @@ mod task;
 mod time;
 mod worker;
 
-pub use attempt::{NotReportable, attempt_refs, finished_attempts};
+pub use attempt::{NotReportable, attempt_refs, finished_attempts, result_bytes};
 pub use faults::{Breach, Invalid};
 pub use session::Registration;
 pub use spec::{MAX_ATTEMPTS_DEFAULT, PRIORITY_DEFAULT, RETRY_BACKOFF_DEFAULT, task_specs};

@@ -22,6 +22,16 @@ pub const BODY_BYTES_MAX: usize = 8 << 20;
 /// What a message adds to the items in it: headers, field tags and lengths.
 pub const ENVELOPE_BYTES: usize = 256 << 10;
 
+/// What the name of an attempt takes in a message, at most.
+pub const ATTEMPT_REF_BYTES_MAX: usize = 36;
+
+/// Attempts that one worker may run or owe results of: it names all of them when it registers.
+pub const ATTEMPTS_HELD_MAX: usize = 250_000;
+
+const _: () = assert!(
+    BATCH_BYTES + ATTEMPTS_HELD_MAX * ATTEMPT_REF_BYTES_MAX + ENVELOPE_BYTES <= COMMAND_BYTES_MAX,
+    "a registration must hold a batch of results and the names of all others"
+);
 const _: () = assert!(
     COMMAND_BYTES_MAX + ENVELOPE_BYTES <= MESSAGE_BYTES_MAX,
     "a message must hold the largest command"

@@ -19,13 +19,14 @@ use tracing::{info, warn};
 
 use crate::attempts::Attempts;
 use crate::config::{Config, ExecutorKind, RetentionConfig};
+use crate::disk::Disk;
 use crate::executor::{Environment, Executor, NoopExecutor, Passed, ProcessExecutor};
 use crate::fitness::{Probe, Watch, WatchParts};
 use crate::host::Host;
 use crate::identity::Identity;
 use crate::keeper::{Keeper, KeeperArgs};
 use crate::lease::{Deadline, Lease};
-use crate::ledger::Ledger;
+use crate::ledger::{Bounds, Ledger};
 use crate::leftovers::{Leftovers, ProcessRecords};
 use crate::logs::{Logs, Retention, Sweeper};
 use crate::open_files::OpenFiles;
@@ -106,6 +107,7 @@ struct Stores {
     /// Processes of earlier starts that cannot be ended, and the reason.
     leftovers: Option<(Leftovers, String)>,
     retention: Retention,
+    disk: Arc<Disk>,
     spool: Spool,
     unconfirmed: Vec<FinishedAttempt>,
 }
@@ -118,7 +120,8 @@ impl Agent {
         let for_disk = config.clone();
         let stores = tokio::task::spawn_blocking(move || open_stores(&for_disk)).await??;
         let address = server.address();
-        let Stores { identity, home, records, leftovers, retention, spool, unconfirmed } = stores;
+        let Stores { identity, home, records, leftovers, retention, disk, spool, unconfirmed } =
+            stores;
         let (stop_session, stop_rest) = (CancellationToken::new(), CancellationToken::new());
         let minor = TaskTracker::new();
 
@@ -157,9 +160,9 @@ impl Agent {
         let (leftovers, unfit) = leftovers.unzip();
         let children = Arc::clone(&host.children);
         let probe = Probe::new(config.data_dir.clone(), children, leftovers);
-        let (watch, unfit) = Watch::new(WatchParts { unfit, probe, starts });
+        let (watch, unfit) = Watch::new(WatchParts { unfit, probe, starts, disk });
         let lease = Arc::new(Lease::default());
-        let ledger = Ledger::restore(attempts_max(config, host.open_files), unconfirmed);
+        let ledger = Ledger::restore(bounds(config, host.open_files), unconfirmed);
         let attempts = Attempts::new(ledger, Arc::clone(&lease), executor, spool, unfit.clone());
         let (summons_tx, summons) = watch::channel(None);
 
@@ -185,6 +188,7 @@ impl Agent {
         minor.spawn(duties::kill_strays(attempts.clone(), stop_rest.clone()));
         minor.spawn(duties::tell_health(health.clone(), unfit, stop_rest.clone()));
         minor.spawn(watch.run(stop_rest.clone()));
+        minor.spawn(duties::tell_spool(attempts.clone(), stop_rest.clone()));
 
         let introduction = Introduction {
             worker_id: config.worker_id.clone(),
@@ -280,13 +284,17 @@ fn open_stores(config: &Config) -> Result<Stores, AgentError> {
     let mut leftovers = records.leftovers(Whose::Earlier(home, incarnation))?;
     let alive = leftovers.end(Duration::ZERO).err().map(|error| (leftovers, error.to_string()));
     identity.begin_incarnation()?;
-    let (spool, unconfirmed) = Spool::open(&data_dir.join("spool")).map_err(AgentError::Spool)?;
+    let low_water_bytes = config.limits.disk_free_mb_min.saturating_mul(1 << 20);
+    let disk = Arc::new(Disk::open(data_dir, low_water_bytes));
+    let (spool, unconfirmed) =
+        Spool::open(&data_dir.join("spool"), Arc::clone(&disk)).map_err(AgentError::Spool)?;
     Ok(Stores {
         identity: Arc::new(identity),
         home,
         records,
         leftovers: alive,
         retention: retention(config),
+        disk,
         spool,
         unconfirmed,
     })
@@ -294,6 +302,13 @@ fn open_stores(config: &Config) -> Result<Stores, AgentError> {
 
 fn running_dir(config: &Config) -> PathBuf {
     config.data_dir.join("running")
+}
+
+fn bounds(config: &Config, open_files: OpenFiles) -> Bounds {
+    Bounds {
+        attempts_max: attempts_max(config, open_files),
+        unconfirmed_bytes_max: config.limits.spool_bytes_max,
+    }
 }
 
 fn attempts_max(config: &Config, open_files: OpenFiles) -> usize {

@@ -119,6 +119,12 @@ impl Attempts {
         self.ledger().on_heartbeat_answered(leader, term);
     }
 
+    /// Whether so many results wait for the leader that nothing new may begin.
+    #[must_use]
+    pub(crate) fn is_spool_full(&self) -> bool {
+        self.ledger().is_spool_full()
+    }
+
     /// The leader was lost, or did not accept the registration.
     pub(crate) fn end_session(&self) {
         self.ledger().on_session_ended();
@@ -169,11 +175,12 @@ impl Attempts {
         unknown
     }
 
-    /// Waits until there are results to report, and takes some.
-    pub(crate) async fn next_report(&self, count_max: usize) -> Vec<FinishedAttempt> {
+    /// Waits until there are results to report, and takes as many as fit into so many bytes. More
+    /// gather while they are under way.
+    pub(crate) async fn next_report(&self, bytes_max: usize) -> Vec<FinishedAttempt> {
         let mut progress = self.shared.progress.subscribe();
         loop {
-            let report = self.ledger().next_report(count_max);
+            let report = self.ledger().next_report(bytes_max);
             if !report.is_empty() {
                 return report;
             }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use cluster_state::WorkerId;
 use proto::channel;
+use proto::limits::ATTEMPTS_HELD_MAX;
 use serde::{Deserialize, Serialize};
 
 use crate::join_token::JoinToken;
@@ -70,6 +71,10 @@ pub struct Limits {
     pub log_bytes_max: u64,
     /// Attempts that run or whose results wait for the leader.
     pub attempts_max: usize,
+    /// Bytes of results that wait for the leader: with more, nothing new begins.
+    pub spool_bytes_max: usize,
+    /// Free space in MiB on the disk of the data directory below which nothing new begins.
+    pub disk_free_mb_min: u64,
 }
 
 /// What is kept of attempts that have ended.
@@ -201,8 +206,15 @@ impl Config {
                 expected: "a number above 0 with at most three decimals is expected",
             });
         }
+        if !(1..=ATTEMPTS_HELD_MAX).contains(&self.limits.attempts_max) {
+            return Err(ConfigError::OutOfRange {
+                key: "limits.attempts_max",
+                value: self.limits.attempts_max.to_string(),
+                expected: "1 to 250000 is expected",
+            });
+        }
         let limits = [
-            ("limits.attempts_max", self.limits.attempts_max == 0),
+            ("limits.spool_bytes_max", self.limits.spool_bytes_max == 0),
             ("limits.log_bytes_max", self.limits.log_bytes_max == 0),
         ];
         if let Some((key, _)) = limits.into_iter().find(|(_, is_zero)| *is_zero) {

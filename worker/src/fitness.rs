@@ -1,5 +1,7 @@
 //! Decides whether this machine can run tasks. Pure: the watch looks, and tells what was decided.
 
+use crate::disk::Room;
+
 mod probe;
 mod watch;
 
@@ -11,6 +13,9 @@ const BAD_STARTS_MAX: u32 = 3;
 /// After so many starts in a row that failed for the task's sake, the machine is tried: it may be
 /// the one that lacks what all tasks need.
 const DOUBTFUL_STARTS_MAX: u32 = 5;
+
+/// The reason of a machine on whose disk nothing more can be kept.
+const DISK_FULL: &str = "disk-full";
 
 /// What the start of an attempt says about the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +43,7 @@ pub(crate) struct Fitness {
     bad_in_a_row: u32,
     doubtful_in_a_row: u32,
     unfit: Option<String>,
+    has_no_room: bool,
 }
 
 impl Fitness {
@@ -50,7 +56,12 @@ impl Fitness {
     /// Why it is unfit.
     #[must_use]
     pub(crate) fn unfit(&self) -> Option<&str> {
-        self.unfit.as_deref()
+        self.unfit.as_deref().or(self.has_no_room.then_some(DISK_FULL))
+    }
+
+    /// The disk was looked at.
+    pub(crate) fn on_room(&mut self, room: Room) {
+        self.has_no_room = room == Room::Low;
     }
 
     /// An attempt was started, or could not be.
@@ -108,6 +119,17 @@ mod tests {
         assert_eq!(advice.iter().filter(|advice| **advice == Advice::Try).count(), 1);
         assert_eq!(advice[4], Advice::Try);
         assert_eq!(fitness.unfit(), None, "tasks alone do not make it unfit");
+    }
+
+    #[test]
+    fn a_machine_without_room_is_unfit_until_there_is_some() {
+        let mut fitness = Fitness::default();
+        fitness.on_room(Room::Low);
+        assert_eq!(fitness.unfit(), Some("disk-full"));
+        fitness.on_tried(Ok(()));
+        assert_eq!(fitness.unfit(), Some("disk-full"), "a small file fits even then");
+        fitness.on_room(Room::Enough);
+        assert_eq!(fitness.unfit(), None);
     }
 
     #[test]

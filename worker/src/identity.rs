@@ -1,16 +1,19 @@
 //! Who this worker is and whom it obeys, kept on disk: its cluster and the highest term it has seen.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cluster_state::{ClusterId, Incarnation, Term, WorkerId};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use serde::{Deserialize, Serialize};
 
-const FORMAT: u32 = 1;
+mod belongings;
+mod slots;
+
+use slots::{FORMAT, Record, Slots};
+
 const FILE: &str = "identity";
 const LOCK: &str = "lock";
 
@@ -19,6 +22,7 @@ const LOCK: &str = "lock";
 pub(crate) struct Identity {
     data_dir: PathBuf,
     current: Mutex<Record>,
+    slots: Arc<Mutex<Slots>>,
     /// Held across a change, so that changes reach the disk in order.
     changing: tokio::sync::Mutex<()>,
     incarnation: Incarnation,
@@ -61,20 +65,22 @@ pub enum IdentityError {
         found: u32,
     },
     /// It is not what this program writes.
-    #[error("{} is damaged", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
+    #[error(
+        "{} is damaged: move it away and start again; the worker then joins as if it were new, and \
+         results and output that are still here are put aside",
+        .0.display()
+    )]
+    Damaged(PathBuf),
 }
 
 /// Why a leader is not obeyed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Disobedience {
     /// It leads another cluster.
-    #[error("this worker belongs to cluster {ours}, not to {theirs}")]
+    #[error(
+        "this worker belongs to cluster {ours}, not to {theirs}: to have it change, stop it and \
+         remove the file identity from its data directory"
+    )]
     OtherCluster {
         /// The worker's cluster.
         ours: ClusterId,
@@ -94,22 +100,6 @@ pub(crate) enum Disobedience {
     NotStored(#[source] IdentityError),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Record {
-    format: u32,
-    worker_id: WorkerId,
-    /// As texts: JSON has no integers of 128 bits.
-    cluster_id: Option<String>,
-    incarnation: String,
-    term: Term,
-    masters: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Format {
-    format: u32,
-}
-
 impl Identity {
     /// Locks the directory and begins a new incarnation in it.
     pub(crate) fn open(
@@ -123,7 +113,7 @@ impl Identity {
         };
         fs::create_dir_all(data_dir).map_err(at(data_dir))?;
         let lock = lock(&data_dir.join(LOCK))?;
-        let earlier = read(&data_dir.join(FILE))?;
+        let (slots, earlier) = Slots::open(&data_dir.join(FILE))?;
         if let Some(earlier) = &earlier
             && earlier.worker_id != *worker_id
         {
@@ -133,18 +123,13 @@ impl Identity {
                 ours: worker_id.clone(),
             });
         }
-        let fresh = Record {
-            format: FORMAT,
-            worker_id: worker_id.clone(),
-            cluster_id: None,
-            incarnation: String::new(),
-            term: Term(0),
-            masters: Vec::new(),
-        };
+        let fresh = Record::of(worker_id.clone());
         let record = Record { incarnation: incarnation.to_string(), ..earlier.unwrap_or(fresh) };
+        belongings::claim(data_dir, record.cluster()).map_err(at(data_dir))?;
         Ok(Self {
             data_dir: data_dir.to_owned(),
             current: Mutex::new(record),
+            slots: Arc::new(Mutex::new(slots)),
             changing: tokio::sync::Mutex::new(()),
             incarnation,
             _lock: lock,
@@ -154,7 +139,14 @@ impl Identity {
     /// Writes down the new incarnation. Until then the directory names the earlier one, so that
     /// its leftovers are found again if this start is cut short.
     pub(crate) fn begin_incarnation(&self) -> Result<(), IdentityError> {
-        write(&self.data_dir, &self.current())
+        write(&self.slots, &self.current())
+    }
+
+    /// Writes the record once more. Where that fails, what a leader says next could not be
+    /// remembered, and it had better not be asked.
+    pub(crate) async fn ensure_storable(&self) -> Result<(), IdentityError> {
+        let _changing = self.changing.lock().await;
+        self.store(self.current(), None).await
     }
 
     /// This process start.
@@ -166,7 +158,7 @@ impl Identity {
     /// The cluster, once a leader has been met.
     #[must_use]
     pub(crate) fn cluster_id(&self) -> Option<ClusterId> {
-        self.current().cluster_id.and_then(|id| id.parse().ok())
+        self.current().cluster()
     }
 
     /// The highest term seen.
@@ -221,16 +213,30 @@ impl Identity {
         if record == self.current() {
             return Ok(());
         }
-        let data_dir = self.data_dir.clone();
-        let written = record.clone();
-        tokio::task::spawn_blocking(move || write(&data_dir, &written)).await.map_err(
-            |join| IdentityError::Io {
-                path: self.data_dir.clone(),
-                source: io::Error::other(join),
-            },
-        )??;
+        let first_cluster = match self.cluster_id() {
+            None => record.cluster(),
+            Some(_) => None,
+        };
+        self.store(record.clone(), first_cluster).await?;
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = record;
         Ok(())
+    }
+
+    async fn store(
+        &self,
+        record: Record,
+        first_cluster: Option<ClusterId>,
+    ) -> Result<(), IdentityError> {
+        let (slots, data_dir) = (Arc::clone(&self.slots), self.data_dir.clone());
+        let at = |source| IdentityError::Io { path: self.data_dir.clone(), source };
+        let storing = tokio::task::spawn_blocking(move || {
+            if let Some(cluster) = first_cluster {
+                belongings::claim(&data_dir, Some(cluster))
+                    .map_err(|source| IdentityError::Io { path: data_dir, source })?;
+            }
+            write(&slots, &record)
+        });
+        storing.await.map_err(|join| at(io::Error::other(join)))?
     }
 
     fn current(&self) -> Record {
@@ -242,6 +248,10 @@ impl Identity {
 enum Verdict {
     Known,
     News,
+}
+
+fn write(slots: &Mutex<Slots>, record: &Record) -> Result<(), IdentityError> {
+    slots.lock().unwrap_or_else(PoisonError::into_inner).write(record)
 }
 
 fn lock(path: &Path) -> Result<Flock<File>, IdentityError> {
@@ -256,96 +266,5 @@ fn lock(path: &Path) -> Result<Flock<File>, IdentityError> {
     })
 }
 
-fn read(path: &Path) -> Result<Option<Record>, IdentityError> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(IdentityError::Io { path: path.to_owned(), source }),
-    };
-    let damaged = |source| IdentityError::Damaged { path: path.to_owned(), source };
-    let format: Format = serde_json::from_slice(&bytes).map_err(damaged)?;
-    if format.format > FORMAT {
-        return Err(IdentityError::NewerFormat { path: path.to_owned(), found: format.format });
-    }
-    serde_json::from_slice(&bytes).map(Some).map_err(damaged)
-}
-
-/// Replaces the file in one step, and returns when the new one is sure to survive a power cut.
-fn write(data_dir: &Path, record: &Record) -> Result<(), IdentityError> {
-    let path = data_dir.join(FILE);
-    let replace = || -> io::Result<()> {
-        let new_path = data_dir.join("identity.new");
-        let mut file = File::create(&new_path)?;
-        file.write_all(&serde_json::to_vec_pretty(record)?)?;
-        file.sync_all()?;
-        fs::rename(&new_path, &path)?;
-        File::open(data_dir)?.sync_all()
-    };
-    replace().map_err(|source| IdentityError::Io { path: path.clone(), source })
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CLUSTER: ClusterId = ClusterId(1);
-    const OTHER: ClusterId = ClusterId(2);
-
-    fn open(dir: &Path, worker: &str) -> Result<Identity, IdentityError> {
-        let identity = Identity::open(dir, &worker.parse().unwrap(), Incarnation(5))?;
-        identity.begin_incarnation()?;
-        Ok(identity)
-    }
-
-    #[tokio::test]
-    async fn the_first_cluster_and_the_highest_term_survive_a_restart() {
-        let dir = tempfile::tempdir().unwrap();
-        let identity = open(dir.path(), "w1").unwrap();
-        identity.admit(CLUSTER, Term(7)).await.unwrap();
-        identity.remember_masters(vec!["m1:1".to_owned()]).await.unwrap();
-        drop(identity);
-
-        let identity = open(dir.path(), "w1").unwrap();
-
-        assert_eq!(identity.cluster_id(), Some(CLUSTER));
-        assert_eq!(identity.term_seen(), Term(7));
-        assert_eq!(identity.masters(), ["m1:1"]);
-        let refusal = identity.admit(CLUSTER, Term(6)).await.unwrap_err();
-        assert!(matches!(refusal, Disobedience::OlderTerm { seen: Term(7), .. }), "{refusal}");
-        identity.admit(CLUSTER, Term(7)).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn another_cluster_is_not_obeyed_and_does_not_raise_the_term() {
-        let dir = tempfile::tempdir().unwrap();
-        let identity = open(dir.path(), "w1").unwrap();
-        identity.admit(CLUSTER, Term(7)).await.unwrap();
-
-        let refusal = identity.admit(OTHER, Term(9)).await.unwrap_err();
-
-        assert!(matches!(refusal, Disobedience::OtherCluster { .. }), "{refusal}");
-        assert_eq!(identity.term_seen(), Term(7));
-    }
-
-    #[test]
-    fn a_directory_serves_one_process_and_one_worker() {
-        let dir = tempfile::tempdir().unwrap();
-        let identity = open(dir.path(), "w1").unwrap();
-        assert!(matches!(open(dir.path(), "w1"), Err(IdentityError::InUse(_))));
-        drop(identity);
-
-        let error = open(dir.path(), "w2").unwrap_err();
-        assert!(error.to_string().contains("belongs to worker w1, not to w2"), "{error}");
-        assert!(open(dir.path(), "w1").is_ok());
-    }
-
-    #[test]
-    fn files_of_a_newer_version_and_damaged_ones_are_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(FILE), r#"{"format": 2, "news": true}"#).unwrap();
-        assert!(matches!(open(dir.path(), "w1"), Err(IdentityError::NewerFormat { found: 2, .. })));
-
-        fs::write(dir.path().join(FILE), "{").unwrap();
-        assert!(matches!(open(dir.path(), "w1"), Err(IdentityError::Damaged { .. })));
-    }
-}
+mod tests;

@@ -3,34 +3,34 @@
 //! Every method records what happened and returns the effects, which `attempts` performs.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 
 use cluster_state::{
     AttemptOutcome, AttemptRef, Epoch, FinishedAttempt, LossReason, MasterId, OnDisconnect, Term,
 };
+use proto::limits::BATCH_BYTES;
 
 mod answers;
 mod declined;
+mod live;
 mod settled;
+mod unconfirmed;
 
 pub(crate) use answers::{
-    AssignRefusal, Assigned, Cancelled, Effect, Overtaken, Session, Snapshot,
+    AssignRefusal, Assigned, Bounds, Cancelled, Effect, Overtaken, Session, Snapshot,
 };
+use live::Live;
 use settled::{Settled, Settlement};
+use unconfirmed::Unconfirmed;
 
 /// The attempts of one worker process and its standing with the leader.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     standing: Standing,
     closing: Closing,
-    attempts_max: usize,
+    bounds: Bounds,
     live: BTreeMap<AttemptRef, Live>,
-    /// Results on disk, and losses, which need none: a new process of this worker has lost
-    /// everything anyway.
-    unconfirmed: BTreeMap<AttemptRef, AttemptOutcome>,
+    unconfirmed: Unconfirmed,
     settled: Settled,
-    /// The last attempt that was handed out for reporting: the next report begins after it.
-    reported_up_to: Option<AttemptRef>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,47 +46,19 @@ enum Closing {
     Yes,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Live {
-    Running(OnDisconnect),
-    /// The worker has killed it because it lost touch with the leader. It stays in snapshots until
-    /// it has ended, and is reported as lost then.
-    Fenced(LossReason),
-    /// It ended; its outcome is on the way to disk.
-    Storing,
-    /// It ended and the leader does not want it: once its outcome is on disk, it is forgotten.
-    Discarded,
-    /// The worker stops it because it shuts down or was dismissed: its end says nothing about the
-    /// task, and the leader knows without being told.
-    Abandoned(OnDisconnect),
-}
-
-impl Live {
-    const fn has_process(self) -> bool {
-        match self {
-            Self::Running(_) | Self::Fenced(_) | Self::Abandoned(_) => true,
-            Self::Storing | Self::Discarded => false,
-        }
-    }
-}
-
 impl Ledger {
     /// Takes up the results that an earlier process of this worker left in the spool.
     pub(crate) fn restore(
-        attempts_max: usize,
+        bounds: Bounds,
         unconfirmed: impl IntoIterator<Item = FinishedAttempt>,
     ) -> Self {
         Self {
             standing: Standing::Apart,
             closing: Closing::No,
-            attempts_max,
+            bounds,
             live: BTreeMap::new(),
-            unconfirmed: unconfirmed
-                .into_iter()
-                .map(|finished| (finished.attempt, finished.outcome))
-                .collect(),
+            unconfirmed: unconfirmed.into_iter().collect(),
             settled: Settled::default(),
-            reported_up_to: None,
         }
     }
 
@@ -117,24 +89,26 @@ impl Ledger {
         !self.unconfirmed.is_empty()
     }
 
+    /// Whether so many results wait for the leader that nothing new may begin.
+    #[must_use]
+    pub(crate) fn is_spool_full(&self) -> bool {
+        self.unconfirmed.bytes() >= self.bounds.unconfirmed_bytes_max
+    }
+
     /// Whether attempts that were killed for want of a leader are still there.
     #[must_use]
     pub(crate) fn has_fenced(&self) -> bool {
         self.live.values().any(|live| matches!(live, Live::Fenced(_)))
     }
 
-    /// A registration begins: until it is answered, no attempt may begin.
+    /// A registration begins: until it is answered, no attempt may begin. It tells as many results
+    /// as one batch holds, and names the others like those that run: reports bring them later.
     pub(crate) fn on_registering(&mut self) -> Snapshot {
         self.standing = Standing::Registering;
-        Snapshot {
-            running: self
-                .live
-                .iter()
-                .filter(|(_, live)| **live != Live::Discarded)
-                .map(|(attempt, _)| *attempt)
-                .collect(),
-            finished: self.unconfirmed.iter().map(finished).collect(),
-        }
+        let (finished, unsent) = self.unconfirmed.divide(BATCH_BYTES);
+        let live = self.live.iter().filter(|(_, live)| **live != Live::Discarded);
+        let running = live.map(|(attempt, _)| *attempt).chain(unsent).collect();
+        Snapshot { running, finished }
     }
 
     /// The leader answered the registration: these attempts it does not want, those results it has.
@@ -151,13 +125,17 @@ impl Ledger {
         let mut effects = self.on_confirmed(confirmed);
         for &attempt in unwanted {
             match self.live.get_mut(&attempt) {
-                Some(Live::Running(_) | Live::Fenced(_) | Live::Abandoned(_)) => {
+                Some(
+                    Live::Running(_) | Live::Fenced(_) | Live::Leaving(_) | Live::Abandoned(_),
+                ) => {
                     self.live.remove(&attempt);
                     self.settled.put(attempt, Settlement::Stopped);
                     effects.push(Effect::Kill(attempt));
                 }
                 Some(live @ Live::Storing) => *live = Live::Discarded,
-                Some(Live::Discarded) | None => {}
+                Some(Live::Discarded) => {}
+                // Its result was named and is not wanted.
+                None => effects.extend(self.settle(attempt)),
             }
         }
         Ok(effects)
@@ -180,7 +158,10 @@ impl Ledger {
     pub(crate) fn may_assign(&self, epoch: Epoch) -> Result<(), AssignRefusal> {
         match self.standing {
             Standing::Registered(_) if self.closing == Closing::Yes => Err(AssignRefusal::Closing),
-            Standing::Registered(session) if session.epoch == epoch => Ok(()),
+            Standing::Registered(session) if session.epoch == epoch => match self.is_spool_full() {
+                true => Err(AssignRefusal::SpoolFull),
+                false => Ok(()),
+            },
             Standing::Registered(session) => {
                 Err(AssignRefusal::OtherEpoch { ours: session.epoch, theirs: epoch })
             }
@@ -195,14 +176,15 @@ impl Ledger {
         attempt: AttemptRef,
         on_disconnect: OnDisconnect,
     ) -> Assigned {
-        if self.live.contains_key(&attempt) || self.unconfirmed.contains_key(&attempt) {
+        if self.live.contains_key(&attempt) || self.unconfirmed.contains(attempt) {
             return Assigned::Known;
         }
         let settlement = self.settled.get(attempt);
         if settlement == Some(Settlement::Confirmed) {
             return Assigned::Known;
         }
-        if self.live.len() + self.unconfirmed.len() >= self.attempts_max {
+        let held = self.live.len() + self.unconfirmed.len();
+        if held >= self.bounds.attempts_max || self.is_spool_full() {
             return Assigned::NoRoom;
         }
         if settlement.is_some() {
@@ -210,23 +192,32 @@ impl Ledger {
             self.put_lost(attempt, LossReason::UnknownToWorker);
             return Assigned::Lost;
         }
+        assert!(
+            matches!(self.standing, Standing::Registered(_)) && self.closing == Closing::No,
+            "an attempt begins under a registration that stands: {attempt:?}"
+        );
         self.live.insert(attempt, Live::Running(on_disconnect));
         Assigned::Start
     }
 
     /// From now on the loss is reported, like a result.
     fn put_lost(&mut self, attempt: AttemptRef, reason: LossReason) {
-        self.unconfirmed.insert(attempt, AttemptOutcome::Lost(reason));
+        assert!(!self.live.contains_key(&attempt), "what is lost runs no more: {attempt:?}");
+        self.unconfirmed.put(attempt, AttemptOutcome::Lost(reason));
     }
 
     /// Asked to stop an attempt.
     pub(crate) fn on_cancelled(&mut self, attempt: AttemptRef) -> Cancelled {
         match self.live.get(&attempt) {
             Some(Live::Running(_)) => Cancelled::Stop,
-            Some(Live::Storing | Live::Discarded | Live::Abandoned(_) | Live::Fenced(_)) => {
-                Cancelled::Over
-            }
-            None if self.unconfirmed.contains_key(&attempt) => Cancelled::Over,
+            Some(
+                Live::Storing
+                | Live::Discarded
+                | Live::Leaving(_)
+                | Live::Abandoned(_)
+                | Live::Fenced(_),
+            ) => Cancelled::Over,
+            None if self.unconfirmed.contains(attempt) => Cancelled::Over,
             None => {
                 if self.settled.get(attempt).is_none() {
                     self.settled.put(attempt, Settlement::Stopped);
@@ -251,7 +242,12 @@ impl Ledger {
                 *live = Live::Storing;
                 true
             }
-            Some(Live::Abandoned(_)) => {
+            // What ended well while the worker shut down has ended well.
+            Some(live @ Live::Leaving(_)) if is_success(&ended.outcome) => {
+                *live = Live::Storing;
+                true
+            }
+            Some(Live::Leaving(_) | Live::Abandoned(_)) => {
                 self.live.remove(&attempt);
                 self.settled.put(attempt, Settlement::Stopped);
                 false
@@ -264,42 +260,38 @@ impl Ledger {
     pub(crate) fn on_stored(&mut self, stored: Vec<FinishedAttempt>) -> Vec<Effect> {
         let mut effects = Vec::new();
         for FinishedAttempt { attempt, outcome } in stored {
-            if self.live.remove(&attempt) == Some(Live::Storing) {
-                self.unconfirmed.insert(attempt, outcome);
-            } else {
-                self.settled.put(attempt, Settlement::Stopped);
-                effects.push(Effect::Forget(attempt));
+            match self.live.remove(&attempt) {
+                Some(Live::Storing) => self.unconfirmed.put(attempt, outcome),
+                gone => {
+                    assert_eq!(
+                        gone,
+                        Some(Live::Discarded),
+                        "stored and not asked for: {attempt:?}"
+                    );
+                    self.settled.put(attempt, Settlement::Stopped);
+                    effects.push(Effect::Forget(attempt));
+                }
             }
         }
         effects
     }
 
-    /// The results to report next: after those of the last report, and in the end all over again.
-    pub(crate) fn next_report(&mut self, count_max: usize) -> Vec<FinishedAttempt> {
-        let mut report = self.report_after(self.reported_up_to, count_max);
-        if report.is_empty() {
-            report = self.report_after(None, count_max);
-        }
-        self.reported_up_to = report.last().map(|last| last.attempt);
-        report
-    }
-
-    fn report_after(&self, after: Option<AttemptRef>, count_max: usize) -> Vec<FinishedAttempt> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.unconfirmed.range((from, Bound::Unbounded)).take(count_max).map(finished).collect()
+    /// The results to report next, as many as fit into so many bytes: after those of the last
+    /// report, and in the end all over again.
+    pub(crate) fn next_report(&mut self, bytes_max: usize) -> Vec<FinishedAttempt> {
+        self.unconfirmed.next_report(bytes_max)
     }
 
     /// The leader has these results, or does not want them.
     pub(crate) fn on_confirmed(&mut self, confirmed: &[AttemptRef]) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        for &attempt in confirmed {
-            let Some(outcome) = self.unconfirmed.remove(&attempt) else { continue };
-            self.settled.put(attempt, Settlement::Confirmed);
-            if !matches!(outcome, AttemptOutcome::Lost(_)) {
-                effects.push(Effect::Forget(attempt));
-            }
-        }
-        effects
+        confirmed.iter().filter_map(|attempt| self.settle(*attempt)).collect()
+    }
+
+    /// Nobody waits for this result any more.
+    fn settle(&mut self, attempt: AttemptRef) -> Option<Effect> {
+        let outcome = self.unconfirmed.remove(attempt)?;
+        self.settled.put(attempt, Settlement::Confirmed);
+        (!matches!(outcome, AttemptOutcome::Lost(_))).then_some(Effect::Forget(attempt))
     }
 
     /// The lease lapsed: the leader may give every running attempt to somebody else.
@@ -309,7 +301,7 @@ impl Ledger {
         for (attempt, live) in &mut self.live {
             match live {
                 Live::Running(_) => *live = Live::Fenced(LossReason::LeaseExpired),
-                Live::Abandoned(_) => {}
+                Live::Leaving(_) | Live::Abandoned(_) => {}
                 Live::Fenced(_) | Live::Storing | Live::Discarded => continue,
             }
             effects.push(Effect::Kill(*attempt));
@@ -326,8 +318,10 @@ impl Ledger {
                 Live::Running(OnDisconnect::Requeue) => {
                     Live::Fenced(LossReason::WorkerDisconnected)
                 }
+                Live::Leaving(OnDisconnect::Requeue) => Live::Leaving(OnDisconnect::Keep),
                 Live::Abandoned(OnDisconnect::Requeue) => Live::Abandoned(OnDisconnect::Keep),
                 Live::Running(_)
+                | Live::Leaving(_)
                 | Live::Abandoned(_)
                 | Live::Fenced(_)
                 | Live::Storing
@@ -341,12 +335,21 @@ impl Ledger {
     /// The worker is off the registry, and its tasks are queued again.
     pub(crate) fn on_dismissed(&mut self) -> Vec<Effect> {
         self.standing = Standing::Apart;
-        let mut effects = self.abandon_running();
+        let mut effects = Vec::new();
         for (attempt, live) in &mut self.live {
-            if matches!(live, Live::Fenced(_)) {
-                *live = Live::Abandoned(OnDisconnect::Keep);
-                effects.push(Effect::Kill(*attempt));
-            }
+            let (abandoned, effect) = match *live {
+                Live::Running(on_disconnect) => {
+                    (Live::Abandoned(on_disconnect), Some(Effect::Stop(*attempt)))
+                }
+                Live::Fenced(_) => {
+                    (Live::Abandoned(OnDisconnect::Keep), Some(Effect::Kill(*attempt)))
+                }
+                // It has been told to stop.
+                Live::Leaving(on_disconnect) => (Live::Abandoned(on_disconnect), None),
+                Live::Storing | Live::Discarded | Live::Abandoned(_) => continue,
+            };
+            *live = abandoned;
+            effects.extend(effect);
         }
         effects
     }
@@ -355,14 +358,10 @@ impl Ledger {
     /// snapshots until it has ended, so that nobody runs the task meanwhile.
     pub(crate) fn on_closing(&mut self) -> Vec<Effect> {
         self.closing = Closing::Yes;
-        self.abandon_running()
-    }
-
-    fn abandon_running(&mut self) -> Vec<Effect> {
         let mut effects = Vec::new();
         for (attempt, live) in &mut self.live {
             if let Live::Running(on_disconnect) = *live {
-                *live = Live::Abandoned(on_disconnect);
+                *live = Live::Leaving(on_disconnect);
                 effects.push(Effect::Stop(*attempt));
             }
         }
@@ -374,8 +373,8 @@ const fn is_by_signal(outcome: &AttemptOutcome) -> bool {
     matches!(outcome, AttemptOutcome::Signaled { .. })
 }
 
-fn finished((attempt, outcome): (&AttemptRef, &AttemptOutcome)) -> FinishedAttempt {
-    FinishedAttempt { attempt: *attempt, outcome: outcome.clone() }
+fn is_success(outcome: &AttemptOutcome) -> bool {
+    *outcome == AttemptOutcome::Exited { code: 0 }
 }
 
 /// An attempt by its numbers.

@@ -4,6 +4,7 @@ pub mod agent;
 mod attempts;
 mod backoff;
 pub mod config;
+mod disk;
 mod executor;
 mod fitness;
 pub mod host;

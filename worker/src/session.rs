@@ -1,6 +1,5 @@
 //! The worker's standing with the cluster: finds the leader, registers, and keeps the session up.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,13 +12,14 @@ use tracing::{debug, info, warn};
 
 use crate::attempts::{Admission, Attempts};
 use crate::backoff::Backoff;
-use crate::identity::{Disobedience, Identity};
+use crate::identity::{Disobedience, Identity, IdentityError};
 use crate::join_token::JoinToken;
 use crate::leader_finder::{LeaderFinder, Readmission, Step};
 use crate::lease::Lease;
 use crate::ledger::{Overtaken, Session};
 use crate::specs::UsageMeter;
 
+mod complaints;
 mod leader_client;
 mod route;
 mod server;
@@ -27,12 +27,14 @@ mod service;
 mod standing;
 mod summons;
 
+use complaints::{Complaints, with_causes};
 use leader_client::{CallError, LeaderClient, Registered};
 pub use server::ServerError;
 pub(crate) use server::{Health, Server};
 pub(crate) use service::LeaderDesk;
 pub(crate) use summons::Summons;
 use summons::{next_summons, summoned_elsewhere};
+pub(crate) use tonic_health::ServingStatus;
 
 /// How long killed attempts may take to be gone before the worker registers again.
 const FENCE_GRACE: Duration = Duration::from_secs(5);
@@ -42,7 +44,6 @@ const DISMISSAL_GRACE: Duration = Duration::from_secs(10);
 const LAST_REGISTRATION_MAX: Duration = Duration::from_secs(1);
 /// A session that ended sooner counts as a failure.
 const SHORT_SESSION: Duration = Duration::from_secs(2);
-const WAITING: &str = "waiting for a leader to call";
 const FLAPPING_BASE: Duration = Duration::from_millis(200);
 const FLAPPING_CAP: Duration = Duration::from_secs(5);
 
@@ -83,8 +84,9 @@ pub(crate) struct SessionKeeper {
     stop: CancellationToken,
     finder: LeaderFinder,
     flapping: Backoff,
-    /// Failures that were told since the last success: each kind is told once.
-    told: BTreeSet<String>,
+    complaints: Complaints,
+    /// Whether it was told that the worker waits to be called.
+    waiting_told: bool,
 }
 
 /// What a session keeper works with.
@@ -130,6 +132,8 @@ enum RegisterError {
     Call(#[from] CallError),
     #[error("the leader is not obeyed: {0}")]
     Disobeyed(#[from] Disobedience),
+    #[error("whom this worker obeys cannot be written to disk")]
+    NotStorable(#[source] IdentityError),
     #[error(transparent)]
     Overtaken(#[from] Overtaken),
     #[error("a leader has called")]
@@ -154,7 +158,8 @@ impl SessionKeeper {
             stop,
             finder,
             flapping: Backoff::new(FLAPPING_BASE, FLAPPING_CAP),
-            told: BTreeSet::new(),
+            complaints: Complaints::default(),
+            waiting_told: false,
         }
     }
 
@@ -186,8 +191,8 @@ impl SessionKeeper {
                 Step::Ask(address) => return Some(address),
                 Step::Pause(pause) => self.pause(pause).await,
                 Step::AwaitCall => {
-                    if self.told.insert(WAITING.to_owned()) {
-                        info!(worker = %self.introduction.worker_id, "{WAITING}");
+                    if !std::mem::replace(&mut self.waiting_told, true) {
+                        info!(worker = %self.introduction.worker_id, "waiting for a leader to call");
                     }
                     self.pause(Duration::MAX).await;
                 }
@@ -209,6 +214,9 @@ impl SessionKeeper {
         if tokio::time::timeout(FENCE_GRACE, self.attempts.fenced()).await.is_err() {
             warn!("killed attempts are still there");
         }
+        // A leader that could not be obeyed in the end is not asked: the registration alone would
+        // make this worker look well.
+        self.identity.ensure_storable().await.map_err(RegisterError::NotStorable)?;
         let client = LeaderClient::new(address)?;
         self.log_registering(address);
         let snapshot = self.attempts.begin_registration();
@@ -243,7 +251,8 @@ impl SessionKeeper {
         let Session { epoch, leader, term } = registered.session;
         info!(worker = %self.introduction.worker_id, %leader, %term, %epoch, master = address,
             cluster = %registered.cluster, "worker registered");
-        self.told.clear();
+        self.complaints.clear();
+        self.waiting_told = false;
         self.finder.on_masters(registered.masters.iter().cloned());
         self.finder.on_found(registered.leader_address.clone());
         if let Err(error) = self.identity.remember_masters(registered.masters.clone()).await {
@@ -264,7 +273,10 @@ impl SessionKeeper {
                     self.finder.on_hint(leader.to_owned());
                 }
             }
-            SessionEnd::Disobeyed(error) => warn!(%error, "leader not obeyed, looking for another"),
+            SessionEnd::Disobeyed(error) => {
+                let error = with_causes(&error);
+                warn!(error, "leader not obeyed, looking for another");
+            }
         }
         if began_at.elapsed() < SHORT_SESSION {
             let pause = self.flapping.on_failed(rand::random());
@@ -292,13 +304,15 @@ impl SessionKeeper {
                     self.finder.on_hint(leader.to_owned());
                 }
             }
-            RegisterError::Disobeyed(_) | RegisterError::Overtaken(_) | RegisterError::Stopped => {}
+            RegisterError::Disobeyed(_)
+            | RegisterError::NotStorable(_)
+            | RegisterError::Overtaken(_)
+            | RegisterError::Stopped => {}
         }
-        // An outage makes the same failures again and again.
-        if self.told.insert(error.to_string()) {
-            warn!(master = address, %error, "not registered");
-        } else {
-            debug!(master = address, %error, "not registered");
+        let error = with_causes(error);
+        match self.complaints.note(&error, Instant::now()) {
+            Some(failures) => warn!(master = address, error, failures, "not registered"),
+            None => debug!(master = address, error, "not registered"),
         }
     }
 
@@ -312,13 +326,13 @@ impl SessionKeeper {
     fn on_summoned(&mut self, summons: Summons) {
         match summons {
             Summons::Come(call) => {
-                self.told.remove(WAITING);
+                self.waiting_told = false;
                 self.finder.on_masters(call.masters);
                 self.finder.on_called(call.address);
             }
             Summons::Leave => {
                 // The desk has told that the worker waits, and why.
-                self.told.insert(WAITING.to_owned());
+                self.waiting_told = true;
                 self.finder.on_turned_away(Readmission::AwaitCall);
             }
         }
@@ -326,7 +340,7 @@ impl SessionKeeper {
 
     fn log_registering(&self, address: &str) {
         let worker = &self.introduction.worker_id;
-        if self.told.is_empty() {
+        if self.complaints.is_empty() {
             info!(%worker, master = address, "registering");
         } else {
             debug!(%worker, master = address, "registering");

@@ -11,6 +11,9 @@ use crate::v1::finished_attempt::Outcome;
 /// Longest text of a failed start that is kept: it goes into the replicated log.
 const START_ERROR_BYTES_MAX: usize = 1_024;
 
+/// What a result takes in a message besides its text: an upper bound, for batches to be cut by.
+const RESULT_BYTES: usize = 64;
+
 impl From<AttemptRef> for v1::AttemptRef {
     fn from(attempt: AttemptRef) -> Self {
         Self { task_id: attempt.task.to_string(), attempt: attempt.attempt.0 }
@@ -53,6 +56,18 @@ impl TryFrom<v1::FinishedAttempt> for FinishedAttempt {
 /// Reads a list of results; one that cannot be read spoils it.
 pub fn finished_attempts(wire: Vec<v1::FinishedAttempt>) -> Result<Vec<FinishedAttempt>, Invalid> {
     wire.into_iter().map(FinishedAttempt::try_from).collect()
+}
+
+/// What a result takes in a message, at most.
+#[must_use]
+pub fn result_bytes(outcome: &AttemptOutcome) -> usize {
+    let text = match outcome {
+        AttemptOutcome::StartFailed { detail } => detail.len(),
+        AttemptOutcome::Exited { .. }
+        | AttemptOutcome::Signaled { .. }
+        | AttemptOutcome::Lost(_) => 0,
+    };
+    RESULT_BYTES.saturating_add(text)
 }
 
 /// A kind of loss that this version does not know is a loss all the same.
@@ -174,6 +189,35 @@ mod tests {
         let lost = AttemptOutcome::Lost(LossReason::WorkerRestarted);
         let lost = FinishedAttempt { attempt: ATTEMPT, outcome: lost };
         assert!(v1::FinishedAttempt::try_from(lost).is_err());
+    }
+
+    #[test]
+    fn a_result_takes_no_more_than_is_reckoned_with() {
+        use prost::Message;
+
+        use crate::limits::ATTEMPT_REF_BYTES_MAX;
+
+        let attempt = AttemptRef { task: TaskId(u64::MAX), attempt: AttemptNumber(u32::MAX) };
+        let named = v1::RegisterWorkerRequest {
+            running: vec![attempt.into()],
+            ..v1::RegisterWorkerRequest::default()
+        };
+        assert!(named.encoded_len() <= ATTEMPT_REF_BYTES_MAX, "{}", named.encoded_len());
+        let outcomes = [
+            AttemptOutcome::Exited { code: -1 },
+            AttemptOutcome::Signaled { signal: -1 },
+            AttemptOutcome::StartFailed { detail: "x".repeat(START_ERROR_BYTES_MAX) },
+            AttemptOutcome::Lost(LossReason::UnknownToWorker),
+        ];
+        for outcome in outcomes {
+            let reckoned = result_bytes(&outcome);
+            let result = FinishedAttempt { attempt, outcome }.try_into().unwrap();
+            let report = v1::ReportTaskCompletionRequest {
+                finished: vec![result],
+                ..v1::ReportTaskCompletionRequest::default()
+            };
+            assert!(report.encoded_len() <= reckoned, "{} of {reckoned}", report.encoded_len());
+        }
     }
 
     #[test]

@@ -24,9 +24,9 @@ pub struct Registration {
     pub address: String,
     /// What it has.
     pub specs: Specs,
-    /// Attempts that it has accepted and that have not ended.
+    /// Attempts whose results are yet to come.
     pub running: Vec<AttemptRef>,
-    /// Attempts that ended and that no leader has confirmed yet.
+    /// Results that no leader has confirmed yet.
     pub finished: Vec<FinishedAttempt>,
     /// The highest term it has seen.
     pub term_seen: Term,

@@ -174,9 +174,10 @@ pub struct ConnectWorker {
     pub token: Option<TokenId>,
     /// What it has.
     pub specs: Specs,
-    /// Attempts that it has accepted and that have not ended.
+    /// Attempts whose results are yet to come: they run, or they ended and their results are too
+    /// many for this message.
     pub running: Vec<AttemptRef>,
-    /// Attempts that ended and that no leader has confirmed yet.
+    /// Results that no leader has confirmed yet.
     pub finished: Vec<FinishedAttempt>,
 }
 

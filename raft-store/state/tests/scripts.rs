@@ -81,6 +81,7 @@ scripts! {
     log_time_never_goes_back
     registering_a_worker_again_keeps_its_session
     resources_are_released_once
+    results_that_follow_a_registration_still_count
     the_same_key_with_another_body_is_a_conflict
     unregistering_requeues
 }

@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::attempts::Attempts;
 use crate::logs::Sweeper;
@@ -19,6 +19,8 @@ use crate::session::Health;
 const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 /// How often processes of ended attempts are looked for that got away.
 const STRAYS_INTERVAL: Duration = Duration::from_secs(5);
+/// How often it is looked whether the spool is full.
+const SPOOL_INTERVAL: Duration = Duration::from_secs(1);
 /// Shortest time between two rounds of reaping: orphans that have ended harm nobody for so long.
 const REAP_PAUSE: Duration = Duration::from_millis(200);
 
@@ -92,6 +94,25 @@ pub(super) async fn tell_health(
             changed = unfit.changed() => if changed.is_err() { return },
             () = stop.cancelled() => return,
         }
+    }
+}
+
+/// Tells when the spool has become full and when there is room again.
+pub(super) async fn tell_spool(attempts: Attempts, stop: CancellationToken) {
+    let mut ticks = interval(SPOOL_INTERVAL);
+    let mut was_full = false;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        let is_full = attempts.is_spool_full();
+        match (was_full, is_full) {
+            (false, true) => warn!("spool-full: takes no tasks until results are confirmed"),
+            (true, false) => info!("results are confirmed, takes tasks again"),
+            (true, true) | (false, false) => {}
+        }
+        was_full = is_full;
     }
 }
 

@@ -14,6 +14,8 @@ const LISTEN_PORT: u16 = 50_052;
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 const LOG_BYTES_MAX: u64 = 64 << 20;
 const ATTEMPTS_MAX: usize = 100_000;
+const SPOOL_BYTES_MAX: usize = 64 << 20;
+const DISK_FREE_MB_MIN: u64 = 64;
 const RETENTION_AGE: Duration = Duration::from_hours(7 * 24);
 const RETENTION_ATTEMPTS: usize = 10_000;
 
@@ -102,6 +104,20 @@ struct LimitsLayer {
     /// Attempts that may run or wait to be confirmed [default: 100000]
     #[arg(long = "limits-attempts-max", env = "CLOUDAI_LIMITS_ATTEMPTS_MAX", value_name = "N")]
     attempts_max: Option<usize>,
+    /// Bytes of results that may wait to be confirmed [default: 67108864]
+    #[arg(
+        long = "limits-spool-bytes-max",
+        env = "CLOUDAI_LIMITS_SPOOL_BYTES_MAX",
+        value_name = "N"
+    )]
+    spool_bytes_max: Option<usize>,
+    /// Free MiB on the disk below which the worker takes no tasks [default: 64]
+    #[arg(
+        long = "limits-disk-free-mb-min",
+        env = "CLOUDAI_LIMITS_DISK_FREE_MB_MIN",
+        value_name = "MIB"
+    )]
+    disk_free_mb_min: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, Default, clap::Args, Deserialize)]
@@ -162,6 +178,8 @@ impl Layer {
             limits: LimitsLayer {
                 log_bytes_max: self.limits.log_bytes_max.or(lower.limits.log_bytes_max),
                 attempts_max: self.limits.attempts_max.or(lower.limits.attempts_max),
+                spool_bytes_max: self.limits.spool_bytes_max.or(lower.limits.spool_bytes_max),
+                disk_free_mb_min: self.limits.disk_free_mb_min.or(lower.limits.disk_free_mb_min),
             },
             retention: RetentionLayer {
                 age: self.retention.age.or(lower.retention.age),
@@ -199,6 +217,8 @@ impl Layer {
             limits: Limits {
                 log_bytes_max: self.limits.log_bytes_max.unwrap_or(LOG_BYTES_MAX),
                 attempts_max: self.limits.attempts_max.unwrap_or(ATTEMPTS_MAX),
+                spool_bytes_max: self.limits.spool_bytes_max.unwrap_or(SPOOL_BYTES_MAX),
+                disk_free_mb_min: self.limits.disk_free_mb_min.unwrap_or(DISK_FREE_MB_MIN),
             },
             retention: RetentionConfig {
                 age: self.retention.age.unwrap_or(RETENTION_AGE),

@@ -9,9 +9,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{Advice, Fitness, Probe, Verdict};
+use crate::disk::{Disk, Room};
 
 /// How often a machine that is unfit is tried.
 const TRIAL_INTERVAL: Duration = Duration::from_secs(5);
+/// How often the disk is looked at.
+const ROOM_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Looks at how attempts start.
 #[derive(Debug)]
@@ -19,6 +22,7 @@ pub(crate) struct Watch {
     fitness: Fitness,
     probe: Arc<Probe>,
     starts: mpsc::UnboundedReceiver<Verdict>,
+    disk: Arc<Disk>,
     unfit: watch::Sender<Option<String>>,
 }
 
@@ -31,27 +35,37 @@ pub(crate) struct WatchParts {
     pub(crate) probe: Probe,
     /// How attempts start. It never holds more than there are attempts, and those are limited.
     pub(crate) starts: mpsc::UnboundedReceiver<Verdict>,
+    /// Where what attempts leave is kept.
+    pub(crate) disk: Arc<Disk>,
 }
 
 impl Watch {
     /// A watch, and where it tells why the machine is unfit.
     #[must_use]
     pub(crate) fn new(parts: WatchParts) -> (Self, watch::Receiver<Option<String>>) {
-        let WatchParts { unfit, probe, starts } = parts;
+        let WatchParts { unfit, probe, starts, disk } = parts;
         let (sender, told) = watch::channel(unfit.clone());
         let fitness = Fitness::new(unfit);
-        (Self { fitness, probe: Arc::new(probe), starts, unfit: sender }, told)
+        (Self { fitness, probe: Arc::new(probe), starts, disk, unfit: sender }, told)
     }
 
     /// Watches until it is stopped.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut trials = tokio::time::interval(TRIAL_INTERVAL);
         trials.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looks = tokio::time::interval(ROOM_INTERVAL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let advice = tokio::select! {
                 () = stop.cancelled() => return,
                 Some(verdict) = self.starts.recv() => self.fitness.on_start(verdict),
                 _ = trials.tick(), if self.fitness.unfit().is_some() => Advice::Try,
+                _ = looks.tick() => {
+                    let disk = Arc::clone(&self.disk);
+                    let looked = tokio::task::spawn_blocking(move || disk.room()).await;
+                    self.fitness.on_room(looked.unwrap_or(Room::Low));
+                    Advice::GoOn
+                }
             };
             if advice == Advice::Try {
                 let tried = self.try_machine().await;

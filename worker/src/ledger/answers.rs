@@ -1,6 +1,15 @@
-//! What the ledger is told by the leader, and what it answers.
+//! What the ledger is told, and what it answers.
 
 use cluster_state::{AttemptRef, Epoch, FinishedAttempt, MasterId, Term};
+
+/// How much one worker takes on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Attempts that run or whose results wait for the leader.
+    pub(crate) attempts_max: usize,
+    /// Bytes of results that wait for the leader: with more, nothing new begins.
+    pub(crate) unconfirmed_bytes_max: usize,
+}
 
 /// What is to be done about one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,9 +60,10 @@ pub(crate) struct Session {
 /// What the worker tells when it registers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Snapshot {
-    /// Attempts that have not ended, or whose end is not on disk yet.
+    /// Attempts whose results are yet to come: they run, or their results are not on disk yet or
+    /// not among `finished`.
     pub(crate) running: Vec<AttemptRef>,
-    /// Attempts that ended and that no leader has confirmed.
+    /// Results that no leader has confirmed, as many as one message holds.
     pub(crate) finished: Vec<FinishedAttempt>,
 }
 
@@ -75,6 +85,9 @@ pub(crate) enum AssignRefusal {
     /// The worker is shutting down.
     #[error("the worker is shutting down")]
     Closing,
+    /// Too many results wait for a leader to confirm them.
+    #[error("spool-full: too many results wait to be confirmed")]
+    SpoolFull,
 }
 
 /// The registration was overtaken by a lapse of the lease or by another registration.

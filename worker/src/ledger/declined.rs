@@ -10,15 +10,15 @@ impl Ledger {
     /// is reported to have ended this way, so that the leader need not wait for it.
     pub(crate) fn on_declined(&mut self, attempt: AttemptRef, outcome: AttemptOutcome) -> Assigned {
         let is_known = self.live.contains_key(&attempt)
-            || self.unconfirmed.contains_key(&attempt)
+            || self.unconfirmed.contains(attempt)
             || self.settled.get(attempt) == Some(Settlement::Confirmed);
         if is_known {
             return Assigned::Known;
         }
-        if self.live.len() + self.unconfirmed.len() >= self.attempts_max {
+        if self.live.len() + self.unconfirmed.len() >= self.bounds.attempts_max {
             return Assigned::NoRoom;
         }
-        self.unconfirmed.insert(attempt, outcome);
+        self.unconfirmed.put(attempt, outcome);
         Assigned::Lost
     }
 }

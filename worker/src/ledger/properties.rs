@@ -40,7 +40,10 @@ struct World {
 impl World {
     fn new() -> Self {
         Self {
-            ledger: Ledger::restore(100, []),
+            ledger: Ledger::restore(
+                Bounds { attempts_max: 100, unconfirmed_bytes_max: 1 << 20 },
+                [],
+            ),
             starts: BTreeMap::new(),
             processes: BTreeSet::new(),
             unwanted: BTreeSet::new(),
@@ -68,7 +71,7 @@ impl World {
                 self.perform(effects);
             }
             Event::Report => {
-                for result in self.ledger.next_report(2) {
+                for result in self.ledger.next_report(130) {
                     if is_lost(&result.outcome) {
                         let is_gone = !self.processes.contains(&result.attempt)
                             && !self.dying.contains(&result.attempt);
@@ -81,7 +84,7 @@ impl World {
             }
             Event::Confirm(task) => {
                 let attempt = attempt_ref(task, 1);
-                if self.ledger.unconfirmed.contains_key(&attempt) {
+                if self.ledger.unconfirmed.contains(attempt) {
                     self.confirmed.insert(attempt);
                 }
                 let effects = self.ledger.on_confirmed(&[attempt]);
@@ -202,8 +205,9 @@ proptest! {
         world.happen(Event::Stores);
 
         prop_assert!(world.starts.values().all(|starts| *starts == 1));
-        let owed = world.ledger.unconfirmed.iter().filter(|(_, outcome)| !is_lost(outcome));
-        let owed = owed.map(|(attempt, _)| *attempt).collect::<BTreeSet<_>>();
+        let owed = world.ledger.on_registering().finished.into_iter();
+        let owed = owed.filter(|result| !is_lost(&result.outcome));
+        let owed = owed.map(|result| result.attempt).collect::<BTreeSet<_>>();
         prop_assert_eq!(owed, world.on_disk);
     }
 }

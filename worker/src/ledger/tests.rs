@@ -1,10 +1,13 @@
 //! The ledger, told event by event.
 
+use proto::convert::result_bytes;
+
 use super::*;
 
 const A: AttemptRef = attempt_ref(1, 1);
 const B: AttemptRef = attempt_ref(2, 1);
 const C: AttemptRef = attempt_ref(3, 1);
+const BOUNDS: Bounds = Bounds { attempts_max: 100, unconfirmed_bytes_max: 1 << 20 };
 const SESSION: Session = Session { epoch: Epoch(4), leader: MasterId(1), term: Term(7) };
 
 fn ended(attempt: AttemptRef) -> FinishedAttempt {
@@ -20,7 +23,7 @@ fn lost(attempt: AttemptRef, reason: LossReason) -> FinishedAttempt {
 }
 
 fn registered() -> Ledger {
-    let mut ledger = Ledger::restore(100, []);
+    let mut ledger = Ledger::restore(BOUNDS, []);
     ledger.on_registering();
     assert_eq!(ledger.on_registered(SESSION, &[], &[]), Ok(vec![]));
     ledger
@@ -45,7 +48,7 @@ fn unconfirmed(attempts: &[AttemptRef]) -> Ledger {
 
 #[test]
 fn nothing_is_assigned_without_a_session() {
-    let mut ledger = Ledger::restore(100, []);
+    let mut ledger = Ledger::restore(BOUNDS, []);
     assert_eq!(ledger.may_assign(Epoch(4)), Err(AssignRefusal::NoSession));
 
     ledger.on_registering();
@@ -90,13 +93,14 @@ fn an_attempt_starts_once_however_often_it_is_assigned() {
 #[test]
 fn a_result_is_reported_until_it_is_confirmed() {
     let mut ledger = unconfirmed(&[A, B, C]);
+    let two = 2 * result_bytes(&ended(A).outcome);
 
-    assert_eq!(ledger.next_report(2), [ended(A), ended(B)]);
+    assert_eq!(ledger.next_report(two), [ended(A), ended(B)]);
     assert_eq!(ledger.on_confirmed(&[B]), [Effect::Forget(B)]);
-    assert_eq!(ledger.next_report(2), [ended(C)]);
-    assert_eq!(ledger.next_report(2), [ended(A), ended(C)]);
+    assert_eq!(ledger.next_report(two), [ended(C)]);
+    assert_eq!(ledger.next_report(two), [ended(A), ended(C)]);
     ledger.on_confirmed(&[A, C]);
-    assert_eq!(ledger.next_report(2), []);
+    assert_eq!(ledger.next_report(two), []);
     assert!(!ledger.has_unconfirmed());
 }
 
@@ -105,7 +109,7 @@ fn a_result_is_not_reported_before_it_is_on_disk() {
     let mut ledger = running(&[A]);
     ledger.on_ended(&ended(A));
 
-    assert_eq!(ledger.next_report(9), []);
+    assert_eq!(ledger.next_report(BATCH_BYTES), []);
     assert_eq!(ledger.on_registering(), Snapshot { running: vec![A], finished: vec![] });
 }
 
@@ -139,7 +143,7 @@ fn an_unwanted_result_that_is_being_stored_is_forgotten() {
     assert_eq!(ledger.on_registering().running, []);
 
     assert_eq!(ledger.on_stored(vec![ended(A)]), [Effect::Forget(A)]);
-    assert_eq!(ledger.next_report(9), []);
+    assert_eq!(ledger.next_report(BATCH_BYTES), []);
 }
 
 #[test]
@@ -189,10 +193,10 @@ fn a_loss_is_reported_until_it_is_confirmed_and_nothing_of_it_is_on_disk() {
     ledger.on_lapsed();
     ledger.on_ended(&killed(A));
 
-    assert_eq!(ledger.next_report(9), [lost(A, LossReason::LeaseExpired)]);
+    assert_eq!(ledger.next_report(BATCH_BYTES), [lost(A, LossReason::LeaseExpired)]);
     assert_eq!(ledger.on_assigned(A, OnDisconnect::Keep), Assigned::Known);
     assert_eq!(ledger.on_confirmed(&[A]), []);
-    assert_eq!(ledger.next_report(9), []);
+    assert_eq!(ledger.next_report(BATCH_BYTES), []);
 }
 
 #[test]
@@ -202,7 +206,7 @@ fn a_dismissed_worker_ends_everything_and_keeps_what_ended_before() {
     ledger.on_assigned(C, OnDisconnect::Keep);
     ledger.on_disconnected();
 
-    assert_eq!(ledger.on_dismissed(), [Effect::Stop(C), Effect::Kill(B)]);
+    assert_eq!(ledger.on_dismissed(), [Effect::Kill(B), Effect::Stop(C)]);
 
     assert_eq!((ledger.session(), ledger.running_count()), (None, 2));
     assert_eq!(ledger.on_dismissed(), [], "once is enough");
@@ -227,7 +231,7 @@ fn an_attempt_that_is_cancelled_before_it_comes_never_starts() {
 
     assert_eq!(ledger.on_assigned(A, OnDisconnect::Keep), Assigned::Lost);
 
-    assert_eq!(ledger.next_report(9), [lost(A, LossReason::UnknownToWorker)]);
+    assert_eq!(ledger.next_report(BATCH_BYTES), [lost(A, LossReason::UnknownToWorker)]);
 }
 
 #[test]
@@ -246,7 +250,7 @@ fn only_a_running_attempt_is_stopped_by_a_cancel() {
 
 #[test]
 fn there_is_room_for_so_many_attempts() {
-    let mut ledger = Ledger::restore(2, [ended(A)]);
+    let mut ledger = Ledger::restore(Bounds { attempts_max: 2, ..BOUNDS }, [ended(A)]);
     ledger.on_registering();
     assert_eq!(ledger.on_registered(SESSION, &[], &[]), Ok(vec![]));
 
@@ -258,22 +262,81 @@ fn there_is_room_for_so_many_attempts() {
 }
 
 #[test]
-fn shutdown_stops_attempts_without_reporting_their_end() {
+fn what_ends_well_while_the_worker_shuts_down_is_reported_and_nothing_else_is() {
     let mut ledger = unconfirmed(&[A]);
     ledger.on_assigned(B, OnDisconnect::Keep);
+    ledger.on_assigned(C, OnDisconnect::Keep);
 
-    assert_eq!(ledger.on_closing(), [Effect::Stop(B)]);
+    assert_eq!(ledger.on_closing(), [Effect::Stop(B), Effect::Stop(C)]);
 
     assert_eq!(ledger.may_assign(Epoch(4)), Err(AssignRefusal::Closing));
-    assert_eq!(ledger.on_registering().running, [B], "it still occupies the worker");
-    assert!(!ledger.on_ended(&ended(B)));
-    assert_eq!(ledger.on_registering(), Snapshot { running: vec![], finished: vec![ended(A)] });
+    assert_eq!(ledger.on_registering().running, [B, C], "they still occupy the worker");
+    assert!(!ledger.on_ended(&killed(C)), "the leader knows it as lost");
+    assert!(ledger.on_ended(&ended(B)));
+    assert_eq!(ledger.on_registering().running, [B], "until it is on disk");
+    assert_eq!(ledger.on_stored(vec![ended(B)]), []);
+    assert_eq!(ledger.on_registering().finished, [ended(A), ended(B)]);
+}
+
+#[test]
+fn an_exit_code_after_the_order_to_stop_says_nothing_about_the_task() {
+    let mut ledger = running(&[A]);
+    ledger.on_closing();
+    let outcome = AttemptOutcome::Exited { code: 143 };
+    assert!(!ledger.on_ended(&FinishedAttempt { attempt: A, outcome }));
+    assert_eq!(ledger.on_registering(), Snapshot::default());
+}
+
+#[test]
+fn a_dismissal_outweighs_a_shutdown() {
+    let mut ledger = running(&[A]);
+    ledger.on_closing();
+    assert_eq!(ledger.on_dismissed(), []);
+    assert!(!ledger.on_ended(&ended(A)), "somebody else runs it by now");
+}
+
+#[test]
+fn a_registration_names_the_results_that_do_not_fit_into_it() {
+    let long = |task| {
+        let outcome = AttemptOutcome::StartFailed { detail: "x".repeat(1_024) };
+        FinishedAttempt { attempt: attempt_ref(task, 1), outcome }
+    };
+    let count = 3 * BATCH_BYTES / 1_024;
+    let bounds = Bounds { attempts_max: usize::MAX, ..BOUNDS };
+    let mut ledger = Ledger::restore(bounds, (1..=count as u64).map(long));
+
+    let Snapshot { running: unsent, finished } = ledger.on_registering();
+
+    let bytes = finished.iter().map(|result| result_bytes(&result.outcome)).sum::<usize>();
+    assert!(bytes <= BATCH_BYTES && finished.len() > count / 4);
+    assert_eq!(finished.len() + unsent.len(), count);
+    assert!(finished.iter().all(|result| !unsent.contains(&result.attempt)));
+
+    let stale = unsent[0];
+    let effects = ledger.on_registered(SESSION, &[stale], &[finished[0].attempt]).unwrap();
+    assert_eq!(effects, [Effect::Forget(finished[0].attempt), Effect::Forget(stale)]);
+    assert_eq!(ledger.on_registering().running.len(), unsent.len() - 2);
+}
+
+#[test]
+fn nothing_begins_while_too_many_bytes_of_results_wait() {
+    let bounds = Bounds { unconfirmed_bytes_max: 1, ..BOUNDS };
+    let mut ledger = Ledger::restore(bounds, [ended(A)]);
+    ledger.on_registering();
+    ledger.on_registered(SESSION, &[], &[]).unwrap();
+    let refusal = AssignRefusal::SpoolFull;
+    assert_eq!(ledger.may_assign(SESSION.epoch), Err(refusal));
+    assert_eq!(ledger.on_assigned(B, OnDisconnect::Keep), Assigned::NoRoom);
+
+    ledger.on_confirmed(&[A]);
+    assert_eq!(ledger.may_assign(SESSION.epoch), Ok(()));
+    assert_eq!(ledger.on_assigned(B, OnDisconnect::Keep), Assigned::Start);
 }
 
 #[test]
 fn results_of_an_earlier_process_are_reported() {
-    let mut ledger = Ledger::restore(100, [ended(A)]);
+    let mut ledger = Ledger::restore(BOUNDS, [ended(A)]);
 
     assert_eq!(ledger.on_registering().finished, [ended(A)]);
-    assert_eq!(ledger.next_report(9), [ended(A)]);
+    assert_eq!(ledger.next_report(BATCH_BYTES), [ended(A)]);
 }

@@ -23,7 +23,7 @@ use crate::attempts::Attempts;
 use crate::executor::Launch;
 use crate::identity::{Disobedience, Identity};
 use crate::ledger::AssignRefusal;
-use crate::logs::{Follow, Logs, OpenError, Stream as Output};
+use crate::logs::{Follow, LogReader, Logs, OpenError, Stream as Output};
 
 type LogStream = Pin<Box<dyn Stream<Item = Result<v1::LogChunk, Status>> + Send>>;
 
@@ -167,23 +167,35 @@ impl WorkerService for LeaderDesk {
         let outputs = outputs(&request.stream)?;
         let follow = if request.follow { Follow::Yes } else { Follow::No };
         let opened = self.logs.open(attempt, &outputs, follow, request.tail_lines);
-        let reader = opened.map_err(|error| match error {
+        let mut reader = opened.map_err(|error| match error {
             OpenError::Unknown(_) => Status::not_found(error.to_string()),
             OpenError::TooManyReaders(_) => Status::resource_exhausted(error.to_string()),
         })?;
-        let chunks = stream::try_unfold(reader, |mut reader| async move {
-            let chunk = reader
-                .next_chunk()
-                .await
-                .map_err(|error| Status::internal(format!("the log cannot be read: {error}")))?;
-            let wire = |(output, data, _): (Output, _, u64)| {
-                (v1::LogChunk { stream: output.name().to_owned(), data }, reader)
-            };
-            Ok(chunk.map(wire))
-        });
-        let until_stop = chunks.take_until(self.stop.clone().cancelled_owned());
-        Ok(Response::new(until_stop.boxed()))
+        let offsets = [request.stdout_offset, request.stderr_offset];
+        for (output, offset) in Output::ALL.into_iter().zip(offsets) {
+            if let Some(offset) = offset {
+                reader.skip_to(output, offset);
+            }
+        }
+        let chunks = stream::try_unfold((reader, self.stop.clone()), next_chunk);
+        Ok(Response::new(chunks.boxed()))
     }
+}
+
+/// That the worker stops is no end of the log: a reader who took it for one would miss the rest.
+async fn next_chunk(
+    (mut reader, stop): (LogReader, CancellationToken),
+) -> Result<Option<(v1::LogChunk, (LogReader, CancellationToken))>, Status> {
+    let chunk = tokio::select! {
+        chunk = reader.next_chunk() => chunk,
+        () = stop.cancelled() => return Err(Status::unavailable("the worker is stopping")),
+    };
+    let chunk =
+        chunk.map_err(|error| Status::internal(format!("the log cannot be read: {error}")))?;
+    let Some((output, data, next_offset)) = chunk else { return Ok(None) };
+    let stream = output.name().to_owned();
+    let wire = v1::LogChunk { stream, data, next_offset, ..v1::LogChunk::default() };
+    Ok(Some((wire, (reader, stop))))
 }
 
 fn launch(wire: v1::Assignment) -> Result<Launch, Invalid> {
@@ -231,5 +243,6 @@ fn decline(refusal: &AssignRefusal) -> Status {
             Status::unavailable(refusal.to_string())
         }
         AssignRefusal::OtherEpoch { .. } => Status::failed_precondition(refusal.to_string()),
+        AssignRefusal::SpoolFull => Status::resource_exhausted(refusal.to_string()),
     }
 }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use proto::limits::BATCH_BYTES;
 use proto::relays::Relays;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tracing::{debug, info, warn};
@@ -18,8 +19,6 @@ use crate::leader_finder::LeaderFinder;
 use crate::lease::Deadline;
 use crate::specs::{Usage, UsageMeter};
 
-/// Results in one report. They gather while the one before is under way.
-const REPORT_COUNT_MAX: usize = 5_000;
 const REPORT_RETRY_BASE: Duration = Duration::from_millis(100);
 const REPORT_RETRY_CAP: Duration = Duration::from_secs(5);
 /// The first usage figures follow soon after the registration.
@@ -194,7 +193,7 @@ impl Reports<'_> {
     /// Waits for results and reports them; how many were not settled.
     async fn report_once(self, way: &mut ReportWay<'_>) -> Result<usize, CallError> {
         let results = loop {
-            match timeout(REPORT_IDLE_MAX, self.attempts.next_report(REPORT_COUNT_MAX)).await {
+            match timeout(REPORT_IDLE_MAX, self.attempts.next_report(BATCH_BYTES)).await {
                 Ok(results) => break results,
                 Err(_) => way.rest(),
             }

@@ -8,6 +8,7 @@ mod processes;
 mod relays;
 mod running;
 mod scripted_leader;
+mod spool;
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -168,7 +168,7 @@ async fn logs_are_followed_while_an_attempt_runs_and_read_afterwards() {
         attempt: Some(attempt(1)),
         stream: "stdout".to_owned(),
         follow: true,
-        tail_lines: None,
+        ..v1::StreamTaskLogsRequest::default()
     };
     let mut client = client(bench.worker).await;
     let mut chunks = client.stream_task_logs(request.clone()).await.unwrap().into_inner();
@@ -184,6 +184,13 @@ async fn logs_are_followed_while_an_attempt_runs_and_read_afterwards() {
     assert!(rest.starts_with("two\n1\n2\n3\n4\n5\n6\n"), "{rest}");
     assert!(rest.contains(" bytes of output dropped]\n") && rest.ends_with("1000\n"), "{rest}");
 
+    let offset = Some(first.next_offset);
+    let rest =
+        v1::StreamTaskLogsRequest { stdout_offset: offset, follow: false, ..request.clone() };
+    let mut chunks = client.stream_task_logs(rest).await.unwrap().into_inner();
+    let next = chunks.message().await.unwrap().unwrap();
+    assert!(next.data.starts_with(b"two\n"), "{next:?}");
+
     let tail = v1::StreamTaskLogsRequest { tail_lines: Some(1), follow: false, ..request.clone() };
     let mut chunks = client.stream_task_logs(tail).await.unwrap().into_inner();
     let mut last = Vec::new();
@@ -195,6 +202,25 @@ async fn logs_are_followed_while_an_attempt_runs_and_read_afterwards() {
     let other = v1::StreamTaskLogsRequest { attempt: Some(attempt(9)), ..request };
     let missing = client.stream_task_logs(other).await;
     assert_eq!(missing.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn what_ends_well_during_the_shutdown_is_reported_before_the_goodbye() {
+    let mut bench = Bench::start(&[]).await;
+    let mut leader = ScriptedLeader::start(1, 7).await;
+    leader.win(bench.worker).await;
+    let ready = bench.dir.path().join("ready");
+    let script =
+        format!("trap 'exit 0' TERM; touch {}; while :; do sleep 0.02; done", ready.display());
+    leader.assign(bench.worker, vec![assignment(1, &["/bin/sh", "-c", &script])]).await.unwrap();
+    while !ready.exists() {
+        tokio::task::yield_now().await;
+    }
+
+    bench.agent.stop(Duration::from_secs(30)).await;
+
+    assert_eq!(leader.reports.next().await.finished, [exited(1, 0)]);
+    leader.heartbeats.until(|heartbeat| heartbeat.goodbye).await;
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use proto::limits::MESSAGE_BYTES_MAX;
 use proto::v1;
 use proto::v1::master_service_server::{MasterService, MasterServiceServer};
 use proto::v1::worker_service_client::WorkerServiceClient;
@@ -142,7 +143,9 @@ impl ScriptedLeader {
         runtime.spawn(async {
             let listener = TcpListener::from_std(listener).unwrap();
             let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-            let router = Server::builder().add_service(MasterServiceServer::new(desk));
+            let router = Server::builder().add_service(
+                MasterServiceServer::new(desk).max_decoding_message_size(MESSAGE_BYTES_MAX),
+            );
             router.serve_with_incoming(incoming).await.unwrap();
         });
         Self {

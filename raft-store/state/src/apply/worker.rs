@@ -184,7 +184,7 @@ impl Apply<'_> {
         let running = command
             .running
             .into_iter()
-            .map(|reported| (reported, self.verdict(&before, is_same_process, reported)))
+            .map(|reported| (reported, self.verdict(&before, reported)))
             .collect::<Vec<_>>();
         self.reconcile_attempts(&before, is_same_process, epoch, &running);
 
@@ -217,17 +217,11 @@ impl Apply<'_> {
         Ok(Reply::Connected(Resume { epoch, running, finished }))
     }
 
-    fn verdict(
-        &self,
-        worker: &Worker,
-        is_same_process: bool,
-        reported: AttemptRef,
-    ) -> AttemptVerdict {
+    /// A new process of a worker runs nothing of the old one, but what it names it has results of.
+    fn verdict(&self, worker: &Worker, reported: AttemptRef) -> AttemptVerdict {
+        let live = self.state.task(reported.task).and_then(|task| task.live_attempt());
         let is_current =
-            is_same_process
-                && self.state.task(reported.task).and_then(|task| task.live_attempt()).is_some_and(
-                    |live| live.number == reported.attempt && live.worker == worker.id,
-                );
+            live.is_some_and(|live| live.number == reported.attempt && live.worker == worker.id);
         if is_current { AttemptVerdict::Keep } else { AttemptVerdict::Kill }
     }
 
@@ -249,12 +243,12 @@ impl Apply<'_> {
             let Some(mut task) = self.state.task(id).map(|task| Task::clone(task)) else {
                 continue;
             };
-            if !is_same_process {
+            let is_reported = kept.contains_key(&id);
+            if !is_same_process && !is_reported {
                 self.settle(task, AttemptOutcome::Lost(LossReason::WorkerRestarted));
                 continue;
             }
             let Some(attempt) = task.attempts.last_mut() else { continue };
-            let is_reported = kept.contains_key(&id);
             let was_started = attempt.started_at.is_some();
             if was_started && !is_reported {
                 self.settle(task, AttemptOutcome::Lost(LossReason::UnknownToWorker));

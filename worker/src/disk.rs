@@ -1,0 +1,193 @@
+//! Room on the disk of the data directory: a reserve that is given up so that results can still be
+//! kept when the disk is full, and a mark below which the worker takes on nothing more.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use nix::fcntl::posix_fallocate;
+use nix::sys::statvfs::statvfs;
+use tracing::{info, warn};
+
+const RESERVE_FILE: &str = "reserve";
+/// Holds the results of ten thousand attempts with long reports of why they failed.
+pub(crate) const RESERVE_BYTES: u64 = 16 << 20;
+
+/// The disk that holds the data directory.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    dir: PathBuf,
+    /// Free space below which it counts as full.
+    low_water_bytes: u64,
+    reserve: Mutex<Reserve>,
+}
+
+/// Whether there is room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// Enough to take on work.
+    Enough,
+    /// So little that the worker had better only finish what it has.
+    Low,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reserve {
+    Held,
+    /// To be filled again as soon as there is room.
+    GivenUp,
+    /// The file system does not do it.
+    Impossible,
+}
+
+/// An error of which some say that the disk is full.
+pub(crate) trait OutOfSpace {
+    /// Whether this one does.
+    fn is_out_of_space(&self) -> bool;
+}
+
+impl OutOfSpace for io::Error {
+    fn is_out_of_space(&self) -> bool {
+        matches!(self.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+}
+
+impl Disk {
+    /// Sets room aside in `dir`, as far as there is any.
+    pub(crate) fn open(dir: &Path, low_water_bytes: u64) -> Self {
+        let reserve = Mutex::new(Reserve::GivenUp);
+        let disk = Self { dir: dir.to_owned(), low_water_bytes, reserve };
+        disk.fill(&mut disk.reserve());
+        disk
+    }
+
+    /// Performs a write. If it finds the disk full, the reserve is given up for it, and it is
+    /// performed again.
+    pub(crate) fn writing<T, E: OutOfSpace>(
+        &self,
+        mut write: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, E> {
+        match write() {
+            Err(error) if error.is_out_of_space() && self.give_up_reserve() => write(),
+            written => written,
+        }
+    }
+
+    /// Looks how much room there is, and fills the reserve again when there is enough.
+    pub(crate) fn room(&self) -> Room {
+        let mut reserve = self.reserve();
+        let free = self.free_bytes();
+        let is_plenty = free >= self.low_water_bytes.saturating_add(RESERVE_BYTES);
+        if *reserve == Reserve::GivenUp && is_plenty {
+            self.fill(&mut reserve);
+        }
+        if free < self.low_water_bytes || *reserve == Reserve::GivenUp {
+            Room::Low
+        } else {
+            Room::Enough
+        }
+    }
+
+    /// Whether that made room.
+    fn give_up_reserve(&self) -> bool {
+        let mut reserve = self.reserve();
+        if *reserve != Reserve::Held {
+            return false;
+        }
+        match fs::remove_file(self.dir.join(RESERVE_FILE)) {
+            Ok(()) => {
+                warn!(bytes = RESERVE_BYTES, "the disk is full: the reserve is given up");
+                *reserve = Reserve::GivenUp;
+                true
+            }
+            Err(error) => {
+                warn!(%error, "the disk is full, and the reserve cannot be given up");
+                false
+            }
+        }
+    }
+
+    fn fill(&self, reserve: &mut Reserve) {
+        let path = self.dir.join(RESERVE_FILE);
+        match allocate(&path) {
+            Ok(()) => *reserve = Reserve::Held,
+            Err(error) => {
+                // Half a reserve would only take the room from others.
+                fs::remove_file(&path).unwrap_or_default();
+                if error.is_out_of_space() {
+                    info!("no room for the reserve");
+                } else {
+                    warn!(%error, "no room can be reserved");
+                    *reserve = Reserve::Impossible;
+                }
+            }
+        }
+    }
+
+    /// A disk that does not tell is not taken for full.
+    fn free_bytes(&self) -> u64 {
+        statvfs(&self.dir)
+            .map_or(u64::MAX, |disk| disk.blocks_available().saturating_mul(disk.fragment_size()))
+    }
+
+    fn reserve(&self) -> MutexGuard<'_, Reserve> {
+        self.reserve.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn allocate(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().create(true).write(true).truncate(false).open(path)?;
+    let bytes = i64::try_from(RESERVE_BYTES).map_err(io::Error::other)?;
+    posix_fallocate(&file, 0, bytes).map_err(io::Error::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FULL: io::ErrorKind = io::ErrorKind::StorageFull;
+
+    #[test]
+    fn a_write_that_finds_the_disk_full_gets_the_reserve_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::open(dir.path(), 0);
+        let reserve = dir.path().join(RESERVE_FILE);
+        assert_eq!(fs::metadata(&reserve).unwrap().len(), RESERVE_BYTES);
+        assert_eq!(disk.room(), Room::Enough);
+
+        let mut tries = 0;
+        let written = disk.writing(|| {
+            tries += 1;
+            if reserve.exists() { Err(io::Error::from(FULL)) } else { Ok(()) }
+        });
+        assert!(written.is_ok() && tries == 2, "{written:?} after {tries}");
+
+        let again = disk.writing(|| Err::<(), _>(io::Error::from(FULL)));
+        assert_eq!(again.unwrap_err().kind(), FULL);
+    }
+
+    #[test]
+    fn only_a_full_disk_costs_the_reserve() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::open(dir.path(), 0);
+        let denied = io::ErrorKind::PermissionDenied;
+        disk.writing(|| Err::<(), _>(io::Error::from(denied))).unwrap_err();
+        assert!(dir.path().join(RESERVE_FILE).exists());
+    }
+
+    #[test]
+    fn the_reserve_is_filled_again_when_there_is_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::open(dir.path(), 0);
+        assert!(disk.give_up_reserve());
+        assert_eq!(disk.room(), Room::Enough);
+        assert!(dir.path().join(RESERVE_FILE).exists());
+    }
+
+    #[test]
+    fn a_disk_with_less_than_the_mark_is_low() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Disk::open(dir.path(), u64::MAX).room(), Room::Low);
+    }
+}

@@ -1,0 +1,32 @@
+//! The states of an attempt between its start and the moment when its end is on disk.
+
+use cluster_state::{LossReason, OnDisconnect};
+
+/// How an attempt stands that has not left the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Live {
+    /// Its process runs, as far as anybody knows.
+    Running(OnDisconnect),
+    /// The worker has killed it because it lost touch with the leader. It stays in snapshots until
+    /// it has ended, and is reported as lost then.
+    Fenced(LossReason),
+    /// It ended; its outcome is on the way to disk.
+    Storing,
+    /// It ended and the leader does not want it: once its outcome is on disk, it is forgotten.
+    Discarded,
+    /// The worker stops it because it shuts down: unless it ends well, its end says nothing about
+    /// the task, and the leader knows without being told.
+    Leaving(OnDisconnect),
+    /// The worker stops it because it was dismissed: nobody wants its result.
+    Abandoned(OnDisconnect),
+}
+
+impl Live {
+    /// Whether it may still do something in the world.
+    pub(super) const fn has_process(self) -> bool {
+        match self {
+            Self::Running(_) | Self::Fenced(_) | Self::Leaving(_) | Self::Abandoned(_) => true,
+            Self::Storing | Self::Discarded => false,
+        }
+    }
+}
