@@ -3,6 +3,7 @@
 mod answer;
 mod cluster;
 mod input;
+mod log_text;
 mod observe;
 mod probes;
 mod server;

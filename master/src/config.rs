@@ -117,6 +117,8 @@ pub struct LimitsConfig {
     pub http_connections: usize,
     /// Requests that may wait for something to happen at once.
     pub wait_requests: usize,
+    /// Logs of tasks that may be read at once.
+    pub log_streams: usize,
     /// Clients that may watch events over a WebSocket at once.
     pub ws_clients: usize,
     /// Room on the leader's disk below which it takes no new tasks; 0 never refuses.
@@ -217,6 +219,7 @@ impl Default for LimitsConfig {
             live_bytes: Bytes::mib(4_096),
             http_connections: 4_096,
             wait_requests: 8_192,
+            log_streams: 1_024,
             // Dashboards and operators; each may have some tens of kilobytes under way.
             ws_clients: 1_024,
             // What the tables in memory, a snapshot of them and the log need before anything shrinks.

@@ -154,6 +154,8 @@ impl Master {
             usage,
             metrics: metrics.clone(),
             wait_requests: config.limits.wait_requests,
+            log_streams: config.limits.log_streams,
+            tasks: background.clone(),
             names,
             stopping: stopping.clone(),
         });

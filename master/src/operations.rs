@@ -20,10 +20,12 @@ use raft_store::{Leadership, Node};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub(crate) use cluster::{LeaderTerm, Readiness};
 pub(crate) use listing::TaskQuery;
-pub(crate) use logs::{Follow, LogRequest};
+use logs::LogChannels;
+pub(crate) use logs::{LogRequest, LogScope};
 pub(crate) use reading::{Consistency, Mark, Reading};
 pub(crate) use refusal::of_session as session_problem;
 pub(crate) use tasks::Submission;
@@ -53,6 +55,9 @@ struct Shared {
     usage: UsageFeed,
     metrics: Metrics,
     wait_slots: Semaphore,
+    log_slots: Arc<Semaphore>,
+    log_channels: LogChannels,
+    tasks: TaskTracker,
     names: Names,
     started_at: Instant,
     stopping: CancellationToken,
@@ -78,6 +83,9 @@ pub(crate) struct Parts {
     pub(crate) usage: UsageFeed,
     pub(crate) metrics: Metrics,
     pub(crate) wait_requests: usize,
+    pub(crate) log_streams: usize,
+    /// What runs for requests beyond their handlers.
+    pub(crate) tasks: TaskTracker,
     pub(crate) names: Names,
     /// Cancelled when the master begins to stop.
     pub(crate) stopping: CancellationToken,
@@ -94,10 +102,13 @@ impl Operations {
             usage,
             metrics,
             wait_requests,
+            log_streams,
+            tasks,
             names,
             stopping,
         } = parts;
         let wait_slots = Semaphore::new(wait_requests.min(Semaphore::MAX_PERMITS));
+        let log_slots = Arc::new(Semaphore::new(log_streams.min(Semaphore::MAX_PERMITS)));
         let started_at = Instant::now();
         let shared = Shared {
             node,
@@ -108,6 +119,9 @@ impl Operations {
             usage,
             metrics,
             wait_slots,
+            log_slots,
+            log_channels: LogChannels::default(),
+            tasks,
             names,
             started_at,
             stopping,

@@ -22,6 +22,12 @@ const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(2);
 const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 
+/// Windows of connections that carry many long streams to readers of any speed. What a reader has
+/// not taken waits here, up to the stream's window; the connection's holds that of all its streams,
+/// so that slow readers do not hold up the others.
+const LONG_STREAM_WINDOW_BYTES: u32 = 16 << 10;
+const LONG_STREAMS_MAX: u32 = 1_024;
+
 /// An address is not `host:port`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not an address: expected host:port")]
@@ -47,6 +53,19 @@ pub fn connect_lazily(address: &str) -> Result<Channel, InvalidAddress> {
 /// When the address cannot be parsed.
 pub fn connect_lazily_unprobed(address: &str) -> Result<Channel, InvalidAddress> {
     let endpoint = endpoint(address)?.connect_timeout(CONNECT_TIMEOUT);
+    Ok(endpoint.connect_with_connector_lazy(tower::service_fn(dial)))
+}
+
+/// As [`connect_lazily_unprobed`], for streams that last and whose readers may be slow.
+///
+/// # Errors
+///
+/// When the address cannot be parsed.
+pub fn connect_for_long_streams(address: &str) -> Result<Channel, InvalidAddress> {
+    let endpoint = endpoint(address)?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .initial_stream_window_size(LONG_STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(LONG_STREAM_WINDOW_BYTES * LONG_STREAMS_MAX);
     Ok(endpoint.connect_with_connector_lazy(tower::service_fn(dial)))
 }
 

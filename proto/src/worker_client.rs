@@ -49,6 +49,15 @@ impl WorkerClient {
         Ok(Self::over(channel::connect_lazily_unprobed(address)?))
     }
 
+    /// Connects on first use, to read logs only.
+    ///
+    /// # Errors
+    ///
+    /// When the address is not `host:port`.
+    pub fn for_logs(address: &str) -> Result<Self, InvalidAddress> {
+        Ok(Self::over(channel::connect_for_long_streams(address)?))
+    }
+
     /// Connects now, so that a worker that is offline can be told from one that does not answer.
     ///
     /// # Errors

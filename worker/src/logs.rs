@@ -19,7 +19,7 @@ mod reader;
 mod retention;
 mod writer;
 
-pub(crate) use reader::{Follow, OpenError};
+pub(crate) use reader::{Follow, LogReader, OpenError};
 pub(crate) use retention::{Retention, Sweeper};
 use writer::Bounds;
 pub(crate) use writer::StreamWriter;

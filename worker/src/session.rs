@@ -34,7 +34,6 @@ pub(crate) use server::{Health, Server};
 pub(crate) use service::LeaderDesk;
 pub(crate) use summons::Summons;
 use summons::{next_summons, summoned_elsewhere};
-pub(crate) use tonic_health::ServingStatus;
 
 /// How long killed attempts may take to be gone before the worker registers again.
 const FENCE_GRACE: Duration = Duration::from_secs(5);

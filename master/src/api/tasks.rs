@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use cluster_state::AttemptNumber;
-use futures_util::TryStreamExt;
 use proto::problem::{ErrorKind, Outcome, Problem};
 use proto::v1;
 use serde::Deserialize;
@@ -15,7 +13,8 @@ use serde::Deserialize;
 use super::Api;
 use super::answer::{Answer, Refusal};
 use super::input::{self, Id, NoParams, Params, ReadParams};
-use crate::operations::{Follow, LogRequest, Submission, TaskQuery};
+use super::log_text;
+use crate::operations::{LogRequest, LogScope, Submission, TaskQuery};
 
 /// How long a wait lasts unless it says otherwise, and at most.
 const WAIT_DEFAULT: Duration = Duration::from_secs(60);
@@ -49,6 +48,8 @@ pub(super) struct LogParams {
     stream: String,
     #[serde(default)]
     follow: bool,
+    #[serde(default)]
+    from_attempt: u32,
     tail: Option<u64>,
 }
 
@@ -165,12 +166,13 @@ pub(super) async fn logs(
 ) -> Result<Response, Refusal> {
     let chunks = api.operations.logs(LogRequest {
         task: id,
-        attempt: params.attempt.map(AttemptNumber),
+        scope: LogScope::new(params.follow, params.attempt.unwrap_or(0), params.from_attempt),
         stream: params.stream,
-        follow: if params.follow { Follow::ToTheEnd } else { Follow::No },
         tail_lines: params.tail,
+        stdout_offset: None,
+        stderr_offset: None,
     });
-    let bytes = chunks.await?.map_ok(|chunk| -> Bytes { chunk.data });
+    let text = log_text::of(chunks.await?);
     let media_type = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
-    Ok((media_type, Body::from_stream(bytes)).into_response())
+    Ok((media_type, Body::from_stream(text)).into_response())
 }

@@ -97,6 +97,7 @@ pub(super) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         key!(limits.live_bytes, "BYTES", "Memory that live tasks may take; the leader's counts"),
         key!(limits.http_connections, "COUNT", "HTTP connections open at once"),
         key!(limits.wait_requests, "COUNT", "Requests waiting for something to happen at once"),
+        key!(limits.log_streams, "COUNT", "Logs of tasks being read at once"),
         key!(limits.ws_clients, "COUNT", "Clients watching events over a WebSocket at once"),
         key!(
             limits.disk_free_min,

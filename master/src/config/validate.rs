@@ -134,6 +134,7 @@ fn check_limits(config: &Config) -> Result<(), ConfigError> {
         ("limits.live_bytes", limits.live_bytes.0),
         ("limits.http_connections", limits.http_connections),
         ("limits.wait_requests", limits.wait_requests),
+        ("limits.log_streams", limits.log_streams),
         ("limits.ws_clients", limits.ws_clients),
     ] {
         if value == 0 {

@@ -1,113 +1,210 @@
-//! What a task wrote, fetched from the worker that ran it.
+//! What a task wrote, fetched from the workers that ran it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cluster_state::{Attempt, AttemptNumber, Task};
 use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream};
 use proto::problem::{ErrorKind, Problem};
 use proto::v1;
-use proto::worker_client::{WorkerCallError, WorkerClient};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::tasks::{no_such_task, task_id};
 use super::{Operations, Reading};
 
-/// Chunks of output as they arrive.
+mod channels;
+mod follower;
+mod output;
+
+pub(crate) use channels::LogChannels;
+use follower::Follower;
+use output::Place;
+
+/// Output as it arrives, each attempt opened by a chunk that names its worker.
 pub(crate) type LogStream = BoxStream<'static, Result<v1::LogChunk, Problem>>;
 
+/// How long a reader may leave what is there for it, before it is given up: it holds memory here, on
+/// the worker and in between.
+const READER_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Which output is wanted.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct LogRequest {
     /// Of which task.
     pub(crate) task: String,
-    /// Of which of its attempts; the last when absent.
-    pub(crate) attempt: Option<AttemptNumber>,
+    /// Of which of its attempts.
+    pub(crate) scope: LogScope,
     /// `stdout`, `stderr`, or both when empty.
     pub(crate) stream: String,
-    /// Whether to go on until the attempt ends.
-    pub(crate) follow: Follow,
     /// Only the last so many lines.
     pub(crate) tail_lines: Option<u64>,
+    /// Where a reader that was here before goes on.
+    pub(crate) stdout_offset: Option<u64>,
+    /// The same of the other stream.
+    pub(crate) stderr_offset: Option<u64>,
 }
 
-/// Where a log ends.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Follow {
-    /// At what has been written so far.
-    #[default]
-    No,
-    /// At the attempt's end; one that has not begun is waited for.
-    ToTheEnd,
+/// Where a log begins and ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogScope {
+    /// One attempt, the last when absent, as far as it has come.
+    SoFar(Option<AttemptNumber>),
+    /// One attempt to its end.
+    Attempt(AttemptNumber),
+    /// All from one on, the last when absent, until the task is finished.
+    From(Option<AttemptNumber>),
+}
+
+impl LogScope {
+    /// As requests put it, where zero stands for no attempt.
+    #[must_use]
+    pub(crate) fn new(follow: bool, attempt: u32, from_attempt: u32) -> Self {
+        let number = |number: u32| (number > 0).then_some(AttemptNumber(number));
+        match (follow, number(attempt)) {
+            (false, attempt) => Self::SoFar(attempt),
+            (true, Some(attempt)) => Self::Attempt(attempt),
+            (true, None) => Self::From(number(from_attempt)),
+        }
+    }
+}
+
+/// Where what is read goes; a full one waits for the reader.
+#[derive(Debug)]
+struct Outlet {
+    pieces: mpsc::Sender<Piece>,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Chunk(v1::LogChunk),
+    End(Result<(), Problem>),
+}
+
+/// Why reading ends before the log does.
+#[derive(Debug)]
+enum Stop {
+    /// There is nobody any more to read for.
+    ReaderGone,
+    /// Nothing more can be had.
+    Failed(Problem),
+}
+
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Self {
+        Self::Failed(problem)
+    }
+}
+
+impl Outlet {
+    async fn send(&self, chunk: v1::LogChunk) -> Result<(), Stop> {
+        let sent = self.pieces.send_timeout(Piece::Chunk(chunk), READER_PATIENCE).await;
+        sent.map_err(|_| Stop::ReaderGone)
+    }
 }
 
 impl Operations {
-    /// Opens the output of an attempt.
+    /// Opens the output of a task.
     pub(crate) async fn logs(&self, request: LogRequest) -> Result<LogStream, Problem> {
         if !matches!(request.stream.as_str(), "" | "stdout" | "stderr") {
             let detail = format!("stream '{}' is neither stdout nor stderr", request.stream);
             return Err(Problem::new(ErrorKind::Malformed, detail));
         }
-        let task = self.started_task(&request).await?;
-        let attempt = pick(&task, request.attempt)?;
-        let worker = &attempt.worker;
-        let address = self
-            .node()
-            .reader()
-            .with(|state| state.worker(worker).and_then(|worker| worker.address.clone()))
-            .ok_or_else(|| {
-                let detail = format!("worker '{worker}', which ran it, is not registered any more");
-                Problem::new(ErrorKind::NotFound, detail)
-            })?;
-
-        let client = WorkerClient::new(&address)
-            .map_err(|error| Problem::new(ErrorKind::Internal, error.to_string()))?;
-        let cluster = self.node().cluster_id();
-        let opened = client.logs(v1::StreamTaskLogsRequest {
-            cluster_id: cluster.map(|cluster| cluster.to_string()).unwrap_or_default(),
-            worker_id: worker.to_string(),
-            attempt: Some(v1::AttemptRef {
-                task_id: task.id.to_string(),
-                attempt: attempt.number.0,
-            }),
-            stream: request.stream,
-            follow: request.follow == Follow::ToTheEnd,
-            tail_lines: request.tail_lines,
-        });
-        let worker = worker.clone();
-        let chunks = opened.await.map_err(|error| refused(worker.as_str(), &error))?;
-        let chunks = chunks
-            .map(move |chunk| chunk.map_err(|error| refused(worker.as_str(), &error)))
-            .take_until(self.stopping().clone().cancelled_owned());
-        Ok(chunks.boxed())
-    }
-
-    /// The task, once an attempt of it has begun when that is worth waiting for.
-    async fn started_task(&self, request: &LogRequest) -> Result<Arc<Task>, Problem> {
+        let slot = Arc::clone(&self.shared.log_slots).try_acquire_owned().map_err(|_| {
+            Problem::new(ErrorKind::Overloaded, "too many logs are being read on this master")
+        })?;
         let id = task_id(&request.task)?;
         self.reach(Reading::default()).await?;
-        let mut slot = None;
-        loop {
-            let wait = self.shared.waits.listen(id);
-            let task = self.find(id).await?.ok_or_else(|| no_such_task(id))?;
-            // An attempt that its worker has not confirmed may not have reached it yet.
-            let has_begun = task
-                .last_attempt()
-                .is_some_and(|last| last.started_at.is_some() || last.outcome.is_some());
-            let may_begin = !has_begun && !task.state.is_terminal();
-            if request.follow == Follow::No || !may_begin {
-                return Ok(task);
+        let task = self.find(id).await?.ok_or_else(|| no_such_task(id))?;
+
+        let place = Place {
+            stdout: request.stdout_offset,
+            stderr: request.stderr_offset,
+            tail_lines: request.tail_lines,
+        };
+        let follower = Follower::new(self.clone(), id, request.stream);
+        // What can be refused is refused before anything is shown.
+        let opened = match request.scope {
+            LogScope::SoFar(number) => {
+                let attempt = pick(&task, number)?.clone();
+                Some((follower.open(&attempt, place, false).await?, attempt))
             }
-            if slot.is_none() {
-                slot = Some(self.wait_slot()?);
-            }
-            tokio::select! {
-                () = wait.news() => {}
-                () = self.stopping().cancelled() => {
-                    return Err(Problem::new(ErrorKind::NotLeader, "this master is stopping"));
+            LogScope::Attempt(number) => match pick(&task, Some(number))?.clone() {
+                attempt if has_begun(&attempt) => {
+                    Some((follower.open(&attempt, place, true).await?, attempt))
+                }
+                _ => None,
+            },
+            LogScope::From(_) => None,
+        };
+        let (pieces, inlet) = mpsc::channel(1);
+        let outlet = Outlet { pieces: pieces.clone() };
+        self.pump(slot, pieces, async move {
+            match (opened, request.scope) {
+                (Some((output, attempt)), _) => {
+                    outlet.send(output::opening(&attempt)).await?;
+                    output.copy(&outlet).await
+                }
+                (None, LogScope::Attempt(number)) => {
+                    follower.wait_for(number, place, &outlet).await
+                }
+                (None, LogScope::From(first) | LogScope::SoFar(first)) => {
+                    follower.follow(first, place, &outlet).await
                 }
             }
-        }
+        });
+        Ok(drain(inlet).boxed())
     }
+
+    /// Reads for as long as somebody takes it.
+    fn pump(
+        &self,
+        slot: OwnedSemaphorePermit,
+        pieces: mpsc::Sender<Piece>,
+        reading: impl Future<Output = Result<(), Stop>> + Send + 'static,
+    ) {
+        let stopping = self.stopping().clone();
+        self.shared.tasks.spawn(async move {
+            let _slot = slot;
+            let ended = tokio::select! {
+                ended = reading => ended,
+                () = pieces.closed() => Err(Stop::ReaderGone),
+                () = stopping.cancelled() => {
+                    Err(Problem::new(ErrorKind::NotLeader, "this master is stopping").into())
+                }
+            };
+            let end = match ended {
+                Ok(()) => Ok(()),
+                Err(Stop::Failed(problem)) => Err(problem),
+                Err(Stop::ReaderGone) => return,
+            };
+            // A reader that does not take this either is gone too.
+            pieces.send_timeout(Piece::End(end), READER_PATIENCE).await.ok();
+        });
+    }
+}
+
+/// What the reader sees. That nobody writes any more is not the end of the log.
+fn drain(
+    inlet: mpsc::Receiver<Piece>,
+) -> impl futures_util::Stream<Item = Result<v1::LogChunk, Problem>> {
+    stream::unfold(Some(inlet), |inlet| async move {
+        let mut inlet = inlet?;
+        match inlet.recv().await {
+            Some(Piece::Chunk(chunk)) => Some((Ok(chunk), Some(inlet))),
+            Some(Piece::End(Ok(()))) => None,
+            Some(Piece::End(Err(problem))) => Some((Err(problem), None)),
+            None => {
+                let detail = "nothing of the output was taken for too long";
+                Some((Err(Problem::new(ErrorKind::Timeout, detail)), None))
+            }
+        }
+    })
+}
+
+/// An attempt that its worker has not confirmed may not have reached it yet.
+fn has_begun(attempt: &Attempt) -> bool {
+    attempt.started_at.is_some() || attempt.outcome.is_some()
 }
 
 fn pick(task: &Task, wanted: Option<AttemptNumber>) -> Result<&Attempt, Problem> {
@@ -122,12 +219,4 @@ fn pick(task: &Task, wanted: Option<AttemptNumber>) -> Result<&Attempt, Problem>
         };
         Problem::new(ErrorKind::NotFound, detail)
     })
-}
-
-fn refused(worker: &str, error: &WorkerCallError) -> Problem {
-    let kind = match error {
-        WorkerCallError::Unreachable(_) => ErrorKind::Timeout,
-        WorkerCallError::NewerTerm(_) | WorkerCallError::Refused(_) => ErrorKind::NotFound,
-    };
-    Problem::new(kind, format!("the output is on worker '{worker}': {error}"))
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use cluster_state::AttemptNumber;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use proto::v1;
@@ -10,7 +9,7 @@ use proto::v1::task_service_server::TaskService;
 use tonic::{Request, Response, Status};
 
 use super::{answer, refusal};
-use crate::operations::{Consistency, Follow, LogRequest, Operations, Submission, TaskQuery};
+use crate::operations::{Consistency, LogRequest, LogScope, Operations, Submission, TaskQuery};
 
 /// Longest wait: clients that want to wait longer ask again.
 const WAIT_MAX: Duration = Duration::from_secs(10 * 60);
@@ -102,10 +101,11 @@ impl TaskService for TaskEndpoint {
         let request = request.into_inner();
         let opened = self.operations.logs(LogRequest {
             task: request.task_id,
-            attempt: (request.attempt > 0).then_some(AttemptNumber(request.attempt)),
+            scope: LogScope::new(request.follow, request.attempt, request.from_attempt),
             stream: request.stream,
-            follow: if request.follow { Follow::ToTheEnd } else { Follow::No },
             tail_lines: request.tail_lines,
+            stdout_offset: request.stdout_offset,
+            stderr_offset: request.stderr_offset,
         });
         match opened.await {
             Ok(chunks) => {

@@ -5,6 +5,7 @@ mod errors;
 mod event_socket;
 mod events;
 mod fleet;
+mod followed_logs;
 mod liveness;
 mod one_master;
 mod probes;

@@ -65,7 +65,8 @@ impl WorkerService for ScriptedWorker {
         let attempt = request.attempt.unwrap();
         let text = format!("{}#{} {}", attempt.task_id, attempt.attempt, request.stream);
         let chunks = [text, "\nend\n".to_owned()]
-            .map(|text| Ok(v1::LogChunk { stream: "stdout".to_owned(), data: text.into() }));
+            .map(|text| (text.into(), "stdout".to_owned()))
+            .map(|(data, stream)| Ok(v1::LogChunk { stream, data, ..v1::LogChunk::default() }));
         Ok(Response::new(stream::iter(chunks).boxed()))
     }
 }
@@ -114,7 +115,8 @@ async fn a_task_runs_on_a_worker_and_its_output_is_shown() {
     let id = master.submit("true").await;
     let attempt = given.recv().await.unwrap();
     assert_eq!((attempt.task_id.as_str(), attempt.attempt), (id.as_str(), 1));
-    let logs = master.get(&format!("/api/tasks/{id}/logs?stream=stdout&follow=true")).await;
+    let path = format!("/api/tasks/{id}/logs?stream=stdout&follow=true&attempt=1");
+    let logs = master.get(&path).await;
     assert_eq!((logs.status, logs.body.as_str()), (200, "t1#1 stdout\nend\n"));
     assert_eq!(logs.header("content-type"), "text/plain; charset=utf-8");
 

@@ -1,49 +1,63 @@
 //! A task's log as it grows, across broken connections and changes of leaders.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 use tonic::Streaming;
 
 use super::{AttemptFailure, BACKOFF_MAX, Client, ClientError, Repeat, task_service};
 use crate::v1;
 
-/// How long a master may wait for a task's start before it is asked again: it may have lost sight
-/// of the others.
-const FOLLOW_SLICE: Duration = Duration::from_secs(20);
-
-/// The log of one attempt. When the connection breaks it is asked for again, and what has been
-/// delivered is skipped; a log of which only the last lines were wanted ends with the connection.
+/// The log of one attempt, or of all from one on. When the connection breaks it is asked for again
+/// from where it was.
 #[derive(Debug)]
 pub struct LogStream {
     client: Client,
     request: v1::TaskLogsRequest,
     chunks: Streaming<v1::LogChunk>,
-    stdout: Cursor,
-    stderr: Cursor,
-    /// Since when no new byte has come through for want of a connection.
+    place: Place,
+    /// Since when nothing new has come through for want of a connection.
     broken_since: Option<Instant>,
 }
 
-/// How far one of the two streams has come.
-#[derive(Debug, Default)]
-struct Cursor {
-    delivered: usize,
-    to_skip: usize,
+/// How far the log has come.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    /// None before the first attempt.
+    attempt: Option<u32>,
+    stdout: Option<u64>,
+    stderr: Option<u64>,
 }
 
-impl Cursor {
-    /// What of the chunk is new.
-    fn take(&mut self, data: &mut bytes::Bytes) {
-        let skipped = self.to_skip.min(data.len());
-        self.to_skip -= skipped;
-        bytes::Buf::advance(data, skipped);
-        self.delivered += data.len();
+impl Place {
+    /// Whether the chunk is news: the opening of an attempt is told anew after a break.
+    fn take(&mut self, chunk: &v1::LogChunk) -> bool {
+        if !chunk.worker_id.is_empty() {
+            let is_news = self.attempt != Some(chunk.attempt);
+            if is_news {
+                *self = Self { attempt: Some(chunk.attempt), ..Self::default() };
+            }
+            return is_news;
+        }
+        match chunk.stream.as_str() {
+            "stdout" => self.stdout = Some(chunk.next_offset),
+            "stderr" => self.stderr = Some(chunk.next_offset),
+            // It is not about one stream.
+            _ => {}
+        }
+        true
     }
 
-    /// The stream begins anew.
-    fn rewind(&mut self) {
-        self.to_skip = self.delivered;
+    /// Asks for what comes after this place.
+    fn resume(self, request: &v1::TaskLogsRequest) -> v1::TaskLogsRequest {
+        let mut request = request.clone();
+        let Some(attempt) = self.attempt else { return request };
+        if request.follow && request.attempt == 0 {
+            request.from_attempt = attempt;
+        } else {
+            request.attempt = attempt;
+        }
+        request.stdout_offset = self.stdout.or(request.stdout_offset);
+        request.stderr_offset = self.stderr.or(request.stderr_offset);
+        request
     }
 }
 
@@ -54,44 +68,31 @@ impl Client {
             client: self.clone(),
             chunks: open(self, request.clone()).await?,
             request,
-            stdout: Cursor::default(),
-            stderr: Cursor::default(),
+            place: Place::default(),
             broken_since: None,
         })
     }
 }
 
-/// Asks for the log. One that is followed from before its task has started is answered only then,
-/// however long that takes.
 async fn open(
     client: &Client,
     request: v1::TaskLogsRequest,
 ) -> Result<Streaming<v1::LogChunk>, ClientError> {
-    let rules = match request.follow {
-        true => client.rules(Repeat::Always).longer_by(FOLLOW_SLICE),
-        false => client.rules(Repeat::Always),
-    };
-    loop {
-        let answer = client.call(rules, request.clone(), |channel, request| async move {
+    client
+        .call(client.rules(Repeat::Always), request, |channel, request| async move {
             task_service(channel).logs(request).await
-        });
-        match answer.await {
-            Err(ClientError::GaveUp { failure: AttemptFailure::TimedOut, .. })
-                if request.follow => {}
-            answer => return answer,
-        }
-    }
+        })
+        .await
 }
 
 impl LogStream {
-    /// The next bytes; none when the log is at its end.
+    /// The next piece; none when the log is at its end.
     pub async fn next(&mut self) -> Result<Option<v1::LogChunk>, ClientError> {
         loop {
             match self.chunks.message().await {
                 Ok(None) => return Ok(None),
-                Ok(Some(mut chunk)) => {
-                    self.skip_delivered(&mut chunk);
-                    if !chunk.data.is_empty() {
+                Ok(Some(chunk)) => {
+                    if self.place.take(&chunk) {
                         self.broken_since = None;
                         return Ok(Some(chunk));
                     }
@@ -105,16 +106,10 @@ impl LogStream {
         }
     }
 
-    fn skip_delivered(&mut self, chunk: &mut v1::LogChunk) {
-        let cursor = if chunk.stream == "stderr" { &mut self.stderr } else { &mut self.stdout };
-        cursor.take(&mut chunk.data);
-    }
-
     async fn reopen(&mut self, address: &str, failure: AttemptFailure) -> Result<(), ClientError> {
         let broken_since = *self.broken_since.get_or_insert_with(Instant::now);
         let waited = broken_since.elapsed();
-        let can_resume = failure.is_transient() && self.request.tail_lines.is_none();
-        if !can_resume {
+        if !failure.is_transient() {
             return Err(failure.into_final(false));
         }
         if waited > self.client.options().deadline {
@@ -122,32 +117,52 @@ impl LogStream {
         }
         self.client.avoid(address, &failure);
         tokio::time::sleep(BACKOFF_MAX).await;
-        self.chunks = open(&self.client, self.request.clone()).await?;
-        self.stdout.rewind();
-        self.stderr.rewind();
+        self.chunks = open(&self.client, self.place.resume(&self.request)).await?;
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
 
+    fn opening(attempt: u32) -> v1::LogChunk {
+        let worker_id = format!("w{attempt}");
+        v1::LogChunk { attempt, worker_id, ..v1::LogChunk::default() }
+    }
+
+    fn output(attempt: u32, stream: &str, next_offset: u64) -> v1::LogChunk {
+        let stream = stream.to_owned();
+        v1::LogChunk { attempt, stream, next_offset, ..v1::LogChunk::default() }
+    }
+
     #[test]
-    fn a_log_that_begins_anew_goes_on_where_it_was() {
-        let mut cursor = Cursor::default();
-        let take = |cursor: &mut Cursor, text: &'static str| {
-            let mut data = Bytes::from_static(text.as_bytes());
-            cursor.take(&mut data);
-            String::from_utf8(data.to_vec()).unwrap()
-        };
-        assert_eq!(take(&mut cursor, "one\ntw"), "one\ntw");
-        cursor.rewind();
-        assert_eq!(take(&mut cursor, "one\n"), "");
-        assert_eq!(take(&mut cursor, "two\nthree\n"), "o\nthree\n");
-        cursor.rewind();
-        assert_eq!(take(&mut cursor, "one\ntwo\nthree\nfour"), "four");
+    fn a_log_goes_on_in_the_attempt_and_at_the_place_where_it_broke() {
+        let request = v1::TaskLogsRequest { follow: true, ..v1::TaskLogsRequest::default() };
+        let mut place = Place::default();
+        assert_eq!(place.resume(&request), request);
+
+        let chunks = [opening(1), output(1, "stdout", 70), opening(2), output(2, "stderr", 5)];
+        assert!(chunks.iter().all(|chunk| place.take(chunk)));
+
+        let resumed = place.resume(&request);
+        assert_eq!((resumed.attempt, resumed.from_attempt), (0, 2));
+        assert_eq!((resumed.stdout_offset, resumed.stderr_offset), (None, Some(5)));
+        assert!(!place.take(&opening(2)), "it is told again");
+        assert!(place.take(&opening(3)));
+        assert_eq!(place.resume(&request).stderr_offset, None, "it begins anew");
+    }
+
+    #[test]
+    fn a_log_of_one_attempt_stays_with_it() {
+        let request = v1::TaskLogsRequest { tail_lines: Some(3), ..v1::TaskLogsRequest::default() };
+        let mut place = Place::default();
+        place.take(&opening(4));
+        place.take(&output(4, "stdout", 900));
+
+        let resumed = place.resume(&request);
+
+        assert_eq!((resumed.attempt, resumed.from_attempt), (4, 0));
+        assert_eq!((resumed.stdout_offset, resumed.tail_lines), (Some(900), Some(3)));
     }
 }

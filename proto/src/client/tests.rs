@@ -93,23 +93,36 @@ impl TaskService for Script {
         self.answer(None, v1::Task { state, ..v1::Task::default() }).await
     }
 
-    /// Ends with a broken stream once for each act but `Accept`.
+    /// Two attempts say the same; the stream breaks after a piece for which the act is to refuse.
     async fn logs(
         &self,
-        _: Request<v1::TaskLogsRequest>,
+        request: Request<v1::TaskLogsRequest>,
     ) -> Result<Response<Self::LogsStream>, Status> {
+        let request = request.into_inner();
         let (tx, rx) = tokio::sync::mpsc::channel(8);
-        let chunk = |text: &'static str| v1::LogChunk {
-            stream: "stdout".to_owned(),
-            data: bytes::Bytes::from_static(text.as_bytes()),
-        };
-        tx.send(Ok(chunk("one "))).await.unwrap();
-        let act = self.acts.lock().unwrap().pop_front();
-        let rest = match act {
-            Some(Act::Refuse(problem)) => Err(problem.into()),
-            _ => Ok(chunk("two")),
-        };
-        tx.send(rest).await.unwrap();
+        let first = request.from_attempt.max(1);
+        let mut offset = usize::try_from(request.stdout_offset.unwrap_or(0)).unwrap();
+        for attempt in first..=2 {
+            let worker_id = format!("w{attempt}");
+            let opening = v1::LogChunk { attempt, worker_id, ..v1::LogChunk::default() };
+            tx.send(Ok(opening)).await.unwrap();
+            for text in ["one ", "two "].iter().skip(offset / 4) {
+                offset += 4;
+                let chunk = v1::LogChunk {
+                    stream: "stdout".to_owned(),
+                    data: bytes::Bytes::from_static(text.as_bytes()),
+                    attempt,
+                    next_offset: offset.try_into().unwrap(),
+                    ..v1::LogChunk::default()
+                };
+                tx.send(Ok(chunk)).await.unwrap();
+                if let Some(Act::Refuse(problem)) = self.acts.lock().unwrap().pop_front() {
+                    tx.try_send(Err(problem.into())).unwrap();
+                    return Ok(Response::new(ReceiverStream::new(rx)));
+                }
+            }
+            offset = 0;
+        }
         Ok(Response::new(ReceiverStream::new(rx)))
     }
 }
@@ -280,15 +293,19 @@ async fn waiting_survives_the_death_of_the_master_it_waits_at() {
 #[tokio::test]
 async fn a_broken_log_goes_on_where_it_was() {
     let mut masters = Masters::new();
-    let script = Script::of([refuse(ErrorKind::NoLeader, None), Act::Accept]);
+    let breaks = || refuse(ErrorKind::NoLeader, None);
+    let script = Script::of([breaks(), Act::Accept, breaks(), breaks()]);
     let client = client(&[masters.start(&script).await]);
 
-    let mut log = client.logs(v1::TaskLogsRequest::default()).await.unwrap();
-    let mut text = Vec::new();
+    let request = v1::TaskLogsRequest { follow: true, ..v1::TaskLogsRequest::default() };
+    let mut log = client.logs(request).await.unwrap();
+    let mut text = String::new();
     while let Some(chunk) = log.next().await.unwrap() {
-        text.extend_from_slice(&chunk.data);
+        text += &chunk.worker_id;
+        text += " ";
+        text += std::str::from_utf8(&chunk.data).unwrap();
     }
-    assert_eq!(text, b"one two");
+    assert_eq!(text, "w1  one  two w2  one  two ");
 }
 
 #[test]

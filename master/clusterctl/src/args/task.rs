@@ -104,7 +104,7 @@ pub struct ListArgs {
 pub struct LogsArgs {
     /// The task's id
     pub task_id: String,
-    /// Go on until the task is finished
+    /// Go on until the task is finished, or the attempt if one is named
     #[arg(short, long)]
     pub follow: bool,
     /// Which attempt [default: the last one]

@@ -34,7 +34,15 @@ pub(super) async fn run(
         // Standard output belongs to the tasks.
         context.output.message(format_args!("task {} is accepted", ids.join(", ")));
         for id in &ids {
-            logs::follow(client, id).await?;
+            // How the task ends is what counts, whether or not its output is to be had.
+            match logs::follow(context, client, id).await {
+                Err(Failure::Client(error)) => {
+                    let warning =
+                        format_args!("the output of {id} is not shown to its end: {error}");
+                    context.output.message(warning);
+                }
+                shown => shown?,
+            }
         }
     } else if !waits || context.output.format() == Format::Table {
         context.output.data(accepted.as_slice(), |_, _| ids.join("\n"))?;
