@@ -72,9 +72,10 @@ struct Routes {
 /// Whether a call may be repeated when nobody knows what became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Repeat {
-    /// A second time has no further effect.
+    /// A second time has no further effect, whatever others have done in between.
     Always,
-    /// Only when the first time had no effect for sure.
+    /// Only when the first time had no effect for sure: a second time would undo what somebody else
+    /// was told is done.
     UnlessAmbiguous,
 }
 

@@ -153,7 +153,7 @@ impl Client {
         &self,
         request: v1::RegisterRequest,
     ) -> Result<v1::Worker, ClientError> {
-        self.call(self.rules(Repeat::Always), request, |channel, request| async move {
+        self.call(self.rules(Repeat::UnlessAmbiguous), request, |channel, request| async move {
             registry_service(channel).register(request).await
         })
         .await
@@ -162,15 +162,12 @@ impl Client {
     /// Takes a worker off the registry.
     pub async fn unregister_worker(&self, worker_id: &str) -> Result<(), ClientError> {
         let request = v1::UnregisterRequest { worker_id: worker_id.to_owned() };
-        let answer = self
-            .call(self.rules(Repeat::Always), request, |channel, request| async move {
-                registry_service(channel).unregister(request).await
-            })
-            .await;
-        match answer {
-            Err(error) if !error.may_be_own_doing(ErrorKind::NotFound) => Err(error),
-            Ok(_) | Err(_) => Ok(()),
-        }
+        let rules = self.rules(Repeat::UnlessAmbiguous);
+        self.call(rules, request, |channel, request| async move {
+            registry_service(channel).unregister(request).await
+        })
+        .await?;
+        Ok(())
     }
 
     /// One worker.
@@ -218,9 +215,7 @@ impl Client {
 
     /// Hands leadership to the master `to`, or to the most caught-up voter.
     pub async fn transfer_leader(&self, to: Option<u64>) -> Result<v1::LeaderStatus, ClientError> {
-        // Without a name, a second time would hand it on once more.
-        let repeat = if to.is_some() { Repeat::Always } else { Repeat::UnlessAmbiguous };
-        let rules = self.rules(repeat).longer_by(TRANSFER_TIMEOUT);
+        let rules = self.rules(Repeat::UnlessAmbiguous).longer_by(TRANSFER_TIMEOUT);
         let request = v1::TransferLeaderRequest { to: to.unwrap_or(0) };
         self.call(rules, request, |channel, request| async move {
             ClusterServiceClient::new(channel).transfer_leader(request).await

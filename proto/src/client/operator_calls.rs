@@ -13,24 +13,23 @@ use crate::v1::cluster_service_client::ClusterServiceClient;
 const DRAWN_NAME_LEN: usize = 8;
 
 impl Client {
-    /// Cordons, uncordons or drains a worker. Repeating it ends in the same order; a repeated drain
-    /// counts its deadline from the later time.
+    /// Cordons, uncordons or drains a worker.
     pub async fn set_scheduling(
         &self,
         request: v1::SetSchedulingRequest,
     ) -> Result<v1::Worker, ClientError> {
-        self.call(self.rules(Repeat::Always), request, |channel, request| async move {
+        self.call(self.rules(Repeat::UnlessAmbiguous), request, |channel, request| async move {
             registry_service(channel).set_scheduling(request).await
         })
         .await
     }
 
-    /// Sets and removes some of a worker's labels. The values are absolute, so it may be repeated.
+    /// Sets and removes some of a worker's labels.
     pub async fn label_worker(
         &self,
         request: v1::LabelWorkerRequest,
     ) -> Result<v1::Worker, ClientError> {
-        self.call(self.rules(Repeat::Always), request, |channel, request| async move {
+        self.call(self.rules(Repeat::UnlessAmbiguous), request, |channel, request| async move {
             registry_service(channel).label(request).await
         })
         .await
@@ -107,21 +106,18 @@ impl Client {
     /// Takes a join token back.
     pub async fn revoke_token(&self, token_id: &str) -> Result<(), ClientError> {
         let request = v1::RevokeTokenRequest { token_id: token_id.to_owned() };
-        let answer = self
-            .call(self.rules(Repeat::Always), request, |channel, request| async move {
-                registry_service(channel).revoke_token(request).await
-            })
-            .await;
-        match answer {
-            Err(error) if !error.may_be_own_doing(ErrorKind::NotFound) => Err(error),
-            Ok(_) | Err(_) => Ok(()),
-        }
+        let rules = self.rules(Repeat::UnlessAmbiguous);
+        self.call(rules, request, |channel, request| async move {
+            registry_service(channel).revoke_token(request).await
+        })
+        .await?;
+        Ok(())
     }
 
-    /// Ends the slow requeueing after a mass loss. Acknowledging twice has no further effect.
+    /// Ends the slow requeueing after a mass loss.
     pub async fn acknowledge_mass_loss(&self) -> Result<v1::MassLoss, ClientError> {
         let request = v1::AcknowledgeMassLossRequest {};
-        self.call(self.rules(Repeat::Always), request, |channel, request| async move {
+        self.call(self.rules(Repeat::UnlessAmbiguous), request, |channel, request| async move {
             ClusterServiceClient::new(channel).acknowledge_mass_loss(request).await
         })
         .await
