@@ -26,7 +26,7 @@ use crate::leader::reconnection::ReconnectConfig;
 use crate::leader::ticker::Retention;
 use crate::leader::{DutyConfig, Supervisor, WorkerSessions};
 use crate::metrics::Metrics;
-use crate::operations::{Names, Operations, Parts, TaskWaits};
+use crate::operations::{Names, Operations, Parts, Readiness, TaskWaits};
 use crate::rpc::{GrpcServer, LeaderLink};
 
 /// How long the head of an HTTP request may take, and an idle connection stay.
@@ -105,7 +105,7 @@ impl Part {
 }
 
 impl Master {
-    /// Starts every part: both listeners are bound before anything is written, then come the
+    /// Starts every part: both addresses are bound before anything is written, then come the
     /// store with the workers and tasks it holds, replication, the supervisor of the leader's
     /// duties, gRPC and HTTP.
     ///
@@ -113,10 +113,9 @@ impl Master {
     ///
     /// As [`StartError`] says.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let grpc_listener = listen::bind("grpc_listen", &config.grpc_listen).await?;
-        let http_listener = listen::bind("http_listen", &config.http_listen).await?;
-        let grpc_address = listen::address_of(&grpc_listener, "grpc_listen")?;
-        let http_address = listen::address_of(&http_listener, "http_listen")?;
+        let grpc_bound = listen::bind("grpc_listen", &config.grpc_listen).await?;
+        let http_bound = listen::bind("http_listen", &config.http_listen).await?;
+        let (grpc_address, http_address) = (grpc_bound.address(), http_bound.address());
         if config.insecure {
             listen::warn_if_exposed(&[grpc_address, http_address]);
         }
@@ -159,6 +158,7 @@ impl Master {
             names,
             stopping: stopping.clone(),
         });
+        let (grpc_listener, http_listener) = (grpc_bound.listen()?, http_bound.listen()?);
         let grpc = start_grpc(&background, operations.clone(), grpc_listener);
         let http = start_http(&config, &background, operations.clone(), metrics, http_listener);
         tracing::info!(node = %config.node_id, grpc = %grpc_address, http = %http_address, "master started");
@@ -191,6 +191,11 @@ impl Master {
     #[must_use]
     pub const fn node(&self) -> &Node {
         &self.node
+    }
+
+    /// Tells whether this master takes part, as `/readyz` does.
+    pub(crate) async fn readiness(&self) -> Readiness {
+        self.operations.readiness().await
     }
 
     /// Hands leadership over, then stops every part: duties, HTTP, gRPC, the store.

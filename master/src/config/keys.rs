@@ -52,7 +52,11 @@ macro_rules! key {
 /// All keys, in the order in which `--help` and `config check` list them.
 pub(super) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
     vec![
-        key!(node_id, "ID", "This master's number, never reused within a cluster"),
+        key!(
+            node_id,
+            "ID",
+            "This master's number within the cluster; it stays when the disk is replaced"
+        ),
         key!(cluster_name, "NAME", "A name for people"),
         key!(
             initial_cluster,

@@ -1,15 +1,14 @@
-//! The listeners, bound before anything is written.
+//! The listeners: bound before anything is written, open when the master can answer.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use socket2::SockRef;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 /// Connections that wait to be accepted: thousands of workers dial a new leader in the same moment,
 /// and one that is turned away comes back a second later. The kernel takes its own limit
 /// (`net.core.somaxconn`) where that is lower.
-const BACKLOG: i32 = 65_535;
+const BACKLOG: u32 = 65_535;
 
 /// An address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -39,21 +38,48 @@ fn reason_of(error: &io::Error) -> String {
     found.map_or_else(|| error.to_string(), |(_, words)| words.to_owned())
 }
 
-pub(super) async fn bind(key: &'static str, address: &str) -> Result<TcpListener, BindError> {
-    let listen = async {
-        let listener = TcpListener::bind(address).await?;
-        // A second call only changes the length of the queue.
-        SockRef::from(&listener).listen(BACKLOG)?;
-        Ok(listener)
-    };
-    listen.await.map_err(|error| BindError::new(key, address, &error))
+/// An address that is taken and not listened on yet. Whoever dials a master that is still starting is
+/// refused at once and goes to another, instead of waiting for an answer.
+#[derive(Debug)]
+pub(super) struct Bound {
+    key: &'static str,
+    socket: TcpSocket,
+    address: SocketAddr,
 }
 
-pub(super) fn address_of(
-    listener: &TcpListener,
-    key: &'static str,
-) -> Result<SocketAddr, BindError> {
-    listener.local_addr().map_err(|error| BindError::new(key, "its address", &error))
+pub(super) async fn bind(key: &'static str, address: &str) -> Result<Bound, BindError> {
+    let bind = async {
+        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for candidate in tokio::net::lookup_host(address).await? {
+            match bind_to(candidate) {
+                Ok(socket) => return Ok((socket.local_addr()?, socket)),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    };
+    let (bound, socket) = bind.await.map_err(|error| BindError::new(key, address, &error))?;
+    Ok(Bound { key, socket, address: bound })
+}
+
+fn bind_to(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Connections of an earlier process may linger.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+impl Bound {
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Begins to take connections.
+    pub(super) fn listen(self) -> Result<TcpListener, BindError> {
+        let Self { key, socket, address } = self;
+        socket.listen(BACKLOG).map_err(|error| BindError::new(key, &address.to_string(), &error))
+    }
 }
 
 /// Says once that anybody on the network may command this master.
@@ -76,17 +102,31 @@ pub(super) fn reachable(listener: SocketAddr, grpc_advertise: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpStream;
+
     use super::*;
 
     #[tokio::test]
     async fn an_address_in_use_is_named() {
         let taken = bind("grpc_listen", "127.0.0.1:0").await.unwrap();
-        let address = taken.local_addr().unwrap().to_string();
+        let address = taken.address().to_string();
+        let _listener = taken.listen().unwrap();
         let error = bind("http_listen", &address).await.unwrap_err();
         assert_eq!(
             error.to_string(),
             format!("http_listen: cannot listen on {address}: it is in use by another process")
         );
+    }
+
+    #[tokio::test]
+    async fn nobody_is_let_in_before_it_listens() {
+        let bound = bind("http_listen", "127.0.0.1:0").await.unwrap();
+        let address = bound.address();
+        let refused = TcpStream::connect(address).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+
+        let _listener = bound.listen().unwrap();
+        TcpStream::connect(address).await.unwrap();
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A master as a process: runs until a signal asks it to stop.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -12,6 +13,12 @@ use crate::config::Config;
 /// Kubernetes and the 90 s that systemd give.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// How often a starting master looks whether it takes part: soon enough that a rolling restart does
+/// not wait for it.
+const READY_LOOK: Duration = Duration::from_millis(100);
+/// How long the service manager waits for the next sign of a starting master.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Runs a master until SIGTERM or SIGINT, and returns when it has stopped in good order. One that
 /// cannot within 15 s ends with exit code 1, and so does one at once that is sent a second signal.
 ///
@@ -21,14 +28,14 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 pub async fn run(config: Config) -> Result<(), StartError> {
     let mut signals = Signals::listen().map_err(|error| StartError::Process(error.to_string()))?;
     let master = Master::start(config).await?;
-    tell_supervisor(NotifyState::Ready);
 
     tokio::select! {
         () = signals.next() => {}
         reason = master.node().fatal().raised() => abort(&reason),
+        never = tell_when_ready(&master) => match never {},
     }
     tracing::info!("stopping");
-    tell_supervisor(NotifyState::Stopping);
+    tell_supervisor(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
     let Some(reason) = stopped_short(master.stop(), signals.next()).await else { return Ok(()) };
     tracing::warn!(reason, "stopping at once");
     std::process::exit(1)
@@ -46,15 +53,41 @@ async fn stopped_short(
     }
 }
 
-/// What is in memory may differ from what is on disk: nothing more may be answered.
+/// Replication or storage has ended: nothing more may be answered.
 fn abort(reason: &str) -> ! {
-    tracing::error!(reason, "storage has failed: this process ends");
+    tracing::error!(reason, "this master cannot go on: this process ends");
     std::process::abort()
 }
 
+/// Tells the service manager when this master takes part, and until then what it waits for. Without a
+/// majority it never does, and is not to be ended for that: whoever started it first waits for the
+/// others.
+async fn tell_when_ready(master: &Master) -> Infallible {
+    let patience = u32::try_from(START_PATIENCE.as_micros()).unwrap_or(u32::MAX);
+    loop {
+        let readiness = master.readiness().await;
+        if readiness.is_ready() {
+            break;
+        }
+        let waits_for = if readiness.knows_leader {
+            "waiting: catching up with the leader"
+        } else {
+            "waiting: no leader is known, a majority of the masters must be up"
+        };
+        tell_supervisor(&[
+            NotifyState::Status(waits_for),
+            NotifyState::ExtendTimeoutUsec(patience),
+        ]);
+        tokio::time::sleep(READY_LOOK).await;
+    }
+    tracing::info!("takes part");
+    tell_supervisor(&[NotifyState::Ready, NotifyState::Status("takes part")]);
+    std::future::pending().await
+}
+
 /// Only a supervisor that asked for it listens.
-fn tell_supervisor(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
+fn tell_supervisor(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "the service manager cannot be told");
     }
 }

@@ -10,7 +10,10 @@ pub(super) fn of_mutation(error: &ProposeError) -> Problem {
     let kind = match error {
         ProposeError::Rejected { rejection, .. } => return rejection.into(),
         ProposeError::NoLeader | ProposeError::LeaderLost => ErrorKind::NoLeader,
-        ProposeError::NotLeader { .. } | ProposeError::Stopped => ErrorKind::NotLeader,
+        ProposeError::NotLeader { .. }
+        | ProposeError::Stopped
+        | ProposeError::UnknownFormat { .. } => ErrorKind::NotLeader,
+        ProposeError::Unreadable { .. } => ErrorKind::Internal,
         ProposeError::Overloaded => ErrorKind::Overloaded,
         ProposeError::TooLarge { .. } => ErrorKind::TooLarge,
         ProposeError::DiskFull { .. } => ErrorKind::DiskFull,
@@ -31,12 +34,17 @@ pub(super) fn of_read(error: &ReadError) -> Problem {
 
 /// Leadership that was not handed over.
 pub(super) fn of_transfer(error: &TransferError) -> Problem {
-    let (kind, outcome) = match error {
-        TransferError::NotLeader => (ErrorKind::NotLeader, Outcome::Rejected),
-        TransferError::NoSuccessor => (ErrorKind::Conflict, Outcome::Rejected),
-        TransferError::NotAVoter(_) => (ErrorKind::NotFound, Outcome::Rejected),
-        TransferError::TimedOut(_) => (ErrorKind::Timeout, Outcome::Unknown),
+    let kind = match error {
+        TransferError::NotLeader => ErrorKind::NotLeader,
+        TransferError::NotAMember(_) => ErrorKind::NotFound,
+        TransferError::NoSuccessor
+        | TransferError::NotAVoter(_)
+        | TransferError::Silent(_)
+        | TransferError::Behind { .. }
+        | TransferError::AnotherLeads { .. } => ErrorKind::Conflict,
+        TransferError::TimedOut(_) => ErrorKind::Timeout,
     };
+    let outcome = if error.is_certain() { Outcome::Rejected } else { Outcome::Unknown };
     Problem::new(kind, error.to_string()).with_outcome(outcome)
 }
 
