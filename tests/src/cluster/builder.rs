@@ -154,12 +154,15 @@ impl Builder {
         let mut masters = (1..=self.masters).map(start).collect::<Vec<_>>();
         let http = client::http();
         eventually("every master is ready", START_PATIENCE, async || {
+            // The others found nothing without it.
             for master in &mut masters {
                 if let Some(status) = master.exit_status() {
                     let log = master.log();
                     assert!(log.contains("in use"), "{} ended: {status}: {log}", master.name());
                     return Ok(Err(PortTaken));
                 }
+            }
+            for master in &masters {
                 let sent = http.get(format!("http://{}/readyz?verbose", master.http())).send();
                 let response = sent.await.map_err(|error| format!("{error:#}"))?;
                 if !response.status().is_success() {
