@@ -17,8 +17,15 @@ use crate::sync::lock;
 /// The latest confirmation of each peer.
 #[derive(Debug, Default)]
 pub(crate) struct Acks {
-    by_peer: Mutex<BTreeMap<u64, Request>>,
+    latest: Mutex<Latest>,
     confirmed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Latest {
+    by_peer: BTreeMap<u64, Request>,
+    /// Requests that were sent before confirm nothing.
+    count_from: Option<Instant>,
 }
 
 /// A request of a leader: in which term, and when it was sent at the earliest.
@@ -38,12 +45,14 @@ impl Acks {
         configurations: &[BTreeSet<u64>],
         now: Instant,
     ) -> Option<Duration> {
-        let by_peer = lock(&self.by_peer);
+        let Latest { by_peer, count_from } = &*lock(&self.latest);
+        let counts =
+            |ack: &&Request| ack.term == term && count_from.is_none_or(|from| ack.sent_at >= from);
         let age_of = |voter: &u64| {
             if *voter == me {
                 return Some(Duration::ZERO);
             }
-            let ack = by_peer.get(voter).filter(|ack| ack.term == term)?;
+            let ack = by_peer.get(voter).filter(counts)?;
             Some(now.saturating_duration_since(ack.sent_at))
         };
         let age_in = |voters: &BTreeSet<u64>| {
@@ -59,8 +68,15 @@ impl Acks {
 
     /// Whether the peer has answered a request of `term` that was sent since `from`.
     pub(crate) fn has_answered_since(&self, peer: u64, term: u64, from: Instant) -> bool {
-        let by_peer = lock(&self.by_peer);
-        by_peer.get(&peer).is_some_and(|ack| ack.term == term && ack.sent_at >= from)
+        let latest = lock(&self.latest);
+        latest.by_peer.get(&peer).is_some_and(|ack| ack.term == term && ack.sent_at >= from)
+    }
+
+    /// Gives up the lease until then: while leadership is handed over, voters may elect the successor
+    /// although they obey this leader.
+    pub(crate) fn revoke(&self, until: Instant) {
+        let mut latest = lock(&self.latest);
+        latest.count_from = latest.count_from.max(Some(until));
     }
 
     /// Returns when, after an answer of some peer, the claim holds.
@@ -77,10 +93,10 @@ impl Acks {
     }
 
     fn on_confirmed(&self, peer: u64, request: Request) {
-        let mut by_peer = lock(&self.by_peer);
-        let latest = by_peer.entry(peer).or_insert(request);
-        *latest = request.max(*latest);
-        drop(by_peer);
+        let mut latest = lock(&self.latest);
+        let ack = latest.by_peer.entry(peer).or_insert(request);
+        *ack = request.max(*ack);
+        drop(latest);
         self.confirmed.notify_waiters();
     }
 }
@@ -180,6 +196,25 @@ mod tests {
         stream.on_request(TERM - 1, now);
         stream.on_obeyed();
         assert_eq!(age(&acks, now), None);
+    }
+
+    #[test]
+    fn while_leadership_is_handed_over_no_answer_counts() {
+        let acks = Arc::new(Acks::default());
+        let start = Instant::now();
+        let stream = Unanswered::new(Arc::clone(&acks), 2);
+        let answered_at = |second| {
+            let sent_at = start + Duration::from_secs(second);
+            stream.on_request(TERM, sent_at);
+            stream.on_obeyed();
+            age(&acks, sent_at)
+        };
+        assert_eq!(answered_at(0), Some(Duration::ZERO));
+
+        acks.revoke(start + Duration::from_secs(2));
+        assert_eq!(age(&acks, start), None);
+        assert_eq!(answered_at(1), None);
+        assert_eq!(answered_at(2), Some(Duration::ZERO));
     }
 
     #[test]

@@ -55,6 +55,23 @@ pub enum CodecError {
     Key,
 }
 
+impl CodecError {
+    /// Returns the format that a newer binary must have written, if that is why the bytes cannot be
+    /// read.
+    pub(crate) const fn newer_format(&self) -> Option<u8> {
+        match self {
+            Self::UnknownVersion { found, known } if *found > *known => Some(*found),
+            Self::Short
+            | Self::UnknownVersion { .. }
+            | Self::UnknownKind(_)
+            | Self::Malformed(_)
+            | Self::Trailing(_)
+            | Self::Membership(_)
+            | Self::Key => None,
+        }
+    }
+}
+
 /// Encodes a proposal for the log.
 ///
 /// # Errors
@@ -73,14 +90,17 @@ pub(crate) fn encode_command(command: &Command) -> Result<Bytes, CodecError> {
     Ok(postcard::to_extend(command, Vec::with_capacity(256))?.into())
 }
 
-/// Whether an encoded command submits tasks.
-pub(crate) fn adds_tasks(command: &[u8]) -> bool {
-    let decoded = postcard::take_from_bytes::<Command>(command);
-    matches!(decoded, Ok((Command::SubmitTasks(_), _)))
+/// Decodes a command that a follower encoded with [`encode_command`].
+///
+/// # Errors
+/// If the bytes are not exactly one command.
+pub(crate) fn decode_command(bytes: &[u8]) -> Result<Command, CodecError> {
+    let (command, rest) = postcard::take_from_bytes(bytes)?;
+    if rest.is_empty() { Ok(command) } else { Err(CodecError::Trailing(rest.len())) }
 }
 
 /// Makes an encoded proposal of an encoded command: a record of two fields is their encodings one
-/// after the other, so that a leader need not decode what a follower forwarded.
+/// after the other, so that a leader need not encode again what a follower forwarded.
 pub(crate) fn stamp(proposed_at: Timestamp, command: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(command.len() + STAMP_BYTES_MAX);
     out.push(FORMAT);

@@ -8,6 +8,11 @@ use cluster_state::{ClusterId, MasterId};
 use crate::codec::CodecError;
 use crate::guard::GuardError;
 
+/// How a master comes back whose data cannot be used. It keeps its node id: the others send it all of
+/// the log and the state again, and it has no vote against them until they have.
+const REPLACE: &str = "move the data directory away and start this master again under its node id, \
+                       one master at a time: the other masters send it everything";
+
 /// Why a data directory cannot be used. Nothing on disk has been changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -62,10 +67,7 @@ pub enum OpenError {
     #[error("{0} is damaged: it does not name a database")]
     PointerUnreadable(PathBuf),
     /// Something that must be there is not.
-    #[error(
-        "{missing} is missing from a data directory that was in use: \
-         a node that has lost its log must come back under a new node id"
-    )]
+    #[error("{missing} is missing from a data directory that was in use: {}", REPLACE)]
     Missing {
         /// What.
         missing: PathBuf,
@@ -75,8 +77,9 @@ pub enum OpenError {
     Guard(#[source] GuardError),
     /// The log has lost something that was on disk.
     #[error(
-        "the log is behind its guard: {what} was {guarded}, now it is {found}; \
-         acknowledged data is lost, so this node must come back under a new node id"
+        "the log is behind its guard: {what} was {guarded}, now it is {found}, so what was \
+         acknowledged may be lost here: {}",
+        REPLACE
     )]
     LogBehindGuard {
         /// What went back.
@@ -88,8 +91,9 @@ pub enum OpenError {
     },
     /// The log no longer holds what the state would have to be rebuilt from.
     #[error(
-        "the state is behind the log: applied up to {applied}, but the log is purged up to {purged}; \
-         this node must come back under a new node id"
+        "the state is behind the log: applied up to {applied}, but the log is purged up to \
+         {purged}: {}",
+        REPLACE
     )]
     StateBehindLog {
         /// Last applied entry of the state.
@@ -98,7 +102,7 @@ pub enum OpenError {
         purged: u64,
     },
     /// RocksDB found its files damaged.
-    #[error("{path} is damaged: this node must come back under a new node id")]
+    #[error("{path} is damaged: {}", REPLACE)]
     Damaged {
         /// Which database.
         path: PathBuf,
@@ -153,6 +157,19 @@ pub enum StorageError {
     /// A column family that every store has is not there.
     #[error("column family '{0}' is missing")]
     NoTable(&'static str),
+    /// A newer release has written an entry of the log.
+    #[error(
+        "log entry {index} has format {found}, and this release reads formats up to {known}: \
+         start a release that reads format {found}"
+    )]
+    NewerEntry {
+        /// Its position.
+        index: u64,
+        /// The entry's format.
+        found: u8,
+        /// The newest format that this binary reads.
+        known: u8,
+    },
     /// The log has a gap.
     #[error("log entry {0} is missing")]
     NoEntry(u64),

@@ -13,9 +13,12 @@ use openraft::async_runtime::WatchReceiver;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::acks::Acks;
 use crate::contact::Contact;
+use crate::fatal::Fatal;
+use crate::hand_over::HandOver;
 use crate::log_store::LogStore;
 use crate::node::Raft;
 
@@ -52,6 +55,16 @@ impl Leadership {
         }
     }
 
+    /// The leader, if one is known; `me` is the master that sees it so.
+    #[must_use]
+    pub const fn leader(&self, me: MasterId) -> Option<MasterId> {
+        match self {
+            Self::Leading { .. } => Some(me),
+            Self::Following { leader, .. } => Some(*leader),
+            Self::Leaderless { .. } => None,
+        }
+    }
+
     /// Whether this master leads.
     #[must_use]
     pub const fn is_leading(&self) -> bool {
@@ -83,6 +96,9 @@ pub(crate) struct Watcher {
     pub(crate) log: LogStore,
     pub(crate) contact: Arc<Contact>,
     pub(crate) acks: Arc<Acks>,
+    pub(crate) hand_over: HandOver,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) fatal: Fatal,
     pub(crate) patience: Patience,
     pub(crate) published: watch::Sender<Leadership>,
     pub(crate) stop: CancellationToken,
@@ -106,16 +122,29 @@ impl Watcher {
             let is_too_slow = fsync_age > self.patience.fsync && seen.is_leading();
             if is_too_slow && !is_handing_over {
                 tracing::warn!(?fsync_age, "the disk is slow: handing leadership over");
-                self.hand_over().await;
+                // Beside this loop, which must see how the disk does.
+                let hand_over = self.hand_over.clone();
+                self.tasks.spawn(async move { hand_over.to_the_best(seen.term()).await });
             }
             is_handing_over = is_too_slow;
 
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 _ = check.tick() => {}
-                changed = server.changed() => if changed.is_err() { return },
+                changed = server.changed() => if changed.is_err() { return self.on_ended() },
             }
         }
+    }
+
+    /// Raft has ended although nobody has stopped it: a process without it must not look alive.
+    fn on_ended(&self) {
+        if self.stop.is_cancelled() {
+            return;
+        }
+        let state = self.raft.metrics().borrow_watched().running_state.clone();
+        let why =
+            state.err().map_or_else(|| "no reason given".to_owned(), |error| error.to_string());
+        self.fatal.raise(&format!("replication has ended: {why}"));
     }
 
     fn look(&self) -> Leadership {
@@ -140,25 +169,28 @@ impl Watcher {
             Some(_) | None => Leadership::Leaderless { term },
         }
     }
+}
 
-    async fn hand_over(&self) {
-        if let Some(to) = crate::membership::best_successor(&self.raft, |_| true) {
-            self.raft.trigger().transfer_leader(to.0).await.ok();
-        }
-    }
+/// The term in which this master leads, as far as Raft knows.
+pub(crate) fn leading_term(raft: &Raft) -> Option<Term> {
+    let metrics = raft.server_metrics();
+    let metrics = metrics.borrow_watched();
+    let leads = metrics.state == ServerState::Leader;
+    leads.then_some(Term(metrics.vote.leader_id.term))
 }
 
 /// Whether a quorum has answered this leader so recently that no other can have been elected: the
 /// answered message was sent within the time for which followers refuse to elect another.
 pub(crate) fn holds_lease(raft: &Raft, acks: &Acks, quorum: Duration) -> bool {
     let is_fresh = |age: Option<Duration>| age.is_some_and(|age| age < quorum);
-    is_fresh(crate::membership::quorum_age(raft)) && is_fresh(confirmed_age(raft, acks))
+    let confirmed = || confirmed_age(raft, acks, leading_term(raft)?);
+    is_fresh(crate::membership::quorum_age(raft)) && is_fresh(confirmed())
 }
 
-/// How long ago a request was sent in this term that a quorum has answered.
-pub(crate) fn confirmed_age(raft: &Raft, acks: &Acks) -> Option<Duration> {
+/// How long ago a request was sent in `term` that a quorum has answered.
+pub(crate) fn confirmed_age(raft: &Raft, acks: &Acks, term: Term) -> Option<Duration> {
     let metrics = raft.server_metrics();
     let metrics = metrics.borrow_watched();
     let voters = metrics.membership_config.membership().get_joint_config();
-    acks.quorum_age(metrics.id, metrics.vote.leader_id.term, voters, Instant::now())
+    acks.quorum_age(metrics.id, term.0, voters, Instant::now())
 }

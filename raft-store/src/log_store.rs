@@ -155,6 +155,11 @@ impl LogStore {
         Ok(Self(Arc::new(Inner { shared, disk, state, ops, flusher, _lock: lock })))
     }
 
+    /// The last entry, or the last one purged when there is none after it.
+    pub(crate) fn last_log_id(&self) -> Option<LogId> {
+        self.0.shared.log_state().last_log_id
+    }
+
     /// How long the write and sync under way has taken; zero when there is none.
     #[must_use]
     pub fn fsync_age(&self) -> Duration {

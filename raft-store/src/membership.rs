@@ -7,6 +7,7 @@ use cluster_state::{LogIndex, MasterId, Term};
 use openraft::ServerState;
 use openraft::async_runtime::{Instant, WatchReceiver};
 
+use crate::network::plausibility::Known;
 use crate::node::Raft;
 
 /// A master of the effective membership.
@@ -131,6 +132,20 @@ pub(crate) fn best_successor(
         .filter_map(|member| status.matched.get(&member.id).map(|matched| (*matched, member.id)))
         .max()
         .map(|(_, id)| id)
+}
+
+/// What this master knows when a message of `sender` comes in. While it has no membership, `is_first`
+/// tells who belongs to the cluster.
+pub(crate) fn known_of(raft: &Raft, sender: u64, is_first: impl Fn(MasterId) -> bool) -> Known {
+    let committed = raft.data_metrics().borrow_watched().local_committed;
+    let metrics = raft.server_metrics();
+    let metrics = metrics.borrow_watched();
+    let membership = metrics.membership_config.membership();
+    let is_member = match membership.nodes().next() {
+        Some(_) => membership.get_node(&sender).is_some(),
+        None => is_first(MasterId(sender)),
+    };
+    Known { id: metrics.id, term: metrics.vote.leader_id.term, committed, is_member }
 }
 
 pub(crate) fn local_status(raft: &Raft) -> LocalStatus {

@@ -2,10 +2,12 @@
 //! for snapshots, so that a sign of life never queues behind data.
 
 pub(crate) mod identity;
+pub(crate) mod plausibility;
 pub(crate) mod snapshot;
 pub(crate) mod wire;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cluster_state::MasterId;
@@ -142,16 +144,27 @@ impl Peer {
         is_pre_vote: bool,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
         let mut client = self.client()?;
+        let asked_in = ballot.vote.leader_id.term;
         let request = self.identity.sign(wire::ballot_out(&ballot), self.target);
         let call = async {
-            match is_pre_vote {
-                true => client.pre_vote(request).await,
-                false => client.vote(request).await,
-            }
+            let answer = if is_pre_vote {
+                client.pre_vote(request).await
+            } else {
+                client.vote(request).await
+            };
+            answer.inspect_err(|status| self.identity.on_refused(self.target, status))
         };
         let answer = within(ttl, call).await?;
-        wire::answer_in(answer).map_err(|error| malformed(&error))
+        let answer = wire::answer_in(answer).map_err(|error| malformed(&error))?;
+        check_answered(&answer.vote, asked_in)?;
+        Ok(answer)
     }
+}
+
+/// Checks the vote with which a peer answers against the term in which it was asked.
+fn check_answered(vote: &Vote, asked_in: u64) -> Result<(), RPCError<TypeConfig>> {
+    plausibility::check_term(vote.leader_id.term, asked_in)
+        .map_err(|error| malformed(&error.into()))
 }
 
 /// Bounds a call on this side: a frozen peer keeps its connection open and says nothing.
@@ -210,8 +223,11 @@ impl NetStreamAppend<TypeConfig> for Peer {
             // open another one and say so.
             let unanswered = Unanswered::new(Arc::clone(&self.acks), self.target.0);
             let sent = unanswered.clone();
+            let asked_in = Arc::new(AtomicU64::new(0));
+            let latest = Arc::clone(&asked_in);
             let requests = input
                 .map(move |request| {
+                    latest.store(request.vote.leader_id.term, Ordering::Relaxed);
                     sent.on_request(request.vote.leader_id.term, Instant::now());
                     wire::append_out(request)
                 })
@@ -224,6 +240,7 @@ impl NetStreamAppend<TypeConfig> for Peer {
                     response.into_inner()
                 }
                 Err(status) => {
+                    self.identity.on_refused(self.target, &status);
                     self.on_refused();
                     return Err(failure(&status));
                 }
@@ -231,9 +248,12 @@ impl NetStreamAppend<TypeConfig> for Peer {
             let results = responses.map(move |response| {
                 let response = response.map_err(|status| failure(&status))?;
                 let result = wire::appended_in(response).map_err(|error| malformed(&error))?;
-                // Whoever lacks entries obeys this leader all the same.
-                if !matches!(result, Err(StreamAppendError::HigherVote(_))) {
-                    unanswered.on_obeyed();
+                match &result {
+                    Err(StreamAppendError::HigherVote(vote)) => {
+                        check_answered(vote, asked_in.load(Ordering::Relaxed))?;
+                    }
+                    // Whoever lacks entries obeys this leader all the same.
+                    Ok(_) | Err(StreamAppendError::Conflict(_)) => unanswered.on_obeyed(),
                 }
                 Ok(result)
             });

@@ -1,18 +1,19 @@
 //! One master's part in the cluster: Raft, proposals, reads, membership. What the rest of the
 //! master may use of replication.
 
+mod background;
 mod config;
 mod status;
+#[cfg(test)]
+mod tests;
 mod transfer;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{ClusterId, Command, MasterId, Term};
-use openraft::errors::{InitializeError, RaftError};
-use openraft::impls::BasicNode;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -21,14 +22,17 @@ use crate::clock::Clock;
 use crate::contact::Contact;
 use crate::disk_space::DiskSpace;
 use crate::fatal::Fatal;
+use crate::hand_over::{HandOver, Naming};
 use crate::leadership::{self, Leadership, Patience, Watcher};
 use crate::log_store::LogStore;
 use crate::membership::{self, LocalStatus, Member, Members};
 use crate::network::Network;
 use crate::network::identity::PeerIdentity;
+use crate::network::plausibility::Known;
 use crate::open::Store;
 use crate::propose::forward::Forwarder;
-use crate::propose::{Committed, LocalProposer, ProposeError, Proposer};
+use crate::propose::local::LocalProposer;
+use crate::propose::{Committed, ProposeError, Proposer};
 use crate::raft_service::{RaftEndpoint, RaftServer};
 use crate::reads::{Asker, ReadError, ReadGate, ReadPoint};
 use crate::snapshot::SnapshotInbox;
@@ -62,6 +66,9 @@ struct Inner {
     patience: Patience,
     clock: Clock,
     contact: Arc<Contact>,
+    hand_over: HandOver,
+    /// Until then this master elects nobody, not even itself: see [`background::restart_pause`].
+    may_elect_from: Instant,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -100,7 +107,8 @@ impl Node {
         }
         let Store { mut log, mut machine, reader, inbox, fatal, space } = store;
         machine.catch_up(&mut log).await?;
-        let cluster = log.identity().cluster;
+        // The log's record of it is written a moment after the state's.
+        let cluster = log.identity().cluster.or(reader.with(|state| state.meta().cluster));
         let identity = PeerIdentity::new(config.id, &config.cluster_name, cluster);
         let raft_config = Arc::new(raft_config(&config)?);
         let acks = Arc::new(Acks::default());
@@ -110,12 +118,18 @@ impl Node {
             .map_err(|error| StartError::Raft(error.to_string()))?;
 
         let stores = Stores { reader, log, inbox, fatal, space, acks };
-        let node = Self::assemble(config, raft, identity, stores);
-        node.bootstrap().await?;
-        Ok(node)
+        let pause =
+            background::restart_pause(&raft, &stores.log, config.election_timeout.1).await?;
+        Ok(Self::assemble(config, raft, identity, stores, pause))
     }
 
-    fn assemble(config: NodeConfig, raft: Raft, identity: PeerIdentity, stores: Stores) -> Self {
+    fn assemble(
+        config: NodeConfig,
+        raft: Raft,
+        identity: PeerIdentity,
+        stores: Stores,
+        pause: Duration,
+    ) -> Self {
         let Stores { reader, log, .. } = &stores;
         let clock = Clock::default();
         let tasks = TaskTracker::new();
@@ -128,11 +142,20 @@ impl Node {
         };
         let (published, leadership) = watch::channel(Leadership::Leaderless { term: Term(0) });
         let contact = Arc::new(Contact::default());
+        let hand_over = HandOver {
+            raft: raft.clone(),
+            acks: Arc::clone(&stores.acks),
+            naming: Arc::new(Naming::new(patience.quorum)),
+            lease: patience.quorum,
+        };
         let watcher = Watcher {
             raft: raft.clone(),
             log: log.clone(),
             contact: Arc::clone(&contact),
             acks: Arc::clone(&stores.acks),
+            hand_over: hand_over.clone(),
+            tasks: tasks.clone(),
+            fatal: stores.fatal.clone(),
             patience,
             published,
             stop: stop.clone(),
@@ -181,41 +204,20 @@ impl Node {
             patience,
             clock,
             contact,
+            hand_over,
+            may_elect_from: Instant::now() + pause,
             tasks,
             stop,
         };
         let node = Self { inner: Arc::new(inner) };
-        node.inner.tasks.spawn(learn_cluster_id(node.clone()));
+        background::start(&node);
         node
-    }
-
-    async fn bootstrap(&self) -> Result<(), StartError> {
-        let failed = |error: &dyn std::fmt::Display| StartError::Raft(error.to_string());
-        let is_initialized =
-            self.inner.raft.is_initialized().await.map_err(|error| failed(&error))?;
-        if is_initialized || self.inner.config.initial_cluster.is_empty() {
-            return Ok(());
-        }
-        let members = self
-            .inner
-            .config
-            .initial_cluster
-            .iter()
-            .map(|(id, address)| (id.0, BasicNode::new(address)))
-            .collect::<BTreeMap<_, _>>();
-        match self.inner.raft.initialize(members).await {
-            // Another first member was quicker, which is as good.
-            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
-            Err(error) => Err(failed(&error)),
-        }
     }
 
     /// The gRPC service for other masters.
     #[must_use]
     pub fn raft_service(&self) -> RaftServer {
-        let has_history = membership::local_status(&self.inner.raft).last_log.0 > 0;
-        let pause = if has_history { self.inner.patience.quorum } else { Duration::ZERO };
-        RaftEndpoint::server(self.clone(), pause)
+        RaftEndpoint::server(self.clone(), self.inner.may_elect_from)
     }
 
     /// Proposes through the leader, wherever it is, and returns when the command is applied there.
@@ -339,6 +341,11 @@ impl Node {
         self.inner.tasks.close();
     }
 
+    /// Tells whether this master has anything in its log but the first membership.
+    pub(crate) fn has_history(&self) -> bool {
+        self.log().last_log_id().is_some_and(|last| last.index > 0)
+    }
+
     pub(crate) fn raft(&self) -> &Raft {
         &self.inner.raft
     }
@@ -361,6 +368,19 @@ impl Node {
         &self.inner.contact
     }
 
+    pub(crate) fn naming(&self) -> &Naming {
+        &self.inner.hand_over.naming
+    }
+
+    /// What this master knows when a message of `sender` comes in. One that has no membership yet
+    /// goes by the list of first members.
+    pub(crate) fn known_of(&self, sender: u64) -> Known {
+        let initial = &self.inner.config.initial_cluster;
+        membership::known_of(&self.inner.raft, sender, |id| {
+            initial.is_empty() || initial.contains_key(&id)
+        })
+    }
+
     pub(crate) fn identity(&self) -> &PeerIdentity {
         &self.inner.identity
     }
@@ -371,28 +391,5 @@ impl Node {
 
     pub(crate) fn tasks(&self) -> &TaskTracker {
         &self.inner.tasks
-    }
-}
-
-/// Waits for the entry that fixes the cluster's id, then demands it of every peer and keeps it on
-/// disk.
-async fn learn_cluster_id(node: Node) {
-    if node.cluster_id().is_some() {
-        return;
-    }
-    let mut applied = node.reader().watch_applied();
-    loop {
-        if let Some(cluster) = node.reader().with(|state| state.meta().cluster) {
-            node.inner.identity.learn(cluster);
-            if let Err(error) = node.inner.stores.log.set_cluster_id(cluster).await {
-                tracing::error!(%error, "cannot keep the cluster id");
-            }
-            tracing::info!(%cluster, "joined the cluster");
-            return;
-        }
-        tokio::select! {
-            () = node.inner.stop.cancelled() => return,
-            changed = applied.changed() => if changed.is_err() { return },
-        }
     }
 }

@@ -1,25 +1,20 @@
 //! Getting commands into the log, from whichever master a client reached.
 
 pub(crate) mod forward;
+pub(crate) mod local;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use cluster_state::{Command, LogIndex, MasterId, Rejection, Reply, Term};
-use openraft::errors::{ClientWriteError, RaftError};
 use proto::limits::COMMAND_BYTES_MAX;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::forward::Forwarder;
-use crate::clock::Clock;
-use crate::codec::{self, CodecError};
-use crate::disk_space::DiskSpace;
+use self::local::{EncodedCommand, LocalProposer};
 use crate::leadership::Leadership;
-use crate::node::Raft;
-use crate::types::Payload;
 
 /// How long a write or read waits for a leader: several elections.
 pub(crate) const LEADER_WAIT: Duration = Duration::from_secs(5);
@@ -109,6 +104,23 @@ pub enum ProposeError {
         /// What happened.
         detail: Arc<str>,
     },
+    /// The leader does not know this master's release; nothing has changed.
+    #[error(
+        "the leader reads commands up to format {theirs}, and this master writes format {ours}: \
+         run the same release on all masters"
+    )]
+    UnknownFormat {
+        /// The format that this master writes.
+        ours: u32,
+        /// The newest that the leader reads.
+        theirs: u32,
+    },
+    /// The leader could not read the command; nothing has changed.
+    #[error("the leader could not read the command: {detail}")]
+    Unreadable {
+        /// What is wrong with it.
+        detail: Arc<str>,
+    },
     /// This master is shutting down or has failed; nothing has changed.
     #[error("this master is stopping")]
     Stopped,
@@ -129,101 +141,6 @@ impl ProposeError {
 /// What a leader answers to a command, its own or a forwarded one.
 pub(crate) type Verdict = Result<(LogIndex, Reply), ProposeError>;
 
-/// A command in the form it has in the log, but for the leader's stamp.
-#[derive(Debug, Clone)]
-pub(crate) struct EncodedCommand(pub(crate) Bytes);
-
-impl EncodedCommand {
-    fn new(command: &Command) -> Result<Self, CodecError> {
-        Ok(Self(codec::encode_command(command)?))
-    }
-}
-
-/// Proposes to this master's Raft, bounded.
-#[derive(Debug)]
-pub(crate) struct LocalProposer {
-    raft: Raft,
-    clock: Clock,
-    bounds: ProposalBounds,
-    space: DiskSpace,
-    commands: Semaphore,
-    /// In KiB, because a semaphore counts in 32 bits.
-    kibibytes: Semaphore,
-}
-
-impl LocalProposer {
-    pub(crate) fn new(raft: Raft, clock: Clock, bounds: ProposalBounds, space: DiskSpace) -> Self {
-        Self {
-            raft,
-            clock,
-            bounds,
-            space,
-            commands: Semaphore::new(bounds.commands),
-            kibibytes: Semaphore::new(bounds.bytes.div_ceil(1 << 10)),
-        }
-    }
-
-    /// Stamps, proposes and waits until the command is applied. Only the leader can.
-    ///
-    /// Entries enter the log in the order in which these futures are first polled.
-    pub(crate) async fn propose(&self, command: EncodedCommand) -> Verdict {
-        let _permits = self.admit(&command)?;
-        self.check_room(&command)?;
-        let stamped = codec::stamp(self.clock.now(), &command.0);
-        let written = self.raft.client_write(Payload(stamped));
-        let written = match tokio::time::timeout(COMMIT_TIMEOUT, written).await {
-            Ok(written) => written,
-            Err(_) => return Err(ProposeError::unknown("not committed in time")),
-        };
-        match written {
-            Ok(written) => {
-                let index = LogIndex(written.log_id.index);
-                match written.data.0 {
-                    Some(Ok(reply)) => Ok((index, reply)),
-                    Some(Err(rejection)) => Err(ProposeError::Rejected { rejection, index }),
-                    // Only entries of Raft's own have no outcome.
-                    None => Err(ProposeError::unknown("the entry has no outcome")),
-                }
-            }
-            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(other))) => {
-                Err(ProposeError::NotLeader { leader: other.leader_id.map(MasterId) })
-            }
-            Err(RaftError::APIError(error)) => Err(ProposeError::unknown(&error.to_string())),
-            Err(RaftError::Fatal(error)) => Err(ProposeError::unknown(&error.to_string())),
-        }
-    }
-
-    /// Refuses new tasks while the disk is nearly full. What ends tasks, or lets the log be purged,
-    /// makes room and goes on.
-    fn check_room(&self, command: &EncodedCommand) -> Result<(), ProposeError> {
-        match self.space.free_bytes() {
-            Some(free) if free < self.bounds.disk_free_min && codec::adds_tasks(&command.0) => {
-                Err(ProposeError::DiskFull { free })
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    fn admit(
-        &self,
-        command: &EncodedCommand,
-    ) -> Result<(SemaphorePermit<'_>, SemaphorePermit<'_>), ProposeError> {
-        let bytes = command.0.len();
-        if bytes > self.bounds.command_bytes {
-            let as_u64 = |bytes| u64::try_from(bytes).unwrap_or(u64::MAX);
-            return Err(ProposeError::TooLarge {
-                bytes: as_u64(bytes),
-                max: as_u64(self.bounds.command_bytes),
-            });
-        }
-        let kibibytes = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX);
-        let count = self.commands.try_acquire().map_err(|_| ProposeError::Overloaded)?;
-        let size =
-            self.kibibytes.try_acquire_many(kibibytes).map_err(|_| ProposeError::Overloaded)?;
-        Ok((count, size))
-    }
-}
-
 /// Proposes wherever the leader is.
 #[derive(Debug)]
 pub(crate) struct Proposer {
@@ -237,13 +154,14 @@ impl Proposer {
     pub(crate) async fn propose(&self, command: &Command) -> Result<Committed, ProposeError> {
         let is_repeatable = is_repeatable(command);
         let command = encode(command)?;
+        let _admission = self.local.admit(&command)?;
         let deadline = Instant::now() + LEADER_WAIT;
         let mut leadership = self.leadership.clone();
         let mut is_ambiguous = false;
         loop {
             let seen = *leadership.borrow_and_update();
             let verdict = match seen {
-                Leadership::Leading { .. } => self.local.propose(command.clone()).await,
+                Leadership::Leading { .. } => self.local.append(command.clone(), None).await,
                 Leadership::Following { leader, .. } => {
                     self.forwarder.propose(leader, command.clone()).await
                 }
@@ -286,22 +204,26 @@ impl Proposer {
         if *self.leadership.borrow() != (Leadership::Leading { term }) {
             return Err(ProposeError::NotLeader { leader: None });
         }
-        let (index, reply) = self.local.propose(encode(command)?).await?;
+        let command = encode(command)?;
+        let _admission = self.local.admit(&command)?;
+        let (index, reply) = self.local.append(command, Some(term)).await?;
         Ok(Committed { index, reply })
     }
 }
 
-/// Whether a second time has no further effect and is answered as the first: then a lost answer is
-/// fetched by asking again.
-fn is_repeatable(command: &Command) -> bool {
+/// Tells whether a lost answer may be fetched by proposing again.
+///
+/// It takes more than that a second time changes nothing: between the two, somebody else may have
+/// been answered that the opposite is done, and the second time would undo it. Only a submission's
+/// key remembers that it was done.
+const fn is_repeatable(command: &Command) -> bool {
     match command {
         Command::SubmitTasks(submission) => submission.idempotency_key.is_some(),
         Command::RegisterWorker(_)
         | Command::LabelWorker { .. }
         | Command::AcknowledgeMassLoss
-        // A drain asked for again only sets its deadline anew.
-        | Command::SetScheduling { .. } => true,
-        Command::BeginTerm { .. }
+        | Command::SetScheduling { .. }
+        | Command::BeginTerm { .. }
         | Command::UnregisterWorker { .. }
         | Command::ConnectWorker(_)
         | Command::DisconnectWorkers(_)
@@ -347,17 +269,22 @@ pub(crate) async fn wait_for_news(
 
 #[cfg(test)]
 mod tests {
-    use cluster_state::{Proposal, Tick, Timestamp};
+    use std::collections::BTreeMap;
+
+    use cluster_state::{IdempotencyKey, SubmitTasks};
 
     use super::*;
 
     #[test]
-    fn a_stamped_command_is_an_encoded_proposal() {
-        let command = Command::Tick(Tick { term: Term(3), forget: Vec::new() });
-        let encoded = EncodedCommand::new(&command).unwrap();
-        let stamped = codec::stamp(Timestamp(1_700_000_000_000), &encoded.0);
-
-        let proposal = Proposal { proposed_at: Timestamp(1_700_000_000_000), command };
-        assert_eq!(codec::encode_proposal(&proposal).unwrap(), Payload(stamped));
+    fn only_a_keyed_submission_is_proposed_again() {
+        let worker = "w1".parse().unwrap();
+        let labels = BTreeMap::new();
+        let label = Command::LabelWorker { worker, set: labels, remove: Vec::new() };
+        assert!(!is_repeatable(&label));
+        let keyed =
+            |key| Command::SubmitTasks(SubmitTasks { tasks: Vec::new(), idempotency_key: key });
+        assert!(!is_repeatable(&keyed(None)));
+        let key = IdempotencyKey { key: "k".into(), fingerprint: 1 };
+        assert!(is_repeatable(&keyed(Some(key))));
     }
 }

@@ -1,22 +1,24 @@
 //! Raft RPCs in: checked, converted, handed to openraft.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::future::ready;
+use std::sync::{Arc, Mutex};
 
 use futures_util::stream::{self, BoxStream, StreamExt};
-use openraft::raft::VoteRequest;
+use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
 use proto::limits::MESSAGE_BYTES_MAX;
 use proto::v1;
 use proto::v1::raft_service_server::{RaftService, RaftServiceServer};
+use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::contact::Contact;
 use crate::membership;
+use crate::network::identity::Caller;
 use crate::network::snapshot;
-use crate::network::wire::{self, WireError};
+use crate::network::wire;
 use crate::node::{Node, Raft};
 use crate::propose::forward;
 use crate::reads;
+use crate::sync::lock;
 use crate::types::TypeConfig;
 
 /// The gRPC service that other masters call.
@@ -26,13 +28,13 @@ pub type RaftServer = RaftServiceServer<RaftEndpoint>;
 #[derive(Debug, Clone)]
 pub struct RaftEndpoint {
     node: Node,
-    /// Until then no vote is given: see [`RaftEndpoint::check_may_vote`].
+    /// Until then no vote is given: see [`RaftEndpoint::may_vote`].
     may_vote_from: Instant,
 }
 
 impl RaftEndpoint {
-    pub(crate) fn server(node: Node, vote_pause: Duration) -> RaftServer {
-        let endpoint = Self { node, may_vote_from: Instant::now() + vote_pause };
+    pub(crate) fn server(node: Node, may_vote_from: Instant) -> RaftServer {
+        let endpoint = Self { node, may_vote_from };
         RaftServiceServer::new(endpoint)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
@@ -43,9 +45,10 @@ impl RaftEndpoint {
     }
 
     /// A follower promises its leader not to elect another for the length of the lease. A restart
-    /// forgets when that promise was given, so a restarted voter waits one lease before it votes.
-    fn check_may_vote(&self, ballot: &v1::VoteRequest) -> Result<(), Status> {
-        if ballot.transfer || Instant::now() >= self.may_vote_from {
+    /// forgets when that promise was given, so a restarted voter waits one lease before it votes,
+    /// unless it is for the successor that the leader itself has named.
+    fn may_vote(&self, ballot: &VoteRequest<TypeConfig>) -> Result<(), Status> {
+        if ballot.leadership_transfer || Instant::now() >= self.may_vote_from {
             return Ok(());
         }
         Err(Status::unavailable("restarted within the last lease: not voting yet"))
@@ -54,46 +57,92 @@ impl RaftEndpoint {
     /// A master without a log that is asked by one with a log may have lost its own, and with it
     /// what it once confirmed and whom it voted for. It votes again once a leader has sent it what
     /// there is. A cluster that begins is not held up: there nobody has a log.
-    fn check_is_no_stranger(&self, ballot: &v1::VoteRequest) -> Result<(), Status> {
-        let asks_with = ballot.last.as_ref().map_or(0, |last| last.index);
-        if asks_with == 0 || membership::local_status(self.raft()).last_log.0 > 0 {
+    fn check_is_no_stranger(&self, ballot: &VoteRequest<TypeConfig>) -> Result<(), Status> {
+        let asks_with = ballot.last_log_id.as_ref().map_or(0, |last| last.index);
+        if asks_with == 0 || self.node.has_history() {
             return Ok(());
         }
-        Err(Status::unavailable("nothing of this cluster is here: not voting yet"))
+        Err(Status::failed_precondition(
+            "this master has no data, and may have lost it: not voting until it was sent the log",
+        ))
     }
 
-    /// What a member asks for that may be given a vote now.
-    fn ballot(&self, request: Request<v1::VoteRequest>) -> Result<VoteRequest<TypeConfig>, Status> {
+    /// Checks that a member asks that may be given a vote now, and for what.
+    async fn ballot(
+        &self,
+        request: Request<v1::VoteRequest>,
+    ) -> Result<VoteRequest<TypeConfig>, Status> {
         self.node.identity().check(request.metadata())?;
-        let ballot = request.into_inner();
-        self.check_may_vote(&ballot)?;
+        let mut ballot =
+            wire::ballot_in(request.into_inner()).map_err(|error| wire::refused(&error))?;
+        let (candidate, term) = (ballot.vote.leader_id.voted_for, ballot.vote.leader_id.term);
+        let known = self.node.known_of(candidate);
+        known.check_ballot(&ballot).map_err(|error| wire::refused(&error.into()))?;
+
+        if ballot.leadership_transfer {
+            ballot.leadership_transfer = self.node.naming().names(candidate, term).await;
+        }
+        self.may_vote(&ballot)?;
         self.check_is_no_stranger(&ballot)?;
-        wire::ballot_in(ballot).map_err(|error| malformed(&error))
+        Ok(ballot)
     }
 }
+
+/// Why one stream of a leader was ended by this side.
+type Reason = Arc<Mutex<Option<Status>>>;
 
 /// One stream of a leader. One that is dropped before the leader has ended it was broken.
-struct Link {
-    contact: Arc<Contact>,
+struct Incoming {
+    node: Node,
+    caller: Caller,
     is_ended: bool,
+    reason: Reason,
 }
 
-impl Link {
-    const fn on_ended(&mut self) {
-        self.is_ended = true;
-    }
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        if !self.is_ended {
-            self.contact.on_broken();
+impl Incoming {
+    /// Takes the stream's next message, or none at its end. A message that cannot be believed ends
+    /// the stream from this side.
+    fn take(
+        &mut self,
+        message: Option<Result<v1::AppendRequest, Status>>,
+    ) -> Option<AppendEntriesRequest<TypeConfig>> {
+        let Some(message) = message else {
+            self.is_ended = true;
+            return None;
+        };
+        match self.believe(message.ok()?) {
+            Ok(request) => Some(request),
+            Err(reason) => {
+                *lock(&self.reason) = Some(reason);
+                None
+            }
         }
     }
+
+    fn believe(
+        &self,
+        message: v1::AppendRequest,
+    ) -> Result<AppendEntriesRequest<TypeConfig>, Status> {
+        // This master may have learned its cluster since the stream was opened.
+        self.node.identity().check_cluster(&self.caller)?;
+        let request = wire::append_in(message).map_err(|error| wire::refused(&error))?;
+        let leader = &request.vote.leader_id;
+        let known = self.node.known_of(leader.voted_for);
+        known.check_append(&request).map_err(|error| wire::refused(&error.into()))?;
+        // Whoever leads no more is not the leader whose silence counts.
+        if leader.term >= known.term {
+            self.node.contact().on_heard();
+        }
+        Ok(request)
+    }
 }
 
-fn malformed(error: &WireError) -> Status {
-    Status::invalid_argument(error.to_string())
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if !self.is_ended {
+            self.node.contact().on_broken();
+        }
+    }
 }
 
 fn fatal(error: &impl std::fmt::Display) -> Status {
@@ -109,35 +158,34 @@ impl RaftService for RaftEndpoint {
         &self,
         request: Request<Streaming<v1::AppendRequest>>,
     ) -> Result<Response<Self::AppendStream>, Status> {
-        self.node.identity().check(request.metadata())?;
-        // A message that makes no sense ends the stream; the leader opens another.
-        let contact = Arc::clone(self.node.contact());
-        let mut link = Link { contact: Arc::clone(&contact), is_ended: false };
-        let messages = request.into_inner().map(Some).chain(stream::once(std::future::ready(None)));
+        let caller = self.node.identity().check(request.metadata())?;
+        let reason = Reason::default();
+        let mut incoming = Incoming {
+            node: self.node.clone(),
+            caller,
+            is_ended: false,
+            reason: Arc::clone(&reason),
+        };
+        let messages = request.into_inner().map(Some).chain(stream::once(ready(None)));
         let requests = messages
-            .map(move |message| {
-                let Some(message) = message else {
-                    link.on_ended();
-                    return None;
-                };
-                let message = message.ok()?;
-                contact.on_heard();
-                wire::append_in(message).ok()
-            })
-            .take_while(|message| std::future::ready(message.is_some()))
-            .filter_map(std::future::ready);
-        let appended = self.raft().stream_append(Box::pin(requests));
-        Ok(Response::new(Box::pin(appended.map(|result| match result {
+            .map(move |message| incoming.take(message))
+            .take_while(|request| ready(request.is_some()))
+            .filter_map(ready);
+
+        let appended = self.raft().stream_append(Box::pin(requests)).map(|result| match result {
             Ok(result) => Ok(wire::appended_out(&result)),
             Err(error) => Err(fatal(&error)),
-        }))))
+        });
+        let reason = stream::once(async move { lock(&reason).take() });
+        let ended = reason.filter_map(|reason| ready(reason.map(Err)));
+        Ok(Response::new(Box::pin(appended.chain(ended))))
     }
 
     async fn vote(
         &self,
         request: Request<v1::VoteRequest>,
     ) -> Result<Response<v1::VoteResponse>, Status> {
-        let ballot = self.ballot(request)?;
+        let ballot = self.ballot(request).await?;
         let answer = self.raft().vote(ballot).await.map_err(|error| fatal(&error))?;
         Ok(Response::new(wire::answer_out(&answer)))
     }
@@ -146,7 +194,7 @@ impl RaftService for RaftEndpoint {
         &self,
         request: Request<v1::VoteRequest>,
     ) -> Result<Response<v1::VoteResponse>, Status> {
-        let ballot = self.ballot(request)?;
+        let ballot = self.ballot(request).await?;
         let answer = self.raft().pre_vote(ballot).await.map_err(|error| fatal(&error))?;
         Ok(Response::new(wire::answer_out(&answer)))
     }
@@ -156,11 +204,19 @@ impl RaftService for RaftEndpoint {
         request: Request<v1::HandOverRequest>,
     ) -> Result<Response<v1::HandOverResponse>, Status> {
         self.node.identity().check(request.metadata())?;
-        let request = serde_json::from_slice(&request.into_inner().body)
-            .map_err(|error| malformed(&error.into()))?;
+        let request = serde_json::from_slice(&request.into_inner().body);
+        let request: TransferLeaderRequest<TypeConfig> =
+            request.map_err(|error| wire::refused(&error.into()))?;
+        let from = request.from_leader();
+        let known = self.node.known_of(from.leader_id.voted_for);
+        known.check_leader(from).map_err(|error| wire::refused(&error.into()))?;
+        if from.leader_id.term == known.term {
+            self.node.naming().on_named(known.term, *request.to_node_id());
+        }
         let answer =
             self.raft().handle_transfer_leader(request).await.map_err(|error| fatal(&error))?;
-        let body = serde_json::to_vec(&answer).map_err(|error| malformed(&error.into()))?.into();
+        let body =
+            serde_json::to_vec(&answer).map_err(|error| wire::refused(&error.into()))?.into();
         Ok(Response::new(v1::HandOverResponse { body }))
     }
 
@@ -210,5 +266,12 @@ impl RaftService for RaftEndpoint {
         self.node.identity().check(request.metadata())?;
         let status = membership::local_status(self.raft());
         Ok(Response::new(self.node.describe(&status)))
+    }
+
+    async fn introduce(
+        &self,
+        _: Request<v1::IntroduceRequest>,
+    ) -> Result<Response<v1::IntroduceResponse>, Status> {
+        Ok(Response::new(self.node.introduction()))
     }
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
 use crate::acks::Acks;
-use crate::leadership::{Leadership, confirmed_age};
+use crate::leadership::{Leadership, confirmed_age, leading_term};
 use crate::membership::Members;
 use crate::network::identity::PeerIdentity;
 use crate::node::Raft;
@@ -164,8 +164,12 @@ struct Link {
 /// openraft's word is not enough: it may take an answer from before this master was frozen for one
 /// to what it has just asked, see [`crate::acks`].
 pub(crate) async fn confirm(raft: &Raft, acks: &Acks) -> Option<ReadPoint> {
+    // A leader that sleeps may be deposed and elected again meanwhile. What the answers of the later
+    // term confirm is not what was committed in this one.
+    let term = leading_term(raft)?;
     let asked_at = Instant::now();
-    let is_confirmed = || confirmed_age(raft, acks).is_some_and(|age| age <= asked_at.elapsed());
+    let is_confirmed =
+        || confirmed_age(raft, acks, term).is_some_and(|age| age <= asked_at.elapsed());
     let confirmed = async {
         let linearizer = raft.get_read_linearizer(ReadPolicy::ReadIndex).await.ok()?;
         acks.until(is_confirmed).await;
@@ -173,5 +177,6 @@ pub(crate) async fn confirm(raft: &Raft, acks: &Acks) -> Option<ReadPoint> {
     };
     let linearizer = tokio::time::timeout(READ_INDEX_TIMEOUT, confirmed).await.ok()??;
     let read = linearizer.read_log_id();
-    Some(ReadPoint { index: LogIndex(read.index()), term: Term(read.log_id().leader_id.term) })
+    let read_term = Term(read.log_id().leader_id.term);
+    (read_term <= term).then_some(ReadPoint { index: LogIndex(read.index()), term: read_term })
 }

@@ -16,7 +16,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cluster_state::{Change, LogIndex, Proposal};
+use cluster_state::{Change, LogIndex, Proposal, Rejection};
 use futures_util::{Stream, TryStreamExt};
 use openraft::storage::{
     ApplyResponder, EntryResponder, RaftLogStorage, RaftStateMachine, Snapshot,
@@ -35,7 +35,9 @@ use crate::codec;
 use crate::error::StorageError;
 use crate::log_store::LogStore;
 use crate::snapshot::{OnFailure, SnapshotBuilder, SnapshotData};
-use crate::types::{AppliedAt, Entry, LogId, Outcome, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::types::{
+    AppliedAt, Entry, LogId, Outcome, Payload, SnapshotMeta, StoredMembership, TypeConfig,
+};
 
 /// Entries applied in one batch: enough to spread the batch's fixed cost thin, few enough that
 /// readers wait for the state lock for some milliseconds only.
@@ -82,6 +84,9 @@ enum Action {
     Nothing,
     Membership(StoredMembership),
     Command(Proposal),
+    /// The entry holds no proposal. Every member finds that, and none may end for it: the entry
+    /// would end each of them again at every start.
+    Reject(Rejection),
 }
 
 impl Step {
@@ -89,12 +94,28 @@ impl Step {
         let id = entry.log_id;
         let action = match entry.payload {
             EntryPayload::Blank => Action::Nothing,
-            EntryPayload::Normal(payload) => Action::Command(codec::decode_proposal(&payload)?),
+            EntryPayload::Normal(payload) => Action::of_payload(id.index, &payload)?,
             EntryPayload::Membership(membership) => {
                 Action::Membership(StoredMembership::new(Some(id), membership))
             }
         };
         Ok(Self { id, action, responder })
+    }
+}
+
+impl Action {
+    fn of_payload(index: u64, payload: &Payload) -> Result<Self, StorageError> {
+        let error = match codec::decode_proposal(payload) {
+            Ok(proposal) => return Ok(Self::Command(proposal)),
+            Err(error) => error,
+        };
+        // Others may be able to read it, so it must not be skipped here.
+        if let Some(found) = error.newer_format() {
+            return Err(StorageError::NewerEntry { index, found, known: codec::FORMAT });
+        }
+
+        tracing::warn!(index, %error, "a log entry cannot be read: it has no effect");
+        Ok(Self::Reject(Rejection::Invalid { detail: "the log entry cannot be read".into() }))
     }
 }
 
@@ -149,6 +170,7 @@ impl StateMachine {
                         changes.extend(applied.changes.into_iter().map(|change| (index, change)));
                         Outcome(Some(applied.reply))
                     }
+                    Action::Reject(rejection) => Outcome(Some(Err(rejection))),
                 };
                 answers.extend(step.responder.map(|responder| (responder, outcome)));
                 if changes.len() >= BATCH_CHANGES_MAX {

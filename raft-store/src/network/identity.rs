@@ -5,10 +5,13 @@ use std::sync::{Arc, OnceLock};
 
 use cluster_state::{ClusterId, MasterId};
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
+
+use crate::rarely::Rarely;
 
 const CLUSTER_NAME: &str = "cluster-name";
 const CLUSTER_ID: &str = "cluster-id";
+const FROM_NODE: &str = "from-node";
 const TO_NODE: &str = "to-node";
 
 /// What this master says of itself, and demands of others.
@@ -18,6 +21,15 @@ pub(crate) struct PeerIdentity {
     cluster_name: Arc<str>,
     /// Fixed by the first leader's first entry; unknown until that is applied.
     cluster: Arc<OnceLock<ClusterId>>,
+    /// A stranger that calls goes on calling.
+    refusals: Arc<Rarely>,
+}
+
+/// Who calls, as far as it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Caller {
+    node: String,
+    cluster: Option<String>,
 }
 
 impl PeerIdentity {
@@ -26,7 +38,8 @@ impl PeerIdentity {
         if let Some(cluster) = cluster {
             known.get_or_init(|| cluster);
         }
-        Self { node, cluster_name: cluster_name.into(), cluster: Arc::new(known) }
+        let (cluster, refusals) = (Arc::new(known), Arc::default());
+        Self { node, cluster_name: cluster_name.into(), cluster, refusals }
     }
 
     pub(crate) fn cluster(&self) -> Option<ClusterId> {
@@ -42,6 +55,7 @@ impl PeerIdentity {
         let mut request = Request::new(message);
         let headers = request.metadata_mut();
         insert(headers, CLUSTER_NAME, &self.cluster_name);
+        insert(headers, FROM_NODE, &self.node.0.to_string());
         insert(headers, TO_NODE, &to.0.to_string());
         if let Some(cluster) = self.cluster() {
             insert(headers, CLUSTER_ID, &cluster.to_string());
@@ -50,28 +64,59 @@ impl PeerIdentity {
     }
 
     /// Refuses a call from another cluster, or one that was meant for another node.
-    pub(crate) fn check(&self, headers: &MetadataMap) -> Result<(), Status> {
+    pub(crate) fn check(&self, headers: &MetadataMap) -> Result<Caller, Status> {
         let text = |key: &str| headers.get(key).and_then(|value| value.to_str().ok());
-        let refuse = |what: String| {
-            tracing::warn!(reason = what, "refused a call that is not for us");
-            Err(Status::failed_precondition(what))
-        };
+        let node = text(FROM_NODE).unwrap_or("unnamed").to_owned();
+        let caller = Caller { node, cluster: text(CLUSTER_ID).map(ToOwned::to_owned) };
+
         match text(CLUSTER_NAME) {
             Some(name) if name == &*self.cluster_name => {}
             Some(name) => {
-                return refuse(format!("this is cluster '{}', not '{name}'", self.cluster_name));
+                let what = format!("this is cluster '{}', not '{name}'", self.cluster_name);
+                return Err(self.refuse(&caller, what));
             }
-            None => return refuse("a call between masters names its cluster".to_owned()),
+            None => {
+                let what = "a call between masters names its cluster".to_owned();
+                return Err(self.refuse(&caller, what));
+            }
         }
-        if let (Some(ours), Some(theirs)) = (self.cluster(), text(CLUSTER_ID))
-            && theirs != ours.to_string()
-        {
-            return refuse(format!("this is cluster {ours}, not {theirs}"));
-        }
+        self.check_cluster(&caller)?;
         match text(TO_NODE) {
-            Some(to) if to == self.node.0.to_string() => Ok(()),
-            to => refuse(format!("this is node {}, not {}", self.node, to.unwrap_or("unnamed"))),
+            Some(to) if to == self.node.0.to_string() => Ok(caller),
+            to => {
+                let to = to.unwrap_or("unnamed");
+                Err(self.refuse(&caller, format!("this is node {}, not {to}", self.node)))
+            }
         }
+    }
+
+    /// Refuses a caller that does not name this master's cluster, as soon as this master knows which
+    /// that is: whoever belongs to it knows it, too.
+    pub(crate) fn check_cluster(&self, caller: &Caller) -> Result<(), Status> {
+        let Some(ours) = self.cluster() else { return Ok(()) };
+        let what = match &caller.cluster {
+            Some(theirs) if theirs.parse() == Ok(ours) => return Ok(()),
+            Some(theirs) => format!("this is cluster {ours}, not {theirs}"),
+            None => format!("this is cluster {ours}, and the caller belongs to none"),
+        };
+        Err(self.refuse(caller, what))
+    }
+
+    /// Says that another master wants nothing to do with this one.
+    pub(crate) fn on_refused(&self, by: MasterId, status: &Status) {
+        let what = status.message();
+        if status.code() == Code::FailedPrecondition
+            && self.refusals.is_due(&format!("by {by} {what}"))
+        {
+            tracing::warn!(master = %by, reason = what, "another master refuses this one's calls");
+        }
+    }
+
+    fn refuse(&self, caller: &Caller, what: String) -> Status {
+        if self.refusals.is_due(&format!("{} {what}", caller.node)) {
+            tracing::warn!(caller = caller.node, reason = what, "refused a call of another master");
+        }
+        Status::failed_precondition(what)
     }
 }
 
@@ -99,7 +144,27 @@ mod tests {
     fn members_of_one_cluster_understand_each_other() {
         let us = identity(1, "prod", Some(7));
         assert_eq!(refusal(&us, &identity(2, "prod", Some(7))), None);
-        assert_eq!(refusal(&us, &identity(2, "prod", None)), None);
+        let nobody_knows = identity(1, "prod", None);
+        assert_eq!(refusal(&nobody_knows, &identity(2, "prod", None)), None);
+        assert_eq!(refusal(&nobody_knows, &identity(2, "prod", Some(7))), None);
+    }
+
+    #[test]
+    fn whoever_knows_its_cluster_listens_to_nobody_who_does_not() {
+        let us = identity(1, "prod", None);
+        let call = identity(2, "prod", None).sign((), MasterId(1));
+        let caller = us.check(call.metadata()).unwrap();
+        us.check_cluster(&caller).unwrap();
+
+        us.learn(ClusterId(7));
+        assert!(us.check_cluster(&caller).is_err());
+        assert_eq!(
+            refusal(&us, &identity(2, "prod", None)).as_deref(),
+            Some(
+                "this is cluster 00000000-0000-0000-0000-000000000007, \
+                 and the caller belongs to none"
+            )
+        );
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
 use super::identity::PeerIdentity;
+use super::plausibility;
 use super::wire::{self, WireError};
 use crate::calls::describe;
 use crate::error::StorageError;
@@ -71,7 +72,10 @@ pub(crate) async fn send(
     let (read, sent) = tokio::join!(reading, sending);
     read?;
     let answer = sent.map_err(Box::new)?.into_inner();
-    Ok(wire::vote_in(answer.vote)?)
+    let answered = wire::vote_in(answer.vote)?;
+    plausibility::check_term(answered.leader_id.term, vote.leader_id.term)
+        .map_err(WireError::from)?;
+    Ok(answered)
 }
 
 /// Feeds the stream until all is read, or until the receiver has ended it: its answer says why.
@@ -97,7 +101,9 @@ pub(crate) async fn held(
     node: &Node,
     question: v1::ResumeSnapshotRequest,
 ) -> Result<Vec<u64>, Status> {
-    let vote = wire::vote_in(question.vote).map_err(|error| malformed(&error))?;
+    let vote = wire::vote_in(question.vote).map_err(|error| wire::refused(&error))?;
+    let known = node.known_of(vote.leader_id.voted_for);
+    known.check_leader(&vote).map_err(|error| wire::refused(&error.into()))?;
     let ours = node.raft().server_metrics().borrow_watched().vote;
     let is_obeyed = vote >= ours;
     if !is_obeyed {
@@ -117,8 +123,11 @@ pub(crate) async fn receive(
     let Some(Part::Header(header)) = first else {
         return Err(Status::invalid_argument("a snapshot begins with its header"));
     };
-    let vote = wire::vote_in(header.vote).map_err(|error| malformed(&error))?;
+    let vote = wire::vote_in(header.vote).map_err(|error| wire::refused(&error))?;
     let manifest = Manifest::decode(&header.manifest).map_err(|error| refused(&error.into()))?;
+    let known = node.known_of(vote.leader_id.voted_for);
+    let last = manifest.meta.last_log_id;
+    known.check_snapshot(&vote, last.as_ref()).map_err(|error| wire::refused(&error.into()))?;
     let mut receiver = node.inbox().begin(manifest).await.map_err(|error| refused(&error))?;
     while let Some(message) = incoming.message().await? {
         let Some(Part::Chunk(chunk)) = message.part else {
@@ -133,10 +142,6 @@ pub(crate) async fn receive(
     let snapshot = RaftSnapshot { meta: data.meta().clone(), snapshot: data };
     let installed = node.raft().install_full_snapshot(vote, snapshot).await;
     Ok(installed.map_err(|error| Status::unavailable(error.to_string()))?.vote)
-}
-
-fn malformed(error: &WireError) -> Status {
-    Status::invalid_argument(error.to_string())
 }
 
 /// Tells the sender whether it may try again at once.

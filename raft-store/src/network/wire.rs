@@ -1,5 +1,7 @@
 //! Raft's messages as protobuf, and back.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use cluster_state::{LogIndex, Term};
 use openraft::EntryPayload;
@@ -8,7 +10,10 @@ use openraft::raft::{
 };
 use proto::v1;
 use proto::v1::append_response::Result as Appended;
+use tonic::Status;
 
+use super::plausibility::{self, Implausible};
+use crate::rarely::Rarely;
 use crate::types::{Entry, LogId, Payload, TypeConfig, Vote, log_id};
 
 /// A message of a peer that makes no sense.
@@ -20,9 +25,23 @@ pub(crate) enum WireError {
     /// A newer peer may know it; we do not.
     #[error("log entry has unknown kind {0}")]
     UnknownKind(u32),
+    /// It claims what no correct peer does.
+    #[error(transparent)]
+    Implausible(#[from] Implausible),
     /// A membership cannot be read.
     #[error("membership is malformed")]
     Membership(#[from] serde_json::Error),
+}
+
+/// Refuses a message that makes no sense. Its sender may repeat it for as long as it likes, so it is
+/// told rarely.
+pub(crate) fn refused(error: &WireError) -> Status {
+    static SAID: LazyLock<Rarely> = LazyLock::new(Rarely::default);
+    let text = error.to_string();
+    if SAID.is_due(&text) {
+        tracing::warn!(reason = text, "refused a message of another master");
+    }
+    Status::invalid_argument(text)
 }
 
 const KIND_BLANK: u32 = 0;
@@ -33,8 +52,14 @@ pub(crate) const fn log_id_out(id: &LogId) -> v1::LogId {
     v1::LogId { term: id.leader_id.term, index: id.index }
 }
 
-pub(crate) fn log_id_in(id: v1::LogId) -> LogId {
-    log_id(Term(id.term), LogIndex(id.index))
+pub(crate) fn log_id_in(id: v1::LogId) -> Result<LogId, WireError> {
+    plausibility::check_number(id.term)?;
+    plausibility::check_number(id.index)?;
+    Ok(log_id(Term(id.term), LogIndex(id.index)))
+}
+
+fn log_id_if_any(id: Option<v1::LogId>) -> Result<Option<LogId>, WireError> {
+    id.map(log_id_in).transpose()
 }
 
 pub(crate) const fn vote_out(vote: &Vote) -> v1::BallotVote {
@@ -47,10 +72,11 @@ pub(crate) const fn vote_out(vote: &Vote) -> v1::BallotVote {
 
 pub(crate) fn vote_in(vote: Option<v1::BallotVote>) -> Result<Vote, WireError> {
     let vote = vote.ok_or(WireError::Missing("vote"))?;
-    Ok(match vote.committed {
-        true => Vote::new_committed(vote.term, vote.node_id),
-        false => Vote::new(vote.term, vote.node_id),
-    })
+    plausibility::check_number(vote.term)?;
+    if vote.committed {
+        return Ok(Vote::new_committed(vote.term, vote.node_id));
+    }
+    Ok(Vote::new(vote.term, vote.node_id))
 }
 
 fn entry_out(entry: Entry) -> Result<v1::Entry, WireError> {
@@ -66,7 +92,7 @@ fn entry_out(entry: Entry) -> Result<v1::Entry, WireError> {
 }
 
 fn entry_in(entry: v1::Entry) -> Result<Entry, WireError> {
-    let log_id = log_id_in(entry.log_id.ok_or(WireError::Missing("log_id"))?);
+    let log_id = log_id_in(entry.log_id.ok_or(WireError::Missing("log_id"))?)?;
     let payload = match entry.kind {
         KIND_BLANK => EntryPayload::Blank,
         KIND_PROPOSAL => EntryPayload::Normal(Payload(entry.payload)),
@@ -92,8 +118,8 @@ pub(crate) fn append_in(
 ) -> Result<AppendEntriesRequest<TypeConfig>, WireError> {
     Ok(AppendEntriesRequest {
         vote: vote_in(request.vote)?,
-        prev_log_id: request.prev.map(log_id_in),
-        leader_commit: request.commit.map(log_id_in),
+        prev_log_id: log_id_if_any(request.prev)?,
+        leader_commit: log_id_if_any(request.commit)?,
         entries: request.entries.into_iter().map(entry_in).collect::<Result<_, _>>()?,
     })
 }
@@ -112,9 +138,9 @@ pub(crate) fn appended_in(
     response: v1::AppendResponse,
 ) -> Result<StreamAppendResult<TypeConfig>, WireError> {
     Ok(match response.result.ok_or(WireError::Missing("result"))? {
-        Appended::Matched(matched) => Ok(Some(log_id_in(matched))),
+        Appended::Matched(matched) => Ok(Some(log_id_in(matched)?)),
         Appended::MatchedNothing(_) => Ok(None),
-        Appended::Conflict(at) => Err(StreamAppendError::Conflict(log_id_in(at))),
+        Appended::Conflict(at) => Err(StreamAppendError::Conflict(log_id_in(at)?)),
         Appended::HigherVote(vote) => Err(StreamAppendError::HigherVote(vote_in(Some(vote))?)),
     })
 }
@@ -128,7 +154,7 @@ pub(crate) fn ballot_out(request: &VoteRequest<TypeConfig>) -> v1::VoteRequest {
 }
 
 pub(crate) fn ballot_in(request: v1::VoteRequest) -> Result<VoteRequest<TypeConfig>, WireError> {
-    let mut ballot = VoteRequest::new(vote_in(request.vote)?, request.last.map(log_id_in));
+    let mut ballot = VoteRequest::new(vote_in(request.vote)?, log_id_if_any(request.last)?);
     ballot.leadership_transfer = request.transfer;
     Ok(ballot)
 }
@@ -142,6 +168,6 @@ pub(crate) fn answer_out(response: &VoteResponse<TypeConfig>) -> v1::VoteRespons
 }
 
 pub(crate) fn answer_in(response: v1::VoteResponse) -> Result<VoteResponse<TypeConfig>, WireError> {
-    let last = response.last.map(log_id_in);
+    let last = log_id_if_any(response.last)?;
     Ok(VoteResponse::new(vote_in(response.vote)?, last, response.granted))
 }

@@ -13,11 +13,12 @@ use crate::propose::ProposalBounds;
 /// What a master is told about replication.
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
-    /// Raft's node id; never reused for another data directory.
+    /// Raft's node id. It stays when the data directory is replaced by an empty one.
     pub id: MasterId,
     /// Checked on every call between masters.
     pub cluster_name: String,
-    /// The first members, the same on each of them; ignored by a node that has data.
+    /// The first members, the same on each of them: together they found the cluster. Ignored by a
+    /// node that has data.
     pub initial_cluster: BTreeMap<MasterId, String>,
     /// `host:port` where clients reach this master's HTTP server; shown in the status.
     pub http_address: String,

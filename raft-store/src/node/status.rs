@@ -57,12 +57,32 @@ impl Node {
         join_all(asked).await.into_iter().collect()
     }
 
-    async fn ask_status(&self, member: &Member) -> Option<v1::NodeStatusResponse> {
+    pub(super) async fn ask_status(&self, member: &Member) -> Option<v1::NodeStatusResponse> {
         let channel = proto::channel::connect_lazily(&member.address).ok()?;
         let mut client = crate::network::client(channel);
         let question = self.inner.identity.sign(v1::NodeStatusRequest {}, member.id);
         let answer = tokio::time::timeout(STATUS_TIMEOUT, client.node_status(question)).await;
         Some(answer.ok()?.ok()?.into_inner())
+    }
+
+    /// Says who this master is, and whether it has data, to one that may know nothing of the cluster.
+    pub(crate) fn introduction(&self) -> v1::IntroduceResponse {
+        let config = &self.inner.config;
+        let has_log = self.log().last_log_id().is_some();
+        let cluster = self.cluster_id();
+        let standing = match (cluster, has_log) {
+            (Some(_), _) => v1::Standing::Member,
+            (None, true) => v1::Standing::Founding,
+            (None, false) => v1::Standing::Blank,
+        };
+        let initial_cluster = config.initial_cluster.iter();
+        v1::IntroduceResponse {
+            node_id: config.id.0,
+            cluster_name: config.cluster_name.clone(),
+            cluster_id: cluster.map(|cluster| cluster.to_string()),
+            standing: standing.into(),
+            initial_cluster: initial_cluster.map(|(id, at)| (id.0, at.clone())).collect(),
+        }
     }
 
     pub(crate) fn describe(&self, status: &LocalStatus) -> v1::NodeStatusResponse {

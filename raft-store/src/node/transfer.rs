@@ -1,8 +1,8 @@
-//! Handing leadership over.
+//! Handing leadership over on request.
 
 use std::time::Duration;
 
-use cluster_state::MasterId;
+use cluster_state::{MasterId, Term};
 use tokio::time::Instant;
 
 use super::Node;
@@ -12,61 +12,130 @@ use crate::membership;
 /// How long a successor may take: several elections.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why leadership was not handed over.
+/// Entries that a successor may lack: what a busy leader appends within some milliseconds. The leader
+/// takes no writes until the successor has them.
+const LAG_MAX: u64 = 1_000;
+
+/// Why leadership was not handed over, or not to the master that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransferError {
     /// Only the leader can hand over.
     #[error("this master does not lead")]
     NotLeader,
     /// There is no other voter that is reachable and close enough.
-    #[error("no other voter can take over")]
+    #[error("no other voter can take over: this master leads on")]
     NoSuccessor,
-    /// The one asked for is not a voter.
+    /// The one asked for is not a member.
+    #[error("master {0} is not a member of this cluster")]
+    NotAMember(MasterId),
+    /// The one asked for has no vote.
     #[error("master {0} is not a voter of this cluster")]
     NotAVoter(MasterId),
-    /// It did not take over in time; the leader leads on.
-    #[error("master {0} did not take over in time")]
+    /// The one asked for is dead, frozen or cut off.
+    #[error("master {0} does not answer: this master leads on")]
+    Silent(MasterId),
+    /// The one asked for would have to catch up first.
+    #[error("master {to} is {lag} entries behind, at most {max} are allowed: this master leads on")]
+    Behind {
+        /// The one asked for.
+        to: MasterId,
+        /// Entries that it lacks.
+        lag: u64,
+        /// The bound.
+        max: u64,
+    },
+    /// The one asked for could not take over, and another master was elected.
+    #[error("master {asked} did not take over: master {leader} leads now")]
+    AnotherLeads {
+        /// The one asked for.
+        asked: MasterId,
+        /// Who leads.
+        leader: MasterId,
+    },
+    /// It did not take over in time, and nobody is known to lead.
+    #[error("master {0} did not take over in time, and no master is known to lead")]
     TimedOut(MasterId),
+}
+
+impl TransferError {
+    /// Whether it is certain that nothing has changed.
+    #[must_use]
+    pub const fn is_certain(&self) -> bool {
+        match self {
+            Self::NotLeader
+            | Self::NoSuccessor
+            | Self::NotAMember(_)
+            | Self::NotAVoter(_)
+            | Self::Silent(_)
+            | Self::Behind { .. } => true,
+            Self::AnotherLeads { .. } | Self::TimedOut(_) => false,
+        }
+    }
 }
 
 impl Node {
     /// Hands leadership to `to`, or to the voter with the longest log, and returns who leads when
-    /// it has taken over.
+    /// it has taken over. Raft itself would hand over to anybody and take no writes until an
+    /// election has found another leader; on a single voter, never again.
     ///
     /// # Errors
     ///
     /// As [`TransferError`] says.
     pub async fn transfer_leader(&self, to: Option<MasterId>) -> Result<MasterId, TransferError> {
         let mut leadership = self.leadership();
-        if !leadership.borrow_and_update().is_leading() {
+        let Leadership::Leading { term } = *leadership.borrow_and_update() else {
             return Err(TransferError::NotLeader);
-        }
-        let to = match to {
-            Some(to) if to == self.id() => return Ok(to),
-            Some(to) if self.members().iter().any(|m| m.id == to && m.is_voter) => to,
-            Some(to) => return Err(TransferError::NotAVoter(to)),
-            None => self.successor().await.ok_or(TransferError::NoSuccessor)?,
         };
+        let successor = match to {
+            Some(to) if to == self.id() => return Ok(to),
+            Some(to) => to,
+            None => self.inner.hand_over.best_successor(term).ok_or(TransferError::NoSuccessor)?,
+        };
+        self.check_can_take_over(successor, term).await?;
+
+        self.inner.hand_over.to(successor, term).await;
         let deadline = Instant::now() + TRANSFER_TIMEOUT;
-        let started = self.inner.raft.trigger().transfer_leader(to.0).await;
-        started.map_err(|_| TransferError::NotLeader)?;
         let taken_over = leadership.wait_for(|seen| match seen {
             Leadership::Following { .. } => true,
-            Leadership::Leading { .. } | Leadership::Leaderless { .. } => false,
+            // It may have been elected again, when the successor was not.
+            Leadership::Leading { term: current } => *current > term,
+            Leadership::Leaderless { .. } => false,
         });
-        match tokio::time::timeout_at(deadline, taken_over).await {
-            Ok(Ok(seen)) => match *seen {
-                Leadership::Following { leader, .. } => Ok(leader),
-                Leadership::Leading { .. } | Leadership::Leaderless { .. } => Ok(to),
-            },
-            Ok(Err(_)) | Err(_) => Err(TransferError::TimedOut(to)),
+        let leader = match tokio::time::timeout_at(deadline, taken_over).await {
+            Ok(Ok(seen)) => seen.leader(self.id()),
+            Ok(Err(_)) | Err(_) => self.leadership().borrow().leader(self.id()),
+        };
+        match (leader, to) {
+            (Some(leader), Some(asked)) if leader != asked => {
+                Err(TransferError::AnotherLeads { asked, leader })
+            }
+            (Some(leader), _) if leader == self.id() => {
+                Err(TransferError::AnotherLeads { asked: successor, leader })
+            }
+            (Some(leader), _) => Ok(leader),
+            (None, _) => Err(TransferError::TimedOut(successor)),
         }
     }
 
-    /// The voter with the longest log of those that answer now: nobody waits for one that is gone.
-    async fn successor(&self) -> Option<MasterId> {
-        let answers = self.peer_statuses().await;
-        let answered = |id| answers.get(&id).is_some_and(Option::is_some);
-        membership::best_successor(&self.inner.raft, answered)
+    async fn check_can_take_over(&self, to: MasterId, term: Term) -> Result<(), TransferError> {
+        let members = self.members();
+        let member = members.iter().find(|member| member.id == to);
+        let member = member.ok_or(TransferError::NotAMember(to))?;
+        if !member.is_voter {
+            return Err(TransferError::NotAVoter(to));
+        }
+        let is_answering = self.inner.hand_over.is_answering(to, term);
+        // Whoever was frozen a moment ago has answered within the lease.
+        if !is_answering || self.ask_status(member).await.is_none() {
+            return Err(TransferError::Silent(to));
+        }
+
+        let status = membership::local_status(&self.inner.raft);
+        let matched = status.matched.get(&to).map_or(0, |matched| matched.0);
+        let lag = status.last_log.0.saturating_sub(matched);
+        if lag > LAG_MAX {
+            return Err(TransferError::Behind { to, lag, max: LAG_MAX });
+        }
+        Ok(())
     }
 }

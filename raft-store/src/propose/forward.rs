@@ -2,13 +2,15 @@
 //! on it, each message carrying what was waiting. One hop: the leader's side never forwards.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cluster_state::{LogIndex, MasterId};
+use cluster_state::MasterId;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, Stream};
+use proto::limits::{BATCH_BYTES, ByteBudget};
 use proto::v1;
 use proto::v1::raft_service_client::RaftServiceClient;
 use tokio::sync::{mpsc, oneshot};
@@ -17,19 +19,23 @@ use tokio_util::task::TaskTracker;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::{EncodedCommand, LocalProposer, ProposeError, Verdict};
-use crate::codec;
+use super::local::{EncodedCommand, LocalProposer};
+use super::{ProposeError, Verdict};
+use crate::codec::{self, FORMAT};
 use crate::membership::Members;
 use crate::network::identity::PeerIdentity;
 
-/// Commands waiting to be sent. Each has a caller that waits, and those are bounded by the edges.
+/// Commands waiting to be sent. Each holds its share of the bounds on what is under way here.
 const QUEUE_MAX: usize = 4_096;
 /// Commands gathered into one message: more would only delay the first.
 const GATHER_MAX: usize = 256;
-/// Messages handed to the transport and not yet sent.
-const MESSAGES_MAX: usize = 16;
+/// Messages handed to the transport and not yet sent: one is on its way, one waits.
+const MESSAGES_MAX: usize = 2;
 /// How long a leader may take to answer. Longer than it waits for a commit itself.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(5_500);
+
+/// Nothing was sent: whoever waits may look for the leader again.
+const NOT_SENT: ProposeError = ProposeError::NotLeader { leader: None };
 
 /// Sends commands to whichever master leads.
 #[derive(Debug)]
@@ -60,11 +66,11 @@ impl Forwarder {
 
     /// Asks `leader` to propose the command.
     pub(crate) async fn propose(&self, leader: MasterId, command: EncodedCommand) -> Verdict {
-        let link = self.link_to(leader).ok_or(ProposeError::NotLeader { leader: None })?;
+        let link = self.link_to(leader).ok_or(NOT_SENT)?;
         let (answer, answered) = oneshot::channel();
         // A closed queue means that the stream broke before this command was sent.
         if link.queue.send(Waiting { command, answer }).await.is_err() {
-            return Err(ProposeError::NotLeader { leader: None });
+            return Err(NOT_SENT);
         }
         match tokio::time::timeout(ANSWER_TIMEOUT, answered).await {
             Ok(Ok(verdict)) => verdict,
@@ -86,10 +92,55 @@ impl Forwarder {
             identity: self.identity.clone(),
             leader,
         };
-        self.tasks.spawn(stream.run(waiting));
+        self.tasks.spawn(stream.run(Unsent::new(waiting)));
         let fresh = Link { leader, queue };
         *link = Some(fresh.clone());
         Some(fresh)
+    }
+}
+
+/// Commands that were not sent yet. Dropping it answers them: it is certain that nothing came of
+/// them.
+struct Unsent {
+    waiting: mpsc::Receiver<Waiting>,
+    /// The one that did not fit into the last message.
+    held_over: Option<Waiting>,
+    /// The next message.
+    gathered: Vec<Waiting>,
+}
+
+impl Unsent {
+    fn new(waiting: mpsc::Receiver<Waiting>) -> Self {
+        Self { waiting, held_over: None, gathered: Vec::new() }
+    }
+
+    /// Gathers what waits, as far as it fits into one message, and waits for the first if there is
+    /// none. Returns whether there will be more. Nothing is lost when it is dropped.
+    async fn gather(&mut self) -> bool {
+        let mut budget = ByteBudget::new(BATCH_BYTES);
+        let mut next = match self.held_over.take() {
+            Some(held_over) => Some(held_over),
+            None => self.waiting.recv().await,
+        };
+        while let Some(one) = next {
+            if self.gathered.len() == GATHER_MAX || !budget.admits(one.command.bytes().len()) {
+                self.held_over = Some(one);
+                break;
+            }
+            self.gathered.push(one);
+            next = self.waiting.try_recv().ok();
+        }
+        !self.gathered.is_empty()
+    }
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        self.waiting.close();
+        let queued = std::iter::from_fn(|| self.waiting.try_recv().ok());
+        for unsent in self.gathered.drain(..).chain(self.held_over.take()).chain(queued) {
+            unsent.answer.send(Err(NOT_SENT)).ok();
+        }
     }
 }
 
@@ -101,46 +152,39 @@ struct Outgoing {
 }
 
 impl Outgoing {
-    async fn run(mut self, mut waiting: mpsc::Receiver<Waiting>) {
+    async fn run(mut self, mut unsent: Unsent) {
         let (messages, outgoing) = mpsc::channel(MESSAGES_MAX);
         let request = self.identity.sign(ReceiverStream::new(outgoing), self.leader);
         let mut answers = match self.client.propose(request).await {
             Ok(response) => response.into_inner(),
             Err(status) => {
                 tracing::debug!(leader = %self.leader, %status, "cannot forward to the leader");
-                // Nothing was sent: whoever waits may look for the leader again.
-                waiting.close();
-                while let Some(unsent) = waiting.recv().await {
-                    unsent.answer.send(Err(ProposeError::NotLeader { leader: None })).ok();
-                }
                 return;
             }
         };
+
         let mut next_id = 0_u64;
+        // Dropping it tells those who wait that the outcome is unknown.
         let mut sent = HashMap::new();
-        let mut batch = Vec::with_capacity(GATHER_MAX);
         loop {
+            let has_message = !unsent.gathered.is_empty();
             tokio::select! {
-                gathered = waiting.recv_many(&mut batch, GATHER_MAX) => {
-                    if gathered == 0 {
-                        return;
-                    }
-                    let commands = batch.drain(..).map(|one| {
+                has_more = unsent.gather(), if !has_message => if !has_more { return },
+                room = messages.reserve(), if has_message => {
+                    let Ok(room) = room else { return };
+                    let commands = mem::take(&mut unsent.gathered).into_iter().map(|one| {
                         next_id += 1;
                         sent.insert(next_id, one.answer);
-                        v1::ForwardedCommand { id: next_id, command: one.command.0 }
+                        v1::ForwardedCommand { id: next_id, command: one.command.bytes().clone() }
                     });
-                    let message = v1::ProposeRequest { commands: commands.collect() };
-                    // Dropping `sent` tells those who wait that the outcome is unknown.
-                    if messages.send(message).await.is_err() {
-                        return;
-                    }
+                    let commands = commands.collect();
+                    room.send(v1::ProposeRequest { commands, format: u32::from(FORMAT) });
                 }
                 received = answers.message() => {
                     let Ok(Some(response)) = received else { return };
                     for answer in response.answers {
                         if let Some(caller) = sent.remove(&answer.id) {
-                            caller.send(decode(&answer.answer)).ok();
+                            caller.send(verdict_in(&answer)).ok();
                         }
                     }
                 }
@@ -166,12 +210,9 @@ pub(crate) fn serve(
                         is_open = false;
                         continue;
                     };
+                    let format = request.format;
                     for forwarded in request.commands {
-                        let local = Arc::clone(&local);
-                        pending.push(async move {
-                            let verdict = local.propose(EncodedCommand(forwarded.command)).await;
-                            v1::ForwardedAnswer { id: forwarded.id, answer: encode(&verdict) }
-                        });
+                        pending.push(answer(Arc::clone(&local), format, forwarded));
                     }
                 }
                 Some(first) = pending.next(), if !pending.is_empty() => {
@@ -189,12 +230,90 @@ pub(crate) fn serve(
     ReceiverStream::new(outgoing)
 }
 
-fn encode(verdict: &Verdict) -> Bytes {
+async fn answer(
+    local: Arc<LocalProposer>,
+    format: u32,
+    forwarded: v1::ForwardedCommand,
+) -> v1::ForwardedAnswer {
+    let v1::ForwardedCommand { id, command } = forwarded;
+    if format != u32::from(FORMAT) {
+        let known_format = Some(u32::from(FORMAT));
+        return v1::ForwardedAnswer { id, answer: Bytes::new(), known_format };
+    }
+    let verdict = local.propose_forwarded(command).await;
+    v1::ForwardedAnswer { id, answer: verdict_out(&verdict), known_format: None }
+}
+
+fn verdict_out(verdict: &Verdict) -> Bytes {
     // A verdict holds nothing that postcard cannot write; an empty answer reads as unknown.
     codec::encode(verdict).map(Bytes::from).unwrap_or_default()
 }
 
-fn decode(answer: &[u8]) -> Verdict {
-    codec::decode::<Result<(LogIndex, cluster_state::Reply), ProposeError>>(answer)
+fn verdict_in(answer: &v1::ForwardedAnswer) -> Verdict {
+    if let Some(theirs) = answer.known_format {
+        return Err(ProposeError::UnknownFormat { ours: u32::from(FORMAT), theirs });
+    }
+    codec::decode::<Verdict>(&answer.answer)
         .unwrap_or_else(|_| Err(ProposeError::unknown("the leader's answer is malformed")))
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster_state::{Command, TaskId, Term, Tick};
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    /// A command of about so many bytes.
+    fn command(bytes: usize) -> EncodedCommand {
+        let forget = vec![TaskId(0); bytes];
+        EncodedCommand::new(&Command::Tick(Tick { term: Term(0), forget })).unwrap()
+    }
+
+    fn queue(sizes: &[usize]) -> (Unsent, Vec<oneshot::Receiver<Verdict>>) {
+        let (queue, waiting) = mpsc::channel(QUEUE_MAX);
+        let callers = sizes.iter().map(|bytes| {
+            let (answer, answered) = oneshot::channel();
+            queue.try_send(Waiting { command: command(*bytes), answer }).unwrap();
+            answered
+        });
+        let callers = callers.collect();
+        (Unsent::new(waiting), callers)
+    }
+
+    fn messages(mut unsent: Unsent) -> Vec<usize> {
+        let mut counts = Vec::new();
+        while unsent.gather().now_or_never() == Some(true) {
+            counts.push(mem::take(&mut unsent.gathered).len());
+        }
+        counts
+    }
+
+    #[test]
+    fn commands_are_gathered_up_to_a_bound_in_bytes() {
+        let half = BATCH_BYTES / 2;
+        assert_eq!(messages(queue(&[1, 1, 1]).0), [3]);
+        assert_eq!(messages(queue(&[half, half, half]).0), [1, 1, 1]);
+        assert_eq!(messages(queue(&[1, half, 3 * half, 1, 1]).0), [2, 1, 2]);
+        assert_eq!(messages(queue(&[1; GATHER_MAX + 1]).0), [GATHER_MAX, 1]);
+    }
+
+    #[test]
+    fn what_was_not_sent_has_certainly_not_happened() {
+        let half = BATCH_BYTES / 2;
+        let (mut unsent, callers) = queue(&[half, half, 1]);
+        assert_eq!(unsent.gather().now_or_never(), Some(true));
+        drop(unsent);
+        for mut caller in callers {
+            assert_eq!(caller.try_recv().unwrap(), Err(NOT_SENT));
+        }
+    }
+
+    #[test]
+    fn a_leader_that_does_not_know_the_format_has_certainly_done_nothing() {
+        let answer = v1::ForwardedAnswer { id: 1, answer: Bytes::new(), known_format: Some(7) };
+        let refused = verdict_in(&answer).unwrap_err();
+        assert!(refused.is_certain());
+        assert_eq!(refused, ProposeError::UnknownFormat { ours: u32::from(FORMAT), theirs: 7 });
+    }
 }

@@ -12,6 +12,10 @@ use tempfile::TempDir;
 
 use crate::fixture::{self, CLUSTER, History, apply, contents, open};
 
+/// How a master comes back whose data cannot be used.
+const REPLACE: &str = "move the data directory away and start this master again under its node id, \
+                       one master at a time: the other masters send it everything";
+
 /// A node's directory after some use, closed.
 async fn used() -> TempDir {
     let home = TempDir::new().unwrap();
@@ -120,8 +124,7 @@ async fn what_is_missing_is_named() {
         let error = refusal(home.path());
 
         let expected = format!(
-            "{} is missing from a data directory that was in use: \
-             a node that has lost its log must come back under a new node id",
+            "{} is missing from a data directory that was in use: {REPLACE}",
             path.display()
         );
         assert_eq!(error.to_string(), expected);
@@ -163,8 +166,10 @@ async fn a_log_that_was_restored_from_before_is_refused() {
 
     assert_eq!(
         error.to_string(),
-        "the log is behind its guard: the last entry was 22 of term 1, now it is 21 of term 1; \
-         acknowledged data is lost, so this node must come back under a new node id"
+        format!(
+            "the log is behind its guard: the last entry was 22 of term 1, now it is 21 of term 1, \
+             so what was acknowledged may be lost here: {REPLACE}"
+        )
     );
 }
 
@@ -177,8 +182,9 @@ async fn a_state_that_the_log_cannot_rebuild_is_refused() {
 
     assert_eq!(
         error.to_string(),
-        "the state is behind the log: applied up to 0, but the log is purged up to 8; \
-         this node must come back under a new node id"
+        format!(
+            "the state is behind the log: applied up to 0, but the log is purged up to 8: {REPLACE}"
+        )
     );
 }
 
@@ -210,9 +216,7 @@ async fn a_damaged_state_is_refused() {
 
     let error = refusal(home.path());
 
-    let expected =
-        format!("{} is damaged: this node must come back under a new node id", database.display());
-    assert_eq!(error.to_string(), expected);
+    assert_eq!(error.to_string(), format!("{} is damaged: {REPLACE}", database.display()));
 }
 
 #[test]

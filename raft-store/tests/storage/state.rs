@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cluster_state::{LogIndex, TaskId, Timestamp};
 use openraft::EntryPayload;
 use openraft::storage::RaftStateMachine;
-use raft_store::{Entry, Payload, Published};
+use raft_store::{Entry, FORMAT, Payload, Published};
 use tempfile::TempDir;
 
 use crate::fixture::{History, apply, blank, fingerprint, open};
@@ -33,17 +33,50 @@ async fn it_does_not_matter_how_many_entries_come_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_entry_that_cannot_be_decoded_stops_the_node() {
+async fn an_entry_of_a_newer_format_stops_the_node_and_names_the_format() {
     let home = TempDir::new().unwrap();
     let mut store = open(home.path());
-    let payload = EntryPayload::Normal(Payload(vec![0xff, 1, 2, 3].into()));
-    let unknown = Entry { payload, ..blank(1, 0) };
 
-    let entries = futures_util::stream::iter([Ok((unknown, None))]);
+    let entries = futures_util::stream::iter([Ok((holding(0, &[FORMAT + 1, 1, 2, 3]), None))]);
     store.machine.apply(entries).await.unwrap_err();
 
-    assert!(store.fatal.reason().is_some());
+    assert_eq!(
+        store.fatal.reason().as_deref(),
+        Some(
+            "log entry 0 has format 2, and this release reads formats up to 1: \
+             start a release that reads format 2"
+        )
+    );
     assert_eq!(store.machine.applied_state().await.unwrap().0, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_cannot_be_read_is_rejected_and_changes_nothing() {
+    let home = TempDir::new().unwrap();
+    let history = History::new(1);
+    let last = history.last_index();
+    let mut store = open(home.path());
+    apply(&mut store.machine, history.entries.clone()).await;
+
+    let cut_short: &[u8] = &[FORMAT, 1, 0xff];
+    let with_stray_bytes: &[u8] = &[FORMAT, 1, 0, 0, 0, 0, 0];
+    let garbage: [&[u8]; 5] = [&[], &[0], &[FORMAT], cut_short, with_stray_bytes];
+    let entries = (1..).zip(garbage).map(|(at, bytes)| holding(last + at, bytes));
+    apply(&mut store.machine, entries.collect()).await;
+
+    assert!(store.reader.with(fingerprint) == history.state_at(last));
+    assert_eq!(store.reader.applied().index, LogIndex(last + 5));
+    assert_eq!(store.fatal.reason(), None);
+    drop(store);
+
+    let mut store = open(home.path());
+    apply(&mut store.machine, vec![blank(1, last + 6)]).await;
+    assert_eq!(store.reader.applied().index, LogIndex(last + 6));
+}
+
+fn holding(index: u64, payload: &[u8]) -> Entry {
+    let payload = EntryPayload::Normal(Payload(payload.to_vec().into()));
+    Entry { payload, ..blank(1, index) }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,138 @@
+//! Handing leadership over: to whom, what the leader must give up first, and what voters believe of
+//! it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster_state::{MasterId, Term};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::acks::Acks;
+use crate::membership;
+use crate::node::Raft;
+
+/// How long a voter waits to be told of a hand-over: the successor may be told a moment earlier.
+const TOLD_WITHIN: Duration = Duration::from_millis(100);
+
+/// Leases for which a successor may make use of its being named: one to catch up, one to be elected.
+const VALID_FOR_LEASES: u32 = 2;
+
+/// Leases for which a leader that hands over counts no answers. The voters are told within one, and
+/// may elect the successor as long as they then believe it.
+const WITHOUT_LEASE_FOR_LEASES: u32 = VALID_FOR_LEASES + 2;
+
+/// The successor that a leader has named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Named {
+    /// The leader's term.
+    term: u64,
+    successor: u64,
+    at: Instant,
+}
+
+/// The hand-over that is under way, as the leader that began it has told. Its successor asks for
+/// votes before the leader's lease is over; whoever only claims to be named must wait for the lease
+/// like any other candidate.
+#[derive(Debug)]
+pub(crate) struct Naming {
+    named: watch::Sender<Option<Named>>,
+    valid_for: Duration,
+}
+
+impl Naming {
+    pub(crate) fn new(lease: Duration) -> Self {
+        let valid_for = lease.saturating_mul(VALID_FOR_LEASES);
+        Self { named: watch::Sender::new(None), valid_for }
+    }
+
+    /// The leader of `term` hands over to `successor`.
+    pub(crate) fn on_named(&self, term: u64, successor: u64) {
+        self.named.send_replace(Some(Named { term, successor, at: Instant::now() }));
+    }
+
+    /// Tells whether the candidate for `term` is the successor that the leader of the term before
+    /// has named. Waits a moment for the leader's word.
+    pub(crate) async fn names(&self, candidate: u64, term: u64) -> bool {
+        let mut named = self.named.subscribe();
+        let is_meant = |named: &Option<Named>| {
+            named.is_some_and(|named| {
+                named.successor == candidate
+                    && named.term.checked_add(1) == Some(term)
+                    && named.at.elapsed() <= self.valid_for
+            })
+        };
+        let told = named.wait_for(is_meant);
+        matches!(tokio::time::timeout(TOLD_WITHIN, told).await, Ok(Ok(_)))
+    }
+}
+
+/// Hands leadership over; clones share it.
+#[derive(Clone)]
+pub(crate) struct HandOver {
+    pub(crate) raft: Raft,
+    pub(crate) acks: Arc<Acks>,
+    pub(crate) naming: Arc<Naming>,
+    pub(crate) lease: Duration,
+}
+
+impl HandOver {
+    /// Tells whether a member has answered this leader of `term` within the lease.
+    pub(crate) fn is_answering(&self, member: MasterId, term: Term) -> bool {
+        let within = Instant::now().checked_sub(self.lease);
+        within.is_some_and(|from| self.acks.has_answered_since(member.0, term.0, from))
+    }
+
+    /// Returns the voter with the longest log of those that answer.
+    pub(crate) fn best_successor(&self, term: Term) -> Option<MasterId> {
+        membership::best_successor(&self.raft, |id| self.is_answering(id, term))
+    }
+
+    /// Hands over to the best successor, if there is one.
+    pub(crate) async fn to_the_best(&self, term: Term) {
+        match self.best_successor(term) {
+            Some(to) => self.to(to, term).await,
+            None => tracing::warn!("no other master answers: leading on"),
+        }
+    }
+
+    /// Gives up the lease of `term` and names the successor, which then asks for votes.
+    pub(crate) async fn to(&self, successor: MasterId, term: Term) {
+        self.acks.revoke(Instant::now() + self.lease.saturating_mul(WITHOUT_LEASE_FOR_LEASES));
+        self.naming.on_named(term.0, successor.0);
+        // Whoever learns that Raft has ended sees to that.
+        self.raft.trigger().transfer_leader(successor.0).await.ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEASE: Duration = Duration::from_millis(400);
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_named_successor_is_named_and_not_for_long() {
+        let hand_over = Naming::new(LEASE);
+        assert!(!hand_over.names(2, 6).await);
+
+        hand_over.on_named(5, 2);
+        assert!(hand_over.names(2, 6).await);
+        assert!(!hand_over.names(3, 6).await);
+        assert!(!hand_over.names(2, 7).await);
+        assert!(!hand_over.names(2, 5).await);
+
+        tokio::time::advance(LEASE * 2).await;
+        assert!(!hand_over.names(2, 6).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_successor_may_be_told_before_the_voters() {
+        let hand_over = Naming::new(LEASE);
+        let (is_named, ()) = tokio::join!(hand_over.names(2, 6), async {
+            tokio::time::advance(TOLD_WITHIN / 2).await;
+            hand_over.on_named(5, 2);
+        });
+        assert!(is_named);
+    }
+}

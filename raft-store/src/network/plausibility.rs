@@ -1,0 +1,168 @@
+//! What a master believes of another's message: bounds that no correct master exceeds. They are
+//! checked before Raft sees the message, because Raft takes every number for true: it would follow
+//! any term, and ends itself over positions that contradict what is committed. Pure.
+
+use openraft::raft::{AppendEntriesRequest, VoteRequest};
+
+use crate::types::{LogId, TypeConfig, Vote};
+
+/// Greatest term and greatest index: more than a cluster reaches in its life, and far enough from
+/// the type's end that nothing overflows which counts on from them.
+const NUMBER_MAX: u64 = 1 << 62;
+
+/// Terms by which a message may be ahead of its receiver. Each election adds one, so a master would
+/// have to be away for more than a century of an election each second.
+const TERM_LEAD_MAX: u64 = 1 << 32;
+
+/// Why a message is not believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Implausible {
+    /// A term or an index that no cluster reaches.
+    #[error("{0} is no term or index of a cluster")]
+    Number(u64),
+    /// A term that lies too far ahead.
+    #[error("term {term} is too far ahead of term {ours}")]
+    Term {
+        /// The message's.
+        term: u64,
+        /// The newest known here.
+        ours: u64,
+    },
+    /// Its sender does not belong to the cluster.
+    #[error("node {0} is not a member of this cluster")]
+    NotAMember(u64),
+    /// Its sender claims to be its receiver.
+    #[error("node {0} is this master itself")]
+    OurOwn(u64),
+    /// A candidate claims to have been elected already.
+    #[error("a candidate's vote is not granted yet")]
+    GrantedBeforehand,
+    /// A leader says that it was not elected.
+    #[error("a leader's vote was granted by a quorum")]
+    NotGranted,
+    /// A position in the log that a later leader has written.
+    #[error("the log cannot hold an entry of term {entry} in term {vote}")]
+    FromLater {
+        /// The term that wrote the entry.
+        entry: u64,
+        /// The message's.
+        vote: u64,
+    },
+    /// Entries that are not one after the other.
+    #[error("entry {0} does not follow the one before it")]
+    OutOfOrder(u64),
+    /// A position that contradicts what is committed here.
+    #[error("entry {0} contradicts what is committed")]
+    Contradiction(u64),
+}
+
+/// What a receiver knows when a message comes in.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    /// Its own node id.
+    pub(crate) id: u64,
+    /// The newest term that it has seen.
+    pub(crate) term: u64,
+    /// The last entry of its log that is committed for certain.
+    pub(crate) committed: Option<LogId>,
+    /// Whether the message's sender is a member of its cluster.
+    pub(crate) is_member: bool,
+}
+
+/// Checks a term or an index by itself.
+pub(crate) const fn check_number(number: u64) -> Result<(), Implausible> {
+    if number > NUMBER_MAX { Err(Implausible::Number(number)) } else { Ok(()) }
+}
+
+/// Checks that a term is not too far ahead of one that is known.
+pub(crate) const fn check_term(term: u64, ours: u64) -> Result<(), Implausible> {
+    if term > ours.saturating_add(TERM_LEAD_MAX) {
+        return Err(Implausible::Term { term, ours });
+    }
+    Ok(())
+}
+
+impl Known {
+    /// Checks a candidate's request.
+    pub(crate) fn check_ballot(&self, ballot: &VoteRequest<TypeConfig>) -> Result<(), Implausible> {
+        if ballot.vote.is_committed() {
+            return Err(Implausible::GrantedBeforehand);
+        }
+        self.check_vote(&ballot.vote)?;
+        check_written_before(ballot.last_log_id.as_ref(), &ballot.vote)
+    }
+
+    /// Checks a leader's request to append, or its heartbeat.
+    pub(crate) fn check_append(
+        &self,
+        request: &AppendEntriesRequest<TypeConfig>,
+    ) -> Result<(), Implausible> {
+        self.check_leader(&request.vote)?;
+        check_written_before(request.leader_commit.as_ref(), &request.vote)?;
+
+        let mut before = request.prev_log_id;
+        self.check_position(before.as_ref(), &request.vote)?;
+        for entry in &request.entries {
+            let id = entry.log_id;
+            let next = before.map_or(0, |before| before.index.saturating_add(1));
+            let is_older = before.is_some_and(|before| id.leader_id < before.leader_id);
+            if id.index != next || is_older {
+                return Err(Implausible::OutOfOrder(id.index));
+            }
+            self.check_position(Some(&id), &request.vote)?;
+            before = Some(id);
+        }
+        Ok(())
+    }
+
+    /// Checks the head of a leader's snapshot, which covers the log up to `last`.
+    pub(crate) fn check_snapshot(
+        &self,
+        vote: &Vote,
+        last: Option<&LogId>,
+    ) -> Result<(), Implausible> {
+        self.check_leader(vote)?;
+        self.check_position(last, vote)
+    }
+
+    /// Checks the vote of a leader.
+    pub(crate) fn check_leader(&self, vote: &Vote) -> Result<(), Implausible> {
+        if !vote.is_committed() {
+            return Err(Implausible::NotGranted);
+        }
+        self.check_vote(vote)
+    }
+
+    const fn check_vote(&self, vote: &Vote) -> Result<(), Implausible> {
+        let node = vote.leader_id.voted_for;
+        if node == self.id {
+            return Err(Implausible::OurOwn(node));
+        }
+        if !self.is_member {
+            return Err(Implausible::NotAMember(node));
+        }
+        check_term(vote.leader_id.term, self.term)
+    }
+
+    /// A leader has every committed entry, and only such at their indexes.
+    fn check_position(&self, id: Option<&LogId>, vote: &Vote) -> Result<(), Implausible> {
+        check_written_before(id, vote)?;
+        let (Some(id), Some(committed)) = (id, self.committed) else { return Ok(()) };
+        let agrees = match id.index.cmp(&committed.index) {
+            std::cmp::Ordering::Less => id.leader_id <= committed.leader_id,
+            std::cmp::Ordering::Equal => id.leader_id == committed.leader_id,
+            std::cmp::Ordering::Greater => id.leader_id >= committed.leader_id,
+        };
+        if agrees { Ok(()) } else { Err(Implausible::Contradiction(id.index)) }
+    }
+}
+
+/// No log holds an entry that was written after the vote of the one who sends it.
+const fn check_written_before(id: Option<&LogId>, vote: &Vote) -> Result<(), Implausible> {
+    let Some(id) = id else { return Ok(()) };
+    let (entry, vote) = (id.leader_id.term, vote.leader_id.term);
+    if entry > vote { Err(Implausible::FromLater { entry, vote }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! What a node does by itself, beside Raft: founds the cluster, learns its id, waits before it stands
+//! for election after a restart.
+
+use std::time::Duration;
+
+use openraft::RaftState;
+
+use super::{Node, Raft, StartError};
+use crate::founding::Founding;
+use crate::log_store::LogStore;
+use crate::types::TypeConfig;
+
+/// Starts all of it; it ends when the node stops.
+pub(super) fn start(node: &Node) {
+    let tasks = node.tasks();
+    tasks.spawn(learn_cluster_id(node.clone()));
+    tasks.spawn(found(node.clone()));
+    tasks.spawn(stand_after_the_pause(node.clone()));
+}
+
+/// Returns how long a voter that starts must not elect anybody, and stops it from standing itself.
+///
+/// Before the restart it may have promised a leader not to elect another for one lease. That promise
+/// binds its own candidacy, too: the leader still counts its last answer. The only voter of a cluster
+/// has promised nothing, and one without a history neither.
+pub(super) async fn restart_pause(
+    raft: &Raft,
+    log: &LogStore,
+    lease: Duration,
+) -> Result<Duration, StartError> {
+    let me = *raft.node_id();
+    let look = move |state: &RaftState<TypeConfig>| {
+        state.membership_state.effective().membership().voter_ids().eq([me])
+    };
+    let is_alone = raft.with_raft_state(look).await;
+    let is_alone = is_alone.map_err(|error| StartError::Raft(error.to_string()))?;
+    let has_history = log.last_log_id().is_some_and(|last| last.index > 0);
+    if is_alone || !has_history {
+        return Ok(Duration::ZERO);
+    }
+    raft.runtime_config().elect(false);
+    Ok(lease)
+}
+
+/// Lets this master stand for election once its promises from before the restart are over.
+async fn stand_after_the_pause(node: Node) {
+    tokio::select! {
+        () = node.inner.stop.cancelled() => {}
+        () = tokio::time::sleep_until(node.inner.may_elect_from) => {
+            node.inner.raft.runtime_config().elect(true);
+        }
+    }
+}
+
+/// Founds the cluster if this is one of its first members and nobody has yet.
+async fn found(node: Node) {
+    let config = &node.inner.config;
+    if config.initial_cluster.is_empty() {
+        return;
+    }
+    let founding = Founding {
+        id: config.id,
+        cluster_name: config.cluster_name.clone(),
+        initial_cluster: config.initial_cluster.clone(),
+        raft: node.inner.raft.clone(),
+        stop: node.inner.stop.clone(),
+    };
+    if let Err(error) = founding.run().await
+        && !node.inner.stop.is_cancelled()
+    {
+        node.fatal().raise(&error.to_string());
+    }
+}
+
+/// Waits for the entry that fixes the cluster's id, then demands it of every peer and keeps it on
+/// disk.
+async fn learn_cluster_id(node: Node) {
+    if node.cluster_id().is_some() {
+        return;
+    }
+    let mut applied = node.reader().watch_applied();
+    loop {
+        if let Some(cluster) = node.reader().with(|state| state.meta().cluster) {
+            node.inner.identity.learn(cluster);
+            if let Err(error) = node.inner.stores.log.set_cluster_id(cluster).await {
+                node.fatal().raise(&format!("cannot keep the cluster id: {error}"));
+                return;
+            }
+            tracing::info!(%cluster, "joined the cluster");
+            return;
+        }
+        tokio::select! {
+            () = node.inner.stop.cancelled() => return,
+            changed = applied.changed() => if changed.is_err() { return },
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Proposing on the leader itself: encoded, counted against the bounds, stamped, appended.
+
+use bytes::Bytes;
+use cluster_state::{Command, LogIndex, MasterId, Term};
+use openraft::errors::ClientWriteError;
+use openraft::impls::ProgressResponder;
+use openraft::vote::leader_id_std::CommittedLeaderId;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::{COMMIT_TIMEOUT, ProposalBounds, ProposeError, Verdict};
+use crate::clock::Clock;
+use crate::codec::{self, CodecError};
+use crate::disk_space::DiskSpace;
+use crate::node::Raft;
+use crate::types::Payload;
+
+/// A command in the form it has in the log, but for the leader's stamp. The bytes are those of a
+/// command for certain: whatever gets into the log, every master must be able to read.
+#[derive(Debug, Clone)]
+pub(crate) struct EncodedCommand {
+    bytes: Bytes,
+    /// Whether it submits tasks.
+    adds_tasks: bool,
+}
+
+impl EncodedCommand {
+    pub(super) fn new(command: &Command) -> Result<Self, CodecError> {
+        Ok(Self { bytes: codec::encode_command(command)?, adds_tasks: adds_tasks(command) })
+    }
+
+    pub(super) const fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Takes over what another master has encoded, if it can be read.
+    fn received(bytes: Bytes) -> Result<Self, ProposeError> {
+        match codec::decode_command(&bytes) {
+            Ok(command) => Ok(Self { bytes, adds_tasks: adds_tasks(&command) }),
+            Err(error) => Err(ProposeError::Unreadable { detail: error.to_string().into() }),
+        }
+    }
+}
+
+const fn adds_tasks(command: &Command) -> bool {
+    matches!(command, Command::SubmitTasks(_))
+}
+
+/// Proposes to this master's Raft, bounded.
+#[derive(Debug)]
+pub(crate) struct LocalProposer {
+    raft: Raft,
+    clock: Clock,
+    bounds: ProposalBounds,
+    space: DiskSpace,
+    commands: Semaphore,
+    /// In KiB, because a semaphore counts in 32 bits.
+    kibibytes: Semaphore,
+}
+
+impl LocalProposer {
+    pub(crate) fn new(raft: Raft, clock: Clock, bounds: ProposalBounds, space: DiskSpace) -> Self {
+        Self {
+            raft,
+            clock,
+            bounds,
+            space,
+            commands: Semaphore::new(bounds.commands),
+            kibibytes: Semaphore::new(bounds.bytes.div_ceil(1 << 10)),
+        }
+    }
+
+    /// Proposes a command that another master has forwarded, within this master's bounds.
+    pub(crate) async fn propose_forwarded(&self, command: Bytes) -> Verdict {
+        let command = EncodedCommand::received(command)?;
+        let _admission = self.admit(&command)?;
+        self.append(command, None).await
+    }
+
+    /// Stamps, proposes and waits until the command is applied. Only the leader can, and if a term
+    /// is given, only the leader of that term.
+    ///
+    /// Entries enter the log in the order in which these futures are first polled.
+    pub(super) async fn append(&self, command: EncodedCommand, term: Option<Term>) -> Verdict {
+        self.check_room(&command)?;
+        let stamped = codec::stamp(self.clock.now(), &command.bytes);
+        let (responder, answered) = ProgressResponder::complete_only();
+        let mut request = self.raft.write(Payload(stamped)).responder(responder);
+        if let Some(term) = term {
+            request = request.with_leader(CommittedLeaderId::new(term.0));
+        }
+        let written = async {
+            request.await.map_err(|fatal| ProposeError::unknown(&fatal.to_string()))?;
+            answered.await.map_err(|_| ProposeError::unknown("replication has stopped"))
+        };
+        let written = match tokio::time::timeout(COMMIT_TIMEOUT, written).await {
+            Ok(written) => written?,
+            Err(_) => return Err(ProposeError::unknown("not committed in time")),
+        };
+
+        match written {
+            Ok(written) => {
+                let index = LogIndex(written.log_id.index);
+                match written.data.0 {
+                    Some(Ok(reply)) => Ok((index, reply)),
+                    Some(Err(rejection)) => Err(ProposeError::Rejected { rejection, index }),
+                    // Only entries of Raft's own have no outcome.
+                    None => Err(ProposeError::unknown("the entry has no outcome")),
+                }
+            }
+            Err(ClientWriteError::ForwardToLeader(other)) => {
+                Err(ProposeError::NotLeader { leader: other.leader_id.map(MasterId) })
+            }
+            // A discarded entry may be committed all the same, through another leader.
+            Err(
+                error @ (ClientWriteError::LogEntryDiscarded(_)
+                | ClientWriteError::ChangeMembershipError(_)
+                | ClientWriteError::PreconditionFailed(_)),
+            ) => Err(ProposeError::unknown(&error.to_string())),
+        }
+    }
+
+    /// Refuses new tasks while the disk is nearly full. What ends tasks, or lets the log be purged,
+    /// makes room and goes on.
+    fn check_room(&self, command: &EncodedCommand) -> Result<(), ProposeError> {
+        match self.space.free_bytes() {
+            Some(free) if free < self.bounds.disk_free_min && command.adds_tasks => {
+                Err(ProposeError::DiskFull { free })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Makes room for a command among those that are under way here, whether they wait for the
+    /// disk, for the network or for another master.
+    pub(super) fn admit(&self, command: &EncodedCommand) -> Result<Admission<'_>, ProposeError> {
+        let bytes = command.bytes.len();
+        if bytes > self.bounds.command_bytes {
+            let as_u64 = |bytes| u64::try_from(bytes).unwrap_or(u64::MAX);
+            return Err(ProposeError::TooLarge {
+                bytes: as_u64(bytes),
+                max: as_u64(self.bounds.command_bytes),
+            });
+        }
+        let kibibytes = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX);
+        let count = self.commands.try_acquire().map_err(|_| ProposeError::Overloaded)?;
+        let size =
+            self.kibibytes.try_acquire_many(kibibytes).map_err(|_| ProposeError::Overloaded)?;
+        Ok(Admission { _count: count, _size: size })
+    }
+}
+
+/// A command's share of what may be under way, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Admission<'a> {
+    _count: SemaphorePermit<'a>,
+    _size: SemaphorePermit<'a>,
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster_state::{Proposal, Tick, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_a_command_is_taken_over_from_another_master() {
+        let command = Command::Tick(Tick { term: Term(3), forget: Vec::new() });
+        let encoded = EncodedCommand::new(&command).unwrap();
+        assert_eq!(EncodedCommand::received(encoded.bytes.clone()).unwrap().bytes, encoded.bytes);
+
+        let cut_short = encoded.bytes.slice(..encoded.bytes.len() - 1);
+        let with_stray_byte = Bytes::from([&encoded.bytes[..], &[0]].concat());
+        for garbage in [Bytes::new(), cut_short, with_stray_byte, Bytes::from_static(&[0xff; 9])] {
+            let refused = EncodedCommand::received(garbage.clone()).unwrap_err();
+            assert!(refused.is_certain(), "{garbage:?}");
+        }
+    }
+
+    #[test]
+    fn a_stamped_command_is_an_encoded_proposal() {
+        let command = Command::Tick(Tick { term: Term(3), forget: Vec::new() });
+        let encoded = EncodedCommand::new(&command).unwrap();
+        let stamped = codec::stamp(Timestamp(1_700_000_000_000), &encoded.bytes);
+
+        let proposal = Proposal { proposed_at: Timestamp(1_700_000_000_000), command };
+        assert_eq!(codec::encode_proposal(&proposal).unwrap(), Payload(stamped));
+    }
+}

@@ -1,0 +1,67 @@
+//! Says the same thing rarely: a peer can make the same thing happen many times a second.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::sync::lock;
+
+/// Time after which a thing is said again: often enough to be found in a log, and no flood.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// Different things that are remembered; while there are more, the others are not said.
+const THINGS_MAX: usize = 64;
+
+/// Remembers what was said lately.
+#[derive(Debug, Default)]
+pub(crate) struct Rarely {
+    said: Mutex<BTreeMap<String, Instant>>,
+}
+
+impl Rarely {
+    /// Tells whether to say it now, and takes it for said if so.
+    pub(crate) fn is_due(&self, what: &str) -> bool {
+        let now = Instant::now();
+        let mut said = lock(&self.said);
+        if said.get(what).is_some_and(|at| now.saturating_duration_since(*at) < AGAIN) {
+            return false;
+        }
+        if said.len() >= THINGS_MAX {
+            said.retain(|_, at| now.saturating_duration_since(*at) < AGAIN);
+        }
+        if said.len() >= THINGS_MAX {
+            return false;
+        }
+
+        said.insert(what.to_owned(), now);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_thing_is_said_once_a_minute() {
+        let rarely = Rarely::default();
+        assert!(rarely.is_due("a stranger calls"));
+        assert!(!rarely.is_due("a stranger calls"));
+        assert!(rarely.is_due("another stranger calls"));
+
+        tokio::time::advance(AGAIN).await;
+        assert!(rarely.is_due("a stranger calls"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ever_new_things_do_not_flood() {
+        let rarely = Rarely::default();
+        let said = (0..1_000).filter(|number| rarely.is_due(&number.to_string())).count();
+        assert_eq!(said, THINGS_MAX);
+
+        tokio::time::advance(AGAIN).await;
+        assert!(rarely.is_due("a minute later"));
+    }
+}

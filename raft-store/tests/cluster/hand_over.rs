@@ -1,0 +1,57 @@
+//! Handing leadership over: to whoever can take it, and to nobody else.
+
+use cluster_state::MasterId;
+use raft_store::TransferError;
+
+use crate::harness::{Cluster, eventually, register};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leadership_is_handed_over_on_request() {
+    let cluster = Cluster::start(100_000).await;
+    let old = cluster.leader().await;
+    let to = cluster.follower().await;
+    assert_eq!(cluster.node(to).transfer_leader(None).await, Err(TransferError::NotLeader));
+    assert_eq!(
+        cluster.node(old).transfer_leader(Some(MasterId(9))).await,
+        Err(TransferError::NotAMember(MasterId(9)))
+    );
+    eventually("it has answered this leader", || async {
+        match cluster.node(old).transfer_leader(Some(to)).await {
+            Err(TransferError::Silent(_)) => None,
+            handed_over => Some(assert_eq!(handed_over, Ok(to))),
+        }
+    })
+    .await;
+    assert_eq!(cluster.leader().await, to);
+    cluster.node(old).propose(&register("w1")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_only_voter_leads_on() {
+    let mut cluster = Cluster::prepare(100_000).await;
+    cluster.start_member(1, &[1]).await;
+    let node = cluster.node(cluster.leader().await);
+
+    assert_eq!(node.transfer_leader(None).await, Err(TransferError::NoSuccessor));
+    let to = MasterId(2);
+    assert_eq!(node.transfer_leader(Some(to)).await, Err(TransferError::NotAMember(to)));
+    assert_eq!(node.transfer_leader(Some(MasterId(1))).await, Ok(MasterId(1)));
+    assert!(node.holds_quorum_lease());
+    node.propose(&register("w1")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_handed_over_to_a_dead_master() {
+    let mut cluster = Cluster::start(100_000).await;
+    let leader = cluster.leader().await;
+    let dead = cluster.follower().await;
+    cluster.stop(dead).await;
+    let node = cluster.node(leader);
+    let before = *node.leadership().borrow();
+
+    let refused = node.transfer_leader(Some(dead)).await;
+    assert_eq!(refused, Err(TransferError::Silent(dead)));
+
+    assert_eq!(*node.leadership().borrow(), before);
+    node.propose(&register("w1")).await.unwrap();
+}

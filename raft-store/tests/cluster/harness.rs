@@ -1,0 +1,213 @@
+//! Three nodes in one process, over real sockets and real disks.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cluster_state::{ClusterId, Command, Limits, MasterId, RegisterWorker, WorkerId};
+use raft_store::{Node, NodeConfig, ProposalBounds, Store, StoreConfig};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio_stream::wrappers::TcpListenerStream;
+
+/// Far above what any step takes, so that only a real failure ends it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A node on a runtime of its own, so that stopping it ends its connections as a process's end
+/// would.
+pub(crate) struct Member {
+    pub(crate) node: Node,
+    runtime: Runtime,
+}
+
+impl Member {
+    /// Ends everything that it runs. Its RocksDB must be closed before the process's static
+    /// destructors run, and is when nobody has it any more.
+    fn end(self) {
+        drop(self.node);
+        self.runtime.shutdown_timeout(PATIENCE);
+    }
+}
+
+pub(crate) struct Cluster {
+    dir: TempDir,
+    pub(crate) addresses: BTreeMap<MasterId, String>,
+    pub(crate) members: BTreeMap<MasterId, Member>,
+    snapshot_every: u64,
+    /// For members that are started from now on.
+    pub(crate) bounds: ProposalBounds,
+    pub(crate) election_timeout: (Duration, Duration),
+}
+
+impl Cluster {
+    pub(crate) async fn start(snapshot_every: u64) -> Self {
+        let mut cluster = Self::prepare(snapshot_every).await;
+        for id in [1, 2, 3] {
+            cluster.start_member(id, &[1, 2, 3]).await;
+        }
+        cluster
+    }
+
+    /// Three addresses at which nobody listens yet.
+    pub(crate) async fn prepare(snapshot_every: u64) -> Self {
+        let mut listeners = BTreeMap::new();
+        for id in 1..=3 {
+            listeners.insert(MasterId(id), listen("127.0.0.1:0").await.unwrap());
+        }
+        let addresses = listeners
+            .iter()
+            .map(|(id, listener)| (*id, listener.local_addr().unwrap().to_string()))
+            .collect();
+        let dir = TempDir::new().unwrap();
+        let bounds = ProposalBounds::default();
+        let election_timeout = (Duration::from_millis(250), Duration::from_millis(400));
+        let members = BTreeMap::new();
+        Self { dir, addresses, members, snapshot_every, bounds, election_timeout }
+    }
+
+    /// Starts one member that is told that those are the first members.
+    pub(crate) async fn start_member(&mut self, id: u64, first: &[u64]) {
+        let id = MasterId(id);
+        let address = self.addresses.get(&id).unwrap().clone();
+        let data_dir = self.data_dir(id);
+        eventually("the data directory is free", || {
+            let opened = Store::open(StoreConfig::new(&data_dir, id));
+            async move { opened.ok().map(drop) }
+        })
+        .await;
+        let listener = eventually("the port is free", || async { listen(&address).await }).await;
+        self.join(id, listener, first).await;
+    }
+
+    async fn join(&mut self, id: MasterId, listener: std::net::TcpListener, first: &[u64]) {
+        let store = Store::open(StoreConfig::new(self.data_dir(id), id)).unwrap();
+        let first = first.iter().map(|id| MasterId(*id));
+        let first = first.map(|id| (id, self.addresses.get(&id).unwrap().clone()));
+        let config = NodeConfig {
+            id,
+            cluster_name: "test".to_owned(),
+            initial_cluster: first.collect(),
+            http_address: String::new(),
+            heartbeat_interval: Duration::from_millis(50),
+            election_timeout: self.election_timeout,
+            snapshot_every: self.snapshot_every,
+            log_kept: 10,
+            bounds: self.bounds,
+        };
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let start = async move {
+            let listener = TcpListener::from_std(listener).unwrap();
+            let node = Node::start(config, store).await.unwrap();
+            let server = tonic::transport::Server::builder().add_service(node.raft_service());
+            let serve = server.serve_with_incoming(TcpListenerStream::new(listener));
+            #[expect(clippy::disallowed_methods, reason = "it ends with the runtime")]
+            tokio::task::spawn(async { serve.await.unwrap() });
+            node
+        };
+        let node = runtime.spawn(start).await.unwrap();
+        self.members.insert(id, Member { node, runtime });
+    }
+
+    fn data_dir(&self, id: MasterId) -> PathBuf {
+        self.dir.path().join(id.to_string())
+    }
+
+    pub(crate) async fn stop(&mut self, id: MasterId) {
+        let Member { node, runtime } = self.members.remove(&id).unwrap();
+        let node = runtime.spawn(async move { (node.shutdown().await, node).1 }).await.unwrap();
+        tokio::task::spawn_blocking(|| Member { node, runtime }.end()).await.unwrap();
+    }
+
+    /// Starts a stopped member again where it was.
+    pub(crate) async fn restart(&mut self, id: MasterId) {
+        self.start_member(id.0, &[1, 2, 3]).await;
+    }
+
+    /// Takes a stopped member's disk away.
+    pub(crate) fn wipe(&self, id: MasterId) {
+        std::fs::remove_dir_all(self.data_dir(id)).unwrap();
+    }
+
+    /// Has the leader begin its term, which fixes the cluster's id, and waits until all know it.
+    pub(crate) async fn begin_term(&self, id: ClusterId) {
+        let leader = self.node(self.leader().await).clone();
+        let term = leader.leadership().borrow().term();
+        let live_bytes_max = Limits::LIVE_BYTES_DEFAULT;
+        let leader_id = leader.id();
+        let begin = Command::BeginTerm { term, leader: leader_id, cluster: id, live_bytes_max };
+        leader.propose_as_leader(term, &begin).await.unwrap();
+        for member in self.members.values() {
+            eventually("the cluster id", || async { member.node.cluster_id() }).await;
+        }
+    }
+
+    pub(crate) fn node(&self, id: MasterId) -> &Node {
+        &self.members.get(&id).unwrap().node
+    }
+
+    pub(crate) async fn leader(&self) -> MasterId {
+        eventually("a leader", || async {
+            let leads = |member: &&Member| member.node.holds_quorum_lease();
+            self.members.values().find(leads).map(|member| member.node.id())
+        })
+        .await
+    }
+
+    pub(crate) async fn follower(&self) -> MasterId {
+        let leader = self.leader().await;
+        *self.members.keys().find(|id| **id != leader).unwrap()
+    }
+}
+
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut look: impl FnMut() -> F,
+) -> T {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Looks all the time for so long.
+pub(crate) async fn throughout(how_long: Duration, mut holds: impl FnMut()) {
+    let end = tokio::time::Instant::now() + how_long;
+    let mut looks = tokio::time::interval(Duration::from_millis(10));
+    while tokio::time::Instant::now() < end {
+        holds();
+        looks.tick().await;
+    }
+}
+
+async fn listen(address: &str) -> Option<std::net::TcpListener> {
+    // Tokio's listener reuses an address that the last one has just left.
+    TcpListener::bind(address).await.ok()?.into_std().ok()
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for (_, member) in std::mem::take(&mut self.members) {
+            // Blocking is not for a thread of the test's own runtime.
+            std::thread::spawn(|| member.end()).join().unwrap();
+        }
+    }
+}
+
+pub(crate) fn register(worker: &str) -> Command {
+    Command::RegisterWorker(RegisterWorker {
+        worker: worker.parse().unwrap(),
+        address: None,
+        labels: BTreeMap::new(),
+    })
+}
+
+pub(crate) fn knows(node: &Node, worker: &str) -> bool {
+    let worker: WorkerId = worker.parse().unwrap();
+    node.reader().with(|state| state.worker(&worker).is_some())
+}

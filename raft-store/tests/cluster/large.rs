@@ -1,0 +1,75 @@
+//! Large commands on their way through a follower.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster_state::{
+    Class, Command, OnDisconnect, Resources, SubmitTasks, TaskSpec, TextMap, WorkerId,
+};
+use futures_util::future::join_all;
+use raft_store::{ProposalBounds, ProposeError};
+
+use crate::harness::Cluster;
+
+const MIB: usize = 1 << 20;
+/// What one task of these submissions has.
+const TASK_BYTES: usize = 64 << 10;
+
+/// A submission of about so many bytes.
+fn submission(bytes: usize) -> Command {
+    let resources = Resources { cpu_milli: 1, memory_mib: 1, ..Resources::default() };
+    let worker: WorkerId = "nobody".parse().unwrap();
+    let class = Class { priority: 50, resources, constraints: Vec::new(), worker: Some(worker) };
+    let class = Arc::new(class);
+    let task = |_| {
+        Arc::new(TaskSpec {
+            name: None,
+            command: vec!["x".repeat(TASK_BYTES)],
+            env: TextMap::default(),
+            working_dir: None,
+            class: Arc::clone(&class),
+            max_attempts: 1,
+            retry_backoff: Duration::ZERO,
+            run_timeout: None,
+            on_disconnect: OnDisconnect::Keep,
+            labels: TextMap::default(),
+        })
+    };
+    let tasks = (0..bytes / TASK_BYTES).map(task).collect();
+    Command::SubmitTasks(SubmitTasks { tasks, idempotency_key: None })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_that_come_at_once_are_all_answered_for_certain() {
+    let mut cluster = Cluster::prepare(100_000).await;
+    // Three masters and all of their disks on one machine: nobody is dead for being slow.
+    cluster.election_timeout = (Duration::from_secs(3), Duration::from_secs(4));
+    for id in [1, 2, 3] {
+        cluster.start_member(id, &[1, 2, 3]).await;
+    }
+    let follower = cluster.node(cluster.follower().await).clone();
+    // Together they would be larger than a message may be.
+    let submission = submission(6 * MIB);
+    for answer in join_all((0..3).map(|_| follower.propose(&submission))).await {
+        answer.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_on_a_follower_is_bounded_in_bytes() {
+    let mut cluster = Cluster::prepare(100_000).await;
+    cluster.bounds = ProposalBounds { bytes: 3 * MIB, ..ProposalBounds::default() };
+    cluster.start_member(1, &[1, 2, 3]).await;
+    // Nobody leads, so everything waits.
+    let node = cluster.node(cluster_state::MasterId(1)).clone();
+    let submission = submission(MIB - TASK_BYTES);
+    let answers = join_all((0..5).map(|_| node.propose(&submission))).await;
+
+    let count = |error: ProposeError| {
+        let error = Err(error);
+        answers.iter().filter(|answer| **answer == error).count()
+    };
+    assert_eq!(count(ProposeError::NoLeader), 3, "{answers:?}");
+    assert_eq!(count(ProposeError::Overloaded), 2, "{answers:?}");
+}
