@@ -21,11 +21,11 @@ use crate::attempts::Attempts;
 use crate::config::{Config, ExecutorKind, RetentionConfig};
 use crate::disk::Disk;
 use crate::executor::{Environment, Executor, NoopExecutor, Passed, ProcessExecutor};
-use crate::fitness::{Probe, Watch, WatchParts};
+use crate::fitness::{Probe, Verdict, Watch, WatchParts};
 use crate::host::Host;
 use crate::identity::Identity;
 use crate::keeper::{Keeper, KeeperArgs};
-use crate::lease::{Deadline, Lease};
+use crate::lease::Lease;
 use crate::ledger::{Bounds, Ledger};
 use crate::leftovers::{Leftovers, ProcessRecords};
 use crate::logs::{Logs, Retention, Sweeper};
@@ -36,6 +36,8 @@ use crate::specs::{UsageMeter, detect, disk_bytes};
 use crate::spool::Spool;
 
 mod duties;
+
+use duties::Duties;
 
 pub use crate::identity::IdentityError;
 pub use crate::leftovers::LeftoversError;
@@ -126,37 +128,17 @@ impl Agent {
         let minor = TaskTracker::new();
 
         // Before any task, so that none is ever without it.
-        if let Some(program) = host.keeper {
+        if let Some(program) = host.keeper.clone() {
             let args = KeeperArgs::new(running_dir(config), home, identity.incarnation());
-            let keeper = Keeper::start(program, args, Arc::clone(&host.children))
-                .map_err(AgentError::Keeper)?;
-            minor.spawn(keeper.keep_up(stop_rest.clone()));
+            let keeper = Keeper::start(program, args, Arc::clone(&host.children));
+            minor.spawn(keeper.map_err(AgentError::Keeper)?.keep_up(stop_rest.clone()));
         }
 
         let readers_max = host.open_files.readers_max();
         let logs = Logs::new(&config.data_dir, config.limits.log_bytes_max, readers_max);
-        let (ended_tx, ended) = mpsc::unbounded_channel();
-        let (starts_tx, starts) = mpsc::unbounded_channel();
-        let executor = match config.executor {
-            ExecutorKind::Noop => Executor::Noop(NoopExecutor::new(ended_tx)),
-            ExecutorKind::Process => {
-                let environment = Environment {
-                    worker_id: config.worker_id.clone(),
-                    home,
-                    incarnation: identity.incarnation(),
-                    passed: Passed::with(config.pass_env.clone()),
-                    open_files: host.open_files.before(),
-                };
-                Executor::Process(ProcessExecutor::new(
-                    environment,
-                    logs.clone(),
-                    records,
-                    Arc::clone(&host.children),
-                    ended_tx,
-                    starts_tx,
-                ))
-            }
-        };
+        let environment = environment(config, &host, home, &identity);
+        let Running { executor, ended, starts } =
+            executor(config, environment, logs.clone(), records, &host);
         let (leftovers, unfit) = leftovers.unzip();
         let children = Arc::clone(&host.children);
         let probe = Probe::new(config.data_dir.clone(), children, leftovers);
@@ -180,24 +162,17 @@ impl Agent {
         vital.spawn(settle(attempts.clone(), ended, stop_rest.clone()));
         let orphans = duties::reap_orphans(host.children, stop_rest.clone());
         vital.spawn(async { orphans.await.map_err(AgentError::Signals) });
-        for deadline in [Deadline::Disconnect, Deadline::Lease] {
-            let lease = Arc::clone(&lease);
-            minor.spawn(fence(attempts.clone(), lease, deadline, stop_rest.clone()));
-        }
-        minor.spawn(duties::sweep_logs(Sweeper::new(logs, retention), stop_rest.clone()));
-        minor.spawn(duties::kill_strays(attempts.clone(), stop_rest.clone()));
-        minor.spawn(duties::tell_health(health.clone(), unfit, stop_rest.clone()));
-        minor.spawn(watch.run(stop_rest.clone()));
-        minor.spawn(duties::tell_spool(attempts.clone(), stop_rest.clone()));
-
-        let introduction = Introduction {
-            worker_id: config.worker_id.clone(),
-            incarnation: identity.incarnation(),
-            address: config.advertise.clone().unwrap_or_else(|| address.to_string()),
-            specs: detect(config)?,
-            join_token: config.join_token.clone(),
-            registrations: Arc::default(),
+        let duties = Duties {
+            attempts: attempts.clone(),
+            lease: Arc::clone(&lease),
+            sweeper: Sweeper::new(logs, retention),
+            health: health.clone(),
+            watch,
+            unfit,
         };
+        duties.spawn(&minor, &stop_rest);
+
+        let introduction = introduce(config, &identity, address)?;
         log_start(&introduction, address);
         let keeper = SessionKeeper::new(
             SessionParts {
@@ -268,6 +243,46 @@ impl Agent {
     }
 }
 
+/// An executor, and where it tells what becomes of attempts.
+struct Running {
+    executor: Executor,
+    ended: mpsc::UnboundedReceiver<FinishedAttempt>,
+    starts: mpsc::UnboundedReceiver<Verdict>,
+}
+
+fn environment(config: &Config, host: &Host, home: HomeId, identity: &Identity) -> Environment {
+    Environment {
+        worker_id: config.worker_id.clone(),
+        home,
+        incarnation: identity.incarnation(),
+        passed: Passed::with(config.pass_env.clone()),
+        open_files: host.open_files.before(),
+    }
+}
+
+fn executor(
+    config: &Config,
+    environment: Environment,
+    logs: Logs,
+    records: ProcessRecords,
+    host: &Host,
+) -> Running {
+    let (ended_tx, ended) = mpsc::unbounded_channel();
+    let (starts_tx, starts) = mpsc::unbounded_channel();
+    let executor = match config.executor {
+        ExecutorKind::Noop => Executor::Noop(NoopExecutor::new(ended_tx)),
+        ExecutorKind::Process => Executor::Process(ProcessExecutor::new(
+            environment,
+            logs,
+            records,
+            Arc::clone(&host.children),
+            ended_tx,
+            starts_tx,
+        )),
+    };
+    Running { executor, ended, starts }
+}
+
 /// Leftovers die before anything else happens: from the registration on, their tasks are others'.
 fn open_stores(config: &Config) -> Result<Stores, AgentError> {
     let incarnation = Incarnation(uuid::Uuid::new_v4().as_u128());
@@ -335,6 +350,21 @@ fn retention(config: &Config) -> Retention {
     Retention { age, attempts_max, bytes_max }
 }
 
+fn introduce(
+    config: &Config,
+    identity: &Identity,
+    address: SocketAddr,
+) -> Result<Introduction, AgentError> {
+    Ok(Introduction {
+        worker_id: config.worker_id.clone(),
+        incarnation: identity.incarnation(),
+        address: config.advertise.clone().unwrap_or_else(|| address.to_string()),
+        specs: detect(config)?,
+        join_token: config.join_token.clone(),
+        registrations: Arc::default(),
+    })
+}
+
 fn log_start(introduction: &Introduction, address: SocketAddr) {
     let total = &introduction.specs.total;
     info!(
@@ -358,19 +388,5 @@ async fn settle(
     tokio::select! {
         error = attempts.settle(ended) => Err(error.into()),
         () = stop.cancelled() => Ok(()),
-    }
-}
-
-async fn fence(attempts: Attempts, lease: Arc<Lease>, deadline: Deadline, stop: CancellationToken) {
-    let fencing = async {
-        loop {
-            lease.passed(deadline).await;
-            attempts.fence();
-            lease.renewed(deadline).await;
-        }
-    };
-    tokio::select! {
-        () = fencing => {}
-        () = stop.cancelled() => {}
     }
 }

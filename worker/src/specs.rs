@@ -2,18 +2,23 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use cluster_state::Specs;
 use nix::sys::statvfs::{Statvfs, statvfs};
 use proto::convert::Invalid;
 use proto::v1;
 use sysinfo::System;
+use tokio::time::timeout;
 
 use crate::config::Config;
 
 mod cgroup;
 
 const MIB: u64 = 1 << 20;
+/// A look takes some milliseconds; heartbeats do not wait longer for it.
+const LOOK_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How much is in use, in percent.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -30,8 +35,9 @@ pub(crate) struct Usage {
 #[derive(Debug)]
 pub(crate) struct UsageMeter {
     /// None where the system does not tell.
-    system: Option<System>,
+    system: Arc<Mutex<Option<System>>>,
     data_dir: PathBuf,
+    last: Usage,
 }
 
 /// What the worker offers: what the operator said, and for the rest what is found.
@@ -59,27 +65,41 @@ impl UsageMeter {
         if let Some(system) = &mut system {
             system.refresh_cpu_usage();
         }
-        Self { system, data_dir }
+        Self { system: Arc::new(Mutex::new(system)), data_dir, last: Usage::default() }
     }
 
-    /// Usage now.
-    pub(crate) fn read(&mut self) -> Usage {
-        let (cpu, memory) = match &mut self.system {
-            Some(system) => {
-                system.refresh_cpu_usage();
-                system.refresh_memory();
-                let memory = percent(system.used_memory(), system.total_memory());
-                (f64::from(system.global_cpu_usage()), memory)
-            }
-            None => (0.0, 0.0),
-        };
-        Usage {
-            cpu,
-            memory,
-            storage: statvfs(&self.data_dir).map_or(0.0, |disk| {
-                percent(disk.blocks().saturating_sub(disk.blocks_free()), disk.blocks())
-            }),
+    /// Usage now, or that of the last look while one does not come to an end, as on a disk that
+    /// hangs.
+    pub(crate) async fn read(&mut self) -> Usage {
+        let (system, data_dir) = (Arc::clone(&self.system), self.data_dir.clone());
+        let looking = tokio::task::spawn_blocking(move || {
+            let mut system = system.try_lock().ok()?;
+            Some(look(system.as_mut(), &data_dir))
+        });
+        if let Ok(Ok(Some(usage))) = timeout(LOOK_PATIENCE, looking).await {
+            self.last = usage;
         }
+        self.last
+    }
+}
+
+/// It blocks.
+fn look(system: Option<&mut System>, data_dir: &Path) -> Usage {
+    let (cpu, memory) = match system {
+        Some(system) => {
+            system.refresh_cpu_usage();
+            system.refresh_memory();
+            let memory = percent(system.used_memory(), system.total_memory());
+            (f64::from(system.global_cpu_usage()), memory)
+        }
+        None => (0.0, 0.0),
+    };
+    Usage {
+        cpu,
+        memory,
+        storage: statvfs(data_dir).map_or(0.0, |disk| {
+            percent(disk.blocks().saturating_sub(disk.blocks_free()), disk.blocks())
+        }),
     }
 }
 
@@ -185,9 +205,9 @@ mod tests {
         assert_eq!(gpu_count(root.path()), 1);
     }
 
-    #[test]
-    fn usage_is_a_percentage() {
-        let Usage { cpu, memory, storage } = UsageMeter::new("/tmp".into()).read();
+    #[tokio::test]
+    async fn usage_is_a_percentage() {
+        let Usage { cpu, memory, storage } = UsageMeter::new("/tmp".into()).read().await;
         for figure in [cpu, memory, storage] {
             assert!((0.0..=100.0).contains(&figure), "{figure}");
         }

@@ -8,9 +8,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::attempts::Attempts;
+use crate::fitness::Watch;
+use crate::lease::{Deadline, Lease};
 use crate::logs::Sweeper;
 use crate::processes::Children;
 use crate::session::Health;
@@ -24,8 +27,34 @@ const SPOOL_INTERVAL: Duration = Duration::from_secs(1);
 /// Shortest time between two rounds of reaping: orphans that have ended harm nobody for so long.
 const REAP_PAUSE: Duration = Duration::from_millis(200);
 
+/// Who has them, and what they look after.
+pub(super) struct Duties {
+    pub(super) attempts: Attempts,
+    pub(super) lease: Arc<Lease>,
+    pub(super) sweeper: Sweeper,
+    pub(super) health: Health,
+    pub(super) watch: Watch,
+    /// What the watch tells.
+    pub(super) unfit: watch::Receiver<Option<String>>,
+}
+
+impl Duties {
+    /// Does them until the worker stops.
+    pub(super) fn spawn(self, tasks: &TaskTracker, stop: &CancellationToken) {
+        for deadline in [Deadline::Disconnect, Deadline::Lease] {
+            let lease = Arc::clone(&self.lease);
+            tasks.spawn(fence(self.attempts.clone(), lease, deadline, stop.clone()));
+        }
+        tasks.spawn(sweep_logs(self.sweeper, stop.clone()));
+        tasks.spawn(kill_strays(self.attempts.clone(), stop.clone()));
+        tasks.spawn(tell_spool(self.attempts, stop.clone()));
+        tasks.spawn(tell_health(self.health, self.unfit, stop.clone()));
+        tasks.spawn(self.watch.run(stop.clone()));
+    }
+}
+
 /// Removes what is not to be kept of ended attempts.
-pub(super) async fn sweep_logs(mut sweeper: Sweeper, stop: CancellationToken) {
+async fn sweep_logs(mut sweeper: Sweeper, stop: CancellationToken) {
     let mut ticks = interval(SWEEP_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -68,7 +97,7 @@ pub(super) async fn reap_orphans(
 }
 
 /// Kills processes that got away while their attempt ended.
-pub(super) async fn kill_strays(attempts: Attempts, stop: CancellationToken) {
+async fn kill_strays(attempts: Attempts, stop: CancellationToken) {
     let mut ticks = interval(STRAYS_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -82,7 +111,7 @@ pub(super) async fn kill_strays(attempts: Attempts, stop: CancellationToken) {
 }
 
 /// Tells health checks whether the machine can run tasks.
-pub(super) async fn tell_health(
+async fn tell_health(
     health: Health,
     mut unfit: watch::Receiver<Option<String>>,
     stop: CancellationToken,
@@ -98,7 +127,7 @@ pub(super) async fn tell_health(
 }
 
 /// Tells when the spool has become full and when there is room again.
-pub(super) async fn tell_spool(attempts: Attempts, stop: CancellationToken) {
+async fn tell_spool(attempts: Attempts, stop: CancellationToken) {
     let mut ticks = interval(SPOOL_INTERVAL);
     let mut was_full = false;
     loop {
@@ -119,5 +148,19 @@ pub(super) async fn tell_spool(attempts: Attempts, stop: CancellationToken) {
 pub(super) async fn blocking(work: impl FnOnce() + Send + 'static) {
     if let Err(error) = tokio::task::spawn_blocking(work).await {
         warn!(%error, "a duty of the worker failed");
+    }
+}
+
+async fn fence(attempts: Attempts, lease: Arc<Lease>, deadline: Deadline, stop: CancellationToken) {
+    let fencing = async {
+        loop {
+            lease.passed(deadline).await;
+            attempts.fence();
+            lease.renewed(deadline).await;
+        }
+    };
+    tokio::select! {
+        () = fencing => {}
+        () = stop.cancelled() => {}
     }
 }

@@ -105,7 +105,7 @@ impl Heartbeats<'_> {
 
     /// Goes through every way to the leader until one leads there.
     async fn beat(&mut self) -> Result<(), SessionEnd> {
-        let usage = self.usage.read();
+        let usage = self.usage.read().await;
         let running = self.attempts.running_count();
         loop {
             let sent_at = Instant::now();
