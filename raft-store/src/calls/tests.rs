@@ -185,6 +185,25 @@ async fn entries_that_do_not_follow_are_not_applied() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_cannot_be_taken_is_tried_again() {
+    let mut world = World::new().await;
+    world.inject(Call::SnapshotTake);
+    let mut builder = world.store.machine.try_create_snapshot_builder(false).await.unwrap();
+
+    let build = builder.build_snapshot();
+    let mend = async {
+        while world.store.inbox.failures().not_taken < 3 {
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
+        world.mend();
+    };
+    let (built, ()) = tokio::join!(build, mend);
+
+    assert_eq!(built.unwrap().meta.last_log_id.unwrap().index, 9);
+    assert_eq!(world.store.fatal.reason(), None);
+}
+
 /// What is done when the crash comes.
 #[derive(Debug, Clone, Copy)]
 enum Step {

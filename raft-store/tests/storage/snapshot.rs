@@ -257,3 +257,73 @@ async fn an_installed_snapshot_does_not_share_what_rocksdb_writes_to() {
     assert!(fixture::contents(data.path()) == before);
     assert!(fs::read_dir(data.path()).unwrap().count() > 3);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_that_cannot_be_used_is_refused_before_it_is_installed() {
+    let (_sender_home, mut sender) = sender(&History::new(3)).await;
+    let (home, node) = receiver();
+    let data = build(&mut sender).await;
+    let mut described = manifest(&data).await;
+    described.meta.last_log_id = Some(History::new(3).entries[2].log_id);
+    let mut transfer = node.inbox.begin(described.clone()).await.unwrap();
+    send(&data, &mut transfer).await;
+
+    let error = transfer.finish().await.unwrap_err();
+
+    assert!(matches!(error, ReceiveError::Unusable(_)), "{error}");
+    assert!(error.is_lasting());
+    assert_eq!(node.inbox.failures().refused, 1);
+    assert_eq!(node.fatal.reason(), None);
+    // Nothing is left of the try, and nothing has to be sent again.
+    assert!(!home.path().join("state/db-2").exists());
+    let again = node.inbox.begin(described.clone()).await.unwrap();
+    let whole = described.files.iter().map(|file| file.len).collect::<Vec<_>>();
+    assert_eq!(again.offsets(), whole);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_snapshot_takes_over_what_it_has_in_common() {
+    let history = History::new(3);
+    let (_sender_home, mut sender) = sender(&history).await;
+    let (_home, node) = receiver();
+    let first = build(&mut sender).await;
+    let mut transfer = node.inbox.begin(manifest(&first).await).await.unwrap();
+    send(&first, &mut transfer).await;
+    drop(transfer);
+    let next = entry(1, history.last_index() + 1, submit(1, None));
+    apply(&mut sender.machine, vec![next]).await;
+    let second = build(&mut sender).await;
+
+    let described = manifest(&second).await;
+    let mut transfer = node.inbox.begin(described.clone()).await.unwrap();
+
+    let shared = manifest(&first).await.files;
+    let held = described.files.iter().zip(transfer.offsets());
+    for (file, held) in held {
+        let expected = if shared.contains(file) { file.len } else { 0 };
+        assert_eq!(*held, expected, "{}", file.name);
+    }
+    let is_table = |file: &&raft_store::ManifestFile| file.name.ends_with(".sst");
+    assert!(shared.iter().filter(is_table).any(|file| described.files.contains(file)));
+    send(&second, &mut transfer).await;
+    transfer.finish().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_that_nobody_goes_on_with_is_cleared() {
+    let history = History::new(3);
+    let (_sender_home, mut sender) = sender(&history).await;
+    let (home, mut node) = receiver();
+    let data = build(&mut sender).await;
+    drop(node.inbox.begin(manifest(&data).await).await.unwrap());
+    let incoming = home.path().join("state/incoming").join(data.id());
+
+    let (last, before) = history.entries.split_last().unwrap();
+    apply(&mut node.machine, before.to_vec()).await;
+    build(&mut node).await;
+    assert!(incoming.exists(), "it brings something still");
+    apply(&mut node.machine, vec![last.clone()]).await;
+    build(&mut node).await;
+
+    assert!(!incoming.exists());
+}

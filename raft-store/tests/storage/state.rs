@@ -8,7 +8,7 @@ use openraft::storage::RaftStateMachine;
 use raft_store::{Entry, FORMAT, Payload, Published};
 use tempfile::TempDir;
 
-use crate::fixture::{History, apply, blank, fingerprint, open};
+use crate::fixture::{History, apply, blank, entry, fingerprint, open, submit};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_does_not_matter_how_many_entries_come_at_once() {
@@ -125,4 +125,20 @@ async fn the_feed_tells_what_was_applied() {
         rebuilt.restore(change);
     }
     assert!(fingerprint(&rebuilt) == history.state_at(history.last_index()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_entries_are_applied_in_several_batches() {
+    let home = TempDir::new().unwrap();
+    let mut store = open(home.path());
+    let mut feed = store.reader.subscribe();
+    let large = (1..6).map(|index| entry(1, index, submit(1_500, None)));
+
+    apply(&mut store.machine, std::iter::once(blank(1, 0)).chain(large).collect()).await;
+
+    let mut batches = Vec::new();
+    while let Ok(Published::Applied(batch)) = feed.try_recv() {
+        batches.push((batch.index_from.0, batch.index_to.0));
+    }
+    assert_eq!(batches, [(0, 2), (3, 4), (5, 5)]);
 }
