@@ -101,7 +101,7 @@ async fn a_master_starts_on_the_disk_that_it_has_filled() {
     assert!(free.is_some_and(|free| free <= 32 << 20), "{free:?}");
     let refused = client.post("/api/tasks", &bulky_task()).await.unwrap().expect(429);
     assert_eq!(refused.problem().as_deref(), Some("disk-full"));
-    client.delete(&format!("/api/tasks/{waiting}")).await.expect(200);
+    client.delete(&format!("/api/tasks/{waiting}")).await.expect(202);
     volume.free();
     eventually("there is room again", Duration::from_secs(30), async || {
         let answer = client.post("/api/tasks", &bulky_task()).await;
