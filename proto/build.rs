@@ -13,7 +13,7 @@ const FILES: [&str; 6] = [
 ];
 
 /// Messages that are bodies of the REST API too: one wire type, two encodings.
-const JSON_BODIES: [&str; 27] = [
+const JSON_BODIES: [&str; 26] = [
     "Resources",
     "Constraint",
     "TaskSpec",
@@ -21,7 +21,6 @@ const JSON_BODIES: [&str; 27] = [
     "Attempt",
     "Task",
     "TaskPage",
-    "RegisterRequest",
     "Worker",
     "WorkerPage",
     "Member",
@@ -44,11 +43,10 @@ const JSON_BODIES: [&str; 27] = [
 ];
 
 /// Bodies that clients send: an unknown field is refused by name rather than dropped.
-const REQUEST_BODIES: [&str; 7] = [
+const REQUEST_BODIES: [&str; 6] = [
     "Resources",
     "Constraint",
     "TaskSpec",
-    "RegisterRequest",
     "SetSchedulingRequest",
     "LabelWorkerRequest",
     "CreateTokenRequest",

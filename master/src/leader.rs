@@ -15,6 +15,7 @@ pub mod liveness;
 pub mod mass_loss;
 pub mod placement;
 pub mod reconnection;
+pub mod rivals;
 pub mod scheduler;
 pub mod sessions;
 pub mod supervisor;

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cluster_state::LeaseTimes;
 use raft_store::{
     Leadership, LogOptions, Node, NodeConfig, OpenError, ProposalBounds, Store, StoreConfig, Synced,
 };
@@ -21,7 +22,6 @@ pub use signals::run;
 use crate::api::{self, Api, HttpServer, ServerLimits, Sockets};
 use crate::config::Config;
 use crate::events::{Events, UsageFeed};
-use crate::leader::leases::LeaseTimes;
 use crate::leader::reconnection::ReconnectConfig;
 use crate::leader::ticker::Retention;
 use crate::leader::{DutyConfig, Supervisor, WorkerSessions};

@@ -237,6 +237,7 @@ const fn is_repeatable(command: &Command) -> bool {
         | Command::RevokeToken { .. }
         | Command::RaiseMassLoss { .. }
         | Command::EndMassLoss { .. }
+        | Command::NoteRival { .. }
         | Command::Tick(_) => false,
     }
 }

@@ -14,7 +14,9 @@ mod strangers;
 
 use std::sync::Arc;
 
-use cluster_state::{ClusterId, Command, MasterId, Rejection, Reply, State, Term, Tick};
+use cluster_state::{
+    ClusterId, Command, MasterId, Registered, Rejection, Reply, State, Term, Tick,
+};
 use raft_store::{Leadership, ProposeError, ReadError};
 
 use self::harness::{Cluster, PATIENCE, eventually, knows, register};
@@ -30,7 +32,7 @@ async fn any_member_takes_writes_and_answers_linearizable_reads() {
     for (number, writer) in cluster.members.values().enumerate() {
         let worker = format!("w{number}");
         let committed = writer.node.propose(&register(&worker)).await.unwrap();
-        assert_eq!(committed.reply, Reply::Done);
+        assert_eq!(committed.reply, Reply::Registered(Registered::New));
         for reader in cluster.members.values() {
             let point = reader.node.linearize().await.unwrap();
             assert!(point.index >= committed.index);

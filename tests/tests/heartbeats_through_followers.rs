@@ -67,6 +67,7 @@ async fn a_heartbeat_is_held_through_an_election() {
     let registration = v1::RegisterWorkerRequest {
         worker_id: "w1".to_owned(),
         incarnation: incarnation.clone(),
+        data_id: incarnation.clone(),
         address: "127.0.0.1:9".to_owned(),
         specs: Some(v1::WorkerSpecs {
             total: Some(v1::Resources { cpu: Some(0.0), ..v1::Resources::default() }),

@@ -30,6 +30,7 @@ impl Liar {
             cluster_id: cluster_id.clone(),
             worker_id: LIAR.to_owned(),
             incarnation: uuid::Uuid::new_v4().to_string(),
+            data_id: uuid::Uuid::new_v4().to_string(),
             address: "127.0.0.1:9".to_owned(),
             specs: Some(v1::WorkerSpecs {
                 total: Some(v1::Resources { cpu: Some(0.0), ..v1::Resources::default() }),
@@ -91,6 +92,7 @@ async fn a_worker_of_another_cluster_or_without_a_place_is_refused() {
         cluster_id: liar.cluster_id.clone(),
         worker_id: "stranger".to_owned(),
         incarnation: uuid::Uuid::new_v4().to_string(),
+        data_id: uuid::Uuid::new_v4().to_string(),
         address: "127.0.0.1:9".to_owned(),
         specs: Some(v1::WorkerSpecs::default()),
         ..v1::RegisterWorkerRequest::default()

@@ -135,7 +135,7 @@ async fn assert_refused(cluster: &Cluster, leader: v1::LeaderHeader, task_id: &s
     };
     let refusal = worker.assign_task(assign).await.unwrap_err();
     assert_eq!(refusal.code(), Code::FailedPrecondition, "{refusal}");
-    let dismiss = v1::DismissRequest { leader: Some(leader), worker_id };
+    let dismiss = v1::DismissRequest { leader: Some(leader), worker_id, epoch: 1 };
     let refusal = worker.dismiss(dismiss).await.unwrap_err();
     assert_eq!(refusal.code(), Code::FailedPrecondition, "{refusal}");
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{FinishedAttempt, Incarnation};
+use cluster_state::{AddressSource, FinishedAttempt, Incarnation};
 use proto::convert::Invalid;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -358,6 +358,12 @@ fn introduce(
     Ok(Introduction {
         worker_id: config.worker_id.clone(),
         incarnation: identity.incarnation(),
+        data: identity.data(),
+        start: identity.start(),
+        address_source: match config.advertise {
+            Some(_) => AddressSource::Advertised,
+            None => AddressSource::Detected,
+        },
         address: config.advertise.clone().unwrap_or_else(|| address.to_string()),
         specs: detect(config)?,
         join_token: config.join_token.clone(),

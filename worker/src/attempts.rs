@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use cluster_state::{AttemptRef, Epoch, FinishedAttempt, MasterId, Term};
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
 use tracing::{info, warn};
 
+use crate::clock::Moment;
 use crate::executor::{Executor, Launch, Stop, unfit_outcome};
 use crate::lease::{Deadline, Grant, Lease};
 use crate::ledger::{
@@ -48,7 +48,7 @@ pub(crate) struct Admission<'a> {
     /// Results that the leader has.
     pub(crate) confirmed: &'a [AttemptRef],
     /// When the registration was sent.
-    pub(crate) sent_at: Instant,
+    pub(crate) sent_at: Moment,
     /// How long what runs may run from then on.
     pub(crate) grant: Grant,
 }
@@ -112,7 +112,7 @@ impl Attempts {
         &self,
         leader: MasterId,
         term: Term,
-        sent_at: Instant,
+        sent_at: Moment,
         grant: Grant,
     ) {
         self.shared.lease.renew(sent_at, grant);
@@ -209,7 +209,18 @@ impl Attempts {
     /// The worker is off the registry: ends what runs, and reports nothing of it. How many
     /// attempts are ending now.
     pub(crate) fn dismiss(&self, grace: Duration) -> usize {
+        self.end_all(&mut self.ledger(), grace)
+    }
+
+    /// The leader says that the registration of that epoch was taken off the registry: as
+    /// [`Self::dismiss`], unless the worker has registered again since.
+    pub(crate) fn dismiss_from(&self, epoch: Epoch, grace: Duration) -> Result<usize, Overtaken> {
         let mut ledger = self.ledger();
+        ledger.may_dismiss(epoch)?;
+        Ok(self.end_all(&mut ledger, grace))
+    }
+
+    fn end_all(&self, ledger: &mut Ledger, grace: Duration) -> usize {
         let effects = ledger.on_dismissed();
         self.perform(effects, grace);
         ledger.running_count()

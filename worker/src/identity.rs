@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cluster_state::{ClusterId, Incarnation, Term, WorkerId};
+use cluster_state::{ClusterId, DataId, Incarnation, StartNumber, Term, WorkerId};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
@@ -26,6 +26,8 @@ pub(crate) struct Identity {
     /// Held across a change, so that changes reach the disk in order.
     changing: tokio::sync::Mutex<()>,
     incarnation: Incarnation,
+    data: DataId,
+    start: StartNumber,
     _lock: Flock<File>,
 }
 
@@ -123,8 +125,16 @@ impl Identity {
                 ours: worker_id.clone(),
             });
         }
-        let fresh = Record::of(worker_id.clone());
-        let record = Record { incarnation: incarnation.to_string(), ..earlier.unwrap_or(fresh) };
+        let earlier = earlier.unwrap_or_else(|| Record::of(worker_id.clone()));
+        let data = earlier.data_id.parse();
+        let data = data.unwrap_or_else(|_| DataId(uuid::Uuid::new_v4().as_u128()));
+        let start = earlier.starts.next();
+        let record = Record {
+            incarnation: incarnation.to_string(),
+            data_id: data.to_string(),
+            starts: start,
+            ..earlier
+        };
         belongings::claim(data_dir, record.cluster()).map_err(at(data_dir))?;
         Ok(Self {
             data_dir: data_dir.to_owned(),
@@ -132,6 +142,8 @@ impl Identity {
             slots: Arc::new(Mutex::new(slots)),
             changing: tokio::sync::Mutex::new(()),
             incarnation,
+            data,
+            start,
             _lock: lock,
         })
     }
@@ -153,6 +165,18 @@ impl Identity {
     #[must_use]
     pub(crate) const fn incarnation(&self) -> Incarnation {
         self.incarnation
+    }
+
+    /// The data directory's own name, which tells this worker from another of its name.
+    #[must_use]
+    pub(crate) const fn data(&self) -> DataId {
+        self.data
+    }
+
+    /// The number of this start in the data directory.
+    #[must_use]
+    pub(crate) const fn start(&self) -> StartNumber {
+        self.start
     }
 
     /// The cluster, once a leader has been met.

@@ -10,6 +10,9 @@ const PAUSE_CAP: Duration = Duration::from_secs(5);
 /// A verdict of the leader does not change by itself; an operator takes his time.
 const UNWELCOME_BASE: Duration = Duration::from_secs(10);
 const UNWELCOME_CAP: Duration = Duration::from_mins(5);
+/// A name that another worker has becomes free by itself, when the lease of that one is over.
+const CONTESTED_BASE: Duration = Duration::from_secs(2);
+const CONTESTED_CAP: Duration = Duration::from_secs(30);
 
 /// Where the search stands.
 #[derive(Debug)]
@@ -23,6 +26,7 @@ pub(crate) struct LeaderFinder {
     progress: Progress,
     backoff: Backoff,
     unwelcome: Backoff,
+    contested: Backoff,
 }
 
 /// What a worker may do that the leader has turned away.
@@ -30,6 +34,8 @@ pub(crate) struct LeaderFinder {
 pub(crate) enum Readmission {
     /// Ask again by itself, seldom.
     Ask,
+    /// Ask again by itself: time alone may change the verdict.
+    AskSoon,
     /// Wait until a leader calls.
     AwaitCall,
 }
@@ -53,6 +59,8 @@ enum Progress {
     Asking,
     /// The leader has turned the worker away: the next round begins after a long pause.
     Unwelcome,
+    /// Another worker has the name: the next round begins after a pause.
+    Contested,
     /// The leader has turned the worker away: no round begins before a leader calls.
     Dismissed,
 }
@@ -69,6 +77,7 @@ impl LeaderFinder {
             progress: Progress::Fresh,
             backoff: Backoff::new(PAUSE_BASE, PAUSE_CAP),
             unwelcome: Backoff::new(UNWELCOME_BASE, UNWELCOME_CAP),
+            contested: Backoff::new(CONTESTED_BASE, CONTESTED_CAP),
         }
     }
 
@@ -104,6 +113,7 @@ impl LeaderFinder {
         self.round.clear();
         self.progress = match readmission {
             Readmission::Ask => Progress::Unwelcome,
+            Readmission::AskSoon => Progress::Contested,
             Readmission::AwaitCall => Progress::Dismissed,
         };
     }
@@ -128,6 +138,7 @@ impl LeaderFinder {
         self.progress = Progress::Fresh;
         self.backoff.on_succeeded();
         self.unwelcome.on_succeeded();
+        self.contested.on_succeeded();
     }
 
     /// Whom to ask now; `random` spreads the pauses and the order of many workers.
@@ -147,6 +158,10 @@ impl LeaderFinder {
             Progress::Unwelcome => {
                 self.progress = Progress::Asking;
                 Step::Pause(self.unwelcome.on_failed(random))
+            }
+            Progress::Contested => {
+                self.progress = Progress::Asking;
+                Step::Pause(self.contested.on_failed(random))
             }
             Progress::Dismissed => Step::AwaitCall,
         }

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+
+use crate::clock::{self, Moment};
 
 /// What the leader grants with every acknowledgement, counted from the send of what it
 /// acknowledged.
@@ -25,8 +26,8 @@ pub(crate) enum Deadline {
     Lease,
 }
 
-/// The deadlines, for those who wait for them. They run on while the process is frozen, so that
-/// one that wakes up late finds them passed.
+/// The deadlines, for those who wait for them. They run on while the process is frozen or the machine
+/// sleeps, so that one that wakes up late finds them passed. All times are of [`clock::now`].
 #[derive(Debug)]
 pub(crate) struct Lease {
     deadlines: watch::Sender<Deadlines>,
@@ -41,20 +42,20 @@ impl Default for Lease {
 impl Lease {
     /// The leader acknowledged what was sent at `sent_at`. Counting from the send is safe: the
     /// leader counts from when it received it, which is later.
-    pub(crate) fn renew(&self, sent_at: Instant, grant: Grant) {
+    pub(crate) fn renew(&self, sent_at: Moment, grant: Grant) {
         self.deadlines.send_if_modified(|deadlines| deadlines.renew(sent_at, grant));
     }
 
     /// Whether the deadline was ever set and has passed.
     #[must_use]
     pub(crate) fn has_passed(&self, deadline: Deadline) -> bool {
-        self.deadlines.borrow().of(deadline).has_passed(Instant::now())
+        self.deadlines.borrow().of(deadline).has_passed(clock::now())
     }
 
     /// Whether the deadline has passed and nobody has acted on it: who is told so is to act.
     #[must_use]
     pub(crate) fn take_passed(&self, deadline: Deadline) -> bool {
-        let now = Instant::now();
+        let now = clock::now();
         let mut is_taken = false;
         self.deadlines.send_if_modified(|deadlines| {
             is_taken = deadlines.of_mut(deadline).take_passed(now);
@@ -70,7 +71,7 @@ impl Lease {
             let at = deadlines.borrow_and_update().of(deadline).at;
             let passed = async {
                 match at {
-                    Some(at) => sleep_until(at).await,
+                    Some(at) => clock::sleep_until(at).await,
                     None => std::future::pending().await,
                 }
             };
@@ -103,15 +104,15 @@ struct Deadlines {
 /// When one deadline passes, and whether anybody has acted on it since.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Mark {
-    at: Option<Instant>,
+    at: Option<Moment>,
     is_met: bool,
 }
 
 impl Deadlines {
     /// Whether anything has moved: a late answer moves nothing back.
-    fn renew(&mut self, sent_at: Instant, grant: Grant) -> bool {
-        let lease = self.lease.move_to(sent_at + grant.lease);
-        self.disconnect.move_to(sent_at + grant.disconnect) || lease
+    fn renew(&mut self, sent_at: Moment, grant: Grant) -> bool {
+        let lease = self.lease.move_to(sent_at.after(grant.lease));
+        self.disconnect.move_to(sent_at.after(grant.disconnect)) || lease
     }
 
     const fn of(&self, deadline: Deadline) -> Mark {
@@ -130,7 +131,7 @@ impl Deadlines {
 }
 
 impl Mark {
-    fn move_to(&mut self, at: Instant) -> bool {
+    fn move_to(&mut self, at: Moment) -> bool {
         let is_later = self.at.is_none_or(|current| at > current);
         if is_later {
             *self = Self { at: Some(at), is_met: false };
@@ -138,11 +139,11 @@ impl Mark {
         is_later
     }
 
-    fn has_passed(&self, now: Instant) -> bool {
+    fn has_passed(&self, now: Moment) -> bool {
         self.at.is_some_and(|at| at <= now)
     }
 
-    fn take_passed(&mut self, now: Instant) -> bool {
+    fn take_passed(&mut self, now: Moment) -> bool {
         let is_taken = self.has_passed(now) && !self.is_met;
         self.is_met |= is_taken;
         is_taken
@@ -151,7 +152,10 @@ impl Mark {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
+    use crate::clock::tests::suspend;
 
     const GRANT: Grant =
         Grant { disconnect: Duration::from_secs(30), lease: Duration::from_secs(300) };
@@ -160,8 +164,9 @@ mod tests {
     async fn each_deadline_passes_that_long_after_the_send() {
         let lease = Lease::default();
         let sent_at = Instant::now();
+        let sent = clock::now();
         tokio::time::advance(Duration::from_secs(10)).await;
-        lease.renew(sent_at, GRANT);
+        lease.renew(sent, GRANT);
 
         lease.passed(Deadline::Disconnect).await;
         assert_eq!(sent_at.elapsed().as_secs(), GRANT.disconnect.as_secs());
@@ -176,10 +181,11 @@ mod tests {
     async fn a_renewal_moves_the_end_and_a_late_answer_does_not_move_it_back() {
         let lease = Lease::default();
         let first = Instant::now();
-        lease.renew(first, GRANT);
+        let first_sent = clock::now();
+        lease.renew(first_sent, GRANT);
         tokio::time::advance(Duration::from_secs(100)).await;
-        lease.renew(Instant::now(), GRANT);
-        lease.renew(first, GRANT);
+        lease.renew(clock::now(), GRANT);
+        lease.renew(first_sent, GRANT);
 
         lease.passed(Deadline::Lease).await;
 
@@ -197,22 +203,37 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn after_a_lapse_it_can_be_held_again() {
         let lease = Lease::default();
-        lease.renew(Instant::now(), GRANT);
+        lease.renew(clock::now(), GRANT);
         lease.passed(Deadline::Lease).await;
         let renewed = lease.renewed(Deadline::Lease);
         let waited = tokio::time::timeout(GRANT.lease, renewed).await;
         assert!(waited.is_err(), "nobody renewed it");
 
-        lease.renew(Instant::now(), GRANT);
+        lease.renew(clock::now(), GRANT);
 
         lease.renewed(Deadline::Lease).await;
         assert!(!lease.has_passed(Deadline::Lease));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_runs_out_while_the_machine_sleeps() {
+        let lease = Lease::default();
+        lease.renew(clock::now(), GRANT);
+        let woken_at = Instant::now();
+        suspend(Duration::from_secs(1_200));
+        assert!(lease.take_passed(Deadline::Lease), "whoever looks finds it passed");
+
+        lease.passed(Deadline::Lease).await;
+        assert!(woken_at.elapsed() <= Duration::from_secs(1));
+
+        lease.renew(clock::now(), GRANT);
+        assert!(!lease.has_passed(Deadline::Lease));
+    }
+
     #[test]
     fn a_passed_deadline_is_acted_on_once() {
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
+        let start = clock::now();
+        let at = |seconds| start.after(Duration::from_secs(seconds));
         let mut deadlines = Deadlines::default();
         assert!(deadlines.renew(start, GRANT));
 

@@ -26,6 +26,8 @@ use unconfirmed::Unconfirmed;
 #[derive(Debug)]
 pub(crate) struct Ledger {
     standing: Standing,
+    /// The last registration that was accepted, whether or not it stands.
+    latest_epoch: Epoch,
     closing: Closing,
     bounds: Bounds,
     live: BTreeMap<AttemptRef, Live>,
@@ -54,6 +56,7 @@ impl Ledger {
     ) -> Self {
         Self {
             standing: Standing::Apart,
+            latest_epoch: Epoch(0),
             closing: Closing::No,
             bounds,
             live: BTreeMap::new(),
@@ -122,6 +125,7 @@ impl Ledger {
             return Err(Overtaken);
         }
         self.standing = Standing::Registered(session);
+        self.latest_epoch = session.epoch;
         let mut effects = self.on_confirmed(confirmed);
         for &attempt in unwanted {
             match self.live.get_mut(&attempt) {
@@ -138,7 +142,24 @@ impl Ledger {
                 None => effects.extend(self.settle(attempt)),
             }
         }
+        effects.extend(self.report_abandoned());
         Ok(effects)
+    }
+
+    /// What ends because the worker was dismissed is of interest again once the leader has taken it
+    /// back, and takes it for running.
+    fn report_abandoned(&mut self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if self.closing == Closing::Yes {
+            return effects;
+        }
+        for (attempt, live) in &mut self.live {
+            if matches!(live, Live::Abandoned(_)) {
+                *live = Live::Fenced(LossReason::UnknownToWorker);
+                effects.push(Effect::Kill(*attempt));
+            }
+        }
+        effects
     }
 
     /// A heartbeat was answered: the same registration, perhaps under another leader.
@@ -330,6 +351,11 @@ impl Ledger {
             effects.push(Effect::Kill(*attempt));
         }
         effects
+    }
+
+    /// Whether a dismissal of that registration means this worker as it stands.
+    pub(crate) fn may_dismiss(&self, epoch: Epoch) -> Result<(), Overtaken> {
+        if epoch < self.latest_epoch { Err(Overtaken) } else { Ok(()) }
     }
 
     /// The worker is off the registry, and its tasks are queued again.

@@ -3,6 +3,7 @@
 pub mod agent;
 mod attempts;
 mod backoff;
+mod clock;
 pub mod config;
 mod disk;
 mod executor;

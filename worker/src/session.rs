@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cluster_state::{Incarnation, Specs, WorkerId};
+use cluster_state::{AddressSource, DataId, Incarnation, Specs, StartNumber, WorkerId};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -12,6 +12,7 @@ use tracing::{debug, info, warn};
 
 use crate::attempts::{Admission, Attempts};
 use crate::backoff::Backoff;
+use crate::clock;
 use crate::identity::{Disobedience, Identity, IdentityError};
 use crate::join_token::JoinToken;
 use crate::leader_finder::{LeaderFinder, Readmission, Step};
@@ -53,8 +54,14 @@ pub(crate) struct Introduction {
     pub(crate) worker_id: WorkerId,
     /// This process start of it.
     pub(crate) incarnation: Incarnation,
-    /// Where it listens.
+    /// The data directory that it works in.
+    pub(crate) data: DataId,
+    /// Which start in that directory it is.
+    pub(crate) start: StartNumber,
+    /// Where it is reached.
     pub(crate) address: String,
+    /// Whether an operator says so.
+    pub(crate) address_source: AddressSource,
     /// What it has.
     pub(crate) specs: Specs,
     /// What admits it if no operator has registered it.
@@ -219,7 +226,7 @@ impl SessionKeeper {
         let client = LeaderClient::new(address)?;
         self.log_registering(address);
         let snapshot = self.attempts.begin_registration();
-        let sent_at = Instant::now();
+        let sent_at = clock::now();
         let met = self.identity.cluster_id();
         let call = client.register(&self.introduction, met, self.identity.term_seen(), snapshot);
         // The leader may have taken the worker in already, and is to be told that it leaves.
@@ -298,6 +305,10 @@ impl SessionKeeper {
             RegisterError::Call(CallError::NotAdmitted(_)) => {
                 self.finder.on_turned_away(Readmission::Ask);
             }
+            // The other worker of that name keeps it; this one is let in when that one's lease is over.
+            RegisterError::Call(CallError::NameInUse(_)) => {
+                self.finder.on_turned_away(Readmission::AskSoon);
+            }
             RegisterError::Call(call_error) => {
                 if let Some(leader) = call_error.leader() {
                     self.finder.on_hint(leader.to_owned());
@@ -329,10 +340,10 @@ impl SessionKeeper {
                 self.finder.on_masters(call.masters);
                 self.finder.on_called(call.address);
             }
-            Summons::Leave => {
-                // The desk has told that the worker waits, and why.
+            Summons::Leave(_) => {
+                // The desk has told why.
                 self.waiting_told = true;
-                self.finder.on_turned_away(Readmission::AwaitCall);
+                self.finder.on_turned_away(self.readmission());
             }
         }
     }

@@ -198,7 +198,7 @@ impl LocalCluster {
     pub async fn register(&self, client: &Client, worker: Role) -> Result<(), LocalClusterError> {
         let request = v1::RegisterRequest {
             worker_id: worker.to_string(),
-            address: self.layout.grpc_address(worker),
+            address: Some(self.layout.grpc_address(worker)),
             ..v1::RegisterRequest::default()
         };
         let mut known = client.register_worker(request).await?;

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use cluster_state::Registered;
 use proto::v1;
 use serde::Deserialize;
 
@@ -18,9 +19,8 @@ use crate::operations::TaskQuery;
 #[serde(deny_unknown_fields)]
 struct NewWorker {
     worker_id: String,
-    address: String,
-    #[serde(default)]
-    labels: BTreeMap<String, String>,
+    address: Option<String>,
+    labels: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -53,7 +53,7 @@ pub(super) async fn show(
     Ok(api.operations.worker(&id, params.reading()?).await?.into())
 }
 
-/// `POST /api/workers`.
+/// `POST /api/workers`: of a worker that is registered it changes what the body names.
 pub(super) async fn register(
     State(api): State<Api>,
     Params(NoParams {}): Params<NoParams>,
@@ -62,11 +62,18 @@ pub(super) async fn register(
 ) -> Result<Response, Refusal> {
     let body = input::json_body(&headers, body, api.request_bytes_max).await?;
     let NewWorker { worker_id, address, labels } = input::from_json(&body)?;
+    let labels = labels.map(|entries| v1::Labels { entries });
     let request = v1::RegisterRequest { worker_id, address, labels };
-    let (worker, mark) = api.operations.register_worker(request).await?;
+    let (worker, registered, mark) = api.operations.register_worker(request).await?;
     let location = format!("/api/workers/{}", worker.worker_id);
-    let answer = Answer::from((worker, mark)).with_status(StatusCode::CREATED);
-    Ok(([(header::LOCATION, location)], answer).into_response())
+    let answer = Answer::from((worker, mark));
+    Ok(match registered {
+        Registered::Known => answer.into_response(),
+        Registered::New => {
+            let answer = answer.with_status(StatusCode::CREATED);
+            ([(header::LOCATION, location)], answer).into_response()
+        }
+    })
 }
 
 /// `DELETE /api/workers/{id}`.

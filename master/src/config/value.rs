@@ -115,10 +115,17 @@ impl Value for MasterId {
     }
 }
 
+/// Longer durations are slips of the pen, and a time that lies so far ahead could overflow.
+const DURATION_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
 impl Value for Duration {
     fn parse(text: &str) -> Result<Self, String> {
-        humantime::parse_duration(text)
-            .map_err(|_| format!("'{text}' is not a duration such as 250ms, 30s or 5m"))
+        let duration = humantime::parse_duration(text)
+            .map_err(|_| format!("'{text}' is not a duration such as 250ms, 30s or 5m"))?;
+        if duration > DURATION_MAX {
+            return Err(format!("{text} is longer than ten years"));
+        }
+        Ok(duration)
     }
 
     fn to_toml(&self) -> String {
@@ -130,8 +137,8 @@ impl Value for TimeoutRange {
     fn parse(text: &str) -> Result<Self, String> {
         let expected = || format!("'{text}' is not a range such as 250ms..400ms");
         let (min, max) = text.split_once("..").ok_or_else(expected)?;
-        let min = humantime::parse_duration(min.trim()).map_err(|_| expected())?;
-        let max = humantime::parse_duration(max.trim()).map_err(|_| expected())?;
+        let min = Duration::parse(min.trim()).map_err(|_| expected())?;
+        let max = Duration::parse(max.trim()).map_err(|_| expected())?;
         if min >= max {
             return Err(format!("'{text}' does not rise: the first must be below the second"));
         }

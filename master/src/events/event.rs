@@ -144,8 +144,9 @@ impl Event {
             WorkerEventKind::Registered
             | WorkerEventKind::Connected(_)
             | WorkerEventKind::Disconnected(_) => Reason::Status(worker.reason),
-            WorkerEventKind::Updated
+            WorkerEventKind::Updated(_)
             | WorkerEventKind::Replaced(_)
+            | WorkerEventKind::NameContested(_)
             | WorkerEventKind::Cordoned
             | WorkerEventKind::Uncordoned
             | WorkerEventKind::DrainStarted
@@ -225,7 +226,7 @@ mod tests {
         Command::RegisterWorker(RegisterWorker {
             worker: "w1".parse().unwrap(),
             address: Some(address.to_owned()),
-            labels: [].into(),
+            labels: None,
         })
     }
 

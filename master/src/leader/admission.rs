@@ -1,8 +1,7 @@
 //! Who may register: workers that an operator has registered, and those with a valid join token.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cluster_state::{ConnectWorker, Rejection, State, Timestamp, TokenId, WorkerId};
 use proto::convert::Registration;
@@ -75,19 +74,34 @@ impl Lead {
     ///
     /// The rejection, without an entry in the replicated log: anybody can knock.
     pub(super) fn admit(
-        &self,
+        self: &Arc<Self>,
         mut registration: Registration,
-        peer: Option<IpAddr>,
     ) -> Result<ConnectWorker, ProposeError> {
         let (worker, token) = (&registration.worker, registration.token.take());
         let now = self.node.clock().now();
         let admitted = self.node.reader().with_applied(|state, applied| {
-            admit(worker, token, state, now).map_err(|rejection| (rejection, applied.index))
+            let admitted = admit(worker, token, state, now).and_then(|token| {
+                if let Some(holder) = state.worker(worker) {
+                    state.check_claim(holder, &registration.process)?;
+                }
+                Ok(token)
+            });
+            admitted.map_err(|rejection| (rejection, applied.index))
         });
+        let address = reachable_address(&registration.address);
         match admitted {
             Ok(token) => {
-                let address = reachable_address(&registration.address, peer);
-                Ok(ConnectWorker { address, token, ..registration.into_command(self.term) })
+                let granted = self.leases().times();
+                let command = registration.into_command(self.term, granted);
+                Ok(ConnectWorker { address, token, ..command })
+            }
+            Err((
+                rejection @ (Rejection::NameInUse { .. } | Rejection::LateStart { .. }),
+                index,
+            )) => {
+                let address = address.as_deref().unwrap_or(&registration.address);
+                self.on_claim_refused(worker, address, &rejection);
+                Err(ProposeError::Rejected { rejection, index })
             }
             Err((rejection, index)) => {
                 if matches!(rejection, Rejection::InvalidToken { .. }) {
@@ -102,21 +116,15 @@ impl Lead {
     }
 }
 
-/// Where a worker that listens on all interfaces can be reached: where its call came from.
-fn reachable_address(address: &str, peer: Option<IpAddr>) -> Option<String> {
-    let (host, port) = address.rsplit_once(':')?;
+/// The worker's address, unless it names all interfaces, and no master saw where its call came from.
+fn reachable_address(address: &str) -> Option<String> {
+    let host = address.rsplit_once(':').map_or("", |(host, _)| host);
     let is_unspecified = matches!(host, "0.0.0.0" | "[::]" | "");
-    match peer {
-        Some(IpAddr::V4(ip)) if is_unspecified => Some(format!("{ip}:{port}")),
-        Some(IpAddr::V6(ip)) if is_unspecified => Some(format!("[{ip}]:{port}")),
-        Some(_) | None if is_unspecified => None,
-        Some(_) | None => Some(address.to_owned()),
-    }
+    Some(address).filter(|_| !is_unspecified).map(str::to_owned)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::time::Duration;
 
     use cluster_state::{Command, CreateToken, LogIndex, Proposal, RegisterWorker};
@@ -134,8 +142,7 @@ mod tests {
     /// Worker `known` is registered, and the token `fleet` admits others until second 60.
     fn state() -> State {
         let mut state = State::new();
-        let register =
-            RegisterWorker { worker: id("known"), address: None, labels: BTreeMap::new() };
+        let register = RegisterWorker { worker: id("known"), address: None, labels: None };
         let create = CreateToken {
             token: "fleet".parse().unwrap(),
             digest: digest("secret"),
@@ -184,11 +191,9 @@ mod tests {
     }
 
     #[test]
-    fn an_unspecified_host_is_replaced_by_the_callers() {
-        let peer = Some("10.0.0.5".parse().unwrap());
-        let reachable = |address| reachable_address(address, peer);
-        assert_eq!(reachable("0.0.0.0:50052").as_deref(), Some("10.0.0.5:50052"));
-        assert_eq!(reachable("node1:50052").as_deref(), Some("node1:50052"));
-        assert_eq!(reachable(""), None);
+    fn an_unspecified_host_is_no_address() {
+        assert_eq!(reachable_address("0.0.0.0:50052"), None);
+        assert_eq!(reachable_address("node1:50052").as_deref(), Some("node1:50052"));
+        assert_eq!(reachable_address(""), None);
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use raft_store::AppliedAt;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// A standing duty of the leader: compare the committed state with what ought to be, and propose
@@ -61,4 +62,13 @@ pub async fn drive<R: Reconciler>(
             changed = applied.changed() => if changed.is_err() { return },
         }
     }
+}
+
+/// Waits until the state has moved, and not before `after`: a busy log must not keep a duty looking.
+pub(super) async fn changed_after(
+    applied: &mut watch::Receiver<AppliedAt>,
+    after: Instant,
+) -> Result<(), watch::error::RecvError> {
+    tokio::time::sleep_until(after).await;
+    applied.changed().await
 }

@@ -1,10 +1,11 @@
-//! Tells workers that they were taken off the registry, so that they end at once what they run.
+//! Tells workers that they were taken off the registry, so that they end what they run, and gives it
+//! to others once it has ended.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{Command, Departed, State, Timestamp, WorkerId};
+use cluster_state::{Command, Departed, Epoch, State, Timestamp, WorkerId};
 use proto::v1;
 use proto::worker_client::WorkerCallError;
 use raft_store::{AppliedAt, ProposeError};
@@ -13,12 +14,15 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::leases::Patience;
 use super::sessions::Lead;
 
 /// For one call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Calls under way at once.
 const CALLS_MAX: usize = 256;
+/// Between two calls to a worker that has yet to end what it runs.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// Between two calls to a worker that was not reached.
 const CALL_AGAIN: Duration = Duration::from_secs(5);
 /// Between two passes, however fast the state moves.
@@ -26,22 +30,36 @@ const PASS_PAUSE: Duration = Duration::from_millis(100);
 
 /// The duty of one term of leadership.
 ///
-/// A departed worker is forgotten when it knows, when its address answers for somebody else, or
-/// when its lease is over since: then it has ended by itself what it ran.
+/// A departed worker is forgotten, and what it ran is given to others, when it says that nothing runs
+/// any more, or when its lease is over since: then it has ended by itself what it ran.
 #[derive(Debug)]
 pub struct Farewell {
     lead: Arc<Lead>,
     slots: Arc<Semaphore>,
-    calls: JoinSet<(WorkerId, Timestamp, CallEnd)>,
+    calls: JoinSet<(WorkerId, Case, CallEnd)>,
     /// Where each departed worker stands that was seen.
     seen: BTreeMap<WorkerId, Seen>,
+}
+
+/// Which departure of a worker: one that is taken off again is another case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Case {
+    epoch: Epoch,
+    departed_at: Timestamp,
+}
+
+impl Case {
+    fn of(departed: &Departed) -> Self {
+        Self { epoch: departed.worker.epoch, departed_at: departed.at }
+    }
 }
 
 /// A departed worker, as far as this duty has come with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Seen {
-    /// When it was taken off: one that is taken off again is another case.
-    departed_at: Timestamp,
+    case: Case,
+    /// When its lease is over at the latest.
+    over_at: Instant,
     next: Next,
 }
 
@@ -52,6 +70,8 @@ enum Next {
     Answer,
     /// To be called.
     CallAt(Instant),
+    /// To be waited for: there is no address to call.
+    LeaseEnd,
     /// To be forgotten.
     Forget,
 }
@@ -59,8 +79,12 @@ enum Next {
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CallEnd {
-    /// It knows, or it is not there any more.
-    Over,
+    /// Nothing runs there any more.
+    Ended,
+    /// It ends what it runs.
+    Ending,
+    /// The address answers for somebody else.
+    Elsewhere,
     /// It may not know.
     Unreached,
 }
@@ -99,8 +123,8 @@ impl Farewell {
             };
             tokio::select! {
                 () = stop.cancelled() => return,
-                Some(Ok((worker, departed_at, end))) = self.calls.join_next() => {
-                    self.on_call_ended(&worker, departed_at, end);
+                Some(Ok((worker, case, end))) = self.calls.join_next() => {
+                    self.on_call_ended(&worker, case, end);
                 }
                 () = due => {}
                 changed = applied.changed() => if changed.is_err() { return },
@@ -110,26 +134,22 @@ impl Farewell {
 
     /// One pass: costs what has departed.
     async fn reconcile(&mut self, now: Instant) -> Result<(), ProposeError> {
-        while let Some(Ok((worker, departed_at, end))) = self.calls.try_join_next() {
-            self.on_call_ended(&worker, departed_at, end);
+        while let Some(Ok((worker, case, end))) = self.calls.try_join_next() {
+            self.on_call_ended(&worker, case, end);
         }
         let lead = Arc::clone(&self.lead);
-        let over_since = {
-            let patience = lead.leases().times().requeue_after();
-            let millis = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
-            Timestamp(lead.node.clock().now().0.saturating_sub(millis))
-        };
-        let to_call = lead.node.reader().with(|state| self.look(state, over_since, now));
+        let to_call = lead.node.reader().with(|state| self.look(state, now));
         for departed in to_call {
             self.call(departed);
         }
         let is_over = |seen: &Seen| seen.next == Next::Forget;
         let over = self.seen.iter().filter(|(_, seen)| is_over(seen));
-        let workers = over.map(|(worker, _)| worker.clone()).collect::<Vec<_>>();
+        let workers = over.map(|(worker, seen)| (worker.clone(), seen.case.epoch));
+        let workers = workers.collect::<Vec<_>>();
         if workers.is_empty() {
             return Ok(());
         }
-        for worker in &workers {
+        for (worker, _) in &workers {
             lead.channels.close(worker);
         }
         let command = Command::ForgetDeparted { term: lead.term, workers };
@@ -139,32 +159,49 @@ impl Farewell {
     }
 
     /// Compares what has departed with what was seen of it; whom to call now.
-    fn look(&mut self, state: &State, over_since: Timestamp, now: Instant) -> Vec<Departed> {
+    fn look(&mut self, state: &State, now: Instant) -> Vec<Departed> {
         self.seen.retain(|worker, seen| {
-            state.departed_worker(worker).is_some_and(|known| known.at == seen.departed_at)
+            state.departed_worker(worker).is_some_and(|known| Case::of(known) == seen.case)
         });
         let mut to_call = Vec::new();
         for departed in state.departed() {
-            let seen = self.seen.entry(departed.worker.clone()).or_insert_with(|| {
+            let worker = &departed.worker.id;
+            if !self.seen.contains_key(worker) {
                 // Under the state's lock: if it registers again, its lease begins after this.
-                self.lead.leases().forget(&departed.worker);
-                self.lead.usage.forget(&departed.worker);
-                Seen { departed_at: departed.at, next: Next::CallAt(now) }
-            });
+                self.lead.leases().forget(worker);
+                self.lead.usage.forget(worker);
+                self.seen.insert(worker.clone(), self.first_sight(departed, now));
+            }
+            let Some(seen) = self.seen.get_mut(worker) else { continue };
+
+            let may_run_something = state.load(worker).is_some();
             match seen.next {
-                Next::CallAt(_) if departed.at <= over_since => {
-                    tracing::info!(worker = %departed.worker,
+                Next::CallAt(_) | Next::LeaseEnd if seen.over_at <= now => {
+                    tracing::info!(%worker,
                         "an unregistered worker was not reached, its lease is over");
                     seen.next = Next::Forget;
                 }
+                Next::LeaseEnd if !may_run_something => seen.next = Next::Forget,
                 Next::CallAt(at) if at <= now => {
                     seen.next = Next::Answer;
                     to_call.push(departed.clone());
                 }
-                Next::CallAt(_) | Next::Answer | Next::Forget => {}
+                Next::CallAt(_) | Next::LeaseEnd | Next::Answer | Next::Forget => {}
             }
         }
         to_call
+    }
+
+    /// Its lease counts from now: no heartbeat is acknowledged any more.
+    fn first_sight(&self, departed: &Departed, now: Instant) -> Seen {
+        let own = self.lead.leases().times();
+        let log_now = self.lead.node.clock().now();
+        let patience = Patience::with(&departed.worker, own, (now, log_now));
+        let next = match departed.worker.address {
+            Some(_) => Next::CallAt(now),
+            None => Next::LeaseEnd,
+        };
+        Seen { case: Case::of(departed), over_at: patience.lease_end(now), next }
     }
 
     fn call(&mut self, departed: Departed) {
@@ -174,22 +211,25 @@ impl Farewell {
             // The semaphore is never closed.
             let _slot = slots.acquire().await;
             let end = dismiss(&lead, &departed).await;
-            (departed.worker, departed.at, end)
+            (departed.worker.id.clone(), Case::of(&departed), end)
         });
     }
 
-    fn on_call_ended(&mut self, worker: &WorkerId, departed_at: Timestamp, end: CallEnd) {
-        let seen = self.seen.get_mut(worker).filter(|seen| seen.departed_at == departed_at);
-        let Some(seen) = seen else { return };
+    fn on_call_ended(&mut self, worker: &WorkerId, case: Case, end: CallEnd) {
+        let Some(seen) = self.seen.get_mut(worker).filter(|seen| seen.case == case) else { return };
+        let now = Instant::now();
         seen.next = match end {
-            CallEnd::Over => Next::Forget,
-            CallEnd::Unreached => Next::CallAt(Instant::now() + CALL_AGAIN),
+            CallEnd::Ended => Next::Forget,
+            CallEnd::Ending => Next::CallAt(now + ASK_AGAIN),
+            CallEnd::Elsewhere => Next::LeaseEnd,
+            CallEnd::Unreached => Next::CallAt(now + CALL_AGAIN),
         };
     }
 
     fn next_call(&self) -> Option<Instant> {
         let calls = self.seen.values().filter_map(|seen| match seen.next {
-            Next::CallAt(at) => Some(at),
+            Next::CallAt(at) => Some(at.min(seen.over_at)),
+            Next::LeaseEnd => Some(seen.over_at),
             Next::Answer => None,
             // Its proposal failed.
             Next::Forget => Some(Instant::now()),
@@ -199,17 +239,26 @@ impl Farewell {
 }
 
 async fn dismiss(lead: &Lead, departed: &Departed) -> CallEnd {
-    let Departed { worker, address, .. } = departed;
-    let Some(client) = lead.channels.get(worker, address) else { return CallEnd::Over };
-    let request = v1::DismissRequest { leader: lead.header(), worker_id: worker.to_string() };
+    let worker = &departed.worker.id;
+    let Some(address) = &departed.worker.address else { return CallEnd::Elsewhere };
+    let Some(client) = lead.channels.get(worker, address) else { return CallEnd::Elsewhere };
+    let request = v1::DismissRequest {
+        leader: lead.header(),
+        worker_id: worker.to_string(),
+        epoch: departed.worker.epoch.0,
+    };
     match client.dismiss(request, CALL_TIMEOUT).await {
-        Ok(answer) => {
-            tracing::info!(%worker, ended = answer.ended, "an unregistered worker knows it");
-            CallEnd::Over
+        Ok(answer) if answer.running > 0 => {
+            tracing::debug!(%worker, running = answer.running, "an unregistered worker ends what it runs");
+            CallEnd::Ending
+        }
+        Ok(_) => {
+            tracing::info!(%worker, "an unregistered worker has ended what it ran");
+            CallEnd::Ended
         }
         Err(WorkerCallError::Refused(reason)) => {
             tracing::info!(%worker, address, reason, "an unregistered worker is not there");
-            CallEnd::Over
+            CallEnd::Elsewhere
         }
         Err(WorkerCallError::NewerTerm(seen)) => {
             lead.on_newer_term(worker, seen);

@@ -6,50 +6,55 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use cluster_state::{Epoch, WorkerId};
+use cluster_state::{Epoch, LeaseTimes, Timestamp, Worker, WorkerId};
 use tokio::time::Instant;
 
-/// The time limits that workers live under; told to them when they register.
-#[derive(Debug, Clone, Copy)]
-pub struct LeaseTimes {
-    /// Between two heartbeats of one worker.
-    pub heartbeat_interval: Duration,
-    /// Silence after which a worker is inactive.
-    pub heartbeat_timeout: Duration,
-    /// Silence after which a worker ends its attempts by itself.
-    pub lease: Duration,
+/// How long the leader waits for a worker before it acts on its silence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// What the worker was granted, by this leader or another.
+    granted: LeaseTimes,
+    /// When an earlier and longer grant is sure to be over.
+    not_before: Option<Instant>,
 }
 
-impl LeaseTimes {
-    /// Silence after which the leader gives a worker's attempts to others: later than the worker
-    /// ends them, by a margin for its kill to take effect.
+impl Patience {
+    /// The patience with a worker that is granted these times and was never granted more.
     #[must_use]
-    pub fn requeue_after(&self) -> Duration {
-        with_margin(self.lease)
+    pub const fn new(granted: LeaseTimes) -> Self {
+        Self { granted, not_before: None }
     }
 
-    /// Silence after which the leader gives attempts to others whose tasks asked not to wait: the
-    /// worker ends them at the heartbeat timeout, counted from the send of the last heartbeat that
-    /// was acknowledged, which is earlier than the leader counts from.
+    /// The patience with a worker, as its record says. `now` is the same moment on both clocks.
     #[must_use]
-    pub fn requeue_eager_after(&self) -> Duration {
-        with_margin(self.heartbeat_timeout)
+    pub fn with(worker: &Worker, own: LeaseTimes, now: (Instant, Timestamp)) -> Self {
+        let (now, log_now) = now;
+        let until = worker.granted_until.filter(|until| *until > log_now);
+        let not_before = until.map(|until| now + until.since(log_now));
+        Self { granted: worker.granted.unwrap_or(own), not_before }
+    }
+
+    /// When the lease of a worker that was last heard then is over, for the leader.
+    #[must_use]
+    pub fn lease_end(&self, heard_at: Instant) -> Instant {
+        self.at_least(heard_at + self.granted.requeue_after())
+    }
+
+    fn at_least(&self, at: Instant) -> Instant {
+        self.not_before.map_or(at, |earliest| earliest.max(at))
     }
 }
 
-/// Time for processes to be gone that a worker kills at the end of `limit`.
-fn with_margin(limit: Duration) -> Duration {
-    let margin = (limit / 10).max(Duration::from_secs(1));
-    limit.saturating_add(margin)
-}
-
-/// The workers the leader listens for.
+/// The workers the leader listens for: one lease for each active worker, and one for each inactive
+/// one that still holds attempts.
 #[derive(Debug)]
 pub struct LeaseTable {
     times: LeaseTimes,
     leases: BTreeMap<WorkerId, Lease>,
     /// Every lease by its next deadline, so that a pass sees only what is due.
     deadlines: BTreeSet<(Instant, WorkerId)>,
+    /// Leases of workers that are taken for active.
+    active: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +63,7 @@ struct Lease {
     renewed_at: Instant,
     origin: Origin,
     phase: Phase,
+    patience: Patience,
 }
 
 /// Where the time from which a lease counts comes from.
@@ -95,44 +101,88 @@ impl LeaseTable {
     /// An empty table.
     #[must_use]
     pub const fn new(times: LeaseTimes) -> Self {
-        Self { times, leases: BTreeMap::new(), deadlines: BTreeSet::new() }
+        Self { times, leases: BTreeMap::new(), deadlines: BTreeSet::new(), active: 0 }
     }
 
-    /// The limits.
+    /// The limits that this leader grants.
     #[must_use]
     pub const fn times(&self) -> LeaseTimes {
         self.times
     }
 
-    /// Listens for a worker that is active in `epoch`, from `now` on.
-    pub fn on_connected(&mut self, worker: &WorkerId, epoch: Epoch, now: Instant) {
-        let origin = Origin::Heard;
-        self.put(worker, Lease { epoch, renewed_at: now, origin, phase: Phase::Active });
+    /// The worker has registered, and was heard at `now`. An answer to it that was slow does not
+    /// undo a later registration.
+    pub fn on_connected(
+        &mut self,
+        worker: &WorkerId,
+        epoch: Epoch,
+        patience: Patience,
+        now: Instant,
+    ) {
+        let known = self.leases.get(worker);
+        if known.is_some_and(|known| known.epoch > epoch) {
+            return;
+        }
+        let is_current = |known: &&Lease| known.epoch == epoch && known.origin == Origin::Heard;
+        let renewed_at = known.filter(is_current).map_or(now, |known| known.renewed_at.max(now));
+        let (origin, phase) = (Origin::Heard, Phase::Active);
+        self.put(worker, Lease { epoch, renewed_at, origin, phase, patience });
     }
 
-    /// Listens for a worker that was active under another leader: it gets one full timeout.
-    pub fn on_taken_over(&mut self, worker: &WorkerId, epoch: Epoch, now: Instant) {
-        let origin = Origin::TakenOver;
-        self.put(worker, Lease { epoch, renewed_at: now, origin, phase: Phase::Active });
+    /// The state has the worker as active. If nothing is known of that registration, because it was
+    /// heard by another leader or its call was cut off, it gets one full timeout.
+    pub fn on_active(&mut self, worker: &WorkerId, epoch: Epoch, patience: Patience, now: Instant) {
+        let known = self.leases.get(worker).copied();
+        let lease = match known.filter(|known| (known.epoch, known.phase) == (epoch, Phase::Active))
+        {
+            Some(known) => Lease { patience, ..known },
+            None => Lease {
+                epoch,
+                renewed_at: now,
+                origin: Origin::TakenOver,
+                phase: Phase::Active,
+                patience,
+            },
+        };
+        self.put(worker, lease);
     }
 
-    /// Waits for the lease of a worker that was declared inactive earlier. Its last heartbeat is
-    /// not known, so everything counts from `now`: longer than needed, never shorter.
-    pub fn on_inherited(&mut self, worker: &WorkerId, epoch: Epoch, now: Instant) {
-        let origin = Origin::TakenOver;
-        self.put(worker, Lease { epoch, renewed_at: now, origin, phase: Phase::Silent });
+    /// The state has the worker as inactive, and attempts on it. If its last heartbeat is not known,
+    /// everything counts from `now`: longer than needed, never shorter.
+    pub fn on_inactive(
+        &mut self,
+        worker: &WorkerId,
+        epoch: Epoch,
+        patience: Patience,
+        now: Instant,
+    ) {
+        if self.leases.get(worker).is_some_and(|known| known.epoch == epoch) {
+            return;
+        }
+        let (origin, phase) = (Origin::TakenOver, Phase::Silent);
+        self.put(worker, Lease { epoch, renewed_at: now, origin, phase, patience });
     }
 
     /// A heartbeat. False when no session of that epoch is listened for: the worker must register.
     pub fn renew(&mut self, worker: &WorkerId, epoch: Epoch, now: Instant) -> bool {
-        let is_current = self
-            .leases
-            .get(worker)
-            .is_some_and(|lease| lease.epoch == epoch && lease.phase == Phase::Active);
-        if is_current {
-            self.on_connected(worker, epoch, now);
-        }
-        is_current
+        let known = self.leases.get(worker).copied();
+        let current = known.filter(|known| (known.epoch, known.phase) == (epoch, Phase::Active));
+        let Some(lease) = current else { return false };
+        self.put(worker, Lease { renewed_at: now, origin: Origin::Heard, ..lease });
+        true
+    }
+
+    /// How many workers are listened for as active.
+    #[must_use]
+    pub const fn active_count(&self) -> usize {
+        self.active
+    }
+
+    /// Whether that registration of the worker is listened for as active.
+    #[must_use]
+    pub fn listens_for(&self, worker: &WorkerId, epoch: Epoch) -> bool {
+        let known = self.leases.get(worker);
+        known.is_some_and(|known| (known.epoch, known.phase) == (epoch, Phase::Active))
     }
 
     /// How long ago the worker was last heard from; nothing before it was heard by this leader.
@@ -145,7 +195,8 @@ impl LeaseTable {
     /// Stops listening for a worker.
     pub fn forget(&mut self, worker: &WorkerId) {
         if let Some(lease) = self.leases.remove(worker) {
-            self.deadlines.remove(&(self.deadline(lease), worker.clone()));
+            self.deadlines.remove(&(deadline(&lease), worker.clone()));
+            self.active -= usize::from(lease.phase == Phase::Active);
         }
     }
 
@@ -199,137 +250,23 @@ impl LeaseTable {
     }
 
     fn put(&mut self, worker: &WorkerId, lease: Lease) {
+        let known = self.leases.get(worker).map(|known| known.epoch);
+        assert!(known <= Some(lease.epoch), "a lease never goes back to an older registration");
         self.forget(worker);
-        self.deadlines.insert((self.deadline(lease), worker.clone()));
+        self.active += usize::from(lease.phase == Phase::Active);
+        self.deadlines.insert((deadline(&lease), worker.clone()));
         self.leases.insert(worker.clone(), lease);
     }
+}
 
-    fn deadline(&self, lease: Lease) -> Instant {
-        lease.renewed_at
-            + match lease.phase {
-                Phase::Active => self.times.heartbeat_timeout,
-                Phase::Silent => self.times.requeue_eager_after(),
-                Phase::Waiting => self.times.requeue_after(),
-            }
+fn deadline(lease: &Lease) -> Instant {
+    let Lease { renewed_at, patience, .. } = lease;
+    match lease.phase {
+        Phase::Active => *renewed_at + patience.granted.heartbeat_timeout,
+        Phase::Silent => patience.at_least(*renewed_at + patience.granted.requeue_eager_after()),
+        Phase::Waiting => patience.lease_end(*renewed_at),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TIMES: LeaseTimes = LeaseTimes {
-        heartbeat_interval: Duration::from_secs(5),
-        heartbeat_timeout: Duration::from_secs(30),
-        lease: Duration::from_secs(300),
-    };
-
-    fn worker() -> WorkerId {
-        "w1".parse().unwrap()
-    }
-
-    fn seconds(start: Instant, seconds: u64) -> Instant {
-        start + Duration::from_secs(seconds)
-    }
-
-    #[test]
-    fn a_silent_worker_lapses_three_times() {
-        let start = Instant::now();
-        let mut table = LeaseTable::new(TIMES);
-        table.on_connected(&worker(), Epoch(1), start);
-        assert_eq!(table.lapsed(seconds(start, 29)), Lapsed::default());
-
-        let due = table.lapsed(seconds(start, 30));
-        assert_eq!(due.silent, [(worker(), Epoch(1))]);
-        table.on_declared_silent(&worker(), Epoch(1));
-        assert_eq!(table.lapsed(seconds(start, 32)), Lapsed::default());
-        let due = table.lapsed(seconds(start, 33));
-        assert_eq!((due.disconnected, due.expired), (vec![(worker(), Epoch(1))], Vec::new()));
-        table.on_eager_requeued(&worker(), Epoch(1));
-        assert_eq!(table.lapsed(seconds(start, 329)), Lapsed::default());
-        assert_eq!(table.lapsed(seconds(start, 330)).expired, [(worker(), Epoch(1))]);
-        table.on_expired(&worker(), Epoch(1));
-        assert_eq!(table.lapsed(seconds(start, 999)), Lapsed::default());
-    }
-
-    #[test]
-    fn an_inherited_worker_is_given_every_limit_anew() {
-        let start = Instant::now();
-        let mut table = LeaseTable::new(TIMES);
-        table.on_inherited(&worker(), Epoch(1), start);
-        assert_eq!(table.lapsed(seconds(start, 32)), Lapsed::default());
-        assert_eq!(table.lapsed(seconds(start, 33)).disconnected, [(worker(), Epoch(1))]);
-        table.on_eager_requeued(&worker(), Epoch(1));
-        assert_eq!(table.next_deadline_after(start), Some(seconds(start, 330)));
-    }
-
-    #[test]
-    fn a_worker_that_is_back_is_not_settled_with_its_past() {
-        let start = Instant::now();
-        let mut table = LeaseTable::new(TIMES);
-        table.on_inherited(&worker(), Epoch(1), start);
-        table.on_connected(&worker(), Epoch(2), seconds(start, 330));
-        table.on_eager_requeued(&worker(), Epoch(1));
-        table.on_expired(&worker(), Epoch(1));
-        assert!(table.renew(&worker(), Epoch(2), seconds(start, 335)));
-    }
-
-    #[test]
-    fn what_is_due_does_not_hide_what_comes_next() {
-        let start = Instant::now();
-        let mut table = LeaseTable::new(TIMES);
-        table.on_connected(&worker(), Epoch(1), start);
-        table.on_connected(&"w2".parse().unwrap(), Epoch(1), seconds(start, 10));
-        assert_eq!(table.next_deadline_after(start), Some(seconds(start, 30)));
-        assert_eq!(table.next_deadline_after(seconds(start, 30)), Some(seconds(start, 40)));
-        assert_eq!(table.next_deadline_after(seconds(start, 40)), None);
-    }
-
-    #[test]
-    fn a_heartbeat_of_an_older_registration_renews_nothing() {
-        let start = Instant::now();
-        let mut table = LeaseTable::new(TIMES);
-        table.on_connected(&worker(), Epoch(2), start);
-        assert!(!table.renew(&worker(), Epoch(1), seconds(start, 10)));
-        assert!(table.renew(&worker(), Epoch(2), seconds(start, 20)));
-        assert_eq!(table.next_deadline_after(start), Some(seconds(start, 50)));
-    }
-
-    #[test]
-    fn a_worker_that_was_declared_silent_must_register_again() {
-        let start = Instant::now();
-        let mut table = LeaseTable::new(TIMES);
-        table.on_connected(&worker(), Epoch(1), start);
-        table.on_declared_silent(&worker(), Epoch(1));
-        assert!(!table.renew(&worker(), Epoch(1), seconds(start, 31)));
-    }
-
-    #[test]
-    fn the_leader_waits_longer_than_the_worker() {
-        assert!(TIMES.requeue_after() > TIMES.lease);
-        assert!(TIMES.requeue_eager_after() > TIMES.heartbeat_timeout);
-    }
-
-    #[test]
-    fn a_new_leader_waits_for_a_worker_that_it_has_not_heard() {
-        let start = Instant::now();
-        let mut table = LeaseTable::new(TIMES);
-        table.on_taken_over(&worker(), Epoch(1), start);
-        assert_eq!(table.silence(&worker(), seconds(start, 1)), None);
-        assert_eq!(table.lapsed(seconds(start, 29)), Lapsed::default());
-
-        assert!(table.renew(&worker(), Epoch(1), seconds(start, 29)));
-        assert_eq!(table.silence(&worker(), seconds(start, 30)), Some(Duration::from_secs(1)));
-        assert_eq!(table.lapsed(seconds(start, 30)), Lapsed::default());
-    }
-
-    #[test]
-    fn a_forgotten_worker_never_lapses() {
-        let start = Instant::now();
-        let mut table = LeaseTable::new(TIMES);
-        table.on_connected(&worker(), Epoch(1), start);
-        table.forget(&worker());
-        assert_eq!(table.next_deadline_after(start), None);
-        assert_eq!(table.silence(&worker(), start), None);
-    }
-}
+mod tests;

@@ -1,29 +1,38 @@
 //! Declares silent workers inactive, and gives away their attempts when the time for that has come:
 //! those that do not wait soon, the rest at the end of the lease, and slowly in a mass loss.
 
+mod bite;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    Command, DisconnectReason, DisconnectWorkers, Epoch, LossReason, MassLoss, OnDisconnect, Reply,
-    RequeueAttempts, RequeueScope, State, WorkerId, WorkerLoad,
+    Command, DisconnectReason, DisconnectWorkers, Epoch, LogIndex, LossReason, MassLoss, Reply,
+    RequeueAttempts, RequeueScope, State, Timestamp, WorkerId,
 };
-use raft_store::ProposeError;
+use raft_store::{AppliedAt, ProposeError};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::leases::{Lapsed, LeaseTable};
+use self::bite::Bite;
+use super::driver::changed_after;
+use super::leases::{Lapsed, LeaseTable, Patience};
 use super::mass_loss::{Brake, RecentLosses, is_over};
 use super::sessions::Lead;
 
-/// Starts every clock anew: each active worker gets one full timeout under this leader, and each
-/// inactive one that still holds attempts one full lease.
-pub fn inherit(table: &mut LeaseTable, state: &State, now: Instant) {
-    for worker in state.workers() {
-        if worker.is_active() {
-            table.on_taken_over(&worker.id, worker.epoch, now);
-        } else if state.load(&worker.id).is_some() {
-            table.on_inherited(&worker.id, worker.epoch, now);
+/// Brings the table in step with the workers whose records changed after `seen`: whatever becomes of
+/// the call that registered a worker, the worker has a lease. Costs what has changed. `now` is the
+/// same moment on both clocks.
+pub fn follow(table: &mut LeaseTable, state: &State, seen: LogIndex, now: (Instant, Timestamp)) {
+    let own = table.times();
+    for worker in state.active_workers_after(seen) {
+        table.on_active(&worker.id, worker.epoch, Patience::with(worker, own, now), now.0);
+    }
+    for worker in state.inactive_workers_after(seen) {
+        if state.load(&worker.id).is_some() {
+            table.on_inactive(&worker.id, worker.epoch, Patience::with(worker, own, now), now.0);
         }
     }
 }
@@ -32,6 +41,8 @@ pub fn inherit(table: &mut LeaseTable, state: &State, now: Instant) {
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// Between two passes: a fleet that falls silent makes a few entries and not one each.
 const PASS_PAUSE: Duration = Duration::from_millis(50);
+/// Between two looks at whether every active worker has a lease, and at who wants a taken name.
+const CHECK_PAUSE: Duration = Duration::from_secs(10);
 /// Between two looks at whether a mass loss is over.
 const REVIEW_PAUSE: Duration = Duration::from_secs(1);
 /// Attempts given away by one command, so that no single entry stalls the others.
@@ -44,6 +55,9 @@ pub struct Liveness {
     losses: RecentLosses,
     brake: Brake,
     next_review: Instant,
+    next_check: Instant,
+    /// The records of workers up to there are in the table.
+    seen: LogIndex,
 }
 
 impl Liveness {
@@ -52,12 +66,15 @@ impl Liveness {
     pub fn new(lead: Arc<Lead>, requeues_per_second: u32) -> Self {
         let losses = RecentLosses::new(lead.leases().times().heartbeat_timeout);
         let brake = Brake::new(requeues_per_second);
-        Self { lead, losses, brake, next_review: Instant::now() }
+        let now = Instant::now();
+        Self { lead, losses, brake, next_review: now, next_check: now, seen: LogIndex(0) }
     }
 
-    /// Runs until cancelled. Sleeps until the next deadline: there is nothing to look at before.
-    pub async fn run(mut self, stop: CancellationToken) {
+    /// Runs until cancelled. Sleeps until the state has moved or the next deadline is there: there is
+    /// nothing to look at before.
+    pub async fn run(mut self, mut applied: watch::Receiver<AppliedAt>, stop: CancellationToken) {
         loop {
+            applied.borrow_and_update();
             let began_at = Instant::now();
             let pass = tokio::select! {
                 () = stop.cancelled() => return,
@@ -70,6 +87,11 @@ impl Liveness {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.next_deadline(began_at, again) => {}
+                changed = changed_after(&mut applied, began_at + PASS_PAUSE) => {
+                    if changed.is_err() {
+                        return;
+                    }
+                }
             }
         }
     }
@@ -87,14 +109,19 @@ impl Liveness {
             };
             tokio::select! {
                 () = over => return,
-                // Where a time is set already, that is soon enough for what has come since.
-                () = self.lead.leases_changed.notified(), if again.is_none() => {}
+                () = self.lead.leases_changed.notified() => {}
             }
         }
     }
 
     /// One pass. Returns when to make another one even if no further deadline passes.
     async fn reconcile(&mut self, now: Instant) -> Result<Option<Instant>, ProposeError> {
+        self.follow_state(now);
+        if now >= self.next_check {
+            self.next_check = now + CHECK_PAUSE;
+            self.check();
+            self.lead.review_rivals(now).await?;
+        }
         // Looked up one after the other: what one step settles may be due for the next at once.
         let silent = self.lapsed(now).silent;
         if !silent.is_empty() {
@@ -107,27 +134,69 @@ impl Liveness {
         let expired = self.lapsed(now).expired;
         let rest = self.requeue(expired, RequeueScope::All, now).await?;
         let review = self.review_alarm(now).await?;
-        Ok([eager, rest, review].into_iter().flatten().min())
+        Ok([eager, rest, review, Some(self.next_check)].into_iter().flatten().min())
     }
 
-    /// What is due, without the workers that were taken off the registry: those are forgotten.
+    fn follow_state(&mut self, now: Instant) {
+        let lead = &self.lead;
+        let now = (now, lead.node.clock().now());
+        let seen = self.seen;
+        // Under the state's lock: nobody registers or departs meanwhile.
+        self.seen = lead.node.reader().with_applied(|state, applied| {
+            follow(&mut lead.leases(), state, seen, now);
+            applied.index
+        });
+    }
+
+    /// Looks over the whole fleet if its numbers say that a worker was missed.
+    fn check(&self) {
+        let lead = &self.lead;
+        let now = (Instant::now(), lead.node.clock().now());
+        lead.node.reader().with(|state| {
+            let mut leases = lead.leases();
+            let (held, active) = (leases.active_count(), state.active_count());
+            if held == active {
+                return;
+            }
+            follow(&mut leases, state, LogIndex(0), now);
+            let mut workers = state.active_workers_after(LogIndex(0));
+            assert!(
+                workers.all(|worker| leases.listens_for(&worker.id, worker.epoch)),
+                "every active worker has a lease"
+            );
+        });
+    }
+
+    /// What is due, without what the state has settled otherwise: workers that were taken off the
+    /// registry or have registered again since.
     fn lapsed(&self, now: Instant) -> Lapsed {
         let lead = &self.lead;
         let mut lapsed = lead.leases().lapsed(now);
         let mut removed = Vec::new();
         // Under the state's lock: whoever registers again meanwhile has a lease only after it.
         lead.node.reader().with(|state| {
-            let mut keep = |(worker, _): &(WorkerId, Epoch)| {
-                let is_known = state.worker(worker).is_some();
-                if !is_known {
-                    lead.leases().forget(worker);
+            let mut keep = |(worker, epoch): &(WorkerId, Epoch)| {
+                let known = state.worker(worker);
+                if known.is_none() {
                     removed.push(worker.clone());
                 }
-                is_known
+                let is_current = known.is_some_and(|known| known.epoch == *epoch);
+                if !is_current {
+                    lead.leases().forget(worker);
+                }
+                is_current
             };
             lapsed.silent.retain(&mut keep);
             lapsed.disconnected.retain(&mut keep);
             lapsed.expired.retain(&mut keep);
+            // A goodbye or a leader before this one has declared it.
+            lapsed.silent.retain(|(worker, epoch)| {
+                let is_active = state.worker(worker).is_some_and(|known| known.is_active());
+                if !is_active {
+                    lead.leases().on_declared_silent(worker, *epoch);
+                }
+                is_active
+            });
         });
         for worker in removed {
             lead.channels.close(&worker);
@@ -183,22 +252,34 @@ impl Liveness {
             workers: workers.clone(),
             reason: DisconnectReason::HeartbeatTimeout,
         });
-        let now = lead.node.clock().now();
-        let uptimes = lead.node.reader().with(|state| {
+        let active_since = lead.node.reader().with(|state| {
             let known = workers.iter().filter_map(|(worker, _)| state.worker(worker));
-            known.map(|worker| now.since(worker.changed_at)).collect::<Vec<_>>()
+            known.map(|known| (known.id.clone(), known.changed_at)).collect::<BTreeMap<_, _>>()
         });
         lead.node.propose_as_leader(lead.term, &command).await?;
-        for uptime in uptimes {
-            lead.metrics.on_disconnected(uptime);
-        }
+
+        let now = lead.node.clock().now();
         for (worker, epoch) in workers {
+            // One that has registered again meanwhile is left alone, and has a lease of its own.
+            if !self.is_away(&worker, epoch) {
+                continue;
+            }
+            if let Some(since) = active_since.get(&worker) {
+                lead.metrics.on_disconnected(now.since(*since));
+            }
             tracing::warn!(%worker, %epoch, "worker is silent: inactive");
             lead.channels.close(&worker);
             lead.usage.forget(&worker);
             lead.leases().on_declared_silent(&worker, epoch);
         }
         Ok(())
+    }
+
+    /// Whether the worker is inactive and has not registered again since that epoch.
+    fn is_away(&self, worker: &WorkerId, epoch: Epoch) -> bool {
+        self.lead.node.reader().with(|state| {
+            state.worker(worker).is_some_and(|known| !known.is_active() && known.epoch == epoch)
+        })
     }
 
     /// Gives attempts of `due` workers to others, as many as may be now. Returns when to go on if
@@ -255,7 +336,7 @@ impl Liveness {
         let Reply::Requeued { count, more } = committed.reply else { return Ok((0, false)) };
         lead.metrics.on_attempts_lost(count);
         if !more {
-            for (worker, epoch) in holding {
+            for (worker, epoch) in holding.iter().filter(|(one, epoch)| self.is_away(one, *epoch)) {
                 tracing::warn!(%worker, %epoch, why = %reason, "worker's tasks are queued again");
             }
             self.settle(holding, scope);
@@ -270,48 +351,6 @@ impl Liveness {
                 RequeueScope::All => leases.on_expired(worker, *epoch),
                 RequeueScope::OnDisconnect => leases.on_eager_requeued(worker, *epoch),
             }
-        }
-    }
-}
-
-/// As many of the due workers as one command may take on.
-#[derive(Debug, PartialEq, Eq)]
-struct Bite {
-    /// Those with attempts to be given away.
-    holding: Vec<(WorkerId, Epoch)>,
-    /// Those without.
-    empty: Vec<(WorkerId, Epoch)>,
-    /// Whether some with attempts were left out.
-    is_cut: bool,
-}
-
-impl Bite {
-    /// Takes workers until they hold `most` attempts together.
-    fn of(due: Vec<(WorkerId, Epoch)>, state: &State, scope: RequeueScope, most: u32) -> Self {
-        let mut bite = Self { holding: Vec::new(), empty: Vec::new(), is_cut: false };
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let mut taken = 0_usize;
-        for (worker, epoch) in due {
-            let held = state.load(&worker).map_or(0, |load| held(load, state, scope));
-            if held == 0 {
-                bite.empty.push((worker, epoch));
-            } else if taken < most {
-                taken = taken.saturating_add(held);
-                bite.holding.push((worker, epoch));
-            } else {
-                bite.is_cut = true;
-            }
-        }
-        bite
-    }
-}
-
-fn held(load: &WorkerLoad, state: &State, scope: RequeueScope) -> usize {
-    match scope {
-        RequeueScope::All => load.attempts.len(),
-        RequeueScope::OnDisconnect => {
-            let tasks = load.attempts.iter().filter_map(|task| state.task(*task));
-            tasks.filter(|task| task.spec.on_disconnect == OnDisconnect::Requeue).count()
         }
     }
 }

@@ -9,11 +9,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cluster_state::{
-    DisconnectReason, Epoch, MassLoss, State, Timestamp, Worker, WorkerId, WorkerReason,
+    DisconnectReason, Epoch, LeaseTimes, MassLoss, State, Timestamp, Worker, WorkerId, WorkerReason,
 };
 use tokio::time::Instant;
-
-use super::leases::LeaseTimes;
 
 /// So many workers may fall silent at once without an alarm, however few there are.
 const LOST_WITHOUT_ALARM_MAX: usize = 3;
@@ -77,12 +75,13 @@ impl RecentLosses {
 ///   are away: all of it was queued again.
 ///
 /// A worker that was taken off the registry is not away. One that was silent long before the alarm
-/// was not lost with the others.
+/// was not lost with the others. `times` are what this leader grants.
 #[must_use]
 pub fn is_over(alarm: &MassLoss, state: &State, times: LeaseTimes, now: Timestamp) -> bool {
+    let granted = |worker: &Worker| worker.granted.unwrap_or(times);
     let was_lost = |worker: &Worker| {
         worker.reason == WorkerReason::Disconnected(DisconnectReason::HeartbeatTimeout)
-            && worker.changed_at.after(times.heartbeat_timeout) >= alarm.since
+            && worker.changed_at.after(granted(worker).heartbeat_timeout) >= alarm.since
     };
     let mut away = 0_u32;
     let mut is_anything_left = false;

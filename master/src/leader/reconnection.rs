@@ -22,6 +22,7 @@ use self::attempt::{Attempt, attempt};
 use self::demands::OpenDemands;
 pub use super::attempts_schedule::Backoff;
 use super::attempts_schedule::{AttemptsSchedule, Completed, Ended, Occasion, Sighting};
+use super::driver::changed_after;
 use super::sessions::Lead;
 
 /// How the monitor goes about it.
@@ -312,14 +313,6 @@ fn log_attempts(count: usize, is_new: bool) {
     } else {
         tracing::debug!("attempting to reconnect to {count} inactive worker(s)");
     }
-}
-
-async fn changed_after(
-    applied: &mut watch::Receiver<AppliedAt>,
-    after: Instant,
-) -> Result<(), watch::error::RecvError> {
-    tokio::time::sleep_until(after).await;
-    applied.changed().await
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -1,27 +1,28 @@
 //! What workers tell the leader: registration, heartbeats, results.
 
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use cluster_state::{
-    AttemptVerdict, ClusterId, Command, Epoch, FinishAttempts, FinishVerdict, FinishedAttempt,
-    Reply, Term, Timestamp, WorkerId,
+    ClusterId, Command, Epoch, FinishAttempts, FinishVerdict, FinishedAttempt, Reply, Term,
+    Timestamp, WorkerId,
 };
-use proto::convert::{self, Invalid, Registration};
+use proto::convert::{self, Invalid};
 use proto::v1;
 use raft_store::{Node, ProposeError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 use super::admission::Knocks;
 use super::channels::WorkerChannels;
 use super::leases::LeaseTable;
 use super::reconnection::ReconnectHandle;
+use super::rivals::Rivals;
 use super::usage::Usage;
 use crate::metrics::Metrics;
 
 mod heartbeats;
+mod registration;
 
 pub use heartbeats::Relayed;
 
@@ -77,6 +78,10 @@ pub struct Lead {
     pub usage: Usage,
     /// Who was turned away.
     pub knocks: Knocks,
+    /// Who wants a name that is taken.
+    pub rivals: Rivals,
+    /// What goes on when the call that began it is dropped.
+    pub tasks: TaskTracker,
     /// Has the reconnection monitor go to workers at once.
     pub reconnect: ReconnectHandle,
     /// Counts what happens.
@@ -170,66 +175,6 @@ impl WorkerSessions {
         Some(Timestamp(lead.node.clock().now().0.saturating_sub(millis)))
     }
 
-    /// Opens a session: reconciles what the worker says with the state.
-    ///
-    /// # Errors
-    ///
-    /// As [`SessionError`] says.
-    pub async fn register(
-        &self,
-        request: v1::RegisterWorkerRequest,
-        peer: Option<IpAddr>,
-    ) -> Result<v1::RegisterWorkerResponse, SessionError> {
-        let lead = self.lead()?;
-        let registration = Registration::try_from(request)?;
-        lead.check_cluster(registration.cluster)?;
-        if registration.term_seen > lead.term {
-            lead.challenged.notify_one();
-            lead.metrics.on_stale("leader-term", 1);
-            return Err(SessionError::NewerTerm { seen: registration.term_seen, ours: lead.term });
-        }
-        let command = lead.admit(registration, peer)?;
-        let worker = command.worker.clone();
-        let finished = command.finished.clone();
-        let received_at = Instant::now();
-        let before = lead.node.reader().with(|state| state.worker(&worker).cloned());
-        if before.as_ref().is_none_or(|known| !known.is_active()) {
-            // What is left of another session, be it of another worker of that name.
-            lead.usage.forget(&worker);
-        }
-        let committed =
-            lead.node.propose_as_leader(lead.term, &Command::ConnectWorker(command)).await?;
-        let Reply::Connected(resume) = committed.reply else {
-            return Err(SessionError::UnexpectedReply);
-        };
-
-        if let Some(before) = before {
-            lead.metrics.on_connected(&before, resume.epoch, lead.node.clock().now());
-        }
-        lead.count_results(&finished, &resume.finished);
-        lead.leases().on_connected(&worker, resume.epoch, received_at);
-        lead.leases_changed.notify_one();
-        lead.knocks.forget(&worker);
-        let killed = resume.running.iter().filter(|(_, verdict)| *verdict == AttemptVerdict::Kill);
-        let kill = killed.map(|(attempt, _)| (*attempt).into()).collect::<Vec<_>>();
-        if !kill.is_empty() {
-            lead.metrics.on_stale("running-attempt", kill.len());
-        }
-        tracing::info!(%worker, epoch = %resume.epoch, "worker registered");
-        let times = lead.leases().times();
-        Ok(v1::RegisterWorkerResponse {
-            leader: lead.header(),
-            masters: lead.masters(),
-            relays: lead.relays(),
-            epoch: resume.epoch.0,
-            heartbeat_interval_ms: millis(times.heartbeat_interval),
-            heartbeat_timeout_ms: millis(times.heartbeat_timeout),
-            lease_ms: millis(times.lease),
-            kill,
-            confirmed: finished.iter().map(|one| one.attempt.into()).collect(),
-        })
-    }
-
     /// Results of attempts. All of them are settled when this returns.
     ///
     /// # Errors
@@ -272,6 +217,16 @@ impl Lead {
         }
     }
 
+    /// Does work that must not end half way when the call that asks for it is dropped, because the
+    /// caller has died or does not want to wait any longer.
+    async fn see_through<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, SessionError>> + Send + 'static,
+    ) -> Result<T, SessionError> {
+        // It is never aborted, and a panic ends the process.
+        self.tasks.spawn(work).await.unwrap_or(Err(SessionError::NotLeading))
+    }
+
     fn holds_session(&self, worker: &WorkerId, epoch: Epoch) -> bool {
         self.node.reader().with(|state| {
             state.worker(worker).is_some_and(|known| known.is_active() && known.epoch == epoch)
@@ -293,8 +248,4 @@ fn cluster(text: &str) -> Result<Option<ClusterId>, Invalid> {
         return Ok(None);
     }
     convert::id("/cluster_id", text).map(Some)
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

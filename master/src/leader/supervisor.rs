@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cluster_state::{ClusterId, Command, Term};
+use cluster_state::{ClusterId, Command, LeaseTimes, LogIndex, Term};
 use raft_store::{Leadership, Node, ProposeError};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -16,10 +16,11 @@ use super::channels::WorkerChannels;
 use super::dispatcher::Dispatcher;
 use super::driver::drive;
 use super::farewell::Farewell;
-use super::leases::{LeaseTable, LeaseTimes};
+use super::leases::LeaseTable;
 use super::liveness::{self, Liveness};
 use super::placement::Strategy;
 use super::reconnection::{Demand, ReconnectConfig, ReconnectHandle, ReconnectionMonitor};
+use super::rivals::Rivals;
 use super::scheduler::Scheduler;
 use super::sessions::{Lead, WorkerSessions};
 use super::ticker::{Retention, Ticker};
@@ -146,7 +147,13 @@ impl Supervisor {
         self.node.propose_as_leader(term, &barrier).await?;
 
         let mut leases = LeaseTable::new(self.config.times);
-        self.node.reader().with(|state| liveness::inherit(&mut leases, state, Instant::now()));
+        // Every clock starts anew: each active worker gets one full timeout under this leader, and
+        // each inactive one that still holds attempts one full lease.
+        let now = (Instant::now(), self.node.clock().now());
+        let rivals = self.node.reader().with(|state| {
+            liveness::follow(&mut leases, state, LogIndex(0), now);
+            Rivals::inherited(state, now.0)
+        });
         let (reconnect, demanded) = ReconnectHandle::new();
         let lead = Lead {
             node: self.node.clone(),
@@ -155,6 +162,8 @@ impl Supervisor {
             leases_changed: Notify::new(),
             challenged: Notify::new(),
             knocks: Knocks::default(),
+            rivals,
+            tasks: self.tasks.clone(),
             channels: WorkerChannels::default(),
             usage: Usage::default(),
             reconnect,
@@ -181,7 +190,7 @@ impl Supervisor {
         duties
             .spawn(&self.tasks, "dispatcher", |stop| dispatcher.run(reader.watch_applied(), stop));
         let liveness = Liveness::new(Arc::clone(lead), self.config.mass_loss_requeue_rate);
-        duties.spawn(&self.tasks, "liveness", |stop| liveness.run(stop));
+        duties.spawn(&self.tasks, "liveness", |stop| liveness.run(reader.watch_applied(), stop));
         let farewell = Farewell::new(Arc::clone(lead));
         duties.spawn(&self.tasks, "farewell", |stop| farewell.run(reader.watch_applied(), stop));
         let ticker = Ticker::new(self.node.clone(), lead.term, self.config.retention);

@@ -13,8 +13,15 @@ use prometheus_client::registry::Registry;
 use super::Seconds;
 
 /// Every value of the `kind` label, so that each counter is there from the start.
-const STALE_KINDS: [&str; 6] =
-    ["completion", "running-attempt", "heartbeat", "leader-term", "cluster", "join-token"];
+const STALE_KINDS: [&str; 7] = [
+    "completion",
+    "running-attempt",
+    "heartbeat",
+    "leader-term",
+    "cluster",
+    "join-token",
+    "duplicate-name",
+];
 
 /// Every value of the `outcome` label, so that each counter is there from the start.
 const OUTCOMES: [&str; 4] = ["completed", "failed", "start-failed", "lost"];

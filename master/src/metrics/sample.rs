@@ -126,8 +126,9 @@ fn is_flapping(worker: &Worker, now: Timestamp) -> bool {
     let losses = recent.filter(|event| match event.kind {
         WorkerEventKind::Disconnected(_) | WorkerEventKind::Replaced(_) => true,
         WorkerEventKind::Registered
-        | WorkerEventKind::Updated
+        | WorkerEventKind::Updated(_)
         | WorkerEventKind::Connected(_)
+        | WorkerEventKind::NameContested(_)
         | WorkerEventKind::Cordoned
         | WorkerEventKind::Uncordoned
         | WorkerEventKind::DrainStarted

@@ -1,24 +1,32 @@
 //! The registry: workers registered, shown, listed, taken off.
 
-use cluster_state::{Command, RegisterWorker, Worker, WorkerId};
-use proto::convert;
+use cluster_state::{Command, RegisterWorker, Registered, Reply, Worker, WorkerId};
+use proto::convert::{self, Breach, Invalid};
 use proto::problem::{ErrorKind, Problem};
 use proto::v1;
 
+use super::tasks::unexpected;
 use super::{Consistency, Mark, Operations, Reading, TaskQuery};
 
 /// Workers on a page that names no limit: more than clusters have.
 const LIMIT_DEFAULT: usize = 100_000;
 
 impl Operations {
-    /// Puts a worker on the registry, or changes its address and labels.
+    /// Puts a worker on the registry, or changes what the request names of its address and labels.
     pub(crate) async fn register_worker(
         &self,
         request: v1::RegisterRequest,
-    ) -> Result<(v1::Worker, Mark), Problem> {
+    ) -> Result<(v1::Worker, Registered, Mark), Problem> {
         let command = RegisterWorker::try_from(request)?;
         let id = command.worker.clone();
-        self.change_worker(&id, &Command::RegisterWorker(command)).await
+        let is_known = || self.node().reader().with(|state| state.worker(&id).is_some());
+        if command.address.is_none() && !is_known() {
+            return Err(Invalid::malformed("/address", &Breach::Required).into());
+        }
+
+        let (reply, mark) = self.propose(&Command::RegisterWorker(command)).await?;
+        let Reply::Registered(registered) = reply else { return Err(unexpected(&reply)) };
+        Ok((self.changed_worker(&id).await?, registered, mark))
     }
 
     /// Cordons, uncordons or drains a worker.
@@ -79,15 +87,18 @@ impl Operations {
         command: &Command,
     ) -> Result<(v1::Worker, Mark), Problem> {
         let (_, mark) = self.propose(command).await?;
-        self.reach(Reading::default()).await?;
-        let worker = self.find_worker(id).ok_or_else(|| {
-            let detail = format!("worker '{id}' was changed, and removed a moment later");
-            Problem::new(ErrorKind::Conflict, detail)
-        })?;
-        Ok((worker, mark))
+        Ok((self.changed_worker(id).await?, mark))
     }
 
-    /// Takes a worker off the registry; what it runs is queued again.
+    async fn changed_worker(&self, id: &WorkerId) -> Result<v1::Worker, Problem> {
+        self.reach(Reading::default()).await?;
+        self.find_worker(id).ok_or_else(|| {
+            let detail = format!("worker '{id}' was changed, and removed a moment later");
+            Problem::new(ErrorKind::Conflict, detail)
+        })
+    }
+
+    /// Takes a worker off the registry; what it runs is ended, and queued again when it has ended.
     pub(crate) async fn unregister_worker(&self, id: &str) -> Result<Mark, Problem> {
         let worker = worker_id(id)?;
         let (_, mark) = self.propose(&Command::UnregisterWorker { worker }).await?;

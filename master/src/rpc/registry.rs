@@ -41,7 +41,7 @@ impl RegistryService for RegistryEndpoint {
         request: Request<v1::RegisterRequest>,
     ) -> Result<Response<v1::Worker>, Status> {
         match self.operations.register_worker(request.into_inner()).await {
-            Ok((worker, _)) => Ok(answer(&self.operations, worker)),
+            Ok((worker, _, _)) => Ok(answer(&self.operations, worker)),
             Err(problem) => Err(refusal(&self.operations, problem)),
         }
     }

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use proto::convert::{Breach, Invalid};
+use proto::problem::Problem;
 use proto::v1;
 use proto::v1::master_service_server::MasterService;
 use tonic::{Request, Response, Status};
@@ -28,20 +30,21 @@ impl MasterService for WorkerEndpoint {
         &self,
         mut request: Request<v1::RegisterWorkerRequest>,
     ) -> Result<Response<v1::RegisterWorkerResponse>, Status> {
-        let peer = request.remote_addr().map(|peer| peer.ip());
         let operations = &self.operations;
+        // Only the master that the worker called sees where the call comes from.
+        let peer = Peer::of(&request);
+        let message = request.get_mut();
+        match peer.reachable_address(std::mem::take(&mut message.address)) {
+            Ok(address) => message.address = address,
+            Err(invalid) => return Err(refusal(operations, Problem::from(invalid))),
+        }
         let answered = match self.leads() {
             true => operations
                 .sessions()
-                .register(request.into_inner(), peer)
+                .register(request.into_inner())
                 .await
                 .map_err(|error| session_problem(&error)),
-            false => {
-                // Only the master that the worker called sees where the call comes from.
-                let message = request.get_mut();
-                message.address = seen_from(peer, std::mem::take(&mut message.address));
-                operations.leader().register_worker(request).await
-            }
+            false => operations.leader().register_worker(request).await,
         };
         match answered {
             Ok(message) => Ok(answer(operations, message)),
@@ -100,27 +103,77 @@ impl MasterService for WorkerEndpoint {
     }
 }
 
-/// The address of a worker that listens on all interfaces, with the host its call came from.
-fn seen_from(peer: Option<IpAddr>, address: String) -> String {
-    let unspecified = ["0.0.0.0:", "[::]:", ":"];
-    let port = unspecified.iter().find_map(|host| address.strip_prefix(host));
-    match (peer, port) {
-        (Some(IpAddr::V4(ip)), Some(port)) => format!("{ip}:{port}"),
-        (Some(IpAddr::V6(ip)), Some(port)) => format!("[{ip}]:{port}"),
-        (None, _) | (Some(_), None) => address,
+/// The other end of a connection.
+#[derive(Debug, Clone, Copy)]
+struct Peer {
+    ip: Option<IpAddr>,
+    /// Whether it is on this machine.
+    is_local: bool,
+}
+
+impl Peer {
+    fn of<T>(request: &Request<T>) -> Self {
+        let ip = request.remote_addr().map(|peer| peer.ip());
+        Self::seen(ip, request.local_addr().map(|local| local.ip()))
     }
+
+    /// A process that calls this machine by an address of its network has that address, too.
+    fn seen(ip: Option<IpAddr>, local: Option<IpAddr>) -> Self {
+        let is_local = ip.is_none_or(|ip| ip.to_canonical().is_loopback() || Some(ip) == local);
+        Self { ip, is_local }
+    }
+
+    /// Where masters reach a worker that names this address: one that listens on all interfaces has
+    /// the host its call came from.
+    fn reachable_address(self, address: String) -> Result<String, Invalid> {
+        let unspecified = ["0.0.0.0:", "[::]:", ":"];
+        if let Some(port) = unspecified.iter().find_map(|host| address.strip_prefix(host)) {
+            return Ok(match self.ip.map(|ip| ip.to_canonical()) {
+                Some(IpAddr::V4(ip)) => format!("{ip}:{port}"),
+                Some(IpAddr::V6(ip)) => format!("[{ip}]:{port}"),
+                None => address,
+            });
+        }
+        if !self.is_local && is_loopback(&address) {
+            return Err(Invalid::malformed("/address", &Breach::Loopback { address }));
+        }
+        Ok(address)
+    }
+}
+
+fn is_loopback(address: &str) -> bool {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    host == "localhost" || literal.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn reachable(peer: &str, local: &str, address: &str) -> Option<String> {
+        let peer = Peer::seen(peer.parse().ok(), local.parse().ok());
+        peer.reachable_address(address.to_owned()).ok()
+    }
+
     #[test]
     fn a_worker_on_all_interfaces_is_reached_where_it_called_from() {
-        let seen = |peer: &str, address: &str| seen_from(peer.parse().ok(), address.to_owned());
+        let seen = |peer: &str, address: &str| reachable(peer, "10.0.0.1", address).unwrap();
         assert_eq!(seen("10.0.0.5", "0.0.0.0:50052"), "10.0.0.5:50052");
         assert_eq!(seen("::1", "[::]:50052"), "[::1]:50052");
         assert_eq!(seen("10.0.0.5", "worker-1:50052"), "worker-1:50052");
         assert_eq!(seen("", "0.0.0.0:50052"), "0.0.0.0:50052");
+    }
+
+    #[test]
+    fn an_address_of_the_workers_own_machine_is_refused_from_another_machine() {
+        for address in ["127.0.0.1:50052", "localhost:50052", "[::1]:50052", "127.8.0.1:1"] {
+            assert_eq!(reachable("10.0.0.5", "10.0.0.1", address), None, "{address}");
+            // On one machine it is all right, however the call came.
+            for (peer, local) in [("127.0.0.1", "127.0.0.1"), ("10.0.0.1", "10.0.0.1")] {
+                assert_eq!(reachable(peer, local, address).as_deref(), Some(address));
+            }
+        }
+        assert!(reachable("10.0.0.5", "10.0.0.1", "10.0.0.5:50052").is_some());
     }
 }

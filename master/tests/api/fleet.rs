@@ -1,6 +1,9 @@
 //! Workers that say what a test wants, and hear what the leader says to them.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use cluster_state::{DataId, Incarnation};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use proto::v1;
 use proto::v1::master_service_client::MasterServiceClient;
@@ -35,15 +38,14 @@ impl Fleet {
         address: &str,
         token: &str,
     ) -> Result<v1::RegisterWorkerResponse, Status> {
-        let total = v1::Resources { cpu: Some(1.0), memory_mb: Some(4_096), ..Default::default() };
-        let request = v1::RegisterWorkerRequest {
-            worker_id: worker.to_owned(),
-            incarnation: "01234567-89ab-cdef-0123-456789abcdef".to_owned(),
-            address: address.to_owned(),
-            specs: Some(v1::WorkerSpecs { total: Some(total), ..Default::default() }),
-            join_token: token.to_owned(),
-            ..Default::default()
-        };
+        let request = registration(worker, address, 1, 1);
+        self.register(v1::RegisterWorkerRequest { join_token: token.to_owned(), ..request }).await
+    }
+
+    pub(crate) async fn register(
+        &self,
+        request: v1::RegisterWorkerRequest,
+    ) -> Result<v1::RegisterWorkerResponse, Status> {
         Ok(self.client.clone().register_worker(request).await?.into_inner())
     }
 
@@ -52,6 +54,26 @@ impl Fleet {
         let request =
             v1::HeartbeatRequest { worker_id: worker.to_owned(), epoch, ..Default::default() };
         self.client.clone().send_heartbeat(request).await.unwrap().into_inner().register_again
+    }
+}
+
+/// What a worker with one processor says of itself that was started so often in that directory.
+pub(crate) fn registration(
+    worker: &str,
+    address: &str,
+    directory: u128,
+    start: u64,
+) -> v1::RegisterWorkerRequest {
+    let total = v1::Resources { cpu: Some(1.0), memory_mb: Some(4_096), ..Default::default() };
+    v1::RegisterWorkerRequest {
+        worker_id: worker.to_owned(),
+        data_id: DataId(directory).to_string(),
+        start,
+        incarnation: Incarnation(directory * 100 + u128::from(start)).to_string(),
+        address: address.to_owned(),
+        address_is_advertised: true,
+        specs: Some(v1::WorkerSpecs { total: Some(total), ..Default::default() }),
+        ..Default::default()
     }
 }
 
@@ -64,6 +86,8 @@ pub(crate) struct Heard {
 #[derive(Clone, Copy)]
 pub(crate) enum WhenDismissed {
     Obey,
+    /// Something runs there until it has been told so often.
+    ObeyAfter(usize),
     /// It is another worker.
     Refuse,
     /// It has seen that term.
@@ -73,6 +97,7 @@ pub(crate) enum WhenDismissed {
 struct Desk {
     when_dismissed: WhenDismissed,
     dismissals: mpsc::UnboundedSender<v1::DismissRequest>,
+    told: AtomicUsize,
 }
 
 /// Serves a worker; returns its address and what it hears.
@@ -80,7 +105,7 @@ pub(crate) async fn serve(tasks: &TaskTracker, when_dismissed: WhenDismissed) ->
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (sender, dismissals) = mpsc::unbounded_channel();
-    let desk = Desk { when_dismissed, dismissals: sender };
+    let desk = Desk { when_dismissed, dismissals: sender, told: AtomicUsize::new(0) };
     let server = Server::builder().add_service(WorkerServiceServer::new(desk));
     tasks.spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
     (address, Heard { dismissals })
@@ -118,8 +143,13 @@ impl WorkerService for Desk {
         request: Request<v1::DismissRequest>,
     ) -> Result<Response<v1::DismissResponse>, Status> {
         self.dismissals.send(request.into_inner()).ok();
+        let told = self.told.fetch_add(1, Ordering::Relaxed) + 1;
         match self.when_dismissed {
-            WhenDismissed::Obey => Ok(Response::new(v1::DismissResponse { ended: 1 })),
+            WhenDismissed::Obey => Ok(Response::new(v1::DismissResponse { running: 0 })),
+            WhenDismissed::ObeyAfter(times) => {
+                let running = u32::from(told < times);
+                Ok(Response::new(v1::DismissResponse { running }))
+            }
             WhenDismissed::Refuse => Err(Status::failed_precondition("this is another worker")),
             WhenDismissed::ObeyTerm(seen) => {
                 let mut status = Status::failed_precondition("there is a newer leader");

@@ -68,7 +68,7 @@ impl WorkerService for Desk {
         &self,
         _: Request<v1::DismissRequest>,
     ) -> Result<Response<v1::DismissResponse>, Status> {
-        Ok(Response::new(v1::DismissResponse { ended: 0 }))
+        Ok(Response::new(v1::DismissResponse { running: 0 }))
     }
 
     async fn stream_task_logs(

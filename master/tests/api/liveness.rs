@@ -3,13 +3,15 @@
 
 use std::time::Duration;
 
-use cluster_state::{State, TaskId, TaskState, Timestamp, WorkerId};
+use cluster_state::{Command, LeaseTimes, State, TaskId, TaskState, Timestamp, WorkerId};
 use futures_util::future::join_all;
 use master::config::Config;
+use proto::convert::Registration;
+use proto::v1;
 use serde_json::json;
 use tokio_util::task::TaskTracker;
 
-use crate::fleet::{Fleet, NOWHERE, WhenDismissed, serve};
+use crate::fleet::{Fleet, NOWHERE, WhenDismissed, registration, serve};
 use crate::one_master::OneMaster;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -69,6 +71,146 @@ async fn an_unregistered_worker_whose_address_is_anothers_is_forgotten() {
     assert_eq!(master.delete("/api/workers/worker-1").await.status, 204);
     tokio::time::timeout(PATIENCE, heard.dismissals.recv()).await.unwrap().unwrap();
     master.state(nobody_departed).await;
+    master.stop().await;
+}
+
+/// Waits until the worker is given the task, and takes the worker off the registry.
+async fn unregister_with_a_task(master: &OneMaster) -> TaskId {
+    let task = master.submit("true").await.parse::<TaskId>().unwrap();
+    master.state(|state| state.load(&id("worker-1")).map(|_| ())).await;
+    assert_eq!(master.delete("/api/workers/worker-1").await.status, 204);
+    master.get("/api/workers/worker-1").await.problem(404, "not-found");
+    task
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_of_an_unregistered_worker_wait_until_nothing_runs_there() {
+    let tasks = TaskTracker::new();
+    let (address, mut heard) = serve(&tasks, WhenDismissed::ObeyAfter(3)).await;
+    let (master, _, epoch) = with_worker(|_| {}, &address).await;
+    let task = unregister_with_a_task(&master).await;
+
+    for _ in 0..2 {
+        let told = tokio::time::timeout(PATIENCE, heard.dismissals.recv()).await.unwrap().unwrap();
+        assert_eq!(told.epoch, epoch);
+        let is_waiting =
+            |state: &State| state.task(task).is_some_and(|one| one.live_attempt().is_some());
+        assert!(master.state(|state| Some(is_waiting(state))).await, "it may still run");
+    }
+    let queued = master
+        .state(|state| state.task(task).filter(|one| one.state == TaskState::Queued).cloned())
+        .await;
+    let outcome = queued.last_attempt().unwrap().outcome.clone().unwrap();
+    assert_eq!(outcome.to_string(), "the worker was unregistered");
+    tokio::time::timeout(PATIENCE, heard.dismissals.recv()).await.unwrap().unwrap();
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_of_an_unregistered_worker_that_is_not_there_wait_for_its_lease() {
+    let tasks = TaskTracker::new();
+    let short = |config: &mut Config| impatient(config, Duration::from_secs(3));
+    let (address, _heard) = serve(&tasks, WhenDismissed::Refuse).await;
+    let (master, _, _) = with_worker(short, &address).await;
+    let task = unregister_with_a_task(&master).await;
+    let departed_at = master.state(|state| state.departed().next().map(|one| one.at)).await;
+
+    let queued = master
+        .state(|state| state.task(task).filter(|one| one.state == TaskState::Queued).cloned())
+        .await;
+
+    let ended_at = queued.last_attempt().unwrap().finished_at.unwrap();
+    assert!(ended_at.since(departed_at) >= Duration::from_secs(4), "another listens there");
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_registered_again_before_it_was_told_keeps_its_tasks() {
+    let (master, fleet, epoch) = with_worker(|_| {}, NOWHERE).await;
+    let task = unregister_with_a_task(&master).await;
+    let body = json!({"worker_id": "worker-1", "address": NOWHERE});
+    assert_eq!(master.post("/api/workers", &body).await.status, 201);
+
+    let running = vec![v1::AttemptRef { task_id: task.to_string(), attempt: 1 }];
+    let request = v1::RegisterWorkerRequest { running, ..registration("worker-1", NOWHERE, 1, 1) };
+    let answer = fleet.register(request).await.unwrap();
+
+    assert_eq!((answer.epoch, answer.kill), (epoch + 1, vec![]));
+    let state = master.state(|state| state.task(task).map(|task| task.state)).await;
+    assert_eq!(state, TaskState::Running);
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_active_without_a_call_falls_silent() {
+    let master = OneMaster::start_with(|config| impatient(config, Duration::from_secs(3))).await;
+    let body = json!({"worker_id": "worker-1", "address": NOWHERE});
+    assert_eq!(master.post("/api/workers", &body).await.status, 201);
+    let task = master.submit("true").await.parse::<TaskId>().unwrap();
+
+    // As if the worker had died, and its call with it, when its registration was committed.
+    let registration = Registration::try_from(registration("worker-1", NOWHERE, 1, 1)).unwrap();
+    let granted = LeaseTimes {
+        heartbeat_interval: Duration::from_millis(500),
+        heartbeat_timeout: Duration::from_secs(3),
+        lease: Duration::from_secs(3),
+    };
+    master.propose(|term| Command::ConnectWorker(registration.into_command(term, granted))).await;
+
+    let inactive = |state: &State| {
+        let worker = state.worker(&id("worker-1"))?;
+        (!worker.is_active() && worker.process.is_some()).then(|| worker.reason.to_string())
+    };
+    assert_eq!(master.state(inactive).await, "heartbeat-timeout");
+    master
+        .state(|state| {
+            state
+                .task(task)
+                .filter(|one| one.state == TaskState::Queued && !one.attempts.is_empty())
+                .map(|_| ())
+        })
+        .await;
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registration_is_seen_through_when_its_call_is_dropped() {
+    let (master, fleet, epoch) = with_worker(|_| {}, NOWHERE).await;
+    assert!(!fleet.heartbeat("worker-1", epoch).await);
+    let mut calls = Box::pin(fleet.register(registration("worker-1", NOWHERE, 1, 2)));
+
+    // The call is dropped as soon as the state has it.
+    let replaced = master.state(|state| {
+        state.worker(&id("worker-1")).filter(|worker| worker.epoch.0 == epoch + 1).map(|_| ())
+    });
+    tokio::select! {
+        biased;
+        () = replaced => {}
+        answer = &mut calls => drop(answer.unwrap()),
+    }
+    drop(calls);
+
+    let is_heard = async { while fleet.heartbeat("worker-1", epoch + 1).await {} };
+    tokio::time::timeout(PATIENCE, is_heard).await.unwrap();
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_is_judged_by_what_it_was_granted() {
+    let short = |config: &mut Config| impatient(config, Duration::from_secs(3));
+    let (master, _, _) = with_worker(short, NOWHERE).await;
+    let task = master.submit("true").await.parse::<TaskId>().unwrap();
+    master.state(|state| state.load(&id("worker-1")).map(|_| ())).await;
+    let dir = master.stop().await;
+
+    // The next leader has other times in its file, and would wait for minutes.
+    let master = OneMaster::start_in(dir).await;
+    let queued = master
+        .state(|state| state.task(task).filter(|one| one.state == TaskState::Queued).cloned())
+        .await;
+
+    let outcome = queued.last_attempt().unwrap().outcome.clone().unwrap();
+    assert_eq!(outcome.to_string(), "the worker's lease expired");
     master.stop().await;
 }
 

@@ -7,6 +7,7 @@ mod events;
 mod fleet;
 mod followed_logs;
 mod liveness;
+mod names;
 mod one_master;
 mod probes;
 mod reconnection;

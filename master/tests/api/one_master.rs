@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use cluster_state::{LogIndex, MasterId, State};
+use cluster_state::{Command, LogIndex, MasterId, State, Term};
 use master::config::Config;
 use master::master::{Master, StartError};
 use raft_store::OpenError;
@@ -86,6 +86,12 @@ impl OneMaster {
             }
         };
         tokio::time::timeout(Duration::from_secs(30), reached).await.unwrap()
+    }
+
+    /// Commits what its leader could have proposed.
+    pub(crate) async fn propose(&self, command: impl FnOnce(Term) -> Command) {
+        let term = self.master.node().leadership().borrow().term();
+        self.master.node().propose_as_leader(term, &command(term)).await.unwrap();
     }
 
     pub(crate) fn applied(&self) -> LogIndex {

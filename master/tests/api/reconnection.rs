@@ -175,7 +175,7 @@ async fn start(change: impl FnOnce(&mut Config)) -> OneMaster {
 async fn register(master: &OneMaster, id: &str, address: &str) {
     let worker = json!({"worker_id": id, "address": address});
     let answer = master.post("/api/workers", &worker).await;
-    assert_eq!(answer.status, 201, "{}", answer.body);
+    assert!(matches!(answer.status, 200 | 201), "{}", answer.body);
 }
 
 async fn metric(master: &OneMaster, name: &str) -> f64 {

@@ -54,7 +54,7 @@ impl WorkerService for ScriptedWorker {
         &self,
         _: Request<v1::DismissRequest>,
     ) -> Result<Response<v1::DismissResponse>, Status> {
-        Ok(Response::new(v1::DismissResponse { ended: 0 }))
+        Ok(Response::new(v1::DismissResponse { running: 0 }))
     }
 
     async fn stream_task_logs(
@@ -90,6 +90,7 @@ async fn register(
     let request = v1::RegisterWorkerRequest {
         worker_id: "worker-1".to_owned(),
         incarnation: "01234567-89ab-cdef-0123-456789abcdef".to_owned(),
+        data_id: "01234567-89ab-cdef-0123-456789abcdef".to_owned(),
         address: address.to_owned(),
         specs: Some(v1::WorkerSpecs { total: Some(total), ..Default::default() }),
         ..Default::default()

@@ -74,6 +74,14 @@ pub enum Breach {
     /// A text is no address.
     #[error("is not an address: expected host:port")]
     Address,
+    /// A worker names an address of its own machine to a master on another one.
+    #[error(
+        "names this worker's own machine, {address}, which masters on other machines cannot reach: give it --listen or --advertise with an address of its network"
+    )]
+    Loopback {
+        /// The address.
+        address: String,
+    },
     /// A choice is none of those that a task has when its worker falls silent.
     #[error("is not one of keep, requeue")]
     OnDisconnect,

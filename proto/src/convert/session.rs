@@ -1,8 +1,8 @@
 //! How a worker introduces itself to the leader.
 
 use cluster_state::{
-    AttemptRef, ClusterId, ConnectWorker, FinishedAttempt, Incarnation, Specs, Term, TokenId,
-    WorkerId,
+    AddressSource, AttemptRef, ClusterId, ConnectWorker, FinishedAttempt, LeaseTimes, Process,
+    Specs, StartNumber, Term, TokenId, WorkerId,
 };
 
 use super::worker::check_address;
@@ -16,12 +16,12 @@ pub struct Registration {
     pub cluster: Option<ClusterId>,
     /// Who.
     pub worker: WorkerId,
-    /// Which process start of it.
-    pub incarnation: Incarnation,
-    /// Which of that process's registrations.
-    pub sequence: u64,
-    /// Where it says it listens.
+    /// Which process of it.
+    pub process: Process,
+    /// Where it says it is reached.
     pub address: String,
+    /// Whether it was told to say so.
+    pub address_source: AddressSource,
     /// What it has.
     pub specs: Specs,
     /// Attempts whose results are yet to come.
@@ -35,15 +35,16 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// The command that the leader of `term` proposes for it.
+    /// The command that the leader of `term`, who grants it these times, proposes for it.
     #[must_use]
-    pub fn into_command(self, term: Term) -> ConnectWorker {
+    pub fn into_command(self, term: Term, granted: LeaseTimes) -> ConnectWorker {
         ConnectWorker {
             term,
             worker: self.worker,
-            incarnation: self.incarnation,
-            sequence: self.sequence,
+            process: self.process,
             address: Some(self.address),
+            address_source: self.address_source,
+            granted,
             token: self.token.map(|(token, _)| token),
             specs: self.specs,
             running: self.running,
@@ -65,9 +66,17 @@ impl TryFrom<v1::RegisterWorkerRequest> for Registration {
         Ok(Self {
             cluster,
             worker: id("/worker_id", &wire.worker_id)?,
-            incarnation: id("/incarnation", &wire.incarnation)?,
-            sequence: wire.sequence,
+            process: Process {
+                data: id("/data_id", &wire.data_id)?,
+                start: StartNumber(wire.start),
+                incarnation: id("/incarnation", &wire.incarnation)?,
+                sequence: wire.sequence,
+            },
             address: wire.address,
+            address_source: match wire.address_is_advertised {
+                true => AddressSource::Advertised,
+                false => AddressSource::Detected,
+            },
             specs: specs.try_into()?,
             running: attempt_refs(wire.running)?,
             finished: finished_attempts(wire.finished)?,
@@ -90,6 +99,10 @@ fn join_token(text: &str) -> Result<Option<(TokenId, String)>, Invalid> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use cluster_state::{DataId, Incarnation};
+
     use super::*;
 
     fn request() -> v1::RegisterWorkerRequest {
@@ -104,16 +117,32 @@ mod tests {
             term_seen: 3,
             sequence: 1,
             join_token: String::new(),
+            data_id: DataId(5).to_string(),
+            start: 2,
+            address_is_advertised: false,
         }
     }
+
+    const GRANTED: LeaseTimes = LeaseTimes {
+        heartbeat_interval: Duration::from_secs(5),
+        heartbeat_timeout: Duration::from_secs(30),
+        lease: Duration::from_secs(300),
+    };
 
     #[test]
     fn a_worker_that_never_met_a_leader_has_no_cluster() {
         let registration = Registration::try_from(request()).unwrap();
         assert_eq!(registration.cluster, None);
-        assert_eq!(registration.incarnation, Incarnation(7));
-        let command = registration.into_command(Term(4));
+        let process = Process {
+            data: DataId(5),
+            start: StartNumber(2),
+            incarnation: Incarnation(7),
+            sequence: 1,
+        };
+        assert_eq!(registration.process, process);
+        let command = registration.into_command(Term(4), GRANTED);
         assert_eq!((command.term, command.running.len()), (Term(4), 1));
+        assert_eq!((command.address_source, command.granted), (AddressSource::Detected, GRANTED));
     }
 
     #[test]
@@ -146,6 +175,7 @@ mod tests {
             pointer(v1::RegisterWorkerRequest { incarnation: text(), ..request() }),
             "/incarnation"
         );
+        assert_eq!(pointer(v1::RegisterWorkerRequest { data_id: text(), ..request() }), "/data_id");
         assert_eq!(pointer(v1::RegisterWorkerRequest { address: text(), ..request() }), "/address");
         assert_eq!(pointer(v1::RegisterWorkerRequest { specs: None, ..request() }), "/specs");
     }

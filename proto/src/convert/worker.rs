@@ -36,7 +36,7 @@ pub fn worker(
         address: worker.address.clone(),
         is_active: worker.is_active(),
         state: worker.status.to_string(),
-        reason: worker.reason.to_string(),
+        reason: reason(worker),
         epoch: worker.epoch.0,
         total: Some((&total).into()),
         allocated: Some((&allocated).into()),
@@ -53,6 +53,16 @@ pub fn worker(
     }
 }
 
+/// Why a worker stands as it does, and that another one wants its name.
+fn reason(worker: &Worker) -> String {
+    match &worker.rival {
+        None => worker.reason.to_string(),
+        Some(rival) => {
+            format!("{}; another worker at {} wants its name", worker.reason, rival.address)
+        }
+    }
+}
+
 /// What happened to a worker.
 #[must_use]
 pub fn worker_history(worker: &Worker) -> v1::WorkerHistory {
@@ -65,8 +75,11 @@ pub fn worker_history(worker: &Worker) -> v1::WorkerHistory {
                 Some(format!("epoch {}", epoch.0))
             }
             WorkerEventKind::Disconnected(reason) => Some(reason.to_string()),
+            WorkerEventKind::Updated(what) => Some(what.to_string()),
+            WorkerEventKind::NameContested(address) => {
+                Some(format!("another worker at {address} wants the name and was refused"))
+            }
             WorkerEventKind::Registered
-            | WorkerEventKind::Updated
             | WorkerEventKind::Cordoned
             | WorkerEventKind::Uncordoned
             | WorkerEventKind::DrainStarted
@@ -196,12 +209,17 @@ impl TryFrom<v1::RegisterRequest> for RegisterWorker {
         let mut faults = Faults::default();
         let id = wire.worker_id.parse::<WorkerId>().map_err(Breach::from);
         let id = faults.keep("/worker_id", id);
-        faults.keep("/address", check_address(&wire.address));
-        check_labels("/labels", &wire.labels, &mut faults);
+        if let Some(address) = &wire.address {
+            faults.keep("/address", check_address(address));
+        }
+        let labels = wire.labels.map(|labels| labels.entries);
+        if let Some(labels) = &labels {
+            check_labels("/labels", labels, &mut faults);
+        }
         let Some(worker) = faults.finish(ErrorKind::InvalidValue, id)? else {
             return Err(Invalid::malformed("/worker_id", &Breach::Required));
         };
-        Ok(Self { worker, address: Some(wire.address), labels: wire.labels })
+        Ok(Self { worker, address: wire.address, labels })
     }
 }
 
@@ -227,7 +245,7 @@ pub(super) fn check_address(address: &str) -> Result<(), Breach> {
 #[cfg(test)]
 mod tests {
     use cluster_state::{
-        Epoch, Incarnation, LogIndex, Resources, Scheduling, WorkerReason, WorkerStatus,
+        AddressSource, Epoch, LogIndex, Resources, Rival, Scheduling, WorkerReason, WorkerStatus,
     };
 
     use super::*;
@@ -241,12 +259,15 @@ mod tests {
         let domain = Worker {
             id: "worker-1".parse().unwrap(),
             address: Some("10.0.0.5:50052".to_owned()),
+            address_source: AddressSource::Operator,
             labels: [("zone".to_owned(), "a".to_owned())].into(),
             status: WorkerStatus::Active,
             reason: WorkerReason::Registered,
             epoch: Epoch(3),
-            incarnation: Some(Incarnation(1)),
-            sequence: 1,
+            process: None,
+            granted: None,
+            granted_until: None,
+            rival: None,
             specs: Some(Specs {
                 total: resources(8_000, 16_384),
                 labels: [("disk".to_owned(), "ssd".to_owned())].into(),
@@ -258,6 +279,12 @@ mod tests {
             history: Vec::new(),
             index: LogIndex(1_040),
         };
+        let rival = Rival { address: "10.0.0.9:50052".to_owned(), since: Timestamp(0) };
+        let contested = Worker { rival: Some(rival), ..domain.clone() };
+        assert_eq!(
+            worker(&contested, None, None).reason,
+            "registered; another worker at 10.0.0.9:50052 wants its name"
+        );
         let load = WorkerLoad { allocated: resources(1_000, 512), ..WorkerLoad::default() };
         let json = serde_json::to_value(worker(&domain, Some(&load), Some(Timestamp(5_000))));
         let amounts = |cpu: f64, memory_mb: u64| {
@@ -302,8 +329,8 @@ mod tests {
     fn a_registration_tells_all_its_faults() {
         let wire = v1::RegisterRequest {
             worker_id: "a/b".to_owned(),
-            address: String::new(),
-            labels: [(String::new(), "x".to_owned())].into(),
+            address: Some(String::new()),
+            labels: Some(v1::Labels { entries: [(String::new(), "x".to_owned())].into() }),
         };
         let invalid = RegisterWorker::try_from(wire).unwrap_err();
         let pointers = invalid.faults().iter().map(|fault| fault.pointer.as_str());

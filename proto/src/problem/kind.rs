@@ -28,6 +28,8 @@ pub enum ErrorKind {
     Conflict,
     /// The idempotency key was used for another request.
     IdempotencyConflict,
+    /// Another worker has the name.
+    NameInUse,
     /// The request is larger than the bound.
     TooLarge,
     /// The body is not JSON.
@@ -70,7 +72,7 @@ const fn face(
 }
 
 /// In the order of the enum. Where a foreign status has to be read back, the first match counts.
-const FACES: [Face; 20] = {
+const FACES: [Face; 21] = {
     use ErrorKind as Kind;
     [
         face(
@@ -124,6 +126,13 @@ const FACES: [Face; 20] = {
             409,
             Code::AlreadyExists,
             "The idempotency key was used for another request",
+        ),
+        face(
+            Kind::NameInUse,
+            "name-in-use",
+            409,
+            Code::AlreadyExists,
+            "Another worker has the name",
         ),
         face(Kind::TooLarge, "too-large", 413, Code::OutOfRange, "The request is too large"),
         face(

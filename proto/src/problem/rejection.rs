@@ -18,6 +18,7 @@ impl From<&Rejection> for ErrorKind {
             | Rejection::TokenExists { .. }
             | Rejection::Oversubscribed { .. }
             | Rejection::LateRegistration { .. } => Self::Conflict,
+            Rejection::NameInUse { .. } | Rejection::LateStart { .. } => Self::NameInUse,
             Rejection::IdempotencyConflict => Self::IdempotencyConflict,
             Rejection::LimitReached { .. } => Self::LimitReached,
             Rejection::QueueFull { .. } => Self::QueueFull,

@@ -99,7 +99,7 @@ impl<'db> Batch<'db> {
                 self.put(self.tables.idempotency, &*record.key, record)
             }
             Change::IdempotencyKeyExpired(key) => self.delete(self.tables.idempotency, &**key),
-            Change::Departed(one) => self.put(self.tables.departed, one.worker.as_str(), one),
+            Change::Departed(one) => self.put(self.tables.departed, one.worker.id.as_str(), one),
             Change::DepartedForgotten(id) => self.delete(self.tables.departed, id.as_str()),
             Change::Token(token) => self.put(self.tables.tokens, token.id.as_str(), token),
             Change::TokenRevoked(id) => self.delete(self.tables.tokens, id.as_str()),

@@ -1,6 +1,7 @@
 //! Applying a command: checks first, then writes. The same on every master.
 
 mod attempt;
+mod connection;
 mod mass_loss;
 mod settings;
 mod task;
@@ -50,6 +51,9 @@ impl State {
             Command::RaiseMassLoss { term, lost, of } => apply.raise_mass_loss(term, lost, of),
             Command::AcknowledgeMassLoss => apply.acknowledge_mass_loss(),
             Command::EndMassLoss { term } => apply.end_mass_loss(term),
+            Command::NoteRival { term, worker, address } => {
+                apply.note_rival(term, &worker, address)
+            }
         };
 
         assert!(reply.is_ok() || apply.changes.is_empty(), "a rejection changes nothing");

@@ -30,7 +30,7 @@ pub enum Change {
     IdempotencyKeyExpired(Arc<str>),
     /// A worker was taken off the registry and is to be told.
     Departed(Departed),
-    /// It was told, or must have stopped by itself.
+    /// It runs nothing any more, or is back on the registry.
     DepartedForgotten(WorkerId),
     /// A join token was created.
     Token(JoinToken),

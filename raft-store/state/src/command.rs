@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AttemptNumber, AttemptOutcome, ClusterId, DisconnectReason, Epoch, Incarnation, LossReason,
-    MasterId, Specs, TaskId, TaskSpec, Term, Timestamp, TokenId, WorkerId,
+    AddressSource, AttemptNumber, AttemptOutcome, ClusterId, DisconnectReason, Epoch, LeaseTimes,
+    LossReason, MasterId, Process, Specs, TaskId, TaskSpec, Term, Timestamp, TokenId, WorkerId,
 };
 
 /// A command with the leader's stamp: what a log entry holds.
@@ -37,9 +37,9 @@ pub enum Command {
         /// leader's configuration says.
         live_bytes_max: u64,
     },
-    /// Put a worker on the registry, or change its address and labels.
+    /// Put a worker on the registry, or change what is named of its address and labels.
     RegisterWorker(RegisterWorker),
-    /// Take a worker off the registry and requeue what it runs.
+    /// Take a worker off the registry. What it runs is requeued by [`Command::ForgetDeparted`].
     UnregisterWorker {
         /// Whom.
         worker: WorkerId,
@@ -86,12 +86,14 @@ pub enum Command {
         /// Labels to take away.
         remove: Vec<String>,
     },
-    /// Workers that were taken off the registry know it now, or must have stopped by themselves.
+    /// Workers that were taken off the registry run nothing any more: they have ended what they ran,
+    /// or must have. It is given to others.
     ForgetDeparted {
         /// The leader's term.
         term: Term,
-        /// Whom.
-        workers: Vec<WorkerId>,
+        /// Who, in which registration: one that has connected again and was taken off again since
+        /// is another case.
+        workers: Vec<(WorkerId, Epoch)>,
     },
     /// Let workers that present a token register themselves.
     CreateToken(CreateToken),
@@ -115,6 +117,15 @@ pub enum Command {
     EndMassLoss {
         /// The leader's term.
         term: Term,
+    },
+    /// Another worker wants the name of one that stands, or has given up.
+    NoteRival {
+        /// The leader's term.
+        term: Term,
+        /// Whose name.
+        worker: WorkerId,
+        /// Address of the other one; absent when it has given up.
+        address: Option<String>,
     },
 }
 
@@ -152,8 +163,8 @@ pub struct RegisterWorker {
     pub worker: WorkerId,
     /// `host:port` of its gRPC server; a known one stays when absent.
     pub address: Option<String>,
-    /// The operator's labels; they replace the ones before.
-    pub labels: BTreeMap<String, String>,
+    /// The operator's labels, in place of the ones before; known ones stay when absent.
+    pub labels: Option<BTreeMap<String, String>>,
 }
 
 /// See [`Command::ConnectWorker`].
@@ -163,13 +174,15 @@ pub struct ConnectWorker {
     pub term: Term,
     /// Who connected.
     pub worker: WorkerId,
-    /// Which process start of it.
-    pub incarnation: Incarnation,
-    /// Counts the registrations that this process has begun: an earlier one that arrives late
-    /// knows nothing of the attempts that were started since, and is refused.
-    pub sequence: u64,
-    /// Where it says it listens; replaces the known address, which stays when absent.
+    /// Which process of it.
+    pub process: Process,
+    /// Where it says it is reached. The known address stays when it is absent, or when an operator
+    /// named that one and the worker only knows where it listens.
     pub address: Option<String>,
+    /// Whether it was told to say so.
+    pub address_source: AddressSource,
+    /// What it is granted from now on.
+    pub granted: LeaseTimes,
     /// The token that admits it if it is not registered; its secret was checked by the leader.
     pub token: Option<TokenId>,
     /// What it has.

@@ -69,6 +69,10 @@ number!(
     Epoch(u64), "e"
 );
 number!(
+    /// A start of a worker's process, counted in its data directory.
+    StartNumber(u64), "start "
+);
+number!(
     /// Raft's election number.
     Term(u64), ""
 );
@@ -203,6 +207,10 @@ uuid!(
 uuid!(
     /// One process start of a worker, drawn at random by it.
     Incarnation
+);
+uuid!(
+    /// A worker's data directory, drawn at random when it is made.
+    DataId
 );
 
 fn write_uuid(value: u128, f: &mut fmt::Formatter<'_>) -> fmt::Result {

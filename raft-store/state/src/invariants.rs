@@ -2,7 +2,7 @@
 
 use crate::index::Index;
 use crate::{
-    AttemptNumber, Limits, Shortage, State, StopReason, Task, TaskId, TaskState, WorkerId,
+    AttemptNumber, Limits, Shortage, State, StopReason, Task, TaskId, TaskState, Worker, WorkerId,
 };
 
 /// An invariant that does not hold: a bug in `apply`.
@@ -19,8 +19,8 @@ pub enum Violation {
         /// Of what.
         shortage: Shortage,
     },
-    /// An attempt is live on a worker that the registry does not have.
-    #[error("attempts are live on worker {0}, which is not registered")]
+    /// An attempt is live on a worker that the registry does not have, and that has not departed.
+    #[error("attempts are live on worker {0}, which is neither registered nor departed")]
     UnknownWorker(WorkerId),
     /// A live attempt belongs to another registration than its worker's.
     #[error("attempt {attempt} of {task} belongs to a past registration of its worker")]
@@ -75,7 +75,7 @@ impl State {
             return Err(Violation::IndexOutOfStep);
         }
         for (id, load) in self.loads() {
-            let worker = self.worker(id).ok_or_else(|| Violation::UnknownWorker(id.clone()))?;
+            let worker = self.owner(id).ok_or_else(|| Violation::UnknownWorker(id.clone()))?;
             worker
                 .total()
                 .covers(&load.allocated)
@@ -102,6 +102,12 @@ impl State {
             return Err(Violation::LeadersDoNotRise);
         }
         Ok(())
+    }
+
+    /// The worker that owns attempts under that name.
+    fn owner(&self, id: &WorkerId) -> Option<&Worker> {
+        let departed = || self.departed_worker(id).map(|departed| &*departed.worker);
+        self.worker(id).map(|worker| &**worker).or_else(departed)
     }
 
     fn check_task(&self, task: &Task) -> Result<(), Violation> {
@@ -137,7 +143,7 @@ impl State {
         }
         let Some(attempt) = task.live_attempt() else { return Ok(()) };
         let worker = self
-            .worker(&attempt.worker)
+            .owner(&attempt.worker)
             .ok_or_else(|| Violation::UnknownWorker(attempt.worker.clone()))?;
         if worker.epoch != attempt.epoch {
             return Err(Violation::PastEpoch { task: task.id, attempt: attempt.number });

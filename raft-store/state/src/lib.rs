@@ -11,6 +11,7 @@ mod ids;
 mod index;
 mod invariants;
 mod leader;
+mod lease;
 mod limits;
 mod mass_loss;
 mod reply;
@@ -31,15 +32,18 @@ pub use command::{
 };
 pub use constraint::{Constraint, ConstraintOp};
 pub use ids::{
-    AttemptNumber, ClusterId, Epoch, Incarnation, InvalidId, LogIndex, MasterId, TaskId, Term,
-    TokenId, WorkerId,
+    AttemptNumber, ClusterId, DataId, Epoch, Incarnation, InvalidId, LogIndex, MasterId,
+    StartNumber, TaskId, Term, TokenId, WorkerId,
 };
 pub use index::{ClassQueue, WorkerLoad};
 pub use invariants::Violation;
 pub use leader::LeaderRecord;
+pub use lease::LeaseTimes;
 pub use limits::Limits;
 pub use mass_loss::MassLoss;
-pub use reply::{AttemptVerdict, FinishVerdict, IdempotencyRecord, Rejection, Reply, Resume};
+pub use reply::{
+    AttemptVerdict, FinishVerdict, IdempotencyRecord, Registered, Rejection, Reply, Resume,
+};
 pub use resources::{Resources, Shortage};
 pub use room::{Plan, Preference};
 pub use state::{Applied, Meta, State};
@@ -51,6 +55,6 @@ pub use text_map::TextMap;
 pub use time::Timestamp;
 pub use token::JoinToken;
 pub use worker::{
-    Departed, DisconnectReason, Scheduling, Specs, Worker, WorkerEvent, WorkerEventKind,
-    WorkerReason, WorkerStatus,
+    AddressSource, Departed, DisconnectReason, Process, Rival, Scheduling, Specs, WhatChanged,
+    Worker, WorkerEvent, WorkerEventKind, WorkerReason, WorkerStatus,
 };

@@ -25,6 +25,10 @@ impl Limits {
     pub const TEXT_BYTES: u64 = 32;
     /// Most registered workers: ten times the ten thousand that we promise to serve.
     pub const WORKERS_MAX: usize = 100_000;
+    /// Most labels that operators may give to one worker: as many as one request may set.
+    pub const WORKER_LABELS_MAX: usize = 64;
+    /// Bytes that their names and values may have together: a full page of workers stays readable.
+    pub const WORKER_LABELS_BYTES_MAX: usize = 16 << 10;
     /// Lines kept of each worker's history.
     pub const WORKER_EVENTS_KEPT_MAX: usize = 32;
     /// Most join tokens: they are created by hand.

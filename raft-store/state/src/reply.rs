@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AttemptNumber, AttemptRef, Epoch, Limits, Shortage, TaskId, TaskState, Term, Timestamp,
+    AttemptNumber, AttemptRef, Epoch, Limits, Shortage, StartNumber, TaskId, TaskState, Term,
+    Timestamp,
 };
 
 /// What a command achieved.
@@ -13,6 +14,8 @@ use crate::{
 pub enum Reply {
     /// It took effect, or had already.
     Done,
+    /// The worker is on the registry.
+    Registered(Registered),
     /// The tasks accepted, by consecutive ids.
     Submitted {
         /// The first task's id.
@@ -44,6 +47,15 @@ pub enum Reply {
         /// Whether the bound left some over.
         more: bool,
     },
+}
+
+/// Whether a worker was on the registry before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Registered {
+    /// It was not.
+    New,
+    /// It was, and what the command names of it is as it says.
+    Known,
 }
 
 /// How a worker goes on after it has connected.
@@ -187,6 +199,27 @@ pub enum Rejection {
         wanted: u64,
         /// What they may take.
         bytes_max: u64,
+    },
+    /// Another worker has the name, and may still run something.
+    #[error(
+        "another worker uses the name '{worker}'{}: give each worker its own, or wait until the lease of that one is over",
+        at.as_ref().map(|at| format!(", at {at}")).unwrap_or_default()
+    )]
+    NameInUse {
+        /// The name.
+        worker: Arc<str>,
+        /// Address of the worker that has it.
+        at: Option<Arc<str>>,
+    },
+    /// A later start of the same worker has registered.
+    #[error("{start} of worker '{worker}' comes late: {current} was accepted before")]
+    LateStart {
+        /// Its name.
+        worker: Arc<str>,
+        /// The start that wants to register.
+        start: StartNumber,
+        /// The one accepted before.
+        current: StartNumber,
     },
     /// A later registration of the same worker process has been accepted.
     #[error("registration {sequence} comes late: {current} was accepted before")]

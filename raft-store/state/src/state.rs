@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::index::{ClassQueue, Index, WorkerLoad};
 use crate::room::Room;
 use crate::{
-    Change, Class, ClusterId, Departed, IdempotencyRecord, JoinToken, LeaderRecord, Limits,
+    Change, Class, ClusterId, Departed, Epoch, IdempotencyRecord, JoinToken, LeaderRecord, Limits,
     LogIndex, MassLoss, Plan, Rejection, Reply, Task, TaskId, Term, Timestamp, TokenId, Worker,
     WorkerId,
 };
@@ -22,7 +22,9 @@ pub struct State {
     meta: Meta,
     leaders: VecDeque<LeaderRecord>,
     workers: BTreeMap<WorkerId, Arc<Worker>>,
-    /// The workers that are not connected, in the order in which their records changed.
+    /// The workers that are connected, in the order in which their records changed.
+    active: BTreeSet<(LogIndex, WorkerId)>,
+    /// The workers that are not.
     inactive: BTreeSet<(LogIndex, WorkerId)>,
     /// The deadlines of drains.
     drains: BTreeSet<(Timestamp, WorkerId)>,
@@ -52,6 +54,9 @@ pub struct Meta {
     /// Memory that live tasks and idempotency keys may take: the setting of the leader whose term
     /// this is.
     pub live_bytes_max: u64,
+    /// The highest epoch of any worker that was taken off the registry. Those that come after it
+    /// count on from there, so that no registration of a name is ever taken for an earlier one.
+    pub epochs_used: Epoch,
 }
 
 impl Default for Meta {
@@ -62,6 +67,7 @@ impl Default for Meta {
             now: Timestamp(0),
             term: Term(0),
             live_bytes_max: Limits::LIVE_BYTES_DEFAULT,
+            epochs_used: Epoch(0),
         }
     }
 }
@@ -156,6 +162,18 @@ impl State {
     pub fn inactive_workers_after(&self, index: LogIndex) -> impl Iterator<Item = &Arc<Worker>> {
         let later = self.inactive.iter().rev().take_while(move |(at, _)| *at > index);
         later.filter_map(|(_, id)| self.workers.get(id))
+    }
+
+    /// The workers that are connected and whose record changed after `index`. Latest change first.
+    pub fn active_workers_after(&self, index: LogIndex) -> impl Iterator<Item = &Arc<Worker>> {
+        let later = self.active.iter().rev().take_while(move |(at, _)| *at > index);
+        later.filter_map(|(_, id)| self.workers.get(id))
+    }
+
+    /// How many workers are connected.
+    #[must_use]
+    pub fn active_count(&self) -> usize {
+        self.active.len()
     }
 
     /// How many workers are not connected.
@@ -270,10 +288,13 @@ impl State {
     }
 
     pub(crate) fn workers_are_in_step(&self) -> bool {
-        let inactive = self.workers.values().filter(|worker| !worker.is_active());
+        let changes = self.workers.values().map(|worker| (worker.index, worker.id.clone()));
+        let (active, inactive) = changes.partition::<BTreeSet<_>, _>(|(_, id)| {
+            self.workers.get(id).is_some_and(|worker| worker.is_active())
+        });
         let drains = self.workers.values().filter_map(|one| Some((one.timer()?, one.id.clone())));
-        let inactive = inactive.map(|worker| (worker.index, worker.id.clone()));
-        inactive.collect::<BTreeSet<_>>() == self.inactive
+        active == self.active
+            && inactive == self.inactive
             && drains.collect::<BTreeSet<_>>() == self.drains
             && self.departed.keys().all(|id| !self.workers.contains_key(id))
     }
@@ -322,9 +343,8 @@ impl State {
         if let Some(at) = worker.timer() {
             self.drains.insert((at, worker.id.clone()));
         }
-        if !worker.is_active() {
-            self.inactive.insert((worker.index, worker.id.clone()));
-        }
+        let by_change = if worker.is_active() { &mut self.active } else { &mut self.inactive };
+        by_change.insert((worker.index, worker.id.clone()));
         self.room.put(&worker, self.index.load(&worker.id).map(|load| &load.allocated));
         self.workers.insert(worker.id.clone(), worker);
     }
@@ -337,7 +357,8 @@ impl State {
 
     fn remove_from_indexes(&mut self, id: &WorkerId) {
         let Some(before) = self.workers.get(id) else { return };
-        self.inactive.remove(&(before.index, id.clone()));
+        let by_change = if before.is_active() { &mut self.active } else { &mut self.inactive };
+        by_change.remove(&(before.index, id.clone()));
         if let Some(at) = before.timer() {
             self.drains.remove(&(at, id.clone()));
         }

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Epoch, Incarnation, LogIndex, Resources, Timestamp, WorkerId};
+use crate::{
+    DataId, Epoch, Incarnation, LeaseTimes, LogIndex, Resources, StartNumber, Timestamp, WorkerId,
+};
 
 /// One worker of the registry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +17,8 @@ pub struct Worker {
     pub id: WorkerId,
     /// `host:port` of its gRPC server; without one no master can reach it first.
     pub address: Option<String>,
+    /// The one who named the address.
+    pub address_source: AddressSource,
     /// Labels given by the operator; they win over those that the worker reports.
     pub labels: BTreeMap<String, String>,
     /// Whether it is connected.
@@ -22,12 +27,18 @@ pub struct Worker {
     pub scheduling: Scheduling,
     /// Why the status is what it is.
     pub reason: WorkerReason,
-    /// How often it has registered; fences what an older registration says.
+    /// The registration that stands; fences what an older one says. No worker of the name ever had
+    /// it before.
     pub epoch: Epoch,
-    /// The process start that holds the epoch; none before the first connection.
-    pub incarnation: Option<Incarnation>,
-    /// Which of that process's registrations was the last.
-    pub sequence: u64,
+    /// The process that holds the epoch; none before the first connection.
+    pub process: Option<Process>,
+    /// What that process was granted when it last registered.
+    pub granted: Option<LeaseTimes>,
+    /// The time before which nothing of the process is queued again, whatever it is granted now: an
+    /// earlier and longer grant of it may hold until then.
+    pub granted_until: Option<Timestamp>,
+    /// Another worker that wants the name.
+    pub rival: Option<Rival>,
     /// What it reported of itself when it last connected.
     pub specs: Option<Specs>,
     /// When an operator, or the worker itself, registered it.
@@ -82,6 +93,50 @@ impl Worker {
         labels.extend(self.labels.clone());
         labels
     }
+}
+
+/// The one who named a worker's address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AddressSource {
+    /// An operator registered it.
+    Operator,
+    /// The worker was told to advertise it.
+    Advertised,
+    /// The worker listens there, which others need not be able to reach. Never replaces what an
+    /// operator said.
+    Detected,
+}
+
+/// One process of a worker, and how far it has come with its registrations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// The data directory that it works in. A later start in the same one has ended what an earlier
+    /// one left behind; a process in another one knows nothing of it.
+    pub data: DataId,
+    /// The number of its start in that directory.
+    pub start: StartNumber,
+    /// The name of its start: starts in copies of one directory have the same number.
+    pub incarnation: Incarnation,
+    /// The number of registrations that it has begun: an earlier one that arrives late knows nothing
+    /// of the attempts that were started since.
+    pub sequence: u64,
+}
+
+impl Process {
+    /// Whether this is a later start in the data directory of `other`.
+    #[must_use]
+    pub fn restarts(&self, other: &Self) -> bool {
+        self.data == other.data && self.start > other.start
+    }
+}
+
+/// Another worker that wants a name which is taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rival {
+    /// `host:port` where it says it listens.
+    pub address: String,
+    /// When it was first seen.
+    pub since: Timestamp,
 }
 
 /// Whether a worker is connected.
@@ -192,13 +247,15 @@ pub enum WorkerEventKind {
     /// An operator registered it, or a join token admitted it.
     Registered,
     /// Its address or its labels changed.
-    Updated,
+    Updated(WhatChanged),
     /// It connected, and was not connected before.
     Connected(Epoch),
     /// A new process of it took the place of one that was still taken for connected.
     Replaced(Epoch),
     /// It stopped being connected.
     Disconnected(DisconnectReason),
+    /// Another worker at that address wants its name, and was refused.
+    NameContested(String),
     /// It gets no more tasks.
     Cordoned,
     /// It may be given tasks again.
@@ -215,10 +272,11 @@ impl WorkerEventKind {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Registered => "registered",
-            Self::Updated => "updated",
+            Self::Updated(_) => "updated",
             Self::Connected(_) => "connected",
             Self::Replaced(_) => "replaced",
             Self::Disconnected(_) => "disconnected",
+            Self::NameContested(_) => "name-contested",
             Self::Cordoned => "cordoned",
             Self::Uncordoned => "uncordoned",
             Self::DrainStarted => "drain-started",
@@ -227,13 +285,33 @@ impl WorkerEventKind {
     }
 }
 
-/// A worker that was taken off the registry and may not know it yet.
+/// What an update of a worker changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WhatChanged {
+    /// The address that the leader calls.
+    Address,
+    /// The operator's labels.
+    Labels,
+    /// Both.
+    AddressAndLabels,
+}
+
+impl fmt::Display for WhatChanged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Address => "address",
+            Self::Labels => "labels",
+            Self::AddressAndLabels => "address and labels",
+        })
+    }
+}
+
+/// A worker that was taken off the registry and may still run what it was given. Its attempts stay
+/// its own until it has ended them or its lease is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Departed {
-    /// Whom.
-    pub worker: WorkerId,
-    /// Where it was reached.
-    pub address: String,
+    /// Its last record.
+    pub worker: Arc<Worker>,
     /// When it was taken off.
     pub at: Timestamp,
 }

@@ -2,15 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    Assignment, AttemptNumber, AttemptOutcome, AttemptRef, Change, Class, ClusterId, Command,
-    ConnectWorker, Epoch, FinishAttempts, FinishedAttempt, IdempotencyKey, Incarnation, Limits,
-    LogIndex, LossReason, MasterId, Proposal, RegisterWorker, Rejection, Reply, Resources, Specs,
-    State, SubmitTasks, Task, TaskId, TaskSpec, Term, Tick, Timestamp, WorkerId,
+    AddressSource, Assignment, AttemptNumber, AttemptOutcome, AttemptRef, Change, Class, ClusterId,
+    Command, ConnectWorker, DataId, Epoch, FinishAttempts, FinishedAttempt, IdempotencyKey,
+    Incarnation, LeaseTimes, Limits, LogIndex, LossReason, MasterId, Process, Proposal,
+    RegisterWorker, Rejection, Reply, Resources, Specs, StartNumber, State, SubmitTasks, Task,
+    TaskId, TaskSpec, Term, Tick, Timestamp, WorkerId,
 };
 
 #[test]
@@ -205,15 +205,25 @@ fn spec() -> TaskSpec {
 
 /// Registers and connects the one worker of these tests.
 fn connect(state: &mut State) {
-    let (address, labels) = (None, BTreeMap::new());
+    let (address, labels) = (None, None);
     let register = RegisterWorker { worker: worker(), address, labels };
     apply(state, Command::RegisterWorker(register));
     let connect = ConnectWorker {
         term: Term(0),
         worker: worker(),
-        incarnation: Incarnation(1),
-        sequence: 0,
+        process: Process {
+            data: DataId(1),
+            start: StartNumber(1),
+            incarnation: Incarnation(1),
+            sequence: 0,
+        },
         address: None,
+        address_source: AddressSource::Detected,
+        granted: LeaseTimes {
+            heartbeat_interval: Duration::from_secs(5),
+            heartbeat_timeout: Duration::from_secs(30),
+            lease: Duration::from_secs(300),
+        },
         token: None,
         specs: Specs {
             total: Resources { cpu_milli: 100_000, ..Resources::default() },

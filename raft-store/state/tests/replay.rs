@@ -316,8 +316,12 @@ fn reply_names(applied: &Applied) -> Vec<&'static str> {
         Ok(Reply::Requeued { more: true, .. }) => vec!["requeued in part"],
         Ok(Reply::Requeued { count: 1.., .. }) => vec!["requeued"],
         Ok(Reply::Requeued { .. }) => Vec::new(),
-        Ok(Reply::Done | Reply::Submitted { .. } | Reply::Ticked { .. } | Reply::Cancelled(_)) => {
-            Vec::new()
-        }
+        Ok(
+            Reply::Done
+            | Reply::Registered(_)
+            | Reply::Submitted { .. }
+            | Reply::Ticked { .. }
+            | Reply::Cancelled(_),
+        ) => Vec::new(),
     }
 }

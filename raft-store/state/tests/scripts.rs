@@ -36,6 +36,7 @@ scripts! {
     a_cancelled_task_ends_when_its_worker_is_lost
     a_confirmation_after_the_result_changes_nothing
     a_cordoned_worker_gets_no_tasks
+    a_departed_worker_comes_back_as_who_it_was
     a_departed_worker_is_told
     a_drain_can_be_taken_back_half_way
     a_drain_without_deadline_waits
@@ -56,20 +57,26 @@ scripts! {
     a_repeated_submission_gives_the_same_tasks
     a_restarted_worker_loses_what_it_ran
     a_result_that_survived_a_restart_still_counts
+    a_rival_is_remembered_until_it_gives_up
     a_run_timeout_counts_as_a_failure
+    a_shorter_grant_waits_for_the_longer_one
     a_silent_worker_keeps_its_attempts_until_its_lease_ends
     a_stale_attempt_never_finishes_a_task
     a_stale_registration_never_finishes_a_task
+    a_start_that_comes_late_is_refused
     a_submission_is_accepted_whole_or_not_at_all
     a_task_goes_only_where_it_may
     a_task_is_placed_once
     a_task_may_ask_not_to_wait_for_a_silent_worker
+    a_token_admits_nobody_who_has_departed
     a_wait_between_attempts_is_at_most_five_minutes
     a_worker_is_never_oversubscribed
     a_worker_never_finishes_what_another_runs
     a_worker_that_is_back_is_not_declared_lost
     a_worker_that_registers_again_changes_nothing_else
+    a_worker_that_said_goodbye_leaves_its_name
     an_attempt_that_is_not_wanted_is_killed
+    an_epoch_is_never_used_again
     an_old_leader_is_refused
     an_operator_burns_neither_attempts_nor_losses
     cancelling_a_running_task_waits_for_its_worker
@@ -80,10 +87,13 @@ scripts! {
     labels_are_changed_one_by_one
     log_time_never_goes_back
     registering_a_worker_again_keeps_its_session
+    registering_again_changes_what_is_named
     resources_are_released_once
     results_that_follow_a_registration_still_count
     the_same_key_with_another_body_is_a_conflict
+    two_workers_do_not_share_a_name
     unregistering_requeues
+    where_a_worker_listens_is_not_what_an_operator_said
 }
 
 #[test]

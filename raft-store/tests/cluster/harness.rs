@@ -203,7 +203,7 @@ pub(crate) fn register(worker: &str) -> Command {
     Command::RegisterWorker(RegisterWorker {
         worker: worker.parse().unwrap(),
         address: None,
-        labels: BTreeMap::new(),
+        labels: None,
     })
 }
 

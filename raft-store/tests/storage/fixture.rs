@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    Assignment, AttemptNumber, AttemptOutcome, AttemptRef, Class, ClusterId, Command,
-    ConnectWorker, Epoch, FinishAttempts, FinishedAttempt, IdempotencyKey, Incarnation, LogIndex,
-    MasterId, Proposal, RegisterWorker, Resources, Specs, StartAttempts, State, SubmitTasks,
-    TaskId, TaskSpec, Term, Tick, Timestamp, WorkerId,
+    AddressSource, Assignment, AttemptNumber, AttemptOutcome, AttemptRef, Class, ClusterId,
+    Command, ConnectWorker, DataId, Epoch, FinishAttempts, FinishedAttempt, IdempotencyKey,
+    Incarnation, LeaseTimes, LogIndex, MasterId, Process, Proposal, RegisterWorker, Resources,
+    Specs, StartAttempts, StartNumber, State, SubmitTasks, TaskId, TaskSpec, Term, Tick, Timestamp,
+    WorkerId,
 };
 use futures_util::stream;
 use openraft::EntryPayload;
@@ -82,14 +83,24 @@ pub(crate) fn commands(rounds: u64) -> Vec<Command> {
         Command::RegisterWorker(RegisterWorker {
             worker: worker(),
             address: Some("10.0.0.5:50052".to_owned()),
-            labels: BTreeMap::new(),
+            labels: None,
         }),
         Command::ConnectWorker(ConnectWorker {
             term,
             worker: worker(),
-            incarnation: Incarnation(1),
-            sequence: 0,
+            process: Process {
+                data: DataId(1),
+                start: StartNumber(1),
+                incarnation: Incarnation(1),
+                sequence: 0,
+            },
             address: None,
+            address_source: AddressSource::Detected,
+            granted: LeaseTimes {
+                heartbeat_interval: Duration::from_secs(5),
+                heartbeat_timeout: Duration::from_secs(30),
+                lease: Duration::from_secs(300),
+            },
             token: None,
             specs: Specs { total, ..Specs::default() },
             running: Vec::new(),

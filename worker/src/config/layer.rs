@@ -75,7 +75,7 @@ pub struct Layer {
     pass_env: Vec<String>,
     /// How long attempts have to end when the worker shuts down [default: 10s]
     #[arg(long, env = "CLOUDAI_SHUTDOWN_GRACE", value_name = "DURATION",
-        value_parser = humantime::parse_duration)]
+        value_parser = text::parse_duration)]
     #[serde(deserialize_with = "text::optional_duration::deserialize")]
     shutdown_grace: Option<Duration>,
     /// Which events to log, in the syntax of `RUST_LOG`, which it overrides [default: info]
@@ -125,7 +125,7 @@ struct LimitsLayer {
 struct RetentionLayer {
     /// How long to keep logs of attempts that have ended [default: 7days]
     #[arg(long = "retention-age", env = "CLOUDAI_RETENTION_AGE", value_name = "DURATION",
-        value_parser = humantime::parse_duration)]
+        value_parser = text::parse_duration)]
     #[serde(deserialize_with = "text::optional_duration::deserialize")]
     age: Option<Duration>,
     /// Of how many attempts to keep logs [default: 10000]

@@ -1,5 +1,7 @@
 //! How values look in files and on the command line.
 
+use std::time::Duration;
+
 /// Durations as people write them: `250ms`, `30s`, `5m`.
 pub(super) mod duration {
     use std::time::Duration;
@@ -25,8 +27,20 @@ pub(super) mod optional_duration {
         from: D,
     ) -> Result<Option<Duration>, D::Error> {
         let text = String::deserialize(from)?;
-        humantime::parse_duration(&text).map(Some).map_err(D::Error::custom)
+        super::parse_duration(&text).map(Some).map_err(D::Error::custom)
     }
+}
+
+/// Longer durations are slips of the pen, and a time that lies so far ahead could overflow.
+const DURATION_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// A duration of at most ten years.
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if duration > DURATION_MAX {
+        return Err(format!("{text} is longer than ten years"));
+    }
+    Ok(duration)
 }
 
 /// Labels: a table in files.

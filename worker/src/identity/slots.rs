@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use cluster_state::{ClusterId, Term, WorkerId};
+use cluster_state::{ClusterId, StartNumber, Term, WorkerId};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -26,6 +26,9 @@ pub(super) struct Record {
     pub(super) worker_id: WorkerId,
     /// As texts: JSON has no integers of 128 bits.
     pub(super) cluster_id: Option<String>,
+    pub(super) data_id: String,
+    /// Starts in this directory, the last one included.
+    pub(super) starts: StartNumber,
     pub(super) incarnation: String,
     pub(super) term: Term,
     /// Hints only: those that do not fit into the slot are left out.
@@ -38,6 +41,8 @@ impl Record {
         Self {
             worker_id,
             cluster_id: None,
+            data_id: String::new(),
+            starts: StartNumber(0),
             incarnation: String::new(),
             term: Term(0),
             masters: Vec::new(),

@@ -21,6 +21,8 @@ async fn the_first_cluster_and_the_highest_term_survive_a_restart() {
     let identity = open(dir.path(), "w1").unwrap();
     identity.admit(CLUSTER, Term(7)).await.unwrap();
     identity.remember_masters(vec!["m1:1".to_owned()]).await.unwrap();
+    let data = identity.data();
+    assert_eq!(identity.start(), StartNumber(1));
     drop(identity);
 
     let identity = open(dir.path(), "w1").unwrap();
@@ -28,6 +30,7 @@ async fn the_first_cluster_and_the_highest_term_survive_a_restart() {
     assert_eq!(identity.cluster_id(), Some(CLUSTER));
     assert_eq!(identity.term_seen(), Term(7));
     assert_eq!(identity.masters(), ["m1:1"]);
+    assert_eq!((identity.data(), identity.start()), (data, StartNumber(2)));
     let refusal = identity.admit(CLUSTER, Term(6)).await.unwrap_err();
     assert!(matches!(refusal, Disobedience::OlderTerm { seen: Term(7), .. }), "{refusal}");
     identity.admit(CLUSTER, Term(7)).await.unwrap();
@@ -43,6 +46,13 @@ async fn another_cluster_is_not_obeyed_and_does_not_raise_the_term() {
 
     assert!(matches!(refusal, Disobedience::OtherCluster { .. }), "{refusal}");
     assert_eq!(identity.term_seen(), Term(7));
+}
+
+#[test]
+fn every_directory_has_a_name_of_its_own() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (one, other) = (open(one.path(), "w1").unwrap(), open(other.path(), "w1").unwrap());
+    assert_ne!(one.data(), other.data());
 }
 
 #[test]

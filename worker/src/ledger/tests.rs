@@ -215,6 +215,21 @@ fn a_dismissed_worker_ends_everything_and_keeps_what_ended_before() {
 }
 
 #[test]
+fn what_a_dismissed_worker_ends_is_reported_once_it_is_taken_back() {
+    let mut ledger = running(&[A]);
+    assert_eq!(ledger.may_dismiss(SESSION.epoch), Ok(()));
+    ledger.on_dismissed();
+    assert_eq!(ledger.on_registering().running, [A]);
+    let session = Session { epoch: SESSION.epoch.next(), ..SESSION };
+    assert_eq!(ledger.on_registered(session, &[], &[]), Ok(vec![Effect::Kill(A)]));
+    assert_eq!(ledger.may_dismiss(SESSION.epoch), Err(Overtaken), "that registration is over");
+
+    assert!(!ledger.on_ended(&killed(A)));
+
+    assert_eq!(ledger.next_report(9), [lost(A, LossReason::UnknownToWorker)]);
+}
+
+#[test]
 fn a_lapse_overtakes_the_registration_under_way() {
     let mut ledger = running(&[A]);
     ledger.on_registering();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cluster_state::{AttemptRef, ClusterId, Epoch, FinishedAttempt, MasterId, Term};
+use cluster_state::{AddressSource, AttemptRef, ClusterId, Epoch, FinishedAttempt, MasterId, Term};
 use proto::call_failure::CallFailure;
 use proto::channel::{self, InvalidAddress};
 use proto::convert::{self, Invalid};
@@ -85,6 +85,9 @@ pub(super) enum CallError {
     /// The leader's verdict: the join token admits nobody, or nobody any more.
     #[error("not admitted: {0}")]
     NotAdmitted(String),
+    /// The leader's verdict: another worker has the name.
+    #[error("{0}")]
+    NameInUse(String),
     #[error("answer not understood: {0}")]
     Malformed(#[from] Invalid),
     #[error("answer does not name the leader")]
@@ -100,6 +103,7 @@ impl CallError {
             | Self::TimedOut(_)
             | Self::Unregistered(_)
             | Self::NotAdmitted(_)
+            | Self::NameInUse(_)
             | Self::Malformed(_)
             | Self::LeaderMissing => None,
         }
@@ -113,6 +117,7 @@ impl CallError {
             | Self::Refused { .. }
             | Self::Unregistered(_)
             | Self::NotAdmitted(_)
+            | Self::NameInUse(_)
             | Self::Malformed(_)
             | Self::LeaderMissing => false,
         }
@@ -149,6 +154,9 @@ impl LeaderClient {
             term_seen: term_seen.0,
             sequence: introduction.next_sequence(),
             join_token: introduction.join_token.as_ref().map(JoinToken::reveal).unwrap_or_default(),
+            data_id: introduction.data.to_string(),
+            start: introduction.start.0,
+            address_is_advertised: introduction.address_source == AddressSource::Advertised,
         };
         let mut client = self.inner.clone();
         let call = client.register_worker(timed(request, REGISTER_TIMEOUT));
@@ -293,6 +301,9 @@ fn failure(status: &Status, timeout: Duration) -> CallError {
         CallFailure::Refused if status.code() == Code::NotFound => CallError::Unregistered(reason),
         CallFailure::Refused if status.code() == Code::PermissionDenied => {
             CallError::NotAdmitted(reason)
+        }
+        CallFailure::Refused if status.code() == Code::AlreadyExists => {
+            CallError::NameInUse(reason)
         }
         CallFailure::Refused => CallError::Refused { reason, leader },
     }

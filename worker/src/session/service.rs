@@ -142,17 +142,23 @@ impl WorkerService for LeaderDesk {
     ) -> Result<Response<v1::DismissResponse>, Status> {
         let request = request.into_inner();
         let leader = self.admit(request.leader, &request.worker_id).await?;
-        let ended = self.attempts.dismiss(DISMISSAL_GRACE);
+        let epoch = Epoch(request.epoch);
+        let running = self
+            .attempts
+            .dismiss_from(epoch, DISMISSAL_GRACE)
+            .map_err(|overtaken| Status::failed_precondition(overtaken.to_string()))?;
         let is_news = self.summons.send_if_modified(|summons| {
-            let is_news = *summons != Some(Summons::Leave);
-            *summons = Some(Summons::Leave);
+            let leave = Some(Summons::Leave(epoch));
+            let is_news = *summons != leave;
+            *summons = leave;
             is_news
         });
         if is_news {
-            info!(leader = %leader.id, term = %leader.term, attempts = ended,
-                "unregistered by the leader: ending what runs, waiting to be called");
+            info!(leader = %leader.id, term = %leader.term, attempts = running,
+                "unregistered by the leader: ending what runs");
         }
-        Ok(Response::new(v1::DismissResponse { ended: u32::try_from(ended).unwrap_or(u32::MAX) }))
+        let running = u32::try_from(running).unwrap_or(u32::MAX);
+        Ok(Response::new(v1::DismissResponse { running }))
     }
 
     async fn stream_task_logs(

@@ -14,6 +14,7 @@ use super::summons::{Summons, next_summons};
 use super::{Introduction, SessionEnd, SessionKeeper};
 use crate::attempts::Attempts;
 use crate::backoff::Backoff;
+use crate::clock::{self, Moment};
 use crate::identity::Identity;
 use crate::leader_finder::LeaderFinder;
 use crate::lease::Deadline;
@@ -59,7 +60,7 @@ impl SessionKeeper {
             loop {
                 match next_summons(&mut self.summons).await {
                     Summons::Come(call) if self.attempts.stands_with(call.leader, call.term) => {}
-                    summons @ (Summons::Come(_) | Summons::Leave) => return summons,
+                    summons @ (Summons::Come(_) | Summons::Leave(_)) => return summons,
                 }
             }
         };
@@ -108,7 +109,7 @@ impl Heartbeats<'_> {
         let usage = self.usage.read().await;
         let running = self.attempts.running_count();
         loop {
-            let sent_at = Instant::now();
+            let sent_at = clock::now();
             let error = match self.send(usage, running).await {
                 Ok(answer) => return self.on_answered(answer, sent_at).await,
                 Err(error) => error,
@@ -136,7 +137,7 @@ impl Heartbeats<'_> {
     async fn on_answered(
         &mut self,
         answer: HeartbeatAnswer,
-        sent_at: Instant,
+        sent_at: Moment,
     ) -> Result<(), SessionEnd> {
         self.identity.admit(answer.cluster, answer.term).await?;
         self.route.on_answered(&answer.leader_address, &answer.relays);

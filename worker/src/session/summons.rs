@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cluster_state::{MasterId, Term};
+use cluster_state::{Epoch, MasterId, Term};
 use tokio::sync::watch;
 
 /// How long a registration under way may take once another leader has called. If it reaches that
@@ -28,8 +28,8 @@ pub(crate) struct Call {
 pub(crate) enum Summons {
     /// Register with it.
     Come(Call),
-    /// The worker is off the registry: be quiet until called.
-    Leave,
+    /// The registration of that epoch is off the registry.
+    Leave(Epoch),
 }
 
 /// Waits for a leader to call.
@@ -55,7 +55,7 @@ pub(super) async fn summoned_elsewhere(
                 tokio::time::sleep(OVERTAKE_GRACE).await;
                 return Summons::Come(call);
             }
-            Summons::Leave => return Summons::Leave,
+            Summons::Leave(epoch) => return Summons::Leave(epoch),
         }
     }
 }

@@ -6,7 +6,7 @@ use proto::v1;
 use tonic::Code;
 
 use super::Bench;
-use super::scripted_leader::{Script, ScriptedLeader, assignment, attempt, client, exited};
+use super::scripted_leader::{EPOCH, Script, ScriptedLeader, assignment, attempt, client, exited};
 
 const NOOP: [&str; 2] = ["--executor", "noop"];
 
@@ -55,7 +55,7 @@ async fn an_older_term_is_refused_even_after_a_restart() {
     assert_eq!(refusal.metadata().get("term-seen").unwrap(), "7");
     let assigned = older.assign(bench.worker, vec![assignment(1, &["x"])]).await;
     let cancelled = older.cancel(bench.worker, 1).await;
-    let dismissed = older.dismiss(bench.worker).await;
+    let dismissed = older.dismiss(bench.worker, EPOCH).await;
     for refusal in [assigned.unwrap_err(), cancelled.unwrap_err(), dismissed.unwrap_err()] {
         assert_eq!(refusal.code(), Code::FailedPrecondition);
         assert_eq!(refusal.metadata().get("term-seen").unwrap(), "7");
@@ -208,8 +208,8 @@ async fn a_dismissed_worker_ends_what_runs_and_waits_to_be_called() {
     leader.assign(bench.worker, vec![assignment(2, &["/bin/sleep", "600"])]).await.unwrap();
     leader.heartbeats.until(|heartbeat| heartbeat.running_tasks == 1).await;
 
-    assert_eq!(leader.dismiss(bench.worker).await.unwrap(), 1);
-    while leader.dismiss(bench.worker).await.unwrap() > 0 {}
+    assert_eq!(leader.dismiss(bench.worker, EPOCH).await.unwrap(), 1);
+    while leader.dismiss(bench.worker, EPOCH).await.unwrap() > 0 {}
 
     let assigned = leader.assign(bench.worker, vec![assignment(3, &["x"])]).await;
     assert_eq!(assigned.unwrap_err().code(), Code::Unavailable);
@@ -236,7 +236,7 @@ async fn a_worker_that_was_unregistered_while_away_ends_what_runs() {
         (script.wants_registration, script.refusal) = (true, Some(Code::NotFound));
     });
     assert_eq!(leader.registrations.next().await.running, [attempt(1)]);
-    while leader.dismiss(bench.worker).await.unwrap() > 0 {}
+    while leader.dismiss(bench.worker, EPOCH).await.unwrap() > 0 {}
 
     leader.change(|script| (script.wants_registration, script.refusal) = (false, None));
     let registration = leader.win(bench.worker).await;
@@ -257,4 +257,39 @@ async fn a_join_token_is_presented_and_a_refusal_leaves_the_worker_waiting() {
 
     leader.change(|script| script.refusal = None);
     leader.win(bench.worker).await;
+}
+
+#[tokio::test]
+async fn a_dismissal_of_an_older_registration_ends_nothing() {
+    let bench = Bench::start(&[]).await;
+    let mut leader = ScriptedLeader::start(1, 7).await;
+    leader.win(bench.worker).await;
+    leader.assign(bench.worker, vec![assignment(1, &["/bin/sleep", "600"])]).await.unwrap();
+
+    let refusal = leader.dismiss(bench.worker, EPOCH - 1).await.unwrap_err();
+
+    assert_eq!(refusal.code(), Code::FailedPrecondition, "{refusal:?}");
+    leader.heartbeats.until(|heartbeat| heartbeat.running_tasks == 1).await;
+    assert!(leader.assign(bench.worker, vec![assignment(2, &["/bin/true"])]).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_worker_whose_name_is_taken_asks_until_it_is_free() {
+    let mut leader = ScriptedLeader::start(1, 7).await;
+    leader.change(|script| script.refusal = Some(Code::AlreadyExists));
+    let masters = leader.address.to_string();
+    let bench = Bench::start(&["--executor", "noop", "--masters", &masters]).await;
+    let first = leader.registrations.next().await;
+    assert_eq!(first.start, 1);
+
+    // Without a join token, and without being called.
+    let again = leader.registrations.next().await;
+    assert_eq!((&again.data_id, again.incarnation), (&first.data_id, first.incarnation));
+    leader.change(|script| script.refusal = None);
+    leader.heartbeats.next().await;
+
+    let bench = bench.restart(&["--executor", "noop"]).await;
+    let restarted = leader.registrations.until(|said| said.start != first.start).await;
+    assert_eq!((restarted.data_id, restarted.start), (first.data_id, 2));
+    drop(bench);
 }

@@ -203,11 +203,11 @@ impl ScriptedLeader {
         Ok(client(worker).await.assign_task(request).await?.into_inner().accepted)
     }
 
-    /// Tells a worker that it is off the registry; how many attempts it ends.
-    pub(crate) async fn dismiss(&self, worker: SocketAddr) -> Result<u32, Status> {
-        let request =
-            v1::DismissRequest { leader: Some(self.header()), worker_id: "w1".to_owned() };
-        Ok(client(worker).await.dismiss(request).await?.into_inner().ended)
+    /// Tells a worker that a registration is off the registry; how many attempts still run there.
+    pub(crate) async fn dismiss(&self, worker: SocketAddr, epoch: u64) -> Result<u32, Status> {
+        let (leader, worker_id) = (Some(self.header()), "w1".to_owned());
+        let request = v1::DismissRequest { leader, worker_id, epoch };
+        Ok(client(worker).await.dismiss(request).await?.into_inner().running)
     }
 
     pub(crate) async fn cancel(&self, worker: SocketAddr, task: u64) -> Result<(), Status> {

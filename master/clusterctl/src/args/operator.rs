@@ -9,7 +9,7 @@ use super::pair;
 /// What to do with a worker.
 #[derive(Debug, Subcommand)]
 pub enum WorkerCommand {
-    /// Put a worker on the registry, offline or not, or change its address and labels
+    /// Put a worker on the registry, offline or not, or change its address and the labels named
     Register {
         /// The worker's name
         worker_id: String,
@@ -20,7 +20,7 @@ pub enum WorkerCommand {
         #[arg(long = "label", value_parser = pair, value_name = "KEY=VALUE")]
         labels: Vec<(String, String)>,
     },
-    /// Take a worker off the registry; what it runs is queued again
+    /// Take a worker off the registry; what it runs is ended, then queued again
     Unregister {
         /// The worker's name
         worker_id: String,

@@ -42,7 +42,7 @@ pub enum ShellCommand {
         #[arg(long = "label", value_parser = pair, value_name = "KEY=VALUE")]
         labels: Vec<(String, String)>,
     },
-    /// Take a worker off the registry; what it runs is queued again
+    /// Take a worker off the registry; what it runs is ended, then queued again
     Unregister {
         /// The worker's name
         worker_id: String,

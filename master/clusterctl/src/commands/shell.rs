@@ -103,8 +103,7 @@ fn for_line(base: &Context, line: &ShellLine) -> Result<Context, Failure> {
 async fn command(context: &Context, command: ShellCommand) -> Result<(), Failure> {
     let of_worker = match command {
         ShellCommand::Register { worker_id, address, labels } => {
-            let labels = labels.into_iter().collect();
-            return register(context, v1::RegisterRequest { worker_id, address, labels }).await;
+            return register(context, worker::registration(worker_id, address, labels)).await;
         }
         ShellCommand::Unregister { worker_id } => {
             context.client()?.unregister_worker(&worker_id).await?;

@@ -28,12 +28,22 @@ pub(super) async fn list(context: &Context) -> Result<(), Failure> {
     context.output.data(workers.as_slice(), output::workers)
 }
 
+/// A registration that leaves known labels alone when none is given.
+pub(super) fn registration(
+    worker_id: String,
+    address: String,
+    labels: Vec<(String, String)>,
+) -> v1::RegisterRequest {
+    let entries = Some(labels).filter(|labels| !labels.is_empty());
+    let labels = entries.map(|entries| v1::Labels { entries: entries.into_iter().collect() });
+    v1::RegisterRequest { worker_id, address: Some(address), labels }
+}
+
 pub(super) async fn run(context: &Context, command: WorkerCommand) -> Result<(), Failure> {
     let client = context.client()?;
     let worker = match command {
         WorkerCommand::Register { worker_id, address, labels } => {
-            let labels = labels.into_iter().collect();
-            client.register_worker(v1::RegisterRequest { worker_id, address, labels }).await?
+            client.register_worker(registration(worker_id, address, labels)).await?
         }
         WorkerCommand::Unregister { worker_id } => {
             client.unregister_worker(&worker_id).await?;

@@ -112,7 +112,7 @@ impl WorkerTrial<'_> {
         let client = self.client()?;
         let requests = (0..self.workers).map(|number| v1::RegisterRequest {
             worker_id: worker_id(number),
-            address: worker_address(number, self.port),
+            address: Some(worker_address(number, self.port)),
             ..v1::RegisterRequest::default()
         });
         stream::iter(requests.map(|request| client.register_worker(request)))

@@ -1,11 +1,10 @@
 //! What counts as a mass loss, how long it lasts, and how slow the brake is.
 
-use std::collections::BTreeMap;
-
 use cluster_state::{
-    Assignment, Class, Command, ConnectWorker, DisconnectWorkers, Incarnation, LogIndex,
-    LossReason, OnDisconnect, Proposal, RegisterWorker, RequeueAttempts, RequeueScope, Resources,
-    Specs, SubmitTasks, TaskId, TaskSpec, Term, TextMap,
+    AddressSource, Assignment, Class, Command, ConnectWorker, DataId, DisconnectWorkers,
+    Incarnation, LeaseTimes, LogIndex, LossReason, OnDisconnect, Process, Proposal, RegisterWorker,
+    RequeueAttempts, RequeueScope, Resources, Specs, StartNumber, SubmitTasks, TaskId, TaskSpec,
+    Term, TextMap,
 };
 
 use super::*;
@@ -30,7 +29,7 @@ impl Fleet {
         let mut fleet = Self::default();
         for number in 1..=count {
             let worker = id(number);
-            let register = RegisterWorker { worker, address: None, labels: BTreeMap::new() };
+            let register = RegisterWorker { worker, address: None, labels: None };
             fleet.apply(0, Command::RegisterWorker(register));
             fleet.connect(0, number);
         }
@@ -48,9 +47,19 @@ impl Fleet {
         let connect = ConnectWorker {
             term: TERM,
             worker: id(number),
-            incarnation: Incarnation(1),
-            sequence: 0,
+            process: Process {
+                data: DataId(1),
+                start: StartNumber(1),
+                incarnation: Incarnation(1),
+                sequence: 0,
+            },
             address: None,
+            address_source: AddressSource::Detected,
+            granted: LeaseTimes {
+                heartbeat_interval: Duration::from_secs(5),
+                heartbeat_timeout: Duration::from_secs(30),
+                lease: Duration::from_secs(300),
+            },
             token: None,
             specs: Specs { total, ..Specs::default() },
             running: Vec::new(),

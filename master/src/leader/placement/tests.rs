@@ -1,12 +1,11 @@
 //! Placement against states built by commands, as the scheduler sees them.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cluster_state::{
-    Command, ConnectWorker, Constraint, ConstraintOp, Incarnation, LogIndex, Proposal,
-    RegisterWorker, Resources, SchedulingOrder, Specs, SubmitTasks, TaskId, TaskSpec, Term,
-    WorkerId,
+    AddressSource, Command, ConnectWorker, Constraint, ConstraintOp, DataId, Incarnation,
+    LeaseTimes, LogIndex, Process, Proposal, RegisterWorker, Resources, SchedulingOrder, Specs,
+    StartNumber, SubmitTasks, TaskId, TaskSpec, Term, WorkerId,
 };
 
 use super::*;
@@ -39,14 +38,24 @@ impl Script {
         self.apply(Command::RegisterWorker(RegisterWorker {
             worker: worker.clone(),
             address: None,
-            labels: labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            labels: Some(labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()),
         }));
         self.apply(Command::ConnectWorker(ConnectWorker {
             term: Term(0),
             worker,
-            incarnation: Incarnation(1),
-            sequence: 0,
+            process: Process {
+                data: DataId(1),
+                start: StartNumber(1),
+                incarnation: Incarnation(1),
+                sequence: 0,
+            },
             address: None,
+            address_source: AddressSource::Detected,
+            granted: LeaseTimes {
+                heartbeat_interval: Duration::from_secs(5),
+                heartbeat_timeout: Duration::from_secs(30),
+                lease: Duration::from_secs(300),
+            },
             token: None,
             specs: Specs { total: cpu(cpus), ..Specs::default() },
             running: Vec::new(),
@@ -240,7 +249,7 @@ fn a_waiting_task_says_why() {
     script.apply(Command::RegisterWorker(RegisterWorker {
         worker: "w1".parse().unwrap(),
         address: None,
-        labels: BTreeMap::new(),
+        labels: None,
     }));
     assert_eq!(script.pending(1), Some(PendingReason::NoneActive(1)));
 

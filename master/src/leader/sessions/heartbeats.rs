@@ -1,5 +1,7 @@
 //! Signs of life: from a worker, or from a follower that passes on those of many.
 
+use std::sync::Arc;
+
 use cluster_state::{
     Command, DisconnectReason, DisconnectWorkers, Epoch, LossReason, RequeueAttempts, RequeueScope,
     WorkerId,
@@ -47,7 +49,8 @@ impl WorkerSessions {
         lead.check_leadership()?;
         let register_again = match request.goodbye {
             true => {
-                lead.take_leave(&request).await?;
+                let leave = Arc::clone(&lead).take_leave(request);
+                lead.see_through(leave).await?;
                 false
             }
             false => lead.renew(&request)? == Standing::Stale,
@@ -106,14 +109,18 @@ impl Lead {
     }
 
     /// A worker shut down in good order: nothing runs there any more.
-    async fn take_leave(&self, goodbye: &v1::HeartbeatRequest) -> Result<(), SessionError> {
-        let (worker, epoch) = self.sender(goodbye)?;
+    async fn take_leave(
+        self: Arc<Self>,
+        goodbye: v1::HeartbeatRequest,
+    ) -> Result<(), SessionError> {
+        let (worker, epoch) = self.sender(&goodbye)?;
         let incarnation = convert::id("/incarnation", &goodbye.incarnation)?;
         let known = self.node.reader().with(|state| {
             // One of a process that has been replaced since says nothing about the new one.
-            let known = state
-                .worker(&worker)
-                .filter(|known| known.epoch == epoch && known.incarnation == Some(incarnation))?;
+            let known = state.worker(&worker).filter(|known| {
+                let holder = known.process.map(|process| process.incarnation);
+                known.epoch == epoch && holder == Some(incarnation)
+            })?;
             Some(known.is_active().then_some(known.changed_at))
         });
         let Some(active_since) = known else { return Ok(()) };

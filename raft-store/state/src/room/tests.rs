@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    Constraint, ConstraintOp, Epoch, LogIndex, Scheduling, Specs, Timestamp, WorkerReason,
-    WorkerStatus,
+    AddressSource, Constraint, ConstraintOp, Epoch, LogIndex, Scheduling, Specs, Timestamp,
+    WorkerReason, WorkerStatus,
 };
 
 const FLEET: u64 = 10_000;
@@ -26,8 +26,11 @@ fn worker(name: &str, total: Resources, zone: &str) -> Arc<Worker> {
         scheduling: Scheduling::Open,
         reason: WorkerReason::Registered,
         epoch: Epoch(1),
-        incarnation: None,
-        sequence: 0,
+        address_source: AddressSource::Operator,
+        process: None,
+        granted: None,
+        granted_until: None,
+        rival: None,
         specs: Some(Specs { total, labels, version: String::new() }),
         registered_at: Timestamp(0),
         changed_at: Timestamp(0),

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    Assignment, Attempt, AttemptNumber, AttemptOutcome, AttemptRef, Class, ClusterId, Command,
-    ConnectWorker, Constraint, ConstraintOp, CreateToken, DisconnectReason, DisconnectWorkers,
-    Epoch, FinishAttempts, FinishedAttempt, IdempotencyKey, Incarnation, LossReason, MasterId,
-    OnDisconnect, Proposal, RegisterWorker, RequeueAttempts, RequeueScope, Resources,
-    SchedulingOrder, Specs, StartAttempts, State, SubmitTasks, Task, TaskId, TaskSpec, Term, Tick,
-    Timestamp, TokenId, WorkerId,
+    AddressSource, Assignment, Attempt, AttemptNumber, AttemptOutcome, AttemptRef, Class,
+    ClusterId, Command, ConnectWorker, Constraint, ConstraintOp, CreateToken, DataId,
+    DisconnectReason, DisconnectWorkers, Epoch, FinishAttempts, FinishedAttempt, IdempotencyKey,
+    Incarnation, LeaseTimes, LossReason, MasterId, OnDisconnect, Process, Proposal, RegisterWorker,
+    RequeueAttempts, RequeueScope, Resources, SchedulingOrder, Specs, StartAttempts, StartNumber,
+    State, SubmitTasks, Task, TaskId, TaskSpec, Term, Tick, Timestamp, TokenId, WorkerId,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -103,7 +103,13 @@ fn aim_at(state: &State, aim: Aim, command: &mut Command) {
             *task = nearest(&live, *task);
         }
         Command::Tick(tick) => tick.term = newest,
-        Command::ForgetDeparted { term, .. }
+        Command::ForgetDeparted { term, workers } => {
+            *term = newest;
+            for (worker, epoch) in workers {
+                *epoch = departed_epoch_of(state, worker);
+            }
+        }
+        Command::NoteRival { term, .. }
         | Command::RaiseMassLoss { term, .. }
         | Command::EndMassLoss { term } => *term = newest,
         Command::BeginTerm { .. }
@@ -120,6 +126,10 @@ fn aim_at(state: &State, aim: Aim, command: &mut Command) {
 
 fn epoch_of(state: &State, worker: &WorkerId) -> Epoch {
     state.worker(worker).map_or(Epoch(0), |worker| worker.epoch)
+}
+
+fn departed_epoch_of(state: &State, worker: &WorkerId) -> Epoch {
+    state.departed_worker(worker).map_or(Epoch(0), |departed| departed.worker.epoch)
 }
 
 fn placed_on(state: &State, aim: Aim, worker: &WorkerId) -> Vec<AttemptRef> {
@@ -176,7 +186,8 @@ fn command() -> impl Strategy<Value = Command> {
         1 => worker().prop_map(|worker| Command::UnregisterWorker { worker }),
         6 => silence(),
         3 => scheduling(),
-        1 => farewell(),
+        3 => farewell(),
+        1 => rivalry(),
         1 => tokens(),
         1 => mass_loss(),
     ]
@@ -199,8 +210,17 @@ fn scheduling() -> impl Strategy<Value = Command> {
 }
 
 fn farewell() -> impl Strategy<Value = Command> {
-    (term(), vec(worker(), 1..3))
+    (term(), vec((worker(), epoch()), 1..3))
         .prop_map(|(term, workers)| Command::ForgetDeparted { term, workers })
+}
+
+fn rivalry() -> impl Strategy<Value = Command> {
+    (term(), worker(), option::of(address()))
+        .prop_map(|(term, worker, address)| Command::NoteRival { term, worker, address })
+}
+
+fn address() -> impl Strategy<Value = String> {
+    "10\\.0\\.0\\.[12]:50052"
 }
 
 fn tokens() -> impl Strategy<Value = Command> {
@@ -228,11 +248,9 @@ fn token() -> impl Strategy<Value = TokenId> {
 }
 
 fn register() -> impl Strategy<Value = Command> {
-    (worker(), option::of(Just("10.0.0.1:50052".to_owned())), labels()).prop_map(
-        |(worker, address, labels)| {
-            Command::RegisterWorker(RegisterWorker { worker, address, labels })
-        },
-    )
+    (worker(), option::of(address()), option::of(labels())).prop_map(|(worker, address, labels)| {
+        Command::RegisterWorker(RegisterWorker { worker, address, labels })
+    })
 }
 
 fn connect() -> impl Strategy<Value = Command> {
@@ -242,16 +260,18 @@ fn connect() -> impl Strategy<Value = Command> {
         version: "1.0.0".to_owned(),
     });
     let reports = (vec(attempt(), 0..4), vec(finished(), 0..3));
-    let process = (1..4_u128, 0..3_u64, option::weighted(0.3, token()));
-    (worker(), term(), process, specs, reports).prop_map(
-        |(worker, term, (incarnation, sequence, token), specs, (running, finished))| {
-            let incarnation = Incarnation(incarnation);
+    let place = (option::of(address()), address_source());
+    let terms = (granted(), option::weighted(0.3, token()));
+    (worker(), term(), process(), place, terms, specs, reports).prop_map(
+        |(worker, term, process, place, (granted, token), specs, (running, finished))| {
+            let (address, address_source) = place;
             Command::ConnectWorker(ConnectWorker {
                 term,
                 worker,
-                incarnation,
-                sequence,
-                address: None,
+                process,
+                address,
+                address_source,
+                granted,
                 token,
                 specs,
                 running,
@@ -259,6 +279,29 @@ fn connect() -> impl Strategy<Value = Command> {
             })
         },
     )
+}
+
+/// Three starts in one data directory, and one in another.
+fn process() -> impl Strategy<Value = Process> {
+    let process = prop_oneof![4 => (Just(1), 1..4_u64), 1 => (Just(2), Just(1_u64))];
+    (process, 0..3_u64).prop_map(|((data, start), sequence)| Process {
+        data: DataId(data),
+        start: StartNumber(start),
+        incarnation: Incarnation(data * 10 + u128::from(start)),
+        sequence,
+    })
+}
+
+fn address_source() -> impl Strategy<Value = AddressSource> {
+    prop_oneof![Just(AddressSource::Advertised), Just(AddressSource::Detected)]
+}
+
+fn granted() -> impl Strategy<Value = LeaseTimes> {
+    (1..3_u64).prop_map(|minutes| LeaseTimes {
+        heartbeat_interval: Duration::from_secs(5),
+        heartbeat_timeout: Duration::from_secs(30),
+        lease: Duration::from_secs(60 * minutes),
+    })
 }
 
 fn silence() -> impl Strategy<Value = Command> {

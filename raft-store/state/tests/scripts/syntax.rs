@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    Assignment, AttemptNumber, AttemptOutcome, AttemptRef, Class, ClusterId, Command,
-    ConnectWorker, Constraint, ConstraintOp, CreateToken, DisconnectReason, DisconnectWorkers,
-    Epoch, FinishAttempts, FinishedAttempt, IdempotencyKey, Incarnation, LossReason, MasterId,
-    OnDisconnect, RegisterWorker, RequeueAttempts, RequeueScope, Resources, SchedulingOrder, Specs,
-    StartAttempts, State, SubmitTasks, TaskId, TaskSpec, Term, Tick, Timestamp, WorkerId,
+    AddressSource, Assignment, AttemptNumber, AttemptOutcome, AttemptRef, Class, ClusterId,
+    Command, ConnectWorker, Constraint, ConstraintOp, CreateToken, DataId, DisconnectReason,
+    DisconnectWorkers, Epoch, FinishAttempts, FinishedAttempt, IdempotencyKey, Incarnation,
+    LeaseTimes, LossReason, MasterId, OnDisconnect, Process, RegisterWorker, RequeueAttempts,
+    RequeueScope, Resources, SchedulingOrder, Specs, StartAttempts, StartNumber, State,
+    SubmitTasks, TaskId, TaskSpec, Term, Tick, Timestamp, WorkerId,
 };
 
 /// One line of a script.
@@ -91,7 +92,7 @@ impl<'a> Arguments<'a> {
             "register" => Command::RegisterWorker(RegisterWorker {
                 worker: parsed(self.next()),
                 address: self.text("address"),
-                labels: self.labels(),
+                labels: self.named.contains_key("labels").then(|| self.labels()),
             }),
             "unregister" => Command::UnregisterWorker { worker: parsed(self.next()) },
             "connect" => Command::ConnectWorker(self.connect()),
@@ -145,7 +146,12 @@ impl<'a> Arguments<'a> {
             },
             "dismissed" => Command::ForgetDeparted {
                 term: self.term(),
-                workers: self.rest().map(parsed).collect(),
+                workers: self.rest().map(registration).collect(),
+            },
+            "rival" => Command::NoteRival {
+                term: self.term(),
+                worker: parsed(self.next()),
+                address: self.text("address"),
             },
             "token" => Command::CreateToken(CreateToken {
                 token: parsed(self.next()),
@@ -184,13 +190,29 @@ impl<'a> Arguments<'a> {
         }
     }
 
+    /// Processes are starts in the first data directory, unless the line says otherwise.
     fn connect(&mut self) -> ConnectWorker {
+        let incarnation = self.number("process", 1);
         ConnectWorker {
             worker: parsed(self.next()),
             term: self.term(),
-            incarnation: Incarnation(self.number("process", 1)),
-            sequence: self.number("sequence", 0),
+            process: Process {
+                data: DataId(self.number("data", 1)),
+                start: StartNumber(self.number("start", incarnation)),
+                incarnation: Incarnation(incarnation.into()),
+                sequence: self.number("sequence", 0),
+            },
             address: self.text("address"),
+            address_source: match self.named.remove("source") {
+                None => AddressSource::Advertised,
+                Some("detected") => AddressSource::Detected,
+                Some(other) => panic!("no such source: {other}"),
+            },
+            granted: LeaseTimes {
+                heartbeat_interval: Duration::from_secs(5),
+                heartbeat_timeout: Duration::from_secs(30),
+                lease: self.named.remove("lease").map_or(Duration::from_secs(300), duration),
+            },
             token: self.named.remove("token").map(parsed),
             running: self.list("running", attempt),
             finished: self.list("finished", finished),

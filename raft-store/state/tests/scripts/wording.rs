@@ -5,8 +5,8 @@ use std::fmt::{Display, Write as _};
 
 use cluster_state::{
     Applied, Attempt, AttemptRef, AttemptVerdict, Change, FinishVerdict, JoinToken, MassLoss, Meta,
-    Rejection, Reply, Resources, Scheduling, State, StopReason, Task, TaskState, Timestamp, Worker,
-    WorkerEvent, WorkerStatus,
+    Registered, Rejection, Reply, Resources, Scheduling, State, StopReason, Task, TaskState,
+    Timestamp, Worker, WorkerEvent, WorkerEventKind, WorkerStatus,
 };
 
 use crate::syntax::View;
@@ -50,7 +50,13 @@ pub(crate) fn view(view: View, state: &State) -> String {
         View::History => {
             let events = state.workers().flat_map(|worker| {
                 let line = |event: &WorkerEvent| {
-                    format!("{}: {} {}", worker.id, time(event.at), event.kind.name())
+                    let detail = match &event.kind {
+                        WorkerEventKind::Updated(what) => format!(" ({what})"),
+                        WorkerEventKind::NameContested(address) => format!(" by {address}"),
+                        _ => String::new(),
+                    };
+                    let what = event.kind.name();
+                    format!("{}: {} {what}{detail}", worker.id, time(event.at))
                 };
                 worker.history.iter().map(line)
             });
@@ -63,7 +69,8 @@ pub(crate) fn view(view: View, state: &State) -> String {
 fn reply(reply: &Result<Reply, Rejection>) -> String {
     match reply {
         Err(rejection) => format!("rejected: {rejection}"),
-        Ok(Reply::Done) => "done".to_owned(),
+        Ok(Reply::Done | Reply::Registered(Registered::New)) => "done".to_owned(),
+        Ok(Reply::Registered(Registered::Known)) => "registered already".to_owned(),
         Ok(Reply::Submitted { first, count, repeated }) => {
             let when = if *repeated { "already submitted" } else { "submitted" };
             format!("{when} {count} from {first}")
@@ -122,9 +129,11 @@ fn change_lines(change: &Change, before: &Meta) -> Vec<String> {
         }
         Change::IdempotencyKeyExpired(key) => vec![format!("key {key} expired")],
         Change::Departed(one) => {
-            vec![format!("{} departed {}, at {}", one.worker, time(one.at), one.address)]
+            let Worker { id, epoch, address, .. } = &*one.worker;
+            let at = address.as_ref().map(|at| format!(", at {at}")).unwrap_or_default();
+            vec![format!("{id}/{epoch} departed {}{at}", time(one.at))]
         }
-        Change::DepartedForgotten(id) => vec![format!("{id} knows that it departed")],
+        Change::DepartedForgotten(id) => vec![format!("{id} has not departed any more")],
         Change::Token(token) => vec![token_line(token)],
         Change::TokenRevoked(id) => vec![format!("token {id} removed")],
         Change::MassLoss(raised) => vec![mass_loss_line(raised)],
@@ -150,6 +159,8 @@ fn meta_line(meta: &Meta, before: &Meta) -> String {
             .then(|| format!("cluster {}", meta.cluster.map_or(0, |cluster| cluster.0))),
         (meta.term != before.term).then(|| format!("term {}", meta.term)),
         (meta.next_task != before.next_task).then(|| format!("next task {}", meta.next_task)),
+        (meta.epochs_used != before.epochs_used)
+            .then(|| format!("epochs used to {}", meta.epochs_used)),
         (meta.now != before.now).then(|| format!("now {}", time(meta.now))),
     ];
     joined(fields.into_iter().flatten(), ", ")
@@ -176,8 +187,15 @@ fn worker_line(worker: &Worker) -> String {
     if let Some(address) = &worker.address {
         write!(line, ", at {address}").unwrap();
     }
-    if let (WorkerStatus::Active, Some(incarnation)) = (worker.status, worker.incarnation) {
-        write!(line, ", process {}, {}", incarnation.0, resources(&worker.total())).unwrap();
+    if let (WorkerStatus::Active, Some(process)) = (worker.status, worker.process) {
+        let incarnation = process.incarnation.0;
+        write!(line, ", process {incarnation}, {}", resources(&worker.total())).unwrap();
+    }
+    if let Some(until) = worker.granted_until {
+        write!(line, ", granted more until {}", time(until)).unwrap();
+    }
+    if let Some(rival) = &worker.rival {
+        write!(line, ", {} wants its name", rival.address).unwrap();
     }
     let labels = worker.effective_labels();
     if !labels.is_empty() {

@@ -88,7 +88,7 @@ impl WorkerService for Desk {
         let request = request.into_inner();
         self.admit(request.leader, &request.worker_id)?;
         self.0.standing().set_session(None);
-        Ok(Response::new(v1::DismissResponse { ended: 0 }))
+        Ok(Response::new(v1::DismissResponse { running: 0 }))
     }
 
     async fn stream_task_logs(

@@ -177,6 +177,9 @@ impl SessionLoop {
             specs: Some(specs()),
             term_seen,
             sequence: self.sequence,
+            // Each has a directory of its own, and one start in it.
+            data_id: self.worker.incarnation.clone(),
+            start: 1,
             ..v1::RegisterWorkerRequest::default()
         };
         let answer = timeout(REGISTER_TIMEOUT, client.register_worker(request)).await?;

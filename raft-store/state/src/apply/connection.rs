@@ -1,0 +1,205 @@
+//! What a worker and the state agree on when it connects, and when it falls silent.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Apply;
+use crate::{
+    AddressSource, AttemptOutcome, AttemptRef, AttemptVerdict, ConnectWorker, DisconnectWorkers,
+    Epoch, LeaseTimes, LossReason, Rejection, Reply, Resume, Specs, Task, Timestamp, WhatChanged,
+    Worker, WorkerEventKind, WorkerReason, WorkerStatus,
+};
+
+impl Apply<'_> {
+    /// The worker that connects: registered, or admitted by a token now.
+    fn admitted(&mut self, command: &ConnectWorker) -> Result<Arc<Worker>, Rejection> {
+        match (self.state.worker(&command.worker), &command.token) {
+            (Some(known), _) => Ok(Arc::clone(known)),
+            // An operator's word outweighs a token, until what the worker ran has ended.
+            (None, Some(token)) if self.state.departed_worker(&command.worker).is_none() => {
+                self.check_token(token)?;
+                let (address, source) = (command.address.clone(), command.address_source);
+                self.new_worker(command.worker.clone(), address, source).map(Arc::new)
+            }
+            (None, Some(_) | None) => self.worker(&command.worker),
+        }
+    }
+
+    /// Reconciles what a worker says with the state, results first: a result that survived the
+    /// worker's own restart still counts if its attempt was not given to another.
+    pub(super) fn connect_worker(&mut self, command: ConnectWorker) -> Result<Reply, Rejection> {
+        self.check_term(command.term)?;
+        let before = self.admitted(&command)?;
+        self.state.check_claim(&before, &command.process)?;
+        let incarnation = before.process.map(|process| process.incarnation);
+        let is_same_process = incarnation == Some(command.process.incarnation);
+        let is_same_data = before.process.is_some_and(|one| one.data == command.process.data);
+        let resumes = is_same_process && before.is_active();
+        let epoch = if resumes { before.epoch } else { before.epoch.next() };
+
+        let finished = command
+            .finished
+            .into_iter()
+            .map(|finished| {
+                self.finish_attempt(finished, |attempt, number| {
+                    attempt.number == number && attempt.worker == command.worker
+                })
+            })
+            .collect();
+        let running = command
+            .running
+            .into_iter()
+            .map(|reported| (reported, self.verdict(&before, reported)))
+            .collect::<Vec<_>>();
+        self.reconcile_attempts(&before, is_same_process, epoch, &running);
+
+        let specs = self.acceptable_specs(&before, command.specs);
+        let changed_at = if before.is_active() { before.changed_at } else { self.now };
+        let (address, address_source) =
+            reachable_at(&before, command.address, command.address_source);
+        let event = match (before.is_active(), resumes) {
+            (false, _) => Some(WorkerEventKind::Connected(epoch)),
+            (true, false) => Some(WorkerEventKind::Replaced(epoch)),
+            (true, true) if address != before.address => {
+                Some(WorkerEventKind::Updated(WhatChanged::Address))
+            }
+            (true, true) => None,
+        };
+        let after = Worker {
+            address,
+            address_source,
+            status: WorkerStatus::Active,
+            reason: WorkerReason::Registered,
+            epoch,
+            process: Some(command.process),
+            granted: Some(command.granted),
+            granted_until: self.granted_until(&before, is_same_process, command.granted),
+            // One that has been let in is no rival any more.
+            rival: before.rival.clone().filter(|_| is_same_data),
+            specs: Some(specs),
+            changed_at,
+            ..Worker::clone(&before)
+        };
+        let after = match event {
+            Some(kind) => self.noted(after, kind),
+            None => after,
+        };
+        self.put_worker(after);
+        Ok(Reply::Connected(Resume { epoch, running, finished }))
+    }
+
+    /// A process that is granted less than before may not know it yet, and keeps what it had.
+    fn granted_until(
+        &self,
+        before: &Worker,
+        is_same_process: bool,
+        granted: LeaseTimes,
+    ) -> Option<Timestamp> {
+        if !is_same_process {
+            return None;
+        }
+        let earlier = before.granted.filter(|earlier| earlier.outlast(&granted));
+        let until = earlier.map(|earlier| self.now.after(earlier.requeue_after()));
+        before.granted_until.max(until)
+    }
+
+    /// A new process of a worker runs nothing of the old one, but what it names it has results of.
+    fn verdict(&self, worker: &Worker, reported: AttemptRef) -> AttemptVerdict {
+        let live = self.state.task(reported.task).and_then(|task| task.live_attempt());
+        let is_current =
+            live.is_some_and(|live| live.number == reported.attempt && live.worker == worker.id);
+        if is_current { AttemptVerdict::Keep } else { AttemptVerdict::Kill }
+    }
+
+    /// Goes through the attempts that the state has on the worker.
+    fn reconcile_attempts(
+        &mut self,
+        worker: &Worker,
+        is_same_process: bool,
+        epoch: Epoch,
+        running: &[(AttemptRef, AttemptVerdict)],
+    ) {
+        let kept = running
+            .iter()
+            .filter(|(_, verdict)| *verdict == AttemptVerdict::Keep)
+            .map(|(kept, _)| (kept.task, kept.attempt))
+            .collect::<BTreeMap<_, _>>();
+        let Some(load) = self.state.load(&worker.id) else { return };
+        for id in load.attempts.clone() {
+            let Some(mut task) = self.state.task(id).map(|task| Task::clone(task)) else {
+                continue;
+            };
+            let is_reported = kept.contains_key(&id);
+            if !is_same_process && !is_reported {
+                self.settle(task, AttemptOutcome::Lost(LossReason::WorkerRestarted));
+                continue;
+            }
+            let Some(attempt) = task.attempts.last_mut() else { continue };
+            let was_started = attempt.started_at.is_some();
+            if was_started && !is_reported {
+                self.settle(task, AttemptOutcome::Lost(LossReason::UnknownToWorker));
+                continue;
+            }
+            let changes_epoch = attempt.epoch != epoch;
+            attempt.epoch = epoch;
+            if is_reported && !was_started {
+                self.put_started(task);
+            } else if changes_epoch {
+                // It runs on, or the dispatcher has yet to deliver it.
+                self.put_task(task);
+            }
+        }
+    }
+
+    /// What a worker has must cover what runs on it: a running process that suddenly reports less
+    /// keeps its earlier figures.
+    fn acceptable_specs(&self, before: &Worker, specs: Specs) -> Specs {
+        let is_covered = self
+            .state
+            .load(&before.id)
+            .is_none_or(|load| specs.total.covers(&load.allocated).is_ok());
+        match &before.specs {
+            Some(earlier) if !is_covered => earlier.clone(),
+            _ => specs,
+        }
+    }
+
+    /// Marks workers as inactive. Their attempts stay theirs until the lease ends.
+    pub(super) fn disconnect_workers(
+        &mut self,
+        command: &DisconnectWorkers,
+    ) -> Result<Reply, Rejection> {
+        self.check_term(command.term)?;
+        for (id, epoch) in &command.workers {
+            let Some(worker) = self.state.worker(id).cloned() else { continue };
+            if worker.is_active() && worker.epoch == *epoch {
+                let worker = Worker {
+                    status: WorkerStatus::Inactive,
+                    reason: WorkerReason::Disconnected(command.reason),
+                    changed_at: self.now,
+                    ..Worker::clone(&worker)
+                };
+                let event = WorkerEventKind::Disconnected(command.reason);
+                self.put_worker(self.noted(worker, event));
+            }
+        }
+        Ok(Reply::Done)
+    }
+}
+
+/// The address of a worker that connects, and the one who named it.
+fn reachable_at(
+    before: &Worker,
+    address: Option<String>,
+    source: AddressSource,
+) -> (Option<String>, AddressSource) {
+    let is_told_by_operator =
+        before.address.is_some() && before.address_source == AddressSource::Operator;
+    match (address, source) {
+        (Some(_), AddressSource::Detected) | (None, _) if is_told_by_operator => {
+            (before.address.clone(), before.address_source)
+        }
+        (Some(address), source) => (Some(address), source),
+        (None, _) => (before.address.clone(), before.address_source),
+    }
+}

@@ -1,0 +1,106 @@
+//! A clock for leases that runs on while the machine sleeps: the leader's clock does, too.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+use tokio::time::{Instant, sleep};
+
+/// Between two looks at the clock of whoever waits: timers stand still while the machine sleeps, so
+/// a time that has passed meanwhile is found out this long after it wakes up.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// A shorter sleep cannot be told from the time between two readings, and needs not be.
+const SLEEP_MIN: Duration = Duration::from_millis(500);
+
+/// A time of this clock. A type of its own, so that it is not taken for an [`Instant`], which lacks
+/// the time slept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(Instant);
+
+impl Moment {
+    /// This time plus `duration`; a century at most, which no sum overflows.
+    #[must_use]
+    pub(crate) fn after(self, duration: Duration) -> Self {
+        Self(self.0 + duration.min(CENTURY))
+    }
+
+    /// How long `earlier` lies before this time; zero when it does not.
+    #[must_use]
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_duration_since(earlier.0)
+    }
+}
+
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// The present time.
+#[must_use]
+pub(crate) fn now() -> Moment {
+    Moment(Instant::now() + slept())
+}
+
+/// Waits until [`now`] has reached `at`.
+pub(crate) async fn sleep_until(at: Moment) {
+    loop {
+        let left = at.since(now());
+        if left.is_zero() {
+            return;
+        }
+        sleep(left.min(LOOK_AGAIN)).await;
+    }
+}
+
+/// How long the machine has slept since this was first asked.
+fn slept() -> Duration {
+    static AT_FIRST: OnceLock<Duration> = OnceLock::new();
+    let ahead = boot_time_ahead();
+    let slept = ahead.saturating_sub(*AT_FIRST.get_or_init(|| ahead));
+    let slept = if slept < SLEEP_MIN { Duration::ZERO } else { slept };
+    #[cfg(test)]
+    let slept = slept + tests::SLEPT.get();
+    slept
+}
+
+/// How far the clock that runs on in suspend is ahead of the one that stops there.
+fn boot_time_ahead() -> Duration {
+    let read = |clock| clock_gettime(clock).map(Duration::from).unwrap_or_default();
+    let awake = read(ClockId::CLOCK_MONOTONIC);
+    read(ClockId::CLOCK_BOOTTIME).saturating_sub(awake)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    thread_local! {
+        pub(super) static SLEPT: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    }
+
+    /// The machine sleeps: no timer fires, and the time is later.
+    pub(crate) fn suspend(time: Duration) {
+        SLEPT.set(SLEPT.get() + time);
+    }
+
+    #[test]
+    fn time_that_was_slept_has_passed() {
+        let before = now();
+        suspend(Duration::from_secs(3_600));
+        assert!(now().since(before) >= Duration::from_secs(3_600));
+        assert!(now().after(Duration::MAX) > now(), "nothing overflows");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_waited_for_comes_soon_after_a_sleep() {
+        let began_at = Instant::now();
+        let waiting = tokio::spawn(sleep_until(now().after(Duration::from_secs(300))));
+        tokio::task::yield_now().await;
+        suspend(Duration::from_secs(1_200));
+
+        waiting.await.unwrap();
+
+        assert!(began_at.elapsed() <= LOOK_AGAIN, "{:?}", began_at.elapsed());
+    }
+}
