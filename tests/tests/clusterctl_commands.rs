@@ -58,6 +58,15 @@ async fn an_operator_sees_and_moves_the_leader_and_keeps_the_registry() {
     assert_eq!(worker.json()["is_active"], false, "{}", worker.stdout);
     cluster.clusterctl(&["worker", "unregister", "later"]).await.expect(0);
     cluster.clusterctl(&["worker", "show", "later"]).await.expect(3);
+
+    let frozen = cluster.others(to).pop().unwrap();
+    cluster.master(frozen).freeze();
+    let transfer = ["leader", "transfer", "--to", &frozen.to_string()];
+    let refused = cluster.clusterctl(&transfer).await.expect(4);
+    let reason = format!("master {frozen} does not answer: this master leads on");
+    assert!(refused.stderr.contains(&reason), "{refused:?}");
+    assert_eq!(cluster.leader().await, to);
+    cluster.master(frozen).thaw();
 }
 
 #[tokio::test(flavor = "multi_thread")]

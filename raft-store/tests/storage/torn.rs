@@ -88,13 +88,8 @@ async fn other_damage_to_the_last_write_is_refused() {
         let error = Store::open(lazy(&dir)).unwrap_err();
 
         assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
-        assert_eq!(
-            error.to_string(),
-            format!(
-                "{} is damaged: this node must come back under a new node id",
-                dir.join("log").display()
-            )
-        );
+        let named = format!("{} is damaged: ", dir.join("log").display());
+        assert!(error.to_string().starts_with(&named), "{error}");
         let source = std::error::Error::source(&error).unwrap().to_string();
         assert!(source.contains("checksum mismatch") || source.contains("record"), "{source}");
         let mut after = contents(&dir);
