@@ -1,6 +1,7 @@
 //! One master's part in the cluster: Raft, proposals, reads, membership. What the rest of the
 //! master may use of replication.
 
+mod assembly;
 mod background;
 mod config;
 mod status;
@@ -23,22 +24,20 @@ use crate::contact::Contact;
 use crate::disk_space::DiskSpace;
 use crate::fatal::Fatal;
 use crate::hand_over::{HandOver, Naming};
-use crate::leadership::{self, Leadership, Patience, Watcher};
+use crate::leadership::{self, Leadership, Patience};
 use crate::log_store::LogStore;
 use crate::membership::{self, LocalStatus, Member, Members};
 use crate::network::Network;
 use crate::network::identity::PeerIdentity;
 use crate::network::plausibility::Known;
 use crate::open::Store;
-use crate::propose::forward::Forwarder;
 use crate::propose::local::LocalProposer;
 use crate::propose::{Committed, ProposeError, Proposer};
 use crate::raft_service::{RaftEndpoint, RaftServer};
-use crate::reads::{Asker, ReadError, ReadGate, ReadPoint};
+use crate::reads::{ReadError, ReadGate, ReadPoint};
 use crate::snapshot::SnapshotInbox;
 use crate::state_machine::StateMachine;
 use crate::state_machine::StateReader;
-use crate::succession::Succession;
 use crate::types::TypeConfig;
 
 use self::config::raft_config;
@@ -89,11 +88,6 @@ impl std::fmt::Debug for Inner {
     }
 }
 
-/// A leader hands over when its disk takes longer than this for one sync: ten times a slow disk.
-const FSYNC_PATIENCE: Duration = Duration::from_secs(1);
-/// A sync that takes longer than this hangs; only a new process may get its disk back.
-const FSYNC_PATIENCE_FATAL: Duration = Duration::from_secs(20);
-
 impl Node {
     /// Takes part: replays what the store holds, and bootstraps the cluster if this is one of its
     /// first members and nobody has yet.
@@ -120,98 +114,7 @@ impl Node {
         let stores = Stores { reader, log, inbox, fatal, space, acks };
         let pause =
             background::restart_pause(&raft, &stores.log, config.election_timeout.1).await?;
-        Ok(Self::assemble(config, raft, identity, stores, pause))
-    }
-
-    fn assemble(
-        config: NodeConfig,
-        raft: Raft,
-        identity: PeerIdentity,
-        stores: Stores,
-        pause: Duration,
-    ) -> Self {
-        let Stores { reader, log, .. } = &stores;
-        let clock = Clock::default();
-        let tasks = TaskTracker::new();
-        let stop = CancellationToken::new();
-        let members = Members::new(raft.clone());
-        let patience = Patience {
-            quorum: config.election_timeout.1,
-            fsync: FSYNC_PATIENCE,
-            fsync_fatal: FSYNC_PATIENCE_FATAL,
-        };
-        let (published, leadership) = watch::channel(Leadership::Leaderless { term: Term(0) });
-        let contact = Arc::new(Contact::default());
-        let hand_over = HandOver {
-            raft: raft.clone(),
-            acks: Arc::clone(&stores.acks),
-            naming: Arc::new(Naming::new(patience.quorum)),
-            lease: patience.quorum,
-        };
-        let watcher = Watcher {
-            raft: raft.clone(),
-            log: log.clone(),
-            contact: Arc::clone(&contact),
-            acks: Arc::clone(&stores.acks),
-            hand_over: hand_over.clone(),
-            tasks: tasks.clone(),
-            fatal: stores.fatal.clone(),
-            patience,
-            published,
-            stop: stop.clone(),
-        };
-        tasks.spawn(watcher.run());
-        tasks.spawn(stores.space.clone().watch(stop.clone()));
-        let succession = Succession {
-            id: config.id,
-            raft: raft.clone(),
-            members: members.clone(),
-            leadership: leadership.clone(),
-            contact: Arc::clone(&contact),
-            lease: patience.quorum,
-            stop: stop.clone(),
-        };
-        tasks.spawn(succession.run());
-        let asker = Asker {
-            raft: raft.clone(),
-            acks: Arc::clone(&stores.acks),
-            identity: identity.clone(),
-            members: members.clone(),
-            leadership: leadership.clone(),
-            stop: stop.clone(),
-        };
-        let (reads, asking) = ReadGate::new(asker, reader.watch_applied());
-        tasks.spawn(asking);
-        let proposer = Proposer {
-            local: Arc::new(LocalProposer::new(
-                raft.clone(),
-                clock.clone(),
-                config.bounds,
-                stores.space.clone(),
-            )),
-            forwarder: Forwarder::new(identity.clone(), members.clone(), tasks.clone()),
-            leadership: leadership.clone(),
-        };
-        let inner = Inner {
-            config,
-            raft,
-            identity,
-            members,
-            proposer,
-            reads,
-            stores,
-            leadership,
-            patience,
-            clock,
-            contact,
-            hand_over,
-            may_elect_from: Instant::now() + pause,
-            tasks,
-            stop,
-        };
-        let node = Self { inner: Arc::new(inner) };
-        background::start(&node);
-        node
+        Ok(assembly::assemble(config, raft, identity, stores, pause))
     }
 
     /// The gRPC service for other masters.

@@ -197,7 +197,14 @@ fn absurd(leader: u64, term: u64, to: u64) -> Vec<(&'static str, Bytes)> {
         let commands = vec![forwarded.clone(), forwarded];
         said.push(("Propose", encoded(&v1::ProposeRequest { commands, format })));
     }
-    for from in [(MAX, MAX), (term, to), (term + 1, leader)] {
+    said.extend(hand_overs(leader, term, to));
+    said
+}
+
+/// Hand-overs that no leader has begun.
+fn hand_overs(leader: u64, term: u64, to: u64) -> Vec<(&'static str, Bytes)> {
+    let mut said = Vec::new();
+    for from in [(u64::MAX, u64::MAX), (term, to), (term + 1, leader)] {
         let body = serde_json::json!({
             "from_leader": {
                 "leader_id": { "term": from.0, "voted_for": from.1, "node_id": from.1 },

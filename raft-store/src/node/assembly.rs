@@ -1,0 +1,158 @@
+//! Puts a node together from its parts, and starts what runs beside Raft.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster_state::Term;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{Inner, Node, NodeConfig, Raft, Stores, background};
+use crate::clock::Clock;
+use crate::contact::Contact;
+use crate::hand_over::{HandOver, Naming};
+use crate::leadership::{Leadership, Patience, Watcher};
+use crate::membership::Members;
+use crate::network::identity::PeerIdentity;
+use crate::propose::Proposer;
+use crate::propose::forward::Forwarder;
+use crate::propose::local::LocalProposer;
+use crate::reads::{Asker, ReadGate};
+use crate::succession::Succession;
+
+/// A leader hands over when its disk takes longer than this for one sync: ten times a slow disk.
+const FSYNC_PATIENCE: Duration = Duration::from_secs(1);
+/// A sync that takes longer than this hangs; only a new process may get its disk back.
+const FSYNC_PATIENCE_FATAL: Duration = Duration::from_secs(20);
+
+/// What the parts have in common.
+struct Ground {
+    config: NodeConfig,
+    raft: Raft,
+    identity: PeerIdentity,
+    stores: Stores,
+    members: Members,
+    patience: Patience,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// Makes the node; `pause` is how long it elects nobody.
+pub(super) fn assemble(
+    config: NodeConfig,
+    raft: Raft,
+    identity: PeerIdentity,
+    stores: Stores,
+    pause: Duration,
+) -> Node {
+    let patience = Patience {
+        quorum: config.election_timeout.1,
+        fsync: FSYNC_PATIENCE,
+        fsync_fatal: FSYNC_PATIENCE_FATAL,
+    };
+    let members = Members::new(raft.clone());
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let ground = Ground { config, raft, identity, stores, members, patience, tasks, stop };
+
+    let clock = Clock::default();
+    let contact = Arc::new(Contact::default());
+    let hand_over = ground.hand_over();
+    let leadership = ground.watch_leadership(&contact, &hand_over);
+    let reads = ground.reads(&leadership);
+    let proposer = ground.proposer(&leadership, &clock);
+
+    let Ground { config, raft, identity, stores, members, patience, tasks, stop } = ground;
+    let inner = Inner {
+        config,
+        raft,
+        identity,
+        members,
+        proposer,
+        reads,
+        stores,
+        leadership,
+        patience,
+        clock,
+        contact,
+        hand_over,
+        may_elect_from: Instant::now() + pause,
+        tasks,
+        stop,
+    };
+    let node = Node { inner: Arc::new(inner) };
+    background::start(&node);
+    node
+}
+
+impl Ground {
+    fn hand_over(&self) -> HandOver {
+        HandOver {
+            raft: self.raft.clone(),
+            acks: Arc::clone(&self.stores.acks),
+            naming: Arc::new(Naming::new(self.patience.quorum)),
+            lease: self.patience.quorum,
+        }
+    }
+
+    /// Watches who leads, the disk, and for the leader's death.
+    fn watch_leadership(
+        &self,
+        contact: &Arc<Contact>,
+        hand_over: &HandOver,
+    ) -> watch::Receiver<Leadership> {
+        let (published, leadership) = watch::channel(Leadership::Leaderless { term: Term(0) });
+        let watcher = Watcher {
+            raft: self.raft.clone(),
+            log: self.stores.log.clone(),
+            contact: Arc::clone(contact),
+            acks: Arc::clone(&self.stores.acks),
+            hand_over: hand_over.clone(),
+            tasks: self.tasks.clone(),
+            fatal: self.stores.fatal.clone(),
+            patience: self.patience,
+            published,
+            stop: self.stop.clone(),
+        };
+        self.tasks.spawn(watcher.run());
+        self.tasks.spawn(self.stores.space.clone().watch(self.stop.clone()));
+
+        let succession = Succession {
+            id: self.config.id,
+            raft: self.raft.clone(),
+            members: self.members.clone(),
+            leadership: leadership.clone(),
+            contact: Arc::clone(contact),
+            lease: self.patience.quorum,
+            stop: self.stop.clone(),
+        };
+        self.tasks.spawn(succession.run());
+        leadership
+    }
+
+    fn reads(&self, leadership: &watch::Receiver<Leadership>) -> ReadGate {
+        let asker = Asker {
+            raft: self.raft.clone(),
+            acks: Arc::clone(&self.stores.acks),
+            identity: self.identity.clone(),
+            members: self.members.clone(),
+            leadership: leadership.clone(),
+            stop: self.stop.clone(),
+        };
+        let (reads, asking) = ReadGate::new(asker, self.stores.reader.watch_applied());
+        self.tasks.spawn(asking);
+        reads
+    }
+
+    fn proposer(&self, leadership: &watch::Receiver<Leadership>, clock: &Clock) -> Proposer {
+        let (raft, space) = (self.raft.clone(), self.stores.space.clone());
+        let local = LocalProposer::new(raft, clock.clone(), self.config.bounds, space);
+        let (identity, members) = (self.identity.clone(), self.members.clone());
+        Proposer {
+            local: Arc::new(local),
+            forwarder: Forwarder::new(identity, members, self.tasks.clone()),
+            leadership: leadership.clone(),
+        }
+    }
+}
