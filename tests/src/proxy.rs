@@ -29,6 +29,11 @@ pub fn program() -> Option<PathBuf> {
 impl Proxy {
     /// Starts it in front of a cluster of three; both frontends answer when this returns.
     pub async fn start(cluster: &Cluster) -> Self {
+        Self::start_with(cluster, &[]).await
+    }
+
+    /// The same, with other values for what the configuration takes from its environment.
+    pub async fn start_with(cluster: &Cluster, settings: &[(&str, &str)]) -> Self {
         let config = checkout().join("deploy/haproxy/haproxy.cfg");
         let [all, leader, status] = ports::free().map(|port| format!("127.0.0.1:{port}"));
         let mut env = vec![
@@ -39,6 +44,7 @@ impl Proxy {
         for master in cluster.masters() {
             env.push((format!("MASTER_{}", master.id()), master.http().to_owned()));
         }
+        env.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let launch = Launch {
             name: "haproxy".to_owned(),
             program: program().unwrap(),

@@ -1,8 +1,14 @@
 //! Clients behind a load balancer, without any retry of their own, while leaders are killed.
 
+use std::time::Duration;
+
+use cluster_tests::client::{Answer, Client};
 use cluster_tests::cluster::Cluster;
 use cluster_tests::load::{Load, Plan, Retry};
 use cluster_tests::proxy::{self, Proxy};
+use reqwest::Method;
+use serde_json::json;
+use tokio::time::Instant;
 
 /// A client that gives up at once.
 const NAIVE: Plan = Plan { retry: Retry::Never, ..Plan::STEADY };
@@ -45,4 +51,42 @@ async fn lose_leaders_behind(frontend: fn(&Proxy) -> &str) {
     );
     assert!(tally.failures.is_empty(), "{:?}\n{}", tally.failures, proxy.log());
     cluster.check_history().await;
+}
+
+/// Asks once.
+async fn get(client: &mut Client, path: String) -> Answer {
+    client.send(Method::GET, &path, &[], None).await.unwrap()
+}
+
+/// How long nothing may be sent where nothing longer is asked for.
+const QUIET: Duration = Duration::from_secs(2);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_followed_or_waited_for_may_be_silent_for_long() {
+    if proxy::program().is_none() {
+        eprintln!("SKIPPED: there is no haproxy here");
+        return;
+    }
+    let cluster = Cluster::builder().workers(1).start().await;
+    let proxy = Proxy::start_with(&cluster, &[("QUIET", "2s")]).await;
+    let mut client = cluster.client();
+    let task = client.submit(&json!({"command": ["sh", "-c", "echo a; sleep 5; echo b"]})).await;
+    client.await_state(&task, "running").await;
+    let began_at = Instant::now();
+    let asked = [proxy.all(), proxy.leader()].map(|frontend| {
+        let client = || cluster.client_at(vec![frontend.to_owned()]);
+        let (mut logs, mut wait) = (client(), client());
+        let task = &task;
+        async move {
+            tokio::join!(
+                get(&mut logs, format!("/api/tasks/{task}/logs?follow=true")),
+                get(&mut wait, format!("/api/tasks/{task}/wait?timeout=5m")),
+            )
+        }
+    });
+    for (logs, waited) in futures_util::future::join_all(asked).await {
+        assert_eq!(logs.expect(200).text(), "a\nb\n");
+        assert_eq!(waited.expect(200).json()["state"], "completed");
+    }
+    assert!(began_at.elapsed() > QUIET * 2, "nothing was silent for long");
 }
