@@ -61,7 +61,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;
 
-    let mut config = tonic_prost_build::configure().bytes(".cloudai.v1").btree_map(".cloudai.v1");
+    let mut config = tonic_prost_build::configure()
+        .codec_path("crate::codec::BoundedCodec")
+        .bytes(".cloudai.v1")
+        .btree_map(".cloudai.v1");
     for body in JSON_BODIES {
         let path = format!("cloudai.v1.{body}");
         config = config

@@ -1,6 +1,12 @@
 //! How the messages look in JSON where that differs from their fields.
 
-use serde_json::Error;
+use std::fmt;
+use std::marker::PhantomData;
+
+use cluster_state::Limits;
+use serde::de::{DeserializeOwned, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Error, Value};
 
 use crate::v1;
 
@@ -9,18 +15,18 @@ use crate::v1;
 pub enum Submission {
     /// An object.
     One(Box<v1::TaskSpec>),
-    /// An array.
+    /// An array. One that is too long has one task more than a submission may have.
     Many(Vec<v1::TaskSpec>),
 }
 
 impl Submission {
-    /// Reads the body; what it is decides its first character, so that errors name the field.
+    /// Reads the body; what it is decides its first character, so that errors name the field. A
+    /// field that is null is taken for absent, whether it is known or not.
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
-        let is_array = body.trim_ascii_start().starts_with(b"[");
-        if is_array {
-            return serde_json::from_slice(body).map(Self::Many);
+        if body.trim_ascii_start().starts_with(b"[") {
+            return parse(body).map(|Bounded(tasks)| Self::Many(tasks));
         }
-        serde_json::from_slice(body).map(|task| Self::One(Box::new(task)))
+        parse(body).map(|task| Self::One(Box::new(task)))
     }
 
     /// All of the tasks.
@@ -31,6 +37,88 @@ impl Submission {
             Self::Many(tasks) => tasks,
         }
     }
+}
+
+/// A list of which no more is kept than what shows that it is too long.
+#[derive(Debug)]
+struct Bounded<T>(Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Bounded<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_seq(BoundedVisitor(PhantomData))
+    }
+}
+
+struct BoundedVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for BoundedVisitor<T> {
+    type Value = Bounded<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of tasks")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Bounded<T>, A::Error> {
+        let mut list = Vec::new();
+        while list.len() <= Limits::TASKS_PER_SUBMIT_MAX {
+            let Some(element) = elements.next_element()? else { return Ok(Bounded(list)) };
+            list.push(element);
+        }
+        while elements.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Bounded(list))
+    }
+}
+
+/// Something that is written as tasks are, and may have nulls.
+trait Nullable: DeserializeOwned {
+    /// The same, loosely read.
+    type Loose: DeserializeOwned;
+
+    /// Reads it again without the nulls in it.
+    fn without_nulls(loose: Self::Loose) -> Result<Self, Error>;
+}
+
+impl Nullable for v1::TaskSpec {
+    type Loose = Value;
+
+    fn without_nulls(mut loose: Value) -> Result<Self, Error> {
+        remove_nulls(&mut loose);
+        serde_json::from_value(loose)
+    }
+}
+
+impl Nullable for Bounded<v1::TaskSpec> {
+    type Loose = Bounded<Value>;
+
+    fn without_nulls(Bounded(loose): Bounded<Value>) -> Result<Self, Error> {
+        loose.into_iter().map(v1::TaskSpec::without_nulls).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// Nulls are rare, so they cost a second look and nobody else anything.
+fn parse<T: Nullable>(body: &[u8]) -> Result<T, Error> {
+    let strictly = match serde_json::from_slice(body) {
+        Err(error) if error.is_data() && has_null(body) => error,
+        parsed => return parsed,
+    };
+    let loosely = serde_json::from_slice(body).map_err(|_| strictly)?;
+    T::without_nulls(loosely)
+}
+
+fn has_null(body: &[u8]) -> bool {
+    body.windows(4).any(|text| text == b"null")
+}
+
+/// Removes what is null from a task and from the objects that it consists of. Names that a user has
+/// chosen, as those of labels, are none of them.
+fn remove_nulls(task: &mut Value) {
+    let Some(fields) = task.as_object_mut() else { return };
+    fields.retain(|_, value| !value.is_null());
+    if let Some(resources) = fields.get_mut("resources") {
+        remove_nulls(resources);
+    }
+    let constraints = fields.get_mut("constraints").and_then(Value::as_array_mut);
+    constraints.into_iter().flatten().for_each(remove_nulls);
 }
 
 /// A list that is written as a single text where it has one element.
@@ -71,6 +159,37 @@ mod tests {
         assert!(matches!(one, Submission::One(_)));
         let many = Submission::parse(b" \n[{\"command\": [\"true\"]}, {}]").unwrap();
         assert_eq!(many.into_tasks().len(), 2);
+    }
+
+    #[test]
+    fn a_field_that_is_null_is_absent() {
+        let body = br#"{ "name": null, "command": ["true"], "image": null, "env": null,
+            "working_dir": null, "resources": {"cpu": null, "gpu": 0, "custom": null},
+            "constraints": [{"label": "zone", "op": "exists", "value": null}], "priority": null,
+            "worker_id": null, "queue_timeout": null, "delay": null, "after": null, "labels": null }"#;
+        let single = Submission::parse(body).unwrap().into_tasks();
+        let listed = Submission::parse(&[b"[".as_slice(), body, b"]"].concat()).unwrap();
+        assert_eq!(single, listed.into_tasks());
+        assert_eq!(single[0].command, ["true"]);
+        assert_eq!(single[0].resources.as_ref().unwrap().gpu, Some(0));
+
+        for (body, field) in [
+            (r#"{"image": null, "comand": []}"#, "unknown field `comand`"),
+            (r#"{"command": null, "env": {"K": null}}"#, "invalid type: null"),
+            (r#"[{"name": null, "image": "a"}]"#, "unknown field `image`"),
+        ] {
+            let error = Submission::parse(body.as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with(field), "{error}");
+        }
+    }
+
+    #[test]
+    fn of_a_list_that_is_too_long_only_the_beginning_is_kept() {
+        let long = format!("[{}{{}}]", "{},".repeat(2_000_000));
+        let tasks = Submission::parse(long.as_bytes()).unwrap().into_tasks();
+        assert_eq!(tasks.len(), Limits::TASKS_PER_SUBMIT_MAX + 1);
+        let broken = Submission::parse(long.trim_end_matches(']').as_bytes());
+        assert!(broken.unwrap_err().is_eof());
     }
 
     #[test]

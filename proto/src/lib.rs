@@ -4,6 +4,7 @@
 pub mod call_failure;
 pub mod channel;
 pub mod client;
+pub mod codec;
 pub mod convert;
 pub mod json;
 pub mod limits;

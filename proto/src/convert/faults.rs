@@ -31,6 +31,12 @@ pub enum Breach {
         /// The bound.
         max: usize,
     },
+    /// A submission has more tasks than are accepted at once.
+    #[error("a submission has at most {max} tasks")]
+    TooManyTasks {
+        /// The bound.
+        max: usize,
+    },
     /// A number is out of its range.
     #[error("is out of range: {min} to {max} are allowed")]
     OutOfRange {
@@ -121,6 +127,12 @@ impl Invalid {
     pub fn malformed(pointer: impl Into<String>, breach: &Breach) -> Self {
         let fault = Fault { pointer: pointer.into(), detail: breach.to_string() };
         Self { kind: ErrorKind::InvalidValue, faults: vec![fault], unlisted: 0 }
+    }
+
+    /// A list that is longer than the bound of what it is a list of.
+    pub(super) fn too_long(pointer: &str, breach: &Breach) -> Self {
+        let fault = Fault { pointer: pointer.to_owned(), detail: breach.to_string() };
+        Self { kind: ErrorKind::LimitReached, faults: vec![fault], unlisted: 0 }
     }
 
     /// Everything that is wrong, in the order found.

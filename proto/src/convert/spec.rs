@@ -51,8 +51,12 @@ impl TryFrom<v1::TaskSpec> for TaskSpec {
 /// Reads a submission; pointers begin with the task's position in it. Neighbors of the same class
 /// share it.
 pub fn task_specs(wires: Vec<v1::TaskSpec>) -> Result<Vec<Arc<TaskSpec>>, Invalid> {
+    let (count, max) = (wires.len(), Limits::TASKS_PER_SUBMIT_MAX);
+    if count > max {
+        return Err(Invalid::too_long("", &Breach::TooManyTasks { max }));
+    }
     let mut faults = Faults::default();
-    let mut specs = Vec::<Arc<TaskSpec>>::with_capacity(wires.len());
+    let mut specs = Vec::<Arc<TaskSpec>>::with_capacity(count);
     for (position, wire) in wires.into_iter().enumerate() {
         faults.enter(format!("/{position}"));
         let mut spec = read(wire, &mut faults);

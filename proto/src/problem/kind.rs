@@ -30,6 +30,10 @@ pub enum ErrorKind {
     IdempotencyConflict,
     /// Another worker has the name.
     NameInUse,
+    /// The index that was asked for is not one of this cluster's log.
+    IndexAhead,
+    /// The request did not arrive in time.
+    RequestTimeout,
     /// The request is larger than the bound.
     TooLarge,
     /// The body is not JSON.
@@ -72,7 +76,7 @@ const fn face(
 }
 
 /// In the order of the enum. Where a foreign status has to be read back, the first match counts.
-const FACES: [Face; 21] = {
+const FACES: [Face; 23] = {
     use ErrorKind as Kind;
     [
         face(
@@ -133,6 +137,20 @@ const FACES: [Face; 21] = {
             409,
             Code::AlreadyExists,
             "Another worker has the name",
+        ),
+        face(
+            Kind::IndexAhead,
+            "index-ahead",
+            409,
+            Code::FailedPrecondition,
+            "The index is not one of this cluster",
+        ),
+        face(
+            Kind::RequestTimeout,
+            "request-timeout",
+            408,
+            Code::Aborted,
+            "The request did not arrive in time",
         ),
         face(Kind::TooLarge, "too-large", 413, Code::OutOfRange, "The request is too large"),
         face(

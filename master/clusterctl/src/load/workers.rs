@@ -231,7 +231,7 @@ async fn last_log_index(client: &Client) -> Result<u64, Failure> {
     let status = client.status().await?;
     let leader = status.leader_id.ok_or(Failure::NoLeader)?;
     let member = status.members.iter().find(|member| member.id == leader);
-    Ok(member.ok_or(Failure::NoLeader)?.last_log_index)
+    member.and_then(|member| member.last_log_index).ok_or(Failure::NoLeader)
 }
 
 #[expect(

@@ -62,19 +62,16 @@ pub fn leader(leader: &v1::LeaderStatus, style: Style) -> String {
 #[must_use]
 pub fn status(status: &v1::ClusterStatus, style: Style) -> String {
     let rows = status.members.iter().map(|member| {
-        let number = |number: u64| {
-            if member.reachable { number.to_string() } else { NOTHING.to_owned() }
-        };
         [
             member.id.to_string(),
             member.role.clone(),
             member.address.clone(),
-            member.http_address.clone(),
-            number(member.term),
-            number(member.commit_index),
-            number(member.applied_index),
+            or_nothing(member.http_address.as_ref()),
+            or_nothing(member.term.as_ref()),
+            or_nothing(member.commit_index.as_ref()),
+            or_nothing(member.applied_index.as_ref()),
             or_nothing(member.lag.as_ref()),
-            member.version.clone(),
+            or_nothing(member.version.as_ref()),
         ]
     });
     let heading =

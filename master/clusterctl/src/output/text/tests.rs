@@ -77,13 +77,13 @@ fn the_status_shows_masters_that_cannot_be_reached() {
         id: 1,
         address: "127.0.0.1:7001".to_owned(),
         role: "leader".to_owned(),
-        term: 7,
-        commit_index: 120,
-        applied_index: 119,
+        term: Some(7),
+        commit_index: Some(120),
+        applied_index: Some(119),
         lag: Some(0),
         reachable: true,
-        version: "0.1.0".to_owned(),
-        http_address: "127.0.0.1:7101".to_owned(),
+        version: Some("0.1.0".to_owned()),
+        http_address: Some("127.0.0.1:7101".to_owned()),
         ..v1::Member::default()
     };
     let lost = v1::Member {
@@ -109,7 +109,7 @@ tasks:   none
 
 MASTER  ROLE     ADDRESS         HTTP            TERM  COMMIT  APPLIED  LAG  VERSION
 1       leader   127.0.0.1:7001  127.0.0.1:7101  7     120     119      0    0.1.0
-2       unknown  127.0.0.1:7002                  -     -       -        -";
+2       unknown  127.0.0.1:7002  -               -     -       -        -    -";
     assert_eq!(status(&cluster, Style::Plain), expected);
 }
 
