@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cluster_state::{Task, TaskId, Timestamp};
+use proto::limits::{BATCH_BYTES, ByteBudget};
 use rocksdb::{DB, Direction, IteratorMode, ReadOptions};
 
 use crate::codec;
@@ -17,19 +18,37 @@ pub(crate) fn task(database: &DB, id: TaskId) -> Result<Option<Arc<Task>>, Stora
     Ok(record.map(|bytes| codec::decode(&bytes)).transpose()?)
 }
 
-/// Up to `limit` finished tasks with ids below `cursor`, newest first.
+/// Some of the finished tasks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FinishedTasks {
+    /// Newest first.
+    pub tasks: Vec<Arc<Task>>,
+    /// Whether there are none below them.
+    pub is_complete: bool,
+}
+
+/// Up to `limit` finished tasks with ids below `cursor`, newest first, and no more of them than one
+/// answer holds.
 pub(crate) fn tasks_below(
     database: &DB,
     cursor: Option<TaskId>,
     limit: usize,
-) -> Result<Vec<Arc<Task>>, StorageError> {
+) -> Result<FinishedTasks, StorageError> {
     let history = rocks::table(database, Table::History.name())?;
     let mut options = ReadOptions::default();
     if let Some(cursor) = cursor {
         options.set_iterate_upper_bound(cursor.key());
     }
-    let rows = database.iterator_cf_opt(history, options, IteratorMode::End).take(limit);
-    rows.map(|row| Ok(codec::decode(&row?.1)?)).collect()
+    let mut budget = ByteBudget::new(BATCH_BYTES);
+    let mut tasks = Vec::new();
+    for row in database.iterator_cf_opt(history, options, IteratorMode::End) {
+        let (_, record) = row?;
+        if tasks.len() == limit || !budget.admits(record.len()) {
+            return Ok(FinishedTasks { tasks, is_complete: false });
+        }
+        tasks.push(codec::decode(&record)?);
+    }
+    Ok(FinishedTasks { tasks, is_complete: true })
 }
 
 /// Up to `limit` tasks that finished before `before`, those first that finished first.

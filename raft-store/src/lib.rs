@@ -38,6 +38,7 @@ pub use codec::{CodecError, FORMAT, decode_proposal, encode_proposal};
 pub use error::{OpenError, StorageError};
 pub use fatal::Fatal;
 pub use guard::GuardError;
+pub use history::FinishedTasks;
 pub use identity::Identity;
 pub use leadership::{Leadership, Patience};
 pub use log_store::{LogOptions, LogStats, LogStore, SyncObserver, Synced};
@@ -47,6 +48,7 @@ pub use open::{Store, StoreConfig};
 pub use propose::{Committed, ProposalBounds, ProposeError};
 pub use raft_service::{RaftEndpoint, RaftServer};
 pub use reads::{ReadError, ReadPoint};
+pub use rocks::files_per_database;
 pub use snapshot::{
     CHUNK_BYTES_MAX, Chunk, ChunkReader, InvalidManifest, Manifest, ManifestFile, ReceiveError,
     SnapshotBuilder, SnapshotData, SnapshotFailures, SnapshotInbox, SnapshotReceiver,

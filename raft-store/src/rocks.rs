@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use nix::sys::resource::{Resource, getrlimit};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
     DBRecoveryMode, ErrorKind, FlushOptions, LogLevel, Options,
@@ -31,11 +32,28 @@ const STATE_CACHE_BYTES: usize = 64 * MIB;
 /// Ten bits a key: one lookup in a hundred of an absent key reads a block.
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
 
+/// Files that one instance keeps open, and how many there are when few may be opened at all.
+const FILES_MAX: u32 = 512;
+const FILES_MIN: u32 = 32;
+/// The part of all files that the process may open which one instance may.
+const FILES_PART: u64 = 8;
+
+/// How many files each of the two instances keeps open in a process that may open `limit`.
+#[must_use]
+pub fn files_per_database(limit: u64) -> u32 {
+    u32::try_from(limit / FILES_PART).unwrap_or(FILES_MAX).clamp(FILES_MIN, FILES_MAX)
+}
+
+fn files_max() -> i32 {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+    i32::try_from(files_per_database(limit)).unwrap_or(i32::MAX)
+}
+
 fn shared_options() -> Options {
     let mut options = Options::default();
     options.set_paranoid_checks(true);
     options.set_max_background_jobs(2);
-    options.set_max_open_files(512);
+    options.set_max_open_files(files_max());
     options.set_skip_stats_update_on_db_open(true);
     options.set_keep_log_file_num(2);
     options.set_log_level(LogLevel::Warn);

@@ -10,7 +10,7 @@ use super::feed::Published;
 use super::shared::Shared;
 use crate::calls::Call;
 use crate::error::StorageError;
-use crate::history;
+use crate::history::{self, FinishedTasks};
 use crate::sync;
 use crate::types::AppliedAt;
 
@@ -76,8 +76,8 @@ impl StateReader {
         self.read_disk(move |database| history::task(database, id)).await
     }
 
-    /// Up to `limit` finished tasks with ids below `cursor`, newest first. One who has looked at
-    /// the live tasks before misses none that finishes in between.
+    /// Up to `limit` finished tasks with ids below `cursor`, newest first, and fewer where they are
+    /// large. One who has looked at the live tasks before misses none that finishes in between.
     ///
     /// # Errors
     /// If the disk cannot be read.
@@ -85,20 +85,24 @@ impl StateReader {
         &self,
         cursor: Option<TaskId>,
         limit: usize,
-    ) -> Result<Vec<Arc<Task>>, StorageError> {
+    ) -> Result<FinishedTasks, StorageError> {
         let fresh = {
             let memory = sync::read(&self.shared.memory);
             let below = memory.finished.values().rev();
             let below = below.filter(|task| cursor.is_none_or(|cursor| task.id < cursor));
-            below.take(limit).cloned().collect::<Vec<_>>()
+            // One more than is wanted shows that there are more.
+            below.take(limit.saturating_add(1)).cloned().collect::<Vec<_>>()
         };
-        let mut tasks =
+        let FinishedTasks { mut tasks, is_complete } =
             self.read_disk(move |database| history::tasks_below(database, cursor, limit)).await?;
-        tasks.extend(fresh);
+        // Below what was read from disk there may be more that is older than what is fresh.
+        let end = tasks.last().map(|task| task.id).filter(|_| !is_complete);
+        tasks.extend(fresh.into_iter().filter(|task| end.is_none_or(|end| task.id > end)));
         tasks.sort_unstable_by_key(|task| std::cmp::Reverse(task.id));
         tasks.dedup_by_key(|task| task.id);
+        let is_complete = is_complete && tasks.len() <= limit;
         tasks.truncate(limit);
-        Ok(tasks)
+        Ok(FinishedTasks { tasks, is_complete })
     }
 
     /// Up to `limit` tasks that finished before `before`, for retention.

@@ -265,6 +265,6 @@ async fn a_restart_in_good_order_keeps_everything() {
     let committed = store.log.read_committed().await.unwrap();
     assert_eq!(committed, Some(history.entries[10].log_id));
     // What finished is on disk, except what was forgotten.
-    let finished = store.reader.finished_tasks_below(None, 100).await.unwrap();
+    let finished = store.reader.finished_tasks_below(None, 100).await.unwrap().tasks;
     assert!(!finished.is_empty());
 }

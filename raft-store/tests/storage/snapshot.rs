@@ -68,8 +68,8 @@ async fn a_snapshot_makes_the_receiver_equal() {
     assert_eq!(node.reader.applied().index, LogIndex(last));
     assert!(node.reader.with(fingerprint) == history.state_at(last));
     assert!(matches!(feed.try_recv(), Ok(Published::Installed(at)) if at.index.0 == last));
-    let theirs = sender.reader.finished_tasks_below(None, 1000).await.unwrap();
-    assert_eq!(node.reader.finished_tasks_below(None, 1000).await.unwrap(), theirs);
+    let theirs = sender.reader.finished_tasks_below(None, 1000).await.unwrap().tasks;
+    assert_eq!(node.reader.finished_tasks_below(None, 1000).await.unwrap().tasks, theirs);
     let current = node.machine.get_current_snapshot().await.unwrap().unwrap();
     assert_eq!(current.snapshot.id(), data.id());
 

@@ -24,7 +24,7 @@ async fn it_does_not_matter_how_many_entries_come_at_once() {
 
         let store = open(home.path());
         assert!(store.reader.with(fingerprint) == history.state_at(history.last_index()), "{size}");
-        let finished = store.reader.finished_tasks_below(None, 1_000).await.unwrap();
+        let finished = store.reader.finished_tasks_below(None, 1_000).await.unwrap().tasks;
         let expired = store.reader.expired_history(Timestamp(u64::MAX), 1_000).await.unwrap();
         assert_eq!(finished.len(), expired.len(), "{size}");
         stored.push((finished, expired));
@@ -87,10 +87,10 @@ async fn history_is_read_newest_first_and_forgotten_oldest_first() {
     apply(&mut store.machine, history.entries.clone()).await;
     let reader = store.reader.clone();
 
-    let all = reader.finished_tasks_below(None, 100).await.unwrap();
+    let all = reader.finished_tasks_below(None, 100).await.unwrap().tasks;
     let ids = all.iter().map(|task| task.id).collect::<Vec<_>>();
     assert!(ids.is_sorted_by(|left, right| left > right), "{ids:?}");
-    assert_eq!(reader.finished_tasks_below(Some(ids[1]), 2).await.unwrap(), all[2..4]);
+    assert_eq!(reader.finished_tasks_below(Some(ids[1]), 2).await.unwrap().tasks, all[2..4]);
 
     let newest = &all[0];
     assert_eq!(reader.finished_task(newest.id).await.unwrap().as_ref(), Some(newest));
