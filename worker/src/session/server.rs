@@ -124,14 +124,20 @@ impl Server {
     ) -> Result<(impl Future<Output = Result<(), ServerError>> + Send, Health), ServerError> {
         let (reporter, health_service) = tonic_health::server::health_reporter();
         reporter.set_serving::<WorkerServiceServer<LeaderDesk>>().await;
-        let reflection = Reflection::configure()
-            .register_encoded_file_descriptor_set(proto::v1::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .build_v1()?;
+        let reflection = || {
+            Reflection::configure()
+                .register_encoded_file_descriptor_set(proto::v1::FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
         let desk = WorkerServiceServer::new(desk)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        let router = limits().add_service(desk).add_service(health_service).add_service(reflection);
+        let router = limits()
+            .add_service(desk)
+            .add_service(health_service)
+            .add_service(reflection().build_v1()?)
+            // Older tools know no other.
+            .add_service(reflection().build_v1alpha()?);
         let serving = serve(router, self.listener, stop);
         Ok((serving, Health { reporter, obstacles: Arc::default() }))
     }
