@@ -8,6 +8,7 @@ mod observe;
 mod probes;
 mod server;
 mod socket;
+mod strangers;
 mod tasks;
 mod tokens;
 mod workers;
@@ -20,11 +21,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use proto::problem::{ErrorKind, Problem};
 
-pub(crate) use server::{HttpServer, ServerLimits};
+pub(crate) use server::HttpServer;
 pub(crate) use socket::Sockets;
+pub(crate) use strangers::Reach;
 
 use self::answer::Refusal;
 use self::input::{NoParams, Params};
+use crate::body_budget::BodyBudget;
 use crate::metrics::{ClusterSample, Metrics};
 use crate::operations::Operations;
 
@@ -35,12 +38,14 @@ pub(crate) struct Api {
     pub(crate) metrics: Metrics,
     /// Clients that watch events.
     pub(crate) sockets: Sockets,
+    /// What bodies on their way in may take together.
+    pub(crate) bodies: BodyBudget,
     /// Largest request body.
     pub(crate) request_bytes_max: usize,
 }
 
 /// Every path that is served.
-pub(crate) fn router(api: Api) -> Router {
+pub(crate) fn router(api: Api, reach: Reach) -> Router {
     Router::new()
         .route("/api/tasks", get(tasks::list).post(tasks::submit))
         .route("/api/tasks/{id}", get(tasks::show).delete(tasks::cancel))
@@ -71,6 +76,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/ws", get(socket::open))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
+        .layer(middleware::from_fn_with_state(reach, strangers::refuse))
         .layer(middleware::from_fn_with_state(api.clone(), observe::observe))
         .with_state(api)
 }

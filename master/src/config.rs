@@ -12,7 +12,7 @@ use std::time::Duration;
 use cluster_state::{Limits, MasterId};
 
 pub use load::{Invocation, InvocationError, parse};
-pub use value::{Bytes, LogFormat, TimeoutRange};
+pub use value::{Bytes, LogFormat, Names, TimeoutRange};
 
 use crate::leader::attempts_schedule::Backoff;
 use crate::leader::placement::Strategy;
@@ -34,6 +34,8 @@ pub struct Config {
     pub grpc_advertise: String,
     /// Where HTTP listens.
     pub http_listen: String,
+    /// Further names under which HTTP is reached, as behind a proxy on the same machine.
+    pub http_names: Names,
     /// Serve beyond this machine without TLS and tokens.
     pub insecure: bool,
     /// Raft's clocks.
@@ -113,9 +115,14 @@ pub struct LimitsConfig {
     pub inflight_bytes: Bytes,
     /// Memory that live tasks may take, as every master counts it.
     pub live_bytes: Bytes,
-    /// HTTP connections open at once.
+    /// Bytes of request bodies on their way in at once.
+    pub body_bytes: Bytes,
+    /// HTTP requests under way at once, those that wait included.
     pub http_connections: usize,
-    /// Requests that may wait for something to happen at once.
+    /// Connections to the gRPC port open at once.
+    pub grpc_connections: usize,
+    /// Requests that may wait for something to happen at once: half of all at most, and filled in
+    /// so by validation when it was not given.
     pub wait_requests: usize,
     /// Logs of tasks that may be read at once.
     pub log_streams: usize,
@@ -155,6 +162,7 @@ impl Default for Config {
             grpc_listen: "127.0.0.1:50051".to_owned(),
             grpc_advertise: String::new(),
             http_listen: "127.0.0.1:8080".to_owned(),
+            http_names: Names::default(),
             insecure: false,
             raft: RaftConfig::default(),
             reconnect: ReconnectConfig::default(),
@@ -217,9 +225,13 @@ impl Default for LimitsConfig {
             inflight_bytes: Bytes::mib(128),
             // Four million small tasks.
             live_bytes: Bytes::mib(4_096),
-            http_connections: 4_096,
-            wait_requests: 8_192,
             log_streams: 1_024,
+            // Sixteen bodies of the largest size, or thousands of the usual one.
+            body_bytes: Bytes::mib(128),
+            http_connections: 8_192,
+            // A fleet of ten thousand dials a new leader at once, and there are clients beside it.
+            grpc_connections: 12_288,
+            wait_requests: 0,
             // Dashboards and operators; each may have some tens of kilobytes under way.
             ws_clients: 1_024,
             // What the tables in memory, a snapshot of them and the log need before anything shrinks.

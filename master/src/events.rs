@@ -68,6 +68,11 @@ impl Events {
         self.ring().through()
     }
 
+    /// The first place from which nothing is missing.
+    pub(crate) fn floor(&self) -> LogIndex {
+        self.ring().floor()
+    }
+
     /// The events strictly after `place`, about `wanted` of them.
     ///
     /// # Errors

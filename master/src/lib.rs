@@ -2,11 +2,14 @@
 //! duties of the leader.
 
 mod api;
+mod body_budget;
 pub mod config;
+mod connections;
 mod events;
 pub mod leader;
 pub mod master;
 pub mod metrics;
+pub mod open_files;
 mod operations;
 mod rpc;
 pub mod telemetry;

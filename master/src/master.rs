@@ -19,13 +19,16 @@ use tokio_util::task::TaskTracker;
 pub use listen::BindError;
 pub use signals::run;
 
-use crate::api::{self, Api, HttpServer, ServerLimits, Sockets};
+use crate::api::{self, Api, HttpServer, Reach, Sockets};
+use crate::body_budget::BodyBudget;
 use crate::config::Config;
+use crate::connections::Door;
 use crate::events::{Events, UsageFeed};
 use crate::leader::reconnection::ReconnectConfig;
 use crate::leader::ticker::Retention;
 use crate::leader::{DutyConfig, Supervisor, WorkerSessions};
 use crate::metrics::Metrics;
+use crate::open_files::{OpenFiles, Port, TooFewFiles};
 use crate::operations::{Names, Operations, Parts, Readiness, TaskWaits};
 use crate::rpc::{GrpcServer, LeaderLink};
 
@@ -45,6 +48,9 @@ pub enum StartError {
     /// An address to listen on cannot be used.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The system allows too few open files.
+    #[error(transparent)]
+    Files(#[from] TooFewFiles),
     /// The master has no data and does not know where it belongs.
     #[error("initial_cluster is missing: a master without data must be told the first members")]
     NoMembers,
@@ -113,6 +119,8 @@ impl Master {
     ///
     /// As [`StartError`] says.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        let files = OpenFiles::new(&config.limits);
+        files.check()?;
         let grpc_bound = listen::bind("grpc_listen", &config.grpc_listen).await?;
         let http_bound = listen::bind("http_listen", &config.http_listen).await?;
         let (grpc_address, http_address) = (grpc_bound.address(), http_bound.address());
@@ -152,15 +160,21 @@ impl Master {
             events,
             usage,
             metrics: metrics.clone(),
-            wait_requests: config.limits.wait_requests,
             log_streams: config.limits.log_streams,
             tasks: background.clone(),
+            wait_requests: files.waiting(),
             names,
             stopping: stopping.clone(),
         });
+        let front = Front {
+            operations: operations.clone(),
+            metrics,
+            files,
+            bodies: BodyBudget::new(config.limits.body_bytes.0),
+        };
         let (grpc_listener, http_listener) = (grpc_bound.listen()?, http_bound.listen()?);
-        let grpc = start_grpc(&background, operations.clone(), grpc_listener);
-        let http = start_http(&config, &background, operations.clone(), metrics, http_listener);
+        let grpc = front.start_grpc(&background, grpc_listener);
+        let http = front.start_http(&config, &background, http_listener);
         tracing::info!(node = %config.node_id, grpc = %grpc_address, http = %http_address, "master started");
         Ok(Self {
             node,
@@ -292,30 +306,45 @@ fn start_duties(
     Part::spawn(tasks, |stop| supervisor.run(stop))
 }
 
-fn start_grpc(tasks: &TaskTracker, operations: Operations, listener: TcpListener) -> Part {
-    Part::spawn(tasks, |stop| async move {
-        if let Err(error) = GrpcServer::new(operations).run(listener, stop).await {
-            tracing::error!(%error, cause = ?std::error::Error::source(&error), "grpc failed");
-        }
-    })
-}
-
-fn start_http(
-    config: &Config,
-    tasks: &TaskTracker,
+/// What serves requests is made of.
+struct Front {
     operations: Operations,
     metrics: Metrics,
-    listener: TcpListener,
-) -> Part {
-    let request_bytes_max = config.limits.request_bytes.0;
-    let sockets = Sockets::new(config.limits.ws_clients);
-    let upgraded = sockets.tracker().clone();
-    let router = api::router(Api { operations, metrics, sockets, request_bytes_max });
-    let limits = ServerLimits {
-        connections: config.limits.http_connections,
-        head_timeout: HTTP_HEAD_TIMEOUT,
-    };
-    Part::spawn(tasks, |stop| HttpServer::new(listener, router, limits, upgraded).run(stop))
+    files: OpenFiles,
+    bodies: BodyBudget,
+}
+
+impl Front {
+    fn start_grpc(&self, tasks: &TaskTracker, listener: TcpListener) -> Part {
+        let door = Door::new(Port::Grpc, self.files.clone(), self.metrics.clone());
+        let server = GrpcServer::new(self.operations.clone(), door, self.bodies.clone());
+        Part::spawn(tasks, |stop| async move {
+            if let Err(error) = server.run(listener, stop).await {
+                tracing::error!(%error, cause = ?std::error::Error::source(&error), "grpc failed");
+            }
+        })
+    }
+
+    fn start_http(self, config: &Config, tasks: &TaskTracker, listener: TcpListener) -> Part {
+        let sockets = Sockets::new(self.files.sockets());
+        let upgraded = sockets.tracker().clone();
+        let door = Door::new(Port::Http, self.files, self.metrics.clone());
+        let api = Api {
+            operations: self.operations,
+            metrics: self.metrics,
+            sockets,
+            bodies: self.bodies,
+            request_bytes_max: config.limits.request_bytes.0,
+        };
+        let address = listener.local_addr();
+        let reach = Reach {
+            names: config.http_names.0.clone().into(),
+            is_local: address.is_ok_and(|address| address.ip().is_loopback()),
+        };
+        let router = api::router(api, reach);
+        let server = HttpServer::new(listener, router, door, HTTP_HEAD_TIMEOUT, upgraded);
+        Part::spawn(tasks, |stop| server.run(stop))
+    }
 }
 
 async fn hand_over(node: &Node) {

@@ -15,13 +15,14 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 pub(crate) use sample::ClusterSample;
 
 use self::leading::Leading;
 use self::process::ProcessCollector;
+use crate::connections::Closed;
+use crate::open_files::Port;
 
 const PREFIX: &str = "cloudai";
 
@@ -49,6 +50,8 @@ struct Everywhere {
     commit: Seconds,
     apply: Seconds,
     waiting: Gauge,
+    connections: Family<PortLabel, Gauge>,
+    connections_closed: Family<ClosedLabels, Counter>,
     http_requests: Family<HttpLabels, Counter>,
     http_seconds: Family<RouteLabel, Histogram, fn() -> Histogram>,
 }
@@ -62,10 +65,27 @@ impl Everywhere {
             commit: Seconds::default(),
             apply: Seconds::default(),
             waiting: Gauge::default(),
+            connections: Family::default(),
+            connections_closed: counted_from_zero(),
             http_requests: Family::default(),
             http_seconds: Family::new_with_constructor(|| Histogram::new(seconds_buckets())),
         }
     }
+}
+
+/// A series that is there before the first of its kind shows that there was none.
+fn counted_from_zero() -> Family<ClosedLabels, Counter> {
+    let closed = Family::default();
+    for port in [Port::Http, Port::Grpc] {
+        for reason in Closed::ALL {
+            drop(closed.get_or_create(&closed_labels(port, reason)));
+        }
+    }
+    closed
+}
+
+const fn closed_labels(port: Port, reason: Closed) -> ClosedLabels {
+    [("port", port.name()), ("reason", reason.name())]
 }
 
 /// A histogram of times.
@@ -107,6 +127,9 @@ struct HttpLabels {
     status: u16,
 }
 
+type PortLabel = [(&'static str, &'static str); 1];
+type ClosedLabels = [(&'static str, &'static str); 2];
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct RouteLabel(Arc<str>);
 
@@ -145,7 +168,10 @@ impl Metrics {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(ProcessCollector::new()));
         let ours = registry.sub_registry_with_prefix(PREFIX);
-        ours.register("build", "Build", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        let build = Family::<[(&str, &str); 1], Gauge>::default();
+        build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
+        // A gauge and not an info metric, which older scrapers refuse with everything beside it.
+        ours.register("build_info", "The release that runs, as a label", build);
         everywhere.register(ours);
         let mut leader_registry = Registry::with_prefix(PREFIX);
         leading.register(&mut leader_registry);
@@ -199,6 +225,22 @@ impl Metrics {
     /// A request that waited does so no longer.
     pub(crate) fn on_wait_ended(&self) {
         self.shared.everywhere.waiting.dec();
+    }
+
+    /// Somebody connected to a port.
+    pub(crate) fn on_connection_opened(&self, port: Port) {
+        self.shared.everywhere.connections.get_or_create(&[("port", port.name())]).inc();
+    }
+
+    /// A connection to a port has ended.
+    pub(crate) fn on_connection_ended(&self, port: Port) {
+        self.shared.everywhere.connections.get_or_create(&[("port", port.name())]).dec();
+    }
+
+    /// A connection was closed by this master.
+    pub(crate) fn on_connection_closed(&self, port: Port, reason: Closed) {
+        let labels = closed_labels(port, reason);
+        self.shared.everywhere.connections_closed.get_or_create(&labels).inc();
     }
 
     /// A worker's heartbeat arrived.
@@ -303,6 +345,8 @@ impl Everywhere {
             commit,
             apply,
             waiting,
+            connections,
+            connections_closed,
             http_requests,
             http_seconds,
         } = self.clone();
@@ -312,6 +356,9 @@ impl Everywhere {
         to.register("raft_commit_seconds", "From proposal to its application", commit.0);
         to.register("raft_apply_seconds", "Time to apply one batch of entries", apply.0);
         to.register("waiting_requests", "Requests that wait for something to happen", waiting);
+        to.register("connections", "Connections that others hold open", connections);
+        let help = "Connections closed because there was no room or their peer did nothing";
+        to.register("connections_closed", help, connections_closed);
         to.register("http_requests", "HTTP requests answered", http_requests);
         to.register("http_request_seconds", "Time to answer an HTTP request", http_seconds);
     }

@@ -1,6 +1,7 @@
 //! What users and operators can do, whichever protocol they speak: REST and gRPC both end here.
 
 mod cluster;
+mod fingerprint;
 mod listing;
 mod logs;
 mod reading;
@@ -58,6 +59,7 @@ struct Shared {
     log_slots: Arc<Semaphore>,
     log_channels: LogChannels,
     tasks: TaskTracker,
+    scan_slots: Semaphore,
     names: Names,
     started_at: Instant,
     stopping: CancellationToken,
@@ -122,6 +124,7 @@ impl Operations {
             log_slots,
             log_channels: LogChannels::default(),
             tasks,
+            scan_slots: Semaphore::new(tasks::SCANS_MAX),
             names,
             started_at,
             stopping,

@@ -4,6 +4,8 @@ mod cluster;
 mod forwarding;
 mod health;
 mod heartbeat_relay;
+mod incoming;
+mod intake;
 mod registry;
 mod server;
 mod tasks;

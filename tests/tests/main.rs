@@ -21,6 +21,7 @@ mod clusterctl_shell;
 mod dev_cluster;
 mod end_to_end;
 mod failed_task_retries_then_fails;
+mod few_open_files;
 mod follower_caught_up_by_log;
 mod follower_caught_up_by_snapshot;
 mod foreign_master;

@@ -13,16 +13,19 @@ use crate::operations::LeaderTerm;
 /// `GET /api/cluster`.
 pub(super) async fn status(
     State(api): State<Api>,
-    Params(_): Params<ReadParams>,
-) -> Json<v1::ClusterStatus> {
-    Json(api.operations.status().await)
+    Params(params): Params<ReadParams>,
+) -> Result<Json<v1::ClusterStatus>, Refusal> {
+    // It is what this master sees, however it is asked: it has to answer without a leader.
+    params.reading()?;
+    Ok(Json(api.operations.status().await))
 }
 
 /// `GET /api/cluster/leader`.
 pub(super) async fn leader(
     State(api): State<Api>,
-    Params(_): Params<ReadParams>,
+    Params(params): Params<ReadParams>,
 ) -> Result<Json<v1::LeaderStatus>, Refusal> {
+    params.reading()?;
     let status = api.operations.leader_status().await;
     if status.leader_id.is_none() {
         return Err(Problem::new(ErrorKind::NoLeader, "the cluster has no leader").into());

@@ -1,19 +1,22 @@
 //! What clients send: queries and bodies, bounded, with every fault told as a problem.
 
+use std::ops::Deref;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use cluster_state::LogIndex;
 use http_body_util::BodyExt;
 use proto::problem::{ErrorKind, Outcome, Problem};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::Api;
 use super::answer::Refusal;
+use crate::body_budget::BodyCharge;
 use crate::operations::{Consistency, Reading};
 
 /// How long a body may take to arrive: 8 MiB at less than 3 Mbit/s.
@@ -105,36 +108,68 @@ pub(super) fn duration(name: &str, text: &str) -> Result<Duration, Problem> {
     })
 }
 
-/// A body of JSON, whole.
-pub(super) async fn json_body(
-    headers: &HeaderMap,
-    body: Body,
-    bytes_max: usize,
-) -> Result<Bytes, Problem> {
-    check_media_type(headers)?;
-    match tokio::time::timeout(BODY_TIMEOUT, collect(body, bytes_max)).await {
-        Ok(collected) => collected,
-        Err(_) => Err(rejected(ErrorKind::Timeout, "the body did not arrive in time")),
+/// A body that has arrived. Its bytes count against those of all bodies until it is dropped.
+#[derive(Debug)]
+pub(super) struct ReceivedBody {
+    bytes: BytesMut,
+    charge: BodyCharge,
+}
+
+impl Deref for ReceivedBody {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
-/// What is too large is read on for a while and thrown away: a client that is cut off while it
-/// sends does not see the answer.
-async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
-    let mut received = BytesMut::new();
-    let mut bytes = 0_usize;
+/// A body of JSON, whole.
+pub(super) async fn json_body(
+    api: &Api,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<ReceivedBody, Problem> {
+    check_media_type(headers)?;
+    let collected = collect(body, api.bodies.open(), api.request_bytes_max);
+    match tokio::time::timeout(BODY_TIMEOUT, collected).await {
+        Ok(collected) => collected,
+        Err(_) => Err(rejected(ErrorKind::RequestTimeout, "the body did not arrive in time")),
+    }
+}
+
+/// What is too large, or too much beside the other bodies, is read on for a while and thrown away:
+/// a client that is cut off while it sends does not see the answer.
+async fn collect(
+    mut body: Body,
+    charge: BodyCharge,
+    bytes_max: usize,
+) -> Result<ReceivedBody, Problem> {
+    let mut received = Ok(ReceivedBody { bytes: BytesMut::new(), charge });
+    let mut arrived = 0_usize;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| rejected(ErrorKind::Malformed, error.to_string()))?;
         let Ok(data) = frame.into_data() else { continue };
-        bytes = bytes.saturating_add(data.len());
-        if bytes > bytes_max.saturating_mul(DISCARDED_BODIES_MAX) {
+        arrived = arrived.saturating_add(data.len());
+        if arrived > bytes_max.saturating_mul(DISCARDED_BODIES_MAX) {
             break;
         }
-        if bytes <= bytes_max {
-            received.extend_from_slice(&data);
-        }
+        received = received.and_then(|received| received.with(&data, bytes_max));
     }
-    if bytes > bytes_max { Err(too_large(bytes_max)) } else { Ok(received.freeze()) }
+    received
+}
+
+impl ReceivedBody {
+    fn with(mut self, data: &[u8], bytes_max: usize) -> Result<Self, Problem> {
+        if self.bytes.len().saturating_add(data.len()) > bytes_max {
+            return Err(too_large(bytes_max));
+        }
+        if !self.charge.admits(data.len()) {
+            let detail = "too many bytes of request bodies are on their way in";
+            return Err(rejected(ErrorKind::Overloaded, detail));
+        }
+        self.bytes.extend_from_slice(data);
+        Ok(self)
+    }
 }
 
 fn too_large(bytes_max: usize) -> Problem {
@@ -168,6 +203,7 @@ mod tests {
     use axum::http::HeaderValue;
 
     use super::*;
+    use crate::body_budget::BodyBudget;
 
     fn headers(media_type: &'static str) -> HeaderMap {
         let media_type = HeaderValue::from_static(media_type);
@@ -176,18 +212,30 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_read_up_to_its_bound() {
-        let json = headers("application/json; charset=utf-8");
-        let body = json_body(&json, Body::from("[1,2]"), 5).await;
-        assert_eq!(body.unwrap(), "[1,2]");
-        let problem = json_body(&json, Body::from("[1,2] "), 5).await.unwrap_err();
+        let bodies = BodyBudget::new(100);
+        let body = collect(Body::from("[1,2]"), bodies.open(), 5).await;
+        assert_eq!(&*body.unwrap(), b"[1,2]");
+        let problem = collect(Body::from("[1,2] "), bodies.open(), 5).await.unwrap_err();
         assert_eq!(problem.kind, ErrorKind::TooLarge);
         assert_eq!(problem.outcome, Some(Outcome::Rejected));
     }
 
     #[tokio::test]
-    async fn a_body_that_is_not_json_by_its_own_word_is_refused() {
+    async fn bodies_together_have_a_bound() {
+        let bodies = BodyBudget::new(8);
+        let first = collect(Body::from("[1,2]"), bodies.open(), 5).await.unwrap();
+        let problem = collect(Body::from("[1,2]"), bodies.open(), 5).await.unwrap_err();
+        assert_eq!(problem.kind, ErrorKind::Overloaded);
+        assert_eq!(problem.outcome, Some(Outcome::Rejected));
+        drop(first);
+        assert!(collect(Body::from("[1,2]"), bodies.open(), 5).await.is_ok());
+    }
+
+    #[test]
+    fn a_body_that_is_not_json_by_its_own_word_is_refused() {
+        assert!(check_media_type(&headers("application/json; charset=utf-8")).is_ok());
         for headers in [headers("text/plain"), HeaderMap::new()] {
-            let problem = json_body(&headers, Body::from("{}"), 5).await.unwrap_err();
+            let problem = check_media_type(&headers).unwrap_err();
             assert_eq!(problem.kind, ErrorKind::UnsupportedMediaType);
         }
     }
@@ -195,7 +243,8 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_is_far_too_large_is_not_read_to_its_end() {
         let endless = futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>("x"));
-        let problem = collect(Body::from_stream(endless), 5).await.unwrap_err();
+        let body = Body::from_stream(endless);
+        let problem = collect(body, BodyBudget::new(100).open(), 5).await.unwrap_err();
         assert_eq!(problem.kind, ErrorKind::TooLarge);
     }
 

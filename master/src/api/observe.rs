@@ -1,14 +1,14 @@
 //! Around every request: who leads and how fresh the answer is, as headers; and a count.
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use raft_store::Leadership;
 use tokio::time::Instant;
 
 use super::Api;
-use super::answer::{INDEX, KNOWN_LEADER, LAST_CONTACT, LEADER, TERM};
+use super::answer::{CLUSTER, INDEX, KNOWN_LEADER, LAST_CONTACT, LEADER, TERM};
 use crate::operations::{Mark, Operations};
 
 pub(super) async fn observe(State(api): State<Api>, request: Request, next: Next) -> Response {
@@ -32,6 +32,12 @@ fn put_headers(headers: &mut HeaderMap, operations: &Operations, mark: Mark) {
         Leadership::Following { leader, .. } => Some(leader),
         Leadership::Leaderless { .. } => None,
     };
+    // A browser shows what a task has written as what it is said to be, and runs none of it.
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let cluster = operations.node().cluster_id().map(|id| id.to_string());
+    if let Some(cluster) = cluster.and_then(|id| HeaderValue::try_from(id).ok()) {
+        headers.insert(CLUSTER, cluster);
+    }
     headers.insert(INDEX, HeaderValue::from(mark.index.0));
     headers.insert(TERM, HeaderValue::from(mark.term.0));
     headers.insert(

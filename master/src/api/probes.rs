@@ -14,6 +14,9 @@ use crate::operations::Readiness;
 /// within a few milliseconds.
 const LAG_DEFAULT: u64 = 1_000;
 
+/// Where probes are asked. They are answered whatever else is under way.
+pub(super) const PATHS: [&str; 4] = ["/livez", "/readyz", "/leader", "/follower"];
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReadyParams {

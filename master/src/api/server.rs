@@ -1,54 +1,59 @@
-//! The HTTP accept loop: bounded connections, a deadline for request heads, graceful shutdown.
+//! The HTTP accept loop: everybody is let in and asked for a request, of which only so many are
+//! under way at once; probes are answered beside them. Graceful shutdown.
 
-use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderValue, Request, Response, header};
+use axum::response::IntoResponse;
+use futures_util::future::BoxFuture;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use std::sync::Arc;
+use proto::problem::{ErrorKind, Problem};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use self::answered::UntilAnswered;
+use super::answer::Refusal;
+use super::probes;
+use crate::connections::{Ask, Door, GuestStream, Place};
+
+mod answered;
 
 /// Largest request head: cookies and long queries fit.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 /// After a failed accept, as when file descriptors have run out, it is not tried again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Bounds on what clients may hold open.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ServerLimits {
-    /// Connections at once; more wait to be accepted.
-    pub(crate) connections: usize,
-    /// How long a request's head may take, and an idle connection stay.
-    pub(crate) head_timeout: Duration,
-}
-
 /// Serves a router on a listener until told to stop.
 #[derive(Debug)]
 pub(crate) struct HttpServer {
     listener: TcpListener,
     router: Router,
-    limits: ServerLimits,
-    slots: Arc<Semaphore>,
+    door: Arc<Door>,
+    head_timeout: Duration,
     connections: TaskTracker,
     upgraded: TaskTracker,
 }
 
 impl HttpServer {
-    /// `upgraded` tracks connections that have become something else than HTTP. They count no
-    /// longer against the limits here, and end by themselves.
+    /// A request's head may take `head_timeout`, and so long an idle connection stays. `upgraded`
+    /// tracks connections that have become something else than HTTP. They count no longer against
+    /// the bounds here, and end by themselves.
     pub(crate) fn new(
         listener: TcpListener,
         router: Router,
-        limits: ServerLimits,
+        door: Arc<Door>,
+        head_timeout: Duration,
         upgraded: TaskTracker,
     ) -> Self {
-        let slots = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
-        Self { listener, router, limits, slots, connections: TaskTracker::new(), upgraded }
+        Self { listener, router, door, head_timeout, connections: TaskTracker::new(), upgraded }
     }
 
     /// Accepts until `stop`, then lets requests under way finish.
@@ -56,10 +61,10 @@ impl HttpServer {
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
-                accepted = self.accept() => accepted,
+                accepted = self.listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, slot)) => self.serve(stream, slot, stop.clone()),
+                Ok((stream, _)) => self.admit(stream, &stop).await,
                 Err(error) => {
                     tracing::debug!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -73,33 +78,38 @@ impl HttpServer {
         self.upgraded.wait().await;
     }
 
-    /// The slot comes first, so that what cannot be served waits in the system's queue.
-    async fn accept(&self) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-        let slots = Arc::clone(&self.slots);
-        let slot = slots.acquire_owned().await.map_err(io::Error::other)?;
-        let (stream, _) = self.listener.accept().await?;
-        stream.set_nodelay(true)?;
-        Ok((stream, slot))
+    /// Without a place the connection is closed: there is nothing to tell it before it asks.
+    async fn admit(&self, stream: TcpStream, stop: &CancellationToken) {
+        let Some(place) = self.door.enter() else { return };
+        match GuestStream::new(stream, Arc::clone(&place)) {
+            Ok(stream) => self.serve(stream, place, stop.clone()),
+            Err(error) => tracing::debug!(%error, "a connection could not be set up"),
+        }
+        // Whoever made room for it gets the chance to go.
+        tokio::task::yield_now().await;
     }
 
-    fn serve(&self, stream: TcpStream, slot: OwnedSemaphorePermit, stop: CancellationToken) {
-        let service = TowerToHyperService::new(self.router.clone());
+    fn serve(&self, stream: GuestStream, place: Arc<Place>, stop: CancellationToken) {
+        let router = TowerToHyperService::new(self.router.clone());
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.head_timeout)
+            .header_read_timeout(self.head_timeout)
             .max_buf_size(HEAD_BYTES_MAX)
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(stream), Counted { router, place: Arc::clone(&place) })
             .with_upgrades();
         self.connections.spawn(async move {
-            let _slot = slot;
             let mut connection = std::pin::pin!(connection);
             let ended = tokio::select! {
+                // An answer that is complete is sent before the connection makes room.
+                biased;
                 ended = &mut connection => ended,
+                () = place.shown_out().cancelled() => Ok(()),
                 () = stop.cancelled() => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
             };
+            place.on_ended();
             if let Err(error) = ended {
                 tracing::debug!(%error, "a connection broke");
             }
@@ -107,62 +117,38 @@ impl HttpServer {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use axum::routing::get;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// One connection's requests, counted.
+#[derive(Debug)]
+struct Counted {
+    router: TowerToHyperService<Router>,
+    place: Arc<Place>,
+}
 
-    use super::*;
+impl Service<Request<Incoming>> for Counted {
+    type Response = Response<Body>;
+    type Error = std::convert::Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Self::Error>>;
 
-    const HEAD_TIMEOUT: Duration = Duration::from_millis(200);
-
-    async fn started(connections: usize) -> (std::net::SocketAddr, CancellationToken, TaskTracker) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let router = Router::new().route("/", get(async || "hello"));
-        let limits = ServerLimits { connections, head_timeout: HEAD_TIMEOUT };
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        tasks
-            .spawn(HttpServer::new(listener, router, limits, TaskTracker::new()).run(stop.clone()));
-        tasks.close();
-        (address, stop, tasks)
-    }
-
-    async fn answer_to(address: std::net::SocketAddr, request: &str) -> String {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer
-    }
-
-    #[tokio::test]
-    async fn a_connection_that_never_finishes_its_head_is_closed() {
-        let (address, ..) = started(8).await;
-        for head in ["", "G", "GET / HTTP/1.1\r\nhost: x\r\nx-slow: "] {
-            let closed = tokio::time::timeout(HEAD_TIMEOUT * 20, answer_to(address, head)).await;
-            assert!(closed.is_ok(), "still open after {head:?}");
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let place = Arc::clone(&self.place);
+        let is_probe = probes::PATHS.contains(&request.uri().path());
+        let ask = if is_probe { Ask::Probe } else { Ask::Ordinary };
+        if let Err(full) = place.on_request(ask) {
+            let answer = UntilAnswered::wrap(turned_away(full), place);
+            return Box::pin(std::future::ready(Ok(answer)));
         }
-    }
-
-    #[tokio::test]
-    async fn a_connection_beyond_the_bound_waits_for_a_slot() {
-        let (address, ..) = started(1).await;
-        let idle = TcpStream::connect(address).await.unwrap();
-        let request = "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-        let answer = tokio::time::timeout(HEAD_TIMEOUT * 20, answer_to(address, request)).await;
-        assert!(answer.unwrap().ends_with("hello"));
-        drop(idle);
-    }
-
-    #[tokio::test]
-    async fn stopping_closes_idle_connections() {
-        let (address, stop, tasks) = started(8).await;
-        let mut idle = TcpStream::connect(address).await.unwrap();
-        idle.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-        let mut first = [0_u8; 16];
-        idle.read_exact(&mut first).await.unwrap();
-        stop.cancel();
-        tokio::time::timeout(Duration::from_secs(5), tasks.wait()).await.unwrap();
+        let answer = self.router.call(request);
+        Box::pin(async move { Ok(UntilAnswered::wrap(answer.await?, place)) })
     }
 }
+
+fn turned_away(full: crate::connections::Full) -> Response<Body> {
+    let problem = Problem::new(ErrorKind::Overloaded, full.to_string());
+    let mut response = Refusal(problem).into_response();
+    // Its body is not read, and its connection may be needed for another.
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+#[cfg(test)]
+mod tests;

@@ -180,9 +180,11 @@ impl Session {
                 () = stopping.cancelled() => {
                     return Err(End::because(close_code::AWAY, "this master is stopping"));
                 }
-                message = self.messages.next() => self.on_message(message)?,
+                message = self.messages.next() => self.on_message(message).await?,
                 () = tokio::time::sleep_until(undecided_until),
-                    if self.progress == Progress::Undecided => self.decide(Subscription::default()),
+                    if self.progress == Progress::Undecided => {
+                        self.decide(Subscription::default()).await?;
+                    }
                 () = changed(&mut news, self.progress) => {}
                 sample = next_sample(&mut self.usage) => self.send_usage(sample).await?,
                 _ = pings.tick() => self.ping().await?,
@@ -190,15 +192,17 @@ impl Session {
         }
     }
 
-    fn on_message(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), End> {
+    async fn on_message(
+        &mut self,
+        message: Option<Result<Message, axum::Error>>,
+    ) -> Result<(), End> {
         let Some(Ok(message)) = message else { return Err(End::Gone) };
         self.heard_at = Instant::now();
         match message {
             Message::Text(text) => {
                 let subscription = Subscription::parse(&text)
                     .map_err(|fault| End::because(close_code::POLICY, &fault))?;
-                self.decide(subscription);
-                Ok(())
+                self.decide(subscription).await
             }
             Message::Binary(_) => {
                 Err(End::because(close_code::UNSUPPORTED, "messages are JSON in text frames"))
@@ -208,8 +212,9 @@ impl Session {
         }
     }
 
-    fn decide(&mut self, wanted: Subscription) {
-        let Subscription { topics, from_index } = wanted;
+    async fn decide(&mut self, wanted: Subscription) -> Result<(), End> {
+        let is_of_another = self.is_of_another_cluster(&wanted).await;
+        let Subscription { topics, from_index, .. } = wanted;
         self.place = from_index.unwrap_or(self.place);
         self.subscription = topics;
         self.progress = Progress::Resuming;
@@ -219,6 +224,25 @@ impl Session {
             None if wants_usage => Some(self.operations.listen_to_usage()),
             Some(_) | None => None,
         };
+        if is_of_another {
+            // What follows an index of another cluster never was here.
+            let floor = self.operations.events().floor();
+            self.skip(Missing { floor, cause: Cause::Unseen }).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the place that a client names is not one in this cluster's log.
+    async fn is_of_another_cluster(&self, wanted: &Subscription) -> bool {
+        let Some(index) = wanted.from_index else { return false };
+        if wanted.cluster_id.is_some() && wanted.cluster_id != self.cluster_id() {
+            return true;
+        }
+        self.operations.last_index_below(index).await.is_some()
+    }
+
+    fn cluster_id(&self) -> Option<String> {
+        self.operations.node().cluster_id().map(|id| id.to_string())
     }
 
     /// One batch of what there is. Returns with the session live when that was all.
@@ -230,7 +254,7 @@ impl Session {
             Ok(page) => page,
             Err(missing) => return self.skip(missing).await,
         };
-        let lines = self.subscription.lines(&page.events);
+        let lines = self.subscription.lines(self.cluster_id().as_deref(), &page.events);
         self.send(lines).await?;
         self.place = page.next;
         self.progress = if page.is_last { Progress::Live } else { Progress::Reading };
@@ -243,7 +267,8 @@ impl Session {
         if missing.cause == Cause::Dropped && self.progress != Progress::Resuming {
             return Err(End::too_slow(self.place));
         }
-        self.send(vec![message::compacted(missing.floor.next())]).await?;
+        let cluster = self.cluster_id();
+        self.send(vec![message::compacted(cluster.as_deref(), missing.floor.next())]).await?;
         self.place = missing.floor;
         self.progress = Progress::Resuming;
         Ok(())

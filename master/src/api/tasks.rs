@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use proto::json;
 use proto::problem::{ErrorKind, Outcome, Problem};
 use proto::v1;
 use serde::Deserialize;
@@ -61,14 +62,13 @@ pub(super) async fn submit(
     body: Body,
 ) -> Result<Response, Refusal> {
     let idempotency_key = idempotency_key(&headers)?;
-    let body = input::json_body(&headers, body, api.request_bytes_max).await?;
-    let is_list = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-    let tasks = match is_list {
-        true => input::from_json::<Vec<v1::TaskSpec>>(&body)?,
-        false => vec![input::from_json::<v1::TaskSpec>(&body)?],
-    };
+    let body = input::json_body(&api, &headers, body).await?;
+    let parsed = json::Submission::parse(&body);
+    let parsed = parsed.map_err(|error| Problem::from_json_error(&error))?;
+    let is_list = matches!(parsed, json::Submission::Many(_));
 
-    let submitted = api.operations.submit(Submission { tasks, idempotency_key }).await;
+    let submission = Submission { tasks: parsed.into_tasks(), idempotency_key };
+    let submitted = api.operations.submit(submission).await;
     let (mut submitted, mark) =
         submitted.map_err(|problem| if is_list { problem } else { of_single_task(problem) })?;
     if is_list {

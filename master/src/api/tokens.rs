@@ -17,7 +17,7 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Answer<v1::CreatedToken>, Refusal> {
-    let body = input::json_body(&headers, body, api.request_bytes_max).await?;
+    let body = input::json_body(&api, &headers, body).await?;
     let created = api.operations.create_token(input::from_json(&body)?).await?;
     Ok(Answer::from(created).with_status(StatusCode::CREATED))
 }

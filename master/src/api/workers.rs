@@ -1,6 +1,7 @@
 //! `/api/workers`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -60,7 +61,7 @@ pub(super) async fn register(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let body = input::json_body(&headers, body, api.request_bytes_max).await?;
+    let body = input::json_body(&api, &headers, body).await?;
     let NewWorker { worker_id, address, labels } = input::from_json(&body)?;
     let labels = labels.map(|entries| v1::Labels { entries });
     let request = v1::RegisterRequest { worker_id, address, labels };
@@ -155,22 +156,41 @@ pub(super) async fn uncordon(
     order(&api, id, "uncordon", None).await
 }
 
-/// `POST /api/workers/{id}/reconnect`: goes to the worker now; answers when that has ended.
+/// How long an answer waits for the attempts to end, below what load balancers wait for a write.
+const RECONNECT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// `POST /api/workers/{id}/reconnect`: goes to the worker now.
 pub(super) async fn reconnect(
     State(api): State<Api>,
     Id(worker_id): Id,
     Params(NoParams {}): Params<NoParams>,
-) -> Result<Answer<v1::ReconnectResponse>, Refusal> {
-    Ok(api.operations.reconnect(v1::ReconnectRequest { worker_id }).await?.into())
+) -> Result<Response, Refusal> {
+    reconnect_within(RECONNECT_PATIENCE, &api, v1::ReconnectRequest { worker_id }).await
 }
 
 /// `POST /api/workers/reconnect`: the same for every worker that is inactive.
 pub(super) async fn reconnect_all(
     State(api): State<Api>,
     Params(NoParams {}): Params<NoParams>,
-) -> Result<Answer<v1::ReconnectResponse>, Refusal> {
+) -> Result<Response, Refusal> {
     let everyone = v1::ReconnectRequest { worker_id: String::new() };
-    Ok(api.operations.reconnect(everyone).await?.into())
+    reconnect_within(RECONNECT_PATIENCE, &api, everyone).await
+}
+
+/// What was found, or 202 when attempts are still under way: they go on, and the registry shows
+/// what came of them.
+async fn reconnect_within(
+    patience: Duration,
+    api: &Api,
+    request: v1::ReconnectRequest,
+) -> Result<Response, Refusal> {
+    match tokio::time::timeout(patience, api.operations.reconnect(request)).await {
+        Ok(found) => Ok(Answer::from(found?).into_response()),
+        Err(_) => {
+            let nothing_yet = (v1::ReconnectResponse::default(), api.operations.mark());
+            Ok(Answer::from(nothing_yet).with_status(StatusCode::ACCEPTED).into_response())
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -217,7 +237,7 @@ pub(super) async fn label(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Answer<v1::Worker>, Refusal> {
-    let body = input::json_body(&headers, body, api.request_bytes_max).await?;
+    let body = input::json_body(&api, &headers, body).await?;
     let LabelChanges { set, remove } = input::from_json(&body)?;
     let request = v1::LabelWorkerRequest { worker_id, set, remove };
     Ok(api.operations.label_worker(request).await?.into())

@@ -67,6 +67,11 @@ pub(super) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         key!(grpc_listen, "HOST:PORT", "Where gRPC listens"),
         key!(grpc_advertise, "HOST:PORT", "Where others reach this master's gRPC"),
         key!(http_listen, "HOST:PORT", "Where HTTP listens"),
+        key!(
+            http_names,
+            "HOST,…",
+            "Further host names under which HTTP is reached, as behind a proxy"
+        ),
         key!(insecure, "BOOL", "Serve beyond this machine without TLS and tokens"),
         key!(raft.heartbeat_interval, "DURATION", "Between two signs of life of the leader"),
         key!(raft.election_timeout, "MIN..MAX", "Silence of the leader before an election"),
@@ -99,9 +104,15 @@ pub(super) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         key!(limits.inflight_proposals, "COUNT", "Writes under way at once"),
         key!(limits.inflight_bytes, "BYTES", "Bytes of writes under way at once"),
         key!(limits.live_bytes, "BYTES", "Memory that live tasks may take; the leader's counts"),
-        key!(limits.http_connections, "COUNT", "HTTP connections open at once"),
-        key!(limits.wait_requests, "COUNT", "Requests waiting for something to happen at once"),
         key!(limits.log_streams, "COUNT", "Logs of tasks being read at once"),
+        key!(limits.body_bytes, "BYTES", "Bytes of request bodies on their way in at once"),
+        key!(limits.http_connections, "COUNT", "HTTP requests under way at once"),
+        key!(limits.grpc_connections, "COUNT", "Connections to the gRPC port open at once"),
+        key!(
+            limits.wait_requests,
+            "COUNT",
+            "Requests waiting for something to happen at once, at most half of the connections"
+        ),
         key!(limits.ws_clients, "COUNT", "Clients watching events over a WebSocket at once"),
         key!(
             limits.disk_free_min,

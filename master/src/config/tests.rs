@@ -49,6 +49,7 @@ fn the_least_that_starts_a_master_has_the_documented_defaults() {
     assert_eq!(config.worker.lease, Duration::from_secs(300));
     assert_eq!(config.worker.mass_loss_requeue_rate, 10);
     assert_eq!(config.limits.request_bytes, Bytes::mib(8));
+    assert_eq!(config.limits.wait_requests, config.limits.http_connections / 2);
     assert!(!config.insecure);
 }
 
@@ -176,6 +177,15 @@ fn values_that_do_not_go_together_are_refused() {
     assert_eq!(
         told(&["--limits-inflight-bytes=1MiB"]),
         "limits.inflight_bytes: must not be below limits.request_bytes"
+    );
+    assert_eq!(
+        told(&["--limits-body-bytes=1MiB"]),
+        "limits.body_bytes: must not be below limits.request_bytes"
+    );
+    assert_eq!(
+        told(&["--limits-http-connections=100", "--limits-wait-requests=51"]),
+        "limits.wait_requests: must not be above 50, half of limits.http_connections: requests \
+         that wait would leave no room for others"
     );
     assert_eq!(told(&["--http-listen=127.0.0.1:50051"]), "http_listen: is the same as grpc_listen");
     assert_eq!(told(&["--http-listen=8080"]), "http_listen: '8080' is not HOST:PORT");

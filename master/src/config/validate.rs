@@ -22,6 +22,9 @@ pub(super) fn complete(mut config: Config) -> Result<Config, ConfigError> {
     }
     check_advertised(&config)?;
     check_clocks(&config)?;
+    if config.limits.wait_requests == 0 {
+        config.limits.wait_requests = (config.limits.http_connections / 2).max(1);
+    }
     check_limits(&config)?;
     Ok(config)
 }
@@ -132,7 +135,9 @@ fn check_limits(config: &Config) -> Result<(), ConfigError> {
         ("limits.request_bytes", limits.request_bytes.0),
         ("limits.inflight_proposals", limits.inflight_proposals),
         ("limits.live_bytes", limits.live_bytes.0),
+        ("limits.body_bytes", limits.body_bytes.0),
         ("limits.http_connections", limits.http_connections),
+        ("limits.grpc_connections", limits.grpc_connections),
         ("limits.wait_requests", limits.wait_requests),
         ("limits.log_streams", limits.log_streams),
         ("limits.ws_clients", limits.ws_clients),
@@ -144,6 +149,18 @@ fn check_limits(config: &Config) -> Result<(), ConfigError> {
     if limits.inflight_bytes < limits.request_bytes {
         let detail = "must not be below limits.request_bytes".to_owned();
         return Err(conflict("limits.inflight_bytes", detail));
+    }
+    if limits.body_bytes < limits.request_bytes {
+        let detail = "must not be below limits.request_bytes".to_owned();
+        return Err(conflict("limits.body_bytes", detail));
+    }
+    let waiting_max = limits.http_connections / 2;
+    if limits.wait_requests > waiting_max.max(1) {
+        let detail = format!(
+            "must not be above {waiting_max}, half of limits.http_connections: requests that wait \
+             would leave no room for others"
+        );
+        return Err(conflict("limits.wait_requests", detail));
     }
     Ok(())
 }

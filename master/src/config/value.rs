@@ -27,6 +27,10 @@ impl Bytes {
     }
 }
 
+/// Host names, written with commas between them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names(pub Vec<String>);
+
 /// A span of time from which each election timeout is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeoutRange {
@@ -71,6 +75,21 @@ impl Value for PathBuf {
 
     fn to_toml(&self) -> String {
         quoted(self.display())
+    }
+}
+
+impl Value for Names {
+    fn parse(text: &str) -> Result<Self, String> {
+        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let names = names.map(str::to_ascii_lowercase).collect::<Vec<_>>();
+        match names.iter().find(|name| name.contains(['/', ' ', '@'])) {
+            Some(name) => Err(format!("'{name}' is not a host name")),
+            None => Ok(Self(names)),
+        }
+    }
+
+    fn to_toml(&self) -> String {
+        quoted(self.0.join(","))
     }
 }
 

@@ -62,6 +62,11 @@ impl<T> Ring<T> {
         self.through
     }
 
+    /// Everything after this place is held.
+    pub(crate) const fn floor(&self) -> LogIndex {
+        self.floor
+    }
+
     /// Takes what the entries `from` to `to` brought, in order. What was seen before is left out;
     /// entries that are missing in between cost everything up to them.
     pub(crate) fn extend(

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs;
 
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
 use nix::sys::time::TimeVal;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -33,7 +33,9 @@ impl Collector for ProcessCollector {
         }
         let gauges = [
             ("process_resident_memory_bytes", "Memory in use", resident_bytes()),
+            ("process_virtual_memory_bytes", "Address space in use", virtual_bytes()),
             ("process_open_fds", "Open file descriptors", open_files()),
+            ("process_max_fds", "File descriptors that may be open", files_max()),
             ("process_threads", "Threads", status_field("Threads:")),
             ("process_start_time_seconds", "Start, since the Unix epoch", self.started_at),
         ];
@@ -64,6 +66,16 @@ fn seconds(time: TimeVal) -> f64 {
 
 fn resident_bytes() -> Option<f64> {
     status_field("VmRSS:").map(|kibibytes| kibibytes * 1024.0)
+}
+
+fn virtual_bytes() -> Option<f64> {
+    status_field("VmSize:").map(|kibibytes| kibibytes * 1024.0)
+}
+
+/// None where there is no limit.
+fn files_max() -> Option<f64> {
+    let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    u32::try_from(soft).ok().map(f64::from)
 }
 
 fn open_files() -> Option<f64> {

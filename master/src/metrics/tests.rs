@@ -3,7 +3,13 @@
 use super::*;
 
 fn scrape(metrics: &Metrics, is_leader: bool) -> String {
-    let sample = ClusterSample { is_leader, has_leader: true, term: 7, ..Default::default() };
+    let sample = ClusterSample {
+        is_leader,
+        has_leader: true,
+        term: 7,
+        disk_free: Some(1),
+        ..Default::default()
+    };
     metrics.encode(sample).unwrap()
 }
 

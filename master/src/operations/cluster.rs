@@ -189,17 +189,17 @@ impl Operations {
             id: own.id.0,
             address: member.address,
             role: role.to_owned(),
-            term: own.term.0,
-            last_log_index: own.last_log.0,
-            commit_index: own.committed.0,
-            applied_index: own.applied.0,
+            term: Some(own.term.0),
+            last_log_index: Some(own.last_log.0),
+            commit_index: Some(own.committed.0),
+            applied_index: Some(own.applied.0),
             lag: last.map(|last| last.saturating_sub(own.last_log.0)),
             snapshot_index: own.snapshot.map(|snapshot| snapshot.0),
             reachable: true,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             voter: member.is_voter,
-            http_address: self.shared.names.http_address.clone(),
             free_bytes: self.node().free_bytes(),
+            http_address: Some(self.shared.names.http_address.clone()),
         }
     }
 
@@ -247,17 +247,17 @@ fn other_member(member: Member, answer: v1::NodeStatusResponse, last: Option<u64
         id: member.id.0,
         address: member.address,
         role: answer.role,
-        term: answer.term,
-        last_log_index: answer.last_log_index,
-        commit_index: answer.commit_index,
-        applied_index: answer.applied_index,
+        term: Some(answer.term),
+        last_log_index: Some(answer.last_log_index),
+        commit_index: Some(answer.commit_index),
+        applied_index: Some(answer.applied_index),
         lag: last.map(|last| last.saturating_sub(answer.last_log_index)),
         snapshot_index: answer.snapshot_index,
         reachable: true,
-        version: answer.version,
+        version: Some(answer.version),
         voter: member.is_voter,
-        http_address: answer.http_address,
         free_bytes: answer.free_bytes,
+        http_address: Some(answer.http_address),
     }
 }
 
@@ -297,6 +297,19 @@ mod tests {
 
     fn member(id: u64, reachable: bool) -> v1::Member {
         v1::Member { id, reachable, voter: true, lag: Some(0), ..v1::Member::default() }
+    }
+
+    #[test]
+    fn nothing_is_claimed_of_a_master_that_cannot_be_reached() {
+        let (id, address) = (MasterId(2), "127.0.0.1:7002".to_owned());
+        let lost = unreachable_member(Member { id, address, is_voter: true });
+        let expected = serde_json::json!({
+            "id": 2, "address": "127.0.0.1:7002", "role": "unknown", "reachable": false,
+            "voter": true, "term": null, "last_log_index": null, "commit_index": null,
+            "applied_index": null, "lag": null, "snapshot_index": null, "version": null,
+            "http_address": null, "free_bytes": null,
+        });
+        assert_eq!(serde_json::to_value(&lost).unwrap(), expected);
     }
 
     #[test]

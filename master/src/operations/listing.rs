@@ -80,8 +80,14 @@ impl TaskQuery {
 
     /// How many finished tasks to read for the next scan.
     pub(crate) fn history_scan(&self) -> usize {
+        if self.is_search() { HISTORY_SCAN_MAX } else { self.limit }
+    }
+
+    /// Whether tasks have to be looked at that are not on the page. One request looks at so many;
+    /// its page may then hold fewer than were asked for, or none, and names where to go on.
+    pub(crate) fn is_search(&self) -> bool {
         let is_filtered = self.state.is_some() || self.worker.is_some() || self.label.is_some();
-        if is_filtered { HISTORY_SCAN_MAX } else { self.limit }
+        is_filtered && self.placed_on.is_none()
     }
 
     fn matches(&self, task: &Task) -> bool {
@@ -134,9 +140,8 @@ impl TaskQuery {
     }
 
     /// Looks at finished tasks below the cursor: `records` is what a read of
-    /// [`Self::history_scan`] found.
-    pub(crate) fn scan_history(&self, records: Vec<Arc<Task>>) -> Scan {
-        let is_exhausted = records.len() < self.history_scan();
+    /// [`Self::history_scan`] found, and whether that is all there is.
+    pub(crate) fn scan_history(&self, records: Vec<Arc<Task>>, is_exhausted: bool) -> Scan {
         let reached = records.last().map(|task| task.id).filter(|_| !is_exhausted);
         let matching = records.into_iter().filter(|task| self.matches(task));
         Scan { tasks: matching.collect(), reached }

@@ -62,6 +62,7 @@ impl Operations {
     /// Returns when local state is as fresh as asked, with what an answer from it may claim.
     pub(crate) async fn reach(&self, reading: Reading) -> Result<Mark, Problem> {
         if let Some((index, patience)) = reading.beyond {
+            self.check_index(index).await?;
             self.pass(index, patience).await?;
         }
         match reading.consistency {
@@ -88,6 +89,26 @@ impl Operations {
             Leadership::Leading { .. } => Duration::ZERO,
             Leadership::Following { .. } | Leadership::Leaderless { .. } => self.silence(),
         }
+    }
+
+    /// Refuses an index that is not one of this cluster's log, as one of a cluster that was here
+    /// before: it would be waited for in vain.
+    async fn check_index(&self, index: LogIndex) -> Result<(), Problem> {
+        let Some(last) = self.last_index_below(index).await else { return Ok(()) };
+        let detail = format!("index {index} is not of this cluster: its last is {last}");
+        Err(Problem::new(ErrorKind::IndexAhead, detail))
+    }
+
+    /// The last index of this cluster's log, if that is below `index`. Whoever names an index of
+    /// this cluster had it from an answer, so that it is committed, and a read that begins now sees
+    /// it. While no read is possible nobody knows.
+    pub(crate) async fn last_index_below(&self, index: LogIndex) -> Option<LogIndex> {
+        let reader = self.node().reader();
+        if reader.applied().index >= index {
+            return None;
+        }
+        self.node().linearize().await.ok()?;
+        Some(reader.applied().index).filter(|last| *last < index)
     }
 
     async fn pass(&self, index: LogIndex, patience: Duration) -> Result<(), Problem> {

@@ -1,7 +1,6 @@
 //! Tasks: submitted, shown, listed, cancelled, waited for.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,17 +9,27 @@ use cluster_state::{
     TaskState,
 };
 use proto::convert;
+use proto::limits::{BATCH_BYTES, ByteBudget};
 use proto::problem::{ErrorKind, Outcome, Problem};
 use proto::v1;
 use raft_store::{ProposeError, StorageError};
+use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
+use super::fingerprint::fingerprint;
 use super::listing::{self, Slice, TaskQuery};
 use super::{Mark, Operations, Reading, refusal};
 use crate::leader::placement::PendingReason;
 
 /// Longest idempotency key.
 const KEY_BYTES_MAX: usize = 255;
+/// What an answer says of any task, and of any attempt of it whose reason is of the usual length.
+const TASK_BYTES: usize = 1 << 10;
+const ATTEMPT_BYTES: usize = 512;
+/// Requests that look for some tasks among all at once, each on a thread and with a disk to read.
+pub(super) const SCANS_MAX: usize = 8;
+/// How long a request waits for its turn among them.
+const SCAN_PATIENCE: Duration = Duration::from_secs(2);
 /// Rounds of looking for matches that one page may cost.
 const ROUNDS_MAX: usize = 20;
 
@@ -41,10 +50,10 @@ impl Operations {
     ) -> Result<(Vec<v1::SubmittedTask>, Mark), Problem> {
         let key = submission.idempotency_key.map(check_key).transpose()?;
         let tasks = convert::task_specs(submission.tasks)?;
-        let idempotency_key = match key {
-            Some(key) => Some(IdempotencyKey { key, fingerprint: fingerprint(&tasks)? }),
-            None => None,
-        };
+        let idempotency_key = key.map(|key| {
+            let fingerprint = fingerprint(tasks.iter().map(AsRef::as_ref));
+            IdempotencyKey { key, fingerprint }
+        });
 
         let command = Command::SubmitTasks(SubmitTasks { tasks, idempotency_key });
         let (reply, mark) = self.propose(&command).await?;
@@ -82,12 +91,19 @@ impl Operations {
         reading: Reading,
     ) -> Result<(v1::TaskPage, Mark), Problem> {
         let mark = self.reach(reading).await?;
+        let _scan = if query.is_search() { Some(self.scan_slot().await?) } else { None };
+        let mut budget = ByteBudget::new(BATCH_BYTES);
         let mut page = Vec::new();
         for _ in 0..ROUNDS_MAX {
             let slice = self.slice(&query).await?;
             query.limit = query.limit.saturating_sub(slice.tasks.len());
             query.cursor = slice.next;
-            page.extend(slice.tasks);
+            let fitting = slice.tasks.iter().take_while(|task| budget.admits(size(task))).count();
+            page.extend(slice.tasks.iter().take(fitting).cloned());
+            if fitting < slice.tasks.len() {
+                query.cursor = page.last().map(|task| task.id);
+                break;
+            }
             if query.limit == 0 || query.cursor.is_none() {
                 break;
             }
@@ -97,6 +113,15 @@ impl Operations {
         Ok((v1::TaskPage { tasks, next_cursor }, mark))
     }
 
+    /// A place among the requests that look for some tasks among all.
+    async fn scan_slot(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        let slot = tokio::time::timeout(SCAN_PATIENCE, self.shared.scan_slots.acquire()).await;
+        slot.ok().and_then(Result::ok).ok_or_else(|| {
+            let detail = "too many requests look for tasks by state, worker or label";
+            Problem::new(ErrorKind::Overloaded, detail)
+        })
+    }
+
     /// Live tasks are looked at first: one that ends in between is then found twice, not never.
     async fn slice(&self, query: &TaskQuery) -> Result<Slice, Problem> {
         let live = self.node().reader().with(|state| query.scan_live(state));
@@ -104,9 +129,10 @@ impl Operations {
             return Ok(listing::merge(live, listing::Scan::default(), query.limit));
         }
         let reader = self.node().reader();
-        let records = reader.finished_tasks_below(query.cursor, query.history_scan()).await;
-        let records = records.map_err(|error| unreadable(&error))?;
-        Ok(listing::merge(live, query.scan_history(records), query.limit))
+        let finished = reader.finished_tasks_below(query.cursor, query.history_scan()).await;
+        let finished = finished.map_err(|error| unreadable(&error))?;
+        let history = query.scan_history(finished.tasks, finished.is_complete);
+        Ok(listing::merge(live, history, query.limit))
     }
 
     /// Stops a task; returns the state it is in now.
@@ -247,6 +273,15 @@ fn without_place(reason: &PendingReason) -> String {
     }
 }
 
+/// What a task takes in an answer, as far as its submitter decides: the rest is small.
+fn size(task: &Task) -> usize {
+    let attempts = task.attempts.len().saturating_mul(ATTEMPT_BYTES);
+    let command = task.spec.command.iter().map(|word| word.len().saturating_add(4)).sum::<usize>();
+    let labels = task.spec.labels.iter();
+    let labels = labels.map(|(key, value)| key.len().saturating_add(value.len())).sum::<usize>();
+    attempts.saturating_add(command).saturating_add(labels).saturating_add(TASK_BYTES)
+}
+
 fn check_key(key: String) -> Result<Arc<str>, Problem> {
     let is_printable = key.bytes().all(|byte| (b' '..=b'~').contains(&byte));
     if key.is_empty() || key.len() > KEY_BYTES_MAX || !is_printable {
@@ -258,57 +293,9 @@ fn check_key(key: String) -> Result<Arc<str>, Problem> {
     Ok(key.into())
 }
 
-/// Tells two submissions under one key apart: FNV-1a over their JSON, which every version and
-/// every master computes alike.
-fn fingerprint(tasks: &[Arc<cluster_state::TaskSpec>]) -> Result<u64, Problem> {
-    let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
-    serde_json::to_writer(&mut hash, tasks).map_err(|error| {
-        Problem::new(ErrorKind::Internal, error.to_string()).with_outcome(Outcome::Rejected)
-    })?;
-    Ok(hash.0)
-}
-
-struct Fnv(u64);
-
-impl io::Write for Fnv {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn specs(command: &str) -> Vec<Arc<cluster_state::TaskSpec>> {
-        let spec = v1::TaskSpec { command: vec![command.to_owned()], ..Default::default() };
-        convert::task_specs(vec![spec]).unwrap()
-    }
-
-    #[test]
-    fn the_same_submission_has_the_same_fingerprint() {
-        let print = |command| fingerprint(&specs(command)).unwrap();
-        assert_eq!(print("true"), print("true"));
-        assert_ne!(print("true"), print("false"));
-    }
-
-    #[test]
-    fn a_default_that_is_written_out_is_the_same_submission() {
-        let spec = v1::TaskSpec {
-            command: vec!["true".to_owned()],
-            priority: Some(50),
-            ..Default::default()
-        };
-        let explicit = convert::task_specs(vec![spec]).unwrap();
-        assert_eq!(fingerprint(&explicit).unwrap(), fingerprint(&specs("true")).unwrap());
-    }
 
     #[test]
     fn a_key_is_short_and_printable() {

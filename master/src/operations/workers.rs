@@ -1,7 +1,9 @@
 //! The registry: workers registered, shown, listed, taken off.
 
 use cluster_state::{Command, RegisterWorker, Registered, Reply, Worker, WorkerId};
+use prost::Message;
 use proto::convert::{self, Breach, Invalid};
+use proto::limits::{BATCH_BYTES, ByteBudget};
 use proto::problem::{ErrorKind, Problem};
 use proto::v1;
 
@@ -128,8 +130,32 @@ impl Operations {
         Ok((worker, mark))
     }
 
-    /// One page of workers, by name.
+    /// Workers by name, up to `limit`, however large the answer: of a fleet the whole list is
+    /// expected.
     pub(crate) async fn workers(
+        &self,
+        limit: Option<usize>,
+        cursor: Option<&str>,
+        reading: Reading,
+    ) -> Result<(v1::WorkerPage, Mark), Problem> {
+        let wanted = limit.unwrap_or(LIMIT_DEFAULT);
+        let (mut whole, mark) = self.worker_page(Some(wanted), cursor, reading).await?;
+        while let Some(cursor) = whole.next_cursor.take() {
+            let left = wanted.saturating_sub(whole.workers.len());
+            if left == 0 {
+                whole.next_cursor = Some(cursor);
+                break;
+            }
+            let reading = reading.consistency.into();
+            let (page, _) = self.worker_page(Some(left), Some(&cursor), reading).await?;
+            whole.workers.extend(page.workers);
+            whole.next_cursor = page.next_cursor;
+        }
+        Ok((whole, mark))
+    }
+
+    /// One page of workers by name: no more of them than one message holds.
+    pub(crate) async fn worker_page(
         &self,
         limit: Option<usize>,
         cursor: Option<&str>,
@@ -157,7 +183,7 @@ impl Operations {
                 Err(problem) => tracing::debug!(%problem, "the leader did not list its workers"),
             }
         }
-        Ok((self.worker_page(limit, after.as_ref()), mark))
+        Ok((self.own_worker_page(limit, after.as_ref()), mark))
     }
 
     /// Heartbeats are known to the leader alone, so a follower asks it; without an answer the
@@ -169,18 +195,21 @@ impl Operations {
         }
     }
 
-    fn worker_page(&self, limit: usize, after: Option<&WorkerId>) -> v1::WorkerPage {
+    fn own_worker_page(&self, limit: usize, after: Option<&WorkerId>) -> v1::WorkerPage {
+        let mut budget = ByteBudget::new(BATCH_BYTES);
         self.node().reader().with(|state| {
-            let mut rest = state.workers_after(after);
-            let workers = rest.by_ref().take(limit).map(|worker| {
+            let mut page = v1::WorkerPage::default();
+            for worker in state.workers_after(after) {
                 let load = state.load(&worker.id);
-                convert::worker(worker, load, self.shared.sessions.last_heartbeat(&worker.id))
-            });
-            let workers = workers.collect::<Vec<_>>();
-            let has_more = rest.next().is_some();
-            let next_cursor =
-                workers.last().filter(|_| has_more).map(|worker| worker.worker_id.clone());
-            v1::WorkerPage { workers, next_cursor }
+                let last_heartbeat = self.shared.sessions.last_heartbeat(&worker.id);
+                let shown = convert::worker(worker, load, last_heartbeat);
+                if page.workers.len() == limit || !budget.admits(shown.encoded_len()) {
+                    page.next_cursor = page.workers.last().map(|last| last.worker_id.clone());
+                    break;
+                }
+                page.workers.push(shown);
+            }
+            page
         })
     }
 

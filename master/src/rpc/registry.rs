@@ -78,7 +78,7 @@ impl RegistryService for RegistryEndpoint {
             let message = request.get_ref();
             let reading = self.reading(&request, &message.consistency)?;
             let limit = usize::try_from(message.limit).ok().filter(|limit| *limit > 0);
-            self.operations.workers(limit, message.cursor.as_deref(), reading).await
+            self.operations.worker_page(limit, message.cursor.as_deref(), reading).await
         };
         match listed.await {
             Ok((page, _)) => Ok(answer(&self.operations, page)),

@@ -1,5 +1,6 @@
 //! The gRPC server: every service on one port.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use proto::limits::MESSAGE_BYTES_MAX;
@@ -12,22 +13,27 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
 use super::cluster::ClusterEndpoint;
 use super::health;
 use super::heartbeat_relay::HeartbeatRelay;
+use super::incoming::incoming;
+use super::intake::Intake;
 use super::registry::RegistryEndpoint;
 use super::tasks::TaskEndpoint;
 use super::workers::WorkerEndpoint;
+use crate::body_budget::BodyBudget;
+use crate::connections::Door;
 use crate::operations::Operations;
 
 /// A silent client is probed that often, and given up when the probe is not answered in time:
 /// streams to a machine that has vanished must not stay.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection that has not said a word by then is closed.
+const FIRST_WORD_PATIENCE: Duration = Duration::from_secs(20);
 /// Calls under way on one connection: a load generator's thousands fit.
-const STREAMS_MAX: u32 = 65_536;
+const STREAMS_MAX: u32 = 16_384;
 /// Windows that never throttle on a data-center network.
 const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
@@ -47,11 +53,14 @@ pub(crate) enum GrpcError {
 #[derive(Debug)]
 pub(crate) struct GrpcServer {
     operations: Operations,
+    door: Arc<Door>,
+    intake: Intake,
 }
 
 impl GrpcServer {
-    pub(crate) const fn new(operations: Operations) -> Self {
-        Self { operations }
+    /// `door` bounds the connections, `bodies` the messages that arrive.
+    pub(crate) fn new(operations: Operations, door: Arc<Door>, bodies: BodyBudget) -> Self {
+        Self { operations, door, intake: Intake::new(bodies) }
     }
 
     /// Serves until `stop`, then lets calls under way finish. Streams between masters end when
@@ -66,10 +75,11 @@ impl GrpcServer {
         let tasks = TaskTracker::new();
         let leadership = operations.node().leadership();
         tasks.spawn(health::report(reporter, leadership, operations.stopping().clone()));
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .build_v1()?;
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
 
         let task_service = TaskServiceServer::new(TaskEndpoint { operations: operations.clone() })
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -89,6 +99,7 @@ impl GrpcServer {
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         Server::builder()
+            .layer(self.intake)
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .max_concurrent_streams(Some(STREAMS_MAX))
@@ -100,9 +111,11 @@ impl GrpcServer {
             .add_service(registry)
             .add_service(cluster)
             .add_service(health)
-            .add_service(reflection)
+            .add_service(reflection().build_v1()?)
+            // Older tools know no other.
+            .add_service(reflection().build_v1alpha()?)
             .serve_with_incoming_shutdown(
-                TcpIncoming::from(listener).with_nodelay(Some(true)),
+                incoming(listener, self.door, FIRST_WORD_PATIENCE),
                 stop.cancelled_owned(),
             )
             .await?;

@@ -1,11 +1,13 @@
 //! The API of a master that runs in this process, alone in its cluster, asked over real sockets.
 
 mod admission;
+mod crowd;
 mod errors;
 mod event_socket;
 mod events;
 mod fleet;
 mod followed_logs;
+mod large;
 mod liveness;
 mod names;
 mod one_master;
@@ -13,6 +15,7 @@ mod probes;
 mod reconnection;
 mod registry;
 mod session;
+mod strangers;
 mod tasks;
 mod usage;
 mod worker_flow;

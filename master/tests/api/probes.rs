@@ -67,8 +67,38 @@ async fn metrics_show_the_cluster_and_the_requests() {
     ] {
         assert!(answer.body.lines().any(|found| found == line), "{line} in\n{}", answer.body);
     }
+    let build = format!("cloudai_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
+    assert!(answer.body.contains(&build), "{}", answer.body);
+    assert!(!answer.body.contains(" info\n"), "older scrapers refuse such metrics");
+    for name in ["process_max_fds", "process_virtual_memory_bytes"] {
+        assert!(answer.body.lines().any(|line| line.starts_with(name)), "{name}");
+    }
     let synced = answer.body.lines().find(|l| l.starts_with("cloudai_raft_fsync_seconds_count"));
     assert_ne!(synced.unwrap(), "cloudai_raft_fsync_seconds_count 0");
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tools_old_and_new_can_list_the_services() {
+    use tonic_reflection::pb::{v1, v1alpha};
+    let master = OneMaster::start().await;
+    let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", master.grpc()));
+    let channel = channel.unwrap().connect_lazy();
+
+    let mut old = v1alpha::server_reflection_client::ServerReflectionClient::new(channel.clone());
+    let list = v1alpha::server_reflection_request::MessageRequest::ListServices(String::new());
+    let request =
+        v1alpha::ServerReflectionRequest { host: String::new(), message_request: Some(list) };
+    let asked = futures_util::stream::iter([request]);
+    let answer = old.server_reflection_info(asked).await.unwrap().into_inner().message().await;
+    assert!(format!("{answer:?}").contains("cloudai.v1.TaskService"), "{answer:?}");
+
+    let mut new = v1::server_reflection_client::ServerReflectionClient::new(channel);
+    let list = v1::server_reflection_request::MessageRequest::ListServices(String::new());
+    let request = v1::ServerReflectionRequest { host: String::new(), message_request: Some(list) };
+    let asked = futures_util::stream::iter([request]);
+    let answer = new.server_reflection_info(asked).await.unwrap().into_inner().message().await;
+    assert!(format!("{answer:?}").contains("cloudai.v1.TaskService"), "{answer:?}");
     master.stop().await;
 }
 

@@ -7,6 +7,21 @@ use serde_json::json;
 use crate::one_master::OneMaster;
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_is_null_is_absent() {
+    let master = OneMaster::start().await;
+    let task = json!({
+        "name": "train-7", "command": ["python3", "train.py"], "image": null, "env": {"K": "v"},
+        "working_dir": null, "worker_id": null, "queue_timeout": null, "delay": null,
+        "constraints": [{"label": "zone", "op": "=", "value": "a"}], "after": null,
+    });
+    assert_eq!(master.post("/api/tasks", &task).await.status, 201);
+    assert_eq!(master.post("/api/tasks", &json!([task])).await.status, 201);
+    let problem = master.post("/api/tasks", &json!({"command": ["a"], "image": "b"})).await;
+    problem.problem(400, "unknown-field");
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_submitted_task_is_shown_listed_and_cancelled() {
     let master = OneMaster::start().await;
     let submitted = master.post("/api/tasks", &json!({"command": ["true"], "name": "n"})).await;

@@ -18,6 +18,9 @@ pub(super) struct Subscription {
     /// Strictly after which entry; from where the stream is when absent.
     #[serde(default)]
     pub(super) from_index: Option<LogIndex>,
+    /// Of which cluster that entry is; of this one when absent.
+    #[serde(default)]
+    pub(super) cluster_id: Option<String>,
 }
 
 /// The topics of one client.
@@ -44,13 +47,17 @@ impl Subscriptions {
     }
 
     /// The events that the client wants, one line each.
-    pub(super) fn lines(&self, events: &[(LogIndex, Event)]) -> Vec<String> {
+    pub(super) fn lines(
+        &self,
+        cluster_id: Option<&str>,
+        events: &[(LogIndex, Event)],
+    ) -> Vec<String> {
         let wanted = events.iter().filter(|(_, event)| self.contains(event.topic()));
         let mut wanted = wanted.peekable();
         let mut lines = Vec::new();
         while let Some((index, event)) = wanted.next() {
             let more = wanted.peek().is_some_and(|(next, _)| next == index);
-            lines.push(json(&Replicated { event, index: *index, more }));
+            lines.push(json(&Replicated { event, index: *index, cluster_id, more }));
         }
         lines
     }
@@ -61,6 +68,9 @@ struct Replicated<'a> {
     #[serde(flatten)]
     event: &'a Event,
     index: LogIndex,
+    /// An index means nothing in another cluster's log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster_id: Option<&'a str>,
     /// The same entry brought another event, which follows: a client that is cut off here has not
     /// had the whole of this index.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -71,7 +81,11 @@ struct Replicated<'a> {
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Passing<'a> {
     Telemetry(&'a v1::UsageSample),
-    Compacted { oldest_index: LogIndex },
+    Compacted {
+        oldest_index: LogIndex,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cluster_id: Option<&'a str>,
+    },
 }
 
 /// The line of one sample.
@@ -80,8 +94,8 @@ pub(super) fn telemetry(sample: &v1::UsageSample) -> String {
 }
 
 /// The line that says from which index on everything is held.
-pub(super) fn compacted(oldest_index: LogIndex) -> String {
-    json(&Passing::Compacted { oldest_index })
+pub(super) fn compacted(cluster_id: Option<&str>, oldest_index: LogIndex) -> String {
+    json(&Passing::Compacted { oldest_index, cluster_id })
 }
 
 /// Plain records with text for keys have no reason to fail.
@@ -122,11 +136,12 @@ mod tests {
         let events = [(LogIndex(42), of_worker("worker-1")), (LogIndex(44), of_leader())];
         let expected = [
             json!({"type": "worker_status", "worker_id": "worker-1", "is_active": true,
-                   "timestamp": "1970-01-01T00:00:00.000Z", "index": 42, "reason": "registered"}),
+                   "timestamp": "1970-01-01T00:00:00.000Z", "index": 42, "reason": "registered",
+                   "cluster_id": "c1"}),
             json!({"type": "leader", "leader_id": 2, "term": 7,
-                   "timestamp": "1970-01-01T00:00:00.000Z", "index": 44}),
+                   "timestamp": "1970-01-01T00:00:00.000Z", "index": 44, "cluster_id": "c1"}),
         ];
-        assert_eq!(parsed(&Subscriptions::default().lines(&events)), expected);
+        assert_eq!(parsed(&Subscriptions::default().lines(Some("c1"), &events)), expected);
 
         let sample = v1::UsageSample {
             worker_id: "worker-1".to_owned(),
@@ -136,8 +151,8 @@ mod tests {
         let telemetry = json!({"type": "telemetry", "worker_id": "worker-1", "cpu": 12.5,
                                "memory": 0.0, "storage": 0.0, "gpu": 0.0, "running_tasks": 0,
                                "timestamp": ""});
-        let compacted = json!({"type": "compacted", "oldest_index": 8});
-        let lines = vec![super::telemetry(&sample), super::compacted(LogIndex(8))];
+        let compacted = json!({"type": "compacted", "oldest_index": 8, "cluster_id": "c1"});
+        let lines = vec![super::telemetry(&sample), super::compacted(Some("c1"), LogIndex(8))];
         assert_eq!(parsed(&lines), [telemetry, compacted]);
     }
 
@@ -151,7 +166,7 @@ mod tests {
             (LogIndex(2), of_leader()),
         ];
         let more = |subscription: &Subscriptions| {
-            let lines = parsed(&subscription.lines(&events)).into_iter();
+            let lines = parsed(&subscription.lines(None, &events)).into_iter();
             lines.map(|line| line["more"] == json!(true)).collect::<Vec<_>>()
         };
         assert_eq!(more(&Subscriptions::default()), [false, true, true, true, false]);

@@ -89,7 +89,7 @@ fn a_full_page_goes_on_after_its_last_task() {
 fn a_scan_without_a_match_still_moves_on() {
     let query = TaskQuery::parse(Some("failed"), None, None, None, None).unwrap();
     let records = (1..=1_000).rev().map(|id| task(id, TaskState::Completed)).collect();
-    let slice = merge(Scan::default(), query.scan_history(records), query.limit);
+    let slice = merge(Scan::default(), query.scan_history(records, false), query.limit);
     assert_eq!(ids(&slice), [0; 0]);
     assert_eq!(slice.next, Some(TaskId(1)));
 }

@@ -1,0 +1,300 @@
+//! Who is let in at one port. Everybody is, as long as somebody else can be shown out for it: those
+//! who ask nothing make room. Only once a request's head is read is it known whether it is a probe,
+//! so what counts against the bound is the request and not the connection.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Metrics;
+use crate::open_files::{OpenFiles, Port};
+
+/// Why a connection was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// It made room for another one, or there was none for it.
+    Full,
+    /// It never said anything.
+    Silent,
+    /// Its peer took nothing of what was sent.
+    Stalled,
+}
+
+impl Closed {
+    /// All there are.
+    pub(crate) const ALL: [Self; 3] = [Self::Full, Self::Silent, Self::Stalled];
+
+    /// Its name in metrics.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Silent => "silent",
+            Self::Stalled => "stalled",
+        }
+    }
+}
+
+/// What a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// Answered at once, whatever else is under way.
+    Probe,
+    /// One of those of which there may be so many.
+    Ordinary,
+}
+
+/// As many requests as there may be are under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("as many requests as this master takes are under way")]
+pub(crate) struct Full;
+
+/// One port's connections.
+#[derive(Debug)]
+pub(crate) struct Door {
+    port: Port,
+    files: OpenFiles,
+    metrics: Metrics,
+    guests: Mutex<Guests>,
+}
+
+#[derive(Debug, Default)]
+struct Guests {
+    /// Connections.
+    open: usize,
+    /// Ordinary requests under way.
+    busy: usize,
+    /// Connections that ask nothing, those first that do so for the longest.
+    idle: BTreeMap<u64, CancellationToken>,
+    /// So many times a connection became idle.
+    turns: u64,
+}
+
+impl Guests {
+    fn on_idle(&mut self, shown_out: &CancellationToken) -> Phase {
+        let turn = self.turns;
+        self.turns = self.turns.wrapping_add(1);
+        self.idle.insert(turn, shown_out.clone());
+        Phase::Idle { turn }
+    }
+}
+
+impl Door {
+    pub(crate) fn new(port: Port, files: OpenFiles, metrics: Metrics) -> Arc<Self> {
+        Arc::new(Self { port, files, metrics, guests: Mutex::default() })
+    }
+
+    /// Lets a new connection in, for which one that asks nothing may have to go. There is no place
+    /// when all of them are asking.
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<Arc<Place>> {
+        let room = self.files.share(self.port).connections;
+        let mut guests = self.guests();
+        if guests.open >= room {
+            self.metrics.on_connection_closed(self.port, Closed::Full);
+            let (_, oldest) = guests.idle.pop_first()?;
+            oldest.cancel();
+        }
+        guests.open = guests.open.saturating_add(1);
+        let shown_out = CancellationToken::new();
+        let phase = guests.on_idle(&shown_out);
+        self.tell(&guests);
+        drop(guests);
+        self.metrics.on_connection_opened(self.port);
+        Some(Arc::new(Place { door: Arc::clone(self), phase: Mutex::new(phase), shown_out }))
+    }
+
+    /// What is taken here is not there for the other port.
+    fn tell(&self, guests: &Guests) {
+        self.files.on_taken(self.port, guests.open, guests.busy);
+    }
+
+    fn guests(&self) -> MutexGuard<'_, Guests> {
+        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One connection's place.
+#[derive(Debug)]
+pub(crate) struct Place {
+    door: Arc<Door>,
+    phase: Mutex<Phase>,
+    shown_out: CancellationToken,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing is asked.
+    Idle { turn: u64 },
+    /// A request is under way.
+    Asking(Ask),
+    /// The answer is complete, and may still be on its way.
+    Answered(Ask),
+    /// It counts no longer.
+    Gone,
+}
+
+impl Place {
+    /// Cancelled when the connection has to make room.
+    pub(crate) const fn shown_out(&self) -> &CancellationToken {
+        &self.shown_out
+    }
+
+    /// A request has been read.
+    ///
+    /// # Errors
+    ///
+    /// When there are too many of its kind; its answer, too, ends with [`Self::on_answered`].
+    pub(crate) fn on_request(&self, ask: Ask) -> Result<(), Full> {
+        let mut phase = self.phase();
+        let room = self.door.files.share(self.door.port).requests;
+        let mut guests = self.door.guests();
+        leave(&mut guests, *phase);
+        let is_full = ask == Ask::Ordinary && guests.busy >= room;
+        // A refusal is answered like a probe: at once, and beside the bound.
+        let counted = if is_full { Ask::Probe } else { ask };
+        if counted == Ask::Ordinary {
+            guests.busy = guests.busy.saturating_add(1);
+        }
+        self.door.tell(&guests);
+        *phase = Phase::Asking(counted);
+        if is_full { Err(Full) } else { Ok(()) }
+    }
+
+    /// The answer is complete as far as we are concerned.
+    pub(crate) fn on_answered(&self) {
+        let mut phase = self.phase();
+        if let Phase::Asking(ask) = *phase {
+            *phase = Phase::Answered(ask);
+        }
+    }
+
+    /// Everything that there was to send has been handed to the system.
+    pub(crate) fn on_sent(&self) {
+        let mut phase = self.phase();
+        if let Phase::Answered(_) = *phase {
+            let mut guests = self.door.guests();
+            leave(&mut guests, *phase);
+            *phase = guests.on_idle(&self.shown_out);
+            self.door.tell(&guests);
+        }
+    }
+
+    /// The connection has ended, or has become something that is counted elsewhere.
+    pub(crate) fn on_ended(&self) {
+        let mut phase = self.phase();
+        if *phase == Phase::Gone {
+            return;
+        }
+        let mut guests = self.door.guests();
+        leave(&mut guests, *phase);
+        assert!(guests.open > 0, "a connection that ends was counted");
+        guests.open = guests.open.saturating_sub(1);
+        *phase = Phase::Gone;
+        self.door.tell(&guests);
+        drop(guests);
+        self.door.metrics.on_connection_ended(self.door.port);
+    }
+
+    /// The connection is closed by us.
+    pub(super) fn on_closed(&self, why: Closed) {
+        self.door.metrics.on_connection_closed(self.door.port, why);
+    }
+
+    fn phase(&self) -> MutexGuard<'_, Phase> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends whatever the phase had occupied.
+fn leave(guests: &mut Guests, phase: Phase) {
+    match phase {
+        Phase::Idle { turn } => {
+            // It may have been shown out in this very moment.
+            guests.idle.remove(&turn);
+        }
+        Phase::Asking(Ask::Ordinary) | Phase::Answered(Ask::Ordinary) => {
+            assert!(guests.busy > 0, "a request that ends was counted");
+            guests.busy = guests.busy.saturating_sub(1);
+        }
+        Phase::Asking(Ask::Probe) | Phase::Answered(Ask::Probe) | Phase::Gone => {}
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.on_ended();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LimitsConfig;
+
+    /// Room for two requests, and for two connections beside them.
+    fn door() -> Arc<Door> {
+        let limits = LimitsConfig { http_connections: 2, ..LimitsConfig::default() };
+        let files = OpenFiles::with_limit(&limits, || 1 << 40);
+        Door::new(Port::Http, files, Metrics::new())
+    }
+
+    /// Requests under way, and connections that ask nothing.
+    fn counts(door: &Door) -> (usize, usize) {
+        let guests = door.guests();
+        (guests.busy, guests.idle.len())
+    }
+
+    #[test]
+    fn who_asks_nothing_for_the_longest_makes_room() {
+        let door = door();
+        let guests = [(); 4].map(|()| door.enter().unwrap());
+        guests[0].on_request(Ask::Ordinary).unwrap();
+
+        let fifth = door.enter().unwrap();
+        let out = guests.each_ref().map(|guest| guest.shown_out().is_cancelled());
+        assert_eq!(out, [false, true, false, false]);
+        drop((guests, fifth));
+        assert_eq!(door.guests().open, 0);
+        assert!(door.guests().idle.is_empty());
+    }
+
+    #[test]
+    fn a_probe_is_answered_when_a_request_is_not() {
+        let door = door();
+        let guests = [(); 2].map(|()| door.enter().unwrap());
+        for guest in &guests {
+            guest.on_request(Ask::Ordinary).unwrap();
+        }
+        let third = door.enter().unwrap();
+        assert_eq!(third.on_request(Ask::Ordinary), Err(Full));
+        third.on_answered();
+        third.on_sent();
+        assert_eq!(third.on_request(Ask::Probe), Ok(()));
+    }
+
+    #[test]
+    fn a_connection_that_was_answered_is_idle_when_the_answer_is_sent() {
+        let door = door();
+        let guest = door.enter().unwrap();
+        guest.on_request(Ask::Ordinary).unwrap();
+        guest.on_sent();
+        assert_eq!(counts(&door), (1, 0));
+        guest.on_answered();
+        assert_eq!(counts(&door), (1, 0));
+        guest.on_sent();
+        assert_eq!(counts(&door), (0, 1));
+    }
+
+    #[test]
+    fn what_has_become_something_else_is_counted_no_longer() {
+        let door = door();
+        let guest = door.enter().unwrap();
+        guest.on_request(Ask::Ordinary).unwrap();
+        guest.on_ended();
+        guest.on_answered();
+        guest.on_sent();
+        drop(guest);
+        assert_eq!(counts(&door), (0, 0));
+        assert_eq!(door.guests().open, 0);
+    }
+}

@@ -1,0 +1,179 @@
+//! Tells two submissions under one idempotency key apart: a number that every release and every
+//! master computes alike.
+//!
+//! What a task says is fed in field by field, each under a number of its own and only where it
+//! differs from the default. So a field that is added later changes nothing for tasks without it.
+//! Numbers are never given twice, and the order of the calls below never changes.
+
+use cluster_state::{Class, Constraint, ConstraintOp, OnDisconnect, Resources, TaskSpec, TextMap};
+use proto::convert::{MAX_ATTEMPTS_DEFAULT, PRIORITY_DEFAULT, RETRY_BACKOFF_DEFAULT};
+
+/// The fingerprint of a submission.
+pub(super) fn fingerprint<'a>(tasks: impl IntoIterator<Item = &'a TaskSpec>) -> u64 {
+    let mut print = Fingerprint(OFFSET);
+    for task in tasks {
+        print.task(task);
+    }
+    print.0
+}
+
+const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const PRIME: u64 = 0x0000_0100_0000_01b3;
+
+/// FNV-1a over fields.
+struct Fingerprint(u64);
+
+impl Fingerprint {
+    fn task(&mut self, task: &TaskSpec) {
+        let TaskSpec {
+            name,
+            command,
+            env,
+            working_dir,
+            class,
+            max_attempts,
+            retry_backoff,
+            run_timeout,
+            on_disconnect,
+            labels,
+        } = task;
+        let Class { priority, resources, constraints, worker } = &**class;
+
+        self.text(1, name.as_deref());
+        self.texts(2, command.iter().map(String::as_str));
+        self.map(3, env);
+        self.text(4, working_dir.as_deref());
+        self.number(5, u128::from(*max_attempts), u128::from(MAX_ATTEMPTS_DEFAULT));
+        self.number(6, retry_backoff.as_nanos(), RETRY_BACKOFF_DEFAULT.as_nanos());
+        if let Some(run_timeout) = run_timeout {
+            self.field(7, &run_timeout.as_nanos().to_le_bytes());
+        }
+        match on_disconnect {
+            OnDisconnect::Keep => {}
+            OnDisconnect::Requeue => self.field(8, b"requeue"),
+        }
+        self.map(9, labels);
+        self.number(10, u128::from(*priority), u128::from(PRIORITY_DEFAULT));
+        self.resources(resources);
+        for constraint in constraints {
+            self.constraint(constraint);
+        }
+        self.text(16, worker.as_ref().map(cluster_state::WorkerId::as_str));
+        self.field(0, b"");
+    }
+
+    /// What is wanted is always said: its defaults may change.
+    fn resources(&mut self, resources: &Resources) {
+        let Resources { cpu_milli, memory_mib, storage_mib, gpu, custom } = resources;
+        for (number, amount) in [(11, cpu_milli), (12, memory_mib), (13, storage_mib), (14, gpu)] {
+            self.number(number, u128::from(*amount), 0);
+        }
+        for (name, amount) in custom {
+            self.text(17, Some(name));
+            self.field(18, &amount.to_le_bytes());
+        }
+    }
+
+    fn constraint(&mut self, Constraint { label, op }: &Constraint) {
+        self.text(15, Some(label));
+        match op {
+            ConstraintOp::Equals(value) => self.texts(19, [value.as_str()]),
+            ConstraintOp::NotEquals(value) => self.texts(20, [value.as_str()]),
+            ConstraintOp::In(values) => self.texts(21, values.iter().map(String::as_str)),
+            ConstraintOp::Exists => self.field(22, b""),
+        }
+    }
+
+    fn map(&mut self, number: u8, map: &TextMap) {
+        for (key, value) in map.iter() {
+            self.texts(number, [key, value]);
+        }
+    }
+
+    fn texts<'t>(&mut self, number: u8, texts: impl IntoIterator<Item = &'t str>) {
+        for text in texts {
+            self.text(number, Some(text));
+        }
+    }
+
+    fn text(&mut self, number: u8, text: Option<&str>) {
+        if let Some(text) = text {
+            self.field(number, text.as_bytes());
+        }
+    }
+
+    fn number(&mut self, number: u8, value: u128, default: u128) {
+        if value != default {
+            self.field(number, &value.to_le_bytes());
+        }
+    }
+
+    /// The length parts a field from the next one.
+    fn field(&mut self, number: u8, value: &[u8]) {
+        let length = u64::try_from(value.len()).unwrap_or(u64::MAX).to_le_bytes();
+        for byte in std::iter::once(number).chain(length).chain(value.iter().copied()) {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(PRIME);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::convert;
+    use proto::v1;
+    use serde_json::json;
+
+    use super::*;
+
+    fn print(tasks: serde_json::Value) -> u64 {
+        let tasks = serde_json::from_value::<Vec<v1::TaskSpec>>(tasks).unwrap();
+        let tasks = convert::task_specs(tasks).unwrap();
+        fingerprint(tasks.iter().map(AsRef::as_ref))
+    }
+
+    /// Another value would refuse honest repetitions while masters of two releases serve.
+    #[test]
+    fn every_release_computes_the_same() {
+        assert_eq!(print(json!([{"command": ["true"]}])), PINNED_PLAIN);
+        assert_eq!(print(json!([full()])), PINNED_FULL);
+    }
+
+    const PINNED_PLAIN: u64 = 0xa29e_cf05_fa4e_4315;
+    const PINNED_FULL: u64 = 0x0d2e_811c_8910_e3e0;
+
+    fn full() -> serde_json::Value {
+        json!({
+            "name": "n", "command": ["a", "b"], "env": {"K": "v"}, "working_dir": "/d",
+            "resources": {"cpu": 2.5, "memory_mb": 3, "storage_mb": 4, "gpu": 1,
+                          "custom": {"license": 1}},
+            "priority": 7, "worker_id": "w", "max_attempts": 2, "retry_backoff": "3s",
+            "constraints": [{"label": "zone", "op": "in", "value": ["x", "y"]},
+                            {"label": "ssd", "op": "exists"}],
+            "run_timeout": "1h", "labels": {"team": "x"}, "on_disconnect": "requeue",
+        })
+    }
+
+    #[test]
+    fn a_default_that_is_written_out_is_the_same_submission() {
+        let explicit = json!([{"command": ["true"], "priority": 50, "max_attempts": 3,
+            "retry_backoff": "1s", "on_disconnect": "keep", "env": {},
+            "resources": {"cpu": 1, "memory_mb": 512}}]);
+        assert_eq!(print(explicit), print(json!([{"command": ["true"]}])));
+    }
+
+    #[test]
+    fn whatever_is_said_makes_a_difference() {
+        let mut prints = std::collections::BTreeSet::from([print(json!([full()]))]);
+        let fields = full().as_object().unwrap().clone();
+        for field in fields.keys().filter(|field| *field != "command") {
+            let mut task = fields.clone();
+            task.remove(field);
+            assert!(prints.insert(print(json!([task]))), "{field}");
+        }
+        for commands in [json!([["a", "b"]]), json!([["ab"]]), json!([["a"], ["b"]])] {
+            let tasks = commands.as_array().unwrap().iter();
+            let tasks = tasks.map(|command| json!({"command": command})).collect::<Vec<_>>();
+            assert!(prints.insert(print(json!(tasks))), "{commands}");
+        }
+    }
+}
