@@ -193,10 +193,13 @@ fn more_faults(error: &ClientError) -> String {
 const fn code_of(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::NotFound => 3,
-        ErrorKind::Conflict | ErrorKind::NameInUse | ErrorKind::IdempotencyConflict => 4,
+        ErrorKind::Conflict
+        | ErrorKind::NameInUse
+        | ErrorKind::IdempotencyConflict
+        | ErrorKind::IndexAhead => 4,
         ErrorKind::Unauthenticated | ErrorKind::Forbidden => 5,
         ErrorKind::NoLeader | ErrorKind::NotLeader => 6,
-        ErrorKind::Timeout => 7,
+        ErrorKind::Timeout | ErrorKind::RequestTimeout => 7,
         ErrorKind::Malformed
         | ErrorKind::UnknownField
         | ErrorKind::InvalidTask
