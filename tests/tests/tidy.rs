@@ -87,7 +87,7 @@ const DISK_CALLS: [(&str, &[&str]); 2] = [
 ];
 
 /// Files that only compute: no waiting, no clock. What they need to know is given to them.
-const PURE: [&str; 11] = [
+const PURE: [&str; 13] = [
     "master/src/events/event.rs",
     "master/src/events/ring.rs",
     "master/src/leader/attempts_schedule.rs",
@@ -97,8 +97,10 @@ const PURE: [&str; 11] = [
     "master/src/leader/usage.rs",
     "proto/src/relays.rs",
     "worker/src/backoff.rs",
+    "worker/src/fitness.rs",
     "worker/src/leader_finder.rs",
     "worker/src/ledger.rs",
+    "worker/src/processes/kin.rs",
 ];
 
 /// What a pure file does not contain.

@@ -26,6 +26,15 @@ pub(crate) struct Watch {
     unfit: watch::Sender<Option<String>>,
 }
 
+/// How the fitness of the machine has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// It has become unfit.
+    Unfit,
+    /// Any other way, or not at all.
+    Other,
+}
+
 /// What a watch works with.
 #[derive(Debug)]
 pub(crate) struct WatchParts {
@@ -71,7 +80,10 @@ impl Watch {
                 let tried = self.try_machine().await;
                 self.fitness.on_tried(tried);
             }
-            self.tell();
+            if self.tell() == Turn::Unfit {
+                // What made it unfit may have been a moment's: the machine rests as long as any.
+                trials.reset();
+            }
         }
     }
 
@@ -81,14 +93,18 @@ impl Watch {
         self.probe.try_process().await
     }
 
-    fn tell(&self) {
+    fn tell(&self) -> Turn {
         let now = self.fitness.unfit();
+        let mut turn = Turn::Other;
         self.unfit.send_if_modified(|told| {
             // Figures in a reason change; the machine is as unfit as before.
             let has_turned = told.is_some() != now.is_some();
             if has_turned {
                 match now {
-                    Some(reason) => warn!(reason, "unfit: takes no tasks until that is mended"),
+                    Some(reason) => {
+                        turn = Turn::Unfit;
+                        warn!(reason, "unfit: takes no tasks until that is mended");
+                    }
                     None => info!("fit again"),
                 }
             }
@@ -96,6 +112,7 @@ impl Watch {
             *told = now.map(str::to_owned);
             is_news
         });
+        turn
     }
 }
 

@@ -102,21 +102,18 @@ impl Children {
     }
 }
 
-/// The children of this process, those that have ended and were not waited for included.
+/// Children of this process, those that have ended and were not waited for included: all orphans
+/// among them, which fall to its first thread, and some of those that it started.
 fn children() -> io::Result<Vec<Pid>> {
-    let mut children = None;
-    for thread in fs::read_dir("/proc/self/task")? {
-        match fs::read_to_string(thread?.path().join("children")) {
-            Ok(ids) => {
-                let ids = ids.split_ascii_whitespace().filter_map(|id| id.parse().ok());
-                children.get_or_insert_with(Vec::new).extend(ids.map(Pid::from_raw));
-            }
-            // The thread has ended, or the kernel keeps no such lists.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+    let first_thread = Pid::this();
+    match fs::read_to_string(format!("/proc/self/task/{first_thread}/children")) {
+        Ok(ids) => {
+            let ids = ids.split_ascii_whitespace().filter_map(|id| id.parse().ok());
+            Ok(ids.map(Pid::from_raw).collect())
         }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => children_by_parent(),
+        Err(error) => Err(error),
     }
-    children.map_or_else(children_by_parent, Ok)
 }
 
 /// For kernels that keep no lists of children.

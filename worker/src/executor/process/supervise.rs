@@ -78,10 +78,6 @@ pub(super) async fn run(
     let status = processes.first_ended(&mut child, attempt).await;
     machine.children.forget(first);
     processes.all_ended(attempt).await;
-
-    let records = Arc::clone(machine);
-    let removal = tokio::task::spawn_blocking(move || records.records.remove(id));
-    removal.await.unwrap_or_default();
     finish_outputs(outputs, id).await;
     status
 }
@@ -115,7 +111,7 @@ impl AttemptProcesses<'_> {
         loop {
             let members = self.look().await;
             if members.is_empty() {
-                return;
+                break;
             }
             if matches!(self.ending, Ending::Killing { .. }) {
                 self.kill(&members);
@@ -131,6 +127,9 @@ impl AttemptProcesses<'_> {
             }
             pause = (pause * 2).min(LOOK_PAUSE_MAX);
         }
+        let (machine, id) = (Arc::clone(self.machine), self.attempt);
+        let removal = tokio::task::spawn_blocking(move || machine.records.remove(id));
+        removal.await.unwrap_or_default();
     }
 
     async fn on_stop(&mut self, stop: Stop) {
@@ -187,10 +186,10 @@ impl AttemptProcesses<'_> {
         }
     }
 
-    /// Whether the first process left others behind. Where orphans fall to the worker that is seen
-    /// at once: whatever is left of an attempt hangs below an orphan.
+    /// Whether the first process left others behind; if not, the record of the attempt goes. Where
+    /// orphans fall to the worker this costs little: whatever is left of an attempt hangs below one.
     async fn left_something(&mut self) -> bool {
-        let machine = Arc::clone(self.machine);
+        let (machine, id) = (Arc::clone(self.machine), self.attempt);
         let Some(kin) = self.kin.take() else { return true };
         let looking = tokio::task::spawn_blocking(move || {
             let orphans = machine.children.orphans().unwrap_or_default();
@@ -198,6 +197,9 @@ impl AttemptProcesses<'_> {
                 let mut orphans = orphans.into_iter().filter_map(find);
                 orphans.any(|orphan| kin.claims(&orphan))
             });
+            if !left {
+                machine.records.remove(id);
+            }
             (kin, left)
         });
         match looking.await {
