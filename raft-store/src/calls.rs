@@ -118,9 +118,9 @@ impl Calls {
     /// Raises [`Fatal`] for an error that no single call has brought about: a gap in the log, or
     /// an order that must not be followed.
     pub(crate) fn fail(&self, error: &StorageError) {
-        match error {
-            StorageError::ThreadEnded => {}
-            error => self.fatal.raise(&describe(error)),
+        // Work that was not begun because the runtime ends is no failure of storage.
+        if !matches!(error, StorageError::ThreadEnded) {
+            self.fatal.raise(&describe(error));
         }
     }
 

@@ -43,10 +43,8 @@ impl PartialOrd for GuardedVote {
     /// for different nodes that are equal in both have no order: no node may give the second.
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         let rank = |vote: &Self| (vote.term, vote.is_committed);
-        match rank(self).cmp(&rank(other)) {
-            Ordering::Equal if self.node != other.node => None,
-            order => Some(order),
-        }
+        let is_comparable = rank(self) != rank(other) || self.node == other.node;
+        is_comparable.then(|| rank(self).cmp(&rank(other)))
     }
 }
 
@@ -97,7 +95,7 @@ impl Witness {
 }
 
 /// Whether what was found is at least what was guarded.
-fn is_kept<T: PartialOrd>(guarded: Option<T>, found: Option<T>) -> bool {
+fn is_kept<T: PartialOrd + Copy>(guarded: Option<T>, found: Option<T>) -> bool {
     matches!(found.partial_cmp(&guarded), Some(Ordering::Equal | Ordering::Greater))
 }
 

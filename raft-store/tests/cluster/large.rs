@@ -8,9 +8,10 @@ use cluster_state::{
     Class, Command, OnDisconnect, Resources, SubmitTasks, TaskSpec, TextMap, WorkerId,
 };
 use futures_util::future::join_all;
+use proto::limits::COMMAND_BYTES_MAX;
 use raft_store::{ProposalBounds, ProposeError};
 
-use crate::harness::Cluster;
+use crate::harness::{Cluster, eventually, knows, register};
 
 const MIB: usize = 1 << 20;
 /// What one task of these submissions has.
@@ -72,4 +73,26 @@ async fn what_waits_on_a_follower_is_bounded_in_bytes() {
     };
     assert_eq!(count(ProposeError::NoLeader), 3, "{answers:?}");
     assert_eq!(count(ProposeError::Overloaded), 2, "{answers:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_was_away_is_sent_entries_of_any_size() {
+    let mut cluster = Cluster::start(100_000).await;
+    let away = cluster.follower().await;
+    cluster.stop(away).await;
+
+    // A request is nearly full before the last of them, which fits into a message by itself only.
+    let leader = cluster.node(cluster.leader().await).clone();
+    for bytes in [2 * TASK_BYTES; 13].into_iter().chain([COMMAND_BYTES_MAX - TASK_BYTES]) {
+        let outcome = leader.propose(&submission(bytes)).await;
+        // A verdict against it is in the log as well.
+        assert!(matches!(outcome, Ok(_) | Err(ProposeError::Rejected { .. })), "{outcome:?}");
+    }
+    leader.propose(&register("after")).await.unwrap();
+
+    cluster.restart(away).await;
+    let back = cluster.node(away).clone();
+    eventually("it has caught up", || async { back.linearize().await.ok() }).await;
+    assert!(knows(&back, "after"));
+    assert_eq!(back.local_status().snapshot, None, "it was brought up by the log");
 }
