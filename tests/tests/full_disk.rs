@@ -13,7 +13,13 @@ use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_master_whose_disk_fills_up_stops_and_comes_back() {
-    let mut cluster = Cluster::builder().workers(1).start().await;
+    // Neither refuses tasks before, nor has anything to give up.
+    let mut cluster = Cluster::builder()
+        .workers(1)
+        .master_arg("--limits-disk-free-min", "0")
+        .master_arg("--limits-disk-reserve", "0")
+        .start()
+        .await;
     let leader = cluster.leader().await;
     let follower = cluster.others(leader).pop().unwrap();
     cluster.master_mut(follower).kill();
@@ -98,7 +104,7 @@ async fn a_master_starts_on_the_disk_that_it_has_filled() {
 
     assert!(cluster.master(1).log().contains("the reserve is given up"));
     let free = cluster.own_status(1).await["free_bytes"].as_u64();
-    assert!(free.is_some_and(|free| free <= 32 << 20), "{free:?}");
+    assert!(free.is_some_and(|free| free < 64 << 20), "{free:?}");
     let refused = client.post("/api/tasks", &bulky_task()).await.unwrap().expect(429);
     assert_eq!(refused.problem().as_deref(), Some("disk-full"));
     client.delete(&format!("/api/tasks/{waiting}")).await.expect(202);
