@@ -126,6 +126,8 @@ impl Scene {
         let request = v1::RegisterWorkerRequest {
             worker_id: "worker-1".to_owned(),
             incarnation: incarnation.to_owned(),
+            data_id: OLD_PROCESS.to_owned(),
+            start: if incarnation == OLD_PROCESS { 1 } else { 2 },
             address: self.address.clone(),
             specs: Some(v1::WorkerSpecs { total: Some(total), ..Default::default() }),
             ..Default::default()
