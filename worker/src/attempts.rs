@@ -116,7 +116,7 @@ impl Attempts {
         grant: Grant,
     ) {
         self.shared.lease.renew(sent_at, grant);
-        self.ledger().on_heartbeat_answered(leader, term);
+        self.ledger().on_heartbeat_answered(leader, term, Instant::now());
     }
 
     /// Whether so many results wait for the leader that nothing new may begin.

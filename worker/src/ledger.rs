@@ -8,6 +8,7 @@ use cluster_state::{
     AttemptOutcome, AttemptRef, Epoch, FinishedAttempt, LossReason, MasterId, OnDisconnect, Term,
 };
 use proto::limits::BATCH_BYTES;
+use tokio::time::Instant;
 
 mod answers;
 mod declined;
@@ -163,7 +164,8 @@ impl Ledger {
     }
 
     /// A heartbeat was answered: the same registration, perhaps under another leader.
-    pub(crate) const fn on_heartbeat_answered(&mut self, leader: MasterId, term: Term) {
+    pub(crate) fn on_heartbeat_answered(&mut self, leader: MasterId, term: Term, now: Instant) {
+        self.settled.on_heartbeat_answered(now);
         if let Standing::Registered(session) = &mut self.standing {
             session.leader = leader;
             session.term = term;

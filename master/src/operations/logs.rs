@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use cluster_state::{Attempt, AttemptNumber, Task};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
@@ -96,7 +97,31 @@ impl From<Problem> for Stop {
     }
 }
 
+/// What a reader is handed at a time. Whatever stands between here and a slow reader keeps a number
+/// of pieces for it, whatever their size.
+const PIECE_BYTES: usize = 2 << 10;
+
 impl Outlet {
+    /// Hands over output piece by piece, each with the place behind it.
+    async fn send_output(&self, mut chunk: v1::LogChunk) -> Result<(), Stop> {
+        while chunk.data.len() > PIECE_BYTES {
+            let data = Bytes::copy_from_slice(&chunk.data.split_to(PIECE_BYTES));
+            let left = u64::try_from(chunk.data.len()).unwrap_or(u64::MAX);
+            let next_offset = chunk.next_offset.saturating_sub(left);
+            let piece = v1::LogChunk {
+                stream: chunk.stream.clone(),
+                data,
+                attempt: chunk.attempt,
+                next_offset,
+                ..v1::LogChunk::default()
+            };
+            self.send(piece).await?;
+        }
+        // A copy, so that what is left of a chunk does not keep all of it in memory.
+        chunk.data = Bytes::copy_from_slice(&chunk.data);
+        self.send(chunk).await
+    }
+
     async fn send(&self, chunk: v1::LogChunk) -> Result<(), Stop> {
         let sent = self.pieces.send_timeout(Piece::Chunk(chunk), READER_PATIENCE).await;
         sent.map_err(|_| Stop::ReaderGone)
@@ -219,4 +244,47 @@ fn pick(task: &Task, wanted: Option<AttemptNumber>) -> Result<&Attempt, Problem>
         };
         Problem::new(ErrorKind::NotFound, detail)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn long_output_is_handed_over_in_pieces_that_say_where_they_end() {
+        let (pieces, mut inlet) = mpsc::channel(8);
+        let outlet = Outlet { pieces };
+        let data = (0..PIECE_BYTES * 2 + 10).map(|n| n.to_le_bytes()[0]).collect::<Bytes>();
+        let chunk = v1::LogChunk {
+            stream: "stdout".to_owned(),
+            data: data.clone(),
+            attempt: 3,
+            next_offset: 1_000_000,
+            ..v1::LogChunk::default()
+        };
+
+        outlet.send_output(chunk).await.unwrap();
+
+        let mut handed_over = Vec::new();
+        while let Ok(Piece::Chunk(piece)) = inlet.try_recv() {
+            handed_over.extend(piece.data);
+            let left = u64::try_from(data.len() - handed_over.len()).unwrap();
+            assert_eq!((piece.attempt, piece.next_offset), (3, 1_000_000 - left));
+        }
+        assert_eq!(handed_over, data);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_takes_nothing_is_given_up_and_told_so() {
+        let (pieces, inlet) = mpsc::channel(1);
+        let outlet = Outlet { pieces };
+        outlet.send(v1::LogChunk::default()).await.unwrap();
+        let refused = outlet.send(v1::LogChunk::default()).await;
+        assert!(matches!(refused, Err(Stop::ReaderGone)), "{refused:?}");
+        drop(outlet);
+
+        let seen = drain(inlet).collect::<Vec<_>>().await;
+        assert_eq!(seen.len(), 2);
+        assert_eq!(seen[1].as_ref().unwrap_err().kind, ErrorKind::Timeout, "it is no end");
+    }
 }

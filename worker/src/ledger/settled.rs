@@ -1,11 +1,21 @@
-//! The most recently settled attempts: a late order must not start one of them again.
+//! Lately settled attempts: an order that was under way when one of them was settled must not start
+//! it again.
+//!
+//! Such an order was sent before the leader knew of the end, so it arrives within the patience of a
+//! call. It may lie unread for as long as this process is frozen. So an attempt is remembered until
+//! the leader has answered heartbeats for several times that patience: each answer shows that the
+//! process is awake and reads what has arrived.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use cluster_state::AttemptRef;
+use tokio::time::Instant;
 
-/// How many are remembered.
-const SETTLED_MAX: usize = 50_000;
+/// How many generations are remembered.
+const GENERATIONS: usize = 6;
+/// How long a generation lasts at least: the patience of a leader with one call.
+const GENERATION_MIN: Duration = Duration::from_secs(5);
 
 /// How an attempt left the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,27 +26,37 @@ pub(super) enum Settlement {
     Stopped,
 }
 
-/// Settled attempts, the oldest of which are forgotten first.
+/// Settled attempts, the latest generation first.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
-    by_attempt: BTreeMap<AttemptRef, Settlement>,
-    order: VecDeque<AttemptRef>,
+    generations: VecDeque<BTreeMap<AttemptRef, Settlement>>,
+    /// When the latest generation began.
+    begun_at: Option<Instant>,
 }
 
 impl Settled {
     pub(super) fn get(&self, attempt: AttemptRef) -> Option<Settlement> {
-        self.by_attempt.get(&attempt).copied()
+        self.generations.iter().find_map(|settled| settled.get(&attempt).copied())
     }
 
     pub(super) fn put(&mut self, attempt: AttemptRef, settlement: Settlement) {
-        if self.by_attempt.insert(attempt, settlement).is_none() {
-            self.order.push_back(attempt);
+        if self.generations.is_empty() {
+            self.generations.push_front(BTreeMap::new());
         }
-        while self.order.len() > SETTLED_MAX {
-            if let Some(oldest) = self.order.pop_front() {
-                self.by_attempt.remove(&oldest);
-            }
+        if let Some(latest) = self.generations.front_mut() {
+            latest.insert(attempt, settlement);
         }
+    }
+
+    /// The leader has answered a heartbeat.
+    pub(super) fn on_heartbeat_answered(&mut self, now: Instant) {
+        let is_young = |begun_at: Instant| now.duration_since(begun_at) < GENERATION_MIN;
+        if self.begun_at.is_some_and(is_young) {
+            return;
+        }
+        self.begun_at = Some(now);
+        self.generations.push_front(BTreeMap::new());
+        self.generations.truncate(GENERATIONS);
     }
 }
 
@@ -45,15 +65,31 @@ mod tests {
     use super::*;
     use crate::ledger::attempt_ref;
 
+    const A: AttemptRef = attempt_ref(1, 1);
+
     #[test]
-    fn the_memory_is_bounded() {
+    fn an_attempt_is_remembered_through_several_heartbeats() {
+        let start = Instant::now();
         let mut settled = Settled::default();
-        for task in 0..SETTLED_MAX as u64 + 10 {
-            settled.put(attempt_ref(task, 1), Settlement::Confirmed);
+        settled.on_heartbeat_answered(start);
+        settled.put(A, Settlement::Confirmed);
+        for second in 1..30 {
+            settled.on_heartbeat_answered(start + Duration::from_secs(second));
+            assert_eq!(settled.get(A), Some(Settlement::Confirmed), "after {second} s");
         }
 
-        assert_eq!(settled.by_attempt.len(), SETTLED_MAX);
-        assert_eq!(settled.get(attempt_ref(9, 1)), None);
-        assert_eq!(settled.get(attempt_ref(10, 1)), Some(Settlement::Confirmed));
+        settled.on_heartbeat_answered(start + Duration::from_secs(30));
+        assert_eq!(settled.get(A), None);
+        assert!(settled.generations.len() <= GENERATIONS);
+    }
+
+    #[test]
+    fn a_freeze_makes_nobody_forget() {
+        let start = Instant::now();
+        let mut settled = Settled::default();
+        settled.put(A, Settlement::Stopped);
+        settled.on_heartbeat_answered(start);
+        settled.on_heartbeat_answered(start + Duration::from_secs(3_600));
+        assert_eq!(settled.get(A), Some(Settlement::Stopped));
     }
 }

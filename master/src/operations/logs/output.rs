@@ -80,7 +80,7 @@ impl Output {
             let mut chunk = chunk.map_err(|error| refused(&self.worker, &error))?;
             chunk.attempt = self.attempt;
             let passed = chunk.clone();
-            outlet.send(chunk).await?;
+            outlet.send_output(chunk).await?;
             self.place.pass(&passed);
         }
         Ok(())
