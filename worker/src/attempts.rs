@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cluster_state::{AttemptRef, Epoch, FinishedAttempt, MasterId, Term};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::clock::Moment;
