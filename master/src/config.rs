@@ -76,6 +76,8 @@ pub struct ReconnectConfig {
     pub interval: Duration,
     /// How long one attempt may take.
     pub attempt_timeout: Duration,
+    /// How long a worker that has answered may take to register.
+    pub registration_timeout: Duration,
     /// Attempts under way at once.
     pub max_parallel: usize,
     /// Whether the interval grows for a worker that is not reached again and again.
@@ -91,6 +93,8 @@ pub struct WorkerConfig {
     pub heartbeat_interval: Duration,
     /// Silence after which a worker is inactive.
     pub heartbeat_timeout: Duration,
+    /// How long orders cannot be delivered before a worker is unreachable.
+    pub unreachable_after: Duration,
     /// Silence after which a worker's attempts are given to others.
     pub lease: Duration,
     /// Attempts of lost workers given to others per second while a mass loss is unacknowledged.
@@ -198,6 +202,7 @@ impl Default for ReconnectConfig {
             enabled: true,
             interval: Duration::from_secs(30),
             attempt_timeout: Duration::from_secs(3),
+            registration_timeout: Duration::from_secs(10),
             max_parallel: 256,
             backoff: Backoff::Off,
             intervals_by_priority: BTreeMap::new(),
@@ -210,6 +215,7 @@ impl Default for WorkerConfig {
         Self {
             heartbeat_interval: Duration::from_secs(5),
             heartbeat_timeout: Duration::from_secs(30),
+            unreachable_after: Duration::from_secs(10),
             lease: Duration::from_secs(5 * 60),
             mass_loss_requeue_rate: 10,
         }

@@ -10,6 +10,7 @@ pub mod channels;
 pub mod dispatcher;
 pub mod driver;
 pub mod farewell;
+pub mod health;
 pub mod leases;
 pub mod liveness;
 pub mod mass_loss;

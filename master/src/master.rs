@@ -27,7 +27,7 @@ use crate::events::{Events, UsageFeed};
 use crate::leader::reconnection::ReconnectConfig;
 use crate::leader::ticker::Retention;
 use crate::leader::{DutyConfig, Supervisor, WorkerSessions};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Recorder};
 use crate::open_files::{OpenFiles, Port, TooFewFiles};
 use crate::operations::{Names, Operations, Parts, Readiness, TaskWaits};
 use crate::rpc::{GrpcServer, LeaderLink};
@@ -129,6 +129,7 @@ impl Master {
         }
 
         let metrics = Metrics::new();
+        metrics.set_reconnect_enabled(config.reconnect.enabled);
         let names = Names {
             cluster: config.cluster_name.clone(),
             http_address: listen::reachable(http_address, &config.grpc_advertise),
@@ -138,6 +139,10 @@ impl Master {
         let background = TaskTracker::new();
         let stopping = CancellationToken::new();
         let sessions = WorkerSessions::default();
+        let of_commits = metrics.clone();
+        node.observe_commits(Arc::new(move |took| of_commits.on_committed(took)));
+        let recorder = Recorder::new(node.clone(), metrics.clone());
+        background.spawn(recorder.run(stopping.clone()));
         let duties = start_duties(&config, &node, &sessions, &metrics, &background);
         let waits = TaskWaits::default();
         background.spawn(waits.clone().run(node.reader().clone(), stopping.clone()));
@@ -282,12 +287,14 @@ fn start_duties(
             heartbeat_timeout: config.worker.heartbeat_timeout,
             lease: config.worker.lease,
         },
+        unreachable_after: config.worker.unreachable_after,
         mass_loss_requeue_rate: u32::try_from(config.worker.mass_loss_requeue_rate)
             .unwrap_or(u32::MAX),
         reconnect: ReconnectConfig {
             enabled: config.reconnect.enabled,
             interval: config.reconnect.interval,
             attempt_timeout: config.reconnect.attempt_timeout,
+            registration_timeout: config.reconnect.registration_timeout,
             max_parallel: config.reconnect.max_parallel,
             backoff: config.reconnect.backoff,
             intervals_by_priority: config.reconnect.intervals_by_priority.clone(),

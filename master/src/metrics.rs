@@ -2,13 +2,13 @@
 
 mod leading;
 mod process;
+mod recorder;
 mod sample;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{Epoch, Timestamp, Worker, WorkerStatus};
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -17,6 +17,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+pub use leading::Reconnected;
+pub(crate) use recorder::Recorder;
 pub(crate) use sample::ClusterSample;
 
 use self::leading::Leading;
@@ -52,6 +54,7 @@ struct Everywhere {
     waiting: Gauge,
     connections: Family<PortLabel, Gauge>,
     connections_closed: Family<ClosedLabels, Counter>,
+    monitor_enabled: Gauge,
     http_requests: Family<HttpLabels, Counter>,
     http_seconds: Family<RouteLabel, Histogram, fn() -> Histogram>,
 }
@@ -67,6 +70,7 @@ impl Everywhere {
             waiting: Gauge::default(),
             connections: Family::default(),
             connections_closed: counted_from_zero(),
+            monitor_enabled: Gauge::default(),
             http_requests: Family::default(),
             http_seconds: Family::new_with_constructor(|| Histogram::new(seconds_buckets())),
         }
@@ -248,14 +252,24 @@ impl Metrics {
         self.shared.leading.heartbeats.inc();
     }
 
-    /// One attempt to reach an inactive worker ended.
-    pub fn on_reconnect_attempt(&self, was_reached: bool) {
-        self.shared.leading.on_reconnect_attempt(was_reached);
+    /// An attempt to reach a worker was made.
+    pub fn on_reconnect_attempt(&self) {
+        self.shared.leading.attempts.inc();
+    }
+
+    /// It is known what came of so many attempts.
+    pub fn on_reconnect_ended(&self, reconnected: Reconnected, attempts: u32) {
+        self.shared.leading.on_reconnect_ended(reconnected, attempts);
     }
 
     /// A round over the inactive workers ended.
     pub fn on_reconnect_round(&self, took: Duration) {
         self.shared.leading.round.observe(took);
+    }
+
+    /// Whether this master would run the reconnection monitor if it led.
+    pub fn set_reconnect_enabled(&self, is_enabled: bool) {
+        self.shared.everywhere.monitor_enabled.set(i64::from(is_enabled));
     }
 
     /// The reconnection monitor goes to inactive workers from now on, or does not.
@@ -273,53 +287,14 @@ impl Metrics {
         self.shared.leading.announcements_seconds.observe(took);
     }
 
-    /// A worker has registered and holds `epoch` now; `before` is its record until then.
-    pub fn on_connected(&self, before: &Worker, epoch: Epoch, now: Timestamp) {
-        let leading = &self.shared.leading;
-        let since_then = now.since(before.changed_at);
-        match before.status {
-            WorkerStatus::Inactive if before.epoch == Epoch(0) => {
-                leading.registration_to_connect.observe(now.since(before.registered_at));
-            }
-            WorkerStatus::Inactive => leading.time_to_reconnect.observe(since_then),
-            WorkerStatus::Active if epoch > before.epoch => {
-                leading.on_disconnected("replaced");
-            }
-            // It never stopped being connected.
-            WorkerStatus::Active => {}
-        }
-    }
-
-    /// A worker fell silent.
-    pub fn on_disconnected(&self, was_active: Duration) {
-        self.shared.leading.worker_up.observe(was_active);
-        self.shared.leading.on_disconnected("heartbeat-timeout");
-    }
-
-    /// A worker shut down in good order.
-    pub fn on_shut_down(&self, was_active: Duration) {
-        self.shared.leading.worker_up.observe(was_active);
-        self.shared.leading.on_disconnected("shutdown");
-    }
-
     /// So many things came from somebody who has been replaced; `kind` is one of a few words.
     pub fn on_stale(&self, kind: &'static str, count: usize) {
         self.shared.leading.on_stale(kind, count);
     }
 
-    /// An attempt ended; `outcome` is the outcome's name.
-    pub fn on_attempt_ended(&self, outcome: &'static str) {
-        self.shared.leading.on_attempt_ended(outcome);
-    }
-
-    /// So many attempts ended because their workers were lost.
-    pub fn on_attempts_lost(&self, count: u32) {
-        self.shared.leading.on_attempts_lost(count);
-    }
-
-    /// A task's first attempt was confirmed to run.
-    pub fn on_task_started(&self, since_submission: Duration) {
-        self.shared.leading.submit_to_start.observe(since_submission);
+    /// A call to a worker did not achieve all that it was to; `reason` is one of a few words.
+    pub fn on_dispatch_failed(&self, reason: &'static str) {
+        self.shared.leading.on_dispatch_failed(reason);
     }
 
     pub(crate) fn on_http_request(
@@ -347,6 +322,7 @@ impl Everywhere {
             waiting,
             connections,
             connections_closed,
+            monitor_enabled,
             http_requests,
             http_seconds,
         } = self.clone();
@@ -359,6 +335,11 @@ impl Everywhere {
         to.register("connections", "Connections that others hold open", connections);
         let help = "Connections closed because there was no room or their peer did nothing";
         to.register("connections_closed", help, connections_closed);
+        to.register(
+            "reconnect_monitor_enabled",
+            "1 where reconnect.enabled is set",
+            monitor_enabled,
+        );
         to.register("http_requests", "HTTP requests answered", http_requests);
         to.register("http_request_seconds", "Time to answer an HTTP request", http_seconds);
     }

@@ -1,5 +1,8 @@
 //! Connections between our processes: quick to notice a dead peer, and quick to dial again.
 
+mod dial;
+mod resolver;
+
 use std::io;
 use std::time::Duration;
 
@@ -8,6 +11,8 @@ use hyper_util::rt::TokioIo;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint};
+
+use self::dial::{Peer, dial};
 
 /// How long a connection attempt may take: a peer on the same network answers in milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -42,7 +47,7 @@ pub struct InvalidAddress(pub String);
 pub fn connect_lazily(address: &str) -> Result<Channel, InvalidAddress> {
     let endpoint = endpoint(address)?.connect_timeout(CONNECT_TIMEOUT);
     let endpoint = endpoint.keep_alive_while_idle(true);
-    Ok(endpoint.connect_with_connector_lazy(tower::service_fn(dial)))
+    Ok(endpoint.connect_with_connector_lazy(tower::service_fn(|uri| connected(Peer::OfFew, uri))))
 }
 
 /// As [`connect_lazily`], but an idle connection is not probed: for connections to thousands of
@@ -53,7 +58,7 @@ pub fn connect_lazily(address: &str) -> Result<Channel, InvalidAddress> {
 /// When the address cannot be parsed.
 pub fn connect_lazily_unprobed(address: &str) -> Result<Channel, InvalidAddress> {
     let endpoint = endpoint(address)?.connect_timeout(CONNECT_TIMEOUT);
-    Ok(endpoint.connect_with_connector_lazy(tower::service_fn(dial)))
+    Ok(endpoint.connect_with_connector_lazy(tower::service_fn(|uri| connected(Peer::OfMany, uri))))
 }
 
 /// As [`connect_lazily_unprobed`], for streams that last and whose readers may be slow.
@@ -91,7 +96,8 @@ pub enum ConnectError {
 /// When nobody has accepted it within `timeout`.
 pub async fn connect(address: &str, timeout: Duration) -> Result<Channel, ConnectError> {
     let endpoint = endpoint(address)?.connect_timeout(timeout);
-    let dialled = endpoint.connect_with_connector(tower::service_fn(dial));
+    let dialled =
+        endpoint.connect_with_connector(tower::service_fn(|uri| connected(Peer::OfMany, uri)));
     match tokio::time::timeout(timeout, dialled).await {
         Ok(connected) => Ok(connected?),
         Err(_) => Err(ConnectError::TimedOut(timeout)),
@@ -123,9 +129,8 @@ pub fn check_address(address: &str) -> Result<(), InvalidAddress> {
     if is_valid { Ok(()) } else { Err(invalid()) }
 }
 
-async fn dial(uri: Uri) -> io::Result<TokioIo<TcpStream>> {
-    let authority = uri.authority().ok_or(io::ErrorKind::InvalidInput)?;
-    let stream = TcpStream::connect(authority.as_str()).await?;
+async fn connected(peer: Peer, uri: Uri) -> io::Result<TokioIo<TcpStream>> {
+    let stream = dial(peer, &uri).await?;
     stream.set_nodelay(true)?;
     SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED_TIMEOUT))?;
     Ok(TokioIo::new(stream))

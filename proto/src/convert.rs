@@ -1,6 +1,7 @@
 //! Wire to domain and back, next to the wire: the domain never learns of it. What comes in is
 //! checked here, so that nothing behind meets a value out of bounds.
 
+mod assignment;
 mod attempt;
 mod faults;
 mod resources;
@@ -10,9 +11,10 @@ mod task;
 mod time;
 mod worker;
 
+pub use assignment::assignments;
 pub use attempt::{NotReportable, attempt_refs, finished_attempts, result_bytes};
 pub use faults::{Breach, Invalid};
-pub use session::Registration;
+pub use session::{Registration, unfitness};
 pub use spec::{MAX_ATTEMPTS_DEFAULT, PRIORITY_DEFAULT, RETRY_BACKOFF_DEFAULT, task_specs};
 pub use task::{submitted, task};
 pub use time::{InvalidTime, parse_rfc3339, rfc3339};

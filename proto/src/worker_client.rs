@@ -1,10 +1,11 @@
 //! What the leader says to one worker, over one kept-open connection.
 
+use std::error::Error;
 use std::time::Duration;
 
 use futures_util::Stream;
 use tonic::transport::Channel;
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 
 use crate::call_failure::CallFailure;
 use crate::channel::{self, ConnectError, InvalidAddress};
@@ -171,11 +172,26 @@ fn refusal(status: &Status) -> WorkerCallError {
     if let Some(term) = term_seen.and_then(|text| text.parse().ok()) {
         return WorkerCallError::NewerTerm(term);
     }
-    let message = status.message().to_owned();
-    match CallFailure::of(status) {
-        CallFailure::NeverConnected | CallFailure::Broken | CallFailure::TimedOut => {
-            WorkerCallError::Unreachable(message)
-        }
-        CallFailure::Refused => WorkerCallError::Refused(message),
+    let is_unreachable = match CallFailure::of(status) {
+        CallFailure::NeverConnected | CallFailure::TimedOut => true,
+        // A worker that says itself that it is not available answers: that has no cause here.
+        CallFailure::Broken => status.code() != Code::Unavailable || status.source().is_some(),
+        CallFailure::Refused => false,
+    };
+    if is_unreachable {
+        return WorkerCallError::Unreachable(first_cause(status));
     }
+    WorkerCallError::Refused(status.message().to_owned())
+}
+
+/// What went wrong in the first place, such as "Connection refused": what is above it only says
+/// that something did.
+fn first_cause(status: &Status) -> String {
+    let mut cause = status.source();
+    let mut text = status.message().to_owned();
+    while let Some(error) = cause {
+        text = error.to_string();
+        cause = error.source();
+    }
+    text
 }

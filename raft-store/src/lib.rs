@@ -45,7 +45,7 @@ pub use log_store::{LogOptions, LogStats, LogStore, SyncObserver, Synced};
 pub use membership::{LocalStatus, Member, Role};
 pub use node::{Node, NodeConfig, StartError, TransferError};
 pub use open::{Store, StoreConfig};
-pub use propose::{Committed, ProposalBounds, ProposeError};
+pub use propose::{CommitObserver, Committed, ProposalBounds, ProposeError};
 pub use raft_service::{RaftEndpoint, RaftServer};
 pub use reads::{ReadError, ReadPoint};
 pub use rocks::files_per_database;

@@ -3,7 +3,8 @@
 pub(crate) mod forward;
 pub(crate) mod local;
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cluster_state::{Command, LogIndex, MasterId, Rejection, Reply, Term};
@@ -141,17 +142,42 @@ impl ProposeError {
 /// What a leader answers to a command, its own or a forwarded one.
 pub(crate) type Verdict = Result<(LogIndex, Reply), ProposeError>;
 
+/// Is told how long each command took from its proposal to its application here.
+pub type CommitObserver = Arc<dyn Fn(Duration) + Send + Sync>;
+
 /// Proposes wherever the leader is.
-#[derive(Debug)]
 pub(crate) struct Proposer {
     pub(crate) local: Arc<LocalProposer>,
     pub(crate) forwarder: Forwarder,
     pub(crate) leadership: watch::Receiver<Leadership>,
+    pub(crate) observer: OnceLock<CommitObserver>,
+}
+
+impl fmt::Debug for Proposer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proposer").field("local", &self.local).finish_non_exhaustive()
+    }
 }
 
 impl Proposer {
     /// Proposes through the leader, waiting for one if there is none.
     pub(crate) async fn propose(&self, command: &Command) -> Result<Committed, ProposeError> {
+        self.observed(self.route(command)).await
+    }
+
+    async fn observed(
+        &self,
+        proposal: impl Future<Output = Result<Committed, ProposeError>>,
+    ) -> Result<Committed, ProposeError> {
+        let began_at = Instant::now();
+        let committed = proposal.await?;
+        if let Some(observe) = self.observer.get() {
+            observe(began_at.elapsed());
+        }
+        Ok(committed)
+    }
+
+    async fn route(&self, command: &Command) -> Result<Committed, ProposeError> {
         let is_repeatable = is_repeatable(command);
         let command = encode(command)?;
         let _admission = self.local.admit(&command)?;
@@ -206,8 +232,11 @@ impl Proposer {
         }
         let command = encode(command)?;
         let _admission = self.local.admit(&command)?;
-        let (index, reply) = self.local.append(command, Some(term)).await?;
-        Ok(Committed { index, reply })
+        self.observed(async {
+            let (index, reply) = self.local.append(command, Some(term)).await?;
+            Ok(Committed { index, reply })
+        })
+        .await
     }
 }
 
@@ -238,6 +267,7 @@ const fn is_repeatable(command: &Command) -> bool {
         | Command::RaiseMassLoss { .. }
         | Command::EndMassLoss { .. }
         | Command::NoteRival { .. }
+        | Command::ChangeHealth(_)
         | Command::Tick(_) => false,
     }
 }

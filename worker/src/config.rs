@@ -69,7 +69,7 @@ pub struct Config {
 pub struct Limits {
     /// Bytes kept of each output of an attempt.
     pub log_bytes_max: u64,
-    /// Attempts that run or whose results wait for the leader.
+    /// The most attempts at once; the leader is told.
     pub attempts_max: usize,
     /// Bytes of results that wait for the leader: with more, nothing new begins.
     pub spool_bytes_max: usize,

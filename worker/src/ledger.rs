@@ -206,8 +206,9 @@ impl Ledger {
         if settlement == Some(Settlement::Confirmed) {
             return Assigned::Known;
         }
-        let held = self.live.len() + self.unconfirmed.len();
-        if held >= self.bounds.attempts_max || self.is_spool_full() {
+        // The state counts an attempt until its result is committed, so what is unconfirmed here
+        // is counted there, or on its way to be forgotten.
+        if self.live.len() >= self.bounds.attempts_max || self.is_spool_full() {
             return Assigned::NoRoom;
         }
         if settlement.is_some() {

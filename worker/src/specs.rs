@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cluster_state::Specs;
+use cluster_state::{Resources, Specs};
 use nix::sys::statvfs::{Statvfs, statvfs};
 use proto::convert::Invalid;
 use proto::v1;
@@ -50,8 +50,10 @@ pub(crate) fn detect(config: &Config) -> Result<Specs, Invalid> {
         gpu: Some(config.gpu.unwrap_or_else(|| gpu_count(Path::new("/")))),
         ..v1::Resources::default()
     };
+    let total: Resources = total.try_into()?;
+    let slots = u64::try_from(config.limits.attempts_max).unwrap_or(u64::MAX);
     Ok(Specs {
-        total: total.try_into()?,
+        total: Resources { slots: slots.min(Resources::SLOTS_UNBOUNDED), ..total },
         labels: config.labels.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     })

@@ -80,6 +80,11 @@ pub(super) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         key!(reconnect.enabled, "BOOL", "Whether inactive workers are called"),
         key!(reconnect.interval, "DURATION", "Between two rounds over the inactive workers"),
         key!(reconnect.attempt_timeout, "DURATION", "How long one reconnection attempt may take"),
+        key!(
+            reconnect.registration_timeout,
+            "DURATION",
+            "How long a worker that has answered may take to register"
+        ),
         key!(reconnect.max_parallel, "COUNT", "Reconnection attempts under way at once"),
         key!(
             reconnect.backoff,
@@ -93,6 +98,11 @@ pub(super) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         ),
         key!(worker.heartbeat_interval, "DURATION", "Between two heartbeats of a worker"),
         key!(worker.heartbeat_timeout, "DURATION", "Silence after which a worker is inactive"),
+        key!(
+            worker.unreachable_after,
+            "DURATION",
+            "How long orders cannot be delivered before a worker is unreachable"
+        ),
         key!(worker.lease, "DURATION", "Silence after which a worker's tasks go to others"),
         key!(
             worker.mass_loss_requeue_rate,

@@ -98,6 +98,7 @@ fn check_clocks(config: &Config) -> Result<(), ConfigError> {
         ("raft.heartbeat_interval", raft.heartbeat_interval),
         ("reconnect.interval", reconnect.interval),
         ("reconnect.attempt_timeout", reconnect.attempt_timeout),
+        ("reconnect.registration_timeout", reconnect.registration_timeout),
         ("worker.heartbeat_interval", worker.heartbeat_interval),
     ] {
         at_least(key, duration, Duration::from_millis(10))?;

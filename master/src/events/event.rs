@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cluster_state::{
-    Change, LogIndex, MasterId, Term, Timestamp, Worker, WorkerEventKind, WorkerId,
+    Change, LogIndex, MasterId, Term, Timestamp, Worker, WorkerEventKind, WorkerId, WorkerState,
 };
 use proto::convert;
 use serde::{Deserialize, Serialize, Serializer};
@@ -35,7 +35,12 @@ pub(crate) enum Event {
     WorkerStatus {
         worker_id: WorkerId,
         is_active: bool,
+        /// As the registry shows it.
+        state: &'static str,
         reason: Reason,
+        /// What the reason's word leaves open.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        detail: Option<String>,
         #[serde(serialize_with = "rfc3339")]
         timestamp: Timestamp,
     },
@@ -105,7 +110,9 @@ impl Event {
             Change::WorkerRemoved(id) => Some(Self::WorkerStatus {
                 worker_id: id.clone(),
                 is_active: false,
+                state: WorkerState::Departed.name(),
                 reason: Reason::Event("unregistered"),
+                detail: None,
                 timestamp: log_time,
             }),
             Change::Leader(record) => Some(Self::Leader {
@@ -150,12 +157,33 @@ impl Event {
             | WorkerEventKind::Cordoned
             | WorkerEventKind::Uncordoned
             | WorkerEventKind::DrainStarted
-            | WorkerEventKind::DrainDeadlinePassed => Reason::Event(latest.kind.name()),
+            | WorkerEventKind::DrainDeadlinePassed
+            | WorkerEventKind::Unreachable(_)
+            | WorkerEventKind::Reachable
+            | WorkerEventKind::Unfit(_)
+            | WorkerEventKind::Fit => Reason::Event(latest.kind.name()),
         };
         Some(Self::WorkerStatus {
             worker_id: worker.id.clone(),
             is_active: worker.is_active(),
+            state: worker.state().name(),
             reason,
+            detail: match &latest.kind {
+                WorkerEventKind::Unreachable(detail) | WorkerEventKind::Unfit(detail) => {
+                    Some(detail.clone())
+                }
+                WorkerEventKind::Registered
+                | WorkerEventKind::Updated
+                | WorkerEventKind::Connected(_)
+                | WorkerEventKind::Replaced(_)
+                | WorkerEventKind::Disconnected(_)
+                | WorkerEventKind::Cordoned
+                | WorkerEventKind::Uncordoned
+                | WorkerEventKind::DrainStarted
+                | WorkerEventKind::DrainDeadlinePassed
+                | WorkerEventKind::Reachable
+                | WorkerEventKind::Fit => None,
+            },
             timestamp: latest.at,
         })
     }
@@ -234,7 +262,8 @@ mod tests {
     fn a_worker_is_told_of_whenever_its_history_grows() {
         let mut log = Log::new();
         let told = |reason: &str, seconds: u64| {
-            json!([{"type": "worker_status", "worker_id": "w1", "is_active": false,
+            let state = if reason == "unregistered" { "departed" } else { "inactive" };
+            json!([{"type": "worker_status", "worker_id": "w1", "is_active": false, "state": state,
                     "reason": reason, "timestamp": format!("1970-01-01T00:00:0{seconds}.000Z")}])
         };
         assert_eq!(log.apply(1, register("a:1")), told("preregistered", 1));

@@ -8,7 +8,7 @@ use proto::convert::Registration;
 use raft_store::ProposeError;
 use sha2::{Digest, Sha256};
 
-use super::sessions::Lead;
+use super::sessions::{Lead, SessionError};
 
 /// What is stored of a token's secret.
 #[must_use]
@@ -110,7 +110,7 @@ impl Lead {
                 if self.knocks.is_news(worker) {
                     tracing::warn!(%worker, %rejection, "a worker was turned away");
                 }
-                Err(ProposeError::Rejected { rejection, index })
+                Err(ProposeError::Rejected { rejection, index }.into())
             }
         }
     }

@@ -1,39 +1,118 @@
-//! Kept-open connections to workers, by address.
+//! Connections to workers, kept open for a while after they were used.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use cluster_state::WorkerId;
 use proto::worker_client::WorkerClient;
+use tokio::time::Instant;
+
+/// A connection that was not used for so long is closed: most workers are told nothing for a
+/// while, and an open connection to each would double what a fleet costs.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+/// Connections kept: some 40 KiB each. Beyond that the one that was used longest ago is closed.
+const KEPT_MAX: usize = 2_048;
 
 /// One connection per worker, dialled again when its address changes.
 #[derive(Debug, Default)]
 pub struct WorkerChannels {
-    by_worker: Mutex<HashMap<WorkerId, (String, WorkerClient)>>,
+    by_worker: Mutex<HashMap<WorkerId, Kept>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    address: String,
+    client: WorkerClient,
+    used_at: Instant,
 }
 
 impl WorkerChannels {
     /// The connection to a worker; nothing when the address is unusable.
     pub fn get(&self, worker: &WorkerId, address: &str) -> Option<WorkerClient> {
-        let mut by_worker = self.by_worker.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, client)) = by_worker.get(worker)
-            && known == address
-        {
-            return Some(client.clone());
+        let now = Instant::now();
+        let mut by_worker = self.by_worker();
+        if let Some(kept) = by_worker.get_mut(worker).filter(|kept| kept.address == address) {
+            kept.used_at = now;
+            return Some(kept.client.clone());
         }
         let client = WorkerClient::new(address).ok()?;
-        by_worker.insert(worker.clone(), (address.to_owned(), client.clone()));
+        put(&mut by_worker, worker, address, client.clone(), now);
         Some(client)
     }
 
-    /// Keeps a connection that has served, in place of any other to that worker.
-    pub fn keep(&self, worker: &WorkerId, address: &str, client: WorkerClient) {
-        let mut by_worker = self.by_worker.lock().unwrap_or_else(PoisonError::into_inner);
-        by_worker.insert(worker.clone(), (address.to_owned(), client));
+    /// Closes the connection to a worker that is gone, unreachable, or may be another one behind
+    /// the same address: names are resolved when a connection is dialled, and not again.
+    pub fn close(&self, worker: &WorkerId) {
+        self.by_worker().remove(worker);
     }
 
-    /// Closes the connection to a worker that is gone or unreachable.
-    pub fn close(&self, worker: &WorkerId) {
-        self.by_worker.lock().unwrap_or_else(PoisonError::into_inner).remove(worker);
+    /// Closes the connections that were not used for long.
+    pub fn close_idle(&self, now: Instant) {
+        let is_used = |kept: &Kept| now.saturating_duration_since(kept.used_at) < IDLE_MAX;
+        self.by_worker().retain(|_, kept| is_used(kept));
+    }
+
+    /// Whether none is open.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_worker().is_empty()
+    }
+
+    fn by_worker(&self) -> MutexGuard<'_, HashMap<WorkerId, Kept>> {
+        self.by_worker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn put(
+    by_worker: &mut HashMap<WorkerId, Kept>,
+    worker: &WorkerId,
+    address: &str,
+    client: WorkerClient,
+    now: Instant,
+) {
+    if by_worker.len() >= KEPT_MAX && !by_worker.contains_key(worker) {
+        let oldest = by_worker.iter().min_by_key(|(_, kept)| kept.used_at);
+        if let Some(oldest) = oldest.map(|(worker, _)| worker.clone()) {
+            by_worker.remove(&oldest);
+        }
+    }
+    let kept = Kept { address: address.to_owned(), client, used_at: now };
+    by_worker.insert(worker.clone(), kept);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(channels: &WorkerChannels) -> usize {
+        channels.by_worker().len()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_kept_while_it_is_used() {
+        let (channels, worker) = (WorkerChannels::default(), "w1".parse().unwrap());
+        assert!(channels.get(&worker, "127.0.0.1:9").is_some());
+        tokio::time::advance(IDLE_MAX / 2).await;
+        assert!(channels.get(&worker, "127.0.0.1:9").is_some());
+        tokio::time::advance(IDLE_MAX / 2).await;
+        channels.close_idle(Instant::now());
+        assert_eq!(kept(&channels), 1);
+
+        tokio::time::advance(IDLE_MAX / 2).await;
+        channels.close_idle(Instant::now());
+        assert!(channels.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_connection_that_was_used_longest_ago_makes_room() {
+        let channels = WorkerChannels::default();
+        let worker = |number: usize| format!("w{number}").parse::<WorkerId>().unwrap();
+        for number in 0..=KEPT_MAX {
+            channels.get(&worker(number), "127.0.0.1:9");
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        assert_eq!(kept(&channels), KEPT_MAX);
+        assert!(!channels.by_worker().contains_key(&worker(0)));
     }
 }

@@ -1,34 +1,30 @@
 //! Tells workers what is committed: which attempts to run and which to stop. Nothing else sends
 //! work to a worker, and nothing is sent that is not committed.
 
+mod contacts;
+mod delivery;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{
-    AttemptOutcome, AttemptRef, Command, Epoch, FinishAttempts, FinishedAttempt, LossReason,
-    OnDisconnect, StartAttempts, State, Task, TaskState, WorkerId,
-};
-use proto::convert::{self, Invalid};
-use proto::v1;
-use proto::worker_client::{WorkerCallError, WorkerClient};
+use cluster_state::{AttemptRef, Epoch, HealthFinding, State, Task, Worker, WorkerId};
 use raft_store::AppliedAt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::contacts::{Contacts, Errand, Trouble};
+use self::delivery::{CallEnd, Content, Orders, deliver};
 use super::sessions::Lead;
 
 /// Attempts in one call: enough to amortize it, few enough that the first is not kept waiting.
 const BATCH_MAX: usize = 1_000;
-/// For one call. A worker answers before its processes run, so this is patience with the network.
-const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// After a failed call the worker is left alone this long; the reconnection monitor and the
-/// liveness duty see to it that it comes back or is given up.
-const FAILURE_PAUSE: Duration = Duration::from_millis(500);
 /// An order to stop is repeated after this time, until the attempt's end is reported.
 const STOP_AGAIN: Duration = Duration::from_secs(5);
+/// Between two looks at which connections were not used for long.
+const SWEEP_PAUSE: Duration = Duration::from_secs(10);
 /// From TERM to KILL.
 pub const STOP_GRACE: Duration = Duration::from_secs(10);
 
@@ -37,40 +33,44 @@ pub const STOP_GRACE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Dispatcher {
     lead: Arc<Lead>,
-    calls: JoinSet<(WorkerId, CallEnd)>,
+    /// How long nobody answers before a worker is unreachable.
+    unreachable_after: Duration,
+    calls: JoinSet<(Called, CallEnd)>,
     under_way: HashSet<WorkerId>,
-    paused: HashMap<WorkerId, Instant>,
+    contacts: Contacts,
+    /// When connections are looked at next.
+    next_sweep: Instant,
     /// Orders to stop that were given, and when.
     told_to_stop: HashMap<WorkerId, BTreeMap<AttemptRef, Instant>>,
 }
 
-/// How a call to a worker ended.
+/// A worker that was called, and what for.
 #[derive(Debug)]
-enum CallEnd {
-    /// All was said and recorded.
-    Told(Vec<AttemptRef>),
-    /// To be tried again after a pause.
-    Failed,
+struct Called {
+    worker: WorkerId,
+    epoch: Epoch,
+    address: String,
+    /// The reason on record for which it cannot be called.
+    known: Option<String>,
 }
 
-/// What one worker is to be told now.
-struct Orders {
-    worker: WorkerId,
-    address: String,
-    epoch: Epoch,
-    run: Vec<v1::Assignment>,
-    stop: Vec<AttemptRef>,
+impl Called {
+    const fn errand(&self) -> Errand {
+        if self.known.is_some() { Errand::Probe } else { Errand::Orders }
+    }
 }
 
 impl Dispatcher {
     /// A dispatcher that has told nobody anything.
     #[must_use]
-    pub fn new(lead: Arc<Lead>) -> Self {
+    pub fn new(lead: Arc<Lead>, unreachable_after: Duration) -> Self {
         Self {
             lead,
+            unreachable_after,
             calls: JoinSet::new(),
             under_way: HashSet::new(),
-            paused: HashMap::new(),
+            contacts: Contacts::default(),
+            next_sweep: Instant::now(),
             told_to_stop: HashMap::new(),
         }
     }
@@ -90,7 +90,9 @@ impl Dispatcher {
             };
             tokio::select! {
                 () = stop.cancelled() => return,
-                Some(Ok((worker, end))) = self.calls.join_next() => self.on_call_ended(worker, end),
+                Some(Ok((called, end))) = self.calls.join_next() => {
+                    self.on_call_ended(&called, end);
+                }
                 () = pause => {}
                 changed = applied.changed() => if changed.is_err() { return },
             }
@@ -99,189 +101,150 @@ impl Dispatcher {
 
     fn tell_workers(&mut self) {
         let now = Instant::now();
-        self.paused.retain(|_, until| *until > now);
+        self.contacts.forgive(now);
+        if self.next_sweep <= now {
+            self.lead.channels.close_idle(now);
+            self.next_sweep = now + SWEEP_PAUSE;
+        }
         // What is old is said again, and what was said to a worker that is gone is forgotten.
         self.told_to_stop.retain(|_, told| {
             told.retain(|_, at| now < *at + STOP_AGAIN);
             !told.is_empty()
         });
         let orders = self.lead.node.reader().with(|state| {
-            let free = state.workers_to_tell().filter(|worker| {
-                !self.under_way.contains(*worker) && !self.paused.contains_key(*worker)
+            let to_tell = state.workers_to_tell().filter_map(|id| state.worker(id));
+            let ailing = state.ailing_workers();
+            let to_probe = ailing.filter(|worker| worker.health.unreachable.is_some());
+            let free = to_tell.chain(to_probe).filter(|worker| {
+                !self.under_way.contains(&worker.id) && !self.contacts.rests(&worker.id, now)
             });
             free.filter_map(|worker| self.orders(state, worker, now)).collect::<Vec<_>>()
         });
         for orders in orders {
-            let Some(client) = self.lead.channels.get(&orders.worker, &orders.address) else {
-                self.paused.insert(orders.worker, now + FAILURE_PAUSE);
-                continue;
-            };
-            self.under_way.insert(orders.worker.clone());
-            let lead = Arc::clone(&self.lead);
-            self.calls.spawn(async move {
-                let end = deliver(&lead, &client, &orders).await;
-                (orders.worker, end)
-            });
+            self.call(orders, now);
         }
     }
 
-    fn orders(&self, state: &State, id: &WorkerId, now: Instant) -> Option<Orders> {
-        let worker = state.worker(id).filter(|worker| worker.is_active())?;
-        let load = state.load(id)?;
+    fn call(&mut self, orders: Orders, now: Instant) {
+        // A worker may be both to be told and to be probed.
+        if !self.under_way.insert(orders.worker.clone()) {
+            return;
+        }
+        let called = Called {
+            worker: orders.worker.clone(),
+            epoch: orders.epoch,
+            address: orders.address.clone(),
+            known: match &orders.content {
+                Content::Attempts { .. } => None,
+                Content::Probe { known } => Some(known.clone()),
+            },
+        };
+        let Some(client) = self.lead.channels.get(&orders.worker, &orders.address) else {
+            let trouble = Trouble::Unreachable("its address is unusable".to_owned());
+            self.under_way.remove(&orders.worker);
+            self.on_trouble(&called, trouble, now);
+            return;
+        };
+        let lead = Arc::clone(&self.lead);
+        self.calls.spawn(async move {
+            let end = deliver(&lead, &client, &orders).await;
+            (called, end)
+        });
+    }
+
+    fn orders(&self, state: &State, worker: &Worker, now: Instant) -> Option<Orders> {
+        if !worker.is_active() {
+            return None;
+        }
+        let content = match &worker.health.unreachable {
+            Some(trouble) => Content::Probe { known: trouble.detail.clone() },
+            None => self.attempts(state, worker, now)?,
+        };
+        let address = worker.address.clone()?;
+        Some(Orders { worker: worker.id.clone(), address, epoch: worker.epoch, content })
+    }
+
+    fn attempts(&self, state: &State, worker: &Worker, now: Instant) -> Option<Content> {
+        let load = state.load(&worker.id)?;
         let run = load.unconfirmed.iter().filter_map(|task| state.task(*task));
-        let run = run.filter_map(|task| assignment(task)).take(BATCH_MAX).collect::<Vec<_>>();
-        let told = self.told_to_stop.get(id);
+        let run = run.filter(|task| !task.must_stop()).take(BATCH_MAX).cloned();
+        let run = run.collect::<Vec<_>>();
+        let told = self.told_to_stop.get(&worker.id);
         let stop = load.stopping.iter().filter_map(|task| live_attempt(state.task(*task)?));
         let stop = stop.filter(|attempt| {
             told.and_then(|told| told.get(attempt)).is_none_or(|at| now >= *at + STOP_AGAIN)
         });
         let stop = stop.take(BATCH_MAX).collect::<Vec<_>>();
-        if run.is_empty() && stop.is_empty() {
-            return None;
-        }
-        let address = worker.address.clone()?;
-        Some(Orders { worker: id.clone(), address, epoch: worker.epoch, run, stop })
+        let is_something = !run.is_empty() || !stop.is_empty();
+        is_something.then_some(Content::Attempts { run, stop })
     }
 
-    fn on_call_ended(&mut self, worker: WorkerId, end: CallEnd) {
-        self.under_way.remove(&worker);
-        match end {
-            CallEnd::Told(stopped) if stopped.is_empty() => {}
-            CallEnd::Told(stopped) => {
-                let now = Instant::now();
-                let told = self.told_to_stop.entry(worker).or_default();
-                told.extend(stopped.into_iter().map(|attempt| (attempt, now)));
+    fn on_call_ended(&mut self, called: &Called, end: CallEnd) {
+        let (worker, now) = (&called.worker, Instant::now());
+        self.under_way.remove(worker);
+        if !end.stopped.is_empty() {
+            let told = self.told_to_stop.entry(worker.clone()).or_default();
+            told.extend(end.stopped.into_iter().map(|attempt| (attempt, now)));
+        }
+        let Some(trouble) = end.trouble else { return self.on_answered(called, now) };
+        self.on_trouble(called, trouble, now);
+    }
+
+    fn on_answered(&mut self, called: &Called, now: Instant) {
+        let Called { worker, epoch, .. } = called;
+        match self.contacts.on_answered(worker, called.errand(), now) {
+            Some(trouble @ (Trouble::Refused(_) | Trouble::NoRoom)) => {
+                tracing::info!(%worker, was = %trouble, "worker takes orders again");
             }
-            CallEnd::Failed => {
-                self.paused.insert(worker, Instant::now() + FAILURE_PAUSE);
+            Some(Trouble::Unreachable(_) | Trouble::NotRecorded(_)) | None => {}
+        }
+        if called.known.is_some() {
+            self.lead.findings.post(worker, *epoch, HealthFinding::Reachable);
+        }
+    }
+
+    fn on_trouble(&mut self, called: &Called, trouble: Trouble, now: Instant) {
+        let Called { worker, epoch, address, known } = called;
+        self.lead.metrics.on_dispatch_failed(trouble.name());
+        let noted = self.contacts.on_trouble(worker, trouble.clone(), called.errand(), now);
+        match &trouble {
+            Trouble::Unreachable(reason) => {
+                tracing::debug!(%worker, address, reason, "cannot call worker");
+                // What is left of the connection says nothing about the worker.
+                self.lead.channels.close(worker);
+                let is_lasting = known.is_some() || noted.lasts >= self.unreachable_after;
+                if is_lasting && known.as_ref() != Some(reason) {
+                    let finding = HealthFinding::Unreachable { detail: reason.clone() };
+                    self.lead.findings.post(worker, *epoch, finding);
+                }
+            }
+            Trouble::Refused(reason) => {
+                self.lead.channels.close(worker);
+                if noted.is_news {
+                    tracing::warn!(%worker, address, reason, "worker refuses orders");
+                }
+            }
+            Trouble::NoRoom if noted.is_news => {
+                tracing::warn!(%worker, address, "worker has no room for what it was given");
+            }
+            Trouble::NoRoom => {}
+            Trouble::NotRecorded(error) => {
+                tracing::debug!(%worker, error, "cannot record a worker's answer");
             }
         }
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        let pauses = self.paused.values().copied();
+        let now = Instant::now();
         let stops =
             self.told_to_stop.values().flat_map(BTreeMap::values).map(|at| *at + STOP_AGAIN);
         // A past time is a worker that is not active: the state will say when it is.
-        let now = Instant::now();
-        pauses.chain(stops).filter(|at| *at > now).min()
+        let rests = self.contacts.next_end(now).into_iter();
+        let sweep = (!self.lead.channels.is_empty()).then_some(self.next_sweep);
+        rests.chain(stops).chain(sweep).filter(|at| *at > now).min()
     }
-}
-
-fn assignment(task: &Task) -> Option<v1::Assignment> {
-    Some(v1::Assignment {
-        attempt: Some(live_attempt(task)?.into()),
-        command: task.spec.command.clone(),
-        env: task.spec.env.to_map(),
-        working_dir: task.spec.working_dir.clone(),
-        requeue_on_disconnect: task.spec.on_disconnect == OnDisconnect::Requeue,
-    })
 }
 
 fn live_attempt(task: &Task) -> Option<AttemptRef> {
     task.live_attempt().map(|live| AttemptRef { task: task.id, attempt: live.number })
-}
-
-async fn deliver(lead: &Lead, client: &WorkerClient, orders: &Orders) -> CallEnd {
-    let delivered = async {
-        assign(lead, client, orders).await?;
-        cancel(lead, client, orders).await
-    };
-    match delivered.await {
-        Ok(()) => CallEnd::Told(orders.stop.clone()),
-        Err(Undelivered::Call(WorkerCallError::NewerTerm(seen))) => {
-            lead.on_newer_term(&orders.worker, seen);
-            CallEnd::Failed
-        }
-        Err(error) => {
-            tracing::debug!(worker = %orders.worker, %error, "cannot tell worker");
-            CallEnd::Failed
-        }
-    }
-}
-
-/// Why a worker could not be told, or its answer not recorded.
-#[derive(Debug, thiserror::Error)]
-enum Undelivered {
-    #[error(transparent)]
-    Call(#[from] WorkerCallError),
-    #[error(transparent)]
-    Record(#[from] raft_store::ProposeError),
-    #[error(transparent)]
-    Malformed(#[from] Invalid),
-}
-
-async fn assign(lead: &Lead, client: &WorkerClient, orders: &Orders) -> Result<(), Undelivered> {
-    if orders.run.is_empty() {
-        return Ok(());
-    }
-    let request = v1::AssignTaskRequest {
-        leader: lead.header(),
-        worker_id: orders.worker.to_string(),
-        epoch: orders.epoch.0,
-        assignments: orders.run.clone(),
-    };
-    let response = client.assign(request, CALL_TIMEOUT).await?;
-    let accepted = convert::attempt_refs(response.accepted)?;
-
-    // Short attempts have ended by now: their results need no start before them.
-    let attempts = lead.node.reader().with(|state| {
-        let waiting = |attempt: &AttemptRef| {
-            state.task(attempt.task).is_some_and(|task| task.state == TaskState::Assigned)
-        };
-        accepted.into_iter().filter(waiting).collect::<Vec<_>>()
-    });
-    if attempts.is_empty() {
-        return Ok(());
-    }
-    count_starts(lead, &attempts);
-    let command = Command::StartAttempts(StartAttempts {
-        term: lead.term,
-        worker: orders.worker.clone(),
-        epoch: orders.epoch,
-        attempts,
-    });
-    lead.node.propose_as_leader(lead.term, &command).await?;
-    Ok(())
-}
-
-fn count_starts(lead: &Lead, attempts: &[AttemptRef]) {
-    let now = lead.node.clock().now();
-    let waited = lead.node.reader().with(|state| {
-        let tasks = attempts.iter().filter_map(|attempt| state.task(attempt.task));
-        tasks.map(|task| now.since(task.submitted_at)).collect::<Vec<_>>()
-    });
-    for waited in waited {
-        lead.metrics.on_task_started(waited);
-    }
-}
-
-async fn cancel(lead: &Lead, client: &WorkerClient, orders: &Orders) -> Result<(), Undelivered> {
-    if orders.stop.is_empty() {
-        return Ok(());
-    }
-    let request = v1::CancelTaskRequest {
-        leader: lead.header(),
-        worker_id: orders.worker.to_string(),
-        attempts: orders.stop.iter().map(|one| (*one).into()).collect(),
-        grace_ms: u64::try_from(STOP_GRACE.as_millis()).unwrap_or(u64::MAX),
-    };
-    let response = client.cancel(request, CALL_TIMEOUT).await?;
-    let unknown = convert::attempt_refs(response.unknown)?;
-    if unknown.is_empty() {
-        return Ok(());
-    }
-    // What the worker never had, or has forgotten, will not be reported by it.
-    let lost = AttemptOutcome::Lost(LossReason::UnknownToWorker);
-    let attempts = unknown
-        .into_iter()
-        .map(|attempt| FinishedAttempt { attempt, outcome: lost.clone() })
-        .collect();
-    let command = Command::FinishAttempts(FinishAttempts {
-        worker: orders.worker.clone(),
-        epoch: orders.epoch,
-        attempts,
-    });
-    lead.node.propose_as_leader(lead.term, &command).await?;
-    Ok(())
 }

@@ -252,20 +252,11 @@ impl Liveness {
             workers: workers.clone(),
             reason: DisconnectReason::HeartbeatTimeout,
         });
-        let active_since = lead.node.reader().with(|state| {
-            let known = workers.iter().filter_map(|(worker, _)| state.worker(worker));
-            known.map(|known| (known.id.clone(), known.changed_at)).collect::<BTreeMap<_, _>>()
-        });
         lead.node.propose_as_leader(lead.term, &command).await?;
-
-        let now = lead.node.clock().now();
         for (worker, epoch) in workers {
             // One that has registered again meanwhile is left alone, and has a lease of its own.
             if !self.is_away(&worker, epoch) {
                 continue;
-            }
-            if let Some(since) = active_since.get(&worker) {
-                lead.metrics.on_disconnected(now.since(*since));
             }
             tracing::warn!(%worker, %epoch, "worker is silent: inactive");
             lead.channels.close(&worker);
@@ -334,7 +325,6 @@ impl Liveness {
         });
         let committed = lead.node.propose_as_leader(lead.term, &command).await?;
         let Reply::Requeued { count, more } = committed.reply else { return Ok((0, false)) };
-        lead.metrics.on_attempts_lost(count);
         if !more {
             for (worker, epoch) in holding.iter().filter(|(one, epoch)| self.is_away(one, *epoch)) {
                 tracing::warn!(%worker, %epoch, why = %reason, "worker's tasks are queued again");

@@ -6,7 +6,9 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use cluster_state::{Assignment, Class, ClassQueue, Preference, State, Timestamp};
+use cluster_state::{
+    Assignment, Class, ClassQueue, Plan, Preference, State, TaskId, Timestamp, WorkerId,
+};
 
 pub use self::pending::PendingReason;
 
@@ -58,6 +60,7 @@ impl Round {
         let mut classes = by_importance(state);
         classes.retain(|(class, _)| !self.in_vain.contains(*class));
         'queue: for (class, queue) in classes {
+            let mut choice = Choice::new(class, strategy.into());
             for task in queue.tasks() {
                 if placements.len() >= bounds.placements {
                     break 'queue;
@@ -67,8 +70,11 @@ impl Round {
                     self.is_over = false;
                     return placements;
                 }
-                let Some(worker) = plan.place(class, strategy.into()) else { break };
-                placements.push(Assignment { task, worker });
+                match choice.place(state, &mut plan, task) {
+                    Ok(worker) => placements.push(Assignment { task, worker }),
+                    Err(NoPlace::ForIt) => {}
+                    Err(NoPlace::ForAny) => break,
+                }
             }
             done.push(Arc::clone(class));
         }
@@ -81,6 +87,53 @@ impl Round {
     #[must_use]
     pub const fn is_over(&self) -> bool {
         self.is_over
+    }
+}
+
+/// Places the tasks of one class.
+struct Choice<'a> {
+    class: &'a Class,
+    preference: Preference,
+    /// Workers that were left out in vain: the next task that leaves out the same waits as well.
+    in_vain: BTreeSet<Vec<WorkerId>>,
+}
+
+/// For whom there is no place.
+enum NoPlace {
+    /// The task; the next of its class may be placed.
+    ForIt,
+    /// The class.
+    ForAny,
+}
+
+impl<'a> Choice<'a> {
+    const fn new(class: &'a Class, preference: Preference) -> Self {
+        Self { class, preference, in_vain: BTreeSet::new() }
+    }
+
+    /// A worker for a task. One that failed to start is kept from the workers where it did while
+    /// another could take it, be it later: they may be to blame.
+    fn place(
+        &mut self,
+        state: &State,
+        plan: &mut Plan<'_>,
+        task: TaskId,
+    ) -> Result<WorkerId, NoPlace> {
+        let shunned = state.task(task).map(|task| task.failed_to_start_on()).unwrap_or_default();
+        if shunned.is_empty() {
+            return plan.place(self.class, self.preference).ok_or(NoPlace::ForAny);
+        }
+        if self.in_vain.contains(&shunned) {
+            return Err(NoPlace::ForIt);
+        }
+        if let Some(worker) = plan.place_beside(self.class, self.preference, &shunned) {
+            return Ok(worker);
+        }
+        if plan.could_take_beside(self.class, &shunned) {
+            self.in_vain.insert(shunned);
+            return Err(NoPlace::ForIt);
+        }
+        plan.place(self.class, self.preference).ok_or(NoPlace::ForAny)
     }
 }
 

@@ -3,60 +3,38 @@
 //! workers when an operator asks for it.
 
 mod attempt;
+mod awaited;
+mod config;
 mod demands;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{LogIndex, State, Worker, WorkerId};
+use cluster_state::{HealthFinding, LogIndex, State, Worker, WorkerId};
 use raft_store::AppliedAt;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use config::ReconnectConfig;
 pub use demands::{Demand, DemandError, Finding, Findings, ReconnectHandle, Whom};
 
 use self::attempt::{Attempt, attempt};
+use self::awaited::Awaited;
 use self::demands::OpenDemands;
 pub use super::attempts_schedule::Backoff;
 use super::attempts_schedule::{AttemptsSchedule, Completed, Ended, Occasion, Sighting};
 use super::driver::changed_after;
 use super::sessions::Lead;
-
-/// How the monitor goes about it.
-#[derive(Debug, Clone)]
-pub struct ReconnectConfig {
-    /// Whether inactive workers are gone to unasked.
-    pub enabled: bool,
-    /// Between two attempts at one worker.
-    pub interval: Duration,
-    /// For one attempt.
-    pub attempt_timeout: Duration,
-    /// Attempts under way at once.
-    pub max_parallel: usize,
-    /// Whether the interval grows while attempts fail.
-    pub backoff: Backoff,
-    /// Intervals of workers whose label `priority` has one of these values.
-    pub intervals_by_priority: BTreeMap<String, Duration>,
-}
-
-impl ReconnectConfig {
-    /// The label that says which interval a worker has.
-    const PRIORITY_LABEL: &str = "priority";
-
-    fn interval_of(&self, worker: &Worker) -> Duration {
-        let reported = worker.specs.as_ref().map(|specs| &specs.labels);
-        let labels = std::iter::once(&worker.labels).chain(reported);
-        let priority = labels.filter_map(|labels| labels.get(Self::PRIORITY_LABEL)).next();
-        let by_priority = priority.and_then(|value| self.intervals_by_priority.get(value));
-        by_priority.copied().unwrap_or(self.interval)
-    }
-}
+use crate::metrics::Reconnected;
 
 /// Between two looks at who is inactive, however fast the state moves.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
+/// What is wrong with a worker that answers and does not come.
+const HAS_NOT_REGISTERED: &str = "reached, has not registered";
 
 /// The monitor of one term of leadership.
 #[derive(Debug)]
@@ -68,6 +46,8 @@ pub struct ReconnectionMonitor {
     /// An attempt that was withdrawn ends without a result.
     attempts: JoinSet<(WorkerId, Option<Attempt>)>,
     under_way: BTreeMap<WorkerId, UnderWay>,
+    /// Inactive workers that have answered and have yet to register.
+    awaited: Awaited,
     /// The latest change of an inactive worker that was taken in.
     seen: LogIndex,
 }
@@ -87,6 +67,7 @@ impl ReconnectionMonitor {
         Self {
             lead,
             schedule: AttemptsSchedule::new(config.backoff, config.max_parallel),
+            awaited: Awaited::new(config.registration_timeout),
             config,
             demands: OpenDemands::default(),
             attempts: JoinSet::new(),
@@ -103,7 +84,11 @@ impl ReconnectionMonitor {
         mut applied: watch::Receiver<AppliedAt>,
         stop: CancellationToken,
     ) {
-        tracing::info!("worker reconnection monitor started");
+        if self.config.enabled {
+            tracing::info!("worker reconnection monitor started");
+        } else {
+            tracing::info!("worker reconnection monitor is disabled: it works on demand only");
+        }
         self.lead.metrics.on_reconnect_monitor(self.config.enabled);
         self.announce();
         let mut next_look = Instant::now();
@@ -114,7 +99,8 @@ impl ReconnectionMonitor {
                 next_look = Instant::now() + LOOK_PAUSE;
             }
             self.start_attempts();
-            let due = self.schedule.next_due().map(|due| due.max(next_look));
+            let due = [self.schedule.next_due(), self.awaited.next_end()];
+            let due = due.into_iter().flatten().min().map(|due| due.max(next_look));
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(Ok((worker, attempt))) = self.attempts.join_next() => {
@@ -127,7 +113,9 @@ impl ReconnectionMonitor {
             }
         }
         self.lead.metrics.on_reconnect_monitor(false);
-        tracing::info!("worker reconnection monitor stopped");
+        if self.config.enabled {
+            tracing::info!("worker reconnection monitor stopped");
+        }
     }
 
     /// Tells the workers that follow the leader before this one; those that are inactive are the
@@ -167,19 +155,52 @@ impl ReconnectionMonitor {
         if let Some(round) = round {
             log_attempts(round.workers, round.is_new);
         }
+        self.settle_awaited(now);
+    }
+
+    /// Tells of the workers that have answered and registered since, and of those that have not.
+    fn settle_awaited(&mut self, now: Instant) {
+        let awaited = &mut self.awaited;
+        let (came, late) = self.lead.node.reader().with(|state| {
+            // One that was unregistered meanwhile is not waited for either.
+            awaited.settle(now, |worker| state.worker(worker).is_none_or(|one| one.is_active()))
+        });
+        for (worker, reached) in came {
+            if self.lead.node.reader().with(|state| state.worker(&worker).is_none()) {
+                self.demands.on_gone(&worker);
+                continue;
+            }
+            tracing::info!(%worker, address = reached.address, "successfully reconnected to worker");
+            self.schedule.on_trouble(&worker, None);
+            self.lead.metrics.on_reconnect_ended(Reconnected::Yes, 1);
+            self.lead.metrics.on_reconnect_ended(Reconnected::No, reached.attempts - 1);
+            self.demands.on_found(&worker, Finding::Reached);
+        }
+        for (worker, reached) in late {
+            if self.schedule.on_trouble(&worker, Some(HAS_NOT_REGISTERED)) {
+                let waited = self.config.registration_timeout;
+                tracing::warn!(%worker, address = reached.address, ?waited,
+                    "worker was reached, but has not registered: its own log says why");
+            }
+            self.lead.metrics.on_reconnect_ended(Reconnected::No, reached.attempts);
+            self.demands.on_found(&worker, Finding::NotRegistered);
+        }
     }
 
     fn on_demanded(&mut self, demand: Demand) {
         let mut found = BTreeMap::new();
         let mut awaited = Vec::new();
-        let mut sort = |worker: &Worker| match (worker.is_active(), &worker.address) {
+        let mut sort = |worker: &Worker| match (is_reached(worker), &worker.address) {
             (true, _) => drop(found.insert(worker.id.clone(), Finding::Active)),
             (false, None) => drop(found.insert(worker.id.clone(), Finding::NoAddress)),
             (false, Some(_)) => awaited.push(worker.id.clone()),
         };
         self.lead.node.reader().with(|state| match &demand.whom {
             Whom::One(id) => state.worker(id).into_iter().for_each(|worker| sort(worker)),
-            Whom::AllInactive => state.inactive_workers().for_each(|worker| sort(worker)),
+            Whom::AllInactive => {
+                let unreachable = state.ailing_workers().filter(|worker| !is_reached(worker));
+                state.inactive_workers().chain(unreachable).for_each(|worker| sort(worker));
+            }
         });
         if !awaited.is_empty() {
             log_attempts(awaited.len(), true);
@@ -192,7 +213,7 @@ impl ReconnectionMonitor {
         while let Some((worker, occasion)) = self.schedule.start_next() {
             let address = self.lead.node.reader().with(|state| {
                 let known = state.worker(&worker)?;
-                let has_reason = occasion == Occasion::Announcement || !known.is_active();
+                let has_reason = occasion == Occasion::Announcement || !is_reached(known);
                 known.address.clone().filter(|_| has_reason)
             });
             match address {
@@ -228,25 +249,37 @@ impl ReconnectionMonitor {
             self.lead.doubt_leadership();
         }
         let was_reached = attempt == Attempt::Reached;
+        let known = self.lead.node.reader().with(|state| state.worker(worker).cloned());
+        let is_inactive = known.as_ref().is_some_and(|known| !known.is_active());
+        if let Some(known) = known.filter(|known| was_reached && !is_reached(known)) {
+            self.lead.findings.post(worker, known.epoch, HealthFinding::Reachable);
+        }
+        let ended = if was_reached { Ended::Reached } else { Ended::Failed };
+        self.settle(worker, ended);
+        let is_awaited = was_reached && is_inactive && occasion != Occasion::Announcement;
+        if is_awaited {
+            self.awaited.on_reached(worker, &address, Instant::now());
+        }
         match occasion {
             Occasion::Announcement => self.lead.metrics.on_announced(was_reached),
             Occasion::Demand | Occasion::Round => {
-                self.lead.metrics.on_reconnect_attempt(was_reached);
+                self.lead.metrics.on_reconnect_attempt();
+                let reconnected = if was_reached { Reconnected::Yes } else { Reconnected::No };
+                if !is_awaited {
+                    self.lead.metrics.on_reconnect_ended(reconnected, 1);
+                }
             }
         }
-        // Most workers are told nothing for a while: an open connection to each would double what
-        // a fleet costs. The dispatcher dials again when it has something to say.
-        self.lead.channels.close(worker);
-        let ended = if was_reached { Ended::Reached } else { Ended::Failed };
-        self.settle(worker, ended);
-        self.demands.on_found(worker, attempt.finding());
+        if !is_awaited {
+            self.demands.on_found(worker, attempt.finding());
+        }
     }
 
     /// An attempt was given up, or not begun: the worker is gone, active, or elsewhere.
     fn on_withdrawn(&mut self, worker: &WorkerId) {
         self.settle(worker, Ended::Withdrawn);
         let known = self.lead.node.reader().with(|state| {
-            state.worker(worker).map(|worker| (worker.is_active(), worker.address.is_some()))
+            state.worker(worker).map(|worker| (is_reached(worker), worker.address.is_some()))
         });
         match known {
             None => {
@@ -283,17 +316,17 @@ impl ReconnectionMonitor {
         occasion: Occasion,
         attempt: &Attempt,
     ) {
-        let is_news = self.schedule.on_trouble(worker, attempt.trouble());
-        if *attempt != Attempt::Reached {
-            if is_news {
-                attempt.log_trouble(worker, address);
-            }
-        } else if occasion == Occasion::Announcement {
-            tracing::debug!(%worker, address, "worker was told who leads");
-        } else {
-            tracing::info!(%worker, address, "successfully reconnected to worker");
+        if *attempt == Attempt::Reached {
+            tracing::debug!(%worker, address, ?occasion, "worker was told who leads");
+        } else if self.schedule.on_trouble(worker, attempt.trouble()) {
+            attempt.log_trouble(worker, address);
         }
     }
+}
+
+/// Whether the worker is connected and can be called, as far as the record says.
+fn is_reached(worker: &Worker) -> bool {
+    worker.is_active() && worker.health.unreachable.is_none()
 }
 
 fn can_be_gone_to(state: &State, worker: &WorkerId) -> bool {

@@ -3,8 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cluster_state::{
-    ClusterId, Command, Epoch, FinishAttempts, FinishVerdict, FinishedAttempt, Reply, Term,
-    Timestamp, WorkerId,
+    ClusterId, Command, Epoch, FinishAttempts, FinishVerdict, Reply, Term, Timestamp, WorkerId,
 };
 use proto::convert::{self, Invalid};
 use proto::v1;
@@ -15,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::admission::Knocks;
 use super::channels::WorkerChannels;
+use super::health::Findings;
 use super::leases::LeaseTable;
 use super::reconnection::ReconnectHandle;
 use super::rivals::Rivals;
@@ -76,6 +76,8 @@ pub struct Lead {
     pub channels: WorkerChannels,
     /// What workers report of their machines.
     pub usage: Usage,
+    /// What was found out about workers and is to be recorded.
+    pub findings: Findings,
     /// Who was turned away.
     pub knocks: Knocks,
     /// Who wants a name that is taken.
@@ -190,12 +192,11 @@ impl WorkerSessions {
         let epoch = Epoch(request.epoch);
         let confirmed = request.finished.iter().filter_map(|one| one.attempt.clone()).collect();
         let attempts = convert::finished_attempts(request.finished)?;
-        let finished = attempts.clone();
         let command =
             Command::FinishAttempts(FinishAttempts { worker: worker.clone(), epoch, attempts });
         let committed = lead.node.propose_as_leader(lead.term, &command).await?;
         if let Reply::Finished(verdicts) = committed.reply {
-            lead.count_results(&finished, &verdicts);
+            lead.count_stale(&verdicts);
         }
         // Results that came under a registration that is over may still count under the next one:
         // the worker keeps them until it has registered.
@@ -233,12 +234,10 @@ impl Lead {
         })
     }
 
-    fn count_results(&self, finished: &[FinishedAttempt], verdicts: &[FinishVerdict]) {
-        for (one, verdict) in finished.iter().zip(verdicts) {
-            match verdict {
-                FinishVerdict::Accepted => self.metrics.on_attempt_ended(one.outcome.name()),
-                FinishVerdict::Stale => self.metrics.on_stale("completion", 1),
-            }
+    fn count_stale(&self, verdicts: &[FinishVerdict]) {
+        let stale = verdicts.iter().filter(|verdict| **verdict == FinishVerdict::Stale).count();
+        if stale > 0 {
+            self.metrics.on_stale("completion", stale);
         }
     }
 }

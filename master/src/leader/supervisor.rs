@@ -16,6 +16,7 @@ use super::channels::WorkerChannels;
 use super::dispatcher::Dispatcher;
 use super::driver::drive;
 use super::farewell::Farewell;
+use super::health::{Findings, HealthRecorder};
 use super::leases::LeaseTable;
 use super::liveness::{self, Liveness};
 use super::placement::Strategy;
@@ -32,6 +33,8 @@ use crate::metrics::Metrics;
 pub struct DutyConfig {
     /// The time limits that workers live under.
     pub times: LeaseTimes,
+    /// How long orders cannot be delivered before a worker is unreachable.
+    pub unreachable_after: Duration,
     /// Attempts of lost workers given to others per second in a mass loss.
     pub mass_loss_requeue_rate: u32,
     /// The reconnection monitor's.
@@ -166,6 +169,7 @@ impl Supervisor {
             tasks: self.tasks.clone(),
             channels: WorkerChannels::default(),
             usage: Usage::default(),
+            findings: Findings::default(),
             reconnect,
             metrics: self.metrics.clone(),
         };
@@ -186,11 +190,13 @@ impl Supervisor {
         duties.spawn(&self.tasks, "reconnection monitor", |stop| {
             monitor.run(demanded, reader.watch_applied(), stop)
         });
-        let dispatcher = Dispatcher::new(Arc::clone(lead));
+        let dispatcher = Dispatcher::new(Arc::clone(lead), self.config.unreachable_after);
         duties
             .spawn(&self.tasks, "dispatcher", |stop| dispatcher.run(reader.watch_applied(), stop));
         let liveness = Liveness::new(Arc::clone(lead), self.config.mass_loss_requeue_rate);
         duties.spawn(&self.tasks, "liveness", |stop| liveness.run(reader.watch_applied(), stop));
+        let health = HealthRecorder::new(Arc::clone(lead));
+        duties.spawn(&self.tasks, "health", |stop| health.run(reader.watch_applied(), stop));
         let farewell = Farewell::new(Arc::clone(lead));
         duties.spawn(&self.tasks, "farewell", |stop| farewell.run(reader.watch_applied(), stop));
         let ticker = Ticker::new(self.node.clone(), lead.term, self.config.retention);

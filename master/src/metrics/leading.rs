@@ -24,14 +24,26 @@ const STALE_KINDS: [&str; 7] = [
 ];
 
 /// Every value of the `outcome` label, so that each counter is there from the start.
-const OUTCOMES: [&str; 4] = ["completed", "failed", "start-failed", "lost"];
+const OUTCOMES: [&str; 5] = ["completed", "failed", "start-failed", "worker-unfit", "lost"];
 
 /// Every value of the `reason` label, so that each counter is there from the start.
 const DISCONNECTS: [&str; 3] = ["heartbeat-timeout", "shutdown", "replaced"];
 
+/// Every value of the `reason` label of failed deliveries.
+const DISPATCH_FAILURES: [&str; 4] = ["unreachable", "refused", "no-room", "not-recorded"];
+
 /// Values of the `outcome` label of announcements.
 const REACHED: &str = "reached";
 const FAILED: &str = "failed";
+
+/// Whether an attempt led to what it was made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reconnected {
+    /// The worker has registered, or can be called again.
+    Yes,
+    /// It was not reached, or has not registered.
+    No,
+}
 
 /// A label with few values that are known beforehand.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -55,11 +67,12 @@ pub(super) struct Leading {
     pub(super) submit_to_start: Seconds,
     disconnects: Family<Label, Counter>,
     announcements: Family<Label, Counter>,
-    attempts: Counter,
+    pub(super) attempts: Counter,
     successes: Counter,
     failures: Counter,
     ended: Family<Label, Counter>,
     stale: Family<Label, Counter>,
+    dispatch_failures: Family<Label, Counter>,
 }
 
 /// A histogram of times from seconds to weeks.
@@ -94,7 +107,11 @@ impl Leading {
             failures: Counter::default(),
             ended: Family::default(),
             stale: Family::default(),
+            dispatch_failures: Family::default(),
         };
+        for reason in DISPATCH_FAILURES {
+            drop(leading.dispatch_failures.get_or_create(&Label("reason", reason)));
+        }
         for outcome in OUTCOMES {
             drop(leading.ended.get_or_create(&Label("outcome", outcome)));
         }
@@ -110,10 +127,12 @@ impl Leading {
         leading
     }
 
-    pub(super) fn on_reconnect_attempt(&self, was_reached: bool) {
-        self.attempts.inc();
-        let outcome = if was_reached { &self.successes } else { &self.failures };
-        outcome.inc();
+    pub(super) fn on_reconnect_ended(&self, reconnected: Reconnected, attempts: u32) {
+        let counter = match reconnected {
+            Reconnected::Yes => &self.successes,
+            Reconnected::No => &self.failures,
+        };
+        counter.inc_by(u64::from(attempts));
     }
 
     pub(super) fn on_announced(&self, was_reached: bool) {
@@ -131,20 +150,24 @@ impl Leading {
         self.stale.get_or_create(&Label("kind", kind)).inc_by(count);
     }
 
-    pub(super) fn on_attempt_ended(&self, outcome: &'static str) {
-        self.ended.get_or_create(&Label("outcome", outcome)).inc();
+    pub(super) fn on_dispatch_failed(&self, reason: &'static str) {
+        self.dispatch_failures.get_or_create(&Label("reason", reason)).inc();
     }
 
-    pub(super) fn on_attempts_lost(&self, count: u32) {
-        self.ended.get_or_create(&Label("outcome", "lost")).inc_by(u64::from(count));
+    pub(super) fn on_attempt_ended(&self, outcome: &'static str) {
+        self.ended.get_or_create(&Label("outcome", outcome)).inc();
     }
 
     pub(super) fn register(&self, to: &mut Registry) {
         let leading = self.clone();
         to.register("worker_heartbeats", "Heartbeats received", leading.heartbeats);
         to.register("reconnect_attempts", "Attempts to reach inactive workers", leading.attempts);
-        to.register("reconnect_successes", "Inactive workers reached", leading.successes);
-        to.register("reconnect_failures", "Inactive workers not reached", leading.failures);
+        to.register(
+            "reconnect_successes",
+            "Attempts after which a worker had registered",
+            leading.successes,
+        );
+        to.register("reconnect_failures", "Attempts after which it had not", leading.failures);
         to.register("reconnect_round_seconds", "Time of one reconnection round", leading.round.0);
         to.register(
             "worker_time_to_reconnect_seconds",
@@ -159,6 +182,11 @@ impl Leading {
             leading.submit_to_start.0,
         );
         to.register("attempts", "Attempts ended", leading.ended);
+        to.register(
+            "dispatch_failures",
+            "Calls to workers that did not deliver all orders",
+            leading.dispatch_failures,
+        );
         to.register("stale_rejections", "Messages refused as outdated", leading.stale);
     }
 
@@ -176,7 +204,7 @@ impl Leading {
         );
         to.register(
             "reconnect_monitor_running",
-            "1 while inactive workers are gone to",
+            "1 while the reconnection monitor is running",
             leading.monitor_running,
         );
         to.register(

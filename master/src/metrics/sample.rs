@@ -4,19 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use cluster_state::{
-    MassLoss, MasterId, State, TaskState, Timestamp, Worker, WorkerEventKind, WorkerStatus,
-};
+use cluster_state::{MassLoss, MasterId, State, TaskState, Timestamp, Worker, WorkerEventKind};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use raft_store::{Leadership, Node, SnapshotFailures};
-
-/// Classes whose oldest task is looked at: more do not wait at once in practice, and a scrape must
-/// not hold up the state.
-const CLASSES_MAX: usize = 1_000;
 
 /// The states before the terminal ones, in the order of their names.
 const LIVE_STATES: usize = 5;
@@ -82,7 +76,7 @@ impl ClusterSample {
             lags: if leadership.is_leading() { lags.collect() } else { BTreeMap::new() },
             workers: workers(state),
             tasks: tasks(state),
-            queue_oldest: queue_oldest(state),
+            queue_oldest: queue_oldest(state, now),
             disk_free: node.free_bytes(),
             snapshots: node.snapshot_failures(),
             is_mass_loss: state.mass_loss().is_some_and(MassLoss::brakes),
@@ -100,12 +94,7 @@ impl ClusterSample {
 }
 
 fn workers(state: &State) -> BTreeMap<String, u64> {
-    let none = WorkerStatus::ALL.iter().map(|status| (status.to_string(), 0));
-    let mut counts = none.collect::<BTreeMap<_, u64>>();
-    for worker in state.workers() {
-        *counts.entry(worker.status.to_string()).or_default() += 1;
-    }
-    counts
+    state.worker_counts().into_iter().map(|(state, count)| (state.to_string(), count)).collect()
 }
 
 fn absences(state: &State, now: Timestamp) -> Absences {
@@ -132,7 +121,11 @@ fn is_flapping(worker: &Worker, now: Timestamp) -> bool {
         | WorkerEventKind::Cordoned
         | WorkerEventKind::Uncordoned
         | WorkerEventKind::DrainStarted
-        | WorkerEventKind::DrainDeadlinePassed => false,
+        | WorkerEventKind::DrainDeadlinePassed
+        | WorkerEventKind::Unreachable(_)
+        | WorkerEventKind::Reachable
+        | WorkerEventKind::Unfit(_)
+        | WorkerEventKind::Fit => false,
     });
     losses.count() >= FLAPS_MIN
 }
@@ -145,10 +138,11 @@ fn tasks(state: &State) -> BTreeMap<&'static str, u64> {
     counts
 }
 
-fn queue_oldest(state: &State) -> Duration {
-    let firsts = state.queue().take(CLASSES_MAX).filter_map(|(_, queue)| queue.tasks().next());
-    let oldest = firsts.filter_map(|id| state.task(id)).map(|task| task.submitted_at).min();
-    oldest.map_or(Duration::ZERO, |oldest| state.meta().now.since(oldest))
+/// Ids are given in the order of submission, so the lowest one that waits has waited longest.
+fn queue_oldest(state: &State, now: Timestamp) -> Duration {
+    let oldest = state.queue().filter_map(|(_, queue)| queue.tasks().next()).min();
+    let oldest = oldest.and_then(|id| state.task(id));
+    oldest.map_or(Duration::ZERO, |oldest| now.since(oldest.submitted_at))
 }
 
 impl Collector for ClusterSample {

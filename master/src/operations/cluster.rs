@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cluster_state::{Command, LeaderRecord, MasterId, TaskState, WorkerStatus};
+use cluster_state::{Command, LeaderRecord, MasterId, TaskState};
 use proto::problem::Problem;
 use proto::{convert, v1};
 use raft_store::{Leadership, Member};
@@ -205,13 +205,8 @@ impl Operations {
 
     fn counts(&self) -> (BTreeMap<String, u64>, BTreeMap<String, u64>) {
         self.node().reader().with(|state| {
-            let mut workers = WorkerStatus::ALL
-                .iter()
-                .map(|status| (status.to_string(), 0))
-                .collect::<BTreeMap<_, u64>>();
-            for worker in state.workers() {
-                *workers.entry(worker.status.to_string()).or_default() += 1;
-            }
+            let workers = state.worker_counts().into_iter();
+            let workers = workers.map(|(state, count)| (state.to_string(), count)).collect();
             let live = TaskState::NAMES.into_iter().take(LIVE_STATES);
             let mut tasks = live.map(|name| (name.to_owned(), 0)).collect::<BTreeMap<_, u64>>();
             tasks.extend(state.task_counts().iter().map(|(name, n)| ((*name).to_owned(), *n)));

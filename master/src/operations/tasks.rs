@@ -199,6 +199,7 @@ impl Operations {
 
     /// What is shown of a page of tasks: why they wait is looked up once per class, since it costs
     /// a look at all workers. The state is let go of after each, for those who wait to write it.
+    /// Of a task that is placed, its own worker tells.
     fn show_all(&self, page: &[Arc<Task>]) -> Vec<v1::Task> {
         let mut reasons = BTreeMap::<&Class, Option<String>>::new();
         for task in page.iter().filter(|task| task.state == TaskState::Queued) {
@@ -207,10 +208,18 @@ impl Operations {
                 reason.map(|reason| without_place(&reason))
             });
         }
-        let shown = page.iter().map(|task| {
-            let waits = task.state == TaskState::Queued;
-            let reason = reasons.get(&*task.spec.class).filter(|_| waits).cloned().flatten();
-            convert::task(task, reason)
+        let shown = page.iter().map(|task| match task.state {
+            TaskState::Queued => {
+                let reason = reasons.get(&*task.spec.class).cloned().flatten();
+                convert::task(task, reason)
+            }
+            TaskState::Scheduled { .. } | TaskState::Assigned | TaskState::Cancelling => {
+                self.show(task)
+            }
+            TaskState::Running
+            | TaskState::Completed
+            | TaskState::Failed
+            | TaskState::Cancelled => convert::task(task, None),
         });
         shown.collect()
     }
@@ -223,10 +232,8 @@ impl Operations {
 
     /// Proposes and returns the reply with what an answer may claim.
     pub(super) async fn propose(&self, command: &Command) -> Result<(Reply, Mark), Problem> {
-        let began_at = Instant::now();
         let committed = self.node().propose(command).await;
         let committed = committed.map_err(|error| refusal::of_mutation(&error))?;
-        self.shared.metrics.on_committed(began_at.elapsed());
         Ok((committed.reply, self.mark_at(committed.index)))
     }
 
@@ -265,9 +272,11 @@ fn without_place(reason: &PendingReason) -> String {
             format!("all {workers} workers that fit are busy")
         }
         PendingReason::Backoff(_)
+        | PendingReason::Untold { .. }
         | PendingReason::NoWorkers
         | PendingReason::NoneActive(_)
         | PendingReason::NoneOpen(_)
+        | PendingReason::NoneHealthy(_)
         | PendingReason::NoneAllowed
         | PendingReason::NoneLargeEnough => reason.to_string(),
     }

@@ -51,8 +51,22 @@ impl Fleet {
 
     /// Whether the master wants it to register again.
     pub(crate) async fn heartbeat(&self, worker: &str, epoch: u64) -> bool {
-        let request =
-            v1::HeartbeatRequest { worker_id: worker.to_owned(), epoch, ..Default::default() };
+        self.heartbeat_saying(worker, epoch, None).await
+    }
+
+    /// As [`Self::heartbeat`], from a worker that says why it cannot start programs.
+    pub(crate) async fn heartbeat_saying(
+        &self,
+        worker: &str,
+        epoch: u64,
+        unfit: Option<&str>,
+    ) -> bool {
+        let request = v1::HeartbeatRequest {
+            worker_id: worker.to_owned(),
+            epoch,
+            unfit: unfit.map(str::to_owned),
+            ..Default::default()
+        };
         self.client.clone().send_heartbeat(request).await.unwrap().into_inner().register_again
     }
 }

@@ -11,6 +11,7 @@ mod large;
 mod liveness;
 mod names;
 mod one_master;
+mod orders;
 mod probes;
 mod reconnection;
 mod registry;

@@ -157,6 +157,17 @@ impl OneMaster {
         tokio::time::timeout(Duration::from_secs(20), waits).await.unwrap();
     }
 
+    /// Returns when there is such a line among the metrics.
+    pub(crate) async fn until_metrics_say(&self, line: &str) {
+        let say = async {
+            while !self.get("/metrics").await.body.lines().any(|found| found == line) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let said = tokio::time::timeout(Duration::from_secs(20), say).await;
+        assert!(said.is_ok(), "the metrics never say {line}");
+    }
+
     /// Submits one task and returns its id.
     pub(crate) async fn submit(&self, command: &str) -> String {
         let answer = self.post("/api/tasks", &serde_json::json!({ "command": [command] })).await;

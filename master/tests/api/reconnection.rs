@@ -18,6 +18,7 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
+use crate::fleet::Fleet;
 use crate::one_master::{OneMaster, free_address};
 
 /// What a scripted worker does with a `MasterRegister`.
@@ -161,6 +162,15 @@ impl Log {
         log.clone()
     }
 
+    async fn reaches(&self, parts: &[&str], least: usize) {
+        let reached = async {
+            while self.count(parts) < least {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, reached).await.unwrap();
+    }
+
     fn count(&self, parts: &[&str]) -> usize {
         let bytes = self.0.lock().unwrap().clone();
         let text = String::from_utf8(bytes).unwrap();
@@ -219,10 +229,13 @@ async fn an_offline_worker_is_gone_to_until_it_is_there() {
 
     worker.serve_at(&address, &tasks).await;
     worker.called(1).await;
+    let success = format!("address=\"{address}\"");
+    let successes = ["successfully reconnected to worker", "worker=late", &success];
+    assert_eq!(log.count(&successes), 0, "it answers, but has not registered");
+    Fleet::of(&master).await.connect("late", &address, "").await.unwrap();
     reaches(&master, "cloudai_reconnect_successes_total", 1.0).await;
     assert!(metric(&master, "cloudai_reconnect_round_seconds_count").await >= 3.0);
-    let success = format!("address=\"{address}\"");
-    assert!(log.count(&["successfully reconnected to worker", "worker=late", &success]) >= 1);
+    assert_eq!(log.count(&successes), 1);
     assert!(log.count(&["attempting to reconnect to 1 inactive worker(s)"]) >= 1);
     assert!(log.count(&["worker reconnection monitor started"]) >= 1);
     master.stop().await;
@@ -234,6 +247,7 @@ async fn a_refusal_is_logged_once_and_the_worker_is_gone_to_again() {
     let log = Log::keep();
     let master = start(|config| {
         config.reconnect.interval = Duration::from_millis(20);
+        config.reconnect.registration_timeout = Duration::from_millis(50);
     })
     .await;
     let tasks = TaskTracker::new();
@@ -244,8 +258,12 @@ async fn a_refusal_is_logged_once_and_the_worker_is_gone_to_again() {
     assert_eq!(log.count(&refusal), 1);
 
     worker.manner.send_replace(Manner::Accept);
-    reaches(&master, "cloudai_reconnect_successes_total", 1.0).await;
+    let idleness = ["worker was reached, but has not registered", "worker=stubborn"];
+    log.reaches(&idleness, 1).await;
     let calls = *worker.calls.borrow();
+    worker.called(calls + 3).await;
+    assert_eq!(log.count(&idleness), 1);
+    assert_eq!(metric(&master, "cloudai_reconnect_successes_total").await, 0.0);
     worker.manner.send_replace(Manner::Refuse);
     worker.called(calls + 3).await;
     assert_eq!(log.count(&refusal), 2, "a new answer is news");
@@ -272,7 +290,14 @@ async fn a_worker_that_does_not_answer_is_never_gone_to_twice_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_immediate_check_says_what_it_found_with_the_monitor_off() {
-    let master = start(|config| config.reconnect.enabled = false).await;
+    let log = Log::keep();
+    let started = log.count(&["worker reconnection monitor is disabled"]);
+    let master = start(|config| {
+        config.reconnect.enabled = false;
+        config.reconnect.registration_timeout = Duration::from_millis(50);
+    })
+    .await;
+    log.reaches(&["worker reconnection monitor is disabled"], started + 1).await;
     let tasks = TaskTracker::new();
     let present = ScriptedWorker::new(Manner::Accept);
     let refusing = ScriptedWorker::new(Manner::Refuse);
@@ -282,7 +307,8 @@ async fn an_immediate_check_says_what_it_found_with_the_monitor_off() {
 
     let all = master.ask("POST", "/api/workers/reconnect", &[], "").await;
     assert_eq!(all.status, 200, "{}", all.body);
-    let expected = [("absent", "unreachable"), ("present", "reached"), ("refusing", "refused")];
+    let expected =
+        [("absent", "unreachable"), ("present", "not-registered"), ("refusing", "refused")];
     let expected = expected.map(|(worker, outcome)| (worker.to_owned(), outcome.to_owned()));
     assert_eq!(outcomes(&all.json()), expected);
     assert_eq!(*present.calls.borrow(), 1, "nobody went there unasked");
@@ -292,7 +318,8 @@ async fn an_immediate_check_says_what_it_found_with_the_monitor_off() {
     let unknown = master.ask("POST", "/api/workers/nobody/reconnect", &[], "").await;
     unknown.problem(404, "not-found");
     assert_eq!(metric(&master, "cloudai_reconnect_attempts_total").await, 4.0);
-    assert_eq!(metric(&master, "cloudai_reconnect_failures_total").await, 3.0);
+    assert_eq!(metric(&master, "cloudai_reconnect_failures_total").await, 4.0);
+    assert_eq!(metric(&master, "cloudai_reconnect_monitor_enabled").await, 0.0);
     assert_eq!(metric(&master, "cloudai_reconnect_monitor_running").await, 0.0);
     master.stop().await;
 }
@@ -307,7 +334,8 @@ async fn an_immediate_check_joins_the_attempt_under_way() {
     .await;
     let tasks = TaskTracker::new();
     let worker = ScriptedWorker::new(Manner::Keep);
-    register(&master, "slow", &worker.serve(&tasks).await).await;
+    let address = worker.serve(&tasks).await;
+    register(&master, "slow", &address).await;
     worker.called(1).await;
 
     let attempts = log.count(&["attempting to reconnect to 1 inactive worker(s)"]);
@@ -316,6 +344,7 @@ async fn an_immediate_check_joins_the_attempt_under_way() {
             tokio::task::yield_now().await;
         }
         worker.manner.send_replace(Manner::Accept);
+        Fleet::of(&master).await.connect("slow", &address, "").await.unwrap();
     };
     let (one, all, ()) = tokio::join!(
         master.ask("POST", "/api/workers/slow/reconnect", &[], ""),

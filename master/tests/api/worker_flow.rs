@@ -141,13 +141,13 @@ async fn a_task_runs_on_a_worker_and_its_output_is_shown() {
 
     // Said twice, it counts once.
     client.report_task_completion(report).await.unwrap();
-    let metrics = master.get("/metrics").await.body;
     for line in [
         "cloudai_attempts_total{outcome=\"completed\"} 1",
+        "cloudai_task_submit_to_start_seconds_count 1",
         "cloudai_stale_rejections_total{kind=\"completion\"} 1",
         "cloudai_workers{state=\"active\"} 1",
     ] {
-        assert!(metrics.lines().any(|found| found == line), "{line} in\n{metrics}");
+        master.until_metrics_say(line).await;
     }
     master.stop().await;
 }

@@ -47,6 +47,7 @@ impl TryFrom<v1::FinishedAttempt> for FinishedAttempt {
             Outcome::ExitCode(code) => AttemptOutcome::Exited { code },
             Outcome::Signal(signal) => AttemptOutcome::Signaled { signal },
             Outcome::StartError(detail) => AttemptOutcome::StartFailed { detail: clip(detail) },
+            Outcome::Unfit(detail) => AttemptOutcome::WorkerUnfit { detail: clip(detail) },
             Outcome::Lost(loss) => AttemptOutcome::Lost(loss_reason(loss)),
         };
         Ok(Self { attempt, outcome })
@@ -94,7 +95,8 @@ fn reportable_loss(reason: LossReason) -> Result<v1::AttemptLoss, NotReportable>
         LossReason::WorkerRestarted
         | LossReason::WorkerUnregistered
         | LossReason::WorkerShutdown
-        | LossReason::WorkerDrained => Err(NotReportable(reason)),
+        | LossReason::WorkerDrained
+        | LossReason::WorkerUnreachable => Err(NotReportable(reason)),
     }
 }
 
@@ -106,6 +108,7 @@ impl TryFrom<FinishedAttempt> for v1::FinishedAttempt {
             AttemptOutcome::Exited { code } => Outcome::ExitCode(code),
             AttemptOutcome::Signaled { signal } => Outcome::Signal(signal),
             AttemptOutcome::StartFailed { detail } => Outcome::StartError(detail),
+            AttemptOutcome::WorkerUnfit { detail } => Outcome::Unfit(detail),
             AttemptOutcome::Lost(reason) => Outcome::Lost(reportable_loss(reason)?.into()),
         };
         Ok(Self { attempt: Some(finished.attempt.into()), outcome: Some(outcome) })
@@ -139,12 +142,13 @@ fn reason(attempt: &Attempt) -> Option<String> {
         AttemptOutcome::Exited { .. } => None,
         other @ (AttemptOutcome::Signaled { .. }
         | AttemptOutcome::StartFailed { .. }
+        | AttemptOutcome::WorkerUnfit { .. }
         | AttemptOutcome::Lost(_)) => Some(other.to_string()),
     }
 }
 
 /// The text's beginning, within the bound.
-fn clip(mut text: String) -> String {
+pub(super) fn clip(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(START_ERROR_BYTES_MAX));
     text
 }
@@ -177,6 +181,7 @@ mod tests {
             AttemptOutcome::Exited { code: -1 },
             AttemptOutcome::Signaled { signal: 9 },
             AttemptOutcome::StartFailed { detail: "no such file".to_owned() },
+            AttemptOutcome::WorkerUnfit { detail: "disk-full".to_owned() },
             AttemptOutcome::Lost(LossReason::LeaseExpired),
             AttemptOutcome::Lost(LossReason::WorkerDisconnected),
             AttemptOutcome::Lost(LossReason::UnknownToWorker),

@@ -55,6 +55,7 @@ pub(super) fn wanted(wire: v1::Resources, faults: &mut Faults) -> Resources {
     let defaults = Resources {
         cpu_milli: CPU_MILLI_DEFAULT,
         memory_mib: MEMORY_MIB_DEFAULT,
+        slots: 1,
         ..Resources::default()
     };
     read(wire, &defaults, faults)
@@ -74,6 +75,7 @@ fn read(wire: v1::Resources, defaults: &Resources, faults: &mut Faults) -> Resou
         memory_mib,
         storage_mib,
         gpu,
+        slots: defaults.slots,
         custom: custom(wire.custom, faults),
     }
 }
@@ -159,6 +161,7 @@ mod tests {
             memory_mib: 16_384,
             storage_mib: 0,
             gpu: 2,
+            slots: 0,
             custom: [(Arc::from("license"), 3)].into(),
         };
         assert_eq!(Resources::try_from(v1::Resources::from(&resources)), Ok(resources));

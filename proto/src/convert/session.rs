@@ -5,6 +5,7 @@ use cluster_state::{
     Specs, StartNumber, Term, TokenId, WorkerId,
 };
 
+use super::attempt::clip;
 use super::worker::check_address;
 use super::{Breach, Invalid, attempt_refs, finished_attempts, id};
 use crate::v1;
@@ -30,6 +31,8 @@ pub struct Registration {
     pub finished: Vec<FinishedAttempt>,
     /// The highest term it has seen.
     pub term_seen: Term,
+    /// Why it cannot start programs at present, in its own words.
+    pub unfit: Option<String>,
     /// The join token it presents: its name, and the secret for the leader to check.
     pub token: Option<(TokenId, String)>,
 }
@@ -47,6 +50,7 @@ impl Registration {
             granted,
             token: self.token.map(|(token, _)| token),
             specs: self.specs,
+            unfit: self.unfit,
             running: self.running,
             finished: self.finished,
         }
@@ -81,9 +85,16 @@ impl TryFrom<v1::RegisterWorkerRequest> for Registration {
             running: attempt_refs(wire.running)?,
             finished: finished_attempts(wire.finished)?,
             term_seen: Term(wire.term_seen),
+            unfit: wire.unfit.map(unfitness),
             token: join_token(&wire.join_token)?,
         })
     }
+}
+
+/// Why a worker cannot start programs, as it says: a text that goes into the replicated log.
+#[must_use]
+pub fn unfitness(said: String) -> String {
+    if said.is_empty() { "the worker gives no reason".to_owned() } else { clip(said) }
 }
 
 /// A join token is its name, a dot, and its secret.
@@ -120,6 +131,7 @@ mod tests {
             data_id: DataId(5).to_string(),
             start: 2,
             address_is_advertised: false,
+            unfit: None,
         }
     }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cluster_state::{
-    JoinToken, MassLoss, RegisterWorker, SchedulingOrder, Specs, Timestamp, Worker, WorkerEvent,
-    WorkerEventKind, WorkerId, WorkerLoad,
+    JoinToken, MassLoss, RegisterWorker, Resources, SchedulingOrder, Specs, Timestamp, Worker,
+    WorkerEvent, WorkerEventKind, WorkerId, WorkerLoad,
 };
 
 use super::faults::Faults;
@@ -35,7 +35,7 @@ pub fn worker(
         worker_id: worker.id.to_string(),
         address: worker.address.clone(),
         is_active: worker.is_active(),
-        state: worker.status.to_string(),
+        state: worker.state().to_string(),
         reason: reason(worker),
         epoch: worker.epoch.0,
         total: Some((&total).into()),
@@ -48,17 +48,20 @@ pub fn worker(
         index: worker.index.0,
         version: worker.specs.as_ref().map(|specs| specs.version.clone()),
         scheduling: worker.scheduling.name(running).to_owned(),
-        drain_deadline: worker.timer().map(rfc3339),
+        drain_deadline: worker.drain_deadline().map(rfc3339),
         changed_at: rfc3339(worker.changed_at),
+        since: rfc3339(worker.state_since()),
+        attempts_max: Some(total.slots).filter(|slots| *slots < Resources::SLOTS_UNBOUNDED),
     }
 }
 
 /// Why a worker stands as it does, and that another one wants its name.
 fn reason(worker: &Worker) -> String {
     match &worker.rival {
-        None => worker.reason.to_string(),
+        None => worker.state_reason(),
         Some(rival) => {
-            format!("{}; another worker at {} wants its name", worker.reason, rival.address)
+            let reason = worker.state_reason();
+            format!("{reason}; another worker at {} wants its name", rival.address)
         }
     }
 }
@@ -83,7 +86,12 @@ pub fn worker_history(worker: &Worker) -> v1::WorkerHistory {
             | WorkerEventKind::Cordoned
             | WorkerEventKind::Uncordoned
             | WorkerEventKind::DrainStarted
-            | WorkerEventKind::DrainDeadlinePassed => None,
+            | WorkerEventKind::DrainDeadlinePassed
+            | WorkerEventKind::Reachable
+            | WorkerEventKind::Fit => None,
+            WorkerEventKind::Unreachable(detail) | WorkerEventKind::Unfit(detail) => {
+                Some(detail.clone())
+            }
         },
     };
     let events = worker.history.iter().map(event).collect();
@@ -182,6 +190,10 @@ impl From<&Specs> for v1::WorkerSpecs {
             total: Some((&specs.total).into()),
             labels: specs.labels.clone(),
             version: specs.version.clone(),
+            attempts_max: match specs.total.slots {
+                0 | Resources::SLOTS_UNBOUNDED.. => 0,
+                slots => slots,
+            },
         }
     }
 }
@@ -197,7 +209,11 @@ impl TryFrom<v1::WorkerSpecs> for Specs {
             faults.add("/specs/version", &breach);
         }
         faults.finish(ErrorKind::InvalidValue, ())?;
-        let total = wire.total.unwrap_or_default().try_into()?;
+        let mut total: Resources = wire.total.unwrap_or_default().try_into()?;
+        total.slots = match wire.attempts_max {
+            0 => Resources::SLOTS_UNBOUNDED,
+            most => most.min(Resources::SLOTS_UNBOUNDED),
+        };
         Ok(Self { total, labels: wire.labels, version: wire.version })
     }
 }
@@ -245,7 +261,7 @@ pub(super) fn check_address(address: &str) -> Result<(), Breach> {
 #[cfg(test)]
 mod tests {
     use cluster_state::{
-        AddressSource, Epoch, LogIndex, Resources, Rival, Scheduling, WorkerReason, WorkerStatus,
+        AddressSource, Epoch, Health, LogIndex, Rival, Scheduling, WorkerReason, WorkerStatus,
     };
 
     use super::*;
@@ -263,13 +279,14 @@ mod tests {
             labels: [("zone".to_owned(), "a".to_owned())].into(),
             status: WorkerStatus::Active,
             reason: WorkerReason::Registered,
+            health: Health::default(),
             epoch: Epoch(3),
             process: None,
             granted: None,
             granted_until: None,
             rival: None,
             specs: Some(Specs {
-                total: resources(8_000, 16_384),
+                total: Resources { slots: 100, ..resources(8_000, 16_384) },
                 labels: [("disk".to_owned(), "ssd".to_owned())].into(),
                 version: "0.1.0".to_owned(),
             }),
@@ -300,6 +317,7 @@ mod tests {
             "registered_at": "1970-01-01T00:00:00.000Z",
             "last_heartbeat": "1970-01-01T00:00:05.000Z", "index": 1040, "version": "0.1.0",
             "scheduling": "open", "drain_deadline": null, "changed_at": "1970-01-01T00:00:00.000Z",
+            "since": "1970-01-01T00:00:00.000Z", "attempts_max": 100,
         });
         assert_eq!(json.unwrap(), expected);
     }
@@ -307,7 +325,7 @@ mod tests {
     #[test]
     fn specs_read_back_as_written() {
         let specs = Specs {
-            total: resources(2_500, 1),
+            total: Resources { slots: 7, ..resources(2_500, 1) },
             labels: [("zone".to_owned(), "a".to_owned())].into(),
             version: "0.1.0".to_owned(),
         };

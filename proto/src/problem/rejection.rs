@@ -15,6 +15,7 @@ impl From<&Rejection> for ErrorKind {
             | Rejection::InactiveWorker { .. }
             | Rejection::ConstraintViolated { .. }
             | Rejection::ClosedWorker { .. }
+            | Rejection::UnhealthyWorker { .. }
             | Rejection::TokenExists { .. }
             | Rejection::Oversubscribed { .. }
             | Rejection::LateRegistration { .. } => Self::Conflict,

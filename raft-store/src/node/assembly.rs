@@ -1,6 +1,6 @@
 //! Puts a node together from its parts, and starts what runs beside Raft.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cluster_state::Term;
@@ -153,6 +153,7 @@ impl Ground {
             local: Arc::new(local),
             forwarder: Forwarder::new(identity, members, self.tasks.clone()),
             leadership: leadership.clone(),
+            observer: OnceLock::new(),
         }
     }
 }

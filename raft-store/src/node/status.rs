@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::Node;
 use crate::leadership::Leadership;
 use crate::membership::{LocalStatus, Member};
+use crate::propose::CommitObserver;
 use crate::snapshot::SnapshotFailures;
 
 /// How long a peer may take to say how it is.
@@ -31,6 +32,12 @@ impl Node {
     #[must_use]
     pub fn snapshot_failures(&self) -> SnapshotFailures {
         self.inner.stores.inbox.failures()
+    }
+
+    /// Has `observer` told how long each command of this master's took, a duty's too. The first
+    /// observer stays.
+    pub fn observe_commits(&self, observer: CommitObserver) {
+        self.inner.proposer.observer.set(observer).ok();
     }
 
     /// For a leader, the other members that have lately answered it in this term.

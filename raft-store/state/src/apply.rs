@@ -2,6 +2,7 @@
 
 mod attempt;
 mod connection;
+mod health;
 mod mass_loss;
 mod settings;
 mod task;
@@ -54,6 +55,7 @@ impl State {
             Command::NoteRival { term, worker, address } => {
                 apply.note_rival(term, &worker, address)
             }
+            Command::ChangeHealth(command) => apply.change_health(command),
         };
 
         assert!(reply.is_ok() || apply.changes.is_empty(), "a rejection changes nothing");

@@ -127,6 +127,47 @@ pub enum Command {
         /// Address of the other one; absent when it has given up.
         address: Option<String>,
     },
+    /// Workers cannot be called or cannot start programs, or can again.
+    ChangeHealth(ChangeHealth),
+}
+
+/// See [`Command::ChangeHealth`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeHealth {
+    /// The leader's term.
+    pub term: Term,
+    /// What was found out.
+    pub changes: Vec<HealthChange>,
+}
+
+/// One finding about one worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthChange {
+    /// The worker.
+    pub worker: WorkerId,
+    /// Its registration: one that has registered again since is left alone.
+    pub epoch: Epoch,
+    /// The finding.
+    pub finding: HealthFinding,
+}
+
+/// What was found out about a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HealthFinding {
+    /// Orders cannot be delivered to it.
+    Unreachable {
+        /// The reason.
+        detail: String,
+    },
+    /// It answered a call.
+    Reachable,
+    /// It says that it cannot start programs.
+    Unfit {
+        /// The reason.
+        detail: String,
+    },
+    /// It does not say so any more.
+    Fit,
 }
 
 /// See [`Command::SetScheduling`].
@@ -187,6 +228,8 @@ pub struct ConnectWorker {
     pub token: Option<TokenId>,
     /// What it has.
     pub specs: Specs,
+    /// Why it cannot start programs at present, in its own words.
+    pub unfit: Option<String>,
     /// Attempts whose results are yet to come: they run, or they ended and their results are too
     /// many for this message.
     pub running: Vec<AttemptRef>,

@@ -7,6 +7,7 @@ mod apply;
 mod change;
 mod command;
 mod constraint;
+mod health;
 mod ids;
 mod index;
 mod invariants;
@@ -26,11 +27,13 @@ mod worker;
 
 pub use change::Change;
 pub use command::{
-    Assignment, AttemptRef, Command, ConnectWorker, CreateToken, DisconnectWorkers, FinishAttempts,
-    FinishedAttempt, IdempotencyKey, Proposal, RegisterWorker, RequeueAttempts, RequeueScope,
-    SchedulingOrder, StartAttempts, SubmitTasks, Tick,
+    Assignment, AttemptRef, ChangeHealth, Command, ConnectWorker, CreateToken, DisconnectWorkers,
+    FinishAttempts, FinishedAttempt, HealthChange, HealthFinding, IdempotencyKey, Proposal,
+    RegisterWorker, RequeueAttempts, RequeueScope, SchedulingOrder, StartAttempts, SubmitTasks,
+    Tick,
 };
 pub use constraint::{Constraint, ConstraintOp};
+pub use health::{Health, Probation, Suspension, SuspensionCause, Trouble};
 pub use ids::{
     AttemptNumber, ClusterId, DataId, Epoch, Incarnation, InvalidId, LogIndex, MasterId,
     StartNumber, TaskId, Term, TokenId, WorkerId,
@@ -56,5 +59,5 @@ pub use time::Timestamp;
 pub use token::JoinToken;
 pub use worker::{
     AddressSource, Departed, DisconnectReason, Process, Rival, Scheduling, Specs, WhatChanged,
-    Worker, WorkerEvent, WorkerEventKind, WorkerReason, WorkerStatus,
+    Worker, WorkerEvent, WorkerEventKind, WorkerReason, WorkerState, WorkerStatus,
 };

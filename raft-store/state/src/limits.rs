@@ -45,6 +45,15 @@ impl Limits {
     pub const ATTEMPTS_MAX: u32 = 100;
     /// A task on which that many workers were lost is not given to another: it may be the cause.
     pub const LOSSES_MAX: u32 = 5;
+    /// Tasks in a row that failed to start on a worker, and may start elsewhere, before it is
+    /// suspended: one task's typing error is no evidence, five are few enough to lose.
+    pub const FAILED_STARTS_MAX: usize = 5;
+    /// How long a worker first rests whose programs do not start: a burst is over by then.
+    pub const SUSPENSION_MIN: Duration = Duration::from_secs(1);
+    /// How long it rests at most, after one failed trial upon another.
+    pub const SUSPENSION_MAX: Duration = Duration::from_secs(5 * 60);
+    /// A program that does not start is reported within moments of its confirmation.
+    pub const TRIAL_MIN: Duration = Duration::from_secs(3);
     /// Attempts kept in a task's record; older ones are dropped, their numbers are not reused.
     pub const ATTEMPTS_KEPT_MAX: usize = 32;
     /// Longest wait between two attempts.

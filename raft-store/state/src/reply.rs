@@ -141,6 +141,12 @@ pub enum Rejection {
         /// Its name.
         worker: Arc<str>,
     },
+    /// The worker cannot be called, or cannot start programs.
+    #[error("worker '{worker}' is unreachable or unfit")]
+    UnhealthyWorker {
+        /// Its name.
+        worker: Arc<str>,
+    },
     /// The task does not exist, or is finished.
     #[error("task {task} is not live: it is finished or never was")]
     NotLive {

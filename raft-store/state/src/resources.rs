@@ -17,6 +17,8 @@ pub struct Resources {
     pub storage_mib: u64,
     /// Whole GPUs.
     pub gpu: u64,
+    /// Attempts at once.
+    pub slots: u64,
     /// Countable resources that an operator named, such as licenses.
     pub custom: BTreeMap<Arc<str>, u64>,
 }
@@ -24,7 +26,7 @@ pub struct Resources {
 /// The first kind of resource of which there is too little.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shortage {
-    /// Which kind: `cpu`, `memory_mb`, `storage_mb`, `gpu` or a custom name.
+    /// Which kind: `cpu`, `memory_mb`, `storage_mb`, `gpu`, `attempts` or a custom name.
     pub kind: Arc<str>,
     /// How much was asked for, in that kind's unit.
     pub wanted: u64,
@@ -33,6 +35,9 @@ pub struct Shortage {
 }
 
 impl Resources {
+    /// The slots of a worker that takes any number of attempts: more than there can be tasks.
+    pub const SLOTS_UNBOUNDED: u64 = 1 << 52;
+
     /// The sum, or nothing where it does not fit the number type.
     #[must_use]
     pub fn checked_add(&self, other: &Self) -> Option<Self> {
@@ -74,6 +79,7 @@ impl Resources {
             ("memory_mb", wanted.memory_mib, self.memory_mib),
             ("storage_mb", wanted.storage_mib, self.storage_mib),
             ("gpu", wanted.gpu, self.gpu),
+            ("attempts", wanted.slots, self.slots),
         ];
         let custom = wanted
             .custom
@@ -91,6 +97,7 @@ impl Resources {
             (self.memory_mib, free.memory_mib),
             (self.storage_mib, free.storage_mib),
             (self.gpu, free.gpu),
+            (self.slots, free.slots),
         ];
         let custom = self
             .custom
@@ -109,6 +116,7 @@ impl Resources {
         self.memory_mib = self.memory_mib.max(other.memory_mib);
         self.storage_mib = self.storage_mib.max(other.storage_mib);
         self.gpu = self.gpu.max(other.gpu);
+        self.slots = self.slots.max(other.slots);
         for (kind, amount) in &other.custom {
             let most = self.custom.entry(Arc::clone(kind)).or_default();
             *most = (*most).max(*amount);
@@ -123,6 +131,7 @@ impl Resources {
             (self.memory_mib, each.memory_mib),
             (self.storage_mib, each.storage_mib),
             (self.gpu, each.gpu),
+            (self.slots, each.slots),
         ];
         let custom = each
             .custom
@@ -152,6 +161,7 @@ impl Resources {
             memory_mib: op(self.memory_mib, other.memory_mib)?,
             storage_mib: op(self.storage_mib, other.storage_mib)?,
             gpu: op(self.gpu, other.gpu)?,
+            slots: op(self.slots, other.slots)?,
             custom,
         })
     }

@@ -75,7 +75,10 @@ impl Room {
         let total = worker.total();
         let free = allocated.map_or_else(|| Some(total.clone()), |sum| total.checked_sub(sum));
         assert!(free.is_some(), "what is allocated on {} is within its total", worker.id);
-        let free = free.unwrap_or_default();
+        let mut free = free.unwrap_or_default();
+        if worker.health.is_on_probation() {
+            free.slots = free.slots.min(1);
+        }
         let known = before.filter(|before| Arc::ptr_eq(&before.worker, worker));
         if known.is_some_and(|known| known.free == free) {
             return;
@@ -96,6 +99,11 @@ impl Room {
         }
     }
 
+    /// Whether another worker takes tasks, too.
+    pub(crate) fn has_beside(&self, id: &WorkerId) -> bool {
+        self.vacancies.keys().any(|other| other != id)
+    }
+
     /// Starts planning from what is free now.
     pub(crate) fn plan(&self) -> Plan<'_> {
         Plan { room: self, tree: self.tree.clone(), changed: BTreeMap::new(), looks: 0 }
@@ -109,7 +117,17 @@ impl Plan<'_> {
     /// Costs the depth of a search tree, and more only where constraints or several kinds of
     /// resources rule out single workers but not the branches that they are on.
     pub fn place(&mut self, class: &Class, preference: Preference) -> Option<WorkerId> {
-        let wanted = Wanted::new(class);
+        self.place_beside(class, preference, &[])
+    }
+
+    /// As [`Self::place`], on another worker than those of `shunned`.
+    pub fn place_beside(
+        &mut self,
+        class: &Class,
+        preference: Preference,
+        shunned: &[WorkerId],
+    ) -> Option<WorkerId> {
+        let wanted = Wanted::new(class, shunned);
         let looks = &mut self.looks;
         let found = match (&class.worker, preference) {
             (Some(only), _) => {
@@ -130,6 +148,23 @@ impl Plan<'_> {
         self.tree.insert(Arc::clone(&after));
         self.changed.insert(worker.clone(), after);
         Some(worker)
+    }
+
+    /// Whether a worker beside those of `shunned` could take a task of this class, at once or when
+    /// it has ended what it runs. At most a look at every worker.
+    pub fn could_take_beside(&mut self, class: &Class, shunned: &[WorkerId]) -> bool {
+        let room = self.room;
+        let mut could_take = |vacancy: &Vacancy| {
+            self.looks += 1;
+            let worker = &vacancy.worker;
+            let is_large_enough =
+                worker.specs.as_ref().is_some_and(|specs| specs.total.holds(&class.resources));
+            is_large_enough && class.allows(worker) && !shunned.contains(&worker.id)
+        };
+        match &class.worker {
+            Some(only) => room.vacancies.get(only).is_some_and(|vacancy| could_take(vacancy)),
+            None => room.vacancies.values().any(|vacancy| could_take(vacancy)),
+        }
     }
 
     /// How many places were looked at so far: the cost of the plan.

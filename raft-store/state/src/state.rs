@@ -1,6 +1,7 @@
 //! The live set in memory, and the only methods that write it.
 
 mod admission;
+mod workers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
@@ -26,8 +27,10 @@ pub struct State {
     active: BTreeSet<(LogIndex, WorkerId)>,
     /// The workers that are not.
     inactive: BTreeSet<(LogIndex, WorkerId)>,
-    /// The deadlines of drains.
-    drains: BTreeSet<(Timestamp, WorkerId)>,
+    /// The connected workers that cannot be called or cannot start programs.
+    ailing: BTreeSet<WorkerId>,
+    /// When something must happen to workers by itself.
+    worker_timers: BTreeSet<(Timestamp, WorkerId)>,
     departed: BTreeMap<WorkerId, Departed>,
     tokens: BTreeMap<TokenId, JoinToken>,
     mass_loss: Option<MassLoss>,
@@ -134,54 +137,6 @@ impl State {
         self.leaders.iter()
     }
 
-    /// A registered worker.
-    #[must_use]
-    pub fn worker(&self, id: &WorkerId) -> Option<&Arc<Worker>> {
-        self.workers.get(id)
-    }
-
-    /// The registry, by name.
-    pub fn workers(&self) -> impl ExactSizeIterator<Item = &Arc<Worker>> {
-        self.workers.values()
-    }
-
-    /// The registry from the first name after `cursor`.
-    pub fn workers_after(&self, cursor: Option<&WorkerId>) -> impl Iterator<Item = &Arc<Worker>> {
-        let from = cursor.map_or(Bound::Unbounded, Bound::Excluded);
-        self.workers.range::<WorkerId, _>((from, Bound::Unbounded)).map(|(_, worker)| worker)
-    }
-
-    /// The workers that are not connected: whom the reconnection monitor looks for. Oldest change
-    /// first.
-    pub fn inactive_workers(&self) -> impl Iterator<Item = &Arc<Worker>> {
-        self.inactive.iter().filter_map(|(_, id)| self.workers.get(id))
-    }
-
-    /// Those of them whose record changed after `index`: what there is to see for somebody who has
-    /// looked before, whatever else the log holds. Latest change first.
-    pub fn inactive_workers_after(&self, index: LogIndex) -> impl Iterator<Item = &Arc<Worker>> {
-        let later = self.inactive.iter().rev().take_while(move |(at, _)| *at > index);
-        later.filter_map(|(_, id)| self.workers.get(id))
-    }
-
-    /// The workers that are connected and whose record changed after `index`. Latest change first.
-    pub fn active_workers_after(&self, index: LogIndex) -> impl Iterator<Item = &Arc<Worker>> {
-        let later = self.active.iter().rev().take_while(move |(at, _)| *at > index);
-        later.filter_map(|(_, id)| self.workers.get(id))
-    }
-
-    /// How many workers are connected.
-    #[must_use]
-    pub fn active_count(&self) -> usize {
-        self.active.len()
-    }
-
-    /// How many workers are not connected.
-    #[must_use]
-    pub fn inactive_count(&self) -> usize {
-        self.inactive.len()
-    }
-
     /// A live task.
     #[must_use]
     pub fn task(&self, id: TaskId) -> Option<&Arc<Task>> {
@@ -248,13 +203,13 @@ impl State {
         self.room.plan()
     }
 
-    /// When the next timer fires: a backoff, a run timeout, the deadline of a drain, or the end of
-    /// an idempotency key.
+    /// When the next timer fires: a backoff, a run timeout, the deadline of a drain, the next phase
+    /// of a suspension, or the end of an idempotency key.
     #[must_use]
     pub fn next_timer(&self) -> Option<Timestamp> {
         let key = self.oldest_key().map(|(at, _)| at.after(Limits::IDEMPOTENCY_RETENTION));
-        let drain = self.drains.first().map(|(at, _)| *at);
-        [self.index.next_timer(), drain, key].into_iter().flatten().min()
+        let worker = self.worker_timers.first().map(|(at, _)| *at);
+        [self.index.next_timer(), worker, key].into_iter().flatten().min()
     }
 
     /// What an idempotency key stands for.
@@ -273,8 +228,8 @@ impl State {
         self.keys_by_age.first()
     }
 
-    pub(crate) fn due_drains(&self, now: Timestamp) -> Vec<WorkerId> {
-        let due = self.drains.iter().take_while(|(at, _)| *at <= now);
+    pub(crate) fn due_workers(&self, now: Timestamp) -> Vec<WorkerId> {
+        let due = self.worker_timers.iter().take_while(|(at, _)| *at <= now);
         due.map(|(_, worker)| worker.clone()).collect()
     }
 
@@ -285,18 +240,6 @@ impl State {
             fresh.put(worker, self.load(&worker.id).map(|load| &load.allocated));
         }
         fresh == self.room
-    }
-
-    pub(crate) fn workers_are_in_step(&self) -> bool {
-        let changes = self.workers.values().map(|worker| (worker.index, worker.id.clone()));
-        let (active, inactive) = changes.partition::<BTreeSet<_>, _>(|(_, id)| {
-            self.workers.get(id).is_some_and(|worker| worker.is_active())
-        });
-        let drains = self.workers.values().filter_map(|one| Some((one.timer()?, one.id.clone())));
-        active == self.active
-            && inactive == self.inactive
-            && drains.collect::<BTreeSet<_>>() == self.drains
-            && self.departed.keys().all(|id| !self.workers.contains_key(id))
     }
 
     pub(crate) fn keys_are_in_step(&self) -> bool {
@@ -335,32 +278,6 @@ impl State {
         self.leaders.push_back(record);
         while self.leaders.len() > Limits::LEADERS_KEPT_MAX {
             self.leaders.pop_front();
-        }
-    }
-
-    pub(crate) fn put_worker(&mut self, worker: Arc<Worker>) {
-        self.remove_from_indexes(&worker.id);
-        if let Some(at) = worker.timer() {
-            self.drains.insert((at, worker.id.clone()));
-        }
-        let by_change = if worker.is_active() { &mut self.active } else { &mut self.inactive };
-        by_change.insert((worker.index, worker.id.clone()));
-        self.room.put(&worker, self.index.load(&worker.id).map(|load| &load.allocated));
-        self.workers.insert(worker.id.clone(), worker);
-    }
-
-    pub(crate) fn remove_worker(&mut self, id: &WorkerId) {
-        self.remove_from_indexes(id);
-        self.room.remove(id);
-        self.workers.remove(id);
-    }
-
-    fn remove_from_indexes(&mut self, id: &WorkerId) {
-        let Some(before) = self.workers.get(id) else { return };
-        let by_change = if before.is_active() { &mut self.active } else { &mut self.inactive };
-        by_change.remove(&(before.index, id.clone()));
-        if let Some(at) = before.timer() {
-            self.drains.remove(&(at, id.clone()));
         }
     }
 

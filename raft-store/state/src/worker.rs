@@ -7,7 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DataId, Epoch, Incarnation, LeaseTimes, LogIndex, Resources, StartNumber, Timestamp, WorkerId,
+    DataId, Epoch, Health, Incarnation, LeaseTimes, LogIndex, Resources, StartNumber, Timestamp, Trouble,
+    WorkerId,
 };
 
 /// One worker of the registry.
@@ -27,6 +28,8 @@ pub struct Worker {
     pub scheduling: Scheduling,
     /// Why the status is what it is.
     pub reason: WorkerReason,
+    /// What is known against giving it tasks while it is connected.
+    pub health: Health,
     /// The registration that stands; fences what an older one says. No worker of the name ever had
     /// it before.
     pub epoch: Epoch,
@@ -55,12 +58,69 @@ impl Worker {
     /// Whether it is connected and may be given tasks.
     #[must_use]
     pub fn takes_tasks(&self) -> bool {
-        self.is_active() && self.scheduling == Scheduling::Open
+        self.is_active() && self.scheduling == Scheduling::Open && self.health.takes_tasks()
+    }
+
+    /// How it stands, in one word.
+    #[must_use]
+    pub fn state(&self) -> WorkerState {
+        match (self.status, self.scheduling) {
+            (WorkerStatus::Inactive, _) => WorkerState::Inactive,
+            (WorkerStatus::Active, _) if self.health.unreachable.is_some() => {
+                WorkerState::Unreachable
+            }
+            (WorkerStatus::Active, _) if self.health.unfit().is_some() => WorkerState::Unfit,
+            (WorkerStatus::Active, Scheduling::Draining { .. } | Scheduling::Emptying) => {
+                WorkerState::Draining
+            }
+            (WorkerStatus::Active, Scheduling::Open | Scheduling::Cordoned) => WorkerState::Active,
+        }
+    }
+
+    /// Why it stands so.
+    #[must_use]
+    pub fn state_reason(&self) -> String {
+        match self.state() {
+            WorkerState::Active | WorkerState::Inactive => self.reason.to_string(),
+            WorkerState::Unreachable => detail(self.health.unreachable.as_ref()),
+            WorkerState::Unfit => detail(self.health.unfit()),
+            WorkerState::Draining => "drained by an operator".to_owned(),
+            WorkerState::Departed => "unregistered".to_owned(),
+        }
+    }
+
+    /// Since when it stands so.
+    #[must_use]
+    pub fn state_since(&self) -> Timestamp {
+        let since = |trouble: Option<&Trouble>| trouble.map_or(self.changed_at, |one| one.since);
+        let latest = |is_turn: fn(&WorkerEventKind) -> bool| {
+            let turn = self.history.iter().rev().find(|event| is_turn(&event.kind));
+            turn.map_or(self.changed_at, |turn| turn.at.max(self.changed_at))
+        };
+        match self.state() {
+            WorkerState::Inactive | WorkerState::Departed => self.changed_at,
+            WorkerState::Unreachable => since(self.health.unreachable.as_ref()),
+            WorkerState::Unfit => since(self.health.unfit()),
+            WorkerState::Draining => latest(|kind| *kind == WorkerEventKind::DrainStarted),
+            WorkerState::Active => latest(|kind| {
+                matches!(
+                    kind,
+                    WorkerEventKind::Reachable | WorkerEventKind::Fit | WorkerEventKind::Uncordoned
+                )
+            }),
+        }
+    }
+
+    /// When something must happen to it by itself: its drain ends by force, or its suspension goes
+    /// on to its next phase.
+    #[must_use]
+    pub fn timer(&self) -> Option<Timestamp> {
+        [self.drain_deadline(), self.health.timer()].into_iter().flatten().min()
     }
 
     /// When its drain ends by force.
     #[must_use]
-    pub const fn timer(&self) -> Option<Timestamp> {
+    pub const fn drain_deadline(&self) -> Option<Timestamp> {
         match self.scheduling {
             Scheduling::Draining { deadline } => deadline,
             Scheduling::Open | Scheduling::Cordoned | Scheduling::Emptying => None,
@@ -139,6 +199,58 @@ pub struct Rival {
     pub since: Timestamp,
 }
 
+fn detail(trouble: Option<&Trouble>) -> String {
+    trouble.map(|trouble| trouble.detail.clone()).unwrap_or_default()
+}
+
+/// How a worker stands, as operators are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WorkerState {
+    /// Connected, and may be given tasks unless an operator has cordoned it.
+    Active,
+    /// Not connected yet, or no longer.
+    Inactive,
+    /// Connected, but the leader cannot call it.
+    Unreachable,
+    /// Connected, but it cannot start programs.
+    Unfit,
+    /// Connected, and to become empty.
+    Draining,
+    /// Taken off the registry, and may not know it yet.
+    Departed,
+}
+
+impl WorkerState {
+    /// Every state, for tables and metrics.
+    pub const ALL: [Self; 6] = [
+        Self::Active,
+        Self::Inactive,
+        Self::Unreachable,
+        Self::Unfit,
+        Self::Draining,
+        Self::Departed,
+    ];
+
+    /// The state's name in the API.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Inactive => "inactive",
+            Self::Unreachable => "unreachable",
+            Self::Unfit => "unfit",
+            Self::Draining => "draining",
+            Self::Departed => "departed",
+        }
+    }
+}
+
+impl fmt::Display for WorkerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// Whether a worker is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum WorkerStatus {
@@ -192,12 +304,20 @@ pub enum DisconnectReason {
     Shutdown,
 }
 
-impl fmt::Display for DisconnectReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl DisconnectReason {
+    /// One word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::HeartbeatTimeout => "heartbeat-timeout",
             Self::Shutdown => "shutdown",
-        })
+        }
+    }
+}
+
+impl fmt::Display for DisconnectReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -264,6 +384,14 @@ pub enum WorkerEventKind {
     DrainStarted,
     /// What still ran there was told to stop.
     DrainDeadlinePassed,
+    /// The leader cannot call it; says why.
+    Unreachable(String),
+    /// The leader can call it again.
+    Reachable,
+    /// It cannot start programs; says why.
+    Unfit(String),
+    /// It can start programs again.
+    Fit,
 }
 
 impl WorkerEventKind {
@@ -281,6 +409,10 @@ impl WorkerEventKind {
             Self::Uncordoned => "uncordoned",
             Self::DrainStarted => "drain-started",
             Self::DrainDeadlinePassed => "drain-deadline-passed",
+            Self::Unreachable(_) => "unreachable",
+            Self::Reachable => "reachable",
+            Self::Unfit(_) => "unfit",
+            Self::Fit => "fit",
         }
     }
 }

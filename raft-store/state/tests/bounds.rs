@@ -229,6 +229,7 @@ fn connect(state: &mut State) {
             total: Resources { cpu_milli: 100_000, ..Resources::default() },
             ..Specs::default()
         },
+        unfit: None,
         running: Vec::new(),
         finished: Vec::new(),
     };

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use cluster_state::{
     Applied, AttemptNumber, AttemptRef, AttemptVerdict, Change, Command, Epoch, FinishVerdict,
-    LogIndex, Proposal, Reply, Resources, Scheduling, State, Task, TaskId, TaskState, WorkerId,
+    Health, LogIndex, Probation, Proposal, Reply, Resources, Scheduling, State, Task, TaskId,
+    TaskState, WorkerId,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -88,7 +89,7 @@ proptest! {
 fn the_proposals_reach_what_they_are_to_test() {
     let mut runner = TestRunner::deterministic();
     let mut seen = BTreeSet::new();
-    for _ in 0..300 {
+    for _ in 0..900 {
         let steps = proposals::steps().new_tree(&mut runner).unwrap().current();
         let mut run = Run::default();
         for step in steps {
@@ -126,6 +127,12 @@ fn the_proposals_reach_what_they_are_to_test() {
             "recovered",
             "requeued",
             "requeued in part",
+            "unreachable",
+            "reported unfit",
+            "failed starts",
+            "resting",
+            "on probation",
+            "trying",
         ])
         .filter(|name| !seen.contains(name))
         .collect::<Vec<_>>();
@@ -259,6 +266,7 @@ fn sums_over_live_attempts(state: &State) -> BTreeMap<WorkerId, Resources> {
             sum.memory_mib += asked.memory_mib;
             sum.storage_mib += asked.storage_mib;
             sum.gpu += asked.gpu;
+            sum.slots += asked.slots;
             for (kind, amount) in asked.custom.iter().filter(|(_, amount)| **amount > 0) {
                 *sum.custom.entry(kind.clone()).or_default() += amount;
             }
@@ -272,6 +280,7 @@ fn change_name(change: &Change) -> Option<&'static str> {
         Change::Task(task) if task.losses > 0 => Some("lost"),
         Change::Task(task) => Some(task.state.name()),
         Change::WorkerRemoved(_) => Some("removed"),
+        Change::Worker(worker) if worker.health != Health::default() => health_name(&worker.health),
         Change::TaskForgotten(_) => Some("forgotten"),
         Change::IdempotencyKeyExpired(_) => Some("expired"),
         Change::Worker(worker) => match worker.scheduling {
@@ -288,6 +297,19 @@ fn change_name(change: &Change) -> Option<&'static str> {
         Change::MassLoss(_) => Some("acknowledged"),
         Change::MassLossOver => Some("recovered"),
         Change::Meta(_) | Change::Leader(_) | Change::IdempotencyKey(_) => None,
+    }
+}
+
+fn health_name(health: &Health) -> Option<&'static str> {
+    let probation = health.suspension.as_ref().map(|suspension| suspension.probation);
+    match probation {
+        Some(Probation::Resting { .. }) => Some("resting"),
+        Some(Probation::Open) => Some("on probation"),
+        Some(Probation::Trying { .. }) => Some("trying"),
+        None if health.unreachable.is_some() => Some("unreachable"),
+        None if health.reported.is_some() => Some("reported unfit"),
+        None if !health.failed_starts.is_empty() => Some("failed starts"),
+        None => None,
     }
 }
 

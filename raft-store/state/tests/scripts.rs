@@ -65,20 +65,27 @@ scripts! {
     a_stale_registration_never_finishes_a_task
     a_start_that_comes_late_is_refused
     a_submission_is_accepted_whole_or_not_at_all
+    a_suspended_worker_is_tried_with_one_task
     a_task_goes_only_where_it_may
     a_task_is_placed_once
     a_task_may_ask_not_to_wait_for_a_silent_worker
     a_token_admits_nobody_who_has_departed
+    a_task_that_starts_nowhere_suspends_nobody
     a_wait_between_attempts_is_at_most_five_minutes
     a_worker_is_never_oversubscribed
     a_worker_never_finishes_what_another_runs
+    a_worker_says_itself_that_it_is_unfit
+    a_worker_takes_no_more_attempts_than_it_says
     a_worker_that_is_back_is_not_declared_lost
     a_worker_that_registers_again_changes_nothing_else
     a_worker_that_said_goodbye_leaves_its_name
+    a_worker_that_starts_nothing_is_suspended
     an_attempt_that_is_not_wanted_is_killed
     an_epoch_is_never_used_again
     an_old_leader_is_refused
     an_operator_burns_neither_attempts_nor_losses
+    an_unfit_worker_burns_no_attempt
+    an_unreachable_worker_gives_back_what_it_never_had
     cancelling_a_running_task_waits_for_its_worker
     cancelling_a_waiting_task_ends_it_at_once
     finished_tasks_are_forgotten_when_told
@@ -94,6 +101,7 @@ scripts! {
     two_workers_do_not_share_a_name
     unregistering_requeues
     where_a_worker_listens_is_not_what_an_operator_said
+    what_starts_elsewhere_counts_against_a_worker
 }
 
 #[test]

@@ -103,6 +103,7 @@ pub(crate) fn commands(rounds: u64) -> Vec<Command> {
             },
             token: None,
             specs: Specs { total, ..Specs::default() },
+            unfit: None,
             running: Vec::new(),
             finished: Vec::new(),
         }),

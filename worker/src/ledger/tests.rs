@@ -265,14 +265,17 @@ fn only_a_running_attempt_is_stopped_by_a_cancel() {
 
 #[test]
 fn there_is_room_for_so_many_attempts() {
-    let mut ledger = Ledger::restore(Bounds { attempts_max: 2, ..BOUNDS }, [ended(A)]);
+    // What has ended and waits for the leader takes none.
+    let mut ledger = Ledger::restore(Bounds { attempts_max: 1, ..BOUNDS }, [ended(A)]);
     ledger.on_registering();
     assert_eq!(ledger.on_registered(SESSION, &[], &[]), Ok(vec![]));
 
     assert_eq!(ledger.on_assigned(B, OnDisconnect::Keep), Assigned::Start);
     assert_eq!(ledger.on_assigned(C, OnDisconnect::Keep), Assigned::NoRoom);
 
-    ledger.on_confirmed(&[A]);
+    assert!(ledger.on_ended(&ended(B)));
+    assert_eq!(ledger.on_assigned(C, OnDisconnect::Keep), Assigned::NoRoom);
+    ledger.on_stored(vec![ended(B)]);
     assert_eq!(ledger.on_assigned(C, OnDisconnect::Keep), Assigned::Start);
 }
 

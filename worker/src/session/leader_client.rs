@@ -153,6 +153,7 @@ impl LeaderClient {
             finished: reportable(snapshot.finished),
             term_seen: term_seen.0,
             sequence: introduction.next_sequence(),
+            unfit: None,
             join_token: introduction.join_token.as_ref().map(JoinToken::reveal).unwrap_or_default(),
             data_id: introduction.data.to_string(),
             start: introduction.start.0,

@@ -42,8 +42,9 @@ pub enum WorkerCommand {
     },
     /// Empty a worker: no new tasks, and what runs there comes to its end
     Drain(DrainArgs),
-    /// Have the leader go to inactive workers now, not at the monitor's next round
-    #[command(after_help = "Outcomes: reached, unreachable (still offline), refused (somebody \
+    /// Have the leader go to inactive and unreachable workers now, not at the monitor's next round
+    #[command(after_help = "Outcomes: reached (and registered), not-registered (reached, but it \
+        did not register: its own log says why), unreachable (still offline), refused (somebody \
         else answers there, or the worker obeys a newer leader), active (nothing to do), \
         no-address. A worker that is named and not reached is an error (exit code 1).")]
     Reconnect {

@@ -36,11 +36,11 @@ fn cell(text: &str) -> Cell {
     let cell = Cell::new(printable(text));
     match text {
         "leader" | "active" | "running" | "completed" | "reached" => cell.fg(Color::Green),
-        "inactive" | "failed" | "unknown" | "unreachable" | "refused" | "expired" => {
+        "inactive" | "failed" | "unknown" | "unreachable" | "unfit" | "refused" | "expired" => {
             cell.fg(Color::Red)
         }
         "cancelling" | "cancelled" | "queued" | "scheduled" | "candidate" | "cordoned"
-        | "draining" | "drained" | "no-address" => cell.fg(Color::Yellow),
+        | "draining" | "drained" | "no-address" | "not-registered" => cell.fg(Color::Yellow),
         _ => cell,
     }
 }

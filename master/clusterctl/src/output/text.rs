@@ -140,16 +140,20 @@ pub fn worker(worker: &v1::Worker, _: Style) -> String {
         Some(deadline) => format!("{}, until {deadline}", worker.scheduling),
         None => worker.scheduling.clone(),
     };
+    let running = match worker.attempts_max {
+        Some(most) => format!("{} of at most {most}", worker.running_tasks),
+        None => worker.running_tasks.to_string(),
+    };
     fields(&[
         ("worker", worker.worker_id.clone()),
         ("state", format!("{} ({})", worker.state, worker.reason)),
-        ("since", worker.changed_at.clone()),
+        ("since", worker.since.clone()),
         ("scheduling", scheduling),
         ("address", or_nothing(worker.address.as_ref())),
         ("version", or_nothing(worker.version.as_ref())),
         ("epoch", worker.epoch.to_string()),
         ("labels", pairs(&worker.labels)),
-        ("running tasks", worker.running_tasks.to_string()),
+        ("running tasks", running),
         ("total", amounts(worker.total.as_ref())),
         ("allocated", amounts(worker.allocated.as_ref())),
         ("available", amounts(worker.available.as_ref())),

@@ -118,7 +118,9 @@ mod tests {
         Event::WorkerStatus {
             worker_id: id.parse().unwrap(),
             is_active: true,
+            state: "active",
             reason: Reason::Status(WorkerReason::Registered),
+            detail: None,
             timestamp: Timestamp(0),
         }
     }
@@ -136,8 +138,8 @@ mod tests {
         let events = [(LogIndex(42), of_worker("worker-1")), (LogIndex(44), of_leader())];
         let expected = [
             json!({"type": "worker_status", "worker_id": "worker-1", "is_active": true,
-                   "timestamp": "1970-01-01T00:00:00.000Z", "index": 42, "reason": "registered",
-                   "cluster_id": "c1"}),
+                   "state": "active", "timestamp": "1970-01-01T00:00:00.000Z", "index": 42,
+                   "reason": "registered", "cluster_id": "c1"}),
             json!({"type": "leader", "leader_id": 2, "term": 7,
                    "timestamp": "1970-01-01T00:00:00.000Z", "index": 44, "cluster_id": "c1"}),
         ];

@@ -62,6 +62,7 @@ impl Fleet {
             },
             token: None,
             specs: Specs { total, ..Specs::default() },
+            unfit: None,
             running: Vec::new(),
             finished: Vec::new(),
         };

@@ -3,7 +3,10 @@
 
 use std::fmt;
 
-use cluster_state::{Class, State, Task, TaskState, Timestamp, Worker};
+use cluster_state::{
+    Class, Scheduling, State, Task, TaskState, Timestamp, Trouble, Worker, WorkerId,
+};
+use proto::convert;
 
 /// Beyond that many tasks ahead, the exact number tells nobody anything.
 const AHEAD_COUNTED_MAX: usize = 1_000;
@@ -13,12 +16,21 @@ const AHEAD_COUNTED_MAX: usize = 1_000;
 pub enum PendingReason {
     /// It waits for a point in time.
     Backoff(Timestamp),
+    /// Its worker cannot be called.
+    Untold {
+        /// Its worker.
+        worker: WorkerId,
+        /// Why, and since when.
+        trouble: Trouble,
+    },
     /// The registry is empty.
     NoWorkers,
     /// None of the workers that may run it is connected.
     NoneActive(usize),
     /// The workers that may run it and are connected get no more tasks.
     NoneOpen(usize),
+    /// Those of them that an operator has not closed cannot be called or cannot start programs.
+    NoneHealthy(usize),
     /// No worker's labels satisfy its constraints, or the one it names is not registered.
     NoneAllowed,
     /// It asks for more than any allowed worker has in total.
@@ -39,9 +51,8 @@ impl PendingReason {
         match task.state {
             TaskState::Scheduled { until } => return Some(Self::Backoff(until)),
             TaskState::Queued => {}
-            TaskState::Assigned
-            | TaskState::Running
-            | TaskState::Cancelling
+            TaskState::Assigned | TaskState::Cancelling => return Self::untold(state, task),
+            TaskState::Running
             | TaskState::Completed
             | TaskState::Failed
             | TaskState::Cancelled => return None,
@@ -53,6 +64,7 @@ impl PendingReason {
             Counts { allowed: 0, .. } => Self::NoneAllowed,
             Counts { active: 0, allowed, .. } => Self::NoneActive(allowed),
             Counts { open: 0, active, .. } => Self::NoneOpen(active),
+            Counts { healthy: 0, open, .. } => Self::NoneHealthy(open),
             Counts { large_enough: 0, .. } => Self::NoneLargeEnough,
             Counts { large_enough, .. } => {
                 let queue = state.class_queue(class);
@@ -63,6 +75,15 @@ impl PendingReason {
     }
 }
 
+impl PendingReason {
+    /// Why the orders about a placed task are not carried out.
+    fn untold(state: &State, task: &Task) -> Option<Self> {
+        let worker = state.worker(&task.live_attempt()?.worker)?;
+        let trouble = worker.health.unreachable.clone()?;
+        Some(Self::Untold { worker: worker.id.clone(), trouble })
+    }
+}
+
 /// How many workers pass each test, of those that passed the one before.
 #[derive(Default)]
 struct Counts {
@@ -70,6 +91,7 @@ struct Counts {
     allowed: usize,
     active: usize,
     open: usize,
+    healthy: usize,
     large_enough: usize,
 }
 
@@ -88,11 +110,13 @@ impl Counts {
             || worker.specs.as_ref().is_some_and(|specs| specs.total.holds(&class.resources));
         let allowed = class.allows(worker);
         let active = allowed && worker.is_active();
-        let open = active && worker.takes_tasks();
+        let open = active && worker.scheduling == Scheduling::Open;
+        let healthy = open && worker.health.is_good();
         self.allowed += usize::from(allowed);
         self.active += usize::from(active);
         self.open += usize::from(open);
-        self.large_enough += usize::from(open && is_large_enough());
+        self.healthy += usize::from(healthy);
+        self.large_enough += usize::from(healthy && is_large_enough());
     }
 }
 
@@ -100,12 +124,19 @@ impl fmt::Display for PendingReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Backoff(_) => f.write_str("waiting for retry_backoff after a failed attempt"),
+            Self::Untold { worker, trouble: Trouble { detail, since } } => {
+                let since = convert::rfc3339(*since);
+                write!(f, "{worker} cannot be told: {detail}, since {since}")
+            }
             Self::NoWorkers => f.write_str("no worker is registered"),
             Self::NoneActive(allowed) => {
                 write!(f, "none of the {allowed} workers that may run it is active")
             }
             Self::NoneOpen(active) => {
                 write!(f, "all {active} active workers that may run it are cordoned or draining")
+            }
+            Self::NoneHealthy(open) => {
+                write!(f, "all {open} active workers that may run it are unreachable or unfit")
             }
             Self::NoneAllowed => {
                 f.write_str("no registered worker satisfies its constraints or its worker_id")

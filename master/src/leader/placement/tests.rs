@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use cluster_state::{
-    AddressSource, Command, ConnectWorker, Constraint, ConstraintOp, DataId, Incarnation,
-    LeaseTimes, LogIndex, Process, Proposal, RegisterWorker, Resources, SchedulingOrder, Specs,
-    StartNumber, SubmitTasks, TaskId, TaskSpec, Term, WorkerId,
+    AddressSource, AttemptNumber, AttemptOutcome, AttemptRef, Command, ConnectWorker, Constraint,
+    ConstraintOp, DataId, FinishAttempts, FinishedAttempt, Incarnation, LeaseTimes, LogIndex,
+    Process, Proposal, RegisterWorker, Resources, SchedulingOrder, Specs, StartNumber, SubmitTasks,
+    TaskSpec, Term, Tick,
 };
 
 use super::*;
@@ -58,6 +59,7 @@ impl Script {
             },
             token: None,
             specs: Specs { total: cpu(cpus), ..Specs::default() },
+            unfit: None,
             running: Vec::new(),
             finished: Vec::new(),
         }));
@@ -92,6 +94,24 @@ impl Script {
         self.apply(Command::AssignTasks { term: Term(0), assignments });
     }
 
+    /// The first attempts of these tasks, whose backoff is over then.
+    fn fails_to_start(&mut self, worker: &str, tasks: [u64; 2]) {
+        let outcome = AttemptOutcome::StartFailed { detail: "no such file".to_owned() };
+        let failed = tasks.map(|task| FinishedAttempt {
+            attempt: AttemptRef { task: TaskId(task), attempt: AttemptNumber(1) },
+            outcome: outcome.clone(),
+        });
+        let worker: WorkerId = worker.parse().unwrap();
+        let epoch = self.state.worker(&worker).unwrap().epoch;
+        self.apply(Command::FinishAttempts(FinishAttempts {
+            worker,
+            epoch,
+            attempts: failed.to_vec(),
+        }));
+        self.now += 1_000;
+        self.apply(Command::Tick(Tick { term: Term(0), forget: Vec::new() }));
+    }
+
     fn order(&mut self, worker: &str, order: SchedulingOrder) {
         self.apply(Command::SetScheduling { worker: worker.parse().unwrap(), order });
     }
@@ -107,6 +127,21 @@ fn cpu(cpus: u64) -> Resources {
 
 fn class(priority: u8, cpus: u64) -> Class {
     Class { priority, resources: cpu(cpus), constraints: Vec::new(), worker: None }
+}
+
+#[test]
+fn a_task_that_failed_to_start_goes_elsewhere_while_another_could_take_it() {
+    let mut script = Script::new();
+    script.worker("w1", 2, &[]);
+    script.tasks(2, &class(50, 1));
+    script.commit(Strategy::Spread);
+    script.fails_to_start("w1", [1, 2]);
+    assert_eq!(script.place(Strategy::Spread), ["t1@w1", "t2@w1"], "there is no other");
+
+    script.worker("w2", 1, &[]);
+    assert_eq!(script.place(Strategy::Binpack), ["t1@w2"], "the other one has room for one");
+    script.tasks(1, &class(50, 1));
+    assert_eq!(script.place(Strategy::Spread), ["t1@w2", "t3@w1"]);
 }
 
 #[test]

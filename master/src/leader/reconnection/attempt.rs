@@ -61,7 +61,7 @@ impl Attempt {
     }
 }
 
-/// Goes to one worker. Takes `timeout` at most, over a connection that is kept if it serves.
+/// Goes to one worker. Takes `timeout` at most.
 pub(super) async fn attempt(
     lead: &Lead,
     worker: &WorkerId,
@@ -84,10 +84,7 @@ pub(super) async fn attempt(
     };
     let left = deadline.saturating_duration_since(Instant::now());
     match client.master_register(request, left).await {
-        Ok(_) => {
-            lead.channels.keep(worker, address, client);
-            Attempt::Reached
-        }
+        Ok(_) => Attempt::Reached,
         Err(WorkerCallError::Unreachable(reason)) => Attempt::Silent(reason),
         Err(WorkerCallError::NewerTerm(seen)) => Attempt::NewerTerm(seen),
         Err(WorkerCallError::Refused(reason)) => Attempt::Refused(reason),

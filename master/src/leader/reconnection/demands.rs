@@ -20,8 +20,10 @@ pub enum Whom {
 /// What came of going to a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finding {
-    /// It knows its leader now.
+    /// It knows its leader now, and has registered where it had not.
     Reached,
+    /// It answered, but has not registered.
+    NotRegistered,
     /// Nobody answers there.
     Unreachable,
     /// Somebody answers there, but does not follow.
@@ -38,6 +40,7 @@ impl Finding {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Reached => "reached",
+            Self::NotRegistered => "not-registered",
             Self::Unreachable => "unreachable",
             Self::Refused => "refused",
             Self::Active => "active",

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use cluster_state::{
-    Command, DisconnectReason, DisconnectWorkers, Epoch, LossReason, RequeueAttempts, RequeueScope,
-    WorkerId,
+    Command, DisconnectReason, DisconnectWorkers, Epoch, HealthFinding, LossReason,
+    RequeueAttempts, RequeueScope, WorkerId,
 };
 use proto::convert;
 use proto::v1;
@@ -92,14 +92,45 @@ impl Lead {
     fn renew(&self, heartbeat: &v1::HeartbeatRequest) -> Result<Standing, SessionError> {
         let (worker, epoch) = self.sender(heartbeat)?;
         // The registry has the last word: the worker may have been unregistered meanwhile.
-        let is_held = self.holds_session(&worker, epoch)
-            && self.leases().renew(&worker, epoch, Instant::now());
+        let known = self.node.reader().with(|state| {
+            let known = state.worker(&worker)?;
+            let is_held = known.is_active() && known.epoch == epoch;
+            is_held.then(|| (known.health.reported.clone(), state.owes_an_inventory(known)))
+        });
+        let is_held = known.is_some() && self.leases().renew(&worker, epoch, Instant::now());
+        if let Some((recorded, owes_an_inventory)) = known {
+            let recorded = recorded.as_ref().map(|trouble| trouble.detail.as_str());
+            self.note_fitness(&worker, epoch, heartbeat.unfit.as_deref(), recorded);
+            // Only when it says what it has can others be given what it never had.
+            if owes_an_inventory {
+                return Ok(Standing::Stale);
+            }
+        }
         if !is_held {
             self.metrics.on_stale("heartbeat", 1);
             return Ok(Standing::Stale);
         }
         self.usage.on_heartbeat(&worker, epoch, heartbeat, self.node.clock().now());
         Ok(Standing::Held)
+    }
+
+    /// Has recorded what the worker says of itself, where that is news.
+    fn note_fitness(
+        &self,
+        worker: &WorkerId,
+        epoch: Epoch,
+        said: Option<&str>,
+        recorded: Option<&str>,
+    ) {
+        let said = said.map(|said| convert::unfitness(said.to_owned()));
+        if said.as_deref() == recorded {
+            return;
+        }
+        let finding = match said {
+            Some(detail) => HealthFinding::Unfit { detail },
+            None => HealthFinding::Fit,
+        };
+        self.findings.post(worker, epoch, finding);
     }
 
     fn sender(&self, heartbeat: &v1::HeartbeatRequest) -> Result<(WorkerId, Epoch), SessionError> {
@@ -121,18 +152,15 @@ impl Lead {
                 let holder = known.process.map(|process| process.incarnation);
                 known.epoch == epoch && holder == Some(incarnation)
             })?;
-            Some(known.is_active().then_some(known.changed_at))
+            Some(()).filter(|()| known.epoch == epoch)
         });
-        let Some(active_since) = known else { return Ok(()) };
+        let Some(()) = known else { return Ok(()) };
         let disconnect = Command::DisconnectWorkers(DisconnectWorkers {
             term: self.term,
             workers: vec![(worker.clone(), epoch)],
             reason: DisconnectReason::Shutdown,
         });
         self.node.propose_as_leader(self.term, &disconnect).await?;
-        if let Some(since) = active_since {
-            self.metrics.on_shut_down(self.node.clock().now().since(since));
-        }
         let requeue = Command::RequeueAttempts(RequeueAttempts {
             term: self.term,
             workers: vec![(worker.clone(), epoch)],

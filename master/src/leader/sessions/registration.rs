@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{AttemptVerdict, Command, ConnectWorker, Reply, Resume, Worker};
+use cluster_state::{AttemptVerdict, Command, ConnectWorker, Reply, Resources, Resume, Worker};
 use proto::convert::Registration;
 use proto::v1;
 use tokio::time::Instant;
@@ -41,7 +41,8 @@ impl Lead {
         self: Arc<Self>,
         command: ConnectWorker,
     ) -> Result<v1::RegisterWorkerResponse, SessionError> {
-        let worker = command.worker.clone();
+        let (worker, incarnation) = (command.worker.clone(), command.process.incarnation);
+        let (total, address) = (command.specs.total.clone(), command.address.clone());
         let finished = command.finished.clone();
         let received_at = Instant::now();
         let before = self.node.reader().with(|state| state.worker(&worker).cloned());
@@ -55,15 +56,19 @@ impl Lead {
             return Err(SessionError::UnexpectedReply);
         };
 
-        if let Some(before) = before {
-            self.metrics.on_connected(&before, resume.epoch, self.node.clock().now());
+        let was = before.and_then(|before| before.process).map(|process| process.incarnation);
+        if was != Some(incarnation) {
+            // Another process may run on another machine of the same name.
+            self.channels.close(&worker);
         }
-        self.count_results(&finished, &resume.finished);
+        self.count_stale(&resume.finished);
         if let Some(after) = self.node.reader().with(|state| state.worker(&worker).cloned()) {
             self.listen(&after, &resume, received_at);
         }
         self.knocks.forget(&worker);
-        tracing::info!(%worker, epoch = %resume.epoch, "worker registered");
+        let Resources { cpu_milli, memory_mib, storage_mib, gpu, .. } = total;
+        tracing::info!(%worker, epoch = %resume.epoch, address, cpu_milli, memory_mib, storage_mib,
+            gpu, "worker registered");
 
         let killed = resume.running.iter().filter(|(_, verdict)| *verdict == AttemptVerdict::Kill);
         let kill = killed.map(|(attempt, _)| (*attempt).into()).collect::<Vec<_>>();

@@ -16,7 +16,8 @@ fn faults(json: serde_json::Value) -> Vec<String> {
 #[test]
 fn a_bare_command_gets_the_defaults() {
     let spec = spec(serde_json::json!({"command": ["true"]})).unwrap();
-    let resources = Resources { cpu_milli: 1_000, memory_mib: 512, ..Resources::default() };
+    let resources =
+        Resources { cpu_milli: 1_000, memory_mib: 512, slots: 1, ..Resources::default() };
     let expected = TaskSpec {
         name: None,
         command: vec!["true".to_owned()],
@@ -57,6 +58,7 @@ fn a_full_task_is_read_to_the_last_field() {
             memory_mib: 4_096,
             storage_mib: 1_024,
             gpu: 1,
+            slots: 1,
             custom: [(Arc::from("license"), 1)].into(),
         },
         constraints: vec![

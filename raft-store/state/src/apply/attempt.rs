@@ -49,6 +49,7 @@ impl Apply<'_> {
             attempts,
             ..Task::clone(&task)
         });
+        self.begin_trial(&worker.id, AttemptRef { task: task.id, attempt: number });
         Ok(number)
     }
 
@@ -60,6 +61,9 @@ impl Apply<'_> {
         }
         if worker.scheduling != Scheduling::Open {
             return Err(Rejection::ClosedWorker { worker: name() });
+        }
+        if !worker.takes_tasks() {
+            return Err(Rejection::UnhealthyWorker { worker: name() });
         }
         if !class.allows(worker) {
             return Err(Rejection::ConstraintViolated { task: task.id, worker: name() });
@@ -93,13 +97,15 @@ impl Apply<'_> {
 
     /// Marks the live attempt as started. A task that is being cancelled stays so.
     pub(super) fn put_started(&mut self, mut task: Task) {
-        if let Some(attempt) = task.attempts.last_mut() {
-            attempt.started_at.get_or_insert(self.now);
-        }
+        let Some(attempt) = task.attempts.last_mut() else { return };
+        attempt.started_at.get_or_insert(self.now);
+        let worker = attempt.worker.clone();
+        let started = AttemptRef { task: task.id, attempt: attempt.number };
         if task.state == TaskState::Assigned {
             task.state = TaskState::Running;
         }
         self.put_task(task);
+        self.confirm_trial(&worker, started);
     }
 
     /// Accepts results only from the registration that owns the attempt, so that a worker that
@@ -199,41 +205,59 @@ impl Apply<'_> {
 
     /// Ends the live attempt and decides what becomes of the task.
     pub(super) fn settle(&mut self, mut task: Task, outcome: AttemptOutcome) {
+        let is_new_there = is_new_there(&task);
         let Some(attempt) = task.attempts.last_mut() else { return };
+        assert!(attempt.outcome.is_none(), "an attempt ends once");
         let stop = attempt.stop;
-        let loss = match &outcome {
-            AttemptOutcome::Lost(reason) => Some(*reason),
+        // A result may come before the confirmation of the start.
+        match outcome {
             AttemptOutcome::Exited { .. }
             | AttemptOutcome::Signaled { .. }
-            | AttemptOutcome::StartFailed { .. } => None,
-        };
-        let is_success = outcome == AttemptOutcome::Exited { code: 0 };
-        // A result may come before the confirmation of the start.
-        if loss.is_none() {
-            attempt.started_at.get_or_insert(self.now);
-        }
-        // What ended because it was told to make room has not failed.
-        let is_start_failure = matches!(outcome, AttemptOutcome::StartFailed { .. });
-        let made_room = stop == Some(StopReason::Drained) && !is_success && !is_start_failure;
-        let (loss, outcome) = match loss {
-            None if made_room => {
-                let reason = LossReason::WorkerDrained;
-                (Some(reason), AttemptOutcome::Lost(reason))
+            | AttemptOutcome::StartFailed { .. } => {
+                attempt.started_at.get_or_insert(self.now);
             }
-            Some(_) | None => (loss, outcome),
+            AttemptOutcome::WorkerUnfit { .. } | AttemptOutcome::Lost(_) => {}
+        }
+        let (outcome, end) = match outcome {
+            AttemptOutcome::Exited { code: 0 } => (outcome, End::Success),
+            // What ended because it was told to make room has not failed.
+            AttemptOutcome::Exited { .. } | AttemptOutcome::Signaled { .. }
+                if stop == Some(StopReason::Drained) =>
+            {
+                let reason = LossReason::WorkerDrained;
+                (AttemptOutcome::Lost(reason), End::loss(reason))
+            }
+            AttemptOutcome::Exited { .. }
+            | AttemptOutcome::Signaled { .. }
+            | AttemptOutcome::StartFailed { .. } => (outcome, End::Failure),
+            // A worker that starts nothing says so again and again: it counts once.
+            AttemptOutcome::WorkerUnfit { .. } => {
+                (outcome, End::Loss { reason: TaskReason::WorkerUnfit, counts: is_new_there })
+            }
+            // It was to make room before it had come to the worker.
+            AttemptOutcome::Lost(LossReason::UnknownToWorker)
+                if stop == Some(StopReason::Drained) =>
+            {
+                let reason = LossReason::WorkerDrained;
+                (AttemptOutcome::Lost(reason), End::loss(reason))
+            }
+            AttemptOutcome::Lost(reason) => (outcome, End::loss(reason)),
         };
         attempt.finished_at = Some(self.now);
         attempt.outcome = Some(outcome);
+        self.judge_start(&task);
 
-        match (stop, loss) {
+        match (stop, end) {
             // Even a process that ended well was told to stop half way.
             (Some(StopReason::Cancelled), _) => self.end(task, TaskState::Cancelled),
             (Some(StopReason::RunTimeout), _) => self.fail(task),
-            (Some(StopReason::Drained) | None, Some(reason)) => self.lose(task, reason),
-            (Some(StopReason::Drained) | None, None) if is_success => {
+            (Some(StopReason::Drained) | None, End::Success) => {
                 self.end(task, TaskState::Completed);
             }
-            (Some(StopReason::Drained) | None, None) => self.fail(task),
+            (Some(StopReason::Drained) | None, End::Failure) => self.fail(task),
+            (Some(StopReason::Drained) | None, End::Loss { reason, counts }) => {
+                self.lose(task, reason, counts);
+            }
         }
     }
 
@@ -258,18 +282,43 @@ impl Apply<'_> {
 
     /// Queues a task again whose worker was lost. That burns no attempt of its own, but a task
     /// under which worker after worker is lost may be the cause.
-    fn lose(&mut self, mut task: Task, reason: LossReason) {
-        if reason.counts() {
+    fn lose(&mut self, mut task: Task, reason: TaskReason, counts: bool) {
+        if counts {
             task.losses = task.losses.saturating_add(1);
         }
         if task.losses >= Limits::LOSSES_MAX {
             task.reason = Some(TaskReason::LossesExhausted);
             return self.end(task, TaskState::Failed);
         }
-        self.put_task(Task {
-            state: TaskState::Queued,
-            reason: Some(TaskReason::WorkerLost),
-            ..task
-        });
+        self.put_task(Task { state: TaskState::Queued, reason: Some(reason), ..task });
     }
+}
+
+/// What an attempt's outcome means for its task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Success,
+    /// The task's own failure.
+    Failure,
+    /// Not the task's doing, unless it happens on worker after worker.
+    Loss {
+        reason: TaskReason,
+        counts: bool,
+    },
+}
+
+impl End {
+    const fn loss(reason: LossReason) -> Self {
+        Self::Loss { reason: TaskReason::WorkerLost, counts: reason.counts() }
+    }
+}
+
+/// Whether the task has not met an unfit worker in the one that it is on.
+fn is_new_there(task: &Task) -> bool {
+    let Some((last, earlier)) = task.attempts.split_last() else { return true };
+    let unfit = |attempt: &Attempt| {
+        attempt.worker == last.worker
+            && matches!(attempt.outcome, Some(AttemptOutcome::WorkerUnfit { .. }))
+    };
+    !earlier.iter().any(unfit)
 }

@@ -34,7 +34,9 @@ impl Apply<'_> {
         let incarnation = before.process.map(|process| process.incarnation);
         let is_same_process = incarnation == Some(command.process.incarnation);
         let is_same_data = before.process.is_some_and(|one| one.data == command.process.data);
-        let resumes = is_same_process && before.is_active();
+        // What was sent to an unreachable worker may arrive yet: from now on it is refused there.
+        let is_fenced = before.health.unreachable.is_some();
+        let resumes = is_same_process && before.is_active() && !is_fenced;
         let epoch = if resumes { before.epoch } else { before.epoch.next() };
 
         let finished = command
@@ -53,18 +55,22 @@ impl Apply<'_> {
             .collect::<Vec<_>>();
         self.reconcile_attempts(&before, is_same_process, epoch, &running);
 
+        // The results may have told something about it.
+        let before = self.state.worker(&command.worker).map_or(before, Arc::clone);
         let specs = self.acceptable_specs(&before, command.specs);
         let changed_at = if before.is_active() { before.changed_at } else { self.now };
         let (address, address_source) =
             reachable_at(&before, command.address, command.address_source);
         let event = match (before.is_active(), resumes) {
             (false, _) => Some(WorkerEventKind::Connected(epoch)),
-            (true, false) => Some(WorkerEventKind::Replaced(epoch)),
-            (true, true) if address != before.address => {
+            (true, false) if !is_same_process => Some(WorkerEventKind::Replaced(epoch)),
+            (true, _) if address != before.address => {
                 Some(WorkerEventKind::Updated(WhatChanged::Address))
             }
-            (true, true) => None,
+            (true, _) => None,
         };
+        let moves = address != before.address;
+        let health = self.health_at_registration(&before, is_same_process, moves, command.unfit);
         let after = Worker {
             address,
             address_source,
@@ -84,6 +90,7 @@ impl Apply<'_> {
             Some(kind) => self.noted(after, kind),
             None => after,
         };
+        let after = self.with_health(after, health);
         self.put_worker(after);
         Ok(Reply::Connected(Resume { epoch, running, finished }))
     }
@@ -124,6 +131,7 @@ impl Apply<'_> {
             .filter(|(_, verdict)| *verdict == AttemptVerdict::Keep)
             .map(|(kept, _)| (kept.task, kept.attempt))
             .collect::<BTreeMap<_, _>>();
+        let is_fenced = worker.health.unreachable.is_some();
         let Some(load) = self.state.load(&worker.id) else { return };
         for id in load.attempts.clone() {
             let Some(mut task) = self.state.task(id).map(|task| Task::clone(task)) else {
@@ -136,8 +144,12 @@ impl Apply<'_> {
             }
             let Some(attempt) = task.attempts.last_mut() else { continue };
             let was_started = attempt.started_at.is_some();
-            if was_started && !is_reported {
-                self.settle(task, AttemptOutcome::Lost(LossReason::UnknownToWorker));
+            if !is_reported && (was_started || is_fenced) {
+                let reason = match was_started {
+                    true => LossReason::UnknownToWorker,
+                    false => LossReason::WorkerUnreachable,
+                };
+                self.settle(task, AttemptOutcome::Lost(reason));
                 continue;
             }
             let changes_epoch = attempt.epoch != epoch;

@@ -3,7 +3,7 @@
 use super::Apply;
 use crate::{
     ClusterId, LeaderRecord, Limits, MasterId, Rejection, Reply, StopReason, Task, TaskState, Term,
-    Tick,
+    Tick, WorkerId,
 };
 
 impl Apply<'_> {
@@ -39,9 +39,9 @@ impl Apply<'_> {
                 self.fire_timer(task);
             }
         }
-        let drains = self.state.due_drains(self.now);
-        for worker in &drains {
-            self.end_drain(worker);
+        let workers = self.state.due_workers(self.now);
+        for worker in &workers {
+            self.fire_worker_timers(worker);
         }
         let expired = self.expire_keys();
         for id in &tick.forget {
@@ -51,7 +51,7 @@ impl Apply<'_> {
             }
         }
         let more = self.state.next_timer().is_some_and(|at| at <= self.now);
-        let fired = u32::try_from(due.len() + drains.len() + expired).unwrap_or(u32::MAX);
+        let fired = u32::try_from(due.len() + workers.len() + expired).unwrap_or(u32::MAX);
         Ok(Reply::Ticked { fired, more })
     }
 
@@ -73,6 +73,14 @@ impl Apply<'_> {
             | TaskState::Failed
             | TaskState::Cancelled => {}
         }
+    }
+
+    fn fire_worker_timers(&mut self, id: &WorkerId) {
+        let deadline = self.state.worker(id).and_then(|worker| worker.drain_deadline());
+        if deadline.is_some_and(|at| at <= self.now) {
+            self.end_drain(id);
+        }
+        self.fire_health_timer(id);
     }
 
     fn expire_keys(&mut self) -> usize {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Apply;
 use crate::{
-    AddressSource, Departed, Epoch, Limits, LossReason, RegisterWorker, Registered, Rejection,
+    AddressSource, Departed, Epoch, Health, Limits, LossReason, RegisterWorker, Registered, Rejection,
     Reply, Rival, Scheduling, SchedulingOrder, Term, WhatChanged, Worker, WorkerEvent,
     WorkerEventKind, WorkerId, WorkerReason, WorkerStatus,
 };
@@ -70,6 +70,7 @@ impl Apply<'_> {
             status: WorkerStatus::Inactive,
             scheduling: Scheduling::Open,
             reason: WorkerReason::Preregistered,
+            health: Health::default(),
             epoch: self.meta.epochs_used,
             process: None,
             granted: None,

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    AddressSource, Constraint, ConstraintOp, Epoch, LogIndex, Scheduling, Specs, Timestamp,
+    AddressSource, Constraint, ConstraintOp, Epoch, Health, LogIndex, Scheduling, Specs, Timestamp,
     WorkerReason, WorkerStatus,
 };
 
@@ -24,6 +24,7 @@ fn worker(name: &str, total: Resources, zone: &str) -> Arc<Worker> {
         labels: BTreeMap::new(),
         status: WorkerStatus::Active,
         scheduling: Scheduling::Open,
+        health: Health::default(),
         reason: WorkerReason::Registered,
         epoch: Epoch(1),
         address_source: AddressSource::Operator,

@@ -37,12 +37,14 @@ struct Node {
 /// What is searched for.
 pub(super) struct Wanted<'a> {
     class: &'a Class,
+    /// Workers that are not to be found.
+    shunned: &'a [WorkerId],
     marks: Marks,
 }
 
 impl<'a> Wanted<'a> {
-    pub(super) fn new(class: &'a Class) -> Self {
-        Self { class, marks: Marks::needed_by(class) }
+    pub(super) fn new(class: &'a Class, shunned: &'a [WorkerId]) -> Self {
+        Self { class, shunned, marks: Marks::needed_by(class) }
     }
 
     /// Whether this worker may take it and has room for it.
@@ -50,6 +52,7 @@ impl<'a> Wanted<'a> {
         vacancy.free.holds(&self.class.resources)
             && vacancy.marks.hold(self.marks)
             && self.class.allows(&vacancy.worker)
+            && !self.shunned.contains(&vacancy.worker.id)
     }
 
     fn may_fit_below(&self, node: &Node) -> bool {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use cluster_state::{
     AddressSource, Assignment, Attempt, AttemptNumber, AttemptOutcome, AttemptRef, Class,
-    ClusterId, Command, ConnectWorker, Constraint, ConstraintOp, CreateToken, DataId,
-    DisconnectReason, DisconnectWorkers, Epoch, FinishAttempts, FinishedAttempt, IdempotencyKey,
+    ChangeHealth, ClusterId, Command, ConnectWorker, Constraint, ConstraintOp, CreateToken, DataId,
+    DisconnectReason, DisconnectWorkers, Epoch, FinishAttempts, FinishedAttempt, HealthChange, HealthFinding, IdempotencyKey,
     Incarnation, LeaseTimes, LossReason, MasterId, OnDisconnect, Process, Proposal, RegisterWorker,
     RequeueAttempts, RequeueScope, Resources, SchedulingOrder, Specs, StartAttempts, StartNumber,
     State, SubmitTasks, Task, TaskId, TaskSpec, Term, Tick, Timestamp, TokenId, WorkerId,
@@ -97,6 +97,10 @@ fn aim_at(state: &State, aim: Aim, command: &mut Command) {
             *epoch = epoch_of(state, worker);
             let placed = placed_on(state, aim, worker);
             attempts.iter_mut().for_each(|one| one.attempt = hit(&placed, one.attempt));
+        }
+        Command::ChangeHealth(ChangeHealth { term, changes }) => {
+            *term = newest;
+            changes.iter_mut().for_each(|one| one.epoch = epoch_of(state, &one.worker));
         }
         Command::CancelTask { task } => {
             let live = state.tasks_below(None).map(|task| task.id).collect::<Vec<_>>();
@@ -190,6 +194,7 @@ fn command() -> impl Strategy<Value = Command> {
         1 => rivalry(),
         1 => tokens(),
         1 => mass_loss(),
+        3 => health(),
     ]
 }
 
@@ -207,6 +212,23 @@ fn scheduling() -> impl Strategy<Value = Command> {
             Command::LabelWorker { worker, set, remove }
         }),
     ]
+}
+
+fn health() -> impl Strategy<Value = Command> {
+    let detail = || "[ab]";
+    let finding = prop_oneof![
+        2 => detail().prop_map(|detail| HealthFinding::Unreachable { detail }),
+        2 => Just(HealthFinding::Reachable),
+        1 => detail().prop_map(|detail| HealthFinding::Unfit { detail }),
+        2 => Just(HealthFinding::Fit),
+    ];
+    let change = (worker(), epoch(), finding).prop_map(|(worker, epoch, finding)| HealthChange {
+        worker,
+        epoch,
+        finding,
+    });
+    (term(), vec(change, 1..3))
+        .prop_map(|(term, changes)| Command::ChangeHealth(ChangeHealth { term, changes }))
 }
 
 fn farewell() -> impl Strategy<Value = Command> {
@@ -254,16 +276,17 @@ fn register() -> impl Strategy<Value = Command> {
 }
 
 fn connect() -> impl Strategy<Value = Command> {
-    let specs = (resources(0..8), labels()).prop_map(|(total, labels)| Specs {
-        total,
+    let specs = (resources(0..8), 1..5_u64, labels()).prop_map(|(total, slots, labels)| Specs {
+        total: Resources { slots, ..total },
         labels,
         version: "1.0.0".to_owned(),
     });
+    let unfit = option::weighted(0.1, "[ab]");
     let reports = (vec(attempt(), 0..4), vec(finished(), 0..3));
     let place = (option::of(address()), address_source());
     let terms = (granted(), option::weighted(0.3, token()));
-    (worker(), term(), process(), place, terms, specs, reports).prop_map(
-        |(worker, term, process, place, (granted, token), specs, (running, finished))| {
+    (worker(), term(), process(), place, terms, (specs, unfit), reports).prop_map(
+        |(worker, term, process, place, (granted, token), (specs, unfit), (running, finished))| {
             let (address, address_source) = place;
             Command::ConnectWorker(ConnectWorker {
                 term,
@@ -274,6 +297,7 @@ fn connect() -> impl Strategy<Value = Command> {
                 granted,
                 token,
                 specs,
+                unfit,
                 running,
                 finished,
             })
@@ -342,6 +366,7 @@ fn spec() -> impl Strategy<Value = Arc<TaskSpec>> {
     let priority = prop_oneof![8 => 0..=2_u8, 1 => Just(101_u8)];
     let class = (priority, resources(0..3), constraints, option::weighted(0.1, worker())).prop_map(
         |(priority, resources, constraints, worker)| {
+            let resources = Resources { slots: 1, ..resources };
             Arc::new(Class { priority, resources, constraints, worker })
         },
     );
@@ -372,6 +397,7 @@ fn resources(amount: std::ops::Range<u64>) -> impl Strategy<Value = Resources> {
         memory_mib: memory,
         storage_mib: 0,
         gpu: 0,
+        slots: 0,
         custom: license.map(|amount| ("license".into(), amount)).into_iter().collect(),
     })
 }
@@ -396,6 +422,7 @@ fn finished() -> impl Strategy<Value = FinishedAttempt> {
         3 => Just(AttemptOutcome::Exited { code: 1 }),
         1 => Just(AttemptOutcome::Signaled { signal: 9 }),
         1 => Just(AttemptOutcome::StartFailed { detail: "no such file".to_owned() }),
+        2 => Just(AttemptOutcome::WorkerUnfit { detail: "disk-full".to_owned() }),
         1 => Just(AttemptOutcome::Lost(LossReason::WorkerShutdown)),
     ];
     (attempt(), outcome).prop_map(|(attempt, outcome)| FinishedAttempt { attempt, outcome })

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    AddressSource, Assignment, AttemptNumber, AttemptOutcome, AttemptRef, Class, ClusterId,
+    AddressSource, Assignment, AttemptNumber, AttemptOutcome, AttemptRef, ChangeHealth, Class, ClusterId,
     Command, ConnectWorker, Constraint, ConstraintOp, CreateToken, DataId, DisconnectReason,
-    DisconnectWorkers, Epoch, FinishAttempts, FinishedAttempt, IdempotencyKey, Incarnation,
+    DisconnectWorkers, Epoch, FinishAttempts, FinishedAttempt, HealthChange, HealthFinding, IdempotencyKey, Incarnation,
     LeaseTimes, LossReason, MasterId, OnDisconnect, Process, RegisterWorker, RequeueAttempts,
     RequeueScope, Resources, SchedulingOrder, Specs, StartAttempts, StartNumber, State,
     SubmitTasks, TaskId, TaskSpec, Term, Tick, Timestamp, WorkerId,
@@ -167,8 +167,20 @@ impl<'a> Arguments<'a> {
             },
             "acknowledge" => Command::AcknowledgeMassLoss,
             "recovered" => Command::EndMassLoss { term: self.term() },
+            "unreachable" => self.health(|detail| HealthFinding::Unreachable { detail }),
+            "reachable" => self.health(|_| HealthFinding::Reachable),
+            "unfit" => self.health(|detail| HealthFinding::Unfit { detail }),
+            "fit" => self.health(|_| HealthFinding::Fit),
             other => panic!("no such command: {other}"),
         }
+    }
+
+    /// Of one registration; the reason is one word.
+    fn health(&mut self, finding: impl Fn(String) -> HealthFinding) -> Command {
+        let (worker, epoch) = registration(self.next());
+        let finding = finding(self.text("reason").unwrap_or_default());
+        let changes = vec![HealthChange { worker, epoch, finding }];
+        Command::ChangeHealth(ChangeHealth { term: self.term(), changes })
     }
 
     fn scheduling(&mut self, order: SchedulingOrder) -> Command {
@@ -214,10 +226,15 @@ impl<'a> Arguments<'a> {
                 lease: self.named.remove("lease").map_or(Duration::from_secs(300), duration),
             },
             token: self.named.remove("token").map(parsed),
+            unfit: self.text("unfit"),
             running: self.list("running", attempt),
             finished: self.list("finished", finished),
             specs: Specs {
-                total: Resources { cpu_milli: self.number("cpu", 4) * 1000, ..self.resources() },
+                total: Resources {
+                    cpu_milli: self.number("cpu", 4) * 1000,
+                    slots: self.number("attempts_max", Resources::SLOTS_UNBOUNDED),
+                    ..self.resources()
+                },
                 labels: self.labels(),
                 version: String::new(),
             },
@@ -235,6 +252,7 @@ impl<'a> Arguments<'a> {
                 priority: self.number("priority", 50),
                 resources: Resources {
                     cpu_milli: self.number("cpu", 1) * 1000,
+                    slots: 1,
                     ..self.resources()
                 },
                 constraints: self.list("where", constraint),
@@ -264,6 +282,7 @@ impl<'a> Arguments<'a> {
             memory_mib: self.number("memory", 0),
             storage_mib: self.number("storage", 0),
             gpu: self.number("gpu", 0),
+            slots: 0,
             custom: self.list("custom", pair),
         }
     }
@@ -331,13 +350,16 @@ fn assignment(text: &str) -> Assignment {
     Assignment { task: parsed::<TaskId>(task), worker: parsed(worker) }
 }
 
-/// `t1#1:0`, an exit code; or `:signal-9`, `:start-failed`, `:lost`.
+/// `t1#1:0`, an exit code; or `:signal-9`, `:start-failed`, `:unfit`, `:lost`.
 fn finished(text: &str) -> FinishedAttempt {
     let (reference, end) = text.split_once(':').unwrap();
     let outcome = match end.strip_prefix("signal-") {
         Some(signal) => AttemptOutcome::Signaled { signal: parsed(signal) },
         None if end == "start-failed" => {
             AttemptOutcome::StartFailed { detail: "no such file".to_owned() }
+        }
+        None if end == "unfit" => {
+            AttemptOutcome::WorkerUnfit { detail: "too many open files".to_owned() }
         }
         None if end == "lost" => AttemptOutcome::Lost(LossReason::WorkerShutdown),
         None => AttemptOutcome::Exited { code: parsed(end) },

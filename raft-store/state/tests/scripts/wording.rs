@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 
 use cluster_state::{
-    Applied, Attempt, AttemptRef, AttemptVerdict, Change, FinishVerdict, JoinToken, MassLoss, Meta,
-    Registered, Rejection, Reply, Resources, Scheduling, State, StopReason, Task, TaskState,
-    Timestamp, Worker, WorkerEvent, WorkerEventKind, WorkerStatus,
+    Applied, Attempt, AttemptRef, AttemptVerdict, Change, FinishVerdict, Health, JoinToken,
+    MassLoss, Meta, Probation, Registered, Rejection, Reply, Resources, Scheduling, State,
+    StopReason, Suspension, Task, TaskState, Timestamp, Trouble, Worker, WorkerEvent,
+    WorkerEventKind, WorkerStatus,
 };
 
 use crate::syntax::View;
@@ -175,6 +176,7 @@ fn worker_line(worker: &Worker) -> String {
         time(worker.changed_at),
         worker.reason
     );
+    health(&worker.health, &mut line);
     match worker.scheduling {
         Scheduling::Open => {}
         Scheduling::Cordoned => line.push_str(", cordoned"),
@@ -190,6 +192,9 @@ fn worker_line(worker: &Worker) -> String {
     if let (WorkerStatus::Active, Some(process)) = (worker.status, worker.process) {
         let incarnation = process.incarnation.0;
         write!(line, ", process {incarnation}, {}", resources(&worker.total())).unwrap();
+        if worker.total().slots < Resources::SLOTS_UNBOUNDED {
+            write!(line, ", {} attempts at most", worker.total().slots).unwrap();
+        }
     }
     if let Some(until) = worker.granted_until {
         write!(line, ", granted more until {}", time(until)).unwrap();
@@ -202,6 +207,30 @@ fn worker_line(worker: &Worker) -> String {
         write!(line, ", {}", pairs(&labels)).unwrap();
     }
     line
+}
+
+fn health(health: &Health, line: &mut String) {
+    let troubles = [("unreachable", &health.unreachable), ("unfit", &health.reported)];
+    for (what, trouble) in troubles {
+        if let Some(Trouble { detail, since }) = trouble {
+            write!(line, ", {what} since {} ({detail})", time(*since)).unwrap();
+        }
+    }
+    if !health.failed_starts.is_empty() {
+        write!(line, ", failed to start {}", joined(&health.failed_starts, " ")).unwrap();
+    }
+    let Some(Suspension { trouble, probation, .. }) = &health.suspension else { return };
+    write!(line, ", suspended since {} ({}), ", time(trouble.since), trouble.detail).unwrap();
+    match probation {
+        Probation::Resting { until } => write!(line, "rests until {}", time(*until)).unwrap(),
+        Probation::Open => line.push_str("may try one"),
+        Probation::Trying { attempt, until } => {
+            write!(line, "tries {}{}", attempt.task, attempt.attempt).unwrap();
+            if let Some(until) = until {
+                write!(line, " until {}", time(*until)).unwrap();
+            }
+        }
+    }
 }
 
 fn task_lines(task: &Task) -> Vec<String> {

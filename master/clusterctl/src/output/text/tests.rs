@@ -32,6 +32,8 @@ fn example_worker() -> v1::Worker {
         scheduling: "open".to_owned(),
         drain_deadline: None,
         changed_at: "2025-11-17T10:30:00.000Z".to_owned(),
+        since: "2025-11-17T10:30:00.000Z".to_owned(),
+        attempts_max: Some(100),
     }
 }
 
@@ -132,7 +134,7 @@ address:        10.0.0.5:50052
 version:        0.1.0
 epoch:          3
 labels:         zone=a
-running tasks:  1
+running tasks:  1 of at most 100
 total:          8 cpu, 16384 MiB memory, 0 MiB storage, 0 gpu
 allocated:      0.5 cpu, 512 MiB memory, 0 MiB storage, 0 gpu
 available:      7.5 cpu, 15872 MiB memory, 0 MiB storage, 0 gpu

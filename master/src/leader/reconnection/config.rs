@@ -1,0 +1,40 @@
+//! How the reconnection monitor goes about it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cluster_state::Worker;
+
+use crate::leader::attempts_schedule::Backoff;
+
+/// How the monitor goes about it.
+#[derive(Debug, Clone)]
+pub struct ReconnectConfig {
+    /// Whether inactive workers are gone to unasked.
+    pub enabled: bool,
+    /// Between two attempts at one worker.
+    pub interval: Duration,
+    /// For one attempt.
+    pub attempt_timeout: Duration,
+    /// How long a worker that has answered may take to register.
+    pub registration_timeout: Duration,
+    /// Attempts under way at once.
+    pub max_parallel: usize,
+    /// Whether the interval grows while attempts fail.
+    pub backoff: Backoff,
+    /// Intervals of workers whose label `priority` has one of these values.
+    pub intervals_by_priority: BTreeMap<String, Duration>,
+}
+
+impl ReconnectConfig {
+    /// The label that says which interval a worker has.
+    const PRIORITY_LABEL: &str = "priority";
+
+    pub(super) fn interval_of(&self, worker: &Worker) -> Duration {
+        let reported = worker.specs.as_ref().map(|specs| &specs.labels);
+        let labels = std::iter::once(&worker.labels).chain(reported);
+        let priority = labels.filter_map(|labels| labels.get(Self::PRIORITY_LABEL)).next();
+        let by_priority = priority.and_then(|value| self.intervals_by_priority.get(value));
+        by_priority.copied().unwrap_or(self.interval)
+    }
+}
