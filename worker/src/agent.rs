@@ -144,7 +144,8 @@ impl Agent {
         let probe = Probe::new(config.data_dir.clone(), children, leftovers);
         let (watch, unfit) = Watch::new(WatchParts { unfit, probe, starts, disk });
         let lease = Arc::new(Lease::default());
-        let ledger = Ledger::restore(bounds(config, host.open_files), unconfirmed);
+        let bounds = bounds(config, host.open_files);
+        let ledger = Ledger::restore(bounds, unconfirmed);
         let attempts = Attempts::new(ledger, Arc::clone(&lease), executor, spool, unfit.clone());
         let (summons_tx, summons) = watch::channel(None);
 
@@ -172,7 +173,7 @@ impl Agent {
         };
         duties.spawn(&minor, &stop_rest);
 
-        let introduction = introduce(config, &identity, address)?;
+        let introduction = introduce(config, &identity, address, bounds)?;
         log_start(&introduction, address);
         let keeper = SessionKeeper::new(
             SessionParts {
@@ -354,6 +355,7 @@ fn introduce(
     config: &Config,
     identity: &Identity,
     address: SocketAddr,
+    bounds: Bounds,
 ) -> Result<Introduction, AgentError> {
     Ok(Introduction {
         worker_id: config.worker_id.clone(),
@@ -365,7 +367,7 @@ fn introduce(
             None => AddressSource::Detected,
         },
         address: config.advertise.clone().unwrap_or_else(|| address.to_string()),
-        specs: detect(config)?,
+        specs: detect(config, bounds.attempts_max)?,
         join_token: config.join_token.clone(),
         registrations: Arc::default(),
     })

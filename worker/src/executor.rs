@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use cluster_state::{AttemptOutcome, AttemptRef, FinishedAttempt, LossReason, OnDisconnect};
+use cluster_state::{AttemptOutcome, AttemptRef, FinishedAttempt, OnDisconnect};
 use nix::sys::signal::Signal;
 use tokio::sync::{mpsc, watch};
 use tracing::debug;
@@ -53,7 +53,7 @@ impl Stop {
 /// How an attempt ended that this machine could not run, though another may.
 pub(crate) fn unfit_outcome(reason: String) -> AttemptOutcome {
     debug!(reason, "attempt handed back");
-    AttemptOutcome::Lost(LossReason::UnknownToWorker)
+    AttemptOutcome::WorkerUnfit { detail: reason }
 }
 
 /// One of the ways to run attempts.

@@ -41,7 +41,7 @@ pub(crate) struct UsageMeter {
 }
 
 /// What the worker offers: what the operator said, and for the rest what is found.
-pub(crate) fn detect(config: &Config) -> Result<Specs, Invalid> {
+pub(crate) fn detect(config: &Config, attempts_max: usize) -> Result<Specs, Invalid> {
     let limits = cgroup::Limits::of_this_process();
     let total = v1::Resources {
         cpu: Some(config.cpu.unwrap_or_else(|| cpu_count(limits.cpu))),
@@ -51,7 +51,7 @@ pub(crate) fn detect(config: &Config) -> Result<Specs, Invalid> {
         ..v1::Resources::default()
     };
     let total: Resources = total.try_into()?;
-    let slots = u64::try_from(config.limits.attempts_max).unwrap_or(u64::MAX);
+    let slots = u64::try_from(attempts_max).unwrap_or(u64::MAX);
     Ok(Specs {
         total: Resources { slots: slots.min(Resources::SLOTS_UNBOUNDED), ..total },
         labels: config.labels.clone(),

@@ -63,7 +63,9 @@ pub fn finished_attempts(wire: Vec<v1::FinishedAttempt>) -> Result<Vec<FinishedA
 #[must_use]
 pub fn result_bytes(outcome: &AttemptOutcome) -> usize {
     let text = match outcome {
-        AttemptOutcome::StartFailed { detail } => detail.len(),
+        AttemptOutcome::StartFailed { detail } | AttemptOutcome::WorkerUnfit { detail } => {
+            detail.len()
+        }
         AttemptOutcome::Exited { .. }
         | AttemptOutcome::Signaled { .. }
         | AttemptOutcome::Lost(_) => 0,

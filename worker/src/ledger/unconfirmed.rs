@@ -33,10 +33,6 @@ impl Unconfirmed {
         self.results.contains_key(&attempt)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.results.len()
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.results.is_empty()
     }

@@ -209,7 +209,9 @@ impl ResultsFile {
 /// About what an entry takes in the file.
 fn entry_bytes(outcome: &AttemptOutcome) -> u64 {
     let text = match outcome {
-        AttemptOutcome::StartFailed { detail } => detail.len(),
+        AttemptOutcome::StartFailed { detail } | AttemptOutcome::WorkerUnfit { detail } => {
+            detail.len()
+        }
         AttemptOutcome::Exited { .. }
         | AttemptOutcome::Signaled { .. }
         | AttemptOutcome::Lost(_) => 0,
