@@ -173,7 +173,8 @@ impl Event {
                     Some(detail.clone())
                 }
                 WorkerEventKind::Registered
-                | WorkerEventKind::Updated
+                | WorkerEventKind::Updated(_)
+                | WorkerEventKind::NameContested(_)
                 | WorkerEventKind::Connected(_)
                 | WorkerEventKind::Replaced(_)
                 | WorkerEventKind::Disconnected(_)

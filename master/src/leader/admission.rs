@@ -8,7 +8,7 @@ use proto::convert::Registration;
 use raft_store::ProposeError;
 use sha2::{Digest, Sha256};
 
-use super::sessions::{Lead, SessionError};
+use super::sessions::Lead;
 
 /// What is stored of a token's secret.
 #[must_use]

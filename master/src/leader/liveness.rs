@@ -3,7 +3,6 @@
 
 mod bite;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 

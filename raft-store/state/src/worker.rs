@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DataId, Epoch, Health, Incarnation, LeaseTimes, LogIndex, Resources, StartNumber, Timestamp, Trouble,
-    WorkerId,
+    DataId, Epoch, Health, Incarnation, LeaseTimes, LogIndex, Resources, StartNumber, Timestamp,
+    Trouble, WorkerId,
 };
 
 /// One worker of the registry.

@@ -125,7 +125,8 @@ fn of_worker(worker: &Worker, event: &WorkerEvent) -> Option<Fact> {
             Some(Fact::WorkerDisconnected { reason: reason.name(), after })
         }
         WorkerEventKind::Registered
-        | WorkerEventKind::Updated
+        | WorkerEventKind::Updated(_)
+        | WorkerEventKind::NameContested(_)
         | WorkerEventKind::Cordoned
         | WorkerEventKind::Uncordoned
         | WorkerEventKind::DrainStarted

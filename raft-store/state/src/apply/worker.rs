@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::Apply;
 use crate::{
-    AddressSource, Departed, Epoch, Health, Limits, LossReason, RegisterWorker, Registered, Rejection,
-    Reply, Rival, Scheduling, SchedulingOrder, Term, WhatChanged, Worker, WorkerEvent,
+    AddressSource, Departed, Epoch, Health, Limits, LossReason, RegisterWorker, Registered,
+    Rejection, Reply, Rival, Scheduling, SchedulingOrder, Term, WhatChanged, Worker, WorkerEvent,
     WorkerEventKind, WorkerId, WorkerReason, WorkerStatus,
 };
 

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    AddressSource, Assignment, Attempt, AttemptNumber, AttemptOutcome, AttemptRef, Class,
-    ChangeHealth, ClusterId, Command, ConnectWorker, Constraint, ConstraintOp, CreateToken, DataId,
-    DisconnectReason, DisconnectWorkers, Epoch, FinishAttempts, FinishedAttempt, HealthChange, HealthFinding, IdempotencyKey,
-    Incarnation, LeaseTimes, LossReason, MasterId, OnDisconnect, Process, Proposal, RegisterWorker,
-    RequeueAttempts, RequeueScope, Resources, SchedulingOrder, Specs, StartAttempts, StartNumber,
-    State, SubmitTasks, Task, TaskId, TaskSpec, Term, Tick, Timestamp, TokenId, WorkerId,
+    AddressSource, Assignment, Attempt, AttemptNumber, AttemptOutcome, AttemptRef, ChangeHealth,
+    Class, ClusterId, Command, ConnectWorker, Constraint, ConstraintOp, CreateToken, DataId,
+    DisconnectReason, DisconnectWorkers, Epoch, FinishAttempts, FinishedAttempt, HealthChange,
+    HealthFinding, IdempotencyKey, Incarnation, LeaseTimes, LossReason, MasterId, OnDisconnect,
+    Process, Proposal, RegisterWorker, RequeueAttempts, RequeueScope, Resources, SchedulingOrder,
+    Specs, StartAttempts, StartNumber, State, SubmitTasks, Task, TaskId, TaskSpec, Term, Tick,
+    Timestamp, TokenId, WorkerId,
 };
 use proptest::collection::vec;
 use proptest::option;

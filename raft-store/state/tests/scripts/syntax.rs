@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    AddressSource, Assignment, AttemptNumber, AttemptOutcome, AttemptRef, ChangeHealth, Class, ClusterId,
-    Command, ConnectWorker, Constraint, ConstraintOp, CreateToken, DataId, DisconnectReason,
-    DisconnectWorkers, Epoch, FinishAttempts, FinishedAttempt, HealthChange, HealthFinding, IdempotencyKey, Incarnation,
-    LeaseTimes, LossReason, MasterId, OnDisconnect, Process, RegisterWorker, RequeueAttempts,
-    RequeueScope, Resources, SchedulingOrder, Specs, StartAttempts, StartNumber, State,
-    SubmitTasks, TaskId, TaskSpec, Term, Tick, Timestamp, WorkerId,
+    AddressSource, Assignment, AttemptNumber, AttemptOutcome, AttemptRef, ChangeHealth, Class,
+    ClusterId, Command, ConnectWorker, Constraint, ConstraintOp, CreateToken, DataId,
+    DisconnectReason, DisconnectWorkers, Epoch, FinishAttempts, FinishedAttempt, HealthChange,
+    HealthFinding, IdempotencyKey, Incarnation, LeaseTimes, LossReason, MasterId, OnDisconnect,
+    Process, RegisterWorker, RequeueAttempts, RequeueScope, Resources, SchedulingOrder, Specs,
+    StartAttempts, StartNumber, State, SubmitTasks, TaskId, TaskSpec, Term, Tick, Timestamp,
+    WorkerId,
 };
 
 /// One line of a script.

@@ -1,13 +1,13 @@
 //! What is counted of the life of tasks and workers.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cluster_state::{
     AddressSource, Assignment, AttemptOutcome, AttemptRef, Class, Command, ConnectWorker, DataId,
     DisconnectReason, DisconnectWorkers, Epoch, FinishAttempts, FinishedAttempt, Incarnation,
-    LeaseTimes, LossReason, OnDisconnect, Process, Proposal, RegisterWorker, RequeueAttempts, RequeueScope, Resources, Specs,
-    StartAttempts, StartNumber, SubmitTasks, TaskSpec, Term, TextMap, Tick, WorkerId,
+    LeaseTimes, LossReason, OnDisconnect, Process, Proposal, RegisterWorker, RequeueAttempts,
+    RequeueScope, Resources, Specs, StartAttempts, StartNumber, SubmitTasks, TaskSpec, Term,
+    TextMap, Tick, WorkerId,
 };
 
 use super::*;
@@ -49,11 +49,7 @@ fn worker() -> WorkerId {
 }
 
 fn register() -> Command {
-    Command::RegisterWorker(RegisterWorker {
-        worker: worker(),
-        address: None,
-        labels: BTreeMap::new(),
-    })
+    Command::RegisterWorker(RegisterWorker { worker: worker(), address: None, labels: None })
 }
 
 fn connect(process: u64) -> Command {
