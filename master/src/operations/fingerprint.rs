@@ -64,7 +64,8 @@ impl Fingerprint {
 
     /// What is wanted is always said: its defaults may change.
     fn resources(&mut self, resources: &Resources) {
-        let Resources { cpu_milli, memory_mib, storage_mib, gpu, custom } = resources;
+        // Each task takes one slot, whatever its submitter says.
+        let Resources { cpu_milli, memory_mib, storage_mib, gpu, custom, slots: _ } = resources;
         for (number, amount) in [(11, cpu_milli), (12, memory_mib), (13, storage_mib), (14, gpu)] {
             self.number(number, u128::from(*amount), 0);
         }
