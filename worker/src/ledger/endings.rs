@@ -1,0 +1,88 @@
+//! What ends all attempts at once, or those that do not wait: the lease, the connection, the registry,
+//! the worker itself.
+
+use cluster_state::{Epoch, LossReason, OnDisconnect};
+
+use super::live::Live;
+use super::{Closing, Effect, Ledger, Overtaken, Standing};
+
+impl Ledger {
+    /// The lease lapsed: the leader may give every running attempt to somebody else.
+    pub(crate) fn on_lapsed(&mut self) -> Vec<Effect> {
+        self.standing = Standing::Apart;
+        let mut effects = Vec::new();
+        for (attempt, live) in &mut self.live {
+            match live {
+                Live::Running(_) => *live = Live::Fenced(LossReason::LeaseExpired),
+                Live::Leaving(_) | Live::Abandoned(_) => {}
+                Live::Fenced(_) | Live::Storing | Live::Discarded => continue,
+            }
+            effects.push(Effect::Kill(*attempt));
+        }
+        effects
+    }
+
+    /// No leader was reached for the heartbeat timeout: attempts of tasks that asked not to wait
+    /// longer may be somebody else's soon.
+    pub(crate) fn on_disconnected(&mut self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for (attempt, live) in &mut self.live {
+            *live = match live {
+                Live::Running(OnDisconnect::Requeue) => {
+                    Live::Fenced(LossReason::WorkerDisconnected)
+                }
+                Live::Leaving(OnDisconnect::Requeue) => Live::Leaving(OnDisconnect::Keep),
+                Live::Abandoned(OnDisconnect::Requeue) => Live::Abandoned(OnDisconnect::Keep),
+                Live::Running(_)
+                | Live::Leaving(_)
+                | Live::Abandoned(_)
+                | Live::Fenced(_)
+                | Live::Storing
+                | Live::Discarded => continue,
+            };
+            effects.push(Effect::Kill(*attempt));
+        }
+        effects
+    }
+
+    /// Whether a dismissal of that registration means this worker as it stands.
+    pub(crate) fn may_dismiss(&self, epoch: Epoch) -> Result<(), Overtaken> {
+        if epoch < self.latest_epoch { Err(Overtaken) } else { Ok(()) }
+    }
+
+    /// The worker is off the registry, and its tasks are queued again.
+    pub(crate) fn on_dismissed(&mut self) -> Vec<Effect> {
+        self.standing = Standing::Apart;
+        let mut effects = Vec::new();
+        for (attempt, live) in &mut self.live {
+            let (abandoned, effect) = match *live {
+                Live::Running(on_disconnect) => {
+                    (Live::Abandoned(on_disconnect), Some(Effect::Stop(*attempt)))
+                }
+                Live::Fenced(_) => {
+                    (Live::Abandoned(OnDisconnect::Keep), Some(Effect::Kill(*attempt)))
+                }
+                // It has been told to stop.
+                Live::Leaving(on_disconnect) => (Live::Abandoned(on_disconnect), None),
+                Live::Storing | Live::Discarded | Live::Abandoned(_) => continue,
+            };
+            *live = abandoned;
+            effects.extend(effect);
+        }
+        effects
+    }
+
+    /// The worker shuts down: nothing more begins, and what runs is stopped. It stays in
+    /// snapshots until it has ended, so that nobody runs the task meanwhile.
+    pub(crate) fn on_closing(&mut self) -> Vec<Effect> {
+        self.closing = Closing::Yes;
+        let mut effects = Vec::new();
+        for (attempt, live) in &mut self.live {
+            if let Live::Running(on_disconnect) = *live {
+                *live = Live::Leaving(on_disconnect);
+                effects.push(Effect::Stop(*attempt));
+            }
+        }
+        effects
+    }
+}
