@@ -1,14 +1,11 @@
 //! The worker as a whole: started part by part, stopped in reverse.
 
-use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{AddressSource, FinishedAttempt, Incarnation};
+use cluster_state::{AddressSource, FinishedAttempt};
 use proto::convert::Invalid;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -18,8 +15,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::attempts::Attempts;
-use crate::config::{Config, ExecutorKind, RetentionConfig};
-use crate::disk::Disk;
+use crate::config::{Config, ExecutorKind};
 use crate::executor::{Environment, Executor, NoopExecutor, Passed, ProcessExecutor};
 use crate::fitness::{Probe, Verdict, Watch, WatchParts};
 use crate::host::Host;
@@ -27,29 +23,26 @@ use crate::identity::Identity;
 use crate::keeper::{Keeper, KeeperArgs};
 use crate::lease::Lease;
 use crate::ledger::{Bounds, Ledger};
-use crate::leftovers::{Leftovers, ProcessRecords};
-use crate::logs::{Logs, Retention, Sweeper};
+use crate::leftovers::ProcessRecords;
+use crate::logs::{Logs, Sweeper};
 use crate::open_files::OpenFiles;
-use crate::processes::{HomeId, Whose};
+use crate::processes::HomeId;
 use crate::session::{Health, Introduction, LeaderDesk, Server, SessionKeeper, SessionParts};
-use crate::specs::{UsageMeter, detect, disk_bytes};
-use crate::spool::Spool;
+use crate::specs::{UsageMeter, detect};
 
 mod duties;
+mod stores;
 
 use duties::Duties;
+use stores::{Stores, open_stores, running_dir};
 
 pub use crate::identity::IdentityError;
 pub use crate::leftovers::LeftoversError;
 pub use crate::session::ServerError;
 pub use crate::spool::SpoolError;
 
-/// What ended attempts leave may take so many parts of the disk, unless the operator says otherwise.
-const RETENTION_DISK_SHARE: u64 = 10;
 /// A limit of open files that allows fewer attempts than this is told.
 const FEW_ATTEMPTS: usize = 1_000;
-/// The data directory holds what tasks are trusted with.
-const DIR_MODE: u32 = 0o700;
 /// How long killed attempts and the last outcomes may take at shutdown.
 const LAST_OUTCOMES_MAX: Duration = Duration::from_secs(5);
 /// How long open calls may take at shutdown.
@@ -101,19 +94,6 @@ pub enum AgentError {
     Part(#[from] JoinError),
 }
 
-/// What is on disk, opened.
-struct Stores {
-    identity: Arc<Identity>,
-    home: HomeId,
-    records: ProcessRecords,
-    /// Processes of earlier starts that cannot be ended, and the reason.
-    leftovers: Option<(Leftovers, String)>,
-    retention: Retention,
-    disk: Arc<Disk>,
-    spool: Spool,
-    unconfirmed: Vec<FinishedAttempt>,
-}
-
 impl Agent {
     /// Starts a worker.
     pub async fn start(config: &Config, host: Host) -> Result<Self, AgentError> {
@@ -163,6 +143,7 @@ impl Agent {
         vital.spawn(settle(attempts.clone(), ended, stop_rest.clone()));
         let orphans = duties::reap_orphans(host.children, stop_rest.clone());
         vital.spawn(async { orphans.await.map_err(AgentError::Signals) });
+        let told = unfit.clone();
         let duties = Duties {
             attempts: attempts.clone(),
             lease: Arc::clone(&lease),
@@ -173,7 +154,7 @@ impl Agent {
         };
         duties.spawn(&minor, &stop_rest);
 
-        let introduction = introduce(config, &identity, address, bounds)?;
+        let introduction = introduce(config, &identity, address, bounds, told)?;
         log_start(&introduction, address);
         let keeper = SessionKeeper::new(
             SessionParts {
@@ -284,42 +265,6 @@ fn executor(
     Running { executor, ended, starts }
 }
 
-/// Leftovers die before anything else happens: from the registration on, their tasks are others'.
-fn open_stores(config: &Config) -> Result<Stores, AgentError> {
-    let incarnation = Incarnation(uuid::Uuid::new_v4().as_u128());
-    let data_dir = &config.data_dir;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(DIR_MODE)
-        .create(data_dir)
-        .map_err(|source| IdentityError::Io { path: data_dir.clone(), source })?;
-    let identity = Identity::open(data_dir, &config.worker_id, incarnation)?;
-    let home = HomeId::of(data_dir)
-        .map_err(|source| IdentityError::Io { path: data_dir.clone(), source })?;
-    let records = ProcessRecords::open(&running_dir(config))?;
-    let mut leftovers = records.leftovers(Whose::Earlier(home, incarnation))?;
-    let alive = leftovers.end(Duration::ZERO).err().map(|error| (leftovers, error.to_string()));
-    identity.begin_incarnation()?;
-    let low_water_bytes = config.limits.disk_free_mb_min.saturating_mul(1 << 20);
-    let disk = Arc::new(Disk::open(data_dir, low_water_bytes));
-    let (spool, unconfirmed) =
-        Spool::open(&data_dir.join("spool"), Arc::clone(&disk)).map_err(AgentError::Spool)?;
-    Ok(Stores {
-        identity: Arc::new(identity),
-        home,
-        records,
-        leftovers: alive,
-        retention: retention(config),
-        disk,
-        spool,
-        unconfirmed,
-    })
-}
-
-fn running_dir(config: &Config) -> PathBuf {
-    config.data_dir.join("running")
-}
-
 fn bounds(config: &Config, open_files: OpenFiles) -> Bounds {
     Bounds {
         attempts_max: attempts_max(config, open_files),
@@ -345,17 +290,12 @@ fn attempts_max(config: &Config, open_files: OpenFiles) -> usize {
     }
 }
 
-fn retention(config: &Config) -> Retention {
-    let RetentionConfig { age, attempts: attempts_max, bytes } = config.retention;
-    let bytes_max = bytes.unwrap_or_else(|| disk_bytes(&config.data_dir) / RETENTION_DISK_SHARE);
-    Retention { age, attempts_max, bytes_max }
-}
-
 fn introduce(
     config: &Config,
     identity: &Identity,
     address: SocketAddr,
     bounds: Bounds,
+    unfit: watch::Receiver<Option<String>>,
 ) -> Result<Introduction, AgentError> {
     Ok(Introduction {
         worker_id: config.worker_id.clone(),
@@ -370,6 +310,7 @@ fn introduce(
         specs: detect(config, bounds.attempts_max)?,
         join_token: config.join_token.clone(),
         registrations: Arc::default(),
+        unfit,
     })
 }
 

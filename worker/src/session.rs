@@ -68,9 +68,16 @@ pub(crate) struct Introduction {
     pub(crate) join_token: Option<JoinToken>,
     /// Registrations begun so far.
     pub(crate) registrations: Arc<AtomicU64>,
+    /// Why the machine cannot run tasks, while it cannot.
+    pub(crate) unfit: watch::Receiver<Option<String>>,
 }
 
 impl Introduction {
+    /// Why the machine cannot run tasks at present.
+    fn unfit(&self) -> Option<String> {
+        self.unfit.borrow().clone()
+    }
+
     /// The number of a registration that begins now, so that the leader can tell one that was
     /// given up and arrives late.
     fn next_sequence(&self) -> u64 {

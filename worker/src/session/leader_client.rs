@@ -153,7 +153,7 @@ impl LeaderClient {
             finished: reportable(snapshot.finished),
             term_seen: term_seen.0,
             sequence: introduction.next_sequence(),
-            unfit: None,
+            unfit: introduction.unfit(),
             join_token: introduction.join_token.as_ref().map(JoinToken::reveal).unwrap_or_default(),
             data_id: introduction.data.to_string(),
             start: introduction.start.0,
@@ -259,6 +259,7 @@ fn heartbeat_request(introduction: &Introduction, registered: &Registered) -> v1
         worker_id: introduction.worker_id.to_string(),
         incarnation: introduction.incarnation.to_string(),
         epoch: registered.session.epoch.0,
+        unfit: introduction.unfit(),
         ..v1::HeartbeatRequest::default()
     }
 }

@@ -96,8 +96,16 @@ impl Heartbeats<'_> {
         let period = self.registered.heartbeat_interval;
         let mut ticks = interval_at(Instant::now() + period.min(FIRST_HEARTBEAT_MAX), period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The registration has told what was so then.
+        let mut unfit = self.introduction.unfit.clone();
+        unfit.mark_unchanged();
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                // It is told at once, so that no more tasks come. (The sender lives as long as the
+                // worker.)
+                Ok(()) = unfit.changed() => {}
+            }
             if let Err(end) = self.beat().await {
                 return end;
             }

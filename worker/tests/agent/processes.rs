@@ -153,7 +153,7 @@ async fn few_open_files_are_enough_for_many_attempts() {
 }
 
 fn is_declined(result: &v1::FinishedAttempt) -> bool {
-    matches!(result.outcome, Some(Outcome::Lost(_)))
+    matches!(result.outcome, Some(Outcome::Unfit(_)))
 }
 
 #[tokio::test]
@@ -178,10 +178,13 @@ async fn a_machine_that_cannot_run_tasks_hands_them_back_until_it_can() {
         assert!(is_declined(&result), "{result:?}");
     }
     assert!(!is_serving(bench.worker).await);
+    let told = leader.heartbeats.until(|heartbeat| heartbeat.unfit.is_some()).await.unfit;
+    assert!(told.as_ref().is_some_and(|reason| reason.contains("/tasks")), "{told:?}");
 
     std::fs::remove_file(&tasks).unwrap();
     while is_declined(&run(&mut leader).await) {}
     assert!(is_serving(bench.worker).await);
+    leader.heartbeats.until(|heartbeat| heartbeat.unfit.is_none()).await;
 }
 
 async fn is_serving(worker: std::net::SocketAddr) -> bool {
