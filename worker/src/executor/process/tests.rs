@@ -307,7 +307,7 @@ async fn a_directory_that_cannot_be_made_is_the_machines_fault() {
 
         let outcome = bench.run(shell("true")).await;
 
-        assert!(matches!(outcome, AttemptOutcome::Lost(_)), "{outcome}");
+        assert!(matches!(outcome, AttemptOutcome::WorkerUnfit { .. }), "{outcome}");
         let verdict = bench.starts.recv().await.unwrap();
         let Verdict::Bad(reason) = verdict else { panic!("{verdict:?}") };
         assert!(reason.contains("Not a directory") || reason.contains("File exists"), "{reason}");
