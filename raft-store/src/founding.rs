@@ -24,14 +24,14 @@ use crate::rarely::Rarely;
 
 mod verdict;
 
-/// How long a master may take to say who it is.
+/// Longest time in which a master says who it is.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 /// Between two rounds of questions at first: masters that are started together found at once.
 const SOON: Duration = Duration::from_millis(50);
 /// Between two rounds later.
 const LATER: Duration = Duration::from_secs(1);
-/// How long masters that are started together may take until all of them listen. What is missing
-/// before is not worth a word.
+/// Time for masters that are started together until all of them listen. Nothing is said about those
+/// that are missing before.
 const START_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Founds the cluster, or waits until another master has.

@@ -12,7 +12,8 @@ use crate::acks::Acks;
 use crate::membership;
 use crate::node::Raft;
 
-/// How long a voter waits to be told of a hand-over: the successor may be told a moment earlier.
+/// Time for which a voter waits to be told of a hand-over: the successor may be told a moment
+/// earlier.
 const TOLD_WITHIN: Duration = Duration::from_millis(100);
 
 /// Leases for which a successor may make use of its being named: one to catch up, one to be elected.

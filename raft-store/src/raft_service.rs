@@ -88,7 +88,7 @@ impl RaftEndpoint {
     }
 }
 
-/// Why one stream of a leader was ended by this side.
+/// The reason for which this side has ended a leader's stream.
 type Reason = Arc<Mutex<Option<Status>>>;
 
 /// One stream of a leader. One that is dropped before the leader has ended it was broken.

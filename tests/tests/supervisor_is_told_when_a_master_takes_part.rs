@@ -38,7 +38,7 @@ fn is_ready(word: &str) -> bool {
     word.lines().any(|line| line == "READY=1")
 }
 
-/// What is said until it is enough, or for so long.
+/// Gathers all words until one is enough, or for so long.
 fn told_within(
     told: &UnixDatagram,
     longest: Duration,

@@ -13,10 +13,10 @@ use crate::config::Config;
 /// Kubernetes and the 90 s that systemd give.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How often a starting master looks whether it takes part: soon enough that a rolling restart does
-/// not wait for it.
+/// Pause between two looks of a starting master at whether it takes part: so short that a rolling
+/// restart does not wait for it.
 const READY_LOOK: Duration = Duration::from_millis(100);
-/// How long the service manager waits for the next sign of a starting master.
+/// Time for which the service manager waits for the next sign of a starting master.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs a master until SIGTERM or SIGINT, and returns when it has stopped in good order. One that

@@ -1,18 +1,18 @@
-//! What the first members' answers amount to. Pure.
+//! Decides by the first members' answers whether to found the cluster. Pure.
 
 use std::collections::BTreeMap;
 
 use cluster_state::MasterId;
 use proto::v1;
 
-/// What this master was told about its cluster.
+/// This master's configuration of its cluster.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Us<'a> {
     pub(super) name: &'a str,
     pub(super) initial_cluster: &'a BTreeMap<MasterId, String>,
 }
 
-/// What one first member has answered.
+/// One first member's answer, as far as it matters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Finding {
     /// It has no data either, and was told the same.
@@ -33,7 +33,7 @@ pub(super) enum Finding {
     Unclear,
 }
 
-/// What to do about it.
+/// The conclusion from all answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// This master founds the cluster.
@@ -112,7 +112,7 @@ impl Verdict {
     }
 }
 
-/// How much an obstacle matters: the first decides what to advise.
+/// The weight of an obstacle: the heaviest decides the advice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     Member,
@@ -169,7 +169,7 @@ mod tests {
         }
     }
 
-    /// What master `id` of three does when the others answer so.
+    /// Decides for master `id` of three when the others answer so.
     fn verdict(id: u64, answers: &[(u64, Option<v1::IntroduceResponse>)]) -> Verdict {
         let initial_cluster = list(&[1, 2, 3]);
         let us = Us { name: "prod", initial_cluster: &initial_cluster };

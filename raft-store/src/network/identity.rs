@@ -1,5 +1,5 @@
-//! Who speaks to whom: checked on every call between masters, so that two clusters that were
-//! given each other's addresses stay apart.
+//! Names caller and callee on every call between masters, so that two clusters that were given each
+//! other's addresses stay apart.
 
 use std::sync::{Arc, OnceLock};
 
@@ -14,7 +14,7 @@ const CLUSTER_ID: &str = "cluster-id";
 const FROM_NODE: &str = "from-node";
 const TO_NODE: &str = "to-node";
 
-/// What this master says of itself, and demands of others.
+/// The identity that this master gives to others, and demands of them.
 #[derive(Debug, Clone)]
 pub(crate) struct PeerIdentity {
     node: MasterId,
@@ -25,7 +25,7 @@ pub(crate) struct PeerIdentity {
     refusals: Arc<Rarely>,
 }
 
-/// Who calls, as far as it says.
+/// The caller, as far as it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Caller {
     node: String,

@@ -1,5 +1,5 @@
-//! What a master believes of another's message: bounds that no correct master exceeds. They are
-//! checked before Raft sees the message, because Raft takes every number for true: it would follow
+//! The bounds within which a master believes another's message; no correct master exceeds them. They
+//! are checked before Raft sees the message, because Raft takes every number for true: it would follow
 //! any term, and ends itself over positions that contradict what is committed. Pure.
 
 use openraft::raft::{AppendEntriesRequest, VoteRequest};
@@ -14,7 +14,7 @@ const NUMBER_MAX: u64 = 1 << 62;
 /// have to be away for more than a century of an election each second.
 const TERM_LEAD_MAX: u64 = 1 << 32;
 
-/// Why a message is not believed.
+/// The reason for which a message is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Implausible {
     /// A term or an index that no cluster reaches.
@@ -56,7 +56,7 @@ pub(crate) enum Implausible {
     Contradiction(u64),
 }
 
-/// What a receiver knows when a message comes in.
+/// The receiver's view when a message comes in.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
     /// Its own node id.
@@ -65,7 +65,7 @@ pub(crate) struct Known {
     pub(crate) term: u64,
     /// The last entry of its log that is committed for certain.
     pub(crate) committed: Option<LogId>,
-    /// Whether the message's sender is a member of its cluster.
+    /// True if the message's sender is a member of its cluster.
     pub(crate) is_member: bool,
 }
 

@@ -27,7 +27,7 @@ const FSYNC_PATIENCE: Duration = Duration::from_secs(1);
 /// A sync that takes longer than this hangs; only a new process may get its disk back.
 const FSYNC_PATIENCE_FATAL: Duration = Duration::from_secs(20);
 
-/// What the parts have in common.
+/// The ground on which all parts are built.
 struct Ground {
     config: NodeConfig,
     raft: Raft,

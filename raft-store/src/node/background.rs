@@ -1,5 +1,5 @@
-//! What a node does by itself, beside Raft: founds the cluster, learns its id, waits before it stands
-//! for election after a restart.
+//! The tasks of a node beside Raft: found the cluster, learn its id, wait before standing for election
+//! after a restart.
 
 use std::time::Duration;
 

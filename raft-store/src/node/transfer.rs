@@ -9,14 +9,14 @@ use super::Node;
 use crate::leadership::Leadership;
 use crate::membership;
 
-/// How long a successor may take: several elections.
+/// Time in which a successor takes over: several elections.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Entries that a successor may lack: what a busy leader appends within some milliseconds. The leader
 /// takes no writes until the successor has them.
 const LAG_MAX: u64 = 1_000;
 
-/// Why leadership was not handed over, or not to the master that was asked for.
+/// The reason for which leadership was not handed over, or not to the master that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransferError {
     /// Only the leader can hand over.

@@ -19,7 +19,7 @@ use crate::types::Payload;
 #[derive(Debug, Clone)]
 pub(crate) struct EncodedCommand {
     bytes: Bytes,
-    /// Whether it submits tasks.
+    /// True if it submits tasks.
     adds_tasks: bool,
 }
 
