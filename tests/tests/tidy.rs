@@ -44,6 +44,7 @@ const ONLY_IN: [(&str, &[&str]); 4] = [
         &[
             "master/clusterctl/src/load/",
             "proto/",
+            "raft-store/src/founding.rs",
             "raft-store/src/network.rs",
             "raft-store/src/network/",
             "raft-store/src/propose/forward.rs",
@@ -96,6 +97,8 @@ const PURE: [&str; 13] = [
     "master/src/leader/placement.rs",
     "master/src/leader/usage.rs",
     "proto/src/relays.rs",
+    "raft-store/src/founding/verdict.rs",
+    "raft-store/src/network/plausibility.rs",
     "worker/src/backoff.rs",
     "worker/src/fitness.rs",
     "worker/src/leader_finder.rs",
