@@ -1,5 +1,4 @@
 //! Lists and pages whose elements are many or large.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::collections::BTreeSet;
 

@@ -1,3 +1,5 @@
+//! The accept loop over real sockets: who is answered, refused, and shown out.
+
 use std::net::SocketAddr;
 
 use axum::routing::get;
