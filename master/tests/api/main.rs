@@ -9,6 +9,7 @@ mod fleet;
 mod followed_logs;
 mod large;
 mod liveness;
+mod log;
 mod names;
 mod one_master;
 mod orders;

@@ -1,9 +1,8 @@
 //! The reconnection monitor, with scripted workers at the other end.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
-use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
@@ -19,6 +18,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
 use crate::fleet::Fleet;
+use crate::log::Log;
 use crate::one_master::{OneMaster, free_address};
 
 /// What a scripted worker does with a `MasterRegister`.
@@ -129,54 +129,6 @@ impl WorkerService for ScriptedWorker {
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const NEVER: Duration = Duration::from_secs(60 * 60);
-
-/// What the master has logged, from `info` on.
-#[derive(Debug, Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    /// One for all tests of this program: lines of others are told apart by their workers.
-    fn keep() -> Self {
-        static LOG: OnceLock<Log> = OnceLock::new();
-        let log = LOG.get_or_init(|| {
-            let log = Self::default();
-            let lines = log.clone();
-            tracing_subscriber::fmt()
-                .with_ansi(false)
-                .with_writer(move || lines.clone())
-                .with_max_level(tracing::Level::INFO)
-                .init();
-            log
-        });
-        log.clone()
-    }
-
-    async fn reaches(&self, parts: &[&str], least: usize) {
-        let reached = async {
-            while self.count(parts) < least {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, reached).await.unwrap();
-    }
-
-    fn count(&self, parts: &[&str]) -> usize {
-        let bytes = self.0.lock().unwrap().clone();
-        let text = String::from_utf8(bytes).unwrap();
-        text.lines().filter(|line| parts.iter().all(|part| line.contains(part))).count()
-    }
-}
 
 async fn start(change: impl FnOnce(&mut Config)) -> OneMaster {
     OneMaster::start_with(change).await

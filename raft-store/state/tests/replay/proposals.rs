@@ -1,22 +1,25 @@
 //! Proposals at random: few workers and tasks, so that they meet, and most of them aimed at what
 //! the state holds.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    AddressSource, Assignment, Attempt, AttemptNumber, AttemptOutcome, AttemptRef, ChangeHealth,
-    Class, ClusterId, Command, ConnectWorker, Constraint, ConstraintOp, CreateToken, DataId,
-    DisconnectReason, DisconnectWorkers, Epoch, FinishAttempts, FinishedAttempt, HealthChange,
-    HealthFinding, IdempotencyKey, Incarnation, LeaseTimes, LossReason, MasterId, OnDisconnect,
-    Process, Proposal, RegisterWorker, RequeueAttempts, RequeueScope, Resources, SchedulingOrder,
-    Specs, StartAttempts, StartNumber, State, SubmitTasks, Task, TaskId, TaskSpec, Term, Tick,
-    Timestamp, TokenId, WorkerId,
+    AddressSource, Assignment, Attempt, AttemptRef, ChangeHealth, Class, ClusterId, Command,
+    ConnectWorker, CreateToken, DataId, DisconnectReason, DisconnectWorkers, Epoch, FinishAttempts,
+    HealthChange, HealthFinding, IdempotencyKey, Incarnation, LeaseTimes, LossReason, MasterId,
+    OnDisconnect, Process, Proposal, RegisterWorker, RequeueAttempts, RequeueScope, Resources,
+    SchedulingOrder, Specs, StartAttempts, StartNumber, State, SubmitTasks, Task, TaskId, TaskSpec,
+    Tick, Timestamp, TokenId, WorkerId,
 };
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+
+use values::{attempt, constraint, epoch, finished, labels, resources, task, term, worker};
+
+#[path = "values.rs"]
+mod values;
 
 /// A command, and how its leader comes to propose it.
 #[derive(Debug, Clone)]
@@ -389,65 +392,4 @@ fn spec() -> impl Strategy<Value = Arc<TaskSpec>> {
             })
         },
     )
-}
-
-fn resources(amount: std::ops::Range<u64>) -> impl Strategy<Value = Resources> {
-    let custom = option::weighted(0.2, amount.clone());
-    (amount.clone(), amount, custom).prop_map(|(cpu, memory, license)| Resources {
-        cpu_milli: cpu,
-        memory_mib: memory,
-        storage_mib: 0,
-        gpu: 0,
-        slots: 0,
-        custom: license.map(|amount| ("license".into(), amount)).into_iter().collect(),
-    })
-}
-
-fn constraint() -> impl Strategy<Value = Constraint> {
-    let op = prop_oneof![
-        "[ab]".prop_map(ConstraintOp::Equals),
-        "[ab]".prop_map(ConstraintOp::NotEquals),
-        vec("[ab]", 0..3).prop_map(ConstraintOp::In),
-        Just(ConstraintOp::Exists),
-    ];
-    op.prop_map(|op| Constraint { label: "zone".to_owned(), op })
-}
-
-fn labels() -> impl Strategy<Value = BTreeMap<String, String>> {
-    option::of("[ab]").prop_map(|zone| zone.into_iter().map(|z| ("zone".to_owned(), z)).collect())
-}
-
-fn finished() -> impl Strategy<Value = FinishedAttempt> {
-    let outcome = prop_oneof![
-        3 => Just(AttemptOutcome::Exited { code: 0 }),
-        3 => Just(AttemptOutcome::Exited { code: 1 }),
-        1 => Just(AttemptOutcome::Signaled { signal: 9 }),
-        1 => Just(AttemptOutcome::StartFailed { detail: "no such file".to_owned() }),
-        2 => Just(AttemptOutcome::WorkerUnfit { detail: "disk-full".to_owned() }),
-        1 => Just(AttemptOutcome::Lost(LossReason::WorkerShutdown)),
-    ];
-    (attempt(), outcome).prop_map(|(attempt, outcome)| FinishedAttempt { attempt, outcome })
-}
-
-fn attempt() -> impl Strategy<Value = AttemptRef> {
-    (task(), 0..4_u32)
-        .prop_map(|(task, number)| AttemptRef { task, attempt: AttemptNumber(number) })
-}
-
-fn task() -> impl Strategy<Value = TaskId> {
-    (0..20_u64).prop_map(TaskId)
-}
-
-/// The last of them is seldom registered.
-fn worker() -> impl Strategy<Value = WorkerId> {
-    prop_oneof![4 => Just("w1"), 4 => Just("w2"), 1 => Just("w3")]
-        .prop_map(|name| name.parse().unwrap())
-}
-
-fn epoch() -> impl Strategy<Value = Epoch> {
-    (0..4_u64).prop_map(Epoch)
-}
-
-fn term() -> impl Strategy<Value = Term> {
-    (0..4_u64).prop_map(Term)
 }

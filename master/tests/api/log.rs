@@ -1,0 +1,56 @@
+//! What a master of these tests has logged.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+use std::io;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the master has logged, from `info` on.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    /// One for all tests of this program: lines of others are told apart by their workers.
+    pub(crate) fn keep() -> Self {
+        static LOG: OnceLock<Log> = OnceLock::new();
+        let log = LOG.get_or_init(|| {
+            let log = Self::default();
+            let lines = log.clone();
+            tracing_subscriber::fmt()
+                .with_ansi(false)
+                .with_writer(move || lines.clone())
+                .with_max_level(tracing::Level::INFO)
+                .init();
+            log
+        });
+        log.clone()
+    }
+
+    pub(crate) async fn reaches(&self, parts: &[&str], least: usize) {
+        let reached = async {
+            while self.count(parts) < least {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, reached).await.unwrap();
+    }
+
+    pub(crate) fn count(&self, parts: &[&str]) -> usize {
+        let bytes = self.0.lock().unwrap().clone();
+        let text = String::from_utf8(bytes).unwrap();
+        text.lines().filter(|line| parts.iter().all(|part| line.contains(part))).count()
+    }
+}
