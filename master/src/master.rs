@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use cluster_state::LeaseTimes;
 use raft_store::{
-    Leadership, LogOptions, Node, NodeConfig, OpenError, ProposalBounds, Store, StoreConfig, Synced,
+    Leadership, LogOptions, Node, NodeConfig, OpenError, ProposalBounds, Store, StoreConfig,
+    Synced, SystemClock, WallClock,
 };
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -119,6 +120,18 @@ impl Master {
     ///
     /// As [`StartError`] says.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_with_clock(config, Arc::new(SystemClock)).await
+    }
+
+    /// The same by another wall clock than the machine's.
+    ///
+    /// # Errors
+    ///
+    /// As [`StartError`] says.
+    pub async fn start_with_clock(
+        config: Config,
+        wall: Arc<dyn WallClock>,
+    ) -> Result<Self, StartError> {
         let files = OpenFiles::new(&config.limits);
         files.check()?;
         let grpc_bound = listen::bind("grpc_listen", &config.grpc_listen).await?;
@@ -134,7 +147,7 @@ impl Master {
             cluster: config.cluster_name.clone(),
             http_address: listen::reachable(http_address, &config.grpc_advertise),
         };
-        let node = start_node(&config, &metrics, names.http_address.clone()).await?;
+        let node = start_node(&config, &metrics, names.http_address.clone(), wall).await?;
 
         let background = TaskTracker::new();
         let stopping = CancellationToken::new();
@@ -237,6 +250,7 @@ async fn start_node(
     config: &Config,
     metrics: &Metrics,
     http_address: String,
+    wall: Arc<dyn WallClock>,
 ) -> Result<Node, StartError> {
     let has_data = std::fs::read_dir(&config.data_dir).is_ok_and(|mut dir| dir.next().is_some());
     if !has_data && config.initial_cluster.is_empty() {
@@ -270,6 +284,7 @@ async fn start_node(
             disk_free_min: config.limits.disk_free_min.as_u64(),
             ..ProposalBounds::default()
         },
+        wall,
     };
     Ok(Node::start(node_config, store).await?)
 }

@@ -5,10 +5,12 @@ mod process;
 mod recorder;
 mod sample;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cluster_state::MasterId;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -295,6 +297,11 @@ impl Metrics {
     /// A call to a worker did not achieve all that it was to; `reason` is one of a few words.
     pub fn on_dispatch_failed(&self, reason: &'static str) {
         self.shared.leading.on_dispatch_failed(reason);
+    }
+
+    /// By how many milliseconds each master's wall clock is ahead of the median.
+    pub fn on_clock_offsets(&self, offsets: &BTreeMap<MasterId, i64>) {
+        self.shared.leading.on_clock_offsets(offsets);
     }
 
     pub(crate) fn on_http_request(

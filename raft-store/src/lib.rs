@@ -33,7 +33,8 @@ mod sync;
 mod torn;
 mod types;
 
-pub use clock::Clock;
+pub use clock::survey::{CLOCK_OFFSET_MAX, ClockSurvey, is_astray};
+pub use clock::{Clock, SystemClock, WallClock};
 pub use codec::{CodecError, FORMAT, decode_proposal, encode_proposal};
 pub use error::{OpenError, StorageError};
 pub use fatal::Fatal;
@@ -43,7 +44,7 @@ pub use identity::Identity;
 pub use leadership::{Leadership, Patience};
 pub use log_store::{LogOptions, LogStats, LogStore, SyncObserver, Synced};
 pub use membership::{LocalStatus, Member, Role};
-pub use node::{Node, NodeConfig, StartError, TransferError};
+pub use node::{Node, NodeConfig, PeerStatuses, StartError, TransferError};
 pub use open::{Store, StoreConfig};
 pub use propose::{CommitObserver, Committed, ProposalBounds, ProposeError};
 pub use raft_service::{RaftEndpoint, RaftServer};

@@ -4,9 +4,11 @@
 mod assembly;
 mod background;
 mod config;
+mod lease;
 mod status;
 #[cfg(test)]
 mod tests;
+mod time;
 mod transfer;
 
 use std::sync::Arc;
@@ -24,7 +26,7 @@ use crate::contact::Contact;
 use crate::disk_space::DiskSpace;
 use crate::fatal::Fatal;
 use crate::hand_over::{HandOver, Naming};
-use crate::leadership::{self, Leadership, Patience};
+use crate::leadership::{Leadership, Patience};
 use crate::log_store::LogStore;
 use crate::membership::{self, LocalStatus, Member, Members};
 use crate::network::Network;
@@ -42,6 +44,7 @@ use crate::types::TypeConfig;
 
 use self::config::raft_config;
 pub use self::config::{NodeConfig, StartError};
+pub use self::status::PeerStatuses;
 pub use self::transfer::TransferError;
 
 /// openraft over our stores.
@@ -164,18 +167,6 @@ impl Node {
     #[must_use]
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.inner.leadership.clone()
-    }
-
-    /// Whether this master leads now and no other can: checked at the moment of asking, on a
-    /// clock that runs on while the process is frozen.
-    #[must_use]
-    pub fn holds_quorum_lease(&self) -> bool {
-        self.inner.leadership.borrow().is_leading()
-            && leadership::holds_lease(
-                &self.inner.raft,
-                &self.inner.stores.acks,
-                self.inner.patience.quorum,
-            )
     }
 
     /// The clock that commands are stamped with.

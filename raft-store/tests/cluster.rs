@@ -9,8 +9,12 @@ mod hand_over;
 mod harness;
 #[path = "cluster/large.rs"]
 mod large;
+#[path = "cluster/stall.rs"]
+mod stall;
 #[path = "cluster/strangers.rs"]
 mod strangers;
+#[path = "cluster/time.rs"]
+mod time;
 
 use std::sync::Arc;
 

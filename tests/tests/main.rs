@@ -24,6 +24,7 @@ mod failed_task_retries_then_fails;
 mod few_open_files;
 mod follower_caught_up_by_log;
 mod follower_caught_up_by_snapshot;
+mod followers_stalled;
 mod foreign_master;
 mod full_disk;
 mod garbage_on_every_port;

@@ -88,15 +88,17 @@ const DISK_CALLS: [(&str, &[&str]); 2] = [
 ];
 
 /// Files that only compute: no waiting, no clock. What they need to know is given to them.
-const PURE: [&str; 15] = [
+const PURE: [&str; 17] = [
     "master/src/events/event.rs",
     "master/src/events/ring.rs",
     "master/src/leader/attempts_schedule.rs",
     "master/src/leader/leases.rs",
     "master/src/leader/mass_loss.rs",
     "master/src/leader/placement.rs",
+    "master/src/leader/ticker/aged.rs",
     "master/src/leader/usage.rs",
     "proto/src/relays.rs",
+    "raft-store/src/clock/survey.rs",
     "raft-store/src/founding/verdict.rs",
     "raft-store/src/network/plausibility.rs",
     "worker/src/backoff.rs",

@@ -8,6 +8,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::rest::until_over;
+
 /// A standing duty of the leader: compare the committed state with what ought to be, and propose
 /// or send what is missing.
 ///
@@ -31,9 +33,14 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 pub async fn drive<R: Reconciler>(
     mut duty: R,
     mut applied: watch::Receiver<AppliedAt>,
+    mut rest: watch::Receiver<bool>,
     stop: CancellationToken,
 ) {
     loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = until_over(&mut rest) => {}
+        }
         // Seen before the pass: what changes during it starts another one.
         applied.borrow_and_update();
         let pass = tokio::select! {

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::leases::Patience;
+use super::rest::until_over;
 use super::sessions::Lead;
 
 /// For one call.
@@ -99,7 +100,12 @@ impl Farewell {
 
     /// Runs until cancelled; calls under way are dropped then, and made again by the next leader.
     pub async fn run(mut self, mut applied: watch::Receiver<AppliedAt>, stop: CancellationToken) {
+        let mut rest = self.lead.rest.watch();
         loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = until_over(&mut rest) => {}
+            }
             applied.borrow_and_update();
             let began_at = Instant::now();
             let pass = tokio::select! {

@@ -185,6 +185,14 @@ impl LeaseTable {
         known.is_some_and(|known| (known.epoch, known.phase) == (epoch, Phase::Active))
     }
 
+    /// No heartbeat was acknowledged for so long, whoever sent one: everybody gets that much more
+    /// time. A leader may wait longer than a worker counts on, never shorter.
+    pub fn on_rested(&mut self, rested: Duration) {
+        for (worker, lease) in self.leases.clone() {
+            self.put(&worker, Lease { renewed_at: lease.renewed_at + rested, ..lease });
+        }
+    }
+
     /// How long ago the worker was last heard from; nothing before it was heard by this leader.
     #[must_use]
     pub fn silence(&self, worker: &WorkerId, now: Instant) -> Option<Duration> {

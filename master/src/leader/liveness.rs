@@ -19,6 +19,7 @@ use self::bite::Bite;
 use super::driver::changed_after;
 use super::leases::{Lapsed, LeaseTable, Patience};
 use super::mass_loss::{Brake, RecentLosses, is_over};
+use super::rest::until_over;
 use super::sessions::Lead;
 
 /// Brings the table in step with the workers whose records changed after `seen`: whatever becomes of
@@ -72,7 +73,12 @@ impl Liveness {
     /// Runs until cancelled. Sleeps until the state has moved or the next deadline is there: there is
     /// nothing to look at before.
     pub async fn run(mut self, mut applied: watch::Receiver<AppliedAt>, stop: CancellationToken) {
+        let mut rest = self.lead.rest.watch();
         loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = until_over(&mut rest) => {}
+            }
             applied.borrow_and_update();
             let began_at = Instant::now();
             let pass = tokio::select! {

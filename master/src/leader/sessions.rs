@@ -17,6 +17,7 @@ use super::channels::WorkerChannels;
 use super::health::Findings;
 use super::leases::LeaseTable;
 use super::reconnection::ReconnectHandle;
+use super::rest::Rest;
 use super::rivals::Rivals;
 use super::usage::Usage;
 use crate::metrics::Metrics;
@@ -72,6 +73,8 @@ pub struct Lead {
     pub leases_changed: Notify,
     /// Told when a worker obeys a newer leader.
     pub challenged: Notify,
+    /// Whether the duties rest.
+    pub rest: Rest,
     /// Connections to workers.
     pub channels: WorkerChannels,
     /// What workers report of their machines.
@@ -187,6 +190,7 @@ impl WorkerSessions {
         request: v1::ReportTaskCompletionRequest,
     ) -> Result<v1::ReportTaskCompletionResponse, SessionError> {
         let lead = self.lead()?;
+        lead.check_keeps_leading().await?;
         lead.check_cluster(cluster(&request.cluster_id)?)?;
         let worker: WorkerId = convert::id("/worker_id", &request.worker_id)?;
         let epoch = Epoch(request.epoch);

@@ -21,10 +21,12 @@ use super::leases::LeaseTable;
 use super::liveness::{self, Liveness};
 use super::placement::Strategy;
 use super::reconnection::{Demand, ReconnectConfig, ReconnectHandle, ReconnectionMonitor};
+use super::rest::Rest;
 use super::rivals::Rivals;
 use super::scheduler::Scheduler;
 use super::sessions::{Lead, WorkerSessions};
 use super::ticker::{Retention, Ticker};
+use super::timekeeper::Timekeeper;
 use super::usage::Usage;
 use crate::metrics::Metrics;
 
@@ -64,7 +66,7 @@ struct Duties(Vec<(&'static str, CancellationToken, JoinHandle<()>)>);
 /// Why the duties of a term ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// Another leads, or no quorum confirms that this master does.
+    /// Another leads, or no quorum has confirmed for a while that this master does.
     Lost,
     /// A worker obeys a newer leader: whether this one still leads is to be confirmed.
     Challenged,
@@ -131,6 +133,7 @@ impl Supervisor {
         let end = watch_over(leadership, lead, may_doubt, stop).await;
         self.sessions.set(None);
         duties.stop().await;
+        self.node.clock().end_term();
         tracing::info!(%term, ?end, "duties stopped");
         end
     }
@@ -141,8 +144,7 @@ impl Supervisor {
         &self,
         term: Term,
     ) -> Result<(Arc<Lead>, mpsc::Receiver<Demand>), ProposeError> {
-        let log_time = self.node.reader().with(|state| state.meta().now);
-        self.node.clock().observe(log_time);
+        self.node.begin_log_time().await;
         let cluster = ClusterId(uuid::Uuid::new_v4().as_u128());
         let live_bytes_max = self.config.live_bytes_max;
         let leader = self.node.id();
@@ -164,6 +166,7 @@ impl Supervisor {
             leases: Mutex::new(leases),
             leases_changed: Notify::new(),
             challenged: Notify::new(),
+            rest: Rest::default(),
             knocks: Knocks::default(),
             rivals,
             tasks: self.tasks.clone(),
@@ -184,8 +187,9 @@ impl Supervisor {
 
         let mut duties = Duties(Vec::new());
         let scheduler = Scheduler::new(self.node.clone(), lead.term, self.config.strategy);
-        duties
-            .spawn(&self.tasks, "scheduler", |stop| drive(scheduler, reader.watch_applied(), stop));
+        duties.spawn(&self.tasks, "scheduler", |stop| {
+            drive(scheduler, reader.watch_applied(), lead.rest.watch(), stop)
+        });
         let monitor = ReconnectionMonitor::new(Arc::clone(lead), self.config.reconnect.clone());
         duties.spawn(&self.tasks, "reconnection monitor", |stop| {
             monitor.run(demanded, reader.watch_applied(), stop)
@@ -200,7 +204,11 @@ impl Supervisor {
         let farewell = Farewell::new(Arc::clone(lead));
         duties.spawn(&self.tasks, "farewell", |stop| farewell.run(reader.watch_applied(), stop));
         let ticker = Ticker::new(self.node.clone(), lead.term, self.config.retention);
-        duties.spawn(&self.tasks, "ticker", |stop| drive(ticker, reader.watch_applied(), stop));
+        duties.spawn(&self.tasks, "ticker", |stop| {
+            drive(ticker, reader.watch_applied(), lead.rest.watch(), stop)
+        });
+        let timekeeper = Timekeeper::new(self.node.clone(), self.metrics.clone());
+        duties.spawn(&self.tasks, "timekeeper", |stop| timekeeper.run(stop));
         duties
     }
 }
@@ -240,6 +248,7 @@ async fn next_term(
     }
 }
 
+/// Watches a term until it is over. While the quorum lease is away for a moment, the duties rest.
 async fn watch_over(
     leadership: &mut watch::Receiver<Leadership>,
     lead: &Lead,
@@ -247,9 +256,26 @@ async fn watch_over(
     stop: &CancellationToken,
 ) -> End {
     let still_led = Leadership::Leading { term: lead.term };
-    tokio::select! {
-        () = stop.cancelled() => End::Shutdown,
-        _ = leadership.wait_for(|seen| *seen != still_led) => End::Lost,
-        () = lead.challenged.notified(), if may_doubt => End::Challenged,
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return End::Shutdown,
+            () = lead.challenged.notified(), if may_doubt => return End::Challenged,
+            lost = leadership.wait_for(|seen| *seen != still_led) => if lost.is_err() {
+                return End::Lost;
+            },
+        }
+        let rest = lead.rest.begin();
+        let keeps_leading = tokio::select! {
+            () = stop.cancelled() => return End::Shutdown,
+            keeps_leading = lead.node.keeps_leading(lead.term) => keeps_leading,
+        };
+        if !keeps_leading {
+            return End::Lost;
+        }
+        // No heartbeat was acknowledged meanwhile, so the silence is not the workers'.
+        let rested = rest.elapsed();
+        lead.leases().on_rested(rested);
+        rest.end();
+        tracing::info!(term = %lead.term, ?rested, "the quorum lease is back: the duties go on");
     }
 }

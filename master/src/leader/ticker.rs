@@ -1,11 +1,14 @@
 //! The passing of time: retry backoffs, run timeouts, expiring keys, retention.
 
+mod aged;
+
 use std::time::Duration;
 
 use cluster_state::{Command, Reply, TaskId, Term, Tick, Timestamp};
 use raft_store::{Node, ProposeError, StorageError};
 use tokio::time::Instant;
 
+use self::aged::AgeAllowance;
 use super::driver::Reconciler;
 
 /// How long finished tasks are kept.
@@ -13,7 +16,7 @@ use super::driver::Reconciler;
 pub struct Retention {
     /// At most so many; the oldest go first.
     pub tasks: u64,
-    /// At most so long.
+    /// So long, or a little longer: what is too old goes by degrees.
     pub age: Duration,
 }
 
@@ -29,13 +32,17 @@ pub struct Ticker {
     term: Term,
     retention: Retention,
     next_retention: Instant,
+    aged: AgeAllowance,
+    aged_at: Instant,
 }
 
 impl Ticker {
     /// The ticker of one term of leadership.
     #[must_use]
     pub fn new(node: Node, term: Term, retention: Retention) -> Self {
-        Self { node, term, retention, next_retention: Instant::now() }
+        let now = Instant::now();
+        let aged = AgeAllowance::default();
+        Self { node, term, retention, next_retention: now, aged, aged_at: now }
     }
 
     async fn forgettable(&mut self) -> Vec<TaskId> {
@@ -54,18 +61,26 @@ impl Ticker {
     }
 
     /// The tasks that finished first, as far as there are too many or they are too old.
-    async fn find_forgettable(&self) -> Result<Vec<TaskId>, StorageError> {
+    async fn find_forgettable(&mut self) -> Result<Vec<TaskId>, StorageError> {
         let reader = self.node.reader();
         let Retention { tasks, age } = self.retention;
         let kept = reader.history_len_estimate().await?;
+        let now = Instant::now();
+        self.aged.on_passed(now.saturating_duration_since(self.aged_at), kept);
+        self.aged_at = now;
+
         let excess = usize::try_from(kept.saturating_sub(tasks)).unwrap_or(usize::MAX);
         if excess > 0 {
             let latest = Timestamp(u64::MAX);
             return reader.expired_history(latest, excess.min(FORGET_MAX)).await;
         }
+
         let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         let before = Timestamp(self.node.clock().now().0.saturating_sub(age));
-        reader.expired_history(before, FORGET_MAX).await
+        let allowed = usize::try_from(self.aged.tasks()).unwrap_or(usize::MAX);
+        let aged = reader.expired_history(before, allowed.min(FORGET_MAX)).await?;
+        self.aged.on_forgotten(u64::try_from(aged.len()).unwrap_or(u64::MAX));
+        Ok(aged)
     }
 }
 

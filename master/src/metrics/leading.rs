@@ -1,8 +1,11 @@
 //! Series that only a leader has: on a follower they are absent, not zero.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use cluster_state::MasterId;
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -11,6 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::Seconds;
+use crate::leader::timekeeper::seconds;
 
 /// Every value of the `kind` label, so that each counter is there from the start.
 const STALE_KINDS: [&str; 7] = [
@@ -55,6 +59,16 @@ impl EncodeLabelSet for Label {
     }
 }
 
+/// The label of what is measured for each master.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Peer(u64);
+
+impl EncodeLabelSet for Peer {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        [("peer", self.0)].encode(encoder)
+    }
+}
+
 #[derive(Clone)]
 pub(super) struct Leading {
     pub(super) heartbeats: Counter,
@@ -73,6 +87,7 @@ pub(super) struct Leading {
     ended: Family<Label, Counter>,
     stale: Family<Label, Counter>,
     dispatch_failures: Family<Label, Counter>,
+    clock_offsets: Family<Peer, Gauge<f64, AtomicU64>>,
 }
 
 /// A histogram of times from seconds to weeks.
@@ -108,6 +123,7 @@ impl Leading {
             ended: Family::default(),
             stale: Family::default(),
             dispatch_failures: Family::default(),
+            clock_offsets: Family::default(),
         };
         for reason in DISPATCH_FAILURES {
             drop(leading.dispatch_failures.get_or_create(&Label("reason", reason)));
@@ -158,6 +174,12 @@ impl Leading {
         self.ended.get_or_create(&Label("outcome", outcome)).inc();
     }
 
+    pub(super) fn on_clock_offsets(&self, offsets: &BTreeMap<MasterId, i64>) {
+        for (master, offset) in offsets {
+            self.clock_offsets.get_or_create(&Peer(master.0)).set(seconds(*offset));
+        }
+    }
+
     pub(super) fn register(&self, to: &mut Registry) {
         let leading = self.clone();
         to.register("worker_heartbeats", "Heartbeats received", leading.heartbeats);
@@ -188,6 +210,11 @@ impl Leading {
             leading.dispatch_failures,
         );
         to.register("stale_rejections", "Messages refused as outdated", leading.stale);
+        to.register(
+            "clock_offset_seconds",
+            "How far a master's wall clock is ahead of the median of the voters'",
+            leading.clock_offsets,
+        );
     }
 
     fn register_connections(&self, to: &mut Registry) {

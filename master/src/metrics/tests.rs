@@ -31,6 +31,7 @@ fn series_of_the_leader_are_absent_on_a_follower() {
         "cloudai_workers_inactive_over_5m",
         "cloudai_workers_flapping",
         "cloudai_task_submit_to_start_seconds",
+        "cloudai_clock_offset_seconds",
     ] {
         assert!(!follower.contains(name), "{name}");
     }
@@ -91,6 +92,14 @@ fn the_process_and_its_build_are_shown() {
 }
 
 #[test]
+fn each_master_s_clock_is_compared() {
+    let metrics = Metrics::new();
+    metrics.on_clock_offsets(&BTreeMap::from([(MasterId(1), 0), (MasterId(2), -6_500)]));
+    let text = scrape(&metrics, true);
+    assert!(text.contains("cloudai_clock_offset_seconds{peer=\"2\"} -6.5\n"), "{text}");
+}
+
+#[test]
 fn a_duration_falls_into_its_bucket() {
     let metrics = Metrics::new();
     metrics.on_synced(Duration::from_micros(300), 5);
@@ -105,7 +114,9 @@ fn alert_rules_look_at_series_that_there_are() {
     // As the test is run, not as it was built: checkouts may share what is built.
     let path = std::env::var("CARGO_MANIFEST_DIR").unwrap() + "/../deploy/prometheus/alerts.yml";
     let rules = std::fs::read_to_string(path).unwrap();
-    let text = scrape(&Metrics::new(), true);
+    let metrics = Metrics::new();
+    metrics.on_clock_offsets(&BTreeMap::from([(MasterId(1), 0)]));
+    let text = scrape(&metrics, true);
     let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let words = rules.split(|c| !is_part(c)).filter(|word| word.starts_with("cloudai_"));
     let words = words.collect::<std::collections::BTreeSet<_>>();

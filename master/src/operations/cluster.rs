@@ -1,5 +1,7 @@
 //! The masters themselves: who they are, how far each has come, who leads.
 
+mod clocks;
+
 use std::collections::BTreeMap;
 
 use cluster_state::{Command, LeaderRecord, MasterId, TaskState};
@@ -53,11 +55,12 @@ impl Readiness {
 impl Operations {
     /// Everything known about the masters. Needs no leader.
     pub(crate) async fn status(&self) -> v1::ClusterStatus {
-        let answers = self.node().peer_statuses().await;
+        let (answers, survey) = self.node().survey().await;
         let own = self.node().local_status();
         let leadership = self.leadership();
         let leader = leader_of(leadership, own.id);
         let last = leader_last_log(leader, &answers, own.last_log.0, own.id);
+        let offsets = survey.offsets();
 
         let members = self
             .node()
@@ -68,8 +71,14 @@ impl Operations {
                 Some(answer) => other_member(member, answer, last),
                 None => unreachable_member(member),
             })
+            .map(|member| v1::Member {
+                clock_offset_ms: offsets.get(&MasterId(member.id)).copied(),
+                ..member
+            })
             .collect::<Vec<_>>();
-        let problems = problems(leader, &members);
+        let mut problems = problems(leader, &members);
+        let log_time = self.node().reader().with(|state| state.meta().now);
+        problems.extend(clocks::problem_of_log_time(log_time, &survey));
         let (workers, tasks) = self.counts();
         v1::ClusterStatus {
             cluster_name: self.shared.names.cluster.clone(),
@@ -200,6 +209,7 @@ impl Operations {
             voter: member.is_voter,
             free_bytes: self.node().free_bytes(),
             http_address: Some(self.shared.names.http_address.clone()),
+            clock_offset_ms: None,
         }
     }
 
@@ -253,6 +263,7 @@ fn other_member(member: Member, answer: v1::NodeStatusResponse, last: Option<u64
         voter: member.is_voter,
         free_bytes: answer.free_bytes,
         http_address: Some(answer.http_address),
+        clock_offset_ms: None,
     }
 }
 
@@ -282,6 +293,7 @@ fn problems(leader: Option<MasterId>, members: &[v1::Member]) -> Vec<String> {
         } else if let Some(lag) = member.lag.filter(|lag| *lag > LAG_MAX) {
             problems.push(format!("master {} is {lag} entries behind", member.id));
         }
+        problems.extend(clocks::problem_of(member));
     }
     problems
 }

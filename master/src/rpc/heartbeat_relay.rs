@@ -162,7 +162,7 @@ impl RelayLoop {
             let now = *leadership.borrow_and_update();
             let answered = match now {
                 Leadership::Leading { .. } => {
-                    let relayed = self.sessions.relayed(heartbeats);
+                    let relayed = self.sessions.relayed(heartbeats).await;
                     relayed.map(Batch::from).map_err(|error| session_problem(&error))
                 }
                 Leadership::Following { .. } => tokio::select! {

@@ -19,8 +19,10 @@ pub(super) struct WorkerEndpoint {
 }
 
 impl WorkerEndpoint {
+    /// Whether workers' calls are answered here. Where a term is under way whose lease is away for
+    /// a moment, they wait for it.
     fn leads(&self) -> bool {
-        self.operations.leadership().is_leading()
+        self.operations.leadership().is_leading() || self.operations.sessions().lead().is_ok()
     }
 }
 
@@ -77,7 +79,7 @@ impl MasterService for WorkerEndpoint {
         request: Request<v1::RelayHeartbeatsRequest>,
     ) -> Result<Response<v1::RelayHeartbeatsResponse>, Status> {
         let operations = &self.operations;
-        match operations.sessions().relayed(&request.get_ref().heartbeats) {
+        match operations.sessions().relayed(&request.get_ref().heartbeats).await {
             Ok(relayed) => Ok(answer(operations, heartbeat_relay::response(relayed))),
             Err(error) => Err(refusal(operations, session_problem(&error))),
         }

@@ -1,6 +1,7 @@
 //! The API of a master that runs in this process, alone in its cluster, asked over real sockets.
 
 mod admission;
+mod clock;
 mod crowd;
 mod errors;
 mod event_socket;

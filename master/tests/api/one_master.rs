@@ -8,12 +8,13 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{Command, LogIndex, MasterId, State, Term};
 use master::config::Config;
 use master::master::{Master, StartError};
-use raft_store::OpenError;
+use raft_store::{OpenError, SystemClock, WallClock};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -40,10 +41,23 @@ impl OneMaster {
         Self::start_as(tempfile::tempdir().unwrap(), configure).await
     }
 
+    /// Starts it by another wall clock than the machine's.
+    pub(crate) async fn start_by(wall: Arc<dyn WallClock>) -> Self {
+        Self::start_by_and_as(wall, tempfile::tempdir().unwrap(), |_| {}).await
+    }
+
     pub(crate) async fn start_as(dir: TempDir, configure: impl FnOnce(&mut Config)) -> Self {
+        Self::start_by_and_as(Arc::new(SystemClock), dir, configure).await
+    }
+
+    async fn start_by_and_as(
+        wall: Arc<dyn WallClock>,
+        dir: TempDir,
+        configure: impl FnOnce(&mut Config),
+    ) -> Self {
         let mut config = config(dir.path(), &free_address().await);
         configure(&mut config);
-        let started = Self { master: start(config).await, dir };
+        let started = Self { master: start(config, wall).await, dir };
         let mut leadership = started.master.node().leadership();
         let leads = leadership.wait_for(|leadership| leadership.is_leading());
         drop(tokio::time::timeout(Duration::from_secs(20), leads).await.unwrap().unwrap());
@@ -177,10 +191,10 @@ impl OneMaster {
 }
 
 /// The last thread of a master that has just stopped may let go of the directory a moment later.
-async fn start(config: Config) -> Master {
+async fn start(config: Config, wall: Arc<dyn WallClock>) -> Master {
     let starting = async {
         loop {
-            match Master::start(config.clone()).await {
+            match Master::start_with_clock(config.clone(), Arc::clone(&wall)).await {
                 Err(StartError::Open(OpenError::Locked(_))) => tokio::task::yield_now().await,
                 started => return started.unwrap(),
             }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Inner, Node, NodeConfig, Raft, Stores, background};
+use super::{Inner, Node, NodeConfig, Raft, Stores, background, time};
 use crate::clock::Clock;
 use crate::contact::Contact;
 use crate::hand_over::{HandOver, Naming};
@@ -54,9 +54,10 @@ pub(super) fn assemble(
     };
     let members = Members::new(raft.clone());
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let log_time = stores.reader.with(|state| state.meta().now);
+    let clock = Clock::new(Arc::clone(&config.wall), log_time);
     let ground = Ground { config, raft, identity, stores, members, patience, tasks, stop };
 
-    let clock = Clock::default();
     let contact = Arc::new(Contact::default());
     let hand_over = ground.hand_over();
     let leadership = ground.watch_leadership(&contact, &hand_over);
@@ -83,6 +84,7 @@ pub(super) fn assemble(
     };
     let node = Node { inner: Arc::new(inner) };
     background::start(&node);
+    node.tasks().spawn(time::follow_log_time(node.clone()));
     node
 }
 

@@ -1,12 +1,14 @@
 //! What replication is told, and what openraft makes of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::MasterId;
 use openraft::SnapshotPolicy;
 use proto::channel::InvalidAddress;
 
+use crate::clock::WallClock;
 use crate::error::{OpenError, StorageError};
 use crate::propose::ProposalBounds;
 
@@ -33,6 +35,8 @@ pub struct NodeConfig {
     pub log_kept: u64,
     /// Bounds of what is under way.
     pub bounds: ProposalBounds,
+    /// This master's wall clock.
+    pub wall: Arc<dyn WallClock>,
 }
 
 /// Why a master could not take its part.

@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cluster_state::{LogIndex, MasterId};
-use futures_util::future::join_all;
+use cluster_state::{LogIndex, MasterId, Timestamp};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use proto::v1;
 use tokio::time::Instant;
 
 use super::Node;
+use crate::clock::survey::ClockSurvey;
 use crate::leadership::Leadership;
 use crate::membership::{LocalStatus, Member};
 use crate::propose::CommitObserver;
 use crate::snapshot::SnapshotFailures;
+
+/// What each other member says of itself; nothing where it did not answer in time.
+pub type PeerStatuses = BTreeMap<MasterId, Option<v1::NodeStatusResponse>>;
 
 /// How long a peer may take to say how it is.
 const STATUS_TIMEOUT: Duration = Duration::from_millis(500);
@@ -55,13 +59,42 @@ impl Node {
     }
 
     /// What every other member says of itself; nothing for those that do not answer in time.
-    pub async fn peer_statuses(&self) -> BTreeMap<MasterId, Option<v1::NodeStatusResponse>> {
-        let others = self.members().into_iter().filter(|member| member.id != self.id());
-        let asked = others.map(|member| async move {
-            let answer = self.ask_status(&member).await;
-            (member.id, answer)
-        });
-        join_all(asked).await.into_iter().collect()
+    pub async fn peer_statuses(&self) -> PeerStatuses {
+        self.ask_peers(STATUS_TIMEOUT).await.0
+    }
+
+    /// The same, and what the masters' wall clocks say.
+    pub async fn survey(&self) -> (PeerStatuses, ClockSurvey) {
+        self.ask_peers(STATUS_TIMEOUT).await
+    }
+
+    /// Asks every other member. Once the clocks of a quorum are known, the rest is waited for no
+    /// longer than `stragglers`.
+    pub(super) async fn ask_peers(&self, stragglers: Duration) -> (PeerStatuses, ClockSurvey) {
+        let members = self.members();
+        let asked_at = Instant::now();
+        let voters = members.iter().filter(|member| member.is_voter).map(|member| member.id);
+        let mut clocks = ClockSurvey::new(asked_at, voters.collect());
+        clocks.add(self.id(), self.clock().wall());
+
+        let others = members.iter().filter(|member| member.id != self.id());
+        let mut statuses =
+            others.clone().map(|member| (member.id, None)).collect::<BTreeMap<_, _>>();
+        let asked = others.map(|member| async { (member.id, self.ask_status(member).await) });
+        let mut answers = asked.collect::<FuturesUnordered<_>>();
+        let mut deadline = asked_at + STATUS_TIMEOUT;
+        while let Ok(Some((id, answer))) = tokio::time::timeout_at(deadline, answers.next()).await {
+            if let Some(status) = &answer {
+                // It was read half way, as far as can be known.
+                let half_way = u64::try_from(asked_at.elapsed().as_millis()).unwrap_or(0) / 2;
+                clocks.add(id, Timestamp(status.wall_clock_ms.saturating_sub(half_way)));
+            }
+            statuses.insert(id, answer);
+            if clocks.median().is_some() {
+                deadline = deadline.min(Instant::now() + stragglers);
+            }
+        }
+        (statuses, clocks)
     }
 
     pub(super) async fn ask_status(&self, member: &Member) -> Option<v1::NodeStatusResponse> {
@@ -105,6 +138,7 @@ impl Node {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             http_address: self.inner.config.http_address.clone(),
             free_bytes: self.free_bytes(),
+            wall_clock_ms: self.clock().wall().0,
         }
     }
 }

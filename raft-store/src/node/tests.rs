@@ -23,6 +23,7 @@ async fn whatever_ends_raft_is_fatal_unless_the_node_was_stopped() {
             snapshot_every: 1_000,
             log_kept: 10,
             bounds: ProposalBounds::default(),
+            wall: Arc::new(crate::clock::SystemClock),
         };
         let node = Node::start(config, store).await.unwrap();
         if is_stopped {

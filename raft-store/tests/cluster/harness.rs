@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cluster_state::{ClusterId, Command, Limits, MasterId, RegisterWorker, WorkerId};
-use raft_store::{Node, NodeConfig, ProposalBounds, Store, StoreConfig};
+use cluster_state::{ClusterId, Command, Limits, MasterId, RegisterWorker, Timestamp, WorkerId};
+use raft_store::{Node, NodeConfig, ProposalBounds, Store, StoreConfig, SystemClock, WallClock};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -39,6 +41,17 @@ pub(crate) struct Cluster {
     /// For members that are started from now on.
     pub(crate) bounds: ProposalBounds,
     pub(crate) election_timeout: (Duration, Duration),
+    walls: BTreeMap<MasterId, Arc<Wall>>,
+}
+
+/// A wall clock that is so many milliseconds ahead.
+#[derive(Debug, Default)]
+struct Wall(AtomicU64);
+
+impl WallClock for Wall {
+    fn now(&self) -> Timestamp {
+        Timestamp(SystemClock.now().0 + self.0.load(Ordering::Relaxed))
+    }
 }
 
 impl Cluster {
@@ -64,7 +77,8 @@ impl Cluster {
         let bounds = ProposalBounds::default();
         let election_timeout = (Duration::from_millis(250), Duration::from_millis(400));
         let members = BTreeMap::new();
-        Self { dir, addresses, members, snapshot_every, bounds, election_timeout }
+        let walls = (1..=3).map(|id| (MasterId(id), Arc::default())).collect();
+        Self { dir, addresses, members, snapshot_every, bounds, election_timeout, walls }
     }
 
     /// Starts one member that is told that those are the first members.
@@ -95,6 +109,7 @@ impl Cluster {
             snapshot_every: self.snapshot_every,
             log_kept: 10,
             bounds: self.bounds,
+            wall: Arc::<Wall>::clone(self.walls.get(&id).unwrap()),
         };
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let start = async move {
@@ -134,12 +149,27 @@ impl Cluster {
     pub(crate) async fn begin_term(&self, id: ClusterId) {
         let leader = self.node(self.leader().await).clone();
         let term = leader.leadership().borrow().term();
+        leader.begin_log_time().await;
         let live_bytes_max = Limits::LIVE_BYTES_DEFAULT;
         let leader_id = leader.id();
         let begin = Command::BeginTerm { term, leader: leader_id, cluster: id, live_bytes_max };
         leader.propose_as_leader(term, &begin).await.unwrap();
         for member in self.members.values() {
             eventually("the cluster id", || async { member.node.cluster_id() }).await;
+        }
+    }
+
+    /// Has a member do nothing for so long, as a machine does whose disk hangs.
+    pub(crate) fn stall(&self, id: MasterId, stall: Duration) {
+        let member = self.members.get(&id).unwrap();
+        drop(member.runtime.spawn(async move { std::thread::sleep(stall) }));
+    }
+
+    /// Sets the wall clocks of all members so far ahead that come into question.
+    pub(crate) fn advance_walls(&self, by: Duration, whose: impl Fn(MasterId) -> bool) {
+        let millis = u64::try_from(by.as_millis()).unwrap();
+        for (_, wall) in self.walls.iter().filter(|(id, _)| whose(**id)) {
+            wall.0.store(millis, Ordering::Relaxed);
         }
     }
 

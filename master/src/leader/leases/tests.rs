@@ -91,6 +91,18 @@ fn a_worker_that_was_declared_silent_must_register_again() {
 }
 
 #[test]
+fn a_rest_of_the_leader_is_nobody_s_silence() {
+    let start = Instant::now();
+    let mut table = LeaseTable::new(TIMES);
+    table.on_connected(&worker(), Epoch(1), PATIENCE, start);
+    table.on_inactive(&"w2".parse().unwrap(), Epoch(1), PATIENCE, start);
+    table.on_rested(Duration::from_secs(2));
+    assert_eq!(table.lapsed(seconds(start, 31)), Lapsed::default());
+    assert_eq!(table.lapsed(seconds(start, 32)).silent, [(worker(), Epoch(1))]);
+    assert_eq!(table.lapsed(seconds(start, 35)).disconnected.len(), 1);
+}
+
+#[test]
 fn a_new_leader_waits_for_a_worker_that_it_has_not_heard() {
     let start = Instant::now();
     let mut table = LeaseTable::new(TIMES);

@@ -8,7 +8,6 @@ use cluster_state::{
 };
 use proto::convert;
 use proto::v1;
-use raft_store::Leadership;
 use tokio::time::Instant;
 
 use super::{Lead, SessionError, WorkerSessions, cluster};
@@ -46,7 +45,7 @@ impl WorkerSessions {
         request: v1::HeartbeatRequest,
     ) -> Result<v1::HeartbeatResponse, SessionError> {
         let lead = self.lead()?;
-        lead.check_leadership()?;
+        lead.check_leadership().await?;
         let register_again = match request.goodbye {
             true => {
                 let leave = Arc::clone(&lead).take_leave(request);
@@ -64,9 +63,12 @@ impl WorkerSessions {
     /// # Errors
     ///
     /// When none of them can be answered, as [`SessionError`] says.
-    pub fn relayed(&self, heartbeats: &[v1::HeartbeatRequest]) -> Result<Relayed, SessionError> {
+    pub async fn relayed(
+        &self,
+        heartbeats: &[v1::HeartbeatRequest],
+    ) -> Result<Relayed, SessionError> {
         let lead = self.lead()?;
-        lead.check_leadership()?;
+        lead.check_leadership().await?;
         let renewed = heartbeats.iter().map(|heartbeat| lead.renew(heartbeat));
         let verdicts = renewed.map(|renewed| renewed.map(|standing| standing == Standing::Stale));
         Ok(Relayed {
@@ -81,12 +83,16 @@ impl WorkerSessions {
 impl Lead {
     /// An acknowledged heartbeat lets a worker keep its attempts for another lease. A leader that
     /// was frozen must not grant that: its successor counts from an earlier time.
-    fn check_leadership(&self) -> Result<(), SessionError> {
-        let is_term = *self.node.leadership().borrow() == (Leadership::Leading { term: self.term });
-        if is_term && self.node.holds_quorum_lease() {
-            return Ok(());
-        }
-        Err(SessionError::NotLeading)
+    async fn check_leadership(&self) -> Result<(), SessionError> {
+        self.check_keeps_leading().await?;
+        if self.node.holds_quorum_lease() { Ok(()) } else { Err(SessionError::NotLeading) }
+    }
+
+    /// Waits out a short loss of the quorum lease: a worker that was sent away would only look for
+    /// a leader that there is not, and come back with a registration.
+    pub(super) async fn check_keeps_leading(&self) -> Result<(), SessionError> {
+        let keeps_leading = self.node.keeps_leading(self.term).await;
+        if keeps_leading { Ok(()) } else { Err(SessionError::NotLeading) }
     }
 
     fn renew(&self, heartbeat: &v1::HeartbeatRequest) -> Result<Standing, SessionError> {

@@ -22,6 +22,7 @@ impl WorkerSessions {
         request: v1::RegisterWorkerRequest,
     ) -> Result<v1::RegisterWorkerResponse, SessionError> {
         let lead = self.lead()?;
+        lead.check_keeps_leading().await?;
         let registration = Registration::try_from(request)?;
         lead.check_cluster(registration.cluster)?;
         if registration.term_seen > lead.term {

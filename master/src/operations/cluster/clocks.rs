@@ -1,0 +1,63 @@
+//! What is wrong with the masters' clocks, in words for an operator.
+
+use std::time::Duration;
+
+use cluster_state::Timestamp;
+use proto::v1;
+use raft_store::{ClockSurvey, is_astray};
+use tokio::time::Instant;
+
+/// What is wrong with a master's wall clock.
+pub(super) fn problem_of(member: &v1::Member) -> Option<String> {
+    let offset = member.clock_offset_ms.filter(|offset| is_astray(*offset))?;
+    let (distance, side) = (distance(offset), if offset < 0 { "behind" } else { "ahead of" });
+    let master = member.id;
+    Some(format!("the clock of master {master} is {distance} {side} the masters' median"))
+}
+
+/// What is wrong with log time. It may lie behind the clocks, because it stands still while nothing
+/// is written; it lies ahead of them only after most clocks were wrong.
+pub(super) fn problem_of_log_time(log_time: Timestamp, clocks: &ClockSurvey) -> Option<String> {
+    let ahead = log_time.since(clocks.median_at(Instant::now())?);
+    let ahead = i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX);
+    let distance = distance(ahead);
+    is_astray(ahead).then(|| {
+        format!("the log's time is {distance} ahead of the masters' clocks: so are stamps")
+    })
+}
+
+/// To the second, which is exact enough for whoever sets a clock.
+fn distance(offset_millis: i64) -> humantime::FormattedDuration {
+    humantime::format_duration(Duration::from_secs(offset_millis.unsigned_abs() / 1_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster_state::MasterId;
+
+    use super::*;
+
+    fn off(millis: i64) -> Option<String> {
+        problem_of(&v1::Member { id: 2, clock_offset_ms: Some(millis), ..v1::Member::default() })
+    }
+
+    #[test]
+    fn a_wrong_clock_is_a_problem() {
+        assert_eq!(off(-5_000), None);
+        assert_eq!(problem_of(&v1::Member::default()), None);
+        let ahead = "the clock of master 2 is 10days ahead of the masters' median";
+        assert_eq!(off(864_000_500).as_deref(), Some(ahead));
+        let behind = "the clock of master 2 is 1m 1s behind the masters' median";
+        assert_eq!(off(-61_000).as_deref(), Some(behind));
+    }
+
+    #[test]
+    fn log_time_that_is_ahead_is_a_problem() {
+        let mut clocks = ClockSurvey::new(Instant::now(), [MasterId(1)].into());
+        assert_eq!(problem_of_log_time(Timestamp(90_000), &clocks), None);
+        clocks.add(MasterId(1), Timestamp(4_000));
+        let ahead = problem_of_log_time(Timestamp(94_900), &clocks).unwrap();
+        assert!(ahead.starts_with("the log's time is 1m 30s ahead of"), "{ahead}");
+        assert_eq!(problem_of_log_time(Timestamp(1_000), &clocks), None);
+    }
+}

@@ -1,0 +1,138 @@
+//! What the voters' wall clocks say, and which of them are off. Pure: the node asks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use cluster_state::{MasterId, Timestamp};
+use tokio::time::Instant;
+
+/// A wall clock that is further off the median deserves an operator's attention: NTP keeps clocks
+/// within a fraction of a second.
+pub const CLOCK_OFFSET_MAX: Duration = Duration::from_secs(5);
+
+/// The wall clocks of those voters that answered in time.
+#[derive(Debug, Clone)]
+pub struct ClockSurvey {
+    /// The moment that all of them are compared at.
+    taken_at: Instant,
+    voters: BTreeSet<MasterId>,
+    walls: BTreeMap<MasterId, Timestamp>,
+}
+
+impl ClockSurvey {
+    /// A survey that nobody has answered yet.
+    #[must_use]
+    pub const fn new(taken_at: Instant, voters: BTreeSet<MasterId>) -> Self {
+        Self { taken_at, voters, walls: BTreeMap::new() }
+    }
+
+    /// Enters what a master's clock said at the moment of the survey.
+    pub fn add(&mut self, master: MasterId, wall: Timestamp) {
+        self.walls.insert(master, wall);
+    }
+
+    /// What the voters' clocks said at the moment of the survey: the median, and of two in the
+    /// middle the earlier, because time that was skipped does not come back. Nothing unless a
+    /// quorum has answered.
+    #[must_use]
+    pub fn median(&self) -> Option<Timestamp> {
+        let answered = self.walls.iter().filter(|(master, _)| self.voters.contains(master));
+        let mut walls = answered.map(|(_, wall)| *wall).collect::<Vec<_>>();
+        if walls.len() <= self.voters.len() / 2 {
+            return None;
+        }
+        walls.sort_unstable();
+        walls.get((walls.len() - 1) / 2).copied()
+    }
+
+    /// The median, run on to `now`.
+    #[must_use]
+    pub fn median_at(&self, now: Instant) -> Option<Timestamp> {
+        Some(self.median()?.after(now.saturating_duration_since(self.taken_at)))
+    }
+
+    /// By how many milliseconds each clock is ahead of the median; negative where it is behind.
+    /// Empty when there is no median.
+    #[must_use]
+    pub fn offsets(&self) -> BTreeMap<MasterId, i64> {
+        let Some(median) = self.median() else { return BTreeMap::new() };
+        let walls = self.walls.iter();
+        walls.map(|(master, wall)| (*master, millis_between(median, *wall))).collect()
+    }
+}
+
+/// Whether a clock that is off by so many milliseconds is to be told.
+#[must_use]
+pub fn is_astray(offset_millis: i64) -> bool {
+    Duration::from_millis(offset_millis.unsigned_abs()) > CLOCK_OFFSET_MAX
+}
+
+/// How many milliseconds lie between two times; negative when `to` is the earlier.
+pub(crate) fn millis_between(from: Timestamp, to: Timestamp) -> i64 {
+    let distance = i64::try_from(from.0.abs_diff(to.0)).unwrap_or(i64::MAX);
+    if to < from { -distance } else { distance }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 24 * 60 * 60 * 1_000;
+    const NOON: u64 = 1_700_000_000_000;
+
+    /// A survey of so many voters, of which these answered.
+    fn survey(voters: u64, offsets: &[i64]) -> ClockSurvey {
+        let mut survey = ClockSurvey::new(Instant::now(), (1..=voters).map(MasterId).collect());
+        for (master, offset) in (1..).zip(offsets) {
+            survey.add(MasterId(master), Timestamp(NOON.saturating_add_signed(*offset)));
+        }
+        survey
+    }
+
+    fn median(voters: u64, offsets: &[i64]) -> Option<i64> {
+        let median = survey(voters, offsets).median()?;
+        Some(millis_between(Timestamp(NOON), median))
+    }
+
+    #[test]
+    fn one_wrong_clock_does_not_move_the_median() {
+        assert_eq!(median(3, &[10 * DAY, 0, 3]), Some(3));
+        assert_eq!(median(3, &[-10 * DAY, 0, 3]), Some(0));
+        assert_eq!(median(5, &[10 * DAY, 1, 2, 3, -DAY]), Some(2));
+    }
+
+    #[test]
+    fn of_two_the_earlier_counts() {
+        assert_eq!(median(3, &[10 * DAY, 0]), Some(0));
+        assert_eq!(median(5, &[0, 1, 10 * DAY, 10 * DAY]), Some(1));
+    }
+
+    #[test]
+    fn without_a_quorum_there_is_no_median() {
+        assert_eq!(median(3, &[0]), None);
+        assert_eq!(median(5, &[0, 0]), None);
+        assert_eq!(survey(3, &[0]).offsets(), BTreeMap::new());
+        assert_eq!(median(1, &[7]), Some(7));
+    }
+
+    #[test]
+    fn a_learner_is_compared_but_does_not_count() {
+        let mut survey = survey(3, &[0, 0]);
+        survey.add(MasterId(9), Timestamp(NOON + 60_000));
+        assert_eq!(survey.median(), Some(Timestamp(NOON)));
+        assert_eq!(survey.offsets().get(&MasterId(9)), Some(&60_000));
+    }
+
+    #[test]
+    fn five_seconds_are_told_of() {
+        assert!(is_astray(5_001) && is_astray(-5_001) && is_astray(i64::MIN));
+        assert!(!is_astray(5_000) && !is_astray(0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_median_runs_on() {
+        let survey = survey(1, &[0]);
+        tokio::time::advance(Duration::from_millis(30)).await;
+        assert_eq!(survey.median_at(Instant::now()), Some(Timestamp(NOON + 30)));
+    }
+}

@@ -1,0 +1,42 @@
+//! Keeping log time: a leader by the voters' wall clocks, a follower by what the leader stamps.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::Node;
+
+/// Between two looks at what the leader has stamped. In between a follower's clock runs on by
+/// itself, so this bounds how late it takes a correction over.
+const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a new leader waits for the other voters' clocks once it knows a quorum's: they answer
+/// at once, unless their machines are gone.
+const STRAGGLER_PATIENCE: Duration = Duration::from_millis(50);
+
+impl Node {
+    /// Begins the time of a term: log time goes on where it was, or at the median of the voters'
+    /// wall clocks where that is ahead. When a quorum does not say, it runs on until one does: see
+    /// [`crate::Clock::steer`].
+    pub async fn begin_log_time(&self) {
+        let (_, clocks) = self.ask_peers(STRAGGLER_PATIENCE).await;
+        self.clock().begin_term(self.reader().with(|state| state.meta().now));
+        if let Some(median) = clocks.median_at(Instant::now()) {
+            self.clock().steer(median);
+        }
+    }
+}
+
+pub(super) async fn follow_log_time(node: Node) {
+    let mut looks = tokio::time::interval(FOLLOW_INTERVAL);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = node.inner.stop.cancelled() => return,
+            _ = looks.tick() => {}
+        }
+        if !node.inner.leadership.borrow().is_leading() {
+            node.clock().follow(node.reader().with(|state| state.meta().now));
+        }
+    }
+}
