@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    Class, Command, OnDisconnect, Resources, SubmitTasks, TaskSpec, TextMap, WorkerId,
+    Class, Command, OnDisconnect, Resources, State, SubmitTasks, TaskSpec, TextMap, WorkerId,
 };
 use futures_util::future::join_all;
 use proto::limits::COMMAND_BYTES_MAX;
-use raft_store::{ProposalBounds, ProposeError};
+use raft_store::{Node, ProposalBounds, ProposeError};
 
 use crate::harness::{Cluster, eventually, knows, register};
 
@@ -41,14 +41,63 @@ fn submission(bytes: usize) -> Command {
     Command::SubmitTasks(SubmitTasks { tasks, idempotency_key: None })
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn many_that_come_at_once_are_all_answered_for_certain() {
+/// A submission whose command has exactly so many bytes in the log.
+async fn submission_of(node: &Node, bytes: usize) -> Command {
+    let padded = |padding: usize| {
+        let Command::SubmitTasks(mut submission) = submission(14 * MIB) else { unreachable!() };
+        let last = submission.tasks.last_mut().and_then(Arc::get_mut).unwrap();
+        last.command.push("x".repeat(padding));
+        Command::SubmitTasks(submission)
+    };
+    // A refusal tells the size. Up to the bound, each byte more is a byte more.
+    let guess = 2 * MIB;
+    let refused = node.propose(&padded(guess)).await;
+    let Err(ProposeError::TooLarge { bytes: guessed, .. }) = refused else { panic!("{refused:?}") };
+    padded(guess - (usize::try_from(guessed).unwrap() - bytes))
+}
+
+/// Three masters and all of their disks on one machine: nobody is dead for being slow.
+async fn patient() -> Cluster {
     let mut cluster = Cluster::prepare(100_000).await;
-    // Three masters and all of their disks on one machine: nobody is dead for being slow.
     cluster.election_timeout = (Duration::from_secs(3), Duration::from_secs(4));
     for id in [1, 2, 3] {
         cluster.start_member(id, &[1, 2, 3]).await;
     }
+    cluster
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_at_the_bound_goes_every_way_and_one_above_it_none() {
+    let mut cluster = patient().await;
+    let absent = cluster.follower().await;
+    cluster.stop(absent).await;
+
+    let ways = [cluster.leader().await, cluster.follower().await];
+    for way in ways {
+        let node = cluster.node(way).clone();
+        for bytes in [COMMAND_BYTES_MAX - 1, COMMAND_BYTES_MAX] {
+            node.propose(&submission_of(&node, bytes).await).await.unwrap();
+        }
+        let above = COMMAND_BYTES_MAX + 1;
+        let refused = node.propose(&submission_of(&node, above).await).await;
+        let [bytes, max] = [above, COMMAND_BYTES_MAX].map(|bytes| u64::try_from(bytes).unwrap());
+        assert_eq!(refused, Err(ProposeError::TooLarge { bytes, max }));
+    }
+
+    // The one that was away is sent all of them.
+    let applied = cluster.node(ways[0]).reader().with(State::live_tasks);
+    assert_eq!(applied, 4 * 14 * MIB / TASK_BYTES);
+    cluster.restart(absent).await;
+    eventually("the absent one has applied them", || async {
+        let caught_up = cluster.node(absent).reader().with(State::live_tasks);
+        (caught_up == applied).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_that_come_at_once_are_all_answered_for_certain() {
+    let cluster = patient().await;
     let follower = cluster.node(cluster.follower().await).clone();
     // Together they would be larger than a message may be.
     let submission = submission(6 * MIB);

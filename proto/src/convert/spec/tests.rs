@@ -111,7 +111,7 @@ fn every_fault_is_told_with_its_place() {
 fn what_is_too_large_is_refused() {
     let half = "x".repeat(COMMAND_BYTES_MAX / 2);
     let json = serde_json::json!({"command": ["x", half, half]});
-    assert_eq!(faults(json), ["/command: is 131075 bytes long: at most 131072 are allowed"]);
+    assert_eq!(faults(json), ["/command: is 131076 bytes long: at most 131072 are allowed"]);
 
     let half = "v".repeat(ENV_BYTES_MAX / 2);
     let json = serde_json::json!({"command": ["x"], "env": {"A": half, "B": half}});
