@@ -1,6 +1,7 @@
 //! The composition root: starts every part in order and stops them in reverse.
 
 mod listen;
+mod part;
 mod signals;
 
 use std::net::SocketAddr;
@@ -13,13 +14,13 @@ use raft_store::{
     Synced, SystemClock, WallClock,
 };
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use listen::BindError;
 pub use signals::run;
 
+use self::part::Part;
 use crate::api::{self, Api, HttpServer, Reach, Sockets};
 use crate::body_budget::BodyBudget;
 use crate::config::Config;
@@ -78,37 +79,6 @@ pub struct Master {
     stopping: CancellationToken,
     grpc_address: SocketAddr,
     http_address: SocketAddr,
-}
-
-/// Something that runs until it is told to stop.
-#[derive(Debug)]
-struct Part {
-    stop: CancellationToken,
-    running: JoinHandle<()>,
-}
-
-impl Part {
-    fn spawn<F>(tasks: &TaskTracker, run: impl FnOnce(CancellationToken) -> F) -> Self
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let stop = CancellationToken::new();
-        let running = tasks.spawn(run(stop.clone()));
-        Self { stop, running }
-    }
-
-    async fn stop(mut self, name: &'static str, patience: Duration) {
-        self.stop.cancel();
-        let how = match tokio::time::timeout(patience, &mut self.running).await {
-            Ok(Ok(())) => "in good order",
-            Ok(Err(_)) => "by a panic",
-            Err(_) => {
-                self.running.abort();
-                "with requests under way"
-            }
-        };
-        tracing::info!(part = name, how, "stopped");
-    }
 }
 
 impl Master {
