@@ -2,12 +2,11 @@
 
 mod pending;
 
-use std::cmp::Reverse;
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_state::{
-    Assignment, Class, ClassQueue, Plan, Preference, State, TaskId, Timestamp, WorkerId,
+    Assignment, Candidates, Class, ClassQueue, LogIndex, Moment, Plan, Preference, Rank, Since,
+    State, TaskId, WorkerId,
 };
 
 pub use self::pending::PendingReason;
@@ -23,10 +22,6 @@ pub enum Strategy {
     Binpack,
 }
 
-/// Waiting so long counts as much as one point of priority, so that nothing starves behind a
-/// steady stream of more important tasks: the gap of 100 is made up in under two hours.
-const AGEING_STEP_MILLIS: u64 = 60_000;
-
 /// What one pass may cost: while it reads the state, nothing is applied.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
@@ -37,103 +32,173 @@ pub struct Bounds {
     pub looks: usize,
 }
 
-/// One look at every class that waits, in as many passes as it takes.
+/// Decides on placements, one pass after the other, and remembers what did not fit.
 ///
-/// A pass that has cost too much ends early with what it has placed, and the next one passes over
-/// the classes for which there was no room left. So no class waits behind others that cannot be
+/// A **round** is one look at every class for which something may have changed since the round
+/// before, in as many passes as it takes: a pass that has cost too much ends early with what it has
+/// placed, and the next one goes on behind it. So no class waits behind others that cannot be
 /// placed, however much it costs to find that out.
 #[derive(Debug, Default)]
-pub struct Round {
-    in_vain: BTreeSet<Arc<Class>>,
-    is_over: bool,
+pub struct Placer {
+    /// What waited then was looked at.
+    settled: Since,
+    under_way: Option<UnderWay>,
 }
 
-impl Round {
-    /// Decides on placements, the most important tasks first.
+/// A round that is not over.
+#[derive(Debug, Clone, Copy)]
+struct UnderWay {
+    began_at: Moment,
+    /// Everything before was looked at.
+    from: Rank,
+}
+
+impl Placer {
+    /// Decides on placements in the state as it is `at` an entry of the log, the most important
+    /// tasks first.
     ///
-    /// Costs what there are classes, plus what it places; neither what waits nor what works.
+    /// Costs what has changed, plus what it places; neither what waits nor what works.
     #[must_use]
-    pub fn pass(&mut self, state: &State, strategy: Strategy, bounds: Bounds) -> Vec<Assignment> {
-        let mut placements = Vec::new();
-        let mut done = Vec::new();
+    pub fn pass(
+        &mut self,
+        state: &State,
+        at: LogIndex,
+        strategy: Strategy,
+        bounds: Bounds,
+    ) -> Vec<Assignment> {
+        let UnderWay { began_at, from } =
+            self.under_way.unwrap_or(UnderWay { began_at: state.moment(at), from: Rank::FIRST });
         let mut plan = state.plan();
-        let mut classes = by_importance(state);
-        classes.retain(|(class, _)| !self.in_vain.contains(*class));
-        'queue: for (class, queue) in classes {
-            let mut choice = Choice::new(class, strategy.into());
-            for task in queue.tasks() {
-                if placements.len() >= bounds.placements {
-                    break 'queue;
-                }
-                if plan.looks() >= bounds.looks {
-                    self.in_vain.extend(done);
-                    self.is_over = false;
+        let mut line = Line::new(state, self.settled, from);
+        let looks_max = line.looks().saturating_add(bounds.looks);
+        let mut choice = Choice { state, preference: strategy.into(), in_vain: BTreeSet::new() };
+        let mut placements = Vec::new();
+        // One class at least, or a round would never end.
+        let mut has_tried = false;
+        while let Some(mut waiting) = line.next() {
+            loop {
+                let looks = plan.looks().saturating_add(line.looks());
+                if placements.len() >= bounds.placements || (has_tried && looks >= looks_max) {
+                    self.under_way = Some(UnderWay { began_at, from: waiting.rank });
                     return placements;
                 }
-                match choice.place(state, &mut plan, task) {
-                    Ok(worker) => placements.push(Assignment { task, worker }),
-                    Err(NoPlace::ForIt) => {}
-                    Err(NoPlace::ForAny) => break,
+                has_tried = true;
+                let Some(worker) = choice.place(&mut plan, &waiting) else { break };
+                placements.push(Assignment { task: waiting.task, worker });
+                let Some(next) = waiting.next(state) else { break };
+                if line.peek().is_some_and(|other| other < next.rank) {
+                    line.put_back(next);
+                    break;
                 }
+                waiting = next;
             }
-            done.push(Arc::clone(class));
         }
-        self.in_vain.clear();
-        self.is_over = true;
+        self.settled = Since::Then(began_at);
+        self.under_way = None;
         placements
     }
 
     /// Whether the last pass left out nothing for its cost.
     #[must_use]
     pub const fn is_over(&self) -> bool {
-        self.is_over
+        self.under_way.is_none()
+    }
+
+    /// What was decided did not come to pass: everything is looked at again.
+    pub fn on_refused(&mut self) {
+        *self = Self::default();
     }
 }
 
-/// Places the tasks of one class.
-struct Choice<'a> {
-    class: &'a Class,
-    preference: Preference,
-    /// Workers that were left out in vain: the next task that leaves out the same waits as well.
-    in_vain: BTreeSet<Vec<WorkerId>>,
+/// What a pass is to place, the most important first.
+struct Line<'a> {
+    state: &'a State,
+    candidates: Candidates<'a>,
+    /// Classes of which tasks were placed, at their next ones.
+    begun: BTreeMap<Rank, Waiting<'a>>,
 }
 
-/// For whom there is no place.
-enum NoPlace {
-    /// The task; the next of its class may be placed.
-    ForIt,
-    /// The class.
-    ForAny,
+impl<'a> Line<'a> {
+    fn new(state: &'a State, since: Since, from: Rank) -> Self {
+        Self { state, candidates: state.candidates(since, from), begun: BTreeMap::new() }
+    }
+
+    fn peek(&self) -> Option<Rank> {
+        let begun = self.begun.first_key_value().map(|(rank, _)| *rank);
+        [begun, self.candidates.peek()].into_iter().flatten().min()
+    }
+
+    fn next(&mut self) -> Option<Waiting<'a>> {
+        let rank = self.peek()?;
+        if let Some(begun) = self.begun.remove(&rank) {
+            return Some(begun);
+        }
+        let head = self.candidates.next()?;
+        let queue = self.state.class_queue(head.class())?;
+        let (class, task, is_apart) = (head.class(), head.task(), head.is_apart());
+        Some(Waiting { class, queue, task, rank, is_apart })
+    }
+
+    fn put_back(&mut self, waiting: Waiting<'a>) {
+        self.begun.insert(waiting.rank, waiting);
+    }
+
+    const fn looks(&self) -> usize {
+        self.candidates.looks()
+    }
+}
+
+/// A waiting task, and the class behind it.
+struct Waiting<'a> {
+    class: &'a Class,
+    queue: &'a ClassQueue,
+    task: TaskId,
+    rank: Rank,
+    /// Whether it is kept from some workers, so that nobody stands behind it.
+    is_apart: bool,
+}
+
+impl Waiting<'_> {
+    /// The task after it.
+    fn next(&self, state: &State) -> Option<Self> {
+        if self.is_apart {
+            return None;
+        }
+        let task = state.task(self.queue.after(self.task)?)?;
+        Some(Self { task: task.id, rank: Rank::of(task), ..*self })
+    }
+}
+
+/// Finds workers for tasks.
+struct Choice<'a> {
+    state: &'a State,
+    preference: Preference,
+    /// Workers that tasks of a class left out in vain: the next one that leaves out the same waits
+    /// as well.
+    in_vain: BTreeSet<(&'a Class, Vec<WorkerId>)>,
 }
 
 impl<'a> Choice<'a> {
-    const fn new(class: &'a Class, preference: Preference) -> Self {
-        Self { class, preference, in_vain: BTreeSet::new() }
-    }
-
     /// A worker for a task. One that failed to start is kept from the workers where it did while
     /// another could take it, be it later: they may be to blame.
-    fn place(
-        &mut self,
-        state: &State,
-        plan: &mut Plan<'_>,
-        task: TaskId,
-    ) -> Result<WorkerId, NoPlace> {
-        let shunned = state.task(task).map(|task| task.failed_to_start_on()).unwrap_or_default();
-        if shunned.is_empty() {
-            return plan.place(self.class, self.preference).ok_or(NoPlace::ForAny);
+    fn place(&mut self, plan: &mut Plan<'_>, waiting: &Waiting<'a>) -> Option<WorkerId> {
+        let class = waiting.class;
+        if !waiting.is_apart {
+            return plan.place(class, self.preference);
         }
+        let shunned = self.state.task(waiting.task)?.failed_to_start_on();
+        let shunned = (class, shunned);
         if self.in_vain.contains(&shunned) {
-            return Err(NoPlace::ForIt);
+            return None;
         }
-        if let Some(worker) = plan.place_beside(self.class, self.preference, &shunned) {
-            return Ok(worker);
+        if let Some(worker) = plan.place_beside(class, self.preference, &shunned.1) {
+            return Some(worker);
         }
-        if plan.could_take_beside(self.class, &shunned) {
+        if plan.could_take_beside(class, &shunned.1) {
             self.in_vain.insert(shunned);
-            return Err(NoPlace::ForIt);
+            return None;
         }
-        plan.place(self.class, self.preference).ok_or(NoPlace::ForAny)
+        plan.place(class, self.preference)
     }
 }
 
@@ -144,22 +209,6 @@ impl From<Strategy> for Preference {
             Strategy::Binpack => Self::Fullest,
         }
     }
-}
-
-fn by_importance(state: &State) -> Vec<(&Arc<Class>, &ClassQueue)> {
-    let now = state.meta().now;
-    let mut classes = state.queue().collect::<Vec<_>>();
-    classes.sort_by_key(|(class, queue)| {
-        let head = queue.tasks().next();
-        let waits_since = head.and_then(|id| state.task(id)).map_or(now, |task| task.submitted_at);
-        (Reverse(importance(class, waits_since, now)), head)
-    });
-    classes
-}
-
-fn importance(class: &Class, waits_since: Timestamp, now: Timestamp) -> u64 {
-    let waited = u64::try_from(now.since(waits_since).as_millis()).unwrap_or(u64::MAX);
-    u64::from(class.priority).saturating_add(waited / AGEING_STEP_MILLIS)
 }
 
 #[cfg(test)]

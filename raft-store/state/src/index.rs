@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use crate::backlog::{Backlog, Head};
 use crate::{Class, Resources, Task, TaskId, TaskState, Timestamp, WorkerId};
 
 /// Derived from the live tasks alone.
@@ -12,6 +13,7 @@ use crate::{Class, Resources, Task, TaskId, TaskState, Timestamp, WorkerId};
 pub(crate) struct Index {
     /// Waiting tasks by class, ordered as the scheduler wants them.
     queue: BTreeMap<QueueKey, ClassQueue>,
+    backlog: Backlog,
     /// Every class of a live task, with how many have it.
     classes: BTreeMap<Arc<Class>, u64>,
     loads: BTreeMap<WorkerId, WorkerLoad>,
@@ -30,30 +32,84 @@ type QueueKey = (std::cmp::Reverse<u8>, Arc<Class>);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClassQueue {
     tasks: BTreeSet<TaskId>,
+    /// The next of them, as the backlog has it.
+    head: Option<Head>,
+    /// Those that are kept from some workers, each in the backlog by itself.
+    apart: BTreeSet<TaskId>,
 }
 
 impl ClassQueue {
     /// The waiting tasks, the next one first.
     pub fn tasks(&self) -> impl Iterator<Item = TaskId> + '_ {
-        self.tasks.iter().copied()
+        let mut tasks = self.tasks.iter().copied().peekable();
+        let mut apart = self.apart.iter().copied().peekable();
+        std::iter::from_fn(move || match (tasks.peek(), apart.peek()) {
+            (Some(task), Some(other)) if other < task => apart.next(),
+            (None, Some(_)) => apart.next(),
+            (Some(_), _) | (None, None) => tasks.next(),
+        })
+    }
+
+    /// The one that waits next after `task`, of those that may run on any worker of the class.
+    #[must_use]
+    pub fn after(&self, task: TaskId) -> Option<TaskId> {
+        self.tasks.range((Bound::Excluded(task), Bound::Unbounded)).next().copied()
     }
 
     /// How many wait.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.tasks.len()
+        self.tasks.len() + self.apart.len()
     }
 
     /// Whether none waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.tasks.is_empty()
+        self.tasks.is_empty() && self.apart.is_empty()
     }
 
     /// How many wait before `task`, counted up to `most`.
     #[must_use]
     pub fn position(&self, task: TaskId, most: usize) -> usize {
-        self.tasks.range(..task).take(most).count()
+        let before = self.tasks.range(..task).chain(self.apart.range(..task));
+        before.take(most).count()
+    }
+
+    fn insert(&mut self, task: &Task, backlog: &mut Backlog) {
+        let head = Head::of(task);
+        if head.is_apart() {
+            self.apart.insert(task.id);
+            backlog.enter(&head);
+            return;
+        }
+        self.tasks.insert(task.id);
+        if self.tasks.first() == Some(&task.id) {
+            self.put_head(Some(head), backlog);
+        }
+    }
+
+    fn remove(&mut self, task: &Task, others: &BTreeMap<TaskId, Arc<Task>>, backlog: &mut Backlog) {
+        let head = Head::of(task);
+        if head.is_apart() {
+            self.apart.remove(&task.id);
+            backlog.leave(&head);
+            return;
+        }
+        let was_head = self.tasks.first() == Some(&task.id);
+        self.tasks.remove(&task.id);
+        if was_head {
+            let next = self.tasks.first().and_then(|next| others.get(next));
+            self.put_head(next.map(|next| Head::of(next)), backlog);
+        }
+    }
+
+    fn put_head(&mut self, head: Option<Head>, backlog: &mut Backlog) {
+        if let Some(before) = std::mem::replace(&mut self.head, head) {
+            backlog.leave(&before);
+        }
+        if let Some(after) = &self.head {
+            backlog.enter(after);
+        }
     }
 }
 
@@ -99,6 +155,10 @@ impl Index {
         self.queue.iter().map(|((_, class), queue)| (class, queue))
     }
 
+    pub(crate) const fn backlog(&self) -> &Backlog {
+        &self.backlog
+    }
+
     pub(crate) fn class(&self, class: &Arc<Class>) -> Option<Arc<Class>> {
         self.classes.get_key_value(class).map(|(shared, _)| Arc::clone(shared))
     }
@@ -125,7 +185,8 @@ impl Index {
             self.timers.insert((at, task.id));
         }
         if task.state == TaskState::Queued {
-            self.queue.entry(queue_key(task)).or_default().tasks.insert(task.id);
+            let queue = self.queue.entry(queue_key(task)).or_default();
+            queue.insert(task, &mut self.backlog);
         }
         let Some(attempt) = task.live_attempt() else { return };
 
@@ -146,8 +207,8 @@ impl Index {
         }
     }
 
-    /// Takes out a task as it was inserted.
-    pub(crate) fn remove(&mut self, task: &Task) {
+    /// Takes out a task as it was inserted; `others` are the live tasks without it.
+    pub(crate) fn remove(&mut self, task: &Task, others: &BTreeMap<TaskId, Arc<Task>>) {
         decrement(&mut self.counts, &task.state.name());
         decrement(&mut self.classes, &task.spec.class);
         self.bytes -= task.bytes();
@@ -160,7 +221,7 @@ impl Index {
         if task.state == TaskState::Queued {
             let key = queue_key(task);
             if let Some(queue) = self.queue.get_mut(&key) {
-                queue.tasks.remove(&task.id);
+                queue.remove(task, others, &mut self.backlog);
                 if queue.is_empty() {
                     self.queue.remove(&key);
                 }

@@ -4,9 +4,11 @@
 //! so that all masters reach the same state, replies and rejections from the same log.
 
 mod apply;
+mod backlog;
 mod change;
 mod command;
 mod constraint;
+mod growth;
 mod health;
 mod ids;
 mod index;
@@ -23,8 +25,10 @@ mod task;
 mod text_map;
 mod time;
 mod token;
+mod treap;
 mod worker;
 
+pub use backlog::{AGEING_STEP, Candidates, Head, Moment, Rank, Since};
 pub use change::Change;
 pub use command::{
     Assignment, AttemptRef, ChangeHealth, Command, ConnectWorker, CreateToken, DisconnectWorkers,

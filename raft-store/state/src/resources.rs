@@ -123,6 +123,18 @@ impl Resources {
         }
     }
 
+    /// Makes every kind at most as much as it is in `other`.
+    pub(crate) fn lower_to(&mut self, other: &Self) {
+        self.cpu_milli = self.cpu_milli.min(other.cpu_milli);
+        self.memory_mib = self.memory_mib.min(other.memory_mib);
+        self.storage_mib = self.storage_mib.min(other.storage_mib);
+        self.gpu = self.gpu.min(other.gpu);
+        self.custom.retain(|kind, amount| {
+            *amount = (*amount).min(other.custom.get(kind).copied().unwrap_or(0));
+            *amount > 0
+        });
+    }
+
     /// How many times `each` fits, `u64::MAX` when it asks for nothing.
     #[must_use]
     pub fn times(&self, each: &Self) -> u64 {

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use self::marks::Marks;
+pub(crate) use self::tree::Offer;
 use self::tree::{Tree, Wanted};
+use crate::treap::Element;
 use crate::{Class, Resources, Worker, WorkerId};
 
 /// The workers that take tasks, with what is free on each.
@@ -48,10 +50,6 @@ pub struct Plan<'a> {
 }
 
 impl Vacancy {
-    fn key(&self) -> (u64, &WorkerId) {
-        (self.share, &self.worker.id)
-    }
-
     fn after(&self, taken: &Resources) -> Self {
         // A plan takes only what fits.
         let free = self.free.checked_sub(taken).unwrap_or_default();
@@ -65,12 +63,13 @@ fn share(worker: &Worker, free: &Resources) -> u64 {
 }
 
 impl Room {
-    /// Enters what is true of a worker now.
-    pub(crate) fn put(&mut self, worker: &Arc<Worker>, allocated: Option<&Resources>) {
+    /// Enters what is true of a worker now. Returns whether something may fit there now that did
+    /// not before.
+    pub(crate) fn put(&mut self, worker: &Arc<Worker>, allocated: Option<&Resources>) -> bool {
         let before = self.vacancies.get(&worker.id);
         if !worker.takes_tasks() {
             self.remove(&worker.id);
-            return;
+            return false;
         }
         let total = worker.total();
         let free = allocated.map_or_else(|| Some(total.clone()), |sum| total.checked_sub(sum));
@@ -81,8 +80,9 @@ impl Room {
         }
         let known = before.filter(|before| Arc::ptr_eq(&before.worker, worker));
         if known.is_some_and(|known| known.free == free) {
-            return;
+            return false;
         }
+        let has_grown = known.is_none_or(|known| !known.free.holds(&free));
         let marks = known.map_or_else(|| Marks::of(worker), |known| known.marks);
         let share = share(worker, &free);
         let vacancy = Arc::new(Vacancy { worker: Arc::clone(worker), free, share, marks });
@@ -90,6 +90,17 @@ impl Room {
             self.tree.remove(&before);
         }
         self.tree.insert(vacancy);
+        has_grown
+    }
+
+    /// What there is on a worker that takes tasks.
+    pub(crate) fn offer_of(&self, id: &WorkerId) -> Option<Offer> {
+        self.vacancies.get(id).map(Element::summary)
+    }
+
+    /// What there is on all workers that take tasks.
+    pub(crate) fn offer(&self) -> Option<Offer> {
+        self.tree.root().as_ref().map(|root| root.summary.clone())
     }
 
     /// Takes out a worker that is no longer registered or takes no tasks.
@@ -135,10 +146,10 @@ impl Plan<'_> {
                 let known = self.changed.get(only).or_else(|| self.room.vacancies.get(only));
                 known.filter(|vacancy| wanted.fits(vacancy))
             }
-            (None, Preference::Emptiest) => self.tree.first(0, &wanted, looks),
+            (None, Preference::Emptiest) => tree::first(self.tree.root(), 0, &wanted, looks),
             (None, Preference::Fullest) => {
-                let fullest = self.tree.last(&wanted, looks)?.share;
-                self.tree.first(fullest, &wanted, looks)
+                let fullest = tree::last(self.tree.root(), &wanted, looks)?.share;
+                tree::first(self.tree.root(), fullest, &wanted, looks)
             }
         };
         let before = Arc::clone(found?);

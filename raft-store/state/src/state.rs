@@ -1,6 +1,7 @@
 //! The live set in memory, and the only methods that write it.
 
 mod admission;
+mod waiting;
 mod workers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -9,12 +10,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::index::{ClassQueue, Index, WorkerLoad};
+use crate::growth::Growth;
+use crate::index::{Index, WorkerLoad};
 use crate::room::Room;
 use crate::{
-    Change, Class, ClusterId, Departed, Epoch, IdempotencyRecord, JoinToken, LeaderRecord, Limits,
-    LogIndex, MassLoss, Plan, Rejection, Reply, Task, TaskId, Term, Timestamp, TokenId, Worker,
-    WorkerId,
+    Change, ClusterId, Departed, Epoch, IdempotencyRecord, JoinToken, LeaderRecord, Limits,
+    LogIndex, MassLoss, Rejection, Reply, Task, TaskId, Term, Timestamp, TokenId, Worker, WorkerId,
 };
 
 /// The replicated state. Terminal tasks are not in it: they live on disk.
@@ -41,6 +42,7 @@ pub struct State {
     key_bytes: u64,
     index: Index,
     room: Room,
+    growth: Growth,
 }
 
 /// Counters, log time and the newest term.
@@ -186,23 +188,6 @@ impl State {
         self.index.workers_to_tell()
     }
 
-    /// The queue: classes with waiting tasks, highest priority first.
-    pub fn queue(&self) -> impl Iterator<Item = (&Arc<Class>, &ClassQueue)> {
-        self.index.queue()
-    }
-
-    /// The waiting tasks of one class.
-    #[must_use]
-    pub fn class_queue(&self, class: &Arc<Class>) -> Option<&ClassQueue> {
-        self.index.class_queue(class)
-    }
-
-    /// Starts planning where to place tasks: on workers that take tasks, from what is free now.
-    #[must_use]
-    pub fn plan(&self) -> Plan<'_> {
-        self.room.plan()
-    }
-
     /// When the next timer fires: a backoff, a run timeout, the deadline of a drain, the next phase
     /// of a suspension, or the end of an idempotency key.
     #[must_use]
@@ -283,9 +268,10 @@ impl State {
 
     /// A terminal task leaves memory: its record on disk is all that is left of it.
     pub(crate) fn put_task(&mut self, task: Arc<Task>) {
+        let index = task.index;
         let before = self.tasks.remove(&task.id);
         if let Some(before) = &before {
-            self.index.remove(before);
+            self.index.remove(before, &self.tasks);
         }
         let after = Some(Arc::clone(&task)).filter(|task| !task.state.is_terminal());
         if let Some(after) = &after {
@@ -295,7 +281,10 @@ impl State {
         for attempt in [&before, &after].into_iter().flatten().filter_map(|one| one.live_attempt())
         {
             if let Some(worker) = self.workers.get(&attempt.worker) {
-                self.room.put(worker, self.index.load(&worker.id).map(|load| &load.allocated));
+                let load = self.index.load(&worker.id).map(|load| &load.allocated);
+                if self.room.put(worker, load) {
+                    self.growth.on_grown(&worker.id, index);
+                }
             }
         }
     }

@@ -102,9 +102,16 @@ impl Worker {
     /// The labels that constraints are matched against.
     #[must_use]
     pub fn effective_labels(&self) -> BTreeMap<String, String> {
-        let mut labels = self.specs.as_ref().map(|specs| specs.labels.clone()).unwrap_or_default();
-        labels.extend(self.labels.clone());
-        labels
+        let labels = self.labels_in_effect();
+        labels.map(|(label, value)| (label.to_owned(), value.to_owned())).collect()
+    }
+
+    /// The same, not copied.
+    pub(crate) fn labels_in_effect(&self) -> impl Iterator<Item = (&str, &str)> {
+        let reported = self.specs.iter().flat_map(|specs| &specs.labels);
+        let reported = reported.filter(|(label, _)| !self.labels.contains_key(*label));
+        let all = self.labels.iter().chain(reported);
+        all.map(|(label, value)| (label.as_str(), value.as_str()))
     }
 }
 

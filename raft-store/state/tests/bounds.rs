@@ -8,9 +8,9 @@ use std::time::Duration;
 use cluster_state::{
     AddressSource, Assignment, AttemptNumber, AttemptOutcome, AttemptRef, Change, Class, ClusterId,
     Command, ConnectWorker, DataId, Epoch, FinishAttempts, FinishedAttempt, IdempotencyKey,
-    Incarnation, LeaseTimes, Limits, LogIndex, LossReason, MasterId, Process, Proposal,
-    RegisterWorker, Rejection, Reply, Resources, Specs, StartNumber, State, SubmitTasks, Task,
-    TaskId, TaskSpec, Term, Tick, Timestamp, WorkerId,
+    Incarnation, LeaseTimes, Limits, LogIndex, LossReason, MasterId, Process, Proposal, Rank,
+    RegisterWorker, Rejection, Reply, Resources, Since, Specs, StartNumber, State, SubmitTasks,
+    Task, TaskId, TaskSpec, Term, Tick, Timestamp, WorkerId,
 };
 
 #[test]
@@ -160,6 +160,31 @@ fn tasks_alike_share_their_class() {
     }
 }
 
+#[test]
+fn different_requests_that_do_not_fit_are_not_looked_at() {
+    let mut state = State::new();
+    connect(&mut state);
+    submit_sizes(&mut state, [100_000, 99_995]);
+    assign(&mut state, [TaskId(1)]);
+    for from in [1, 10_001] {
+        submit_sizes(&mut state, from..from + 10_000);
+    }
+
+    let full = state.candidates(Since::Unknown, Rank::FIRST);
+    assert_eq!((full.looks(), full.count()), (1, 0));
+
+    finish(&mut state, [TaskId(1)], &AttemptOutcome::Exited { code: 0 });
+    let mut empty = state.candidates(Since::Unknown, Rank::FIRST);
+    let first = empty.by_ref().take(3).map(|head| head.task().0).collect::<Vec<_>>();
+    assert_eq!(first, [2, 3, 4]);
+    assert!(empty.looks() < 200, "{} looks", empty.looks());
+
+    assign(&mut state, [TaskId(2)]);
+    let mut tight = state.candidates(Since::Unknown, Rank::FIRST);
+    assert_eq!(tight.by_ref().map(|head| head.task().0).collect::<Vec<_>>(), [3, 4, 5, 6, 7]);
+    assert!(tight.looks() < 200, "{} looks", tight.looks());
+}
+
 fn apply_at(state: &mut State, at: Timestamp, command: Command) -> Reply {
     state.apply(LogIndex(1), Proposal { proposed_at: at, command }).reply.unwrap()
 }
@@ -201,6 +226,17 @@ fn spec() -> TaskSpec {
         on_disconnect: cluster_state::OnDisconnect::Keep,
         labels: cluster_state::TextMap::default(),
     }
+}
+
+/// Submits one task for each of these thousandths of a processor.
+fn submit_sizes(state: &mut State, sizes: impl IntoIterator<Item = u64>) -> Reply {
+    let of_size = |cpu_milli| {
+        let resources = Resources { cpu_milli, ..Resources::default() };
+        let class = Arc::new(Class { resources, ..Class::clone(&spec().class) });
+        Arc::new(TaskSpec { class, ..spec() })
+    };
+    let tasks = sizes.into_iter().map(of_size).collect();
+    apply(state, Command::SubmitTasks(SubmitTasks { tasks, idempotency_key: None }))
 }
 
 /// Registers and connects the one worker of these tests.

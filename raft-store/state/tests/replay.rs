@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cluster_state::{
-    Applied, AttemptNumber, AttemptRef, AttemptVerdict, Change, Command, Epoch, FinishVerdict,
-    Health, LogIndex, Probation, Proposal, Reply, Resources, Scheduling, State, Task, TaskId,
-    TaskState, WorkerId,
+    Applied, AttemptNumber, AttemptRef, AttemptVerdict, Change, Class, Command, Epoch,
+    FinishVerdict, Health, LogIndex, Preference, Probation, Proposal, Rank, Reply, Resources,
+    Scheduling, Since, State, Task, TaskId, TaskState, WorkerId,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -69,6 +69,30 @@ proptest! {
             prop_assert_eq!(follower.apply(*index, proposal.clone()), expected);
         }
         prop_assert_eq!(whole(&follower), whole(&run.state));
+    }
+
+    /// A leader looks only at what may have changed. Nothing that fits is left out.
+    #[test]
+    fn what_fits_and_did_not_is_a_candidate(steps in proposals::steps()) {
+        let mut run = Run::default();
+        let mut since = Since::Unknown;
+        for step in steps {
+            run.step(step);
+            let state = &run.state;
+
+            let found = state.candidates(since, Rank::FIRST).collect::<Vec<_>>();
+            prop_assert!(found.is_sorted_by(|a, b| a.rank() < b.rank()), "out of order: {found:?}");
+            let found = found.iter().map(|head| head.class()).collect::<BTreeSet<_>>();
+            let fits = |class: &Arc<Class>| state.plan().place(class, Preference::Emptiest).is_some();
+            let fitting = state.queue().map(|(class, _)| class).filter(|class| fits(class));
+            let fitting = fitting.collect::<BTreeSet<_>>();
+            prop_assert!(fitting.is_subset(&found), "{fitting:?} fit, but not {found:?}");
+
+            if fitting.is_empty() {
+                since = Since::Then(state.moment(run.log.last().unwrap().0));
+                prop_assert!(state.candidates(since, Rank::FIRST).next().is_none());
+            }
+        }
     }
 
     #[test]

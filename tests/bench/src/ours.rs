@@ -15,6 +15,8 @@ const BASE_PORT: u16 = 9_100;
 const WORKERS: u16 = 4;
 /// Tasks of one dispatch measurement.
 const DISPATCHED: u32 = 100_000;
+/// How long one dispatch measurement may take.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Single tasks, one after the other.
 const SINGLES: u32 = 300;
 
@@ -64,11 +66,12 @@ async fn bulk(table: &mut Table, duration: Duration) -> anyhow::Result<()> {
 async fn dispatch(table: &mut Table) -> anyhow::Result<()> {
     let mut cluster = start(WORKERS, Some("noop")).await?;
     let client = cluster.client(ClientOptions::default())?;
-    for round in 1..=2 {
-        let load = DispatchLoad { tasks: DISPATCHED, patience: Duration::from_secs(300) };
+    for (round, classes) in [(1, 1), (1, DISPATCHED), (2, 1), (2, DISPATCHED)] {
+        let load = DispatchLoad { tasks: DISPATCHED, classes, patience: PATIENCE };
         let watch = CpuWatch::start(cluster.processes().iter().map(Process::pid));
         let report = load.run(&client).await?;
-        let figure = format!("dispatch, {WORKERS} noop workers, round {round}");
+        let requests = if classes == 1 { "all alike" } else { "all different" };
+        let figure = format!("dispatch, {WORKERS} noop workers, {requests}, round {round}");
         let value = format!("{:.0} tasks/s from submitted to completed", report.tasks_per_second);
         table.add(&figure, value, Some(watch.others()));
     }

@@ -93,7 +93,7 @@ async fn member(client: &Client, id: u64) -> anyhow::Result<v1::Member> {
 async fn restart(table: &mut Table, tasks: u32) -> anyhow::Result<()> {
     let mut cluster = ours::start(4, Some("noop")).await?;
     let client = cluster.client(ClientOptions::default())?;
-    let load = DispatchLoad { tasks, patience: Duration::from_secs(3_600) };
+    let load = DispatchLoad { tasks, classes: 1, patience: Duration::from_secs(3_600) };
     load.run(&client).await?;
     submit_waiting(&cluster, tasks).await?;
 

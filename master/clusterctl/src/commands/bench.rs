@@ -55,7 +55,8 @@ async fn dispatch(context: &Context, args: &DispatchArgs) -> Result<(), Failure>
         let report = DispatchLoad::latency(&client, count).await?;
         return context.output.data(&report, |report, _| latency_text(report));
     }
-    let load = DispatchLoad { tasks: args.tasks, patience: args.patience };
+    let DispatchArgs { tasks, classes, patience, .. } = *args;
+    let load = DispatchLoad { tasks, classes, patience };
     let report = load.run(&client).await?;
     context.output.data(&report, |report, _| dispatch_text(report))
 }

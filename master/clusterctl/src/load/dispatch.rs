@@ -29,6 +29,8 @@ const LIVE_STATES: [&str; 5] = ["queued", "scheduled", "assigned", "running", "c
 pub struct DispatchLoad {
     /// How many.
     pub tasks: u32,
+    /// Over how many different requests for resources they are spread.
+    pub classes: u32,
     /// Give up after so long.
     pub patience: Duration,
 }
@@ -87,13 +89,12 @@ impl DispatchLoad {
 
     async fn submit(&self, client: &Client, run: &str) -> Result<(), Failure> {
         let task = labeled_task(run);
-        let mut left = usize::try_from(self.tasks).unwrap_or(usize::MAX);
-        let sizes = std::iter::from_fn(move || {
-            let size = left.min(BATCH);
-            left -= size;
-            (size > 0).then_some(size)
+        let batches = (0..self.tasks).step_by(BATCH).map(|first| {
+            let numbers = (first..self.tasks).take(BATCH);
+            let classes = numbers.map(|number| number % self.classes.max(1));
+            classes.map(|class| of_class(class, &task)).collect::<Vec<_>>()
         });
-        let calls = sizes.map(|size| client.submit(vec![task.clone(); size], None));
+        let calls = batches.map(|batch| client.submit(batch, None));
         stream::iter(calls)
             .buffer_unordered(CALLS_SIDE_BY_SIDE)
             .try_for_each(|_| std::future::ready(Ok(())))
@@ -128,6 +129,18 @@ impl DispatchLoad {
     }
 }
 
+/// The task with a request for resources that no other class has. All of them are small, so that
+/// what is measured is not how many fit side by side.
+fn of_class(class: u32, task: &v1::TaskSpec) -> v1::TaskSpec {
+    let resources = v1::Resources {
+        cpu: Some(f64::from(1 + class % 10) / 1_000.0),
+        memory_mb: Some(u64::from(1 + class / 10 % 20)),
+        storage_mb: Some(u64::from(class / 200)),
+        ..v1::Resources::default()
+    };
+    v1::TaskSpec { resources: Some(resources), ..task.clone() }
+}
+
 fn labeled_task(run: &str) -> v1::TaskSpec {
     v1::TaskSpec { labels: [(RUN_LABEL.to_owned(), run.to_owned())].into(), ..small_task(None) }
 }
@@ -159,4 +172,19 @@ async fn is_live(client: &Client, run: &str) -> Result<bool, Failure> {
         }
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_classes_ask_for_the_same() {
+        let task = small_task(None);
+        assert_eq!(of_class(0, &task).resources.unwrap().cpu, task.resources.clone().unwrap().cpu);
+        let asked = (0..100_000).map(|class| format!("{:?}", of_class(class, &task).resources));
+        assert_eq!(asked.collect::<BTreeSet<_>>().len(), 100_000);
+    }
 }

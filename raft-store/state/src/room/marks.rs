@@ -39,6 +39,13 @@ impl Marks {
         self.0.iter().zip(wanted.0).all(|(has, wants)| has & wants == wants)
     }
 
+    /// Whether a label, with this value if there is one, may be there.
+    pub(super) fn may_have(self, label: &str, value: Option<&str>) -> bool {
+        let mut wanted = Self::default();
+        wanted.set(hash(label, value));
+        self.hold(wanted)
+    }
+
     /// What is marked in either.
     pub(super) fn and(mut self, other: Self) -> Self {
         for (word, more) in self.0.iter_mut().zip(other.0) {

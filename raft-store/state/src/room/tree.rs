@@ -1,37 +1,61 @@
-//! A search tree of workers by how full they are. Every node knows the most that is free below it,
-//! so a search passes by whole branches that cannot hold what is wanted.
-//!
-//! It is a treap whose weights are hashes of the workers' names and of the moments of their
-//! registration: equal contents make equal trees, and nobody who chooses names can make a chain of
-//! it, because the moment is the leader's.
-//! Nodes are shared until they are written, so a copy to plan with costs nothing.
+//! Workers by how full they are. Every node knows the most that is free below it, so a search
+//! passes by whole branches that cannot hold what is wanted.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::Vacancy;
 use super::marks::{self, Marks};
+use crate::treap::{Element, Link, Node, Treap};
 use crate::{Class, Resources, Worker, WorkerId};
 
 /// Workers by share in use, then by name.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Tree {
-    root: Link,
+pub(super) type Tree = Treap<Arc<Vacancy>>;
+
+/// What there is on some workers: on each at most this.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Offer {
+    /// The most of each kind that is free on one of them.
+    pub(crate) most: Resources,
+    /// The labels that occur on them.
+    marks: Marks,
 }
 
-type Link = Option<Arc<Node>>;
-type Key<'a> = (u64, &'a WorkerId);
+impl Offer {
+    /// Whether one of them may have a label, with this value if there is one.
+    pub(crate) fn may_have(&self, label: &str, value: Option<&str>) -> bool {
+        self.marks.may_have(label, value)
+    }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Node {
-    vacancy: Arc<Vacancy>,
-    /// Decides which node is above which.
-    weight: u64,
-    /// The most of each kind that is free on one worker, here or below.
-    most: Resources,
-    /// The labels that occur here or below.
-    marks: Marks,
-    left: Link,
-    right: Link,
+    /// Adds what there is on others.
+    fn join(&mut self, other: &Self) {
+        self.most.raise_to(&other.most);
+        self.marks = self.marks.and(other.marks);
+    }
+}
+
+impl Element for Arc<Vacancy> {
+    type Summary = Offer;
+
+    fn order(&self, other: &Self) -> Ordering {
+        (self.share, &self.worker.id).cmp(&(other.share, &other.worker.id))
+    }
+
+    fn weight(&self) -> u64 {
+        weight(&self.worker)
+    }
+
+    fn summary(&self) -> Offer {
+        Offer { most: self.free.clone(), marks: self.marks }
+    }
+
+    fn join(summary: &mut Offer, other: &Offer) {
+        summary.join(other);
+    }
+}
+
+fn weight(worker: &Worker) -> u64 {
+    marks::mix(marks::hash(worker.id.as_str(), None) ^ marks::mix(worker.registered_at.0))
 }
 
 /// What is searched for.
@@ -55,142 +79,15 @@ impl<'a> Wanted<'a> {
             && !self.shunned.contains(&vacancy.worker.id)
     }
 
-    fn may_fit_below(&self, node: &Node) -> bool {
-        node.most.holds(&self.class.resources) && node.marks.hold(self.marks)
+    fn may_fit_below(&self, node: &Node<Arc<Vacancy>>) -> bool {
+        node.summary.most.holds(&self.class.resources) && node.summary.marks.hold(self.marks)
     }
 }
 
-impl Tree {
-    pub(super) fn insert(&mut self, vacancy: Arc<Vacancy>) {
-        insert(&mut self.root, Node::new(vacancy));
-    }
-
-    pub(super) fn remove(&mut self, vacancy: &Vacancy) {
-        remove(&mut self.root, vacancy.key());
-    }
-
-    /// The emptiest worker that fits, of those whose share is at least `from`. Adds to `looks`
-    /// how many nodes it came by.
-    pub(super) fn first(
-        &self,
-        from: u64,
-        wanted: &Wanted<'_>,
-        looks: &mut usize,
-    ) -> Option<&Arc<Vacancy>> {
-        first(&self.root, from, wanted, looks)
-    }
-
-    /// The fullest worker that fits.
-    pub(super) fn last(&self, wanted: &Wanted<'_>, looks: &mut usize) -> Option<&Arc<Vacancy>> {
-        last(&self.root, wanted, looks)
-    }
-}
-
-#[cfg(test)]
-impl Tree {
-    pub(super) fn depth(&self) -> usize {
-        fn depth(link: &Link) -> usize {
-            link.as_deref().map_or(0, |node| 1 + depth(&node.left).max(depth(&node.right)))
-        }
-        depth(&self.root)
-    }
-}
-
-impl Node {
-    fn new(vacancy: Arc<Vacancy>) -> Self {
-        let weight = weight(&vacancy.worker);
-        let (most, marks) = (vacancy.free.clone(), vacancy.marks);
-        Self { vacancy, weight, most, marks, left: None, right: None }
-    }
-
-    fn key(&self) -> Key<'_> {
-        self.vacancy.key()
-    }
-
-    fn is_above(&self, other: &Self) -> bool {
-        (self.weight, &self.vacancy.worker.id) > (other.weight, &other.vacancy.worker.id)
-    }
-
-    /// Brings in step what is known of the branches, after one of them has changed.
-    fn sum_up(&mut self) {
-        self.most.clone_from(&self.vacancy.free);
-        self.marks = self.vacancy.marks;
-        for child in [&self.left, &self.right].into_iter().flatten() {
-            self.most.raise_to(&child.most);
-            self.marks = self.marks.and(child.marks);
-        }
-    }
-}
-
-fn weight(worker: &Worker) -> u64 {
-    marks::mix(marks::hash(worker.id.as_str(), None) ^ marks::mix(worker.registered_at.0))
-}
-
-fn insert(link: &mut Link, mut new: Node) {
-    match link {
-        Some(above) if above.is_above(&new) => {
-            let above = Arc::make_mut(above);
-            let side = if new.key() < above.key() { &mut above.left } else { &mut above.right };
-            insert(side, new);
-            above.sum_up();
-        }
-        Some(_) | None => {
-            (new.left, new.right) = split(link.take(), new.vacancy.key());
-            new.sum_up();
-            *link = Some(Arc::new(new));
-        }
-    }
-}
-
-fn remove(link: &mut Link, key: Key<'_>) {
-    let Some(shared) = link else { return };
-    let node = Arc::make_mut(shared);
-    if key == node.key() {
-        *link = merge(node.left.take(), node.right.take());
-        return;
-    }
-    let side = if key < node.key() { &mut node.left } else { &mut node.right };
-    remove(side, key);
-    node.sum_up();
-}
-
-/// What is before `key`, and what is not.
-fn split(link: Link, key: Key<'_>) -> (Link, Link) {
-    let Some(mut shared) = link else { return (None, None) };
-    let node = Arc::make_mut(&mut shared);
-    if node.key() < key {
-        let (before, after) = split(node.right.take(), key);
-        node.right = before;
-        node.sum_up();
-        (Some(shared), after)
-    } else {
-        let (before, after) = split(node.left.take(), key);
-        node.left = after;
-        node.sum_up();
-        (before, Some(shared))
-    }
-}
-
-/// One tree of two, where all of the first is before all of the second.
-fn merge(left: Link, right: Link) -> Link {
-    match (left, right) {
-        (Some(mut left), Some(mut right)) => Some(if left.is_above(&right) {
-            let node = Arc::make_mut(&mut left);
-            node.right = merge(node.right.take(), Some(right));
-            node.sum_up();
-            left
-        } else {
-            let node = Arc::make_mut(&mut right);
-            node.left = merge(Some(left), node.left.take());
-            node.sum_up();
-            right
-        }),
-        (left, right) => left.or(right),
-    }
-}
-
-fn first<'a>(
-    link: &'a Link,
+/// The emptiest worker that fits, of those whose share is at least `from`. Adds to `looks` how many
+/// nodes it came by.
+pub(super) fn first<'a>(
+    link: &'a Link<Arc<Vacancy>>,
     from: u64,
     wanted: &Wanted<'_>,
     looks: &mut usize,
@@ -200,18 +97,23 @@ fn first<'a>(
     if !wanted.may_fit_below(node) {
         return None;
     }
-    if node.vacancy.share >= from {
+    if node.element.share >= from {
         if let Some(found) = first(&node.left, from, wanted, looks) {
             return Some(found);
         }
-        if wanted.fits(&node.vacancy) {
-            return Some(&node.vacancy);
+        if wanted.fits(&node.element) {
+            return Some(&node.element);
         }
     }
     first(&node.right, from, wanted, looks)
 }
 
-fn last<'a>(link: &'a Link, wanted: &Wanted<'_>, looks: &mut usize) -> Option<&'a Arc<Vacancy>> {
+/// The fullest worker that fits.
+pub(super) fn last<'a>(
+    link: &'a Link<Arc<Vacancy>>,
+    wanted: &Wanted<'_>,
+    looks: &mut usize,
+) -> Option<&'a Arc<Vacancy>> {
     let node = link.as_deref()?;
     *looks += 1;
     if !wanted.may_fit_below(node) {
@@ -219,6 +121,6 @@ fn last<'a>(link: &'a Link, wanted: &Wanted<'_>, looks: &mut usize) -> Option<&'
     }
     let found = last(&node.right, wanted, looks);
     found
-        .or_else(|| wanted.fits(&node.vacancy).then_some(&node.vacancy))
+        .or_else(|| wanted.fits(&node.element).then_some(&node.element))
         .or_else(|| last(&node.left, wanted, looks))
 }

@@ -114,13 +114,18 @@ impl State {
         }
         let by_change = if worker.is_active() { &mut self.active } else { &mut self.inactive };
         by_change.insert((worker.index, worker.id.clone()));
-        self.room.put(&worker, self.index.load(&worker.id).map(|load| &load.allocated));
+        let load = self.index.load(&worker.id).map(|load| &load.allocated);
+        if self.room.put(&worker, load) {
+            self.growth.on_grown(&worker.id, worker.index);
+        }
+        self.growth.on_changed();
         self.workers.insert(worker.id.clone(), worker);
     }
 
     pub(crate) fn remove_worker(&mut self, id: &WorkerId) {
         self.remove_from_indexes(id);
         self.room.remove(id);
+        self.growth.remove(id);
         self.workers.remove(id);
     }
 

@@ -1,0 +1,213 @@
+//! Which waiting classes are worth a look: those for which something has changed.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+
+use super::{Backlog, Head, Place, Rank, Tree};
+use crate::growth::Growth;
+use crate::room::{Offer, Room};
+use crate::treap::Link;
+use crate::{LogIndex, Resources, Worker, WorkerId};
+
+/// Since when nothing has changed for classes that wait.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Since {
+    /// Nothing is known of any class.
+    #[default]
+    Unknown,
+    /// Whatever waited then did not fit on any worker.
+    Then(Moment),
+}
+
+/// The state as it was at an entry of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    pub(crate) index: LogIndex,
+    /// How often a worker's record had changed.
+    pub(crate) changes: u64,
+}
+
+/// With more workers that have room again than this, all workers are looked at as one: it costs
+/// less than to tell which label is on which of them.
+const GROWN_MAX: usize = 64;
+
+/// Waiting classes that may fit somewhere, the most important first.
+///
+/// A class comes up when its next task began to wait since then, or when it asks for no more than
+/// is free on workers on which there is more room since then. Whatever is left out cannot be placed.
+#[derive(Debug)]
+pub struct Candidates<'a> {
+    /// Those that began to wait, in order.
+    arrived: VecDeque<&'a Head>,
+    trees: Vec<Searched<'a>>,
+    /// The next of each tree.
+    next: BinaryHeap<Reverse<(Rank, usize)>>,
+    looks: usize,
+}
+
+/// A tree, and the most that workers have for those in it.
+#[derive(Debug)]
+struct Searched<'a> {
+    tree: &'a Tree,
+    most: Resources,
+    next: Option<&'a Head>,
+}
+
+impl<'a> Candidates<'a> {
+    /// Looks from `from` on at what has changed since `since`.
+    pub(crate) fn new(
+        backlog: &'a Backlog,
+        (room, growth): (&'a Room, &'a Growth),
+        worker: impl Fn(&WorkerId) -> Option<&'a Worker>,
+        since: Since,
+        from: Rank,
+    ) -> Self {
+        // What is kept from some workers may have no others left to wait for.
+        let since = match since {
+            Since::Then(then) if backlog.apart == 0 || then.changes == growth.changes() => since,
+            Since::Then(_) | Since::Unknown => Since::Unknown,
+        };
+        let offers = match since {
+            Since::Unknown => offers_of_all(backlog, room),
+            Since::Then(Moment { index, .. }) => {
+                let grown = growth.after(index).take(GROWN_MAX + 1).collect::<Vec<_>>();
+                if grown.len() > GROWN_MAX {
+                    offers_of_all(backlog, room)
+                } else {
+                    let workers = grown.into_iter().filter_map(worker);
+                    offers_of(backlog, room, workers)
+                }
+            }
+        };
+        let mut arrived = match since {
+            Since::Unknown => Vec::new(),
+            Since::Then(then) => backlog.arrived_after(then.index).collect::<Vec<_>>(),
+        };
+        arrived.retain(|head| head.rank >= from);
+        arrived.sort_unstable_by_key(|head| head.rank);
+
+        let looks = arrived.len();
+        let mut found =
+            Self { arrived: arrived.into(), trees: Vec::new(), next: BinaryHeap::new(), looks };
+        for (place, most) in offers {
+            if let Some(tree) = backlog.tree(place) {
+                found.trees.push(Searched { tree, most, next: None });
+                found.advance(found.trees.len() - 1, from);
+            }
+        }
+        found
+    }
+
+    /// Where the next one stands.
+    #[must_use]
+    pub fn peek(&self) -> Option<Rank> {
+        let arrived = self.arrived.front().map(|head| head.rank);
+        let found = self.next.peek().map(|Reverse((rank, _))| *rank);
+        [arrived, found].into_iter().flatten().min()
+    }
+
+    /// How many classes and branches were looked at so far.
+    #[must_use]
+    pub const fn looks(&self) -> usize {
+        self.looks
+    }
+
+    /// Finds the next of a tree.
+    fn advance(&mut self, index: usize, from: Rank) {
+        let Some(searched) = self.trees.get_mut(index) else { return };
+        searched.next = first(searched.tree.root(), from, &searched.most, &mut self.looks);
+        if let Some(head) = searched.next {
+            self.next.push(Reverse((head.rank, index)));
+        }
+    }
+}
+
+impl<'a> Iterator for Candidates<'a> {
+    type Item = &'a Head;
+
+    fn next(&mut self) -> Option<&'a Head> {
+        let rank = self.peek()?;
+        // One that has arrived may be in a tree as well.
+        let mut head = self.arrived.pop_front_if(|head| head.rank == rank);
+        while let Some(Reverse((found, index))) = self.next.peek().copied()
+            && found == rank
+        {
+            self.next.pop();
+            head = head.or_else(|| self.trees.get(index)?.next);
+            self.advance(index, rank.next());
+        }
+        head
+    }
+}
+
+/// What all workers have for the classes that wait, as far as labels tell at a glance.
+fn offers_of_all<'a>(backlog: &'a Backlog, room: &Room) -> BTreeMap<Place<'a>, Resources> {
+    let Some(all) = room.offer() else { return BTreeMap::new() };
+    let mut offers = BTreeMap::new();
+    for worker in backlog.by_worker.keys() {
+        if let Some(offer) = room.offer_of(worker) {
+            offers.insert(Place::Worker(worker), offer.most);
+        }
+    }
+    for place in backlog.labels() {
+        if let Place::Label(label, value) = place
+            && all.may_have(label, value)
+        {
+            offers.insert(place, all.most.clone());
+        }
+    }
+    offers.insert(Place::Anywhere, all.most);
+    offers
+}
+
+/// What these workers have.
+fn offers_of<'a>(
+    backlog: &'a Backlog,
+    room: &Room,
+    workers: impl Iterator<Item = &'a Worker>,
+) -> BTreeMap<Place<'a>, Resources> {
+    let mut offers = BTreeMap::<Place<'a>, Resources>::new();
+    let mut add = |place, offer: &Offer| {
+        let most = offers.entry(place).or_insert_with(|| offer.most.clone());
+        most.raise_to(&offer.most);
+    };
+    for worker in workers {
+        let Some(offer) = room.offer_of(&worker.id) else { continue };
+        add(Place::Anywhere, &offer);
+        add(Place::Worker(&worker.id), &offer);
+        if backlog.by_label.is_empty() {
+            continue;
+        }
+        for (label, value) in worker.labels_in_effect() {
+            let Some((label, by_label)) = backlog.by_label.get_key_value(label) else { continue };
+            add(Place::Label(label, None), &offer);
+            if let Some((value, _)) = by_label.by_value.get_key_value(value) {
+                add(Place::Label(label, Some(value)), &offer);
+            }
+        }
+    }
+    offers
+}
+
+/// The most important class from `from` on that asks for no more than `most`.
+fn first<'a>(
+    link: &'a Link<Head>,
+    from: Rank,
+    most: &Resources,
+    looks: &mut usize,
+) -> Option<&'a Head> {
+    let node = link.as_deref()?;
+    *looks += 1;
+    if !most.holds(&node.summary) {
+        return None;
+    }
+    if node.element.rank >= from {
+        if let Some(found) = first(&node.left, from, most, looks) {
+            return Some(found);
+        }
+        if most.holds(&node.element.class.resources) {
+            return Some(&node.element);
+        }
+    }
+    first(&node.right, from, most, looks)
+}
