@@ -20,7 +20,11 @@ fn series_of_the_leader_are_absent_on_a_follower() {
     let follower = scrape(&metrics, false);
     for name in [
         "cloudai_worker_heartbeats",
-        "cloudai_reconnect",
+        "cloudai_reconnect_attempts",
+        "cloudai_reconnect_successes",
+        "cloudai_reconnect_failures",
+        "cloudai_reconnect_round",
+        "cloudai_reconnect_monitor_running",
         "cloudai_attempts",
         "cloudai_stale_rejections",
         "cloudai_raft_replication_lag",

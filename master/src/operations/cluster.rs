@@ -314,7 +314,7 @@ mod tests {
             "id": 2, "address": "127.0.0.1:7002", "role": "unknown", "reachable": false,
             "voter": true, "term": null, "last_log_index": null, "commit_index": null,
             "applied_index": null, "lag": null, "snapshot_index": null, "version": null,
-            "http_address": null, "free_bytes": null,
+            "http_address": null, "free_bytes": null, "clock_offset_ms": null,
         });
         assert_eq!(serde_json::to_value(&lost).unwrap(), expected);
     }

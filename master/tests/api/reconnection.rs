@@ -217,8 +217,10 @@ async fn a_refusal_is_logged_once_and_the_worker_is_gone_to_again() {
     assert_eq!(log.count(&idleness), 1);
     assert_eq!(metric(&master, "cloudai_reconnect_successes_total").await, 0.0);
     worker.manner.send_replace(Manner::Refuse);
+    log.reaches(&refusal, 2).await;
+    let calls = *worker.calls.borrow();
     worker.called(calls + 3).await;
-    assert_eq!(log.count(&refusal), 2, "a new answer is news");
+    assert_eq!(log.count(&refusal), 2, "a new answer is news once");
     master.stop().await;
 }
 
