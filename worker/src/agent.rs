@@ -114,8 +114,7 @@ impl Agent {
             minor.spawn(keeper.map_err(AgentError::Keeper)?.keep_up(stop_rest.clone()));
         }
 
-        let readers_max = host.open_files.readers_max();
-        let logs = Logs::new(&config.data_dir, config.limits.log_bytes_max, readers_max);
+        let logs = logs(config, host.open_files);
         let environment = environment(config, &host, home, &identity);
         let Running { executor, ended, starts } =
             executor(config, environment, logs.clone(), records, &host);
@@ -230,6 +229,10 @@ struct Running {
     executor: Executor,
     ended: mpsc::UnboundedReceiver<FinishedAttempt>,
     starts: mpsc::UnboundedReceiver<Verdict>,
+}
+
+fn logs(config: &Config, open_files: OpenFiles) -> Logs {
+    Logs::new(&config.data_dir, config.limits.log_bytes_max, open_files.readers_max())
 }
 
 fn environment(config: &Config, host: &Host, home: HomeId, identity: &Identity) -> Environment {

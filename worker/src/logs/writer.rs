@@ -130,9 +130,10 @@ impl StreamWriter {
     /// Says in the file that output is missing. A full disk may have no room even for that: then the
     /// marker takes the place of the last output that was kept.
     pub(super) fn mark_loss(&mut self, error: &io::Error) {
-        let reason = match error.kind() {
-            io::ErrorKind::StorageFull => "no space left".to_owned(),
-            _ => error.to_string(),
+        let reason = if error.kind() == io::ErrorKind::StorageFull {
+            "no space left".to_owned()
+        } else {
+            error.to_string()
         };
         let marker = format!("\n[output lost: {reason}]\n");
         let len = self.position - self.begins_at;

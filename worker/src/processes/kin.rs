@@ -131,8 +131,9 @@ mod tests {
         Process { id, parent, group, session, started: StartTime(1), mark: None }
     }
 
-    fn marked(process: Process, mark: Mark) -> Process {
-        Process { mark: Some(mark), ..process }
+    fn marked(mut process: Process, mark: Mark) -> Process {
+        process.mark = Some(mark);
+        process
     }
 
     fn ids(members: &[Process]) -> Vec<i32> {
@@ -185,7 +186,7 @@ mod tests {
         kin.members(&[marked(process(50, WORKER, WORKER, SHELL), mark(7, 1))]);
         let cleared = process(50, WORKER, WORKER, SHELL);
 
-        assert_eq!(ids(&kin.members(&[cleared.clone()])), [50]);
+        assert_eq!(ids(&kin.members(std::slice::from_ref(&cleared))), [50]);
         let recycled = Process { started: StartTime(2), ..cleared };
         assert_eq!(ids(&kin.members(&[recycled])), Vec::<i32>::new());
     }

@@ -117,9 +117,10 @@ pub(crate) fn children_of(parent: u32) -> Vec<(Pid, bool)> {
         let Ok(pid) = entry.unwrap().file_name().to_string_lossy().parse() else { continue };
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         let Some((_, fields)) = stat.rsplit_once(") ") else { continue };
-        let fields = fields.split(' ').collect::<Vec<_>>();
-        if fields[1] == parent {
-            children.push((Pid::from_raw(pid), fields[0] == "Z"));
+        let mut fields = fields.split(' ');
+        let is_over = fields.next() == Some("Z");
+        if fields.next() == Some(&parent) {
+            children.push((Pid::from_raw(pid), is_over));
         }
     }
     children
