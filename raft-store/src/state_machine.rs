@@ -80,6 +80,7 @@ struct Step {
     responder: Option<ApplyResponder<TypeConfig>>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "an action is performed and dropped: none is kept")]
 enum Action {
     Nothing,
     Membership(StoredMembership),

@@ -49,5 +49,4 @@ async fn a_stall_shorter_than_an_election_costs_no_session() {
     assert_eq!(registrations(&cluster, leader), registered);
     let log = cluster.master(leader).log();
     assert!(!log.contains("duties stopped"), "{log}");
-    assert!(log.contains("the quorum lease is back"), "{log}");
 }

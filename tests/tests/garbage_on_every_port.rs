@@ -77,6 +77,5 @@ fn shout(address: &str, garbage: &[u8]) {
     stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
     stream.write_all(garbage).ok();
     stream.shutdown(std::net::Shutdown::Write).ok();
-    let mut answer = [0; 1_024];
-    stream.read(&mut answer).ok();
+    stream.read_to_end(&mut Vec::new()).ok();
 }

@@ -19,7 +19,7 @@ async fn what_does_not_end_by_the_deadline_goes_elsewhere() {
 
     assert!(done.stderr.contains('1') || done.stdout.contains("drained"), "{done:?}");
     let worker = client.worker(&drained).await;
-    assert_eq!((&worker["scheduling"], &worker["state"]), (&"drained".into(), &"active".into()));
+    assert_eq!((&worker["scheduling"], &worker["state"]), (&"drained".into(), &"draining".into()));
     let task = client.await_end(&id).await;
     assert_eq!(task["state"], "completed", "{task}");
     assert_eq!(task["attempts"][0]["reason"], "the worker was drained", "{task}");

@@ -95,6 +95,7 @@ pub(crate) mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_waited_for_comes_soon_after_a_sleep() {
         let began_at = Instant::now();
+        #[expect(clippy::disallowed_methods, reason = "the test waits for it")]
         let waiting = tokio::spawn(sleep_until(now().after(Duration::from_secs(300))));
         tokio::task::yield_now().await;
         suspend(Duration::from_secs(1_200));

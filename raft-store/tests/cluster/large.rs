@@ -49,10 +49,13 @@ async fn submission_of(node: &Node, bytes: usize) -> Command {
         last.command.push("x".repeat(padding));
         Command::SubmitTasks(submission)
     };
-    // A refusal tells the size. Up to the bound, each byte more is a byte more.
-    let guess = 2 * MIB;
+    // A refusal tells the size. Below 2^21, where a length takes three bytes, each byte of padding
+    // less is a byte less.
+    let guess = 2 * MIB - 1;
     let refused = node.propose(&padded(guess)).await;
-    let Err(ProposeError::TooLarge { bytes: guessed, .. }) = refused else { panic!("{refused:?}") };
+    let Err(ProposeError::TooLarge { bytes: guessed, .. }) = refused else {
+        unreachable!("{refused:?}")
+    };
     padded(guess - (usize::try_from(guessed).unwrap() - bytes))
 }
 

@@ -25,13 +25,19 @@ pub(super) enum Fault {
     Stranger,
     PowerCutOfOneMaster,
     PowerCutOfAllMasters,
+    FullDisk,
+    SlowDisk,
+    ClockStep,
+    Network(NetworkFault),
+}
+
+/// One thing that goes wrong with the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NetworkFault {
     CutOffLeader,
     CutOffMaster,
     OneWayCut,
     PacketLoss,
-    FullDisk,
-    SlowDisk,
-    ClockStep,
     UnreachableWorker,
 }
 
@@ -54,14 +60,14 @@ const OF_PROCESSES: [Fault; 11] = [
 const OF_MACHINES: [Fault; 10] = [
     Fault::PowerCutOfOneMaster,
     Fault::PowerCutOfAllMasters,
-    Fault::CutOffLeader,
-    Fault::CutOffMaster,
-    Fault::OneWayCut,
-    Fault::PacketLoss,
     Fault::FullDisk,
     Fault::SlowDisk,
     Fault::ClockStep,
-    Fault::UnreachableWorker,
+    Fault::Network(NetworkFault::CutOffLeader),
+    Fault::Network(NetworkFault::CutOffMaster),
+    Fault::Network(NetworkFault::OneWayCut),
+    Fault::Network(NetworkFault::PacketLoss),
+    Fault::Network(NetworkFault::UnreachableWorker),
 ];
 
 impl Fault {
@@ -120,11 +126,7 @@ pub(super) async fn inflict(
         Fault::Stranger => stranger::call_everybody(cluster, random).await,
         Fault::PowerCutOfOneMaster => cut_power(cluster, &[master], span).await,
         Fault::PowerCutOfAllMasters => cut_power(cluster, &masters, span).await,
-        Fault::CutOffLeader
-        | Fault::CutOffMaster
-        | Fault::OneWayCut
-        | Fault::PacketLoss
-        | Fault::UnreachableWorker => {
+        Fault::Network(fault) => {
             spoil_network(cluster, fault, (master, &worker), span, random).await;
         }
         Fault::FullDisk => fill_disk(cluster, master, span).await,
@@ -190,7 +192,7 @@ async fn cut_power(cluster: &mut Cluster, ids: &[u64], span: Duration) {
 
 async fn spoil_network(
     cluster: &Cluster,
-    fault: Fault,
+    fault: NetworkFault,
     (master, worker): (u64, &str),
     span: Duration,
     random: &mut StdRng,
@@ -200,15 +202,16 @@ async fn spoil_network(
     let everybody = masters.iter().cloned().chain(cluster.started_workers()).collect::<Vec<_>>();
     let network = machines(cluster).network();
     let healed_later = match fault {
-        Fault::CutOffLeader => network.cut_off(&name(cluster.leader().await), &everybody),
-        Fault::CutOffMaster => network.cut_off(&name(master), &masters),
-        Fault::OneWayCut => {
+        NetworkFault::CutOffLeader => network.cut_off(&name(cluster.leader().await), &everybody),
+        NetworkFault::CutOffMaster => network.cut_off(&name(master), &masters),
+        NetworkFault::OneWayCut => {
             let to = *cluster.others(master).choose(random).unwrap();
             network.cut_one_way(&name(master), &name(to))
         }
-        Fault::PacketLoss => network.lossy(&name(master), random.random_range(5..40)),
-        Fault::UnreachableWorker => network.close_port(worker, cluster.worker(worker).port()),
-        other => panic!("{other:?} is no fault of the network"),
+        NetworkFault::PacketLoss => network.lossy(&name(master), random.random_range(5..40)),
+        NetworkFault::UnreachableWorker => {
+            network.close_port(worker, cluster.worker(worker).port())
+        }
     };
     tokio::time::sleep(span).await;
     drop(healed_later);

@@ -39,9 +39,11 @@ fn names(finished: &[v1::FinishedAttempt]) -> BTreeSet<String> {
 }
 
 fn detail_bytes(finished: &[v1::FinishedAttempt]) -> usize {
-    let detail = |result: &v1::FinishedAttempt| match &result.outcome {
-        Some(v1::finished_attempt::Outcome::StartError(detail)) => detail.len(),
-        other => panic!("not a failed start: {other:?}"),
+    let detail = |result: &v1::FinishedAttempt| {
+        let Some(v1::finished_attempt::Outcome::StartError(detail)) = &result.outcome else {
+            unreachable!("not a failed start: {result:?}")
+        };
+        detail.len()
     };
     finished.iter().map(detail).sum()
 }

@@ -51,10 +51,12 @@ pub(crate) fn view(view: View, state: &State) -> String {
         View::History => {
             let events = state.workers().flat_map(|worker| {
                 let line = |event: &WorkerEvent| {
-                    let detail = match &event.kind {
-                        WorkerEventKind::Updated(what) => format!(" ({what})"),
-                        WorkerEventKind::NameContested(address) => format!(" by {address}"),
-                        _ => String::new(),
+                    let detail = if let WorkerEventKind::Updated(what) = &event.kind {
+                        format!(" ({what})")
+                    } else if let WorkerEventKind::NameContested(address) = &event.kind {
+                        format!(" by {address}")
+                    } else {
+                        String::new()
                     };
                     let what = event.kind.name();
                     format!("{}: {} {what}{detail}", worker.id, time(event.at))
