@@ -132,12 +132,8 @@ impl Master {
         let (events, writer) = Events::follow(node.reader());
         background.spawn(writer.run(stopping.clone()));
         let (usage, leader) = (UsageFeed::new(), LeaderLink::new(node.clone()));
-        background.spawn(usage.clone().run(
-            sessions.clone(),
-            leader.clone(),
-            node.leadership(),
-            stopping.clone(),
-        ));
+        let (leading, stop) = (node.leadership(), stopping.clone());
+        background.spawn(usage.clone().run(sessions.clone(), leader.clone(), leading, stop));
         background.spawn(count_leaders(node.clone(), metrics.clone(), stopping.clone()));
 
         let operations = Operations::new(Parts {

@@ -117,22 +117,22 @@ mod tests {
 
     fn is_let_in(
         reach: &Reach,
-        method: Method,
+        method: &Method,
         path: &str,
         given: &[(&'static str, &str)],
     ) -> bool {
         let given = given.iter().map(|(name, value)| {
             (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
         });
-        reach.check(&method, path, &given.collect()).is_ok()
+        reach.check(method, path, &given.collect()).is_ok()
     }
 
     #[test]
     fn a_page_of_another_site_changes_nothing_and_watches_nothing() {
         let from = |headers: &[(&'static str, &str)]| {
-            let post = is_let_in(&reach(false), Method::POST, "/api/workers/w/drain", headers);
-            assert_eq!(post, is_let_in(&reach(false), Method::GET, "/ws", headers));
-            assert!(is_let_in(&reach(false), Method::GET, "/api/tasks", headers));
+            let post = is_let_in(&reach(false), &Method::POST, "/api/workers/w/drain", headers);
+            assert_eq!(post, is_let_in(&reach(false), &Method::GET, "/ws", headers));
+            assert!(is_let_in(&reach(false), &Method::GET, "/api/tasks", headers));
             post
         };
         assert!(from(&[]));
@@ -152,8 +152,8 @@ mod tests {
     fn a_public_name_does_not_lead_to_a_listener_of_this_machine() {
         let known = |host: &str| {
             let headers = [("host", host)];
-            assert!(is_let_in(&reach(false), Method::GET, "/api/tasks", &headers));
-            is_let_in(&reach(true), Method::GET, "/api/tasks", &headers)
+            assert!(is_let_in(&reach(false), &Method::GET, "/api/tasks", &headers));
+            is_let_in(&reach(true), &Method::GET, "/api/tasks", &headers)
         };
         for host in ["127.0.0.1:8080", "[::1]:8080", "localhost", "dev.localhost:1", "master"] {
             assert!(known(host), "{host}");

@@ -110,7 +110,7 @@ impl Lead {
                 if self.knocks.is_news(worker) {
                     tracing::warn!(%worker, %rejection, "a worker was turned away");
                 }
-                Err(ProposeError::Rejected { rejection, index }.into())
+                Err(ProposeError::Rejected { rejection, index })
             }
         }
     }

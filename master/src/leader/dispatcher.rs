@@ -142,7 +142,7 @@ impl Dispatcher {
         let Some(client) = self.lead.channels.get(&orders.worker, &orders.address) else {
             let trouble = Trouble::Unreachable("its address is unusable".to_owned());
             self.under_way.remove(&orders.worker);
-            self.on_trouble(&called, trouble, now);
+            self.on_trouble(&called, &trouble, now);
             return;
         };
         let lead = Arc::clone(&self.lead);
@@ -187,7 +187,7 @@ impl Dispatcher {
             told.extend(end.stopped.into_iter().map(|attempt| (attempt, now)));
         }
         let Some(trouble) = end.trouble else { return self.on_answered(called, now) };
-        self.on_trouble(called, trouble, now);
+        self.on_trouble(called, &trouble, now);
     }
 
     fn on_answered(&mut self, called: &Called, now: Instant) {
@@ -203,11 +203,11 @@ impl Dispatcher {
         }
     }
 
-    fn on_trouble(&mut self, called: &Called, trouble: Trouble, now: Instant) {
+    fn on_trouble(&mut self, called: &Called, trouble: &Trouble, now: Instant) {
         let Called { worker, epoch, address, known } = called;
         self.lead.metrics.on_dispatch_failed(trouble.name());
         let noted = self.contacts.on_trouble(worker, trouble.clone(), called.errand(), now);
-        match &trouble {
+        match trouble {
             Trouble::Unreachable(reason) => {
                 tracing::debug!(%worker, address, reason, "cannot call worker");
                 // What is left of the connection says nothing about the worker.

@@ -18,7 +18,10 @@ async fn leadership_is_handed_over_on_request() {
     eventually("it has answered this leader", || async {
         match cluster.node(old).transfer_leader(Some(to)).await {
             Err(TransferError::Silent(_)) => None,
-            handed_over => Some(assert_eq!(handed_over, Ok(to))),
+            handed_over => {
+                assert_eq!(handed_over, Ok(to));
+                Some(())
+            }
         }
     })
     .await;

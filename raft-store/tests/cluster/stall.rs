@@ -14,7 +14,9 @@ const STALL: Duration = Duration::from_millis(500);
 /// term.
 async fn stall_followers(cluster: &Cluster) -> (MasterId, Term) {
     let leader = cluster.node(cluster.leader().await);
-    let Leadership::Leading { term } = *leader.leadership().borrow() else { panic!() };
+    let Leadership::Leading { term } = *leader.leadership().borrow() else {
+        unreachable!("who holds the lease leads")
+    };
     for id in cluster.members.keys().filter(|id| **id != leader.id()) {
         cluster.stall(*id, STALL);
     }

@@ -79,7 +79,7 @@ struct Stranger {
 
 impl Stranger {
     fn at(cluster: &Cluster, to: MasterId) -> Self {
-        let address = &cluster.addresses[&to];
+        let address = cluster.addresses.get(&to).unwrap();
         Self { to, channel: proto::channel::connect_lazily(address).unwrap() }
     }
 

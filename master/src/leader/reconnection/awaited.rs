@@ -23,6 +23,9 @@ pub(super) struct Reached {
     until: Instant,
 }
 
+/// Workers that are not waited for any longer.
+type Settled = Vec<(WorkerId, Reached)>;
+
 impl Awaited {
     /// Waits for nobody yet.
     pub(super) const fn new(patience: Duration) -> Self {
@@ -45,7 +48,7 @@ impl Awaited {
         &mut self,
         now: Instant,
         has_come: impl Fn(&WorkerId) -> bool,
-    ) -> (Vec<(WorkerId, Reached)>, Vec<(WorkerId, Reached)>) {
+    ) -> (Settled, Settled) {
         let came = self.by_worker.extract_if(.., |worker, _| has_come(worker)).collect();
         let late = self.by_worker.extract_if(.., |_, reached| reached.until <= now).collect();
         (came, late)
