@@ -14,7 +14,7 @@ use crate::problem::{ErrorKind, Outcome, Problem};
 /// all workers. An element takes two bytes on the wire and hundreds in memory.
 const FIELDS_MAX: usize = 200_000;
 
-/// Protobuf, as tonic has it, for messages of up to [`FIELDS_MAX`] fields.
+/// Protobuf, as tonic has it, for messages of a bounded number of fields.
 #[derive(Debug)]
 pub struct BoundedCodec<T, U>(PhantomData<(T, U)>);
 
