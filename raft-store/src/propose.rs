@@ -22,6 +22,8 @@ pub(crate) const LEADER_WAIT: Duration = Duration::from_secs(5);
 /// How long a proposal may take before its outcome is called unknown: a leader without a quorum
 /// answers as soon as one that is not there.
 const COMMIT_TIMEOUT: Duration = LEADER_WAIT;
+/// How long an attempt that is under way may go on after that wait.
+const LAST_ATTEMPT: Duration = Duration::from_secs(1);
 
 /// Bounds of what is under way at once on one master; beyond them callers are told to come back.
 #[derive(Debug, Clone, Copy)]
@@ -186,13 +188,19 @@ impl Proposer {
         let mut is_ambiguous = false;
         loop {
             let seen = *leadership.borrow_and_update();
-            let verdict = match seen {
-                Leadership::Leading { .. } => self.local.append(command.clone(), None).await,
-                Leadership::Following { leader, .. } => {
-                    self.forwarder.propose(leader, command.clone()).await
+            let attempt = async {
+                match seen {
+                    Leadership::Leading { .. } => self.local.append(command.clone(), None).await,
+                    Leadership::Following { leader, .. } => {
+                        self.forwarder.propose(leader, command.clone()).await
+                    }
+                    Leadership::Leaderless { .. } => Err(ProposeError::NotLeader { leader: None }),
                 }
-                Leadership::Leaderless { .. } => Err(ProposeError::NotLeader { leader: None }),
             };
+            // One that begins late does not hold the caller for its own whole patience.
+            let verdict = tokio::time::timeout_at(deadline + LAST_ATTEMPT, attempt)
+                .await
+                .unwrap_or_else(|_| Err(ProposeError::unknown("not answered in time")));
             match verdict {
                 // Certain that nothing was appended: the next leader may have it.
                 Err(ProposeError::NotLeader { .. }) => {}
