@@ -38,7 +38,7 @@ pub(crate) struct Api {
     pub(crate) metrics: Metrics,
     /// Clients that watch events.
     pub(crate) sockets: Sockets,
-    /// What bodies on their way in may take together.
+    /// Bytes that the bodies on their way in may take together.
     pub(crate) bodies: BodyBudget,
     /// Largest request body.
     pub(crate) request_bytes_max: usize,

@@ -60,7 +60,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Which cluster answers: an index is one of its log and of no other.
+/// Names the cluster that answers: an index is one of its log and of no other.
 pub(super) const CLUSTER: HeaderName = HeaderName::from_static("x-cluster-id");
 /// The answer is at least as new as this log index.
 pub(super) const INDEX: HeaderName = HeaderName::from_static("x-cluster-index");

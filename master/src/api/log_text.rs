@@ -5,7 +5,7 @@ use futures_util::{Stream, StreamExt, stream};
 use proto::problem::Problem;
 use proto::v1;
 
-/// What stands between the outputs of two attempts.
+/// The line between the outputs of two attempts.
 #[derive(Debug)]
 struct Layout {
     is_first_attempt: bool,

@@ -41,7 +41,7 @@ pub struct DispatchArgs {
     /// How many tasks
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub tasks: u32,
-    /// How many different requests for resources they make
+    /// Number of different requests for resources among the tasks
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub classes: u32,
     /// Instead, submit so many tasks one after the other on the idle cluster

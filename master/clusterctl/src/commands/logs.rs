@@ -39,7 +39,7 @@ pub(super) async fn follow(
     copy(context, client.logs(request).await?).await
 }
 
-/// What the task wrote to standard error goes to ours, where remarks go too.
+/// Writes standard error of the task to our own, where remarks go too.
 async fn copy(context: &Context, mut log: LogStream) -> Result<(), Failure> {
     let mut is_first_attempt = true;
     while let Some(chunk) = log.next().await? {
@@ -54,7 +54,7 @@ async fn copy(context: &Context, mut log: LogStream) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What a chunk says that is not output. That the first attempt begins goes without saying.
+/// The remark that a chunk carries beside output; none for the first attempt.
 fn remark(chunk: &v1::LogChunk, is_first_attempt: &mut bool) -> Option<String> {
     if !chunk.notice.is_empty() {
         return Some(chunk.notice.clone());
