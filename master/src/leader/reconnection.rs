@@ -171,6 +171,10 @@ impl ReconnectionMonitor {
                 continue;
             }
             tracing::info!(%worker, address = reached.address, "successfully reconnected to worker");
+            // One that goes on is not a second success.
+            if let Some(attempt) = self.under_way.get(&worker) {
+                attempt.withdraw.cancel();
+            }
             self.schedule.on_trouble(&worker, None);
             self.lead.metrics.on_reconnect_ended(Reconnected::Yes, 1);
             self.lead.metrics.on_reconnect_ended(Reconnected::No, reached.attempts - 1);
@@ -237,10 +241,10 @@ impl ReconnectionMonitor {
     }
 
     fn on_ended(&mut self, worker: &WorkerId, ended: Option<Attempt>) {
-        let Some(UnderWay { address, occasion, .. }) = self.under_way.remove(worker) else {
+        let Some(UnderWay { address, occasion, withdraw }) = self.under_way.remove(worker) else {
             return;
         };
-        let Some(attempt) = ended else {
+        let Some(attempt) = ended.filter(|_| !withdraw.is_cancelled()) else {
             self.on_withdrawn(worker);
             return;
         };
@@ -250,27 +254,23 @@ impl ReconnectionMonitor {
         }
         let was_reached = attempt == Attempt::Reached;
         let known = self.lead.node.reader().with(|state| state.worker(worker).cloned());
-        let is_inactive = known.as_ref().is_some_and(|known| !known.is_active());
         if let Some(known) = known.filter(|known| was_reached && !is_reached(known)) {
             self.lead.findings.post(worker, known.epoch, HealthFinding::Reachable);
         }
         let ended = if was_reached { Ended::Reached } else { Ended::Failed };
         self.settle(worker, ended);
-        let is_awaited = was_reached && is_inactive && occasion != Occasion::Announcement;
-        if is_awaited {
+        if occasion == Occasion::Announcement {
+            self.lead.metrics.on_announced(was_reached);
+            self.demands.on_found(worker, attempt.finding());
+            return;
+        }
+        self.lead.metrics.on_reconnect_attempt();
+        if was_reached {
+            // It may have registered before its answer arrived: then nothing is waited for.
             self.awaited.on_reached(worker, &address, Instant::now());
-        }
-        match occasion {
-            Occasion::Announcement => self.lead.metrics.on_announced(was_reached),
-            Occasion::Demand | Occasion::Round => {
-                self.lead.metrics.on_reconnect_attempt();
-                let reconnected = if was_reached { Reconnected::Yes } else { Reconnected::No };
-                if !is_awaited {
-                    self.lead.metrics.on_reconnect_ended(reconnected, 1);
-                }
-            }
-        }
-        if !is_awaited {
+            self.settle_awaited(Instant::now());
+        } else {
+            self.lead.metrics.on_reconnect_ended(Reconnected::No, 1);
             self.demands.on_found(worker, attempt.finding());
         }
     }

@@ -192,6 +192,27 @@ async fn an_offline_worker_is_gone_to_until_it_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_registers_before_it_answers_is_one_success() {
+    let log = Log::keep();
+    let master = start(|config| {
+        config.reconnect.interval = Duration::from_millis(20);
+    })
+    .await;
+    let tasks = TaskTracker::new();
+    let worker = ScriptedWorker::new(Manner::Keep);
+    let address = worker.serve(&tasks).await;
+    register(&master, "hasty", &address).await;
+    worker.called(1).await;
+    Fleet::of(&master).await.connect("hasty", &address, "").await.unwrap();
+    worker.manner.send_replace(Manner::Accept);
+    log.reaches(&["successfully reconnected to worker", "worker=hasty"], 1).await;
+    reaches(&master, "cloudai_reconnect_successes_total", 1.0).await;
+    assert_eq!(metric(&master, "cloudai_reconnect_attempts_total").await, 1.0);
+    assert_eq!(metric(&master, "cloudai_reconnect_failures_total").await, 0.0);
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_logged_once_and_the_worker_is_gone_to_again() {
     let log = Log::keep();
     let master = start(|config| {
