@@ -27,10 +27,13 @@ struct Vacancy {
     free: Resources,
     /// Its dominant share in use, in parts per million.
     share: u64,
+    /// Attempts on it, which a task that asks for nothing changes and the share may not.
+    attempts: u64,
     marks: Marks,
 }
 
-/// Which worker is preferred of those that fit; among equals the first by name.
+/// Which worker is preferred of those that fit; among equals the one with the fewest attempts, then
+/// the first by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preference {
     /// The one with the smallest dominant share in use.
@@ -54,12 +57,18 @@ impl Vacancy {
         // A plan takes only what fits.
         let free = self.free.checked_sub(taken).unwrap_or_default();
         let share = share(&self.worker, &free);
-        Self { worker: Arc::clone(&self.worker), free, share, marks: self.marks }
+        let attempts = attempts(&self.worker, &free);
+        Self { worker: Arc::clone(&self.worker), free, share, attempts, marks: self.marks }
     }
 }
 
 fn share(worker: &Worker, free: &Resources) -> u64 {
     worker.specs.as_ref().map_or(0, |specs| specs.total.dominant_share(free))
+}
+
+/// What is not free of the room for attempts.
+fn attempts(worker: &Worker, free: &Resources) -> u64 {
+    worker.specs.as_ref().map_or(0, |specs| specs.total.slots.saturating_sub(free.slots))
 }
 
 impl Room {
@@ -84,9 +93,11 @@ impl Room {
         }
         let has_grown = known.is_none_or(|known| !known.free.holds(&free));
         let marks = known.map_or_else(|| Marks::of(worker), |known| known.marks);
-        let share = share(worker, &free);
-        let vacancy = Arc::new(Vacancy { worker: Arc::clone(worker), free, share, marks });
-        if let Some(before) = self.vacancies.insert(worker.id.clone(), Arc::clone(&vacancy)) {
+        let (share, attempts) = (share(worker, &free), attempts(worker, &free));
+        let worker = Arc::clone(worker);
+        let vacancy = Arc::new(Vacancy { worker, free, share, attempts, marks });
+        let id = vacancy.worker.id.clone();
+        if let Some(before) = self.vacancies.insert(id, Arc::clone(&vacancy)) {
             self.tree.remove(&before);
         }
         self.tree.insert(vacancy);

@@ -18,6 +18,7 @@ fn resources(cpu_milli: u64, memory_mib: u64) -> Resources {
 
 fn worker(name: &str, total: Resources, zone: &str) -> Arc<Worker> {
     let labels = BTreeMap::from([("zone".to_owned(), zone.to_owned())]);
+    let total = Resources { slots: Resources::SLOTS_UNBOUNDED, ..total };
     Arc::new(Worker {
         id: name.parse().unwrap(),
         address: None,
@@ -135,6 +136,30 @@ fn a_label_that_nobody_with_room_has_costs_little() {
 }
 
 #[test]
+fn tasks_that_ask_for_nothing_are_spread_over_workers_that_are_equally_full() {
+    let mut room = Room::default();
+    for name in ["w1", "w2", "w3"] {
+        // Two that run half of what they can, and one that is not asked.
+        let allocated = if name == "w3" { 2_000 } else { 4_000 };
+        room.put(&worker(name, resources(8_000, 0), "a"), Some(&resources(allocated, 0)));
+    }
+    let nothing = class(Resources { slots: 1, ..Resources::default() });
+    let placed = |preference| {
+        let mut plan = room.plan();
+        let mut placed = BTreeMap::<_, u32>::new();
+        for _ in 0..10 {
+            let worker = plan.place_beside(&nothing, preference, &["w3".parse().unwrap()]);
+            *placed.entry(worker.unwrap().to_string()).or_default() += 1;
+        }
+        placed
+    };
+
+    let spread = BTreeMap::from([("w1".to_owned(), 5), ("w2".to_owned(), 5)]);
+    assert_eq!(placed(Preference::Emptiest), spread);
+    assert_eq!(placed(Preference::Fullest), spread);
+}
+
+#[test]
 fn a_plan_changes_nothing_but_itself() {
     let room = fleet(|_| resources(0, 0));
     let before = room.clone();
@@ -202,9 +227,9 @@ fn best(naive: &Naive, class: &Class, preference: Preference) -> Option<WorkerId
             Preference::Emptiest => share,
             Preference::Fullest => u64::MAX - share,
         };
-        fits.then(|| (rank, worker.id.clone()))
+        fits.then(|| (rank, allocated.slots, worker.id.clone()))
     });
-    fitting.min().map(|(_, id)| id)
+    fitting.min().map(|(_, _, id)| id)
 }
 
 proptest! {
@@ -218,7 +243,7 @@ proptest! {
         let preference = if fullest { Preference::Fullest } else { Preference::Emptiest };
         let mut plan = room.plan();
         for (cpu, memory, kind) in wanted {
-            let each = resources(cpu, memory);
+            let each = Resources { slots: 1, ..resources(cpu, memory) };
             let class = match kind {
                 0 => class(each),
                 1 => in_zone("a", each),

@@ -9,7 +9,7 @@ use super::marks::{self, Marks};
 use crate::treap::{Element, Link, Node, Treap};
 use crate::{Class, Resources, Worker, WorkerId};
 
-/// Workers by share in use, then by name.
+/// Workers by share in use, then by attempts, then by name.
 pub(super) type Tree = Treap<Arc<Vacancy>>;
 
 /// What there is on some workers: on each at most this.
@@ -38,7 +38,8 @@ impl Element for Arc<Vacancy> {
     type Summary = Offer;
 
     fn order(&self, other: &Self) -> Ordering {
-        (self.share, &self.worker.id).cmp(&(other.share, &other.worker.id))
+        let rank = |one: &Vacancy| (one.share, one.attempts);
+        rank(self).cmp(&rank(other)).then_with(|| self.worker.id.cmp(&other.worker.id))
     }
 
     fn weight(&self) -> u64 {
