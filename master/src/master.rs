@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use cluster_state::LeaseTimes;
 use raft_store::{
-    Leadership, LogOptions, Node, NodeConfig, OpenError, ProposalBounds, Store, StoreConfig,
+    Leadership, LogOptions, Loops, Node, NodeConfig, OpenError, ProposalBounds, Store, StoreConfig,
     Synced, SystemClock, WallClock,
 };
 use tokio::net::TcpListener;
@@ -121,20 +121,24 @@ impl Master {
 
         let background = TaskTracker::new();
         let stopping = CancellationToken::new();
+        let loops = Loops::new(background.clone(), stopping.clone(), node.fatal().clone());
         let sessions = WorkerSessions::default();
         let of_commits = metrics.clone();
         node.observe_commits(Arc::new(move |took| of_commits.on_committed(took)));
         let recorder = Recorder::new(node.clone(), metrics.clone());
-        background.spawn(recorder.run(stopping.clone()));
-        let duties = start_duties(&config, &node, &sessions, &metrics, &background);
+        loops.spawn("recorder", |stop| recorder.run(stop));
+        let duties = start_duties(&config, &node, &sessions, &metrics, &loops, &background);
         let waits = TaskWaits::default();
-        background.spawn(waits.clone().run(node.reader().clone(), stopping.clone()));
+        loops.spawn("reader for waiting requests", |stop| {
+            waits.clone().run(node.reader().clone(), stop)
+        });
         let (events, writer) = Events::follow(node.reader());
-        background.spawn(writer.run(stopping.clone()));
+        loops.spawn("writer of events", |stop| writer.run(stop));
         let (usage, leader) = (UsageFeed::new(), LeaderLink::new(node.clone()));
-        let (leading, stop) = (node.leadership(), stopping.clone());
-        background.spawn(usage.clone().run(sessions.clone(), leader.clone(), leading, stop));
-        background.spawn(count_leaders(node.clone(), metrics.clone(), stopping.clone()));
+        loops.spawn("feed of usage", |stop| {
+            usage.clone().run(sessions.clone(), leader.clone(), node.leadership(), stop)
+        });
+        loops.spawn("count of leaders", |stop| count_leaders(node.clone(), metrics.clone(), stop));
 
         let operations = Operations::new(Parts {
             leader,
@@ -155,10 +159,11 @@ impl Master {
             metrics,
             files,
             bodies: BodyBudget::new(config.limits.body_bytes.0),
+            loops,
         };
         let (grpc_listener, http_listener) = (grpc_bound.listen()?, http_bound.listen()?);
-        let grpc = front.start_grpc(&background, grpc_listener);
-        let http = front.start_http(&config, &background, http_listener);
+        let grpc = front.start_grpc(grpc_listener);
+        let http = front.start_http(&config, http_listener);
         tracing::info!(node = %config.node_id, grpc = %grpc_address, http = %http_address, "master started");
         Ok(Self {
             node,
@@ -202,9 +207,9 @@ impl Master {
         if self.operations.leadership().is_leading() {
             hand_over(&self.node).await;
         }
-        self.duties.stop("duties", HTTP_STOP_TIMEOUT).await;
-        self.http.stop("http", HTTP_STOP_TIMEOUT).await;
-        self.grpc.stop("grpc", GRPC_STOP_TIMEOUT).await;
+        self.duties.stop(HTTP_STOP_TIMEOUT).await;
+        self.http.stop(HTTP_STOP_TIMEOUT).await;
+        self.grpc.stop(GRPC_STOP_TIMEOUT).await;
         self.node.shutdown().await;
         self.background.close();
         self.background.wait().await;
@@ -260,6 +265,7 @@ fn start_duties(
     node: &Node,
     sessions: &WorkerSessions,
     metrics: &Metrics,
+    loops: &Loops,
     tasks: &TaskTracker,
 ) -> Part {
     let duty_config = DutyConfig {
@@ -289,9 +295,10 @@ fn start_duties(
         duty_config,
         sessions.clone(),
         metrics.clone(),
+        loops.clone(),
         tasks.clone(),
     );
-    Part::spawn(tasks, |stop| supervisor.run(stop))
+    Part::spawn(loops, "duties", |stop| supervisor.run(stop))
 }
 
 /// What serves requests is made of.
@@ -300,20 +307,23 @@ struct Front {
     metrics: Metrics,
     files: OpenFiles,
     bodies: BodyBudget,
+    loops: Loops,
 }
 
 impl Front {
-    fn start_grpc(&self, tasks: &TaskTracker, listener: TcpListener) -> Part {
+    fn start_grpc(&self, listener: TcpListener) -> Part {
         let door = Door::new(Port::Grpc, self.files.clone(), self.metrics.clone());
         let server = GrpcServer::new(self.operations.clone(), door, self.bodies.clone());
-        Part::spawn(tasks, |stop| async move {
-            if let Err(error) = server.run(listener, stop).await {
-                tracing::error!(%error, cause = ?std::error::Error::source(&error), "grpc failed");
+        let (loops, fatal) = (self.loops.clone(), self.operations.node().fatal().clone());
+        Part::spawn(&self.loops, "grpc", |stop| async move {
+            if let Err(error) = server.run(listener, loops, stop).await {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                fatal.raise(&format!("{error}: {}", cause.unwrap_or_default()));
             }
         })
     }
 
-    fn start_http(self, config: &Config, tasks: &TaskTracker, listener: TcpListener) -> Part {
+    fn start_http(self, config: &Config, listener: TcpListener) -> Part {
         let sockets = Sockets::new(self.files.sockets());
         let upgraded = sockets.tracker().clone();
         let door = Door::new(Port::Http, self.files, self.metrics.clone());
@@ -331,7 +341,7 @@ impl Front {
         };
         let router = api::router(api, reach);
         let server = HttpServer::new(listener, router, door, HTTP_HEAD_TIMEOUT, upgraded);
-        Part::spawn(tasks, |stop| server.run(stop))
+        Part::spawn(&self.loops, "http", |stop| server.run(stop))
     }
 }
 

@@ -1,60 +1,90 @@
-//! The word that storage has failed and the process must stop.
+//! The word that a master cannot go on and its process must end.
 
+use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// Tells its owner that a write or sync has failed. What is in memory may then differ from what
-/// is on disk, so nothing may be retried: the process is to abort.
-#[derive(Debug, Clone)]
+/// Ends the process, for the reason it is given.
+pub type Ending = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Tells its owner that a part has ended without which a master is only half alive: a write, sync or
+/// read has failed, or a loop is over. What is in memory may differ from what is on disk, so nothing
+/// may be tried again.
+#[derive(Debug, Clone, Default)]
 pub struct Fatal {
-    reason: watch::Sender<Option<Arc<str>>>,
+    raised: watch::Sender<Raised>,
 }
 
-impl Default for Fatal {
-    fn default() -> Self {
-        Self { reason: watch::Sender::new(None) }
+#[derive(Default)]
+struct Raised {
+    reason: Option<Arc<str>>,
+    ending: Option<Ending>,
+}
+
+impl fmt::Debug for Raised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Raised").field("reason", &self.reason).finish_non_exhaustive()
     }
 }
 
 impl Fatal {
-    /// Why storage has failed, once it has.
+    /// The reason why this master cannot go on, once there is one.
     #[must_use]
     pub fn reason(&self) -> Option<Arc<str>> {
-        self.reason.borrow().clone()
+        self.raised.borrow().reason.clone()
     }
 
-    /// Waits until storage has failed and says why.
+    /// Waits until there is a reason, and returns it.
     pub async fn raised(&self) -> Arc<str> {
-        let mut reason = self.reason.subscribe();
+        let mut raised = self.raised.subscribe();
         loop {
-            let raised = reason.borrow_and_update().clone();
-            if let Some(raised) = raised {
-                return raised;
+            let reason = raised.borrow_and_update().reason.clone();
+            if let Some(reason) = reason {
+                return reason;
             }
             // Cannot fail: this handle holds a sender.
-            reason.changed().await.ok();
+            raised.changed().await.ok();
+        }
+    }
+
+    /// Has the process ended where the word is raised, before whoever raises it does anything else;
+    /// at once if it has been raised. It is ended once.
+    pub fn end_by(&self, ending: Ending) {
+        let mut reason = None;
+        self.raised.send_if_modified(|raised| {
+            reason = raised.reason.clone();
+            raised.ending = Some(Arc::clone(&ending));
+            false
+        });
+        if let Some(reason) = reason {
+            ending(&reason);
         }
     }
 
     /// Keeps the first reason: later ones only follow from it.
-    pub(crate) fn raise(&self, why: &str) {
-        let is_first = self.reason.send_if_modified(|reason| {
-            let is_first = reason.is_none();
+    pub fn raise(&self, why: &str) {
+        let mut ending = None;
+        self.raised.send_if_modified(|raised| {
+            let is_first = raised.reason.is_none();
             if is_first {
-                *reason = Some(why.into());
+                raised.reason = Some(why.into());
+                ending = raised.ending.clone();
             }
             is_first
         });
-        if is_first {
-            tracing::error!(error = why, "storage has failed");
+        if let Some(ending) = ending {
+            ending(why);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
+    use crate::sync::lock;
 
     #[tokio::test]
     async fn the_first_reason_stays() {
@@ -64,5 +94,27 @@ mod tests {
         fatal.raise("later");
 
         assert_eq!(&*fatal.raised().await, "disk full");
+    }
+
+    #[test]
+    fn the_process_is_ended_once_by_whoever_raises_the_word() {
+        for is_raised_before in [false, true] {
+            let fatal = Fatal::default();
+            let ended = Arc::new(Mutex::new(Vec::new()));
+            let why = Arc::clone(&ended);
+            let ending: Ending = Arc::new(move |reason| lock(&why).push(reason.to_owned()));
+            if is_raised_before {
+                fatal.raise("disk full");
+                fatal.end_by(ending);
+            } else {
+                fatal.end_by(ending);
+                assert!(lock(&ended).is_empty());
+                fatal.raise("disk full");
+            }
+            assert_eq!(*lock(&ended), ["disk full"]);
+
+            fatal.raise("later");
+            assert_eq!(*lock(&ended), ["disk full"]);
+        }
     }
 }

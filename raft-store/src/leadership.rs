@@ -101,11 +101,10 @@ pub(crate) struct Watcher {
     pub(crate) fatal: Fatal,
     pub(crate) patience: Patience,
     pub(crate) published: watch::Sender<Leadership>,
-    pub(crate) stop: CancellationToken,
 }
 
 impl Watcher {
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(self, stop: CancellationToken) {
         let mut server = self.raft.server_metrics();
         let mut check = tokio::time::interval(CHECK_INTERVAL);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -116,8 +115,7 @@ impl Watcher {
 
             let fsync_age = self.log.fsync_age();
             if fsync_age > self.patience.fsync_fatal {
-                tracing::error!(?fsync_age, "the disk hangs: this process ends");
-                std::process::abort();
+                return self.fatal.raise(&format!("the disk hangs: one sync takes {fsync_age:?}"));
             }
             let is_too_slow = fsync_age > self.patience.fsync && seen.is_leading();
             if is_too_slow && !is_handing_over {
@@ -129,16 +127,16 @@ impl Watcher {
             is_handing_over = is_too_slow;
 
             tokio::select! {
-                () = self.stop.cancelled() => return,
+                () = stop.cancelled() => return,
                 _ = check.tick() => {}
-                changed = server.changed() => if changed.is_err() { return self.on_ended() },
+                changed = server.changed() => if changed.is_err() { return self.on_ended(&stop) },
             }
         }
     }
 
     /// Raft has ended although nobody has stopped it: a process without it must not look alive.
-    fn on_ended(&self) {
-        if self.stop.is_cancelled() {
+    fn on_ended(&self, stop: &CancellationToken) {
+        if stop.is_cancelled() {
             return;
         }
         let state = self.raft.metrics().borrow_watched().running_state.clone();

@@ -19,7 +19,7 @@ use crate::membership::Members;
 use crate::network::identity::PeerIdentity;
 use crate::node::Raft;
 use crate::propose::{LEADER_WAIT, ProposeError, wait_for_news};
-use crate::types::AppliedAt;
+use crate::types::{AppliedAt, LogId};
 
 /// How long one answer of the leader may take.
 const READ_INDEX_TIMEOUT: Duration = Duration::from_secs(1);
@@ -53,6 +53,9 @@ pub enum ReadError {
 
 type Answer = Result<ReadPoint, ReadError>;
 
+/// Those who wait for an answer.
+pub(crate) struct Readers(mpsc::Receiver<oneshot::Sender<Answer>>);
+
 /// Lets readers in: all that wait when a question goes out share its answer.
 #[derive(Debug, Clone)]
 pub(crate) struct ReadGate {
@@ -61,12 +64,10 @@ pub(crate) struct ReadGate {
 }
 
 impl ReadGate {
-    pub(crate) fn new(
-        asker: Asker,
-        applied: watch::Receiver<AppliedAt>,
-    ) -> (Self, impl Future<Output = ()>) {
+    /// A gate, and who waits behind it: for [`Asker::run`].
+    pub(crate) fn new(applied: watch::Receiver<AppliedAt>) -> (Self, Readers) {
         let (waiting, readers) = mpsc::channel(WAITING_MAX);
-        (Self { waiting, applied }, asker.run(readers))
+        (Self { waiting, applied }, Readers(readers))
     }
 
     /// Returns when local state is linearizable for a reader that starts now.
@@ -91,21 +92,21 @@ pub(crate) struct Asker {
     pub(crate) identity: PeerIdentity,
     pub(crate) members: Members,
     pub(crate) leadership: watch::Receiver<Leadership>,
-    pub(crate) stop: CancellationToken,
 }
 
 impl Asker {
-    async fn run(self, mut readers: mpsc::Receiver<oneshot::Sender<Answer>>) {
+    pub(crate) async fn run(self, readers: Readers, stop: CancellationToken) {
+        let Readers(mut readers) = readers;
         let mut batch = Vec::new();
         let mut link = None;
         loop {
             tokio::select! {
-                () = self.stop.cancelled() => return,
+                () = stop.cancelled() => return,
                 gathered = readers.recv_many(&mut batch, WAITING_MAX) => if gathered == 0 { return },
             }
             // Every reader in the batch came before the question, so the answer holds for each.
             let answer = tokio::select! {
-                () = self.stop.cancelled() => return,
+                () = stop.cancelled() => return,
                 answer = self.ask_until_answered(&mut link) => answer,
             };
             for reader in batch.drain(..) {
@@ -158,25 +159,77 @@ struct Link {
     client: RaftServiceClient<Channel>,
 }
 
+/// A question to the quorum: whether this master still leads in the term in which it asks.
+///
+/// A leader that sleeps may be deposed and elected again meanwhile. What the answers of the later
+/// term confirm is not what was committed in this one.
+#[derive(Debug, Clone, Copy)]
+struct Question {
+    term: Term,
+    asked_at: Instant,
+}
+
+impl Question {
+    /// Whether what a quorum has confirmed of its term is not older than the question.
+    fn is_answered(&self, confirmed_age: impl Fn(Term) -> Option<Duration>) -> bool {
+        confirmed_age(self.term).is_some_and(|age| age <= self.asked_at.elapsed())
+    }
+
+    /// How far the log was committed when it was asked; nothing that a later term has written.
+    fn point(&self, read: &LogId) -> Option<ReadPoint> {
+        let term = Term(read.leader_id.term);
+        (term <= self.term).then_some(ReadPoint { index: LogIndex(read.index), term })
+    }
+}
+
 /// Confirms with a quorum that this master still leads, and says how far its log was committed
 /// when it did.
 ///
 /// openraft's word is not enough: it may take an answer from before this master was frozen for one
 /// to what it has just asked, see [`crate::acks`].
 pub(crate) async fn confirm(raft: &Raft, acks: &Acks) -> Option<ReadPoint> {
-    // A leader that sleeps may be deposed and elected again meanwhile. What the answers of the later
-    // term confirm is not what was committed in this one.
-    let term = leading_term(raft)?;
-    let asked_at = Instant::now();
-    let is_confirmed =
-        || confirmed_age(raft, acks, term).is_some_and(|age| age <= asked_at.elapsed());
+    let question = Question { term: leading_term(raft)?, asked_at: Instant::now() };
     let confirmed = async {
         let linearizer = raft.get_read_linearizer(ReadPolicy::ReadIndex).await.ok()?;
-        acks.until(is_confirmed).await;
+        acks.until(|| question.is_answered(|term| confirmed_age(raft, acks, term))).await;
         Some(linearizer)
     };
     let linearizer = tokio::time::timeout(READ_INDEX_TIMEOUT, confirmed).await.ok()??;
-    let read = linearizer.read_log_id();
-    let read_term = Term(read.log_id().leader_id.term);
-    (read_term <= term).then_some(ReadPoint { index: LogIndex(read.index()), term: read_term })
+    question.point(linearizer.read_log_id().log_id())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::acks::Unanswered;
+    use crate::types::log_id;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_is_answered_in_the_term_that_it_was_asked_in() {
+        let acks = Arc::new(Acks::default());
+        let age =
+            |term: Term| acks.quorum_age(1, term.0, &[BTreeSet::from([1, 2, 3])], Instant::now());
+        let answer_in = |term| {
+            let stream = Unanswered::new(Arc::clone(&acks), 2);
+            stream.on_request(term, Instant::now());
+            stream.on_obeyed();
+        };
+        answer_in(5);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let question = Question { term: Term(5), asked_at: Instant::now() };
+        assert!(!question.is_answered(age), "what was sent before does not count");
+
+        // Deposed in term 6, and elected again.
+        answer_in(7);
+        assert!(!question.is_answered(age));
+        let later = Question { term: Term(7), ..question };
+        assert!(later.is_answered(age));
+
+        let at = |term| log_id(Term(term), LogIndex(9));
+        assert_eq!(question.point(&at(6)), None);
+        let point = ReadPoint { index: LogIndex(9), term: Term(5) };
+        assert_eq!(question.point(&at(5)), Some(point));
+    }
 }

@@ -35,18 +35,17 @@ pub(crate) struct Succession {
     pub(crate) contact: Arc<Contact>,
     /// How long a follower that has heard the leader elects no other.
     pub(crate) lease: Duration,
-    pub(crate) stop: CancellationToken,
 }
 
 impl Succession {
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(self, stop: CancellationToken) {
         loop {
             tokio::select! {
-                () = self.stop.cancelled() => return,
+                () = stop.cancelled() => return,
                 () = self.contact.broken() => {}
             }
             tokio::select! {
-                () = self.stop.cancelled() => return,
+                () = stop.cancelled() => return,
                 () = self.succeed() => {}
             }
         }

@@ -87,6 +87,29 @@ const DISK_CALLS: [(&str, &[&str]); 2] = [
     ("spawn_blocking(", &["calls.rs", "disk_space.rs", "state_machine.rs"]),
 ];
 
+/// Begins something that ends the process when it ends by itself: it has a name, which is said then.
+const WATCHED_OVER: [&str; 2] = ["loops.spawn(", ".spawn(\""];
+
+/// Files of a master that begin what may end by itself, and what that is.
+const MAY_END: [(&str, &str); 13] = [
+    ("master/src/api/server.rs", "a connection"),
+    ("master/src/leader/dispatcher.rs", "a call"),
+    ("master/src/leader/farewell.rs", "a call"),
+    ("master/src/leader/reconnection.rs", "a call"),
+    ("master/src/leader/rivals.rs", "a call"),
+    ("master/src/leader/sessions.rs", "a call"),
+    ("master/src/operations/logs.rs", "a stream of a log"),
+    ("raft-store/src/leadership.rs", "a hand-over"),
+    ("raft-store/src/log_store.rs", "the flusher, which ends with its last sender"),
+    ("raft-store/src/log_store/flusher.rs", "a flush"),
+    ("raft-store/src/loops.rs", "what is watched over"),
+    (
+        "raft-store/src/node/background.rs",
+        "one piece of work each, which raises what keeps it from it",
+    ),
+    ("raft-store/src/propose/forward.rs", "a stream of commands"),
+];
+
 /// Files that only compute: no waiting, no clock. What they need to know is given to them.
 const PURE: [&str; 17] = [
     "master/src/events/event.rs",
@@ -234,6 +257,32 @@ fn storage_is_called_where_failures_are_judged() {
         }
     }
     assert_none("storage calls that nobody judges", &found);
+}
+
+#[test]
+fn what_a_master_cannot_do_without_is_watched_over() {
+    let mut found = Vec::new();
+    let mut may_end = MAY_END.iter().map(|(path, _)| *path).collect::<BTreeSet<_>>();
+    for source in sources() {
+        let path = source.path.as_str();
+        let is_of_a_master = path.starts_with("raft-store/src/") || path.starts_with("master/src/");
+        if !is_of_a_master || path.ends_with("tests.rs") {
+            continue;
+        }
+        let is_test = |text: &str| text.starts_with("mod tests {");
+        for (number, line) in code_lines(&source.text).take_while(|(_, line)| !is_test(line)) {
+            let is_watched_over = WATCHED_OVER.iter().any(|way| line.contains(way));
+            if !line.contains(".spawn(") || is_watched_over {
+                continue;
+            }
+            may_end.remove(path);
+            if MAY_END.iter().all(|(excused, _)| *excused != path) {
+                found.push(format!("{path}:{number}"));
+            }
+        }
+    }
+    assert_none("tasks whose end nobody sees", &found);
+    assert!(may_end.is_empty(), "nothing is begun any more in {may_end:?}");
 }
 
 #[test]

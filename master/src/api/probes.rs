@@ -29,9 +29,12 @@ pub(super) struct FollowerParams {
     max_lag: Option<u64>,
 }
 
-/// `GET /livez`: the process answers, and nothing more is asked of it.
-pub(super) async fn live() -> &'static str {
-    "ok\n"
+/// `GET /livez`: the process answers, and no part of it has ended without the others.
+pub(super) async fn live(State(api): State<Api>) -> Response {
+    match api.operations.node().fatal().reason() {
+        None => "ok\n".into_response(),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+    }
 }
 
 /// `GET /readyz`: requests may be sent here.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cluster_state::{ClusterId, Command, LeaseTimes, LogIndex, Term};
-use raft_store::{Leadership, Node, ProposeError};
+use raft_store::{Leadership, Loops, Node, ProposeError};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -56,12 +56,16 @@ pub struct Supervisor {
     config: DutyConfig,
     sessions: WorkerSessions,
     metrics: Metrics,
+    loops: Loops,
     tasks: TaskTracker,
 }
 
 /// Duties under way, in the order in which they were started, which is the order in which they
 /// are stopped.
-struct Duties(Vec<(&'static str, CancellationToken, JoinHandle<()>)>);
+struct Duties {
+    loops: Loops,
+    under_way: Vec<(&'static str, CancellationToken, JoinHandle<()>)>,
+}
 
 /// Why the duties of a term ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,16 +82,17 @@ enum End {
 const TAKE_OVER_PAUSE: Duration = Duration::from_millis(50);
 
 impl Supervisor {
-    /// A supervisor that has yet to run.
+    /// A supervisor that has yet to run. `tasks` are calls that outlive those who make them.
     #[must_use]
     pub fn new(
         node: Node,
         config: DutyConfig,
         sessions: WorkerSessions,
         metrics: Metrics,
+        loops: Loops,
         tasks: TaskTracker,
     ) -> Self {
-        Self { node, config, sessions, metrics, tasks }
+        Self { node, config, sessions, metrics, loops, tasks }
     }
 
     /// Runs until cancelled. When it returns, no duty is under way.
@@ -185,50 +190,44 @@ impl Supervisor {
         // From here on workers may register: the monitor is about to call them.
         self.sessions.set(Some(Arc::clone(lead)));
 
-        let mut duties = Duties(Vec::new());
+        let mut duties = Duties { loops: self.loops.clone(), under_way: Vec::new() };
         let scheduler = Scheduler::new(self.node.clone(), lead.term, self.config.strategy);
-        duties.spawn(&self.tasks, "scheduler", |stop| {
+        duties.spawn("scheduler", |stop| {
             drive(scheduler, reader.watch_applied(), lead.rest.watch(), stop)
         });
         let monitor = ReconnectionMonitor::new(Arc::clone(lead), self.config.reconnect.clone());
-        duties.spawn(&self.tasks, "reconnection monitor", |stop| {
+        duties.spawn("reconnection monitor", |stop| {
             monitor.run(demanded, reader.watch_applied(), stop)
         });
         let dispatcher = Dispatcher::new(Arc::clone(lead), self.config.unreachable_after);
-        duties
-            .spawn(&self.tasks, "dispatcher", |stop| dispatcher.run(reader.watch_applied(), stop));
+        duties.spawn("dispatcher", |stop| dispatcher.run(reader.watch_applied(), stop));
         let liveness = Liveness::new(Arc::clone(lead), self.config.mass_loss_requeue_rate);
-        duties.spawn(&self.tasks, "liveness", |stop| liveness.run(reader.watch_applied(), stop));
+        duties.spawn("liveness", |stop| liveness.run(reader.watch_applied(), stop));
         let health = HealthRecorder::new(Arc::clone(lead));
-        duties.spawn(&self.tasks, "health", |stop| health.run(reader.watch_applied(), stop));
+        duties.spawn("health", |stop| health.run(reader.watch_applied(), stop));
         let farewell = Farewell::new(Arc::clone(lead));
-        duties.spawn(&self.tasks, "farewell", |stop| farewell.run(reader.watch_applied(), stop));
+        duties.spawn("farewell", |stop| farewell.run(reader.watch_applied(), stop));
         let ticker = Ticker::new(self.node.clone(), lead.term, self.config.retention);
-        duties.spawn(&self.tasks, "ticker", |stop| {
-            drive(ticker, reader.watch_applied(), lead.rest.watch(), stop)
-        });
+        duties
+            .spawn("ticker", |stop| drive(ticker, reader.watch_applied(), lead.rest.watch(), stop));
         let timekeeper = Timekeeper::new(self.node.clone(), self.metrics.clone());
-        duties.spawn(&self.tasks, "timekeeper", |stop| timekeeper.run(stop));
+        duties.spawn("timekeeper", |stop| timekeeper.run(stop));
         duties
     }
 }
 
 impl Duties {
-    fn spawn<F>(
-        &mut self,
-        tasks: &TaskTracker,
-        name: &'static str,
-        duty: impl FnOnce(CancellationToken) -> F,
-    ) where
+    fn spawn<F>(&mut self, name: &'static str, duty: impl FnOnce(CancellationToken) -> F)
+    where
         F: Future<Output = ()> + Send + 'static,
     {
-        let stop = CancellationToken::new();
-        let running = tasks.spawn(duty(stop.clone()));
-        self.0.push((name, stop, running));
+        let loops = self.loops.apart();
+        let running = loops.spawn(name, duty);
+        self.under_way.push((name, loops.stop().clone(), running));
     }
 
     async fn stop(self) {
-        for (name, stop, running) in self.0 {
+        for (name, stop, running) in self.under_way {
             stop.cancel();
             // A panic in a duty has ended the process already: see the panic hook.
             if let Err(error) = running.await {

@@ -2,28 +2,33 @@
 
 use std::time::Duration;
 
+use raft_store::Loops;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-/// Something that runs until it is told to stop.
+/// Something that runs until it is told to stop, and that a master cannot do without.
 #[derive(Debug)]
 pub(super) struct Part {
+    name: &'static str,
     stop: CancellationToken,
     running: JoinHandle<()>,
 }
 
 impl Part {
-    pub(super) fn spawn<F>(tasks: &TaskTracker, run: impl FnOnce(CancellationToken) -> F) -> Self
+    pub(super) fn spawn<F>(
+        loops: &Loops,
+        name: &'static str,
+        run: impl FnOnce(CancellationToken) -> F,
+    ) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let stop = CancellationToken::new();
-        let running = tasks.spawn(run(stop.clone()));
-        Self { stop, running }
+        let loops = loops.apart();
+        let running = loops.spawn(name, run);
+        Self { name, stop: loops.stop().clone(), running }
     }
 
-    pub(super) async fn stop(mut self, name: &'static str, patience: Duration) {
+    pub(super) async fn stop(mut self, patience: Duration) {
         self.stop.cancel();
         let how = match tokio::time::timeout(patience, &mut self.running).await {
             Ok(Ok(())) => "in good order",
@@ -33,6 +38,6 @@ impl Part {
                 "with requests under way"
             }
         };
-        tracing::info!(part = name, how, "stopped");
+        tracing::info!(part = self.name, how, "stopped");
     }
 }

@@ -1,6 +1,7 @@
 //! A master as a process: runs until a signal asks it to stop.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -28,10 +29,10 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 pub async fn run(config: Config) -> Result<(), StartError> {
     let mut signals = Signals::listen().map_err(|error| StartError::Process(error.to_string()))?;
     let master = Master::start(config).await?;
+    master.node().fatal().end_by(Arc::new(abort));
 
     tokio::select! {
         () = signals.next() => {}
-        reason = master.node().fatal().raised() => abort(&reason),
         never = tell_when_ready(&master) => match never {},
     }
     tracing::info!("stopping");
@@ -53,8 +54,8 @@ async fn stopped_short(
     }
 }
 
-/// Replication or storage has ended: nothing more may be answered.
-fn abort(reason: &str) -> ! {
+/// A part has ended without which this master is only half alive: nothing more may be answered.
+fn abort(reason: &str) {
     tracing::error!(reason, "this master cannot go on: this process ends");
     std::process::abort()
 }

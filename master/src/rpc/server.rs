@@ -9,9 +9,9 @@ use proto::v1::cluster_service_server::ClusterServiceServer;
 use proto::v1::master_service_server::MasterServiceServer;
 use proto::v1::registry_service_server::RegistryServiceServer;
 use proto::v1::task_service_server::TaskServiceServer;
+use raft_store::Loops;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tonic::transport::Server;
 
 use super::cluster::ClusterEndpoint;
@@ -63,18 +63,18 @@ impl GrpcServer {
         Self { operations, door, intake: Intake::new(bodies) }
     }
 
-    /// Serves until `stop`, then lets calls under way finish. Streams between masters end when
+    /// Serves until `stop`, and runs what the services need besides in `loops`; then lets calls under way finish. Streams between masters end when
     /// their other ends do.
     pub(crate) async fn run(
         self,
         listener: TcpListener,
+        loops: Loops,
         stop: CancellationToken,
     ) -> Result<(), GrpcError> {
         let operations = self.operations;
         let (reporter, health) = tonic_health::server::health_reporter();
-        let tasks = TaskTracker::new();
         let leadership = operations.node().leadership();
-        tasks.spawn(health::report(reporter, leadership, operations.stopping().clone()));
+        loops.spawn("health service", |stop| health::report(reporter, leadership, stop));
         let reflection = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
@@ -93,7 +93,7 @@ impl GrpcServer {
             operations.leader().clone(),
             operations.sessions().clone(),
         );
-        tasks.spawn(relay.run(operations.stopping().clone()));
+        loops.spawn("relay of heartbeats", |stop| relay.run(stop));
         let workers = WorkerEndpoint { operations: operations.clone(), heartbeats };
         let workers = MasterServiceServer::new(workers)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)

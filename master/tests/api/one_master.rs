@@ -108,6 +108,11 @@ impl OneMaster {
         self.master.node().propose_as_leader(term, &command(term)).await.unwrap();
     }
 
+    /// A part of it ends without the others.
+    pub(crate) fn fail(&self, why: &str) {
+        self.master.node().fatal().raise(why);
+    }
+
     pub(crate) fn applied(&self) -> LogIndex {
         self.master.node().reader().applied().index
     }

@@ -30,6 +30,15 @@ async fn a_leader_is_alive_ready_and_no_follower() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_master_of_which_a_part_has_ended_is_not_alive() {
+    let master = OneMaster::start().await;
+    master.fail("the scheduler has ended");
+    let answer = master.get("/livez").await;
+    assert_eq!((answer.status, &*answer.body), (503, "the scheduler has ended\n"));
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_of_one_is_healthy_and_knows_its_leader() {
     let master = OneMaster::start().await;
     let status = master.get("/api/cluster").await.json();

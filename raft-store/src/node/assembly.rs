@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::contact::Contact;
 use crate::hand_over::{HandOver, Naming};
 use crate::leadership::{Leadership, Patience, Watcher};
+use crate::loops::Loops;
 use crate::membership::Members;
 use crate::network::identity::PeerIdentity;
 use crate::propose::Proposer;
@@ -37,6 +38,7 @@ struct Ground {
     patience: Patience,
     tasks: TaskTracker,
     stop: CancellationToken,
+    loops: Loops,
 }
 
 /// Makes the node; `pause` is how long it elects nobody.
@@ -56,7 +58,8 @@ pub(super) fn assemble(
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let log_time = stores.reader.with(|state| state.meta().now);
     let clock = Clock::new(Arc::clone(&config.wall), log_time);
-    let ground = Ground { config, raft, identity, stores, members, patience, tasks, stop };
+    let loops = Loops::new(tasks.clone(), stop.clone(), stores.fatal.clone());
+    let ground = Ground { config, raft, identity, stores, members, patience, tasks, stop, loops };
 
     let contact = Arc::new(Contact::default());
     let hand_over = ground.hand_over();
@@ -64,7 +67,7 @@ pub(super) fn assemble(
     let reads = ground.reads(&leadership);
     let proposer = ground.proposer(&leadership, &clock);
 
-    let Ground { config, raft, identity, stores, members, patience, tasks, stop } = ground;
+    let Ground { config, raft, identity, stores, members, patience, tasks, stop, loops } = ground;
     let inner = Inner {
         config,
         raft,
@@ -84,7 +87,7 @@ pub(super) fn assemble(
     };
     let node = Node { inner: Arc::new(inner) };
     background::start(&node);
-    node.tasks().spawn(time::follow_log_time(node.clone()));
+    loops.spawn("follower's clock", |stop| time::follow_log_time(node.clone(), stop));
     node
 }
 
@@ -115,10 +118,10 @@ impl Ground {
             fatal: self.stores.fatal.clone(),
             patience: self.patience,
             published,
-            stop: self.stop.clone(),
         };
-        self.tasks.spawn(watcher.run());
-        self.tasks.spawn(self.stores.space.clone().watch(self.stop.clone()));
+        self.loops.spawn("watch over leadership", |stop| watcher.run(stop));
+        self.loops
+            .spawn("watch over the disk's room", |stop| self.stores.space.clone().watch(stop));
 
         let succession = Succession {
             id: self.config.id,
@@ -127,9 +130,8 @@ impl Ground {
             leadership: leadership.clone(),
             contact: Arc::clone(contact),
             lease: self.patience.quorum,
-            stop: self.stop.clone(),
         };
-        self.tasks.spawn(succession.run());
+        self.loops.spawn("succession", |stop| succession.run(stop));
         leadership
     }
 
@@ -140,10 +142,9 @@ impl Ground {
             identity: self.identity.clone(),
             members: self.members.clone(),
             leadership: leadership.clone(),
-            stop: self.stop.clone(),
         };
-        let (reads, asking) = ReadGate::new(asker, self.stores.reader.watch_applied());
-        self.tasks.spawn(asking);
+        let (reads, readers) = ReadGate::new(self.stores.reader.watch_applied());
+        self.loops.spawn("asker for read points", |stop| asker.run(readers, stop));
         reads
     }
 

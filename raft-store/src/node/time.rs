@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
 
 use super::Node;
 
@@ -27,12 +28,12 @@ impl Node {
     }
 }
 
-pub(super) async fn follow_log_time(node: Node) {
+pub(super) async fn follow_log_time(node: Node, stop: CancellationToken) {
     let mut looks = tokio::time::interval(FOLLOW_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = node.inner.stop.cancelled() => return,
+            () = stop.cancelled() => return,
             _ = looks.tick() => {}
         }
         if !node.inner.leadership.borrow().is_leading() {
