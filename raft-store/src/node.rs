@@ -7,7 +7,7 @@ mod config;
 mod lease;
 mod status;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod time;
 mod transfer;
 

@@ -275,3 +275,6 @@ impl RaftService for RaftEndpoint {
         Ok(Response::new(self.node.introduction()))
     }
 }
+
+#[cfg(test)]
+mod tests;

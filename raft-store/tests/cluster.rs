@@ -9,6 +9,8 @@ mod hand_over;
 mod harness;
 #[path = "cluster/large.rs"]
 mod large;
+#[path = "cluster/snapshots.rs"]
+mod snapshots;
 #[path = "cluster/stall.rs"]
 mod stall;
 #[path = "cluster/strangers.rs"]

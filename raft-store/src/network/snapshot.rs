@@ -96,6 +96,16 @@ async fn read_into(
     }
 }
 
+/// Refuses a leader that this master obeys no longer, before its snapshot ends the transfer of
+/// another's: there is one at a time.
+fn check_obeyed(node: &Node, vote: &Vote) -> Result<(), Status> {
+    let ours = node.raft().server_metrics().borrow_watched().vote;
+    if *vote >= ours {
+        return Ok(());
+    }
+    Err(Status::aborted(format!("this master obeys a newer vote: {ours}")))
+}
+
 /// How much of a snapshot is here already, per file.
 pub(crate) async fn held(
     node: &Node,
@@ -104,11 +114,7 @@ pub(crate) async fn held(
     let vote = wire::vote_in(question.vote).map_err(|error| wire::refused(&error))?;
     let known = node.known_of(vote.leader_id.voted_for);
     known.check_leader(&vote).map_err(|error| wire::refused(&error.into()))?;
-    let ours = node.raft().server_metrics().borrow_watched().vote;
-    let is_obeyed = vote >= ours;
-    if !is_obeyed {
-        return Err(Status::aborted(format!("this master obeys a newer vote: {ours}")));
-    }
+    check_obeyed(node, &vote)?;
     let manifest = Manifest::decode(&question.manifest).map_err(|error| refused(&error.into()))?;
     let receiver = node.inbox().begin(manifest).await.map_err(|error| refused(&error))?;
     Ok(receiver.offsets().to_vec())
@@ -128,6 +134,7 @@ pub(crate) async fn receive(
     let known = node.known_of(vote.leader_id.voted_for);
     let last = manifest.meta.last_log_id;
     known.check_snapshot(&vote, last.as_ref()).map_err(|error| wire::refused(&error.into()))?;
+    check_obeyed(node, &vote)?;
     let mut receiver = node.inbox().begin(manifest).await.map_err(|error| refused(&error))?;
     while let Some(message) = incoming.message().await? {
         let Some(Part::Chunk(chunk)) = message.part else {
