@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Makes what happened in a directory (files created, renamed, removed) durable.
 pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    File::open(path)?.sync_all()?;
+    #[cfg(test)]
+    trace::note(trace::Deed::Synced, path);
+    Ok(())
 }
 
 /// Replaces a file: after a crash it holds either the old bytes or the new ones.
@@ -22,6 +25,8 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Removes a directory with all that is in it, if it is there.
 pub(crate) fn remove_dir(path: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    trace::note(trace::Deed::Removed, path);
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),
@@ -76,5 +81,34 @@ impl Drop for Directory {
             // The next start removes what is left.
             tracing::warn!(path = %self.path.display(), %error, "directory not removed");
         }
+    }
+}
+
+/// What was done to which path on which thread: it leaves no other trace that a test could see.
+#[cfg(test)]
+pub(crate) mod trace {
+    use std::path::{Path, PathBuf};
+    use std::sync::Mutex;
+    use std::thread::ThreadId;
+
+    use crate::sync::lock;
+
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum Deed {
+        Synced,
+        Removed,
+    }
+
+    static DONE: Mutex<Vec<(Deed, PathBuf, ThreadId)>> = Mutex::new(Vec::new());
+
+    pub(super) fn note(deed: Deed, path: &Path) {
+        lock(&DONE).push((deed, path.to_owned(), std::thread::current().id()));
+    }
+
+    /// The threads that have done it, in order.
+    pub(crate) fn threads_of(deed: Deed, path: &Path) -> Vec<ThreadId> {
+        let done = lock(&DONE);
+        let same = done.iter().filter(|(other, at, _)| *other == deed && at == path);
+        same.map(|(_, _, thread)| *thread).collect()
     }
 }

@@ -324,3 +324,6 @@ impl NetSnapshot<TypeConfig> for Peer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -337,3 +337,6 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         Ok(current.map(|data| Snapshot { meta: data.meta().clone(), snapshot: data }))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! What the log store promises about syncs, failures and purges.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use cluster_state::{LogIndex, MasterId, Term};
 use futures_util::StreamExt;
@@ -20,6 +20,7 @@ use crate::calls::Call;
 use crate::identity::Layout;
 use crate::network::wire;
 use crate::rocks;
+use crate::sync::lock;
 use crate::types::{Payload, log_id};
 
 /// A state that says what a test wants it to.
@@ -28,6 +29,8 @@ struct FakeState {
     applied: AtomicU64,
     durable: AtomicU64,
     flushes: AtomicU64,
+    /// A flush that has begun waits for it.
+    disk: Mutex<()>,
 }
 
 impl StateDurability for FakeState {
@@ -41,6 +44,7 @@ impl StateDurability for FakeState {
 
     fn flush(&self) -> Result<(), StorageError> {
         self.flushes.fetch_add(1, Ordering::AcqRel);
+        drop(lock(&self.disk));
         Ok(())
     }
 }
@@ -163,6 +167,35 @@ async fn a_purge_waits_until_the_state_is_durable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_takes_long_to_become_durable_holds_up_nobody() {
+    let mut world = World::new();
+    world.log.blocking_append((0..10).map(entry)).await.unwrap();
+    let state = Arc::clone(&world.state);
+    let (locked, is_locked) = mpsc::channel();
+    let (unlock, may_unlock) = mpsc::channel::<()>();
+    let disk = std::thread::spawn(move || {
+        let _hangs = lock(&state.disk);
+        locked.send(()).unwrap();
+        may_unlock.recv().ok();
+    });
+    is_locked.recv().unwrap();
+    world.log.purge(entry(6).log_id).await.unwrap();
+    world.log.save_vote(&vote(1)).await.unwrap();
+    while world.state.flushes.load(Ordering::Acquire) == 0 {
+        tokio::task::yield_now().await;
+    }
+
+    world.log.save_vote(&vote(2)).await.unwrap();
+    world.log.blocking_append([entry(10)]).await.unwrap();
+    world.log.purge(entry(8).log_id).await.unwrap();
+    world.log.blocking_append([entry(11)]).await.unwrap();
+
+    assert_eq!(world.state.flushes.load(Ordering::Acquire), 1, "one at a time");
+    drop(unlock);
+    disk.join().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_purge_below_what_is_durable_deletes() {
     let mut world = World::new();
     world.log.blocking_append((0..10).map(entry)).await.unwrap();
@@ -218,6 +251,25 @@ async fn reads_are_bounded_in_bytes_but_never_empty() {
     assert_eq!(part, [1, 2].map(large));
     let streamed = world.log.entries_stream(0..6).await.map(Result::unwrap);
     assert_eq!(streamed.collect::<Vec<_>>().await, (0..6).map(large).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_to_a_peer_holds_what_fits_to_the_byte() {
+    let without_payload = entry_bytes(&sized(0, 0));
+    // All in memory, and all on disk.
+    for cache_bytes_max in [1 << 30, 0] {
+        for (surplus, sent) in [(-1, 2), (0, 2), (1, 1)] {
+            let mut world = World::with_cache(cache_bytes_max);
+            let first = sized(0, REPLICATION_BYTES_MAX / 3);
+            let room = REPLICATION_BYTES_MAX - entry_bytes(&first) - without_payload;
+            let second = sized(1, room.checked_add_signed(surplus).unwrap());
+            world.log.blocking_append([first, second, sized(2, 1_000)]).await.unwrap();
+
+            let part = world.log.limited_get_log_entries(0, 3).await.unwrap();
+
+            assert_eq!(part.len(), sent, "{surplus} bytes above the bound");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

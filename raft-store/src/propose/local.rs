@@ -159,8 +159,33 @@ pub(super) struct Admission<'a> {
 #[cfg(test)]
 mod tests {
     use cluster_state::{Proposal, Tick, Timestamp};
+    use tempfile::TempDir;
 
     use super::*;
+    use crate::leadership::Leadership;
+    use crate::node::tests::start;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_command_for_one_term_enters_the_log_in_no_other() {
+        let dir = TempDir::new().unwrap();
+        let node = start(&dir, &[(1, "127.0.0.1:1")]).await;
+        let mut leadership = node.leadership();
+        let term = leadership.wait_for(Leadership::is_leading).await.unwrap().term();
+        let proposer = node.local_proposer();
+        let command = Command::Tick(Tick { term, forget: Vec::new() });
+        let encoded = EncodedCommand::new(&command).unwrap();
+
+        for other in [Term(0), term.next()] {
+            // Checked by Raft when it appends: the leader may have been elected again since its
+            // caller has looked.
+            let refused = proposer.append(encoded.clone(), Some(other)).await.unwrap_err();
+            assert!(matches!(refused, ProposeError::NotLeader { .. }), "{other}: {refused}");
+        }
+        proposer.append(encoded, Some(term)).await.ok();
+        let last = node.log().last_log_id().unwrap();
+        assert_eq!(last.index, 2, "the membership, the leader's own entry, and one command");
+        node.shutdown().await;
+    }
 
     #[test]
     fn only_what_is_a_command_is_taken_over_from_another_master() {

@@ -30,6 +30,26 @@ async fn leadership_is_handed_over_on_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_one_that_answers_is_chosen() {
+    let mut cluster = Cluster::start(100_000).await;
+    let leader = cluster.leader().await;
+    // Of two that have the same log, the greater id would come first.
+    let dead = *cluster.members.keys().rev().find(|id| **id != leader).unwrap();
+    let living = *cluster.members.keys().find(|id| **id != leader).unwrap();
+    cluster.stop(dead).await;
+
+    // For one lease its last answer counts.
+    let to = eventually("the dead one is known to be", || async {
+        match cluster.node(leader).transfer_leader(None).await {
+            Err(TransferError::Silent(id)) if id == dead => None,
+            handed_over => Some(handed_over),
+        }
+    })
+    .await;
+    assert_eq!(to, Ok(living));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_only_voter_leads_on() {
     let mut cluster = Cluster::prepare(100_000).await;
     cluster.start_member(1, &[1]).await;
