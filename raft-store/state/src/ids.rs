@@ -12,6 +12,9 @@ const WORKER_ID_BYTES_MAX: usize = 253;
 /// Longest token id in bytes.
 const TOKEN_ID_BYTES_MAX: usize = 64;
 
+/// Longest text that is repeated in an error: an id of any kind, and a little more.
+const SHOWN_BYTES_MAX: usize = 300;
+
 /// Why a text is not the id it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidId {
@@ -29,6 +32,12 @@ pub enum InvalidId {
     /// Cluster ids and incarnations are UUIDs.
     #[error("'{0}' is not a UUID")]
     Uuid(String),
+}
+
+/// The beginning of a text that is no id: it comes from outside, and may be a message long.
+fn shown(text: &str) -> String {
+    let end = text.floor_char_boundary(SHOWN_BYTES_MAX);
+    text.get(..end).unwrap_or_default().to_owned()
 }
 
 macro_rules! number {
@@ -89,7 +98,7 @@ impl FromStr for TaskId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let invalid = || InvalidId::Task(text.to_owned());
+        let invalid = || InvalidId::Task(shown(text));
         let digits = text.strip_prefix('t').ok_or_else(invalid)?;
         // `parse` would take a sign and leading zeros: one task must not have two names.
         let is_canonical = !digits.starts_with(['0', '+']);
@@ -119,7 +128,7 @@ impl FromStr for WorkerId {
             && text.starts_with(|c: char| c.is_ascii_alphanumeric())
             && text.chars().all(is_word);
         if !is_valid {
-            return Err(InvalidId::Worker(text.to_owned()));
+            return Err(InvalidId::Worker(shown(text)));
         }
         Ok(Self(text.into()))
     }
@@ -127,7 +136,7 @@ impl FromStr for WorkerId {
 
 /// A join token's public name; its secret is not stored anywhere.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct TokenId(Arc<str>);
 
 impl TokenId {
@@ -145,7 +154,7 @@ impl FromStr for TokenId {
         let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         let is_valid = (1..=TOKEN_ID_BYTES_MAX).contains(&text.len()) && text.chars().all(is_word);
         if !is_valid {
-            return Err(InvalidId::Token(text.to_owned()));
+            return Err(InvalidId::Token(shown(text)));
         }
         Ok(Self(text.into()))
     }
@@ -154,6 +163,20 @@ impl FromStr for TokenId {
 impl fmt::Display for TokenId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for TokenId {
+    type Error = InvalidId;
+
+    fn try_from(text: String) -> Result<Self, InvalidId> {
+        text.parse()
+    }
+}
+
+impl From<TokenId> for String {
+    fn from(id: TokenId) -> Self {
+        id.as_str().to_owned()
     }
 }
 
@@ -194,7 +217,7 @@ macro_rules! uuid {
             type Err = InvalidId;
 
             fn from_str(text: &str) -> Result<Self, InvalidId> {
-                parse_uuid(text).map(Self).ok_or_else(|| InvalidId::Uuid(text.to_owned()))
+                parse_uuid(text).map(Self).ok_or_else(|| InvalidId::Uuid(shown(text)))
             }
         }
     };

@@ -2,13 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Names and values, ordered by name. A million live tasks hold two of these each, mostly empty or
 /// with one entry, for which the node of a tree would take half a kilobyte.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub struct TextMap(Box<[(Box<str>, Box<str>)]>);
+pub struct TextMap(Texts);
+
+type Texts = Box<[(Box<str>, Box<str>)]>;
+
+/// Names that are not in order would not be found.
+impl<'de> Deserialize<'de> for TextMap {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let texts = Texts::deserialize(from)?;
+        if !texts.is_sorted_by(|(left, _), (right, _)| left < right) {
+            return Err(D::Error::custom("names stand twice or out of order"));
+        }
+        Ok(Self(texts))
+    }
+}
 
 impl TextMap {
     /// The value of a name.

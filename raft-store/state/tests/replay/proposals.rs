@@ -46,7 +46,8 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     vec(step(), 1..80)
 }
 
-fn step() -> impl Strategy<Value = Step> {
+/// One of its commands.
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     let aim = prop_oneof![1 => Just(Aim::Blind), 1 => Just(Aim::Astray), 8 => Just(Aim::True)];
     let clock = prop_oneof![
         4 => Just(0_i64),
