@@ -1,12 +1,14 @@
 //! How the messages look in JSON where that differs from their fields.
 
+mod nulls;
+
 use std::fmt;
 use std::marker::PhantomData;
 
 use cluster_state::Limits;
 use serde::de::{DeserializeOwned, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::{Error, Value};
+use serde_json::Error;
 
 use crate::v1;
 
@@ -69,56 +71,19 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for BoundedVisitor<T> {
     }
 }
 
-/// Something that is written as tasks are, and may have nulls.
-trait Nullable: DeserializeOwned {
-    /// The same, loosely read.
-    type Loose: DeserializeOwned;
-
-    /// Reads it again without the nulls in it.
-    fn without_nulls(loose: Self::Loose) -> Result<Self, Error>;
-}
-
-impl Nullable for v1::TaskSpec {
-    type Loose = Value;
-
-    fn without_nulls(mut loose: Value) -> Result<Self, Error> {
-        remove_nulls(&mut loose);
-        serde_json::from_value(loose)
-    }
-}
-
-impl Nullable for Bounded<v1::TaskSpec> {
-    type Loose = Bounded<Value>;
-
-    fn without_nulls(Bounded(loose): Bounded<Value>) -> Result<Self, Error> {
-        loose.into_iter().map(v1::TaskSpec::without_nulls).collect::<Result<_, _>>().map(Self)
-    }
-}
-
 /// Nulls are rare, so they cost a second look and nobody else anything.
-fn parse<T: Nullable>(body: &[u8]) -> Result<T, Error> {
-    let strictly = match serde_json::from_slice(body) {
-        Err(error) if error.is_data() && has_null(body) => error,
-        parsed => return parsed,
-    };
-    let loosely = serde_json::from_slice(body).map_err(|_| strictly)?;
-    T::without_nulls(loosely)
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+    match serde_json::from_slice(body) {
+        Err(error) if error.is_data() && has_null(body) => {
+            let without_nulls = nulls::without_nulls(body).map_err(|_| error)?;
+            serde_json::from_slice(&without_nulls)
+        }
+        parsed => parsed,
+    }
 }
 
 fn has_null(body: &[u8]) -> bool {
     body.windows(4).any(|text| text == b"null")
-}
-
-/// Removes what is null from a task and from the objects that it consists of. Names that a user has
-/// chosen, as those of labels, are none of them.
-fn remove_nulls(task: &mut Value) {
-    let Some(fields) = task.as_object_mut() else { return };
-    fields.retain(|_, value| !value.is_null());
-    if let Some(resources) = fields.get_mut("resources") {
-        remove_nulls(resources);
-    }
-    let constraints = fields.get_mut("constraints").and_then(Value::as_array_mut);
-    constraints.into_iter().flatten().for_each(remove_nulls);
 }
 
 /// A list that is written as a single text where it has one element.

@@ -6,6 +6,8 @@ pub mod channel;
 pub mod client;
 pub mod codec;
 pub mod convert;
+#[cfg(test)]
+mod fuzz_tests;
 pub mod json;
 pub mod limits;
 pub mod problem;

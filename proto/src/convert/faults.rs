@@ -9,6 +9,9 @@ use crate::problem::{ErrorKind, Fault, Outcome, Problem};
 /// Faults that are told; a request of ten thousand bad tasks need not name each.
 const FAULTS_MAX: usize = 100;
 
+/// Longest pointer that is told: a name in it may be as long as a message.
+const POINTER_BYTES_MAX: usize = 512;
+
 /// A rule that a value in a message breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Breach {
@@ -125,13 +128,13 @@ pub struct Invalid {
 impl Invalid {
     /// One breach, of a message that is not a task and has the right shape.
     pub fn malformed(pointer: impl Into<String>, breach: &Breach) -> Self {
-        let fault = Fault { pointer: pointer.into(), detail: breach.to_string() };
+        let fault = fault(pointer.into(), breach);
         Self { kind: ErrorKind::InvalidValue, faults: vec![fault], unlisted: 0 }
     }
 
     /// A list that is longer than the bound of what it is a list of.
     pub(super) fn too_long(pointer: &str, breach: &Breach) -> Self {
-        let fault = Fault { pointer: pointer.to_owned(), detail: breach.to_string() };
+        let fault = fault(pointer.to_owned(), breach);
         Self { kind: ErrorKind::LimitReached, faults: vec![fault], unlisted: 0 }
     }
 
@@ -140,6 +143,11 @@ impl Invalid {
     pub fn faults(&self) -> &[Fault] {
         &self.faults
     }
+}
+
+fn fault(mut pointer: String, breach: &Breach) -> Fault {
+    pointer.truncate(pointer.floor_char_boundary(POINTER_BYTES_MAX));
+    Fault { pointer, detail: breach.to_string() }
 }
 
 impl fmt::Display for Invalid {
@@ -196,8 +204,7 @@ impl Faults {
             self.unlisted = self.unlisted.saturating_add(1);
             return;
         }
-        let pointer = format!("{}{pointer}", self.at);
-        self.list.push(Fault { pointer, detail: breach.to_string() });
+        self.list.push(fault(format!("{}{pointer}", self.at), breach));
     }
 
     /// The value, or nothing and a fault.

@@ -1,6 +1,7 @@
 //! A worker as it is shown, as it describes itself, and as an operator registers it.
 
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use cluster_state::{
@@ -249,9 +250,8 @@ pub(super) fn check_address(address: &str) -> Result<(), Breach> {
     }
     let (host, port) = address.rsplit_once(':').ok_or(Breach::Address)?;
     let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    let is_literal = |c: char| c.is_ascii_hexdigit() || matches!(c, ':' | '.');
     let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(literal) => !literal.is_empty() && literal.chars().all(is_literal),
+        Some(literal) => literal.parse::<Ipv6Addr>().is_ok(),
         None => !host.is_empty() && host.chars().all(is_word),
     };
     let is_port = port.parse::<u16>().is_ok_and(|port| port != 0) && !port.starts_with('+');
@@ -337,8 +337,17 @@ mod tests {
         for address in ["10.0.0.5:50052", "worker-1.rack.local:1", "[::1]:50052"] {
             assert_eq!(check_address(address), Ok(()), "{address}");
         }
-        for address in ["host", "host:", "host:0", "host:+1", "host:99999", ":1", "a b:1", "::1:1"]
-        {
+        for address in [
+            "host",
+            "host:",
+            "host:0",
+            "host:+1",
+            "host:99999",
+            ":1",
+            "a b:1",
+            "::1:1",
+            "[::::1]:1",
+        ] {
             assert_eq!(check_address(address), Err(Breach::Address), "{address}");
         }
     }

@@ -1,0 +1,96 @@
+//! Bodies of the REST API, and the problems that it answers with.
+
+use std::fmt::Debug;
+
+use cluster_fuzz::{Fuzz, Memory, mutated};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{duration, map, spec, word};
+use crate::convert::task_specs;
+use crate::json::Submission;
+use crate::problem::{ErrorKind, Fault, Outcome, Problem};
+use crate::v1;
+
+/// An element of a list takes three characters, and in memory what its struct takes, thrice while the
+/// list grows. Of the largest, tasks, so many are kept as a submission may have.
+const MEMORY: Memory = Memory { per_byte: 96, fixed: 16 << 20 };
+
+fn submission() -> impl Strategy<Value = Vec<u8>> {
+    let null = option::weighted(0.3, prop::sample::select(vec!["image", "name", "env", "delay"]));
+    (vec(spec(), 1..4), any::<bool>(), null).prop_map(|(tasks, is_list, null)| {
+        let mut json = match tasks.first() {
+            Some(one) if !is_list => serde_json::to_value(one).unwrap(),
+            _ => serde_json::to_value(tasks).unwrap(),
+        };
+        if let (Some(field), Some(task)) = (null, json.as_object_mut()) {
+            task.insert(field.to_owned(), serde_json::Value::Null);
+        }
+        serde_json::to_vec(&json).unwrap()
+    })
+}
+
+#[test]
+fn a_submission_is_read_as_written_or_refused() {
+    Fuzz::of("submissions in JSON").run(mutated(submission()), |body| {
+        let Ok(read) = MEMORY.hold(&body, Submission::parse) else { return };
+        let tasks = read.into_tasks();
+
+        let Ok(specs) = task_specs(tasks.clone()) else { return };
+        let written = serde_json::to_vec(&tasks).unwrap();
+        let again = Submission::parse(&written).unwrap().into_tasks();
+        assert_eq!(task_specs(again).unwrap(), specs);
+    });
+}
+
+/// What is not read as a task is not kept either, whatever stands beside a null.
+#[test]
+fn a_body_with_nulls_takes_no_more_memory_than_another() {
+    let objects = "{\"\":0},".repeat(10_000);
+    let body = format!(r#"{{"name":null,"command":["true"],"env":[{objects}0]}}"#);
+    let memory = Memory { per_byte: 8, fixed: 64 << 10 };
+    assert!(memory.hold(body.as_bytes(), Submission::parse).is_err());
+}
+
+/// Reads any body as that of any request.
+fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(body: &[u8]) {
+    let Ok(read) = MEMORY.hold(body, |body| serde_json::from_slice::<T>(body)) else { return };
+    let written = serde_json::to_vec(&read).unwrap();
+    assert_eq!(serde_json::from_slice::<T>(&written).unwrap(), read);
+}
+
+#[test]
+fn other_bodies_are_read_as_written_or_refused() {
+    let labels = (map(), vec(word(), 0..3)).prop_map(|(set, remove)| v1::LabelWorkerRequest {
+        worker_id: "w".to_owned(),
+        set,
+        remove,
+    });
+    let token =
+        (word(), option::of(duration()), word()).prop_map(|(token_id, ttl, description)| {
+            v1::CreateTokenRequest { token_id, ttl, description }
+        });
+    let problem = (prop::sample::select(ErrorKind::all().collect::<Vec<_>>()), word(), word())
+        .prop_map(|(kind, pointer, detail)| Problem {
+            kind,
+            detail: detail.clone(),
+            errors: vec![Fault { pointer, detail }],
+            outcome: Some(Outcome::Unknown),
+        });
+    let body = prop_oneof![
+        labels.prop_map(|body| serde_json::to_vec(&body).unwrap()),
+        token.prop_map(|body| serde_json::to_vec(&body).unwrap()),
+        problem.prop_map(|body| serde_json::to_vec(&body).unwrap()),
+    ];
+    Fuzz::of("other bodies in JSON").run(mutated(body), |body| {
+        check::<v1::LabelWorkerRequest>(&body);
+        check::<v1::CreateTokenRequest>(&body);
+        check::<v1::SetSchedulingRequest>(&body);
+        check::<v1::RevokeTokenRequest>(&body);
+        check::<Problem>(&body);
+        check::<Vec<Fault>>(&body);
+    });
+}
