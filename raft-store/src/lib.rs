@@ -10,6 +10,8 @@ mod error;
 mod fatal;
 mod files;
 mod founding;
+#[cfg(test)]
+mod fuzz_tests;
 mod guard;
 mod hand_over;
 mod history;

@@ -13,6 +13,7 @@ use proto::v1::append_response::Result as Appended;
 use tonic::Status;
 
 use super::plausibility::{self, Implausible};
+use crate::codec::{self, CodecError};
 use crate::rarely::Rarely;
 use crate::types::{Entry, LogId, Payload, TypeConfig, Vote, log_id};
 
@@ -29,8 +30,11 @@ pub(crate) enum WireError {
     #[error(transparent)]
     Implausible(#[from] Implausible),
     /// A membership cannot be read.
-    #[error("membership is malformed")]
-    Membership(#[from] serde_json::Error),
+    #[error(transparent)]
+    Membership(#[from] CodecError),
+    /// A message of openraft's, which it writes as JSON, cannot be read.
+    #[error("message is malformed")]
+    Json(#[from] serde_json::Error),
 }
 
 /// Refuses a message that makes no sense. Its sender may repeat it for as long as it likes, so it is
@@ -96,7 +100,7 @@ fn entry_in(entry: v1::Entry) -> Result<Entry, WireError> {
     let payload = match entry.kind {
         KIND_BLANK => EntryPayload::Blank,
         KIND_PROPOSAL => EntryPayload::Normal(Payload(entry.payload)),
-        KIND_MEMBERSHIP => EntryPayload::Membership(serde_json::from_slice(&entry.payload)?),
+        KIND_MEMBERSHIP => EntryPayload::Membership(codec::decode_membership(&entry.payload)?),
         unknown => return Err(WireError::UnknownKind(unknown)),
     };
     Ok(Entry { log_id, payload })

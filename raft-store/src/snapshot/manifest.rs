@@ -8,6 +8,7 @@ use std::path::Path;
 use cluster_state::ClusterId;
 use serde::{Deserialize, Serialize};
 
+use crate::codec::{self, CodecError};
 use crate::error::StorageError;
 use crate::types::SnapshotMeta;
 
@@ -40,6 +41,9 @@ pub enum InvalidManifest {
     /// There are more files than any snapshot of ours has.
     #[error("snapshot has {0} files, too many")]
     TooManyFiles(usize),
+    /// Its membership has no quorum.
+    #[error("snapshot without a usable membership")]
+    Membership(#[from] CodecError),
 }
 
 /// One file of a snapshot.
@@ -122,6 +126,7 @@ impl Manifest {
         if self.files.len() > FILES_MAX {
             return Err(InvalidManifest::TooManyFiles(self.files.len()));
         }
+        codec::check_stored(&self.meta.last_membership)?;
         if !is_plain_name(&self.id) {
             return Err(InvalidManifest::Id(self.id.clone()));
         }
@@ -132,12 +137,6 @@ impl Manifest {
             }
         }
         Ok(())
-    }
-
-    /// How many bytes its files have.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.len).sum()
     }
 }
 

@@ -79,12 +79,14 @@ impl Position {
         let membership = record(StateRecord::Membership)?;
         let meta =
             record(StateRecord::Meta)?.map(|meta| codec::decode::<Meta>(&meta)).transpose()?;
+        let membership = match membership {
+            Some(bytes) => codec::decode_json(&bytes)?,
+            None => StoredMembership::default(),
+        };
+        codec::check_stored(&membership)?;
         Ok(Self {
             applied: applied.map(|bytes| codec::decode_json(&bytes)).transpose()?,
-            membership: match membership {
-                Some(bytes) => codec::decode_json(&bytes)?,
-                None => StoredMembership::default(),
-            },
+            membership,
             cluster: meta.and_then(|meta| meta.cluster),
         })
     }

@@ -1,0 +1,116 @@
+//! The records of the state, the votes and the positions on disk, and the verdicts of leaders.
+
+use std::fmt::Debug;
+
+use cluster_fuzz::{Fuzz, mutated};
+use cluster_state::{
+    Change, ClusterId, Departed, IdempotencyRecord, JoinToken, LeaderRecord, LogIndex, MassLoss,
+    MasterId, Meta, State, Task, Worker,
+};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::proposals::{Step, steps};
+use super::{MEMORY, membership, position, vote};
+use crate::codec::{check_stored, decode, decode_json, encode, encode_json};
+use crate::identity::Identity;
+use crate::propose::{ProposeError, Verdict};
+use crate::types::{LogId, StoredMembership, Vote};
+
+/// One of the records that a log leads to.
+fn record() -> impl Strategy<Value = Vec<u8>> {
+    (steps(), any::<Index>()).prop_map(|(log, at)| {
+        let records = records(log);
+        records.get(at.index(records.len())).unwrap().clone()
+    })
+}
+
+fn records(log: Vec<Step>) -> Vec<Vec<u8>> {
+    let mut state = State::new();
+    let node = MasterId(3);
+    let mut records = vec![
+        encode(&Identity { node, cluster: None }).unwrap(),
+        encode(&Identity { node, cluster: Some(ClusterId(7)) }).unwrap(),
+    ];
+    for (step, index) in log.into_iter().zip(1..) {
+        let proposal = step.proposal(&state);
+        let applied = state.apply(LogIndex(index), proposal);
+        let verdict: Verdict = match applied.reply {
+            Ok(reply) => Ok((LogIndex(index), reply)),
+            Err(rejection) => Err(ProposeError::Rejected { rejection, index: LogIndex(index) }),
+        };
+        records.push(encode(&verdict).unwrap());
+        records.extend(applied.changes.iter().filter_map(stored));
+    }
+    records
+}
+
+fn stored(change: &Change) -> Option<Vec<u8>> {
+    match change {
+        Change::Meta(record) => encode(record),
+        Change::Leader(record) => encode(record),
+        Change::Worker(record) => encode(record),
+        Change::Task(record) => encode(record),
+        Change::IdempotencyKey(record) => encode(record),
+        Change::Departed(record) => encode(record),
+        Change::Token(record) => encode(record),
+        Change::MassLoss(record) => encode(record),
+        Change::WorkerRemoved(_)
+        | Change::TaskForgotten(_)
+        | Change::IdempotencyKeyExpired(_)
+        | Change::DepartedForgotten(_)
+        | Change::TokenRevoked(_)
+        | Change::MassLossOver => return None,
+    }
+    .ok()
+}
+
+/// What was written for one type may be read as another.
+fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) {
+    let Ok(record) = MEMORY.hold(bytes, decode::<T>) else { return };
+    let written = encode(&record).unwrap();
+    assert_eq!(decode::<T>(&written).unwrap(), record);
+}
+
+fn check_json<T: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) {
+    let Ok(record) = MEMORY.hold(bytes, decode_json::<T>) else { return };
+    let written = encode_json(&record).unwrap();
+    assert_eq!(decode_json::<T>(&written).unwrap(), record);
+}
+
+#[test]
+fn a_record_is_read_as_written_or_refused() {
+    Fuzz::of("records").at_most(128).run(mutated(record()), |bytes| {
+        check::<Task>(&bytes);
+        check::<Worker>(&bytes);
+        check::<Meta>(&bytes);
+        check::<LeaderRecord>(&bytes);
+        check::<IdempotencyRecord>(&bytes);
+        check::<Departed>(&bytes);
+        check::<JoinToken>(&bytes);
+        check::<MassLoss>(&bytes);
+        check::<Identity>(&bytes);
+        check::<Verdict>(&bytes);
+    });
+}
+
+#[test]
+fn a_record_of_raft_is_read_as_written_or_refused() {
+    let membership = (position(), membership())
+        .prop_map(|(position, membership)| StoredMembership::new(Some(position), membership));
+    let encoded = prop_oneof![
+        vote().prop_map(|vote| encode_json(&vote).unwrap()),
+        position().prop_map(|position| encode_json(&position).unwrap()),
+        membership.prop_map(|membership| encode_json(&membership).unwrap()),
+    ];
+    Fuzz::of("records of Raft").run(mutated(encoded), |bytes| {
+        check_json::<Vote>(&bytes);
+        check_json::<LogId>(&bytes);
+        check_json::<StoredMembership>(&bytes);
+        if let Ok(membership) = decode_json(&bytes) {
+            check_stored(&membership).ok();
+        }
+    });
+}
