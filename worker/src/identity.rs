@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 mod belongings;
-mod slots;
+pub(crate) mod slots;
 
 use slots::{FORMAT, Record, Slots};
 

@@ -47,7 +47,7 @@ pub enum LeftoversError {
 
 /// What is known of a process group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Record {
+pub(crate) struct Record {
     group: Pid,
     session: Pid,
     started: StartTime,
@@ -107,7 +107,7 @@ impl ProcessRecords {
         Ok(Leftovers { kin, census, files })
     }
 
-    fn parse(&self, record: &str) -> Option<Record> {
+    pub(crate) fn parse(&self, record: &str) -> Option<Record> {
         let mut words = record.split(' ');
         let group = words.next()?.parse().ok().filter(|group| *group > 1)?;
         let session = words.next()?.parse().ok()?;

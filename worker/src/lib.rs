@@ -8,6 +8,8 @@ pub mod config;
 mod disk;
 mod executor;
 mod fitness;
+#[cfg(test)]
+mod fuzz_tests;
 pub mod host;
 mod identity;
 pub mod join_token;

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::{Semaphore, watch};
 use tracing::warn;
 
-mod parts;
+pub(crate) mod parts;
 mod reader;
 mod retention;
 mod writer;

@@ -94,7 +94,7 @@ pub(crate) fn stat(process: Pid) -> Option<Process> {
     parse_stat(process, &fs::read_to_string(format!("/proc/{process}/stat")).ok()?)
 }
 
-fn parse_stat(process: Pid, stat: &str) -> Option<Process> {
+pub(crate) fn parse_stat(process: Pid, stat: &str) -> Option<Process> {
     // The second field, the name in parentheses, may contain anything.
     let (_, fields) = stat.rsplit_once(") ")?;
     let fields = fields.split_ascii_whitespace().collect::<Vec<_>>();

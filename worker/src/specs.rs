@@ -121,14 +121,14 @@ fn cpu_count(limit: Option<f64>) -> f64 {
 }
 
 /// From a list like `0-3,8` in the status of a process.
-fn allowed_processors(status: &str) -> Option<u32> {
+pub(crate) fn allowed_processors(status: &str) -> Option<u32> {
     let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
-    let sizes = list.trim().split(',').map(|range| {
+    let mut sizes = list.trim().split(',').map(|range| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let (first, last) = (first.parse::<u32>().ok()?, last.parse::<u32>().ok()?);
         last.checked_sub(first)?.checked_add(1)
     });
-    sizes.sum::<Option<u32>>().filter(|count| *count > 0)
+    sizes.try_fold(0_u32, |sum, size| sum.checked_add(size?)).filter(|count| *count > 0)
 }
 
 fn memory_mb(limit: Option<u64>) -> u64 {

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use crate::disk::{Disk, OutOfSpace};
 
-mod results_file;
+pub(crate) mod results_file;
 
 use results_file::{Entry, ResultsFile};
 

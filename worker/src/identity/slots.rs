@@ -15,29 +15,29 @@ use tracing::warn;
 
 use super::IdentityError;
 
-pub(super) const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 2;
 /// A block of most file systems.
-pub(super) const SLOT_BYTES: usize = 4_096;
+pub(crate) const SLOT_BYTES: usize = 4_096;
 const SLOTS: u64 = 2;
 
 /// What is remembered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Record {
-    pub(super) worker_id: WorkerId,
+pub(crate) struct Record {
+    pub(crate) worker_id: WorkerId,
     /// As texts: JSON has no integers of 128 bits.
-    pub(super) cluster_id: Option<String>,
-    pub(super) data_id: String,
+    pub(crate) cluster_id: Option<String>,
+    pub(crate) data_id: String,
     /// Starts in this directory, the last one included.
-    pub(super) starts: StartNumber,
-    pub(super) incarnation: String,
-    pub(super) term: Term,
+    pub(crate) starts: StartNumber,
+    pub(crate) incarnation: String,
+    pub(crate) term: Term,
     /// Hints only: those that do not fit into the slot are left out.
-    pub(super) masters: Vec<String>,
+    pub(crate) masters: Vec<String>,
 }
 
 impl Record {
     /// That of a worker that has never met anybody.
-    pub(super) fn of(worker_id: WorkerId) -> Self {
+    pub(crate) fn of(worker_id: WorkerId) -> Self {
         Self {
             worker_id,
             cluster_id: None,
@@ -50,7 +50,7 @@ impl Record {
     }
 
     /// The cluster, once a leader has been met.
-    pub(super) fn cluster(&self) -> Option<ClusterId> {
+    pub(crate) fn cluster(&self) -> Option<ClusterId> {
         self.cluster_id.as_ref().and_then(|id| id.parse().ok())
     }
 }
@@ -71,7 +71,7 @@ struct Format {
 
 /// The open file; none before the first write.
 #[derive(Debug)]
-pub(super) struct Slots {
+pub(crate) struct Slots {
     path: PathBuf,
     file: Option<File>,
     /// Of the last write.
@@ -80,7 +80,7 @@ pub(super) struct Slots {
 
 impl Slots {
     /// Reads the file, if there is one.
-    pub(super) fn open(path: &Path) -> Result<(Self, Option<Record>), IdentityError> {
+    pub(crate) fn open(path: &Path) -> Result<(Self, Option<Record>), IdentityError> {
         let at = |source| IdentityError::Io { path: path.to_owned(), source };
         let mut slots = Self { path: path.to_owned(), file: None, serial: 0 };
         let mut file = match OpenOptions::new().read(true).write(true).open(path) {
@@ -115,7 +115,7 @@ impl Slots {
     }
 
     /// Returns when the record is sure to survive a power cut.
-    pub(super) fn write(&mut self, record: &Record) -> Result<(), IdentityError> {
+    pub(crate) fn write(&mut self, record: &Record) -> Result<(), IdentityError> {
         self.try_write(record)
             .map_err(|source| IdentityError::Io { path: self.path.clone(), source })
     }

@@ -14,39 +14,35 @@ const FILE_MODE: u32 = 0o600;
 
 /// One file of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Part {
+pub(crate) struct Part {
     /// Position of its first byte in the stream.
-    pub(super) offset: u64,
+    pub(crate) offset: u64,
     /// The file.
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 impl Part {
     /// The part of `stream` that begins at `offset`.
     #[must_use]
-    pub(super) fn new(dir: &Path, stream: Stream, offset: u64) -> Self {
-        let name = match offset {
-            0 => stream.name().to_owned(),
-            offset => format!("{stream}.{offset}"),
-        };
-        Self { offset, path: dir.join(name) }
+    pub(crate) fn new(dir: &Path, stream: Stream, offset: u64) -> Self {
+        Self { offset, path: dir.join(file_name(stream, offset)) }
     }
 
     /// Creates the file; one that is there already is an error.
-    pub(super) fn create(&self) -> io::Result<File> {
+    pub(crate) fn create(&self) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(FILE_MODE);
         open_regular(&self.path, &mut options)
     }
 
     /// Opens the file for reading.
-    pub(super) fn open(&self) -> io::Result<File> {
+    pub(crate) fn open(&self) -> io::Result<File> {
         open_regular(&self.path, OpenOptions::new().read(true))
     }
 }
 
 /// The parts of a stream that there are, in order.
-pub(super) fn parts(dir: &Path, stream: Stream) -> io::Result<Vec<Part>> {
+pub(crate) fn parts(dir: &Path, stream: Stream) -> io::Result<Vec<Part>> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
@@ -61,11 +57,18 @@ pub(super) fn parts(dir: &Path, stream: Stream) -> io::Result<Vec<Part>> {
     Ok(parts)
 }
 
+fn file_name(stream: Stream, offset: u64) -> String {
+    if offset == 0 { stream.name().to_owned() } else { format!("{stream}.{offset}") }
+}
+
 fn offset_of(name: &str, stream: Stream) -> Option<u64> {
-    match name.strip_prefix(stream.name())? {
-        "" => Some(0),
-        suffix => suffix.strip_prefix('.')?.parse().ok(),
-    }
+    let offset = match name.strip_prefix(stream.name())? {
+        "" => 0,
+        suffix => suffix.strip_prefix('.')?.parse().ok()?,
+    };
+    // `parse` would take a sign and leading zeros, and the reader would look for a part that is not
+    // there for ever.
+    (name == file_name(stream, offset)).then_some(offset)
 }
 
 /// Follows no link and waits for nobody: whatever may have been put in the file's place, the worker

@@ -1,13 +1,15 @@
 //! Removes logs and working directories of old attempts, so that they do not fill the disk.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
+use cluster_state::TaskId;
 use tracing::{info, warn};
 
 use super::Logs;
@@ -96,12 +98,16 @@ impl Sweeper {
         Ok(())
     }
 
+    /// The directories of attempts. What has another name is not the worker's to remove, as what a
+    /// check of the file system has found.
     fn attempts(&self) -> io::Result<BTreeSet<Key>> {
+        let is_task = |name: &OsString| parsed::<TaskId>(name).is_some();
+        let is_attempt = |name: &OsString| parsed::<u32>(name).is_some();
         let mut keys = BTreeSet::new();
         for root in self.roots() {
-            for task in names(root)? {
-                let attempts = names(&root.join(&task))?;
-                keys.extend(attempts.into_iter().map(|attempt| (task.clone(), attempt)));
+            for task in names(root)?.into_iter().filter(is_task) {
+                let attempts = names(&root.join(&task))?.into_iter().filter(is_attempt);
+                keys.extend(attempts.map(|attempt| (task.clone(), attempt)));
             }
         }
         Ok(keys)
@@ -169,6 +175,10 @@ impl Remains {
             self.ended_at = self.ended_at.max(changed_at);
         }
     }
+}
+
+fn parsed<T: FromStr>(name: &OsStr) -> Option<T> {
+    name.to_str()?.parse().ok()
 }
 
 fn below(root: &Path, (task, attempt): &Key) -> PathBuf {

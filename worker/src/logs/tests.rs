@@ -295,6 +295,19 @@ async fn old_attempts_are_removed_and_live_ones_are_not() {
 }
 
 #[tokio::test]
+async fn what_is_no_attempt_is_not_removed() {
+    let (_dir, logs) = two_ended().await;
+    let task = logs.dir(A).parent().unwrap().to_owned();
+    let found = task.parent().unwrap().join("lost+found/#17");
+    let notes = task.join("notes");
+    for dir in [&found, &notes] {
+        fs::create_dir_all(dir).unwrap();
+    }
+    sweep(&logs, Retention { age: Duration::ZERO, ..ALL });
+    assert!(!is_kept(&logs, A) && found.exists() && notes.exists());
+}
+
+#[tokio::test]
 async fn the_last_to_end_are_kept_when_there_are_too_many() {
     let (_dir, logs) = two_ended().await;
     sweep(&logs, Retention { attempts_max: 1, ..ALL });

@@ -40,7 +40,7 @@ impl HomeId {
 
 impl Mark {
     /// The mark in an environment, as `/proc` shows it.
-    pub(super) fn find(environment: &[u8]) -> Option<Self> {
+    pub(crate) fn find(environment: &[u8]) -> Option<Self> {
         environment.split(|byte| *byte == 0).find_map(|variable| {
             let value = variable.strip_prefix(MARK.as_bytes())?.strip_prefix(b"=")?;
             std::str::from_utf8(value).ok()?.parse().ok()
@@ -86,7 +86,9 @@ impl FromStr for Mark {
         let incarnation = word()?.parse().map_err(|_| Unmarked)?;
         let task: TaskId = word()?.parse().map_err(|_| Unmarked)?;
         let attempt = AttemptNumber(word()?.parse().map_err(|_| Unmarked)?);
-        Ok(Self { home, incarnation, attempt: AttemptRef { task, attempt } })
+        let mark = Self { home, incarnation, attempt: AttemptRef { task, attempt } };
+        // A mark has one text: no sign, no leading zero, and nothing behind it.
+        if mark.to_string() == text { Ok(mark) } else { Err(Unmarked) }
     }
 }
 

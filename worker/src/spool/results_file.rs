@@ -17,20 +17,20 @@ use tracing::{error, info, warn};
 use super::SpoolError;
 use crate::disk::Disk;
 
-pub(super) const FILE: &str = "results";
+pub(crate) const FILE: &str = "results";
 /// Where lines go that cannot be read, for whoever wants to know what was in them.
-pub(super) const DAMAGED_FILE: &str = "results.damaged";
+pub(crate) const DAMAGED_FILE: &str = "results.damaged";
 /// Below this the file is not worth rewriting.
-pub(super) const REWRITE_BYTES_MIN: u64 = 4 << 20;
+pub(crate) const REWRITE_BYTES_MIN: u64 = 4 << 20;
 /// What an entry takes besides the text in its outcome.
 const ENTRY_BYTES: u64 = 128;
 /// Entries of so many bytes share a line when the file is written anew: a damaged line loses few.
 const LINE_BYTES: u64 = 64 << 10;
 
 /// One fact in the file.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Entry {
+pub(crate) enum Entry {
     /// An attempt ended.
     Finished(FinishedAttempt),
     /// The leader has confirmed its result.
@@ -39,7 +39,7 @@ pub(super) enum Entry {
 
 /// The open file, and what of it is still wanted.
 #[derive(Debug)]
-pub(super) struct ResultsFile {
+pub(crate) struct ResultsFile {
     dir: PathBuf,
     file: File,
     bytes: u64,
@@ -52,8 +52,8 @@ pub(super) struct ResultsFile {
 
 impl ResultsFile {
     /// Reads what is there. A line that cannot be read is put aside and those after it count all
-    /// the same; only an incomplete last line, which a crash left behind, is cut off.
-    pub(super) fn open(dir: &Path, disk: Arc<Disk>) -> io::Result<Self> {
+    /// the same. So is an incomplete last line, which most likely a crash left behind.
+    pub(crate) fn open(dir: &Path, disk: Arc<Disk>) -> io::Result<Self> {
         let path = dir.join(FILE);
         let mut file = OpenOptions::new().create(true).append(true).read(true).open(&path)?;
         let mut content = Vec::new();
@@ -70,10 +70,11 @@ impl ResultsFile {
 
         let damaged = results.replay(&content);
         let whole = usize::try_from(results.bytes).unwrap_or(usize::MAX);
-        let incomplete = content.len().saturating_sub(whole);
-        if incomplete > 0 {
-            // What a crash cut off was never reported.
-            warn!(path = %path.display(), dropped_bytes = incomplete, "spool ends in half a line");
+        if let Some(half) = content.get(whole..).filter(|half| !half.is_empty()) {
+            // What a crash cut off was never reported. A line whose end was damaged looks the same.
+            warn!(path = %path.display(), bytes = half.len(), kept_in = DAMAGED_FILE,
+                "spool ends in half a line");
+            results.keep_aside(&[half])?;
             results.file.set_len(results.bytes)?;
         }
         results.file.sync_all()?;
@@ -88,7 +89,7 @@ impl ResultsFile {
     }
 
     /// The results that nobody has confirmed.
-    pub(super) fn live(&self) -> impl Iterator<Item = FinishedAttempt> {
+    pub(crate) fn live(&self) -> impl Iterator<Item = FinishedAttempt> {
         self.live.iter().map(finished)
     }
 
@@ -113,10 +114,15 @@ impl ResultsFile {
         let path = self.dir.join(DAMAGED_FILE);
         error!(lines = damaged.len(), kept_in = %path.display(),
             "the spool has damaged lines: their results are lost, their tasks will run again");
-        let mut copy = OpenOptions::new().create(true).append(true).open(&path)?;
-        copy.write_all(&damaged.concat())?;
-        copy.sync_all()?;
+        self.keep_aside(damaged)?;
         self.rewrite().map_err(io::Error::other)
+    }
+
+    fn keep_aside(&self, damaged: &[&[u8]]) -> io::Result<()> {
+        let mut copy =
+            OpenOptions::new().create(true).append(true).open(self.dir.join(DAMAGED_FILE))?;
+        copy.write_all(&damaged.concat())?;
+        copy.sync_all()
     }
 
     fn note(&mut self, entries: Vec<Entry>) {
@@ -135,7 +141,7 @@ impl ResultsFile {
     }
 
     /// Adds entries. Results are on disk, come what may, when this returns.
-    pub(super) fn append(
+    pub(crate) fn append(
         &mut self,
         entries: Vec<Entry>,
         has_results: bool,
@@ -219,7 +225,7 @@ fn entry_bytes(outcome: &AttemptOutcome) -> u64 {
     ENTRY_BYTES.saturating_add(u64::try_from(text).unwrap_or(u64::MAX))
 }
 
-fn encode(entries: &[Entry]) -> io::Result<Vec<u8>> {
+pub(crate) fn encode(entries: &[Entry]) -> io::Result<Vec<u8>> {
     let json = serde_json::to_vec(entries)?;
     let mut line = format!("{:08x} ", crc32fast::hash(&json)).into_bytes();
     line.extend(json);
@@ -227,7 +233,7 @@ fn encode(entries: &[Entry]) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
-fn decode(line: &[u8]) -> Option<Vec<Entry>> {
+pub(crate) fn decode(line: &[u8]) -> Option<Vec<Entry>> {
     let (checksum, rest) = line.split_at_checked(8)?;
     let json = rest.strip_prefix(b" ")?.strip_suffix(b"\n")?;
     let checksum = u32::from_str_radix(std::str::from_utf8(checksum).ok()?, 16).ok()?;
