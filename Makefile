@@ -7,12 +7,13 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 BIN := $(CARGO_TARGET_DIR)/release
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help demo test chaos verify fix bench build doc clean deps
+.PHONY: help demo test chaos fuzz verify fix bench build doc clean deps
 
 help:
 	@echo "make demo    three masters and two workers on this machine, Ctrl-C stops them"
 	@echo "make test    all tests, with real processes and real faults"
 	@echo "make chaos   random faults for MINUTES=10, on hosts and disks of their own (as root)"
+	@echo "make fuzz    mutated bytes for every decoder, MINUTES=10 for each package"
 	@echo "make verify  format, lints, documentation and tests; changes nothing"
 	@echo "make fix     formats and applies what lints suggest"
 	@echo "make bench   all benchmarks, one table"
@@ -40,6 +41,11 @@ MINUTES ?= 10
 chaos: build
 	CLOUDAI_CHAOS_SECONDS=$$(($(MINUTES) * 60)) $(CARGO) test $(PROFILE) --workspace --test system \
 		chaos::promises_are_kept_whatever_fails -- --exact --nocapture
+
+# Mutated bytes for so many minutes, all decoders of a package at the same time.
+fuzz: build
+	CLOUDAI_FUZZ_SECONDS=$$(($(MINUTES) * 60)) $(CARGO) test $(PROFILE) --workspace --lib --test api \
+		fuzz -- --nocapture --test-threads=64
 
 doc: deps
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(PROFILE) --workspace --no-deps
