@@ -4,6 +4,7 @@ mod dial;
 mod resolver;
 
 use std::io;
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use http::Uri;
@@ -32,6 +33,9 @@ const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 /// so that slow readers do not hold up the others.
 const LONG_STREAM_WINDOW_BYTES: u32 = 16 << 10;
 const LONG_STREAMS_MAX: u32 = 1_024;
+
+/// Longest name of a host (RFC 1035).
+const HOST_BYTES_MAX: usize = 253;
 
 /// An address is not `host:port`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -115,7 +119,8 @@ fn endpoint(address: &str) -> Result<Endpoint, InvalidAddress> {
     Ok(endpoint)
 }
 
-/// Checks that a text is `host:port`.
+/// Checks that a text is `host:port`: a name or an address, with an IPv6 address in brackets, and
+/// nothing that would mean more in a URI.
 ///
 /// # Errors
 ///
@@ -123,10 +128,13 @@ fn endpoint(address: &str) -> Result<Endpoint, InvalidAddress> {
 pub fn check_address(address: &str) -> Result<(), InvalidAddress> {
     let invalid = || InvalidAddress(address.to_owned());
     let (host, port) = address.rsplit_once(':').ok_or_else(invalid)?;
-    let is_valid = !host.is_empty()
-        && port.parse::<u16>().is_ok_and(|port| port != 0)
-        && format!("http://{address}").parse::<Uri>().is_ok_and(|uri| uri.path() == "/");
-    if is_valid { Ok(()) } else { Err(invalid()) }
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(literal) => literal.parse::<Ipv6Addr>().is_ok(),
+        None => (1..=HOST_BYTES_MAX).contains(&host.len()) && host.chars().all(is_word),
+    };
+    let is_port = port.parse::<u16>().is_ok_and(|port| port != 0) && !port.starts_with('+');
+    if is_host && is_port { Ok(()) } else { Err(invalid()) }
 }
 
 async fn connected(peer: Peer, uri: Uri) -> io::Result<TokioIo<TcpStream>> {
@@ -145,7 +153,22 @@ mod tests {
         for address in ["127.0.0.1:50051", "node-1.example.com:1", "[::1]:50051"] {
             assert_eq!(check_address(address), Ok(()), "{address}");
         }
-        for address in ["", "node", "node:", ":1", "node:0", "node:70000", "a/b:1", "http://a:1"] {
+        for address in [
+            "",
+            "node",
+            "node:",
+            ":1",
+            "node:0",
+            "node:+1",
+            "node:70000",
+            "a/b:1",
+            "http://a:1",
+            "a?b:1",
+            "a@b:1",
+            "a b:1",
+            "::1:1",
+            "[::::1]:1",
+        ] {
             assert!(check_address(address).is_err(), "{address}");
         }
     }

@@ -1,7 +1,6 @@
 //! A worker as it is shown, as it describes itself, and as an operator registers it.
 
 use std::collections::BTreeMap;
-use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use cluster_state::{
@@ -12,6 +11,7 @@ use cluster_state::{
 use super::faults::Faults;
 use super::spec::check_labels;
 use super::{Breach, Invalid, rfc3339, time};
+use crate::channel;
 use crate::problem::ErrorKind;
 use crate::v1;
 
@@ -240,7 +240,7 @@ impl TryFrom<v1::RegisterRequest> for RegisterWorker {
     }
 }
 
-/// An address is `host:port`; an IPv6 host stands in brackets.
+/// An address is `host:port`, and no longer than a name can be.
 pub(super) fn check_address(address: &str) -> Result<(), Breach> {
     if address.is_empty() {
         return Err(Breach::Required);
@@ -248,14 +248,7 @@ pub(super) fn check_address(address: &str) -> Result<(), Breach> {
     if address.len() > ADDRESS_BYTES_MAX {
         return Err(Breach::TooLong { bytes: address.len(), max: ADDRESS_BYTES_MAX });
     }
-    let (host, port) = address.rsplit_once(':').ok_or(Breach::Address)?;
-    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(literal) => literal.parse::<Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && host.chars().all(is_word),
-    };
-    let is_port = port.parse::<u16>().is_ok_and(|port| port != 0) && !port.starts_with('+');
-    if is_host && is_port { Ok(()) } else { Err(Breach::Address) }
+    channel::check_address(address).map_err(|_| Breach::Address)
 }
 
 #[cfg(test)]
