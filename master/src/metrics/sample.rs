@@ -134,7 +134,7 @@ fn is_flapping(worker: &Worker, now: Timestamp) -> bool {
 fn tasks(state: &State) -> BTreeMap<&'static str, u64> {
     let live = TaskState::NAMES.into_iter().take(LIVE_STATES).map(|name| (name, 0));
     let mut counts = live.collect::<BTreeMap<_, _>>();
-    counts.extend(state.task_counts());
+    counts.extend(state.task_counts().iter());
     counts
 }
 

@@ -219,7 +219,7 @@ impl Operations {
             let workers = workers.map(|(state, count)| (state.to_string(), count)).collect();
             let live = TaskState::NAMES.into_iter().take(LIVE_STATES);
             let mut tasks = live.map(|name| (name.to_owned(), 0)).collect::<BTreeMap<_, u64>>();
-            tasks.extend(state.task_counts().iter().map(|(name, n)| ((*name).to_owned(), *n)));
+            tasks.extend(state.task_counts().iter().map(|(name, n)| (name.to_owned(), n)));
             (workers, tasks)
         })
     }

@@ -62,6 +62,7 @@ impl State {
         assert!(apply.meta.term >= before.term, "the term never falls");
         assert!(apply.meta.next_task >= before.next_task, "no task id is given twice");
         let Apply { meta, mut changes, .. } = apply;
+        self.settle(index);
         if meta != before {
             self.put_meta(meta);
             changes.push(Change::Meta(meta));

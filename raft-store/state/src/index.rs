@@ -1,133 +1,42 @@
 //! What duties ask for, derived from the live tasks and kept in step by the state's writers, so
 //! that a pass costs what there is to do and not what there is.
 
+mod counts;
+mod key;
+mod load;
+mod queue;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::backlog::{Backlog, Head};
-use crate::{Class, Resources, Task, TaskId, TaskState, Timestamp, WorkerId};
+pub use self::counts::TaskCounts;
+use self::key::ClassKey;
+pub use self::load::WorkerLoad;
+use self::load::{Loads, Placement};
+pub use self::queue::ClassQueue;
+use crate::backlog::Backlog;
+use crate::{Class, Task, TaskId, TaskState, Timestamp, WorkerId};
 
 /// Derived from the live tasks alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Index {
     /// Waiting tasks by class, ordered as the scheduler wants them.
-    queue: BTreeMap<QueueKey, ClassQueue>,
+    queue: BTreeMap<ClassKey, ClassQueue>,
+    /// Queues that are to be brought in step with the backlog.
+    changed: Vec<ClassKey>,
     backlog: Backlog,
     /// Every class of a live task, with how many have it.
-    classes: BTreeMap<Arc<Class>, u64>,
-    loads: BTreeMap<WorkerId, WorkerLoad>,
-    to_tell: BTreeSet<WorkerId>,
+    classes: BTreeMap<ClassKey, u64>,
+    loads: Loads,
     timers: BTreeSet<(Timestamp, TaskId)>,
-    counts: BTreeMap<&'static str, u64>,
+    counts: TaskCounts,
     /// Memory that the tasks and their classes take.
     bytes: u64,
 }
 
-/// Orders classes by falling priority.
-type QueueKey = (std::cmp::Reverse<u8>, Arc<Class>);
-
-/// The waiting tasks of one class: first in, first out. A task that is queued again keeps its id
-/// and so its place.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ClassQueue {
-    tasks: BTreeSet<TaskId>,
-    /// The next of them, as the backlog has it.
-    head: Option<Head>,
-    /// Those that are kept from some workers, each in the backlog by itself.
-    apart: BTreeSet<TaskId>,
-}
-
-impl ClassQueue {
-    /// The waiting tasks, the next one first.
-    pub fn tasks(&self) -> impl Iterator<Item = TaskId> + '_ {
-        let mut tasks = self.tasks.iter().copied().peekable();
-        let mut apart = self.apart.iter().copied().peekable();
-        std::iter::from_fn(move || match (tasks.peek(), apart.peek()) {
-            (Some(task), Some(other)) if other < task => apart.next(),
-            (None, Some(_)) => apart.next(),
-            (Some(_), _) | (None, None) => tasks.next(),
-        })
-    }
-
-    /// The one that waits next after `task`, of those that may run on any worker of the class.
-    #[must_use]
-    pub fn after(&self, task: TaskId) -> Option<TaskId> {
-        self.tasks.range((Bound::Excluded(task), Bound::Unbounded)).next().copied()
-    }
-
-    /// How many wait.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.tasks.len() + self.apart.len()
-    }
-
-    /// Whether none waits.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.tasks.is_empty() && self.apart.is_empty()
-    }
-
-    /// How many wait before `task`, counted up to `most`.
-    #[must_use]
-    pub fn position(&self, task: TaskId, most: usize) -> usize {
-        let before = self.tasks.range(..task).chain(self.apart.range(..task));
-        before.take(most).count()
-    }
-
-    fn insert(&mut self, task: &Task, backlog: &mut Backlog) {
-        let head = Head::of(task);
-        if head.is_apart() {
-            self.apart.insert(task.id);
-            backlog.enter(&head);
-            return;
-        }
-        self.tasks.insert(task.id);
-        if self.tasks.first() == Some(&task.id) {
-            self.put_head(Some(head), backlog);
-        }
-    }
-
-    fn remove(&mut self, task: &Task, others: &BTreeMap<TaskId, Arc<Task>>, backlog: &mut Backlog) {
-        let head = Head::of(task);
-        if head.is_apart() {
-            self.apart.remove(&task.id);
-            backlog.leave(&head);
-            return;
-        }
-        let was_head = self.tasks.first() == Some(&task.id);
-        self.tasks.remove(&task.id);
-        if was_head {
-            let next = self.tasks.first().and_then(|next| others.get(next));
-            self.put_head(next.map(|next| Head::of(next)), backlog);
-        }
-    }
-
-    fn put_head(&mut self, head: Option<Head>, backlog: &mut Backlog) {
-        if let Some(before) = std::mem::replace(&mut self.head, head) {
-            backlog.leave(&before);
-        }
-        if let Some(after) = &self.head {
-            backlog.enter(after);
-        }
-    }
-}
-
-/// What is placed on one worker.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct WorkerLoad {
-    /// The sum over its live attempts.
-    pub allocated: Resources,
-    /// Tasks with a live attempt there.
-    pub attempts: BTreeSet<TaskId>,
-    /// Those whose start it has not confirmed.
-    pub unconfirmed: BTreeSet<TaskId>,
-    /// Those that it must stop.
-    pub stopping: BTreeSet<TaskId>,
-}
-
 impl Index {
-    pub(crate) const fn task_counts(&self) -> &BTreeMap<&'static str, u64> {
+    pub(crate) const fn task_counts(&self) -> &TaskCounts {
         &self.counts
     }
 
@@ -144,15 +53,15 @@ impl Index {
     }
 
     pub(crate) fn workers_to_tell(&self) -> impl Iterator<Item = &WorkerId> {
-        self.to_tell.iter()
+        self.loads.to_tell()
     }
 
     pub(crate) fn class_queue(&self, class: &Arc<Class>) -> Option<&ClassQueue> {
-        self.queue.get(&(std::cmp::Reverse(class.priority), Arc::clone(class)))
+        self.queue.get(&ClassKey::of(class))
     }
 
     pub(crate) fn queue(&self) -> impl Iterator<Item = (&Arc<Class>, &ClassQueue)> {
-        self.queue.iter().map(|((_, class), queue)| (class, queue))
+        self.queue.iter().map(|(key, queue)| (key.class(), queue))
     }
 
     pub(crate) const fn backlog(&self) -> &Backlog {
@@ -160,7 +69,8 @@ impl Index {
     }
 
     pub(crate) fn class(&self, class: &Arc<Class>) -> Option<Arc<Class>> {
-        self.classes.get_key_value(class).map(|(shared, _)| Arc::clone(shared))
+        let known = self.classes.get_key_value(&ClassKey::of(class));
+        known.map(|(shared, _)| Arc::clone(shared.class()))
     }
 
     pub(crate) fn next_timer(&self) -> Option<Timestamp> {
@@ -172,93 +82,95 @@ impl Index {
         self.timers.range(due).take(most).map(|(_, task)| *task).collect()
     }
 
-    /// Enters a live task that is not in the index.
-    pub(crate) fn insert(&mut self, task: &Task) {
-        *self.counts.entry(task.state.name()).or_default() += 1;
-        let class_users = self.classes.entry(Arc::clone(&task.spec.class)).or_default();
-        if *class_users == 0 {
-            self.bytes += task.spec.class.bytes();
-        }
-        *class_users += 1;
-        self.bytes += task.bytes();
-        if let Some(at) = task.timer() {
-            self.timers.insert((at, task.id));
-        }
-        if task.state == TaskState::Queued {
-            let queue = self.queue.entry(queue_key(task)).or_default();
-            queue.insert(task, &mut self.backlog);
-        }
-        let Some(attempt) = task.live_attempt() else { return };
+    /// Brings in step what is derived from one task: as it was and as it is, each time while it is
+    /// live. [`Self::settle`] is to follow when the command has been applied.
+    pub(crate) fn replace(&mut self, before: Option<&Task>, after: Option<&Task>) {
+        self.account(before, after);
+        self.counts.on_moved(before.map(|task| task.state), after.map(|task| task.state));
 
-        let load = self.loads.entry(attempt.worker.clone()).or_default();
-        load.attempts.insert(task.id);
-        // The commands that place attempts check the sum against the worker's total first.
-        let sum = load.allocated.checked_add(&task.spec.class.resources);
-        assert!(sum.is_some(), "what is allocated on {} fits its type", attempt.worker);
-        load.allocated = sum.unwrap_or_default();
-        if task.state == TaskState::Assigned {
-            load.unconfirmed.insert(task.id);
+        let timer = |task: Option<&Task>| task.and_then(|task| Some((task.timer()?, task.id)));
+        let (timer_before, timer_after) = (timer(before), timer(after));
+        if timer_before != timer_after {
+            if let Some(timer) = timer_before {
+                self.timers.remove(&timer);
+            }
+            self.timers.extend(timer_after);
         }
-        if task.must_stop() {
-            load.stopping.insert(task.id);
+
+        if let Some(task) = before.filter(|task| task.state == TaskState::Queued) {
+            self.change_queue(task, ClassQueue::remove);
         }
-        if load.has_work_to_tell() {
-            self.to_tell.insert(attempt.worker.clone());
+        if let Some(task) = after.filter(|task| task.state == TaskState::Queued) {
+            self.change_queue(task, ClassQueue::insert);
         }
+        self.loads.replace(before.and_then(Placement::of), after.and_then(Placement::of));
     }
 
-    /// Takes out a task as it was inserted; `others` are the live tasks without it.
-    pub(crate) fn remove(&mut self, task: &Task, others: &BTreeMap<TaskId, Arc<Task>>) {
-        decrement(&mut self.counts, &task.state.name());
-        decrement(&mut self.classes, &task.spec.class);
-        self.bytes -= task.bytes();
-        if !self.classes.contains_key(&task.spec.class) {
-            self.bytes -= task.spec.class.bytes();
-        }
-        if let Some(at) = task.timer() {
-            self.timers.remove(&(at, task.id));
-        }
-        if task.state == TaskState::Queued {
-            let key = queue_key(task);
-            if let Some(queue) = self.queue.get_mut(&key) {
-                queue.remove(task, others, &mut self.backlog);
-                if queue.is_empty() {
-                    self.queue.remove(&key);
-                }
+    /// Brings in step what all tasks of a command change together. `tasks` are the live ones.
+    pub(crate) fn settle(&mut self, tasks: &BTreeMap<TaskId, Arc<Task>>) {
+        for key in std::mem::take(&mut self.changed) {
+            let Some(queue) = self.queue.get_mut(&key) else { continue };
+            queue.settle(tasks, &mut self.backlog);
+            if queue.is_empty() {
+                self.queue.remove(&key);
             }
         }
-        let Some(attempt) = task.live_attempt() else { return };
+    }
 
-        let Some(load) = self.loads.get_mut(&attempt.worker) else { return };
-        load.attempts.remove(&task.id);
-        load.unconfirmed.remove(&task.id);
-        load.stopping.remove(&task.id);
-        let rest = load.allocated.checked_sub(&task.spec.class.resources);
-        assert!(rest.is_some(), "what {} gives back was allocated on {}", task.id, attempt.worker);
-        load.allocated = rest.unwrap_or_default();
-        if !load.has_work_to_tell() {
-            self.to_tell.remove(&attempt.worker);
+    /// Accounts for memory and for the users of classes. Neither changes with a task's state.
+    fn account(&mut self, before: Option<&Task>, after: Option<&Task>) {
+        if let (Some(before), Some(after)) = (before, after)
+            && Arc::ptr_eq(&before.spec, &after.spec)
+        {
+            self.bytes = self.bytes - before.attempts_bytes() + after.attempts_bytes();
+            return;
         }
-        if load.attempts.is_empty() {
-            self.loads.remove(&attempt.worker);
+        if let Some(before) = before {
+            let class = &before.spec.class;
+            self.bytes -= before.bytes();
+            if decrement(&mut self.classes, &ClassKey::of(class)) == 0 {
+                self.bytes -= class.bytes();
+            }
         }
+        if let Some(after) = after {
+            let class = &after.spec.class;
+            self.bytes += after.bytes();
+            let users = self.classes.entry(ClassKey::of(class)).or_default();
+            if *users == 0 {
+                self.bytes += class.bytes();
+            }
+            *users += 1;
+        }
+    }
+
+    fn change_queue(
+        &mut self,
+        task: &Task,
+        change: impl FnOnce(&mut ClassQueue, &Task, &mut Backlog),
+    ) {
+        let key = ClassKey::of(&task.spec.class);
+        if let Some(queue) = self.queue.get_mut(&key) {
+            change(queue, task, &mut self.backlog);
+            if !std::mem::replace(&mut queue.has_changed, true) {
+                self.changed.push(key);
+            }
+            return;
+        }
+        let mut queue = ClassQueue::default();
+        change(&mut queue, task, &mut self.backlog);
+        queue.has_changed = true;
+        self.changed.push(key.clone());
+        self.queue.insert(key, queue);
     }
 }
 
-impl WorkerLoad {
-    fn has_work_to_tell(&self) -> bool {
-        !self.unconfirmed.is_empty() || !self.stopping.is_empty()
-    }
-}
-
-fn queue_key(task: &Task) -> QueueKey {
-    (std::cmp::Reverse(task.spec.class.priority), Arc::clone(&task.spec.class))
-}
-
-fn decrement<K: Ord>(counts: &mut BTreeMap<K, u64>, key: &K) {
-    let Some(count) = counts.get_mut(key) else { return };
+/// Returns how many are left.
+fn decrement(counts: &mut BTreeMap<ClassKey, u64>, key: &ClassKey) -> u64 {
+    let Some(count) = counts.get_mut(key) else { return 0 };
     *count -= 1;
-    if *count == 0 {
+    let left = *count;
+    if left == 0 {
         counts.remove(key);
     }
+    left
 }

@@ -69,8 +69,9 @@ impl State {
         let mut fresh = Index::default();
         for task in self.tasks_below(None) {
             self.check_task(task)?;
-            fresh.insert(task);
+            fresh.replace(None, Some(task));
         }
+        fresh.settle(self.tasks());
         if fresh != *self.index() {
             return Err(Violation::IndexOutOfStep);
         }

@@ -42,7 +42,7 @@ pub use ids::{
     AttemptNumber, ClusterId, DataId, Epoch, Incarnation, InvalidId, LogIndex, MasterId,
     StartNumber, TaskId, Term, TokenId, WorkerId,
 };
-pub use index::{ClassQueue, WorkerLoad};
+pub use index::{ClassQueue, TaskCounts, WorkerLoad};
 pub use invariants::Violation;
 pub use leader::LeaderRecord;
 pub use lease::LeaseTimes;

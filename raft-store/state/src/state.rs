@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::growth::Growth;
-use crate::index::{Index, WorkerLoad};
+use crate::index::{Index, TaskCounts, WorkerLoad};
 use crate::room::Room;
 use crate::{
     Change, ClusterId, Departed, Epoch, IdempotencyRecord, JoinToken, LeaderRecord, Limits,
@@ -43,6 +43,8 @@ pub struct State {
     index: Index,
     room: Room,
     growth: Growth,
+    /// Workers on which something was placed or ended that the room does not know of.
+    unsettled: BTreeSet<WorkerId>,
 }
 
 /// Counters, log time and the newest term.
@@ -101,8 +103,10 @@ impl State {
             Change::Worker(worker) => self.put_worker(worker),
             Change::WorkerRemoved(id) => self.remove_worker(&id),
             Change::Task(mut task) => {
+                let index = task.index;
                 self.intern(&mut task);
                 self.put_task(task);
+                self.settle(index);
             }
             Change::TaskForgotten(_) => {}
             Change::IdempotencyKey(record) => self.put_key(record),
@@ -166,9 +170,9 @@ impl State {
         self.index.bytes() + self.key_bytes
     }
 
-    /// How many live tasks are in each state, by the state's name.
+    /// How many live tasks are in each state.
     #[must_use]
-    pub const fn task_counts(&self) -> &BTreeMap<&'static str, u64> {
+    pub const fn task_counts(&self) -> &TaskCounts {
         self.index.task_counts()
     }
 
@@ -240,6 +244,10 @@ impl State {
         self.index.due_tasks(now, most)
     }
 
+    pub(crate) const fn tasks(&self) -> &BTreeMap<TaskId, Arc<Task>> {
+        &self.tasks
+    }
+
     pub(crate) const fn index(&self) -> &Index {
         &self.index
     }
@@ -247,10 +255,11 @@ impl State {
     /// Lets the task share its class with the tasks that have the same one: a million queued
     /// tasks of ten classes hold ten classes.
     pub(crate) fn intern(&self, task: &mut Arc<Task>) {
-        let Some(shared) = self.index.class(&task.spec.class) else { return };
         // A task that is shared already was interned before.
         let spec = Arc::get_mut(task).and_then(|task| Arc::get_mut(&mut task.spec));
-        if let Some(spec) = spec {
+        if let Some(spec) = spec
+            && let Some(shared) = self.index.class(&spec.class)
+        {
             spec.class = shared;
         }
     }
@@ -267,24 +276,33 @@ impl State {
     }
 
     /// A terminal task leaves memory: its record on disk is all that is left of it.
+    /// [`Self::settle`] is to follow.
     pub(crate) fn put_task(&mut self, task: Arc<Task>) {
-        let index = task.index;
-        let before = self.tasks.remove(&task.id);
-        if let Some(before) = &before {
-            self.index.remove(before, &self.tasks);
-        }
-        let after = Some(Arc::clone(&task)).filter(|task| !task.state.is_terminal());
-        if let Some(after) = &after {
-            self.index.insert(after);
-            self.tasks.insert(task.id, task);
-        }
-        for attempt in [&before, &after].into_iter().flatten().filter_map(|one| one.live_attempt())
+        let (before, after) = if task.state.is_terminal() {
+            (self.tasks.remove(&task.id), None)
+        } else {
+            (self.tasks.insert(task.id, Arc::clone(&task)), Some(&*task))
+        };
+        self.index.replace(before.as_deref(), after);
+
+        for attempt in
+            [before.as_deref(), after].into_iter().flatten().filter_map(Task::live_attempt)
         {
-            if let Some(worker) = self.workers.get(&attempt.worker) {
-                let load = self.index.load(&worker.id).map(|load| &load.allocated);
-                if self.room.put(worker, load) {
-                    self.growth.on_grown(&worker.id, index);
-                }
+            if !self.unsettled.contains(&attempt.worker) {
+                self.unsettled.insert(attempt.worker.clone());
+            }
+        }
+    }
+
+    /// Brings in step what follows from all that one command has changed, once and not with each of
+    /// a thousand tasks. `index` is the command's.
+    pub(crate) fn settle(&mut self, index: LogIndex) {
+        self.index.settle(&self.tasks);
+        while let Some(id) = self.unsettled.pop_first() {
+            let Some(worker) = self.workers.get(&id) else { continue };
+            let load = self.index.load(&id).map(|load| &load.allocated);
+            if self.room.put(worker, load) {
+                self.growth.on_grown(&id, index);
             }
         }
     }

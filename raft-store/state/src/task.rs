@@ -72,7 +72,7 @@ pub enum OnDisconnect {
 }
 
 /// What tasks have in common that the scheduler need not tell apart: each class is one queue.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Class {
     /// 0 to 100, higher first.
     pub priority: u8,
@@ -146,8 +146,12 @@ impl Task {
     /// account in fixed figures and not a measurement: every master must come to the same sum.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        let attempts = self.attempts.len() as u64 * Limits::ATTEMPT_BYTES;
-        Limits::TASK_BYTES + attempts + self.spec.text_bytes()
+        Limits::TASK_BYTES + self.attempts_bytes() + self.spec.text_bytes()
+    }
+
+    /// The part of [`Self::bytes`] that grows while it is live.
+    pub(crate) const fn attempts_bytes(&self) -> u64 {
+        self.attempts.len() as u64 * Limits::ATTEMPT_BYTES
     }
 
     /// The number that the next placement gets.
@@ -243,19 +247,24 @@ impl TaskState {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
     }
 
+    /// Its place in [`Self::NAMES`].
+    pub(crate) const fn ordinal(self) -> usize {
+        match self {
+            Self::Scheduled { .. } => 0,
+            Self::Queued => 1,
+            Self::Assigned => 2,
+            Self::Running => 3,
+            Self::Cancelling => 4,
+            Self::Completed => 5,
+            Self::Failed => 6,
+            Self::Cancelled => 7,
+        }
+    }
+
     /// The state's name in the API.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Scheduled { .. } => "scheduled",
-            Self::Queued => "queued",
-            Self::Assigned => "assigned",
-            Self::Running => "running",
-            Self::Cancelling => "cancelling",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
+        Self::NAMES[self.ordinal()]
     }
 }
 

@@ -1,0 +1,141 @@
+//! What is placed on workers, and what they are to be told.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{Resources, Task, TaskId, TaskState, WorkerId};
+
+/// The workers on which something is placed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Loads {
+    by_worker: BTreeMap<WorkerId, WorkerLoad>,
+    to_tell: BTreeSet<WorkerId>,
+}
+
+/// What is placed on one worker.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WorkerLoad {
+    /// The sum over its live attempts.
+    pub allocated: Resources,
+    /// Tasks with a live attempt there.
+    pub attempts: BTreeSet<TaskId>,
+    /// Those whose start it has not confirmed.
+    pub unconfirmed: BTreeSet<TaskId>,
+    /// Those that it must stop.
+    pub stopping: BTreeSet<TaskId>,
+}
+
+/// Where a task is placed, and what its worker is to do about it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Placement<'a> {
+    worker: &'a WorkerId,
+    task: TaskId,
+    resources: &'a Resources,
+    is_unconfirmed: bool,
+    must_stop: bool,
+}
+
+impl<'a> Placement<'a> {
+    pub(super) fn of(task: &'a Task) -> Option<Self> {
+        let attempt = task.live_attempt()?;
+        Some(Self {
+            worker: &attempt.worker,
+            task: task.id,
+            resources: &task.spec.class.resources,
+            is_unconfirmed: task.state == TaskState::Assigned,
+            must_stop: task.must_stop(),
+        })
+    }
+}
+
+impl Loads {
+    pub(super) fn get(&self, id: &WorkerId) -> Option<&WorkerLoad> {
+        self.by_worker.get(id)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&WorkerId, &WorkerLoad)> {
+        self.by_worker.iter()
+    }
+
+    pub(super) fn to_tell(&self) -> impl Iterator<Item = &WorkerId> {
+        self.to_tell.iter()
+    }
+
+    /// Brings in step where one task is placed.
+    pub(super) fn replace(&mut self, before: Option<Placement<'_>>, after: Option<Placement<'_>>) {
+        // Most changes of an attempt leave it where it is.
+        if let (Some(before), Some(after)) = (before, after)
+            && before.worker == after.worker
+            && before.resources == after.resources
+        {
+            if let Some(load) = self.by_worker.get_mut(after.worker) {
+                load.put_orders(after);
+            }
+            self.note_orders(after.worker);
+            return;
+        }
+        if let Some(before) = before {
+            self.leave(before);
+        }
+        if let Some(after) = after {
+            self.enter(after);
+        }
+    }
+
+    fn enter(&mut self, placement: Placement<'_>) {
+        let Placement { worker, task, resources, .. } = placement;
+        if !self.by_worker.contains_key(worker) {
+            self.by_worker.insert(worker.clone(), WorkerLoad::default());
+        }
+        let Some(load) = self.by_worker.get_mut(worker) else { return };
+        load.attempts.insert(task);
+        // The commands that place attempts check the sum against the worker's total first.
+        let sum = load.allocated.checked_add(resources);
+        assert!(sum.is_some(), "what is allocated on {worker} fits its type");
+        load.allocated = sum.unwrap_or_default();
+        load.put_orders(placement);
+        self.note_orders(worker);
+    }
+
+    fn leave(&mut self, placement: Placement<'_>) {
+        let Placement { worker, task, resources, .. } = placement;
+        let Some(load) = self.by_worker.get_mut(worker) else { return };
+        load.attempts.remove(&task);
+        let rest = load.allocated.checked_sub(resources);
+        assert!(rest.is_some(), "what {task} gives back was allocated on {worker}");
+        load.allocated = rest.unwrap_or_default();
+        load.put_orders(Placement { is_unconfirmed: false, must_stop: false, ..placement });
+        if load.attempts.is_empty() {
+            self.by_worker.remove(worker);
+        }
+        self.note_orders(worker);
+    }
+
+    /// Notes whether the worker is to be told something.
+    fn note_orders(&mut self, worker: &WorkerId) {
+        let has_some = self.by_worker.get(worker).is_some_and(WorkerLoad::has_work_to_tell);
+        if !has_some {
+            self.to_tell.remove(worker);
+        } else if !self.to_tell.contains(worker) {
+            self.to_tell.insert(worker.clone());
+        }
+    }
+}
+
+impl WorkerLoad {
+    fn has_work_to_tell(&self) -> bool {
+        !self.unconfirmed.is_empty() || !self.stopping.is_empty()
+    }
+
+    fn put_orders(&mut self, placement: Placement<'_>) {
+        put(&mut self.unconfirmed, placement.task, placement.is_unconfirmed);
+        put(&mut self.stopping, placement.task, placement.must_stop);
+    }
+}
+
+fn put(tasks: &mut BTreeSet<TaskId>, task: TaskId, is_in: bool) {
+    if is_in {
+        tasks.insert(task);
+    } else {
+        tasks.remove(&task);
+    }
+}
