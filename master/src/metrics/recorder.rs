@@ -3,7 +3,8 @@
 
 mod tally;
 
-use raft_store::{Node, Published, StateReader};
+use cluster_state::{Change, LogIndex};
+use raft_store::{Node, Published};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
@@ -16,17 +17,15 @@ pub(crate) struct Recorder {
     node: Node,
     metrics: Metrics,
     feed: broadcast::Receiver<Published>,
-    tally: Tally,
+    /// Only while this master leads: followers have nothing to count.
+    tally: Option<Tally>,
 }
 
 impl Recorder {
     /// Begins with what is applied next.
     pub(crate) fn new(node: Node, metrics: Metrics) -> Self {
-        // First the subscription, then the look: what is applied in between is seen twice, and
-        // changes nothing the second time.
         let feed = node.reader().subscribe();
-        let tally = tally_of(node.reader());
-        Self { node, metrics, feed, tally }
+        Self { node, metrics, feed, tally: None }
     }
 
     /// Runs until cancelled.
@@ -38,28 +37,39 @@ impl Recorder {
             };
             match published {
                 Ok(Published::Applied(batch)) => {
-                    let is_leading = self.node.leadership().borrow().is_leading();
                     for (index, change) in &batch.changes {
-                        for fact in self.tally.facts(*index, change) {
-                            if is_leading {
-                                self.metrics.count(&fact);
-                            }
-                        }
+                        self.on_change(*index, change);
                     }
                 }
-                Ok(Published::Installed(_)) => self.tally = tally_of(self.node.reader()),
+                // No leader is sent a snapshot.
+                Ok(Published::Installed(_)) => self.tally = None,
                 Err(broadcast::error::RecvError::Lagged(batches)) => {
                     tracing::warn!(batches, "changes were lost: some counters are too low");
-                    self.tally = tally_of(self.node.reader());
+                    let leads = self.node.leadership().borrow().is_leading();
+                    self.tally = leads.then(|| self.tally_now());
                 }
                 Err(broadcast::error::RecvError::Closed) => return,
             }
         }
     }
-}
 
-fn tally_of(reader: &StateReader) -> Tally {
-    reader.with(Tally::of)
+    fn on_change(&mut self, index: LogIndex, change: &Change) {
+        if let Change::Leader(record) = change {
+            // A look at the state, which may be ahead of the feed: what is applied in between is
+            // seen twice, and changes nothing the second time.
+            let leads = record.leader == self.node.id();
+            self.tally = leads.then(|| self.tally_now());
+        }
+        let Some(tally) = &mut self.tally else { return };
+        let is_leading = self.node.leadership().borrow().is_leading();
+        for fact in tally.facts(index, change).into_iter().filter(|_| is_leading) {
+            self.metrics.count(&fact);
+        }
+    }
+
+    fn tally_now(&self) -> Tally {
+        self.node.reader().with(Tally::of)
+    }
 }
 
 impl Metrics {
