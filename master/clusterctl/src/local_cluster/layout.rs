@@ -48,6 +48,11 @@ pub struct Layout {
 
 /// Distance from a master's gRPC port to its HTTP port.
 const HTTP_OFFSET: u16 = 100;
+/// The executor that starts no processes.
+const NOOP: &str = "noop";
+/// A worker that starts no processes needs no memory for them, whatever tasks say: only processors
+/// bound how many it takes, be their requests alike or all different.
+const NOOP_OFFER: [&str; 4] = ["--memory-mb", "1048576", "--storage-mb", "1048576"];
 /// Distance from the base port to the workers' ports.
 const WORKER_OFFSET: u16 = 200;
 
@@ -130,6 +135,9 @@ impl Layout {
                 ];
                 if let Some(executor) = &self.executor {
                     arguments.extend(["--executor".into(), executor.into()]);
+                    if executor == NOOP {
+                        arguments.extend(NOOP_OFFER.map(Into::into));
+                    }
                 }
                 arguments
             }
@@ -190,7 +198,7 @@ mod tests {
     fn a_worker_is_told_where_to_listen() {
         let arguments = layout().arguments(Role::Worker(1), Path::new("/d"));
         let expected = "--worker-id worker-1 --listen 127.0.0.1:7201 --data-dir /d/worker-1 \
-            --executor noop";
+            --executor noop --memory-mb 1048576 --storage-mb 1048576";
         assert_eq!(arguments, expected.split(' ').collect::<Vec<_>>());
     }
 }
