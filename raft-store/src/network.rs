@@ -74,6 +74,7 @@ impl Network {
             failures: 0,
             rest_until: None,
             snapshot_rest: Duration::ZERO,
+            snapshot_trouble: None,
         }
     }
 }
@@ -109,6 +110,8 @@ pub(crate) struct Peer {
     rest_until: Option<Instant>,
     /// Before the next offer of a snapshot.
     snapshot_rest: Duration,
+    /// Why the last offer failed, so that the same is told once.
+    snapshot_trouble: Option<String>,
 }
 
 impl Peer {
@@ -130,7 +133,18 @@ impl Peer {
             Duration::ZERO
         };
         let (peer, causes, rest) = (self.target, describe(error), self.snapshot_rest);
+        let is_known = self.snapshot_trouble.as_ref() == Some(&causes);
+        if is_known || error.is_unreachable() {
+            tracing::debug!(%peer, error = causes, ?rest, "a snapshot was not taken again");
+            return;
+        }
         tracing::warn!(%peer, error = causes, ?rest, "a snapshot was not taken by its receiver");
+        self.snapshot_trouble = Some(causes);
+    }
+
+    fn on_snapshot_taken(&mut self) {
+        self.snapshot_rest = Duration::ZERO;
+        self.snapshot_trouble = None;
     }
 
     fn client(&self) -> Result<RaftServiceClient<Channel>, Unreachable<TypeConfig>> {
@@ -180,12 +194,15 @@ async fn within<T>(
 }
 
 fn failure(status: &Status) -> RPCError<TypeConfig> {
-    let is_unreachable =
-        matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled);
-    if is_unreachable {
+    if is_unreachable(status) {
         return RPCError::Unreachable(Unreachable::new(status));
     }
     RPCError::Network(NetworkError::new(status))
+}
+
+/// Whether a call came to nobody, or had no answer.
+fn is_unreachable(status: &Status) -> bool {
+    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled)
 }
 
 fn malformed(error: &WireError) -> RPCError<TypeConfig> {
@@ -316,10 +333,17 @@ impl NetSnapshot<TypeConfig> for Peer {
             sent = send => sent,
         };
         match sent {
-            Ok(vote) => Ok(SnapshotResponse { vote }),
+            Ok(vote) => {
+                self.on_snapshot_taken();
+                Ok(SnapshotResponse { vote })
+            }
             Err(error) => {
                 self.on_snapshot_failed(&error);
-                Err(StreamingError::Network(NetworkError::new(&error)))
+                // After anything else openraft repeats itself ten times without a pause.
+                Err(match error.is_unreachable() {
+                    true => StreamingError::Unreachable(Unreachable::new(&error)),
+                    false => StreamingError::Network(NetworkError::new(&error)),
+                })
             }
         }
     }

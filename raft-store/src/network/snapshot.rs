@@ -41,6 +41,11 @@ pub(crate) enum SendError {
 }
 
 impl SendError {
+    /// Whether the receiver cannot be reached, so that it cannot have an opinion.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Receiver(status) if super::is_unreachable(status))
+    }
+
     /// Whether the receiver cannot use this snapshot, now and most likely in a moment.
     pub(crate) fn is_lasting(&self) -> bool {
         match self {

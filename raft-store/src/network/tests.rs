@@ -32,6 +32,20 @@ async fn a_snapshot_that_its_receiver_cannot_use_is_offered_ever_more_rarely() {
     assert_eq!(peer.snapshot_rest, Duration::ZERO, "nothing is wrong with the snapshot");
 }
 
+#[tokio::test]
+async fn a_receiver_that_is_away_is_no_news_and_one_that_refuses_is_once() {
+    let mut peer = peer();
+    peer.on_snapshot_failed(&refused(Status::unavailable("connection refused")));
+    assert_eq!(peer.snapshot_trouble, None);
+    peer.on_snapshot_failed(&refused(Status::failed_precondition("it cannot be used")));
+    let told = peer.snapshot_trouble.clone();
+    assert!(told.as_ref().is_some_and(|told| told.contains("it cannot be used")), "{told:?}");
+    peer.on_snapshot_failed(&refused(Status::unavailable("connection refused")));
+    assert_eq!(peer.snapshot_trouble, told, "what it refused before it is still known");
+    peer.on_snapshot_taken();
+    assert_eq!((peer.snapshot_trouble, peer.snapshot_rest), (None, Duration::ZERO));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_snapshot_is_not_offered_before_its_sender_has_rested() {
     let home = TempDir::new().unwrap();
