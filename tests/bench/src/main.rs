@@ -7,6 +7,7 @@ mod compare;
 mod etcd;
 mod failover;
 mod floor;
+mod front;
 mod machine;
 mod ours;
 mod scale;
@@ -47,6 +48,8 @@ enum What {
     Failover,
     /// A million live and a million finished tasks.
     Scale,
+    /// Many that wait, many that read slowly, and large bodies.
+    Front,
 }
 
 #[tokio::main]
@@ -66,6 +69,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if wants(What::Scale) {
         scale::run(&mut table, args.tasks).await?;
+    }
+    if wants(What::Front) {
+        front::run(&mut table).await?;
     }
     println!("{}\n\n{}", machine::describe(), table.render());
     Ok(())
