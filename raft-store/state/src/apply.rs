@@ -103,7 +103,7 @@ impl Apply<'_> {
     fn put_task(&mut self, task: Task) {
         let mut task = Arc::new(Task { index: self.index, ..task });
         self.state.intern(&mut task);
-        self.state.put_task(Arc::clone(&task));
+        self.state.put_task(&task);
         self.changes.push(Change::Task(task));
     }
 

@@ -105,7 +105,7 @@ impl State {
             Change::Task(mut task) => {
                 let index = task.index;
                 self.intern(&mut task);
-                self.put_task(task);
+                self.put_task(&task);
                 self.settle(index);
             }
             Change::TaskForgotten(_) => {}
@@ -277,11 +277,11 @@ impl State {
 
     /// A terminal task leaves memory: its record on disk is all that is left of it.
     /// [`Self::settle`] is to follow.
-    pub(crate) fn put_task(&mut self, task: Arc<Task>) {
+    pub(crate) fn put_task(&mut self, task: &Arc<Task>) {
         let (before, after) = if task.state.is_terminal() {
             (self.tasks.remove(&task.id), None)
         } else {
-            (self.tasks.insert(task.id, Arc::clone(&task)), Some(&*task))
+            (self.tasks.insert(task.id, Arc::clone(task)), Some(&**task))
         };
         self.index.replace(before.as_deref(), after);
 

@@ -264,7 +264,16 @@ impl TaskState {
     /// The state's name in the API.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        Self::NAMES[self.ordinal()]
+        match self {
+            Self::Scheduled { .. } => "scheduled",
+            Self::Queued => "queued",
+            Self::Assigned => "assigned",
+            Self::Running => "running",
+            Self::Cancelling => "cancelling",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
     }
 }
 
@@ -301,5 +310,26 @@ impl fmt::Display for TaskReason {
             Self::WorkerLost => "its worker was lost",
             Self::WorkerUnfit => "its worker could not start programs",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_is_at_its_place_among_the_names() {
+        let states = [
+            TaskState::Scheduled { until: Timestamp(0) },
+            TaskState::Queued,
+            TaskState::Assigned,
+            TaskState::Running,
+            TaskState::Cancelling,
+            TaskState::Completed,
+            TaskState::Failed,
+            TaskState::Cancelled,
+        ];
+        assert_eq!(states.map(TaskState::name), TaskState::NAMES);
+        assert_eq!(states.map(TaskState::ordinal), [0, 1, 2, 3, 4, 5, 6, 7]);
     }
 }
