@@ -32,6 +32,6 @@ pub fn id<T: FromStr<Err = InvalidId>>(pointer: &str, text: &str) -> Result<T, I
 }
 
 /// Where `key` of the map at `pointer` stands (RFC 6901).
-fn member(pointer: &str, key: &str) -> String {
+pub(crate) fn member(pointer: &str, key: &str) -> String {
     format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
 }

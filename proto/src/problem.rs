@@ -84,19 +84,6 @@ impl Problem {
     pub fn with_outcome(self, outcome: Outcome) -> Self {
         Self { outcome: Some(outcome), ..self }
     }
-
-    /// A body or argument that is no valid JSON, or JSON of another shape.
-    #[must_use]
-    pub fn from_json_error(error: &serde_json::Error) -> Self {
-        let detail = error.to_string();
-        // serde has no typed form of this error; its text begins the same way for every type.
-        let kind = if detail.starts_with("unknown field") {
-            ErrorKind::UnknownField
-        } else {
-            ErrorKind::Malformed
-        };
-        Self::new(kind, detail).with_outcome(Outcome::Rejected)
-    }
 }
 
 /// The JSON form.
@@ -154,16 +141,5 @@ mod tests {
         });
         assert_eq!(json, expected);
         assert_eq!(serde_json::from_value::<Problem>(json).unwrap(), problem);
-    }
-
-    #[test]
-    fn an_unknown_field_is_told_from_broken_json() {
-        let kind = |text| {
-            let error = serde_json::from_str::<crate::v1::TaskSpec>(text).unwrap_err();
-            Problem::from_json_error(&error).kind
-        };
-        assert_eq!(kind(r#"{"comand": []}"#), ErrorKind::UnknownField);
-        assert_eq!(kind("{"), ErrorKind::Malformed);
-        assert_eq!(kind(r#"{"priority": "high"}"#), ErrorKind::Malformed);
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use proto::client::ClientError;
+use proto::json::Misread;
 use proto::problem::{ErrorKind, Outcome};
 
 use crate::load::FleetError;
@@ -32,12 +33,12 @@ pub enum Failure {
         source: io::Error,
     },
     /// A file does not hold tasks.
-    #[error("{} does not hold tasks: {source}", source_name(path))]
+    #[error("{} does not hold tasks: {misread}", source_name(path))]
     ParseFile {
         /// Which.
         path: PathBuf,
         /// Why.
-        source: serde_json::Error,
+        misread: Misread,
     },
     /// No master leads.
     #[error("the cluster has no leader")]

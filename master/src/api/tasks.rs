@@ -63,8 +63,7 @@ pub(super) async fn submit(
 ) -> Result<Response, Refusal> {
     let idempotency_key = idempotency_key(&headers)?;
     let body = input::json_body(&api, &headers, body).await?;
-    let parsed = json::Submission::parse(&body);
-    let parsed = parsed.map_err(|error| Problem::from_json_error(&error))?;
+    let parsed = json::Submission::parse(&body).map_err(Problem::from)?;
     let is_list = matches!(parsed, json::Submission::Many(_));
 
     let submission = Submission { tasks: parsed.into_tasks(), idempotency_key };

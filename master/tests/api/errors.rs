@@ -38,6 +38,26 @@ async fn a_body_that_cannot_be_read_is_a_problem() {
     let problem = post(&JSON, r#"{"comand": ["true"]}"#).await.problem(400, "unknown-field");
     assert!(problem["detail"].as_str().unwrap().contains("`comand`"));
     assert_eq!(problem["outcome"], "rejected");
+    assert_eq!(problem["errors"][0]["pointer"], "/comand");
+    let nested = r#"[{"command": ["true"]}, {"resources": {"ram": 1}}]"#;
+    let problem = post(&JSON, nested).await.problem(400, "unknown-field");
+    assert_eq!(problem["errors"][0]["pointer"], "/1/resources/ram");
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_in_any_body_is_pointed_at() {
+    let master = OneMaster::start().await;
+    for (path, body, pointer) in [
+        ("/api/workers", json!({"worker_id": "w1", "adress": "w1:1"}), "/adress"),
+        ("/api/workers", json!({"worker_id": "w1", "labels": {"a": 1}}), "/labels/a"),
+        ("/api/workers/w1/labels", json!({"set": {}, "unset": []}), "/unset"),
+        ("/api/tokens", json!({"token_id": "t", "ttl": 5}), "/ttl"),
+    ] {
+        let answer = master.post(path, &body).await;
+        assert_eq!(answer.status, 400, "{path}: {}", answer.body);
+        assert_eq!(answer.json()["errors"][0]["pointer"], pointer, "{path}: {}", answer.body);
+    }
     master.stop().await;
 }
 

@@ -66,7 +66,7 @@ fn read_tasks(path: &Path) -> Result<Vec<v1::TaskSpec>, Failure> {
     };
     let body = body.map_err(|source| Failure::ReadFile { path: path.to_owned(), source })?;
     let submission = Submission::parse(&body)
-        .map_err(|source| Failure::ParseFile { path: path.to_owned(), source })?;
+        .map_err(|misread| Failure::ParseFile { path: path.to_owned(), misread })?;
     Ok(submission.into_tasks())
 }
 
