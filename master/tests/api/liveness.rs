@@ -215,6 +215,34 @@ async fn a_worker_is_judged_by_what_it_was_granted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_last_heartbeat_before_a_silence_outlives_its_leader() {
+    let short = |config: &mut Config| impatient(config, Duration::from_secs(3));
+    let last_heartbeat = async |master: &OneMaster| {
+        master.get("/api/workers/worker-1").await.json()["last_heartbeat"].clone()
+    };
+    let (master, _, epoch) = with_worker(short, NOWHERE).await;
+    assert!(last_heartbeat(&master).await.is_string(), "a registration is a sign of life");
+
+    // The next leader has not heard it yet, and does not know what the one before had heard.
+    let master = OneMaster::start_in(master.stop().await).await;
+    assert_eq!(last_heartbeat(&master).await, json!(null));
+    assert!(!Fleet::of(&master).await.heartbeat("worker-1", epoch).await);
+    assert!(last_heartbeat(&master).await.is_string());
+    let silent = |state: &State| {
+        let worker = state.worker(&id("worker-1")).filter(|worker| !worker.is_active())?;
+        Some(worker.changed_at.since(worker.last_heard?))
+    };
+    let silence = master.state(silent).await;
+    assert!(silence >= Duration::from_millis(2_900), "{silence:?}");
+
+    let on_record = last_heartbeat(&master).await;
+    assert!(on_record.is_string());
+    let master = OneMaster::start_in(master.stop().await).await;
+    assert_eq!(last_heartbeat(&master).await, on_record);
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_unregistered_worker_that_is_gone_is_forgotten_when_its_lease_is_over() {
     let short = |config: &mut Config| impatient(config, Duration::from_secs(3));
     let (master, _, _) = with_worker(short, NOWHERE).await;

@@ -265,6 +265,8 @@ pub struct DisconnectWorkers {
     pub workers: Vec<(WorkerId, Epoch)>,
     /// Why.
     pub reason: DisconnectReason,
+    /// When those of them were last heard from that the leader has heard.
+    pub last_heard: BTreeMap<WorkerId, Timestamp>,
 }
 
 /// A client's name for a mutation, under which it may be repeated.

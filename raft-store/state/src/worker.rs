@@ -51,6 +51,9 @@ pub struct Worker {
     pub registered_at: Timestamp,
     /// When the status last changed.
     pub changed_at: Timestamp,
+    /// When it was last heard from before it became inactive; none while it is active, and where the
+    /// leader of that moment had not heard it. Heartbeats are on no record.
+    pub last_heard: Option<Timestamp>,
     /// What happened to it, oldest first; the latest [`crate::Limits::WORKER_EVENTS_KEPT_MAX`].
     pub history: Vec<WorkerEvent>,
     /// Log position of the record's last change.

@@ -97,6 +97,7 @@ scripts! {
     registering_again_changes_what_is_named
     resources_are_released_once
     results_that_follow_a_registration_still_count
+    the_last_sign_of_a_silent_worker_is_on_record
     the_same_key_with_another_body_is_a_conflict
     two_workers_do_not_share_a_name
     unregistering_requeues

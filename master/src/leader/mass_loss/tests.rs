@@ -1,5 +1,7 @@
 //! What counts as a mass loss, how long it lasts, and how slow the brake is.
 
+use std::collections::BTreeMap;
+
 use cluster_state::{
     AddressSource, Assignment, Class, Command, ConnectWorker, DataId, DisconnectWorkers,
     Incarnation, LeaseTimes, LogIndex, LossReason, OnDisconnect, Process, Proposal, RegisterWorker,
@@ -74,6 +76,7 @@ impl Fleet {
             term: TERM,
             workers: silent(numbers),
             reason: DisconnectReason::HeartbeatTimeout,
+            last_heard: BTreeMap::new(),
         });
         self.apply(at, command);
     }

@@ -165,6 +165,7 @@ impl Lead {
             term: self.term,
             workers: vec![(worker.clone(), epoch)],
             reason: DisconnectReason::Shutdown,
+            last_heard: [(worker.clone(), self.node.clock().now())].into(),
         });
         self.node.propose_as_leader(self.term, &disconnect).await?;
         let requeue = Command::RequeueAttempts(RequeueAttempts {

@@ -84,6 +84,7 @@ impl Apply<'_> {
             rival: before.rival.clone().filter(|_| is_same_data),
             specs: Some(specs),
             changed_at,
+            last_heard: None,
             ..Worker::clone(&before)
         };
         let after = match event {
@@ -189,6 +190,7 @@ impl Apply<'_> {
                     status: WorkerStatus::Inactive,
                     reason: WorkerReason::Disconnected(command.reason),
                     changed_at: self.now,
+                    last_heard: command.last_heard.get(id).map(|at| self.now.min(*at)),
                     ..Worker::clone(&worker)
                 };
                 let event = WorkerEventKind::Disconnected(command.reason);

@@ -79,6 +79,7 @@ impl Apply<'_> {
             specs: None,
             registered_at: self.now,
             changed_at: self.now,
+            last_heard: None,
             history: Vec::new(),
             index: self.index,
         };

@@ -36,6 +36,7 @@ fn worker(name: &str, total: Resources, zone: &str) -> Arc<Worker> {
         specs: Some(Specs { total, labels, version: String::new() }),
         registered_at: Timestamp(0),
         changed_at: Timestamp(0),
+        last_heard: None,
         history: Vec::new(),
         index: LogIndex(1),
     })

@@ -340,7 +340,10 @@ fn silence() -> impl Strategy<Value = Command> {
     let silent = || (term(), vec((worker(), epoch()), 1..3));
     prop_oneof![
         (silent(), disconnect).prop_map(|((term, workers), reason)| {
-            Command::DisconnectWorkers(DisconnectWorkers { term, workers, reason })
+            let first = workers.iter().take(1);
+            let heard = first.map(|(worker, epoch)| (worker.clone(), Timestamp(epoch.0 * 1_000)));
+            let last_heard = heard.collect();
+            Command::DisconnectWorkers(DisconnectWorkers { term, workers, reason, last_heard })
         }),
         (silent(), loss, any::<bool>(), 0..3_u32).prop_map(
             |((term, workers), reason, is_all, attempts_max)| {

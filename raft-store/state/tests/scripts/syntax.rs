@@ -97,15 +97,19 @@ impl<'a> Arguments<'a> {
             }),
             "unregister" => Command::UnregisterWorker { worker: parsed(self.next()) },
             "connect" => Command::ConnectWorker(self.connect()),
-            "disconnect" => Command::DisconnectWorkers(DisconnectWorkers {
-                term: self.term(),
-                reason: match self.named.remove("reason") {
+            "disconnect" => {
+                let heard = self.named.remove("heard").map(timestamp);
+                let reason = match self.named.remove("reason") {
                     None => DisconnectReason::HeartbeatTimeout,
                     Some("shutdown") => DisconnectReason::Shutdown,
                     Some(other) => panic!("no such reason: {other}"),
-                },
-                workers: self.rest().map(registration).collect(),
-            }),
+                };
+                let term = self.term();
+                let workers = self.rest().map(registration).collect::<Vec<_>>();
+                let last_heard = workers.iter().filter_map(|(id, _)| Some((id.clone(), heard?)));
+                let last_heard = last_heard.collect();
+                Command::DisconnectWorkers(DisconnectWorkers { term, workers, reason, last_heard })
+            }
             "submit" => self.submit(),
             "assign" => Command::AssignTasks {
                 term: self.term(),

@@ -198,6 +198,9 @@ fn worker_line(worker: &Worker) -> String {
             write!(line, ", {} attempts at most", worker.total().slots).unwrap();
         }
     }
+    if let Some(at) = worker.last_heard {
+        write!(line, ", last heard {}", time(at)).unwrap();
+    }
     if let Some(until) = worker.granted_until {
         write!(line, ", granted more until {}", time(until)).unwrap();
     }

@@ -1,5 +1,6 @@
 //! What is counted of the life of tasks and workers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cluster_state::{
@@ -161,6 +162,7 @@ fn a_worker_that_comes_and_goes_is_timed() {
         term: Term(0),
         workers: workers.clone(),
         reason: DisconnectReason::HeartbeatTimeout,
+        last_heard: BTreeMap::new(),
     });
     let gone = Fact::WorkerDisconnected { reason: "heartbeat-timeout", after: Some(seconds(10)) };
     assert_eq!(log.apply(13, disconnect), [gone]);
