@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::{Semaphore, watch};
 use tracing::warn;
 
+mod file_clock;
 pub(crate) mod parts;
 mod reader;
 mod retention;

@@ -13,9 +13,13 @@ use cluster_state::TaskId;
 use tracing::{info, warn};
 
 use super::Logs;
+use super::file_clock::{FileClock, Reading};
+use crate::clock::Moment;
 
 /// The unit in which a file's blocks are counted.
 const BLOCK_BYTES: u64 = 512;
+/// Nothing is removed for its age so early: a machine's clock may be wrong until it has asked others.
+pub(super) const CLOCK_PATIENCE: Duration = Duration::from_hours(1);
 
 /// What is kept of attempts that have ended.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +37,8 @@ pub(crate) struct Retention {
 pub(crate) struct Sweeper {
     logs: Logs,
     retention: Retention,
+    clock: FileClock,
+    began_at: Moment,
     /// What ended attempts left, measured once: it does not change any more.
     ended: BTreeMap<Key, Remains>,
 }
@@ -43,6 +49,7 @@ type Key = (OsString, OsString);
 /// What an attempt left on disk.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Remains {
+    /// When the last file was written, and no later than the first look at it.
     ended_at: SystemTime,
     /// How much it takes.
     pub(super) bytes: u64,
@@ -56,17 +63,28 @@ impl Default for Remains {
 
 impl Sweeper {
     /// Sweeps what these logs keep.
-    pub(crate) const fn new(logs: Logs, retention: Retention) -> Self {
-        Self { logs, retention, ended: BTreeMap::new() }
+    pub(crate) fn new(logs: Logs, retention: Retention) -> Self {
+        Self::starting(Reading::take(), logs, retention)
+    }
+
+    pub(super) const fn starting(at: Reading, logs: Logs, retention: Retention) -> Self {
+        let clock = FileClock::starting(at);
+        Self { logs, retention, clock, began_at: at.moment, ended: BTreeMap::new() }
     }
 
     /// Removes what is not to be kept. It walks the disk: call it where blocking is allowed.
     pub(crate) fn sweep(&mut self) {
-        if let Err(error) = self.look() {
+        self.sweep_at(Reading::take());
+    }
+
+    pub(super) fn sweep_at(&mut self, reading: Reading) {
+        let now = self.clock.time(reading);
+        if let Err(error) = self.look(now) {
             warn!(%error, "old logs not looked for");
             return;
         }
-        let surplus = self.surplus();
+        let is_clock_believed = reading.moment.since(self.began_at) >= CLOCK_PATIENCE;
+        let surplus = self.surplus(is_clock_believed.then_some(now));
         let mut removed = 0;
         for key in &surplus {
             match self.remove(key) {
@@ -83,7 +101,7 @@ impl Sweeper {
     }
 
     /// Measures what has ended since the last look.
-    fn look(&mut self) -> io::Result<()> {
+    fn look(&mut self, now: SystemTime) -> io::Result<()> {
         let mut keys = self.attempts()?;
         // Looked at after the disk: whatever was found there and had not ended is among them.
         let live = self.logs.live().keys().map(|a| self.logs.dir(*a)).collect::<BTreeSet<_>>();
@@ -92,7 +110,10 @@ impl Sweeper {
         let mut ended = BTreeMap::new();
         for key in keys {
             let known = self.ended.get(&key).copied();
-            ended.insert(key.clone(), known.unwrap_or_else(|| self.measure(&key)));
+            let mut remains = known.unwrap_or_else(|| self.measure(&key));
+            // A stamp from the future is a wrong clock's, and must not outlast what ends later.
+            remains.ended_at = remains.ended_at.min(now);
+            ended.insert(key, remains);
         }
         self.ended = ended;
         Ok(())
@@ -121,15 +142,16 @@ impl Sweeper {
         remains
     }
 
-    /// From the oldest on, as many as exceed what is kept.
-    fn surplus(&self) -> Vec<Key> {
+    /// From the oldest on, as many as exceed what is kept. Ages count where the time is known.
+    fn surplus(&self, now: Option<SystemTime>) -> Vec<Key> {
         let mut by_age = self.ended.iter().collect::<Vec<_>>();
         by_age.sort_by_key(|(_, remains)| std::cmp::Reverse(remains.ended_at));
         let mut bytes: u64 = 0;
         let mut surplus = Vec::new();
         for (position, (key, remains)) in by_age.into_iter().enumerate() {
             bytes = bytes.saturating_add(remains.bytes);
-            let is_old = remains.ended_at.elapsed().is_ok_and(|age| age > self.retention.age);
+            let age = now.and_then(|now| now.duration_since(remains.ended_at).ok());
+            let is_old = age.is_some_and(|age| age > self.retention.age);
             if is_old || position >= self.retention.attempts_max || bytes > self.retention.bytes_max
             {
                 surplus.push(key.clone());

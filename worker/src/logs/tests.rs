@@ -1,17 +1,23 @@
 //! Writing, limiting, reading, following and removing logs.
 
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::io::AsyncWriteExt;
 
-use super::retention::Remains;
+use super::file_clock::Reading;
+use super::retention::{CLOCK_PATIENCE, Remains};
 use super::*;
+use crate::clock::{self, Moment};
 use crate::ledger::attempt_ref;
 
 const A: AttemptRef = attempt_ref(1, 1);
 const B: AttemptRef = attempt_ref(2, 1);
 
 const READERS_MAX: usize = 3;
+
+const HOUR: Duration = Duration::from_hours(1);
+const WEEK: Duration = Duration::from_hours(7 * 24);
 
 fn logs(bytes_max: u64) -> (tempfile::TempDir, Logs) {
     let dir = tempfile::tempdir().unwrap();
@@ -261,15 +267,33 @@ async fn two_ended() -> (tempfile::TempDir, Logs) {
             log_dir.join("stderr"),
             log_dir,
         ] {
-            let opened = fs::File::open(path).unwrap();
-            opened.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+            stamp(&path, Duration::from_secs(seconds));
         }
     }
     (dir, logs)
 }
 
+fn stamp(path: &Path, wall: Duration) {
+    fs::File::open(path).unwrap().set_modified(UNIX_EPOCH + wall).unwrap();
+}
+
+/// An attempt that has ended at that time of the wall clock.
+async fn ended(logs: &Logs, attempt: AttemptRef, wall: Duration) {
+    printed(logs, attempt, b"printed", b"").await;
+    let dir = logs.dir(attempt);
+    let left = [dir.join("stdout"), dir.join("stderr"), dir, logs.working_dir(attempt)];
+    left.iter().for_each(|path| stamp(path, wall));
+}
+
+/// So long after the epoch, by a right clock, on a machine that was started `since_start` ago.
+fn reading(wall: Duration, since_start: Duration) -> Reading {
+    static START: LazyLock<Moment> = LazyLock::new(clock::now);
+    Reading { wall: UNIX_EPOCH + wall, moment: START.after(since_start) }
+}
+
 fn sweep(logs: &Logs, retention: Retention) {
-    Sweeper::new(logs.clone(), retention).sweep();
+    let mut sweeper = Sweeper::starting(reading(HOUR, Duration::ZERO), logs.clone(), retention);
+    sweeper.sweep_at(reading(HOUR + CLOCK_PATIENCE, CLOCK_PATIENCE));
 }
 
 fn is_kept(logs: &Logs, attempt: AttemptRef) -> bool {
@@ -326,4 +350,51 @@ async fn the_oldest_make_room_when_all_together_are_too_large() {
 
     sweep(&logs, Retention { bytes_max: one.bytes / 2, ..ALL });
     assert!(!is_kept(&logs, B));
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_ahead_makes_no_log_old() {
+    let (_dir, logs) = logs(1_000);
+    ended(&logs, A, WEEK).await;
+    let retention = Retention { age: WEEK, ..ALL };
+    let at = |jump: Duration, since_start| reading(WEEK + since_start + jump, since_start);
+    let mut sweeper =
+        Sweeper::starting(at(Duration::ZERO, Duration::ZERO), logs.clone(), retention);
+
+    sweeper.sweep_at(at(WEEK * 52, 2 * HOUR));
+    assert!(is_kept(&logs, A));
+    sweeper.sweep_at(at(Duration::ZERO, WEEK));
+    assert!(is_kept(&logs, A));
+    sweeper.sweep_at(at(Duration::ZERO, WEEK + HOUR));
+    assert!(!is_kept(&logs, A));
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_right_after_the_start_makes_no_log_old() {
+    let (_dir, logs) = logs(1_000);
+    ended(&logs, A, WEEK).await;
+    let retention = Retention { age: WEEK, ..ALL };
+    let wrong = reading(WEEK * 52, Duration::ZERO);
+    let mut sweeper = Sweeper::starting(wrong, logs.clone(), retention);
+
+    sweeper.sweep_at(reading(WEEK * 52 + HOUR / 2, HOUR / 2));
+    for hours in 1..10 {
+        sweeper.sweep_at(reading(WEEK + HOUR * hours, HOUR * hours));
+    }
+    assert!(is_kept(&logs, A));
+}
+
+#[tokio::test]
+async fn a_log_of_a_wrong_clock_does_not_outlast_later_ones() {
+    let (_dir, logs) = logs(1_000);
+    let retention = Retention { attempts_max: 1, ..ALL };
+    let at = |since_start| reading(WEEK + since_start, since_start);
+    let mut sweeper = Sweeper::starting(at(Duration::ZERO), logs.clone(), retention);
+    ended(&logs, A, WEEK * 52).await;
+    sweeper.sweep_at(at(HOUR));
+
+    ended(&logs, B, WEEK + 2 * HOUR).await;
+    sweeper.sweep_at(at(3 * HOUR));
+
+    assert!(!is_kept(&logs, A) && is_kept(&logs, B));
 }

@@ -1,0 +1,45 @@
+//! The clock by which the age of files counts: the wall clock, which stamps them, but without its
+//! jumps ahead.
+
+use std::time::SystemTime;
+
+use crate::clock::{self, Moment};
+
+/// One moment on two clocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading {
+    /// The wall clock, which may be wrong and may jump.
+    pub(super) wall: SystemTime,
+    /// The clock that does neither, and says nothing beyond this process.
+    pub(super) moment: Moment,
+}
+
+impl Reading {
+    #[expect(clippy::disallowed_methods, reason = "the system stamps files by the wall clock")]
+    pub(super) fn take() -> Self {
+        Self { wall: SystemTime::now(), moment: clock::now() }
+    }
+}
+
+/// A clock that has run as long as the process, and believes of all that the wall clock has said
+/// what makes files the youngest.
+#[derive(Debug)]
+pub(super) struct FileClock {
+    began_at: Moment,
+    /// The wall clock's time at that moment, by the earliest account.
+    began: SystemTime,
+}
+
+impl FileClock {
+    pub(super) const fn starting(at: Reading) -> Self {
+        Self { began_at: at.moment, began: at.wall }
+    }
+
+    /// Returns the time of a reading.
+    pub(super) fn time(&mut self, reading: Reading) -> SystemTime {
+        let passed = reading.moment.since(self.began_at);
+        let began = reading.wall.checked_sub(passed).unwrap_or(SystemTime::UNIX_EPOCH);
+        self.began = self.began.min(began);
+        self.began.checked_add(passed).unwrap_or(self.began)
+    }
+}
