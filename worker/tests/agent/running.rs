@@ -237,3 +237,38 @@ async fn shutdown_ends_attempts_without_a_result_and_then_says_goodbye() {
     assert!(leader.reports.is_silent(), "the attempt did not end by itself");
     assert!(leader.heartbeats.is_silent(), "nothing follows a goodbye");
 }
+
+#[tokio::test]
+async fn tools_old_and_new_can_list_the_services_and_ask_for_their_health() {
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_check_response::ServingStatus;
+    use tonic_health::pb::health_client::HealthClient;
+    use tonic_reflection::pb::{v1, v1alpha};
+
+    const SERVICE: &str = "cloudai.v1.WorkerService";
+    let bench = Bench::start(&NOOP).await;
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", bench.worker));
+    let channel = endpoint.unwrap().connect_lazy();
+
+    let mut old = v1alpha::server_reflection_client::ServerReflectionClient::new(channel.clone());
+    let list = v1alpha::server_reflection_request::MessageRequest::ListServices(String::new());
+    let request =
+        v1alpha::ServerReflectionRequest { host: String::new(), message_request: Some(list) };
+    let asked = futures_util::stream::iter([request]);
+    let answer = old.server_reflection_info(asked).await.unwrap().into_inner().message().await;
+    assert!(format!("{answer:?}").contains(SERVICE), "{answer:?}");
+
+    let mut new = v1::server_reflection_client::ServerReflectionClient::new(channel.clone());
+    let list = v1::server_reflection_request::MessageRequest::ListServices(String::new());
+    let request = v1::ServerReflectionRequest { host: String::new(), message_request: Some(list) };
+    let asked = futures_util::stream::iter([request]);
+    let answer = new.server_reflection_info(asked).await.unwrap().into_inner().message().await;
+    assert!(format!("{answer:?}").contains(SERVICE), "{answer:?}");
+
+    let mut health = HealthClient::new(channel);
+    for service in ["", SERVICE] {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let answer = health.check(request).await.unwrap().into_inner();
+        assert_eq!(answer.status(), ServingStatus::Serving, "{service}");
+    }
+}
