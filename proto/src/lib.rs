@@ -1,6 +1,7 @@
 //! Every byte that crosses a process boundary: messages, their conversions to and from the domain,
 //! and the client that follows the leader.
 
+pub mod address;
 pub mod call_failure;
 pub mod channel;
 pub mod client;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use cluster_state::WorkerId;
-use proto::channel;
 use proto::limits::ATTEMPTS_HELD_MAX;
+use proto::{address, channel};
 use serde::{Deserialize, Serialize};
 
 use crate::join_token::JoinToken;
@@ -168,6 +168,22 @@ pub enum ConfigError {
         "listen is {0}, which other machines reach, and nothing protects it: listen on a loopback address or set insecure = true"
     )]
     Unprotected(SocketAddr),
+    /// Nobody can call the address.
+    #[error(
+        "advertise is {0}, an address to listen on: name the host where masters reach this worker"
+    )]
+    Unspecified(String),
+    /// The masters are elsewhere, and cannot call the address.
+    #[error(
+        "masters would have to reach this worker at {address}, which means their own machine to \
+         those at {master}: give advertise, or listen, an address of this machine's network"
+    )]
+    OutOfReach {
+        /// The address that the worker names.
+        address: String,
+        /// The master that is elsewhere.
+        master: String,
+    },
 }
 
 impl Config {
@@ -234,7 +250,25 @@ impl Config {
                 });
             }
         }
-        Ok(())
+        self.check_reach()
+    }
+
+    /// A worker that masters cannot call looks well and gets no task done. Whether a host name is
+    /// another machine's shows only when a master is called: it refuses such an address itself.
+    fn check_reach(&self) -> Result<(), ConfigError> {
+        if let Some(advertised) = self.advertise.as_ref().filter(|at| address::is_unspecified(at)) {
+            return Err(ConfigError::Unspecified(advertised.clone()));
+        }
+        let address = self.advertise.clone().unwrap_or_else(|| self.listen.to_string());
+        let is_elsewhere = |master: &&String| {
+            address::ip(master).is_some_and(|ip| !ip.is_loopback() && !ip.is_unspecified())
+        };
+        match self.masters.iter().find(is_elsewhere) {
+            Some(master) if address::is_loopback(&address) => {
+                Err(ConfigError::OutOfReach { address, master: master.clone() })
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 }
 

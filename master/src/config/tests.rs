@@ -210,6 +210,16 @@ fn members_are_checked() {
         "initial_cluster: 127.0.0.1:1 is given to two masters"
     );
     assert_eq!(told("1=0.0.0.0:1"), "initial_cluster: master 1 cannot be reached at 0.0.0.0:1");
+    for local in ["127.0.0.1:1", "localhost:1", "[::1]:1"] {
+        let members = format!("1=10.0.0.1:1,2=10.0.0.2:1,3={local}");
+        assert_eq!(
+            told(&members),
+            format!(
+                "initial_cluster: master 3 cannot be reached at {local} from another machine, such \
+                 as that of master 1 at 10.0.0.1:1: give all of them an address of their network"
+            )
+        );
+    }
     assert_eq!(
         told("1=127.0.0.1:1,1=127.0.0.1:2"),
         "initial_cluster (--initial-cluster): master 1 is listed twice"
@@ -218,6 +228,14 @@ fn members_are_checked() {
         told("0=127.0.0.1:1"),
         "initial_cluster (--initial-cluster): '0' is not a whole number above 0"
     );
+}
+
+#[test]
+fn masters_on_one_machine_may_name_it_as_they_like() {
+    for members in ["1=127.0.0.1:1,2=localhost:2,3=[::1]:3", "1=10.0.0.1:1,2=10.0.0.1:2"] {
+        let flag = format!("--initial-cluster={members}");
+        invoke(&["--node-id=1", "--data-dir=/d", &flag], &[]).unwrap();
+    }
 }
 
 #[test]

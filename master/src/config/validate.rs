@@ -1,7 +1,8 @@
 //! What values must have in common.
 
-use std::net::IpAddr;
 use std::time::Duration;
+
+use proto::address::{host, is_loopback, is_unspecified};
 
 use super::keys;
 use super::{Config, ConfigError};
@@ -29,19 +30,6 @@ pub(super) fn complete(mut config: Config) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
-/// The part of `host:port` before the port, without the brackets of IPv6.
-fn host(address: &str) -> Option<&str> {
-    let (host, port) = address.rsplit_once(':')?;
-    port.parse::<u16>().ok()?;
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    (!host.is_empty()).then_some(host)
-}
-
-fn is_loopback(address: &str) -> bool {
-    let Some(host) = host(address) else { return false };
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
 fn check_members(config: &Config) -> Result<(), ConfigError> {
     let key = "initial_cluster";
     let mut addresses = std::collections::BTreeSet::new();
@@ -50,16 +38,30 @@ fn check_members(config: &Config) -> Result<(), ConfigError> {
         if !addresses.insert(address) {
             return Err(conflict(key, format!("{address} is given to two masters")));
         }
-        if host(address).and_then(|host| host.parse::<IpAddr>().ok()).is_some_and(is_wildcard) {
+        if is_unspecified(address) {
             return Err(conflict(key, format!("master {id} cannot be reached at {address}")));
         }
     }
+    check_reach(config)?;
     let is_member = config.initial_cluster.contains_key(&config.node_id);
     if !config.initial_cluster.is_empty() && !is_member {
         let detail = format!("master {} (node_id) is not among the members", config.node_id);
         return Err(conflict(key, detail));
     }
     Ok(())
+}
+
+/// An address of the own machine means another one to each master, unless all are on one machine.
+fn check_reach(config: &Config) -> Result<(), ConfigError> {
+    let members = &config.initial_cluster;
+    let local = members.iter().find(|(_, address)| is_loopback(address));
+    let remote = members.iter().find(|(_, address)| !is_loopback(address));
+    let (Some((id, address)), Some((other, elsewhere))) = (local, remote) else { return Ok(()) };
+    let detail = format!(
+        "master {id} cannot be reached at {address} from another machine, such as that of master \
+         {other} at {elsewhere}: give all of them an address of their network"
+    );
+    Err(conflict("initial_cluster", detail))
 }
 
 fn check_listeners(config: &Config) -> Result<(), ConfigError> {
@@ -85,7 +87,7 @@ fn check_listeners(config: &Config) -> Result<(), ConfigError> {
 fn check_advertised(config: &Config) -> Result<(), ConfigError> {
     let address = &config.grpc_advertise;
     require_address("grpc_advertise", address)?;
-    if host(address).and_then(|host| host.parse::<IpAddr>().ok()).is_some_and(is_wildcard) {
+    if is_unspecified(address) {
         let detail = format!("others cannot reach {address}: name an address of this machine");
         return Err(conflict("grpc_advertise", detail));
     }
@@ -187,10 +189,6 @@ fn at_least(key: &'static str, value: Duration, least: Duration) -> Result<(), C
         return Ok(());
     }
     Err(conflict(key, format!("must be {} or more", humantime::format_duration(least))))
-}
-
-const fn is_wildcard(ip: IpAddr) -> bool {
-    ip.is_unspecified()
 }
 
 const fn conflict(key: &'static str, detail: String) -> ConfigError {

@@ -83,14 +83,18 @@ pub enum Breach {
     /// A text is no address.
     #[error("is not an address: expected host:port")]
     Address,
-    /// A worker names an address of its own machine to a master on another one.
+    /// A worker is to be reached at an address that means another machine to some masters.
     #[error(
-        "names this worker's own machine, {address}, which masters on other machines cannot reach: give it --listen or --advertise with an address of its network"
+        "names the worker's own machine, {address}, which masters on other machines cannot reach: \
+         an address of its network is needed (--advertise, or --listen)"
     )]
     Loopback {
         /// The address.
         address: String,
     },
+    /// An address that can be listened on, and not called.
+    #[error("is an address to listen on: others need the host where it can be reached")]
+    Unspecified,
     /// A choice is none of those that a task has when its worker falls silent.
     #[error("is not one of keep, requeue")]
     OnDisconnect,

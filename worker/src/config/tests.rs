@@ -87,6 +87,30 @@ fn an_address_that_others_reach_must_be_wanted() {
 }
 
 #[test]
+fn an_address_that_masters_elsewhere_cannot_call_is_refused() {
+    let told = |words: &[&str]| Config::resolve(flags(&[&LEAST[..], words].concat()), None);
+    let elsewhere = ["--masters", "m1:50051,10.0.0.1:50051"];
+    for words in [&[][..], &["--advertise", "localhost:50052"], &["--advertise", "[::1]:50052"]] {
+        let error = told(&[&elsewhere[..], words].concat()).unwrap_err();
+        assert!(matches!(error, ConfigError::OutOfReach { .. }), "{error}");
+        assert!(error.to_string().contains("10.0.0.1:50051"), "{error}");
+    }
+    let error = told(&["--advertise", "0.0.0.0:50052"]).unwrap_err();
+    assert!(matches!(error, ConfigError::Unspecified(_)), "{error}");
+
+    for words in [
+        // Whose machine a name is shows when it is called.
+        &["--masters", "m1:50051"][..],
+        &["--masters", "127.0.0.1:50051,[::1]:50051"],
+        &["--masters", "10.0.0.1:50051", "--advertise", "w1:50052"],
+        // The master sees where such a worker calls from.
+        &["--masters", "10.0.0.1:50051", "--listen", "0.0.0.0:50052", "--insecure"],
+    ] {
+        told(words).unwrap();
+    }
+}
+
+#[test]
 fn values_out_of_range_are_refused() {
     for words in [
         ["--cpu", "0"],
