@@ -75,6 +75,11 @@ pub(super) struct ReadParams {
 }
 
 impl ReadParams {
+    /// As the request says, and stale where it does not: of what has to be answered without a leader.
+    pub(super) fn reading_of_what_is_seen_here(&self) -> Result<Reading, Problem> {
+        if self.consistency.is_empty() { Ok(Consistency::Stale.into()) } else { self.reading() }
+    }
+
     pub(super) fn reading(&self) -> Result<Reading, Problem> {
         Consistency::parse(&self.consistency).map(Reading::from)
     }
@@ -130,7 +135,12 @@ pub(super) async fn json_body(
     body: Body,
 ) -> Result<ReceivedBody, Problem> {
     check_media_type(headers)?;
-    let collected = collect(body, api.bodies.open(), api.request_bytes_max);
+    in_time(collect(body, api.bodies.open(), api.request_bytes_max)).await
+}
+
+async fn in_time(
+    collected: impl Future<Output = Result<ReceivedBody, Problem>>,
+) -> Result<ReceivedBody, Problem> {
     match tokio::time::timeout(BODY_TIMEOUT, collected).await {
         Ok(collected) => collected,
         Err(_) => Err(rejected(ErrorKind::RequestTimeout, "the body did not arrive in time")),
@@ -182,7 +192,7 @@ fn rejected(kind: ErrorKind, detail: impl Into<String>) -> Problem {
 
 /// One value of JSON.
 pub(super) fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| Problem::from_json_error(&error))
+    proto::json::read(body).map_err(Problem::from)
 }
 
 fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
@@ -201,6 +211,7 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
+    use futures_util::StreamExt;
 
     use super::*;
     use crate::body_budget::BodyBudget;
@@ -246,6 +257,15 @@ mod tests {
         let body = Body::from_stream(endless);
         let problem = collect(body, BodyBudget::new(100).open(), 5).await.unwrap_err();
         assert_eq!(problem.kind, ErrorKind::TooLarge);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_arrive_in_time_is_refused() {
+        let begun = futures_util::stream::iter([Ok::<_, std::io::Error>("[")]);
+        let body = Body::from_stream(begun.chain(futures_util::stream::pending()));
+        let problem = in_time(collect(body, BodyBudget::new(100).open(), 5)).await.unwrap_err();
+        assert_eq!(problem.kind.http_status(), 408);
+        assert_eq!(problem.outcome, Some(Outcome::Rejected));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderValue, Request, Response, header};
+use axum::http::{HeaderValue, Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
@@ -14,7 +14,7 @@ use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use proto::problem::{ErrorKind, Problem};
+use proto::problem::{ErrorKind, Outcome, Problem};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -111,6 +111,9 @@ impl HttpServer {
             };
             place.on_ended();
             if let Err(error) = ended {
+                if error.is_timeout() {
+                    place.leave_words(too_late());
+                }
                 tracing::debug!(%error, "a connection broke");
             }
         });
@@ -140,6 +143,22 @@ impl Service<Request<Incoming>> for Counted {
         let answer = self.router.call(request);
         Box::pin(async move { Ok(UntilAnswered::wrap(answer.await?, place)) })
     }
+}
+
+/// The answer to a request whose head does not arrive, as it is sent.
+fn too_late() -> Vec<u8> {
+    let detail = "the head of the request did not arrive in time";
+    let problem = Problem::new(ErrorKind::RequestTimeout, detail).with_outcome(Outcome::Rejected);
+    let body = serde_json::to_string(&problem).unwrap_or_default();
+    let (status, reason) = (problem.kind.http_status(), StatusCode::REQUEST_TIMEOUT);
+    let reason = reason.canonical_reason().unwrap_or_default();
+    format!(
+        "HTTP/1.1 {status} {reason}\r\ncontent-type: {}\r\ncontent-length: {}\r\n\
+         connection: close\r\n\r\n{body}",
+        Problem::MEDIA_TYPE,
+        body.len()
+    )
+    .into_bytes()
 }
 
 fn turned_away(full: crate::connections::Full) -> Response<Body> {

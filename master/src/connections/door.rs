@@ -3,7 +3,7 @@
 //! so what counts against the bound is the request and not the connection.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
@@ -100,7 +100,12 @@ impl Door {
         self.tell(&guests);
         drop(guests);
         self.metrics.on_connection_opened(self.port);
-        Some(Arc::new(Place { door: Arc::clone(self), phase: Mutex::new(phase), shown_out }))
+        Some(Arc::new(Place {
+            door: Arc::clone(self),
+            phase: Mutex::new(phase),
+            shown_out,
+            last_words: OnceLock::new(),
+        }))
     }
 
     /// What is taken here is not there for the other port.
@@ -119,6 +124,8 @@ pub(crate) struct Place {
     door: Arc<Door>,
     phase: Mutex<Phase>,
     shown_out: CancellationToken,
+    /// The answer to a request whose head has begun to arrive when the peer is let go.
+    last_words: OnceLock<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +144,21 @@ impl Place {
     /// Cancelled when the connection has to make room.
     pub(crate) const fn shown_out(&self) -> &CancellationToken {
         &self.shown_out
+    }
+
+    /// Returns true while nothing is asked, as far as is known.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(*self.phase(), Phase::Idle { .. })
+    }
+
+    /// The connection ends, and this is said if a request's head has begun to arrive.
+    pub(crate) fn leave_words(&self, words: Vec<u8>) {
+        // Words that were left before are as good.
+        self.last_words.set(words).unwrap_or_default();
+    }
+
+    pub(super) fn last_words(&self) -> Option<&[u8]> {
+        self.last_words.get().map(Vec::as_slice)
     }
 
     /// A request has been read.
@@ -168,15 +190,16 @@ impl Place {
         }
     }
 
-    /// Everything that there was to send has been handed to the system.
-    pub(crate) fn on_sent(&self) {
+    /// Everything that there was to send has been handed to the system. Returns true if that was the
+    /// rest of an answer.
+    pub(crate) fn on_sent(&self) -> bool {
         let mut phase = self.phase();
-        if let Phase::Answered(_) = *phase {
-            let mut guests = self.door.guests();
-            leave(&mut guests, *phase);
-            *phase = guests.on_idle(&self.shown_out);
-            self.door.tell(&guests);
-        }
+        let Phase::Answered(_) = *phase else { return false };
+        let mut guests = self.door.guests();
+        leave(&mut guests, *phase);
+        *phase = guests.on_idle(&self.shown_out);
+        self.door.tell(&guests);
+        true
     }
 
     /// The connection has ended, or has become something that is counted elsewhere.

@@ -26,6 +26,8 @@ pub(crate) struct GuestStream {
     silence: Option<Box<Silence>>,
     /// While its peer takes nothing.
     stall: Option<Pin<Box<Sleep>>>,
+    /// True from the first byte of a request until its answer is sent.
+    has_begun: bool,
 }
 
 /// How long a connection may be there without a word.
@@ -43,7 +45,7 @@ impl GuestStream {
     /// When the system does not take its settings, as when it is closed already.
     pub(crate) fn new(tcp: TcpStream, place: Arc<Place>) -> io::Result<Self> {
         super::set_up(&tcp)?;
-        Ok(Self { tcp, place, silence: None, stall: None })
+        Ok(Self { tcp, place, silence: None, stall: None, has_begun: false })
     }
 
     /// A connection that has to say something within that time, and while it is not shown out.
@@ -61,7 +63,9 @@ impl GuestStream {
             over: Box::pin(tokio::time::sleep(patience)),
             shown_out: Box::pin(place.shown_out().clone().cancelled_owned()),
         };
-        Ok(Self { silence: Some(Box::new(silence)), ..Self::new(tcp, place)? })
+        let mut stream = Self::new(tcp, place)?;
+        stream.silence = Some(Box::new(silence));
+        Ok(stream)
     }
 
     /// The connection itself.
@@ -106,6 +110,7 @@ impl AsyncRead for GuestStream {
         let before = into.filled().len();
         let read = Pin::new(&mut self.tcp).poll_read(cx, into);
         if self.silence.is_none() {
+            self.has_begun |= into.filled().len() > before && self.place.is_idle();
             return read;
         }
         if into.filled().len() > before {
@@ -146,11 +151,23 @@ impl AsyncWrite for GuestStream {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = ready!(Pin::new(&mut self.tcp).poll_flush(cx));
-        self.place.on_sent();
+        if self.place.on_sent() {
+            self.has_begun = false;
+        }
         Poll::Ready(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+impl Drop for GuestStream {
+    fn drop(&mut self) {
+        let words = self.place.last_words().filter(|_| self.has_begun);
+        if let Some(words) = words {
+            // As much as fits into the system's buffer, which is empty.
+            self.tcp.try_write(words).ok();
+        }
     }
 }

@@ -55,9 +55,22 @@ fn asking(path: &str) -> String {
 #[tokio::test]
 async fn a_connection_that_never_finishes_its_head_is_closed() {
     let (address, ..) = started(8, HEAD_TIMEOUT).await;
-    for head in ["", "G", "GET / HTTP/1.1\r\nhost: x\r\nx-slow: "] {
-        answer_to(address, head).await;
+    for head in ["G", "GET / HTTP/1.1\r\nhost: x\r\nx-slow: "] {
+        let answer = answer_to(address, head).await;
+        assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{answer}");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{answer}");
+        let problem = serde_json::from_str::<Problem>(body).unwrap();
+        assert_eq!(problem.kind, ErrorKind::RequestTimeout);
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_asks_nothing_more_is_closed_without_a_word() {
+    let (address, ..) = started(8, HEAD_TIMEOUT).await;
+    assert_eq!(answer_to(address, "").await, "");
+    let answer = answer_to(address, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello"), "{answer}");
 }
 
 #[tokio::test]
