@@ -74,6 +74,17 @@ pub(crate) struct Share {
     pub(crate) requests: usize,
 }
 
+/// The part of the limits that there is no room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shortage {
+    /// Nothing.
+    None,
+    /// Of what is good where there is room, and nobody has asked for.
+    OfDefaults,
+    /// Of what somebody has configured.
+    OfConfigured,
+}
+
 /// Divides the open files. The limit is read each time, because it can be lowered at any time.
 /// Clones share what is taken.
 #[derive(Clone, Debug)]
@@ -114,6 +125,13 @@ impl Room {
     }
 }
 
+impl Room {
+    /// Of both ports.
+    const fn together(self) -> usize {
+        self.own.saturating_mul(2).saturating_add(self.shared)
+    }
+}
+
 impl OpenFiles {
     /// Of this process.
     pub(crate) fn new(limits: &LimitsConfig) -> Self {
@@ -125,7 +143,8 @@ impl OpenFiles {
         Self { wanted: *limits, limit, taken: Arc::default() }
     }
 
-    /// Says once if there is less room than what is configured needs.
+    /// Says once if there is less room than what is configured needs. Where that are the defaults, it
+    /// is nothing to be warned of.
     ///
     /// # Errors
     ///
@@ -135,18 +154,51 @@ impl OpenFiles {
         if limit < FILES_MIN {
             return Err(TooFewFiles { limit });
         }
-        let room = self.room();
-        let together = room.own.saturating_mul(2).saturating_add(room.shared);
-        let wanted = self.wanted.http_connections.saturating_add(self.wanted.grpc_connections);
-        if together < wanted || room.sockets < self.wanted.ws_clients {
-            tracing::warn!(
+        let (connections, ws_clients) = (self.room().together(), self.sockets());
+        match self.shortage() {
+            Shortage::None => {}
+            Shortage::OfDefaults => tracing::info!(
                 open_files = limit,
-                connections = together,
-                ws_clients = room.sockets,
+                connections,
+                ws_clients,
+                "connections are offered as the limit of open files (RLIMIT_NOFILE) allows"
+            ),
+            Shortage::OfConfigured => tracing::warn!(
+                open_files = limit,
+                connections,
+                ws_clients,
                 "the limit of open files (RLIMIT_NOFILE) allows fewer connections than configured"
-            );
+            ),
         }
         Ok(())
+    }
+
+    fn shortage(&self) -> Shortage {
+        let (wanted, default) = (self.wanted, LimitsConfig::default());
+        if self.lacks(wanted) {
+            // A default counts only as far as there is room for it.
+            let asked = |wanted: usize, default: usize| if wanted == default { 0 } else { wanted };
+            let configured = LimitsConfig {
+                http_connections: asked(wanted.http_connections, default.http_connections),
+                grpc_connections: asked(wanted.grpc_connections, default.grpc_connections),
+                ws_clients: asked(wanted.ws_clients, default.ws_clients),
+                ..wanted
+            };
+            return if self.lacks(configured) {
+                Shortage::OfConfigured
+            } else {
+                Shortage::OfDefaults
+            };
+        }
+        Shortage::None
+    }
+
+    fn lacks(&self, wanted: LimitsConfig) -> bool {
+        let connections = wanted.http_connections.saturating_add(wanted.grpc_connections);
+        let is_offered = self.room().together() >= connections
+            && self.share(Port::Http).requests >= wanted.http_connections
+            && self.share(Port::Grpc).connections >= wanted.grpc_connections;
+        !is_offered || self.sockets() < wanted.ws_clients
     }
 
     /// What a port may have at the moment.
@@ -259,6 +311,32 @@ mod tests {
         assert!(files.share(Port::Grpc).connections < 10_000);
         files.on_taken(Port::Http, 10, 10);
         assert!(files.share(Port::Grpc).connections > 10_000);
+    }
+
+    #[test]
+    fn only_what_somebody_has_configured_is_worth_a_warning() {
+        let shortage =
+            |limits: LimitsConfig, limit| OpenFiles::with_limit(&limits, limit).shortage();
+        let default = LimitsConfig::default();
+        assert_eq!(shortage(default, || 65_536), Shortage::None);
+        assert_eq!(shortage(default, || 20_000), Shortage::OfDefaults);
+        assert_eq!(shortage(default, || 1_024), Shortage::OfDefaults);
+
+        for (grpc_connections, shortage_at_20_000) in
+            [(1_000, Shortage::None), (100_000, Shortage::OfConfigured)]
+        {
+            let limits = LimitsConfig { grpc_connections, ..default };
+            assert_eq!(shortage(limits, || 20_000), shortage_at_20_000, "{grpc_connections}");
+        }
+        let limits = LimitsConfig { ws_clients: 5_000, ..default };
+        assert_eq!(shortage(limits, || 20_000), Shortage::OfConfigured);
+        let modest = LimitsConfig {
+            http_connections: 100,
+            grpc_connections: 100,
+            ws_clients: 10,
+            ..default
+        };
+        assert_eq!(shortage(modest, || 2_048), Shortage::None);
     }
 
     #[test]
