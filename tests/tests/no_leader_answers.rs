@@ -32,6 +32,9 @@ async fn a_master_alone_refuses_writes_and_answers_stale_reads() {
     assert!(waited < HOLD_MAX, "it took {waited:?}");
     let read = alone.send(Method::GET, "/api/tasks", &[], None).await.unwrap().expect(503);
     assert_eq!(read.problem().as_deref(), Some("no-leader"), "{}", read.text());
+    let confirmed = "/api/cluster?consistency=linearizable";
+    let confirmed = alone.send(Method::GET, confirmed, &[], None).await.unwrap().expect(503);
+    assert_eq!(confirmed.problem().as_deref(), Some("no-leader"), "{}", confirmed.text());
 
     let path = format!("/api/tasks/{task}?consistency=stale");
     let stale = alone.send(Method::GET, &path, &[], None).await.unwrap().expect(200);

@@ -1,6 +1,5 @@
 //! `/api/cluster`: answers without a leader and with members down.
 
-use axum::Json;
 use axum::extract::State;
 use proto::problem::{ErrorKind, Problem};
 use proto::v1;
@@ -10,27 +9,26 @@ use super::answer::{Answer, Refusal};
 use super::input::{NoParams, Params, ReadParams};
 use crate::operations::LeaderTerm;
 
-/// `GET /api/cluster`.
+/// `GET /api/cluster`: what this master sees, unless something else is asked for.
 pub(super) async fn status(
     State(api): State<Api>,
     Params(params): Params<ReadParams>,
-) -> Result<Json<v1::ClusterStatus>, Refusal> {
-    // It is what this master sees, however it is asked: it has to answer without a leader.
-    params.reading()?;
-    Ok(Json(api.operations.status().await))
+) -> Result<Answer<v1::ClusterStatus>, Refusal> {
+    let mark = api.operations.reach(params.reading_of_what_is_seen_here()?).await?;
+    Ok((api.operations.status().await, mark).into())
 }
 
-/// `GET /api/cluster/leader`.
+/// `GET /api/cluster/leader`: whom this master sees lead, unless something else is asked for.
 pub(super) async fn leader(
     State(api): State<Api>,
     Params(params): Params<ReadParams>,
-) -> Result<Json<v1::LeaderStatus>, Refusal> {
-    params.reading()?;
+) -> Result<Answer<v1::LeaderStatus>, Refusal> {
+    let mark = api.operations.reach(params.reading_of_what_is_seen_here()?).await?;
     let status = api.operations.leader_status().await;
     if status.leader_id.is_none() {
         return Err(Problem::new(ErrorKind::NoLeader, "the cluster has no leader").into());
     }
-    Ok(Json(status))
+    Ok((status, mark).into())
 }
 
 /// `GET /api/cluster/leaders`.

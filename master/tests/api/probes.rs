@@ -60,6 +60,22 @@ async fn a_cluster_of_one_is_healthy_and_knows_its_leader() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_master_says_of_the_cluster_is_what_it_sees_unless_more_is_asked_for() {
+    let master = OneMaster::start().await;
+    for path in ["/api/cluster", "/api/cluster/leader"] {
+        for (query, is_stale) in
+            [("", true), ("?consistency=stale", true), ("?consistency=linearizable", false)]
+        {
+            let answer = master.get(&format!("{path}{query}")).await;
+            let last_contact = answer.header("x-cluster-last-contact-ms");
+            assert_eq!((answer.status, !last_contact.is_empty()), (200, is_stale), "{path}{query}");
+        }
+        master.get(&format!("{path}?consistency=fresh")).await.problem(400, "malformed");
+    }
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn metrics_show_the_cluster_and_the_requests() {
     let master = OneMaster::start().await;
     master.submit("true").await;
