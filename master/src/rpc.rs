@@ -9,6 +9,7 @@ mod intake;
 mod registry;
 mod server;
 mod tasks;
+mod trailers;
 mod workers;
 
 use proto::problem::{LEADER_ADDRESS_KEY, Problem};
