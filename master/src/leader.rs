@@ -24,6 +24,7 @@ pub mod sessions;
 pub mod supervisor;
 pub mod ticker;
 pub mod timekeeper;
+pub mod undelivered;
 pub mod usage;
 
 pub use sessions::WorkerSessions;

@@ -7,6 +7,7 @@ mod logs;
 mod reading;
 mod reconnect;
 mod refusal;
+mod scans;
 mod tasks;
 mod tokens;
 mod usage;
@@ -29,8 +30,11 @@ use logs::LogChannels;
 pub(crate) use logs::{LogRequest, LogScope};
 pub(crate) use reading::{Consistency, Mark, Reading};
 pub(crate) use refusal::of_session as session_problem;
+use scans::Scans;
 pub(crate) use tasks::Submission;
 pub(crate) use waits::TaskWaits;
+#[cfg(test)]
+pub(crate) use workers::host_for_others;
 
 use crate::events::{Events, UsageFeed};
 use crate::leader::WorkerSessions;
@@ -59,7 +63,7 @@ struct Shared {
     log_slots: Arc<Semaphore>,
     log_channels: LogChannels,
     tasks: TaskTracker,
-    scan_slots: Semaphore,
+    scans: Scans,
     names: Names,
     started_at: Instant,
     stopping: CancellationToken,
@@ -124,7 +128,7 @@ impl Operations {
             log_slots,
             log_channels: LogChannels::default(),
             tasks,
-            scan_slots: Semaphore::new(tasks::SCANS_MAX),
+            scans: Scans::default(),
             names,
             started_at,
             stopping,

@@ -192,6 +192,7 @@ impl Dispatcher {
 
     fn on_answered(&mut self, called: &Called, now: Instant) {
         let Called { worker, epoch, .. } = called;
+        self.lead.undelivered.forget(worker);
         match self.contacts.on_answered(worker, called.errand(), now) {
             Some(trouble @ (Trouble::Refused(_) | Trouble::NoRoom)) => {
                 tracing::info!(%worker, was = %trouble, "worker takes orders again");
@@ -207,6 +208,10 @@ impl Dispatcher {
         let Called { worker, epoch, address, known } = called;
         self.lead.metrics.on_dispatch_failed(trouble.name());
         let noted = self.contacts.on_trouble(worker, trouble.clone(), called.errand(), now);
+        if let Some(kind) = trouble.setback() {
+            let since = self.lead.node.clock().now();
+            self.lead.undelivered.note(worker, *epoch, kind, trouble.to_string(), since);
+        }
         match trouble {
             Trouble::Unreachable(reason) => {
                 tracing::debug!(%worker, address, reason, "cannot call worker");

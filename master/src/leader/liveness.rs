@@ -206,6 +206,7 @@ impl Liveness {
         for worker in removed {
             lead.channels.close(&worker);
             lead.usage.forget(&worker);
+            lead.undelivered.forget(&worker);
         }
         lapsed
     }
@@ -252,10 +253,12 @@ impl Liveness {
 
     async fn declare_silent(&self, workers: Vec<(WorkerId, Epoch)>) -> Result<(), ProposeError> {
         let lead = &self.lead;
+        let heard = |(id, _): &(WorkerId, Epoch)| Some((id.clone(), lead.last_heard(id)?));
         let command = Command::DisconnectWorkers(DisconnectWorkers {
             term: lead.term,
             workers: workers.clone(),
             reason: DisconnectReason::HeartbeatTimeout,
+            last_heard: workers.iter().filter_map(heard).collect(),
         });
         lead.node.propose_as_leader(lead.term, &command).await?;
         for (worker, epoch) in workers {
@@ -266,6 +269,7 @@ impl Liveness {
             tracing::warn!(%worker, %epoch, "worker is silent: inactive");
             lead.channels.close(&worker);
             lead.usage.forget(&worker);
+            lead.undelivered.forget(&worker);
             lead.leases().on_declared_silent(&worker, epoch);
         }
         Ok(())

@@ -19,6 +19,7 @@ use super::leases::LeaseTable;
 use super::reconnection::ReconnectHandle;
 use super::rest::Rest;
 use super::rivals::Rivals;
+use super::undelivered::Undelivered;
 use super::usage::Usage;
 use crate::metrics::Metrics;
 
@@ -81,6 +82,8 @@ pub struct Lead {
     pub usage: Usage,
     /// What was found out about workers and is to be recorded.
     pub findings: Findings,
+    /// Orders that workers do not carry out.
+    pub undelivered: Undelivered,
     /// Who was turned away.
     pub knocks: Knocks,
     /// Who wants a name that is taken.
@@ -109,6 +112,14 @@ impl Lead {
             leader_id: id.0,
             leader_address: self.node.member_address(id)?,
         })
+    }
+
+    /// When the worker was last heard from under this leader.
+    #[must_use]
+    pub fn last_heard(&self, worker: &WorkerId) -> Option<Timestamp> {
+        let silence = self.leases().silence(worker, Instant::now())?;
+        let millis = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
+        Some(Timestamp(self.node.clock().now().0.saturating_sub(millis)))
     }
 
     /// All masters, for workers to turn to.
@@ -174,10 +185,7 @@ impl WorkerSessions {
     /// When the worker was last heard from; known to the leader alone.
     #[must_use]
     pub fn last_heartbeat(&self, worker: &WorkerId) -> Option<Timestamp> {
-        let lead = self.lead().ok()?;
-        let silence = lead.leases().silence(worker, Instant::now())?;
-        let millis = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
-        Some(Timestamp(lead.node.clock().now().0.saturating_sub(millis)))
+        self.lead().ok()?.last_heard(worker)
     }
 
     /// Results of attempts. All of them are settled when this returns.

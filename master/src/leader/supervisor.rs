@@ -27,6 +27,7 @@ use super::scheduler::Scheduler;
 use super::sessions::{Lead, WorkerSessions};
 use super::ticker::{Retention, Ticker};
 use super::timekeeper::Timekeeper;
+use super::undelivered::Undelivered;
 use super::usage::Usage;
 use crate::metrics::Metrics;
 
@@ -178,6 +179,7 @@ impl Supervisor {
             channels: WorkerChannels::default(),
             usage: Usage::default(),
             findings: Findings::default(),
+            undelivered: Undelivered::default(),
             reconnect,
             metrics: self.metrics.clone(),
         };

@@ -13,7 +13,6 @@ use proto::limits::{BATCH_BYTES, ByteBudget};
 use proto::problem::{ErrorKind, Outcome, Problem};
 use proto::v1;
 use raft_store::{ProposeError, StorageError};
-use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
 use super::fingerprint::fingerprint;
@@ -26,10 +25,6 @@ const KEY_BYTES_MAX: usize = 255;
 /// What an answer says of any task, and of any attempt of it whose reason is of the usual length.
 const TASK_BYTES: usize = 1 << 10;
 const ATTEMPT_BYTES: usize = 512;
-/// Requests that look for some tasks among all at once, each on a thread and with a disk to read.
-pub(super) const SCANS_MAX: usize = 8;
-/// How long a request waits for its turn among them.
-const SCAN_PATIENCE: Duration = Duration::from_secs(2);
 /// Rounds of looking for matches that one page may cost.
 const ROUNDS_MAX: usize = 20;
 
@@ -81,6 +76,16 @@ impl Operations {
         let id = task_id(id)?;
         let mark = self.reach(reading).await?;
         let task = self.find(id).await?.ok_or_else(|| no_such_task(id))?;
+        // The leader alone knows why its orders are not carried out.
+        let is_to_be_told = matches!(task.state, TaskState::Assigned | TaskState::Cancelling);
+        if is_to_be_told && self.asks_leader(reading) {
+            let consistency = "linearizable".to_owned();
+            let request = v1::GetTaskRequest { task_id: id.to_string(), consistency };
+            match self.leader().task(request).await {
+                Ok(task) => return Ok((task, mark)),
+                Err(problem) => tracing::debug!(%problem, "the leader did not show its task"),
+            }
+        }
         Ok((self.show(&task), mark))
     }
 
@@ -91,7 +96,7 @@ impl Operations {
         reading: Reading,
     ) -> Result<(v1::TaskPage, Mark), Problem> {
         let mark = self.reach(reading).await?;
-        let _scan = if query.is_search() { Some(self.scan_slot().await?) } else { None };
+        let _scan = if query.is_search() { Some(self.shared.scans.begin().await?) } else { None };
         let mut budget = ByteBudget::new(BATCH_BYTES);
         let mut page = Vec::new();
         for _ in 0..ROUNDS_MAX {
@@ -111,15 +116,6 @@ impl Operations {
         let tasks = self.show_all(&page);
         let next_cursor = query.cursor.map(|cursor| cursor.to_string());
         Ok((v1::TaskPage { tasks, next_cursor }, mark))
-    }
-
-    /// A place among the requests that look for some tasks among all.
-    async fn scan_slot(&self) -> Result<SemaphorePermit<'_>, Problem> {
-        let slot = tokio::time::timeout(SCAN_PATIENCE, self.shared.scan_slots.acquire()).await;
-        slot.ok().and_then(Result::ok).ok_or_else(|| {
-            let detail = "too many requests look for tasks by state, worker or label";
-            Problem::new(ErrorKind::Overloaded, detail)
-        })
     }
 
     /// Live tasks are looked at first: one that ends in between is then found twice, not never.
@@ -194,6 +190,7 @@ impl Operations {
     /// What is shown of a task.
     pub(crate) fn show(&self, task: &Task) -> v1::Task {
         let reason = self.node().reader().with(|state| PendingReason::of(state, task));
+        let reason = reason.or_else(|| self.sessions().lead().ok()?.undelivered.reason(task));
         convert::task(task, reason.map(|reason| reason.to_string()))
     }
 
@@ -273,6 +270,7 @@ fn without_place(reason: &PendingReason) -> String {
         }
         PendingReason::Backoff(_)
         | PendingReason::Untold { .. }
+        | PendingReason::Refused { .. }
         | PendingReason::NoWorkers
         | PendingReason::NoneActive(_)
         | PendingReason::NoneOpen(_)

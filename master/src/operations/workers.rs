@@ -2,6 +2,7 @@
 
 use cluster_state::{Command, RegisterWorker, Registered, Reply, Worker, WorkerId};
 use prost::Message;
+use proto::address::{host, is_loopback};
 use proto::convert::{self, Breach, Invalid};
 use proto::limits::{BATCH_BYTES, ByteBudget};
 use proto::problem::{ErrorKind, Problem};
@@ -24,6 +25,13 @@ impl Operations {
         let is_known = || self.node().reader().with(|state| state.worker(&id).is_some());
         if command.address.is_none() && !is_known() {
             return Err(Invalid::malformed("/address", &Breach::Required).into());
+        }
+
+        if let Some(address) = command.address.as_ref().filter(|at| is_loopback(at))
+            && self.host_for_others().is_some()
+        {
+            let breach = Breach::Loopback { address: address.clone() };
+            return Err(Invalid::malformed("/address", &breach).into());
         }
 
         let (reply, mark) = self.propose(&Command::RegisterWorker(command)).await?;
@@ -81,6 +89,14 @@ impl Operations {
             true => Ok(answer),
             false => Err(no_such_worker(&id)),
         }
+    }
+
+    /// Host of this master, where some master on another machine may call it; nothing while all
+    /// masters are on this machine.
+    pub(crate) fn host_for_others(&self) -> Option<String> {
+        let own = self.node().member_address(self.node().id())?;
+        let members = self.node().members().into_iter().map(|member| member.address);
+        host_for_others(&own, members)
     }
 
     async fn change_worker(
@@ -186,9 +202,9 @@ impl Operations {
         Ok((self.own_worker_page(limit, after.as_ref()), mark))
     }
 
-    /// Heartbeats are known to the leader alone, so a follower asks it; without an answer the
-    /// replicated part has to do.
-    fn asks_leader(&self, reading: Reading) -> bool {
+    /// Heartbeats and calls to workers are known to the leader alone, so a follower asks it; without
+    /// an answer the replicated part has to do.
+    pub(super) fn asks_leader(&self, reading: Reading) -> bool {
         match reading.consistency {
             Consistency::Linearizable => !self.leadership().is_leading(),
             Consistency::Stale => false,
@@ -220,6 +236,19 @@ impl Operations {
             Some(convert::worker(worker, state.load(id), last_heartbeat))
         })
     }
+}
+
+/// As written in addresses, where one of the members may be on another machine.
+pub(crate) fn host_for_others(
+    own: &str,
+    mut members: impl Iterator<Item = String>,
+) -> Option<String> {
+    let here = host(own);
+    let is_elsewhere = |member: &String| !is_loopback(member) && host(member) != here;
+    members
+        .any(|member| is_elsewhere(&member))
+        .then(|| own.rsplit_once(':').map(|(host, _)| host.to_owned()))
+        .flatten()
 }
 
 pub(super) fn no_such_worker(id: &WorkerId) -> Problem {

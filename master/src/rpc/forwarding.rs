@@ -13,10 +13,13 @@ use proto::v1;
 use proto::v1::cluster_service_client::ClusterServiceClient;
 use proto::v1::master_service_client::MasterServiceClient;
 use proto::v1::registry_service_client::RegistryServiceClient;
+use proto::v1::task_service_client::TaskServiceClient;
 use raft_store::{Leadership, Node};
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
+
+use crate::operations::Operations;
 
 /// Marks a call that another master has passed on: it is not passed on again.
 const FORWARDED: &str = "forwarded";
@@ -35,6 +38,17 @@ pub(super) fn is_forwarded<T>(request: &Request<T>) -> bool {
     request.metadata().contains_key(FORWARDED)
 }
 
+/// A master that passes a read on wants the leader's word, not another master's.
+pub(super) fn check_leads_if_forwarded<T>(
+    request: &Request<T>,
+    operations: &Operations,
+) -> Result<(), Problem> {
+    if is_forwarded(request) && !operations.leadership().is_leading() {
+        return Err(Problem::new(ErrorKind::NotLeader, "this master does not lead any more"));
+    }
+    Ok(())
+}
+
 impl LeaderLink {
     pub(crate) fn new(node: Node) -> Self {
         Self { node, open: Arc::default() }
@@ -46,6 +60,13 @@ impl LeaderLink {
         request: v1::GetWorkerRequest,
     ) -> Result<v1::Worker, Problem> {
         let mut client = RegistryServiceClient::new(self.channel()?);
+        let answer = within(client.get(mark(Request::new(request)))).await;
+        answer.map(Response::into_inner).map_err(|status| Problem::from(&status))
+    }
+
+    /// One task, as the leader knows it.
+    pub(crate) async fn task(&self, request: v1::GetTaskRequest) -> Result<v1::Task, Problem> {
+        let mut client = TaskServiceClient::new(self.channel()?);
         let answer = within(client.get(mark(Request::new(request)))).await;
         answer.map(Response::into_inner).map_err(|status| Problem::from(&status))
     }

@@ -2,12 +2,12 @@
 
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use proto::problem::{ErrorKind, Problem};
+use proto::problem::Problem;
 use proto::v1;
 use proto::v1::registry_service_server::RegistryService;
 use tonic::{Request, Response, Status};
 
-use super::forwarding::is_forwarded;
+use super::forwarding::{check_leads_if_forwarded, is_forwarded};
 use super::{answer, refusal};
 use crate::operations::{Consistency, Operations, Reading};
 
@@ -17,18 +17,9 @@ pub(super) struct RegistryEndpoint {
 }
 
 impl RegistryEndpoint {
-    /// A master that passes a read on wants the leader's word, not another master's.
     fn reading<T>(&self, request: &Request<T>, consistency: &str) -> Result<Reading, Problem> {
-        self.check_leads_if_forwarded(request)?;
+        check_leads_if_forwarded(request, &self.operations)?;
         Consistency::parse(consistency).map(Reading::from)
-    }
-
-    fn check_leads_if_forwarded<T>(&self, request: &Request<T>) -> Result<(), Problem> {
-        if is_forwarded(request) && !self.operations.leadership().is_leading() {
-            let detail = "this master does not lead any more";
-            return Err(Problem::new(ErrorKind::NotLeader, detail));
-        }
-        Ok(())
     }
 }
 
@@ -126,7 +117,7 @@ impl RegistryService for RegistryEndpoint {
         request: Request<v1::ReconnectRequest>,
     ) -> Result<Response<v1::ReconnectResponse>, Status> {
         let reconnected = async {
-            self.check_leads_if_forwarded(&request)?;
+            check_leads_if_forwarded(&request, &self.operations)?;
             self.operations.reconnect(request.into_inner()).await
         };
         match reconnected.await {

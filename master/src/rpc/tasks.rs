@@ -8,6 +8,7 @@ use proto::v1;
 use proto::v1::task_service_server::TaskService;
 use tonic::{Request, Response, Status};
 
+use super::forwarding::check_leads_if_forwarded;
 use super::{answer, refusal};
 use crate::operations::{Consistency, LogRequest, LogScope, Operations, Submission, TaskQuery};
 
@@ -38,8 +39,9 @@ impl TaskService for TaskEndpoint {
         &self,
         request: Request<v1::GetTaskRequest>,
     ) -> Result<Response<v1::Task>, Status> {
-        let request = request.into_inner();
         let shown = async {
+            check_leads_if_forwarded(&request, &self.operations)?;
+            let request = request.get_ref();
             let consistency = Consistency::parse(&request.consistency)?;
             self.operations.task(&request.task_id, consistency.into()).await
         };

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use proto::address::is_loopback;
 use proto::convert::{Breach, Invalid};
 use proto::problem::Problem;
 use proto::v1;
@@ -34,7 +35,7 @@ impl MasterService for WorkerEndpoint {
     ) -> Result<Response<v1::RegisterWorkerResponse>, Status> {
         let operations = &self.operations;
         // Only the master that the worker called sees where the call comes from.
-        let peer = Peer::of(&request);
+        let peer = Peer::of(&request, operations);
         let message = request.get_mut();
         match peer.reachable_address(std::mem::take(&mut message.address)) {
             Ok(address) => message.address = address,
@@ -105,24 +106,29 @@ impl MasterService for WorkerEndpoint {
     }
 }
 
-/// The other end of a connection.
-#[derive(Debug, Clone, Copy)]
+/// The origin of a worker's call, and the host of the master that was called.
+#[derive(Debug, Clone)]
 struct Peer {
     ip: Option<IpAddr>,
     /// Whether it is on this machine.
     is_local: bool,
+    /// Host of this master, where a master on another machine may call.
+    own_host: Option<String>,
 }
 
 impl Peer {
-    fn of<T>(request: &Request<T>) -> Self {
+    fn of<T>(request: &Request<T>, operations: &Operations) -> Self {
         let ip = request.remote_addr().map(|peer| peer.ip());
-        Self::seen(ip, request.local_addr().map(|local| local.ip()))
+        Self {
+            own_host: operations.host_for_others(),
+            ..Self::seen(ip, request.local_addr().map(|local| local.ip()))
+        }
     }
 
     /// A process that calls this machine by an address of its network has that address, too.
     fn seen(ip: Option<IpAddr>, local: Option<IpAddr>) -> Self {
         let is_local = ip.is_none_or(|ip| ip.to_canonical().is_loopback() || Some(ip) == local);
-        Self { ip, is_local }
+        Self { ip, is_local, own_host: None }
     }
 
     /// Where masters reach a worker that names this address: one that listens on all interfaces has
@@ -130,37 +136,42 @@ impl Peer {
     fn reachable_address(self, address: String) -> Result<String, Invalid> {
         let unspecified = ["0.0.0.0:", "[::]:", ":"];
         if let Some(port) = unspecified.iter().find_map(|host| address.strip_prefix(host)) {
-            return Ok(match self.ip.map(|ip| ip.to_canonical()) {
-                Some(IpAddr::V4(ip)) => format!("{ip}:{port}"),
-                Some(IpAddr::V6(ip)) => format!("[{ip}]:{port}"),
-                None => address,
+            return Ok(match (self.ip.map(|ip| ip.to_canonical()), self.own_host) {
+                (Some(ip), Some(host)) if ip.is_loopback() => format!("{host}:{port}"),
+                (Some(IpAddr::V4(ip)), _) => format!("{ip}:{port}"),
+                (Some(IpAddr::V6(ip)), _) => format!("[{ip}]:{port}"),
+                (None, _) => address,
             });
         }
-        if !self.is_local && is_loopback(&address) {
+        let is_everybody_local = self.is_local && self.own_host.is_none();
+        if is_loopback(&address) && !is_everybody_local {
             return Err(Invalid::malformed("/address", &Breach::Loopback { address }));
         }
         Ok(address)
     }
 }
 
-fn is_loopback(address: &str) -> bool {
-    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    host == "localhost" || literal.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operations::host_for_others;
 
-    fn reachable(peer: &str, local: &str, address: &str) -> Option<String> {
-        let peer = Peer::seen(peer.parse().ok(), local.parse().ok());
+    fn reachable_among(masters: &[&str], peer: &str, address: &str) -> Option<String> {
+        let own = masters.first().copied().unwrap_or("10.0.0.1:50051");
+        let peer = Peer {
+            own_host: host_for_others(own, masters.iter().map(|&master| master.to_owned())),
+            ..Peer::seen(peer.parse().ok(), "10.0.0.1".parse().ok())
+        };
         peer.reachable_address(address.to_owned()).ok()
+    }
+
+    fn reachable(peer: &str, address: &str) -> Option<String> {
+        reachable_among(&["10.0.0.1:50051"], peer, address)
     }
 
     #[test]
     fn a_worker_on_all_interfaces_is_reached_where_it_called_from() {
-        let seen = |peer: &str, address: &str| reachable(peer, "10.0.0.1", address).unwrap();
+        let seen = |peer: &str, address: &str| reachable(peer, address).unwrap();
         assert_eq!(seen("10.0.0.5", "0.0.0.0:50052"), "10.0.0.5:50052");
         assert_eq!(seen("::1", "[::]:50052"), "[::1]:50052");
         assert_eq!(seen("10.0.0.5", "worker-1:50052"), "worker-1:50052");
@@ -170,12 +181,27 @@ mod tests {
     #[test]
     fn an_address_of_the_workers_own_machine_is_refused_from_another_machine() {
         for address in ["127.0.0.1:50052", "localhost:50052", "[::1]:50052", "127.8.0.1:1"] {
-            assert_eq!(reachable("10.0.0.5", "10.0.0.1", address), None, "{address}");
+            assert_eq!(reachable("10.0.0.5", address), None, "{address}");
             // On one machine it is all right, however the call came.
-            for (peer, local) in [("127.0.0.1", "127.0.0.1"), ("10.0.0.1", "10.0.0.1")] {
-                assert_eq!(reachable(peer, local, address).as_deref(), Some(address));
+            for peer in ["127.0.0.1", "10.0.0.1"] {
+                assert_eq!(reachable(peer, address).as_deref(), Some(address));
             }
         }
-        assert!(reachable("10.0.0.5", "10.0.0.1", "10.0.0.5:50052").is_some());
+        assert!(reachable("10.0.0.5", "10.0.0.5:50052").is_some());
+    }
+
+    #[test]
+    fn a_worker_beside_one_of_several_masters_is_reached_from_the_others_too() {
+        let masters = ["node1:50051", "node2:50051"];
+        let seen = |peer, address| reachable_among(&masters, peer, address);
+        assert_eq!(seen("127.0.0.1", "127.0.0.1:50052"), None);
+        assert_eq!(seen("127.0.0.1", "0.0.0.0:50052").as_deref(), Some("node1:50052"));
+        assert_eq!(seen("10.0.0.5", "0.0.0.0:50052").as_deref(), Some("10.0.0.5:50052"));
+
+        // All on one machine, whatever they call it.
+        for masters in [["127.0.0.1:1", "localhost:2"], ["node1:1", "node1:2"]] {
+            let seen = reachable_among(&masters, "127.0.0.1", "127.0.0.1:50052");
+            assert_eq!(seen.as_deref(), Some("127.0.0.1:50052"));
+        }
     }
 }

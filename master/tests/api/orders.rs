@@ -215,7 +215,7 @@ async fn a_worker_without_room_is_left_alone_for_a_while() {
     let mut calls = ScriptedWorker::serve_at(&address, Manner::LeaveOut, &tasks).await;
     register(&master, "full", &address).await;
     fleet.connect("full", &address, "").await.unwrap();
-    master.submit("true").await;
+    let id = master.submit("true").await;
 
     assert_eq!(next(&mut calls).await, Call::Assign(1));
     let asked_at = Instant::now();
@@ -223,6 +223,12 @@ async fn a_worker_without_room_is_left_alone_for_a_while() {
         assert_eq!(next(&mut calls).await, Call::Assign(1));
     }
     assert!(asked_at.elapsed() >= Duration::from_millis(900), "{:?}", asked_at.elapsed());
+    let task = master.get(&format!("/api/tasks/{id}")).await.json();
+    let reason = "full does not carry out its orders: it has no room for all the attempts that it \
+                  is given, since ";
+    assert!(task["pending_reason"].as_str().unwrap().starts_with(reason), "{task}");
+    let listed = master.get("/api/tasks").await.json();
+    assert_eq!(listed["tasks"][0]["pending_reason"], task["pending_reason"]);
     master.until_metrics_say("cloudai_dispatch_failures_total{reason=\"no-room\"} 3").await;
     master.stop().await;
 }
@@ -239,6 +245,12 @@ async fn an_order_to_stop_is_delivered_though_others_are_refused() {
     let answer = master.post("/api/tasks", &json!([small, small])).await;
     let first = answer.json()[0]["task_id"].as_str().unwrap().to_owned();
     assert_eq!(next(&mut calls).await, Call::Assign(2));
+
+    // When it is called again, what became of the first call is known.
+    assert_eq!(next(&mut calls).await, Call::Assign(2));
+    let task = master.get(&format!("/api/tasks/{first}")).await.json();
+    let reason = "stubborn does not carry out its orders: ";
+    assert!(task["pending_reason"].as_str().unwrap().starts_with(reason), "{task}");
 
     assert_eq!(master.delete(&format!("/api/tasks/{first}")).await.status, 202);
     while next(&mut calls).await != Call::Cancel(1) {}

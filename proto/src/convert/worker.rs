@@ -11,6 +11,7 @@ use cluster_state::{
 use super::faults::Faults;
 use super::spec::check_labels;
 use super::{Breach, Invalid, rfc3339, time};
+use crate::address::is_unspecified;
 use crate::channel;
 use crate::problem::ErrorKind;
 use crate::v1;
@@ -22,7 +23,8 @@ const DESCRIPTION_BYTES_MAX: usize = 256;
 /// Longest version that a worker may report.
 const VERSION_BYTES_MAX: usize = 64;
 
-/// What is shown of a worker; the leader alone knows of heartbeats.
+/// Shows a worker. The leader alone knows of heartbeats, and the record of the last one before a
+/// silence.
 #[must_use]
 pub fn worker(
     worker: &Worker,
@@ -45,7 +47,7 @@ pub fn worker(
         labels: worker.effective_labels(),
         running_tasks: u32::try_from(running).unwrap_or(u32::MAX),
         registered_at: rfc3339(worker.registered_at),
-        last_heartbeat: last_heartbeat.map(rfc3339),
+        last_heartbeat: worker.last_heard.or(last_heartbeat).map(rfc3339),
         index: worker.index.0,
         version: worker.specs.as_ref().map(|specs| specs.version.clone()),
         scheduling: worker.scheduling.name(running).to_owned(),
@@ -227,7 +229,7 @@ impl TryFrom<v1::RegisterRequest> for RegisterWorker {
         let id = wire.worker_id.parse::<WorkerId>().map_err(Breach::from);
         let id = faults.keep("/worker_id", id);
         if let Some(address) = &wire.address {
-            faults.keep("/address", check_address(address));
+            faults.keep("/address", check_callable(address));
         }
         let labels = wire.labels.map(|labels| labels.entries);
         if let Some(labels) = &labels {
@@ -249,6 +251,12 @@ pub(super) fn check_address(address: &str) -> Result<(), Breach> {
         return Err(Breach::TooLong { bytes: address.len(), max: ADDRESS_BYTES_MAX });
     }
     channel::check_address(address).map_err(|_| Breach::Address)
+}
+
+/// An address that an operator names is to be called; a worker may listen on all that it has.
+fn check_callable(address: &str) -> Result<(), Breach> {
+    check_address(address)?;
+    if is_unspecified(address) { Err(Breach::Unspecified) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -284,6 +292,7 @@ mod tests {
                 version: "0.1.0".to_owned(),
             }),
             registered_at: Timestamp(0),
+            last_heard: None,
             changed_at: Timestamp(0),
             scheduling: Scheduling::Open,
             history: Vec::new(),
@@ -342,6 +351,14 @@ mod tests {
             "[::::1]:1",
         ] {
             assert_eq!(check_address(address), Err(Breach::Address), "{address}");
+        }
+    }
+
+    #[test]
+    fn an_operator_names_an_address_that_can_be_called() {
+        assert_eq!(check_callable("10.0.0.5:50052"), Ok(()));
+        for address in ["0.0.0.0:50052", "[::]:50052"] {
+            assert_eq!(check_callable(address), Err(Breach::Unspecified), "{address}");
         }
     }
 

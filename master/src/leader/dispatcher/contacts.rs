@@ -8,6 +8,8 @@ use std::time::Duration;
 use cluster_state::WorkerId;
 use tokio::time::Instant;
 
+use crate::leader::undelivered::SetbackKind;
+
 /// After a failed call a worker is left alone this long, and up to the most after one that it
 /// keeps refusing.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
@@ -42,6 +44,16 @@ impl Trouble {
         }
     }
 
+    /// Returns the meaning for the orders; nothing when they were carried out.
+    pub(super) const fn setback(&self) -> Option<SetbackKind> {
+        match self {
+            Self::Unreachable(_) => Some(SetbackKind::Unreachable),
+            Self::Refused(_) => Some(SetbackKind::Refused),
+            Self::NoRoom => Some(SetbackKind::NoRoom),
+            Self::NotRecorded(_) => None,
+        }
+    }
+
     fn is_as(&self, other: &Self) -> bool {
         match (self, other) {
             // What is seen of a worker that is not there varies.
@@ -57,7 +69,7 @@ impl fmt::Display for Trouble {
             Self::Unreachable(reason) | Self::Refused(reason) | Self::NotRecorded(reason) => {
                 f.write_str(reason)
             }
-            Self::NoRoom => f.write_str("the worker has no room for attempts that it was given"),
+            Self::NoRoom => f.write_str("it has no room for all the attempts that it is given"),
         }
     }
 }

@@ -23,6 +23,13 @@ pub enum PendingReason {
         /// Why, and since when.
         trouble: Trouble,
     },
+    /// Its worker is told, and does not do it.
+    Refused {
+        /// Its worker.
+        worker: WorkerId,
+        /// The reason, and since when.
+        trouble: Trouble,
+    },
     /// The registry is empty.
     NoWorkers,
     /// None of the workers that may run it is connected.
@@ -127,6 +134,10 @@ impl fmt::Display for PendingReason {
             Self::Untold { worker, trouble: Trouble { detail, since } } => {
                 let since = convert::rfc3339(*since);
                 write!(f, "{worker} cannot be told: {detail}, since {since}")
+            }
+            Self::Refused { worker, trouble: Trouble { detail, since } } => {
+                let since = convert::rfc3339(*since);
+                write!(f, "{worker} does not carry out its orders: {detail}, since {since}")
             }
             Self::NoWorkers => f.write_str("no worker is registered"),
             Self::NoneActive(allowed) => {
