@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use cluster_state::{DataId, Incarnation};
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -13,9 +14,11 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Server};
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use crate::one_master::OneMaster;
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Nobody listens there.
 pub(crate) const NOWHERE: &str = "127.0.0.1:9";
@@ -67,7 +70,19 @@ impl Fleet {
             unfit: unfit.map(str::to_owned),
             ..Default::default()
         };
-        self.client.clone().send_heartbeat(request).await.unwrap().into_inner().register_again
+        let answered = async {
+            loop {
+                match self.client.clone().send_heartbeat(request.clone()).await {
+                    Ok(answer) => return answer.into_inner().register_again,
+                    // A worker says it again: this master may have begun to lead just now.
+                    Err(status) if status.code() == Code::Unavailable => {
+                        tokio::task::yield_now().await;
+                    }
+                    Err(status) => panic!("{status}"),
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, answered).await.unwrap()
     }
 }
 

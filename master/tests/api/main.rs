@@ -17,6 +17,7 @@ mod orders;
 mod probes;
 mod reconnection;
 mod registry;
+mod scripted_worker;
 mod session;
 mod strangers;
 mod tasks;
