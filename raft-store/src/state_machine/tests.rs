@@ -105,15 +105,14 @@ async fn a_state_that_was_replaced_goes_on_a_thread_that_may_block() {
     assert_ne!(removed_on, [std::thread::current().id()], "the runtime's only thread was blocked");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_new_directory_is_on_disk_before_anything_in_it_counts() {
+#[test]
+fn a_new_state_is_on_disk_before_anything_in_it_counts() {
     let home = TempDir::new().unwrap();
-    let data = home.path().join("data");
-    let config = StoreConfig::new(&data, MasterId(1));
+    let root = home.path().join("state");
 
-    drop(Store::open(config).unwrap());
+    drop(database::open(&root).unwrap());
 
-    for parent in [home.path(), &data, &data.join("state")] {
+    for parent in [home.path(), &root] {
         let synced = trace::threads_of(Deed::Synced, parent);
         assert!(!synced.is_empty(), "{} was not synced", parent.display());
     }
