@@ -19,6 +19,7 @@ mod chaos;
 mod clusterctl_commands;
 mod clusterctl_shell;
 mod dev_cluster;
+mod dying_disk;
 mod end_to_end;
 mod failed_task_retries_then_fails;
 mod few_open_files;
