@@ -123,10 +123,7 @@ impl Master {
         let stopping = CancellationToken::new();
         let loops = Loops::new(background.clone(), stopping.clone(), node.fatal().clone());
         let sessions = WorkerSessions::default();
-        let of_commits = metrics.clone();
-        node.observe_commits(Arc::new(move |took| of_commits.on_committed(took)));
-        let recorder = Recorder::new(node.clone(), metrics.clone());
-        loops.spawn("recorder", |stop| recorder.run(stop));
+        start_counting(&node, &metrics, &loops);
         let duties = start_duties(&config, &node, &sessions, &metrics, &loops, &background);
         let waits = TaskWaits::default();
         loops.spawn("reader for waiting requests", |stop| {
@@ -138,7 +135,6 @@ impl Master {
         loops.spawn("feed of usage", |stop| {
             usage.clone().run(sessions.clone(), leader.clone(), node.leadership(), stop)
         });
-        loops.spawn("count of leaders", |stop| count_leaders(node.clone(), metrics.clone(), stop));
 
         let operations = Operations::new(Parts {
             leader,
@@ -352,6 +348,15 @@ async fn hand_over(node: &Node) {
         Err(_) => "nobody took over in time".to_owned(),
     };
     tracing::info!(outcome, "handed leadership over");
+}
+
+/// Counts what this master commits, what is applied while it leads, and who leads.
+fn start_counting(node: &Node, metrics: &Metrics, loops: &Loops) {
+    let of_commits = metrics.clone();
+    node.observe_commits(Arc::new(move |took| of_commits.on_committed(took)));
+    let recorder = Recorder::new(node.clone(), metrics.clone());
+    loops.spawn("recorder", |stop| recorder.run(stop));
+    loops.spawn("count of leaders", |stop| count_leaders(node.clone(), metrics.clone(), stop));
 }
 
 /// Counts how often this master sees leadership pass to another.

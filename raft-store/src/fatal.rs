@@ -50,11 +50,11 @@ impl Fatal {
 
     /// Has the process ended where the word is raised, before whoever raises it does anything else;
     /// at once if it has been raised. It is ended once.
-    pub fn end_by(&self, ending: Ending) {
+    pub fn end_by(&self, ending: &Ending) {
         let mut reason = None;
         self.raised.send_if_modified(|raised| {
             reason = raised.reason.clone();
-            raised.ending = Some(Arc::clone(&ending));
+            raised.ending = Some(Arc::clone(ending));
             false
         });
         if let Some(reason) = reason {
@@ -105,9 +105,9 @@ mod tests {
             let ending: Ending = Arc::new(move |reason| lock(&why).push(reason.to_owned()));
             if is_raised_before {
                 fatal.raise("disk full");
-                fatal.end_by(ending);
+                fatal.end_by(&ending);
             } else {
-                fatal.end_by(ending);
+                fatal.end_by(&ending);
                 assert!(lock(&ended).is_empty());
                 fatal.raise("disk full");
             }

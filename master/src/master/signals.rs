@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use raft_store::Ending;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -29,7 +30,8 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 pub async fn run(config: Config) -> Result<(), StartError> {
     let mut signals = Signals::listen().map_err(|error| StartError::Process(error.to_string()))?;
     let master = Master::start(config).await?;
-    master.node().fatal().end_by(Arc::new(abort));
+    let ending: Ending = Arc::new(abort);
+    master.node().fatal().end_by(&ending);
 
     tokio::select! {
         () = signals.next() => {}

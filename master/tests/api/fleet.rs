@@ -72,14 +72,13 @@ impl Fleet {
         };
         let answered = async {
             loop {
-                match self.client.clone().send_heartbeat(request.clone()).await {
-                    Ok(answer) => return answer.into_inner().register_again,
-                    // A worker says it again: this master may have begun to lead just now.
-                    Err(status) if status.code() == Code::Unavailable => {
-                        tokio::task::yield_now().await;
-                    }
-                    Err(status) => panic!("{status}"),
+                let answer = self.client.clone().send_heartbeat(request.clone()).await;
+                // A worker says it again: this master may have begun to lead just now.
+                if answer.as_ref().is_err_and(|status| status.code() == Code::Unavailable) {
+                    tokio::task::yield_now().await;
+                    continue;
                 }
+                return answer.unwrap().into_inner().register_again;
             }
         };
         tokio::time::timeout(PATIENCE, answered).await.unwrap()

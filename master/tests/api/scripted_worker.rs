@@ -39,8 +39,8 @@ pub(crate) struct ScriptedWorker {
 impl ScriptedWorker {
     pub(crate) fn new(manner: Manner) -> Self {
         Self {
-            pub(crate) manner: watch::Sender::new(manner),
-            pub(crate) calls: watch::Sender::new(0),
+            manner: watch::Sender::new(manner),
+            calls: watch::Sender::new(0),
             at_once: Arc::default(),
         }
     }

@@ -28,7 +28,7 @@ where
     // It goes into headers, of which a client takes some 16 KiB.
     converted
         .inspect_err(|error| {
-            assert!(error.to_string().len() <= 2_048, "{} is long", error.to_string().len())
+            assert!(error.to_string().len() <= 2_048, "{} is long", error.to_string().len());
         })
         .ok()
 }
