@@ -2,6 +2,8 @@
 
 mod answer;
 mod cluster;
+#[cfg(test)]
+mod fuzz_tests;
 mod input;
 mod log_text;
 mod observe;

@@ -1,5 +1,7 @@
 //! What a master is told: by flags, environment, file and defaults, in falling order of precedence.
 
+#[cfg(test)]
+mod fuzz_tests;
 mod keys;
 mod load;
 mod validate;

@@ -21,7 +21,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::task::TaskTracker;
 
-use self::message::{Subscription, Subscriptions};
+pub(super) use self::message::Subscription;
+use self::message::Subscriptions;
 use super::Api;
 use super::answer::Refusal;
 use super::input::{NoParams, Params};

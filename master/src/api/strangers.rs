@@ -36,7 +36,12 @@ pub(super) async fn refuse(State(reach): State<Reach>, request: Request, next: N
 }
 
 impl Reach {
-    fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Problem> {
+    pub(super) fn check(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<(), Problem> {
         let host = text(headers, &HOST);
         if self.is_local && host.is_some_and(|host| !self.is_known(host)) {
             let host = host.unwrap_or_default();

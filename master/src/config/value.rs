@@ -109,7 +109,7 @@ impl Value for u64 {
     }
 
     fn to_toml(&self) -> String {
-        self.to_string()
+        whole_number(*self)
     }
 }
 
@@ -119,7 +119,7 @@ impl Value for usize {
     }
 
     fn to_toml(&self) -> String {
-        self.to_string()
+        whole_number(u64::try_from(*self).unwrap_or(u64::MAX))
     }
 }
 
@@ -130,7 +130,7 @@ impl Value for MasterId {
     }
 
     fn to_toml(&self) -> String {
-        self.0.to_string()
+        whole_number(self.0)
     }
 }
 
@@ -296,6 +296,11 @@ impl Value for BTreeMap<String, Duration> {
         });
         quoted(items.collect::<Vec<_>>().join(","))
     }
+}
+
+/// TOML has no whole numbers beyond 63 bits; a text may hold any.
+fn whole_number(number: u64) -> String {
+    if i64::try_from(number).is_ok() { number.to_string() } else { quoted(number) }
 }
 
 fn quoted(text: impl fmt::Display) -> String {

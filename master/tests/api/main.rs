@@ -8,6 +8,7 @@ mod event_socket;
 mod events;
 mod fleet;
 mod followed_logs;
+mod fuzz;
 mod large;
 mod liveness;
 mod log;

@@ -11,7 +11,7 @@ use crate::events::{Event, Topic};
 /// What a client wants: everything from now on, unless it says otherwise.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Subscription {
+pub(in crate::api) struct Subscription {
     /// Of what.
     #[serde(default, rename = "subscribe")]
     pub(super) topics: Subscriptions,
@@ -36,7 +36,7 @@ impl Default for Subscriptions {
 
 impl Subscription {
     /// Reads a client's message, or says what is wrong with it.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(in crate::api) fn parse(text: &str) -> Result<Self, String> {
         serde_json::from_str(text).map_err(|error| error.to_string())
     }
 }

@@ -1,0 +1,71 @@
+//! Whatever a client writes into queries, headers and WebSockets: it is understood, or refused.
+
+use axum::extract::Query;
+use axum::http::header::{HOST, HeaderName, HeaderValue, ORIGIN};
+use axum::http::{HeaderMap, Method, Uri};
+use cluster_fuzz::{Fuzz, Memory, mutated, mutated_text};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::input;
+use super::socket::Subscription;
+use super::strangers::Reach;
+use super::{tasks, workers};
+use crate::operations::TaskQuery;
+
+#[test]
+fn a_subscription_is_understood_or_refused() {
+    let memory = Memory { per_byte: 64, fixed: 64 << 10 };
+    let valid = [
+        r#"{"subscribe":["workers","tasks"],"from_index":17,"cluster_id":"x"}"#,
+        r#"{"subscribe":["leader","telemetry"]}"#,
+        "{}",
+    ];
+    let texts = mutated_text(select(valid.to_vec()).prop_map(str::to_owned));
+    Fuzz::of("subscriptions").run(texts, |text| {
+        let parse = |bytes| Subscription::parse(std::str::from_utf8(bytes).unwrap()).ok();
+        memory.hold(text.as_bytes(), parse);
+    });
+}
+
+#[test]
+fn a_query_is_understood_or_refused() {
+    let valid = prop_oneof![
+        "state=(queued|running|nonsense)&worker=w[1-9]&label=zone(=a)?&limit=[0-9]{1,4}",
+        "limit=[0-9]{1,4}&cursor=t[1-9]&consistency=(stale|linearizable)",
+        "index=[0-9]{1,20}&wait=[0-9]{1,4}(ms|s|m|h)",
+        "attempt=[0-9]&stream=stdout&follow=true&tail=[0-9]{1,9}",
+        "timeout=[0-9]{1,4}(s|m)",
+    ];
+    Fuzz::of("queries").run(mutated_text(valid), |text| {
+        let Ok(uri) = format!("/api/tasks?{text}").parse::<Uri>() else { return };
+        Query::<tasks::ListParams>::try_from_uri(&uri).ok();
+        Query::<tasks::WaitParams>::try_from_uri(&uri).ok();
+        Query::<tasks::LogParams>::try_from_uri(&uri).ok();
+        Query::<workers::ListParams>::try_from_uri(&uri).ok();
+        Query::<workers::DrainParams>::try_from_uri(&uri).ok();
+
+        let text = text.as_str();
+        input::duration("timeout", text).ok();
+        input::reading(text, Some(1), Some(text)).ok();
+        let parts = text.split(['=', '&']).map(Some).chain(std::iter::repeat(None));
+        let parts = parts.take(4).collect::<Vec<_>>();
+        TaskQuery::parse(parts[0], parts[1], parts[2], Some(text.len()), parts[3]).ok();
+    });
+}
+
+#[test]
+fn headers_of_browsers_are_understood_or_refused() {
+    let valid = "(https?://)?(\\[::1\\]|[a-z]{1,5}(\\.example)?|127\\.0\\.0\\.1)(:[0-9]{1,5})?";
+    let inputs = (mutated(valid.prop_map(String::into_bytes)), any::<bool>(), any::<bool>());
+    let site = HeaderName::from_static("sec-fetch-site");
+    Fuzz::of("headers of browsers").run(inputs, |(bytes, is_local, is_origin)| {
+        let Ok(value) = HeaderValue::from_bytes(&bytes) else { return };
+        let reach = Reach { names: ["cloudai.example".to_owned()].into(), is_local };
+        let mut headers = HeaderMap::new();
+        headers.insert(if is_origin { ORIGIN } else { HOST }, value.clone());
+        reach.check(&Method::POST, "/api/tasks", &headers).ok();
+        headers.insert(site.clone(), value);
+        reach.check(&Method::GET, "/ws", &headers).ok();
+    });
+}

@@ -1,0 +1,70 @@
+//! Requests that no client would make, to a master that must stay one.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use cluster_fuzz::{Fuzz, mutated};
+use proptest::prelude::*;
+use proptest::sample::select;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::one_master::OneMaster;
+
+/// Requests of all kinds: method and path, and the body.
+const REQUESTS: [(&str, &str); 12] = [
+    ("GET /api/tasks?state=queued&limit=2&cursor=t9", ""),
+    ("GET /api/tasks?index=1&wait=1ms&consistency=stale", ""),
+    ("GET /api/tasks/t1/logs?attempt=1&stream=stdout&tail=3", ""),
+    ("GET /api/workers/w1/history", ""),
+    ("GET /api/cluster", ""),
+    ("GET /metrics", ""),
+    ("DELETE /api/tasks/t1", ""),
+    ("POST /api/tasks", r#"{"command":["true"],"resources":{"cpu":0.5,"custom":{"a":1}}}"#),
+    (
+        "POST /api/tasks",
+        r#"[{"command":["a","b"],"env":{"K":"v"},"name":null},{"command":["c"],"priority":9}]"#,
+    ),
+    ("POST /api/workers", r#"{"worker_id":"w1","address":"10.0.0.1:1","labels":{"zone":"a"}}"#),
+    ("POST /api/workers/w1/labels", r#"{"set":{"zone":"b"},"remove":["c"]}"#),
+    ("POST /api/tokens", r#"{"token_id":"fleet","ttl":"1h","description":"x"}"#),
+];
+
+fn request() -> impl Strategy<Value = Vec<u8>> {
+    select(REQUESTS.to_vec()).prop_map(|(line, body)| {
+        let headers = "host: master\r\ncontent-type: application/json\r\nidempotency-key: k\r\n";
+        let length = body.len();
+        format!("{line} HTTP/1.1\r\n{headers}content-length: {length}\r\n\r\n{body}").into_bytes()
+    })
+}
+
+/// Sends all of it and hears what comes back until the master closes.
+async fn send(master: &OneMaster, request: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(master.http()).await.unwrap();
+    // A master that has heard enough answers and closes.
+    stream.write_all(request).await.ok();
+    stream.shutdown().await.ok();
+    let mut answer = Vec::new();
+    let heard = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut answer));
+    match heard.await.unwrap() {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}"),
+    }
+    answer
+}
+
+#[test]
+fn no_request_ends_a_master_or_confuses_it() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let master = runtime.block_on(OneMaster::start());
+    Fuzz::of("requests").at_most(64).run(mutated(request()), |request| {
+        let answer = runtime.block_on(send(&master, &request));
+
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1."), "{answer}");
+        assert!(!answer.contains("\r\n\r\n{\"type\":\"urn:cloudai:error:internal\""), "{answer}");
+        let alive = runtime.block_on(master.get("/livez"));
+        assert_eq!(alive.status, 200);
+    });
+    runtime.block_on(master.stop());
+}
