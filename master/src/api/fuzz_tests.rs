@@ -1,4 +1,4 @@
-//! Whatever a client writes into queries, headers and WebSockets: it is understood, or refused.
+//! Whatever a client writes into queries, headers and `WebSocket`s: it is understood, or refused.
 
 use axum::extract::Query;
 use axum::http::header::{HOST, HeaderName, HeaderValue, ORIGIN};

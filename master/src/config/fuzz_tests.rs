@@ -20,10 +20,8 @@ fn check<T: Value + PartialEq + Debug>(text: &str) {
     let Ok(value) = T::parse(text) else { return };
     let file = format!("value = {}", value.to_toml());
     let table = toml::from_str::<toml::Table>(&file).unwrap();
-    let shown = match table.get("value").unwrap() {
-        toml::Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
+    let shown = table.get("value").unwrap();
+    let shown = shown.as_str().map_or_else(|| shown.to_string(), str::to_owned);
     assert_eq!(T::parse(&shown).unwrap(), value, "shown as {file}");
 }
 
