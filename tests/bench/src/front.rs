@@ -22,6 +22,10 @@ const WAITING: usize = 4_096;
 const PROBES: u32 = 2_000;
 /// Readers of one log.
 const READERS: u64 = 300;
+/// Readers before them, with whom comes what does not grow with their number.
+const FIRST_READERS: u64 = 10;
+/// Whatever is read ahead for readers has been read by then.
+const READ_AHEAD: Duration = Duration::from_secs(5);
 /// Bytes of that log: more than all buffers on its way hold.
 const LOG_BYTES: u32 = 60_000_000;
 /// Bodies sent side by side.
@@ -142,9 +146,13 @@ async fn readers(table: &mut Table) -> anyhow::Result<()> {
     client.wait(&task.task_id, None).await?;
 
     let watch = watch(&cluster);
-    let before = resident_bytes(leader.pid);
+    let mut before = 0;
     let mut open = Vec::new();
-    for _ in 0..READERS {
+    for reader in 0..FIRST_READERS + READERS {
+        if reader == FIRST_READERS {
+            tokio::time::sleep(READ_AHEAD).await;
+            before = resident_bytes(leader.pid);
+        }
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(4_096)?;
         let mut stream = socket.connect(leader.address.parse()?).await?;
@@ -155,8 +163,7 @@ async fn readers(table: &mut Table) -> anyhow::Result<()> {
         stream.read_exact(&mut beginning).await?;
         open.push(stream);
     }
-    // Whatever is read ahead for them has been read by then.
-    tokio::time::sleep(Duration::from_secs(10)).await;
+    tokio::time::sleep(READ_AHEAD).await;
     let grown = resident_bytes(leader.pid).saturating_sub(before);
     let figure = format!("memory of the leader per slow reader of a log, {READERS} readers");
     let value = format!("{} KiB", (grown >> 10) / READERS);
