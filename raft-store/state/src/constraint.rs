@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::Limits;
 
 /// One condition that a worker's labels must meet.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Constraint {
     /// The label's key.
     pub label: String,
@@ -14,7 +14,7 @@ pub struct Constraint {
 }
 
 /// What must be true of a label's value.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ConstraintOp {
     /// The label is there and has this value.
     Equals(String),

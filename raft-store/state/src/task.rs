@@ -72,7 +72,7 @@ pub enum OnDisconnect {
 }
 
 /// What tasks have in common that the scheduler need not tell apart: each class is one queue.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Class {
     /// 0 to 100, higher first.
     pub priority: u8,

@@ -1,32 +1,45 @@
 //! Classes as keys.
 
-use std::cmp::Reverse;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::cmp::{Ordering, Reverse};
 use std::sync::Arc;
 
 use crate::Class;
 
 /// A class in a map, higher priorities first.
-///
-/// A digest tells classes of one priority apart, so that a search among a hundred thousand of them
-/// reads the one that it finds and no other. Nothing but their order follows from it, and on that
-/// nothing depends.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ClassKey {
-    priority: Reverse<u8>,
-    digest: u64,
-    class: Arc<Class>,
-}
+#[derive(Debug, Clone)]
+pub(super) struct ClassKey(Arc<Class>);
 
 impl ClassKey {
     pub(super) fn of(class: &Arc<Class>) -> Self {
-        let mut hasher = DefaultHasher::new();
-        class.hash(&mut hasher);
-        let priority = Reverse(class.priority);
-        Self { priority, digest: hasher.finish(), class: Arc::clone(class) }
+        Self(Arc::clone(class))
     }
 
     pub(super) const fn class(&self) -> &Arc<Class> {
-        &self.class
+        &self.0
     }
 }
+
+impl Ord for ClassKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // Live tasks share their class, so most searches end here.
+        if Arc::ptr_eq(&self.0, &other.0) {
+            return Ordering::Equal;
+        }
+        let rank = |key: &Self| Reverse(key.0.priority);
+        rank(self).cmp(&rank(other)).then_with(|| self.0.cmp(&other.0))
+    }
+}
+
+impl PartialOrd for ClassKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for ClassKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for ClassKey {}
