@@ -84,7 +84,7 @@ impl Drop for Directory {
     }
 }
 
-/// What was done to which path on which thread: it leaves no other trace that a test could see.
+/// The syncs and removals of paths, each with its thread: they leave no other trace that a test could see.
 #[cfg(test)]
 pub(crate) mod trace {
     use std::path::{Path, PathBuf};

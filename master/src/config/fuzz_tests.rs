@@ -15,7 +15,7 @@ use super::{Bytes, Config, Invocation, LogFormat, Names, TimeoutRange, parse};
 use crate::leader::attempts_schedule::Backoff;
 use crate::leader::placement::Strategy as Placement;
 
-/// What a value is shown as, read from a file, is that value.
+/// Reads from a file what a value is shown as, which must be that value.
 fn check<T: Value + PartialEq + Debug>(text: &str) {
     let Ok(value) = T::parse(text) else { return };
     let file = format!("value = {}", value.to_toml());

@@ -19,7 +19,7 @@ use crate::one_master::free_address;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a scripted worker does with a `MasterRegister`.
+/// The answer of a scripted worker to a `MasterRegister`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manner {
     Accept,

@@ -46,7 +46,7 @@ fn a_submission_is_read_as_written_or_refused() {
     });
 }
 
-/// What is not read as a task is not kept either, whatever stands beside a null.
+/// A body that is not read as a task is not kept either, whatever stands beside a null.
 #[test]
 fn a_body_with_nulls_takes_no_more_memory_than_another() {
     let objects = "{\"\":0},".repeat(10_000);

@@ -106,7 +106,7 @@ fn what_a_client_asks_for_is_within_its_bounds() {
     });
 }
 
-/// What is assumed of every task: by the scheduler, by the kernel of the worker, by those who sum up.
+/// Checks what is assumed of every task: by the scheduler, by the kernel of the worker, by those who sum up.
 fn check_spec(spec: &TaskSpec) {
     check_resources(&spec.class.resources);
     assert!(spec.class.resources.slots == 1 && spec.class.priority <= 100);

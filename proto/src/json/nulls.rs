@@ -17,14 +17,14 @@ pub(super) fn without_nulls(body: &[u8]) -> Result<Vec<u8>, Error> {
     Ok(copy)
 }
 
-/// Where in the body a value stands.
+/// The place of a value in the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     /// One task, or a list of them.
     Body,
     /// A task.
     Task,
-    /// What a task asks for.
+    /// The resources that a task asks for.
     Resources,
     /// The conditions of a task.
     Constraints,
@@ -53,7 +53,7 @@ impl Place {
         }
     }
 
-    /// Whether an object there has fields, and not names that a user has chosen.
+    /// True where an object has fields, and not names that a user has chosen.
     const fn has_fields(self) -> bool {
         match self {
             Self::Body | Self::Task | Self::Resources | Self::Constraint => true,
