@@ -5,9 +5,10 @@ mod event;
 mod ring;
 mod usage_feed;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use cluster_state::LogIndex;
+use parking_lot::{Mutex, MutexGuard};
 use raft_store::{Published, StateReader};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
@@ -88,7 +89,7 @@ impl Events {
     }
 
     fn ring(&self) -> MutexGuard<'_, Ring<Event>> {
-        self.shared.ring.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.ring.lock()
     }
 }
 

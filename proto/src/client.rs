@@ -12,9 +12,10 @@ mod targets;
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use rand::RngExt;
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
@@ -120,7 +121,7 @@ impl Client {
     }
 
     fn routes(&self) -> MutexGuard<'_, Routes> {
-        self.shared.routes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.routes.lock()
     }
 
     /// Calls one master after the other until there is an answer that stands.

@@ -6,13 +6,12 @@
 //! that it answers, and no other.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-
-use crate::sync::lock;
 
 /// The latest confirmation of each peer.
 #[derive(Debug, Default)]
@@ -45,7 +44,7 @@ impl Acks {
         configurations: &[BTreeSet<u64>],
         now: Instant,
     ) -> Option<Duration> {
-        let Latest { by_peer, count_from } = &*lock(&self.latest);
+        let Latest { by_peer, count_from } = &*self.latest.lock();
         let counts =
             |ack: &&Request| ack.term == term && count_from.is_none_or(|from| ack.sent_at >= from);
         let age_of = |voter: &u64| {
@@ -68,14 +67,14 @@ impl Acks {
 
     /// Whether the peer has answered a request of `term` that was sent since `from`.
     pub(crate) fn has_answered_since(&self, peer: u64, term: u64, from: Instant) -> bool {
-        let latest = lock(&self.latest);
+        let latest = self.latest.lock();
         latest.by_peer.get(&peer).is_some_and(|ack| ack.term == term && ack.sent_at >= from)
     }
 
     /// Gives up the lease until then: while leadership is handed over, voters may elect the successor
     /// although they obey this leader.
     pub(crate) fn revoke(&self, until: Instant) {
-        let mut latest = lock(&self.latest);
+        let mut latest = self.latest.lock();
         latest.count_from = latest.count_from.max(Some(until));
     }
 
@@ -93,7 +92,7 @@ impl Acks {
     }
 
     fn on_confirmed(&self, peer: u64, request: Request) {
-        let mut latest = lock(&self.latest);
+        let mut latest = self.latest.lock();
         let ack = latest.by_peer.entry(peer).or_insert(request);
         *ack = request.max(*ack);
         drop(latest);
@@ -116,12 +115,12 @@ impl Unanswered {
 
     /// A request is about to be sent.
     pub(crate) fn on_request(&self, term: u64, now: Instant) {
-        lock(&self.requests).push_back(Request { term, sent_at: now });
+        self.requests.lock().push_back(Request { term, sent_at: now });
     }
 
     /// The peer has answered the oldest request and obeys this leader.
     pub(crate) fn on_obeyed(&self) {
-        if let Some(request) = lock(&self.requests).pop_front() {
+        if let Some(request) = self.requests.lock().pop_front() {
             self.acks.on_confirmed(self.peer, request);
         }
     }

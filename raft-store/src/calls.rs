@@ -72,7 +72,7 @@ impl Call {
 pub(crate) struct Calls {
     fatal: Fatal,
     #[cfg(test)]
-    fault: std::sync::Arc<std::sync::Mutex<Option<Call>>>,
+    fault: std::sync::Arc<parking_lot::Mutex<Option<Call>>>,
 }
 
 impl Calls {
@@ -137,20 +137,20 @@ impl Calls {
 
     #[cfg(test)]
     fn injected(&self, call: Call) -> Option<StorageError> {
-        let is_faulty = *crate::sync::lock(&self.fault) == Some(call);
+        let is_faulty = *self.fault.lock() == Some(call);
         is_faulty.then(|| std::io::Error::other(format!("{call:?} fails")).into())
     }
 
     /// Makes one kind of call fail from now on.
     #[cfg(test)]
     pub(crate) fn inject(&self, call: Call) {
-        *crate::sync::lock(&self.fault) = Some(call);
+        *self.fault.lock() = Some(call);
     }
 
     /// Makes all calls succeed again.
     #[cfg(test)]
     pub(crate) fn mend(&self) {
-        *crate::sync::lock(&self.fault) = None;
+        *self.fault.lock() = None;
     }
 }
 

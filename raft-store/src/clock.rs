@@ -8,13 +8,12 @@
 pub(crate) mod survey;
 
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cluster_state::Timestamp;
+use parking_lot::Mutex;
 use tokio::time::Instant;
-
-use crate::sync::lock;
 
 /// Log time is at most one part in so many faster or slower than time: timers that run while it is
 /// corrected are off by 1 %.
@@ -62,7 +61,7 @@ impl Clock {
     /// Log time. It never goes back while this master leads.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        lock(&self.course).read(Instant::now())
+        self.course.lock().read(Instant::now())
     }
 
     /// What this master's wall clock says, which nothing may be decided by.
@@ -73,12 +72,12 @@ impl Clock {
 
     /// Takes over what another leader has stamped. A leader's own clock is not moved by it.
     pub(crate) fn follow(&self, log_time: Timestamp) {
-        lock(&self.course).follow(log_time, Instant::now());
+        self.course.lock().follow(log_time, Instant::now());
     }
 
     /// Begins a term: log time runs on from where it is.
     pub(crate) fn begin_term(&self, log_time: Timestamp) {
-        let mut course = lock(&self.course);
+        let mut course = self.course.lock();
         course.follow(log_time, Instant::now());
         course.role = Role::Leads { is_set: false };
     }
@@ -87,7 +86,7 @@ impl Clock {
     /// term, slowly by those that follow.
     pub fn steer(&self, median: Timestamp) {
         let now = Instant::now();
-        let mut course = lock(&self.course);
+        let mut course = self.course.lock();
         if course.role == (Role::Leads { is_set: false }) {
             course.role = Role::Leads { is_set: true };
             course.advance_to(median, now);
@@ -97,7 +96,7 @@ impl Clock {
 
     /// Ends a term: from here on the clock follows what others stamp.
     pub fn end_term(&self) {
-        let mut course = lock(&self.course);
+        let mut course = self.course.lock();
         let seen = course.read(Instant::now());
         match course.role {
             Role::Leads { .. } => course.role = Role::Follows { seen },

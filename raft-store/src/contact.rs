@@ -1,12 +1,10 @@
 //! When this master last heard a leader, and whether the leader's connection has broken.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-
-use crate::sync::lock;
 
 /// Kept by the service that leaders call.
 #[derive(Debug, Default)]
@@ -18,7 +16,7 @@ pub(crate) struct Contact {
 impl Contact {
     /// A leader has sent something.
     pub(crate) fn on_heard(&self) {
-        *lock(&self.heard_at) = Some(Instant::now());
+        *self.heard_at.lock() = Some(Instant::now());
     }
 
     /// A leader's stream has ended.
@@ -28,7 +26,7 @@ impl Contact {
 
     /// When a leader was last heard.
     pub(crate) fn heard_at(&self) -> Option<Instant> {
-        *lock(&self.heard_at)
+        *self.heard_at.lock()
     }
 
     /// Whether a leader was heard once, but not for this long.

@@ -81,10 +81,9 @@ impl Fatal {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use parking_lot::Mutex;
 
     use super::*;
-    use crate::sync::lock;
 
     #[tokio::test]
     async fn the_first_reason_stays() {
@@ -102,19 +101,19 @@ mod tests {
             let fatal = Fatal::default();
             let ended = Arc::new(Mutex::new(Vec::new()));
             let why = Arc::clone(&ended);
-            let ending: Ending = Arc::new(move |reason| lock(&why).push(reason.to_owned()));
+            let ending: Ending = Arc::new(move |reason| why.lock().push(reason.to_owned()));
             if is_raised_before {
                 fatal.raise("disk full");
                 fatal.end_by(&ending);
             } else {
                 fatal.end_by(&ending);
-                assert!(lock(&ended).is_empty());
+                assert!(ended.lock().is_empty());
                 fatal.raise("disk full");
             }
-            assert_eq!(*lock(&ended), ["disk full"]);
+            assert_eq!(*ended.lock(), ["disk full"]);
 
             fatal.raise("later");
-            assert_eq!(*lock(&ended), ["disk full"]);
+            assert_eq!(*ended.lock(), ["disk full"]);
         }
     }
 }

@@ -88,10 +88,9 @@ impl Drop for Directory {
 #[cfg(test)]
 pub(crate) mod trace {
     use std::path::{Path, PathBuf};
-    use std::sync::Mutex;
     use std::thread::ThreadId;
 
-    use crate::sync::lock;
+    use parking_lot::Mutex;
 
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub(crate) enum Deed {
@@ -102,12 +101,12 @@ pub(crate) mod trace {
     static DONE: Mutex<Vec<(Deed, PathBuf, ThreadId)>> = Mutex::new(Vec::new());
 
     pub(super) fn note(deed: Deed, path: &Path) {
-        lock(&DONE).push((deed, path.to_owned(), std::thread::current().id()));
+        DONE.lock().push((deed, path.to_owned(), std::thread::current().id()));
     }
 
     /// The threads that have done it, in order.
     pub(crate) fn threads_of(deed: Deed, path: &Path) -> Vec<ThreadId> {
-        let done = lock(&DONE);
+        let done = DONE.lock();
         let same = done.iter().filter(|(other, at, _)| *other == deed && at == path);
         same.map(|(_, _, thread)| *thread).collect()
     }

@@ -12,14 +12,14 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use cluster_state::{ClusterId, MasterId};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::error::OpenError;
 use crate::files;
-use crate::sync::lock;
 
 /// The layout that this binary writes, and the newest that it knows.
 const LAYOUT_FORMAT: u32 = 1;
@@ -62,11 +62,11 @@ impl KnownIdentity {
     }
 
     pub(crate) fn get(&self) -> Identity {
-        *lock(&self.0)
+        *self.0.lock()
     }
 
     pub(crate) fn set(&self, identity: Identity) {
-        *lock(&self.0) = identity;
+        *self.0.lock() = identity;
     }
 }
 

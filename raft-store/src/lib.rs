@@ -32,7 +32,6 @@ mod rocks;
 mod snapshot;
 mod state_machine;
 mod succession;
-mod sync;
 mod torn;
 mod types;
 

@@ -1,10 +1,11 @@
 //! Raft RPCs in: checked, converted, handed to openraft.
 
 use std::future::ready;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use futures_util::stream::{self, BoxStream, StreamExt};
 use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
+use parking_lot::Mutex;
 use proto::limits::MESSAGE_BYTES_MAX;
 use proto::v1;
 use proto::v1::raft_service_server::{RaftService, RaftServiceServer};
@@ -18,7 +19,6 @@ use crate::network::wire;
 use crate::node::{Node, Raft};
 use crate::propose::forward;
 use crate::reads;
-use crate::sync::lock;
 use crate::types::TypeConfig;
 
 /// The gRPC service that other masters call.
@@ -113,7 +113,7 @@ impl Incoming {
         match self.believe(message.ok()?) {
             Ok(request) => Some(request),
             Err(reason) => {
-                *lock(&self.reason) = Some(reason);
+                *self.reason.lock() = Some(reason);
                 None
             }
         }
@@ -176,7 +176,7 @@ impl RaftService for RaftEndpoint {
             Ok(result) => Ok(wire::appended_out(&result)),
             Err(error) => Err(fatal(&error)),
         });
-        let reason = stream::once(async move { lock(&reason).take() });
+        let reason = stream::once(async move { reason.lock().take() });
         let ended = reason.filter_map(|reason| ready(reason.map(Err)));
         Ok(Response::new(Box::pin(appended.chain(ended))))
     }

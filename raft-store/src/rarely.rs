@@ -1,12 +1,10 @@
 //! Says the same thing rarely: a peer can make the same thing happen many times a second.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
-
-use crate::sync::lock;
 
 /// Time after which a thing is said again: often enough to be found in a log, and no flood.
 const AGAIN: Duration = Duration::from_secs(60);
@@ -24,7 +22,7 @@ impl Rarely {
     /// Tells whether to say it now, and takes it for said if so.
     pub(crate) fn is_due(&self, what: &str) -> bool {
         let now = Instant::now();
-        let mut said = lock(&self.said);
+        let mut said = self.said.lock();
         if said.get(what).is_some_and(|at| now.saturating_duration_since(*at) < AGAIN) {
             return false;
         }

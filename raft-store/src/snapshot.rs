@@ -8,10 +8,11 @@ mod receive;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 use cluster_state::ClusterId;
+use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 pub(crate) use self::checkpoint::OnFailure;
@@ -25,7 +26,6 @@ use crate::calls::{Call, Calls};
 use crate::error::StorageError;
 use crate::files::Directory;
 use crate::state_machine::database::{Restored, StateDb};
-use crate::sync::lock;
 use crate::types::SnapshotMeta;
 
 /// A snapshot on disk; clones share it. Its directory is removed when nobody holds it any more.
@@ -69,7 +69,7 @@ impl SnapshotData {
     }
 
     fn set_prepared(&self, prepared: Prepared) {
-        *lock(&self.0.prepared) = Some(prepared);
+        *self.0.prepared.lock() = Some(prepared);
     }
 
     /// Puts it in the place of the state below `root`.
@@ -78,7 +78,7 @@ impl SnapshotData {
         root: &Path,
         meta: &SnapshotMeta,
     ) -> Result<(StateDb, Restored), StorageError> {
-        let prepared = lock(&self.0.prepared).take();
+        let prepared = self.0.prepared.lock().take();
         let prepared = match prepared {
             Some(prepared) => prepared,
             None => Prepared::make(root, self.path(), meta)?,
@@ -164,12 +164,12 @@ impl Snapshots {
     }
 
     pub(crate) fn current(&self) -> Option<SnapshotData> {
-        lock(&self.current).clone()
+        self.current.lock().clone()
     }
 
     /// Keeps the newer one: a snapshot that was being built may be done after one was installed.
     pub(crate) fn set_current(&self, data: SnapshotData) {
-        let mut current = lock(&self.current);
+        let mut current = self.current.lock();
         let is_newer = current
             .as_ref()
             .is_none_or(|current| current.meta().last_log_id <= data.meta().last_log_id);

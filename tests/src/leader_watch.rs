@@ -1,9 +1,10 @@
 //! Asks every master all the time whether it leads.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
 /// Between two questions to one master.
@@ -39,7 +40,7 @@ impl LeaderWatch {
             watchers.spawn(async move {
                 loop {
                     if let Some(claim) = ask(&http, &url, position + 1).await {
-                        claims.lock().unwrap().push(claim);
+                        claims.lock().push(claim);
                     }
                     tokio::time::sleep(PERIOD).await;
                 }
@@ -56,7 +57,7 @@ impl LeaderWatch {
     /// term has one leader.
     pub async fn finish(mut self) -> usize {
         self.watchers.shutdown().await;
-        let mut claims = self.claims.lock().unwrap().clone();
+        let mut claims = self.claims.lock().clone();
         claims.sort_by_key(|claim| claim.answered_at);
         let contradiction = contradiction(&claims);
         assert!(contradiction.is_none(), "two leaders at once: {contradiction:?}");

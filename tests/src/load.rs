@@ -1,8 +1,9 @@
 //! Clients that submit tasks while the cluster is being broken.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -87,7 +88,7 @@ impl Load {
     /// How many submissions were acknowledged so far.
     #[must_use]
     pub fn accepted(&self) -> usize {
-        self.tally.lock().unwrap().accepted()
+        self.tally.lock().accepted()
     }
 
     /// Waits until so many more were acknowledged.
@@ -107,7 +108,7 @@ impl Load {
         while let Some(ended) = self.clients.join_next().await {
             ended.unwrap();
         }
-        let tally = self.tally.lock().unwrap();
+        let tally = self.tally.lock();
         tally.clone()
     }
 }
@@ -139,7 +140,7 @@ impl Submitter {
     }
 
     fn count(&self, key: &str, submitted: anyhow::Result<String>) {
-        let mut tally = self.tally.lock().unwrap();
+        let mut tally = self.tally.lock();
         match submitted {
             Ok(_) => tally.accepted_at.push(Instant::now()),
             Err(error) => tally.failures.push(format!("{key}: {error:#}")),

@@ -1,9 +1,10 @@
 //! The attempts of this worker: keeps the ledger, and performs its effects.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{AttemptRef, Epoch, FinishedAttempt, MasterId, Term};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -321,7 +322,7 @@ impl Attempts {
     /// The ledger, once what a deadline ends has been ended: whoever wakes up after a freeze, and
     /// whatever he comes for, finds the lease lapsed.
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        let mut ledger = self.shared.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ledger = self.shared.ledger.lock();
         self.enforce_deadlines(&mut ledger);
         ledger
     }

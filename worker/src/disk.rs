@@ -4,10 +4,10 @@
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::fcntl::posix_fallocate;
 use nix::sys::statvfs::statvfs;
+use parking_lot::{Mutex, MutexGuard};
 use tracing::{info, warn};
 
 const RESERVE_FILE: &str = "reserve";
@@ -132,7 +132,7 @@ impl Disk {
     }
 
     fn reserve(&self) -> MutexGuard<'_, Reserve> {
-        self.reserve.lock().unwrap_or_else(PoisonError::into_inner)
+        self.reserve.lock()
     }
 }
 

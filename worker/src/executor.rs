@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{AttemptOutcome, AttemptRef, FinishedAttempt, OnDisconnect};
 use nix::sys::signal::Signal;
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tracing::debug;
 
@@ -160,8 +161,8 @@ impl Running {
 
     fn stops(
         &self,
-    ) -> std::sync::MutexGuard<'_, BTreeMap<AttemptRef, mpsc::UnboundedSender<Stop>>> {
-        self.stops.lock().unwrap_or_else(PoisonError::into_inner)
+    ) -> parking_lot::MutexGuard<'_, BTreeMap<AttemptRef, mpsc::UnboundedSender<Stop>>> {
+        self.stops.lock()
     }
 }
 

@@ -3,11 +3,12 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use cluster_state::{ClusterId, DataId, Incarnation, StartNumber, Term, WorkerId};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use parking_lot::Mutex;
 
 mod belongings;
 pub(crate) mod slots;
@@ -242,7 +243,7 @@ impl Identity {
             Some(_) => None,
         };
         self.store(record.clone(), first_cluster).await?;
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = record;
+        *self.current.lock() = record;
         Ok(())
     }
 
@@ -264,7 +265,7 @@ impl Identity {
     }
 
     fn current(&self) -> Record {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current.lock().clone()
     }
 }
 
@@ -275,7 +276,7 @@ enum Verdict {
 }
 
 fn write(slots: &Mutex<Slots>, record: &Record) -> Result<(), IdentityError> {
-    slots.lock().unwrap_or_else(PoisonError::into_inner).write(record)
+    slots.lock().write(record)
 }
 
 fn lock(path: &Path) -> Result<Flock<File>, IdentityError> {

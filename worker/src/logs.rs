@@ -7,9 +7,10 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use cluster_state::AttemptRef;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::{Semaphore, watch};
 use tracing::warn;
@@ -116,8 +117,8 @@ impl Logs {
         below(&self.shared.logs, attempt)
     }
 
-    fn live(&self) -> std::sync::MutexGuard<'_, BTreeMap<AttemptRef, watch::Receiver<Growth>>> {
-        self.shared.live.lock().unwrap_or_else(PoisonError::into_inner)
+    fn live(&self) -> parking_lot::MutexGuard<'_, BTreeMap<AttemptRef, watch::Receiver<Growth>>> {
+        self.shared.live.lock()
     }
 }
 

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use parking_lot::Mutex;
 
 mod children;
 mod kin;
@@ -55,7 +56,7 @@ impl Census {
     /// The processes at some moment after this call began. It blocks.
     pub(crate) fn take(&self) -> io::Result<Arc<Vec<Process>>> {
         let asked_at = Instant::now();
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         if let Some(taken) = &*last
             && taken.began_at >= asked_at
         {

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{Resources, Specs};
 use nix::sys::statvfs::{Statvfs, statvfs};
+use parking_lot::Mutex;
 use proto::convert::Invalid;
 use proto::v1;
 use sysinfo::System;
@@ -75,7 +76,7 @@ impl UsageMeter {
     pub(crate) async fn read(&mut self) -> Usage {
         let (system, data_dir) = (Arc::clone(&self.system), self.data_dir.clone());
         let looking = tokio::task::spawn_blocking(move || {
-            let mut system = system.try_lock().ok()?;
+            let mut system = system.try_lock()?;
             Some(look(system.as_mut(), &data_dir))
         });
         if let Ok(Ok(Some(usage))) = timeout(LOOK_PATIENCE, looking).await {

@@ -1,9 +1,10 @@
 //! Who may register: workers that an operator has registered, and those with a valid join token.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use cluster_state::{ConnectWorker, Rejection, State, Timestamp, TokenId, WorkerId};
+use parking_lot::Mutex;
 use proto::convert::Registration;
 use raft_store::ProposeError;
 use sha2::{Digest, Sha256};
@@ -57,13 +58,13 @@ pub struct Knocks(Mutex<BTreeSet<WorkerId>>);
 impl Knocks {
     /// Notes one; whether it is worth a line in the log.
     pub fn is_news(&self, worker: &WorkerId) -> bool {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock();
         known.len() < KNOCKS_MAX && known.insert(worker.clone())
     }
 
     /// It was let in: the next time that it is turned away is worth a line again.
     pub fn forget(&self, worker: &WorkerId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(worker);
+        self.0.lock().remove(worker);
     }
 }
 

@@ -1,10 +1,10 @@
 //! Connections to workers, kept open for a while after they were used.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cluster_state::WorkerId;
+use parking_lot::{Mutex, MutexGuard};
 use proto::worker_client::WorkerClient;
 use tokio::time::Instant;
 
@@ -60,7 +60,7 @@ impl WorkerChannels {
     }
 
     fn by_worker(&self) -> MutexGuard<'_, HashMap<WorkerId, Kept>> {
-        self.by_worker.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_worker.lock()
     }
 }
 

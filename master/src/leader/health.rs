@@ -1,10 +1,11 @@
 //! Records which workers cannot be called or cannot start programs, and tells operators once.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{ChangeHealth, Command, Epoch, HealthChange, HealthFinding, State, WorkerId};
+use parking_lot::{Mutex, MutexGuard};
 use raft_store::{AppliedAt, ProposeError};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -70,7 +71,7 @@ impl Findings {
     }
 
     fn open(&self) -> MutexGuard<'_, BTreeMap<(WorkerId, Aspect), HealthChange>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock()
     }
 }
 

@@ -2,10 +2,11 @@
 //! when they have given up.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{Command, Rejection, State, WorkerId};
+use parking_lot::{Mutex, MutexGuard};
 use raft_store::ProposeError;
 use tokio::time::Instant;
 
@@ -54,7 +55,7 @@ impl Rivals {
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<WorkerId, Instant>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -1,10 +1,11 @@
 //! What workers tell the leader: registration, heartbeats, results.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use cluster_state::{
     ClusterId, Command, Epoch, FinishAttempts, FinishVerdict, Reply, Term, Timestamp, WorkerId,
 };
+use parking_lot::{Mutex, MutexGuard};
 use proto::convert::{self, Invalid};
 use proto::v1;
 use raft_store::{Node, ProposeError};
@@ -99,7 +100,7 @@ pub struct Lead {
 impl Lead {
     /// The lease table, for a moment.
     pub fn leases(&self) -> MutexGuard<'_, LeaseTable> {
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+        self.leases.lock()
     }
 
     /// Who speaks, for every call to a worker; nothing while the cluster has no id.
@@ -169,7 +170,7 @@ pub struct WorkerSessions {
 impl WorkerSessions {
     /// Begins or ends a term of leadership.
     pub fn set(&self, lead: Option<Arc<Lead>>) {
-        *self.lead.lock().unwrap_or_else(PoisonError::into_inner) = lead;
+        *self.lead.lock() = lead;
     }
 
     /// The term of leadership under way.
@@ -178,7 +179,7 @@ impl WorkerSessions {
     ///
     /// [`SessionError::NotLeading`] when there is none.
     pub fn lead(&self) -> Result<Arc<Lead>, SessionError> {
-        let lead = self.lead.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let lead = self.lead.lock().clone();
         lead.ok_or(SessionError::NotLeading)
     }
 

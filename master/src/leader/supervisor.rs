@@ -1,9 +1,10 @@
 //! Takes up the leader's duties and lays them down again.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{ClusterId, Command, LeaseTimes, LogIndex, Term};
+use parking_lot::Mutex;
 use raft_store::{Leadership, Loops, Node, ProposeError};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;

@@ -1,9 +1,9 @@
 //! Orders that workers do not carry out, for those who look at their tasks. Volatile, as are the calls.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cluster_state::{Epoch, Task, TaskState, Timestamp, Trouble, WorkerId};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::placement::PendingReason;
 
@@ -80,6 +80,6 @@ impl Undelivered {
     }
 
     fn setbacks(&self) -> MutexGuard<'_, BTreeMap<WorkerId, Setback>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }

@@ -4,9 +4,10 @@
 //! Pure but for a channel to whoever watches: time comes in with the samples.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use cluster_state::{Epoch, Timestamp, WorkerId};
+use parking_lot::{Mutex, MutexGuard};
 use proto::convert;
 use proto::v1;
 use tokio::sync::broadcast;
@@ -171,7 +172,7 @@ impl Usage {
     }
 
     fn table(&self) -> MutexGuard<'_, UsageTable> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 }
 

@@ -2,9 +2,10 @@
 //! so that a thousand waiting requests cost no more than the tasks they wait for.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use cluster_state::{Change, TaskId};
+use parking_lot::{Mutex, MutexGuard};
 use raft_store::{Published, StateReader};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
@@ -98,6 +99,6 @@ impl Drop for TaskWait {
 
 impl Shared {
     fn tasks(&self) -> MutexGuard<'_, HashMap<TaskId, watch::Sender<()>>> {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tasks.lock()
     }
 }

@@ -1,10 +1,11 @@
 //! Calls that need the leader and landed elsewhere: one hop, over a kept-open connection.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
+use parking_lot::Mutex;
 use proto::call_failure::CallFailure;
 use proto::channel;
 use proto::limits::MESSAGE_BYTES_MAX;
@@ -211,7 +212,7 @@ impl LeaderLink {
         let Some(address) = address else {
             return Err(Problem::new(ErrorKind::NoLeader, "the cluster has no leader"));
         };
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.lock();
         if let Some((known, channel)) = open.as_ref()
             && *known == address
         {

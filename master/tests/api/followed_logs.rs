@@ -7,9 +7,10 @@
 )]
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use futures_util::stream::{self, BoxStream, StreamExt};
+use parking_lot::Mutex;
 use proto::v1;
 use proto::v1::finished_attempt::Outcome;
 use proto::v1::master_service_client::MasterServiceClient;
@@ -82,7 +83,7 @@ impl WorkerService for Desk {
         let request = request.into_inner();
         let attempt = request.attempt.clone().unwrap().attempt;
         self.asked.send(request).ok();
-        let log = self.logs.lock().unwrap().get_mut(&attempt).and_then(VecDeque::pop_front);
+        let log = self.logs.lock().get_mut(&attempt).and_then(VecDeque::pop_front);
         let log = log.ok_or_else(|| Status::not_found("this worker has no logs of it"))?;
         Ok(Response::new(stream::iter(log).boxed()))
     }

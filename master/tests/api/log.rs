@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::io;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -13,7 +15,7 @@ pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        self.0.lock().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -49,7 +51,7 @@ impl Log {
     }
 
     pub(crate) fn count(&self, parts: &[&str]) -> usize {
-        let bytes = self.0.lock().unwrap().clone();
+        let bytes = self.0.lock().clone();
         let text = String::from_utf8(bytes).unwrap();
         text.lines().filter(|line| parts.iter().all(|part| line.contains(part))).count()
     }

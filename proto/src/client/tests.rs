@@ -34,12 +34,12 @@ impl Script {
 
     /// The idempotency keys seen, or one empty text per call without a key.
     fn calls(&self) -> Vec<String> {
-        self.keys.lock().unwrap().clone()
+        self.keys.lock().clone()
     }
 
     async fn answer<T>(&self, key: Option<String>, accepted: T) -> Result<Response<T>, Status> {
-        self.keys.lock().unwrap().push(key.unwrap_or_default());
-        let act = self.acts.lock().unwrap().pop_front();
+        self.keys.lock().push(key.unwrap_or_default());
+        let act = self.acts.lock().pop_front();
         match act.unwrap_or(Act::Accept) {
             Act::Accept => Ok(Response::new(accepted)),
             Act::Refuse(problem) => Err(problem.into()),
@@ -116,7 +116,7 @@ impl TaskService for Script {
                     ..v1::LogChunk::default()
                 };
                 tx.send(Ok(chunk)).await.unwrap();
-                if let Some(Act::Refuse(problem)) = self.acts.lock().unwrap().pop_front() {
+                if let Some(Act::Refuse(problem)) = self.acts.lock().pop_front() {
                     tx.try_send(Err(problem.into())).unwrap();
                     return Ok(Response::new(ReceiverStream::new(rx)));
                 }
@@ -259,7 +259,7 @@ async fn a_cancellation_that_was_done_by_a_lost_attempt_is_done() {
     let address = masters.start(&script).await;
     assert_eq!(client(&[address]).cancel("t1").await.unwrap().state, "cancelled");
 
-    script.acts.lock().unwrap().push_back(conflict());
+    script.acts.lock().push_back(conflict());
     let error = client(&[address]).cancel("t1").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
 }

@@ -1,11 +1,12 @@
 //! What the log store's users and its flusher share.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use openraft::LogState;
+use parking_lot::Mutex;
 use proto::limits::ByteBudget;
 use tokio::sync::Semaphore;
 
@@ -13,7 +14,6 @@ use super::tail::{Era, Part, Tail};
 use crate::calls::Calls;
 use crate::error::StorageError;
 use crate::identity::KnownIdentity;
-use crate::sync::lock;
 use crate::types::{Entry, LogId, TypeConfig, Vote};
 
 /// Entries handed over and not yet synced, in KiB: at 64 MiB a caller waits for the disk.
@@ -108,48 +108,48 @@ impl Shared {
     }
 
     pub(super) fn append(&self, entries: &[Entry]) -> Result<Era, StorageError> {
-        lock(&self.tail).append(entries)
+        self.tail.lock().append(entries)
     }
 
     pub(super) fn truncate_after(&self, last: Option<LogId>) -> Result<(), StorageError> {
-        lock(&self.tail).truncate_after(last)
+        self.tail.lock().truncate_after(last)
     }
 
     pub(super) fn purge(&self, upto: LogId) {
-        lock(&self.tail).purge(upto);
+        self.tail.lock().purge(upto);
     }
 
     pub(super) fn is_purged(&self, index: u64) -> bool {
-        lock(&self.tail).purged.is_some_and(|purged| index <= purged.index)
+        self.tail.lock().purged.is_some_and(|purged| index <= purged.index)
     }
 
     pub(super) fn on_written(&self, next: u64, era: Era) {
-        lock(&self.tail).on_written(next, era);
+        self.tail.lock().on_written(next, era);
     }
 
     pub(super) fn vote(&self) -> Option<Vote> {
-        lock(&self.tail).vote
+        self.tail.lock().vote
     }
 
     pub(super) fn set_vote(&self, vote: Option<Vote>) {
-        lock(&self.tail).vote = vote;
+        self.tail.lock().vote = vote;
     }
 
     pub(super) fn committed(&self) -> Option<LogId> {
-        lock(&self.tail).committed
+        self.tail.lock().committed
     }
 
     pub(super) fn set_committed(&self, committed: Option<LogId>) {
-        lock(&self.tail).set_committed(committed);
+        self.tail.lock().set_committed(committed);
     }
 
     pub(super) fn log_state(&self) -> LogState<TypeConfig> {
-        let tail = lock(&self.tail);
+        let tail = self.tail.lock();
         LogState { last_purged_log_id: tail.purged, last_log_id: tail.last }
     }
 
     pub(super) fn plan(&self, start: u64, end: u64, budget: &mut ByteBudget) -> Plan {
-        let tail = lock(&self.tail);
+        let tail = self.tail.lock();
         let (from, to) = tail.clamp(start, end);
         if from >= to {
             return Plan::Nothing;
@@ -179,7 +179,7 @@ impl Shared {
     }
 
     pub(super) fn count_sync(&self, synced: Synced) {
-        let mut stats = lock(&self.stats);
+        let mut stats = self.stats.lock();
         stats.syncs = stats.syncs.saturating_add(1);
         stats.entries = stats.entries.saturating_add(synced.entries);
         stats.sync_time = stats.sync_time.saturating_add(synced.duration);
@@ -187,6 +187,6 @@ impl Shared {
     }
 
     pub(super) fn stats(&self) -> LogStats {
-        *lock(&self.stats)
+        *self.stats.lock()
     }
 }

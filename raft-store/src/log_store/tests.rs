@@ -1,7 +1,7 @@
 //! What the log store promises about syncs, failures and purges.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 use cluster_state::{LogIndex, MasterId, Term};
 use futures_util::StreamExt;
@@ -10,6 +10,7 @@ use openraft::storage::RaftLogStorageExt;
 use openraft::type_config::TypeConfigExt;
 use openraft::vote::leader_id_std::LeaderId;
 use openraft::{EntryPayload, RaftLogReader};
+use parking_lot::Mutex;
 use proto::limits::{COMMAND_BYTES_MAX, MESSAGE_BYTES_MAX};
 use rocksdb::DB;
 use tempfile::TempDir;
@@ -20,7 +21,6 @@ use crate::calls::Call;
 use crate::identity::Layout;
 use crate::network::wire;
 use crate::rocks;
-use crate::sync::lock;
 use crate::types::{Payload, log_id};
 
 /// A state that says what a test wants it to.
@@ -44,7 +44,7 @@ impl StateDurability for FakeState {
 
     fn flush(&self) -> Result<(), StorageError> {
         self.flushes.fetch_add(1, Ordering::AcqRel);
-        drop(lock(&self.disk));
+        drop(self.disk.lock());
         Ok(())
     }
 }
@@ -174,7 +174,7 @@ async fn a_state_that_takes_long_to_become_durable_holds_up_nobody() {
     let (locked, is_locked) = mpsc::channel();
     let (unlock, may_unlock) = mpsc::channel::<()>();
     let disk = std::thread::spawn(move || {
-        let _hangs = lock(&state.disk);
+        let _hangs = state.disk.lock();
         locked.send(()).unwrap();
         may_unlock.recv().ok();
     });

@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use cluster_state::MasterId;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, Stream};
+use parking_lot::Mutex;
 use proto::limits::{BATCH_BYTES, ByteBudget};
 use proto::v1;
 use proto::v1::raft_service_client::RaftServiceClient;
@@ -80,7 +81,7 @@ impl Forwarder {
     }
 
     fn link_to(&self, leader: MasterId) -> Option<Link> {
-        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut link = self.link.lock();
         if let Some(open) = link.as_ref().filter(|l| l.leader == leader && !l.queue.is_closed()) {
             return Some(open.clone());
         }

@@ -57,7 +57,7 @@ async fn a_leader_is_told_why_its_stream_was_ended() {
     let message = v1::AppendRequest { entries: vec![unknown], ..heartbeat(1, 2) };
     assert!(incoming.take(Some(Ok(message))).is_none());
 
-    let reason = lock(&incoming.reason).take().unwrap();
+    let reason = incoming.reason.lock().take().unwrap();
     assert_eq!(reason.code(), Code::InvalidArgument);
     assert_eq!(reason.message(), "log entry has unknown kind 9");
     node.shutdown().await;

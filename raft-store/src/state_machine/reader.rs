@@ -11,7 +11,6 @@ use super::shared::Shared;
 use crate::calls::Call;
 use crate::error::StorageError;
 use crate::history::{self, FinishedTasks};
-use crate::sync;
 use crate::types::AppliedAt;
 
 /// Reads what this master has applied; clones share it.
@@ -27,14 +26,19 @@ impl StateReader {
 
     /// Looks at the live state. Applying waits meanwhile, so `look` should copy what it needs and
     /// be done.
+    ///
+    /// # Panics
+    /// If `look` looks at the state again.
     pub fn with<T>(&self, look: impl FnOnce(&State) -> T) -> T {
-        look(&sync::read(&self.shared.memory).state)
+        self.shared.look(|memory| look(&memory.state))
     }
 
-    /// As [`Self::with`], and says up to where that state goes.
+    /// Looks at the live state as [`Self::with`] does, and says up to where it goes.
+    ///
+    /// # Panics
+    /// If `look` looks at the state again.
     pub fn with_applied<T>(&self, look: impl FnOnce(&State, AppliedAt) -> T) -> T {
-        let memory = sync::read(&self.shared.memory);
-        look(&memory.state, memory.applied)
+        self.shared.look(|memory| look(&memory.state, memory.applied))
     }
 
     /// Up to where the log is applied. A look at the state that comes later sees at least that.
@@ -69,7 +73,7 @@ impl StateReader {
     /// # Errors
     /// If the disk cannot be read.
     pub async fn finished_task(&self, id: TaskId) -> Result<Option<Arc<Task>>, StorageError> {
-        let fresh = sync::read(&self.shared.memory).finished.get(&id).cloned();
+        let fresh = self.shared.look(|memory| memory.finished.get(&id).cloned());
         if fresh.is_some() {
             return Ok(fresh);
         }
@@ -86,13 +90,12 @@ impl StateReader {
         cursor: Option<TaskId>,
         limit: usize,
     ) -> Result<FinishedTasks, StorageError> {
-        let fresh = {
-            let memory = sync::read(&self.shared.memory);
+        let fresh = self.shared.look(|memory| {
             let below = memory.finished.values().rev();
             let below = below.filter(|task| cursor.is_none_or(|cursor| task.id < cursor));
             // One more than is wanted shows that there are more.
             below.take(limit.saturating_add(1)).cloned().collect::<Vec<_>>()
-        };
+        });
         let FinishedTasks { mut tasks, is_complete } =
             self.read_disk(move |database| history::tasks_below(database, cursor, limit)).await?;
         // Below what was read from disk there may be more that is older than what is fresh.

@@ -1,12 +1,14 @@
 //! What the state machine, its readers and the snapshots share.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, RwLock, RwLockWriteGuard};
 
 use cluster_state::{Change, LogIndex, State, Task, TaskId};
+use parking_lot::{RwLock, RwLockWriteGuard};
 use tokio::sync::{broadcast, watch};
 
 use super::database::{Restored, StateDb};
@@ -17,7 +19,6 @@ use crate::identity::DirectoryLock;
 use crate::log_store::StateDurability;
 use crate::rocks;
 use crate::snapshot::Snapshots;
-use crate::sync;
 use crate::types::{AppliedAt, LogId};
 
 /// What changes with each applied entry.
@@ -70,8 +71,12 @@ impl Memory {
     }
 }
 
+thread_local! {
+    static IS_LOOKING: Cell<bool> = const { Cell::new(false) };
+}
+
 pub(crate) struct Shared {
-    pub(super) memory: RwLock<Memory>,
+    memory: RwLock<Memory>,
     /// What is applied and stored; never ahead of what a reader of `memory` sees.
     pub(super) applied: watch::Sender<AppliedAt>,
     pub(super) feed: broadcast::Sender<Published>,
@@ -128,12 +133,21 @@ impl Shared {
 
     /// The database in use.
     pub(crate) fn database(&self) -> Arc<StateDb> {
-        Arc::clone(&sync::read(&self.memory).database)
+        self.look(|memory| Arc::clone(&memory.database))
+    }
+
+    /// Looks at the memory, which must not be looked at again from within: when applying begins to
+    /// wait in between, it waits for the first look, and the second for it.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Memory) -> T) -> T {
+        assert!(!IS_LOOKING.replace(true), "a look at the state within a look at the state");
+        let seen = look(&self.memory.read());
+        IS_LOOKING.set(false);
+        seen
     }
 
     /// Takes the lock for applying a batch of entries.
     pub(super) fn begin(&self) -> RwLockWriteGuard<'_, Memory> {
-        let mut memory = sync::write(&self.memory);
+        let mut memory = self.memory.write();
         // The batch before has been stored in the meantime.
         memory.finished.clear();
         memory
@@ -166,7 +180,7 @@ impl Shared {
         let applied = AppliedAt::from(restored.applied);
         let next = next_index(restored.applied);
         let old = {
-            let mut memory = sync::write(&self.memory);
+            let mut memory = self.memory.write();
             memory.applied = applied;
             memory.finished.clear();
             memory.database = database;

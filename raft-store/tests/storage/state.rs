@@ -142,3 +142,15 @@ async fn large_entries_are_applied_in_several_batches() {
     }
     assert_eq!(batches, [(0, 2), (3, 4), (5, 5)]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[should_panic(expected = "a look at the state within a look at the state")]
+async fn a_look_at_the_state_looks_once() {
+    let home = TempDir::new().unwrap();
+    let reader = open(home.path()).reader;
+
+    reader.with(|state| {
+        let seen = reader.with(cluster_state::State::live_tasks);
+        assert_eq!(state.live_tasks(), seen);
+    });
+}

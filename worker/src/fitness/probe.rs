@@ -4,9 +4,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -37,7 +38,7 @@ impl Probe {
 
     /// Ends what earlier starts left, if that failed before, and writes a file. It blocks.
     pub(super) fn try_disk(&self) -> Result<(), String> {
-        let mut leftovers = self.leftovers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut leftovers = self.leftovers.lock();
         if let Some(left) = &mut *leftovers {
             left.end(Duration::ZERO).map_err(|error| error.to_string())?;
             *leftovers = None;

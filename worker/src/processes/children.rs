@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use nix::sys::prctl;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::process::Child;
 use tracing::warn;
 
@@ -53,7 +53,7 @@ impl Children {
         &self,
         start: impl FnOnce() -> io::Result<Child>,
     ) -> io::Result<(Child, Pid)> {
-        let _starting = self.starting.read().unwrap_or_else(PoisonError::into_inner);
+        let _starting = self.starting.read();
         let child = start()?;
         let id = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
         let id = id.ok_or_else(|| io::Error::other("it has no process number"))?;
@@ -77,7 +77,7 @@ impl Children {
         if self.adopts == Adopts::Nobody {
             return Ok(None);
         }
-        let _nobody_starts = self.starting.write().unwrap_or_else(PoisonError::into_inner);
+        let _nobody_starts = self.starting.write();
         let mut children = children()?;
         let started = self.started();
         children.retain(|child| !started.contains_key(child));
@@ -98,7 +98,7 @@ impl Children {
     }
 
     fn started(&self) -> MutexGuard<'_, BTreeMap<Pid, u32>> {
-        self.started.lock().unwrap_or_else(PoisonError::into_inner)
+        self.started.lock()
     }
 }
 

@@ -1,8 +1,8 @@
 //! The ways of one session to the leader: heartbeats through a relay, all else directly.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use proto::relays::Relays;
 use tokio::sync::Notify;
 
@@ -73,7 +73,7 @@ impl Route {
     }
 
     fn relays(&self) -> MutexGuard<'_, Relays> {
-        self.relays.lock().unwrap_or_else(PoisonError::into_inner)
+        self.relays.lock()
     }
 }
 

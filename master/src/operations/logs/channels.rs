@@ -1,8 +1,9 @@
 //! Connections to workers for reading logs: one for all readers of a worker, while there are any.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use proto::channel::InvalidAddress;
 use proto::worker_client::WorkerClient;
 
@@ -15,7 +16,7 @@ pub(crate) struct LogChannels {
 impl LogChannels {
     /// The connection to the worker at `address`. It is closed when nobody holds it any more.
     pub(crate) fn get(&self, address: &str) -> Result<Arc<WorkerClient>, InvalidAddress> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.lock();
         if let Some(client) = open.get(address).and_then(Weak::upgrade) {
             return Ok(client);
         }
@@ -39,7 +40,7 @@ mod tests {
 
         drop(first);
         channels.get("w3:1").unwrap();
-        let open = channels.open.lock().unwrap();
+        let open = channels.open.lock();
         assert_eq!(open.keys().collect::<Vec<_>>(), ["w3:1"]);
     }
 }

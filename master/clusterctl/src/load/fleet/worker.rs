@@ -1,8 +1,9 @@
 //! One simulated worker: registers when a leader calls, and then beats its heart.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use proto::channel::{self, InvalidAddress};
 use proto::relays::Relays;
 use proto::v1;
@@ -111,7 +112,7 @@ impl SimulatedWorker {
     }
 
     pub(super) fn standing(&self) -> MutexGuard<'_, Standing> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+        self.standing.lock()
     }
 
     /// A leader has called.
