@@ -74,11 +74,7 @@ impl Events {
         self.ring().floor()
     }
 
-    /// The events strictly after `place`, about `wanted` of them.
-    ///
-    /// # Errors
-    ///
-    /// When some of them are not held.
+    /// The events strictly after `place`, about `wanted` of them. Fails when some are not held.
     pub(crate) fn after(&self, place: LogIndex, wanted: usize) -> Result<Page<Event>, Missing> {
         self.ring().after(place, wanted)
     }

@@ -5,27 +5,27 @@
 //! confirms it for a moment, the duties rest. On losing it: cancel all duties and wait for them
 //! before anything else.
 
-pub mod admission;
-pub mod attempts_schedule;
-pub mod channels;
-pub mod dispatcher;
-pub mod driver;
-pub mod farewell;
-pub mod health;
-pub mod leases;
-pub mod liveness;
-pub mod mass_loss;
-pub mod placement;
-pub mod reconnection;
-pub mod rest;
-pub mod rivals;
-pub mod scheduler;
-pub mod sessions;
-pub mod supervisor;
-pub mod ticker;
-pub mod timekeeper;
-pub mod undelivered;
-pub mod usage;
+pub(crate) mod admission;
+pub(crate) mod attempts_schedule;
+mod channels;
+mod dispatcher;
+mod driver;
+mod farewell;
+mod health;
+mod leases;
+mod liveness;
+mod mass_loss;
+pub(crate) mod placement;
+pub(crate) mod reconnection;
+mod rest;
+mod rivals;
+mod scheduler;
+pub(crate) mod sessions;
+mod supervisor;
+pub(crate) mod ticker;
+pub(crate) mod timekeeper;
+mod undelivered;
+mod usage;
 
-pub use sessions::WorkerSessions;
-pub use supervisor::{DutyConfig, Supervisor};
+pub(crate) use sessions::WorkerSessions;
+pub(crate) use supervisor::{DutyConfig, Supervisor};

@@ -19,7 +19,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-pub use leading::Reconnected;
+pub(crate) use leading::Reconnected;
 pub(crate) use recorder::Recorder;
 pub(crate) use sample::ClusterSample;
 
@@ -32,7 +32,7 @@ const PREFIX: &str = "cloudai";
 
 /// Where events are counted. Cheap to clone.
 #[derive(Clone)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     shared: Arc<Shared>,
 }
 
@@ -168,7 +168,7 @@ impl Default for Metrics {
 impl Metrics {
     /// All counters at zero.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let everywhere = Everywhere::new();
         let leading = Leading::new();
         let mut registry = Registry::default();
@@ -201,12 +201,12 @@ impl Metrics {
     }
 
     /// Another master, or none, began to lead.
-    pub fn on_leader_changed(&self) {
+    pub(crate) fn on_leader_changed(&self) {
         self.shared.everywhere.leader_changes.inc();
     }
 
     /// The log was synced: how long it took, and how many entries that made durable.
-    pub fn on_synced(&self, took: Duration, entries: u64) {
+    pub(crate) fn on_synced(&self, took: Duration, entries: u64) {
         self.shared.everywhere.fsync.observe(took);
         // Counts of entries stay far below where a float rounds.
         let entries = u32::try_from(entries).unwrap_or(u32::MAX);
@@ -214,12 +214,12 @@ impl Metrics {
     }
 
     /// A proposal of this master was committed and applied.
-    pub fn on_committed(&self, took: Duration) {
+    pub(crate) fn on_committed(&self, took: Duration) {
         self.shared.everywhere.commit.observe(took);
     }
 
     /// Entries were applied in one go.
-    pub fn on_applied(&self, took: Duration) {
+    pub(crate) fn on_applied(&self, took: Duration) {
         self.shared.everywhere.apply.observe(took);
     }
 
@@ -250,57 +250,57 @@ impl Metrics {
     }
 
     /// A worker's heartbeat arrived.
-    pub fn on_heartbeat(&self) {
+    pub(crate) fn on_heartbeat(&self) {
         self.shared.leading.heartbeats.inc();
     }
 
     /// An attempt to reach a worker was made.
-    pub fn on_reconnect_attempt(&self) {
+    pub(crate) fn on_reconnect_attempt(&self) {
         self.shared.leading.attempts.inc();
     }
 
     /// It is known what came of so many attempts.
-    pub fn on_reconnect_ended(&self, reconnected: Reconnected, attempts: u32) {
+    pub(crate) fn on_reconnect_ended(&self, reconnected: Reconnected, attempts: u32) {
         self.shared.leading.on_reconnect_ended(reconnected, attempts);
     }
 
     /// A round over the inactive workers ended.
-    pub fn on_reconnect_round(&self, took: Duration) {
+    pub(crate) fn on_reconnect_round(&self, took: Duration) {
         self.shared.leading.round.observe(took);
     }
 
     /// Whether this master would run the reconnection monitor if it led.
-    pub fn set_reconnect_enabled(&self, is_enabled: bool) {
+    pub(crate) fn set_reconnect_enabled(&self, is_enabled: bool) {
         self.shared.everywhere.monitor_enabled.set(i64::from(is_enabled));
     }
 
     /// The reconnection monitor goes to inactive workers from now on, or does not.
-    pub fn on_reconnect_monitor(&self, is_running: bool) {
+    pub(crate) fn on_reconnect_monitor(&self, is_running: bool) {
         self.shared.leading.monitor_running.set(i64::from(is_running));
     }
 
     /// An active worker was told of its new leader, or was not to be reached.
-    pub fn on_announced(&self, was_reached: bool) {
+    pub(crate) fn on_announced(&self, was_reached: bool) {
         self.shared.leading.on_announced(was_reached);
     }
 
     /// A new leader has gone to every active worker.
-    pub fn on_announcements_completed(&self, took: Duration) {
+    pub(crate) fn on_announcements_completed(&self, took: Duration) {
         self.shared.leading.announcements_seconds.observe(took);
     }
 
     /// So many things came from somebody who has been replaced; `kind` is one of a few words.
-    pub fn on_stale(&self, kind: &'static str, count: usize) {
+    pub(crate) fn on_stale(&self, kind: &'static str, count: usize) {
         self.shared.leading.on_stale(kind, count);
     }
 
     /// A call to a worker did not achieve all that it was to; `reason` is one of a few words.
-    pub fn on_dispatch_failed(&self, reason: &'static str) {
+    pub(crate) fn on_dispatch_failed(&self, reason: &'static str) {
         self.shared.leading.on_dispatch_failed(reason);
     }
 
     /// By how many milliseconds each master's wall clock is ahead of the median.
-    pub fn on_clock_offsets(&self, offsets: &BTreeMap<MasterId, i64>) {
+    pub(crate) fn on_clock_offsets(&self, offsets: &BTreeMap<MasterId, i64>) {
         self.shared.leading.on_clock_offsets(offsets);
     }
 

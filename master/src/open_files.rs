@@ -144,11 +144,7 @@ impl OpenFiles {
     }
 
     /// Says once if there is less room than what is configured needs. Where that are the defaults, it
-    /// is nothing to be warned of.
-    ///
-    /// # Errors
-    ///
-    /// When it is hopeless.
+    /// is nothing to be warned of. Fails when it is hopeless.
     pub(crate) fn check(&self) -> Result<(), TooFewFiles> {
         let limit = (self.limit)();
         if limit < FILES_MIN {

@@ -12,7 +12,7 @@ mod fitness;
 mod fuzz_tests;
 pub mod host;
 mod identity;
-pub mod join_token;
+mod join_token;
 pub mod keeper;
 mod leader_finder;
 mod lease;

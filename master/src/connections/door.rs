@@ -162,11 +162,8 @@ impl Place {
         self.last_words.get().map(Vec::as_slice)
     }
 
-    /// A request has been read.
-    ///
-    /// # Errors
-    ///
-    /// When there are too many of its kind; its answer, too, ends with [`Self::on_answered`].
+    /// A request has been read. Fails when there are too many of its kind; that answer, too, ends
+    /// with [`Self::on_answered`].
     pub(crate) fn on_request(&self, ask: Ask) -> Result<(), Full> {
         let mut phase = self.phase();
         let room = self.door.files.share(self.door.port).requests;

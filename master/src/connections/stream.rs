@@ -38,11 +38,8 @@ struct Silence {
 }
 
 impl GuestStream {
-    /// A connection of which something else watches how long it is silent.
-    ///
-    /// # Errors
-    ///
-    /// When the system does not take its settings, as when it is closed already.
+    /// A connection of which something else watches how long it is silent. Fails when the system
+    /// does not take its settings, as when it is closed already.
     pub(crate) fn new(tcp: TcpStream, place: Arc<Place>) -> io::Result<Self> {
         super::set_up(&tcp)?;
         Ok(Self { tcp, place, silence: None, stall: None, has_begun: false })
@@ -50,10 +47,6 @@ impl GuestStream {
 
     /// A connection that has to say something within that time, and while it is not shown out.
     /// From its first word on it is busy until it ends.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::new`].
     pub(crate) fn expecting_a_word(
         tcp: TcpStream,
         place: Arc<Place>,

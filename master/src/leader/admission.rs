@@ -13,7 +13,7 @@ use super::sessions::Lead;
 
 /// What is stored of a token's secret.
 #[must_use]
-pub fn digest(secret: &str) -> [u8; 32] {
+pub(crate) fn digest(secret: &str) -> [u8; 32] {
     Sha256::digest(secret).into()
 }
 
@@ -22,10 +22,8 @@ pub fn digest(secret: &str) -> [u8; 32] {
 /// An operator's word outweighs a token: a worker that was just taken off the registry does not
 /// come back by its token before it has been told.
 ///
-/// # Errors
-///
-/// [`Rejection::UnknownWorker`] without a token, [`Rejection::InvalidToken`] with one that is
-/// unknown, expired, or has another secret. The refused are not told which.
+/// Fails with [`Rejection::UnknownWorker`] without a token, and with [`Rejection::InvalidToken`] when
+/// the token is unknown, expired, or has another secret. The refused are not told which.
 fn admit(
     worker: &WorkerId,
     token: Option<(TokenId, String)>,
@@ -53,27 +51,24 @@ const KNOCKS_MAX: usize = 1_000;
 
 /// Who was turned away in this term of leadership, so that each is logged once.
 #[derive(Debug, Default)]
-pub struct Knocks(Mutex<BTreeSet<WorkerId>>);
+pub(crate) struct Knocks(Mutex<BTreeSet<WorkerId>>);
 
 impl Knocks {
     /// Notes one; whether it is worth a line in the log.
-    pub fn is_news(&self, worker: &WorkerId) -> bool {
+    pub(crate) fn is_news(&self, worker: &WorkerId) -> bool {
         let mut known = self.0.lock();
         known.len() < KNOCKS_MAX && known.insert(worker.clone())
     }
 
     /// It was let in: the next time that it is turned away is worth a line again.
-    pub fn forget(&self, worker: &WorkerId) {
+    pub(crate) fn forget(&self, worker: &WorkerId) {
         self.0.lock().remove(worker);
     }
 }
 
 impl Lead {
-    /// What is to be proposed for a worker that wants to register, if it may.
-    ///
-    /// # Errors
-    ///
-    /// The rejection, without an entry in the replicated log: anybody can knock.
+    /// What is to be proposed for a worker that wants to register, if it may. A rejection takes no
+    /// entry in the replicated log: anybody can knock.
     pub(super) fn admit(
         self: &Arc<Self>,
         mut registration: Registration,

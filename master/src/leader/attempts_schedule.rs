@@ -20,7 +20,7 @@ pub enum Backoff {
 }
 
 /// The longest rest of a growing one; a longer interval stays as it is.
-pub const BACKOFF_MAX: Duration = Duration::from_secs(5 * 60);
+pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(5 * 60);
 /// Doublings beyond this would exceed the cap from any interval in use.
 const DOUBLINGS_MAX: u32 = 16;
 /// The share of a grown rest that jitter may take away: one fourth.
@@ -47,18 +47,18 @@ impl Backoff {
 
 /// What is known of an inactive worker that can be gone to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sighting {
+pub(crate) struct Sighting {
     /// When it became inactive.
-    pub since: Timestamp,
+    pub(crate) since: Timestamp,
     /// Where it is gone to.
-    pub address: String,
+    pub(crate) address: String,
     /// Its rest between two attempts.
-    pub interval: Duration,
+    pub(crate) interval: Duration,
 }
 
 /// Why a worker is gone to. What comes first here is gone to first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Occasion {
+pub(crate) enum Occasion {
     /// A new leader makes itself known to a worker that was active under the old one.
     Announcement,
     /// Somebody has asked for it and waits.
@@ -69,7 +69,7 @@ pub enum Occasion {
 
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub(crate) enum Ended {
     /// The worker knows its leader.
     Reached,
     /// It does not, or does not want to.
@@ -80,16 +80,16 @@ pub enum Ended {
 
 /// A round that begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Round {
+pub(crate) struct Round {
     /// How many workers it goes to.
-    pub workers: usize,
+    pub(crate) workers: usize,
     /// Whether it goes to one that has not been gone to since it became inactive.
-    pub is_new: bool,
+    pub(crate) is_new: bool,
 }
 
 /// A set of attempts that was begun together has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Completed {
+pub(crate) enum Completed {
     /// A round, which took so long.
     Round(Duration),
     /// The announcements of a new leader.
@@ -140,7 +140,7 @@ impl Entry {
 
 /// The workers that are, or are to be, gone to.
 #[derive(Debug)]
-pub struct AttemptsSchedule {
+pub(crate) struct AttemptsSchedule {
     backoff: Backoff,
     parallel_max: usize,
     entries: BTreeMap<WorkerId, Entry>,
@@ -157,7 +157,7 @@ pub struct AttemptsSchedule {
 impl AttemptsSchedule {
     /// An empty schedule, with at most so many attempts under way at once.
     #[must_use]
-    pub const fn new(backoff: Backoff, parallel_max: usize) -> Self {
+    pub(crate) const fn new(backoff: Backoff, parallel_max: usize) -> Self {
         Self {
             backoff,
             parallel_max,
@@ -173,7 +173,7 @@ impl AttemptsSchedule {
 
     /// Takes in what is now known of an inactive worker. It is due at once when it has not been
     /// gone to since it became inactive, or when it is to be found elsewhere.
-    pub fn on_inactive(&mut self, worker: &WorkerId, sighting: Sighting, now: Instant) {
+    pub(crate) fn on_inactive(&mut self, worker: &WorkerId, sighting: Sighting, now: Instant) {
         let Some(entry) = self.entries.get_mut(worker) else {
             let entry = Entry::new(Stage::Resting { due: now }, Some(sighting));
             self.entries.insert(worker.clone(), entry);
@@ -200,7 +200,7 @@ impl AttemptsSchedule {
 
     /// Begins a round over the workers whose rest is over. Those that `is_wanted` does not want are
     /// forgotten: they are active by now, or unregistered.
-    pub fn begin_round(
+    pub(crate) fn begin_round(
         &mut self,
         now: Instant,
         mut is_wanted: impl FnMut(&WorkerId) -> bool,
@@ -222,7 +222,7 @@ impl AttemptsSchedule {
     }
 
     /// Puts workers that are active in line, to be told who leads.
-    pub fn announce(&mut self, workers: Vec<WorkerId>, now: Instant) {
+    pub(crate) fn announce(&mut self, workers: Vec<WorkerId>, now: Instant) {
         let new = workers.into_iter().filter(|worker| !self.entries.contains_key(worker));
         let new = new.collect::<Vec<_>>();
         self.begin(new, Occasion::Announcement, now);
@@ -231,7 +231,7 @@ impl AttemptsSchedule {
     /// Puts workers in line before those whose rest is over. One that is gone to at this moment
     /// is not gone to again. Whoever asks believes that something has changed, so rests begin
     /// anew with one interval.
-    pub fn demand(&mut self, workers: Vec<WorkerId>, now: Instant) {
+    pub(crate) fn demand(&mut self, workers: Vec<WorkerId>, now: Instant) {
         let mut fresh = Vec::new();
         for worker in workers {
             let Some(entry) = self.entries.get_mut(&worker) else {
@@ -253,7 +253,7 @@ impl AttemptsSchedule {
     }
 
     /// Takes the next worker out of the line, if another attempt may be under way.
-    pub fn start_next(&mut self) -> Option<(WorkerId, Occasion)> {
+    pub(crate) fn start_next(&mut self) -> Option<(WorkerId, Occasion)> {
         if self.under_way >= self.parallel_max {
             return None;
         }
@@ -268,7 +268,7 @@ impl AttemptsSchedule {
     }
 
     /// Notes what is wrong with a worker that answers, or that nothing is. Whether it is news.
-    pub fn on_trouble(&mut self, worker: &WorkerId, trouble: Option<&str>) -> bool {
+    pub(crate) fn on_trouble(&mut self, worker: &WorkerId, trouble: Option<&str>) -> bool {
         let Some(entry) = self.entries.get_mut(worker) else { return true };
         let is_news = entry.trouble.as_deref() != trouble;
         if is_news {
@@ -279,7 +279,7 @@ impl AttemptsSchedule {
 
     /// An attempt has ended: the worker rests, or is forgotten when it is not known to be inactive.
     /// Says so when nothing is left of what was begun with it.
-    pub fn on_ended(
+    pub(crate) fn on_ended(
         &mut self,
         worker: &WorkerId,
         ended: Ended,
@@ -309,7 +309,7 @@ impl AttemptsSchedule {
     }
 
     /// Forgets a worker that is not gone to at this moment.
-    pub fn forget(&mut self, worker: &WorkerId, now: Instant) -> Option<Completed> {
+    pub(crate) fn forget(&mut self, worker: &WorkerId, now: Instant) -> Option<Completed> {
         match self.remove(worker)? {
             Stage::Resting { .. } => None,
             Stage::InLine { batch, .. } | Stage::UnderWay { batch } => {
@@ -320,7 +320,7 @@ impl AttemptsSchedule {
 
     /// When the first rest is over.
     #[must_use]
-    pub fn next_due(&self) -> Option<Instant> {
+    pub(crate) fn next_due(&self) -> Option<Instant> {
         self.due.first().map(|(due, _)| *due)
     }
 

@@ -16,7 +16,7 @@ const KEPT_MAX: usize = 2_048;
 
 /// One connection per worker, dialled again when its address changes.
 #[derive(Debug, Default)]
-pub struct WorkerChannels {
+pub(crate) struct WorkerChannels {
     by_worker: Mutex<HashMap<WorkerId, Kept>>,
 }
 
@@ -29,7 +29,7 @@ struct Kept {
 
 impl WorkerChannels {
     /// The connection to a worker; nothing when the address is unusable.
-    pub fn get(&self, worker: &WorkerId, address: &str) -> Option<WorkerClient> {
+    pub(crate) fn get(&self, worker: &WorkerId, address: &str) -> Option<WorkerClient> {
         let now = Instant::now();
         let mut by_worker = self.by_worker();
         if let Some(kept) = by_worker.get_mut(worker).filter(|kept| kept.address == address) {
@@ -43,19 +43,19 @@ impl WorkerChannels {
 
     /// Closes the connection to a worker that is gone, unreachable, or may be another one behind
     /// the same address: names are resolved when a connection is dialled, and not again.
-    pub fn close(&self, worker: &WorkerId) {
+    pub(crate) fn close(&self, worker: &WorkerId) {
         self.by_worker().remove(worker);
     }
 
     /// Closes the connections that were not used for long.
-    pub fn close_idle(&self, now: Instant) {
+    pub(crate) fn close_idle(&self, now: Instant) {
         let is_used = |kept: &Kept| now.saturating_duration_since(kept.used_at) < IDLE_MAX;
         self.by_worker().retain(|_, kept| is_used(kept));
     }
 
     /// Whether none is open.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.by_worker().is_empty()
     }
 

@@ -26,12 +26,12 @@ const STOP_AGAIN: Duration = Duration::from_secs(5);
 /// Between two looks at which connections were not used for long.
 const SWEEP_PAUSE: Duration = Duration::from_secs(10);
 /// From TERM to KILL.
-pub const STOP_GRACE: Duration = Duration::from_secs(10);
+pub(super) const STOP_GRACE: Duration = Duration::from_secs(10);
 
 /// The dispatcher of one term of leadership: at most one call per worker is under way, so that
 /// orders about one attempt arrive in the order in which they were committed.
 #[derive(Debug)]
-pub struct Dispatcher {
+pub(super) struct Dispatcher {
     lead: Arc<Lead>,
     /// How long nobody answers before a worker is unreachable.
     unreachable_after: Duration,
@@ -63,7 +63,7 @@ impl Called {
 impl Dispatcher {
     /// A dispatcher that has told nobody anything.
     #[must_use]
-    pub fn new(lead: Arc<Lead>, unreachable_after: Duration) -> Self {
+    pub(super) fn new(lead: Arc<Lead>, unreachable_after: Duration) -> Self {
         Self {
             lead,
             unreachable_after,
@@ -77,7 +77,11 @@ impl Dispatcher {
 
     /// Runs until cancelled; calls under way are dropped then. What they achieved shows in the
     /// state or is done again by the next leader, and workers do nothing twice.
-    pub async fn run(mut self, mut applied: watch::Receiver<AppliedAt>, stop: CancellationToken) {
+    pub(super) async fn run(
+        mut self,
+        mut applied: watch::Receiver<AppliedAt>,
+        stop: CancellationToken,
+    ) {
         loop {
             applied.borrow_and_update();
             self.tell_workers();

@@ -15,7 +15,7 @@ use super::rest::until_over;
 ///
 /// A pass gets no hint about what changed. The code that takes over after an election is
 /// therefore the code that runs all the time.
-pub trait Reconciler: Send {
+pub(super) trait Reconciler: Send {
     /// Names the duty in logs.
     const NAME: &'static str;
     /// What ends a pass early. It is logged, and the next pass starts afresh.
@@ -30,7 +30,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Runs passes until cancelled: the next one when the state has moved on or the pass's own wait is
 /// over, whichever comes first.
-pub async fn drive<R: Reconciler>(
+pub(super) async fn drive<R: Reconciler>(
     mut duty: R,
     mut applied: watch::Receiver<AppliedAt>,
     mut rest: watch::Receiver<bool>,

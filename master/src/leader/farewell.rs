@@ -34,7 +34,7 @@ const PASS_PAUSE: Duration = Duration::from_millis(100);
 /// A departed worker is forgotten, and what it ran is given to others, when it says that nothing runs
 /// any more, or when its lease is over since: then it has ended by itself what it ran.
 #[derive(Debug)]
-pub struct Farewell {
+pub(super) struct Farewell {
     lead: Arc<Lead>,
     slots: Arc<Semaphore>,
     calls: JoinSet<(WorkerId, Case, CallEnd)>,
@@ -93,13 +93,17 @@ enum CallEnd {
 impl Farewell {
     /// A duty that has told nobody anything.
     #[must_use]
-    pub fn new(lead: Arc<Lead>) -> Self {
+    pub(super) fn new(lead: Arc<Lead>) -> Self {
         let slots = Arc::new(Semaphore::new(CALLS_MAX));
         Self { lead, slots, calls: JoinSet::new(), seen: BTreeMap::new() }
     }
 
     /// Runs until cancelled; calls under way are dropped then, and made again by the next leader.
-    pub async fn run(mut self, mut applied: watch::Receiver<AppliedAt>, stop: CancellationToken) {
+    pub(super) async fn run(
+        mut self,
+        mut applied: watch::Receiver<AppliedAt>,
+        stop: CancellationToken,
+    ) {
         let mut rest = self.lead.rest.watch();
         loop {
             tokio::select! {

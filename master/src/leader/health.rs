@@ -21,7 +21,7 @@ const PASS_PAUSE: Duration = Duration::from_millis(50);
 
 /// What was found out about workers and is not in the log yet: the latest of each kind.
 #[derive(Debug, Default)]
-pub struct Findings {
+pub(crate) struct Findings {
     open: Mutex<BTreeMap<(WorkerId, Aspect), HealthChange>>,
     news: Notify,
 }
@@ -44,7 +44,7 @@ impl Aspect {
 
 impl Findings {
     /// Has a finding about a registration recorded soon.
-    pub fn post(&self, worker: &WorkerId, epoch: Epoch, finding: HealthFinding) {
+    pub(crate) fn post(&self, worker: &WorkerId, epoch: Epoch, finding: HealthFinding) {
         let key = (worker.clone(), Aspect::of(&finding));
         self.open().insert(key, HealthChange { worker: worker.clone(), epoch, finding });
         self.news.notify_one();
@@ -77,7 +77,7 @@ impl Findings {
 
 /// The duty of one term of leadership.
 #[derive(Debug)]
-pub struct HealthRecorder {
+pub(super) struct HealthRecorder {
     lead: Arc<Lead>,
     /// The workers that operators were told of.
     told: BTreeMap<WorkerId, Told>,
@@ -93,12 +93,16 @@ struct Told {
 impl HealthRecorder {
     /// A duty that has told nobody anything.
     #[must_use]
-    pub const fn new(lead: Arc<Lead>) -> Self {
+    pub(super) const fn new(lead: Arc<Lead>) -> Self {
         Self { lead, told: BTreeMap::new() }
     }
 
     /// Runs until cancelled.
-    pub async fn run(mut self, mut applied: watch::Receiver<AppliedAt>, stop: CancellationToken) {
+    pub(super) async fn run(
+        mut self,
+        mut applied: watch::Receiver<AppliedAt>,
+        stop: CancellationToken,
+    ) {
         loop {
             applied.borrow_and_update();
             self.tell();

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 /// How long the leader waits for a worker before it acts on its silence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub(crate) struct Patience {
     /// What the worker was granted, by this leader or another.
     granted: LeaseTimes,
     /// When an earlier and longer grant is sure to be over.
@@ -19,15 +19,9 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// The patience with a worker that is granted these times and was never granted more.
-    #[must_use]
-    pub const fn new(granted: LeaseTimes) -> Self {
-        Self { granted, not_before: None }
-    }
-
     /// The patience with a worker, as its record says. `now` is the same moment on both clocks.
     #[must_use]
-    pub fn with(worker: &Worker, own: LeaseTimes, now: (Instant, Timestamp)) -> Self {
+    pub(crate) fn with(worker: &Worker, own: LeaseTimes, now: (Instant, Timestamp)) -> Self {
         let (now, log_now) = now;
         let until = worker.granted_until.filter(|until| *until > log_now);
         let not_before = until.map(|until| now + until.since(log_now));
@@ -36,7 +30,7 @@ impl Patience {
 
     /// When the lease of a worker that was last heard then is over, for the leader.
     #[must_use]
-    pub fn lease_end(&self, heard_at: Instant) -> Instant {
+    pub(crate) fn lease_end(&self, heard_at: Instant) -> Instant {
         self.at_least(heard_at + self.granted.requeue_after())
     }
 
@@ -48,7 +42,7 @@ impl Patience {
 /// The workers the leader listens for: one lease for each active worker, and one for each inactive
 /// one that still holds attempts.
 #[derive(Debug)]
-pub struct LeaseTable {
+pub(crate) struct LeaseTable {
     times: LeaseTimes,
     leases: BTreeMap<WorkerId, Lease>,
     /// Every lease by its next deadline, so that a pass sees only what is due.
@@ -88,31 +82,31 @@ enum Phase {
 
 /// What has fallen due.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Lapsed {
+pub(crate) struct Lapsed {
     /// Silent for longer than the heartbeat timeout.
-    pub silent: Vec<(WorkerId, Epoch)>,
+    pub(crate) silent: Vec<(WorkerId, Epoch)>,
     /// Silent for so long that attempts whose tasks asked not to wait may be given to others.
-    pub disconnected: Vec<(WorkerId, Epoch)>,
+    pub(crate) disconnected: Vec<(WorkerId, Epoch)>,
     /// Silent for so long that all their attempts may be given to others.
-    pub expired: Vec<(WorkerId, Epoch)>,
+    pub(crate) expired: Vec<(WorkerId, Epoch)>,
 }
 
 impl LeaseTable {
     /// An empty table.
     #[must_use]
-    pub const fn new(times: LeaseTimes) -> Self {
+    pub(crate) const fn new(times: LeaseTimes) -> Self {
         Self { times, leases: BTreeMap::new(), deadlines: BTreeSet::new(), active: 0 }
     }
 
     /// The limits that this leader grants.
     #[must_use]
-    pub const fn times(&self) -> LeaseTimes {
+    pub(crate) const fn times(&self) -> LeaseTimes {
         self.times
     }
 
     /// The worker has registered, and was heard at `now`. An answer to it that was slow does not
     /// undo a later registration.
-    pub fn on_connected(
+    pub(crate) fn on_connected(
         &mut self,
         worker: &WorkerId,
         epoch: Epoch,
@@ -131,7 +125,13 @@ impl LeaseTable {
 
     /// The state has the worker as active. If nothing is known of that registration, because it was
     /// heard by another leader or its call was cut off, it gets one full timeout.
-    pub fn on_active(&mut self, worker: &WorkerId, epoch: Epoch, patience: Patience, now: Instant) {
+    pub(crate) fn on_active(
+        &mut self,
+        worker: &WorkerId,
+        epoch: Epoch,
+        patience: Patience,
+        now: Instant,
+    ) {
         let known = self.leases.get(worker).copied();
         let lease = match known.filter(|known| (known.epoch, known.phase) == (epoch, Phase::Active))
         {
@@ -149,7 +149,7 @@ impl LeaseTable {
 
     /// The state has the worker as inactive, and attempts on it. If its last heartbeat is not known,
     /// everything counts from `now`: longer than needed, never shorter.
-    pub fn on_inactive(
+    pub(crate) fn on_inactive(
         &mut self,
         worker: &WorkerId,
         epoch: Epoch,
@@ -164,7 +164,7 @@ impl LeaseTable {
     }
 
     /// A heartbeat. False when no session of that epoch is listened for: the worker must register.
-    pub fn renew(&mut self, worker: &WorkerId, epoch: Epoch, now: Instant) -> bool {
+    pub(crate) fn renew(&mut self, worker: &WorkerId, epoch: Epoch, now: Instant) -> bool {
         let known = self.leases.get(worker).copied();
         let current = known.filter(|known| (known.epoch, known.phase) == (epoch, Phase::Active));
         let Some(lease) = current else { return false };
@@ -174,20 +174,20 @@ impl LeaseTable {
 
     /// How many workers are listened for as active.
     #[must_use]
-    pub const fn active_count(&self) -> usize {
+    pub(crate) const fn active_count(&self) -> usize {
         self.active
     }
 
     /// Whether that registration of the worker is listened for as active.
     #[must_use]
-    pub fn listens_for(&self, worker: &WorkerId, epoch: Epoch) -> bool {
+    pub(crate) fn listens_for(&self, worker: &WorkerId, epoch: Epoch) -> bool {
         let known = self.leases.get(worker);
         known.is_some_and(|known| (known.epoch, known.phase) == (epoch, Phase::Active))
     }
 
     /// No heartbeat was acknowledged for so long, whoever sent one: everybody gets that much more
     /// time. A leader may wait longer than a worker counts on, never shorter.
-    pub fn on_rested(&mut self, rested: Duration) {
+    pub(crate) fn on_rested(&mut self, rested: Duration) {
         for (worker, lease) in self.leases.clone() {
             self.put(&worker, Lease { renewed_at: lease.renewed_at + rested, ..lease });
         }
@@ -195,13 +195,13 @@ impl LeaseTable {
 
     /// How long ago the worker was last heard from; nothing before it was heard by this leader.
     #[must_use]
-    pub fn silence(&self, worker: &WorkerId, now: Instant) -> Option<Duration> {
+    pub(crate) fn silence(&self, worker: &WorkerId, now: Instant) -> Option<Duration> {
         let heard = self.leases.get(worker).filter(|lease| lease.origin == Origin::Heard)?;
         Some(now.saturating_duration_since(heard.renewed_at))
     }
 
     /// Stops listening for a worker.
-    pub fn forget(&mut self, worker: &WorkerId) {
+    pub(crate) fn forget(&mut self, worker: &WorkerId) {
         if let Some(lease) = self.leases.remove(worker) {
             self.deadlines.remove(&(deadline(&lease), worker.clone()));
             self.active -= usize::from(lease.phase == Phase::Active);
@@ -212,7 +212,7 @@ impl LeaseTable {
     /// [`Self::on_eager_requeued`] or [`Self::on_expired`], because the proposal that follows may
     /// fail.
     #[must_use]
-    pub fn lapsed(&self, now: Instant) -> Lapsed {
+    pub(crate) fn lapsed(&self, now: Instant) -> Lapsed {
         let mut lapsed = Lapsed::default();
         for (_, worker) in self.deadlines.iter().take_while(|(deadline, _)| *deadline <= now) {
             let Some(lease) = self.leases.get(worker) else { continue };
@@ -226,18 +226,18 @@ impl LeaseTable {
     }
 
     /// The worker's silence is committed: its attempts are still its own.
-    pub fn on_declared_silent(&mut self, worker: &WorkerId, epoch: Epoch) {
+    pub(crate) fn on_declared_silent(&mut self, worker: &WorkerId, epoch: Epoch) {
         self.advance(worker, epoch, Phase::Silent);
     }
 
     /// Nothing is left on the worker that does not wait for its lease.
-    pub fn on_eager_requeued(&mut self, worker: &WorkerId, epoch: Epoch) {
+    pub(crate) fn on_eager_requeued(&mut self, worker: &WorkerId, epoch: Epoch) {
         self.advance(worker, epoch, Phase::Waiting);
     }
 
     /// Nothing is left on the worker: there is nothing more to wait for. One that has connected
     /// again since is listened for on.
-    pub fn on_expired(&mut self, worker: &WorkerId, epoch: Epoch) {
+    pub(crate) fn on_expired(&mut self, worker: &WorkerId, epoch: Epoch) {
         if self.leases.get(worker).is_some_and(|lease| lease.epoch == epoch) {
             self.forget(worker);
         }
@@ -245,7 +245,7 @@ impl LeaseTable {
 
     /// When the next thing falls due that was not due by `now`.
     #[must_use]
-    pub fn next_deadline_after(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn next_deadline_after(&self, now: Instant) -> Option<Instant> {
         let mut deadlines = self.deadlines.iter().map(|(deadline, _)| *deadline);
         deadlines.find(|deadline| *deadline > now)
     }

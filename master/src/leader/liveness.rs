@@ -25,7 +25,12 @@ use super::sessions::Lead;
 /// Brings the table in step with the workers whose records changed after `seen`: whatever becomes of
 /// the call that registered a worker, the worker has a lease. Costs what has changed. `now` is the
 /// same moment on both clocks.
-pub fn follow(table: &mut LeaseTable, state: &State, seen: LogIndex, now: (Instant, Timestamp)) {
+pub(super) fn follow(
+    table: &mut LeaseTable,
+    state: &State,
+    seen: LogIndex,
+    now: (Instant, Timestamp),
+) {
     let own = table.times();
     for worker in state.active_workers_after(seen) {
         table.on_active(&worker.id, worker.epoch, Patience::with(worker, own, now), now.0);
@@ -50,7 +55,7 @@ const REQUEUE_MAX: u32 = 5_000;
 
 /// The liveness duty of one term of leadership.
 #[derive(Debug)]
-pub struct Liveness {
+pub(super) struct Liveness {
     lead: Arc<Lead>,
     losses: RecentLosses,
     brake: Brake,
@@ -63,7 +68,7 @@ pub struct Liveness {
 impl Liveness {
     /// A duty that in a mass loss gives away so many attempts per second.
     #[must_use]
-    pub fn new(lead: Arc<Lead>, requeues_per_second: u32) -> Self {
+    pub(super) fn new(lead: Arc<Lead>, requeues_per_second: u32) -> Self {
         let losses = RecentLosses::new(lead.leases().times().heartbeat_timeout);
         let brake = Brake::new(requeues_per_second);
         let now = Instant::now();
@@ -72,7 +77,11 @@ impl Liveness {
 
     /// Runs until cancelled. Sleeps until the state has moved or the next deadline is there: there is
     /// nothing to look at before.
-    pub async fn run(mut self, mut applied: watch::Receiver<AppliedAt>, stop: CancellationToken) {
+    pub(super) async fn run(
+        mut self,
+        mut applied: watch::Receiver<AppliedAt>,
+        stop: CancellationToken,
+    ) {
         let mut rest = self.lead.rest.watch();
         loop {
             tokio::select! {

@@ -18,24 +18,24 @@ const LOST_WITHOUT_ALARM_MAX: usize = 3;
 
 /// The workers that fell silent lately.
 #[derive(Debug)]
-pub struct RecentLosses {
+pub(super) struct RecentLosses {
     window: Duration,
     silent_since: BTreeMap<WorkerId, Instant>,
 }
 
 /// How much was lost within one window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Extent {
+pub(super) struct Extent {
     /// Workers that fell silent and have not come back.
-    pub lost: usize,
+    pub(crate) lost: usize,
     /// Workers that were active before.
-    pub of: usize,
+    pub(crate) of: usize,
 }
 
 impl Extent {
     /// More than three workers, and more than half of those that were active.
     #[must_use]
-    pub const fn is_mass_loss(self) -> bool {
+    pub(super) const fn is_mass_loss(self) -> bool {
         self.lost > LOST_WITHOUT_ALARM_MAX && self.lost > self.of / 2
     }
 }
@@ -43,13 +43,13 @@ impl Extent {
 impl RecentLosses {
     /// Remembers each loss for the length of `window`.
     #[must_use]
-    pub const fn new(window: Duration) -> Self {
+    pub(super) const fn new(window: Duration) -> Self {
         Self { window, silent_since: BTreeMap::new() }
     }
 
     /// Takes note of active workers that are silent by `now`, and adds up what was lost within the
     /// window that ends there. Noting one twice counts it once.
-    pub fn on_silent(
+    pub(super) fn on_silent(
         &mut self,
         silent: &[(WorkerId, Epoch)],
         state: &State,
@@ -77,7 +77,7 @@ impl RecentLosses {
 /// A worker that was taken off the registry is not away. One that was silent long before the alarm
 /// was not lost with the others. `times` are what this leader grants.
 #[must_use]
-pub fn is_over(alarm: &MassLoss, state: &State, times: LeaseTimes, now: Timestamp) -> bool {
+pub(super) fn is_over(alarm: &MassLoss, state: &State, times: LeaseTimes, now: Timestamp) -> bool {
     let granted = |worker: &Worker| worker.granted.unwrap_or(times);
     let was_lost = |worker: &Worker| {
         worker.reason == WorkerReason::Disconnected(DisconnectReason::HeartbeatTimeout)
@@ -96,7 +96,7 @@ pub fn is_over(alarm: &MassLoss, state: &State, times: LeaseTimes, now: Timestam
 
 /// Lets so many attempts through in each second.
 #[derive(Debug)]
-pub struct Brake {
+pub(super) struct Brake {
     per_second: u32,
     /// The second under way and what was let through in it.
     second: Option<(Instant, u32)>,
@@ -107,26 +107,26 @@ const SECOND: Duration = Duration::from_secs(1);
 impl Brake {
     /// A brake that has let nothing through.
     #[must_use]
-    pub const fn new(per_second: u32) -> Self {
+    pub(super) const fn new(per_second: u32) -> Self {
         Self { per_second, second: None }
     }
 
     /// How many may pass now.
     #[must_use]
-    pub fn allowance(&self, now: Instant) -> u32 {
+    pub(super) fn allowance(&self, now: Instant) -> u32 {
         let passed = self.second_under_way(now).map_or(0, |(_, passed)| passed);
         self.per_second.saturating_sub(passed)
     }
 
     /// So many have passed.
-    pub fn on_passed(&mut self, count: u32, now: Instant) {
+    pub(super) fn on_passed(&mut self, count: u32, now: Instant) {
         let (began_at, passed) = self.second_under_way(now).unwrap_or((now, 0));
         self.second = Some((began_at, passed.saturating_add(count)));
     }
 
     /// When the next may pass.
     #[must_use]
-    pub fn opens_at(&self, now: Instant) -> Instant {
+    pub(super) fn opens_at(&self, now: Instant) -> Instant {
         match self.second_under_way(now) {
             Some((began_at, passed)) if passed >= self.per_second => began_at + SECOND,
             Some(_) | None => now,

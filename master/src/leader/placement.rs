@@ -9,7 +9,7 @@ use cluster_state::{
     State, TaskId, WorkerId,
 };
 
-pub use self::pending::PendingReason;
+pub(crate) use self::pending::PendingReason;
 
 /// How workers are preferred for a task that several could take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -24,12 +24,12 @@ pub enum Strategy {
 
 /// What one pass may cost: while it reads the state, nothing is applied.
 #[derive(Debug, Clone, Copy)]
-pub struct Bounds {
+pub(crate) struct Bounds {
     /// How many tasks are placed.
-    pub placements: usize,
+    pub(crate) placements: usize,
     /// After how many looks at workers no further task is begun. One task costs some looks; at the
     /// very most, where only constraints rule workers out, as many as there are workers.
-    pub looks: usize,
+    pub(crate) looks: usize,
 }
 
 /// Decides on placements, one pass after the other, and remembers what did not fit.
@@ -39,7 +39,7 @@ pub struct Bounds {
 /// placed, and the next one goes on behind it. So no class waits behind others that cannot be
 /// placed, however much it costs to find that out.
 #[derive(Debug, Default)]
-pub struct Placer {
+pub(crate) struct Placer {
     /// What waited then was looked at.
     settled: Since,
     under_way: Option<UnderWay>,
@@ -59,7 +59,7 @@ impl Placer {
     ///
     /// Costs what has changed, plus what it places; neither what waits nor what works.
     #[must_use]
-    pub fn pass(
+    pub(crate) fn pass(
         &mut self,
         state: &State,
         at: LogIndex,
@@ -100,12 +100,12 @@ impl Placer {
 
     /// Whether the last pass left out nothing for its cost.
     #[must_use]
-    pub const fn is_over(&self) -> bool {
+    pub(crate) const fn is_over(&self) -> bool {
         self.under_way.is_none()
     }
 
     /// What was decided did not come to pass: everything is looked at again.
-    pub fn on_refused(&mut self) {
+    pub(crate) fn on_refused(&mut self) {
         *self = Self::default();
     }
 }

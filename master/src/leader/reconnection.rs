@@ -18,13 +18,12 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use config::ReconnectConfig;
-pub use demands::{Demand, DemandError, Finding, Findings, ReconnectHandle, Whom};
+pub(crate) use config::ReconnectConfig;
+pub(crate) use demands::{Demand, DemandError, Finding, ReconnectHandle, Whom};
 
 use self::attempt::{Attempt, attempt};
 use self::awaited::Awaited;
 use self::demands::OpenDemands;
-pub use super::attempts_schedule::Backoff;
 use super::attempts_schedule::{AttemptsSchedule, Completed, Ended, Occasion, Sighting};
 use super::driver::changed_after;
 use super::sessions::Lead;
@@ -38,7 +37,7 @@ const HAS_NOT_REGISTERED: &str = "reached, has not registered";
 
 /// The monitor of one term of leadership.
 #[derive(Debug)]
-pub struct ReconnectionMonitor {
+pub(crate) struct ReconnectionMonitor {
     lead: Arc<Lead>,
     config: ReconnectConfig,
     schedule: AttemptsSchedule,
@@ -63,7 +62,7 @@ struct UnderWay {
 impl ReconnectionMonitor {
     /// A monitor that has yet to tell anybody.
     #[must_use]
-    pub fn new(lead: Arc<Lead>, config: ReconnectConfig) -> Self {
+    pub(crate) fn new(lead: Arc<Lead>, config: ReconnectConfig) -> Self {
         Self {
             lead,
             schedule: AttemptsSchedule::new(config.backoff, config.max_parallel),
@@ -78,7 +77,7 @@ impl ReconnectionMonitor {
 
     /// Runs until cancelled; attempts under way are dropped then, and whoever waits for one is
     /// told that it was interrupted.
-    pub async fn run(
+    pub(crate) async fn run(
         mut self,
         mut demanded: mpsc::Receiver<Demand>,
         mut applied: watch::Receiver<AppliedAt>,

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 /// Told by the supervisor, asked by the duties.
 #[derive(Debug)]
-pub struct Rest(watch::Sender<bool>);
+pub(crate) struct Rest(watch::Sender<bool>);
 
 impl Default for Rest {
     fn default() -> Self {

@@ -20,19 +20,19 @@ const RIVAL_GONE_AFTER: Duration = Duration::from_secs(120);
 
 /// The names that were claimed lately, and when last.
 #[derive(Debug, Default)]
-pub struct Rivals(Mutex<BTreeMap<WorkerId, Instant>>);
+pub(crate) struct Rivals(Mutex<BTreeMap<WorkerId, Instant>>);
 
 impl Rivals {
     /// Takes up what the state knows, as if each rival had asked at `now`.
     #[must_use]
-    pub fn inherited(state: &State, now: Instant) -> Self {
+    pub(crate) fn inherited(state: &State, now: Instant) -> Self {
         let contested = state.workers().filter(|worker| worker.rival.is_some());
         let known = contested.take(RIVALS_MAX).map(|worker| (worker.id.clone(), now));
         Self(Mutex::new(known.collect()))
     }
 
     /// Notes a claim. Returns whether it is the first in a while.
-    pub fn on_claim(&self, worker: &WorkerId, now: Instant) -> bool {
+    pub(crate) fn on_claim(&self, worker: &WorkerId, now: Instant) -> bool {
         let mut known = self.known();
         if let Some(last) = known.get_mut(worker) {
             *last = now;
@@ -43,14 +43,14 @@ impl Rivals {
 
     /// The names whose rivals have given up by `now`.
     #[must_use]
-    pub fn given_up(&self, now: Instant) -> Vec<WorkerId> {
+    pub(crate) fn given_up(&self, now: Instant) -> Vec<WorkerId> {
         let is_over = |last: &Instant| now.saturating_duration_since(*last) >= RIVAL_GONE_AFTER;
         let known = self.known();
         known.iter().filter(|(_, last)| is_over(last)).map(|(worker, _)| worker.clone()).collect()
     }
 
     /// The name is not contested any more: the next claim is news again.
-    pub fn forget(&self, worker: &WorkerId) {
+    pub(crate) fn forget(&self, worker: &WorkerId) {
         self.known().remove(worker);
     }
 

@@ -15,7 +15,7 @@ const PASS: Bounds = Bounds { placements: 2_000, looks: 100_000 };
 /// Places queued tasks. Woken by every change of the state, so that a freed slot or a new task
 /// waits for nothing; a pass looks only at what may have changed for tasks that wait.
 #[derive(Debug)]
-pub struct Scheduler {
+pub(super) struct Scheduler {
     node: Node,
     term: Term,
     strategy: Strategy,
@@ -25,7 +25,7 @@ pub struct Scheduler {
 impl Scheduler {
     /// The scheduler of one term of leadership.
     #[must_use]
-    pub fn new(node: Node, term: Term, strategy: Strategy) -> Self {
+    pub(super) fn new(node: Node, term: Term, strategy: Strategy) -> Self {
         Self { node, term, strategy, placer: Placer::default() }
     }
 

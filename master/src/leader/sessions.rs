@@ -27,11 +27,11 @@ use crate::metrics::Metrics;
 mod heartbeats;
 mod registration;
 
-pub use heartbeats::Relayed;
+pub(crate) use heartbeats::Relayed;
 
 /// Why a worker's call achieved nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SessionError {
+pub(crate) enum SessionError {
     /// This master does not lead, or is still taking over.
     #[error("this master does not lead")]
     NotLeading,
@@ -64,48 +64,48 @@ pub enum SessionError {
 
 /// The volatile part of one term of leadership.
 #[derive(Debug)]
-pub struct Lead {
+pub(crate) struct Lead {
     /// Proposes and reads.
-    pub node: Node,
+    pub(crate) node: Node,
     /// The term led.
-    pub term: Term,
+    pub(crate) term: Term,
     /// Whom the leader hears from.
-    pub leases: Mutex<LeaseTable>,
+    pub(crate) leases: Mutex<LeaseTable>,
     /// Told when a deadline may have come nearer.
-    pub leases_changed: Notify,
+    pub(crate) leases_changed: Notify,
     /// Told when a worker obeys a newer leader.
-    pub challenged: Notify,
+    pub(crate) challenged: Notify,
     /// Whether the duties rest.
-    pub rest: Rest,
+    pub(crate) rest: Rest,
     /// Connections to workers.
-    pub channels: WorkerChannels,
+    pub(crate) channels: WorkerChannels,
     /// What workers report of their machines.
-    pub usage: Usage,
+    pub(crate) usage: Usage,
     /// What was found out about workers and is to be recorded.
-    pub findings: Findings,
+    pub(crate) findings: Findings,
     /// Orders that workers do not carry out.
-    pub undelivered: Undelivered,
+    pub(crate) undelivered: Undelivered,
     /// Who was turned away.
-    pub knocks: Knocks,
+    pub(crate) knocks: Knocks,
     /// Who wants a name that is taken.
-    pub rivals: Rivals,
+    pub(crate) rivals: Rivals,
     /// What goes on when the call that began it is dropped.
-    pub tasks: TaskTracker,
+    pub(crate) tasks: TaskTracker,
     /// Has the reconnection monitor go to workers at once.
-    pub reconnect: ReconnectHandle,
+    pub(crate) reconnect: ReconnectHandle,
     /// Counts what happens.
-    pub metrics: Metrics,
+    pub(crate) metrics: Metrics,
 }
 
 impl Lead {
     /// The lease table, for a moment.
-    pub fn leases(&self) -> MutexGuard<'_, LeaseTable> {
+    pub(crate) fn leases(&self) -> MutexGuard<'_, LeaseTable> {
         self.leases.lock()
     }
 
     /// Who speaks, for every call to a worker; nothing while the cluster has no id.
     #[must_use]
-    pub fn header(&self) -> Option<v1::LeaderHeader> {
+    pub(crate) fn header(&self) -> Option<v1::LeaderHeader> {
         let id = self.node.id();
         Some(v1::LeaderHeader {
             cluster_id: self.cluster()?.to_string(),
@@ -117,7 +117,7 @@ impl Lead {
 
     /// When the worker was last heard from under this leader.
     #[must_use]
-    pub fn last_heard(&self, worker: &WorkerId) -> Option<Timestamp> {
+    pub(crate) fn last_heard(&self, worker: &WorkerId) -> Option<Timestamp> {
         let silence = self.leases().silence(worker, Instant::now())?;
         let millis = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
         Some(Timestamp(self.node.clock().now().0.saturating_sub(millis)))
@@ -125,7 +125,7 @@ impl Lead {
 
     /// All masters, for workers to turn to.
     #[must_use]
-    pub fn masters(&self) -> Vec<v1::MasterAddress> {
+    pub(crate) fn masters(&self) -> Vec<v1::MasterAddress> {
         let members = self.node.members().into_iter();
         members
             .map(|member| v1::MasterAddress { id: member.id.0, address: member.address })
@@ -134,12 +134,12 @@ impl Lead {
 
     /// The followers that workers had better send their heartbeats to.
     #[must_use]
-    pub fn relays(&self) -> Vec<String> {
+    pub(crate) fn relays(&self) -> Vec<String> {
         self.node.answering_members().into_iter().map(|member| member.address).collect()
     }
 
     /// A worker has refused this leader because it has seen a newer term.
-    pub fn on_newer_term(&self, worker: &WorkerId, seen: u64) {
+    pub(crate) fn on_newer_term(&self, worker: &WorkerId, seen: u64) {
         // A refusal that names no newer term proves nothing against this leader.
         if seen <= self.term.0 {
             tracing::warn!(%worker, seen, ours = %self.term, "a worker refuses its leader's term");
@@ -150,7 +150,7 @@ impl Lead {
     }
 
     /// Somebody has seen a newer term: whether this master still leads is to be confirmed.
-    pub fn doubt_leadership(&self) {
+    pub(crate) fn doubt_leadership(&self) {
         self.metrics.on_stale("leader-term", 1);
         self.challenged.notify_one();
     }
@@ -163,38 +163,30 @@ impl Lead {
 
 /// Where workers' calls arrive. Answers only while this master leads.
 #[derive(Debug, Clone, Default)]
-pub struct WorkerSessions {
+pub(crate) struct WorkerSessions {
     lead: Arc<Mutex<Option<Arc<Lead>>>>,
 }
 
 impl WorkerSessions {
     /// Begins or ends a term of leadership.
-    pub fn set(&self, lead: Option<Arc<Lead>>) {
+    pub(crate) fn set(&self, lead: Option<Arc<Lead>>) {
         *self.lead.lock() = lead;
     }
 
-    /// The term of leadership under way.
-    ///
-    /// # Errors
-    ///
-    /// [`SessionError::NotLeading`] when there is none.
-    pub fn lead(&self) -> Result<Arc<Lead>, SessionError> {
+    /// The term of leadership under way, or [`SessionError::NotLeading`].
+    pub(crate) fn lead(&self) -> Result<Arc<Lead>, SessionError> {
         let lead = self.lead.lock().clone();
         lead.ok_or(SessionError::NotLeading)
     }
 
     /// When the worker was last heard from; known to the leader alone.
     #[must_use]
-    pub fn last_heartbeat(&self, worker: &WorkerId) -> Option<Timestamp> {
+    pub(crate) fn last_heartbeat(&self, worker: &WorkerId) -> Option<Timestamp> {
         self.lead().ok()?.last_heard(worker)
     }
 
-    /// Results of attempts. All of them are settled when this returns.
-    ///
-    /// # Errors
-    ///
-    /// As [`SessionError`] says; the worker reports again.
-    pub async fn report(
+    /// Settles results of attempts before it returns. After an error the worker reports them again.
+    pub(crate) async fn report(
         &self,
         request: v1::ReportTaskCompletionRequest,
     ) -> Result<v1::ReportTaskCompletionResponse, SessionError> {

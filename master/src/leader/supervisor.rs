@@ -34,26 +34,26 @@ use crate::metrics::Metrics;
 
 /// What the duties are told.
 #[derive(Debug, Clone)]
-pub struct DutyConfig {
+pub(crate) struct DutyConfig {
     /// The time limits that workers live under.
-    pub times: LeaseTimes,
+    pub(crate) times: LeaseTimes,
     /// How long orders cannot be delivered before a worker is unreachable.
-    pub unreachable_after: Duration,
+    pub(crate) unreachable_after: Duration,
     /// Attempts of lost workers given to others per second in a mass loss.
-    pub mass_loss_requeue_rate: u32,
+    pub(crate) mass_loss_requeue_rate: u32,
     /// The reconnection monitor's.
-    pub reconnect: ReconnectConfig,
+    pub(crate) reconnect: ReconnectConfig,
     /// How workers are preferred.
-    pub strategy: Strategy,
+    pub(crate) strategy: Strategy,
     /// How long finished tasks are kept.
-    pub retention: Retention,
+    pub(crate) retention: Retention,
     /// Bytes of memory that live tasks may take.
-    pub live_bytes_max: u64,
+    pub(crate) live_bytes_max: u64,
 }
 
 /// Watches leadership and runs the duties while this master leads.
 #[derive(Debug)]
-pub struct Supervisor {
+pub(crate) struct Supervisor {
     node: Node,
     config: DutyConfig,
     sessions: WorkerSessions,
@@ -86,7 +86,7 @@ const TAKE_OVER_PAUSE: Duration = Duration::from_millis(50);
 impl Supervisor {
     /// A supervisor that has yet to run. `tasks` are calls that outlive those who make them.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         node: Node,
         config: DutyConfig,
         sessions: WorkerSessions,
@@ -98,7 +98,7 @@ impl Supervisor {
     }
 
     /// Runs until cancelled. When it returns, no duty is under way.
-    pub async fn run(self, stop: CancellationToken) {
+    pub(crate) async fn run(self, stop: CancellationToken) {
         let mut leadership = self.node.leadership();
         // A worker's word against ours is looked into once a term: a worker that is wrong about
         // the term must not keep the cluster without duties.

@@ -13,11 +13,11 @@ use super::driver::Reconciler;
 
 /// How long finished tasks are kept.
 #[derive(Debug, Clone, Copy)]
-pub struct Retention {
+pub(crate) struct Retention {
     /// At most so many; the oldest go first.
-    pub tasks: u64,
+    pub(crate) tasks: u64,
     /// So long, or a little longer: what is too old goes by degrees.
-    pub age: Duration,
+    pub(crate) age: Duration,
 }
 
 /// Between two looks at what retention lets go. Looking costs a read of the oldest records only.
@@ -27,7 +27,7 @@ const FORGET_MAX: usize = 5_000;
 
 /// Proposes a tick whenever a timer is due.
 #[derive(Debug)]
-pub struct Ticker {
+pub(crate) struct Ticker {
     node: Node,
     term: Term,
     retention: Retention,
@@ -39,7 +39,7 @@ pub struct Ticker {
 impl Ticker {
     /// The ticker of one term of leadership.
     #[must_use]
-    pub fn new(node: Node, term: Term, retention: Retention) -> Self {
+    pub(crate) fn new(node: Node, term: Term, retention: Retention) -> Self {
         let now = Instant::now();
         let aged = AgeAllowance::default();
         Self { node, term, retention, next_retention: now, aged, aged_at: now }

@@ -16,7 +16,7 @@ const SURVEY_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Looks at the wall clocks for as long as this master leads.
 #[derive(Debug)]
-pub struct Timekeeper {
+pub(crate) struct Timekeeper {
     node: Node,
     metrics: Metrics,
     astray: Astray,
@@ -25,12 +25,12 @@ pub struct Timekeeper {
 impl Timekeeper {
     /// The timekeeper of one term of leadership.
     #[must_use]
-    pub fn new(node: Node, metrics: Metrics) -> Self {
+    pub(crate) fn new(node: Node, metrics: Metrics) -> Self {
         Self { node, metrics, astray: Astray::default() }
     }
 
     /// Runs until cancelled.
-    pub async fn run(mut self, stop: CancellationToken) {
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
         let looking = async {
             loop {
                 let (_, clocks) = self.node.survey().await;

@@ -9,7 +9,7 @@ use super::placement::PendingReason;
 
 /// The workers whose last call did not achieve what it was to.
 #[derive(Debug, Default)]
-pub struct Undelivered(Mutex<BTreeMap<WorkerId, Setback>>);
+pub(crate) struct Undelivered(Mutex<BTreeMap<WorkerId, Setback>>);
 
 /// The trouble with the calls to a worker under one registration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ struct Setback {
 
 /// The fate of orders that are not carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SetbackKind {
+pub(crate) enum SetbackKind {
     /// They do not arrive.
     Unreachable,
     /// The worker refuses them.
@@ -32,7 +32,7 @@ pub enum SetbackKind {
 
 impl Undelivered {
     /// Notes what a call met with. It counts from when calls began to meet with that.
-    pub fn note(
+    pub(crate) fn note(
         &self,
         worker: &WorkerId,
         epoch: Epoch,
@@ -48,13 +48,13 @@ impl Undelivered {
     }
 
     /// The worker carries out its orders.
-    pub fn forget(&self, worker: &WorkerId) {
+    pub(crate) fn forget(&self, worker: &WorkerId) {
         self.setbacks().remove(worker);
     }
 
     /// Returns why the orders about a placed task are not carried out.
     #[must_use]
-    pub fn reason(&self, task: &Task) -> Option<PendingReason> {
+    pub(crate) fn reason(&self, task: &Task) -> Option<PendingReason> {
         let attempt = task.live_attempt()?;
         let is_told_to_stop = match task.state {
             TaskState::Assigned => attempt.stop.is_some(),

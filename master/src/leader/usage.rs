@@ -14,13 +14,13 @@ use tokio::sync::broadcast;
 
 /// Samples kept of each worker, the latest included: five minutes at one heartbeat every five
 /// seconds, in two kilobytes.
-pub const SAMPLES_KEPT_MAX: usize = 60;
+pub(super) const SAMPLES_KEPT_MAX: usize = 60;
 /// Samples that a slow watcher may lag behind before it loses the oldest.
 const WATCHED_MAX: usize = 4_096;
 
 /// What one heartbeat reported, in percent.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Sample {
+pub(super) struct Sample {
     at: Timestamp,
     cpu: f32,
     memory: f32,
@@ -33,7 +33,11 @@ impl Sample {
     /// Reads what a worker says. Figures outside of 0 to 100 are brought inside; a report with one
     /// that is no number at all is worth nothing.
     #[must_use]
-    pub fn of(reported: &v1::WorkerUsage, running_tasks: u32, at: Timestamp) -> Option<Self> {
+    pub(super) fn of(
+        reported: &v1::WorkerUsage,
+        running_tasks: u32,
+        at: Timestamp,
+    ) -> Option<Self> {
         Some(Self {
             at,
             cpu: percent(reported.cpu_percent)?,
@@ -76,13 +80,13 @@ struct Series {
 
 /// The samples of all sessions.
 #[derive(Debug, Default)]
-pub struct UsageTable {
+pub(super) struct UsageTable {
     workers: BTreeMap<WorkerId, Series>,
 }
 
 impl UsageTable {
     /// Keeps a sample of the session of that epoch. An older session's samples go.
-    pub fn record(&mut self, worker: &WorkerId, epoch: Epoch, sample: Sample) {
+    pub(super) fn record(&mut self, worker: &WorkerId, epoch: Epoch, sample: Sample) {
         let series = match self.workers.get_mut(worker) {
             Some(series) => series,
             None => {
@@ -101,13 +105,13 @@ impl UsageTable {
     }
 
     /// A session is over.
-    pub fn forget(&mut self, worker: &WorkerId) {
+    pub(super) fn forget(&mut self, worker: &WorkerId) {
         self.workers.remove(worker);
     }
 
     /// What is known of the session of that epoch.
     #[must_use]
-    pub fn metrics(&self, worker: &WorkerId, epoch: Epoch) -> Option<v1::WorkerMetrics> {
+    pub(super) fn metrics(&self, worker: &WorkerId, epoch: Epoch) -> Option<v1::WorkerMetrics> {
         let series = self.workers.get(worker).filter(|series| series.epoch == epoch)?;
         Some(v1::WorkerMetrics {
             worker_id: worker.to_string(),
@@ -119,7 +123,7 @@ impl UsageTable {
 
 /// The table, and those who watch it grow. Whoever watches is let go with the term that owns it.
 #[derive(Debug)]
-pub struct Usage {
+pub(crate) struct Usage {
     table: Mutex<UsageTable>,
     watchers: broadcast::Sender<Arc<v1::UsageSample>>,
 }
@@ -132,7 +136,7 @@ impl Default for Usage {
 
 impl Usage {
     /// Keeps what a heartbeat of the session of that epoch reported, and passes it on.
-    pub fn on_heartbeat(
+    pub(crate) fn on_heartbeat(
         &self,
         worker: &WorkerId,
         epoch: Epoch,
@@ -155,19 +159,19 @@ impl Usage {
     }
 
     /// Drops what is known of a worker whose session is over.
-    pub fn forget(&self, worker: &WorkerId) {
+    pub(crate) fn forget(&self, worker: &WorkerId) {
         self.table().forget(worker);
     }
 
     /// What is known of a worker's session; nothing before its first report.
     #[must_use]
-    pub fn metrics(&self, worker: &WorkerId, epoch: Epoch) -> Option<v1::WorkerMetrics> {
+    pub(crate) fn metrics(&self, worker: &WorkerId, epoch: Epoch) -> Option<v1::WorkerMetrics> {
         self.table().metrics(worker, epoch)
     }
 
     /// Every sample of every worker from now on.
     #[must_use]
-    pub fn watch(&self) -> broadcast::Receiver<Arc<v1::UsageSample>> {
+    pub(crate) fn watch(&self) -> broadcast::Receiver<Arc<v1::UsageSample>> {
         self.watchers.subscribe()
     }
 

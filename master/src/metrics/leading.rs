@@ -42,7 +42,7 @@ const FAILED: &str = "failed";
 
 /// Whether an attempt led to what it was made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reconnected {
+pub(crate) enum Reconnected {
     /// The worker has registered, or can be called again.
     Yes,
     /// It was not reached, or has not registered.

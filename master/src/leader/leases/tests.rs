@@ -8,7 +8,7 @@ const TIMES: LeaseTimes = LeaseTimes {
     lease: Duration::from_secs(300),
 };
 
-const PATIENCE: Patience = Patience::new(TIMES);
+const PATIENCE: Patience = Patience { granted: TIMES, not_before: None };
 
 fn worker() -> WorkerId {
     "w1".parse().unwrap()
@@ -161,7 +161,7 @@ fn every_worker_is_judged_by_what_it_was_granted() {
         ..TIMES
     };
     let mut table = LeaseTable::new(TIMES);
-    table.on_active(&worker(), Epoch(1), Patience::new(longer), start);
+    table.on_active(&worker(), Epoch(1), Patience { granted: longer, not_before: None }, start);
     assert_eq!(table.next_deadline_after(start), Some(seconds(start, 60)));
     table.on_declared_silent(&worker(), Epoch(1));
     assert_eq!(table.next_deadline_after(start), Some(seconds(start, 66)));

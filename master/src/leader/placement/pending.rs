@@ -13,7 +13,7 @@ const AHEAD_COUNTED_MAX: usize = 1_000;
 
 /// Why a task waits, in the words of whoever has to do something about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PendingReason {
+pub(crate) enum PendingReason {
     /// It waits for a point in time.
     Backoff(Timestamp),
     /// Its worker cannot be called.
@@ -54,7 +54,7 @@ pub enum PendingReason {
 impl PendingReason {
     /// Why `task` waits, or nothing when it does not.
     #[must_use]
-    pub fn of(state: &State, task: &Task) -> Option<Self> {
+    pub(crate) fn of(state: &State, task: &Task) -> Option<Self> {
         match task.state {
             TaskState::Scheduled { until } => return Some(Self::Backoff(until)),
             TaskState::Queued => {}

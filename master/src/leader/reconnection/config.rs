@@ -9,21 +9,21 @@ use crate::leader::attempts_schedule::Backoff;
 
 /// How the monitor goes about it.
 #[derive(Debug, Clone)]
-pub struct ReconnectConfig {
+pub(crate) struct ReconnectConfig {
     /// Whether inactive workers are gone to unasked.
-    pub enabled: bool,
+    pub(crate) enabled: bool,
     /// Between two attempts at one worker.
-    pub interval: Duration,
+    pub(crate) interval: Duration,
     /// For one attempt.
-    pub attempt_timeout: Duration,
+    pub(crate) attempt_timeout: Duration,
     /// How long a worker that has answered may take to register.
-    pub registration_timeout: Duration,
+    pub(crate) registration_timeout: Duration,
     /// Attempts under way at once.
-    pub max_parallel: usize,
+    pub(crate) max_parallel: usize,
     /// Whether the interval grows while attempts fail.
-    pub backoff: Backoff,
+    pub(crate) backoff: Backoff,
     /// Intervals of workers whose label `priority` has one of these values.
-    pub intervals_by_priority: BTreeMap<String, Duration>,
+    pub(crate) intervals_by_priority: BTreeMap<String, Duration>,
 }
 
 impl ReconnectConfig {

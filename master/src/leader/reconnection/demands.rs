@@ -10,7 +10,7 @@ const DEMANDS_WAITING_MAX: usize = 64;
 
 /// Whom an operator wants to be gone to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Whom {
+pub(crate) enum Whom {
     /// One worker.
     One(WorkerId),
     /// Every worker that is inactive.
@@ -19,7 +19,7 @@ pub enum Whom {
 
 /// What came of going to a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Finding {
+pub(crate) enum Finding {
     /// It knows its leader now, and has registered where it had not.
     Reached,
     /// It answered, but has not registered.
@@ -37,7 +37,7 @@ pub enum Finding {
 impl Finding {
     /// The word for it in the API.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Reached => "reached",
             Self::NotRegistered => "not-registered",
@@ -51,7 +51,7 @@ impl Finding {
 
 /// Why a demand was not met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum DemandError {
+pub(crate) enum DemandError {
     /// There is no such worker, or no longer.
     #[error("the worker is not registered")]
     UnknownWorker,
@@ -61,35 +61,31 @@ pub enum DemandError {
 }
 
 /// What the workers were found to be, by name.
-pub type Findings = Result<BTreeMap<WorkerId, Finding>, DemandError>;
+pub(crate) type Findings = Result<BTreeMap<WorkerId, Finding>, DemandError>;
 
 /// One demand on its way to the monitor.
 #[derive(Debug)]
-pub struct Demand {
+pub(crate) struct Demand {
     /// Whom to go to.
-    pub whom: Whom,
+    pub(crate) whom: Whom,
     /// Told when every attempt has ended.
-    pub answer: oneshot::Sender<Findings>,
+    pub(crate) answer: oneshot::Sender<Findings>,
 }
 
 /// Where demands are made.
 #[derive(Debug, Clone)]
-pub struct ReconnectHandle(mpsc::Sender<Demand>);
+pub(crate) struct ReconnectHandle(mpsc::Sender<Demand>);
 
 impl ReconnectHandle {
     /// A handle, and what the monitor takes demands from.
     #[must_use]
-    pub fn new() -> (Self, mpsc::Receiver<Demand>) {
+    pub(crate) fn new() -> (Self, mpsc::Receiver<Demand>) {
         let (sender, receiver) = mpsc::channel(DEMANDS_WAITING_MAX);
         (Self(sender), receiver)
     }
 
     /// Has workers gone to at once, and says what was found when all attempts have ended.
-    ///
-    /// # Errors
-    ///
-    /// As [`DemandError`] says.
-    pub async fn demand(&self, whom: Whom) -> Findings {
+    pub(crate) async fn demand(&self, whom: Whom) -> Findings {
         let (answer, answered) = oneshot::channel();
         let sent = self.0.send(Demand { whom, answer }).await;
         sent.map_err(|_| DemandError::Interrupted)?;

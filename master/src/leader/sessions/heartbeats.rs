@@ -23,24 +23,20 @@ enum Standing {
 
 /// The answer to a follower that passed heartbeats on.
 #[derive(Debug)]
-pub struct Relayed {
+pub(crate) struct Relayed {
     /// Who answers.
-    pub leader: Option<v1::LeaderHeader>,
+    pub(crate) leader: Option<v1::LeaderHeader>,
     /// Every master.
-    pub masters: Vec<v1::MasterAddress>,
+    pub(crate) masters: Vec<v1::MasterAddress>,
     /// The followers that heartbeats may be sent to.
-    pub relays: Vec<String>,
+    pub(crate) relays: Vec<String>,
     /// For each heartbeat, whether its worker is to register again.
-    pub verdicts: Vec<Result<bool, SessionError>>,
+    pub(crate) verdicts: Vec<Result<bool, SessionError>>,
 }
 
 impl WorkerSessions {
     /// A sign of life. Never goes through the log.
-    ///
-    /// # Errors
-    ///
-    /// As [`SessionError`] says.
-    pub async fn heartbeat(
+    pub(crate) async fn heartbeat(
         &self,
         request: v1::HeartbeatRequest,
     ) -> Result<v1::HeartbeatResponse, SessionError> {
@@ -58,12 +54,9 @@ impl WorkerSessions {
         Ok(v1::HeartbeatResponse { leader, masters, register_again, relays })
     }
 
-    /// Signs of life of many workers. A goodbye among them is taken for a sign of life.
-    ///
-    /// # Errors
-    ///
-    /// When none of them can be answered, as [`SessionError`] says.
-    pub async fn relayed(
+    /// Signs of life of many workers. A goodbye among them is taken for a sign of life. Fails when
+    /// none of them can be answered.
+    pub(crate) async fn relayed(
         &self,
         heartbeats: &[v1::HeartbeatRequest],
     ) -> Result<Relayed, SessionError> {

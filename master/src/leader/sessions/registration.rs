@@ -13,11 +13,7 @@ use crate::leader::leases::Patience;
 
 impl WorkerSessions {
     /// Opens a session: reconciles what the worker says with the state.
-    ///
-    /// # Errors
-    ///
-    /// As [`SessionError`] says.
-    pub async fn register(
+    pub(crate) async fn register(
         &self,
         request: v1::RegisterWorkerRequest,
     ) -> Result<v1::RegisterWorkerResponse, SessionError> {
