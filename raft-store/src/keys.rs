@@ -13,15 +13,18 @@ pub(crate) enum LogTable {
     Entries,
     /// Key: [`LogRecord`], 1 byte. Value: as the record says.
     Records,
+    /// What the entries take. Key: [`LogIndex`] of a block's last entry, 8 bytes. Value: `Block`.
+    Blocks,
 }
 
 impl LogTable {
-    pub(crate) const ALL: [Self; 2] = [Self::Entries, Self::Records];
+    pub(crate) const ALL: [Self; 3] = [Self::Entries, Self::Records, Self::Blocks];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Entries => "entries",
             Self::Records => "records",
+            Self::Blocks => "blocks",
         }
     }
 }

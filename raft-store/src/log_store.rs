@@ -10,6 +10,7 @@ mod shared;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod volume;
 
 use std::fmt;
 use std::fmt::Debug;
@@ -31,6 +32,7 @@ use self::group::Op;
 use self::shared::Shared;
 pub use self::shared::{LogStats, SyncObserver, Synced};
 use self::tail::{Tail, entry_bytes, next_index};
+pub(crate) use self::volume::Volume;
 use crate::calls::Calls;
 use crate::error::StorageError;
 use crate::guard::Guard;
@@ -138,7 +140,8 @@ impl LogStore {
         let Links { state, identity, calls, lock } = links;
         let disk = Arc::new(Disk::new(database));
         let tail = Tail::new(&held, options.cache_bytes_max);
-        let shared = Arc::new(Shared::new(tail, identity, calls));
+        let volume = disk.volume(&held)?;
+        let shared = Arc::new(Shared::new(tail, volume, identity, calls));
         let (ops, queue) = mpsc::channel();
         let flusher = Flusher::new(
             Arc::clone(&disk),
@@ -170,6 +173,17 @@ impl LogStore {
     #[must_use]
     pub fn stats(&self) -> LogStats {
         self.0.shared.stats()
+    }
+
+    /// Bytes that the entries take on disk, before they are compressed.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.0.shared.volume().bytes()
+    }
+
+    /// Looks at what the entries take. The log is not written meanwhile.
+    pub(crate) fn with_volume<T>(&self, look: impl FnOnce(&Volume) -> T) -> T {
+        look(&self.0.shared.volume())
     }
 
     /// Whose log it is.

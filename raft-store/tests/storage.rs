@@ -20,3 +20,5 @@ mod state;
 mod suite;
 #[path = "storage/torn.rs"]
 mod torn;
+#[path = "storage/volume.rs"]
+mod volume;

@@ -28,6 +28,7 @@ pub(crate) struct ClusterSample {
     pub(super) has_leader: bool,
     pub(super) term: u64,
     pub(super) last_log: u64,
+    pub(super) log_bytes: u64,
     pub(super) committed: u64,
     pub(super) applied: u64,
     /// By follower; a leader's alone.
@@ -71,6 +72,7 @@ impl ClusterSample {
             },
             term: status.term.0,
             last_log: status.last_log.0,
+            log_bytes: node.log().bytes(),
             committed: status.committed.0,
             applied: status.applied.0,
             lags: if leadership.is_leading() { lags.collect() } else { BTreeMap::new() },
@@ -152,6 +154,7 @@ impl Collector for ClusterSample {
             ("raft_has_leader", "1 while a leader is known", u64::from(self.has_leader)),
             ("raft_term", "Newest term seen", self.term),
             ("raft_last_log_index", "Last entry of the log", self.last_log),
+            ("raft_log_bytes", "What the entries of the log take on disk", self.log_bytes),
             ("raft_commit_index", "Last entry known to be committed", self.committed),
             ("raft_applied_index", "Last entry applied", self.applied),
             ("mass_loss", "1 while a mass loss is not acknowledged", u64::from(self.is_mass_loss)),

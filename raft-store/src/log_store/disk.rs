@@ -6,6 +6,7 @@ use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, ReadOptions, WriteBatch
 use serde::de::DeserializeOwned;
 
 use super::tail::{Part, end_of, entry_bytes, next_index};
+use super::volume::{Block, Volume};
 use crate::codec;
 use crate::error::StorageError;
 use crate::guard::Witness;
@@ -102,6 +103,32 @@ impl Disk {
         rocks::table(&self.database, LogTable::Records.name())
     }
 
+    pub(super) fn blocks(&self) -> Result<&ColumnFamily, StorageError> {
+        rocks::table(&self.database, LogTable::Blocks.name())
+    }
+
+    /// Counts what the entries take: those after the last whole block are looked at.
+    pub(super) fn volume(&self, held: &Held) -> Result<Volume, StorageError> {
+        let mut volume = Volume::default();
+        let mut next = held.begin;
+        for row in self.database.iterator_cf(self.blocks()?, IteratorMode::Start) {
+            let block = codec::decode::<Block>(&row?.1)?;
+            next = next.max(block.last.saturating_add(1));
+            volume.restore(block);
+        }
+        if let Some(purged) = held.purged {
+            volume.purge(purged.index);
+        }
+
+        let start = LogIndex(next).key();
+        let mode = IteratorMode::From(&start, Direction::Forward);
+        for row in self.database.iterator_cf(self.entries()?, mode) {
+            let (key, value) = row?;
+            volume.append(LogIndex::from_key(&key)?.0, bytes_on_disk(&value));
+        }
+        Ok(volume)
+    }
+
     /// Reads consecutive entries from `from` until before `to`, until there is a gap, or as far as
     /// the budget goes. Returns what is left of the budget, too.
     pub(super) fn read(
@@ -131,6 +158,12 @@ impl Disk {
         }
         Ok((part, budget))
     }
+}
+
+/// What an encoded entry takes there, with its key.
+pub(super) fn bytes_on_disk(encoded: &[u8]) -> u64 {
+    let bytes = encoded.len().saturating_add(size_of::<LogIndex>());
+    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 /// Adds the record that says whose log it is.

@@ -10,7 +10,7 @@ use std::time::Instant;
 use cluster_state::LogIndex;
 use rocksdb::{WriteBatch, WriteOptions};
 
-use super::disk::{Disk, Held, put_identity};
+use super::disk::{Disk, Held, bytes_on_disk, put_identity};
 use super::group::{Group, GuardNeed, Op, Waiting};
 use super::shared::{Shared, Synced};
 use super::tail::{end_of, next_index};
@@ -172,7 +172,8 @@ impl Flusher {
     }
 
     fn put_entries(&mut self, entries: &[Entry], group: &mut Group) -> Result<(), StorageError> {
-        let table = self.disk.entries()?;
+        let (table, blocks) = (self.disk.entries()?, self.disk.blocks()?);
+        let mut volume = self.shared.volume();
         for entry in entries {
             assert!(
                 group
@@ -186,6 +187,11 @@ impl Flusher {
             self.buffer.clear();
             codec::encode_entry(entry, &mut self.buffer)?;
             group.batch.put_cf(table, LogIndex(entry.log_id.index).key(), &self.buffer);
+            let whole = volume.append(entry.log_id.index, bytes_on_disk(&self.buffer));
+            if let Some(block) = whole {
+                let key = LogIndex(block.last).key();
+                group.batch.put_cf(blocks, key, codec::encode(&block)?);
+            }
             group.held.last = Some(entry.log_id);
             group.entries = group.entries.saturating_add(1);
         }
@@ -198,8 +204,10 @@ impl Flusher {
         }
         group.held.last = end_of(after, group.held.purged);
         self.lower_guard(group)?;
-        let from = LogIndex(next_index(after)).key();
-        group.batch.delete_range_cf(self.disk.entries()?, from, LogIndex(u64::MAX).key());
+        self.shared.volume().truncate(next_index(after));
+        let (from, to) = (LogIndex(next_index(after)).key(), LogIndex(u64::MAX).key());
+        group.batch.delete_range_cf(self.disk.entries()?, from, to);
+        group.batch.delete_range_cf(self.disk.blocks()?, from, to);
         Ok(())
     }
 
@@ -231,7 +239,9 @@ impl Flusher {
         }
         let from = LogIndex(next_index(group.held.purged)).key();
         let to = LogIndex(upto.index.saturating_add(1)).key();
+        self.shared.volume().purge(upto.index);
         group.batch.delete_range_cf(self.disk.entries()?, from, to);
+        group.batch.delete_range_cf(self.disk.blocks()?, from, to);
         let value = codec::encode_json(&upto)?;
         group.batch.put_cf(self.disk.records()?, LogRecord::Purged.key(), value);
         group.held.purged = Some(upto);

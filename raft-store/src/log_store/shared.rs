@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use openraft::LogState;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use proto::limits::ByteBudget;
 use tokio::sync::Semaphore;
 
 use super::tail::{Era, Part, Tail};
+use super::volume::Volume;
 use crate::calls::Calls;
 use crate::error::StorageError;
 use crate::identity::KnownIdentity;
@@ -57,6 +58,8 @@ pub(super) enum Plan {
 
 pub(super) struct Shared {
     tail: Mutex<Tail>,
+    /// What the entries take that are written, or about to be.
+    volume: Mutex<Volume>,
     pub(super) identity: KnownIdentity,
     stats: Mutex<LogStats>,
     room: Semaphore,
@@ -79,9 +82,10 @@ fn permits(bytes: usize) -> u32 {
 }
 
 impl Shared {
-    pub(super) fn new(tail: Tail, identity: KnownIdentity, calls: Calls) -> Self {
+    pub(super) fn new(tail: Tail, volume: Volume, identity: KnownIdentity, calls: Calls) -> Self {
         Self {
             tail: Mutex::new(tail),
+            volume: Mutex::new(volume),
             identity,
             stats: Mutex::default(),
             room: Semaphore::new(usize::try_from(UNSYNCED_KIB_MAX).unwrap_or(usize::MAX)),
@@ -117,6 +121,10 @@ impl Shared {
 
     pub(super) fn purge(&self, upto: LogId) {
         self.tail.lock().purge(upto);
+    }
+
+    pub(super) fn volume(&self) -> MutexGuard<'_, Volume> {
+        self.volume.lock()
     }
 
     pub(super) fn is_purged(&self, index: u64) -> bool {
