@@ -65,8 +65,14 @@ pub struct RaftConfig {
     pub election_timeout: TimeoutRange,
     /// Log entries after which a snapshot is made.
     pub snapshot_every: u64,
+    /// Bytes of them after which one is made.
+    pub snapshot_every_bytes: Bytes,
     /// Log entries kept behind a snapshot.
     pub log_kept: u64,
+    /// Bytes of them that are kept at most.
+    pub log_kept_bytes: Bytes,
+    /// Bytes of the log that are kept for a follower further behind.
+    pub log_held_bytes: Bytes,
 }
 
 /// Keys under `reconnect`.
@@ -192,8 +198,14 @@ impl Default for RaftConfig {
             },
             // Some minutes of a busy day.
             snapshot_every: 200_000,
+            // More than those usually take: this is for large ones.
+            snapshot_every_bytes: Bytes::mib(256),
             // A master that was away for a moment needs no snapshot.
             log_kept: 100_000,
+            log_kept_bytes: Bytes::mib(256),
+            // Ten minutes at twenty thousand entries a second: a snapshot of gigabytes is sent and
+            // opened in that time.
+            log_held_bytes: Bytes::mib(4_096),
         }
     }
 }

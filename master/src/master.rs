@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use cluster_state::LeaseTimes;
 use raft_store::{
-    Leadership, LogOptions, Loops, Node, NodeConfig, OpenError, ProposalBounds, Store, StoreConfig,
-    Synced, SystemClock, WallClock,
+    Leadership, LogBounds, LogExtent, LogOptions, Loops, Node, NodeConfig, OpenError,
+    ProposalBounds, Store, StoreConfig, Synced, SystemClock, WallClock,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ pub use signals::run;
 use self::part::Part;
 use crate::api::{self, Api, HttpServer, Reach, Sockets};
 use crate::body_budget::BodyBudget;
-use crate::config::Config;
+use crate::config::{Config, RaftConfig};
 use crate::connections::Door;
 use crate::events::{Events, UsageFeed};
 use crate::leader::reconnection::ReconnectConfig;
@@ -243,8 +243,7 @@ async fn start_node(
         http_address,
         heartbeat_interval: config.raft.heartbeat_interval,
         election_timeout: (config.raft.election_timeout.min, config.raft.election_timeout.max),
-        snapshot_every: config.raft.snapshot_every,
-        log_kept: config.raft.log_kept,
+        log: log_bounds(&config.raft),
         bounds: ProposalBounds {
             commands: config.limits.inflight_proposals,
             bytes: config.limits.inflight_bytes.0,
@@ -254,6 +253,13 @@ async fn start_node(
         wall,
     };
     Ok(Node::start(node_config, store).await?)
+}
+
+fn log_bounds(raft: &RaftConfig) -> LogBounds {
+    let snapshot_every =
+        LogExtent { entries: raft.snapshot_every, bytes: raft.snapshot_every_bytes.as_u64() };
+    let kept = LogExtent { entries: raft.log_kept, bytes: raft.log_kept_bytes.as_u64() };
+    LogBounds { snapshot_every, kept, held_bytes: raft.log_held_bytes.as_u64() }
 }
 
 fn start_duties(

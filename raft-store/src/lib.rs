@@ -28,6 +28,7 @@ mod propose;
 mod raft_service;
 mod rarely;
 mod reads;
+mod retention;
 mod rocks;
 mod snapshot;
 mod state_machine;
@@ -52,6 +53,7 @@ pub use open::{Store, StoreConfig};
 pub use propose::{CommitObserver, Committed, ProposalBounds, ProposeError};
 pub use raft_service::{RaftEndpoint, RaftServer};
 pub use reads::{ReadError, ReadPoint};
+pub use retention::{LogBounds, LogExtent};
 pub use rocks::files_per_database;
 pub use snapshot::{
     CHUNK_BYTES_MAX, Chunk, ChunkReader, InvalidManifest, Manifest, ManifestFile, ReceiveError,

@@ -2,6 +2,7 @@
 //! for snapshots, so that a sign of life never queues behind data.
 
 pub(crate) mod identity;
+pub(crate) mod outgoing;
 pub(crate) mod plausibility;
 pub(crate) mod snapshot;
 pub(crate) mod wire;
@@ -33,6 +34,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use self::identity::PeerIdentity;
+use self::outgoing::{LeftBehind, Outgoing};
 use self::snapshot::SendError;
 use self::wire::WireError;
 use crate::acks::{Acks, Unanswered};
@@ -56,6 +58,7 @@ const SNAPSHOT_REST_MAX: Duration = Duration::from_secs(60);
 pub(crate) struct Network {
     pub(crate) identity: PeerIdentity,
     pub(crate) acks: Arc<Acks>,
+    pub(crate) outgoing: Arc<Outgoing>,
 }
 
 impl Network {
@@ -65,12 +68,13 @@ impl Network {
             tracing::error!(peer = target, %error, "a member has an unusable address");
             Arc::from(error.to_string())
         });
-        let (identity, acks) = (self.identity.clone(), Arc::clone(&self.acks));
+        self.outgoing.expect(target);
         Peer {
             target: MasterId(target),
             client,
-            identity,
-            acks,
+            identity: self.identity.clone(),
+            acks: Arc::clone(&self.acks),
+            outgoing: Arc::clone(&self.outgoing),
             failures: 0,
             rest_until: None,
             snapshot_rest: Duration::ZERO,
@@ -89,10 +93,14 @@ pub(crate) fn client(channel: Channel) -> RaftServiceClient<Channel> {
 impl RaftNetworkFactory<TypeConfig> for Network {
     type Network = Peer;
 
-    // The calls for heartbeat and snapshot clients default to this one, so each gets a connection
-    // of its own.
+    // The call for snapshot clients defaults to this one, so each gets a connection of its own.
     async fn new_client(&mut self, target: u64, node: &BasicNode) -> Peer {
         self.peer(target, node)
+    }
+
+    // What says nothing of the log needs none, and goes on whatever becomes of the rest.
+    async fn new_heartbeat_client(&mut self, target: u64, node: &BasicNode) -> Peer {
+        Peer { outgoing: Arc::default(), ..self.peer(target, node) }
     }
 }
 
@@ -103,6 +111,7 @@ pub(crate) struct Peer {
     client: Result<RaftServiceClient<Channel>, Arc<str>>,
     identity: PeerIdentity,
     acks: Arc<Acks>,
+    outgoing: Arc<Outgoing>,
     /// Streams in a row that could not be opened.
     failures: usize,
     /// No stream is opened before: openraft asks again at once when there is more to send, which
@@ -205,6 +214,10 @@ fn is_unreachable(status: &Status) -> bool {
     matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled)
 }
 
+fn left_behind(error: LeftBehind) -> RPCError<TypeConfig> {
+    RPCError::Network(NetworkError::new(&error))
+}
+
 fn malformed(error: &WireError) -> RPCError<TypeConfig> {
     RPCError::Network(NetworkError::new(error))
 }
@@ -250,9 +263,15 @@ impl NetStreamAppend<TypeConfig> for Peer {
                 })
                 .take_while(|encoded| std::future::ready(encoded.is_ok()))
                 .filter_map(|encoded| std::future::ready(encoded.ok()));
-            let call = client.append(self.identity.sign(requests, self.target)).await;
-            let responses = match call {
+            let sending = self.outgoing.begin(self.target.0);
+            let call = client.append(self.identity.sign(requests, self.target));
+            let called = tokio::select! {
+                () = sending.ended() => return Err(left_behind(LeftBehind)),
+                called = call => called,
+            };
+            let responses = match called {
                 Ok(response) => {
+                    sending.on_answered();
                     self.on_opened();
                     response.into_inner()
                 }
@@ -274,7 +293,7 @@ impl NetStreamAppend<TypeConfig> for Peer {
                 }
                 Ok(result)
             });
-            let results: BoxStream<'s, _> = Box::pin(results);
+            let results: BoxStream<'s, _> = Box::pin(sending.guard(results, left_behind));
             Ok(results)
         })
     }
@@ -324,16 +343,23 @@ impl NetSnapshot<TypeConfig> for Peer {
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let client = self.client()?;
         let data = &snapshot.snapshot;
+        let sending = self.outgoing.begin_snapshot(self.target.0, data);
         let send = async {
             tokio::time::sleep(self.snapshot_rest).await;
-            snapshot::send(client, &self.identity, self.target, &vote, data).await
+            let on_answered = || sending.on_answered();
+            snapshot::send(client, &self.identity, self.target, (&vote, data), on_answered).await
         };
         let sent = tokio::select! {
             closed = cancel => return Err(StreamingError::Closed(closed)),
+            // The next one that is sent is newer.
+            () = sending.ended() => {
+                return Err(StreamingError::Network(NetworkError::new(&LeftBehind)));
+            }
             sent = send => sent,
         };
         match sent {
             Ok(vote) => {
+                sending.on_taken();
                 self.on_snapshot_taken();
                 Ok(SnapshotResponse { vote })
             }

@@ -31,6 +31,7 @@ use crate::log_store::LogStore;
 use crate::membership::{self, LocalStatus, Member, Members};
 use crate::network::Network;
 use crate::network::identity::PeerIdentity;
+use crate::network::outgoing::Outgoing;
 use crate::network::plausibility::Known;
 use crate::open::Store;
 use crate::propose::local::LocalProposer;
@@ -83,6 +84,7 @@ struct Stores {
     fatal: Fatal,
     space: DiskSpace,
     acks: Arc<Acks>,
+    outgoing: Arc<Outgoing>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -109,12 +111,17 @@ impl Node {
         let identity = PeerIdentity::new(config.id, &config.cluster_name, cluster);
         let raft_config = Arc::new(raft_config(&config)?);
         let acks = Arc::new(Acks::default());
-        let network = Network { identity: identity.clone(), acks: Arc::clone(&acks) };
+        let outgoing = Arc::new(Outgoing::default());
+        let network = Network {
+            identity: identity.clone(),
+            acks: Arc::clone(&acks),
+            outgoing: Arc::clone(&outgoing),
+        };
         let raft = Raft::new(config.id.0, raft_config, network, log.clone(), machine)
             .await
             .map_err(|error| StartError::Raft(error.to_string()))?;
 
-        let stores = Stores { reader, log, inbox, fatal, space, acks };
+        let stores = Stores { reader, log, inbox, fatal, space, acks, outgoing };
         let pause =
             background::restart_pause(&raft, &stores.log, config.election_timeout.1).await?;
         Ok(assembly::assemble(config, raft, identity, stores, pause))

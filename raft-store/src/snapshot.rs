@@ -8,8 +8,8 @@ mod receive;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use cluster_state::ClusterId;
 use parking_lot::Mutex;
@@ -141,12 +141,19 @@ pub struct SnapshotFailures {
     pub refused: u64,
 }
 
-/// Holds the newest snapshot, so that it can be sent.
+/// Holds the newest snapshot, so that it can be sent, and knows an older one as long as it is sent.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshots {
-    current: Mutex<Option<SnapshotData>>,
+    kept: Mutex<Kept>,
     not_taken: AtomicU64,
     refused: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    current: Option<SnapshotData>,
+    /// Whoever sends it keeps it.
+    older: Weak<Inner>,
 }
 
 impl Snapshots {
@@ -163,18 +170,28 @@ impl Snapshots {
         SnapshotFailures { not_taken, refused: self.refused.load(Ordering::Relaxed) }
     }
 
-    pub(crate) fn current(&self) -> Option<SnapshotData> {
-        self.current.lock().clone()
+    /// The snapshot to be sent: one whose sending has begun, so that a transfer that breaks off goes
+    /// on, else the newest.
+    pub(crate) fn to_send(&self) -> Option<SnapshotData> {
+        let kept = self.kept.lock();
+        kept.older.upgrade().map(SnapshotData).or_else(|| kept.current.clone())
     }
 
     /// Keeps the newer one: a snapshot that was being built may be done after one was installed.
     pub(crate) fn set_current(&self, data: SnapshotData) {
-        let mut current = self.current.lock();
-        let is_newer = current
+        let mut kept = self.kept.lock();
+        let is_newer = kept
+            .current
             .as_ref()
             .is_none_or(|current| current.meta().last_log_id <= data.meta().last_log_id);
-        let old = if is_newer { current.replace(data) } else { Some(data) };
-        drop(current);
+        let old = if is_newer { kept.current.replace(data) } else { Some(data) };
+        if let Some(old) = &old
+            && is_newer
+            && kept.older.strong_count() == 0
+        {
+            kept.older = Arc::downgrade(&old.0);
+        }
+        drop(kept);
         // Removes its directory, if nobody is sending it.
         drop(old);
     }

@@ -333,8 +333,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<RaftSnapshot>, io::Error> {
-        let current = self.shared.snapshots.current();
-        Ok(current.map(|data| Snapshot { meta: data.meta().clone(), snapshot: data }))
+        let to_send = self.shared.snapshots.to_send();
+        Ok(to_send.map(|data| Snapshot { meta: data.meta().clone(), snapshot: data }))
     }
 }
 

@@ -3,12 +3,16 @@
 
 #[path = "cluster/founding.rs"]
 mod founding;
+#[path = "cluster/gate.rs"]
+mod gate;
 #[path = "cluster/hand_over.rs"]
 mod hand_over;
 #[path = "cluster/harness.rs"]
 mod harness;
 #[path = "cluster/large.rs"]
 mod large;
+#[path = "cluster/retention.rs"]
+mod retention;
 #[path = "cluster/snapshots.rs"]
 mod snapshots;
 #[path = "cluster/stall.rs"]
@@ -23,7 +27,7 @@ use std::sync::Arc;
 use cluster_state::{
     ClusterId, Command, MasterId, Registered, Rejection, Reply, State, Term, Tick,
 };
-use raft_store::{Leadership, ProposeError, ReadError};
+use raft_store::{Leadership, LogBounds, ProposeError, ReadError};
 
 use self::harness::{Cluster, PATIENCE, eventually, knows, register};
 
@@ -151,7 +155,11 @@ async fn every_member_learns_the_cluster_id_for_good() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_was_away_for_long_is_brought_up_by_a_snapshot() {
-    let mut cluster = Cluster::start(50).await;
+    let mut cluster = Cluster::prepare(50).await;
+    cluster.log = LogBounds { held_bytes: 0, ..cluster.log };
+    for id in [1, 2, 3] {
+        cluster.start_member(id, &[1, 2, 3]).await;
+    }
     let away = cluster.follower().await;
     cluster.stop(away).await;
 

@@ -77,6 +77,7 @@ fn described() -> Builder {
         // Snapshots are made, sent and installed all the time.
         .master_arg("--raft-snapshot-every", "1000")
         .master_arg("--raft-log-kept", "200")
+        .master_arg("--raft-log-held-bytes", "100000")
 }
 
 fn number_from(variable: &str) -> Option<u64> {

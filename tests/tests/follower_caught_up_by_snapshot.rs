@@ -9,7 +9,8 @@ use cluster_tests::eventually::{eventually, require};
 async fn a_follower_whose_entries_are_purged_is_sent_a_snapshot() {
     let small_log = Cluster::builder()
         .master_arg("--raft-snapshot-every", "200")
-        .master_arg("--raft-log-kept", "20");
+        .master_arg("--raft-log-kept", "20")
+        .master_arg("--raft-log-held-bytes", "0");
     let mut cluster = small_log.start().await;
     let leader = cluster.leader().await;
     let follower = cluster.others(leader).pop().unwrap();

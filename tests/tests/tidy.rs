@@ -114,7 +114,7 @@ const MAY_END: [(&str, &str); 13] = [
 ];
 
 /// Files that only compute: no waiting, no clock. What they need to know is given to them.
-const PURE: [&str; 17] = [
+const PURE: [&str; 19] = [
     "master/src/events/event.rs",
     "master/src/events/ring.rs",
     "master/src/leader/attempts_schedule.rs",
@@ -126,7 +126,9 @@ const PURE: [&str; 17] = [
     "proto/src/relays.rs",
     "raft-store/src/clock/survey.rs",
     "raft-store/src/founding/verdict.rs",
+    "raft-store/src/log_store/volume.rs",
     "raft-store/src/network/plausibility.rs",
+    "raft-store/src/retention/policy.rs",
     "worker/src/backoff.rs",
     "worker/src/fitness.rs",
     "worker/src/leader_finder.rs",

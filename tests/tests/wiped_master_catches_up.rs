@@ -11,7 +11,8 @@ use cluster_tests::load::{Load, Plan};
 async fn it_is_sent_everything_again() {
     let small_log = Cluster::builder()
         .master_arg("--raft-snapshot-every", "200")
-        .master_arg("--raft-log-kept", "20");
+        .master_arg("--raft-log-kept", "20")
+        .master_arg("--raft-log-held-bytes", "0");
     let mut cluster = small_log.workers(1).start().await;
     let leader = cluster.leader().await;
     let follower = cluster.others(leader).pop().unwrap();

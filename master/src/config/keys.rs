@@ -76,7 +76,18 @@ pub(super) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         key!(raft.heartbeat_interval, "DURATION", "Between two signs of life of the leader"),
         key!(raft.election_timeout, "MIN..MAX", "Silence of the leader before an election"),
         key!(raft.snapshot_every, "COUNT", "Log entries after which a snapshot is made"),
+        key!(
+            raft.snapshot_every_bytes,
+            "BYTES",
+            "Bytes of log entries after which a snapshot is made"
+        ),
         key!(raft.log_kept, "COUNT", "Log entries kept behind a snapshot"),
+        key!(raft.log_kept_bytes, "BYTES", "Bytes of log entries kept behind a snapshot at most"),
+        key!(
+            raft.log_held_bytes,
+            "BYTES",
+            "Bytes of log kept for a follower that lags or is sent a snapshot; beyond, it is sent one"
+        ),
         key!(reconnect.enabled, "BOOL", "Whether inactive workers are called"),
         key!(reconnect.interval, "DURATION", "Between two rounds over the inactive workers"),
         key!(reconnect.attempt_timeout, "DURATION", "How long one reconnection attempt may take"),

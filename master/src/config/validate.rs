@@ -135,6 +135,7 @@ fn check_limits(config: &Config) -> Result<(), ConfigError> {
     }
     for (key, value) in [
         ("reconnect.max_parallel", config.reconnect.max_parallel),
+        ("raft.snapshot_every_bytes", config.raft.snapshot_every_bytes.0),
         ("limits.request_bytes", limits.request_bytes.0),
         ("limits.inflight_proposals", limits.inflight_proposals),
         ("limits.live_bytes", limits.live_bytes.0),

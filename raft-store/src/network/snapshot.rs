@@ -56,18 +56,20 @@ impl SendError {
     }
 }
 
-/// Sends a snapshot and returns the receiver's vote when it is installed there.
+/// Sends a snapshot and returns the receiver's vote when it is installed there. Tells when the
+/// receiver has said how much of it is there.
 pub(crate) async fn send(
     mut client: RaftServiceClient<Channel>,
     identity: &PeerIdentity,
     to: MasterId,
-    vote: &Vote,
-    data: &SnapshotData,
+    (vote, data): (&Vote, &SnapshotData),
+    on_answered: impl FnOnce(),
 ) -> Result<Vote, SendError> {
     let manifest = bytes::Bytes::from(data.manifest().await?.encode()?);
     let ballot = Some(wire::vote_out(vote));
     let question = v1::ResumeSnapshotRequest { manifest: manifest.clone(), vote: ballot };
     let held = client.resume_snapshot(identity.sign(question, to)).await.map_err(Box::new)?;
+    on_answered();
     let chunks = data.chunks(&held.into_inner().offsets).await?;
 
     let (messages, outgoing) = mpsc::channel(CHUNKS_AHEAD);

@@ -1,17 +1,21 @@
 //! What a sender does after its snapshot was refused.
 
-use cluster_state::MasterId;
-use openraft::RaftSnapshotBuilder;
+use cluster_state::{LogIndex, MasterId, Term};
+use futures_util::stream;
 use openraft::storage::RaftStateMachine;
+use openraft::{EntryPayload, RaftSnapshotBuilder};
 use tempfile::TempDir;
 
+use super::outgoing::Reach;
 use super::*;
+use crate::types::{Entry, log_id};
 use crate::{Store, StoreConfig};
 
 /// The way to a peer that refuses connections.
 fn peer() -> Peer {
     let identity = PeerIdentity::new(MasterId(1), "test", None);
-    Network { identity, acks: Arc::default() }.peer(2, &BasicNode::new("127.0.0.1:1"))
+    Network { identity, acks: Arc::default(), outgoing: Arc::default() }
+        .peer(2, &BasicNode::new("127.0.0.1:1"))
 }
 
 fn refused(status: Status) -> SendError {
@@ -70,4 +74,53 @@ async fn a_snapshot_is_not_offered_before_its_sender_has_rested() {
     let closed_at = Instant::now();
     assert!(matches!(sent.await, Err(StreamingError::Closed(_))));
     assert_eq!(closed_at.elapsed(), Duration::ZERO);
+}
+
+/// A snapshot of a store that has applied one more entry.
+async fn snapshot_after(store: &mut Store, index: u64) -> RaftSnapshot {
+    let entry = Entry { log_id: log_id(Term(1), LogIndex(index)), payload: EntryPayload::Blank };
+    store.machine.apply(stream::iter([Ok((entry, None))])).await.unwrap();
+    let mut builder = store.machine.try_create_snapshot_builder(true).await.unwrap();
+    builder.build_snapshot().await.unwrap()
+}
+
+async fn to_send(store: &mut Store) -> SnapshotData {
+    store.machine.get_current_snapshot().await.unwrap().unwrap().snapshot
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_is_kept_as_long_as_it_is_sent() {
+    let home = TempDir::new().unwrap();
+    let mut store = Store::open(StoreConfig::new(home.path(), MasterId(1))).unwrap();
+    let outgoing = Arc::new(Outgoing::default());
+    let first = snapshot_after(&mut store, 0).await.snapshot;
+    let (id, path) = (first.id().to_owned(), first.path().to_owned());
+    let sending = outgoing.begin_snapshot(2, &first);
+    drop(first);
+
+    let second = snapshot_after(&mut store, 1).await.snapshot;
+    tokio::time::advance(Duration::from_secs(3_600)).await;
+    let reach = outgoing.reach(Instant::now()).into_values().collect::<Vec<_>>();
+    assert_eq!(reach, [Reach { after_snapshot: 1, is_served: false }], "it has not answered");
+    assert_eq!(to_send(&mut store).await.id(), id);
+
+    // The transfer breaks off, and nobody goes on with it.
+    sending.on_answered();
+    drop(sending);
+    let reach = outgoing.reach(Instant::now()).into_values().collect::<Vec<_>>();
+    assert_eq!(reach, [Reach { after_snapshot: 1, is_served: true }]);
+    assert_eq!(to_send(&mut store).await.id(), id);
+    tokio::time::advance(Duration::from_secs(3_600)).await;
+    outgoing.reach(Instant::now());
+    assert_eq!(to_send(&mut store).await.id(), second.id());
+    assert!(!path.exists());
+
+    // The log does not reach back to it.
+    let sending = outgoing.begin_snapshot(2, &second);
+    let last = snapshot_after(&mut store, 2).await.snapshot;
+    drop(second);
+    assert_eq!(to_send(&mut store).await.meta().last_log_id.unwrap().index, 1);
+    outgoing.end(2);
+    sending.ended().await;
+    assert_eq!(to_send(&mut store).await.id(), last.id());
 }

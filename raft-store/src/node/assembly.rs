@@ -21,6 +21,7 @@ use crate::propose::Proposer;
 use crate::propose::forward::Forwarder;
 use crate::propose::local::LocalProposer;
 use crate::reads::{Asker, ReadGate};
+use crate::retention::Retention;
 use crate::succession::Succession;
 
 /// A leader hands over when its disk takes longer than this for one sync: ten times a slow disk.
@@ -66,6 +67,7 @@ pub(super) fn assemble(
     let leadership = ground.watch_leadership(&contact, &hand_over);
     let reads = ground.reads(&leadership);
     let proposer = ground.proposer(&leadership, &clock);
+    ground.keep_the_log_bounded();
 
     let Ground { config, raft, identity, stores, members, patience, tasks, stop, loops } = ground;
     let inner = Inner {
@@ -133,6 +135,13 @@ impl Ground {
         };
         self.loops.spawn("succession", |stop| succession.run(stop));
         leadership
+    }
+
+    fn keep_the_log_bounded(&self) {
+        let (log, outgoing) = (self.stores.log.clone(), Arc::clone(&self.stores.outgoing));
+        let space = (self.stores.space.clone(), self.config.bounds.disk_free_min);
+        let retention = Retention::new(self.raft.clone(), log, outgoing, space, self.config.log);
+        self.loops.spawn("retention of the log", |stop| retention.run(stop));
     }
 
     fn reads(&self, leadership: &watch::Receiver<Leadership>) -> ReadGate {

@@ -11,6 +11,7 @@ use proto::channel::InvalidAddress;
 use crate::clock::WallClock;
 use crate::error::{OpenError, StorageError};
 use crate::propose::ProposalBounds;
+use crate::retention::LogBounds;
 
 /// What a master is told about replication.
 #[derive(Debug, Clone)]
@@ -29,10 +30,8 @@ pub struct NodeConfig {
     /// Silence of the leader after which a follower asks for votes, drawn from this range after
     /// the leader's lease (the upper end) is over.
     pub election_timeout: (Duration, Duration),
-    /// Entries after which a snapshot is made.
-    pub snapshot_every: u64,
-    /// Entries kept in the log behind a snapshot, for followers that are a little behind.
-    pub log_kept: u64,
+    /// When snapshots are made, and what of the log is kept.
+    pub log: LogBounds,
     /// Bounds of what is under way.
     pub bounds: ProposalBounds,
     /// This master's wall clock.
@@ -66,8 +65,9 @@ pub(super) fn raft_config(config: &NodeConfig) -> Result<openraft::Config, Start
         heartbeat_interval: millis(config.heartbeat_interval),
         election_timeout_min: millis(config.election_timeout.0),
         election_timeout_max: millis(config.election_timeout.1),
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(config.snapshot_every),
-        max_in_snapshot_log_to_keep: config.log_kept,
+        // Both are decided in `retention`, by bytes too.
+        snapshot_policy: SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: u64::MAX,
         // A follower is sent a snapshot only when the log it needs is gone.
         replication_lag_threshold: u64::MAX,
         // Snapshots are bounded by progress, not by time: see `snapshot`.

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::open::StoreConfig;
 use crate::propose::ProposalBounds;
+use crate::retention::{LogBounds, LogExtent};
 use crate::types::{Entry, Vote, log_id};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,8 +30,11 @@ fn config(first: &[(u64, &str)]) -> NodeConfig {
         http_address: String::new(),
         heartbeat_interval: Duration::from_millis(50),
         election_timeout: (Duration::from_millis(250), Duration::from_millis(400)),
-        snapshot_every: 1_000,
-        log_kept: 10,
+        log: LogBounds {
+            snapshot_every: LogExtent { entries: 1_000, bytes: u64::MAX },
+            kept: LogExtent { entries: 10, bytes: u64::MAX },
+            held_bytes: u64::MAX,
+        },
         bounds: ProposalBounds::default(),
         wall: Arc::new(crate::clock::SystemClock),
     }

@@ -8,11 +8,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cluster_state::{ClusterId, Command, Limits, MasterId, RegisterWorker, Timestamp, WorkerId};
-use raft_store::{Node, NodeConfig, ProposalBounds, Store, StoreConfig, SystemClock, WallClock};
+use raft_store::{
+    LogBounds, LogExtent, Node, NodeConfig, ProposalBounds, Store, StoreConfig, SystemClock,
+    WallClock,
+};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
 use tokio_stream::wrappers::TcpListenerStream;
+
+use crate::gate::Gated;
 
 /// Far above what any step takes, so that only a real failure ends it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -37,11 +43,14 @@ pub(crate) struct Cluster {
     dir: TempDir,
     pub(crate) addresses: BTreeMap<MasterId, String>,
     pub(crate) members: BTreeMap<MasterId, Member>,
-    snapshot_every: u64,
+    /// For members that are started from now on.
+    pub(crate) log: LogBounds,
     /// For members that are started from now on.
     pub(crate) bounds: ProposalBounds,
     pub(crate) election_timeout: (Duration, Duration),
     walls: BTreeMap<MasterId, Arc<Wall>>,
+    /// Those that take in nothing that is appended, although they are there.
+    deaf: BTreeMap<MasterId, watch::Sender<bool>>,
 }
 
 /// A wall clock that is so many milliseconds ahead.
@@ -78,7 +87,13 @@ impl Cluster {
         let election_timeout = (Duration::from_millis(250), Duration::from_millis(400));
         let members = BTreeMap::new();
         let walls = (1..=3).map(|id| (MasterId(id), Arc::default())).collect();
-        Self { dir, addresses, members, snapshot_every, bounds, election_timeout, walls }
+        let log = LogBounds {
+            snapshot_every: LogExtent { entries: snapshot_every, bytes: u64::MAX },
+            kept: LogExtent { entries: 10, bytes: u64::MAX },
+            held_bytes: u64::MAX,
+        };
+        let deaf = (1..=3).map(|id| (MasterId(id), watch::Sender::new(false))).collect();
+        Self { dir, addresses, members, log, bounds, election_timeout, walls, deaf }
     }
 
     /// Starts one member that is told that those are the first members.
@@ -106,16 +121,17 @@ impl Cluster {
             http_address: String::new(),
             heartbeat_interval: Duration::from_millis(50),
             election_timeout: self.election_timeout,
-            snapshot_every: self.snapshot_every,
-            log_kept: 10,
+            log: self.log,
             bounds: self.bounds,
             wall: Arc::<Wall>::clone(self.walls.get(&id).unwrap()),
         };
+        let is_deaf = self.deaf.get(&id).unwrap().subscribe();
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let start = async move {
             let listener = TcpListener::from_std(listener).unwrap();
             let node = Node::start(config, store).await.unwrap();
-            let server = tonic::transport::Server::builder().add_service(node.raft_service());
+            let service = Gated { inner: node.raft_service(), is_deaf };
+            let server = tonic::transport::Server::builder().add_service(service);
             let serve = server.serve_with_incoming(TcpListenerStream::new(listener));
             #[expect(clippy::disallowed_methods, reason = "it ends with the runtime")]
             tokio::task::spawn(async { serve.await.unwrap() });
@@ -163,6 +179,11 @@ impl Cluster {
     pub(crate) fn stall(&self, id: MasterId, stall: Duration) {
         let member = self.members.get(&id).unwrap();
         drop(member.runtime.spawn(async move { std::thread::sleep(stall) }));
+    }
+
+    /// Has a member take in nothing that is appended from now on, as if its disk were very slow.
+    pub(crate) fn deafen(&self, id: MasterId) {
+        self.deaf.get(&id).unwrap().send_replace(true);
     }
 
     /// Sets the wall clocks of all members so far ahead that come into question.

@@ -1,0 +1,121 @@
+//! When a snapshot is due, what of the log may go, and for whom it is not kept any longer. Pure.
+
+use crate::log_store::Volume;
+
+/// An amount of log. What is reached first counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogExtent {
+    /// Entries.
+    pub entries: u64,
+    /// Bytes that entries take.
+    pub bytes: u64,
+}
+
+/// Bounds of a master's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogBounds {
+    /// After so much a snapshot is made.
+    pub snapshot_every: LogExtent,
+    /// So much is kept behind a snapshot, for followers that are a little behind.
+    pub kept: LogExtent,
+    /// Bytes that are kept for a follower that is further behind, while it is sent the log or a
+    /// snapshot.
+    pub held_bytes: u64,
+}
+
+/// Bytes that a purge frees at least while more is held for somebody: each leaves a mark in RocksDB
+/// that reads have to pass.
+const PURGE_BYTES_MIN: u64 = 64 << 20;
+
+/// How far a master is: the last entry of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Positions {
+    pub(super) applied: Option<u64>,
+    pub(super) snapshot: Option<u64>,
+    pub(super) purged: Option<u64>,
+}
+
+/// A master's place among the members, counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Turn {
+    pub(super) rank: u64,
+    pub(super) of: u64,
+}
+
+/// Another member, as the leader sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Follower {
+    pub(super) peer: u64,
+    /// The first entry that it lacks when it has the snapshot that it is being sent.
+    pub(super) next: u64,
+    /// Whether it is sent the log or a snapshot, or was a moment ago.
+    pub(super) is_served: bool,
+}
+
+/// What of the log goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Cut {
+    /// The last entry to be purged.
+    pub(super) upto: Option<u64>,
+    /// Followers that must be sent a snapshot, because what they lack goes or has gone.
+    pub(super) left_behind: Vec<u64>,
+}
+
+/// Tells whether a snapshot is due. Members have their turns at places in the log that are even
+/// distances apart, so that never a quorum of them makes one at the same entry: it costs the disk a
+/// flush.
+pub(super) fn is_snapshot_due(
+    at: &Positions,
+    volume: &Volume,
+    bounds: &LogBounds,
+    turn: Turn,
+) -> bool {
+    let next = |last: Option<u64>| last.map_or(0, |last| last.saturating_add(1));
+    let (from, to) = (next(at.snapshot), next(at.applied));
+    let Some(entries) = to.checked_sub(from).filter(|entries| *entries > 0) else { return false };
+    let bytes = volume.bytes_from(from).saturating_sub(volume.bytes_from(to));
+
+    // By halves, so that members who count from different entries mostly agree.
+    let takes_too_much = |spacing: u64| {
+        let by_bytes = u128::from(bounds.snapshot_every.bytes) * u128::from(entries);
+        u128::from(bytes) * u128::from(spacing) > by_bytes
+    };
+    let mut spacing = bounds.snapshot_every.entries.max(1);
+    while spacing > 1 && takes_too_much(spacing) {
+        spacing /= 2;
+    }
+    let ahead = u128::from(spacing) * u128::from(turn.rank) / u128::from(turn.of.max(1));
+    let turns_until = |index: u64| (u128::from(index) + ahead) / u128::from(spacing);
+    turns_until(to) > turns_until(from)
+}
+
+/// Decides what goes: what a snapshot covers, but for what is kept, and what is held for followers
+/// that are served and within the bound.
+pub(super) fn cut(
+    at: &Positions,
+    volume: &Volume,
+    bounds: &LogBounds,
+    followers: &[Follower],
+) -> Cut {
+    let Some(snapshot) = at.snapshot else { return Cut::default() };
+    let by_entries = snapshot.saturating_add(1).saturating_sub(bounds.kept.entries);
+    let kept_from = by_entries.max(volume.first_within(snapshot, bounds.kept.bytes));
+    let begin = at.purged.map_or(0, |purged| purged.saturating_add(1));
+
+    let lagging = followers.iter().filter(|follower| follower.next < kept_from.max(begin));
+    let (held, left_behind): (Vec<&Follower>, Vec<&Follower>) = lagging.partition(|follower| {
+        let is_there = follower.next >= begin;
+        follower.is_served && is_there && volume.bytes_from(follower.next) <= bounds.held_bytes
+    });
+    let left_behind = left_behind.iter().map(|follower| follower.peer).collect::<Vec<_>>();
+    let held_from = held.iter().map(|follower| follower.next).min();
+    let from = held_from.map_or(kept_from, |held_from| held_from.min(kept_from));
+
+    let freed = volume.bytes_from(begin).saturating_sub(volume.bytes_from(from));
+    let is_worth_it = held_from.is_none() || !left_behind.is_empty() || freed >= PURGE_BYTES_MIN;
+    let upto = from.checked_sub(1).filter(|_| from > begin && is_worth_it);
+    Cut { upto, left_behind }
+}
+
+#[cfg(test)]
+mod tests;
