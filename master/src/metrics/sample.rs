@@ -140,11 +140,8 @@ fn tasks(state: &State) -> BTreeMap<&'static str, u64> {
     counts
 }
 
-/// Ids are given in the order of submission, so the lowest one that waits has waited longest.
 fn queue_oldest(state: &State, now: Timestamp) -> Duration {
-    let oldest = state.queue().filter_map(|(_, queue)| queue.tasks().next()).min();
-    let oldest = oldest.and_then(|id| state.task(id));
-    oldest.map_or(Duration::ZERO, |oldest| now.since(oldest.submitted_at))
+    state.oldest_waiting().map_or(Duration::ZERO, |oldest| now.since(oldest.submitted_at))
 }
 
 impl Collector for ClusterSample {

@@ -8,7 +8,7 @@
 mod candidates;
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
@@ -148,6 +148,8 @@ pub(crate) struct Backlog {
     by_label: BTreeMap<String, ByLabel>,
     /// All of them, in the order in which their next tasks began to wait.
     arrivals: BTreeMap<(LogIndex, TaskId), Head>,
+    /// Their next tasks, which are given ids in the order of submission.
+    submissions: BTreeSet<TaskId>,
     /// How many of them stand for themselves.
     apart: usize,
 }
@@ -199,6 +201,7 @@ impl Backlog {
         };
         tree.insert(head.clone());
         self.apart += usize::from(head.is_apart());
+        self.submissions.insert(head.task());
         self.arrivals.insert(head.arrival(), head.clone());
     }
 
@@ -206,6 +209,7 @@ impl Backlog {
     pub(crate) fn leave(&mut self, head: &Head) {
         if self.arrivals.remove(&head.arrival()).is_some() {
             self.apart -= usize::from(head.is_apart());
+            self.submissions.remove(&head.task());
         }
         match Place::of(&head.class) {
             Place::Anywhere => self.anywhere.remove(head),
@@ -239,6 +243,11 @@ impl Backlog {
             let values = values.map(move |value| Place::Label(label, Some(value)));
             values.chain(std::iter::once(Place::Label(label, None)))
         })
+    }
+
+    /// The task that was submitted first of all that wait.
+    pub(crate) fn oldest(&self) -> Option<TaskId> {
+        self.submissions.first().copied()
     }
 
     fn arrived_after(&self, index: LogIndex) -> impl Iterator<Item = &Head> {

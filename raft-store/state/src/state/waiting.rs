@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::State;
 use crate::index::ClassQueue;
-use crate::{Candidates, Class, LogIndex, Moment, Plan, Rank, Since, WorkerId};
+use crate::{Candidates, Class, LogIndex, Moment, Plan, Rank, Since, Task, WorkerId};
 
 impl State {
     /// The queue: classes with waiting tasks, highest priority first.
@@ -16,6 +16,12 @@ impl State {
     #[must_use]
     pub fn class_queue(&self, class: &Arc<Class>) -> Option<&ClassQueue> {
         self.index.class_queue(class)
+    }
+
+    /// The task that was submitted first of all that wait.
+    #[must_use]
+    pub fn oldest_waiting(&self) -> Option<&Arc<Task>> {
+        self.task(self.index.backlog().oldest()?)
     }
 
     /// Names the state as it is `at` an entry of the log.
