@@ -5,6 +5,8 @@ mod resolver;
 
 use std::io;
 use std::net::Ipv6Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::Uri;
@@ -52,6 +54,39 @@ pub fn connect_lazily(address: &str) -> Result<Channel, InvalidAddress> {
     let endpoint = endpoint(address)?.connect_timeout(CONNECT_TIMEOUT);
     let endpoint = endpoint.keep_alive_while_idle(true);
     Ok(endpoint.connect_with_connector_lazy(tower::service_fn(|uri| connected(Peer::OfFew, uri))))
+}
+
+/// Tells if a channel ever had a connection. Until then nothing that was sent on it has left.
+#[derive(Debug, Clone, Default)]
+pub struct EverConnected(Arc<AtomicBool>);
+
+impl EverConnected {
+    /// Returns true if it had, at this moment.
+    #[must_use]
+    pub fn get(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// As [`connect_lazily`], and tells whether there ever was a connection.
+///
+/// # Errors
+///
+/// When the address cannot be parsed.
+pub fn connect_lazily_and_tell(address: &str) -> Result<(Channel, EverConnected), InvalidAddress> {
+    let endpoint = endpoint(address)?.connect_timeout(CONNECT_TIMEOUT);
+    let endpoint = endpoint.keep_alive_while_idle(true);
+    let ever_connected = EverConnected::default();
+    let told = ever_connected.clone();
+    let connector = tower::service_fn(move |uri| {
+        let told = told.clone();
+        async move {
+            let stream = connected(Peer::OfFew, uri).await?;
+            told.0.store(true, Ordering::Release);
+            Ok::<_, io::Error>(stream)
+        }
+    });
+    Ok((endpoint.connect_with_connector_lazy(connector), ever_connected))
 }
 
 /// As [`connect_lazily`], but an idle connection is not probed: for connections to thousands of

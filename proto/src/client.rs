@@ -26,7 +26,7 @@ pub use calls::{Consistency, task_service};
 pub use error::{AttemptFailure, ClientError};
 pub use logs::LogStream;
 
-use crate::channel;
+use crate::channel::{self, EverConnected};
 use crate::problem::LEADER_ADDRESS_KEY;
 use targets::Targets;
 
@@ -67,7 +67,7 @@ struct Shared {
 #[derive(Debug)]
 struct Routes {
     targets: Targets,
-    channels: BTreeMap<String, Channel>,
+    channels: BTreeMap<String, (Channel, EverConnected)>,
 }
 
 /// Whether a call may be repeated when nobody knows what became of it.
@@ -138,7 +138,7 @@ impl Client {
         // What an attempt that was not cut short by the deadline said.
         let mut told = None;
         loop {
-            let (address, channel) = self.route()?;
+            let (address, (channel, ever_connected)) = self.route()?;
             let limit = deadline.min(Instant::now() + rules.attempt_timeout);
             let answer =
                 tokio::time::timeout_at(limit, send(channel, Request::new(request.clone()))).await;
@@ -150,6 +150,8 @@ impl Client {
                 Ok(Err(status)) => self.on_status(&address, &status),
                 Err(_) => AttemptFailure::TimedOut,
             };
+            // The attempt is over by now: what has not left will not leave any more.
+            let failure = if ever_connected.get() { failure } else { failure.unsent(&address) };
             tracing::debug!(%address, %failure, "attempt failed");
             self.avoid(&address, &failure);
             let after_unknown = is_ambiguous;
@@ -171,13 +173,13 @@ impl Client {
         }
     }
 
-    fn route(&self) -> Result<(String, Channel), ClientError> {
+    fn route(&self) -> Result<(String, (Channel, EverConnected)), ClientError> {
         let mut routes = self.routes();
         let address = routes.targets.current().to_owned();
         if let Some(channel) = routes.channels.get(&address) {
             return Ok((address, channel.clone()));
         }
-        let channel = channel::connect_lazily(&address)?;
+        let channel = channel::connect_lazily_and_tell(&address)?;
         let Routes { targets, channels } = &mut *routes;
         channels.retain(|address, _| targets.contains(address));
         channels.insert(address.clone(), channel.clone());

@@ -47,6 +47,16 @@ impl AttemptFailure {
         }
     }
 
+    /// The same of an attempt whose request never left, however it ended.
+    pub(super) fn unsent(self, address: &str) -> Self {
+        match self {
+            Self::Broken { .. } | Self::TimedOut => {
+                Self::Unreachable { address: address.to_owned() }
+            }
+            Self::Unreachable { .. } | Self::Refused(_) => self,
+        }
+    }
+
     /// Whether trying again may succeed.
     pub(super) fn is_transient(&self) -> bool {
         match self {
