@@ -39,6 +39,7 @@ mod lying_worker;
 mod mass_loss_brakes_requeueing;
 mod minority_cut_off;
 mod no_leader_answers;
+mod orders_that_reach_nobody;
 mod rolling_restart_under_load;
 mod second_signal_ends_a_master;
 mod several_workers;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use cluster_state::{State, Task, TaskId, TaskState, WorkerId};
 use proto::problem::{ErrorKind, Problem};
+use proto::v1;
 
 /// Most tasks on a page.
 const LIMIT_MAX: usize = 1_000;
@@ -67,6 +68,44 @@ impl TaskQuery {
     /// Only live tasks whose current attempt is on that worker.
     pub(crate) fn placed_on(self, worker: WorkerId) -> Self {
         Self { placed_on: Some(worker), ..self }
+    }
+
+    /// Reads a request.
+    pub(crate) fn of(request: &v1::ListTasksRequest) -> Result<Self, Problem> {
+        let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0);
+        let query = Self::parse(
+            request.state.as_deref(),
+            request.worker.as_deref(),
+            request.label.as_deref(),
+            limit,
+            request.cursor.as_deref(),
+        )?;
+        match (request.placed, query.worker.clone()) {
+            (false, _) => Ok(query),
+            (true, Some(worker)) => Ok(query.placed_on(worker)),
+            (true, None) => {
+                let detail = "placed needs a worker on which the tasks are";
+                Err(Problem::new(ErrorKind::Malformed, detail))
+            }
+        }
+    }
+
+    /// The request that asks another master for the same page.
+    pub(crate) fn request(&self) -> v1::ListTasksRequest {
+        let worker = self.placed_on.as_ref().or(self.worker.as_ref());
+        let label = self.label.as_ref().map(|(key, value)| match value {
+            Some(value) => format!("{key}={value}"),
+            None => key.clone(),
+        });
+        v1::ListTasksRequest {
+            state: self.state.map(str::to_owned),
+            worker: worker.map(ToString::to_string),
+            label,
+            limit: u32::try_from(self.limit).unwrap_or(u32::MAX),
+            cursor: self.cursor.map(|cursor| cursor.to_string()),
+            consistency: "linearizable".to_owned(),
+            placed: self.placed_on.is_some(),
+        }
     }
 
     /// Whether a finished task can match.

@@ -76,9 +76,7 @@ impl Operations {
         let id = task_id(id)?;
         let mark = self.reach(reading).await?;
         let task = self.find(id).await?.ok_or_else(|| no_such_task(id))?;
-        // The leader alone knows why its orders are not carried out.
-        let is_to_be_told = matches!(task.state, TaskState::Assigned | TaskState::Cancelling);
-        if is_to_be_told && self.asks_leader(reading) {
+        if is_under_order(&task) && self.asks_leader(reading) {
             let consistency = "linearizable".to_owned();
             let request = v1::GetTaskRequest { task_id: id.to_string(), consistency };
             match self.leader().task(request).await {
@@ -96,6 +94,7 @@ impl Operations {
         reading: Reading,
     ) -> Result<(v1::TaskPage, Mark), Problem> {
         let mark = self.reach(reading).await?;
+        let request = query.request();
         let _scan = if query.is_search() { Some(self.shared.scans.begin().await?) } else { None };
         let mut budget = ByteBudget::new(BATCH_BYTES);
         let mut page = Vec::new();
@@ -111,6 +110,12 @@ impl Operations {
             }
             if query.limit == 0 || query.cursor.is_none() {
                 break;
+            }
+        }
+        if page.iter().any(|task| is_under_order(task)) && self.asks_leader(reading) {
+            match self.leader().tasks(request).await {
+                Ok(page) => return Ok((page, mark)),
+                Err(problem) => tracing::debug!(%problem, "the leader did not show its tasks"),
             }
         }
         let tasks = self.show_all(&page);
@@ -260,6 +265,11 @@ pub(super) fn unexpected(reply: &Reply) -> Problem {
 fn unreadable(error: &StorageError) -> Problem {
     tracing::error!(%error, "cannot read finished tasks");
     Problem::new(ErrorKind::Internal, "finished tasks cannot be read on this master")
+}
+
+/// True if a worker is to be told something about it: the leader alone knows why that fails.
+const fn is_under_order(task: &Task) -> bool {
+    matches!(task.state, TaskState::Assigned | TaskState::Cancelling)
 }
 
 /// How many tasks wait before one differs within a class; on a page it is left out.

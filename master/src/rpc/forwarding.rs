@@ -72,6 +72,17 @@ impl LeaderLink {
         answer.map(Response::into_inner).map_err(|status| Problem::from(&status))
     }
 
+    /// One page of tasks, as the leader knows them.
+    pub(crate) async fn tasks(
+        &self,
+        request: v1::ListTasksRequest,
+    ) -> Result<v1::TaskPage, Problem> {
+        let client = TaskServiceClient::new(self.channel()?);
+        let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let answer = within(client.list(mark(Request::new(request)))).await;
+        answer.map(Response::into_inner).map_err(|status| Problem::from(&status))
+    }
+
     /// One page of workers, as the leader knows them.
     pub(crate) async fn workers(
         &self,

@@ -55,16 +55,10 @@ impl TaskService for TaskEndpoint {
         &self,
         request: Request<v1::ListTasksRequest>,
     ) -> Result<Response<v1::TaskPage>, Status> {
-        let request = request.into_inner();
         let listed = async {
-            let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0);
-            let query = TaskQuery::parse(
-                request.state.as_deref(),
-                request.worker.as_deref(),
-                request.label.as_deref(),
-                limit,
-                request.cursor.as_deref(),
-            )?;
+            check_leads_if_forwarded(&request, &self.operations)?;
+            let request = request.get_ref();
+            let query = TaskQuery::of(request)?;
             let consistency = Consistency::parse(&request.consistency)?;
             self.operations.tasks(query, consistency.into()).await
         };

@@ -51,6 +51,7 @@ pub(super) async fn list(
             limit: left.min(PAGE_MAX),
             cursor,
             consistency: Consistency::default().name().to_owned(),
+            placed: false,
         };
         let page = client.tasks(request).await?;
         left = left.saturating_sub(u32::try_from(page.tasks.len()).unwrap_or(u32::MAX));

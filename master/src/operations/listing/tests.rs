@@ -162,3 +162,21 @@ proptest::proptest! {
         proptest::prop_assert_eq!(shown, all);
     }
 }
+
+#[test]
+fn a_query_that_is_passed_on_means_the_same() {
+    let (state, cursor) = (Some("assigned"), Some("t9"));
+    for (worker, label) in [(Some("w1"), Some("a=b=c")), (None, Some("a")), (Some("w1"), None)] {
+        let query = TaskQuery::parse(state, worker, label, Some(7), cursor).unwrap();
+        let placed = worker.map(|worker| query.clone().placed_on(worker.parse().unwrap()));
+        for query in [Some(query), placed].into_iter().flatten() {
+            let passed_on = query.request();
+            let read = TaskQuery::of(&passed_on).unwrap();
+            assert_eq!(read.request(), passed_on);
+            assert_eq!((read.state, read.limit, read.cursor), (query.state, 7, query.cursor));
+            assert_eq!((&read.label, &read.placed_on), (&query.label, &query.placed_on));
+        }
+    }
+    let nowhere = v1::ListTasksRequest { placed: true, ..v1::ListTasksRequest::default() };
+    assert!(TaskQuery::of(&nowhere).is_err());
+}
