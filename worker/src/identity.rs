@@ -11,8 +11,10 @@ use nix::fcntl::{Flock, FlockArg};
 use parking_lot::Mutex;
 
 mod belongings;
+mod doubts;
 pub(crate) mod slots;
 
+use doubts::Doubts;
 use slots::{FORMAT, Record, Slots};
 
 const FILE: &str = "identity";
@@ -26,6 +28,7 @@ pub(crate) struct Identity {
     slots: Arc<Mutex<Slots>>,
     /// Held across a change, so that changes reach the disk in order.
     changing: tokio::sync::Mutex<()>,
+    doubts: Doubts,
     incarnation: Incarnation,
     data: DataId,
     start: StartNumber,
@@ -98,6 +101,14 @@ pub(crate) enum Disobedience {
         /// The highest seen.
         seen: Term,
     },
+    /// Only the caller says so: it is obeyed when a master that this worker calls says the same.
+    #[error("no master has confirmed in time that {cluster} is led in term {term}")]
+    Unconfirmed {
+        /// The caller's cluster.
+        cluster: ClusterId,
+        /// The caller's term.
+        term: Term,
+    },
     /// What cannot be remembered is not obeyed.
     #[error("the term could not be stored")]
     NotStored(#[source] IdentityError),
@@ -142,6 +153,7 @@ impl Identity {
             current: Mutex::new(record),
             slots: Arc::new(Mutex::new(slots)),
             changing: tokio::sync::Mutex::new(()),
+            doubts: Doubts::default(),
             incarnation,
             data,
             start,
@@ -198,7 +210,8 @@ impl Identity {
         self.current().masters
     }
 
-    /// Whether to obey a leader. A first cluster and a higher term are on disk before this returns.
+    /// Decides about a leader that a master has named which this worker had called. A first cluster
+    /// and a higher term are on disk before this returns.
     pub(crate) async fn admit(&self, cluster: ClusterId, term: Term) -> Result<(), Disobedience> {
         if self.judge(cluster, term)? == Verdict::Known {
             return Ok(());
@@ -221,7 +234,8 @@ impl Identity {
         self.change(|record| record.masters = masters).await
     }
 
-    fn judge(&self, theirs: ClusterId, term: Term) -> Result<Verdict, Disobedience> {
+    /// Judges a leader. Anybody can claim to be one, so that a claim alone changes nothing.
+    pub(crate) fn judge(&self, theirs: ClusterId, term: Term) -> Result<Verdict, Disobedience> {
         let (ours, seen) = (self.cluster_id(), self.term_seen());
         match ours {
             Some(ours) if ours != theirs => Err(Disobedience::OtherCluster { ours, theirs }),
@@ -244,6 +258,7 @@ impl Identity {
         };
         self.store(record.clone(), first_cluster).await?;
         *self.current.lock() = record;
+        self.doubts.on_news();
         Ok(())
     }
 
@@ -269,9 +284,12 @@ impl Identity {
     }
 }
 
+/// The news that a leader's cluster and term are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+pub(crate) enum Verdict {
+    /// They are those of this worker.
     Known,
+    /// They are its first ones, or the term is higher.
     News,
 }
 

@@ -14,11 +14,16 @@ const UNWELCOME_CAP: Duration = Duration::from_mins(5);
 const CONTESTED_BASE: Duration = Duration::from_secs(2);
 const CONTESTED_CAP: Duration = Duration::from_secs(30);
 
+/// Masters that a call may name: more than a cluster has.
+const CALLED_MAX: usize = 16;
+
 /// Where the search stands.
 #[derive(Debug)]
 pub(crate) struct LeaderFinder {
     configured: BTreeSet<String>,
     learned: BTreeSet<String>,
+    /// Masters that the last caller named beside those. Anybody may call, so they replace nobody.
+    called: BTreeSet<String>,
     leader: Option<String>,
     /// The master that was lost last: it is asked after all others.
     lost: Option<String>,
@@ -71,6 +76,7 @@ impl LeaderFinder {
         Self {
             configured: configured.into_iter().collect(),
             learned: BTreeSet::new(),
+            called: BTreeSet::new(),
             leader: None,
             lost: None,
             round: VecDeque::new(),
@@ -86,11 +92,13 @@ impl LeaderFinder {
         let learned = masters.into_iter().collect::<BTreeSet<_>>();
         if !learned.is_empty() {
             self.learned = learned;
+            self.called.clear();
         }
     }
 
-    /// A leader called: ask it next, without a pause.
-    pub(crate) fn on_called(&mut self, leader: String) {
+    /// A leader called: ask it next, without a pause, and the masters that it names after it.
+    pub(crate) fn on_called(&mut self, leader: String, masters: impl IntoIterator<Item = String>) {
+        self.called = masters.into_iter().take(CALLED_MAX).collect();
         self.round.retain(|other| *other != leader);
         self.round.push_front(leader.clone());
         self.lost = None;
@@ -173,8 +181,9 @@ impl LeaderFinder {
         let is_other = |address: &&String| {
             self.leader.as_ref() != Some(*address) && self.lost.as_ref() != Some(*address)
         };
-        let mut candidates =
-            self.configured.union(&self.learned).filter(is_other).cloned().collect::<VecDeque<_>>();
+        let known = self.configured.union(&self.learned).cloned().collect::<BTreeSet<_>>();
+        let known = known.union(&self.called);
+        let mut candidates = known.filter(is_other).cloned().collect::<VecDeque<_>>();
         if !candidates.is_empty() {
             candidates.rotate_left(usize::try_from(random).unwrap_or(0) % candidates.len());
         }
@@ -207,7 +216,7 @@ mod tests {
         let mut finder = finder(&[]);
         assert_eq!(finder.next_step(0), Step::AwaitCall);
 
-        finder.on_called("m2".to_owned());
+        finder.on_called("m2".to_owned(), []);
 
         assert_eq!(finder.next_step(0), ask("m2"));
     }
@@ -250,7 +259,7 @@ mod tests {
         let mut finder = finder(&["m1", "m2", "m3"]);
         assert_eq!(finder.next_step(0), ask("m1"));
 
-        finder.on_called("m3".to_owned());
+        finder.on_called("m3".to_owned(), []);
 
         assert_eq!(finder.next_step(0), ask("m3"));
         assert_eq!(finder.next_step(0), ask("m2"));
@@ -277,6 +286,23 @@ mod tests {
         let steps = (0..2).map(|_| finder.next_step(0)).collect::<Vec<_>>();
 
         assert_eq!(steps, [ask("m1"), ask("m4")]);
+    }
+
+    #[test]
+    fn masters_that_a_caller_names_are_asked_too_and_replace_nobody() {
+        let mut finder = finder(&["m1"]);
+        finder.on_masters(["m2".to_owned()]);
+        finder.on_called("m4".to_owned(), ["m3".to_owned(), "m4".to_owned()]);
+        assert_eq!(finder.next_step(0), ask("m4"));
+        assert!(is_pause(&finder.next_step(0)));
+
+        let steps = (0..4).map(|_| finder.next_step(0)).collect::<Vec<_>>();
+        assert_eq!(steps, ["m4", "m1", "m2", "m3"].map(ask));
+
+        finder.on_masters(["m2".to_owned()]);
+        finder.on_found("m2".to_owned());
+        let steps = (0..2).map(|_| finder.next_step(0)).collect::<Vec<_>>();
+        assert_eq!(steps, ["m2", "m1"].map(ask), "a leader's word counts for more");
     }
 
     #[test]
@@ -313,7 +339,7 @@ mod tests {
         }
         assert_eq!(pauses, [5, 10, 20, 40, 80, 150, 150]);
 
-        finder.on_called("m2".to_owned());
+        finder.on_called("m2".to_owned(), []);
         assert_eq!(finder.next_step(0), ask("m2"), "a call is an invitation");
     }
 
@@ -325,7 +351,7 @@ mod tests {
         finder.on_masters(["m3".to_owned()]);
         assert_eq!(finder.next_step(0), Step::AwaitCall);
 
-        finder.on_called("m2".to_owned());
+        finder.on_called("m2".to_owned(), []);
 
         assert_eq!(finder.next_step(0), ask("m2"));
         assert!(is_pause(&finder.next_step(0)), "and goes on as usual");

@@ -344,8 +344,7 @@ impl SessionKeeper {
         match summons {
             Summons::Come(call) => {
                 self.waiting_told = false;
-                self.finder.on_masters(call.masters);
-                self.finder.on_called(call.address);
+                self.finder.on_called(call.address, call.masters);
             }
             Summons::Leave(_) => {
                 // The desk has told why.

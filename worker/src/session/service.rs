@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{AttemptRef, Epoch, MasterId, OnDisconnect, Term, WorkerId};
+use cluster_state::{AttemptRef, ClusterId, Epoch, MasterId, OnDisconnect, Term, WorkerId};
 use futures_util::{Stream, StreamExt, stream};
 use proto::convert::{Invalid, attempt_refs, id};
 use proto::v1;
@@ -46,25 +46,35 @@ pub(crate) struct LeaderDesk {
 
 struct Leader {
     id: MasterId,
+    cluster: ClusterId,
     term: Term,
     address: String,
 }
 
 impl LeaderDesk {
-    /// Lets pass only a leader of this worker's cluster, in no older term than any seen, that
-    /// means this worker.
+    /// Lets pass only the leader of this worker's cluster, in no older term than any seen, that
+    /// means this worker. A master must have confirmed it.
     async fn admit(
         &self,
         header: Option<v1::LeaderHeader>,
         worker_id: &str,
     ) -> Result<Leader, Status> {
+        let leader = self.claim(header, worker_id)?;
+        let confirmed = self.identity.confirm(leader.cluster, leader.term).await;
+        confirmed.map_err(|refusal| refuse(&refusal))?;
+        Ok(leader)
+    }
+
+    /// Lets pass whoever may be that leader, by his own word.
+    fn claim(&self, header: Option<v1::LeaderHeader>, worker_id: &str) -> Result<Leader, Status> {
         let header =
             header.ok_or_else(|| Status::invalid_argument("the call does not say who leads"))?;
         self.check_worker(worker_id)?;
         let cluster = id("/leader/cluster_id", &header.cluster_id)?;
         let term = Term(header.term);
-        self.identity.admit(cluster, term).await.map_err(|refusal| refuse(&refusal))?;
-        Ok(Leader { id: MasterId(header.leader_id), term, address: header.leader_address })
+        self.identity.judge(cluster, term).map_err(|refusal| refuse(&refusal))?;
+        let id = MasterId(header.leader_id);
+        Ok(Leader { id, cluster, term, address: header.leader_address })
     }
 
     fn check_worker(&self, worker_id: &str) -> Result<(), Status> {
@@ -95,13 +105,14 @@ impl WorkerService for LeaderDesk {
         request: Request<v1::MasterRegisterRequest>,
     ) -> Result<Response<v1::MasterRegisterResponse>, Status> {
         let request = request.into_inner();
-        let leader = self.admit(request.leader, &request.worker_id).await?;
+        // Whether it leads shows when this worker registers there.
+        let leader = self.claim(request.leader, &request.worker_id)?;
         let session_stands = self.attempts.stands_with(leader.id, leader.term);
         if !session_stands {
             info!(leader = %leader.id, address = leader.address, term = %leader.term,
                 "master registration request");
             let masters = request.masters.into_iter().map(|master| master.address).collect();
-            let Leader { id: leader, term, address } = leader;
+            let Leader { id: leader, term, address, .. } = leader;
             let call = Call { leader, term, address, masters };
             self.summons.send_replace(Some(Summons::Come(call)));
         }
@@ -236,6 +247,7 @@ fn refuse(disobedience: &Disobedience) -> Status {
             status
         }
         Disobedience::OtherCluster { .. } => status,
+        Disobedience::Unconfirmed { .. } => Status::deadline_exceeded(disobedience.to_string()),
         Disobedience::NotStored(cause) => {
             error!(error = %cause, "term not stored");
             Status::internal(disobedience.to_string())

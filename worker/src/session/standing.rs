@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proto::limits::BATCH_BYTES;
 use proto::relays::Relays;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use super::leader_client::{CallError, HeartbeatAnswer, LeaderClient, LeaderWish, Registered};
@@ -24,6 +24,8 @@ const REPORT_RETRY_BASE: Duration = Duration::from_millis(100);
 const REPORT_RETRY_CAP: Duration = Duration::from_secs(5);
 /// The first usage figures follow soon after the registration.
 const FIRST_HEARTBEAT_MAX: Duration = Duration::from_secs(1);
+/// Between two heartbeats that ask whether a leader which calls is one: anybody may call.
+const DOUBTS_PAUSE: Duration = Duration::from_millis(100);
 /// A connection for reports is closed when there was nothing to report for so long: the leader holds
 /// none for a worker that is idle.
 const REPORT_IDLE_MAX: Duration = Duration::from_secs(10);
@@ -99,12 +101,18 @@ impl Heartbeats<'_> {
         // The registration has told what was so then.
         let mut unfit = self.introduction.unfit.clone();
         unfit.mark_unchanged();
+        let mut may_doubt_at = Instant::now();
         loop {
+            let doubted = async {
+                sleep_until(may_doubt_at).await;
+                self.identity.doubted().await;
+            };
             tokio::select! {
                 _ = ticks.tick() => {}
                 // It is told at once, so that no more tasks come. (The sender lives as long as the
                 // worker.)
                 Ok(()) = unfit.changed() => {}
+                () = doubted => may_doubt_at = Instant::now() + DOUBTS_PAUSE,
             }
             if let Err(end) = self.beat().await {
                 return end;

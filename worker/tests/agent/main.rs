@@ -9,6 +9,7 @@ mod relays;
 mod running;
 mod scripted_leader;
 mod spool;
+mod strays;
 
 use std::net::SocketAddr;
 use std::path::Path;

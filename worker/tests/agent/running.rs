@@ -103,7 +103,7 @@ async fn only_the_registration_that_stands_may_assign() {
     let bench = Bench::start(&NOOP).await;
     let mut leader = ScriptedLeader::start(1, 7).await;
     let early = leader.assign(bench.worker, vec![assignment(1, &["x"])]).await;
-    assert_eq!(early.unwrap_err().code(), Code::Unavailable);
+    assert_eq!(early.unwrap_err().code(), Code::DeadlineExceeded, "no master has named it");
 
     leader.win(bench.worker).await;
     let request = v1::AssignTaskRequest {

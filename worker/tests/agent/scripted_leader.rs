@@ -36,6 +36,8 @@ pub(crate) struct Script {
     pub(crate) refusal: Option<Code>,
     /// The addresses of the followers.
     pub(crate) followers: Vec<String>,
+    /// The leader that the answers name instead.
+    pub(crate) successor: Option<v1::LeaderHeader>,
 }
 
 impl Default for Script {
@@ -51,6 +53,7 @@ impl Default for Script {
             registers: true,
             refusal: None,
             followers: Vec::new(),
+            successor: None,
         }
     }
 }
@@ -276,6 +279,10 @@ impl Desk {
         script.wait_for(is_reached).await.map(|script| script.clone()).unwrap_or_default()
     }
 
+    fn leader(&self) -> v1::LeaderHeader {
+        self.script.borrow().successor.clone().unwrap_or_else(|| self.header.clone())
+    }
+
     fn masters(&self) -> Vec<v1::MasterAddress> {
         masters(&self.header, &self.script.borrow().followers)
     }
@@ -295,7 +302,7 @@ impl MasterService for Desk {
         }
         let confirmed = if script.confirms { attempts(&request.finished) } else { Vec::new() };
         Ok(Response::new(v1::RegisterWorkerResponse {
-            leader: Some(self.header.clone()),
+            leader: Some(self.leader()),
             masters: self.masters(),
             epoch: EPOCH,
             heartbeat_interval_ms: milliseconds(script.heartbeat_interval),
@@ -314,7 +321,7 @@ impl MasterService for Desk {
         self.heartbeats.send(request.into_inner()).unwrap_or_default();
         let script = self.script_when(|script| script.answers).await;
         Ok(Response::new(v1::HeartbeatResponse {
-            leader: Some(self.header.clone()),
+            leader: Some(self.leader()),
             masters: self.masters(),
             register_again: script.wants_registration,
             relays: script.followers,
