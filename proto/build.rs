@@ -1,7 +1,11 @@
 //! Generates the gRPC code without a `protoc` on the machine.
 
 use std::error::Error;
+use std::fmt::Write;
 use std::path::PathBuf;
+
+use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
 const FILES: [&str; 6] = [
     "cloudai/v1/task.proto",
@@ -60,6 +64,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;
+    std::fs::write(out.join("layouts.rs"), layouts(&descriptors)?)?;
 
     let mut config = tonic_prost_build::configure()
         .codec_path("crate::codec::BoundedCodec")
@@ -82,4 +87,69 @@ fn main() -> Result<(), Box<dyn Error>> {
         )
         .compile_fds(descriptors)?;
     Ok(())
+}
+
+/// Describes every message for the decoder that measures it.
+fn layouts(descriptors: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
+    let services = descriptors.file.iter().flat_map(|file| &file.service);
+    let requests =
+        services.flat_map(|service| &service.method).map(|method| type_name(method.input_type()));
+    let requests = requests.collect::<Vec<_>>();
+
+    let mut text = String::new();
+    for message in descriptors.file.iter().flat_map(|file| &file.message_type) {
+        let name = message.name();
+        let last = message.field.iter().map(FieldDescriptorProto::number).max().unwrap_or(0);
+        writeln!(text, "impl Measured for crate::v1::{name} {{")?;
+        writeln!(text, "    const IS_REQUEST: bool = {};", requests.contains(&name))?;
+        writeln!(text, "    const LAYOUT: &'static Layout = &Layout::new(&[")?;
+        for number in 0..=last {
+            let field = message.field.iter().find(|field| field.number() == number);
+            let layout = field.map_or(Ok("Field::NUMBER".to_owned()), |f| layout(message, f))?;
+            writeln!(text, "        {layout},")?;
+        }
+        writeln!(text, "    ]);\n}}")?;
+    }
+    Ok(text)
+}
+
+fn layout(message: &DescriptorProto, field: &FieldDescriptorProto) -> Result<String, String> {
+    let is_list = field.label() == Label::Repeated;
+    Ok(match (rust_type(field)?, field.r#type()) {
+        (element, Type::Message) => {
+            let entry = message.nested_type.iter().find(|entry| entry.name() == element);
+            match entry.map(|entry| entry.field.as_slice()) {
+                Some([key, value]) => {
+                    format!("Field::map::<{}, {}>()", rust_type(key)?, rust_type(value)?)
+                }
+                Some(_) => return Err(format!("{element} is no map")),
+                None if is_list => format!("Field::messages::<crate::v1::{element}>()"),
+                None => format!("Field::message::<crate::v1::{element}>()"),
+            }
+        }
+        (element, Type::String | Type::Bytes) if is_list => format!("Field::texts::<{element}>()"),
+        (_, Type::String | Type::Bytes) => "Field::TEXT".to_owned(),
+        (element, _) if is_list => format!("Field::numbers::<{element}>()"),
+        _ => "Field::NUMBER".to_owned(),
+    })
+}
+
+fn rust_type(field: &FieldDescriptorProto) -> Result<&str, String> {
+    Ok(match field.r#type() {
+        Type::Message => type_name(field.type_name()),
+        Type::String => "String",
+        Type::Bytes => "bytes::Bytes",
+        Type::Double => "f64",
+        Type::Uint64 => "u64",
+        Type::Sint64 => "i64",
+        Type::Uint32 => "u32",
+        Type::Int32 | Type::Enum => "i32",
+        Type::Bool => "bool",
+        other => return Err(format!("{} is of the type {other:?}", field.name())),
+    })
+}
+
+/// The name without its package and outer message.
+fn type_name(path: &str) -> &str {
+    path.rsplit('.').next().unwrap_or(path)
 }

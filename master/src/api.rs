@@ -21,6 +21,7 @@ use axum::http::{Method, Uri, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
+use proto::memory::MemoryBudget;
 use proto::problem::{ErrorKind, Problem};
 
 pub(crate) use server::HttpServer;
@@ -29,7 +30,6 @@ pub(crate) use strangers::Reach;
 
 use self::answer::Refusal;
 use self::input::{NoParams, Params};
-use crate::body_budget::BodyBudget;
 use crate::metrics::{ClusterSample, Metrics};
 use crate::operations::Operations;
 
@@ -41,7 +41,7 @@ pub(crate) struct Api {
     /// Clients that watch events.
     pub(crate) sockets: Sockets,
     /// Bytes that the bodies on their way in may take together.
-    pub(crate) bodies: BodyBudget,
+    pub(crate) bodies: MemoryBudget,
     /// Largest request body.
     pub(crate) request_bytes_max: usize,
 }

@@ -2,7 +2,6 @@
 //! duties of the leader.
 
 mod api;
-mod body_budget;
 pub mod config;
 mod connections;
 mod events;

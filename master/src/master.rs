@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::LeaseTimes;
+use proto::memory::MemoryBudget;
 use raft_store::{
     Leadership, LogBounds, LogExtent, LogOptions, Loops, Node, NodeConfig, OpenError,
     ProposalBounds, Store, StoreConfig, Synced, SystemClock, WallClock,
@@ -22,7 +23,6 @@ pub use signals::run;
 
 use self::part::Part;
 use crate::api::{self, Api, HttpServer, Reach, Sockets};
-use crate::body_budget::BodyBudget;
 use crate::config::{Config, RaftConfig};
 use crate::connections::Door;
 use crate::events::{Events, UsageFeed};
@@ -154,7 +154,7 @@ impl Master {
             operations: operations.clone(),
             metrics,
             files,
-            bodies: BodyBudget::new(config.limits.body_bytes.0),
+            bodies: MemoryBudget::new(config.limits.body_bytes.0),
             loops,
         };
         let (grpc_listener, http_listener) = (grpc_bound.listen()?, http_bound.listen()?);
@@ -308,7 +308,7 @@ struct Front {
     operations: Operations,
     metrics: Metrics,
     files: OpenFiles,
-    bodies: BodyBudget,
+    bodies: MemoryBudget,
     loops: Loops,
 }
 

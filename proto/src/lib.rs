@@ -11,6 +11,7 @@ pub mod convert;
 mod fuzz_tests;
 pub mod json;
 pub mod limits;
+pub mod memory;
 pub mod problem;
 pub mod relays;
 pub mod worker_client;

@@ -4,8 +4,6 @@
 //! [`MESSAGE_BYTES_MAX`] is refused by its receiver however often it is sent. So every sender cuts
 //! its batches with a [`ByteBudget`], and the assertions below keep the bounds in proportion.
 
-use cluster_state::Limits;
-
 /// Largest gRPC message either way. Snapshots come in chunks far below it; a submission of 10,000
 /// tasks fits.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
@@ -30,14 +28,15 @@ pub const ATTEMPT_REF_BYTES_MAX: usize = 36;
 /// Attempts that one worker may run or owe results of: it names all of them when it registers.
 pub const ATTEMPTS_HELD_MAX: usize = 250_000;
 
-/// Most fields of a message, elements of its lists counted one by one. An element takes two bytes on
-/// the wire and hundreds in memory.
-pub const FIELDS_MAX: usize = 300_000;
+/// Memory that messages may take, by their greatest sizes. Ten thousand of the smallest tasks take
+/// more than their bytes, and a registration of all attempts that a worker may hold; nothing that a
+/// correct sender sends takes more than this.
+pub const DECODED_PER_BYTE: usize = 8;
 
-const _: () = assert!(
-    ATTEMPTS_HELD_MAX + 1_000 <= FIELDS_MAX && Limits::WORKERS_MAX + 1_000 <= FIELDS_MAX,
-    "a message must hold the names of all attempts of a worker, and all workers"
-);
+/// Most memory that one message takes when it is decoded. An element of a list takes two bytes on the
+/// wire, and hundreds in memory.
+pub const DECODED_BYTES_MAX: usize = DECODED_PER_BYTE * MESSAGE_BYTES_MAX;
+
 const _: () = assert!(
     BATCH_BYTES + ATTEMPTS_HELD_MAX * ATTEMPT_REF_BYTES_MAX + ENVELOPE_BYTES <= COMMAND_BYTES_MAX,
     "a registration must hold a batch of results and the names of all others"

@@ -10,13 +10,13 @@ use axum::http::{HeaderMap, header};
 use bytes::BytesMut;
 use cluster_state::LogIndex;
 use http_body_util::BodyExt;
+use proto::memory::MemoryCharge;
 use proto::problem::{ErrorKind, Outcome, Problem};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::Api;
 use super::answer::Refusal;
-use crate::body_budget::BodyCharge;
 use crate::operations::{Consistency, Reading};
 
 /// How long a body may take to arrive: 8 MiB at less than 3 Mbit/s.
@@ -117,7 +117,7 @@ pub(super) fn duration(name: &str, text: &str) -> Result<Duration, Problem> {
 #[derive(Debug)]
 pub(super) struct ReceivedBody {
     bytes: BytesMut,
-    charge: BodyCharge,
+    charge: MemoryCharge,
 }
 
 impl Deref for ReceivedBody {
@@ -151,7 +151,7 @@ async fn in_time(
 /// a client that is cut off while it sends does not see the answer.
 async fn collect(
     mut body: Body,
-    charge: BodyCharge,
+    charge: MemoryCharge,
     bytes_max: usize,
 ) -> Result<ReceivedBody, Problem> {
     let mut received = Ok(ReceivedBody { bytes: BytesMut::new(), charge });
@@ -212,9 +212,9 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
 mod tests {
     use axum::http::HeaderValue;
     use futures_util::StreamExt;
+    use proto::memory::MemoryBudget;
 
     use super::*;
-    use crate::body_budget::BodyBudget;
 
     fn headers(media_type: &'static str) -> HeaderMap {
         let media_type = HeaderValue::from_static(media_type);
@@ -223,7 +223,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_read_up_to_its_bound() {
-        let bodies = BodyBudget::new(100);
+        let bodies = MemoryBudget::new(100);
         let body = collect(Body::from("[1,2]"), bodies.open(), 5).await;
         assert_eq!(&*body.unwrap(), b"[1,2]");
         let problem = collect(Body::from("[1,2] "), bodies.open(), 5).await.unwrap_err();
@@ -233,7 +233,7 @@ mod tests {
 
     #[tokio::test]
     async fn bodies_together_have_a_bound() {
-        let bodies = BodyBudget::new(8);
+        let bodies = MemoryBudget::new(8);
         let first = collect(Body::from("[1,2]"), bodies.open(), 5).await.unwrap();
         let problem = collect(Body::from("[1,2]"), bodies.open(), 5).await.unwrap_err();
         assert_eq!(problem.kind, ErrorKind::Overloaded);
@@ -255,7 +255,7 @@ mod tests {
     async fn a_body_that_is_far_too_large_is_not_read_to_its_end() {
         let endless = futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>("x"));
         let body = Body::from_stream(endless);
-        let problem = collect(body, BodyBudget::new(100).open(), 5).await.unwrap_err();
+        let problem = collect(body, MemoryBudget::new(100).open(), 5).await.unwrap_err();
         assert_eq!(problem.kind, ErrorKind::TooLarge);
     }
 
@@ -263,7 +263,7 @@ mod tests {
     async fn a_body_that_does_not_arrive_in_time_is_refused() {
         let begun = futures_util::stream::iter([Ok::<_, std::io::Error>("[")]);
         let body = Body::from_stream(begun.chain(futures_util::stream::pending()));
-        let problem = in_time(collect(body, BodyBudget::new(100).open(), 5)).await.unwrap_err();
+        let problem = in_time(collect(body, MemoryBudget::new(100).open(), 5)).await.unwrap_err();
         assert_eq!(problem.kind.http_status(), 408);
         assert_eq!(problem.outcome, Some(Outcome::Rejected));
     }

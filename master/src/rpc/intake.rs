@@ -1,4 +1,5 @@
-//! What calls bring in: so many calls and so many bytes of their messages at once. Streams between
+//! What calls bring in: so many calls at once, so many bytes of their messages, and so much memory
+//! that these are decoded to. Streams between
 //! masters have bounds of their own.
 
 use std::pin::Pin;
@@ -9,13 +10,13 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use proto::limits::{DECODED_BYTES_MAX, DECODED_PER_BYTE};
+use proto::memory::{MemoryBudget, MemoryCharge};
 use proto::problem::{ErrorKind, Outcome, Problem};
 use tokio::sync::Semaphore;
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
-
-use crate::body_budget::{BodyBudget, BodyCharge};
 
 /// Calls under way at once, those that wait included.
 const CALLS_MAX: usize = 65_536;
@@ -26,13 +27,17 @@ const BETWEEN_MASTERS: &str = "/cloudai.v1.RaftService/";
 /// The bounds. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Intake {
-    bodies: BodyBudget,
+    bodies: MemoryBudget,
+    /// The memory that the messages are decoded to, each until its call is answered.
+    decoded: MemoryBudget,
     calls: Arc<Semaphore>,
 }
 
 impl Intake {
-    pub(super) fn new(bodies: BodyBudget) -> Self {
-        Self { bodies, calls: Arc::new(Semaphore::new(CALLS_MAX)) }
+    pub(super) fn new(bodies: MemoryBudget) -> Self {
+        let decoded = bodies.bytes_max().saturating_mul(DECODED_PER_BYTE).max(DECODED_BYTES_MAX);
+        let decoded = MemoryBudget::new(decoded);
+        Self { bodies, decoded, calls: Arc::new(Semaphore::new(CALLS_MAX)) }
     }
 }
 
@@ -75,6 +80,7 @@ where
         };
         let charge = self.intake.bodies.open();
         let answer = self.services.call(request.map(|body| Body::new(Metered { body, charge })));
+        let answer = self.intake.decoded.open().during(answer);
         Box::pin(async move {
             let answer = answer.await;
             drop(under_way);
@@ -91,7 +97,7 @@ fn overloaded(detail: &str) -> Status {
 #[derive(Debug)]
 struct Metered {
     body: Body,
-    charge: BodyCharge,
+    charge: MemoryCharge,
 }
 
 impl HttpBody for Metered {
@@ -124,13 +130,34 @@ impl HttpBody for Metered {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use http_body_util::BodyExt;
+    use proto::memory::call_admits;
+    use tower::ServiceExt;
 
     use super::*;
 
     #[tokio::test]
+    async fn calls_share_the_memory_that_their_messages_are_decoded_to() {
+        let decoded = MemoryBudget::new(10 << 10);
+        let intake = Intake { decoded, ..Intake::new(MemoryBudget::new(10)) };
+        let services = intake.layer(tower::service_fn(|_: Request<Body>| async {
+            let status = if call_admits(8 << 10) { 200 } else { 429 };
+            tokio::task::yield_now().await;
+            let answer = Response::builder().status(status).body(Body::empty());
+            Ok::<_, Infallible>(answer.unwrap())
+        }));
+        let ask = || services.clone().oneshot(Request::new(Body::empty()));
+        let (first, second) = tokio::join!(ask(), ask());
+        assert_eq!(first.unwrap().status(), 200);
+        assert_eq!(second.unwrap().status(), 429);
+        assert_eq!(ask().await.unwrap().status(), 200, "what was taken is given back");
+    }
+
+    #[tokio::test]
     async fn messages_share_the_budget_of_bodies() {
-        let bodies = BodyBudget::new(10);
+        let bodies = MemoryBudget::new(10);
         let metered = |text: &'static str| {
             let body = Body::new(http_body_util::Full::new(Bytes::from_static(text.as_bytes())));
             Metered { body, charge: bodies.open() }

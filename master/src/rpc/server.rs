@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::limits::MESSAGE_BYTES_MAX;
+use proto::memory::MemoryBudget;
 use proto::v1::FILE_DESCRIPTOR_SET;
 use proto::v1::cluster_service_server::ClusterServiceServer;
 use proto::v1::master_service_server::MasterServiceServer;
@@ -23,7 +24,6 @@ use super::registry::RegistryEndpoint;
 use super::tasks::TaskEndpoint;
 use super::trailers::LeaderInTrailers;
 use super::workers::WorkerEndpoint;
-use crate::body_budget::BodyBudget;
 use crate::connections::Door;
 use crate::operations::Operations;
 
@@ -60,7 +60,7 @@ pub(crate) struct GrpcServer {
 
 impl GrpcServer {
     /// `door` bounds the connections, `bodies` the messages that arrive.
-    pub(crate) fn new(operations: Operations, door: Arc<Door>, bodies: BodyBudget) -> Self {
+    pub(crate) fn new(operations: Operations, door: Arc<Door>, bodies: MemoryBudget) -> Self {
         Self { operations, door, intake: Intake::new(bodies) }
     }
 

@@ -4,14 +4,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proto::limits::MESSAGE_BYTES_MAX;
+use proto::limits::{DECODED_BYTES_MAX, MESSAGE_BYTES_MAX};
+use proto::memory::{MemoryBudget, SharedMemory};
 use proto::v1::worker_service_server::WorkerServiceServer;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tonic::server::NamedService;
 use tonic::transport;
-use tonic::transport::server::{Router, TcpIncoming};
+use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tonic_reflection::server::Builder as Reflection;
@@ -26,6 +27,8 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Windows that do not throttle a batch of thousands of assignments.
 const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+/// Memory that calls may be decoded to at once: two of the largest, of which a leader sends one at a time.
+const DECODED_AT_ONCE_BYTES: usize = 2 * DECODED_BYTES_MAX;
 
 /// A bound server that does not serve yet.
 #[derive(Debug)]
@@ -133,12 +136,15 @@ impl Server {
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let router = limits()
+            .layer(SharedMemory(MemoryBudget::new(DECODED_AT_ONCE_BYTES)))
             .add_service(desk)
             .add_service(health_service)
             .add_service(reflection().build_v1()?)
             // Older tools know no other.
             .add_service(reflection().build_v1alpha()?);
-        let serving = serve(router, self.listener, stop);
+        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
+        let serving = router.serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
+        let serving = async { Ok(serving.await?) };
         Ok((serving, Health { reporter, obstacles: Arc::default() }))
     }
 }
@@ -150,13 +156,4 @@ fn limits() -> transport::Server {
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-}
-
-async fn serve(
-    router: Router,
-    listener: TcpListener,
-    stop: CancellationToken,
-) -> Result<(), ServerError> {
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    Ok(router.serve_with_incoming_shutdown(incoming, stop.cancelled_owned()).await?)
 }
