@@ -20,6 +20,9 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+/// Far longer than any answer takes on a machine that has much else to do.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(120);
+
 /// A cluster of one.
 pub(crate) struct OneMaster {
     master: Master,
@@ -164,7 +167,7 @@ impl OneMaster {
         stream.write_all(request.as_bytes()).await.ok();
         let mut answer = Vec::new();
         let read = stream.read_to_end(&mut answer);
-        tokio::time::timeout(Duration::from_secs(30), read).await.unwrap().unwrap();
+        tokio::time::timeout(ANSWER_PATIENCE, read).await.unwrap().unwrap();
         Answer::parse(&String::from_utf8(answer).unwrap())
     }
 

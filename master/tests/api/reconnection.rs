@@ -209,6 +209,8 @@ async fn an_immediate_check_joins_the_attempt_under_way() {
     let master = start(|config| {
         config.reconnect.interval = NEVER;
         config.reconnect.attempt_timeout = NEVER;
+        // It registers when the test gets to it.
+        config.reconnect.registration_timeout = NEVER;
     })
     .await;
     let tasks = TaskTracker::new();
