@@ -131,9 +131,9 @@ impl Retention {
             turn: Turn { rank: count(rank), of: count(members.len()).max(1) },
             followers: replication
                 .map(|(peer, matched)| {
-                    let next = index(matched).map_or(0, |index| index.saturating_add(1));
+                    let next = index(matched).map(|index| index.saturating_add(1));
                     let reach = reach.get(peer);
-                    let after_snapshot = reach.map_or(0, |reach| reach.after_snapshot);
+                    let after_snapshot = reach.and_then(|reach| reach.after_snapshot);
                     let is_served = reach.is_some_and(|reach| reach.is_served);
                     Follower { peer: *peer, next: next.max(after_snapshot), is_served }
                 })

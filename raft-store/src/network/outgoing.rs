@@ -25,7 +25,7 @@ pub(crate) struct LeftBehind;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reach {
     /// The first entry that it lacks when it has the snapshot that it was sent last.
-    pub(crate) after_snapshot: u64,
+    pub(crate) after_snapshot: Option<u64>,
     /// Whether it takes what it is sent, or did a moment ago.
     pub(crate) is_served: bool,
 }
@@ -50,7 +50,7 @@ struct Served {
     /// The snapshot that it is being sent, so that the transfer can go on after a break.
     snapshot: Option<SnapshotData>,
     /// The first entry that it lacks when it has the latest snapshot that it was sent.
-    after_snapshot: u64,
+    after_snapshot: Option<u64>,
 }
 
 impl Served {
@@ -62,13 +62,13 @@ impl Served {
     /// Begins to keep a snapshot; returns the one that was kept before.
     fn keep(&mut self, data: &SnapshotData) -> Option<SnapshotData> {
         let last = data.meta().last_log_id;
-        self.after_snapshot = last.map_or(0, |last| last.index.saturating_add(1));
+        self.after_snapshot = last.map(|last| last.index.saturating_add(1));
         self.snapshot.replace(data.clone())
     }
 
     /// Keeps nothing any longer; returns what was kept.
     fn forget(&mut self) -> Option<SnapshotData> {
-        self.after_snapshot = 0;
+        self.after_snapshot = None;
         self.snapshot.take()
     }
 }

@@ -101,14 +101,14 @@ async fn a_snapshot_is_kept_as_long_as_it_is_sent() {
     let second = snapshot_after(&mut store, 1).await.snapshot;
     tokio::time::advance(Duration::from_secs(3_600)).await;
     let reach = outgoing.reach(Instant::now()).into_values().collect::<Vec<_>>();
-    assert_eq!(reach, [Reach { after_snapshot: 1, is_served: false }], "it has not answered");
+    assert_eq!(reach, [Reach { after_snapshot: Some(1), is_served: false }], "it has not answered");
     assert_eq!(to_send(&mut store).await.id(), id);
 
     // The transfer breaks off, and nobody goes on with it.
     sending.on_answered();
     drop(sending);
     let reach = outgoing.reach(Instant::now()).into_values().collect::<Vec<_>>();
-    assert_eq!(reach, [Reach { after_snapshot: 1, is_served: true }]);
+    assert_eq!(reach, [Reach { after_snapshot: Some(1), is_served: true }]);
     assert_eq!(to_send(&mut store).await.id(), id);
     tokio::time::advance(Duration::from_secs(3_600)).await;
     outgoing.reach(Instant::now());

@@ -46,8 +46,9 @@ pub(super) struct Turn {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Follower {
     pub(super) peer: u64,
-    /// The first entry that it lacks when it has the snapshot that it is being sent.
-    pub(super) next: u64,
+    /// The first entry that it lacks when it has the snapshot that it is being sent. A new leader
+    /// does not know yet.
+    pub(super) next: Option<u64>,
     /// Whether it is sent the log or a snapshot, or was a moment ago.
     pub(super) is_served: bool,
 }
@@ -102,13 +103,19 @@ pub(super) fn cut(
     let kept_from = by_entries.max(volume.first_within(snapshot, bounds.kept.bytes));
     let begin = at.purged.map_or(0, |purged| purged.saturating_add(1));
 
-    let lagging = followers.iter().filter(|follower| follower.next < kept_from.max(begin));
-    let (held, left_behind): (Vec<&Follower>, Vec<&Follower>) = lagging.partition(|follower| {
-        let is_there = follower.next >= begin;
-        follower.is_served && is_there && volume.bytes_from(follower.next) <= bounds.held_bytes
-    });
-    let left_behind = left_behind.iter().map(|follower| follower.peer).collect::<Vec<_>>();
-    let held_from = held.iter().map(|follower| follower.next).min();
+    let (mut held_from, mut left_behind) = (None::<u64>, Vec::new());
+    for Follower { peer, next, is_served } in followers {
+        let next = next.unwrap_or(begin);
+        let is_in_bound = next >= begin && volume.bytes_from(next) <= bounds.held_bytes;
+        if next >= kept_from.max(begin) {
+            continue;
+        }
+        if *is_served && is_in_bound {
+            held_from = Some(held_from.map_or(next, |from| from.min(next)));
+        } else {
+            left_behind.push(*peer);
+        }
+    }
     let from = held_from.map_or(kept_from, |held_from| held_from.min(kept_from));
 
     let freed = volume.bytes_from(begin).saturating_sub(volume.bytes_from(from));
