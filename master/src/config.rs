@@ -18,6 +18,7 @@ pub use value::{Bytes, LogFormat, Names, TimeoutRange};
 
 use crate::leader::attempts_schedule::Backoff;
 use crate::leader::placement::Strategy;
+use crate::leader::reconnection::ReconnectConfig;
 
 /// Everything an operator can set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,25 +74,6 @@ pub struct RaftConfig {
     pub log_kept_bytes: Bytes,
     /// Bytes of the log that are kept for a follower further behind.
     pub log_held_bytes: Bytes,
-}
-
-/// Keys under `reconnect`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReconnectConfig {
-    /// Whether inactive workers are called at all.
-    pub enabled: bool,
-    /// Between two rounds.
-    pub interval: Duration,
-    /// How long one attempt may take.
-    pub attempt_timeout: Duration,
-    /// How long a worker that has answered may take to register.
-    pub registration_timeout: Duration,
-    /// Attempts under way at once.
-    pub max_parallel: usize,
-    /// Whether the interval grows for a worker that is not reached again and again.
-    pub backoff: Backoff,
-    /// The interval for workers whose label `priority` has that value.
-    pub intervals_by_priority: BTreeMap<String, Duration>,
 }
 
 /// Keys under `worker`.

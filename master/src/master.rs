@@ -26,7 +26,6 @@ use crate::api::{self, Api, HttpServer, Reach, Sockets};
 use crate::config::{Config, RaftConfig};
 use crate::connections::Door;
 use crate::events::{Events, UsageFeed};
-use crate::leader::reconnection::ReconnectConfig;
 use crate::leader::ticker::Retention;
 use crate::leader::{DutyConfig, Supervisor, WorkerSessions};
 use crate::metrics::{Metrics, Recorder};
@@ -279,15 +278,7 @@ fn start_duties(
         unreachable_after: config.worker.unreachable_after,
         mass_loss_requeue_rate: u32::try_from(config.worker.mass_loss_requeue_rate)
             .unwrap_or(u32::MAX),
-        reconnect: ReconnectConfig {
-            enabled: config.reconnect.enabled,
-            interval: config.reconnect.interval,
-            attempt_timeout: config.reconnect.attempt_timeout,
-            registration_timeout: config.reconnect.registration_timeout,
-            max_parallel: config.reconnect.max_parallel,
-            backoff: config.reconnect.backoff,
-            intervals_by_priority: config.reconnect.intervals_by_priority.clone(),
-        },
+        reconnect: config.reconnect.clone(),
         strategy: config.scheduler.strategy,
         retention: Retention { tasks: config.retention.tasks, age: config.retention.age },
         live_bytes_max: u64::try_from(config.limits.live_bytes.0).unwrap_or(u64::MAX),

@@ -28,7 +28,7 @@ pub(crate) use cluster::{LeaderTerm, Readiness};
 pub(crate) use listing::TaskQuery;
 use logs::LogChannels;
 pub(crate) use logs::{LogRequest, LogScope};
-pub(crate) use reading::{Consistency, Mark, Reading};
+pub(crate) use reading::{Mark, Reading};
 pub(crate) use refusal::of_session as session_problem;
 use scans::Scans;
 pub(crate) use tasks::Submission;

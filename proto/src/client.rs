@@ -22,7 +22,7 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
-pub use calls::{Consistency, task_service};
+pub use calls::task_service;
 pub use error::{AttemptFailure, ClientError};
 pub use logs::LogStream;
 

@@ -6,7 +6,9 @@ pub mod call_failure;
 pub mod channel;
 pub mod client;
 pub mod codec;
+pub mod consistency;
 pub mod convert;
+pub mod deadline;
 #[cfg(test)]
 mod fuzz_tests;
 pub mod json;

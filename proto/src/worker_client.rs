@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use tonic::transport::Channel;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Response, Status};
 
 use crate::call_failure::CallFailure;
 use crate::channel::{self, ConnectError, InvalidAddress};
+use crate::deadline::{self, timed};
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::v1::worker_service_client::WorkerServiceClient;
 use crate::v1::{
@@ -149,22 +150,11 @@ impl WorkerClient {
     }
 }
 
-fn timed<T>(message: T, timeout: Duration) -> Request<T> {
-    let mut request = Request::new(message);
-    request.set_timeout(timeout);
-    request
-}
-
-/// Bounds the call on this side too: a frozen peer does not keep time.
 async fn within<T>(
     timeout: Duration,
-    call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+    call: impl Future<Output = Result<Response<T>, Status>>,
 ) -> Result<T, WorkerCallError> {
-    match tokio::time::timeout(timeout, call).await {
-        Ok(Ok(response)) => Ok(response.into_inner()),
-        Ok(Err(status)) => Err(refusal(&status)),
-        Err(_) => Err(WorkerCallError::Unreachable("no answer in time".to_owned())),
-    }
+    deadline::within("the worker", timeout, call).await.map_err(|status| refusal(&status))
 }
 
 fn refusal(status: &Status) -> WorkerCallError {

@@ -11,7 +11,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cluster_state::Timestamp;
+use cluster_state::{Timestamp, millis};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -33,7 +33,7 @@ impl WallClock for SystemClock {
     fn now(&self) -> Timestamp {
         #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+        Timestamp(millis(since_epoch))
     }
 }
 
@@ -147,8 +147,7 @@ impl Course {
     }
 
     fn passed_millis(&self, now: Instant) -> u64 {
-        let passed = now.saturating_duration_since(self.at);
-        u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
+        millis(now.saturating_duration_since(self.at))
     }
 
     fn follow(&mut self, log_time: Timestamp, now: Instant) {

@@ -31,13 +31,13 @@ use self::flusher::Flusher;
 use self::group::Op;
 use self::shared::Shared;
 pub use self::shared::{LogStats, SyncObserver, Synced};
-use self::tail::{Tail, entry_bytes, next_index};
+use self::tail::{Tail, entry_bytes};
 pub(crate) use self::volume::Volume;
 use crate::calls::Calls;
 use crate::error::StorageError;
 use crate::guard::Guard;
 use crate::identity::{DirectoryLock, Identity, KnownIdentity};
-use crate::types::{Entry, LogId, TypeConfig, Vote};
+use crate::types::{Entry, LogId, TypeConfig, Vote, next_index};
 
 /// How much the log store may keep, and how often it writes its guard.
 #[derive(Clone)]

@@ -25,13 +25,13 @@ use openraft::raft::{
     TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::{AnyError, OptionalSend};
-use proto::channel;
 use proto::limits::MESSAGE_BYTES_MAX;
 use proto::v1;
 use proto::v1::raft_service_client::RaftServiceClient;
+use proto::{channel, deadline};
 use tokio::time::Instant;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
+use tonic::{Code, Response, Status};
 
 use self::identity::PeerIdentity;
 use self::outgoing::{LeftBehind, Outgoing};
@@ -190,16 +190,11 @@ fn check_answered(vote: &Vote, asked_in: u64) -> Result<(), RPCError<TypeConfig>
         .map_err(|error| malformed(&error.into()))
 }
 
-/// Bounds a call on this side: a frozen peer keeps its connection open and says nothing.
 async fn within<T>(
     ttl: Duration,
-    call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+    call: impl Future<Output = Result<Response<T>, Status>>,
 ) -> Result<T, RPCError<TypeConfig>> {
-    match tokio::time::timeout(ttl, call).await {
-        Ok(Ok(response)) => Ok(response.into_inner()),
-        Ok(Err(status)) => Err(failure(&status)),
-        Err(elapsed) => Err(RPCError::Unreachable(Unreachable::new(&elapsed))),
-    }
+    deadline::within("the master", ttl, call).await.map_err(|status| failure(&status))
 }
 
 fn failure(status: &Status) -> RPCError<TypeConfig> {

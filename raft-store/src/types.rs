@@ -58,6 +58,11 @@ pub fn log_id(term: Term, index: LogIndex) -> LogId {
     LogId::new(leader_id_std::CommittedLeaderId::new(term.0), index.0)
 }
 
+/// The index after `last`; 0 when there is nothing yet.
+pub(crate) fn next_index(last: Option<LogId>) -> u64 {
+    last.map_or(0, |id| id.index.saturating_add(1))
+}
+
 /// Up to where a master has applied the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AppliedAt {

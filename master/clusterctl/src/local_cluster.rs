@@ -209,7 +209,8 @@ impl LocalCluster {
                 return Err(LocalClusterError::NotReady { role: worker, log });
             }
             sleep(LOOK_INTERVAL).await;
-            known = client.worker(&known.worker_id, proto::client::Consistency::default()).await?;
+            known =
+                client.worker(&known.worker_id, proto::consistency::Consistency::default()).await?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, header};
 use bytes::BytesMut;
 use cluster_state::LogIndex;
 use http_body_util::BodyExt;
+use proto::consistency::Consistency;
 use proto::memory::MemoryCharge;
 use proto::problem::{ErrorKind, Outcome, Problem};
 use serde::Deserialize;
@@ -17,7 +18,7 @@ use serde::de::DeserializeOwned;
 
 use super::Api;
 use super::answer::Refusal;
-use crate::operations::{Consistency, Reading};
+use crate::operations::Reading;
 
 /// How long a body may take to arrive: 8 MiB at less than 3 Mbit/s.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);

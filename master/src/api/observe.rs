@@ -4,6 +4,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use cluster_state::millis;
 use raft_store::Leadership;
 use tokio::time::Instant;
 
@@ -47,8 +48,7 @@ fn put_headers(headers: &mut HeaderMap, operations: &Operations, mark: Mark) {
     let is_known = if leader.is_some() { "true" } else { "false" };
     headers.insert(KNOWN_LEADER, HeaderValue::from_static(is_known));
     if let Some(last_contact) = mark.last_contact {
-        let millis = u64::try_from(last_contact.as_millis()).unwrap_or(u64::MAX);
-        headers.insert(LAST_CONTACT, HeaderValue::from(millis));
+        headers.insert(LAST_CONTACT, HeaderValue::from(millis(last_contact)));
     }
 }
 

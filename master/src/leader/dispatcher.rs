@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::contacts::{Contacts, Errand, Trouble};
 use self::delivery::{CallEnd, Content, Orders, deliver};
+use super::driver::sleep_until;
 use super::sessions::Lead;
 
 /// Attempts in one call: enough to amortize it, few enough that the first is not kept waiting.
@@ -86,18 +87,12 @@ impl Dispatcher {
             applied.borrow_and_update();
             self.tell_workers();
             let wake = self.next_wake();
-            let pause = async {
-                match wake {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 () = stop.cancelled() => return,
                 Some(Ok((called, end))) = self.calls.join_next() => {
                     self.on_call_ended(&called, end);
                 }
-                () = pause => {}
+                () = sleep_until(wake) => {}
                 changed = applied.changed() => if changed.is_err() { return },
             }
         }

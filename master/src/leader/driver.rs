@@ -57,17 +57,20 @@ pub(super) async fn drive<R: Reconciler>(
                 }
             }
         };
-        let over = async {
-            match wait {
-                Some(wait) => tokio::time::sleep(wait).await,
-                None => std::future::pending().await,
-            }
-        };
+        let due = wait.and_then(|wait| Instant::now().checked_add(wait));
         tokio::select! {
             () = stop.cancelled() => return,
-            () = over => {}
+            () = sleep_until(due) => {}
             changed = applied.changed() => if changed.is_err() { return },
         }
+    }
+}
+
+/// Waits until `due`; for ever when nothing is due.
+pub(super) async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

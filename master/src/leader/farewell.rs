@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::driver::sleep_until;
 use super::leases::Patience;
 use super::rest::until_over;
 use super::sessions::Lead;
@@ -125,18 +126,12 @@ impl Farewell {
                 () = pause => {}
             }
             let wake = self.next_call();
-            let due = async {
-                match wake {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 () = stop.cancelled() => return,
                 Some(Ok((worker, case, end))) = self.calls.join_next() => {
                     self.on_call_ended(&worker, case, end);
                 }
-                () = due => {}
+                () = sleep_until(wake) => {}
                 changed = applied.changed() => if changed.is_err() { return },
             }
         }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::bite::Bite;
-use super::driver::changed_after;
+use super::driver::{changed_after, sleep_until};
 use super::leases::{Lapsed, LeaseTable, Patience};
 use super::mass_loss::{Brake, RecentLosses, is_over};
 use super::rest::until_over;
@@ -115,14 +115,9 @@ impl Liveness {
         loop {
             let next = self.lead.leases().next_deadline_after(began_at);
             let wake = next.into_iter().chain(again).min();
-            let over = async {
-                match wake {
-                    Some(at) => tokio::time::sleep_until(at.max(began_at + PASS_PAUSE)).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let wake = wake.map(|at| at.max(began_at + PASS_PAUSE));
             tokio::select! {
-                () = over => return,
+                () = sleep_until(wake) => return,
                 () = self.lead.leases_changed.notified() => {}
             }
         }

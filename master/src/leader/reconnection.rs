@@ -25,7 +25,7 @@ use self::attempt::{Attempt, attempt};
 use self::awaited::Awaited;
 use self::demands::OpenDemands;
 use super::attempts_schedule::{AttemptsSchedule, Completed, Ended, Occasion, Sighting};
-use super::driver::changed_after;
+use super::driver::{changed_after, sleep_until};
 use super::sessions::Lead;
 use crate::metrics::Reconnected;
 
@@ -344,12 +344,5 @@ fn log_attempts(count: usize, is_new: bool) {
         tracing::info!("attempting to reconnect to {count} inactive worker(s)");
     } else {
         tracing::debug!("attempting to reconnect to {count} inactive worker(s)");
-    }
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }

@@ -119,8 +119,7 @@ impl Lead {
     #[must_use]
     pub(crate) fn last_heard(&self, worker: &WorkerId) -> Option<Timestamp> {
         let silence = self.leases().silence(worker, Instant::now())?;
-        let millis = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
-        Some(Timestamp(self.node.clock().now().0.saturating_sub(millis)))
+        Some(self.node.clock().now().before(silence))
     }
 
     /// All masters, for workers to turn to.

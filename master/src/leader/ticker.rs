@@ -75,8 +75,7 @@ impl Ticker {
             return reader.expired_history(latest, excess.min(FORGET_MAX)).await;
         }
 
-        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-        let before = Timestamp(self.node.clock().now().0.saturating_sub(age));
+        let before = self.node.clock().now().before(age);
         let allowed = usize::try_from(self.aged.tasks()).unwrap_or(usize::MAX);
         let aged = reader.expired_history(before, allowed.min(FORGET_MAX)).await?;
         self.aged.on_forgotten(u64::try_from(aged.len()).unwrap_or(u64::MAX));

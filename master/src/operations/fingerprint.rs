@@ -5,23 +5,22 @@
 //! differs from the default. So a field that is added later changes nothing for tasks without it.
 //! Numbers are never given twice, and the order of the calls below never changes.
 
-use cluster_state::{Class, Constraint, ConstraintOp, OnDisconnect, Resources, TaskSpec, TextMap};
+use cluster_state::{
+    Class, Constraint, ConstraintOp, Fnv1a, OnDisconnect, Resources, TaskSpec, TextMap,
+};
 use proto::convert::{MAX_ATTEMPTS_DEFAULT, PRIORITY_DEFAULT, RETRY_BACKOFF_DEFAULT};
 
 /// The fingerprint of a submission.
 pub(super) fn fingerprint<'a>(tasks: impl IntoIterator<Item = &'a TaskSpec>) -> u64 {
-    let mut print = Fingerprint(OFFSET);
+    let mut print = Fingerprint(Fnv1a::default());
     for task in tasks {
         print.task(task);
     }
-    print.0
+    print.0.finish()
 }
 
-const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-const PRIME: u64 = 0x0000_0100_0000_01b3;
-
-/// FNV-1a over fields.
-struct Fingerprint(u64);
+/// A hash of fields.
+struct Fingerprint(Fnv1a);
 
 impl Fingerprint {
     fn task(&mut self, task: &TaskSpec) {
@@ -112,9 +111,7 @@ impl Fingerprint {
     /// The length parts a field from the next one.
     fn field(&mut self, number: u8, value: &[u8]) {
         let length = u64::try_from(value.len()).unwrap_or(u64::MAX).to_le_bytes();
-        for byte in std::iter::once(number).chain(length).chain(value.iter().copied()) {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(PRIME);
-        }
+        self.0.write(std::iter::once(number).chain(length).chain(value.iter().copied()));
     }
 }
 

@@ -3,34 +3,11 @@
 use std::time::Duration;
 
 use cluster_state::{LogIndex, Term};
+use proto::consistency::Consistency;
 use proto::problem::{ErrorKind, Problem};
 use raft_store::Leadership;
 
 use super::{Operations, refusal};
-
-/// How fresh an answer has to be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Consistency {
-    /// As new as every write that was acknowledged before the read began.
-    #[default]
-    Linearizable,
-    /// Whatever this master has applied.
-    Stale,
-}
-
-impl Consistency {
-    /// Reads the text of a request; the default when it is empty.
-    pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
-        match text {
-            "" | "linearizable" => Ok(Self::Linearizable),
-            "stale" => Ok(Self::Stale),
-            other => {
-                let detail = format!("consistency '{other}' is neither linearizable nor stale");
-                Err(Problem::new(ErrorKind::Malformed, detail))
-            }
-        }
-    }
-}
 
 /// How a read is to be made.
 #[derive(Clone, Copy, Debug, Default)]

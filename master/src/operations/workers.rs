@@ -3,13 +3,14 @@
 use cluster_state::{Command, RegisterWorker, Registered, Reply, Worker, WorkerId};
 use prost::Message;
 use proto::address::{host, is_loopback};
+use proto::consistency::Consistency;
 use proto::convert::{self, Breach, Invalid};
 use proto::limits::{BATCH_BYTES, ByteBudget};
 use proto::problem::{ErrorKind, Problem};
 use proto::v1;
 
 use super::tasks::unexpected;
-use super::{Consistency, Mark, Operations, Reading, TaskQuery};
+use super::{Mark, Operations, Reading, TaskQuery};
 
 /// Workers on a page that names no limit: more than clusters have.
 const LIMIT_DEFAULT: usize = 100_000;

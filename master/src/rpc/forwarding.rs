@@ -8,6 +8,7 @@ use futures_util::stream::{self, BoxStream};
 use parking_lot::Mutex;
 use proto::call_failure::CallFailure;
 use proto::channel;
+use proto::deadline::{self, timed};
 use proto::limits::MESSAGE_BYTES_MAX;
 use proto::problem::{ErrorKind, Problem};
 use proto::v1;
@@ -61,15 +62,13 @@ impl LeaderLink {
         request: v1::GetWorkerRequest,
     ) -> Result<v1::Worker, Problem> {
         let mut client = RegistryServiceClient::new(self.channel()?);
-        let answer = within(client.get(mark(Request::new(request)))).await;
-        answer.map(Response::into_inner).map_err(|status| Problem::from(&status))
+        answer(client.get(mark(request))).await
     }
 
     /// One task, as the leader knows it.
     pub(crate) async fn task(&self, request: v1::GetTaskRequest) -> Result<v1::Task, Problem> {
         let mut client = TaskServiceClient::new(self.channel()?);
-        let answer = within(client.get(mark(Request::new(request)))).await;
-        answer.map(Response::into_inner).map_err(|status| Problem::from(&status))
+        answer(client.get(mark(request))).await
     }
 
     /// One page of tasks, as the leader knows them.
@@ -79,8 +78,7 @@ impl LeaderLink {
     ) -> Result<v1::TaskPage, Problem> {
         let client = TaskServiceClient::new(self.channel()?);
         let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let answer = within(client.list(mark(Request::new(request)))).await;
-        answer.map(Response::into_inner).map_err(|status| Problem::from(&status))
+        answer(client.list(mark(request))).await
     }
 
     /// One page of workers, as the leader knows them.
@@ -90,8 +88,7 @@ impl LeaderLink {
     ) -> Result<v1::WorkerPage, Problem> {
         let client = RegistryServiceClient::new(self.channel()?);
         let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let answer = within(client.list(mark(Request::new(request)))).await;
-        answer.map(Response::into_inner).map_err(|status| Problem::from(&status))
+        answer(client.list(mark(request))).await
     }
 
     /// What a worker reported to the leader.
@@ -100,8 +97,7 @@ impl LeaderLink {
         request: v1::WorkerUsageRequest,
     ) -> Result<v1::WorkerMetrics, Problem> {
         let mut client = RegistryServiceClient::new(self.channel()?);
-        let answer = within(client.usage(mark(Request::new(request)))).await;
-        answer.map(Response::into_inner).map_err(|status| Problem::from(&status))
+        answer(client.usage(mark(request))).await
     }
 
     /// What all workers report to the leader, until it leads no more or cannot be reached.
@@ -110,8 +106,7 @@ impl LeaderLink {
         let mut request = Request::new(v1::WatchUsageRequest {});
         // Without a deadline: the stream lasts as long as it is wanted.
         request.metadata_mut().insert(FORWARDED, MetadataValue::from_static("1"));
-        let answer = within(client.watch_usage(request)).await;
-        let samples = answer.map_err(|status| Problem::from(&status))?.into_inner();
+        let samples = answer(client.watch_usage(request)).await?;
         let next = async |mut samples: tonic::Streaming<v1::UsageSample>| {
             let sample = samples.message().await.ok().flatten()?;
             Some((sample, samples))
@@ -130,18 +125,11 @@ impl LeaderLink {
         let asked = *leadership.borrow_and_update();
         let client = RegistryServiceClient::new(self.channel()?);
         let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let mut request = mark(Request::new(request));
+        let mut request = mark(request);
         request.set_timeout(patience);
-        let answered = tokio::time::timeout(patience, client.reconnect(request));
+        let answered = deadline::within("the leader", patience, client.reconnect(request));
         tokio::select! {
-            answered = answered => match answered {
-                Ok(answered) => {
-                    answered.map(Response::into_inner).map_err(|status| Problem::from(&status))
-                }
-                Err(_) => {
-                    Err(Problem::new(ErrorKind::Timeout, "the leader did not answer in time"))
-                }
-            },
+            answered = answered => answered.map_err(|status| Problem::from(&status)),
             _ = leadership.wait_for(|now| *now != asked) => {
                 Err(Problem::new(ErrorKind::NoLeader, "the leader changed before it had answered"))
             }
@@ -154,8 +142,7 @@ impl LeaderLink {
         request: Request<v1::RegisterWorkerRequest>,
     ) -> Result<v1::RegisterWorkerResponse, Problem> {
         let mut client = self.sessions(&request)?;
-        let answer = within(client.register_worker(mark(request))).await;
-        answer.map(Response::into_inner).map_err(|status| Problem::from(&status))
+        answer(client.register_worker(mark(request.into_inner()))).await
     }
 
     /// Passes a worker's call on.
@@ -164,8 +151,7 @@ impl LeaderLink {
         request: Request<v1::HeartbeatRequest>,
     ) -> Result<v1::HeartbeatResponse, Problem> {
         let mut client = self.sessions(&request)?;
-        let answer = within(client.send_heartbeat(mark(request))).await;
-        answer.map(Response::into_inner).map_err(|status| Problem::from(&status))
+        answer(client.send_heartbeat(mark(request.into_inner()))).await
     }
 
     /// Passes the heartbeats of many workers on.
@@ -175,8 +161,8 @@ impl LeaderLink {
     ) -> Result<v1::RelayHeartbeatsResponse, Problem> {
         let request = Request::new(v1::RelayHeartbeatsRequest { heartbeats });
         let mut client = self.sessions(&request)?;
-        let answer = within(client.relay_heartbeats(mark(request))).await;
-        answer.map(Response::into_inner).map_err(|status| match CallFailure::of(&status) {
+        let answered = within(client.relay_heartbeats(mark(request.into_inner()))).await;
+        answered.map_err(|status| match CallFailure::of(&status) {
             // A leader that dies with a call under way is no leader any more.
             CallFailure::NeverConnected | CallFailure::Broken => {
                 Problem::new(ErrorKind::NoLeader, status.message())
@@ -191,8 +177,7 @@ impl LeaderLink {
         request: Request<v1::ReportTaskCompletionRequest>,
     ) -> Result<v1::ReportTaskCompletionResponse, Problem> {
         let mut client = self.sessions(&request)?;
-        let answer = within(client.report_task_completion(mark(request))).await;
-        answer.map(Response::into_inner).map_err(|status| Problem::from(&status))
+        answer(client.report_task_completion(mark(request.into_inner()))).await
     }
 
     /// Passes an operator's call on.
@@ -202,8 +187,7 @@ impl LeaderLink {
     ) -> Result<v1::LeaderStatus, Problem> {
         check_first_hop(&request)?;
         let mut client = ClusterServiceClient::new(self.channel()?);
-        let answer = within(client.transfer_leader(mark(request))).await;
-        answer.map(Response::into_inner).map_err(|status| Problem::from(&status))
+        answer(client.transfer_leader(mark(request.into_inner()))).await
     }
 
     fn sessions<T>(&self, request: &Request<T>) -> Result<MasterServiceClient<Channel>, Problem> {
@@ -245,19 +229,16 @@ fn check_first_hop<T>(request: &Request<T>) -> Result<(), Problem> {
     Ok(())
 }
 
-fn mark<T>(request: Request<T>) -> Request<T> {
-    let mut marked = Request::new(request.into_inner());
+fn mark<T>(message: T) -> Request<T> {
+    let mut marked = timed(message, TIMEOUT);
     marked.metadata_mut().insert(FORWARDED, MetadataValue::from_static("1"));
-    marked.set_timeout(TIMEOUT);
     marked
 }
 
-/// Bounds the call on this side too: a frozen leader does not keep time.
-async fn within<T>(
-    call: impl Future<Output = Result<Response<T>, Status>>,
-) -> Result<Response<T>, Status> {
-    match tokio::time::timeout(TIMEOUT, call).await {
-        Ok(answered) => answered,
-        Err(_) => Err(Status::deadline_exceeded("the leader did not answer in time")),
-    }
+async fn within<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Status> {
+    deadline::within("the leader", TIMEOUT, call).await
+}
+
+async fn answer<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Problem> {
+    within(call).await.map_err(|status| Problem::from(&status))
 }

@@ -2,6 +2,7 @@
 
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use proto::consistency::Consistency;
 use proto::problem::Problem;
 use proto::v1;
 use proto::v1::registry_service_server::RegistryService;
@@ -9,7 +10,7 @@ use tonic::{Request, Response, Status};
 
 use super::forwarding::{check_leads_if_forwarded, is_forwarded};
 use super::{answer, refusal};
-use crate::operations::{Consistency, Operations, Reading};
+use crate::operations::{Operations, Reading};
 
 #[derive(Clone, Debug)]
 pub(super) struct RegistryEndpoint {

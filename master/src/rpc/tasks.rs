@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use proto::consistency::Consistency;
 use proto::v1;
 use proto::v1::task_service_server::TaskService;
 use tonic::{Request, Response, Status};
 
 use super::forwarding::check_leads_if_forwarded;
 use super::{answer, refusal};
-use crate::operations::{Consistency, LogRequest, LogScope, Operations, Submission, TaskQuery};
+use crate::operations::{LogRequest, LogScope, Operations, Submission, TaskQuery};
 
 /// Longest wait: clients that want to wait longer ask again.
 const WAIT_MAX: Duration = Duration::from_secs(10 * 60);

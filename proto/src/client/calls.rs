@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use cluster_state::millis;
 use tokio::time::Instant;
 use tonic::transport::Channel;
 use uuid::Uuid;
 
 use super::{Client, ClientError, Repeat, Rules};
+use crate::consistency::Consistency;
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::problem::ErrorKind;
 use crate::v1;
@@ -18,27 +20,6 @@ use crate::v1::task_service_client::TaskServiceClient;
 const WAIT_SLICE: Duration = Duration::from_secs(20);
 /// Longest hand-over of leadership, which is answered when the other master leads.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Whether a read may be answered from what one master happens to know.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Consistency {
-    /// Sees everything that was acknowledged before.
-    #[default]
-    Linearizable,
-    /// At once, perhaps of the past, and without a leader too.
-    Stale,
-}
-
-impl Consistency {
-    /// Its name in requests.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Linearizable => "linearizable",
-            Self::Stale => "stale",
-        }
-    }
-}
 
 /// The task service of one master, without repeating: for load generators, which count every
 /// failure.
@@ -132,10 +113,8 @@ impl Client {
         loop {
             let left = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
             let slice = left.unwrap_or(WAIT_SLICE).min(WAIT_SLICE);
-            let request = v1::WaitTaskRequest {
-                task_id: task_id.to_owned(),
-                timeout_ms: u64::try_from(slice.as_millis()).unwrap_or(u64::MAX),
-            };
+            let request =
+                v1::WaitTaskRequest { task_id: task_id.to_owned(), timeout_ms: millis(slice) };
             let rules = self.rules(Repeat::Always).longer_by(slice);
             let task = self
                 .call(rules, request, |channel, request| async move {

@@ -4,7 +4,8 @@
 use uuid::Uuid;
 
 use super::calls::registry_service;
-use super::{Client, ClientError, Consistency, Repeat, Rules};
+use super::{Client, ClientError, Repeat, Rules};
+use crate::consistency::Consistency;
 use crate::problem::{ErrorKind, Outcome, Problem};
 use crate::v1;
 use crate::v1::cluster_service_client::ClusterServiceClient;

@@ -5,7 +5,7 @@ use proto::limits::ByteBudget;
 use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, ReadOptions, WriteBatch};
 use serde::de::DeserializeOwned;
 
-use super::tail::{Part, end_of, entry_bytes, next_index};
+use super::tail::{Part, end_of, entry_bytes};
 use super::volume::{Block, Volume};
 use crate::codec;
 use crate::error::StorageError;
@@ -13,7 +13,7 @@ use crate::guard::Witness;
 use crate::identity::Identity;
 use crate::keys::{LogRecord, LogTable, NumberKey};
 use crate::rocks;
-use crate::types::{LogId, Vote};
+use crate::types::{LogId, Vote, next_index};
 
 /// What the log holds besides its entries.
 #[derive(Debug, Clone)]

@@ -13,14 +13,14 @@ use rocksdb::{WriteBatch, WriteOptions};
 use super::disk::{Disk, Held, bytes_on_disk, put_identity};
 use super::group::{Group, GuardNeed, Op, Waiting};
 use super::shared::{Shared, Synced};
-use super::tail::{end_of, next_index};
+use super::tail::end_of;
 use super::{LogOptions, StateDurability};
 use crate::calls::{Call, describe};
 use crate::codec;
 use crate::error::StorageError;
 use crate::guard::{Guard, Witness};
 use crate::keys::{LogRecord, NumberKey};
-use crate::types::{Entry, LogId, Vote};
+use crate::types::{Entry, LogId, Vote, next_index};
 
 /// Operations that share a sync. More would make the first of them wait for no gain: the sync's
 /// cost is spread thin long before.

@@ -11,10 +11,10 @@ use proto::limits::{BATCH_BYTES, ByteBudget};
 
 use super::LogStore;
 use super::shared::Plan;
-use super::tail::{Part, next_index};
+use super::tail::Part;
 use crate::calls::Call;
 use crate::error::StorageError;
-use crate::types::{Entry, TypeConfig, Vote};
+use crate::types::{Entry, TypeConfig, Vote, next_index};
 
 /// Entries handed to one replication request, in bytes: large enough to fill a fast link, small
 /// enough that a slow one does not hold up what follows. An entry above it travels alone.

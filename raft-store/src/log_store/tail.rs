@@ -7,7 +7,7 @@ use proto::limits::ByteBudget;
 
 use super::Held;
 use crate::error::StorageError;
-use crate::types::{Entry, LogId, Vote};
+use crate::types::{Entry, LogId, Vote, next_index};
 
 /// What an entry costs in memory besides its payload.
 const ENTRY_OVERHEAD_BYTES: usize = 96;
@@ -43,10 +43,6 @@ pub(super) struct Tail {
     pub(super) purged: Option<LogId>,
     pub(super) vote: Option<Vote>,
     pub(super) committed: Option<LogId>,
-}
-
-pub(super) fn next_index(id: Option<LogId>) -> u64 {
-    id.map_or(0, |id| id.index.saturating_add(1))
 }
 
 /// Where a log ends whose last entry is `last`, if it is purged up to `purged`: the index decides,

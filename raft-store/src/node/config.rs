@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::MasterId;
+use cluster_state::{MasterId, millis};
 use openraft::SnapshotPolicy;
 use proto::channel::InvalidAddress;
 
@@ -59,7 +59,6 @@ pub enum StartError {
 }
 
 pub(super) fn raft_config(config: &NodeConfig) -> Result<openraft::Config, StartError> {
-    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     openraft::Config {
         cluster_name: config.cluster_name.clone(),
         heartbeat_interval: millis(config.heartbeat_interval),

@@ -86,8 +86,8 @@ impl Node {
         while let Ok(Some((id, answer))) = tokio::time::timeout_at(deadline, answers.next()).await {
             if let Some(status) = &answer {
                 // It was read half way, as far as can be known.
-                let half_way = u64::try_from(asked_at.elapsed().as_millis()).unwrap_or(0) / 2;
-                clocks.add(id, Timestamp(status.wall_clock_ms.saturating_sub(half_way)));
+                let half_way = asked_at.elapsed() / 2;
+                clocks.add(id, Timestamp(status.wall_clock_ms).before(half_way));
             }
             statuses.insert(id, answer);
             if clocks.median().is_some() {

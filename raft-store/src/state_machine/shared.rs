@@ -19,7 +19,7 @@ use crate::identity::DirectoryLock;
 use crate::log_store::StateDurability;
 use crate::rocks;
 use crate::snapshot::Snapshots;
-use crate::types::{AppliedAt, LogId};
+use crate::types::{AppliedAt, LogId, next_index};
 
 /// What changes with each applied entry.
 pub(super) struct Memory {
@@ -95,10 +95,6 @@ impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("root", &self.root).finish_non_exhaustive()
     }
-}
-
-fn next_index(applied: Option<LogId>) -> u64 {
-    applied.map_or(0, |id| id.index.saturating_add(1))
 }
 
 impl Shared {

@@ -8,6 +8,7 @@ mod backlog;
 mod change;
 mod command;
 mod constraint;
+mod fnv;
 mod growth;
 mod health;
 mod ids;
@@ -37,6 +38,7 @@ pub use command::{
     Tick,
 };
 pub use constraint::{Constraint, ConstraintOp};
+pub use fnv::Fnv1a;
 pub use health::{Health, Probation, Suspension, SuspensionCause, Trouble};
 pub use ids::{
     AttemptNumber, ClusterId, DataId, Epoch, Incarnation, InvalidId, LogIndex, MasterId,
@@ -59,7 +61,7 @@ pub use task::{
     TaskSpec, TaskState,
 };
 pub use text_map::TextMap;
-pub use time::Timestamp;
+pub use time::{Timestamp, millis};
 pub use token::JoinToken;
 pub use worker::{
     AddressSource, Departed, DisconnectReason, Process, Rival, Scheduling, Specs, WhatChanged,

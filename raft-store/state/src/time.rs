@@ -16,7 +16,13 @@ impl Timestamp {
     /// This time plus `duration`, to the millisecond; stays at the largest.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+        Self(self.0.saturating_add(millis(duration)))
+    }
+
+    /// This time minus `duration`, to the millisecond; stays at zero.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(millis(duration)))
     }
 
     /// How long `earlier` lies before this time; zero when it does not.
@@ -24,6 +30,13 @@ impl Timestamp {
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
+}
+
+/// A duration as records and messages hold it, in whole milliseconds; the largest number when it is
+/// longer.
+#[must_use]
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Display for Timestamp {
@@ -40,6 +53,8 @@ mod tests {
     fn times_stay_within_their_range() {
         assert_eq!(Timestamp(1).after(Duration::from_millis(2)), Timestamp(3));
         assert_eq!(Timestamp(1).after(Duration::MAX), Timestamp(u64::MAX));
+        assert_eq!(Timestamp(3).before(Duration::from_millis(2)), Timestamp(1));
+        assert_eq!(Timestamp(3).before(Duration::MAX), Timestamp(0));
         assert_eq!(Timestamp(3).since(Timestamp(1)), Duration::from_millis(2));
         assert_eq!(Timestamp(1).since(Timestamp(3)), Duration::ZERO);
     }

@@ -6,12 +6,13 @@ use cluster_state::{AddressSource, AttemptRef, ClusterId, Epoch, FinishedAttempt
 use proto::call_failure::CallFailure;
 use proto::channel::{self, InvalidAddress};
 use proto::convert::{self, Invalid};
+use proto::deadline::{self, timed};
 use proto::limits::MESSAGE_BYTES_MAX;
 use proto::problem::LEADER_ADDRESS_KEY;
 use proto::v1;
 use proto::v1::master_service_client::MasterServiceClient;
 use tonic::transport::Channel;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Response, Status};
 
 use super::Introduction;
 use crate::join_token::JoinToken;
@@ -273,22 +274,11 @@ fn addresses(masters: Vec<v1::MasterAddress>) -> Vec<String> {
     masters.into_iter().map(|master| master.address).collect()
 }
 
-fn timed<T>(message: T, timeout: Duration) -> Request<T> {
-    let mut request = Request::new(message);
-    request.set_timeout(timeout);
-    request
-}
-
-/// Bounds the call on this side too: a frozen master does not keep time.
 async fn within<T>(
     timeout: Duration,
     call: impl Future<Output = Result<Response<T>, Status>>,
 ) -> Result<T, CallError> {
-    match tokio::time::timeout(timeout, call).await {
-        Ok(Ok(response)) => Ok(response.into_inner()),
-        Ok(Err(status)) => Err(failure(&status, timeout)),
-        Err(_) => Err(CallError::TimedOut(timeout)),
-    }
+    deadline::within("the master", timeout, call).await.map_err(|status| failure(&status, timeout))
 }
 
 fn failure(status: &Status, timeout: Duration) -> CallError {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use proto::client::{Client, ClientError, Consistency};
+use proto::client::{Client, ClientError};
+use proto::consistency::Consistency;
 use proto::problem::ErrorKind;
 use proto::v1;
 use tokio::time::{Instant, sleep};

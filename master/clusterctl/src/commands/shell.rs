@@ -8,7 +8,8 @@ use std::io;
 use std::time::Duration;
 
 use clap::Parser;
-use proto::client::{Client, Consistency};
+use proto::client::Client;
+use proto::consistency::Consistency;
 use proto::v1;
 use tokio::time::{Instant, sleep};
 

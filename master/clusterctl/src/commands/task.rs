@@ -1,6 +1,7 @@
 //! `task`: what users do.
 
-use proto::client::{Client, Consistency};
+use proto::client::Client;
+use proto::consistency::Consistency;
 use proto::v1;
 
 use super::{Context, logs, submit};

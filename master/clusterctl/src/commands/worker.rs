@@ -1,6 +1,7 @@
 //! `workers` and `worker`: the registry.
 
-use proto::client::{Client, Consistency};
+use proto::client::Client;
+use proto::consistency::Consistency;
 use proto::v1;
 
 use super::{Context, drain};

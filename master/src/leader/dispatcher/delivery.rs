@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cluster_state::{
     AttemptOutcome, AttemptRef, Command, Epoch, FinishAttempts, FinishedAttempt, LossReason,
-    StartAttempts, Task, TaskState, WorkerId,
+    StartAttempts, Task, TaskState, WorkerId, millis,
 };
 use proto::convert::{self, Invalid};
 use proto::v1;
@@ -168,7 +168,7 @@ async fn cancel(
         leader: lead.header(),
         worker_id: orders.worker.to_string(),
         attempts: stop.iter().map(|one| (*one).into()).collect(),
-        grace_ms: u64::try_from(STOP_GRACE.as_millis()).unwrap_or(u64::MAX),
+        grace_ms: millis(STOP_GRACE),
     };
     let response = client.cancel(request, CALL_TIMEOUT).await?;
     let unknown = convert::attempt_refs(response.unknown)?;

@@ -1,4 +1,4 @@
-//! How the reconnection monitor goes about it.
+//! How often the reconnection monitor goes to workers, and how patient it is.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,23 +7,23 @@ use cluster_state::Worker;
 
 use crate::leader::attempts_schedule::Backoff;
 
-/// How the monitor goes about it.
-#[derive(Debug, Clone)]
-pub(crate) struct ReconnectConfig {
+/// Keys under `reconnect`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReconnectConfig {
     /// Whether inactive workers are gone to unasked.
-    pub(crate) enabled: bool,
+    pub enabled: bool,
     /// Between two attempts at one worker.
-    pub(crate) interval: Duration,
-    /// For one attempt.
-    pub(crate) attempt_timeout: Duration,
+    pub interval: Duration,
+    /// How long one attempt may take.
+    pub attempt_timeout: Duration,
     /// How long a worker that has answered may take to register.
-    pub(crate) registration_timeout: Duration,
+    pub registration_timeout: Duration,
     /// Attempts under way at once.
-    pub(crate) max_parallel: usize,
-    /// Whether the interval grows while attempts fail.
-    pub(crate) backoff: Backoff,
-    /// Intervals of workers whose label `priority` has one of these values.
-    pub(crate) intervals_by_priority: BTreeMap<String, Duration>,
+    pub max_parallel: usize,
+    /// Whether the interval grows for a worker that is not reached again and again.
+    pub backoff: Backoff,
+    /// The interval for workers whose label `priority` has that value.
+    pub intervals_by_priority: BTreeMap<String, Duration>,
 }
 
 impl ReconnectConfig {

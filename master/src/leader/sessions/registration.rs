@@ -1,9 +1,10 @@
 //! A worker's registration: admitted, committed, answered.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use cluster_state::{AttemptVerdict, Command, ConnectWorker, Reply, Resources, Resume, Worker};
+use cluster_state::{
+    AttemptVerdict, Command, ConnectWorker, Reply, Resources, Resume, Worker, millis,
+};
 use proto::convert::Registration;
 use proto::v1;
 use tokio::time::Instant;
@@ -101,8 +102,4 @@ impl Lead {
             self.rivals.forget(&worker.id);
         }
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,6 +1,6 @@
 //! Which labels may occur in a set of workers, in a few bytes that are quick to compare.
 
-use crate::{Class, ConstraintOp, Worker};
+use crate::{Class, ConstraintOp, Fnv1a, Worker};
 
 const WORDS: usize = 4;
 
@@ -67,10 +67,9 @@ impl Marks {
 pub(super) fn hash(name: &str, value: Option<&str>) -> u64 {
     // No label has this byte, which UTF-8 does not use.
     let value = value.into_iter().flat_map(|value| std::iter::once(0xff).chain(value.bytes()));
-    let hash = name.bytes().chain(value).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    mix(hash)
+    let mut hash = Fnv1a::default();
+    hash.write(name.bytes().chain(value));
+    mix(hash.finish())
 }
 
 /// Spreads a difference in any bit over all bits.
