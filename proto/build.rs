@@ -145,7 +145,14 @@ fn rust_type(field: &FieldDescriptorProto) -> Result<&str, String> {
         Type::Uint32 => "u32",
         Type::Int32 | Type::Enum => "i32",
         Type::Bool => "bool",
-        other => return Err(format!("{} is of the type {other:?}", field.name())),
+        other @ (Type::Float
+        | Type::Int64
+        | Type::Fixed64
+        | Type::Fixed32
+        | Type::Group
+        | Type::Sfixed32
+        | Type::Sfixed64
+        | Type::Sint32) => return Err(format!("{} is of the type {other:?}", field.name())),
     })
 }
 

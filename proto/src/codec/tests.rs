@@ -1,3 +1,5 @@
+//! The bounds of what is decoded, to the byte.
+
 use super::*;
 use crate::limits::{ATTEMPTS_HELD_MAX, BATCH_BYTES};
 use crate::memory::MemoryBudget;
