@@ -87,7 +87,7 @@ async fn metrics(
     State(api): State<Api>,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Response, Refusal> {
-    let sample = ClusterSample::of(api.operations.node());
+    let sample = ClusterSample::of(api.operations.node(), &api.bodies);
     let text = api.metrics.encode(sample).map_err(|error| {
         tracing::error!(%error, "cannot write metrics");
         Problem::new(ErrorKind::Internal, "the metrics cannot be written")

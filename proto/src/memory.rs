@@ -41,6 +41,12 @@ impl MemoryBudget {
         self.shared.bytes_max
     }
 
+    /// Returns how much of it is taken at this moment.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        self.shared.taken.load(Ordering::Relaxed)
+    }
+
     /// Begins to count one request: nothing yet. Counted as it arrives, because an announced length costs
     /// its sender nothing.
     #[must_use]
@@ -132,7 +138,9 @@ mod tests {
         let (first, second) = (budget.open(), budget.open());
         assert!(first.admits(4) && first.admits(2) && second.admits(4));
         assert!(!second.admits(1) && !second.admits(usize::MAX));
+        assert_eq!(budget.taken(), 10);
         drop(first);
+        assert_eq!(budget.taken(), 4);
         assert!(second.admits(6));
         assert!(!second.admits(1));
     }

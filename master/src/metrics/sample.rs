@@ -10,6 +10,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use proto::memory::MemoryBudget;
 use raft_store::{Leadership, Node, SnapshotFailures};
 
 /// The states before the terminal ones, in the order of their names.
@@ -38,6 +39,8 @@ pub(crate) struct ClusterSample {
     pub(super) queue_oldest: Duration,
     /// On the disk of the data directory; nothing when it is not known.
     pub(super) disk_free: Option<u64>,
+    /// Of requests that are on their way in.
+    pub(super) body_bytes: u64,
     pub(super) snapshots: SnapshotFailures,
     /// Whether a mass loss slows requeueing down.
     pub(super) is_mass_loss: bool,
@@ -56,8 +59,8 @@ pub(super) struct Absences {
 }
 
 impl ClusterSample {
-    /// Looks at a master.
-    pub(crate) fn of(node: &Node) -> Self {
+    /// Looks at a master and at the bodies it is about to receive.
+    pub(crate) fn of(node: &Node, bodies: &MemoryBudget) -> Self {
         let leadership = *node.leadership().borrow();
         let status = node.local_status();
         let lags = status.matched.iter().filter(|(id, _)| **id != status.id);
@@ -80,6 +83,7 @@ impl ClusterSample {
             tasks: tasks(state),
             queue_oldest: queue_oldest(state, now),
             disk_free: node.free_bytes(),
+            body_bytes: u64::try_from(bodies.taken()).unwrap_or(u64::MAX),
             snapshots: node.snapshot_failures(),
             is_mass_loss: state.mass_loss().is_some_and(MassLoss::brakes),
             absences: if leadership.is_leading() {
@@ -154,6 +158,7 @@ impl Collector for ClusterSample {
             ("raft_log_bytes", "What the entries of the log take on disk", self.log_bytes),
             ("raft_commit_index", "Last entry known to be committed", self.committed),
             ("raft_applied_index", "Last entry applied", self.applied),
+            ("request_body_bytes", "Bytes of request bodies on their way in", self.body_bytes),
             ("mass_loss", "1 while a mass loss is not acknowledged", u64::from(self.is_mass_loss)),
         ];
         for (name, help, value) in plain {

@@ -99,7 +99,7 @@ impl From<Problem> for Stop {
 
 /// What a reader is handed at a time. Whatever stands between here and a slow reader keeps a number
 /// of pieces for it, whatever their size.
-const PIECE_BYTES: usize = 2 << 10;
+const PIECE_BYTES: usize = 512;
 
 impl Outlet {
     /// Hands over output piece by piece, each with the place behind it.

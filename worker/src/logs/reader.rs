@@ -12,7 +12,7 @@ use cluster_state::AttemptRef;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::parts::{Part, parts};
-use super::{CHUNK_BYTES, Growth, Logs, Stream};
+use super::{Growth, Logs, SENT_BYTES, Stream};
 
 /// What one look backwards for line breaks reads.
 const BLOCK_BYTES: u64 = 64 << 10;
@@ -187,7 +187,7 @@ impl Source {
     fn read_current(&mut self) -> io::Result<Option<Bytes>> {
         let Some(Open { file, .. }) = &mut self.current else { return Ok(None) };
         let mut chunk = Vec::new();
-        let len = file.take(CHUNK_BYTES as u64).read_to_end(&mut chunk)?;
+        let len = file.take(SENT_BYTES as u64).read_to_end(&mut chunk)?;
         self.position += len as u64;
         Ok(Some(Bytes::from(chunk)).filter(|chunk| !chunk.is_empty()))
     }

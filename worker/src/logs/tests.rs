@@ -115,7 +115,7 @@ async fn a_marker_says_where_output_was_lost() {
 #[tokio::test]
 async fn a_reader_goes_on_where_it_was() {
     let (_dir, logs) = logs(1 << 20);
-    printed(&logs, A, &vec![b'x'; 2 * CHUNK_BYTES], b"").await;
+    printed(&logs, A, &vec![b'x'; 2 * SENT_BYTES], b"").await;
     let mut reader = logs.open(A, &[Stream::Stdout], Follow::No, None).unwrap();
     let (stream, bytes, position) = reader.next_chunk().await.unwrap().unwrap();
 
@@ -123,8 +123,8 @@ async fn a_reader_goes_on_where_it_was() {
     again.skip_to(stream, position);
     let (_, rest, end) = again.next_chunk().await.unwrap().unwrap();
 
-    assert_eq!(bytes.len() + rest.len(), 2 * CHUNK_BYTES);
-    assert_eq!(end, 2 * CHUNK_BYTES as u64);
+    assert_eq!(bytes.len() + rest.len(), 2 * SENT_BYTES);
+    assert_eq!(end, 2 * SENT_BYTES as u64);
 }
 
 #[tokio::test]
@@ -142,7 +142,7 @@ async fn a_reader_that_was_away_is_told_what_it_missed() {
 #[tokio::test]
 async fn neither_stream_keeps_the_other_waiting() {
     let (_dir, logs) = logs(1 << 20);
-    let much = vec![b'x'; 4 * CHUNK_BYTES];
+    let much = vec![b'x'; 4 * SENT_BYTES];
     printed(&logs, A, &much, &much).await;
 
     let mut reader = logs.open(A, &Stream::ALL, Follow::No, None).unwrap();

@@ -79,9 +79,10 @@ impl Output {
         while let Some(chunk) = self.chunks.next().await {
             let mut chunk = chunk.map_err(|error| refused(&self.worker, &error))?;
             chunk.attempt = self.attempt;
-            let passed = chunk.clone();
+            let mut behind = self.place;
+            behind.pass(&chunk);
             outlet.send_output(chunk).await?;
-            self.place.pass(&passed);
+            self.place = behind;
         }
         Ok(())
     }
