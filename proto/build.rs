@@ -85,6 +85,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             "cloudai.v1.Constraint.value",
             "#[serde(with = \"crate::json::one_or_many\")]",
         )
+        .field_attribute(
+            "cloudai.v1.TaskSpec.constraints",
+            "#[serde(deserialize_with = \"crate::json::constraints\")]",
+        )
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -15,6 +15,7 @@ pub use assignment::assignments;
 pub use attempt::{NotReportable, attempt_refs, finished_attempts, result_bytes};
 pub use faults::{Breach, Invalid};
 pub use session::{Registration, unfitness};
+pub(crate) use spec::CONSTRAINTS_MAX;
 pub use spec::{MAX_ATTEMPTS_DEFAULT, PRIORITY_DEFAULT, RETRY_BACKOFF_DEFAULT, task_specs};
 pub use task::{submitted, task};
 pub use time::{InvalidTime, parse_rfc3339, rfc3339};

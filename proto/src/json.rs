@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer};
 
 pub use self::misread::Misread;
 pub use self::reading::read;
+use crate::convert::CONSTRAINTS_MAX;
 use crate::v1;
 
 /// The body of a submission: one task or several.
@@ -29,7 +30,8 @@ impl Submission {
     /// field that is null is taken for absent, whether it is known or not.
     pub fn parse(body: &[u8]) -> Result<Self, Misread> {
         if body.trim_ascii_start().starts_with(b"[") {
-            return read(body).map(|Bounded(tasks)| Self::Many(tasks));
+            let tasks = read::<Bounded<_, { Limits::TASKS_PER_SUBMIT_MAX }>>(body);
+            return tasks.map(|Bounded(tasks)| Self::Many(tasks));
         }
         read(body).map(|task| Self::One(Box::new(task)))
     }
@@ -44,28 +46,29 @@ impl Submission {
     }
 }
 
-/// A list of which no more is kept than what shows that it is too long.
+/// A list of which no more is kept than what shows that it is too long: an element of three bytes
+/// takes hundreds in memory.
 #[derive(Debug)]
-struct Bounded<T>(Vec<T>);
+struct Bounded<T, const MAX: usize>(Vec<T>);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Bounded<T> {
+impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Bounded<T, MAX> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_seq(BoundedVisitor(PhantomData))
     }
 }
 
-struct BoundedVisitor<T>(PhantomData<T>);
+struct BoundedVisitor<T, const MAX: usize>(PhantomData<T>);
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for BoundedVisitor<T> {
-    type Value = Bounded<T>;
+impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for BoundedVisitor<T, MAX> {
+    type Value = Bounded<T, MAX>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of tasks")
+        f.write_str("a list")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Bounded<T>, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
         let mut list = Vec::new();
-        while list.len() <= Limits::TASKS_PER_SUBMIT_MAX {
+        while list.len() <= MAX {
             let Some(element) = elements.next_element()? else { return Ok(Bounded(list)) };
             list.push(element);
         }
@@ -74,17 +77,21 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for BoundedVisitor<T> {
     }
 }
 
+/// Reads the constraints of a task: all that it may have, and one more where there are too many.
+pub(crate) fn constraints<'de, D>(from: D) -> Result<Vec<v1::Constraint>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    Bounded::<_, CONSTRAINTS_MAX>::deserialize(from).map(|Bounded(constraints)| constraints)
+}
+
 /// A list that is written as a single text where it has one element.
 pub(crate) mod one_or_many {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::fmt;
 
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "expected a text or a list of texts")]
-    enum OneOrMany {
-        One(String),
-        Many(Vec<String>),
-        None,
-    }
+    use serde::de::value::SeqAccessDeserializer;
+    use serde::de::{Error, SeqAccess, Visitor};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     pub(crate) fn serialize<S: Serializer>(values: &[String], to: S) -> Result<S::Ok, S::Error> {
         match values {
@@ -94,11 +101,29 @@ pub(crate) mod one_or_many {
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
-        Ok(match OneOrMany::deserialize(from)? {
-            OneOrMany::One(value) => vec![value],
-            OneOrMany::Many(values) => values,
-            OneOrMany::None => Vec::new(),
-        })
+        from.deserialize_any(OneOrMany)
+    }
+
+    struct OneOrMany;
+
+    impl<'de> Visitor<'de> for OneOrMany {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a text or a list of texts")
+        }
+
+        fn visit_str<E: Error>(self, one: &str) -> Result<Vec<String>, E> {
+            Ok(vec![one.to_owned()])
+        }
+
+        fn visit_unit<E: Error>(self) -> Result<Vec<String>, E> {
+            Ok(Vec::new())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, many: A) -> Result<Vec<String>, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(many))
+        }
     }
 }
 
@@ -143,6 +168,29 @@ mod tests {
         assert_eq!(tasks.len(), Limits::TASKS_PER_SUBMIT_MAX + 1);
         let broken = Submission::parse(long.trim_end_matches(']').as_bytes());
         assert!(broken.unwrap_err().to_string().starts_with("EOF"));
+    }
+
+    #[test]
+    fn of_too_many_constraints_only_the_beginning_is_kept() {
+        let body = format!(r#"{{"constraints": [{}{{}}]}}"#, "{},".repeat(1_000_000));
+        let tasks = Submission::parse(body.as_bytes()).unwrap().into_tasks();
+        assert_eq!(tasks[0].constraints.len(), CONSTRAINTS_MAX + 1);
+    }
+
+    #[test]
+    fn the_operands_of_a_constraint_are_a_text_or_a_list() {
+        let read = |value: &str| {
+            let body = format!(r#"{{"constraints": [{{"value": {value}}}]}}"#);
+            Submission::parse(body.as_bytes())
+                .map(|read| read.into_tasks().remove(0).constraints.remove(0).value)
+        };
+        assert_eq!(read(r#""a""#).unwrap(), ["a"]);
+        assert_eq!(read(r#"["a", "b"]"#).unwrap(), ["a", "b"]);
+        assert_eq!(read("[]").unwrap(), [""; 0]);
+        let misread = read("5").unwrap_err();
+        assert_eq!(misread.pointer, "/constraints/0/value");
+        assert!(misread.to_string().contains("expected a text or a list of texts"), "{misread}");
+        assert_eq!(read(r#"["a", 5]"#).unwrap_err().pointer, "/constraints/0/value/1");
     }
 
     #[test]

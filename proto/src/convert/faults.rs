@@ -40,6 +40,12 @@ pub enum Breach {
         /// The bound.
         max: usize,
     },
+    /// A task has more constraints than it may have.
+    #[error("has too many elements: at most {max} are allowed")]
+    TooManyConstraints {
+        /// The bound.
+        max: usize,
+    },
     /// A number is out of its range.
     #[error("is out of range: {min} to {max} are allowed")]
     OutOfRange {

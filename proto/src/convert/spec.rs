@@ -34,7 +34,7 @@ const ENV_ENTRIES_MAX: usize = 1_024;
 /// Longest path that Linux takes: `PATH_MAX` less the byte that ends it.
 const PATH_BYTES_MAX: usize = 4_095;
 /// Constraints of one task.
-const CONSTRAINTS_MAX: usize = 32;
+pub(crate) const CONSTRAINTS_MAX: usize = 32;
 /// Values of one constraint.
 const OPERANDS_MAX: usize = 64;
 
@@ -208,8 +208,7 @@ fn timeout(text: &str) -> Result<Duration, Breach> {
 
 fn constraints(wire: Vec<v1::Constraint>, faults: &mut Faults) -> Vec<Constraint> {
     if wire.len() > CONSTRAINTS_MAX {
-        let breach = Breach::TooMany { count: wire.len(), max: CONSTRAINTS_MAX };
-        faults.add("/constraints", &breach);
+        faults.add("/constraints", &Breach::TooManyConstraints { max: CONSTRAINTS_MAX });
     }
     let mut constraints = Vec::with_capacity(wire.len().min(CONSTRAINTS_MAX));
     for (position, wire) in wire.into_iter().take(CONSTRAINTS_MAX).enumerate() {
