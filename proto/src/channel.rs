@@ -2,6 +2,7 @@
 
 mod dial;
 mod resolver;
+mod small_reads;
 
 use std::io;
 use std::net::Ipv6Addr;
@@ -16,6 +17,7 @@ use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint};
 
 use self::dial::{Peer, dial};
+use self::small_reads::SmallReads;
 
 /// How long a connection attempt may take: a peer on the same network answers in milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -110,7 +112,11 @@ pub fn connect_for_long_streams(address: &str) -> Result<Channel, InvalidAddress
         .connect_timeout(CONNECT_TIMEOUT)
         .initial_stream_window_size(LONG_STREAM_WINDOW_BYTES)
         .initial_connection_window_size(LONG_STREAM_WINDOW_BYTES * LONG_STREAMS_MAX);
-    Ok(endpoint.connect_with_connector_lazy(tower::service_fn(|uri| connected(Peer::OfMany, uri))))
+    let connector = tower::service_fn(async |uri| {
+        let stream = connected(Peer::OfMany, uri).await?;
+        Ok::<_, io::Error>(TokioIo::new(SmallReads::new(stream.into_inner())))
+    });
+    Ok(endpoint.connect_with_connector_lazy(connector))
 }
 
 /// Why there is no connection.

@@ -22,9 +22,11 @@ async fn a_follower_whose_entries_are_purged_is_sent_a_snapshot() {
         let name = format!("task-{number}");
         client.submit_under(&cluster.effects().task(&name), &name).await.unwrap();
     }
-    eventually("the leader has made a snapshot", Duration::from_secs(10), async || {
-        let snapshot = cluster.own_status(leader).await["snapshot_index"].as_u64();
-        require(snapshot > Some(left_at + 300), || format!("{snapshot:?}"))
+    let lacks = f64::from(u32::try_from(left_at + 1).unwrap());
+    eventually("the leader has purged what it lacks", Duration::from_secs(10), async || {
+        let mut client = cluster.client_of(leader);
+        let first = client.metric("cloudai_raft_first_log_index").await;
+        require(first > Some(lacks), || format!("{first:?}"))
     })
     .await;
     cluster.master_mut(follower).restart();

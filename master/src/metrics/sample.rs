@@ -30,6 +30,8 @@ pub(crate) struct ClusterSample {
     pub(super) term: u64,
     pub(super) last_log: u64,
     pub(super) log_bytes: u64,
+    /// The oldest entry that the log may still have.
+    pub(super) first_log: u64,
     pub(super) committed: u64,
     pub(super) applied: u64,
     /// By follower; a leader's alone.
@@ -76,6 +78,7 @@ impl ClusterSample {
             term: status.term.0,
             last_log: status.last_log.0,
             log_bytes: node.log().bytes(),
+            first_log: status.purged.map_or(0, |purged| purged.0.saturating_add(1)),
             committed: status.committed.0,
             applied: status.applied.0,
             lags: if leadership.is_leading() { lags.collect() } else { BTreeMap::new() },
@@ -155,6 +158,7 @@ impl Collector for ClusterSample {
             ("raft_has_leader", "1 while a leader is known", u64::from(self.has_leader)),
             ("raft_term", "Newest term seen", self.term),
             ("raft_last_log_index", "Last entry of the log", self.last_log),
+            ("raft_first_log_index", "Oldest entry that the log may still have", self.first_log),
             ("raft_log_bytes", "What the entries of the log take on disk", self.log_bytes),
             ("raft_commit_index", "Last entry known to be committed", self.committed),
             ("raft_applied_index", "Last entry applied", self.applied),

@@ -203,6 +203,9 @@ impl WorkerService for LeaderDesk {
 async fn next_chunk(
     (mut reader, stop): (LogReader, CancellationToken),
 ) -> Result<Option<(v1::LogChunk, (LogReader, CancellationToken))>, Status> {
+    // Chunks that are ready together would be sent as one frame, and whoever receives that keeps all
+    // of it for as long as one of them waits.
+    tokio::task::yield_now().await;
     let chunk = tokio::select! {
         chunk = reader.next_chunk() => chunk,
         () = stop.cancelled() => return Err(Status::unavailable("the worker is stopping")),
