@@ -53,13 +53,21 @@ pub enum ReadError {
 
 type Answer = Result<ReadPoint, ReadError>;
 
+/// A reader that waits for its answer.
+#[derive(Debug)]
+struct Reader {
+    answer: oneshot::Sender<Answer>,
+    /// Without a leader until then there is none for it.
+    until: Instant,
+}
+
 /// Those who wait for an answer.
-pub(crate) struct Readers(mpsc::Receiver<oneshot::Sender<Answer>>);
+pub(crate) struct Readers(mpsc::Receiver<Reader>);
 
 /// Lets readers in: all that wait when a question goes out share its answer.
 #[derive(Debug, Clone)]
 pub(crate) struct ReadGate {
-    waiting: mpsc::Sender<oneshot::Sender<Answer>>,
+    waiting: mpsc::Sender<Reader>,
     applied: watch::Receiver<AppliedAt>,
 }
 
@@ -73,7 +81,8 @@ impl ReadGate {
     /// Returns when local state is linearizable for a reader that starts now.
     pub(crate) async fn pass(&self) -> Answer {
         let (answer, answered) = oneshot::channel();
-        self.waiting.send(answer).await.map_err(|_| ReadError::Stopped)?;
+        let reader = Reader { answer, until: Instant::now() + LEADER_WAIT };
+        self.waiting.send(reader).await.map_err(|_| ReadError::Stopped)?;
         let point = answered.await.map_err(|_| ReadError::Stopped)??;
         let mut applied = self.applied.clone();
         let caught_up = applied.wait_for(|applied| applied.index >= point.index);
@@ -97,42 +106,62 @@ pub(crate) struct Asker {
 impl Asker {
     pub(crate) async fn run(self, readers: Readers, stop: CancellationToken) {
         let Readers(mut readers) = readers;
-        let mut batch = Vec::new();
-        let mut link = None;
+        let mut leadership = self.leadership.clone();
+        let (mut batch, mut link) = (Vec::new(), None);
         loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                gathered = readers.recv_many(&mut batch, WAITING_MAX) => if gathered == 0 { return },
+            if batch.is_empty() {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    gathered = readers.recv_many(&mut batch, WAITING_MAX) => if gathered == 0 { return },
+                }
             }
+            // Who came while there was no leader waits no longer than who came before.
+            while batch.len() < WAITING_MAX
+                && let Ok(reader) = readers.try_recv()
+            {
+                batch.push(reader);
+            }
+            batch.retain(|reader| !reader.answer.is_closed());
+            let Some(until) = batch.iter().map(|reader| reader.until).min() else { continue };
+
             // Every reader in the batch came before the question, so the answer holds for each.
-            let answer = tokio::select! {
+            let seen = *leadership.borrow_and_update();
+            let point = tokio::select! {
                 () = stop.cancelled() => return,
-                answer = self.ask_until_answered(&mut link) => answer,
+                point = self.ask_whoever_leads(&mut link, seen) => point,
             };
-            for reader in batch.drain(..) {
-                reader.send(answer.clone()).ok();
+            if let Some(point) = point {
+                for reader in batch.drain(..) {
+                    reader.answer.send(Ok(point)).ok();
+                }
+                continue;
+            }
+            let news = tokio::select! {
+                () = stop.cancelled() => return,
+                news = wait_for_news(&mut leadership, until) => news,
+            };
+            match news {
+                Ok(()) => {}
+                Err(ProposeError::Stopped) => return,
+                Err(_) => {
+                    let now = Instant::now();
+                    for reader in batch.extract_if(.., |reader| reader.until <= now) {
+                        reader.answer.send(Err(ReadError::NoLeader)).ok();
+                    }
+                }
             }
         }
     }
 
-    async fn ask_until_answered(&self, link: &mut Option<Link>) -> Answer {
-        let deadline = Instant::now() + LEADER_WAIT;
-        let mut leadership = self.leadership.clone();
-        loop {
-            let seen = *leadership.borrow_and_update();
-            let point = match seen {
-                Leadership::Leading { .. } => confirm(&self.raft, &self.acks).await,
-                Leadership::Following { leader, term } => self.ask(link, leader, term).await,
-                Leadership::Leaderless { .. } => None,
-            };
-            if let Some(point) = point {
-                return Ok(point);
-            }
-            match wait_for_news(&mut leadership, deadline).await {
-                Ok(()) => {}
-                Err(ProposeError::Stopped) => return Err(ReadError::Stopped),
-                Err(_) => return Err(ReadError::NoLeader),
-            }
+    async fn ask_whoever_leads(
+        &self,
+        link: &mut Option<Link>,
+        leadership: Leadership,
+    ) -> Option<ReadPoint> {
+        match leadership {
+            Leadership::Leading { .. } => confirm(&self.raft, &self.acks).await,
+            Leadership::Following { leader, term } => self.ask(link, leader, term).await,
+            Leadership::Leaderless { .. } => None,
         }
     }
 

@@ -30,8 +30,19 @@ async fn a_master_alone_refuses_writes_and_answers_stale_reads() {
     assert!(write.header("retry-after").is_some(), "{:?}", write.headers);
     assert!(write.json()["outcome"].is_string(), "{}", write.text());
     assert!(waited < HOLD_MAX, "it took {waited:?}");
-    let read = alone.send(Method::GET, "/api/tasks", &[], None).await.unwrap().expect(503);
-    assert_eq!(read.problem().as_deref(), Some("no-leader"), "{}", read.text());
+    // Who comes while another waits for a leader waits no longer for that.
+    let (mut first, mut second) = (cluster.client_of(survivor), cluster.client_of(survivor));
+    let reads = tokio::join!(first.send(Method::GET, "/api/tasks", &[], None), async {
+        tokio::time::sleep(HOLD_MAX / 2).await;
+        let began_at = Instant::now();
+        (second.send(Method::GET, "/api/tasks", &[], None).await, began_at.elapsed())
+    });
+    let (first, (second, waited)) = reads;
+    for read in [first, second] {
+        let read = read.unwrap().expect(503);
+        assert_eq!(read.problem().as_deref(), Some("no-leader"), "{}", read.text());
+    }
+    assert!(waited < HOLD_MAX, "it took {waited:?}");
     let confirmed = "/api/cluster?consistency=linearizable";
     let confirmed = alone.send(Method::GET, confirmed, &[], None).await.unwrap().expect(503);
     assert_eq!(confirmed.problem().as_deref(), Some("no-leader"), "{}", confirmed.text());
