@@ -1,8 +1,8 @@
-//! How fresh a read has to be, and how requests say so.
+//! The freshness of reads, as requests name it.
 
 use crate::problem::{ErrorKind, Problem};
 
-/// How fresh an answer has to be.
+/// The freshness that an answer must have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Consistency {
     /// As new as every write that was acknowledged before the read began.

@@ -13,7 +13,7 @@ pub(crate) enum LogTable {
     Entries,
     /// Key: [`LogRecord`], 1 byte. Value: as the record says.
     Records,
-    /// What the entries take. Key: [`LogIndex`] of a block's last entry, 8 bytes. Value: `Block`.
+    /// Sizes of the entries. Key: [`LogIndex`] of a block's last entry, 8 bytes. Value: `Block`.
     Blocks,
 }
 
