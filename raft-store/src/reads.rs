@@ -57,7 +57,7 @@ type Answer = Result<ReadPoint, ReadError>;
 #[derive(Debug)]
 struct Reader {
     answer: oneshot::Sender<Answer>,
-    /// Without a leader until then there is none for it.
+    /// It is refused if no leader has answered until then.
     until: Instant,
 }
 

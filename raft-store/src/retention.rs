@@ -35,7 +35,7 @@ pub(crate) struct Retention {
     said: Rarely,
 }
 
-/// Where this master stands.
+/// The standing of this master.
 struct Standing {
     at: Positions,
     turn: Turn,

@@ -26,9 +26,9 @@ pub(crate) use retention::{Retention, Sweeper};
 use writer::Bounds;
 pub(crate) use writer::StreamWriter;
 
-/// What one read from a pipe takes at most. Each running attempt has two such buffers.
+/// Most bytes of one read from a pipe. Each running attempt has two such buffers.
 const CHUNK_BYTES: usize = 16 << 10;
-/// What a reader is sent at a time. The master keeps a chunk, and what it arrived in, for as long as
+/// Most bytes that a reader is sent at a time. The master keeps a chunk, and what it arrived in, for as long as
 /// its own reader takes.
 const SENT_BYTES: usize = 4 << 10;
 /// Logs are their owner's: they may hold what a task was trusted with.

@@ -67,7 +67,7 @@ impl Knocks {
 }
 
 impl Lead {
-    /// What is to be proposed for a worker that wants to register, if it may. A rejection takes no
+    /// Returns the proposal for a worker that wants to register, if it may. A rejection takes no
     /// entry in the replicated log: anybody can knock.
     pub(super) fn admit(
         self: &Arc<Self>,

@@ -1,4 +1,4 @@
-//! What calls bring in: so many calls at once, so many bytes of their messages, and so much memory
+//! Bounds of what calls bring in: so many calls at once, so many bytes of their messages, and so much memory
 //! that these are decoded to. Streams between
 //! masters have bounds of their own.
 

@@ -160,7 +160,7 @@ impl Disk {
     }
 }
 
-/// What an encoded entry takes there, with its key.
+/// Returns the bytes of an encoded entry there, with its key.
 pub(super) fn bytes_on_disk(encoded: &[u8]) -> u64 {
     let bytes = encoded.len().saturating_add(size_of::<LogIndex>());
     u64::try_from(bytes).unwrap_or(u64::MAX)

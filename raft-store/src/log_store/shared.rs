@@ -58,7 +58,7 @@ pub(super) enum Plan {
 
 pub(super) struct Shared {
     tail: Mutex<Tail>,
-    /// What the entries take that are written, or about to be.
+    /// Sizes of the entries that are written, or about to be.
     volume: Mutex<Volume>,
     pub(super) identity: KnownIdentity,
     stats: Mutex<LogStats>,

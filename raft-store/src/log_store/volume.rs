@@ -1,10 +1,10 @@
-//! How many bytes the log's entries take, and where: counted in blocks. Pure.
+//! Sizes of the log's entries, counted in blocks. Pure.
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-/// What a block takes at least. Within one, all entries are taken for equally large: bounds are of
+/// Least bytes of a block. Within one, all entries are taken for equally large: bounds are of
 /// some hundred of these.
 const BLOCK_BYTES: u64 = 1 << 20;
 

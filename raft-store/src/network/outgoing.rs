@@ -1,4 +1,4 @@
-//! What is under way to each peer: for whom the log is kept, and how to end what is sent.
+//! Streams and snapshots under way to each peer: they say for whom the log is kept, and can be ended.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,31 +12,31 @@ use tokio_util::sync::CancellationToken;
 
 use crate::snapshot::SnapshotData;
 
-/// How long a peer still counts as served that is away: as a restart takes, or the rest before a
+/// Time for which a peer that is away still counts as served: as a restart takes, or the rest before a
 /// transfer goes on that broke off.
 const AWAY_MAX: Duration = Duration::from_secs(30);
 
-/// Why what is sent to a peer ends.
+/// The reason that ends what is sent to a peer.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("the log is not kept for this member any longer")]
 pub(crate) struct LeftBehind;
 
-/// How far what is sent to a peer reaches.
+/// The reach of what is sent to a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reach {
     /// The first entry that it lacks when it has the snapshot that it was sent last.
     pub(crate) after_snapshot: Option<u64>,
-    /// Whether it takes what it is sent, or did a moment ago.
+    /// True if it takes what it is sent, or did a moment ago.
     pub(crate) is_served: bool,
 }
 
-/// What is sent to all peers.
+/// Everything that is sent to peers.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
     peers: Mutex<BTreeMap<u64, Served>>,
 }
 
-/// What is sent to one.
+/// Everything that is sent to one peer.
 #[derive(Debug, Default)]
 struct Served {
     /// Streams and transfers that it has answered and that are not over.
@@ -100,7 +100,7 @@ impl Outgoing {
         Sending { outgoing, peer, end, is_transfer, is_answered }
     }
 
-    /// How far what is sent to each peer reaches. Nothing is kept from here on for those that are
+    /// Returns the reach of what is sent to each peer. Nothing is kept from here on for those that are
     /// away.
     pub(crate) fn reach(&self, now: Instant) -> BTreeMap<u64, Reach> {
         let mut peers = self.peers.lock();

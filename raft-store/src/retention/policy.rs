@@ -27,7 +27,7 @@ pub struct LogBounds {
 /// that reads have to pass.
 const PURGE_BYTES_MIN: u64 = 64 << 20;
 
-/// How far a master is: the last entry of each.
+/// The last entry that a master has applied, covered by a snapshot, and purged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Positions {
     pub(super) applied: Option<u64>,
@@ -49,11 +49,11 @@ pub(super) struct Follower {
     /// The first entry that it lacks when it has the snapshot that it is being sent. A new leader
     /// does not know yet.
     pub(super) next: Option<u64>,
-    /// Whether it is sent the log or a snapshot, or was a moment ago.
+    /// True if it is sent the log or a snapshot, or was a moment ago.
     pub(super) is_served: bool,
 }
 
-/// What of the log goes.
+/// The part of the log that goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Cut {
     /// The last entry to be purged.

@@ -1,4 +1,4 @@
-//! How often the reconnection monitor goes to workers, and how patient it is.
+//! Intervals and patience of the reconnection monitor.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,13 +14,13 @@ pub struct ReconnectConfig {
     pub enabled: bool,
     /// Between two attempts at one worker.
     pub interval: Duration,
-    /// How long one attempt may take.
+    /// Longest time of one attempt.
     pub attempt_timeout: Duration,
     /// How long a worker that has answered may take to register.
     pub registration_timeout: Duration,
     /// Attempts under way at once.
     pub max_parallel: usize,
-    /// Whether the interval grows for a worker that is not reached again and again.
+    /// True if the interval grows for a worker that is not reached again and again.
     pub backoff: Backoff,
     /// The interval for workers whose label `priority` has that value.
     pub intervals_by_priority: BTreeMap<String, Duration>,
