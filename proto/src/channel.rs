@@ -4,6 +4,7 @@ mod dial;
 mod resolver;
 mod small_reads;
 
+use std::error::Error;
 use std::io;
 use std::net::Ipv6Addr;
 use std::sync::Arc;
@@ -133,6 +134,17 @@ pub enum ConnectError {
     TimedOut(Duration),
 }
 
+impl ConnectError {
+    /// Whether the machine there said that nobody listens.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        let Self::Failed(error) = self else { return false };
+        let causes = std::iter::successors(error.source(), |error| (*error).source());
+        let mut kinds = causes.filter_map(|error| error.downcast_ref::<io::Error>());
+        kinds.any(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    }
+}
+
 /// A connection to `address` (`host:port`) that somebody has accepted. It is opened again when it
 /// breaks, and not probed while it is idle.
 ///
@@ -212,5 +224,18 @@ mod tests {
         ] {
             assert!(check_address(address).is_err(), "{address}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_port_that_nobody_listens_on_is_told_from_what_shows_nothing() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        drop(listener);
+        let closed = connect(&address, CONNECT_TIMEOUT).await.unwrap_err();
+        assert!(closed.is_refusal(), "{closed:?}");
+
+        let unknown = connect("nowhere.invalid:1", CONNECT_TIMEOUT).await.unwrap_err();
+        assert!(!unknown.is_refusal(), "{unknown:?}");
+        assert!(!ConnectError::TimedOut(CONNECT_TIMEOUT).is_refusal());
     }
 }

@@ -21,6 +21,8 @@ use crate::v1::{
 /// Metadata in which a worker that refuses an older leader names the highest term it has seen.
 pub const TERM_SEEN: &str = "term-seen";
 
+const NO_ANSWER: &str = "it did not answer in time";
+
 /// Why a call to a worker achieved nothing, as far as the leader can know.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerCallError {
@@ -162,16 +164,21 @@ fn refusal(status: &Status) -> WorkerCallError {
     if let Some(term) = term_seen.and_then(|text| text.parse().ok()) {
         return WorkerCallError::NewerTerm(term);
     }
-    let is_unreachable = match CallFailure::of(status) {
-        CallFailure::NeverConnected | CallFailure::TimedOut => true,
+    let answers = || WorkerCallError::Refused(status.message().to_owned());
+    match CallFailure::of(status) {
+        // Whose clock ran out first is chance, and each has words of its own for it.
+        CallFailure::TimedOut => WorkerCallError::Unreachable(NO_ANSWER.to_owned()),
         // A worker that says itself that it is not available answers: that has no cause here.
-        CallFailure::Broken => status.code() != Code::Unavailable || status.source().is_some(),
-        CallFailure::Refused => false,
-    };
-    if is_unreachable {
-        return WorkerCallError::Unreachable(first_cause(status));
+        CallFailure::Broken if is_own_word(status) => answers(),
+        CallFailure::NeverConnected | CallFailure::Broken => {
+            WorkerCallError::Unreachable(first_cause(status))
+        }
+        CallFailure::Refused => answers(),
     }
-    WorkerCallError::Refused(status.message().to_owned())
+}
+
+fn is_own_word(status: &Status) -> bool {
+    status.code() == Code::Unavailable && status.source().is_none()
 }
 
 /// What went wrong in the first place, such as "Connection refused": what is above it only says
@@ -184,4 +191,29 @@ fn first_cause(status: &Status) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(status: &Status) -> String {
+        refusal(status).to_string()
+    }
+
+    #[test]
+    fn silence_is_told_in_the_same_words_whoever_noticed_it() {
+        let ours = Status::deadline_exceeded("the worker did not answer in time");
+        let of_the_transport = Status::from_error(Box::new(tonic::TimeoutExpired(())));
+        let of_the_worker = Status::cancelled("Timeout expired");
+        for status in [ours, of_the_transport, of_the_worker] {
+            assert_eq!(seen(&status), "worker is unreachable: it did not answer in time");
+        }
+    }
+
+    #[test]
+    fn a_worker_that_refuses_is_quoted() {
+        let busy = Status::unavailable("shutting down");
+        assert_eq!(seen(&busy), "worker refused: shutting down");
+    }
 }

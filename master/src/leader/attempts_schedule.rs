@@ -56,6 +56,20 @@ pub(crate) struct Sighting {
     pub(crate) interval: Duration,
 }
 
+/// What is wrong with a worker that is there. Holds no words of ours: they vary with what fails
+/// first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// It accepts connections and does not answer.
+    Silent,
+    /// It refuses, with these words of its own.
+    Refused(String),
+    /// It obeys a newer leader.
+    NewerTerm,
+    /// It knows its leader and has not registered.
+    NotRegistered,
+}
+
 /// Why a worker is gone to. What comes first here is gone to first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Occasion {
@@ -129,7 +143,7 @@ struct Entry {
     sighting: Option<Sighting>,
     failures: u32,
     was_tried: bool,
-    trouble: Option<String>,
+    trouble: Option<Trouble>,
 }
 
 impl Entry {
@@ -267,14 +281,19 @@ impl AttemptsSchedule {
         Some((worker, occasion))
     }
 
-    /// Notes what is wrong with a worker that answers, or that nothing is. Whether it is news.
-    pub(crate) fn on_trouble(&mut self, worker: &WorkerId, trouble: Option<&str>) -> bool {
+    /// Notes what is wrong with a worker that is there. Whether it is news.
+    pub(crate) fn on_trouble(&mut self, worker: &WorkerId, trouble: Trouble) -> bool {
         let Some(entry) = self.entries.get_mut(worker) else { return true };
-        let is_news = entry.trouble.as_deref() != trouble;
-        if is_news {
-            entry.trouble = trouble.map(str::to_owned);
-        }
+        let is_news = entry.trouble.as_ref() != Some(&trouble);
+        entry.trouble = Some(trouble);
         is_news
+    }
+
+    /// The worker is as it is expected to be: whatever is wrong with it next is news.
+    pub(crate) fn on_no_trouble(&mut self, worker: &WorkerId) {
+        if let Some(entry) = self.entries.get_mut(worker) {
+            entry.trouble = None;
+        }
     }
 
     /// An attempt has ended: the worker rests, or is forgotten when it is not known to be inactive.

@@ -24,16 +24,13 @@ pub(crate) use demands::{Demand, DemandError, Finding, ReconnectHandle, Whom};
 use self::attempt::{Attempt, attempt};
 use self::awaited::Awaited;
 use self::demands::OpenDemands;
-use super::attempts_schedule::{AttemptsSchedule, Completed, Ended, Occasion, Sighting};
+use super::attempts_schedule::{AttemptsSchedule, Completed, Ended, Occasion, Sighting, Trouble};
 use super::driver::{changed_after, sleep_until};
 use super::sessions::Lead;
 use crate::metrics::Reconnected;
 
 /// Between two looks at who is inactive, however fast the state moves.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
-
-/// What is wrong with a worker that answers and does not come.
-const HAS_NOT_REGISTERED: &str = "reached, has not registered";
 
 /// The monitor of one term of leadership.
 #[derive(Debug)]
@@ -174,13 +171,13 @@ impl ReconnectionMonitor {
             if let Some(attempt) = self.under_way.get(&worker) {
                 attempt.withdraw.cancel();
             }
-            self.schedule.on_trouble(&worker, None);
+            self.schedule.on_no_trouble(&worker);
             self.lead.metrics.on_reconnect_ended(Reconnected::Yes, 1);
             self.lead.metrics.on_reconnect_ended(Reconnected::No, reached.attempts - 1);
             self.demands.on_found(&worker, Finding::Reached);
         }
         for (worker, reached) in late {
-            if self.schedule.on_trouble(&worker, Some(HAS_NOT_REGISTERED)) {
+            if self.schedule.on_trouble(&worker, Trouble::NotRegistered) {
                 let waited = self.config.registration_timeout;
                 tracing::warn!(%worker, address = reached.address, ?waited,
                     "worker was reached, but has not registered: its own log says why");
@@ -307,7 +304,7 @@ impl ReconnectionMonitor {
     }
 
     /// That a worker is offline is expected and not logged. What else is wrong is logged once,
-    /// until the worker answers something else.
+    /// until something else is seen: a connection that nobody accepts or refuses shows nothing.
     fn log_outcome(
         &mut self,
         worker: &WorkerId,
@@ -315,9 +312,18 @@ impl ReconnectionMonitor {
         occasion: Occasion,
         attempt: &Attempt,
     ) {
-        if *attempt == Attempt::Reached {
-            tracing::debug!(%worker, address, ?occasion, "worker was told who leads");
-        } else if self.schedule.on_trouble(worker, attempt.trouble()) {
+        match attempt {
+            Attempt::Reached => {
+                tracing::debug!(%worker, address, ?occasion, "worker was told who leads");
+            }
+            Attempt::Offline => self.schedule.on_no_trouble(worker),
+            Attempt::OutOfReach
+            | Attempt::Silent(_)
+            | Attempt::Refused(_)
+            | Attempt::NewerTerm(_) => {}
+        }
+        let trouble = attempt.trouble();
+        if trouble.is_some_and(|trouble| self.schedule.on_trouble(worker, trouble)) {
             attempt.log_trouble(worker, address);
         }
     }

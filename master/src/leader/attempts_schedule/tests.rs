@@ -262,9 +262,16 @@ fn asking_for_a_worker_makes_its_rests_short_again() {
 fn what_is_wrong_with_a_worker_is_news_once() {
     let mut time = Timeline::new(Backoff::Off, 8);
     time.inactive(&["a"]);
-    let answers = [None, Some("x"), Some("x"), Some("y"), None, Some("y")];
-    let news = answers.map(|trouble| time.schedule.on_trouble(&id("a"), trouble));
-    assert_eq!(news, [false, true, false, true, true, true]);
+    let refused = |words: &str| Trouble::Refused(words.to_owned());
+    let mut is_news = |trouble| time.schedule.on_trouble(&id("a"), trouble);
+    assert!(is_news(refused("x")));
+    assert!(!is_news(refused("x")));
+    assert!(is_news(refused("y")));
+    assert!(is_news(Trouble::Silent));
+    assert!(!is_news(Trouble::Silent));
+
+    time.schedule.on_no_trouble(&id("a"));
+    assert!(time.schedule.on_trouble(&id("a"), Trouble::Silent));
 }
 
 #[test]

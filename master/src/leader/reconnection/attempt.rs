@@ -8,6 +8,7 @@ use proto::worker_client::{WorkerCallError, WorkerClient};
 use tokio::time::Instant;
 
 use super::demands::Finding;
+use crate::leader::attempts_schedule::Trouble;
 use crate::leader::sessions::Lead;
 
 /// How one attempt went.
@@ -17,6 +18,8 @@ pub(super) enum Attempt {
     Reached,
     /// Nobody listens there, which is expected of a worker that is offline.
     Offline,
+    /// The connection was neither accepted nor refused, as when its machine is off or far too busy.
+    OutOfReach,
     /// Somebody accepted the connection and did not answer; says what was seen.
     Silent(String),
     /// Somebody answered, but not as a worker of this cluster that obeys us; says why.
@@ -30,24 +33,25 @@ impl Attempt {
     pub(super) const fn finding(&self) -> Finding {
         match self {
             Self::Reached => Finding::Reached,
-            Self::Offline | Self::Silent(_) => Finding::Unreachable,
+            Self::Offline | Self::OutOfReach | Self::Silent(_) => Finding::Unreachable,
             Self::Refused(_) | Self::NewerTerm(_) => Finding::Refused,
         }
     }
 
     /// What is wrong, where it is not to be expected of a worker that is offline.
-    pub(super) fn trouble(&self) -> Option<&str> {
+    pub(super) fn trouble(&self) -> Option<Trouble> {
         match self {
-            Self::Reached | Self::Offline => None,
-            Self::Silent(reason) | Self::Refused(reason) => Some(reason),
-            Self::NewerTerm(_) => Some("newer term"),
+            Self::Reached | Self::Offline | Self::OutOfReach => None,
+            Self::Silent(_) => Some(Trouble::Silent),
+            Self::Refused(words) => Some(Trouble::Refused(words.clone())),
+            Self::NewerTerm(_) => Some(Trouble::NewerTerm),
         }
     }
 
     /// Tells operators of it.
     pub(super) fn log_trouble(&self, worker: &WorkerId, address: &str) {
         match self {
-            Self::Reached | Self::Offline => {}
+            Self::Reached | Self::Offline | Self::OutOfReach => {}
             Self::Silent(reason) => {
                 tracing::warn!(%worker, address, reason, "worker accepts connections and does not answer");
             }
@@ -74,7 +78,7 @@ pub(super) async fn attempt(
         Ok(client) => client,
         Err(error) => {
             tracing::debug!(%worker, address, %error, "worker is still offline");
-            return Attempt::Offline;
+            return if error.is_refusal() { Attempt::Offline } else { Attempt::OutOfReach };
         }
     };
     let request = v1::MasterRegisterRequest {
