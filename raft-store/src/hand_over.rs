@@ -12,6 +12,10 @@ use crate::acks::Acks;
 use crate::membership;
 use crate::node::Raft;
 
+/// How long a successor's answer is waited for when an operator asks for a hand-over. A master that
+/// has just started is dialled again within this time, and a busy machine stands still for less.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+
 /// Time for which a voter waits to be told of a hand-over: the successor may be told a moment
 /// earlier.
 const TOLD_WITHIN: Duration = Duration::from_millis(100);
@@ -82,6 +86,20 @@ impl HandOver {
     pub(crate) fn is_answering(&self, member: MasterId, term: Term) -> bool {
         let within = Instant::now().checked_sub(self.lease);
         within.is_some_and(|from| self.acks.has_answered_since(member.0, term.0, from))
+    }
+
+    /// Waits a moment for a member to answer, and tells whether it did.
+    pub(crate) async fn answers(&self, member: MasterId, term: Term) -> bool {
+        let answered = self.acks.until(|| self.is_answering(member, term));
+        tokio::time::timeout(ANSWERS_WITHIN, answered).await.is_ok()
+    }
+
+    /// Waits a moment for the best successor.
+    pub(crate) async fn successor(&self, term: Term) -> Option<MasterId> {
+        let found = self.acks.until(|| self.best_successor(term).is_some());
+        // When the time is over, the look below finds nobody either.
+        drop(tokio::time::timeout(ANSWERS_WITHIN, found).await);
+        self.best_successor(term)
     }
 
     /// Returns the voter with the longest log of those that answer.

@@ -4,46 +4,15 @@
 //! A worker is resting, in line, or gone to; never two of these, so no two attempts at one worker
 //! are ever under way. Every step costs what is due and not what is known.
 
+mod backoff;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cluster_state::{Timestamp, WorkerId};
 use tokio::time::Instant;
 
-/// How long a worker rests between attempts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Backoff {
-    /// One interval, however often it has failed.
-    Off,
-    /// Twice as long after each failure in a row but the first, up to a cap, less some jitter.
-    Exponential,
-}
-
-/// The longest rest of a growing one; a longer interval stays as it is.
-pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(5 * 60);
-/// Doublings beyond this would exceed the cap from any interval in use.
-const DOUBLINGS_MAX: u32 = 16;
-/// The share of a grown rest that jitter may take away: one fourth.
-const JITTER_SHARE: u32 = 4;
-const JITTER_STEPS: u32 = 1024;
-
-impl Backoff {
-    /// The rest after that many failures in a row.
-    #[must_use]
-    pub fn rest(self, interval: Duration, failures: u32, random: u32) -> Duration {
-        let doublings = failures.saturating_sub(1).min(DOUBLINGS_MAX);
-        match self {
-            Self::Off => interval,
-            Self::Exponential if doublings == 0 => interval,
-            Self::Exponential => {
-                let cap = BACKOFF_MAX.max(interval);
-                let full = interval.saturating_mul(1 << doublings).min(cap);
-                let jitter = (full / JITTER_SHARE).saturating_mul(random % JITTER_STEPS);
-                full.saturating_sub(jitter / JITTER_STEPS).max(interval)
-            }
-        }
-    }
-}
+pub(crate) use self::backoff::Backoff;
 
 /// What is known of an inactive worker that can be gone to.
 #[derive(Debug, Clone, PartialEq, Eq)]

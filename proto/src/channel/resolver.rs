@@ -155,6 +155,8 @@ impl Resolver {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use tokio::sync::Semaphore;
+
     use super::*;
 
     fn hang(_: &str) -> io::Result<Vec<IpAddr>> {
@@ -201,15 +203,24 @@ mod tests {
 
     #[tokio::test]
     async fn names_that_hang_hold_a_few_threads_and_no_more() {
-        let resolver = Resolver::new(hang);
-        for number in 0..LOOKUPS_MAX + WAITING_MAX {
-            let asked = resolver.ask(&format!("node-{number}"));
-            // The threads take the first ones in their own time.
-            assert!(asked.is_ok() || number >= WAITING_MAX, "{number}");
+        static LOOKUPS: Semaphore = Semaphore::const_new(0);
+        let resolver = Resolver::new(|host| {
+            LOOKUPS.add_permits(1);
+            hang(host)
+        });
+        let ask = |number| resolver.ask(&format!("node-{number}"));
+        for number in 0..LOOKUPS_MAX {
+            ask(number).unwrap();
         }
-        let ask = |more| resolver.ask(&format!("more-{more}"));
-        let asked = (0..=LOOKUPS_MAX).map(ask).collect::<Vec<_>>();
-        assert!(asked.last().unwrap().is_err());
+        let all = u32::try_from(LOOKUPS_MAX).unwrap();
+        LOOKUPS.acquire_many(all).await.unwrap().forget();
+
+        for number in LOOKUPS_MAX..LOOKUPS_MAX + WAITING_MAX {
+            ask(number).unwrap();
+        }
+        let refused = ask(LOOKUPS_MAX + WAITING_MAX).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
         assert_eq!(resolver.state().threads, LOOKUPS_MAX);
+        assert_eq!(LOOKUPS.available_permits(), 0, "nothing else is looked up");
     }
 }

@@ -89,7 +89,7 @@ impl Node {
         let successor = match to {
             Some(to) if to == self.id() => return Ok(to),
             Some(to) => to,
-            None => self.inner.hand_over.best_successor(term).ok_or(TransferError::NoSuccessor)?,
+            None => self.find_successor(term).await.ok_or(TransferError::NoSuccessor)?,
         };
         self.check_can_take_over(successor, term).await?;
 
@@ -117,6 +117,14 @@ impl Node {
         }
     }
 
+    async fn find_successor(&self, term: Term) -> Option<MasterId> {
+        let others = self.members().into_iter().filter(|member| member.id != self.id());
+        if others.filter(|member| member.is_voter).count() == 0 {
+            return None;
+        }
+        self.inner.hand_over.successor(term).await
+    }
+
     async fn check_can_take_over(&self, to: MasterId, term: Term) -> Result<(), TransferError> {
         let members = self.members();
         let member = members.iter().find(|member| member.id == to);
@@ -124,9 +132,9 @@ impl Node {
         if !member.is_voter {
             return Err(TransferError::NotAVoter(to));
         }
-        let is_answering = self.inner.hand_over.is_answering(to, term);
+        let answers = self.inner.hand_over.answers(to, term).await;
         // Whoever was frozen a moment ago has answered within the lease.
-        if !is_answering || self.ask_status(member).await.is_none() {
+        if !answers || self.ask_status(member).await.is_none() {
             return Err(TransferError::Silent(to));
         }
 

@@ -1,5 +1,6 @@
 //! Who is gone to, in which order, and how long rests are.
 
+use super::backoff::BACKOFF_MAX;
 use super::*;
 
 const INTERVAL: Duration = Duration::from_secs(30);
