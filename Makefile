@@ -7,14 +7,15 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 BIN := $(CARGO_TARGET_DIR)/release
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help demo test chaos fuzz verify fix bench build doc clean deps
+.PHONY: help demo test chaos fuzz audit verify fix bench build doc clean deps
 
 help:
 	@echo "make demo    three masters and two workers on this machine, Ctrl-C stops them"
 	@echo "make test    all tests, with real processes and real faults"
 	@echo "make chaos   random faults for MINUTES=10, on hosts and disks of their own (as root)"
 	@echo "make fuzz    mutated bytes for every decoder, MINUTES=10 for each package"
-	@echo "make verify  format, lints, documentation and tests; changes nothing"
+	@echo "make audit   spelling, the lockfile, and what dependencies may be"
+	@echo "make verify  audit, format, lints, documentation and tests; changes nothing"
 	@echo "make fix     formats and applies what lints suggest"
 	@echo "make bench   all benchmarks, one table"
 	@echo "make build   the binaries, in $(BIN)"
@@ -50,7 +51,10 @@ fuzz: build
 doc: deps
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(PROFILE) --workspace --no-deps
 
-verify: deps
+audit: deps
+	@deploy/audit.sh
+
+verify: audit
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(PROFILE) --workspace --all-targets -- -D warnings
 	$(MAKE) doc

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what a build and the tests need and a bare Debian or Ubuntu machine lacks: a C++
-# compiler and libclang for RocksDB, and the programs that the fault tests use. Says what to
-# install where apt-get is not to be had.
+# compiler and libclang for RocksDB, pip for the audit, and the programs that the fault tests use.
+# Says what to install where apt-get is not to be had.
 set -eu
 
 missing=""
@@ -30,6 +30,8 @@ has_libclang() {
     return 1
 }
 has_libclang || missing="$missing libclang-dev"
+# Installs the programs of audit.sh.
+python3 -m pip --version >/dev/null 2>&1 || missing="$missing python3-pip"
 
 [ -n "$missing" ] || exit 0
 
@@ -65,6 +67,11 @@ for package in $missing; do
         if [ -d /run/systemd/system ]; then
             $as_root systemctl disable --now prometheus
         fi
+        ;;
+    python3-pip)
+        # Without compilers for packages that are not compiled here.
+        $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+            python3-pip
         ;;
     *) $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$package" ;;
     esac

@@ -153,9 +153,9 @@ impl ConnectError {
 /// When nobody has accepted it within `timeout`.
 pub async fn connect(address: &str, timeout: Duration) -> Result<Channel, ConnectError> {
     let endpoint = endpoint(address)?.connect_timeout(timeout);
-    let dialled =
+    let dialed =
         endpoint.connect_with_connector(tower::service_fn(|uri| connected(Peer::OfMany, uri)));
-    match tokio::time::timeout(timeout, dialled).await {
+    match tokio::time::timeout(timeout, dialed).await {
         Ok(connected) => Ok(connected?),
         Err(_) => Err(ConnectError::TimedOut(timeout)),
     }

@@ -13,7 +13,7 @@ use crate::membership;
 use crate::node::Raft;
 
 /// How long a successor's answer is waited for when an operator asks for a hand-over. A master that
-/// has just started is dialled again within this time, and a busy machine stands still for less.
+/// has just started is dialed again within this time, and a busy machine stands still for less.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Time for which a voter waits to be told of a hand-over: the successor may be told a moment

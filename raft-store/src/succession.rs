@@ -72,8 +72,8 @@ impl Succession {
 
     async fn is_refused_by(&self, leader: MasterId) -> bool {
         let Some(address) = self.members.address(leader) else { return false };
-        let dialled = tokio::time::timeout(DIAL_TIMEOUT, TcpStream::connect(address)).await;
-        matches!(dialled, Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused)
+        let dialed = tokio::time::timeout(DIAL_TIMEOUT, TcpStream::connect(address)).await;
+        matches!(dialed, Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused)
     }
 
     /// How many voters besides the leader stand before this one.

@@ -40,7 +40,7 @@ async fn a_cluster_in_one_command_runs_tasks_and_stops_with_it() {
     let status = dev.wait(STOP_PATIENCE).await;
     assert!(status.success(), "{status}: {}", dev.log());
     for endpoint in &endpoints {
-        let dialled = tokio::net::TcpStream::connect(endpoint).await;
-        assert!(dialled.is_err(), "a master still listens on {endpoint}");
+        let dialed = tokio::net::TcpStream::connect(endpoint).await;
+        assert!(dialed.is_err(), "a master still listens on {endpoint}");
     }
 }

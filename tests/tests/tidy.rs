@@ -149,7 +149,7 @@ const LEFTOVERS: [&str; 5] = [
     concat!("todo", "!("),
     concat!("unimplemented", "!("),
     concat!("FIX", "ME"),
-    concat!("#[ig", "nore"),
+    concat!("#[", "ignore"),
     concat!("X", "XX:"),
 ];
 

@@ -6,7 +6,7 @@ use cluster_tests::cluster::Cluster;
 use cluster_tests::eventually::{require, throughout};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_at_anothers_address_is_refused() {
+async fn a_worker_at_the_address_of_another_is_refused() {
     let cluster = Cluster::builder().workers(1).start().await;
     let mut client = cluster.client();
     let before = client.worker("worker-1").await;

@@ -14,7 +14,7 @@ const IDLE_MAX: Duration = Duration::from_secs(60);
 /// Connections kept: some 40 KiB each. Beyond that the one that was used longest ago is closed.
 const KEPT_MAX: usize = 2_048;
 
-/// One connection per worker, dialled again when its address changes.
+/// One connection per worker, dialed again when its address changes.
 #[derive(Debug, Default)]
 pub(crate) struct WorkerChannels {
     by_worker: Mutex<HashMap<WorkerId, Kept>>,
@@ -42,7 +42,7 @@ impl WorkerChannels {
     }
 
     /// Closes the connection to a worker that is gone, unreachable, or may be another one behind
-    /// the same address: names are resolved when a connection is dialled, and not again.
+    /// the same address: names are resolved when a connection is dialed, and not again.
     pub(crate) fn close(&self, worker: &WorkerId) {
         self.by_worker().remove(worker);
     }

@@ -64,7 +64,7 @@ async fn an_unregistered_worker_is_told_at_once_and_forgotten() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unregistered_worker_whose_address_is_anothers_is_forgotten() {
+async fn an_unregistered_worker_at_the_address_of_another_is_forgotten() {
     let tasks = TaskTracker::new();
     let (address, mut heard) = serve(&tasks, WhenDismissed::Refuse).await;
     let (master, _, _) = with_worker(|_| {}, &address).await;

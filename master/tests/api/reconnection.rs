@@ -289,11 +289,11 @@ async fn a_worker_of_high_priority_is_gone_to_more_often() {
     let (urgent, usual) =
         (ScriptedWorker::new(Manner::Refuse), ScriptedWorker::new(Manner::Refuse));
     register(&master, "usual", &usual.serve(&tasks).await).await;
-    let labelled = json!({
+    let labeled = json!({
         "worker_id": "urgent", "address": urgent.serve(&tasks).await,
         "labels": {"priority": "high"},
     });
-    assert_eq!(master.post("/api/workers", &labelled).await.status, 201);
+    assert_eq!(master.post("/api/workers", &labeled).await.status, 201);
     urgent.called(5).await;
     usual.called(1).await;
     assert_eq!(*usual.calls.borrow(), 1);

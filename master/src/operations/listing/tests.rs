@@ -99,8 +99,8 @@ fn a_query_matches_by_label_with_or_without_a_value() {
     let odd = TaskQuery::parse(None, None, Some("parity=1"), None, None).unwrap();
     assert!(odd.matches(&task(1, TaskState::Queued)));
     assert!(!odd.matches(&task(2, TaskState::Queued)));
-    let labelled = TaskQuery::parse(None, None, Some("parity"), None, None).unwrap();
-    assert!(labelled.matches(&task(2, TaskState::Queued)));
+    let labeled = TaskQuery::parse(None, None, Some("parity"), None, None).unwrap();
+    assert!(labeled.matches(&task(2, TaskState::Queued)));
 }
 
 #[test]
