@@ -1,7 +1,9 @@
 //! Golden scripts: each file of `scripts/` keeps the promise that its name makes.
 //!
-//! A script is a list of commands, each after `> `, and below it what applying it must give: the
-//! reply, then the records it changed. `UPDATE_SCRIPTS=1` writes what it does give instead.
+//! A script opens with a sentence. Then it lists commands, each after `> `, and below each what
+//! applying it must give: the reply, then the records it changed. A command in parentheses is
+//! set-up: it must not be rejected, and its output is left out. `UPDATE_SCRIPTS=1` writes what the
+//! commands do give instead.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should panic")]
 
@@ -125,6 +127,7 @@ fn directory() -> PathBuf {
 fn check(name: &str) {
     let path = directory().join(name);
     let script = fs::read_to_string(&path).unwrap();
+    assert!(script.starts_with("# "), "{name} does not open with a sentence");
     let given = Run::default().play(&script);
 
     if std::env::var_os("UPDATE_SCRIPTS").is_some() {
@@ -139,6 +142,11 @@ fn check(name: &str) {
     );
 }
 
+/// Returns the command that a line of the set-up has in its parentheses.
+fn set_up_command(command: &str) -> Option<&str> {
+    command.strip_prefix('(')?.strip_suffix(')')
+}
+
 /// A script under way.
 #[derive(Default)]
 struct Run {
@@ -150,20 +158,29 @@ struct Run {
 }
 
 impl Run {
-    /// The script with every expectation replaced by what happened.
+    /// Replays the script and returns it with the outputs that the commands gave.
     fn play(mut self, script: &str) -> String {
         let mut out = String::new();
+        let mut last = "#";
         for line in script.lines() {
             let command = line.strip_prefix("> ");
+            let set_up = command.and_then(set_up_command);
             if command.is_none() && !line.starts_with('#') {
                 continue;
             }
-            let follows_comment = out.lines().next_back().is_some_and(|last| last.starts_with('#'));
-            if !out.is_empty() && !follows_comment {
+
+            // A comment stands on its command, and commands of the set-up stand together.
+            let follows_set_up = last.strip_prefix("> ").and_then(set_up_command).is_some();
+            if !last.starts_with('#') && !(follows_set_up && set_up.is_some()) {
                 out.push('\n');
             }
             writeln!(out, "{line}").unwrap();
-            if let Some(command) = command {
+            last = line;
+
+            if let Some(set_up) = set_up {
+                let given = self.step(set_up);
+                assert!(!given.contains("rejected"), "{line}\n{given}");
+            } else if let Some(command) = command {
                 out.push_str(&self.step(command));
             }
         }
