@@ -43,9 +43,9 @@ pub use crate::spool::SpoolError;
 
 /// A limit of open files that allows fewer attempts than this is told.
 const FEW_ATTEMPTS: usize = 1_000;
-/// How long killed attempts and the last outcomes may take at shutdown.
+/// Limit, at shutdown, for killed attempts to end and their outcomes to be stored.
 const LAST_OUTCOMES_MAX: Duration = Duration::from_secs(5);
-/// How long open calls may take at shutdown.
+/// Limit, at shutdown, for open calls to finish.
 const LAST_CALLS_MAX: Duration = Duration::from_secs(2);
 
 /// A running worker.
@@ -62,7 +62,7 @@ pub struct Agent {
     stop_rest: CancellationToken,
 }
 
-/// Why the worker does not run.
+/// Reason that the worker does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
     /// The data directory cannot be used.
@@ -71,7 +71,7 @@ pub enum AgentError {
     /// Processes of an earlier start are still there.
     #[error(transparent)]
     Leftovers(#[from] LeftoversError),
-    /// What it is to offer is not valid.
+    /// The machine's resources, as configured or detected, are not valid.
     #[error("invalid specs: {0}")]
     Specs(#[from] Invalid),
     /// Unconfirmed results cannot be read.
@@ -173,7 +173,7 @@ impl Agent {
         Ok(Self { address, attempts, health, session, vital, minor, stop_session, stop_rest })
     }
 
-    /// Where it listens.
+    /// Returns the address on which the worker listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address

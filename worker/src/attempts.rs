@@ -34,7 +34,7 @@ struct Shared {
     lease: Arc<Lease>,
     executor: Executor,
     spool: Spool,
-    /// Why this machine can run nothing at present.
+    /// Reason that this machine can run nothing at present.
     unfit: watch::Receiver<Option<String>>,
     /// Moves whenever attempts ended or results were stored or confirmed.
     progress: watch::Sender<()>,
@@ -51,7 +51,7 @@ pub(crate) struct Admission<'a> {
     pub(crate) confirmed: &'a [AttemptRef],
     /// When the registration was sent.
     pub(crate) sent_at: Moment,
-    /// How long what runs may run from then on.
+    /// Time for which attempts may run from then on.
     pub(crate) grant: Grant,
 }
 
@@ -76,7 +76,7 @@ impl Attempts {
         self.ledger().session()
     }
 
-    /// Whether a registration with this leader in this term stands.
+    /// Returns true while a registration with this leader in this term is in force.
     #[must_use]
     pub(crate) fn stands_with(&self, leader: MasterId, term: Term) -> bool {
         self.session().is_some_and(|ours| (ours.leader, ours.term) == (leader, term))
@@ -121,7 +121,7 @@ impl Attempts {
         self.ledger().on_heartbeat_answered(leader, term, Instant::now());
     }
 
-    /// Whether so many results wait for the leader that nothing new may begin.
+    /// Returns true if too many results wait for the leader to begin another attempt.
     #[must_use]
     pub(crate) fn is_spool_full(&self) -> bool {
         self.ledger().is_spool_full()

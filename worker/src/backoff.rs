@@ -1,4 +1,4 @@
-//! How long to pause before the next try: doubling, capped and jittered.
+//! Computes the pause before the next try: doubling, capped and jittered.
 
 use std::time::Duration;
 

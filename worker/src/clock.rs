@@ -25,7 +25,7 @@ impl Moment {
         Self(self.0 + duration.min(CENTURY))
     }
 
-    /// How long `earlier` lies before this time; zero when it does not.
+    /// Returns the time since `earlier`, or zero if `earlier` is later.
     #[must_use]
     pub(crate) fn since(self, earlier: Self) -> Duration {
         self.0.saturating_duration_since(earlier.0)
@@ -51,7 +51,7 @@ pub(crate) async fn sleep_until(at: Moment) {
     }
 }
 
-/// How long the machine has slept since this was first asked.
+/// Returns for how long the machine has slept since the first call.
 fn slept() -> Duration {
     static AT_FIRST: OnceLock<Duration> = OnceLock::new();
     let ahead = boot_time_ahead();
@@ -62,7 +62,7 @@ fn slept() -> Duration {
     slept
 }
 
-/// How far the clock that runs on in suspend is ahead of the one that stops there.
+/// Returns the lead of the clock that counts suspended time over the one that does not.
 fn boot_time_ahead() -> Duration {
     let read = |clock| clock_gettime(clock).map(Duration::from).unwrap_or_default();
     let awake = read(ClockId::CLOCK_MONOTONIC);

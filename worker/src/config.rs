@@ -1,4 +1,5 @@
-//! What the worker is told at its start: flag before environment before file before default.
+//! Configuration of the worker: a flag overrides the environment, which overrides the file, which
+//! overrides the default.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -24,15 +25,15 @@ pub use layer::Layer;
 pub struct Config {
     /// The worker's name.
     pub worker_id: WorkerId,
-    /// Where it listens.
+    /// Address on which the worker listens.
     pub listen: SocketAddr,
-    /// Where masters reach it; where it listens when absent.
+    /// Address under which masters reach the worker; derived from `listen` when absent.
     pub advertise: Option<String>,
     /// Its directory: identity, results, logs.
     pub data_dir: PathBuf,
     /// Masters to register with; with none it waits to be called.
     pub masters: Vec<String>,
-    /// What admits it if no operator has registered it; shown without its secret.
+    /// Token that admits the worker if no operator has registered it; displayed without its secret.
     pub join_token: Option<JoinToken>,
     /// Processors to offer; found out when absent.
     pub cpu: Option<f64>,
@@ -42,23 +43,23 @@ pub struct Config {
     pub storage_mb: Option<u64>,
     /// GPUs to offer; found out when absent.
     pub gpu: Option<u64>,
-    /// How attempts are run.
+    /// Kind of executor that runs the attempts.
     pub executor: ExecutorKind,
     /// Listen beyond this machine without any protection.
     pub insecure: bool,
     /// Variables of the worker's environment that tasks get, beside those that any program may
     /// expect.
     pub pass_env: Vec<String>,
-    /// How long attempts have to end when the worker shuts down.
+    /// Time that attempts have to end when the worker shuts down.
     #[serde(with = "text::duration")]
     pub shutdown_grace: Duration,
-    /// Which events are logged, in the syntax of `RUST_LOG`.
+    /// Filter of log events, in the syntax of `RUST_LOG`.
     pub log_level: String,
-    /// How they are written.
+    /// Format of log events.
     pub log_format: LogFormat,
-    /// What is bounded.
+    /// Bounds on attempts, logs and results.
     pub limits: Limits,
-    /// What is kept, and how long.
+    /// Retention of logs and directories.
     pub retention: RetentionConfig,
     /// Labels for constraints of tasks.
     pub labels: BTreeMap<String, String>,
@@ -77,19 +78,19 @@ pub struct Limits {
     pub disk_free_mb_min: u64,
 }
 
-/// What is kept of attempts that have ended.
+/// Retention of logs and directories of attempts that have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct RetentionConfig {
-    /// How long their logs are kept.
+    /// Age at which logs are deleted.
     #[serde(with = "text::duration")]
     pub age: Duration,
     /// Of how many attempts logs are kept.
     pub attempts: usize,
-    /// How many bytes logs and directories may take together; a tenth of the disk when absent.
+    /// Bytes that logs and directories may take together; a tenth of the disk when absent.
     pub bytes: Option<u64>,
 }
 
-/// How attempts are run.
+/// Kind of executor that runs attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ExecutorKind {
@@ -99,7 +100,7 @@ pub enum ExecutorKind {
     Noop,
 }
 
-/// How log events are written.
+/// Format of log events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
@@ -109,7 +110,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// What is wrong with the configuration.
+/// Reason that the configuration is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
@@ -117,7 +118,6 @@ pub enum ConfigError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why not.
         source: io::Error,
     },
     /// The file says what is not understood.
@@ -127,7 +127,6 @@ pub enum ConfigError {
         path: PathBuf,
         /// Counted from 1.
         line: usize,
-        /// What is wrong there.
         message: String,
     },
     /// There is no default for it.
@@ -147,7 +146,6 @@ pub enum ConfigError {
     NoToken {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
         reason: String,
     },
     /// There is nobody to show the token to.
@@ -160,7 +158,7 @@ pub enum ConfigError {
         key: &'static str,
         /// Its value.
         value: String,
-        /// What would do.
+        /// Description of a valid value.
         expected: &'static str,
     },
     /// Anybody who reaches the address could run programs on this machine.
@@ -187,7 +185,8 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// What is in force, given the command line with the environment, and a file.
+    /// Resolves the configuration from the command line, which includes the environment, and a
+    /// file.
     pub fn resolve(given: Layer, file: Option<&Path>) -> Result<Self, ConfigError> {
         let config = match file {
             Some(path) => given.or(Layer::read(path)?).complete()?,

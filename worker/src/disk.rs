@@ -23,7 +23,7 @@ pub(crate) struct Disk {
     reserve: Mutex<Reserve>,
 }
 
-/// Whether there is room.
+/// Room left on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Room {
     /// Enough to take on work.
@@ -43,7 +43,7 @@ enum Reserve {
 
 /// An error of which some say that the disk is full.
 pub(crate) trait OutOfSpace {
-    /// Whether this one does.
+    /// Returns true if the error means that the disk is full.
     fn is_out_of_space(&self) -> bool;
 }
 
@@ -89,7 +89,7 @@ impl Disk {
         }
     }
 
-    /// Whether that made room.
+    /// Removes the reserve, and returns true if that made room.
     fn give_up_reserve(&self) -> bool {
         let mut reserve = self.reserve();
         if *reserve != Reserve::Held {

@@ -17,22 +17,21 @@ mod process;
 pub(crate) use noop::NoopExecutor;
 pub(crate) use process::{Environment, Passed, ProcessExecutor};
 
-/// What is to be run.
+/// An attempt to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Launch {
-    /// Which attempt.
     pub(crate) attempt: AttemptRef,
     /// The program and its arguments.
     pub(crate) command: Vec<String>,
     /// Variables in addition to those that any program may expect.
     pub(crate) env: BTreeMap<String, String>,
-    /// Where to run it; the attempt's own directory when absent.
+    /// Directory to run in; the attempt's own directory when absent.
     pub(crate) working_dir: Option<PathBuf>,
-    /// What becomes of it when no leader is reached for the heartbeat timeout.
+    /// Treatment of the attempt when no leader is reached for the heartbeat timeout.
     pub(crate) on_disconnect: OnDisconnect,
 }
 
-/// How to end an attempt.
+/// Order to end an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
     /// Ask it, and after so long make it.
@@ -51,7 +50,7 @@ impl Stop {
     }
 }
 
-/// How an attempt ended that this machine could not run, though another may.
+/// Returns the outcome of an attempt that this machine could not run, though another may.
 pub(crate) fn unfit_outcome(reason: String) -> AttemptOutcome {
     debug!(reason, "attempt handed back");
     AttemptOutcome::WorkerUnfit { detail: reason }

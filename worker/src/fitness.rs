@@ -17,7 +17,7 @@ const DOUBTFUL_STARTS_MAX: u32 = 5;
 /// The reason of a machine on whose disk nothing more can be kept.
 const DISK_FULL: &str = "disk-full";
 
-/// What the start of an attempt says about the machine.
+/// Conclusion about the machine from the start of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// It worked.
@@ -28,7 +28,7 @@ pub(crate) enum Verdict {
     Bad(String),
 }
 
-/// What to do after a start.
+/// Action to take after a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Advice {
     /// Nothing.
@@ -37,7 +37,7 @@ pub(crate) enum Advice {
     Try,
 }
 
-/// Whether the machine is fit, and what has been seen of late.
+/// Fitness of the machine, and the evidence of late.
 #[derive(Debug, Default)]
 pub(crate) struct Fitness {
     bad_in_a_row: u32,
@@ -53,7 +53,7 @@ impl Fitness {
         Self { unfit, ..Self::default() }
     }
 
-    /// Why it is unfit.
+    /// Returns the reason that the machine is unfit, if it is.
     #[must_use]
     pub(crate) fn unfit(&self) -> Option<&str> {
         self.unfit.as_deref().or(self.has_no_room.then_some(DISK_FULL))

@@ -1,4 +1,4 @@
-//! What the worker makes of the process in which it runs.
+//! Prepares the process in which the worker runs.
 
 use std::io;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ pub struct Host {
     pub(crate) children: Arc<Children>,
     /// The program that keeps watch over the worker, if there is one.
     pub(crate) keeper: Option<PathBuf>,
-    /// How many files may be open.
+    /// Limit of open files.
     pub(crate) open_files: OpenFiles,
 }
 

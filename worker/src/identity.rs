@@ -1,4 +1,4 @@
-//! Who this worker is and whom it obeys, kept on disk: its cluster and the highest term it has seen.
+//! Stores the worker's identity on disk: its name, its cluster, and the highest term it has seen.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -35,17 +35,12 @@ pub(crate) struct Identity {
     _lock: Flock<File>,
 }
 
-/// Why a data directory cannot be used.
+/// Reason that a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// The file system refuses.
     #[error("cannot use data directory {}", path.display())]
-    Io {
-        /// What was to be read or written.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
     /// Another process works with it.
     #[error("data directory {} is in use by another process", .0.display())]
     InUse(PathBuf),
@@ -57,9 +52,9 @@ pub enum IdentityError {
     OtherWorker {
         /// The directory.
         path: PathBuf,
-        /// Whose it is.
+        /// Owner of the data directory.
         theirs: WorkerId,
-        /// Who wants to use it.
+        /// Worker that wants to use it.
         ours: WorkerId,
     },
     /// A newer version wrote it.
@@ -79,7 +74,7 @@ pub enum IdentityError {
     Damaged(PathBuf),
 }
 
-/// Why a leader is not obeyed.
+/// Reason to refuse a leader.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Disobedience {
     /// It leads another cluster.
@@ -109,7 +104,7 @@ pub(crate) enum Disobedience {
         /// The caller's term.
         term: Term,
     },
-    /// What cannot be remembered is not obeyed.
+    /// The term cannot be stored, so the leader is refused.
     #[error("the term could not be stored")]
     NotStored(#[source] IdentityError),
 }

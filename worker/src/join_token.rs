@@ -1,4 +1,5 @@
-//! What admits a worker that no operator has registered: a secret that shows nowhere.
+//! A join token, which admits a worker that no operator has registered; its secret is never
+//! displayed.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -21,7 +22,7 @@ impl JoinToken {
         self.0.clone()
     }
 
-    /// Whether it has a name and a secret.
+    /// Returns true if the token has a name and a secret.
     #[must_use]
     pub(crate) fn is_whole(&self) -> bool {
         let parts = self.0.split_once('.');

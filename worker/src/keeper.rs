@@ -22,14 +22,14 @@ use crate::processes::{Children, HomeId, Whose};
 const GRACE: Duration = Duration::from_secs(2);
 /// Pause before a keeper that has ended is replaced.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
-/// What a user may send to all processes of a service or a terminal. The keeper ends with the
-/// worker.
+/// Signals that a user may send to all processes of a service or a terminal. The keeper ignores
+/// them and ends with the worker.
 const WITHSTOOD: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
 
-/// Whose processes a keeper ends.
+/// Arguments of a keeper.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct KeeperArgs {
-    /// Where the worker records its process groups
+    /// Directory in which the worker records its process groups
     #[arg(long)]
     running: PathBuf,
     /// The worker's directory, as device and inode
@@ -57,7 +57,7 @@ pub fn run(args: &KeeperArgs) -> Result<(), KeeperError> {
     Ok(records.leftovers(Whose::Incarnation(args.home, args.incarnation))?.end(GRACE)?)
 }
 
-/// Why a keeper did not do its duty.
+/// Reason that a keeper failed.
 #[derive(Debug, thiserror::Error)]
 pub enum KeeperError {
     /// It cannot wait for the worker's end.

@@ -1,4 +1,5 @@
-//! Whom to ask for the leader next: the one last heard of, then every known master, then a pause.
+//! Chooses the next master to ask for the leader: the last known leader, then every known master,
+//! then a pause.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -17,7 +18,7 @@ const CONTESTED_CAP: Duration = Duration::from_secs(30);
 /// Masters that a call may name: more than a cluster has.
 const CALLED_MAX: usize = 16;
 
-/// Where the search stands.
+/// State of the search.
 #[derive(Debug)]
 pub(crate) struct LeaderFinder {
     configured: BTreeSet<String>,
@@ -34,7 +35,7 @@ pub(crate) struct LeaderFinder {
     contested: Backoff,
 }
 
-/// What a worker may do that the leader has turned away.
+/// Chances of a worker that the leader has turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Readmission {
     /// Ask again by itself, seldom.
@@ -45,7 +46,7 @@ pub(crate) enum Readmission {
     AwaitCall,
 }
 
-/// What to do next.
+/// Next step of the search.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Try to register with the master at this address.
@@ -149,7 +150,7 @@ impl LeaderFinder {
         self.contested.on_succeeded();
     }
 
-    /// Whom to ask now; `random` spreads the pauses and the order of many workers.
+    /// Returns the next step; `random` spreads the pauses and the order of many workers.
     pub(crate) fn next_step(&mut self, random: u32) -> Step {
         if let Some(address) = self.round.pop_front() {
             self.progress = Progress::Asking;

@@ -1,5 +1,5 @@
-//! How long attempts may run without word from the leader: what it acknowledged moves two
-//! deadlines, one for tasks that asked not to wait for it, and the lease for all.
+//! Bounds the time that attempts run without the leader: each acknowledgement moves two deadlines,
+//! one for tasks that asked not to wait, and the lease for all.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use tokio::sync::watch;
 
 use crate::clock::{self, Moment};
 
-/// What the leader grants with every acknowledgement, counted from the send of what it
-/// acknowledged.
+/// Times that the leader grants with every acknowledgement, counted from the send of the
+/// acknowledged message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Grant {
-    /// How long attempts may run whose tasks ask not to wait for a lost worker.
+    /// Time that attempts may run whose tasks ask not to wait for a lost worker.
     pub(crate) disconnect: Duration,
-    /// How long any attempt may run.
+    /// Time that any attempt may run.
     pub(crate) lease: Duration,
 }
 
@@ -46,13 +46,14 @@ impl Lease {
         self.deadlines.send_if_modified(|deadlines| deadlines.renew(sent_at, grant));
     }
 
-    /// Whether the deadline was ever set and has passed.
+    /// Returns true if the deadline was set and has passed.
     #[must_use]
     pub(crate) fn has_passed(&self, deadline: Deadline) -> bool {
         self.deadlines.borrow().of(deadline).has_passed(clock::now())
     }
 
-    /// Whether the deadline has passed and nobody has acted on it: who is told so is to act.
+    /// Returns true at most once for each deadline that has passed; the caller that gets it must
+    /// act.
     #[must_use]
     pub(crate) fn take_passed(&self, deadline: Deadline) -> bool {
         let now = clock::now();
@@ -109,7 +110,7 @@ struct Mark {
 }
 
 impl Deadlines {
-    /// Whether anything has moved: a late answer moves nothing back.
+    /// Extends the deadlines, and returns true if one moved: a late answer moves none back.
     fn renew(&mut self, sent_at: Moment, grant: Grant) -> bool {
         let lease = self.lease.move_to(sent_at.after(grant.lease));
         self.disconnect.move_to(sent_at.after(grant.disconnect)) || lease

@@ -1,6 +1,6 @@
-//! What this worker owes the leader: which attempts live, which ended and still need confirming.
+//! Accounts for attempts: which live, and which have ended and still need confirming.
 //!
-//! Every method records what happened and returns the effects, which `attempts` performs.
+//! Every method records an event and returns the effects, which `attempts` performs.
 
 use std::collections::BTreeMap;
 
@@ -82,25 +82,25 @@ impl Ledger {
         self.live.values().filter(|live| live.has_process()).count()
     }
 
-    /// Whether attempts run, or outcomes are on the way to disk.
+    /// Returns true while attempts run or outcomes are on their way to disk.
     #[must_use]
     pub(crate) fn has_live(&self) -> bool {
         !self.live.is_empty()
     }
 
-    /// Whether results wait for the leader.
+    /// Returns true while results wait for the leader.
     #[must_use]
     pub(crate) fn has_unconfirmed(&self) -> bool {
         !self.unconfirmed.is_empty()
     }
 
-    /// Whether so many results wait for the leader that nothing new may begin.
+    /// Returns true if too many results wait for the leader to begin another attempt.
     #[must_use]
     pub(crate) fn is_spool_full(&self) -> bool {
         self.unconfirmed.bytes() >= self.bounds.unconfirmed_bytes_max
     }
 
-    /// Whether attempts that were killed for want of a leader are still there.
+    /// Returns true while attempts exist that were killed for lack of a leader.
     #[must_use]
     pub(crate) fn has_fenced(&self) -> bool {
         self.live.values().any(|live| matches!(live, Live::Fenced(_)))
@@ -148,8 +148,8 @@ impl Ledger {
         Ok(effects)
     }
 
-    /// What ends because the worker was dismissed is of interest again once the leader has taken it
-    /// back, and takes it for running.
+    /// Reports the attempts that a dismissal ended: they matter again once the leader has taken the
+    /// worker back and believes that they run.
     fn report_abandoned(&mut self) -> Vec<Effect> {
         let mut effects = Vec::new();
         if self.closing == Closing::Yes {
@@ -178,7 +178,7 @@ impl Ledger {
         self.standing = Standing::Apart;
     }
 
-    /// Whether attempts of this registration can be taken on.
+    /// Checks that attempts of this registration can be taken on.
     pub(crate) fn may_assign(&self, epoch: Epoch) -> Result<(), AssignRefusal> {
         match self.standing {
             Standing::Registered(_) if self.closing == Closing::Yes => Err(AssignRefusal::Closing),

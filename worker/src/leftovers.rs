@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use crate::processes::{Census, Kin, Process, StartTime, Whose, signal_all, stat};
 
-/// How long killed processes may take to be gone.
+/// Time that killed processes have to disappear.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
 const LOOK_PAUSE: Duration = Duration::from_millis(10);
 
@@ -31,12 +31,7 @@ pub(crate) struct ProcessRecords {
 pub enum LeftoversError {
     /// The records, or the processes of this machine, cannot be read.
     #[error("cannot look for processes of an earlier start in {}", path.display())]
-    Io {
-        /// Where.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
     /// Killed, or not permitted to be, and still there.
     #[error("processes of an earlier start of this worker cannot be killed: {processes:?}")]
     Alive {
@@ -45,7 +40,7 @@ pub enum LeftoversError {
     },
 }
 
-/// What is known of a process group.
+/// Record of a process group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Record {
     group: Pid,
@@ -53,7 +48,7 @@ pub(crate) struct Record {
     started: StartTime,
 }
 
-/// What worker processes that are gone left behind.
+/// Processes that earlier processes of the worker left behind.
 #[derive(Debug)]
 pub(crate) struct Leftovers {
     kin: Kin,
@@ -91,7 +86,8 @@ impl ProcessRecords {
         }
     }
 
-    /// What is recorded now, and what carries a mark that is meant. It blocks.
+    /// Lists the recorded process groups and the processes that carry one of these marks. It
+    /// blocks.
     pub(crate) fn leftovers(&self, whose: Whose) -> Result<Leftovers, LeftoversError> {
         let census = Census::default();
         let processes = census.take().map_err(at(Path::new("/proc")))?;
@@ -130,7 +126,7 @@ impl ProcessRecords {
 }
 
 impl Record {
-    /// Whether the number still names this group, and not another's.
+    /// Returns true if the number still names this group, and not another one.
     fn stands(&self, processes: &[Process]) -> bool {
         match processes.iter().find(|process| process.id == self.group) {
             Some(leader) => leader.started == self.started,

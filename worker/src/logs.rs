@@ -1,5 +1,5 @@
-//! What attempts print: kept outside their working directories, limited in size, read while it
-//! grows.
+//! Stores the output of attempts: outside their working directories, limited in size, readable
+//! while it grows.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -71,10 +71,10 @@ pub(crate) struct Logs {
 
 #[derive(Debug)]
 struct Shared {
-    /// Where the logs are.
+    /// Directory of the logs.
     logs: PathBuf,
-    /// Where the working directories are: beside the logs, because a task may do to its directory
-    /// whatever it likes.
+    /// Directory of the working directories: beside the logs, because a task may damage its own
+    /// directory.
     tasks: PathBuf,
     bounds: Bounds,
     readers: Arc<Semaphore>,
@@ -129,7 +129,7 @@ fn below(root: &Path, attempt: AttemptRef) -> PathBuf {
     root.join(attempt.task.to_string()).join(attempt.attempt.0.to_string())
 }
 
-/// Where one attempt's output goes. Readers see the end once this is dropped.
+/// Destination of one attempt's output. Readers see the end once this is dropped.
 #[derive(Debug)]
 pub(crate) struct AttemptLogs {
     attempt: AttemptRef,

@@ -86,7 +86,7 @@ fn check(layer: Layer, file: &std::path::Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What it has to say stands among what the worker says, in the format that is for people.
+/// Runs the keeper. Its messages appear among those of the worker, in the format for people.
 fn keep(args: &KeeperArgs) -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).init();
     Ok(keeper::run(args)?)

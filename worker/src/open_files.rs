@@ -17,7 +17,7 @@ const FILES_RESERVED: u64 = 96;
 const READERS_SHARE: u64 = 8;
 const READERS_MAX: u64 = 256;
 
-/// How many files this process may have open.
+/// Limit of open files of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OpenFiles {
     limit: u64,
@@ -56,7 +56,7 @@ impl OpenFiles {
         self.before
     }
 
-    /// How many attempts may run at a time.
+    /// Returns the number of attempts that may run at the same time.
     #[must_use]
     pub(crate) fn attempts_max(self) -> usize {
         let readers = self.readers() * FILES_BY_READER;
@@ -64,7 +64,7 @@ impl OpenFiles {
         usize::try_from(free / FILES_BY_ATTEMPT).unwrap_or(usize::MAX).max(1)
     }
 
-    /// How many logs may be read at a time.
+    /// Returns the number of logs that may be read at the same time.
     #[must_use]
     pub(crate) fn readers_max(self) -> usize {
         usize::try_from(self.readers()).unwrap_or(usize::MAX)

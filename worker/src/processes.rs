@@ -1,4 +1,4 @@
-//! What processes there are on this machine, and to which attempt each belongs.
+//! Lists the processes of this machine and the attempt to which each belongs.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -115,7 +115,7 @@ pub(crate) fn parse_stat(process: Pid, stat: &str) -> Option<Process> {
     (!is_over).then_some(process)
 }
 
-/// What cannot be read belongs to another user, or is gone.
+/// Reads the mark of a process; a process that cannot be read belongs to another user, or is gone.
 fn mark_of(process: Pid) -> Option<Mark> {
     Mark::find(&fs::read(format!("/proc/{process}/environ")).ok()?)
 }

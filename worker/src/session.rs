@@ -36,18 +36,18 @@ pub(crate) use service::LeaderDesk;
 pub(crate) use summons::Summons;
 use summons::{next_summons, summoned_elsewhere};
 
-/// How long killed attempts may take to be gone before the worker registers again.
+/// Time that killed attempts have to disappear before the worker registers again.
 const FENCE_GRACE: Duration = Duration::from_secs(5);
 /// From TERM to KILL for what runs when the worker is taken off the registry.
 const DISMISSAL_GRACE: Duration = Duration::from_secs(10);
-/// How long a shutdown waits for the answer to a registration under way.
+/// Time that a shutdown waits for the answer to a registration.
 const LAST_REGISTRATION_MAX: Duration = Duration::from_secs(1);
 /// A session that ended sooner counts as a failure.
 const SHORT_SESSION: Duration = Duration::from_secs(2);
 const FLAPPING_BASE: Duration = Duration::from_millis(200);
 const FLAPPING_CAP: Duration = Duration::from_secs(5);
 
-/// What the worker says of itself when it registers.
+/// Description of the worker in its registration.
 #[derive(Debug, Clone)]
 pub(crate) struct Introduction {
     /// Its name.
@@ -56,24 +56,23 @@ pub(crate) struct Introduction {
     pub(crate) incarnation: Incarnation,
     /// The data directory that it works in.
     pub(crate) data: DataId,
-    /// Which start in that directory it is.
     pub(crate) start: StartNumber,
-    /// Where it is reached.
+    /// Address under which the worker is reached.
     pub(crate) address: String,
-    /// Whether an operator says so.
+    /// Origin of the address: an operator or detection.
     pub(crate) address_source: AddressSource,
-    /// What it has.
+    /// Resources and labels.
     pub(crate) specs: Specs,
-    /// What admits it if no operator has registered it.
+    /// Token that admits the worker if no operator has registered it.
     pub(crate) join_token: Option<JoinToken>,
     /// Registrations begun so far.
     pub(crate) registrations: Arc<AtomicU64>,
-    /// Why the machine cannot run tasks, while it cannot.
+    /// Reason that the machine cannot run tasks, while it cannot.
     pub(crate) unfit: watch::Receiver<Option<String>>,
 }
 
 impl Introduction {
-    /// Why the machine cannot run tasks at present.
+    /// Returns the reason that the machine cannot run tasks at present.
     fn unfit(&self) -> Option<String> {
         self.unfit.borrow().clone()
     }
@@ -98,30 +97,25 @@ pub(crate) struct SessionKeeper {
     finder: LeaderFinder,
     flapping: Backoff,
     complaints: Complaints,
-    /// Whether it was told that the worker waits to be called.
+    /// True once it was logged that the worker waits for a call.
     waiting_told: bool,
 }
 
-/// What a session keeper works with.
+/// Dependencies of a session keeper.
 #[derive(Debug)]
 pub(crate) struct SessionParts {
-    /// What the worker says of itself.
     pub(crate) introduction: Introduction,
-    /// What it runs.
     pub(crate) attempts: Attempts,
-    /// Whom it obeys.
     pub(crate) identity: Arc<Identity>,
-    /// How long it may run what it runs.
     pub(crate) lease: Arc<Lease>,
-    /// How busy the machine is.
     pub(crate) usage: UsageMeter,
-    /// Where leaders' calls arrive.
+    /// Calls of leaders, as they arrive.
     pub(crate) summons: watch::Receiver<Option<Summons>>,
     /// Ends the session.
     pub(crate) stop: CancellationToken,
 }
 
-/// Why a session is over.
+/// Reason that a session has ended.
 #[derive(Debug, thiserror::Error)]
 enum SessionEnd {
     #[error("the worker is shutting down")]
@@ -138,7 +132,7 @@ enum SessionEnd {
     Disobeyed(#[from] Disobedience),
 }
 
-/// Why a registration failed.
+/// Reason that a registration failed.
 #[derive(Debug, thiserror::Error)]
 enum RegisterError {
     #[error(transparent)]
@@ -194,7 +188,7 @@ impl SessionKeeper {
         }
     }
 
-    /// Whom to register with; none when the worker stops.
+    /// Returns the next master to register with, or none when the worker stops.
     async fn next_master(&mut self) -> Option<String> {
         loop {
             if self.stop.is_cancelled() {

@@ -1,4 +1,4 @@
-//! What this machine has, and how much of it is in use.
+//! Detects the machine's resources and measures their use.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ const MIB: u64 = 1 << 20;
 /// A look takes some milliseconds; heartbeats do not wait longer for it.
 const LOOK_PATIENCE: Duration = Duration::from_millis(500);
 
-/// How much is in use, in percent.
+/// Use in percent.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Usage {
     /// Of all processors, since the last look.
@@ -41,7 +41,8 @@ pub(crate) struct UsageMeter {
     last: Usage,
 }
 
-/// What the worker offers: what the operator said, and for the rest what is found.
+/// Detects the resources to offer: those that the operator named, and for the rest those of the
+/// machine.
 pub(crate) fn detect(config: &Config, attempts_max: usize) -> Result<Specs, Invalid> {
     let limits = cgroup::Limits::of_this_process();
     let total = v1::Resources {

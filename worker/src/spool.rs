@@ -24,7 +24,7 @@ pub(crate) struct Spool {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Why results are not on disk.
+/// Reason that results are not on disk.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SpoolError {
     /// There is no room for them; there may be later.
@@ -33,13 +33,13 @@ pub enum SpoolError {
     /// The file did not take them; it may later.
     #[error("cannot write results: {0}")]
     Write(String),
-    /// What the disk has is unknown, and trying again would not tell.
+    /// The content of the disk is unknown, and another try would not tell.
     #[error("cannot sync results: {0}")]
     Sync(String),
 }
 
 impl SpoolError {
-    /// Whether the same results may be written again.
+    /// Returns true if the same results may be written again.
     #[must_use]
     pub(crate) const fn is_retryable(&self) -> bool {
         match self {

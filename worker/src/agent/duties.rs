@@ -1,4 +1,5 @@
-//! What goes on beside everything else while the worker runs.
+//! Runs the background jobs of a worker: the sweep of old logs, and the watch over fitness, strays
+//! and disks.
 
 use std::io;
 use std::sync::Arc;
@@ -18,23 +19,23 @@ use crate::logs::Sweeper;
 use crate::processes::Children;
 use crate::session::Health;
 
-/// How often old logs are looked for.
+/// Interval between sweeps of old logs.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
-/// How often processes of ended attempts are looked for that got away.
+/// Interval between searches for processes that have escaped from ended attempts.
 const STRAYS_INTERVAL: Duration = Duration::from_secs(5);
-/// How often it is looked whether the spool is full.
+/// Interval between checks of whether the spool is full.
 const SPOOL_INTERVAL: Duration = Duration::from_secs(1);
 /// Shortest time between two rounds of reaping: orphans that have ended harm nobody for so long.
 const REAP_PAUSE: Duration = Duration::from_millis(200);
 
-/// Who has them, and what they look after.
+/// The background jobs, and the parts of the worker that they look after.
 pub(super) struct Duties {
     pub(super) attempts: Attempts,
     pub(super) lease: Arc<Lease>,
     pub(super) sweeper: Sweeper,
     pub(super) health: Health,
     pub(super) watch: Watch,
-    /// What the watch tells.
+    /// Reason that the machine is unfit, published by the fitness watch.
     pub(super) unfit: watch::Receiver<Option<String>>,
 }
 

@@ -1,4 +1,4 @@
-//! What the worker keeps on disk, opened.
+//! Opens the data directory: identity, results, logs and records of processes.
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
@@ -18,12 +18,12 @@ use crate::processes::{HomeId, Whose};
 use crate::specs::disk_bytes;
 use crate::spool::Spool;
 
-/// What ended attempts leave may take so many parts of the disk, unless the operator says otherwise.
+/// Divisor of the disk's size for the default bound on the remains of ended attempts: a tenth.
 const RETENTION_DISK_SHARE: u64 = 10;
 /// The data directory holds what tasks are trusted with.
 const DIR_MODE: u32 = 0o700;
 
-/// What is on disk, opened.
+/// The opened parts of the data directory.
 pub(super) struct Stores {
     pub(super) identity: Arc<Identity>,
     pub(super) home: HomeId,
@@ -68,7 +68,7 @@ pub(super) fn open_stores(config: &Config) -> Result<Stores, AgentError> {
     })
 }
 
-/// Where process groups are recorded.
+/// Returns the directory of the records of process groups.
 pub(super) fn running_dir(config: &Config) -> PathBuf {
     config.data_dir.join("running")
 }

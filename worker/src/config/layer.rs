@@ -62,7 +62,7 @@ pub struct Layer {
     /// GPUs to offer [default: what there are]
     #[arg(long, env = "CLOUDAI_GPU", value_name = "N")]
     gpu: Option<u64>,
-    /// How to run attempts [default: process]
+    /// Executor that runs attempts [default: process]
     #[arg(long, env = "CLOUDAI_EXECUTOR")]
     executor: Option<ExecutorKind>,
     /// Listen beyond this machine without any protection
@@ -73,15 +73,15 @@ pub struct Layer {
     /// USER, LOGNAME, SHELL and TMPDIR; may be repeated
     #[arg(long, env = "CLOUDAI_PASS_ENV", value_name = "NAME,…", value_delimiter = ',')]
     pass_env: Vec<String>,
-    /// How long attempts have to end when the worker shuts down [default: 10s]
+    /// Time that attempts have to end when the worker shuts down [default: 10s]
     #[arg(long, env = "CLOUDAI_SHUTDOWN_GRACE", value_name = "DURATION",
         value_parser = text::parse_duration)]
     #[serde(deserialize_with = "text::optional_duration::deserialize")]
     shutdown_grace: Option<Duration>,
-    /// Which events to log, in the syntax of `RUST_LOG`, which it overrides [default: info]
+    /// Events to log, in the syntax of `RUST_LOG`, which it overrides [default: info]
     #[arg(long, env = "CLOUDAI_LOG_LEVEL", value_name = "FILTER")]
     log_level: Option<String>,
-    /// How to write log events [default: text]
+    /// Format of log events [default: text]
     #[arg(long, env = "CLOUDAI_LOG_FORMAT")]
     log_format: Option<LogFormat>,
     #[command(flatten)]
@@ -123,7 +123,7 @@ struct LimitsLayer {
 #[derive(Debug, Clone, Copy, Default, clap::Args, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct RetentionLayer {
-    /// How long to keep logs of attempts that have ended [default: 7days]
+    /// Time for which logs of ended attempts are kept [default: 7days]
     #[arg(long = "retention-age", env = "CLOUDAI_RETENTION_AGE", value_name = "DURATION",
         value_parser = text::parse_duration)]
     #[serde(deserialize_with = "text::optional_duration::deserialize")]
@@ -131,8 +131,8 @@ struct RetentionLayer {
     /// Of how many attempts to keep logs [default: 10000]
     #[arg(long = "retention-attempts", env = "CLOUDAI_RETENTION_ATTEMPTS", value_name = "N")]
     attempts: Option<usize>,
-    /// How many bytes logs and directories of attempts that have ended may take together
-    /// [default: a tenth of the disk]
+    /// Bytes that logs and directories of ended attempts may take together [default: a tenth of the
+    /// disk]
     #[arg(long = "retention-bytes", env = "CLOUDAI_RETENTION_BYTES", value_name = "N")]
     bytes: Option<u64>,
 }

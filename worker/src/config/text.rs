@@ -1,4 +1,4 @@
-//! How values look in files and on the command line.
+//! Parses and writes values as they look in files and on the command line.
 
 use std::time::Duration;
 

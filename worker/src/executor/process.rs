@@ -36,7 +36,7 @@ pub(crate) struct ProcessExecutor {
     machine: Arc<Machine>,
 }
 
-/// What every process learns about where it runs, and how much of the worker's it is given.
+/// Description of the worker for its processes, and the environment that they inherit from it.
 #[derive(Debug, Clone)]
 pub(crate) struct Environment {
     /// The worker.
@@ -51,7 +51,7 @@ pub(crate) struct Environment {
     pub(crate) open_files: Option<u64>,
 }
 
-/// What all attempts share.
+/// State that all attempts share.
 #[derive(Debug)]
 struct Machine {
     environment: Environment,

@@ -17,7 +17,7 @@ use crate::processes::Children;
 /// Longer than any machine that can run tasks takes for a process that does nothing.
 const START_PATIENCE: Duration = Duration::from_secs(10);
 const SHELL: &str = "/bin/sh";
-/// What is tried, and where.
+/// A program to start on trial, and its directory.
 #[derive(Debug)]
 pub(crate) struct Probe {
     data_dir: PathBuf,

@@ -11,9 +11,9 @@ use tracing::{info, warn};
 use super::{Advice, Fitness, Probe, Verdict};
 use crate::disk::{Disk, Room};
 
-/// How often a machine that is unfit is tried.
+/// Interval between trials of an unfit machine.
 const TRIAL_INTERVAL: Duration = Duration::from_secs(5);
-/// How often the disk is looked at.
+/// Interval between checks of the disk.
 const ROOM_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Looks at how attempts start.
@@ -26,7 +26,7 @@ pub(crate) struct Watch {
     unfit: watch::Sender<Option<String>>,
 }
 
-/// How the fitness of the machine has changed.
+/// Change of the machine's fitness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
     /// It has become unfit.
@@ -35,16 +35,17 @@ enum Turn {
     Other,
 }
 
-/// What a watch works with.
+/// Dependencies of a watch.
 #[derive(Debug)]
 pub(crate) struct WatchParts {
-    /// Why the machine is unfit from the beginning.
+    /// Reason that the machine is unfit from the beginning, if it is.
     pub(crate) unfit: Option<String>,
-    /// How to try it.
+    /// Trial of the machine.
     pub(crate) probe: Probe,
-    /// How attempts start. It never holds more than there are attempts, and those are limited.
+    /// Verdicts from starts of attempts. The queue never holds more than there are attempts, and
+    /// those are limited.
     pub(crate) starts: mpsc::UnboundedReceiver<Verdict>,
-    /// Where what attempts leave is kept.
+    /// Disk that holds the files of attempts.
     pub(crate) disk: Arc<Disk>,
 }
 

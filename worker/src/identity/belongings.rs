@@ -1,5 +1,5 @@
-//! Whose the results and the output in the data directory are. Task ids begin anew in each cluster,
-//! so that what another one left behind must never be taken for ours.
+//! Records to which cluster the results and the output in the data directory belong. Task ids begin
+//! at 1 in each cluster, so files of another cluster must never be taken for ours.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

@@ -20,7 +20,7 @@ pub(crate) const FORMAT: u32 = 2;
 pub(crate) const SLOT_BYTES: usize = 4_096;
 const SLOTS: u64 = 2;
 
-/// What is remembered.
+/// Content of the identity file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) worker_id: WorkerId,
@@ -55,7 +55,7 @@ impl Record {
     }
 }
 
-/// What is in one slot.
+/// Content of one slot.
 #[derive(Serialize, Deserialize)]
 struct Slot {
     format: u32,

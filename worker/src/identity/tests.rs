@@ -1,4 +1,4 @@
-//! What a worker knows of itself after restarts, crashes and moves.
+//! Tests of a worker's identity across restarts, crashes and moves.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -1,8 +1,8 @@
-//! What the ledger is told, and what it answers.
+//! Inputs and answers of the ledger.
 
 use cluster_state::{AttemptRef, Epoch, FinishedAttempt, MasterId, Term};
 
-/// How much one worker takes on.
+/// Bounds on the work that one worker takes on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     /// Attempts that run or whose results wait for the leader.
@@ -11,7 +11,7 @@ pub(crate) struct Bounds {
     pub(crate) unconfirmed_bytes_max: usize,
 }
 
-/// What is to be done about one attempt.
+/// An action on one attempt, for the caller to perform.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// Ask its process to end.
@@ -22,7 +22,7 @@ pub(crate) enum Effect {
     Forget(AttemptRef),
 }
 
-/// What an order to run an attempt comes to.
+/// Answer to an order to run an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Assigned {
     /// It is new: start it.
@@ -35,7 +35,7 @@ pub(crate) enum Assigned {
     NoRoom,
 }
 
-/// What an order to cancel an attempt comes to.
+/// Answer to an order to cancel an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cancelled {
     /// It runs: stop it.
@@ -51,13 +51,12 @@ pub(crate) enum Cancelled {
 pub(crate) struct Session {
     /// The registration's number.
     pub(crate) epoch: Epoch,
-    /// Who leads.
     pub(crate) leader: MasterId,
     /// In which term.
     pub(crate) term: Term,
 }
 
-/// What the worker tells when it registers.
+/// Attempts to name in a registration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Snapshot {
     /// Attempts whose results are yet to come: they run, or their results are not on disk yet or
@@ -67,7 +66,7 @@ pub(crate) struct Snapshot {
     pub(crate) finished: Vec<FinishedAttempt>,
 }
 
-/// Why attempts cannot be taken on now.
+/// Reason that attempts cannot be taken on now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AssignRefusal {
     /// Between the snapshot for a registration and its answer an attempt must not begin: the

@@ -1,5 +1,5 @@
-//! What ends all attempts at once, or those that do not wait: the lease, the connection, the registry,
-//! the worker itself.
+//! Ends all attempts at once, or those that do not wait: when the lease, the connection, the
+//! registration or the worker itself ends.
 
 use cluster_state::{Epoch, LossReason, OnDisconnect};
 
@@ -45,7 +45,7 @@ impl Ledger {
         effects
     }
 
-    /// Whether a dismissal of that registration means this worker as it stands.
+    /// Checks that a dismissal of that registration concerns this worker as it is now.
     pub(crate) fn may_dismiss(&self, epoch: Epoch) -> Result<(), Overtaken> {
         if epoch < self.latest_epoch { Err(Overtaken) } else { Ok(()) }
     }

@@ -2,7 +2,7 @@
 
 use cluster_state::{LossReason, OnDisconnect};
 
-/// How an attempt stands that has not left the ledger.
+/// State of an attempt that is in the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Live {
     /// Its process runs, as far as anybody knows.
@@ -22,7 +22,7 @@ pub(super) enum Live {
 }
 
 impl Live {
-    /// Whether it may still do something in the world.
+    /// Returns true while the attempt may have a process.
     pub(super) const fn has_process(self) -> bool {
         match self {
             Self::Running(_) | Self::Fenced(_) | Self::Leaving(_) | Self::Abandoned(_) => true,

@@ -1,4 +1,4 @@
-//! What holds after any sequence of events.
+//! Properties that hold after any sequence of events.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +28,7 @@ struct World {
     ledger: Ledger,
     starts: BTreeMap<AttemptRef, u32>,
     processes: BTreeSet<AttemptRef>,
-    /// What the leader did not want once: it is never the current attempt again.
+    /// Attempts that the leader did not want once: they never become current again.
     unwanted: BTreeSet<AttemptRef>,
     /// Killed, and not gone yet.
     dying: BTreeSet<AttemptRef>,

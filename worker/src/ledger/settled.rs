@@ -12,12 +12,12 @@ use std::time::Duration;
 use cluster_state::AttemptRef;
 use tokio::time::Instant;
 
-/// How many generations are remembered.
+/// Number of generations that are remembered.
 const GENERATIONS: usize = 6;
-/// How long a generation lasts at least: the patience of a leader with one call.
+/// Minimum duration of a generation: the time that a leader gives one call.
 const GENERATION_MIN: Duration = Duration::from_secs(5);
 
-/// How an attempt left the ledger.
+/// Way in which an attempt left the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Settlement {
     /// The leader has its result, or knows that it is lost.

@@ -12,7 +12,7 @@ use proto::limits::ByteBudget;
 #[derive(Debug, Default)]
 pub(super) struct Unconfirmed {
     results: BTreeMap<AttemptRef, AttemptOutcome>,
-    /// What all of them take in messages.
+    /// Bytes that all of them take in messages.
     bytes: usize,
     /// The last attempt that was handed out for reporting: the next report begins after it.
     reported_up_to: Option<AttemptRef>,

@@ -14,10 +14,10 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use super::parts::{Part, parts};
 use super::{Growth, Logs, SENT_BYTES, Stream};
 
-/// What one look backwards for line breaks reads.
+/// Bytes read at once in the backward search for line breaks.
 const BLOCK_BYTES: u64 = 64 << 10;
 
-/// Whether to wait for more at the end of what there is.
+/// Behavior at the end of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Follow {
     /// Until the attempt has ended.
@@ -26,7 +26,7 @@ pub(crate) enum Follow {
     No,
 }
 
-/// Why logs are not read.
+/// Reason that a log cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OpenError {
     /// Nothing is known of the attempt here.
@@ -147,7 +147,7 @@ impl LogReader {
 }
 
 impl Source {
-    /// What follows, or none while there is no more. It blocks.
+    /// Reads the next bytes, or none while there are no more. It blocks.
     fn read(&mut self) -> io::Result<Option<Bytes>> {
         match std::mem::replace(&mut self.begin, Begin::Here) {
             Begin::Here => {}

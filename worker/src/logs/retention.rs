@@ -21,7 +21,7 @@ const BLOCK_BYTES: u64 = 512;
 /// Nothing is removed for its age so early: a machine's clock may be wrong until it has asked others.
 pub(super) const CLOCK_PATIENCE: Duration = Duration::from_hours(1);
 
-/// What is kept of attempts that have ended.
+/// Bounds on the remains of attempts that have ended.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Retention {
     /// That of those that ended less than so long ago.
@@ -39,19 +39,18 @@ pub(crate) struct Sweeper {
     retention: Retention,
     clock: FileClock,
     began_at: Moment,
-    /// What ended attempts left, measured once: it does not change any more.
+    /// Remains of ended attempts, measured once: they do not change any more.
     ended: BTreeMap<Key, Remains>,
 }
 
 /// Names the directories of an attempt below those of all logs and of all tasks.
 type Key = (OsString, OsString);
 
-/// What an attempt left on disk.
+/// Files that an attempt left on disk.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Remains {
     /// When the last file was written, and no later than the first look at it.
     ended_at: SystemTime,
-    /// How much it takes.
     pub(super) bytes: u64,
 }
 

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use super::Stream;
 use super::parts::Part;
 
-/// How much of the beginning is kept, where a program says what it is about to do.
+/// Bytes kept of the beginning, where a program says what it is about to do.
 const HEAD_BYTES_MAX: u64 = 1 << 20;
 /// The latest output is kept in so many parts, of which the oldest makes room for a new one.
 const TAIL_PARTS: u64 = 2;
 
-/// How large the parts of a stream may become.
+/// Maximum sizes of the parts of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bounds {
     head: u64,
@@ -41,7 +41,7 @@ pub(crate) struct StreamWriter {
     begins_at: u64,
     /// Position in the stream of the next byte.
     position: u64,
-    /// Where the parts of the tail begin.
+    /// Offsets at which the parts of the tail begin.
     tail: VecDeque<u64>,
     state: State,
 }
@@ -68,7 +68,7 @@ impl StreamWriter {
         })
     }
 
-    /// Which stream it writes.
+    /// Returns the stream that it writes.
     pub(super) const fn stream(&self) -> Stream {
         self.stream
     }

@@ -18,7 +18,7 @@ pub(crate) struct Children {
     adopts: Adopts,
     /// Held shared while a child is started and not yet known.
     starting: RwLock<()>,
-    /// How often each was started and not forgotten: a number may be given anew at once.
+    /// Number of starts of each process that are not forgotten: a process id may be reused at once.
     started: Mutex<BTreeMap<Pid, u32>>,
 }
 

@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 
 use super::{HomeId, Mark, Process, StartTime};
 
-/// Which marks are meant.
+/// Set of marks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Whose {
     /// Those of one attempt.
@@ -53,7 +53,7 @@ impl Kin {
         self
     }
 
-    /// Whether an orphan is one of them, as far as can be told from it alone.
+    /// Returns true if the orphan belongs to one of them, as far as the orphan alone shows.
     pub(crate) fn claims(&self, orphan: &Process) -> bool {
         match &orphan.mark {
             Some(mark) => self.whose.means(mark),

@@ -19,7 +19,7 @@ pub(crate) struct HomeId {
     inode: u64,
 }
 
-/// Which attempt of which process start of which worker a process belongs to.
+/// Attempt, process start and worker to which a process belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mark {
     /// The worker.

@@ -12,7 +12,7 @@ const AGAIN: Duration = Duration::from_mins(1);
 /// Different failures that are remembered: a few masters, each with its own.
 const KINDS_MAX: usize = 32;
 
-/// What has been told since the last success.
+/// Failures that were logged since the last success.
 #[derive(Debug, Default)]
 pub(super) struct Complaints {
     told_at: BTreeMap<String, Instant>,
@@ -20,7 +20,7 @@ pub(super) struct Complaints {
 }
 
 impl Complaints {
-    /// Whether to tell this failure; then how many there have been.
+    /// Returns the number of failures so far if this one should be logged.
     pub(super) fn note(&mut self, reason: &str, now: Instant) -> Option<u64> {
         self.failures += 1;
         self.told_at.retain(|_, told_at| now.duration_since(*told_at) < AGAIN);
@@ -31,7 +31,7 @@ impl Complaints {
         Some(self.failures)
     }
 
-    /// Whether nothing has failed since the last success.
+    /// Returns true if nothing has failed since the last success.
     pub(super) const fn is_empty(&self) -> bool {
         self.failures == 0
     }

@@ -1,4 +1,4 @@
-//! What the worker tells the leader, in its own terms; the only place that calls masters.
+//! Calls masters, in the worker's own terms; nothing else does.
 
 use std::time::Duration;
 
@@ -62,14 +62,14 @@ pub(super) struct HeartbeatAnswer {
     pub(super) wish: LeaderWish,
 }
 
-/// What the leader wants of the worker besides heartbeats.
+/// Wish of the leader besides heartbeats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LeaderWish {
     GoOn,
     RegisterAgain,
 }
 
-/// Why a call to a master achieved nothing.
+/// Reason that a call to a master failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CallError {
     #[error(transparent)]
@@ -110,7 +110,7 @@ impl CallError {
         }
     }
 
-    /// Whether the master is not there at all, rather than slow or unwilling.
+    /// Returns true if the master is not there at all, rather than slow or unwilling.
     pub(super) const fn is_unreachable(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Address(_) => true,

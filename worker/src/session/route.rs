@@ -11,7 +11,7 @@ use super::leader_client::{CallError, HEARTBEAT_TIMEOUT, LeaderClient};
 /// The part of the heartbeat timeout that a relay which is not the last way may take.
 const RELAY_PATIENCE_PART: u32 = 4;
 
-/// Which way heartbeats and reports go. What heartbeats learn, reports follow.
+/// Route of heartbeats and reports. Heartbeats find it, and reports follow it.
 #[derive(Debug)]
 pub(super) struct Route {
     relays: Mutex<Relays>,
@@ -58,8 +58,8 @@ impl Route {
         self.moved.notified().await;
     }
 
-    /// How long the relay may take: when it hangs, the other ways are tried within one heartbeat
-    /// timeout.
+    /// Returns the time that the relay may take: when it hangs, the other routes are tried within
+    /// one heartbeat timeout.
     pub(super) fn patience(&self, heartbeat_timeout: Duration) -> Duration {
         match self.relays().is_last() {
             true => HEARTBEAT_TIMEOUT,

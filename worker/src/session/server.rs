@@ -44,7 +44,7 @@ pub(crate) struct Health {
     obstacles: Arc<Mutex<Obstacles>>,
 }
 
-/// What keeps the worker from taking on work.
+/// Conditions that keep the worker from taking on work.
 #[derive(Debug, Default)]
 struct Obstacles {
     closing: bool,
@@ -57,7 +57,7 @@ impl std::fmt::Debug for Health {
     }
 }
 
-/// Why the worker does not serve.
+/// Reason that the worker does not serve.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The address is taken, or not this machine's.
@@ -65,7 +65,6 @@ pub enum ServerError {
     Bind {
         /// The address.
         address: SocketAddr,
-        /// Why not.
         source: std::io::Error,
     },
     /// The descriptions for reflection are damaged.
@@ -82,7 +81,7 @@ impl Health {
         self.change(|serving| serving.closing = true).await;
     }
 
-    /// Whether the machine can run tasks.
+    /// Records whether the machine can run tasks.
     pub(crate) async fn set_fit(&self, is_fit: bool) {
         self.change(|serving| serving.unfit = !is_fit).await;
     }
@@ -113,7 +112,8 @@ impl Server {
         bind.await.map_err(|source| ServerError::Bind { address, source })
     }
 
-    /// Where it listens, with the port that the system chose if none was asked for.
+    /// Returns the address on which the worker listens, with the port that the system chose if none
+    /// was asked for.
     #[must_use]
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address

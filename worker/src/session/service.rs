@@ -27,16 +27,13 @@ use crate::logs::{Follow, LogReader, Logs, OpenError, Stream as Output};
 
 type LogStream = Pin<Box<dyn Stream<Item = Result<v1::LogChunk, Status>> + Send>>;
 
-/// Where leaders' calls arrive: checks who speaks, then passes on what is said.
+/// Receives calls of leaders: checks the caller, then passes the message on.
 #[derive(Debug)]
 pub(crate) struct LeaderDesk {
-    /// Whose desk it is.
     pub(crate) worker_id: WorkerId,
-    /// Whom to obey.
+    /// Decides which leaders to obey.
     pub(crate) identity: Arc<Identity>,
-    /// What is run.
     pub(crate) attempts: Attempts,
-    /// What it printed.
     pub(crate) logs: Logs,
     /// Tells the session keeper what a leader wants of the worker.
     pub(crate) summons: watch::Sender<Option<Summons>>,

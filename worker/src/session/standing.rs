@@ -29,13 +29,13 @@ const DOUBTS_PAUSE: Duration = Duration::from_millis(100);
 /// A connection for reports is closed when there was nothing to report for so long: the leader holds
 /// none for a worker that is idle.
 const REPORT_IDLE_MAX: Duration = Duration::from_secs(10);
-/// How long a goodbye is tried: several elections.
+/// Time for which a goodbye is tried: several elections.
 const GOODBYE_MAX: Duration = Duration::from_secs(3);
-/// How long one way of saying goodbye may take: all of them fit into the whole, should some hang.
+/// Time for one route of a goodbye: all routes fit into the whole, should some hang.
 const GOODBYE_TRY_MAX: Duration = Duration::from_millis(700);
 /// Between two tries when no way leads to a leader.
 const GOODBYE_PAUSE: Duration = Duration::from_millis(200);
-/// How long the last results may take to be confirmed before the goodbye.
+/// Time that the last results have to be confirmed before the goodbye.
 const LAST_REPORT_MAX: Duration = Duration::from_secs(2);
 
 impl SessionKeeper {

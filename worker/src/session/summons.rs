@@ -1,29 +1,28 @@
-//! What leaders want of the worker, on its way from the desk to the session keeper.
+//! Carries wishes of leaders from the gRPC service to the session keeper.
 
 use std::time::Duration;
 
 use cluster_state::{Epoch, MasterId, Term};
 use tokio::sync::watch;
 
-/// How long a registration under way may take once another leader has called. If it reaches that
-/// leader through a follower it is about to be answered; one that were given up and arrived late
-/// would tell the leader of a past state.
+/// Time that a pending registration may take once another leader has called. If it reaches that
+/// leader through a follower, its answer is close; if it were given up and arrived late, it would
+/// tell the leader of a past state.
 const OVERTAKE_GRACE: Duration = Duration::from_millis(500);
 
 /// A leader has said that it leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Call {
-    /// Who.
     pub(crate) leader: MasterId,
     /// In which term.
     pub(crate) term: Term,
-    /// Where it is reached.
+    /// Address under which the leader is reached.
     pub(crate) address: String,
     /// All masters that it knows.
     pub(crate) masters: Vec<String>,
 }
 
-/// What a leader wants of the worker. The last word counts.
+/// Wish of a leader. The latest one counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Summons {
     /// Register with it.

@@ -1,9 +1,9 @@
-//! What a control group leaves of the machine: a worker in a container offers no more than that.
+//! Reads the limits of a control group: a worker in a container offers no more than they allow.
 
 use std::fs;
 use std::path::Path;
 
-/// What a process may use; without a limit where a figure is absent.
+/// Limits of a process; a figure is absent where there is no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Limits {
     /// Processors' time per time.

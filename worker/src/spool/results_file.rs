@@ -18,11 +18,11 @@ use super::SpoolError;
 use crate::disk::Disk;
 
 pub(crate) const FILE: &str = "results";
-/// Where lines go that cannot be read, for whoever wants to know what was in them.
+/// Receives lines that cannot be read, for people who want to know what they held.
 pub(crate) const DAMAGED_FILE: &str = "results.damaged";
 /// Below this the file is not worth rewriting.
 pub(crate) const REWRITE_BYTES_MIN: u64 = 4 << 20;
-/// What an entry takes besides the text in its outcome.
+/// Bytes of an entry besides the text in its outcome.
 const ENTRY_BYTES: u64 = 128;
 /// Entries of so many bytes share a line when the file is written anew: a damaged line loses few.
 const LINE_BYTES: u64 = 64 << 10;

@@ -1,4 +1,4 @@
-//! Whom the worker obeys, and how it finds the leader again.
+//! Tests of which leaders the worker obeys, and of its search for the leader.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Which way heartbeats, reports and goodbyes take.
+//! Tests of the routes of heartbeats, reports and goodbyes.
 
 use std::time::Duration;
 

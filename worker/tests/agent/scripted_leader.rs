@@ -19,7 +19,7 @@ pub(crate) const EPOCH: u64 = 3;
 /// Far longer than anything that a test waits for should take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How the leader answers.
+/// Behavior of the scripted leader.
 #[derive(Debug, Clone)]
 pub(crate) struct Script {
     pub(crate) lease: Duration,
@@ -28,9 +28,9 @@ pub(crate) struct Script {
     pub(crate) unwanted: Vec<v1::AttemptRef>,
     pub(crate) wants_registration: bool,
     pub(crate) confirms: bool,
-    /// Whether calls are answered at all; they are noted anyway.
+    /// True if calls are answered; they are noted anyway.
     pub(crate) answers: bool,
-    /// Whether registrations are answered.
+    /// True if registrations are answered.
     pub(crate) registers: bool,
     /// The verdict on registrations, if it is not a welcome.
     pub(crate) refusal: Option<Code>,
@@ -69,7 +69,7 @@ pub(crate) struct ScriptedLeader {
     runtime: Option<Runtime>,
 }
 
-/// What the worker said, in order.
+/// Messages of the worker, in order.
 pub(crate) struct Said<T>(mpsc::UnboundedReceiver<T>);
 
 struct Desk {

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::process::Command;
 
-/// What programs may expect to find anywhere.
+/// Variables that programs may expect to find anywhere.
 const COMMON: [&str; 9] =
     ["PATH", "HOME", "LANG", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR", "LANGUAGE"];
 const LOCALE_PREFIX: &str = "LC_";

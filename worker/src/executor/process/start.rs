@@ -37,7 +37,7 @@ pub(super) struct Started {
     pub(super) writers: [StreamWriter; 2],
 }
 
-/// Who has to mend what kept a process from starting.
+/// Party that has to mend what kept a process from starting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     /// The task's author: it would fail anywhere.
@@ -46,7 +46,7 @@ pub(super) enum Fault {
     Machine,
 }
 
-/// Why an attempt did not start.
+/// A failed start of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StartFailure {
     pub(super) fault: Fault,
@@ -62,7 +62,7 @@ impl StartFailure {
         Self { fault: Fault::Machine, detail: format!("{what}: {error}") }
     }
 
-    /// How the attempt ended.
+    /// Returns the outcome to report for the attempt.
     pub(super) fn outcome(mut self) -> AttemptOutcome {
         self.detail.truncate(self.detail.floor_char_boundary(DETAIL_BYTES_MAX));
         match self.fault {
@@ -71,7 +71,7 @@ impl StartFailure {
         }
     }
 
-    /// What it says about the machine.
+    /// Returns the verdict on the machine.
     pub(super) fn verdict(&self) -> Verdict {
         match self.fault {
             Fault::Task => Verdict::Doubtful,

@@ -18,8 +18,8 @@ use crate::executor::{RunningAttempt, Stop};
 use crate::logs::AttemptLogs;
 use crate::processes::{Kin, Process, Whose, find, signal_all};
 
-/// How long to wait for output after all processes have ended: one that got away may hold the pipe
-/// open for ever. The pipe is closed then, and what it prints later is lost.
+/// Time to wait for output after all processes have ended, since one that escaped may hold the pipe
+/// open forever. The pipe is closed then, and later output is lost.
 pub(super) const OUTPUT_GRACE: Duration = Duration::from_secs(2);
 /// First and longest pause between two looks at what is left of an attempt.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
@@ -27,7 +27,7 @@ const LOOK_PAUSE_MAX: Duration = Duration::from_millis(250);
 /// A process that is killed and stays, as one that waits for a disk does, is told of after so long.
 const TELL_AFTER: Duration = Duration::from_mins(1);
 
-/// How far the end of an attempt has come.
+/// Stage that the end of an attempt has reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
     /// Nobody has asked for it.
@@ -186,8 +186,9 @@ impl AttemptProcesses<'_> {
         }
     }
 
-    /// Whether the first process left others behind; if not, the record of the attempt goes. Where
-    /// orphans fall to the worker this costs little: whatever is left of an attempt hangs below one.
+    /// Returns true if the first process left others behind; if not, removes the record of the
+    /// attempt. Where orphans fall to the worker this costs little: all remains of an attempt hang
+    /// below one process.
     async fn left_something(&mut self) -> bool {
         let (machine, id) = (Arc::clone(self.machine), self.attempt);
         let Some(kin) = self.kin.take() else { return true };

@@ -241,7 +241,7 @@ async fn a_grace_without_end_is_no_panic() {
     assert_eq!(bench.outcome().await, AttemptOutcome::Signaled { signal: 15 });
 }
 
-/// What a task does to its directory, and nothing of it shows in its log.
+/// Commands by which a task damages its own directory; its log shows nothing of that.
 const VANDALISM: [&str; 8] = [
     "rm -rf ./*",
     "rm -rf \"$PWD\"",
