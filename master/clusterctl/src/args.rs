@@ -33,13 +33,13 @@ pub struct Args {
         value_name = "HOST:PORT,..."
     )]
     pub endpoints: Vec<String>,
-    /// How the output is written
+    /// Output format
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
     pub output: Format,
     /// Give up after so long [default: 30s, and never when waiting for a task]
     #[arg(long, global = true, value_parser = humantime::parse_duration, value_name = "DURATION")]
     pub timeout: Option<Duration>,
-    /// What to do
+    /// Command to run
     #[command(subcommand)]
     pub command: Command,
 }
@@ -47,7 +47,7 @@ pub struct Args {
 const EXIT_CODES: &str = "Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 conflict, \
     5 not authorized, 6 no leader or no quorum, 7 timeout, 8 the waited-for task failed";
 
-/// How the output is written.
+/// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Columns for people
@@ -56,10 +56,10 @@ pub enum Format {
     Json,
 }
 
-/// What to do.
+/// A command of the command line.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// What is asked of a cluster.
+    /// A command to a cluster.
     #[command(flatten)]
     Cluster(ClusterCommand),
     /// An interactive prompt with the same commands; reads from a pipe as well
@@ -69,7 +69,7 @@ pub enum Command {
     Dev(DevArgs),
     /// Measure a cluster
     Bench {
-        /// What to measure
+        /// Measurement to run
         #[command(subcommand)]
         command: BenchCommand,
     },
@@ -82,12 +82,12 @@ const SHELL_HELP: &str = "Type help at the prompt for its commands, and exit or 
     From a pipe, one command a line is run without a prompt, and the exit code is that of the last \
     command that failed:\n\n  echo 'register worker-1 10.0.0.5:50052' | clusterctl shell";
 
-/// What is asked of a cluster.
+/// A command to a cluster.
 #[derive(Debug, Subcommand)]
 pub enum ClusterCommand {
     /// Show the leader, or hand leadership over
     Leader {
-        /// What with it; it is shown when this is left out
+        /// Action to take; shows the leader by default
         #[command(subcommand)]
         command: Option<LeaderCommand>,
     },
@@ -97,58 +97,58 @@ pub enum ClusterCommand {
     Workers,
     /// Operate one worker
     Worker {
-        /// What with it
+        /// Action to take
         #[command(subcommand)]
         command: WorkerCommand,
     },
     /// Submit tasks and see to them
     Task {
-        /// What with them
+        /// Action to take
         #[command(subcommand)]
         command: TaskCommand,
     },
     /// Let workers join that no operator has registered
     Token {
-        /// What with the tokens
+        /// Action to take
         #[command(subcommand)]
         command: TokenCommand,
     },
     /// Show or acknowledge the alarm that most workers fell silent at once
     MassLoss {
-        /// What with it; it is shown when this is left out
+        /// Action to take; shows the alarm by default
         #[command(subcommand)]
         command: Option<MassLossCommand>,
     },
 }
 
-/// What to do about the leader.
+/// Actions on the leader.
 #[derive(Debug, Subcommand)]
 pub enum LeaderCommand {
     /// Hand leadership to another master
     Transfer {
-        /// Which master [default: the most caught-up one]
+        /// Master that takes over [default: the most caught-up one]
         #[arg(long, value_name = "ID")]
         to: Option<u64>,
     },
 }
 
-/// How the local cluster is laid out.
+/// Layout of the local cluster.
 #[derive(Debug, Clone, ClapArgs)]
 pub struct DevArgs {
-    /// How many masters
+    /// Number of masters
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=9))]
     pub masters: u16,
-    /// How many workers
+    /// Number of workers
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(0..=99))]
     pub workers: u16,
-    /// Where data and logs are kept [default: a directory that is removed at the end]
+    /// Directory of data and logs [default: a directory that is removed at the end]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Master k serves gRPC on this plus k and HTTP on this plus 100 plus k; worker k listens on
     /// this plus 200 plus k
     #[arg(long, default_value_t = 7_000, value_parser = clap::value_parser!(u16).range(1_024..=65_000))]
     pub base_port: u16,
-    /// How the workers run tasks [default: as processes]
+    /// Executor of the workers [default: process]
     #[arg(long, value_name = "EXECUTOR")]
     pub executor: Option<String>,
 }

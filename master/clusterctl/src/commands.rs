@@ -1,4 +1,4 @@
-//! What each command does: ask the cluster, print the answer.
+//! Runs each command: asks the cluster and prints the answer.
 
 mod bench;
 mod dev;
@@ -22,7 +22,7 @@ use crate::failure::Failure;
 use crate::load::fleet;
 use crate::output::{self, Output};
 
-/// What every command is given.
+/// Context of every command.
 #[derive(Debug)]
 struct Context {
     endpoints: Vec<String>,

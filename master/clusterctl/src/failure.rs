@@ -1,4 +1,4 @@
-//! Why a command failed, and with which code the process ends.
+//! Failures of commands and the exit codes of the process.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use proto::problem::{ErrorKind, Outcome};
 use crate::load::FleetError;
 use crate::local_cluster::LocalClusterError;
 
-/// Why a command failed.
+/// Reason that a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The cluster did not do it.
@@ -19,61 +19,40 @@ pub enum Failure {
     /// A submission that may have been accepted all the same.
     #[error("{source}")]
     Submit {
-        /// What went wrong.
         source: ClientError,
         /// The key under which it may be repeated.
         idempotency_key: String,
     },
     /// A file with tasks cannot be read.
     #[error("cannot read {}", source_name(path))]
-    ReadFile {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    ReadFile { path: PathBuf, source: io::Error },
     /// A file does not hold tasks.
     #[error("{} does not hold tasks: {misread}", source_name(path))]
-    ParseFile {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        misread: Misread,
-    },
+    ParseFile { path: PathBuf, misread: Misread },
     /// No master leads.
     #[error("the cluster has no leader")]
     NoLeader,
     /// A task that was waited for is not finished yet.
     #[error("task {task_id} is still {state}")]
-    StillGoing {
-        /// Which.
-        task_id: String,
-        /// What it does.
-        state: String,
-    },
+    StillGoing { task_id: String, state: String },
     /// A task that was waited for did not end well; it has been told.
     #[error("a task did not complete")]
     TaskFailed,
     /// A worker that was waited for still runs tasks.
     #[error("worker {worker_id} is still draining, {tasks} left; the drain goes on")]
     StillDraining {
-        /// Which.
         worker_id: String,
-        /// How many tasks it runs.
+        /// Number of tasks that it runs.
         tasks: u32,
     },
     /// Somebody else gave another order while a drain was waited for.
     #[error("worker {worker_id} is not draining any more: somebody has taken the drain back")]
-    DrainTakenBack {
-        /// Which.
-        worker_id: String,
-    },
+    DrainTakenBack { worker_id: String },
     /// A worker that was named was not reached.
     #[error("worker {worker_id} was not reached: {outcome}")]
     NotReached {
-        /// Which.
         worker_id: String,
-        /// How the attempt went.
+        /// Outcome of the attempt to contact it.
         outcome: String,
     },
     /// Commands at the prompt failed; each has been told.
@@ -125,7 +104,7 @@ impl Failure {
         }
     }
 
-    /// What to tell, unless it has been told or nobody listens.
+    /// Returns the message to print, unless it was printed already or nobody reads it.
     #[must_use]
     pub fn message(&self) -> Option<String> {
         let is_told = matches!(self, Self::TaskFailed | Self::Shell { .. });

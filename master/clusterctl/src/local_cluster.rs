@@ -19,20 +19,20 @@ use data_dir::DataDir;
 pub use layout::{Layout, Role};
 pub use process::{Exit, Process};
 
-/// How long a process may take until it is ready; a loaded machine elects slowly.
+/// Time that a process has to become ready; a loaded machine elects slowly.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a process may take to stop before it is killed.
+/// Time that a process has to stop before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 /// Pause between two looks at something that is awaited.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Why a local cluster does not do as it should.
+/// Reason that a local cluster does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalClusterError {
     /// A program is not where it is looked for.
     #[error("there is no program {}: build the whole workspace first", path.display())]
     ProgramMissing {
-        /// Where it should be.
+        /// Path at which it was expected.
         path: PathBuf,
     },
     /// The directory of this program is unknown.
@@ -41,43 +41,29 @@ pub enum LocalClusterError {
     /// A port is taken.
     #[error("port {port}, where {role} would listen, is in use: choose another --base-port")]
     PortInUse {
-        /// Which.
         port: u16,
         /// By what it is needed.
         role: Role,
-        /// What the operating system says.
         source: io::Error,
     },
     /// A directory cannot be made.
     #[error("cannot make the directory {}", path.display())]
-    DataDir {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    DataDir { path: PathBuf, source: io::Error },
     /// A process cannot be started.
     #[error("cannot start {role}")]
-    Spawn {
-        /// Which.
-        role: Role,
-        /// Why.
-        source: io::Error,
-    },
+    Spawn { role: Role, source: io::Error },
     /// A process ended while it was needed.
     #[error("{exit}; the end of its log:\n{log_tail}")]
     Ended {
-        /// Which, and how.
         exit: Exit,
-        /// What it said last.
+        /// Last lines of its log.
         log_tail: String,
     },
     /// A process is not ready in time.
     #[error("{role} is not ready after {} s; its log is {}", READY_TIMEOUT.as_secs(), log.display())]
     NotReady {
-        /// Which.
         role: Role,
-        /// Where it says why.
+        /// Log that says why.
         log: PathBuf,
     },
     /// The cluster has no such process.
@@ -85,12 +71,7 @@ pub enum LocalClusterError {
     NoSuchProcess(Role),
     /// A process cannot be signaled or watched.
     #[error("cannot control {role}")]
-    Control {
-        /// Which.
-        role: Role,
-        /// Why.
-        source: io::Error,
-    },
+    Control { role: Role, source: io::Error },
     /// The running cluster does not answer as it should.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -129,19 +110,19 @@ impl LocalCluster {
         Ok(Self { layout, programs: programs.to_owned(), processes: Vec::new(), data_dir })
     }
 
-    /// Where the programs lie that were built together with this one.
+    /// Returns the directory of the programs that were built together with this one.
     pub fn sibling_programs() -> Result<PathBuf, LocalClusterError> {
         let own = std::env::current_exe().map_err(LocalClusterError::OwnPath)?;
         Ok(own.parent().map(Path::to_owned).unwrap_or_default())
     }
 
-    /// How the cluster is laid out.
+    /// Returns the layout of the cluster.
     #[must_use]
     pub const fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// Where data and logs are kept.
+    /// Returns the directory of data and logs.
     #[must_use]
     pub fn data_dir(&self) -> &Path {
         self.data_dir.path()

@@ -1,4 +1,4 @@
-//! What commands print: data on standard output, as columns or as JSON; messages on standard error.
+//! Prints results: data on standard output, as columns or as JSON; messages on standard error.
 
 mod operator;
 mod prompt;
@@ -18,7 +18,7 @@ pub use text::{leader, measurements, status, task, tasks, worker, workers};
 use crate::args::Format;
 use crate::failure::Failure;
 
-/// Where and how to print.
+/// Destination and format of the output.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
     format: Format,

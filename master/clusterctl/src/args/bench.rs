@@ -4,23 +4,25 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-/// What to measure.
+/// A measurement.
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
-    /// How many tasks per second the cluster accepts
+    /// Measure how many tasks per second the cluster accepts
     Submit(SubmitLoadArgs),
-    /// How many tasks per second go from submission to completion, or how fast a single one starts
+    /// Measure how many tasks per second go from submission to completion, or how fast a single one
+    /// starts
     Dispatch(DispatchArgs),
-    /// How long writes stop when the leader is killed; starts a cluster of its own
+    /// Measure how long writes stop when the leader is killed; starts a cluster of its own
     Failover(FailoverArgs),
-    /// What a fleet of workers costs the leader, and how fast it follows; starts a cluster of its own
+    /// Measure the cost of a fleet of workers to the leader, and how fast it follows; starts a
+    /// cluster of its own
     Workers(WorkerLoadArgs),
 }
 
-/// How to load the submission path.
+/// Load on the submission path.
 #[derive(Debug, Clone, Args)]
 pub struct SubmitLoadArgs {
-    /// How many clients submit side by side, each waiting for its answer
+    /// Number of clients that submit in parallel, each waiting for its answer
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     pub clients: u16,
     /// For how long
@@ -35,10 +37,10 @@ pub struct SubmitLoadArgs {
     pub worker: Option<String>,
 }
 
-/// How to load the path from submission to completion.
+/// Load on the path from submission to completion.
 #[derive(Debug, Clone, Args)]
 pub struct DispatchArgs {
-    /// How many tasks
+    /// Number of tasks
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub tasks: u32,
     /// Number of different requests for resources among the tasks
@@ -52,24 +54,24 @@ pub struct DispatchArgs {
     pub patience: Duration,
 }
 
-/// How to measure failovers.
+/// Failovers to measure.
 #[derive(Debug, Clone, Args)]
 pub struct FailoverArgs {
-    /// How many leaders to kill
+    /// Number of leaders to kill
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     pub trials: u16,
-    /// How many masters
+    /// Number of masters
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(3..=9))]
     pub masters: u16,
-    /// Where the cluster's ports begin
+    /// First port of the cluster
     #[arg(long, default_value_t = 7_600, value_parser = clap::value_parser!(u16).range(1_024..=65_000))]
     pub base_port: u16,
 }
 
-/// How large a fleet to simulate.
+/// Fleet to simulate.
 #[derive(Debug, Clone, Args)]
 pub struct WorkerLoadArgs {
-    /// How many workers, each with a gRPC server of its own
+    /// Number of workers, each with a gRPC server of its own
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=30_000))]
     pub workers: u32,
     /// Over how many processes they are spread
@@ -78,18 +80,18 @@ pub struct WorkerLoadArgs {
     /// For how long the leader is watched while nothing but heartbeats happens
     #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
     pub quiet: Duration,
-    /// Where the cluster's ports begin
+    /// First port of the cluster
     #[arg(long, default_value_t = 7_800, value_parser = clap::value_parser!(u16).range(1_024..=65_000))]
     pub base_port: u16,
 }
 
-/// Which of the simulated workers one process is.
+/// Range of the simulated workers that one process runs.
 #[derive(Debug, Clone, Args)]
 pub struct FleetArgs {
     /// The number of the first
     #[arg(long)]
     pub first: u32,
-    /// How many
+    /// Number of workers
     #[arg(long)]
     pub count: u32,
     /// The port that each listens on, at an address of its own

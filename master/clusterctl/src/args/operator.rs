@@ -6,14 +6,14 @@ use clap::{Args, Subcommand};
 
 use super::pair;
 
-/// What to do with a worker.
+/// Actions on a worker.
 #[derive(Debug, Subcommand)]
 pub enum WorkerCommand {
     /// Put a worker on the registry, offline or not, or change its address and the labels named
     Register {
         /// The worker's name
         worker_id: String,
-        /// Where its gRPC server listens
+        /// Address of the worker's gRPC server
         #[arg(value_name = "HOST:PORT")]
         address: String,
         /// A label that constraints are matched against; may be repeated
@@ -67,7 +67,7 @@ pub enum WorkerCommand {
     },
 }
 
-/// How to empty a worker.
+/// A drain, and whether to wait for its end.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  clusterctl worker drain worker-1 --deadline 10m --wait\n  \
     clusterctl worker drain worker-1 --cancel\n\nWith --wait, the global --timeout bounds the \
@@ -86,7 +86,7 @@ pub struct DrainArgs {
     pub cancel: bool,
 }
 
-/// Which labels to change.
+/// Labels to change.
 #[derive(Debug, Args)]
 pub struct LabelArgs {
     /// The worker's name
@@ -96,7 +96,7 @@ pub struct LabelArgs {
     pub changes: Vec<LabelChange>,
 }
 
-/// What becomes of one label.
+/// Change of one label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LabelChange {
     /// It gets this value.
@@ -105,7 +105,7 @@ pub enum LabelChange {
     Remove(String),
 }
 
-/// What to do with join tokens.
+/// Actions on join tokens.
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
     /// Create a token and print what a worker presents (--join-token): it is shown once
@@ -115,7 +115,7 @@ pub enum TokenCommand {
         /// For how long it admits workers [default: until it is revoked]
         #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION")]
         ttl: Option<Duration>,
-        /// What it is for
+        /// Purpose of the token, for people
         #[arg(long, default_value = "", hide_default_value = true)]
         description: String,
     },
@@ -128,7 +128,7 @@ pub enum TokenCommand {
     },
 }
 
-/// What to do about a mass loss.
+/// Actions on a mass-loss alarm.
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub enum MassLossCommand {
     /// The workers are gone for good: queue their tasks again at once, not slowly

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use super::{ClusterCommand, DrainArgs, Format, LabelArgs, ListArgs, pair};
 
-/// What one line asks for.
+/// A line of the shell.
 #[derive(Debug, Parser)]
 #[command(
     name = "master>",
@@ -17,25 +17,25 @@ use super::{ClusterCommand, DrainArgs, Format, LabelArgs, ListArgs, pair};
     help_template = "{subcommands}\n\n{options}\n\nhelp COMMAND tells more; Ctrl-D leaves."
 )]
 pub struct ShellLine {
-    /// How the output is written [default: as the shell was started]
+    /// Output format [default: that of the shell]
     #[arg(short, long, global = true, value_enum)]
     pub output: Option<Format>,
     /// Give up after so long [default: as the shell was started]
     #[arg(long, global = true, value_parser = humantime::parse_duration, value_name = "DURATION")]
     pub timeout: Option<Duration>,
-    /// What to do
+    /// Command to run
     #[command(subcommand)]
     pub command: ShellCommand,
 }
 
-/// What can be asked for at the prompt.
+/// A command at the prompt.
 #[derive(Debug, Subcommand)]
 pub enum ShellCommand {
     /// Put a worker on the registry; it may be offline and is connected when it comes
     Register {
         /// The worker's name
         worker_id: String,
-        /// Where its gRPC server listens
+        /// Address of the worker's gRPC server
         #[arg(value_name = "HOST:PORT")]
         address: String,
         /// A label that constraints are matched against; may be repeated
@@ -78,7 +78,7 @@ pub enum ShellCommand {
     },
     /// List tasks, newest first
     Tasks(ListArgs),
-    /// What the command line knows too
+    /// A command that the command line has, too.
     #[command(flatten)]
     Cluster(ClusterCommand),
     /// Leave

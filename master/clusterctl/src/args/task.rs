@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::pair;
 
-/// What to do with tasks.
+/// Actions on tasks.
 #[derive(Debug, Subcommand)]
 pub enum TaskCommand {
     /// Submit a command, or the tasks in a file
@@ -33,7 +33,7 @@ pub enum TaskCommand {
     Logs(LogsArgs),
 }
 
-/// What to submit.
+/// Task to submit.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("spec").multiple(true).conflicts_with("file"))]
 #[command(group = clap::ArgGroup::new("source").required(true).args(["file", "command"]))]
@@ -62,7 +62,7 @@ pub struct SubmitArgs {
     /// Failures after which it has failed [default: 3]
     #[arg(long, group = "spec", value_name = "COUNT")]
     pub max_attempts: Option<u32>,
-    /// How long one attempt may run, as in 90s or 2h
+    /// Longest time that one attempt may run, as in 90s or 2h
     #[arg(long, group = "spec", value_name = "DURATION")]
     pub run_timeout: Option<String>,
     /// The only worker that may run it
@@ -82,7 +82,7 @@ pub struct SubmitArgs {
     pub command: Vec<String>,
 }
 
-/// Which tasks to list.
+/// Selection of tasks.
 #[derive(Debug, Args)]
 pub struct ListArgs {
     /// Only tasks in this state
@@ -99,7 +99,7 @@ pub struct ListArgs {
     pub limit: u32,
 }
 
-/// Which log to show.
+/// Log to show.
 #[derive(Debug, Args)]
 pub struct LogsArgs {
     /// The task's id
@@ -107,7 +107,7 @@ pub struct LogsArgs {
     /// Go on until the task is finished, or the attempt if one is named
     #[arg(short, long)]
     pub follow: bool,
-    /// Which attempt [default: the last one]
+    /// Number of the attempt [default: the last one]
     #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
     pub attempt: u32,
     /// Only this stream

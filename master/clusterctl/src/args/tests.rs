@@ -1,4 +1,4 @@
-//! How command lines are read.
+//! Tests of the parser of command lines.
 
 use clap::CommandFactory;
 use clap::error::ErrorKind;

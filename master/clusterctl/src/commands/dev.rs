@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::local_cluster::{Layout, LocalCluster, LocalClusterError, Role};
 use crate::output::{Output, Style, columns};
 
-/// What runs where.
+/// Addresses and processes of the local cluster, for display.
 #[derive(Debug, PartialEq, Serialize)]
 struct Overview {
     endpoints: Vec<String>,

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 /// Pause between two looks at what is left: people watch, and tasks last longer.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What a look at a worker that is waited for says.
+/// State of a worker that is waited for.
 #[derive(Debug, PartialEq, Eq)]
 enum Progress {
     /// So many tasks are left.
@@ -91,7 +91,7 @@ async fn await_drained(
     }
 }
 
-/// Whether a cluster that is well again would answer.
+/// Returns true if a healthy cluster would have answered.
 fn is_passing(error: &ClientError) -> bool {
     matches!(error.kind(), ErrorKind::NoLeader | ErrorKind::NotLeader | ErrorKind::Timeout)
 }

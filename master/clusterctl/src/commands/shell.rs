@@ -19,14 +19,14 @@ use crate::failure::Failure;
 use crate::output;
 use lines::Lines;
 
-/// How long a worker may take to connect until it is called offline: one that is online is called as
-/// soon as it is registered.
+/// Time that a worker has to connect until it is displayed as offline: one that is online is
+/// contacted as soon as it is registered.
 const CONNECT_MOMENT: Duration = Duration::from_secs(1);
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// The exit code of a line that is not understood.
 const USAGE: u8 = 2;
 
-/// What follows a line.
+/// Effect of a line on the shell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
     Line,

@@ -91,7 +91,7 @@ pub(super) fn verdict(finished: &[v1::Task]) -> Result<(), Failure> {
     if is_good { Ok(()) } else { Err(Failure::TaskFailed) }
 }
 
-/// How a task ended, in a sentence.
+/// Describes the end of a task in a sentence.
 fn ending(task: &v1::Task) -> String {
     let mut text = format!("task {} {}", task.task_id, task.state);
     if let Some(code) = task.exit_code {

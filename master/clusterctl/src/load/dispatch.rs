@@ -1,4 +1,4 @@
-//! How fast tasks go from submission to completion.
+//! Measures how fast tasks go from submission to completion.
 
 use std::time::Duration;
 
@@ -27,7 +27,6 @@ const LIVE_STATES: [&str; 5] = ["queued", "scheduled", "assigned", "running", "c
 /// Tasks that are all submitted at once.
 #[derive(Debug, Clone, Copy)]
 pub struct DispatchLoad {
-    /// How many.
     pub tasks: u32,
     /// Over how many different requests for resources they are spread.
     pub classes: u32,
@@ -35,7 +34,7 @@ pub struct DispatchLoad {
     pub patience: Duration,
 }
 
-/// What came of it.
+/// Result of the measurement.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DispatchReport {
     /// Tasks completed.
@@ -48,7 +47,7 @@ pub struct DispatchReport {
     pub tasks_per_second: f64,
 }
 
-/// How fast single tasks are on an idle cluster.
+/// Latencies of single tasks on an idle cluster.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LatencyReport {
     /// Tasks measured.
@@ -150,14 +149,14 @@ fn submitted_to_started(task: &v1::Task) -> Option<Duration> {
     Some(started.since(submitted))
 }
 
-/// How many tasks are not finished, by the count of whichever master is asked: it costs nothing, but
-/// may be behind.
+/// Returns the number of unfinished tasks as one master counts them, which costs nothing but may be
+/// behind.
 async fn live_tasks(client: &Client) -> Result<u64, Failure> {
     let counts = client.status().await?.tasks;
     Ok(LIVE_STATES.iter().filter_map(|state| counts.get(*state)).sum())
 }
 
-/// Whether a task of the run is not finished, for sure.
+/// Returns true if a task of the run is unfinished, by a linearizable read.
 async fn is_live(client: &Client, run: &str) -> Result<bool, Failure> {
     for state in LIVE_STATES {
         let request = v1::ListTasksRequest {

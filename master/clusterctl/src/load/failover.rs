@@ -1,4 +1,4 @@
-//! How long writes stop when the leader is killed.
+//! Measures how long writes stop when the leader is killed.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub struct FailoverTrials<'a> {
     pub cluster: &'a mut LocalCluster,
 }
 
-/// What came of it.
+/// Result of the measurement.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FailoverReport {
     /// From each kill to the first accepted write, in microseconds.

@@ -26,7 +26,7 @@ const WORKERS_PER_NET: u32 = 250;
 /// Networks that are used of loopback's 65,536.
 const NETS: u32 = 250;
 
-/// Why there are no simulated workers.
+/// Reason that the fleet cannot be simulated.
 #[derive(Debug, thiserror::Error)]
 pub enum FleetError {
     /// They need more open files than are allowed.
@@ -34,12 +34,7 @@ pub enum FleetError {
     TooFewFiles(#[from] TooFewFiles),
     /// An address that one of them needs cannot be had.
     #[error("cannot listen on {address}")]
-    Listen {
-        /// Which.
-        address: String,
-        /// Why.
-        source: io::Error,
-    },
+    Listen { address: String, source: io::Error },
     /// Their process cannot be started or talked to.
     #[error("cannot control the simulated workers")]
     Control(#[from] io::Error),
@@ -51,23 +46,23 @@ pub enum FleetError {
     Late {
         /// For how long it was waited.
         waited: Duration,
-        /// How many are there.
+        /// Number of workers so far.
         count: u32,
-        /// How many there are to be.
+        /// Number of workers expected.
         of: u32,
-        /// What they do.
+        /// State that they have to reach.
         what: &'static str,
     },
 }
 
-/// What a process of simulated workers says of itself, in a line of JSON.
+/// Report of a process of simulated workers, as a line of JSON.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Report {
     /// Workers that listen.
     listening: u32,
     /// The highest term in which one of them has a session.
     term: u64,
-    /// How many have one in that term.
+    /// Number of workers with a session in that term.
     following: u32,
     /// Heartbeats answered so far.
     heartbeats: u64,
@@ -79,8 +74,8 @@ pub fn worker_id(number: u32) -> String {
     format!("sim-{number:05}")
 }
 
-/// Where the worker of this number listens: at an address of its own, because the ports of one
-/// address would not do.
+/// Returns the address of the worker of this number: an IP address of its own, because the ports of
+/// a single one would not suffice.
 #[must_use]
 pub fn worker_address(number: u32, port: u16) -> String {
     let net = number / WORKERS_PER_NET % NETS;

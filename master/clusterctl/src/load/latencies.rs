@@ -23,7 +23,7 @@ impl Latencies {
         self.is_sorted = false;
     }
 
-    /// How many there are.
+    /// Returns the number of samples.
     #[must_use]
     pub fn count(&self) -> u64 {
         u64::try_from(self.micros.len()).unwrap_or(u64::MAX)

@@ -9,9 +9,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
      LimitNOFILE= in systemd, --ulimit nofile= in Docker) or simulate fewer workers"
 )]
 pub struct TooFewFiles {
-    /// How many are needed.
     pub needed: u64,
-    /// How many are allowed.
     pub allowed: u64,
 }
 
@@ -30,7 +28,7 @@ pub fn require(needed: u64) -> Result<(), TooFewFiles> {
     Ok(())
 }
 
-/// How many files a process may open at most, as its children may.
+/// Returns the hard limit of open files, which this process and its children may use.
 #[must_use]
 pub fn hard_limit() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(_, hard)| hard)

@@ -1,4 +1,4 @@
-//! What a process on this machine has used so far, as the kernel counts it.
+//! Reads the CPU time and memory of a process on this machine from the kernel.
 
 use std::io;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! How many tasks per second the cluster accepts.
+//! Measures how many tasks per second the cluster accepts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,7 +24,7 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(10);
 pub struct SubmitLoad {
     /// The masters; clients are spread over them.
     pub endpoints: Vec<String>,
-    /// How many clients.
+    /// Number of clients.
     pub clients: u16,
     /// For how long.
     pub duration: Duration,
@@ -34,7 +34,7 @@ pub struct SubmitLoad {
     pub worker_id: Option<String>,
 }
 
-/// What came of it.
+/// Result of the measurement.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SubmitReport {
     /// Tasks accepted.
@@ -53,7 +53,7 @@ pub struct SubmitReport {
     pub errors: BTreeMap<String, u64>,
 }
 
-/// What one client measured.
+/// Measurement of one client.
 #[derive(Debug, Default)]
 struct Share {
     latencies: Latencies,

@@ -1,4 +1,4 @@
-//! What a fleet of workers costs the masters, and how fast it comes and follows.
+//! Measures the cost of a fleet of workers to the masters, and how fast it registers and follows.
 
 use std::time::Duration;
 
@@ -27,24 +27,24 @@ pub struct WorkerTrial<'a> {
     pub cluster: &'a mut LocalCluster,
     /// The fleet; none of it listens.
     pub fleet: &'a mut Fleet,
-    /// How many workers.
+    /// Number of workers.
     pub workers: u32,
-    /// Where each of them listens, at an address of its own.
+    /// Port of each worker, at an IP address of its own.
     pub port: u16,
 }
 
-/// What came of it.
+/// Result of the measurement.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WorkerReport {
-    /// How many workers.
+    /// Number of workers.
     pub workers: u32,
     /// From the start of all of them, all registered and inactive, until all were active, in
     /// microseconds. They start, and the leader is asked to go to inactive workers now: the
     /// monitor's interval is not in it.
     pub all_active_micros: u128,
-    /// What the masters used while nothing but heartbeats happened.
+    /// Use of the masters during a time of heartbeats only.
     pub quiet: QuietReport,
-    /// How the fleet followed another leader.
+    /// Speed of the fleet in following another leader.
     pub follow: FollowReport,
 }
 
@@ -53,9 +53,9 @@ pub struct WorkerReport {
 pub struct QuietReport {
     /// For how long it was watched.
     pub seconds: f64,
-    /// What the leader used.
+    /// Use of the leader.
     pub leader: MasterUsage,
-    /// What the follower used that used most.
+    /// Use of the busiest follower.
     pub follower: MasterUsage,
     /// Heartbeats that were answered meanwhile.
     pub heartbeats: u64,
@@ -65,13 +65,12 @@ pub struct QuietReport {
     pub raft_entries_per_heartbeat: f64,
 }
 
-/// What heartbeats cost one master.
+/// Cost of heartbeats to one master.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct MasterUsage {
     /// Processor time, in percent of one core.
     pub cpu_percent: f64,
-    /// How much more memory it holds than before the first registration, per worker of the whole
-    /// fleet.
+    /// Memory gained since before the first registration, per worker of the whole fleet.
     pub bytes_per_worker: u64,
 }
 
@@ -211,7 +210,7 @@ impl WorkerTrial<'_> {
     }
 }
 
-/// Who leads, once somebody does in `term` or a later one.
+/// Returns the leader of `term` or a later one, once there is one.
 async fn leader(client: &Client, term: u64) -> Result<Leader, Failure> {
     let until = Instant::now() + PATIENCE;
     loop {

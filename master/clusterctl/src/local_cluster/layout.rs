@@ -1,4 +1,4 @@
-//! Who listens where, and with which arguments each program is started. Pure.
+//! Computes the addresses and arguments of each process. Pure.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -33,16 +33,16 @@ impl fmt::Display for Role {
     }
 }
 
-/// How many processes there are, and where their ports begin.
+/// Number of processes, and the first of their ports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
-    /// How many masters.
+    /// Number of masters.
     pub masters: u16,
-    /// How many workers.
+    /// Number of workers.
     pub workers: u16,
-    /// Where the ports begin.
+    /// First port.
     pub base_port: u16,
-    /// How the workers run tasks, unless as they do by themselves.
+    /// Executor of the workers; their default when absent.
     pub executor: Option<String>,
 }
 
@@ -72,7 +72,7 @@ impl Layout {
         (1..=self.workers).map(Role::Worker)
     }
 
-    /// Where each master serves gRPC.
+    /// Returns the gRPC address of each master.
     pub fn endpoints(&self) -> impl Iterator<Item = String> {
         self.master_roles().map(|master| self.grpc_address(master))
     }
@@ -86,13 +86,13 @@ impl Layout {
         std::iter::once(self.grpc_port(role)).chain(http)
     }
 
-    /// Where a process serves gRPC.
+    /// Returns the address on which a process serves gRPC.
     #[must_use]
     pub fn grpc_address(&self, role: Role) -> String {
         local(self.grpc_port(role))
     }
 
-    /// Where a master serves HTTP; workers do not.
+    /// Returns the address on which a master serves HTTP; workers do not.
     #[must_use]
     pub fn http_address(&self, role: Role) -> Option<String> {
         match role {
@@ -101,7 +101,7 @@ impl Layout {
         }
     }
 
-    /// Where to ask whether a process is ready.
+    /// Returns the address that tells whether a process is ready.
     pub(super) fn readiness_address(&self, role: Role) -> String {
         self.http_address(role).unwrap_or_else(|| self.grpc_address(role))
     }

@@ -18,10 +18,9 @@ use super::Role;
 /// Lines shown of the log of a process that ended too early.
 const LOG_TAIL_LINES: usize = 10;
 
-/// How a process ended.
+/// End of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exit {
-    /// Which.
     pub role: Role,
     /// Its process id while it ran.
     pub pid: u32,
@@ -76,7 +75,7 @@ impl Process {
         Ok(Self { role, pid, child, log, exit: None })
     }
 
-    /// What it is in the cluster.
+    /// Returns the role of the process in the cluster.
     #[must_use]
     pub const fn role(&self) -> Role {
         self.role
@@ -94,7 +93,7 @@ impl Process {
         &self.log
     }
 
-    /// Whether its end has not been seen.
+    /// Returns true until the end of the process was seen.
     #[must_use]
     pub const fn is_running(&self) -> bool {
         self.exit.is_none()

@@ -1,4 +1,4 @@
-//! Whether a process serves yet.
+//! Checks whether a process is ready.
 
 use std::io;
 use std::time::Duration;

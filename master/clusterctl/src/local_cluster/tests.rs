@@ -1,4 +1,4 @@
-//! What is checked before anything starts, and how processes are watched and stopped.
+//! Tests of the checks before a start, and of the supervision of processes.
 
 use std::os::unix::fs::PermissionsExt;
 

@@ -1,11 +1,11 @@
-//! What operators read of workers' pasts, of reconnections, join tokens and a mass loss.
+//! Formats the history and usage of workers, reconnections, join tokens and the mass-loss alarm.
 
 use proto::v1;
 
 use super::table::{Style, columns};
 use super::text::{NOTHING, fields, or_nothing};
 
-/// What happened to a worker, in rows.
+/// Formats the history of a worker as rows.
 #[must_use]
 pub fn worker_history(history: &v1::WorkerHistory, style: Style) -> String {
     let rows = history.events.iter().map(|event| {
@@ -19,7 +19,7 @@ pub fn worker_history(history: &v1::WorkerHistory, style: Style) -> String {
     columns(["TIME", "INDEX", "EVENT", "DETAIL"], rows.collect(), style)
 }
 
-/// How busy a worker is and was: the latest sample is the last row.
+/// Formats the usage of a worker: the latest sample is the last row.
 #[must_use]
 pub fn worker_metrics(metrics: &v1::WorkerMetrics, style: Style) -> String {
     if metrics.latest.is_none() && metrics.history.is_empty() {
@@ -48,7 +48,7 @@ fn percent(value: f64) -> String {
     format!("{value:.1} %")
 }
 
-/// How attempts at workers went, in rows.
+/// Formats the outcomes of reconnections as rows.
 #[must_use]
 pub fn reconnections(response: &v1::ReconnectResponse, style: Style) -> String {
     if response.results.is_empty() {

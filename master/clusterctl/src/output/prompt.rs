@@ -1,10 +1,10 @@
-//! What is shown at the prompt: the registry as a box.
+//! Formats the registry as a box for the prompt.
 
 use proto::v1;
 
 use super::table::{Style, printable};
 
-/// How many MiB a GB of the prompt has.
+/// Number of MiB in a GB of the prompt.
 const MIB_PER_GB: f64 = 1_024.0;
 
 /// The registered workers in a box.

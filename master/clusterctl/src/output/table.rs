@@ -2,7 +2,7 @@
 
 use comfy_table::{Cell, Color, Table, presets};
 
-/// Whether text is colored.
+/// Use of colors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     /// For terminals.

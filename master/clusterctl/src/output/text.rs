@@ -1,4 +1,4 @@
-//! What people read of masters, workers, tasks and measurements.
+//! Formats masters, workers, tasks and measurements for people.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use proto::v1;
 use super::operator;
 use super::table::{Style, columns, printable};
 
-/// What stands where there is nothing to say.
+/// Placeholder for an absent value.
 pub(super) const NOTHING: &str = "-";
 
 pub(super) fn or_nothing<T: ToString>(value: Option<&T>) -> String {

@@ -1,4 +1,4 @@
-//! Where the lines come from: a terminal with editing and history, or a pipe without a prompt.
+//! Reads lines: from a terminal with editing and history, or from a pipe without a prompt.
 
 use std::io::{self, IsTerminal};
 
@@ -29,7 +29,7 @@ impl Lines {
         Ok(Self::Terminal(Some(editor.map_err(io::Error::other)?)))
     }
 
-    /// Whether a person types.
+    /// Returns true if a person types the lines.
     pub(super) const fn is_interactive(&self) -> bool {
         matches!(self, Self::Terminal(_))
     }

@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 use super::standing::Disobedience;
 use super::worker::{Call, SimulatedWorker};
 
-/// Where leaders' calls to one worker arrive.
+/// Receives leaders' calls to one worker.
 #[derive(Debug, Clone)]
 pub(super) struct Desk(pub(super) Arc<SimulatedWorker>);
 

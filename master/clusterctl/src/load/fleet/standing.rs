@@ -1,4 +1,5 @@
-//! Whom a simulated worker obeys: the rules of a real one, kept in memory. Pure.
+//! Decides which leaders a simulated worker obeys, by the rules of a real one, kept in memory.
+//! Pure.
 
 use proto::v1::LeaderHeader;
 
@@ -10,7 +11,7 @@ pub(super) struct Session {
     pub(super) epoch: u64,
 }
 
-/// Why a caller is not obeyed.
+/// Reason to refuse a leader.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Disobedience {
     #[error("term {seen} has been seen, the call is of an older one")]
@@ -19,7 +20,7 @@ pub(super) enum Disobedience {
     OtherCluster,
 }
 
-/// What is remembered of leaders.
+/// Leaders known so far.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
     cluster: Option<String>,
@@ -41,7 +42,7 @@ impl Standing {
         Ok(())
     }
 
-    /// Whether the caller already has this worker's session.
+    /// Returns true if the caller already has this worker's session.
     pub(super) fn stands_with(&self, header: &LeaderHeader) -> bool {
         self.session.is_some_and(|ours| (ours.leader, ours.term) == (header.leader_id, header.term))
     }

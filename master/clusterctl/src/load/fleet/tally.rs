@@ -1,4 +1,4 @@
-//! What the simulated workers of one process have come to, counted together.
+//! Counts the sessions and heartbeats of the simulated workers of one process.
 
 use std::collections::BTreeMap;
 

@@ -26,7 +26,7 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Results that wait to be reported; more are refused and come again.
 const RESULTS_MAX: usize = 1_000;
 
-/// What a worker knows and who may tell it something.
+/// State of a simulated worker, and its way to the masters.
 #[derive(Debug)]
 pub(super) struct SimulatedWorker {
     id: String,
@@ -40,9 +40,9 @@ pub(super) struct SimulatedWorker {
 /// A leader has said that it leads.
 #[derive(Debug, Clone)]
 pub(super) struct Call {
-    /// Where it is reached.
+    /// Address of the leader.
     pub(super) leader: String,
-    /// Where every master is.
+    /// Addresses of all masters.
     pub(super) masters: Vec<String>,
 }
 
@@ -69,7 +69,7 @@ struct Kept {
     heartbeat_interval: Duration,
 }
 
-/// Why a master did not help.
+/// Reason that a call to a master failed.
 #[derive(Debug, thiserror::Error)]
 enum CallError {
     #[error(transparent)]
