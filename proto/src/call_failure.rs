@@ -1,16 +1,16 @@
-//! What the status of a failed call says about the way to whoever was called.
+//! Classifies the status of a failed call: how far did the call come?
 
 use std::error::Error;
 
 use tonic::{Code, Status};
 
-/// How tonic names a call that ran out of time, on either side; it gives it the code CANCELLED.
+/// Tonic's message for a call that ran out of time, on either side; its code is CANCELLED.
 const TIMEOUT_TEXT: &str = "Timeout expired";
-/// What tonic makes of an answer that is not gRPC or has no end: a proxy spoke, or the connection
-/// went away in the middle.
+/// Tonic's messages for an answer that is not gRPC or is cut off: a proxy answered, or the
+/// connection broke in the middle.
 const CUT_OFF_TEXTS: [&str; 2] = ["invalid compression flag", "missing grpc-status trailer"];
 
-/// How far a call came that did not succeed.
+/// Extent to which a failed call may have had an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallFailure {
     /// The request never left.
@@ -57,12 +57,12 @@ impl CallFailure {
     }
 }
 
-/// What a status was made from, the nearest first.
+/// Iterates over the sources of a status, the nearest first.
 fn sources(status: &Status) -> impl Iterator<Item = &(dyn Error + 'static)> {
     std::iter::successors(status.source(), |error| (*error).source())
 }
 
-/// What one of the sources says of itself, whatever the status says.
+/// Classifies one of the sources, whatever the status says.
 fn of_source(error: &(dyn Error + 'static)) -> Option<CallFailure> {
     if error.is::<tonic::ConnectError>() {
         Some(CallFailure::NeverConnected)

@@ -20,7 +20,7 @@ use tonic::transport::{Channel, Endpoint};
 use self::dial::{Peer, dial};
 use self::small_reads::SmallReads;
 
-/// How long a connection attempt may take: a peer on the same network answers in milliseconds.
+/// Limit of a connection attempt: a peer on the same network answers in milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// A silent connection on which an answer is awaited is probed that often.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
@@ -120,7 +120,7 @@ pub fn connect_for_long_streams(address: &str) -> Result<Channel, InvalidAddress
     Ok(endpoint.connect_with_connector_lazy(connector))
 }
 
-/// Why there is no connection.
+/// Reason that there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The address cannot be parsed.
@@ -135,7 +135,7 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// Whether the machine there said that nobody listens.
+    /// Returns true if the other machine answered that nobody listens.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         let Self::Failed(error) = self else { return false };

@@ -36,7 +36,7 @@ const BACKOFF_BASE: Duration = Duration::from_millis(20);
 /// Longest wait between two rounds.
 const BACKOFF_MAX: Duration = Duration::from_millis(500);
 
-/// How patient a client is.
+/// Timeouts and retries of a client.
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
     /// For one attempt. Longer than the 5 s for which a follower holds a request while there is no
@@ -70,7 +70,7 @@ struct Routes {
     channels: BTreeMap<String, (Channel, EverConnected)>,
 }
 
-/// Whether a call may be repeated when nobody knows what became of it.
+/// Policy for repeating a call whose outcome is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Repeat {
     /// A second time has no further effect, whatever others have done in between.
@@ -80,7 +80,7 @@ enum Repeat {
     UnlessAmbiguous,
 }
 
-/// How one call is to be made.
+/// Rules for one call.
 #[derive(Debug, Clone, Copy)]
 struct Rules {
     repeat: Repeat,
@@ -103,13 +103,13 @@ impl Client {
         Ok(Self { shared: Arc::new(Shared { options, routes }) })
     }
 
-    /// How patient it is.
+    /// Returns the client's timeouts and retries.
     #[must_use]
     pub fn options(&self) -> &ClientOptions {
         &self.shared.options
     }
 
-    /// Where the next call goes: the leader as far as it is known.
+    /// Returns the target of the next call: the leader if it is known.
     #[must_use]
     pub fn target(&self) -> String {
         self.routes().targets.current().to_owned()

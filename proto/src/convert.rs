@@ -32,7 +32,7 @@ pub fn id<T: FromStr<Err = InvalidId>>(pointer: &str, text: &str) -> Result<T, I
     text.parse().map_err(|error: InvalidId| Invalid::malformed(pointer, &error.into()))
 }
 
-/// Where `key` of the map at `pointer` stands (RFC 6901).
+/// Returns the JSON pointer (RFC 6901) of `key` in the map at `pointer`.
 pub(crate) fn member(pointer: &str, key: &str) -> String {
     format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
 }

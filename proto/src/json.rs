@@ -1,4 +1,4 @@
-//! How the messages look in JSON where that differs from their fields.
+//! JSON forms of the messages where they differ from the fields.
 
 mod misread;
 mod nulls;

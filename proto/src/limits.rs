@@ -12,17 +12,17 @@ pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
 /// batch.
 pub const COMMAND_BYTES_MAX: usize = 15 << 20;
 
-/// What a batch of smaller items adds up to before it is cut. A batch of one may exceed it, up to
+/// Size at which a batch of smaller items is cut. A batch of one may exceed it, up to
 /// [`COMMAND_BYTES_MAX`].
 pub const BATCH_BYTES: usize = 4 << 20;
 
 /// Largest body of a REST request.
 pub const BODY_BYTES_MAX: usize = 8 << 20;
 
-/// What a message adds to the items in it: headers, field tags and lengths.
+/// Bytes that a message adds to the items in it: headers, field tags and lengths.
 pub const ENVELOPE_BYTES: usize = 256 << 10;
 
-/// What the name of an attempt takes in a message, at most.
+/// Maximum bytes of the name of an attempt in a message.
 pub const ATTEMPT_REF_BYTES_MAX: usize = 36;
 
 /// Attempts that one worker may run or owe results of: it names all of them when it registers.
@@ -66,7 +66,7 @@ impl ByteBudget {
         Self { bytes_max, bytes: 0, is_empty: true }
     }
 
-    /// Whether an item of `bytes` joins the batch; counts it if so.
+    /// Counts an item of `bytes` and returns true if it fits into the batch.
     pub const fn admits(&mut self, bytes: usize) -> bool {
         let sum = self.bytes.saturating_add(bytes);
         if !self.is_empty && sum > self.bytes_max {

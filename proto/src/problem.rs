@@ -1,5 +1,5 @@
-//! What a master answers when it does not do what was asked: one shape for REST (RFC 9457) and for
-//! gRPC, with stable names that clients may act on.
+//! A master's answer to a request that failed: one shape for REST (RFC 9457) and for gRPC, with
+//! stable names that clients may act on.
 
 mod kind;
 mod rejection;
@@ -15,9 +15,9 @@ pub use status::{ERROR_KIND_KEY, ERRORS_KEY, LEADER_ADDRESS_KEY, OUTCOME_KEY};
 /// One thing that is wrong with a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
-    /// Where in the request, as a JSON pointer (RFC 6901); empty for the whole.
+    /// JSON pointer (RFC 6901) into the request; empty for the whole.
     pub pointer: String,
-    /// What is wrong there.
+    /// Description of the fault.
     pub detail: String,
 }
 
@@ -30,7 +30,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What a failed mutation left behind.
+/// Effect of a failed mutation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
@@ -60,9 +60,9 @@ impl Outcome {
 #[serde(into = "Body", from = "Body")]
 #[error("{detail}")]
 pub struct Problem {
-    /// Which of the stable names it goes by.
+    /// Stable name of the error.
     pub kind: ErrorKind,
-    /// What happened this time, for people.
+    /// Description of this occurrence, for people.
     pub detail: String,
     /// Every single thing that is wrong, where there are several or they have a place.
     pub errors: Vec<Fault>,

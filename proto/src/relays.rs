@@ -1,4 +1,4 @@
-//! Which master a worker sends its heartbeats to. Pure.
+//! Chooses the master to which a worker sends its heartbeats. Pure.
 //!
 //! Followers pass heartbeats on to the leader, those of many workers in one call, so that an idle
 //! worker costs the leader no connection. The leader itself is a worker's last resort.
@@ -72,7 +72,7 @@ impl Relays {
         }
     }
 
-    /// Whether every other way has been tried since the last answer.
+    /// Returns true if every other route has been tried since the last answer.
     #[must_use]
     pub fn is_last(&self) -> bool {
         (0..self.order.len()).all(|way| way == self.current || self.failed.contains(&way))

@@ -1,4 +1,4 @@
-//! What the leader says to one worker, over one kept-open connection.
+//! Calls one worker on behalf of the leader, over one connection that is kept open.
 
 use std::error::Error;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub const TERM_SEEN: &str = "term-seen";
 
 const NO_ANSWER: &str = "it did not answer in time";
 
-/// Why a call to a worker achieved nothing, as far as the leader can know.
+/// Reason that a call to a worker failed, as far as the leader can know.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerCallError {
     /// Nobody answered in time, or the connection failed: the worker may be offline.
@@ -181,8 +181,8 @@ fn is_own_word(status: &Status) -> bool {
     status.code() == Code::Unavailable && status.source().is_none()
 }
 
-/// What went wrong in the first place, such as "Connection refused": what is above it only says
-/// that something did.
+/// Returns the innermost cause, such as "Connection refused": those above it only say that
+/// something failed.
 fn first_cause(status: &Status) -> String {
     let mut cause = status.source();
     let mut text = status.message().to_owned();

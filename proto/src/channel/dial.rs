@@ -19,8 +19,8 @@ const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(120);
 /// Addresses of one host that are tried.
 const ADDRESSES_MAX: usize = 8;
 
-/// Whom a connection is for. Names of the many are looked up apart from those of the few, which
-/// must be found however many of the others are not.
+/// Kind of peer. Names of workers are looked up apart from those of masters, so that any number of
+/// unknown workers delays no connection to a master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Peer {
     /// One of few, such as a master.

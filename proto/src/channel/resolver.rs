@@ -17,12 +17,12 @@ use tokio::time::Instant;
 const LOOKUPS_MAX: usize = 8;
 /// Names that wait for a lookup: more would wait longer than any call has time.
 const WAITING_MAX: usize = 1_024;
-/// How long an answer is good. A worker that has moved is found again within it.
+/// Time for which an answer is cached. A worker that has moved is found again within it.
 const ANSWER_KEPT: Duration = Duration::from_secs(2);
-/// How long a name that is not found is not looked up again.
+/// Time for which a name that was not found is not looked up again.
 const FAILURE_KEPT: Duration = Duration::from_secs(5);
 
-/// What a lookup gave.
+/// Result of a lookup.
 type Answer = Result<Arc<[IpAddr]>, Arc<str>>;
 type Lookup = fn(&str) -> io::Result<Vec<IpAddr>>;
 

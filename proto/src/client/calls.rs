@@ -183,7 +183,7 @@ impl Client {
         .await
     }
 
-    /// Who leads, as one of the masters sees it.
+    /// Returns the leader as one of the masters sees it.
     pub async fn leader(&self) -> Result<v1::LeaderStatus, ClientError> {
         let request = v1::LeaderRequest {};
         self.call(self.rules(Repeat::Always), request, |channel, request| async move {

@@ -1,4 +1,4 @@
-//! Why an attempt failed, and why a call did.
+//! Errors of attempts and of whole calls.
 
 use std::time::Duration;
 
@@ -8,21 +8,17 @@ use crate::call_failure::CallFailure;
 use crate::channel::InvalidAddress;
 use crate::problem::{ERROR_KIND_KEY, ErrorKind, Outcome, Problem};
 
-/// Why one attempt at a call failed.
+/// Reason that one attempt at a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AttemptFailure {
     /// The request never left.
     #[error("cannot connect to {address}")]
-    Unreachable {
-        /// Whom.
-        address: String,
-    },
+    Unreachable { address: String },
     /// The connection broke before the answer arrived.
     #[error("lost the connection to {address}: {detail}")]
     Broken {
         /// To whom.
         address: String,
-        /// How.
         detail: String,
     },
     /// No answer within the time for one attempt.
@@ -57,7 +53,7 @@ impl AttemptFailure {
         }
     }
 
-    /// Whether trying again may succeed.
+    /// Returns true if another try may succeed.
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Broken { .. } | Self::TimedOut => true,
@@ -65,7 +61,7 @@ impl AttemptFailure {
         }
     }
 
-    /// Whether another master may do better.
+    /// Returns true if another master may do better.
     pub(super) fn is_about_the_master(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Broken { .. } | Self::TimedOut => true,
@@ -76,7 +72,7 @@ impl AttemptFailure {
         }
     }
 
-    /// Whether a mutation may have happened all the same.
+    /// Returns true if a mutation may have happened nevertheless.
     pub(super) fn may_have_taken_effect(&self) -> bool {
         match self {
             Self::Unreachable { .. } => false,
@@ -108,7 +104,7 @@ impl AttemptFailure {
     }
 }
 
-/// Why a call failed.
+/// Reason that a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
     /// There is nobody to ask.
@@ -120,9 +116,9 @@ pub enum ClientError {
     /// A master refused, and asking again would not help.
     #[error("{problem}")]
     Refused {
-        /// What it said.
+        /// Answer of the master.
         problem: Problem,
-        /// Whether an earlier attempt of the same call may have taken effect.
+        /// True if an earlier attempt of the same call may have taken effect.
         after_unknown: bool,
     },
     /// Every attempt until the deadline failed.
@@ -130,15 +126,15 @@ pub enum ClientError {
     GaveUp {
         /// For how long it was tried.
         waited: Duration,
-        /// Why the last attempt failed.
+        /// Reason that the last attempt failed.
         failure: AttemptFailure,
-        /// Whether one of the attempts may have taken effect.
+        /// True if one of the attempts may have taken effect.
         is_ambiguous: bool,
     },
 }
 
 impl ClientError {
-    /// What went wrong, in terms that a program may act on.
+    /// Returns the kind of error, which a program may act on.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -161,7 +157,7 @@ impl ClientError {
         if is_ambiguous { Outcome::Unknown } else { Outcome::Rejected }
     }
 
-    /// What the master said, where one spoke.
+    /// Returns the master's answer, if there was one.
     #[must_use]
     pub fn problem(&self) -> Option<&Problem> {
         match self {
@@ -179,8 +175,8 @@ impl ClientError {
         }
     }
 
-    /// Whether the very thing was refused after an attempt that nobody knows the end of: it may
-    /// have been that attempt which brought about what stands in the way now.
+    /// Returns true if the refusal may be a consequence of an earlier attempt whose outcome is
+    /// unknown: that attempt may have caused the state that is in the way now.
     pub(super) fn may_be_own_doing(&self, kind: ErrorKind) -> bool {
         matches!(self, Self::Refused { problem, after_unknown: true } if problem.kind == kind)
     }

@@ -18,7 +18,7 @@ pub struct LogStream {
     broken_since: Option<Instant>,
 }
 
-/// How far the log has come.
+/// Position in a log.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Place {
     /// None before the first attempt.
@@ -28,7 +28,8 @@ struct Place {
 }
 
 impl Place {
-    /// Whether the chunk is news: the opening of an attempt is told anew after a break.
+    /// Advances past the chunk, and returns true if it is new: the opening of an attempt is
+    /// repeated after a break.
     fn take(&mut self, chunk: &v1::LogChunk) -> bool {
         if !chunk.worker_id.is_empty() {
             let is_news = self.attempt != Some(chunk.attempt);

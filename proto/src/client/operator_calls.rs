@@ -1,5 +1,5 @@
-//! What operators of workers ask: scheduling, labels, history, reconnection, usage, join tokens and
-//! the alarm of a mass loss; each with its rule for repeating.
+//! Calls of operators: scheduling, labels, history, reconnection, usage, join tokens and the
+//! mass-loss alarm; each with its rule for repeating.
 
 use uuid::Uuid;
 
@@ -36,7 +36,7 @@ impl Client {
         .await
     }
 
-    /// What happened to a worker, oldest first.
+    /// Returns the history of a worker, oldest first.
     pub async fn worker_history(
         &self,
         worker_id: &str,
@@ -66,7 +66,8 @@ impl Client {
         .await
     }
 
-    /// How busy a worker is and was. Without a `latest` it has not reported to this leader yet.
+    /// Returns the usage of a worker, now and in the past. Without a `latest` it has not reported
+    /// to this leader yet.
     pub async fn worker_usage(&self, worker_id: &str) -> Result<v1::WorkerMetrics, ClientError> {
         let request = v1::WorkerUsageRequest { worker_id: worker_id.to_owned() };
         self.call(self.rules(Repeat::Always), request, |channel, request| async move {

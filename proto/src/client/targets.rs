@@ -1,11 +1,12 @@
-//! Which master to ask next: the leader if it is known, or else the configured ones in turn. Pure.
+//! Chooses the next master to ask: the leader if it is known, or else the configured ones in turn.
+//! Pure.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long others' word that a master leads is not believed after it failed us: they notice its
-/// death only after an election timeout.
+/// Time for which a leader that failed is not believed to lead, whatever other masters say: they
+/// notice its death only after an election timeout.
 const SHUN: Duration = Duration::from_secs(1);
 
 /// The masters that a client knows.

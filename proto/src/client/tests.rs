@@ -13,7 +13,7 @@ use crate::problem::{ErrorKind, Outcome, Problem};
 use crate::v1;
 use crate::v1::task_service_server::{TaskService, TaskServiceServer};
 
-/// What a scripted master does with the next call.
+/// Reaction of a scripted master to the next call.
 enum Act {
     Accept,
     Refuse(Problem),

@@ -1,4 +1,4 @@
-//! What a worker is given to run.
+//! Converts assignments, which tell a worker to run an attempt.
 
 use cluster_state::{AttemptRef, OnDisconnect, Task};
 use prost::Message;

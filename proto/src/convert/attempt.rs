@@ -11,7 +11,7 @@ use crate::v1::finished_attempt::Outcome;
 /// Longest text of a failed start that is kept: it goes into the replicated log.
 const START_ERROR_BYTES_MAX: usize = 1_024;
 
-/// What a result takes in a message besides its text: an upper bound, for batches to be cut by.
+/// Upper bound of a result's bytes in a message besides its text, for cutting batches.
 const RESULT_BYTES: usize = 64;
 
 impl From<AttemptRef> for v1::AttemptRef {
@@ -59,7 +59,7 @@ pub fn finished_attempts(wire: Vec<v1::FinishedAttempt>) -> Result<Vec<FinishedA
     wire.into_iter().map(FinishedAttempt::try_from).collect()
 }
 
-/// What a result takes in a message, at most.
+/// Returns an upper bound of a result's bytes in a message.
 #[must_use]
 pub fn result_bytes(outcome: &AttemptOutcome) -> usize {
     let text = match outcome {
@@ -132,7 +132,7 @@ impl From<&Attempt> for v1::Attempt {
     }
 }
 
-/// What exit code and outcome do not say.
+/// Returns the detail that exit code and outcome do not tell.
 fn reason(attempt: &Attempt) -> Option<String> {
     match attempt.stop {
         Some(StopReason::Cancelled) => return Some("cancelled by user".to_owned()),

@@ -1,4 +1,4 @@
-//! What can be wrong with a message, and the list of all that is.
+//! Faults of a message, and the list in which they are collected.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ pub enum Breach {
     /// A text is longer than its bound.
     #[error("is {bytes} bytes long: at most {max} are allowed")]
     TooLong {
-        /// How long it is.
+        /// Length in bytes.
         bytes: usize,
         /// The bound.
         max: usize,
@@ -29,7 +29,6 @@ pub enum Breach {
     /// A list or map has more elements than its bound.
     #[error("has {count} elements: at most {max} are allowed")]
     TooMany {
-        /// How many there are.
         count: usize,
         /// The bound.
         max: usize,
@@ -81,9 +80,8 @@ pub enum Breach {
     /// A constraint has too few or too many values for its operator.
     #[error("has {count} values: {wanted}")]
     OperandCount {
-        /// How many there are.
         count: usize,
-        /// What the operator takes.
+        /// Description of the accepted values.
         wanted: &'static str,
     },
     /// A text is no address.
@@ -197,7 +195,7 @@ impl From<Invalid> for tonic::Status {
 /// Collects faults while a message is read to its end.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
-    /// Where the part that is being read stands in the message.
+    /// JSON pointer of the part that is being read.
     at: String,
     list: Vec<Fault>,
     unlisted: usize,

@@ -19,7 +19,7 @@ const CUSTOM_MAX: usize = 32;
 /// Longest name of a custom resource.
 const CUSTOM_NAME_BYTES_MAX: usize = 64;
 
-/// What a task asks for that names no amount.
+/// CPU of a task that names no amount.
 const CPU_MILLI_DEFAULT: u64 = 1_000;
 const MEMORY_MIB_DEFAULT: u64 = 512;
 
@@ -42,7 +42,7 @@ impl From<&Resources> for v1::Resources {
 impl TryFrom<v1::Resources> for Resources {
     type Error = Invalid;
 
-    /// What a worker has; an amount that is not named is zero.
+    /// Converts the resources of a worker; an amount that is not named is zero.
     fn try_from(wire: v1::Resources) -> Result<Self, Invalid> {
         let mut faults = Faults::default();
         let resources = read(wire, &Self::default(), &mut faults);
@@ -50,7 +50,7 @@ impl TryFrom<v1::Resources> for Resources {
     }
 }
 
-/// What a task asks for; an amount that is not named is the default.
+/// Converts the resources that a task wants; an amount that is not named is the default.
 pub(super) fn wanted(wire: v1::Resources, faults: &mut Faults) -> Resources {
     let defaults = Resources {
         cpu_milli: CPU_MILLI_DEFAULT,

@@ -1,4 +1,4 @@
-//! How a worker introduces itself to the leader.
+//! Converts registrations, in which workers describe themselves to the leader.
 
 use cluster_state::{
     AddressSource, AttemptRef, ClusterId, ConnectWorker, FinishedAttempt, LeaseTimes, Process,
@@ -15,15 +15,13 @@ use crate::v1;
 pub struct Registration {
     /// The cluster it belongs to, if it has ever met a leader.
     pub cluster: Option<ClusterId>,
-    /// Who.
     pub worker: WorkerId,
-    /// Which process of it.
     pub process: Process,
-    /// Where it says it is reached.
+    /// Address under which it is reached, as it says.
     pub address: String,
-    /// Whether it was told to say so.
+    /// Origin of the address: advertised or detected.
     pub address_source: AddressSource,
-    /// What it has.
+    /// Resources and labels.
     pub specs: Specs,
     /// Attempts whose results are yet to come.
     pub running: Vec<AttemptRef>,
@@ -31,7 +29,7 @@ pub struct Registration {
     pub finished: Vec<FinishedAttempt>,
     /// The highest term it has seen.
     pub term_seen: Term,
-    /// Why it cannot start programs at present, in its own words.
+    /// Reason that it cannot start programs at present, in its own words.
     pub unfit: Option<String>,
     /// The join token it presents: its name, and the secret for the leader to check.
     pub token: Option<(TokenId, String)>,
@@ -91,7 +89,7 @@ impl TryFrom<v1::RegisterWorkerRequest> for Registration {
     }
 }
 
-/// Why a worker cannot start programs, as it says: a text that goes into the replicated log.
+/// Bounds a worker's reason for not starting programs: the text goes into the replicated log.
 #[must_use]
 pub fn unfitness(said: String) -> String {
     if said.is_empty() { "the worker gives no reason".to_owned() } else { clip(said) }

@@ -12,14 +12,14 @@ pub fn submitted(id: TaskId, state: TaskState) -> v1::SubmittedTask {
 }
 
 impl v1::Task {
-    /// Whether its state is final.
+    /// Returns true if the state is final.
     #[must_use]
     pub fn is_terminal(&self) -> bool {
         matches!(self.state.as_str(), "completed" | "failed" | "cancelled")
     }
 }
 
-/// What is shown of a task; only the scheduler knows why one waits.
+/// Converts a task; only the scheduler knows why a task waits.
 #[must_use]
 pub fn task(task: &Task, pending_reason: Option<String>) -> v1::Task {
     let spec = &task.spec;

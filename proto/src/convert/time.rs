@@ -12,7 +12,7 @@ const LATEST: Timestamp = Timestamp(253_402_300_799_999);
 /// A year: longer durations are slips of the pen, and their sums could overflow.
 const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Why a text is not a point in time.
+/// Reason that a text is not a point in time.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidTime {
     /// It is not written as RFC 3339 asks.

@@ -58,7 +58,7 @@ pub fn worker(
     }
 }
 
-/// Why a worker stands as it does, and that another one wants its name.
+/// Explains a worker's state, and names a rival for its name.
 fn reason(worker: &Worker) -> String {
     match &worker.rival {
         None => worker.state_reason(),
@@ -69,7 +69,7 @@ fn reason(worker: &Worker) -> String {
     }
 }
 
-/// What happened to a worker.
+/// Converts the history of a worker.
 #[must_use]
 pub fn worker_history(worker: &Worker) -> v1::WorkerHistory {
     let event = |event: &WorkerEvent| v1::WorkerEvent {
@@ -124,7 +124,7 @@ pub fn mass_loss(raised: &MassLoss) -> v1::MassLoss {
     }
 }
 
-/// What an operator wants of a worker's scheduling.
+/// Converts an order about a worker's scheduling.
 ///
 /// # Errors
 ///
@@ -168,7 +168,7 @@ pub fn label_changes(
     faults.finish(ErrorKind::InvalidValue, (set, remove))
 }
 
-/// How long a token to be created admits workers; for ever without one.
+/// Converts the time for which a new token admits workers; none means forever.
 ///
 /// # Errors
 ///

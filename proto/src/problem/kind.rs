@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tonic::Code;
 
-/// What went wrong, in terms that a client may act on.
+/// Kind of an error, which a client may act on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ErrorKind {
     /// The request could not be read.
@@ -56,7 +56,7 @@ pub enum ErrorKind {
     Internal,
 }
 
-/// How one kind shows outside.
+/// External forms of one kind.
 struct Face {
     kind: ErrorKind,
     name: &'static str,
@@ -240,7 +240,7 @@ impl ErrorKind {
         FACES.iter().find(|face| face.code == code).map_or(Self::Internal, |face| face.kind)
     }
 
-    /// Whether the same request may succeed a moment later, here or at another master.
+    /// Returns true if the same request may succeed a moment later, here or at another master.
     #[must_use]
     pub const fn is_transient(self) -> bool {
         matches!(
@@ -249,7 +249,7 @@ impl ErrorKind {
         )
     }
 
-    /// How long a client does well to wait before it asks again.
+    /// Returns the time that a client should wait before it repeats the request.
     #[must_use]
     pub const fn retry_after(self) -> Option<Duration> {
         if matches!(self, Self::Overloaded | Self::NoLeader | Self::NotLeader) {

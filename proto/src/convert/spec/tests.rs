@@ -1,4 +1,4 @@
-//! What is accepted of a submitted task, and what is told of one that is not.
+//! Tests of the tasks that are accepted, and of the faults that are named in others.
 
 use cluster_state::Resources;
 
