@@ -35,8 +35,9 @@ struct Request {
 }
 
 impl Acks {
-    /// How long ago a request of `term` was sent that a quorum of each configuration has answered;
-    /// nothing when none was. The leader itself needs no asking.
+    /// Returns the age of the latest request of `term` that a quorum of each configuration has
+    /// answered, by the time it was sent; none if there is no such request. The leader itself needs
+    /// no asking.
     pub(crate) fn quorum_age(
         &self,
         me: u64,
@@ -65,7 +66,7 @@ impl Acks {
             .try_fold(Duration::ZERO, |oldest, age| Some(oldest.max(age?)))
     }
 
-    /// Whether the peer has answered a request of `term` that was sent since `from`.
+    /// Returns true if the peer has answered a request of `term` that was sent since `from`.
     pub(crate) fn has_answered_since(&self, peer: u64, term: u64, from: Instant) -> bool {
         let latest = self.latest.lock();
         latest.by_peer.get(&peer).is_some_and(|ack| ack.term == term && ack.sent_at >= from)

@@ -39,7 +39,7 @@ pub(crate) enum Call {
     HistoryRead,
 }
 
-/// What a failed call means for the node.
+/// Consequence of a failed call for the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Consequence {
     /// Nobody knows what is on disk, or the log cannot be followed: the process ends.
@@ -49,7 +49,7 @@ pub(crate) enum Consequence {
 }
 
 impl Call {
-    /// What its failure means for the node.
+    /// Returns the consequence of a failure for the node.
     pub(crate) const fn consequence(self) -> Consequence {
         match self {
             Self::LogWrite

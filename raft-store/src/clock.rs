@@ -64,7 +64,7 @@ impl Clock {
         self.course.lock().read(Instant::now())
     }
 
-    /// What this master's wall clock says, which nothing may be decided by.
+    /// Returns this master's wall clock. Decisions must not depend on it.
     #[must_use]
     pub fn wall(&self) -> Timestamp {
         self.wall.now()
@@ -105,7 +105,7 @@ impl Clock {
     }
 }
 
-/// How log time runs on from some moment.
+/// Course of log time from some moment on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Course {
     /// Log time at that moment.
@@ -117,7 +117,7 @@ struct Course {
     role: Role,
 }
 
-/// Whose stamps are followed.
+/// Source of the stamps that are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
     /// The leader's, as the log brings them.
@@ -127,7 +127,7 @@ enum Role {
     },
     /// None: the stamps are this master's.
     Leads {
-        /// Whether the wall clocks were asked in this term.
+        /// True once the wall clocks were asked in this term.
         is_set: bool,
     },
 }

@@ -1,7 +1,7 @@
-//! How records and log entries are written as bytes: a format version first, then postcard.
+//! Encodes records and log entries: a format version first, then postcard.
 //!
-//! The version stands in every record, so that a binary that meets data of a newer one says so
-//! and does not guess.
+//! Every record carries its version, so that a binary that meets data of a newer one says so and
+//! does not guess.
 
 use bytes::Bytes;
 use cluster_state::{Command, LogIndex, Proposal, Term, Timestamp};
@@ -28,7 +28,7 @@ const KIND_BLANK: u8 = 0;
 const KIND_PROPOSAL: u8 = 1;
 const KIND_MEMBERSHIP: u8 = 2;
 
-/// Why bytes are not the record they should be.
+/// Reason that bytes cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
     /// There are too few bytes.
@@ -37,9 +37,9 @@ pub enum CodecError {
     /// A newer binary wrote it.
     #[error("record has format {found}, this binary knows formats up to {known}")]
     UnknownVersion {
-        /// What it says.
+        /// Version of the bytes.
         found: u8,
-        /// What we know.
+        /// Newest version that this program knows.
         known: u8,
     },
     /// The log has a kind of entry that this binary does not know.

@@ -29,7 +29,7 @@ impl Contact {
         *self.heard_at.lock()
     }
 
-    /// Whether a leader was heard once, but not for this long.
+    /// Returns true if a leader was heard once, but not for `patience`.
     pub(crate) fn is_silent(&self, patience: Duration) -> bool {
         self.heard_at().is_some_and(|heard_at| heard_at.elapsed() > patience)
     }

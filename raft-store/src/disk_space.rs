@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use crate::error::OpenError;
 use crate::{calls, files};
 
-/// How often the room is looked at. A disk fills by some hundred megabytes a second at most.
+/// Interval between checks of the free space. A disk fills by some hundred megabytes a second at
+/// most.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A reserve is made anew only where that leaves so many times its size.

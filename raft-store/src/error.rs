@@ -1,4 +1,4 @@
-//! What can go wrong with what is stored: at opening, and afterwards.
+//! Errors of storage: at opening, and afterwards.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,20 +8,18 @@ use cluster_state::{ClusterId, MasterId};
 use crate::codec::CodecError;
 use crate::guard::GuardError;
 
-/// How a master comes back whose data cannot be used. It keeps its node id: the others send it all of
+/// Advice for a master whose data cannot be used. It keeps its node id: the others send it all of
 /// the log and the state again, and it has no vote against them until they have.
 const REPLACE: &str = "move the data directory away and start this master again under its node id, \
                        one master at a time: the other masters send it everything";
 
-/// Why a data directory cannot be used. Nothing on disk has been changed.
+/// Reason that a data directory cannot be used. Nothing on disk has been changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The operating system refused.
     #[error("cannot use data directory {path}")]
     Io {
-        /// What was touched.
         path: PathBuf,
-        /// What the operating system said.
         #[source]
         source: io::Error,
     },
@@ -37,11 +35,10 @@ pub enum OpenError {
     /// A newer binary has written it.
     #[error("data directory {path} has format {found}, this binary knows formats up to {known}")]
     NewerFormat {
-        /// Which directory.
         path: PathBuf,
-        /// What it says.
+        /// Version of the directory.
         found: u32,
-        /// What we know.
+        /// Newest version that this program knows.
         known: u32,
     },
     /// The format file does not say what it should.
@@ -50,17 +47,17 @@ pub enum OpenError {
     /// It belongs to another node.
     #[error("data directory belongs to node {found}, not to node {expected}")]
     WrongNode {
-        /// Whose it is.
+        /// Owner of the directory.
         found: MasterId,
-        /// Who we are.
+        /// Configured id of this master.
         expected: MasterId,
     },
     /// It belongs to another cluster.
     #[error("data directory belongs to cluster {found}, not to cluster {expected}")]
     WrongCluster {
-        /// Whose it is.
+        /// Cluster of the directory.
         found: ClusterId,
-        /// Where we belong.
+        /// Cluster of this master.
         expected: ClusterId,
     },
     /// The file that names the database in use does not name one.
@@ -68,10 +65,7 @@ pub enum OpenError {
     PointerUnreadable(PathBuf),
     /// Something that must be there is not.
     #[error("{missing} is missing from a data directory that was in use: {}", REPLACE)]
-    Missing {
-        /// What.
-        missing: PathBuf,
-    },
+    Missing { missing: PathBuf },
     /// The guard file cannot be read.
     #[error("the guard file is damaged")]
     Guard(#[source] GuardError),
@@ -82,11 +76,11 @@ pub enum OpenError {
         REPLACE
     )]
     LogBehindGuard {
-        /// What went back.
+        /// Value that went back.
         what: &'static str,
-        /// What the guard file remembers.
+        /// Value in the guard file.
         guarded: String,
-        /// What the log holds.
+        /// Value in the log.
         found: String,
     },
     /// The log no longer holds what the state would have to be rebuilt from.
@@ -104,27 +98,21 @@ pub enum OpenError {
     /// RocksDB found its files damaged.
     #[error("{path} is damaged: {}", REPLACE)]
     Damaged {
-        /// Which database.
         path: PathBuf,
-        /// What RocksDB said.
         #[source]
         source: rocksdb::Error,
     },
     /// RocksDB could not open its files for another reason.
     #[error("cannot open {path}")]
     Database {
-        /// Which database.
         path: PathBuf,
-        /// What RocksDB said.
         #[source]
         source: rocksdb::Error,
     },
-    /// What is stored could not be read.
+    /// The stored data could not be read.
     #[error("cannot read {path}")]
     Storage {
-        /// Which database.
         path: PathBuf,
-        /// Why not.
         #[source]
         source: StorageError,
     },
@@ -142,7 +130,7 @@ impl OpenError {
     }
 }
 
-/// Why a read or write of an open store failed.
+/// Reason that a read or write of an open store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     /// RocksDB failed.
@@ -200,9 +188,9 @@ pub enum StorageError {
     /// A second cluster id for a directory that has one.
     #[error("this node belongs to cluster {current}, not to cluster {asked}")]
     ClusterIdSet {
-        /// Where it belongs.
+        /// Cluster of this master.
         current: ClusterId,
-        /// What it was told.
+        /// Cluster that the caller named.
         asked: ClusterId,
     },
     /// A snapshot does not hold what its description says.

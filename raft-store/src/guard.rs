@@ -27,7 +27,7 @@ const SLOT_BYTES: usize = 4096;
 /// Bytes before the record in its slot: its length and its checksum.
 const HEADER_BYTES: usize = 8;
 
-/// Why a guard file cannot be read.
+/// Reason that a guard file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum GuardError {
     /// Neither slot has a valid checksum.

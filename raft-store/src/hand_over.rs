@@ -12,8 +12,8 @@ use crate::acks::Acks;
 use crate::membership;
 use crate::node::Raft;
 
-/// How long a successor's answer is waited for when an operator asks for a hand-over. A master that
-/// has just started is dialed again within this time, and a busy machine stands still for less.
+/// Time to wait for a successor's answer when an operator asks for a hand-over. A master that has
+/// just started is dialed again within this time, and a busy machine stands still for less.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Time for which a voter waits to be told of a hand-over: the successor may be told a moment

@@ -23,7 +23,7 @@ pub(crate) fn task(database: &DB, id: TaskId) -> Result<Option<Arc<Task>>, Stora
 pub struct FinishedTasks {
     /// Newest first.
     pub tasks: Vec<Arc<Task>>,
-    /// Whether there are none below them.
+    /// True if there are none below them.
     pub is_complete: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Whose data directory it is, what lies where in it, and who may use it now.
+//! Owner, layout and lock of a data directory.
 //!
 //! ```text
 //! DIR/format   version of the layout
@@ -24,10 +24,10 @@ use crate::files;
 /// The layout that this binary writes, and the newest that it knows.
 const LAYOUT_FORMAT: u32 = 1;
 
-/// What the format file says before the number.
+/// Content of the format file before the number.
 const FORMAT_PREFIX: &str = "raft-store format ";
 
-/// Whose data it is. Both ids never change once they are known.
+/// Owner of the data. Both ids never change once they are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The master.
@@ -70,13 +70,13 @@ impl KnownIdentity {
     }
 }
 
-/// What lies where in a data directory.
+/// Paths in a data directory.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     root: PathBuf,
 }
 
-/// What a data directory is before it is opened.
+/// Condition of a data directory before it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Condition {
     /// There is nothing in it, or its making was cut short: nothing was acknowledged from it.
@@ -111,7 +111,7 @@ impl Layout {
         self.root.join("reserve")
     }
 
-    /// Where a copy of the log is looked at.
+    /// Returns the directory in which a copy of the log is tried.
     pub(crate) fn probe(&self) -> PathBuf {
         self.root.join("log-probe")
     }

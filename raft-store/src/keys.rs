@@ -1,4 +1,4 @@
-//! What is stored where: every column family, its key bytes and its value.
+//! Storage schema: every column family, its key bytes and its value.
 //!
 //! Numbers in keys are big-endian, so that RocksDB's byte order is the order of the numbers.
 
@@ -33,7 +33,7 @@ impl LogTable {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum LogRecord {
-    /// Whose log it is. Value: [`crate::identity::Identity`].
+    /// Owner of the log. Value: [`crate::identity::Identity`].
     Identity = 1,
     /// The node's vote. Value: [`crate::types::Vote`] as JSON.
     Vote = 2,

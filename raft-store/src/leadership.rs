@@ -1,8 +1,8 @@
-//! Who leads, as far as this master may believe it.
+//! Tells who leads, as far as this master may believe it.
 //!
 //! Raft alone lets a leader that was cut off believe in itself until it hears of another. Here a
 //! leader leads only while a quorum has answered it within the election timeout and its own disk
-//! keeps up: whoever wakes up late finds that it has stopped leading.
+//! keeps up, so a leader that wakes up late finds that it has stopped leading.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::hand_over::HandOver;
 use crate::log_store::LogStore;
 use crate::node::Raft;
 
-/// Who leads, seen from one master.
+/// Leadership as seen from one master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leadership {
     /// This master leads, and a quorum has confirmed it within the election timeout.
@@ -32,7 +32,6 @@ pub enum Leadership {
     },
     /// Another master leads.
     Following {
-        /// Which.
         leader: MasterId,
         /// In which term.
         term: Term,
@@ -65,14 +64,14 @@ impl Leadership {
         }
     }
 
-    /// Whether this master leads.
+    /// Returns true if this master leads.
     #[must_use]
     pub const fn is_leading(&self) -> bool {
         matches!(self, Self::Leading { .. })
     }
 }
 
-/// How long a leader may go without proof that it still is one.
+/// Time for which a leader may go without proof that it still leads.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
     /// Since the last answer of a quorum: the lease that followers grant a leader.
@@ -87,7 +86,7 @@ pub struct Patience {
 /// A leader that has not been heard for this long, several elections, is no leader to forward to.
 const LEADER_SILENCE: Duration = Duration::from_secs(2);
 
-/// How often age is looked at: a tenth of the shortest patience that we advise.
+/// Interval between checks of ages: a tenth of the shortest recommended patience.
 const CHECK_INTERVAL: Duration = Duration::from_millis(25);
 
 /// Watches Raft and the disk and publishes who leads.
@@ -177,15 +176,16 @@ pub(crate) fn leading_term(raft: &Raft) -> Option<Term> {
     leads.then_some(Term(metrics.vote.leader_id.term))
 }
 
-/// Whether a quorum has answered this leader so recently that no other can have been elected: the
-/// answered message was sent within the time for which followers refuse to elect another.
+/// Returns true if a quorum has answered this leader so recently that no other can have been
+/// elected: the answered message was sent within the time for which followers refuse to elect
+/// another.
 pub(crate) fn holds_lease(raft: &Raft, acks: &Acks, quorum: Duration) -> bool {
     let is_fresh = |age: Option<Duration>| age.is_some_and(|age| age < quorum);
     let confirmed = || confirmed_age(raft, acks, leading_term(raft)?);
     is_fresh(crate::membership::quorum_age(raft)) && is_fresh(confirmed())
 }
 
-/// How long ago a request was sent in `term` that a quorum has answered.
+/// Returns the age of the latest request of `term` that a quorum has answered.
 pub(crate) fn confirmed_age(raft: &Raft, acks: &Acks, term: Term) -> Option<Duration> {
     let metrics = raft.server_metrics();
     let metrics = metrics.borrow_watched();

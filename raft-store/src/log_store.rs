@@ -39,7 +39,7 @@ use crate::guard::Guard;
 use crate::identity::{DirectoryLock, Identity, KnownIdentity};
 use crate::types::{Entry, LogId, TypeConfig, Vote, next_index};
 
-/// How much the log store may keep, and how often it writes its guard.
+/// Bounds of the log store, and the pace of its guard.
 #[derive(Clone)]
 pub struct LogOptions {
     /// Bytes of entries kept in memory; what is not yet synced is kept in any case.
@@ -75,8 +75,8 @@ impl Debug for LogOptions {
     }
 }
 
-/// How far the state is: the log is cut only beyond what is applied, and purged only below what is
-/// on disk for sure.
+/// Progress of the state: the log is cut only beyond the applied index, and purged only below the
+/// index that is surely on disk.
 pub(crate) trait StateDurability: Send + Sync {
     /// The last applied entry.
     fn applied_index(&self) -> Option<LogIndex>;
@@ -103,7 +103,7 @@ struct Inner {
     _lock: Arc<DirectoryLock>,
 }
 
-/// What the log store shares with the rest of the node's storage.
+/// Parts that the log store shares with the rest of the node's storage.
 pub(crate) struct Links {
     pub(crate) state: Arc<dyn StateDurability>,
     pub(crate) identity: KnownIdentity,
@@ -163,7 +163,7 @@ impl LogStore {
         self.0.shared.log_state().last_log_id
     }
 
-    /// How long the write and sync under way has taken; zero when there is none.
+    /// Returns the age of the current write and sync; zero when there is none.
     #[must_use]
     pub fn fsync_age(&self) -> Duration {
         self.0.shared.fsync_age()
@@ -186,7 +186,7 @@ impl LogStore {
         look(&self.0.shared.volume())
     }
 
-    /// Whose log it is.
+    /// Returns the owner of the log.
     #[must_use]
     pub fn identity(&self) -> Identity {
         self.0.shared.identity.get()

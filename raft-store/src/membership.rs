@@ -1,4 +1,4 @@
-//! Who the masters are, and how far each has come.
+//! Members of the cluster and the progress of each.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub struct Member {
     pub id: MasterId,
     /// `host:port` of its gRPC server.
     pub address: String,
-    /// Whether it counts in a quorum.
+    /// True if it counts in a quorum.
     pub is_voter: bool,
 }
 
@@ -50,7 +50,7 @@ impl Role {
     }
 }
 
-/// How far this master has come.
+/// Progress of this master.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalStatus {
     /// This master.
@@ -59,7 +59,7 @@ pub struct LocalStatus {
     pub role: Role,
     /// The newest term it has seen.
     pub term: Term,
-    /// Who it believes leads.
+    /// Leader that it believes in.
     pub leader: Option<MasterId>,
     /// Last entry of its log.
     pub last_log: LogIndex,
@@ -134,8 +134,8 @@ pub(crate) fn best_successor(
         .map(|(_, id)| id)
 }
 
-/// What this master knows when a message of `sender` comes in. While it has no membership, `is_first`
-/// tells who belongs to the cluster.
+/// Returns the knowledge of this master when a message of `sender` arrives. While it has no
+/// membership, `is_first` tells who belongs to the cluster.
 pub(crate) fn known_of(raft: &Raft, sender: u64, is_first: impl Fn(MasterId) -> bool) -> Known {
     let committed = raft.data_metrics().borrow_watched().local_committed;
     let metrics = raft.server_metrics();
@@ -178,7 +178,7 @@ pub(crate) fn local_status(raft: &Raft) -> LocalStatus {
     }
 }
 
-/// How long ago a quorum answered this leader.
+/// Returns the age of the latest quorum of answers to this leader.
 pub(crate) fn quorum_age(raft: &Raft) -> Option<Duration> {
     let leader = raft.as_leader().ok()?;
     // A single voter is a quorum: it asks nobody, so nobody answers.

@@ -119,7 +119,7 @@ pub(crate) struct Peer {
     rest_until: Option<Instant>,
     /// Before the next offer of a snapshot.
     snapshot_rest: Duration,
-    /// Why the last offer failed, so that the same is told once.
+    /// Reason that the last offer failed, so that it is logged once.
     snapshot_trouble: Option<String>,
 }
 
@@ -204,7 +204,7 @@ fn failure(status: &Status) -> RPCError<TypeConfig> {
     RPCError::Network(NetworkError::new(status))
 }
 
-/// Whether a call came to nobody, or had no answer.
+/// Returns true if a call reached nobody, or had no answer.
 fn is_unreachable(status: &Status) -> bool {
     matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled)
 }

@@ -76,7 +76,7 @@ struct Inner {
     stop: CancellationToken,
 }
 
-/// What stays of the open store and the network once openraft has its part.
+/// Parts of the open store and the network that openraft does not take.
 struct Stores {
     reader: StateReader,
     log: LogStore,
@@ -170,7 +170,7 @@ impl Node {
         &self.inner.stores.reader
     }
 
-    /// Who leads, as it changes.
+    /// Returns the leadership as it changes.
     #[must_use]
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.inner.leadership.clone()
@@ -212,7 +212,7 @@ impl Node {
         self.inner.members.address(id)
     }
 
-    /// How far this master has come.
+    /// Returns the progress of this master.
     #[must_use]
     pub fn local_status(&self) -> LocalStatus {
         let status = membership::local_status(&self.inner.raft);
@@ -220,7 +220,7 @@ impl Node {
         LocalStatus { last_contact: status.last_contact.or(heard), ..status }
     }
 
-    /// How long the sync of the log that is under way has taken; zero when none is.
+    /// Returns the age of the current sync of the log; zero when there is none.
     #[must_use]
     pub fn fsync_age(&self) -> Duration {
         self.inner.stores.log.fsync_age()
@@ -273,8 +273,8 @@ impl Node {
         &self.inner.hand_over.naming
     }
 
-    /// What this master knows when a message of `sender` comes in. One that has no membership yet
-    /// goes by the list of first members.
+    /// Returns the knowledge of this master when a message of `sender` arrives. A master that has
+    /// no membership yet goes by the list of first members.
     pub(crate) fn known_of(&self, sender: u64) -> Known {
         let initial = &self.inner.config.initial_cluster;
         membership::known_of(&self.inner.raft, sender, |id| {

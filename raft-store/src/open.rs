@@ -20,20 +20,19 @@ use crate::snapshot::SnapshotInbox;
 use crate::state_machine::{ApplyObserver, Shared, StateMachine, StateReader, database};
 use crate::torn::TornTail;
 
-/// Which directory to open, and for whom.
+/// Directory to open, and its owner.
 #[derive(Clone)]
 pub struct StoreConfig {
     /// The directory; made if it is not there.
     pub data_dir: PathBuf,
-    /// Who we are.
+    /// Id of this master.
     pub node: MasterId,
-    /// Where we belong, if that is known.
+    /// Cluster of this master, if it is known.
     pub cluster: Option<ClusterId>,
-    /// How the log store works.
     pub log: LogOptions,
     /// Room that is kept for starting on a full disk; 0 for none.
     pub reserve_bytes: u64,
-    /// Who is told how long applying takes.
+    /// Observer of the time that applying takes.
     pub apply_observer: Option<ApplyObserver>,
 }
 
@@ -67,7 +66,7 @@ pub struct Store {
     pub machine: StateMachine,
     /// The state, for everybody else.
     pub reader: StateReader,
-    /// Where snapshots come in.
+    /// Receives snapshots.
     pub inbox: SnapshotInbox,
     /// Raised when storage fails: the process must then abort.
     pub fatal: Fatal,
@@ -223,7 +222,7 @@ fn open_mended(layout: &Layout, witness: &Witness) -> Result<rocksdb::DB, OpenEr
     rocks::open_log_read_only(&path)
 }
 
-/// What the log holds. One that does not say whose it is has lost its first record.
+/// Loads the content of the log. A log that does not name its owner has lost its first record.
 fn load(database: &rocksdb::DB, layout: &Layout) -> Result<Held, OpenError> {
     let held = Held::load(database).map_err(OpenError::storage(layout.log()))?;
     held.ok_or_else(|| OpenError::LogBehindGuard {

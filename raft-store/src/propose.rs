@@ -17,12 +17,12 @@ use self::forward::Forwarder;
 use self::local::{EncodedCommand, LocalProposer};
 use crate::leadership::Leadership;
 
-/// How long a write or read waits for a leader: several elections.
+/// Time that a write or read waits for a leader: several elections.
 pub(crate) const LEADER_WAIT: Duration = Duration::from_secs(5);
-/// How long a proposal may take before its outcome is called unknown: a leader without a quorum
-/// answers as soon as one that is not there.
+/// Time after which the outcome of a proposal is unknown: a leader without a quorum answers as soon
+/// as one that is gone.
 const COMMIT_TIMEOUT: Duration = LEADER_WAIT;
-/// How long an attempt that is under way may go on after that wait.
+/// Time for which a pending attempt may go on after that wait.
 const LAST_ATTEMPT: Duration = Duration::from_secs(1);
 
 /// Bounds of what is under way at once on one master; beyond them callers are told to come back.
@@ -54,11 +54,10 @@ impl Default for ProposalBounds {
 pub struct Committed {
     /// Its position in the log.
     pub index: LogIndex,
-    /// What it achieved.
     pub reply: Reply,
 }
 
-/// Why a command did not take effect, as far as can be known.
+/// Reason that a command did not take effect, as far as can be known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum ProposeError {
     /// The state machine refused; nothing has changed.
@@ -66,7 +65,7 @@ pub enum ProposeError {
     Rejected {
         /// Its verdict.
         rejection: Rejection,
-        /// Where the verdict stands in the log.
+        /// Index of the verdict in the log.
         index: LogIndex,
     },
     /// No leader was found in time; nothing has changed.
@@ -75,7 +74,7 @@ pub enum ProposeError {
     /// This master does not lead, and the caller asked only this one; nothing has changed.
     #[error("this master does not lead")]
     NotLeader {
-        /// Who does, if known.
+        /// Leader, if known.
         leader: Option<MasterId>,
     },
     /// Too much is under way; nothing has changed.
@@ -84,7 +83,6 @@ pub enum ProposeError {
     /// The command is larger than a log entry may be; nothing has changed.
     #[error("the command has {bytes} bytes, at most {max} are allowed")]
     TooLarge {
-        /// How large it is.
         bytes: u64,
         /// The bound.
         max: u64,
@@ -94,19 +92,13 @@ pub enum ProposeError {
         "the leader's disk has {free} bytes left, below limits.disk_free_min: \
          no new tasks until there is room"
     )]
-    DiskFull {
-        /// What is left.
-        free: u64,
-    },
+    DiskFull { free: u64 },
     /// It may or may not take effect, and the cluster has no leader now.
     #[error("the leader was lost on the way: the outcome is unknown")]
     LeaderLost,
     /// It may or may not take effect: the leader was lost on the way, or did not answer in time.
     #[error("the outcome is unknown: {detail}")]
-    Unknown {
-        /// What happened.
-        detail: Arc<str>,
-    },
+    Unknown { detail: Arc<str> },
     /// The leader does not know this master's release; nothing has changed.
     #[error(
         "the leader reads commands up to format {theirs}, and this master writes format {ours}: \
@@ -120,17 +112,14 @@ pub enum ProposeError {
     },
     /// The leader could not read the command; nothing has changed.
     #[error("the leader could not read the command: {detail}")]
-    Unreadable {
-        /// What is wrong with it.
-        detail: Arc<str>,
-    },
+    Unreadable { detail: Arc<str> },
     /// This master is shutting down or has failed; nothing has changed.
     #[error("this master is stopping")]
     Stopped,
 }
 
 impl ProposeError {
-    /// Whether it is certain that nothing has changed.
+    /// Returns true if it is certain that nothing has changed.
     #[must_use]
     pub const fn is_certain(&self) -> bool {
         !matches!(self, Self::Unknown { .. } | Self::LeaderLost)
@@ -141,7 +130,7 @@ impl ProposeError {
     }
 }
 
-/// What a leader answers to a command, its own or a forwarded one.
+/// A leader's answer to a command, its own or a forwarded one.
 pub(crate) type Verdict = Result<(LogIndex, Reply), ProposeError>;
 
 /// Is told how long each command took from its proposal to its application here.
@@ -214,7 +203,7 @@ impl Proposer {
         }
     }
 
-    /// What the last failure means after all that was tried.
+    /// Turns the last failure into the answer, given the attempts before it.
     fn settle(&self, error: ProposeError, is_ambiguous: bool) -> ProposeError {
         let is_unknown = matches!(error, ProposeError::Unknown { .. });
         let is_verdict = matches!(error, ProposeError::Rejected { .. });
@@ -285,8 +274,8 @@ fn encode(command: &Command) -> Result<EncodedCommand, ProposeError> {
     EncodedCommand::new(command).map_err(|_| ProposeError::Stopped)
 }
 
-/// How long to wait before the same leader is asked again, when nothing new is heard: its refusal
-/// may have crossed with its election.
+/// Pause before the same leader is asked again, when nothing new is heard: its refusal may have
+/// crossed with its election.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Waits for another view of who leads.

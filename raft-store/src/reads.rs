@@ -21,9 +21,9 @@ use crate::node::Raft;
 use crate::propose::{LEADER_WAIT, ProposeError, wait_for_news};
 use crate::types::{AppliedAt, LogId};
 
-/// How long one answer of the leader may take.
+/// Limit of one answer of the leader.
 const READ_INDEX_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long this master may take to apply what it has to before it answers.
+/// Time that this master has to apply the entries that an answer needs.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Reads that wait for the next question to the leader. Each has a caller, bounded by the edges.
 const WAITING_MAX: usize = 4_096;
@@ -31,13 +31,13 @@ const WAITING_MAX: usize = 4_096;
 /// Local state that is at least as new as this is linearizable for whoever asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadPoint {
-    /// What must have been applied, and now is.
+    /// Index up to which the state is applied.
     pub index: LogIndex,
     /// The term of the leader that confirmed it.
     pub term: Term,
 }
 
-/// Why a linearizable read could not be answered. Reads change nothing and may be repeated.
+/// Reason that a linearizable read could not be answered. Reads change nothing and may be repeated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     /// No leader confirmed it in time.
@@ -199,12 +199,13 @@ struct Question {
 }
 
 impl Question {
-    /// Whether what a quorum has confirmed of its term is not older than the question.
+    /// Returns true if the quorum's confirmation of its term is no older than the question.
     fn is_answered(&self, confirmed_age: impl Fn(Term) -> Option<Duration>) -> bool {
         confirmed_age(self.term).is_some_and(|age| age <= self.asked_at.elapsed())
     }
 
-    /// How far the log was committed when it was asked; nothing that a later term has written.
+    /// Returns the index that was committed at the time of the question; none if a later term has
+    /// written it.
     fn point(&self, read: &LogId) -> Option<ReadPoint> {
         let term = Term(read.leader_id.term);
         (term <= self.term).then_some(ReadPoint { index: LogIndex(read.index), term })

@@ -1,4 +1,4 @@
-//! How the two RocksDB instances are set up, opened and refused.
+//! Configures and opens the two RocksDB instances.
 
 use std::path::Path;
 
@@ -38,7 +38,7 @@ const FILES_MIN: u32 = 32;
 /// The part of all files that the process may open which one instance may.
 const FILES_PART: u64 = 8;
 
-/// How many files each of the two instances keeps open in a process that may open `limit`.
+/// Returns the number of files that each instance keeps open in a process that may open `limit`.
 #[must_use]
 pub fn files_per_database(limit: u64) -> u32 {
     u32::try_from(limit / FILES_PART).unwrap_or(FILES_MAX).clamp(FILES_MIN, FILES_MAX)
@@ -190,7 +190,7 @@ mod tests {
 
     use super::*;
 
-    /// What RocksDB says that it uses for the column family that nobody writes to.
+    /// Returns RocksDB's own account of its use of the column family that nobody writes to.
     fn unused_write_buffer(path: &Path) -> String {
         let files = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
         let is_options = |path: &std::path::PathBuf| {

@@ -93,21 +93,22 @@ impl SnapshotData {
         &self.0.id
     }
 
-    /// What it covers.
+    /// Returns the position that the snapshot covers.
     #[must_use]
     pub fn meta(&self) -> &SnapshotMeta {
         &self.0.meta
     }
 
-    /// Where its files are, as long as it is held.
+    /// Returns the directory of its files, which exists as long as the snapshot is held.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.0.directory.path()
     }
 
-    /// What it consists of. Reads all its files the first time.
+    /// Returns the description of its files. Reads all of them the first time.
     ///
     /// # Errors
+    ///
     /// If they cannot be read.
     pub async fn manifest(&self) -> Result<Arc<Manifest>, StorageError> {
         let describe = async || {
@@ -132,7 +133,7 @@ impl SnapshotData {
     }
 }
 
-/// How often snapshots went wrong since the start. The node goes on in either case.
+/// Number of snapshot failures since the start. The node goes on in either case.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SnapshotFailures {
     /// Snapshots that could not be taken here.

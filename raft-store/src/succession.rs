@@ -33,7 +33,7 @@ pub(crate) struct Succession {
     pub(crate) members: Members,
     pub(crate) leadership: watch::Receiver<Leadership>,
     pub(crate) contact: Arc<Contact>,
-    /// How long a follower that has heard the leader elects no other.
+    /// Time for which a follower that has heard the leader elects no other.
     pub(crate) lease: Duration,
 }
 
@@ -76,7 +76,7 @@ impl Succession {
         matches!(dialed, Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused)
     }
 
-    /// How many voters besides the leader stand before this one.
+    /// Returns the number of voters besides the leader that stand before this one.
     fn rank(&self, leader: MasterId) -> u32 {
         let members = self.members.all();
         let earlier = members

@@ -16,7 +16,7 @@ use crate::guard::Witness;
 use crate::log_store::Held;
 use crate::rocks;
 
-/// What a disk writes as a whole.
+/// Unit in which a disk writes.
 const SECTOR_BYTES: usize = 512;
 
 /// RocksDB writes its log in blocks; no fragment of a record spans two.
@@ -29,7 +29,7 @@ const HEADER_BYTES: usize = 7;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TornTail {
     wal: PathBuf,
-    /// Where it begins.
+    /// Offset of the torn record.
     cut: u64,
     bytes: u64,
 }
@@ -46,7 +46,8 @@ impl TornTail {
         Ok(torn.map(|(cut, tail)| Self { wal, cut: as_u64(cut), bytes: as_u64(tail.len()) }))
     }
 
-    /// Whether the log without it holds all that the guard remembers, tried on a copy in `probe`.
+    /// Returns true if the log without the torn record holds all that the guard remembers, tried on
+    /// a copy in `probe`.
     pub(crate) fn is_unguarded(&self, probe: &Path, witness: &Witness) -> Result<bool, OpenError> {
         let log = self.wal.parent().unwrap_or(&self.wal);
         let look = || {
@@ -107,8 +108,8 @@ fn newest_wal(log: &Path) -> io::Result<Option<PathBuf>> {
     Ok(newest.map(|(_, path)| path))
 }
 
-/// Where the last record begins, whole or not. Nothing when the file has another form, or when a
-/// record with a hole in it is followed by another: then the hole was not there at the sync.
+/// Returns the offset of the last record, whole or not. None when the file has another form, or
+/// when a record with a hole in it is followed by another: then the hole was not there at the sync.
 fn last_record(bytes: &[u8]) -> Option<usize> {
     let mut offset = 0;
     let mut begin = None;
@@ -146,7 +147,7 @@ fn last_record(bytes: &[u8]) -> Option<usize> {
     begin
 }
 
-/// Whether one of the sectors that `tail`, which begins at `offset`, lies in holds only zeros of it.
+/// Returns true if one of the sectors of `tail`, which begins at `offset`, holds only zeros of it.
 fn has_empty_sector(offset: usize, tail: &[u8]) -> bool {
     let to_border = (SECTOR_BYTES - offset % SECTOR_BYTES).min(tail.len());
     let (first, rest) = tail.split_at(to_border);

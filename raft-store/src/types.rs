@@ -25,7 +25,7 @@ impl fmt::Display for Payload {
     }
 }
 
-/// What applying an entry answered; nothing for entries that are Raft's own.
+/// Reply to an applied entry; none for entries that are Raft's own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Outcome(pub Option<Result<Reply, Rejection>>);
@@ -45,11 +45,11 @@ openraft::declare_raft_types!(
 pub type LogId = alias::LogIdOf<TypeConfig>;
 /// One element of the log.
 pub type Entry = alias::EntryOf<TypeConfig>;
-/// Whom this node voted for, and whether a quorum did.
+/// The node that this one voted for, and whether a quorum did.
 pub type Vote = alias::VoteOf<TypeConfig>;
 /// A membership and the entry that brought it.
 pub type StoredMembership = alias::StoredMembershipOf<TypeConfig>;
-/// What a snapshot covers.
+/// Position that a snapshot covers.
 pub type SnapshotMeta = alias::SnapshotMetaOf<TypeConfig>;
 
 /// Makes a log id.

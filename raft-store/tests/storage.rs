@@ -1,4 +1,4 @@
-//! What a node stores: openraft's own conformance suite, crashes, snapshots and refusals.
+//! Tests of storage: openraft's own conformance suite, crashes, snapshots and refusals.
 
 #![expect(
     clippy::unwrap_used,

@@ -204,7 +204,7 @@ async fn a_snapshot_that_cannot_be_taken_is_tried_again() {
     assert_eq!(world.store.fatal.reason(), None);
 }
 
-/// What is done when the crash comes.
+/// Operation during which the crash comes.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     /// The vote for the one who won, after a candidacy of one's own that was lost.

@@ -1,4 +1,4 @@
-//! What the voters' wall clocks say, and which of them are off. Pure: the node asks.
+//! Compares the voters' wall clocks and finds those that are off. Pure: the node asks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -31,9 +31,9 @@ impl ClockSurvey {
         self.walls.insert(master, wall);
     }
 
-    /// What the voters' clocks said at the moment of the survey: the median, and of two in the
-    /// middle the earlier, because time that was skipped does not come back. Nothing unless a
-    /// quorum has answered.
+    /// Returns the median of the voters' clocks at the moment of the survey, and the earlier of two
+    /// in the middle, because time that was skipped does not come back. None unless a quorum has
+    /// answered.
     #[must_use]
     pub fn median(&self) -> Option<Timestamp> {
         let answered = self.walls.iter().filter(|(master, _)| self.voters.contains(master));
@@ -61,13 +61,13 @@ impl ClockSurvey {
     }
 }
 
-/// Whether a clock that is off by so many milliseconds is to be told.
+/// Returns true if a clock that is off by so many milliseconds should be reported.
 #[must_use]
 pub fn is_astray(offset_millis: i64) -> bool {
     Duration::from_millis(offset_millis.unsigned_abs()) > CLOCK_OFFSET_MAX
 }
 
-/// How many milliseconds lie between two times; negative when `to` is the earlier.
+/// Returns the milliseconds between two times; negative when `to` is the earlier.
 pub(crate) fn millis_between(from: Timestamp, to: Timestamp) -> i64 {
     let distance = i64::try_from(from.0.abs_diff(to.0)).unwrap_or(i64::MAX);
     if to < from { -distance } else { distance }

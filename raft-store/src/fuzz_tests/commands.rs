@@ -43,7 +43,7 @@ fn a_command_is_read_as_written_or_refused() {
     });
 }
 
-/// What is looked up by halving would not be found, and what stands in a path could lead elsewhere.
+/// Binary search would not find such a value, and a path with it could lead elsewhere.
 #[test]
 fn what_is_no_value_of_a_type_is_refused() {
     let map = |names: [&str; 2]| encode(&names.map(|name| (name, "x")).to_vec()).unwrap();

@@ -67,7 +67,7 @@ fn stored(change: &Change) -> Option<Vec<u8>> {
     .ok()
 }
 
-/// What was written for one type may be read as another.
+/// Bytes written for one type may be read as another.
 fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) {
     let Ok(record) = MEMORY.hold(bytes, decode::<T>) else { return };
     let written = encode(&record).unwrap();

@@ -1,4 +1,4 @@
-//! What a log is known to hold, and which logs hold less.
+//! Evidence of a log's content, and the check of a log against it.
 
 use std::cmp::Ordering;
 
@@ -27,7 +27,7 @@ impl From<LogId> for Position {
 pub(crate) struct GuardedVote {
     pub(crate) term: u64,
     pub(crate) node: u64,
-    /// Whether a quorum granted it.
+    /// True if a quorum granted the vote.
     pub(crate) is_committed: bool,
 }
 
@@ -48,10 +48,10 @@ impl PartialOrd for GuardedVote {
     }
 }
 
-/// What the log is known to hold.
+/// Content that the log is known to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Witness {
-    /// Whose log it is.
+    /// Identity of the log.
     pub(crate) identity: Identity,
     /// The vote.
     pub(crate) vote: Option<GuardedVote>,
@@ -94,7 +94,7 @@ impl Witness {
     }
 }
 
-/// Whether what was found is at least what was guarded.
+/// Returns true if the found value is at least the guarded one.
 fn is_kept<T: PartialOrd + Copy>(guarded: Option<T>, found: Option<T>) -> bool {
     matches!(found.partial_cmp(&guarded), Some(Ordering::Equal | Ordering::Greater))
 }

@@ -15,7 +15,7 @@ use crate::keys::{LogRecord, LogTable, NumberKey};
 use crate::rocks;
 use crate::types::{LogId, Vote, next_index};
 
-/// What the log holds besides its entries.
+/// Content of the log besides its entries.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
     pub(crate) identity: Identity,

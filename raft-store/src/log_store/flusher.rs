@@ -29,7 +29,7 @@ const GROUP_OPS_MAX: usize = 4096;
 pub(super) struct Flusher {
     disk: Arc<Disk>,
     shared: Arc<Shared>,
-    /// What RocksDB holds, synced or about to be.
+    /// Content of RocksDB, synced or about to be.
     held: Held,
     guard: Guard,
     state: Arc<dyn StateDurability>,

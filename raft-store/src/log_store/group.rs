@@ -1,4 +1,4 @@
-//! What the flusher is asked to do, and what of it makes one batch.
+//! Requests to the flusher, and the choice of those that form one batch.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use crate::types::{Entry, LogId, TypeConfig, Vote};
 
 pub(super) type Done = oneshot::Sender<Result<(), StorageError>>;
 
-/// What the flusher is asked to do, in the order in which it was asked.
+/// A request to the flusher; requests are served in order.
 pub(super) enum Op {
     Append { entries: Vec<Entry>, era: Era, bytes: usize, callback: IOFlushed<TypeConfig> },
     Vote { vote: Vote, done: Done },
@@ -35,7 +35,7 @@ impl fmt::Debug for Op {
     }
 }
 
-/// Whom to tell once a batch is synced.
+/// Callback to fire once a batch is synced.
 pub(super) enum Waiting {
     Append { next: u64, era: Era, bytes: usize, callback: IOFlushed<TypeConfig> },
     Done(Done),
@@ -50,7 +50,7 @@ pub(super) struct Group {
     pub(super) guard: GuardNeed,
 }
 
-/// Whether the guard must be written before anybody is told.
+/// Urgency of writing the guard: before callbacks are fired, or later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GuardNeed {
     AtLeisure,

@@ -1,4 +1,4 @@
-//! What the log store's users and its flusher share.
+//! State that the log store's users and its flusher share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,9 +23,9 @@ const UNSYNCED_KIB_MAX: u32 = 64 << 10;
 /// One sync of the log.
 #[derive(Debug, Clone, Copy)]
 pub struct Synced {
-    /// How long writing and syncing took.
+    /// Duration of the write and sync.
     pub duration: Duration,
-    /// How many entries it made durable.
+    /// Number of entries that it made durable.
     pub entries: u64,
 }
 
@@ -45,7 +45,7 @@ pub struct LogStats {
     pub last_sync: Duration,
 }
 
-/// Where a range of entries can be read.
+/// Sources of a range of entries.
 #[derive(Debug)]
 pub(super) enum Plan {
     /// The log has none of them.
@@ -75,8 +75,8 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// What `bytes` take of the room for what is not yet synced. Never more than all of it, so that
-/// one large append still fits.
+/// Returns the permits for `bytes` that are not yet synced. Never more than there are, so that one
+/// large append still fits.
 fn permits(bytes: usize) -> u32 {
     u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(UNSYNCED_KIB_MAX)
 }

@@ -1,4 +1,4 @@
-//! What the log store keeps in memory: the newest entries, and the log's ends. Pure.
+//! The part of the log that is in memory: the newest entries, and the log's ends. Pure.
 
 use std::collections::VecDeque;
 
@@ -9,10 +9,10 @@ use super::Held;
 use crate::error::StorageError;
 use crate::types::{Entry, LogId, Vote, next_index};
 
-/// What an entry costs in memory besides its payload.
+/// Memory of an entry besides its payload.
 const ENTRY_OVERHEAD_BYTES: usize = 96;
 
-/// What an entry counts for against bounds in bytes.
+/// Returns the bytes for which an entry counts against bounds.
 pub(super) fn entry_bytes(entry: &Entry) -> usize {
     match &entry.payload {
         EntryPayload::Normal(payload) => payload.0.len().saturating_add(ENTRY_OVERHEAD_BYTES),
@@ -45,8 +45,8 @@ pub(super) struct Tail {
     pub(super) committed: Option<LogId>,
 }
 
-/// Where a log ends whose last entry is `last`, if it is purged up to `purged`: the index decides,
-/// because what a purge replaces may have been of a newer term.
+/// Returns the end of a log whose last entry is `last`, if it is purged up to `purged`: the index
+/// decides, because the entries that a purge replaces may be of a newer term.
 pub(super) fn end_of(last: Option<LogId>, purged: Option<LogId>) -> Option<LogId> {
     if next_index(last) <= next_index(purged) { purged } else { last }
 }
@@ -55,7 +55,7 @@ pub(super) fn end_of(last: Option<LogId>, purged: Option<LogId>) -> Option<LogId
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) entries: Vec<Entry>,
-    /// Whether the budget ended them.
+    /// True if the budget ended them.
     pub(super) is_cut: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What the log store promises about syncs, failures and purges.
+//! Tests of the log store's promises about syncs, failures and purges.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -23,7 +23,7 @@ use crate::types::Vote;
 /// Chunks read ahead of the network: each is up to a mebibyte.
 const CHUNKS_AHEAD: usize = 4;
 
-/// Why a snapshot was not sent. Sending again resumes where it broke off.
+/// Reason that a snapshot was not sent. Sending again resumes at the break.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SendError {
     /// It cannot be read.
@@ -41,12 +41,12 @@ pub(crate) enum SendError {
 }
 
 impl SendError {
-    /// Whether the receiver cannot be reached, so that it cannot have an opinion.
+    /// Returns true if the receiver cannot be reached, so that it cannot have an opinion.
     pub(crate) fn is_unreachable(&self) -> bool {
         matches!(self, Self::Receiver(status) if super::is_unreachable(status))
     }
 
-    /// Whether the receiver cannot use this snapshot, now and most likely in a moment.
+    /// Returns true if the receiver cannot use this snapshot, now and most likely in a moment.
     pub(crate) fn is_lasting(&self) -> bool {
         match self {
             Self::Receiver(status) => status.code() == Code::FailedPrecondition,
@@ -113,7 +113,7 @@ fn check_obeyed(node: &Node, vote: &Vote) -> Result<(), Status> {
     Err(Status::aborted(format!("this master obeys a newer vote: {ours}")))
 }
 
-/// How much of a snapshot is here already, per file.
+/// Asks the receiver how much of each file of a snapshot it has already.
 pub(crate) async fn held(
     node: &Node,
     question: v1::ResumeSnapshotRequest,

@@ -1,4 +1,4 @@
-//! What a sender does after its snapshot was refused.
+//! Tests of a sender whose snapshot was refused.
 
 use cluster_state::{LogIndex, MasterId, Term};
 use futures_util::stream;

@@ -1,4 +1,4 @@
-//! What replication is told, and what openraft makes of it.
+//! Configuration of replication, and its translation for openraft.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::error::{OpenError, StorageError};
 use crate::propose::ProposalBounds;
 use crate::retention::LogBounds;
 
-/// What a master is told about replication.
+/// Configuration of replication.
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
     /// Raft's node id. It stays when the data directory is replaced by an empty one.
@@ -38,13 +38,13 @@ pub struct NodeConfig {
     pub wall: Arc<dyn WallClock>,
 }
 
-/// Why a master could not take its part.
+/// Reason that a master could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The data directory cannot be used.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// What the log holds cannot be applied.
+    /// An entry of the log cannot be applied.
     #[error("cannot apply the log")]
     Apply(#[from] StorageError),
     /// A member's address is unusable.

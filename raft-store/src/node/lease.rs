@@ -15,8 +15,8 @@ use crate::leadership::{self, Leadership};
 const LEASE_AWAY_MAX: Duration = Duration::from_secs(3);
 
 impl Node {
-    /// Whether this master leads now and no other can: checked at the moment of asking, on a
-    /// clock that runs on while the process is frozen.
+    /// Returns true if this master leads now and no other can: checked at the moment of asking, on
+    /// a clock that runs on while the process is frozen.
     #[must_use]
     pub fn holds_quorum_lease(&self) -> bool {
         self.inner.leadership.borrow().is_leading()

@@ -1,4 +1,4 @@
-//! What masters tell each other of themselves.
+//! Exchanges the status of masters among them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::membership::{LocalStatus, Member};
 use crate::propose::CommitObserver;
 use crate::snapshot::SnapshotFailures;
 
-/// What each other member says of itself; nothing where it did not answer in time.
+/// Status of each other member; none where it did not answer in time.
 pub type PeerStatuses = BTreeMap<MasterId, Option<v1::NodeStatusResponse>>;
 
-/// How long a peer may take to say how it is.
+/// Limit of a peer's answer about its status.
 const STATUS_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Leases of the leader for which a member that has not answered is taken to be there: the more, the
@@ -32,7 +32,7 @@ impl Node {
         self.inner.stores.space.free_bytes()
     }
 
-    /// How often snapshots went wrong since the start.
+    /// Returns the number of snapshot failures since the start.
     #[must_use]
     pub fn snapshot_failures(&self) -> SnapshotFailures {
         self.inner.stores.inbox.failures()
@@ -58,7 +58,7 @@ impl Node {
         self.members().into_iter().filter(has_answered).collect()
     }
 
-    /// What every other member says of itself; nothing for those that do not answer in time.
+    /// Asks every other member for its status; none for those that do not answer in time.
     pub async fn peer_statuses(&self) -> PeerStatuses {
         self.ask_peers(STATUS_TIMEOUT).await.0
     }

@@ -11,8 +11,8 @@ use super::Node;
 /// itself, so this bounds how late it takes a correction over.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long a new leader waits for the other voters' clocks once it knows a quorum's: they answer
-/// at once, unless their machines are gone.
+/// Time that a new leader waits for the other voters' clocks once it knows a quorum's: they answer
+/// immediately, unless their machines are gone.
 const STRAGGLER_PATIENCE: Duration = Duration::from_millis(50);
 
 impl Node {

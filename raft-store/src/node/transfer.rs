@@ -49,7 +49,6 @@ pub enum TransferError {
     AnotherLeads {
         /// The one asked for.
         asked: MasterId,
-        /// Who leads.
         leader: MasterId,
     },
     /// It did not take over in time, and nobody is known to lead.
@@ -58,7 +57,7 @@ pub enum TransferError {
 }
 
 impl TransferError {
-    /// Whether it is certain that nothing has changed.
+    /// Returns true if it is certain that nothing has changed.
     #[must_use]
     pub const fn is_certain(&self) -> bool {
         match self {

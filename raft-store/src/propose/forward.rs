@@ -32,7 +32,7 @@ const QUEUE_MAX: usize = 4_096;
 const GATHER_MAX: usize = 256;
 /// Messages handed to the transport and not yet sent: one is on its way, one waits.
 const MESSAGES_MAX: usize = 2;
-/// How long a leader may take to answer. Longer than it waits for a commit itself.
+/// Limit of a leader's answer. Longer than the leader itself waits for a commit.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(5_500);
 
 /// Nothing was sent: whoever waits may look for the leader again.

@@ -1,4 +1,4 @@
-//! What a master makes of a leader's messages.
+//! Tests of a master's reaction to a leader's messages.
 
 use tempfile::TempDir;
 use tonic::Code;

@@ -18,12 +18,12 @@ use crate::state_machine::database::{Position, snapshots_dir};
 use crate::state_machine::{RaftSnapshot, Shared};
 use crate::types::{SnapshotMeta, TypeConfig};
 
-/// How long a builder waits after a failure, at first and at most: what stands in the way, a full
-/// disk for example, takes a person or a purge.
+/// Pause of a builder after a failure, at first and at most: the obstacle, such as a full disk,
+/// takes a person or a purge.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// Whether a failure is final.
+/// Treatment of a failed checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnFailure {
     /// The caller is told.

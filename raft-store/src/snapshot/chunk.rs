@@ -17,9 +17,9 @@ pub const CHUNK_BYTES_MAX: usize = 1 << 20;
 /// A piece of one of a snapshot's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunk {
-    /// Which file, by its place in the manifest.
+    /// Position of the file in the manifest.
     pub file: u32,
-    /// Where in the file it begins.
+    /// Offset in the file.
     pub offset: u64,
     /// CRC-32 of `bytes`.
     pub crc32: u32,

@@ -18,7 +18,7 @@ const MANIFEST_FORMAT: u32 = 1;
 /// Most files in a snapshot. RocksDB's files are some 64 MiB each: this is far beyond any state.
 const FILES_MAX: usize = 100_000;
 
-/// Why a description is not acceptable.
+/// Reason that a description is not acceptable.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidManifest {
     /// It is not JSON of the right shape.
@@ -27,9 +27,9 @@ pub enum InvalidManifest {
     /// A newer binary wrote it.
     #[error("snapshot has format {found}, this binary knows formats up to {known}")]
     NewerFormat {
-        /// What it says.
+        /// Format of the description.
         found: u32,
-        /// What we know.
+        /// Newest format that this program knows.
         known: u32,
     },
     /// Its id could not be a directory's name.
@@ -58,16 +58,16 @@ pub struct ManifestFile {
     pub crc32: u32,
 }
 
-/// What a snapshot consists of.
+/// Files of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// Version of this description.
     pub format: u32,
     /// Names the snapshot: files received under one id belong together.
     pub id: String,
-    /// Whose state it is; unknown only before the cluster's first barrier.
+    /// Cluster of the state; unknown only before the cluster's first barrier.
     pub cluster: Option<ClusterId>,
-    /// What it covers.
+    /// Position that the snapshot covers.
     pub meta: SnapshotMeta,
     /// All its files, in the order in which they are sent.
     pub files: Vec<ManifestFile>,

@@ -26,7 +26,7 @@ use crate::types::LogId;
 /// name, because names with a leading dot are refused.
 pub(super) const MANIFEST_FILE: &str = ".manifest";
 
-/// Why a snapshot is not taken in.
+/// Reason that a snapshot is not taken in.
 #[derive(Debug, thiserror::Error)]
 pub enum ReceiveError {
     /// Its description is not acceptable.
@@ -35,7 +35,7 @@ pub enum ReceiveError {
     /// It is another cluster's.
     #[error("snapshot belongs to cluster {found}, not to cluster {expected}")]
     WrongCluster {
-        /// Whose it is.
+        /// Cluster of the snapshot.
         found: ClusterId,
         /// Ours.
         expected: ClusterId,
@@ -49,11 +49,9 @@ pub enum ReceiveError {
     /// A chunk does not follow on the one before it.
     #[error("chunk of '{name}' begins at {found}, expected {expected}")]
     Gap {
-        /// Which file.
         name: String,
-        /// Where it should begin.
+        /// Expected offset.
         expected: u64,
-        /// Where it begins.
         found: u64,
     },
     /// A chunk is larger than chunks may be, or than its file.
@@ -77,7 +75,7 @@ pub enum ReceiveError {
 }
 
 impl ReceiveError {
-    /// Whether the next attempt will most likely fail as well.
+    /// Returns true if the next attempt will most likely fail as well.
     #[must_use]
     pub const fn is_lasting(&self) -> bool {
         match self {
@@ -102,7 +100,7 @@ impl From<io::Error> for ReceiveError {
     }
 }
 
-/// Where snapshots come in; clones share it. One transfer at a time: a new one ends the one before.
+/// Receives snapshots; clones share it. One transfer at a time: a new one ends the one before.
 #[derive(Debug, Clone)]
 pub struct SnapshotInbox {
     state: Arc<Shared>,
@@ -128,7 +126,7 @@ impl SnapshotInbox {
         &self.state.calls
     }
 
-    /// How often snapshots went wrong, received ones and our own.
+    /// Returns the number of snapshot failures, received ones and our own.
     #[must_use]
     pub fn failures(&self) -> SnapshotFailures {
         self.state.snapshots.failures()
@@ -247,7 +245,8 @@ pub struct SnapshotReceiver {
 }
 
 impl SnapshotReceiver {
-    /// How many bytes of each file are here, in the manifest's order: what the sender goes on from.
+    /// Returns the number of received bytes of each file, in the manifest's order: the sender goes
+    /// on from there.
     #[must_use]
     pub fn offsets(&self) -> &[u64] {
         &self.offsets

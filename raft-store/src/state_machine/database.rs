@@ -63,7 +63,7 @@ impl StateDb {
     }
 }
 
-/// What a database says about itself.
+/// Position and identity of a database.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Position {
     pub(crate) applied: Option<LogId>,
@@ -165,7 +165,7 @@ fn prune_leaders(
     Ok(())
 }
 
-/// What lies where below `state/`.
+/// Returns the path of the file that names the current database.
 fn pointer(root: &Path) -> PathBuf {
     root.join("CURRENT")
 }

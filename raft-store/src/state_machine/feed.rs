@@ -1,4 +1,4 @@
-//! What is published about applied entries, for watchers.
+//! Publishes applied entries to watchers.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub enum Published {
     Installed(AppliedAt),
 }
 
-/// What some consecutive entries changed.
+/// Changes of some consecutive entries.
 #[derive(Debug, PartialEq, Eq)]
 pub struct AppliedBatch {
     /// The first of the entries.

@@ -1,4 +1,4 @@
-//! What the state machine, its readers and the snapshots share.
+//! State that the state machine, its readers and the snapshots share.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ use crate::rocks;
 use crate::snapshot::Snapshots;
 use crate::types::{AppliedAt, LogId, next_index};
 
-/// What changes with each applied entry.
+/// The state and its position, which change with each applied entry.
 pub(super) struct Memory {
     pub(super) state: State,
     /// Up to where `state` goes.
@@ -77,7 +77,7 @@ thread_local! {
 
 pub(crate) struct Shared {
     memory: RwLock<Memory>,
-    /// What is applied and stored; never ahead of what a reader of `memory` sees.
+    /// Position that is applied and stored; never ahead of what a reader of `memory` sees.
     pub(super) applied: watch::Sender<AppliedAt>,
     pub(super) feed: broadcast::Sender<Published>,
     /// The next index to be stored.
@@ -122,7 +122,7 @@ impl Shared {
         }
     }
 
-    /// Where the state's databases and snapshots are.
+    /// Returns the directory of the state's databases and snapshots.
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }

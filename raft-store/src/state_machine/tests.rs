@@ -1,4 +1,4 @@
-//! How much is applied at once, and where what a snapshot replaces goes.
+//! Tests of the size of batches, and of the removal of what a snapshot replaces.
 
 use cluster_state::{MasterId, Term};
 use openraft::RaftSnapshotBuilder;

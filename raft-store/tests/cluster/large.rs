@@ -14,7 +14,7 @@ use raft_store::{Node, ProposalBounds, ProposeError};
 use crate::harness::{Cluster, eventually, knows, register};
 
 const MIB: usize = 1 << 20;
-/// What one task of these submissions has.
+/// Size of one task of these submissions.
 const TASK_BYTES: usize = 64 << 10;
 
 /// A submission of about so many bytes.

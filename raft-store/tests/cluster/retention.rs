@@ -1,4 +1,4 @@
-//! How much of its log a leader keeps for followers.
+//! Tests of the part of its log that a leader keeps for followers.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use raft_store::{LogBounds, Node, Published};

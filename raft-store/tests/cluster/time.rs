@@ -9,7 +9,7 @@ use crate::harness::{Cluster, register};
 
 const TEN_DAYS: Duration = Duration::from_secs(10 * 24 * 60 * 60);
 
-/// What the leader has stamped last, once its term has begun.
+/// Returns the leader's latest stamp, once its term has begun.
 async fn log_time(cluster: &Cluster) -> Timestamp {
     cluster.begin_term(ClusterId(7)).await;
     let leader = cluster.node(cluster.leader().await);

@@ -1,4 +1,4 @@
-//! What a node knows after a crash: all that it acknowledged, or it does not start.
+//! Tests of a node after a crash: it knows all that it acknowledged, or it does not start.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::fixture::{self, History, apply, blank, contents, copy_tree, fingerprint, open};
 
-/// What had been acknowledged when a copy was made.
+/// Promises that had been made when a copy was taken.
 struct Cut {
     dir: PathBuf,
     after: &'static str,

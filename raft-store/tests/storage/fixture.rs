@@ -69,7 +69,8 @@ fn worker() -> WorkerId {
     "worker-1".parse().unwrap()
 }
 
-/// What a cluster with one worker does: tasks come, run, end, are cancelled and forgotten.
+/// Returns the commands of a cluster with one worker: tasks come, run, end, are cancelled and
+/// forgotten.
 pub(crate) fn commands(rounds: u64) -> Vec<Command> {
     let term = Term(1);
     let total = Resources { cpu_milli: 64_000, memory_mib: 65_536, ..Resources::default() };
@@ -164,7 +165,7 @@ impl History {
         self.entries.iter().filter(is_meant).cloned().collect()
     }
 
-    /// What the state must be when the log is applied up to `index`.
+    /// Returns the state that applying the log up to `index` must give.
     pub(crate) fn state_at(&self, index: u64) -> &[u8] {
         &self.states[usize::try_from(index).unwrap()]
     }

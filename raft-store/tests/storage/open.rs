@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::fixture::{self, CLUSTER, History, apply, contents, open};
 
-/// How a master comes back whose data cannot be used.
+/// Advice for a master whose data cannot be used.
 const REPLACE: &str = "move the data directory away and start this master again under its node id, \
                        one master at a time: the other masters send it everything";
 

@@ -1,4 +1,4 @@
-//! What applying leaves in memory and on disk, and what it tells.
+//! Tests of the memory, the disk and the messages after an apply.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What the log takes on disk.
+//! Tests of the log's size on disk.
 
 use cluster_state::{LogIndex, Term};
 use openraft::EntryPayload;

@@ -1,4 +1,4 @@
-//! What is believed and what is not.
+//! Tests of the messages that are believed and of those that are not.
 
 use cluster_state::{LogIndex, Term};
 use openraft::EntryPayload;
