@@ -1,4 +1,4 @@
-//! The worker as a whole: started part by part, stopped in reverse.
+//! The worker as a whole: starts its parts one by one and stops them in reverse order.
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,7 +27,7 @@ use crate::leftovers::ProcessRecords;
 use crate::logs::{Logs, Sweeper};
 use crate::open_files::OpenFiles;
 use crate::processes::HomeId;
-use crate::session::{Health, Introduction, LeaderDesk, Server, SessionKeeper, SessionParts};
+use crate::session::{Health, Introduction, LeaderCalls, Server, SessionKeeper, SessionParts};
 use crate::specs::{UsageMeter, detect};
 
 mod duties;
@@ -41,7 +41,7 @@ pub use crate::leftovers::LeftoversError;
 pub use crate::session::ServerError;
 pub use crate::spool::SpoolError;
 
-/// A limit of open files that allows fewer attempts than this is told.
+/// A limit of open files that allows fewer attempts than this is logged.
 const FEW_ATTEMPTS: usize = 1_000;
 /// Limit, at shutdown, for killed attempts to end and their outcomes to be stored.
 const LAST_OUTCOMES_MAX: Duration = Duration::from_secs(5);
@@ -80,13 +80,13 @@ pub enum AgentError {
     /// Results cannot be kept.
     #[error(transparent)]
     Store(#[from] SpoolError),
-    /// Nobody would end its tasks if it were killed.
+    /// No process would end its tasks if it were killed.
     #[error("cannot start the keeper of this worker")]
     Keeper(#[source] io::Error),
-    /// It would not learn of children that end.
+    /// The worker would not learn of children that end.
     #[error("cannot wait for the end of processes")]
     Signals(#[source] io::Error),
-    /// It cannot serve.
+    /// The worker cannot serve.
     #[error(transparent)]
     Server(#[from] ServerError),
     /// A part panicked.
@@ -107,7 +107,7 @@ impl Agent {
         let (stop_session, stop_rest) = (CancellationToken::new(), CancellationToken::new());
         let minor = TaskTracker::new();
 
-        // Before any task, so that none is ever without it.
+        // Before any task, so that no task ever runs without a keeper.
         if let Some(program) = host.keeper.clone() {
             let args = KeeperArgs::new(running_dir(config), home, identity.incarnation());
             let keeper = Keeper::start(program, args, Arc::clone(&host.children));
@@ -126,17 +126,17 @@ impl Agent {
         let bounds = bounds(config, host.open_files);
         let ledger = Ledger::restore(bounds, unconfirmed);
         let attempts = Attempts::new(ledger, Arc::clone(&lease), executor, spool, unfit.clone());
-        let (summons_tx, summons) = watch::channel(None);
+        let (signals_tx, signals) = watch::channel(None);
 
-        let desk = LeaderDesk {
+        let leader_calls = LeaderCalls {
             worker_id: config.worker_id.clone(),
             identity: Arc::clone(&identity),
             attempts: attempts.clone(),
             logs: logs.clone(),
-            summons: summons_tx,
+            signals: signals_tx,
             stop: stop_rest.clone(),
         };
-        let (serving, health) = server.serve(desk, stop_rest.clone()).await?;
+        let (serving, health) = server.serve(leader_calls, stop_rest.clone()).await?;
         let mut vital = JoinSet::new();
         vital.spawn(async { Ok(serving.await?) });
         vital.spawn(settle(attempts.clone(), ended, stop_rest.clone()));
@@ -162,7 +162,7 @@ impl Agent {
                 identity,
                 lease,
                 usage: UsageMeter::new(config.data_dir.clone()),
-                summons,
+                signals,
                 stop: stop_session.clone(),
             },
             config.masters.iter().cloned(),
@@ -191,7 +191,7 @@ impl Agent {
         }
     }
 
-    /// Stops in order: takes on nothing more, ends what runs, reports, says goodbye.
+    /// Stops in order: accepts nothing more, ends attempts, reports their results, says goodbye.
     pub async fn stop(&mut self, grace: Duration) {
         self.health.set_closing().await;
         self.attempts.close(grace);
@@ -201,7 +201,7 @@ impl Agent {
         let attempts = self.attempts.clone();
         duties::blocking(move || attempts.kill_strays()).await;
         if timeout(LAST_OUTCOMES_MAX, self.attempts.stored()).await.is_err() {
-            warn!("last outcomes not stored");
+            warn!("cannot store the last outcomes");
         }
         self.stop_session.cancel();
         self.session.wait().await;
@@ -215,16 +215,16 @@ impl Agent {
         info!("worker stopped");
     }
 
-    /// Ends everything that runs without waiting for its consent.
+    /// Kills everything immediately.
     pub async fn kill(&self) {
         self.attempts.kill_all();
         if timeout(LAST_OUTCOMES_MAX, self.attempts.idle()).await.is_err() {
-            warn!("attempts are still there after a kill");
+            warn!("attempts have not ended after a kill");
         }
     }
 }
 
-/// An executor, and where it tells what becomes of attempts.
+/// An executor and the channel on which it reports the ends of attempts.
 struct Running {
     executor: Executor,
     ended: mpsc::UnboundedReceiver<FinishedAttempt>,

@@ -1,4 +1,4 @@
-//! The attempts of this worker: keeps the ledger, and performs its effects.
+//! Manages the attempts of this worker: keeps the ledger and performs its effects.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +19,10 @@ use crate::spool::{Spool, SpoolError};
 
 /// Results that are stored with one sync at most.
 const STORE_COUNT_MAX: usize = 8_192;
-/// Pause after the disk refused results.
+/// Pause after the disk refused to store results.
 const STORE_RETRY: Duration = Duration::from_secs(1);
 
-/// Cheap handle, shared by those who talk to the leader.
+/// Cheap handle on the attempts, shared by the tasks that talk to the leader.
 #[derive(Debug, Clone)]
 pub(crate) struct Attempts {
     shared: Arc<Shared>,
@@ -36,20 +36,19 @@ struct Shared {
     spool: Spool,
     /// Reason that this machine can run nothing at present.
     unfit: watch::Receiver<Option<String>>,
-    /// Moves whenever attempts ended or results were stored or confirmed.
+    /// Changes whenever attempts ended or results were stored or confirmed.
     progress: watch::Sender<()>,
 }
 
 /// The leader's answer to a registration.
 #[derive(Debug)]
 pub(crate) struct Admission<'a> {
-    /// The registration.
     pub(crate) session: Session,
-    /// Attempts that run and should not.
+    /// Running attempts that must stop.
     pub(crate) unwanted: &'a [AttemptRef],
     /// Results that the leader has.
     pub(crate) confirmed: &'a [AttemptRef],
-    /// When the registration was sent.
+    /// Time at which the registration was sent.
     pub(crate) sent_at: Moment,
     /// Time for which attempts may run from then on.
     pub(crate) grant: Grant,
@@ -70,7 +69,7 @@ impl Attempts {
         Self { shared: Arc::new(Shared { ledger, lease, executor, spool, unfit, progress }) }
     }
 
-    /// The registration that stands.
+    /// Returns the current registration, if any.
     #[must_use]
     pub(crate) fn session(&self) -> Option<Session> {
         self.ledger().session()
@@ -82,19 +81,20 @@ impl Attempts {
         self.session().is_some_and(|ours| (ours.leader, ours.term) == (leader, term))
     }
 
-    /// Attempts that have not ended.
+    /// Returns the number of attempts that have not ended.
     #[must_use]
     pub(crate) fn running_count(&self) -> usize {
         self.ledger().running_count()
     }
 
-    /// Takes the snapshot for a registration; until it is answered no attempt may begin.
+    /// Takes the snapshot for a registration; no attempt may begin until the registration is
+    /// answered.
     #[must_use]
     pub(crate) fn begin_registration(&self) -> Snapshot {
         self.ledger().on_registering()
     }
 
-    /// The leader answered the registration.
+    /// Applies the leader's answer to the registration.
     pub(crate) fn complete_registration(&self, admission: &Admission<'_>) -> Result<(), Overtaken> {
         let Admission { session, unwanted, confirmed, sent_at, grant } = *admission;
         let mut ledger = self.ledger();
@@ -109,7 +109,7 @@ impl Attempts {
         ledger.session().map(drop).ok_or(Overtaken)
     }
 
-    /// The leader answered a heartbeat that was sent at `sent_at`.
+    /// Applies the leader's answer to a heartbeat that was sent at `sent_at`.
     pub(crate) fn on_heartbeat_answered(
         &self,
         leader: MasterId,
@@ -127,12 +127,12 @@ impl Attempts {
         self.ledger().is_spool_full()
     }
 
-    /// The leader was lost, or did not accept the registration.
+    /// Ends the session: the leader was lost, or did not accept the registration.
     pub(crate) fn end_session(&self) {
         self.ledger().on_session_ended();
     }
 
-    /// Starts attempts, each once however often it is asked for; those that were accepted.
+    /// Starts attempts, each once however often it is requested, and returns the accepted ones.
     pub(crate) fn assign(
         &self,
         epoch: Epoch,
@@ -157,12 +157,12 @@ impl Attempts {
             accepted.push(attempt);
         }
         drop(ledger);
-        // Some may be lost, which is to be reported.
+        // Some may be lost, which must be reported.
         self.shared.progress.send_replace(());
         Ok(accepted)
     }
 
-    /// Asks attempts to end within the grace; those of which nothing is known.
+    /// Asks attempts to end within the grace period, and returns those that are unknown.
     #[must_use]
     pub(crate) fn cancel(&self, attempts: &[AttemptRef], grace: Duration) -> Vec<AttemptRef> {
         let mut unknown = Vec::new();
@@ -178,7 +178,7 @@ impl Attempts {
     }
 
     /// Waits until there are results to report, and takes as many as fit into so many bytes. More
-    /// gather while they are under way.
+    /// results gather in the meantime.
     pub(crate) async fn next_report(&self, bytes_max: usize) -> Vec<FinishedAttempt> {
         let mut progress = self.shared.progress.subscribe();
         loop {
@@ -191,30 +191,30 @@ impl Attempts {
         }
     }
 
-    /// The leader has these results, or does not want them.
+    /// Forgets results that the leader has or does not want.
     pub(crate) fn confirm(&self, confirmed: &[AttemptRef]) {
         let effects = self.ledger().on_confirmed(confirmed);
         self.perform(effects, Duration::ZERO);
         self.shared.progress.send_replace(());
     }
 
-    /// Kills what may not run any more because a deadline has passed.
+    /// Kills the attempts whose deadline has passed.
     pub(crate) fn fence(&self) {
         drop(self.ledger());
     }
 
-    /// Returns once nothing is left of what was killed because a deadline had passed.
+    /// Waits until nothing is left of the attempts that a deadline killed.
     pub(crate) async fn fenced(&self) {
         self.progressed_until(|ledger| !ledger.has_fenced()).await;
     }
 
-    /// The worker is off the registry: ends what runs, and reports nothing of it. How many
-    /// attempts are ending now.
+    /// Ends all attempts after the worker was unregistered, and reports none of them. Returns the
+    /// number of attempts that are ending.
     pub(crate) fn dismiss(&self, grace: Duration) -> usize {
         self.end_all(&mut self.ledger(), grace)
     }
 
-    /// The leader says that the registration of that epoch was taken off the registry: as
+    /// Handles the leader's word that the registration of that epoch was removed: as
     /// [`Self::dismiss`], unless the worker has registered again since.
     pub(crate) fn dismiss_from(&self, epoch: Epoch, grace: Duration) -> Result<usize, Overtaken> {
         let mut ledger = self.ledger();
@@ -228,7 +228,7 @@ impl Attempts {
         ledger.running_count()
     }
 
-    /// The worker shuts down: stops what runs and takes on nothing more.
+    /// Stops all attempts and accepts no others, because the worker shuts down.
     pub(crate) fn close(&self, grace: Duration) {
         let mut ledger = self.ledger();
         let effects = ledger.on_closing();
@@ -248,17 +248,17 @@ impl Attempts {
         self.shared.executor.kill_strays();
     }
 
-    /// Returns once nothing runs.
+    /// Waits until nothing runs.
     pub(crate) async fn idle(&self) {
         self.shared.executor.idle().await;
     }
 
-    /// Returns once every attempt has ended and every outcome is on disk.
+    /// Waits until every attempt has ended and every outcome is on disk.
     pub(crate) async fn stored(&self) {
         self.progressed_until(|ledger| !ledger.has_live()).await;
     }
 
-    /// Returns once, besides, the leader has confirmed every result.
+    /// Waits until, in addition, the leader has confirmed every result.
     pub(crate) async fn all_confirmed(&self) {
         self.progressed_until(|ledger| !ledger.has_live() && !ledger.has_unconfirmed()).await;
     }
@@ -304,7 +304,7 @@ impl Attempts {
         Ok(())
     }
 
-    /// None of it blocks, so it may happen under the ledger's lock.
+    /// Performs effects. None of them blocks, so it may be called under the ledger's lock.
     fn perform(&self, effects: Vec<Effect>, grace: Duration) {
         let mut forgotten = Vec::new();
         for effect in effects {
@@ -319,8 +319,8 @@ impl Attempts {
         self.shared.spool.forget(forgotten);
     }
 
-    /// The ledger, once what a deadline ends has been ended: whoever wakes up after a freeze, and
-    /// whatever he comes for, finds the lease lapsed.
+    /// Enforces expired deadlines before handing out the ledger, so a caller waking from a freeze
+    /// sees the lapse.
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         let mut ledger = self.shared.ledger.lock();
         self.enforce_deadlines(&mut ledger);
@@ -332,7 +332,7 @@ impl Attempts {
         if lease.take_passed(Deadline::Lease) {
             let effects = ledger.on_lapsed();
             if !effects.is_empty() {
-                warn!(attempts = effects.len(), "lease lapsed, attempts killed");
+                warn!(attempts = effects.len(), "lease lapsed, killed attempts");
             }
             self.perform(effects, Duration::ZERO);
         }
@@ -341,7 +341,7 @@ impl Attempts {
             if !effects.is_empty() {
                 warn!(
                     attempts = effects.len(),
-                    "no leader, attempts killed that do not wait for one"
+                    "no leader reached, killed attempts that do not wait for one"
                 );
             }
             self.perform(effects, Duration::ZERO);

@@ -20,7 +20,8 @@ impl Backoff {
         Self { base, cap, failures: 0 }
     }
 
-    /// The pause after one more failure: between half of the full pause and all of it, by `random`.
+    /// Returns the pause after one more failure: between half of the full pause and all of it, by
+    /// `random`.
     pub(crate) fn on_failed(&mut self, random: u32) -> Duration {
         let full = self.base.saturating_mul(1 << self.failures.min(DOUBLINGS_MAX)).min(self.cap);
         self.failures = self.failures.saturating_add(1);
@@ -28,7 +29,7 @@ impl Backoff {
         half + half.saturating_mul(random % 1024) / 1024
     }
 
-    /// The next failure is the first of a new series.
+    /// Resets the series: the next failure is the first one.
     pub(crate) const fn on_succeeded(&mut self) {
         self.failures = 0;
     }

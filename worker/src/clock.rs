@@ -6,11 +6,11 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 use tokio::time::{Instant, sleep};
 
-/// Between two looks at the clock of whoever waits: timers stand still while the machine sleeps, so
-/// a time that has passed meanwhile is found out this long after it wakes up.
+/// Longest sleep between two readings of the clock: timers stand still while the machine sleeps, so
+/// a time that has passed is noticed within this time of waking up.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// A shorter sleep cannot be told from the time between two readings, and needs not be.
+/// A shorter sleep cannot be told from the time between two readings, and need not be.
 const SLEEP_MIN: Duration = Duration::from_millis(500);
 
 /// A time of this clock. A type of its own, so that it is not taken for an [`Instant`], which lacks
@@ -19,7 +19,7 @@ const SLEEP_MIN: Duration = Duration::from_millis(500);
 pub(crate) struct Moment(Instant);
 
 impl Moment {
-    /// This time plus `duration`; a century at most, which no sum overflows.
+    /// Returns this time plus `duration`, or plus a century at most, which no sum overflows.
     #[must_use]
     pub(crate) fn after(self, duration: Duration) -> Self {
         Self(self.0 + duration.min(CENTURY))
@@ -34,7 +34,7 @@ impl Moment {
 
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// The present time.
+/// Returns the present time.
 #[must_use]
 pub(crate) fn now() -> Moment {
     Moment(Instant::now() + slept())
@@ -79,7 +79,7 @@ pub(crate) mod tests {
         pub(super) static SLEPT: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     }
 
-    /// The machine sleeps: no timer fires, and the time is later.
+    /// Simulates a sleep of the machine: no timer fires, and the time is later.
     pub(crate) fn suspend(time: Duration) {
         SLEPT.set(SLEPT.get() + time);
     }

@@ -20,7 +20,7 @@ mod text;
 
 pub use layer::Layer;
 
-/// Everything that is in force.
+/// The resolved configuration.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Config {
     /// The worker's name.
@@ -29,26 +29,26 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Address under which masters reach the worker; derived from `listen` when absent.
     pub advertise: Option<String>,
-    /// Its directory: identity, results, logs.
+    /// Data directory: identity, results, logs.
     pub data_dir: PathBuf,
-    /// Masters to register with; with none it waits to be called.
+    /// Masters to register with; without any, the worker waits for a call.
     pub masters: Vec<String>,
     /// Token that admits the worker if no operator has registered it; displayed without its secret.
     pub join_token: Option<JoinToken>,
-    /// Processors to offer; found out when absent.
+    /// Processors to offer; detected when absent.
     pub cpu: Option<f64>,
-    /// Memory to offer in MiB; found out when absent.
+    /// Memory to offer in MiB; detected when absent.
     pub memory_mb: Option<u64>,
-    /// Disk space to offer in MiB; found out when absent.
+    /// Disk space to offer in MiB; detected when absent.
     pub storage_mb: Option<u64>,
-    /// GPUs to offer; found out when absent.
+    /// GPUs to offer; detected when absent.
     pub gpu: Option<u64>,
     /// Kind of executor that runs the attempts.
     pub executor: ExecutorKind,
     /// Listen beyond this machine without any protection.
     pub insecure: bool,
-    /// Variables of the worker's environment that tasks get, beside those that any program may
-    /// expect.
+    /// Variables of the worker's environment that tasks inherit, in addition to those that any
+    /// program may expect.
     pub pass_env: Vec<String>,
     /// Time that attempts have to end when the worker shuts down.
     #[serde(with = "text::duration")]
@@ -70,9 +70,9 @@ pub struct Config {
 pub struct Limits {
     /// Bytes kept of each output of an attempt.
     pub log_bytes_max: u64,
-    /// The most attempts at once; the leader is told.
+    /// Maximum number of attempts at the same time; the leader is told.
     pub attempts_max: usize,
-    /// Bytes of results that wait for the leader: with more, nothing new begins.
+    /// Bytes of results that may wait for the leader: with more, nothing new begins.
     pub spool_bytes_max: usize,
     /// Free space in MiB on the disk of the data directory below which nothing new begins.
     pub disk_free_mb_min: u64,
@@ -84,7 +84,7 @@ pub struct RetentionConfig {
     /// Age at which logs are deleted.
     #[serde(with = "text::duration")]
     pub age: Duration,
-    /// Of how many attempts logs are kept.
+    /// Number of attempts whose logs are kept.
     pub attempts: usize,
     /// Bytes that logs and directories may take together; a tenth of the disk when absent.
     pub bytes: Option<u64>,
@@ -94,9 +94,9 @@ pub struct RetentionConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ExecutorKind {
-    /// As processes.
+    /// Runs attempts as processes.
     Process,
-    /// Not at all, for load tests.
+    /// Runs nothing, for load tests.
     Noop,
 }
 
@@ -104,9 +104,9 @@ pub enum ExecutorKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// A line for people.
+    /// One line for people per event.
     Text,
-    /// A JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -115,48 +115,35 @@ pub enum LogFormat {
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read {}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        source: io::Error,
-    },
-    /// The file says what is not understood.
+    Unreadable { path: PathBuf, source: io::Error },
+    /// The file is malformed.
     #[error("{}: line {line}: {message}", path.display())]
     Malformed {
-        /// The file.
         path: PathBuf,
-        /// Counted from 1.
+        /// Line number, counted from 1.
         line: usize,
         message: String,
     },
-    /// There is no default for it.
+    /// A key without a default is missing.
     #[error(
         "{key} is missing: give it as --{flag}, in the environment as {variable}, or in the file"
     )]
     Missing {
-        /// The key.
         key: &'static str,
-        /// Its flag.
         flag: &'static str,
-        /// Its variable.
+        /// Environment variable of the key.
         variable: &'static str,
     },
-    /// The file that is to hold the join token holds none.
+    /// The file of the join token is not usable.
     #[error("join_token_file: {}: {reason}", path.display())]
-    NoToken {
-        /// The file.
-        path: PathBuf,
-        reason: String,
-    },
-    /// There is nobody to show the token to.
+    NoToken { path: PathBuf, reason: String },
+    /// A token is given, but no master to present it to.
     #[error("join_token is given, but no masters: a worker that waits to be called needs no token")]
     TokenWithoutMasters,
-    /// A value out of its range.
+    /// A value is out of range.
     #[error("{key} is {value}: {expected}")]
     OutOfRange {
-        /// The key.
         key: &'static str,
-        /// Its value.
         value: String,
         /// Description of a valid value.
         expected: &'static str,
@@ -166,20 +153,20 @@ pub enum ConfigError {
         "listen is {0}, which other machines reach, and nothing protects it: listen on a loopback address or set insecure = true"
     )]
     Unprotected(SocketAddr),
-    /// Nobody can call the address.
+    /// The address to advertise cannot be called.
     #[error(
         "advertise is {0}, an address to listen on: name the host where masters reach this worker"
     )]
     Unspecified(String),
-    /// The masters are elsewhere, and cannot call the address.
+    /// The masters are on other machines and cannot call the address.
     #[error(
         "masters would have to reach this worker at {address}, which means their own machine to \
          those at {master}: give advertise, or listen, an address of this machine's network"
     )]
     OutOfReach {
-        /// The address that the worker names.
+        /// Address that the worker advertises.
         address: String,
-        /// The master that is elsewhere.
+        /// Master on another machine.
         master: String,
     },
 }
@@ -252,8 +239,9 @@ impl Config {
         self.check_reach()
     }
 
-    /// A worker that masters cannot call looks well and gets no task done. Whether a host name is
-    /// another machine's shows only when a master is called: it refuses such an address itself.
+    /// Rejects an address that masters cannot call: such a worker looks healthy and gets no task
+    /// done. Whether a host name means another machine shows only when a master is called, which
+    /// refuses such an address itself.
     fn check_reach(&self) -> Result<(), ConfigError> {
         if let Some(advertised) = self.advertise.as_ref().filter(|at| address::is_unspecified(at)) {
             return Err(ConfigError::Unspecified(advertised.clone()));

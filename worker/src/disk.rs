@@ -1,5 +1,5 @@
-//! Room on the disk of the data directory: a reserve that is given up so that results can still be
-//! kept when the disk is full, and a mark below which the worker takes on nothing more.
+//! Guards the room on the disk of the data directory: a reserve is given up so that results can
+//! still be stored when the disk is full, and below a low-water mark the worker takes on nothing.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -11,7 +11,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tracing::{info, warn};
 
 const RESERVE_FILE: &str = "reserve";
-/// Holds the results of ten thousand attempts with long reports of why they failed.
+/// Room for the results of ten thousand attempts with long failure reports.
 pub(crate) const RESERVE_BYTES: u64 = 16 << 20;
 
 /// The disk that holds the data directory.
@@ -28,20 +28,20 @@ pub(crate) struct Disk {
 pub(crate) enum Room {
     /// Enough to take on work.
     Enough,
-    /// So little that the worker had better only finish what it has.
+    /// Too little for more work; enough to finish the present work.
     Low,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reserve {
     Held,
-    /// To be filled again as soon as there is room.
+    /// Will be filled again as soon as there is room.
     GivenUp,
-    /// The file system does not do it.
+    /// The file system does not support reserving.
     Impossible,
 }
 
-/// An error of which some say that the disk is full.
+/// An error that may mean that the disk is full.
 pub(crate) trait OutOfSpace {
     /// Returns true if the error means that the disk is full.
     fn is_out_of_space(&self) -> bool;
@@ -54,7 +54,7 @@ impl OutOfSpace for io::Error {
 }
 
 impl Disk {
-    /// Sets room aside in `dir`, as far as there is any.
+    /// Reserves room in `dir`, as far as there is any.
     pub(crate) fn open(dir: &Path, low_water_bytes: u64) -> Self {
         let reserve = Mutex::new(Reserve::GivenUp);
         let disk = Self { dir: dir.to_owned(), low_water_bytes, reserve };
@@ -62,8 +62,7 @@ impl Disk {
         disk
     }
 
-    /// Performs a write. If it finds the disk full, the reserve is given up for it, and it is
-    /// performed again.
+    /// Performs a write. If the disk is full, the reserve is given up and the write is repeated.
     pub(crate) fn writing<T, E: OutOfSpace>(
         &self,
         mut write: impl FnMut() -> Result<T, E>,
@@ -74,7 +73,7 @@ impl Disk {
         }
     }
 
-    /// Looks how much room there is, and fills the reserve again when there is enough.
+    /// Measures the room, and fills the reserve again when there is enough.
     pub(crate) fn room(&self) -> Room {
         let mut reserve = self.reserve();
         let free = self.free_bytes();
@@ -113,7 +112,7 @@ impl Disk {
         match allocate(&path) {
             Ok(()) => *reserve = Reserve::Held,
             Err(error) => {
-                // Half a reserve would only take the room from others.
+                // Half a reserve would only take room from others.
                 fs::remove_file(&path).unwrap_or_default();
                 if error.is_out_of_space() {
                     info!("no room for the reserve");
@@ -125,7 +124,7 @@ impl Disk {
         }
     }
 
-    /// A disk that does not tell is not taken for full.
+    /// Returns the free space; a disk that does not tell does not count as full.
     fn free_bytes(&self) -> u64 {
         statvfs(&self.dir)
             .map_or(u64::MAX, |disk| disk.blocks_available().saturating_mul(disk.fragment_size()))

@@ -34,14 +34,14 @@ pub(crate) struct Launch {
 /// Order to end an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// Ask it, and after so long make it.
+    /// Ask it to end, and kill it after this time.
     Terminate(Duration),
-    /// Make it.
+    /// Kill it.
     Kill,
 }
 
 impl Stop {
-    /// The first signal that it sends.
+    /// Returns the first signal to send.
     const fn signal(self) -> Signal {
         match self {
             Self::Terminate(_) => Signal::SIGTERM,
@@ -52,21 +52,21 @@ impl Stop {
 
 /// Returns the outcome of an attempt that this machine could not run, though another may.
 pub(crate) fn unfit_outcome(reason: String) -> AttemptOutcome {
-    debug!(reason, "attempt handed back");
+    debug!(reason, "attempt returned to the leader");
     AttemptOutcome::WorkerUnfit { detail: reason }
 }
 
-/// One of the ways to run attempts.
+/// An executor of attempts.
 #[derive(Debug)]
 pub(crate) enum Executor {
-    /// As processes of this machine.
+    /// Runs attempts as processes of this machine.
     Process(ProcessExecutor),
-    /// Not at all: each attempt ends at once. For load tests.
+    /// Runs nothing: each attempt ends immediately. For load tests.
     Noop(NoopExecutor),
 }
 
 impl Executor {
-    /// Starts an attempt; how it ended is sent to the channel that the executor was made with.
+    /// Starts an attempt; its end is sent to the channel of the executor.
     pub(crate) fn start(&self, launch: Launch) {
         match self {
             Self::Process(executor) => executor.start(launch),
@@ -74,7 +74,7 @@ impl Executor {
         }
     }
 
-    /// Stops an attempt; nothing happens when it has ended.
+    /// Stops an attempt; does nothing if it has ended.
     pub(crate) fn stop(&self, attempt: AttemptRef, stop: Stop) {
         self.running().stop(attempt, stop);
     }
@@ -84,7 +84,7 @@ impl Executor {
         self.running().kill_all();
     }
 
-    /// Returns once nothing runs.
+    /// Waits until nothing runs.
     pub(crate) async fn idle(&self) {
         self.running().idle().await;
     }
@@ -128,7 +128,7 @@ impl Running {
 
     fn stop(&self, attempt: AttemptRef, stop: Stop) {
         if let Some(stops) = self.stops().get(&attempt) {
-            // A closed channel: it has just ended.
+            // A closed channel: the attempt has just ended.
             stops.send(stop).unwrap_or_default();
         }
     }
@@ -154,7 +154,7 @@ impl Running {
     }
 
     fn report(&self, attempt: AttemptRef, outcome: AttemptOutcome) {
-        // Nobody listens any more when the worker stops hard.
+        // The receiver is gone when the worker stops hard.
         self.ended.send(FinishedAttempt { attempt, outcome }).unwrap_or_default();
     }
 
@@ -165,7 +165,7 @@ impl Running {
     }
 }
 
-/// One attempt while it runs.
+/// A running attempt.
 #[derive(Debug)]
 struct RunningAttempt {
     attempt: AttemptRef,

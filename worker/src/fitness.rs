@@ -1,4 +1,5 @@
-//! Decides whether this machine can run tasks. Pure: the watch looks, and tells what was decided.
+//! Decides whether this machine can run tasks. Pure: the watch measures, and publishes the
+//! decision.
 
 use crate::disk::Room;
 
@@ -8,30 +9,30 @@ mod watch;
 pub(crate) use probe::Probe;
 pub(crate) use watch::{Watch, WatchParts};
 
-/// So many starts in a row that failed for the machine's sake make it unfit.
+/// Number of consecutive starts that failed because of the machine which make it unfit.
 const BAD_STARTS_MAX: u32 = 3;
-/// After so many starts in a row that failed for the task's sake, the machine is tried: it may be
-/// the one that lacks what all tasks need.
+/// Number of consecutive starts that failed because of the task after which the machine is tried:
+/// it may be the machine that lacks a dependency of all tasks.
 const DOUBTFUL_STARTS_MAX: u32 = 5;
 
-/// The reason of a machine on whose disk nothing more can be kept.
+/// Reason of a machine whose disk is full.
 const DISK_FULL: &str = "disk-full";
 
 /// Conclusion about the machine from the start of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It worked.
+    /// The start succeeded.
     Good,
-    /// It failed for the task's sake, as far as can be told from one.
+    /// The start failed because of the task, as far as one start can tell.
     Doubtful,
-    /// It failed for the machine's sake: why.
+    /// The start failed because of the machine, for this reason.
     Bad(String),
 }
 
 /// Action to take after a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Advice {
-    /// Nothing.
+    /// Do nothing.
     GoOn,
     /// Try whether the machine still works.
     Try,
@@ -47,7 +48,7 @@ pub(crate) struct Fitness {
 }
 
 impl Fitness {
-    /// Begins unfit, if there is a reason.
+    /// Starts unfit if there is a reason.
     #[must_use]
     pub(crate) fn new(unfit: Option<String>) -> Self {
         Self { unfit, ..Self::default() }
@@ -59,12 +60,12 @@ impl Fitness {
         self.unfit.as_deref().or(self.has_no_room.then_some(DISK_FULL))
     }
 
-    /// The disk was looked at.
+    /// Takes in a measurement of the disk.
     pub(crate) fn on_room(&mut self, room: Room) {
         self.has_no_room = room == Room::Low;
     }
 
-    /// An attempt was started, or could not be.
+    /// Takes in the result of a start.
     pub(crate) fn on_start(&mut self, verdict: Verdict) -> Advice {
         match verdict {
             Verdict::Good => (self.bad_in_a_row, self.doubtful_in_a_row) = (0, 0),
@@ -85,7 +86,7 @@ impl Fitness {
         Advice::GoOn
     }
 
-    /// The machine was tried.
+    /// Takes in the result of a trial.
     pub(crate) fn on_tried(&mut self, tried: Result<(), String>) {
         self.unfit = tried.err();
         (self.bad_in_a_row, self.doubtful_in_a_row) = (0, 0);

@@ -1,5 +1,5 @@
-//! Whatever a disk, a leader or another process gives: it is read as what was written, or refused,
-//! and what cannot be read is kept.
+//! Fuzz tests of inputs from a disk, a leader or another process: each is read as it was written,
+//! or refused, and unreadable data is kept.
 
 mod identity;
 mod spool;

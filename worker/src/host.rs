@@ -7,13 +7,13 @@ use std::sync::Arc;
 use crate::open_files::OpenFiles;
 use crate::processes::Children;
 
-/// This program, whatever has become of its file.
+/// This program, even if its file was replaced or removed.
 const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// The process in which a worker runs.
 #[derive(Debug, Clone)]
 pub struct Host {
-    /// The processes that are started.
+    /// Children of the process.
     pub(crate) children: Arc<Children>,
     /// The program that keeps watch over the worker, if there is one.
     pub(crate) keeper: Option<PathBuf>,
@@ -22,8 +22,8 @@ pub struct Host {
 }
 
 impl Host {
-    /// The process is the worker's alone: it takes what it can get, and orphans of its tasks fall
-    /// to it. Its program knows how to be a [keeper](crate::keeper).
+    /// Prepares a process that is the worker's alone: limits are raised, and orphans of its tasks
+    /// become its children. Its program must be able to run as a [keeper](crate::keeper).
     pub fn own() -> io::Result<Self> {
         Ok(Self {
             children: Arc::new(Children::adopting()),
@@ -32,7 +32,7 @@ impl Host {
         })
     }
 
-    /// The process does other things, too: it stays as it is.
+    /// Prepares a process that does other things, too: nothing about it is changed.
     pub fn shared() -> io::Result<Self> {
         Ok(Self {
             children: Arc::new(Children::aside()),

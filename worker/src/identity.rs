@@ -41,7 +41,7 @@ pub enum IdentityError {
     /// The file system refuses.
     #[error("cannot use data directory {}", path.display())]
     Io { path: PathBuf, source: io::Error },
-    /// Another process works with it.
+    /// Another process uses it.
     #[error("data directory {} is in use by another process", .0.display())]
     InUse(PathBuf),
     /// It belongs to another worker.
@@ -50,7 +50,6 @@ pub enum IdentityError {
         path.display()
     )]
     OtherWorker {
-        /// The directory.
         path: PathBuf,
         /// Owner of the data directory.
         theirs: WorkerId,
@@ -60,12 +59,11 @@ pub enum IdentityError {
     /// A newer version wrote it.
     #[error("{} has format {found}, but this version knows only up to {FORMAT}", path.display())]
     NewerFormat {
-        /// The file.
         path: PathBuf,
-        /// Its format.
+        /// Format of the file.
         found: u32,
     },
-    /// It is not what this program writes.
+    /// The file is not in the format of this program.
     #[error(
         "{} is damaged: move it away and start again; the worker then joins as if it were new, and \
          results and output that are still here are put aside",
@@ -76,32 +74,33 @@ pub enum IdentityError {
 
 /// Reason to refuse a leader.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Disobedience {
+pub(crate) enum LeaderRefusal {
     /// It leads another cluster.
     #[error(
         "this worker belongs to cluster {ours}, not to {theirs}: to have it change, stop it and \
          remove the file identity from its data directory"
     )]
     OtherCluster {
-        /// The worker's cluster.
+        /// Cluster of the worker.
         ours: ClusterId,
-        /// The caller's.
+        /// Cluster of the caller.
         theirs: ClusterId,
     },
-    /// A newer leader has been heard of.
+    /// The worker has heard of a newer leader.
     #[error("term {theirs} is over: this worker has seen term {seen}")]
     OlderTerm {
-        /// The caller's term.
+        /// Term of the caller.
         theirs: Term,
-        /// The highest seen.
+        /// Highest term seen.
         seen: Term,
     },
-    /// Only the caller says so: it is obeyed when a master that this worker calls says the same.
+    /// Only the caller claims to lead: it is obeyed once a master that this worker calls says the
+    /// same.
     #[error("no master has confirmed in time that {cluster} is led in term {term}")]
     Unconfirmed {
-        /// The caller's cluster.
+        /// Cluster of the caller.
         cluster: ClusterId,
-        /// The caller's term.
+        /// Term of the caller.
         term: Term,
     },
     /// The term cannot be stored, so the leader is refused.
@@ -156,58 +155,59 @@ impl Identity {
         })
     }
 
-    /// Writes down the new incarnation. Until then the directory names the earlier one, so that
-    /// its leftovers are found again if this start is cut short.
+    /// Stores the new incarnation. Until then the directory names the earlier one, so that its
+    /// leftovers are found again if this start is interrupted.
     pub(crate) fn begin_incarnation(&self) -> Result<(), IdentityError> {
         write(&self.slots, &self.current())
     }
 
-    /// Writes the record once more. Where that fails, what a leader says next could not be
-    /// remembered, and it had better not be asked.
+    /// Writes the record once more. If that fails, the next term could not be stored, and the
+    /// leader should not be asked.
     pub(crate) async fn ensure_storable(&self) -> Result<(), IdentityError> {
         let _changing = self.changing.lock().await;
         self.store(self.current(), None).await
     }
 
-    /// This process start.
+    /// Returns the incarnation of this process start.
     #[must_use]
     pub(crate) const fn incarnation(&self) -> Incarnation {
         self.incarnation
     }
 
-    /// The data directory's own name, which tells this worker from another of its name.
+    /// Returns the id of the data directory, which distinguishes this worker from another one of
+    /// the same name.
     #[must_use]
     pub(crate) const fn data(&self) -> DataId {
         self.data
     }
 
-    /// The number of this start in the data directory.
+    /// Returns the number of this start in the data directory.
     #[must_use]
     pub(crate) const fn start(&self) -> StartNumber {
         self.start
     }
 
-    /// The cluster, once a leader has been met.
+    /// Returns the cluster, once a leader has been met.
     #[must_use]
     pub(crate) fn cluster_id(&self) -> Option<ClusterId> {
         self.current().cluster()
     }
 
-    /// The highest term seen.
+    /// Returns the highest term seen.
     #[must_use]
     pub(crate) fn term_seen(&self) -> Term {
         self.current().term
     }
 
-    /// The masters that a leader last named.
+    /// Returns the masters that a leader last named.
     #[must_use]
     pub(crate) fn masters(&self) -> Vec<String> {
         self.current().masters
     }
 
-    /// Decides about a leader that a master has named which this worker had called. A first cluster
-    /// and a higher term are on disk before this returns.
-    pub(crate) async fn admit(&self, cluster: ClusterId, term: Term) -> Result<(), Disobedience> {
+    /// Decides about a leader that was named by a master which this worker had called. A first
+    /// cluster and a higher term are on disk before this returns.
+    pub(crate) async fn admit(&self, cluster: ClusterId, term: Term) -> Result<(), LeaderRefusal> {
         if self.judge(cluster, term)? == Verdict::Known {
             return Ok(());
         }
@@ -216,12 +216,12 @@ impl Identity {
             record.term = record.term.max(term);
         })
         .await
-        .map_err(Disobedience::NotStored)?;
-        // Another call may have brought another cluster or a higher term meanwhile.
+        .map_err(LeaderRefusal::NotStored)?;
+        // Another call may have brought another cluster or a higher term in the meantime.
         self.judge(cluster, term).map(drop)
     }
 
-    /// Remembers where the masters are, for the next start.
+    /// Stores the addresses of the masters for the next start.
     pub(crate) async fn remember_masters(&self, masters: Vec<String>) -> Result<(), IdentityError> {
         if masters.is_empty() || self.masters() == masters {
             return Ok(());
@@ -229,12 +229,12 @@ impl Identity {
         self.change(|record| record.masters = masters).await
     }
 
-    /// Judges a leader. Anybody can claim to be one, so that a claim alone changes nothing.
-    pub(crate) fn judge(&self, theirs: ClusterId, term: Term) -> Result<Verdict, Disobedience> {
+    /// Judges a leader. Anybody can claim to lead, so a claim alone changes nothing.
+    pub(crate) fn judge(&self, theirs: ClusterId, term: Term) -> Result<Verdict, LeaderRefusal> {
         let (ours, seen) = (self.cluster_id(), self.term_seen());
         match ours {
-            Some(ours) if ours != theirs => Err(Disobedience::OtherCluster { ours, theirs }),
-            _ if term < seen => Err(Disobedience::OlderTerm { theirs: term, seen }),
+            Some(ours) if ours != theirs => Err(LeaderRefusal::OtherCluster { ours, theirs }),
+            _ if term < seen => Err(LeaderRefusal::OlderTerm { theirs: term, seen }),
             Some(_) if term == seen => Ok(Verdict::Known),
             _ => Ok(Verdict::News),
         }
@@ -279,12 +279,12 @@ impl Identity {
     }
 }
 
-/// The news that a leader's cluster and term are.
+/// Novelty of a leader's cluster and term.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// They are those of this worker.
+    /// Cluster and term are those of this worker.
     Known,
-    /// They are its first ones, or the term is higher.
+    /// The cluster is its first one, or the term is higher.
     News,
 }
 

@@ -7,16 +7,16 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// Stands for the secret wherever the token is shown.
+/// Replaces the secret wherever the token is displayed.
 const MASK: &str = "***";
 
-/// A join token: its name, a dot, and its secret. Shown and written without the secret.
+/// A join token: its name, a dot, and its secret. Displayed and serialized without the secret.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "String")]
 pub struct JoinToken(String);
 
 impl JoinToken {
-    /// The whole token, for the leader only.
+    /// Returns the whole token, for the leader only.
     #[must_use]
     pub(crate) fn reveal(&self) -> String {
         self.0.clone()
@@ -37,7 +37,7 @@ impl From<String> for JoinToken {
     }
 }
 
-/// Takes any text, because what refuses it would repeat it: see `JoinToken::is_whole`.
+/// Accepts any text, because an error would repeat the secret: see `JoinToken::is_whole`.
 impl FromStr for JoinToken {
     type Err = Infallible;
 

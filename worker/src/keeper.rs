@@ -1,6 +1,6 @@
 //! The keeper of a worker: a small process that outlives the worker, however the worker ends, and
-//! ends what it left running. Otherwise tasks of a killed worker would go on while the leader gives
-//! them to others.
+//! ends the processes that it left running. Otherwise tasks of a killed worker would go on while
+//! the leader assigns them to other workers.
 
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -18,7 +18,8 @@ use tracing::warn;
 use crate::leftovers::{LeftoversError, ProcessRecords};
 use crate::processes::{Children, HomeId, Whose};
 
-/// From TERM to KILL. Much shorter than any lease: until that is over nobody else runs the tasks.
+/// Time from SIGTERM to SIGKILL. Much shorter than any lease, before whose end no other worker runs
+/// the tasks.
 const GRACE: Duration = Duration::from_secs(2);
 /// Pause before a keeper that has ended is replaced.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
@@ -45,10 +46,10 @@ fn parse_incarnation(text: &str) -> Result<Incarnation, String> {
 }
 
 /// Runs the keeper: waits until the worker, which holds the other end of standard input, is gone,
-/// and ends what is left of it.
+/// and ends its processes.
 pub fn run(args: &KeeperArgs) -> Result<(), KeeperError> {
     WITHSTOOD.into_iter().collect::<SigSet>().thread_block().map_err(io::Error::from)?;
-    // Away from the worker's group and terminal, and from what is sent to those.
+    // Leaves the worker's group and terminal, and so their signals.
     setsid().map_err(io::Error::from)?;
     let mut nothing = Vec::new();
     io::stdin().read_to_end(&mut nothing)?;
@@ -63,12 +64,12 @@ pub enum KeeperError {
     /// It cannot wait for the worker's end.
     #[error("cannot wait for the end of the worker")]
     Io(#[from] io::Error),
-    /// Something is left.
+    /// Some processes are left.
     #[error(transparent)]
     Leftovers(#[from] LeftoversError),
 }
 
-/// A keeper while it runs. It ends when this is dropped.
+/// A running keeper. It ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Keeper {
     program: PathBuf,
@@ -81,7 +82,7 @@ pub(crate) struct Keeper {
 }
 
 impl KeeperArgs {
-    /// The keeper of this process start.
+    /// Creates the keeper of this process start.
     pub(crate) const fn new(running: PathBuf, home: HomeId, incarnation: Incarnation) -> Self {
         Self { running, home, incarnation }
     }
@@ -99,7 +100,7 @@ impl Keeper {
         Ok(Self { program, args, children, child, id, lifeline })
     }
 
-    /// Starts another whenever it has ended, until the worker stops.
+    /// Starts another keeper whenever one has ended, until the worker stops.
     pub(crate) async fn keep_up(mut self, stop: CancellationToken) {
         loop {
             let ended = tokio::select! {
@@ -119,7 +120,7 @@ impl Keeper {
                     self.lifeline = child.stdin.take();
                     (self.child, self.id) = (child, id);
                 }
-                Err(error) => warn!(%error, "no keeper started"),
+                Err(error) => warn!(%error, "cannot start a keeper"),
             }
         }
     }

@@ -8,14 +8,14 @@ use crate::backoff::Backoff;
 
 const PAUSE_BASE: Duration = Duration::from_millis(200);
 const PAUSE_CAP: Duration = Duration::from_secs(5);
-/// A verdict of the leader does not change by itself; an operator takes his time.
+/// Only an operator can reverse a rejection, so retry slowly.
 const UNWELCOME_BASE: Duration = Duration::from_secs(10);
 const UNWELCOME_CAP: Duration = Duration::from_mins(5);
-/// A name that another worker has becomes free by itself, when the lease of that one is over.
+/// The name becomes free when the lease of the worker that has it is over.
 const CONTESTED_BASE: Duration = Duration::from_secs(2);
 const CONTESTED_CAP: Duration = Duration::from_secs(30);
 
-/// Masters that a call may name: more than a cluster has.
+/// Maximum number of masters that a call may name: more than a cluster has.
 const CALLED_MAX: usize = 16;
 
 /// State of the search.
@@ -23,7 +23,8 @@ const CALLED_MAX: usize = 16;
 pub(crate) struct LeaderFinder {
     configured: BTreeSet<String>,
     learned: BTreeSet<String>,
-    /// Masters that the last caller named beside those. Anybody may call, so they replace nobody.
+    /// Further masters that the last caller named. Anybody may call, so they replace none of the
+    /// others.
     called: BTreeSet<String>,
     leader: Option<String>,
     /// The master that was lost last: it is asked after all others.
@@ -38,9 +39,9 @@ pub(crate) struct LeaderFinder {
 /// Chances of a worker that the leader has turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Readmission {
-    /// Ask again by itself, seldom.
+    /// Ask again, rarely.
     Ask,
-    /// Ask again by itself: time alone may change the verdict.
+    /// Ask again: time alone may change the verdict.
     AskSoon,
     /// Wait until a leader calls.
     AwaitCall,
@@ -51,9 +52,9 @@ pub(crate) enum Readmission {
 pub(crate) enum Step {
     /// Try to register with the master at this address.
     Ask(String),
-    /// Every known master was asked in vain: wait, then ask again.
+    /// No known master could help: wait, then ask again.
     Pause(Duration),
-    /// No master is known, or none wants this worker: wait until one calls.
+    /// No master is known, or none accepts this worker: wait until one calls.
     AwaitCall,
 }
 
@@ -61,7 +62,7 @@ pub(crate) enum Step {
 enum Progress {
     /// The next round may begin at once.
     Fresh,
-    /// A round is under way or has just ended in vain.
+    /// A round is in progress or has just ended without success.
     Asking,
     /// The leader has turned the worker away: the next round begins after a long pause.
     Unwelcome,
@@ -72,7 +73,7 @@ enum Progress {
 }
 
 impl LeaderFinder {
-    /// Knows the masters that the operator named.
+    /// Creates a search over the masters that the operator named.
     pub(crate) fn new(configured: impl IntoIterator<Item = String>) -> Self {
         Self {
             configured: configured.into_iter().collect(),
@@ -88,7 +89,7 @@ impl LeaderFinder {
         }
     }
 
-    /// A reply listed the masters: they replace those that an earlier one listed.
+    /// Takes in the masters that a reply listed: they replace those of an earlier reply.
     pub(crate) fn on_masters(&mut self, masters: impl IntoIterator<Item = String>) {
         let learned = masters.into_iter().collect::<BTreeSet<_>>();
         if !learned.is_empty() {
@@ -97,7 +98,8 @@ impl LeaderFinder {
         }
     }
 
-    /// A leader called: ask it next, without a pause, and the masters that it names after it.
+    /// Takes in a leader's call: asks it next, without a pause, and the masters that it names after
+    /// it.
     pub(crate) fn on_called(&mut self, leader: String, masters: impl IntoIterator<Item = String>) {
         self.called = masters.into_iter().take(CALLED_MAX).collect();
         self.round.retain(|other| *other != leader);
@@ -108,8 +110,8 @@ impl LeaderFinder {
         self.backoff.on_succeeded();
     }
 
-    /// The session with the master at this address is lost. Others may know who leads now, or pass
-    /// a registration on if it was this connection only.
+    /// Takes in the loss of the session with the master at this address. Other masters may know the
+    /// leader, or pass a registration on if only this connection is broken.
     pub(crate) fn on_lost(&mut self, address: String) {
         self.leader = self.leader.take().filter(|leader| *leader != address);
         self.lost = Some(address);
@@ -117,7 +119,7 @@ impl LeaderFinder {
         self.progress = Progress::Fresh;
     }
 
-    /// The leader does not want this worker.
+    /// Takes in the leader's rejection.
     pub(crate) fn on_turned_away(&mut self, readmission: Readmission) {
         self.round.clear();
         self.progress = match readmission {
@@ -127,8 +129,8 @@ impl LeaderFinder {
         };
     }
 
-    /// A follower named the leader. The follower may be wrong, so this never shortens a pause, and
-    /// a leader that was just lost stays last.
+    /// Takes in the leader's address from a follower. The follower may be wrong, so this never
+    /// shortens a pause, and a leader that was just lost stays last.
     pub(crate) fn on_hint(&mut self, leader: String) {
         if self.lost.as_ref() == Some(&leader) {
             return;
@@ -139,7 +141,7 @@ impl LeaderFinder {
         self.leader = Some(leader);
     }
 
-    /// A registration succeeded: the next search begins at this leader.
+    /// Takes in a successful registration: the next search begins at this leader.
     pub(crate) fn on_found(&mut self, leader: String) {
         self.leader = Some(leader);
         self.lost = None;
@@ -176,8 +178,8 @@ impl LeaderFinder {
         }
     }
 
-    /// The last leader first, one that was lost last; the others in an order that differs from
-    /// worker to worker.
+    /// Returns the masters to ask: the last leader first, one that was lost last, and the others in
+    /// an order that differs from worker to worker.
     fn candidates(&self, random: u32) -> VecDeque<String> {
         let is_other = |address: &&String| {
             self.leader.as_ref() != Some(*address) && self.lost.as_ref() != Some(*address)

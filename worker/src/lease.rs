@@ -20,14 +20,15 @@ pub(crate) struct Grant {
 /// One of the deadlines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Deadline {
-    /// From then on tasks that asked for it may be given to others.
+    /// From then on, tasks that asked for it may be assigned to other workers.
     Disconnect,
-    /// From then on everything may be given to others.
+    /// From then on, all tasks may be assigned to other workers.
     Lease,
 }
 
-/// The deadlines, for those who wait for them. They run on while the process is frozen or the machine
-/// sleeps, so that one that wakes up late finds them passed. All times are of [`clock::now`].
+/// The deadlines, for the tasks that wait for them. They run on while the process is frozen or the
+/// machine sleeps, so a process that wakes up late finds them passed. All times are of
+/// [`clock::now`].
 #[derive(Debug)]
 pub(crate) struct Lease {
     deadlines: watch::Sender<Deadlines>,
@@ -40,8 +41,8 @@ impl Default for Lease {
 }
 
 impl Lease {
-    /// The leader acknowledged what was sent at `sent_at`. Counting from the send is safe: the
-    /// leader counts from when it received it, which is later.
+    /// Extends the deadlines after the leader acknowledged a message that was sent at `sent_at`.
+    /// Counting from the send is safe: the leader counts from its receipt, which is later.
     pub(crate) fn renew(&self, sent_at: Moment, grant: Grant) {
         self.deadlines.send_if_modified(|deadlines| deadlines.renew(sent_at, grant));
     }
@@ -65,7 +66,7 @@ impl Lease {
         is_taken
     }
 
-    /// Returns once the deadline has passed; before the first renewal there is none.
+    /// Waits until the deadline has passed; before the first renewal there is none.
     pub(crate) async fn passed(&self, deadline: Deadline) {
         let mut deadlines = self.deadlines.subscribe();
         loop {
@@ -84,7 +85,7 @@ impl Lease {
         }
     }
 
-    /// Returns once the deadline lies ahead again.
+    /// Waits until the deadline lies ahead again.
     pub(crate) async fn renewed(&self, deadline: Deadline) {
         let mut deadlines = self.deadlines.subscribe();
         while self.has_passed(deadline) {
@@ -95,14 +96,14 @@ impl Lease {
     }
 }
 
-/// Both deadlines; time comes from outside.
+/// Both deadlines; the time is an argument.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Deadlines {
     disconnect: Mark,
     lease: Mark,
 }
 
-/// When one deadline passes, and whether anybody has acted on it since.
+/// Time of one deadline, and whether anybody has acted on it since.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Mark {
     at: Option<Moment>,

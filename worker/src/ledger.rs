@@ -24,11 +24,11 @@ use live::Live;
 use settled::{Settled, Settlement};
 use unconfirmed::Unconfirmed;
 
-/// The attempts of one worker process and its standing with the leader.
+/// The attempts of one worker process and its session with the leader.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     standing: Standing,
-    /// The last registration that was accepted, whether or not it stands.
+    /// Epoch of the last registration that was accepted, whether or not it is in force.
     latest_epoch: Epoch,
     closing: Closing,
     bounds: Bounds,
@@ -51,7 +51,7 @@ enum Closing {
 }
 
 impl Ledger {
-    /// Takes up the results that an earlier process of this worker left in the spool.
+    /// Restores the results that an earlier process of this worker left in the spool.
     pub(crate) fn restore(
         bounds: Bounds,
         unconfirmed: impl IntoIterator<Item = FinishedAttempt>,
@@ -67,7 +67,7 @@ impl Ledger {
         }
     }
 
-    /// The registration that stands.
+    /// Returns the registration in force, if any.
     #[must_use]
     pub(crate) const fn session(&self) -> Option<Session> {
         match self.standing {
@@ -76,7 +76,7 @@ impl Ledger {
         }
     }
 
-    /// Attempts that have not ended.
+    /// Returns the number of attempts that have not ended.
     #[must_use]
     pub(crate) fn running_count(&self) -> usize {
         self.live.values().filter(|live| live.has_process()).count()
@@ -106,8 +106,9 @@ impl Ledger {
         self.live.values().any(|live| matches!(live, Live::Fenced(_)))
     }
 
-    /// A registration begins: until it is answered, no attempt may begin. It tells as many results
-    /// as one batch holds, and names the others like those that run: reports bring them later.
+    /// Begins a registration: no attempt may begin until it is answered. The snapshot holds as many
+    /// results as one batch, and names the others like running attempts: reports deliver them
+    /// later.
     pub(crate) fn on_registering(&mut self) -> Snapshot {
         self.standing = Standing::Registering;
         let (finished, unsent) = self.unconfirmed.divide(BATCH_BYTES);
@@ -116,7 +117,8 @@ impl Ledger {
         Snapshot { running, finished }
     }
 
-    /// The leader answered the registration: these attempts it does not want, those results it has.
+    /// Applies the answer to a registration: attempts that the leader does not want, and results
+    /// that it has.
     pub(crate) fn on_registered(
         &mut self,
         session: Session,
@@ -164,7 +166,7 @@ impl Ledger {
         effects
     }
 
-    /// A heartbeat was answered: the same registration, perhaps under another leader.
+    /// Takes in the answer to a heartbeat: the same registration, perhaps under another leader.
     pub(crate) fn on_heartbeat_answered(&mut self, leader: MasterId, term: Term, now: Instant) {
         self.settled.on_heartbeat_answered(now);
         if let Standing::Registered(session) = &mut self.standing {
@@ -173,7 +175,7 @@ impl Ledger {
         }
     }
 
-    /// The leader was lost, or the registration failed. Attempts go on.
+    /// Ends the session, because the leader was lost or the registration failed. Attempts go on.
     pub(crate) const fn on_session_ended(&mut self) {
         self.standing = Standing::Apart;
     }
@@ -193,8 +195,8 @@ impl Ledger {
         }
     }
 
-    /// Asked to run an attempt. The leader asks again until it hears back, so this repeats; only
-    /// the first time starts it.
+    /// Decides about an order to run an attempt. The leader repeats the order until it is answered;
+    /// only the first one starts the attempt.
     pub(crate) fn on_assigned(
         &mut self,
         attempt: AttemptRef,
@@ -207,8 +209,8 @@ impl Ledger {
         if settlement == Some(Settlement::Confirmed) {
             return Assigned::Known;
         }
-        // The state counts an attempt until its result is committed, so what is unconfirmed here
-        // is counted there, or on its way to be forgotten.
+        // The state counts an attempt until its result is committed, so an unconfirmed attempt is
+        // counted there, or about to be forgotten.
         if self.live.len() >= self.bounds.attempts_max || self.is_spool_full() {
             return Assigned::NoRoom;
         }
@@ -225,13 +227,13 @@ impl Ledger {
         Assigned::Start
     }
 
-    /// From now on the loss is reported, like a result.
+    /// Records an attempt as lost, to be reported like a result.
     fn put_lost(&mut self, attempt: AttemptRef, reason: LossReason) {
         assert!(!self.live.contains_key(&attempt), "what is lost runs no more: {attempt:?}");
         self.unconfirmed.put(attempt, AttemptOutcome::Lost(reason));
     }
 
-    /// Asked to stop an attempt.
+    /// Decides about an order to stop an attempt.
     pub(crate) fn on_cancelled(&mut self, attempt: AttemptRef) -> Cancelled {
         match self.live.get(&attempt) {
             Some(Live::Running(_)) => Cancelled::Stop,
@@ -252,11 +254,11 @@ impl Ledger {
         }
     }
 
-    /// An attempt ended. Whether its outcome is to be stored and reported.
+    /// Takes in the end of an attempt, and returns true if its outcome must be stored and reported.
     pub(crate) fn on_ended(&mut self, ended: &FinishedAttempt) -> bool {
         let attempt = ended.attempt;
         match self.live.get_mut(&attempt) {
-            // What ended by itself before it was killed has a result like any other.
+            // An attempt that ended by itself before it was killed has a result like any other.
             Some(Live::Fenced(reason)) if is_by_signal(&ended.outcome) => {
                 let reason = *reason;
                 self.live.remove(&attempt);
@@ -267,7 +269,7 @@ impl Ledger {
                 *live = Live::Storing;
                 true
             }
-            // What ended well while the worker shut down has ended well.
+            // An attempt that succeeded while the worker shut down has completed.
             Some(live @ Live::Leaving(_)) if is_success(&ended.outcome) => {
                 *live = Live::Storing;
                 true
@@ -281,7 +283,7 @@ impl Ledger {
         }
     }
 
-    /// Outcomes are on disk: from now on they may be reported.
+    /// Takes in outcomes that are on disk: from now on they may be reported.
     pub(crate) fn on_stored(&mut self, stored: Vec<FinishedAttempt>) -> Vec<Effect> {
         let mut effects = Vec::new();
         for FinishedAttempt { attempt, outcome } in stored {
@@ -301,18 +303,18 @@ impl Ledger {
         effects
     }
 
-    /// The results to report next, as many as fit into so many bytes: after those of the last
-    /// report, and in the end all over again.
+    /// Returns the results to report next, as many as fit into so many bytes: after those of the
+    /// last report, and in the end from the beginning again.
     pub(crate) fn next_report(&mut self, bytes_max: usize) -> Vec<FinishedAttempt> {
         self.unconfirmed.next_report(bytes_max)
     }
 
-    /// The leader has these results, or does not want them.
+    /// Forgets results that the leader has or does not want.
     pub(crate) fn on_confirmed(&mut self, confirmed: &[AttemptRef]) -> Vec<Effect> {
         confirmed.iter().filter_map(|attempt| self.settle(*attempt)).collect()
     }
 
-    /// Nobody waits for this result any more.
+    /// Forgets a result that nobody waits for any more.
     fn settle(&mut self, attempt: AttemptRef) -> Option<Effect> {
         let outcome = self.unconfirmed.remove(attempt)?;
         self.settled.put(attempt, Settlement::Confirmed);

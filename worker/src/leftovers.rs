@@ -1,6 +1,6 @@
-//! Processes that a worker process left behind: found and ended by its keeper, and by the next
-//! process of the worker before it registers, because from then on the leader gives their tasks to
-//! others.
+//! Processes that an earlier process of the worker left behind. Its keeper ends them, or the next
+//! process of the worker does before it registers, because from then on the leader assigns their
+//! tasks to other workers.
 
 use std::fs;
 use std::io;
@@ -18,24 +18,24 @@ use crate::processes::{Census, Kin, Process, StartTime, Whose, signal_all, stat}
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
 const LOOK_PAUSE: Duration = Duration::from_millis(10);
 
-/// One small file for each running process group: enough to recognize it after a restart even if
-/// its processes have cleared their environment.
+/// Stores one small file for each running process group: enough to recognize the group after a
+/// restart even if its processes have cleared their environment.
 #[derive(Debug)]
 pub(crate) struct ProcessRecords {
     dir: PathBuf,
     boot: String,
 }
 
-/// Some leftovers would not die.
+/// Reason that leftovers are not ended.
 #[derive(Debug, thiserror::Error)]
 pub enum LeftoversError {
     /// The records, or the processes of this machine, cannot be read.
     #[error("cannot look for processes of an earlier start in {}", path.display())]
     Io { path: PathBuf, source: io::Error },
-    /// Killed, or not permitted to be, and still there.
+    /// The processes are still there although they were killed, or may not be killed.
     #[error("processes of an earlier start of this worker cannot be killed: {processes:?}")]
     Alive {
-        /// Their numbers.
+        /// Process ids.
         processes: Vec<i32>,
     },
 }
@@ -53,12 +53,12 @@ pub(crate) struct Record {
 pub(crate) struct Leftovers {
     kin: Kin,
     census: Census,
-    /// The records of what is to be ended.
+    /// Record files of the groups to end.
     files: Vec<PathBuf>,
 }
 
 impl ProcessRecords {
-    /// Keeps the records in `dir`.
+    /// Opens the records in `dir`.
     pub(crate) fn open(dir: &Path) -> Result<Self, LeftoversError> {
         fs::create_dir_all(dir).map_err(at(dir))?;
         // Without a boot id the records are worthless, but the mark still serves.
@@ -66,23 +66,23 @@ impl ProcessRecords {
         Ok(Self { dir: dir.to_owned(), boot: boot.trim().to_owned() })
     }
 
-    /// Notes that a process group runs. It is not synced: a crash of the machine kills the processes
-    /// too. It blocks.
+    /// Records a running process group. The file is not synced: a crash of the machine kills the
+    /// processes too. It blocks.
     pub(crate) fn put(&self, attempt: AttemptRef, leader: Pid) {
-        // None: it has ended already.
+        // None: the process has ended already.
         let Some(Process { session, started, .. }) = stat(leader) else { return };
         let record = format!("{leader} {session} {} {}", started.0, self.boot);
         if let Err(error) = fs::write(self.path(attempt), record) {
-            warn!(task = %attempt.task, %error, "process not recorded");
+            warn!(task = %attempt.task, %error, "cannot record process");
         }
     }
 
-    /// Notes that it has ended. It blocks.
+    /// Removes the record of a group that has ended. It blocks.
     pub(crate) fn remove(&self, attempt: AttemptRef) {
         if let Err(error) = fs::remove_file(self.path(attempt))
             && error.kind() != io::ErrorKind::NotFound
         {
-            warn!(task = %attempt.task, %error, "process record not removed");
+            warn!(task = %attempt.task, %error, "cannot remove process record");
         }
     }
 
@@ -130,7 +130,7 @@ impl Record {
     fn stands(&self, processes: &[Process]) -> bool {
         match processes.iter().find(|process| process.id == self.group) {
             Some(leader) => leader.started == self.started,
-            // The leader has ended. Its number is not given to others while the group lasts, and a
+            // The group's leader has ended. Its number is not reused while the group lasts, and a
             // later group of that number would hardly be in the same session.
             None => processes.iter().any(|process| {
                 (process.group, process.session) == (self.group, self.session)
@@ -141,7 +141,8 @@ impl Record {
 }
 
 impl Leftovers {
-    /// Ends them and returns once they are gone: asks them first, if there is a grace. It blocks.
+    /// Ends the processes and waits until they are gone: asks them first, if there is a grace
+    /// period. It blocks.
     pub(crate) fn end(&mut self, grace: Duration) -> Result<(), LeftoversError> {
         let begun_at = Instant::now();
         let found = self.look()?;

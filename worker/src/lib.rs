@@ -1,4 +1,4 @@
-//! The worker: runs attempts for the leader, and survives losing sight of it.
+//! The worker: runs attempts for the leader, and survives the loss of its connection to it.
 
 pub mod agent;
 mod attempts;

@@ -26,12 +26,12 @@ pub(crate) use retention::{Retention, Sweeper};
 use writer::Bounds;
 pub(crate) use writer::StreamWriter;
 
-/// Most bytes of one read from a pipe. Each running attempt has two such buffers.
+/// Maximum bytes of one read from a pipe. Each running attempt has two such buffers.
 const CHUNK_BYTES: usize = 16 << 10;
-/// Most bytes that a reader is sent at a time. The master keeps a chunk, and what it arrived in, for as long as
+/// Maximum bytes of one chunk to a reader. The master keeps a chunk and its buffer for as long as
 /// its own reader takes.
 const SENT_BYTES: usize = 4 << 10;
-/// Logs are their owner's: they may hold what a task was trusted with.
+/// Logs are readable by their owner only: they may hold secrets of a task.
 const DIR_MODE: u32 = 0o700;
 
 /// One of the two outputs of a process.
@@ -47,7 +47,7 @@ impl Stream {
     /// Both, in the order in which they are read.
     pub(crate) const ALL: [Self; 2] = [Self::Stdout, Self::Stderr];
 
-    /// Its name, with which the names of its files begin.
+    /// Returns the name with which the names of its files begin.
     #[must_use]
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -87,7 +87,8 @@ struct Shared {
 struct Growth(u64);
 
 impl Logs {
-    /// Keeps logs under `data_dir`, each stream up to so many bytes, for so many readers at a time.
+    /// Creates a store of logs under `data_dir`, with so many bytes per stream, for so many readers
+    /// at the same time.
     #[must_use]
     pub(crate) fn new(data_dir: &Path, stream_bytes_max: u64, readers_max: usize) -> Self {
         let shared = Shared {
@@ -109,13 +110,13 @@ impl Logs {
         AttemptLogs { attempt, growth, logs: self.clone() }
     }
 
-    /// The directory in which an attempt runs.
+    /// Returns the directory in which an attempt runs.
     #[must_use]
     pub(crate) fn working_dir(&self, attempt: AttemptRef) -> PathBuf {
         below(&self.shared.tasks, attempt)
     }
 
-    /// The directory of an attempt's logs.
+    /// Returns the directory of an attempt's logs.
     fn dir(&self, attempt: AttemptRef) -> PathBuf {
         below(&self.shared.logs, attempt)
     }
@@ -138,16 +139,16 @@ pub(crate) struct AttemptLogs {
 }
 
 impl AttemptLogs {
-    /// The directory in which the attempt runs.
+    /// Returns the directory in which the attempt runs.
     #[must_use]
     pub(crate) fn working_dir(&self) -> PathBuf {
         self.logs.working_dir(self.attempt)
     }
 
-    /// Creates the files for both outputs, before anything of the task runs. It blocks.
+    /// Creates the files for both outputs, before any program of the task runs. It blocks.
     pub(crate) fn create(&self) -> io::Result<[StreamWriter; 2]> {
         let dir = self.logs.dir(self.attempt);
-        // What is there already is of another cluster, in which this worker was before.
+        // An existing directory is of another cluster, to which this worker belonged before.
         match fs::remove_dir_all(&dir) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Err(_) | Ok(()) => {}
@@ -158,8 +159,8 @@ impl AttemptLogs {
         Ok([out?, err?])
     }
 
-    /// Copies one output of the process to its files until the process closes it. What the disk
-    /// does not take is read and dropped, so that the process is never held up.
+    /// Copies one output of the process to its files until the process closes it. Output that the
+    /// disk does not take is read and dropped, so that the process is never blocked.
     pub(crate) async fn record(
         &self,
         mut writer: StreamWriter,

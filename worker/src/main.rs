@@ -16,9 +16,9 @@ use worker::config::{Config, ConfigError, Layer, LogFormat};
 use worker::host::Host;
 use worker::keeper::{self, KeeperArgs};
 
-/// The exit code for a command line or configuration that cannot be used.
+/// Exit code for a command line or configuration that cannot be used.
 const USAGE: u8 = 2;
-/// Beyond the grace of the attempts, for the last results and the goodbye.
+/// Time beyond the grace period of the attempts, for the last results and the goodbye.
 const SHUTDOWN_MARGIN: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Parser)]
@@ -49,14 +49,14 @@ enum Command {
     /// Work with configuration files
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Be the process that ends what a killed worker left behind
+    /// Run as the process that ends the processes of a killed worker
     #[command(hide = true)]
     Keeper(KeeperArgs),
 }
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
-    /// Check a file and print what would be in force
+    /// Check a file and print the resulting configuration
     Check {
         /// The file
         file: PathBuf,
@@ -132,12 +132,12 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     anyhow::bail!("stopped before the shutdown was complete")
 }
 
-/// The signals that end the worker in good order.
+/// Signals that stop the worker.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// Its terminal is gone, or whoever started it wants it to read its configuration again, which
-    /// it does not.
+    /// The terminal is closed, or somebody wants the worker to reload its configuration, which it
+    /// cannot.
     hangup: Signal,
 }
 
@@ -161,7 +161,7 @@ impl Signals {
 
 fn notify(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
-        warn!(%error, "service manager not notified");
+        warn!(%error, "cannot notify service manager");
     }
 }
 
@@ -179,7 +179,7 @@ fn set_up_logging(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A part that panicked leaves the rest in a state nobody has thought about: better to start anew.
+/// A part that panicked leaves the rest in an unknown state: it is better to start again.
 fn abort_on_panic() {
     std::panic::set_hook(Box::new(|panic| {
         error!(%panic, "panicked, aborting");

@@ -1,4 +1,5 @@
-//! Limits of open files: raised at the start, and what they leave for attempts and readers of logs.
+//! Limits of open files: raises them at the start, and divides them between attempts and readers of
+//! logs.
 
 use std::io;
 
@@ -10,8 +11,7 @@ use tracing::warn;
 const FILES_BY_ATTEMPT: u64 = 5;
 /// A reader of a log has a file of each output open.
 const FILES_BY_READER: u64 = 2;
-/// For connections of masters, the spool, the listener, starts and whatever else is open for a
-/// moment.
+/// For connections of masters, the spool, the listener, starts and other short-lived files.
 const FILES_RESERVED: u64 = 96;
 /// Readers never get more than this share of all files.
 const READERS_SHARE: u64 = 8;
@@ -21,12 +21,12 @@ const READERS_MAX: u64 = 256;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OpenFiles {
     limit: u64,
-    /// The soft limit before it was raised.
+    /// Soft limit before it was raised.
     before: Option<u64>,
 }
 
 impl OpenFiles {
-    /// Reads the limit as it is.
+    /// Reads the present limit.
     pub(crate) fn read() -> io::Result<Self> {
         let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE)?;
         Ok(Self { limit: soft, before: None })
@@ -38,19 +38,19 @@ impl OpenFiles {
         match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
             Ok(()) => Ok(Self { limit: hard, before: (soft != hard).then_some(soft) }),
             Err(error) => {
-                warn!(%error, "limit of open files not raised");
+                warn!(%error, "cannot raise the limit of open files");
                 Ok(Self { limit: soft, before: None })
             }
         }
     }
 
-    /// The limit.
+    /// Returns the limit.
     #[must_use]
     pub(crate) const fn limit(self) -> u64 {
         self.limit
     }
 
-    /// The soft limit that tasks are to have, where it is another than the worker's.
+    /// Returns the soft limit of tasks, where it differs from the worker's.
     #[must_use]
     pub(crate) const fn before(self) -> Option<u64> {
         self.before

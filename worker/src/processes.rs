@@ -19,28 +19,28 @@ pub(crate) use children::Children;
 pub(crate) use kin::{Kin, Whose};
 pub(crate) use mark::{HomeId, MARK, Mark};
 
-/// When a process started, in ticks since boot: with its number, its name for all time.
+/// Start time of a process, in ticks since boot: with the process id it identifies the process
+/// forever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StartTime(pub(crate) u64);
 
-/// A process that runs.
+/// A running process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Process {
-    /// Its number.
+    /// Process id.
     pub(crate) id: Pid,
-    /// Its parent's.
+    /// Process id of its parent.
     pub(crate) parent: Pid,
-    /// Its process group.
+    /// Process group.
     pub(crate) group: Pid,
-    /// Its session.
+    /// Session.
     pub(crate) session: Pid,
-    /// When it started.
     pub(crate) started: StartTime,
-    /// The mark in its environment, if it can be read and has one.
+    /// Mark in its environment, if it is readable and has one.
     pub(crate) mark: Option<Mark>,
 }
 
-/// All processes of the machine, looked at for many who ask at the same time.
+/// A list of all processes of the machine, shared by concurrent callers.
 #[derive(Debug, Default)]
 pub(crate) struct Census {
     last: Mutex<Option<Taken>>,
@@ -53,7 +53,7 @@ struct Taken {
 }
 
 impl Census {
-    /// The processes at some moment after this call began. It blocks.
+    /// Returns the processes at some moment after this call began. It blocks.
     pub(crate) fn take(&self) -> io::Result<Arc<Vec<Process>>> {
         let asked_at = Instant::now();
         let mut last = self.last.lock();
@@ -70,8 +70,8 @@ impl Census {
     }
 }
 
-/// Reads all processes. A mark that was found before is not looked for again: a process and its
-/// children keep it, unless they clear it to hide.
+/// Reads all processes. A mark that was found before is not read again: a process and its children
+/// keep it, unless they clear it to hide.
 fn all(before: &[Process]) -> io::Result<Vec<Process>> {
     let before = before.iter().map(|process| (process.id, process)).collect::<BTreeMap<_, _>>();
     let mut processes = Vec::new();
@@ -85,12 +85,12 @@ fn all(before: &[Process]) -> io::Result<Vec<Process>> {
     Ok(processes)
 }
 
-/// One process with its mark; none when it has ended.
+/// Reads one process with its mark; none when it has ended.
 pub(crate) fn find(process: Pid) -> Option<Process> {
     stat(process).map(|found| Process { mark: mark_of(process), ..found })
 }
 
-/// None when there is no such process, or only what its parent has not reaped yet.
+/// Reads one process; none when there is no such process, or only a zombie.
 pub(crate) fn stat(process: Pid) -> Option<Process> {
     parse_stat(process, &fs::read_to_string(format!("/proc/{process}/stat")).ok()?)
 }
@@ -120,12 +120,12 @@ fn mark_of(process: Pid) -> Option<Mark> {
     Mark::find(&fs::read(format!("/proc/{process}/environ")).ok()?)
 }
 
-/// Sends a signal to each of these; those that may not be signaled.
+/// Sends a signal to each process, and returns those that may not be signaled.
 pub(crate) fn signal_all(processes: &[Process], signal: Signal) -> Vec<Pid> {
     let mut refused = Vec::new();
     for process in processes {
         match kill(process.id, signal) {
-            // Gone meanwhile.
+            // Gone in the meantime.
             Ok(()) | Err(Errno::ESRCH) => {}
             Err(_) => refused.push(process.id),
         }

@@ -1,4 +1,4 @@
-//! The worker's standing with the cluster: finds the leader, registers, and keeps the session up.
+//! Keeps the worker registered: finds the leader, registers, and keeps the session alive.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,36 +13,36 @@ use tracing::{debug, info, warn};
 use crate::attempts::{Admission, Attempts};
 use crate::backoff::Backoff;
 use crate::clock;
-use crate::identity::{Disobedience, Identity, IdentityError};
+use crate::identity::{Identity, IdentityError, LeaderRefusal};
 use crate::join_token::JoinToken;
 use crate::leader_finder::{LeaderFinder, Readmission, Step};
 use crate::lease::Lease;
 use crate::ledger::{Overtaken, Session};
 use crate::specs::UsageMeter;
 
+mod active;
 mod complaints;
-mod leader_client;
+mod leader_signal;
+mod master_client;
 mod route;
 mod server;
 mod service;
-mod standing;
-mod summons;
 
 use complaints::{Complaints, with_causes};
-use leader_client::{CallError, LeaderClient, Registered};
+pub(crate) use leader_signal::LeaderSignal;
+use leader_signal::{next_signal, superseded};
+use master_client::{CallError, MasterClient, Registered};
 pub use server::ServerError;
 pub(crate) use server::{Health, Server};
-pub(crate) use service::LeaderDesk;
-pub(crate) use summons::Summons;
-use summons::{next_summons, summoned_elsewhere};
+pub(crate) use service::LeaderCalls;
 
 /// Time that killed attempts have to disappear before the worker registers again.
 const FENCE_GRACE: Duration = Duration::from_secs(5);
-/// From TERM to KILL for what runs when the worker is taken off the registry.
+/// Time from SIGTERM to SIGKILL for attempts when the worker is unregistered.
 const DISMISSAL_GRACE: Duration = Duration::from_secs(10);
 /// Time that a shutdown waits for the answer to a registration.
 const LAST_REGISTRATION_MAX: Duration = Duration::from_secs(1);
-/// A session that ended sooner counts as a failure.
+/// A session that lasts for less counts as a failure.
 const SHORT_SESSION: Duration = Duration::from_secs(2);
 const FLAPPING_BASE: Duration = Duration::from_millis(200);
 const FLAPPING_CAP: Duration = Duration::from_secs(5);
@@ -50,11 +50,10 @@ const FLAPPING_CAP: Duration = Duration::from_secs(5);
 /// Description of the worker in its registration.
 #[derive(Debug, Clone)]
 pub(crate) struct Introduction {
-    /// Its name.
     pub(crate) worker_id: WorkerId,
-    /// This process start of it.
+    /// Process start of the worker.
     pub(crate) incarnation: Incarnation,
-    /// The data directory that it works in.
+    /// Data directory of the worker.
     pub(crate) data: DataId,
     pub(crate) start: StartNumber,
     /// Address under which the worker is reached.
@@ -65,7 +64,7 @@ pub(crate) struct Introduction {
     pub(crate) specs: Specs,
     /// Token that admits the worker if no operator has registered it.
     pub(crate) join_token: Option<JoinToken>,
-    /// Registrations begun so far.
+    /// Number of registrations begun so far.
     pub(crate) registrations: Arc<AtomicU64>,
     /// Reason that the machine cannot run tasks, while it cannot.
     pub(crate) unfit: watch::Receiver<Option<String>>,
@@ -77,14 +76,14 @@ impl Introduction {
         self.unfit.borrow().clone()
     }
 
-    /// The number of a registration that begins now, so that the leader can tell one that was
+    /// Returns the number of a new registration, so that the leader can recognize one that was
     /// given up and arrives late.
     fn next_sequence(&self) -> u64 {
         self.registrations.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
 
-/// Keeps one session at a time with whoever leads.
+/// Keeps one session at a time with the current leader.
 #[derive(Debug)]
 pub(crate) struct SessionKeeper {
     introduction: Introduction,
@@ -92,7 +91,7 @@ pub(crate) struct SessionKeeper {
     identity: Arc<Identity>,
     lease: Arc<Lease>,
     usage: UsageMeter,
-    summons: watch::Receiver<Option<Summons>>,
+    signals: watch::Receiver<Option<LeaderSignal>>,
     stop: CancellationToken,
     finder: LeaderFinder,
     flapping: Backoff,
@@ -110,7 +109,7 @@ pub(crate) struct SessionParts {
     pub(crate) lease: Arc<Lease>,
     pub(crate) usage: UsageMeter,
     /// Calls of leaders, as they arrive.
-    pub(crate) summons: watch::Receiver<Option<Summons>>,
+    pub(crate) signals: watch::Receiver<Option<LeaderSignal>>,
     /// Ends the session.
     pub(crate) stop: CancellationToken,
 }
@@ -121,15 +120,15 @@ enum SessionEnd {
     #[error("the worker is shutting down")]
     Stopped,
     #[error("a leader has called")]
-    Summoned(Summons),
+    Signaled(LeaderSignal),
     #[error("the leader asks to register again")]
     RegisterAgain,
     #[error("the lease has lapsed")]
     LeaseLapsed,
     #[error("the leader at {leader} is lost: {error}")]
     LeaderLost { leader: String, error: CallError },
-    #[error("the leader is not obeyed: {0}")]
-    Disobeyed(#[from] Disobedience),
+    #[error("the leader is refused: {0}")]
+    Refused(#[from] LeaderRefusal),
 }
 
 /// Reason that a registration failed.
@@ -137,22 +136,22 @@ enum SessionEnd {
 enum RegisterError {
     #[error(transparent)]
     Call(#[from] CallError),
-    #[error("the leader is not obeyed: {0}")]
-    Disobeyed(#[from] Disobedience),
-    #[error("whom this worker obeys cannot be written to disk")]
+    #[error("the leader is refused: {0}")]
+    Refused(#[from] LeaderRefusal),
+    #[error("cannot store the leader's term")]
     NotStorable(#[source] IdentityError),
     #[error(transparent)]
     Overtaken(#[from] Overtaken),
     #[error("a leader has called")]
-    Summoned(Summons),
+    Signaled(LeaderSignal),
     #[error("the worker is shutting down")]
     Stopped,
 }
 
 impl SessionKeeper {
-    /// Knows the masters that the operator named, and those that an earlier leader named.
+    /// Creates a keeper that knows the masters named by the operator and by an earlier leader.
     pub(crate) fn new(parts: SessionParts, masters: impl IntoIterator<Item = String>) -> Self {
-        let SessionParts { introduction, attempts, identity, lease, usage, summons, stop } = parts;
+        let SessionParts { introduction, attempts, identity, lease, usage, signals, stop } = parts;
         let mut finder = LeaderFinder::new(masters);
         finder.on_masters(identity.masters());
         Self {
@@ -161,7 +160,7 @@ impl SessionKeeper {
             identity,
             lease,
             usage,
-            summons,
+            signals,
             stop,
             finder,
             flapping: Backoff::new(FLAPPING_BASE, FLAPPING_CAP),
@@ -170,7 +169,7 @@ impl SessionKeeper {
         }
     }
 
-    /// Runs until it is stopped; a session that stands then ends with a goodbye.
+    /// Runs until it is stopped; an active session then ends with a goodbye.
     pub(crate) async fn run(mut self) {
         while let Some(address) = self.next_master().await {
             match self.register(&address).await {
@@ -207,11 +206,11 @@ impl SessionKeeper {
         }
     }
 
-    /// Waits, but not when a leader calls or the worker stops.
+    /// Waits for so long, or until a leader calls or the worker stops.
     async fn pause(&mut self, pause: Duration) {
         tokio::select! {
             () = sleep(pause) => {}
-            summons = next_summons(&mut self.summons) => self.on_summoned(summons),
+            signal = next_signal(&mut self.signals) => self.on_signal(signal),
             () = self.stop.cancelled() => {}
         }
     }
@@ -219,26 +218,27 @@ impl SessionKeeper {
     async fn register(&mut self, address: &str) -> Result<Registered, RegisterError> {
         self.attempts.fence();
         if tokio::time::timeout(FENCE_GRACE, self.attempts.fenced()).await.is_err() {
-            warn!("killed attempts are still there");
+            warn!("killed attempts have not ended yet");
         }
-        // A leader that could not be obeyed in the end is not asked: the registration alone would
-        // make this worker look well.
+        // A leader whose term cannot be stored is not asked: the registration alone would make this
+        // worker look well.
         self.identity.ensure_storable().await.map_err(RegisterError::NotStorable)?;
-        let client = LeaderClient::new(address)?;
+        let client = MasterClient::new(address)?;
         self.log_registering(address);
         let snapshot = self.attempts.begin_registration();
         let sent_at = clock::now();
         let met = self.identity.cluster_id();
         let call = client.register(&self.introduction, met, self.identity.term_seen(), snapshot);
-        // The leader may have taken the worker in already, and is to be told that it leaves.
+        // The leader may have accepted the registration already, and must be told that the worker
+        // leaves.
         let stopped = async {
             self.stop.cancelled().await;
             sleep(LAST_REGISTRATION_MAX).await;
         };
         let registered = tokio::select! {
             registered = call => registered?,
-            summons = summoned_elsewhere(&mut self.summons, address) => {
-                return Err(RegisterError::Summoned(summons));
+            signal = superseded(&mut self.signals, address) => {
+                return Err(RegisterError::Signaled(signal));
             }
             () = stopped => return Err(RegisterError::Stopped),
         };
@@ -263,14 +263,14 @@ impl SessionKeeper {
         self.finder.on_masters(registered.masters.iter().cloned());
         self.finder.on_found(registered.leader_address.clone());
         if let Err(error) = self.identity.remember_masters(registered.masters.clone()).await {
-            warn!(%error, "masters not remembered");
+            warn!(%error, "cannot store the addresses of the masters");
         }
     }
 
     async fn on_session_ended(&mut self, end: SessionEnd, began_at: Instant) {
         match end {
             SessionEnd::Stopped => return,
-            SessionEnd::Summoned(summons) => return self.on_summoned(summons),
+            SessionEnd::Signaled(signal) => return self.on_signal(signal),
             SessionEnd::RegisterAgain => info!("leader asks to register again"),
             SessionEnd::LeaseLapsed => warn!("lease lapsed, looking for the leader"),
             SessionEnd::LeaderLost { leader, error } => {
@@ -280,9 +280,9 @@ impl SessionKeeper {
                     self.finder.on_hint(leader.to_owned());
                 }
             }
-            SessionEnd::Disobeyed(error) => {
+            SessionEnd::Refused(error) => {
                 let error = with_causes(&error);
-                warn!(error, "leader not obeyed, looking for another");
+                warn!(error, "leader refused, looking for another");
             }
         }
         if began_at.elapsed() < SHORT_SESSION {
@@ -295,18 +295,18 @@ impl SessionKeeper {
 
     fn on_register_failed(&mut self, address: &str, error: &RegisterError) {
         match error {
-            RegisterError::Summoned(summons) => return self.on_summoned(summons.clone()),
+            RegisterError::Signaled(signal) => return self.on_signal(signal.clone()),
             RegisterError::Call(CallError::Unregistered(_)) => {
-                // Its tasks were queued again when it was taken off the registry.
+                // Its tasks were queued again when it was unregistered.
                 self.attempts.dismiss(DISMISSAL_GRACE);
                 self.finder.on_turned_away(self.readmission());
             }
-            // Whether it is on the registry is not said, so that what runs goes on, at most until
-            // the end of the lease.
+            // The verdict does not say whether the worker is registered, so attempts go on, at most
+            // until the end of the lease.
             RegisterError::Call(CallError::NotAdmitted(_)) => {
                 self.finder.on_turned_away(Readmission::Ask);
             }
-            // The other worker of that name keeps it; this one is let in when that one's lease is over.
+            // The other worker of that name keeps it; this one is admitted when that lease is over.
             RegisterError::Call(CallError::NameInUse(_)) => {
                 self.finder.on_turned_away(Readmission::AskSoon);
             }
@@ -315,7 +315,7 @@ impl SessionKeeper {
                     self.finder.on_hint(leader.to_owned());
                 }
             }
-            RegisterError::Disobeyed(_)
+            RegisterError::Refused(_)
             | RegisterError::NotStorable(_)
             | RegisterError::Overtaken(_)
             | RegisterError::Stopped => {}
@@ -334,14 +334,14 @@ impl SessionKeeper {
         }
     }
 
-    fn on_summoned(&mut self, summons: Summons) {
-        match summons {
-            Summons::Come(call) => {
+    fn on_signal(&mut self, signal: LeaderSignal) {
+        match signal {
+            LeaderSignal::Register(call) => {
                 self.waiting_told = false;
                 self.finder.on_called(call.address, call.masters);
             }
-            Summons::Leave(_) => {
-                // The desk has told why.
+            LeaderSignal::Unregister(_) => {
+                // The service has logged why.
                 self.waiting_told = true;
                 self.finder.on_turned_away(self.readmission());
             }

@@ -18,21 +18,20 @@ use crate::config::Config;
 mod cgroup;
 
 const MIB: u64 = 1 << 20;
-/// A look takes some milliseconds; heartbeats do not wait longer for it.
+/// Limit of a measurement: it takes some milliseconds, and heartbeats do not wait longer for it.
 const LOOK_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Use in percent.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Usage {
-    /// Of all processors, since the last look.
+    /// Use of all processors since the last measurement.
     pub(crate) cpu: f64,
-    /// Of the memory.
     pub(crate) memory: f64,
-    /// Of the disk that holds the data directory.
+    /// Use of the disk that holds the data directory.
     pub(crate) storage: f64,
 }
 
-/// Looks at how much is in use.
+/// Measures the use of the machine.
 #[derive(Debug)]
 pub(crate) struct UsageMeter {
     /// None where the system does not tell.
@@ -72,8 +71,8 @@ impl UsageMeter {
         Self { system: Arc::new(Mutex::new(system)), data_dir, last: Usage::default() }
     }
 
-    /// Usage now, or that of the last look while one does not come to an end, as on a disk that
-    /// hangs.
+    /// Returns the present usage, or the last one while a measurement does not finish, as on a disk
+    /// that hangs.
     pub(crate) async fn read(&mut self) -> Usage {
         let (system, data_dir) = (Arc::clone(&self.system), self.data_dir.clone());
         let looking = tokio::task::spawn_blocking(move || {
@@ -87,7 +86,7 @@ impl UsageMeter {
     }
 }
 
-/// It blocks.
+/// Measures the usage. It blocks.
 fn look(system: Option<&mut System>, data_dir: &Path) -> Usage {
     let (cpu, memory) = match system {
         Some(system) => {
@@ -111,7 +110,7 @@ fn percent(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
 }
 
-/// The processors that this process may run on, or the share of them that it gets, in thousandths.
+/// Returns the processors that this process may run on, or the share of them that it gets.
 fn cpu_count(limit: Option<f64>) -> f64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let allowed = allowed_processors(&status).unwrap_or_else(|| {
@@ -122,7 +121,7 @@ fn cpu_count(limit: Option<f64>) -> f64 {
     ((count * 1_000.0).floor() / 1_000.0).max(0.001)
 }
 
-/// From a list like `0-3,8` in the status of a process.
+/// Counts the processors in a list like `0-3,8` in the status of a process.
 pub(crate) fn allowed_processors(status: &str) -> Option<u32> {
     let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
     let mut sizes = list.trim().split(',').map(|range| {
@@ -144,13 +143,13 @@ fn storage_mb(data_dir: &Path) -> u64 {
     statvfs(data_dir).map_or(0, available) / MIB
 }
 
-/// The size of the disk that holds a directory.
+/// Returns the size of the disk that holds a directory.
 pub(crate) fn disk_bytes(dir: &Path) -> u64 {
     statvfs(dir).map_or(0, |disk| disk.blocks().saturating_mul(disk.fragment_size()))
 }
 
-/// NVIDIA's: the devices that can be opened, which a container has fewer of than the driver knows,
-/// or those that the driver knows, because their files may appear on first use only.
+/// Counts NVIDIA GPUs: the devices that can be opened, of which a container has fewer than the
+/// driver knows, or those that the driver knows, because their files may appear on first use only.
 fn gpu_count(root: &Path) -> u64 {
     let names = |dir: &str| {
         let entries = fs::read_dir(root.join(dir)).into_iter().flatten();

@@ -1,5 +1,5 @@
-//! Results that no leader has confirmed yet, kept on disk. One thread owns the file and syncs it
-//! once for all results that wait.
+//! Stores results that no leader has confirmed yet. One thread owns the file and syncs it once for
+//! all waiting results.
 
 use std::fs;
 use std::io;
@@ -30,7 +30,7 @@ pub enum SpoolError {
     /// There is no room for them; there may be later.
     #[error("no space left for results")]
     Full,
-    /// The file did not take them; it may later.
+    /// The file did not take them; it may do so later.
     #[error("cannot write results: {0}")]
     Write(String),
     /// The content of the disk is unknown, and another try would not tell.
@@ -78,14 +78,14 @@ impl Spool {
         Ok((Self { requests: Some(requests), thread: Some(thread) }, waiting))
     }
 
-    /// Returns when the results are sure to survive a power cut.
+    /// Stores results; returns once they are sure to survive a power cut.
     pub(crate) async fn store(&self, results: Vec<FinishedAttempt>) -> Result<(), SpoolError> {
         let (reply, answer) = oneshot::channel();
         self.send(Request::Store(results, reply));
         answer.await.unwrap_or_else(|_| Err(SpoolError::Sync("the spool is closed".to_owned())))
     }
 
-    /// The leader has confirmed these. Losing this word in a crash only repeats a report.
+    /// Forgets results that the leader has confirmed. Losing this in a crash only repeats a report.
     pub(crate) fn forget(&self, attempts: Vec<AttemptRef>) {
         if !attempts.is_empty() {
             self.send(Request::Forget(attempts));
@@ -94,7 +94,7 @@ impl Spool {
 
     fn send(&self, request: Request) {
         if let Some(requests) = &self.requests {
-            // A closed channel drops the request, and whoever waits for its answer sees that.
+            // A closed channel drops the request, and the caller sees that.
             requests.send(request).unwrap_or_else(|_| warn!("spool has stopped"));
         }
     }
@@ -130,7 +130,7 @@ fn serve(mut results: ResultsFile, inbox: &mpsc::Receiver<Request>) {
         let outcome = results.append(entries, !waiting.is_empty());
         trouble.note(&outcome);
         for reply in waiting {
-            // Whoever asked may have gone.
+            // The caller may be gone.
             reply.send(outcome.clone()).unwrap_or_default();
         }
         if outcome.is_err_and(|error| !error.is_retryable()) {
@@ -139,7 +139,7 @@ fn serve(mut results: ResultsFile, inbox: &mpsc::Receiver<Request>) {
     }
 }
 
-/// Tells of what fails when it begins, changes and ends: the same results are tried again and again.
+/// Logs a failure when it begins, changes and ends: the same results are tried again and again.
 #[derive(Debug, Default)]
 struct Trouble {
     told: Option<String>,
@@ -152,7 +152,7 @@ impl Trouble {
             return;
         }
         match &reason {
-            Some(error) => warn!(error, "results not stored, trying again"),
+            Some(error) => warn!(error, "cannot store results, trying again"),
             None => info!("results are stored again"),
         }
         self.told = reason;

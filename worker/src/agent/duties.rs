@@ -25,7 +25,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 const STRAYS_INTERVAL: Duration = Duration::from_secs(5);
 /// Interval between checks of whether the spool is full.
 const SPOOL_INTERVAL: Duration = Duration::from_secs(1);
-/// Shortest time between two rounds of reaping: orphans that have ended harm nobody for so long.
+/// Shortest time between two rounds of reaping: orphans that have ended do no harm in the meantime.
 const REAP_PAUSE: Duration = Duration::from_millis(200);
 
 /// The background jobs, and the parts of the worker that they look after.
@@ -40,7 +40,7 @@ pub(super) struct Duties {
 }
 
 impl Duties {
-    /// Does them until the worker stops.
+    /// Runs the jobs until the worker stops.
     pub(super) fn spawn(self, tasks: &TaskTracker, stop: &CancellationToken) {
         for deadline in [Deadline::Disconnect, Deadline::Lease] {
             let lease = Arc::clone(&self.lease);
@@ -54,7 +54,7 @@ impl Duties {
     }
 }
 
-/// Removes what is not to be kept of ended attempts.
+/// Removes expired remains of ended attempts.
 async fn sweep_logs(mut sweeper: Sweeper, stop: CancellationToken) {
     let mut ticks = interval(SWEEP_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -70,14 +70,14 @@ async fn sweep_logs(mut sweeper: Sweeper, stop: CancellationToken) {
         match sweep.await {
             Ok(back) => sweeper = back,
             Err(error) => {
-                warn!(%error, "old logs not looked for any more");
+                warn!(%error, "stopped looking for old logs");
                 return;
             }
         }
     }
 }
 
-/// Lets go of orphans that have ended, so that their numbers can be used again.
+/// Reaps orphans that have ended, so that their process ids can be reused.
 pub(super) async fn reap_orphans(
     children: Arc<Children>,
     stop: CancellationToken,
@@ -97,7 +97,7 @@ pub(super) async fn reap_orphans(
     Ok(())
 }
 
-/// Kills processes that got away while their attempt ended.
+/// Kills processes that escaped while their attempt ended.
 async fn kill_strays(attempts: Attempts, stop: CancellationToken) {
     let mut ticks = interval(STRAYS_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -127,7 +127,7 @@ async fn tell_health(
     }
 }
 
-/// Tells when the spool has become full and when there is room again.
+/// Logs when the spool has become full and when there is room again.
 async fn tell_spool(attempts: Attempts, stop: CancellationToken) {
     let mut ticks = interval(SPOOL_INTERVAL);
     let mut was_full = false;

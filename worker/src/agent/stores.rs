@@ -20,7 +20,7 @@ use crate::spool::Spool;
 
 /// Divisor of the disk's size for the default bound on the remains of ended attempts: a tenth.
 const RETENTION_DISK_SHARE: u64 = 10;
-/// The data directory holds what tasks are trusted with.
+/// The data directory holds secrets of tasks.
 const DIR_MODE: u32 = 0o700;
 
 /// The opened parts of the data directory.
@@ -36,7 +36,8 @@ pub(super) struct Stores {
     pub(super) unconfirmed: Vec<FinishedAttempt>,
 }
 
-/// Leftovers die before anything else happens: from the registration on, their tasks are others'.
+/// Leftovers die before anything else happens: from the registration on, their tasks belong to
+/// other workers.
 pub(super) fn open_stores(config: &Config) -> Result<Stores, AgentError> {
     let incarnation = Incarnation(uuid::Uuid::new_v4().as_u128());
     let data_dir = &config.data_dir;

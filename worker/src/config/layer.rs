@@ -19,7 +19,7 @@ const DISK_FREE_MB_MIN: u64 = 64;
 const RETENTION_AGE: Duration = Duration::from_hours(7 * 24);
 const RETENTION_ATTEMPTS: usize = 10_000;
 
-/// The keys as flags and variables, and as a file has them.
+/// Configuration keys as flags, variables and entries of a file.
 #[derive(Debug, Clone, Default, clap::Args, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Layer {
@@ -50,16 +50,16 @@ pub struct Layer {
     /// File with that token
     #[arg(long, env = "CLOUDAI_JOIN_TOKEN_FILE", value_name = "FILE")]
     join_token_file: Option<PathBuf>,
-    /// Processors to offer [default: what there are]
+    /// Processors to offer [default: all of the machine]
     #[arg(long, env = "CLOUDAI_CPU", value_name = "N")]
     cpu: Option<f64>,
-    /// Memory to offer, in MiB [default: what there is]
+    /// Memory to offer, in MiB [default: all of the machine]
     #[arg(long, env = "CLOUDAI_MEMORY_MB", value_name = "MIB")]
     memory_mb: Option<u64>,
-    /// Disk space to offer, in MiB [default: what is free where the data directory is]
+    /// Disk space to offer, in MiB [default: the free space of the data directory]
     #[arg(long, env = "CLOUDAI_STORAGE_MB", value_name = "MIB")]
     storage_mb: Option<u64>,
-    /// GPUs to offer [default: what there are]
+    /// GPUs to offer [default: all of the machine]
     #[arg(long, env = "CLOUDAI_GPU", value_name = "N")]
     gpu: Option<u64>,
     /// Executor that runs attempts [default: process]
@@ -69,8 +69,8 @@ pub struct Layer {
     #[arg(long, env = "CLOUDAI_INSECURE", num_args = 0..=1, require_equals = true,
         default_missing_value = "true", value_name = "BOOL")]
     insecure: Option<bool>,
-    /// Variables of the worker's environment that tasks get, beside PATH, HOME, LANG, LC_*, TZ,
-    /// USER, LOGNAME, SHELL and TMPDIR; may be repeated
+    /// Variables of the worker's environment that tasks inherit, in addition to PATH, HOME, LANG,
+    /// LC_*, TZ, USER, LOGNAME, SHELL and TMPDIR; may be repeated
     #[arg(long, env = "CLOUDAI_PASS_ENV", value_name = "NAME,…", value_delimiter = ',')]
     pass_env: Vec<String>,
     /// Time that attempts have to end when the worker shuts down [default: 10s]
@@ -128,7 +128,7 @@ struct RetentionLayer {
         value_parser = text::parse_duration)]
     #[serde(deserialize_with = "text::optional_duration::deserialize")]
     age: Option<Duration>,
-    /// Of how many attempts to keep logs [default: 10000]
+    /// Number of attempts whose logs are kept [default: 10000]
     #[arg(long = "retention-attempts", env = "CLOUDAI_RETENTION_ATTEMPTS", value_name = "N")]
     attempts: Option<usize>,
     /// Bytes that logs and directories of ended attempts may take together [default: a tenth of the
@@ -138,7 +138,7 @@ struct RetentionLayer {
 }
 
 impl Layer {
-    /// The keys that a TOML file gives.
+    /// Reads the keys of a TOML file.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
@@ -150,7 +150,7 @@ impl Layer {
         })
     }
 
-    /// These keys, and where one is absent that of `lower`.
+    /// Combines two layers: these keys, and those of `lower` where one is absent.
     #[must_use]
     pub fn or(self, lower: Self) -> Self {
         let names_token = self.join_token.is_some() || self.join_token_file.is_some();

@@ -1,4 +1,4 @@
-//! Precedence, defaults and refusals.
+//! Tests of precedence, defaults and refusals.
 
 use clap::Parser;
 
@@ -99,7 +99,7 @@ fn an_address_that_masters_elsewhere_cannot_call_is_refused() {
     assert!(matches!(error, ConfigError::Unspecified(_)), "{error}");
 
     for words in [
-        // Whose machine a name is shows when it is called.
+        // The machine of a host name is known only when it is called.
         &["--masters", "m1:50051"][..],
         &["--masters", "127.0.0.1:50051,[::1]:50051"],
         &["--masters", "10.0.0.1:50051", "--advertise", "w1:50052"],

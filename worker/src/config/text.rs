@@ -31,10 +31,10 @@ pub(super) mod optional_duration {
     }
 }
 
-/// Longer durations are slips of the pen, and a time that lies so far ahead could overflow.
+/// Longer durations are typing errors, and such a distant time could overflow.
 const DURATION_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-/// A duration of at most ten years.
+/// Parses a duration of at most ten years.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if duration > DURATION_MAX {
@@ -43,7 +43,7 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// Labels: a table in files.
+/// Labels, as a table in files.
 pub(super) mod labels {
     use std::collections::BTreeMap;
 
@@ -56,7 +56,7 @@ pub(super) mod labels {
     }
 }
 
-/// A label on the command line: `key=value`.
+/// Parses a label of the command line: `key=value`.
 pub(super) fn parse_label(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),

@@ -1,4 +1,4 @@
-//! Runs nothing: measures the cluster without the cost of processes.
+//! Runs nothing, to measure the cluster without the cost of processes.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{Launch, Running, RunningAttempt};
 
 const SUCCESS: AttemptOutcome = AttemptOutcome::Exited { code: 0 };
 
-/// Ends each attempt at once and well, except that `sleep SECONDS` takes its time.
+/// Ends each attempt immediately with success, except that `sleep SECONDS` takes its time.
 #[derive(Debug)]
 pub(crate) struct NoopExecutor {
     running: Running,
@@ -18,7 +18,7 @@ pub(crate) struct NoopExecutor {
 }
 
 impl NoopExecutor {
-    /// Sends how attempts ended to `ended`.
+    /// Creates an executor that sends the ends of attempts to `ended`.
     #[must_use]
     pub(crate) fn new(ended: mpsc::UnboundedSender<FinishedAttempt>) -> Self {
         Self { running: Running::new(ended), tasks: TaskTracker::new() }

@@ -1,5 +1,5 @@
-//! Runs attempts as processes: each in its own process group, its output kept in files, and nothing
-//! of it left behind.
+//! Runs attempts as processes: each in its own process group, its output kept in files, and no
+//! process left behind.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -39,15 +39,14 @@ pub(crate) struct ProcessExecutor {
 /// Description of the worker for its processes, and the environment that they inherit from it.
 #[derive(Debug, Clone)]
 pub(crate) struct Environment {
-    /// The worker.
     pub(crate) worker_id: WorkerId,
-    /// The worker's data directory, by which its processes are recognized.
+    /// Data directory of the worker, by which its processes are recognized.
     pub(crate) home: HomeId,
-    /// The worker's process start, by which leftovers are recognized.
+    /// Process start of the worker, by which leftovers are recognized.
     pub(crate) incarnation: Incarnation,
-    /// The worker's own variables that tasks get.
+    /// Variables of the worker's environment that tasks inherit.
     pub(crate) passed: Passed,
-    /// The soft limit of open files that tasks get, when the worker raised its own.
+    /// Soft limit of open files of tasks, when the worker raised its own.
     pub(crate) open_files: Option<u64>,
 }
 
@@ -58,14 +57,15 @@ struct Machine {
     records: ProcessRecords,
     children: Arc<Children>,
     census: Census,
-    /// Starting a process blocks its thread for a moment: not all threads at once.
+    /// Bounds the starts at the same time, because each blocks its thread for a moment.
     permits: Semaphore,
-    /// Told of every start, whether it worked and whose fault it was if not.
+    /// Receives the verdict of every start.
     starts: mpsc::UnboundedSender<Verdict>,
 }
 
 impl ProcessExecutor {
-    /// Sends how attempts ended to `ended`, and how their starts went to `starts`.
+    /// Creates an executor that sends the ends of attempts to `ended`, and verdicts on their starts
+    /// to `starts`.
     #[must_use]
     pub(crate) fn new(
         environment: Environment,
@@ -102,13 +102,13 @@ impl ProcessExecutor {
         &self.running
     }
 
-    /// Kills orphans of attempts that have ended, and those that carry no mark once nothing runs:
-    /// they slipped away while their attempt ended. It blocks.
+    /// Kills orphans of attempts that have ended, and, once nothing runs, those without a mark:
+    /// they escaped while their attempt ended. It blocks.
     pub(super) fn kill_strays(&self) {
         let orphans = match self.machine.children.orphans() {
             Ok(orphans) => orphans.unwrap_or_default(),
             Err(error) => {
-                warn!(%error, "strays not looked for");
+                warn!(%error, "cannot look for stray processes");
                 return;
             }
         };
@@ -148,7 +148,7 @@ async fn run(
             drop(permit);
             let verdict =
                 started.as_ref().map_or_else(|failure| failure.verdict(), |_| Verdict::Good);
-            // Nobody listens any more when the worker stops hard.
+            // The receiver is gone when the worker stops hard.
             machine.starts.send(verdict).unwrap_or_default();
             match started {
                 Ok(started) => {
@@ -158,7 +158,7 @@ async fn run(
                 Err(failure) => failure.outcome(),
             }
         }
-        // What was stopped while it waited for its turn does not start.
+        // An attempt that was stopped while it waited for its turn does not start.
         Turn::Stopped(stop) => AttemptOutcome::Signaled { signal: stop.signal() as i32 },
     };
     let AttemptRef { task, attempt: number } = attempt.attempt;
@@ -195,7 +195,7 @@ fn outcome_of(status: io::Result<ExitStatus>) -> AttemptOutcome {
     match status.map(|status| (status.code(), status.signal())) {
         Ok((Some(code), _)) => AttemptOutcome::Exited { code },
         Ok((None, Some(signal))) => AttemptOutcome::Signaled { signal },
-        // It ran, so the task is not to blame, but how it ended will never be known.
+        // It ran, so the task is not to blame, but its exit code will never be known.
         Ok((None, None)) | Err(_) => AttemptOutcome::Lost(LossReason::UnknownToWorker),
     }
 }

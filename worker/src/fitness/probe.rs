@@ -1,4 +1,4 @@
-//! Tries whether this machine can do what every task needs: write a file and start a process.
+//! Tries two things that every task needs: writing a file and starting a process.
 
 use std::fs;
 use std::io;
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::leftovers::Leftovers;
 use crate::processes::Children;
 
-/// Longer than any machine that can run tasks takes for a process that does nothing.
+/// Longer than any working machine takes to start a process that does nothing.
 const START_PATIENCE: Duration = Duration::from_secs(10);
 const SHELL: &str = "/bin/sh";
 /// A program to start on trial, and its directory.
@@ -22,12 +22,12 @@ const SHELL: &str = "/bin/sh";
 pub(crate) struct Probe {
     data_dir: PathBuf,
     children: Arc<Children>,
-    /// Those of earlier starts that could not be ended so far.
+    /// Leftovers of earlier starts that could not be ended so far.
     leftovers: Mutex<Option<Leftovers>>,
 }
 
 impl Probe {
-    /// Tries the disk of this directory.
+    /// Creates a probe of the disk of this directory.
     pub(crate) const fn new(
         data_dir: PathBuf,
         children: Arc<Children>,
@@ -36,7 +36,7 @@ impl Probe {
         Self { data_dir, children, leftovers: Mutex::new(leftovers) }
     }
 
-    /// Ends what earlier starts left, if that failed before, and writes a file. It blocks.
+    /// Ends the leftovers of earlier starts, if that failed before, and writes a file. It blocks.
     pub(super) fn try_disk(&self) -> Result<(), String> {
         let mut leftovers = self.leftovers.lock();
         if let Some(left) = &mut *leftovers {
@@ -52,7 +52,7 @@ impl Probe {
         Ok(())
     }
 
-    /// Starts a process that does nothing, found as those of tasks are.
+    /// Starts a process that does nothing, in the same way as a task's.
     pub(super) async fn try_process(&self) -> Result<(), String> {
         let mut command = if Path::new(SHELL).exists() {
             let mut command = Command::new("sh");

@@ -1,4 +1,4 @@
-//! Watches whether this machine can run tasks, and tells when that changes.
+//! Watches whether this machine can run tasks, and publishes changes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const TRIAL_INTERVAL: Duration = Duration::from_secs(5);
 /// Interval between checks of the disk.
 const ROOM_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Looks at how attempts start.
+/// The watch over the machine's fitness.
 #[derive(Debug)]
 pub(crate) struct Watch {
     fitness: Fitness,
@@ -31,7 +31,7 @@ pub(crate) struct Watch {
 enum Turn {
     /// It has become unfit.
     Unfit,
-    /// Any other way, or not at all.
+    /// Any other change, or none.
     Other,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct WatchParts {
 }
 
 impl Watch {
-    /// A watch, and where it tells why the machine is unfit.
+    /// Creates a watch, and the receiver of the reason that the machine is unfit.
     #[must_use]
     pub(crate) fn new(parts: WatchParts) -> (Self, watch::Receiver<Option<String>>) {
         let WatchParts { unfit, probe, starts, disk } = parts;
@@ -82,7 +82,7 @@ impl Watch {
                 self.fitness.on_tried(tried);
             }
             if self.tell() == Turn::Unfit {
-                // What made it unfit may have been a moment's: the machine rests as long as any.
+                // The cause may have been momentary: the machine rests for a whole interval.
                 trials.reset();
             }
         }
@@ -98,13 +98,13 @@ impl Watch {
         let now = self.fitness.unfit();
         let mut turn = Turn::Other;
         self.unfit.send_if_modified(|told| {
-            // Figures in a reason change; the machine is as unfit as before.
+            // Figures in a reason change; the machine is still unfit.
             let has_turned = told.is_some() != now.is_some();
             if has_turned {
                 match now {
                     Some(reason) => {
                         turn = Turn::Unfit;
-                        warn!(reason, "unfit: takes no tasks until that is mended");
+                        warn!(reason, "unfit: takes no tasks until the problem is solved");
                     }
                     None => info!("fit again"),
                 }

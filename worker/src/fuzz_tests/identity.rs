@@ -1,4 +1,4 @@
-//! The file that says who the worker is.
+//! Fuzz tests of the identity file.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use proptest::sample::select;
 
 use crate::identity::slots::{Record, Slots};
 
-/// The file after each of some writes, and what was written.
+/// Returns the file after each of some writes, and the records that were written.
 fn files(dir: &Path) -> (Vec<Vec<u8>>, Vec<Record>) {
     let path = dir.join("identity");
     let (mut slots, _) = Slots::open(&path).unwrap();

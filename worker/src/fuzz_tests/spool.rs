@@ -1,4 +1,4 @@
-//! The file of results that nobody has confirmed.
+//! Fuzz tests of the file of unconfirmed results.
 
 use std::fs;
 use std::path::Path;
@@ -53,7 +53,7 @@ fn a_line_is_read_as_written_or_not_at_all() {
     });
 }
 
-/// Files of several lines, and all results that are in them.
+/// Returns files of several lines, and all results in them.
 fn files(dir: &Path) -> (Vec<Vec<u8>>, Vec<FinishedAttempt>) {
     let result = |task: u64| FinishedAttempt {
         attempt: attempt_ref(task, 1),

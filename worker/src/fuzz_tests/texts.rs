@@ -1,5 +1,5 @@
-//! Texts of the system and of people: the marks of processes, their records, the names of logs, and
-//! the configuration.
+//! Fuzz tests of texts of the system and of people: marks of processes, their records, names of
+//! logs, and the configuration.
 
 use std::fs;
 
@@ -51,7 +51,7 @@ fn a_record_of_a_process_names_one_of_this_boot() {
     Fuzz::of("records of processes").run(mutated_text(record), |text| {
         if records.parse(&text).is_some() {
             assert!(text.contains(&boot), "{text}");
-            // One and what is below it stand for all processes, or for the worker's own group.
+            // A number of one or less means all processes, or the worker's own group.
             let group = text.split(' ').next().unwrap().parse::<i32>().unwrap();
             assert!(group > 1);
         }

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use cluster_state::ClusterId;
 use tracing::warn;
 
-/// The directories that hold what was made for one cluster.
+/// Directories whose content belongs to one cluster.
 const OWNED: [&str; 3] = ["spool", "tasks", "logs"];
-/// The file in each of them that names the cluster.
+/// File in each of them that names the cluster.
 const TAG: &str = "cluster";
 
-/// Marks what is there as the cluster's, and puts aside what is another's. Before a cluster is
-/// known, everything that is marked is another's.
+/// Marks the directories as the cluster's, and moves those of another cluster away. Before a
+/// cluster is known, everything that is marked belongs to another one.
 pub(super) fn claim(data_dir: &Path, ours: Option<ClusterId>) -> io::Result<()> {
     for name in OWNED {
         let dir = data_dir.join(name);
@@ -50,7 +50,7 @@ fn tag(dir: &Path, ours: Option<ClusterId>) -> io::Result<()> {
 }
 
 fn put_aside(dir: &Path, theirs: &str) -> io::Result<()> {
-    // What was only marked, by a start that was cut short, is not worth keeping.
+    // A directory that was only marked, by a start that was interrupted, is not worth keeping.
     if fs::read_dir(dir)?.count() <= 1 {
         return fs::remove_file(dir.join(TAG));
     }
@@ -58,11 +58,11 @@ fn put_aside(dir: &Path, theirs: &str) -> io::Result<()> {
     let theirs = theirs.parse::<ClusterId>().map_or("unknown".to_owned(), |id| id.to_string());
     let aside = vacant(dir, &theirs);
     warn!(from = %dir.display(), to = %aside.display(), cluster = theirs,
-        "belongs to another cluster, put aside");
+        "belongs to another cluster, moved away");
     fs::rename(dir, aside)
 }
 
-/// A name that is not taken: the worker may have come here from that cluster before.
+/// Returns an unused name: the worker may have come from that cluster before.
 fn vacant(dir: &Path, theirs: &str) -> PathBuf {
     let mut aside = dir.with_extension(format!("of-{theirs}"));
     let mut number = 1_u32;

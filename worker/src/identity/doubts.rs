@@ -1,4 +1,4 @@
-//! Leaders that say of themselves that they lead, until a master confirms it or nobody does.
+//! Verifies leaders: a claim to lead waits until a master confirms it or none does.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use cluster_state::{ClusterId, Term};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::{Disobedience, Identity, Verdict};
+use super::{Identity, LeaderRefusal, Verdict};
 
-/// Longest wait of a leader that nobody knows: several times what a heartbeat through a follower
-/// takes, and less than its call may.
+/// Longest wait for a confirmation: several times the duration of a heartbeat through a follower,
+/// and less than the timeout of the caller.
 const CONFIRMATION_MAX: Duration = Duration::from_secs(1);
 
-/// Claims that are to be confirmed.
+/// Claims that wait for confirmation.
 #[derive(Debug, Default)]
 pub(super) struct Doubts {
     raised: Notify,
@@ -20,17 +20,21 @@ pub(super) struct Doubts {
 }
 
 impl Doubts {
-    /// The worker has learned of a cluster or a higher term.
+    /// Takes in that the worker has learned of a cluster or a higher term.
     pub(super) fn on_news(&self) {
         self.news.notify_waiters();
     }
 }
 
 impl Identity {
-    /// Decides about a leader that calls. One that is not known yet waits for a master to confirm
-    /// it: whoever was believed by his word alone could name a term that no leader reaches, and the
-    /// worker would obey nobody any more.
-    pub(crate) async fn confirm(&self, cluster: ClusterId, term: Term) -> Result<(), Disobedience> {
+    /// Decides about a leader that calls. An unknown leader waits for a master to confirm it: if
+    /// its word were enough, it could name a term that no leader reaches, and the worker would obey
+    /// no leader any more.
+    pub(crate) async fn confirm(
+        &self,
+        cluster: ClusterId,
+        term: Term,
+    ) -> Result<(), LeaderRefusal> {
         let confirmed = async {
             loop {
                 let mut news = std::pin::pin!(self.doubts.news.notified());
@@ -42,11 +46,11 @@ impl Identity {
                 news.await;
             }
         };
-        let unconfirmed = Err(Disobedience::Unconfirmed { cluster, term });
+        let unconfirmed = Err(LeaderRefusal::Unconfirmed { cluster, term });
         timeout(CONFIRMATION_MAX, confirmed).await.unwrap_or(unconfirmed)
     }
 
-    /// Returns when a claim is to be confirmed: a master had better be asked.
+    /// Waits until a claim needs confirmation, so that a master should be asked.
     pub(crate) async fn doubted(&self) {
         self.doubts.raised.notified().await;
     }

@@ -16,7 +16,7 @@ use tracing::warn;
 use super::IdentityError;
 
 pub(crate) const FORMAT: u32 = 2;
-/// A block of most file systems.
+/// Block size of most file systems.
 pub(crate) const SLOT_BYTES: usize = 4_096;
 const SLOTS: u64 = 2;
 
@@ -27,7 +27,7 @@ pub(crate) struct Record {
     /// As texts: JSON has no integers of 128 bits.
     pub(crate) cluster_id: Option<String>,
     pub(crate) data_id: String,
-    /// Starts in this directory, the last one included.
+    /// Number of starts in this directory, including the last one.
     pub(crate) starts: StartNumber,
     pub(crate) incarnation: String,
     pub(crate) term: Term,
@@ -36,7 +36,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// That of a worker that has never met anybody.
+    /// Returns the record of a worker that has never met a leader.
     pub(crate) fn of(worker_id: WorkerId) -> Self {
         Self {
             worker_id,
@@ -49,7 +49,7 @@ impl Record {
         }
     }
 
-    /// The cluster, once a leader has been met.
+    /// Returns the cluster, once a leader has been met.
     pub(crate) fn cluster(&self) -> Option<ClusterId> {
         self.cluster_id.as_ref().and_then(|id| id.parse().ok())
     }
@@ -59,7 +59,7 @@ impl Record {
 #[derive(Serialize, Deserialize)]
 struct Slot {
     format: u32,
-    /// Grows with each write: the higher one counts, and its parity says which slot it is in.
+    /// Grows with each write: the higher one counts, and its parity selects the slot.
     serial: u64,
     record: Record,
 }
@@ -74,7 +74,7 @@ struct Format {
 pub(crate) struct Slots {
     path: PathBuf,
     file: Option<File>,
-    /// Of the last write.
+    /// Serial number of the last write.
     serial: u64,
 }
 
@@ -114,7 +114,7 @@ impl Slots {
         Ok((slots, Some(newest.record)))
     }
 
-    /// Returns when the record is sure to survive a power cut.
+    /// Writes the record; returns once it is sure to survive a power cut.
     pub(crate) fn write(&mut self, record: &Record) -> Result<(), IdentityError> {
         self.try_write(record)
             .map_err(|source| IdentityError::Io { path: self.path.clone(), source })
@@ -135,7 +135,7 @@ impl Slots {
         Ok(())
     }
 
-    /// Puts a whole file in place in one step.
+    /// Creates the whole file in one step.
     fn create(&self, slot: &[u8], offset: u64) -> io::Result<File> {
         let new_path = self.path.with_extension("new");
         let file = OpenOptions::new()
@@ -197,7 +197,7 @@ fn decode(bytes: &[u8]) -> Decoded {
     }
 }
 
-/// The JSON of a slot, if its checksum is right.
+/// Returns the JSON of a slot, if its checksum is right.
 fn checked(bytes: &[u8]) -> Option<&[u8]> {
     let line = bytes.split(|byte| *byte == b'\n').next()?;
     let (checksum, rest) = line.split_at_checked(8)?;

@@ -32,7 +32,7 @@ async fn the_first_cluster_and_the_highest_term_survive_a_restart() {
     assert_eq!(identity.masters(), ["m1:1"]);
     assert_eq!((identity.data(), identity.start()), (data, StartNumber(2)));
     let refusal = identity.admit(CLUSTER, Term(6)).await.unwrap_err();
-    assert!(matches!(refusal, Disobedience::OlderTerm { seen: Term(7), .. }), "{refusal}");
+    assert!(matches!(refusal, LeaderRefusal::OlderTerm { seen: Term(7), .. }), "{refusal}");
     identity.admit(CLUSTER, Term(7)).await.unwrap();
 }
 
@@ -44,7 +44,7 @@ async fn another_cluster_is_not_obeyed_and_does_not_raise_the_term() {
 
     let refusal = identity.admit(OTHER, Term(9)).await.unwrap_err();
 
-    assert!(matches!(refusal, Disobedience::OtherCluster { .. }), "{refusal}");
+    assert!(matches!(refusal, LeaderRefusal::OtherCluster { .. }), "{refusal}");
     assert_eq!(identity.term_seen(), Term(7));
 }
 

@@ -5,9 +5,9 @@ use cluster_state::{AttemptRef, Epoch, FinishedAttempt, MasterId, Term};
 /// Bounds on the work that one worker takes on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
-    /// Attempts that run or whose results wait for the leader.
+    /// Maximum number of attempts that run or whose results wait for the leader.
     pub(crate) attempts_max: usize,
-    /// Bytes of results that wait for the leader: with more, nothing new begins.
+    /// Bytes of results that may wait for the leader: with more, nothing new begins.
     pub(crate) unconfirmed_bytes_max: usize,
 }
 
@@ -25,34 +25,32 @@ pub(crate) enum Effect {
 /// Answer to an order to run an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Assigned {
-    /// It is new: start it.
+    /// The attempt is new: start it.
     Start,
-    /// It runs or ran already; its end is or will be reported.
+    /// The attempt runs or ran already; its end is or will be reported.
     Known,
-    /// It must not run any more, and will be reported as lost.
+    /// The attempt must not run any more, and will be reported as lost.
     Lost,
-    /// There is no room for it.
+    /// There is no room for the attempt.
     NoRoom,
 }
 
 /// Answer to an order to cancel an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cancelled {
-    /// It runs: stop it.
+    /// The attempt runs: stop it.
     Stop,
-    /// Its end has come already, and is or will be reported.
+    /// The attempt has ended already, which is or will be reported.
     Over,
-    /// Nothing is known of it, and from now on it will not start.
+    /// The attempt is unknown, and from now on it will not start.
     Unknown,
 }
 
-/// A registration that the leader holds.
+/// A registration that the leader accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Session {
-    /// The registration's number.
     pub(crate) epoch: Epoch,
     pub(crate) leader: MasterId,
-    /// In which term.
     pub(crate) term: Term,
 }
 
@@ -69,16 +67,17 @@ pub(crate) struct Snapshot {
 /// Reason that attempts cannot be taken on now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AssignRefusal {
-    /// Between the snapshot for a registration and its answer an attempt must not begin: the
-    /// leader would find it missing from the snapshot and give its task to somebody else.
-    #[error("no registration stands")]
+    /// A registration is in progress. An attempt must not begin between its snapshot and its
+    /// answer: the leader would find it missing from the snapshot and assign its task to another
+    /// worker.
+    #[error("no registration is in force")]
     NoSession,
     /// The attempts belong to another registration.
     #[error("the registration is {ours}, not {theirs}")]
     OtherEpoch {
-        /// The one that stands here.
+        /// Epoch in force.
         ours: Epoch,
-        /// The one that the caller named.
+        /// Epoch that the caller named.
         theirs: Epoch,
     },
     /// The worker is shutting down.

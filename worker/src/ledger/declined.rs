@@ -1,4 +1,4 @@
-//! Attempts that a machine which cannot run tasks hands back at once.
+//! Attempts that an unfit machine returns immediately.
 
 use cluster_state::{AttemptOutcome, AttemptRef};
 
@@ -6,8 +6,8 @@ use super::settled::Settlement;
 use super::{Assigned, Ledger};
 
 impl Ledger {
-    /// Asked to run an attempt on a machine that is unfit. What is known goes on as it is; the rest
-    /// is reported to have ended this way, so that the leader need not wait for it.
+    /// Declines an attempt because the machine is unfit. A known attempt goes on; an unknown one is
+    /// reported with this outcome, so that the leader need not wait for it.
     pub(crate) fn on_declined(&mut self, attempt: AttemptRef, outcome: AttemptOutcome) -> Assigned {
         let is_known = self.live.contains_key(&attempt)
             || self.unconfirmed.contains(attempt)

@@ -7,7 +7,8 @@ use super::live::Live;
 use super::{Closing, Effect, Ledger, Overtaken, Standing};
 
 impl Ledger {
-    /// The lease lapsed: the leader may give every running attempt to somebody else.
+    /// Kills all attempts, because the lease has lapsed: the leader may assign their tasks to other
+    /// workers.
     pub(crate) fn on_lapsed(&mut self) -> Vec<Effect> {
         self.standing = Standing::Apart;
         let mut effects = Vec::new();
@@ -22,8 +23,8 @@ impl Ledger {
         effects
     }
 
-    /// No leader was reached for the heartbeat timeout: attempts of tasks that asked not to wait
-    /// longer may be somebody else's soon.
+    /// Kills attempts of tasks that asked not to wait, because no leader was reached for the
+    /// heartbeat timeout: the leader may assign these tasks soon.
     pub(crate) fn on_disconnected(&mut self) -> Vec<Effect> {
         let mut effects = Vec::new();
         for (attempt, live) in &mut self.live {
@@ -50,7 +51,7 @@ impl Ledger {
         if epoch < self.latest_epoch { Err(Overtaken) } else { Ok(()) }
     }
 
-    /// The worker is off the registry, and its tasks are queued again.
+    /// Stops all attempts, because the worker was unregistered: its tasks are queued again.
     pub(crate) fn on_dismissed(&mut self) -> Vec<Effect> {
         self.standing = Standing::Apart;
         let mut effects = Vec::new();
@@ -72,8 +73,8 @@ impl Ledger {
         effects
     }
 
-    /// The worker shuts down: nothing more begins, and what runs is stopped. It stays in
-    /// snapshots until it has ended, so that nobody runs the task meanwhile.
+    /// Stops all attempts, because the worker shuts down. They stay in snapshots until they have
+    /// ended, so that no other worker runs their tasks in the meantime.
     pub(crate) fn on_closing(&mut self) -> Vec<Effect> {
         self.closing = Closing::Yes;
         let mut effects = Vec::new();

@@ -5,17 +5,17 @@ use cluster_state::{LossReason, OnDisconnect};
 /// State of an attempt that is in the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Live {
-    /// Its process runs, as far as anybody knows.
+    /// Its process runs, as far as the ledger knows.
     Running(OnDisconnect),
-    /// The worker has killed it because it lost touch with the leader. It stays in snapshots until
-    /// it has ended, and is reported as lost then.
+    /// The worker has killed it because it lost contact with the leader. It stays in snapshots
+    /// until it has ended, and is reported as lost then.
     Fenced(LossReason),
-    /// It ended; its outcome is on the way to disk.
+    /// It has ended; its outcome is on the way to disk.
     Storing,
-    /// It ended and the leader does not want it: once its outcome is on disk, it is forgotten.
+    /// It has ended and the leader does not want it: once its outcome is on disk, it is forgotten.
     Discarded,
-    /// The worker stops it because it shuts down: unless it ends well, its end says nothing about
-    /// the task, and the leader knows without being told.
+    /// The worker stops it because it shuts down: unless it succeeds, its end says nothing about
+    /// the task, and the leader need not be told.
     Leaving(OnDisconnect),
     /// The worker stops it because it was dismissed: nobody wants its result.
     Abandoned(OnDisconnect),

@@ -23,14 +23,14 @@ enum Event {
     Reap,
 }
 
-/// A worker around the ledger: processes, and outcomes on the way to disk.
+/// Simulated surroundings of the ledger: processes, and outcomes on the way to disk.
 struct World {
     ledger: Ledger,
     starts: BTreeMap<AttemptRef, u32>,
     processes: BTreeSet<AttemptRef>,
     /// Attempts that the leader did not want once: they never become current again.
     unwanted: BTreeSet<AttemptRef>,
-    /// Killed, and not gone yet.
+    /// Attempts that were killed and are not gone yet.
     dying: BTreeSet<AttemptRef>,
     ended: Vec<FinishedAttempt>,
     on_disk: BTreeSet<AttemptRef>,

@@ -1,10 +1,10 @@
-//! Lately settled attempts: an order that was under way when one of them was settled must not start
-//! it again.
+//! Recently settled attempts: an order that was in flight when one of them was settled must not
+//! start it again.
 //!
-//! Such an order was sent before the leader knew of the end, so it arrives within the patience of a
+//! Such an order was sent before the leader knew of the end, so it arrives within the timeout of a
 //! call. It may lie unread for as long as this process is frozen. So an attempt is remembered until
-//! the leader has answered heartbeats for several times that patience: each answer shows that the
-//! process is awake and reads what has arrived.
+//! the leader has answered heartbeats for several times that timeout: each answer shows that the
+//! process is awake and reads incoming messages.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -22,7 +22,7 @@ const GENERATION_MIN: Duration = Duration::from_secs(5);
 pub(super) enum Settlement {
     /// The leader has its result, or knows that it is lost.
     Confirmed,
-    /// Stopped, or cancelled before it came; nobody has reported an end.
+    /// It was stopped, or cancelled before it came; its end was not reported.
     Stopped,
 }
 
@@ -30,7 +30,7 @@ pub(super) enum Settlement {
 #[derive(Debug, Default)]
 pub(super) struct Settled {
     generations: VecDeque<BTreeMap<AttemptRef, Settlement>>,
-    /// When the latest generation began.
+    /// Time at which the latest generation began.
     begun_at: Option<Instant>,
 }
 
@@ -48,7 +48,7 @@ impl Settled {
         }
     }
 
-    /// The leader has answered a heartbeat.
+    /// Takes in an answered heartbeat.
     pub(super) fn on_heartbeat_answered(&mut self, now: Instant) {
         let is_young = |begun_at: Instant| now.duration_since(begun_at) < GENERATION_MIN;
         if self.begun_at.is_some_and(is_young) {

@@ -1,4 +1,4 @@
-//! The ledger, told event by event.
+//! Tests of the ledger, event by event.
 
 use proto::convert::result_bytes;
 
@@ -265,7 +265,7 @@ fn only_a_running_attempt_is_stopped_by_a_cancel() {
 
 #[test]
 fn there_is_room_for_so_many_attempts() {
-    // What has ended and waits for the leader takes none.
+    // Results that wait for the leader take no slot.
     let mut ledger = Ledger::restore(Bounds { attempts_max: 1, ..BOUNDS }, [ended(A)]);
     ledger.on_registering();
     assert_eq!(ledger.on_registered(SESSION, &[], &[]), Ok(vec![]));

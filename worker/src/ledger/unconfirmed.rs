@@ -1,5 +1,5 @@
-//! Results that no leader has confirmed: on disk, but for losses, which need not be there, because a
-//! new process of this worker has lost everything anyway.
+//! Results that no leader has confirmed. They are on disk, except for losses, which need not be,
+//! because a new process of this worker has lost everything anyway.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -8,7 +8,7 @@ use cluster_state::{AttemptOutcome, AttemptRef, FinishedAttempt};
 use proto::convert::result_bytes;
 use proto::limits::ByteBudget;
 
-/// The results, and how far reporting them has come.
+/// Unconfirmed results, and the position of reporting.
 #[derive(Debug, Default)]
 pub(super) struct Unconfirmed {
     results: BTreeMap<AttemptRef, AttemptOutcome>,
@@ -54,7 +54,7 @@ impl Unconfirmed {
         Some(outcome)
     }
 
-    /// As many results as fit into so many bytes, and the names of the others.
+    /// Splits the results into as many as fit into so many bytes, and the names of the others.
     pub(super) fn divide(&self, bytes_max: usize) -> (Vec<FinishedAttempt>, Vec<AttemptRef>) {
         let sent = self.batch_after(None, bytes_max);
         let from = sent.last().map_or(Bound::Unbounded, |last| Bound::Excluded(last.attempt));
@@ -63,7 +63,8 @@ impl Unconfirmed {
         (sent, unsent)
     }
 
-    /// As many results as fit into so many bytes: those after the last ones, or the first ones.
+    /// Returns as many results as fit into so many bytes: those after the last report, or from the
+    /// beginning again.
     pub(super) fn next_report(&mut self, bytes_max: usize) -> Vec<FinishedAttempt> {
         let mut report = self.batch_after(self.reported_up_to, bytes_max);
         if report.is_empty() {

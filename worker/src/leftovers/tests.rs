@@ -1,4 +1,4 @@
-//! Real processes that somebody left behind.
+//! Tests with real processes that were left behind.
 
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command};
@@ -28,7 +28,7 @@ impl Bench {
         HomeId::of(self.dir.path()).unwrap()
     }
 
-    /// A process that sleeps, marked for the first attempt of an incarnation.
+    /// Starts a process that sleeps, marked for the first attempt of an incarnation.
     fn sleeper(&self, incarnation: Incarnation) -> Child {
         let mark = Mark { home: self.home(), incarnation, attempt: attempt_ref(1, 1) };
         Command::new("sleep")
@@ -112,7 +112,7 @@ fn with_a_grace_they_are_asked_first() {
     let bench = bench();
     let mut left_behind = bench.sleeper(EARLIER);
 
-    // It is reaped meanwhile, as the process that inherits it would.
+    // It is reaped in the meantime, as by the process that would inherit it.
     let waiting = std::thread::spawn(move || left_behind.wait().unwrap());
     bench.end(Duration::from_secs(60));
 

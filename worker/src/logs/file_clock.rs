@@ -1,5 +1,4 @@
-//! The clock by which the age of files counts: the wall clock, which stamps them, but without its
-//! jumps ahead.
+//! A clock for the age of files: the wall clock, which stamps them, but without its jumps ahead.
 
 use std::time::SystemTime;
 
@@ -10,7 +9,7 @@ use crate::clock::{self, Moment};
 pub(super) struct Reading {
     /// The wall clock, which may be wrong and may jump.
     pub(super) wall: SystemTime,
-    /// The clock that does neither, and says nothing beyond this process.
+    /// A clock that does neither, but means nothing outside this process.
     pub(super) moment: Moment,
 }
 
@@ -21,12 +20,12 @@ impl Reading {
     }
 }
 
-/// A clock that has run as long as the process, and believes of all that the wall clock has said
-/// what makes files the youngest.
+/// A clock that runs for as long as the process and takes, of all accounts of the wall clock, the
+/// one by which files are youngest.
 #[derive(Debug)]
 pub(super) struct FileClock {
     began_at: Moment,
-    /// The wall clock's time at that moment, by the earliest account.
+    /// Wall-clock time at that moment, by the earliest account.
     began: SystemTime,
 }
 

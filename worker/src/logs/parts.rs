@@ -1,5 +1,5 @@
-//! The files of one stream: its beginning, and of the rest the latest parts, each named by the
-//! position of its first byte.
+//! Files of one stream: its beginning, and the latest parts of the rest, each named by the position
+//! of its first byte.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -17,18 +17,17 @@ const FILE_MODE: u32 = 0o600;
 pub(crate) struct Part {
     /// Position of its first byte in the stream.
     pub(crate) offset: u64,
-    /// The file.
     pub(crate) path: PathBuf,
 }
 
 impl Part {
-    /// The part of `stream` that begins at `offset`.
+    /// Returns the part of `stream` that begins at `offset`.
     #[must_use]
     pub(crate) fn new(dir: &Path, stream: Stream, offset: u64) -> Self {
         Self { offset, path: dir.join(file_name(stream, offset)) }
     }
 
-    /// Creates the file; one that is there already is an error.
+    /// Creates the file; fails if it exists.
     pub(crate) fn create(&self) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(FILE_MODE);
@@ -41,7 +40,7 @@ impl Part {
     }
 }
 
-/// The parts of a stream that there are, in order.
+/// Lists the existing parts of a stream, in order.
 pub(crate) fn parts(dir: &Path, stream: Stream) -> io::Result<Vec<Part>> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -66,13 +65,13 @@ fn offset_of(name: &str, stream: Stream) -> Option<u64> {
         "" => 0,
         suffix => suffix.strip_prefix('.')?.parse().ok()?,
     };
-    // `parse` would take a sign and leading zeros, and the reader would look for a part that is not
-    // there for ever.
+    // `parse` would accept a sign and leading zeros, and the reader would look for a missing part
+    // forever.
     (name == file_name(stream, offset)).then_some(offset)
 }
 
-/// Follows no link and waits for nobody: whatever may have been put in the file's place, the worker
-/// neither reads nor writes anything but a regular file, and opening it blocks no thread.
+/// Opens a regular file without following links or blocking: whatever was put in the file's place,
+/// the worker neither reads nor writes anything but a regular file.
 fn open_regular(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let file = options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits()).open(path)?;
     if !file.metadata()?.is_file() {

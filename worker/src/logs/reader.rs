@@ -1,4 +1,4 @@
-//! Reads an attempt's logs from its files, and goes on as they grow.
+//! Reads an attempt's logs from its files, and follows them as they grow.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -20,16 +20,16 @@ const BLOCK_BYTES: u64 = 64 << 10;
 /// Behavior at the end of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Follow {
-    /// Until the attempt has ended.
+    /// Go on until the attempt has ended.
     Yes,
-    /// Stop at what is there now.
+    /// Stop at the present end.
     No,
 }
 
 /// Reason that a log cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OpenError {
-    /// Nothing is known of the attempt here.
+    /// The attempt is unknown here.
     #[error("this worker has no logs of {} {}", .0.task, .0.attempt)]
     Unknown(AttemptRef),
     /// Each reader takes memory and open files.
@@ -40,7 +40,7 @@ pub(crate) enum OpenError {
 /// A position in the logs of one attempt.
 #[derive(Debug)]
 pub(crate) struct LogReader {
-    /// The one that was read last comes last, so that neither stream starves the other.
+    /// The stream that was read last comes last, so that neither starves the other.
     sources: VecDeque<Source>,
     growth: Option<watch::Receiver<Growth>>,
     _permit: OwnedSemaphorePermit,
@@ -51,15 +51,15 @@ struct Source {
     stream: Stream,
     dir: PathBuf,
     current: Option<Open>,
-    /// Position in the stream of the next byte.
+    /// Position of the next byte in the stream.
     position: u64,
-    /// Only the first read begins anywhere; what comes later follows.
+    /// Applies to the first read only; later reads follow.
     begin: Begin,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Begin {
-    /// At the first byte, or where the last read ended.
+    /// At the first byte, or at the end of the last read.
     Here,
     /// At the last so many lines.
     AtTail(u64),
@@ -104,18 +104,17 @@ impl Logs {
 }
 
 impl LogReader {
-    /// Begins one stream where a reader left it who was here before.
+    /// Begins one stream at the position where an earlier reader left it.
     pub(crate) fn skip_to(&mut self, stream: Stream, position: u64) {
         for source in self.sources.iter_mut().filter(|source| source.stream == stream) {
             source.begin = Begin::At(position);
         }
     }
 
-    /// The next piece, and where its stream goes on after it; none at the end.
+    /// Returns the next chunk and the position after it in its stream; none at the end.
     pub(crate) async fn next_chunk(&mut self) -> io::Result<Option<(Stream, Bytes, u64)>> {
         loop {
-            // Whether it has ended must be known before reading: what was printed last is on file
-            // by then.
+            // Read before the files: at the end of the attempt, all of its output is in them.
             let has_ended = match &mut self.growth {
                 Some(growth) => {
                     growth.borrow_and_update();
@@ -137,7 +136,7 @@ impl LogReader {
 
             match &mut self.growth {
                 Some(growth) if !has_ended => {
-                    // An error is the end, which the next round sees.
+                    // An error means the end, which the next round sees.
                     growth.changed().await.unwrap_or_default();
                 }
                 _ => return Ok(None),
@@ -154,7 +153,8 @@ impl Source {
             Begin::AtTail(lines) => self.open_at(tail(&self.dir, self.stream, lines)?)?,
             Begin::At(position) => {
                 self.open_at(holding(&self.dir, self.stream, position)?)?;
-                // It may have been dropped meanwhile; what comes next tells how much is missing.
+                // The part may have been dropped in the meantime; the next one tells how much is
+                // missing.
                 if self.successor()?.is_some() {
                     self.position = self.position.max(position);
                 }
@@ -165,12 +165,13 @@ impl Source {
                 return Ok(Some(bytes));
             }
             let Some(next) = self.successor()? else { return Ok(None) };
-            // A part is whole once it has a successor: what came since the last read comes first.
+            // A part is complete once it has a successor: first read the bytes that came since the
+            // last read.
             if let Some(bytes) = self.read_current()? {
                 return Ok(Some(bytes));
             }
             let file = match next.open() {
-                // The writer has gone on meanwhile.
+                // The writer has gone on in the meantime.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 file => file?,
             };
@@ -192,7 +193,7 @@ impl Source {
         Ok(Some(Bytes::from(chunk)).filter(|chunk| !chunk.is_empty()))
     }
 
-    /// The part after the one that is open, of those that are still there.
+    /// Returns the part after the open one, of those that still exist.
     fn successor(&self) -> io::Result<Option<Part>> {
         let after = self.current.as_ref().map(|open| open.offset);
         let parts = parts(&self.dir, self.stream)?;
@@ -209,14 +210,15 @@ impl Source {
     }
 }
 
-/// The part and the place in it where a position of the stream is, as far as it goes.
+/// Finds the part, and the offset in it, that hold a position of the stream, as far as the stream
+/// goes.
 fn holding(dir: &Path, stream: Stream, position: u64) -> io::Result<Option<(Open, u64)>> {
     let parts = parts(dir, stream)?;
     let Some(part) = parts.into_iter().rfind(|part| part.offset <= position) else {
         return Ok(None);
     };
     match part.open() {
-        // The writer has gone on meanwhile.
+        // The writer has gone on in the meantime.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         file => {
             let file = file?;
@@ -226,15 +228,15 @@ fn holding(dir: &Path, stream: Stream, position: u64) -> io::Result<Option<(Open
     }
 }
 
-/// The part and the place in it where the last so many lines begin.
+/// Finds the part, and the offset in it, at which the last so many lines begin.
 fn tail(dir: &Path, stream: Stream, lines: u64) -> io::Result<Option<(Open, u64)>> {
     let mut begins = None;
-    // The line break at the very end closes the last line rather than begin another.
+    // A line break at the very end closes the last line and begins no other.
     let mut closes_last = true;
     let mut breaks_left = lines;
     for part in parts(dir, stream)?.into_iter().rev() {
         let file = match part.open() {
-            // The writer has gone on meanwhile, and what is older is gone too.
+            // The writer has gone on in the meantime, and older parts are gone too.
             Err(error) if error.kind() == io::ErrorKind::NotFound => break,
             file => file?,
         };

@@ -16,23 +16,24 @@ use super::Logs;
 use super::file_clock::{FileClock, Reading};
 use crate::clock::Moment;
 
-/// The unit in which a file's blocks are counted.
+/// Unit in which a file's blocks are counted.
 const BLOCK_BYTES: u64 = 512;
-/// Nothing is removed for its age so early: a machine's clock may be wrong until it has asked others.
+/// Nothing is removed for its age before: a machine's clock may be wrong until it has been
+/// synchronized.
 pub(super) const CLOCK_PATIENCE: Duration = Duration::from_hours(1);
 
 /// Bounds on the remains of attempts that have ended.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Retention {
-    /// That of those that ended less than so long ago.
+    /// Time since the end of the attempt.
     pub(crate) age: Duration,
-    /// Of those, that of the last so many to end.
+    /// Number of attempts, by the order of their ends.
     pub(crate) attempts_max: usize,
-    /// Of those, as many as take together no more than so many bytes.
+    /// Bytes that all of them take together.
     pub(crate) bytes_max: u64,
 }
 
-/// Removes what is not to be kept, time and again.
+/// Removes the remains that exceed the bounds, at intervals.
 #[derive(Debug)]
 pub(crate) struct Sweeper {
     logs: Logs,
@@ -43,13 +44,13 @@ pub(crate) struct Sweeper {
     ended: BTreeMap<Key, Remains>,
 }
 
-/// Names the directories of an attempt below those of all logs and of all tasks.
+/// Name of an attempt's directory below those of all logs and of all tasks.
 type Key = (OsString, OsString);
 
 /// Files that an attempt left on disk.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Remains {
-    /// When the last file was written, and no later than the first look at it.
+    /// Time of the last write, and no later than the first sighting.
     ended_at: SystemTime,
     pub(super) bytes: u64,
 }
@@ -61,7 +62,7 @@ impl Default for Remains {
 }
 
 impl Sweeper {
-    /// Sweeps what these logs keep.
+    /// Creates a sweeper of these logs.
     pub(crate) fn new(logs: Logs, retention: Retention) -> Self {
         Self::starting(Reading::take(), logs, retention)
     }
@@ -71,7 +72,8 @@ impl Sweeper {
         Self { logs, retention, clock, began_at: at.moment, ended: BTreeMap::new() }
     }
 
-    /// Removes what is not to be kept. It walks the disk: call it where blocking is allowed.
+    /// Removes the remains that exceed the bounds. It walks the disk: call it where blocking is
+    /// allowed.
     pub(crate) fn sweep(&mut self) {
         self.sweep_at(Reading::take());
     }
@@ -79,7 +81,7 @@ impl Sweeper {
     pub(super) fn sweep_at(&mut self, reading: Reading) {
         let now = self.clock.time(reading);
         if let Err(error) = self.look(now) {
-            warn!(%error, "old logs not looked for");
+            warn!(%error, "cannot look for old logs");
             return;
         }
         let is_clock_believed = reading.moment.since(self.began_at) >= CLOCK_PATIENCE;
@@ -90,7 +92,7 @@ impl Sweeper {
                 Ok(()) => removed += 1,
                 Err(error) => {
                     let (task, attempt) = key;
-                    warn!(?task, ?attempt, %error, "old logs not removed");
+                    warn!(?task, ?attempt, %error, "cannot remove old logs");
                 }
             }
         }
@@ -99,10 +101,10 @@ impl Sweeper {
         }
     }
 
-    /// Measures what has ended since the last look.
+    /// Measures the remains of attempts that have ended since the last pass.
     fn look(&mut self, now: SystemTime) -> io::Result<()> {
         let mut keys = self.attempts()?;
-        // Looked at after the disk: whatever was found there and had not ended is among them.
+        // Read after the disk: a directory whose attempt had not ended is among them.
         let live = self.logs.live().keys().map(|a| self.logs.dir(*a)).collect::<BTreeSet<_>>();
         keys.retain(|key| !live.contains(&below(&self.logs.shared.logs, key)));
 
@@ -110,7 +112,7 @@ impl Sweeper {
         for key in keys {
             let known = self.ended.get(&key).copied();
             let mut remains = known.unwrap_or_else(|| self.measure(&key));
-            // A stamp from the future is a wrong clock's, and must not outlast what ends later.
+            // A stamp from the future is a wrong clock's, and must not outlast later ones.
             remains.ended_at = remains.ended_at.min(now);
             ended.insert(key, remains);
         }
@@ -118,8 +120,8 @@ impl Sweeper {
         Ok(())
     }
 
-    /// The directories of attempts. What has another name is not the worker's to remove, as what a
-    /// check of the file system has found.
+    /// Lists the directories of attempts. Other names are not the worker's to remove, such as those
+    /// that a check of the file system has left.
     fn attempts(&self) -> io::Result<BTreeSet<Key>> {
         let is_task = |name: &OsString| parsed::<TaskId>(name).is_some();
         let is_attempt = |name: &OsString| parsed::<u32>(name).is_some();
@@ -141,7 +143,7 @@ impl Sweeper {
         remains
     }
 
-    /// From the oldest on, as many as exceed what is kept. Ages count where the time is known.
+    /// Returns the oldest remains that exceed the bounds. Ages count once the time is known.
     fn surplus(&self, now: Option<SystemTime>) -> Vec<Key> {
         let mut by_age = self.ended.iter().collect::<Vec<_>>();
         by_age.sort_by_key(|(_, remains)| std::cmp::Reverse(remains.ended_at));
@@ -165,7 +167,7 @@ impl Sweeper {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 Err(_) | Ok(()) => {}
             }
-            // It stays while it holds other attempts.
+            // The directory stays while it holds other attempts.
             fs::remove_dir(root.join(&key.0)).unwrap_or_default();
         }
         Ok(())
@@ -177,7 +179,7 @@ impl Sweeper {
 }
 
 impl Remains {
-    /// Adds a directory with all that is in it. What cannot be looked at does not count.
+    /// Adds a directory with everything in it. Unreadable entries do not count.
     pub(super) fn add(&mut self, dir: &Path) {
         let mut open = vec![dir.to_owned()];
         while let Some(path) = open.pop() {
@@ -209,7 +211,7 @@ fn below(root: &Path, (task, attempt): &Key) -> PathBuf {
 fn names(dir: &Path) -> io::Result<Vec<OsString>> {
     match fs::read_dir(dir) {
         Ok(entries) => entries.map(|entry| Ok(entry?.file_name())).collect(),
-        // A stray file, or gone meanwhile.
+        // A stray file, or gone in the meantime.
         Err(error)
             if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
         {

@@ -1,4 +1,4 @@
-//! Writing, limiting, reading, following and removing logs.
+//! Tests of writing, limiting, reading, following and removing logs.
 
 use std::sync::LazyLock;
 use std::time::{Duration, UNIX_EPOCH};
@@ -25,7 +25,7 @@ fn logs(bytes_max: u64) -> (tempfile::TempDir, Logs) {
     (dir, logs)
 }
 
-/// An attempt that has printed to both streams and ended.
+/// Returns an attempt that has printed to both streams and ended.
 async fn printed(logs: &Logs, attempt: AttemptRef, stdout: &[u8], stderr: &[u8]) {
     fs::create_dir_all(logs.working_dir(attempt)).unwrap();
     let attempt = logs.begin(attempt);
@@ -247,12 +247,12 @@ async fn a_follower_sees_everything_up_to_the_end() {
     };
     let (mut seen, _) = tokio::join!(follow, print);
 
-    // Neither stream goes before the other.
+    // The streams have no order among them.
     seen.sort_unstable();
     assert_eq!(seen, ["stderr: bye", "stdout: one"]);
 }
 
-/// A and then B have ended, and left a kilobyte each in their directories.
+/// Ends A and then B, which leave a kilobyte each in their directories.
 async fn two_ended() -> (tempfile::TempDir, Logs) {
     let (dir, logs) = logs(1_000);
     for (attempt, seconds) in [(A, 1), (B, 2)] {
@@ -277,7 +277,7 @@ fn stamp(path: &Path, wall: Duration) {
     fs::File::open(path).unwrap().set_modified(UNIX_EPOCH + wall).unwrap();
 }
 
-/// An attempt that has ended at that time of the wall clock.
+/// Ends an attempt at that time of the wall clock.
 async fn ended(logs: &Logs, attempt: AttemptRef, wall: Duration) {
     printed(logs, attempt, b"printed", b"").await;
     let dir = logs.dir(attempt);
@@ -285,7 +285,7 @@ async fn ended(logs: &Logs, attempt: AttemptRef, wall: Duration) {
     left.iter().for_each(|path| stamp(path, wall));
 }
 
-/// So long after the epoch, by a right clock, on a machine that was started `since_start` ago.
+/// Returns a reading by a right clock, on a machine that was started `since_start` ago.
 fn reading(wall: Duration, since_start: Duration) -> Reading {
     static START: LazyLock<Moment> = LazyLock::new(clock::now);
     Reading { wall: UNIX_EPOCH + wall, moment: START.after(since_start) }

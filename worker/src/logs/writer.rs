@@ -1,4 +1,4 @@
-//! Writes one stream within its limit: keeps its beginning, and of the rest the latest.
+//! Writes one stream within its limit: keeps its beginning, and the latest part of the rest.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -11,7 +11,7 @@ use super::parts::Part;
 
 /// Bytes kept of the beginning, where a program says what it is about to do.
 const HEAD_BYTES_MAX: u64 = 1 << 20;
-/// The latest output is kept in so many parts, of which the oldest makes room for a new one.
+/// Number of parts that hold the latest output; the oldest makes room for a new one.
 const TAIL_PARTS: u64 = 2;
 
 /// Maximum sizes of the parts of a stream.
@@ -22,7 +22,7 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// Those of a stream of which so many bytes are kept.
+    /// Returns the bounds of a stream of which so many bytes are kept.
     pub(super) fn of(stream_bytes_max: u64) -> Self {
         let head = HEAD_BYTES_MAX.min(stream_bytes_max.div_ceil(2));
         let tail_part = (stream_bytes_max - head).div_ceil(TAIL_PARTS).max(1);
@@ -30,7 +30,7 @@ impl Bounds {
     }
 }
 
-/// One stream while it is written.
+/// A stream that is being written.
 #[derive(Debug)]
 pub(crate) struct StreamWriter {
     dir: PathBuf,
@@ -39,7 +39,7 @@ pub(crate) struct StreamWriter {
     file: File,
     /// Position in the stream at which the file begins.
     begins_at: u64,
-    /// Position in the stream of the next byte.
+    /// Position of the next byte in the stream.
     position: u64,
     /// Offsets at which the parts of the tail begin.
     tail: VecDeque<u64>,
@@ -73,8 +73,8 @@ impl StreamWriter {
         self.stream
     }
 
-    /// Appends some output. When that fails the rest of it is lost, which a marker in the file and
-    /// the error of the first failure tell; later output is tried anew.
+    /// Appends output. If that fails, the rest of it is lost, which a marker in the file and the
+    /// error of the first failure tell; later output is tried again.
     pub(super) fn keep(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self.append(bytes) {
             Ok(()) => {
@@ -127,8 +127,8 @@ impl StreamWriter {
         Ok(())
     }
 
-    /// Says in the file that output is missing. A full disk may have no room even for that: then the
-    /// marker takes the place of the last output that was kept.
+    /// Notes in the file that output is missing. A full disk may have no room even for that: then
+    /// the marker replaces the last output that was kept.
     pub(super) fn mark_loss(&mut self, error: &io::Error) {
         let reason = if error.kind() == io::ErrorKind::StorageFull {
             "no space left".to_owned()
@@ -155,7 +155,7 @@ impl StreamWriter {
 
 #[cfg(test)]
 impl StreamWriter {
-    /// From now on it writes to `file`.
+    /// Redirects the output to `file`.
     pub(super) fn divert(&mut self, file: File) {
         self.file = file;
     }

@@ -1,4 +1,4 @@
-//! The children of this process: those that it started, and orphans that fell to it.
+//! Children of this process: those that it started, and orphans that it adopted.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,12 +11,12 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::process::Child;
 use tracing::warn;
 
-/// Tells this process's own children from orphans: descendants whose parents have ended become
-/// children of the worker, so none that is left of an attempt is out of sight.
+/// Distinguishes this process's own children from orphans: descendants whose parents have ended
+/// become children of the worker, so every process of an attempt stays in sight.
 #[derive(Debug)]
 pub(crate) struct Children {
     adopts: Adopts,
-    /// Held shared while a child is started and not yet known.
+    /// Held shared while a child is started and not recorded yet.
     starting: RwLock<()>,
     /// Number of starts of each process that are not forgotten: a process id may be reused at once.
     started: Mutex<BTreeMap<Pid, u32>>,
@@ -29,20 +29,20 @@ enum Adopts {
 }
 
 impl Children {
-    /// From now on orphans fall to this process. It alone starts children then, through this.
+    /// Makes this process adopt orphans. From then on it must start all children through this.
     #[must_use]
     pub(crate) fn adopting() -> Self {
         let adopts = match prctl::set_child_subreaper(true) {
             Ok(()) => Adopts::Orphans,
             Err(error) => {
-                warn!(%error, "orphans do not fall to this process");
+                warn!(%error, "cannot adopt orphans");
                 Adopts::Nobody
             }
         };
         Self { adopts, ..Self::aside() }
     }
 
-    /// For a process that has other children too: orphans go wherever they go.
+    /// Leaves orphans alone, for a process that has other children too.
     #[must_use]
     pub(crate) fn aside() -> Self {
         Self { adopts: Adopts::Nobody, starting: RwLock::default(), started: Mutex::default() }
@@ -61,7 +61,7 @@ impl Children {
         Ok((child, id))
     }
 
-    /// A child that was started has been waited for.
+    /// Forgets a child that has been waited for.
     pub(crate) fn forget(&self, child: Pid) {
         let mut started = self.started();
         if let Some(count) = started.get_mut(&child) {
@@ -72,7 +72,7 @@ impl Children {
         }
     }
 
-    /// The orphans; none when they do not fall to this process. It blocks.
+    /// Lists the orphans; none when this process does not adopt them. It blocks.
     pub(crate) fn orphans(&self) -> io::Result<Option<Vec<Pid>>> {
         if self.adopts == Adopts::Nobody {
             return Ok(None);
@@ -84,7 +84,7 @@ impl Children {
         Ok(Some(children))
     }
 
-    /// Lets go of orphans that have ended. It blocks.
+    /// Reaps orphans that have ended. It blocks.
     pub(crate) fn reap(&self) {
         match self.orphans() {
             Ok(orphans) => {
@@ -93,7 +93,7 @@ impl Children {
                     waitpid(orphan, Some(WaitPidFlag::WNOHANG)).map(drop).unwrap_or_default();
                 }
             }
-            Err(error) => warn!(%error, "orphans not looked for"),
+            Err(error) => warn!(%error, "cannot look for orphans"),
         }
     }
 
@@ -102,8 +102,9 @@ impl Children {
     }
 }
 
-/// Children of this process, those that have ended and were not waited for included: all orphans
-/// among them, which fall to its first thread, and some of those that it started.
+/// Lists children of this process, including those that have ended and were not waited for: all
+/// orphans among them, which become children of its first thread, and some of those that it
+/// started.
 fn children() -> io::Result<Vec<Pid>> {
     let first_thread = Pid::this();
     match fs::read_to_string(format!("/proc/self/task/{first_thread}/children")) {
@@ -116,7 +117,7 @@ fn children() -> io::Result<Vec<Pid>> {
     }
 }
 
-/// For kernels that keep no lists of children.
+/// Lists children on kernels that keep no lists of them.
 fn children_by_parent() -> io::Result<Vec<Pid>> {
     let mut children = Vec::new();
     for entry in fs::read_dir("/proc")? {

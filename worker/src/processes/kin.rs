@@ -1,4 +1,4 @@
-//! Decides which processes belong together: those that carry a mark, and whatever comes of them.
+//! Decides which processes belong together: those that carry a mark, and their descendants.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,11 +10,11 @@ use super::{HomeId, Mark, Process, StartTime};
 /// Set of marks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Whose {
-    /// Those of one attempt.
+    /// Mark of one attempt.
     Attempt(Mark),
-    /// Those of one process start of a worker.
+    /// Marks of one process start of a worker.
     Incarnation(HomeId, Incarnation),
-    /// Those of all process starts of a worker except this one.
+    /// Marks of all process starts of a worker except this one.
     Earlier(HomeId, Incarnation),
 }
 
@@ -28,12 +28,12 @@ impl Whose {
     }
 }
 
-/// Processes that belong together. It remembers those that it has seen, so that one that clears its
-/// environment or loses its parent afterwards is recognized all the same.
+/// A set of related processes. It remembers its members, so that one that clears its environment or
+/// loses its parent afterwards is still recognized.
 #[derive(Debug)]
 pub(crate) struct Kin {
     whose: Whose,
-    /// They and the worker are spared, whatever they carry.
+    /// These processes and the worker are spared, whatever they carry.
     spared: BTreeSet<Pid>,
     /// Groups and sessions that a member leads or led.
     led: BTreeSet<Pid>,
@@ -41,12 +41,12 @@ pub(crate) struct Kin {
 }
 
 impl Kin {
-    /// Those with a mark that is meant; never this process.
+    /// Creates the set of the processes with these marks; never this process.
     pub(crate) fn new(whose: Whose) -> Self {
         Self { whose, spared: [Pid::this()].into(), led: BTreeSet::new(), seen: BTreeMap::new() }
     }
 
-    /// Those of this group too.
+    /// Adds the processes of this group.
     #[must_use]
     pub(crate) fn with_group(mut self, leader: Pid) -> Self {
         self.led.insert(leader);
@@ -61,10 +61,10 @@ impl Kin {
         }
     }
 
-    /// Those of these processes that belong together.
+    /// Selects the members among these processes.
     pub(crate) fn members(&mut self, processes: &[Process]) -> Vec<Process> {
         let mut members = BTreeMap::new();
-        // Whoever joins may bring children, its group and its session.
+        // Each member may bring children, its group and its session.
         loop {
             let count = members.len();
             for process in processes {
@@ -79,7 +79,7 @@ impl Kin {
             }
         }
 
-        // The numbers of what has ended may be given to others.
+        // Numbers of ended processes may be reused.
         self.led.retain(|leader| {
             members.values().any(|member| member.group == *leader || member.session == *leader)
         });
@@ -100,8 +100,8 @@ impl Kin {
             || self.seen.get(&process.id) == Some(&process.started)
     }
 
-    /// Groups and sessions count only when a member leads them: it may be in those of the worker, or
-    /// of the shell that started the worker.
+    /// Adds a member. Groups and sessions count only when a member leads them: the member may be in
+    /// those of the worker, or of the shell that started the worker.
     fn join(&mut self, process: &Process) {
         self.seen.insert(process.id, process.started);
         if process.group == process.id || process.session == process.id {
@@ -125,7 +125,7 @@ mod tests {
         Mark { home, incarnation: Incarnation(incarnation), attempt: attempt_ref(task, 1) }
     }
 
-    /// In the worker's session, and with a parent that leads its own group.
+    /// Returns a process in the worker's session whose parent leads its own group.
     fn process(id: i32, parent: i32, group: i32, session: i32) -> Process {
         let [id, parent, group, session] = [id, parent, group, session].map(Pid::from_raw);
         Process { id, parent, group, session, started: StartTime(1), mark: None }
@@ -151,7 +151,7 @@ mod tests {
             process(WORKER, SHELL, WORKER, SHELL),
             process(30, WORKER, 30, SHELL),
             process(31, 30, 30, SHELL),
-            // Left the session with a cleared environment.
+            // It left the session with a cleared environment.
             process(32, 31, 32, 32),
             process(33, 1, 33, 32),
             // Another attempt.

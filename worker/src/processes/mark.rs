@@ -12,7 +12,7 @@ use cluster_state::{AttemptNumber, AttemptRef, Incarnation, TaskId};
 /// The variable that holds the mark.
 pub(crate) const MARK: &str = "CLOUDAI_MARK";
 
-/// Names a worker's data directory on this machine, whichever process works with it.
+/// Identity of a worker's data directory on this machine, whichever process uses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HomeId {
     device: u64,
@@ -22,16 +22,15 @@ pub(crate) struct HomeId {
 /// Attempt, process start and worker to which a process belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mark {
-    /// The worker.
+    /// Data directory of the worker.
     pub(crate) home: HomeId,
-    /// The worker's process start.
+    /// Process start of the worker.
     pub(crate) incarnation: Incarnation,
-    /// The attempt.
     pub(crate) attempt: AttemptRef,
 }
 
 impl HomeId {
-    /// Names this directory.
+    /// Returns the identity of this directory.
     pub(crate) fn of(data_dir: &Path) -> io::Result<Self> {
         let metadata = fs::metadata(data_dir)?;
         Ok(Self { device: metadata.dev(), inode: metadata.ino() })
@@ -39,7 +38,7 @@ impl HomeId {
 }
 
 impl Mark {
-    /// The mark in an environment, as `/proc` shows it.
+    /// Finds the mark in an environment, as `/proc` shows it.
     pub(crate) fn find(environment: &[u8]) -> Option<Self> {
         environment.split(|byte| *byte == 0).find_map(|variable| {
             let value = variable.strip_prefix(MARK.as_bytes())?.strip_prefix(b"=")?;
@@ -71,7 +70,7 @@ impl fmt::Display for Mark {
     }
 }
 
-/// It is no mark of a worker.
+/// The text is no mark of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no mark of a worker")]
 pub(crate) struct Unmarked;
@@ -87,7 +86,7 @@ impl FromStr for Mark {
         let task: TaskId = word()?.parse().map_err(|_| Unmarked)?;
         let attempt = AttemptNumber(word()?.parse().map_err(|_| Unmarked)?);
         let mark = Self { home, incarnation, attempt: AttemptRef { task, attempt } };
-        // A mark has one text: no sign, no leading zero, and nothing behind it.
+        // A mark has one text: no sign, no leading zero, and nothing after it.
         if mark.to_string() == text { Ok(mark) } else { Err(Unmarked) }
     }
 }

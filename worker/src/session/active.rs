@@ -1,4 +1,4 @@
-//! A session while it stands: heartbeats and reports side by side, until something ends it.
+//! Runs an active session: heartbeats and reports in parallel, until something ends it.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -8,9 +8,11 @@ use proto::relays::Relays;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
-use super::leader_client::{CallError, HeartbeatAnswer, LeaderClient, LeaderWish, Registered};
+use super::leader_signal::{LeaderSignal, next_signal};
+use super::master_client::{
+    CallError, HeartbeatAnswer, HeartbeatVerdict, MasterClient, Registered,
+};
 use super::route::{ReportWay, Route};
-use super::summons::{Summons, next_summons};
 use super::{Introduction, SessionEnd, SessionKeeper};
 use crate::attempts::Attempts;
 use crate::backoff::Backoff;
@@ -22,18 +24,18 @@ use crate::specs::{Usage, UsageMeter};
 
 const REPORT_RETRY_BASE: Duration = Duration::from_millis(100);
 const REPORT_RETRY_CAP: Duration = Duration::from_secs(5);
-/// The first usage figures follow soon after the registration.
+/// Limit of the first heartbeat's delay: usage figures should follow soon after the registration.
 const FIRST_HEARTBEAT_MAX: Duration = Duration::from_secs(1);
-/// Between two heartbeats that ask whether a leader which calls is one: anybody may call.
+/// Pause between two heartbeats that verify a calling leader: anybody may call.
 const DOUBTS_PAUSE: Duration = Duration::from_millis(100);
-/// A connection for reports is closed when there was nothing to report for so long: the leader holds
-/// none for a worker that is idle.
+/// Idle time after which a connection for reports is closed: the leader holds none for an idle
+/// worker.
 const REPORT_IDLE_MAX: Duration = Duration::from_secs(10);
 /// Time for which a goodbye is tried: several elections.
 const GOODBYE_MAX: Duration = Duration::from_secs(3);
 /// Time for one route of a goodbye: all routes fit into the whole, should some hang.
 const GOODBYE_TRY_MAX: Duration = Duration::from_millis(700);
-/// Between two tries when no way leads to a leader.
+/// Pause between two tries when no route reaches a leader.
 const GOODBYE_PAUSE: Duration = Duration::from_millis(200);
 /// Time that the last results have to be confirmed before the goodbye.
 const LAST_REPORT_MAX: Duration = Duration::from_secs(2);
@@ -58,23 +60,26 @@ impl SessionKeeper {
             usage: &mut self.usage,
             finder: &mut self.finder,
         };
-        let summoned = async {
+        let signaled = async {
             loop {
-                match next_summons(&mut self.summons).await {
-                    Summons::Come(call) if self.attempts.stands_with(call.leader, call.term) => {}
-                    summons @ (Summons::Come(_) | Summons::Leave(_)) => return summons,
+                match next_signal(&mut self.signals).await {
+                    LeaderSignal::Register(call)
+                        if self.attempts.stands_with(call.leader, call.term) => {}
+                    signal @ (LeaderSignal::Register(_) | LeaderSignal::Unregister(_)) => {
+                        return signal;
+                    }
                 }
             }
         };
         tokio::select! {
-            // After a freeze everything is ready at once, and the lapse comes first.
+            // After a freeze everything is ready at the same time, and the lapse comes first.
             biased;
             () = self.lease.passed(Deadline::Lease) => SessionEnd::LeaseLapsed,
             () = self.stop.cancelled() => {
                 reports.leave().await;
                 SessionEnd::Stopped
             }
-            summons = summoned => SessionEnd::Summoned(summons),
+            signal = signaled => SessionEnd::Signaled(signal),
             end = heartbeats.run() => end,
             never = reports.run() => match never {},
         }
@@ -84,7 +89,7 @@ impl SessionKeeper {
 struct Heartbeats<'a> {
     route: &'a Route,
     /// The relay in use.
-    client: Option<LeaderClient>,
+    client: Option<MasterClient>,
     registered: &'a Registered,
     introduction: &'a Introduction,
     attempts: &'a Attempts,
@@ -98,7 +103,7 @@ impl Heartbeats<'_> {
         let period = self.registered.heartbeat_interval;
         let mut ticks = interval_at(Instant::now() + period.min(FIRST_HEARTBEAT_MAX), period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The registration has told what was so then.
+        // The registration has told the state at that time.
         let mut unfit = self.introduction.unfit.clone();
         unfit.mark_unchanged();
         let mut may_doubt_at = Instant::now();
@@ -109,7 +114,7 @@ impl Heartbeats<'_> {
             };
             tokio::select! {
                 _ = ticks.tick() => {}
-                // It is told at once, so that no more tasks come. (The sender lives as long as the
+                // Sent immediately, so that no more tasks come. (The sender lives as long as the
                 // worker.)
                 Ok(()) = unfit.changed() => {}
                 () = doubted => may_doubt_at = Instant::now() + DOUBTS_PAUSE,
@@ -120,7 +125,7 @@ impl Heartbeats<'_> {
         }
     }
 
-    /// Goes through every way to the leader until one leads there.
+    /// Tries every route to the leader until one works.
     async fn beat(&mut self) -> Result<(), SessionEnd> {
         let usage = self.usage.read().await;
         let running = self.attempts.running_count();
@@ -133,7 +138,7 @@ impl Heartbeats<'_> {
             if !self.route.on_failed() {
                 return Err(SessionEnd::LeaderLost { leader: self.route.leader(), error });
             }
-            debug!(%error, next = self.route.relay(), "heartbeat not passed on");
+            debug!(%error, next = self.route.relay(), "cannot pass on heartbeat");
         }
     }
 
@@ -141,7 +146,7 @@ impl Heartbeats<'_> {
         let relay = self.route.relay();
         let client = match self.client.take().filter(|open| open.address() == relay) {
             Some(open) => open,
-            None => LeaderClient::new(&relay)?,
+            None => MasterClient::new(&relay)?,
         };
         let patience = self.route.patience(self.registered.grant.disconnect);
         let call = client.heartbeat(self.introduction, self.registered, usage, running, patience);
@@ -158,16 +163,16 @@ impl Heartbeats<'_> {
         self.identity.admit(answer.cluster, answer.term).await?;
         self.route.on_answered(&answer.leader_address, &answer.relays);
         self.finder.on_hint(answer.leader_address);
-        if answer.wish == LeaderWish::RegisterAgain {
+        if answer.verdict == HeartbeatVerdict::RegisterAgain {
             return Err(SessionEnd::RegisterAgain);
         }
         let grant = self.registered.grant;
         self.attempts.on_heartbeat_answered(answer.leader, answer.term, sent_at, grant);
         self.finder.on_masters(answer.masters.iter().cloned());
         if let Err(error) = self.identity.remember_masters(answer.masters).await {
-            warn!(%error, "masters not remembered");
+            warn!(%error, "cannot store the addresses of the masters");
         }
-        // The lease may have lapsed while the answer was under way.
+        // The lease may have lapsed before the answer came.
         self.attempts.session().map(drop).ok_or(SessionEnd::LeaseLapsed)
     }
 }
@@ -181,8 +186,8 @@ struct Reports<'a> {
 }
 
 impl Reports<'_> {
-    /// Reports results, one report at a time. Whether the leader is lost is for the heartbeats to
-    /// find out: they try every way.
+    /// Reports results, one report at a time. Heartbeats find out whether the leader is lost: they
+    /// try every route.
     async fn run(self) -> Infallible {
         let mut way = ReportWay::new(self.route);
         let mut backoff = Backoff::new(REPORT_RETRY_BASE, REPORT_RETRY_CAP);
@@ -194,20 +199,20 @@ impl Reports<'_> {
                     sleep(backoff.on_failed(rand::random())).await;
                 }
                 Err(error) if error.is_unreachable() => {
-                    debug!(%error, "leader not reached with results");
+                    debug!(%error, "cannot reach the leader with results");
                     if !way.divert() {
                         sleep(backoff.on_failed(rand::random())).await;
                     }
                 }
                 Err(error) => {
-                    warn!(%error, "results not reported");
+                    warn!(%error, "cannot report results");
                     sleep(backoff.on_failed(rand::random())).await;
                 }
             }
         }
     }
 
-    /// Waits for results and reports them; how many were not settled.
+    /// Waits for results and reports them; returns the number of those that were not settled.
     async fn report_once(self, way: &mut ReportWay<'_>) -> Result<usize, CallError> {
         let results = loop {
             match timeout(REPORT_IDLE_MAX, self.attempts.next_report(BATCH_BYTES)).await {
@@ -226,7 +231,7 @@ impl Reports<'_> {
         Ok(count.saturating_sub(confirmed.len()))
     }
 
-    /// Reports what is left, and says goodbye.
+    /// Reports the remaining results, and says goodbye.
     async fn leave(self) {
         let last_reports = async {
             tokio::select! {
@@ -239,14 +244,14 @@ impl Reports<'_> {
         }
         match timeout(GOODBYE_MAX, self.say_goodbye()).await {
             Ok(()) => info!("said goodbye to the leader"),
-            Err(_) => warn!("no leader reached for a goodbye"),
+            Err(_) => warn!("cannot reach a leader for a goodbye"),
         }
     }
 
-    /// Says goodbye by any way that leads to a leader, as soon as there is one.
+    /// Says goodbye by any route that reaches a leader, as soon as there is one.
     async fn say_goodbye(self) {
         while let Err(error) = self.try_goodbye().await {
-            debug!(%error, master = self.route.relay(), "goodbye not passed on");
+            debug!(%error, master = self.route.relay(), "cannot pass on goodbye");
             if !self.route.on_failed() {
                 sleep(GOODBYE_PAUSE).await;
             }
@@ -254,7 +259,7 @@ impl Reports<'_> {
     }
 
     async fn try_goodbye(self) -> Result<(), CallError> {
-        let client = LeaderClient::new(&self.route.relay())?;
+        let client = MasterClient::new(&self.route.relay())?;
         client.say_goodbye(self.introduction, self.registered, GOODBYE_TRY_MAX).await
     }
 }

@@ -1,5 +1,5 @@
-//! Failures that come again and again in an outage: each is told when it is new, and once a minute
-//! while it lasts.
+//! Limits the logging of repeated failures in an outage: each is logged when it is new, and once a
+//! minute while it lasts.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Between two tellings of the same.
+/// Interval between log lines about the same failure.
 const AGAIN: Duration = Duration::from_mins(1);
-/// Different failures that are remembered: a few masters, each with its own.
+/// Maximum number of different failures remembered: a few masters, each with its own.
 const KINDS_MAX: usize = 32;
 
 /// Failures that were logged since the last success.
@@ -36,13 +36,13 @@ impl Complaints {
         self.failures == 0
     }
 
-    /// It went well.
+    /// Forgets the failures after a success.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
 }
 
-/// An error and what caused it, as far as its own text does not say it.
+/// Returns the text of an error with those of its causes that it does not repeat itself.
 pub(super) fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! Carries wishes of leaders from the gRPC service to the session keeper.
+//! Carries signals of leaders from the gRPC service to the session keeper.
 
 use std::time::Duration;
 
@@ -10,11 +10,10 @@ use tokio::sync::watch;
 /// tell the leader of a past state.
 const OVERTAKE_GRACE: Duration = Duration::from_millis(500);
 
-/// A leader has said that it leads.
+/// A leader's claim that it leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Call {
     pub(crate) leader: MasterId,
-    /// In which term.
     pub(crate) term: Term,
     /// Address under which the leader is reached.
     pub(crate) address: String,
@@ -22,39 +21,41 @@ pub(crate) struct Call {
     pub(crate) masters: Vec<String>,
 }
 
-/// Wish of a leader. The latest one counts.
+/// Demand of a leader. The latest one counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Summons {
-    /// Register with it.
-    Come(Call),
-    /// The registration of that epoch is off the registry.
-    Leave(Epoch),
+pub(crate) enum LeaderSignal {
+    /// Register with this leader.
+    Register(Call),
+    /// The registration of that epoch was removed.
+    Unregister(Epoch),
 }
 
 /// Waits for a leader to call.
-pub(super) async fn next_summons(summons: &mut watch::Receiver<Option<Summons>>) -> Summons {
-    while summons.changed().await.is_ok() {
-        if let Some(summons) = summons.borrow_and_update().clone() {
-            return summons;
+pub(super) async fn next_signal(
+    signals: &mut watch::Receiver<Option<LeaderSignal>>,
+) -> LeaderSignal {
+    while signals.changed().await.is_ok() {
+        if let Some(signal) = signals.borrow_and_update().clone() {
+            return signal;
         }
     }
     std::future::pending().await
 }
 
-/// Waits until the registration at this address is of no use any more: the worker is not wanted,
-/// or a leader at another address has called, and a little longer.
-pub(super) async fn summoned_elsewhere(
-    summons: &mut watch::Receiver<Option<Summons>>,
+/// Waits until the registration at this address is of no use any more: the worker is not wanted, or
+/// a leader at another address has called, and a little longer.
+pub(super) async fn superseded(
+    signals: &mut watch::Receiver<Option<LeaderSignal>>,
     address: &str,
-) -> Summons {
+) -> LeaderSignal {
     loop {
-        match next_summons(summons).await {
-            Summons::Come(call) if call.address == address => {}
-            Summons::Come(call) => {
+        match next_signal(signals).await {
+            LeaderSignal::Register(call) if call.address == address => {}
+            LeaderSignal::Register(call) => {
                 tokio::time::sleep(OVERTAKE_GRACE).await;
-                return Summons::Come(call);
+                return LeaderSignal::Register(call);
             }
-            Summons::Leave(epoch) => return Summons::Leave(epoch),
+            LeaderSignal::Unregister(epoch) => return LeaderSignal::Unregister(epoch),
         }
     }
 }

@@ -20,16 +20,16 @@ use crate::lease::Grant;
 use crate::ledger::{Session, Snapshot};
 use crate::specs::Usage;
 
-/// A follower may hold a registration until there is a leader.
+/// Timeout of a registration: a follower may hold it until there is a leader.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(8);
 pub(super) const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(3);
 const REPORT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A heartbeat interval below this could only be a mistake.
+/// Shortest heartbeat interval: a shorter one could only be a mistake.
 const HEARTBEAT_INTERVAL_MIN: Duration = Duration::from_millis(10);
 
 /// A connection to one master.
 #[derive(Debug, Clone)]
-pub(super) struct LeaderClient {
+pub(super) struct MasterClient {
     address: String,
     inner: MasterServiceClient<Channel>,
 }
@@ -59,13 +59,13 @@ pub(super) struct HeartbeatAnswer {
     pub(super) masters: Vec<String>,
     /// Followers that pass heartbeats on.
     pub(super) relays: Vec<String>,
-    pub(super) wish: LeaderWish,
+    pub(super) verdict: HeartbeatVerdict,
 }
 
-/// Wish of the leader besides heartbeats.
+/// The leader's verdict on a heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LeaderWish {
-    GoOn,
+pub(super) enum HeartbeatVerdict {
+    Accepted,
     RegisterAgain,
 }
 
@@ -80,23 +80,23 @@ pub(super) enum CallError {
     TimedOut(Duration),
     #[error("master refused: {reason}")]
     Refused { reason: String, leader: Option<String> },
-    /// The leader's verdict: no operator has registered this worker, or one has unregistered it.
-    #[error("not on the registry: {0}")]
+    /// The leader rejects the worker: no operator has registered it, or one has unregistered it.
+    #[error("not registered: {0}")]
     Unregistered(String),
-    /// The leader's verdict: the join token admits nobody, or nobody any more.
+    /// The leader rejects the join token: it is unknown, revoked or expired.
     #[error("not admitted: {0}")]
     NotAdmitted(String),
-    /// The leader's verdict: another worker has the name.
+    /// The leader rejects the name: another worker has it.
     #[error("{0}")]
     NameInUse(String),
-    #[error("answer not understood: {0}")]
+    #[error("malformed answer: {0}")]
     Malformed(#[from] Invalid),
     #[error("answer does not name the leader")]
     LeaderMissing,
 }
 
 impl CallError {
-    /// The leader that a follower named.
+    /// Returns the leader that a follower named.
     pub(super) fn leader(&self) -> Option<&str> {
         match self {
             Self::Unreachable { leader, .. } | Self::Refused { leader, .. } => leader.as_deref(),
@@ -125,7 +125,7 @@ impl CallError {
     }
 }
 
-impl LeaderClient {
+impl MasterClient {
     pub(super) fn new(address: &str) -> Result<Self, CallError> {
         let inner = MasterServiceClient::new(channel::connect_lazily_unprobed(address)?)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -216,11 +216,16 @@ impl LeaderClient {
             term: Term(leader.term),
             masters: addresses(answer.masters),
             relays: answer.relays,
-            wish: if answer.register_again { LeaderWish::RegisterAgain } else { LeaderWish::GoOn },
+            verdict: if answer.register_again {
+                HeartbeatVerdict::RegisterAgain
+            } else {
+                HeartbeatVerdict::Accepted
+            },
         })
     }
 
-    /// Nothing of this worker runs any more, and no heartbeat follows.
+    /// Tells the leader that no attempt of this worker runs any more, and that no heartbeat
+    /// follows.
     pub(super) async fn say_goodbye(
         &self,
         introduction: &Introduction,
@@ -234,7 +239,7 @@ impl LeaderClient {
         within(patience, call).await.map(drop)
     }
 
-    /// Reports results; those that are settled.
+    /// Reports results, and returns the settled ones.
     pub(super) async fn report(
         &self,
         introduction: &Introduction,
@@ -265,7 +270,8 @@ fn heartbeat_request(introduction: &Introduction, registered: &Registered) -> v1
     }
 }
 
-/// A worker knows of no loss that it could not report, so nothing is left out.
+/// Converts results for a report. A worker knows of no loss that it could not report, so nothing is
+/// left out.
 fn reportable(results: Vec<FinishedAttempt>) -> Vec<v1::FinishedAttempt> {
     results.into_iter().filter_map(|result| result.try_into().ok()).collect()
 }

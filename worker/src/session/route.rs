@@ -1,4 +1,4 @@
-//! The ways of one session to the leader: heartbeats through a relay, all else directly.
+//! Routes of one session to the leader: heartbeats through a relay, everything else directly.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use parking_lot::{Mutex, MutexGuard};
 use proto::relays::Relays;
 use tokio::sync::Notify;
 
-use super::leader_client::{CallError, HEARTBEAT_TIMEOUT, LeaderClient};
+use super::master_client::{CallError, HEARTBEAT_TIMEOUT, MasterClient};
 
-/// The part of the heartbeat timeout that a relay which is not the last way may take.
+/// Share of the heartbeat timeout that a relay may take which is not the last route.
 const RELAY_PATIENCE_PART: u32 = 4;
 
 /// Route of heartbeats and reports. Heartbeats find it, and reports follow it.
@@ -18,13 +18,13 @@ pub(super) struct Route {
     moved: Notify,
 }
 
-/// The way of reports: a connection to the leader while there is something to report, or to the
-/// relay when the leader cannot be reached.
+/// Route of reports: a connection to the leader while there is something to report, or to the relay
+/// when the leader cannot be reached.
 #[derive(Debug)]
 pub(super) struct ReportWay<'a> {
     route: &'a Route,
     is_diverted: bool,
-    open: Option<LeaderClient>,
+    open: Option<MasterClient>,
 }
 
 impl Route {
@@ -32,17 +32,17 @@ impl Route {
         Self { relays: Mutex::new(relays), moved: Notify::new() }
     }
 
-    /// The address of the leader, as the last answer named it.
+    /// Returns the address of the leader, as the last answer named it.
     pub(super) fn leader(&self) -> String {
         self.relays().leader().to_owned()
     }
 
-    /// The address of the master that is to carry the next heartbeat.
+    /// Returns the address of the master for the next heartbeat.
     pub(super) fn relay(&self) -> String {
         self.relays().current().to_owned()
     }
 
-    /// The relay has passed a heartbeat on, and the leader has answered.
+    /// Takes in the leader's answer to a heartbeat that the relay passed on.
     pub(super) fn on_answered(&self, leader: &str, followers: &[String]) {
         let mut relays = self.relays();
         let has_moved = relays.leader() != leader;
@@ -53,7 +53,7 @@ impl Route {
         }
     }
 
-    /// Returns when an answer names another leader than the one before.
+    /// Waits until an answer names another leader than the one before.
     pub(super) async fn moved(&self) {
         self.moved.notified().await;
     }
@@ -67,7 +67,7 @@ impl Route {
         }
     }
 
-    /// The relay is of no help; whether another way is left.
+    /// Gives up the relay, and returns true if another route is left.
     pub(super) fn on_failed(&self) -> bool {
         self.relays().on_failed()
     }
@@ -82,27 +82,27 @@ impl<'a> ReportWay<'a> {
         Self { route, is_diverted: false, open: None }
     }
 
-    /// The master to report to.
-    pub(super) fn client(&mut self) -> Result<LeaderClient, CallError> {
+    /// Returns the connection to the master to report to.
+    pub(super) fn client(&mut self) -> Result<MasterClient, CallError> {
         let wanted = if self.is_diverted { self.route.relay() } else { self.route.leader() };
         if let Some(open) = &self.open
             && open.address() == wanted
         {
             return Ok(open.clone());
         }
-        let client = LeaderClient::new(&wanted)?;
+        let client = MasterClient::new(&wanted)?;
         self.open = Some(client.clone());
         Ok(client)
     }
 
-    /// The master was not reached; whether there is another way.
+    /// Gives up the master, and returns true if there is another route.
     pub(super) fn divert(&mut self) -> bool {
         let may_help = !self.is_diverted && self.route.relay() != self.route.leader();
         self.is_diverted = may_help;
         may_help
     }
 
-    /// There is nothing to report for a while.
+    /// Closes the connection while there is nothing to report.
     pub(super) fn rest(&mut self) {
         *self = Self::new(self.route);
     }

@@ -17,17 +17,18 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tonic_reflection::server::Builder as Reflection;
 
-use super::LeaderDesk;
+use super::LeaderCalls;
 
-/// One leader keeps few calls open; log streams come on top.
+/// Maximum number of calls per connection: a leader keeps few open; log streams come on top.
 const CONCURRENT_STREAMS_MAX: u32 = 1_024;
-/// A silent caller is probed that often, and dropped when it does not answer.
+/// Interval at which a silent caller is probed; it is dropped when it does not answer.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Windows that do not throttle a batch of thousands of assignments.
+/// Window that does not throttle a batch of thousands of assignments.
 const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
-/// Memory that calls may be decoded to at once: two of the largest, of which a leader sends one at a time.
+/// Memory for decoding all calls at once: two of the largest, of which a leader sends one at a
+/// time.
 const DECODED_AT_ONCE_BYTES: usize = 2 * DECODED_BYTES_MAX;
 
 /// A bound server that does not serve yet.
@@ -37,7 +38,7 @@ pub(crate) struct Server {
     address: SocketAddr,
 }
 
-/// Tells health checks whether the worker takes on work.
+/// Publishes to health checks whether the worker takes on work.
 #[derive(Clone)]
 pub(crate) struct Health {
     reporter: HealthReporter,
@@ -60,13 +61,9 @@ impl std::fmt::Debug for Health {
 /// Reason that the worker does not serve.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// The address is taken, or not this machine's.
+    /// The address is taken, or not one of this machine.
     #[error("cannot listen on {address}")]
-    Bind {
-        /// The address.
-        address: SocketAddr,
-        source: std::io::Error,
-    },
+    Bind { address: SocketAddr, source: std::io::Error },
     /// The descriptions for reflection are damaged.
     #[error("cannot describe the services")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -76,7 +73,7 @@ pub enum ServerError {
 }
 
 impl Health {
-    /// From now on the worker takes on no work, whatever becomes of the machine.
+    /// Reports from now on that the worker takes on no work.
     pub(crate) async fn set_closing(&self) {
         self.change(|serving| serving.closing = true).await;
     }
@@ -87,7 +84,7 @@ impl Health {
     }
 
     async fn change(&self, change: impl FnOnce(&mut Obstacles)) {
-        // Held until the change is told, so that the last one is told last.
+        // Held until the change is published, so that the last one is published last.
         let mut obstacles = self.obstacles.lock().await;
         change(&mut obstacles);
         let status = match *obstacles {
@@ -95,7 +92,7 @@ impl Health {
             Obstacles { .. } => ServingStatus::NotServing,
         };
         let whole_server = "";
-        for service in [WorkerServiceServer::<LeaderDesk>::NAME, whole_server] {
+        for service in [WorkerServiceServer::<LeaderCalls>::NAME, whole_server] {
             self.reporter.set_service_status(service, status).await;
         }
     }
@@ -119,28 +116,29 @@ impl Server {
         self.address
     }
 
-    /// Prepares to serve: a future that serves until it is stopped, and the health that it tells.
+    /// Starts the service: returns a future that serves until it is stopped, and the health that it
+    /// publishes.
     pub(crate) async fn serve(
         self,
-        desk: LeaderDesk,
+        service: LeaderCalls,
         stop: CancellationToken,
     ) -> Result<(impl Future<Output = Result<(), ServerError>> + Send, Health), ServerError> {
         let (reporter, health_service) = tonic_health::server::health_reporter();
-        reporter.set_serving::<WorkerServiceServer<LeaderDesk>>().await;
+        reporter.set_serving::<WorkerServiceServer<LeaderCalls>>().await;
         let reflection = || {
             Reflection::configure()
                 .register_encoded_file_descriptor_set(proto::v1::FILE_DESCRIPTOR_SET)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
-        let desk = WorkerServiceServer::new(desk)
+        let service = WorkerServiceServer::new(service)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let router = limits()
             .layer(SharedMemory(MemoryBudget::new(DECODED_AT_ONCE_BYTES)))
-            .add_service(desk)
+            .add_service(service)
             .add_service(health_service)
             .add_service(reflection().build_v1()?)
-            // Older tools know no other.
+            // Older tools know only this version.
             .add_service(reflection().build_v1alpha()?);
         let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
         let serving = router.serve_with_incoming_shutdown(incoming, stop.cancelled_owned());

@@ -18,10 +18,10 @@ use tonic::{Request, Response, Status};
 use tracing::{error, info};
 
 use super::DISMISSAL_GRACE;
-use super::summons::{Call, Summons};
+use super::leader_signal::{Call, LeaderSignal};
 use crate::attempts::Attempts;
 use crate::executor::Launch;
-use crate::identity::{Disobedience, Identity};
+use crate::identity::{Identity, LeaderRefusal};
 use crate::ledger::AssignRefusal;
 use crate::logs::{Follow, LogReader, Logs, OpenError, Stream as Output};
 
@@ -29,14 +29,14 @@ type LogStream = Pin<Box<dyn Stream<Item = Result<v1::LogChunk, Status>> + Send>
 
 /// Receives calls of leaders: checks the caller, then passes the message on.
 #[derive(Debug)]
-pub(crate) struct LeaderDesk {
+pub(crate) struct LeaderCalls {
     pub(crate) worker_id: WorkerId,
     /// Decides which leaders to obey.
     pub(crate) identity: Arc<Identity>,
     pub(crate) attempts: Attempts,
     pub(crate) logs: Logs,
-    /// Tells the session keeper what a leader wants of the worker.
-    pub(crate) summons: watch::Sender<Option<Summons>>,
+    /// Passes signals of leaders to the session keeper.
+    pub(crate) signals: watch::Sender<Option<LeaderSignal>>,
     /// Ends the streams that follow logs.
     pub(crate) stop: CancellationToken,
 }
@@ -48,9 +48,9 @@ struct Leader {
     address: String,
 }
 
-impl LeaderDesk {
-    /// Lets pass only the leader of this worker's cluster, in no older term than any seen, that
-    /// means this worker. A master must have confirmed it.
+impl LeaderCalls {
+    /// Admits only the leader of this worker's cluster, in a term no older than any seen, with a
+    /// request to this worker. A master must have confirmed the leader.
     async fn admit(
         &self,
         header: Option<v1::LeaderHeader>,
@@ -62,7 +62,7 @@ impl LeaderDesk {
         Ok(leader)
     }
 
-    /// Lets pass whoever may be that leader, by his own word.
+    /// Admits a caller that claims to be that leader.
     fn claim(&self, header: Option<v1::LeaderHeader>, worker_id: &str) -> Result<Leader, Status> {
         let header =
             header.ok_or_else(|| Status::invalid_argument("the call does not say who leads"))?;
@@ -86,7 +86,7 @@ impl LeaderDesk {
         let theirs = id("/cluster_id", cluster_id)?;
         match self.identity.cluster_id() {
             Some(ours) if ours != theirs => {
-                Err(refuse(&Disobedience::OtherCluster { ours, theirs }))
+                Err(refuse(&LeaderRefusal::OtherCluster { ours, theirs }))
             }
             Some(_) | None => Ok(()),
         }
@@ -94,7 +94,7 @@ impl LeaderDesk {
 }
 
 #[tonic::async_trait]
-impl WorkerService for LeaderDesk {
+impl WorkerService for LeaderCalls {
     type StreamTaskLogsStream = LogStream;
 
     async fn master_register(
@@ -102,7 +102,7 @@ impl WorkerService for LeaderDesk {
         request: Request<v1::MasterRegisterRequest>,
     ) -> Result<Response<v1::MasterRegisterResponse>, Status> {
         let request = request.into_inner();
-        // Whether it leads shows when this worker registers there.
+        // The registration of this worker shows whether it leads.
         let leader = self.claim(request.leader, &request.worker_id)?;
         let session_stands = self.attempts.stands_with(leader.id, leader.term);
         if !session_stands {
@@ -111,7 +111,7 @@ impl WorkerService for LeaderDesk {
             let masters = request.masters.into_iter().map(|master| master.address).collect();
             let Leader { id: leader, term, address, .. } = leader;
             let call = Call { leader, term, address, masters };
-            self.summons.send_replace(Some(Summons::Come(call)));
+            self.signals.send_replace(Some(LeaderSignal::Register(call)));
         }
         let incarnation = self.identity.incarnation().to_string();
         Ok(Response::new(v1::MasterRegisterResponse { incarnation, session_stands }))
@@ -155,15 +155,15 @@ impl WorkerService for LeaderDesk {
             .attempts
             .dismiss_from(epoch, DISMISSAL_GRACE)
             .map_err(|overtaken| Status::failed_precondition(overtaken.to_string()))?;
-        let is_news = self.summons.send_if_modified(|summons| {
-            let leave = Some(Summons::Leave(epoch));
-            let is_news = *summons != leave;
-            *summons = leave;
+        let is_news = self.signals.send_if_modified(|signal| {
+            let unregister = Some(LeaderSignal::Unregister(epoch));
+            let is_news = *signal != unregister;
+            *signal = unregister;
             is_news
         });
         if is_news {
             info!(leader = %leader.id, term = %leader.term, attempts = running,
-                "unregistered by the leader: ending what runs");
+                "unregistered by the leader: stopping attempts");
         }
         let running = u32::try_from(running).unwrap_or(u32::MAX);
         Ok(Response::new(v1::DismissResponse { running }))
@@ -196,12 +196,12 @@ impl WorkerService for LeaderDesk {
     }
 }
 
-/// That the worker stops is no end of the log: a reader who took it for one would miss the rest.
+/// A stop of the worker is no end of the log: a reader would take it for the end and miss the rest.
 async fn next_chunk(
     (mut reader, stop): (LogReader, CancellationToken),
 ) -> Result<Option<(v1::LogChunk, (LogReader, CancellationToken))>, Status> {
-    // Chunks that are ready together would be sent as one frame, and whoever receives that keeps all
-    // of it for as long as one of them waits.
+    // Chunks that are ready together would be sent as one frame, and the receiver keeps all of it
+    // for as long as one of them waits.
     tokio::task::yield_now().await;
     let chunk = tokio::select! {
         chunk = reader.next_chunk() => chunk,
@@ -239,18 +239,18 @@ fn outputs(name: &str) -> Result<Vec<Output>, Status> {
     }
 }
 
-fn refuse(disobedience: &Disobedience) -> Status {
-    let mut status = Status::failed_precondition(disobedience.to_string());
-    match disobedience {
-        Disobedience::OlderTerm { seen, .. } => {
+fn refuse(refusal: &LeaderRefusal) -> Status {
+    let mut status = Status::failed_precondition(refusal.to_string());
+    match refusal {
+        LeaderRefusal::OlderTerm { seen, .. } => {
             status.metadata_mut().insert(TERM_SEEN, MetadataValue::from(seen.0));
             status
         }
-        Disobedience::OtherCluster { .. } => status,
-        Disobedience::Unconfirmed { .. } => Status::deadline_exceeded(disobedience.to_string()),
-        Disobedience::NotStored(cause) => {
-            error!(error = %cause, "term not stored");
-            Status::internal(disobedience.to_string())
+        LeaderRefusal::OtherCluster { .. } => status,
+        LeaderRefusal::Unconfirmed { .. } => Status::deadline_exceeded(refusal.to_string()),
+        LeaderRefusal::NotStored(cause) => {
+            error!(error = %cause, "cannot store term");
+            Status::internal(refusal.to_string())
         }
     }
 }

@@ -6,23 +6,23 @@ use std::path::Path;
 /// Limits of a process; a figure is absent where there is no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Limits {
-    /// Processors' time per time.
+    /// Processor time per time.
     pub(super) cpu: Option<f64>,
     /// Memory in bytes.
     pub(super) memory_bytes: Option<u64>,
 }
 
 impl Limits {
-    /// Those of this process.
+    /// Reads the limits of this process.
     #[must_use]
     pub(super) fn of_this_process() -> Self {
         let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         Self::of(&groups, Path::new("/sys/fs/cgroup"))
     }
 
-    /// Those of a process with these groups (as in `/proc/PID/cgroup`), whose files are under
-    /// `mount`. Limits of outer groups hold too. A group that is not under the mount is one of the
-    /// host's, seen from a container: then the mount itself is the container's group.
+    /// Reads the limits of a process with these groups (as in `/proc/PID/cgroup`), whose files are
+    /// under `mount`. Limits of outer groups hold too. A group that is not under the mount is one
+    /// of the host's, seen from a container: then the mount itself is the container's group.
     fn of(groups: &str, mount: &Path) -> Self {
         let mut limits = Self::default();
         for line in groups.lines() {
@@ -68,7 +68,7 @@ fn v1_memory(dir: &Path) -> Limits {
     Limits { cpu: None, memory_bytes: number(&dir.join("memory.limit_in_bytes")) }
 }
 
-/// Not a number (`max`, `-1`): no limit.
+/// Parses a quota; a text that is not a number (`max`, `-1`) means no limit.
 fn ratio(quota: &str, period: &str) -> Option<f64> {
     let (quota, period) = (quota.parse::<u32>().ok()?, period.parse::<u32>().ok()?);
     (quota > 0 && period > 0).then(|| f64::from(quota) / f64::from(period))
@@ -82,7 +82,7 @@ fn number(path: &Path) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// A mount with these files.
+    /// Creates a mount with these files.
     fn mount(files: &[(&str, &str)]) -> tempfile::TempDir {
         let mount = tempfile::tempdir().unwrap();
         for (path, text) in files {

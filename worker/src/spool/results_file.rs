@@ -1,5 +1,5 @@
-//! The spool's file: checksummed lines, only ever appended to, and written anew when little of it
-//! is still wanted.
+//! The spool's file: checksummed lines that are only ever appended, and rewritten when few of them
+//! are still needed.
 //!
 //! A line is the CRC-32 of its JSON in hexadecimal, a space, and the JSON: a list of entries that
 //! were written together.
@@ -20,11 +20,11 @@ use crate::disk::Disk;
 pub(crate) const FILE: &str = "results";
 /// Receives lines that cannot be read, for people who want to know what they held.
 pub(crate) const DAMAGED_FILE: &str = "results.damaged";
-/// Below this the file is not worth rewriting.
+/// Size below which the file is not worth rewriting.
 pub(crate) const REWRITE_BYTES_MIN: u64 = 4 << 20;
 /// Bytes of an entry besides the text in its outcome.
 const ENTRY_BYTES: u64 = 128;
-/// Entries of so many bytes share a line when the file is written anew: a damaged line loses few.
+/// Bytes of entries that share a line when the file is rewritten: a damaged line loses few.
 const LINE_BYTES: u64 = 64 << 10;
 
 /// One fact in the file.
@@ -37,7 +37,7 @@ pub(crate) enum Entry {
     Confirmed(AttemptRef),
 }
 
-/// The open file, and what of it is still wanted.
+/// The open file, and the results in it that are still needed.
 #[derive(Debug)]
 pub(crate) struct ResultsFile {
     dir: PathBuf,
@@ -45,14 +45,14 @@ pub(crate) struct ResultsFile {
     bytes: u64,
     live: BTreeMap<AttemptRef, AttemptOutcome>,
     live_bytes: u64,
-    /// The size below which it is not written anew.
+    /// Size above which the file is rewritten.
     rewrite_above: u64,
     disk: Arc<Disk>,
 }
 
 impl ResultsFile {
-    /// Reads what is there. A line that cannot be read is put aside and those after it count all
-    /// the same. So is an incomplete last line, which most likely a crash left behind.
+    /// Reads the existing file. An unreadable line is put aside, and the lines after it still
+    /// count. So is an incomplete last line, which a crash most likely left behind.
     pub(crate) fn open(dir: &Path, disk: Arc<Disk>) -> io::Result<Self> {
         let path = dir.join(FILE);
         let mut file = OpenOptions::new().create(true).append(true).read(true).open(&path)?;
@@ -71,7 +71,8 @@ impl ResultsFile {
         let damaged = results.replay(&content);
         let whole = usize::try_from(results.bytes).unwrap_or(usize::MAX);
         if let Some(half) = content.get(whole..).filter(|half| !half.is_empty()) {
-            // What a crash cut off was never reported. A line whose end was damaged looks the same.
+            // A result that a crash cut off was never reported. A line whose end was damaged looks
+            // the same.
             warn!(path = %path.display(), bytes = half.len(), kept_in = DAMAGED_FILE,
                 "spool ends in half a line");
             results.keep_aside(&[half])?;
@@ -88,12 +89,12 @@ impl ResultsFile {
         Ok(results)
     }
 
-    /// The results that nobody has confirmed.
+    /// Iterates over the results that are not confirmed.
     pub(crate) fn live(&self) -> impl Iterator<Item = FinishedAttempt> {
         self.live.iter().map(finished)
     }
 
-    /// Takes in all complete lines; those that cannot be read.
+    /// Applies all complete lines, and returns the unreadable ones.
     fn replay<'a>(&mut self, content: &'a [u8]) -> Vec<&'a [u8]> {
         let mut damaged = Vec::new();
         for line in content.split_inclusive(|byte| *byte == b'\n') {
@@ -109,7 +110,7 @@ impl ResultsFile {
         damaged
     }
 
-    /// Keeps a copy of damaged lines and writes the file anew without them.
+    /// Copies damaged lines aside and rewrites the file without them.
     fn put_aside(&mut self, damaged: &[&[u8]]) -> io::Result<()> {
         let path = self.dir.join(DAMAGED_FILE);
         error!(lines = damaged.len(), kept_in = %path.display(),
@@ -140,7 +141,7 @@ impl ResultsFile {
         }
     }
 
-    /// Adds entries. Results are on disk, come what may, when this returns.
+    /// Appends entries. Results are safe on disk when this returns.
     pub(crate) fn append(
         &mut self,
         entries: Vec<Entry>,
@@ -159,7 +160,7 @@ impl ResultsFile {
 
     fn write(&mut self, line: &[u8]) -> Result<(), SpoolError> {
         let Err(error) = self.file.write_all(line) else { return Ok(()) };
-        // What a failed write left behind would spoil the line after it.
+        // The remains of a failed write would spoil the line after it.
         self.file.set_len(self.bytes).map_err(|error| SpoolError::Sync(error.to_string()))?;
         Err(SpoolError::of_write(&error))
     }
@@ -168,7 +169,7 @@ impl ResultsFile {
         self.bytes > self.rewrite_above.max(self.live_bytes.saturating_mul(2))
     }
 
-    /// Drops what has been confirmed.
+    /// Drops confirmed results.
     fn rewrite(&mut self) -> Result<(), SpoolError> {
         match self.write_anew() {
             Ok((file, bytes)) => {
@@ -177,8 +178,8 @@ impl ResultsFile {
                 self.rewrite_above = REWRITE_BYTES_MIN;
             }
             Err(error) => {
-                // The old file is still whole and in use.
-                warn!(%error, "spool not rewritten");
+                // The old file is still complete and in use.
+                warn!(%error, "cannot rewrite spool");
                 self.rewrite_above = self.bytes.saturating_add(REWRITE_BYTES_MIN);
                 return Ok(());
             }
@@ -212,7 +213,7 @@ impl ResultsFile {
     }
 }
 
-/// About what an entry takes in the file.
+/// Estimates the bytes of an entry in the file.
 fn entry_bytes(outcome: &AttemptOutcome) -> u64 {
     let text = match outcome {
         AttemptOutcome::StartFailed { detail } | AttemptOutcome::WorkerUnfit { detail } => {

@@ -1,4 +1,4 @@
-//! The spool through crashes, damage and much use.
+//! Tests of the spool: crashes, damage and much use.
 
 use std::path::Path;
 

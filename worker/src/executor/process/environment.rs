@@ -10,22 +10,22 @@ const LOCALE_PREFIX: &str = "LC_";
 /// Variables with this prefix configure the worker, and hold its secrets.
 const OWN_PREFIX: &str = "CLOUDAI_";
 
-/// The worker's own variables that tasks get: not its credentials, nor those of its service
-/// manager.
+/// Variables of the worker's environment that tasks inherit: neither its credentials nor those of
+/// its service manager.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Passed {
     more: Vec<String>,
 }
 
 impl Passed {
-    /// Those that programs may expect anywhere, and these.
+    /// Creates a list with these variables besides the common ones.
     #[must_use]
     pub(crate) const fn with(more: Vec<String>) -> Self {
         Self { more }
     }
 
-    /// Removes the others from a command. Not all at once and then adding some again: an
-    /// environment that is built anew costs the fast way of starting processes.
+    /// Removes all other variables from a command. Clearing the environment and adding variables
+    /// again would disable the fast way of starting processes.
     pub(super) fn restrict(&self, command: &mut Command) {
         for name in std::env::vars_os().map(|(name, _)| name) {
             if !self.allows(&name) {

@@ -1,4 +1,4 @@
-//! Starts the first process of an attempt, and says whose fault it is when that fails.
+//! Starts the first process of an attempt, and tells whose fault a failure is.
 
 use std::fs;
 use std::io;
@@ -20,12 +20,12 @@ use crate::logs::{AttemptLogs, StreamWriter};
 use crate::open_files;
 use crate::processes::MARK;
 
-/// Longest report of why a start failed: it is kept in the replicated log.
+/// Maximum length of a failure report: it is kept in the replicated log.
 const DETAIL_BYTES_MAX: usize = 1_024;
-/// Longest name that a report quotes, so that the error after it stays readable.
+/// Maximum length of a name in a report, so that the error after it stays readable.
 const QUOTE_BYTES_MAX: usize = 200;
-/// A string of at least so many bytes, its name and terminator included, is too long for the
-/// kernel on every machine.
+/// Length, with name and terminator, from which a string is too long for the kernel on every
+/// machine.
 const STRING_BYTES_MAX: usize = 128 << 10;
 const DIR_MODE: u32 = 0o700;
 
@@ -40,9 +40,9 @@ pub(super) struct Started {
 /// Party that has to mend what kept a process from starting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// The task's author: it would fail anywhere.
+    /// The task's author: the start would fail anywhere.
     Task,
-    /// This machine's operator: it may well start elsewhere.
+    /// This machine's operator: the start may succeed elsewhere.
     Machine,
 }
 
@@ -81,7 +81,7 @@ impl StartFailure {
 }
 
 impl Machine {
-    /// Starts an attempt: first the files that it will need, then the process.
+    /// Starts an attempt: first creates its files, then the process.
     pub(super) fn start(
         &self,
         launch: &Launch,
@@ -134,18 +134,19 @@ impl Machine {
             .env(MARK, self.mark(launch.attempt).to_string());
     }
 
-    /// Gives the process the limit that the worker had before it raised its own: programs that use
-    /// `select`, or close whatever they might have open, take a high one ill. The hard limit stays.
+    /// Lowers the soft limit of the process to the one that the worker had before it raised its
+    /// own: programs that use `select`, or close every possible descriptor, cannot cope with a high
+    /// limit. The hard limit stays.
     fn lower_open_files(&self, first: Pid) {
         let Some(soft) = self.environment.open_files else { return };
         if let Err(error) = open_files::set_soft(first, soft) {
             // It may have ended already.
-            warn!(process = %first, %error, "limit of open files not lowered");
+            warn!(process = %first, %error, "cannot lower the limit of open files");
         }
     }
 }
 
-/// Otherwise a missing directory looks like a missing program.
+/// Checks the working directory: otherwise a missing directory looks like a missing program.
 fn check_working_dir(dir: &Path) -> Result<(), StartFailure> {
     let name = quote(&dir.display().to_string());
     match fs::metadata(dir) {
@@ -161,7 +162,7 @@ fn check_working_dir(dir: &Path) -> Result<(), StartFailure> {
     }
 }
 
-/// Names what is at fault before the error, and nothing longer than can be read.
+/// Puts the cause before the error, shortened to a readable length.
 fn explain(launch: &Launch, program: &str, error: &io::Error) -> StartFailure {
     let culprit = match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::E2BIG) => longest(launch),
@@ -171,7 +172,7 @@ fn explain(launch: &Launch, program: &str, error: &io::Error) -> StartFailure {
     StartFailure { fault: fault_of(error), detail: format!("{culprit}: {error}") }
 }
 
-/// The string that is too long by itself, if there is one.
+/// Returns the string that is too long by itself, if there is one.
 fn longest(launch: &Launch) -> Option<String> {
     let arguments = launch.command.iter().enumerate().map(|(position, argument)| {
         let name = match position {

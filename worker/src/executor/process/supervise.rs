@@ -1,4 +1,4 @@
-//! Watches over the processes of one attempt until none is left.
+//! Supervises the processes of one attempt until none is left.
 
 use std::io;
 use std::process::ExitStatus;
@@ -21,25 +21,26 @@ use crate::processes::{Kin, Process, Whose, find, signal_all};
 /// Time to wait for output after all processes have ended, since one that escaped may hold the pipe
 /// open forever. The pipe is closed then, and later output is lost.
 pub(super) const OUTPUT_GRACE: Duration = Duration::from_secs(2);
-/// First and longest pause between two looks at what is left of an attempt.
+/// First and longest pause between two searches for the remains of an attempt.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
 const LOOK_PAUSE_MAX: Duration = Duration::from_millis(250);
-/// A process that is killed and stays, as one that waits for a disk does, is told of after so long.
+/// Time after which a killed process that does not disappear, such as one that waits for a disk, is
+/// logged.
 const TELL_AFTER: Duration = Duration::from_mins(1);
 
 /// Stage that the end of an attempt has reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
-    /// Nobody has asked for it.
+    /// Not requested.
     Unasked,
-    /// It has been asked to end, and is killed then. Absent: never.
+    /// Requested; the attempt is killed at this time. Absent: never.
     Asked { kill_at: Option<Instant> },
-    /// Whatever is left is killed, again and again.
-    Killing { since: Instant, told: Told },
+    /// Everything left is killed, repeatedly.
+    Killing { since: Instant, logged: Logged },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
+enum Logged {
     No,
     Yes,
 }
@@ -49,12 +50,12 @@ struct AttemptProcesses<'a> {
     attempt: AttemptRef,
     machine: &'a Arc<Machine>,
     first: Pid,
-    /// Absent only while a look is under way.
+    /// Absent only during a search.
     kin: Option<Kin>,
     ending: Ending,
 }
 
-/// Runs an attempt to its end: stops it when told to, and leaves nothing of it behind.
+/// Runs an attempt to its end: stops it on request, and leaves no process behind.
 pub(super) async fn run(
     started: Started,
     attempt: &mut RunningAttempt,
@@ -98,14 +99,15 @@ impl AttemptProcesses<'_> {
         }
     }
 
-    /// Returns once nothing is left. What the first process leaves behind has the rest of the
-    /// grace, if it was asked to end, and otherwise none: its end is the attempt's.
+    /// Waits until nothing is left. Processes that outlive the first one have the rest of the grace
+    /// period if the attempt was asked to end, and otherwise none: the attempt ends with its first
+    /// process.
     async fn all_ended(&mut self, attempt: &mut RunningAttempt) {
         if !self.left_something().await {
             return;
         }
         if self.ending == Ending::Unasked {
-            self.ending = Ending::Killing { since: Instant::now(), told: Told::No };
+            self.ending = Ending::Killing { since: Instant::now(), logged: Logged::No };
         }
         let mut pause = LOOK_PAUSE;
         loop {
@@ -138,15 +140,16 @@ impl AttemptProcesses<'_> {
                 self.ending = Ending::Asked { kill_at: Instant::now().checked_add(grace) };
                 self.terminate_all().await;
             }
-            // A repeated order does not begin a new grace.
+            // A repeated order does not begin another grace period.
             (Stop::Terminate(_), Ending::Asked { .. } | Ending::Killing { .. }) => {}
             (Stop::Kill, _) => self.kill_all().await,
         }
     }
 
-    /// The whole group at once, so that nobody in it forks meanwhile, and then those who left it.
+    /// Terminates the whole group at once, so that no member forks in the meantime, and then the
+    /// processes that left it.
     async fn terminate_all(&mut self) {
-        // An error means that nobody is left in the group.
+        // An error means that the group is empty.
         killpg(self.first, Signal::SIGTERM).unwrap_or_default();
         let group = self.first;
         let others = self.look().await.into_iter().filter(|member| member.group != group);
@@ -155,7 +158,7 @@ impl AttemptProcesses<'_> {
 
     async fn kill_all(&mut self) {
         if !matches!(self.ending, Ending::Killing { .. }) {
-            self.ending = Ending::Killing { since: Instant::now(), told: Told::No };
+            self.ending = Ending::Killing { since: Instant::now(), logged: Logged::No };
         }
         let members = self.look().await;
         self.kill(&members);
@@ -163,18 +166,18 @@ impl AttemptProcesses<'_> {
 
     fn kill(&mut self, members: &[Process]) {
         let refused = signal_all(members, Signal::SIGKILL);
-        if let Ending::Killing { since, told: told @ Told::No } = &mut self.ending
+        if let Ending::Killing { since, logged: logged @ Logged::No } = &mut self.ending
             && since.elapsed() >= TELL_AFTER
         {
-            *told = Told::Yes;
+            *logged = Logged::Yes;
             let AttemptRef { task, attempt } = self.attempt;
             let processes = members.iter().map(|member| member.id.as_raw()).collect::<Vec<_>>();
             warn!(%task, %attempt, ?processes, not_permitted = refused.len(),
-                "processes do not die, the attempt goes on until they do");
+                "killed processes do not disappear, the attempt goes on until they do");
         }
     }
 
-    /// When to kill: once the grace is over, and again while it has no effect.
+    /// Waits until it is time to kill: after the grace period, and again while that has no effect.
     fn due(&self) -> impl Future<Output = ()> + use<> {
         let ending = self.ending;
         async move {
@@ -212,7 +215,7 @@ impl AttemptProcesses<'_> {
         }
     }
 
-    /// The processes of the attempt that there are now.
+    /// Lists the present processes of the attempt.
     async fn look(&mut self) -> Vec<Process> {
         let machine = Arc::clone(self.machine);
         let mark = machine.mark(self.attempt);
@@ -228,14 +231,14 @@ impl AttemptProcesses<'_> {
             }
             Ok((kin, Err(error))) => {
                 self.kin = Some(kin);
-                warn!(%error, "processes not looked at, only the group of the attempt is ended");
+                warn!(%error, "cannot list processes, killing only the group of the attempt");
                 self.end_group()
             }
             Err(_) => self.end_group(),
         }
     }
 
-    /// All that can be done without a look at the processes.
+    /// Kills the group, which needs no list of processes.
     fn end_group(&self) -> Vec<Process> {
         if matches!(self.ending, Ending::Killing { .. }) {
             killpg(self.first, Signal::SIGKILL).unwrap_or_default();
@@ -248,12 +251,12 @@ async fn finish_outputs(mut outputs: JoinSet<io::Result<()>>, attempt: AttemptRe
     let finish = async {
         while let Some(recorded) = outputs.join_next().await {
             if let Err(error) = recorded.map_err(io::Error::other).flatten() {
-                warn!(task = %attempt.task, attempt = %attempt.attempt, %error, "output not read");
+                warn!(task = %attempt.task, attempt = %attempt.attempt, %error, "cannot read output");
             }
         }
     };
     if timeout(OUTPUT_GRACE, finish).await.is_err() {
-        warn!(task = %attempt.task, attempt = %attempt.attempt, "output still open, left alone");
+        warn!(task = %attempt.task, attempt = %attempt.attempt, "output is still open, closing it");
     }
     outputs.shutdown().await;
 }

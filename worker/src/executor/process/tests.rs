@@ -1,4 +1,4 @@
-//! Real processes, started and stopped.
+//! Tests with real processes, started and stopped.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -163,7 +163,7 @@ async fn kill_follows_term_after_the_grace() {
     assert_eq!(bench.output(Stream::Stdout).await, "up\nasked\n");
 }
 
-/// The process whose number was printed.
+/// Parses the process id that was printed.
 fn printed_process(output: &str) -> nix::unistd::Pid {
     nix::unistd::Pid::from_raw(output.trim().parse().unwrap())
 }
