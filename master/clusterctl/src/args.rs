@@ -1,4 +1,4 @@
-//! The command line: what can be asked for, and how it is spelled.
+//! Defines the command line.
 
 mod bench;
 mod operator;
@@ -23,7 +23,7 @@ pub use task::{ListArgs, LogsArgs, SubmitArgs, TaskCommand};
 #[derive(Debug, Parser)]
 #[command(name = "clusterctl", version, after_help = EXIT_CODES)]
 pub struct Args {
-    /// Masters to ask, in any order; the leader is found by itself
+    /// Masters to ask, in any order; clusterctl finds the leader
     #[arg(
         long,
         global = true,
@@ -36,7 +36,7 @@ pub struct Args {
     /// Output format
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
     pub output: Format,
-    /// Give up after so long [default: 30s, and never when waiting for a task]
+    /// Time after which to give up [default: 30s, and never when waiting for a task]
     #[arg(long, global = true, value_parser = humantime::parse_duration, value_name = "DURATION")]
     pub timeout: Option<Duration>,
     /// Command to run
@@ -73,7 +73,7 @@ pub enum Command {
         #[command(subcommand)]
         command: BenchCommand,
     },
-    /// Simulated workers, for `bench workers`
+    /// Run simulated workers, for `bench workers`
     #[command(hide = true)]
     Fleet(FleetArgs),
 }
@@ -101,19 +101,19 @@ pub enum ClusterCommand {
         #[command(subcommand)]
         command: WorkerCommand,
     },
-    /// Submit tasks and see to them
+    /// Submit and manage tasks
     Task {
         /// Action to take
         #[command(subcommand)]
         command: TaskCommand,
     },
-    /// Let workers join that no operator has registered
+    /// Manage join tokens
     Token {
         /// Action to take
         #[command(subcommand)]
         command: TokenCommand,
     },
-    /// Show or acknowledge the alarm that most workers fell silent at once
+    /// Show or acknowledge the mass-loss alarm, which says that most workers fell silent at once
     MassLoss {
         /// Action to take; shows the alarm by default
         #[command(subcommand)]
@@ -153,7 +153,7 @@ pub struct DevArgs {
     pub executor: Option<String>,
 }
 
-/// Reads `KEY=VALUE`.
+/// Parses `KEY=VALUE`.
 fn pair(text: &str) -> Result<(String, String), &'static str> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),

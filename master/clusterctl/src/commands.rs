@@ -36,7 +36,7 @@ impl Context {
         Self { endpoints, timeout, output, client: OnceCell::new() }
     }
 
-    /// The client, the same each time: it knows who leads.
+    /// Returns the client, always the same one, because it remembers the leader.
     fn client(&self) -> Result<Client, ClientError> {
         if let Some(client) = self.client.get() {
             return Ok(client.clone());
@@ -51,7 +51,7 @@ impl Context {
     }
 }
 
-/// Runs the command that was asked for.
+/// Runs the given command.
 pub async fn run(args: Args) -> Result<(), Failure> {
     let Args { endpoints, output, timeout, command } = args;
     let context = Context::new(endpoints, timeout, Output::new(output));

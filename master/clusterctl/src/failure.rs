@@ -13,14 +13,14 @@ use crate::local_cluster::LocalClusterError;
 /// Reason that a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The cluster did not do it.
+    /// A call to the cluster failed.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// A submission that may have been accepted all the same.
+    /// A submission failed that may have been accepted nevertheless.
     #[error("{source}")]
     Submit {
         source: ClientError,
-        /// The key under which it may be repeated.
+        /// Key under which it may be repeated.
         idempotency_key: String,
     },
     /// A file with tasks cannot be read.
@@ -35,7 +35,7 @@ pub enum Failure {
     /// A task that was waited for is not finished yet.
     #[error("task {task_id} is still {state}")]
     StillGoing { task_id: String, state: String },
-    /// A task that was waited for did not end well; it has been told.
+    /// A task that was waited for did not complete, as was printed.
     #[error("a task did not complete")]
     TaskFailed,
     /// A worker that was waited for still runs tasks.
@@ -45,20 +45,20 @@ pub enum Failure {
         /// Number of tasks that it runs.
         tasks: u32,
     },
-    /// Somebody else gave another order while a drain was waited for.
-    #[error("worker {worker_id} is not draining any more: somebody has taken the drain back")]
-    DrainTakenBack { worker_id: String },
-    /// A worker that was named was not reached.
+    /// Somebody else gave another order during a drain.
+    #[error("worker {worker_id} is not draining any more: somebody has given another order")]
+    DrainOverruled { worker_id: String },
+    /// A named worker was not reached.
     #[error("worker {worker_id} was not reached: {outcome}")]
     NotReached {
         worker_id: String,
         /// Outcome of the attempt to contact it.
         outcome: String,
     },
-    /// Commands at the prompt failed; each has been told.
+    /// Commands at the prompt failed; each failure was printed.
     #[error("a command failed")]
     Shell {
-        /// The exit code of the last that did.
+        /// Exit code of the last failure.
         exit_code: u8,
     },
     /// The output cannot be written.
@@ -67,31 +67,32 @@ pub enum Failure {
     /// A value cannot be written as JSON.
     #[error("cannot write the output as JSON")]
     Json(#[from] serde_json::Error),
-    /// Processes on this machine did not do as they should.
+    /// The local cluster failed.
     #[error(transparent)]
     LocalCluster(#[from] LocalClusterError),
-    /// A benchmark could not get at its figures.
+    /// A benchmark could not take its measurements.
     #[error("the benchmark failed: {0}")]
     Benchmark(&'static str),
-    /// Simulated workers cannot be had.
+    /// The fleet of simulated workers failed.
     #[error(transparent)]
     Fleet(#[from] FleetError),
 }
 
 impl Failure {
-    /// The exit code: 1 error, 3 not found, 4 conflict, 5 not authorized, 6 no leader, 7 timeout,
-    /// 8 a task that was waited for failed. Errors of usage end with 2 before any command runs.
+    /// Returns the exit code: 1 error, 3 not found, 4 conflict, 5 not authorized, 6 no leader, 7
+    /// timeout, 8 a task that was waited for failed. Errors of usage end with 2 before any command
+    /// runs.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Client(error) | Self::Submit { source: error, .. } => code_of(error.kind()),
             Self::LocalCluster(LocalClusterError::Client(error)) => code_of(error.kind()),
             Self::NoLeader => 6,
-            Self::DrainTakenBack { .. } => 4,
+            Self::DrainOverruled { .. } => 4,
             Self::StillGoing { .. } | Self::StillDraining { .. } => 7,
             Self::Shell { exit_code } => *exit_code,
             Self::TaskFailed => 8,
-            // A reader that has seen enough, as `head` has.
+            // The reader has seen enough, as `head` has.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Output(_)
             | Self::ReadFile { .. }
@@ -144,7 +145,7 @@ impl Failure {
             | Self::NoLeader
             | Self::StillGoing { .. }
             | Self::StillDraining { .. }
-            | Self::DrainTakenBack { .. }
+            | Self::DrainOverruled { .. }
             | Self::NotReached { .. }
             | Self::Shell { .. }
             | Self::TaskFailed
@@ -164,7 +165,7 @@ fn source_name(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// The faults that the problem's own text does not tell, a line each.
+/// Formats the faults that the problem's own text does not name, one per line.
 fn more_faults(error: &ClientError) -> String {
     let faults = error.problem().map(|problem| problem.errors.as_slice()).unwrap_or_default();
     faults.iter().skip(1).map(|fault| format!("\n  {fault}")).collect()

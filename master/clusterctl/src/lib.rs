@@ -1,5 +1,5 @@
-//! The command line for operators and users, and what it is made of: a cluster of local processes
-//! and load generators, which benchmarks drive too.
+//! The command line for operators and users, with the local cluster and the load generators that
+//! benchmarks use too.
 
 pub mod args;
 pub mod commands;

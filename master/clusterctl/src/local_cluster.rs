@@ -1,4 +1,4 @@
-//! A cluster of processes on this machine: started in order, watched, stopped in reverse.
+//! Runs a cluster of processes on this machine: started in order, watched, stopped in reverse.
 
 mod data_dir;
 mod layout;
@@ -23,13 +23,13 @@ pub use process::{Exit, Process};
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time that a process has to stop before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
-/// Pause between two looks at something that is awaited.
+/// Pause between two checks of a condition.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Reason that a local cluster does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalClusterError {
-    /// A program is not where it is looked for.
+    /// A program is missing.
     #[error("there is no program {}: build the whole workspace first", path.display())]
     ProgramMissing {
         /// Path at which it was expected.
@@ -42,7 +42,7 @@ pub enum LocalClusterError {
     #[error("port {port}, where {role} would listen, is in use: choose another --base-port")]
     PortInUse {
         port: u16,
-        /// By what it is needed.
+        /// Process that needs the port.
         role: Role,
         source: io::Error,
     },
@@ -77,8 +77,8 @@ pub enum LocalClusterError {
     Client(#[from] ClientError),
 }
 
-/// The processes of one cluster. They are killed when it is dropped; [`LocalCluster::stop`] is
-/// the orderly way.
+/// Processes of one cluster. They are killed when it is dropped; [`LocalCluster::stop`] is the
+/// orderly way.
 #[derive(Debug)]
 pub struct LocalCluster {
     layout: Layout,
@@ -89,8 +89,8 @@ pub struct LocalCluster {
 }
 
 impl LocalCluster {
-    /// Checks that the cluster can be started, and starts nothing. The programs are looked for in
-    /// the directory `programs`; without `data_dir`, data is kept until the cluster is dropped.
+    /// Checks that the cluster can be started, and starts nothing. The programs are expected in the
+    /// directory `programs`; without `data_dir`, data is kept until the cluster is dropped.
     pub fn prepare(
         layout: Layout,
         programs: &Path,
@@ -128,18 +128,18 @@ impl LocalCluster {
         self.data_dir.path()
     }
 
-    /// The processes started so far, masters first.
+    /// Returns the processes started so far, masters first.
     #[must_use]
     pub fn processes(&self) -> &[Process] {
         &self.processes
     }
 
-    /// A client of all its masters.
+    /// Creates a client of all its masters.
     pub fn client(&self, options: ClientOptions) -> Result<Client, LocalClusterError> {
         Ok(Client::new(self.layout.endpoints(), options)?)
     }
 
-    /// Starts a process, or starts it anew with the data that it has.
+    /// Starts a process, or restarts it with its data.
     pub fn start(&mut self, role: Role) -> Result<(), LocalClusterError> {
         let dir = self.data_dir.path();
         let process = Process::start(
@@ -175,7 +175,7 @@ impl LocalCluster {
         }
     }
 
-    /// Registers a worker and waits until the masters call it active.
+    /// Registers a worker and waits until it is active.
     pub async fn register(&self, client: &Client, worker: Role) -> Result<(), LocalClusterError> {
         let request = v1::RegisterRequest {
             worker_id: worker.to_string(),
@@ -196,13 +196,13 @@ impl LocalCluster {
         Ok(())
     }
 
-    /// Kills a process on the spot, as a power cut would, and waits until it is gone.
+    /// Kills a process without warning, as a power cut would, and waits until it is gone.
     pub async fn kill(&mut self, role: Role) -> Result<(), LocalClusterError> {
         let process = self.process(role)?;
         process.kill().await.map_err(|source| control(role, source))
     }
 
-    /// Waits until one of the processes ends that ran until now; for ever when none runs.
+    /// Waits until one of the running processes ends; forever when none runs.
     pub async fn next_exit(&mut self) -> Exit {
         let running = self.processes.iter_mut().filter(|process| process.is_running());
         let mut exits = running.map(Process::wait).collect::<FuturesUnordered<_>>();

@@ -15,7 +15,7 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if let Some(text) = failure.message() {
-                // Where standard error is closed there is nobody left to tell.
+                // If standard error is closed, nobody can be told.
                 drop(writeln!(std::io::stderr(), "clusterctl: {text}"));
             }
             ExitCode::from(failure.exit_code())

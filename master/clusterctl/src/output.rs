@@ -26,7 +26,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// Prints in `format`, colored where a person looks and has not set `NO_COLOR`.
+    /// Creates an output in `format`, colored where a person looks and has not set `NO_COLOR`.
     #[must_use]
     pub fn new(format: Format) -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -34,19 +34,19 @@ impl Output {
         Self { format, style: if is_colored { Style::Colored } else { Style::Plain } }
     }
 
-    /// The same, in another format.
+    /// Returns the same output in another format.
     #[must_use]
     pub const fn with_format(self, format: Format) -> Self {
         Self { format, ..self }
     }
 
-    /// The format asked for.
+    /// Returns the output format.
     #[must_use]
     pub const fn format(&self) -> Format {
         self.format
     }
 
-    /// Prints data: `text` makes of it what people read.
+    /// Prints data: `text` formats it for people.
     pub fn data<T: Serialize + ?Sized>(
         &self,
         data: &T,
@@ -62,9 +62,9 @@ impl Output {
         Ok(())
     }
 
-    /// Tells the person something that is not data.
+    /// Prints a message for people that is not data.
     pub fn message(&self, text: impl Display) {
-        // Where standard error is closed there is nobody to tell, and the work goes on.
+        // If standard error is closed, nobody can be told, and the work goes on.
         drop(writeln!(io::stderr(), "{text}"));
     }
 }

@@ -1,4 +1,4 @@
-//! The commands about workers, join tokens and the alarm of a mass loss.
+//! Commands about workers, join tokens and the mass-loss alarm.
 
 use std::time::Duration;
 
@@ -9,60 +9,60 @@ use super::pair;
 /// Actions on a worker.
 #[derive(Debug, Subcommand)]
 pub enum WorkerCommand {
-    /// Put a worker on the registry, offline or not, or change its address and the labels named
+    /// Register a worker, offline or not, or change its address and the named labels
     Register {
-        /// The worker's name
+        /// Name of the worker
         worker_id: String,
         /// Address of the worker's gRPC server
         #[arg(value_name = "HOST:PORT")]
         address: String,
-        /// A label that constraints are matched against; may be repeated
+        /// Label for constraints of tasks; may be repeated
         #[arg(long = "label", value_parser = pair, value_name = "KEY=VALUE")]
         labels: Vec<(String, String)>,
     },
-    /// Take a worker off the registry; what it runs is ended, then queued again
+    /// Unregister a worker; its attempts are stopped and their tasks queued again
     Unregister {
-        /// The worker's name
+        /// Name of the worker
         worker_id: String,
     },
     /// Show one worker
     Show {
-        /// The worker's name
+        /// Name of the worker
         worker_id: String,
     },
-    /// Place no new tasks on a worker; what runs there goes on
+    /// Place no new tasks on a worker; its attempts go on
     Cordon {
-        /// The worker's name
+        /// Name of the worker
         worker_id: String,
     },
     /// Place tasks on a worker again; ends a cordon or a drain
     Uncordon {
-        /// The worker's name
+        /// Name of the worker
         worker_id: String,
     },
-    /// Empty a worker: no new tasks, and what runs there comes to its end
+    /// Empty a worker: place no new tasks on it, and let its attempts finish
     Drain(DrainArgs),
-    /// Have the leader go to inactive and unreachable workers now, not at the monitor's next round
+    /// Reconnect inactive and unreachable workers now, before the monitor's next round
     #[command(after_help = "Outcomes: reached (and registered), not-registered (reached, but it \
         did not register: its own log says why), unreachable (still offline), refused (somebody \
         else answers there, or the worker obeys a newer leader), active (nothing to do), \
         no-address. A worker that is named and not reached is an error (exit code 1).")]
     Reconnect {
-        /// The worker's name [default: every inactive worker]
+        /// Name of the worker [default: every inactive worker]
         worker_id: Option<String>,
     },
     /// Set and remove labels
     #[command(after_help = "Examples:\n  clusterctl worker label worker-1 zone=b gpu=a100\n  \
         clusterctl worker label worker-1 old-")]
     Label(LabelArgs),
-    /// Show what happened to a worker, oldest first
+    /// Show the history of a worker, oldest first
     History {
-        /// The worker's name
+        /// Name of the worker
         worker_id: String,
     },
-    /// Show how busy a worker is and was
+    /// Show the usage of a worker, now and in the past
     Metrics {
-        /// The worker's name
+        /// Name of the worker
         worker_id: String,
     },
 }
@@ -73,15 +73,16 @@ pub enum WorkerCommand {
     clusterctl worker drain worker-1 --cancel\n\nWith --wait, the global --timeout bounds the \
     waiting (exit code 7) and leaves the drain as it is.")]
 pub struct DrainArgs {
-    /// The worker's name
+    /// Name of the worker
     pub worker_id: String,
-    /// After so long, stop what still runs there and queue it again [default: never]
+    /// Time after which the remaining attempts are stopped and their tasks queued again [default:
+    /// never]
     #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION")]
     pub deadline: Option<Duration>,
-    /// Wait until nothing runs there any more
+    /// Wait until the worker is empty
     #[arg(long)]
     pub wait: bool,
-    /// Take the drain back, even half way: the worker is given tasks again
+    /// Cancel the drain: the worker is given tasks again
     #[arg(long, conflicts_with_all = ["deadline", "wait"])]
     pub cancel: bool,
 }
@@ -89,7 +90,7 @@ pub struct DrainArgs {
 /// Labels to change.
 #[derive(Debug, Args)]
 pub struct LabelArgs {
-    /// The worker's name
+    /// Name of the worker
     pub worker_id: String,
     /// KEY=VALUE sets a label, KEY- removes it
     #[arg(required = true, value_parser = label_change, value_name = "KEY=VALUE|KEY-")]
@@ -99,20 +100,20 @@ pub struct LabelArgs {
 /// Change of one label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LabelChange {
-    /// It gets this value.
+    /// Sets the label to this value.
     Set(String, String),
-    /// It goes.
+    /// Removes the label.
     Remove(String),
 }
 
 /// Actions on join tokens.
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
-    /// Create a token and print what a worker presents (--join-token): it is shown once
+    /// Create a token and print it: workers present it with --join-token, and it is shown only once
     Create {
-        /// A name for it [default: drawn]
+        /// Name of the token [default: random]
         name: Option<String>,
-        /// For how long it admits workers [default: until it is revoked]
+        /// Time for which the token admits workers [default: until it is revoked]
         #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION")]
         ttl: Option<Duration>,
         /// Purpose of the token, for people
@@ -121,9 +122,9 @@ pub enum TokenCommand {
     },
     /// List the tokens, without their secrets
     List,
-    /// Take a token back; workers that it admitted stay
+    /// Revoke a token; workers that it admitted stay
     Revoke {
-        /// The token's name: what stands before the dot
+        /// Name of the token: the part before the dot
         name: String,
     },
 }
@@ -131,11 +132,11 @@ pub enum TokenCommand {
 /// Actions on a mass-loss alarm.
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub enum MassLossCommand {
-    /// The workers are gone for good: queue their tasks again at once, not slowly
+    /// Confirm that the workers are gone for good: their tasks are queued again at once, not slowly
     Acknowledge,
 }
 
-/// Reads `KEY=VALUE` or `KEY-`.
+/// Parses `KEY=VALUE` or `KEY-`.
 fn label_change(text: &str) -> Result<LabelChange, &'static str> {
     if let Ok((key, value)) = pair(text) {
         return Ok(LabelChange::Set(key, value));

@@ -1,4 +1,5 @@
-//! One line at the prompt: the commands of the command line, and short forms of the frequent ones.
+//! Defines a line at the prompt: the commands of the command line, and short forms of the frequent
+//! ones.
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ pub struct ShellLine {
     /// Output format [default: that of the shell]
     #[arg(short, long, global = true, value_enum)]
     pub output: Option<Format>,
-    /// Give up after so long [default: as the shell was started]
+    /// Time after which to give up [default: that of the shell]
     #[arg(long, global = true, value_parser = humantime::parse_duration, value_name = "DURATION")]
     pub timeout: Option<Duration>,
     /// Command to run
@@ -31,49 +32,49 @@ pub struct ShellLine {
 /// A command at the prompt.
 #[derive(Debug, Subcommand)]
 pub enum ShellCommand {
-    /// Put a worker on the registry; it may be offline and is connected when it comes
+    /// Register a worker; it may be offline and is connected when it appears
     Register {
-        /// The worker's name
+        /// Name of the worker
         worker_id: String,
         /// Address of the worker's gRPC server
         #[arg(value_name = "HOST:PORT")]
         address: String,
-        /// A label that constraints are matched against; may be repeated
+        /// Label for constraints of tasks; may be repeated
         #[arg(long = "label", value_parser = pair, value_name = "KEY=VALUE")]
         labels: Vec<(String, String)>,
     },
-    /// Take a worker off the registry; what it runs is ended, then queued again
+    /// Unregister a worker; its attempts are stopped and their tasks queued again
     Unregister {
-        /// The worker's name
+        /// Name of the worker
         worker_id: String,
     },
-    /// Go to one inactive worker now, or to all of them
+    /// Reconnect one inactive worker, or all
     Reconnect {
-        /// The worker's name [default: every inactive worker]
+        /// Name of the worker [default: every inactive worker]
         worker_id: Option<String>,
     },
     /// Place no new tasks on a worker
     Cordon {
-        /// The worker's name
+        /// Name of the worker
         worker_id: String,
     },
     /// Place tasks on a worker again
     Uncordon {
-        /// The worker's name
+        /// Name of the worker
         worker_id: String,
     },
     /// Empty a worker
     Drain(DrainArgs),
     /// Set (KEY=VALUE) and remove (KEY-) labels of a worker
     Label(LabelArgs),
-    /// Show what happened to a worker
+    /// Show the history of a worker
     History {
-        /// The worker's name
+        /// Name of the worker
         worker_id: String,
     },
-    /// Show how busy a worker is and was
+    /// Show the usage of a worker, now and in the past
     Metrics {
-        /// The worker's name
+        /// Name of the worker
         worker_id: String,
     },
     /// List tasks, newest first
@@ -81,7 +82,7 @@ pub enum ShellCommand {
     /// A command that the command line has, too.
     #[command(flatten)]
     Cluster(ClusterCommand),
-    /// Leave
+    /// Leave the shell
     #[command(alias = "quit")]
     Exit,
 }

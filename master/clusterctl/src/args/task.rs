@@ -1,4 +1,4 @@
-//! The commands about tasks.
+//! Commands about tasks.
 
 use std::path::PathBuf;
 
@@ -15,21 +15,21 @@ pub enum TaskCommand {
     List(ListArgs),
     /// Show one task with its attempts
     Show {
-        /// The task's id, as in t17
+        /// Id of the task, as in t17
         task_id: String,
     },
     /// Wait until tasks are finished
     Wait {
-        /// The tasks' ids
+        /// Ids of the tasks
         #[arg(required = true)]
         task_ids: Vec<String>,
     },
     /// Cancel a task
     Cancel {
-        /// The task's id
+        /// Id of the task
         task_id: String,
     },
-    /// Show what a task has written
+    /// Show the output of a task
     Logs(LogsArgs),
 }
 
@@ -38,13 +38,13 @@ pub enum TaskCommand {
 #[command(group = clap::ArgGroup::new("spec").multiple(true).conflicts_with("file"))]
 #[command(group = clap::ArgGroup::new("source").required(true).args(["file", "command"]))]
 pub struct SubmitArgs {
-    /// A file with one task or a list of them, as JSON; - is standard input
+    /// File with one task or a list of them, as JSON; - is standard input
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// A name for people
+    /// Name for people
     #[arg(long, group = "spec")]
     pub name: Option<String>,
-    /// Processors, down to thousandths [default: 1]
+    /// Processors, with up to three decimals [default: 1]
     #[arg(long, group = "spec")]
     pub cpu: Option<f64>,
     /// Memory in MiB [default: 512]
@@ -53,31 +53,31 @@ pub struct SubmitArgs {
     /// 0 to 100, higher first [default: 50]
     #[arg(long, group = "spec")]
     pub priority: Option<u32>,
-    /// An environment variable; may be repeated
+    /// Environment variable; may be repeated
     #[arg(long, group = "spec", value_parser = pair, value_name = "KEY=VALUE")]
     pub env: Vec<(String, String)>,
-    /// A label for queries; may be repeated
+    /// Label for queries; may be repeated
     #[arg(long = "label", group = "spec", value_parser = pair, value_name = "KEY=VALUE")]
     pub labels: Vec<(String, String)>,
-    /// Failures after which it has failed [default: 3]
+    /// Number of failed attempts after which the task has failed [default: 3]
     #[arg(long, group = "spec", value_name = "COUNT")]
     pub max_attempts: Option<u32>,
     /// Longest time that one attempt may run, as in 90s or 2h
     #[arg(long, group = "spec", value_name = "DURATION")]
     pub run_timeout: Option<String>,
-    /// The only worker that may run it
+    /// Only worker that may run the task
     #[arg(long, group = "spec", value_name = "WORKER_ID")]
     pub worker: Option<String>,
-    /// A name for this submission: repeating it under the same name has no further effect
+    /// Key of this submission: repeating it under the same key has no further effect
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
     /// Wait until the tasks are finished
     #[arg(long)]
     pub wait: bool,
-    /// Show what the task writes while it runs, and wait for its end
+    /// Show the output of the task while it runs, and wait for its end
     #[arg(long)]
     pub logs: bool,
-    /// The program and its arguments, after --
+    /// Program and its arguments, after --
     #[arg(last = true, group = "spec")]
     pub command: Vec<String>,
 }
@@ -94,7 +94,7 @@ pub struct ListArgs {
     /// Only tasks with this label
     #[arg(long, value_name = "KEY[=VALUE]")]
     pub label: Option<String>,
-    /// At most so many
+    /// Maximum number of tasks
     #[arg(long, default_value_t = 100)]
     pub limit: u32,
 }
@@ -102,9 +102,9 @@ pub struct ListArgs {
 /// Log to show.
 #[derive(Debug, Args)]
 pub struct LogsArgs {
-    /// The task's id
+    /// Id of the task
     pub task_id: String,
-    /// Go on until the task is finished, or the attempt if one is named
+    /// Follow the output until the task is finished, or the attempt if one is named
     #[arg(short, long)]
     pub follow: bool,
     /// Number of the attempt [default: the last one]

@@ -29,7 +29,7 @@ struct Running {
 }
 
 pub(super) async fn run(context: &Context, args: DevArgs) -> Result<(), Failure> {
-    // From here on, a signal is ours to handle: no process may be left behind.
+    // From here on this program handles signals: no process may be left behind.
     let mut stop = StopSignal::new()?;
     let layout = Layout {
         masters: args.masters,
@@ -47,13 +47,13 @@ pub(super) async fn run(context: &Context, args: DevArgs) -> Result<(), Failure>
     context.output.message("stopping workers, then masters (Ctrl-C again: at once)");
     tokio::select! {
         () = cluster.stop() => context.output.message("stopped"),
-        // Dropping the cluster kills what is left of it.
+        // Dropping the cluster kills the remaining processes.
         () = stop.received() => context.output.message("killed"),
     }
     result
 }
 
-/// Starts everything, tells about it, and then about every process that ends.
+/// Starts all processes, and prints an overview and then every process that ends.
 async fn serve(context: &Context, cluster: &mut LocalCluster) -> Result<(), Failure> {
     let output = context.output;
     start(&output, cluster).await?;
@@ -140,7 +140,7 @@ fn text(overview: &Overview, style: Style) -> String {
     lines.join("\n")
 }
 
-/// The signals by which people and service managers end a program.
+/// Signals by which people and service managers end a program.
 #[derive(Debug)]
 struct StopSignal {
     interrupt: tokio::signal::unix::Signal,

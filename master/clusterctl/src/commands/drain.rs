@@ -1,4 +1,4 @@
-//! `worker drain`: empties a worker, and waits for that if asked to.
+//! `worker drain`: empties a worker, and waits for that on request.
 
 use std::time::Duration;
 
@@ -12,18 +12,18 @@ use super::{Context, worker};
 use crate::args::DrainArgs;
 use crate::failure::Failure;
 
-/// Pause between two looks at what is left: people watch, and tasks last longer.
+/// Pause between two queries about the remaining attempts: people watch, and tasks last longer.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// State of a worker that is waited for.
 #[derive(Debug, PartialEq, Eq)]
 enum Progress {
-    /// So many tasks are left.
+    /// Number of attempts that are left.
     Left(u32),
-    /// Nothing runs there any more.
+    /// The worker is empty.
     Drained,
-    /// Somebody has taken the drain back.
-    TakenBack,
+    /// Somebody has given another order.
+    Overruled,
 }
 
 impl Progress {
@@ -31,12 +31,12 @@ impl Progress {
         match worker.scheduling.as_str() {
             "drained" => Self::Drained,
             "draining" => Self::Left(worker.running_tasks),
-            _ => Self::TakenBack,
+            _ => Self::Overruled,
         }
     }
 }
 
-/// Gives the order and returns the worker as it is at the end.
+/// Orders the drain and returns the worker as it is at the end.
 pub(super) async fn run(
     context: &Context,
     client: &Client,
@@ -52,8 +52,8 @@ pub(super) async fn run(
     if wait { await_drained(context, client, draining).await } else { Ok(draining) }
 }
 
-/// Looks again and again until nothing is left. Masters that do not answer meanwhile are waited for
-/// as long as the user has patience.
+/// Queries the worker until it is empty. Failing masters are retried for as long as the user's
+/// timeout allows.
 async fn await_drained(
     context: &Context,
     client: &Client,
@@ -67,8 +67,8 @@ async fn await_drained(
                 context.output.message(format_args!("{}: drained", seen.worker_id));
                 return Ok(seen);
             }
-            Progress::TakenBack => {
-                return Err(Failure::DrainTakenBack { worker_id: seen.worker_id });
+            Progress::Overruled => {
+                return Err(Failure::DrainOverruled { worker_id: seen.worker_id });
             }
             Progress::Left(tasks) if told != Some(tasks) => {
                 context.output.message(format_args!("{}: {} left", seen.worker_id, count(tasks)));
@@ -113,8 +113,8 @@ mod tests {
     fn a_drain_goes_on_until_nothing_is_left_or_somebody_takes_it_back() {
         assert_eq!(seen("draining", 3), Progress::Left(3));
         assert_eq!(seen("drained", 0), Progress::Drained);
-        assert_eq!(seen("open", 3), Progress::TakenBack);
-        assert_eq!(seen("cordoned", 0), Progress::TakenBack);
+        assert_eq!(seen("open", 3), Progress::Overruled);
+        assert_eq!(seen("cordoned", 0), Progress::Overruled);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `leader`: who leads, and who is to.
+//! `leader`: shows the leader, and hands leadership over.
 
 use super::Context;
 use crate::args::LeaderCommand;

@@ -1,4 +1,4 @@
-//! `task logs`: a task's output on our own.
+//! `task logs`: copies a task's output to this program's.
 
 use std::io::{self, Write};
 
@@ -24,7 +24,7 @@ pub(super) async fn run(context: &Context, client: &Client, args: LogsArgs) -> R
     copy(context, client.logs(request).await?).await
 }
 
-/// Shows all that a task writes until it is finished, from its first attempt on.
+/// Prints all output of a task until it is finished, from its first attempt on.
 pub(super) async fn follow(
     context: &Context,
     client: &Client,
@@ -39,7 +39,7 @@ pub(super) async fn follow(
     copy(context, client.logs(request).await?).await
 }
 
-/// Writes standard error of the task to our own, where remarks go too.
+/// Copies standard error of the task to standard error, which remarks go to as well.
 async fn copy(context: &Context, mut log: LogStream) -> Result<(), Failure> {
     let mut is_first_attempt = true;
     while let Some(chunk) = log.next().await? {
@@ -54,7 +54,7 @@ async fn copy(context: &Context, mut log: LogStream) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The remark that a chunk carries beside output; none for the first attempt.
+/// Returns the remark of a chunk beside its output; none for the first attempt.
 fn remark(chunk: &v1::LogChunk, is_first_attempt: &mut bool) -> Option<String> {
     if !chunk.notice.is_empty() {
         return Some(chunk.notice.clone());

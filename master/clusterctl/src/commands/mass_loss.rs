@@ -1,4 +1,4 @@
-//! `mass-loss`: the alarm that most workers fell silent at once.
+//! `mass-loss`: shows and acknowledges the mass-loss alarm.
 
 use super::Context;
 use crate::args::MassLossCommand;
@@ -15,7 +15,7 @@ pub(super) async fn run(
         Some(MassLossCommand::Acknowledge) => {
             let alarm = client.acknowledge_mass_loss().await?;
             context.output.message("acknowledged: their tasks are queued again at once");
-            // It may be over by now, and then there is nothing to show.
+            // The alarm may be over by now, and then there is nothing to show.
             Some(alarm).filter(|alarm| !alarm.since.is_empty())
         }
     };

@@ -1,5 +1,5 @@
-//! `shell`: the prompt at which operators register workers and look at them. It asks the cluster as
-//! every other command does, so it works from anywhere and outlives a leader.
+//! `shell`: a prompt for operators to register and watch workers. It asks the cluster like every
+//! other command, so it works from anywhere and survives a change of leaders.
 
 mod lines;
 mod words;
@@ -23,7 +23,7 @@ use lines::Lines;
 /// contacted as soon as it is registered.
 const CONNECT_MOMENT: Duration = Duration::from_secs(1);
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
-/// The exit code of a line that is not understood.
+/// Exit code of a line that cannot be parsed.
 const USAGE: u8 = 2;
 
 /// Effect of a line on the shell.
@@ -33,7 +33,7 @@ enum Next {
     Leave,
 }
 
-/// Runs until the input ends or somebody leaves. The exit code is that of the last failure.
+/// Runs until the input ends or the user leaves. The exit code is that of the last failure.
 pub(super) async fn run(base: Context) -> Result<(), Failure> {
     let mut lines = Lines::open()?;
     if lines.is_interactive() {
@@ -43,7 +43,7 @@ pub(super) async fn run(base: Context) -> Result<(), Failure> {
     while let Some(line) = lines.next().await? {
         let obeyed = tokio::select! {
             obeyed = Box::pin(obey(&base, &line)) => obeyed,
-            // A command that is watched too long is given up, not the prompt.
+            // Ctrl-C interrupts the command, not the prompt.
             Ok(()) = tokio::signal::ctrl_c(), if lines.is_interactive() => Ok(Next::Line),
         };
         match obeyed {
@@ -55,7 +55,7 @@ pub(super) async fn run(base: Context) -> Result<(), Failure> {
     last_failure.map_or(Ok(()), |exit_code| Err(Failure::Shell { exit_code }))
 }
 
-/// Does what one line asks for, and tells what went wrong; the error is its exit code.
+/// Runs the command of one line and prints its failure; the error is its exit code.
 async fn obey(base: &Context, line: &str) -> Result<Next, u8> {
     let told = |failure: &Failure| {
         if let Some(text) = failure.message() {
@@ -73,7 +73,7 @@ async fn obey(base: &Context, line: &str) -> Result<Next, u8> {
     let line = match ShellLine::try_parse_from(words) {
         Ok(line) => line,
         Err(error) => {
-            // Help is an error to the parser; where nobody reads, nothing is lost.
+            // The parser returns help as an error; if it cannot be printed, nothing is lost.
             drop(error.print());
             return if error.use_stderr() { Err(USAGE) } else { Ok(Next::Line) };
         }
@@ -89,13 +89,13 @@ async fn obey(base: &Context, line: &str) -> Result<Next, u8> {
     }
 }
 
-/// The shell's context with what the line wants otherwise. The connection stays the same.
+/// Returns the shell's context with the options of the line. The connection stays the same.
 fn for_line(base: &Context, line: &ShellLine) -> Result<Context, Failure> {
     let output = line.output.map_or(base.output, |format| base.output.with_format(format));
     let timeout = line.timeout.or(base.timeout);
     let context = Context::new(base.endpoints.clone(), timeout, output);
     if line.timeout.is_none() {
-        // It is new, so it holds no client yet.
+        // The context is new, so it holds no client yet.
         drop(context.client.set(base.client()?));
     }
     Ok(context)
@@ -124,13 +124,13 @@ async fn command(context: &Context, command: ShellCommand) -> Result<(), Failure
             return context.output.data(workers.as_slice(), output::worker_box);
         }
         ShellCommand::Cluster(command) => return ask(context, command).await,
-        // It has been left before.
+        // The shell has left before.
         ShellCommand::Exit => return Ok(()),
     };
     Box::pin(worker::run(context, of_worker)).await
 }
 
-/// Registers a worker and says whether it is there.
+/// Registers a worker and prints whether it is online.
 async fn register(context: &Context, request: v1::RegisterRequest) -> Result<(), Failure> {
     let client = context.client()?;
     let registered = client.register_worker(request).await?;
@@ -139,7 +139,7 @@ async fn register(context: &Context, request: v1::RegisterRequest) -> Result<(),
     context.output.data(&worker, |worker, _| registered_text(worker))
 }
 
-/// The worker as it is once it is connected or has not come within a moment.
+/// Returns the worker once it is connected, or has not connected within a moment.
 async fn after_a_moment(client: &Client, mut worker: v1::Worker) -> v1::Worker {
     let until = Instant::now() + CONNECT_MOMENT;
     while !worker.is_active && Instant::now() < until {

@@ -1,4 +1,5 @@
-//! `task submit`: from a command line or a file to accepted tasks, and to their end.
+//! `task submit`: reads tasks from the command line or a file, submits them, and waits for their
+//! end on request.
 
 use std::io::Read;
 use std::path::Path;
@@ -21,7 +22,7 @@ pub(super) async fn run(
         Some(path) => read_tasks(&path)?,
         None => vec![from_flags(&mut args)],
     };
-    // Drawn here, so that a failure can name it.
+    // Chosen here, so that a failure can name it.
     let key = args.idempotency_key.take().unwrap_or_else(|| Uuid::new_v4().to_string());
     let accepted = match client.submit(tasks, Some(key.clone())).await {
         Ok(accepted) => accepted,
@@ -34,7 +35,7 @@ pub(super) async fn run(
         // Standard output belongs to the tasks.
         context.output.message(format_args!("task {} is accepted", ids.join(", ")));
         for id in &ids {
-            // How the task ends is what counts, whether or not its output is to be had.
+            // The end of the task counts, whether or not its output is available.
             match logs::follow(context, client, id).await {
                 Err(Failure::Client(error)) => {
                     let warning =

@@ -1,4 +1,4 @@
-//! `task`: what users do.
+//! `task`: lists, shows, cancels and awaits tasks.
 
 use proto::client::Client;
 use proto::consistency::Consistency;
@@ -9,7 +9,7 @@ use crate::args::{Format, ListArgs, TaskCommand};
 use crate::failure::Failure;
 use crate::output;
 
-/// Most tasks asked for in one page.
+/// Maximum number of tasks in one page.
 const PAGE_MAX: u32 = 500;
 
 pub(super) async fn run(context: &Context, command: TaskCommand) -> Result<(), Failure> {
@@ -65,7 +65,7 @@ pub(super) async fn list(
     context.output.data(tasks.as_slice(), output::tasks)
 }
 
-/// Waits for each task and tells how it ended.
+/// Waits for each task and prints its end.
 pub(super) async fn wait(
     context: &Context,
     client: &Client,
@@ -85,7 +85,7 @@ pub(super) async fn wait(
     Ok(finished)
 }
 
-/// A failure if one of the tasks did not end well.
+/// Fails if one of the tasks did not complete.
 pub(super) fn verdict(finished: &[v1::Task]) -> Result<(), Failure> {
     let is_good = finished.iter().all(|task| task.state == "completed");
     if is_good { Ok(()) } else { Err(Failure::TaskFailed) }

@@ -1,4 +1,4 @@
-//! `token`: lets workers join that no operator has registered.
+//! `token`: manages join tokens, which admit workers that no operator has registered.
 
 use proto::v1;
 
@@ -17,7 +17,7 @@ pub(super) async fn run(context: &Context, command: TokenCommand) -> Result<(), 
                 description,
             };
             let created = client.create_token(request).await?;
-            // Standard output is the token alone, so that a script can take it.
+            // Standard output is the token alone, for use in scripts.
             context.output.data(&created, |created, _| created.token.clone())?;
             context.output.message(format_args!("{}", advice(&created)));
             Ok(())

@@ -1,4 +1,4 @@
-//! `workers` and `worker`: the registry.
+//! `workers` and `worker`: show and change the registry.
 
 use proto::client::Client;
 use proto::consistency::Consistency;
@@ -9,7 +9,7 @@ use crate::args::{LabelArgs, LabelChange, WorkerCommand};
 use crate::failure::Failure;
 use crate::output;
 
-/// All workers, by name.
+/// Returns all workers, by name.
 pub(super) async fn all(client: &Client) -> Result<Vec<v1::Worker>, Failure> {
     let mut workers = Vec::new();
     let mut cursor = None;
@@ -29,7 +29,7 @@ pub(super) async fn list(context: &Context) -> Result<(), Failure> {
     context.output.data(workers.as_slice(), output::workers)
 }
 
-/// A registration that leaves known labels alone when none is given.
+/// Returns a registration that leaves the known labels alone when none is given.
 pub(super) fn registration(
     worker_id: String,
     address: String,
@@ -77,7 +77,7 @@ pub(super) async fn run(context: &Context, command: WorkerCommand) -> Result<(),
     context.output.data(&worker, output::worker)
 }
 
-/// An order without a deadline.
+/// Returns an order without a deadline.
 pub(super) fn scheduling(worker_id: String, order: &str) -> v1::SetSchedulingRequest {
     v1::SetSchedulingRequest { worker_id, order: order.to_owned(), timeout: None }
 }
@@ -89,7 +89,7 @@ async fn reconnect(
 ) -> Result<(), Failure> {
     let response = client.reconnect(worker_id).await?;
     context.output.data(&response, output::reconnections)?;
-    // Of all workers, some are expected to be offline; one that is named is to be there.
+    // Of all workers, some are expected to be offline; a named one is expected to answer.
     let missed = response.results.iter().find(|one| {
         worker_id == Some(one.worker_id.as_str())
             && !matches!(one.outcome.as_str(), "reached" | "active")

@@ -1,4 +1,4 @@
-//! The directory that holds a local cluster's data and logs.
+//! Directory of a local cluster's data and logs.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::LocalClusterError;
 
-/// A directory that the user chose and keeps, or one of our own that goes with the cluster.
+/// A directory that the user chose and keeps, or a temporary one that is removed with the cluster.
 #[derive(Debug)]
 pub(super) struct DataDir {
     path: PathBuf,
@@ -42,7 +42,7 @@ impl DataDir {
 impl Drop for DataDir {
     fn drop(&mut self) {
         if self.keeping == Keeping::Removed {
-            // What cannot be removed is left to whoever cleans temporary files.
+            // If it cannot be removed, it is left to the cleanup of temporary files.
             drop(std::fs::remove_dir_all(&self.path));
         }
     }

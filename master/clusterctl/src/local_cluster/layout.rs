@@ -7,14 +7,14 @@ use std::path::Path;
 /// One process of the cluster; numbers count from 1. Masters sort before workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// A replica.
+    /// A master.
     Master(u16),
-    /// A runner of tasks.
+    /// A worker.
     Worker(u16),
 }
 
 impl Role {
-    /// The name of its binary.
+    /// Returns the name of its binary.
     #[must_use]
     pub const fn program(self) -> &'static str {
         match self {
@@ -48,26 +48,26 @@ pub struct Layout {
 
 /// Distance from a master's gRPC port to its HTTP port.
 const HTTP_OFFSET: u16 = 100;
-/// The executor that starts no processes.
+/// Name of the executor that starts no processes.
 const NOOP: &str = "noop";
-/// A worker that starts no processes needs no memory for them, whatever tasks say: only processors
-/// bound how many it takes, be their requests alike or all different.
+/// Resources of a worker that starts no processes: it needs no memory, whatever tasks say, so that
+/// only processors bound the number of its tasks, whether their requests are equal or different.
 const NOOP_OFFER: [&str; 4] = ["--memory-mb", "1048576", "--storage-mb", "1048576"];
 /// Distance from the base port to the workers' ports.
 const WORKER_OFFSET: u16 = 200;
 
 impl Layout {
-    /// Every process, masters first.
+    /// Iterates over all processes, masters first.
     pub fn roles(&self) -> impl Iterator<Item = Role> + use<> {
         self.master_roles().chain(self.worker_roles())
     }
 
-    /// The masters.
+    /// Iterates over the masters.
     pub fn master_roles(&self) -> impl Iterator<Item = Role> + use<> {
         (1..=self.masters).map(Role::Master)
     }
 
-    /// The workers.
+    /// Iterates over the workers.
     pub fn worker_roles(&self) -> impl Iterator<Item = Role> + use<> {
         (1..=self.workers).map(Role::Worker)
     }
@@ -77,7 +77,7 @@ impl Layout {
         self.master_roles().map(|master| self.grpc_address(master))
     }
 
-    /// Every port that a process listens on.
+    /// Iterates over the ports on which a process listens.
     pub fn ports(&self, role: Role) -> impl Iterator<Item = u16> + use<> {
         let http = match role {
             Role::Master(_) => Some(self.http_port(role)),
@@ -106,7 +106,7 @@ impl Layout {
         self.http_address(role).unwrap_or_else(|| self.grpc_address(role))
     }
 
-    /// The command line of a process that keeps its data below `dir`.
+    /// Returns the command line of a process that keeps its data below `dir`.
     pub(super) fn arguments(&self, role: Role, dir: &Path) -> Vec<OsString> {
         let own_dir = dir.join(role.to_string()).into_os_string();
         match role {

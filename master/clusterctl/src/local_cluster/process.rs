@@ -1,4 +1,4 @@
-//! One child process with its log file.
+//! A child process with its log file.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -15,16 +15,16 @@ use tokio::process::{Child, Command};
 
 use super::Role;
 
-/// Lines shown of the log of a process that ended too early.
+/// Number of lines shown of the log of a process that ended too early.
 const LOG_TAIL_LINES: usize = 10;
 
 /// End of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exit {
     pub role: Role,
-    /// Its process id while it ran.
+    /// Process id while it ran.
     pub pid: u32,
-    /// Its status, unless the operating system does not tell.
+    /// Exit status, if the operating system tells it.
     pub status: Option<ExitStatus>,
 }
 
@@ -54,8 +54,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a program in a process group of its own: Ctrl-C on the terminal is for us alone, so
-    /// that we can stop the processes in order.
+    /// Starts a program in a process group of its own, so that Ctrl-C on the terminal reaches only
+    /// this program, which stops the processes in order.
     pub(super) fn start(
         role: Role,
         program: &Path,
@@ -81,13 +81,13 @@ impl Process {
         self.role
     }
 
-    /// Its process id.
+    /// Returns the process id.
     #[must_use]
     pub const fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// The file that it logs to.
+    /// Returns the path of the log.
     #[must_use]
     pub fn log(&self) -> &Path {
         &self.log
@@ -108,7 +108,7 @@ impl Process {
         Ok(self.exit)
     }
 
-    /// Waits for its end; may be dropped and called again.
+    /// Waits for the end of the process; may be dropped and called again.
     pub(super) async fn wait(&mut self) -> Exit {
         if let Some(exit) = self.exit {
             return exit;
@@ -125,13 +125,13 @@ impl Process {
         Ok(())
     }
 
-    /// Asks it to stop, and kills it when it does not within `patience`.
+    /// Asks the process to stop, and kills it when it has not ended within `patience`.
     pub(super) async fn stop(&mut self, patience: Duration) {
         let pid = i32::try_from(self.pid).map(Pid::from_raw);
         if let Ok(pid) = pid
             && self.is_running()
         {
-            // It may have ended a moment ago, which is just as well.
+            // It may have ended a moment ago, which is fine.
             nix::sys::signal::kill(pid, Signal::SIGTERM).ok();
         }
         if tokio::time::timeout(patience, self.wait()).await.is_err() {

@@ -8,10 +8,11 @@ use tokio::net::TcpStream;
 
 use super::Role;
 
-/// A process on the same machine answers at once or is not ready.
+/// Timeout of the check: a process on the same machine answers immediately or is not ready.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A master says so itself; a worker is ready when it listens.
+/// Returns true if the process is ready: a master says so itself; a worker is ready when it
+/// listens.
 pub(super) async fn is_ready(role: Role, address: &str) -> bool {
     let answer = async {
         match role {

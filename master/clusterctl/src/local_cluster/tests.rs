@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 
-/// A directory whose programs are shell scripts.
+/// Creates a directory whose programs are shell scripts.
 fn programs(script: &str) -> DataDir {
     let dir = DataDir::open(None).unwrap();
     for name in ["master", "worker"] {
@@ -15,7 +15,7 @@ fn programs(script: &str) -> DataDir {
     dir
 }
 
-/// A layout on ports of this test's own, below those that the operating system hands out.
+/// Returns a layout on ports of this test's own, below those that the operating system assigns.
 fn layout() -> Layout {
     let offset = u16::try_from(std::process::id() % 20_000).unwrap();
     Layout { masters: 1, workers: 1, base_port: 10_000 + offset, executor: None }

@@ -26,7 +26,7 @@ pub fn worker_metrics(metrics: &v1::WorkerMetrics, style: Style) -> String {
         let worker = &metrics.worker_id;
         return format!("none yet: {worker} has not reported to this leader since it is active");
     }
-    // A leader that keeps no past still knows the latest.
+    // A leader that keeps no history still knows the latest sample.
     let samples = match metrics.history.as_slice() {
         [] => metrics.latest.as_slice(),
         past => past,
@@ -58,7 +58,7 @@ pub fn reconnections(response: &v1::ReconnectResponse, style: Style) -> String {
     columns(["WORKER", "OUTCOME"], rows.collect(), style)
 }
 
-/// Join tokens in rows.
+/// Formats join tokens as rows.
 #[must_use]
 pub fn tokens(tokens: &[v1::Token], style: Style) -> String {
     let rows = tokens.iter().map(|token| {
@@ -74,7 +74,7 @@ pub fn tokens(tokens: &[v1::Token], style: Style) -> String {
     columns(["TOKEN", "STATE", "CREATED", "EXPIRES", "DESCRIPTION"], rows.collect(), style)
 }
 
-/// The alarm of a mass loss, or that there is none.
+/// Formats the mass-loss alarm, or says that there is none.
 #[must_use]
 pub fn mass_loss(alarm: &Option<v1::MassLoss>, _: Style) -> String {
     let Some(alarm) = alarm else { return "no mass loss is raised".to_owned() };
@@ -85,7 +85,7 @@ pub fn mass_loss(alarm: &Option<v1::MassLoss>, _: Style) -> String {
     ])
 }
 
-/// The alarm in a line that cannot be overlooked, with what to do.
+/// Formats the alarm as a line that cannot be overlooked, with advice.
 pub(super) fn alarm(alarm: &v1::MassLoss, style: Style) -> String {
     let v1::MassLoss { since, lost, of, acknowledged_at } = alarm;
     let what = format!("!! MASS LOSS: {lost} of {of} workers fell silent at once, since {since}");

@@ -7,7 +7,7 @@ use super::table::{Style, printable};
 /// Number of MiB in a GB of the prompt.
 const MIB_PER_GB: f64 = 1_024.0;
 
-/// The registered workers in a box.
+/// Formats the registered workers in a box.
 #[must_use]
 pub fn worker_box(workers: &[v1::Worker], _: Style) -> String {
     let mut lines = vec!["╔ Registered Workers".to_owned()];
@@ -32,7 +32,7 @@ pub fn worker_box(workers: &[v1::Worker], _: Style) -> String {
 
 #[expect(clippy::cast_precision_loss, reason = "memory of a machine is far below 2^53 MiB")]
 fn resources(total: Option<&v1::Resources>) -> String {
-    // A worker that has never been connected has nothing that is known of.
+    // Nothing is known of a worker that has never connected.
     let Some(total) = total.filter(|total| total.cpu.unwrap_or_default() > 0.0) else {
         return "unknown until it connects".to_owned();
     };

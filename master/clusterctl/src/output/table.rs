@@ -11,10 +11,10 @@ pub enum Style {
     Plain,
 }
 
-/// Blanks between two columns.
+/// Number of blanks between two columns.
 const GAP: u16 = 2;
 
-/// Lays out rows under a heading. Words for good and bad states are colored.
+/// Formats rows under a heading. Words for good and bad states are colored.
 #[must_use]
 pub fn columns<const N: usize>(heading: [&str; N], rows: Vec<[String; N]>, style: Style) -> String {
     let mut table = Table::new();
@@ -45,7 +45,7 @@ fn cell(text: &str) -> Cell {
     }
 }
 
-/// The text on one line and without control over the terminal.
+/// Returns the text on one line and without control characters of terminals.
 pub(super) fn printable(text: &str) -> String {
     if !text.contains(char::is_control) {
         return text.to_owned();

@@ -14,7 +14,7 @@ pub(super) fn or_nothing<T: ToString>(value: Option<&T>) -> String {
     value.map_or_else(|| NOTHING.to_owned(), T::to_string)
 }
 
-/// Lines of `name: value`, the values below each other.
+/// Formats lines of `name: value`, the values aligned.
 pub(super) fn fields(fields: &[(&str, String)]) -> String {
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 1;
     fields
@@ -46,7 +46,7 @@ fn amounts(resources: Option<&v1::Resources>) -> String {
     text
 }
 
-/// The leader in one row.
+/// Formats the leader as a row.
 #[must_use]
 pub fn leader(leader: &v1::LeaderStatus, style: Style) -> String {
     let row = [
@@ -58,7 +58,7 @@ pub fn leader(leader: &v1::LeaderStatus, style: Style) -> String {
     columns(["LEADER", "ADDRESS", "HTTP", "TERM"], vec![row], style)
 }
 
-/// The masters, and how many workers and tasks there are in each state.
+/// Formats the masters, and the numbers of workers and tasks in each state.
 #[must_use]
 pub fn status(status: &v1::ClusterStatus, style: Style) -> String {
     let rows = status.members.iter().map(|member| {
@@ -100,7 +100,7 @@ fn counts(by_state: &BTreeMap<String, u64>) -> String {
     if texts.is_empty() { "none".to_owned() } else { texts.join(", ") }
 }
 
-/// Workers in rows.
+/// Formats workers as rows.
 #[must_use]
 pub fn workers(workers: &[v1::Worker], style: Style) -> String {
     let rows = workers.iter().map(|worker| {
@@ -133,7 +133,7 @@ pub fn workers(workers: &[v1::Worker], style: Style) -> String {
     columns(heading, rows.collect(), style)
 }
 
-/// Everything about one worker.
+/// Formats everything about one worker.
 #[must_use]
 pub fn worker(worker: &v1::Worker, _: Style) -> String {
     let scheduling = match &worker.drain_deadline {
@@ -162,7 +162,7 @@ pub fn worker(worker: &v1::Worker, _: Style) -> String {
     ])
 }
 
-/// Tasks in rows.
+/// Formats tasks as rows.
 #[must_use]
 pub fn tasks(tasks: &[v1::Task], style: Style) -> String {
     let rows = tasks.iter().map(|task| {
@@ -184,7 +184,7 @@ pub fn tasks(tasks: &[v1::Task], style: Style) -> String {
     columns(heading, rows.collect(), style)
 }
 
-/// Everything about one task.
+/// Formats everything about one task.
 #[must_use]
 pub fn task(task: &v1::Task, style: Style) -> String {
     let reason = task.pending_reason.as_ref().or(task.reason.as_ref());
@@ -220,7 +220,7 @@ pub fn task(task: &v1::Task, style: Style) -> String {
     format!("{summary}\n\n{}", columns(heading, rows.collect(), style))
 }
 
-/// Figures by name, in the order given.
+/// Formats figures by name, in the given order.
 #[must_use]
 pub fn measurements(figures: &[(&str, String)]) -> String {
     fields(figures)

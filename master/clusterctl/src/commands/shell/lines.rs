@@ -13,14 +13,14 @@ type LineEditor = Editor<(), MemHistory>;
 
 /// The input, line by line.
 pub(super) enum Lines {
-    /// A person types. The editor is away while it reads.
+    /// A terminal. The editor is absent while it reads.
     Terminal(Option<LineEditor>),
-    /// A program or a file.
+    /// A pipe or a file.
     Pipe(tokio::io::Lines<BufReader<Stdin>>),
 }
 
 impl Lines {
-    /// Standard input, whatever it is.
+    /// Opens standard input.
     pub(super) fn open() -> io::Result<Self> {
         if !io::stdin().is_terminal() {
             return Ok(Self::Pipe(BufReader::new(tokio::io::stdin()).lines()));
@@ -34,7 +34,7 @@ impl Lines {
         matches!(self, Self::Terminal(_))
     }
 
-    /// The next line; none at the end of the input.
+    /// Returns the next line; none at the end of the input.
     pub(super) async fn next(&mut self) -> io::Result<Option<String>> {
         match self {
             Self::Terminal(editor) => {

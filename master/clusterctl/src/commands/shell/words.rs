@@ -1,17 +1,17 @@
-//! A line cut into words as a shell would: blanks between, quotes and backslashes keep. Pure.
+//! Splits a line into words like a shell: at blanks, with quotes and backslashes. Pure.
 
-/// A line cannot be cut into words.
+/// Reason that a line cannot be split into words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum SplitError {
-    /// A quote is opened and not closed.
+    /// A quote is not closed.
     #[error("a quote ({0}) is not closed")]
     OpenQuote(char),
-    /// A backslash stands at the end.
+    /// A backslash is at the end.
     #[error("nothing follows the last backslash")]
     OpenEscape,
 }
 
-/// The words of a line. There is no expansion of any kind.
+/// Returns the words of a line. There is no expansion of any kind.
 pub(super) fn split(line: &str) -> Result<Vec<String>, SplitError> {
     let mut words = Vec::new();
     let mut word = None::<String>;
@@ -31,7 +31,7 @@ pub(super) fn split(line: &str) -> Result<Vec<String>, SplitError> {
     Ok(words)
 }
 
-/// Takes what stands up to the closing quote; a backslash counts in double quotes only.
+/// Reads up to the closing quote; a backslash counts in double quotes only.
 fn quoted(
     quote: char,
     rest: &mut impl Iterator<Item = char>,

@@ -1,4 +1,4 @@
-//! The exact text of every view.
+//! Tests of the exact text of every view.
 
 use super::*;
 
