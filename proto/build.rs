@@ -16,7 +16,7 @@ const FILES: [&str; 6] = [
     "cloudai/v1/raft.proto",
 ];
 
-/// Messages that are bodies of the REST API too: one wire type, two encodings.
+/// Messages that are bodies of the REST API too: one type, two encodings.
 const JSON_BODIES: [&str; 26] = [
     "Resources",
     "Constraint",
@@ -160,7 +160,7 @@ fn rust_type(field: &FieldDescriptorProto) -> Result<&str, String> {
     })
 }
 
-/// The name without its package and outer message.
+/// Returns the name without its package and outer message.
 fn type_name(path: &str) -> &str {
     path.rsplit('.').next().unwrap_or(path)
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-/// Returns the part before the port, without the brackets of IPv6; nothing for what is no address.
+/// Returns the part before the port, without the brackets of IPv6; none if the text is no address.
 #[must_use]
 pub fn host(address: &str) -> Option<&str> {
     let (host, port) = address.rsplit_once(':')?;
@@ -17,13 +17,13 @@ pub fn ip(address: &str) -> Option<IpAddr> {
     host(address)?.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
 }
 
-/// Returns whether each machine takes the address for one of its own.
+/// Returns true if each machine takes the address for one of its own.
 #[must_use]
 pub fn is_loopback(address: &str) -> bool {
     host(address) == Some("localhost") || ip(address).is_some_and(|ip| ip.is_loopback())
 }
 
-/// Returns whether the address stands for all of a machine's own: one to listen on, not to call.
+/// Returns true if the address stands for all of a machine's own: one to listen on, not to call.
 #[must_use]
 pub fn is_unspecified(address: &str) -> bool {
     ip(address).is_some_and(|ip| ip.is_unspecified())

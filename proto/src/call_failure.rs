@@ -1,4 +1,4 @@
-//! Classifies the status of a failed call: how far did the call come?
+//! Classifies the status of a failed call by how far the call came.
 
 use std::error::Error;
 
@@ -13,18 +13,18 @@ const CUT_OFF_TEXTS: [&str; 2] = ["invalid compression flag", "missing grpc-stat
 /// Extent to which a failed call may have had an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallFailure {
-    /// The request never left.
+    /// The request was never sent.
     NeverConnected,
-    /// The connection broke, or whoever was called is going away.
+    /// The connection broke, or the peer is shutting down.
     Broken,
     /// There was no answer within the call's time.
     TimedOut,
-    /// It was read and answered.
+    /// The peer read the request and answered.
     Refused,
 }
 
 impl CallFailure {
-    /// Judges by the status and what it says it comes from.
+    /// Classifies a status by its code and its sources.
     #[must_use]
     pub fn of(status: &Status) -> Self {
         if let Some(failure) = sources(status).find_map(of_source) {
@@ -34,7 +34,7 @@ impl CallFailure {
         match status.code() {
             Code::DeadlineExceeded => Self::TimedOut,
             Code::Cancelled if status.message() == TIMEOUT_TEXT => Self::TimedOut,
-            // What tonic says of broken connections and streams, and proxies of absent servers.
+            // Tonic's code for broken connections and streams, and proxies' for absent servers.
             Code::Unavailable | Code::Cancelled => Self::Broken,
             Code::Unknown | Code::Internal if status.source().is_some() || is_cut_off() => {
                 Self::Broken

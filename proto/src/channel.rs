@@ -1,4 +1,4 @@
-//! Connections between our processes: quick to notice a dead peer, and quick to dial again.
+//! Opens connections between processes: quick to notice a dead peer, and quick to reconnect.
 
 mod dial;
 mod resolver;
@@ -22,56 +22,56 @@ use self::small_reads::SmallReads;
 
 /// Limit of a connection attempt: a peer on the same network answers in milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-/// A silent connection on which an answer is awaited is probed that often.
+/// Interval at which a silent connection is probed while a call waits for an answer.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
-/// A probe that is not answered within this time closes the connection.
+/// Time after which an unanswered probe closes the connection.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Sent data that is not acknowledged within this time closes the connection: TCP's own patience
-/// grows with each retransmission, so that a link that is back would stay unused for seconds.
+/// Time after which unacknowledged data closes the connection: TCP waits longer with each
+/// retransmission, so a link that works again would stay unused for seconds.
 const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(2);
-/// Flow-control windows that never throttle on a data-center network.
+/// Flow-control windows that never throttle in a data center.
 const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 
-/// Windows of connections that carry many long streams to readers of any speed. What a reader has
-/// not taken waits here, up to the stream's window; the connection's holds that of all its streams,
-/// so that slow readers do not hold up the others.
+/// Windows of connections that carry many long streams to readers of any speed. Data that a reader
+/// has not taken waits here, up to the stream's window; the connection's window holds that of all
+/// its streams, so that slow readers do not block the others.
 const LONG_STREAM_WINDOW_BYTES: u32 = 16 << 10;
 const LONG_STREAMS_MAX: u32 = 1_024;
 
-/// Longest name of a host (RFC 1035).
+/// Maximum length of a host name (RFC 1035).
 const HOST_BYTES_MAX: usize = 253;
 
-/// An address is not `host:port`.
+/// The text is not an address of the form `host:port`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not an address: expected host:port")]
 pub struct InvalidAddress(pub String);
 
-/// A connection to `address` (`host:port`) that is opened when first used, and again whenever it
-/// breaks.
+/// Creates a connection to `address` (`host:port`) that is opened when first used, and again
+/// whenever it breaks.
 ///
 /// # Errors
 ///
-/// When the address cannot be parsed. That nobody listens there shows in the calls.
+/// When the address cannot be parsed. An unreachable peer shows in the calls.
 pub fn connect_lazily(address: &str) -> Result<Channel, InvalidAddress> {
     let endpoint = endpoint(address)?.connect_timeout(CONNECT_TIMEOUT);
     let endpoint = endpoint.keep_alive_while_idle(true);
     Ok(endpoint.connect_with_connector_lazy(tower::service_fn(|uri| connected(Peer::OfFew, uri))))
 }
 
-/// Tells if a channel ever had a connection. Until then nothing that was sent on it has left.
+/// Tells if a channel was ever connected. Until then nothing that was sent on it has left.
 #[derive(Debug, Clone, Default)]
 pub struct EverConnected(Arc<AtomicBool>);
 
 impl EverConnected {
-    /// Returns true if it had, at this moment.
+    /// Returns true if the channel was connected before now.
     #[must_use]
     pub fn get(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 }
 
-/// As [`connect_lazily`], and tells whether there ever was a connection.
+/// Like [`connect_lazily`], and tells whether the channel was ever connected.
 ///
 /// # Errors
 ///
@@ -92,8 +92,8 @@ pub fn connect_lazily_and_tell(address: &str) -> Result<(Channel, EverConnected)
     Ok((endpoint.connect_with_connector_lazy(connector), ever_connected))
 }
 
-/// As [`connect_lazily`], but an idle connection is not probed: for connections to thousands of
-/// peers that give signs of life themselves.
+/// Like [`connect_lazily`], but an idle connection is not probed: for connections to thousands of
+/// peers that send heartbeats themselves.
 ///
 /// # Errors
 ///
@@ -103,7 +103,7 @@ pub fn connect_lazily_unprobed(address: &str) -> Result<Channel, InvalidAddress>
     Ok(endpoint.connect_with_connector_lazy(tower::service_fn(|uri| connected(Peer::OfMany, uri))))
 }
 
-/// As [`connect_lazily_unprobed`], for streams that last and whose readers may be slow.
+/// Like [`connect_lazily_unprobed`], for long streams whose readers may be slow.
 ///
 /// # Errors
 ///
@@ -126,10 +126,10 @@ pub enum ConnectError {
     /// The address cannot be parsed.
     #[error(transparent)]
     Address(#[from] InvalidAddress),
-    /// Nobody accepted it.
+    /// The connection was refused or failed.
     #[error("cannot connect")]
     Failed(#[from] tonic::transport::Error),
-    /// Nobody accepted or refused it in time.
+    /// The connection was neither accepted nor refused in time.
     #[error("no connection within {0:?}")]
     TimedOut(Duration),
 }
@@ -145,12 +145,12 @@ impl ConnectError {
     }
 }
 
-/// A connection to `address` (`host:port`) that somebody has accepted. It is opened again when it
-/// breaks, and not probed while it is idle.
+/// Opens a connection to `address` (`host:port`). It is opened again when it breaks, and not probed
+/// while it is idle.
 ///
 /// # Errors
 ///
-/// When nobody has accepted it within `timeout`.
+/// When no peer has accepted it within `timeout`.
 pub async fn connect(address: &str, timeout: Duration) -> Result<Channel, ConnectError> {
     let endpoint = endpoint(address)?.connect_timeout(timeout);
     let dialed =
@@ -173,7 +173,7 @@ fn endpoint(address: &str) -> Result<Endpoint, InvalidAddress> {
 }
 
 /// Checks that a text is `host:port`: a name or an address, with an IPv6 address in brackets, and
-/// nothing that would mean more in a URI.
+/// nothing that would have another meaning in a URI.
 ///
 /// # Errors
 ///

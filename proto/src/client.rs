@@ -1,5 +1,5 @@
-//! The client that follows the leader: it asks any master it knows, goes where the leader is, and
-//! repeats what is safe to repeat until its deadline.
+//! The client that follows the leader: it asks any known master, moves on to the leader, and
+//! repeats calls that are safe to repeat until its deadline.
 //!
 //! **Invariant:** an answer that was lost is never taken for a refusal. Either the request is
 //! repeated under the same idempotency key, or the error says that the outcome is unknown.
@@ -30,19 +30,19 @@ use crate::channel::{self, EverConnected};
 use crate::problem::LEADER_ADDRESS_KEY;
 use targets::Targets;
 
-/// First wait after all endpoints have failed once; doubles with each further round. An election
-/// takes some hundred milliseconds: waiting much longer would be seen in every failover.
+/// First pause after all endpoints have failed once; doubles with each further round. An election
+/// takes some hundred milliseconds: a much longer pause would show in every failover.
 const BACKOFF_BASE: Duration = Duration::from_millis(20);
-/// Longest wait between two rounds.
+/// Longest pause between two rounds.
 const BACKOFF_MAX: Duration = Duration::from_millis(500);
 
 /// Timeouts and retries of a client.
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
-    /// For one attempt. Longer than the 5 s for which a follower holds a request while there is no
-    /// leader, so that its answer arrives.
+    /// Timeout of one attempt. Longer than the 5 s for which a follower holds a request while there
+    /// is no leader, so that its answer arrives.
     pub attempt_timeout: Duration,
-    /// For a call with all its attempts.
+    /// Time for a call with all its attempts.
     pub deadline: Duration,
 }
 
@@ -52,7 +52,7 @@ impl Default for ClientOptions {
     }
 }
 
-/// A connection to the cluster. Clones share it.
+/// A client of the cluster. Clones share its connection.
 #[derive(Debug, Clone)]
 pub struct Client {
     shared: Arc<Shared>,
@@ -73,10 +73,10 @@ struct Routes {
 /// Policy for repeating a call whose outcome is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Repeat {
-    /// A second time has no further effect, whatever others have done in between.
+    /// A second time has no further effect, whatever other clients have done in between.
     Always,
-    /// Only when the first time had no effect for sure: a second time would undo what somebody else
-    /// was told is done.
+    /// Repeat only if the first time certainly had no effect: a second time could undo what another
+    /// client was told is done.
     UnlessAmbiguous,
 }
 
@@ -89,7 +89,7 @@ struct Rules {
 }
 
 impl Client {
-    /// A client of the cluster that has these masters. It connects when it is first used.
+    /// Creates a client of the cluster that has these masters. It connects when it is first used.
     pub fn new<E: Into<String>>(
         endpoints: impl IntoIterator<Item = E>,
         options: ClientOptions,
@@ -124,7 +124,7 @@ impl Client {
         self.shared.routes.lock()
     }
 
-    /// Calls one master after the other until there is an answer that stands.
+    /// Calls one master after the other until an answer is final.
     async fn call<Q, R, F, Fut>(&self, rules: Rules, request: Q, send: F) -> Result<R, ClientError>
     where
         Q: Clone,
@@ -135,7 +135,7 @@ impl Client {
         let deadline = started + rules.deadline;
         let mut failures = 0;
         let mut is_ambiguous = false;
-        // What an attempt that was not cut short by the deadline said.
+        // Failure of an attempt that was not cut short by the deadline.
         let mut told = None;
         loop {
             let (address, (channel, ever_connected)) = self.route()?;
@@ -150,7 +150,8 @@ impl Client {
                 Ok(Err(status)) => self.on_status(&address, &status),
                 Err(_) => AttemptFailure::TimedOut,
             };
-            // The attempt is over by now: what has not left will not leave any more.
+            // The attempt is over by now: a request that has not been sent will not be sent any
+            // more.
             let failure = if ever_connected.get() { failure } else { failure.unsent(&address) };
             tracing::debug!(%address, %failure, "attempt failed");
             self.avoid(&address, &failure);
@@ -191,7 +192,7 @@ impl Client {
         AttemptFailure::of(address, status)
     }
 
-    /// Masters that do not lead name the one that does.
+    /// Takes the leader's address from the answer of a master that does not lead.
     fn learn(&self, metadata: &MetadataMap) {
         let named = metadata.get(LEADER_ADDRESS_KEY).and_then(|value| value.to_str().ok());
         let Some(leader) = named.filter(|address| !address.is_empty()) else { return };
@@ -200,14 +201,14 @@ impl Client {
         }
     }
 
-    /// Goes elsewhere next time, unless the master itself is well.
+    /// Moves on to another master, unless this one itself is well.
     fn avoid(&self, address: &str, failure: &AttemptFailure) {
         if failure.is_about_the_master() {
             self.routes().targets.on_failed(address, Instant::now());
         }
     }
 
-    /// No wait before an endpoint that has not been tried in this round.
+    /// Returns no pause before an endpoint that has not been tried in this round.
     fn backoff(&self, failures: u32, failure: &AttemptFailure) -> Duration {
         let endpoints = self.routes().targets.len();
         let round = failures.saturating_add(1) / endpoints;

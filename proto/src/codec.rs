@@ -1,4 +1,4 @@
-//! The encoding of gRPC messages, which measures a message before it makes objects of it.
+//! The codec of gRPC messages, which measures a message before it decodes it.
 
 mod layout;
 
@@ -15,7 +15,7 @@ use crate::limits::DECODED_BYTES_MAX;
 use crate::memory::call_admits;
 use crate::problem::{ErrorKind, Outcome, Problem};
 
-/// Protobuf, as tonic has it, for messages of bounded size in memory.
+/// Tonic's protobuf codec, for messages of bounded size in memory.
 #[derive(Debug)]
 pub struct BoundedCodec<T, U>(PhantomData<(T, U)>);
 
@@ -44,7 +44,7 @@ where
     }
 }
 
-/// Refuses what would take too much memory, and decodes the rest.
+/// Refuses messages that would take too much memory, and decodes the others.
 #[derive(Debug)]
 pub struct BoundedDecoder<U>(ProstDecoder<U>);
 
@@ -77,7 +77,7 @@ fn check<U: Measured>(bytes: &[u8]) -> Result<(), Status> {
     Ok(())
 }
 
-/// A request that is not decoded has done nothing; an answer comes after the deed.
+/// A request that is not decoded has had no effect; an answer comes after the effect.
 fn refused<U: Measured>(kind: ErrorKind, detail: &str) -> Status {
     let outcome = if U::IS_REQUEST { Outcome::Rejected } else { Outcome::Unknown };
     Problem::new(kind, detail).with_outcome(outcome).into()

@@ -2,18 +2,19 @@
 
 use crate::problem::{ErrorKind, Problem};
 
-/// The freshness that an answer must have.
+/// Freshness that an answer must have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Consistency {
     /// As new as every write that was acknowledged before the read began.
     #[default]
     Linearizable,
-    /// From what one master has applied: at once, perhaps of the past, and without a leader too.
+    /// As new as the state of one master: immediate, but perhaps outdated, and without a leader
+    /// too.
     Stale,
 }
 
 impl Consistency {
-    /// Its name in requests.
+    /// Returns its name in requests.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -22,7 +23,7 @@ impl Consistency {
         }
     }
 
-    /// Reads the text of a request; the default when it is empty.
+    /// Parses the text of a request; the default when it is empty.
     ///
     /// # Errors
     ///

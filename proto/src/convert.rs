@@ -1,5 +1,5 @@
-//! Wire to domain and back, next to the wire: the domain never learns of it. What comes in is
-//! checked here, so that nothing behind meets a value out of bounds.
+//! Converts between wire and domain, next to the wire: the domain never learns of it. Input is
+//! checked here, so that no code behind it meets a value out of bounds.
 
 mod assignment;
 mod attempt;
@@ -27,7 +27,7 @@ use std::str::FromStr;
 
 use cluster_state::InvalidId;
 
-/// An id in a message, refused with the place where it stood.
+/// Parses an id in a message; an error names its place.
 pub fn id<T: FromStr<Err = InvalidId>>(pointer: &str, text: &str) -> Result<T, Invalid> {
     text.parse().map_err(|error: InvalidId| Invalid::malformed(pointer, &error.into()))
 }

@@ -1,10 +1,10 @@
-//! Bounds a call on both sides: a peer that is frozen does not keep time.
+//! Bounds a call on both sides: a frozen peer does not keep time.
 
 use std::time::Duration;
 
 use tonic::{Request, Response, Status};
 
-/// Tells the peer how long an answer is waited for.
+/// Tells the peer the timeout of an answer.
 pub fn timed<T>(message: T, timeout: Duration) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(timeout);

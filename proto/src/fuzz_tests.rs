@@ -1,4 +1,5 @@
-//! Whatever a client, a worker or a master sends: it is read as what was sent, or refused.
+//! Fuzz tests of the input from clients, workers and masters: it is read as it was sent, or
+//! refused.
 
 mod bodies;
 mod conversions;
@@ -149,7 +150,7 @@ fn registration() -> impl Strategy<Value = v1::RegisterWorkerRequest> {
     })
 }
 
-/// An encoded message of one of the kinds that have parts.
+/// Generates an encoded message of one of the kinds that have parts.
 fn encoded() -> impl Strategy<Value = Vec<u8>> {
     let submission = (vec(spec(), 0..4), option::of(word()))
         .prop_map(|(tasks, idempotency_key)| v1::SubmitRequest { tasks, idempotency_key });

@@ -16,7 +16,7 @@ pub use self::reading::read;
 use crate::convert::CONSTRAINTS_MAX;
 use crate::v1;
 
-/// The body of a submission: one task or several.
+/// Body of a submission: one task or several.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Submission {
     /// An object.
@@ -26,8 +26,8 @@ pub enum Submission {
 }
 
 impl Submission {
-    /// Reads the body; what it is decides its first character, so that errors name the field. A
-    /// field that is null is taken for absent, whether it is known or not.
+    /// Parses the body; its first character decides its kind, so that errors name the field. A
+    /// field that is null counts as absent, whether it is known or not.
     pub fn parse(body: &[u8]) -> Result<Self, Misread> {
         if body.trim_ascii_start().starts_with(b"[") {
             let tasks = read::<Bounded<_, { Limits::TASKS_PER_SUBMIT_MAX }>>(body);
@@ -36,7 +36,7 @@ impl Submission {
         read(body).map(|task| Self::One(Box::new(task)))
     }
 
-    /// All of the tasks.
+    /// Returns all of the tasks.
     #[must_use]
     pub fn into_tasks(self) -> Vec<v1::TaskSpec> {
         match self {
@@ -46,7 +46,7 @@ impl Submission {
     }
 }
 
-/// A list of which no more is kept than what shows that it is too long: an element of three bytes
+/// A list that keeps no more elements than show that it is too long: an element of three bytes
 /// takes hundreds in memory.
 #[derive(Debug)]
 struct Bounded<T, const MAX: usize>(Vec<T>);
@@ -77,7 +77,8 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for BoundedVisitor
     }
 }
 
-/// Reads the constraints of a task: all that it may have, and one more where there are too many.
+/// Deserializes the constraints of a task: as many as it may have, and one more if there are too
+/// many.
 pub(crate) fn constraints<'de, D>(from: D) -> Result<Vec<v1::Constraint>, D::Error>
 where
     D: Deserializer<'de>,
@@ -85,7 +86,7 @@ where
     Bounded::<_, CONSTRAINTS_MAX>::deserialize(from).map(|Bounded(constraints)| constraints)
 }
 
-/// A list that is written as a single text where it has one element.
+/// Serializes a list as a single text if it has one element.
 pub(crate) mod one_or_many {
     use std::fmt;
 

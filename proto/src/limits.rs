@@ -1,4 +1,4 @@
-//! The bounds, in bytes, of what crosses a process boundary, and how they fit into one another.
+//! Bounds, in bytes, of data that crosses a process boundary, and their proportions.
 //!
 //! A queue that is bounded by count alone is not bounded: a message that outgrows
 //! [`MESSAGE_BYTES_MAX`] is refused by its receiver however often it is sent. So every sender cuts
@@ -25,16 +25,17 @@ pub const ENVELOPE_BYTES: usize = 256 << 10;
 /// Maximum bytes of the name of an attempt in a message.
 pub const ATTEMPT_REF_BYTES_MAX: usize = 36;
 
-/// Attempts that one worker may run or owe results of: it names all of them when it registers.
+/// Maximum number of attempts that one worker may run or owe results of: it names all of them when
+/// it registers.
 pub const ATTEMPTS_HELD_MAX: usize = 250_000;
 
-/// Memory that messages may take, by their greatest sizes. Ten thousand of the smallest tasks take
-/// more than their bytes, and a registration of all attempts that a worker may hold; nothing that a
-/// correct sender sends takes more than this.
+/// Factor between the size of messages and the memory that they may take. Ten thousand of the
+/// smallest tasks take more than their bytes, and so does a registration of all attempts that a
+/// worker may hold; no message of a correct sender takes more than this.
 pub const DECODED_PER_BYTE: usize = 8;
 
-/// Most memory that one message takes when it is decoded. An element of a list takes two bytes on the
-/// wire, and hundreds in memory.
+/// Maximum memory of one decoded message. An element of a list takes two bytes on the wire, and
+/// hundreds in memory.
 pub const DECODED_BYTES_MAX: usize = DECODED_PER_BYTE * MESSAGE_BYTES_MAX;
 
 const _: () = assert!(
@@ -50,8 +51,8 @@ const _: () =
 const _: () =
     assert!(BODY_BYTES_MAX < COMMAND_BYTES_MAX, "what REST accepts must fit into a command");
 
-/// Decides how many items go into one batch: as many as fit into the bound, and at least one, so
-/// that an item above the bound travels alone and nothing waits behind it for ever.
+/// Cuts batches: as many items as fit into the bound, and at least one, so that an item above the
+/// bound travels alone and nothing waits behind it forever.
 #[derive(Debug, Clone, Copy)]
 pub struct ByteBudget {
     bytes_max: usize,
@@ -60,7 +61,7 @@ pub struct ByteBudget {
 }
 
 impl ByteBudget {
-    /// A budget for an empty batch of up to `bytes_max` bytes.
+    /// Creates a budget for an empty batch of up to `bytes_max` bytes.
     #[must_use]
     pub const fn new(bytes_max: usize) -> Self {
         Self { bytes_max, bytes: 0, is_empty: true }

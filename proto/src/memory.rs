@@ -1,4 +1,4 @@
-//! The memory that requests may take together, whoever sends them.
+//! Bounds the memory that all requests take together, whoever sends them.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -8,15 +8,15 @@ use std::task::{Context, Poll};
 use tokio::task::futures::TaskLocalFuture;
 use tower::{Layer, Service};
 
-/// A message of up to so many bytes is not counted: its call alone takes as much, and calls have a
-/// bound of their own.
+/// Size up to which a message is not counted: its call alone takes as much, and calls have a bound
+/// of their own.
 const COUNTED_FROM: usize = 4 << 10;
 
 tokio::task_local! {
     static CALL: MemoryCharge;
 }
 
-/// So many bytes at once. Clones share them.
+/// A shared number of bytes. Clones share them.
 #[derive(Clone, Debug)]
 pub struct MemoryBudget {
     shared: Arc<Shared>,
@@ -29,33 +29,33 @@ struct Shared {
 }
 
 impl MemoryBudget {
-    /// Makes a budget of which nothing is taken yet.
+    /// Creates a budget of which nothing is taken yet.
     #[must_use]
     pub fn new(bytes_max: usize) -> Self {
         Self { shared: Arc::new(Shared { bytes_max, taken: AtomicUsize::new(0) }) }
     }
 
-    /// Returns all that there is.
+    /// Returns the size of the budget.
     #[must_use]
     pub fn bytes_max(&self) -> usize {
         self.shared.bytes_max
     }
 
-    /// Returns how much of it is taken at this moment.
+    /// Returns the bytes that are taken at this moment.
     #[must_use]
     pub fn taken(&self) -> usize {
         self.shared.taken.load(Ordering::Relaxed)
     }
 
-    /// Begins to count one request: nothing yet. Counted as it arrives, because an announced length costs
-    /// its sender nothing.
+    /// Begins to count one request, at zero. It is counted as it arrives, because an announced
+    /// length costs its sender nothing.
     #[must_use]
     pub fn open(&self) -> MemoryCharge {
         MemoryCharge { budget: self.clone(), held: Cell::new(0) }
     }
 }
 
-/// The bytes of one request, given back when it is dropped.
+/// Bytes of one request, returned when it is dropped.
 #[derive(Debug)]
 pub struct MemoryCharge {
     budget: MemoryBudget,
@@ -68,7 +68,7 @@ impl MemoryCharge {
     pub fn admits(&self, bytes: usize) -> bool {
         let Shared { bytes_max, taken } = &*self.budget.shared;
         let more = |taken: usize| taken.checked_add(bytes).filter(|sum| sum <= bytes_max);
-        // Nothing is read that another thread wrote before it counted.
+        // No data of other threads is read through this counter, so the order does not matter.
         let counted = taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
         if counted {
             self.held.set(self.held.get().saturating_add(bytes));
@@ -88,14 +88,14 @@ impl Drop for MemoryCharge {
     }
 }
 
-/// Returns true if the call under way may decode a message of so many bytes, and counts them. A
-/// call without a budget may.
+/// Returns true if the current call may decode a message of so many bytes, and counts them. A call
+/// without a budget may.
 #[must_use]
 pub fn call_admits(bytes: usize) -> bool {
     bytes <= COUNTED_FROM || CALL.try_with(|call| call.admits(bytes)).unwrap_or(true)
 }
 
-/// Puts a budget around services: for what their requests are decoded to.
+/// Puts a budget around services, for their decoded requests.
 #[derive(Clone, Debug)]
 pub struct SharedMemory(pub MemoryBudget);
 

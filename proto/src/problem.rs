@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use kind::ErrorKind;
 pub use status::{ERROR_KIND_KEY, ERRORS_KEY, LEADER_ADDRESS_KEY, OUTCOME_KEY};
 
-/// One thing that is wrong with a request.
+/// One fault of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// JSON pointer (RFC 6901) into the request; empty for the whole.
@@ -36,12 +36,12 @@ impl fmt::Display for Fault {
 pub enum Outcome {
     /// Nothing happened.
     Rejected,
-    /// It may have taken effect: repeat it under the same idempotency key to find out.
+    /// It may have taken effect: repeating it under the same idempotency key shows.
     Unknown,
 }
 
 impl Outcome {
-    /// Its name in JSON and metadata.
+    /// Returns its name in JSON and metadata.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -55,7 +55,7 @@ impl Outcome {
     }
 }
 
-/// A refusal or a failure, as told to a client.
+/// A refusal or a failure, as a client sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(into = "Body", from = "Body")]
 #[error("{detail}")]
@@ -64,22 +64,22 @@ pub struct Problem {
     pub kind: ErrorKind,
     /// Description of this occurrence, for people.
     pub detail: String,
-    /// Every single thing that is wrong, where there are several or they have a place.
+    /// Every single fault, where there are several or they have a place.
     pub errors: Vec<Fault>,
-    /// For a mutation, whether it may have taken effect.
+    /// Outcome of a mutation.
     pub outcome: Option<Outcome>,
 }
 
 impl Problem {
-    /// The media type of the JSON form.
+    /// Media type of the JSON form.
     pub const MEDIA_TYPE: &'static str = "application/problem+json";
 
-    /// A problem without a list of faults and not about a mutation.
+    /// Creates a problem without a list of faults and not about a mutation.
     pub fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
         Self { kind, detail: detail.into(), errors: Vec::new(), outcome: None }
     }
 
-    /// The same, saying what became of the mutation.
+    /// Adds the outcome of the mutation.
     #[must_use]
     pub fn with_outcome(self, outcome: Outcome) -> Self {
         Self { outcome: Some(outcome), ..self }

@@ -5,20 +5,20 @@
 
 use std::collections::BTreeSet;
 
-/// Answers through another relay than the first choice before that one is tried again: a minute at
+/// Number of answers through another relay after which the first choice is tried again: a minute at
 /// one heartbeat every five seconds.
 const ANSWERS_AWAY_MAX: u32 = 12;
 
-/// The ways to the leader, and the one in use.
+/// Routes to the leader, and the one in use.
 #[derive(Debug, Clone)]
 pub struct Relays {
     leader: String,
     /// The followers in this worker's order of preference, and then the leader.
     order: Vec<String>,
     current: usize,
-    /// Ways that were tried in vain since the last answer, or since all had been.
+    /// Routes that failed since the last answer, or since all had failed.
     failed: BTreeSet<usize>,
-    /// Answers in a row that did not come through the first choice.
+    /// Number of consecutive answers that did not come through the first choice.
     answers_away: u32,
     random: u32,
 }
@@ -37,20 +37,20 @@ impl Relays {
         }
     }
 
-    /// The leader, as the last answer named it.
+    /// Returns the leader, as the last answer named it.
     #[must_use]
     pub fn leader(&self) -> &str {
         &self.leader
     }
 
-    /// The master to send the next heartbeat to.
+    /// Returns the master for the next heartbeat.
     #[must_use]
     pub fn current(&self) -> &str {
         self.order.get(self.current).unwrap_or(&self.leader)
     }
 
-    /// A heartbeat was answered; the answer names the leader and the followers that it hears from.
-    /// Leaves a relay that is not among them, and goes back to the first choice after a while.
+    /// Takes in the answer to a heartbeat, which names the leader and the followers that it hears
+    /// from. Leaves a relay that is not among them, and returns to the first choice after a while.
     pub fn on_answered(&mut self, leader: &str, followers: &[String]) {
         self.failed.clear();
         let order = preferences(leader, followers, self.random);
@@ -78,8 +78,8 @@ impl Relays {
         (0..self.order.len()).all(|way| way == self.current || self.failed.contains(&way))
     }
 
-    /// A heartbeat was not answered: takes the next way that was not tried, the leader last. False
-    /// when every way has been tried since the last answer; they are tried again then.
+    /// Moves to the next route that was not tried, the leader last. Returns false when every route
+    /// has failed since the last answer; they are tried again then.
     pub fn on_failed(&mut self) -> bool {
         self.answers_away = 0;
         self.failed.insert(self.current);
@@ -92,8 +92,7 @@ impl Relays {
     }
 }
 
-/// The followers, shuffled by `random` and not by the order in which they are named; the leader
-/// last.
+/// Orders the followers by `random` and not as they are named; the leader comes last.
 fn preferences(leader: &str, followers: &[String], random: u32) -> Vec<String> {
     let mut left = followers.iter().filter(|one| *one != leader).collect::<Vec<_>>();
     left.sort_unstable();

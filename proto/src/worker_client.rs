@@ -18,7 +18,7 @@ use crate::v1::{
     StreamTaskLogsRequest,
 };
 
-/// Metadata in which a worker that refuses an older leader names the highest term it has seen.
+/// Metadata key of the highest term seen, in the refusal of an older leader.
 pub const TERM_SEEN: &str = "term-seen";
 
 const NO_ANSWER: &str = "it did not answer in time";
@@ -26,25 +26,25 @@ const NO_ANSWER: &str = "it did not answer in time";
 /// Reason that a call to a worker failed, as far as the leader can know.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerCallError {
-    /// Nobody answered in time, or the connection failed: the worker may be offline.
+    /// The worker did not answer in time, or the connection failed: it may be offline.
     #[error("worker is unreachable: {0}")]
     Unreachable(String),
     /// The worker obeys a newer leader.
     #[error("worker has seen term {0}, which is newer than ours")]
     NewerTerm(u64),
-    /// The worker refuses: another cluster, another worker at that address, no session.
+    /// The worker refused: another cluster, another worker at that address, no session.
     #[error("worker refused: {0}")]
     Refused(String),
 }
 
-/// A worker's gRPC server.
+/// A client of a worker's gRPC server.
 #[derive(Debug, Clone)]
 pub struct WorkerClient {
     inner: WorkerServiceClient<Channel>,
 }
 
 impl WorkerClient {
-    /// Connects on first use.
+    /// Creates a client that connects on first use.
     ///
     /// # Errors
     ///
@@ -53,7 +53,7 @@ impl WorkerClient {
         Ok(Self::over(channel::connect_lazily_unprobed(address)?))
     }
 
-    /// Connects on first use, to read logs only.
+    /// Creates a client that connects on first use, to read logs only.
     ///
     /// # Errors
     ///
@@ -62,11 +62,11 @@ impl WorkerClient {
         Ok(Self::over(channel::connect_for_long_streams(address)?))
     }
 
-    /// Connects now, so that a worker that is offline can be told from one that does not answer.
+    /// Connects now, which distinguishes an offline worker from one that does not answer.
     ///
     /// # Errors
     ///
-    /// When nobody has accepted the connection within `timeout`.
+    /// When no peer has accepted the connection within `timeout`.
     pub async fn connect(address: &str, timeout: Duration) -> Result<Self, ConnectError> {
         Ok(Self::over(channel::connect(address, timeout).await?))
     }
@@ -78,7 +78,7 @@ impl WorkerClient {
         Self { inner }
     }
 
-    /// "I lead, come to me."
+    /// Tells the worker that this master leads, so that it registers.
     ///
     /// # Errors
     ///
@@ -92,7 +92,7 @@ impl WorkerClient {
         within(timeout, client.master_register(timed(request, timeout))).await
     }
 
-    /// Hands over attempts.
+    /// Assigns attempts.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ impl WorkerClient {
         within(timeout, client.assign_task(timed(request, timeout))).await
     }
 
-    /// Asks for attempts to be stopped.
+    /// Asks the worker to stop attempts.
     ///
     /// # Errors
     ///
@@ -120,7 +120,7 @@ impl WorkerClient {
         within(timeout, client.cancel_task(timed(request, timeout))).await
     }
 
-    /// "You are off the registry."
+    /// Tells the worker that it was unregistered.
     ///
     /// # Errors
     ///
@@ -166,9 +166,9 @@ fn refusal(status: &Status) -> WorkerCallError {
     }
     let answers = || WorkerCallError::Refused(status.message().to_owned());
     match CallFailure::of(status) {
-        // Whose clock ran out first is chance, and each has words of its own for it.
+        // Either side's timeout may end the call first, and each has its own words for it.
         CallFailure::TimedOut => WorkerCallError::Unreachable(NO_ANSWER.to_owned()),
-        // A worker that says itself that it is not available answers: that has no cause here.
+        // A worker that itself says that it is unavailable has answered: that has no cause here.
         CallFailure::Broken if is_own_word(status) => answers(),
         CallFailure::NeverConnected | CallFailure::Broken => {
             WorkerCallError::Unreachable(first_cause(status))

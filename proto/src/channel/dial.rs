@@ -1,4 +1,4 @@
-//! Opens connections: to whichever address of a host answers first.
+//! Opens connections to the address of a host that answers first.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -13,19 +13,19 @@ use tokio::time::sleep;
 
 use super::resolver::Resolver;
 
-/// After so long without an answer the next address of a host is tried beside: a connection on one
-/// network takes far less, and three addresses fit into the time for one connection.
+/// Time without an answer after which the next address of a host is tried in parallel: a connection
+/// on one network takes far less, and three addresses fit into the time for one connection.
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(120);
-/// Addresses of one host that are tried.
+/// Maximum number of addresses of one host that are tried.
 const ADDRESSES_MAX: usize = 8;
 
 /// Kind of peer. Names of workers are looked up apart from those of masters, so that any number of
 /// unknown workers delays no connection to a master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Peer {
-    /// One of few, such as a master.
+    /// One of few peers, such as a master.
     OfFew,
-    /// One of thousands, such as a worker.
+    /// One of thousands of peers, such as a worker.
     OfMany,
 }
 
@@ -49,7 +49,7 @@ pub(super) async fn dial(peer: Peer, uri: &Uri) -> io::Result<TcpStream> {
     first_to_answer(addresses.collect()).await
 }
 
-/// One of each family after the other, as the system prefers them: a network that swallows one
+/// Alternates between the address families, as the system prefers them: a network that drops one
 /// family's packets costs one step.
 fn in_turn(hosts: &[IpAddr]) -> impl Iterator<Item = IpAddr> {
     let first_is_v6 = hosts.first().is_some_and(IpAddr::is_ipv6);
@@ -61,8 +61,7 @@ fn in_turn(hosts: &[IpAddr]) -> impl Iterator<Item = IpAddr> {
     turns.take(ADDRESSES_MAX).collect::<Vec<_>>().into_iter()
 }
 
-/// Tries the addresses one after the other, each a moment after the one before or when that has
-/// failed.
+/// Tries the addresses in order, each a moment after the one before or once that has failed.
 async fn first_to_answer(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     let mut addresses = addresses.into_iter();
     let mut attempts = FuturesUnordered::new();
@@ -121,7 +120,7 @@ mod tests {
     async fn an_address_that_swallows_packets_does_not_hide_the_next() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let open = listener.local_addr().unwrap();
-        // For documentation alone (RFC 5737): nobody answers there.
+        // Reserved for documentation (RFC 5737): no peer answers there.
         let silent = "192.0.2.1:9".parse().unwrap();
         let stream = first_to_answer(vec![silent, open]).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), open);

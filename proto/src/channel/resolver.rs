@@ -1,5 +1,5 @@
-//! Looks host names up, on few threads of its own: the operating system may take half a minute for
-//! one name, and whoever waits for something else must not wait for that.
+//! Resolves host names on few threads of its own: the operating system may take half a minute for
+//! one name, and other work must not wait for that.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -13,9 +13,9 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Lookups under way at once.
+/// Maximum number of lookups at the same time.
 const LOOKUPS_MAX: usize = 8;
-/// Names that wait for a lookup: more would wait longer than any call has time.
+/// Maximum number of names that wait for a lookup: more would wait longer than any call.
 const WAITING_MAX: usize = 1_024;
 /// Time for which an answer is cached. A worker that has moved is found again within it.
 const ANSWER_KEPT: Duration = Duration::from_secs(2);
@@ -26,23 +26,23 @@ const FAILURE_KEPT: Duration = Duration::from_secs(5);
 type Answer = Result<Arc<[IpAddr]>, Arc<str>>;
 type Lookup = fn(&str) -> io::Result<Vec<IpAddr>>;
 
-/// Looks names up for one kind of peer, so that one kind's names do not keep the other waiting.
+/// Resolves names for one kind of peer, so that one kind's names do not delay the other's.
 pub(super) struct Resolver {
     lookup: Lookup,
     state: Mutex<State>,
-    /// Told when a name is to be looked up.
+    /// Notified when a name needs a lookup.
     work: Condvar,
 }
 
 struct State {
     names: HashMap<Arc<str>, Name>,
     waiting: VecDeque<Arc<str>>,
-    /// Threads there are, and how many of them have nothing to do.
+    /// Number of threads, and of those that are idle.
     threads: usize,
     idle: usize,
 }
 
-/// A name that was asked for.
+/// State of a requested name.
 struct Name {
     answer: watch::Sender<Option<Answer>>,
     answered_at: Option<Instant>,
@@ -66,7 +66,7 @@ impl fmt::Debug for Resolver {
 }
 
 impl Resolver {
-    /// Asks the operating system.
+    /// Creates a resolver that asks the operating system.
     pub(super) fn of_system() -> Arc<Self> {
         Self::new(|host| Ok((host, 0).to_socket_addrs()?.map(|address| address.ip()).collect()))
     }
@@ -76,8 +76,8 @@ impl Resolver {
         Arc::new(Self { lookup, state: Mutex::new(state), work: Condvar::new() })
     }
 
-    /// The addresses of a host, which may be one already. A lookup goes on when nobody waits for
-    /// it any more, and its answer is there for who asks next.
+    /// Returns the addresses of a host, which may be an address already. A lookup goes on when its
+    /// caller is gone, and its answer serves the next caller.
     pub(super) async fn resolve(self: &Arc<Self>, host: &str) -> io::Result<Arc<[IpAddr]>> {
         let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         if let Ok(address) = literal.unwrap_or(host).parse::<IpAddr>() {
@@ -122,7 +122,7 @@ impl Resolver {
         Ok(asked)
     }
 
-    /// Looks up names one after the other, for ever.
+    /// Resolves names one after the other, forever.
     fn serve(&self) {
         let mut state = self.state();
         loop {

@@ -1,4 +1,4 @@
-//! Reads from a socket a little at a time.
+//! Reads from a socket in small pieces.
 
 use std::io;
 use std::pin::Pin;
@@ -6,12 +6,12 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
 
-/// Bytes of one read, at most: a frame or so.
+/// Maximum bytes of one read: about one frame.
 const READ_BYTES_MAX: u64 = 4 << 10;
 
-/// A connection of which little is read at a time. HTTP/2 hands out frames as parts of the buffer
-/// that they were read into, and after a large read a frame that waits for a slow reader keeps a
-/// large buffer in memory.
+/// A connection that is read in small pieces. HTTP/2 hands out frames as parts of the buffer that
+/// they were read into, and after a large read a frame that waits for a slow reader keeps a large
+/// buffer in memory.
 #[derive(Debug)]
 pub(super) struct SmallReads<S>(Take<S>);
 

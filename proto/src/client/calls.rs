@@ -1,4 +1,4 @@
-//! The calls of the cluster's services, each with its rule for repeating.
+//! Calls of the cluster's services, each with its rule for repeating.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use crate::v1::cluster_service_client::ClusterServiceClient;
 use crate::v1::registry_service_client::RegistryServiceClient;
 use crate::v1::task_service_client::TaskServiceClient;
 
-/// Longest single call that waits for a task; then it is asked anew, of whoever leads by then.
+/// Longest single call that waits for a task; after it the current leader is asked again.
 const WAIT_SLICE: Duration = Duration::from_secs(20);
 /// Longest hand-over of leadership, which is answered when the other master leads.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The task service of one master, without repeating: for load generators, which count every
-/// failure.
+/// Returns the task service of one master, without repeating: for load generators, which count
+/// every failure.
 #[must_use]
 pub fn task_service(channel: Channel) -> TaskServiceClient<Channel> {
     TaskServiceClient::new(channel)
@@ -35,7 +35,7 @@ pub(super) fn registry_service(channel: Channel) -> RegistryServiceClient<Channe
 }
 
 impl Rules {
-    /// The same for a call that the master answers so much later.
+    /// Returns the same rules for a call that takes so much longer to answer.
     pub(super) fn longer_by(self, expected: Duration) -> Self {
         Self {
             attempt_timeout: self.attempt_timeout.saturating_add(expected),
@@ -46,7 +46,7 @@ impl Rules {
 }
 
 impl Client {
-    /// Submits all of the tasks or none. Without a key it draws one, so that it can repeat.
+    /// Submits all of the tasks or none. Without a key it chooses one, so that it can repeat.
     pub async fn submit(
         &self,
         tasks: Vec<v1::TaskSpec>,
@@ -61,7 +61,7 @@ impl Client {
         Ok(answer.await?.tasks)
     }
 
-    /// One task.
+    /// Returns one task.
     pub async fn task(
         &self,
         task_id: &str,
@@ -75,7 +75,7 @@ impl Client {
         .await
     }
 
-    /// One page of tasks.
+    /// Returns one page of tasks.
     pub async fn tasks(&self, request: v1::ListTasksRequest) -> Result<v1::TaskPage, ClientError> {
         self.call(self.rules(Repeat::Always), request, |channel, request| async move {
             task_service(channel).list(request).await
@@ -83,7 +83,8 @@ impl Client {
         .await
     }
 
-    /// Cancels a task. Repeating it meets what the first time did, which is then the answer.
+    /// Cancels a task. A repetition that finds the effect of the first time returns it as the
+    /// answer.
     pub async fn cancel(&self, task_id: &str) -> Result<v1::SubmittedTask, ClientError> {
         let request = v1::CancelTaskByIdRequest { task_id: task_id.to_owned() };
         let answer = self
@@ -102,8 +103,8 @@ impl Client {
         }
     }
 
-    /// Waits until the task is terminal, or for `timeout`, and says how it is then. A change of
-    /// leaders meanwhile does not matter.
+    /// Waits until the task is terminal, or for `timeout`, and returns its state. A change of
+    /// leaders in the meantime does not matter.
     pub async fn wait(
         &self,
         task_id: &str,
@@ -138,7 +139,7 @@ impl Client {
         .await
     }
 
-    /// Takes a worker off the registry.
+    /// Unregisters a worker.
     pub async fn unregister_worker(&self, worker_id: &str) -> Result<(), ClientError> {
         let request = v1::UnregisterRequest { worker_id: worker_id.to_owned() };
         let rules = self.rules(Repeat::UnlessAmbiguous);
@@ -149,7 +150,7 @@ impl Client {
         Ok(())
     }
 
-    /// One worker.
+    /// Returns one worker.
     pub async fn worker(
         &self,
         worker_id: &str,
@@ -163,7 +164,7 @@ impl Client {
         .await
     }
 
-    /// One page of workers.
+    /// Returns one page of workers.
     pub async fn workers(
         &self,
         request: v1::ListWorkersRequest,
@@ -174,7 +175,7 @@ impl Client {
         .await
     }
 
-    /// The cluster as one of the masters sees it; needs no leader.
+    /// Returns the cluster as one of the masters sees it; needs no leader.
     pub async fn status(&self) -> Result<v1::ClusterStatus, ClientError> {
         let request = v1::StatusRequest {};
         self.call(self.rules(Repeat::Always), request, |channel, request| async move {

@@ -11,20 +11,16 @@ use crate::problem::{ERROR_KIND_KEY, ErrorKind, Outcome, Problem};
 /// Reason that one attempt at a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AttemptFailure {
-    /// The request never left.
+    /// The request was never sent.
     #[error("cannot connect to {address}")]
     Unreachable { address: String },
     /// The connection broke before the answer arrived.
     #[error("lost the connection to {address}: {detail}")]
-    Broken {
-        /// To whom.
-        address: String,
-        detail: String,
-    },
-    /// No answer within the time for one attempt.
+    Broken { address: String, detail: String },
+    /// No answer within the timeout of one attempt.
     #[error("no answer in time")]
     TimedOut,
-    /// A master answered that it did not do it.
+    /// A master refused the request.
     #[error(transparent)]
     Refused(Problem),
 }
@@ -43,7 +39,7 @@ impl AttemptFailure {
         }
     }
 
-    /// The same of an attempt whose request never left, however it ended.
+    /// Returns the failure of an attempt whose request was never sent, however it ended.
     pub(super) fn unsent(self, address: &str) -> Self {
         match self {
             Self::Broken { .. } | Self::TimedOut => {
@@ -107,7 +103,7 @@ impl AttemptFailure {
 /// Reason that a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
-    /// There is nobody to ask.
+    /// The client has no endpoints.
     #[error("no endpoint is given")]
     NoEndpoint,
     /// An endpoint is no address.
@@ -124,7 +120,6 @@ pub enum ClientError {
     /// Every attempt until the deadline failed.
     #[error("gave up after {:.1} s: {failure}", waited.as_secs_f64())]
     GaveUp {
-        /// For how long it was tried.
         waited: Duration,
         /// Reason that the last attempt failed.
         failure: AttemptFailure,
@@ -144,7 +139,7 @@ impl ClientError {
         }
     }
 
-    /// For a mutation, whether it may have taken effect.
+    /// Returns the outcome of a mutation.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         let is_ambiguous = match self {

@@ -1,4 +1,4 @@
-//! A task's log as it grows, across broken connections and changes of leaders.
+//! Follows a task's log across broken connections and changes of leaders.
 
 use tokio::time::Instant;
 use tonic::Streaming;
@@ -6,28 +6,28 @@ use tonic::Streaming;
 use super::{AttemptFailure, BACKOFF_MAX, Client, ClientError, Repeat, task_service};
 use crate::v1;
 
-/// The log of one attempt, or of all from one on. When the connection breaks it is asked for again
-/// from where it was.
+/// The log of one attempt, or of all attempts from one on. When the connection breaks, it is
+/// requested again from the position that was reached.
 #[derive(Debug)]
 pub struct LogStream {
     client: Client,
     request: v1::TaskLogsRequest,
     chunks: Streaming<v1::LogChunk>,
-    place: Place,
-    /// Since when nothing new has come through for want of a connection.
+    position: Position,
+    /// Time since when nothing new has arrived for lack of a connection.
     broken_since: Option<Instant>,
 }
 
 /// Position in a log.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct Position {
     /// None before the first attempt.
     attempt: Option<u32>,
     stdout: Option<u64>,
     stderr: Option<u64>,
 }
 
-impl Place {
+impl Position {
     /// Advances past the chunk, and returns true if it is new: the opening of an attempt is
     /// repeated after a break.
     fn take(&mut self, chunk: &v1::LogChunk) -> bool {
@@ -41,13 +41,13 @@ impl Place {
         match chunk.stream.as_str() {
             "stdout" => self.stdout = Some(chunk.next_offset),
             "stderr" => self.stderr = Some(chunk.next_offset),
-            // It is not about one stream.
+            // The chunk is not about one stream.
             _ => {}
         }
         true
     }
 
-    /// Asks for what comes after this place.
+    /// Requests the log from this position on.
     fn resume(self, request: &v1::TaskLogsRequest) -> v1::TaskLogsRequest {
         let mut request = request.clone();
         let Some(attempt) = self.attempt else { return request };
@@ -69,7 +69,7 @@ impl Client {
             client: self.clone(),
             chunks: open(self, request.clone()).await?,
             request,
-            place: Place::default(),
+            position: Position::default(),
             broken_since: None,
         })
     }
@@ -87,13 +87,13 @@ async fn open(
 }
 
 impl LogStream {
-    /// The next piece; none when the log is at its end.
+    /// Returns the next chunk; none at the end of the log.
     pub async fn next(&mut self) -> Result<Option<v1::LogChunk>, ClientError> {
         loop {
             match self.chunks.message().await {
                 Ok(None) => return Ok(None),
                 Ok(Some(chunk)) => {
-                    if self.place.take(&chunk) {
+                    if self.position.take(&chunk) {
                         self.broken_since = None;
                         return Ok(Some(chunk));
                     }
@@ -118,7 +118,7 @@ impl LogStream {
         }
         self.client.avoid(address, &failure);
         tokio::time::sleep(BACKOFF_MAX).await;
-        self.chunks = open(&self.client, self.place.resume(&self.request)).await?;
+        self.chunks = open(&self.client, self.position.resume(&self.request)).await?;
         Ok(())
     }
 }
@@ -140,28 +140,28 @@ mod tests {
     #[test]
     fn a_log_goes_on_in_the_attempt_and_at_the_place_where_it_broke() {
         let request = v1::TaskLogsRequest { follow: true, ..v1::TaskLogsRequest::default() };
-        let mut place = Place::default();
-        assert_eq!(place.resume(&request), request);
+        let mut position = Position::default();
+        assert_eq!(position.resume(&request), request);
 
         let chunks = [opening(1), output(1, "stdout", 70), opening(2), output(2, "stderr", 5)];
-        assert!(chunks.iter().all(|chunk| place.take(chunk)));
+        assert!(chunks.iter().all(|chunk| position.take(chunk)));
 
-        let resumed = place.resume(&request);
+        let resumed = position.resume(&request);
         assert_eq!((resumed.attempt, resumed.from_attempt), (0, 2));
         assert_eq!((resumed.stdout_offset, resumed.stderr_offset), (None, Some(5)));
-        assert!(!place.take(&opening(2)), "it is told again");
-        assert!(place.take(&opening(3)));
-        assert_eq!(place.resume(&request).stderr_offset, None, "it begins anew");
+        assert!(!position.take(&opening(2)), "it is told again");
+        assert!(position.take(&opening(3)));
+        assert_eq!(position.resume(&request).stderr_offset, None, "it begins anew");
     }
 
     #[test]
     fn a_log_of_one_attempt_stays_with_it() {
         let request = v1::TaskLogsRequest { tail_lines: Some(3), ..v1::TaskLogsRequest::default() };
-        let mut place = Place::default();
-        place.take(&opening(4));
-        place.take(&output(4, "stdout", 900));
+        let mut position = Position::default();
+        position.take(&opening(4));
+        position.take(&output(4, "stdout", 900));
 
-        let resumed = place.resume(&request);
+        let resumed = position.resume(&request);
 
         assert_eq!((resumed.attempt, resumed.from_attempt), (4, 0));
         assert_eq!((resumed.stdout_offset, resumed.tail_lines), (Some(900), Some(3)));

@@ -10,7 +10,7 @@ use crate::problem::{ErrorKind, Outcome, Problem};
 use crate::v1;
 use crate::v1::cluster_service_client::ClusterServiceClient;
 
-/// Letters of a drawn token name: enough to tell tokens apart by eye.
+/// Number of letters of a random token name: enough for people to tell tokens apart.
 const DRAWN_NAME_LEN: usize = 8;
 
 impl Client {
@@ -50,14 +50,14 @@ impl Client {
         .await
     }
 
-    /// Has the leader go to one worker at once, or to every inactive one, and tells how each attempt
-    /// went. A worker that was reached meanwhile is not gone to again, so it may be repeated.
+    /// Contacts one worker immediately, or every inactive one, and returns each outcome. A worker
+    /// that was reached in the meantime is not contacted again, so the call may be repeated.
     pub async fn reconnect(
         &self,
         worker_id: Option<&str>,
     ) -> Result<v1::ReconnectResponse, ClientError> {
         let request = v1::ReconnectRequest { worker_id: worker_id.unwrap_or_default().to_owned() };
-        // The answer comes when the last attempt is over; a fleet that is offline takes its time.
+        // The answer comes after the last contact; an offline fleet takes its time.
         let rules = self.rules(Repeat::Always);
         let rules = Rules { attempt_timeout: rules.deadline, ..rules };
         self.call(rules, request, |channel, request| async move {
@@ -76,8 +76,8 @@ impl Client {
         .await
     }
 
-    /// Creates a join token. Its name is drawn here unless it is given: a repetition after a lost
-    /// answer then meets the token of the first time, whose secret nobody knows, and the error says
+    /// Creates a join token. Its name is chosen here unless it is given: a repetition after a lost
+    /// answer then finds the token of the first time, whose secret nobody knows, and the error says
     /// so.
     pub async fn create_token(
         &self,
@@ -96,7 +96,7 @@ impl Client {
         answer.map_err(|error| naming_lost_secret(error, &name))
     }
 
-    /// Every join token, without secrets.
+    /// Returns every join token, without secrets.
     pub async fn tokens(&self) -> Result<v1::TokenList, ClientError> {
         let request = v1::ListTokensRequest {};
         self.call(self.rules(Repeat::Always), request, |channel, request| async move {
@@ -105,7 +105,7 @@ impl Client {
         .await
     }
 
-    /// Takes a join token back.
+    /// Revokes a join token.
     pub async fn revoke_token(&self, token_id: &str) -> Result<(), ClientError> {
         let request = v1::RevokeTokenRequest { token_id: token_id.to_owned() };
         let rules = self.rules(Repeat::UnlessAmbiguous);
@@ -126,7 +126,7 @@ impl Client {
     }
 }
 
-/// Says what a conflict after a lost answer means: the token is there, and nobody knows its secret.
+/// Explains a conflict after a lost answer: the token exists, and nobody knows its secret.
 fn naming_lost_secret(error: ClientError, name: &str) -> ClientError {
     if !error.may_be_own_doing(ErrorKind::Conflict) {
         return error;

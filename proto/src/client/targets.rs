@@ -9,7 +9,7 @@ use tokio::time::Instant;
 /// notice its death only after an election timeout.
 const SHUN: Duration = Duration::from_secs(1);
 
-/// The masters that a client knows.
+/// Masters that a client knows.
 #[derive(Debug)]
 pub(super) struct Targets {
     configured: Vec<String>,
@@ -20,7 +20,7 @@ pub(super) struct Targets {
 }
 
 impl Targets {
-    /// Nothing when there is nobody to ask.
+    /// Creates the list; none when it is empty.
     pub(super) fn new(configured: Vec<String>) -> Option<Self> {
         if configured.is_empty() {
             return None;
@@ -52,7 +52,7 @@ impl Targets {
     }
 
     pub(super) fn on_failed(&mut self, address: &str, now: Instant) {
-        // A call that ran beside this one may have moved on already.
+        // A concurrent call may have moved on already.
         if self.current() != address {
             return;
         }

@@ -1,4 +1,4 @@
-//! The client against masters that answer as the test says.
+//! Tests of the client against masters that follow a script.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -32,7 +32,7 @@ impl Script {
         Self { acts: Arc::new(Mutex::new(acts.into_iter().collect())), keys: Arc::default() }
     }
 
-    /// The idempotency keys seen, or one empty text per call without a key.
+    /// Returns the idempotency keys seen, or one empty text per call without a key.
     fn calls(&self) -> Vec<String> {
         self.keys.lock().clone()
     }
@@ -93,7 +93,7 @@ impl TaskService for Script {
         self.answer(None, v1::Task { state, ..v1::Task::default() }).await
     }
 
-    /// Two attempts say the same; the stream breaks after a piece for which the act is to refuse.
+    /// Two attempts print the same; the stream breaks after a chunk for which the act is to refuse.
     async fn logs(
         &self,
         request: Request<v1::TaskLogsRequest>,
@@ -149,14 +149,14 @@ impl Masters {
     }
 }
 
-/// An address where nobody listens.
+/// Returns an address on which nobody listens.
 async fn vacant() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
-/// Far longer than anything takes that a test waits for.
+/// Far longer than any step that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The time of an attempt that a script lets hang.
+/// Timeout of an attempt that a script lets hang.
 const HASTE: Duration = Duration::from_millis(300);
 
 fn client_with(endpoints: &[SocketAddr], attempt_timeout: Duration, deadline: Duration) -> Client {
@@ -168,12 +168,12 @@ fn client(endpoints: &[SocketAddr]) -> Client {
     client_with(endpoints, PATIENCE, PATIENCE)
 }
 
-/// A client that soon tries again.
+/// Creates a client that retries soon.
 fn hasty(endpoints: &[SocketAddr]) -> Client {
     client_with(endpoints, HASTE, PATIENCE)
 }
 
-/// A client that soon gives up, and has a connection to the script's master.
+/// Creates a client that gives up soon, and has a connection to the script's master.
 async fn brief(address: SocketAddr, script: &Script) -> Client {
     let client = client_with(&[address], HASTE, 3 * HASTE);
     while client.submit(Vec::new(), None).await.is_err() {}
@@ -235,7 +235,7 @@ async fn a_verdict_is_final() {
     assert_eq!(script.calls().len(), 1);
 }
 
-/// The clock goes on by itself when nothing else does.
+/// The paused clock advances when all tasks wait.
 #[tokio::test(start_paused = true)]
 async fn the_client_gives_up_at_its_deadline() {
     let deadline = 3 * HASTE;
@@ -248,14 +248,14 @@ async fn the_client_gives_up_at_its_deadline() {
     assert_eq!((error.kind(), error.outcome()), (ErrorKind::NoLeader, Outcome::Rejected));
 }
 
-/// A machine whose network swallows everything looks the same.
+/// A machine whose network drops every packet looks the same.
 #[tokio::test]
 async fn a_request_that_never_left_has_no_effect_however_its_time_ended() {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let listener = socket.listen(1).unwrap();
     let address = listener.local_addr().unwrap();
-    // Nobody accepts, and when no more may wait, connections are not even refused.
+    // Nobody accepts, and once the backlog is full, connections are not even refused.
     let connecting = |_| async move {
         tokio::time::timeout(HASTE, tokio::net::TcpStream::connect(address)).await
     };

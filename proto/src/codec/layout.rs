@@ -1,49 +1,50 @@
-//! The memory that a message takes once it is decoded, told from its bytes. Pure.
+//! Computes the memory that a message takes once it is decoded, from its bytes. Pure.
 
 use prost::Message;
 
-/// A list is copied to twice the room when it is full: old and new are there at once.
+/// Factor for a list that is copied to twice its capacity when it is full: old and new exist at the
+/// same time.
 const ROOM: usize = 3;
-/// A list begins with room for four elements, which is one more.
+/// Elements for which a list has capacity at first, besides the one that is added.
 const FIRST_ROOM: usize = 1;
-/// The allocator's smallest block, which a text of one byte takes, too.
+/// Smallest block of the allocator, which a text of one byte takes, too.
 const BLOCK: usize = 16;
-/// Entries in a node of a map, which has all of them from its first entry on.
+/// Entries in a node of a map, which is allocated for all of them with its first entry.
 const NODE_ENTRIES: usize = 11;
-/// A node's own words.
+/// Bytes of a node besides its entries.
 const NODE_BYTES: usize = 112;
 
 /// A message whose layout is known.
 pub trait Measured: Message {
     /// True if clients send it.
     const IS_REQUEST: bool;
-    /// Its fields.
+    /// Layout of its fields.
     const LAYOUT: &'static Layout;
 }
 
-/// The fields of a kind of message.
+/// Layout of the fields of a message type.
 #[derive(Debug)]
 pub struct Layout {
-    /// By number.
+    /// Fields by number.
     fields: &'static [Field],
     /// True if it has no lists, itself or within: then it takes what its texts take.
     is_flat: bool,
-    /// Texts in it that are no elements of lists.
+    /// Number of texts in it that are no elements of lists.
     texts: usize,
 }
 
-/// One field in memory.
+/// Layout of one field in memory.
 #[derive(Debug)]
 pub struct Field {
-    /// Bytes that the first element takes beside what each takes.
+    /// Bytes that the first element takes in addition.
     first: usize,
-    /// Bytes that each element of a list takes, without its contents. None if it is no list: then
-    /// it is a part of its message.
+    /// Bytes of each element of a list, without its contents. None if it is no list: then it is a
+    /// part of its message.
     each: usize,
-    /// Bytes that each byte of its contents takes.
+    /// Bytes per byte of its contents.
     per_byte: usize,
     texts: usize,
-    /// The layout of the contents, if there are lists in them.
+    /// Layout of the contents, if there are lists in them.
     inner: Option<&'static Layout>,
 }
 
@@ -95,23 +96,23 @@ impl Layout {
                     rest
                 }
                 5 => rest.get(4..)?,
-                // Groups are of the time before proto3: none of our senders has them.
+                // Groups predate proto3: none of our senders uses them.
                 _ => return None,
             };
         }
         Some(sum)
     }
 
-    /// The layout, if there is anything to look into.
+    /// Returns the layout, if the contents need a look.
     const fn lists(&'static self) -> Option<&'static Self> {
         if self.is_flat { None } else { Some(self) }
     }
 }
 
 impl Field {
-    /// A number, or a field that is not known.
+    /// Layout of a number, or of an unknown field.
     pub const NUMBER: Self = Self { first: 0, each: 0, per_byte: 1, texts: 0, inner: None };
-    /// A text, or bytes.
+    /// Layout of a text, or of bytes.
     pub const TEXT: Self = Self { texts: 1, ..Self::NUMBER };
 
     /// Describes a message.
@@ -152,7 +153,7 @@ impl Field {
     }
 }
 
-/// Most are one byte.
+/// Reads a number; most are one byte.
 #[inline]
 fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     match bytes {

@@ -1,4 +1,4 @@
-//! The bounds of what is decoded, to the byte.
+//! Tests of the bounds of decoded messages, to the byte.
 
 use super::*;
 use crate::limits::{ATTEMPTS_HELD_MAX, BATCH_BYTES};
@@ -9,7 +9,7 @@ fn decoded<M: Measured>(message: &M) -> usize {
     M::LAYOUT.decoded_bytes(&message.encode_to_vec()).unwrap()
 }
 
-/// A submission of one task that has so many empty constraints.
+/// Returns a submission of one task that has so many empty constraints.
 fn constrained(constraints: usize, name: usize) -> Vec<u8> {
     let spec = v1::TaskSpec {
         name: Some("n".repeat(name)),

@@ -6,7 +6,7 @@ use prost::Message;
 use crate::limits::{BATCH_BYTES, ByteBudget};
 use crate::v1;
 
-/// The first live attempts of `tasks`, as many as one message holds.
+/// Converts the first live attempts of `tasks`, as many as one message holds.
 #[must_use]
 pub fn assignments<'a>(tasks: impl Iterator<Item = &'a Task>) -> Vec<v1::Assignment> {
     let mut budget = ByteBudget::new(BATCH_BYTES);
@@ -37,7 +37,7 @@ mod tests {
 
     use super::*;
 
-    /// A task that is placed, and as large as that.
+    /// Returns a task that is placed, and as large as that.
     fn task(id: u64, bytes: usize) -> Task {
         let class = Class {
             priority: 50,

@@ -1,4 +1,4 @@
-//! Attempts: their names, how they ended, and what is shown of them.
+//! Converts attempts: their names, their outcomes, and their display.
 
 use cluster_state::{
     Attempt, AttemptNumber, AttemptOutcome, AttemptRef, FinishedAttempt, LossReason, StopReason,
@@ -8,7 +8,7 @@ use super::{Breach, Invalid, id, rfc3339};
 use crate::v1;
 use crate::v1::finished_attempt::Outcome;
 
-/// Longest text of a failed start that is kept: it goes into the replicated log.
+/// Maximum length of a failure report: it goes into the replicated log.
 const START_ERROR_BYTES_MAX: usize = 1_024;
 
 /// Upper bound of a result's bytes in a message besides its text, for cutting batches.
@@ -32,7 +32,7 @@ impl TryFrom<v1::AttemptRef> for AttemptRef {
     }
 }
 
-/// Reads a list of attempts; one bad name spoils it.
+/// Converts a list of attempts; one bad name spoils it.
 pub fn attempt_refs(wire: Vec<v1::AttemptRef>) -> Result<Vec<AttemptRef>, Invalid> {
     wire.into_iter().map(AttemptRef::try_from).collect()
 }
@@ -54,7 +54,7 @@ impl TryFrom<v1::FinishedAttempt> for FinishedAttempt {
     }
 }
 
-/// Reads a list of results; one that cannot be read spoils it.
+/// Converts a list of results; one unreadable result spoils it.
 pub fn finished_attempts(wire: Vec<v1::FinishedAttempt>) -> Result<Vec<FinishedAttempt>, Invalid> {
     wire.into_iter().map(FinishedAttempt::try_from).collect()
 }
@@ -73,7 +73,7 @@ pub fn result_bytes(outcome: &AttemptOutcome) -> usize {
     RESULT_BYTES.saturating_add(text)
 }
 
-/// A kind of loss that this version does not know is a loss all the same.
+/// Converts a reason of loss; an unknown kind is a loss, too.
 fn loss_reason(wire: i32) -> LossReason {
     match v1::AttemptLoss::try_from(wire) {
         Ok(v1::AttemptLoss::LeaseExpired) => LossReason::LeaseExpired,
@@ -137,7 +137,7 @@ fn reason(attempt: &Attempt) -> Option<String> {
     match attempt.stop {
         Some(StopReason::Cancelled) => return Some("cancelled by user".to_owned()),
         Some(StopReason::RunTimeout) => return Some("ran longer than run_timeout".to_owned()),
-        // Whether it was lost to the drain is in its outcome.
+        // The outcome tells whether it was lost to the drain.
         Some(StopReason::Drained) | None => {}
     }
     match attempt.outcome.as_ref()? {
@@ -149,7 +149,7 @@ fn reason(attempt: &Attempt) -> Option<String> {
     }
 }
 
-/// The text's beginning, within the bound.
+/// Cuts the text at the bound.
 pub(super) fn clip(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(START_ERROR_BYTES_MAX));
     text

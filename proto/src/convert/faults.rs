@@ -6,13 +6,13 @@ use cluster_state::InvalidId;
 
 use crate::problem::{ErrorKind, Fault, Outcome, Problem};
 
-/// Faults that are told; a request of ten thousand bad tasks need not name each.
+/// Maximum number of faults in an answer; a request of ten thousand bad tasks need not name each.
 const FAULTS_MAX: usize = 100;
 
-/// Longest pointer that is told: a name in it may be as long as a message.
+/// Maximum length of a pointer in an answer: a name in it may be as long as a message.
 const POINTER_BYTES_MAX: usize = 512;
 
-/// A rule that a value in a message breaks.
+/// Rule that a value in a message breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Breach {
     /// A value is missing.
@@ -23,55 +23,36 @@ pub enum Breach {
     TooLong {
         /// Length in bytes.
         bytes: usize,
-        /// The bound.
         max: usize,
     },
     /// A list or map has more elements than its bound.
     #[error("has {count} elements: at most {max} are allowed")]
-    TooMany {
-        count: usize,
-        /// The bound.
-        max: usize,
-    },
+    TooMany { count: usize, max: usize },
     /// A submission has more tasks than are accepted at once.
     #[error("a submission has at most {max} tasks")]
-    TooManyTasks {
-        /// The bound.
-        max: usize,
-    },
+    TooManyTasks { max: usize },
     /// A task has more constraints than it may have.
     #[error("has too many elements: at most {max} are allowed")]
-    TooManyConstraints {
-        /// The bound.
-        max: usize,
-    },
+    TooManyConstraints { max: usize },
     /// A number is out of its range.
     #[error("is out of range: {min} to {max} are allowed")]
-    OutOfRange {
-        /// The least.
-        min: u64,
-        /// The most.
-        max: u64,
-    },
+    OutOfRange { min: u64, max: u64 },
     /// A count of processors is no number, negative, too large or too fine.
     #[error("is not a count of processors: 0 to {max} with at most three decimals are allowed")]
-    Processors {
-        /// The most.
-        max: u64,
-    },
+    Processors { max: u64 },
     /// A text holds the character that ends texts for the operating system.
     #[error("holds a NUL character")]
     Nul,
     /// The name of an environment variable is empty or holds `=`.
     #[error("is not the name of an environment variable")]
     EnvironmentName,
-    /// A duration is not written as one.
+    /// A duration is not in the format of durations.
     #[error("is not a duration: write it as in 250ms, 30s or 5m")]
     Duration,
     /// A duration is longer than its bound.
     #[error("is longer than a year")]
     DurationTooLong,
-    /// A duration that must pass is zero.
+    /// A duration that must be positive is zero.
     #[error("must be more than zero")]
     ZeroDuration,
     /// A constraint's operator is unknown.
@@ -87,25 +68,22 @@ pub enum Breach {
     /// A text is no address.
     #[error("is not an address: expected host:port")]
     Address,
-    /// A worker is to be reached at an address that means another machine to some masters.
+    /// A worker's address means another machine to some masters.
     #[error(
         "names the worker's own machine, {address}, which masters on other machines cannot reach: \
          an address of its network is needed (--advertise, or --listen)"
     )]
-    Loopback {
-        /// The address.
-        address: String,
-    },
-    /// An address that can be listened on, and not called.
+    Loopback { address: String },
+    /// An address is one to listen on, not to call.
     #[error("is an address to listen on: others need the host where it can be reached")]
     Unspecified,
-    /// A choice is none of those that a task has when its worker falls silent.
+    /// A choice for a silent worker's tasks is unknown.
     #[error("is not one of keep, requeue")]
     OnDisconnect,
-    /// An order to a worker's scheduling is unknown.
+    /// An order about a worker's scheduling is unknown.
     #[error("is not one of cordon, uncordon, drain")]
     SchedulingOrder,
-    /// Only a drain takes time.
+    /// A timeout is given without a drain.
     #[error("is only allowed for a drain")]
     TimeoutWithoutDrain,
     /// A label is both set and removed.
@@ -129,24 +107,24 @@ pub enum Breach {
 pub struct Invalid {
     kind: ErrorKind,
     faults: Vec<Fault>,
-    /// Faults found beyond the ones listed.
+    /// Number of faults beyond the listed ones.
     unlisted: usize,
 }
 
 impl Invalid {
-    /// One breach, of a message that is not a task and has the right shape.
+    /// Creates one breach of a message that is not a task and has the right shape.
     pub fn malformed(pointer: impl Into<String>, breach: &Breach) -> Self {
         let fault = fault(pointer.into(), breach);
         Self { kind: ErrorKind::InvalidValue, faults: vec![fault], unlisted: 0 }
     }
 
-    /// A list that is longer than the bound of what it is a list of.
+    /// Creates the breach of a list that is longer than its bound.
     pub(super) fn too_long(pointer: &str, breach: &Breach) -> Self {
         let fault = fault(pointer.to_owned(), breach);
         Self { kind: ErrorKind::LimitReached, faults: vec![fault], unlisted: 0 }
     }
 
-    /// Everything that is wrong, in the order found.
+    /// Returns all faults, in the order found.
     #[must_use]
     pub fn faults(&self) -> &[Fault] {
         &self.faults
@@ -202,7 +180,7 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    /// From here on, pointers are below `at`.
+    /// Makes later pointers relative to `at`.
     pub(super) fn enter(&mut self, at: String) {
         self.at = at;
     }
@@ -215,7 +193,7 @@ impl Faults {
         self.list.push(fault(format!("{}{pointer}", self.at), breach));
     }
 
-    /// The value, or nothing and a fault.
+    /// Returns the value, or none after recording the fault.
     pub(super) fn keep<T>(&mut self, pointer: &str, read: Result<T, Breach>) -> Option<T> {
         read.map_err(|breach| self.add(pointer, &breach)).ok()
     }

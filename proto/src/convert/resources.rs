@@ -1,4 +1,4 @@
-//! Amounts of resources: decimal processors on the wire, exact thousandths inside.
+//! Converts amounts of resources: decimal processors on the wire, exact thousandths inside.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use crate::v1;
 const CPU_MAX: u64 = 1_000_000;
 /// Far beyond any machine, and 4,096 of the largest still add up within the number type.
 const AMOUNT_MAX: u64 = 1 << 52;
-/// Kinds of custom resources that one task or worker names.
+/// Maximum number of kinds of custom resources of one task or worker.
 const CUSTOM_MAX: usize = 32;
-/// Longest name of a custom resource.
+/// Maximum length of the name of a custom resource.
 const CUSTOM_NAME_BYTES_MAX: usize = 64;
 
 /// CPU of a task that names no amount.
@@ -133,7 +133,7 @@ fn thousandths(cpu: f64) -> Result<u64, Breach> {
         reason = "a whole number between zero and a thousand million, as checked above"
     )]
     let milli = milli as u64;
-    // The nearest number to a decimal with three places is what dividing gives: nothing was cut.
+    // Dividing gives the nearest number to a decimal with three places, so nothing was cut.
     if processors(milli) == cpu { Ok(milli) } else { Err(breach) }
 }
 

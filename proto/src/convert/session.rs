@@ -13,7 +13,7 @@ use crate::v1;
 /// A worker's registration, read and checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registration {
-    /// The cluster it belongs to, if it has ever met a leader.
+    /// Cluster to which it belongs, if it has ever met a leader.
     pub cluster: Option<ClusterId>,
     pub worker: WorkerId,
     pub process: Process,
@@ -27,16 +27,16 @@ pub struct Registration {
     pub running: Vec<AttemptRef>,
     /// Results that no leader has confirmed yet.
     pub finished: Vec<FinishedAttempt>,
-    /// The highest term it has seen.
+    /// Highest term that it has seen.
     pub term_seen: Term,
     /// Reason that it cannot start programs at present, in its own words.
     pub unfit: Option<String>,
-    /// The join token it presents: its name, and the secret for the leader to check.
+    /// Join token that it presents: the name, and the secret for the leader to check.
     pub token: Option<(TokenId, String)>,
 }
 
 impl Registration {
-    /// The command that the leader of `term`, who grants it these times, proposes for it.
+    /// Returns the command that the leader of `term`, who grants it these times, proposes for it.
     #[must_use]
     pub fn into_command(self, term: Term, granted: LeaseTimes) -> ConnectWorker {
         ConnectWorker {
@@ -95,7 +95,7 @@ pub fn unfitness(said: String) -> String {
     if said.is_empty() { "the worker gives no reason".to_owned() } else { clip(said) }
 }
 
-/// A join token is its name, a dot, and its secret.
+/// Splits a join token into its name, before the dot, and its secret.
 fn join_token(text: &str) -> Result<Option<(TokenId, String)>, Invalid> {
     if text.is_empty() {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! A task as submitted: defaults are filled in, and everything that is wrong is told at once.
+//! Converts submitted tasks: fills in defaults, and collects all faults at once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,29 +13,29 @@ use crate::v1;
 
 /// Priority of a task that names none: the middle.
 pub const PRIORITY_DEFAULT: u8 = 50;
-/// Failures after which a task has failed, when it does not say.
+/// Number of failed attempts after which a task has failed, when it names none.
 pub const MAX_ATTEMPTS_DEFAULT: u32 = 3;
-/// Wait before the second attempt, when the task does not say.
+/// Pause before the second attempt, when the task names none.
 pub const RETRY_BACKOFF_DEFAULT: Duration = Duration::from_secs(1);
 
-/// Longest name, label key and label value: they appear in tables and queries.
+/// Maximum length of a name, a label key and a label value: they appear in tables and queries.
 const LABEL_BYTES_MAX: usize = 256;
-/// Labels of a task or worker.
+/// Maximum number of labels of a task or worker.
 const LABELS_MAX: usize = 64;
-/// Bytes of a command with its arguments: what Linux takes for a single one.
+/// Maximum bytes of a command with its arguments: the limit of Linux for a single one.
 const COMMAND_BYTES_MAX: usize = 128 * 1024;
-/// Bytes of the environment, names and values together.
+/// Maximum bytes of the environment, names and values together.
 const ENV_BYTES_MAX: usize = 128 * 1024;
-/// Bytes of one argument, or of one variable as `NAME=value`, with the byte that ends it: Linux's
+/// Maximum bytes of one argument, or of one variable as `NAME=value`, with its terminator: Linux's
 /// `MAX_ARG_STRLEN`, beyond which no program starts.
 const STRING_BYTES_MAX: usize = 128 * 1024;
-/// Variables in the environment.
+/// Maximum number of variables in the environment.
 const ENV_ENTRIES_MAX: usize = 1_024;
-/// Longest path that Linux takes: `PATH_MAX` less the byte that ends it.
+/// Maximum length of a path in Linux: `PATH_MAX` without the terminator.
 const PATH_BYTES_MAX: usize = 4_095;
-/// Constraints of one task.
+/// Maximum number of constraints of one task.
 pub(crate) const CONSTRAINTS_MAX: usize = 32;
-/// Values of one constraint.
+/// Maximum number of values of one constraint.
 const OPERANDS_MAX: usize = 64;
 
 impl TryFrom<v1::TaskSpec> for TaskSpec {
@@ -48,8 +48,8 @@ impl TryFrom<v1::TaskSpec> for TaskSpec {
     }
 }
 
-/// Reads a submission; pointers begin with the task's position in it. Neighbors of the same class
-/// share it.
+/// Converts a submission; pointers begin with the task's position in it. Neighbors of the same
+/// class share it.
 pub fn task_specs(wires: Vec<v1::TaskSpec>) -> Result<Vec<Arc<TaskSpec>>, Invalid> {
     let (count, max) = (wires.len(), Limits::TASKS_PER_SUBMIT_MAX);
     if count > max {
@@ -68,7 +68,7 @@ pub fn task_specs(wires: Vec<v1::TaskSpec>) -> Result<Vec<Arc<TaskSpec>>, Invali
     faults.finish(ErrorKind::InvalidTask, specs)
 }
 
-/// Reads to the end whatever it meets; what it returns is meant only if there is no fault.
+/// Converts a task to the end in spite of faults; the result is valid only if there are none.
 fn read(wire: v1::TaskSpec, faults: &mut Faults) -> TaskSpec {
     check_command(&wire.command, faults);
     check_env(&wire.env, faults);
@@ -126,7 +126,7 @@ fn check_command(command: &[String], faults: &mut Faults) {
         faults.add("/command", &Breach::TooLong { bytes, max: COMMAND_BYTES_MAX });
     }
     for (position, argument) in command.iter().enumerate() {
-        // The program is a path; what follows it are strings.
+        // The program is a path; the arguments are strings.
         let max = if position == 0 { PATH_BYTES_MAX } else { STRING_BYTES_MAX - 1 };
         check_text(&format!("/command/{position}"), argument, max, faults);
     }
@@ -147,7 +147,7 @@ fn check_env(env: &BTreeMap<String, String>, faults: &mut Faults) {
         if name.contains('\0') || value.contains('\0') {
             faults.add(&member("/env", name), &Breach::Nul);
         }
-        // The kernel sees `NAME=value` with a closing byte.
+        // The kernel sees `NAME=value` with a terminator.
         let bytes = name.len().saturating_add(value.len()).saturating_add(2);
         if bytes > STRING_BYTES_MAX {
             faults.add(&member("/env", name), &Breach::TooLong { bytes, max: STRING_BYTES_MAX });

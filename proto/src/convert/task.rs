@@ -1,11 +1,11 @@
-//! A task as it is shown.
+//! Converts tasks for display.
 
 use cluster_state::{AttemptOutcome, Task, TaskId, TaskState};
 
 use super::rfc3339;
 use crate::v1;
 
-/// The answer to a submission or a cancellation.
+/// Returns the answer to a submission or a cancellation.
 #[must_use]
 pub fn submitted(id: TaskId, state: TaskState) -> v1::SubmittedTask {
     v1::SubmittedTask { task_id: id.to_string(), state: state.name().to_owned() }

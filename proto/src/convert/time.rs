@@ -1,4 +1,4 @@
-//! Times and durations as they are written in messages.
+//! Converts times and durations as they are written in messages.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,16 +6,16 @@ use cluster_state::Timestamp;
 
 use super::Breach;
 
-/// The last millisecond of the year 9999: RFC 3339 has no later time.
+/// Last millisecond of the year 9999: RFC 3339 has no later time.
 const LATEST: Timestamp = Timestamp(253_402_300_799_999);
 
-/// A year: longer durations are slips of the pen, and their sums could overflow.
+/// A year: longer durations are typing errors, and their sums could overflow.
 const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Reason that a text is not a point in time.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidTime {
-    /// It is not written as RFC 3339 asks.
+    /// It is not in the format of RFC 3339.
     #[error("not a time as RFC 3339 writes it")]
     Format(#[source] humantime::TimestampError),
     /// It lies before 1970.
@@ -23,14 +23,14 @@ pub enum InvalidTime {
     BeforeEpoch,
 }
 
-/// A time in UTC with milliseconds, as in `2025-11-17T10:30:00.000Z`.
+/// Formats a time in UTC with milliseconds, as in `2025-11-17T10:30:00.000Z`.
 #[must_use]
 pub fn rfc3339(time: Timestamp) -> String {
     let time = UNIX_EPOCH + Duration::from_millis(time.min(LATEST).0);
     humantime::format_rfc3339_millis(time).to_string()
 }
 
-/// The time that `text` says, to the millisecond.
+/// Parses a time, to the millisecond.
 pub fn parse_rfc3339(text: &str) -> Result<Timestamp, InvalidTime> {
     let time: SystemTime = humantime::parse_rfc3339(text).map_err(InvalidTime::Format)?;
     let since_epoch = time.duration_since(UNIX_EPOCH).map_err(|_| InvalidTime::BeforeEpoch)?;

@@ -1,4 +1,4 @@
-//! A worker as it is shown, as it describes itself, and as an operator registers it.
+//! Converts workers: as displayed, as they describe themselves, and as an operator registers them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,15 +16,15 @@ use crate::channel;
 use crate::problem::ErrorKind;
 use crate::v1;
 
-/// Longest address: a DNS name (RFC 1035 allows 253), a colon and a port.
+/// Maximum length of an address: a DNS name (RFC 1035 allows 253), a colon and a port.
 const ADDRESS_BYTES_MAX: usize = 259;
-/// Longest description of a token.
+/// Maximum length of the description of a token.
 const DESCRIPTION_BYTES_MAX: usize = 256;
-/// Longest version that a worker may report.
+/// Maximum length of the version that a worker reports.
 const VERSION_BYTES_MAX: usize = 64;
 
-/// Shows a worker. The leader alone knows of heartbeats, and the record of the last one before a
-/// silence.
+/// Converts a worker. The leader alone knows of heartbeats, except for the recorded last one before
+/// a silence.
 #[must_use]
 pub fn worker(
     worker: &Worker,
@@ -101,7 +101,7 @@ pub fn worker_history(worker: &Worker) -> v1::WorkerHistory {
     v1::WorkerHistory { worker_id: worker.id.to_string(), events }
 }
 
-/// A join token without its secret, which nobody has.
+/// Converts a join token, without its secret, which nobody has.
 #[must_use]
 pub fn token(token: &JoinToken, now: Timestamp) -> v1::Token {
     v1::Token {
@@ -113,7 +113,7 @@ pub fn token(token: &JoinToken, now: Timestamp) -> v1::Token {
     }
 }
 
-/// The alarm as it is shown.
+/// Converts the mass-loss alarm.
 #[must_use]
 pub fn mass_loss(raised: &MassLoss) -> v1::MassLoss {
     v1::MassLoss {
@@ -146,7 +146,7 @@ pub fn scheduling_order(
     Ok((super::id("/worker_id", &wire.worker_id)?, order))
 }
 
-/// The labels to set and the names of those to remove.
+/// Converts the labels to set and the names of those to remove.
 ///
 /// # Errors
 ///
@@ -242,7 +242,7 @@ impl TryFrom<v1::RegisterRequest> for RegisterWorker {
     }
 }
 
-/// An address is `host:port`, and no longer than a name can be.
+/// Checks that an address is `host:port`, and no longer than a name can be.
 pub(super) fn check_address(address: &str) -> Result<(), Breach> {
     if address.is_empty() {
         return Err(Breach::Required);
@@ -253,7 +253,8 @@ pub(super) fn check_address(address: &str) -> Result<(), Breach> {
     channel::check_address(address).map_err(|_| Breach::Address)
 }
 
-/// An address that an operator names is to be called; a worker may listen on all that it has.
+/// Checks that an address can be called: an operator must name such an address, while a worker may
+/// listen on all of its own.
 fn check_callable(address: &str) -> Result<(), Breach> {
     check_address(address)?;
     if is_unspecified(address) { Err(Breach::Unspecified) } else { Ok(()) }

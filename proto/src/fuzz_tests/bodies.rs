@@ -1,4 +1,4 @@
-//! Bodies of the REST API, and the problems that it answers with.
+//! Fuzz tests of bodies of the REST API, and of the problems that it answers with.
 
 use std::fmt::Debug;
 
@@ -46,7 +46,7 @@ fn a_submission_is_read_as_written_or_refused() {
     });
 }
 
-/// A body that is not read as a task is not kept either, whatever stands beside a null.
+/// A body that cannot be read as a task is not kept either, even if it contains nulls.
 #[test]
 fn a_body_with_nulls_takes_no_more_memory_than_another() {
     let objects = "{\"\":0},".repeat(10_000);

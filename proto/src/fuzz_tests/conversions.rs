@@ -1,4 +1,5 @@
-//! Conversions from the wire: what gets in is within its bounds, and says the same when it goes out.
+//! Fuzz tests of conversions: a converted value is within its bounds, and is written as the same
+//! message.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -106,7 +107,7 @@ fn what_a_client_asks_for_is_within_its_bounds() {
     });
 }
 
-/// Checks what is assumed of every task: by the scheduler, by the kernel of the worker, by those who sum up.
+/// Checks the assumptions about every task that the scheduler, the worker's kernel and sums make.
 fn check_spec(spec: &TaskSpec) {
     check_resources(&spec.class.resources);
     assert!(spec.class.resources.slots == 1 && spec.class.priority <= 100);

@@ -1,4 +1,4 @@
-//! Messages as the codec gives them: any bytes as any message.
+//! Fuzz tests of the codec: any bytes as any message.
 
 use cluster_fuzz::{Fuzz, Memory, mutated};
 
@@ -15,7 +15,7 @@ fn check<M: Measured + Default>(bytes: &[u8]) {
     let memory = Memory { per_byte: 1, fixed: BESIDE + u64::try_from(decoded).unwrap() };
     let Ok(message) = memory.hold(bytes, M::decode) else { return };
     assert!(message.encoded_len() <= usize::MAX / 2);
-    // Compared as bytes, because a number that is none is not equal to itself.
+    // Compared as bytes, because NaN is not equal to itself.
     let written = message.encode_to_vec();
     assert_eq!(M::decode(written.as_slice()).unwrap().encode_to_vec(), written);
 }

@@ -1,4 +1,5 @@
-//! Ids, addresses, times and durations: one value has one text, and the text is safe where it goes.
+//! Fuzz tests of ids, addresses, times and durations: one value has one text, and the text is safe
+//! at its destination.
 
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
@@ -26,7 +27,7 @@ fn an_id_has_one_text() {
         check::<TaskId>(&text);
         check::<TokenId>(&text);
         check::<WorkerId>(&text);
-        // Their digits may be large letters.
+        // Their digits may be capital letters.
         check::<ClusterId>(&text.to_ascii_lowercase());
         check::<DataId>(&text.to_ascii_lowercase());
         check::<Incarnation>(&text.to_ascii_lowercase());

@@ -1,4 +1,4 @@
-//! JSON that is not what it should be, and where in it the fault is.
+//! Describes JSON that cannot be read, and where the fault is.
 
 use serde::Deserializer;
 use serde::de::DeserializeOwned;
@@ -8,17 +8,17 @@ use serde_path_to_error::{Path, Segment};
 use crate::convert::member;
 use crate::problem::{ErrorKind, Fault, Outcome, Problem};
 
-/// A text that is no JSON, or JSON of another shape.
+/// A text that is not JSON, or JSON of another shape.
 #[derive(Debug, thiserror::Error)]
 #[error("{cause}")]
 pub struct Misread {
-    /// The place of the fault, as a JSON pointer; empty in what is no JSON.
+    /// JSON pointer of the fault; empty if the text is not JSON.
     pub pointer: String,
     cause: Error,
 }
 
 impl Misread {
-    /// The fault for which a text could not be read as a `T`.
+    /// Finds the fault for which a text could not be read as a `T`.
     pub(super) fn new<T: DeserializeOwned>(text: &[u8], cause: Error) -> Self {
         let again = &mut serde_json::Deserializer::from_slice(text);
         let pointer = if cause.is_data() { pointer::<T, _>(again) } else { String::new() };

@@ -7,8 +7,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use serde::ser::Serialize;
 use serde_json::Error;
 
-/// The same text, shorter. Nulls are removed from tasks and from the objects that they consist of.
-/// Names that a user has chosen, as those of labels, are none of them.
+/// Returns the same text without nulls. They are removed from tasks and from their parts, but not
+/// from objects whose names a user has chosen, such as labels.
 pub(super) fn without_nulls(body: &[u8]) -> Result<Vec<u8>, Error> {
     let mut copy = Vec::with_capacity(body.len());
     let mut from = serde_json::Deserializer::from_slice(body);
@@ -17,16 +17,16 @@ pub(super) fn without_nulls(body: &[u8]) -> Result<Vec<u8>, Error> {
     Ok(copy)
 }
 
-/// The place of a value in the body.
+/// Place of a value in the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     /// One task, or a list of them.
     Body,
     /// A task.
     Task,
-    /// The resources that a task asks for.
+    /// Resources that a task wants.
     Resources,
-    /// The conditions of a task.
+    /// Constraints of a task.
     Constraints,
     /// One of them.
     Constraint,
@@ -35,7 +35,7 @@ enum Place {
 }
 
 impl Place {
-    /// That of a field of an object.
+    /// Returns the place of a field of an object.
     fn of_field(self, name: &str) -> Self {
         match (self, name) {
             (Self::Body | Self::Task, "resources") => Self::Resources,
@@ -44,7 +44,7 @@ impl Place {
         }
     }
 
-    /// That of an element of a list.
+    /// Returns the place of an element of a list.
     const fn of_element(self) -> Self {
         match self {
             Self::Body => Self::Task,
@@ -53,7 +53,7 @@ impl Place {
         }
     }
 
-    /// True where an object has fields, and not names that a user has chosen.
+    /// Returns true if an object has fields, and not names that a user has chosen.
     const fn has_fields(self) -> bool {
         match self {
             Self::Body | Self::Task | Self::Resources | Self::Constraint => true,
@@ -62,7 +62,7 @@ impl Place {
     }
 }
 
-/// Writes one value.
+/// Copies one value.
 struct Copy<'to> {
     to: &'to mut Vec<u8>,
     place: Place,

@@ -1,14 +1,14 @@
-//! Reads the bodies of requests. A field that is null is taken for absent, whether it is known or not.
+//! Reads the bodies of requests. A field that is null counts as absent, whether it is known or not.
 
 use serde::de::DeserializeOwned;
 
 use super::{Misread, nulls};
 
-/// Reads a body. Nulls and faults are rare, so they cost a second look and nobody else anything.
+/// Reads a body. Nulls and faults are rare, so only they cost a second pass.
 ///
 /// # Errors
 ///
-/// When it is no JSON, or JSON of another shape.
+/// When it is not JSON, or JSON of another shape.
 pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Misread> {
     let strictly = match serde_json::from_slice(body) {
         Ok(read) => return Ok(read),

@@ -1,4 +1,4 @@
-//! The stable names of errors, and what each is in HTTP and in gRPC.
+//! Stable names of errors, and their HTTP and gRPC codes.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tonic::Code;
 pub enum ErrorKind {
     /// The request could not be read.
     Malformed,
-    /// The request has a field that nobody knows.
+    /// The request has an unknown field.
     UnknownField,
     /// The task was read, but a value in it is not allowed.
     InvalidTask,
@@ -20,17 +20,17 @@ pub enum ErrorKind {
     Unauthenticated,
     /// The credentials do not allow it.
     Forbidden,
-    /// There is no such thing.
+    /// The requested object does not exist.
     NotFound,
     /// The path has no such method.
     MethodNotAllowed,
-    /// The present state does not allow it.
+    /// The present state does not allow the request.
     Conflict,
     /// The idempotency key was used for another request.
     IdempotencyConflict,
     /// Another worker has the name.
     NameInUse,
-    /// The index that was asked for is not one of this cluster's log.
+    /// The requested index is not one of this cluster's log.
     IndexAhead,
     /// The request did not arrive in time.
     RequestTimeout,
@@ -38,11 +38,11 @@ pub enum ErrorKind {
     TooLarge,
     /// The body is not JSON.
     UnsupportedMediaType,
-    /// A configured bound would be passed.
+    /// A configured bound would be exceeded.
     LimitReached,
     /// Live tasks take as much memory as they may: more fit when some have finished.
     QueueFull,
-    /// Too much is under way; the same request may succeed a moment later.
+    /// Too many requests are in progress; the same request may succeed a moment later.
     Overloaded,
     /// The leader's disk has no room for new tasks.
     DiskFull,
@@ -50,14 +50,14 @@ pub enum ErrorKind {
     NoLeader,
     /// The master does not lead and could not pass the request on.
     NotLeader,
-    /// It took longer than it may.
+    /// The request took too long.
     Timeout,
-    /// Not the client's fault.
+    /// An internal error, not the client's fault.
     Internal,
 }
 
-/// External forms of one kind.
-struct Face {
+/// Row of the table of error kinds: its external forms.
+struct Row {
     kind: ErrorKind,
     name: &'static str,
     title: &'static str,
@@ -65,179 +65,167 @@ struct Face {
     code: Code,
 }
 
-const fn face(
+const fn row(
     kind: ErrorKind,
     name: &'static str,
     http_status: u16,
     code: Code,
     title: &'static str,
-) -> Face {
-    Face { kind, name, title, http_status, code }
+) -> Row {
+    Row { kind, name, title, http_status, code }
 }
 
-/// In the order of the enum. Where a foreign status has to be read back, the first match counts.
-const FACES: [Face; 23] = {
+/// All kinds, in the order of the enum. When a foreign status is read back, the first match counts.
+const ROWS: [Row; 23] = {
     use ErrorKind as Kind;
     [
-        face(
-            Kind::Malformed,
-            "malformed",
-            400,
-            Code::InvalidArgument,
-            "The request cannot be read",
-        ),
-        face(Kind::UnknownField, "unknown-field", 400, Code::InvalidArgument, "Unknown field"),
-        face(
-            Kind::InvalidTask,
-            "invalid-task",
-            422,
-            Code::InvalidArgument,
-            "The task is not valid",
-        ),
-        face(
+        row(Kind::Malformed, "malformed", 400, Code::InvalidArgument, "The request cannot be read"),
+        row(Kind::UnknownField, "unknown-field", 400, Code::InvalidArgument, "Unknown field"),
+        row(Kind::InvalidTask, "invalid-task", 422, Code::InvalidArgument, "The task is not valid"),
+        row(
             Kind::InvalidValue,
             "invalid-value",
             422,
             Code::InvalidArgument,
             "A value is not allowed",
         ),
-        face(
+        row(
             Kind::Unauthenticated,
             "unauthenticated",
             401,
             Code::Unauthenticated,
             "Not authenticated",
         ),
-        face(Kind::Forbidden, "forbidden", 403, Code::PermissionDenied, "Not allowed"),
-        face(Kind::NotFound, "not-found", 404, Code::NotFound, "Not found"),
-        face(
+        row(Kind::Forbidden, "forbidden", 403, Code::PermissionDenied, "Not allowed"),
+        row(Kind::NotFound, "not-found", 404, Code::NotFound, "Not found"),
+        row(
             Kind::MethodNotAllowed,
             "method-not-allowed",
             405,
             Code::Unimplemented,
             "Method not allowed",
         ),
-        face(
+        row(
             Kind::Conflict,
             "conflict",
             409,
             Code::FailedPrecondition,
             "Conflict with the present state",
         ),
-        face(
+        row(
             Kind::IdempotencyConflict,
             "idempotency-conflict",
             409,
             Code::AlreadyExists,
             "The idempotency key was used for another request",
         ),
-        face(
+        row(
             Kind::NameInUse,
             "name-in-use",
             409,
             Code::AlreadyExists,
             "Another worker has the name",
         ),
-        face(
+        row(
             Kind::IndexAhead,
             "index-ahead",
             409,
             Code::FailedPrecondition,
             "The index is not one of this cluster",
         ),
-        face(
+        row(
             Kind::RequestTimeout,
             "request-timeout",
             408,
             Code::Aborted,
             "The request did not arrive in time",
         ),
-        face(Kind::TooLarge, "too-large", 413, Code::OutOfRange, "The request is too large"),
-        face(
+        row(Kind::TooLarge, "too-large", 413, Code::OutOfRange, "The request is too large"),
+        row(
             Kind::UnsupportedMediaType,
             "unsupported-media-type",
             415,
             Code::InvalidArgument,
             "The body is not JSON",
         ),
-        face(
+        row(
             Kind::LimitReached,
             "limit-reached",
             422,
             Code::ResourceExhausted,
             "A limit is reached",
         ),
-        face(Kind::QueueFull, "queue-full", 429, Code::ResourceExhausted, "The queue is full"),
-        face(Kind::Overloaded, "overloaded", 429, Code::ResourceExhausted, "Too many requests"),
-        face(Kind::DiskFull, "disk-full", 429, Code::ResourceExhausted, "The disk is nearly full"),
-        face(Kind::NoLeader, "no-leader", 503, Code::Unavailable, "The cluster has no leader"),
-        face(Kind::NotLeader, "not-leader", 503, Code::Unavailable, "This master does not lead"),
-        face(Kind::Timeout, "timeout", 504, Code::DeadlineExceeded, "It took too long"),
-        face(Kind::Internal, "internal", 500, Code::Internal, "Internal error"),
+        row(Kind::QueueFull, "queue-full", 429, Code::ResourceExhausted, "The queue is full"),
+        row(Kind::Overloaded, "overloaded", 429, Code::ResourceExhausted, "Too many requests"),
+        row(Kind::DiskFull, "disk-full", 429, Code::ResourceExhausted, "The disk is nearly full"),
+        row(Kind::NoLeader, "no-leader", 503, Code::Unavailable, "The cluster has no leader"),
+        row(Kind::NotLeader, "not-leader", 503, Code::Unavailable, "This master does not lead"),
+        row(Kind::Timeout, "timeout", 504, Code::DeadlineExceeded, "It took too long"),
+        row(Kind::Internal, "internal", 500, Code::Internal, "Internal error"),
     ]
 };
 
 const URI_PREFIX: &str = "urn:cloudai:error:";
 
 impl ErrorKind {
-    /// Every kind.
+    /// Iterates over all kinds.
     pub fn all() -> impl Iterator<Item = Self> {
-        FACES.iter().map(|face| face.kind)
+        ROWS.iter().map(|row| row.kind)
     }
 
-    /// The stable name.
+    /// Returns the stable name.
     #[must_use]
     pub fn name(self) -> &'static str {
-        self.face().map_or("internal", |face| face.name)
+        self.row().map_or("internal", |row| row.name)
     }
 
-    /// The `type` of the JSON form.
+    /// Returns the `type` of the JSON form.
     #[must_use]
     pub fn uri(self) -> String {
         format!("{URI_PREFIX}{}", self.name())
     }
 
-    /// The `title` of the JSON form: the same for every problem of the kind.
+    /// Returns the `title` of the JSON form: the same for every problem of the kind.
     #[must_use]
     pub fn title(self) -> &'static str {
-        self.face().map_or("Internal error", |face| face.title)
+        self.row().map_or("Internal error", |row| row.title)
     }
 
-    /// The status of an HTTP answer.
+    /// Returns the status of an HTTP answer.
     #[must_use]
     pub fn http_status(self) -> u16 {
-        self.face().map_or(500, |face| face.http_status)
+        self.row().map_or(500, |row| row.http_status)
     }
 
-    /// The status of a gRPC answer.
+    /// Returns the status of a gRPC answer.
     #[must_use]
     pub fn code(self) -> Code {
-        self.face().map_or(Code::Internal, |face| face.code)
+        self.row().map_or(Code::Internal, |row| row.code)
     }
 
-    /// The kind of that name.
+    /// Returns the kind of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        FACES.iter().find(|face| face.name == name).map(|face| face.kind)
+        ROWS.iter().find(|row| row.name == name).map(|row| row.kind)
     }
 
-    /// The kind of that `type`.
+    /// Returns the kind of that `type`.
     #[must_use]
     pub fn from_uri(uri: &str) -> Option<Self> {
         Self::named(uri.strip_prefix(URI_PREFIX)?)
     }
 
-    /// The nearest kind for an HTTP status that came without a name.
+    /// Returns the nearest kind for an HTTP status that came without a name.
     #[must_use]
     pub fn from_http_status(status: u16) -> Self {
-        let face = FACES.iter().find(|face| face.http_status == status);
-        face.map_or(Self::Internal, |face| face.kind)
+        let row = ROWS.iter().find(|row| row.http_status == status);
+        row.map_or(Self::Internal, |row| row.kind)
     }
 
-    /// The nearest kind for a gRPC status that came without a name.
+    /// Returns the nearest kind for a gRPC status that came without a name.
     #[must_use]
     pub fn from_code(code: Code) -> Self {
-        FACES.iter().find(|face| face.code == code).map_or(Self::Internal, |face| face.kind)
+        ROWS.iter().find(|row| row.code == code).map_or(Self::Internal, |row| row.kind)
     }
 
     /// Returns true if the same request may succeed a moment later, here or at another master.
@@ -258,8 +246,8 @@ impl ErrorKind {
         None
     }
 
-    fn face(self) -> Option<&'static Face> {
-        FACES.iter().find(|face| face.kind == self)
+    fn row(self) -> Option<&'static Row> {
+        ROWS.iter().find(|row| row.kind == self)
     }
 }
 
@@ -281,7 +269,7 @@ mod tests {
             assert_eq!(ErrorKind::from_uri(&kind.uri()), Some(kind));
         }
         let names = ErrorKind::all().map(ErrorKind::name).collect::<BTreeSet<_>>();
-        assert_eq!(names.len(), FACES.len());
+        assert_eq!(names.len(), ROWS.len());
     }
 
     #[test]

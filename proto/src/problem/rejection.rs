@@ -1,4 +1,4 @@
-//! A verdict of the replicated state, as told to a client.
+//! Converts a rejection of the replicated state into a problem for a client.
 
 use cluster_state::Rejection;
 

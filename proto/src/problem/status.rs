@@ -1,4 +1,5 @@
-//! A problem as a gRPC status: the kind, the faults and the outcome travel as metadata.
+//! Converts a problem to a gRPC status and back: the kind, the faults and the outcome travel as
+//! metadata.
 
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Code, Status};
@@ -7,14 +8,14 @@ use super::{ErrorKind, Fault, Outcome, Problem};
 
 /// Metadata key of the kind's name.
 pub const ERROR_KIND_KEY: &str = "error-kind";
-/// Metadata key of what became of a mutation.
+/// Metadata key of the outcome of a mutation.
 pub const OUTCOME_KEY: &str = "outcome";
 /// Metadata key of the faults, as a JSON list.
 pub const ERRORS_KEY: &str = "errors-bin";
 /// Metadata key of the leader's address, on answers of masters that do not lead.
 pub const LEADER_ADDRESS_KEY: &str = "leader-address";
 
-/// Bytes of faults sent along: clients refuse more than 16 KiB of headers in all.
+/// Maximum bytes of faults in a status: clients refuse more than 16 KiB of headers in all.
 const FAULT_BYTES_MAX: usize = 4 * 1024;
 
 impl From<Problem> for Status {
@@ -46,12 +47,12 @@ impl From<&Status> for Problem {
     }
 }
 
-/// The kind of a status that no master of ours wrote, as from a proxy in between.
+/// Returns the kind of a status that no master wrote, such as a proxy's.
 fn kind_of(code: Code) -> ErrorKind {
     match code {
         Code::Cancelled => ErrorKind::Timeout,
         Code::Aborted => ErrorKind::Conflict,
-        // What tonic says of a message above its size limit.
+        // Tonic's code for a message above its size limit.
         Code::ResourceExhausted => ErrorKind::Overloaded,
         Code::Ok
         | Code::Unknown
@@ -74,7 +75,7 @@ fn text<'a>(metadata: &'a MetadataMap, key: &str) -> Option<&'a str> {
     metadata.get(key).and_then(|value: &MetadataValue<Ascii>| value.to_str().ok())
 }
 
-/// As many faults as fit, the first ones first.
+/// Encodes as many faults as fit, the first ones first.
 fn encode_faults(faults: &[Fault]) -> Option<Vec<u8>> {
     (1..=faults.len())
         .rev()
