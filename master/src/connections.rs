@@ -11,7 +11,7 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
-pub(crate) use door::{Ask, Closed, Door, Full, Place};
+pub(crate) use door::{Ask, Door, Full, Place};
 pub(crate) use stream::GuestStream;
 
 /// A peer that acknowledges nothing of what was sent is gone after this time.

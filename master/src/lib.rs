@@ -10,5 +10,8 @@ pub mod master;
 mod metrics;
 mod open_files;
 mod operations;
+mod peer;
+mod port;
+mod refusal;
 mod rpc;
 pub mod telemetry;

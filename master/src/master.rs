@@ -29,9 +29,11 @@ use crate::events::{Events, UsageFeed};
 use crate::leader::ticker::Retention;
 use crate::leader::{DutyConfig, Supervisor, WorkerSessions};
 use crate::metrics::{Metrics, Recorder};
-use crate::open_files::{OpenFiles, Port, TooFewFiles};
+use crate::open_files::{OpenFiles, TooFewFiles};
 use crate::operations::{Names, Operations, Parts, Readiness, TaskWaits};
-use crate::rpc::{GrpcServer, LeaderLink};
+use crate::peer::LeaderPeer;
+use crate::port::Port;
+use crate::rpc::GrpcServer;
 
 /// How long the head of an HTTP request may take, and an idle connection stay.
 const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(20);
@@ -130,7 +132,7 @@ impl Master {
         });
         let (events, writer) = Events::follow(node.reader());
         loops.spawn("writer of events", |stop| writer.run(stop));
-        let (usage, leader) = (UsageFeed::new(), LeaderLink::new(node.clone()));
+        let (usage, leader) = (UsageFeed::new(), LeaderPeer::new(node.clone()));
         loops.spawn("feed of usage", |stop| {
             usage.clone().run(sessions.clone(), leader.clone(), node.leadership(), stop)
         });

@@ -19,14 +19,13 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-pub(crate) use leading::Reconnected;
+pub(crate) use leading::{Reconnected, seconds};
 pub(crate) use recorder::Recorder;
 pub(crate) use sample::ClusterSample;
 
 use self::leading::Leading;
 use self::process::ProcessCollector;
-use crate::connections::Closed;
-use crate::open_files::Port;
+use crate::port::{Closed, Port};
 
 const PREFIX: &str = "cloudai";
 

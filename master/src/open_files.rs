@@ -11,6 +11,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use raft_store::files_per_database;
 
 use crate::config::LimitsConfig;
+use crate::port::Port;
 
 /// Files of the process itself: listeners, locks, snapshots on their way, connections to masters.
 const OWN_FILES: u64 = 64;
@@ -30,30 +31,6 @@ const PROBES_MIN: usize = 2;
 const PROBES_PART: usize = 4;
 /// With fewer files nothing can be served.
 const FILES_MIN: u64 = 192;
-
-/// Where connections come in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Port {
-    Http,
-    Grpc,
-}
-
-impl Port {
-    /// Its name in metrics.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Grpc => "grpc",
-        }
-    }
-
-    const fn other(self) -> Self {
-        match self {
-            Self::Http => Self::Grpc,
-            Self::Grpc => Self::Http,
-        }
-    }
-}
 
 /// The limit is too low to serve anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -6,7 +6,6 @@ mod listing;
 mod logs;
 mod reading;
 mod reconnect;
-mod refusal;
 mod scans;
 mod tasks;
 mod tokens;
@@ -29,7 +28,6 @@ pub(crate) use listing::TaskQuery;
 use logs::LogChannels;
 pub(crate) use logs::{LogRequest, LogScope};
 pub(crate) use reading::{Mark, Reading};
-pub(crate) use refusal::of_session as session_problem;
 use scans::Scans;
 pub(crate) use tasks::Submission;
 pub(crate) use waits::TaskWaits;
@@ -39,7 +37,7 @@ pub(crate) use workers::host_for_others;
 use crate::events::{Events, UsageFeed};
 use crate::leader::WorkerSessions;
 use crate::metrics::Metrics;
-use crate::rpc::LeaderLink;
+use crate::peer::LeaderPeer;
 
 /// Silence of a leader for which an election would long have been decided.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
@@ -54,7 +52,7 @@ pub(crate) struct Operations {
 struct Shared {
     node: Node,
     sessions: WorkerSessions,
-    leader: LeaderLink,
+    leader: LeaderPeer,
     waits: TaskWaits,
     events: Events,
     usage: UsageFeed,
@@ -83,7 +81,7 @@ pub(crate) struct Names {
 pub(crate) struct Parts {
     pub(crate) node: Node,
     pub(crate) sessions: WorkerSessions,
-    pub(crate) leader: LeaderLink,
+    pub(crate) leader: LeaderPeer,
     pub(crate) waits: TaskWaits,
     pub(crate) events: Events,
     pub(crate) usage: UsageFeed,
@@ -146,8 +144,8 @@ impl Operations {
         &self.shared.sessions
     }
 
-    /// The way to the leader.
-    pub(crate) fn leader(&self) -> &LeaderLink {
+    /// Client of the leader, where another master leads.
+    pub(crate) fn leader_peer(&self) -> &LeaderPeer {
         &self.shared.leader
     }
 

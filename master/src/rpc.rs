@@ -1,9 +1,8 @@
 //! gRPC: extract, call, convert. The only part of the master that knows tonic.
 
 mod cluster;
-mod forwarding;
+mod forwarded;
 mod health;
-mod heartbeat_relay;
 mod incoming;
 mod intake;
 mod registry;
@@ -16,7 +15,6 @@ use proto::problem::{LEADER_ADDRESS_KEY, Problem};
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Response, Status};
 
-pub(crate) use forwarding::LeaderLink;
 pub(crate) use server::GrpcServer;
 
 use crate::operations::Operations;

@@ -1,12 +1,12 @@
-//! Errors of storage: at opening, and afterwards.
+//! Errors of a master's storage and of its start.
 
 use std::io;
 use std::path::PathBuf;
 
 use cluster_state::{ClusterId, MasterId};
+use proto::channel::InvalidAddress;
 
 use crate::codec::CodecError;
-use crate::guard::GuardError;
 
 /// Advice for a master whose data cannot be used. It keeps its node id: the others send it all of
 /// the log and the state again, and it has no vote against them until they have.
@@ -130,6 +130,17 @@ impl OpenError {
     }
 }
 
+/// Reason that a guard file cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum GuardError {
+    /// Neither slot has a valid checksum.
+    #[error("neither of its two records is intact")]
+    NoIntactSlot,
+    /// The checksum is right but the record is not one that we know.
+    #[error("its record is unreadable")]
+    Codec(#[from] CodecError),
+}
+
 /// Reason that a read or write of an open store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
@@ -214,4 +225,24 @@ impl From<StorageError> for io::Error {
     fn from(error: StorageError) -> Self {
         Self::other(error)
     }
+}
+
+/// Reason that a master could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// An entry of the log cannot be applied.
+    #[error("cannot apply the log")]
+    Apply(#[from] StorageError),
+    /// A member's address is unusable.
+    #[error("initial_cluster: {0}")]
+    Address(#[from] InvalidAddress),
+    /// The timing makes no sense to Raft.
+    #[error("raft: {0}")]
+    Config(String),
+    /// Raft could not start or bootstrap.
+    #[error("cannot start replication: {0}")]
+    Raft(String),
 }

@@ -19,7 +19,8 @@ use tonic::Request;
 use tonic::transport::Channel;
 
 use self::verdict::{Finding, Us, Verdict, judge};
-use crate::node::{Raft, StartError};
+use crate::error::StartError;
+use crate::raft::Raft;
 use crate::rarely::Rarely;
 
 mod verdict;

@@ -17,8 +17,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::witness::Witness;
-use crate::codec::{self, CodecError};
-use crate::error::{OpenError, StorageError};
+use crate::codec;
+use crate::error::{GuardError, OpenError, StorageError};
 use crate::files;
 
 /// Room for one record. A page, so that a torn write of one slot cannot touch the other.
@@ -26,17 +26,6 @@ const SLOT_BYTES: usize = 4096;
 
 /// Bytes before the record in its slot: its length and its checksum.
 const HEADER_BYTES: usize = 8;
-
-/// Reason that a guard file cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum GuardError {
-    /// Neither slot has a valid checksum.
-    #[error("neither of its two records is intact")]
-    NoIntactSlot,
-    /// The checksum is right but the record is not one that we know.
-    #[error("its record is unreadable")]
-    Codec(#[from] CodecError),
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Slot {

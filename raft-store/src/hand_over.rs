@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::acks::Acks;
 use crate::membership;
-use crate::node::Raft;
+use crate::raft::Raft;
 
 /// Time to wait for a successor's answer when an operator asks for a hand-over. A master that has
 /// just started is dialed again within this time, and a busy machine stands still for less.

@@ -20,7 +20,7 @@ use crate::contact::Contact;
 use crate::fatal::Fatal;
 use crate::hand_over::HandOver;
 use crate::log_store::LogStore;
-use crate::node::Raft;
+use crate::raft::Raft;
 
 /// Leadership as seen from one master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

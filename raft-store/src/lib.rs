@@ -25,12 +25,14 @@ mod network;
 mod node;
 mod open;
 mod propose;
+mod raft;
 mod raft_service;
 mod rarely;
 mod reads;
 mod retention;
 mod rocks;
 mod snapshot;
+mod state_db;
 mod state_machine;
 mod succession;
 mod torn;
@@ -39,16 +41,15 @@ mod types;
 pub use clock::survey::{CLOCK_OFFSET_MAX, ClockSurvey, is_astray};
 pub use clock::{Clock, SystemClock, WallClock};
 pub use codec::{CodecError, FORMAT, decode_proposal, encode_proposal};
-pub use error::{OpenError, StorageError};
+pub use error::{GuardError, OpenError, StartError, StorageError};
 pub use fatal::{Ending, Fatal};
-pub use guard::GuardError;
 pub use history::FinishedTasks;
 pub use identity::Identity;
 pub use leadership::{Leadership, Patience};
 pub use log_store::{LogOptions, LogStats, LogStore, SyncObserver, Synced};
 pub use loops::Loops;
 pub use membership::{LocalStatus, Member, Role};
-pub use node::{Node, NodeConfig, PeerStatuses, StartError, TransferError};
+pub use node::{Node, NodeConfig, PeerStatuses, TransferError};
 pub use open::{Store, StoreConfig};
 pub use propose::{CommitObserver, Committed, ProposalBounds, ProposeError};
 pub use raft_service::{RaftEndpoint, RaftServer};
@@ -56,11 +57,12 @@ pub use reads::{ReadError, ReadPoint};
 pub use retention::{LogBounds, LogExtent};
 pub use rocks::files_per_database;
 pub use snapshot::{
-    CHUNK_BYTES_MAX, Chunk, ChunkReader, InvalidManifest, Manifest, ManifestFile, ReceiveError,
-    SnapshotBuilder, SnapshotData, SnapshotFailures, SnapshotInbox, SnapshotReceiver,
+    CHUNK_BYTES_MAX, Chunk, ChunkReader, InvalidManifest, Manifest, ManifestFile, SnapshotData,
+    SnapshotFailures,
 };
 pub use state_machine::{
-    AppliedBatch, ApplyObserver, Published, RaftSnapshot, StateMachine, StateReader,
+    AppliedBatch, ApplyObserver, Published, RaftSnapshot, ReceiveError, SnapshotBuilder,
+    SnapshotInbox, SnapshotReceiver, StateMachine, StateReader,
 };
 pub use types::{
     AppliedAt, Entry, LogId, Outcome, Payload, SnapshotMeta, StoredMembership, TypeConfig, Vote,

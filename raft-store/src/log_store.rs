@@ -3,6 +3,7 @@
 //! **Invariant:** nothing is reported as stored before it is synced. Only the flusher writes.
 
 mod disk;
+mod entries;
 mod flusher;
 mod group;
 mod reading;
@@ -27,11 +28,12 @@ use tokio::sync::oneshot;
 
 use self::disk::Disk;
 pub(crate) use self::disk::{Held, put_identity};
+use self::entries::entry_bytes;
 use self::flusher::Flusher;
 use self::group::Op;
 use self::shared::Shared;
 pub use self::shared::{LogStats, SyncObserver, Synced};
-use self::tail::{Tail, entry_bytes};
+use self::tail::Tail;
 pub(crate) use self::volume::Volume;
 use crate::calls::Calls;
 use crate::error::StorageError;

@@ -8,7 +8,7 @@ use openraft::ServerState;
 use openraft::async_runtime::{Instant, WatchReceiver};
 
 use crate::network::plausibility::Known;
-use crate::node::Raft;
+use crate::raft::Raft;
 
 /// A master of the effective membership.
 #[derive(Debug, Clone, PartialEq, Eq)]

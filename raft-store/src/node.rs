@@ -24,6 +24,7 @@ use crate::acks::Acks;
 use crate::clock::Clock;
 use crate::contact::Contact;
 use crate::disk_space::DiskSpace;
+use crate::error::StartError;
 use crate::fatal::Fatal;
 use crate::hand_over::{HandOver, Naming};
 use crate::leadership::{Leadership, Patience};
@@ -36,20 +37,14 @@ use crate::network::plausibility::Known;
 use crate::open::Store;
 use crate::propose::local::LocalProposer;
 use crate::propose::{Committed, ProposeError, Proposer};
-use crate::raft_service::{RaftEndpoint, RaftServer};
+use crate::raft::Raft;
 use crate::reads::{ReadError, ReadGate, ReadPoint};
-use crate::snapshot::SnapshotInbox;
-use crate::state_machine::StateMachine;
-use crate::state_machine::StateReader;
-use crate::types::TypeConfig;
+use crate::state_machine::{SnapshotInbox, StateReader};
 
+pub use self::config::NodeConfig;
 use self::config::raft_config;
-pub use self::config::{NodeConfig, StartError};
 pub use self::status::PeerStatuses;
 pub use self::transfer::TransferError;
-
-/// openraft over our stores.
-pub(crate) type Raft = openraft::Raft<TypeConfig, StateMachine>;
 
 /// A cheap handle to this master's part in the cluster.
 #[derive(Debug, Clone)]
@@ -125,12 +120,6 @@ impl Node {
         let pause =
             background::restart_pause(&raft, &stores.log, config.election_timeout.1).await?;
         Ok(assembly::assemble(config, raft, identity, stores, pause))
-    }
-
-    /// The gRPC service for other masters.
-    #[must_use]
-    pub fn raft_service(&self) -> RaftServer {
-        RaftEndpoint::server(self.clone(), self.inner.may_elect_from)
     }
 
     /// Proposes through the leader, wherever it is, and returns when the command is applied there.
@@ -245,6 +234,11 @@ impl Node {
     /// Tells whether this master has anything in its log but the first membership.
     pub(crate) fn has_history(&self) -> bool {
         self.log().last_log_id().is_some_and(|last| last.index > 0)
+    }
+
+    /// Returns when this master may elect a leader again after its start.
+    pub(crate) fn may_elect_from(&self) -> Instant {
+        self.inner.may_elect_from
     }
 
     pub(crate) fn raft(&self) -> &Raft {

@@ -16,8 +16,8 @@ use crate::identity::{Condition, Identity, KnownIdentity, Layout};
 use crate::keys::LogTable;
 use crate::log_store::{Held, Links, LogOptions, LogStore, StateDurability, put_identity};
 use crate::rocks;
-use crate::snapshot::SnapshotInbox;
-use crate::state_machine::{ApplyObserver, Shared, StateMachine, StateReader, database};
+use crate::state_db;
+use crate::state_machine::{ApplyObserver, Shared, SnapshotInbox, StateMachine, StateReader};
 use crate::torn::TornTail;
 
 /// Directory to open, and its owner.
@@ -112,7 +112,7 @@ impl Store {
         let fatal = Fatal::default();
         let calls = Calls::new(fatal.clone());
         let state = layout.state();
-        let (state_db, restored) = database::open(&state)?;
+        let (state_db, restored) = state_db::open(&state)?;
         let state_db = Arc::new(state_db);
         let position = (restored.applied, restored.membership.clone());
         let shared = Arc::new(Shared::new(
@@ -193,7 +193,7 @@ fn check(layout: &Layout, expected: Identity) -> Result<(), OpenError> {
     held.identity.check(&expected)?;
     witness.check(&held.witness())?;
 
-    let position = database::inspect(&layout.state())?;
+    let position = state_db::inspect(&layout.state())?;
     Identity { cluster: position.cluster, ..held.identity }.check(&held.identity)?;
     let applied = position.applied.map(|applied| applied.index);
     let purged = held.purged.map(|purged| purged.index);

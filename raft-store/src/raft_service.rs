@@ -1,5 +1,7 @@
 //! Raft RPCs in: checked, converted, handed to openraft.
 
+mod snapshot;
+
 use std::future::ready;
 use std::sync::Arc;
 
@@ -14,10 +16,10 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::membership;
 use crate::network::identity::Caller;
-use crate::network::snapshot;
 use crate::network::wire;
-use crate::node::{Node, Raft};
+use crate::node::Node;
 use crate::propose::forward;
+use crate::raft::Raft;
 use crate::reads;
 use crate::types::TypeConfig;
 
@@ -33,8 +35,10 @@ pub struct RaftEndpoint {
 }
 
 impl RaftEndpoint {
-    pub(crate) fn server(node: Node, may_vote_from: Instant) -> RaftServer {
-        let endpoint = Self { node, may_vote_from };
+    /// Returns the gRPC service of a master for other masters.
+    #[must_use]
+    pub fn server(node: Node) -> RaftServer {
+        let endpoint = Self { may_vote_from: node.may_elect_from(), node };
         RaftServiceServer::new(endpoint)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)

@@ -17,8 +17,8 @@ use crate::acks::Acks;
 use crate::leadership::{Leadership, confirmed_age, leading_term};
 use crate::membership::Members;
 use crate::network::identity::PeerIdentity;
-use crate::node::Raft;
 use crate::propose::{LEADER_WAIT, ProposeError, wait_for_news};
+use crate::raft::Raft;
 use crate::types::{AppliedAt, LogId};
 
 /// Limit of one answer of the leader.

@@ -15,7 +15,7 @@ pub use self::policy::{LogBounds, LogExtent};
 use crate::disk_space::DiskSpace;
 use crate::log_store::LogStore;
 use crate::network::outgoing::Outgoing;
-use crate::node::Raft;
+use crate::raft::Raft;
 use crate::rarely::Rarely;
 
 /// Between two looks at the log. What is written meanwhile comes on top of its bounds.

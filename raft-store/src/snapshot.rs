@@ -1,10 +1,8 @@
 //! Snapshots: RocksDB checkpoints of the state, sent as files and installed as a whole.
 
-mod checkpoint;
 mod chunk;
 pub(crate) mod install;
 mod manifest;
-mod receive;
 
 use std::fmt;
 use std::path::Path;
@@ -15,17 +13,14 @@ use cluster_state::ClusterId;
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
-pub(crate) use self::checkpoint::OnFailure;
-pub use self::checkpoint::SnapshotBuilder;
 pub use self::chunk::{CHUNK_BYTES_MAX, Chunk, ChunkReader};
-use self::install::Prepared;
+pub(crate) use self::install::Prepared;
 pub use self::manifest::{InvalidManifest, Manifest, ManifestFile};
-pub(crate) use self::receive::clear_outdated;
-pub use self::receive::{ReceiveError, SnapshotInbox, SnapshotReceiver};
+pub(crate) use self::manifest::{MANIFEST_FILE, measure};
 use crate::calls::{Call, Calls};
 use crate::error::StorageError;
 use crate::files::Directory;
-use crate::state_machine::database::{Restored, StateDb};
+use crate::state_db::{Restored, StateDb};
 use crate::types::SnapshotMeta;
 
 /// A snapshot on disk; clones share it. Its directory is removed when nobody holds it any more.
@@ -57,7 +52,7 @@ impl fmt::Debug for SnapshotData {
 }
 
 impl SnapshotData {
-    fn new(
+    pub(crate) fn new(
         id: String,
         meta: SnapshotMeta,
         cluster: Option<ClusterId>,
@@ -68,7 +63,7 @@ impl SnapshotData {
         Self(Arc::new(Inner { id, meta, cluster, directory, prepared, calls, manifest }))
     }
 
-    fn set_prepared(&self, prepared: Prepared) {
+    pub(crate) fn set_prepared(&self, prepared: Prepared) {
         *self.0.prepared.lock() = Some(prepared);
     }
 
@@ -123,7 +118,7 @@ impl SnapshotData {
     }
 
     /// Reads its files in chunks, each from where the receiver says it stands: see
-    /// [`SnapshotReceiver::offsets`].
+    /// [`crate::SnapshotReceiver::offsets`].
     ///
     /// # Errors
     /// If the files cannot be read.

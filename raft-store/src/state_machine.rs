@@ -4,10 +4,10 @@
 //! that the stored state always is the state at one index. There is no WAL: what a crash loses is
 //! applied again, because the log is purged only below what is durable here.
 
-mod batch;
-pub(crate) mod database;
+mod checkpoint;
 mod feed;
 mod reader;
+mod receive;
 mod shared;
 
 use std::collections::VecDeque;
@@ -25,16 +25,18 @@ use openraft::vote::leader_id_std::CommittedLeaderId;
 use openraft::{EntryPayload, OptionalSend, RaftLogReader};
 use proto::limits::ByteBudget;
 
-use self::batch::Batch;
-use self::database::StateDb;
+use self::checkpoint::OnFailure;
+pub use self::checkpoint::SnapshotBuilder;
 pub use self::feed::{AppliedBatch, Published};
 pub use self::reader::StateReader;
+pub use self::receive::{ReceiveError, SnapshotInbox, SnapshotReceiver};
 pub(crate) use self::shared::Shared;
 use crate::calls::Call;
 use crate::codec;
 use crate::error::StorageError;
 use crate::log_store::LogStore;
-use crate::snapshot::{OnFailure, SnapshotBuilder, SnapshotData};
+use crate::snapshot::SnapshotData;
+use crate::state_db::{Batch, StateDb};
 use crate::types::{
     AppliedAt, Entry, LogId, Outcome, Payload, SnapshotMeta, StoredMembership, TypeConfig,
 };

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::contact::Contact;
 use crate::leadership::Leadership;
 use crate::membership::Members;
-use crate::node::Raft;
+use crate::raft::Raft;
 
 /// For a dial to be refused. A host that is gone does not refuse, and proves nothing.
 const DIAL_TIMEOUT: Duration = Duration::from_millis(100);

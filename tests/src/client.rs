@@ -8,7 +8,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use crate::eventually::eventually;
-use crate::history::History;
+use crate::history::{History, is_terminal};
 
 /// Longer than the 5 s for which a master holds a request while there is no leader.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -17,9 +17,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a task of these tests may take to end.
 const TASK_PATIENCE: Duration = Duration::from_secs(60);
-
-/// The states that never change again.
-pub const TERMINAL: [&str; 4] = ["completed", "failed", "cancelled", "aborted"];
 
 /// One session: requests one after the other, each to the next endpoint, reads that never go back.
 #[derive(Debug, Clone)]
@@ -324,10 +321,4 @@ impl Client {
         });
         values.reduce(|sum, value| sum + value)
     }
-}
-
-/// Whether the task's state is one that never changes again.
-#[must_use]
-pub fn is_terminal(task: &Value) -> bool {
-    task["state"].as_str().is_some_and(|state| TERMINAL.contains(&state))
 }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 
-use crate::client::is_terminal;
 use crate::effects::Effects;
+
+/// States that never change again.
+pub const TERMINAL: [&str; 4] = ["completed", "failed", "cancelled", "aborted"];
 
 /// What all clients of one cluster were told. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -247,4 +249,10 @@ mod tests {
             assert!(found.contains(complaint), "'{complaint}' is not in '{found}'");
         }
     }
+}
+
+/// Tells whether the task's state never changes again.
+#[must_use]
+pub fn is_terminal(task: &Value) -> bool {
+    task["state"].as_str().is_some_and(|state| TERMINAL.contains(&state))
 }

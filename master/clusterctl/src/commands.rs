@@ -10,12 +10,14 @@ mod shell;
 mod submit;
 mod task;
 mod token;
+mod wait;
 mod worker;
 
 use std::cell::OnceCell;
 use std::time::Duration;
 
 use proto::client::{Client, ClientError, ClientOptions};
+use proto::v1;
 
 use crate::args::{Args, ClusterCommand, Command};
 use crate::failure::Failure;
@@ -78,4 +80,9 @@ async fn ask(context: &Context, command: ClusterCommand) -> Result<(), Failure> 
         ClusterCommand::Token { command } => token::run(context, command).await,
         ClusterCommand::MassLoss { command } => mass_loss::run(context, command).await,
     }
+}
+
+/// Returns an order about new tasks on a worker, without a deadline.
+fn scheduling_order(worker_id: String, order: &str) -> v1::SetSchedulingRequest {
+    v1::SetSchedulingRequest { worker_id, order: order.to_owned(), timeout: None }
 }

@@ -9,32 +9,8 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
-use crate::open_files::{OpenFiles, Port};
-
-/// Why a connection was closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Closed {
-    /// It made room for another one, or there was none for it.
-    Full,
-    /// It never said anything.
-    Silent,
-    /// Its peer took nothing of what was sent.
-    Stalled,
-}
-
-impl Closed {
-    /// All there are.
-    pub(crate) const ALL: [Self; 3] = [Self::Full, Self::Silent, Self::Stalled];
-
-    /// Its name in metrics.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Silent => "silent",
-            Self::Stalled => "stalled",
-        }
-    }
-}
+use crate::open_files::OpenFiles;
+use crate::port::{Closed, Port};
 
 /// What a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

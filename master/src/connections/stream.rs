@@ -12,7 +12,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::door::{Ask, Closed, Place};
+use super::door::{Ask, Place};
+use crate::port::Closed;
 
 /// A peer that takes nothing of what waits for it is let go after this time.
 const STALL_MAX: Duration = Duration::from_secs(30);

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::leader::WorkerSessions;
-use crate::rpc::LeaderLink;
+use crate::peer::LeaderPeer;
 
 /// Samples that a slow listener may lag behind before it loses the oldest: a fleet of ten thousand
 /// that reports all at once loses some, which the next round brings again.
@@ -89,7 +89,7 @@ impl UsageFeed {
     pub(crate) async fn run(
         self,
         sessions: WorkerSessions,
-        leader: LeaderLink,
+        leader: LeaderPeer,
         mut leadership: watch::Receiver<Leadership>,
         stop: CancellationToken,
     ) {
@@ -115,7 +115,7 @@ impl UsageFeed {
     }
 
     /// Until the leader's stream ends, or at once when there is none to be had.
-    async fn pass_on(&self, sessions: &WorkerSessions, leader: &LeaderLink) {
+    async fn pass_on(&self, sessions: &WorkerSessions, leader: &LeaderPeer) {
         let mut samples = match source(sessions, leader).await {
             Ok(samples) => samples,
             Err(problem) => {
@@ -133,7 +133,7 @@ impl UsageFeed {
 /// The leader's samples: of this master while it leads, else from another.
 async fn source(
     sessions: &WorkerSessions,
-    leader: &LeaderLink,
+    leader: &LeaderPeer,
 ) -> Result<BoxStream<'static, Arc<v1::UsageSample>>, Problem> {
     match sessions.lead() {
         Ok(lead) => Ok(UsageListener::from(lead.usage.watch()).into_stream()),

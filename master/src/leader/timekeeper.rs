@@ -8,7 +8,7 @@ use raft_store::{ClockSurvey, Node, is_astray};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, seconds};
 
 /// Between two looks at the wall clocks. Quartz drifts by a millisecond meanwhile, and an operator
 /// who has mended a clock need not wait long to see it.
@@ -88,12 +88,6 @@ impl Astray {
         }
         news
     }
-}
-
-/// Milliseconds as seconds, for people.
-#[expect(clippy::cast_precision_loss, reason = "a clock that is off by ages may be told roughly")]
-pub(crate) fn seconds(millis: i64) -> f64 {
-    millis as f64 / 1_000.0
 }
 
 #[cfg(test)]

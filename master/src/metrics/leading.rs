@@ -14,7 +14,6 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::Seconds;
-use crate::leader::timekeeper::seconds;
 
 /// Every value of the `kind` label, so that each counter is there from the start.
 const STALE_KINDS: [&str; 7] = [
@@ -47,6 +46,12 @@ pub(crate) enum Reconnected {
     Yes,
     /// It was not reached, or has not registered.
     No,
+}
+
+/// Converts milliseconds to seconds, for people.
+#[expect(clippy::cast_precision_loss, reason = "a clock that is off by ages may be told roughly")]
+pub(crate) fn seconds(millis: i64) -> f64 {
+    millis as f64 / 1_000.0
 }
 
 /// A label with few values that are known beforehand.

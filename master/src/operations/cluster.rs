@@ -11,7 +11,8 @@ use raft_store::{Leadership, Member};
 use serde::Serialize;
 use std::time::Duration;
 
-use super::{Mark, Operations, Reading, refusal};
+use super::{Mark, Operations, Reading};
+use crate::refusal;
 
 /// A voter further behind than this is a problem worth telling.
 const LAG_MAX: u64 = 10_000;

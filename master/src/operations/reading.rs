@@ -7,7 +7,8 @@ use proto::consistency::Consistency;
 use proto::problem::{ErrorKind, Problem};
 use raft_store::Leadership;
 
-use super::{Operations, refusal};
+use super::Operations;
+use crate::refusal;
 
 /// How a read is to be made.
 #[derive(Clone, Copy, Debug, Default)]

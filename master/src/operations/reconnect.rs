@@ -6,8 +6,9 @@ use proto::problem::{ErrorKind, Outcome, Problem};
 use proto::v1;
 
 use super::workers::{no_such_worker, worker_id};
-use super::{Mark, Operations, Reading, session_problem};
+use super::{Mark, Operations, Reading};
 use crate::leader::reconnection::{DemandError, Whom};
+use crate::refusal;
 
 /// How long another master may take to go to all inactive workers: 10,000 that do not answer, by
 /// the default timeout and parallelism, take two minutes.
@@ -28,9 +29,9 @@ impl Operations {
         // A worker that was registered through another master a moment ago is known from here on.
         let mark = self.reach(Reading::default()).await?;
         if !self.leadership().is_leading() {
-            return Ok((self.leader().reconnect(request, PATIENCE).await?, mark));
+            return Ok((self.leader_peer().reconnect(request, PATIENCE).await?, mark));
         }
-        let lead = self.sessions().lead().map_err(|error| session_problem(&error))?;
+        let lead = self.sessions().lead().map_err(|error| refusal::of_session(&error))?;
         let findings = match (lead.reconnect.demand(whom.clone()).await, whom) {
             (Ok(findings), _) => findings,
             (Err(DemandError::UnknownWorker), Whom::One(id)) => return Err(no_such_worker(&id)),

@@ -17,8 +17,9 @@ use tokio::time::Instant;
 
 use super::fingerprint::fingerprint;
 use super::listing::{self, Slice, TaskQuery};
-use super::{Mark, Operations, Reading, refusal};
+use super::{Mark, Operations, Reading};
 use crate::leader::placement::PendingReason;
+use crate::refusal;
 
 /// Longest idempotency key.
 const KEY_BYTES_MAX: usize = 255;
@@ -79,7 +80,7 @@ impl Operations {
         if is_under_order(&task) && self.asks_leader(reading) {
             let consistency = "linearizable".to_owned();
             let request = v1::GetTaskRequest { task_id: id.to_string(), consistency };
-            match self.leader().task(request).await {
+            match self.leader_peer().task(request).await {
                 Ok(task) => return Ok((task, mark)),
                 Err(problem) => tracing::debug!(%problem, "the leader did not show its task"),
             }
@@ -113,7 +114,7 @@ impl Operations {
             }
         }
         if page.iter().any(|task| is_under_order(task)) && self.asks_leader(reading) {
-            match self.leader().tasks(request).await {
+            match self.leader_peer().tasks(request).await {
                 Ok(page) => return Ok((page, mark)),
                 Err(problem) => tracing::debug!(%problem, "the leader did not show its tasks"),
             }

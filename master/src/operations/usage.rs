@@ -22,7 +22,7 @@ impl Operations {
         let mark = self.reach(reading).await?;
         if !self.leadership().is_leading() {
             let request = v1::WorkerUsageRequest { worker_id: id.to_string() };
-            return Ok((self.leader().usage(request).await?, mark));
+            return Ok((self.leader_peer().usage(request).await?, mark));
         }
         let standing = self.node().reader().with(|state| {
             let worker = state.worker(&id)?;

@@ -137,7 +137,7 @@ impl Operations {
                 worker_id: id.to_string(),
                 consistency: "linearizable".to_owned(),
             };
-            match self.leader().worker(request).await {
+            match self.leader_peer().worker(request).await {
                 Ok(worker) => return Ok((worker, mark)),
                 Err(problem) if problem.kind == ErrorKind::NotFound => return Err(problem),
                 Err(problem) => tracing::debug!(%problem, "the leader did not show its worker"),
@@ -195,7 +195,7 @@ impl Operations {
                 limit: u32::try_from(limit).unwrap_or(u32::MAX),
                 cursor: cursor.map(str::to_owned),
             };
-            match self.leader().workers(request).await {
+            match self.leader_peer().workers(request).await {
                 Ok(page) => return Ok((page, mark)),
                 Err(problem) => tracing::debug!(%problem, "the leader did not list its workers"),
             }

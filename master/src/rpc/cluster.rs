@@ -38,7 +38,7 @@ impl ClusterService for ClusterEndpoint {
         let to = Some(request.get_ref().to).filter(|to| *to > 0).map(MasterId);
         let transferred = match self.operations.leadership().is_leading() {
             true => self.operations.transfer_leader(to).await,
-            false => self.operations.leader().transfer_leader(request).await,
+            false => self.operations.leader_peer().transfer_leader(request).await,
         };
         match transferred {
             Ok(status) => Ok(answer(&self.operations, status)),

@@ -111,7 +111,8 @@ mod tests {
     use super::*;
     use crate::config::LimitsConfig;
     use crate::metrics::Metrics;
-    use crate::open_files::{OpenFiles, Port};
+    use crate::open_files::OpenFiles;
+    use crate::port::Port;
 
     /// What came in, read until it ends; it is what its peer has said.
     async fn said(stream: Option<io::Result<GrpcStream>>) -> io::Result<Vec<u8>> {

@@ -8,9 +8,10 @@ use proto::v1;
 use proto::v1::registry_service_server::RegistryService;
 use tonic::{Request, Response, Status};
 
-use super::forwarding::{check_leads_if_forwarded, is_forwarded};
+use super::forwarded::check_leads_if_forwarded;
 use super::{answer, refusal};
 use crate::operations::{Operations, Reading};
+use crate::peer::is_forwarded;
 
 #[derive(Clone, Debug)]
 pub(super) struct RegistryEndpoint {

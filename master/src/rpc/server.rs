@@ -10,14 +10,13 @@ use proto::v1::cluster_service_server::ClusterServiceServer;
 use proto::v1::master_service_server::MasterServiceServer;
 use proto::v1::registry_service_server::RegistryServiceServer;
 use proto::v1::task_service_server::TaskServiceServer;
-use raft_store::Loops;
+use raft_store::{Loops, RaftEndpoint};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
 use super::cluster::ClusterEndpoint;
 use super::health;
-use super::heartbeat_relay::HeartbeatRelay;
 use super::incoming::incoming;
 use super::intake::Intake;
 use super::registry::RegistryEndpoint;
@@ -26,6 +25,7 @@ use super::trailers::LeaderInTrailers;
 use super::workers::WorkerEndpoint;
 use crate::connections::Door;
 use crate::operations::Operations;
+use crate::peer::HeartbeatRelay;
 
 /// A silent client is probed that often, and given up when the probe is not answered in time:
 /// streams to a machine that has vanished must not stay.
@@ -91,7 +91,7 @@ impl GrpcServer {
         let cluster = ClusterServiceServer::new(ClusterEndpoint { operations: operations.clone() });
         let (heartbeats, relay) = HeartbeatRelay::new(
             operations.node().clone(),
-            operations.leader().clone(),
+            operations.leader_peer().clone(),
             operations.sessions().clone(),
         );
         loops.spawn("relay of heartbeats", |stop| relay.run(stop));
@@ -108,7 +108,7 @@ impl GrpcServer {
             .initial_stream_window_size(Some(STREAM_WINDOW_BYTES))
             .initial_connection_window_size(Some(CONNECTION_WINDOW_BYTES))
             .add_service(task_service)
-            .add_service(operations.node().raft_service())
+            .add_service(RaftEndpoint::server(operations.node().clone()))
             .add_service(workers)
             .add_service(registry)
             .add_service(cluster)

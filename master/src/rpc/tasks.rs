@@ -9,7 +9,7 @@ use proto::v1;
 use proto::v1::task_service_server::TaskService;
 use tonic::{Request, Response, Status};
 
-use super::forwarding::check_leads_if_forwarded;
+use super::forwarded::check_leads_if_forwarded;
 use super::{answer, refusal};
 use crate::operations::{LogRequest, LogScope, Operations, Submission, TaskQuery};
 

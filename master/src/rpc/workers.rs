@@ -9,9 +9,10 @@ use proto::v1;
 use proto::v1::master_service_server::MasterService;
 use tonic::{Request, Response, Status};
 
-use super::heartbeat_relay::{self, HeartbeatRelay};
 use super::{answer, refusal};
-use crate::operations::{Operations, session_problem};
+use crate::operations::Operations;
+use crate::peer::{HeartbeatRelay, relayed_response};
+use crate::refusal::of_session;
 
 #[derive(Clone, Debug)]
 pub(super) struct WorkerEndpoint {
@@ -46,8 +47,8 @@ impl MasterService for WorkerEndpoint {
                 .sessions()
                 .register(request.into_inner())
                 .await
-                .map_err(|error| session_problem(&error)),
-            false => operations.leader().register_worker(request).await,
+                .map_err(|error| of_session(&error)),
+            false => operations.leader_peer().register_worker(request).await,
         };
         match answered {
             Ok(message) => Ok(answer(operations, message)),
@@ -65,8 +66,10 @@ impl MasterService for WorkerEndpoint {
                 .sessions()
                 .heartbeat(request.into_inner())
                 .await
-                .map_err(|error| session_problem(&error)),
-            false if request.get_ref().goodbye => operations.leader().send_heartbeat(request).await,
+                .map_err(|error| of_session(&error)),
+            false if request.get_ref().goodbye => {
+                operations.leader_peer().send_heartbeat(request).await
+            }
             false => self.heartbeats.send(request.into_inner()).await,
         };
         match answered {
@@ -81,8 +84,8 @@ impl MasterService for WorkerEndpoint {
     ) -> Result<Response<v1::RelayHeartbeatsResponse>, Status> {
         let operations = &self.operations;
         match operations.sessions().relayed(&request.get_ref().heartbeats).await {
-            Ok(relayed) => Ok(answer(operations, heartbeat_relay::response(relayed))),
-            Err(error) => Err(refusal(operations, session_problem(&error))),
+            Ok(relayed) => Ok(answer(operations, relayed_response(relayed))),
+            Err(error) => Err(refusal(operations, of_session(&error))),
         }
     }
 
@@ -96,8 +99,8 @@ impl MasterService for WorkerEndpoint {
                 .sessions()
                 .report(request.into_inner())
                 .await
-                .map_err(|error| session_problem(&error)),
-            false => operations.leader().report_task_completion(request).await,
+                .map_err(|error| of_session(&error)),
+            false => operations.leader_peer().report_task_completion(request).await,
         };
         match answered {
             Ok(message) => Ok(answer(operations, message)),

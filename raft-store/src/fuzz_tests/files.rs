@@ -15,7 +15,7 @@ use proptest::test_runner::TestRunner;
 use super::{position, vote};
 use crate::guard::{Guard, Witness};
 use crate::identity::{Condition, Identity, Layout};
-use crate::state_machine::database;
+use crate::state_db;
 use crate::torn::TornTail;
 
 /// Guard files of one node's life, and all that was ever in one.
@@ -89,7 +89,7 @@ fn a_directory_in_use_is_never_taken_for_a_new_one() {
         let before = contents(dir.path());
 
         assert_ne!(layout.inspect().ok(), Some(Condition::Fresh));
-        assert!(database::inspect(&layout.state()).is_err(), "there is no database");
+        assert!(state_db::inspect(&layout.state()).is_err(), "there is no database");
 
         assert_eq!(contents(dir.path()), before, "looking changes nothing");
     });

@@ -5,7 +5,7 @@ use proto::limits::ByteBudget;
 use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, ReadOptions, WriteBatch};
 use serde::de::DeserializeOwned;
 
-use super::tail::{Part, end_of, entry_bytes};
+use super::entries::{Part, end_of, entry_bytes};
 use super::volume::{Block, Volume};
 use crate::codec;
 use crate::error::StorageError;

@@ -11,9 +11,9 @@ use cluster_state::LogIndex;
 use rocksdb::{WriteBatch, WriteOptions};
 
 use super::disk::{Disk, Held, bytes_on_disk, put_identity};
+use super::entries::end_of;
 use super::group::{Group, GuardNeed, Op, Waiting};
 use super::shared::{Shared, Synced};
-use super::tail::end_of;
 use super::{LogOptions, StateDurability};
 use crate::calls::{Call, describe};
 use crate::codec;

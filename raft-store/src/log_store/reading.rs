@@ -10,8 +10,8 @@ use openraft::{OptionalSend, RaftLogReader};
 use proto::limits::{BATCH_BYTES, ByteBudget};
 
 use super::LogStore;
+use super::entries::Part;
 use super::shared::Plan;
-use super::tail::Part;
 use crate::calls::Call;
 use crate::error::StorageError;
 use crate::types::{Entry, TypeConfig, Vote, next_index};

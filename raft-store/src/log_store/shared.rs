@@ -10,7 +10,8 @@ use parking_lot::{Mutex, MutexGuard};
 use proto::limits::ByteBudget;
 use tokio::sync::Semaphore;
 
-use super::tail::{Era, Part, Tail};
+use super::entries::Part;
+use super::tail::{Era, Tail};
 use super::volume::Volume;
 use crate::calls::Calls;
 use crate::error::StorageError;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Inner, Node, NodeConfig, Raft, Stores, background, time};
+use super::{Inner, Node, NodeConfig, Stores, background, time};
 use crate::clock::Clock;
 use crate::contact::Contact;
 use crate::hand_over::{HandOver, Naming};
@@ -20,6 +20,7 @@ use crate::network::identity::PeerIdentity;
 use crate::propose::Proposer;
 use crate::propose::forward::Forwarder;
 use crate::propose::local::LocalProposer;
+use crate::raft::Raft;
 use crate::reads::{Asker, ReadGate};
 use crate::retention::Retention;
 use crate::succession::Succession;

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use openraft::RaftState;
 
-use super::{Node, Raft, StartError};
+use super::Node;
+use crate::error::StartError;
 use crate::founding::Founding;
 use crate::log_store::LogStore;
+use crate::raft::Raft;
 use crate::types::TypeConfig;
 
 /// Starts all of it; it ends when the node stops.

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use cluster_state::{MasterId, millis};
 use openraft::SnapshotPolicy;
-use proto::channel::InvalidAddress;
 
 use crate::clock::WallClock;
-use crate::error::{OpenError, StorageError};
+use crate::error::StartError;
 use crate::propose::ProposalBounds;
 use crate::retention::LogBounds;
 
@@ -36,26 +35,6 @@ pub struct NodeConfig {
     pub bounds: ProposalBounds,
     /// This master's wall clock.
     pub wall: Arc<dyn WallClock>,
-}
-
-/// Reason that a master could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The data directory cannot be used.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// An entry of the log cannot be applied.
-    #[error("cannot apply the log")]
-    Apply(#[from] StorageError),
-    /// A member's address is unusable.
-    #[error("initial_cluster: {0}")]
-    Address(#[from] InvalidAddress),
-    /// The timing makes no sense to Raft.
-    #[error("raft: {0}")]
-    Config(String),
-    /// Raft could not start or bootstrap.
-    #[error("cannot start replication: {0}")]
-    Raft(String),
 }
 
 pub(super) fn raft_config(config: &NodeConfig) -> Result<openraft::Config, StartError> {

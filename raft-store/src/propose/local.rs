@@ -11,7 +11,7 @@ use super::{COMMIT_TIMEOUT, ProposalBounds, ProposeError, Verdict};
 use crate::clock::Clock;
 use crate::codec::{self, CodecError};
 use crate::disk_space::DiskSpace;
-use crate::node::Raft;
+use crate::raft::Raft;
 use crate::types::Payload;
 
 /// A command in the form it has in the log, but for the leader's stamp. The bytes are those of a

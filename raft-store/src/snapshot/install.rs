@@ -6,10 +6,10 @@
 use std::fs;
 use std::path::Path;
 
-use super::receive::MANIFEST_FILE;
+use super::manifest::MANIFEST_FILE;
 use crate::error::StorageError;
 use crate::files;
-use crate::state_machine::database::{self, Restored, StateDb};
+use crate::state_db::{self, Restored, StateDb};
 use crate::types::SnapshotMeta;
 
 /// A snapshot as a database beside the one in use, open and read. Dropped, it is removed again.
@@ -29,7 +29,7 @@ impl Prepared {
         source: &Path,
         meta: &SnapshotMeta,
     ) -> Result<Self, StorageError> {
-        let (number, path) = database::next(root)?;
+        let (number, path) = state_db::next(root)?;
         copy_files(source, &path).inspect_err(|_| {
             // The next start would remove it too.
             files::remove_dir(&path).ok();
@@ -57,7 +57,7 @@ impl Prepared {
         // Before the pointer names it: after a failure nobody knows whether it does.
         database.keep();
         files::sync_dir(root)?;
-        database::switch(root, number)?;
+        state_db::switch(root, number)?;
         Ok((database, restored))
     }
 }
@@ -132,7 +132,7 @@ mod tests {
 
         // Half of the files, then all of them, then a whole database.
         for files in [3, usize::MAX] {
-            let (number, path) = database::next(&root).unwrap();
+            let (number, path) = state_db::next(&root).unwrap();
             assert_eq!(number, 2);
             for entry in fs::read_dir(data.path()).unwrap().take(files).map(Result::unwrap) {
                 fs::copy(entry.path(), path.join(entry.file_name())).unwrap();

@@ -15,6 +15,10 @@ use crate::types::SnapshotMeta;
 /// The description's layout that this binary writes, and the newest that it reads.
 const MANIFEST_FORMAT: u32 = 1;
 
+/// Holds the manifest beside the files that it describes. No file of a snapshot can have this
+/// name, because names with a leading dot are refused.
+pub(crate) const MANIFEST_FILE: &str = ".manifest";
+
 /// Most files in a snapshot. RocksDB's files are some 64 MiB each: this is far beyond any state.
 const FILES_MAX: usize = 100_000;
 
@@ -122,7 +126,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    pub(super) fn check(&self) -> Result<(), InvalidManifest> {
+    pub(crate) fn check(&self) -> Result<(), InvalidManifest> {
         if self.files.len() > FILES_MAX {
             return Err(InvalidManifest::TooManyFiles(self.files.len()));
         }
@@ -148,7 +152,7 @@ fn is_plain_name(name: &str) -> bool {
 }
 
 /// Length and checksum of a file.
-pub(super) fn measure(path: &Path) -> Result<(u64, u32), StorageError> {
+pub(crate) fn measure(path: &Path) -> Result<(u64, u32), StorageError> {
     let mut file = File::open(path)?;
     let mut hasher = crc32fast::Hasher::new();
     let mut buffer = vec![0; 256 << 10];

@@ -11,7 +11,6 @@ use cluster_state::{Change, LogIndex, State, Task, TaskId};
 use parking_lot::{RwLock, RwLockWriteGuard};
 use tokio::sync::{broadcast, watch};
 
-use super::database::{Restored, StateDb};
 use super::feed::{AppliedBatch, FEED_BATCHES_MAX, Published};
 use crate::calls::{Call, Calls};
 use crate::error::StorageError;
@@ -19,6 +18,7 @@ use crate::identity::DirectoryLock;
 use crate::log_store::StateDurability;
 use crate::rocks;
 use crate::snapshot::Snapshots;
+use crate::state_db::{Restored, StateDb};
 use crate::types::{AppliedAt, LogId, next_index};
 
 /// The state and its position, which change with each applied entry.

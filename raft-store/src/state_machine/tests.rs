@@ -110,7 +110,7 @@ fn a_new_state_is_on_disk_before_anything_in_it_counts() {
     let home = TempDir::new().unwrap();
     let root = home.path().join("state");
 
-    drop(database::open(&root).unwrap());
+    drop(crate::state_db::open(&root).unwrap());
 
     for parent in [home.path(), &root] {
         let synced = trace::threads_of(Deed::Synced, parent);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AddressSource, AttemptNumber, AttemptOutcome, ClusterId, DisconnectReason, Epoch, LeaseTimes,
+    AddressSource, AttemptOutcome, AttemptRef, ClusterId, DisconnectReason, Epoch, LeaseTimes,
     LossReason, MasterId, Process, Specs, TaskId, TaskSpec, Term, Timestamp, TokenId, WorkerId,
 };
 
@@ -236,15 +236,6 @@ pub struct ConnectWorker {
     pub running: Vec<AttemptRef>,
     /// Results that no leader has confirmed yet.
     pub finished: Vec<FinishedAttempt>,
-}
-
-/// Names one attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct AttemptRef {
-    /// Of which task.
-    pub task: TaskId,
-    /// Which of its placements.
-    pub attempt: AttemptNumber,
 }
 
 /// How one attempt ended.

@@ -94,6 +94,15 @@ number!(
     MasterId(u64), ""
 );
 
+/// Name of one attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct AttemptRef {
+    /// The task.
+    pub task: TaskId,
+    /// The number of the placement.
+    pub attempt: AttemptNumber,
+}
+
 impl FromStr for TaskId {
     type Err = InvalidId;
 

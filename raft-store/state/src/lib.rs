@@ -18,6 +18,7 @@ mod leader;
 mod lease;
 mod limits;
 mod mass_loss;
+mod meta;
 mod reply;
 mod resources;
 mod room;
@@ -32,7 +33,7 @@ mod worker;
 pub use backlog::{AGEING_STEP, Candidates, Head, Moment, Rank, Since};
 pub use change::Change;
 pub use command::{
-    Assignment, AttemptRef, ChangeHealth, Command, ConnectWorker, CreateToken, DisconnectWorkers,
+    Assignment, ChangeHealth, Command, ConnectWorker, CreateToken, DisconnectWorkers,
     FinishAttempts, FinishedAttempt, HealthChange, HealthFinding, IdempotencyKey, Proposal,
     RegisterWorker, RequeueAttempts, RequeueScope, SchedulingOrder, StartAttempts, SubmitTasks,
     Tick,
@@ -41,8 +42,8 @@ pub use constraint::{Constraint, ConstraintOp};
 pub use fnv::Fnv1a;
 pub use health::{Health, Probation, Suspension, SuspensionCause, Trouble};
 pub use ids::{
-    AttemptNumber, ClusterId, DataId, Epoch, Incarnation, InvalidId, LogIndex, MasterId,
-    StartNumber, TaskId, Term, TokenId, WorkerId,
+    AttemptNumber, AttemptRef, ClusterId, DataId, Epoch, Incarnation, InvalidId, LogIndex,
+    MasterId, StartNumber, TaskId, Term, TokenId, WorkerId,
 };
 pub use index::{ClassQueue, TaskCounts, WorkerLoad};
 pub use invariants::Violation;
@@ -50,12 +51,13 @@ pub use leader::LeaderRecord;
 pub use lease::LeaseTimes;
 pub use limits::Limits;
 pub use mass_loss::MassLoss;
+pub use meta::Meta;
 pub use reply::{
     AttemptVerdict, FinishVerdict, IdempotencyRecord, Registered, Rejection, Reply, Resume,
 };
 pub use resources::{Resources, Shortage};
 pub use room::{Plan, Preference};
-pub use state::{Applied, Meta, State};
+pub use state::{Applied, State};
 pub use task::{
     Attempt, AttemptOutcome, Class, LossReason, OnDisconnect, StopReason, Task, TaskReason,
     TaskSpec, TaskState,

@@ -8,14 +8,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use crate::growth::Growth;
 use crate::index::{Index, TaskCounts, WorkerLoad};
 use crate::room::Room;
 use crate::{
-    Change, ClusterId, Departed, Epoch, IdempotencyRecord, JoinToken, LeaderRecord, Limits,
-    LogIndex, MassLoss, Rejection, Reply, Task, TaskId, Term, Timestamp, TokenId, Worker, WorkerId,
+    Change, Departed, IdempotencyRecord, JoinToken, LeaderRecord, Limits, LogIndex, MassLoss, Meta,
+    Rejection, Reply, Task, TaskId, Timestamp, TokenId, Worker, WorkerId,
 };
 
 /// The replicated state. Terminal tasks are not in it: they live on disk.
@@ -45,38 +43,6 @@ pub struct State {
     growth: Growth,
     /// Workers on which something was placed or ended that the room does not know of.
     unsettled: BTreeSet<WorkerId>,
-}
-
-/// Counters, log time and the newest term.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Meta {
-    /// The cluster's id, from the first leader's barrier.
-    pub cluster: Option<ClusterId>,
-    /// The id that the next task gets.
-    pub next_task: TaskId,
-    /// The latest stamp seen: log time never goes back, even when a leader's clock does.
-    pub now: Timestamp,
-    /// The newest term that has begun; commands of older ones are refused.
-    pub term: Term,
-    /// Memory that live tasks and idempotency keys may take: the setting of the leader whose term
-    /// this is.
-    pub live_bytes_max: u64,
-    /// The highest epoch of any worker that was taken off the registry. Those that come after it
-    /// count on from there, so that no registration of a name is ever taken for an earlier one.
-    pub epochs_used: Epoch,
-}
-
-impl Default for Meta {
-    fn default() -> Self {
-        Self {
-            cluster: None,
-            next_task: TaskId(1),
-            now: Timestamp(0),
-            term: Term(0),
-            live_bytes_max: Limits::LIVE_BYTES_DEFAULT,
-            epochs_used: Epoch(0),
-        }
-    }
 }
 
 /// What applying one command did.

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use cluster_state::{ClusterId, Command, Limits, MasterId, RegisterWorker, Timestamp, WorkerId};
 use raft_store::{
-    LogBounds, LogExtent, Node, NodeConfig, ProposalBounds, Store, StoreConfig, SystemClock,
-    WallClock,
+    LogBounds, LogExtent, Node, NodeConfig, ProposalBounds, RaftEndpoint, Store, StoreConfig,
+    SystemClock, WallClock,
 };
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -130,7 +130,7 @@ impl Cluster {
         let start = async move {
             let listener = TcpListener::from_std(listener).unwrap();
             let node = Node::start(config, store).await.unwrap();
-            let service = Gated { inner: node.raft_service(), is_deaf };
+            let service = Gated { inner: RaftEndpoint::server(node.clone()), is_deaf };
             let server = tonic::transport::Server::builder().add_service(service);
             let serve = server.serve_with_incoming(TcpListenerStream::new(listener));
             #[expect(clippy::disallowed_methods, reason = "it ends with the runtime")]

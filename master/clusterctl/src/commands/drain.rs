@@ -8,7 +8,7 @@ use proto::problem::ErrorKind;
 use proto::v1;
 use tokio::time::{Instant, sleep};
 
-use super::{Context, worker};
+use super::{Context, scheduling_order};
 use crate::args::DrainArgs;
 use crate::failure::Failure;
 
@@ -44,10 +44,10 @@ pub(super) async fn run(
 ) -> Result<v1::Worker, Failure> {
     let DrainArgs { worker_id, deadline, wait, cancel } = args;
     if cancel {
-        return Ok(client.set_scheduling(worker::scheduling(worker_id, "uncordon")).await?);
+        return Ok(client.set_scheduling(scheduling_order(worker_id, "uncordon")).await?);
     }
     let timeout = deadline.map(|deadline| humantime::format_duration(deadline).to_string());
-    let order = v1::SetSchedulingRequest { timeout, ..worker::scheduling(worker_id, "drain") };
+    let order = v1::SetSchedulingRequest { timeout, ..scheduling_order(worker_id, "drain") };
     let draining = client.set_scheduling(order).await?;
     if wait { await_drained(context, client, draining).await } else { Ok(draining) }
 }

@@ -9,7 +9,7 @@ use proto::json::Submission;
 use proto::v1;
 use uuid::Uuid;
 
-use super::{Context, logs, task};
+use super::{Context, logs, wait};
 use crate::args::{Format, SubmitArgs};
 use crate::failure::Failure;
 
@@ -51,11 +51,11 @@ pub(super) async fn run(
     if !waits {
         return Ok(());
     }
-    let finished = task::wait(context, client, &ids).await?;
+    let finished = wait::wait(context, client, &ids).await?;
     if !args.logs && context.output.format() == Format::Json {
         context.output.data(finished.as_slice(), crate::output::tasks)?;
     }
-    task::verdict(&finished)
+    wait::verdict(&finished)
 }
 
 fn read_tasks(path: &Path) -> Result<Vec<v1::TaskSpec>, Failure> {

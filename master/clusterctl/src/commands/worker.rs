@@ -4,7 +4,7 @@ use proto::client::Client;
 use proto::consistency::Consistency;
 use proto::v1;
 
-use super::{Context, drain};
+use super::{Context, drain, scheduling_order};
 use crate::args::{LabelArgs, LabelChange, WorkerCommand};
 use crate::failure::Failure;
 use crate::output;
@@ -55,10 +55,10 @@ pub(super) async fn run(context: &Context, command: WorkerCommand) -> Result<(),
             client.worker(&worker_id, Consistency::default()).await?
         }
         WorkerCommand::Cordon { worker_id } => {
-            client.set_scheduling(scheduling(worker_id, "cordon")).await?
+            client.set_scheduling(scheduling_order(worker_id, "cordon")).await?
         }
         WorkerCommand::Uncordon { worker_id } => {
-            client.set_scheduling(scheduling(worker_id, "uncordon")).await?
+            client.set_scheduling(scheduling_order(worker_id, "uncordon")).await?
         }
         WorkerCommand::Drain(args) => drain::run(context, &client, args).await?,
         WorkerCommand::Reconnect { worker_id } => {
@@ -75,11 +75,6 @@ pub(super) async fn run(context: &Context, command: WorkerCommand) -> Result<(),
         }
     };
     context.output.data(&worker, output::worker)
-}
-
-/// Returns an order without a deadline.
-pub(super) fn scheduling(worker_id: String, order: &str) -> v1::SetSchedulingRequest {
-    v1::SetSchedulingRequest { worker_id, order: order.to_owned(), timeout: None }
 }
 
 async fn reconnect(

@@ -2,8 +2,7 @@
 
 use proto::v1;
 
-use super::table::{Style, columns};
-use super::text::{NOTHING, fields, or_nothing};
+use super::table::{NOTHING, Style, columns, fields, or_nothing};
 
 /// Formats the history of a worker as rows.
 #[must_use]

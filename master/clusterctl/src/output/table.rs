@@ -1,4 +1,4 @@
-//! Columns of text.
+//! Columns and fields of text.
 
 use comfy_table::{Cell, Color, Table, presets};
 
@@ -53,6 +53,23 @@ pub(super) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
         .collect()
+}
+
+/// Placeholder for an absent value.
+pub(super) const NOTHING: &str = "-";
+
+pub(super) fn or_nothing<T: ToString>(value: Option<&T>) -> String {
+    value.map_or_else(|| NOTHING.to_owned(), T::to_string)
+}
+
+/// Formats lines of `name: value`, the values aligned.
+pub(super) fn fields(fields: &[(&str, String)]) -> String {
+    let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 1;
+    fields
+        .iter()
+        .map(|(name, value)| format!("{:<width$} {}", format!("{name}:"), printable(value)))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[cfg(test)]

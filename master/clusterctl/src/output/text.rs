@@ -5,24 +5,7 @@ use std::collections::BTreeMap;
 use proto::v1;
 
 use super::operator;
-use super::table::{Style, columns, printable};
-
-/// Placeholder for an absent value.
-pub(super) const NOTHING: &str = "-";
-
-pub(super) fn or_nothing<T: ToString>(value: Option<&T>) -> String {
-    value.map_or_else(|| NOTHING.to_owned(), T::to_string)
-}
-
-/// Formats lines of `name: value`, the values aligned.
-pub(super) fn fields(fields: &[(&str, String)]) -> String {
-    let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 1;
-    fields
-        .iter()
-        .map(|(name, value)| format!("{:<width$} {}", format!("{name}:"), printable(value)))
-        .collect::<Vec<_>>()
-        .join("\n")
-}
+use super::table::{NOTHING, Style, columns, fields, or_nothing};
 
 fn pairs(map: &BTreeMap<String, String>) -> String {
     if map.is_empty() {

@@ -8,7 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::*;
 use crate::config::LimitsConfig;
 use crate::metrics::Metrics;
-use crate::open_files::{OpenFiles, Port};
+use crate::open_files::OpenFiles;
+use crate::port::Port;
 
 const HEAD_TIMEOUT: Duration = Duration::from_millis(200);
 /// For what has to happen without anybody else's doing.

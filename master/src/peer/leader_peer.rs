@@ -21,37 +21,24 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
-use crate::operations::Operations;
-
 /// Marks a call that another master has passed on: it is not passed on again.
 const FORWARDED: &str = "forwarded";
 /// How long the leader may take: longer than it waits for a commit itself.
 const TIMEOUT: Duration = Duration::from_secs(12);
 
-/// The way to the leader.
+/// Client of the leader, where another master leads. Clones share the connection.
 #[derive(Clone, Debug)]
-pub(crate) struct LeaderLink {
+pub(crate) struct LeaderPeer {
     node: Node,
     open: Arc<Mutex<Option<(String, Channel)>>>,
 }
 
-/// Whether a call was passed on by another master.
-pub(super) fn is_forwarded<T>(request: &Request<T>) -> bool {
+/// Tells whether another master has passed the call on.
+pub(crate) fn is_forwarded<T>(request: &Request<T>) -> bool {
     request.metadata().contains_key(FORWARDED)
 }
 
-/// A master that passes a read on wants the leader's word, not another master's.
-pub(super) fn check_leads_if_forwarded<T>(
-    request: &Request<T>,
-    operations: &Operations,
-) -> Result<(), Problem> {
-    if is_forwarded(request) && !operations.leadership().is_leading() {
-        return Err(Problem::new(ErrorKind::NotLeader, "this master does not lead any more"));
-    }
-    Ok(())
-}
-
-impl LeaderLink {
+impl LeaderPeer {
     pub(crate) fn new(node: Node) -> Self {
         Self { node, open: Arc::default() }
     }
@@ -137,7 +124,7 @@ impl LeaderLink {
     }
 
     /// Passes a worker's call on.
-    pub(super) async fn register_worker(
+    pub(crate) async fn register_worker(
         &self,
         request: Request<v1::RegisterWorkerRequest>,
     ) -> Result<v1::RegisterWorkerResponse, Problem> {
@@ -146,7 +133,7 @@ impl LeaderLink {
     }
 
     /// Passes a worker's call on.
-    pub(super) async fn send_heartbeat(
+    pub(crate) async fn send_heartbeat(
         &self,
         request: Request<v1::HeartbeatRequest>,
     ) -> Result<v1::HeartbeatResponse, Problem> {
@@ -155,7 +142,7 @@ impl LeaderLink {
     }
 
     /// Passes the heartbeats of many workers on.
-    pub(super) async fn relay_heartbeats(
+    pub(crate) async fn relay_heartbeats(
         &self,
         heartbeats: Vec<v1::HeartbeatRequest>,
     ) -> Result<v1::RelayHeartbeatsResponse, Problem> {
@@ -172,7 +159,7 @@ impl LeaderLink {
     }
 
     /// Passes a worker's call on.
-    pub(super) async fn report_task_completion(
+    pub(crate) async fn report_task_completion(
         &self,
         request: Request<v1::ReportTaskCompletionRequest>,
     ) -> Result<v1::ReportTaskCompletionResponse, Problem> {
@@ -181,7 +168,7 @@ impl LeaderLink {
     }
 
     /// Passes an operator's call on.
-    pub(super) async fn transfer_leader(
+    pub(crate) async fn transfer_leader(
         &self,
         request: Request<v1::TransferLeaderRequest>,
     ) -> Result<v1::LeaderStatus, Problem> {

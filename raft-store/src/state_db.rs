@@ -7,6 +7,8 @@
 //! state/incoming/    a snapshot that is being received
 //! ```
 
+mod batch;
+
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -17,7 +19,8 @@ use cluster_state::{
 use rocksdb::{ColumnFamily, DB, IteratorMode};
 use serde::de::DeserializeOwned;
 
-use super::batch::Tables;
+pub(crate) use self::batch::Batch;
+use self::batch::Tables;
 use crate::codec;
 use crate::error::{OpenError, StorageError};
 use crate::files::{self, Directory};

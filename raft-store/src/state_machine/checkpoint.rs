@@ -9,13 +9,13 @@ use openraft::RaftSnapshotBuilder;
 use rocksdb::checkpoint::Checkpoint;
 use uuid::Uuid;
 
-use super::SnapshotData;
+use super::{RaftSnapshot, Shared, receive};
 use crate::calls::Call;
 use crate::error::StorageError;
 use crate::files::{self, Directory};
 use crate::rocks;
-use crate::state_machine::database::{Position, snapshots_dir};
-use crate::state_machine::{RaftSnapshot, Shared};
+use crate::snapshot::SnapshotData;
+use crate::state_db::{Position, snapshots_dir};
 use crate::types::{SnapshotMeta, TypeConfig};
 
 /// Pause of a builder after a failure, at first and at most: the obstacle, such as a full disk,
@@ -86,7 +86,7 @@ fn take(shared: &Shared) -> Result<SnapshotData, StorageError> {
 
     let position = Position::load(&rocks::open_state_read_only(directory.path())?)?;
     shared.on_durable(position.applied);
-    if let Err(error) = super::clear_outdated(shared.root(), position.applied) {
+    if let Err(error) = receive::clear_outdated(shared.root(), position.applied) {
         tracing::warn!(%error, "what is left of an old transfer is not removed");
     }
     let meta = SnapshotMeta { last_log_id: position.applied, last_membership: position.membership };

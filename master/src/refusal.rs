@@ -1,4 +1,4 @@
-//! What the replicated log's refusals are to a client.
+//! Translates refusals of the replicated log and of sessions into problems for clients.
 
 use proto::problem::{ErrorKind, Outcome, Problem};
 use raft_store::{ProposeError, ReadError, TransferError};
@@ -6,7 +6,7 @@ use raft_store::{ProposeError, ReadError, TransferError};
 use crate::leader::sessions::SessionError;
 
 /// A mutation that did not take effect, or of which nobody knows.
-pub(super) fn of_mutation(error: &ProposeError) -> Problem {
+pub(crate) fn of_mutation(error: &ProposeError) -> Problem {
     let kind = match error {
         ProposeError::Rejected { rejection, .. } => return rejection.into(),
         ProposeError::NoLeader | ProposeError::LeaderLost => ErrorKind::NoLeader,
@@ -24,7 +24,7 @@ pub(super) fn of_mutation(error: &ProposeError) -> Problem {
 }
 
 /// A read that could not be made linearizable.
-pub(super) fn of_read(error: &ReadError) -> Problem {
+pub(crate) fn of_read(error: &ReadError) -> Problem {
     let kind = match error {
         ReadError::NoLeader => ErrorKind::NoLeader,
         ReadError::Behind | ReadError::Stopped => ErrorKind::NotLeader,
@@ -33,7 +33,7 @@ pub(super) fn of_read(error: &ReadError) -> Problem {
 }
 
 /// Leadership that was not handed over.
-pub(super) fn of_transfer(error: &TransferError) -> Problem {
+pub(crate) fn of_transfer(error: &TransferError) -> Problem {
     let kind = match error {
         TransferError::NotLeader => ErrorKind::NotLeader,
         TransferError::NotAMember(_) => ErrorKind::NotFound,

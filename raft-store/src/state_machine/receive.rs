@@ -1,4 +1,4 @@
-//! The receiving side: takes chunks in, checks them, and goes on after a broken connection.
+//! Receives snapshots: takes chunks in, checks them, and goes on after a broken connection.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -10,21 +10,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use cluster_state::ClusterId;
 use tokio::sync::Mutex;
 
-use super::chunk::{CHUNK_BYTES_MAX, Chunk};
-use super::install::Prepared;
-use super::manifest::{InvalidManifest, Manifest, measure};
-use super::{SnapshotData, SnapshotFailures};
+use super::Shared;
 use crate::calls::Call;
 use crate::error::StorageError;
 use crate::files::{self, Directory};
 use crate::identity::KnownIdentity;
-use crate::state_machine::Shared;
-use crate::state_machine::database::{incoming_dir, snapshots_dir};
+use crate::snapshot::{
+    CHUNK_BYTES_MAX, Chunk, InvalidManifest, MANIFEST_FILE, Manifest, Prepared, SnapshotData,
+    SnapshotFailures, measure,
+};
+use crate::state_db::{incoming_dir, snapshots_dir};
 use crate::types::LogId;
-
-/// Holds the manifest beside the files that it describes. No file of a snapshot can have this
-/// name, because names with a leading dot are refused.
-pub(super) const MANIFEST_FILE: &str = ".manifest";
 
 /// Reason that a snapshot is not taken in.
 #[derive(Debug, thiserror::Error)]

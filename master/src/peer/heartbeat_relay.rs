@@ -12,10 +12,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::forwarding::LeaderLink;
+use super::LeaderPeer;
 use crate::leader::WorkerSessions;
 use crate::leader::sessions::Relayed;
-use crate::operations::session_problem;
+use crate::refusal;
 
 /// How long the first heartbeat of a call waits for others: the leader is called at most a hundred
 /// times a second, however many workers there are.
@@ -37,7 +37,7 @@ type Verdict = Result<v1::HeartbeatResponse, Problem>;
 
 /// Where heartbeats wait to be passed on. Clones share everything.
 #[derive(Clone, Debug)]
-pub(super) struct HeartbeatRelay {
+pub(crate) struct HeartbeatRelay {
     waiting: mpsc::Sender<Waiting>,
 }
 
@@ -49,10 +49,10 @@ struct Waiting {
 
 /// Passes on what waits.
 #[derive(Debug)]
-pub(super) struct RelayLoop {
+pub(crate) struct RelayLoop {
     waiting: mpsc::Receiver<Waiting>,
     node: Node,
-    leader: LeaderLink,
+    leader: LeaderPeer,
     sessions: WorkerSessions,
 }
 
@@ -66,9 +66,9 @@ struct Batch {
 
 impl HeartbeatRelay {
     /// A queue, and the loop that empties it.
-    pub(super) fn new(
+    pub(crate) fn new(
         node: Node,
-        leader: LeaderLink,
+        leader: LeaderPeer,
         sessions: WorkerSessions,
     ) -> (Self, RelayLoop) {
         let (sender, waiting) = mpsc::channel(WAITING_COUNT_MAX);
@@ -76,7 +76,7 @@ impl HeartbeatRelay {
     }
 
     /// Passes a heartbeat on with the next call, and waits for the leader's verdict.
-    pub(super) async fn send(&self, heartbeat: v1::HeartbeatRequest) -> Verdict {
+    pub(crate) async fn send(&self, heartbeat: v1::HeartbeatRequest) -> Verdict {
         if heartbeat.encoded_len() > HEARTBEAT_BYTES_MAX {
             // It would be others' heartbeats that find no room beside it.
             return Err(Problem::new(ErrorKind::TooLarge, "the heartbeat is too large"));
@@ -96,7 +96,7 @@ impl HeartbeatRelay {
 
 impl RelayLoop {
     /// Runs until the master stops; what waits then is refused, so that workers turn to others.
-    pub(super) async fn run(mut self, stop: CancellationToken) {
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
         let relaying = async {
             while let Some(batch) = self.gather().await {
                 self.pass_on(batch).await;
@@ -163,7 +163,7 @@ impl RelayLoop {
             let answered = match now {
                 Leadership::Leading { .. } => {
                     let relayed = self.sessions.relayed(heartbeats).await;
-                    relayed.map(Batch::from).map_err(|error| session_problem(&error))
+                    relayed.map(Batch::from).map_err(|error| refusal::of_session(&error))
                 }
                 Leadership::Following { .. } => tokio::select! {
                     answered = self.leader.relay_heartbeats(heartbeats.to_vec()) => {
@@ -219,13 +219,14 @@ impl Batch {
 impl From<Relayed> for Batch {
     fn from(relayed: Relayed) -> Self {
         let Relayed { leader, masters, relays, verdicts } = relayed;
-        let problem = |verdict: Result<bool, _>| verdict.map_err(|error| session_problem(&error));
+        let problem =
+            |verdict: Result<bool, _>| verdict.map_err(|error| refusal::of_session(&error));
         Self { leader, masters, relays, verdicts: verdicts.into_iter().map(problem).collect() }
     }
 }
 
 /// A leader's answer to the follower that relays.
-pub(super) fn response(relayed: Relayed) -> v1::RelayHeartbeatsResponse {
+pub(crate) fn relayed_response(relayed: Relayed) -> v1::RelayHeartbeatsResponse {
     let Batch { leader, masters, relays, verdicts } = Batch::from(relayed);
     let verdicts = verdicts.into_iter().map(|verdict| match verdict {
         Ok(register_again) => {
@@ -247,16 +248,16 @@ mod tests {
 
     #[test]
     fn verdicts_read_back_as_they_were_given() {
-        let refusal = SessionError::NotLeading;
+        let refused = SessionError::NotLeading;
         let relayed = Relayed {
             leader: None,
             masters: Vec::new(),
             relays: vec!["m2:1".to_owned()],
-            verdicts: vec![Ok(false), Ok(true), Err(refusal.clone())],
+            verdicts: vec![Ok(false), Ok(true), Err(refused.clone())],
         };
-        let read = Batch::read(response(relayed), 3).unwrap();
+        let read = Batch::read(relayed_response(relayed), 3).unwrap();
         assert_eq!(read.relays, ["m2:1"]);
-        assert_eq!(read.verdicts, [Ok(false), Ok(true), Err(session_problem(&refusal))]);
+        assert_eq!(read.verdicts, [Ok(false), Ok(true), Err(refusal::of_session(&refused))]);
     }
 
     fn relay(room: usize) -> (HeartbeatRelay, mpsc::Receiver<Waiting>) {
@@ -264,7 +265,7 @@ mod tests {
         (HeartbeatRelay { waiting: sender }, waiting)
     }
 
-    async fn refusal(relay: &HeartbeatRelay, heartbeat: v1::HeartbeatRequest) -> ErrorKind {
+    async fn refused(relay: &HeartbeatRelay, heartbeat: v1::HeartbeatRequest) -> ErrorKind {
         relay.send(heartbeat).await.unwrap_err().kind
     }
 
@@ -274,10 +275,10 @@ mod tests {
         let (verdict, _answered) = oneshot::channel();
         let heartbeat = v1::HeartbeatRequest::default();
         relay.waiting.try_send(Waiting { heartbeat: heartbeat.clone(), verdict }).unwrap();
-        assert_eq!(refusal(&relay, heartbeat.clone()).await, ErrorKind::Overloaded);
+        assert_eq!(refused(&relay, heartbeat.clone()).await, ErrorKind::Overloaded);
 
         drop(waiting);
-        assert_eq!(refusal(&relay, heartbeat).await, ErrorKind::NoLeader);
+        assert_eq!(refused(&relay, heartbeat).await, ErrorKind::NoLeader);
     }
 
     #[tokio::test]
@@ -285,7 +286,7 @@ mod tests {
         let (relay, _waiting) = relay(1);
         let worker_id = "w".repeat(HEARTBEAT_BYTES_MAX);
         let heartbeat = v1::HeartbeatRequest { worker_id, ..v1::HeartbeatRequest::default() };
-        assert_eq!(refusal(&relay, heartbeat).await, ErrorKind::TooLarge);
+        assert_eq!(refused(&relay, heartbeat).await, ErrorKind::TooLarge);
     }
 
     #[test]

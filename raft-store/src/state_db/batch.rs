@@ -13,20 +13,20 @@ use crate::rocks;
 use crate::types::{LogId, StoredMembership};
 
 /// The column families of the state instance.
-pub(super) struct Tables<'db> {
-    pub(super) records: &'db ColumnFamily,
-    pub(super) leaders: &'db ColumnFamily,
-    pub(super) workers: &'db ColumnFamily,
-    pub(super) tasks: &'db ColumnFamily,
-    pub(super) history: &'db ColumnFamily,
-    pub(super) history_by_finish: &'db ColumnFamily,
-    pub(super) idempotency: &'db ColumnFamily,
-    pub(super) departed: &'db ColumnFamily,
-    pub(super) tokens: &'db ColumnFamily,
+pub(crate) struct Tables<'db> {
+    pub(crate) records: &'db ColumnFamily,
+    pub(crate) leaders: &'db ColumnFamily,
+    pub(crate) workers: &'db ColumnFamily,
+    pub(crate) tasks: &'db ColumnFamily,
+    pub(crate) history: &'db ColumnFamily,
+    pub(crate) history_by_finish: &'db ColumnFamily,
+    pub(crate) idempotency: &'db ColumnFamily,
+    pub(crate) departed: &'db ColumnFamily,
+    pub(crate) tokens: &'db ColumnFamily,
 }
 
 impl<'db> Tables<'db> {
-    pub(super) fn of(database: &'db DB) -> Result<Self, StorageError> {
+    pub(crate) fn of(database: &'db DB) -> Result<Self, StorageError> {
         let table = |table: Table| rocks::table(database, table.name());
         Ok(Self {
             records: table(Table::Records)?,
@@ -43,7 +43,7 @@ impl<'db> Tables<'db> {
 }
 
 /// A write that grows.
-pub(super) struct Batch<'db> {
+pub(crate) struct Batch<'db> {
     database: &'db DB,
     tables: Tables<'db>,
     batch: WriteBatch,
@@ -52,18 +52,18 @@ pub(super) struct Batch<'db> {
 }
 
 impl<'db> Batch<'db> {
-    pub(super) fn new(database: &'db DB) -> Result<Self, StorageError> {
+    pub(crate) fn new(database: &'db DB) -> Result<Self, StorageError> {
         let (batch, buffer) = (WriteBatch::default(), Vec::with_capacity(512));
         Ok(Self { database, tables: Tables::of(database)?, batch, buffer })
     }
 
-    pub(super) fn put_applied(&mut self, applied: LogId) -> Result<(), StorageError> {
+    pub(crate) fn put_applied(&mut self, applied: LogId) -> Result<(), StorageError> {
         let value = codec::encode_json(&applied)?;
         self.batch.put_cf(self.tables.records, StateRecord::Applied.key(), value);
         Ok(())
     }
 
-    pub(super) fn put_membership(
+    pub(crate) fn put_membership(
         &mut self,
         membership: &StoredMembership,
     ) -> Result<(), StorageError> {
@@ -73,7 +73,7 @@ impl<'db> Batch<'db> {
     }
 
     /// Adds changes in their order. Of several to one record only the last is written.
-    pub(super) fn put_changes(
+    pub(crate) fn put_changes(
         &mut self,
         changes: &[(LogIndex, Change)],
     ) -> Result<(), StorageError> {
@@ -146,7 +146,7 @@ impl<'db> Batch<'db> {
         Ok(())
     }
 
-    pub(super) fn write(self) -> Result<(), StorageError> {
+    pub(crate) fn write(self) -> Result<(), StorageError> {
         Ok(self.database.write_without_wal(self.batch)?)
     }
 }

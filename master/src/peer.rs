@@ -1,0 +1,7 @@
+//! Calls to other masters: what the leader has to answer, and heartbeats that a follower relays.
+
+mod heartbeat_relay;
+mod leader_peer;
+
+pub(crate) use heartbeat_relay::{HeartbeatRelay, relayed_response};
+pub(crate) use leader_peer::{LeaderPeer, is_forwarded};

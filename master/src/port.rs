@@ -1,0 +1,51 @@
+//! The ports of a master, and the reasons for which connections to them are closed.
+
+/// Where connections come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Port {
+    Http,
+    Grpc,
+}
+
+impl Port {
+    /// Its name in metrics.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Grpc => "grpc",
+        }
+    }
+
+    /// Returns the other port.
+    pub(crate) const fn other(self) -> Self {
+        match self {
+            Self::Http => Self::Grpc,
+            Self::Grpc => Self::Http,
+        }
+    }
+}
+
+/// Why a connection was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// It made room for another one, or there was none for it.
+    Full,
+    /// It never said anything.
+    Silent,
+    /// Its peer took nothing of what was sent.
+    Stalled,
+}
+
+impl Closed {
+    /// Every reason.
+    pub(crate) const ALL: [Self; 3] = [Self::Full, Self::Silent, Self::Stalled];
+
+    /// Its name in metrics.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Silent => "silent",
+            Self::Stalled => "stalled",
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! openraft over our log, state and network.
+
+use crate::state_machine::StateMachine;
+use crate::types::TypeConfig;
+
+/// openraft over our stores.
+pub(crate) type Raft = openraft::Raft<TypeConfig, StateMachine>;
