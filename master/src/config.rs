@@ -16,9 +16,8 @@ use cluster_state::{Limits, MasterId};
 pub use load::{Invocation, InvocationError, parse};
 pub use value::{Bytes, LogFormat, Names, TimeoutRange};
 
-use crate::leader::attempts_schedule::Backoff;
 use crate::leader::placement::Strategy;
-use crate::leader::reconnection::ReconnectConfig;
+use crate::leader::reconnection::{Backoff, ReconnectConfig};
 
 /// Everything an operator can set.
 #[derive(Debug, Clone, PartialEq, Eq)]

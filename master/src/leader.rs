@@ -1,31 +1,26 @@
-//! What this master does only while it leads.
+//! The part of a master that exists only while it leads.
 //!
-//! One supervisor watches leadership. On gaining it: commit the barrier of the term, build the
-//! volatile view from the state, tell every known worker at once, start the duties. While no quorum
-//! confirms it for a moment, the duties rest. On losing it: cancel all duties and wait for them
-//! before anything else.
+//! One supervisor watches leadership. On gaining it: commit the barrier of the term, build
+//! [`LeaderState`](state::LeaderState), tell every known worker at once, start the duties. While no
+//! quorum confirms leadership for a moment, the duties rest. On losing it: cancel all duties and wait
+//! for them before anything else.
 
 pub(crate) mod admission;
-pub(crate) mod attempts_schedule;
-mod channels;
 mod dispatcher;
-mod driver;
+mod duty;
 mod farewell;
 mod health;
-mod leases;
 mod liveness;
 mod mass_loss;
+mod name_claims;
 pub(crate) mod placement;
 pub(crate) mod reconnection;
-mod rest;
-mod rivals;
 mod scheduler;
 pub(crate) mod sessions;
+pub(crate) mod state;
 mod supervisor;
 pub(crate) mod ticker;
-pub(crate) mod timekeeper;
-mod undelivered;
-mod usage;
+mod timekeeper;
 
 pub(crate) use sessions::WorkerSessions;
 pub(crate) use supervisor::{DutyConfig, Supervisor};

@@ -12,8 +12,8 @@ use proptest::prelude::*;
 
 use super::value::Value;
 use super::{Bytes, Config, Invocation, LogFormat, Names, TimeoutRange, parse};
-use crate::leader::attempts_schedule::Backoff;
 use crate::leader::placement::Strategy as Placement;
+use crate::leader::reconnection::Backoff;
 
 /// Reads from a file what a value is shown as, which must be that value.
 fn check<T: Value + PartialEq + Debug>(text: &str) {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use cluster_state::MasterId;
 
-use crate::leader::attempts_schedule::Backoff;
 use crate::leader::placement::Strategy;
+use crate::leader::reconnection::Backoff;
 
 /// A number of bytes, written as in `8MiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -135,8 +135,8 @@ async fn source(
     sessions: &WorkerSessions,
     leader: &LeaderPeer,
 ) -> Result<BoxStream<'static, Arc<v1::UsageSample>>, Problem> {
-    match sessions.lead() {
-        Ok(lead) => Ok(UsageListener::from(lead.usage.watch()).into_stream()),
+    match sessions.leading() {
+        Ok(leader) => Ok(UsageListener::from(leader.usage.watch()).into_stream()),
         Err(_) => Ok(leader.watch_usage().await?.map(Arc::new).boxed()),
     }
 }

@@ -1,29 +1,27 @@
-//! Who may register: workers that an operator has registered, and those with a valid join token.
+//! Admits workers that an operator has registered, and those with a valid join token.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cluster_state::{ConnectWorker, Rejection, State, Timestamp, TokenId, WorkerId};
-use parking_lot::Mutex;
 use proto::convert::Registration;
 use raft_store::ProposeError;
 use sha2::{Digest, Sha256};
 
-use super::sessions::Lead;
+use super::state::LeaderState;
 
-/// What is stored of a token's secret.
+/// Returns the digest of a token's secret, which is stored in its place.
 #[must_use]
 pub(crate) fn digest(secret: &str) -> [u8; 32] {
     Sha256::digest(secret).into()
 }
 
-/// Decides about a worker that wants to register; the token that admits it, if it needs one.
+/// Decides whether a worker may register. Returns the token that admits it, if it needs one.
 ///
-/// An operator's word outweighs a token: a worker that was just taken off the registry does not
-/// come back by its token before it has been told.
+/// An operator outweighs a token: a worker that was just unregistered does not come back by its token
+/// before it has been dismissed.
 ///
 /// Fails with [`Rejection::UnknownWorker`] without a token, and with [`Rejection::InvalidToken`] when
-/// the token is unknown, expired, or has another secret. The refused are not told which.
+/// the token is unknown, expired, or has another secret. The worker is not told which.
 fn admit(
     worker: &WorkerId,
     token: Option<(TokenId, String)>,
@@ -37,38 +35,17 @@ fn admit(
     let Some((id, secret)) = token else {
         return Err(Rejection::UnknownWorker { worker: worker.as_str().into() });
     };
-    // An ordinary comparison: how far it got tells something of the digest alone, which nobody can
-    // turn back into a secret or steer by the secret that is offered.
+    // An ordinary comparison: its duration reveals something about the digest only, which cannot be
+    // turned back into a secret.
     let is_valid = state
         .token(&id)
         .is_some_and(|known| known.digest == digest(&secret) && !known.is_expired(now));
     if is_valid { Ok(Some(id)) } else { Err(Rejection::InvalidToken { token: id.as_str().into() }) }
 }
 
-/// Names kept of those who were turned away: beyond it they are only counted, because anybody can
-/// knock under any name.
-const KNOCKS_MAX: usize = 1_000;
-
-/// Who was turned away in this term of leadership, so that each is logged once.
-#[derive(Debug, Default)]
-pub(crate) struct Knocks(Mutex<BTreeSet<WorkerId>>);
-
-impl Knocks {
-    /// Notes one; whether it is worth a line in the log.
-    pub(crate) fn is_news(&self, worker: &WorkerId) -> bool {
-        let mut known = self.0.lock();
-        known.len() < KNOCKS_MAX && known.insert(worker.clone())
-    }
-
-    /// It was let in: the next time that it is turned away is worth a line again.
-    pub(crate) fn forget(&self, worker: &WorkerId) {
-        self.0.lock().remove(worker);
-    }
-}
-
-impl Lead {
-    /// Returns the proposal for a worker that wants to register, if it may. A rejection takes no
-    /// entry in the replicated log: anybody can knock.
+impl LeaderState {
+    /// Returns the command that registers a worker, if it may register. A rejection takes no entry in
+    /// the replicated log, because anybody can ask.
     pub(super) fn admit(
         self: &Arc<Self>,
         mut registration: Registration,
@@ -103,7 +80,7 @@ impl Lead {
                 if matches!(rejection, Rejection::InvalidToken { .. }) {
                     self.metrics.on_stale("join-token", 1);
                 }
-                if self.knocks.is_news(worker) {
+                if self.refused.is_news(worker) {
                     tracing::warn!(%worker, %rejection, "a worker was turned away");
                 }
                 Err(ProposeError::Rejected { rejection, index })
@@ -112,7 +89,8 @@ impl Lead {
     }
 }
 
-/// The worker's address, unless it names all interfaces, and no master saw where its call came from.
+/// Returns the worker's address, unless it names all interfaces: then no master saw the source of its
+/// call.
 fn reachable_address(address: &str) -> Option<String> {
     let host = address.rsplit_once(':').map_or("", |(host, _)| host);
     let is_unspecified = matches!(host, "0.0.0.0" | "[::]" | "");
@@ -172,18 +150,6 @@ mod tests {
     fn without_a_token_only_the_registered_are_let_in() {
         let refused = admit(&id("new"), None, &state(), Timestamp(0)).unwrap_err();
         assert_eq!(refused, Rejection::UnknownWorker { worker: "new".into() });
-    }
-
-    #[test]
-    fn each_name_is_news_once_and_their_number_is_bounded() {
-        let knocks = Knocks::default();
-        assert!(knocks.is_news(&id("w0")) && !knocks.is_news(&id("w0")));
-        knocks.forget(&id("w0"));
-        assert!(knocks.is_news(&id("w0")));
-        for number in 1..KNOCKS_MAX {
-            assert!(knocks.is_news(&id(&format!("w{number}"))));
-        }
-        assert!(!knocks.is_news(&id("one-more")));
     }
 
     #[test]

@@ -1,121 +1,99 @@
-//! Tells workers what is committed: which attempts to run and which to stop. Nothing else sends
-//! work to a worker, and nothing is sent that is not committed.
+//! Delivers committed orders to workers: attempts to run and attempts to stop. Nothing else sends
+//! work to a worker.
 
-mod contacts;
+mod call_records;
 mod delivery;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{AttemptRef, Epoch, HealthFinding, State, Task, Worker, WorkerId};
-use raft_store::AppliedAt;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
-use self::contacts::{Contacts, Errand, Trouble};
+use self::call_records::{CallRecords, DeliveryFailure, Purpose};
 use self::delivery::{CallEnd, Content, Orders, deliver};
-use super::driver::sleep_until;
-use super::sessions::Lead;
+use super::duty::{Duty, Wait};
+use super::state::LeaderState;
 
-/// Attempts in one call: enough to amortize it, few enough that the first is not kept waiting.
+/// Attempts in one call: enough to amortize it, few enough that the first does not wait long.
 const BATCH_MAX: usize = 1_000;
-/// An order to stop is repeated after this time, until the attempt's end is reported.
+/// Time after which an order to stop is repeated, until the attempt's end is reported.
 const STOP_AGAIN: Duration = Duration::from_secs(5);
-/// Between two looks at which connections were not used for long.
+/// Interval between two searches for idle connections.
 const SWEEP_PAUSE: Duration = Duration::from_secs(10);
-/// From TERM to KILL.
+/// Time from TERM to KILL.
 pub(super) const STOP_GRACE: Duration = Duration::from_secs(10);
 
-/// The dispatcher of one term of leadership: at most one call per worker is under way, so that
-/// orders about one attempt arrive in the order in which they were committed.
+/// Delivers orders with at most one call per worker under way, so that orders about one attempt arrive
+/// in the order in which they were committed.
 #[derive(Debug)]
 pub(super) struct Dispatcher {
-    lead: Arc<Lead>,
-    /// How long nobody answers before a worker is unreachable.
+    leader: Arc<LeaderState>,
+    /// Time without an answer after which a worker is unreachable.
     unreachable_after: Duration,
     calls: JoinSet<(Called, CallEnd)>,
     under_way: HashSet<WorkerId>,
-    contacts: Contacts,
-    /// When connections are looked at next.
+    records: CallRecords,
+    /// Time of the next search for idle connections.
     next_sweep: Instant,
-    /// Orders to stop that were given, and when.
+    /// Orders to stop that were delivered, with the time of each.
     told_to_stop: HashMap<WorkerId, BTreeMap<AttemptRef, Instant>>,
 }
 
-/// A worker that was called, and what for.
+/// A call under way.
 #[derive(Debug)]
 struct Called {
     worker: WorkerId,
     epoch: Epoch,
     address: String,
-    /// The reason on record for which it cannot be called.
+    /// Recorded reason for which the worker cannot be called.
     known: Option<String>,
 }
 
 impl Called {
-    const fn errand(&self) -> Errand {
-        if self.known.is_some() { Errand::Probe } else { Errand::Orders }
+    const fn purpose(&self) -> Purpose {
+        if self.known.is_some() { Purpose::Probe } else { Purpose::Orders }
     }
 }
 
 impl Dispatcher {
-    /// A dispatcher that has told nobody anything.
+    /// Returns the dispatcher of one term.
     #[must_use]
-    pub(super) fn new(lead: Arc<Lead>, unreachable_after: Duration) -> Self {
+    pub(super) fn new(leader: Arc<LeaderState>, unreachable_after: Duration) -> Self {
         Self {
-            lead,
+            leader,
             unreachable_after,
             calls: JoinSet::new(),
             under_way: HashSet::new(),
-            contacts: Contacts::default(),
+            records: CallRecords::default(),
             next_sweep: Instant::now(),
             told_to_stop: HashMap::new(),
         }
     }
 
-    /// Runs until cancelled; calls under way are dropped then. What they achieved shows in the
-    /// state or is done again by the next leader, and workers do nothing twice.
-    pub(super) async fn run(
-        mut self,
-        mut applied: watch::Receiver<AppliedAt>,
-        stop: CancellationToken,
-    ) {
-        loop {
-            applied.borrow_and_update();
-            self.tell_workers();
-            let wake = self.next_wake();
-            tokio::select! {
-                () = stop.cancelled() => return,
-                Some(Ok((called, end))) = self.calls.join_next() => {
-                    self.on_call_ended(&called, end);
-                }
-                () = sleep_until(wake) => {}
-                changed = applied.changed() => if changed.is_err() { return },
-            }
-        }
-    }
-
-    fn tell_workers(&mut self) {
+    /// Calls the workers that have orders to get, or are probed. Costs O(those workers).
+    fn deliver_orders(&mut self) {
         let now = Instant::now();
-        self.contacts.forgive(now);
+        self.records.forgive(now);
         if self.next_sweep <= now {
-            self.lead.channels.close_idle(now);
+            self.leader.channels.close_idle(now);
             self.next_sweep = now + SWEEP_PAUSE;
         }
-        // What is old is said again, and what was said to a worker that is gone is forgotten.
+        // Orders to stop older than `STOP_AGAIN` are repeated. This drops those of removed workers, too.
         self.told_to_stop.retain(|_, told| {
             told.retain(|_, at| now < *at + STOP_AGAIN);
             !told.is_empty()
         });
-        let orders = self.lead.node.reader().with(|state| {
+        let orders = self.leader.node.reader().with(|state| {
             let to_tell = state.workers_to_tell().filter_map(|id| state.worker(id));
             let ailing = state.ailing_workers();
             let to_probe = ailing.filter(|worker| worker.health.unreachable.is_some());
             let free = to_tell.chain(to_probe).filter(|worker| {
-                !self.under_way.contains(&worker.id) && !self.contacts.rests(&worker.id, now)
+                !self.under_way.contains(&worker.id)
+                    && !self.records.is_backing_off(&worker.id, now)
             });
             free.filter_map(|worker| self.orders(state, worker, now)).collect::<Vec<_>>()
         });
@@ -124,8 +102,9 @@ impl Dispatcher {
         }
     }
 
+    /// Begins a call.
     fn call(&mut self, orders: Orders, now: Instant) {
-        // A worker may be both to be told and to be probed.
+        // A worker may have orders and be due for a probe.
         if !self.under_way.insert(orders.worker.clone()) {
             return;
         }
@@ -138,19 +117,20 @@ impl Dispatcher {
                 Content::Probe { known } => Some(known.clone()),
             },
         };
-        let Some(client) = self.lead.channels.get(&orders.worker, &orders.address) else {
-            let trouble = Trouble::Unreachable("its address is unusable".to_owned());
+        let Some(client) = self.leader.channels.get(&orders.worker, &orders.address) else {
+            let failure = DeliveryFailure::Unreachable("its address is unusable".to_owned());
             self.under_way.remove(&orders.worker);
-            self.on_trouble(&called, &trouble, now);
+            self.on_failed(&called, &failure, now);
             return;
         };
-        let lead = Arc::clone(&self.lead);
+        let leader = Arc::clone(&self.leader);
         self.calls.spawn(async move {
-            let end = deliver(&lead, &client, &orders).await;
+            let end = deliver(&leader, &client, &orders).await;
             (called, end)
         });
     }
 
+    /// Returns the orders for a worker; nothing if it gets none now.
     fn orders(&self, state: &State, worker: &Worker, now: Instant) -> Option<Orders> {
         if !worker.is_active() {
             return None;
@@ -163,6 +143,7 @@ impl Dispatcher {
         Some(Orders { worker: worker.id.clone(), address, epoch: worker.epoch, content })
     }
 
+    /// Returns the attempts that a worker must run or stop.
     fn attempts(&self, state: &State, worker: &Worker, now: Instant) -> Option<Content> {
         let load = state.load(&worker.id)?;
         let run = load.unconfirmed.iter().filter_map(|task| state.task(*task));
@@ -185,70 +166,90 @@ impl Dispatcher {
             let told = self.told_to_stop.entry(worker.clone()).or_default();
             told.extend(end.stopped.into_iter().map(|attempt| (attempt, now)));
         }
-        let Some(trouble) = end.trouble else { return self.on_answered(called, now) };
-        self.on_trouble(called, &trouble, now);
+        let Some(failure) = end.failure else { return self.on_answered(called, now) };
+        self.on_failed(called, &failure, now);
     }
 
     fn on_answered(&mut self, called: &Called, now: Instant) {
         let Called { worker, epoch, .. } = called;
-        self.lead.undelivered.forget(worker);
-        match self.contacts.on_answered(worker, called.errand(), now) {
-            Some(trouble @ (Trouble::Refused(_) | Trouble::NoRoom)) => {
-                tracing::info!(%worker, was = %trouble, "worker takes orders again");
+        self.leader.undelivered.forget(worker);
+        match self.records.on_answered(worker, called.purpose(), now) {
+            Some(failure @ (DeliveryFailure::Refused(_) | DeliveryFailure::NoRoom)) => {
+                tracing::info!(%worker, was = %failure, "worker takes orders again");
             }
-            Some(Trouble::Unreachable(_) | Trouble::NotRecorded(_)) | None => {}
+            Some(DeliveryFailure::Unreachable(_) | DeliveryFailure::NotRecorded(_)) | None => {}
         }
         if called.known.is_some() {
-            self.lead.findings.post(worker, *epoch, HealthFinding::Reachable);
+            self.leader.findings.post(worker, *epoch, HealthFinding::Reachable);
         }
     }
 
-    fn on_trouble(&mut self, called: &Called, trouble: &Trouble, now: Instant) {
+    fn on_failed(&mut self, called: &Called, failure: &DeliveryFailure, now: Instant) {
         let Called { worker, epoch, address, known } = called;
-        self.lead.metrics.on_dispatch_failed(trouble.name());
-        let noted = self.contacts.on_trouble(worker, trouble.clone(), called.errand(), now);
-        if let Some(kind) = trouble.setback() {
-            let since = self.lead.node.clock().now();
-            self.lead.undelivered.note(worker, *epoch, kind, trouble.to_string(), since);
+        self.leader.metrics.on_dispatch_failed(failure.name());
+        let noted = self.records.on_failed(worker, failure.clone(), called.purpose(), now);
+        if let Some(kind) = failure.setback() {
+            let since = self.leader.node.clock().now();
+            self.leader.undelivered.note(worker, *epoch, kind, failure.to_string(), since);
         }
-        match trouble {
-            Trouble::Unreachable(reason) => {
+        match failure {
+            DeliveryFailure::Unreachable(reason) => {
                 tracing::debug!(%worker, address, reason, "cannot call worker");
-                // What is left of the connection says nothing about the worker.
-                self.lead.channels.close(worker);
+                // An open connection says nothing about the worker now.
+                self.leader.channels.close(worker);
                 let is_lasting = known.is_some() || noted.lasts >= self.unreachable_after;
                 if is_lasting && known.as_ref() != Some(reason) {
                     let finding = HealthFinding::Unreachable { detail: reason.clone() };
-                    self.lead.findings.post(worker, *epoch, finding);
+                    self.leader.findings.post(worker, *epoch, finding);
                 }
             }
-            Trouble::Refused(reason) => {
-                self.lead.channels.close(worker);
+            DeliveryFailure::Refused(reason) => {
+                self.leader.channels.close(worker);
                 if noted.is_news {
                     tracing::warn!(%worker, address, reason, "worker refuses orders");
                 }
             }
-            Trouble::NoRoom if noted.is_news => {
+            DeliveryFailure::NoRoom if noted.is_news => {
                 tracing::warn!(%worker, address, "worker has no room for what it was given");
             }
-            Trouble::NoRoom => {}
-            Trouble::NotRecorded(error) => {
+            DeliveryFailure::NoRoom => {}
+            DeliveryFailure::NotRecorded(error) => {
                 tracing::debug!(%worker, error, "cannot record a worker's answer");
             }
         }
     }
 
-    fn next_wake(&self) -> Option<Instant> {
-        let now = Instant::now();
+    /// Returns the time of the next pass if nothing changes.
+    fn next_pass(&self, now: Instant) -> Option<Instant> {
         let stops =
             self.told_to_stop.values().flat_map(BTreeMap::values).map(|at| *at + STOP_AGAIN);
-        // A past time is a worker that is not active: the state will say when it is.
-        let rests = self.contacts.next_end(now).into_iter();
-        let sweep = (!self.lead.channels.is_empty()).then_some(self.next_sweep);
-        rests.chain(stops).chain(sweep).filter(|at| *at > now).min()
+        // A past time belongs to a worker that is not active: the state will change with it.
+        let backoffs = self.records.next_end(now).into_iter();
+        let sweep = (!self.leader.channels.is_empty()).then_some(self.next_sweep);
+        backoffs.chain(stops).chain(sweep).filter(|at| *at > now).min()
     }
 }
 
+impl Duty for Dispatcher {
+    const NAME: &'static str = "dispatcher";
+    // It only repeats what is committed.
+    const RESTS: bool = false;
+    type Error = Infallible;
+
+    async fn pass(&mut self) -> Result<Wait, Infallible> {
+        self.deliver_orders();
+        Ok(Wait::for_change().at_most_until(self.next_pass(Instant::now())))
+    }
+
+    async fn wake(&mut self) {
+        match self.calls.join_next().await {
+            Some(Ok((called, end))) => self.on_call_ended(&called, end),
+            Some(Err(_)) | None => std::future::pending().await,
+        }
+    }
+}
+
+/// Names the live attempt of a task.
 fn live_attempt(task: &Task) -> Option<AttemptRef> {
     task.live_attempt().map(|live| AttemptRef { task: task.id, attempt: live.number })
 }

@@ -1,5 +1,4 @@
-//! Tells workers that they were taken off the registry, so that they end what they run, and gives it
-//! to others once it has ended.
+//! Dismisses unregistered workers: they end their attempts, whose tasks are then queued again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,42 +7,41 @@ use std::time::Duration;
 use cluster_state::{Command, Departed, Epoch, State, Timestamp, WorkerId};
 use proto::v1;
 use proto::worker_client::WorkerCallError;
-use raft_store::{AppliedAt, ProposeError};
-use tokio::sync::{Semaphore, watch};
+use raft_store::ProposeError;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
-use super::driver::sleep_until;
-use super::leases::Patience;
-use super::rest::until_over;
-use super::sessions::Lead;
+use super::duty::{Duty, Wait};
+use super::state::{LeaderState, Patience};
 
-/// For one call.
+/// Longest time of one call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
-/// Calls under way at once.
+/// Concurrent calls.
 const CALLS_MAX: usize = 256;
-/// Between two calls to a worker that has yet to end what it runs.
+/// Pause between two calls to a worker that is still ending its attempts.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
-/// Between two calls to a worker that was not reached.
+/// Pause between two calls to a worker that was not reached.
 const CALL_AGAIN: Duration = Duration::from_secs(5);
-/// Between two passes, however fast the state moves.
+/// Pause between two passes, however fast the state moves.
 const PASS_PAUSE: Duration = Duration::from_millis(100);
 
-/// The duty of one term of leadership.
+/// Calls departed workers until each can be forgotten.
 ///
-/// A departed worker is forgotten, and what it ran is given to others, when it says that nothing runs
-/// any more, or when its lease is over since: then it has ended by itself what it ran.
+/// A departed worker is forgotten, and its tasks are queued again, when it says that it runs nothing
+/// any more, or once its lease has expired, by which time it has stopped its own tasks.
 #[derive(Debug)]
 pub(super) struct Farewell {
-    lead: Arc<Lead>,
+    leader: Arc<LeaderState>,
     slots: Arc<Semaphore>,
     calls: JoinSet<(WorkerId, Case, CallEnd)>,
-    /// Where each departed worker stands that was seen.
+    /// Progress with each departed worker.
     seen: BTreeMap<WorkerId, Seen>,
+    /// Earliest time of the next pass.
+    next_pass: Instant,
 }
 
-/// Which departure of a worker: one that is taken off again is another case.
+/// Identity of one departure: a worker that is unregistered again is another case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Case {
     epoch: Epoch,
@@ -56,97 +54,52 @@ impl Case {
     }
 }
 
-/// A departed worker, as far as this duty has come with it.
+/// Progress with a departed worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Seen {
     case: Case,
-    /// When its lease is over at the latest.
+    /// Latest end of its lease.
     over_at: Instant,
     next: Next,
 }
 
-/// What is next for a departed worker.
+/// Next step with a departed worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
-    /// To hear how the call under way ends.
+    /// The call under way ends.
     Answer,
-    /// To be called.
+    /// The worker is called.
     CallAt(Instant),
-    /// To be waited for: there is no address to call.
+    /// The lease ends: there is no address to call.
     LeaseEnd,
-    /// To be forgotten.
+    /// The worker is forgotten.
     Forget,
 }
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CallEnd {
-    /// Nothing runs there any more.
+    /// The worker runs nothing any more.
     Ended,
-    /// It ends what it runs.
+    /// The worker is ending its attempts.
     Ending,
-    /// The address answers for somebody else.
+    /// The address belongs to somebody else.
     Elsewhere,
-    /// It may not know.
+    /// The worker may not know that it was unregistered.
     Unreached,
 }
 
 impl Farewell {
-    /// A duty that has told nobody anything.
+    /// Returns the duty of one term.
     #[must_use]
-    pub(super) fn new(lead: Arc<Lead>) -> Self {
+    pub(super) fn new(leader: Arc<LeaderState>) -> Self {
         let slots = Arc::new(Semaphore::new(CALLS_MAX));
-        Self { lead, slots, calls: JoinSet::new(), seen: BTreeMap::new() }
+        let next_pass = Instant::now();
+        Self { leader, slots, calls: JoinSet::new(), seen: BTreeMap::new(), next_pass }
     }
 
-    /// Runs until cancelled; calls under way are dropped then, and made again by the next leader.
-    pub(super) async fn run(
-        mut self,
-        mut applied: watch::Receiver<AppliedAt>,
-        stop: CancellationToken,
-    ) {
-        let mut rest = self.lead.rest.watch();
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = until_over(&mut rest) => {}
-            }
-            applied.borrow_and_update();
-            let began_at = Instant::now();
-            let pass = tokio::select! {
-                () = stop.cancelled() => return,
-                pass = self.reconcile(began_at) => pass,
-            };
-            if let Err(error) = pass {
-                tracing::warn!(%error, "cannot record that unregistered workers know it");
-            }
-            let pause = tokio::time::sleep_until(began_at + PASS_PAUSE);
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = pause => {}
-            }
-            let wake = self.next_call();
-            tokio::select! {
-                () = stop.cancelled() => return,
-                Some(Ok((worker, case, end))) = self.calls.join_next() => {
-                    self.on_call_ended(&worker, case, end);
-                }
-                () = sleep_until(wake) => {}
-                changed = applied.changed() => if changed.is_err() { return },
-            }
-        }
-    }
-
-    /// One pass: costs what has departed.
-    async fn reconcile(&mut self, now: Instant) -> Result<(), ProposeError> {
-        while let Some(Ok((worker, case, end))) = self.calls.try_join_next() {
-            self.on_call_ended(&worker, case, end);
-        }
-        let lead = Arc::clone(&self.lead);
-        let to_call = lead.node.reader().with(|state| self.look(state, now));
-        for departed in to_call {
-            self.call(departed);
-        }
+    /// Commits that the workers are forgotten with which nothing is left to do.
+    async fn forget(&mut self) -> Result<(), ProposeError> {
         let is_over = |seen: &Seen| seen.next == Next::Forget;
         let over = self.seen.iter().filter(|(_, seen)| is_over(seen));
         let workers = over.map(|(worker, seen)| (worker.clone(), seen.case.epoch));
@@ -154,17 +107,19 @@ impl Farewell {
         if workers.is_empty() {
             return Ok(());
         }
+
+        let leader = &self.leader;
         for (worker, _) in &workers {
-            lead.channels.close(worker);
+            leader.channels.close(worker);
         }
-        let command = Command::ForgetDeparted { term: lead.term, workers };
-        lead.node.propose_as_leader(lead.term, &command).await?;
+        let command = Command::ForgetDeparted { term: leader.term, workers };
+        leader.node.propose_as_leader(leader.term, &command).await?;
         self.seen.retain(|_, seen| !is_over(seen));
         Ok(())
     }
 
-    /// Compares what has departed with what was seen of it; whom to call now.
-    fn look(&mut self, state: &State, now: Instant) -> Vec<Departed> {
+    /// Compares the departed workers with the progress made. Returns those to call now.
+    fn advance(&mut self, state: &State, now: Instant) -> Vec<Departed> {
         self.seen.retain(|worker, seen| {
             state.departed_worker(worker).is_some_and(|known| Case::of(known) == seen.case)
         });
@@ -173,8 +128,8 @@ impl Farewell {
             let worker = &departed.worker.id;
             if !self.seen.contains_key(worker) {
                 // Under the state's lock: if it registers again, its lease begins after this.
-                self.lead.leases().forget(worker);
-                self.lead.usage.forget(worker);
+                self.leader.leases().forget(worker);
+                self.leader.usage.forget(worker);
                 self.seen.insert(worker.clone(), self.first_sight(departed, now));
             }
             let Some(seen) = self.seen.get_mut(worker) else { continue };
@@ -183,7 +138,7 @@ impl Farewell {
             match seen.next {
                 Next::CallAt(_) | Next::LeaseEnd if seen.over_at <= now => {
                     tracing::info!(%worker,
-                        "an unregistered worker was not reached, its lease is over");
+                        "unregistered worker was not reached before its lease ended");
                     seen.next = Next::Forget;
                 }
                 Next::LeaseEnd if !may_run_something => seen.next = Next::Forget,
@@ -197,10 +152,10 @@ impl Farewell {
         to_call
     }
 
-    /// Its lease counts from now: no heartbeat is acknowledged any more.
+    /// Begins with a departed worker. Its lease counts from now: no heartbeat is acknowledged any more.
     fn first_sight(&self, departed: &Departed, now: Instant) -> Seen {
-        let own = self.lead.leases().times();
-        let log_now = self.lead.node.clock().now();
+        let own = self.leader.leases().times();
+        let log_now = self.leader.node.clock().now();
         let patience = Patience::with(&departed.worker, own, (now, log_now));
         let next = match departed.worker.address {
             Some(_) => Next::CallAt(now),
@@ -210,12 +165,12 @@ impl Farewell {
     }
 
     fn call(&mut self, departed: Departed) {
-        let lead = Arc::clone(&self.lead);
+        let leader = Arc::clone(&self.leader);
         let slots = Arc::clone(&self.slots);
         self.calls.spawn(async move {
             // The semaphore is never closed.
             let _slot = slots.acquire().await;
-            let end = dismiss(&lead, &departed).await;
+            let end = dismiss(&leader, &departed).await;
             (departed.worker.id.clone(), Case::of(&departed), end)
         });
     }
@@ -231,48 +186,81 @@ impl Farewell {
         };
     }
 
-    fn next_call(&self) -> Option<Instant> {
-        let calls = self.seen.values().filter_map(|seen| match seen.next {
+    fn next_step(&self) -> Option<Instant> {
+        let steps = self.seen.values().filter_map(|seen| match seen.next {
             Next::CallAt(at) => Some(at.min(seen.over_at)),
             Next::LeaseEnd => Some(seen.over_at),
-            Next::Answer => None,
-            // Its proposal failed.
-            Next::Forget => Some(Instant::now()),
+            // Those to forget are forgotten, or the pass has failed.
+            Next::Answer | Next::Forget => None,
         });
-        calls.min()
+        steps.min()
     }
 }
 
-async fn dismiss(lead: &Lead, departed: &Departed) -> CallEnd {
+impl Duty for Farewell {
+    const NAME: &'static str = "farewell";
+    type Error = ProposeError;
+
+    /// Costs O(departed workers).
+    async fn pass(&mut self) -> Result<Wait, ProposeError> {
+        let now = Instant::now();
+        self.next_pass = now + PASS_PAUSE;
+        while let Some(Ok((worker, case, end))) = self.calls.try_join_next() {
+            self.on_call_ended(&worker, case, end);
+        }
+
+        let leader = Arc::clone(&self.leader);
+        let to_call = leader.node.reader().with(|state| self.advance(state, now));
+        for departed in to_call {
+            self.call(departed);
+        }
+        self.forget().await?;
+
+        let next = self.next_step().map(|at| at.max(self.next_pass));
+        Ok(Wait::for_change_after(self.next_pass).at_most_until(next))
+    }
+
+    async fn wake(&mut self) {
+        // Answers that arrive together make one pass.
+        tokio::time::sleep_until(self.next_pass).await;
+        match self.calls.join_next().await {
+            Some(Ok((worker, case, end))) => self.on_call_ended(&worker, case, end),
+            Some(Err(_)) | None => std::future::pending().await,
+        }
+    }
+}
+
+/// Tells a worker that it was unregistered.
+async fn dismiss(leader: &LeaderState, departed: &Departed) -> CallEnd {
     let worker = &departed.worker.id;
     let Some(address) = &departed.worker.address else { return CallEnd::Elsewhere };
-    let Some(client) = lead.channels.get(worker, address) else { return CallEnd::Elsewhere };
+    let Some(client) = leader.channels.get(worker, address) else { return CallEnd::Elsewhere };
     let request = v1::DismissRequest {
-        leader: lead.header(),
+        leader: leader.header(),
         worker_id: worker.to_string(),
         epoch: departed.worker.epoch.0,
     };
     match client.dismiss(request, CALL_TIMEOUT).await {
         Ok(answer) if answer.running > 0 => {
-            tracing::debug!(%worker, running = answer.running, "an unregistered worker ends what it runs");
+            tracing::debug!(%worker, running = answer.running, "unregistered worker is ending its attempts");
             CallEnd::Ending
         }
         Ok(_) => {
-            tracing::info!(%worker, "an unregistered worker has ended what it ran");
+            tracing::info!(%worker, "unregistered worker has ended its attempts");
             CallEnd::Ended
         }
         Err(WorkerCallError::Refused(reason)) => {
-            tracing::info!(%worker, address, reason, "an unregistered worker is not there");
+            tracing::info!(%worker, address, reason, "somebody else answers at the address of an unregistered worker");
             CallEnd::Elsewhere
         }
         Err(WorkerCallError::NewerTerm(seen)) => {
-            lead.on_newer_term(worker, seen);
+            leader.on_newer_term(worker, seen);
             CallEnd::Unreached
         }
         Err(WorkerCallError::Unreachable(reason)) => {
-            tracing::debug!(%worker, address, reason, "an unregistered worker is not reached");
+            tracing::debug!(%worker, address, reason, "unregistered worker was not reached");
             // A connection that hangs is not used again.
-            lead.channels.close(worker);
+            leader.channels.close(worker);
             CallEnd::Unreached
         }
     }

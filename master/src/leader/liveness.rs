@@ -1,7 +1,7 @@
-//! Declares silent workers inactive, and gives away their attempts when the time for that has come:
-//! those that do not wait soon, the rest at the end of the lease, and slowly in a mass loss.
+//! Declares silent workers inactive, and requeues their attempts: those whose tasks do not wait
+//! soon, the others at the end of the lease, and slowly in a mass loss.
 
-mod bite;
+mod requeue_batch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,159 +10,77 @@ use cluster_state::{
     Command, DisconnectReason, DisconnectWorkers, Epoch, LogIndex, LossReason, MassLoss, Reply,
     RequeueAttempts, RequeueScope, State, Timestamp, WorkerId,
 };
-use raft_store::{AppliedAt, ProposeError};
-use tokio::sync::watch;
+use raft_store::ProposeError;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
-use self::bite::Bite;
-use super::driver::{changed_after, sleep_until};
-use super::leases::{Lapsed, LeaseTable, Patience};
+use self::requeue_batch::RequeueBatch;
+use super::duty::{Duty, Wait};
 use super::mass_loss::{Brake, RecentLosses, is_over};
-use super::rest::until_over;
-use super::sessions::Lead;
+use super::state::{Lapsed, LeaderState, LeaseTable, Patience};
 
-/// Brings the table in step with the workers whose records changed after `seen`: whatever becomes of
-/// the call that registered a worker, the worker has a lease. Costs what has changed. `now` is the
-/// same moment on both clocks.
-pub(super) fn follow(
-    table: &mut LeaseTable,
-    state: &State,
-    seen: LogIndex,
-    now: (Instant, Timestamp),
-) {
-    let own = table.times();
-    for worker in state.active_workers_after(seen) {
-        table.on_active(&worker.id, worker.epoch, Patience::with(worker, own, now), now.0);
-    }
-    for worker in state.inactive_workers_after(seen) {
-        if state.load(&worker.id).is_some() {
-            table.on_inactive(&worker.id, worker.epoch, Patience::with(worker, own, now), now.0);
-        }
-    }
-}
-
-/// A failed proposal is repeated after this time.
-const RETRY_PAUSE: Duration = Duration::from_millis(200);
-/// Between two passes: a fleet that falls silent makes a few entries and not one each.
+/// Pause between two passes: a fleet that falls silent makes a few entries, not one for each worker.
 const PASS_PAUSE: Duration = Duration::from_millis(50);
-/// Between two looks at whether every active worker has a lease, and at who wants a taken name.
+/// Interval between two checks that every active worker has a lease and that rivals go on.
 const CHECK_PAUSE: Duration = Duration::from_secs(10);
-/// Between two looks at whether a mass loss is over.
+/// Interval between two checks whether a mass loss is over.
 const REVIEW_PAUSE: Duration = Duration::from_secs(1);
-/// Attempts given away by one command, so that no single entry stalls the others.
+/// Attempts requeued by one command, so that no single entry stalls the others.
 const REQUEUE_MAX: u32 = 5_000;
 
-/// The liveness duty of one term of leadership.
+/// Watches the leases of workers and acts when one lapses.
 #[derive(Debug)]
 pub(super) struct Liveness {
-    lead: Arc<Lead>,
+    leader: Arc<LeaderState>,
     losses: RecentLosses,
     brake: Brake,
     next_review: Instant,
     next_check: Instant,
-    /// The records of workers up to there are in the table.
+    /// Latest entry of the log that the lease table reflects.
     seen: LogIndex,
+    /// Beginning of the last pass.
+    began_at: Instant,
+    /// Time of the next pass even if no further deadline passes.
+    again_at: Instant,
 }
 
 impl Liveness {
-    /// A duty that in a mass loss gives away so many attempts per second.
+    /// Returns the duty of one term, which requeues up to `requeues_per_second` attempts in a mass
+    /// loss.
     #[must_use]
-    pub(super) fn new(lead: Arc<Lead>, requeues_per_second: u32) -> Self {
-        let losses = RecentLosses::new(lead.leases().times().heartbeat_timeout);
+    pub(super) fn new(leader: Arc<LeaderState>, requeues_per_second: u32) -> Self {
+        let losses = RecentLosses::new(leader.leases().times().heartbeat_timeout);
         let brake = Brake::new(requeues_per_second);
         let now = Instant::now();
-        Self { lead, losses, brake, next_review: now, next_check: now, seen: LogIndex(0) }
-    }
-
-    /// Runs until cancelled. Sleeps until the state has moved or the next deadline is there: there is
-    /// nothing to look at before.
-    pub(super) async fn run(
-        mut self,
-        mut applied: watch::Receiver<AppliedAt>,
-        stop: CancellationToken,
-    ) {
-        let mut rest = self.lead.rest.watch();
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = until_over(&mut rest) => {}
-            }
-            applied.borrow_and_update();
-            let began_at = Instant::now();
-            let pass = tokio::select! {
-                () = stop.cancelled() => return,
-                pass = self.reconcile(began_at) => pass,
-            };
-            let again = pass.unwrap_or_else(|error| {
-                tracing::warn!(%error, "cannot record that workers are silent");
-                Some(Instant::now() + RETRY_PAUSE)
-            });
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = self.next_deadline(began_at, again) => {}
-                changed = changed_after(&mut applied, began_at + PASS_PAUSE) => {
-                    if changed.is_err() {
-                        return;
-                    }
-                }
-            }
+        Self {
+            leader,
+            losses,
+            brake,
+            next_review: now,
+            next_check: now,
+            seen: LogIndex(0),
+            began_at: now,
+            again_at: now,
         }
     }
 
-    /// Waits for what was not due when the last pass began, or until `again`.
-    async fn next_deadline(&self, began_at: Instant, again: Option<Instant>) {
-        loop {
-            let next = self.lead.leases().next_deadline_after(began_at);
-            let wake = next.into_iter().chain(again).min();
-            let wake = wake.map(|at| at.max(began_at + PASS_PAUSE));
-            tokio::select! {
-                () = sleep_until(wake) => return,
-                () = self.lead.leases_changed.notified() => {}
-            }
-        }
-    }
-
-    /// One pass. Returns when to make another one even if no further deadline passes.
-    async fn reconcile(&mut self, now: Instant) -> Result<Option<Instant>, ProposeError> {
-        self.follow_state(now);
-        if now >= self.next_check {
-            self.next_check = now + CHECK_PAUSE;
-            self.check();
-            self.lead.review_rivals(now).await?;
-        }
-        // Looked up one after the other: what one step settles may be due for the next at once.
-        let silent = self.lapsed(now).silent;
-        if !silent.is_empty() {
-            // First, so that a leader which is lost half way leaves the brake on and not off.
-            self.raise_alarm(&silent, now).await?;
-            self.declare_silent(silent).await?;
-        }
-        let disconnected = self.lapsed(now).disconnected;
-        let eager = self.requeue(disconnected, RequeueScope::OnDisconnect, now).await?;
-        let expired = self.lapsed(now).expired;
-        let rest = self.requeue(expired, RequeueScope::All, now).await?;
-        let review = self.review_alarm(now).await?;
-        Ok([eager, rest, review, Some(self.next_check)].into_iter().flatten().min())
-    }
-
+    /// Takes in the workers that have changed since the last pass.
     fn follow_state(&mut self, now: Instant) {
-        let lead = &self.lead;
-        let now = (now, lead.node.clock().now());
+        let leader = &self.leader;
+        let now = (now, leader.node.clock().now());
         let seen = self.seen;
-        // Under the state's lock: nobody registers or departs meanwhile.
-        self.seen = lead.node.reader().with_applied(|state, applied| {
-            follow(&mut lead.leases(), state, seen, now);
+        // Under the state's lock: no worker registers or departs meanwhile.
+        self.seen = leader.node.reader().with_applied(|state, applied| {
+            follow(&mut leader.leases(), state, seen, now);
             applied.index
         });
     }
 
-    /// Looks over the whole fleet if its numbers say that a worker was missed.
+    /// Walks the whole fleet if the number of leases differs from the number of active workers.
     fn check(&self) {
-        let lead = &self.lead;
-        let now = (Instant::now(), lead.node.clock().now());
-        lead.node.reader().with(|state| {
-            let mut leases = lead.leases();
+        let leader = &self.leader;
+        let now = (Instant::now(), leader.node.clock().now());
+        leader.node.reader().with(|state| {
+            let mut leases = leader.leases();
             let (held, active) = (leases.active_count(), state.active_count());
             if held == active {
                 return;
@@ -176,14 +94,14 @@ impl Liveness {
         });
     }
 
-    /// What is due, without what the state has settled otherwise: workers that were taken off the
-    /// registry or have registered again since.
+    /// Returns the leases that are due, except those of workers that were unregistered or have
+    /// registered again since, whose leases end here.
     fn lapsed(&self, now: Instant) -> Lapsed {
-        let lead = &self.lead;
-        let mut lapsed = lead.leases().lapsed(now);
+        let leader = &self.leader;
+        let mut lapsed = leader.leases().lapsed(now);
         let mut removed = Vec::new();
-        // Under the state's lock: whoever registers again meanwhile has a lease only after it.
-        lead.node.reader().with(|state| {
+        // Under the state's lock: a worker that registers again gets its new lease after this.
+        leader.node.reader().with(|state| {
             let mut keep = |(worker, epoch): &(WorkerId, Epoch)| {
                 let known = state.worker(worker);
                 if known.is_none() {
@@ -191,102 +109,105 @@ impl Liveness {
                 }
                 let is_current = known.is_some_and(|known| known.epoch == *epoch);
                 if !is_current {
-                    lead.leases().forget(worker);
+                    leader.leases().forget(worker);
                 }
                 is_current
             };
             lapsed.silent.retain(&mut keep);
             lapsed.disconnected.retain(&mut keep);
             lapsed.expired.retain(&mut keep);
-            // A goodbye or a leader before this one has declared it.
+            // A goodbye or an earlier leader has declared these.
             lapsed.silent.retain(|(worker, epoch)| {
                 let is_active = state.worker(worker).is_some_and(|known| known.is_active());
                 if !is_active {
-                    lead.leases().on_declared_silent(worker, *epoch);
+                    leader.leases().on_declared_silent(worker, *epoch);
                 }
                 is_active
             });
         });
         for worker in removed {
-            lead.channels.close(&worker);
-            lead.usage.forget(&worker);
-            lead.undelivered.forget(&worker);
+            leader.channels.close(&worker);
+            leader.usage.forget(&worker);
+            leader.undelivered.forget(&worker);
         }
         lapsed
     }
 
+    /// Raises the mass-loss alarm if too many workers are silent at once.
     async fn raise_alarm(
         &mut self,
         silent: &[(WorkerId, Epoch)],
         now: Instant,
     ) -> Result<(), ProposeError> {
         let (extent, known) =
-            self.lead.node.reader().with(|state| {
+            self.leader.node.reader().with(|state| {
                 (self.losses.on_silent(silent, state, now), state.mass_loss().copied())
             });
         let (lost, of) = (saturated(extent.lost), saturated(extent.of));
         if !extent.is_mass_loss() || known.is_some_and(|known| known.lost >= lost) {
             return Ok(());
         }
-        let command = Command::RaiseMassLoss { term: self.lead.term, lost, of };
-        self.lead.node.propose_as_leader(self.lead.term, &command).await?;
+        let command = Command::RaiseMassLoss { term: self.leader.term, lost, of };
+        self.leader.node.propose_as_leader(self.leader.term, &command).await?;
         if known.is_none() {
             tracing::warn!(lost, of, "many workers fell silent at once: requeueing is slowed down");
         }
         Ok(())
     }
 
+    /// Ends the alarm when the loss is over. Returns the time of the next check.
     async fn review_alarm(&mut self, now: Instant) -> Result<Option<Instant>, ProposeError> {
-        let lead = &self.lead;
-        let Some(alarm) = lead.node.reader().with(|state| state.mass_loss().copied()) else {
+        let leader = &self.leader;
+        let Some(alarm) = leader.node.reader().with(|state| state.mass_loss().copied()) else {
             return Ok(None);
         };
         if now < self.next_review {
             return Ok(Some(self.next_review));
         }
         self.next_review = now + REVIEW_PAUSE;
-        let (times, log_now) = (lead.leases().times(), lead.node.clock().now());
-        if !lead.node.reader().with(|state| is_over(&alarm, state, times, log_now)) {
+        let (times, log_now) = (leader.leases().times(), leader.node.clock().now());
+        if !leader.node.reader().with(|state| is_over(&alarm, state, times, log_now)) {
             return Ok(Some(self.next_review));
         }
-        let command = Command::EndMassLoss { term: lead.term };
-        lead.node.propose_as_leader(lead.term, &command).await?;
+        let command = Command::EndMassLoss { term: leader.term };
+        leader.node.propose_as_leader(leader.term, &command).await?;
         tracing::info!(lost = alarm.lost, of = alarm.of, "the loss of many workers is over");
         Ok(None)
     }
 
+    /// Declares workers inactive.
     async fn declare_silent(&self, workers: Vec<(WorkerId, Epoch)>) -> Result<(), ProposeError> {
-        let lead = &self.lead;
-        let heard = |(id, _): &(WorkerId, Epoch)| Some((id.clone(), lead.last_heard(id)?));
+        let leader = &self.leader;
+        let heard = |(id, _): &(WorkerId, Epoch)| Some((id.clone(), leader.last_heard(id)?));
         let command = Command::DisconnectWorkers(DisconnectWorkers {
-            term: lead.term,
+            term: leader.term,
             workers: workers.clone(),
             reason: DisconnectReason::HeartbeatTimeout,
             last_heard: workers.iter().filter_map(heard).collect(),
         });
-        lead.node.propose_as_leader(lead.term, &command).await?;
+        leader.node.propose_as_leader(leader.term, &command).await?;
         for (worker, epoch) in workers {
-            // One that has registered again meanwhile is left alone, and has a lease of its own.
+            // A worker that has registered again meanwhile has a new lease.
             if !self.is_away(&worker, epoch) {
                 continue;
             }
             tracing::warn!(%worker, %epoch, "worker is silent: inactive");
-            lead.channels.close(&worker);
-            lead.usage.forget(&worker);
-            lead.undelivered.forget(&worker);
-            lead.leases().on_declared_silent(&worker, epoch);
+            leader.channels.close(&worker);
+            leader.usage.forget(&worker);
+            leader.undelivered.forget(&worker);
+            leader.leases().on_declared_silent(&worker, epoch);
         }
         Ok(())
     }
 
-    /// Whether the worker is inactive and has not registered again since that epoch.
+    /// Tells whether the worker is inactive and has not registered again since that epoch.
     fn is_away(&self, worker: &WorkerId, epoch: Epoch) -> bool {
-        self.lead.node.reader().with(|state| {
+        self.leader.node.reader().with(|state| {
             state.worker(worker).is_some_and(|known| !known.is_active() && known.epoch == epoch)
         })
     }
 
-    /// Gives attempts of `due` workers to others, as many as may be now. Returns when to go on if
+    /// Requeues attempts of `due` workers, as many as allowed now. Returns the time to go on at if
     /// some are left.
     async fn requeue(
         &mut self,
@@ -298,16 +219,17 @@ impl Liveness {
             return Ok(None);
         }
         let brakes = |state: &State| state.mass_loss().is_some_and(MassLoss::brakes);
-        let is_braked = self.lead.node.reader().with(brakes);
+        let is_braked = self.leader.node.reader().with(brakes);
         let most = if is_braked { self.brake.allowance(now).min(REQUEUE_MAX) } else { REQUEUE_MAX };
-        let bite = self.lead.node.reader().with(|state| Bite::of(due, state, scope, most));
-        self.settle(&bite.empty, scope);
-        let mut is_left = bite.is_cut;
-        if !bite.holding.is_empty() {
-            let (count, more) = self.give_away(&bite.holding, scope, most).await?;
+        let batch =
+            self.leader.node.reader().with(|state| RequeueBatch::of(due, state, scope, most));
+        self.settle(&batch.empty, scope);
+        let mut is_left = batch.is_cut;
+        if !batch.holding.is_empty() {
+            let (count, more) = self.propose_requeue(&batch.holding, scope, most).await?;
             is_left |= more;
             if is_braked {
-                // Counted from the commit on, which may have taken its time.
+                // Counted from the commit, which may have taken some time.
                 self.brake.on_passed(count, Instant::now());
             }
         }
@@ -317,26 +239,26 @@ impl Liveness {
         Ok(Some(if is_braked { self.brake.opens_at(Instant::now()) } else { now }))
     }
 
-    /// Proposes it. How many attempts it was, and whether the bound left some over.
-    async fn give_away(
+    /// Requeues attempts of workers. Returns their number, and whether the bound left some over.
+    async fn propose_requeue(
         &self,
         holding: &[(WorkerId, Epoch)],
         scope: RequeueScope,
         attempts_max: u32,
     ) -> Result<(u32, bool), ProposeError> {
-        let lead = &self.lead;
+        let leader = &self.leader;
         let reason = match scope {
             RequeueScope::All => LossReason::LeaseExpired,
             RequeueScope::OnDisconnect => LossReason::WorkerDisconnected,
         };
         let command = Command::RequeueAttempts(RequeueAttempts {
-            term: lead.term,
+            term: leader.term,
             workers: holding.to_vec(),
             reason,
             scope,
             attempts_max,
         });
-        let committed = lead.node.propose_as_leader(lead.term, &command).await?;
+        let committed = leader.node.propose_as_leader(leader.term, &command).await?;
         let Reply::Requeued { count, more } = committed.reply else { return Ok((0, false)) };
         if !more {
             for (worker, epoch) in holding.iter().filter(|(one, epoch)| self.is_away(one, *epoch)) {
@@ -347,13 +269,80 @@ impl Liveness {
         Ok((count, more))
     }
 
+    /// Settles the leases of workers whose attempts in the scope are requeued.
     fn settle(&self, workers: &[(WorkerId, Epoch)], scope: RequeueScope) {
-        let mut leases = self.lead.leases();
+        let mut leases = self.leader.leases();
         for (worker, epoch) in workers {
             match scope {
                 RequeueScope::All => leases.on_expired(worker, *epoch),
                 RequeueScope::OnDisconnect => leases.on_eager_requeued(worker, *epoch),
             }
+        }
+    }
+}
+
+impl Duty for Liveness {
+    const NAME: &'static str = "liveness";
+    type Error = ProposeError;
+
+    async fn pass(&mut self) -> Result<Wait, ProposeError> {
+        let now = Instant::now();
+        self.began_at = now;
+        self.follow_state(now);
+        if now >= self.next_check {
+            self.next_check = now + CHECK_PAUSE;
+            self.check();
+            self.leader.review_rivals(now).await?;
+        }
+
+        // Looked up one after the other: what one step settles may be due for the next at once.
+        let silent = self.lapsed(now).silent;
+        if !silent.is_empty() {
+            // First, so that a leader which is lost half way leaves the brake on and not off.
+            self.raise_alarm(&silent, now).await?;
+            self.declare_silent(silent).await?;
+        }
+        let disconnected = self.lapsed(now).disconnected;
+        let eager = self.requeue(disconnected, RequeueScope::OnDisconnect, now).await?;
+        let expired = self.lapsed(now).expired;
+        let others = self.requeue(expired, RequeueScope::All, now).await?;
+        let review = self.review_alarm(now).await?;
+
+        let again = [eager, others, review].into_iter().flatten();
+        self.again_at = again.fold(self.next_check, Instant::min);
+        Ok(Wait::for_change_after(now + PASS_PAUSE))
+    }
+
+    /// Waits for a deadline that was not due when the last pass began. A notice that a lease has
+    /// changed only moves that time, and begins no pass.
+    async fn wake(&mut self) {
+        loop {
+            let deadline = self.leader.leases().next_deadline_after(self.began_at);
+            let next = deadline.map_or(self.again_at, |deadline| deadline.min(self.again_at));
+            tokio::select! {
+                () = tokio::time::sleep_until(next.max(self.began_at + PASS_PAUSE)) => return,
+                () = self.leader.leases_changed.notified() => {}
+            }
+        }
+    }
+}
+
+/// Brings the table in step with the workers whose records changed after `seen`: a worker has a lease
+/// whatever becomes of the call that registered it. Costs what has changed. `now` is the same moment
+/// on both clocks.
+pub(super) fn follow(
+    table: &mut LeaseTable,
+    state: &State,
+    seen: LogIndex,
+    now: (Instant, Timestamp),
+) {
+    let own = table.times();
+    for worker in state.active_workers_after(seen) {
+        table.on_active(&worker.id, worker.epoch, Patience::with(worker, own, now), now.0);
+    }
+    for worker in state.inactive_workers_after(seen) {
+        if state.load(&worker.id).is_some() {
+            table.on_inactive(&worker.id, worker.epoch, Patience::with(worker, own, now), now.0);
         }
     }
 }

@@ -1,351 +1,356 @@
-//! The worker reconnection monitor: goes to inactive workers until they are connected again or
-//! unregistered, tells every active worker at once when this master has begun to lead, and goes to
-//! workers when an operator asks for it.
+//! The worker reconnection monitor: contacts inactive workers until they reconnect or are
+//! unregistered; on election, announces the leader to active ones; on request, contacts at once.
 
-mod attempt;
-mod awaited;
+mod backoff;
 mod config;
-mod demands;
+mod contact;
+mod registrations;
+mod requests;
+mod schedule;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{HealthFinding, LogIndex, State, Worker, WorkerId};
-use raft_store::AppliedAt;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use config::ReconnectConfig;
-pub(crate) use demands::{Demand, DemandError, Finding, ReconnectHandle, Whom};
-
-use self::attempt::{Attempt, attempt};
-use self::awaited::Awaited;
-use self::demands::OpenDemands;
-use super::attempts_schedule::{AttemptsSchedule, Completed, Ended, Occasion, Sighting, Trouble};
-use super::driver::{changed_after, sleep_until};
-use super::sessions::Lead;
+pub(crate) use self::backoff::Backoff;
+pub(crate) use self::config::ReconnectConfig;
+use self::contact::{ContactResult, contact};
+use self::registrations::AwaitedRegistrations;
+use self::requests::OpenRequests;
+use self::schedule::{Completed, ContactSchedule, InactiveWorker, Trigger};
+use super::duty::{Duty, Wait};
+use super::state::{LeaderState, Outcome, ReconnectRequest, Target};
 use crate::metrics::Reconnected;
 
-/// Between two looks at who is inactive, however fast the state moves.
-const LOOK_PAUSE: Duration = Duration::from_millis(100);
+/// Pause between two searches for inactive workers, however fast the state moves.
+const SEARCH_PAUSE: Duration = Duration::from_millis(100);
 
-/// The monitor of one term of leadership.
+/// The monitor of one term.
+///
+/// When the term ends, contacts under way are dropped, and open requests are interrupted.
 #[derive(Debug)]
 pub(crate) struct ReconnectionMonitor {
-    lead: Arc<Lead>,
+    leader: Arc<LeaderState>,
     config: ReconnectConfig,
-    schedule: AttemptsSchedule,
-    demands: OpenDemands,
-    /// An attempt that was withdrawn ends without a result.
-    attempts: JoinSet<(WorkerId, Option<Attempt>)>,
+    requests: mpsc::Receiver<ReconnectRequest>,
+    schedule: ContactSchedule,
+    open_requests: OpenRequests,
+    /// Contacts under way. One that was withdrawn ends without a result.
+    contacts: JoinSet<(WorkerId, Option<ContactResult>)>,
     under_way: BTreeMap<WorkerId, UnderWay>,
-    /// Inactive workers that have answered and have yet to register.
-    awaited: Awaited,
-    /// The latest change of an inactive worker that was taken in.
+    awaited: AwaitedRegistrations,
+    /// The latest change of an inactive worker that the schedule reflects.
     seen: LogIndex,
+    next_search: Instant,
 }
 
-/// What one attempt under way is based on.
+/// Basis of a contact under way.
 #[derive(Debug)]
 struct UnderWay {
     address: String,
-    occasion: Occasion,
+    trigger: Trigger,
     withdraw: CancellationToken,
 }
 
 impl ReconnectionMonitor {
-    /// A monitor that has yet to tell anybody.
+    /// Starts the monitor of one term: the active workers are in line for an announcement of the
+    /// leader. The inactive ones belong to the first round.
     #[must_use]
-    pub(crate) fn new(lead: Arc<Lead>, config: ReconnectConfig) -> Self {
-        Self {
-            lead,
-            schedule: AttemptsSchedule::new(config.backoff, config.max_parallel),
-            awaited: Awaited::new(config.registration_timeout),
-            config,
-            demands: OpenDemands::default(),
-            attempts: JoinSet::new(),
-            under_way: BTreeMap::new(),
-            seen: LogIndex(0),
-        }
-    }
-
-    /// Runs until cancelled; attempts under way are dropped then, and whoever waits for one is
-    /// told that it was interrupted.
-    pub(crate) async fn run(
-        mut self,
-        mut demanded: mpsc::Receiver<Demand>,
-        mut applied: watch::Receiver<AppliedAt>,
-        stop: CancellationToken,
-    ) {
-        if self.config.enabled {
+    pub(crate) fn start(
+        leader: Arc<LeaderState>,
+        config: ReconnectConfig,
+        requests: mpsc::Receiver<ReconnectRequest>,
+    ) -> Self {
+        if config.enabled {
             tracing::info!("worker reconnection monitor started");
         } else {
             tracing::info!("worker reconnection monitor is disabled: it works on demand only");
         }
-        self.lead.metrics.on_reconnect_monitor(self.config.enabled);
-        self.announce();
-        let mut next_look = Instant::now();
-        loop {
-            if Instant::now() >= next_look {
-                applied.borrow_and_update();
-                self.look();
-                next_look = Instant::now() + LOOK_PAUSE;
-            }
-            self.start_attempts();
-            let due = [self.schedule.next_due(), self.awaited.next_end()];
-            let due = due.into_iter().flatten().min().map(|due| due.max(next_look));
-            tokio::select! {
-                () = stop.cancelled() => break,
-                Some(Ok((worker, attempt))) = self.attempts.join_next() => {
-                    self.on_ended(&worker, attempt);
-                }
-                Some(demand) = demanded.recv() => self.on_demanded(demand),
-                // After the pause: a busy log must not keep the monitor looking.
-                changed = changed_after(&mut applied, next_look) => if changed.is_err() { break },
-                () = sleep_until(due) => {}
-            }
-        }
-        self.lead.metrics.on_reconnect_monitor(false);
-        if self.config.enabled {
-            tracing::info!("worker reconnection monitor stopped");
-        }
-    }
+        leader.metrics.on_reconnect_monitor(config.enabled);
 
-    /// Tells the workers that follow the leader before this one; those that are inactive are the
-    /// first round's.
-    fn announce(&mut self) {
-        let active = self.lead.node.reader().with(|state| {
+        let now = Instant::now();
+        let mut schedule = ContactSchedule::new(config.backoff, config.max_parallel);
+        let active = leader.node.reader().with(|state| {
             let active = state.workers().filter(|one| one.is_active() && one.address.is_some());
             active.map(|worker| worker.id.clone()).collect()
         });
-        self.schedule.announce(active, Instant::now());
+        schedule.announce(active, now);
+
+        Self {
+            leader,
+            requests,
+            schedule,
+            awaited: AwaitedRegistrations::new(config.registration_timeout),
+            config,
+            open_requests: OpenRequests::default(),
+            contacts: JoinSet::new(),
+            under_way: BTreeMap::new(),
+            seen: LogIndex(0),
+            next_search: now,
+        }
     }
 
-    /// Takes in who has become inactive, withdraws attempts that have lost their reason, and begins
-    /// a round over whoever is due. Costs what has changed and what is due.
-    fn look(&mut self) {
+    /// Takes in workers that have become inactive, withdraws contacts that have lost their reason,
+    /// and begins a round over the workers that are due. Costs what has changed and what is due.
+    fn search(&mut self) {
         let now = Instant::now();
         let Self { config, schedule, under_way, seen, .. } = self;
-        let round = self.lead.node.reader().with(|state| {
-            for (worker, attempt) in under_way {
-                if has_lost_its_reason(state, worker, &attempt.address) {
-                    attempt.withdraw.cancel();
+        let round = self.leader.node.reader().with(|state| {
+            for (worker, contact) in under_way {
+                if has_lost_its_reason(state, worker, &contact.address) {
+                    contact.withdraw.cancel();
                 }
             }
             if !config.enabled {
                 return None;
             }
+
             let before = *seen;
             for worker in state.inactive_workers_after(before) {
                 *seen = worker.index.max(*seen);
                 let Some(address) = worker.address.clone() else { continue };
                 let interval = config.interval_of(worker);
-                let sighting = Sighting { since: worker.changed_at, address, interval };
-                schedule.on_inactive(&worker.id, sighting, now);
+                let inactive = InactiveWorker { since: worker.changed_at, address, interval };
+                schedule.on_inactive(&worker.id, inactive, now);
             }
-            schedule.begin_round(now, |worker| can_be_gone_to(state, worker))
+            schedule.begin_round(now, |worker| can_be_contacted(state, worker))
         });
         if let Some(round) = round {
-            log_attempts(round.workers, round.is_new);
+            log_contacts(round.workers, round.is_new);
         }
-        self.settle_awaited(now);
+        self.settle_registrations(now);
     }
 
-    /// Tells of the workers that have answered and registered since, and of those that have not.
-    fn settle_awaited(&mut self, now: Instant) {
+    /// Settles the workers that were reached and have registered since, and those that have not
+    /// registered in time.
+    fn settle_registrations(&mut self, now: Instant) {
         let awaited = &mut self.awaited;
-        let (came, late) = self.lead.node.reader().with(|state| {
-            // One that was unregistered meanwhile is not waited for either.
+        let (registered, late) = self.leader.node.reader().with(|state| {
+            // A worker that was unregistered meanwhile is not awaited either.
             awaited.settle(now, |worker| state.worker(worker).is_none_or(|one| one.is_active()))
         });
-        for (worker, reached) in came {
-            if self.lead.node.reader().with(|state| state.worker(&worker).is_none()) {
-                self.demands.on_gone(&worker);
+
+        for (worker, reached) in registered {
+            if self.leader.node.reader().with(|state| state.worker(&worker).is_none()) {
+                self.open_requests.on_unregistered(&worker);
                 continue;
             }
             tracing::info!(%worker, address = reached.address, "successfully reconnected to worker");
-            // One that goes on is not a second success.
-            if let Some(attempt) = self.under_way.get(&worker) {
-                attempt.withdraw.cancel();
+            // A contact that goes on is not a second success.
+            if let Some(contact) = self.under_way.get(&worker) {
+                contact.withdraw.cancel();
             }
             self.schedule.on_no_trouble(&worker);
-            self.lead.metrics.on_reconnect_ended(Reconnected::Yes, 1);
-            self.lead.metrics.on_reconnect_ended(Reconnected::No, reached.attempts - 1);
-            self.demands.on_found(&worker, Finding::Reached);
+            self.leader.metrics.on_reconnect_ended(Reconnected::Yes, 1);
+            self.leader.metrics.on_reconnect_ended(Reconnected::No, reached.contacts - 1);
+            self.open_requests.on_outcome(&worker, Outcome::Reached);
         }
+
         for (worker, reached) in late {
-            if self.schedule.on_trouble(&worker, Trouble::NotRegistered) {
-                let waited = self.config.registration_timeout;
-                tracing::warn!(%worker, address = reached.address, ?waited,
-                    "worker was reached, but has not registered: its own log says why");
-            }
-            self.lead.metrics.on_reconnect_ended(Reconnected::No, reached.attempts);
-            self.demands.on_found(&worker, Finding::NotRegistered);
+            let result = ContactResult::NotRegistered(self.config.registration_timeout);
+            self.report(&worker, &reached.address, &result);
+            self.leader.metrics.on_reconnect_ended(Reconnected::No, reached.contacts);
+            self.open_requests.on_outcome(&worker, result.outcome());
         }
     }
 
-    fn on_demanded(&mut self, demand: Demand) {
-        let mut found = BTreeMap::new();
+    /// Takes in a request: puts in line the workers that have to be contacted for it.
+    fn on_request(&mut self, request: ReconnectRequest) {
+        let mut outcomes = BTreeMap::new();
         let mut awaited = Vec::new();
-        let mut sort = |worker: &Worker| match (is_reached(worker), &worker.address) {
-            (true, _) => drop(found.insert(worker.id.clone(), Finding::Active)),
-            (false, None) => drop(found.insert(worker.id.clone(), Finding::NoAddress)),
+        let mut sort = |worker: &Worker| match (is_reachable(worker), &worker.address) {
+            (true, _) => drop(outcomes.insert(worker.id.clone(), Outcome::Active)),
+            (false, None) => drop(outcomes.insert(worker.id.clone(), Outcome::NoAddress)),
             (false, Some(_)) => awaited.push(worker.id.clone()),
         };
-        self.lead.node.reader().with(|state| match &demand.whom {
-            Whom::One(id) => state.worker(id).into_iter().for_each(|worker| sort(worker)),
-            Whom::AllInactive => {
-                let unreachable = state.ailing_workers().filter(|worker| !is_reached(worker));
+        self.leader.node.reader().with(|state| match &request.target {
+            Target::One(id) => state.worker(id).into_iter().for_each(|worker| sort(worker)),
+            Target::AllInactive => {
+                let unreachable = state.ailing_workers().filter(|worker| !is_reachable(worker));
                 state.inactive_workers().chain(unreachable).for_each(|worker| sort(worker));
             }
         });
+
         if !awaited.is_empty() {
-            log_attempts(awaited.len(), true);
+            log_contacts(awaited.len(), true);
         }
-        self.demands.open(demand, found, &awaited);
-        self.schedule.demand(awaited, Instant::now());
+        self.open_requests.open(request, outcomes, &awaited);
+        self.schedule.request(awaited, Instant::now());
     }
 
-    fn start_attempts(&mut self) {
-        while let Some((worker, occasion)) = self.schedule.start_next() {
-            let address = self.lead.node.reader().with(|state| {
+    /// Starts contacts with the workers that are first in line.
+    fn start_contacts(&mut self) {
+        while let Some((worker, trigger)) = self.schedule.start_next() {
+            let address = self.leader.node.reader().with(|state| {
                 let known = state.worker(&worker)?;
-                let has_reason = occasion == Occasion::Announcement || !is_reached(known);
+                let has_reason = trigger == Trigger::Announcement || !is_reachable(known);
                 known.address.clone().filter(|_| has_reason)
             });
             match address {
-                Some(address) => self.start(worker, address, occasion),
+                Some(address) => self.start_contact(worker, address, trigger),
                 None => self.on_withdrawn(&worker),
             }
         }
     }
 
-    fn start(&mut self, worker: WorkerId, address: String, occasion: Occasion) {
-        let lead = Arc::clone(&self.lead);
+    fn start_contact(&mut self, worker: WorkerId, address: String, trigger: Trigger) {
+        let leader = Arc::clone(&self.leader);
         let timeout = self.config.attempt_timeout;
         let withdraw = CancellationToken::new();
-        let under_way = UnderWay { address: address.clone(), occasion, withdraw: withdraw.clone() };
+        let under_way = UnderWay { address: address.clone(), trigger, withdraw: withdraw.clone() };
         self.under_way.insert(worker.clone(), under_way);
-        self.attempts.spawn(async move {
-            let ended =
-                withdraw.run_until_cancelled(attempt(&lead, &worker, &address, timeout)).await;
-            (worker, ended)
+        self.contacts.spawn(async move {
+            let contact = contact(&leader, &worker, &address, timeout);
+            let result = withdraw.run_until_cancelled(contact).await;
+            (worker, result)
         });
     }
 
-    fn on_ended(&mut self, worker: &WorkerId, ended: Option<Attempt>) {
-        let Some(UnderWay { address, occasion, withdraw }) = self.under_way.remove(worker) else {
+    fn on_contact_ended(&mut self, worker: &WorkerId, result: Option<ContactResult>) {
+        let Some(UnderWay { address, trigger, withdraw }) = self.under_way.remove(worker) else {
             return;
         };
-        let Some(attempt) = ended.filter(|_| !withdraw.is_cancelled()) else {
+        let Some(result) = result.filter(|_| !withdraw.is_cancelled()) else {
             self.on_withdrawn(worker);
             return;
         };
-        self.log_outcome(worker, &address, occasion, &attempt);
-        if let Attempt::NewerTerm(_) = attempt {
-            self.lead.doubt_leadership();
+
+        self.report(worker, &address, &result);
+        if let ContactResult::NewerTerm(_) = result {
+            self.leader.doubt_leadership();
         }
-        let was_reached = attempt == Attempt::Reached;
-        let known = self.lead.node.reader().with(|state| state.worker(worker).cloned());
-        if let Some(known) = known.filter(|known| was_reached && !is_reached(known)) {
-            self.lead.findings.post(worker, known.epoch, HealthFinding::Reachable);
+        if result.is_reached() {
+            tracing::debug!(%worker, address, ?trigger, "worker was told who leads");
+            let known = self.leader.node.reader().with(|state| state.worker(worker).cloned());
+            if let Some(known) = known.filter(|known| !is_reachable(known)) {
+                self.leader.findings.post(worker, known.epoch, HealthFinding::Reachable);
+            }
         }
-        let ended = if was_reached { Ended::Reached } else { Ended::Failed };
-        self.settle(worker, ended);
-        if occasion == Occasion::Announcement {
-            self.lead.metrics.on_announced(was_reached);
-            self.demands.on_found(worker, attempt.finding());
+        self.settle(worker, Some(&result));
+
+        if trigger == Trigger::Announcement {
+            self.leader.metrics.on_announced(result.is_reached());
+            self.open_requests.on_outcome(worker, result.outcome());
             return;
         }
-        self.lead.metrics.on_reconnect_attempt();
-        if was_reached {
-            // It may have registered before its answer arrived: then nothing is waited for.
+        self.leader.metrics.on_reconnect_attempt();
+        if result.is_reached() {
+            // It may have registered before its answer arrived: then there is nothing to await.
             self.awaited.on_reached(worker, &address, Instant::now());
-            self.settle_awaited(Instant::now());
+            self.settle_registrations(Instant::now());
         } else {
-            self.lead.metrics.on_reconnect_ended(Reconnected::No, 1);
-            self.demands.on_found(worker, attempt.finding());
+            self.leader.metrics.on_reconnect_ended(Reconnected::No, 1);
+            self.open_requests.on_outcome(worker, result.outcome());
         }
     }
 
-    /// An attempt was given up, or not begun: the worker is gone, active, or elsewhere.
+    /// Handles a contact that was withdrawn or not begun: the worker is gone, active, or elsewhere.
     fn on_withdrawn(&mut self, worker: &WorkerId) {
-        self.settle(worker, Ended::Withdrawn);
-        let known = self.lead.node.reader().with(|state| {
-            state.worker(worker).map(|worker| (is_reached(worker), worker.address.is_some()))
+        self.settle(worker, None);
+        let known = self.leader.node.reader().with(|state| {
+            state.worker(worker).map(|worker| (is_reachable(worker), worker.address.is_some()))
         });
         match known {
             None => {
                 self.schedule.forget(worker, Instant::now());
-                self.lead.channels.close(worker);
-                self.demands.on_gone(worker);
+                self.leader.channels.close(worker);
+                self.open_requests.on_unregistered(worker);
             }
-            Some((true, _)) => self.demands.on_found(worker, Finding::Active),
-            Some((false, false)) => self.demands.on_found(worker, Finding::NoAddress),
-            Some((false, true)) if self.demands.awaits(worker) => {
-                self.schedule.demand(vec![worker.clone()], Instant::now());
+            Some((true, _)) => self.open_requests.on_outcome(worker, Outcome::Active),
+            Some((false, false)) => self.open_requests.on_outcome(worker, Outcome::NoAddress),
+            Some((false, true)) if self.open_requests.awaits(worker) => {
+                self.schedule.request(vec![worker.clone()], Instant::now());
             }
             Some((false, true)) => {}
         }
     }
 
-    fn settle(&mut self, worker: &WorkerId, ended: Ended) {
-        match self.schedule.on_ended(worker, ended, Instant::now(), rand::random()) {
-            Some(Completed::Round(took)) => self.lead.metrics.on_reconnect_round(took),
+    /// Ends a contact in the schedule, and reports the batch that ends with it.
+    fn settle(&mut self, worker: &WorkerId, result: Option<&ContactResult>) {
+        match self.schedule.on_ended(worker, result, Instant::now(), rand::random()) {
+            Some(Completed::Round(took)) => self.leader.metrics.on_reconnect_round(took),
             Some(Completed::Announcements { took, reached, failed }) => {
                 tracing::info!(reached, failed, ?took, "active workers were told who leads");
-                self.lead.metrics.on_announcements_completed(took);
+                self.leader.metrics.on_announcements_completed(took);
             }
             None => {}
         }
     }
 
-    /// That a worker is offline is expected and not logged. What else is wrong is logged once,
-    /// until something else is seen: a connection that nobody accepts or refuses shows nothing.
-    fn log_outcome(
-        &mut self,
-        worker: &WorkerId,
-        address: &str,
-        occasion: Occasion,
-        attempt: &Attempt,
-    ) {
-        match attempt {
-            Attempt::Reached => {
-                tracing::debug!(%worker, address, ?occasion, "worker was told who leads");
-            }
-            Attempt::Offline => self.schedule.on_no_trouble(worker),
-            Attempt::OutOfReach
-            | Attempt::Silent(_)
-            | Attempt::Refused(_)
-            | Attempt::NewerTerm(_) => {}
+    /// Logs trouble with a worker, once until something else is seen.
+    fn report(&mut self, worker: &WorkerId, address: &str, result: &ContactResult) {
+        if *result == ContactResult::Offline {
+            self.schedule.on_no_trouble(worker);
         }
-        let trouble = attempt.trouble();
-        if trouble.is_some_and(|trouble| self.schedule.on_trouble(worker, trouble)) {
-            attempt.log_trouble(worker, address);
+        if result.is_trouble() && self.schedule.is_news(worker, result) {
+            result.log_trouble(worker, address);
         }
     }
 }
 
-/// Whether the worker is connected and can be called, as far as the record says.
-fn is_reached(worker: &Worker) -> bool {
+impl Duty for ReconnectionMonitor {
+    const NAME: &'static str = "reconnection monitor";
+    // It proposes nothing.
+    const RESTS: bool = false;
+    type Error = Infallible;
+
+    async fn pass(&mut self) -> Result<Wait, Infallible> {
+        if Instant::now() >= self.next_search {
+            self.search();
+            self.next_search = Instant::now() + SEARCH_PAUSE;
+        }
+        self.start_contacts();
+
+        let next = [self.schedule.next_due(), self.awaited.next_end()].into_iter().flatten().min();
+        let next = next.map(|at| at.max(self.next_search));
+        Ok(Wait::for_change_after(self.next_search).at_most_until(next))
+    }
+
+    async fn wake(&mut self) {
+        tokio::select! {
+            Some(Ok((worker, result))) = self.contacts.join_next() => {
+                self.on_contact_ended(&worker, result);
+            }
+            Some(request) = self.requests.recv() => self.on_request(request),
+            else => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for ReconnectionMonitor {
+    fn drop(&mut self) {
+        self.leader.metrics.on_reconnect_monitor(false);
+        if self.config.enabled {
+            tracing::info!("worker reconnection monitor stopped");
+        }
+    }
+}
+
+/// Tells whether the worker is connected and can be called, by its record.
+fn is_reachable(worker: &Worker) -> bool {
     worker.is_active() && worker.health.unreachable.is_none()
 }
 
-fn can_be_gone_to(state: &State, worker: &WorkerId) -> bool {
+/// Tells whether the worker is inactive and has an address.
+fn can_be_contacted(state: &State, worker: &WorkerId) -> bool {
     state.worker(worker).is_some_and(|known| !known.is_active() && known.address.is_some())
 }
 
-/// Whether the worker is gone, or is inactive and to be found elsewhere.
+/// Tells whether the worker is gone, or is inactive and has another address.
 fn has_lost_its_reason(state: &State, worker: &WorkerId, address: &str) -> bool {
     state
         .worker(worker)
         .is_none_or(|known| !known.is_active() && known.address.as_deref() != Some(address))
 }
 
-fn log_attempts(count: usize, is_new: bool) {
+fn log_contacts(count: usize, is_new: bool) {
     if is_new {
         tracing::info!("attempting to reconnect to {count} inactive worker(s)");
     } else {

@@ -1,19 +1,18 @@
 //! The queue processor: places queued tasks on workers that have room.
 
-use std::time::Duration;
-
 use cluster_state::{Assignment, Command, Reply, Term};
 use raft_store::{Committed, Node, ProposeError};
 
-use super::driver::Reconciler;
+use super::duty::{Duty, Wait};
 use super::placement::{Bounds, Placer, Strategy};
 
-/// One log entry's worth of placements: enough to amortize a commit, few enough that deciding on
-/// them takes about ten milliseconds. Looks in vain may take as long.
+/// Bounds of one pass, which makes one log entry: enough placements to amortize a commit, few enough
+/// that deciding on them takes about ten milliseconds. Searches that place nothing are bounded to
+/// about the same time.
 const PASS: Bounds = Bounds { placements: 2_000, looks: 100_000 };
 
-/// Places queued tasks. Woken by every change of the state, so that a freed slot or a new task
-/// waits for nothing; a pass looks only at what may have changed for tasks that wait.
+/// Places queued tasks. Every change of the state wakes it, so that a freed slot or a new task waits
+/// for nothing; a pass considers only the classes for which something may have changed.
 #[derive(Debug)]
 pub(super) struct Scheduler {
     node: Node,
@@ -23,7 +22,7 @@ pub(super) struct Scheduler {
 }
 
 impl Scheduler {
-    /// The scheduler of one term of leadership.
+    /// Returns the scheduler of one term.
     #[must_use]
     pub(super) fn new(node: Node, term: Term, strategy: Strategy) -> Self {
         Self { node, term, strategy, placer: Placer::default() }
@@ -46,11 +45,11 @@ impl Scheduler {
     }
 }
 
-impl Reconciler for Scheduler {
+impl Duty for Scheduler {
     const NAME: &'static str = "scheduler";
     type Error = ProposeError;
 
-    async fn reconcile(&mut self) -> Result<Option<Duration>, ProposeError> {
+    async fn pass(&mut self) -> Result<Wait, ProposeError> {
         loop {
             let (placer, strategy) = (&mut self.placer, self.strategy);
             let assignments = self
@@ -62,9 +61,9 @@ impl Reconciler for Scheduler {
                 continue;
             }
             if self.placer.is_over() {
-                return Ok(None);
+                return Ok(Wait::for_change());
             }
-            // Lets go of the state between two passes that place nothing.
+            // Releases the state between two rounds that place nothing.
             tokio::task::yield_now().await;
         }
     }

@@ -1,4 +1,4 @@
-//! The passing of time: retry backoffs, run timeouts, expiring keys, retention.
+//! Drives what happens by the passing of time: retry backoffs, run timeouts, expiry, retention.
 
 mod aged;
 
@@ -9,18 +9,18 @@ use raft_store::{Node, ProposeError, StorageError};
 use tokio::time::Instant;
 
 use self::aged::AgeAllowance;
-use super::driver::Reconciler;
+use super::duty::{Duty, Wait};
 
 /// How long finished tasks are kept.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Retention {
-    /// At most so many; the oldest go first.
+    /// Number of finished tasks kept; the oldest are forgotten first.
     pub(crate) tasks: u64,
-    /// So long, or a little longer: what is too old goes by degrees.
+    /// Time for which each is kept at least: those that are too old are forgotten by degrees.
     pub(crate) age: Duration,
 }
 
-/// Between two looks at what retention lets go. Looking costs a read of the oldest records only.
+/// Interval between two searches for tasks to forget, which read the oldest records only.
 const RETENTION_PERIOD: Duration = Duration::from_secs(10);
 /// Finished tasks forgotten by one command.
 const FORGET_MAX: usize = 5_000;
@@ -37,7 +37,7 @@ pub(crate) struct Ticker {
 }
 
 impl Ticker {
-    /// The ticker of one term of leadership.
+    /// Returns the ticker of one term.
     #[must_use]
     pub(crate) fn new(node: Node, term: Term, retention: Retention) -> Self {
         let now = Instant::now();
@@ -45,6 +45,7 @@ impl Ticker {
         Self { node, term, retention, next_retention: now, aged, aged_at: now }
     }
 
+    /// Returns the tasks to forget now.
     async fn forgettable(&mut self) -> Vec<TaskId> {
         if Instant::now() < self.next_retention {
             return Vec::new();
@@ -60,7 +61,7 @@ impl Ticker {
         forget
     }
 
-    /// The tasks that finished first, as far as there are too many or they are too old.
+    /// Finds the oldest finished tasks, as far as there are too many or they are too old.
     async fn find_forgettable(&mut self) -> Result<Vec<TaskId>, StorageError> {
         let reader = self.node.reader();
         let Retention { tasks, age } = self.retention;
@@ -83,21 +84,20 @@ impl Ticker {
     }
 }
 
-impl Reconciler for Ticker {
+impl Duty for Ticker {
     const NAME: &'static str = "ticker";
     type Error = ProposeError;
 
-    async fn reconcile(&mut self) -> Result<Option<Duration>, ProposeError> {
+    async fn pass(&mut self) -> Result<Wait, ProposeError> {
         loop {
             let forget = self.forgettable().await;
             let now = self.node.clock().now();
             let timer = self.node.reader().with(cluster_state::State::next_timer);
             let is_due = timer.is_some_and(|at| at <= now);
             if !is_due && forget.is_empty() {
-                let until_timer = timer.map(|at| at.since(now));
-                let until_retention = self.next_retention.saturating_duration_since(Instant::now());
-                let wait = until_timer.map_or(until_retention, |wait| wait.min(until_retention));
-                return Ok(Some(wait));
+                let until_timer = timer.and_then(|at| Instant::now().checked_add(at.since(now)));
+                let next = until_timer.into_iter().chain([self.next_retention]).min();
+                return Ok(Wait::for_change().at_most_until(next));
             }
             let command = Command::Tick(Tick { term: self.term, forget });
             let committed = self.node.propose_as_leader(self.term, &command).await?;

@@ -1,51 +1,37 @@
-//! Keeps log time by the masters' wall clocks, and tells whose clock is off.
+//! Steers log time by the masters' wall clocks, and reports clocks that are off.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::time::Duration;
 
 use cluster_state::MasterId;
 use raft_store::{ClockSurvey, Node, is_astray};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
+use super::duty::{Duty, Wait};
 use crate::metrics::{Metrics, seconds};
 
-/// Between two looks at the wall clocks. Quartz drifts by a millisecond meanwhile, and an operator
-/// who has mended a clock need not wait long to see it.
+/// Interval between two surveys. Quartz drifts by a millisecond meanwhile, and an operator who has
+/// corrected a clock soon sees the effect.
 const SURVEY_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Looks at the wall clocks for as long as this master leads.
+/// Surveys the wall clocks while this master leads.
 #[derive(Debug)]
-pub(crate) struct Timekeeper {
+pub(super) struct Timekeeper {
     node: Node,
     metrics: Metrics,
     astray: Astray,
 }
 
 impl Timekeeper {
-    /// The timekeeper of one term of leadership.
+    /// Returns the timekeeper of one term.
     #[must_use]
-    pub(crate) fn new(node: Node, metrics: Metrics) -> Self {
+    pub(super) fn new(node: Node, metrics: Metrics) -> Self {
         Self { node, metrics, astray: Astray::default() }
     }
 
-    /// Runs until cancelled.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
-        let looking = async {
-            loop {
-                let (_, clocks) = self.node.survey().await;
-                self.on_survey(&clocks);
-                tokio::time::sleep(SURVEY_INTERVAL).await;
-            }
-        };
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = looking => {}
-        }
-    }
-
     fn on_survey(&mut self, clocks: &ClockSurvey) {
-        // Without a quorum's clocks nobody can say which of them is off.
+        // Without the clocks of a quorum nobody can tell which one is off.
         let Some(median) = clocks.median_at(Instant::now()) else { return };
         self.node.clock().steer(median);
         let offsets = clocks.offsets();
@@ -62,11 +48,23 @@ impl Timekeeper {
     }
 }
 
-/// Whose clock was off at the last look.
+impl Duty for Timekeeper {
+    const NAME: &'static str = "timekeeper";
+    const RESTS: bool = false;
+    type Error = Infallible;
+
+    async fn pass(&mut self) -> Result<Wait, Infallible> {
+        let (_, clocks) = self.node.survey().await;
+        self.on_survey(&clocks);
+        Ok(Wait::for_time(Instant::now() + SURVEY_INTERVAL))
+    }
+}
+
+/// Masters whose clocks were off at the last survey.
 #[derive(Debug, Default)]
 struct Astray(BTreeSet<MasterId>);
 
-/// What has changed since the last look.
+/// Changes since the last survey.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct News {
     strayed: Vec<(MasterId, i64)>,
@@ -74,7 +72,7 @@ struct News {
 }
 
 impl Astray {
-    /// A master that does not answer is where it was.
+    /// Takes in a survey. A master that did not answer keeps its standing.
     fn on_offsets(&mut self, offsets: &BTreeMap<MasterId, i64>) -> News {
         let mut news = News::default();
         for (master, offset) in offsets {

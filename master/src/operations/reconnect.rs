@@ -1,4 +1,4 @@
-//! Immediate reconnection checks, which the leader's monitor makes.
+//! Immediate reconnection of workers, by the leader's monitor.
 
 use std::time::Duration;
 
@@ -7,23 +7,23 @@ use proto::v1;
 
 use super::workers::{no_such_worker, worker_id};
 use super::{Mark, Operations, Reading};
-use crate::leader::reconnection::{DemandError, Whom};
+use crate::leader::state::{ReconnectError, Target};
 use crate::refusal;
 
-/// How long another master may take to go to all inactive workers: 10,000 that do not answer, by
-/// the default timeout and parallelism, take two minutes.
+/// Time in which the leader must contact all inactive workers: 10,000 that do not answer take two
+/// minutes by the default timeout and parallelism.
 const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
 impl Operations {
-    /// Goes to one inactive worker, or to all of them, and says what was found when every attempt
-    /// has ended.
+    /// Contacts one inactive worker, or all of them, and returns each outcome when every contact has
+    /// ended.
     pub(crate) async fn reconnect(
         &self,
         request: v1::ReconnectRequest,
     ) -> Result<(v1::ReconnectResponse, Mark), Problem> {
-        let whom = match request.worker_id.as_str() {
-            "" => Whom::AllInactive,
-            id => Whom::One(worker_id(id)?),
+        let target = match request.worker_id.as_str() {
+            "" => Target::AllInactive,
+            id => Target::One(worker_id(id)?),
         };
         let _slot = self.wait_slot()?;
         // A worker that was registered through another master a moment ago is known from here on.
@@ -31,18 +31,20 @@ impl Operations {
         if !self.leadership().is_leading() {
             return Ok((self.leader_peer().reconnect(request, PATIENCE).await?, mark));
         }
-        let lead = self.sessions().lead().map_err(|error| refusal::of_session(&error))?;
-        let findings = match (lead.reconnect.demand(whom.clone()).await, whom) {
-            (Ok(findings), _) => findings,
-            (Err(DemandError::UnknownWorker), Whom::One(id)) => return Err(no_such_worker(&id)),
+        let leader = self.sessions().leading().map_err(|error| refusal::of_session(&error))?;
+        let outcomes = match (leader.reconnect.request(target.clone()).await, target) {
+            (Ok(outcomes), _) => outcomes,
+            (Err(ReconnectError::UnknownWorker), Target::One(id)) => {
+                return Err(no_such_worker(&id));
+            }
             (Err(error), _) => {
                 let problem = Problem::new(ErrorKind::NoLeader, error.to_string());
                 return Err(problem.with_outcome(Outcome::Unknown));
             }
         };
-        let results = findings.into_iter().map(|(worker, finding)| v1::ReconnectResult {
+        let results = outcomes.into_iter().map(|(worker, outcome)| v1::ReconnectResult {
             worker_id: worker.to_string(),
-            outcome: finding.name().to_owned(),
+            outcome: outcome.name().to_owned(),
         });
         Ok((v1::ReconnectResponse { results: results.collect() }, mark))
     }

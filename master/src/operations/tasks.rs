@@ -196,7 +196,7 @@ impl Operations {
     /// What is shown of a task.
     pub(crate) fn show(&self, task: &Task) -> v1::Task {
         let reason = self.node().reader().with(|state| PendingReason::of(state, task));
-        let reason = reason.or_else(|| self.sessions().lead().ok()?.undelivered.reason(task));
+        let reason = reason.or_else(|| self.sessions().leading().ok()?.undelivered.reason(task));
         convert::task(task, reason.map(|reason| reason.to_string()))
     }
 

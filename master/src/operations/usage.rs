@@ -31,7 +31,7 @@ impl Operations {
         let session = standing.ok_or_else(|| no_such_worker(&id))?;
         let known = session.and_then(|epoch| {
             // A leader that is still taking over has heard nothing yet.
-            self.sessions().lead().ok()?.usage.metrics(&id, epoch)
+            self.sessions().leading().ok()?.usage.metrics(&id, epoch)
         });
         let nothing = || v1::WorkerMetrics { worker_id: id.to_string(), ..Default::default() };
         Ok((known.unwrap_or_else(nothing), mark))
@@ -51,9 +51,9 @@ impl Operations {
     pub(crate) fn watch_own_usage(
         &self,
     ) -> Result<BoxStream<'static, Arc<v1::UsageSample>>, Problem> {
-        let lead = self.sessions().lead().map_err(|_| {
+        let leader = self.sessions().leading().map_err(|_| {
             Problem::new(ErrorKind::NotLeader, "this master does not lead any more")
         })?;
-        Ok(UsageListener::from(lead.usage.watch()).into_stream())
+        Ok(UsageListener::from(leader.usage.watch()).into_stream())
     }
 }

@@ -24,7 +24,7 @@ impl WorkerEndpoint {
     /// Whether workers' calls are answered here. Where a term is under way whose lease is away for
     /// a moment, they wait for it.
     fn leads(&self) -> bool {
-        self.operations.leadership().is_leading() || self.operations.sessions().lead().is_ok()
+        self.operations.leadership().is_leading() || self.operations.sessions().leading().is_ok()
     }
 }
 

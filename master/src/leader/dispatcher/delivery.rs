@@ -1,4 +1,4 @@
-//! One call to one worker: what it is told, and what its answer says.
+//! Delivers orders to one worker, and records its answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +12,15 @@ use proto::v1;
 use proto::worker_client::{WorkerCallError, WorkerClient};
 use raft_store::ProposeError;
 
-use super::contacts::Trouble;
-use super::{Lead, STOP_GRACE};
+use super::STOP_GRACE;
+use super::call_records::DeliveryFailure;
+use crate::leader::state::LeaderState;
 
-/// For one call. A worker answers before its processes run, so this is patience with the network.
+/// Longest time of one call. A worker answers before its processes run, so this allows for the
+/// network only.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What one worker is to be told now.
+/// Orders for one worker.
 #[derive(Debug)]
 pub(super) struct Orders {
     pub(super) worker: WorkerId,
@@ -27,12 +29,12 @@ pub(super) struct Orders {
     pub(super) content: Content,
 }
 
-/// What is to be said.
+/// Content of a call.
 #[derive(Debug)]
 pub(super) enum Content {
-    /// What to run and what to stop.
+    /// Attempts to run and attempts to stop.
     Attempts { run: Vec<Arc<Task>>, stop: Vec<AttemptRef> },
-    /// Who leads, to see whether the worker can be called; `known` is the reason on record for
+    /// The leader's name, to see whether the worker can be called; `known` is the recorded reason for
     /// which it cannot.
     Probe { known: String },
 }
@@ -40,15 +42,15 @@ pub(super) enum Content {
 /// How a call ended.
 #[derive(Debug, Default)]
 pub(super) struct CallEnd {
-    /// What the worker knows it is to stop.
+    /// Attempts that the worker is stopping.
     pub(super) stopped: Vec<AttemptRef>,
-    /// What did not go well.
-    pub(super) trouble: Option<Trouble>,
+    /// Why not everything was achieved.
+    pub(super) failure: Option<DeliveryFailure>,
 }
 
-/// Why a worker could not be told, or its answer not recorded.
+/// Why an order could not be delivered, or its answer not recorded.
 #[derive(Debug, thiserror::Error)]
-enum Undelivered {
+enum CallError {
     #[error(transparent)]
     Call(#[from] WorkerCallError),
     #[error(transparent)]
@@ -57,79 +59,93 @@ enum Undelivered {
     Malformed(#[from] Invalid),
 }
 
-/// Says it. Orders to stop go first and whatever becomes of the rest: a worker may be too busy to
-/// take more, but is always to be relieved.
-pub(super) async fn deliver(lead: &Lead, client: &WorkerClient, orders: &Orders) -> CallEnd {
+/// Delivers orders. Orders to stop go first, and regardless of the others: a worker that is too busy
+/// to take more must still be relieved.
+pub(super) async fn deliver(
+    leader: &LeaderState,
+    client: &WorkerClient,
+    orders: &Orders,
+) -> CallEnd {
     let (run, stop) = match &orders.content {
         Content::Attempts { run, stop } => (run, stop),
         Content::Probe { .. } => {
-            let trouble = probe(lead, client, orders).await.err();
-            return CallEnd { stopped: Vec::new(), trouble };
+            let failure = probe(leader, client, orders).await.err();
+            return CallEnd { stopped: Vec::new(), failure };
         }
     };
     let mut end = CallEnd::default();
     if !stop.is_empty() {
-        match cancel(lead, client, orders, stop).await {
+        match cancel(leader, client, orders, stop).await {
             Ok(()) => end.stopped.clone_from(stop),
-            Err(error) => end.trouble = Some(trouble(lead, orders, error)),
+            Err(error) => end.failure = Some(failure_of(leader, orders, error)),
         }
     }
-    let is_there = !matches!(end.trouble, Some(Trouble::Unreachable(_)));
+    let is_there = !matches!(end.failure, Some(DeliveryFailure::Unreachable(_)));
     if !run.is_empty() && is_there {
-        match assign(lead, client, orders, run).await {
+        match assign(leader, client, orders, run).await {
             Ok(Taken::All) => {}
-            Ok(Taken::Some) => end.trouble = Some(Trouble::NoRoom),
-            Err(error) => end.trouble = Some(trouble(lead, orders, error)),
+            Ok(Taken::Some) => end.failure = Some(DeliveryFailure::NoRoom),
+            Err(error) => end.failure = Some(failure_of(leader, orders, error)),
         }
     }
     end
 }
 
-fn trouble(lead: &Lead, orders: &Orders, error: Undelivered) -> Trouble {
+fn failure_of(leader: &LeaderState, orders: &Orders, error: CallError) -> DeliveryFailure {
     match error {
-        Undelivered::Call(WorkerCallError::Unreachable(reason)) => Trouble::Unreachable(reason),
-        Undelivered::Call(WorkerCallError::NewerTerm(seen)) => {
-            lead.on_newer_term(&orders.worker, seen);
-            Trouble::Refused(format!("it obeys a newer leader, of term {seen}"))
+        CallError::Call(WorkerCallError::Unreachable(reason)) => {
+            DeliveryFailure::Unreachable(reason)
         }
-        Undelivered::Call(error @ WorkerCallError::Refused(_)) => {
-            Trouble::Refused(error.to_string())
+        CallError::Call(WorkerCallError::NewerTerm(seen)) => {
+            leader.on_newer_term(&orders.worker, seen);
+            DeliveryFailure::Refused(format!("it obeys a newer leader, of term {seen}"))
         }
-        Undelivered::Malformed(error) => Trouble::Refused(format!("it answers nonsense: {error}")),
-        Undelivered::Record(error) => Trouble::NotRecorded(error.to_string()),
+        CallError::Call(error @ WorkerCallError::Refused(_)) => {
+            DeliveryFailure::Refused(error.to_string())
+        }
+        CallError::Malformed(error) => {
+            DeliveryFailure::Refused(format!("it answers nonsense: {error}"))
+        }
+        CallError::Record(error) => DeliveryFailure::NotRecorded(error.to_string()),
     }
 }
 
-async fn probe(lead: &Lead, client: &WorkerClient, orders: &Orders) -> Result<(), Trouble> {
+/// Calls a worker to see whether it can be called again.
+async fn probe(
+    leader: &LeaderState,
+    client: &WorkerClient,
+    orders: &Orders,
+) -> Result<(), DeliveryFailure> {
     let request = v1::MasterRegisterRequest {
-        leader: lead.header(),
+        leader: leader.header(),
         worker_id: orders.worker.to_string(),
-        masters: lead.masters(),
+        masters: leader.masters(),
     };
     match client.master_register(request, CALL_TIMEOUT).await {
         Ok(_) => Ok(()),
-        // Somebody answers there, but orders would not reach the worker.
-        Err(WorkerCallError::Refused(reason)) => Err(Trouble::Unreachable(reason)),
-        Err(error) => Err(trouble(lead, orders, error.into())),
+        // Somebody answers, but orders would not reach the worker.
+        Err(WorkerCallError::Refused(reason)) => Err(DeliveryFailure::Unreachable(reason)),
+        Err(error) => Err(failure_of(leader, orders, error.into())),
     }
 }
 
-/// What a worker took of what it was given.
+/// The share of its attempts that a worker took.
 enum Taken {
     All,
     Some,
 }
 
+/// Orders a worker to run attempts, and records which of them it took.
 async fn assign(
-    lead: &Lead,
+    leader: &LeaderState,
     client: &WorkerClient,
     orders: &Orders,
     run: &[Arc<Task>],
-) -> Result<Taken, Undelivered> {
+) -> Result<Taken, CallError> {
     let assignments = convert::assignments(run.iter().map(|task| &**task));
     let sent = assignments.len();
     let request = v1::AssignTaskRequest {
-        leader: lead.header(),
+        leader: leader.header(),
         worker_id: orders.worker.to_string(),
         epoch: orders.epoch.0,
         assignments,
@@ -138,8 +154,8 @@ async fn assign(
     let accepted = convert::attempt_refs(response.accepted)?;
     let taken = if accepted.len() < sent { Taken::Some } else { Taken::All };
 
-    // Short attempts have ended by now: their results need no start before them.
-    let attempts = lead.node.reader().with(|state| {
+    // Short attempts have ended by now: their results need no start before.
+    let attempts = leader.node.reader().with(|state| {
         let waiting = |attempt: &AttemptRef| {
             state.task(attempt.task).is_some_and(|task| task.state == TaskState::Assigned)
         };
@@ -149,23 +165,24 @@ async fn assign(
         return Ok(taken);
     }
     let command = Command::StartAttempts(StartAttempts {
-        term: lead.term,
+        term: leader.term,
         worker: orders.worker.clone(),
         epoch: orders.epoch,
         attempts,
     });
-    lead.node.propose_as_leader(lead.term, &command).await?;
+    leader.node.propose_as_leader(leader.term, &command).await?;
     Ok(taken)
 }
 
+/// Orders a worker to stop attempts, and records as lost those that it does not know.
 async fn cancel(
-    lead: &Lead,
+    leader: &LeaderState,
     client: &WorkerClient,
     orders: &Orders,
     stop: &[AttemptRef],
-) -> Result<(), Undelivered> {
+) -> Result<(), CallError> {
     let request = v1::CancelTaskRequest {
-        leader: lead.header(),
+        leader: leader.header(),
         worker_id: orders.worker.to_string(),
         attempts: stop.iter().map(|one| (*one).into()).collect(),
         grace_ms: millis(STOP_GRACE),
@@ -175,7 +192,7 @@ async fn cancel(
     if unknown.is_empty() {
         return Ok(());
     }
-    // What the worker never had, or has forgotten, will not be reported by it.
+    // The worker will not report attempts that it never had or has forgotten.
     let lost = AttemptOutcome::Lost(LossReason::UnknownToWorker);
     let attempts = unknown
         .into_iter()
@@ -186,6 +203,6 @@ async fn cancel(
         epoch: orders.epoch,
         attempts,
     });
-    lead.node.propose_as_leader(lead.term, &command).await?;
+    leader.node.propose_as_leader(leader.term, &command).await?;
     Ok(())
 }

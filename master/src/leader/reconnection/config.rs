@@ -1,35 +1,36 @@
-//! Intervals and patience of the reconnection monitor.
+//! Settings of the reconnection monitor.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cluster_state::Worker;
 
-use crate::leader::attempts_schedule::Backoff;
+use super::backoff::Backoff;
 
 /// Keys under `reconnect`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReconnectConfig {
-    /// Whether inactive workers are gone to unasked.
+    /// Whether the monitor contacts inactive workers without being asked.
     pub enabled: bool,
-    /// Between two attempts at one worker.
+    /// Time between two contacts of one worker.
     pub interval: Duration,
-    /// Longest time of one attempt.
+    /// Longest time of one contact.
     pub attempt_timeout: Duration,
-    /// How long a worker that has answered may take to register.
+    /// Time in which a worker that has answered must register.
     pub registration_timeout: Duration,
-    /// Attempts under way at once.
+    /// Concurrent contacts.
     pub max_parallel: usize,
-    /// True if the interval grows for a worker that is not reached again and again.
+    /// Growth of the interval for a worker that is repeatedly not reached.
     pub backoff: Backoff,
-    /// The interval for workers whose label `priority` has that value.
+    /// Intervals for workers by the value of their label `priority`.
     pub intervals_by_priority: BTreeMap<String, Duration>,
 }
 
 impl ReconnectConfig {
-    /// The label that says which interval a worker has.
+    /// Label that chooses the interval of a worker.
     const PRIORITY_LABEL: &str = "priority";
 
+    /// Returns the interval of a worker.
     pub(super) fn interval_of(&self, worker: &Worker) -> Duration {
         let reported = worker.specs.as_ref().map(|specs| &specs.labels);
         let labels = std::iter::once(&worker.labels).chain(reported);

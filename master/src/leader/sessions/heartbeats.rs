@@ -1,4 +1,4 @@
-//! Signs of life: from a worker, or from a follower that passes on those of many.
+//! Heartbeats: from a worker, or from a follower that relays those of many.
 
 use std::sync::Arc;
 
@@ -10,87 +10,92 @@ use proto::convert;
 use proto::v1;
 use tokio::time::Instant;
 
-use super::{Lead, SessionError, WorkerSessions, cluster};
+use super::{SessionError, WorkerSessions, cluster};
+use crate::leader::state::LeaderState;
 
-/// What a heartbeat meets.
+/// Standing of the session of a heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    /// Its session stands, and its lease is renewed.
+enum SessionStanding {
+    /// The session is current, and its lease is renewed.
     Held,
-    /// It is of no session that stands.
+    /// The session is over: the worker must register.
     Stale,
 }
 
-/// The answer to a follower that passed heartbeats on.
+/// The answer to a follower that relayed heartbeats.
 #[derive(Debug)]
 pub(crate) struct Relayed {
-    /// Who answers.
     pub(crate) leader: Option<v1::LeaderHeader>,
-    /// Every master.
     pub(crate) masters: Vec<v1::MasterAddress>,
-    /// The followers that heartbeats may be sent to.
+    /// Followers that workers should prefer for heartbeats.
     pub(crate) relays: Vec<String>,
-    /// For each heartbeat, whether its worker is to register again.
+    /// For each heartbeat, whether its worker must register again.
     pub(crate) verdicts: Vec<Result<bool, SessionError>>,
 }
 
 impl WorkerSessions {
-    /// A sign of life. Never goes through the log.
+    /// Renews a worker's lease, or ends its session. A renewal does not go through the log.
     pub(crate) async fn heartbeat(
         &self,
         request: v1::HeartbeatRequest,
     ) -> Result<v1::HeartbeatResponse, SessionError> {
-        let lead = self.lead()?;
-        lead.check_leadership().await?;
+        let leader = self.leading()?;
+        leader.check_leadership().await?;
         let register_again = match request.goodbye {
             true => {
-                let leave = Arc::clone(&lead).take_leave(request);
-                lead.see_through(leave).await?;
+                let leave = Arc::clone(&leader).take_leave(request);
+                leader.see_through(leave).await?;
                 false
             }
-            false => lead.renew(&request)? == Standing::Stale,
+            false => leader.renew(&request)? == SessionStanding::Stale,
         };
-        let (leader, masters, relays) = (lead.header(), lead.masters(), lead.relays());
-        Ok(v1::HeartbeatResponse { leader, masters, register_again, relays })
+        Ok(v1::HeartbeatResponse {
+            leader: leader.header(),
+            masters: leader.masters(),
+            relays: leader.relays(),
+            register_again,
+        })
     }
 
-    /// Signs of life of many workers. A goodbye among them is taken for a sign of life. Fails when
-    /// none of them can be answered.
+    /// Renews the leases of many workers. A goodbye among the heartbeats counts as a heartbeat. Fails if
+    /// none can be answered.
     pub(crate) async fn relayed(
         &self,
         heartbeats: &[v1::HeartbeatRequest],
     ) -> Result<Relayed, SessionError> {
-        let lead = self.lead()?;
-        lead.check_leadership().await?;
-        let renewed = heartbeats.iter().map(|heartbeat| lead.renew(heartbeat));
-        let verdicts = renewed.map(|renewed| renewed.map(|standing| standing == Standing::Stale));
+        let leader = self.leading()?;
+        leader.check_leadership().await?;
+        let renewed = heartbeats.iter().map(|heartbeat| leader.renew(heartbeat));
+        let verdicts =
+            renewed.map(|renewed| renewed.map(|standing| standing == SessionStanding::Stale));
         Ok(Relayed {
             verdicts: verdicts.collect(),
-            leader: lead.header(),
-            masters: lead.masters(),
-            relays: lead.relays(),
+            leader: leader.header(),
+            masters: leader.masters(),
+            relays: leader.relays(),
         })
     }
 }
 
-impl Lead {
-    /// An acknowledged heartbeat lets a worker keep its attempts for another lease. A leader that
-    /// was frozen must not grant that: its successor counts from an earlier time.
+impl LeaderState {
+    /// Checks that this master leads under a quorum lease: an acknowledged heartbeat lets a worker keep
+    /// its attempts for another lease, and a leader that was frozen must not grant that, because its
+    /// successor counts from an earlier time.
     async fn check_leadership(&self) -> Result<(), SessionError> {
         self.check_keeps_leading().await?;
         if self.node.holds_quorum_lease() { Ok(()) } else { Err(SessionError::NotLeading) }
     }
 
-    /// Waits out a short loss of the quorum lease: a worker that was sent away would only look for
-    /// a leader that there is not, and come back with a registration.
+    /// Waits out a short loss of the quorum lease: a worker that was sent away would only search for
+    /// a leader where there is none, and come back with a registration.
     pub(super) async fn check_keeps_leading(&self) -> Result<(), SessionError> {
         let keeps_leading = self.node.keeps_leading(self.term).await;
         if keeps_leading { Ok(()) } else { Err(SessionError::NotLeading) }
     }
 
-    fn renew(&self, heartbeat: &v1::HeartbeatRequest) -> Result<Standing, SessionError> {
+    fn renew(&self, heartbeat: &v1::HeartbeatRequest) -> Result<SessionStanding, SessionError> {
         let (worker, epoch) = self.sender(heartbeat)?;
-        // The registry has the last word: the worker may have been unregistered meanwhile.
+        // The state decides: the worker may have been unregistered meanwhile.
         let known = self.node.reader().with(|state| {
             let known = state.worker(&worker)?;
             let is_held = known.is_active() && known.epoch == epoch;
@@ -100,20 +105,20 @@ impl Lead {
         if let Some((recorded, owes_an_inventory)) = known {
             let recorded = recorded.as_ref().map(|trouble| trouble.detail.as_str());
             self.note_fitness(&worker, epoch, heartbeat.unfit.as_deref(), recorded);
-            // Only when it says what it has can others be given what it never had.
+            // Attempts that it never had can be requeued only once it says which ones it has.
             if owes_an_inventory {
-                return Ok(Standing::Stale);
+                return Ok(SessionStanding::Stale);
             }
         }
         if !is_held {
             self.metrics.on_stale("heartbeat", 1);
-            return Ok(Standing::Stale);
+            return Ok(SessionStanding::Stale);
         }
         self.usage.on_heartbeat(&worker, epoch, heartbeat, self.node.clock().now());
-        Ok(Standing::Held)
+        Ok(SessionStanding::Held)
     }
 
-    /// Has recorded what the worker says of itself, where that is news.
+    /// Posts what the worker says about its fitness, unless it is on record.
     fn note_fitness(
         &self,
         worker: &WorkerId,
@@ -132,13 +137,14 @@ impl Lead {
         self.findings.post(worker, epoch, finding);
     }
 
+    /// Returns the sender of a heartbeat of this cluster.
     fn sender(&self, heartbeat: &v1::HeartbeatRequest) -> Result<(WorkerId, Epoch), SessionError> {
         self.check_cluster(cluster(&heartbeat.cluster_id)?)?;
         self.metrics.on_heartbeat();
         Ok((convert::id("/worker_id", &heartbeat.worker_id)?, Epoch(heartbeat.epoch)))
     }
 
-    /// A worker shut down in good order: nothing runs there any more.
+    /// Ends the session of a worker that has shut down in good order and runs nothing any more.
     async fn take_leave(
         self: Arc<Self>,
         goodbye: v1::HeartbeatRequest,
@@ -146,7 +152,7 @@ impl Lead {
         let (worker, epoch) = self.sender(&goodbye)?;
         let incarnation = convert::id("/incarnation", &goodbye.incarnation)?;
         let known = self.node.reader().with(|state| {
-            // One of a process that has been replaced since says nothing about the new one.
+            // The goodbye of a process that was replaced says nothing about the new one.
             let known = state.worker(&worker).filter(|known| {
                 let holder = known.process.map(|process| process.incarnation);
                 known.epoch == epoch && holder == Some(incarnation)
@@ -170,7 +176,7 @@ impl Lead {
         });
         self.node.propose_as_leader(self.term, &requeue).await?;
         self.leases().on_expired(&worker, epoch);
-        // A goodbye that was long under way must not end what has begun since.
+        // A goodbye that arrives late must not end what has begun since.
         if !self.has_registered_since(&worker, epoch) {
             self.usage.forget(&worker);
             self.channels.close(&worker);

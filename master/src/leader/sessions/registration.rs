@@ -1,4 +1,4 @@
-//! A worker's registration: admitted, committed, answered.
+//! Registers workers: admits, commits, answers.
 
 use std::sync::Arc;
 
@@ -9,32 +9,35 @@ use proto::convert::Registration;
 use proto::v1;
 use tokio::time::Instant;
 
-use super::{Lead, SessionError, WorkerSessions};
-use crate::leader::leases::Patience;
+use super::{SessionError, WorkerSessions};
+use crate::leader::state::{LeaderState, Patience};
 
 impl WorkerSessions {
-    /// Opens a session: reconciles what the worker says with the state.
+    /// Opens a session: reconciles the worker's account with the state.
     pub(crate) async fn register(
         &self,
         request: v1::RegisterWorkerRequest,
     ) -> Result<v1::RegisterWorkerResponse, SessionError> {
-        let lead = self.lead()?;
-        lead.check_keeps_leading().await?;
+        let leader = self.leading()?;
+        leader.check_keeps_leading().await?;
         let registration = Registration::try_from(request)?;
-        lead.check_cluster(registration.cluster)?;
-        if registration.term_seen > lead.term {
-            lead.challenged.notify_one();
-            lead.metrics.on_stale("leader-term", 1);
-            return Err(SessionError::NewerTerm { seen: registration.term_seen, ours: lead.term });
+        leader.check_cluster(registration.cluster)?;
+        if registration.term_seen > leader.term {
+            leader.challenged.notify_one();
+            leader.metrics.on_stale("leader-term", 1);
+            return Err(SessionError::NewerTerm {
+                seen: registration.term_seen,
+                ours: leader.term,
+            });
         }
-        let command = lead.admit(registration)?;
-        let connect = Arc::clone(&lead).connect(command);
-        lead.see_through(connect).await
+        let command = leader.admit(registration)?;
+        let connect = Arc::clone(&leader).connect(command);
+        leader.see_through(connect).await
     }
 }
 
-impl Lead {
-    /// Commits a registration, and does what follows from it.
+impl LeaderState {
+    /// Commits a registration, begins the lease, and builds the answer.
     async fn connect(
         self: Arc<Self>,
         command: ConnectWorker,
@@ -45,7 +48,7 @@ impl Lead {
         let received_at = Instant::now();
         let before = self.node.reader().with(|state| state.worker(&worker).cloned());
         if before.as_ref().is_none_or(|known| !known.is_active()) {
-            // What is left of another session, be it of another worker of that name.
+            // Drop usage from an earlier session, which may have been another worker with this name.
             self.usage.forget(&worker);
         }
         let connect = Command::ConnectWorker(command);
@@ -56,14 +59,14 @@ impl Lead {
 
         let was = before.and_then(|before| before.process).map(|process| process.incarnation);
         if was != Some(incarnation) {
-            // Another process may run on another machine of the same name.
+            // Another process may run on another machine with the same name.
             self.channels.close(&worker);
         }
         self.count_stale(&resume.finished);
         if let Some(after) = self.node.reader().with(|state| state.worker(&worker).cloned()) {
             self.listen(&after, &resume, received_at);
         }
-        self.knocks.forget(&worker);
+        self.refused.forget(&worker);
         let Resources { cpu_milli, memory_mib, storage_mib, gpu, .. } = total;
         tracing::info!(%worker, epoch = %resume.epoch, address, cpu_milli, memory_mib, storage_mib,
             gpu, "worker registered");
@@ -87,7 +90,7 @@ impl Lead {
         })
     }
 
-    /// Begins the worker's lease, unless it is over again already.
+    /// Begins the worker's lease, unless the session is over already.
     fn listen(&self, worker: &Worker, resume: &Resume, received_at: Instant) {
         if worker.epoch != resume.epoch || !worker.is_active() {
             return;

@@ -1,27 +1,28 @@
-//! How fast finished tasks may be forgotten for their age. Pure: time comes in as an argument.
+//! Limits how fast finished tasks are forgotten for their age. Pure: time comes in as an argument.
 //!
-//! Should log time ever be wrong by weeks, all of the history is too old at once. An hour's share
-//! of it is lost before somebody looks, and not all.
+//! Should log time ever be wrong by weeks, the whole history is too old at once. Then an hour loses
+//! a share of it, so that an operator can intervene.
 
 use std::time::Duration;
 
-/// Of what is kept, at most one part in so many is forgotten for its age within an hour: half a
-/// day for most of it. What ages steadily needs one part in 168 where a week is kept.
+/// Divisor of the kept tasks: an hour forgets at most this part of them for their age, so that half a
+/// day forgets most. Tasks that age steadily need one part in 168 where a week is kept.
 const PARTS_PER_HOUR: u64 = 10;
-/// At least so many an hour, so that the last ones go, too.
+/// Tasks that an hour may forget in any case, so that the last ones are forgotten, too.
 const TASKS_PER_HOUR_MIN: u64 = 100;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// How many finished tasks may be forgotten for their age by now.
+/// Allowance of finished tasks that may be forgotten for their age.
 #[derive(Debug, Default)]
 pub(super) struct AgeAllowance {
-    /// In tasks times milliseconds per hour, so that no part of a task is lost.
+    /// Allowance in tasks times milliseconds per hour, so that no part of a task is lost.
     saved: u64,
 }
 
 impl AgeAllowance {
-    /// Time passed in which so many tasks were kept. What is not used up in an hour lapses.
+    /// Adds the allowance of a time in which `kept` tasks were kept. What is unused after an hour
+    /// lapses.
     pub(super) fn on_passed(&mut self, passed: Duration, kept: u64) {
         let hourly = (kept / PARTS_PER_HOUR).max(TASKS_PER_HOUR_MIN);
         let most = hourly.saturating_mul(millis(HOUR));
@@ -29,18 +30,18 @@ impl AgeAllowance {
         self.saved = self.saved.saturating_add(earned).min(most);
     }
 
-    /// So many may be forgotten now.
+    /// Returns the number of tasks that may be forgotten now.
     pub(super) const fn tasks(&self) -> u64 {
         self.saved / millis(HOUR)
     }
 
-    /// So many were forgotten.
+    /// Subtracts forgotten tasks.
     pub(super) const fn on_forgotten(&mut self, tasks: u64) {
         self.saved = self.saved.saturating_sub(tasks.saturating_mul(millis(HOUR)));
     }
 }
 
-/// Some hours at most: no duration here comes near what is cut off.
+/// Converts to milliseconds. Durations here are hours at most.
 #[expect(clippy::cast_possible_truncation, reason = "584 million years of milliseconds fit")]
 const fn millis(duration: Duration) -> u64 {
     duration.as_millis() as u64
@@ -50,7 +51,7 @@ const fn millis(duration: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    /// What is left of so many tasks, all of them too old, after some hours.
+    /// Returns the tasks left of `kept`, all of them too old, after some hours.
     fn left_after(hours: u64, kept: u64) -> u64 {
         let mut allowance = AgeAllowance::default();
         (0..hours * 360).fold(kept, |left, _| {

@@ -1,44 +1,45 @@
-//! How much of what is due one command takes on.
+//! Bounds the attempts that one command requeues.
 
 use cluster_state::{Epoch, OnDisconnect, RequeueScope, State, WorkerId, WorkerLoad};
 
-/// As many of the due workers as one command may take on.
+/// The due workers that one command handles.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Bite {
-    /// Those with attempts to be given away.
+pub(super) struct RequeueBatch {
+    /// Workers with attempts to requeue.
     pub(super) holding: Vec<(WorkerId, Epoch)>,
-    /// Those without.
+    /// Workers without any.
     pub(super) empty: Vec<(WorkerId, Epoch)>,
-    /// Whether some with attempts were left out.
+    /// Whether workers with attempts were left out.
     pub(super) is_cut: bool,
 }
 
-impl Bite {
-    /// Takes workers until they hold `most` attempts together.
+impl RequeueBatch {
+    /// Takes workers until they hold `most` attempts in total.
     pub(super) fn of(
         due: Vec<(WorkerId, Epoch)>,
         state: &State,
         scope: RequeueScope,
         most: u32,
     ) -> Self {
-        let mut bite = Self { holding: Vec::new(), empty: Vec::new(), is_cut: false };
+        let mut batch = Self { holding: Vec::new(), empty: Vec::new(), is_cut: false };
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let mut taken = 0_usize;
         for (worker, epoch) in due {
             let held = state.load(&worker).map_or(0, |load| held(load, state, scope));
             if held == 0 {
-                bite.empty.push((worker, epoch));
+                batch.empty.push((worker, epoch));
             } else if taken < most {
                 taken = taken.saturating_add(held);
-                bite.holding.push((worker, epoch));
+                batch.holding.push((worker, epoch));
             } else {
-                bite.is_cut = true;
+                batch.is_cut = true;
             }
         }
-        bite
+        batch
     }
 }
 
+/// Counts the attempts on a worker that are in the scope.
 fn held(load: &WorkerLoad, state: &State, scope: RequeueScope) -> usize {
     match scope {
         RequeueScope::All => load.attempts.len(),

@@ -1,7 +1,7 @@
-//! Which workers the leader has heard from, and when. Pure: time comes in as an argument.
+//! The leases of workers, by the time of their last heartbeat. Pure: time comes in as an argument.
 //!
-//! Volatile by design: heartbeats are not in the log. A new leader starts every clock anew, so
-//! that no worker is declared lost for the silence of its masters.
+//! Volatile by design: heartbeats are not in the log. A new leader restarts every clock, so that no
+//! worker is declared lost for the silence of its masters.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,17 +9,17 @@ use std::time::Duration;
 use cluster_state::{Epoch, LeaseTimes, Timestamp, Worker, WorkerId};
 use tokio::time::Instant;
 
-/// How long the leader waits for a worker before it acts on its silence.
+/// Times after which the leader acts on the silence of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Patience {
-    /// What the worker was granted, by this leader or another.
+    /// Times that this leader or another one has granted to the worker.
     granted: LeaseTimes,
-    /// When an earlier and longer grant is sure to be over.
+    /// Time at which an earlier and longer grant is certainly over.
     not_before: Option<Instant>,
 }
 
 impl Patience {
-    /// The patience with a worker, as its record says. `now` is the same moment on both clocks.
+    /// Returns the patience with a worker by its record. `now` is the same moment on both clocks.
     #[must_use]
     pub(crate) fn with(worker: &Worker, own: LeaseTimes, now: (Instant, Timestamp)) -> Self {
         let (now, log_now) = now;
@@ -28,7 +28,8 @@ impl Patience {
         Self { granted: worker.granted.unwrap_or(own), not_before }
     }
 
-    /// When the lease of a worker that was last heard then is over, for the leader.
+    /// Returns the time at which the leader considers the lease over of a worker last heard at
+    /// `heard_at`.
     #[must_use]
     pub(crate) fn lease_end(&self, heard_at: Instant) -> Instant {
         self.at_least(heard_at + self.granted.requeue_after())
@@ -39,15 +40,14 @@ impl Patience {
     }
 }
 
-/// The workers the leader listens for: one lease for each active worker, and one for each inactive
-/// one that still holds attempts.
+/// One lease for each active worker, and one for each inactive worker that still holds attempts.
 #[derive(Debug)]
 pub(crate) struct LeaseTable {
     times: LeaseTimes,
     leases: BTreeMap<WorkerId, Lease>,
-    /// Every lease by its next deadline, so that a pass sees only what is due.
+    /// Every lease by its next deadline, so that a pass costs what is due.
     deadlines: BTreeSet<(Instant, WorkerId)>,
-    /// Leases of workers that are taken for active.
+    /// Number of leases of active workers.
     active: usize,
 }
 
@@ -60,52 +60,52 @@ struct Lease {
     patience: Patience,
 }
 
-/// Where the time from which a lease counts comes from.
+/// Source of the time from which a lease counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
-    /// The worker was heard then.
+    /// The worker was heard at that time.
     Heard,
-    /// This leader took over then; the worker was heard by another.
+    /// This leader took over at that time; an earlier one heard the worker.
     TakenOver,
 }
 
-/// What the next deadline of a lease is.
+/// Meaning of a lease's next deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// The heartbeat timeout.
     Active,
-    /// The end of the attempts whose tasks asked not to wait for a silent worker.
+    /// The requeueing of attempts whose tasks do not wait for a silent worker.
     Silent,
     /// The end of the lease.
     Waiting,
 }
 
-/// What has fallen due.
+/// Leases whose deadlines have passed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lapsed {
-    /// Silent for longer than the heartbeat timeout.
+    /// Workers that were silent for longer than the heartbeat timeout.
     pub(crate) silent: Vec<(WorkerId, Epoch)>,
-    /// Silent for so long that attempts whose tasks asked not to wait may be given to others.
+    /// Workers whose attempts may be requeued if their tasks do not wait for a silent worker.
     pub(crate) disconnected: Vec<(WorkerId, Epoch)>,
-    /// Silent for so long that all their attempts may be given to others.
+    /// Workers whose attempts may all be requeued.
     pub(crate) expired: Vec<(WorkerId, Epoch)>,
 }
 
 impl LeaseTable {
-    /// An empty table.
+    /// Returns an empty table.
     #[must_use]
     pub(crate) const fn new(times: LeaseTimes) -> Self {
         Self { times, leases: BTreeMap::new(), deadlines: BTreeSet::new(), active: 0 }
     }
 
-    /// The limits that this leader grants.
+    /// Returns the times that this leader grants.
     #[must_use]
     pub(crate) const fn times(&self) -> LeaseTimes {
         self.times
     }
 
-    /// The worker has registered, and was heard at `now`. An answer to it that was slow does not
-    /// undo a later registration.
+    /// Begins the lease of a worker that has registered and was heard at `now`. A registration that
+    /// was slow does not undo a later one.
     pub(crate) fn on_connected(
         &mut self,
         worker: &WorkerId,
@@ -123,8 +123,8 @@ impl LeaseTable {
         self.put(worker, Lease { epoch, renewed_at, origin, phase, patience });
     }
 
-    /// The state has the worker as active. If nothing is known of that registration, because it was
-    /// heard by another leader or its call was cut off, it gets one full timeout.
+    /// Handles a worker that is active in the state. If its registration is unknown here, because
+    /// another leader heard it or its call was cut off, the worker gets one full timeout.
     pub(crate) fn on_active(
         &mut self,
         worker: &WorkerId,
@@ -147,8 +147,8 @@ impl LeaseTable {
         self.put(worker, lease);
     }
 
-    /// The state has the worker as inactive, and attempts on it. If its last heartbeat is not known,
-    /// everything counts from `now`: longer than needed, never shorter.
+    /// Handles a worker that is inactive in the state and holds attempts. If its last heartbeat is
+    /// unknown, everything counts from `now`: longer than needed, never shorter.
     pub(crate) fn on_inactive(
         &mut self,
         worker: &WorkerId,
@@ -163,7 +163,8 @@ impl LeaseTable {
         self.put(worker, Lease { epoch, renewed_at: now, origin, phase, patience });
     }
 
-    /// A heartbeat. False when no session of that epoch is listened for: the worker must register.
+    /// Renews a lease for a heartbeat. Returns false when the worker has no session of that epoch:
+    /// it must register.
     pub(crate) fn renew(&mut self, worker: &WorkerId, epoch: Epoch, now: Instant) -> bool {
         let known = self.leases.get(worker).copied();
         let current = known.filter(|known| (known.epoch, known.phase) == (epoch, Phase::Active));
@@ -172,35 +173,35 @@ impl LeaseTable {
         true
     }
 
-    /// How many workers are listened for as active.
+    /// Returns the number of leases of active workers.
     #[must_use]
     pub(crate) const fn active_count(&self) -> usize {
         self.active
     }
 
-    /// Whether that registration of the worker is listened for as active.
+    /// Tells whether that registration of the worker has a lease as active.
     #[must_use]
     pub(crate) fn listens_for(&self, worker: &WorkerId, epoch: Epoch) -> bool {
         let known = self.leases.get(worker);
         known.is_some_and(|known| (known.epoch, known.phase) == (epoch, Phase::Active))
     }
 
-    /// No heartbeat was acknowledged for so long, whoever sent one: everybody gets that much more
-    /// time. A leader may wait longer than a worker counts on, never shorter.
+    /// Lengthens every lease by a pause in which no heartbeat was acknowledged. A leader may wait
+    /// longer than a worker counts on, never shorter.
     pub(crate) fn on_rested(&mut self, rested: Duration) {
         for (worker, lease) in self.leases.clone() {
             self.put(&worker, Lease { renewed_at: lease.renewed_at + rested, ..lease });
         }
     }
 
-    /// How long ago the worker was last heard from; nothing before it was heard by this leader.
+    /// Returns the time since the worker's last heartbeat; nothing before this leader has heard it.
     #[must_use]
     pub(crate) fn silence(&self, worker: &WorkerId, now: Instant) -> Option<Duration> {
         let heard = self.leases.get(worker).filter(|lease| lease.origin == Origin::Heard)?;
         Some(now.saturating_duration_since(heard.renewed_at))
     }
 
-    /// Stops listening for a worker.
+    /// Ends the lease of a worker.
     pub(crate) fn forget(&mut self, worker: &WorkerId) {
         if let Some(lease) = self.leases.remove(worker) {
             self.deadlines.remove(&(deadline(&lease), worker.clone()));
@@ -208,9 +209,9 @@ impl LeaseTable {
         }
     }
 
-    /// What is due by `now`. It stays due until it is settled by [`Self::on_declared_silent`],
-    /// [`Self::on_eager_requeued`] or [`Self::on_expired`], because the proposal that follows may
-    /// fail.
+    /// Returns the leases that are due by `now`. They stay due until they are settled by
+    /// [`Self::on_declared_silent`], [`Self::on_eager_requeued`] or [`Self::on_expired`], because the
+    /// proposal that follows may fail.
     #[must_use]
     pub(crate) fn lapsed(&self, now: Instant) -> Lapsed {
         let mut lapsed = Lapsed::default();
@@ -225,25 +226,24 @@ impl LeaseTable {
         lapsed
     }
 
-    /// The worker's silence is committed: its attempts are still its own.
+    /// Handles the committed silence of a worker, which still has its attempts.
     pub(crate) fn on_declared_silent(&mut self, worker: &WorkerId, epoch: Epoch) {
         self.advance(worker, epoch, Phase::Silent);
     }
 
-    /// Nothing is left on the worker that does not wait for its lease.
+    /// Handles the requeueing of all attempts of a worker that do not wait for its lease.
     pub(crate) fn on_eager_requeued(&mut self, worker: &WorkerId, epoch: Epoch) {
         self.advance(worker, epoch, Phase::Waiting);
     }
 
-    /// Nothing is left on the worker: there is nothing more to wait for. One that has connected
-    /// again since is listened for on.
+    /// Ends the lease of a worker that has no attempts left, unless it has registered again since.
     pub(crate) fn on_expired(&mut self, worker: &WorkerId, epoch: Epoch) {
         if self.leases.get(worker).is_some_and(|lease| lease.epoch == epoch) {
             self.forget(worker);
         }
     }
 
-    /// When the next thing falls due that was not due by `now`.
+    /// Returns the first deadline after `now`.
     #[must_use]
     pub(crate) fn next_deadline_after(&self, now: Instant) -> Option<Instant> {
         let mut deadlines = self.deadlines.iter().map(|(deadline, _)| *deadline);

@@ -1,17 +1,17 @@
-//! Orders that workers do not carry out, for those who look at their tasks. Volatile, as are the calls.
+//! Orders that workers do not carry out, as a reason that users see on their tasks.
 
 use std::collections::BTreeMap;
 
 use cluster_state::{Epoch, Task, TaskState, Timestamp, Trouble, WorkerId};
 use parking_lot::{Mutex, MutexGuard};
 
-use super::placement::PendingReason;
+use crate::leader::placement::PendingReason;
 
-/// The workers whose last call did not achieve what it was to.
+/// The workers that did not carry out their latest orders.
 #[derive(Debug, Default)]
 pub(crate) struct Undelivered(Mutex<BTreeMap<WorkerId, Setback>>);
 
-/// The trouble with the calls to a worker under one registration.
+/// A setback in the calls to a worker under one registration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Setback {
     epoch: Epoch,
@@ -19,19 +19,19 @@ struct Setback {
     trouble: Trouble,
 }
 
-/// The fate of orders that are not carried out.
+/// Why orders are not carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SetbackKind {
-    /// They do not arrive.
+    /// They do not reach the worker.
     Unreachable,
     /// The worker refuses them.
     Refused,
-    /// The worker leaves out what it has no room for.
+    /// The worker has no room for some of the attempts.
     NoRoom,
 }
 
 impl Undelivered {
-    /// Notes what a call met with. It counts from when calls began to meet with that.
+    /// Notes a setback. It counts from the first of consecutive setbacks of that kind.
     pub(crate) fn note(
         &self,
         worker: &WorkerId,
@@ -47,7 +47,7 @@ impl Undelivered {
         setbacks.insert(worker.clone(), setback);
     }
 
-    /// The worker carries out its orders.
+    /// Forgets the setback of a worker that carries out its orders.
     pub(crate) fn forget(&self, worker: &WorkerId) {
         self.setbacks().remove(worker);
     }

@@ -1,7 +1,6 @@
-//! What workers report of their machines: the latest sample and the recent past of each, in memory
-//! and on the leader alone. It begins with a session and ends with it.
+//! The resource usage that workers report: recent samples of each session, in the leader's memory.
 //!
-//! Pure but for a channel to whoever watches: time comes in with the samples.
+//! Pure but for a channel to watchers: time comes in with the samples.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -14,13 +13,13 @@ use tokio::sync::broadcast;
 
 /// Samples kept of each worker, the latest included: five minutes at one heartbeat every five
 /// seconds, in two kilobytes.
-pub(super) const SAMPLES_KEPT_MAX: usize = 60;
+pub(crate) const SAMPLES_KEPT_MAX: usize = 60;
 /// Samples that a slow watcher may lag behind before it loses the oldest.
 const WATCHED_MAX: usize = 4_096;
 
 /// What one heartbeat reported, in percent.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Sample {
+pub(crate) struct Sample {
     at: Timestamp,
     cpu: f32,
     memory: f32,
@@ -33,7 +32,7 @@ impl Sample {
     /// Reads what a worker says. Figures outside of 0 to 100 are brought inside; a report with one
     /// that is no number at all is worth nothing.
     #[must_use]
-    pub(super) fn of(
+    pub(crate) fn of(
         reported: &v1::WorkerUsage,
         running_tasks: u32,
         at: Timestamp,
@@ -80,13 +79,13 @@ struct Series {
 
 /// The samples of all sessions.
 #[derive(Debug, Default)]
-pub(super) struct UsageTable {
+pub(crate) struct UsageTable {
     workers: BTreeMap<WorkerId, Series>,
 }
 
 impl UsageTable {
     /// Keeps a sample of the session of that epoch. An older session's samples go.
-    pub(super) fn record(&mut self, worker: &WorkerId, epoch: Epoch, sample: Sample) {
+    pub(crate) fn record(&mut self, worker: &WorkerId, epoch: Epoch, sample: Sample) {
         let series = match self.workers.get_mut(worker) {
             Some(series) => series,
             None => {
@@ -105,13 +104,13 @@ impl UsageTable {
     }
 
     /// A session is over.
-    pub(super) fn forget(&mut self, worker: &WorkerId) {
+    pub(crate) fn forget(&mut self, worker: &WorkerId) {
         self.workers.remove(worker);
     }
 
     /// What is known of the session of that epoch.
     #[must_use]
-    pub(super) fn metrics(&self, worker: &WorkerId, epoch: Epoch) -> Option<v1::WorkerMetrics> {
+    pub(crate) fn metrics(&self, worker: &WorkerId, epoch: Epoch) -> Option<v1::WorkerMetrics> {
         let series = self.workers.get(worker).filter(|series| series.epoch == epoch)?;
         Some(v1::WorkerMetrics {
             worker_id: worker.to_string(),

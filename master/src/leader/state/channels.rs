@@ -1,4 +1,4 @@
-//! Connections to workers, kept open for a while after they were used.
+//! Connections to workers.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use parking_lot::{Mutex, MutexGuard};
 use proto::worker_client::WorkerClient;
 use tokio::time::Instant;
 
-/// A connection that was not used for so long is closed: most workers are told nothing for a
-/// while, and an open connection to each would double what a fleet costs.
+/// Time after which an unused connection is closed: most workers get no orders for a while, and an
+/// open connection to each would double the cost of a fleet.
 const IDLE_MAX: Duration = Duration::from_secs(60);
-/// Connections kept: some 40 KiB each. Beyond that the one that was used longest ago is closed.
+/// Connections kept, of some 40 KiB each. Beyond that the least recently used one is closed.
 const KEPT_MAX: usize = 2_048;
 
-/// One connection per worker, dialed again when its address changes.
+/// One connection for each worker, dialed again when the worker's address changes.
 #[derive(Debug, Default)]
 pub(crate) struct WorkerChannels {
     by_worker: Mutex<HashMap<WorkerId, Kept>>,
@@ -28,7 +28,7 @@ struct Kept {
 }
 
 impl WorkerChannels {
-    /// The connection to a worker; nothing when the address is unusable.
+    /// Returns the connection to a worker; nothing when the address is unusable.
     pub(crate) fn get(&self, worker: &WorkerId, address: &str) -> Option<WorkerClient> {
         let now = Instant::now();
         let mut by_worker = self.by_worker();
@@ -41,19 +41,19 @@ impl WorkerChannels {
         Some(client)
     }
 
-    /// Closes the connection to a worker that is gone, unreachable, or may be another one behind
-    /// the same address: names are resolved when a connection is dialed, and not again.
+    /// Closes the connection to a worker that is gone or unreachable, or whose address may belong to
+    /// another worker now: host names are resolved only when a connection is dialed.
     pub(crate) fn close(&self, worker: &WorkerId) {
         self.by_worker().remove(worker);
     }
 
-    /// Closes the connections that were not used for long.
+    /// Closes idle connections.
     pub(crate) fn close_idle(&self, now: Instant) {
         let is_used = |kept: &Kept| now.saturating_duration_since(kept.used_at) < IDLE_MAX;
         self.by_worker().retain(|_, kept| is_used(kept));
     }
 
-    /// Whether none is open.
+    /// Tells whether no connection is open.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         self.by_worker().is_empty()
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_connection_that_was_used_longest_ago_makes_room() {
+    async fn the_least_recently_used_connection_makes_room() {
         let channels = WorkerChannels::default();
         let worker = |number: usize| format!("w{number}").parse::<WorkerId>().unwrap();
         for number in 0..=KEPT_MAX {

@@ -1,6 +1,6 @@
-//! Who is gone to, in which order, and how long rests are.
+//! The order of contacts, and the backoffs between them.
 
-use super::backoff::BACKOFF_MAX;
+use super::super::backoff::BACKOFF_MAX;
 use super::*;
 
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -10,19 +10,19 @@ fn id(name: &str) -> WorkerId {
     name.parse().unwrap()
 }
 
-fn sighting() -> Sighting {
-    Sighting { since: SINCE, address: "node:50052".to_owned(), interval: INTERVAL }
+fn inactive() -> InactiveWorker {
+    InactiveWorker { since: SINCE, address: "node:50052".to_owned(), interval: INTERVAL }
 }
 
 /// A schedule on a clock of its own.
 struct Timeline {
-    schedule: AttemptsSchedule,
+    schedule: ContactSchedule,
     now: Instant,
 }
 
 impl Timeline {
     fn new(backoff: Backoff, parallel_max: usize) -> Self {
-        Self { schedule: AttemptsSchedule::new(backoff, parallel_max), now: Instant::now() }
+        Self { schedule: ContactSchedule::new(backoff, parallel_max), now: Instant::now() }
     }
 
     fn pass(&mut self, time: Duration) {
@@ -31,7 +31,7 @@ impl Timeline {
 
     fn inactive(&mut self, names: &[&str]) {
         for name in names {
-            self.schedule.on_inactive(&id(name), sighting(), self.now);
+            self.schedule.on_inactive(&id(name), inactive(), self.now);
         }
     }
 
@@ -39,14 +39,22 @@ impl Timeline {
         self.schedule.begin_round(self.now, |_| true)
     }
 
-    /// The workers gone to now, by name.
+    /// Starts all contacts that may start now. Returns the names of the workers.
     fn started(&mut self) -> Vec<String> {
         let started = std::iter::from_fn(|| self.schedule.start_next());
         started.map(|(worker, _)| worker.as_str().to_owned()).collect()
     }
 
-    fn ended(&mut self, name: &str, ended: Ended) -> Option<Completed> {
-        self.schedule.on_ended(&id(name), ended, self.now, 0)
+    fn reached(&mut self, name: &str) -> Option<Completed> {
+        self.schedule.on_ended(&id(name), Some(&ContactResult::Reached), self.now, 0)
+    }
+
+    fn failed(&mut self, name: &str) -> Option<Completed> {
+        self.schedule.on_ended(&id(name), Some(&ContactResult::Offline), self.now, 0)
+    }
+
+    fn withdrawn(&mut self, name: &str) -> Option<Completed> {
+        self.schedule.on_ended(&id(name), None, self.now, 0)
     }
 
     fn rest_left(&self) -> Option<Duration> {
@@ -55,13 +63,13 @@ impl Timeline {
 }
 
 #[test]
-fn an_inactive_worker_is_gone_to_at_once_and_then_every_interval() {
+fn an_inactive_worker_is_contacted_at_once_and_then_every_interval() {
     let mut time = Timeline::new(Backoff::Off, 8);
     time.inactive(&["a"]);
     assert_eq!(time.round(), Some(Round { workers: 1, is_new: true }));
     for _ in 0..20 {
         assert_eq!(time.started(), ["a"]);
-        time.ended("a", Ended::Failed);
+        time.failed("a");
         assert_eq!(time.rest_left(), Some(INTERVAL));
         time.pass(INTERVAL);
         assert_eq!(time.round(), Some(Round { workers: 1, is_new: false }));
@@ -98,54 +106,54 @@ fn a_worker_that_was_connected_meanwhile_begins_with_short_rests_again() {
     for rest in [30, 60, 120] {
         time.round();
         assert_eq!(time.started(), ["a"]);
-        time.ended("a", Ended::Failed);
+        time.failed("a");
         assert_eq!(time.rest_left(), Some(Duration::from_secs(rest)));
         time.pass(Duration::from_secs(rest));
     }
     time.pass(Duration::ZERO);
-    let lost_again = Sighting { since: Timestamp(8), ..sighting() };
+    let lost_again = InactiveWorker { since: Timestamp(8), ..inactive() };
     time.schedule.on_inactive(&id("a"), lost_again, time.now);
     assert_eq!(time.round(), Some(Round { workers: 1, is_new: true }));
     time.started();
-    time.ended("a", Ended::Failed);
+    time.failed("a");
     assert_eq!(time.rest_left(), Some(INTERVAL));
 }
 
 #[test]
-fn a_worker_that_is_gone_to_is_not_gone_to_again() {
+fn at_most_one_contact_is_in_flight_per_worker() {
     let mut time = Timeline::new(Backoff::Off, 8);
     time.inactive(&["a"]);
     time.round();
     assert_eq!(time.started(), ["a"]);
     time.pass(INTERVAL * 3);
     time.inactive(&["a"]);
-    time.schedule.demand(vec![id("a")], time.now);
+    time.schedule.request(vec![id("a")], time.now);
     assert_eq!(time.round(), None);
     assert_eq!(time.started(), Vec::<String>::new());
-    time.ended("a", Ended::Failed);
+    time.failed("a");
     assert_eq!(time.rest_left(), Some(INTERVAL));
 }
 
 #[test]
-fn no_more_attempts_than_allowed_are_under_way() {
+fn no_more_contacts_than_allowed_are_under_way() {
     let mut time = Timeline::new(Backoff::Off, 2);
     time.inactive(&["a", "b", "c"]);
     time.round();
     assert_eq!(time.started(), ["a", "b"]);
-    assert_eq!(time.ended("b", Ended::Reached), None);
+    assert_eq!(time.reached("b"), None);
     assert_eq!(time.started(), ["c"]);
 }
 
 #[test]
-fn active_workers_are_told_first_then_whoever_is_asked_for() {
+fn announcements_come_first_then_requests() {
     let mut time = Timeline::new(Backoff::Off, 1);
     time.inactive(&["a", "b", "c"]);
     time.round();
-    time.schedule.demand(vec![id("c"), id("d")], time.now);
+    time.schedule.request(vec![id("c"), id("d")], time.now);
     time.schedule.announce(vec![id("a"), id("e")], time.now);
     let mut order = Vec::new();
     while let [next] = time.started().as_slice() {
-        time.ended(next, Ended::Failed);
+        time.failed(next);
         order.push(next.clone());
     }
     // "a" is inactive as far as is known, so the announcement leaves it to the round.
@@ -153,50 +161,50 @@ fn active_workers_are_told_first_then_whoever_is_asked_for() {
 }
 
 #[test]
-fn a_round_has_ended_when_its_last_attempt_has() {
+fn a_round_has_ended_when_its_last_contact_has() {
     let mut time = Timeline::new(Backoff::Off, 8);
     time.inactive(&["a", "b", "c"]);
     time.round();
     time.started();
     time.pass(Duration::from_secs(1));
-    assert_eq!(time.ended("a", Ended::Reached), None);
-    assert_eq!(time.ended("b", Ended::Withdrawn), None);
+    assert_eq!(time.reached("a"), None);
+    assert_eq!(time.withdrawn("b"), None);
     time.pass(Duration::from_secs(2));
     let took = Duration::from_secs(3);
-    assert_eq!(time.ended("c", Ended::Failed), Some(Completed::Round(took)));
+    assert_eq!(time.failed("c"), Some(Completed::Round(took)));
 }
 
 #[test]
-fn announcements_are_counted_and_those_told_are_forgotten() {
+fn announcements_are_counted_and_their_workers_forgotten() {
     let mut time = Timeline::new(Backoff::Off, 8);
     time.schedule.announce(vec![id("a"), id("b")], time.now);
     assert_eq!(time.started(), ["a", "b"]);
-    time.ended("a", Ended::Reached);
-    let completed = time.ended("b", Ended::Failed);
+    time.reached("a");
+    let completed = time.failed("b");
     let took = Duration::ZERO;
     assert_eq!(completed, Some(Completed::Announcements { took, reached: 1, failed: 1 }));
     assert_eq!(time.rest_left(), None);
 }
 
 #[test]
-fn a_worker_that_became_inactive_while_it_was_told_is_gone_to_again() {
+fn a_worker_that_became_inactive_during_its_announcement_is_contacted_again() {
     let mut time = Timeline::new(Backoff::Off, 8);
     time.schedule.announce(vec![id("a")], time.now);
     time.started();
     time.inactive(&["a"]);
-    time.ended("a", Ended::Failed);
+    time.failed("a");
     assert_eq!(time.rest_left(), Some(Duration::ZERO));
     assert_eq!(time.round(), Some(Round { workers: 1, is_new: true }));
 }
 
 #[test]
-fn a_worker_that_is_found_elsewhere_now_is_gone_to_at_once() {
+fn a_worker_with_a_new_address_is_contacted_at_once() {
     let mut time = Timeline::new(Backoff::Exponential, 8);
     time.inactive(&["a"]);
     time.round();
     time.started();
-    time.ended("a", Ended::Failed);
-    let moved = Sighting { address: "other:50052".to_owned(), ..sighting() };
+    time.failed("a");
+    let moved = InactiveWorker { address: "other:50052".to_owned(), ..inactive() };
     time.schedule.on_inactive(&id("a"), moved, time.now);
     assert_eq!(time.rest_left(), Some(Duration::ZERO));
 }
@@ -207,16 +215,16 @@ fn a_shorter_interval_takes_effect_at_once_and_a_longer_one_after_the_rest() {
     time.inactive(&["a"]);
     time.round();
     time.started();
-    time.ended("a", Ended::Failed);
+    time.failed("a");
     for (interval, left) in [(5, 5), (300, 5)] {
         let interval = Duration::from_secs(interval);
-        time.schedule.on_inactive(&id("a"), Sighting { interval, ..sighting() }, time.now);
+        time.schedule.on_inactive(&id("a"), InactiveWorker { interval, ..inactive() }, time.now);
         assert_eq!(time.rest_left(), Some(Duration::from_secs(left)));
     }
     time.pass(Duration::from_secs(5));
     time.round();
     time.started();
-    time.ended("a", Ended::Failed);
+    time.failed("a");
     assert_eq!(time.rest_left(), Some(Duration::from_secs(300)));
 }
 
@@ -231,12 +239,12 @@ fn workers_that_are_not_wanted_any_more_are_forgotten() {
 }
 
 #[test]
-fn a_worker_that_is_taken_off_the_registry_frees_its_place() {
+fn an_unregistered_worker_frees_its_place() {
     let mut time = Timeline::new(Backoff::Off, 1);
     time.inactive(&["a", "b"]);
     time.round();
     assert_eq!(time.started(), ["a"]);
-    time.ended("a", Ended::Withdrawn);
+    time.withdrawn("a");
     assert_eq!(time.schedule.forget(&id("a"), time.now), None);
     assert_eq!(time.schedule.forget(&id("b"), time.now), Some(Completed::Round(Duration::ZERO)));
     assert_eq!(time.started(), Vec::<String>::new());
@@ -250,29 +258,30 @@ fn asking_for_a_worker_makes_its_rests_short_again() {
     for _ in 0..6 {
         time.round();
         time.started();
-        time.ended("a", Ended::Failed);
+        time.failed("a");
         time.pass(time.rest_left().unwrap());
     }
-    time.schedule.demand(vec![id("a")], time.now);
+    time.schedule.request(vec![id("a")], time.now);
     assert_eq!(time.started(), ["a"]);
-    time.ended("a", Ended::Failed);
+    time.failed("a");
     assert_eq!(time.rest_left(), Some(INTERVAL));
 }
 
 #[test]
-fn what_is_wrong_with_a_worker_is_news_once() {
+fn trouble_with_a_worker_is_news_once() {
     let mut time = Timeline::new(Backoff::Off, 8);
     time.inactive(&["a"]);
-    let refused = |words: &str| Trouble::Refused(words.to_owned());
-    let mut is_news = |trouble| time.schedule.on_trouble(&id("a"), trouble);
+    let silent = |seen: &str| ContactResult::Silent(seen.to_owned());
+    let refused = |words: &str| ContactResult::Refused(words.to_owned());
+    let mut is_news = |trouble| time.schedule.is_news(&id("a"), &trouble);
     assert!(is_news(refused("x")));
     assert!(!is_news(refused("x")));
     assert!(is_news(refused("y")));
-    assert!(is_news(Trouble::Silent));
-    assert!(!is_news(Trouble::Silent));
+    assert!(is_news(silent("a timeout")));
+    assert!(!is_news(silent("a reset")));
 
     time.schedule.on_no_trouble(&id("a"));
-    assert!(time.schedule.on_trouble(&id("a"), Trouble::Silent));
+    assert!(time.schedule.is_news(&id("a"), &silent("a timeout")));
 }
 
 #[test]
@@ -287,7 +296,7 @@ fn a_pass_over_ten_thousand_resting_workers_looks_at_none_of_them() {
             break;
         }
         for name in started {
-            time.ended(&name, Ended::Failed);
+            time.failed(&name);
         }
     }
     let mut looked_at = 0;

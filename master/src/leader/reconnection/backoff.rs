@@ -1,26 +1,26 @@
-//! Rests that grow with failures. Pure.
+//! Backoffs that grow with failures. Pure.
 
 use std::time::Duration;
 
-/// How long a worker rests between attempts.
+/// Growth of the rest between two contacts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backoff {
-    /// One interval, however often it has failed.
+    /// None: the rest is one interval, however often contacts have failed.
     Off,
-    /// Twice as long after each failure in a row but the first, up to a cap, less some jitter.
+    /// The rest doubles after each consecutive failure but the first, up to a cap, less some jitter.
     Exponential,
 }
 
-/// The longest rest of a growing one; a longer interval stays as it is.
+/// Cap of a growing rest; an interval that is longer stays as it is.
 pub(super) const BACKOFF_MAX: Duration = Duration::from_secs(5 * 60);
 /// Doublings beyond this would exceed the cap from any interval in use.
 const DOUBLINGS_MAX: u32 = 16;
-/// The share of a grown rest that jitter may take away: one fourth.
+/// Divisor of a grown rest for the part that jitter may take away: one fourth.
 const JITTER_SHARE: u32 = 4;
 const JITTER_STEPS: u32 = 1024;
 
 impl Backoff {
-    /// The rest after that many failures in a row.
+    /// Returns the rest after that many consecutive failures.
     #[must_use]
     pub fn rest(self, interval: Duration, failures: u32, random: u32) -> Duration {
         let doublings = failures.saturating_sub(1).min(DOUBLINGS_MAX);

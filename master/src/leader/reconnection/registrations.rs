@@ -1,4 +1,4 @@
-//! Workers that have answered and have yet to register. Pure: time comes in as an argument.
+//! Workers that were reached and have yet to register. Pure: time comes in as an argument.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,55 +6,55 @@ use std::time::Duration;
 use cluster_state::WorkerId;
 use tokio::time::Instant;
 
-/// The workers that are waited for.
+/// The registrations that are awaited.
 #[derive(Debug)]
-pub(super) struct Awaited {
+pub(super) struct AwaitedRegistrations {
     patience: Duration,
     by_worker: BTreeMap<WorkerId, Reached>,
 }
 
-/// A worker that answered.
+/// A worker that was reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reached {
-    /// Where it did.
     pub(super) address: String,
-    /// How many attempts it has answered since.
-    pub(super) attempts: u32,
+    /// Contacts that have reached it.
+    pub(super) contacts: u32,
     until: Instant,
 }
 
-/// Workers that are not waited for any longer.
+/// Workers that are not awaited any more.
 type Settled = Vec<(WorkerId, Reached)>;
 
-impl Awaited {
-    /// Waits for nobody yet.
+impl AwaitedRegistrations {
+    /// Awaits no worker yet, and each for `patience`.
     pub(super) const fn new(patience: Duration) -> Self {
         Self { patience, by_worker: BTreeMap::new() }
     }
 
-    /// A worker answered; one that has answered before is not waited for any longer for that.
+    /// Awaits a worker that was reached. Being reached again does not extend its time.
     pub(super) fn on_reached(&mut self, worker: &WorkerId, address: &str, now: Instant) {
         let reached = self.by_worker.entry(worker.clone()).or_insert_with(|| Reached {
             address: address.to_owned(),
-            attempts: 0,
+            contacts: 0,
             until: now + self.patience,
         });
-        reached.attempts = reached.attempts.saturating_add(1);
+        reached.contacts = reached.contacts.saturating_add(1);
     }
 
-    /// Takes out the workers of which `has_come` says so, and those that were waited for long
-    /// enough: first come those that came.
+    /// Removes the workers that have registered, by `has_registered`, and those whose time is over.
+    /// Returns both, in this order.
     pub(super) fn settle(
         &mut self,
         now: Instant,
-        has_come: impl Fn(&WorkerId) -> bool,
+        has_registered: impl Fn(&WorkerId) -> bool,
     ) -> (Settled, Settled) {
-        let came = self.by_worker.extract_if(.., |worker, _| has_come(worker)).collect();
+        let registered =
+            self.by_worker.extract_if(.., |worker, _| has_registered(worker)).collect();
         let late = self.by_worker.extract_if(.., |_, reached| reached.until <= now).collect();
-        (came, late)
+        (registered, late)
     }
 
-    /// When the first one has been waited for long enough.
+    /// Returns the end of the first worker's time.
     pub(super) fn next_end(&self) -> Option<Instant> {
         self.by_worker.values().map(|reached| reached.until).min()
     }
@@ -65,21 +65,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_worker_is_waited_for_from_its_first_answer_on() {
+    fn a_worker_is_awaited_from_its_first_answer_on() {
         let now = Instant::now();
         let later = |seconds| now + Duration::from_secs(seconds);
         let worker = |name: &str| name.parse::<WorkerId>().unwrap();
-        let mut awaited = Awaited::new(Duration::from_secs(10));
+        let mut awaited = AwaitedRegistrations::new(Duration::from_secs(10));
         awaited.on_reached(&worker("mute"), "a:1", now);
         awaited.on_reached(&worker("mute"), "a:1", later(5));
         awaited.on_reached(&worker("prompt"), "b:1", later(5));
         assert_eq!(awaited.next_end(), Some(later(10)));
 
-        let (came, late) = awaited.settle(later(9), |one| one.as_str() == "prompt");
-        assert_eq!((came[0].0.as_str(), came[0].1.attempts), ("prompt", 1));
+        let (registered, late) = awaited.settle(later(9), |one| one.as_str() == "prompt");
+        assert_eq!((registered[0].0.as_str(), registered[0].1.contacts), ("prompt", 1));
         assert_eq!(late, []);
-        let (came, late) = awaited.settle(later(10), |_| false);
-        assert_eq!((late[0].0.as_str(), late[0].1.attempts), ("mute", 2));
-        assert_eq!((came, awaited.next_end()), (Vec::new(), None));
+        let (registered, late) = awaited.settle(later(10), |_| false);
+        assert_eq!((late[0].0.as_str(), late[0].1.contacts), ("mute", 2));
+        assert_eq!((registered, awaited.next_end()), (Vec::new(), None));
     }
 }
