@@ -2,8 +2,8 @@
 //!
 //! One supervisor watches leadership. On gaining it: commit the barrier of the term, build
 //! [`LeaderState`](state::LeaderState), tell every known worker at once, start the duties. While no
-//! quorum confirms leadership for a moment, the duties rest. On losing it: cancel all duties and wait
-//! for them before anything else.
+//! quorum confirms leadership for a moment, the duties rest. On losing it: cancel all duties and
+//! wait for them before anything else.
 
 pub(crate) mod admission;
 mod dispatcher;

@@ -273,7 +273,7 @@ impl Metrics {
         self.shared.everywhere.monitor_enabled.set(i64::from(is_enabled));
     }
 
-    /// The reconnection monitor goes to inactive workers from now on, or does not.
+    /// Notes whether the reconnection monitor contacts inactive workers.
     pub(crate) fn on_reconnect_monitor(&self, is_running: bool) {
         self.shared.leading.monitor_running.set(i64::from(is_running));
     }
@@ -283,7 +283,7 @@ impl Metrics {
         self.shared.leading.on_announced(was_reached);
     }
 
-    /// A new leader has gone to every active worker.
+    /// Notes that a new leader has contacted every active worker.
     pub(crate) fn on_announcements_completed(&self, took: Duration) {
         self.shared.leading.announcements_seconds.observe(took);
     }

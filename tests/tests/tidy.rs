@@ -1,15 +1,14 @@
 //! Keeps the layout's rules: who may use whom, what may be said where, how long a file may be.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
-#[path = "tidy/imports.rs"]
-mod imports;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 #[path = "tidy/documentation.rs"]
 mod documentation;
+#[path = "tidy/imports.rs"]
+mod imports;
 
 /// Which of our crates each of our crates may depend on. Arrows never run back.
 const MAY_USE: [(&str, &str, &[&str]); 9] = [

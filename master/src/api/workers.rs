@@ -159,7 +159,7 @@ pub(super) async fn uncordon(
 /// How long an answer waits for the attempts to end, below what load balancers wait for a write.
 const RECONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// `POST /api/workers/{id}/reconnect`: goes to the worker now.
+/// `POST /api/workers/{id}/reconnect`: contacts the worker now.
 pub(super) async fn reconnect(
     State(api): State<Api>,
     Id(worker_id): Id,

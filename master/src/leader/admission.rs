@@ -17,11 +17,11 @@ pub(crate) fn digest(secret: &str) -> [u8; 32] {
 
 /// Decides whether a worker may register. Returns the token that admits it, if it needs one.
 ///
-/// An operator outweighs a token: a worker that was just unregistered does not come back by its token
-/// before it has been dismissed.
+/// An operator outweighs a token: a worker that was just unregistered does not come back by its
+/// token before it has been dismissed.
 ///
-/// Fails with [`Rejection::UnknownWorker`] without a token, and with [`Rejection::InvalidToken`] when
-/// the token is unknown, expired, or has another secret. The worker is not told which.
+/// Fails with [`Rejection::UnknownWorker`] without a token, and with [`Rejection::InvalidToken`]
+/// when the token is unknown, expired, or has another secret. The worker is not told which.
 fn admit(
     worker: &WorkerId,
     token: Option<(TokenId, String)>,
@@ -44,8 +44,8 @@ fn admit(
 }
 
 impl LeaderState {
-    /// Returns the command that registers a worker, if it may register. A rejection takes no entry in
-    /// the replicated log, because anybody can ask.
+    /// Returns the command that registers a worker, if it may register. A rejection takes no entry
+    /// in the replicated log, because anybody can ask.
     pub(super) fn admit(
         self: &Arc<Self>,
         mut registration: Registration,
@@ -89,8 +89,8 @@ impl LeaderState {
     }
 }
 
-/// Returns the worker's address, unless it names all interfaces: then no master saw the source of its
-/// call.
+/// Returns the worker's address, unless it names all interfaces: then no master saw the source of
+/// its call.
 fn reachable_address(address: &str) -> Option<String> {
     let host = address.rsplit_once(':').map_or("", |(host, _)| host);
     let is_unspecified = matches!(host, "0.0.0.0" | "[::]" | "");

@@ -27,8 +27,8 @@ const SWEEP_PAUSE: Duration = Duration::from_secs(10);
 /// Time from TERM to KILL.
 pub(super) const STOP_GRACE: Duration = Duration::from_secs(10);
 
-/// Delivers orders with at most one call per worker under way, so that orders about one attempt arrive
-/// in the order in which they were committed.
+/// Delivers orders with at most one call per worker under way, so that orders about one attempt
+/// arrive in the order in which they were committed.
 #[derive(Debug)]
 pub(super) struct Dispatcher {
     leader: Arc<LeaderState>,
@@ -82,7 +82,8 @@ impl Dispatcher {
             self.leader.channels.close_idle(now);
             self.next_sweep = now + SWEEP_PAUSE;
         }
-        // Orders to stop older than `STOP_AGAIN` are repeated. This drops those of removed workers, too.
+        // Orders to stop older than `STOP_AGAIN` are repeated. This drops those of removed workers,
+        // too.
         self.told_to_stop.retain(|_, told| {
             told.retain(|_, at| now < *at + STOP_AGAIN);
             !told.is_empty()

@@ -18,7 +18,7 @@ use super::state::until_over;
 pub(super) trait Duty: Send + 'static {
     /// Name of the duty in logs.
     const NAME: &'static str;
-    /// Whether the duty rests while no quorum confirms that this master leads. A duty that proposes
+    /// True if the duty rests while no quorum confirms that this master leads. A duty that proposes
     /// nothing needs no rest.
     const RESTS: bool = true;
     /// Reason for which a pass ends early. It is logged, and the next pass starts afresh.
@@ -101,8 +101,8 @@ pub(super) async fn drive<D: Duty>(
                 until_over(&mut rest).await;
             }
 
-            // Before the pass: what changes during it begins another one. Changes whose time has not
-            // come when the duty wakes for another reason are left for it.
+            // Before the pass: what changes during it begins another one. Changes whose time has
+            // not come when the duty wakes for another reason are left for it.
             if changes.are_due(Instant::now()) {
                 applied.borrow_and_update();
             }

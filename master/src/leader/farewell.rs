@@ -28,8 +28,8 @@ const PASS_PAUSE: Duration = Duration::from_millis(100);
 
 /// Calls departed workers until each can be forgotten.
 ///
-/// A departed worker is forgotten, and its tasks are queued again, when it says that it runs nothing
-/// any more, or once its lease has expired, by which time it has stopped its own tasks.
+/// A departed worker is forgotten, and its tasks are queued again, when it says that it runs
+/// nothing any more, or once its lease has expired, by which time it has stopped its own tasks.
 #[derive(Debug)]
 pub(super) struct Farewell {
     leader: Arc<LeaderState>,
@@ -76,7 +76,7 @@ enum Next {
     Forget,
 }
 
-/// How a call ended.
+/// End of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CallEnd {
     /// The worker runs nothing any more.
@@ -152,7 +152,8 @@ impl Farewell {
         to_call
     }
 
-    /// Begins with a departed worker. Its lease counts from now: no heartbeat is acknowledged any more.
+    /// Begins with a departed worker. Its lease counts from now: no heartbeat is acknowledged any
+    /// more.
     fn first_sight(&self, departed: &Departed, now: Instant) -> Seen {
         let own = self.leader.leases().times();
         let log_now = self.leader.node.clock().now();
@@ -242,7 +243,8 @@ async fn dismiss(leader: &LeaderState, departed: &Departed) -> CallEnd {
     };
     match client.dismiss(request, CALL_TIMEOUT).await {
         Ok(answer) if answer.running > 0 => {
-            tracing::debug!(%worker, running = answer.running, "unregistered worker is ending its attempts");
+            let running = answer.running;
+            tracing::debug!(%worker, running, "unregistered worker is ending its attempts");
             CallEnd::Ending
         }
         Ok(_) => {
@@ -250,7 +252,8 @@ async fn dismiss(leader: &LeaderState, departed: &Departed) -> CallEnd {
             CallEnd::Ended
         }
         Err(WorkerCallError::Refused(reason)) => {
-            tracing::info!(%worker, address, reason, "somebody else answers at the address of an unregistered worker");
+            tracing::info!(%worker, address, reason,
+                "somebody else answers at the address of an unregistered worker");
             CallEnd::Elsewhere
         }
         Err(WorkerCallError::NewerTerm(seen)) => {

@@ -18,7 +18,8 @@ use super::duty::{Duty, Wait};
 use super::mass_loss::{Brake, RecentLosses, is_over};
 use super::state::{Lapsed, LeaderState, LeaseTable, Patience};
 
-/// Pause between two passes: a fleet that falls silent makes a few entries, not one for each worker.
+/// Pause between two passes: a fleet that falls silent makes a few entries, not one for each
+/// worker.
 const PASS_PAUSE: Duration = Duration::from_millis(50);
 /// Interval between two checks that every active worker has a lease and that rivals go on.
 const CHECK_PAUSE: Duration = Duration::from_secs(10);
@@ -327,9 +328,9 @@ impl Duty for Liveness {
     }
 }
 
-/// Brings the table in step with the workers whose records changed after `seen`: a worker has a lease
-/// whatever becomes of the call that registered it. Costs what has changed. `now` is the same moment
-/// on both clocks.
+/// Brings the table in step with the workers whose records changed after `seen`: a worker has a
+/// lease whatever becomes of the call that registered it. Costs what has changed. `now` is the same
+/// moment on both clocks.
 pub(super) fn follow(
     table: &mut LeaseTable,
     state: &State,

@@ -1,9 +1,9 @@
-//! Whether so many workers fell silent at once that the cause may lie with the masters, and how
-//! slowly their tasks are queued again then. Pure: time comes in as an argument.
+//! Detects a mass loss: too many workers fell silent at once, so that the cause may lie with the
+//! masters. Then requeueing is slowed down. Pure: time comes in as an argument.
 //!
-//! The alarm is replicated and so outlives the leader that raised it. What leads to it is not: a
-//! new leader gives every worker one full heartbeat timeout, and sees by itself how many of them
-//! use it up.
+//! The alarm is replicated, so it outlives the leader that raised it. The losses that lead to it
+//! are not: a new leader gives every worker one full heartbeat timeout, and counts those that
+//! exceed it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,17 +13,17 @@ use cluster_state::{
 };
 use tokio::time::Instant;
 
-/// So many workers may fall silent at once without an alarm, however few there are.
+/// Workers that may fall silent at once without an alarm, however few there are.
 const LOST_WITHOUT_ALARM_MAX: usize = 3;
 
-/// The workers that fell silent lately.
+/// The workers that fell silent within the window.
 #[derive(Debug)]
 pub(super) struct RecentLosses {
     window: Duration,
     silent_since: BTreeMap<WorkerId, Instant>,
 }
 
-/// How much was lost within one window.
+/// Extent of the loss within one window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Extent {
     /// Workers that fell silent and have not come back.
@@ -33,7 +33,7 @@ pub(super) struct Extent {
 }
 
 impl Extent {
-    /// More than three workers, and more than half of those that were active.
+    /// Tells whether more than three workers were lost, and more than half of the active ones.
     #[must_use]
     pub(super) const fn is_mass_loss(self) -> bool {
         self.lost > LOST_WITHOUT_ALARM_MAX && self.lost > self.of / 2
@@ -47,8 +47,8 @@ impl RecentLosses {
         Self { window, silent_since: BTreeMap::new() }
     }
 
-    /// Takes note of active workers that are silent by `now`, and adds up what was lost within the
-    /// window that ends there. Noting one twice counts it once.
+    /// Notes active workers that are silent by `now`. Returns the loss within the window that ends
+    /// there. A worker that is noted twice counts once.
     pub(super) fn on_silent(
         &mut self,
         silent: &[(WorkerId, Epoch)],
@@ -67,15 +67,15 @@ impl RecentLosses {
     }
 }
 
-/// Whether the alarm has had its time. It is over when
+/// Tells whether the alarm is over, which it is when
 ///
-/// - at most half of the workers that were lost are still away: they are coming back, and what the
-///   rest ran is a loss like any other; or
-/// - a lease with its margin has passed since the alarm, and nothing is left on the workers that
-///   are away: all of it was queued again.
+/// - at most half of the lost workers are still away: they are coming back, and the others are a
+///   loss like any other; or
+/// - a lease with its margin has passed since the alarm, and the workers that are away hold no
+///   attempts any more: all of them were requeued.
 ///
-/// A worker that was taken off the registry is not away. One that was silent long before the alarm
-/// was not lost with the others. `times` are what this leader grants.
+/// An unregistered worker is not away. A worker that was silent long before the alarm was not lost
+/// with the others. `times` are the times that this leader grants.
 #[must_use]
 pub(super) fn is_over(alarm: &MassLoss, state: &State, times: LeaseTimes, now: Timestamp) -> bool {
     let granted = |worker: &Worker| worker.granted.unwrap_or(times);
@@ -94,37 +94,37 @@ pub(super) fn is_over(alarm: &MassLoss, state: &State, times: LeaseTimes, now: T
     are_back || (is_past && !is_anything_left)
 }
 
-/// Lets so many attempts through in each second.
+/// Limits the attempts requeued in each second.
 #[derive(Debug)]
 pub(super) struct Brake {
     per_second: u32,
-    /// The second under way and what was let through in it.
+    /// Beginning of the current second, and the attempts that passed in it.
     second: Option<(Instant, u32)>,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
 
 impl Brake {
-    /// A brake that has let nothing through.
+    /// Returns a brake that has let nothing pass.
     #[must_use]
     pub(super) const fn new(per_second: u32) -> Self {
         Self { per_second, second: None }
     }
 
-    /// How many may pass now.
+    /// Returns the number of attempts that may pass now.
     #[must_use]
     pub(super) fn allowance(&self, now: Instant) -> u32 {
         let passed = self.second_under_way(now).map_or(0, |(_, passed)| passed);
         self.per_second.saturating_sub(passed)
     }
 
-    /// So many have passed.
+    /// Counts attempts that have passed.
     pub(super) fn on_passed(&mut self, count: u32, now: Instant) {
         let (began_at, passed) = self.second_under_way(now).unwrap_or((now, 0));
         self.second = Some((began_at, passed.saturating_add(count)));
     }
 
-    /// When the next may pass.
+    /// Returns the time at which the next may pass.
     #[must_use]
     pub(super) fn opens_at(&self, now: Instant) -> Instant {
         match self.second_under_way(now) {

@@ -1,4 +1,4 @@
-//! Which queued task goes to which worker. Pure: the scheduler proposes what comes out.
+//! Places queued tasks on workers. Pure: the scheduler proposes the placements.
 
 mod pending;
 
@@ -11,36 +11,36 @@ use cluster_state::{
 
 pub(crate) use self::pending::PendingReason;
 
-/// How workers are preferred for a task that several could take.
+/// Preference among the workers that could take a task.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Strategy {
-    /// The emptiest first, so that the loss of one worker costs least.
+    /// The emptiest worker, so that the loss of one worker costs least.
     #[default]
     Spread,
-    /// The fullest first, so that large tasks find whole workers.
+    /// The fullest worker, so that large tasks find empty ones.
     Binpack,
 }
 
-/// What one pass may cost: while it reads the state, nothing is applied.
+/// Bounds of one pass: while it reads the state, nothing is applied.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
-    /// How many tasks are placed.
+    /// Number of placements.
     pub(crate) placements: usize,
-    /// After how many looks at workers no further task is begun. One task costs some looks; at the
-    /// very most, where only constraints rule workers out, as many as there are workers.
-    pub(crate) looks: usize,
+    /// Number of probed workers after which no further task is begun. One task takes a few probes;
+    /// at most, where only constraints rule workers out, as many as there are workers.
+    pub(crate) probes: usize,
 }
 
-/// Decides on placements, one pass after the other, and remembers what did not fit.
+/// Decides on placements, pass by pass, and remembers which classes did not fit.
 ///
-/// A **round** is one look at every class for which something may have changed since the round
-/// before, in as many passes as it takes: a pass that has cost too much ends early with what it has
-/// placed, and the next one goes on behind it. So no class waits behind others that cannot be
-/// placed, however much it costs to find that out.
+/// A **round** considers every class for which something may have changed since the round before,
+/// in as many passes as needed: a pass that reaches its bounds ends early with its placements, and
+/// the next one goes on from there. So no class waits behind others that cannot be placed, however
+/// much it costs to find that out.
 #[derive(Debug, Default)]
 pub(crate) struct Placer {
-    /// What waited then was looked at.
+    /// Moment up to which changes were considered.
     settled: Since,
     under_way: Option<UnderWay>,
 }
@@ -49,15 +49,14 @@ pub(crate) struct Placer {
 #[derive(Debug, Clone, Copy)]
 struct UnderWay {
     began_at: Moment,
-    /// Everything before was looked at.
+    /// Rank up to which classes were considered.
     from: Rank,
 }
 
 impl Placer {
-    /// Decides on placements in the state as it is `at` an entry of the log, the most important
-    /// tasks first.
+    /// Decides on placements in the state `at` an entry of the log, the most important tasks first.
     ///
-    /// Costs what has changed, plus what it places; neither what waits nor what works.
+    /// Costs O(changed classes + placements): independent of queue length and fleet size.
     #[must_use]
     pub(crate) fn pass(
         &mut self,
@@ -70,15 +69,16 @@ impl Placer {
             self.under_way.unwrap_or(UnderWay { began_at: state.moment(at), from: Rank::FIRST });
         let mut plan = state.plan();
         let mut line = Line::new(state, self.settled, from);
-        let looks_max = line.looks().saturating_add(bounds.looks);
-        let mut choice = Choice { state, preference: strategy.into(), in_vain: BTreeSet::new() };
+        let probes_max = line.probes().saturating_add(bounds.probes);
+        let mut choice =
+            Choice { state, preference: strategy.into(), without_room: BTreeSet::new() };
         let mut placements = Vec::new();
-        // One class at least, or a round would never end.
+        // One class at least, or a round might never end.
         let mut has_tried = false;
         while let Some(mut waiting) = line.next() {
             loop {
-                let looks = plan.looks().saturating_add(line.looks());
-                if placements.len() >= bounds.placements || (has_tried && looks >= looks_max) {
+                let probes = plan.probes().saturating_add(line.probes());
+                if placements.len() >= bounds.placements || (has_tried && probes >= probes_max) {
                     self.under_way = Some(UnderWay { began_at, from: waiting.rank });
                     return placements;
                 }
@@ -98,23 +98,23 @@ impl Placer {
         placements
     }
 
-    /// Whether the last pass left out nothing for its cost.
+    /// Tells whether the last pass has ended its round.
     #[must_use]
     pub(crate) const fn is_over(&self) -> bool {
         self.under_way.is_none()
     }
 
-    /// What was decided did not come to pass: everything is looked at again.
+    /// Handles placements that were not committed as decided: the next round considers every class.
     pub(crate) fn on_refused(&mut self) {
         *self = Self::default();
     }
 }
 
-/// What a pass is to place, the most important first.
+/// The classes that a pass considers, the most important first.
 struct Line<'a> {
     state: &'a State,
     candidates: Candidates<'a>,
-    /// Classes of which tasks were placed, at their next ones.
+    /// Classes with placed tasks, by their next task.
     begun: BTreeMap<Rank, Waiting<'a>>,
 }
 
@@ -143,23 +143,23 @@ impl<'a> Line<'a> {
         self.begun.insert(waiting.rank, waiting);
     }
 
-    const fn looks(&self) -> usize {
-        self.candidates.looks()
+    const fn probes(&self) -> usize {
+        self.candidates.probes()
     }
 }
 
-/// A waiting task, and the class behind it.
+/// A waiting task and its class.
 struct Waiting<'a> {
     class: &'a Class,
     queue: &'a ClassQueue,
     task: TaskId,
     rank: Rank,
-    /// Whether it is kept from some workers, so that nobody stands behind it.
+    /// True if the task is kept from some workers, so that no other task follows it.
     is_apart: bool,
 }
 
 impl Waiting<'_> {
-    /// The task after it.
+    /// Returns the next task of the class.
     fn next(&self, state: &State) -> Option<Self> {
         if self.is_apart {
             return None;
@@ -173,14 +173,14 @@ impl Waiting<'_> {
 struct Choice<'a> {
     state: &'a State,
     preference: Preference,
-    /// Workers that tasks of a class left out in vain: the next one that leaves out the same waits
-    /// as well.
-    in_vain: BTreeSet<(&'a Class, Vec<WorkerId>)>,
+    /// Classes with workers that were avoided without finding another one: the next task that
+    /// avoids the same workers waits as well.
+    without_room: BTreeSet<(&'a Class, Vec<WorkerId>)>,
 }
 
 impl<'a> Choice<'a> {
-    /// A worker for a task. One that failed to start is kept from the workers where it did while
-    /// another could take it, be it later: they may be to blame.
+    /// Chooses a worker for a task. A task that has failed to start is kept from the workers where
+    /// it did while another one could take it, now or later: the workers may be to blame.
     fn place(&mut self, plan: &mut Plan<'_>, waiting: &Waiting<'a>) -> Option<WorkerId> {
         let class = waiting.class;
         if !waiting.is_apart {
@@ -188,14 +188,14 @@ impl<'a> Choice<'a> {
         }
         let shunned = self.state.task(waiting.task)?.failed_to_start_on();
         let shunned = (class, shunned);
-        if self.in_vain.contains(&shunned) {
+        if self.without_room.contains(&shunned) {
             return None;
         }
         if let Some(worker) = plan.place_beside(class, self.preference, &shunned.1) {
             return Some(worker);
         }
         if plan.could_take_beside(class, &shunned.1) {
-            self.in_vain.insert(shunned);
+            self.without_room.insert(shunned);
             return None;
         }
         plan.place(class, self.preference)

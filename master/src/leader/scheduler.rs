@@ -6,13 +6,13 @@ use raft_store::{Committed, Node, ProposeError};
 use super::duty::{Duty, Wait};
 use super::placement::{Bounds, Placer, Strategy};
 
-/// Bounds of one pass, which makes one log entry: enough placements to amortize a commit, few enough
-/// that deciding on them takes about ten milliseconds. Searches that place nothing are bounded to
-/// about the same time.
-const PASS: Bounds = Bounds { placements: 2_000, looks: 100_000 };
+/// Bounds of one pass, which makes one log entry: enough placements to amortize a commit, few
+/// enough that deciding on them takes about ten milliseconds. Searches that place nothing are
+/// bounded to about the same time.
+const PASS: Bounds = Bounds { placements: 2_000, probes: 100_000 };
 
-/// Places queued tasks. Every change of the state wakes it, so that a freed slot or a new task waits
-/// for nothing; a pass considers only the classes for which something may have changed.
+/// Places queued tasks. Every change of the state wakes it, so that a freed slot or a new task
+/// waits for nothing; a pass considers only the classes for which something may have changed.
 #[derive(Debug)]
 pub(super) struct Scheduler {
     node: Node,

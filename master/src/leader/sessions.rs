@@ -17,7 +17,7 @@ mod registration;
 
 pub(crate) use heartbeats::Relayed;
 
-/// Why a worker's call had no effect.
+/// Reason for which a worker's call had no effect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SessionError {
     /// This master does not lead, or is still taking over.
@@ -112,8 +112,8 @@ impl LeaderState {
         }
     }
 
-    /// Does work that must not stop half way when its call is dropped, because the caller has died or
-    /// hung up.
+    /// Does work that must not stop half way when its call is dropped, because the caller has died
+    /// or hung up.
     async fn see_through<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, SessionError>> + Send + 'static,

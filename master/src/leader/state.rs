@@ -1,4 +1,4 @@
-//! What the leader keeps in memory for one term.
+//! The state that the leader keeps in memory for one term.
 
 mod channels;
 mod findings;

@@ -64,7 +64,7 @@ struct Duties {
     under_way: Vec<(&'static str, CancellationToken, JoinHandle<()>)>,
 }
 
-/// Why the duties of a term ended.
+/// Reason for which the duties of a term ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     /// Another master leads, or no quorum has confirmed for a while that this one does.
@@ -79,7 +79,8 @@ enum End {
 const TAKE_OVER_PAUSE: Duration = Duration::from_millis(50);
 
 impl Supervisor {
-    /// Returns a supervisor that has yet to run. `tasks` owns work that outlives the call that began it.
+    /// Returns a supervisor that has yet to run. `tasks` owns work that outlives the call that
+    /// began it.
     #[must_use]
     pub(crate) fn new(
         node: Node,
@@ -95,8 +96,8 @@ impl Supervisor {
     /// Runs until cancelled. When it returns, no duty is under way.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let mut leadership = self.node.leadership();
-        // A worker's word against this master's is checked once a term: a worker that is wrong about
-        // the term must not keep the cluster without duties.
+        // A worker's word against this master's is checked once a term: a worker that is wrong
+        // about the term must not keep the cluster without duties.
         let mut doubted = None;
         while let Some(term) = next_term(&mut leadership, &stop).await {
             let established = tokio::select! {
@@ -154,8 +155,8 @@ impl Supervisor {
         self.node.propose_as_leader(term, &barrier).await?;
 
         let mut leases = LeaseTable::new(self.config.times);
-        // Every clock restarts: each active worker gets one full timeout under this leader, and each
-        // inactive worker that still holds attempts one full lease.
+        // Every clock restarts: each active worker gets one full timeout under this leader, and
+        // each inactive worker that still holds attempts one full lease.
         let now = (Instant::now(), self.node.clock().now());
         let rivals = self.node.reader().with(|state| {
             liveness::follow(&mut leases, state, LogIndex(0), now);

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use self::aged::AgeAllowance;
 use super::duty::{Duty, Wait};
 
-/// How long finished tasks are kept.
+/// Bounds of the finished tasks that are kept.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Retention {
     /// Number of finished tasks kept; the oldest are forgotten first.

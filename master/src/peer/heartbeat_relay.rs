@@ -1,5 +1,5 @@
-//! A follower's part in heartbeats: gathers those that workers send to it and passes them on to the
-//! leader, one call at a time, so that the leader's cost is one call and not one connection each.
+//! Relays heartbeats: a follower gathers those that workers send to it and passes them on to the
+//! leader, one call at a time, so that the leader bears one call and not one connection each.
 
 use std::time::Duration;
 
@@ -17,25 +17,25 @@ use crate::leader::WorkerSessions;
 use crate::leader::sessions::Relayed;
 use crate::refusal;
 
-/// How long the first heartbeat of a call waits for others: the leader is called at most a hundred
+/// Time for which the first heartbeat of a call waits for others: the leader is called at most a hundred
 /// times a second, however many workers there are.
 const GATHERING: Duration = Duration::from_millis(10);
 /// Heartbeats in one call, some 200 bytes each.
 const BATCH_COUNT_MAX: usize = 2_000;
 /// Heartbeats that may wait.
 const WAITING_COUNT_MAX: usize = 20_000;
-/// The most that a worker's heartbeat takes on the wire: three ids and some numbers.
+/// Largest heartbeat of a worker on the wire: three ids and some numbers.
 const HEARTBEAT_BYTES_MAX: usize = 1_024;
-/// How long one call may take, elections included: less than the three seconds after which a worker
-/// tries another way. A heartbeat that waits for the next call meanwhile may come too late; its worker
-/// does not wait for it then.
+/// Longest time of one call, elections included: less than the three seconds after which a worker
+/// tries another way. A heartbeat that waits for the next call meanwhile may come too late; its
+/// worker does not wait for it then.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Between two calls to a leader that does not answer, unless another one is elected.
+/// Pause between two calls to a leader that does not answer, unless another one is elected.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 type Verdict = Result<v1::HeartbeatResponse, Problem>;
 
-/// Where heartbeats wait to be passed on. Clones share everything.
+/// Queue of heartbeats to pass on. Clones share everything.
 #[derive(Clone, Debug)]
 pub(crate) struct HeartbeatRelay {
     waiting: mpsc::Sender<Waiting>,
@@ -47,7 +47,7 @@ struct Waiting {
     verdict: oneshot::Sender<Verdict>,
 }
 
-/// Passes on what waits.
+/// Passes on the heartbeats in the queue.
 #[derive(Debug)]
 pub(crate) struct RelayLoop {
     waiting: mpsc::Receiver<Waiting>,
@@ -56,7 +56,7 @@ pub(crate) struct RelayLoop {
     sessions: WorkerSessions,
 }
 
-/// What became of one call.
+/// Result of one call.
 struct Batch {
     leader: Option<v1::LeaderHeader>,
     masters: Vec<v1::MasterAddress>,
@@ -65,7 +65,7 @@ struct Batch {
 }
 
 impl HeartbeatRelay {
-    /// A queue, and the loop that empties it.
+    /// Returns a queue, and the loop that empties it.
     pub(crate) fn new(
         node: Node,
         leader: LeaderPeer,
@@ -109,7 +109,8 @@ impl RelayLoop {
         }
     }
 
-    /// What waits, and what comes within a moment; nothing when nobody is left who could send.
+    /// Returns the heartbeats that wait and those that come within a moment; nothing once every queue
+    /// is dropped.
     async fn gather(&mut self) -> Option<Vec<Waiting>> {
         let mut batch = vec![self.waiting.recv().await?];
         sleep(GATHERING).await;
@@ -118,7 +119,7 @@ impl RelayLoop {
         {
             batch.push(next);
         }
-        // Those that have given up have found another way.
+        // Workers that have given up have found another way.
         batch.retain(|waiting| !waiting.verdict.is_closed());
         Some(batch)
     }
@@ -154,8 +155,8 @@ impl RelayLoop {
         }
     }
 
-    /// Asks whoever leads, and its successor when leadership moves meanwhile: a heartbeat that
-    /// arrives twice is one.
+    /// Asks the leader, and its successor when leadership moves meanwhile: a heartbeat that arrives
+    /// twice counts once.
     async fn ask(&self, heartbeats: &[v1::HeartbeatRequest]) -> Result<Batch, Problem> {
         let mut leadership = self.node.leadership();
         loop {
@@ -225,7 +226,7 @@ impl From<Relayed> for Batch {
     }
 }
 
-/// A leader's answer to the follower that relays.
+/// Returns a leader's answer to the follower that relays.
 pub(crate) fn relayed_response(relayed: Relayed) -> v1::RelayHeartbeatsResponse {
     let Batch { leader, masters, relays, verdicts } = Batch::from(relayed);
     let verdicts = verdicts.into_iter().map(|verdict| match verdict {

@@ -1,4 +1,4 @@
-//! Calls that need the leader and landed elsewhere: one hop, over a kept-open connection.
+//! Passes calls on to the leader: one hop, over a connection that stays open.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +21,9 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
-/// Marks a call that another master has passed on: it is not passed on again.
+/// Key of calls that another master has passed on. They are not passed on again.
 const FORWARDED: &str = "forwarded";
-/// How long the leader may take: longer than it waits for a commit itself.
+/// Longest time of a call: longer than the leader itself waits for a commit.
 const TIMEOUT: Duration = Duration::from_secs(12);
 
 /// Client of the leader, where another master leads. Clones share the connection.
@@ -43,7 +43,7 @@ impl LeaderPeer {
         Self { node, open: Arc::default() }
     }
 
-    /// One worker, as the leader knows it.
+    /// Returns one worker as the leader knows it.
     pub(crate) async fn worker(
         &self,
         request: v1::GetWorkerRequest,
@@ -52,13 +52,13 @@ impl LeaderPeer {
         answer(client.get(mark(request))).await
     }
 
-    /// One task, as the leader knows it.
+    /// Returns one task as the leader knows it.
     pub(crate) async fn task(&self, request: v1::GetTaskRequest) -> Result<v1::Task, Problem> {
         let mut client = TaskServiceClient::new(self.channel()?);
         answer(client.get(mark(request))).await
     }
 
-    /// One page of tasks, as the leader knows them.
+    /// Returns one page of tasks as the leader knows them.
     pub(crate) async fn tasks(
         &self,
         request: v1::ListTasksRequest,
@@ -68,7 +68,7 @@ impl LeaderPeer {
         answer(client.list(mark(request))).await
     }
 
-    /// One page of workers, as the leader knows them.
+    /// Returns one page of workers as the leader knows them.
     pub(crate) async fn workers(
         &self,
         request: v1::ListWorkersRequest,
@@ -78,7 +78,7 @@ impl LeaderPeer {
         answer(client.list(mark(request))).await
     }
 
-    /// What a worker reported to the leader.
+    /// Returns the usage that a worker has reported to the leader.
     pub(crate) async fn usage(
         &self,
         request: v1::WorkerUsageRequest,
@@ -87,7 +87,7 @@ impl LeaderPeer {
         answer(client.usage(mark(request))).await
     }
 
-    /// What all workers report to the leader, until it leads no more or cannot be reached.
+    /// Streams the usage that all workers report, until the leader is lost.
     pub(crate) async fn watch_usage(&self) -> Result<BoxStream<'static, v1::UsageSample>, Problem> {
         let mut client = RegistryServiceClient::new(self.channel()?);
         let mut request = Request::new(v1::WatchUsageRequest {});
@@ -101,8 +101,8 @@ impl LeaderPeer {
         Ok(stream::unfold(samples, next).boxed())
     }
 
-    /// Has the leader go to workers at once. Attempts take their time, so the call lasts as long as
-    /// the leader does and no longer than `patience`.
+    /// Has the leader contact workers at once. Contacts take their time, so the call lasts as long as
+    /// the leader leads, and no longer than `patience`.
     pub(crate) async fn reconnect(
         &self,
         request: v1::ReconnectRequest,
@@ -123,7 +123,7 @@ impl LeaderPeer {
         }
     }
 
-    /// Passes a worker's call on.
+    /// Passes on the call of a worker.
     pub(crate) async fn register_worker(
         &self,
         request: Request<v1::RegisterWorkerRequest>,
@@ -132,7 +132,7 @@ impl LeaderPeer {
         answer(client.register_worker(mark(request.into_inner()))).await
     }
 
-    /// Passes a worker's call on.
+    /// Passes on the call of a worker.
     pub(crate) async fn send_heartbeat(
         &self,
         request: Request<v1::HeartbeatRequest>,
@@ -141,7 +141,7 @@ impl LeaderPeer {
         answer(client.send_heartbeat(mark(request.into_inner()))).await
     }
 
-    /// Passes the heartbeats of many workers on.
+    /// Passes on the heartbeats of many workers.
     pub(crate) async fn relay_heartbeats(
         &self,
         heartbeats: Vec<v1::HeartbeatRequest>,
@@ -158,7 +158,7 @@ impl LeaderPeer {
         })
     }
 
-    /// Passes a worker's call on.
+    /// Passes on the call of a worker.
     pub(crate) async fn report_task_completion(
         &self,
         request: Request<v1::ReportTaskCompletionRequest>,
@@ -167,7 +167,7 @@ impl LeaderPeer {
         answer(client.report_task_completion(mark(request.into_inner()))).await
     }
 
-    /// Passes an operator's call on.
+    /// Passes on the call of an operator.
     pub(crate) async fn transfer_leader(
         &self,
         request: Request<v1::TransferLeaderRequest>,
@@ -184,7 +184,7 @@ impl LeaderPeer {
         Ok(client.max_encoding_message_size(MESSAGE_BYTES_MAX))
     }
 
-    /// The connection to the leader of this moment.
+    /// Returns the connection to the current leader.
     fn channel(&self) -> Result<Channel, Problem> {
         let leadership = *self.node.leadership().borrow();
         let address = match leadership {
@@ -207,8 +207,7 @@ impl LeaderPeer {
     }
 }
 
-/// A call that came from a master which took this one for the leader goes back with the news that
-/// it is not.
+/// Refuses a call from a master that mistook this one for the leader.
 fn check_first_hop<T>(request: &Request<T>) -> Result<(), Problem> {
     if is_forwarded(request) {
         return Err(Problem::new(ErrorKind::NotLeader, "this master does not lead any more"));

@@ -1,5 +1,5 @@
 //! Where there is room: the workers that take tasks, by how full they are. Kept by the state's
-//! writers, so that placing a task costs a search and not a look at every worker.
+//! writers, so that placing a task costs a search, not a walk over all workers.
 
 mod marks;
 mod tree;
@@ -49,7 +49,7 @@ pub struct Plan<'a> {
     tree: Tree,
     /// The workers on which something was planned.
     changed: BTreeMap<WorkerId, Arc<Vacancy>>,
-    looks: usize,
+    probes: usize,
 }
 
 impl Vacancy {
@@ -128,7 +128,7 @@ impl Room {
 
     /// Starts planning from what is free now.
     pub(crate) fn plan(&self) -> Plan<'_> {
-        Plan { room: self, tree: self.tree.clone(), changed: BTreeMap::new(), looks: 0 }
+        Plan { room: self, tree: self.tree.clone(), changed: BTreeMap::new(), probes: 0 }
     }
 }
 
@@ -150,17 +150,17 @@ impl Plan<'_> {
         shunned: &[WorkerId],
     ) -> Option<WorkerId> {
         let wanted = Wanted::new(class, shunned);
-        let looks = &mut self.looks;
+        let probes = &mut self.probes;
         let found = match (&class.worker, preference) {
             (Some(only), _) => {
-                *looks += 1;
+                *probes += 1;
                 let known = self.changed.get(only).or_else(|| self.room.vacancies.get(only));
                 known.filter(|vacancy| wanted.fits(vacancy))
             }
-            (None, Preference::Emptiest) => tree::first(self.tree.root(), 0, &wanted, looks),
+            (None, Preference::Emptiest) => tree::first(self.tree.root(), 0, &wanted, probes),
             (None, Preference::Fullest) => {
-                let fullest = tree::last(self.tree.root(), &wanted, looks)?.share;
-                tree::first(self.tree.root(), fullest, &wanted, looks)
+                let fullest = tree::last(self.tree.root(), &wanted, probes)?.share;
+                tree::first(self.tree.root(), fullest, &wanted, probes)
             }
         };
         let before = Arc::clone(found?);
@@ -173,11 +173,11 @@ impl Plan<'_> {
     }
 
     /// Whether a worker beside those of `shunned` could take a task of this class, at once or when
-    /// it has ended what it runs. At most a look at every worker.
+    /// it has ended what it runs. Probes every worker at most.
     pub fn could_take_beside(&mut self, class: &Class, shunned: &[WorkerId]) -> bool {
         let room = self.room;
         let mut could_take = |vacancy: &Vacancy| {
-            self.looks += 1;
+            self.probes += 1;
             let worker = &vacancy.worker;
             let is_large_enough =
                 worker.specs.as_ref().is_some_and(|specs| specs.total.holds(&class.resources));
@@ -189,10 +189,10 @@ impl Plan<'_> {
         }
     }
 
-    /// How many places were looked at so far: the cost of the plan.
+    /// Number of probed workers and branches so far: the cost of the plan.
     #[must_use]
-    pub const fn looks(&self) -> usize {
-        self.looks
+    pub const fn probes(&self) -> usize {
+        self.probes
     }
 }
 

@@ -171,18 +171,18 @@ fn different_requests_that_do_not_fit_are_not_looked_at() {
     }
 
     let full = state.candidates(Since::Unknown, Rank::FIRST);
-    assert_eq!((full.looks(), full.count()), (1, 0));
+    assert_eq!((full.probes(), full.count()), (1, 0));
 
     finish(&mut state, [TaskId(1)], &AttemptOutcome::Exited { code: 0 });
     let mut empty = state.candidates(Since::Unknown, Rank::FIRST);
     let first = empty.by_ref().take(3).map(|head| head.task().0).collect::<Vec<_>>();
     assert_eq!(first, [2, 3, 4]);
-    assert!(empty.looks() < 200, "{} looks", empty.looks());
+    assert!(empty.probes() < 200, "{} probes", empty.probes());
 
     assign(&mut state, [TaskId(2)]);
     let mut tight = state.candidates(Since::Unknown, Rank::FIRST);
     assert_eq!(tight.by_ref().map(|head| head.task().0).collect::<Vec<_>>(), [3, 4, 5, 6, 7]);
-    assert!(tight.looks() < 200, "{} looks", tight.looks());
+    assert!(tight.probes() < 200, "{} probes", tight.probes());
 }
 
 fn apply_at(state: &mut State, at: Timestamp, command: Command) -> Reply {

@@ -16,11 +16,11 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Interval between two probes of an unreachable worker: at first, and after many that failed.
 const PROBE_MIN: Duration = Duration::from_secs(1);
 const PROBE_MAX: Duration = Duration::from_secs(30);
-/// Time after which a worker without failures is forgotten. If one is lost again sooner, it is probed
-/// as seldom as before.
+/// Time after which a worker without failures is forgotten. If one is lost again sooner, it is
+/// probed as seldom as before.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(5 * 60);
 
-/// Why a call did not achieve everything.
+/// Reason for which a call did not achieve everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum DeliveryFailure {
     /// Nobody answered, with what was seen.
@@ -106,7 +106,7 @@ struct CallRecord {
 /// A recorded failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Noted {
-    /// Whether the previous call succeeded or failed in another way.
+    /// True if the previous call succeeded or failed in another way.
     pub(super) is_news: bool,
     /// Time since the first call with that failure.
     pub(super) lasts: Duration,

@@ -34,21 +34,21 @@ pub(super) struct Orders {
 pub(super) enum Content {
     /// Attempts to run and attempts to stop.
     Attempts { run: Vec<Arc<Task>>, stop: Vec<AttemptRef> },
-    /// The leader's name, to see whether the worker can be called; `known` is the recorded reason for
-    /// which it cannot.
+    /// The leader's name, to see whether the worker can be called; `known` is the recorded reason
+    /// for which it cannot.
     Probe { known: String },
 }
 
-/// How a call ended.
+/// End of a call.
 #[derive(Debug, Default)]
 pub(super) struct CallEnd {
     /// Attempts that the worker is stopping.
     pub(super) stopped: Vec<AttemptRef>,
-    /// Why not everything was achieved.
+    /// Reason for which not everything was achieved.
     pub(super) failure: Option<DeliveryFailure>,
 }
 
-/// Why an order could not be delivered, or its answer not recorded.
+/// Reason for which an order could not be delivered, or its answer not recorded.
 #[derive(Debug, thiserror::Error)]
 enum CallError {
     #[error(transparent)]
@@ -59,8 +59,8 @@ enum CallError {
     Malformed(#[from] Invalid),
 }
 
-/// Delivers orders. Orders to stop go first, and regardless of the others: a worker that is too busy
-/// to take more must still be relieved.
+/// Delivers orders. Orders to stop go first, and regardless of the others: a worker that is too
+/// busy to take more must still be relieved.
 pub(super) async fn deliver(
     leader: &LeaderState,
     client: &WorkerClient,

@@ -9,7 +9,7 @@ pub(super) struct RequeueBatch {
     pub(super) holding: Vec<(WorkerId, Epoch)>,
     /// Workers without any.
     pub(super) empty: Vec<(WorkerId, Epoch)>,
-    /// Whether workers with attempts were left out.
+    /// True if workers with attempts were left out.
     pub(super) is_cut: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What counts as a mass loss, how long it lasts, and how slow the brake is.
+//! The beginning and the end of a mass loss, and the pace of the brake.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,4 @@
-//! Why a task waits. It costs a look at every worker, so whoever asks for many tasks asks once for
-//! each class.
+//! Explains why a task waits. Costs O(workers), so a list of tasks asks once for each class.
 
 use std::fmt;
 
@@ -8,51 +7,49 @@ use cluster_state::{
 };
 use proto::convert;
 
-/// Beyond that many tasks ahead, the exact number tells nobody anything.
+/// Tasks ahead that are counted: beyond that the exact number says nothing.
 const AHEAD_COUNTED_MAX: usize = 1_000;
 
-/// Why a task waits, in the words of whoever has to do something about it.
+/// Reason for which a task waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PendingReason {
-    /// It waits for a point in time.
+    /// It waits for the end of its backoff.
     Backoff(Timestamp),
     /// Its worker cannot be called.
     Untold {
-        /// Its worker.
         worker: WorkerId,
-        /// Why, and since when.
+        /// The reason, and its beginning.
         trouble: Trouble,
     },
-    /// Its worker is told, and does not do it.
+    /// Its worker does not carry out its orders.
     Refused {
-        /// Its worker.
         worker: WorkerId,
-        /// The reason, and since when.
+        /// The reason, and its beginning.
         trouble: Trouble,
     },
     /// The registry is empty.
     NoWorkers,
     /// None of the workers that may run it is connected.
     NoneActive(usize),
-    /// The workers that may run it and are connected get no more tasks.
+    /// All connected workers that may run it are cordoned or draining.
     NoneOpen(usize),
-    /// Those of them that an operator has not closed cannot be called or cannot start programs.
+    /// All those that are open cannot be called or cannot start programs.
     NoneHealthy(usize),
     /// No worker's labels satisfy its constraints, or the one it names is not registered.
     NoneAllowed,
-    /// It asks for more than any allowed worker has in total.
+    /// It asks for more than the total of any worker that may run it.
     NoneLargeEnough,
-    /// All that could take it are busy.
+    /// All workers that could take it are busy.
     AllBusy {
-        /// How many could take it if they were empty.
+        /// Workers that could take it if they were empty.
         workers: usize,
-        /// How many tasks of its class wait before it, counted up to one more than a thousand.
+        /// Tasks of its class that wait before it, counted up to one more than a thousand.
         ahead: usize,
     },
 }
 
 impl PendingReason {
-    /// Why `task` waits, or nothing when it does not.
+    /// Returns the reason for which `task` waits; nothing if it does not.
     #[must_use]
     pub(crate) fn of(state: &State, task: &Task) -> Option<Self> {
         match task.state {
@@ -83,7 +80,7 @@ impl PendingReason {
 }
 
 impl PendingReason {
-    /// Why the orders about a placed task are not carried out.
+    /// Returns the reason for which the worker of a placed task gets no orders.
     fn untold(state: &State, task: &Task) -> Option<Self> {
         let worker = state.worker(&task.live_attempt()?.worker)?;
         let trouble = worker.health.unreachable.clone()?;
@@ -91,7 +88,7 @@ impl PendingReason {
     }
 }
 
-/// How many workers pass each test, of those that passed the one before.
+/// Numbers of workers that pass each test, of those that passed the one before.
 #[derive(Default)]
 struct Counts {
     registered: usize,

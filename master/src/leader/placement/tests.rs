@@ -14,7 +14,7 @@ use super::*;
 
 mod rounds;
 
-const AMPLE: Bounds = Bounds { placements: 1_000, looks: usize::MAX };
+const AMPLE: Bounds = Bounds { placements: 1_000, probes: usize::MAX };
 
 fn words(placed: &[Assignment]) -> Vec<String> {
     placed.iter().map(|one| format!("{}@{}", one.task, one.worker)).collect()

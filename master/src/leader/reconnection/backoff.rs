@@ -7,7 +7,8 @@ use std::time::Duration;
 pub enum Backoff {
     /// None: the rest is one interval, however often contacts have failed.
     Off,
-    /// The rest doubles after each consecutive failure but the first, up to a cap, less some jitter.
+    /// The rest doubles after each consecutive failure but the first, up to a cap, less some
+    /// jitter.
     Exponential,
 }
 

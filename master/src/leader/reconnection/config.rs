@@ -10,7 +10,7 @@ use super::backoff::Backoff;
 /// Keys under `reconnect`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReconnectConfig {
-    /// Whether the monitor contacts inactive workers without being asked.
+    /// True if the monitor contacts inactive workers without being asked.
     pub enabled: bool,
     /// Time between two contacts of one worker.
     pub interval: Duration,

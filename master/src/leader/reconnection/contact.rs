@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::leader::state::{LeaderState, Outcome};
 
-/// How a contact ended.
+/// Result of a contact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ContactResult {
     /// The worker knows its leader now.
@@ -20,7 +20,8 @@ pub(super) enum ContactResult {
     OutOfReach,
     /// Somebody accepted the connection and did not answer, with what was seen.
     Silent(String),
-    /// Somebody answered, but not as a worker of this cluster that obeys this leader, with the reason.
+    /// Somebody answered, but not as a worker of this cluster that obeys this leader, with the
+    /// reason.
     Refused(String),
     /// The worker obeys a newer leader, of that term.
     NewerTerm(u64),

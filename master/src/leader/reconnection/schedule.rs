@@ -1,8 +1,8 @@
 //! Decides which inactive worker to contact next, and how long to back off between contacts. Pure:
 //! time and randomness come in as arguments.
 //!
-//! A worker is resting, in line, or under contact, and never two of these, so at most one contact is
-//! in flight per worker. Every step costs what is due, not what is known.
+//! A worker is resting, in line, or under contact, and never two of these, so at most one contact
+//! is in flight per worker. Every step costs what is due, not what is known.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(super) struct InactiveWorker {
     pub(super) interval: Duration,
 }
 
-/// Why a worker is contacted, in order of precedence.
+/// Reason for which a worker is contacted, in order of precedence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Trigger {
     /// A new leader announces itself to a worker that was active under the old one.
@@ -39,7 +39,7 @@ pub(super) enum Trigger {
 pub(super) struct Round {
     /// Number of workers.
     pub(super) workers: usize,
-    /// Whether one of them has not been contacted since it became inactive.
+    /// True if one of them has not been contacted since it became inactive.
     pub(super) is_new: bool,
 }
 
@@ -78,7 +78,7 @@ struct Entry {
     inactive: Option<InactiveWorker>,
     /// Consecutive failures.
     failures: u32,
-    /// Whether it was contacted since it became inactive.
+    /// True if it was contacted since it became inactive.
     was_contacted: bool,
     /// Trouble that was last reported to operators.
     reported: Option<ContactResult>,
@@ -123,8 +123,8 @@ impl ContactSchedule {
         }
     }
 
-    /// Takes in the record of an inactive worker. It is due at once if it has not been contacted since
-    /// it became inactive, or if its address has changed.
+    /// Takes in the record of an inactive worker. It is due at once if it has not been contacted
+    /// since it became inactive, or if its address has changed.
     pub(super) fn on_inactive(
         &mut self,
         worker: &WorkerId,
@@ -238,8 +238,9 @@ impl ContactSchedule {
         }
     }
 
-    /// Handles the end of a contact, which has no result if it was withdrawn: the worker rests, or is
-    /// forgotten unless it is known to be inactive. Returns the batch if this was its last contact.
+    /// Handles the end of a contact, which has no result if it was withdrawn: the worker rests, or
+    /// is forgotten unless it is known to be inactive. Returns the batch if this was its last
+    /// contact.
     pub(super) fn on_ended(
         &mut self,
         worker: &WorkerId,

@@ -57,8 +57,8 @@ impl WorkerSessions {
         })
     }
 
-    /// Renews the leases of many workers. A goodbye among the heartbeats counts as a heartbeat. Fails if
-    /// none can be answered.
+    /// Renews the leases of many workers. A goodbye among the heartbeats counts as a heartbeat.
+    /// Fails if none can be answered.
     pub(crate) async fn relayed(
         &self,
         heartbeats: &[v1::HeartbeatRequest],
@@ -78,16 +78,16 @@ impl WorkerSessions {
 }
 
 impl LeaderState {
-    /// Checks that this master leads under a quorum lease: an acknowledged heartbeat lets a worker keep
-    /// its attempts for another lease, and a leader that was frozen must not grant that, because its
-    /// successor counts from an earlier time.
+    /// Checks that this master leads under a quorum lease: an acknowledged heartbeat lets a worker
+    /// keep its attempts for another lease, and a leader that was frozen must not grant that,
+    /// because its successor counts from an earlier time.
     async fn check_leadership(&self) -> Result<(), SessionError> {
         self.check_keeps_leading().await?;
         if self.node.holds_quorum_lease() { Ok(()) } else { Err(SessionError::NotLeading) }
     }
 
-    /// Waits out a short loss of the quorum lease: a worker that was sent away would only search for
-    /// a leader where there is none, and come back with a registration.
+    /// Waits out a short loss of the quorum lease: a worker that was sent away would only search
+    /// for a leader where there is none, and come back with a registration.
     pub(super) async fn check_keeps_leading(&self) -> Result<(), SessionError> {
         let keeps_leading = self.node.keeps_leading(self.term).await;
         if keeps_leading { Ok(()) } else { Err(SessionError::NotLeading) }

@@ -48,7 +48,8 @@ impl LeaderState {
         let received_at = Instant::now();
         let before = self.node.reader().with(|state| state.worker(&worker).cloned());
         if before.as_ref().is_none_or(|known| !known.is_active()) {
-            // Drop usage from an earlier session, which may have been another worker with this name.
+            // Drop usage from an earlier session, which may have been another worker with this
+            // name.
             self.usage.forget(&worker);
         }
         let connect = Command::ConnectWorker(command);

@@ -41,8 +41,8 @@ impl WorkerChannels {
         Some(client)
     }
 
-    /// Closes the connection to a worker that is gone or unreachable, or whose address may belong to
-    /// another worker now: host names are resolved only when a connection is dialed.
+    /// Closes the connection to a worker that is gone or unreachable, or whose address may belong
+    /// to another worker now: host names are resolved only when a connection is dialed.
     pub(crate) fn close(&self, worker: &WorkerId) {
         self.by_worker().remove(worker);
     }

@@ -16,7 +16,7 @@ pub(crate) struct HealthFindings {
     posted: Notify,
 }
 
-/// What a finding is about.
+/// Subject of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Aspect {
     Reach,

@@ -210,8 +210,8 @@ impl LeaseTable {
     }
 
     /// Returns the leases that are due by `now`. They stay due until they are settled by
-    /// [`Self::on_declared_silent`], [`Self::on_eager_requeued`] or [`Self::on_expired`], because the
-    /// proposal that follows may fail.
+    /// [`Self::on_declared_silent`], [`Self::on_eager_requeued`] or [`Self::on_expired`], because
+    /// the proposal that follows may fail.
     #[must_use]
     pub(crate) fn lapsed(&self, now: Instant) -> Lapsed {
         let mut lapsed = Lapsed::default();

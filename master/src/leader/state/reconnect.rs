@@ -17,7 +17,7 @@ pub(crate) enum Target {
     AllInactive,
 }
 
-/// What a request finds out about one worker.
+/// Outcome of a request for one worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The worker knows its leader now, and has registered unless it had before.
@@ -49,7 +49,7 @@ impl Outcome {
     }
 }
 
-/// Why a request has no outcome.
+/// Reason for which a request has no outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ReconnectError {
     /// The worker is not registered, or not any more.

@@ -19,7 +19,7 @@ struct Setback {
     trouble: Trouble,
 }
 
-/// Why orders are not carried out.
+/// Reason for which orders are not carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SetbackKind {
     /// They do not reach the worker.

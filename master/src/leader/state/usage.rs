@@ -11,15 +11,15 @@ use proto::convert;
 use proto::v1;
 use tokio::sync::broadcast;
 
-/// Samples kept of each worker, the latest included: five minutes at one heartbeat every five
+/// Samples kept for each worker, the latest included: five minutes at one heartbeat every five
 /// seconds, in two kilobytes.
-pub(crate) const SAMPLES_KEPT_MAX: usize = 60;
-/// Samples that a slow watcher may lag behind before it loses the oldest.
+const SAMPLES_KEPT_MAX: usize = 60;
+/// Samples by which a slow watcher may lag before it loses the oldest.
 const WATCHED_MAX: usize = 4_096;
 
-/// What one heartbeat reported, in percent.
+/// Usage reported by one heartbeat, in percent.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Sample {
+struct Sample {
     at: Timestamp,
     cpu: f32,
     memory: f32,
@@ -29,14 +29,10 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// Reads what a worker says. Figures outside of 0 to 100 are brought inside; a report with one
-    /// that is no number at all is worth nothing.
+    /// Reads a worker's report. Figures are clamped to 0 to 100; a report with one that is not
+    /// finite is dropped.
     #[must_use]
-    pub(crate) fn of(
-        reported: &v1::WorkerUsage,
-        running_tasks: u32,
-        at: Timestamp,
-    ) -> Option<Self> {
+    fn of(reported: &v1::WorkerUsage, running_tasks: u32, at: Timestamp) -> Option<Self> {
         Some(Self {
             at,
             cpu: percent(reported.cpu_percent)?,
@@ -47,7 +43,7 @@ impl Sample {
         })
     }
 
-    fn shown(&self, worker: &WorkerId) -> v1::UsageSample {
+    fn to_wire(&self, worker: &WorkerId) -> v1::UsageSample {
         v1::UsageSample {
             worker_id: worker.to_string(),
             timestamp: convert::rfc3339(self.at),
@@ -60,12 +56,13 @@ impl Sample {
     }
 }
 
+/// Reads a percentage.
 #[expect(clippy::cast_possible_truncation, reason = "0 to 100 fits, at a few digits' precision")]
 fn percent(figure: f64) -> Option<f32> {
     figure.is_finite().then(|| figure.clamp(0.0, 100.0) as f32)
 }
 
-/// To hundredths: the digits beyond are those of the binary form.
+/// Rounds to hundredths: further digits come from the binary form.
 fn rounded(figure: f32) -> f64 {
     (f64::from(figure) * 100.0).round() / 100.0
 }
@@ -79,13 +76,13 @@ struct Series {
 
 /// The samples of all sessions.
 #[derive(Debug, Default)]
-pub(crate) struct UsageTable {
+struct UsageTable {
     workers: BTreeMap<WorkerId, Series>,
 }
 
 impl UsageTable {
-    /// Keeps a sample of the session of that epoch. An older session's samples go.
-    pub(crate) fn record(&mut self, worker: &WorkerId, epoch: Epoch, sample: Sample) {
+    /// Keeps a sample of the session of that epoch, and drops those of an earlier session.
+    fn record(&mut self, worker: &WorkerId, epoch: Epoch, sample: Sample) {
         let series = match self.workers.get_mut(worker) {
             Some(series) => series,
             None => {
@@ -103,24 +100,24 @@ impl UsageTable {
         series.samples.push_back(sample);
     }
 
-    /// A session is over.
-    pub(crate) fn forget(&mut self, worker: &WorkerId) {
+    /// Drops the samples of a session that is over.
+    fn forget(&mut self, worker: &WorkerId) {
         self.workers.remove(worker);
     }
 
-    /// What is known of the session of that epoch.
+    /// Returns the samples of the session of that epoch.
     #[must_use]
-    pub(crate) fn metrics(&self, worker: &WorkerId, epoch: Epoch) -> Option<v1::WorkerMetrics> {
+    fn metrics(&self, worker: &WorkerId, epoch: Epoch) -> Option<v1::WorkerMetrics> {
         let series = self.workers.get(worker).filter(|series| series.epoch == epoch)?;
         Some(v1::WorkerMetrics {
             worker_id: worker.to_string(),
-            latest: series.samples.back().map(|sample| sample.shown(worker)),
-            history: series.samples.iter().map(|sample| sample.shown(worker)).collect(),
+            latest: series.samples.back().map(|sample| sample.to_wire(worker)),
+            history: series.samples.iter().map(|sample| sample.to_wire(worker)).collect(),
         })
     }
 }
 
-/// The table, and those who watch it grow. Whoever watches is let go with the term that owns it.
+/// The samples of all sessions, and their watchers, whose streams end with the term.
 #[derive(Debug)]
 pub(crate) struct Usage {
     table: Mutex<UsageTable>,
@@ -134,7 +131,7 @@ impl Default for Usage {
 }
 
 impl Usage {
-    /// Keeps what a heartbeat of the session of that epoch reported, and passes it on.
+    /// Keeps the report of a heartbeat of the session of that epoch, and passes it on.
     pub(crate) fn on_heartbeat(
         &self,
         worker: &WorkerId,
@@ -153,22 +150,22 @@ impl Usage {
         self.table().record(worker, epoch, sample);
         if self.watchers.receiver_count() > 0 {
             // Fails when the last watcher has just left.
-            self.watchers.send(Arc::new(sample.shown(worker))).ok();
+            self.watchers.send(Arc::new(sample.to_wire(worker))).ok();
         }
     }
 
-    /// Drops what is known of a worker whose session is over.
+    /// Drops the samples of a worker whose session is over.
     pub(crate) fn forget(&self, worker: &WorkerId) {
         self.table().forget(worker);
     }
 
-    /// What is known of a worker's session; nothing before its first report.
+    /// Returns the samples of a worker's session; nothing before its first report.
     #[must_use]
     pub(crate) fn metrics(&self, worker: &WorkerId, epoch: Epoch) -> Option<v1::WorkerMetrics> {
         self.table().metrics(worker, epoch)
     }
 
-    /// Every sample of every worker from now on.
+    /// Watches every sample of every worker from now on.
     #[must_use]
     pub(crate) fn watch(&self) -> broadcast::Receiver<Arc<v1::UsageSample>> {
         self.watchers.subscribe()
@@ -234,7 +231,7 @@ mod tests {
     fn a_worker_that_lies_poisons_nothing() {
         let cpu = |figure: f64| {
             let sample = Sample::of(&reported(figure), 0, Timestamp(0))?;
-            Some(sample.shown(&worker()).cpu)
+            Some(sample.to_wire(&worker()).cpu)
         };
         assert_eq!(cpu(f64::NAN), None);
         assert_eq!(cpu(f64::INFINITY), None);

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-/// Divisor of the kept tasks: an hour forgets at most this part of them for their age, so that half a
-/// day forgets most. Tasks that age steadily need one part in 168 where a week is kept.
+/// Divisor of the kept tasks: an hour forgets at most this part of them for their age, so that half
+/// a day forgets most. Tasks that age steadily need one part in 168 where a week is kept.
 const PARTS_PER_HOUR: u64 = 10;
 /// Tasks that an hour may forget in any case, so that the last ones are forgotten, too.
 const TASKS_PER_HOUR_MIN: u64 = 100;

@@ -42,7 +42,7 @@ pub struct Candidates<'a> {
     trees: Vec<Searched<'a>>,
     /// The next of each tree.
     next: BinaryHeap<Reverse<(Rank, usize)>>,
-    looks: usize,
+    probes: usize,
 }
 
 /// A tree, and the most that workers have for those in it.
@@ -86,9 +86,9 @@ impl<'a> Candidates<'a> {
         arrived.retain(|head| head.rank >= from);
         arrived.sort_unstable_by_key(|head| head.rank);
 
-        let looks = arrived.len();
+        let probes = arrived.len();
         let mut found =
-            Self { arrived: arrived.into(), trees: Vec::new(), next: BinaryHeap::new(), looks };
+            Self { arrived: arrived.into(), trees: Vec::new(), next: BinaryHeap::new(), probes };
         for (place, most) in offers {
             if let Some(tree) = backlog.tree(place) {
                 found.trees.push(Searched { tree, most, next: None });
@@ -106,16 +106,16 @@ impl<'a> Candidates<'a> {
         [arrived, found].into_iter().flatten().min()
     }
 
-    /// How many classes and branches were looked at so far.
+    /// Number of probed classes and branches so far.
     #[must_use]
-    pub const fn looks(&self) -> usize {
-        self.looks
+    pub const fn probes(&self) -> usize {
+        self.probes
     }
 
     /// Finds the next of a tree.
     fn advance(&mut self, index: usize, from: Rank) {
         let Some(searched) = self.trees.get_mut(index) else { return };
-        searched.next = first(searched.tree.root(), from, &searched.most, &mut self.looks);
+        searched.next = first(searched.tree.root(), from, &searched.most, &mut self.probes);
         if let Some(head) = searched.next {
             self.next.push(Reverse((head.rank, index)));
         }
@@ -194,20 +194,20 @@ fn first<'a>(
     link: &'a Link<Head>,
     from: Rank,
     most: &Resources,
-    looks: &mut usize,
+    probes: &mut usize,
 ) -> Option<&'a Head> {
     let node = link.as_deref()?;
-    *looks += 1;
+    *probes += 1;
     if !most.holds(&node.summary) {
         return None;
     }
     if node.element.rank >= from {
-        if let Some(found) = first(&node.left, from, most, looks) {
+        if let Some(found) = first(&node.left, from, most, probes) {
             return Some(found);
         }
         if most.holds(&node.element.class.resources) {
             return Some(&node.element);
         }
     }
-    first(&node.right, from, most, looks)
+    first(&node.right, from, most, probes)
 }

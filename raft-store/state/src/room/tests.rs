@@ -94,7 +94,7 @@ fn a_full_fleet_is_not_looked_at() {
         assert_eq!(plan.place(&class(resources(1, 1)), Preference::Emptiest), None);
         assert_eq!(plan.place(&class(resources(1, 1)), Preference::Fullest), None);
     }
-    assert_eq!(plan.looks(), 200);
+    assert_eq!(plan.probes(), 200);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn leftovers_that_are_too_small_are_not_looked_at() {
     let room = fleet(|number| resources(7_001 + number % 999, 1_000));
     let mut plan = room.plan();
     assert_eq!(plan.place(&class(resources(1_000, 1)), Preference::Emptiest), None);
-    assert_eq!(plan.looks(), 1);
+    assert_eq!(plan.probes(), 1);
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn the_one_worker_with_room_is_found_without_a_look_at_all() {
     let mut plan = room.plan();
     let found = plan.place(&class(resources(1_000, 1)), Preference::Fullest);
     assert_eq!(found.unwrap().as_str(), "w7777");
-    assert!(plan.looks() < 200, "{} looks", plan.looks());
+    assert!(plan.probes() < 200, "{} probes", plan.probes());
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn placements_cost_what_is_placed() {
         for _ in 0..100 {
             assert!(plan.place(&class(resources(1_000, 16)), preference).is_some());
         }
-        assert!(plan.looks() < 100 * 100, "{} looks", plan.looks());
+        assert!(plan.probes() < 100 * 100, "{} probes", plan.probes());
     }
 }
 
@@ -133,7 +133,7 @@ fn a_label_that_nobody_with_room_has_costs_little() {
     assert!(plan.place(&in_zone("a", resources(1_000, 1)), Preference::Emptiest).is_some());
     assert_eq!(plan.place(&in_zone("b", resources(1_000, 1)), Preference::Emptiest), None);
     assert_eq!(plan.place(&in_zone("c", resources(1_000, 1)), Preference::Emptiest), None);
-    assert!(plan.looks() < 200, "{} looks", plan.looks());
+    assert!(plan.probes() < 200, "{} probes", plan.probes());
 }
 
 #[test]

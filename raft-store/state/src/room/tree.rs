@@ -85,43 +85,43 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// The emptiest worker that fits, of those whose share is at least `from`. Adds to `looks` how many
+/// The emptiest worker that fits, of those whose share is at least `from`. Adds to `probes` how many
 /// nodes it came by.
 pub(super) fn first<'a>(
     link: &'a Link<Arc<Vacancy>>,
     from: u64,
     wanted: &Wanted<'_>,
-    looks: &mut usize,
+    probes: &mut usize,
 ) -> Option<&'a Arc<Vacancy>> {
     let node = link.as_deref()?;
-    *looks += 1;
+    *probes += 1;
     if !wanted.may_fit_below(node) {
         return None;
     }
     if node.element.share >= from {
-        if let Some(found) = first(&node.left, from, wanted, looks) {
+        if let Some(found) = first(&node.left, from, wanted, probes) {
             return Some(found);
         }
         if wanted.fits(&node.element) {
             return Some(&node.element);
         }
     }
-    first(&node.right, from, wanted, looks)
+    first(&node.right, from, wanted, probes)
 }
 
 /// The fullest worker that fits.
 pub(super) fn last<'a>(
     link: &'a Link<Arc<Vacancy>>,
     wanted: &Wanted<'_>,
-    looks: &mut usize,
+    probes: &mut usize,
 ) -> Option<&'a Arc<Vacancy>> {
     let node = link.as_deref()?;
-    *looks += 1;
+    *probes += 1;
     if !wanted.may_fit_below(node) {
         return None;
     }
-    let found = last(&node.right, wanted, looks);
+    let found = last(&node.right, wanted, probes);
     found
         .or_else(|| wanted.fits(&node.element).then_some(&node.element))
-        .or_else(|| last(&node.left, wanted, looks))
+        .or_else(|| last(&node.left, wanted, probes))
 }

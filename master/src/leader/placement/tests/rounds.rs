@@ -1,4 +1,4 @@
-//! What a round looks at, and what it passes by.
+//! The classes that a round considers, and those that it skips.
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn a_pass_that_costs_too_much_is_continued_behind_the_classes_that_were_in_vain(
         script.tasks(1, &both(memory));
     }
     script.tasks(1, &class(10, 1));
-    let bounds = Bounds { placements: 1_000, looks: 5 };
+    let bounds = Bounds { placements: 1_000, probes: 5 };
     let mut placer = Placer::default();
     let mut passes = 0;
     let placed = loop {
@@ -48,7 +48,7 @@ fn what_did_not_fit_is_not_looked_at_until_there_is_more_room() {
 
     // One look at the new class, and one at each of two workers.
     script.tasks(1, &both(51));
-    let few = Bounds { placements: 1_000, looks: 4 };
+    let few = Bounds { placements: 1_000, probes: 4 };
     assert!(script.pass(&mut placer, Strategy::Spread, few).is_empty());
     assert!(placer.is_over());
 
@@ -100,7 +100,7 @@ fn what_nobody_may_run_costs_nothing() {
 
     script.tasks(1, &class(10, 1));
     script.tasks(1, &needs("a".to_owned()));
-    let few = Bounds { placements: 1_000, looks: 20 };
+    let few = Bounds { placements: 1_000, probes: 20 };
     assert_eq!(words(&script.pass(&mut placer, Strategy::Spread, few)), ["t2002@w1", "t2001@w1"]);
     assert!(placer.is_over());
     // A worker that has room again is no reason to look at them.

@@ -1,4 +1,4 @@
-//! What a lease table waits for, and how long.
+//! The deadlines of leases.
 
 use super::*;
 
