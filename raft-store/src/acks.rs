@@ -1,8 +1,9 @@
-//! When each peer last confirmed this leader, counted from when what it answered was sent.
+//! Records when each peer last confirmed this leader, counted from the send of the answered
+//! request.
 //!
-//! openraft counts an answer for every request whose entries it covers, so also for one that was
-//! sent after the peer had answered. A leader that was frozen would count an answer from before its
-//! sleep for a request from after it. The lease must not: here each answer confirms the request
+//! openraft credits an answer to every request whose entries it covers, so also to one that was
+//! sent after the peer had answered. A leader that was frozen would credit an answer from before
+//! its sleep to a request from after it. The lease must not: here each answer confirms the request
 //! that it answers, and no other.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -13,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// The latest confirmation of each peer.
+/// Latest confirmation of each peer.
 #[derive(Debug, Default)]
 pub(crate) struct Acks {
     latest: Mutex<Latest>,
@@ -27,7 +28,7 @@ struct Latest {
     count_from: Option<Instant>,
 }
 
-/// A request of a leader: in which term, and when it was sent at the earliest.
+/// Term and earliest time of sending of a leader's request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Request {
     term: u64,
@@ -72,17 +73,17 @@ impl Acks {
         latest.by_peer.get(&peer).is_some_and(|ack| ack.term == term && ack.sent_at >= from)
     }
 
-    /// Gives up the lease until then: while leadership is handed over, voters may elect the successor
-    /// although they obey this leader.
+    /// Suspends the lease until then: during a hand-over, voters may elect the successor although
+    /// they obey this leader.
     pub(crate) fn revoke(&self, until: Instant) {
         let mut latest = self.latest.lock();
         latest.count_from = latest.count_from.max(Some(until));
     }
 
-    /// Returns when, after an answer of some peer, the claim holds.
+    /// Waits until the claim holds after an answer of some peer.
     pub(crate) async fn until(&self, claim: impl Fn() -> bool) {
         loop {
-            // Before the look, so that an answer in between is not missed.
+            // Registered before the check, so that an answer in between is not missed.
             let mut news = std::pin::pin!(self.confirmed.notified());
             news.as_mut().enable();
             if claim() {
@@ -101,7 +102,7 @@ impl Acks {
     }
 }
 
-/// The requests of one stream that are not answered yet. Answers come in their order, one each.
+/// Requests of one stream that are not answered yet. Answers come in their order, one each.
 #[derive(Debug, Clone)]
 pub(crate) struct Unanswered {
     acks: Arc<Acks>,
@@ -114,12 +115,12 @@ impl Unanswered {
         Self { acks, peer, requests: Arc::default() }
     }
 
-    /// A request is about to be sent.
+    /// Records a request that is about to be sent.
     pub(crate) fn on_request(&self, term: u64, now: Instant) {
         self.requests.lock().push_back(Request { term, sent_at: now });
     }
 
-    /// The peer has answered the oldest request and obeys this leader.
+    /// Records that the peer has answered the oldest request and obeys this leader.
     pub(crate) fn on_obeyed(&self) {
         if let Some(request) = self.requests.lock().pop_front() {
             self.acks.on_confirmed(self.peer, request);

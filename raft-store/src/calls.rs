@@ -1,8 +1,8 @@
-//! The one way to RocksDB and the file system while a store is open: every call has a name, and
-//! what becomes of the node when it fails.
+//! Makes every call to RocksDB and the file system while a store is open: each has a name, and a
+//! consequence for the node when it fails.
 //!
-//! **Invariant:** an error after which this replica could differ from the others, or stand still
-//! beside them, raises [`Fatal`]; the process then ends as a whole.
+//! **Invariant:** an error after which this replica could differ from the others, or fall behind
+//! them, raises [`Fatal`]; the process then ends as a whole.
 
 use std::error::Error;
 
@@ -21,19 +21,19 @@ pub(crate) enum Call {
     LogRead,
     /// Writes and syncs the guard.
     GuardWrite,
-    /// Writes what entries changed, and reads what a forgotten task's record says.
+    /// Writes the changes of entries, and reads the record of a forgotten task.
     StateWrite,
     /// Makes the state durable, so that the log may be purged.
     StateFlush,
-    /// Puts a received snapshot in the place of the state.
+    /// Replaces the state by a received snapshot.
     SnapshotInstall,
     /// Takes a checkpoint of the state.
     SnapshotTake,
     /// Reads a checkpoint's files to send them.
     SnapshotRead,
-    /// Stores a snapshot that comes in.
+    /// Stores a snapshot that arrives.
     SnapshotReceive,
-    /// Opens a snapshot that has come in, and reads its state.
+    /// Opens a snapshot that has arrived, and reads its state.
     SnapshotPrepare,
     /// Reads finished tasks.
     HistoryRead,
@@ -42,9 +42,9 @@ pub(crate) enum Call {
 /// Consequence of a failed call for the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Consequence {
-    /// Nobody knows what is on disk, or the log cannot be followed: the process ends.
+    /// The content of the disk is unknown, or the log cannot be followed: the process ends.
     Fatal,
-    /// The caller is told, and nothing else depends on it.
+    /// The caller gets the error, and nothing else depends on the call.
     Told,
 }
 
@@ -67,7 +67,7 @@ impl Call {
     }
 }
 
-/// Makes storage calls; clones share what they raise.
+/// Makes storage calls; clones share the fatal error.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Calls {
     fatal: Fatal,
@@ -84,7 +84,7 @@ impl Calls {
         }
     }
 
-    /// Makes a call, and raises [`Fatal`] if its failure is.
+    /// Makes a call, and raises [`Fatal`] if its failure is fatal.
     pub(crate) fn run<T, E: Error + From<StorageError>>(
         &self,
         call: Call,
@@ -100,7 +100,7 @@ impl Calls {
         })
     }
 
-    /// As [`Self::run`], on a thread that may block.
+    /// Like [`Self::run`], on a thread that may block.
     pub(crate) async fn run_blocking<
         T: Send + 'static,
         E: Error + From<StorageError> + Send + 'static,
@@ -115,8 +115,8 @@ impl Calls {
         done.map_err(|_| StorageError::ThreadEnded)?
     }
 
-    /// Raises [`Fatal`] for an error that no single call has brought about: a gap in the log, or
-    /// an order that must not be followed.
+    /// Raises [`Fatal`] for an error that no single call has caused: a gap in the log, or an order
+    /// that must not be followed.
     pub(crate) fn fail(&self, error: &StorageError) {
         // Work that was not begun because the runtime ends is no failure of storage.
         if !matches!(error, StorageError::ThreadEnded) {
@@ -124,7 +124,7 @@ impl Calls {
         }
     }
 
-    /// Raised when storage has failed.
+    /// Returns the fatal error, which is raised when storage has failed.
     pub(crate) const fn fatal(&self) -> &Fatal {
         &self.fatal
     }
@@ -154,7 +154,7 @@ impl Calls {
     }
 }
 
-/// The error with its causes, for those that get it as text.
+/// Formats the error with its causes.
 pub(crate) fn describe(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

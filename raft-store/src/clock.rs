@@ -1,9 +1,9 @@
-//! Log time: what commands are stamped with, and how it keeps to the masters' wall clocks.
+//! Computes log time, which stamps commands, and keeps it close to the masters' wall clocks.
 //!
-//! A wall clock may be wrong, and may jump. So no stamp is read from one: log time runs on by the
+//! A wall clock may be wrong, and may jump. So no stamp is read from one: log time follows the
 //! monotonic clock, and only the median of the voters' wall clocks (see [`survey`]) corrects it. A
-//! leader takes the median over when its term begins, forward only; afterwards log time is brought
-//! to it by running a little faster or slower.
+//! leader adopts the median when its term begins, forward only; afterwards it corrects log time by
+//! running slightly faster or slower.
 
 pub(crate) mod survey;
 
@@ -15,13 +15,12 @@ use cluster_state::{Timestamp, millis};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Log time is at most one part in so many faster or slower than time: timers that run while it is
-/// corrected are off by 1 %.
+/// Denominator of the largest correction: timers that run during a correction are off by 1 %.
 const SLEW_PARTS: u64 = 100;
 
-/// Tells the time of day, rightly or not.
+/// A source of the time of day, right or wrong.
 pub trait WallClock: Debug + Send + Sync {
-    /// Now.
+    /// Returns the present time.
     fn now(&self) -> Timestamp;
 }
 
@@ -37,7 +36,7 @@ impl WallClock for SystemClock {
     }
 }
 
-/// Log time on this master, now; clones share it.
+/// Log time on this master; clones share it.
 #[derive(Debug, Clone)]
 pub struct Clock {
     wall: Arc<dyn WallClock>,
@@ -45,8 +44,8 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock that runs on from what the log has reached, or from the wall clock where the log has
-    /// reached nothing.
+    /// Creates a clock that continues from the log's latest time, or from the wall clock if the log
+    /// has none.
     pub(crate) fn new(wall: Arc<dyn WallClock>, log_time: Timestamp) -> Self {
         let starts_at = if log_time == Timestamp(0) { wall.now() } else { log_time };
         let course = Course {
@@ -58,7 +57,7 @@ impl Clock {
         Self { wall, course: Arc::new(Mutex::new(course)) }
     }
 
-    /// Log time. It never goes back while this master leads.
+    /// Returns log time. It never goes back while this master leads.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.course.lock().read(Instant::now())
@@ -70,20 +69,20 @@ impl Clock {
         self.wall.now()
     }
 
-    /// Takes over what another leader has stamped. A leader's own clock is not moved by it.
+    /// Adopts a stamp of another leader. A leader's own clock is not changed by it.
     pub(crate) fn follow(&self, log_time: Timestamp) {
         self.course.lock().follow(log_time, Instant::now());
     }
 
-    /// Begins a term: log time runs on from where it is.
+    /// Begins a term: log time continues from its present value.
     pub(crate) fn begin_term(&self, log_time: Timestamp) {
         let mut course = self.course.lock();
         course.follow(log_time, Instant::now());
         course.role = Role::Leads { is_set: false };
     }
 
-    /// Brings log time to the median of the wall clocks: forward at once by the first one of a
-    /// term, slowly by those that follow.
+    /// Corrects log time to the median of the wall clocks: the first median of a term moves it
+    /// forward at once, later ones slowly.
     pub fn steer(&self, median: Timestamp) {
         let now = Instant::now();
         let mut course = self.course.lock();
@@ -94,7 +93,7 @@ impl Clock {
         course.steer(median, now);
     }
 
-    /// Ends a term: from here on the clock follows what others stamp.
+    /// Ends a term: from here on the clock follows the stamps of others.
     pub fn end_term(&self) {
         let mut course = self.course.lock();
         let seen = course.read(Instant::now());
@@ -111,8 +110,8 @@ struct Course {
     /// Log time at that moment.
     time: Timestamp,
     at: Instant,
-    /// Milliseconds by which log time was behind the median of the wall clocks; negative when it
-    /// was ahead.
+    /// Milliseconds by which log time was behind the median of the wall clocks; negative if it was
+    /// ahead.
     gap: i64,
     role: Role,
 }
@@ -120,11 +119,8 @@ struct Course {
 /// Source of the stamps that are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
-    /// The leader's, as the log brings them.
-    Follows {
-        /// The last of them.
-        seen: Timestamp,
-    },
+    /// Another leader's, as the log delivers them.
+    Follows { seen: Timestamp },
     /// None: the stamps are this master's.
     Leads {
         /// True once the wall clocks were asked in this term.
@@ -133,7 +129,8 @@ enum Role {
 }
 
 impl Course {
-    /// Log time at `now`. It rises with `now`, because what is taken off is a part of what passes.
+    /// Returns log time at `now`. It rises with `now`, because a correction is only a share of the
+    /// elapsed time.
     fn read(&self, now: Instant) -> Timestamp {
         let passed = self.passed_millis(now);
         let most = passed / SLEW_PARTS;
@@ -170,7 +167,7 @@ impl Course {
 
     fn steer(&mut self, median: Timestamp, now: Instant) {
         let time = self.read(now);
-        // Only whole milliseconds are used up: frequent steering must not slow the clock down.
+        // Only whole milliseconds are consumed: frequent steering must not slow the clock down.
         let at = self.at + Duration::from_millis(self.passed_millis(now));
         *self = Self { time, at, gap: survey::millis_between(time, median), role: self.role };
     }

@@ -12,10 +12,10 @@ use serde::de::DeserializeOwned;
 
 use crate::types::{Entry, Payload, StoredMembership, log_id};
 
-/// The members of the cluster, as an entry changes them.
+/// Members of the cluster, as an entry changes them.
 type Membership = openraft::Membership<u64, BasicNode>;
 
-/// The version that this binary writes, and the newest that it reads.
+/// Version that this program writes, and the newest that it reads.
 pub const FORMAT: u8 = 1;
 
 /// Bytes before the payload of an encoded log entry: version, kind, term.
@@ -31,10 +31,10 @@ const KIND_MEMBERSHIP: u8 = 2;
 /// Reason that bytes cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
-    /// There are too few bytes.
+    /// The bytes end too early.
     #[error("record is cut short")]
     Short,
-    /// A newer binary wrote it.
+    /// A newer release wrote them.
     #[error("record has format {found}, this binary knows formats up to {known}")]
     UnknownVersion {
         /// Version of the bytes.
@@ -42,10 +42,10 @@ pub enum CodecError {
         /// Newest version that this program knows.
         known: u8,
     },
-    /// The log has a kind of entry that this binary does not know.
+    /// The log has an entry of a kind that this program does not know.
     #[error("log entry has unknown kind {0}")]
     UnknownKind(u8),
-    /// The version is known but the rest makes no sense.
+    /// The version is known, but the rest is malformed.
     #[error("record is malformed")]
     Malformed(#[from] postcard::Error),
     /// The record is followed by bytes that do not belong to it.
@@ -54,10 +54,10 @@ pub enum CodecError {
     /// A membership cannot be read.
     #[error("membership is malformed")]
     Membership(#[from] serde_json::Error),
-    /// A membership does not say who decides, or where its voters are.
+    /// A membership has no voters, or no address for one of them.
     #[error("membership has no voters, or voters without an address")]
     NoQuorum,
-    /// A key has not the layout of its table.
+    /// A key does not have the layout of its table.
     #[error("key is malformed")]
     Key,
 }
@@ -83,7 +83,8 @@ impl CodecError {
 /// Encodes a proposal for the log.
 ///
 /// # Errors
-/// Only if the value cannot be represented, which no proposal of ours does.
+///
+/// Only if the value cannot be represented, which no proposal is.
 pub fn encode_proposal(proposal: &Proposal) -> Result<Payload, CodecError> {
     let mut out = Vec::with_capacity(256);
     encode_into(proposal, &mut out)?;
@@ -93,7 +94,8 @@ pub fn encode_proposal(proposal: &Proposal) -> Result<Payload, CodecError> {
 /// Encodes a command without the leader's stamp.
 ///
 /// # Errors
-/// Only if the value cannot be represented, which no command of ours does.
+///
+/// Only if the value cannot be represented, which no command is.
 pub(crate) fn encode_command(command: &Command) -> Result<Bytes, CodecError> {
     Ok(postcard::to_extend(command, Vec::with_capacity(256))?.into())
 }
@@ -107,8 +109,8 @@ pub(crate) fn decode_command(bytes: &[u8]) -> Result<Command, CodecError> {
     if rest.is_empty() { Ok(command) } else { Err(CodecError::Trailing(rest.len())) }
 }
 
-/// Makes an encoded proposal of an encoded command: a record of two fields is their encodings one
-/// after the other, so that a leader need not encode again what a follower forwarded.
+/// Turns an encoded command into an encoded proposal: the encoding of a record is that of its
+/// fields in order, so a leader need not encode a forwarded command again.
 pub(crate) fn stamp(proposed_at: Timestamp, command: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(command.len() + STAMP_BYTES_MAX);
     out.push(FORMAT);
@@ -124,10 +126,11 @@ pub(crate) fn stamp(proposed_at: Timestamp, command: &[u8]) -> Bytes {
     out.into()
 }
 
-/// Decodes what a log entry carries.
+/// Decodes the payload of a log entry.
 ///
 /// # Errors
-/// If the bytes are not a proposal of a version that this binary knows.
+///
+/// If the bytes are not a proposal of a version that this program knows.
 pub fn decode_proposal(payload: &Payload) -> Result<Proposal, CodecError> {
     decode(&payload.0)
 }
@@ -151,7 +154,7 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError>
     if rest.is_empty() { Ok(record) } else { Err(CodecError::Trailing(rest.len())) }
 }
 
-/// Encodes a record of openraft's. As JSON, which names its fields, because openraft may change
+/// Encodes a record of openraft's as JSON, which names its fields, because openraft may change
 /// their order.
 pub(crate) fn encode_json<T: Serialize>(record: &T) -> Result<Vec<u8>, CodecError> {
     let mut out = vec![FORMAT];
@@ -194,7 +197,7 @@ pub(crate) fn encode_entry(entry: &Entry, out: &mut Vec<u8>) -> Result<(), Codec
     Ok(())
 }
 
-/// Decodes what [`encode_entry`] wrote.
+/// Decodes the output of [`encode_entry`].
 pub(crate) fn decode_entry(index: LogIndex, bytes: &[u8]) -> Result<Entry, CodecError> {
     let (header, rest) =
         bytes.split_first_chunk::<ENTRY_HEADER_BYTES>().ok_or(CodecError::Short)?;
@@ -210,15 +213,15 @@ pub(crate) fn decode_entry(index: LogIndex, bytes: &[u8]) -> Result<Entry, Codec
     Ok(Entry { log_id: log_id(Term(u64::from_be_bytes(term)), index), payload })
 }
 
-/// Decodes the membership in an entry, which must define a quorum: of one without voters openraft
-/// takes any set of nodes for a quorum.
+/// Decodes the membership of an entry. It must define a quorum: without voters, openraft takes any
+/// set of nodes for one.
 pub(crate) fn decode_membership(bytes: &[u8]) -> Result<Membership, CodecError> {
     let membership = serde_json::from_slice(bytes)?;
     check_quorum(&membership)?;
     Ok(membership)
 }
 
-/// Refuses a stored membership without a quorum. None is stored before the first entry that brings
+/// Refuses a stored membership without a quorum. None is stored before the first entry that has
 /// one.
 pub(crate) fn check_stored(membership: &StoredMembership) -> Result<(), CodecError> {
     if *membership == StoredMembership::default() {

@@ -1,4 +1,4 @@
-//! When this master last heard a leader, and whether the leader's connection has broken.
+//! Records when this master last heard a leader, and whether the leader's connection has broken.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// Kept by the service that leaders call.
+/// Contact with the leader, recorded by the service that leaders call.
 #[derive(Debug, Default)]
 pub(crate) struct Contact {
     heard_at: Mutex<Option<Instant>>,
@@ -14,17 +14,17 @@ pub(crate) struct Contact {
 }
 
 impl Contact {
-    /// A leader has sent something.
+    /// Records a message of a leader.
     pub(crate) fn on_heard(&self) {
         *self.heard_at.lock() = Some(Instant::now());
     }
 
-    /// A leader's stream has ended.
+    /// Records the end of a leader's stream.
     pub(crate) fn on_broken(&self) {
         self.broken.notify_one();
     }
 
-    /// When a leader was last heard.
+    /// Returns the time when a leader was last heard.
     pub(crate) fn heard_at(&self) -> Option<Instant> {
         *self.heard_at.lock()
     }

@@ -19,20 +19,20 @@ use crate::{calls, files};
 /// most.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A reserve is made anew only where that leaves so many times its size.
+/// Factor of free space to the reserve's size from which the reserve is created again.
 const ROOM_FOR_RESERVE: u64 = 4;
 
-/// Bytes free for this process where a path lies, if that can be told.
+/// Returns the bytes that are free for this process at a path, if the system tells.
 fn free_bytes(path: &Path) -> Option<u64> {
     let found = statvfs(path).ok()?;
     Some(found.blocks_available().saturating_mul(found.fragment_size()))
 }
 
-/// The room that is left, as it was seen last; clones share it.
+/// Free space at the last check; clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct DiskSpace {
     path: Arc<Path>,
-    /// The greatest number while it is not known.
+    /// The greatest number while it is unknown.
     free: Arc<AtomicU64>,
 }
 
@@ -47,12 +47,12 @@ impl DiskSpace {
         self.free.store(free_bytes(&self.path).unwrap_or(u64::MAX), Ordering::Release);
     }
 
-    /// Bytes that are free, if that is known.
+    /// Returns the free bytes, if known.
     pub(crate) fn free_bytes(&self) -> Option<u64> {
         Some(self.free.load(Ordering::Acquire)).filter(|free| *free != u64::MAX)
     }
 
-    /// Keeps an eye on it. A disk that does not answer leaves the last figure.
+    /// Checks the space repeatedly. A disk that does not answer leaves the last figure.
     pub(crate) async fn watch(self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(LOOK_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -69,7 +69,7 @@ impl DiskSpace {
     }
 }
 
-/// A file that holds room and nothing else.
+/// A file that reserves space.
 #[derive(Debug)]
 pub(crate) struct Reserve {
     path: PathBuf,
@@ -81,7 +81,7 @@ impl Reserve {
         Self { path, bytes }
     }
 
-    /// Gives the room back, if that may be what `error` is about and there is any.
+    /// Releases the space if `error` may be caused by a full disk; returns true if there was any.
     pub(crate) fn release_for(&self, error: &OpenError) -> bool {
         let causes = calls::describe(error);
         let is_about_room = causes.contains("No space left") || causes.contains("Disk quota");
@@ -96,13 +96,13 @@ impl Reserve {
         is_released
     }
 
-    /// Takes the room, where there is enough besides. Without it a master runs as well.
+    /// Reserves the space, if enough remains. A master runs without it, too.
     pub(crate) fn keep(&self) {
         if self.bytes == 0 {
             return;
         }
         if let Err(error) = self.make() {
-            tracing::warn!(%error, "no room is reserved for starting on a full disk");
+            tracing::warn!(%error, "cannot reserve space for starting on a full disk");
         }
     }
 

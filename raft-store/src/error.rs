@@ -26,13 +26,13 @@ pub enum OpenError {
     /// The path names a file.
     #[error("{0} is not a directory")]
     NotADirectory(PathBuf),
-    /// There is something in it, but not ours.
+    /// The directory contains other files.
     #[error("{0} is not empty and not a data directory of a master")]
     Foreign(PathBuf),
     /// Another process uses it.
     #[error("data directory {0} is locked by another process")]
     Locked(PathBuf),
-    /// A newer binary has written it.
+    /// A newer release has written it.
     #[error("data directory {path} has format {found}, this binary knows formats up to {known}")]
     NewerFormat {
         path: PathBuf,
@@ -41,7 +41,7 @@ pub enum OpenError {
         /// Newest version that this program knows.
         known: u32,
     },
-    /// The format file does not say what it should.
+    /// The format file is malformed.
     #[error("{0} is damaged: it does not name a format")]
     FormatUnreadable(PathBuf),
     /// It belongs to another node.
@@ -60,16 +60,16 @@ pub enum OpenError {
         /// Cluster of this master.
         expected: ClusterId,
     },
-    /// The file that names the database in use does not name one.
+    /// The file that names the database in use is malformed.
     #[error("{0} is damaged: it does not name a database")]
     PointerUnreadable(PathBuf),
-    /// Something that must be there is not.
+    /// A file that must exist is missing.
     #[error("{missing} is missing from a data directory that was in use: {}", REPLACE)]
     Missing { missing: PathBuf },
     /// The guard file cannot be read.
     #[error("the guard file is damaged")]
     Guard(#[source] GuardError),
-    /// The log has lost something that was on disk.
+    /// The log has lost content that was on disk.
     #[error(
         "the log is behind its guard: {what} was {guarded}, now it is {found}, so what was \
          acknowledged may be lost here: {}",
@@ -83,7 +83,7 @@ pub enum OpenError {
         /// Value in the log.
         found: String,
     },
-    /// The log no longer holds what the state would have to be rebuilt from.
+    /// The log no longer holds the entries from which the state would have to be rebuilt.
     #[error(
         "the state is behind the log: applied up to {applied}, but the log is purged up to \
          {purged}: {}",
@@ -136,7 +136,7 @@ pub enum GuardError {
     /// Neither slot has a valid checksum.
     #[error("neither of its two records is intact")]
     NoIntactSlot,
-    /// The checksum is right but the record is not one that we know.
+    /// The checksum is right but the record is not of a known kind.
     #[error("its record is unreadable")]
     Codec(#[from] CodecError),
 }
@@ -153,7 +153,7 @@ pub enum StorageError {
     /// A file operation failed.
     #[error("file operation failed")]
     Io(#[from] io::Error),
-    /// A column family that every store has is not there.
+    /// A column family that every store has is missing.
     #[error("column family '{0}' is missing")]
     NoTable(&'static str),
     /// A newer release has written an entry of the log.
@@ -162,35 +162,34 @@ pub enum StorageError {
          start a release that reads format {found}"
     )]
     NewerEntry {
-        /// Its position.
         index: u64,
-        /// The entry's format.
+        /// Format of the entry.
         found: u8,
-        /// The newest format that this binary reads.
+        /// Newest format that this program reads.
         known: u8,
     },
     /// The log has a gap.
     #[error("log entry {0} is missing")]
     NoEntry(u64),
-    /// An entry that is committed was to be dropped from the log.
+    /// A truncation would drop committed entries.
     #[error(
         "the log was to be cut from entry {from} on, but is committed up to entry {committed} here: \
          the leader is not of this cluster's history, and nothing was cut"
     )]
     CutsCommitted {
-        /// The first entry that was to be dropped.
+        /// First entry that would be dropped.
         from: u64,
-        /// The last one that is committed or applied.
+        /// Last entry that is committed or applied.
         committed: u64,
     },
-    /// Entries to be applied do not follow on what is applied.
+    /// Entries to apply do not follow the applied ones.
     #[error("entry {found} of term {term} was to be applied after entry {applied}")]
     ApplyOrder {
-        /// The last applied entry.
+        /// Last applied entry.
         applied: u64,
-        /// The one that was to follow.
+        /// Entry that was to follow.
         found: u64,
-        /// Its term.
+        /// Term of that entry.
         term: u64,
     },
     /// An earlier failure has made the store unusable.
@@ -204,7 +203,7 @@ pub enum StorageError {
         /// Cluster that the caller named.
         asked: ClusterId,
     },
-    /// A snapshot does not hold what its description says.
+    /// A snapshot does not match its description.
     #[error("the snapshot does not hold what its description says")]
     SnapshotMismatch,
     /// A database cannot be opened.
@@ -239,7 +238,7 @@ pub enum StartError {
     /// A member's address is unusable.
     #[error("initial_cluster: {0}")]
     Address(#[from] InvalidAddress),
-    /// The timing makes no sense to Raft.
+    /// The timing is invalid for Raft.
     #[error("raft: {0}")]
     Config(String),
     /// Raft could not start or bootstrap.

@@ -1,16 +1,15 @@
-//! The word that a master cannot go on and its process must end.
+//! Signals that a master cannot go on and its process must end.
 
 use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// Ends the process, for the reason it is given.
+/// Ends the process for the given reason.
 pub type Ending = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// Tells its owner that a part has ended without which a master is only half alive: a write, sync or
-/// read has failed, or a loop is over. What is in memory may differ from what is on disk, so nothing
-/// may be tried again.
+/// Signals the end of a part without which a master is only half alive: a write, sync or read has
+/// failed, or a loop has ended. Memory may differ from the disk, so nothing may be retried.
 #[derive(Debug, Clone, Default)]
 pub struct Fatal {
     raised: watch::Sender<Raised>,
@@ -29,7 +28,7 @@ impl fmt::Debug for Raised {
 }
 
 impl Fatal {
-    /// The reason why this master cannot go on, once there is one.
+    /// Returns the reason that this master cannot go on, if there is one.
     #[must_use]
     pub fn reason(&self) -> Option<Arc<str>> {
         self.raised.borrow().reason.clone()
@@ -48,8 +47,8 @@ impl Fatal {
         }
     }
 
-    /// Has the process ended where the word is raised, before whoever raises it does anything else;
-    /// at once if it has been raised. It is ended once.
+    /// Makes the first call of [`Self::raise`] end the process before it returns; immediately if it
+    /// was called already. The process is ended once.
     pub fn end_by(&self, ending: &Ending) {
         let mut reason = None;
         self.raised.send_if_modified(|raised| {
@@ -62,7 +61,7 @@ impl Fatal {
         }
     }
 
-    /// Keeps the first reason: later ones only follow from it.
+    /// Records the first reason: later ones only follow from it.
     pub fn raise(&self, why: &str) {
         let mut ending = None;
         self.raised.send_if_modified(|raised| {

@@ -1,11 +1,11 @@
-//! File operations that are complete, or have not happened, after a crash.
+//! File operations that are complete or absent after a crash.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Makes what happened in a directory (files created, renamed, removed) durable.
+/// Makes changes of a directory (files created, renamed, removed) durable.
 pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()?;
     #[cfg(test)]
@@ -23,7 +23,7 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     path.parent().map_or(Ok(()), sync_dir)
 }
 
-/// Removes a directory with all that is in it, if it is there.
+/// Removes a directory with its content, if it exists.
 pub(crate) fn remove_dir(path: &Path) -> io::Result<()> {
     #[cfg(test)]
     trace::note(trace::Deed::Removed, path);
@@ -33,7 +33,7 @@ pub(crate) fn remove_dir(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Reads a file that need not be there.
+/// Reads a file that need not exist.
 pub(crate) fn read_if_present(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -54,7 +54,7 @@ impl Directory {
         Self { path, is_given_up: AtomicBool::new(false) }
     }
 
-    /// One that nobody wants after its users.
+    /// Creates a directory that is removed after its last user.
     pub(crate) const fn temporary(path: PathBuf) -> Self {
         Self { path, is_given_up: AtomicBool::new(true) }
     }
@@ -63,7 +63,7 @@ impl Directory {
         &self.path
     }
 
-    /// Somebody wants a temporary one after all.
+    /// Keeps a temporary directory.
     pub(crate) fn keep(&self) {
         self.is_given_up.store(false, Ordering::Release);
     }
@@ -78,13 +78,14 @@ impl Drop for Directory {
         if self.is_given_up.load(Ordering::Acquire)
             && let Err(error) = remove_dir(&self.path)
         {
-            // The next start removes what is left.
-            tracing::warn!(path = %self.path.display(), %error, "directory not removed");
+            // The next start removes the remains.
+            tracing::warn!(path = %self.path.display(), %error, "cannot remove directory");
         }
     }
 }
 
-/// The syncs and removals of paths, each with its thread: they leave no other trace that a test could see.
+/// Records the syncs and removals of paths, each with its thread: they leave no other trace that a
+/// test could see.
 #[cfg(test)]
 pub(crate) mod trace {
     use std::path::{Path, PathBuf};
@@ -104,7 +105,7 @@ pub(crate) mod trace {
         DONE.lock().push((deed, path.to_owned(), std::thread::current().id()));
     }
 
-    /// The threads that have done it, in order.
+    /// Returns the threads of an operation, in order.
     pub(crate) fn threads_of(deed: Deed, path: &Path) -> Vec<ThreadId> {
         let done = DONE.lock();
         let same = done.iter().filter(|(other, at, _)| *other == deed && at == path);

@@ -1,8 +1,8 @@
-//! Founds a cluster: only when every first member has answered that it has no data, that it was told
-//! the same first members, and that it belongs to the same cluster by name.
+//! Founds a cluster: only when every first member has answered that it has no data, that it was
+//! given the same first members, and that its cluster has the same name.
 //!
-//! A quorum of answers would not do: when two of three masters have lost their disks, those two must
-//! not begin anew while the third has all that was acknowledged.
+//! A quorum of answers would not do: when two of three masters have lost their disks, those two
+//! must not start over while the third has every acknowledged write.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,34 +25,34 @@ use crate::rarely::Rarely;
 
 mod verdict;
 
-/// Longest time in which a master says who it is.
+/// Limit of a master's introduction.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
-/// Between two rounds of questions at first: masters that are started together found at once.
+/// First pause between two rounds of questions: masters that are started together found at once.
 const SOON: Duration = Duration::from_millis(50);
-/// Between two rounds later.
+/// Later pause between two rounds.
 const LATER: Duration = Duration::from_secs(1);
-/// Time for masters that are started together until all of them listen. Nothing is said about those
-/// that are missing before.
+/// Time that masters which are started together have until all of them listen. Missing members are
+/// not logged before.
 const START_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Founds the cluster, or waits until another master has.
 pub(crate) struct Founding {
     pub(crate) id: MasterId,
     pub(crate) cluster_name: String,
-    /// The first members, as this master was told them.
+    /// First members, as configured on this master.
     pub(crate) initial_cluster: BTreeMap<MasterId, String>,
     pub(crate) raft: Raft,
     pub(crate) stop: CancellationToken,
 }
 
-/// The way to another first member.
+/// Connection to another first member.
 struct Other {
     id: MasterId,
     client: RaftServiceClient<Channel>,
 }
 
 impl Founding {
-    /// Returns when this master belongs to a cluster, or stops.
+    /// Returns once this master belongs to a cluster, or stops.
     ///
     /// # Errors
     ///
@@ -76,7 +76,7 @@ impl Founding {
                 }
                 Verdict::Wait { why, advice } => {
                     if !is_early && rarely.is_due(&why) {
-                        tracing::warn!(why, advice, "no cluster yet: founding none");
+                        tracing::warn!(why, advice, "not founding a cluster yet");
                     }
                 }
             }
@@ -118,7 +118,7 @@ impl Founding {
         let members = members.map(|(id, address)| (id.0, BasicNode::new(address)));
         tracing::info!(members = self.initial_cluster.len(), "founding the cluster");
         match self.raft.initialize(members.collect::<BTreeMap<_, _>>()).await {
-            // Somebody has asked this master for its vote or sent it entries meanwhile.
+            // Another master has asked for this one's vote or sent it entries in the meantime.
             Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
             Err(error) => Err(StartError::Raft(error.to_string())),
         }

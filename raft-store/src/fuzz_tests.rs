@@ -1,4 +1,4 @@
-//! Whatever a disk or another master gives: it is read as what was written, or refused.
+//! Fuzz tests of the input from a disk or another master: it is read as it was written, or refused.
 
 mod commands;
 mod files;

@@ -1,4 +1,4 @@
-//! The guard file: a small second witness of what the log holds for sure.
+//! The guard file: a small second witness of the log's durable content.
 //!
 //! RocksDB opens without complaint when its write-ahead log was removed, or cut between two
 //! records. For a Raft log that is a lost vote or a lost acknowledged write. The guard remembers
@@ -21,7 +21,7 @@ use crate::codec;
 use crate::error::{GuardError, OpenError, StorageError};
 use crate::files;
 
-/// Room for one record. A page, so that a torn write of one slot cannot touch the other.
+/// Size of one slot. A page, so that a torn write of one slot cannot touch the other.
 const SLOT_BYTES: usize = 4096;
 
 /// Bytes before the record in its slot: its length and its checksum.
@@ -49,7 +49,7 @@ impl Guard {
         newest(&bytes).map(|slot| slot.witness).map_err(OpenError::Guard)
     }
 
-    /// Makes the file, so that it is there as a whole or not at all.
+    /// Creates the file, as a whole or not at all.
     pub(crate) fn create(path: &Path, witness: Witness) -> Result<(), OpenError> {
         let write = || {
             let mut bytes = slot_bytes(&Slot { sequence: 0, witness })?;
@@ -104,8 +104,8 @@ fn slot_bytes(slot: &Slot) -> Result<Vec<u8>, StorageError> {
     Ok(bytes)
 }
 
-/// The intact slot with the greater sequence number. One damaged slot is what a crash in the
-/// middle of a write leaves.
+/// Returns the intact slot with the greater sequence number. A crash in the middle of a write
+/// damages one slot.
 fn newest(bytes: &[u8]) -> Result<Slot, GuardError> {
     let mut newest: Option<Slot> = None;
     for slot in bytes.chunks(SLOT_BYTES).take(2).filter_map(intact) {

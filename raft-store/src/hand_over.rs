@@ -1,5 +1,5 @@
-//! Handing leadership over: to whom, what the leader must give up first, and what voters believe of
-//! it.
+//! Hands leadership over: chooses the successor, suspends the leader's lease, and tells voters whom
+//! to believe.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,29 +16,29 @@ use crate::raft::Raft;
 /// just started is dialed again within this time, and a busy machine stands still for less.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
-/// Time for which a voter waits to be told of a hand-over: the successor may be told a moment
+/// Time for which a voter waits for the word of a hand-over: the successor may be told a moment
 /// earlier.
 const TOLD_WITHIN: Duration = Duration::from_millis(100);
 
-/// Leases for which a successor may make use of its being named: one to catch up, one to be elected.
+/// Leases for which a successor may use its nomination: one to catch up, one to be elected.
 const VALID_FOR_LEASES: u32 = 2;
 
 /// Leases for which a leader that hands over counts no answers. The voters are told within one, and
-/// may elect the successor as long as they then believe it.
+/// may elect the successor for as long as they then believe it.
 const WITHOUT_LEASE_FOR_LEASES: u32 = VALID_FOR_LEASES + 2;
 
-/// The successor that a leader has named.
+/// Successor that a leader has named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Named {
-    /// The leader's term.
+    /// Term of the leader.
     term: u64,
     successor: u64,
     at: Instant,
 }
 
-/// The hand-over that is under way, as the leader that began it has told. Its successor asks for
-/// votes before the leader's lease is over; whoever only claims to be named must wait for the lease
-/// like any other candidate.
+/// The pending hand-over, as its leader announced it. Its successor asks for votes before the
+/// leader's lease is over; a candidate that only claims to be named must wait for the lease like
+/// any other.
 #[derive(Debug)]
 pub(crate) struct Naming {
     named: watch::Sender<Option<Named>>,
@@ -51,7 +51,7 @@ impl Naming {
         Self { named: watch::Sender::new(None), valid_for }
     }
 
-    /// The leader of `term` hands over to `successor`.
+    /// Records that the leader of `term` hands over to `successor`.
     pub(crate) fn on_named(&self, term: u64, successor: u64) {
         self.named.send_replace(Some(Named { term, successor, at: Instant::now() }));
     }
@@ -97,7 +97,7 @@ impl HandOver {
     /// Waits a moment for the best successor.
     pub(crate) async fn successor(&self, term: Term) -> Option<MasterId> {
         let found = self.acks.until(|| self.best_successor(term).is_some());
-        // When the time is over, the look below finds nobody either.
+        // When the time is over, the check below finds no successor either.
         drop(tokio::time::timeout(ANSWERS_WITHIN, found).await);
         self.best_successor(term)
     }
@@ -111,7 +111,7 @@ impl HandOver {
     pub(crate) async fn to_the_best(&self, term: Term) {
         match self.best_successor(term) {
             Some(to) => self.to(to, term).await,
-            None => tracing::warn!("no other master answers: leading on"),
+            None => tracing::warn!("no other master answers: continuing to lead"),
         }
     }
 
@@ -119,7 +119,7 @@ impl HandOver {
     pub(crate) async fn to(&self, successor: MasterId, term: Term) {
         self.acks.revoke(Instant::now() + self.lease.saturating_mul(WITHOUT_LEASE_FOR_LEASES));
         self.naming.on_named(term.0, successor.0);
-        // Whoever learns that Raft has ended sees to that.
+        // Callers that learn that Raft has ended handle it.
         self.raft.trigger().transfer_leader(successor.0).await.ok();
     }
 }

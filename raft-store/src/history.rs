@@ -1,4 +1,4 @@
-//! Finished tasks, which live on disk only.
+//! Reads finished tasks, which are on disk only.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::error::StorageError;
 use crate::keys::{FinishKey, NumberKey, Table};
 use crate::rocks;
 
-/// The record of a finished task.
+/// Returns the record of a finished task.
 pub(crate) fn task(database: &DB, id: TaskId) -> Result<Option<Arc<Task>>, StorageError> {
     let history = rocks::table(database, Table::History.name())?;
     let record = database.get_pinned_cf(history, id.key())?;
@@ -27,8 +27,8 @@ pub struct FinishedTasks {
     pub is_complete: bool,
 }
 
-/// Up to `limit` finished tasks with ids below `cursor`, newest first, and no more of them than one
-/// answer holds.
+/// Returns up to `limit` finished tasks with ids below `cursor`, newest first, and no more of them
+/// than one answer holds.
 pub(crate) fn tasks_below(
     database: &DB,
     cursor: Option<TaskId>,
@@ -51,7 +51,7 @@ pub(crate) fn tasks_below(
     Ok(FinishedTasks { tasks, is_complete: true })
 }
 
-/// Up to `limit` tasks that finished before `before`, those first that finished first.
+/// Returns up to `limit` tasks that finished before `before`, in the order in which they finished.
 pub(crate) fn finished_before(
     database: &DB,
     before: Timestamp,
@@ -66,7 +66,7 @@ pub(crate) fn finished_before(
     rows.map(|row| Ok(FinishKey::from_key(&row?.0)?.task)).collect()
 }
 
-/// About how many finished tasks are kept.
+/// Estimates the number of finished tasks.
 pub(crate) fn len_estimate(database: &DB) -> Result<u64, StorageError> {
     let history = rocks::table(database, Table::History.name())?;
     let keys = database.property_int_value_cf(history, "rocksdb.estimate-num-keys")?;

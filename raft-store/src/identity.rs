@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::OpenError;
 use crate::files;
 
-/// The layout that this binary writes, and the newest that it knows.
+/// Layout that this program writes, and the newest that it knows.
 const LAYOUT_FORMAT: u32 = 1;
 
 /// Content of the format file before the number.
@@ -30,9 +30,8 @@ const FORMAT_PREFIX: &str = "raft-store format ";
 /// Owner of the data. Both ids never change once they are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// The master.
     pub node: MasterId,
-    /// The cluster; unknown until the node has been told by the log or by joining.
+    /// Cluster; unknown until the node learns it from the log or by joining.
     pub cluster: Option<ClusterId>,
 }
 
@@ -51,8 +50,8 @@ impl Identity {
     }
 }
 
-/// The identity as it is now, for all who check against it. Only the log's flusher sets it, once
-/// it is durable.
+/// The present identity, shared by everybody who checks against it. Only the log's flusher sets it,
+/// once it is durable.
 #[derive(Debug, Clone)]
 pub(crate) struct KnownIdentity(Arc<Mutex<Identity>>);
 
@@ -79,7 +78,7 @@ pub(crate) struct Layout {
 /// Condition of a data directory before it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Condition {
-    /// There is nothing in it, or its making was cut short: nothing was acknowledged from it.
+    /// It is empty, or its creation was interrupted: nothing was acknowledged from it.
     Fresh,
     /// It has been in use.
     InUse,
@@ -106,7 +105,7 @@ impl Layout {
         self.root.join("guard")
     }
 
-    /// See [`crate::disk_space`].
+    /// Returns the path of the reserve, see [`crate::disk_space`].
     pub(crate) fn reserve(&self) -> PathBuf {
         self.root.join("reserve")
     }
@@ -124,7 +123,7 @@ impl Layout {
         self.root.join("format")
     }
 
-    /// Looks at the directory, and changes nothing.
+    /// Inspects the directory, and changes nothing.
     pub(crate) fn inspect(&self) -> Result<Condition, OpenError> {
         match fs::metadata(&self.root) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Condition::Fresh),
@@ -143,8 +142,8 @@ impl Layout {
         match (has(self.guard())?, has(self.log())?) {
             (true, true) => Ok(Condition::InUse),
             (true, false) => Err(OpenError::Missing { missing: self.log() }),
-            // The guard is written last when a directory is made: without it and without a state
-            // nothing has been acknowledged from here.
+            // The guard is written last when a directory is created: without it and without a state
+            // nothing was acknowledged from here.
             (false, _) if !has(self.state())? => Ok(Condition::Fresh),
             (false, _) => Err(OpenError::Missing { missing: self.guard() }),
         }
@@ -157,7 +156,7 @@ impl Layout {
                 return Err(OpenError::Missing { missing: self.format_file() });
             }
             let is_ours = name == "LOCK" || name == "format.new";
-            // What mkfs puts into the root of a volume of its own.
+            // Created by mkfs in the root of a volume.
             if !is_ours && name != "lost+found" {
                 return Err(OpenError::Foreign(self.root.clone()));
             }
@@ -177,7 +176,7 @@ impl Layout {
         Ok(())
     }
 
-    /// Starts the making of a new directory. What an earlier try left is thrown away.
+    /// Begins the creation of a new directory. The remains of an earlier try are removed.
     pub(crate) fn begin(&self) -> Result<(), OpenError> {
         let format = format!("{FORMAT_PREFIX}{LAYOUT_FORMAT}\n");
         files::write_atomically(&self.format_file(), format.as_bytes())
@@ -185,7 +184,7 @@ impl Layout {
         files::remove_dir(&self.log()).map_err(OpenError::io(self.log()))
     }
 
-    /// Makes the directory if need be and takes it for this process.
+    /// Creates the directory if necessary and locks it for this process.
     pub(crate) fn lock(&self) -> Result<DirectoryLock, OpenError> {
         let make = || {
             fs::create_dir_all(&self.root)?;

@@ -6,7 +6,7 @@ use cluster_state::{LogIndex, TaskId, Term, Timestamp};
 
 use crate::codec::CodecError;
 
-/// The column families of the log instance.
+/// Column families of the log instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogTable {
     /// Key: [`LogIndex`], 8 bytes. Value: an encoded entry, see [`crate::codec`].
@@ -29,17 +29,17 @@ impl LogTable {
     }
 }
 
-/// The single records of the log instance, by their key.
+/// Single records of the log instance, by their key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum LogRecord {
     /// Owner of the log. Value: [`crate::identity::Identity`].
     Identity = 1,
-    /// The node's vote. Value: [`crate::types::Vote`] as JSON.
+    /// Vote of the node. Value: [`crate::types::Vote`] as JSON.
     Vote = 2,
-    /// The last entry known to be committed. Value: [`crate::types::LogId`] as JSON.
+    /// Last entry known to be committed. Value: [`crate::types::LogId`] as JSON.
     Committed = 3,
-    /// The last entry that was purged. Value: [`crate::types::LogId`] as JSON.
+    /// Last purged entry. Value: [`crate::types::LogId`] as JSON.
     Purged = 4,
 }
 
@@ -54,7 +54,7 @@ impl LogRecord {
     }
 }
 
-/// The column families of the state instance.
+/// Column families of the state instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Table {
     /// Key: [`StateRecord`], 1 byte. Value: as the record says.
@@ -67,13 +67,12 @@ pub(crate) enum Table {
     Tasks,
     /// Finished tasks. Key: [`TaskId`], 8 bytes. Value: `Task`.
     History,
-    /// Finished tasks by the time of their end, for retention. Key: [`FinishKey`], 16 bytes.
-    /// Value: empty.
+    /// Finished tasks by the time of their end, for retention. Key: [`FinishKey`], 16 bytes. Value:
+    /// empty.
     HistoryByFinish,
     /// Key: the client's text, UTF-8. Value: `IdempotencyRecord`.
     Idempotency,
-    /// Workers taken off the registry that are to be told. Key: worker id, UTF-8. Value:
-    /// `Departed`.
+    /// Unregistered workers that have to be told. Key: worker id, UTF-8. Value: `Departed`.
     Departed,
     /// Key: token id, UTF-8. Value: `JoinToken`.
     Tokens,
@@ -107,17 +106,17 @@ impl Table {
     }
 }
 
-/// The single records of the state instance, by their key.
+/// Single records of the state instance, by their key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum StateRecord {
-    /// The last applied entry. Value: [`crate::types::LogId`] as JSON.
+    /// Last applied entry. Value: [`crate::types::LogId`] as JSON.
     Applied = 1,
-    /// The last applied membership. Value: [`crate::types::StoredMembership`] as JSON.
+    /// Last applied membership. Value: [`crate::types::StoredMembership`] as JSON.
     Membership = 2,
     /// Counters and log time. Value: `Meta`.
     Meta = 3,
-    /// The alarm that is raised, if one is. Value: `MassLoss`.
+    /// Mass-loss alarm, if it is raised. Value: `MassLoss`.
     MassLoss = 4,
 }
 
@@ -165,7 +164,7 @@ number_key!(LogIndex);
 number_key!(TaskId);
 number_key!(Term);
 
-/// When a task finished, and which: 8 bytes of milliseconds, 8 bytes of id.
+/// Time of a task's end, and its id: 8 bytes of milliseconds, 8 bytes of id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct FinishKey {
     pub(crate) at: Timestamp,

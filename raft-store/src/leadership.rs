@@ -26,25 +26,18 @@ use crate::raft::Raft;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leadership {
     /// This master leads, and a quorum has confirmed it within the election timeout.
-    Leading {
-        /// In which term.
-        term: Term,
-    },
+    Leading { term: Term },
     /// Another master leads.
-    Following {
-        leader: MasterId,
-        /// In which term.
-        term: Term,
-    },
-    /// Nobody is known to lead.
+    Following { leader: MasterId, term: Term },
+    /// No leader is known.
     Leaderless {
-        /// The newest term seen.
+        /// Newest term seen.
         term: Term,
     },
 }
 
 impl Leadership {
-    /// The newest term seen.
+    /// Returns the newest term seen.
     #[must_use]
     pub const fn term(&self) -> Term {
         match self {
@@ -54,7 +47,7 @@ impl Leadership {
         }
     }
 
-    /// The leader, if one is known; `me` is the master that sees it so.
+    /// Returns the leader, if one is known; `me` is the master that sees it so.
     #[must_use]
     pub const fn leader(&self, me: MasterId) -> Option<MasterId> {
         match self {
@@ -76,20 +69,20 @@ impl Leadership {
 pub struct Patience {
     /// Since the last answer of a quorum: the lease that followers grant a leader.
     pub quorum: Duration,
-    /// For one sync of the log before the leader hands over.
+    /// Duration of one sync of the log after which the leader hands over.
     pub fsync: Duration,
-    /// For one sync of the log before the process ends: a disk that hangs will not come back to
-    /// this process.
+    /// Duration of one sync of the log after which the process ends: a disk that hangs will not
+    /// come back to this process.
     pub fsync_fatal: Duration,
 }
 
-/// A leader that has not been heard for this long, several elections, is no leader to forward to.
+/// Silence, of several elections, after which commands are no longer forwarded to a leader.
 const LEADER_SILENCE: Duration = Duration::from_secs(2);
 
 /// Interval between checks of ages: a tenth of the shortest recommended patience.
 const CHECK_INTERVAL: Duration = Duration::from_millis(25);
 
-/// Watches Raft and the disk and publishes who leads.
+/// Watches Raft and the disk and publishes the leadership.
 pub(crate) struct Watcher {
     pub(crate) raft: Raft,
     pub(crate) log: LogStore,
@@ -119,7 +112,7 @@ impl Watcher {
             let is_too_slow = fsync_age > self.patience.fsync && seen.is_leading();
             if is_too_slow && !is_handing_over {
                 tracing::warn!(?fsync_age, "the disk is slow: handing leadership over");
-                // Beside this loop, which must see how the disk does.
+                // In a task of its own, because this loop must watch the disk.
                 let hand_over = self.hand_over.clone();
                 self.tasks.spawn(async move { hand_over.to_the_best(seen.term()).await });
             }
@@ -133,7 +126,7 @@ impl Watcher {
         }
     }
 
-    /// Raft has ended although nobody has stopped it: a process without it must not look alive.
+    /// Handles the end of Raft without a stop: a process without it must not look alive.
     fn on_ended(&self, stop: &CancellationToken) {
         if stop.is_cancelled() {
             return;
@@ -145,15 +138,15 @@ impl Watcher {
     }
 
     fn look(&self) -> Leadership {
-        // Before the metrics are borrowed: it borrows them itself, and a second borrow waits behind a
-        // writer that waits for the first.
+        // Computed before the metrics are borrowed: it borrows them itself, and a second borrow
+        // waits behind a writer that waits for the first.
         let holds_lease = holds_lease(&self.raft, &self.acks, self.patience.quorum);
         let metrics = self.raft.server_metrics();
         let metrics = metrics.borrow_watched();
         let term = Term(metrics.vote.leader_id.term);
         let me = metrics.id;
         match metrics.current_leader {
-            // A follower that votes for nobody goes on naming a leader that is long dead.
+            // A follower that votes for nobody keeps naming a leader that is long dead.
             Some(leader) if leader != me && self.contact.is_silent(LEADER_SILENCE) => {
                 Leadership::Leaderless { term }
             }
@@ -168,7 +161,7 @@ impl Watcher {
     }
 }
 
-/// The term in which this master leads, as far as Raft knows.
+/// Returns the term in which this master leads, as far as Raft knows.
 pub(crate) fn leading_term(raft: &Raft) -> Option<Term> {
     let metrics = raft.server_metrics();
     let metrics = metrics.borrow_watched();

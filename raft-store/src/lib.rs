@@ -1,4 +1,4 @@
-//! Everything that knows what Raft and RocksDB are.
+//! Replication and storage: the only package that knows Raft and RocksDB.
 
 mod acks;
 mod calls;

@@ -1,4 +1,4 @@
-//! The Raft log: in memory at its end, in RocksDB as a whole, synced by one thread for all.
+//! The Raft log: its end in memory, all of it in RocksDB, synced by one thread for everybody.
 //!
 //! **Invariant:** nothing is reported as stored before it is synced. Only the flusher writes.
 
@@ -44,19 +44,21 @@ use crate::types::{Entry, LogId, TypeConfig, Vote, next_index};
 /// Bounds of the log store, and the pace of its guard.
 #[derive(Clone)]
 pub struct LogOptions {
-    /// Bytes of entries kept in memory; what is not yet synced is kept in any case.
+    /// Bytes of entries kept in memory; unsynced entries are always kept.
     pub cache_bytes_max: usize,
-    /// Synced entries after which the guard is written, if not for another reason before.
+    /// Number of synced entries after which the guard is written, if it was not written before for
+    /// another reason.
     pub guard_entries: u64,
-    /// Time after which it is written.
+    /// Time after which the guard is written.
     pub guard_interval: Duration,
-    /// Told of each sync, for metrics.
+    /// Observer of syncs, for metrics.
     pub observer: Option<SyncObserver>,
 }
 
 impl Default for LogOptions {
-    /// 32 MiB hold some seconds of full load, more than a healthy follower lags behind. What the
-    /// guard does not cover yet a lost log could lose unseen, so it follows within a second.
+    /// 32 MiB hold some seconds of full load, more than a healthy follower lags behind. A lost log
+    /// could lose unnoticed what the guard does not cover yet, so the guard follows within a
+    /// second.
     fn default() -> Self {
         Self {
             cache_bytes_max: 32 << 20,
@@ -80,17 +82,17 @@ impl Debug for LogOptions {
 /// Progress of the state: the log is cut only beyond the applied index, and purged only below the
 /// index that is surely on disk.
 pub(crate) trait StateDurability: Send + Sync {
-    /// The last applied entry.
+    /// Returns the last applied entry.
     fn applied_index(&self) -> Option<LogIndex>;
 
-    /// The last applied entry that would survive a crash.
+    /// Returns the last applied entry that would survive a crash.
     fn durable_index(&self) -> Option<LogIndex>;
 
-    /// Makes all that is applied durable.
+    /// Makes everything that is applied durable.
     fn flush(&self) -> Result<(), StorageError>;
 }
 
-/// The log as openraft uses it; clones share it. The last one to be dropped syncs and closes it.
+/// The log as openraft uses it; clones share it. Dropping the last one syncs and closes it.
 #[derive(Clone)]
 pub struct LogStore(Arc<Inner>);
 
@@ -98,7 +100,7 @@ struct Inner {
     shared: Arc<Shared>,
     disk: Arc<Disk>,
     state: Arc<dyn StateDurability>,
-    /// Bounded by [`Shared::admit`], which makes callers wait; empty only while dropped.
+    /// Bounded by [`Shared::admit`], which makes callers wait; absent only while dropped.
     ops: Option<Sender<Op>>,
     flusher: Option<JoinHandle<()>>,
     /// Released after RocksDB is closed.
@@ -160,7 +162,7 @@ impl LogStore {
         Ok(Self(Arc::new(Inner { shared, disk, state, ops, flusher, _lock: lock })))
     }
 
-    /// The last entry, or the last one purged when there is none after it.
+    /// Returns the last entry, or the last purged one when there is none after it.
     pub(crate) fn last_log_id(&self) -> Option<LogId> {
         self.0.shared.log_state().last_log_id
     }
@@ -171,19 +173,19 @@ impl LogStore {
         self.0.shared.fsync_age()
     }
 
-    /// Counters since the start.
+    /// Returns counters since the start.
     #[must_use]
     pub fn stats(&self) -> LogStats {
         self.0.shared.stats()
     }
 
-    /// Bytes that the entries take on disk, before they are compressed.
+    /// Returns the bytes of the entries on disk, before compression.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.0.shared.volume().bytes()
     }
 
-    /// Looks at what the entries take. The log is not written meanwhile.
+    /// Inspects the sizes of the entries. The log is not written in the meantime.
     pub(crate) fn with_volume<T>(&self, look: impl FnOnce(&Volume) -> T) -> T {
         look(&self.0.shared.volume())
     }
@@ -194,9 +196,10 @@ impl LogStore {
         self.0.shared.identity.get()
     }
 
-    /// Remembers, durably, to which cluster this node belongs. It never changes afterwards.
+    /// Records, durably, to which cluster this node belongs. It never changes afterwards.
     ///
     /// # Errors
+    ///
     /// If the node belongs to another cluster, or storage fails.
     pub async fn set_cluster_id(&self, cluster: ClusterId) -> Result<(), StorageError> {
         let identity = self.identity();
@@ -211,14 +214,14 @@ impl LogStore {
         }
     }
 
-    /// Gives an operation to the flusher, after waiting for room if much is under way.
+    /// Passes an operation to the flusher, after waiting for room if much is pending.
     async fn hand_over(&self, bytes: usize, op: Op) -> Result<(), StorageError> {
         self.0.shared.check()?;
         self.0.shared.admit(bytes).await?;
         self.send(op)
     }
 
-    /// Gives an operation to the flusher, and waits until it is synced.
+    /// Passes an operation to the flusher, and waits until it is synced.
     async fn hand_over_and_wait(
         &self,
         op: Op,
@@ -240,9 +243,9 @@ impl LogStore {
         self.send(Op::Append { entries, era, bytes, callback })
     }
 
-    /// Drops what comes after `last`, durably: openraft may switch to a snapshot next, which must
-    /// not reach the disk before. Nothing is dropped that is applied or committed here: a leader
-    /// that demands that is not of this cluster's history.
+    /// Drops the entries after `last`, durably: openraft may switch to a snapshot next, which must
+    /// not reach the disk before. Entries that are applied or committed here are never dropped: a
+    /// leader that demands it is not of this cluster's history.
     async fn truncate(&self, last: Option<LogId>) -> Result<(), StorageError> {
         self.0.shared.check()?;
         let from = next_index(last);
@@ -254,7 +257,7 @@ impl LogStore {
         self.hand_over_and_wait(Op::Truncate { after: last, done }, synced).await
     }
 
-    /// Ends the node for an error: openraft stops at each, and a master without it is of no use.
+    /// Ends the node for an error: openraft stops at each, and a master without it is useless.
     fn fail(&self, error: StorageError) -> io::Error {
         self.0.shared.calls.fail(&error);
         error.into()
@@ -283,8 +286,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         saved.map_err(|error| self.fail(error))
     }
 
-    /// Written with whatever is written next: it saves time at the next start, and no promise
-    /// rests on it.
+    /// Written together with the next write: it saves time at the next start, and no promise
+    /// depends on it.
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
         self.0.shared.set_committed(committed);
         Ok(())

@@ -1,4 +1,5 @@
-//! Loops without which a master is only half alive: one that ends by itself ends the process.
+//! Runs the loops without which a master is only half alive: one that ends by itself ends the
+//! process.
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -6,7 +7,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::fatal::Fatal;
 
-/// Runs what must not end before it is stopped. A panic ends the process by itself, in its hook.
+/// Runs loops that must not end before they are stopped. A panic ends the process in its hook.
 #[derive(Debug, Clone)]
 pub struct Loops {
     tasks: TaskTracker,
@@ -15,25 +16,25 @@ pub struct Loops {
 }
 
 impl Loops {
-    /// Loops that `stop` stops, and that are awaited through `tasks`.
+    /// Creates a group of loops that `stop` stops, and that are awaited through `tasks`.
     #[must_use]
     pub const fn new(tasks: TaskTracker, stop: CancellationToken, fatal: Fatal) -> Self {
         Self { tasks, stop, fatal }
     }
 
-    /// Loops that have a stop of their own.
+    /// Returns a group with a stop of its own.
     #[must_use]
     pub fn apart(&self) -> Self {
         Self { stop: CancellationToken::new(), ..self.clone() }
     }
 
-    /// Stops them.
+    /// Returns the token that stops them.
     #[must_use]
     pub const fn stop(&self) -> &CancellationToken {
         &self.stop
     }
 
-    /// Runs one until it is stopped.
+    /// Runs a loop until it is stopped.
     pub fn spawn<F>(
         &self,
         name: &'static str,

@@ -37,7 +37,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The role's name in the API.
+    /// Returns the role's name in the API.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -53,11 +53,10 @@ impl Role {
 /// Progress of this master.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalStatus {
-    /// This master.
+    /// Id of this master.
     pub id: MasterId,
-    /// Its role.
     pub role: Role,
-    /// The newest term it has seen.
+    /// Newest term that it has seen.
     pub term: Term,
     /// Leader that it believes in.
     pub leader: Option<MasterId>,
@@ -71,10 +70,10 @@ pub struct LocalStatus {
     pub snapshot: Option<LogIndex>,
     /// Last entry that it has purged from its log.
     pub purged: Option<LogIndex>,
-    /// For a leader, how long ago a quorum answered it; for any other, how long ago a leader was
-    /// heard. Nothing before the first time.
+    /// For a leader, time since a quorum answered it; for any other, time since a leader was heard.
+    /// None before the first time.
     pub last_contact: Option<Duration>,
-    /// For a leader: how far each other member's log matches its own.
+    /// For a leader: last entry of each other member's log that matches its own.
     pub matched: BTreeMap<MasterId, LogIndex>,
 }
 
@@ -117,8 +116,7 @@ impl Members {
     }
 }
 
-/// The voter to hand leadership to: of those that come into question the one with the longest
-/// matching log.
+/// Returns the voter to hand leadership to: the eligible one with the longest matching log.
 pub(crate) fn best_successor(
     raft: &Raft,
     comes_into_question: impl Fn(MasterId) -> bool,
@@ -149,8 +147,8 @@ pub(crate) fn known_of(raft: &Raft, sender: u64, is_first: impl Fn(MasterId) -> 
 }
 
 pub(crate) fn local_status(raft: &Raft) -> LocalStatus {
-    // Before the metrics are borrowed: it borrows them itself, and a second borrow waits behind a
-    // writer that waits for the first.
+    // Computed before the metrics are borrowed: it borrows them itself, and a second borrow waits
+    // behind a writer that waits for the first.
     let last_contact = quorum_age(raft);
     let metrics = raft.metrics();
     let metrics = metrics.borrow_watched();

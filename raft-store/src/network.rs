@@ -1,5 +1,5 @@
-//! Raft RPCs out: one HTTP/2 connection per peer for appending, one for heartbeats and votes, one
-//! for snapshots, so that a sign of life never queues behind data.
+//! Sends Raft RPCs: one HTTP/2 connection per peer for appending, one for heartbeats and votes, one
+//! for snapshots, so that a heartbeat never queues behind data.
 
 pub(crate) mod identity;
 pub(crate) mod outgoing;
@@ -43,17 +43,17 @@ use crate::snapshot::SnapshotData;
 use crate::state_machine::RaftSnapshot;
 use crate::types::{TypeConfig, Vote};
 
-/// Waits between two attempts to reach a peer: quick at first, because a peer that restarts is
-/// back within moments, then patient.
+/// Pauses between two attempts to reach a peer: short at first, because a peer that restarts is
+/// back within moments, then longer.
 const BACKOFF_MILLIS: [u64; 4] = [10, 20, 50, 100];
 const BACKOFF_MILLIS_MAX: u64 = 200;
 
-/// Waits before a snapshot is offered again that could not be used: opening one costs both sides
-/// as much as installing it.
+/// First and longest pause before an unusable snapshot is offered again: opening one costs both
+/// sides as much as installing it.
 const SNAPSHOT_REST_MIN: Duration = Duration::from_secs(1);
 const SNAPSHOT_REST_MAX: Duration = Duration::from_secs(60);
 
-/// Makes the connections to peers.
+/// Creates the connections to peers.
 #[derive(Debug, Clone)]
 pub(crate) struct Network {
     pub(crate) identity: PeerIdentity,
@@ -83,7 +83,7 @@ impl Network {
     }
 }
 
-/// A client for calls between masters.
+/// Creates a client for calls between masters.
 pub(crate) fn client(channel: Channel) -> RaftServiceClient<Channel> {
     RaftServiceClient::new(channel)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -98,13 +98,13 @@ impl RaftNetworkFactory<TypeConfig> for Network {
         self.peer(target, node)
     }
 
-    // What says nothing of the log needs none, and goes on whatever becomes of the rest.
+    // A message that says nothing of the log needs none, and goes on whatever happens to the rest.
     async fn new_heartbeat_client(&mut self, target: u64, node: &BasicNode) -> Peer {
         Peer { outgoing: Arc::default(), ..self.peer(target, node) }
     }
 }
 
-/// One connection to one peer.
+/// A connection to one peer.
 #[derive(Debug)]
 pub(crate) struct Peer {
     target: MasterId,
@@ -112,12 +112,12 @@ pub(crate) struct Peer {
     identity: PeerIdentity,
     acks: Arc<Acks>,
     outgoing: Arc<Outgoing>,
-    /// Streams in a row that could not be opened.
+    /// Number of consecutive streams that could not be opened.
     failures: usize,
-    /// No stream is opened before: openraft asks again at once when there is more to send, which
+    /// No stream is opened before: openraft retries immediately when there is more to send, which
     /// for a peer whose port refuses would be all the time.
     rest_until: Option<Instant>,
-    /// Before the next offer of a snapshot.
+    /// Pause before the next offer of a snapshot.
     snapshot_rest: Duration,
     /// Reason that the last offer failed, so that it is logged once.
     snapshot_trouble: Option<String>,
@@ -144,10 +144,10 @@ impl Peer {
         let (peer, causes, rest) = (self.target, describe(error), self.snapshot_rest);
         let is_known = self.snapshot_trouble.as_ref() == Some(&causes);
         if is_known || error.is_unreachable() {
-            tracing::debug!(%peer, error = causes, ?rest, "a snapshot was not taken again");
+            tracing::debug!(%peer, error = causes, ?rest, "the receiver refused a snapshot again");
             return;
         }
-        tracing::warn!(%peer, error = causes, ?rest, "a snapshot was not taken by its receiver");
+        tracing::warn!(%peer, error = causes, ?rest, "the receiver refused a snapshot");
         self.snapshot_trouble = Some(causes);
     }
 
@@ -244,8 +244,8 @@ impl NetStreamAppend<TypeConfig> for Peer {
                 tokio::time::sleep_until(rest_until).await;
             }
             let mut client = self.client()?;
-            // An entry of ours always encodes; if one did not, ending the stream makes openraft
-            // open another one and say so.
+            // An entry of this master always encodes; if one did not, ending the stream makes
+            // openraft open another one and report it.
             let unanswered = Unanswered::new(Arc::clone(&self.acks), self.target.0);
             let sent = unanswered.clone();
             let asked_in = Arc::new(AtomicU64::new(0));
@@ -283,7 +283,7 @@ impl NetStreamAppend<TypeConfig> for Peer {
                     Err(StreamAppendError::HigherVote(vote)) => {
                         check_answered(vote, asked_in.load(Ordering::Relaxed))?;
                     }
-                    // Whoever lacks entries obeys this leader all the same.
+                    // A peer that lacks entries obeys this leader all the same.
                     Ok(_) | Err(StreamAppendError::Conflict(_)) => unanswered.on_obeyed(),
                 }
                 Ok(result)
@@ -360,7 +360,7 @@ impl NetSnapshot<TypeConfig> for Peer {
             }
             Err(error) => {
                 self.on_snapshot_failed(&error);
-                // After anything else openraft repeats itself ten times without a pause.
+                // After any other error openraft retries ten times without a pause.
                 Err(match error.is_unreachable() {
                     true => StreamingError::Unreachable(Unreachable::new(&error)),
                     false => StreamingError::Network(NetworkError::new(&error)),

@@ -1,5 +1,5 @@
-//! One master's part in the cluster: Raft, proposals, reads, membership. What the rest of the
-//! master may use of replication.
+//! One master's part in the cluster: Raft, proposals, reads, membership. The rest of the master
+//! uses replication through it.
 
 mod assembly;
 mod background;
@@ -89,12 +89,12 @@ impl std::fmt::Debug for Inner {
 }
 
 impl Node {
-    /// Takes part: replays what the store holds, and bootstraps the cluster if this is one of its
-    /// first members and nobody has yet.
+    /// Joins the cluster: replays the stored log, and bootstraps the cluster if this is one of its
+    /// first members and nobody has done so.
     ///
     /// # Errors
     ///
-    /// As [`StartError`] says. Nothing was changed on disk but by a bootstrap.
+    /// As [`StartError`] says. Only a bootstrap has changed the disk then.
     pub async fn start(config: NodeConfig, store: Store) -> Result<Self, StartError> {
         for address in config.initial_cluster.values() {
             proto::channel::check_address(address)?;
@@ -131,7 +131,7 @@ impl Node {
         self.inner.proposer.propose(command).await
     }
 
-    /// Proposes if this master leads in `term`, else fails at once.
+    /// Proposes if this master leads in `term`, and fails at once otherwise.
     ///
     /// # Errors
     ///
@@ -144,16 +144,16 @@ impl Node {
         self.inner.proposer.propose_as_leader(term, command).await
     }
 
-    /// Returns when this master's state is linearizable for a reader that asked now.
+    /// Waits until this master's state is linearizable for a reader that asked now.
     ///
     /// # Errors
     ///
     /// As [`ReadError`] says.
     pub async fn linearize(&self) -> Result<ReadPoint, ReadError> {
-        self.inner.reads.pass().await
+        self.inner.reads.linearize().await
     }
 
-    /// This master's state, as far as it has applied the log.
+    /// Returns this master's state, as far as it has applied the log.
     #[must_use]
     pub fn reader(&self) -> &StateReader {
         &self.inner.stores.reader
@@ -165,7 +165,7 @@ impl Node {
         self.inner.leadership.clone()
     }
 
-    /// The clock that commands are stamped with.
+    /// Returns the clock that stamps commands.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.inner.clock
@@ -183,13 +183,13 @@ impl Node {
         &self.inner.config.cluster_name
     }
 
-    /// The cluster's id; none until the first leader's first entry is applied.
+    /// Returns the cluster's id; none until the first leader's first entry is applied.
     #[must_use]
     pub fn cluster_id(&self) -> Option<ClusterId> {
         self.inner.identity.cluster()
     }
 
-    /// The masters of the effective membership, by id.
+    /// Returns the masters of the effective membership, by id.
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
         self.inner.members.all()
@@ -215,23 +215,23 @@ impl Node {
         self.inner.stores.log.fsync_age()
     }
 
-    /// The log store, for its figures.
+    /// Returns the log store, for its figures.
     #[must_use]
     pub fn log(&self) -> &LogStore {
         &self.inner.stores.log
     }
 
-    /// Stops taking part: nothing is answered from here on, and the stores are closed when the
+    /// Leaves the cluster: nothing is answered from here on, and the stores are closed when the
     /// last handle is dropped. Leadership should have been handed over before.
     pub async fn shutdown(&self) {
         self.inner.stop.cancel();
         if let Err(error) = self.inner.raft.shutdown().await {
-            tracing::warn!(%error, "replication did not stop in good order");
+            tracing::warn!(%error, "replication did not stop cleanly");
         }
         self.inner.tasks.close();
     }
 
-    /// Tells whether this master has anything in its log but the first membership.
+    /// Returns true if this master has anything in its log but the first membership.
     pub(crate) fn has_history(&self) -> bool {
         self.log().last_log_id().is_some_and(|last| last.index > 0)
     }

@@ -23,14 +23,14 @@ use crate::torn::TornTail;
 /// Directory to open, and its owner.
 #[derive(Clone)]
 pub struct StoreConfig {
-    /// The directory; made if it is not there.
+    /// The directory; created if it does not exist.
     pub data_dir: PathBuf,
     /// Id of this master.
     pub node: MasterId,
     /// Cluster of this master, if it is known.
     pub cluster: Option<ClusterId>,
     pub log: LogOptions,
-    /// Room that is kept for starting on a full disk; 0 for none.
+    /// Space reserved for starting on a full disk; 0 for none.
     pub reserve_bytes: u64,
     /// Observer of the time that applying takes.
     pub apply_observer: Option<ApplyObserver>,
@@ -49,7 +49,7 @@ impl fmt::Debug for StoreConfig {
 }
 
 impl StoreConfig {
-    /// The usual settings, without a reserve.
+    /// Returns the usual settings, without a reserve.
     #[must_use]
     pub fn new(data_dir: impl Into<PathBuf>, node: MasterId) -> Self {
         let (data_dir, log) = (data_dir.into(), LogOptions::default());
@@ -74,10 +74,11 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens it. Blocks: with a million live tasks for some seconds.
+    /// Opens the directory. Blocks: for some seconds with a million live tasks.
     ///
     /// # Errors
-    /// If the directory is another's, in use, damaged, from a newer binary, or has lost data.
+    ///
+    /// If the directory is another's, in use, damaged, from a newer release, or has lost data.
     /// Nothing on disk is changed then.
     pub fn open(config: StoreConfig) -> Result<Self, OpenError> {
         let layout = Layout::new(config.data_dir.clone());
@@ -92,7 +93,7 @@ impl Store {
 
     fn open_once(config: StoreConfig, layout: &Layout) -> Result<Self, OpenError> {
         let expected = Identity { node: config.node, cluster: config.cluster };
-        // Before the lock, which makes a file in the directory, and again behind it.
+        // Before the lock, which creates a file in the directory, and again after it.
         layout.inspect()?;
         let lock = Arc::new(layout.lock()?);
         match layout.inspect()? {
@@ -140,7 +141,7 @@ impl Store {
     }
 }
 
-/// Makes a new directory. The guard comes last: with it the directory counts as used.
+/// Creates a new directory. The guard comes last: with it the directory counts as used.
 fn make(layout: &Layout, identity: Identity) -> Result<(), OpenError> {
     let path = layout.log();
     if path.is_dir() {
@@ -159,17 +160,17 @@ fn make(layout: &Layout, identity: Identity) -> Result<(), OpenError> {
     Guard::create(&layout.guard(), Held::empty(identity).witness())
 }
 
-/// A log without a guard is what a cut-short making leaves, unless something is in it: then
-/// somebody has removed the guard.
+/// Refuses a log that has content but no guard: somebody has removed the guard. An empty one is
+/// left by an interrupted creation.
 fn refuse_used_log(layout: &Layout) -> Result<(), OpenError> {
     let path = layout.log();
-    // RocksDB writes this file at the end of making a database.
+    // RocksDB writes this file at the end of the creation of a database.
     if !path.join("CURRENT").exists() {
         return Ok(());
     }
     let database = match rocks::open_log_read_only(&path) {
         Ok(database) => database,
-        // Made, but without our tables.
+        // Created, but without the tables of this package.
         Err(OpenError::Database { source, .. })
             if source.kind() == rocksdb::ErrorKind::InvalidArgument =>
         {
@@ -184,8 +185,8 @@ fn refuse_used_log(layout: &Layout) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Looks at all that is stored and refuses what must not be used, without changing anything but a
-/// torn end of the log.
+/// Inspects everything that is stored and refuses what must not be used, without changing anything
+/// but a torn end of the log.
 fn check(layout: &Layout, expected: Identity) -> Result<(), OpenError> {
     let witness = Guard::read(&layout.guard())?;
     witness.identity.check(&expected)?;
@@ -205,7 +206,7 @@ fn check(layout: &Layout, expected: Identity) -> Result<(), OpenError> {
 }
 
 /// Opens the log without changing anything, unless a crash has torn its last record and nothing
-/// else is wrong: that is cut off.
+/// else is wrong: that record is cut off.
 fn open_mended(layout: &Layout, witness: &Witness) -> Result<rocksdb::DB, OpenError> {
     let path = layout.log();
     let damage = match rocks::open_log_read_only(&path) {

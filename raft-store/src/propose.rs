@@ -1,4 +1,4 @@
-//! Getting commands into the log, from whichever master a client reached.
+//! Brings commands into the log, from any master.
 
 pub(crate) mod forward;
 pub(crate) mod local;
@@ -25,16 +25,18 @@ const COMMIT_TIMEOUT: Duration = LEADER_WAIT;
 /// Time for which a pending attempt may go on after that wait.
 const LAST_ATTEMPT: Duration = Duration::from_secs(1);
 
-/// Bounds of what is under way at once on one master; beyond them callers are told to come back.
+/// Bounds of the commands that are pending on one master; beyond them callers are told to come
+/// back.
 #[derive(Debug, Clone, Copy)]
 pub struct ProposalBounds {
-    /// Commands.
+    /// Number of commands.
     pub commands: usize,
     /// Bytes of encoded commands.
     pub bytes: usize,
     /// Bytes of one encoded command.
     pub command_bytes: usize,
-    /// Bytes that must be free on the leader's disk for new tasks; what makes room goes on below.
+    /// Bytes that must be free on the leader's disk for new tasks; commands that make room are
+    /// accepted below.
     pub disk_free_min: u64,
 }
 
@@ -52,7 +54,7 @@ impl Default for ProposalBounds {
 /// A command that took effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed {
-    /// Its position in the log.
+    /// Index in the log.
     pub index: LogIndex,
     pub reply: Reply,
 }
@@ -63,7 +65,6 @@ pub enum ProposeError {
     /// The state machine refused; nothing has changed.
     #[error("{rejection}")]
     Rejected {
-        /// Its verdict.
         rejection: Rejection,
         /// Index of the verdict in the log.
         index: LogIndex,
@@ -77,17 +78,13 @@ pub enum ProposeError {
         /// Leader, if known.
         leader: Option<MasterId>,
     },
-    /// Too much is under way; nothing has changed.
-    #[error("too many proposals are under way")]
+    /// Too many proposals are pending; nothing has changed.
+    #[error("too many proposals are pending")]
     Overloaded,
     /// The command is larger than a log entry may be; nothing has changed.
     #[error("the command has {bytes} bytes, at most {max} are allowed")]
-    TooLarge {
-        bytes: u64,
-        /// The bound.
-        max: u64,
-    },
-    /// The leader's disk is nearly full, and this would add to it; nothing has changed.
+    TooLarge { bytes: u64, max: u64 },
+    /// The leader's disk is nearly full, and this command would add to it; nothing has changed.
     #[error(
         "the leader's disk has {free} bytes left, below limits.disk_free_min: \
          no new tasks until there is room"
@@ -105,9 +102,9 @@ pub enum ProposeError {
          run the same release on all masters"
     )]
     UnknownFormat {
-        /// The format that this master writes.
+        /// Format that this master writes.
         ours: u32,
-        /// The newest that the leader reads.
+        /// Newest format that the leader reads.
         theirs: u32,
     },
     /// The leader could not read the command; nothing has changed.
@@ -133,10 +130,10 @@ impl ProposeError {
 /// A leader's answer to a command, its own or a forwarded one.
 pub(crate) type Verdict = Result<(LogIndex, Reply), ProposeError>;
 
-/// Is told how long each command took from its proposal to its application here.
+/// Observer of each command's time from its proposal to its application here.
 pub type CommitObserver = Arc<dyn Fn(Duration) + Send + Sync>;
 
-/// Proposes wherever the leader is.
+/// Proposes on the leader, wherever it is.
 pub(crate) struct Proposer {
     pub(crate) local: Arc<LocalProposer>,
     pub(crate) forwarder: Forwarder,
@@ -151,7 +148,7 @@ impl fmt::Debug for Proposer {
 }
 
 impl Proposer {
-    /// Proposes through the leader, waiting for one if there is none.
+    /// Proposes through the leader, and waits for one if there is none.
     pub(crate) async fn propose(&self, command: &Command) -> Result<Committed, ProposeError> {
         self.observed(self.route(command)).await
     }
@@ -186,7 +183,7 @@ impl Proposer {
                     Leadership::Leaderless { .. } => Err(ProposeError::NotLeader { leader: None }),
                 }
             };
-            // One that begins late does not hold the caller for its own whole patience.
+            // An attempt that begins late does not delay the caller for its whole timeout.
             let verdict = tokio::time::timeout_at(deadline + LAST_ATTEMPT, attempt)
                 .await
                 .unwrap_or_else(|_| Err(ProposeError::unknown("not answered in time")));
@@ -217,8 +214,8 @@ impl Proposer {
         if is_unknown { error } else { ProposeError::unknown(&error.to_string()) }
     }
 
-    /// Proposes if this master leads in `term`, else fails at once: for duties, which belong to
-    /// one term of leadership.
+    /// Proposes if this master leads in `term`, and fails at once otherwise: for duties, which
+    /// belong to one term of leadership.
     pub(crate) async fn propose_as_leader(
         &self,
         term: Term,
@@ -237,11 +234,11 @@ impl Proposer {
     }
 }
 
-/// Tells whether a lost answer may be fetched by proposing again.
+/// Returns true if the command may be proposed again after a lost answer.
 ///
-/// It takes more than that a second time changes nothing: between the two, somebody else may have
-/// been answered that the opposite is done, and the second time would undo it. Only a submission's
-/// key remembers that it was done.
+/// It is not enough that a second time changes nothing: between the two, another client may have
+/// been told that the opposite is done, and the second time would undo it. Only a submission's key
+/// remembers that it was done.
 const fn is_repeatable(command: &Command) -> bool {
     match command {
         Command::SubmitTasks(submission) => submission.idempotency_key.is_some(),
@@ -278,7 +275,7 @@ fn encode(command: &Command) -> Result<EncodedCommand, ProposeError> {
 /// crossed with its election.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 
-/// Waits for another view of who leads.
+/// Waits for another view of the leadership.
 pub(crate) async fn wait_for_news(
     leadership: &mut watch::Receiver<Leadership>,
     deadline: Instant,

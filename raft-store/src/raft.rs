@@ -3,5 +3,5 @@
 use crate::state_machine::StateMachine;
 use crate::types::TypeConfig;
 
-/// openraft over our stores.
+/// openraft with the stores of this package.
 pub(crate) type Raft = openraft::Raft<TypeConfig, StateMachine>;

@@ -1,4 +1,4 @@
-//! Raft RPCs in: checked, converted, handed to openraft.
+//! Serves Raft RPCs: checks and converts messages, and hands them to openraft.
 
 mod snapshot;
 
@@ -48,9 +48,10 @@ impl RaftEndpoint {
         self.node.raft()
     }
 
-    /// A follower promises its leader not to elect another for the length of the lease. A restart
-    /// forgets when that promise was given, so a restarted voter waits one lease before it votes,
-    /// unless it is for the successor that the leader itself has named.
+    /// Checks that this master may vote. A follower promises its leader not to elect another for
+    /// the length of the lease. A restart forgets the time of that promise, so a restarted voter
+    /// waits one lease before it votes, unless it is for the successor that the leader itself has
+    /// named.
     fn may_vote(&self, ballot: &VoteRequest<TypeConfig>) -> Result<(), Status> {
         if ballot.leadership_transfer || Instant::now() >= self.may_vote_from {
             return Ok(());
@@ -58,9 +59,9 @@ impl RaftEndpoint {
         Err(Status::unavailable("restarted within the last lease: not voting yet"))
     }
 
-    /// A master without a log that is asked by one with a log may have lost its own, and with it
-    /// what it once confirmed and whom it voted for. It votes again once a leader has sent it what
-    /// there is. A cluster that begins is not held up: there nobody has a log.
+    /// Refuses a ballot that a master with a log asks of one without: this master may have lost its
+    /// log, and with it what it once confirmed and its votes. It votes again once a leader has sent
+    /// it the log. A new cluster is not delayed: there nobody has a log.
     fn check_is_no_stranger(&self, ballot: &VoteRequest<TypeConfig>) -> Result<(), Status> {
         let asks_with = ballot.last_log_id.as_ref().map_or(0, |last| last.index);
         if asks_with == 0 || self.node.has_history() {
@@ -71,7 +72,7 @@ impl RaftEndpoint {
         ))
     }
 
-    /// Checks that a member asks that may be given a vote now, and for what.
+    /// Checks that the candidate is a member that may be given a vote now, and returns the vote.
     async fn ballot(
         &self,
         request: Request<v1::VoteRequest>,
@@ -92,10 +93,10 @@ impl RaftEndpoint {
     }
 }
 
-/// The reason for which this side has ended a leader's stream.
+/// Reason that this side has ended a leader's stream.
 type Reason = Arc<Mutex<Option<Status>>>;
 
-/// One stream of a leader. One that is dropped before the leader has ended it was broken.
+/// One stream of a leader. If it is dropped before the leader has ended it, it was broken.
 struct Incoming {
     node: Node,
     caller: Caller,
@@ -133,7 +134,7 @@ impl Incoming {
         let leader = &request.vote.leader_id;
         let known = self.node.known_of(leader.voted_for);
         known.check_append(&request).map_err(|error| wire::refused(&error.into()))?;
-        // Whoever leads no more is not the leader whose silence counts.
+        // A former leader is not the leader whose silence counts.
         if leader.term >= known.term {
             self.node.contact().on_heard();
         }

@@ -1,4 +1,4 @@
-//! Says the same thing rarely: a peer can make the same thing happen many times a second.
+//! Limits the logging of repeated events: a peer can cause the same event many times a second.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,20 +6,21 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Time after which a thing is said again: often enough to be found in a log, and no flood.
+/// Time after which an event is logged again: often enough to be found in a log, and no flood.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// Different things that are remembered; while there are more, the others are not said.
+/// Maximum number of different events that are remembered; while there are more, the others are not
+/// logged.
 const THINGS_MAX: usize = 64;
 
-/// Remembers what was said lately.
+/// Events that were logged recently.
 #[derive(Debug, Default)]
 pub(crate) struct Rarely {
     said: Mutex<BTreeMap<String, Instant>>,
 }
 
 impl Rarely {
-    /// Tells whether to say it now, and takes it for said if so.
+    /// Returns true if the event should be logged now, and records it as logged then.
     pub(crate) fn is_due(&self, what: &str) -> bool {
         let now = Instant::now();
         let mut said = self.said.lock();

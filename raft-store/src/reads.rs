@@ -1,5 +1,5 @@
-//! Linearizable reads on any master: ask the leader how far its log was committed, wait until
-//! this master has applied as much, then read locally.
+//! Linearizable reads on any master: ask the leader for its committed index, wait until this master
+//! has applied as much, then read locally.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,15 +25,16 @@ use crate::types::{AppliedAt, LogId};
 const READ_INDEX_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time that this master has to apply the entries that an answer needs.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Reads that wait for the next question to the leader. Each has a caller, bounded by the edges.
+/// Maximum number of reads that wait for the next question to the leader. Each has a caller,
+/// bounded by the edges.
 const WAITING_MAX: usize = 4_096;
 
-/// Local state that is at least as new as this is linearizable for whoever asked.
+/// Position from which on local state is linearizable for the reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadPoint {
     /// Index up to which the state is applied.
     pub index: LogIndex,
-    /// The term of the leader that confirmed it.
+    /// Term of the leader that confirmed it.
     pub term: Term,
 }
 
@@ -57,14 +58,14 @@ type Answer = Result<ReadPoint, ReadError>;
 #[derive(Debug)]
 struct Reader {
     answer: oneshot::Sender<Answer>,
-    /// It is refused if no leader has answered until then.
+    /// Time at which it is refused if no leader has answered.
     until: Instant,
 }
 
-/// Those who wait for an answer.
+/// Readers that wait for an answer.
 pub(crate) struct Readers(mpsc::Receiver<Reader>);
 
-/// Lets readers in: all that wait when a question goes out share its answer.
+/// Admits readers: all that wait when a question is sent share its answer.
 #[derive(Debug, Clone)]
 pub(crate) struct ReadGate {
     waiting: mpsc::Sender<Reader>,
@@ -72,14 +73,14 @@ pub(crate) struct ReadGate {
 }
 
 impl ReadGate {
-    /// A gate, and who waits behind it: for [`Asker::run`].
+    /// Creates a gate, and the readers behind it for [`Asker::run`].
     pub(crate) fn new(applied: watch::Receiver<AppliedAt>) -> (Self, Readers) {
         let (waiting, readers) = mpsc::channel(WAITING_MAX);
         (Self { waiting, applied }, Readers(readers))
     }
 
-    /// Returns when local state is linearizable for a reader that starts now.
-    pub(crate) async fn pass(&self) -> Answer {
+    /// Waits until local state is linearizable for a reader that starts now.
+    pub(crate) async fn linearize(&self) -> Answer {
         let (answer, answered) = oneshot::channel();
         let reader = Reader { answer, until: Instant::now() + LEADER_WAIT };
         self.waiting.send(reader).await.map_err(|_| ReadError::Stopped)?;
@@ -94,7 +95,7 @@ impl ReadGate {
     }
 }
 
-/// Asks whoever leads, one question at a time.
+/// Asks the leader, one question at a time.
 pub(crate) struct Asker {
     pub(crate) raft: Raft,
     pub(crate) acks: Arc<Acks>,
@@ -115,7 +116,7 @@ impl Asker {
                     gathered = readers.recv_many(&mut batch, WAITING_MAX) => if gathered == 0 { return },
                 }
             }
-            // Who came while there was no leader waits no longer than who came before.
+            // Readers that came while there was no leader wait no longer than those before them.
             while batch.len() < WAITING_MAX
                 && let Ok(reader) = readers.try_recv()
             {
@@ -188,10 +189,10 @@ struct Link {
     client: RaftServiceClient<Channel>,
 }
 
-/// A question to the quorum: whether this master still leads in the term in which it asks.
+/// A question to the quorum: does this master still lead in the term in which it asks?
 ///
-/// A leader that sleeps may be deposed and elected again meanwhile. What the answers of the later
-/// term confirm is not what was committed in this one.
+/// A leader that sleeps may be deposed and elected again in the meantime. The answers of the later
+/// term do not confirm the index that was committed in this one.
 #[derive(Debug, Clone, Copy)]
 struct Question {
     term: Term,
@@ -212,11 +213,11 @@ impl Question {
     }
 }
 
-/// Confirms with a quorum that this master still leads, and says how far its log was committed
+/// Confirms with a quorum that this master still leads, and returns the index that was committed
 /// when it did.
 ///
 /// openraft's word is not enough: it may take an answer from before this master was frozen for one
-/// to what it has just asked, see [`crate::acks`].
+/// to a later request, see [`crate::acks`].
 pub(crate) async fn confirm(raft: &Raft, acks: &Acks) -> Option<ReadPoint> {
     let question = Question { term: leading_term(raft)?, asked_at: Instant::now() };
     let confirmed = async {

@@ -1,5 +1,5 @@
-//! Keeps the log within its bounds: has snapshots made, has what they cover purged, and sends those a
-//! snapshot for whom the log is not kept any longer.
+//! Keeps the log within its bounds: requests snapshots, purges the entries that they cover, and
+//! sends a snapshot to members for whom the log is no longer kept.
 
 mod policy;
 
@@ -18,28 +18,28 @@ use crate::network::outgoing::Outgoing;
 use crate::raft::Raft;
 use crate::rarely::Rarely;
 
-/// Between two looks at the log. What is written meanwhile comes on top of its bounds.
+/// Interval between checks of the log. Entries written in the meantime come on top of its bounds.
 const PASS_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Looks after this master's log.
+/// Keeps this master's log within its bounds.
 pub(crate) struct Retention {
     pub(crate) raft: Raft,
     pub(crate) log: LogStore,
     pub(crate) outgoing: Arc<Outgoing>,
     pub(crate) space: DiskSpace,
     pub(crate) bounds: LogBounds,
-    /// With less room on the disk, nothing is held for anybody.
+    /// Free space on the disk below which nothing is held for followers.
     pub(crate) disk_free_min: u64,
-    /// The last entry that Raft was asked to purge.
+    /// Last entry that Raft was asked to purge.
     asked: Option<u64>,
     said: Rarely,
 }
 
-/// The standing of this master.
-struct Standing {
+/// Use of the log by this master and its followers.
+struct LogUse {
     at: Positions,
     turn: Turn,
-    /// Nobody, unless it leads.
+    /// Empty unless it leads.
     followers: Vec<Follower>,
 }
 
@@ -55,7 +55,7 @@ impl Retention {
         Self { raft, log, outgoing, space, bounds, disk_free_min, asked, said }
     }
 
-    /// Looks again and again.
+    /// Runs pass after pass.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut passes = tokio::time::interval(PASS_INTERVAL);
         passes.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -70,7 +70,7 @@ impl Retention {
     }
 
     async fn pass(&mut self) -> Result<(), openraft::errors::Fatal<crate::types::TypeConfig>> {
-        let Standing { at, turn, followers } = self.standing();
+        let LogUse { at, turn, followers } = self.log_use();
         let bounds = self.bounds_of_now();
         let (is_due, cut) = self.log.with_volume(|volume| {
             let is_due = policy::is_snapshot_due(&at, volume, &bounds, turn);
@@ -84,7 +84,7 @@ impl Retention {
         if upto > self.asked
             && let Some(upto) = upto
         {
-            // Raft waits with it until no stream needs what goes.
+            // Raft delays the purge until no stream needs the entries.
             self.raft.trigger().purge_log(upto).await?;
             self.asked = Some(upto);
         }
@@ -111,8 +111,8 @@ impl Retention {
         }
     }
 
-    fn standing(&self) -> Standing {
-        let reach = self.outgoing.reach(Instant::now());
+    fn log_use(&self) -> LogUse {
+        let progress = self.outgoing.progress(Instant::now());
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         let index = |id: &Option<crate::types::LogId>| id.as_ref().map(|id| id.index);
@@ -122,7 +122,7 @@ impl Retention {
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let rank = members.iter().filter(|id| **id < me).count();
         let replication = metrics.replication.iter().flatten().filter(|(id, _)| **id != me);
-        Standing {
+        LogUse {
             at: Positions {
                 applied: index(&metrics.last_applied),
                 snapshot: index(&metrics.snapshot),
@@ -132,9 +132,9 @@ impl Retention {
             followers: replication
                 .map(|(peer, matched)| {
                     let next = index(matched).map(|index| index.saturating_add(1));
-                    let reach = reach.get(peer);
-                    let after_snapshot = reach.and_then(|reach| reach.after_snapshot);
-                    let is_served = reach.is_some_and(|reach| reach.is_served);
+                    let progress = progress.get(peer);
+                    let after_snapshot = progress.and_then(|progress| progress.after_snapshot);
+                    let is_served = progress.is_some_and(|progress| progress.is_served);
                     Follower { peer: *peer, next: next.max(after_snapshot), is_served }
                 })
                 .collect(),

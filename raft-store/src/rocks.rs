@@ -32,10 +32,10 @@ const STATE_CACHE_BYTES: usize = 64 * MIB;
 /// Ten bits a key: one lookup in a hundred of an absent key reads a block.
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
 
-/// Files that one instance keeps open, and how many there are when few may be opened at all.
+/// Files that one instance keeps open, at most and at least.
 const FILES_MAX: u32 = 512;
 const FILES_MIN: u32 = 32;
-/// The part of all files that the process may open which one instance may.
+/// Share of all files that the process may open which one instance may take.
 const FILES_PART: u64 = 8;
 
 /// Returns the number of files that each instance keeps open in a process that may open `limit`.
@@ -60,8 +60,8 @@ fn shared_options() -> Options {
     options
 }
 
-/// The column family that RocksDB makes besides ours, and that nobody writes to. It gets the
-/// smallest write buffer that there is: after a full disk RocksDB writes again only once there is
+/// Describes the column family that RocksDB creates by itself, and that nobody writes to. It gets
+/// the smallest possible write buffer: after a full disk RocksDB writes again only once there is
 /// room for that.
 fn unused_table() -> ColumnFamilyDescriptor {
     let mut options = Options::default();
@@ -72,7 +72,7 @@ fn unused_table() -> ColumnFamilyDescriptor {
 fn log_options() -> Options {
     let mut options = shared_options();
     // The default mode stops at the first damaged record and silently drops all that follow. This
-    // one forgives only a torn last record, which no sync has covered.
+    // one tolerates only a torn last record, which no sync has covered.
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     options.set_track_and_verify_wals_in_manifest(true);
     options.set_max_total_wal_size(LOG_WAL_BYTES_MAX);
@@ -95,8 +95,8 @@ fn log_tables() -> Vec<ColumnFamilyDescriptor> {
 
 fn state_options() -> Options {
     let mut options = shared_options();
-    // Nothing is written to a WAL, so the tables must reach the disk together: a record of the
-    // last applied entry that came first would hide entries that are still to be applied.
+    // Nothing is written to a WAL, so the tables must reach the disk together: a record of the last
+    // applied entry that came first would hide entries that must still be applied.
     options.set_atomic_flush(true);
     options.set_db_write_buffer_size(STATE_MEMTABLE_BYTES);
     options
@@ -164,7 +164,7 @@ fn refuse(path: &Path, source: rocksdb::Error) -> OpenError {
     OpenError::Database { path, source }
 }
 
-/// A table's handle.
+/// Returns a table's handle.
 pub(crate) fn table<'db>(
     database: &'db DB,
     name: &'static str,
@@ -172,7 +172,7 @@ pub(crate) fn table<'db>(
     database.cf_handle(name).ok_or(StorageError::NoTable(name))
 }
 
-/// Makes all that was written to a state instance durable.
+/// Makes everything that was written to a state instance durable.
 pub(crate) fn flush_state(database: &DB) -> Result<(), StorageError> {
     let tables = Table::ALL
         .into_iter()

@@ -32,11 +32,10 @@ struct Inner {
     meta: SnapshotMeta,
     cluster: Option<ClusterId>,
     directory: Directory,
-    /// The database that a received snapshot was made into, until it is installed.
+    /// Database that a received snapshot was turned into, until it is installed.
     prepared: Mutex<Option<Prepared>>,
     calls: Calls,
-    /// Made when it is first asked for: most snapshots only let the log be purged, and are never
-    /// sent.
+    /// Computed on first use: most snapshots only let the log be purged, and are never sent.
     manifest: OnceCell<Arc<Manifest>>,
 }
 
@@ -67,7 +66,7 @@ impl SnapshotData {
         *self.0.prepared.lock() = Some(prepared);
     }
 
-    /// Puts it in the place of the state below `root`.
+    /// Replaces the state below `root` by the snapshot.
     pub(crate) fn install(
         &self,
         root: &Path,
@@ -82,7 +81,7 @@ impl SnapshotData {
         prepared.switch(root)
     }
 
-    /// Its name, drawn at random when it was taken.
+    /// Returns its random name.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.0.id
@@ -137,7 +136,7 @@ pub struct SnapshotFailures {
     pub refused: u64,
 }
 
-/// Holds the newest snapshot, so that it can be sent, and knows an older one as long as it is sent.
+/// Holds the newest snapshot for sending, and knows an older one for as long as it is sent.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshots {
     kept: Mutex<Kept>,
@@ -148,7 +147,7 @@ pub(crate) struct Snapshots {
 #[derive(Debug, Default)]
 struct Kept {
     current: Option<SnapshotData>,
-    /// Whoever sends it keeps it.
+    /// Kept by its sender.
     older: Weak<Inner>,
 }
 
@@ -166,8 +165,8 @@ impl Snapshots {
         SnapshotFailures { not_taken, refused: self.refused.load(Ordering::Relaxed) }
     }
 
-    /// The snapshot to be sent: one whose sending has begun, so that a transfer that breaks off goes
-    /// on, else the newest.
+    /// Returns the snapshot to send: one whose transfer has begun, so that an interrupted transfer
+    /// goes on, or else the newest.
     pub(crate) fn to_send(&self) -> Option<SnapshotData> {
         let kept = self.kept.lock();
         kept.older.upgrade().map(SnapshotData).or_else(|| kept.current.clone())

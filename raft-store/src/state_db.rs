@@ -33,7 +33,7 @@ const DATABASE_PREFIX: &str = "db-";
 /// An open database in its directory.
 #[derive(Debug)]
 pub(crate) struct StateDb {
-    // Dropped first: RocksDB must be closed before its directory may go.
+    // Dropped first: RocksDB must be closed before its directory is removed.
     database: DB,
     directory: Directory,
 }
@@ -48,14 +48,14 @@ impl StateDb {
         &self.database
     }
 
-    /// Opens one that is removed when its last user is done, unless it is kept.
+    /// Opens a database that is removed when its last user is done, unless it is kept.
     pub(crate) fn open_temporary(path: PathBuf) -> Result<Self, OpenError> {
         let directory = Directory::temporary(path);
         let database = rocks::open_state(directory.path())?;
         Ok(Self { database, directory })
     }
 
-    /// Keeps the directory of a temporary one.
+    /// Keeps the directory of a temporary database.
     pub(crate) fn keep(&self) {
         self.directory.keep();
     }
@@ -95,7 +95,7 @@ impl Position {
     }
 }
 
-/// The state, read back.
+/// The state as it was read back.
 #[derive(Debug, Default)]
 pub(crate) struct Restored {
     pub(crate) state: State,
@@ -104,7 +104,7 @@ pub(crate) struct Restored {
 }
 
 impl Restored {
-    /// Reads everything live. Finished tasks stay on disk.
+    /// Reads all live records. Finished tasks stay on disk.
     pub(crate) fn load(database: &DB) -> Result<Self, StorageError> {
         let Position { applied, membership, .. } = Position::load(database)?;
         let tables = Tables::of(database)?;
@@ -144,7 +144,7 @@ impl Restored {
     }
 }
 
-/// The values of a table in the order of their keys.
+/// Reads the values of a table in the order of their keys.
 fn rows<'db, T: DeserializeOwned>(
     database: &'db DB,
     table: &ColumnFamily,
@@ -185,7 +185,7 @@ fn database_dir(root: &Path, number: u64) -> PathBuf {
     root.join(format!("{DATABASE_PREFIX}{number}"))
 }
 
-/// The number of the database in use, if there is one.
+/// Returns the number of the database in use, if there is one.
 fn current(root: &Path) -> Result<Option<u64>, OpenError> {
     let path = pointer(root);
     let bytes = files::read_if_present(&path).map_err(OpenError::io(&path))?;
@@ -196,7 +196,7 @@ fn current(root: &Path) -> Result<Option<u64>, OpenError> {
     number.map(Some).ok_or(OpenError::PointerUnreadable(path))
 }
 
-/// Makes the directory of the next database. One that is being prepared has its number already.
+/// Creates the directory of the next database. A number stays taken while its database is prepared.
 pub(crate) fn next(root: &Path) -> Result<(u64, PathBuf), OpenError> {
     let mut number = current(root)?.unwrap_or(0);
     loop {
@@ -210,15 +210,15 @@ pub(crate) fn next(root: &Path) -> Result<(u64, PathBuf), OpenError> {
     }
 }
 
-/// Makes a database the one in use: before this it does not exist for a restart, after it the one
-/// before does not.
+/// Puts a database into use: before this a restart ignores it, and after this it ignores the one
+/// before.
 pub(crate) fn switch(root: &Path, number: u64) -> Result<(), OpenError> {
     let path = pointer(root);
     files::write_atomically(&path, format!("{DATABASE_PREFIX}{number}\n").as_bytes())
         .map_err(OpenError::io(path))
 }
 
-/// Looks at the state that is stored and changes nothing.
+/// Inspects the stored state and changes nothing.
 pub(crate) fn inspect(root: &Path) -> Result<Position, OpenError> {
     let Some(number) = current(root)? else { return Ok(Position::default()) };
     let path = database_dir(root, number);
@@ -229,7 +229,7 @@ pub(crate) fn inspect(root: &Path) -> Result<Position, OpenError> {
     Position::load(&database).map_err(OpenError::storage(path))
 }
 
-/// Opens the database in use, or makes the first one, and removes what earlier runs left.
+/// Opens the database in use, or creates the first one, and removes the remains of earlier runs.
 pub(crate) fn open(root: &Path) -> Result<(StateDb, Restored), OpenError> {
     fs::create_dir_all(root).map_err(OpenError::io(root))?;
     if let Some(parent) = root.parent() {
@@ -247,8 +247,8 @@ pub(crate) fn open(root: &Path) -> Result<(StateDb, Restored), OpenError> {
     Ok((database, restored))
 }
 
-/// Removes databases that are not in use, and snapshots. What has been received stays: it may be
-/// gone on with.
+/// Removes databases that are not in use, and snapshots. A received part of a snapshot stays: its
+/// transfer may go on.
 fn clean(root: &Path, current: Option<u64>) -> std::io::Result<()> {
     files::remove_dir(&snapshots_dir(root))?;
     let current = current.map(|number| database_dir(root, number));

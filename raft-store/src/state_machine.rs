@@ -1,8 +1,8 @@
 //! Applies committed entries to the replicated state, in memory and in RocksDB.
 //!
-//! **Invariant:** what one call applies reaches RocksDB in batches that carry their last index, so
-//! that the stored state always is the state at one index. There is no WAL: what a crash loses is
-//! applied again, because the log is purged only below what is durable here.
+//! **Invariant:** the entries of one call reach RocksDB in batches that carry their last index, so
+//! that the stored state always is the state at one index. There is no WAL: entries that a crash
+//! loses are applied again, because the log is purged only below the durable index.
 
 mod checkpoint;
 mod feed;
@@ -41,28 +41,28 @@ use crate::types::{
     AppliedAt, Entry, LogId, Outcome, Payload, SnapshotMeta, StoredMembership, TypeConfig,
 };
 
-/// Entries applied in one batch: enough to spread the batch's fixed cost thin, few enough that
-/// readers wait for the state lock for some milliseconds only.
+/// Maximum number of entries in one batch: enough to spread the batch's fixed cost thin, few enough
+/// that readers wait for the state lock for some milliseconds only.
 const BATCH_ENTRIES_MAX: usize = 1024;
 
-/// Bytes of their payload: some milliseconds of decoding and applying.
+/// Maximum bytes of their payload: some milliseconds of decoding and applying.
 const BATCH_PAYLOAD_BYTES: usize = 256 << 10;
 
-/// Changes after which a batch ends: one entry may bring ten thousand, ten of them must not be
-/// made behind one lock.
+/// Number of changes after which a batch ends: one entry may cause ten thousand, and ten of those
+/// must not be made under one lock.
 const BATCH_CHANGES_MAX: usize = 2_000;
 
 /// A snapshot as openraft passes it around.
 pub type RaftSnapshot =
     Snapshot<CommittedLeaderId<u64>, u64, openraft::impls::BasicNode, SnapshotData>;
 
-/// Told how long each batch of entries took to apply, until it was stored and answered.
+/// Observer of the time from the begin of each batch until it was stored and answered.
 pub type ApplyObserver = Arc<dyn Fn(Duration) + Send + Sync>;
 
 /// The replicated state as openraft drives it.
 pub struct StateMachine {
     shared: Arc<Shared>,
-    /// The one in use; [`Shared`] has it too, for readers.
+    /// Database in use; [`Shared`] has it too, for readers.
     database: Arc<StateDb>,
     applied: Option<LogId>,
     membership: StoredMembership,
@@ -112,7 +112,7 @@ impl Action {
             Ok(proposal) => return Ok(Self::Command(proposal)),
             Err(error) => error,
         };
-        // Others may be able to read it, so it must not be skipped here.
+        // Other members may be able to read it, so it must not be skipped here.
         if let Some(found) = error.newer_format() {
             return Err(StorageError::NewerEntry { index, found, known: codec::FORMAT });
         }
@@ -139,8 +139,8 @@ impl StateMachine {
         Self { shared, database, applied, membership, observer }
     }
 
-    /// Applies entries in order, in batches that are bounded by what they change. On return they
-    /// are in memory and in RocksDB, and whoever waited for them has been told.
+    /// Applies entries in order, in batches that are bounded by their changes. On return they are
+    /// in memory and in RocksDB, and the waiting callers have been answered.
     fn apply_steps(&mut self, steps: &mut VecDeque<Step>) -> Result<(), StorageError> {
         while !steps.is_empty() {
             self.apply_batch(steps)?;
@@ -193,8 +193,8 @@ impl StateMachine {
         Ok(())
     }
 
-    /// Refuses an entry that does not follow on the one before it: applying it would make this
-    /// replica differ from the others. The first one may stand anywhere.
+    /// Refuses an entry that does not follow the one before it: applying it would make this replica
+    /// differ from the others. The first one may have any index.
     fn check_order(previous: Option<LogId>, id: LogId) -> Result<(), StorageError> {
         let follows = previous.is_none_or(|previous| {
             previous.index.checked_add(1) == Some(id.index)
@@ -207,7 +207,7 @@ impl StateMachine {
         Err(StorageError::ApplyOrder { applied, found: id.index, term: id.leader_id.term })
     }
 
-    /// Applies what the log is known to have committed and the state does not have: bounded, where
+    /// Applies the entries that the log knows to be committed and the state lacks: bounded, where
     /// openraft would read 64 entries at a time, whatever their size.
     pub(crate) async fn catch_up(&mut self, log: &mut LogStore) -> Result<(), StorageError> {
         let Some(committed) = log.read_committed().await? else { return Ok(()) };
@@ -262,14 +262,14 @@ impl StateMachine {
         Ok(())
     }
 
-    /// Storage that has failed once must not go on, or this replica would diverge.
+    /// Ends the node: after a failure of storage this replica could diverge.
     fn fatal(&self, error: StorageError) -> io::Error {
         self.shared.calls.fail(&error);
         error.into()
     }
 
-    /// Puts a snapshot in the place of the state. What was there before goes on a thread that may
-    /// block: closing RocksDB, removing its files and dropping a million tasks take their time.
+    /// Replaces the state by a snapshot. The old state is dropped on a thread that may block:
+    /// closing RocksDB, removing its files and dropping a million tasks take time.
     async fn install(
         &mut self,
         meta: &SnapshotMeta,
@@ -320,8 +320,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         Some(SnapshotBuilder::new(&self.shared, on_failure))
     }
 
-    /// The builder takes its checkpoint beside further applies, and then asks the checkpoint up to
-    /// where it goes: so nothing waits.
+    /// The builder takes its checkpoint while entries are applied, and then reads the last entry
+    /// from the checkpoint, so nothing waits.
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
         SnapshotBuilder::new(&self.shared, OnFailure::Repeat)
     }

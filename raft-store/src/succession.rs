@@ -1,8 +1,9 @@
-//! Calls an election without the random wait when the leader is dead for sure.
+//! Calls an election without the random wait when the leader is certainly dead.
 //!
-//! Raft's followers wait out the leader's lease and then a random time, in case the leader is
-//! only slow. A leader whose connection was closed and whose port refuses another is not slow: its
-//! process is gone. The lease is waited out all the same, because others may have promised it.
+//! Raft's followers wait out the leader's lease and then a random time, in case the leader is only
+//! slow. A leader whose connection was closed and whose port refuses another is not slow: its
+//! process is gone. The lease is waited out all the same, because other followers may have promised
+//! it.
 
 use std::io;
 use std::sync::Arc;
@@ -18,12 +19,12 @@ use crate::leadership::Leadership;
 use crate::membership::Members;
 use crate::raft::Raft;
 
-/// For a dial to be refused. A host that is gone does not refuse, and proves nothing.
+/// Limit of a dial that should be refused. A host that is gone does not refuse, and proves nothing.
 const DIAL_TIMEOUT: Duration = Duration::from_millis(100);
-/// Between the candidacies of two followers, so that they do not split the vote: several round
+/// Time between the candidacies of two followers, so that they do not split the vote: several round
 /// trips and syncs.
 const STAGGER: Duration = Duration::from_millis(50);
-/// After the lease, for clocks that were read a moment apart.
+/// Margin after the lease, for clocks that were read a moment apart.
 const MARGIN: Duration = Duration::from_millis(10);
 
 /// Watches for the leader's death on one follower.

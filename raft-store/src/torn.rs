@@ -1,10 +1,11 @@
-//! A write-ahead log whose last record was under way when the power went: the file system may have
-//! kept the file's new length and not the bytes, so that sectors of it read as zeros.
+//! Repairs a write-ahead log whose last record was being written when the power failed: the file
+//! system may have kept the file's new length and not the bytes, so that sectors of it read as
+//! zeros.
 //!
-//! RocksDB forgives a record that runs into the end of the file, and refuses one whose bytes are
-//! there and wrong. Here one more is forgiven, by the rule of etcd: the last record, if one of its
-//! sectors holds nothing but zeros, and if the log without it still holds what the guard remembers.
-//! It was not acknowledged, because nothing is before its sync. Everything else is damage.
+//! RocksDB tolerates a record that runs into the end of the file, and refuses one whose bytes are
+//! there and wrong. This module tolerates one more, by the rule of etcd: the last record, if one of
+//! its sectors holds only zeros, and if the log without it still holds what the guard remembers. It
+//! was not acknowledged, because nothing is before its sync. Everything else is damage.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -19,13 +20,13 @@ use crate::rocks;
 /// Unit in which a disk writes.
 const SECTOR_BYTES: usize = 512;
 
-/// RocksDB writes its log in blocks; no fragment of a record spans two.
+/// Block size of RocksDB's log; no fragment of a record spans two.
 const BLOCK_BYTES: usize = 32 << 10;
 
 /// Checksum, length and kind of a fragment.
 const HEADER_BYTES: usize = 7;
 
-/// A last record that was torn.
+/// A torn last record.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TornTail {
     wal: PathBuf,
@@ -35,7 +36,7 @@ pub(crate) struct TornTail {
 }
 
 impl TornTail {
-    /// Looks for one in the newest write-ahead log of the database in `log`.
+    /// Finds one in the newest write-ahead log of the database in `log`.
     pub(crate) fn find(log: &Path) -> io::Result<Option<Self>> {
         let Some(wal) = newest_wal(log)? else { return Ok(None) };
         let bytes = fs::read(&wal)?;
@@ -82,7 +83,7 @@ impl TornTail {
         Ok(())
     }
 
-    /// Cuts it off.
+    /// Cuts the record off.
     pub(crate) fn cut(&self) -> io::Result<()> {
         let file = OpenOptions::new().write(true).open(&self.wal)?;
         file.set_len(self.cut)?;
@@ -137,7 +138,7 @@ fn last_record(bytes: &[u8]) -> Option<usize> {
             }
             // The whole of a record, or the first of its fragments.
             1 | 2 if is_complete && !has_hole => begin = Some(offset),
-            // Another one, or its last.
+            // A middle fragment, or the last one.
             3 | 4 if !is_complete => {}
             _ => return None,
         }
@@ -179,17 +180,17 @@ mod tests {
             (fragment(1, 100), Some(0)),
             (two.clone(), Some(107)),
             (two[..130].to_vec(), Some(107)),
-            // A header that is not there, and one that runs into the end.
+            // A missing header, and one that runs into the end.
             ([two.clone(), vec![0; 600]].concat(), Some(164)),
             ([two.clone(), vec![9; 3]].concat(), Some(107)),
             // A record of several blocks: whole, cut, and with a block that was not written.
             (parts(fragment(3, 32_761)), Some(32_761)),
             ([full_block.clone(), fragment(2, 0), vec![0; 900]].concat(), Some(32_761)),
             (parts(vec![0; BLOCK_BYTES]), Some(32_761)),
-            // A hole with another record behind it.
+            // A hole with another record after it.
             ([two.clone(), vec![0; 600], fragment(1, 9)].concat(), None),
             ([parts(vec![0; BLOCK_BYTES]), fragment(1, 9)].concat(), None),
-            // Not a log of ours.
+            // Another kind of log.
             (fragment(4, 3), None),
             (fragment(9, 3), None),
         ];

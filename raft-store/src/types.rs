@@ -1,4 +1,4 @@
-//! The types that this cluster gives to openraft, and short names for what openraft makes of them.
+//! Type parameters of openraft for this cluster, and short names for the resulting types.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use openraft::type_config::alias;
 use openraft::vote::leader_id_std;
 use serde::{Deserialize, Serialize};
 
-/// An encoded proposal: see [`crate::encode_proposal`]. The log carries it without looking into it.
+/// An encoded proposal: see [`crate::encode_proposal`]. The log does not interpret it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Payload(pub Bytes);
@@ -52,23 +52,23 @@ pub type StoredMembership = alias::StoredMembershipOf<TypeConfig>;
 /// Position that a snapshot covers.
 pub type SnapshotMeta = alias::SnapshotMetaOf<TypeConfig>;
 
-/// Makes a log id.
+/// Creates a log id.
 #[must_use]
 pub fn log_id(term: Term, index: LogIndex) -> LogId {
     LogId::new(leader_id_std::CommittedLeaderId::new(term.0), index.0)
 }
 
-/// The index after `last`; 0 when there is nothing yet.
+/// Returns the index after `last`; 0 when there is nothing yet.
 pub(crate) fn next_index(last: Option<LogId>) -> u64 {
     last.map_or(0, |id| id.index.saturating_add(1))
 }
 
-/// Up to where a master has applied the log.
+/// Position up to which a master has applied the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AppliedAt {
-    /// The last applied entry; 0, which no command ever has, before the first.
+    /// Last applied entry; 0, which no command ever has, before the first.
     pub index: LogIndex,
-    /// The term that wrote it.
+    /// Term that wrote it.
     pub term: Term,
 }
 

@@ -1,5 +1,5 @@
-//! Every storage call fails: the node ends as a whole, or says so and goes on. And what a crash
-//! between two writes leaves is no obstacle to the next start.
+//! Tests that fail every storage call: the node ends as a whole, or reports the failure and goes
+//! on. The remains of a crash between two writes are no obstacle to the next start.
 
 use cluster_state::{LogIndex, MasterId, TaskId, Term};
 use futures_util::stream;
@@ -12,7 +12,7 @@ use super::*;
 use crate::types::{Entry, Vote, log_id};
 use crate::{LogOptions, Manifest, SnapshotData, SnapshotReceiver, Store, StoreConfig};
 
-/// All calls. One that is missing in the chain does not compile.
+/// Iterates over all calls. It does not compile if one is missing in the chain.
 fn every_call() -> impl Iterator<Item = Call> {
     let next = |call: &Call| match call {
         Call::LogWrite => Some(Call::LogRead),
@@ -73,7 +73,7 @@ async fn transfer(data: &SnapshotData, store: &Store) -> Result<SnapshotReceiver
 struct World {
     store: Store,
     ahead: Store,
-    /// Of the other node.
+    /// Snapshot of the other node.
     snapshot: SnapshotData,
     _homes: [TempDir; 2],
 }
@@ -89,7 +89,7 @@ impl World {
         Self { store, ahead, snapshot, _homes: homes }
     }
 
-    /// Does what makes the call.
+    /// Makes the call.
     async fn attempt(&mut self, call: Call) -> Tried {
         let store = &mut self.store;
         match call {
@@ -171,7 +171,7 @@ async fn an_error_in_the_stream_of_entries_ends_the_node() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn entries_that_do_not_follow_are_not_applied() {
-    // A gap, an entry again, an older term.
+    // A gap, a repeated entry, an older term.
     for (term, index) in [(1, 11), (1, 9), (0, 10)] {
         let mut world = World::new().await;
 
@@ -207,12 +207,12 @@ async fn a_snapshot_that_cannot_be_taken_is_tried_again() {
 /// Operation during which the crash comes.
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    /// The vote for the one who won, after a candidacy of one's own that was lost.
+    /// The vote for the winner, after a lost candidacy of its own.
     ObeyTheWinner,
     Append,
     Truncate,
     PurgeBeyondTheEnd,
-    /// At the index of the log's end, of an older term.
+    /// A purge at the index of the log's end, of an older term.
     PurgeAtTheEnd,
 }
 
@@ -227,7 +227,7 @@ impl Step {
 
     async fn take(self, store: &mut Store) {
         let log = &mut store.log;
-        // Errors are expected: the crash is.
+        // Errors are expected: the crash is one.
         match self {
             Self::ObeyTheWinner => log.save_vote(&vote(7, 1, true)).await.ok(),
             Self::Append => log.blocking_append([entry(6, 10)]).await.ok(),

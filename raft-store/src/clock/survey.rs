@@ -6,27 +6,27 @@ use std::time::Duration;
 use cluster_state::{MasterId, Timestamp};
 use tokio::time::Instant;
 
-/// A wall clock that is further off the median deserves an operator's attention: NTP keeps clocks
-/// within a fraction of a second.
+/// Offset from the median that deserves an operator's attention: NTP keeps clocks within a fraction
+/// of a second.
 pub const CLOCK_OFFSET_MAX: Duration = Duration::from_secs(5);
 
-/// The wall clocks of those voters that answered in time.
+/// Wall clocks of the voters that answered in time.
 #[derive(Debug, Clone)]
 pub struct ClockSurvey {
-    /// The moment that all of them are compared at.
+    /// Moment at which they are compared.
     taken_at: Instant,
     voters: BTreeSet<MasterId>,
     walls: BTreeMap<MasterId, Timestamp>,
 }
 
 impl ClockSurvey {
-    /// A survey that nobody has answered yet.
+    /// Creates a survey without answers.
     #[must_use]
     pub const fn new(taken_at: Instant, voters: BTreeSet<MasterId>) -> Self {
         Self { taken_at, voters, walls: BTreeMap::new() }
     }
 
-    /// Enters what a master's clock said at the moment of the survey.
+    /// Adds a master's clock at the moment of the survey.
     pub fn add(&mut self, master: MasterId, wall: Timestamp) {
         self.walls.insert(master, wall);
     }
@@ -45,14 +45,14 @@ impl ClockSurvey {
         walls.get((walls.len() - 1) / 2).copied()
     }
 
-    /// The median, run on to `now`.
+    /// Returns the median, advanced to `now`.
     #[must_use]
     pub fn median_at(&self, now: Instant) -> Option<Timestamp> {
         Some(self.median()?.after(now.saturating_duration_since(self.taken_at)))
     }
 
-    /// By how many milliseconds each clock is ahead of the median; negative where it is behind.
-    /// Empty when there is no median.
+    /// Returns the milliseconds by which each clock is ahead of the median; negative if it is
+    /// behind. Empty without a median.
     #[must_use]
     pub fn offsets(&self) -> BTreeMap<MasterId, i64> {
         let Some(median) = self.median() else { return BTreeMap::new() };
@@ -80,7 +80,7 @@ mod tests {
     const DAY: i64 = 24 * 60 * 60 * 1_000;
     const NOON: u64 = 1_700_000_000_000;
 
-    /// A survey of so many voters, of which these answered.
+    /// Returns a survey of so many voters, of which these answered.
     fn survey(voters: u64, offsets: &[i64]) -> ClockSurvey {
         let mut survey = ClockSurvey::new(Instant::now(), (1..=voters).map(MasterId).collect());
         for (master, offset) in (1..).zip(offsets) {

@@ -1,4 +1,4 @@
-//! Decides by the first members' answers whether to found the cluster. Pure.
+//! Decides from the first members' answers whether to found the cluster. Pure.
 
 use std::collections::BTreeMap;
 
@@ -15,36 +15,36 @@ pub(super) struct Us<'a> {
 /// One first member's answer, as far as it matters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Finding {
-    /// It has no data either, and was told the same.
+    /// It has no data either, and the same configuration.
     Blank,
-    /// It has begun a cluster, or was reached by the master that has.
+    /// It has founded a cluster, or was reached by the master that has.
     Founding,
     /// It does not answer.
     Silent,
-    /// Another master answers there.
+    /// Another master answers at its address.
     Another(u64),
     /// It belongs to a cluster of another name.
     OtherName { ours: String, theirs: String },
-    /// It was told other first members.
+    /// It has other first members.
     OtherList { ours: String, theirs: String },
     /// It belongs to a cluster already.
     Member { cluster: String },
-    /// It runs a release that answers otherwise.
+    /// It runs a release whose answer is not understood.
     Unclear,
 }
 
-/// The conclusion from all answers.
+/// Conclusion from all answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// This master founds the cluster.
     Found,
-    /// Another master founds it, or has.
+    /// Another master founds it, or has founded it.
     LeaveIt,
-    /// Nothing is founded until an operator has done something.
+    /// Nothing is founded until an operator acts.
     Wait { why: String, advice: &'static str },
 }
 
-/// Compares a member's answer with what this master was told.
+/// Compares a member's answer with this master's configuration.
 pub(super) fn judge(
     us: &Us<'_>,
     asked: MasterId,
@@ -80,8 +80,8 @@ fn text(members: &BTreeMap<MasterId, String>) -> String {
 }
 
 impl Verdict {
-    /// Decides for the master `id` by what all the others have answered. The lowest id founds, so
-    /// that nothing is founded twice.
+    /// Decides for the master `id` from all other answers. The lowest id founds, so that nothing is
+    /// founded twice.
     pub(super) fn of(id: MasterId, findings: &BTreeMap<MasterId, Finding>) -> Self {
         let obstacles = findings.iter().filter_map(|(id, finding)| {
             finding.obstacle().map(|what| (finding.rank(), format!("master {id} {what}")))
@@ -112,7 +112,7 @@ impl Verdict {
     }
 }
 
-/// The weight of an obstacle: the heaviest decides the advice.
+/// Weight of an obstacle: the heaviest decides the advice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     Member,

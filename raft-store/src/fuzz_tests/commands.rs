@@ -1,4 +1,4 @@
-//! Commands, as the log holds them and as followers forward them.
+//! Fuzz tests of commands, as the log stores them and as followers forward them.
 
 use cluster_fuzz::{Fuzz, Mutations, mutated, mutations};
 use cluster_state::{LogIndex, Proposal, State, TextMap, Timestamp, TokenId, WorkerId};
@@ -13,12 +13,12 @@ use crate::codec::{
 };
 use crate::types::Payload;
 
-/// One command.
+/// Generates a command.
 pub(super) fn encoded() -> impl Strategy<Value = Vec<u8>> {
     step().prop_map(|step| encode_command(&step.proposal(&State::new()).command).unwrap().to_vec())
 }
 
-/// A log that a cluster may have, applied.
+/// Applies a log that a cluster may have.
 pub(super) fn applied(log: Vec<Step>) -> (LogIndex, State) {
     let (mut index, mut state) = (LogIndex(0), State::new());
     for step in log {
@@ -72,8 +72,8 @@ fn an_entry_is_read_as_written_or_refused() {
     });
 }
 
-/// Commands of a master that is out of its mind can be read, so they get into the log. They may be
-/// rejected or have effects, but no invariant breaks and no master ends.
+/// Commands of a broken master can be decoded, so they enter the log. They may be rejected or have
+/// effects, but no invariant breaks and no master ends.
 #[test]
 fn whatever_command_can_be_read_can_be_applied() {
     let mutants = vec((step(), mutations(), clock()), 1..20);
@@ -95,7 +95,8 @@ fn whatever_command_can_be_read_can_be_applied() {
     });
 }
 
-/// A command that means something in this state, mutated; pieces of the one before it may get in.
+/// Generates a command that makes sense in this state, mutated; parts of the one before it may be
+/// mixed in.
 fn mutant(state: &State, step: Step, mutations: Mutations, before: &mut Vec<u8>) -> Vec<u8> {
     let encoded = encode_command(&step.proposal(state).command).unwrap().to_vec();
     let mutant = mutations.of(encoded.clone(), before);

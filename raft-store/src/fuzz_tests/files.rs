@@ -1,4 +1,5 @@
-//! The small files of a data directory, which say whose it is and what must be in it.
+//! Fuzz tests of the small files of a data directory, which name its owner and its required
+//! content.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +19,7 @@ use crate::identity::{Condition, Identity, Layout};
 use crate::state_db;
 use crate::torn::TornTail;
 
-/// Guard files of one node's life, and all that was ever in one.
+/// Returns guard files of one node's life, and everything that was ever in one.
 fn guards(dir: &Path, witnesses: &[Witness]) -> Vec<Vec<u8>> {
     let path = dir.join("guard");
     let (first, others) = witnesses.split_first().unwrap();
@@ -56,7 +57,7 @@ fn a_damaged_guard_is_refused_or_says_what_was_once_true() {
     });
 }
 
-/// All that is in a directory.
+/// Returns the content of a directory.
 fn contents(dir: &Path) -> BTreeMap<String, Option<Vec<u8>>> {
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     let mut contents = BTreeMap::new();
@@ -95,7 +96,7 @@ fn a_directory_in_use_is_never_taken_for_a_new_one() {
     });
 }
 
-/// Records of a write-ahead log, as far as their headers go.
+/// Generates records of a write-ahead log, as far as their headers go.
 fn log_file() -> impl Strategy<Value = Vec<u8>> {
     let fragment = (0..6_u8, 0..3_000_u16, any::<u8>()).prop_map(|(kind, len, fill)| {
         let header = [9, 9, 9, 9].into_iter().chain(len.to_le_bytes()).chain([kind]);

@@ -1,4 +1,5 @@
-//! The messages of other masters: a stream of entries, ballots, and the description of a snapshot.
+//! Fuzz tests of messages of other masters: a stream of entries, ballots, and the description of a
+//! snapshot.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -20,7 +21,7 @@ use crate::network::wire;
 use crate::snapshot::{Manifest, ManifestFile};
 use crate::types::{SnapshotMeta, StoredMembership, TypeConfig};
 
-/// A receiver that believes members as far as it can.
+/// Returns a receiver that believes members as far as it can.
 fn known() -> impl Strategy<Value = Known> {
     (0..9_u64, option::of(position())).prop_map(|(term, committed)| Known {
         id: 9,
@@ -38,7 +39,7 @@ fn append() -> impl Strategy<Value = v1::AppendRequest> {
     })
 }
 
-/// Any answer or ballot.
+/// Generates any answer or ballot.
 fn ballot() -> impl Strategy<Value = Vec<u8>> {
     let position = || option::of(position());
     let appended = prop_oneof![
@@ -58,7 +59,7 @@ fn ballot() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Reads a message, and reads again what would be written of it.
+/// Decodes a message, encodes it and decodes it again.
 fn check<M, T, E>(
     bytes: &[u8],
     read: impl Fn(M) -> Result<T, E>,
@@ -86,7 +87,7 @@ fn entries_of_a_leader_are_read_as_sent_or_refused() {
         };
         let Some(request) = MEMORY.hold(bytes.as_slice(), decode) else { return };
 
-        // What is believed is in order, so that Raft can take it as it is.
+        // A believed message is valid, so Raft can take it as it is.
         if known.check_append(&request).is_ok() {
             let indexes = request.entries.iter().map(|entry| entry.log_id.index);
             let first = request.prev_log_id.map_or(0, |prev| prev.index + 1);

@@ -1,4 +1,5 @@
-//! The records of the state, the votes and the positions on disk, and the verdicts of leaders.
+//! Fuzz tests of the records of the state, the votes and the positions on disk, and the verdicts of
+//! leaders.
 
 use std::fmt::Debug;
 
@@ -19,7 +20,7 @@ use crate::identity::Identity;
 use crate::propose::{ProposeError, Verdict};
 use crate::types::{LogId, StoredMembership, Vote};
 
-/// One of the records that a log leads to.
+/// Generates one of the records that a log leads to.
 fn record() -> impl Strategy<Value = Vec<u8>> {
     (steps(), any::<Index>()).prop_map(|(log, at)| {
         let records = records(log);

@@ -8,8 +8,8 @@ use crate::error::OpenError;
 use crate::identity::Identity;
 use crate::types::{LogId, Vote};
 
-/// A position in the log. Of two the one with the greater index is further: a purge may replace a
-/// long tail that was never committed by a shorter history of an older term.
+/// A position in the log. Of two positions the one with the greater index is further: a purge may
+/// replace a long tail that was never committed by a shorter history of an older term.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Position {
     pub(crate) index: u64,
@@ -39,8 +39,9 @@ impl From<&Vote> for GuardedVote {
 }
 
 impl PartialOrd for GuardedVote {
-    /// Raft's order: the term first, then whether a quorum granted it, whoever it is for. Two votes
-    /// for different nodes that are equal in both have no order: no node may give the second.
+    /// Compares in Raft's order: the term first, then whether a quorum granted it, whoever it is
+    /// for. Two votes for different nodes that are equal in both have no order: no node may give
+    /// the second.
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         let rank = |vote: &Self| (vote.term, vote.is_committed);
         let is_comparable = rank(self) != rank(other) || self.node == other.node;
@@ -53,11 +54,10 @@ impl PartialOrd for GuardedVote {
 pub(crate) struct Witness {
     /// Identity of the log.
     pub(crate) identity: Identity,
-    /// The vote.
     pub(crate) vote: Option<GuardedVote>,
-    /// The last synced entry.
+    /// Last synced entry.
     pub(crate) last: Option<Position>,
-    /// The last purged entry.
+    /// Last purged entry.
     pub(crate) purged: Option<Position>,
 }
 

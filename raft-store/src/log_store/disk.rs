@@ -1,4 +1,4 @@
-//! The log instance of RocksDB: what it holds, and how entries are read from it.
+//! The log instance of RocksDB: loads its content and reads entries.
 
 use cluster_state::LogIndex;
 use proto::limits::ByteBudget;
@@ -23,17 +23,17 @@ pub(crate) struct Held {
     pub(crate) committed: Option<LogId>,
     pub(crate) purged: Option<LogId>,
     pub(crate) last: Option<LogId>,
-    /// Index of the first entry; where there is none, of the next one.
+    /// Index of the first entry, or of the next one if there is none.
     pub(crate) begin: u64,
 }
 
 impl Held {
-    /// A log that holds nothing.
+    /// Returns the content of an empty log.
     pub(crate) const fn empty(identity: Identity) -> Self {
         Self { identity, vote: None, committed: None, purged: None, last: None, begin: 0 }
     }
 
-    /// Reads it; nothing when the log does not even say whose it is.
+    /// Loads the content; none when the log does not even name its owner.
     pub(crate) fn load(database: &DB) -> Result<Option<Self>, StorageError> {
         let records = rocks::table(database, LogTable::Records.name())?;
         let Some(identity) = database.get_cf(records, LogRecord::Identity.key())? else {
@@ -47,8 +47,8 @@ impl Held {
         if purged.is_some() && begin != next_index(purged) {
             return Err(StorageError::NoEntry(next_index(purged)));
         }
-        // It is not synced by itself. One that is ahead of the log stands for the log's end: what
-        // precedes a committed entry in the log that held it is committed too.
+        // It is not synced by itself. If it is ahead of the log, it means the log's end: every
+        // entry before a committed entry is committed too.
         let committed = json::<LogId>(database, LogRecord::Committed)?
             .map(|committed| last.filter(|last| last.index < committed.index).unwrap_or(committed));
         Ok(Some(Self {
@@ -72,7 +72,7 @@ fn json<T: DeserializeOwned>(database: &DB, record: LogRecord) -> Result<Option<
     Ok(bytes.map(|bytes| codec::decode_json(&bytes)).transpose()?)
 }
 
-/// The first or the last entry.
+/// Returns the first or the last entry.
 fn entry_at(database: &DB, end: IteratorMode<'_>) -> Result<Option<LogId>, StorageError> {
     let entries = rocks::table(database, LogTable::Entries.name())?;
     let Some(row) = database.iterator_cf(entries, end).next() else { return Ok(None) };
@@ -107,7 +107,7 @@ impl Disk {
         rocks::table(&self.database, LogTable::Blocks.name())
     }
 
-    /// Counts what the entries take: those after the last whole block are looked at.
+    /// Counts the sizes of the entries: those after the last full block are read.
     pub(super) fn volume(&self, held: &Held) -> Result<Volume, StorageError> {
         let mut volume = Volume::default();
         let mut next = held.begin;
@@ -129,8 +129,8 @@ impl Disk {
         Ok(volume)
     }
 
-    /// Reads consecutive entries from `from` until before `to`, until there is a gap, or as far as
-    /// the budget goes. Returns what is left of the budget, too.
+    /// Reads consecutive entries from `from` until before `to`, until a gap, or up to the budget.
+    /// Also returns the rest of the budget.
     pub(super) fn read(
         &self,
         from: u64,
@@ -160,13 +160,13 @@ impl Disk {
     }
 }
 
-/// Returns the bytes of an encoded entry there, with its key.
+/// Returns the bytes of an encoded entry on disk, with its key.
 pub(super) fn bytes_on_disk(encoded: &[u8]) -> u64 {
     let bytes = encoded.len().saturating_add(size_of::<LogIndex>());
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
-/// Adds the record that says whose log it is.
+/// Adds the record that names the owner of the log.
 pub(crate) fn put_identity(
     batch: &mut WriteBatch,
     records: &ColumnFamily,

@@ -23,7 +23,7 @@ pub(super) fn end_of(last: Option<LogId>, purged: Option<LogId>) -> Option<LogId
     if next_index(last) <= next_index(purged) { purged } else { last }
 }
 
-/// Consecutive entries, as far as a byte budget went.
+/// Consecutive entries, up to a byte budget.
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) entries: Vec<Entry>,

@@ -1,5 +1,5 @@
-//! The one thread that writes the log: it takes all that is waiting, writes it as one batch, syncs
-//! once, and tells everybody.
+//! The only thread that writes the log: it takes all waiting operations, writes them as one batch,
+//! syncs once, and fires all callbacks.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,8 +22,8 @@ use crate::guard::{Guard, Witness};
 use crate::keys::{LogRecord, NumberKey};
 use crate::types::{Entry, LogId, Vote, next_index};
 
-/// Operations that share a sync. More would make the first of them wait for no gain: the sync's
-/// cost is spread thin long before.
+/// Maximum number of operations that share a sync. More would delay the first of them for no gain,
+/// because the sync's cost is spread thin before that.
 const GROUP_OPS_MAX: usize = 4096;
 
 pub(super) struct Flusher {
@@ -36,8 +36,7 @@ pub(super) struct Flusher {
     options: LogOptions,
     /// A purge that waits for the state to be durable.
     purge: Option<LogId>,
-    /// Makes the state durable for it, on a thread of its own: votes and appends do not wait for
-    /// that.
+    /// Thread that makes the state durable for it: votes and appends do not wait for that.
     state_flush: Option<JoinHandle<()>>,
     unguarded_entries: u64,
     guarded_at: Instant,
@@ -69,7 +68,7 @@ impl Flusher {
         }
     }
 
-    /// Works until all senders are gone, then leaves everything synced.
+    /// Runs until all senders are gone, then leaves everything synced.
     pub(super) fn run(mut self, queue: &Receiver<Op>) {
         let mut ops = VecDeque::new();
         loop {
@@ -83,7 +82,7 @@ impl Flusher {
         }
         self.at_leisure();
         self.end_state_flush();
-        // The purge that waited for it.
+        // Performs the purge that waited for it.
         self.at_leisure();
         self.end_state_flush();
     }
@@ -101,7 +100,7 @@ impl Flusher {
         }
     }
 
-    /// Writes and syncs one batch: all that waits, or what comes before a truncation.
+    /// Writes and syncs one batch: all waiting operations, or those before a truncation.
     fn group(&mut self, ops: &mut VecDeque<Op>) -> Result<(), StorageError> {
         let mut group = Group {
             batch: WriteBatch::default(),
@@ -112,8 +111,8 @@ impl Flusher {
         };
         let built = self.build(ops, &mut group);
         let written = built.and_then(|()| self.write(&mut group));
-        // Before anybody hears of it. After a failed write or sync nobody knows what is on disk:
-        // nothing may be tried again.
+        // Before any callback. After a failed write or sync the content of the disk is unknown:
+        // nothing may be retried.
         let written = written.inspect_err(|error| self.shared.calls.fail(error));
         self.tell(group, &written);
         written
@@ -147,7 +146,7 @@ impl Flusher {
                     self.truncate(after, group)?;
                 }
                 truncate @ Op::Truncate { .. } => {
-                    // What came before must be on disk before the guard is lowered for this.
+                    // Earlier operations must be on disk before the guard is lowered for this one.
                     ops.push_front(truncate);
                     break;
                 }
@@ -211,7 +210,7 @@ impl Flusher {
         Ok(())
     }
 
-    /// Takes back what the guard says of the log's end, if that is about to be less.
+    /// Lowers the guard's last entry if the log is about to get shorter.
     fn lower_guard(&mut self, group: &Group) -> Result<(), StorageError> {
         let lowered = group.held.witness().last;
         if lowered < self.guard.witness().last {
@@ -220,12 +219,12 @@ impl Flusher {
         Ok(())
     }
 
-    /// Adds a purge if the state would survive without what it deletes. Otherwise it waits: a
-    /// purge that comes late only costs space.
+    /// Adds a purge if the state would survive without the purged entries. Otherwise the purge
+    /// waits: a late purge only costs space.
     fn put_purge(&mut self, group: &mut Group) -> Result<(), StorageError> {
         let Some(upto) = self.purge else { return Ok(()) };
         // A purge beyond the end follows the installation of a snapshot: nothing can be lost, and
-        // what is appended next must not leave a gap.
+        // the next append must not leave a gap.
         let passes_the_end = group
             .held
             .last
@@ -249,7 +248,7 @@ impl Flusher {
         self.lower_guard(group)
     }
 
-    /// Begins to make the state durable, unless that is under way.
+    /// Begins to make the state durable, unless that has begun.
     fn begin_state_flush(&mut self) -> Result<(), StorageError> {
         if self.state_flush.as_ref().is_some_and(|flush| !flush.is_finished()) {
             return Ok(());
@@ -257,7 +256,7 @@ impl Flusher {
         let state = Arc::clone(&self.state);
         let flush =
             std::thread::Builder::new().name("state-flush".to_owned()).spawn(move || {
-                // A failure has been raised where it was seen.
+                // A failure was raised where it occurred.
                 state.flush().ok();
             })?;
         self.state_flush = Some(flush);
@@ -271,7 +270,7 @@ impl Flusher {
         }
     }
 
-    /// Adds what is known to be committed, unless that is ahead of what the log will hold.
+    /// Adds the committed index, unless it is ahead of the log's content.
     fn put_committed(&self, group: &mut Group) -> Result<(), StorageError> {
         let committed = self.shared.committed();
         if committed == group.held.committed || next_index(committed) > next_index(group.held.last)
@@ -338,7 +337,7 @@ impl Flusher {
                 }
                 Waiting::Done(done) => {
                     self.shared.release(0);
-                    // Who asked may have been cancelled; what was written stays.
+                    // The caller may be cancelled; the write stays.
                     done.send(result()).ok();
                 }
             }
@@ -363,11 +362,11 @@ impl Flusher {
         if self.shared.check().is_err() || *self.guard.witness() == self.held.witness() {
             return;
         }
-        // A failure has been raised where it was seen.
+        // A failure was raised where it occurred.
         self.write_guard(self.held.witness()).ok();
     }
 
-    /// Answers what comes after a failure.
+    /// Answers operations after a failure.
     fn refuse(&self, ops: impl Iterator<Item = Op>) {
         let refused = || {
             StorageError::Failed(self.shared.calls.fatal().reason().unwrap_or_default().to_string())
@@ -387,7 +386,7 @@ impl Flusher {
         }
     }
 
-    /// With nothing else to do: writes what only saves time at the next start, and the guard.
+    /// Writes, while idle, the guard and records that only save time at the next start.
     fn at_leisure(&mut self) {
         if self.shared.check().is_err() {
             return;

@@ -41,7 +41,7 @@ pub(super) enum Waiting {
     Done(Done),
 }
 
-/// A batch that grows, and what it will have changed once it is written.
+/// A growing batch, and the changes that it makes once it is written.
 pub(super) struct Group {
     pub(super) batch: WriteBatch,
     pub(super) held: Held,

@@ -1,4 +1,4 @@
-//! Reads of the log: from RocksDB what is old, from memory what is new, never with a hole.
+//! Reads the log: old entries from RocksDB, new ones from memory, never with a gap.
 
 use std::fmt::Debug;
 use std::io;
@@ -16,18 +16,18 @@ use crate::calls::Call;
 use crate::error::StorageError;
 use crate::types::{Entry, TypeConfig, Vote, next_index};
 
-/// Entries handed to one replication request, in bytes: large enough to fill a fast link, small
-/// enough that a slow one does not hold up what follows. An entry above it travels alone.
+/// Maximum bytes of entries in one replication request: large enough to fill a fast link, small
+/// enough that a slow link does not delay later requests. A larger entry travels alone.
 pub(super) const REPLICATION_BYTES_MAX: usize = 2 << 20;
 
-/// Entries read at a time for applying, in bytes.
+/// Maximum bytes of entries read at a time for applying.
 const APPLY_BYTES_MAX: usize = 4 << 20;
 
 const _: () = assert!(REPLICATION_BYTES_MAX <= BATCH_BYTES, "a message must hold a whole request");
 
 impl LogStore {
-    /// Reads consecutive entries from the first that the log has of `start..end`, as far as
-    /// `bytes_max` go, but at least one.
+    /// Reads consecutive entries from the first that the log has of `start..end`, up to
+    /// `bytes_max`, but at least one.
     async fn read(
         &self,
         start: u64,
@@ -45,7 +45,7 @@ impl LogStore {
                     (from, to, self.read_stored(from, to, &mut budget).await?)
                 }
             };
-            // Purged beneath this read: what precedes is whole.
+            // Purged during this read: the entries before it are complete.
             if from != next && !entries.is_empty() {
                 break;
             }
@@ -75,8 +75,8 @@ impl LogStore {
         Ok(part)
     }
 
-    /// Reads for replication. Where the log begins later it returns nothing: openraft takes that
-    /// for nothing new, and sends a snapshot once it has heard of the purge.
+    /// Reads for replication. If the log begins later, it returns nothing: openraft takes that for
+    /// nothing new, and sends a snapshot once it has heard of the purge.
     async fn read_for_peer(&self, start: u64, end: u64) -> Result<Vec<Entry>, StorageError> {
         let entries = self.read(start, end, REPLICATION_BYTES_MAX).await?;
         let begins_at = entries.first().map(|first| first.log_id.index);
@@ -87,8 +87,8 @@ impl LogStore {
         }
     }
 
-    /// Reads a part for applying: it begins at `next`, because an entry that is left out would
-    /// count as applied.
+    /// Reads a part for applying: it begins at `next`, because an omitted entry would count as
+    /// applied.
     async fn read_for_applying(&self, next: u64, end: u64) -> Result<Vec<Entry>, StorageError> {
         let entries = self.read(next, end, APPLY_BYTES_MAX).await?;
         if entries.first().is_none_or(|first| first.log_id.index != next) {
@@ -98,7 +98,7 @@ impl LogStore {
     }
 }
 
-/// The half-open range of indexes that `range` names.
+/// Returns the half-open range of indexes that `range` means.
 fn bounds(range: &impl RangeBounds<u64>) -> (u64, u64) {
     let start = match range.start_bound() {
         Bound::Included(&start) => start,
@@ -139,13 +139,14 @@ impl RaftLogReader<TypeConfig> for LogStore {
         read.map_err(|error| self.fail(error))
     }
 
-    /// In parts, so that a node far behind does not hold its whole log in memory to apply it.
+    /// Streamed in parts, so that a node far behind does not hold its whole log in memory to apply
+    /// it.
     async fn entries_stream<R: RangeBounds<u64> + Clone + Debug + OptionalSend>(
         &mut self,
         range: R,
     ) -> impl Stream<Item = Result<Entry, io::Error>> + OptionalSend {
         let (start, end) = bounds(&range);
-        // What is beyond the log's end is not there; all before it must be.
+        // Entries beyond the log's end do not exist; all before it must.
         let end = end.min(next_index(self.0.shared.log_state().last_log_id));
         let parts = stream::unfold((self.clone(), start), move |(log, next)| async move {
             if next >= end {

@@ -36,13 +36,14 @@ pub type SyncObserver = Arc<dyn Fn(Synced) + Send + Sync>;
 /// Counters of the log store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LogStats {
-    /// Syncs so far.
+    /// Number of syncs.
     pub syncs: u64,
-    /// Entries that they made durable: divided by the syncs it is the size of a group commit.
+    /// Number of entries that they made durable: divided by the syncs it is the size of a group
+    /// commit.
     pub entries: u64,
-    /// Time spent in them.
+    /// Time spent in syncs.
     pub sync_time: Duration,
-    /// Time that the last one took.
+    /// Duration of the last sync.
     pub last_sync: Duration,
 }
 
@@ -51,9 +52,9 @@ pub struct LogStats {
 pub(super) enum Plan {
     /// The log has none of them.
     Nothing,
-    /// Those of `from..to` were in memory.
+    /// The entries `from..to` were in memory.
     Cached { from: u64, to: u64, part: Part },
-    /// Those of `from..to` are in RocksDB only.
+    /// The entries `from..to` are in RocksDB only.
     Stored { from: u64, to: u64 },
 }
 
@@ -64,7 +65,7 @@ pub(super) struct Shared {
     pub(super) identity: KnownIdentity,
     stats: Mutex<LogStats>,
     room: Semaphore,
-    /// When the sync under way began, in microseconds since `start` plus one; 0 when there is none.
+    /// Begin of the current sync, in microseconds since `start` plus one; 0 when there is none.
     sync_began: AtomicU64,
     start: Instant,
     pub(super) calls: Calls,
@@ -101,7 +102,7 @@ impl Shared {
         self.calls.fatal().reason().map_or(Ok(()), |why| Err(StorageError::Failed(why.to_string())))
     }
 
-    /// Waits until there is room; [`Self::release`] gives it back.
+    /// Waits until there is room; [`Self::release`] returns it.
     pub(super) async fn admit(&self, bytes: usize) -> Result<(), StorageError> {
         let room = self.room.acquire_many(permits(bytes)).await;
         room.map_err(|_| StorageError::ThreadEnded)?.forget();

@@ -9,7 +9,8 @@ use super::entries::{Part, end_of, entry_bytes};
 use crate::error::StorageError;
 use crate::types::{Entry, LogId, Vote, next_index};
 
-/// Counts truncations: a report about entries appended before one says nothing about those after.
+/// Number of truncations: a report about entries appended before one says nothing about those after
+/// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Era(u64);
 
@@ -50,7 +51,7 @@ impl Tail {
         }
     }
 
-    /// Adds entries that follow on the last one. An empty log may start anywhere.
+    /// Adds entries that follow the last one. An empty log may start anywhere.
     pub(super) fn append(&mut self, entries: &[Entry]) -> Result<Era, StorageError> {
         for entry in entries {
             let index = entry.log_id.index;
@@ -76,22 +77,22 @@ impl Tail {
         Ok(self.era)
     }
 
-    /// Remembers what is committed.
+    /// Records the committed index.
     pub(super) fn set_committed(&mut self, committed: Option<LogId>) {
         assert!(
             next_index(committed) <= next_index(self.last),
-            "what is committed is in the log: {committed:?} is beyond {:?}",
+            "committed entries are in the log: {committed:?} is beyond {:?}",
             self.last
         );
         assert!(
             next_index(committed) >= next_index(self.committed),
-            "what is committed stays so: {committed:?} follows {:?}",
+            "committed entries stay committed: {committed:?} follows {:?}",
             self.committed
         );
         self.committed = committed;
     }
 
-    /// Drops what comes after `last`. An entry that is committed must not be dropped.
+    /// Drops the entries after `last`. A committed entry must not be dropped.
     pub(super) fn truncate_after(&mut self, last: Option<LogId>) -> Result<(), StorageError> {
         let next = next_index(last);
         if next >= next_index(self.last) {
@@ -112,7 +113,7 @@ impl Tail {
         Ok(())
     }
 
-    /// Drops what comes before and at `upto`, which may lie beyond the end.
+    /// Drops the entries before and at `upto`, which may lie beyond the end.
     pub(super) fn purge(&mut self, upto: LogId) {
         if self.purged.is_some_and(|purged| purged.index >= upto.index) {
             return;
@@ -128,7 +129,7 @@ impl Tail {
         self.last = end_of(self.last, self.purged);
     }
 
-    /// The entries of `era` before `next` are in RocksDB: makes room.
+    /// Makes room: the entries of `era` before `next` are in RocksDB.
     pub(super) fn on_written(&mut self, next: u64, era: Era) {
         if era != self.era {
             return;
@@ -143,18 +144,18 @@ impl Tail {
         }
     }
 
-    /// The part of `start..end` that the log has.
+    /// Returns the part of `start..end` that the log has.
     pub(super) fn clamp(&self, start: u64, end: u64) -> (u64, u64) {
         let begin = self.begin.max(next_index(self.purged));
         (start.max(begin), end.min(next_index(self.last)))
     }
 
-    /// The first index that is cached, and all after it are.
+    /// Returns the first index that is cached, as are all after it.
     pub(super) const fn first_cached(&self) -> u64 {
         self.first
     }
 
-    /// Copies cached entries, as far as the budget goes.
+    /// Copies cached entries, up to the budget.
     pub(super) fn copy(&self, start: u64, end: u64, budget: &mut ByteBudget) -> Part {
         let offset = |index: u64| usize::try_from(index.saturating_sub(self.first)).unwrap_or(0);
         let (from, to) = (offset(start), offset(end));

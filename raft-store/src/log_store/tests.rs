@@ -23,13 +23,13 @@ use crate::network::wire;
 use crate::rocks;
 use crate::types::{Payload, log_id};
 
-/// A state that says what a test wants it to.
+/// A state that reports the positions that a test sets.
 #[derive(Default)]
 struct FakeState {
     applied: AtomicU64,
     durable: AtomicU64,
     flushes: AtomicU64,
-    /// A flush that has begun waits for it.
+    /// Held by tests to block a flush that has begun.
     disk: Mutex<()>,
 }
 
@@ -84,7 +84,7 @@ impl World {
         &self.log.0.shared.calls
     }
 
-    /// Closes the log and looks at what is on disk.
+    /// Closes the log and opens its database.
     fn into_database(self) -> (TempDir, DB) {
         drop(self.log);
         let database = rocks::open_log_read_only(&self.home.path().join("log")).unwrap();
@@ -101,7 +101,7 @@ fn vote(term: u64) -> Vote {
     Vote { leader_id: LeaderId { term, voted_for: 1 }, committed: false }
 }
 
-/// Entries on disk, by their index.
+/// Returns the indexes of the entries on disk.
 fn stored(database: &DB) -> Vec<u64> {
     let disk = database.cf_handle("entries").unwrap();
     let rows = database.iterator_cf(disk, rocksdb::IteratorMode::Start);
@@ -138,7 +138,7 @@ async fn after_a_failure_nothing_is_accepted() {
     assert!(error.to_string().contains("failed"), "{error}");
     assert!(world.calls().fatal().reason().is_some());
     world.calls().mend();
-    // The vote that nobody was promised is not what readers see.
+    // Readers do not see the vote that was promised to nobody.
     assert_eq!(world.log.read_vote().await.unwrap(), None);
     world.log.save_vote(&vote(2)).await.unwrap_err();
     world.log.blocking_append([entry(1)]).await.unwrap_err();
@@ -154,11 +154,11 @@ async fn a_purge_waits_until_the_state_is_durable() {
     world.log.purge(entry(6).log_id).await.unwrap();
     world.log.save_vote(&vote(1)).await.unwrap();
     while world.state.flushes.load(Ordering::Acquire) == 0 {
-        // It is asked to become durable, on a thread of its own.
+        // The state is asked to become durable, on a thread of its own.
         tokio::task::yield_now().await;
     }
 
-    // Readers see it purged at once; on disk nothing has happened.
+    // Readers see it purged at once; the disk is unchanged.
     let state = world.log.get_log_state().await.unwrap();
     assert_eq!(state.last_purged_log_id, Some(entry(6).log_id));
     assert_eq!(world.log.try_get_log_entries(..).await.unwrap(), [7, 8, 9].map(entry));

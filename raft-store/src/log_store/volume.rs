@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-/// Least bytes of a block. Within one, all entries are taken for equally large: bounds are of
-/// some hundred of these.
+/// Minimum bytes of a block. Within one, all entries count as equally large: bounds are of some
+/// hundred of these.
 const BLOCK_BYTES: u64 = 1 << 20;
 
-/// Consecutive entries, and what they take together.
+/// Consecutive entries, and their total size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Block {
     first: u64,
@@ -16,7 +16,7 @@ pub(crate) struct Block {
     bytes: u64,
 }
 
-/// The part of a whole: `whole * part / of`.
+/// Returns a share of a whole: `whole * part / of`.
 fn share(whole: u64, part: u64, of: u64) -> u64 {
     let share = u128::from(whole) * u128::from(part) / u128::from(of.max(1));
     u64::try_from(share).unwrap_or(u64::MAX)
@@ -27,7 +27,7 @@ impl Block {
         (self.last - self.first).saturating_add(1)
     }
 
-    /// Its part from `index` on.
+    /// Returns its part from `index` on.
     fn from(&self, index: u64) -> Option<Self> {
         let first = self.first.max(index);
         (first <= self.last).then(|| {
@@ -36,7 +36,7 @@ impl Block {
         })
     }
 
-    /// Its part up to and with `index`.
+    /// Returns its part up to and including `index`.
     fn up_to(&self, index: u64) -> Option<Self> {
         let last = self.last.min(index);
         (self.first <= last).then(|| {
@@ -46,21 +46,21 @@ impl Block {
     }
 }
 
-/// The blocks of a log, in their order.
+/// Blocks of a log, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Volume {
     blocks: VecDeque<Block>,
 }
 
 impl Volume {
-    /// Takes up a block that was counted before.
+    /// Restores a block that was counted before.
     pub(super) fn restore(&mut self, block: Block) {
         let follows = self.blocks.back().is_none_or(|last| last.last < block.first);
         assert!(follows, "blocks stand in order: {block:?} follows {:?}", self.blocks.back());
         self.blocks.push_back(block);
     }
 
-    /// Counts the next entry. Returns the block that it makes whole, if it does.
+    /// Counts the next entry. Returns the block that it completes, if any.
     pub(crate) fn append(&mut self, index: u64, bytes: u64) -> Option<Block> {
         let growing = self
             .blocks
@@ -83,12 +83,12 @@ impl Volume {
         while self.blocks.pop_back_if(|block| block.first >= next).is_some() {}
         let Some(block) = self.blocks.back_mut().filter(|block| block.last >= next) else { return };
         if let Some(rest) = next.checked_sub(1).and_then(|last| block.up_to(last)) {
-            // It is not whole any more: what comes next belongs to it.
+            // The block is not complete any more: the next entries belong to it.
             *block = Block { bytes: rest.bytes.min(BLOCK_BYTES - 1), ..rest };
         }
     }
 
-    /// Forgets the entries up to and with `upto`.
+    /// Forgets the entries up to and including `upto`.
     pub(super) fn purge(&mut self, upto: u64) {
         while self.blocks.pop_front_if(|block| block.last <= upto).is_some() {}
         if let Some(block) = self.blocks.front_mut()
@@ -98,18 +98,19 @@ impl Volume {
         }
     }
 
-    /// Bytes that the entries from `index` on take.
+    /// Returns the bytes of the entries from `index` on.
     pub(crate) fn bytes_from(&self, index: u64) -> u64 {
         let parts = self.blocks.iter().rev().map_while(|block| block.from(index));
         parts.map(|part| part.bytes).sum()
     }
 
-    /// Bytes that all entries take.
+    /// Returns the bytes of all entries.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes_from(0)
     }
 
-    /// The first index from which on the entries up to and with `last` take no more than `bytes`.
+    /// Returns the first index from which on the entries up to and including `last` take no more
+    /// than `bytes`.
     pub(crate) fn first_within(&self, last: u64, bytes: u64) -> u64 {
         let mut left = bytes;
         let mut first = last.saturating_add(1);
@@ -128,7 +129,7 @@ impl Volume {
 
 #[cfg(test)]
 impl Volume {
-    /// Of entries with these indexes, each with what it takes.
+    /// Counts entries with these indexes and sizes.
     pub(crate) fn of(entries: impl IntoIterator<Item = (u64, u64)>) -> Self {
         let mut volume = Self::default();
         for (index, bytes) in entries {

@@ -14,18 +14,18 @@ const CLUSTER_ID: &str = "cluster-id";
 const FROM_NODE: &str = "from-node";
 const TO_NODE: &str = "to-node";
 
-/// The identity that this master gives to others, and demands of them.
+/// Identity that this master sends to others, and demands of them.
 #[derive(Debug, Clone)]
 pub(crate) struct PeerIdentity {
     node: MasterId,
     cluster_name: Arc<str>,
     /// Fixed by the first leader's first entry; unknown until that is applied.
     cluster: Arc<OnceLock<ClusterId>>,
-    /// A stranger that calls goes on calling.
+    /// A stranger that calls keeps calling.
     refusals: Arc<Rarely>,
 }
 
-/// The caller, as far as it says.
+/// Identity of the caller, as far as it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Caller {
     node: String,
@@ -50,7 +50,7 @@ impl PeerIdentity {
         self.cluster.get_or_init(|| cluster);
     }
 
-    /// Puts our identity, and whom we mean to reach, on a call.
+    /// Adds this master's identity, and the intended callee, to a call.
     pub(crate) fn sign<T>(&self, message: T, to: MasterId) -> Request<T> {
         let mut request = Request::new(message);
         let headers = request.metadata_mut();
@@ -90,8 +90,8 @@ impl PeerIdentity {
         }
     }
 
-    /// Refuses a caller that does not name this master's cluster, as soon as this master knows which
-    /// that is: whoever belongs to it knows it, too.
+    /// Refuses a caller that does not name this master's cluster, once this master knows it: every
+    /// member knows it, too.
     pub(crate) fn check_cluster(&self, caller: &Caller) -> Result<(), Status> {
         let Some(ours) = self.cluster() else { return Ok(()) };
         let what = match &caller.cluster {
@@ -102,7 +102,7 @@ impl PeerIdentity {
         Err(self.refuse(caller, what))
     }
 
-    /// Says that another master wants nothing to do with this one.
+    /// Logs that another master refuses this one.
     pub(crate) fn on_refused(&self, by: MasterId, status: &Status) {
         let what = status.message();
         if status.code() == Code::FailedPrecondition

@@ -1,4 +1,5 @@
-//! Streams and snapshots under way to each peer: they say for whom the log is kept, and can be ended.
+//! Tracks the streams and snapshots to each peer: they show for whom the log is kept, and can be
+//! ended.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,44 +13,44 @@ use tokio_util::sync::CancellationToken;
 
 use crate::snapshot::SnapshotData;
 
-/// Time for which a peer that is away still counts as served: as a restart takes, or the rest before a
-/// transfer goes on that broke off.
+/// Time for which an absent peer still counts as served: enough for a restart, or for the pause
+/// before an interrupted transfer goes on.
 const AWAY_MAX: Duration = Duration::from_secs(30);
 
-/// The reason that ends what is sent to a peer.
+/// Reason that ends a transmission to a peer.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("the log is not kept for this member any longer")]
 pub(crate) struct LeftBehind;
 
-/// The reach of what is sent to a peer.
+/// Progress of a transmission to a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Reach {
-    /// The first entry that it lacks when it has the snapshot that it was sent last.
+pub(crate) struct Progress {
+    /// First entry that it lacks once it has the latest snapshot that it was sent.
     pub(crate) after_snapshot: Option<u64>,
-    /// True if it takes what it is sent, or did a moment ago.
+    /// True if it accepts the transmission, or did a moment ago.
     pub(crate) is_served: bool,
 }
 
-/// Everything that is sent to peers.
+/// All transmissions to peers.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
     peers: Mutex<BTreeMap<u64, Served>>,
 }
 
-/// Everything that is sent to one peer.
+/// All transmissions to one peer.
 #[derive(Debug, Default)]
 struct Served {
-    /// Streams and transfers that it has answered and that are not over.
+    /// Number of its open streams and transfers that it has answered.
     open: usize,
-    /// Transfers of a snapshot that are not over, answered or not.
+    /// Number of its open transfers of a snapshot, answered or not.
     transfers: usize,
-    /// When the last of them was over, or the peer became one.
+    /// Time when the last of them ended, or when it became a peer.
     seen_at: Option<Instant>,
-    /// Ends all that are under way.
+    /// Ends all of them.
     end: CancellationToken,
-    /// The snapshot that it is being sent, so that the transfer can go on after a break.
+    /// Snapshot that it is being sent, so that the transfer can go on after a break.
     snapshot: Option<SnapshotData>,
-    /// The first entry that it lacks when it has the latest snapshot that it was sent.
+    /// First entry that it lacks once it has the latest snapshot that it was sent.
     after_snapshot: Option<u64>,
 }
 
@@ -59,14 +60,14 @@ impl Served {
         self.open == 0 && self.seen_at.is_none_or(is_long_ago)
     }
 
-    /// Begins to keep a snapshot; returns the one that was kept before.
+    /// Keeps a snapshot; returns the one that was kept before.
     fn keep(&mut self, data: &SnapshotData) -> Option<SnapshotData> {
         let last = data.meta().last_log_id;
         self.after_snapshot = last.map(|last| last.index.saturating_add(1));
         self.snapshot.replace(data.clone())
     }
 
-    /// Keeps nothing any longer; returns what was kept.
+    /// Stops keeping a snapshot; returns it.
     fn forget(&mut self) -> Option<SnapshotData> {
         self.after_snapshot = None;
         self.snapshot.take()
@@ -79,14 +80,14 @@ impl Outgoing {
         self.with(peer, |served| served.seen_at = Some(Instant::now()));
     }
 
-    /// Something is going to be sent.
+    /// Records the begin of a stream.
     pub(crate) fn begin(self: &Arc<Self>, peer: u64) -> Sending {
         self.begin_with(peer, false)
     }
 
-    /// A snapshot is going to be sent.
+    /// Records the begin of a snapshot's transfer.
     pub(crate) fn begin_snapshot(self: &Arc<Self>, peer: u64, data: &SnapshotData) -> Sending {
-        // The files of the one before may go with it, which takes a while.
+        // Dropping the one before may remove its files, which takes a while.
         drop(self.with(peer, |served| {
             served.transfers = served.transfers.saturating_add(1);
             served.keep(data)
@@ -100,24 +101,24 @@ impl Outgoing {
         Sending { outgoing, peer, end, is_transfer, is_answered }
     }
 
-    /// Returns the reach of what is sent to each peer. Nothing is kept from here on for those that are
-    /// away.
-    pub(crate) fn reach(&self, now: Instant) -> BTreeMap<u64, Reach> {
+    /// Returns the progress of the transmission to each peer. From here on nothing is kept for
+    /// absent ones.
+    pub(crate) fn progress(&self, now: Instant) -> BTreeMap<u64, Progress> {
         let mut peers = self.peers.lock();
-        // Describing a snapshot takes longer than a peer may be away.
+        // Describing a snapshot may take longer than a peer may be absent.
         let away = peers.values_mut().filter(|served| served.is_away(now) && served.transfers == 0);
         let forgotten = away.map(Served::forget).collect::<Vec<_>>();
-        let reach = peers.iter().map(|(peer, served)| {
+        let progress = peers.iter().map(|(peer, served)| {
             let is_served = !served.is_away(now);
-            (*peer, Reach { after_snapshot: served.after_snapshot, is_served })
+            (*peer, Progress { after_snapshot: served.after_snapshot, is_served })
         });
-        let reach = reach.collect();
+        let progress = progress.collect();
         drop(peers);
         drop(forgotten);
-        reach
+        progress
     }
 
-    /// Ends what is under way to a peer; tells whether anything was.
+    /// Ends the transmissions to a peer; returns true if there were any.
     pub(crate) fn end(&self, peer: u64) -> bool {
         let (was_open, end, forgotten) = self.with(peer, |served| {
             (served.open > 0, std::mem::take(&mut served.end), served.forget())
@@ -132,7 +133,7 @@ impl Outgoing {
     }
 }
 
-/// A stream or a transfer to a peer, from its beginning to its end.
+/// A stream or a transfer to a peer, from its begin to its end.
 #[derive(Debug)]
 pub(crate) struct Sending {
     outgoing: Arc<Outgoing>,
@@ -143,24 +144,24 @@ pub(crate) struct Sending {
 }
 
 impl Sending {
-    /// The peer has answered.
+    /// Records an answer of the peer.
     pub(crate) fn on_answered(&self) {
         if !self.is_answered.swap(true, Ordering::AcqRel) {
             self.outgoing.with(self.peer, |served| served.open = served.open.saturating_add(1));
         }
     }
 
-    /// The peer has the snapshot.
+    /// Records that the peer has the snapshot.
     pub(crate) fn on_taken(&self) {
         drop(self.outgoing.with(self.peer, |served| served.snapshot.take()));
     }
 
-    /// Returns when it has to end.
+    /// Waits until it has to end.
     pub(crate) async fn ended(&self) {
         self.end.cancelled().await;
     }
 
-    /// Passes on what the peer answers, and an error when it has to end.
+    /// Passes on the answers of the peer, and an error when it has to end.
     pub(crate) fn guard<T, E>(
         self,
         answers: impl Stream<Item = Result<T, E>> + Send + Unpin,
@@ -202,8 +203,8 @@ mod tests {
     const PEER: u64 = 2;
 
     fn served(outgoing: &Outgoing) -> Vec<u64> {
-        let reach = outgoing.reach(Instant::now()).into_iter();
-        reach.filter(|(_, reach)| reach.is_served).map(|(peer, _)| peer).collect()
+        let progress = outgoing.progress(Instant::now()).into_iter();
+        progress.filter(|(_, progress)| progress.is_served).map(|(peer, _)| peer).collect()
     }
 
     #[tokio::test(start_paused = true)]

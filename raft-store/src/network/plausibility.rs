@@ -1,37 +1,37 @@
-//! The bounds within which a master believes another's message; no correct master exceeds them. They
-//! are checked before Raft sees the message, because Raft takes every number for true: it would follow
-//! any term, and ends itself over positions that contradict what is committed. Pure.
+//! Bounds within which a master believes another's message; no correct master exceeds them. They
+//! are checked before Raft sees the message, because Raft takes every number for true: it would
+//! follow any term, and ends itself over positions that contradict the committed log. Pure.
 
 use openraft::raft::{AppendEntriesRequest, VoteRequest};
 
 use crate::types::{LogId, TypeConfig, Vote};
 
-/// Greatest term and greatest index: more than a cluster reaches in its life, and far enough from
-/// the type's end that nothing overflows which counts on from them.
+/// Greatest term and greatest index: more than a cluster reaches in its life, and so far from the
+/// type's maximum that no later computation overflows.
 const NUMBER_MAX: u64 = 1 << 62;
 
 /// Terms by which a message may be ahead of its receiver. Each election adds one, so a master would
-/// have to be away for more than a century of an election each second.
+/// have to be absent for more than a century of an election each second.
 const TERM_LEAD_MAX: u64 = 1 << 32;
 
-/// The reason for which a message is not believed.
+/// Reason that a message is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Implausible {
     /// A term or an index that no cluster reaches.
     #[error("{0} is no term or index of a cluster")]
     Number(u64),
-    /// A term that lies too far ahead.
+    /// A term is too far ahead.
     #[error("term {term} is too far ahead of term {ours}")]
     Term {
-        /// The message's.
+        /// Term of the message.
         term: u64,
-        /// The newest known here.
+        /// Newest term known here.
         ours: u64,
     },
-    /// Its sender does not belong to the cluster.
+    /// The sender does not belong to the cluster.
     #[error("node {0} is not a member of this cluster")]
     NotAMember(u64),
-    /// Its sender claims to be its receiver.
+    /// The sender claims to be the receiver.
     #[error("node {0} is this master itself")]
     OurOwn(u64),
     /// A candidate claims to have been elected already.
@@ -40,32 +40,31 @@ pub(crate) enum Implausible {
     /// A leader says that it was not elected.
     #[error("a leader's vote was granted by a quorum")]
     NotGranted,
-    /// A position in the log that a later leader has written.
+    /// A position is in a part of the log that a later leader has written.
     #[error("the log cannot hold an entry of term {entry} in term {vote}")]
     FromLater {
-        /// The term that wrote the entry.
+        /// Term that wrote the entry.
         entry: u64,
-        /// The message's.
+        /// Term of the message.
         vote: u64,
     },
-    /// Entries that are not one after the other.
+    /// Entries are not consecutive.
     #[error("entry {0} does not follow the one before it")]
     OutOfOrder(u64),
-    /// A position that contradicts what is committed here.
+    /// A position contradicts the committed log.
     #[error("entry {0} contradicts what is committed")]
     Contradiction(u64),
 }
 
-/// The receiver's view when a message comes in.
+/// Knowledge of the receiver when a message arrives.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
-    /// Its own node id.
     pub(crate) id: u64,
-    /// The newest term that it has seen.
+    /// Newest term that it has seen.
     pub(crate) term: u64,
-    /// The last entry of its log that is committed for certain.
+    /// Last entry of its log that is certainly committed.
     pub(crate) committed: Option<LogId>,
-    /// True if the message's sender is a member of its cluster.
+    /// True if the sender is a member of its cluster.
     pub(crate) is_member: bool,
 }
 
@@ -144,7 +143,7 @@ impl Known {
         check_term(vote.leader_id.term, self.term)
     }
 
-    /// A leader has every committed entry, and only such at their indexes.
+    /// Checks a position: a leader has every committed entry, and no others at their indexes.
     fn check_position(&self, id: Option<&LogId>, vote: &Vote) -> Result<(), Implausible> {
         check_written_before(id, vote)?;
         let (Some(id), Some(committed)) = (id, self.committed) else { return Ok(()) };
@@ -157,7 +156,7 @@ impl Known {
     }
 }
 
-/// No log holds an entry that was written after the vote of the one who sends it.
+/// Checks that an entry was not written after the vote of the sender.
 const fn check_written_before(id: Option<&LogId>, vote: &Vote) -> Result<(), Implausible> {
     let Some(id) = id else { return Ok(()) };
     let (entry, vote) = (id.leader_id.term, vote.leader_id.term);

@@ -16,7 +16,7 @@ use crate::error::StorageError;
 use crate::snapshot::{Chunk, ChunkReader, InvalidManifest, SnapshotData};
 use crate::types::Vote;
 
-/// Chunks read ahead of the network: each is up to a mebibyte.
+/// Number of chunks read ahead of the network: each is up to a mebibyte.
 const CHUNKS_AHEAD: usize = 4;
 
 /// Reason that a snapshot was not sent. Sending again resumes at the break.
@@ -31,7 +31,7 @@ pub(crate) enum SendError {
     /// The receiver is gone or refuses.
     #[error("the receiver did not take the snapshot")]
     Receiver(#[from] Box<Status>),
-    /// The receiver's answer makes no sense.
+    /// The receiver's answer is malformed.
     #[error("the receiver's answer is malformed")]
     Answer(#[from] WireError),
 }
@@ -52,7 +52,7 @@ impl SendError {
     }
 }
 
-/// Sends a snapshot and returns the receiver's vote when it is installed there. Tells when the
+/// Sends a snapshot and returns the receiver's vote when it is installed there. Signals when the
 /// receiver has said how much of it is there.
 pub(crate) async fn send(
     mut client: RaftServiceClient<Channel>,
@@ -81,7 +81,8 @@ pub(crate) async fn send(
     Ok(answered)
 }
 
-/// Feeds the stream until all is read, or until the receiver has ended it: its answer says why.
+/// Feeds the stream until everything is read, or until the receiver has ended it: its answer says
+/// why.
 async fn read_into(
     header: v1::SnapshotHeader,
     mut chunks: ChunkReader,

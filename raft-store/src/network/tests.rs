@@ -6,12 +6,12 @@ use openraft::storage::RaftStateMachine;
 use openraft::{EntryPayload, RaftSnapshotBuilder};
 use tempfile::TempDir;
 
-use super::outgoing::Reach;
+use super::outgoing::Progress;
 use super::*;
 use crate::types::{Entry, log_id};
 use crate::{Store, StoreConfig};
 
-/// The way to a peer that refuses connections.
+/// Returns a connection to a peer that refuses connections.
 fn peer() -> Peer {
     let identity = PeerIdentity::new(MasterId(1), "test", None);
     Network { identity, acks: Arc::default(), outgoing: Arc::default() }
@@ -76,7 +76,7 @@ async fn a_snapshot_is_not_offered_before_its_sender_has_rested() {
     assert_eq!(closed_at.elapsed(), Duration::ZERO);
 }
 
-/// A snapshot of a store that has applied one more entry.
+/// Returns a snapshot of a store that has applied one more entry.
 async fn snapshot_after(store: &mut Store, index: u64) -> RaftSnapshot {
     let entry = Entry { log_id: log_id(Term(1), LogIndex(index)), payload: EntryPayload::Blank };
     store.machine.apply(stream::iter([Ok((entry, None))])).await.unwrap();
@@ -100,18 +100,22 @@ async fn a_snapshot_is_kept_as_long_as_it_is_sent() {
 
     let second = snapshot_after(&mut store, 1).await.snapshot;
     tokio::time::advance(Duration::from_secs(3_600)).await;
-    let reach = outgoing.reach(Instant::now()).into_values().collect::<Vec<_>>();
-    assert_eq!(reach, [Reach { after_snapshot: Some(1), is_served: false }], "it has not answered");
+    let progress = outgoing.progress(Instant::now()).into_values().collect::<Vec<_>>();
+    assert_eq!(
+        progress,
+        [Progress { after_snapshot: Some(1), is_served: false }],
+        "it has not answered"
+    );
     assert_eq!(to_send(&mut store).await.id(), id);
 
     // The transfer breaks off, and nobody goes on with it.
     sending.on_answered();
     drop(sending);
-    let reach = outgoing.reach(Instant::now()).into_values().collect::<Vec<_>>();
-    assert_eq!(reach, [Reach { after_snapshot: Some(1), is_served: true }]);
+    let progress = outgoing.progress(Instant::now()).into_values().collect::<Vec<_>>();
+    assert_eq!(progress, [Progress { after_snapshot: Some(1), is_served: true }]);
     assert_eq!(to_send(&mut store).await.id(), id);
     tokio::time::advance(Duration::from_secs(3_600)).await;
-    outgoing.reach(Instant::now());
+    outgoing.progress(Instant::now());
     assert_eq!(to_send(&mut store).await.id(), second.id());
     assert!(!path.exists());
 

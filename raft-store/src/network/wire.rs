@@ -1,4 +1,4 @@
-//! Raft's messages as protobuf, and back.
+//! Converts Raft's messages to and from protobuf.
 
 use std::sync::LazyLock;
 
@@ -17,28 +17,28 @@ use crate::codec::{self, CodecError};
 use crate::rarely::Rarely;
 use crate::types::{Entry, LogId, Payload, TypeConfig, Vote, log_id};
 
-/// A message of a peer that makes no sense.
+/// A message of a peer is malformed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WireError {
     /// A field that every peer sends is absent.
     #[error("field '{0}' is missing")]
     Missing(&'static str),
-    /// A newer peer may know it; we do not.
+    /// A newer peer may know this kind of entry.
     #[error("log entry has unknown kind {0}")]
     UnknownKind(u32),
-    /// It claims what no correct peer does.
+    /// The message claims what no correct peer does.
     #[error(transparent)]
     Implausible(#[from] Implausible),
     /// A membership cannot be read.
     #[error(transparent)]
     Membership(#[from] CodecError),
-    /// A message of openraft's, which it writes as JSON, cannot be read.
+    /// A message of openraft's, in JSON, cannot be read.
     #[error("message is malformed")]
     Json(#[from] serde_json::Error),
 }
 
-/// Refuses a message that makes no sense. Its sender may repeat it for as long as it likes, so it is
-/// told rarely.
+/// Refuses a malformed message. Its sender may repeat it for as long as it likes, so it is logged
+/// rarely.
 pub(crate) fn refused(error: &WireError) -> Status {
     static SAID: LazyLock<Rarely> = LazyLock::new(Rarely::default);
     let text = error.to_string();

@@ -1,4 +1,4 @@
-//! Puts a node together from its parts, and starts what runs beside Raft.
+//! Assembles a node from its parts, and starts the tasks beside Raft.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -25,12 +25,12 @@ use crate::reads::{Asker, ReadGate};
 use crate::retention::Retention;
 use crate::succession::Succession;
 
-/// A leader hands over when its disk takes longer than this for one sync: ten times a slow disk.
+/// Duration of one sync from which on a leader hands over: ten times a slow disk.
 const FSYNC_PATIENCE: Duration = Duration::from_secs(1);
-/// A sync that takes longer than this hangs; only a new process may get its disk back.
+/// Duration of one sync from which on a disk counts as hanging; only a new process may get it back.
 const FSYNC_PATIENCE_FATAL: Duration = Duration::from_secs(20);
 
-/// The ground on which all parts are built.
+/// Parts on which all others are built.
 struct Ground {
     config: NodeConfig,
     raft: Raft,
@@ -43,7 +43,7 @@ struct Ground {
     loops: Loops,
 }
 
-/// Makes the node; `pause` is how long it elects nobody.
+/// Creates the node; for `pause` it elects nobody.
 pub(super) fn assemble(
     config: NodeConfig,
     raft: Raft,
@@ -104,7 +104,7 @@ impl Ground {
         }
     }
 
-    /// Watches who leads, the disk, and for the leader's death.
+    /// Starts to watch the leadership, the disk, and the leader's death.
     fn watch_leadership(
         &self,
         contact: &Arc<Contact>,

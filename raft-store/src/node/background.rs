@@ -1,4 +1,4 @@
-//! The tasks of a node beside Raft: found the cluster, learn its id, wait before standing for election
+//! Tasks of a node beside Raft: found the cluster, learn its id, wait before standing for election
 //! after a restart.
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::log_store::LogStore;
 use crate::raft::Raft;
 use crate::types::TypeConfig;
 
-/// Starts all of it; it ends when the node stops.
+/// Starts all of them; they end when the node stops.
 pub(super) fn start(node: &Node) {
     let tasks = node.tasks();
     tasks.spawn(learn_cluster_id(node.clone()));
@@ -20,11 +20,12 @@ pub(super) fn start(node: &Node) {
     tasks.spawn(stand_after_the_pause(node.clone()));
 }
 
-/// Returns how long a voter that starts must not elect anybody, and stops it from standing itself.
+/// Returns the time for which a voter that starts must not elect anybody, and stops it from
+/// standing itself.
 ///
-/// Before the restart it may have promised a leader not to elect another for one lease. That promise
-/// binds its own candidacy, too: the leader still counts its last answer. The only voter of a cluster
-/// has promised nothing, and one without a history neither.
+/// Before the restart it may have promised a leader not to elect another for one lease. That
+/// promise binds its own candidacy, too: the leader still counts its last answer. The only voter of
+/// a cluster has promised nothing, and neither has one without a history.
 pub(super) async fn restart_pause(
     raft: &Raft,
     log: &LogStore,
@@ -54,7 +55,7 @@ async fn stand_after_the_pause(node: Node) {
     }
 }
 
-/// Founds the cluster if this is one of its first members and nobody has yet.
+/// Founds the cluster if this is one of its first members and nobody has done so.
 async fn found(node: Node) {
     let config = &node.inner.config;
     if config.initial_cluster.is_empty() {
@@ -74,8 +75,7 @@ async fn found(node: Node) {
     }
 }
 
-/// Waits for the entry that fixes the cluster's id, then demands it of every peer and keeps it on
-/// disk.
+/// Waits for the entry that fixes the cluster's id, then demands it of every peer and stores it.
 async fn learn_cluster_id(node: Node) {
     if node.cluster_id().is_some() {
         return;

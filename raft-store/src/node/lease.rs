@@ -1,5 +1,5 @@
-//! The quorum lease: whether this master leads for certain, and what becomes of a lease that is away
-//! for a moment.
+//! The quorum lease: tells whether this master certainly leads, and waits out a short loss of the
+//! lease.
 
 use std::time::Duration;
 
@@ -8,10 +8,9 @@ use cluster_state::Term;
 use super::Node;
 use crate::leadership::{self, Leadership};
 
-/// A leader that no quorum confirms stops its duties, but takes them up where they were when the
-/// lease is back within this time: slow syncs and lost packets cost a second or two. Much less than
-/// a worker's heartbeat timeout, so that workers need not notice; after more, what is known of them
-/// is too old.
+/// Time within which a leader that no quorum confirms may resume its duties where they were: slow
+/// syncs and lost packets cost a second or two. Much less than a worker's heartbeat timeout, so
+/// that workers need not notice; after more, the knowledge of them is too old.
 const LEASE_AWAY_MAX: Duration = Duration::from_secs(3);
 
 impl Node {
@@ -27,12 +26,13 @@ impl Node {
             )
     }
 
-    /// Waits out a short loss of the quorum lease. Returns at once while it is held, and whether
-    /// this master leads in `term`, or not: another has begun, or no quorum has confirmed this one
-    /// for some seconds.
+    /// Waits out a short loss of the quorum lease. Returns at once while it is held, and tells
+    /// whether this master leads in `term`: it does not if another term has begun, or if no quorum
+    /// has confirmed this one for some seconds.
     ///
-    /// Whoever gets the lease back in the same term has lost nothing: no other can have been elected
-    /// meanwhile, because a quorum would have refused to confirm the older term since.
+    /// A leader that gets the lease back in the same term has lost nothing: no other can have been
+    /// elected in the meantime, because a quorum would have refused to confirm the older term
+    /// since.
     pub async fn keeps_leading(&self, term: Term) -> bool {
         let mut leadership = self.leadership();
         loop {

@@ -21,12 +21,12 @@ pub type PeerStatuses = BTreeMap<MasterId, Option<v1::NodeStatusResponse>>;
 /// Limit of a peer's answer about its status.
 const STATUS_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Leases of the leader for which a member that has not answered is taken to be there: the more, the
-/// longer a dead one is named; the fewer, the sooner a slow one is not.
+/// Leases of the leader for which a member that has not answered still counts as present: a larger
+/// number names a dead one for longer, a smaller one drops a slow one sooner.
 const ANSWERED_WITHIN_LEASES: u32 = 3;
 
 impl Node {
-    /// Bytes free on the disk of the data directory, if that is known.
+    /// Returns the bytes free on the disk of the data directory, if known.
     #[must_use]
     pub fn free_bytes(&self) -> Option<u64> {
         self.inner.stores.space.free_bytes()
@@ -38,13 +38,13 @@ impl Node {
         self.inner.stores.inbox.failures()
     }
 
-    /// Has `observer` told how long each command of this master's took, a duty's too. The first
-    /// observer stays.
+    /// Reports the duration of each command of this master's to `observer`, those of duties
+    /// included. The first observer stays.
     pub fn observe_commits(&self, observer: CommitObserver) {
         self.inner.proposer.observer.set(observer).ok();
     }
 
-    /// For a leader, the other members that have lately answered it in this term.
+    /// Returns, for a leader, the other members that have recently answered it in this term.
     #[must_use]
     pub fn answering_members(&self) -> Vec<Member> {
         let lately = self.inner.patience.quorum * ANSWERED_WITHIN_LEASES;
@@ -63,13 +63,13 @@ impl Node {
         self.ask_peers(STATUS_TIMEOUT).await.0
     }
 
-    /// The same, and what the masters' wall clocks say.
+    /// Returns the same, and the masters' wall clocks.
     pub async fn survey(&self) -> (PeerStatuses, ClockSurvey) {
         self.ask_peers(STATUS_TIMEOUT).await
     }
 
-    /// Asks every other member. Once the clocks of a quorum are known, the rest is waited for no
-    /// longer than `stragglers`.
+    /// Asks every other member. Once the clocks of a quorum are known, the others have only
+    /// `stragglers` to answer.
     pub(super) async fn ask_peers(&self, stragglers: Duration) -> (PeerStatuses, ClockSurvey) {
         let members = self.members();
         let asked_at = Instant::now();
@@ -85,7 +85,7 @@ impl Node {
         let mut deadline = asked_at + STATUS_TIMEOUT;
         while let Ok(Some((id, answer))) = tokio::time::timeout_at(deadline, answers.next()).await {
             if let Some(status) = &answer {
-                // It was read half way, as far as can be known.
+                // The clock was read half way, as far as can be known.
                 let half_way = asked_at.elapsed() / 2;
                 clocks.add(id, Timestamp(status.wall_clock_ms).before(half_way));
             }
@@ -105,7 +105,8 @@ impl Node {
         Some(answer.ok()?.ok()?.into_inner())
     }
 
-    /// Says who this master is, and whether it has data, to one that may know nothing of the cluster.
+    /// Introduces this master, and says whether it has data, to one that may know nothing of the
+    /// cluster.
     pub(crate) fn introduction(&self) -> v1::IntroduceResponse {
         let config = &self.inner.config;
         let has_log = self.log().last_log_id().is_some();

@@ -1,4 +1,4 @@
-//! A node in a process that lives on although the node does not, and one that was restarted.
+//! Tests of a node in a process that outlives it, and of one that was restarted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,7 +40,7 @@ fn config(first: &[(u64, &str)]) -> NodeConfig {
     }
 }
 
-/// Node 1 of the cluster of these first members. Nobody can call it.
+/// Starts node 1 of the cluster of these first members. Nobody can call it.
 pub(crate) async fn start(dir: &TempDir, first: &[(u64, &str)]) -> Node {
     Node::start(config(first), open(dir)).await.unwrap()
 }
@@ -63,7 +63,7 @@ async fn whatever_ends_raft_is_fatal_unless_the_node_was_stopped() {
     }
 }
 
-/// A voter of three, all others at `address`, that has obeyed node 2.
+/// Creates a voter of three, all others at `address`, that has obeyed node 2.
 async fn make_voter(dir: &TempDir, address: &str) {
     let nodes = (1..=3).map(|id| (id, BasicNode::new(address))).collect::<BTreeMap<u64, _>>();
     let membership = Membership::new(vec![BTreeSet::from([1, 2, 3])], nodes).unwrap();

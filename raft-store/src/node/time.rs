@@ -1,4 +1,4 @@
-//! Keeping log time: a leader by the voters' wall clocks, a follower by what the leader stamps.
+//! Keeps log time: a leader by the voters' wall clocks, a follower by the leader's stamps.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Node;
 
-/// Between two looks at what the leader has stamped. In between a follower's clock runs on by
-/// itself, so this bounds how late it takes a correction over.
+/// Interval between looks at the leader's latest stamp. In between a follower's clock runs on by
+/// itself, so this bounds the delay of a correction.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Time that a new leader waits for the other voters' clocks once it knows a quorum's: they answer
@@ -16,8 +16,8 @@ const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 const STRAGGLER_PATIENCE: Duration = Duration::from_millis(50);
 
 impl Node {
-    /// Begins the time of a term: log time goes on where it was, or at the median of the voters'
-    /// wall clocks where that is ahead. When a quorum does not say, it runs on until one does: see
+    /// Begins the time of a term: log time continues, or jumps to the median of the voters' wall
+    /// clocks if that is ahead. Without answers of a quorum it continues until there are some: see
     /// [`crate::Clock::steer`].
     pub async fn begin_log_time(&self) {
         let (_, clocks) = self.ask_peers(STRAGGLER_PATIENCE).await;

@@ -1,4 +1,4 @@
-//! Handing leadership over on request.
+//! Hands leadership over on request.
 
 use std::time::Duration;
 
@@ -12,46 +12,40 @@ use crate::membership;
 /// Time in which a successor takes over: several elections.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Entries that a successor may lack: what a busy leader appends within some milliseconds. The leader
-/// takes no writes until the successor has them.
+/// Entries that a successor may lack: as many as a busy leader appends within some milliseconds.
+/// The leader takes no writes until the successor has them.
 const LAG_MAX: u64 = 1_000;
 
-/// The reason for which leadership was not handed over, or not to the master that was asked for.
+/// Reason that leadership was not handed over, or not to the requested master.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransferError {
     /// Only the leader can hand over.
     #[error("this master does not lead")]
     NotLeader,
-    /// There is no other voter that is reachable and close enough.
+    /// No other voter is reachable and close enough.
     #[error("no other voter can take over: this master leads on")]
     NoSuccessor,
-    /// The one asked for is not a member.
+    /// The requested master is not a member.
     #[error("master {0} is not a member of this cluster")]
     NotAMember(MasterId),
-    /// The one asked for has no vote.
+    /// The requested master has no vote.
     #[error("master {0} is not a voter of this cluster")]
     NotAVoter(MasterId),
-    /// The one asked for is dead, frozen or cut off.
+    /// The requested master is dead, frozen or cut off.
     #[error("master {0} does not answer: this master leads on")]
     Silent(MasterId),
-    /// The one asked for would have to catch up first.
+    /// The requested master would have to catch up first.
     #[error("master {to} is {lag} entries behind, at most {max} are allowed: this master leads on")]
     Behind {
-        /// The one asked for.
         to: MasterId,
         /// Entries that it lacks.
         lag: u64,
-        /// The bound.
         max: u64,
     },
-    /// The one asked for could not take over, and another master was elected.
+    /// The requested master could not take over, and another master was elected.
     #[error("master {asked} did not take over: master {leader} leads now")]
-    AnotherLeads {
-        /// The one asked for.
-        asked: MasterId,
-        leader: MasterId,
-    },
-    /// It did not take over in time, and nobody is known to lead.
+    AnotherLeads { asked: MasterId, leader: MasterId },
+    /// It did not take over in time, and no leader is known.
     #[error("master {0} did not take over in time, and no master is known to lead")]
     TimedOut(MasterId),
 }
@@ -73,7 +67,7 @@ impl TransferError {
 }
 
 impl Node {
-    /// Hands leadership to `to`, or to the voter with the longest log, and returns who leads when
+    /// Hands leadership to `to`, or to the voter with the longest log, and returns the leader once
     /// it has taken over. Raft itself would hand over to anybody and take no writes until an
     /// election has found another leader; on a single voter, never again.
     ///
@@ -132,7 +126,7 @@ impl Node {
             return Err(TransferError::NotAVoter(to));
         }
         let answers = self.inner.hand_over.answers(to, term).await;
-        // Whoever was frozen a moment ago has answered within the lease.
+        // A master that was frozen a moment ago has answered within the lease.
         if !answers || self.ask_status(member).await.is_none() {
             return Err(TransferError::Silent(to));
         }

@@ -1,5 +1,5 @@
-//! A follower's writes on their way to the leader: one stream per leader, many commands under way
-//! on it, each message carrying what was waiting. One hop: the leader's side never forwards.
+//! Forwards a follower's writes to the leader: one stream per leader, many pending commands on it,
+//! each message carrying all waiting ones. One hop: the leader's side never forwards.
 
 use std::collections::HashMap;
 use std::mem;
@@ -26,19 +26,21 @@ use crate::codec::{self, FORMAT};
 use crate::membership::Members;
 use crate::network::identity::PeerIdentity;
 
-/// Commands waiting to be sent. Each holds its share of the bounds on what is under way here.
+/// Maximum number of commands that wait to be sent. Each holds its share of the bounds on pending
+/// commands.
 const QUEUE_MAX: usize = 4_096;
-/// Commands gathered into one message: more would only delay the first.
+/// Maximum number of commands in one message: more would only delay the first.
 const GATHER_MAX: usize = 256;
-/// Messages handed to the transport and not yet sent: one is on its way, one waits.
+/// Maximum number of messages handed to the transport and not yet sent: one is being sent, one
+/// waits.
 const MESSAGES_MAX: usize = 2;
 /// Limit of a leader's answer. Longer than the leader itself waits for a commit.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(5_500);
 
-/// Nothing was sent: whoever waits may look for the leader again.
+/// Nothing was sent: the caller may look for the leader again.
 const NOT_SENT: ProposeError = ProposeError::NotLeader { leader: None };
 
-/// Sends commands to whichever master leads.
+/// Sends commands to the leader.
 #[derive(Debug)]
 pub(crate) struct Forwarder {
     identity: PeerIdentity,
@@ -47,7 +49,7 @@ pub(crate) struct Forwarder {
     link: Mutex<Option<Link>>,
 }
 
-/// The way to one leader.
+/// Queue of one leader's stream.
 #[derive(Debug, Clone)]
 struct Link {
     leader: MasterId,
@@ -100,13 +102,11 @@ impl Forwarder {
     }
 }
 
-/// Commands that were not sent yet. Dropping it answers them: it is certain that nothing came of
-/// them.
+/// Commands that are not sent yet. Dropping it answers them: they certainly had no effect.
 struct Unsent {
     waiting: mpsc::Receiver<Waiting>,
-    /// The one that did not fit into the last message.
+    /// Command that did not fit into the last message.
     held_over: Option<Waiting>,
-    /// The next message.
     gathered: Vec<Waiting>,
 }
 
@@ -115,8 +115,8 @@ impl Unsent {
         Self { waiting, held_over: None, gathered: Vec::new() }
     }
 
-    /// Gathers what waits, as far as it fits into one message, and waits for the first if there is
-    /// none. Returns whether there will be more. Nothing is lost when it is dropped.
+    /// Gathers waiting commands, as many as fit into one message, and waits for the first if there
+    /// is none. Returns true if there will be more. Nothing is lost when the future is dropped.
     async fn gather(&mut self) -> bool {
         let mut budget = ByteBudget::new(BATCH_BYTES);
         let mut next = match self.held_over.take() {
@@ -145,7 +145,7 @@ impl Drop for Unsent {
     }
 }
 
-/// One stream to one leader, for as long as it lasts.
+/// One stream to one leader.
 struct Outgoing {
     client: RaftServiceClient<Channel>,
     identity: PeerIdentity,
@@ -165,7 +165,7 @@ impl Outgoing {
         };
 
         let mut next_id = 0_u64;
-        // Dropping it tells those who wait that the outcome is unknown.
+        // Dropping it tells the waiting callers that the outcome is unknown.
         let mut sent = HashMap::new();
         loop {
             let has_message = !unsent.gathered.is_empty();
@@ -194,7 +194,8 @@ impl Outgoing {
     }
 }
 
-/// The leader's side of one stream: proposes what comes in, answers as entries are applied.
+/// Serves the leader's side of one stream: proposes incoming commands, and answers as entries are
+/// applied.
 pub(crate) fn serve(
     local: Arc<LocalProposer>,
     mut incoming: tonic::Streaming<v1::ProposeRequest>,
@@ -265,7 +266,7 @@ mod tests {
 
     use super::*;
 
-    /// A command of about so many bytes.
+    /// Returns a command of about so many bytes.
     fn command(bytes: usize) -> EncodedCommand {
         let forget = vec![TaskId(0); bytes];
         EncodedCommand::new(&Command::Tick(Tick { term: Term(0), forget })).unwrap()

@@ -1,4 +1,4 @@
-//! Proposing on the leader itself: encoded, counted against the bounds, stamped, appended.
+//! Proposes on the leader itself: encodes, checks the bounds, stamps and appends.
 
 use bytes::Bytes;
 use cluster_state::{Command, LogIndex, MasterId, Term};
@@ -14,8 +14,8 @@ use crate::disk_space::DiskSpace;
 use crate::raft::Raft;
 use crate::types::Payload;
 
-/// A command in the form it has in the log, but for the leader's stamp. The bytes are those of a
-/// command for certain: whatever gets into the log, every master must be able to read.
+/// A command in the form that it has in the log, except for the leader's stamp. The bytes certainly
+/// are a command: every master must be able to read everything in the log.
 #[derive(Debug, Clone)]
 pub(crate) struct EncodedCommand {
     bytes: Bytes,
@@ -32,7 +32,7 @@ impl EncodedCommand {
         &self.bytes
     }
 
-    /// Takes over what another master has encoded, if it can be read.
+    /// Accepts the encoding of another master, if it can be read.
     fn received(bytes: Bytes) -> Result<Self, ProposeError> {
         match codec::decode_command(&bytes) {
             Ok(command) => Ok(Self { bytes, adds_tasks: adds_tasks(&command) }),
@@ -45,7 +45,7 @@ const fn adds_tasks(command: &Command) -> bool {
     matches!(command, Command::SubmitTasks(_))
 }
 
-/// Proposes to this master's Raft, bounded.
+/// Proposes to this master's Raft, within bounds.
 #[derive(Debug)]
 pub(crate) struct LocalProposer {
     raft: Raft,
@@ -110,7 +110,7 @@ impl LocalProposer {
             Err(ClientWriteError::ForwardToLeader(other)) => {
                 Err(ProposeError::NotLeader { leader: other.leader_id.map(MasterId) })
             }
-            // A discarded entry may be committed all the same, through another leader.
+            // A discarded entry may be committed nevertheless, through another leader.
             Err(
                 error @ (ClientWriteError::LogEntryDiscarded(_)
                 | ClientWriteError::ChangeMembershipError(_)
@@ -119,8 +119,8 @@ impl LocalProposer {
         }
     }
 
-    /// Refuses new tasks while the disk is nearly full. What ends tasks, or lets the log be purged,
-    /// makes room and goes on.
+    /// Refuses new tasks while the disk is nearly full. Commands that end tasks, or let the log be
+    /// purged, make room and are accepted.
     fn check_room(&self, command: &EncodedCommand) -> Result<(), ProposeError> {
         match self.space.free_bytes() {
             Some(free) if free < self.bounds.disk_free_min && command.adds_tasks => {
@@ -130,8 +130,8 @@ impl LocalProposer {
         }
     }
 
-    /// Makes room for a command among those that are under way here, whether they wait for the
-    /// disk, for the network or for another master.
+    /// Reserves a place for a command among the pending ones, whether they wait for the disk, for
+    /// the network or for another master.
     pub(super) fn admit(&self, command: &EncodedCommand) -> Result<Admission<'_>, ProposeError> {
         let bytes = command.bytes.len();
         if bytes > self.bounds.command_bytes {
@@ -149,7 +149,7 @@ impl LocalProposer {
     }
 }
 
-/// A command's share of what may be under way, given back when it is dropped.
+/// A command's share of the bounds, returned when it is dropped.
 #[derive(Debug)]
 pub(super) struct Admission<'a> {
     _count: SemaphorePermit<'a>,
@@ -176,7 +176,7 @@ mod tests {
         let encoded = EncodedCommand::new(&command).unwrap();
 
         for other in [Term(0), term.next()] {
-            // Checked by Raft when it appends: the leader may have been elected again since its
+            // Raft checks it when it appends: the leader may have been elected again since its
             // caller has looked.
             let refused = proposer.append(encoded.clone(), Some(other)).await.unwrap_err();
             assert!(matches!(refused, ProposeError::NotLeader { .. }), "{other}: {refused}");

@@ -36,7 +36,7 @@ pub(super) async fn held(
     Ok(receiver.offsets().to_vec())
 }
 
-/// Receives a snapshot, has it installed, and returns this master's vote.
+/// Receives a snapshot, installs it, and returns this master's vote.
 pub(super) async fn receive(
     node: &Node,
     mut incoming: Streaming<v1::SnapshotMessage>,

@@ -7,12 +7,12 @@ use super::*;
 use crate::network::identity::PeerIdentity;
 use crate::node::tests::start;
 
-/// Node 1 of three. Nobody has ever called it.
+/// Returns node 1 of three. Nobody has ever called it.
 async fn node(dir: &TempDir) -> Node {
     start(dir, &[(1, "127.0.0.1:1"), (2, "127.0.0.1:1"), (3, "127.0.0.1:1")]).await
 }
 
-/// A stream of node 2.
+/// Returns a stream of node 2.
 fn incoming(node: &Node) -> Incoming {
     let peer = PeerIdentity::new(cluster_state::MasterId(2), "test", None);
     let call = peer.sign((), node.id());

@@ -1,33 +1,33 @@
-//! When a snapshot is due, what of the log may go, and for whom it is not kept any longer. Pure.
+//! Decides when a snapshot is due, which entries may go, and for whom they are no longer kept.
+//! Pure.
 
 use crate::log_store::Volume;
 
-/// An amount of log. What is reached first counts.
+/// An amount of log. The limit that is reached first counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogExtent {
-    /// Entries.
     pub entries: u64,
-    /// Bytes that entries take.
+    /// Bytes of the entries.
     pub bytes: u64,
 }
 
 /// Bounds of a master's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogBounds {
-    /// After so much a snapshot is made.
+    /// Amount after which a snapshot is made.
     pub snapshot_every: LogExtent,
-    /// So much is kept behind a snapshot, for followers that are a little behind.
+    /// Amount kept behind a snapshot, for followers that lag a little.
     pub kept: LogExtent,
-    /// Bytes that are kept for a follower that is further behind, while it is sent the log or a
+    /// Bytes that are kept for a follower that lags further, while it is sent the log or a
     /// snapshot.
     pub held_bytes: u64,
 }
 
-/// Bytes that a purge frees at least while more is held for somebody: each leaves a mark in RocksDB
-/// that reads have to pass.
+/// Minimum bytes that a purge frees while more is held for a follower: each purge leaves a
+/// tombstone in RocksDB that reads have to pass.
 const PURGE_BYTES_MIN: u64 = 64 << 20;
 
-/// The last entry that a master has applied, covered by a snapshot, and purged.
+/// Last entries that a master has applied, covered by a snapshot, and purged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Positions {
     pub(super) applied: Option<u64>,
@@ -35,7 +35,7 @@ pub(super) struct Positions {
     pub(super) purged: Option<u64>,
 }
 
-/// A master's place among the members, counted from 0.
+/// Position of a master among the members, counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Turn {
     pub(super) rank: u64,
@@ -46,25 +46,24 @@ pub(super) struct Turn {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Follower {
     pub(super) peer: u64,
-    /// The first entry that it lacks when it has the snapshot that it is being sent. A new leader
-    /// does not know yet.
+    /// First entry that it lacks once it has the snapshot that it is being sent. A new leader does
+    /// not know yet.
     pub(super) next: Option<u64>,
     /// True if it is sent the log or a snapshot, or was a moment ago.
     pub(super) is_served: bool,
 }
 
-/// The part of the log that goes.
+/// Part of the log to remove.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Cut {
-    /// The last entry to be purged.
+    /// Last entry to purge.
     pub(super) upto: Option<u64>,
-    /// Followers that must be sent a snapshot, because what they lack goes or has gone.
+    /// Followers that must be sent a snapshot, because the entries that they lack are removed.
     pub(super) left_behind: Vec<u64>,
 }
 
-/// Tells whether a snapshot is due. Members have their turns at places in the log that are even
-/// distances apart, so that never a quorum of them makes one at the same entry: it costs the disk a
-/// flush.
+/// Returns true if a snapshot is due. Members take turns at evenly spaced places in the log, so
+/// that never a quorum of them makes one at the same entry: it costs the disk a flush.
 pub(super) fn is_snapshot_due(
     at: &Positions,
     volume: &Volume,
@@ -76,7 +75,7 @@ pub(super) fn is_snapshot_due(
     let Some(entries) = to.checked_sub(from).filter(|entries| *entries > 0) else { return false };
     let bytes = volume.bytes_from(from).saturating_sub(volume.bytes_from(to));
 
-    // By halves, so that members who count from different entries mostly agree.
+    // By halves, so that members that count from different entries mostly agree.
     let takes_too_much = |spacing: u64| {
         let by_bytes = u128::from(bounds.snapshot_every.bytes) * u128::from(entries);
         u128::from(bytes) * u128::from(spacing) > by_bytes
@@ -90,8 +89,8 @@ pub(super) fn is_snapshot_due(
     turns_until(to) > turns_until(from)
 }
 
-/// Decides what goes: what a snapshot covers, but for what is kept, and what is held for followers
-/// that are served and within the bound.
+/// Chooses the entries to remove: those that a snapshot covers, except for those that are kept, and
+/// those that are held for served followers within the bound.
 pub(super) fn cut(
     at: &Positions,
     volume: &Volume,

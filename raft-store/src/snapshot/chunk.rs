@@ -1,4 +1,4 @@
-//! The sending side: reads a snapshot's files piece by piece.
+//! Reads a snapshot's files in chunks, for sending.
 
 use std::fs::File;
 use std::io;
@@ -11,10 +11,10 @@ use super::{Manifest, SnapshotData};
 use crate::calls::Call;
 use crate::error::StorageError;
 
-/// Largest chunk: it fits any message limit, and one that is lost is soon sent again.
+/// Maximum bytes of a chunk: it fits any message limit, and a lost one is soon sent again.
 pub const CHUNK_BYTES_MAX: usize = 1 << 20;
 
-/// A piece of one of a snapshot's files.
+/// A part of one of a snapshot's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunk {
     /// Position of the file in the manifest.
@@ -23,7 +23,6 @@ pub struct Chunk {
     pub offset: u64,
     /// CRC-32 of `bytes`.
     pub crc32: u32,
-    /// The piece itself.
     pub bytes: Bytes,
 }
 
@@ -44,9 +43,10 @@ impl ChunkReader {
         Self { data, manifest, offsets, file: 0, open: None }
     }
 
-    /// The next chunk; nothing once all files have been read.
+    /// Returns the next chunk; none once all files have been read.
     ///
     /// # Errors
+    ///
     /// If a file cannot be read.
     pub async fn next(&mut self) -> Result<Option<Chunk>, StorageError> {
         loop {

@@ -1,7 +1,7 @@
-//! Puts a snapshot in the place of the state: beside it first, then by one switch.
+//! Replaces the state by a snapshot: creates a database beside it first, then switches in one step.
 //!
-//! A crash at any step leaves either the state before or the snapshot: what is not named by the
-//! pointer file is removed at the next start.
+//! A crash at any step leaves either the state before or the snapshot: a database that the pointer
+//! file does not name is removed at the next start.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::files;
 use crate::state_db::{self, Restored, StateDb};
 use crate::types::SnapshotMeta;
 
-/// A snapshot as a database beside the one in use, open and read. Dropped, it is removed again.
+/// A snapshot as a database beside the one in use, open and read. It is removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     number: u64,
@@ -21,9 +21,9 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// Makes a database below `root` of the files in `source`. Its state is in memory beside the
-    /// present one until it is installed or dropped: so a snapshot that cannot be used is refused
-    /// while nothing has been given up for it.
+    /// Creates a database below `root` from the files in `source`. Its state is in memory beside
+    /// the present one until it is installed or dropped, so that a snapshot that cannot be used is
+    /// refused before anything is given up for it.
     pub(crate) fn make(
         root: &Path,
         source: &Path,
@@ -42,7 +42,7 @@ impl Prepared {
         Ok(prepared)
     }
 
-    /// Refuses it if it does not hold what its description says.
+    /// Refuses it if it does not match its description.
     pub(crate) fn check(&self, meta: &SnapshotMeta) -> Result<(), StorageError> {
         let Restored { applied, membership, .. } = &self.restored;
         if *applied != meta.last_log_id || *membership != meta.last_membership {
@@ -51,7 +51,7 @@ impl Prepared {
         Ok(())
     }
 
-    /// Makes it the database in use.
+    /// Puts the database into use.
     pub(crate) fn switch(self, root: &Path) -> Result<(StateDb, Restored), StorageError> {
         let Self { number, database, restored } = self;
         // Before the pointer names it: after a failure nobody knows whether it does.
@@ -70,8 +70,8 @@ fn copy_files(source: &Path, target: &Path) -> Result<(), StorageError> {
             continue;
         }
         let target = target.join(entry.file_name());
-        // RocksDB never changes its table files. All others it may write to, and the snapshot must
-        // stay what it is while it is sent.
+        // RocksDB never changes its table files. It may write to all others, and the snapshot must
+        // stay unchanged while it is sent.
         let is_table = target.extension().is_some_and(|extension| extension == "sst");
         if !is_table || fs::hard_link(entry.path(), &target).is_err() {
             fs::copy(entry.path(), &target)?;
@@ -107,7 +107,7 @@ mod tests {
         store.machine.apply(stream::iter((0..=last).map(blank))).await.unwrap();
     }
 
-    /// A snapshot up to index 9, and the directory that keeps it.
+    /// Returns a snapshot up to index 9, and the directory that keeps it.
     async fn snapshot() -> (TempDir, Store, SnapshotData) {
         let home = TempDir::new().unwrap();
         let mut store = open(&home);
@@ -117,7 +117,7 @@ mod tests {
         (home, store, data)
     }
 
-    /// A node that has applied up to index 4 and is closed.
+    /// Returns a closed node that has applied up to index 4.
     async fn node() -> TempDir {
         let home = TempDir::new().unwrap();
         apply_until(&mut open(&home), 4).await;

@@ -1,4 +1,4 @@
-//! The description of a snapshot: what it covers, whose it is, and every file with its checksum.
+//! Description of a snapshot: its position, its cluster, and every file with its checksum.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -12,14 +12,15 @@ use crate::codec::{self, CodecError};
 use crate::error::StorageError;
 use crate::types::SnapshotMeta;
 
-/// The description's layout that this binary writes, and the newest that it reads.
+/// Layout of the description that this program writes, and the newest that it reads.
 const MANIFEST_FORMAT: u32 = 1;
 
-/// Holds the manifest beside the files that it describes. No file of a snapshot can have this
+/// Name of the manifest, beside the files that it describes. No file of a snapshot can have this
 /// name, because names with a leading dot are refused.
 pub(crate) const MANIFEST_FILE: &str = ".manifest";
 
-/// Most files in a snapshot. RocksDB's files are some 64 MiB each: this is far beyond any state.
+/// Maximum number of files in a snapshot. RocksDB's files are some 64 MiB each: this is far beyond
+/// any state.
 const FILES_MAX: usize = 100_000;
 
 /// Reason that a description is not acceptable.
@@ -36,13 +37,13 @@ pub enum InvalidManifest {
         /// Newest format that this program knows.
         known: u32,
     },
-    /// Its id could not be a directory's name.
+    /// Its id could not be the name of a directory.
     #[error("snapshot id '{0}' is not a plain name")]
     Id(String),
-    /// A file's name could lead somewhere else, or stands there twice.
+    /// A file's name could lead elsewhere, or occurs twice.
     #[error("file name '{0}' in a snapshot is not a plain name of its own")]
     FileName(String),
-    /// There are more files than any snapshot of ours has.
+    /// There are more files than in any real snapshot.
     #[error("snapshot has {0} files, too many")]
     TooManyFiles(usize),
     /// Its membership has no quorum.
@@ -54,7 +55,7 @@ pub enum InvalidManifest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ManifestFile {
-    /// Its name, without any path.
+    /// Name, without any path.
     pub name: String,
     /// Its length in bytes.
     pub len: u64,
@@ -67,13 +68,13 @@ pub struct ManifestFile {
 pub struct Manifest {
     /// Version of this description.
     pub format: u32,
-    /// Names the snapshot: files received under one id belong together.
+    /// Name of the snapshot: files received under one id belong together.
     pub id: String,
     /// Cluster of the state; unknown only before the cluster's first barrier.
     pub cluster: Option<ClusterId>,
     /// Position that the snapshot covers.
     pub meta: SnapshotMeta,
-    /// All its files, in the order in which they are sent.
+    /// All files, in the order in which they are sent.
     pub files: Vec<ManifestFile>,
 }
 
@@ -100,18 +101,20 @@ impl Manifest {
         Ok(Self { format: MANIFEST_FORMAT, id, cluster, meta, files })
     }
 
-    /// Writes it as it is sent and stored.
+    /// Encodes it, for sending and storing.
     ///
     /// # Errors
-    /// Only if it cannot be represented, which no description of ours does.
+    ///
+    /// Only if it cannot be represented, which no description is.
     pub fn encode(&self) -> Result<Vec<u8>, InvalidManifest> {
         Ok(serde_json::to_vec(self)?)
     }
 
-    /// Reads what [`Self::encode`] wrote, from whomever it came.
+    /// Decodes the output of [`Self::encode`], from any source.
     ///
     /// # Errors
-    /// If it is malformed, newer than this binary, or names files outside its directory.
+    ///
+    /// If it is malformed, newer than this program, or names files outside its directory.
     pub fn decode(bytes: &[u8]) -> Result<Self, InvalidManifest> {
         #[derive(Deserialize)]
         struct Format {
@@ -144,14 +147,14 @@ impl Manifest {
     }
 }
 
-/// Letters, digits, `.`, `_` and `-`, not starting with a dot: it names something in its directory
-/// and nowhere else.
+/// Returns true for a name of letters, digits, `.`, `_` and `-` without a dot at the start: it
+/// names something in its directory and nowhere else.
 fn is_plain_name(name: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     !name.is_empty() && name.len() <= 255 && !name.starts_with('.') && name.chars().all(is_plain)
 }
 
-/// Length and checksum of a file.
+/// Returns the length and checksum of a file.
 pub(crate) fn measure(path: &Path) -> Result<(u64, u32), StorageError> {
     let mut file = File::open(path)?;
     let mut hasher = crc32fast::Hasher::new();

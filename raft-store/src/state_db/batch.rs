@@ -12,7 +12,7 @@ use crate::keys::{FinishKey, NumberKey, StateRecord, Table};
 use crate::rocks;
 use crate::types::{LogId, StoredMembership};
 
-/// The column families of the state instance.
+/// Column families of the state instance.
 pub(crate) struct Tables<'db> {
     pub(crate) records: &'db ColumnFamily,
     pub(crate) leaders: &'db ColumnFamily,
@@ -72,7 +72,7 @@ impl<'db> Batch<'db> {
         Ok(())
     }
 
-    /// Adds changes in their order. Of several to one record only the last is written.
+    /// Adds changes in order. Of several changes to one record only the last is written.
     pub(crate) fn put_changes(
         &mut self,
         changes: &[(LogIndex, Change)],
@@ -117,13 +117,14 @@ impl<'db> Batch<'db> {
         Ok(())
     }
 
-    /// The one change that reads: retention is rare, and only the old record tells its end.
+    /// Forgets a task. It is the only change that reads: retention is rare, and only the old record
+    /// tells the task's end.
     fn forget(&mut self, id: TaskId) -> Result<(), StorageError> {
         if let Some(bytes) = self.database.get_pinned_cf(self.tables.history, id.key())? {
             let key = finish_key(&codec::decode(&bytes)?);
             self.delete(self.tables.history_by_finish, key.key())?;
         }
-        // It may have finished in this very batch, which then holds nothing else about it.
+        // The task may have finished in this very batch, which then holds nothing else about it.
         self.delete(self.tables.tasks, id.key())?;
         self.delete(self.tables.history, id.key())
     }
@@ -156,7 +157,7 @@ fn finish_key(task: &Task) -> FinishKey {
     FinishKey { at: task.finished_at.unwrap_or(Timestamp(0)), task: task.id }
 }
 
-/// For each change whether no later one is about the same record.
+/// Returns, for each change, whether no later one is about the same record.
 fn last_of_each_record(changes: &[(LogIndex, Change)]) -> Vec<bool> {
     let mut tasks = HashSet::new();
     let mut workers = HashSet::new();
@@ -173,7 +174,7 @@ fn last_of_each_record(changes: &[(LogIndex, Change)]) -> Vec<bool> {
             Change::WorkerRemoved(id) => workers.insert(id.as_str()),
             Change::IdempotencyKey(record) => keys.insert(&*record.key),
             Change::IdempotencyKeyExpired(key) => keys.insert(&**key),
-            // There are few of these, and written one after the other they end up right.
+            // There are few of these, and written in order they end up right.
             Change::Leader(_)
             | Change::Departed(_)
             | Change::DepartedForgotten(_)

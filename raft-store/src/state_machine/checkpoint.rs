@@ -1,4 +1,4 @@
-//! Takes snapshots beside the applying of entries.
+//! Takes snapshots while entries are applied.
 
 use std::fs;
 use std::io;
@@ -28,11 +28,12 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 pub(crate) enum OnFailure {
     /// The caller is told.
     Return,
-    /// It is tried again, because a running node needs no snapshot: without one it keeps its log.
+    /// The checkpoint is tried again, because a running node needs no snapshot: without one it
+    /// keeps its log.
     Repeat,
 }
 
-/// Takes one snapshot when asked.
+/// Takes one snapshot on request.
 #[derive(Debug)]
 pub struct SnapshotBuilder {
     /// Does not keep the store open while it waits.
@@ -66,7 +67,7 @@ impl SnapshotBuilder {
                 OnFailure::Repeat => {}
             }
             let causes = crate::calls::describe(&error);
-            tracing::warn!(error = causes, ?pause, "no snapshot could be taken: the log grows on");
+            tracing::warn!(error = causes, ?pause, "cannot take a snapshot, the log keeps growing");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
@@ -74,7 +75,7 @@ impl SnapshotBuilder {
 }
 
 /// Links the database's files into a directory of their own. All tables are flushed together, so
-/// the checkpoint itself says up to which entry it goes: no apply has to wait for it.
+/// the checkpoint itself names its last entry: no apply has to wait for it.
 fn take(shared: &Shared) -> Result<SnapshotData, StorageError> {
     let parent = snapshots_dir(shared.root());
     fs::create_dir_all(&parent)?;
@@ -87,7 +88,7 @@ fn take(shared: &Shared) -> Result<SnapshotData, StorageError> {
     let position = Position::load(&rocks::open_state_read_only(directory.path())?)?;
     shared.on_durable(position.applied);
     if let Err(error) = receive::clear_outdated(shared.root(), position.applied) {
-        tracing::warn!(%error, "what is left of an old transfer is not removed");
+        tracing::warn!(%error, "cannot remove the remains of an old transfer");
     }
     let meta = SnapshotMeta { last_log_id: position.applied, last_membership: position.membership };
     let data = SnapshotData::new(id, meta, position.cluster, directory, shared.calls.clone());

@@ -6,8 +6,8 @@ use cluster_state::{Change, LogIndex};
 
 use crate::types::AppliedAt;
 
-/// Batches that a slow subscriber may lag behind before it loses some, and is told so: at full
-/// load about a second of them.
+/// Number of batches by which a slow subscriber may lag before it loses some, and is told so: about
+/// a second of them at full load.
 pub(super) const FEED_BATCHES_MAX: usize = 1024;
 
 /// One message of the feed.
@@ -15,17 +15,17 @@ pub(super) const FEED_BATCHES_MAX: usize = 1024;
 pub enum Published {
     /// Entries were applied.
     Applied(Arc<AppliedBatch>),
-    /// A snapshot replaced the whole state: what happened up to its index is not in the feed.
+    /// A snapshot replaced the whole state: earlier changes are not in the feed.
     Installed(AppliedAt),
 }
 
 /// Changes of some consecutive entries.
 #[derive(Debug, PartialEq, Eq)]
 pub struct AppliedBatch {
-    /// The first of the entries.
+    /// First of the entries.
     pub index_from: LogIndex,
-    /// The last of them.
+    /// Last of the entries.
     pub index_to: LogIndex,
-    /// The new values of records, each with the entry that wrote it, in order.
+    /// Changes in order, each with the entry that made it.
     pub changes: Vec<(LogIndex, Change)>,
 }

@@ -1,4 +1,4 @@
-//! Reads of the applied state: the live part from memory, finished tasks from disk.
+//! Reads the applied state: the live part from memory, finished tasks from disk.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::error::StorageError;
 use crate::history::{self, FinishedTasks};
 use crate::types::AppliedAt;
 
-/// Reads what this master has applied; clones share it.
+/// A view of the applied state; clones share it.
 #[derive(Debug, Clone)]
 pub struct StateReader {
     shared: Arc<Shared>,
@@ -24,53 +24,59 @@ impl StateReader {
         Self { shared }
     }
 
-    /// Looks at the live state. Applying waits meanwhile, so `look` should copy what it needs and
-    /// be done.
+    /// Reads the live state. Applying waits in the meantime, so `look` should copy what it needs
+    /// and return.
     ///
     /// # Panics
-    /// If `look` looks at the state again.
+    ///
+    /// If `look` reads the state again.
     pub fn with<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         self.shared.look(|memory| look(&memory.state))
     }
 
-    /// Looks at the live state as [`Self::with`] does, and says up to where it goes.
+    /// Reads the live state like [`Self::with`], together with its position.
     ///
     /// # Panics
-    /// If `look` looks at the state again.
+    ///
+    /// If `look` reads the state again.
     pub fn with_applied<T>(&self, look: impl FnOnce(&State, AppliedAt) -> T) -> T {
         self.shared.look(|memory| look(&memory.state, memory.applied))
     }
 
-    /// Up to where the log is applied. A look at the state that comes later sees at least that.
+    /// Returns the position up to which the log is applied. A later read of the state sees at least
+    /// that.
     #[must_use]
     pub fn applied(&self) -> AppliedAt {
         *self.shared.applied.borrow()
     }
 
-    /// Follows [`Self::applied`].
+    /// Watches the position of [`Self::applied`].
     #[must_use]
     pub fn watch_applied(&self) -> watch::Receiver<AppliedAt> {
         self.shared.applied.subscribe()
     }
 
-    /// Follows what is applied from now on. A subscriber that lags is told how much it has missed.
+    /// Subscribes to entries that are applied from now on. A subscriber that lags is told how much
+    /// it has missed.
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Published> {
         self.shared.feed.subscribe()
     }
 
-    /// A task, live or finished.
+    /// Returns a task, live or finished.
     ///
     /// # Errors
+    ///
     /// If the disk cannot be read.
     pub async fn task(&self, id: TaskId) -> Result<Option<Arc<Task>>, StorageError> {
         let live = self.with(|state| state.task(id).cloned());
         if live.is_some() { Ok(live) } else { self.finished_task(id).await }
     }
 
-    /// A finished task.
+    /// Returns a finished task.
     ///
     /// # Errors
+    ///
     /// If the disk cannot be read.
     pub async fn finished_task(&self, id: TaskId) -> Result<Option<Arc<Task>>, StorageError> {
         let fresh = self.shared.look(|memory| memory.finished.get(&id).cloned());
@@ -80,10 +86,12 @@ impl StateReader {
         self.read_disk(move |database| history::task(database, id)).await
     }
 
-    /// Up to `limit` finished tasks with ids below `cursor`, newest first, and fewer where they are
-    /// large. One who has looked at the live tasks before misses none that finishes in between.
+    /// Returns up to `limit` finished tasks with ids below `cursor`, newest first, and fewer if
+    /// they are large. A caller that has read the live tasks before misses none that finishes in
+    /// between.
     ///
     /// # Errors
+    ///
     /// If the disk cannot be read.
     pub async fn finished_tasks_below(
         &self,
@@ -93,12 +101,12 @@ impl StateReader {
         let fresh = self.shared.look(|memory| {
             let below = memory.finished.values().rev();
             let below = below.filter(|task| cursor.is_none_or(|cursor| task.id < cursor));
-            // One more than is wanted shows that there are more.
+            // One more than requested shows that there are more.
             below.take(limit.saturating_add(1)).cloned().collect::<Vec<_>>()
         });
         let FinishedTasks { mut tasks, is_complete } =
             self.read_disk(move |database| history::tasks_below(database, cursor, limit)).await?;
-        // Below what was read from disk there may be more that is older than what is fresh.
+        // Below the tasks read from disk there may be more that are older than the recent ones.
         let end = tasks.last().map(|task| task.id).filter(|_| !is_complete);
         tasks.extend(fresh.into_iter().filter(|task| end.is_none_or(|end| task.id > end)));
         tasks.sort_unstable_by_key(|task| std::cmp::Reverse(task.id));
@@ -108,9 +116,10 @@ impl StateReader {
         Ok(FinishedTasks { tasks, is_complete })
     }
 
-    /// Up to `limit` tasks that finished before `before`, for retention.
+    /// Returns up to `limit` tasks that finished before `before`, for retention.
     ///
     /// # Errors
+    ///
     /// If the disk cannot be read.
     pub async fn expired_history(
         &self,
@@ -120,9 +129,10 @@ impl StateReader {
         self.read_disk(move |database| history::finished_before(database, before, limit)).await
     }
 
-    /// About how many finished tasks are on disk.
+    /// Estimates the number of finished tasks on disk.
     ///
     /// # Errors
+    ///
     /// If the disk cannot be read.
     pub async fn history_len_estimate(&self) -> Result<u64, StorageError> {
         self.read_disk(history::len_estimate).await

@@ -42,7 +42,7 @@ pub enum ReceiveError {
     /// A chunk names a file that the manifest does not have.
     #[error("chunk names file {0}, which the snapshot does not have")]
     NoFile(u32),
-    /// A chunk does not follow on the one before it.
+    /// A chunk does not follow the one before it.
     #[error("chunk of '{name}' begins at {found}, expected {expected}")]
     Gap {
         name: String,
@@ -56,13 +56,13 @@ pub enum ReceiveError {
     /// A chunk's bytes are not those that were sent.
     #[error("chunk of '{0}' has a wrong checksum")]
     ChunkChecksum(String),
-    /// Not all has been received.
+    /// A file has not been received completely.
     #[error("file '{0}' is incomplete")]
     Incomplete(String),
-    /// A file is not the one that was described; the transfer must begin anew.
+    /// A file is not the one that was described; the transfer must start over.
     #[error("file '{0}' has a wrong checksum")]
     FileChecksum(String),
-    /// All of it is here, and this master cannot make a state of it.
+    /// Everything is here, and this master cannot create a state from it.
     #[error("the snapshot cannot be used here")]
     Unusable(#[source] StorageError),
     /// The disk failed.
@@ -106,7 +106,7 @@ pub struct SnapshotInbox {
 
 #[derive(Debug, Default)]
 struct Transfers {
-    /// The number of the transfer under way.
+    /// Number of the current transfer.
     current: AtomicU64,
     /// Held while files are written, so that an old transfer is done before a new one begins.
     disk: Mutex<()>,
@@ -128,9 +128,10 @@ impl SnapshotInbox {
         self.state.snapshots.failures()
     }
 
-    /// Begins to receive a snapshot, or goes on with it if some of it is there.
+    /// Begins to receive a snapshot, or goes on if a part of it is there.
     ///
     /// # Errors
+    ///
     /// If it is malformed or another cluster's, or the disk fails.
     pub async fn begin(&self, manifest: Manifest) -> Result<SnapshotReceiver, ReceiveError> {
         manifest.check()?;
@@ -157,8 +158,9 @@ impl SnapshotInbox {
     }
 }
 
-/// Makes the directory, or finds what is in it already. Of other snapshots that were begun stay the
-/// files that this one has, too: most of a state's files are the same from one to the next.
+/// Creates the directory, or finds its content. Of interrupted transfers of other snapshots it
+/// keeps the files that this one has, too: most of a state's files are the same from one to the
+/// next.
 fn prepare(root: &Path, manifest: &Manifest) -> Result<(PathBuf, Vec<u64>), ReceiveError> {
     let incoming = incoming_dir(root);
     let path = incoming.join(&manifest.id);
@@ -192,8 +194,8 @@ fn prepare(root: &Path, manifest: &Manifest) -> Result<(PathBuf, Vec<u64>), Rece
     Ok((path, offsets))
 }
 
-/// Moves the files that are whole, and the same in both snapshots. They are measured again when all
-/// is here.
+/// Moves the files that are complete, and the same in both snapshots. They are measured again at
+/// the end.
 fn take_over(other: &Path, path: &Path, manifest: &Manifest) -> Result<(), ReceiveError> {
     let Some(theirs) = manifest_in(other)? else { return Ok(()) };
     for file in manifest.files.iter().filter(|file| theirs.files.contains(file)) {
@@ -206,13 +208,13 @@ fn take_over(other: &Path, path: &Path, manifest: &Manifest) -> Result<(), Recei
     Ok(())
 }
 
-/// The description of what has been received in a directory, if it is one that we know.
+/// Returns the description of the files in a directory, if it has a known one.
 fn manifest_in(path: &Path) -> io::Result<Option<Manifest>> {
     let bytes = files::read_if_present(&path.join(MANIFEST_FILE))?;
     Ok(bytes.and_then(|bytes| Manifest::decode(&bytes).ok()))
 }
 
-/// Removes what is left of transfers that nobody will go on with: this node has what they bring.
+/// Removes the remains of transfers that nobody will continue: this node has their content.
 pub(crate) fn clear_outdated(root: &Path, applied: Option<LogId>) -> io::Result<()> {
     let incoming = incoming_dir(root);
     if !incoming.is_dir() {
@@ -251,6 +253,7 @@ impl SnapshotReceiver {
     /// Takes a chunk in. After an error the transfer may be begun again, and goes on from there.
     ///
     /// # Errors
+    ///
     /// If the chunk is damaged, is not the next one of its file, or the disk fails.
     pub async fn write_chunk(&mut self, chunk: Chunk) -> Result<(), ReceiveError> {
         let place = usize::try_from(chunk.file).ok();
@@ -293,13 +296,14 @@ impl SnapshotReceiver {
         Ok(())
     }
 
-    /// Checks that all is here and as it was described, makes it durable, and makes a database of it:
-    /// whether it can be installed is known before Raft relies on it.
+    /// Checks that everything is there and matches the description, makes it durable, and creates a
+    /// database from it: Raft relies on it only once it can be installed.
     ///
     /// # Errors
-    /// If something is missing, or a file's checksum is wrong: then all of it is thrown away,
-    /// because nobody knows which part is bad. If no database can be made of it, it stays for the
-    /// next attempt.
+    ///
+    /// If a part is missing, or a file's checksum is wrong: then everything is discarded, because
+    /// nobody knows which part is bad. If no database can be created from it, it stays for the next
+    /// attempt.
     pub async fn finish(self) -> Result<SnapshotData, ReceiveError> {
         let transfers = Arc::clone(&self.transfers);
         let _disk = transfers.disk.lock().await;

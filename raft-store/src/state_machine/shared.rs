@@ -24,21 +24,21 @@ use crate::types::{AppliedAt, LogId, next_index};
 /// The state and its position, which change with each applied entry.
 pub(super) struct Memory {
     pub(super) state: State,
-    /// Up to where `state` goes.
+    /// Position of `state`.
     pub(super) applied: AppliedAt,
-    /// Tasks that the last batch finished: they have left `state` and may not have reached
-    /// RocksDB. Whoever looks here in between finds each finished task in one of the two.
+    /// Tasks that the last batch finished: they have left `state` and may not have reached RocksDB.
+    /// A reader who looks here in between finds each finished task in one of the two.
     pub(super) finished: BTreeMap<TaskId, Arc<Task>>,
     pub(super) database: Arc<StateDb>,
 }
 
 impl Memory {
-    /// All entries up to `last` are applied.
+    /// Records that all entries up to `last` are applied.
     pub(super) fn on_applied(&mut self, last: LogId) {
         let applied = AppliedAt::from(Some(last));
         assert!(
             self.applied == AppliedAt::default() || self.applied < applied,
-            "what is applied only grows: {applied:?} follows {:?}",
+            "the applied index only grows: {applied:?} follows {:?}",
             self.applied
         );
         self.applied = applied;
@@ -80,9 +80,9 @@ pub(crate) struct Shared {
     /// Position that is applied and stored; never ahead of what a reader of `memory` sees.
     pub(super) applied: watch::Sender<AppliedAt>,
     pub(super) feed: broadcast::Sender<Published>,
-    /// The next index to be stored.
+    /// Next index to be stored.
     stored: AtomicU64,
-    /// The next index to be made durable.
+    /// Next index to be made durable.
     durable: AtomicU64,
     root: PathBuf,
     pub(crate) snapshots: Snapshots,
@@ -127,13 +127,13 @@ impl Shared {
         &self.root
     }
 
-    /// The database in use.
+    /// Returns the database in use.
     pub(crate) fn database(&self) -> Arc<StateDb> {
         self.look(|memory| Arc::clone(&memory.database))
     }
 
-    /// Looks at the memory, which must not be looked at again from within: when applying begins to
-    /// wait in between, it waits for the first look, and the second for it.
+    /// Reads the memory, which must not be read again from within: if applying begins to wait in
+    /// between, it waits for the first read, and the second waits for it.
     pub(super) fn look<T>(&self, look: impl FnOnce(&Memory) -> T) -> T {
         assert!(!IS_LOOKING.replace(true), "a look at the state within a look at the state");
         let seen = look(&self.memory.read());
@@ -153,13 +153,13 @@ impl Shared {
         let before = self.stored.swap(next_index(Some(last)), Ordering::AcqRel);
         assert!(
             before <= last.index,
-            "what is stored only grows: entry {} follows entry {before} and those before it",
+            "the stored index only grows: entry {} follows entry {before} and those before it",
             last.index
         );
         self.applied.send_replace(AppliedAt::from(Some(last)));
     }
 
-    /// Tells watchers, if there are any.
+    /// Publishes a batch to watchers, if there are any.
     pub(super) fn publish(&self, first: LogId, last: LogId, changes: Vec<(LogIndex, Change)>) {
         if self.feed.receiver_count() == 0 {
             return;
@@ -170,8 +170,8 @@ impl Shared {
         self.feed.send(Published::Applied(Arc::new(batch))).ok();
     }
 
-    /// Puts the state of an installed snapshot, which is durable, in the place of the present one,
-    /// and returns that: dropping a million tasks takes its time, and nobody should wait for it.
+    /// Replaces the state by that of an installed snapshot, which is durable, and returns the old
+    /// one: dropping a million tasks takes time, and nobody should wait for it.
     pub(super) fn replace(&self, database: Arc<StateDb>, restored: Restored) -> State {
         let applied = AppliedAt::from(restored.applied);
         let next = next_index(restored.applied);
@@ -189,7 +189,7 @@ impl Shared {
         old
     }
 
-    /// Everything up to `applied` would survive a crash.
+    /// Records that everything up to `applied` would survive a crash.
     pub(crate) fn on_durable(&self, applied: Option<LogId>) {
         self.durable.fetch_max(next_index(applied), Ordering::AcqRel);
     }
@@ -205,7 +205,8 @@ impl StateDurability for Shared {
     }
 
     fn flush(&self) -> Result<(), StorageError> {
-        // Read before the flush begins: what is stored while it runs need not be part of it.
+        // Read before the flush begins: entries that are stored while it runs need not be part of
+        // it.
         let stored = self.stored.load(Ordering::Acquire);
         if self.durable.load(Ordering::Acquire) >= stored {
             return Ok(());

@@ -11,13 +11,13 @@ use crate::files::trace::{self, Deed};
 use crate::types::log_id;
 use crate::{LogOptions, Store, StoreConfig};
 
-/// A store that reads all of its log from disk.
+/// Opens a store that reads all of its log from disk.
 fn open(home: &TempDir) -> Store {
     let log = LogOptions { cache_bytes_max: 0, ..LogOptions::default() };
     Store::open(StoreConfig { log, ..StoreConfig::new(home.path(), MasterId(1)) }).unwrap()
 }
 
-/// An entry with a payload of so many bytes that say nothing.
+/// Returns an entry with a meaningless payload of so many bytes.
 fn sized(index: u64, bytes: usize) -> Entry {
     let payload = EntryPayload::Normal(Payload(vec![0; bytes].into()));
     Entry { log_id: log_id(Term(1), LogIndex(index)), payload }
@@ -27,7 +27,7 @@ fn entries(sizes: &[usize]) -> Vec<Entry> {
     (0..).zip(sizes).map(|(index, bytes)| sized(index, *bytes)).collect()
 }
 
-/// The first and last index of each batch.
+/// Returns the first and last index of each batch.
 fn batches(feed: &mut broadcast::Receiver<Published>) -> Vec<(u64, u64)> {
     let mut batches = Vec::new();
     while let Ok(Published::Applied(batch)) = feed.try_recv() {

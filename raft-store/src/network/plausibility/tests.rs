@@ -6,7 +6,7 @@ use openraft::EntryPayload;
 use super::*;
 use crate::types::{Entry, log_id};
 
-/// Node 1, in term 5, with entry 10 of term 4 committed.
+/// Returns node 1, in term 5, with entry 10 of term 4 committed.
 fn known() -> Known {
     Known { id: 1, term: 5, committed: Some(at(4, 10)), is_member: true }
 }

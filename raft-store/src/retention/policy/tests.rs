@@ -1,4 +1,4 @@
-//! Decisions of the policy.
+//! Tests of the policy's decisions.
 
 use proptest::prelude::*;
 
@@ -147,7 +147,7 @@ fn purges_for_one_that_follows_slowly_are_worth_their_cost() {
 }
 
 proptest! {
-    /// Whatever is kept, no follower holds more than the bound, and nobody loses what is held.
+    /// Whatever is kept, no follower holds more than the bound, and no follower loses held entries.
     #[test]
     fn the_log_is_bounded(
         bytes in 1..2 * MIB,
