@@ -139,7 +139,7 @@ impl Agent {
         let (serving, health) = server.serve(leader_calls, stop_rest.clone()).await?;
         let mut vital = JoinSet::new();
         vital.spawn(async { Ok(serving.await?) });
-        vital.spawn(settle(attempts.clone(), ended, stop_rest.clone()));
+        vital.spawn(store_outcomes(attempts.clone(), ended, stop_rest.clone()));
         let orphans = duties::reap_orphans(host.children, stop_rest.clone());
         vital.spawn(async { orphans.await.map_err(AgentError::Signals) });
         let told = unfit.clone();
@@ -332,13 +332,13 @@ fn log_start(introduction: &Introduction, address: SocketAddr) {
     );
 }
 
-async fn settle(
+async fn store_outcomes(
     attempts: Attempts,
     ended: mpsc::UnboundedReceiver<FinishedAttempt>,
     stop: CancellationToken,
 ) -> Result<(), AgentError> {
     tokio::select! {
-        error = attempts.settle(ended) => Err(error.into()),
+        error = attempts.store_outcomes(ended) => Err(error.into()),
         () = stop.cancelled() => Ok(()),
     }
 }

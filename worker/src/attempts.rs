@@ -55,7 +55,7 @@ pub(crate) struct Admission<'a> {
 }
 
 impl Attempts {
-    /// Joins the parts; the executor sends to the channel that [`Attempts::settle`] reads.
+    /// Joins the parts; the executor sends to the channel that [`Attempts::store_outcomes`] reads.
     #[must_use]
     pub(crate) fn new(
         ledger: Ledger,
@@ -271,7 +271,7 @@ impl Attempts {
     }
 
     /// Stores outcomes as attempts end. Returns only when the disk fails for good.
-    pub(crate) async fn settle(
+    pub(crate) async fn store_outcomes(
         self,
         mut ended: mpsc::UnboundedReceiver<FinishedAttempt>,
     ) -> SpoolError {

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 /// Longest sleep between two readings of the clock: timers stand still while the machine sleeps, so
 /// a time that has passed is noticed within this time of waking up.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 /// A shorter sleep cannot be told from the time between two readings, and need not be.
 const SLEEP_MIN: Duration = Duration::from_millis(500);
@@ -47,7 +47,7 @@ pub(crate) async fn sleep_until(at: Moment) {
         if left.is_zero() {
             return;
         }
-        sleep(left.min(LOOK_AGAIN)).await;
+        sleep(left.min(SLEEP_MAX)).await;
     }
 }
 
@@ -102,6 +102,6 @@ pub(crate) mod tests {
 
         waiting.await.unwrap();
 
-        assert!(began_at.elapsed() <= LOOK_AGAIN, "{:?}", began_at.elapsed());
+        assert!(began_at.elapsed() <= SLEEP_MAX, "{:?}", began_at.elapsed());
     }
 }

@@ -16,7 +16,7 @@ use crate::processes::{Census, Kin, Process, StartTime, Whose, signal_all, stat}
 
 /// Time that killed processes have to disappear.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
-const LOOK_PAUSE: Duration = Duration::from_millis(10);
+const SEARCH_PAUSE: Duration = Duration::from_millis(10);
 
 /// Stores one small file for each running process group: enough to recognize the group after a
 /// restart even if its processes have cleared their environment.
@@ -145,16 +145,16 @@ impl Leftovers {
     /// period. It blocks.
     pub(crate) fn end(&mut self, grace: Duration) -> Result<(), LeftoversError> {
         let begun_at = Instant::now();
-        let found = self.look()?;
+        let found = self.alive()?;
         if !grace.is_zero() {
             signal_all(&found, Signal::SIGTERM);
-            while begun_at.elapsed() < grace && !self.look()?.is_empty() {
-                std::thread::sleep(LOOK_PAUSE);
+            while begun_at.elapsed() < grace && !self.alive()?.is_empty() {
+                std::thread::sleep(SEARCH_PAUSE);
             }
         }
 
         loop {
-            let left = self.look()?;
+            let left = self.alive()?;
             if left.is_empty() {
                 break;
             }
@@ -163,7 +163,7 @@ impl Leftovers {
                 let processes = left.iter().map(|process| process.id.as_raw()).collect();
                 return Err(LeftoversError::Alive { processes });
             }
-            std::thread::sleep(LOOK_PAUSE);
+            std::thread::sleep(SEARCH_PAUSE);
         }
         if !found.is_empty() {
             info!(processes = found.len(), "processes of an earlier start killed");
@@ -171,7 +171,7 @@ impl Leftovers {
         self.forget()
     }
 
-    fn look(&mut self) -> Result<Vec<Process>, LeftoversError> {
+    fn alive(&mut self) -> Result<Vec<Process>, LeftoversError> {
         let processes = self.census.take().map_err(at(Path::new("/proc")))?;
         Ok(self.kin.members(&processes))
     }

@@ -321,7 +321,7 @@ impl SessionKeeper {
             | RegisterError::Stopped => {}
         }
         let error = with_causes(error);
-        match self.complaints.note(&error, Instant::now()) {
+        match self.complaints.record(&error, Instant::now()) {
             Some(failures) => warn!(master = address, error, failures, "not registered"),
             None => debug!(master = address, error, "not registered"),
         }

@@ -19,7 +19,7 @@ mod cgroup;
 
 const MIB: u64 = 1 << 20;
 /// Limit of a measurement: it takes some milliseconds, and heartbeats do not wait longer for it.
-const LOOK_PATIENCE: Duration = Duration::from_millis(500);
+const MEASUREMENT_MAX: Duration = Duration::from_millis(500);
 
 /// Use in percent.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -75,11 +75,11 @@ impl UsageMeter {
     /// that hangs.
     pub(crate) async fn read(&mut self) -> Usage {
         let (system, data_dir) = (Arc::clone(&self.system), self.data_dir.clone());
-        let looking = tokio::task::spawn_blocking(move || {
+        let measurement = tokio::task::spawn_blocking(move || {
             let mut system = system.try_lock()?;
-            Some(look(system.as_mut(), &data_dir))
+            Some(measure(system.as_mut(), &data_dir))
         });
-        if let Ok(Ok(Some(usage))) = timeout(LOOK_PATIENCE, looking).await {
+        if let Ok(Ok(Some(usage))) = timeout(MEASUREMENT_MAX, measurement).await {
             self.last = usage;
         }
         self.last
@@ -87,7 +87,7 @@ impl UsageMeter {
 }
 
 /// Measures the usage. It blocks.
-fn look(system: Option<&mut System>, data_dir: &Path) -> Usage {
+fn measure(system: Option<&mut System>, data_dir: &Path) -> Usage {
     let (cpu, memory) = match system {
         Some(system) => {
             system.refresh_cpu_usage();

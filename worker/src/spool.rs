@@ -128,7 +128,7 @@ fn serve(mut results: ResultsFile, inbox: &mpsc::Receiver<Request>) {
             }
         }
         let outcome = results.append(entries, !waiting.is_empty());
-        trouble.note(&outcome);
+        trouble.log(&outcome);
         for reply in waiting {
             // The caller may be gone.
             reply.send(outcome.clone()).unwrap_or_default();
@@ -146,7 +146,7 @@ struct Trouble {
 }
 
 impl Trouble {
-    fn note(&mut self, outcome: &Result<(), SpoolError>) {
+    fn log(&mut self, outcome: &Result<(), SpoolError>) {
         let reason = outcome.as_ref().err().map(ToString::to_string);
         if reason == self.told {
             return;

@@ -48,8 +48,8 @@ impl Duties {
         }
         tasks.spawn(sweep_logs(self.sweeper, stop.clone()));
         tasks.spawn(kill_strays(self.attempts.clone(), stop.clone()));
-        tasks.spawn(tell_spool(self.attempts, stop.clone()));
-        tasks.spawn(tell_health(self.health, self.unfit, stop.clone()));
+        tasks.spawn(log_spool(self.attempts, stop.clone()));
+        tasks.spawn(publish_health(self.health, self.unfit, stop.clone()));
         tasks.spawn(self.watch.run(stop.clone()));
     }
 }
@@ -112,7 +112,7 @@ async fn kill_strays(attempts: Attempts, stop: CancellationToken) {
 }
 
 /// Tells health checks whether the machine can run tasks.
-async fn tell_health(
+async fn publish_health(
     health: Health,
     mut unfit: watch::Receiver<Option<String>>,
     stop: CancellationToken,
@@ -128,7 +128,7 @@ async fn tell_health(
 }
 
 /// Logs when the spool has become full and when there is room again.
-async fn tell_spool(attempts: Attempts, stop: CancellationToken) {
+async fn log_spool(attempts: Attempts, stop: CancellationToken) {
     let mut ticks = interval(SPOOL_INTERVAL);
     let mut was_full = false;
     loop {

@@ -16,13 +16,13 @@ const CONFIRMATION_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Doubts {
     raised: Notify,
-    news: Notify,
+    changed: Notify,
 }
 
 impl Doubts {
     /// Takes in that the worker has learned of a cluster or a higher term.
     pub(super) fn on_news(&self) {
-        self.news.notify_waiters();
+        self.changed.notify_waiters();
     }
 }
 
@@ -37,13 +37,13 @@ impl Identity {
     ) -> Result<(), LeaderRefusal> {
         let confirmed = async {
             loop {
-                let mut news = std::pin::pin!(self.doubts.news.notified());
-                news.as_mut().enable();
+                let mut changed = std::pin::pin!(self.doubts.changed.notified());
+                changed.as_mut().enable();
                 if self.judge(cluster, term)? == Verdict::Known {
                     return Ok(());
                 }
                 self.doubts.raised.notify_one();
-                news.await;
+                changed.await;
             }
         };
         let unconfirmed = Err(LeaderRefusal::Unconfirmed { cluster, term });

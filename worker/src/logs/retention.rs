@@ -80,7 +80,7 @@ impl Sweeper {
 
     pub(super) fn sweep_at(&mut self, reading: Reading) {
         let now = self.clock.time(reading);
-        if let Err(error) = self.look(now) {
+        if let Err(error) = self.measure_ended(now) {
             warn!(%error, "cannot look for old logs");
             return;
         }
@@ -102,7 +102,7 @@ impl Sweeper {
     }
 
     /// Measures the remains of attempts that have ended since the last pass.
-    fn look(&mut self, now: SystemTime) -> io::Result<()> {
+    fn measure_ended(&mut self, now: SystemTime) -> io::Result<()> {
         let mut keys = self.attempts()?;
         // Read after the disk: a directory whose attempt had not ended is among them.
         let live = self.logs.live().keys().map(|a| self.logs.dir(*a)).collect::<BTreeSet<_>>();

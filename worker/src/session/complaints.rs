@@ -21,7 +21,7 @@ pub(super) struct Complaints {
 
 impl Complaints {
     /// Returns the number of failures so far if this one should be logged.
-    pub(super) fn note(&mut self, reason: &str, now: Instant) -> Option<u64> {
+    pub(super) fn record(&mut self, reason: &str, now: Instant) -> Option<u64> {
         self.failures += 1;
         self.told_at.retain(|_, told_at| now.duration_since(*told_at) < AGAIN);
         if self.told_at.contains_key(reason) || self.told_at.len() >= KINDS_MAX {
@@ -66,23 +66,23 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut complaints = Complaints::default();
         assert!(complaints.is_empty());
-        assert_eq!(complaints.note("gone", at(0)), Some(1));
-        assert_eq!(complaints.note("gone", at(1)), None);
-        assert_eq!(complaints.note("refused", at(2)), Some(3), "it is another");
-        assert_eq!(complaints.note("gone", at(3)), None, "they take turns");
-        assert_eq!(complaints.note("gone", at(60)), Some(5));
-        assert_eq!(complaints.note("gone", at(119)), None);
+        assert_eq!(complaints.record("gone", at(0)), Some(1));
+        assert_eq!(complaints.record("gone", at(1)), None);
+        assert_eq!(complaints.record("refused", at(2)), Some(3), "it is another");
+        assert_eq!(complaints.record("gone", at(3)), None, "they take turns");
+        assert_eq!(complaints.record("gone", at(60)), Some(5));
+        assert_eq!(complaints.record("gone", at(119)), None);
 
         complaints.clear();
         assert!(complaints.is_empty());
-        assert_eq!(complaints.note("gone", at(120)), Some(1));
+        assert_eq!(complaints.record("gone", at(120)), Some(1));
     }
 
     #[test]
     fn failures_of_endless_kinds_are_not_a_flood() {
         let now = Instant::now();
         let mut complaints = Complaints::default();
-        let told = (0..1_000).filter(|n| complaints.note(&format!("{n}"), now).is_some());
+        let told = (0..1_000).filter(|n| complaints.record(&format!("{n}"), now).is_some());
         assert_eq!(told.count(), KINDS_MAX);
     }
 

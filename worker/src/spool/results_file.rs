@@ -102,7 +102,7 @@ impl ResultsFile {
                 break;
             }
             match decode(line) {
-                Some(entries) => self.note(entries),
+                Some(entries) => self.apply(entries),
                 None => damaged.push(line),
             }
             self.bytes += u64::try_from(line.len()).unwrap_or(0);
@@ -126,7 +126,7 @@ impl ResultsFile {
         copy.sync_all()
     }
 
-    fn note(&mut self, entries: Vec<Entry>) {
+    fn apply(&mut self, entries: Vec<Entry>) {
         for entry in entries {
             let gone = match entry {
                 Entry::Finished(FinishedAttempt { attempt, outcome }) => {
@@ -154,7 +154,7 @@ impl ResultsFile {
             self.file.sync_data().map_err(|error| SpoolError::Sync(error.to_string()))?;
         }
         self.bytes += u64::try_from(line.len()).unwrap_or(0);
-        self.note(entries);
+        self.apply(entries);
         if self.is_worth_rewriting() { self.rewrite() } else { Ok(()) }
     }
 

@@ -22,7 +22,7 @@ use crate::processes::{Kin, Process, Whose, find, signal_all};
 /// open forever. The pipe is closed then, and later output is lost.
 pub(super) const OUTPUT_GRACE: Duration = Duration::from_secs(2);
 /// First and longest pause between two searches for the remains of an attempt.
-const LOOK_PAUSE: Duration = Duration::from_millis(5);
+const SEARCH_PAUSE: Duration = Duration::from_millis(5);
 const LOOK_PAUSE_MAX: Duration = Duration::from_millis(250);
 /// Time after which a killed process that does not disappear, such as one that waits for a disk, is
 /// logged.
@@ -109,9 +109,9 @@ impl AttemptProcesses<'_> {
         if self.ending == Ending::Unasked {
             self.ending = Ending::Killing { since: Instant::now(), logged: Logged::No };
         }
-        let mut pause = LOOK_PAUSE;
+        let mut pause = SEARCH_PAUSE;
         loop {
-            let members = self.look().await;
+            let members = self.members().await;
             if members.is_empty() {
                 break;
             }
@@ -152,7 +152,7 @@ impl AttemptProcesses<'_> {
         // An error means that the group is empty.
         killpg(self.first, Signal::SIGTERM).unwrap_or_default();
         let group = self.first;
-        let others = self.look().await.into_iter().filter(|member| member.group != group);
+        let others = self.members().await.into_iter().filter(|member| member.group != group);
         signal_all(&others.collect::<Vec<_>>(), Signal::SIGTERM);
     }
 
@@ -160,7 +160,7 @@ impl AttemptProcesses<'_> {
         if !matches!(self.ending, Ending::Killing { .. }) {
             self.ending = Ending::Killing { since: Instant::now(), logged: Logged::No };
         }
-        let members = self.look().await;
+        let members = self.members().await;
         self.kill(&members);
     }
 
@@ -216,7 +216,7 @@ impl AttemptProcesses<'_> {
     }
 
     /// Lists the present processes of the attempt.
-    async fn look(&mut self) -> Vec<Process> {
+    async fn members(&mut self) -> Vec<Process> {
         let machine = Arc::clone(self.machine);
         let mark = machine.mark(self.attempt);
         let mut kin = self.kin.take().unwrap_or_else(|| Kin::new(Whose::Attempt(mark)));
