@@ -24,7 +24,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time that a process has to stop before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 /// Pause between two checks of a condition.
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Reason that a local cluster does not run.
 #[derive(Debug, thiserror::Error)]
@@ -171,7 +171,7 @@ impl LocalCluster {
                 let log = self.process(role)?.log().to_owned();
                 return Err(LocalClusterError::NotReady { role, log });
             }
-            sleep(LOOK_INTERVAL).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -189,7 +189,7 @@ impl LocalCluster {
                 let log = self.data_dir.path().join(format!("{worker}.log"));
                 return Err(LocalClusterError::NotReady { role: worker, log });
             }
-            sleep(LOOK_INTERVAL).await;
+            sleep(POLL_INTERVAL).await;
             known =
                 client.worker(&known.worker_id, proto::consistency::Consistency::default()).await?;
         }

@@ -13,7 +13,7 @@ use crate::args::DrainArgs;
 use crate::failure::Failure;
 
 /// Pause between two queries about the remaining attempts: people watch, and tasks last longer.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// State of a worker that is waited for.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,11 +76,11 @@ async fn await_drained(
             }
             Progress::Left(_) => {}
         }
-        if until.is_some_and(|until| Instant::now() + LOOK_INTERVAL >= until) {
+        if until.is_some_and(|until| Instant::now() + POLL_INTERVAL >= until) {
             let Progress::Left(tasks) = Progress::of(&seen) else { return Ok(seen) };
             return Err(Failure::StillDraining { worker_id: seen.worker_id, tasks });
         }
-        sleep(LOOK_INTERVAL).await;
+        sleep(POLL_INTERVAL).await;
         match client.worker(&seen.worker_id, Consistency::default()).await {
             Ok(worker) => seen = worker,
             Err(error) if is_passing(&error) => {

@@ -22,7 +22,7 @@ use lines::Lines;
 /// Time that a worker has to connect until it is displayed as offline: one that is online is
 /// contacted as soon as it is registered.
 const CONNECT_MOMENT: Duration = Duration::from_secs(1);
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Exit code of a line that cannot be parsed.
 const USAGE: u8 = 2;
 
@@ -143,7 +143,7 @@ async fn register(context: &Context, request: v1::RegisterRequest) -> Result<(),
 async fn after_a_moment(client: &Client, mut worker: v1::Worker) -> v1::Worker {
     let until = Instant::now() + CONNECT_MOMENT;
     while !worker.is_active && Instant::now() < until {
-        sleep(LOOK_INTERVAL).await;
+        sleep(POLL_INTERVAL).await;
         match client.worker(&worker.worker_id, Consistency::default()).await {
             Ok(seen) => worker = seen,
             // It is registered, whatever happens to the cluster now.

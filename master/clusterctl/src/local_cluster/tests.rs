@@ -85,7 +85,7 @@ async fn workers_stop_before_masters() {
     for role in [Role::Master(1), Role::Worker(1)] {
         cluster.start(role).unwrap();
         while !log(&cluster, role).contains("up") {
-            sleep(LOOK_INTERVAL).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
     cluster.stop().await;
