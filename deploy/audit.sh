@@ -10,7 +10,7 @@ if [ ! -d "$tools" ]; then
     mkdir -p "$(dirname "$tools")"
     new="$(mktemp -d "$tools.XXXXXX")"
     trap 'rm -rf "$new"' EXIT
-    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+    PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check \
         --require-hashes --no-deps --only-binary :all: --target "$new" -r "$list"
     # Another audit may have been faster.
     mv -T "$new" "$tools" 2>/dev/null || [ -d "$tools" ]
