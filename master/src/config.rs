@@ -1,9 +1,9 @@
-//! What a master is told: by flags, environment, file and defaults, in falling order of precedence.
+//! Configuration of a master: by flags, environment, file and defaults, in falling order of
+//! precedence.
 
 #[cfg(test)]
 mod fuzz_tests;
 mod keys;
-mod load;
 mod validate;
 mod value;
 
@@ -11,10 +11,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::Command;
 use cluster_state::{Limits, MasterId};
+use daemon::config::{ConfigError, InvocationError, Key, Settings};
+use daemon::logging::{LogFilter, LogFormat};
 
-pub use load::{Invocation, InvocationError, parse};
-pub use value::{Bytes, LogFormat, Names, TimeoutRange};
+pub use value::{Bytes, Names, TimeoutRange};
 
 use crate::leader::placement::Strategy;
 use crate::leader::reconnection::{Backoff, ReconnectConfig};
@@ -140,7 +142,7 @@ pub struct RetentionConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
     /// Level, or directives such as `info,openraft=warn`.
-    pub level: String,
+    pub level: LogFilter,
     /// For people or for machines.
     pub format: LogFormat,
 }
@@ -163,7 +165,7 @@ impl Default for Config {
             scheduler: SchedulerConfig { strategy: Strategy::Spread },
             limits: LimitsConfig::default(),
             retention: RetentionConfig::default(),
-            log: LogConfig { level: "info".to_owned(), format: LogFormat::Text },
+            log: LogConfig { level: LogFilter::default(), format: LogFormat::Text },
         }
     }
 }
@@ -249,65 +251,29 @@ impl Default for RetentionConfig {
     }
 }
 
-/// Why a configuration cannot be used. Each names the key.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read the configuration file {}", path.display())]
-    Unreadable {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is not TOML.
-    #[error("{} is not a TOML file: line {line}: {detail}", path.display())]
-    Syntax {
-        /// Which file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// What the parser says.
-        detail: String,
-    },
-    /// The file has a key that no master knows.
-    #[error("unknown key '{key}' in {}{}", path.display(), hint.as_ref().map(|key| format!(": did you mean '{key}'?")).unwrap_or_default())]
-    UnknownKey {
-        /// The key as written.
-        key: String,
-        /// Which file.
-        path: PathBuf,
-        /// The known key that looks most like it.
-        hint: Option<&'static str>,
-    },
-    /// A value cannot be read.
-    #[error("{key} ({place}): {detail}")]
-    Value {
-        /// The key.
-        key: &'static str,
-        /// The flag, variable or file that gave it.
-        place: String,
-        /// What is wrong with it.
-        detail: String,
-    },
-    /// A key without a default was not given.
-    #[error("{key} is missing: give {flag}, {variable} or the key in the file")]
-    Missing {
-        /// The key.
-        key: &'static str,
-        /// Its flag.
-        flag: String,
-        /// Its environment variable.
-        variable: String,
-    },
-    /// Values that are good by themselves do not go together.
-    #[error("{key}: {detail}")]
-    Conflict {
-        /// The key to change.
-        key: &'static str,
-        /// What is wrong.
-        detail: String,
-    },
+impl Settings for Config {
+    fn keys() -> &'static [Key<Self>] {
+        &keys::KEYS
+    }
+
+    fn complete(self) -> Result<Self, ConfigError> {
+        validate::complete(self)
+    }
+}
+
+/// Order of a command line: to run a master, or to show what would be in force.
+pub type Invocation = daemon::config::Invocation<Config>;
+
+/// Reads the command line, the environment through `variable`, and the file they name.
+pub fn parse(
+    args: impl IntoIterator<Item = String>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Invocation, InvocationError> {
+    let command = Command::new("master")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("A replica of the CloudAI master cluster");
+    let matches = daemon::config::command::<Config>(command).try_get_matches_from(args)?;
+    Ok(daemon::config::invocation(&matches, variable)?)
 }
 
 #[cfg(test)]

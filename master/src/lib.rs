@@ -14,4 +14,3 @@ mod peer;
 mod port;
 mod refusal;
 mod rpc;
-pub mod telemetry;

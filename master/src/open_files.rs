@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use nix::sys::resource::{Resource, getrlimit};
 use raft_store::files_per_database;
 
 use crate::config::LimitsConfig;
@@ -238,7 +237,7 @@ impl Taken {
 
 fn soft_limit() -> u64 {
     // It cannot fail for a resource that exists; without a limit there is nothing to divide.
-    getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft)
+    daemon::open_files::soft_limit().unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -11,14 +11,15 @@ mod documentation;
 mod imports;
 
 /// Which of our crates each of our crates may depend on. Arrows never run back.
-const MAY_USE: [(&str, &str, &[&str]); 9] = [
+const MAY_USE: [(&str, &str, &[&str]); 10] = [
     ("cluster-fuzz", "tests/fuzz", &[]),
     ("cluster-state", "raft-store/state", &[]),
     ("proto", "proto", &["cluster-state", "cluster-fuzz"]),
+    ("daemon", "proto/daemon", &["cluster-state"]),
     ("raft-store", "raft-store", &["cluster-state", "proto", "cluster-fuzz"]),
-    ("worker", "worker", &["cluster-state", "proto", "cluster-fuzz"]),
+    ("worker", "worker", &["cluster-state", "proto", "daemon", "cluster-fuzz"]),
     ("clusterctl", "master/clusterctl", &["cluster-state", "proto"]),
-    ("master", "master", &["cluster-state", "proto", "raft-store", "cluster-fuzz"]),
+    ("master", "master", &["cluster-state", "proto", "daemon", "raft-store", "cluster-fuzz"]),
     ("cluster-tests", "tests", &["cluster-state", "proto"]),
     ("cluster-bench", "tests/bench", &["cluster-state", "proto", "clusterctl", "cluster-tests"]),
 ];

@@ -2,26 +2,22 @@
 //! overrides the default.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::ValueEnum;
+use clap::Command;
 use cluster_state::WorkerId;
-use proto::limits::ATTEMPTS_HELD_MAX;
-use proto::{address, channel};
-use serde::{Deserialize, Serialize};
+use daemon::config::{ConfigError, Key, Settings, Value, text};
+use daemon::logging::{LogFilter, LogFormat};
 
 use crate::join_token::JoinToken;
 
-mod layer;
-mod text;
-
-pub use layer::Layer;
+mod keys;
+mod validate;
 
 /// The resolved configuration.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// The worker's name.
     pub worker_id: WorkerId,
@@ -35,6 +31,8 @@ pub struct Config {
     pub masters: Vec<String>,
     /// Token that admits the worker if no operator has registered it; displayed without its secret.
     pub join_token: Option<JoinToken>,
+    /// File with the token; absent once it is read.
+    pub join_token_file: Option<PathBuf>,
     /// Processors to offer; detected when absent.
     pub cpu: Option<f64>,
     /// Memory to offer in MiB; detected when absent.
@@ -51,10 +49,9 @@ pub struct Config {
     /// program may expect.
     pub pass_env: Vec<String>,
     /// Time that attempts have to end when the worker shuts down.
-    #[serde(with = "text::duration")]
     pub shutdown_grace: Duration,
     /// Filter of log events, in the syntax of `RUST_LOG`.
-    pub log_level: String,
+    pub log_level: LogFilter,
     /// Format of log events.
     pub log_format: LogFormat,
     /// Bounds on attempts, logs and results.
@@ -66,7 +63,7 @@ pub struct Config {
 }
 
 /// Bounds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes kept of each output of an attempt.
     pub log_bytes_max: u64,
@@ -79,10 +76,9 @@ pub struct Limits {
 }
 
 /// Retention of logs and directories of attempts that have ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetentionConfig {
     /// Age at which logs are deleted.
-    #[serde(with = "text::duration")]
     pub age: Duration,
     /// Number of attempts whose logs are kept.
     pub attempts: usize,
@@ -91,8 +87,7 @@ pub struct RetentionConfig {
 }
 
 /// Kind of executor that runs attempts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExecutorKind {
     /// Runs attempts as processes.
     Process,
@@ -100,168 +95,90 @@ pub enum ExecutorKind {
     Noop,
 }
 
-/// Format of log events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// One line for people per event.
-    Text,
-    /// One JSON object per line.
-    Json,
-}
-
-/// Reason that the configuration is invalid.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read {}", path.display())]
-    Unreadable { path: PathBuf, source: io::Error },
-    /// The file is malformed.
-    #[error("{}: line {line}: {message}", path.display())]
-    Malformed {
-        path: PathBuf,
-        /// Line number, counted from 1.
-        line: usize,
-        message: String,
-    },
-    /// A key without a default is missing.
-    #[error(
-        "{key} is missing: give it as --{flag}, in the environment as {variable}, or in the file"
-    )]
-    Missing {
-        key: &'static str,
-        flag: &'static str,
-        /// Environment variable of the key.
-        variable: &'static str,
-    },
-    /// The file of the join token is not usable.
-    #[error("join_token_file: {}: {reason}", path.display())]
-    NoToken { path: PathBuf, reason: String },
-    /// A token is given, but no master to present it to.
-    #[error("join_token is given, but no masters: a worker that waits to be called needs no token")]
-    TokenWithoutMasters,
-    /// A value is out of range.
-    #[error("{key} is {value}: {expected}")]
-    OutOfRange {
-        key: &'static str,
-        value: String,
-        /// Description of a valid value.
-        expected: &'static str,
-    },
-    /// Anybody who reaches the address could run programs on this machine.
-    #[error(
-        "listen is {0}, which other machines reach, and nothing protects it: listen on a loopback address or set insecure = true"
-    )]
-    Unprotected(SocketAddr),
-    /// The address to advertise cannot be called.
-    #[error(
-        "advertise is {0}, an address to listen on: name the host where masters reach this worker"
-    )]
-    Unspecified(String),
-    /// The masters are on other machines and cannot call the address.
-    #[error(
-        "masters would have to reach this worker at {address}, which means their own machine to \
-         those at {master}: give advertise, or listen, an address of this machine's network"
-    )]
-    OutOfReach {
-        /// Address that the worker advertises.
-        address: String,
-        /// Master on another machine.
-        master: String,
-    },
-}
-
-impl Config {
-    /// Resolves the configuration from the command line, which includes the environment, and a
-    /// file.
-    pub fn resolve(given: Layer, file: Option<&Path>) -> Result<Self, ConfigError> {
-        let config = match file {
-            Some(path) => given.or(Layer::read(path)?).complete()?,
-            None => given.complete()?,
-        };
-        config.validate()?;
-        Ok(config)
-    }
-
-    fn validate(&self) -> Result<(), ConfigError> {
-        if !self.listen.ip().is_loopback() && !self.insecure {
-            return Err(ConfigError::Unprotected(self.listen));
-        }
-        if let Some(token) = &self.join_token {
-            if !token.is_whole() {
-                return Err(ConfigError::OutOfRange {
-                    key: "join_token",
-                    value: token.to_string(),
-                    expected: "a name, a dot, and a secret are expected",
-                });
-            }
-            if self.masters.is_empty() {
-                return Err(ConfigError::TokenWithoutMasters);
-            }
-        }
-        if let Some(cpu) = self.cpu
-            && !is_processor_count(cpu)
-        {
-            return Err(ConfigError::OutOfRange {
-                key: "cpu",
-                value: cpu.to_string(),
-                expected: "a number above 0 with at most three decimals is expected",
-            });
-        }
-        if !(1..=ATTEMPTS_HELD_MAX).contains(&self.limits.attempts_max) {
-            return Err(ConfigError::OutOfRange {
-                key: "limits.attempts_max",
-                value: self.limits.attempts_max.to_string(),
-                expected: "1 to 250000 is expected",
-            });
-        }
-        let limits = [
-            ("limits.spool_bytes_max", self.limits.spool_bytes_max == 0),
-            ("limits.log_bytes_max", self.limits.log_bytes_max == 0),
-        ];
-        if let Some((key, _)) = limits.into_iter().find(|(_, is_zero)| *is_zero) {
-            return Err(ConfigError::OutOfRange {
-                key,
-                value: "0".to_owned(),
-                expected: "at least 1 is expected",
-            });
-        }
-        let masters = self.masters.iter().map(|address| ("masters", address));
-        for (key, address) in self.advertise.iter().map(|a| ("advertise", a)).chain(masters) {
-            if channel::check_address(address).is_err() {
-                return Err(ConfigError::OutOfRange {
-                    key,
-                    value: address.clone(),
-                    expected: "host:port is expected",
-                });
-            }
-        }
-        self.check_reach()
-    }
-
-    /// Rejects an address that masters cannot call: such a worker looks healthy and gets no task
-    /// done. Whether a host name means another machine shows only when a master is called, which
-    /// refuses such an address itself.
-    fn check_reach(&self) -> Result<(), ConfigError> {
-        if let Some(advertised) = self.advertise.as_ref().filter(|at| address::is_unspecified(at)) {
-            return Err(ConfigError::Unspecified(advertised.clone()));
-        }
-        let address = self.advertise.clone().unwrap_or_else(|| self.listen.to_string());
-        let is_elsewhere = |master: &&String| {
-            address::ip(master).is_some_and(|ip| !ip.is_loopback() && !ip.is_unspecified())
-        };
-        match self.masters.iter().find(is_elsewhere) {
-            Some(master) if address::is_loopback(&address) => {
-                Err(ConfigError::OutOfReach { address, master: master.clone() })
-            }
-            Some(_) | None => Ok(()),
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            worker_id: unnamed(),
+            listen: (Ipv4Addr::LOCALHOST, 50_052).into(),
+            advertise: None,
+            data_dir: PathBuf::new(),
+            masters: Vec::new(),
+            join_token: None,
+            join_token_file: None,
+            cpu: None,
+            memory_mb: None,
+            storage_mb: None,
+            gpu: None,
+            executor: ExecutorKind::Process,
+            insecure: false,
+            pass_env: Vec::new(),
+            shutdown_grace: Duration::from_secs(10),
+            log_level: LogFilter::default(),
+            log_format: LogFormat::Text,
+            limits: Limits::default(),
+            retention: RetentionConfig::default(),
+            labels: BTreeMap::new(),
         }
     }
 }
 
-fn is_processor_count(cpu: f64) -> bool {
-    let thousandths = cpu * 1_000.0;
-    cpu.is_finite() && cpu > 0.0 && (thousandths - thousandths.round()).abs() < 1e-6
+/// Stands for the name until it is read: a configuration without one is refused.
+#[expect(clippy::expect_used, reason = "the text is a name")]
+fn unnamed() -> WorkerId {
+    "unnamed".parse().expect("the text is a name")
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            log_bytes_max: 64 << 20,
+            attempts_max: 100_000,
+            spool_bytes_max: 64 << 20,
+            disk_free_mb_min: 64,
+        }
+    }
+}
+
+impl Default for RetentionConfig {
+    fn default() -> Self {
+        Self { age: Duration::from_hours(7 * 24), attempts: 10_000, bytes: None }
+    }
+}
+
+impl Settings for Config {
+    fn keys() -> &'static [Key<Self>] {
+        &keys::KEYS
+    }
+
+    fn complete(self) -> Result<Self, ConfigError> {
+        validate::complete(self)
+    }
+}
+
+impl Value for ExecutorKind {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "process" => Ok(Self::Process),
+            "noop" => Ok(Self::Noop),
+            other => Err(format!("'{other}' is neither process nor noop")),
+        }
+    }
+
+    fn to_toml(&self) -> Option<toml::Value> {
+        text(match self {
+            Self::Process => "process",
+            Self::Noop => "noop",
+        })
+    }
+}
+
+/// Command line of a worker, which [`daemon::config::invocation`] reads.
+#[must_use]
+pub fn command() -> Command {
+    let command = Command::new("worker")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Runs tasks for a CloudAI cluster");
+    daemon::config::command::<Config>(command)
 }
 
 #[cfg(test)]

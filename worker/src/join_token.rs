@@ -1,18 +1,15 @@
 //! A join token, which admits a worker that no operator has registered; its secret is never
 //! displayed.
 
-use std::convert::Infallible;
 use std::fmt;
-use std::str::FromStr;
 
-use serde::{Deserialize, Serialize, Serializer};
+use daemon::config::{Value, text};
 
 /// Replaces the secret wherever the token is displayed.
 const MASK: &str = "***";
 
 /// A join token: its name, a dot, and its secret. Displayed and serialized without the secret.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(from = "String")]
+#[derive(Clone, PartialEq, Eq)]
 pub struct JoinToken(String);
 
 impl JoinToken {
@@ -38,11 +35,13 @@ impl From<String> for JoinToken {
 }
 
 /// Accepts any text, because an error would repeat the secret: see `JoinToken::is_whole`.
-impl FromStr for JoinToken {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
+impl Value for JoinToken {
+    fn parse(text: &str) -> Result<Self, String> {
         Ok(text.to_owned().into())
+    }
+
+    fn to_toml(&self) -> Option<toml::Value> {
+        text(self)
     }
 }
 
@@ -61,19 +60,13 @@ impl fmt::Debug for JoinToken {
     }
 }
 
-impl Serialize for JoinToken {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_token_is_used_whole_and_shown_without_its_secret() {
-        let token = "fleet.s3cret\n".parse::<JoinToken>().unwrap();
+        let token = JoinToken::from("fleet.s3cret\n".to_owned());
         assert!(token.is_whole());
         assert_eq!(token.reveal(), "fleet.s3cret");
         assert_eq!(token.to_string(), "fleet.***");
@@ -83,7 +76,7 @@ mod tests {
     #[test]
     fn what_is_no_token_is_not_shown_either() {
         for text in ["", "s3cret", ".s3cret", "fleet.", "fleet.s3 cret"] {
-            let token = text.parse::<JoinToken>().unwrap();
+            let token = JoinToken::from(text.to_owned());
             assert!(!token.is_whole() && !token.to_string().contains("s3"), "{token}");
         }
     }

@@ -3,9 +3,8 @@
 
 use std::io;
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use daemon::open_files::{raise, soft_limit};
 use nix::unistd::Pid;
-use tracing::warn;
 
 /// An attempt takes two pipes, two files for its output, and a descriptor to await its end.
 const FILES_BY_ATTEMPT: u64 = 5;
@@ -28,20 +27,14 @@ pub(crate) struct OpenFiles {
 impl OpenFiles {
     /// Reads the present limit.
     pub(crate) fn read() -> io::Result<Self> {
-        let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE)?;
-        Ok(Self { limit: soft, before: None })
+        Ok(Self { limit: soft_limit()?, before: None })
     }
 
-    /// Raises the soft limit, which is often too low for hundreds of attempts, to the hard one.
+    /// Raises the soft limit to the hard one.
     pub(crate) fn raise() -> io::Result<Self> {
-        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-        match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
-            Ok(()) => Ok(Self { limit: hard, before: (soft != hard).then_some(soft) }),
-            Err(error) => {
-                warn!(%error, "cannot raise the limit of open files");
-                Ok(Self { limit: soft, before: None })
-            }
-        }
+        let limit = raise()?;
+        let before = (limit.before != limit.now).then_some(limit.before);
+        Ok(Self { limit: limit.now, before })
     }
 
     /// Returns the limit.

@@ -8,21 +8,21 @@ use std::time::Duration;
 
 use cluster_fuzz::{Fuzz, mutated, mutated_text};
 use cluster_state::MasterId;
+use daemon::config::Value;
+use daemon::logging::{LogFilter, LogFormat};
 use proptest::prelude::*;
 
-use super::value::Value;
-use super::{Bytes, Config, Invocation, LogFormat, Names, TimeoutRange, parse};
+use super::{Bytes, Config, Invocation, Names, TimeoutRange, parse};
 use crate::leader::placement::Strategy as Placement;
 use crate::leader::reconnection::Backoff;
 
 /// Reads from a file what a value is shown as, which must be that value.
 fn check<T: Value + PartialEq + Debug>(text: &str) {
     let Ok(value) = T::parse(text) else { return };
-    let file = format!("value = {}", value.to_toml());
-    let table = toml::from_str::<toml::Table>(&file).unwrap();
-    let shown = table.get("value").unwrap();
-    let shown = shown.as_str().map_or_else(|| shown.to_string(), str::to_owned);
-    assert_eq!(T::parse(&shown).unwrap(), value, "shown as {file}");
+    let file = format!("value = {}", value.to_toml().unwrap());
+    let mut table = toml::from_str::<toml::Table>(&file).unwrap();
+    let shown = table.remove("value").unwrap();
+    assert_eq!(T::from_toml(shown).unwrap(), value, "shown as {file}");
 }
 
 #[test]
@@ -50,6 +50,9 @@ fn a_value_is_read_as_it_is_shown() {
         check::<Placement>(&text);
         check::<Backoff>(&text);
         check::<LogFormat>(&text);
+        check::<LogFilter>(&text);
+        check::<Vec<String>>(&text);
+        check::<BTreeMap<String, String>>(&text);
         check::<BTreeMap<MasterId, String>>(&text);
         check::<BTreeMap<String, Duration>>(&text);
     });

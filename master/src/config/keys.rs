@@ -2,68 +2,27 @@
 
 use std::sync::LazyLock;
 
+use daemon::config::Key;
+use daemon::key;
+
 use super::Config;
-use super::value::Value;
-
-/// One configuration key.
-pub(super) struct Key {
-    /// As in the file, with dots.
-    pub(super) path: &'static str,
-    /// As a flag, without the dashes in front.
-    pub(super) flag: String,
-    /// As an environment variable.
-    pub(super) variable: String,
-    /// What kind of value follows the flag.
-    pub(super) value_name: &'static str,
-    /// One sentence for `--help`.
-    pub(super) help: &'static str,
-    /// Reads the value into its field.
-    pub(super) set: fn(&mut Config, &str) -> Result<(), String>,
-    /// Writes the field as TOML.
-    pub(super) show: fn(&Config) -> String,
-}
-
-impl Key {
-    fn new(path: &'static str, value_name: &'static str, help: &'static str) -> Self {
-        let variable = format!("CLOUDAI_{}", path.replace('.', "_").to_uppercase());
-        let flag = path.replace(['.', '_'], "-");
-        let set = |_: &mut Config, _: &str| Ok(());
-        Self { path, flag, variable, value_name, help, set, show: |_| String::new() }
-    }
-}
-
-macro_rules! key {
-    ($first:ident $(. $rest:ident)*, $value_name:literal, $help:literal) => {
-        Key {
-            set: |config, text| {
-                config.$first $(. $rest)* = Value::parse(text)?;
-                Ok(())
-            },
-            show: |config| config.$first $(. $rest)*.to_toml(),
-            ..Key::new(
-                concat!(stringify!($first) $(, ".", stringify!($rest))*),
-                $value_name,
-                $help,
-            )
-        }
-    };
-}
 
 /// All keys, in the order in which `--help` and `config check` list them.
-pub(super) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
+pub(super) static KEYS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
     vec![
         key!(
             node_id,
             "ID",
             "This master's number within the cluster; it stays when the disk is replaced"
-        ),
+        )
+        .required(),
         key!(cluster_name, "NAME", "A name for people"),
         key!(
             initial_cluster,
             "ID=HOST:PORT,…",
             "The first members, the same on each; a master with data ignores it"
         ),
-        key!(data_dir, "DIR", "Where the log and the state live"),
+        key!(data_dir, "DIR", "Where the log and the state live").required(),
         key!(grpc_listen, "HOST:PORT", "Where gRPC listens"),
         key!(grpc_advertise, "HOST:PORT", "Where others reach this master's gRPC"),
         key!(http_listen, "HOST:PORT", "Where HTTP listens"),
@@ -147,41 +106,3 @@ pub(super) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         key!(log.format, "NAME", "How log lines look: text or json"),
     ]
 });
-
-/// The key of that path.
-pub(super) fn find(path: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.path == path)
-}
-
-/// The known path that differs in the fewest characters, when it is close enough to be meant.
-pub(super) fn closest(path: &str) -> Option<&'static str> {
-    let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
-    KEYS.iter()
-        .map(|key| {
-            let by_last = edits(&last(path), &last(key.path)).saturating_add(1);
-            (edits(path, key.path).min(by_last), key.path)
-        })
-        .min()
-        .filter(|(distance, _)| *distance <= 3)
-        .map(|(_, path)| path)
-}
-
-/// Insertions, deletions and replacements that turn one text into the other.
-fn edits(from: &str, to: &str) -> usize {
-    let mut row = (0..=to.chars().count()).collect::<Vec<_>>();
-    for (line, a) in from.chars().enumerate() {
-        let mut diagonal = line;
-        let mut left = line.saturating_add(1);
-        for (cell, b) in row.iter_mut().skip(1).zip(to.chars()) {
-            let above = *cell;
-            let replaced = diagonal.saturating_add(usize::from(a != b));
-            *cell = replaced.min(above.saturating_add(1)).min(left.saturating_add(1));
-            diagonal = above;
-            left = *cell;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = line.saturating_add(1);
-        }
-    }
-    row.last().copied().unwrap_or_default()
-}

@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
+use daemon::config::ConfigError;
 use proto::address::{host, is_loopback, is_unspecified};
 
-use super::keys;
-use super::{Config, ConfigError};
+use super::Config;
 
 /// Fills in what follows from other keys and refuses what does not fit together.
 pub(super) fn complete(mut config: Config) -> Result<Config, ConfigError> {
-    require("node_id", config.node_id.0 != 0)?;
-    require("data_dir", !config.data_dir.as_os_str().is_empty())?;
     check_members(&config)?;
     check_listeners(&config)?;
 
@@ -19,7 +17,7 @@ pub(super) fn complete(mut config: Config) -> Result<Config, ConfigError> {
         config.grpc_advertise = own.unwrap_or(&config.grpc_listen).clone();
     } else if own.is_some_and(|own| *own != config.grpc_advertise) {
         let detail = format!("initial_cluster gives master {} another address", config.node_id);
-        return Err(conflict("grpc_advertise", detail));
+        return Err(ConfigError::conflict("grpc_advertise", detail));
     }
     check_advertised(&config)?;
     check_clocks(&config)?;
@@ -36,17 +34,20 @@ fn check_members(config: &Config) -> Result<(), ConfigError> {
     for (id, address) in &config.initial_cluster {
         require_address(key, address)?;
         if !addresses.insert(address) {
-            return Err(conflict(key, format!("{address} is given to two masters")));
+            return Err(ConfigError::conflict(key, format!("{address} is given to two masters")));
         }
         if is_unspecified(address) {
-            return Err(conflict(key, format!("master {id} cannot be reached at {address}")));
+            return Err(ConfigError::conflict(
+                key,
+                format!("master {id} cannot be reached at {address}"),
+            ));
         }
     }
     check_reach(config)?;
     let is_member = config.initial_cluster.contains_key(&config.node_id);
     if !config.initial_cluster.is_empty() && !is_member {
         let detail = format!("master {} (node_id) is not among the members", config.node_id);
-        return Err(conflict(key, detail));
+        return Err(ConfigError::conflict(key, detail));
     }
     Ok(())
 }
@@ -61,7 +62,7 @@ fn check_reach(config: &Config) -> Result<(), ConfigError> {
         "master {id} cannot be reached at {address} from another machine, such as that of master \
          {other} at {elsewhere}: give all of them an address of their network"
     );
-    Err(conflict("initial_cluster", detail))
+    Err(ConfigError::conflict("initial_cluster", detail))
 }
 
 fn check_listeners(config: &Config) -> Result<(), ConfigError> {
@@ -74,12 +75,12 @@ fn check_listeners(config: &Config) -> Result<(), ConfigError> {
                 "{address} can be reached from other machines, without encryption or \
                  authentication: set insecure = true to serve there all the same"
             );
-            return Err(conflict(key, detail));
+            return Err(ConfigError::conflict(key, detail));
         }
     }
     let is_fixed = !config.grpc_listen.ends_with(":0");
     if is_fixed && config.grpc_listen == config.http_listen {
-        return Err(conflict("http_listen", "is the same as grpc_listen".to_owned()));
+        return Err(ConfigError::conflict("http_listen", "is the same as grpc_listen"));
     }
     Ok(())
 }
@@ -89,7 +90,7 @@ fn check_advertised(config: &Config) -> Result<(), ConfigError> {
     require_address("grpc_advertise", address)?;
     if is_unspecified(address) {
         let detail = format!("others cannot reach {address}: name an address of this machine");
-        return Err(conflict("grpc_advertise", detail));
+        return Err(ConfigError::conflict("grpc_advertise", detail));
     }
     Ok(())
 }
@@ -110,20 +111,20 @@ fn check_clocks(config: &Config) -> Result<(), ConfigError> {
     }
     let two_heartbeats = raft.heartbeat_interval.saturating_mul(2);
     if raft.election_timeout.min < two_heartbeats {
-        let detail = "must begin at two raft.heartbeat_intervals or more".to_owned();
-        return Err(conflict("raft.election_timeout", detail));
+        let detail = "must begin at two raft.heartbeat_intervals or more";
+        return Err(ConfigError::conflict("raft.election_timeout", detail));
     }
     if worker.heartbeat_timeout < worker.heartbeat_interval.saturating_mul(2) {
-        let detail = "must be two worker.heartbeat_intervals or more".to_owned();
-        return Err(conflict("worker.heartbeat_timeout", detail));
+        let detail = "must be two worker.heartbeat_intervals or more";
+        return Err(ConfigError::conflict("worker.heartbeat_timeout", detail));
     }
     if worker.lease < worker.heartbeat_timeout {
-        let detail = "must not be shorter than worker.heartbeat_timeout".to_owned();
-        return Err(conflict("worker.lease", detail));
+        let detail = "must not be shorter than worker.heartbeat_timeout";
+        return Err(ConfigError::conflict("worker.lease", detail));
     }
     if worker.mass_loss_requeue_rate == 0 {
-        let detail = "must be above 0: tasks of lost workers would never run again".to_owned();
-        return Err(conflict("worker.mass_loss_requeue_rate", detail));
+        let detail = "must be above 0: tasks of lost workers would never run again";
+        return Err(ConfigError::conflict("worker.mass_loss_requeue_rate", detail));
     }
     Ok(())
 }
@@ -131,7 +132,7 @@ fn check_clocks(config: &Config) -> Result<(), ConfigError> {
 fn check_limits(config: &Config) -> Result<(), ConfigError> {
     let limits = &config.limits;
     if config.raft.snapshot_every == 0 {
-        return Err(conflict("raft.snapshot_every", "must be above 0".to_owned()));
+        return Err(ConfigError::conflict("raft.snapshot_every", "must be above 0"));
     }
     for (key, value) in [
         ("reconnect.max_parallel", config.reconnect.max_parallel),
@@ -147,16 +148,16 @@ fn check_limits(config: &Config) -> Result<(), ConfigError> {
         ("limits.ws_clients", limits.ws_clients),
     ] {
         if value == 0 {
-            return Err(conflict(key, "must be above 0".to_owned()));
+            return Err(ConfigError::conflict(key, "must be above 0"));
         }
     }
     if limits.inflight_bytes < limits.request_bytes {
-        let detail = "must not be below limits.request_bytes".to_owned();
-        return Err(conflict("limits.inflight_bytes", detail));
+        let detail = "must not be below limits.request_bytes";
+        return Err(ConfigError::conflict("limits.inflight_bytes", detail));
     }
     if limits.body_bytes < limits.request_bytes {
-        let detail = "must not be below limits.request_bytes".to_owned();
-        return Err(conflict("limits.body_bytes", detail));
+        let detail = "must not be below limits.request_bytes";
+        return Err(ConfigError::conflict("limits.body_bytes", detail));
     }
     let waiting_max = limits.http_connections / 2;
     if limits.wait_requests > waiting_max.max(1) {
@@ -164,24 +165,15 @@ fn check_limits(config: &Config) -> Result<(), ConfigError> {
             "must not be above {waiting_max}, half of limits.http_connections: requests that wait \
              would leave no room for others"
         );
-        return Err(conflict("limits.wait_requests", detail));
+        return Err(ConfigError::conflict("limits.wait_requests", detail));
     }
     Ok(())
-}
-
-fn require(key: &'static str, is_given: bool) -> Result<(), ConfigError> {
-    if is_given {
-        return Ok(());
-    }
-    let names = keys::find(key).map(|key| (format!("--{}", key.flag), key.variable.clone()));
-    let (flag, variable) = names.unwrap_or_default();
-    Err(ConfigError::Missing { key, flag, variable })
 }
 
 fn require_address(key: &'static str, address: &str) -> Result<(), ConfigError> {
     match host(address) {
         Some(_) => Ok(()),
-        None => Err(conflict(key, format!("'{address}' is not HOST:PORT"))),
+        None => Err(ConfigError::conflict(key, format!("'{address}' is not HOST:PORT"))),
     }
 }
 
@@ -189,9 +181,8 @@ fn at_least(key: &'static str, value: Duration, least: Duration) -> Result<(), C
     if value >= least {
         return Ok(());
     }
-    Err(conflict(key, format!("must be {} or more", humantime::format_duration(least))))
-}
-
-const fn conflict(key: &'static str, detail: String) -> ConfigError {
-    ConfigError::Conflict { key, detail }
+    Err(ConfigError::conflict(
+        key,
+        format!("must be {} or more", humantime::format_duration(least)),
+    ))
 }

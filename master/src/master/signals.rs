@@ -4,9 +4,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon::service_manager::{NotifyState, notify};
+use daemon::signals::{StopSignal, StopSignals};
 use raft_store::Ending;
-use sd_notify::NotifyState;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Master, StartError};
 use crate::config::Config;
@@ -28,17 +28,18 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// When it could not start.
 pub async fn run(config: Config) -> Result<(), StartError> {
-    let mut signals = Signals::listen().map_err(|error| StartError::Process(error.to_string()))?;
+    let mut signals = StopSignals::listen([StopSignal::Terminate, StopSignal::Interrupt])
+        .map_err(|error| StartError::Process(error.to_string()))?;
     let master = Master::start(config).await?;
     let ending: Ending = Arc::new(abort);
     master.node().fatal().end_by(&ending);
 
     tokio::select! {
-        () = signals.next() => {}
+        _ = signals.next() => {}
         never = tell_when_ready(&master) => match never {},
     }
     tracing::info!("stopping");
-    tell_supervisor(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+    notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
     let Some(reason) = stopped_short(master.stop(), signals.next()).await else { return Ok(()) };
     tracing::warn!(reason, "stopping at once");
     std::process::exit(1)
@@ -47,11 +48,11 @@ pub async fn run(config: Config) -> Result<(), StartError> {
 /// Why stopping must be cut short, unless it comes to its end.
 async fn stopped_short(
     stop: impl Future<Output = ()>,
-    second_signal: impl Future<Output = ()>,
+    second_signal: impl Future<Output = StopSignal>,
 ) -> Option<&'static str> {
     tokio::select! {
         () = stop => None,
-        () = second_signal => Some("a second signal asks for it"),
+        _ = second_signal => Some("a second signal asks for it"),
         () = tokio::time::sleep(STOP_TIMEOUT) => Some("it takes too long"),
     }
 }
@@ -77,42 +78,12 @@ async fn tell_when_ready(master: &Master) -> Infallible {
         } else {
             "waiting: no leader is known, a majority of the masters must be up"
         };
-        tell_supervisor(&[
-            NotifyState::Status(waits_for),
-            NotifyState::ExtendTimeoutUsec(patience),
-        ]);
+        notify(&[NotifyState::Status(waits_for), NotifyState::ExtendTimeoutUsec(patience)]);
         tokio::time::sleep(READY_LOOK).await;
     }
     tracing::info!("takes part");
-    tell_supervisor(&[NotifyState::Ready, NotifyState::Status("takes part")]);
+    notify(&[NotifyState::Ready, NotifyState::Status("takes part")]);
     std::future::pending().await
-}
-
-/// Only a supervisor that asked for it listens.
-fn tell_supervisor(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(%error, "the service manager cannot be told");
-    }
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        let terminate = signal(SignalKind::terminate())?;
-        let interrupt = signal(SignalKind::interrupt())?;
-        Ok(Self { terminate, interrupt })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }
 
 #[cfg(test)]
@@ -125,7 +96,7 @@ mod tests {
     async fn stopping_ends_by_itself_by_a_second_signal_or_when_it_takes_too_long() {
         let began_at = tokio::time::Instant::now();
         assert_eq!(stopped_short(ready(()), pending()).await, None);
-        let why = stopped_short(pending(), ready(())).await;
+        let why = stopped_short(pending(), ready(StopSignal::Interrupt)).await;
         assert_eq!(why, Some("a second signal asks for it"));
         assert_eq!(began_at.elapsed(), Duration::ZERO);
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs;
 
-use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -74,7 +74,7 @@ fn virtual_bytes() -> Option<f64> {
 
 /// None where there is no limit.
 fn files_max() -> Option<f64> {
-    let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    let soft = daemon::open_files::soft_limit().ok()?;
     u32::try_from(soft).ok().map(f64::from)
 }
 

@@ -1,36 +1,47 @@
 //! Tests of precedence, defaults and refusals.
 
-use clap::Parser;
+use daemon::config::{Invocation, invocation};
 
 use super::*;
 
-#[derive(Parser)]
-struct CommandLine {
-    #[command(flatten)]
-    layer: Layer,
-}
-
-fn flags(words: &[&str]) -> Layer {
+fn invoke(words: &[&str]) -> Result<Invocation<Config>, String> {
     let words = std::iter::once(&"worker").chain(words);
-    CommandLine::try_parse_from(words).unwrap().layer
+    let matches = command().try_get_matches_from(words).unwrap();
+    invocation(&matches, |_| None).map_err(|error| error.to_string())
 }
 
-fn with_file(words: &[&str], text: &str) -> Result<Config, ConfigError> {
+fn with(words: &[&str]) -> Result<Config, String> {
+    match invoke(words)? {
+        Invocation::Run(config) => Ok(*config),
+        Invocation::Check(_) => panic!("it was to run"),
+    }
+}
+
+fn with_file(words: &[&str], text: &str) -> Result<Config, String> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
-    Config::resolve(flags(words), Some(file.path()))
+    with(&[&["--config", file.path().to_str().unwrap()], words].concat())
+}
+
+fn shown(text: &str) -> String {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    match invoke(&["config", "check", file.path().to_str().unwrap()]).unwrap() {
+        Invocation::Check(shown) => shown,
+        Invocation::Run(_) => panic!("it was to be shown"),
+    }
 }
 
 const LEAST: [&str; 4] = ["--worker-id", "w1", "--data-dir", "/data"];
 
 #[test]
 fn the_least_is_a_name_and_a_directory() {
-    let config = Config::resolve(flags(&LEAST), None).unwrap();
+    let config = with(&LEAST).unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:50052");
     assert_eq!(config.executor, ExecutorKind::Process);
     assert_eq!(config.limits.log_bytes_max, 64 << 20);
 
-    let error = Config::resolve(flags(&[]), None).unwrap_err().to_string();
+    let error = with(&[]).unwrap_err();
     assert!(error.contains("--worker-id") && error.contains("CLOUDAI_WORKER_ID"), "{error}");
 }
 
@@ -65,22 +76,24 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
 
 #[test]
 fn unknown_keys_are_refused_by_name() {
-    for text in ["memory = 3", "[limits]\nmemory = 3"] {
-        let error = with_file(&LEAST, text).unwrap_err().to_string();
-        assert!(error.contains("unknown field `memory`"), "{error}");
+    for (text, told) in [
+        ("colour = 3", "unknown key 'colour' in "),
+        ("memory = 3", "did you mean 'memory_mb'?"),
+        ("[limits]\nattempt_max = 3", "did you mean 'limits.attempts_max'?"),
+    ] {
+        let error = with_file(&LEAST, text).unwrap_err();
+        assert!(error.contains(told), "{error}");
     }
 }
 
 #[test]
 fn an_address_that_others_reach_must_be_wanted() {
     let open = [&LEAST[..], &["--listen", "0.0.0.0:50052"]].concat();
-    assert!(matches!(
-        Config::resolve(flags(&open), None),
-        Err(ConfigError::Unprotected(address)) if address.port() == 50052
-    ));
+    let error = with(&open).unwrap_err();
+    assert!(error.starts_with("listen: 0.0.0.0:50052 can be reached"), "{error}");
 
     let wanted = [&open[..], &["--insecure"]].concat();
-    assert!(Config::resolve(flags(&wanted), None).unwrap().insecure);
+    assert!(with(&wanted).unwrap().insecure);
     assert!(with_file(&open, "insecure = true").unwrap().insecure);
     let unwanted = [&open[..], &["--insecure=false"]].concat();
     assert!(with_file(&unwanted, "insecure = true").is_err(), "a flag can also take it back");
@@ -88,15 +101,15 @@ fn an_address_that_others_reach_must_be_wanted() {
 
 #[test]
 fn an_address_that_masters_elsewhere_cannot_call_is_refused() {
-    let told = |words: &[&str]| Config::resolve(flags(&[&LEAST[..], words].concat()), None);
+    let told = |words: &[&str]| with(&[&LEAST[..], words].concat());
     let elsewhere = ["--masters", "m1:50051,10.0.0.1:50051"];
     for words in [&[][..], &["--advertise", "localhost:50052"], &["--advertise", "[::1]:50052"]] {
         let error = told(&[&elsewhere[..], words].concat()).unwrap_err();
-        assert!(matches!(error, ConfigError::OutOfReach { .. }), "{error}");
-        assert!(error.to_string().contains("10.0.0.1:50051"), "{error}");
+        assert!(error.starts_with("advertise: masters would have to reach"), "{error}");
+        assert!(error.contains("10.0.0.1:50051"), "{error}");
     }
     let error = told(&["--advertise", "0.0.0.0:50052"]).unwrap_err();
-    assert!(matches!(error, ConfigError::Unspecified(_)), "{error}");
+    assert!(error.contains("is an address to listen on"), "{error}");
 
     for words in [
         // The machine of a host name is known only when it is called.
@@ -112,34 +125,30 @@ fn an_address_that_masters_elsewhere_cannot_call_is_refused() {
 
 #[test]
 fn values_out_of_range_are_refused() {
-    for words in [
-        ["--cpu", "0"],
-        ["--cpu", "NaN"],
-        ["--cpu", "0.0001"],
-        ["--masters", "m1"],
-        ["--advertise", "http://w1:1"],
-        ["--limits-attempts-max", "0"],
+    for (words, told) in [
+        (["--cpu", "0"], "cpu: 0 is not a number above 0"),
+        (["--cpu", "NaN"], "cpu: NaN is not"),
+        (["--cpu", "0.0001"], "cpu: 0.0001 is not"),
+        (["--masters", "m1"], "masters: 'm1' is not HOST:PORT"),
+        (["--advertise", "http://w1:1"], "advertise: 'http://w1:1' is not HOST:PORT"),
+        (["--limits-attempts-max", "0"], "limits.attempts_max: must be 1 to 250000"),
+        (["--executor", "docker"], "executor (--executor): 'docker' is neither process nor noop"),
     ] {
         let words = [&LEAST[..], &words].concat();
-        let error = Config::resolve(flags(&words), None).unwrap_err();
-        assert!(matches!(error, ConfigError::OutOfRange { .. }), "{error}");
+        let error = with(&words).unwrap_err();
+        assert!(error.starts_with(told), "{error}");
     }
 }
 
 #[test]
-fn an_executor_that_does_not_exist_is_refused() {
-    assert!(CommandLine::try_parse_from(["worker", "--executor", "docker"]).is_err());
-    assert!(with_file(&LEAST, r#"executor = "docker""#).is_err());
-}
-
-#[test]
 fn what_is_in_force_can_be_written_and_read_again() {
-    let config =
-        with_file(&[&LEAST[..], &["--label", "a=b", "--cpu", "1.5"]].concat(), "").unwrap();
+    let text = "worker_id = \"w1\"\ndata_dir = \"/data\"\ncpu = 1.5\n[labels]\na = \"b,c\"";
+    let config = with_file(&[], text).unwrap();
+    assert_eq!(config.labels["a"], "b,c");
 
-    let text = toml::to_string(&config).unwrap();
+    let shown = shown(text);
 
-    assert_eq!(with_file(&[], &text).unwrap(), config, "{text}");
+    assert_eq!(with_file(&[], &shown).unwrap(), config, "{shown}");
 }
 
 #[test]
@@ -157,8 +166,12 @@ fn a_join_token_comes_from_any_layer_or_a_file_and_is_never_shown() {
     ] {
         let words = [&LEAST[..], &["--masters", "m1:1"], words].concat();
         let config = with_file(&words, text).unwrap();
-        let shown = format!("{config:?} {}", toml::to_string(&config).unwrap());
-        assert!(shown.contains("fleet.***") && !shown.contains("fr0m"), "{shown}");
+        let whole = format!("worker_id = \"w\"\ndata_dir = \"/d\"\nmasters = \"m1:1\"\n{text}");
+        let shown = format!("{config:?} {}", shown(&whole));
+        assert!(
+            shown.contains("fleet.***") && !shown.contains("fr0m") && !shown.contains("other"),
+            "{shown}"
+        );
         assert!(config.join_token.unwrap().reveal().contains("fr0m"));
     }
 }
@@ -166,13 +179,13 @@ fn a_join_token_comes_from_any_layer_or_a_file_and_is_never_shown() {
 #[test]
 fn a_join_token_without_use_or_form_is_refused() {
     let alone = [&LEAST[..], &["--join-token", "fleet.s3cret"]].concat();
-    let error = Config::resolve(flags(&alone), None).unwrap_err();
-    assert!(matches!(error, ConfigError::TokenWithoutMasters), "{error}");
+    let error = with(&alone).unwrap_err();
+    assert!(error.starts_with("join_token: needs masters"), "{error}");
 
     let missing = [&LEAST[..], &["--masters", "m1:1", "--join-token-file", "/nowhere"]].concat();
-    let error = Config::resolve(flags(&missing), None).unwrap_err().to_string();
+    let error = with(&missing).unwrap_err();
     assert!(error.contains("/nowhere"), "{error}");
 
-    let error = with_file(&LEAST, r#"join_token = "s3cret""#).unwrap_err().to_string();
+    let error = with_file(&LEAST, r#"join_token = "s3cret""#).unwrap_err();
     assert!(error.contains("a name, a dot") && !error.contains("s3cret"), "{error}");
 }

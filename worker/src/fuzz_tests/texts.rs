@@ -2,13 +2,15 @@
 //! logs, and the configuration.
 
 use std::fs;
+use std::path::Path;
 
 use cluster_fuzz::{Fuzz, mutated, mutated_text};
 use cluster_state::Incarnation;
+use daemon::config::{Invocation, invocation};
 use nix::unistd::Pid;
 use proptest::prelude::*;
 
-use crate::config::{Config, Layer};
+use crate::config::{Config, command};
 use crate::leftovers::ProcessRecords;
 use crate::logs::Stream;
 use crate::logs::parts::{Part, parts};
@@ -111,12 +113,26 @@ zone = "a"
 "#;
 
 #[test]
-fn a_configuration_is_read_or_refused_by_line() {
+fn a_configuration_is_read_as_it_is_shown_or_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("worker.toml");
+    let (file, shown_file) = (dir.path().join("worker.toml"), dir.path().join("shown.toml"));
+    let invoke = |words: &[&str], path: &Path| {
+        let words = [&["worker"], words, &[path.to_str().unwrap()]].concat();
+        invocation::<Config>(&command().try_get_matches_from(words).unwrap(), |_| None)
+    };
+    let read = |path| match invoke(&["--config"], path) {
+        Ok(Invocation::Run(config)) => Some(*config),
+        Ok(Invocation::Check(_)) | Err(_) => None,
+    };
+
     let config = Just(CONFIG.as_bytes().to_vec());
     Fuzz::of("configuration of a worker").at_most(128).run(mutated(config), |bytes| {
-        fs::write(&path, &bytes).unwrap();
-        Config::resolve(Layer::default(), Some(&path)).ok();
+        fs::write(&file, &bytes).unwrap();
+        let Some(config) = read(&file) else { return };
+        let Invocation::Check(shown) = invoke(&["config", "check"], &file).unwrap() else {
+            panic!("it was to be shown")
+        };
+        fs::write(&shown_file, shown).unwrap();
+        assert_eq!(read(&shown_file), Some(config));
     });
 }

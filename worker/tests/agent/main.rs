@@ -15,16 +15,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use clap::Parser;
+use daemon::config::{Invocation, invocation};
 use worker::agent::Agent;
-use worker::config::{Config, Layer};
+use worker::config::{Config, command};
 use worker::host::Host;
-
-#[derive(Parser)]
-struct CommandLine {
-    #[command(flatten)]
-    layer: Layer,
-}
 
 /// A worker in this process, with its directory.
 struct Bench {
@@ -55,6 +49,8 @@ impl Bench {
 fn config(dir: &Path, more: &[&str]) -> Config {
     let dir = dir.to_str().unwrap();
     let least = ["worker", "--worker-id", "w1", "--listen", "127.0.0.1:0", "--data-dir", dir];
-    let layer = CommandLine::try_parse_from(least.iter().chain(more)).unwrap().layer;
-    Config::resolve(layer, None).unwrap()
+    let matches = command().try_get_matches_from(least.iter().chain(more)).unwrap();
+    let invocation = invocation(&matches, |_| None).unwrap();
+    let Invocation::Run(config) = invocation else { unreachable!("it is to run: {invocation:?}") };
+    *config
 }

@@ -1,0 +1,62 @@
+//! Log lines of a daemon: on standard error, for people or for machines.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+/// Parts that tell of every message they handle, in words that only their authors need; a
+/// directive of the operator's for one of them wins.
+const QUIET: &str = "openraft=error,h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=warn";
+
+/// Level, or directives such as `info,openraft=warn`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFilter(String);
+
+/// Form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The process logs already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("logging is set up already")]
+pub struct Taken;
+
+impl LogFilter {
+    /// Reads a level or a list of directives.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match EnvFilter::try_new(text) {
+            Ok(_) => Ok(Self(text.to_owned())),
+            Err(_) => Err(format!("'{text}' is neither a level nor a list of directives")),
+        }
+    }
+
+    /// The filter as it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for LogFilter {
+    fn default() -> Self {
+        Self("info".to_owned())
+    }
+}
+
+/// Sends log lines to standard error from now on.
+pub fn start(filter: &LogFilter, format: LogFormat) -> Result<(), Taken> {
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(format!("{QUIET},{}", filter.0)))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    let started = match format {
+        LogFormat::Text => lines.try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+    started.map_err(|_| Taken)
+}
