@@ -1,6 +1,5 @@
 //! Defines the command line.
 
-mod bench;
 mod operator;
 mod shell;
 mod task;
@@ -10,9 +9,6 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-pub use bench::{
-    BenchCommand, DispatchArgs, FailoverArgs, FleetArgs, SubmitLoadArgs, WorkerLoadArgs,
-};
 pub use operator::{
     DrainArgs, LabelArgs, LabelChange, MassLossCommand, TokenCommand, WorkerCommand,
 };
@@ -67,15 +63,6 @@ pub enum Command {
     Shell,
     /// Run a whole cluster on this machine until Ctrl-C
     Dev(DevArgs),
-    /// Measure a cluster
-    Bench {
-        /// Measurement to run
-        #[command(subcommand)]
-        command: BenchCommand,
-    },
-    /// Run simulated workers, for `bench workers`
-    #[command(hide = true)]
-    Fleet(FleetArgs),
 }
 
 const SHELL_HELP: &str = "Type help at the prompt for its commands, and exit or Ctrl-D to leave. \

@@ -1,6 +1,5 @@
 //! Runs each command: asks the cluster and prints the answer.
 
-mod bench;
 mod dev;
 mod drain;
 mod leader;
@@ -21,7 +20,6 @@ use proto::v1;
 
 use crate::args::{Args, ClusterCommand, Command};
 use crate::failure::Failure;
-use crate::load::fleet;
 use crate::output::{self, Output};
 
 /// Context of every command.
@@ -61,8 +59,6 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         Command::Cluster(command) => ask(&context, command).await,
         Command::Shell => Box::pin(shell::run(context)).await,
         Command::Dev(args) => Box::pin(dev::run(&context, args)).await,
-        Command::Bench { command } => Box::pin(bench::run(&context, command)).await,
-        Command::Fleet(args) => Ok(Box::pin(fleet::serve(&args)).await?),
     }
 }
 

@@ -7,7 +7,6 @@ use proto::client::ClientError;
 use proto::json::Misread;
 use proto::problem::{ErrorKind, Outcome};
 
-use crate::load::FleetError;
 use crate::local_cluster::LocalClusterError;
 
 /// Reason that a command failed.
@@ -70,12 +69,6 @@ pub enum Failure {
     /// The local cluster failed.
     #[error(transparent)]
     LocalCluster(#[from] LocalClusterError),
-    /// A benchmark could not take its measurements.
-    #[error("the benchmark failed: {0}")]
-    Benchmark(&'static str),
-    /// The fleet of simulated workers failed.
-    #[error(transparent)]
-    Fleet(#[from] FleetError),
 }
 
 impl Failure {
@@ -99,9 +92,7 @@ impl Failure {
             | Self::ParseFile { .. }
             | Self::Json(_)
             | Self::LocalCluster(_)
-            | Self::NotReached { .. }
-            | Self::Benchmark(_)
-            | Self::Fleet(_) => 1,
+            | Self::NotReached { .. } => 1,
         }
     }
 
@@ -151,9 +142,7 @@ impl Failure {
             | Self::TaskFailed
             | Self::Output(_)
             | Self::Json(_)
-            | Self::LocalCluster(_)
-            | Self::Benchmark(_)
-            | Self::Fleet(_) => None,
+            | Self::LocalCluster(_) => None,
         }
     }
 }

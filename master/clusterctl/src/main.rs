@@ -7,7 +7,7 @@ use clap::Parser;
 use clusterctl::args::Args;
 use clusterctl::commands;
 
-// One thread: a benchmark shares the machine with the masters that it measures.
+// One thread: most commands are one call.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args = Args::parse();

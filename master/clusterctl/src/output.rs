@@ -12,8 +12,8 @@ use serde::Serialize;
 
 pub use operator::{mass_loss, reconnections, tokens, worker_history, worker_metrics};
 pub use prompt::worker_box;
-pub use table::{Style, columns};
-pub use text::{leader, measurements, status, task, tasks, worker, workers};
+pub use table::{Style, columns, fields};
+pub use text::{leader, status, task, tasks, worker, workers};
 
 use crate::args::Format;
 use crate::failure::Failure;

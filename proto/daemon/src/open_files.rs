@@ -19,6 +19,12 @@ pub fn soft_limit() -> io::Result<u64> {
     Ok(soft)
 }
 
+/// Reads the limit up to which the soft one can be raised.
+pub fn hard_limit() -> io::Result<u64> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    Ok(hard)
+}
+
 /// Raises the soft limit, which is often too low for a fleet or for hundreds of attempts, to the
 /// hard one. A limit that cannot be raised stays, with a warning.
 pub fn raise() -> io::Result<Limit> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clusterctl::load::Latencies;
+use crate::load::Latencies;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use clusterctl::load::{SubmitLoad, SubmitReport};
+use crate::load::{SubmitLoad, SubmitReport};
 use clusterctl::local_cluster::Process;
 
 use crate::calls::CallReport;

@@ -3,8 +3,8 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::load::Latencies;
 use anyhow::{Context as _, bail};
-use clusterctl::load::Latencies;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 use tonic::transport::Channel;

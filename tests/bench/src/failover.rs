@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::load::FailoverTrials;
 use anyhow::Context as _;
-use clusterctl::load::FailoverTrials;
 use clusterctl::local_cluster::LocalCluster;
 use proto::client::{Client, ClientOptions};
 use proto::v1;

@@ -2,7 +2,7 @@
 //! but each asks a replica for one task from its own memory. No log, no disk, no second hop: no
 //! write over gRPC can be faster than this.
 
-use clusterctl::load::{Latencies, SubmitLoad};
+use crate::load::{Latencies, SubmitLoad};
 use proto::channel;
 use proto::client::task_service;
 use proto::v1;

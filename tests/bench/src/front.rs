@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use clusterctl::load::{Latencies, open_files};
 use clusterctl::local_cluster::{LocalCluster, Process};
 use reqwest::{Client, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::machine::{CpuWatch, resident_bytes};
+use crate::load::Latencies;
+use crate::machine::CpuWatch;
+use crate::open_files;
 use crate::ours;
+use crate::process_usage::resident_bytes;
 use crate::table::{Table, millis};
 
 /// Long polls that are open: as many as a master takes connections by default.
@@ -151,7 +153,7 @@ async fn readers(table: &mut Table) -> anyhow::Result<()> {
     for reader in 0..FIRST_READERS + READERS {
         if reader == FIRST_READERS {
             tokio::time::sleep(READ_AHEAD).await;
-            before = resident_bytes(leader.pid);
+            before = resident_bytes(leader.pid)?;
         }
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(4_096)?;
@@ -164,7 +166,7 @@ async fn readers(table: &mut Table) -> anyhow::Result<()> {
         open.push(stream);
     }
     tokio::time::sleep(READ_AHEAD).await;
-    let grown = resident_bytes(leader.pid).saturating_sub(before);
+    let grown = resident_bytes(leader.pid)?.saturating_sub(before);
     let figure = format!("memory of the leader per slow reader of a log, {READERS} readers");
     let value = format!("{} KiB", (grown >> 10) / READERS);
     table.add(&figure, value, Some(watch.others()));

@@ -60,11 +60,3 @@ impl CpuWatch {
         others as f64 / self.began.elapsed().as_secs_f64()
     }
 }
-
-/// Resident memory of a process in bytes.
-pub(crate) fn resident_bytes(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB"));
-    kib.and_then(|kib| kib.trim().parse::<u64>().ok()).unwrap_or(0) << 10
-}

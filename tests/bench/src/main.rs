@@ -1,78 +1,69 @@
-//! All benchmarks against fresh clusters on this machine, one table. Nothing is switched off for
-//! them: every write is synced and replicated as in production.
+//! All benchmarks: comparisons of fresh clusters with etcd, for one table, and single loads on any
+//! cluster. Nothing is switched off for them: every write is synced and replicated as in production.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints what it found")]
 
+mod args;
 mod calls;
 mod compare;
 mod etcd;
 mod failover;
+mod fleet;
 mod floor;
 mod front;
+mod load;
 mod machine;
+mod measure;
+mod open_files;
 mod ours;
+mod process_usage;
 mod scale;
 mod table;
 
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
+use tokio::runtime::Builder;
 
+use crate::args::{Command, CommandLine, Comparison, Sizes};
 use crate::table::Table;
 
-/// Measures the cluster, beside etcd in the same run.
-#[derive(Debug, Parser)]
-#[command(version)]
-struct Args {
-    #[command(subcommand)]
-    what: What,
-    /// Seconds per measurement.
-    #[arg(long, global = true, default_value_t = 5)]
-    seconds: u64,
-    /// Leaders killed, and handed over from.
-    #[arg(long, global = true, default_value_t = 20)]
-    trials: u16,
-    /// Live and finished tasks of the scale measurements.
-    #[arg(long, global = true, default_value_t = 1_000_000)]
-    tasks: u32,
+fn main() -> anyhow::Result<()> {
+    let command = CommandLine::parse().command;
+    let mut runtime = match command {
+        Command::Compare(_) => Builder::new_multi_thread(),
+        // One thread: a load shares the machine with the masters that it measures.
+        Command::Load(_) | Command::Fleet(_) => Builder::new_current_thread(),
+    };
+    runtime.enable_all().build()?.block_on(Box::pin(run(command)))
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
-enum What {
-    /// Everything.
-    All,
-    /// Durable submissions, against etcd's puts.
-    Submit,
-    /// Bulk submission, dispatch and the way of a single task.
-    Dispatch,
-    /// Leaders killed and handed over, against etcd.
-    Failover,
-    /// A million live and a million finished tasks.
-    Scale,
-    /// Many that wait, many that read slowly, and large bodies.
-    Front,
+async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Compare(comparison) => {
+            let mut table = Table::default();
+            Box::pin(compare(comparison, &mut table)).await?;
+            println!("{}\n\n{}", machine::describe(), table.render());
+            Ok(())
+        }
+        Command::Load(args) => Box::pin(measure::run(args)).await,
+        Command::Fleet(args) => Ok(Box::pin(fleet::serve(&args)).await?),
+    }
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
-    let duration = Duration::from_secs(args.seconds);
-    let mut table = Table::default();
-    let wants = |one| args.what == What::All || args.what == one;
-    if wants(What::Submit) {
-        compare::run(&mut table, duration).await?;
+async fn compare(comparison: Comparison, table: &mut Table) -> anyhow::Result<()> {
+    let duration = |sizes: Sizes| Duration::from_secs(sizes.seconds);
+    match comparison {
+        Comparison::All(sizes) => {
+            compare::run(table, duration(sizes)).await?;
+            ours::run(table, duration(sizes)).await?;
+            failover::run(table, sizes.trials).await?;
+            scale::run(table, sizes.tasks).await?;
+            front::run(table).await
+        }
+        Comparison::Submit(sizes) => compare::run(table, duration(sizes)).await,
+        Comparison::Dispatch(sizes) => ours::run(table, duration(sizes)).await,
+        Comparison::Failover(sizes) => failover::run(table, sizes.trials).await,
+        Comparison::Scale(sizes) => scale::run(table, sizes.tasks).await,
+        Comparison::Front => front::run(table).await,
     }
-    if wants(What::Dispatch) {
-        ours::run(&mut table, duration).await?;
-    }
-    if wants(What::Failover) {
-        failover::run(&mut table, args.trials).await?;
-    }
-    if wants(What::Scale) {
-        scale::run(&mut table, args.tasks).await?;
-    }
-    if wants(What::Front) {
-        front::run(&mut table).await?;
-    }
-    println!("{}\n\n{}", machine::describe(), table.render());
-    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clusterctl::load::{DispatchLoad, SubmitLoad};
+use crate::load::{DispatchLoad, SubmitLoad};
 use clusterctl::local_cluster::{Layout, LocalCluster, Process};
 use proto::client::ClientOptions;
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::load::{DispatchLoad, SubmitLoad};
 use anyhow::Context as _;
-use clusterctl::load::{DispatchLoad, SubmitLoad};
 use clusterctl::local_cluster::{LocalCluster, Process, Role};
 use proto::client::{Client, ClientOptions};
 use proto::v1;
@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::failover::longest_gap;
-use crate::machine::resident_bytes;
 use crate::ours;
+use crate::process_usage::resident_bytes;
 use crate::table::{Table, millis};
 
 const TASKS_PER_CALL: u32 = 1_000;
@@ -29,10 +29,10 @@ pub(crate) async fn run(table: &mut Table, tasks: u32) -> anyhow::Result<()> {
 
 async fn memory(table: &mut Table, tasks: u32) -> anyhow::Result<()> {
     let mut cluster = ours::start(0, None).await?;
-    let before = masters_bytes(&cluster);
+    let before = masters_bytes(&cluster)?;
     let longest = submit_waiting(&cluster, tasks).await?;
     for (role, before) in before {
-        let after = bytes_of(&cluster, role);
+        let after = bytes_of(&cluster, role)?;
         let each = after.saturating_sub(before) / u64::from(tasks);
         let figure = format!("memory per live task, {role}, {tasks} live");
         table.add(&figure, format!("{each} bytes"), None);
@@ -125,13 +125,13 @@ async fn submit_waiting(cluster: &LocalCluster, tasks: u32) -> anyhow::Result<Du
     Ok(longest)
 }
 
-fn masters_bytes(cluster: &LocalCluster) -> Vec<(Role, u64)> {
-    cluster.layout().master_roles().map(|role| (role, bytes_of(cluster, role))).collect()
+fn masters_bytes(cluster: &LocalCluster) -> anyhow::Result<Vec<(Role, u64)>> {
+    cluster.layout().master_roles().map(|role| Ok((role, bytes_of(cluster, role)?))).collect()
 }
 
-fn bytes_of(cluster: &LocalCluster, role: Role) -> u64 {
+fn bytes_of(cluster: &LocalCluster, role: Role) -> anyhow::Result<u64> {
     let process = cluster.processes().iter().find(|process| process.role() == role);
-    process.map(Process::pid).map_or(0, resident_bytes)
+    Ok(resident_bytes(process.map(Process::pid).context("a master is not ours")?)?)
 }
 
 /// A task of 256 bytes that nobody may run.

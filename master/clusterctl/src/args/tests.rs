@@ -166,7 +166,7 @@ fn the_shell_knows_short_forms_and_every_command_of_a_cluster() {
     ] {
         assert!(shell(line).is_ok(), "{line}: {}", shell(line).unwrap_err());
     }
-    for line in ["dev", "bench submit", "shell", "nonsense"] {
+    for line in ["dev", "shell", "nonsense"] {
         assert_eq!(shell(line).unwrap_err().kind(), ErrorKind::InvalidSubcommand, "{line}");
     }
     assert_eq!(shell("help").unwrap_err().kind(), ErrorKind::DisplayHelp);
@@ -175,15 +175,4 @@ fn the_shell_knows_short_forms_and_every_command_of_a_cluster() {
 #[test]
 fn the_shell_s_definition_has_no_contradiction() {
     ShellLine::command().debug_assert();
-}
-
-#[test]
-fn a_benchmark_of_workers_has_its_size() {
-    let line = "clusterctl bench workers --workers 10000 --processes 4";
-    let Command::Bench { command: BenchCommand::Workers(args) } = parse(line).unwrap().command
-    else {
-        panic!("not the benchmark")
-    };
-    assert_eq!((args.workers, args.processes), (10_000, 4));
-    assert_eq!(error("clusterctl bench workers --workers 0"), ErrorKind::ValueValidation);
 }

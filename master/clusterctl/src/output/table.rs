@@ -63,7 +63,8 @@ pub(super) fn or_nothing<T: ToString>(value: Option<&T>) -> String {
 }
 
 /// Formats lines of `name: value`, the values aligned.
-pub(super) fn fields(fields: &[(&str, String)]) -> String {
+#[must_use]
+pub fn fields(fields: &[(&str, String)]) -> String {
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 1;
     fields
         .iter()

@@ -1,4 +1,4 @@
-//! Formats masters, workers, tasks and measurements for people.
+//! Formats masters, workers and tasks for people.
 
 use std::collections::BTreeMap;
 
@@ -201,12 +201,6 @@ pub fn task(task: &v1::Task, style: Style) -> String {
     });
     let heading = ["ATTEMPT", "WORKER", "STARTED", "FINISHED", "EXIT", "OUTCOME", "REASON"];
     format!("{summary}\n\n{}", columns(heading, rows.collect(), style))
-}
-
-/// Formats figures by name, in the given order.
-#[must_use]
-pub fn measurements(figures: &[(&str, String)]) -> String {
-    fields(figures)
 }
 
 #[cfg(test)]

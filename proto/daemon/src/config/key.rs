@@ -17,7 +17,7 @@ pub struct Key<C> {
     pub(super) value_name: &'static str,
     /// One sentence for `--help`.
     pub(super) help: &'static str,
-    /// Whether there is no default for it.
+    /// True for a key without a default.
     pub(super) is_required: bool,
     /// Path of a key that says the same in another way.
     pub(super) alternative: Option<&'static str>,

@@ -68,7 +68,7 @@ impl Layers<'_> {
         (!is_outranked).then_some(found)
     }
 
-    /// Whether a key has a value that is not empty.
+    /// Returns true if a key has a value that is not empty.
     pub(super) fn give<C>(&self, key: &Key<C>) -> bool {
         self.find(key).is_some_and(|found| !found.given.is_empty())
     }

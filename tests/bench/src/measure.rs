@@ -1,44 +1,51 @@
-//! `bench`: loads a cluster and tells what it measured.
+//! One load on a cluster at a time, and what was measured under it.
 
 use std::time::Duration;
 
 mod workers;
 
-use super::Context;
-use crate::args::{BenchCommand, DispatchArgs, FailoverArgs, SubmitLoadArgs};
-use crate::failure::Failure;
+use clusterctl::local_cluster::{Layout, LocalCluster};
+use clusterctl::output::{Output, fields};
+use proto::client::{Client, ClientOptions};
+
+use crate::args::{DispatchArgs, FailoverArgs, LoadArgs, LoadCommand, SubmitLoadArgs};
 use crate::load::{
     DispatchLoad, DispatchReport, FailoverReport, FailoverTrials, LatencyReport, SubmitLoad,
     SubmitReport,
 };
-use crate::local_cluster::{Layout, LocalCluster};
-use crate::output::measurements;
 
-pub(super) async fn run(context: &Context, command: BenchCommand) -> Result<(), Failure> {
+/// Loads a cluster and prints the report.
+pub(crate) async fn run(args: LoadArgs) -> anyhow::Result<()> {
+    let LoadArgs { endpoints, output, command } = args;
+    let output = Output::new(output);
     match command {
-        BenchCommand::Submit(args) => submit(context, args).await,
-        BenchCommand::Dispatch(args) => dispatch(context, &args).await,
-        BenchCommand::Failover(args) => failover(context, &args).await,
-        BenchCommand::Workers(args) => Box::pin(workers::run(context, &args)).await,
+        LoadCommand::Submit(args) => submit(output, endpoints, args).await,
+        LoadCommand::Dispatch(args) => dispatch(output, endpoints, &args).await,
+        LoadCommand::Failover(args) => failover(output, &args).await,
+        LoadCommand::Workers(args) => Box::pin(workers::run(output, &args)).await,
     }
 }
 
-async fn submit(context: &Context, args: SubmitLoadArgs) -> Result<(), Failure> {
+async fn submit(
+    output: Output,
+    endpoints: Vec<String>,
+    args: SubmitLoadArgs,
+) -> anyhow::Result<()> {
     let load = SubmitLoad {
-        endpoints: context.endpoints.clone(),
+        endpoints,
         clients: args.clients,
         duration: Duration::from_secs(args.seconds),
         tasks_per_call: args.tasks_per_call,
         worker_id: args.worker,
     };
     let report = load.run().await?;
-    context.output.data(&report, |report, _| submit_text(report))
+    Ok(output.data(&report, |report, _| submit_text(report))?)
 }
 
 fn submit_text(report: &SubmitReport) -> String {
     let errors = report.errors.iter().map(|(kind, count)| format!("{count} {kind}"));
     let errors = errors.collect::<Vec<_>>().join(", ");
-    measurements(&[
+    fields(&[
         ("tasks/s", format!("{:.0}", report.tasks_per_second)),
         ("tasks", report.tasks.to_string()),
         ("calls", report.calls.to_string()),
@@ -49,20 +56,24 @@ fn submit_text(report: &SubmitReport) -> String {
     ])
 }
 
-async fn dispatch(context: &Context, args: &DispatchArgs) -> Result<(), Failure> {
-    let client = context.client()?;
+async fn dispatch(
+    output: Output,
+    endpoints: Vec<String>,
+    args: &DispatchArgs,
+) -> anyhow::Result<()> {
+    let client = Client::new(&endpoints, ClientOptions::default())?;
     if let Some(count) = args.latency {
         let report = DispatchLoad::latency(&client, count).await?;
-        return context.output.data(&report, |report, _| latency_text(report));
+        return Ok(output.data(&report, |report, _| latency_text(report))?);
     }
     let DispatchArgs { tasks, classes, patience, .. } = *args;
     let load = DispatchLoad { tasks, classes, patience };
     let report = load.run(&client).await?;
-    context.output.data(&report, |report, _| dispatch_text(report))
+    Ok(output.data(&report, |report, _| dispatch_text(report))?)
 }
 
 fn latency_text(report: &LatencyReport) -> String {
-    measurements(&[
+    fields(&[
         ("tasks", report.tasks.to_string()),
         ("submit to start p50", millis(report.start_p50_micros)),
         ("submit to start p99", millis(report.start_p99_micros)),
@@ -72,7 +83,7 @@ fn latency_text(report: &LatencyReport) -> String {
 }
 
 fn dispatch_text(report: &DispatchReport) -> String {
-    measurements(&[
+    fields(&[
         ("tasks/s", format!("{:.0}", report.tasks_per_second)),
         ("tasks", report.tasks.to_string()),
         ("all submitted", format!("{:.2} s", report.submitted_seconds)),
@@ -80,22 +91,22 @@ fn dispatch_text(report: &DispatchReport) -> String {
     ])
 }
 
-async fn failover(context: &Context, args: &FailoverArgs) -> Result<(), Failure> {
+async fn failover(output: Output, args: &FailoverArgs) -> anyhow::Result<()> {
     let layout =
         Layout { masters: args.masters, workers: 0, base_port: args.base_port, executor: None };
     let programs = LocalCluster::sibling_programs()?;
     let mut cluster = LocalCluster::prepare(layout, &programs, None)?;
-    let trials = kill_leaders(context, &mut cluster, args.trials).await;
+    let trials = kill_leaders(output, &mut cluster, args.trials).await;
     cluster.stop().await;
     let report = FailoverReport::of(&trials?);
-    context.output.data(&report, |report, _| failover_text(report))
+    Ok(output.data(&report, |report, _| failover_text(report))?)
 }
 
 async fn kill_leaders(
-    context: &Context,
+    output: Output,
     cluster: &mut LocalCluster,
     count: u16,
-) -> Result<Vec<Duration>, Failure> {
+) -> anyhow::Result<Vec<Duration>> {
     let masters = cluster.layout().master_roles().collect::<Vec<_>>();
     for master in &masters {
         cluster.start(*master)?;
@@ -106,7 +117,7 @@ async fn kill_leaders(
     let mut trials = Vec::with_capacity(usize::from(count));
     for number in 1..=count {
         let gap = FailoverTrials { cluster: &mut *cluster }.run_one().await?;
-        context.output.message(format_args!("trial {number}: {}", millis(gap.as_micros())));
+        output.message(format_args!("trial {number}: {}", millis(gap.as_micros())));
         trials.push(gap);
     }
     Ok(trials)
@@ -114,7 +125,7 @@ async fn kill_leaders(
 
 fn failover_text(report: &FailoverReport) -> String {
     let trials = report.trials_micros.iter().map(|micros| millis(*micros)).collect::<Vec<_>>();
-    measurements(&[
+    fields(&[
         ("trials", trials.join(", ")),
         ("median", millis(report.median_micros)),
         ("max", millis(report.max_micros)),

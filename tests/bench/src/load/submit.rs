@@ -21,36 +21,36 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(10);
 /// Clients that submit side by side over all endpoints, each waiting for its answer. Nothing is
 /// repeated: every failure shows.
 #[derive(Debug, Clone)]
-pub struct SubmitLoad {
+pub(crate) struct SubmitLoad {
     /// The masters; clients are spread over them.
-    pub endpoints: Vec<String>,
+    pub(crate) endpoints: Vec<String>,
     /// Number of clients.
-    pub clients: u16,
+    pub(crate) clients: u16,
     /// For how long.
-    pub duration: Duration,
+    pub(crate) duration: Duration,
     /// Tasks in one call.
-    pub tasks_per_call: u16,
+    pub(crate) tasks_per_call: u16,
     /// The only worker that may run them.
-    pub worker_id: Option<String>,
+    pub(crate) worker_id: Option<String>,
 }
 
 /// Result of the measurement.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct SubmitReport {
+pub(crate) struct SubmitReport {
     /// Tasks accepted.
-    pub tasks: u64,
+    pub(crate) tasks: u64,
     /// Calls answered with success.
-    pub calls: u64,
+    pub(crate) calls: u64,
     /// Tasks accepted per second.
-    pub tasks_per_second: f64,
+    pub(crate) tasks_per_second: f64,
     /// Median time of a call in microseconds.
-    pub p50_micros: u128,
+    pub(crate) p50_micros: u128,
     /// Time in microseconds that 99 of 100 calls did not exceed.
-    pub p99_micros: u128,
+    pub(crate) p99_micros: u128,
     /// Longest call in microseconds.
-    pub max_micros: u128,
+    pub(crate) max_micros: u128,
     /// Failed calls by what went wrong.
-    pub errors: BTreeMap<String, u64>,
+    pub(crate) errors: BTreeMap<String, u64>,
 }
 
 /// Measurement of one client.
@@ -62,7 +62,7 @@ struct Share {
 
 impl SubmitLoad {
     /// Runs until the time is over.
-    pub async fn run(&self) -> Result<SubmitReport, ClientError> {
+    pub(crate) async fn run(&self) -> Result<SubmitReport, ClientError> {
         let services = self
             .endpoints
             .iter()

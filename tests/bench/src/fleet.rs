@@ -17,9 +17,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-pub use serve::serve;
+pub(crate) use serve::serve;
 
-use super::open_files::TooFewFiles;
+use crate::open_files::TooFewFiles;
 
 /// Workers at addresses that differ in their last number only.
 const WORKERS_PER_NET: u32 = 250;
@@ -28,7 +28,7 @@ const NETS: u32 = 250;
 
 /// Reason that the fleet cannot be simulated.
 #[derive(Debug, thiserror::Error)]
-pub enum FleetError {
+pub(crate) enum FleetError {
     /// They need more open files than are allowed.
     #[error(transparent)]
     TooFewFiles(#[from] TooFewFiles),
@@ -70,14 +70,14 @@ struct Report {
 
 /// The name of the worker of this number.
 #[must_use]
-pub fn worker_id(number: u32) -> String {
+pub(crate) fn worker_id(number: u32) -> String {
     format!("sim-{number:05}")
 }
 
 /// Returns the address of the worker of this number: an IP address of its own, because the ports of
 /// a single one would not suffice.
 #[must_use]
-pub fn worker_address(number: u32, port: u16) -> String {
+pub(crate) fn worker_address(number: u32, port: u16) -> String {
     let net = number / WORKERS_PER_NET % NETS;
     let host = number % WORKERS_PER_NET + 1;
     format!("127.77.{net}.{host}:{port}")
@@ -85,7 +85,7 @@ pub fn worker_address(number: u32, port: u16) -> String {
 
 /// Simulated workers, spread over processes. They are killed when it is dropped.
 #[derive(Debug)]
-pub struct Fleet {
+pub(crate) struct Fleet {
     workers: u32,
     processes: Vec<FleetProcess>,
 }
@@ -100,7 +100,7 @@ struct FleetProcess {
 
 impl Fleet {
     /// Starts the processes; none of the workers listens yet.
-    pub fn spawn(workers: u32, processes: u16, port: u16) -> Result<Self, FleetError> {
+    pub(crate) fn spawn(workers: u32, processes: u16, port: u16) -> Result<Self, FleetError> {
         let program = std::env::current_exe()?;
         let share = workers.div_ceil(u32::from(processes.max(1))).max(1);
         let mut fleet = Self { workers, processes: Vec::new() };
@@ -122,7 +122,7 @@ impl Fleet {
     }
 
     /// Starts all workers at once and returns when every one listens.
-    pub async fn start(&mut self, patience: Duration) -> Result<(), FleetError> {
+    pub(crate) async fn start(&mut self, patience: Duration) -> Result<(), FleetError> {
         for process in &mut self.processes {
             process.commands.write_all(b"start\n").await?;
         }
@@ -132,7 +132,7 @@ impl Fleet {
     }
 
     /// Returns when every worker has a session in `term` or a later one.
-    pub async fn follow(&mut self, term: u64, patience: Duration) -> Result<(), FleetError> {
+    pub(crate) async fn follow(&mut self, term: u64, patience: Duration) -> Result<(), FleetError> {
         let following = |reports: &[Report]| {
             let there = reports.iter().filter(|report| report.term >= term);
             there.map(|report| report.following).sum()
@@ -142,7 +142,7 @@ impl Fleet {
 
     /// Heartbeats answered so far.
     #[must_use]
-    pub fn heartbeats(&self) -> u64 {
+    pub(crate) fn heartbeats(&self) -> u64 {
         self.processes.iter().map(|process| process.reports.borrow().heartbeats).sum()
     }
 

@@ -2,19 +2,17 @@
 
 mod dispatch;
 mod failover;
-pub mod fleet;
 mod latencies;
-pub mod open_files;
-mod process_usage;
 mod submit;
 mod workers;
 
-pub use dispatch::{DispatchLoad, DispatchReport, LatencyReport};
-pub use failover::{FailoverReport, FailoverTrials};
-pub use fleet::{Fleet, FleetError};
-pub use latencies::Latencies;
-pub use submit::{SubmitLoad, SubmitReport};
-pub use workers::{Baseline, FollowReport, MasterUsage, QuietReport, WorkerReport, WorkerTrial};
+pub(crate) use dispatch::{DispatchLoad, DispatchReport, LatencyReport};
+pub(crate) use failover::{FailoverReport, FailoverTrials};
+pub(crate) use latencies::Latencies;
+pub(crate) use submit::{SubmitLoad, SubmitReport};
+#[cfg(test)]
+pub(crate) use workers::{FollowReport, QuietReport};
+pub(crate) use workers::{MasterUsage, WorkerReport, WorkerTrial};
 
 use proto::v1;
 

@@ -5,32 +5,32 @@ use std::time::Duration;
 /// Measured times, each kept to the microsecond: four bytes a call are cheaper than an answer that
 /// is off by a bucket's width.
 #[derive(Debug, Clone, Default)]
-pub struct Latencies {
+pub(crate) struct Latencies {
     micros: Vec<u32>,
     is_sorted: bool,
 }
 
 impl Latencies {
     /// Adds one.
-    pub fn record(&mut self, latency: Duration) {
+    pub(crate) fn record(&mut self, latency: Duration) {
         self.micros.push(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX));
         self.is_sorted = false;
     }
 
     /// Adds all of another's.
-    pub fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         self.micros.extend_from_slice(&other.micros);
         self.is_sorted = false;
     }
 
     /// Returns the number of samples.
     #[must_use]
-    pub fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         u64::try_from(self.micros.len()).unwrap_or(u64::MAX)
     }
 
     /// The least time that so many of a thousand did not exceed; zero when nothing was measured.
-    pub fn per_mille(&mut self, share: u16) -> Duration {
+    pub(crate) fn per_mille(&mut self, share: u16) -> Duration {
         if !self.is_sorted {
             self.micros.sort_unstable();
             self.is_sorted = true;
@@ -41,12 +41,12 @@ impl Latencies {
     }
 
     /// The median.
-    pub fn median(&mut self) -> Duration {
+    pub(crate) fn median(&mut self) -> Duration {
         self.per_mille(500)
     }
 
     /// The longest.
-    pub fn longest(&mut self) -> Duration {
+    pub(crate) fn longest(&mut self) -> Duration {
         self.per_mille(1_000)
     }
 }

@@ -7,8 +7,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::{Latencies, small_task};
-use crate::failure::Failure;
-use crate::local_cluster::{LocalCluster, Role};
+use clusterctl::local_cluster::{LocalCluster, Role};
 
 /// Nobody by this name exists, so that the tasks only wait.
 const ABSENT_WORKER: &str = "absent";
@@ -21,26 +20,26 @@ const LAG_MAX: u64 = 10;
 
 /// Leaders to be killed in a running cluster without workers.
 #[derive(Debug)]
-pub struct FailoverTrials<'a> {
+pub(crate) struct FailoverTrials<'a> {
     /// The cluster.
-    pub cluster: &'a mut LocalCluster,
+    pub(crate) cluster: &'a mut LocalCluster,
 }
 
 /// Result of the measurement.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct FailoverReport {
+pub(crate) struct FailoverReport {
     /// From each kill to the first accepted write, in microseconds.
-    pub trials_micros: Vec<u128>,
+    pub(crate) trials_micros: Vec<u128>,
     /// Their median.
-    pub median_micros: u128,
+    pub(crate) median_micros: u128,
     /// Their maximum.
-    pub max_micros: u128,
+    pub(crate) max_micros: u128,
 }
 
 impl FailoverReport {
     /// Sums up the trials.
     #[must_use]
-    pub fn of(trials: &[Duration]) -> Self {
+    pub(crate) fn of(trials: &[Duration]) -> Self {
         let mut latencies = Latencies::default();
         trials.iter().for_each(|trial| latencies.record(*trial));
         Self {
@@ -54,7 +53,7 @@ impl FailoverReport {
 impl FailoverTrials<'_> {
     /// Kills the leader, measures until a client of the survivors has a write accepted, and brings
     /// the killed master back.
-    pub async fn run_one(&mut self) -> Result<Duration, Failure> {
+    pub(crate) async fn run_one(&mut self) -> anyhow::Result<Duration> {
         let leader = self.settled_leader().await?;
         let survivors = self.cluster.layout().master_roles().filter(|role| *role != leader);
         let survivors = survivors.map(|role| self.cluster.layout().grpc_address(role));
@@ -73,7 +72,7 @@ impl FailoverTrials<'_> {
     }
 
     /// The leader, once every master is reachable and has caught up with it.
-    async fn settled_leader(&self) -> Result<Role, Failure> {
+    async fn settled_leader(&self) -> anyhow::Result<Role> {
         let client = self.cluster.client(ClientOptions::default())?;
         let masters = usize::from(self.cluster.layout().masters);
         let deadline = Instant::now() + SETTLE_TIMEOUT;
@@ -90,14 +89,14 @@ impl FailoverTrials<'_> {
                 return Ok(Role::Master(leader));
             }
             if Instant::now() >= deadline {
-                return Err(Failure::Benchmark("the cluster did not settle in time"));
+                anyhow::bail!("the cluster did not settle in time");
             }
             sleep(LOOK_INTERVAL).await;
         }
     }
 }
 
-async fn write(client: &Client) -> Result<(), Failure> {
+async fn write(client: &Client) -> anyhow::Result<()> {
     client.submit(vec![small_task(Some(ABSENT_WORKER.to_owned()))], None).await?;
     Ok(())
 }

@@ -1,16 +1,16 @@
-//! `bench workers`: a cluster of its own, and a fleet of simulated workers.
+//! A fleet of simulated workers on a cluster of its own.
 
 use std::time::Duration;
 
+use clusterctl::local_cluster::{Layout, LocalCluster};
+use clusterctl::output::{Output, fields};
 use tokio::time::sleep;
 
-use super::{Context, millis};
+use super::millis;
 use crate::args::WorkerLoadArgs;
-use crate::failure::Failure;
-use crate::load::open_files::{TooFewFiles, hard_limit};
-use crate::load::{Fleet, FleetError, MasterUsage, WorkerReport, WorkerTrial};
-use crate::local_cluster::{Layout, LocalCluster};
-use crate::output::measurements;
+use crate::fleet::Fleet;
+use crate::load::{MasterUsage, WorkerReport, WorkerTrial};
+use crate::open_files::{TooFewFiles, allowed};
 
 /// Distance from the base port to the port of all simulated workers.
 const FLEET_OFFSET: u16 = 200;
@@ -21,43 +21,41 @@ const LEADER_OTHER_FILES: u64 = 500;
 /// From the last registration until only heartbeats happen.
 const SETTLE_PAUSE: Duration = Duration::from_secs(10);
 
-pub(super) async fn run(context: &Context, args: &WorkerLoadArgs) -> Result<(), Failure> {
-    warn_of_few_files(context, args.workers)?;
+pub(super) async fn run(output: Output, args: &WorkerLoadArgs) -> anyhow::Result<()> {
+    warn_of_few_files(output, args.workers)?;
     let layout = Layout { masters: 3, workers: 0, base_port: args.base_port, executor: None };
     let programs = LocalCluster::sibling_programs()?;
     let mut cluster = LocalCluster::prepare(layout, &programs, None)?;
     let port = args.base_port.saturating_add(FLEET_OFFSET);
     let mut fleet = Fleet::spawn(args.workers, args.processes, port)?;
-    let measured = measure(context, &mut cluster, &mut fleet, args, port).await;
+    let measured = measure(output, &mut cluster, &mut fleet, args, port).await;
     drop(fleet);
     cluster.stop().await;
-    context.output.data(&measured?, |report, _| text(report))
+    Ok(output.data(&measured?, |report, _| text(report))?)
 }
 
 /// Without enough files the leader turns workers away, and the figures would be of something else.
-fn warn_of_few_files(context: &Context, workers: u32) -> Result<(), Failure> {
-    let allowed = hard_limit();
+fn warn_of_few_files(output: Output, workers: u32) -> anyhow::Result<()> {
+    let allowed = allowed();
     let least = u64::from(workers) + LEADER_OTHER_FILES;
     let needed = u64::from(workers) * LEADER_FILES_PER_WORKER + LEADER_OTHER_FILES;
     let too_few = TooFewFiles { needed, allowed };
     if allowed < least {
-        return Err(FleetError::from(TooFewFiles { needed: least, allowed }).into());
+        return Err(TooFewFiles { needed: least, allowed }.into());
     }
     if allowed < needed {
-        context
-            .output
-            .message(format_args!("the leader may not hold all connections at once: {too_few}"));
+        output.message(format_args!("the leader may not hold all connections at once: {too_few}"));
     }
     Ok(())
 }
 
 async fn measure(
-    context: &Context,
+    output: Output,
     cluster: &mut LocalCluster,
     fleet: &mut Fleet,
     args: &WorkerLoadArgs,
     port: u16,
-) -> Result<WorkerReport, Failure> {
+) -> anyhow::Result<WorkerReport> {
     let masters = cluster.layout().master_roles().collect::<Vec<_>>();
     for master in &masters {
         cluster.start(*master)?;
@@ -65,7 +63,6 @@ async fn measure(
     for master in masters {
         cluster.ready(master).await?;
     }
-    let output = context.output;
     let workers = args.workers;
     let mut trial = WorkerTrial { cluster, fleet, workers, port };
     let baseline = trial.baseline().await?;
@@ -92,7 +89,7 @@ async fn measure(
 fn text(report: &WorkerReport) -> String {
     let WorkerReport { workers, all_active_micros, quiet, follow } = report;
     let from_kill = follow.election_micros + follow.follow_micros;
-    measurements(&[
+    fields(&[
         ("workers", workers.to_string()),
         ("start to all active", millis(*all_active_micros)),
         ("kill to new leader", millis(follow.election_micros)),

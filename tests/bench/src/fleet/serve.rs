@@ -17,7 +17,7 @@ use super::tally::Tally;
 use super::worker::SimulatedWorker;
 use super::{FleetError, worker_address, worker_id};
 use crate::args::FleetArgs;
-use crate::load::open_files;
+use crate::open_files;
 
 /// A worker's own listener, the leader's connection to it, and its connections to two leaders while
 /// it changes from one to the other.
@@ -33,7 +33,7 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const BACKLOG: u32 = 8;
 
 /// Waits for the word on standard input, runs the workers, and ends with standard input.
-pub async fn serve(args: &FleetArgs) -> Result<(), FleetError> {
+pub(crate) async fn serve(args: &FleetArgs) -> Result<(), FleetError> {
     open_files::require(u64::from(args.count) * FILES_PER_WORKER + OTHER_FILES)?;
     let mut commands = BufReader::new(tokio::io::stdin()).lines();
     if commands.next_line().await?.is_none() {

@@ -7,13 +7,13 @@ use std::time::Duration;
 const TICK: Duration = Duration::from_millis(10);
 
 /// Processor time of a process in user and kernel mode.
-pub(super) fn cpu_time(pid: u32) -> io::Result<Duration> {
+pub(crate) fn cpu_time(pid: u32) -> io::Result<Duration> {
     parse_stat(&std::fs::read_to_string(format!("/proc/{pid}/stat"))?)
         .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// Bytes of memory that a process holds.
-pub(super) fn resident_bytes(pid: u32) -> io::Result<u64> {
+pub(crate) fn resident_bytes(pid: u32) -> io::Result<u64> {
     parse_status(&std::fs::read_to_string(format!("/proc/{pid}/status"))?)
         .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }

@@ -1,6 +1,6 @@
 //! The limit of open files, of which every connection takes one.
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use daemon::open_files::{hard_limit, raise};
 
 /// The operating system allows too few open files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -8,30 +8,25 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
     "{needed} open files are needed, and the hard limit is {allowed}: raise it (ulimit -Hn, \
      LimitNOFILE= in systemd, --ulimit nofile= in Docker) or simulate fewer workers"
 )]
-pub struct TooFewFiles {
-    pub needed: u64,
-    pub allowed: u64,
+pub(crate) struct TooFewFiles {
+    pub(crate) needed: u64,
+    pub(crate) allowed: u64,
 }
 
-/// Raises the soft limit as far as the hard one lets it.
-///
-/// # Errors
-///
-/// When that is not enough.
-pub fn require(needed: u64) -> Result<(), TooFewFiles> {
-    let allowed = hard_limit();
+/// Raises the soft limit, or refuses when even the hard one is not enough.
+pub(crate) fn require(needed: u64) -> Result<(), TooFewFiles> {
+    let allowed = allowed();
     if allowed < needed {
         return Err(TooFewFiles { needed, allowed });
     }
     // What cannot be raised shows when a file cannot be opened.
-    setrlimit(Resource::RLIMIT_NOFILE, allowed, allowed).ok();
+    raise().ok();
     Ok(())
 }
 
 /// Returns the hard limit of open files, which this process and its children may use.
-#[must_use]
-pub fn hard_limit() -> u64 {
-    getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(_, hard)| hard)
+pub(crate) fn allowed() -> u64 {
+    hard_limit().unwrap_or(0)
 }
 
 #[cfg(test)]

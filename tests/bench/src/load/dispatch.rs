@@ -11,7 +11,6 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::{Latencies, per_second, small_task};
-use crate::failure::Failure;
 
 /// Tasks in one call.
 const BATCH: usize = 1_000;
@@ -26,45 +25,45 @@ const LIVE_STATES: [&str; 5] = ["queued", "scheduled", "assigned", "running", "c
 
 /// Tasks that are all submitted at once.
 #[derive(Debug, Clone, Copy)]
-pub struct DispatchLoad {
-    pub tasks: u32,
+pub(crate) struct DispatchLoad {
+    pub(crate) tasks: u32,
     /// Over how many different requests for resources they are spread.
-    pub classes: u32,
+    pub(crate) classes: u32,
     /// Give up after so long.
-    pub patience: Duration,
+    pub(crate) patience: Duration,
 }
 
 /// Result of the measurement.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct DispatchReport {
+pub(crate) struct DispatchReport {
     /// Tasks completed.
-    pub tasks: u32,
+    pub(crate) tasks: u32,
     /// Seconds until the last one was accepted.
-    pub submitted_seconds: f64,
+    pub(crate) submitted_seconds: f64,
     /// Seconds until the last one was completed.
-    pub completed_seconds: f64,
+    pub(crate) completed_seconds: f64,
     /// Tasks per second from the first submission to the last completion.
-    pub tasks_per_second: f64,
+    pub(crate) tasks_per_second: f64,
 }
 
 /// Latencies of single tasks on an idle cluster.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct LatencyReport {
+pub(crate) struct LatencyReport {
     /// Tasks measured.
-    pub tasks: u64,
+    pub(crate) tasks: u64,
     /// Median from the accepted submission to the confirmed start, by the leader's clock.
-    pub start_p50_micros: u128,
+    pub(crate) start_p50_micros: u128,
     /// The same, for 99 of 100.
-    pub start_p99_micros: u128,
+    pub(crate) start_p99_micros: u128,
     /// Median from the call that submits to the answer that it is finished, by the client's clock.
-    pub finish_p50_micros: u128,
+    pub(crate) finish_p50_micros: u128,
     /// The same, for 99 of 100.
-    pub finish_p99_micros: u128,
+    pub(crate) finish_p99_micros: u128,
 }
 
 impl DispatchLoad {
     /// Submits all of the tasks and waits until the last one is finished.
-    pub async fn run(&self, client: &Client) -> Result<DispatchReport, Failure> {
+    pub(crate) async fn run(&self, client: &Client) -> anyhow::Result<DispatchReport> {
         let run = Uuid::new_v4().to_string();
         let others = live_tasks(client).await?;
         let started = Instant::now();
@@ -73,7 +72,7 @@ impl DispatchLoad {
         let deadline = started + self.patience;
         while live_tasks(client).await? > others || is_live(client, &run).await? {
             if Instant::now() >= deadline {
-                return Err(Failure::Benchmark("the tasks were not finished in time"));
+                anyhow::bail!("the tasks were not finished in time");
             }
             sleep(LOOK_INTERVAL).await;
         }
@@ -86,7 +85,7 @@ impl DispatchLoad {
         })
     }
 
-    async fn submit(&self, client: &Client, run: &str) -> Result<(), Failure> {
+    async fn submit(&self, client: &Client, run: &str) -> anyhow::Result<()> {
         let task = labeled_task(run);
         let batches = (0..self.tasks).step_by(BATCH).map(|first| {
             let numbers = (first..self.tasks).take(BATCH);
@@ -102,7 +101,7 @@ impl DispatchLoad {
     }
 
     /// Submits `count` tasks, each after the one before is finished.
-    pub async fn latency(client: &Client, count: u32) -> Result<LatencyReport, Failure> {
+    pub(crate) async fn latency(client: &Client, count: u32) -> anyhow::Result<LatencyReport> {
         let task = labeled_task(&Uuid::new_v4().to_string());
         let mut to_start = Latencies::default();
         let mut to_finish = Latencies::default();
@@ -110,7 +109,7 @@ impl DispatchLoad {
             let sent = Instant::now();
             let accepted = client.submit(vec![task.clone()], None).await?;
             let Some(accepted) = accepted.first() else {
-                return Err(Failure::Benchmark("a submission was answered without a task"));
+                anyhow::bail!("a submission was answered without a task");
             };
             let finished = client.wait(&accepted.task_id, None).await?;
             to_finish.record(sent.elapsed());
@@ -151,13 +150,13 @@ fn submitted_to_started(task: &v1::Task) -> Option<Duration> {
 
 /// Returns the number of unfinished tasks as one master counts them, which costs nothing but may be
 /// behind.
-async fn live_tasks(client: &Client) -> Result<u64, Failure> {
+async fn live_tasks(client: &Client) -> anyhow::Result<u64> {
     let counts = client.status().await?.tasks;
     Ok(LIVE_STATES.iter().filter_map(|state| counts.get(*state)).sum())
 }
 
 /// Returns true if a task of the run is unfinished, by a linearizable read.
-async fn is_live(client: &Client, run: &str) -> Result<bool, Failure> {
+async fn is_live(client: &Client, run: &str) -> anyhow::Result<bool> {
     for state in LIVE_STATES {
         let request = v1::ListTasksRequest {
             state: Some(state.to_owned()),

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
+use clusterctl::local_cluster::{LocalCluster, Process, Role};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use proto::client::{Client, ClientError, ClientOptions};
 use proto::v1;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use super::fleet::{Fleet, worker_address, worker_id};
-use super::process_usage::{cpu_time, resident_bytes};
-use crate::failure::Failure;
-use crate::local_cluster::{LocalCluster, Process, Role};
+use crate::fleet::{Fleet, worker_address, worker_id};
+use crate::process_usage::{cpu_time, resident_bytes};
 
 /// Registrations under way at once.
 const CALLS_SIDE_BY_SIDE: usize = 64;
@@ -22,72 +22,72 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A running cluster without workers of its own, and the fleet that is to join it.
 #[derive(Debug)]
-pub struct WorkerTrial<'a> {
+pub(crate) struct WorkerTrial<'a> {
     /// The cluster; its masters run.
-    pub cluster: &'a mut LocalCluster,
+    pub(crate) cluster: &'a mut LocalCluster,
     /// The fleet; none of it listens.
-    pub fleet: &'a mut Fleet,
+    pub(crate) fleet: &'a mut Fleet,
     /// Number of workers.
-    pub workers: u32,
+    pub(crate) workers: u32,
     /// Port of each worker, at an IP address of its own.
-    pub port: u16,
+    pub(crate) port: u16,
 }
 
 /// Result of the measurement.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct WorkerReport {
+pub(crate) struct WorkerReport {
     /// Number of workers.
-    pub workers: u32,
+    pub(crate) workers: u32,
     /// From the start of all of them, all registered and inactive, until all were active, in
     /// microseconds. They start, and the leader is asked to go to inactive workers now: the
     /// monitor's interval is not in it.
-    pub all_active_micros: u128,
+    pub(crate) all_active_micros: u128,
     /// Use of the masters during a time of heartbeats only.
-    pub quiet: QuietReport,
+    pub(crate) quiet: QuietReport,
     /// Speed of the fleet in following another leader.
-    pub follow: FollowReport,
+    pub(crate) follow: FollowReport,
 }
 
 /// The masters under heartbeats alone.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct QuietReport {
+pub(crate) struct QuietReport {
     /// For how long it was watched.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
     /// Use of the leader.
-    pub leader: MasterUsage,
+    pub(crate) leader: MasterUsage,
     /// Use of the busiest follower.
-    pub follower: MasterUsage,
+    pub(crate) follower: MasterUsage,
     /// Heartbeats that were answered meanwhile.
-    pub heartbeats: u64,
+    pub(crate) heartbeats: u64,
     /// Entries that the log grew by meanwhile.
-    pub raft_entries: u64,
+    pub(crate) raft_entries: u64,
     /// The same for each heartbeat.
-    pub raft_entries_per_heartbeat: f64,
+    pub(crate) raft_entries_per_heartbeat: f64,
 }
 
 /// Cost of heartbeats to one master.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct MasterUsage {
+pub(crate) struct MasterUsage {
     /// Processor time, in percent of one core.
-    pub cpu_percent: f64,
+    pub(crate) cpu_percent: f64,
     /// Memory gained since before the first registration, per worker of the whole fleet.
-    pub bytes_per_worker: u64,
+    pub(crate) bytes_per_worker: u64,
 }
 
 /// The masters before there are workers.
 #[derive(Debug)]
-pub struct Baseline {
+pub(crate) struct Baseline {
     /// Memory of each, in bytes.
     bytes: Vec<(Role, u64)>,
 }
 
 /// The fleet after the leader was killed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct FollowReport {
+pub(crate) struct FollowReport {
     /// From the kill until another master was seen to lead, in microseconds.
-    pub election_micros: u128,
+    pub(crate) election_micros: u128,
     /// From then until every worker had a session with it, in microseconds.
-    pub follow_micros: u128,
+    pub(crate) follow_micros: u128,
 }
 
 /// The leader of the moment.
@@ -99,15 +99,15 @@ struct Leader {
 
 impl WorkerTrial<'_> {
     /// The masters before there are workers.
-    pub async fn baseline(&self) -> Result<Baseline, Failure> {
+    pub(crate) async fn baseline(&self) -> anyhow::Result<Baseline> {
         leader(&self.client()?, 1).await?;
         let masters = self.cluster.layout().master_roles();
         let bytes = masters.map(|role| Ok((role, resident_bytes(self.pid(role)?)?)));
-        Ok(Baseline { bytes: bytes.collect::<Result<_, Failure>>()? })
+        Ok(Baseline { bytes: bytes.collect::<anyhow::Result<_>>()? })
     }
 
     /// Puts all workers on the registry; they are offline.
-    pub async fn register(&self) -> Result<(), Failure> {
+    pub(crate) async fn register(&self) -> anyhow::Result<()> {
         let client = self.client()?;
         let requests = (0..self.workers).map(|number| v1::RegisterRequest {
             worker_id: worker_id(number),
@@ -124,7 +124,7 @@ impl WorkerTrial<'_> {
     /// Starts all workers and measures until all are active. The leader is asked to go to them now;
     /// an error of that call is returned beside the time, because the monitor's interval is in it
     /// then.
-    pub async fn connect(&mut self) -> Result<(Duration, Option<ClientError>), Failure> {
+    pub(crate) async fn connect(&mut self) -> anyhow::Result<(Duration, Option<ClientError>)> {
         let options = ClientOptions { deadline: PATIENCE, ..ClientOptions::default() };
         let client = self.cluster.client(options)?;
         let started = Instant::now();
@@ -143,11 +143,11 @@ impl WorkerTrial<'_> {
     }
 
     /// Watches the masters for `duration`.
-    pub async fn watch(
+    pub(crate) async fn watch(
         &self,
         duration: Duration,
         baseline: &Baseline,
-    ) -> Result<QuietReport, Failure> {
+    ) -> anyhow::Result<QuietReport> {
         let client = self.client()?;
         let leader = leader(&client, 1).await?.role;
         let entries = last_log_index(&client).await?;
@@ -176,13 +176,13 @@ impl WorkerTrial<'_> {
         })
     }
 
-    fn cpu_times(&self, baseline: &Baseline) -> Result<Vec<Duration>, Failure> {
+    fn cpu_times(&self, baseline: &Baseline) -> anyhow::Result<Vec<Duration>> {
         let masters = baseline.bytes.iter();
         masters.map(|&(role, _)| Ok(cpu_time(self.pid(role)?)?)).collect()
     }
 
     /// Kills the leader and measures until every worker follows the next one.
-    pub async fn fail_over(&mut self) -> Result<FollowReport, Failure> {
+    pub(crate) async fn fail_over(&mut self) -> anyhow::Result<FollowReport> {
         let old = leader(&self.client()?, 1).await?;
         let survivors = self.cluster.layout().master_roles().filter(|role| *role != old.role);
         let survivors = survivors.map(|role| self.cluster.layout().grpc_address(role));
@@ -200,18 +200,18 @@ impl WorkerTrial<'_> {
         })
     }
 
-    fn client(&self) -> Result<Client, Failure> {
+    fn client(&self) -> anyhow::Result<Client> {
         Ok(self.cluster.client(ClientOptions::default())?)
     }
 
-    fn pid(&self, role: Role) -> Result<u32, Failure> {
+    fn pid(&self, role: Role) -> anyhow::Result<u32> {
         let process = self.cluster.processes().iter().find(|process| process.role() == role);
-        process.map(Process::pid).ok_or(Failure::Benchmark("a master is not ours"))
+        process.map(Process::pid).context("a master is not ours")
     }
 }
 
 /// Returns the leader of `term` or a later one, once there is one.
-async fn leader(client: &Client, term: u64) -> Result<Leader, Failure> {
+async fn leader(client: &Client, term: u64) -> anyhow::Result<Leader> {
     let until = Instant::now() + PATIENCE;
     loop {
         let seen = client.leader().await?;
@@ -220,17 +220,17 @@ async fn leader(client: &Client, term: u64) -> Result<Leader, Failure> {
             return Ok(Leader { role: Role::Master(number), term: seen.term });
         }
         if Instant::now() >= until {
-            return Err(Failure::Benchmark("there was no leader in time"));
+            anyhow::bail!("there was no leader in time");
         }
         sleep(LOOK_INTERVAL).await;
     }
 }
 
-async fn last_log_index(client: &Client) -> Result<u64, Failure> {
+async fn last_log_index(client: &Client) -> anyhow::Result<u64> {
     let status = client.status().await?;
-    let leader = status.leader_id.ok_or(Failure::NoLeader)?;
+    let leader = status.leader_id.context("the cluster has no leader")?;
     let member = status.members.iter().find(|member| member.id == leader);
-    member.and_then(|member| member.last_log_index).ok_or(Failure::NoLeader)
+    member.and_then(|member| member.last_log_index).context("the cluster has no leader")
 }
 
 #[expect(
