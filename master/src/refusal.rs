@@ -10,9 +10,10 @@ pub(crate) fn of_mutation(error: &ProposeError) -> Problem {
     let kind = match error {
         ProposeError::Rejected { rejection, .. } => return rejection.into(),
         ProposeError::NoLeader | ProposeError::LeaderLost => ErrorKind::NoLeader,
+        ProposeError::BelowLevel { .. } => ErrorKind::Conflict,
         ProposeError::NotLeader { .. }
-        | ProposeError::Stopped
-        | ProposeError::UnknownFormat { .. } => ErrorKind::NotLeader,
+        | ProposeError::NewerLevel { .. }
+        | ProposeError::Stopped => ErrorKind::NotLeader,
         ProposeError::Unreadable { .. } => ErrorKind::Internal,
         ProposeError::Overloaded => ErrorKind::Overloaded,
         ProposeError::TooLarge { .. } => ErrorKind::TooLarge,

@@ -1,51 +1,69 @@
-//! Encodes records and log entries: a format version first, then postcard.
+//! Encodings of what is stored, logged and sent between masters.
 //!
-//! Every record carries its version, so that a binary that meets data of a newer one says so and
-//! does not guess.
+//! ```text
+//! record    type (1 byte), level (1 byte), postcard
+//! command   type (1 byte), level (1 byte), postcard
+//! proposal  a command with the leader's stamp (a varint) after its level
+//! entry     see `entry`
+//! ```
+//!
+//! The type is never used for anything else. The level is the one that introduced the encoding: see
+//! [`Level`]. Postcard writes fields in order and without names, so a type that gains a field has a
+//! new encoding, and reads the earlier ones by [`Versioned::read_earlier`].
 
-use bytes::Bytes;
-use cluster_state::{Command, LogIndex, Proposal, Term, Timestamp};
-use openraft::EntryPayload;
-use openraft::impls::BasicNode;
+mod command;
+mod entry;
+
+use std::sync::Arc;
+
+use cluster_state::{
+    Departed, IdempotencyRecord, JoinToken, LeaderRecord, Level, MassLoss, Meta, Task, Worker,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::types::{Entry, Payload, StoredMembership, log_id};
+pub(crate) use self::command::{decode_command, encode_command, stamp};
+pub use self::command::{decode_proposal, encode_proposal};
+pub(crate) use self::entry::{check_stored, decode_entry, decode_membership, encode_entry};
 
-/// Members of the cluster, as an entry changes them.
-type Membership = openraft::Membership<u64, BasicNode>;
+/// The format of openraft's records, which are JSON.
+const JSON_FORMAT: u8 = 1;
 
-/// Version that this program writes, and the newest that it reads.
-pub const FORMAT: u8 = 1;
-
-/// Bytes before the payload of an encoded log entry: version, kind, term.
-const ENTRY_HEADER_BYTES: usize = 10;
-
-/// The version and the longest encoding of a 64-bit number.
-const STAMP_BYTES_MAX: usize = 11;
-
-const KIND_BLANK: u8 = 0;
-const KIND_PROPOSAL: u8 = 1;
-const KIND_MEMBERSHIP: u8 = 2;
-
-/// Reason that bytes cannot be decoded.
+/// Reason for which bytes are not what they should be.
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
-    /// The bytes end too early.
+    /// There are too few bytes.
     #[error("record is cut short")]
     Short,
-    /// A newer release wrote them.
-    #[error("record has format {found}, this binary knows formats up to {known}")]
-    UnknownVersion {
-        /// Version of the bytes.
-        found: u8,
-        /// Newest version that this program knows.
-        known: u8,
+    /// A newer release wrote it.
+    #[error("record needs feature level {found}, this release knows levels up to {known}")]
+    NewerLevel {
+        /// The level that it needs.
+        found: Level,
+        /// The highest level that this binary knows.
+        known: Level,
     },
-    /// The log has an entry of a kind that this program does not know.
+    /// No release has written it: its type had no encoding of its own at that level.
+    #[error("record has an encoding of level {0}, which there is not")]
+    NoSuchEncoding(Level),
+    /// It is a record of another type.
+    #[error("record has type {found}, not {expected}")]
+    OtherType {
+        /// The type that it says.
+        found: u8,
+        /// The type that was to be read.
+        expected: u8,
+    },
+    /// No release of a known level has commands of the type.
+    #[error("command has unknown type {0}")]
+    UnknownCommand(u8),
+    /// openraft's record has a format that this binary does not know.
+    #[error("record of Raft has unknown format {0}")]
+    UnknownFormat(u8),
+    /// The log has a kind of entry that this binary does not know.
     #[error("log entry has unknown kind {0}")]
     UnknownKind(u8),
-    /// The version is known, but the rest is malformed.
+    /// The encoding is known but the rest makes no sense.
     #[error("record is malformed")]
     Malformed(#[from] postcard::Error),
     /// The record is followed by bytes that do not belong to it.
@@ -54,22 +72,24 @@ pub enum CodecError {
     /// A membership cannot be read.
     #[error("membership is malformed")]
     Membership(#[from] serde_json::Error),
-    /// A membership has no voters, or no address for one of them.
+    /// A membership does not say who decides, or where its voters are.
     #[error("membership has no voters, or voters without an address")]
     NoQuorum,
-    /// A key does not have the layout of its table.
+    /// A key has not the layout of its table.
     #[error("key is malformed")]
     Key,
 }
 
 impl CodecError {
-    /// Returns the format that a newer binary must have written, if that is why the bytes cannot be
-    /// read.
-    pub(crate) const fn newer_format(&self) -> Option<u8> {
+    /// Returns the level that is needed, if that is why the bytes cannot be read.
+    pub(crate) const fn needed_level(&self) -> Option<Level> {
         match self {
-            Self::UnknownVersion { found, known } if *found > *known => Some(*found),
+            Self::NewerLevel { found, .. } => Some(*found),
             Self::Short
-            | Self::UnknownVersion { .. }
+            | Self::NoSuchEncoding(_)
+            | Self::OtherType { .. }
+            | Self::UnknownCommand(_)
+            | Self::UnknownFormat(_)
             | Self::UnknownKind(_)
             | Self::Malformed(_)
             | Self::Trailing(_)
@@ -80,251 +100,219 @@ impl CodecError {
     }
 }
 
-/// Encodes a proposal for the log.
-///
-/// # Errors
-///
-/// Only if the value cannot be represented, which no proposal is.
-pub fn encode_proposal(proposal: &Proposal) -> Result<Payload, CodecError> {
-    let mut out = Vec::with_capacity(256);
-    encode_into(proposal, &mut out)?;
-    Ok(Payload(out.into()))
-}
+/// A value that is stored, logged or sent under its type and level, so that it can gain fields.
+pub(crate) trait Versioned: Serialize + DeserializeOwned {
+    /// Number of the type among records or among commands; never given to another one.
+    const TYPE: u8;
+    /// Level that introduced the present encoding.
+    const LEVEL: Level = Level::FIRST;
 
-/// Encodes a command without the leader's stamp.
-///
-/// # Errors
-///
-/// Only if the value cannot be represented, which no command is.
-pub(crate) fn encode_command(command: &Command) -> Result<Bytes, CodecError> {
-    Ok(postcard::to_extend(command, Vec::with_capacity(256))?.into())
-}
-
-/// Decodes a command that a follower encoded with [`encode_command`].
-///
-/// # Errors
-/// If the bytes are not exactly one command.
-pub(crate) fn decode_command(bytes: &[u8]) -> Result<Command, CodecError> {
-    let (command, rest) = postcard::take_from_bytes(bytes)?;
-    if rest.is_empty() { Ok(command) } else { Err(CodecError::Trailing(rest.len())) }
-}
-
-/// Turns an encoded command into an encoded proposal: the encoding of a record is that of its
-/// fields in order, so a leader need not encode a forwarded command again.
-pub(crate) fn stamp(proposed_at: Timestamp, command: &[u8]) -> Bytes {
-    let mut out = Vec::with_capacity(command.len() + STAMP_BYTES_MAX);
-    out.push(FORMAT);
-    let mut rest = proposed_at.0;
-    // Postcard writes numbers in groups of seven bits, the lowest first, and marks all but the
-    // last.
-    while let Some(group) = u8::try_from(rest & 0x7f).ok().filter(|_| rest > 0x7f) {
-        out.push(group | 0x80);
-        rest >>= 7;
+    /// Reads an encoding that an earlier level introduced.
+    ///
+    /// # Errors
+    ///
+    /// If there is none of that level, or the bytes are not it.
+    fn read_earlier(level: Level, _body: &[u8]) -> Result<Self, CodecError> {
+        Err(CodecError::NoSuchEncoding(level))
     }
-    out.push(u8::try_from(rest).unwrap_or(0x7f));
-    out.extend_from_slice(command);
-    out.into()
+
+    /// Appends the encoding of a cluster that has not reached [`Self::LEVEL`].
+    ///
+    /// # Errors
+    ///
+    /// If the value has no encoding of that level.
+    fn write_earlier(&self, cluster: Level, _out: &mut Vec<u8>) -> Result<(), CodecError> {
+        Err(CodecError::NoSuchEncoding(cluster))
+    }
 }
 
-/// Decodes the payload of a log entry.
-///
-/// # Errors
-///
-/// If the bytes are not a proposal of a version that this program knows.
-pub fn decode_proposal(payload: &Payload) -> Result<Proposal, CodecError> {
-    decode(&payload.0)
+impl<T: Versioned> Versioned for Arc<T>
+where
+    Arc<T>: Serialize + DeserializeOwned,
+{
+    const TYPE: u8 = T::TYPE;
+    const LEVEL: Level = T::LEVEL;
+
+    fn read_earlier(level: Level, body: &[u8]) -> Result<Self, CodecError> {
+        T::read_earlier(level, body).map(Self::new)
+    }
+
+    fn write_earlier(&self, cluster: Level, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        T::write_earlier(self, cluster, out)
+    }
 }
 
-/// Appends an encoded record to `out`, so that a batch can reuse one buffer.
-pub(crate) fn encode_into<T: Serialize>(record: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
-    out.push(FORMAT);
+/// Gives records their types.
+macro_rules! versioned {
+    ($($record:ty = $number:literal,)*) => {
+        $(impl $crate::codec::Versioned for $record {
+            const TYPE: u8 = $number;
+        })*
+    };
+}
+pub(crate) use versioned;
+
+versioned! {
+    Meta = 1,
+    LeaderRecord = 2,
+    Worker = 3,
+    Task = 4,
+    IdempotencyRecord = 5,
+    Departed = 6,
+    JoinToken = 7,
+    MassLoss = 8,
+    crate::identity::Identity = 9,
+    crate::log_store::Block = 10,
+    crate::propose::Verdict = 11,
+    crate::guard::Slot = 12,
+}
+
+/// Appends a record to `out`, as members of a cluster of that level read it, so that a batch can
+/// reuse one buffer.
+pub(crate) fn encode_into<T: Versioned>(
+    record: &T,
+    cluster: Level,
+    out: &mut Vec<u8>,
+) -> Result<(), CodecError> {
+    out.push(T::TYPE);
+    if cluster < T::LEVEL {
+        return record.write_earlier(cluster, out);
+    }
+    out.push(T::LEVEL.0);
+    write_body(record, out)
+}
+
+pub(crate) fn encode<T: Versioned>(record: &T, cluster: Level) -> Result<Vec<u8>, CodecError> {
+    let mut out = Vec::with_capacity(64);
+    encode_into(record, cluster, &mut out)?;
+    Ok(out)
+}
+
+pub(crate) fn decode<T: Versioned>(bytes: &[u8]) -> Result<T, CodecError> {
+    let (found, level, body) = split(bytes)?;
+    if found != T::TYPE {
+        return Err(CodecError::OtherType { found, expected: T::TYPE });
+    }
+    read_body(level, body)
+}
+
+/// Splits an encoding into its type, its level and the rest.
+fn split(bytes: &[u8]) -> Result<(u8, Level, &[u8]), CodecError> {
+    let &[kind, level, ref rest @ ..] = bytes else { return Err(CodecError::Short) };
+    let found = Level(level);
+    if found > Level::NEWEST {
+        return Err(CodecError::NewerLevel { found, known: Level::NEWEST });
+    }
+    Ok((kind, found, rest))
+}
+
+fn read_body<T: Versioned>(level: Level, body: &[u8]) -> Result<T, CodecError> {
+    if level < T::LEVEL {
+        return T::read_earlier(level, body);
+    }
+    if level > T::LEVEL {
+        return Err(CodecError::NoSuchEncoding(level));
+    }
+    let (record, rest) = postcard::take_from_bytes(body)?;
+    if rest.is_empty() { Ok(record) } else { Err(CodecError::Trailing(rest.len())) }
+}
+
+fn write_body<T: Serialize>(record: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
     let buffer = std::mem::take(out);
     *out = postcard::to_extend(record, buffer)?;
     Ok(())
 }
 
-pub(crate) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, CodecError> {
-    let mut out = Vec::with_capacity(64);
-    encode_into(record, &mut out)?;
-    Ok(out)
-}
-
-pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    let (record, rest) = postcard::take_from_bytes(versioned(bytes)?)?;
-    if rest.is_empty() { Ok(record) } else { Err(CodecError::Trailing(rest.len())) }
-}
-
-/// Encodes a record of openraft's as JSON, which names its fields, because openraft may change
+/// Encodes a record of openraft's. As JSON, which names its fields, because openraft may change
 /// their order.
 pub(crate) fn encode_json<T: Serialize>(record: &T) -> Result<Vec<u8>, CodecError> {
-    let mut out = vec![FORMAT];
+    let mut out = vec![JSON_FORMAT];
     serde_json::to_writer(&mut out, record)?;
     Ok(out)
 }
 
 pub(crate) fn decode_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    Ok(serde_json::from_slice(versioned(bytes)?)?)
-}
-
-fn versioned(bytes: &[u8]) -> Result<&[u8], CodecError> {
-    let (&version, rest) = bytes.split_first().ok_or(CodecError::Short)?;
-    check_version(version)?;
-    Ok(rest)
-}
-
-const fn check_version(version: u8) -> Result<(), CodecError> {
-    if version == FORMAT {
-        Ok(())
-    } else {
-        Err(CodecError::UnknownVersion { found: version, known: FORMAT })
+    let (&format, json) = bytes.split_first().ok_or(CodecError::Short)?;
+    if format != JSON_FORMAT {
+        return Err(CodecError::UnknownFormat(format));
     }
-}
-
-/// Appends the value under which the log stores an entry; its key is the index.
-pub(crate) fn encode_entry(entry: &Entry, out: &mut Vec<u8>) -> Result<(), CodecError> {
-    let kind = match &entry.payload {
-        EntryPayload::Blank => KIND_BLANK,
-        EntryPayload::Normal(_) => KIND_PROPOSAL,
-        EntryPayload::Membership(_) => KIND_MEMBERSHIP,
-    };
-    out.extend_from_slice(&[FORMAT, kind]);
-    out.extend_from_slice(&entry.log_id.leader_id.term.to_be_bytes());
-    match &entry.payload {
-        EntryPayload::Blank => {}
-        EntryPayload::Normal(payload) => out.extend_from_slice(&payload.0),
-        EntryPayload::Membership(membership) => serde_json::to_writer(out, membership)?,
-    }
-    Ok(())
-}
-
-/// Decodes the output of [`encode_entry`].
-pub(crate) fn decode_entry(index: LogIndex, bytes: &[u8]) -> Result<Entry, CodecError> {
-    let (header, rest) =
-        bytes.split_first_chunk::<ENTRY_HEADER_BYTES>().ok_or(CodecError::Short)?;
-    let [version, kind, term @ ..] = *header;
-    check_version(version)?;
-    let payload = match kind {
-        KIND_BLANK if !rest.is_empty() => return Err(CodecError::Trailing(rest.len())),
-        KIND_BLANK => EntryPayload::Blank,
-        KIND_PROPOSAL => EntryPayload::Normal(Payload(Bytes::copy_from_slice(rest))),
-        KIND_MEMBERSHIP => EntryPayload::Membership(decode_membership(rest)?),
-        unknown => return Err(CodecError::UnknownKind(unknown)),
-    };
-    Ok(Entry { log_id: log_id(Term(u64::from_be_bytes(term)), index), payload })
-}
-
-/// Decodes the membership of an entry. It must define a quorum: without voters, openraft takes any
-/// set of nodes for one.
-pub(crate) fn decode_membership(bytes: &[u8]) -> Result<Membership, CodecError> {
-    let membership = serde_json::from_slice(bytes)?;
-    check_quorum(&membership)?;
-    Ok(membership)
-}
-
-/// Refuses a stored membership without a quorum. None is stored before the first entry that has
-/// one.
-pub(crate) fn check_stored(membership: &StoredMembership) -> Result<(), CodecError> {
-    if *membership == StoredMembership::default() {
-        return Ok(());
-    }
-    check_quorum(membership.membership())
-}
-
-fn check_quorum(membership: &Membership) -> Result<(), CodecError> {
-    let sets = membership.get_joint_config();
-    let has_voters = !sets.is_empty() && sets.iter().all(|voters| !voters.is_empty());
-    let is_reached = membership.voter_ids().all(|voter| membership.get_node(&voter).is_some());
-    if has_voters && is_reached { Ok(()) } else { Err(CodecError::NoQuorum) }
+    Ok(serde_json::from_slice(json)?)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use cluster_state::{TaskId, Tick};
-    use proptest::prelude::*;
+    use cluster_state::{LogIndex, MasterId, Term, Timestamp};
 
     use super::*;
 
-    fn encoded(entry: &Entry) -> Vec<u8> {
-        let mut out = Vec::new();
-        encode_entry(entry, &mut out).unwrap();
-        out
+    fn leader() -> LeaderRecord {
+        let (term, leader) = (Term(3), MasterId(1));
+        LeaderRecord { term, leader, since: Timestamp(7), index: LogIndex(9) }
     }
 
-    proptest! {
-        #[test]
-        fn proposals_survive_encoding(at: u64, term: u64, forget: Vec<u64>) {
-            let forget = forget.into_iter().map(TaskId).collect();
-            let command = Command::Tick(Tick { term: Term(term), forget });
-            let proposal = Proposal { proposed_at: Timestamp(at), command };
-
-            let decoded = decode_proposal(&encode_proposal(&proposal).unwrap()).unwrap();
-
-            prop_assert_eq!(decoded, proposal);
-        }
-
-        #[test]
-        fn entries_survive_encoding(term: u64, index: u64, bytes: Vec<u8>) {
-            let payload = EntryPayload::Normal(Payload(bytes.into()));
-            let entry = Entry { log_id: log_id(Term(term), LogIndex(index)), payload };
-
-            let decoded = decode_entry(LogIndex(index), &encoded(&entry)).unwrap();
-
-            prop_assert_eq!(decoded, entry);
-        }
-
-        #[test]
-        fn memberships_survive_encoding(
-            voters in proptest::collection::btree_set(any::<u64>(), 1..6),
-            term: u64,
-            index: u64,
-        ) {
-            let nodes = voters.iter().map(|&id| (id, BasicNode::new(id))).collect::<BTreeMap<_, _>>();
-            let membership = Membership::new_with_defaults(vec![voters], nodes.into_keys());
-            let payload = EntryPayload::Membership(membership);
-            let entry = Entry { log_id: log_id(Term(term), LogIndex(index)), payload };
-
-            let decoded = decode_entry(LogIndex(index), &encoded(&entry)).unwrap();
-
-            prop_assert_eq!(decoded, entry);
-        }
+    fn refusal(bytes: &[u8]) -> String {
+        decode::<LeaderRecord>(bytes).unwrap_err().to_string()
     }
 
     #[test]
-    fn a_membership_says_who_decides() {
-        let entry = |json: &str| {
-            let header = [FORMAT, KIND_MEMBERSHIP, 0, 0, 0, 0, 0, 0, 0, 1];
-            decode_entry(LogIndex(1), &[&header, json.as_bytes()].concat())
-        };
-        assert!(entry(r#"{"configs":[[1]],"nodes":{"1":{"addr":"a:1"}}}"#).is_ok());
-        for json in [
-            r#"{"configs":[],"nodes":{"1":{"addr":"a:1"}}}"#,
-            r#"{"configs":[[]],"nodes":{"1":{"addr":"a:1"}}}"#,
-            r#"{"configs":[[1],[]],"nodes":{"1":{"addr":"a:1"}}}"#,
-            r#"{"configs":[[1,2]],"nodes":{"1":{"addr":"a:1"}}}"#,
-        ] {
-            assert!(matches!(entry(json), Err(CodecError::NoQuorum)), "{json}");
-        }
+    fn a_record_says_its_type_and_its_level() {
+        let written = encode(&leader(), Level::NEWEST).unwrap();
+        assert_eq!(written, [2, 1, 3, 1, 7, 9]);
+        assert_eq!(decode::<LeaderRecord>(&written).unwrap(), leader());
     }
 
     #[test]
-    fn a_newer_version_is_named() {
-        let newer = Payload(Bytes::from_static(&[FORMAT + 1, 0, 0]));
-
-        let error = decode_proposal(&newer).unwrap_err();
-
-        assert_eq!(error.to_string(), "record has format 2, this binary knows formats up to 1");
-    }
-
-    #[test]
-    fn stray_bytes_are_refused() {
-        let mut bytes = encode(&TaskId(7)).unwrap();
-        bytes.push(0);
-
+    fn a_record_of_a_newer_level_names_it() {
         assert_eq!(
-            decode::<TaskId>(&bytes).unwrap_err().to_string(),
-            "record is followed by 1 stray bytes"
+            refusal(&[2, 9, 3, 1, 7, 9]),
+            "record needs feature level 9, this release knows levels up to 1"
         );
+    }
+
+    #[test]
+    fn what_no_release_has_written_is_refused() {
+        assert_eq!(refusal(&[2, 0, 3]), "record has an encoding of level 0, which there is not");
+        assert_eq!(refusal(&[3, 1, 3, 1, 7, 9]), "record has type 3, not 2");
+        assert_eq!(refusal(&[2, 1, 3, 1, 7, 9, 0]), "record is followed by 1 stray bytes");
+        assert_eq!(refusal(&[2]), "record is cut short");
+    }
+
+    /// A type as a later release may have it: two fields at first, one more since level 2.
+    #[derive(Debug, PartialEq, Serialize, serde::Deserialize)]
+    struct Grown {
+        name: String,
+        size: u64,
+        color: Option<String>,
+    }
+
+    #[derive(Serialize, serde::Deserialize)]
+    struct GrownAtFirst {
+        name: String,
+        size: u64,
+    }
+
+    impl Versioned for Grown {
+        const TYPE: u8 = 200;
+        const LEVEL: Level = Level(2);
+
+        fn read_earlier(_: Level, body: &[u8]) -> Result<Self, CodecError> {
+            let GrownAtFirst { name, size } = postcard::from_bytes(body)?;
+            Ok(Self { name, size, color: None })
+        }
+
+        fn write_earlier(&self, _: Level, out: &mut Vec<u8>) -> Result<(), CodecError> {
+            out.push(Level::FIRST.0);
+            write_body(&GrownAtFirst { name: self.name.clone(), size: self.size }, out)
+        }
+    }
+
+    #[test]
+    fn a_type_that_has_grown_is_read_and_written_as_it_was() {
+        let grown = Grown { name: "a".to_owned(), size: 5, color: None };
+        let early = encode(&grown, Level::FIRST).unwrap();
+        assert_eq!(early, [200, 1, 1, b'a', 5]);
+        assert_eq!(decode::<Grown>(&early).unwrap(), grown);
+        assert_eq!(encode(&grown, Level(2)).unwrap(), [200, 2, 1, b'a', 5, 0]);
+        assert_eq!(encode(&grown, Level(3)).unwrap(), [200, 2, 1, b'a', 5, 0]);
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use cluster_state::{ClusterId, MasterId};
+use cluster_state::{ClusterId, Level, MasterId};
 use proto::channel::InvalidAddress;
 
 use crate::codec::CodecError;
@@ -158,15 +158,26 @@ pub enum StorageError {
     NoTable(&'static str),
     /// A newer release has written an entry of the log.
     #[error(
-        "log entry {index} has format {found}, and this release reads formats up to {known}: \
-         start a release that reads format {found}"
+        "log entry {index} needs feature level {found}, and this release knows levels up to {known}: \
+         start a release that knows level {found}"
     )]
     NewerEntry {
         index: u64,
-        /// Format of the entry.
-        found: u8,
-        /// Newest format that this program reads.
-        known: u8,
+        /// Level that it needs.
+        found: Level,
+        /// Highest level that this program knows.
+        known: Level,
+    },
+    /// The state is of a cluster with a newer level.
+    #[error(
+        "the cluster has feature level {found}, and this release knows levels up to {known}: \
+         start a release that knows level {found}"
+    )]
+    NewerState {
+        /// Level of the cluster.
+        found: Level,
+        /// Highest level that this program knows.
+        known: Level,
     },
     /// The log has a gap.
     #[error("log entry {0} is missing")]

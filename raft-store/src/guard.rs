@@ -14,6 +14,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use cluster_state::Level;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::witness::Witness;
@@ -28,7 +29,7 @@ const SLOT_BYTES: usize = 4096;
 const HEADER_BYTES: usize = 8;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Slot {
+pub(crate) struct Slot {
     /// Grows with each write: the greater one counts.
     sequence: u64,
     witness: Witness,
@@ -90,7 +91,7 @@ const fn slot_offset(sequence: u64) -> u64 {
 }
 
 fn slot_bytes(slot: &Slot) -> Result<Vec<u8>, StorageError> {
-    let record = codec::encode(slot)?;
+    let record = codec::encode(slot, Level::FIRST)?;
     let too_long = || io::Error::other("guard record does not fit its slot");
     let length = u32::try_from(record.len()).map_err(|_| too_long())?;
     let mut bytes = Vec::with_capacity(SLOT_BYTES);

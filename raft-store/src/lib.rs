@@ -40,7 +40,7 @@ mod types;
 
 pub use clock::survey::{CLOCK_OFFSET_MAX, ClockSurvey, is_astray};
 pub use clock::{Clock, SystemClock, WallClock};
-pub use codec::{CodecError, FORMAT, decode_proposal, encode_proposal};
+pub use codec::{CodecError, decode_proposal, encode_proposal};
 pub use error::{GuardError, OpenError, StartError, StorageError};
 pub use fatal::{Ending, Fatal};
 pub use history::FinishedTasks;

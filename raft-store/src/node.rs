@@ -5,6 +5,7 @@ mod assembly;
 mod background;
 mod config;
 mod lease;
+mod level;
 mod status;
 #[cfg(test)]
 pub(crate) mod tests;

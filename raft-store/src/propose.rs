@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use cluster_state::{Command, LogIndex, MasterId, Rejection, Reply, Term};
+use cluster_state::{Command, Level, LogIndex, MasterId, Rejection, Reply, Term};
 use proto::limits::COMMAND_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -96,16 +96,24 @@ pub enum ProposeError {
     /// It may or may not take effect: the leader was lost on the way, or did not answer in time.
     #[error("the outcome is unknown: {detail}")]
     Unknown { detail: Arc<str> },
-    /// The leader does not know this master's release; nothing has changed.
+    /// Some master may be unable to read or apply it yet; nothing has changed.
     #[error(
-        "the leader reads commands up to format {theirs}, and this master writes format {ours}: \
-         run the same release on all masters"
+        "this needs feature level {needed}, and the cluster has level {cluster}: it rises when all \
+         masters run a release that knows the next one"
     )]
-    UnknownFormat {
-        /// Format that this master writes.
-        ours: u32,
-        /// Newest format that the leader reads.
-        theirs: u32,
+    BelowLevel {
+        /// Level that the command needs.
+        needed: Level,
+        /// Level of the cluster.
+        cluster: Level,
+    },
+    /// The leader runs a release that does not know the command; nothing has changed.
+    #[error("the command needs feature level {needed}, and the leader knows levels up to {known}")]
+    NewerLevel {
+        /// Level that the command needs.
+        needed: Level,
+        /// Highest level that the leader knows.
+        known: Level,
     },
     /// The leader could not read the command; nothing has changed.
     #[error("the leader could not read the command: {detail}")]
@@ -167,7 +175,7 @@ impl Proposer {
 
     async fn route(&self, command: &Command) -> Result<Committed, ProposeError> {
         let is_repeatable = is_repeatable(command);
-        let command = encode(command)?;
+        let command = EncodedCommand::new(command, self.local.level())?;
         let _admission = self.local.admit(&command)?;
         let deadline = Instant::now() + LEADER_WAIT;
         let mut leadership = self.leadership.clone();
@@ -224,7 +232,7 @@ impl Proposer {
         if *self.leadership.borrow() != (Leadership::Leading { term }) {
             return Err(ProposeError::NotLeader { leader: None });
         }
-        let command = encode(command)?;
+        let command = EncodedCommand::new(command, self.local.level())?;
         let _admission = self.local.admit(&command)?;
         self.observed(async {
             let (index, reply) = self.local.append(command, Some(term)).await?;
@@ -243,32 +251,28 @@ const fn is_repeatable(command: &Command) -> bool {
     match command {
         Command::SubmitTasks(submission) => submission.idempotency_key.is_some(),
         Command::RegisterWorker(_)
-        | Command::LabelWorker { .. }
+        | Command::LabelWorker(_)
         | Command::AcknowledgeMassLoss
-        | Command::SetScheduling { .. }
-        | Command::BeginTerm { .. }
-        | Command::UnregisterWorker { .. }
+        | Command::SetScheduling(_)
+        | Command::BeginTerm(_)
+        | Command::UnregisterWorker(_)
         | Command::ConnectWorker(_)
         | Command::DisconnectWorkers(_)
-        | Command::AssignTasks { .. }
+        | Command::AssignTasks(_)
         | Command::StartAttempts(_)
         | Command::FinishAttempts(_)
-        | Command::CancelTask { .. }
+        | Command::CancelTask(_)
         | Command::RequeueAttempts(_)
-        | Command::ForgetDeparted { .. }
+        | Command::ForgetDeparted(_)
         | Command::CreateToken(_)
-        | Command::RevokeToken { .. }
-        | Command::RaiseMassLoss { .. }
-        | Command::EndMassLoss { .. }
-        | Command::NoteRival { .. }
+        | Command::RevokeToken(_)
+        | Command::RaiseMassLoss(_)
+        | Command::EndMassLoss(_)
+        | Command::NoteRival(_)
         | Command::ChangeHealth(_)
+        | Command::RaiseLevel(_)
         | Command::Tick(_) => false,
     }
-}
-
-fn encode(command: &Command) -> Result<EncodedCommand, ProposeError> {
-    // A command holds nothing that postcard cannot write.
-    EncodedCommand::new(command).map_err(|_| ProposeError::Stopped)
 }
 
 /// Pause before the same leader is asked again, when nothing new is heard: its refusal may have
@@ -296,7 +300,7 @@ pub(crate) async fn wait_for_news(
 mod tests {
     use std::collections::BTreeMap;
 
-    use cluster_state::{IdempotencyKey, SubmitTasks};
+    use cluster_state::{IdempotencyKey, LabelWorker, SubmitTasks};
 
     use super::*;
 
@@ -304,7 +308,7 @@ mod tests {
     fn only_a_keyed_submission_is_proposed_again() {
         let worker = "w1".parse().unwrap();
         let labels = BTreeMap::new();
-        let label = Command::LabelWorker { worker, set: labels, remove: Vec::new() };
+        let label = Command::LabelWorker(LabelWorker { worker, set: labels, remove: Vec::new() });
         assert!(!is_repeatable(&label));
         let keyed =
             |key| Command::SubmitTasks(SubmitTasks { tasks: Vec::new(), idempotency_key: key });

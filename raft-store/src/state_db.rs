@@ -14,14 +14,13 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use cluster_state::{
-    Change, ClusterId, IdempotencyRecord, LeaderRecord, Limits, Meta, State, Term,
+    ClusterId, IdempotencyRecord, LeaderRecord, Level, Limits, Meta, Record, State, Term,
 };
 use rocksdb::{ColumnFamily, DB, IteratorMode};
-use serde::de::DeserializeOwned;
 
 pub(crate) use self::batch::Batch;
 use self::batch::Tables;
-use crate::codec;
+use crate::codec::{self, Versioned};
 use crate::error::{OpenError, StorageError};
 use crate::files::{self, Directory};
 use crate::keys::{NumberKey, StateRecord};
@@ -82,6 +81,9 @@ impl Position {
         let membership = record(StateRecord::Membership)?;
         let meta =
             record(StateRecord::Meta)?.map(|meta| codec::decode::<Meta>(&meta)).transpose()?;
+        if let Some(Meta { level, .. }) = meta {
+            check_level(level)?;
+        }
         let membership = match membership {
             Some(bytes) => codec::decode_json(&bytes)?,
             None => StoredMembership::default(),
@@ -110,42 +112,52 @@ impl Restored {
         let tables = Tables::of(database)?;
         let mut state = State::new();
         if let Some(meta) = database.get_cf(tables.records, StateRecord::Meta.key())? {
-            state.restore(Change::Meta(codec::decode(&meta)?));
+            state.restore(Record::Meta(codec::decode(&meta)?));
         }
         let leaders =
             rows::<LeaderRecord>(database, tables.leaders).collect::<Result<Vec<_>, _>>()?;
         prune_leaders(database, &tables, &leaders)?;
         for leader in leaders {
-            state.restore(Change::Leader(leader));
+            state.restore(Record::Leader(leader));
         }
         for worker in rows(database, tables.workers) {
-            state.restore(Change::Worker(worker?));
+            state.restore(Record::Worker(worker?));
         }
         for task in rows(database, tables.tasks) {
-            state.restore(Change::Task(task?));
+            state.restore(Record::Task(task?));
         }
         // The state keeps the keys by age, which is the order in which they were accepted.
         let mut keys = rows::<IdempotencyRecord>(database, tables.idempotency)
             .collect::<Result<Vec<_>, _>>()?;
         keys.sort_by_key(|key| (key.at, key.first));
         for key in keys {
-            state.restore(Change::IdempotencyKey(key));
+            state.restore(Record::IdempotencyKey(key));
         }
         for departed in rows(database, tables.departed) {
-            state.restore(Change::Departed(departed?));
+            state.restore(Record::Departed(departed?));
         }
         for token in rows(database, tables.tokens) {
-            state.restore(Change::Token(token?));
+            state.restore(Record::Token(token?));
         }
         if let Some(raised) = database.get_cf(tables.records, StateRecord::MassLoss.key())? {
-            state.restore(Change::MassLoss(codec::decode(&raised)?));
+            state.restore(Record::MassLoss(codec::decode(&raised)?));
         }
         Ok(Self { state, applied, membership })
     }
 }
 
+/// Refuses the state of a cluster whose level this binary does not know: it may look the same and
+/// mean something else.
+const fn check_level(found: Level) -> Result<(), StorageError> {
+    let known = Level::NEWEST;
+    if found.0 > known.0 {
+        return Err(StorageError::NewerState { found, known });
+    }
+    Ok(())
+}
+
 /// Reads the values of a table in the order of their keys.
-fn rows<'db, T: DeserializeOwned>(
+fn rows<'db, T: Versioned>(
     database: &'db DB,
     table: &ColumnFamily,
 ) -> impl Iterator<Item = Result<T, StorageError>> + use<'db, T> {

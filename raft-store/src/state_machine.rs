@@ -16,7 +16,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cluster_state::{Change, LogIndex, Proposal, Rejection};
+use cluster_state::{Change, Command, Level, LogIndex, Proposal, Rejection};
 use futures_util::{Stream, TryStreamExt};
 use openraft::storage::{
     ApplyResponder, EntryResponder, RaftLogStorage, RaftStateMachine, Snapshot,
@@ -108,18 +108,27 @@ impl Step {
 
 impl Action {
     fn of_payload(index: u64, payload: &Payload) -> Result<Self, StorageError> {
-        let error = match codec::decode_proposal(payload) {
+        let (needed, decoded) = match codec::decode_proposal(payload) {
+            Ok(proposal) => (needed_level(&proposal.command), Ok(proposal)),
+            Err(error) => (error.needed_level(), Err(error)),
+        };
+        // Others may be able to apply it, so it must not be skipped here.
+        if let Some(found) = needed.filter(|needed| *needed > Level::NEWEST) {
+            return Err(StorageError::NewerEntry { index, found, known: Level::NEWEST });
+        }
+        let error = match decoded {
             Ok(proposal) => return Ok(Self::Command(proposal)),
             Err(error) => error,
         };
-        // Other members may be able to read it, so it must not be skipped here.
-        if let Some(found) = error.newer_format() {
-            return Err(StorageError::NewerEntry { index, found, known: codec::FORMAT });
-        }
 
         tracing::warn!(index, %error, "a log entry cannot be read: it has no effect");
         Ok(Self::Reject(Rejection::Invalid { detail: "the log entry cannot be read".into() }))
     }
+}
+
+/// The level of the cluster once a command is applied, if it sets that.
+const fn needed_level(command: &Command) -> Option<Level> {
+    if let Command::RaiseLevel(command) = command { Some(command.level) } else { None }
 }
 
 fn payload_bytes(entry: &Entry) -> usize {
@@ -181,6 +190,7 @@ impl StateMachine {
                 }
             }
             memory.on_applied(last);
+            self.shared.on_level(memory.state.meta().level);
         }
         self.store(last, membership, &changes)?;
         for (responder, outcome) in answers {
@@ -246,8 +256,9 @@ impl StateMachine {
         changes: &[(LogIndex, Change)],
     ) -> Result<(), StorageError> {
         let database = self.database.database();
+        let level = self.shared.level();
         let write = || -> Result<(), StorageError> {
-            let mut batch = Batch::new(database)?;
+            let mut batch = Batch::new(database, level)?;
             batch.put_applied(last)?;
             if let Some(membership) = &membership {
                 batch.put_membership(membership)?;

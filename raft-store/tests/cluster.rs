@@ -25,14 +25,15 @@ mod time;
 use std::sync::Arc;
 
 use cluster_state::{
-    ClusterId, Command, MasterId, Registered, Rejection, Reply, State, Term, Tick,
+    BeginTerm, ClusterId, Command, MasterId, Registered, Rejection, Reply, State, Term, Tick,
+    UnregisterWorker,
 };
 use raft_store::{Leadership, LogBounds, ProposeError, ReadError};
 
 use self::harness::{Cluster, PATIENCE, eventually, knows, register};
 
 fn records(state: &State) -> Vec<String> {
-    state.changes().map(|change| format!("{change:?}")).collect()
+    state.records().map(|record| format!("{record:?}")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,7 +74,8 @@ async fn all_members_reach_the_same_state() {
 async fn a_rejection_reaches_whoever_asked_a_follower() {
     let cluster = Cluster::start(100_000).await;
     let node = cluster.node(cluster.follower().await);
-    let unregister = Command::UnregisterWorker { worker: "nobody".parse().unwrap() };
+    let unregister =
+        Command::UnregisterWorker(UnregisterWorker { worker: "nobody".parse().unwrap() });
     let refused = node.propose(&unregister).await.unwrap_err();
     assert!(refused.is_certain());
     let ProposeError::Rejected { rejection, .. } = refused else { panic!("{refused}") };
@@ -183,5 +185,5 @@ async fn a_member_that_was_away_for_long_is_brought_up_by_a_snapshot() {
 
 fn begin_term(term: Term, leader: MasterId) -> Command {
     let live_bytes_max = cluster_state::Limits::LIVE_BYTES_DEFAULT;
-    Command::BeginTerm { term, leader, cluster: ClusterId(7), live_bytes_max }
+    Command::BeginTerm(BeginTerm { term, leader, cluster: ClusterId(7), live_bytes_max })
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use cluster_state::{
-    Change, LogIndex, MasterId, Term, Timestamp, Worker, WorkerEventKind, WorkerId, WorkerState,
+    Change, Key, LogIndex, MasterId, Record, Term, Timestamp, Worker, WorkerEventKind, WorkerId,
+    WorkerState,
 };
 use proto::convert;
 use serde::{Deserialize, Serialize, Serializer};
@@ -106,8 +107,8 @@ impl Event {
 
     fn of_change(index: LogIndex, change: &Change, log_time: Timestamp) -> Option<Self> {
         match change {
-            Change::Worker(worker) => Self::of_worker(index, worker),
-            Change::WorkerRemoved(id) => Some(Self::WorkerStatus {
+            Change::Put(Record::Worker(worker)) => Self::of_worker(index, worker),
+            Change::Delete(Key::Worker(id)) => Some(Self::WorkerStatus {
                 worker_id: id.clone(),
                 is_active: false,
                 state: WorkerState::Departed.name(),
@@ -115,32 +116,38 @@ impl Event {
                 detail: None,
                 timestamp: log_time,
             }),
-            Change::Leader(record) => Some(Self::Leader {
+            Change::Put(Record::Leader(record)) => Some(Self::Leader {
                 leader_id: record.leader,
                 term: record.term,
                 timestamp: record.since,
             }),
-            Change::MassLoss(alarm) => Some(Self::MassLoss {
+            Change::Put(Record::MassLoss(alarm)) => Some(Self::MassLoss {
                 state: if alarm.brakes() { Alarm::Raised } else { Alarm::Acknowledged },
                 lost: Some(alarm.lost),
                 of: Some(alarm.of),
                 timestamp: log_time,
             }),
-            Change::MassLossOver => Some(Self::MassLoss {
+            Change::Delete(Key::MassLoss) => Some(Self::MassLoss {
                 state: Alarm::Over,
                 lost: None,
                 of: None,
                 timestamp: log_time,
             }),
-            Change::Meta(_)
-            | Change::Task(_)
-            | Change::TaskForgotten(_)
-            | Change::IdempotencyKey(_)
-            | Change::IdempotencyKeyExpired(_)
-            | Change::Departed(_)
-            | Change::DepartedForgotten(_)
-            | Change::Token(_)
-            | Change::TokenRevoked(_) => None,
+            Change::Put(
+                Record::Meta(_)
+                | Record::Task(_)
+                | Record::IdempotencyKey(_)
+                | Record::Departed(_)
+                | Record::Token(_),
+            )
+            | Change::Delete(
+                Key::Meta
+                | Key::Leader(_)
+                | Key::Task(_)
+                | Key::IdempotencyKey(_)
+                | Key::Departed(_)
+                | Key::Token(_),
+            ) => None,
         }
     }
 
@@ -208,7 +215,7 @@ impl Translator {
         for entry in changes.chunk_by(|(one, _), (next, _)| one == next) {
             // An entry says its time last, and only when it is a new one.
             let time = entry.iter().rev().find_map(|(_, change)| {
-                if let Change::Meta(meta) = change { Some(meta.now) } else { None }
+                if let Change::Put(Record::Meta(meta)) = change { Some(meta.now) } else { None }
             });
             self.log_time = time.unwrap_or(self.log_time);
             let told = entry.iter().filter_map(|(index, change)| {
@@ -222,7 +229,10 @@ impl Translator {
 
 #[cfg(test)]
 mod tests {
-    use cluster_state::{Command, Proposal, RegisterWorker, State};
+    use cluster_state::{
+        BeginTerm, Command, EndMassLoss, Proposal, RaiseMassLoss, RegisterWorker, SetScheduling,
+        State, UnregisterWorker,
+    };
     use serde_json::json;
 
     use super::*;
@@ -272,9 +282,12 @@ mod tests {
         assert_eq!(log.apply(3, register("a:2")), told("updated", 3));
         let worker: WorkerId = "w1".parse().unwrap();
         let order = cluster_state::SchedulingOrder::Cordon;
-        let cordon = Command::SetScheduling { worker: worker.clone(), order };
+        let cordon = Command::SetScheduling(SetScheduling { worker: worker.clone(), order });
         assert_eq!(log.apply(4, cordon), told("cordoned", 4));
-        assert_eq!(log.apply(5, Command::UnregisterWorker { worker }), told("unregistered", 5));
+        assert_eq!(
+            log.apply(5, Command::UnregisterWorker(UnregisterWorker { worker })),
+            told("unregistered", 5)
+        );
     }
 
     #[test]
@@ -283,12 +296,13 @@ mod tests {
         let term = Term(7);
         let cluster = cluster_state::ClusterId(1);
         let live_bytes_max = cluster_state::Limits::LIVE_BYTES_DEFAULT;
-        let began = Command::BeginTerm { term, leader: MasterId(2), cluster, live_bytes_max };
+        let began =
+            Command::BeginTerm(BeginTerm { term, leader: MasterId(2), cluster, live_bytes_max });
         let leader = json!([{"type": "leader", "leader_id": 2, "term": 7,
                              "timestamp": "1970-01-01T00:00:01.000Z"}]);
         assert_eq!(log.apply(1, began), leader);
 
-        let raise = |lost| Command::RaiseMassLoss { term, lost, of: 8 };
+        let raise = |lost| Command::RaiseMassLoss(RaiseMassLoss { term, lost, of: 8 });
         let alarm = |state: &str, lost: u32, seconds: u64| {
             json!([{"type": "mass_loss", "state": state, "lost": lost, "of": 8,
                     "timestamp": format!("1970-01-01T00:00:0{seconds}.000Z")}])
@@ -298,7 +312,7 @@ mod tests {
         assert_eq!(log.apply(4, Command::AcknowledgeMassLoss), alarm("acknowledged", 6, 4));
         let over = json!([{"type": "mass_loss", "state": "over",
                            "timestamp": "1970-01-01T00:00:05.000Z"}]);
-        assert_eq!(log.apply(5, Command::EndMassLoss { term }), over);
+        assert_eq!(log.apply(5, Command::EndMassLoss(EndMassLoss { term })), over);
     }
 
     #[test]
@@ -306,7 +320,7 @@ mod tests {
         let mut log = Log::new();
         log.apply(5, register("a:1"));
         let worker = "w1".parse().unwrap();
-        let removed = log.apply(5, Command::UnregisterWorker { worker });
+        let removed = log.apply(5, Command::UnregisterWorker(UnregisterWorker { worker }));
         assert_eq!(removed[0]["timestamp"], "1970-01-01T00:00:05.000Z");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{Command, Departed, Epoch, State, Timestamp, WorkerId};
+use cluster_state::{Command, Departed, Epoch, ForgetDeparted, State, Timestamp, WorkerId};
 use proto::v1;
 use proto::worker_client::WorkerCallError;
 use raft_store::ProposeError;
@@ -112,7 +112,7 @@ impl Farewell {
         for (worker, _) in &workers {
             leader.channels.close(worker);
         }
-        let command = Command::ForgetDeparted { term: leader.term, workers };
+        let command = Command::ForgetDeparted(ForgetDeparted { term: leader.term, workers });
         leader.node.propose_as_leader(leader.term, &command).await?;
         self.seen.retain(|_, seen| !is_over(seen));
         Ok(())

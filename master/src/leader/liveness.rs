@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    Command, DisconnectReason, DisconnectWorkers, Epoch, LogIndex, LossReason, MassLoss, Reply,
-    RequeueAttempts, RequeueScope, State, Timestamp, WorkerId,
+    Command, DisconnectReason, DisconnectWorkers, EndMassLoss, Epoch, LogIndex, LossReason,
+    MassLoss, RaiseMassLoss, Reply, RequeueAttempts, RequeueScope, State, Timestamp, WorkerId,
 };
 use raft_store::ProposeError;
 use tokio::time::Instant;
@@ -148,7 +148,7 @@ impl Liveness {
         if !extent.is_mass_loss() || known.is_some_and(|known| known.lost >= lost) {
             return Ok(());
         }
-        let command = Command::RaiseMassLoss { term: self.leader.term, lost, of };
+        let command = Command::RaiseMassLoss(RaiseMassLoss { term: self.leader.term, lost, of });
         self.leader.node.propose_as_leader(self.leader.term, &command).await?;
         if known.is_none() {
             tracing::warn!(lost, of, "many workers fell silent at once: requeueing is slowed down");
@@ -170,7 +170,7 @@ impl Liveness {
         if !leader.node.reader().with(|state| is_over(&alarm, state, times, log_now)) {
             return Ok(Some(self.next_review));
         }
-        let command = Command::EndMassLoss { term: leader.term };
+        let command = Command::EndMassLoss(EndMassLoss { term: leader.term });
         leader.node.propose_as_leader(leader.term, &command).await?;
         tracing::info!(lost = alarm.lost, of = alarm.of, "the loss of many workers is over");
         Ok(None)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cluster_state::{Command, Rejection, WorkerId};
+use cluster_state::{Command, NoteRival, Rejection, WorkerId};
 use raft_store::ProposeError;
 use tokio::time::Instant;
 
@@ -49,7 +49,8 @@ impl LeaderState {
         worker: &WorkerId,
         address: Option<String>,
     ) -> Result<(), ProposeError> {
-        let command = Command::NoteRival { term: self.term, worker: worker.clone(), address };
+        let command =
+            Command::NoteRival(NoteRival { term: self.term, worker: worker.clone(), address });
         self.node.propose_as_leader(self.term, &command).await.map(drop)
     }
 }

@@ -1,6 +1,6 @@
 //! The queue processor: places queued tasks on workers that have room.
 
-use cluster_state::{Assignment, Command, Reply, Term};
+use cluster_state::{AssignTasks, Assignment, Command, Reply, Term};
 use raft_store::{Committed, Node, ProposeError};
 
 use super::duty::{Duty, Wait};
@@ -30,7 +30,7 @@ impl Scheduler {
 
     async fn assign(&mut self, assignments: Vec<Assignment>) -> Result<(), ProposeError> {
         tracing::debug!(count = assignments.len(), "placing tasks");
-        let command = Command::AssignTasks { term: self.term, assignments };
+        let command = Command::AssignTasks(AssignTasks { term: self.term, assignments });
         let assigned = self.node.propose_as_leader(self.term, &command).await;
         let is_as_decided = match &assigned {
             Ok(Committed { reply: Reply::Assigned(verdicts), .. }) => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{ClusterId, Command, LeaseTimes, LogIndex, Term};
+use cluster_state::{BeginTerm, ClusterId, Command, LeaseTimes, LogIndex, Term};
 use parking_lot::Mutex;
 use raft_store::{Leadership, Loops, Node, ProposeError};
 use tokio::sync::{Notify, mpsc, watch};
@@ -151,7 +151,8 @@ impl Supervisor {
         self.node.begin_log_time().await;
         let cluster = ClusterId(uuid::Uuid::new_v4().as_u128());
         let live_bytes_max = self.config.live_bytes_max;
-        let barrier = Command::BeginTerm { term, leader: self.node.id(), cluster, live_bytes_max };
+        let barrier =
+            Command::BeginTerm(BeginTerm { term, leader: self.node.id(), cluster, live_bytes_max });
         self.node.propose_as_leader(term, &barrier).await?;
 
         let mut leases = LeaseTable::new(self.config.times);

@@ -1,11 +1,11 @@
-//! Steers log time by the masters' wall clocks, and reports clocks that are off.
+//! Surveys the other masters: steers log time by their wall clocks, reports clocks that are off, and
+//! raises the cluster's feature level when all masters can run the next one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::convert::Infallible;
 use std::time::Duration;
 
 use cluster_state::MasterId;
-use raft_store::{ClockSurvey, Node, is_astray};
+use raft_store::{ClockSurvey, Node, PeerStatuses, ProposeError, is_astray};
 use tokio::time::Instant;
 
 use super::duty::{Duty, Wait};
@@ -30,6 +30,13 @@ impl Timekeeper {
         Self { node, metrics, astray: Astray::default() }
     }
 
+    async fn raise_level(&self, peers: &PeerStatuses) -> Result<(), ProposeError> {
+        if let Some(level) = self.node.raise_level(peers).await? {
+            tracing::info!(%level, "the feature level of the cluster was raised");
+        }
+        Ok(())
+    }
+
     fn on_survey(&mut self, clocks: &ClockSurvey) {
         // Without the clocks of a quorum nobody can tell which one is off.
         let Some(median) = clocks.median_at(Instant::now()) else { return };
@@ -51,11 +58,12 @@ impl Timekeeper {
 impl Duty for Timekeeper {
     const NAME: &'static str = "timekeeper";
     const RESTS: bool = false;
-    type Error = Infallible;
+    type Error = ProposeError;
 
-    async fn pass(&mut self) -> Result<Wait, Infallible> {
-        let (_, clocks) = self.node.survey().await;
+    async fn pass(&mut self) -> Result<Wait, ProposeError> {
+        let (peers, clocks) = self.node.survey().await;
         self.on_survey(&clocks);
+        self.raise_level(&peers).await?;
         Ok(Wait::for_time(Instant::now() + SURVEY_INTERVAL))
     }
 }

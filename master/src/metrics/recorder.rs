@@ -3,7 +3,7 @@
 
 mod tally;
 
-use cluster_state::{Change, LogIndex};
+use cluster_state::{Change, LogIndex, Record};
 use raft_store::{Node, Published};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -54,7 +54,7 @@ impl Recorder {
     }
 
     fn on_change(&mut self, index: LogIndex, change: &Change) {
-        if let Change::Leader(record) = change {
+        if let Change::Put(Record::Leader(record)) = change {
             // A look at the state, which may be ahead of the feed: what is applied in between is
             // seen twice, and changes nothing the second time.
             let leads = record.leader == self.node.id();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    Class, Command, IdempotencyKey, LogIndex, Rejection, Reply, SubmitTasks, Task, TaskId,
-    TaskState,
+    CancelTask, Class, Command, IdempotencyKey, LogIndex, Rejection, Reply, SubmitTasks, Task,
+    TaskId, TaskState,
 };
 use proto::convert;
 use proto::limits::{BATCH_BYTES, ByteBudget};
@@ -140,7 +140,8 @@ impl Operations {
     /// Stops a task; returns the state it is in now.
     pub(crate) async fn cancel(&self, id: &str) -> Result<(v1::SubmittedTask, Mark), Problem> {
         let id = task_id(id)?;
-        let refused = match self.node().propose(&Command::CancelTask { task: id }).await {
+        let refused = match self.node().propose(&Command::CancelTask(CancelTask { task: id })).await
+        {
             Ok(committed) => {
                 let Reply::Cancelled(state) = committed.reply else {
                     return Err(unexpected(&committed.reply));

@@ -1,6 +1,6 @@
 //! Join tokens: created, listed, revoked. The secret leaves the master once and is stored nowhere.
 
-use cluster_state::{Command, CreateToken, TokenId};
+use cluster_state::{Command, CreateToken, RevokeToken, TokenId};
 use proto::convert;
 use proto::problem::{ErrorKind, Problem};
 use proto::v1;
@@ -59,7 +59,7 @@ impl Operations {
     pub(crate) async fn revoke_token(&self, id: &str) -> Result<Mark, Problem> {
         let unknown = || Problem::new(ErrorKind::NotFound, format!("there is no token '{id}'"));
         let token = id.parse::<TokenId>().map_err(|_| unknown())?;
-        match self.propose(&Command::RevokeToken { token }).await {
+        match self.propose(&Command::RevokeToken(RevokeToken { token })).await {
             Ok((_, mark)) => Ok(mark),
             Err(problem) if problem.kind == ErrorKind::Forbidden => Err(unknown()),
             Err(problem) => Err(problem),

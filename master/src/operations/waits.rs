@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use cluster_state::{Change, TaskId};
+use cluster_state::{Change, Record, TaskId};
 use parking_lot::{Mutex, MutexGuard};
 use raft_store::{Published, StateReader};
 use tokio::sync::{Notify, broadcast, watch};
@@ -71,7 +71,7 @@ impl TaskWaits {
     fn wake<'a>(&self, changes: impl Iterator<Item = &'a Change>) {
         let mut tasks = self.shared.tasks();
         for change in changes {
-            if let Change::Task(task) = change {
+            if let Change::Put(Record::Task(task)) = change {
                 tasks.remove(&task.id);
             }
         }

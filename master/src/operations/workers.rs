@@ -1,6 +1,9 @@
 //! The registry: workers registered, shown, listed, taken off.
 
-use cluster_state::{Command, RegisterWorker, Registered, Reply, Worker, WorkerId};
+use cluster_state::{
+    Command, LabelWorker, RegisterWorker, Registered, Reply, SetScheduling, UnregisterWorker,
+    Worker, WorkerId,
+};
 use prost::Message;
 use proto::address::{host, is_loopback};
 use proto::consistency::Consistency;
@@ -47,7 +50,7 @@ impl Operations {
     ) -> Result<(v1::Worker, Mark), Problem> {
         worker_id(&request.worker_id)?;
         let (worker, order) = convert::scheduling_order(request)?;
-        let command = Command::SetScheduling { worker: worker.clone(), order };
+        let command = Command::SetScheduling(SetScheduling { worker: worker.clone(), order });
         self.change_worker(&worker, &command).await
     }
 
@@ -58,7 +61,7 @@ impl Operations {
     ) -> Result<(v1::Worker, Mark), Problem> {
         let worker = worker_id(&request.worker_id)?;
         let (set, remove) = convert::label_changes(request)?;
-        let command = Command::LabelWorker { worker: worker.clone(), set, remove };
+        let command = Command::LabelWorker(LabelWorker { worker: worker.clone(), set, remove });
         self.change_worker(&worker, &command).await
     }
 
@@ -120,7 +123,8 @@ impl Operations {
     /// Takes a worker off the registry; what it runs is ended, and queued again when it has ended.
     pub(crate) async fn unregister_worker(&self, id: &str) -> Result<Mark, Problem> {
         let worker = worker_id(id)?;
-        let (_, mark) = self.propose(&Command::UnregisterWorker { worker }).await?;
+        let (_, mark) =
+            self.propose(&Command::UnregisterWorker(UnregisterWorker { worker })).await?;
         Ok(mark)
     }
 

@@ -1,21 +1,22 @@
 //! Fuzz tests of commands, as the log stores them and as followers forward them.
 
 use cluster_fuzz::{Fuzz, Mutations, mutated, mutations};
-use cluster_state::{LogIndex, Proposal, State, TextMap, Timestamp, TokenId, WorkerId};
+use cluster_state::{Level, LogIndex, Proposal, State, TextMap, Timestamp, TokenId, WorkerId};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::proposals::{Step, step, steps};
 use super::{MEMORY, entry};
 use crate::codec::{
-    decode, decode_command, decode_entry, decode_proposal, encode, encode_command, encode_entry,
-    stamp,
+    decode_command, decode_entry, decode_proposal, encode_command, encode_entry, stamp,
 };
 use crate::types::Payload;
 
 /// Generates a command.
 pub(super) fn encoded() -> impl Strategy<Value = Vec<u8>> {
-    step().prop_map(|step| encode_command(&step.proposal(&State::new()).command).unwrap().to_vec())
+    step().prop_map(|step| {
+        encode_command(&step.proposal(&State::new()).command, Level::NEWEST).unwrap().to_vec()
+    })
 }
 
 /// Applies a log that a cluster may have.
@@ -35,7 +36,7 @@ fn a_command_is_read_as_written_or_refused() {
     Fuzz::of("commands").run(inputs, |(bytes, at)| {
         let Ok(command) = MEMORY.hold(&bytes, decode_command) else { return };
 
-        let written = encode_command(&command).unwrap();
+        let written = encode_command(&command, Level::NEWEST).unwrap();
         assert_eq!(decode_command(&written).unwrap(), command);
         let stamped = Payload(stamp(Timestamp(at), &bytes));
         let proposal = Proposal { proposed_at: Timestamp(at), command };
@@ -46,13 +47,15 @@ fn a_command_is_read_as_written_or_refused() {
 /// Binary search would not find such a value, and a path with it could lead elsewhere.
 #[test]
 fn what_is_no_value_of_a_type_is_refused() {
-    let map = |names: [&str; 2]| encode(&names.map(|name| (name, "x")).to_vec()).unwrap();
-    assert!(decode::<TextMap>(&map(["a", "b"])).is_ok());
-    assert!(decode::<TextMap>(&map(["b", "a"])).is_err());
-    assert!(decode::<TextMap>(&map(["a", "a"])).is_err());
-    assert!(decode::<TokenId>(&encode(&"fleet").unwrap()).is_ok());
-    assert!(decode::<TokenId>(&encode(&"../fleet").unwrap()).is_err());
-    assert!(decode::<WorkerId>(&encode(&"../w1").unwrap()).is_err());
+    let map =
+        |names: [&str; 2]| postcard::to_stdvec(&names.map(|name| (name, "x")).to_vec()).unwrap();
+    assert!(postcard::from_bytes::<TextMap>(&map(["a", "b"])).is_ok());
+    assert!(postcard::from_bytes::<TextMap>(&map(["b", "a"])).is_err());
+    assert!(postcard::from_bytes::<TextMap>(&map(["a", "a"])).is_err());
+    let text = |text: &str| postcard::to_stdvec(text).unwrap();
+    assert!(postcard::from_bytes::<TokenId>(&text("fleet")).is_ok());
+    assert!(postcard::from_bytes::<TokenId>(&text("../fleet")).is_err());
+    assert!(postcard::from_bytes::<WorkerId>(&text("../w1")).is_err());
 }
 
 #[test]
@@ -90,7 +93,7 @@ fn whatever_command_can_be_read_can_be_applied() {
             assert_eq!(state.check_invariants(), Ok(()), "after {command:?}: {:?}", applied.reply);
         }
         let mut restored = State::new();
-        state.changes().for_each(|change| restored.restore(change));
+        state.records().for_each(|record| restored.restore(record));
         assert_eq!(restored.check_invariants(), Ok(()));
     });
 }
@@ -98,7 +101,7 @@ fn whatever_command_can_be_read_can_be_applied() {
 /// Generates a command that makes sense in this state, mutated; parts of the one before it may be
 /// mixed in.
 fn mutant(state: &State, step: Step, mutations: Mutations, before: &mut Vec<u8>) -> Vec<u8> {
-    let encoded = encode_command(&step.proposal(state).command).unwrap().to_vec();
+    let encoded = encode_command(&step.proposal(state).command, Level::NEWEST).unwrap().to_vec();
     let mutant = mutations.of(encoded.clone(), before);
     *before = encoded;
     mutant

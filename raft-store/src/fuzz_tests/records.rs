@@ -5,8 +5,8 @@ use std::fmt::Debug;
 
 use cluster_fuzz::{Fuzz, mutated};
 use cluster_state::{
-    Change, ClusterId, Departed, IdempotencyRecord, JoinToken, LeaderRecord, LogIndex, MassLoss,
-    MasterId, Meta, State, Task, Worker,
+    Change, ClusterId, Departed, IdempotencyRecord, JoinToken, LeaderRecord, Level, LogIndex,
+    MassLoss, MasterId, Meta, Record, State, Task, Worker,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use super::proposals::{Step, steps};
 use super::{MEMORY, membership, position, vote};
-use crate::codec::{check_stored, decode, decode_json, encode, encode_json};
+use crate::codec::{Versioned, check_stored, decode, decode_json, encode, encode_json};
 use crate::identity::Identity;
 use crate::propose::{ProposeError, Verdict};
 use crate::types::{LogId, StoredMembership, Vote};
@@ -32,8 +32,8 @@ fn records(log: Vec<Step>) -> Vec<Vec<u8>> {
     let mut state = State::new();
     let node = MasterId(3);
     let mut records = vec![
-        encode(&Identity { node, cluster: None }).unwrap(),
-        encode(&Identity { node, cluster: Some(ClusterId(7)) }).unwrap(),
+        encode(&Identity { node, cluster: None }, Level::NEWEST).unwrap(),
+        encode(&Identity { node, cluster: Some(ClusterId(7)) }, Level::NEWEST).unwrap(),
     ];
     for (step, index) in log.into_iter().zip(1..) {
         let proposal = step.proposal(&state);
@@ -42,36 +42,31 @@ fn records(log: Vec<Step>) -> Vec<Vec<u8>> {
             Ok(reply) => Ok((LogIndex(index), reply)),
             Err(rejection) => Err(ProposeError::Rejected { rejection, index: LogIndex(index) }),
         };
-        records.push(encode(&verdict).unwrap());
+        records.push(encode(&verdict, Level::NEWEST).unwrap());
         records.extend(applied.changes.iter().filter_map(stored));
     }
     records
 }
 
 fn stored(change: &Change) -> Option<Vec<u8>> {
-    match change {
-        Change::Meta(record) => encode(record),
-        Change::Leader(record) => encode(record),
-        Change::Worker(record) => encode(record),
-        Change::Task(record) => encode(record),
-        Change::IdempotencyKey(record) => encode(record),
-        Change::Departed(record) => encode(record),
-        Change::Token(record) => encode(record),
-        Change::MassLoss(record) => encode(record),
-        Change::WorkerRemoved(_)
-        | Change::TaskForgotten(_)
-        | Change::IdempotencyKeyExpired(_)
-        | Change::DepartedForgotten(_)
-        | Change::TokenRevoked(_)
-        | Change::MassLossOver => return None,
-    }
-    .ok()
+    let Change::Put(record) = change else { return None };
+    let written = match record {
+        Record::Meta(record) => encode(record, Level::NEWEST),
+        Record::Leader(record) => encode(record, Level::NEWEST),
+        Record::Worker(record) => encode(record, Level::NEWEST),
+        Record::Task(record) => encode(record, Level::NEWEST),
+        Record::IdempotencyKey(record) => encode(record, Level::NEWEST),
+        Record::Departed(record) => encode(record, Level::NEWEST),
+        Record::Token(record) => encode(record, Level::NEWEST),
+        Record::MassLoss(record) => encode(record, Level::NEWEST),
+    };
+    Some(written.unwrap())
 }
 
 /// Bytes written for one type may be read as another.
-fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) {
+fn check<T: Versioned + PartialEq + Debug>(bytes: &[u8]) {
     let Ok(record) = MEMORY.hold(bytes, decode::<T>) else { return };
-    let written = encode(&record).unwrap();
+    let written = encode(&record, Level::NEWEST).unwrap();
     assert_eq!(decode::<T>(&written).unwrap(), record);
 }
 

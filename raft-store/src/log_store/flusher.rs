@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use cluster_state::LogIndex;
+use cluster_state::{Level, LogIndex};
 use rocksdb::{WriteBatch, WriteOptions};
 
 use super::disk::{Disk, Held, bytes_on_disk, put_identity};
@@ -189,7 +189,7 @@ impl Flusher {
             let whole = volume.append(entry.log_id.index, bytes_on_disk(&self.buffer));
             if let Some(block) = whole {
                 let key = LogIndex(block.last).key();
-                group.batch.put_cf(blocks, key, codec::encode(&block)?);
+                group.batch.put_cf(blocks, key, codec::encode(&block, Level::FIRST)?);
             }
             group.held.last = Some(entry.log_id);
             group.entries = group.entries.saturating_add(1);

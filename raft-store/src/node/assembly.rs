@@ -160,7 +160,8 @@ impl Ground {
 
     fn proposer(&self, leadership: &watch::Receiver<Leadership>, clock: &Clock) -> Proposer {
         let (raft, space) = (self.raft.clone(), self.stores.space.clone());
-        let local = LocalProposer::new(raft, clock.clone(), self.config.bounds, space);
+        let reader = self.stores.reader.clone();
+        let local = LocalProposer::new(raft, reader, clock.clone(), self.config.bounds, space);
         let (identity, members) = (self.identity.clone(), self.members.clone());
         Proposer {
             local: Arc::new(local),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cluster_state::{LogIndex, MasterId, Timestamp};
+use cluster_state::{Level, LogIndex, MasterId, Timestamp};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use proto::v1;
 use tokio::time::Instant;
@@ -140,6 +140,7 @@ impl Node {
             http_address: self.inner.config.http_address.clone(),
             free_bytes: self.free_bytes(),
             wall_clock_ms: self.clock().wall().0,
+            level_max: Level::NEWEST.0.into(),
         }
     }
 }

@@ -22,7 +22,7 @@ use tonic::transport::Channel;
 
 use super::local::{EncodedCommand, LocalProposer};
 use super::{ProposeError, Verdict};
-use crate::codec::{self, FORMAT};
+use crate::codec;
 use crate::membership::Members;
 use crate::network::identity::PeerIdentity;
 
@@ -179,7 +179,7 @@ impl Outgoing {
                         v1::ForwardedCommand { id: next_id, command: one.command.bytes().clone() }
                     });
                     let commands = commands.collect();
-                    room.send(v1::ProposeRequest { commands, format: u32::from(FORMAT) });
+                    room.send(v1::ProposeRequest { commands });
                 }
                 received = answers.message() => {
                     let Ok(Some(response)) = received else { return };
@@ -212,9 +212,8 @@ pub(crate) fn serve(
                         is_open = false;
                         continue;
                     };
-                    let format = request.format;
                     for forwarded in request.commands {
-                        pending.push(answer(Arc::clone(&local), format, forwarded));
+                        pending.push(answer(Arc::clone(&local), forwarded));
                     }
                 }
                 Some(first) = pending.next(), if !pending.is_empty() => {
@@ -232,36 +231,22 @@ pub(crate) fn serve(
     ReceiverStream::new(outgoing)
 }
 
-async fn answer(
-    local: Arc<LocalProposer>,
-    format: u32,
-    forwarded: v1::ForwardedCommand,
-) -> v1::ForwardedAnswer {
+async fn answer(local: Arc<LocalProposer>, forwarded: v1::ForwardedCommand) -> v1::ForwardedAnswer {
     let v1::ForwardedCommand { id, command } = forwarded;
-    if format != u32::from(FORMAT) {
-        let known_format = Some(u32::from(FORMAT));
-        return v1::ForwardedAnswer { id, answer: Bytes::new(), known_format };
-    }
     let verdict = local.propose_forwarded(command).await;
-    v1::ForwardedAnswer { id, answer: verdict_out(&verdict), known_format: None }
-}
-
-fn verdict_out(verdict: &Verdict) -> Bytes {
-    // A verdict holds nothing that postcard cannot write; an empty answer reads as unknown.
-    codec::encode(verdict).map(Bytes::from).unwrap_or_default()
+    // A verdict has an encoding of every level; an empty answer reads as unknown.
+    let answer = codec::encode(&verdict, local.level()).map(Bytes::from).unwrap_or_default();
+    v1::ForwardedAnswer { id, answer }
 }
 
 fn verdict_in(answer: &v1::ForwardedAnswer) -> Verdict {
-    if let Some(theirs) = answer.known_format {
-        return Err(ProposeError::UnknownFormat { ours: u32::from(FORMAT), theirs });
-    }
     codec::decode::<Verdict>(&answer.answer)
         .unwrap_or_else(|_| Err(ProposeError::unknown("the leader's answer is malformed")))
 }
 
 #[cfg(test)]
 mod tests {
-    use cluster_state::{Command, TaskId, Term, Tick};
+    use cluster_state::{Command, Level, TaskId, Term, Tick};
     use futures_util::FutureExt;
 
     use super::*;
@@ -269,7 +254,7 @@ mod tests {
     /// Returns a command of about so many bytes.
     fn command(bytes: usize) -> EncodedCommand {
         let forget = vec![TaskId(0); bytes];
-        EncodedCommand::new(&Command::Tick(Tick { term: Term(0), forget })).unwrap()
+        EncodedCommand::new(&Command::Tick(Tick { term: Term(0), forget }), Level::FIRST).unwrap()
     }
 
     fn queue(sizes: &[usize]) -> (Unsent, Vec<oneshot::Receiver<Verdict>>) {
@@ -309,13 +294,5 @@ mod tests {
         for mut caller in callers {
             assert_eq!(caller.try_recv().unwrap(), Err(NOT_SENT));
         }
-    }
-
-    #[test]
-    fn a_leader_that_does_not_know_the_format_has_certainly_done_nothing() {
-        let answer = v1::ForwardedAnswer { id: 1, answer: Bytes::new(), known_format: Some(7) };
-        let refused = verdict_in(&answer).unwrap_err();
-        assert!(refused.is_certain());
-        assert_eq!(refused, ProposeError::UnknownFormat { ours: u32::from(FORMAT), theirs: 7 });
     }
 }

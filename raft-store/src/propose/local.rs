@@ -1,7 +1,7 @@
 //! Proposes on the leader itself: encodes, checks the bounds, stamps and appends.
 
 use bytes::Bytes;
-use cluster_state::{Command, LogIndex, MasterId, Term};
+use cluster_state::{Command, Level, LogIndex, MasterId, Term};
 use openraft::errors::ClientWriteError;
 use openraft::impls::ProgressResponder;
 use openraft::vote::leader_id_std::CommittedLeaderId;
@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::codec::{self, CodecError};
 use crate::disk_space::DiskSpace;
 use crate::raft::Raft;
+use crate::state_machine::StateReader;
 use crate::types::Payload;
 
 /// A command in the form that it has in the log, except for the leader's stamp. The bytes certainly
@@ -24,8 +25,12 @@ pub(crate) struct EncodedCommand {
 }
 
 impl EncodedCommand {
-    pub(super) fn new(command: &Command) -> Result<Self, CodecError> {
-        Ok(Self { bytes: codec::encode_command(command)?, adds_tasks: adds_tasks(command) })
+    /// Encodes a command as members of a cluster of that level read it, if they know it.
+    pub(super) fn new(command: &Command, cluster: Level) -> Result<Self, ProposeError> {
+        check_level(command, cluster)?;
+        // Whatever a cluster of a level may propose has an encoding of that level.
+        let bytes = codec::encode_command(command, cluster).map_err(|_| ProposeError::Stopped)?;
+        Ok(Self { bytes, adds_tasks: adds_tasks(command) })
     }
 
     pub(super) const fn bytes(&self) -> &Bytes {
@@ -33,12 +38,29 @@ impl EncodedCommand {
     }
 
     /// Accepts the encoding of another master, if it can be read.
-    fn received(bytes: Bytes) -> Result<Self, ProposeError> {
-        match codec::decode_command(&bytes) {
-            Ok(command) => Ok(Self { bytes, adds_tasks: adds_tasks(&command) }),
-            Err(error) => Err(ProposeError::Unreadable { detail: error.to_string().into() }),
+    fn received(bytes: Bytes, cluster: Level) -> Result<Self, ProposeError> {
+        let command = codec::decode_command(&bytes).map_err(|error| match error {
+            CodecError::NewerLevel { found, known } => {
+                ProposeError::NewerLevel { needed: found, known }
+            }
+            error => ProposeError::Unreadable { detail: error.to_string().into() },
+        })?;
+        if matches!(command, Command::RaiseLevel(_)) {
+            let detail = "the leader alone raises the level".into();
+            return Err(ProposeError::Unreadable { detail });
         }
+        check_level(&command, cluster)?;
+        Ok(Self { bytes, adds_tasks: adds_tasks(&command) })
     }
+}
+
+/// Refuses what some members of the cluster may be unable to read or apply.
+fn check_level(command: &Command, cluster: Level) -> Result<(), ProposeError> {
+    let needed = command.min_level();
+    if needed > cluster {
+        return Err(ProposeError::BelowLevel { needed, cluster });
+    }
+    Ok(())
 }
 
 const fn adds_tasks(command: &Command) -> bool {
@@ -49,6 +71,7 @@ const fn adds_tasks(command: &Command) -> bool {
 #[derive(Debug)]
 pub(crate) struct LocalProposer {
     raft: Raft,
+    reader: StateReader,
     clock: Clock,
     bounds: ProposalBounds,
     space: DiskSpace,
@@ -58,9 +81,16 @@ pub(crate) struct LocalProposer {
 }
 
 impl LocalProposer {
-    pub(crate) fn new(raft: Raft, clock: Clock, bounds: ProposalBounds, space: DiskSpace) -> Self {
+    pub(crate) fn new(
+        raft: Raft,
+        reader: StateReader,
+        clock: Clock,
+        bounds: ProposalBounds,
+        space: DiskSpace,
+    ) -> Self {
         Self {
             raft,
+            reader,
             clock,
             bounds,
             space,
@@ -69,9 +99,14 @@ impl LocalProposer {
         }
     }
 
+    /// Returns the level of the cluster, as far as this master knows.
+    pub(super) fn level(&self) -> Level {
+        self.reader.level()
+    }
+
     /// Proposes a command that another master has forwarded, within this master's bounds.
     pub(crate) async fn propose_forwarded(&self, command: Bytes) -> Verdict {
-        let command = EncodedCommand::received(command)?;
+        let command = EncodedCommand::received(command, self.level())?;
         let _admission = self.admit(&command)?;
         self.append(command, None).await
     }
@@ -158,7 +193,7 @@ pub(super) struct Admission<'a> {
 
 #[cfg(test)]
 mod tests {
-    use cluster_state::{Proposal, Tick, Timestamp};
+    use cluster_state::{Proposal, RaiseLevel, Tick, Timestamp};
     use tempfile::TempDir;
 
     use super::*;
@@ -173,7 +208,7 @@ mod tests {
         let term = leadership.wait_for(Leadership::is_leading).await.unwrap().term();
         let proposer = node.local_proposer();
         let command = Command::Tick(Tick { term, forget: Vec::new() });
-        let encoded = EncodedCommand::new(&command).unwrap();
+        let encoded = EncodedCommand::new(&command, Level::NEWEST).unwrap();
 
         for other in [Term(0), term.next()] {
             // Raft checks it when it appends: the leader may have been elected again since its
@@ -190,24 +225,55 @@ mod tests {
     #[test]
     fn only_what_is_a_command_is_taken_over_from_another_master() {
         let command = Command::Tick(Tick { term: Term(3), forget: Vec::new() });
-        let encoded = EncodedCommand::new(&command).unwrap();
-        assert_eq!(EncodedCommand::received(encoded.bytes.clone()).unwrap().bytes, encoded.bytes);
+        let encoded = EncodedCommand::new(&command, Level::NEWEST).unwrap();
+        assert_eq!(
+            EncodedCommand::received(encoded.bytes.clone(), Level::NEWEST).unwrap().bytes,
+            encoded.bytes
+        );
 
         let cut_short = encoded.bytes.slice(..encoded.bytes.len() - 1);
         let with_stray_byte = Bytes::from([&encoded.bytes[..], &[0]].concat());
         for garbage in [Bytes::new(), cut_short, with_stray_byte, Bytes::from_static(&[0xff; 9])] {
-            let refused = EncodedCommand::received(garbage.clone()).unwrap_err();
+            let refused = EncodedCommand::received(garbage.clone(), Level::NEWEST).unwrap_err();
             assert!(refused.is_certain(), "{garbage:?}");
         }
     }
 
     #[test]
+    fn the_level_is_not_raised_by_another_master() {
+        let command = Command::RaiseLevel(RaiseLevel { term: Term(3), level: Level::NEWEST });
+        let encoded = EncodedCommand::new(&command, Level::NEWEST).unwrap();
+        let refused = EncodedCommand::received(encoded.bytes, Level::NEWEST).unwrap_err();
+        assert!(refused.is_certain(), "{refused}");
+    }
+
+    #[test]
+    fn what_the_cluster_may_be_unable_to_read_is_not_proposed() {
+        let command = Command::Tick(Tick { term: Term(3), forget: Vec::new() });
+        let below = Level(Level::FIRST.0 - 1);
+        let expected = ProposeError::BelowLevel { needed: Level::FIRST, cluster: below };
+        assert_eq!(EncodedCommand::new(&command, below).unwrap_err(), expected);
+        let encoded = EncodedCommand::new(&command, Level::FIRST).unwrap();
+        assert_eq!(EncodedCommand::received(encoded.bytes, below).unwrap_err(), expected);
+        assert!(expected.is_certain());
+    }
+
+    #[test]
+    fn a_command_of_a_newer_release_is_refused_by_its_level() {
+        let needed = Level(Level::NEWEST.0 + 1);
+        let newer = Bytes::from(vec![200, needed.0, 0]);
+        let refused = EncodedCommand::received(newer, Level::NEWEST).unwrap_err();
+        assert_eq!(refused, ProposeError::NewerLevel { needed, known: Level::NEWEST });
+        assert!(refused.is_certain());
+    }
+
+    #[test]
     fn a_stamped_command_is_an_encoded_proposal() {
         let command = Command::Tick(Tick { term: Term(3), forget: Vec::new() });
-        let encoded = EncodedCommand::new(&command).unwrap();
+        let encoded = EncodedCommand::new(&command, Level::NEWEST).unwrap();
         let stamped = codec::stamp(Timestamp(1_700_000_000_000), &encoded.bytes);
 
         let proposal = Proposal { proposed_at: Timestamp(1_700_000_000_000), command };
-        assert_eq!(codec::encode_proposal(&proposal).unwrap(), Payload(stamped));
+        assert_eq!(codec::encode_proposal(&proposal, Level::NEWEST).unwrap(), Payload(stamped));
     }
 }

@@ -2,11 +2,10 @@
 
 use std::collections::HashSet;
 
-use cluster_state::{Change, LogIndex, Task, TaskId, Timestamp};
+use cluster_state::{Change, Key, Level, LogIndex, Record, Task, TaskId, Timestamp};
 use rocksdb::{ColumnFamily, DB, WriteBatch};
-use serde::Serialize;
 
-use crate::codec;
+use crate::codec::{self, Versioned};
 use crate::error::StorageError;
 use crate::keys::{FinishKey, NumberKey, StateRecord, Table};
 use crate::rocks;
@@ -47,14 +46,16 @@ pub(crate) struct Batch<'db> {
     database: &'db DB,
     tables: Tables<'db>,
     batch: WriteBatch,
+    /// The cluster's level: how records are written.
+    level: Level,
     /// Reused for encoding.
     buffer: Vec<u8>,
 }
 
 impl<'db> Batch<'db> {
-    pub(crate) fn new(database: &'db DB) -> Result<Self, StorageError> {
+    pub(crate) fn new(database: &'db DB, level: Level) -> Result<Self, StorageError> {
         let (batch, buffer) = (WriteBatch::default(), Vec::with_capacity(512));
-        Ok(Self { database, tables: Tables::of(database)?, batch, buffer })
+        Ok(Self { database, tables: Tables::of(database)?, batch, level, buffer })
     }
 
     pub(crate) fn put_applied(&mut self, applied: LogId) -> Result<(), StorageError> {
@@ -88,25 +89,37 @@ impl<'db> Batch<'db> {
 
     fn put_change(&mut self, change: &Change) -> Result<(), StorageError> {
         match change {
-            Change::Meta(meta) => self.put(self.tables.records, StateRecord::Meta.key(), meta),
-            Change::Leader(record) => self.put(self.tables.leaders, record.term.key(), record),
-            Change::Worker(worker) => self.put(self.tables.workers, worker.id.as_str(), worker),
-            Change::WorkerRemoved(id) => self.delete(self.tables.workers, id.as_str()),
-            Change::Task(task) if task.state.is_terminal() => self.put_finished(task),
-            Change::Task(task) => self.put(self.tables.tasks, task.id.key(), task),
-            Change::TaskForgotten(id) => self.forget(*id),
-            Change::IdempotencyKey(record) => {
-                self.put(self.tables.idempotency, &*record.key, record)
-            }
-            Change::IdempotencyKeyExpired(key) => self.delete(self.tables.idempotency, &**key),
-            Change::Departed(one) => self.put(self.tables.departed, one.worker.id.as_str(), one),
-            Change::DepartedForgotten(id) => self.delete(self.tables.departed, id.as_str()),
-            Change::Token(token) => self.put(self.tables.tokens, token.id.as_str(), token),
-            Change::TokenRevoked(id) => self.delete(self.tables.tokens, id.as_str()),
-            Change::MassLoss(one) => {
+            Change::Put(record) => self.put_record(record),
+            Change::Delete(key) => self.delete_record(key),
+        }
+    }
+
+    fn put_record(&mut self, record: &Record) -> Result<(), StorageError> {
+        match record {
+            Record::Meta(meta) => self.put(self.tables.records, StateRecord::Meta.key(), meta),
+            Record::Leader(leader) => self.put(self.tables.leaders, leader.term.key(), leader),
+            Record::Worker(worker) => self.put(self.tables.workers, worker.id.as_str(), worker),
+            Record::Task(task) if task.state.is_terminal() => self.put_finished(task),
+            Record::Task(task) => self.put(self.tables.tasks, task.id.key(), task),
+            Record::IdempotencyKey(key) => self.put(self.tables.idempotency, &*key.key, key),
+            Record::Departed(one) => self.put(self.tables.departed, one.worker.id.as_str(), one),
+            Record::Token(token) => self.put(self.tables.tokens, token.id.as_str(), token),
+            Record::MassLoss(one) => {
                 self.put(self.tables.records, StateRecord::MassLoss.key(), one)
             }
-            Change::MassLossOver => self.delete(self.tables.records, StateRecord::MassLoss.key()),
+        }
+    }
+
+    fn delete_record(&mut self, key: &Key) -> Result<(), StorageError> {
+        match key {
+            Key::Worker(id) => self.delete(self.tables.workers, id.as_str()),
+            Key::Task(id) => self.forget(*id),
+            Key::IdempotencyKey(key) => self.delete(self.tables.idempotency, &**key),
+            Key::Departed(id) => self.delete(self.tables.departed, id.as_str()),
+            Key::Token(id) => self.delete(self.tables.tokens, id.as_str()),
+            Key::MassLoss => self.delete(self.tables.records, StateRecord::MassLoss.key()),
+            Key::Meta => self.delete(self.tables.records, StateRecord::Meta.key()),
+            Key::Leader(term) => self.delete(self.tables.leaders, term.key()),
         }
     }
 
@@ -121,7 +134,7 @@ impl<'db> Batch<'db> {
     /// tells the task's end.
     fn forget(&mut self, id: TaskId) -> Result<(), StorageError> {
         if let Some(bytes) = self.database.get_pinned_cf(self.tables.history, id.key())? {
-            let key = finish_key(&codec::decode(&bytes)?);
+            let key = finish_key(&codec::decode::<Task>(&bytes)?);
             self.delete(self.tables.history_by_finish, key.key())?;
         }
         // The task may have finished in this very batch, which then holds nothing else about it.
@@ -133,10 +146,10 @@ impl<'db> Batch<'db> {
         &mut self,
         table: &ColumnFamily,
         key: impl AsRef<[u8]>,
-        value: &impl Serialize,
+        value: &impl Versioned,
     ) -> Result<(), StorageError> {
         self.buffer.clear();
-        codec::encode_into(value, &mut self.buffer)?;
+        codec::encode_into(value, self.level, &mut self.buffer)?;
         self.batch.put_cf(table, key, &self.buffer);
         Ok(())
     }
@@ -159,31 +172,9 @@ fn finish_key(task: &Task) -> FinishKey {
 
 /// Returns, for each change, whether no later one is about the same record.
 fn last_of_each_record(changes: &[(LogIndex, Change)]) -> Vec<bool> {
-    let mut tasks = HashSet::new();
-    let mut workers = HashSet::new();
-    let mut keys = HashSet::new();
-    let mut is_meta_seen = false;
-    let mut is_last = changes
-        .iter()
-        .rev()
-        .map(|(_, change)| match change {
-            Change::Meta(_) => !std::mem::replace(&mut is_meta_seen, true),
-            Change::Task(task) => tasks.insert(task.id),
-            Change::TaskForgotten(id) => tasks.insert(*id),
-            Change::Worker(worker) => workers.insert(worker.id.as_str()),
-            Change::WorkerRemoved(id) => workers.insert(id.as_str()),
-            Change::IdempotencyKey(record) => keys.insert(&*record.key),
-            Change::IdempotencyKeyExpired(key) => keys.insert(&**key),
-            // There are few of these, and written in order they end up right.
-            Change::Leader(_)
-            | Change::Departed(_)
-            | Change::DepartedForgotten(_)
-            | Change::Token(_)
-            | Change::TokenRevoked(_)
-            | Change::MassLoss(_)
-            | Change::MassLossOver => true,
-        })
-        .collect::<Vec<_>>();
+    let mut seen = HashSet::new();
+    let later_first = changes.iter().rev();
+    let mut is_last = later_first.map(|(_, change)| seen.insert(change.key())).collect::<Vec<_>>();
     is_last.reverse();
     is_last
 }

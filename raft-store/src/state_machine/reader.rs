@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cluster_state::{State, Task, TaskId, Timestamp};
+use cluster_state::{Level, State, Task, TaskId, Timestamp};
 use rocksdb::DB;
 use tokio::sync::{broadcast, watch};
 
@@ -22,6 +22,13 @@ pub struct StateReader {
 impl StateReader {
     pub(crate) const fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
+    }
+
+    /// Returns the feature level of the cluster, as far as this master has applied the log. Waits
+    /// for nothing.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.shared.level()
     }
 
     /// Reads the live state. Applying waits in the meantime, so `look` should copy what it needs

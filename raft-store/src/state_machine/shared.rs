@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-use cluster_state::{Change, LogIndex, State, Task, TaskId};
+use cluster_state::{Change, Key, Level, LogIndex, Record, State, Task, TaskId};
 use parking_lot::{RwLock, RwLockWriteGuard};
 use tokio::sync::{broadcast, watch};
 
@@ -47,25 +47,13 @@ impl Memory {
     pub(super) fn keep_finished(&mut self, changes: &[Change]) {
         for change in changes {
             match change {
-                Change::Task(task) if task.state.is_terminal() => {
+                Change::Put(Record::Task(task)) if task.state.is_terminal() => {
                     self.finished.insert(task.id, Arc::clone(task));
                 }
-                Change::TaskForgotten(id) => {
+                Change::Delete(Key::Task(id)) => {
                     self.finished.remove(id);
                 }
-                Change::Task(_)
-                | Change::Meta(_)
-                | Change::Leader(_)
-                | Change::Worker(_)
-                | Change::WorkerRemoved(_)
-                | Change::IdempotencyKey(_)
-                | Change::IdempotencyKeyExpired(_)
-                | Change::Departed(_)
-                | Change::DepartedForgotten(_)
-                | Change::Token(_)
-                | Change::TokenRevoked(_)
-                | Change::MassLoss(_)
-                | Change::MassLossOver => {}
+                Change::Put(_) | Change::Delete(_) => {}
             }
         }
     }
@@ -80,6 +68,8 @@ pub(crate) struct Shared {
     /// Position that is applied and stored; never ahead of what a reader of `memory` sees.
     pub(super) applied: watch::Sender<AppliedAt>,
     pub(super) feed: broadcast::Sender<Published>,
+    /// Level of the cluster, for those who cannot wait for `memory`.
+    level: AtomicU8,
     /// Next index to be stored.
     stored: AtomicU64,
     /// Next index to be made durable.
@@ -108,11 +98,13 @@ impl Shared {
         let applied = AppliedAt::from(restored.applied);
         let next = next_index(restored.applied);
         let finished = BTreeMap::new();
+        let level = AtomicU8::new(restored.state.meta().level.0);
         let memory = Memory { state: restored.state, applied, finished, database };
         Self {
             memory: RwLock::new(memory),
             applied: watch::Sender::new(applied),
             feed: broadcast::Sender::new(FEED_BATCHES_MAX),
+            level,
             stored: AtomicU64::new(next),
             durable: AtomicU64::new(next),
             root,
@@ -130,6 +122,17 @@ impl Shared {
     /// Returns the database in use.
     pub(crate) fn database(&self) -> Arc<StateDb> {
         self.look(|memory| Arc::clone(&memory.database))
+    }
+
+    /// Returns the feature level of the cluster, as far as this master has applied the log.
+    pub(super) fn level(&self) -> Level {
+        Level(self.level.load(Ordering::Acquire))
+    }
+
+    /// Notes the level that the state has now.
+    pub(super) fn on_level(&self, level: Level) {
+        let before = self.level.swap(level.0, Ordering::AcqRel);
+        assert!(before <= level.0, "the level never falls: {level} follows {before}");
     }
 
     /// Reads the memory, which must not be read again from within: if applying begins to wait in
@@ -175,6 +178,7 @@ impl Shared {
     pub(super) fn replace(&self, database: Arc<StateDb>, restored: Restored) -> State {
         let applied = AppliedAt::from(restored.applied);
         let next = next_index(restored.applied);
+        self.on_level(restored.state.meta().level);
         let old = {
             let mut memory = self.memory.write();
             memory.applied = applied;

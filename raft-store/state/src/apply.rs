@@ -12,9 +12,9 @@ mod worker;
 use std::sync::Arc;
 
 use crate::{
-    Applied, Change, Command, Departed, IdempotencyRecord, JoinToken, LeaderRecord, LogIndex,
-    MassLoss, Meta, Proposal, Rejection, State, Task, TaskId, Term, Timestamp, TokenId, Worker,
-    WorkerId,
+    Applied, Change, Command, Departed, IdempotencyRecord, JoinToken, Key, LeaderRecord, LogIndex,
+    MassLoss, Meta, Proposal, Record, Rejection, State, Task, TaskId, Term, Timestamp, TokenId,
+    Worker, WorkerId,
 };
 
 impl State {
@@ -28,44 +28,40 @@ impl State {
             Apply { state: self, index, now, meta: Meta { now, ..before }, changes: Vec::new() };
 
         let reply = match proposal.command {
-            Command::BeginTerm { term, leader, cluster, live_bytes_max } => {
-                apply.begin_term(term, leader, cluster, live_bytes_max)
-            }
+            Command::BeginTerm(command) => apply.begin_term(&command),
             Command::RegisterWorker(command) => apply.register_worker(command),
-            Command::UnregisterWorker { worker } => apply.unregister_worker(&worker),
+            Command::UnregisterWorker(command) => apply.unregister_worker(&command.worker),
             Command::ConnectWorker(command) => apply.connect_worker(command),
             Command::DisconnectWorkers(command) => apply.disconnect_workers(&command),
             Command::SubmitTasks(command) => apply.submit_tasks(command),
-            Command::AssignTasks { term, assignments } => apply.assign_tasks(term, &assignments),
+            Command::AssignTasks(command) => apply.assign_tasks(&command),
             Command::StartAttempts(command) => apply.start_attempts(&command),
             Command::FinishAttempts(command) => apply.finish_attempts(command),
-            Command::CancelTask { task } => apply.cancel_task(task),
+            Command::CancelTask(command) => apply.cancel_task(command.task),
             Command::RequeueAttempts(command) => apply.requeue_attempts(&command),
             Command::Tick(command) => apply.tick(&command),
-            Command::SetScheduling { worker, order } => apply.set_scheduling(&worker, order),
-            Command::LabelWorker { worker, set, remove } => {
-                apply.label_worker(&worker, set, &remove)
-            }
-            Command::ForgetDeparted { term, workers } => apply.forget_departed(term, &workers),
+            Command::SetScheduling(command) => apply.set_scheduling(&command),
+            Command::LabelWorker(command) => apply.label_worker(command),
+            Command::ForgetDeparted(command) => apply.forget_departed(&command),
             Command::CreateToken(command) => apply.create_token(command),
-            Command::RevokeToken { token } => apply.revoke_token(&token),
-            Command::RaiseMassLoss { term, lost, of } => apply.raise_mass_loss(term, lost, of),
+            Command::RevokeToken(command) => apply.revoke_token(&command.token),
+            Command::RaiseMassLoss(command) => apply.raise_mass_loss(&command),
             Command::AcknowledgeMassLoss => apply.acknowledge_mass_loss(),
-            Command::EndMassLoss { term } => apply.end_mass_loss(term),
-            Command::NoteRival { term, worker, address } => {
-                apply.note_rival(term, &worker, address)
-            }
+            Command::EndMassLoss(command) => apply.end_mass_loss(command.term),
+            Command::NoteRival(command) => apply.note_rival(command),
             Command::ChangeHealth(command) => apply.change_health(command),
+            Command::RaiseLevel(command) => apply.raise_level(&command),
         };
 
         assert!(reply.is_ok() || apply.changes.is_empty(), "a rejection changes nothing");
         assert!(apply.meta.term >= before.term, "the term never falls");
+        assert!(apply.meta.level >= before.level, "the level never falls");
         assert!(apply.meta.next_task >= before.next_task, "no task id is given twice");
         let Apply { meta, mut changes, .. } = apply;
         self.settle(index);
         if meta != before {
             self.put_meta(meta);
-            changes.push(Change::Meta(meta));
+            changes.push(Change::Put(Record::Meta(meta)));
         }
         Applied { reply, changes }
     }
@@ -104,68 +100,68 @@ impl Apply<'_> {
         let mut task = Arc::new(Task { index: self.index, ..task });
         self.state.intern(&mut task);
         self.state.put_task(&task);
-        self.changes.push(Change::Task(task));
+        self.changes.push(Change::Put(Record::Task(task)));
     }
 
     fn put_worker(&mut self, worker: Worker) {
         let worker = Arc::new(Worker { index: self.index, ..worker });
         self.state.put_worker(Arc::clone(&worker));
-        self.changes.push(Change::Worker(worker));
+        self.changes.push(Change::Put(Record::Worker(worker)));
     }
 
     fn put_departed(&mut self, departed: Departed) {
         self.state.put_departed(departed.clone());
-        self.changes.push(Change::Departed(departed));
+        self.changes.push(Change::Put(Record::Departed(departed)));
     }
 
     fn remove_departed(&mut self, id: &WorkerId) {
         if self.state.departed_worker(id).is_some() {
             self.state.remove_departed(id);
-            self.changes.push(Change::DepartedForgotten(id.clone()));
+            self.changes.push(Change::Delete(Key::Departed(id.clone())));
         }
     }
 
     fn put_token(&mut self, token: JoinToken) {
         self.state.put_token(token.clone());
-        self.changes.push(Change::Token(token));
+        self.changes.push(Change::Put(Record::Token(token)));
     }
 
     fn remove_token(&mut self, id: &TokenId) {
         self.state.remove_token(id);
-        self.changes.push(Change::TokenRevoked(id.clone()));
+        self.changes.push(Change::Delete(Key::Token(id.clone())));
     }
 
     fn put_mass_loss(&mut self, mass_loss: MassLoss) {
         self.state.put_mass_loss(Some(mass_loss));
-        self.changes.push(Change::MassLoss(mass_loss));
+        self.changes.push(Change::Put(Record::MassLoss(mass_loss)));
     }
 
     fn end_of_mass_loss(&mut self) {
         self.state.put_mass_loss(None);
-        self.changes.push(Change::MassLossOver);
+        self.changes.push(Change::Delete(Key::MassLoss));
     }
 
     fn remove_worker(&mut self, id: &WorkerId) {
         self.state.remove_worker(id);
-        self.changes.push(Change::WorkerRemoved(id.clone()));
+        self.changes.push(Change::Delete(Key::Worker(id.clone())));
     }
 
     fn put_leader(&mut self, record: LeaderRecord) {
         self.state.put_leader(record.clone());
-        self.changes.push(Change::Leader(record));
+        self.changes.push(Change::Put(Record::Leader(record)));
     }
 
     fn put_key(&mut self, record: IdempotencyRecord) {
         self.state.put_key(record.clone());
-        self.changes.push(Change::IdempotencyKey(record));
+        self.changes.push(Change::Put(Record::IdempotencyKey(record)));
     }
 
     fn remove_key(&mut self, key: &Arc<str>) {
         self.state.remove_key(key);
-        self.changes.push(Change::IdempotencyKeyExpired(Arc::clone(key)));
+        self.changes.push(Change::Delete(Key::IdempotencyKey(Arc::clone(key))));
     }
 
     fn forget_task(&mut self, id: TaskId) {
-        self.changes.push(Change::TaskForgotten(id));
+        self.changes.push(Change::Delete(Key::Task(id)));
     }
 }

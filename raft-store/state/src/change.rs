@@ -2,42 +2,87 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
-    Departed, IdempotencyRecord, JoinToken, LeaderRecord, MassLoss, Meta, Task, TaskId, TokenId,
-    Worker, WorkerId,
+    Departed, IdempotencyRecord, JoinToken, LeaderRecord, MassLoss, Meta, Task, TaskId, Term,
+    TokenId, Worker, WorkerId,
 };
 
-/// The new value of one record. Changes alone rebuild the state: see [`crate::State::restore`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What became of one record. Changes alone rebuild the state: see
+/// [`crate::State::follow`].
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// Counters, log time and the newest term.
+    /// The record has a new value.
+    Put(Record),
+    /// There is no such record any more.
+    Delete(Key),
+}
+
+/// A record of the state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// Counters, log time, the newest term and the level.
     Meta(Meta),
-    /// A term of leadership began.
+    /// A term of leadership.
     Leader(LeaderRecord),
-    /// A worker was added or changed.
+    /// A registered worker.
     Worker(Arc<Worker>),
-    /// A worker was taken off the registry.
-    WorkerRemoved(WorkerId),
-    /// A task was added or changed. A terminal one leaves memory and stays on disk.
+    /// A task. A terminal one leaves memory and stays on disk.
     Task(Arc<Task>),
-    /// A finished task is to be deleted from disk.
-    TaskForgotten(TaskId),
-    /// An idempotency key was used.
+    /// An idempotency key in use.
     IdempotencyKey(IdempotencyRecord),
-    /// An idempotency key has expired.
-    IdempotencyKeyExpired(Arc<str>),
-    /// A worker was taken off the registry and is to be told.
+    /// A worker that was taken off the registry and is to be told.
     Departed(Departed),
-    /// It runs nothing any more, or is back on the registry.
-    DepartedForgotten(WorkerId),
-    /// A join token was created.
+    /// A join token.
     Token(JoinToken),
-    /// A join token was revoked.
-    TokenRevoked(TokenId),
-    /// A mass loss was raised or acknowledged.
+    /// The mass loss that lasts.
     MassLoss(MassLoss),
-    /// The mass loss is over.
-    MassLossOver,
+}
+
+/// The name of a record.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// See [`Record::Meta`].
+    Meta,
+    /// See [`Record::Leader`].
+    Leader(Term),
+    /// See [`Record::Worker`].
+    Worker(WorkerId),
+    /// See [`Record::Task`]. Deleted when a finished task is forgotten.
+    Task(TaskId),
+    /// See [`Record::IdempotencyKey`].
+    IdempotencyKey(Arc<str>),
+    /// See [`Record::Departed`].
+    Departed(WorkerId),
+    /// See [`Record::Token`].
+    Token(TokenId),
+    /// See [`Record::MassLoss`].
+    MassLoss,
+}
+
+impl Record {
+    /// Returns the record's name.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        match self {
+            Self::Meta(_) => Key::Meta,
+            Self::Leader(leader) => Key::Leader(leader.term),
+            Self::Worker(worker) => Key::Worker(worker.id.clone()),
+            Self::Task(task) => Key::Task(task.id),
+            Self::IdempotencyKey(record) => Key::IdempotencyKey(Arc::clone(&record.key)),
+            Self::Departed(departed) => Key::Departed(departed.worker.id.clone()),
+            Self::Token(token) => Key::Token(token.id.clone()),
+            Self::MassLoss(_) => Key::MassLoss,
+        }
+    }
+}
+
+impl Change {
+    /// Returns the name of the record that has changed.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        match self {
+            Self::Put(record) => record.key(),
+            Self::Delete(key) => key.clone(),
+        }
+    }
 }

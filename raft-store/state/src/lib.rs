@@ -16,6 +16,7 @@ mod index;
 mod invariants;
 mod leader;
 mod lease;
+mod level;
 mod limits;
 mod mass_loss;
 mod meta;
@@ -31,12 +32,13 @@ mod treap;
 mod worker;
 
 pub use backlog::{AGEING_STEP, Candidates, Head, Moment, Rank, Since};
-pub use change::Change;
+pub use change::{Change, Key, Record};
 pub use command::{
-    Assignment, ChangeHealth, Command, ConnectWorker, CreateToken, DisconnectWorkers,
-    FinishAttempts, FinishedAttempt, HealthChange, HealthFinding, IdempotencyKey, Proposal,
-    RegisterWorker, RequeueAttempts, RequeueScope, SchedulingOrder, StartAttempts, SubmitTasks,
-    Tick,
+    AssignTasks, Assignment, BeginTerm, CancelTask, ChangeHealth, Command, ConnectWorker,
+    CreateToken, DisconnectWorkers, EndMassLoss, FinishAttempts, FinishedAttempt, ForgetDeparted,
+    HealthChange, HealthFinding, IdempotencyKey, LabelWorker, NoteRival, Proposal, RaiseLevel,
+    RaiseMassLoss, RegisterWorker, RequeueAttempts, RequeueScope, RevokeToken, SchedulingOrder,
+    SetScheduling, StartAttempts, SubmitTasks, Tick, UnregisterWorker,
 };
 pub use constraint::{Constraint, ConstraintOp};
 pub use fnv::Fnv1a;
@@ -49,6 +51,7 @@ pub use index::{ClassQueue, TaskCounts, WorkerLoad};
 pub use invariants::Violation;
 pub use leader::LeaderRecord;
 pub use lease::LeaseTimes;
+pub use level::Level;
 pub use limits::Limits;
 pub use mass_loss::MassLoss;
 pub use meta::Meta;

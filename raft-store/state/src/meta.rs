@@ -1,10 +1,10 @@
-//! The counters, log time and newest term of the cluster.
+//! The counters, log time, newest term and level of the cluster.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ClusterId, Epoch, Limits, TaskId, Term, Timestamp};
+use crate::{ClusterId, Epoch, Level, Limits, TaskId, Term, Timestamp};
 
-/// Counters, log time and the newest term.
+/// Counters, log time, the newest term and the level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meta {
     /// The cluster's id, from the first leader's barrier.
@@ -18,6 +18,8 @@ pub struct Meta {
     /// Memory that live tasks and idempotency keys may take: the setting of the leader whose term
     /// this is.
     pub live_bytes_max: u64,
+    /// The cluster's feature level: what may be proposed, and how records are written.
+    pub level: Level,
     /// The highest epoch of any worker that was taken off the registry. Those that come after it
     /// count on from there, so that no registration of a name is ever taken for an earlier one.
     pub epochs_used: Epoch,
@@ -31,6 +33,7 @@ impl Default for Meta {
             now: Timestamp(0),
             term: Term(0),
             live_bytes_max: Limits::LIVE_BYTES_DEFAULT,
+            level: Level::FIRST,
             epochs_used: Epoch(0),
         }
     }

@@ -12,8 +12,8 @@ use crate::growth::Growth;
 use crate::index::{Index, TaskCounts, WorkerLoad};
 use crate::room::Room;
 use crate::{
-    Change, Departed, IdempotencyRecord, JoinToken, LeaderRecord, Limits, LogIndex, MassLoss, Meta,
-    Rejection, Reply, Task, TaskId, Timestamp, TokenId, Worker, WorkerId,
+    Change, Departed, IdempotencyRecord, JoinToken, Key, LeaderRecord, Limits, LogIndex, MassLoss,
+    Meta, Record, Rejection, Reply, Task, TaskId, Timestamp, TokenId, Worker, WorkerId,
 };
 
 /// The replicated state. Terminal tasks are not in it: they live on disk.
@@ -61,41 +61,55 @@ impl State {
         Self::default()
     }
 
-    /// Puts a stored record back. Restoring all stored records rebuilds the state.
-    pub fn restore(&mut self, change: Change) {
+    /// Takes over what became of a record elsewhere.
+    pub fn follow(&mut self, change: Change) {
         match change {
-            Change::Meta(meta) => self.put_meta(meta),
-            Change::Leader(record) => self.put_leader(record),
-            Change::Worker(worker) => self.put_worker(worker),
-            Change::WorkerRemoved(id) => self.remove_worker(&id),
-            Change::Task(mut task) => {
+            Change::Put(record) => self.restore(record),
+            Change::Delete(key) => self.delete(&key),
+        }
+    }
+
+    /// Puts a stored record back. Restoring all stored records rebuilds the state.
+    pub fn restore(&mut self, record: Record) {
+        match record {
+            Record::Meta(meta) => self.put_meta(meta),
+            Record::Leader(record) => self.put_leader(record),
+            Record::Worker(worker) => self.put_worker(worker),
+            Record::Task(mut task) => {
                 let index = task.index;
                 self.intern(&mut task);
                 self.put_task(&task);
                 self.settle(index);
             }
-            Change::TaskForgotten(_) => {}
-            Change::IdempotencyKey(record) => self.put_key(record),
-            Change::IdempotencyKeyExpired(key) => self.remove_key(&key),
-            Change::Departed(departed) => self.put_departed(departed),
-            Change::DepartedForgotten(id) => self.remove_departed(&id),
-            Change::Token(token) => self.put_token(token),
-            Change::TokenRevoked(id) => self.remove_token(&id),
-            Change::MassLoss(mass_loss) => self.put_mass_loss(Some(mass_loss)),
-            Change::MassLossOver => self.put_mass_loss(None),
+            Record::IdempotencyKey(record) => self.put_key(record),
+            Record::Departed(departed) => self.put_departed(departed),
+            Record::Token(token) => self.put_token(token),
+            Record::MassLoss(mass_loss) => self.put_mass_loss(Some(mass_loss)),
         }
     }
 
-    /// Every live record, as the changes that would rebuild the state.
-    pub fn changes(&self) -> impl Iterator<Item = Change> + '_ {
-        std::iter::once(Change::Meta(self.meta))
-            .chain(self.leaders.iter().cloned().map(Change::Leader))
-            .chain(self.workers.values().cloned().map(Change::Worker))
-            .chain(self.tasks.values().cloned().map(Change::Task))
-            .chain(self.keys.values().cloned().map(Change::IdempotencyKey))
-            .chain(self.departed.values().cloned().map(Change::Departed))
-            .chain(self.tokens.values().cloned().map(Change::Token))
-            .chain(self.mass_loss.map(Change::MassLoss))
+    fn delete(&mut self, key: &Key) {
+        match key {
+            Key::Worker(id) => self.remove_worker(id),
+            Key::IdempotencyKey(key) => self.remove_key(key),
+            Key::Departed(id) => self.remove_departed(id),
+            Key::Token(id) => self.remove_token(id),
+            Key::MassLoss => self.put_mass_loss(None),
+            // Finished tasks are on disk only, and the other two are never deleted.
+            Key::Task(_) | Key::Meta | Key::Leader(_) => {}
+        }
+    }
+
+    /// Returns every live record: restoring them all rebuilds the state.
+    pub fn records(&self) -> impl Iterator<Item = Record> + '_ {
+        std::iter::once(Record::Meta(self.meta))
+            .chain(self.leaders.iter().cloned().map(Record::Leader))
+            .chain(self.workers.values().cloned().map(Record::Worker))
+            .chain(self.tasks.values().cloned().map(Record::Task))
+            .chain(self.keys.values().cloned().map(Record::IdempotencyKey))
+            .chain(self.departed.values().cloned().map(Record::Departed))
+            .chain(self.tokens.values().cloned().map(Record::Token))
+            .chain(self.mass_loss.map(Record::MassLoss))
     }
 
     /// Counters, log time and the newest term.

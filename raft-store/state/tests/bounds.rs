@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    AddressSource, Assignment, AttemptNumber, AttemptOutcome, AttemptRef, Change, Class, ClusterId,
-    Command, ConnectWorker, DataId, Epoch, FinishAttempts, FinishedAttempt, IdempotencyKey,
-    Incarnation, LeaseTimes, Limits, LogIndex, LossReason, MasterId, Process, Proposal, Rank,
-    RegisterWorker, Rejection, Reply, Resources, Since, Specs, StartNumber, State, SubmitTasks,
-    Task, TaskId, TaskSpec, Term, Tick, Timestamp, WorkerId,
+    AddressSource, AssignTasks, Assignment, AttemptNumber, AttemptOutcome, AttemptRef, BeginTerm,
+    Class, ClusterId, Command, ConnectWorker, DataId, Epoch, FinishAttempts, FinishedAttempt,
+    IdempotencyKey, Incarnation, LeaseTimes, Limits, LogIndex, LossReason, MasterId, Process,
+    Proposal, Rank, Record, RegisterWorker, Rejection, Reply, Resources, Since, Specs, StartNumber,
+    State, SubmitTasks, Task, TaskId, TaskSpec, Term, Tick, Timestamp, WorkerId,
 };
 
 #[test]
@@ -82,12 +82,12 @@ fn only_the_latest_leaders_are_remembered() {
         let (leader, cluster) = (MasterId(term % 3), ClusterId(1));
         apply(
             &mut state,
-            Command::BeginTerm {
+            Command::BeginTerm(BeginTerm {
                 term: Term(term),
                 leader,
                 cluster,
                 live_bytes_max: Limits::LIVE_BYTES_DEFAULT,
-            },
+            }),
         );
     }
 
@@ -113,12 +113,12 @@ fn live_tasks_take_no_more_memory_than_they_may() {
     let mut state = State::new();
     connect(&mut state);
     let bytes = spec().bytes();
-    let begin = Command::BeginTerm {
+    let begin = Command::BeginTerm(BeginTerm {
         term: Term(1),
         leader: MasterId(1),
         cluster: ClusterId(1),
         live_bytes_max: 2 * bytes + 1,
-    };
+    });
     apply(&mut state, begin);
 
     submit(&mut state, 1, None);
@@ -152,7 +152,7 @@ fn tasks_alike_share_their_class() {
             class: Arc::new(Class::clone(&task.spec.class)),
             ..TaskSpec::clone(&task.spec)
         });
-        restored.restore(Change::Task(Arc::new(Task { spec, ..Task::clone(task) })));
+        restored.restore(Record::Task(Arc::new(Task { spec, ..Task::clone(task) })));
     }
 
     for state in [&state, &restored] {
@@ -275,7 +275,8 @@ fn connect(state: &mut State) {
 fn assign(state: &mut State, tasks: impl IntoIterator<Item = TaskId>) {
     let place = |task| Assignment { task, worker: worker() };
     let assignments = tasks.into_iter().map(place).collect();
-    let reply = apply(state, Command::AssignTasks { term: state.meta().term, assignments });
+    let reply =
+        apply(state, Command::AssignTasks(AssignTasks { term: state.meta().term, assignments }));
     assert!(matches!(reply, Reply::Assigned(placed) if placed.iter().all(Result::is_ok)));
 }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use cluster_state::{
     Applied, AttemptNumber, AttemptRef, AttemptVerdict, Change, Class, Command, Epoch,
-    FinishVerdict, Health, LogIndex, Preference, Probation, Proposal, Rank, Reply, Resources,
-    Scheduling, Since, State, Task, TaskId, TaskState, WorkerId,
+    FinishVerdict, Health, Key, Level, LogIndex, Preference, Probation, Proposal, Rank, Record,
+    Reply, Resources, Scheduling, Since, State, Task, TaskId, TaskState, WorkerId,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -31,7 +31,7 @@ proptest! {
             prop_assert_eq!(allocated(&run.state), sums_over_live_attempts(&run.state));
             if applied.reply.is_err() {
                 prop_assert!(
-                    applied.changes.iter().all(|change| matches!(change, Change::Meta(_))),
+                    applied.changes.iter().all(|change| matches!(change, Change::Put(Record::Meta(_)))),
                     "{:?} was rejected, but changed {:?}", run.log.last(), applied.changes
                 );
             }
@@ -44,7 +44,7 @@ proptest! {
         let mut rebuilt = State::new();
         for step in steps {
             for change in run.step(step).changes {
-                rebuilt.restore(change);
+                rebuilt.follow(change);
             }
             prop_assert_eq!(whole(&rebuilt), whole(&run.state), "after {:?}", run.log.last());
         }
@@ -64,7 +64,7 @@ proptest! {
         for (position, ((index, proposal), expected)) in run.log.iter().zip(applied).enumerate() {
             // Half way, the follower starts anew from a snapshot.
             if position == cut {
-                follower = restored(follower.changes());
+                follower = restored(follower.records());
             }
             prop_assert_eq!(follower.apply(*index, proposal.clone()), expected);
         }
@@ -157,6 +157,7 @@ fn the_proposals_reach_what_they_are_to_test() {
             "resting",
             "on probation",
             "trying",
+            "raised",
         ])
         .filter(|name| !seen.contains(name))
         .collect::<Vec<_>>();
@@ -208,7 +209,7 @@ impl History {
             prop_assert!(self.accepted.insert(reported), "{:?} was accepted twice", reported);
         }
         for change in &applied.changes {
-            let Change::Task(task) = change else { continue };
+            let Change::Put(Record::Task(task)) = change else { continue };
             prop_assert!(!self.ended.contains(&task.id), "{} changed after its end", task.id);
             if task.state.is_terminal() {
                 self.ended.insert(task.id);
@@ -269,9 +270,9 @@ fn whole(state: &State) -> String {
     format!("{state:?}")
 }
 
-fn restored(changes: impl Iterator<Item = Change>) -> State {
+fn restored(records: impl Iterator<Item = Record>) -> State {
     let mut state = State::new();
-    changes.for_each(|change| state.restore(change));
+    records.for_each(|record| state.restore(record));
     state
 }
 
@@ -301,26 +302,30 @@ fn sums_over_live_attempts(state: &State) -> BTreeMap<WorkerId, Resources> {
 
 fn change_name(change: &Change) -> Option<&'static str> {
     match change {
-        Change::Task(task) if task.losses > 0 => Some("lost"),
-        Change::Task(task) => Some(task.state.name()),
-        Change::WorkerRemoved(_) => Some("removed"),
-        Change::Worker(worker) if worker.health != Health::default() => health_name(&worker.health),
-        Change::TaskForgotten(_) => Some("forgotten"),
-        Change::IdempotencyKeyExpired(_) => Some("expired"),
-        Change::Worker(worker) => match worker.scheduling {
+        Change::Put(Record::Task(task)) if task.losses > 0 => Some("lost"),
+        Change::Put(Record::Task(task)) => Some(task.state.name()),
+        Change::Delete(Key::Worker(_)) => Some("removed"),
+        Change::Put(Record::Worker(worker)) if worker.health != Health::default() => {
+            health_name(&worker.health)
+        }
+        Change::Delete(Key::Task(_)) => Some("forgotten"),
+        Change::Delete(Key::IdempotencyKey(_)) => Some("expired"),
+        Change::Put(Record::Worker(worker)) => match worker.scheduling {
             Scheduling::Open => None,
             Scheduling::Cordoned => Some("cordoned"),
             Scheduling::Draining { .. } => Some("draining"),
             Scheduling::Emptying => Some("emptying"),
         },
-        Change::Departed(_) => Some("departed"),
-        Change::DepartedForgotten(_) => Some("told"),
-        Change::Token(_) => Some("token"),
-        Change::TokenRevoked(_) => Some("revoked"),
-        Change::MassLoss(raised) if raised.brakes() => Some("mass loss"),
-        Change::MassLoss(_) => Some("acknowledged"),
-        Change::MassLossOver => Some("recovered"),
-        Change::Meta(_) | Change::Leader(_) | Change::IdempotencyKey(_) => None,
+        Change::Put(Record::Departed(_)) => Some("departed"),
+        Change::Delete(Key::Departed(_)) => Some("told"),
+        Change::Put(Record::Token(_)) => Some("token"),
+        Change::Delete(Key::Token(_)) => Some("revoked"),
+        Change::Put(Record::MassLoss(raised)) if raised.brakes() => Some("mass loss"),
+        Change::Put(Record::MassLoss(_)) => Some("acknowledged"),
+        Change::Delete(Key::MassLoss) => Some("recovered"),
+        Change::Put(Record::Meta(meta)) => (meta.level > Level::FIRST).then_some("raised"),
+        Change::Put(Record::Leader(_) | Record::IdempotencyKey(_)) => None,
+        Change::Delete(Key::Meta | Key::Leader(_)) => None,
     }
 }
 

@@ -198,7 +198,7 @@ impl Run {
                 let applied = self.state.apply(self.index, proposal);
 
                 for change in applied.changes.clone() {
-                    self.rebuilt.restore(change);
+                    self.rebuilt.follow(change);
                 }
                 assert_eq!(self.state.check_invariants(), Ok(()), "after {line}");
                 assert_eq!(format!("{:?}", self.rebuilt), format!("{:?}", self.state));

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cluster_state::{ClusterId, Command, Limits, MasterId, RegisterWorker, Timestamp, WorkerId};
+use cluster_state::{
+    BeginTerm, ClusterId, Command, Limits, MasterId, RegisterWorker, Timestamp, WorkerId,
+};
 use raft_store::{
     LogBounds, LogExtent, Node, NodeConfig, ProposalBounds, RaftEndpoint, Store, StoreConfig,
     SystemClock, WallClock,
@@ -168,7 +170,8 @@ impl Cluster {
         leader.begin_log_time().await;
         let live_bytes_max = Limits::LIVE_BYTES_DEFAULT;
         let leader_id = leader.id();
-        let begin = Command::BeginTerm { term, leader: leader_id, cluster: id, live_bytes_max };
+        let begin =
+            Command::BeginTerm(BeginTerm { term, leader: leader_id, cluster: id, live_bytes_max });
         leader.propose_as_leader(term, &begin).await.unwrap();
         for member in self.members.values() {
             eventually("the cluster id", || async { member.node.cluster_id() }).await;

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes};
-use cluster_state::{ClusterId, MasterId, Reply};
+use cluster_state::{ClusterId, Level, MasterId, Reply};
 use futures_util::stream::{self, StreamExt};
 use proto::v1;
-use raft_store::{FORMAT, Leadership};
+use raft_store::Leadership;
 use tonic::Request;
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -186,16 +186,14 @@ fn absurd(leader: u64, term: u64, to: u64) -> Vec<(&'static str, Bytes)> {
         said.push(("ResumeSnapshot", encoded(&request)));
     }
 
-    for (format, command) in [
-        (u32::from(FORMAT), &b""[..]),
-        (u32::from(FORMAT), b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"),
-        (u32::from(FORMAT), b"\x00"),
-        (0, b""),
-        (u32::MAX, b"\x01"),
-    ] {
-        let forwarded = v1::ForwardedCommand { id: MAX, command: command.into() };
+    let too_new = [200, Level::NEWEST.0 + 1, 0, 0];
+    // The type of the command, its level, a term, and a level that no master knows.
+    let raise_level = [23, Level::FIRST.0, u8::try_from(term).unwrap(), 200];
+    for command in [&b""[..], &[0xff; 11], b"\x00", b"\x01", &too_new, &raise_level] {
+        let command = Bytes::copy_from_slice(command);
+        let forwarded = v1::ForwardedCommand { id: MAX, command };
         let commands = vec![forwarded.clone(), forwarded];
-        said.push(("Propose", encoded(&v1::ProposeRequest { commands, format })));
+        said.push(("Propose", encoded(&v1::ProposeRequest { commands })));
     }
     said.extend(hand_overs(leader, term, to));
     said

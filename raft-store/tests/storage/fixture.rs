@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    AddressSource, Assignment, AttemptNumber, AttemptOutcome, AttemptRef, Class, ClusterId,
-    Command, ConnectWorker, DataId, Epoch, FinishAttempts, FinishedAttempt, IdempotencyKey,
-    Incarnation, LeaseTimes, LogIndex, MasterId, Process, Proposal, RegisterWorker, Resources,
-    Specs, StartAttempts, StartNumber, State, SubmitTasks, TaskId, TaskSpec, Term, Tick, Timestamp,
-    WorkerId,
+    AddressSource, AssignTasks, Assignment, AttemptNumber, AttemptOutcome, AttemptRef, BeginTerm,
+    CancelTask, Class, ClusterId, Command, ConnectWorker, DataId, Epoch, FinishAttempts,
+    FinishedAttempt, IdempotencyKey, Incarnation, LeaseTimes, Level, LogIndex, MasterId, Process,
+    Proposal, RegisterWorker, Resources, Specs, StartAttempts, StartNumber, State, SubmitTasks,
+    TaskId, TaskSpec, Term, Tick, Timestamp, WorkerId,
 };
 use futures_util::stream;
 use openraft::EntryPayload;
@@ -35,7 +35,7 @@ pub(crate) fn open(dir: &Path) -> Store {
 /// Makes an entry of a command. Each is proposed a second after the one before.
 pub(crate) fn entry(term: u64, index: u64, command: Command) -> Entry {
     let proposal = Proposal { proposed_at: Timestamp(index * 1000), command };
-    let payload = EntryPayload::Normal(encode_proposal(&proposal).unwrap());
+    let payload = EntryPayload::Normal(encode_proposal(&proposal, Level::NEWEST).unwrap());
     Entry { log_id: log_id(Term(term), LogIndex(index)), payload }
 }
 
@@ -75,12 +75,12 @@ pub(crate) fn commands(rounds: u64) -> Vec<Command> {
     let term = Term(1);
     let total = Resources { cpu_milli: 64_000, memory_mib: 65_536, ..Resources::default() };
     let mut commands = vec![
-        Command::BeginTerm {
+        Command::BeginTerm(BeginTerm {
             term,
             leader: MasterId(1),
             cluster: CLUSTER,
             live_bytes_max: cluster_state::Limits::LIVE_BYTES_DEFAULT,
-        },
+        }),
         Command::RegisterWorker(RegisterWorker {
             worker: worker(),
             address: Some("10.0.0.5:50052".to_owned()),
@@ -119,7 +119,10 @@ pub(crate) fn commands(rounds: u64) -> Vec<Command> {
         let forget = vec![TaskId(first.0.saturating_sub(3))];
         commands.extend([
             submit(3, Some(&format!("key-{round}"))),
-            Command::AssignTasks { term, assignments: [first, second].map(place).to_vec() },
+            Command::AssignTasks(AssignTasks {
+                term,
+                assignments: [first, second].map(place).to_vec(),
+            }),
             Command::StartAttempts(StartAttempts {
                 term,
                 worker: worker.clone(),
@@ -127,7 +130,7 @@ pub(crate) fn commands(rounds: u64) -> Vec<Command> {
                 attempts: [first, second].map(attempt).to_vec(),
             }),
             Command::FinishAttempts(FinishAttempts { worker: worker.clone(), epoch, attempts }),
-            Command::CancelTask { task: third },
+            Command::CancelTask(CancelTask { task: third }),
             Command::Tick(Tick { term, forget }),
         ]);
     }
@@ -173,7 +176,7 @@ impl History {
 
 /// All live records as bytes: equal for equal states.
 pub(crate) fn fingerprint(state: &State) -> Vec<u8> {
-    state.changes().flat_map(|change| format!("{change:?}\n").into_bytes()).collect()
+    state.records().flat_map(|record| format!("{record:?}\n").into_bytes()).collect()
 }
 
 pub(crate) async fn apply(machine: &mut StateMachine, entries: Vec<Entry>) {

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use cluster_state::{LogIndex, TaskId, Timestamp};
+use cluster_state::{Level, LogIndex, TaskId, Timestamp};
 use openraft::EntryPayload;
 use openraft::storage::RaftStateMachine;
-use raft_store::{Entry, FORMAT, Payload, Published};
+use raft_store::{Entry, Payload, Published};
 use tempfile::TempDir;
 
 use crate::fixture::{History, apply, blank, entry, fingerprint, open, submit};
@@ -33,18 +33,19 @@ async fn it_does_not_matter_how_many_entries_come_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_entry_of_a_newer_format_stops_the_node_and_names_the_format() {
+async fn an_entry_of_a_newer_level_stops_the_node_and_names_the_level() {
     let home = TempDir::new().unwrap();
     let mut store = open(home.path());
 
-    let entries = futures_util::stream::iter([Ok((holding(0, &[FORMAT + 1, 1, 2, 3]), None))]);
+    let entries =
+        futures_util::stream::iter([Ok((holding(0, &[200, Level::NEWEST.0 + 1, 2, 3]), None))]);
     store.machine.apply(entries).await.unwrap_err();
 
     assert_eq!(
         store.fatal.reason().as_deref(),
         Some(
-            "log entry 0 has format 2, and this release reads formats up to 1: \
-             start a release that reads format 2"
+            "log entry 0 needs feature level 2, and this release knows levels up to 1: \
+             start a release that knows level 2"
         )
     );
     assert_eq!(store.machine.applied_state().await.unwrap().0, None);
@@ -58,9 +59,10 @@ async fn an_entry_that_cannot_be_read_is_rejected_and_changes_nothing() {
     let mut store = open(home.path());
     apply(&mut store.machine, history.entries.clone()).await;
 
-    let cut_short: &[u8] = &[FORMAT, 1, 0xff];
-    let with_stray_bytes: &[u8] = &[FORMAT, 1, 0, 0, 0, 0, 0];
-    let garbage: [&[u8]; 5] = [&[], &[0], &[FORMAT], cut_short, with_stray_bytes];
+    let unknown: &[u8] = &[200, 1, 0, 0];
+    let cut_short: &[u8] = &[12, 1, 0xff];
+    let with_stray_bytes: &[u8] = &[12, 1, 0, 0, 0, 0, 0];
+    let garbage: [&[u8]; 5] = [&[], &[12], unknown, cut_short, with_stray_bytes];
     let entries = (1..).zip(garbage).map(|(at, bytes)| holding(last + at, bytes));
     apply(&mut store.machine, entries.collect()).await;
 
@@ -122,7 +124,7 @@ async fn the_feed_tells_what_was_applied() {
     assert_eq!(batch.index_to, LogIndex(history.last_index()));
     let mut rebuilt = cluster_state::State::new();
     for (_, change) in Arc::try_unwrap(batch).unwrap().changes {
-        rebuilt.restore(change);
+        rebuilt.follow(change);
     }
     assert!(fingerprint(&rebuilt) == history.state_at(history.last_index()));
 }

@@ -1,8 +1,8 @@
 //! A leader takes over workers that were granted other times than its own.
 
 use cluster_state::{
-    AddressSource, ClusterId, ConnectWorker, DataId, Incarnation, LeaseTimes, Limits, MasterId,
-    Process, Proposal, RegisterWorker, Resources, Specs, StartNumber, Term, Tick,
+    AddressSource, BeginTerm, ClusterId, ConnectWorker, DataId, Incarnation, LeaseTimes, Limits,
+    MasterId, Process, Proposal, RegisterWorker, Resources, Specs, StartNumber, Term, Tick,
 };
 
 use super::*;
@@ -48,12 +48,12 @@ impl World {
     fn begin_term(&mut self, term: u64) {
         self.apply(
             1,
-            Command::BeginTerm {
+            Command::BeginTerm(BeginTerm {
                 term: Term(term),
                 leader: MasterId(term),
                 cluster: ClusterId(1),
                 live_bytes_max: Limits::LIVE_BYTES_DEFAULT,
-            },
+            }),
         );
     }
 

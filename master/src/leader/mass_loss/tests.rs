@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use cluster_state::{
-    AddressSource, Assignment, Class, Command, ConnectWorker, DataId, DisconnectWorkers,
-    Incarnation, LeaseTimes, LogIndex, LossReason, OnDisconnect, Process, Proposal, RegisterWorker,
-    RequeueAttempts, RequeueScope, Resources, Specs, StartNumber, SubmitTasks, TaskId, TaskSpec,
-    Term, TextMap,
+    AddressSource, AssignTasks, Assignment, Class, Command, ConnectWorker, DataId,
+    DisconnectWorkers, Incarnation, LeaseTimes, LogIndex, LossReason, OnDisconnect, Process,
+    Proposal, RegisterWorker, RequeueAttempts, RequeueScope, Resources, Specs, StartNumber,
+    SubmitTasks, TaskId, TaskSpec, Term, TextMap, UnregisterWorker,
 };
 
 use super::*;
@@ -105,7 +105,7 @@ impl Fleet {
         self.apply(0, Command::SubmitTasks(tasks));
         let task = TaskId(self.state.meta().next_task.0 - 1);
         let assignments = vec![Assignment { task, worker: id(number) }];
-        self.apply(0, Command::AssignTasks { term: TERM, assignments });
+        self.apply(0, Command::AssignTasks(AssignTasks { term: TERM, assignments }));
     }
 
     fn is_over(&self, alarm: &MassLoss, at: u64) -> bool {
@@ -186,7 +186,7 @@ fn the_alarm_is_over_when_half_of_the_lost_are_back() {
     fleet.connect(42, 1);
     fleet.connect(42, 2);
     assert!(!fleet.is_over(&raised, 43));
-    fleet.apply(44, Command::UnregisterWorker { worker: id(3) });
+    fleet.apply(44, Command::UnregisterWorker(UnregisterWorker { worker: id(3) }));
     assert!(fleet.is_over(&raised, 44), "one that was taken off is not away");
 }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    AGEING_STEP, AddressSource, AttemptNumber, AttemptOutcome, AttemptRef, Command, ConnectWorker,
-    Constraint, ConstraintOp, DataId, FinishAttempts, FinishedAttempt, Incarnation, LeaseTimes,
-    LogIndex, Process, Proposal, RegisterWorker, Resources, SchedulingOrder, Specs, StartNumber,
-    SubmitTasks, TaskSpec, Term, Tick, Timestamp,
+    AGEING_STEP, AddressSource, AssignTasks, AttemptNumber, AttemptOutcome, AttemptRef, Command,
+    ConnectWorker, Constraint, ConstraintOp, DataId, FinishAttempts, FinishedAttempt, Incarnation,
+    LeaseTimes, LogIndex, Process, Proposal, RegisterWorker, Resources, SchedulingOrder,
+    SetScheduling, Specs, StartNumber, SubmitTasks, TaskSpec, Term, Tick, Timestamp,
 };
 
 use super::*;
@@ -110,7 +110,7 @@ impl Script {
     /// Places what can be placed.
     fn commit(&mut self, strategy: Strategy) {
         let assignments = self.pass(&mut Placer::default(), strategy, AMPLE);
-        self.apply(Command::AssignTasks { term: Term(0), assignments });
+        self.apply(Command::AssignTasks(AssignTasks { term: Term(0), assignments }));
     }
 
     /// The first attempts of these tasks, whose backoff is over then.
@@ -132,7 +132,10 @@ impl Script {
     }
 
     fn order(&mut self, worker: &str, order: SchedulingOrder) {
-        self.apply(Command::SetScheduling { worker: worker.parse().unwrap(), order });
+        self.apply(Command::SetScheduling(SetScheduling {
+            worker: worker.parse().unwrap(),
+            order,
+        }));
     }
 
     fn pending(&self, task: u64) -> Option<PendingReason> {

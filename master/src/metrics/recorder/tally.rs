@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cluster_state::{
-    Attempt, AttemptNumber, Change, LogIndex, State, Task, TaskId, Timestamp, Worker, WorkerEvent,
-    WorkerEventKind,
+    Attempt, AttemptNumber, Change, LogIndex, Record, State, Task, TaskId, Timestamp, Worker,
+    WorkerEvent, WorkerEventKind,
 };
 
 /// One thing to be counted.
@@ -57,23 +57,20 @@ impl Tally {
     /// What the change of one entry says.
     pub(super) fn facts(&mut self, index: LogIndex, change: &Change) -> Vec<Fact> {
         match change {
-            Change::Task(task) => self.of_task(task),
-            Change::Worker(worker) => {
+            Change::Put(Record::Task(task)) => self.of_task(task),
+            Change::Put(Record::Worker(worker)) => {
                 let new = worker.history.iter().filter(|event| event.index == index);
                 new.filter_map(|event| of_worker(worker, event)).collect()
             }
-            Change::Meta(_)
-            | Change::Leader(_)
-            | Change::WorkerRemoved(_)
-            | Change::TaskForgotten(_)
-            | Change::IdempotencyKey(_)
-            | Change::IdempotencyKeyExpired(_)
-            | Change::Departed(_)
-            | Change::DepartedForgotten(_)
-            | Change::Token(_)
-            | Change::TokenRevoked(_)
-            | Change::MassLoss(_)
-            | Change::MassLossOver => Vec::new(),
+            Change::Put(
+                Record::Meta(_)
+                | Record::Leader(_)
+                | Record::IdempotencyKey(_)
+                | Record::Departed(_)
+                | Record::Token(_)
+                | Record::MassLoss(_),
+            )
+            | Change::Delete(_) => Vec::new(),
         }
     }
 

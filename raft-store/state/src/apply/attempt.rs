@@ -2,22 +2,19 @@
 
 use super::Apply;
 use crate::{
-    Assignment, Attempt, AttemptNumber, AttemptOutcome, AttemptRef, FinishAttempts, FinishVerdict,
-    FinishedAttempt, Limits, LossReason, OnDisconnect, Rejection, Reply, RequeueAttempts,
-    RequeueScope, Scheduling, StartAttempts, StopReason, Task, TaskId, TaskReason, TaskState, Term,
-    Worker, WorkerId,
+    AssignTasks, Assignment, Attempt, AttemptNumber, AttemptOutcome, AttemptRef, FinishAttempts,
+    FinishVerdict, FinishedAttempt, Limits, LossReason, OnDisconnect, Rejection, Reply,
+    RequeueAttempts, RequeueScope, Scheduling, StartAttempts, StopReason, Task, TaskId, TaskReason,
+    TaskState, Worker, WorkerId,
 };
 
 impl Apply<'_> {
     /// Places queued tasks; each assignment stands or falls alone, because others may have
     /// changed the state since the leader looked.
-    pub(super) fn assign_tasks(
-        &mut self,
-        term: Term,
-        assignments: &[Assignment],
-    ) -> Result<Reply, Rejection> {
-        self.check_term(term)?;
-        Ok(Reply::Assigned(assignments.iter().map(|one| self.assign_task(one)).collect()))
+    pub(super) fn assign_tasks(&mut self, command: &AssignTasks) -> Result<Reply, Rejection> {
+        self.check_term(command.term)?;
+        let placements = command.assignments.iter();
+        Ok(Reply::Assigned(placements.map(|one| self.assign_task(one)).collect()))
     }
 
     fn assign_task(&mut self, assignment: &Assignment) -> Result<AttemptNumber, Rejection> {

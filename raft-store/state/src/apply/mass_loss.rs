@@ -1,16 +1,12 @@
 //! The alarm about many workers lost at once.
 
 use super::Apply;
-use crate::{MassLoss, Rejection, Reply, Term};
+use crate::{MassLoss, RaiseMassLoss, Rejection, Reply, Term};
 
 impl Apply<'_> {
     /// Raises the alarm. One that stands already only learns of greater numbers.
-    pub(super) fn raise_mass_loss(
-        &mut self,
-        term: Term,
-        lost: u32,
-        of: u32,
-    ) -> Result<Reply, Rejection> {
+    pub(super) fn raise_mass_loss(&mut self, command: &RaiseMassLoss) -> Result<Reply, Rejection> {
+        let RaiseMassLoss { term, lost, of } = *command;
         self.check_term(term)?;
         let index = self.index;
         let known = self.state.mass_loss().copied();

@@ -2,20 +2,15 @@
 
 use super::Apply;
 use crate::{
-    ClusterId, LeaderRecord, Limits, MasterId, Rejection, Reply, StopReason, Task, TaskState, Term,
+    BeginTerm, LeaderRecord, Limits, RaiseLevel, Rejection, Reply, StopReason, Task, TaskState,
     Tick, WorkerId,
 };
 
 impl Apply<'_> {
     /// From here on every command of an older term is refused: a leader that woke up late cannot
     /// do harm.
-    pub(super) fn begin_term(
-        &mut self,
-        term: Term,
-        leader: MasterId,
-        cluster: ClusterId,
-        live_bytes_max: u64,
-    ) -> Result<Reply, Rejection> {
+    pub(super) fn begin_term(&mut self, command: &BeginTerm) -> Result<Reply, Rejection> {
+        let BeginTerm { term, leader, cluster, live_bytes_max } = *command;
         self.check_term(term)?;
 
         self.meta.term = term;
@@ -26,6 +21,13 @@ impl Apply<'_> {
         if !is_repeated {
             self.put_leader(LeaderRecord { term, leader, since: self.now, index: self.index });
         }
+        Ok(Reply::Done)
+    }
+
+    /// Raises the cluster's level. A repeated command changes nothing.
+    pub(super) fn raise_level(&mut self, command: &RaiseLevel) -> Result<Reply, Rejection> {
+        self.check_term(command.term)?;
+        self.meta.level = self.meta.level.max(command.level);
         Ok(Reply::Done)
     }
 

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use super::Apply;
 use crate::{
-    AddressSource, Departed, Epoch, Health, Limits, LossReason, RegisterWorker, Registered,
-    Rejection, Reply, Rival, Scheduling, SchedulingOrder, Term, WhatChanged, Worker, WorkerEvent,
-    WorkerEventKind, WorkerId, WorkerReason, WorkerStatus,
+    AddressSource, Departed, ForgetDeparted, Health, LabelWorker, Limits, LossReason, NoteRival,
+    RegisterWorker, Registered, Rejection, Reply, Rival, Scheduling, SchedulingOrder,
+    SetScheduling, WhatChanged, Worker, WorkerEvent, WorkerEventKind, WorkerId, WorkerReason,
+    WorkerStatus,
 };
 
 impl Apply<'_> {
@@ -111,13 +112,9 @@ impl Apply<'_> {
     }
 
     /// Changes some of the operator's labels.
-    pub(super) fn label_worker(
-        &mut self,
-        id: &WorkerId,
-        set: BTreeMap<String, String>,
-        remove: &[String],
-    ) -> Result<Reply, Rejection> {
-        let known = self.worker(id)?;
+    pub(super) fn label_worker(&mut self, command: LabelWorker) -> Result<Reply, Rejection> {
+        let LabelWorker { worker, set, remove } = command;
+        let known = self.worker(&worker)?;
         let mut labels = known.labels.clone();
         labels.retain(|label, _| !remove.contains(label));
         labels.extend(set);
@@ -130,13 +127,9 @@ impl Apply<'_> {
     }
 
     /// Opens or closes a worker to new tasks, or empties it.
-    pub(super) fn set_scheduling(
-        &mut self,
-        id: &WorkerId,
-        order: SchedulingOrder,
-    ) -> Result<Reply, Rejection> {
-        let known = self.worker(id)?;
-        let (scheduling, kind) = match order {
+    pub(super) fn set_scheduling(&mut self, command: &SetScheduling) -> Result<Reply, Rejection> {
+        let known = self.worker(&command.worker)?;
+        let (scheduling, kind) = match command.order {
             SchedulingOrder::Cordon => (Scheduling::Cordoned, WorkerEventKind::Cordoned),
             SchedulingOrder::Uncordon => (Scheduling::Open, WorkerEventKind::Uncordoned),
             SchedulingOrder::Drain { timeout } => {
@@ -148,7 +141,8 @@ impl Apply<'_> {
             }
         };
         // Whoever cordons a worker that is being drained does not mean to keep it full.
-        let is_weaker = order == SchedulingOrder::Cordon && known.scheduling != Scheduling::Open;
+        let is_weaker =
+            command.order == SchedulingOrder::Cordon && known.scheduling != Scheduling::Open;
         if scheduling != known.scheduling && !is_weaker {
             let worker = Worker { scheduling, ..Worker::clone(&known) };
             self.put_worker(self.noted(worker, kind));
@@ -179,13 +173,9 @@ impl Apply<'_> {
 
     /// Nothing runs any more on workers that were taken off the registry: what they ran is given to
     /// others.
-    pub(super) fn forget_departed(
-        &mut self,
-        term: Term,
-        workers: &[(WorkerId, Epoch)],
-    ) -> Result<Reply, Rejection> {
-        self.check_term(term)?;
-        for (id, epoch) in workers {
+    pub(super) fn forget_departed(&mut self, command: &ForgetDeparted) -> Result<Reply, Rejection> {
+        self.check_term(command.term)?;
+        for (id, epoch) in &command.workers {
             let departed = self.state.departed_worker(id);
             if departed.is_some_and(|departed| departed.worker.epoch == *epoch) {
                 self.lose_attempts(id, LossReason::WorkerUnregistered);
@@ -196,14 +186,10 @@ impl Apply<'_> {
     }
 
     /// Remembers that another worker wants a name that is taken, or that it has given up.
-    pub(super) fn note_rival(
-        &mut self,
-        term: Term,
-        id: &WorkerId,
-        address: Option<String>,
-    ) -> Result<Reply, Rejection> {
+    pub(super) fn note_rival(&mut self, command: NoteRival) -> Result<Reply, Rejection> {
+        let NoteRival { term, worker, address } = command;
         self.check_term(term)?;
-        let known = self.worker(id)?;
+        let known = self.worker(&worker)?;
         if known.rival.as_ref().map(|rival| &rival.address) == address.as_ref() {
             return Ok(Reply::Done);
         }

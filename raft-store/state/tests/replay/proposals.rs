@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    AddressSource, Assignment, Attempt, AttemptRef, ChangeHealth, Class, ClusterId, Command,
-    ConnectWorker, CreateToken, DataId, DisconnectReason, DisconnectWorkers, Epoch, FinishAttempts,
-    HealthChange, HealthFinding, IdempotencyKey, Incarnation, LeaseTimes, LossReason, MasterId,
-    OnDisconnect, Process, Proposal, RegisterWorker, RequeueAttempts, RequeueScope, Resources,
-    SchedulingOrder, Specs, StartAttempts, StartNumber, State, SubmitTasks, Task, TaskId, TaskSpec,
-    Tick, Timestamp, TokenId, WorkerId,
+    AddressSource, AssignTasks, Assignment, Attempt, AttemptRef, BeginTerm, CancelTask,
+    ChangeHealth, Class, ClusterId, Command, ConnectWorker, CreateToken, DataId, DisconnectReason,
+    DisconnectWorkers, EndMassLoss, Epoch, FinishAttempts, ForgetDeparted, HealthChange,
+    HealthFinding, IdempotencyKey, Incarnation, LabelWorker, LeaseTimes, Level, LossReason,
+    MasterId, NoteRival, OnDisconnect, Process, Proposal, RaiseLevel, RaiseMassLoss,
+    RegisterWorker, RequeueAttempts, RequeueScope, Resources, RevokeToken, SchedulingOrder,
+    SetScheduling, Specs, StartAttempts, StartNumber, State, SubmitTasks, Task, TaskId, TaskSpec,
+    Tick, Timestamp, TokenId, UnregisterWorker, WorkerId,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -74,7 +76,7 @@ impl Step {
 fn aim_at(state: &State, aim: Aim, command: &mut Command) {
     let newest = state.meta().term;
     match command {
-        Command::AssignTasks { term, assignments } => {
+        Command::AssignTasks(AssignTasks { term, assignments }) => {
             *term = newest;
             let queued = state.queue().flat_map(|(_, queue)| queue.tasks()).collect::<Vec<_>>();
             assignments.iter_mut().for_each(|one| one.task = nearest(&queued, one.task));
@@ -107,27 +109,28 @@ fn aim_at(state: &State, aim: Aim, command: &mut Command) {
             *term = newest;
             changes.iter_mut().for_each(|one| one.epoch = epoch_of(state, &one.worker));
         }
-        Command::CancelTask { task } => {
+        Command::CancelTask(CancelTask { task }) => {
             let live = state.tasks_below(None).map(|task| task.id).collect::<Vec<_>>();
             *task = nearest(&live, *task);
         }
         Command::Tick(tick) => tick.term = newest,
-        Command::ForgetDeparted { term, workers } => {
+        Command::ForgetDeparted(ForgetDeparted { term, workers }) => {
             *term = newest;
             for (worker, epoch) in workers {
                 *epoch = departed_epoch_of(state, worker);
             }
         }
-        Command::NoteRival { term, .. }
-        | Command::RaiseMassLoss { term, .. }
-        | Command::EndMassLoss { term } => *term = newest,
-        Command::BeginTerm { .. }
+        Command::NoteRival(NoteRival { term, .. })
+        | Command::RaiseMassLoss(RaiseMassLoss { term, .. })
+        | Command::RaiseLevel(RaiseLevel { term, .. })
+        | Command::EndMassLoss(EndMassLoss { term }) => *term = newest,
+        Command::BeginTerm(_)
         | Command::RegisterWorker(_)
-        | Command::UnregisterWorker { .. }
-        | Command::SetScheduling { .. }
-        | Command::LabelWorker { .. }
+        | Command::UnregisterWorker(_)
+        | Command::SetScheduling(_)
+        | Command::LabelWorker(_)
         | Command::CreateToken(_)
-        | Command::RevokeToken { .. }
+        | Command::RevokeToken(_)
         | Command::AcknowledgeMassLoss
         | Command::SubmitTasks(_) => {}
     }
@@ -161,7 +164,10 @@ fn hit(placed: &[AttemptRef], drawn: AttemptRef) -> AttemptRef {
 fn command() -> impl Strategy<Value = Command> {
     let assign = (term(), vec((task(), worker()), 1..5)).prop_map(|(term, drawn)| {
         let placed = |(task, worker)| Assignment { task, worker };
-        Command::AssignTasks { term, assignments: drawn.into_iter().map(placed).collect() }
+        Command::AssignTasks(AssignTasks {
+            term,
+            assignments: drawn.into_iter().map(placed).collect(),
+        })
     });
     let start = (term(), worker(), epoch(), vec(attempt(), 1..4)).prop_map(
         |(term, worker, epoch, attempts)| {
@@ -172,16 +178,19 @@ fn command() -> impl Strategy<Value = Command> {
         (worker(), epoch(), vec(finished(), 1..4)).prop_map(|(worker, epoch, attempts)| {
             Command::FinishAttempts(FinishAttempts { worker, epoch, attempts })
         });
-    let cancel = task().prop_map(|task| Command::CancelTask { task });
+    let cancel = task().prop_map(|task| Command::CancelTask(CancelTask { task }));
     let tick =
         (term(), vec(task(), 0..3)).prop_map(|(term, forget)| Command::Tick(Tick { term, forget }));
-    let lead =
-        (term(), 1..4_u64, 1..3_u128).prop_map(|(term, leader, cluster)| Command::BeginTerm {
+    let lead = (term(), 1..4_u64, 1..3_u128).prop_map(|(term, leader, cluster)| {
+        Command::BeginTerm(BeginTerm {
             term,
             leader: MasterId(leader),
             cluster: ClusterId(cluster),
             live_bytes_max: cluster_state::Limits::LIVE_BYTES_DEFAULT,
-        });
+        })
+    });
+    let raise = (term(), 1..4_u8)
+        .prop_map(|(term, level)| Command::RaiseLevel(RaiseLevel { term, level: Level(level) }));
     prop_oneof![
         6 => connect(),
         6 => submit(),
@@ -191,8 +200,9 @@ fn command() -> impl Strategy<Value = Command> {
         2 => cancel,
         6 => tick,
         1 => lead,
+        1 => raise,
         4 => register(),
-        1 => worker().prop_map(|worker| Command::UnregisterWorker { worker }),
+        1 => worker().prop_map(|worker| Command::UnregisterWorker(UnregisterWorker { worker })),
         6 => silence(),
         3 => scheduling(),
         3 => farewell(),
@@ -211,10 +221,11 @@ fn scheduling() -> impl Strategy<Value = Command> {
         2 => timeout.prop_map(|timeout| SchedulingOrder::Drain { timeout }),
     ];
     prop_oneof![
-        (worker(), order).prop_map(|(worker, order)| Command::SetScheduling { worker, order }),
+        (worker(), order)
+            .prop_map(|(worker, order)| Command::SetScheduling(SetScheduling { worker, order })),
         (worker(), labels(), any::<bool>()).prop_map(|(worker, set, removes)| {
             let remove = if removes { vec!["zone".to_owned()] } else { Vec::new() };
-            Command::LabelWorker { worker, set, remove }
+            Command::LabelWorker(LabelWorker { worker, set, remove })
         }),
     ]
 }
@@ -238,12 +249,12 @@ fn health() -> impl Strategy<Value = Command> {
 
 fn farewell() -> impl Strategy<Value = Command> {
     (term(), vec((worker(), epoch()), 1..3))
-        .prop_map(|(term, workers)| Command::ForgetDeparted { term, workers })
+        .prop_map(|(term, workers)| Command::ForgetDeparted(ForgetDeparted { term, workers }))
 }
 
 fn rivalry() -> impl Strategy<Value = Command> {
     (term(), worker(), option::of(address()))
-        .prop_map(|(term, worker, address)| Command::NoteRival { term, worker, address })
+        .prop_map(|(term, worker, address)| Command::NoteRival(NoteRival { term, worker, address }))
 }
 
 fn address() -> impl Strategy<Value = String> {
@@ -257,16 +268,16 @@ fn tokens() -> impl Strategy<Value = Command> {
             let (digest, description) = ([7; 32], String::new());
             Command::CreateToken(CreateToken { token, digest, ttl, description })
         }),
-        1 => token().prop_map(|token| Command::RevokeToken { token }),
+        1 => token().prop_map(|token| Command::RevokeToken(RevokeToken { token })),
     ]
 }
 
 fn mass_loss() -> impl Strategy<Value = Command> {
     prop_oneof![
         3 => (term(), 1..9_u32, 1..9_u32)
-            .prop_map(|(term, lost, of)| Command::RaiseMassLoss { term, lost, of }),
+            .prop_map(|(term, lost, of)| Command::RaiseMassLoss(RaiseMassLoss { term, lost, of })),
         1 => Just(Command::AcknowledgeMassLoss),
-        1 => term().prop_map(|term| Command::EndMassLoss { term }),
+        1 => term().prop_map(|term| Command::EndMassLoss(EndMassLoss { term })),
     ]
 }
 

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    AddressSource, Assignment, AttemptNumber, AttemptOutcome, AttemptRef, ChangeHealth, Class,
-    ClusterId, Command, ConnectWorker, Constraint, ConstraintOp, CreateToken, DataId,
-    DisconnectReason, DisconnectWorkers, Epoch, FinishAttempts, FinishedAttempt, HealthChange,
-    HealthFinding, IdempotencyKey, Incarnation, LeaseTimes, LossReason, MasterId, OnDisconnect,
-    Process, RegisterWorker, RequeueAttempts, RequeueScope, Resources, SchedulingOrder, Specs,
-    StartAttempts, StartNumber, State, SubmitTasks, TaskId, TaskSpec, Term, Tick, Timestamp,
-    WorkerId,
+    AddressSource, AssignTasks, Assignment, AttemptNumber, AttemptOutcome, AttemptRef, BeginTerm,
+    CancelTask, ChangeHealth, Class, ClusterId, Command, ConnectWorker, Constraint, ConstraintOp,
+    CreateToken, DataId, DisconnectReason, DisconnectWorkers, EndMassLoss, Epoch, FinishAttempts,
+    FinishedAttempt, ForgetDeparted, HealthChange, HealthFinding, IdempotencyKey, Incarnation,
+    LabelWorker, LeaseTimes, LossReason, MasterId, NoteRival, OnDisconnect, Process, RaiseMassLoss,
+    RegisterWorker, RequeueAttempts, RequeueScope, Resources, RevokeToken, SchedulingOrder,
+    SetScheduling, Specs, StartAttempts, StartNumber, State, SubmitTasks, TaskId, TaskSpec, Term,
+    Tick, Timestamp, UnregisterWorker, WorkerId,
 };
 
 /// One line of a script.
@@ -80,7 +81,7 @@ struct Arguments<'a> {
 impl<'a> Arguments<'a> {
     fn command(&mut self, verb: &str) -> Command {
         match verb {
-            "lead" => Command::BeginTerm {
+            "lead" => Command::BeginTerm(BeginTerm {
                 leader: MasterId(parsed(self.next())),
                 term: self
                     .named
@@ -89,13 +90,15 @@ impl<'a> Arguments<'a> {
                 cluster: ClusterId(self.number("cluster", 1)),
                 live_bytes_max: self
                     .number("live-bytes", cluster_state::Limits::LIVE_BYTES_DEFAULT),
-            },
+            }),
             "register" => Command::RegisterWorker(RegisterWorker {
                 worker: parsed(self.next()),
                 address: self.text("address"),
                 labels: self.named.contains_key("labels").then(|| self.labels()),
             }),
-            "unregister" => Command::UnregisterWorker { worker: parsed(self.next()) },
+            "unregister" => {
+                Command::UnregisterWorker(UnregisterWorker { worker: parsed(self.next()) })
+            }
             "connect" => Command::ConnectWorker(self.connect()),
             "disconnect" => {
                 let heard = self.named.remove("heard").map(timestamp);
@@ -111,10 +114,10 @@ impl<'a> Arguments<'a> {
                 Command::DisconnectWorkers(DisconnectWorkers { term, workers, reason, last_heard })
             }
             "submit" => self.submit(),
-            "assign" => Command::AssignTasks {
+            "assign" => Command::AssignTasks(AssignTasks {
                 term: self.term(),
                 assignments: self.rest().map(assignment).collect(),
-            },
+            }),
             "start" => {
                 let (worker, epoch) = registration(self.next());
                 let term = self.term();
@@ -126,7 +129,7 @@ impl<'a> Arguments<'a> {
                 let attempts = self.rest().map(finished).collect();
                 Command::FinishAttempts(FinishAttempts { worker, epoch, attempts })
             }
-            "cancel" => Command::CancelTask { task: parsed(self.next()) },
+            "cancel" => Command::CancelTask(CancelTask { task: parsed(self.next()) }),
             "requeue" => Command::RequeueAttempts(self.requeue()),
             "tick" => {
                 Command::Tick(Tick { term: self.term(), forget: self.list("forget", parsed) })
@@ -144,34 +147,34 @@ impl<'a> Arguments<'a> {
                 let timeout = self.named.remove("timeout").map(duration);
                 self.scheduling(SchedulingOrder::Drain { timeout })
             }
-            "label" => Command::LabelWorker {
+            "label" => Command::LabelWorker(LabelWorker {
                 worker: parsed(self.next()),
                 set: self.labels(),
                 remove: self.list("remove", str::to_owned),
-            },
-            "dismissed" => Command::ForgetDeparted {
+            }),
+            "dismissed" => Command::ForgetDeparted(ForgetDeparted {
                 term: self.term(),
                 workers: self.rest().map(registration).collect(),
-            },
-            "rival" => Command::NoteRival {
+            }),
+            "rival" => Command::NoteRival(NoteRival {
                 term: self.term(),
                 worker: parsed(self.next()),
                 address: self.text("address"),
-            },
+            }),
             "token" => Command::CreateToken(CreateToken {
                 token: parsed(self.next()),
                 digest: [7; 32],
                 ttl: self.named.remove("ttl").map(duration),
                 description: String::new(),
             }),
-            "revoke" => Command::RevokeToken { token: parsed(self.next()) },
-            "mass-loss" => Command::RaiseMassLoss {
+            "revoke" => Command::RevokeToken(RevokeToken { token: parsed(self.next()) }),
+            "mass-loss" => Command::RaiseMassLoss(RaiseMassLoss {
                 term: self.term(),
                 lost: self.number("lost", 4),
                 of: self.number("of", 6),
-            },
+            }),
             "acknowledge" => Command::AcknowledgeMassLoss,
-            "recovered" => Command::EndMassLoss { term: self.term() },
+            "recovered" => Command::EndMassLoss(EndMassLoss { term: self.term() }),
             "unreachable" => self.health(|detail| HealthFinding::Unreachable { detail }),
             "reachable" => self.health(|_| HealthFinding::Reachable),
             "unfit" => self.health(|detail| HealthFinding::Unfit { detail }),
@@ -189,7 +192,7 @@ impl<'a> Arguments<'a> {
     }
 
     fn scheduling(&mut self, order: SchedulingOrder) -> Command {
-        Command::SetScheduling { worker: parsed(self.next()), order }
+        Command::SetScheduling(SetScheduling { worker: parsed(self.next()), order })
     }
 
     fn requeue(&mut self) -> RequeueAttempts {

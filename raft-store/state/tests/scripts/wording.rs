@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 
 use cluster_state::{
-    Applied, Attempt, AttemptRef, AttemptVerdict, Change, FinishVerdict, Health, JoinToken,
-    MassLoss, Meta, Probation, Registered, Rejection, Reply, Resources, Scheduling, State,
+    Applied, Attempt, AttemptRef, AttemptVerdict, Change, FinishVerdict, Health, JoinToken, Key,
+    MassLoss, Meta, Probation, Record, Registered, Rejection, Reply, Resources, Scheduling, State,
     StopReason, Suspension, Task, TaskState, Timestamp, Trouble, Worker, WorkerEvent,
     WorkerEventKind, WorkerStatus,
 };
@@ -116,31 +116,32 @@ const fn verdict(verdict: FinishVerdict) -> &'static str {
 
 fn change_lines(change: &Change, before: &Meta) -> Vec<String> {
     match change {
-        Change::Meta(meta) => vec![meta_line(meta, before)],
-        Change::Leader(record) => vec![format!(
+        Change::Put(Record::Meta(meta)) => vec![meta_line(meta, before)],
+        Change::Put(Record::Leader(record)) => vec![format!(
             "master {} leads term {} since {}",
             record.leader,
             record.term,
             time(record.since)
         )],
-        Change::Worker(worker) => vec![worker_line(worker)],
-        Change::WorkerRemoved(id) => vec![format!("{id} removed")],
-        Change::Task(task) => task_lines(task),
-        Change::TaskForgotten(id) => vec![format!("{id} forgotten")],
-        Change::IdempotencyKey(record) => {
+        Change::Put(Record::Worker(worker)) => vec![worker_line(worker)],
+        Change::Delete(Key::Worker(id)) => vec![format!("{id} removed")],
+        Change::Put(Record::Task(task)) => task_lines(task),
+        Change::Delete(Key::Task(id)) => vec![format!("{id} forgotten")],
+        Change::Put(Record::IdempotencyKey(record)) => {
             vec![format!("key {} names {} from {}", record.key, record.count, record.first)]
         }
-        Change::IdempotencyKeyExpired(key) => vec![format!("key {key} expired")],
-        Change::Departed(one) => {
+        Change::Delete(Key::IdempotencyKey(key)) => vec![format!("key {key} expired")],
+        Change::Put(Record::Departed(one)) => {
             let Worker { id, epoch, address, .. } = &*one.worker;
             let at = address.as_ref().map(|at| format!(", at {at}")).unwrap_or_default();
             vec![format!("{id}/{epoch} departed {}{at}", time(one.at))]
         }
-        Change::DepartedForgotten(id) => vec![format!("{id} has not departed any more")],
-        Change::Token(token) => vec![token_line(token)],
-        Change::TokenRevoked(id) => vec![format!("token {id} removed")],
-        Change::MassLoss(raised) => vec![mass_loss_line(raised)],
-        Change::MassLossOver => vec!["the mass loss is over".to_owned()],
+        Change::Delete(Key::Departed(id)) => vec![format!("{id} has not departed any more")],
+        Change::Put(Record::Token(token)) => vec![token_line(token)],
+        Change::Delete(Key::Token(id)) => vec![format!("token {id} removed")],
+        Change::Put(Record::MassLoss(raised)) => vec![mass_loss_line(raised)],
+        Change::Delete(Key::MassLoss) => vec!["the mass loss is over".to_owned()],
+        Change::Delete(key @ (Key::Meta | Key::Leader(_))) => panic!("deleted: {key:?}"),
     }
 }
 
@@ -161,6 +162,7 @@ fn meta_line(meta: &Meta, before: &Meta) -> String {
         (meta.cluster != before.cluster)
             .then(|| format!("cluster {}", meta.cluster.map_or(0, |cluster| cluster.0))),
         (meta.term != before.term).then(|| format!("term {}", meta.term)),
+        (meta.level != before.level).then(|| format!("level {}", meta.level)),
         (meta.next_task != before.next_task).then(|| format!("next task {}", meta.next_task)),
         (meta.epochs_used != before.epochs_used)
             .then(|| format!("epochs used to {}", meta.epochs_used)),

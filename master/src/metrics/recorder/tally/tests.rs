@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cluster_state::{
-    AddressSource, Assignment, AttemptOutcome, AttemptRef, Class, Command, ConnectWorker, DataId,
-    DisconnectReason, DisconnectWorkers, Epoch, FinishAttempts, FinishedAttempt, Incarnation,
-    LeaseTimes, LossReason, OnDisconnect, Process, Proposal, RegisterWorker, RequeueAttempts,
-    RequeueScope, Resources, Specs, StartAttempts, StartNumber, SubmitTasks, TaskSpec, Term,
-    TextMap, Tick, WorkerId,
+    AddressSource, AssignTasks, Assignment, AttemptOutcome, AttemptRef, Class, Command,
+    ConnectWorker, DataId, DisconnectReason, DisconnectWorkers, Epoch, FinishAttempts,
+    FinishedAttempt, Incarnation, LeaseTimes, LossReason, OnDisconnect, Process, Proposal,
+    RegisterWorker, RequeueAttempts, RequeueScope, Resources, Specs, StartAttempts, StartNumber,
+    SubmitTasks, TaskSpec, Term, TextMap, Tick, WorkerId,
 };
 
 use super::*;
@@ -103,7 +103,7 @@ fn submit() -> Command {
 
 fn assign() -> Command {
     let assignments = vec![Assignment { task: TaskId(1), worker: worker() }];
-    Command::AssignTasks { term: Term(0), assignments }
+    Command::AssignTasks(AssignTasks { term: Term(0), assignments })
 }
 
 fn attempt(number: u32) -> AttemptRef {

@@ -1,0 +1,107 @@
+//! Commands about tasks and their attempts.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AttemptOutcome, AttemptRef, Epoch, LossReason, TaskId, TaskSpec, Term, WorkerId};
+
+/// See [`crate::Command::SubmitTasks`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmitTasks {
+    /// The tasks to run.
+    pub tasks: Vec<Arc<TaskSpec>>,
+    /// The name under which the submission may be repeated.
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+/// A client's name for a mutation, under which it may be repeated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdempotencyKey {
+    /// The client's text.
+    pub key: Arc<str>,
+    /// Fingerprint of the request: the same key with another request is a conflict.
+    pub fingerprint: u64,
+}
+
+/// See [`crate::Command::AssignTasks`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssignTasks {
+    /// The leader's term.
+    pub term: Term,
+    /// The placements.
+    pub assignments: Vec<Assignment>,
+}
+
+/// One placement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// The task.
+    pub task: TaskId,
+    /// The worker that is to run it.
+    pub worker: WorkerId,
+}
+
+/// See [`crate::Command::StartAttempts`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartAttempts {
+    /// The leader's term.
+    pub term: Term,
+    /// The worker that confirmed.
+    pub worker: WorkerId,
+    /// Its registration.
+    pub epoch: Epoch,
+    /// The attempts that run.
+    pub attempts: Vec<AttemptRef>,
+}
+
+/// See [`crate::Command::FinishAttempts`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinishAttempts {
+    /// The worker that reports.
+    pub worker: WorkerId,
+    /// Its registration.
+    pub epoch: Epoch,
+    /// The attempts that ended.
+    pub attempts: Vec<FinishedAttempt>,
+}
+
+/// One attempt and how it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinishedAttempt {
+    /// The attempt.
+    pub attempt: AttemptRef,
+    /// Its end.
+    pub outcome: AttemptOutcome,
+}
+
+/// See [`crate::Command::CancelTask`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelTask {
+    /// The task.
+    pub task: TaskId,
+}
+
+/// See [`crate::Command::RequeueAttempts`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequeueAttempts {
+    /// The leader's term.
+    pub term: Term,
+    /// Workers and their registrations: one that has connected again since keeps its attempts.
+    pub workers: Vec<(WorkerId, Epoch)>,
+    /// Reason of the loss.
+    pub reason: LossReason,
+    /// Which of their attempts are requeued.
+    pub scope: RequeueScope,
+    /// Bound on the attempts requeued at once: a mass loss is answered slowly.
+    pub attempts_max: u32,
+}
+
+/// Which attempts of a silent worker are given to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RequeueScope {
+    /// All: the lease is over.
+    All,
+    /// Only those of tasks with [`crate::OnDisconnect::Requeue`].
+    OnDisconnect,
+}
