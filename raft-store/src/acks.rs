@@ -24,8 +24,8 @@ pub(crate) struct Acks {
 #[derive(Debug, Default)]
 struct Latest {
     by_peer: BTreeMap<u64, Request>,
-    /// Requests that were sent before confirm nothing.
-    count_from: Option<Instant>,
+    /// The oldest request that confirms anything, if its term is that of a hand-over.
+    count_from: Option<Request>,
 }
 
 /// Term and earliest time of sending of a leader's request.
@@ -47,8 +47,9 @@ impl Acks {
         now: Instant,
     ) -> Option<Duration> {
         let Latest { by_peer, count_from } = &*self.latest.lock();
+        let count_from = count_from.filter(|from| from.term == term);
         let counts =
-            |ack: &&Request| ack.term == term && count_from.is_none_or(|from| ack.sent_at >= from);
+            |ack: &&Request| ack.term == term && count_from.is_none_or(|from| **ack >= from);
         let age_of = |voter: &u64| {
             if *voter == me {
                 return Some(Duration::ZERO);
@@ -73,11 +74,12 @@ impl Acks {
         latest.by_peer.get(&peer).is_some_and(|ack| ack.term == term && ack.sent_at >= from)
     }
 
-    /// Suspends the lease until then: during a hand-over, voters may elect the successor although
-    /// they obey this leader.
-    pub(crate) fn revoke(&self, until: Instant) {
+    /// Suspends the lease of `term` until then: during a hand-over, voters may elect the successor
+    /// although they obey this leader. They may do so for the next term only, so a leader of that
+    /// term or a later one has its lease.
+    pub(crate) fn revoke(&self, term: u64, until: Instant) {
         let mut latest = self.latest.lock();
-        latest.count_from = latest.count_from.max(Some(until));
+        latest.count_from = latest.count_from.max(Some(Request { term, sent_at: until }));
     }
 
     /// Waits until the claim holds after an answer of some peer.
@@ -212,10 +214,21 @@ mod tests {
         };
         assert_eq!(answered_at(0), Some(Duration::ZERO));
 
-        acks.revoke(start + Duration::from_secs(2));
+        acks.revoke(TERM, start + Duration::from_secs(2));
         assert_eq!(age(&acks, start), None);
         assert_eq!(answered_at(1), None);
         assert_eq!(answered_at(2), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_leader_that_is_elected_again_after_a_hand_over_has_its_lease_at_once() {
+        let acks = Arc::new(Acks::default());
+        let start = Instant::now();
+        acks.revoke(TERM - 1, start + Duration::from_secs(2));
+        let stream = Unanswered::new(Arc::clone(&acks), 2);
+        stream.on_request(TERM, start);
+        stream.on_obeyed();
+        assert_eq!(age(&acks, start), Some(Duration::ZERO));
     }
 
     #[test]

@@ -117,7 +117,8 @@ impl HandOver {
 
     /// Gives up the lease of `term` and names the successor, which then asks for votes.
     pub(crate) async fn to(&self, successor: MasterId, term: Term) {
-        self.acks.revoke(Instant::now() + self.lease.saturating_mul(WITHOUT_LEASE_FOR_LEASES));
+        let until = Instant::now() + self.lease.saturating_mul(WITHOUT_LEASE_FOR_LEASES);
+        self.acks.revoke(term.0, until);
         self.naming.on_named(term.0, successor.0);
         // Callers that learn that Raft has ended handle it.
         self.raft.trigger().transfer_leader(successor.0).await.ok();
