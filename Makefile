@@ -7,13 +7,14 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 BIN := $(CARGO_TARGET_DIR)/release
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help demo test chaos fuzz audit verify fix bench build doc clean deps
+.PHONY: help demo test chaos fuzz miri audit verify fix bench build doc clean deps
 
 help:
 	@echo "make demo    three masters and two workers on this machine, Ctrl-C stops them"
 	@echo "make test    all tests, with real processes and real faults"
 	@echo "make chaos   random faults for MINUTES=10, on hosts and disks of their own (as root)"
 	@echo "make fuzz    mutated bytes for every decoder, MINUTES=10 for each package"
+	@echo "make miri    the pure state and the worker's ledger under Miri, which needs nightly Rust"
 	@echo "make audit   spelling, the lockfile, and what dependencies may be"
 	@echo "make verify  audit, format, lints, documentation and tests; changes nothing"
 	@echo "make fix     formats and applies what lints suggest"
@@ -47,6 +48,14 @@ chaos: build
 fuzz: build
 	CLOUDAI_FUZZ_SECONDS=$$(($(MINUTES) * 60)) $(CARGO) test $(PROFILE) --workspace --lib --test api \
 		fuzz -- --nocapture --test-threads=64
+
+# The interpreter is some hundred times slower, so tests of thousands of workers or results are left out.
+miri: deps
+	MIRIFLAGS=-Zmiri-disable-isolation PROPTEST_CASES=2 \
+		$(CARGO) +nightly miri test --package cluster-state --lib -- --skip room::tests
+	MIRIFLAGS=-Zmiri-disable-isolation PROPTEST_CASES=2 \
+		$(CARGO) +nightly miri test --package worker --lib -- ledger \
+		--skip a_registration_names_the_results_that_do_not_fit_into_it
 
 doc: deps
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(PROFILE) --workspace --no-deps

@@ -77,7 +77,8 @@ fn check<U: Measured>(bytes: &[u8]) -> Result<(), Status> {
     Ok(())
 }
 
-/// A request that is not decoded has had no effect; an answer comes after the effect.
+/// Refuses a message that is too large. A request that is not decoded has had no effect; an answer
+/// comes after the effect.
 fn refused<U: Measured>(kind: ErrorKind, detail: &str) -> Status {
     let outcome = if U::IS_REQUEST { Outcome::Rejected } else { Outcome::Unknown };
     Problem::new(kind, detail).with_outcome(outcome).into()

@@ -172,13 +172,13 @@ impl Node {
         &self.inner.clock
     }
 
-    /// This master's id.
+    /// Returns this master's id.
     #[must_use]
     pub fn id(&self) -> MasterId {
         self.inner.config.id
     }
 
-    /// The cluster's name.
+    /// Returns the cluster's name.
     #[must_use]
     pub fn cluster_name(&self) -> &str {
         &self.inner.config.cluster_name
@@ -196,7 +196,7 @@ impl Node {
         self.inner.members.all()
     }
 
-    /// A member's gRPC address.
+    /// Returns a member's gRPC address.
     #[must_use]
     pub fn member_address(&self, id: MasterId) -> Option<String> {
         self.inner.members.address(id)
@@ -246,7 +246,7 @@ impl Node {
         &self.inner.raft
     }
 
-    /// Raised when storage fails: the process must then abort.
+    /// Returns the signal that storage has failed: the process must then abort.
     #[must_use]
     pub fn fatal(&self) -> &Fatal {
         &self.inner.stores.fatal

@@ -330,7 +330,7 @@ fn is_success(outcome: &AttemptOutcome) -> bool {
     *outcome == AttemptOutcome::Exited { code: 0 }
 }
 
-/// An attempt by its numbers.
+/// Returns an attempt by its numbers.
 #[cfg(test)]
 pub(crate) const fn attempt_ref(task: u64, attempt: u32) -> AttemptRef {
     use cluster_state::{AttemptNumber, TaskId};

@@ -58,7 +58,7 @@ fn check_specs(specs: &Specs) {
     check_resources(&specs.total);
 }
 
-/// Ten million tasks, and all workers, add up within the number type.
+/// Checks that ten million tasks, and all workers, add up within the number type.
 fn check_resources(resources: &Resources) {
     let Resources { cpu_milli, memory_mib, storage_mib, gpu, slots, custom } = resources;
     let amounts = [*cpu_milli, *memory_mib, *storage_mib, *gpu, *slots];

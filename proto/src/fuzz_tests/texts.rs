@@ -13,7 +13,7 @@ use crate::channel;
 use crate::convert::{parse_rfc3339, rfc3339};
 use crate::v1;
 
-/// A text that is an id is the text of that id, so that nothing has two names.
+/// Checks that a text which is an id is the text of that id, so that nothing has two names.
 fn check<T: FromStr + Display + PartialEq + Debug>(text: &str) {
     if let Ok(id) = text.parse::<T>() {
         assert_eq!(id.to_string(), text);

@@ -29,7 +29,7 @@ impl From<&Rejection> for ErrorKind {
 }
 
 impl From<&Rejection> for Problem {
-    /// A rejected command changed nothing.
+    /// Converts a rejection. A rejected command changed nothing.
     fn from(rejection: &Rejection) -> Self {
         Self::new(rejection.into(), rejection.to_string()).with_outcome(Outcome::Rejected)
     }

@@ -196,7 +196,8 @@ impl WorkerService for LeaderCalls {
     }
 }
 
-/// A stop of the worker is no end of the log: a reader would take it for the end and miss the rest.
+/// Returns the next chunk. A stop of the worker is an error and no end of the log: a reader would
+/// take it for the end and miss the rest.
 async fn next_chunk(
     (mut reader, stop): (LogReader, CancellationToken),
 ) -> Result<Option<(v1::LogChunk, (LogReader, CancellationToken))>, Status> {

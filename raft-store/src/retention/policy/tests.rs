@@ -14,7 +14,7 @@ const BOUNDS: LogBounds = LogBounds {
 
 const ALONE: Turn = Turn { rank: 0, of: 1 };
 
-/// As many entries as there are applied, each of so many bytes.
+/// Returns a volume with the applied entries, each of so many bytes.
 fn volume(applied: u64, bytes: u64) -> Volume {
     Volume::of((0..=applied).map(|index| (index, bytes)))
 }
