@@ -54,7 +54,7 @@ miri: deps
 	MIRIFLAGS=-Zmiri-disable-isolation PROPTEST_CASES=2 \
 		$(CARGO) +nightly miri test --package cluster-state --lib -- --skip room::tests
 	MIRIFLAGS=-Zmiri-disable-isolation PROPTEST_CASES=2 \
-		$(CARGO) +nightly miri test --package worker --lib -- ledger \
+		$(CARGO) +nightly miri test --package worker --lib -- ledger::tests \
 		--skip a_registration_names_the_results_that_do_not_fit_into_it
 
 doc: deps

@@ -33,7 +33,7 @@ use self::input::{NoParams, Params};
 use crate::metrics::{ClusterSample, Metrics};
 use crate::operations::Operations;
 
-/// What handlers work with.
+/// Context of the handlers.
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
     pub(crate) operations: Operations,

@@ -30,13 +30,14 @@ pub struct Config {
     pub cluster_name: String,
     /// The first members; the same on each of them. A master with data ignores it.
     pub initial_cluster: BTreeMap<MasterId, String>,
-    /// Where the log and the state live.
+    /// Directory of the log and the state.
     pub data_dir: PathBuf,
-    /// Where gRPC listens.
+    /// Address on which gRPC listens.
     pub grpc_listen: String,
-    /// Where others reach this master's gRPC; filled in by validation when it was not given.
+    /// Address under which others reach this master's gRPC; filled in by validation when it was not
+    /// given.
     pub grpc_advertise: String,
-    /// Where HTTP listens.
+    /// Address on which HTTP listens.
     pub http_listen: String,
     /// Further names under which HTTP is reached, as behind a proxy on the same machine.
     pub http_names: Names,
@@ -46,22 +47,22 @@ pub struct Config {
     pub raft: RaftConfig,
     /// The reconnection monitor.
     pub reconnect: ReconnectConfig,
-    /// What workers are told when they register.
+    /// Times that workers are granted when they register.
     pub worker: WorkerConfig,
-    /// How workers are chosen.
+    /// Choice of workers for tasks.
     pub scheduler: SchedulerConfig,
     /// Bounds on what is held in memory.
     pub limits: LimitsConfig,
-    /// How long finished tasks are kept.
+    /// Retention of finished tasks.
     pub retention: RetentionConfig,
-    /// What is logged, and how.
+    /// Filter and format of log events.
     pub log: LogConfig,
 }
 
 /// Keys under `raft`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RaftConfig {
-    /// Between two signs of life of the leader.
+    /// Interval between leader heartbeats.
     pub heartbeat_interval: Duration,
     /// Silence of the leader after which a follower stands for election.
     pub election_timeout: TimeoutRange,
@@ -80,11 +81,11 @@ pub struct RaftConfig {
 /// Keys under `worker`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WorkerConfig {
-    /// Between two heartbeats of a worker.
+    /// Interval between heartbeats of a worker.
     pub heartbeat_interval: Duration,
     /// Silence after which a worker is inactive.
     pub heartbeat_timeout: Duration,
-    /// How long orders cannot be delivered before a worker is unreachable.
+    /// Time without delivered orders after which a worker is unreachable.
     pub unreachable_after: Duration,
     /// Silence after which a worker's attempts are given to others.
     pub lease: Duration,
@@ -95,7 +96,7 @@ pub struct WorkerConfig {
 /// Keys under `scheduler`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SchedulerConfig {
-    /// Which of the workers that fit is preferred.
+    /// Preference among the workers that fit.
     pub strategy: Strategy,
 }
 
@@ -134,7 +135,7 @@ pub struct LimitsConfig {
 pub struct RetentionConfig {
     /// Finished tasks kept at most.
     pub tasks: u64,
-    /// How long a finished task is kept.
+    /// Age at which a finished task is forgotten.
     pub age: Duration,
 }
 

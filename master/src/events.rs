@@ -1,5 +1,5 @@
-//! What happens in the cluster, for clients that watch: replicated events with their indexes, which
-//! every replica holds alike, and usage as workers report it, which only passes through.
+//! Publishes events to watching clients: replicated events with their indexes, which every replica
+//! holds alike, and the usage that workers report, which is only passed on.
 
 mod event;
 mod ring;

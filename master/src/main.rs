@@ -18,7 +18,7 @@ use nix::sys::prctl;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const PROGRAM: &str = "master";
-/// What is still running when everything has stopped is not waited for longer than this.
+/// Longest wait for tasks that still run when everything has stopped.
 const RUNTIME_STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {

@@ -35,17 +35,17 @@ use crate::peer::LeaderPeer;
 use crate::port::Port;
 use crate::rpc::GrpcServer;
 
-/// How long the head of an HTTP request may take, and an idle connection stay.
+/// Time for the head of an HTTP request, and for an idle connection.
 const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a successor may take before the leader stops without one.
+/// Time for a successor to take over before the leader stops without one.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long requests under way may take to finish.
+/// Time for pending requests to finish.
 const HTTP_STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Calls under way are answered within this time; streams of other masters do not end by
 /// themselves.
 const GRPC_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Why a master could not start. Nothing was written when it is an address.
+/// Reason that a master could not start. Nothing was written if it is an address.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address to listen on cannot be used.
@@ -175,13 +175,13 @@ impl Master {
         })
     }
 
-    /// Where gRPC is served.
+    /// Returns the address on which gRPC is served.
     #[must_use]
     pub const fn grpc_address(&self) -> SocketAddr {
         self.grpc_address
     }
 
-    /// Where HTTP is served.
+    /// Returns the address on which HTTP is served.
     #[must_use]
     pub const fn http_address(&self) -> SocketAddr {
         self.http_address
@@ -296,7 +296,7 @@ fn start_duties(
     Part::spawn(loops, "duties", |stop| supervisor.run(stop))
 }
 
-/// What serves requests is made of.
+/// Parts that serve requests.
 struct Front {
     operations: Operations,
     metrics: Metrics,

@@ -1,4 +1,4 @@
-//! What is counted and timed for Prometheus. Clones share everything; recording never waits.
+//! Counts and times for Prometheus. Clones share everything; recording never waits.
 
 mod leading;
 mod process;
@@ -29,7 +29,7 @@ use crate::port::{Closed, Port};
 
 const PREFIX: &str = "cloudai";
 
-/// Where events are counted. Cheap to clone.
+/// Counters of events. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Metrics {
     shared: Arc<Shared>,
@@ -268,7 +268,7 @@ impl Metrics {
         self.shared.leading.round.observe(took);
     }
 
-    /// Whether this master would run the reconnection monitor if it led.
+    /// Records whether this master would run the reconnection monitor if it led.
     pub(crate) fn set_reconnect_enabled(&self, is_enabled: bool) {
         self.shared.everywhere.monitor_enabled.set(i64::from(is_enabled));
     }
@@ -337,7 +337,7 @@ impl Everywhere {
         to.register("raft_batch_size", "Entries made durable by one sync", batch_size.0);
         to.register("raft_commit_seconds", "From proposal to its application", commit.0);
         to.register("raft_apply_seconds", "Time to apply one batch of entries", apply.0);
-        to.register("waiting_requests", "Requests that wait for something to happen", waiting);
+        to.register("waiting_requests", "Requests that wait for an event", waiting);
         to.register("connections", "Connections that others hold open", connections);
         let help = "Connections closed because there was no room or their peer did nothing";
         to.register("connections_closed", help, connections_closed);

@@ -1,8 +1,8 @@
-//! How the open files that the system allows are divided: what is left for connections shapes how
-//! many are offered, so that the storage never runs out of them.
+//! Divides the open files that the system allows: the number of connections follows from it, so
+//! that the storage never runs out of files.
 //!
-//! Each port has a part of its own. The rest is for whoever needs it first: a fleet that dials a new
-//! leader comes to one port, and clients to the other.
+//! Each port has a part of its own. The rest is for the port that needs it first: a fleet that
+//! dials a new leader comes to one port, and clients to the other.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -41,7 +41,7 @@ pub struct TooFewFiles {
     limit: u64,
 }
 
-/// What one port may have at the moment.
+/// Present limits of one port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Share {
     /// Connections.
@@ -173,7 +173,7 @@ impl OpenFiles {
         !is_offered || self.sockets() < wanted.ws_clients
     }
 
-    /// What a port may have at the moment.
+    /// Returns the present limits of a port.
     pub(crate) fn share(&self, port: Port) -> Share {
         let room = self.room();
         let others = self.taken.of(port.other()).load(Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! What users and operators can do, whichever protocol they speak: REST and gRPC both end here.
+//! Operations of users and operators, whatever protocol they speak: REST and gRPC both end here.
 
 mod cluster;
 mod fingerprint;
@@ -42,7 +42,7 @@ use crate::peer::LeaderPeer;
 /// Silence of a leader for which an election would long have been decided.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
 
-/// What is done for users and operators. Clones share everything.
+/// Performs operations for users and operators. Clones share everything.
 #[derive(Clone, Debug)]
 pub(crate) struct Operations {
     shared: Arc<Shared>,
@@ -67,16 +67,16 @@ struct Shared {
     stopping: CancellationToken,
 }
 
-/// How this master is known.
+/// Names of this master.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
     /// The cluster's name for people.
     pub(crate) cluster: String,
-    /// Where this master serves HTTP.
+    /// HTTP address of this master.
     pub(crate) http_address: String,
 }
 
-/// What operations are made of.
+/// Dependencies of operations.
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) node: Node,
@@ -88,7 +88,7 @@ pub(crate) struct Parts {
     pub(crate) metrics: Metrics,
     pub(crate) wait_requests: usize,
     pub(crate) log_streams: usize,
-    /// What runs for requests beyond their handlers.
+    /// Tasks that outlive the handlers of their requests.
     pub(crate) tasks: TaskTracker,
     pub(crate) names: Names,
     /// Cancelled when the master begins to stop.
@@ -149,8 +149,8 @@ impl Operations {
         &self.shared.leader
     }
 
-    /// Who leads, as far as this master may believe it: of a leader that has not been heard for
-    /// so long nobody knows whether it still leads.
+    /// Returns the leadership, as far as this master may believe it: a leader that has not been
+    /// heard for long may no longer lead.
     pub(crate) fn leadership(&self) -> Leadership {
         let seen = *self.node().leadership().borrow();
         match seen {
@@ -163,13 +163,13 @@ impl Operations {
         }
     }
 
-    /// How long ago a leader was heard.
+    /// Returns the time since a leader was heard.
     fn silence(&self) -> Duration {
         let last_contact = self.node().local_status().last_contact;
         last_contact.unwrap_or_else(|| self.shared.started_at.elapsed())
     }
 
-    /// What happens in the cluster, as this master has applied it.
+    /// Returns the events of the cluster, as this master has applied them.
     pub(crate) fn events(&self) -> &Events {
         &self.shared.events
     }
@@ -179,7 +179,7 @@ impl Operations {
         &self.shared.stopping
     }
 
-    /// Where the leader is reached, when it is another master.
+    /// Returns the address of the leader, if it is another master.
     pub(crate) fn other_leader_address(&self) -> Option<String> {
         match self.leadership() {
             Leadership::Following { leader, .. } => self.node().member_address(leader),

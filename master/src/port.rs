@@ -1,6 +1,6 @@
 //! The ports of a master, and the reasons for which connections to them are closed.
 
-/// Where connections come in.
+/// A port for connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Port {
     Http,
@@ -25,7 +25,7 @@ impl Port {
     }
 }
 
-/// Why a connection was closed.
+/// Reason that a connection was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Closed {
     /// It made room for another one, or there was none for it.

@@ -13,9 +13,9 @@ use crate::history::{History, is_terminal};
 /// Longer than the 5 s for which a master holds a request while there is no leader.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a call that may be repeated is repeated: longer than any election.
+/// Time for which a call that may be repeated is repeated: longer than any election.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a task of these tests may take to end.
+/// Time that a task of these tests has to end.
 const TASK_PATIENCE: Duration = Duration::from_secs(60);
 
 /// One session: requests one after the other, each to the next endpoint, reads that never go back.
@@ -28,7 +28,7 @@ pub struct Client {
     index_seen: u64,
 }
 
-/// What a server answered.
+/// Answer of a server.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The status.
@@ -37,7 +37,7 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The body.
     pub body: Vec<u8>,
-    /// Who answered.
+    /// Server that answered.
     pub endpoint: String,
 }
 

@@ -24,11 +24,11 @@ pub use machines::Machines;
 pub use master::Master;
 pub use worker::Worker;
 
-/// How long an election with its barrier may take, on a machine that does other work too.
+/// Time for an election with its barrier, on a machine that does other work too.
 const ELECTION_PATIENCE: Duration = Duration::from_secs(15);
-/// How long the tasks of one test may take to end, all together.
+/// Time for all tasks of one test to end.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(120);
-/// How long a worker may take to be active once it can be reached, in these tests.
+/// Time for a worker to become active once it can be reached, in these tests.
 pub const CONNECT_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Masters and workers, and what they were seen to do.
@@ -72,7 +72,7 @@ impl Cluster {
         &self.effects
     }
 
-    /// What its clients were told.
+    /// Returns the answers that its clients got.
     #[must_use]
     pub fn history(&self) -> &History {
         &self.history
@@ -125,13 +125,13 @@ impl Cluster {
         self.masters.iter().map(Master::id).collect()
     }
 
-    /// Where the masters serve HTTP.
+    /// Returns the HTTP addresses of the masters.
     #[must_use]
     pub fn http_addresses(&self) -> Vec<String> {
         self.masters.iter().map(|master| master.http().to_owned()).collect()
     }
 
-    /// Where the masters serve gRPC.
+    /// Returns the gRPC addresses of the masters.
     #[must_use]
     pub fn grpc_addresses(&self) -> Vec<String> {
         self.masters.iter().map(|master| master.grpc().to_owned()).collect()
@@ -195,7 +195,7 @@ impl Cluster {
         }
     }
 
-    /// What one master says about the cluster, whatever state it is in.
+    /// Returns one master's view of the cluster, whatever state it is in.
     pub async fn status(&self, id: u64) -> Value {
         self.client_of(id).get("/api/cluster").await.expect(200).json()
     }
@@ -340,7 +340,7 @@ impl Cluster {
         Value::from(view.to_vec())
     }
 
-    /// Where a file of the test may lie.
+    /// Returns a path for a file of the test.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)

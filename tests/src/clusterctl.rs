@@ -10,14 +10,14 @@ use crate::process::binary;
 /// No command of these tests takes longer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a command left.
+/// Result of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// Its exit code.
     pub code: i32,
-    /// What it printed.
+    /// Standard output.
     pub stdout: String,
-    /// What it said besides.
+    /// Standard error.
     pub stderr: String,
 }
 
@@ -28,7 +28,7 @@ impl Outcome {
         self
     }
 
-    /// What it printed, as JSON.
+    /// Returns the standard output as JSON.
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout)

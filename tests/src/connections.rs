@@ -1,4 +1,4 @@
-//! Which connections a process has open, as the kernel tells.
+//! Counts the open connections of a process, by the kernel's account.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,7 +6,7 @@ use std::fs;
 /// The kernel's number for a connection that stands.
 const ESTABLISHED: &str = "01";
 
-/// How many connections the process has to this port.
+/// Returns the number of connections of the process to this port.
 ///
 /// # Panics
 ///

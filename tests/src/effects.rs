@@ -1,4 +1,5 @@
-//! What tasks did: each start of an attempt leaves a line in a file, so that a second run shows.
+//! Records the effects of tasks: each start of an attempt leaves a line in a file, so that a second
+//! run shows.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,11 +11,10 @@ use serde_json::{Value, json};
 /// One start of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Effect {
-    /// Which task.
     pub task: String,
-    /// Which of its attempts.
+    /// Number of the attempt.
     pub attempt: u32,
-    /// Where it ran.
+    /// Worker that ran it.
     pub worker: String,
 }
 
@@ -95,7 +95,7 @@ impl Effects {
         self.all().into_iter().filter(|effect| effect.task == task).collect()
     }
 
-    /// How often each attempt was started.
+    /// Returns the number of starts of each attempt.
     pub(crate) fn counts(&self) -> BTreeMap<(String, u32), usize> {
         let mut counts = BTreeMap::new();
         for effect in self.all() {

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-/// How long the next event may take when one is on its way.
+/// Time for the next event when one is expected.
 const EVENT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The events of one replica, from some index on.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// Between two looks.
 const PERIOD: Duration = Duration::from_millis(20);
 
-/// What a look found: the thing, or what is still missing.
+/// Result of a check: the value, or a text that says what is still missing.
 pub type Found<T> = Result<T, String>;
 
 /// Looks again and again until the thing is there, and panics with what was still missing when it

@@ -10,7 +10,7 @@ pub struct Cut {
     rules: Vec<Vec<String>>,
 }
 
-/// Why cuts cannot be made here; `None` where they can.
+/// Returns the reason that cuts are impossible here; `None` where they are possible.
 #[must_use]
 pub fn obstacle() -> Option<String> {
     if !nix::unistd::geteuid().is_root() {

@@ -1,4 +1,4 @@
-//! What clients were told, and whether it was true.
+//! Collects the answers that clients got, and checks whether they were true.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::effects::Effects;
 /// States that never change again.
 pub const TERMINAL: [&str; 4] = ["completed", "failed", "cancelled", "aborted"];
 
-/// What all clients of one cluster were told. Clones share it.
+/// Answers that all clients of one cluster got. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct History {
     records: Arc<Mutex<Records>>,
@@ -53,7 +53,7 @@ impl History {
         self.records().violations.push(violation);
     }
 
-    /// How many submissions were acknowledged.
+    /// Returns the number of acknowledged submissions.
     #[must_use]
     pub fn accepted(&self) -> usize {
         self.records().accepted.values().filter(|tasks| !tasks.is_empty()).count()
@@ -201,7 +201,7 @@ mod tests {
         (dir, effects)
     }
 
-    /// What is found in a history of one submission, acknowledged as `t1`.
+    /// Checks a history of one submission, acknowledged as `t1`.
     fn found(tasks: &[Value], lines: &str) -> String {
         let history = History::default();
         history.on_try("a");

@@ -11,7 +11,7 @@ use crate::client::Client;
 use crate::effects::Effects;
 use crate::eventually::{eventually, require};
 
-/// Whether a client repeats a submission that was not acknowledged.
+/// Treatment of a submission that was not acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
     /// With the same idempotency key, as often as it takes.
@@ -20,14 +20,14 @@ pub enum Retry {
     Never,
 }
 
-/// What the clients do.
+/// Plan of the clients.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
-    /// How many there are.
+    /// Number of clients.
     pub clients: usize,
     /// Between an answer and the next submission of the same client.
     pub pause: Duration,
-    /// What they do about a failure.
+    /// Treatment of a failure.
     pub retry: Retry,
 }
 
@@ -37,17 +37,17 @@ impl Plan {
         Self { clients: 4, pause: Duration::from_millis(25), retry: Retry::SameKey };
 }
 
-/// What came of it.
+/// Result of the load.
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
     /// When each acknowledgment came.
     accepted_at: Vec<Instant>,
-    /// What was not acknowledged, and why.
+    /// Failed submissions, each with its reason.
     pub failures: Vec<String>,
 }
 
 impl Tally {
-    /// How many submissions were acknowledged.
+    /// Returns the number of acknowledged submissions.
     #[must_use]
     pub fn accepted(&self) -> usize {
         self.accepted_at.len()
@@ -85,7 +85,7 @@ impl Load {
         Self { clients, stop, tally }
     }
 
-    /// How many submissions were acknowledged so far.
+    /// Returns the number of submissions acknowledged so far.
     #[must_use]
     pub fn accepted(&self) -> usize {
         self.tally.lock().accepted()

@@ -10,7 +10,7 @@ use rand::RngExt;
 /// stays free while the process that owns it is down.
 const RANGE: Range<u16> = 11_000..31_000;
 
-/// Where the search in this process goes on; 0 before the first one.
+/// Port at which the search in this process goes on; 0 before the first one.
 static NEXT: AtomicU16 = AtomicU16::new(0);
 
 /// That many ports on which nobody listens now.

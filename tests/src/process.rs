@@ -37,22 +37,22 @@ pub fn checkout() -> PathBuf {
     tests.parent().unwrap().to_owned()
 }
 
-/// How a process is started.
+/// Command line and environment of a process.
 #[derive(Debug, Clone)]
 pub struct Launch {
-    /// What it is called in reports.
+    /// Name in reports.
     pub name: String,
-    /// What is run.
+    /// Program to run.
     pub program: PathBuf,
     /// With which arguments.
     pub args: Vec<String>,
-    /// Which variables are added to the environment.
+    /// Variables added to the environment.
     pub env: Vec<(String, String)>,
     /// Its group id, by which a firewall can tell its packets from those of others.
     pub group: Option<u32>,
     /// The network namespace it lives in, as a file; the test's own when absent.
     pub namespace: Option<PathBuf>,
-    /// Where its output goes.
+    /// File of its output.
     pub log: PathBuf,
 }
 
@@ -118,13 +118,13 @@ impl Process {
         self.ended = None;
     }
 
-    /// What it is called.
+    /// Returns its name in reports.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.launch.name
     }
 
-    /// How it was started; a change counts from the next restart.
+    /// Returns its command line; a change takes effect at the next restart.
     pub fn launch_mut(&mut self) -> &mut Launch {
         &mut self.launch
     }
@@ -135,12 +135,12 @@ impl Process {
         self.child.id()
     }
 
-    /// Whether it has not ended.
+    /// Returns true until it has ended.
     pub fn is_running(&mut self) -> bool {
         self.exit_status().is_none()
     }
 
-    /// How it ended, if it has.
+    /// Returns its exit status, if it has ended.
     pub fn exit_status(&mut self) -> Option<ExitStatus> {
         if self.ended.is_none() {
             self.ended = self.child.try_wait().unwrap();

@@ -8,7 +8,7 @@ use crate::eventually::{eventually, require};
 use crate::ports;
 use crate::process::{Launch, Process, checkout};
 
-/// How long its checks may take to find the masters.
+/// Time that its checks have to find the masters.
 const CHECK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A load balancer.
@@ -19,7 +19,7 @@ pub struct Proxy {
     leader: String,
 }
 
-/// Where the program lies; `None` where it is not installed.
+/// Returns the path of the program; `None` where it is not installed.
 #[must_use]
 pub fn program() -> Option<PathBuf> {
     let places = ["/usr/sbin/haproxy", "/usr/local/sbin/haproxy", "/usr/bin/haproxy"];
@@ -59,19 +59,19 @@ impl Proxy {
         proxy
     }
 
-    /// Where it passes requests to any master that is ready.
+    /// Returns the address that leads to any master that is ready.
     #[must_use]
     pub fn all(&self) -> &str {
         &self.all
     }
 
-    /// Where it passes requests to the leader.
+    /// Returns the address that leads to the leader.
     #[must_use]
     pub fn leader(&self) -> &str {
         &self.leader
     }
 
-    /// What it has said.
+    /// Returns its log.
     #[must_use]
     pub fn log(&self) -> String {
         self.process.log()

@@ -20,7 +20,7 @@ impl Scratch {
         Self { dir: tempfile::Builder::new().prefix("cloudai-").tempdir().unwrap() }
     }
 
-    /// Where it is.
+    /// Returns its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.dir.path()

@@ -1,4 +1,4 @@
-//! What clients get wrong is answered with a typed refusal, and never hurts anybody else.
+//! Mistakes of clients are answered with a typed refusal, and never hurt anybody else.
 
 use cluster_tests::client::{Answer, Client};
 use cluster_tests::cluster::Cluster;
@@ -14,9 +14,9 @@ struct Case {
     body: Option<String>,
     status: u16,
     problem: &'static str,
-    /// Where in the body, when there is a place.
+    /// Pointer into the body, when there is a place.
     pointer: Option<&'static str>,
-    /// What the answer names.
+    /// Text that the answer contains.
     names: &'static str,
 }
 

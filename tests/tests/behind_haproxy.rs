@@ -58,7 +58,7 @@ async fn get(client: &mut Client, path: String) -> Answer {
     client.send(Method::GET, &path, &[], None).await.unwrap()
 }
 
-/// How long nothing may be sent where nothing longer is asked for.
+/// Time without traffic after which a connection counts as quiet.
 const QUIET: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use cluster_tests::disk::Disk;
 use cluster_tests::tree::copy;
 use serde_json::json;
 
-/// What a master says when it ends itself.
+/// Text that a master logs when it ends itself.
 const LAST_WORDS: &str = "this master cannot go on";
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! What a task prints can be read while it runs and afterwards, through any master.
+//! Output of a task can be read while it runs and afterwards, through any master.
 
 use std::time::Duration;
 

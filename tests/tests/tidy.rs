@@ -10,7 +10,7 @@ mod documentation;
 #[path = "tidy/imports.rs"]
 mod imports;
 
-/// Which of our crates each of our crates may depend on. Arrows never run back.
+/// Dependencies that each package of the workspace may have. Arrows never run back.
 const MAY_USE: [(&str, &str, &[&str]); 10] = [
     ("cluster-fuzz", "tests/fuzz", &[]),
     ("cluster-state", "raft-store/state", &[]),
@@ -150,7 +150,7 @@ const PURE: [&str; 21] = [
     "worker/src/processes/kin.rs",
 ];
 
-/// What a pure file does not contain.
+/// Code that a pure file does not contain.
 const IMPURE: [&str; 6] = ["async fn", "async move", ".await", "tokio::spawn", "::now()", "rand::"];
 
 const LINES_MAX: usize = 400;
@@ -158,7 +158,7 @@ const LINES_MAX: usize = 400;
 /// Longer files that are better whole, and why.
 const EXCUSED: [(&str, &str); 0] = [];
 
-/// What never stays in a file. Split, so that this one does not contain it.
+/// Code that never stays in a file. Split, so that this one does not contain it.
 const LEFTOVERS: [&str; 5] = [
     concat!("todo", "!("),
     concat!("unimplemented", "!("),

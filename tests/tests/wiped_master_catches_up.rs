@@ -44,8 +44,8 @@ async fn it_is_sent_everything_again() {
     cluster.check_replicas_agree().await;
 }
 
-/// What was acknowledged is on the dead leader only, and one of the two that are left never had it. The
-/// other has had it, but does not know it any more: they must not agree on less.
+/// An acknowledged write is on the dead leader only, and one of the two survivors never had it. The
+/// other had it, but has lost it: they must not agree on less.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_helps_nobody_to_lead_who_has_less_than_it_had() {
     let mut cluster = Cluster::builder().start().await;

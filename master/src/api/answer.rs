@@ -68,7 +68,7 @@ pub(super) const INDEX: HeaderName = HeaderName::from_static("x-cluster-index");
 pub(super) const TERM: HeaderName = HeaderName::from_static("x-cluster-term");
 /// The leader's id, or `none`.
 pub(super) const LEADER: HeaderName = HeaderName::from_static("x-cluster-leader");
-/// Whether a leader is known.
+/// Header that says whether a leader is known.
 pub(super) const KNOWN_LEADER: HeaderName = HeaderName::from_static("x-cluster-known-leader");
 /// For a stale read, how long ago the master heard from a leader.
 pub(super) const LAST_CONTACT: HeaderName = HeaderName::from_static("x-cluster-last-contact-ms");

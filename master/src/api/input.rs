@@ -1,4 +1,4 @@
-//! What clients send: queries and bodies, bounded, with every fault told as a problem.
+//! Reads the queries and bodies of clients, within bounds, and reports every fault as a problem.
 
 use std::ops::Deref;
 use std::time::Duration;
@@ -20,11 +20,11 @@ use super::Api;
 use super::answer::Refusal;
 use crate::operations::Reading;
 
-/// How long a body may take to arrive: 8 MiB at less than 3 Mbit/s.
+/// Time for a body to arrive: 8 MiB at less than 3 Mbit/s.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// A body that is so many times too large is not read on.
 const DISCARDED_BODIES_MAX: usize = 8;
-/// How long a blocking read waits unless it says otherwise, and at most.
+/// Default and longest wait of a blocking read.
 const WAIT_DEFAULT: Duration = Duration::from_secs(30);
 const WAIT_MAX: Duration = Duration::from_secs(10 * 60);
 
@@ -86,7 +86,7 @@ impl ReadParams {
     }
 }
 
-/// How a collection is to be read.
+/// Returns the kind of read for a collection.
 pub(super) fn reading(
     consistency: &str,
     index: Option<u64>,
@@ -148,8 +148,9 @@ async fn in_time(
     }
 }
 
-/// What is too large, or too much beside the other bodies, is read on for a while and thrown away:
-/// a client that is cut off while it sends does not see the answer.
+/// Reads a body within its bounds. The rest of a body that is too large, or too much beside others,
+/// is read for a while and discarded: a client that is cut off while it sends does not see the
+/// answer.
 async fn collect(
     mut body: Body,
     charge: MemoryCharge,

@@ -14,7 +14,7 @@ use crate::operations::Readiness;
 /// within a few milliseconds.
 const LAG_DEFAULT: u64 = 1_000;
 
-/// Where probes are asked. They are answered whatever else is under way.
+/// Paths of probes. They are answered whatever else is in progress.
 pub(super) const PATHS: [&str; 4] = ["/livez", "/readyz", "/leader", "/follower"];
 
 #[derive(Debug, Deserialize)]
@@ -91,7 +91,7 @@ pub(super) async fn follower(
     Ok((status_of(is_good), text).into_response())
 }
 
-/// What the probes take; they change nothing.
+/// Answers OPTIONS with the methods of the probes, which change nothing.
 pub(super) async fn options() -> Response {
     (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, OPTIONS")]).into_response()
 }

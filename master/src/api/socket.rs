@@ -34,9 +34,9 @@ const FIRST_WORD_PATIENCE: Duration = Duration::from_secs(1);
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// A client from which nothing was heard for so long, not even answers to pings, is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
-/// How long a client may take for one batch of events.
+/// Time that a client has to accept one batch of events.
 const SEND_PATIENCE: Duration = Duration::from_secs(10);
-/// How long it may take to hear why it is closed, and then to say goodbye.
+/// Time that a client has to read the reason of a close, and then to say goodbye.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(4);
 const GOODBYE_PATIENCE: Duration = Duration::from_secs(1);
 /// Events sent in one go.
@@ -109,7 +109,7 @@ struct Session {
     heard_at: Instant,
 }
 
-/// How far a client's wish is met.
+/// Progress in serving a client's subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Progress {
     /// It may still be about to say what it wants.
@@ -122,7 +122,7 @@ enum Progress {
     Live,
 }
 
-/// Why a session ends.
+/// Reason that a session ends.
 enum End {
     /// The connection is gone, or the client has closed it.
     Gone,
@@ -233,7 +233,7 @@ impl Session {
         Ok(())
     }
 
-    /// Whether the place that a client names is not one in this cluster's log.
+    /// Returns true if the position that a client names is not one in this cluster's log.
     async fn is_of_another_cluster(&self, wanted: &Subscription) -> bool {
         let Some(index) = wanted.from_index else { return false };
         if wanted.cluster_id.is_some() && wanted.cluster_id != self.cluster_id() {

@@ -15,10 +15,10 @@ use proto::problem::{ErrorKind, Outcome, Problem};
 
 use super::answer::Refusal;
 
-/// How a browser says how the page that asks stands to the site that is asked.
+/// Header in which a browser tells the relation of the asking page to the requested site.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Whom a request may come from, and under which name.
+/// Hosts and names from which requests are accepted.
 #[derive(Clone, Debug)]
 pub(crate) struct Reach {
     /// Names under which this master is known beside its addresses.
@@ -69,7 +69,8 @@ impl Reach {
         }
     }
 
-    /// Whether a page of that origin is one of this master, by the name that was asked for.
+    /// Returns true if the page of that origin belongs to this master, by the name that was
+    /// requested.
     fn is_own(&self, origin: &str, host: Option<&str>) -> bool {
         let Some((_, authority)) = origin.split_once("://") else { return false };
         let is_asked_for = host.is_some_and(|host| host.eq_ignore_ascii_case(authority));

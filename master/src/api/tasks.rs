@@ -17,7 +17,7 @@ use super::input::{self, Id, NoParams, Params, ReadParams};
 use super::log_text;
 use crate::operations::{LogRequest, LogScope, Submission, TaskQuery};
 
-/// How long a wait lasts unless it says otherwise, and at most.
+/// Default and longest wait for a task.
 const WAIT_DEFAULT: Duration = Duration::from_secs(60);
 const WAIT_MAX: Duration = Duration::from_secs(10 * 60);
 

@@ -156,7 +156,8 @@ pub(super) async fn uncordon(
     order(&api, id, "uncordon", None).await
 }
 
-/// How long an answer waits for the attempts to end, below what load balancers wait for a write.
+/// Time that an answer waits for the contacts to end, below the time that load balancers wait for a
+/// write.
 const RECONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// `POST /api/workers/{id}/reconnect`: contacts the worker now.
@@ -177,8 +178,8 @@ pub(super) async fn reconnect_all(
     reconnect_within(RECONNECT_PATIENCE, &api, everyone).await
 }
 
-/// What was found, or 202 when attempts are still under way: they go on, and the registry shows
-/// what came of them.
+/// Returns the outcomes, or 202 while contacts are pending: they go on, and the registry shows
+/// their effect.
 async fn reconnect_within(
     patience: Duration,
     api: &Api,

@@ -1,4 +1,4 @@
-//! What values must have in common.
+//! Checks rules that several values must keep together.
 
 use std::time::Duration;
 

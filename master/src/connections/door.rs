@@ -1,6 +1,6 @@
-//! Who is let in at one port. Everybody is, as long as somebody else can be shown out for it: those
-//! who ask nothing make room. Only once a request's head is read is it known whether it is a probe,
-//! so what counts against the bound is the request and not the connection.
+//! Admits connections at one port. Every connection is let in, as long as another can be closed for
+//! it: silent ones make room. Only the head of a request shows whether it is a probe, so requests
+//! count against the bound, and not connections.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -12,7 +12,7 @@ use crate::metrics::Metrics;
 use crate::open_files::OpenFiles;
 use crate::port::{Closed, Port};
 
-/// What a request is.
+/// Kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
     /// Answered at once, whatever else is under way.
@@ -85,7 +85,7 @@ impl Door {
         }))
     }
 
-    /// What is taken here is not there for the other port.
+    /// Tells the other port how much this one takes.
     fn tell(&self, guests: &Guests) {
         self.files.on_taken(self.port, guests.open, guests.busy);
     }

@@ -31,7 +31,7 @@ pub(crate) struct GuestStream {
     has_begun: bool,
 }
 
-/// How long a connection may be there without a word.
+/// Time that a connection may stay silent.
 #[derive(Debug)]
 struct Silence {
     over: Pin<Box<Sleep>>,
@@ -78,7 +78,7 @@ impl GuestStream {
         Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the peer never said anything"))
     }
 
-    /// What a write came to, unless the peer has taken nothing for too long.
+    /// Returns the result of a write, unless the peer has accepted nothing for too long.
     fn patiently(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! What clients are told of the replicated state: events, from the changes of one log entry. Pure.
+//! Turns the changes of one log entry into events for clients. Pure.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use cluster_state::{
 use proto::convert;
 use serde::{Deserialize, Serialize, Serializer};
 
-/// What a client can ask for.
+/// Topic of a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Topic {
@@ -39,7 +39,7 @@ pub(crate) enum Event {
         /// As the registry shows it.
         state: &'static str,
         reason: Reason,
-        /// What the reason's word leaves open.
+        /// Detail beside the reason's word.
         #[serde(skip_serializing_if = "Option::is_none")]
         detail: Option<String>,
         #[serde(serialize_with = "rfc3339")]
@@ -55,7 +55,7 @@ pub(crate) enum Event {
     /// The alarm that many workers were lost at once.
     MassLoss {
         state: Alarm,
-        /// How many workers, and of how many; not told when it is over.
+        /// Number of lost workers, and of all workers; absent when it is over.
         #[serde(skip_serializing_if = "Option::is_none")]
         lost: Option<u32>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,7 +65,7 @@ pub(crate) enum Event {
     },
 }
 
-/// How an alarm stands.
+/// State of an alarm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Alarm {
@@ -74,12 +74,12 @@ pub(crate) enum Alarm {
     Over,
 }
 
-/// Why a worker stands as it does: one word, as its record and its history have it.
+/// Reason for a worker's state: one word, the same as in its record and its history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// What its record says of why it is active or not.
+    /// Reason in its record for being active or not.
     Status(cluster_state::WorkerReason),
-    /// What happened without changing that.
+    /// An event that does not change the status.
     Event(&'static str),
 }
 
@@ -97,7 +97,7 @@ fn rfc3339<S: Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
 }
 
 impl Event {
-    /// What a client must have asked for to be told.
+    /// Returns the topic that a client must have subscribed to.
     pub(crate) const fn topic(&self) -> Topic {
         match self {
             Self::WorkerStatus { .. } => Topic::Workers,

@@ -28,20 +28,19 @@ pub(crate) struct Page<T> {
     pub(crate) events: Vec<(LogIndex, T)>,
     /// The reader's place after them.
     pub(crate) next: LogIndex,
-    /// Whether that is all there is at the moment.
+    /// True if there are no more at the moment.
     pub(crate) is_last: bool,
 }
 
-/// What follows a reader's place is not held.
+/// The events after a reader's position are not held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Missing {
     /// Everything after this place is held.
     pub(crate) floor: LogIndex,
-    /// Why.
     pub(crate) cause: Cause,
 }
 
-/// Why events are not held.
+/// Reason that events are not held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cause {
     /// They were held until newer ones needed the room.

@@ -18,7 +18,7 @@ pub struct BindError {
     key: &'static str,
     /// As configured.
     address: String,
-    /// What the system said, in the words of whoever has to do something about it.
+    /// Explanation by the system, for the operator.
     reason: String,
 }
 
@@ -89,7 +89,8 @@ pub(super) fn warn_if_exposed(listeners: &[SocketAddr]) {
     }
 }
 
-/// Where others reach a listener: one on all interfaces under the host that gRPC is advertised at.
+/// Returns the address under which others reach a listener: one on all interfaces under the host
+/// that gRPC advertises.
 pub(super) fn reachable(listener: SocketAddr, grpc_advertise: &str) -> String {
     if !listener.ip().is_unspecified() {
         return listener.to_string();

@@ -45,7 +45,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     std::process::exit(1)
 }
 
-/// Why stopping must be cut short, unless it comes to its end.
+/// Waits for a reason to cut the stop short, unless the stop ends first.
 async fn stopped_short(
     stop: impl Future<Output = ()>,
     second_signal: impl Future<Output = StopSignal>,

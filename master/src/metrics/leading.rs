@@ -39,7 +39,7 @@ const DISPATCH_FAILURES: [&str; 4] = ["unreachable", "refused", "no-room", "not-
 const REACHED: &str = "reached";
 const FAILED: &str = "failed";
 
-/// Whether an attempt led to what it was made for.
+/// Outcome of a contact with an inactive worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reconnected {
     /// The worker has registered, or can be called again.
@@ -198,10 +198,14 @@ impl Leading {
         to.register("reconnect_round_seconds", "Time of one reconnection round", leading.round.0);
         to.register(
             "worker_time_to_reconnect_seconds",
-            "How long workers were inactive",
+            "Duration of workers' inactive periods",
             leading.time_to_reconnect.0,
         );
-        to.register("worker_up_seconds", "How long workers were active", leading.worker_up.0);
+        to.register(
+            "worker_up_seconds",
+            "Duration of workers' active periods",
+            leading.worker_up.0,
+        );
         self.register_connections(to);
         to.register(
             "task_submit_to_start_seconds",
@@ -217,7 +221,7 @@ impl Leading {
         to.register("stale_rejections", "Messages refused as outdated", leading.stale);
         to.register(
             "clock_offset_seconds",
-            "How far a master's wall clock is ahead of the median of the voters'",
+            "Lead of a master's wall clock over the median of the voters'",
             leading.clock_offsets,
         );
     }

@@ -1,4 +1,4 @@
-//! What is read off the replicated state and Raft when somebody looks.
+//! Reads metrics off the replicated state and Raft at a scrape.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -44,13 +44,13 @@ pub(crate) struct ClusterSample {
     /// Of requests that are on their way in.
     pub(super) body_bytes: u64,
     pub(super) snapshots: SnapshotFailures,
-    /// Whether a mass loss slows requeueing down.
+    /// True while a mass loss slows requeueing.
     pub(super) is_mass_loss: bool,
     /// A leader's alone.
     pub(super) absences: Absences,
 }
 
-/// How long workers have been inactive, and who comes and goes.
+/// Number and duration of workers' absences, and their arrivals and departures.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Absences {
     pub(super) longest: Duration,
@@ -159,10 +159,10 @@ impl Collector for ClusterSample {
             ("raft_term", "Newest term seen", self.term),
             ("raft_last_log_index", "Last entry of the log", self.last_log),
             ("raft_first_log_index", "Oldest entry that the log may still have", self.first_log),
-            ("raft_log_bytes", "What the entries of the log take on disk", self.log_bytes),
+            ("raft_log_bytes", "Bytes of the log's entries on disk", self.log_bytes),
             ("raft_commit_index", "Last entry known to be committed", self.committed),
             ("raft_applied_index", "Last entry applied", self.applied),
-            ("request_body_bytes", "Bytes of request bodies on their way in", self.body_bytes),
+            ("request_body_bytes", "Bytes of incoming request bodies", self.body_bytes),
             ("mass_loss", "1 while a mass loss is not acknowledged", u64::from(self.is_mass_loss)),
         ];
         for (name, help, value) in plain {
@@ -210,7 +210,7 @@ impl Collector for ClusterSample {
 impl Absences {
     fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let name = "worker_inactive_seconds_max";
-        let help = "How long the longest absent worker has been inactive";
+        let help = "Inactive time of the longest absent worker";
         let longest = ConstGauge::new(self.longest.as_secs_f64());
         longest.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
         let counts = [

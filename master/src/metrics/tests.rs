@@ -1,4 +1,4 @@
-//! What a scrape shows on a leader and on a follower.
+//! Tests of a scrape on a leader and on a follower.
 
 use super::*;
 

@@ -16,7 +16,8 @@ use crate::refusal;
 
 /// A voter further behind than this is a problem worth telling.
 const LAG_MAX: u64 = 10_000;
-/// How long a probe of readiness waits for the leader: less than a load balancer waits for us.
+/// Time that a probe of readiness waits for the leader: less than a load balancer waits for the
+/// probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The states before the terminal ones, in the order of their names.
@@ -30,12 +31,12 @@ pub(crate) struct LeaderTerm {
     since: String,
     /// Absent while it lasts.
     until: Option<String>,
-    /// How it came about.
+    /// Cause of the election.
     cause: &'static str,
     index: u64,
 }
 
-/// What stands between this master and serving requests.
+/// Obstacles between this master and serving requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Readiness {
     /// A leader is known.
@@ -47,7 +48,7 @@ pub(crate) struct Readiness {
 }
 
 impl Readiness {
-    /// Whether requests may be sent here.
+    /// Returns true if requests may be sent here.
     pub(crate) const fn is_ready(self) -> bool {
         self.knows_leader && self.is_caught_up && self.is_staying
     }
@@ -108,7 +109,7 @@ impl Operations {
         Ok((self.mass_loss().unwrap_or_default(), mark))
     }
 
-    /// Who leads.
+    /// Returns the leader.
     pub(crate) async fn leader_status(&self) -> v1::LeaderStatus {
         let leadership = self.leadership();
         let term = leadership.term().0;
@@ -162,7 +163,7 @@ impl Operations {
         Ok(self.leader_status().await)
     }
 
-    /// Whether requests may be sent here, and if not, why.
+    /// Checks whether requests may be sent here, and if not, why.
     pub(crate) async fn readiness(&self) -> Readiness {
         let knows_leader = match self.leadership() {
             Leadership::Leading { .. } | Leadership::Following { .. } => true,
@@ -178,8 +179,8 @@ impl Operations {
         matches!(read, Ok(Ok(_)))
     }
 
-    /// How many entries this master is behind its leader; nothing unless it follows one that
-    /// answers.
+    /// Returns the number of entries by which this master is behind its leader; none unless it
+    /// follows one that answers.
     pub(crate) async fn follower_lag(&self) -> Option<u64> {
         let leader = match self.leadership() {
             Leadership::Following { leader, .. } => leader,

@@ -61,7 +61,7 @@ impl Fingerprint {
         self.field(0, b"");
     }
 
-    /// What is wanted is always said: its defaults may change.
+    /// Adds all amounts, those that equal a default included: defaults may change.
     fn resources(&mut self, resources: &Resources) {
         // Each task takes one slot, whatever its submitter says.
         let Resources { cpu_milli, memory_mib, storage_mib, gpu, custom, slots: _ } = resources;

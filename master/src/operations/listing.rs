@@ -15,7 +15,7 @@ const LIVE_SCAN_MAX: usize = 5_000;
 /// Finished tasks looked at in one go, when most may not match.
 const HISTORY_SCAN_MAX: usize = 1_000;
 
-/// Which tasks a page holds.
+/// Selection of the tasks of a page.
 #[derive(Clone, Debug)]
 pub(crate) struct TaskQuery {
     state: Option<&'static str>,
@@ -108,7 +108,7 @@ impl TaskQuery {
         }
     }
 
-    /// Whether a finished task can match.
+    /// Returns true if a finished task can match.
     pub(crate) fn wants_finished(&self) -> bool {
         self.placed_on.is_none() && self.state.is_none_or(is_terminal)
     }
@@ -117,13 +117,14 @@ impl TaskQuery {
         self.state.is_none_or(|state| !is_terminal(state))
     }
 
-    /// How many finished tasks to read for the next scan.
+    /// Returns the number of finished tasks to read for the next scan.
     pub(crate) fn history_scan(&self) -> usize {
         if self.is_search() { HISTORY_SCAN_MAX } else { self.limit }
     }
 
-    /// Whether tasks have to be looked at that are not on the page. One request looks at so many;
-    /// its page may then hold fewer than were asked for, or none, and names where to go on.
+    /// Returns true if tasks have to be examined that are not on the page. One request examines a
+    /// bounded number; its page may then hold fewer than requested, or none, and names the position
+    /// to go on from.
     pub(crate) fn is_search(&self) -> bool {
         let is_filtered = self.state.is_some() || self.worker.is_some() || self.label.is_some();
         is_filtered && self.placed_on.is_none()
@@ -192,10 +193,10 @@ fn is_terminal(state: &str) -> bool {
     terminal.iter().any(|terminal| terminal.name() == state)
 }
 
-/// What one source holds from the cursor down.
+/// Content of one source from the cursor down.
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
-    /// What matches, newest first.
+    /// Matching tasks, newest first.
     tasks: Vec<Arc<Task>>,
     /// The lowest id looked at; none when the source was looked at to its end.
     reached: Option<TaskId>,
@@ -206,7 +207,7 @@ pub(crate) struct Scan {
 pub(crate) struct Slice {
     /// Newest first.
     pub(crate) tasks: Vec<Arc<Task>>,
-    /// Where to go on; none at the end.
+    /// Position to go on from; none at the end.
     pub(crate) next: Option<TaskId>,
 }
 

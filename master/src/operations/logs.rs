@@ -1,4 +1,4 @@
-//! What a task wrote, fetched from the workers that ran it.
+//! Fetches the output of a task from the workers that ran it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,11 +25,11 @@ use output::Place;
 /// Output as it arrives, each attempt opened by a chunk that names its worker.
 pub(crate) type LogStream = BoxStream<'static, Result<v1::LogChunk, Problem>>;
 
-/// How long a reader may leave what is there for it, before it is given up: it holds memory here, on
-/// the worker and in between.
+/// Time that a reader may leave data unread before it is given up: it holds memory here, on the
+/// worker and in between.
 const READER_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Which output is wanted.
+/// Request for output.
 #[derive(Debug, Clone)]
 pub(crate) struct LogRequest {
     /// Of which task.
@@ -40,13 +40,13 @@ pub(crate) struct LogRequest {
     pub(crate) stream: String,
     /// Only the last so many lines.
     pub(crate) tail_lines: Option<u64>,
-    /// Where a reader that was here before goes on.
+    /// Offset at which an earlier reader goes on.
     pub(crate) stdout_offset: Option<u64>,
     /// The same of the other stream.
     pub(crate) stderr_offset: Option<u64>,
 }
 
-/// Where a log begins and ends.
+/// Begin and end of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogScope {
     /// One attempt, the last when absent, as far as it has come.
@@ -70,7 +70,7 @@ impl LogScope {
     }
 }
 
-/// Where what is read goes; a full one waits for the reader.
+/// Destination of the output; a full one waits for the reader.
 #[derive(Debug)]
 struct Outlet {
     pieces: mpsc::Sender<Piece>,
@@ -82,7 +82,7 @@ enum Piece {
     End(Result<(), Problem>),
 }
 
-/// Why reading ends before the log does.
+/// Reason that reading ends before the log does.
 #[derive(Debug)]
 enum Stop {
     /// There is nobody any more to read for.
@@ -97,8 +97,8 @@ impl From<Problem> for Stop {
     }
 }
 
-/// What a reader is handed at a time. Whatever stands between here and a slow reader keeps a number
-/// of pieces for it, whatever their size.
+/// Size of a piece for the reader. The buffers between here and a slow reader keep a number of
+/// pieces, whatever their size.
 const PIECE_BYTES: usize = 512;
 
 impl Outlet {
@@ -209,7 +209,7 @@ impl Operations {
     }
 }
 
-/// What the reader sees. That nobody writes any more is not the end of the log.
+/// Returns the stream for the reader. The end of the writer is not the end of the log.
 fn drain(
     inlet: mpsc::Receiver<Piece>,
 ) -> impl futures_util::Stream<Item = Result<v1::LogChunk, Problem>> {

@@ -1,4 +1,4 @@
-//! How fresh a read is, and how an answer says so.
+//! Freshness of reads, and the mark of it on answers.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use raft_store::Leadership;
 use super::Operations;
 use crate::refusal;
 
-/// How a read is to be made.
+/// Kind of a read.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Reading {
-    /// How fresh it must be.
+    /// Freshness that it needs.
     pub(crate) consistency: Consistency,
     /// Answer only when this index has been passed, or when that time is over.
     pub(crate) beyond: Option<(LogIndex, Duration)>,
@@ -25,7 +25,7 @@ impl From<Consistency> for Reading {
     }
 }
 
-/// What an answer is based on.
+/// State on which an answer is based.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
     /// The answer is at least as new as this.
@@ -55,13 +55,13 @@ impl Operations {
         }
     }
 
-    /// What an answer from the state of this moment may claim.
+    /// Returns the mark of an answer from the state of this moment.
     pub(crate) fn mark(&self) -> Mark {
         let applied = self.node().reader().applied();
         Mark { index: applied.index, term: self.leadership().term(), last_contact: None }
     }
 
-    /// How long ago this master heard from a leader, or was one.
+    /// Returns the time since this master heard from a leader, or was one.
     fn last_contact(&self) -> Duration {
         match self.leadership() {
             Leadership::Leading { .. } => Duration::ZERO,

@@ -23,7 +23,7 @@ use crate::refusal;
 
 /// Longest idempotency key.
 const KEY_BYTES_MAX: usize = 255;
-/// What an answer says of any task, and of any attempt of it whose reason is of the usual length.
+/// Bytes of an answer about any task, and about any attempt of it with a reason of usual length.
 const TASK_BYTES: usize = 1 << 10;
 const ATTEMPT_BYTES: usize = 512;
 /// Rounds of looking for matches that one page may cost.
@@ -32,7 +32,7 @@ const ROUNDS_MAX: usize = 20;
 /// Tasks on their way in.
 #[derive(Debug, Default)]
 pub(crate) struct Submission {
-    /// What to run.
+    /// Tasks to run.
     pub(crate) tasks: Vec<v1::TaskSpec>,
     /// Under which name the submission may be repeated.
     pub(crate) idempotency_key: Option<String>,
@@ -194,16 +194,16 @@ impl Operations {
         }
     }
 
-    /// What is shown of a task.
+    /// Converts a task for display.
     pub(crate) fn show(&self, task: &Task) -> v1::Task {
         let reason = self.node().reader().with(|state| PendingReason::of(state, task));
         let reason = reason.or_else(|| self.sessions().leading().ok()?.undelivered.reason(task));
         convert::task(task, reason.map(|reason| reason.to_string()))
     }
 
-    /// What is shown of a page of tasks: why they wait is looked up once per class, since it costs
-    /// a look at all workers. The state is let go of after each, for those who wait to write it.
-    /// Of a task that is placed, its own worker tells.
+    /// Converts a page of tasks for display: the reason that they wait is found once per class,
+    /// since it costs a search of all workers. The state is released after each, for its writers. A
+    /// placed task has its reason from its own worker.
     fn show_all(&self, page: &[Arc<Task>]) -> Vec<v1::Task> {
         let mut reasons = BTreeMap::<&Class, Option<String>>::new();
         for task in page.iter().filter(|task| task.state == TaskState::Queued) {
@@ -274,7 +274,8 @@ const fn is_under_order(task: &Task) -> bool {
     matches!(task.state, TaskState::Assigned | TaskState::Cancelling)
 }
 
-/// How many tasks wait before one differs within a class; on a page it is left out.
+/// Omits the number of tasks that wait before one, which differs within a class: a page does not
+/// show it.
 fn without_place(reason: &PendingReason) -> String {
     match reason {
         PendingReason::AllBusy { workers, .. } => {
@@ -292,7 +293,7 @@ fn without_place(reason: &PendingReason) -> String {
     }
 }
 
-/// What a task takes in an answer, as far as its submitter decides: the rest is small.
+/// Returns the bytes of a task in an answer, as far as its submitter decides: the rest is small.
 fn size(task: &Task) -> usize {
     let attempts = task.attempts.len().saturating_mul(ATTEMPT_BYTES);
     let command = task.spec.command.iter().map(|word| word.len().saturating_add(4)).sum::<usize>();

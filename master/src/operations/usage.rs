@@ -1,4 +1,4 @@
-//! What workers report of their machines: known to the leader, shown by any master.
+//! Usage that workers report of their machines: known to the leader, shown by any master.
 
 use std::sync::Arc;
 

@@ -65,7 +65,7 @@ impl Operations {
         self.change_worker(&worker, &command).await
     }
 
-    /// What happened to a worker.
+    /// Returns the history of a worker.
     pub(crate) async fn worker_history(
         &self,
         id: &str,

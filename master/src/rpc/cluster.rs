@@ -1,4 +1,4 @@
-//! What operators ask of the masters themselves.
+//! Calls of operators about the masters themselves.
 
 use cluster_state::MasterId;
 use proto::v1;

@@ -17,7 +17,7 @@ use crate::connections::{Door, GuestStream};
 /// After a failed accept, as when file descriptors have run out, it is not tried again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// What comes in. Each connection has to say something within `patience`.
+/// Accepts connections. Each must send something within `patience`.
 pub(super) fn incoming(
     listener: TcpListener,
     door: Arc<Door>,
@@ -114,7 +114,7 @@ mod tests {
     use crate::open_files::OpenFiles;
     use crate::port::Port;
 
-    /// What came in, read until it ends; it is what its peer has said.
+    /// Reads a connection to its end and returns what the peer has sent.
     async fn said(stream: Option<io::Result<GrpcStream>>) -> io::Result<Vec<u8>> {
         let mut said = Vec::new();
         stream.unwrap().unwrap().read_to_end(&mut said).await.map(|_| said)

@@ -21,7 +21,7 @@ use tower::{Layer, Service};
 /// Calls under way at once, those that wait included.
 const CALLS_MAX: usize = 65_536;
 
-/// Where masters call each other.
+/// Path prefix of calls between masters.
 const BETWEEN_MASTERS: &str = "/cloudai.v1.RaftService/";
 
 /// The bounds. Clones share them.

@@ -1,4 +1,4 @@
-//! What operators do with the worker registry.
+//! Calls of operators about the worker registry.
 
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;

@@ -1,4 +1,4 @@
-//! What users do with tasks.
+//! Calls of users about tasks.
 
 use std::time::Duration;
 

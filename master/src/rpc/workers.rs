@@ -1,4 +1,4 @@
-//! What workers tell the leader, through whichever master they reach.
+//! Calls of workers to the leader, through any master.
 
 use std::net::IpAddr;
 
@@ -21,8 +21,8 @@ pub(super) struct WorkerEndpoint {
 }
 
 impl WorkerEndpoint {
-    /// Whether workers' calls are answered here. Where a term is under way whose lease is away for
-    /// a moment, they wait for it.
+    /// Returns true if workers' calls are answered here. In a term whose lease is lost for a
+    /// moment, they wait for it.
     fn leads(&self) -> bool {
         self.operations.leadership().is_leading() || self.operations.sessions().leading().is_ok()
     }
@@ -113,7 +113,7 @@ impl MasterService for WorkerEndpoint {
 #[derive(Debug, Clone)]
 struct Peer {
     ip: Option<IpAddr>,
-    /// Whether it is on this machine.
+    /// True if it is on this machine.
     is_local: bool,
     /// Host of this master, where a master on another machine may call.
     own_host: Option<String>,
@@ -134,8 +134,8 @@ impl Peer {
         Self { ip, is_local, own_host: None }
     }
 
-    /// Where masters reach a worker that names this address: one that listens on all interfaces has
-    /// the host its call came from.
+    /// Returns the address under which masters reach a worker that names this one: a worker that
+    /// listens on all interfaces has the host from which it called.
     fn reachable_address(self, address: String) -> Result<String, Invalid> {
         let unspecified = ["0.0.0.0:", "[::]:", ":"];
         if let Some(port) = unspecified.iter().find_map(|host| address.strip_prefix(host)) {

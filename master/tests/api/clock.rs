@@ -1,4 +1,4 @@
-//! What a leader does whose wall clock jumps.
+//! Tests of a leader whose wall clock jumps.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Nobody listens there.
 pub(crate) const NOWHERE: &str = "127.0.0.1:9";
 
-/// What workers say to the master.
+/// Workers as the master sees them.
 pub(crate) struct Fleet {
     client: MasterServiceClient<Channel>,
 }
@@ -52,7 +52,7 @@ impl Fleet {
         Ok(self.client.clone().register_worker(request).await?.into_inner())
     }
 
-    /// Whether the master wants it to register again.
+    /// Sends a heartbeat and returns true if the master wants the worker to register again.
     pub(crate) async fn heartbeat(&self, worker: &str, epoch: u64) -> bool {
         self.heartbeat_saying(worker, epoch, None).await
     }
@@ -85,7 +85,8 @@ impl Fleet {
     }
 }
 
-/// What a worker with one processor says of itself that was started so often in that directory.
+/// Returns the registration of a worker with one processor that was started so often in that
+/// directory.
 pub(crate) fn registration(
     worker: &str,
     address: &str,
@@ -105,12 +106,12 @@ pub(crate) fn registration(
     }
 }
 
-/// What a worker's server hears.
+/// Calls that a worker's server receives.
 pub(crate) struct Heard {
     pub(crate) dismissals: mpsc::UnboundedReceiver<v1::DismissRequest>,
 }
 
-/// How a worker's server answers when it is dismissed.
+/// Answer of a worker's server to a dismissal.
 #[derive(Clone, Copy)]
 pub(crate) enum WhenDismissed {
     Obey,

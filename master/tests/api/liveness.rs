@@ -1,4 +1,4 @@
-//! What becomes of workers that fall silent or are taken off the registry, and of their tasks.
+//! Tests of workers that fall silent or are unregistered, and of their tasks.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What a master of these tests has logged.
+//! Captures the log of a master in these tests.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::io;
@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What the master has logged, from `info` on.
+/// Log of the master, from `info` on.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 

@@ -229,7 +229,7 @@ pub(crate) async fn free_address() -> String {
     listener.local_addr().unwrap().to_string()
 }
 
-/// What came back.
+/// Answer of the master.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,

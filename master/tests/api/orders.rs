@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 use crate::fleet::Fleet;
 use crate::one_master::{OneMaster, free_address};
 
-/// What a worker does with what it is given.
+/// Behavior of a worker with its orders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Manner {
     Accept,

@@ -1,4 +1,4 @@
-//! What load balancers, supervisors and Prometheus ask.
+//! Tests of the probes of load balancers, supervisors and Prometheus.
 
 use serde_json::json;
 use tonic_health::pb::HealthCheckRequest;

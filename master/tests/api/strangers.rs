@@ -1,4 +1,5 @@
-//! What a browser may be made to ask, and what it is told about the answers.
+//! Tests of the requests that a browser may be made to send, and of what it learns from the
+//! answers.
 #![expect(clippy::indexing_slicing, reason = "a test that cannot go on should panic")]
 
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What workers report of their machines, and what is on them.
+//! Tests of the usage that workers report of their machines.
 
 use std::time::Duration;
 

@@ -6,7 +6,7 @@ use crate::load::Latencies;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// What a load of calls came to.
+/// Result of a load of calls.
 #[derive(Debug)]
 pub(crate) struct CallReport {
     pub(crate) calls_per_second: f64,

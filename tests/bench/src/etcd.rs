@@ -14,7 +14,7 @@ use self::v3::maintenance_client::MaintenanceClient;
 use self::v3::{PutRequest, StatusRequest};
 use crate::calls::{self, CallReport};
 
-/// What is generated from the few messages we need.
+/// Code generated from the few messages that are needed.
 mod v3 {
     #![expect(
         clippy::all,
@@ -26,7 +26,7 @@ mod v3 {
     tonic::include_proto!("etcdserverpb");
 }
 
-/// Where the members listen: clients at the base, peers 100 above.
+/// First client port of the members; their peer ports are 100 above.
 const BASE_PORT: u16 = 9_470;
 const MEMBERS: u16 = 3;
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -82,7 +82,7 @@ impl Etcd {
         self.members.iter().map(Child::id)
     }
 
-    /// Which member leads, once all agree.
+    /// Returns the member that leads, once all agree.
     pub(crate) async fn leader(&self) -> anyhow::Result<u16> {
         let deadline = Instant::now() + SETTLE_TIMEOUT;
         while Instant::now() < deadline {

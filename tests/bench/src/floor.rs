@@ -1,6 +1,6 @@
-//! What a call alone costs on this machine: the same clients and connections as the submissions,
-//! but each asks a replica for one task from its own memory. No log, no disk, no second hop: no
-//! write over gRPC can be faster than this.
+//! Measures the cost of a call alone on this machine: the same clients and connections as the
+//! submissions, but each asks a replica for one task from its own memory. No log, no disk, no
+//! second hop: no write over gRPC can be faster than this.
 
 use crate::load::{Latencies, SubmitLoad};
 use proto::channel;

@@ -1,5 +1,5 @@
-//! What users do to one master: many that wait, many that read slowly, and large bodies side by
-//! side. Over HTTP, as a load balancer passes it on.
+//! Loads one master like users: many that wait, many that read slowly, and large bodies in
+//! parallel. Over HTTP, as a load balancer passes it on.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -34,7 +34,7 @@ const LOG_BYTES: u32 = 60_000_000;
 const BODIES: usize = 32;
 /// Tasks of one body. Each has an argument of 100,000 bytes, which makes 8.0 of the 8 MiB allowed.
 const BODY_TASKS: usize = 83;
-/// What is waited for comes within that.
+/// Time for any awaited condition.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Runs all of them.
@@ -204,7 +204,7 @@ async fn bodies(table: &mut Table) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What became of a submission, as its answer says.
+/// Returns the outcome of a submission, as its answer tells.
 async fn outcome(request: reqwest::RequestBuilder) -> String {
     let Ok(answer) = request.send().await else { return "without an answer".to_owned() };
     let status = answer.status();

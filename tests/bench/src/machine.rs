@@ -51,7 +51,7 @@ impl CpuWatch {
         Self { pids, began: Instant::now(), busy: busy_ticks(), ours }
     }
 
-    /// What others used since, in percent of one core.
+    /// Returns the processor time of other processes since, in percent of one core.
     #[expect(clippy::cast_precision_loss, reason = "ticks of seconds, far below 2^52")]
     pub(crate) fn others(&self) -> f64 {
         let ours = self.pids.iter().map(|pid| ticks_of(*pid)).sum::<u64>();

@@ -1,4 +1,5 @@
-//! What only our cluster does: bulk submission, dispatch, and the way of a single task.
+//! Measures features that only this cluster has: bulk submission, dispatch, and the latency of a
+//! single task.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ const BASE_PORT: u16 = 9_100;
 const WORKERS: u16 = 4;
 /// Tasks of one dispatch measurement.
 const DISPATCHED: u32 = 100_000;
-/// How long one dispatch measurement may take.
+/// Time for one dispatch measurement.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Single tasks, one after the other.
 const SINGLES: u32 = 300;

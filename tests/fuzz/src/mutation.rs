@@ -1,4 +1,4 @@
-//! What may become of an encoding on a bad disk, in a broken peer, or in the hands of a stranger.
+//! Mutates an encoding as a bad disk, a broken peer or a stranger may.
 
 use std::ops::Range;
 

@@ -14,7 +14,7 @@ use crate::ports;
 use crate::sweep::Scratch;
 use crate::turn::Turn;
 
-/// How often a start is tried: a port may be taken between the look at it and its use.
+/// Number of tries of a start: a port may be taken between its choice and its use.
 const TRIES: usize = 3;
 /// From the start of the processes to a leader that is ready.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -43,7 +43,7 @@ impl Default for Builder {
     }
 }
 
-/// Why a start is tried again.
+/// A port was taken, so the start is tried again.
 struct PortTaken;
 
 impl Builder {

@@ -22,7 +22,7 @@ pub struct Machines {
     shims: BTreeMap<String, Shims>,
 }
 
-/// Where a process runs.
+/// Machine and network of a process.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Place {
     /// The network namespace, as a file; this process's own when absent.

@@ -9,7 +9,7 @@ use crate::process::{Launch, Process};
 /// Group ids of masters begin here when a firewall has to tell them apart.
 const GROUP_BASE: u32 = 61_000;
 
-/// Where one master listens.
+/// Addresses of one master.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Addresses {
     pub(super) grpc: String,
@@ -61,13 +61,13 @@ impl Master {
         self.id
     }
 
-    /// Where it serves HTTP.
+    /// Returns its HTTP address.
     #[must_use]
     pub fn http(&self) -> &str {
         &self.addresses.http
     }
 
-    /// Where it serves gRPC.
+    /// Returns its gRPC address.
     #[must_use]
     pub fn grpc(&self) -> &str {
         &self.addresses.grpc

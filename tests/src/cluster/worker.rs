@@ -8,7 +8,7 @@ use crate::process::{Launch, Process};
 
 /// Group ids of workers begin here when a firewall has to tell them apart.
 const GROUP_BASE: u32 = 62_000;
-/// Where a worker listens that has a host of its own.
+/// Port of a worker that has a host of its own.
 const HOST_PORT: u16 = 50_052;
 
 /// A worker, started or not.
@@ -69,7 +69,7 @@ impl Worker {
         &self.name
     }
 
-    /// Where it listens.
+    /// Returns its address.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address

@@ -238,7 +238,7 @@ async fn duplicate(cluster: &mut Cluster, worker: &str, span: Duration) {
     double.kill();
 }
 
-/// Where the worker's tasks should live is a plain file, so that none can be started.
+/// Replaces the directory of the worker's tasks by a plain file, so that none can be started.
 async fn spoil_tasks_directory(cluster: &Cluster, worker: &str, span: Duration) {
     let tasks = cluster.worker(worker).data_dir().join("tasks");
     let aside = tasks.with_extension("aside");

@@ -8,7 +8,7 @@ use rand::{Rng, RngExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// How HTTP/2 begins (RFC 9113, section 3.4).
+/// Preface of HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// A stranger is gone again after this time, whatever it was told.
 const PATIENCE: Duration = Duration::from_millis(200);

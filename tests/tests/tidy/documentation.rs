@@ -6,23 +6,15 @@ use super::{assert_none, sources};
 const QUESTIONS: [&str; 9] =
     ["What", "How", "Where", "Whether", "Which", "Who", "Whom", "Whose", "Why"];
 
-/// Places whose documentation keeps that rule.
-const PLAINLY_DOCUMENTED: [&str; 7] = [
-    "master/clusterctl/",
-    "master/src/leader/",
-    "master/src/peer/",
-    "proto/",
-    "raft-store/src/",
-    "raft-store/tests/",
-    "worker/",
-];
+/// The place whose documentation does not keep that rule yet.
+const EXCUSED: &str = "raft-store/state/";
 
 #[test]
 fn documentation_opens_with_a_verb_or_a_noun() {
     let is_documentation = |line: &str| line.starts_with("///") || line.starts_with("//!");
     let mut found = Vec::new();
     for source in sources() {
-        if !PLAINLY_DOCUMENTED.iter().any(|place| source.path.starts_with(place)) {
+        if source.path.starts_with(EXCUSED) {
             continue;
         }
         let mut is_inside = false;

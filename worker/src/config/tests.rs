@@ -77,7 +77,7 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
 #[test]
 fn unknown_keys_are_refused_by_name() {
     for (text, told) in [
-        ("colour = 3", "unknown key 'colour' in "),
+        ("color = 3", "unknown key 'color' in "),
         ("memory = 3", "did you mean 'memory_mb'?"),
         ("[limits]\nattempt_max = 3", "did you mean 'limits.attempts_max'?"),
     ] {

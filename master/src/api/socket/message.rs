@@ -1,4 +1,4 @@
-//! What goes over the WebSocket, as JSON. Pure.
+//! Messages of the WebSocket, as JSON. Pure.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::events::{Event, Topic};
 
-/// What a client wants: everything from now on, unless it says otherwise.
+/// Subscription of a client: everything from now on, unless it says otherwise.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Subscription {

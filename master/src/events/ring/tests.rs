@@ -92,7 +92,7 @@ fn entries_that_the_feed_left_out_cost_what_came_before_them() {
     assert!(ring.after(LogIndex(8), 10).is_err());
 }
 
-/// What each of some readers does at one moment of the feed.
+/// Step of one of several readers at one moment of the feed.
 #[derive(Debug, Clone)]
 enum Step {
     /// The feed brings entries with so many events each.

@@ -1,4 +1,4 @@
-//! What changes of the replicated state say that is worth counting. Pure.
+//! Extracts countable facts from changes of the replicated state. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -54,7 +54,7 @@ impl Tally {
         Self { live: live.collect() }
     }
 
-    /// What the change of one entry says.
+    /// Returns the facts in the change of one entry.
     pub(super) fn facts(&mut self, index: LogIndex, change: &Change) -> Vec<Fact> {
         match change {
             Change::Put(Record::Task(task)) => self.of_task(task),

@@ -1,4 +1,4 @@
-//! What is wrong with the masters' clocks, in words for an operator.
+//! Describes problems of the masters' clocks to an operator.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use proto::v1;
 use raft_store::{ClockSurvey, is_astray};
 use tokio::time::Instant;
 
-/// What is wrong with a master's wall clock.
+/// Describes the problem of a master's wall clock, if it has one.
 pub(super) fn problem_of(member: &v1::Member) -> Option<String> {
     let offset = member.clock_offset_ms.filter(|offset| is_astray(*offset))?;
     let (distance, side) = (distance(offset), if offset < 0 { "behind" } else { "ahead of" });
@@ -15,8 +15,8 @@ pub(super) fn problem_of(member: &v1::Member) -> Option<String> {
     Some(format!("the clock of master {master} is {distance} {side} the masters' median"))
 }
 
-/// What is wrong with log time. It may lie behind the clocks, because it stands still while nothing
-/// is written; it lies ahead of them only after most clocks were wrong.
+/// Describes the problem of log time, if it has one. It may lie behind the clocks, because it
+/// stands still while nothing is written; it lies ahead of them only after most clocks were wrong.
 pub(super) fn problem_of_log_time(log_time: Timestamp, clocks: &ClockSurvey) -> Option<String> {
     let ahead = log_time.since(clocks.median_at(Instant::now())?);
     let ahead = i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX);

@@ -13,7 +13,7 @@ use crate::operations::Reading;
 
 /// Between two tries to reach a worker whose attempt is not given up.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
-/// How long to wait for news of a task before asking whether this master still hears any.
+/// Time without news of a task after which it is checked that this master still receives any.
 const NEWS_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Reads for one request.

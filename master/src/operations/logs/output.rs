@@ -13,7 +13,7 @@ use super::{Outlet, Stop};
 
 type Chunks = Pin<Box<dyn Stream<Item = Result<v1::LogChunk, WorkerCallError>> + Send>>;
 
-/// Where in the output of an attempt a reader is.
+/// Position of a reader in the output of an attempt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) stdout: Option<u64>,
@@ -64,7 +64,7 @@ impl Output {
         Ok(Self { attempt, worker, chunks: Box::pin(chunks), place, _client: client })
     }
 
-    /// How far it has been read.
+    /// Returns the position that was reached.
     pub(super) const fn place(&self) -> Place {
         self.place
     }

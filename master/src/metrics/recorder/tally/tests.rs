@@ -1,4 +1,4 @@
-//! What is counted of the life of tasks and workers.
+//! Tests of the facts that are counted in the life of tasks and workers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
