@@ -76,7 +76,8 @@ pub(super) struct ReadParams {
 }
 
 impl ReadParams {
-    /// As the request says, and stale where it does not: of what has to be answered without a leader.
+    /// Returns the read that a request asks for, stale by default: for answers that must not need a
+    /// leader.
     pub(super) fn reading_of_what_is_seen_here(&self) -> Result<Reading, Problem> {
         if self.consistency.is_empty() { Ok(Consistency::Stale.into()) } else { self.reading() }
     }
@@ -106,7 +107,7 @@ pub(super) fn reading(
     }
 }
 
-/// A duration in a query.
+/// Parses a duration in a query.
 pub(super) fn duration(name: &str, text: &str) -> Result<Duration, Problem> {
     humantime::parse_duration(text).map_err(|_| {
         let detail = format!("{name} '{text}' is not a duration such as 250ms, 30s or 5m");
@@ -129,7 +130,7 @@ impl Deref for ReceivedBody {
     }
 }
 
-/// A body of JSON, whole.
+/// Reads a whole body of JSON.
 pub(super) async fn json_body(
     api: &Api,
     headers: &HeaderMap,
@@ -192,7 +193,7 @@ fn rejected(kind: ErrorKind, detail: impl Into<String>) -> Problem {
     Problem::new(kind, detail).with_outcome(Outcome::Rejected)
 }
 
-/// One value of JSON.
+/// Parses one value of JSON.
 pub(super) fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     proto::json::read(body).map_err(Problem::from)
 }

@@ -17,8 +17,8 @@ impl Layout {
         Self { is_first_attempt: true, ends_with_line_break: true }
     }
 
-    /// The chunk as text: a line of its own says where a further attempt begins, and what is
-    /// missing.
+    /// Formats the chunk as text: a line of its own says where a further attempt begins, and what
+    /// is missing.
     fn text(&mut self, chunk: &v1::LogChunk) -> Bytes {
         let remark = match (chunk.worker_id.is_empty(), chunk.notice.is_empty()) {
             (true, true) => {
@@ -37,7 +37,7 @@ impl Layout {
     }
 }
 
-/// The text of a log.
+/// Returns the text of a log.
 pub(super) fn of(
     chunks: impl Stream<Item = Result<v1::LogChunk, Problem>> + Send + 'static,
 ) -> impl Stream<Item = Result<Bytes, Problem>> + Send + 'static {

@@ -78,7 +78,8 @@ impl HttpServer {
         self.upgraded.wait().await;
     }
 
-    /// Without a place the connection is closed: there is nothing to tell it before it asks.
+    /// Admits a connection, or closes it without a place: there is nothing to tell it before it
+    /// asks.
     async fn admit(&self, stream: TcpStream, stop: &CancellationToken) {
         let Some(place) = self.door.enter() else { return };
         match GuestStream::new(stream, Arc::clone(&place)) {
@@ -145,7 +146,7 @@ impl Service<Request<Incoming>> for Counted {
     }
 }
 
-/// The answer to a request whose head does not arrive, as it is sent.
+/// Returns the answer to a request whose head does not arrive, as it is sent.
 fn too_late() -> Vec<u8> {
     let detail = "the head of the request did not arrive in time";
     let problem = Problem::new(ErrorKind::RequestTimeout, detail).with_outcome(Outcome::Rejected);

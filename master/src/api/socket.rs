@@ -57,13 +57,13 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    /// Room for so many clients at once.
+    /// Creates room for so many clients at the same time.
     pub(crate) fn new(clients: usize) -> Self {
         let slots = Arc::new(Semaphore::new(clients.min(Semaphore::MAX_PERMITS)));
         Self { slots, tracker: TaskTracker::new() }
     }
 
-    /// Empty when all of them have gone.
+    /// Returns the tracker, which is empty when all clients have gone.
     pub(crate) const fn tracker(&self) -> &TaskTracker {
         &self.tracker
     }
@@ -246,7 +246,7 @@ impl Session {
         self.operations.node().cluster_id().map(|id| id.to_string())
     }
 
-    /// One batch of what there is. Returns with the session live when that was all.
+    /// Sends one batch of the pending events. Returns with the session live when those were all.
     async fn send_events(&mut self) -> Result<(), End> {
         if self.progress == Progress::Undecided {
             return Ok(());
@@ -262,8 +262,8 @@ impl Session {
         Ok(())
     }
 
-    /// A client that resumes too late is told so and goes on from what is held; one that was
-    /// overtaken while it read is too slow.
+    /// Skips events that are not held: a client that resumes too late is told so and goes on from
+    /// the oldest; one that was overtaken while it read is too slow.
     async fn skip(&mut self, missing: Missing) -> Result<(), End> {
         if missing.cause == Cause::Dropped && self.progress != Progress::Resuming {
             return Err(End::too_slow(self.place));
@@ -323,7 +323,7 @@ fn pings() -> Interval {
     pings
 }
 
-/// When there is something to read: at once for a client that has not had everything.
+/// Waits until there is something to read: not at all for a client that has not had everything.
 async fn changed(news: &mut watch::Receiver<()>, progress: Progress) {
     match progress {
         Progress::Undecided => std::future::pending().await,

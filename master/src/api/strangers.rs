@@ -94,7 +94,7 @@ fn is_harmless(method: &Method) -> bool {
     [Method::HEAD, Method::OPTIONS].contains(method)
 }
 
-/// The host of `host:port`, in small letters and without the brackets of IPv6.
+/// Returns the host of `host:port`, in lower case and without the brackets of IPv6.
 fn host_of(authority: &str) -> Option<String> {
     let authority = authority.parse::<Authority>().ok()?;
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');

@@ -52,7 +52,8 @@ fn check_members(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// An address of the own machine means another one to each master, unless all are on one machine.
+/// Rejects a loopback address unless all masters are on one machine: it means another machine to
+/// each master.
 fn check_reach(config: &Config) -> Result<(), ConfigError> {
     let members = &config.initial_cluster;
     let local = members.iter().find(|(_, address)| is_loopback(address));

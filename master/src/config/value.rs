@@ -13,12 +13,12 @@ use crate::leader::reconnection::Backoff;
 pub struct Bytes(pub usize);
 
 impl Bytes {
-    /// As a figure of the operating system.
+    /// Returns the number as the operating system has it.
     pub(crate) fn as_u64(self) -> u64 {
         u64::try_from(self.0).unwrap_or(u64::MAX)
     }
 
-    /// So many times 1,048,576.
+    /// Returns so many mebibytes.
     #[must_use]
     pub const fn mib(count: usize) -> Self {
         Self(count << 20)

@@ -118,7 +118,7 @@ enum Phase {
 }
 
 impl Place {
-    /// Cancelled when the connection has to make room.
+    /// Returns the token that is cancelled when the connection has to make room.
     pub(crate) const fn shown_out(&self) -> &CancellationToken {
         &self.shown_out
     }
@@ -128,7 +128,8 @@ impl Place {
         matches!(*self.phase(), Phase::Idle { .. })
     }
 
-    /// The connection ends, and this is said if a request's head has begun to arrive.
+    /// Sets the last words of the connection, which are sent if a request's head has begun to
+    /// arrive.
     pub(crate) fn leave_words(&self, words: Vec<u8>) {
         // Words that were left before are as good.
         self.last_words.set(words).unwrap_or_default();
@@ -156,7 +157,7 @@ impl Place {
         if is_full { Err(Full) } else { Ok(()) }
     }
 
-    /// The answer is complete as far as we are concerned.
+    /// Records that the answer is complete on this side.
     pub(crate) fn on_answered(&self) {
         let mut phase = self.phase();
         if let Phase::Asking(ask) = *phase {
@@ -176,7 +177,7 @@ impl Place {
         true
     }
 
-    /// The connection has ended, or has become something that is counted elsewhere.
+    /// Records that the connection has ended, or has become something that is counted elsewhere.
     pub(crate) fn on_ended(&self) {
         let mut phase = self.phase();
         if *phase == Phase::Gone {
@@ -192,7 +193,7 @@ impl Place {
         self.door.metrics.on_connection_ended(self.door.port);
     }
 
-    /// The connection is closed by us.
+    /// Records that this side closes the connection.
     pub(super) fn on_closed(&self, why: Closed) {
         self.door.metrics.on_connection_closed(self.door.port, why);
     }
@@ -228,7 +229,7 @@ mod tests {
     use super::*;
     use crate::config::LimitsConfig;
 
-    /// Room for two requests, and for two connections beside them.
+    /// Creates a door with room for two requests, and for two connections beside them.
     fn door() -> Arc<Door> {
         let limits = LimitsConfig { http_connections: 2, ..LimitsConfig::default() };
         let files = OpenFiles::with_limit(&limits, || 1 << 40);

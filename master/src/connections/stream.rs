@@ -62,7 +62,7 @@ impl GuestStream {
         Ok(stream)
     }
 
-    /// The connection itself.
+    /// Returns the connection itself.
     pub(crate) const fn tcp(&self) -> &TcpStream {
         &self.tcp
     }

@@ -151,7 +151,8 @@ impl Event {
         }
     }
 
-    /// A record that was written without a new line in its history has nothing to tell.
+    /// Returns the event of a worker's record; none if it was written without a new line in its
+    /// history.
     fn of_worker(index: LogIndex, worker: &Arc<Worker>) -> Option<Self> {
         let latest = worker.history.last().filter(|latest| latest.index == index)?;
         let reason = match &latest.kind {
@@ -209,7 +210,7 @@ impl Translator {
         Self { log_time }
     }
 
-    /// The events of some entries, in order, each with its entry's index.
+    /// Returns the events of some entries, in order, each with its entry's index.
     pub(crate) fn events(&mut self, changes: &[(LogIndex, Change)]) -> Vec<(LogIndex, Event)> {
         let mut events = Vec::new();
         for entry in changes.chunk_by(|(one, _), (next, _)| one == next) {

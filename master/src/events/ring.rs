@@ -50,18 +50,19 @@ pub(crate) enum Cause {
 }
 
 impl<T> Ring<T> {
-    /// An empty ring of a master that has applied the log up to `applied`.
+    /// Creates an empty ring of a master that has applied the log up to `applied`.
     pub(crate) const fn new(capacity: usize, applied: LogIndex) -> Self {
         let events = VecDeque::new();
         Self { events, capacity, floor: applied, through: applied, jumped_to: applied }
     }
 
-    /// Up to where everything has been seen: the place from which a reader gets only what is new.
+    /// Returns the index up to which everything has been seen: from there a reader gets only what
+    /// is new.
     pub(crate) const fn through(&self) -> LogIndex {
         self.through
     }
 
-    /// Everything after this place is held.
+    /// Returns the index after which everything is held.
     pub(crate) const fn floor(&self) -> LogIndex {
         self.floor
     }
@@ -83,7 +84,8 @@ impl<T> Ring<T> {
         self.drop_oldest();
     }
 
-    /// The state was replaced by that of a later index: what led there is not known.
+    /// Empties the ring after the state was replaced by that of a later index: the events before it
+    /// are not known.
     pub(crate) fn jump(&mut self, applied: LogIndex) {
         self.events.clear();
         self.floor = applied;
@@ -91,7 +93,8 @@ impl<T> Ring<T> {
         self.jumped_to = applied;
     }
 
-    /// Whole indexes at a time. The newest one stays however many events it has.
+    /// Drops the oldest events, whole indexes at a time. The newest index stays however many events
+    /// it has.
     fn drop_oldest(&mut self) {
         while self.events.len() > self.capacity {
             let (Some((oldest, _)), Some((newest, _))) = (self.events.front(), self.events.back())

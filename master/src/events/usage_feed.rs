@@ -35,7 +35,7 @@ pub(crate) struct UsageListener {
 }
 
 impl UsageListener {
-    /// The next sample; none when there will be no more.
+    /// Returns the next sample; none when there will be no more.
     pub(crate) async fn next(&mut self) -> Option<Arc<v1::UsageSample>> {
         loop {
             match self.samples.recv().await {
@@ -46,7 +46,7 @@ impl UsageListener {
         }
     }
 
-    /// A sample that is there already.
+    /// Returns a sample that is there already.
     pub(crate) fn try_next(&mut self) -> Option<Arc<v1::UsageSample>> {
         loop {
             match self.samples.try_recv() {
@@ -59,7 +59,7 @@ impl UsageListener {
         }
     }
 
-    /// Until the source ends.
+    /// Turns the listener into a stream, which ends with the source.
     pub(crate) fn into_stream(self) -> BoxStream<'static, Arc<v1::UsageSample>> {
         stream::unfold(self, async |mut listener| Some((listener.next().await?, listener))).boxed()
     }
@@ -72,7 +72,7 @@ impl From<broadcast::Receiver<Arc<v1::UsageSample>>> for UsageListener {
 }
 
 impl UsageFeed {
-    /// A feed that nobody listens to yet.
+    /// Creates a feed that nobody listens to yet.
     pub(crate) fn new() -> Self {
         Self { samples: broadcast::Sender::new(SAMPLES_MAX), arrived: Arc::default() }
     }
@@ -114,7 +114,8 @@ impl UsageFeed {
         }
     }
 
-    /// Until the leader's stream ends, or at once when there is none to be had.
+    /// Passes samples on until the leader's stream ends, or returns at once when there is none to
+    /// be had.
     async fn pass_on(&self, sessions: &WorkerSessions, leader: &LeaderPeer) {
         let mut samples = match source(sessions, leader).await {
             Ok(samples) => samples,
@@ -130,7 +131,7 @@ impl UsageFeed {
     }
 }
 
-/// The leader's samples: of this master while it leads, else from another.
+/// Returns the leader's samples: of this master while it leads, and of another one otherwise.
 async fn source(
     sessions: &WorkerSessions,
     leader: &LeaderPeer,

@@ -57,7 +57,8 @@ async fn stopped_short(
     }
 }
 
-/// A part has ended without which this master is only half alive: nothing more may be answered.
+/// Aborts the process: a part has ended without which this master is only half alive, and nothing
+/// more may be answered.
 fn abort(reason: &str) {
     tracing::error!(reason, "this master cannot go on: this process ends");
     std::process::abort()

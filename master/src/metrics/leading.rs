@@ -161,7 +161,7 @@ impl Leading {
         self.announcements.get_or_create(&Label("outcome", outcome)).inc();
     }
 
-    /// A worker is not connected any more; `reason` is one of [`DISCONNECTS`].
+    /// Counts a worker that is not connected any more; `reason` is one of [`DISCONNECTS`].
     pub(super) fn on_disconnected(&self, reason: &'static str) {
         self.disconnects.get_or_create(&Label("reason", reason)).inc();
     }

@@ -72,7 +72,7 @@ fn virtual_bytes() -> Option<f64> {
     status_field("VmSize:").map(|kibibytes| kibibytes * 1024.0)
 }
 
-/// None where there is no limit.
+/// Returns the limit of open files; none where there is no limit.
 fn files_max() -> Option<f64> {
     let soft = daemon::open_files::soft_limit().ok()?;
     u32::try_from(soft).ok().map(f64::from)
@@ -83,7 +83,7 @@ fn open_files() -> Option<f64> {
     u32::try_from(count).ok().map(f64::from)
 }
 
-/// The number behind a name in `/proc/self/status`.
+/// Returns the number behind a name in `/proc/self/status`.
 fn status_field(name: &str) -> Option<f64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;

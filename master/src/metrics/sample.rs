@@ -139,7 +139,7 @@ fn is_flapping(worker: &Worker, now: Timestamp) -> bool {
     losses.count() >= FLAPS_MIN
 }
 
-/// Live tasks alone: finished ones are on disk and grow old there.
+/// Counts live tasks by state; finished ones are on disk and grow old there.
 fn tasks(state: &State) -> BTreeMap<&'static str, u64> {
     let live = TaskState::NAMES.into_iter().take(LIVE_STATES).map(|name| (name, 0));
     let mut counts = live.collect::<BTreeMap<_, _>>();

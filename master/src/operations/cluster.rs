@@ -55,7 +55,7 @@ impl Readiness {
 }
 
 impl Operations {
-    /// Everything known about the masters. Needs no leader.
+    /// Returns everything known about the masters. Needs no leader.
     pub(crate) async fn status(&self) -> v1::ClusterStatus {
         let (answers, survey) = self.node().survey().await;
         let own = self.node().local_status();
@@ -132,7 +132,7 @@ impl Operations {
         }
     }
 
-    /// The latest terms of leadership, newest first.
+    /// Returns the latest terms of leadership, newest first.
     pub(crate) fn leader_history(&self) -> Vec<LeaderTerm> {
         let records = self
             .node()
@@ -235,7 +235,7 @@ const fn leader_of(leadership: Leadership, own: MasterId) -> Option<MasterId> {
     }
 }
 
-/// Against which everybody's lag is measured.
+/// Returns the last entry of the leader, against which everybody's lag is measured.
 fn leader_last_log(
     leader: Option<MasterId>,
     answers: &BTreeMap<MasterId, Option<v1::NodeStatusResponse>>,

@@ -10,7 +10,7 @@ use cluster_state::{
 };
 use proto::convert::{MAX_ATTEMPTS_DEFAULT, PRIORITY_DEFAULT, RETRY_BACKOFF_DEFAULT};
 
-/// The fingerprint of a submission.
+/// Computes the fingerprint of a submission.
 pub(super) fn fingerprint<'a>(tasks: impl IntoIterator<Item = &'a TaskSpec>) -> u64 {
     let mut print = Fingerprint(Fnv1a::default());
     for task in tasks {
@@ -108,7 +108,7 @@ impl Fingerprint {
         }
     }
 
-    /// The length parts a field from the next one.
+    /// Adds a field. Its length separates it from the next one.
     fn field(&mut self, number: u8, value: &[u8]) {
         let length = u64::try_from(value.len()).unwrap_or(u64::MAX).to_le_bytes();
         self.0.write(std::iter::once(number).chain(length).chain(value.iter().copied()));

@@ -65,7 +65,7 @@ impl TaskQuery {
         Ok(Self { state, worker, placed_on: None, label, limit, cursor })
     }
 
-    /// Only live tasks whose current attempt is on that worker.
+    /// Selects only live tasks whose current attempt is on that worker.
     pub(crate) fn placed_on(self, worker: WorkerId) -> Self {
         Self { placed_on: Some(worker), ..self }
     }
@@ -90,7 +90,7 @@ impl TaskQuery {
         }
     }
 
-    /// The request that asks another master for the same page.
+    /// Returns the request that asks another master for the same page.
     pub(crate) fn request(&self) -> v1::ListTasksRequest {
         let worker = self.placed_on.as_ref().or(self.worker.as_ref());
         let label = self.label.as_ref().map(|(key, value)| match value {
@@ -163,7 +163,7 @@ impl TaskQuery {
         scan
     }
 
-    /// The state knows what is on a worker: nothing else has to be looked at.
+    /// Scans the tasks on a worker, which the state knows: nothing else has to be examined.
     fn scan_placed(&self, state: &State, worker: &WorkerId) -> Scan {
         let mut scan = Scan::default();
         let Some(load) = state.load(worker) else { return scan };

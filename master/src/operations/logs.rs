@@ -58,7 +58,7 @@ pub(crate) enum LogScope {
 }
 
 impl LogScope {
-    /// As requests put it, where zero stands for no attempt.
+    /// Creates the scope from a request, in which zero stands for no attempt.
     #[must_use]
     pub(crate) fn new(follow: bool, attempt: u32, from_attempt: u32) -> Self {
         let number = |number: u32| (number > 0).then_some(AttemptNumber(number));
@@ -227,7 +227,8 @@ fn drain(
     })
 }
 
-/// An attempt that its worker has not confirmed may not have reached it yet.
+/// Returns true if the attempt has begun: one that its worker has not confirmed may not have
+/// reached it yet.
 fn has_begun(attempt: &Attempt) -> bool {
     attempt.started_at.is_some() || attempt.outcome.is_some()
 }

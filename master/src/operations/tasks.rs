@@ -68,7 +68,7 @@ impl Operations {
         Ok((answers, mark))
     }
 
-    /// One task.
+    /// Returns one task.
     pub(crate) async fn task(
         &self,
         id: &str,
@@ -88,7 +88,7 @@ impl Operations {
         Ok((self.show(&task), mark))
     }
 
-    /// One page of tasks, newest first.
+    /// Returns one page of tasks, newest first.
     pub(crate) async fn tasks(
         &self,
         mut query: TaskQuery,
@@ -228,7 +228,7 @@ impl Operations {
         shown.collect()
     }
 
-    /// A task, live or finished, as this master knows it.
+    /// Returns a task, live or finished, as this master knows it.
     pub(super) async fn find(&self, id: TaskId) -> Result<Option<Arc<Task>>, Problem> {
         let found = self.node().reader().task(id).await;
         found.map_err(|error| unreadable(&error))
@@ -246,7 +246,7 @@ impl Operations {
     }
 }
 
-/// A task's id, in whatever a client sent; one that cannot be an id names no task.
+/// Parses a task's id in a client's text; one that cannot be an id names no task.
 pub(super) fn task_id(text: &str) -> Result<TaskId, Problem> {
     text.parse().map_err(|error: cluster_state::InvalidId| {
         Problem::new(ErrorKind::NotFound, error.to_string())
@@ -257,7 +257,7 @@ pub(super) fn no_such_task(id: TaskId) -> Problem {
     Problem::new(ErrorKind::NotFound, format!("there is no task {id}"))
 }
 
-/// The state machine answers each command with its own kind of reply.
+/// Reports a reply of another command's kind, which the state machine never gives.
 pub(super) fn unexpected(reply: &Reply) -> Problem {
     tracing::error!(?reply, "a command was answered with another command's reply");
     Problem::new(ErrorKind::Internal, "the command took effect, but its answer makes no sense")
@@ -269,7 +269,7 @@ fn unreadable(error: &StorageError) -> Problem {
     Problem::new(ErrorKind::Internal, "finished tasks cannot be read on this master")
 }
 
-/// True if a worker is to be told something about it: the leader alone knows why that fails.
+/// Returns true if a worker must be told something about it: the leader alone knows why that fails.
 const fn is_under_order(task: &Task) -> bool {
     matches!(task.state, TaskState::Assigned | TaskState::Cancelling)
 }

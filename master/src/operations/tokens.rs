@@ -45,7 +45,7 @@ impl Operations {
         Ok((answer, mark))
     }
 
-    /// Every token, without secrets.
+    /// Returns every token, without secrets.
     pub(crate) async fn tokens(&self, reading: Reading) -> Result<(v1::TokenList, Mark), Problem> {
         let mark = self.reach(reading).await?;
         let now = self.node().clock().now();

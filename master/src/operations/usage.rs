@@ -37,17 +37,17 @@ impl Operations {
         Ok((known.unwrap_or_else(nothing), mark))
     }
 
-    /// Usage of all workers as it is reported, whoever leads.
+    /// Watches the usage of all workers as it is reported, whoever leads.
     pub(crate) fn watch_usage(&self) -> BoxStream<'static, Arc<v1::UsageSample>> {
         self.listen_to_usage().into_stream()
     }
 
-    /// As [`Self::watch_usage`], for one listener at its own pace.
+    /// Like [`Self::watch_usage`], for one listener at its own pace.
     pub(crate) fn listen_to_usage(&self) -> UsageListener {
         self.shared.usage.listen()
     }
 
-    /// Usage of all workers as it is reported to this master, until it leads no more.
+    /// Watches the usage of all workers as it is reported to this master, until it leads no more.
     pub(crate) fn watch_own_usage(
         &self,
     ) -> Result<BoxStream<'static, Arc<v1::UsageSample>>, Problem> {

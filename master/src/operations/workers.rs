@@ -80,7 +80,7 @@ impl Operations {
         Ok((history.ok_or_else(|| no_such_worker(&id))?, mark))
     }
 
-    /// One page of the live tasks on a worker, newest first.
+    /// Returns one page of the live tasks on a worker, newest first.
     pub(crate) async fn worker_tasks(
         &self,
         id: &str,
@@ -95,8 +95,8 @@ impl Operations {
         }
     }
 
-    /// Host of this master, where some master on another machine may call it; nothing while all
-    /// masters are on this machine.
+    /// Returns the host of this master, where some master on another machine may call it; none
+    /// while all masters are on this machine.
     pub(crate) fn host_for_others(&self) -> Option<String> {
         let own = self.node().member_address(self.node().id())?;
         let members = self.node().members().into_iter().map(|member| member.address);
@@ -128,7 +128,7 @@ impl Operations {
         Ok(mark)
     }
 
-    /// One worker.
+    /// Returns one worker.
     pub(crate) async fn worker(
         &self,
         id: &str,
@@ -175,7 +175,7 @@ impl Operations {
         Ok((whole, mark))
     }
 
-    /// One page of workers by name: no more of them than one message holds.
+    /// Returns one page of workers by name: no more of them than one message holds.
     pub(crate) async fn worker_page(
         &self,
         limit: Option<usize>,
@@ -243,7 +243,7 @@ impl Operations {
     }
 }
 
-/// As written in addresses, where one of the members may be on another machine.
+/// Returns a host as written in addresses, where one of the members may be on another machine.
 pub(crate) fn host_for_others(
     own: &str,
     mut members: impl Iterator<Item = String>,
@@ -260,7 +260,7 @@ pub(super) fn no_such_worker(id: &WorkerId) -> Problem {
     Problem::new(ErrorKind::NotFound, format!("worker '{id}' is not registered"))
 }
 
-/// A worker's id, in whatever a client sent; one that cannot be an id names no worker.
+/// Parses a worker's id in a client's text; one that cannot be an id names no worker.
 pub(super) fn worker_id(text: &str) -> Result<WorkerId, Problem> {
     text.parse().map_err(|error: cluster_state::InvalidId| {
         Problem::new(ErrorKind::NotFound, error.to_string())

@@ -59,7 +59,7 @@ pub(crate) struct GrpcServer {
 }
 
 impl GrpcServer {
-    /// `door` bounds the connections, `bodies` the messages that arrive.
+    /// Creates the server; `door` bounds the connections, `bodies` the messages that arrive.
     pub(crate) fn new(operations: Operations, door: Arc<Door>, bodies: MemoryBudget) -> Self {
         Self { operations, door, intake: Intake::new(bodies) }
     }

@@ -128,7 +128,8 @@ impl Peer {
         }
     }
 
-    /// A process that calls this machine by an address of its network has that address, too.
+    /// Returns the address of a caller: a process that calls this machine by an address of its
+    /// network has that address, too.
     fn seen(ip: Option<IpAddr>, local: Option<IpAddr>) -> Self {
         let is_local = ip.is_none_or(|ip| ip.to_canonical().is_loopback() || Some(ip) == local);
         Self { ip, is_local, own_host: None }

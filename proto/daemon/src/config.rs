@@ -19,7 +19,7 @@ use layers::{FileLayer, Layers};
 
 /// A configuration that consists of keys.
 pub trait Settings: Default + 'static {
-    /// All keys, in the order in which `--help` and `config check` list them.
+    /// Returns all keys, in the order in which `--help` and `config check` list them.
     fn keys() -> &'static [Key<Self>];
 
     /// Fills in what follows from other keys and refuses what does not fit together.

@@ -35,7 +35,7 @@ impl LogFilter {
         }
     }
 
-    /// The filter as it is written.
+    /// Returns the filter as it is written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

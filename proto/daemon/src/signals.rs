@@ -24,7 +24,7 @@ pub struct StopSignals {
 }
 
 impl StopSignal {
-    /// The name as the system has it.
+    /// Returns the name as the system has it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

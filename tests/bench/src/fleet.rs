@@ -68,7 +68,7 @@ struct Report {
     heartbeats: u64,
 }
 
-/// The name of the worker of this number.
+/// Returns the name of the worker of this number.
 #[must_use]
 pub(crate) fn worker_id(number: u32) -> String {
     format!("sim-{number:05}")
@@ -186,7 +186,7 @@ impl FleetProcess {
     }
 }
 
-/// Until the process ends or says something else; its reports end then.
+/// Reads reports until the process ends or prints anything else.
 async fn read_reports(stdout: ChildStdout, sender: watch::Sender<Report>) {
     let mut lines = BufReader::new(stdout).lines();
     while let Ok(Some(line)) = lines.next_line().await {

@@ -50,7 +50,7 @@ struct Asked {
     pid: u32,
 }
 
-/// The leader, and a follower.
+/// Returns the leader, and a follower.
 async fn leader_and_follower(cluster: &LocalCluster) -> anyhow::Result<(Asked, Asked)> {
     let began = Instant::now();
     while began.elapsed() < PATIENCE {

@@ -19,7 +19,7 @@ use proto::v1;
 /// Padding that makes an encoded task 256 bytes long: the rest of it takes 34.
 const PADDING_BYTES: usize = 222;
 
-/// A task of 256 bytes that takes next to nothing: `true`, with padding in its environment.
+/// Returns a task of 256 bytes that takes next to nothing: `true`, with padding in its environment.
 fn small_task(worker_id: Option<String>) -> v1::TaskSpec {
     v1::TaskSpec {
         command: vec!["true".to_owned()],

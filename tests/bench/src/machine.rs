@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Instant;
 
-/// One line that names the machine.
+/// Describes the machine in one line.
 pub(crate) fn describe() -> String {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name"));

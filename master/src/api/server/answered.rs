@@ -18,7 +18,7 @@ pub(super) struct UntilAnswered {
 }
 
 impl UntilAnswered {
-    /// The same answer, at whose end the request is over.
+    /// Wraps an answer so that the request is over at its end.
     pub(super) fn wrap(answer: Response<Body>, place: Arc<Place>) -> Response<Body> {
         answer.map(|body| Body::new(Self { body, place }))
     }

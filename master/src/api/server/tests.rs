@@ -15,7 +15,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_millis(200);
 /// For what has to happen without anybody else's doing.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// So many requests at once, and two connections more.
+/// Starts a server for so many requests at once, and two connections more.
 async fn started(
     requests: usize,
     head_timeout: Duration,

@@ -46,7 +46,7 @@ impl Subscriptions {
         self.0.contains(&topic)
     }
 
-    /// The events that the client wants, one line each.
+    /// Returns the events that the client wants, one line each.
     pub(super) fn lines(
         &self,
         cluster_id: Option<&str>,
@@ -88,17 +88,17 @@ enum Passing<'a> {
     },
 }
 
-/// The line of one sample.
+/// Returns the line of one sample.
 pub(super) fn telemetry(sample: &v1::UsageSample) -> String {
     json(&Passing::Telemetry(sample))
 }
 
-/// The line that says from which index on everything is held.
+/// Returns the line that says from which index on everything is held.
 pub(super) fn compacted(cluster_id: Option<&str>, oldest_index: LogIndex) -> String {
     json(&Passing::Compacted { oldest_index, cluster_id })
 }
 
-/// Plain records with text for keys have no reason to fail.
+/// Formats a line. Plain records with text for keys have no reason to fail.
 fn json(line: &impl Serialize) -> String {
     serde_json::to_string(line).unwrap_or_else(|error| {
         tracing::error!(%error, "an event cannot be written");

@@ -44,7 +44,7 @@ impl Live {
 }
 
 impl Tally {
-    /// As of a state. Costs what runs.
+    /// Creates the tally of a state, in time proportional to its live tasks.
     pub(super) fn of(state: &State) -> Self {
         let placed = state.loads().flat_map(|(_, load)| &load.attempts);
         let live = placed.filter_map(|id| {

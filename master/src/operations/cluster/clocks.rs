@@ -26,7 +26,7 @@ pub(super) fn problem_of_log_time(log_time: Timestamp, clocks: &ClockSurvey) -> 
     })
 }
 
-/// To the second, which is exact enough for whoever sets a clock.
+/// Formats an offset to the second, which is exact enough for setting a clock.
 fn distance(offset_millis: i64) -> humantime::FormattedDuration {
     humantime::format_duration(Duration::from_secs(offset_millis.unsigned_abs() / 1_000))
 }

@@ -14,7 +14,8 @@ pub(crate) struct LogChannels {
 }
 
 impl LogChannels {
-    /// The connection to the worker at `address`. It is closed when nobody holds it any more.
+    /// Returns the connection to the worker at `address`. It is closed when nobody holds it any
+    /// more.
     pub(crate) fn get(&self, address: &str) -> Result<Arc<WorkerClient>, InvalidAddress> {
         let mut open = self.open.lock();
         if let Some(client) = open.get(address).and_then(Weak::upgrade) {

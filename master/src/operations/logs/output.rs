@@ -74,7 +74,7 @@ impl Output {
         self.copy_on(outlet).await
     }
 
-    /// The same; after a failure the place says where to go on.
+    /// Copies on; after a failure the position says where to continue.
     pub(super) async fn copy_on(&mut self, outlet: &Outlet) -> Result<(), Stop> {
         while let Some(chunk) = self.chunks.next().await {
             let mut chunk = chunk.map_err(|error| refused(&self.worker, &error))?;

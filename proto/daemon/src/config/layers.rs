@@ -31,7 +31,7 @@ pub(super) struct Found {
 }
 
 impl Layers<'_> {
-    /// The value of a key in the highest layer that has one.
+    /// Returns the value of a key in the highest layer that has one.
     fn find<C>(&self, key: &Key<C>) -> Option<Found> {
         let text = |rank, place: &str, text| Found {
             rank,
@@ -60,7 +60,8 @@ impl Layers<'_> {
         flag().or_else(variable).or_else(file).or_else(fallback)
     }
 
-    /// The value of a key, unless a higher layer says the same by the alternative to the key.
+    /// Returns the value of a key, unless a higher layer says the same by the alternative to the
+    /// key.
     pub(super) fn find_unless_outranked<C>(&self, key: &Key<C>, keys: &[Key<C>]) -> Option<Found> {
         let found = self.find(key)?;
         let alternative = key.alternative.and_then(|path| self.find(key::find(keys, path)?));

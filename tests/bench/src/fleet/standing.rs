@@ -47,22 +47,22 @@ impl Standing {
         self.session.is_some_and(|ours| (ours.leader, ours.term) == (header.leader_id, header.term))
     }
 
-    /// The session, and none when it has ended.
+    /// Sets the session, or none when it has ended.
     pub(super) const fn set_session(&mut self, session: Option<Session>) {
         self.session = session;
     }
 
-    /// The cluster it belongs to; empty before it has met one.
+    /// Returns the cluster to which it belongs; empty before it has met one.
     pub(super) fn cluster(&self) -> String {
         self.cluster.clone().unwrap_or_default()
     }
 
-    /// The highest term seen.
+    /// Returns the highest term seen.
     pub(super) const fn term_seen(&self) -> u64 {
         self.term_seen
     }
 
-    /// The registration that owns what runs here.
+    /// Returns the epoch of the registration that owns what runs here.
     pub(super) fn epoch(&self) -> Option<u64> {
         self.session.map(|session| session.epoch)
     }

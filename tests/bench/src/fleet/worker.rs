@@ -83,7 +83,7 @@ enum CallError {
 }
 
 impl SimulatedWorker {
-    /// A worker, and the loop that makes it live.
+    /// Creates a worker, and the loop that keeps its session.
     pub(super) fn new(id: String, address: String, tally: Arc<Tally>) -> (Arc<Self>, SessionLoop) {
         let (calls, called) = watch::channel(None);
         let (results, finished) = mpsc::channel(RESULTS_MAX);
@@ -115,7 +115,7 @@ impl SimulatedWorker {
         self.standing.lock()
     }
 
-    /// A leader has called.
+    /// Records a leader's call.
     pub(super) fn on_called(&self, call: Call) {
         self.calls.send_replace(Some(call));
     }
@@ -144,7 +144,7 @@ impl SessionLoop {
         }
     }
 
-    /// The leader that calls, or after a pause the next master that is known.
+    /// Returns the leader that calls, or after a pause the next known master.
     async fn next_master(&mut self) -> String {
         loop {
             let pause = RETRY_PAUSE_MAX.mul_f64(rand::rng().random_range(0.1..1.0));
@@ -229,7 +229,7 @@ impl SessionLoop {
         }
     }
 
-    /// A new leader that accepts a heartbeat has the session.
+    /// Moves the session to a new leader that accepts a heartbeat.
     fn follow(&self, session: &mut Session, header: &v1::LeaderHeader) {
         if session.term == header.term {
             return;

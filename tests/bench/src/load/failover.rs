@@ -71,7 +71,7 @@ impl FailoverTrials<'_> {
         Ok(gap)
     }
 
-    /// The leader, once every master is reachable and has caught up with it.
+    /// Returns the leader, once every master is reachable and has caught up with it.
     async fn settled_leader(&self) -> anyhow::Result<Role> {
         let client = self.cluster.client(ClientOptions::default())?;
         let masters = usize::from(self.cluster.layout().masters);

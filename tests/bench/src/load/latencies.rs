@@ -29,7 +29,8 @@ impl Latencies {
         u64::try_from(self.micros.len()).unwrap_or(u64::MAX)
     }
 
-    /// The least time that so many of a thousand did not exceed; zero when nothing was measured.
+    /// Returns the least time that so many of a thousand did not exceed; zero when nothing was
+    /// measured.
     pub(crate) fn per_mille(&mut self, share: u16) -> Duration {
         if !self.is_sorted {
             self.micros.sort_unstable();
@@ -40,12 +41,12 @@ impl Latencies {
         Duration::from_micros(u64::from(micros))
     }
 
-    /// The median.
+    /// Returns the median.
     pub(crate) fn median(&mut self) -> Duration {
         self.per_mille(500)
     }
 
-    /// The longest.
+    /// Returns the longest.
     pub(crate) fn longest(&mut self) -> Duration {
         self.per_mille(1_000)
     }

@@ -98,7 +98,7 @@ struct Leader {
 }
 
 impl WorkerTrial<'_> {
-    /// The masters before there are workers.
+    /// Measures the masters before there are workers.
     pub(crate) async fn baseline(&self) -> anyhow::Result<Baseline> {
         leader(&self.client()?, 1).await?;
         let masters = self.cluster.layout().master_roles();

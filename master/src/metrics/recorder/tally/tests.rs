@@ -30,7 +30,7 @@ impl Log {
         changes.flat_map(|change| self.tally.facts(self.index, change)).collect()
     }
 
-    /// One worker and one task that is placed on it.
+    /// Returns one worker and one task that is placed on it.
     fn placed() -> Self {
         let mut log = Self::default();
         log.apply(1, register());
