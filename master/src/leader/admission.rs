@@ -61,6 +61,7 @@ impl LeaderState {
             });
             admitted.map_err(|rejection| (rejection, applied.index))
         });
+
         let address = reachable_address(&registration.address);
         match admitted {
             Ok(token) => {

@@ -82,12 +82,14 @@ impl Dispatcher {
             self.leader.channels.close_idle(now);
             self.next_sweep = now + SWEEP_PAUSE;
         }
+
         // Orders to stop older than `STOP_AGAIN` are repeated. This drops those of removed workers,
         // too.
         self.told_to_stop.retain(|_, told| {
             told.retain(|_, at| now < *at + STOP_AGAIN);
             !told.is_empty()
         });
+
         let orders = self.leader.node.reader().with(|state| {
             let to_tell = state.workers_to_tell().filter_map(|id| state.worker(id));
             let ailing = state.ailing_workers();
@@ -118,12 +120,14 @@ impl Dispatcher {
                 Content::Probe { known } => Some(known.clone()),
             },
         };
+
         let Some(client) = self.leader.channels.get(&orders.worker, &orders.address) else {
             let failure = DeliveryFailure::Unreachable("its address is unusable".to_owned());
             self.under_way.remove(&orders.worker);
             self.on_failed(&called, &failure, now);
             return;
         };
+
         let leader = Arc::clone(&self.leader);
         self.calls.spawn(async move {
             let end = deliver(&leader, &client, &orders).await;
@@ -193,6 +197,7 @@ impl Dispatcher {
             let since = self.leader.node.clock().now();
             self.leader.undelivered.note(worker, *epoch, kind, failure.to_string(), since);
         }
+
         match failure {
             DeliveryFailure::Unreachable(reason) => {
                 tracing::debug!(%worker, address, reason, "cannot call worker");

@@ -241,6 +241,7 @@ async fn dismiss(leader: &LeaderState, departed: &Departed) -> CallEnd {
         worker_id: worker.to_string(),
         epoch: departed.worker.epoch.0,
     };
+
     match client.dismiss(request, CALL_TIMEOUT).await {
         Ok(answer) if answer.running > 0 => {
             let running = answer.running;

@@ -101,6 +101,7 @@ impl Liveness {
         let leader = &self.leader;
         let mut lapsed = leader.leases().lapsed(now);
         let mut removed = Vec::new();
+
         // Under the state's lock: a worker that registers again gets its new lease after this.
         leader.node.reader().with(|state| {
             let mut keep = |(worker, epoch): &(WorkerId, Epoch)| {
@@ -117,6 +118,7 @@ impl Liveness {
             lapsed.silent.retain(&mut keep);
             lapsed.disconnected.retain(&mut keep);
             lapsed.expired.retain(&mut keep);
+
             // A goodbye or an earlier leader has declared these.
             lapsed.silent.retain(|(worker, epoch)| {
                 let is_active = state.worker(worker).is_some_and(|known| known.is_active());
@@ -126,6 +128,7 @@ impl Liveness {
                 is_active
             });
         });
+
         for worker in removed {
             leader.channels.close(&worker);
             leader.usage.forget(&worker);
@@ -187,6 +190,7 @@ impl Liveness {
             last_heard: workers.iter().filter_map(heard).collect(),
         });
         leader.node.propose_as_leader(leader.term, &command).await?;
+
         for (worker, epoch) in workers {
             // A worker that has registered again meanwhile has a new lease.
             if !self.is_away(&worker, epoch) {
@@ -234,6 +238,7 @@ impl Liveness {
                 self.brake.on_passed(count, Instant::now());
             }
         }
+
         if !is_left {
             return Ok(None);
         }
@@ -260,6 +265,7 @@ impl Liveness {
             attempts_max,
         });
         let committed = leader.node.propose_as_leader(leader.term, &command).await?;
+
         let Reply::Requeued { count, more } = committed.reply else { return Ok((0, false)) };
         if !more {
             for (worker, epoch) in holding.iter().filter(|(one, epoch)| self.is_away(one, *epoch)) {

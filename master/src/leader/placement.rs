@@ -67,11 +67,13 @@ impl Placer {
     ) -> Vec<Assignment> {
         let UnderWay { began_at, from } =
             self.under_way.unwrap_or(UnderWay { began_at: state.moment(at), from: Rank::FIRST });
+
         let mut plan = state.plan();
         let mut line = Line::new(state, self.settled, from);
         let probes_max = line.probes().saturating_add(bounds.probes);
         let mut choice =
             Choice { state, preference: strategy.into(), without_room: BTreeSet::new() };
+
         let mut placements = Vec::new();
         // One class at least, or a round might never end.
         let mut has_tried = false;
@@ -82,6 +84,7 @@ impl Placer {
                     self.under_way = Some(UnderWay { began_at, from: waiting.rank });
                     return placements;
                 }
+
                 has_tried = true;
                 let Some(worker) = choice.place(&mut plan, &waiting) else { break };
                 placements.push(Assignment { task: waiting.task, worker });
@@ -93,6 +96,7 @@ impl Placer {
                 waiting = next;
             }
         }
+
         self.settled = Since::Then(began_at);
         self.under_way = None;
         placements

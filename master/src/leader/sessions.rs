@@ -82,6 +82,7 @@ impl WorkerSessions {
         let leader = self.leading()?;
         leader.check_keeps_leading().await?;
         leader.check_cluster(cluster(&request.cluster_id)?)?;
+
         let worker: WorkerId = convert::id("/worker_id", &request.worker_id)?;
         let epoch = Epoch(request.epoch);
         let confirmed = request.finished.iter().filter_map(|one| one.attempt.clone()).collect();
@@ -92,6 +93,7 @@ impl WorkerSessions {
         if let Reply::Finished(verdicts) = committed.reply {
             leader.count_stale(&verdicts);
         }
+
         // Results under a past registration may still count under the next one: the worker keeps
         // them until it has registered.
         let confirmed = if leader.holds_session(&worker, epoch) { confirmed } else { Vec::new() };

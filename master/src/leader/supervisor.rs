@@ -96,6 +96,7 @@ impl Supervisor {
     /// Runs until cancelled. When it returns, no duty is under way.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let mut leadership = self.node.leadership();
+
         // A worker's word against this master's is checked once a term: a worker that is wrong
         // about the term must not keep the cluster without duties.
         let mut doubted = None;
@@ -112,6 +113,7 @@ impl Supervisor {
                     continue;
                 }
             };
+
             let may_doubt = doubted != Some(term);
             match self.lead(&leader, requests, &mut leadership, may_doubt, &stop).await {
                 End::Lost => {}
@@ -263,6 +265,7 @@ async fn watch_over(
                 return End::Lost;
             },
         }
+
         let rest = leader.rest.begin();
         let keeps_leading = tokio::select! {
             () = stop.cancelled() => return End::Shutdown,
@@ -271,6 +274,7 @@ async fn watch_over(
         if !keeps_leading {
             return End::Lost;
         }
+
         // No heartbeat was acknowledged meanwhile, so the workers are not to blame for the silence.
         let rested = rest.elapsed();
         leader.leases().on_rested(rested);

@@ -175,6 +175,7 @@ impl CallRecords {
         if purpose == Purpose::Probe {
             record.probes = record.probes.saturating_add(1);
         }
+
         let rest = match (purpose, &failure) {
             (Purpose::Probe, _) => doubled(PROBE_MIN, record.probes, PROBE_MAX),
             (Purpose::Orders, DeliveryFailure::Refused(_)) => {
@@ -187,6 +188,7 @@ impl CallRecords {
                 | DeliveryFailure::NotRecorded(_),
             ) => PAUSE_MIN,
         };
+
         record.calls_from = now + rest;
         record.failure = Some(failure);
         Noted { is_news, lasts: now.saturating_duration_since(record.since) }

@@ -73,6 +73,7 @@ pub(super) async fn deliver(
             return CallEnd { stopped: Vec::new(), failure };
         }
     };
+
     let mut end = CallEnd::default();
     if !stop.is_empty() {
         match cancel(leader, client, orders, stop).await {
@@ -80,6 +81,7 @@ pub(super) async fn deliver(
             Err(error) => end.failure = Some(failure_of(leader, orders, error)),
         }
     }
+
     let is_there = !matches!(end.failure, Some(DeliveryFailure::Unreachable(_)));
     if !run.is_empty() && is_there {
         match assign(leader, client, orders, run).await {
@@ -192,6 +194,7 @@ async fn cancel(
     if unknown.is_empty() {
         return Ok(());
     }
+
     // The worker will not report attempts that it never had or has forgotten.
     let lost = AttemptOutcome::Lost(LossReason::UnknownToWorker);
     let attempts = unknown

@@ -24,6 +24,7 @@ impl RequeueBatch {
         let mut batch = Self { holding: Vec::new(), empty: Vec::new(), is_cut: false };
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let mut taken = 0_usize;
+
         for (worker, epoch) in due {
             let held = state.load(&worker).map_or(0, |load| held(load, state, scope));
             if held == 0 {

@@ -61,6 +61,7 @@ impl PendingReason {
             | TaskState::Failed
             | TaskState::Cancelled => return None,
         }
+
         let class = &task.spec.class;
         let counts = Counts::of(state, class);
         Some(match counts {

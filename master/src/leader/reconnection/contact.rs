@@ -105,6 +105,7 @@ pub(super) async fn contact(
             };
         }
     };
+
     let request = v1::MasterRegisterRequest {
         leader: leader.header(),
         worker_id: worker.to_string(),

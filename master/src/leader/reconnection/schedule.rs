@@ -137,6 +137,7 @@ impl ContactSchedule {
             self.due.insert((now, worker.clone()));
             return;
         };
+
         let is_unchanged = entry.inactive.as_ref().is_some_and(|before| {
             before.since == inactive.since && before.address == inactive.address
         });
@@ -145,6 +146,7 @@ impl ContactSchedule {
             entry.failures = 0;
             entry.was_contacted = false;
         }
+
         entry.inactive = Some(inactive);
         if let Stage::Resting { due } = entry.stage
             && due > latest
@@ -251,10 +253,12 @@ impl ContactSchedule {
         let entry = self.entries.get_mut(worker)?;
         let Stage::UnderWay { batch } = entry.stage else { return None };
         self.under_way = self.under_way.saturating_sub(1);
+
         entry.failures = match result {
             Some(result) if !result.is_reached() => entry.failures.saturating_add(1),
             Some(_) | None => 0,
         };
+
         match &entry.inactive {
             Some(inactive) => {
                 let is_outdated = result.is_none() || !entry.was_contacted;
@@ -295,6 +299,7 @@ impl ContactSchedule {
         self.next_batch = batch.wrapping_add(1);
         let left = workers.len();
         self.batches.insert(batch, Batch { trigger, began_at: now, left, reached: 0, failed: 0 });
+
         for worker in workers {
             let place = self.next_place;
             self.next_place = place.wrapping_add(1);
@@ -341,6 +346,7 @@ impl ContactSchedule {
         if batch.left > 0 {
             return None;
         }
+
         let Batch { trigger, began_at, reached, failed, .. } = self.batches.remove(&id)?;
         let took = now.saturating_duration_since(began_at);
         match trigger {

@@ -43,8 +43,8 @@ impl WorkerSessions {
         leader.check_leadership().await?;
         let register_again = match request.goodbye {
             true => {
-                let leave = Arc::clone(&leader).take_leave(request);
-                leader.see_through(leave).await?;
+                let ending = Arc::clone(&leader).on_goodbye(request);
+                leader.see_through(ending).await?;
                 false
             }
             false => leader.renew(&request)? == SessionStanding::Stale,
@@ -110,6 +110,7 @@ impl LeaderState {
                 return Ok(SessionStanding::Stale);
             }
         }
+
         if !is_held {
             self.metrics.on_stale("heartbeat", 1);
             return Ok(SessionStanding::Stale);
@@ -145,21 +146,23 @@ impl LeaderState {
     }
 
     /// Ends the session of a worker that has shut down in good order and runs nothing any more.
-    async fn take_leave(
+    async fn on_goodbye(
         self: Arc<Self>,
         goodbye: v1::HeartbeatRequest,
     ) -> Result<(), SessionError> {
         let (worker, epoch) = self.sender(&goodbye)?;
         let incarnation = convert::id("/incarnation", &goodbye.incarnation)?;
-        let known = self.node.reader().with(|state| {
-            // The goodbye of a process that was replaced says nothing about the new one.
-            let known = state.worker(&worker).filter(|known| {
+        // The goodbye of a process that was replaced says nothing about the new one.
+        let is_current = self.node.reader().with(|state| {
+            state.worker(&worker).is_some_and(|known| {
                 let holder = known.process.map(|process| process.incarnation);
                 known.epoch == epoch && holder == Some(incarnation)
-            })?;
-            Some(()).filter(|()| known.epoch == epoch)
+            })
         });
-        let Some(()) = known else { return Ok(()) };
+        if !is_current {
+            return Ok(());
+        }
+
         let disconnect = Command::DisconnectWorkers(DisconnectWorkers {
             term: self.term,
             workers: vec![(worker.clone(), epoch)],
@@ -167,6 +170,7 @@ impl LeaderState {
             last_heard: [(worker.clone(), self.node.clock().now())].into(),
         });
         self.node.propose_as_leader(self.term, &disconnect).await?;
+
         let requeue = Command::RequeueAttempts(RequeueAttempts {
             term: self.term,
             workers: vec![(worker.clone(), epoch)],
@@ -175,6 +179,7 @@ impl LeaderState {
             attempts_max: u32::MAX,
         });
         self.node.propose_as_leader(self.term, &requeue).await?;
+
         self.leases().on_expired(&worker, epoch);
         // A goodbye that arrives late must not end what has begun since.
         if !self.has_registered_since(&worker, epoch) {
@@ -185,6 +190,7 @@ impl LeaderState {
         Ok(())
     }
 
+    /// Tells whether the worker has registered again since that epoch.
     fn has_registered_since(&self, worker: &WorkerId, epoch: Epoch) -> bool {
         self.node
             .reader()
