@@ -178,6 +178,12 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
+/// Tells whether the task's state never changes again.
+#[must_use]
+pub fn is_terminal(task: &Value) -> bool {
+    task["state"].as_str().is_some_and(|state| TERMINAL.contains(&state))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -249,10 +255,4 @@ mod tests {
             assert!(found.contains(complaint), "'{complaint}' is not in '{found}'");
         }
     }
-}
-
-/// Tells whether the task's state never changes again.
-#[must_use]
-pub fn is_terminal(task: &Value) -> bool {
-    task["state"].as_str().is_some_and(|state| TERMINAL.contains(&state))
 }

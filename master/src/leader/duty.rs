@@ -162,6 +162,7 @@ mod tests {
 
     use cluster_state::{LogIndex, Term};
     use tokio::sync::Notify;
+    use tokio::task::JoinSet;
 
     use super::*;
 
@@ -195,7 +196,7 @@ mod tests {
         applied: watch::Sender<AppliedAt>,
         rest: watch::Sender<bool>,
         stop: CancellationToken,
-        running: tokio::task::JoinHandle<()>,
+        running: JoinSet<()>,
     }
 
     impl World {
@@ -206,8 +207,8 @@ mod tests {
             let (applied, rest) =
                 (watch::Sender::new(AppliedAt::default()), watch::Sender::new(false));
             let stop = CancellationToken::new();
-            let running =
-                tokio::spawn(drive(counter, applied.subscribe(), rest.subscribe(), stop.clone()));
+            let mut running = JoinSet::new();
+            running.spawn(drive(counter, applied.subscribe(), rest.subscribe(), stop.clone()));
             Self { passes, notice, applied, rest, stop, running }
         }
 
@@ -270,6 +271,6 @@ mod tests {
         world.rest.send_replace(false);
         assert_eq!(world.passes_after(1_000).await, 3);
         world.stop.cancel();
-        world.running.await.unwrap();
+        world.running.join_all().await;
     }
 }

@@ -43,7 +43,7 @@ impl Sample {
         })
     }
 
-    fn to_wire(&self, worker: &WorkerId) -> v1::UsageSample {
+    fn to_wire(self, worker: &WorkerId) -> v1::UsageSample {
         v1::UsageSample {
             worker_id: worker.to_string(),
             timestamp: convert::rfc3339(self.at),
