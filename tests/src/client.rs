@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use eventually::eventually;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use crate::eventually::eventually;
 use crate::history::{History, is_terminal};
 
 /// Longer than the 5 s for which a master holds a request while there is no leader.

@@ -8,12 +8,12 @@ mod worker;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use eventually::{eventually, require};
 use serde_json::Value;
 
 use crate::client::Client;
 use crate::clusterctl::{self, Outcome};
 use crate::effects::Effects;
-use crate::eventually::{eventually, require};
 use crate::history::History;
 use crate::leader_watch::LeaderWatch;
 use crate::sweep::Scratch;

@@ -15,7 +15,6 @@ pub mod connections;
 pub mod disk;
 pub mod effects;
 pub mod event_stream;
-pub mod eventually;
 pub mod firewall;
 pub mod history;
 pub mod leader_watch;

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use eventually::{eventually, require};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
 use crate::effects::Effects;
-use crate::eventually::{eventually, require};
 
 /// Treatment of a submission that was not acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

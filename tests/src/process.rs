@@ -1,15 +1,14 @@
 //! One process under test: started, stopped, frozen and killed at will, and never left behind.
 
 use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use eventually::eventually;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::os::unix::process::CommandExt;
-
-use crate::eventually::eventually;
 
 /// Lines of its log that are shown when a test fails.
 const TAIL_LINES: usize = 40;

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use eventually::{eventually, require};
+
 use crate::cluster::Cluster;
-use crate::eventually::{eventually, require};
 use crate::ports;
 use crate::process::{Launch, Process, checkout};
 

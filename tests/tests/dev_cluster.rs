@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use cluster_tests::clusterctl::clusterctl;
-use cluster_tests::eventually::{eventually, require};
 use cluster_tests::process::{Launch, Process};
 use cluster_tests::sweep::Scratch;
+use eventually::{eventually, require};
 use rand::RngExt;
 
 /// Three masters with their elections, two workers, and a slow machine.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cluster_tests::cluster::Cluster;
-use cluster_tests::eventually::{eventually, require};
+use eventually::{eventually, require};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follower_whose_entries_are_purged_is_sent_a_snapshot() {

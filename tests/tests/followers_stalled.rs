@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cluster_tests::cluster::Cluster;
-use cluster_tests::eventually::{eventually, require};
+use eventually::{eventually, require};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use cluster_tests::cluster::Cluster;
-use cluster_tests::eventually::throughout;
 use cluster_tests::tree::copy;
+use eventually::throughout;
 use tempfile::TempDir;
 
 #[tokio::test(flavor = "multi_thread")]

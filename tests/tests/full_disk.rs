@@ -4,11 +4,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use cluster_tests::cluster::Cluster;
-use cluster_tests::eventually::{eventually, require};
 use cluster_tests::load::{Load, Plan};
 use cluster_tests::process::binary;
 use cluster_tests::tree::copy;
 use cluster_tests::volume::Volume;
+use eventually::{eventually, require};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]

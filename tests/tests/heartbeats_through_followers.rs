@@ -6,7 +6,7 @@ use std::time::Duration;
 use cluster_tests::client::Client;
 use cluster_tests::cluster::Cluster;
 use cluster_tests::connections;
-use cluster_tests::eventually::{eventually, require, throughout};
+use eventually::{eventually, require, throughout};
 use proto::v1;
 use proto::v1::master_service_client::MasterServiceClient;
 

@@ -1,7 +1,7 @@
 //! An operator has offline workers gone to at once, through whichever master.
 
 use cluster_tests::cluster::{CONNECT_PATIENCE, Cluster};
-use cluster_tests::eventually::{eventually, require};
+use eventually::{eventually, require};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]

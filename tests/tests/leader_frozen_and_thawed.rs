@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use cluster_tests::cluster::Cluster;
-use cluster_tests::eventually::throughout;
 use cluster_tests::load::{Load, Plan};
+use eventually::throughout;
 use reqwest::Method;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use cluster_tests::client::Answer;
 use cluster_tests::cluster::Cluster;
-use cluster_tests::eventually::{eventually, require};
 use cluster_tests::firewall::{self, Cut};
 use cluster_tests::load::{Load, Plan};
+use eventually::{eventually, require};
 use reqwest::{Method, StatusCode};
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use cluster_tests::cluster::Cluster;
-use cluster_tests::eventually::{eventually, require};
+use eventually::{eventually, require};
 use reqwest::Method;
 
 /// A master holds a request for 5 s in the hope of a leader.

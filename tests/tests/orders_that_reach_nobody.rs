@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cluster_tests::cluster::Cluster;
-use cluster_tests::eventually::{eventually, require};
+use eventually::{eventually, require};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_say_on_every_master_why_an_order_is_not_carried_out() {

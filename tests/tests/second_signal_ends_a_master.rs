@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cluster_tests::cluster::Cluster;
-use cluster_tests::eventually::{eventually, require};
+use eventually::{eventually, require};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 

@@ -11,21 +11,22 @@ mod documentation;
 mod imports;
 
 /// Dependencies that each package of the workspace may have. Arrows never run back.
-const MAY_USE: [(&str, &str, &[&str]); 10] = [
+const MAY_USE: [(&str, &str, &[&str]); 11] = [
     ("cluster-fuzz", "tests/fuzz", &[]),
+    ("eventually", "tests/eventually", &[]),
     ("cluster-state", "raft-store/state", &[]),
-    ("proto", "proto", &["cluster-state", "cluster-fuzz"]),
+    ("proto", "proto", &["cluster-state", "cluster-fuzz", "eventually"]),
     ("daemon", "proto/daemon", &["cluster-state"]),
-    ("raft-store", "raft-store", &["cluster-state", "proto", "cluster-fuzz"]),
-    ("worker", "worker", &["cluster-state", "proto", "daemon", "cluster-fuzz"]),
+    ("raft-store", "raft-store", &["cluster-state", "proto", "cluster-fuzz", "eventually"]),
+    ("worker", "worker", &["cluster-state", "proto", "daemon", "cluster-fuzz", "eventually"]),
     ("clusterctl", "master/clusterctl", &["cluster-state", "proto"]),
-    ("master", "master", &["cluster-state", "proto", "daemon", "raft-store", "cluster-fuzz"]),
-    ("cluster-tests", "tests", &["cluster-state", "proto"]),
     (
-        "cluster-bench",
-        "tests/bench",
-        &["cluster-state", "proto", "daemon", "clusterctl", "cluster-tests"],
+        "master",
+        "master",
+        &["cluster-state", "proto", "daemon", "raft-store", "cluster-fuzz", "eventually"],
     ),
+    ("cluster-tests", "tests", &["cluster-state", "proto", "eventually"]),
+    ("cluster-bench", "tests/bench", &["proto", "daemon", "clusterctl"]),
 ];
 
 /// All that the pure state machine may use.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cluster_tests::cluster::{CONNECT_PATIENCE, Cluster};
 use cluster_tests::event_stream::EventStream;
-use cluster_tests::eventually::{eventually, require};
+use eventually::{eventually, require};
 use serde_json::Value;
 
 const REPLICATED: [&str; 2] = ["workers", "cluster"];

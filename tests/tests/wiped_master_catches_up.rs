@@ -4,8 +4,8 @@ use std::fs;
 use std::time::Duration;
 
 use cluster_tests::cluster::Cluster;
-use cluster_tests::eventually::{eventually, require, throughout};
 use cluster_tests::load::{Load, Plan};
+use eventually::{eventually, require, throughout};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_sent_everything_again() {

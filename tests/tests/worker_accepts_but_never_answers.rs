@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use cluster_tests::cluster::{CONNECT_PATIENCE, Cluster};
-use cluster_tests::eventually::eventually;
+use eventually::eventually;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cluster_tests::cluster::Cluster;
-use cluster_tests::eventually::{require, throughout};
+use eventually::{require, throughout};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_at_the_address_of_another_is_refused() {

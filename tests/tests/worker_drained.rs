@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cluster_tests::cluster::Cluster;
-use cluster_tests::eventually::{require, throughout};
+use eventually::{require, throughout};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_end_by_the_deadline_goes_elsewhere() {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use cluster_tests::cluster::{CONNECT_PATIENCE, Cluster};
-use cluster_tests::eventually::{eventually, require};
+use eventually::{eventually, require};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_it_ran_is_ended_and_never_counts() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cluster_tests::cluster::{CONNECT_PATIENCE, Cluster};
-use cluster_tests::eventually::{eventually, require};
+use eventually::{eventually, require};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tasks_of_a_dead_worker_run_elsewhere() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cluster_tests::cluster::Cluster;
-use cluster_tests::eventually::{eventually, require, throughout};
+use eventually::{eventually, require, throughout};
 use proto::v1;
 use proto::v1::worker_service_client::WorkerServiceClient;
 use tonic::{Code, Status};

@@ -32,10 +32,10 @@ async fn a_worker_that_nobody_registered_is_refused() {
     cluster.worker_mut(&name).start();
 
     let worker = cluster.worker_mut(&name).process();
-    cluster_tests::eventually::eventually("it is told so", CONNECT_PATIENCE, async || {
+    eventually::eventually("it is told so", CONNECT_PATIENCE, async || {
         let log = worker.log();
         let is_told = log.contains("not registered");
-        cluster_tests::eventually::require(is_told, || log)
+        eventually::require(is_told, || log)
     })
     .await;
     let workers = cluster.client().get("/api/workers").await.expect(200).json();

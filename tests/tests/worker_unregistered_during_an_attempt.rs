@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use cluster_tests::cluster::{CONNECT_PATIENCE, Cluster};
-use cluster_tests::eventually::{eventually, require, throughout};
+use eventually::{eventually, require, throughout};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn its_task_runs_elsewhere_and_it_waits_to_be_registered_again() {

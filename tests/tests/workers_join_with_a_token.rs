@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cluster_tests::cluster::{CONNECT_PATIENCE, Cluster};
-use cluster_tests::eventually::{eventually, require, throughout};
+use eventually::{eventually, require, throughout};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_admits_until_it_is_revoked() {

@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use cluster_state::{Scheduling, StopReason, Task, TaskId, TaskState, Timestamp, WorkerId};
 use raft_store::{SystemClock, WallClock};
 use serde_json::json;
-use tokio_util::task::TaskTracker;
 
-use crate::fleet::{Fleet, NOWHERE, WhenDismissed, serve};
+use crate::fleet::{Fleet, NOWHERE};
 use crate::one_master::OneMaster;
+use crate::scripted_worker::{Script, ScriptedWorker};
 
 const TEN_DAYS_MILLIS: u64 = 10 * 24 * 60 * 60 * 1_000;
 
@@ -70,13 +70,13 @@ fn stop_of(task: &Task) -> Option<StopReason> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wall_clock_that_jumps_ends_nothing() {
-    let tasks = TaskTracker::new();
     let wall = Arc::new(Wall::default());
     let master = OneMaster::start_by(Arc::clone(&wall) as Arc<dyn WallClock>).await;
-    let (address, _heard) = serve(&tasks, WhenDismissed::Obey).await;
+    let worker = ScriptedWorker::serve(Script::default()).await;
+    let address = &worker.address;
     let body = json!({"worker_id": "worker-1", "address": address});
     assert_eq!(master.post("/api/workers", &body).await.status, 201);
-    Fleet::of(&master).await.connect("worker-1", &address, "").await.unwrap();
+    Fleet::of(&master).await.connect("worker-1", address, "").await.unwrap();
     let running = run(&master, "1h").await;
     let first = keyed(&master).await;
     let token = json!({"token_id": "fleet", "ttl": "1h"});

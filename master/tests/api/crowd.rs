@@ -1,15 +1,12 @@
 //! More clients than there is room for: probes are answered all the same, and the others are told.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
-use std::time::Duration;
-
+use eventually::{PATIENCE, eventually, require};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::one_master::OneMaster;
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn opened(master: &OneMaster, request: &str) -> TcpStream {
     let mut stream = TcpStream::connect(master.http()).await.unwrap();
@@ -19,6 +16,14 @@ async fn opened(master: &OneMaster, request: &str) -> TcpStream {
 
 fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: master\r\n\r\n")
+}
+
+async fn until_answered(master: &OneMaster, status: u16) {
+    eventually("requests are answered so", PATIENCE, async || {
+        let answer = master.get("/api/tasks").await;
+        require(answer.status == status, || format!("{} {}", answer.status, answer.body))
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,8 +42,7 @@ async fn probes_are_answered_with_every_slot_taken() {
         crowd.push(opened(&master, upload).await);
         crowd.push(opened(&master, &wait).await);
     }
-    let full = async { while master.get("/api/tasks").await.status != 429 {} };
-    tokio::time::timeout(PATIENCE, full).await.unwrap();
+    until_answered(&master, 429).await;
     for silent in ["", "GET /api", &get("/livez")].iter().cycle().take(60) {
         crowd.push(opened(&master, silent).await);
     }
@@ -54,8 +58,7 @@ async fn probes_are_answered_with_every_slot_taken() {
     assert_eq!(refused.header("retry-after"), "1");
 
     drop(crowd);
-    let room = async { while master.get("/api/tasks").await.status != 200 {} };
-    tokio::time::timeout(PATIENCE, room).await.unwrap();
+    until_answered(&master, 200).await;
     let metrics = master.get("/metrics").await.body;
     assert!(metrics.contains("cloudai_connections_closed_total{port=\"http\",reason=\"full\"}"));
     master.stop().await;
@@ -98,9 +101,11 @@ async fn bodies_on_their_way_in_have_a_common_bound() {
     assert_eq!(refused.problem(429, "overloaded")["outcome"], "rejected");
 
     drop(slow);
-    let accepted =
-        async { while master.ask("POST", "/api/tasks", &headers, &large).await.status != 201 {} };
-    tokio::time::timeout(PATIENCE, accepted).await.unwrap();
+    eventually("there is room for the body", PATIENCE, async || {
+        let answer = master.ask("POST", "/api/tasks", &headers, &large).await;
+        require(answer.status == 201, || answer.body)
+    })
+    .await;
     master.stop().await;
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use eventually::PATIENCE;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream};
@@ -10,8 +11,6 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::one_master::OneMaster;
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An open socket.
 pub(crate) struct EventSocket {

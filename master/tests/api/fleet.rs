@@ -1,29 +1,19 @@
-//! Workers that say what a test wants, and hear what the leader says to them.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
-
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+//! Calls of workers to a master, as a test wants them.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should panic")]
 
 use cluster_state::{DataId, Incarnation};
-use futures_util::stream::{self, BoxStream, StreamExt};
+use eventually::{PATIENCE, eventually};
 use proto::v1;
 use proto::v1::master_service_client::MasterServiceClient;
-use proto::v1::worker_service_server::{WorkerService, WorkerServiceServer};
-use tokio::net::TcpListener;
-use tokio::sync::mpsc;
-use tokio_util::task::TaskTracker;
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Channel, Server};
-use tonic::{Code, Request, Response, Status};
+use tonic::transport::Channel;
+use tonic::{Code, Status};
 
 use crate::one_master::OneMaster;
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Nobody listens there.
 pub(crate) const NOWHERE: &str = "127.0.0.1:9";
 
-/// Workers as the master sees them.
+/// Workers that call a master.
 pub(crate) struct Fleet {
     client: MasterServiceClient<Channel>,
 }
@@ -70,18 +60,33 @@ impl Fleet {
             unfit: unfit.map(str::to_owned),
             ..Default::default()
         };
-        let answered = async {
-            loop {
-                let answer = self.client.clone().send_heartbeat(request.clone()).await;
+        eventually("the heartbeat is answered", PATIENCE, async || {
+            match self.client.clone().send_heartbeat(request.clone()).await {
+                Ok(answer) => Ok(answer.into_inner().register_again),
                 // A worker says it again: this master may have begun to lead just now.
-                if answer.as_ref().is_err_and(|status| status.code() == Code::Unavailable) {
-                    tokio::task::yield_now().await;
-                    continue;
-                }
-                return answer.unwrap().into_inner().register_again;
+                Err(status) if status.code() == Code::Unavailable => Err(status.to_string()),
+                Err(status) => panic!("{status}"),
             }
+        })
+        .await
+    }
+
+    /// Reports how an attempt of `worker-1` ended, and returns how many results are confirmed.
+    pub(crate) async fn report(
+        &self,
+        session: &v1::RegisterWorkerResponse,
+        attempt: v1::AttemptRef,
+        exit_code: i32,
+    ) -> usize {
+        let outcome = Some(v1::finished_attempt::Outcome::ExitCode(exit_code));
+        let report = v1::ReportTaskCompletionRequest {
+            cluster_id: session.leader.clone().unwrap().cluster_id,
+            worker_id: "worker-1".to_owned(),
+            epoch: session.epoch,
+            finished: vec![v1::FinishedAttempt { attempt: Some(attempt), outcome }],
         };
-        tokio::time::timeout(PATIENCE, answered).await.unwrap()
+        let answer = self.client.clone().report_task_completion(report).await.unwrap();
+        answer.into_inner().confirmed.len()
     }
 }
 
@@ -103,95 +108,5 @@ pub(crate) fn registration(
         address_is_advertised: true,
         specs: Some(v1::WorkerSpecs { total: Some(total), ..Default::default() }),
         ..Default::default()
-    }
-}
-
-/// Calls that a worker's server receives.
-pub(crate) struct Heard {
-    pub(crate) dismissals: mpsc::UnboundedReceiver<v1::DismissRequest>,
-}
-
-/// Answer of a worker's server to a dismissal.
-#[derive(Clone, Copy)]
-pub(crate) enum WhenDismissed {
-    Obey,
-    /// Something runs there until it has been told so often.
-    ObeyAfter(usize),
-    /// It is another worker.
-    Refuse,
-    /// It has seen that term.
-    ObeyTerm(u64),
-}
-
-struct Desk {
-    when_dismissed: WhenDismissed,
-    dismissals: mpsc::UnboundedSender<v1::DismissRequest>,
-    told: AtomicUsize,
-}
-
-/// Serves a worker; returns its address and what it hears.
-pub(crate) async fn serve(tasks: &TaskTracker, when_dismissed: WhenDismissed) -> (String, Heard) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let (sender, dismissals) = mpsc::unbounded_channel();
-    let desk = Desk { when_dismissed, dismissals: sender, told: AtomicUsize::new(0) };
-    let server = Server::builder().add_service(WorkerServiceServer::new(desk));
-    tasks.spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
-    (address, Heard { dismissals })
-}
-
-#[tonic::async_trait]
-impl WorkerService for Desk {
-    type StreamTaskLogsStream = BoxStream<'static, Result<v1::LogChunk, Status>>;
-
-    async fn master_register(
-        &self,
-        _: Request<v1::MasterRegisterRequest>,
-    ) -> Result<Response<v1::MasterRegisterResponse>, Status> {
-        Ok(Response::new(v1::MasterRegisterResponse::default()))
-    }
-
-    async fn assign_task(
-        &self,
-        request: Request<v1::AssignTaskRequest>,
-    ) -> Result<Response<v1::AssignTaskResponse>, Status> {
-        let assignments = request.into_inner().assignments.into_iter();
-        let accepted = assignments.filter_map(|one| one.attempt).collect();
-        Ok(Response::new(v1::AssignTaskResponse { accepted }))
-    }
-
-    async fn cancel_task(
-        &self,
-        _: Request<v1::CancelTaskRequest>,
-    ) -> Result<Response<v1::CancelTaskResponse>, Status> {
-        Ok(Response::new(v1::CancelTaskResponse::default()))
-    }
-
-    async fn dismiss(
-        &self,
-        request: Request<v1::DismissRequest>,
-    ) -> Result<Response<v1::DismissResponse>, Status> {
-        self.dismissals.send(request.into_inner()).ok();
-        let told = self.told.fetch_add(1, Ordering::Relaxed) + 1;
-        match self.when_dismissed {
-            WhenDismissed::Obey => Ok(Response::new(v1::DismissResponse { running: 0 })),
-            WhenDismissed::ObeyAfter(times) => {
-                let running = u32::from(told < times);
-                Ok(Response::new(v1::DismissResponse { running }))
-            }
-            WhenDismissed::Refuse => Err(Status::failed_precondition("this is another worker")),
-            WhenDismissed::ObeyTerm(seen) => {
-                let mut status = Status::failed_precondition("there is a newer leader");
-                status.metadata_mut().insert(proto::worker_client::TERM_SEEN, seen.into());
-                Err(status)
-            }
-        }
-    }
-
-    async fn stream_task_logs(
-        &self,
-        _: Request<v1::StreamTaskLogsRequest>,
-    ) -> Result<Response<Self::StreamTaskLogsStream>, Status> {
-        Ok(Response::new(stream::empty().boxed()))
     }
 }

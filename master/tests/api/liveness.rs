@@ -4,17 +4,16 @@
 use std::time::Duration;
 
 use cluster_state::{Command, LeaseTimes, State, TaskId, TaskState, Timestamp, WorkerId};
+use eventually::{PATIENCE, eventually, require};
 use futures_util::future::join_all;
 use master::config::Config;
 use proto::convert::Registration;
 use proto::v1;
 use serde_json::json;
-use tokio_util::task::TaskTracker;
 
-use crate::fleet::{Fleet, NOWHERE, WhenDismissed, registration, serve};
+use crate::fleet::{Fleet, NOWHERE, registration};
 use crate::one_master::OneMaster;
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::scripted_worker::{Script, ScriptedWorker, WhenDismissed};
 
 fn id(worker: &str) -> WorkerId {
     worker.parse().unwrap()
@@ -30,6 +29,11 @@ async fn with_worker(adapt: impl FnOnce(&mut Config), address: &str) -> (OneMast
     (master, fleet, epoch)
 }
 
+/// A worker that accepts everything, and answers so when it is dismissed.
+async fn dismissed(when_dismissed: WhenDismissed) -> ScriptedWorker {
+    ScriptedWorker::serve(Script { when_dismissed, ..Script::default() }).await
+}
+
 /// Three seconds of silence are too many.
 fn impatient(config: &mut Config, lease: Duration) {
     config.worker.heartbeat_interval = Duration::from_millis(500);
@@ -43,18 +47,17 @@ fn nobody_departed(state: &State) -> Option<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unregistered_worker_is_told_at_once_and_forgotten() {
-    let tasks = TaskTracker::new();
-    let (address, mut heard) = serve(&tasks, WhenDismissed::Obey).await;
-    let (master, fleet, epoch) = with_worker(|_| {}, &address).await;
+    let mut worker = dismissed(WhenDismissed::Obey).await;
+    let (master, fleet, epoch) = with_worker(|_| {}, &worker.address).await;
     assert!(!fleet.heartbeat("worker-1", epoch).await);
 
     assert_eq!(master.delete("/api/workers/worker-1").await.status, 204);
 
-    let told = tokio::time::timeout(PATIENCE, heard.dismissals.recv()).await.unwrap().unwrap();
+    let told = worker.dismissals.next().await;
     assert_eq!(told.worker_id, "worker-1");
     assert_eq!(told.leader.unwrap().leader_id, 1);
     master.state(nobody_departed).await;
-    assert!(heard.dismissals.try_recv().is_err(), "it was told twice");
+    assert!(worker.dismissals.is_silent(), "it was told twice");
     // Its lease is forgotten with it: under its name nobody has been heard from.
     let body = json!({"worker_id": "worker-1", "address": NOWHERE});
     let again = master.post("/api/workers", &body).await.json();
@@ -65,11 +68,10 @@ async fn an_unregistered_worker_is_told_at_once_and_forgotten() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unregistered_worker_at_the_address_of_another_is_forgotten() {
-    let tasks = TaskTracker::new();
-    let (address, mut heard) = serve(&tasks, WhenDismissed::Refuse).await;
-    let (master, _, _) = with_worker(|_| {}, &address).await;
+    let mut worker = dismissed(WhenDismissed::Refuse).await;
+    let (master, _, _) = with_worker(|_| {}, &worker.address).await;
     assert_eq!(master.delete("/api/workers/worker-1").await.status, 204);
-    tokio::time::timeout(PATIENCE, heard.dismissals.recv()).await.unwrap().unwrap();
+    worker.dismissals.next().await;
     master.state(nobody_departed).await;
     master.stop().await;
 }
@@ -85,13 +87,12 @@ async fn unregister_with_a_task(master: &OneMaster) -> TaskId {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tasks_of_an_unregistered_worker_wait_until_nothing_runs_there() {
-    let tasks = TaskTracker::new();
-    let (address, mut heard) = serve(&tasks, WhenDismissed::ObeyAfter(3)).await;
-    let (master, _, epoch) = with_worker(|_| {}, &address).await;
+    let mut worker = dismissed(WhenDismissed::ObeyAfter(3)).await;
+    let (master, _, epoch) = with_worker(|_| {}, &worker.address).await;
     let task = unregister_with_a_task(&master).await;
 
     for _ in 0..2 {
-        let told = tokio::time::timeout(PATIENCE, heard.dismissals.recv()).await.unwrap().unwrap();
+        let told = worker.dismissals.next().await;
         assert_eq!(told.epoch, epoch);
         let is_waiting =
             |state: &State| state.task(task).is_some_and(|one| one.live_attempt().is_some());
@@ -102,16 +103,15 @@ async fn tasks_of_an_unregistered_worker_wait_until_nothing_runs_there() {
         .await;
     let outcome = queued.last_attempt().unwrap().outcome.clone().unwrap();
     assert_eq!(outcome.to_string(), "the worker was unregistered");
-    tokio::time::timeout(PATIENCE, heard.dismissals.recv()).await.unwrap().unwrap();
+    worker.dismissals.next().await;
     master.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tasks_of_an_unregistered_worker_that_is_not_there_wait_for_its_lease() {
-    let tasks = TaskTracker::new();
     let short = |config: &mut Config| impatient(config, Duration::from_secs(3));
-    let (address, _heard) = serve(&tasks, WhenDismissed::Refuse).await;
-    let (master, _, _) = with_worker(short, &address).await;
+    let worker = dismissed(WhenDismissed::Refuse).await;
+    let (master, _, _) = with_worker(short, &worker.address).await;
     let task = unregister_with_a_task(&master).await;
     let departed_at = master.state(|state| state.departed().next().map(|one| one.at)).await;
 
@@ -190,8 +190,11 @@ async fn a_registration_is_seen_through_when_its_call_is_dropped() {
     }
     drop(calls);
 
-    let is_heard = async { while fleet.heartbeat("worker-1", epoch + 1).await {} };
-    tokio::time::timeout(PATIENCE, is_heard).await.unwrap();
+    eventually("the session stands", PATIENCE, async || {
+        let is_unknown = fleet.heartbeat("worker-1", epoch + 1).await;
+        require(!is_unknown, || "the worker is to register again".to_owned())
+    })
+    .await;
     master.stop().await;
 }
 
@@ -255,13 +258,12 @@ async fn an_unregistered_worker_that_is_gone_is_forgotten_when_its_lease_is_over
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_wrong_about_the_term_costs_one_confirmation() {
-    let tasks = TaskTracker::new();
-    let (address, mut heard) = serve(&tasks, WhenDismissed::ObeyTerm(1_000)).await;
-    let (master, fleet, _) = with_worker(|_| {}, &address).await;
+    let mut worker = dismissed(WhenDismissed::ObeyTerm(1_000)).await;
+    let (master, fleet, _) = with_worker(|_| {}, &worker.address).await;
     assert_eq!(master.delete("/api/workers/worker-1").await.status, 204);
     // Told again by the duties that run after the leader's barrier was committed once more.
     for _ in 0..2 {
-        tokio::time::timeout(PATIENCE, heard.dismissals.recv()).await.unwrap().unwrap();
+        worker.dismissals.next().await;
     }
     let body = json!({"worker_id": "worker-2", "address": NOWHERE});
     assert_eq!(master.post("/api/workers", &body).await.status, 201);

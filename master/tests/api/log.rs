@@ -3,11 +3,9 @@
 
 use std::io;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
+use eventually::{PATIENCE, eventually, require};
 use parking_lot::Mutex;
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Log of the master, from `info` on.
 #[derive(Debug, Clone, Default)]
@@ -42,12 +40,11 @@ impl Log {
     }
 
     pub(crate) async fn reaches(&self, parts: &[&str], least: usize) {
-        let reached = async {
-            while self.count(parts) < least {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, reached).await.unwrap();
+        eventually("the lines are logged", PATIENCE, async || {
+            let count = self.count(parts);
+            require(count >= least, || format!("{count} of {least} lines with {parts:?}"))
+        })
+        .await;
     }
 
     pub(crate) fn count(&self, parts: &[&str]) -> usize {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{Command, LogIndex, MasterId, State, Term};
+use eventually::{PATIENCE, eventually, require};
 use master::config::Config;
 use master::master::{Master, StartError};
 use raft_store::{OpenError, SystemClock, WallClock};
@@ -63,9 +64,9 @@ impl OneMaster {
         let started = Self { master: start(config, wall).await, dir };
         let mut leadership = started.master.node().leadership();
         let leads = leadership.wait_for(|leadership| leadership.is_leading());
-        drop(tokio::time::timeout(Duration::from_secs(20), leads).await.unwrap().unwrap());
+        drop(tokio::time::timeout(PATIENCE, leads).await.unwrap().unwrap());
         let begun = started.until_its_term_has_begun();
-        tokio::time::timeout(Duration::from_secs(20), begun).await.unwrap();
+        tokio::time::timeout(PATIENCE, begun).await.unwrap();
         started
     }
 
@@ -173,21 +174,19 @@ impl OneMaster {
 
     /// Returns when a request waits for something to happen.
     pub(crate) async fn until_a_request_waits(&self) {
-        let waits = async {
-            while !self.get("/metrics").await.body.contains("cloudai_waiting_requests 1") {}
-        };
-        tokio::time::timeout(Duration::from_secs(20), waits).await.unwrap();
+        self.until_metrics_say("cloudai_waiting_requests 1").await;
     }
 
     /// Returns when there is such a line among the metrics.
     pub(crate) async fn until_metrics_say(&self, line: &str) {
-        let say = async {
-            while !self.get("/metrics").await.body.lines().any(|found| found == line) {
-                tokio::task::yield_now().await;
-            }
-        };
-        let said = tokio::time::timeout(Duration::from_secs(20), say).await;
-        assert!(said.is_ok(), "the metrics never say {line}");
+        let name = line.split([' ', '{']).next().unwrap();
+        eventually("the metrics say it", PATIENCE, async || {
+            let metrics = self.get("/metrics").await.body;
+            let found = metrics.lines().filter(|found| found.starts_with(name));
+            let found = found.collect::<Vec<_>>();
+            require(found.contains(&line), || format!("{line} is not among {found:?}"))
+        })
+        .await;
     }
 
     /// Submits one task and returns its id.
@@ -200,15 +199,13 @@ impl OneMaster {
 
 /// The last thread of a master that has just stopped may let go of the directory a moment later.
 async fn start(config: Config, wall: Arc<dyn WallClock>) -> Master {
-    let starting = async {
-        loop {
-            match Master::start_with_clock(config.clone(), Arc::clone(&wall)).await {
-                Err(StartError::Open(OpenError::Locked(_))) => tokio::task::yield_now().await,
-                started => return started.unwrap(),
-            }
+    eventually("the master starts", PATIENCE, async || {
+        match Master::start_with_clock(config.clone(), Arc::clone(&wall)).await {
+            Err(StartError::Open(OpenError::Locked(path))) => Err(format!("{path:?} is locked")),
+            started => Ok(started.unwrap()),
         }
-    };
-    tokio::time::timeout(Duration::from_secs(20), starting).await.unwrap()
+    })
+    .await
 }
 
 fn config(data_dir: &Path, grpc: &str) -> Config {

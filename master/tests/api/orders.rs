@@ -4,115 +4,23 @@
 use std::time::{Duration, Instant};
 
 use cluster_state::WorkerState;
-use futures_util::stream::{self, BoxStream, StreamExt};
-use proto::v1;
-use proto::v1::worker_service_server::{WorkerService, WorkerServiceServer};
 use serde_json::json;
-use tokio::net::TcpListener;
-use tokio::sync::mpsc;
-use tokio_util::task::TaskTracker;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Response, Status};
 
 use crate::fleet::Fleet;
 use crate::one_master::{OneMaster, free_address};
+use crate::scripted_worker::{Order, Script, ScriptedWorker, WhenAssigned, WhenCancelled};
 
-/// Behavior of a worker with its orders.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manner {
-    Accept,
-    /// It has no room.
-    LeaveOut,
-    Refuse,
-}
-
-/// A call that came.
-#[derive(Debug, PartialEq, Eq)]
-enum Call {
-    Assign(usize),
-    Cancel(usize),
-}
-
-struct ScriptedWorker {
-    manner: Manner,
-    calls: mpsc::UnboundedSender<Call>,
-}
-
-impl ScriptedWorker {
-    async fn serve_at(
-        address: &str,
-        manner: Manner,
-        tasks: &TaskTracker,
-    ) -> mpsc::UnboundedReceiver<Call> {
-        let listener = TcpListener::bind(address).await.unwrap();
-        let (calls, came) = mpsc::unbounded_channel();
-        let service = WorkerServiceServer::new(Self { manner, calls });
-        let server = Server::builder().add_service(service);
-        tasks.spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
-        came
-    }
-}
-
-#[tonic::async_trait]
-impl WorkerService for ScriptedWorker {
-    type StreamTaskLogsStream = BoxStream<'static, Result<v1::LogChunk, Status>>;
-
-    async fn master_register(
-        &self,
-        _: Request<v1::MasterRegisterRequest>,
-    ) -> Result<Response<v1::MasterRegisterResponse>, Status> {
-        Ok(Response::new(v1::MasterRegisterResponse::default()))
-    }
-
-    async fn assign_task(
-        &self,
-        request: Request<v1::AssignTaskRequest>,
-    ) -> Result<Response<v1::AssignTaskResponse>, Status> {
-        let assignments = request.into_inner().assignments;
-        self.calls.send(Call::Assign(assignments.len())).ok();
-        let accepted = assignments.into_iter().filter_map(|one| one.attempt);
-        match self.manner {
-            Manner::Accept => {
-                Ok(Response::new(v1::AssignTaskResponse { accepted: accepted.collect() }))
-            }
-            Manner::LeaveOut => Ok(Response::new(v1::AssignTaskResponse::default())),
-            Manner::Refuse => Err(Status::internal("the term is not stored")),
-        }
-    }
-
-    async fn cancel_task(
-        &self,
-        request: Request<v1::CancelTaskRequest>,
-    ) -> Result<Response<v1::CancelTaskResponse>, Status> {
-        let unknown = request.into_inner().attempts;
-        self.calls.send(Call::Cancel(unknown.len())).ok();
-        Ok(Response::new(v1::CancelTaskResponse { unknown }))
-    }
-
-    async fn dismiss(
-        &self,
-        _: Request<v1::DismissRequest>,
-    ) -> Result<Response<v1::DismissResponse>, Status> {
-        Ok(Response::new(v1::DismissResponse::default()))
-    }
-
-    async fn stream_task_logs(
-        &self,
-        _: Request<v1::StreamTaskLogsRequest>,
-    ) -> Result<Response<Self::StreamTaskLogsStream>, Status> {
-        Ok(Response::new(stream::empty().boxed()))
-    }
+/// A worker that answers assignments so, and knows nothing that it is to stop.
+async fn worker_at(address: &str, when_assigned: WhenAssigned) -> ScriptedWorker {
+    let when_cancelled = WhenCancelled::KnowNone;
+    ScriptedWorker::serve_at(address, Script { when_assigned, when_cancelled, ..Script::default() })
+        .await
 }
 
 async fn register(master: &OneMaster, id: &str, address: &str) {
     let worker = json!({"worker_id": id, "address": address});
     let answer = master.post("/api/workers", &worker).await;
     assert_eq!(answer.status, 201, "{}", answer.body);
-}
-
-async fn next(calls: &mut mpsc::UnboundedReceiver<Call>) -> Call {
-    tokio::time::timeout(Duration::from_secs(20), calls.recv()).await.unwrap().unwrap()
 }
 
 async fn stands(master: &OneMaster, worker: &str, wanted: WorkerState) {
@@ -124,7 +32,6 @@ async fn stands(master: &OneMaster, worker: &str, wanted: WorkerState) {
 async fn a_worker_that_cannot_be_called_gives_back_what_it_was_given() {
     let master =
         OneMaster::start_with(|config| config.worker.unreachable_after = Duration::ZERO).await;
-    let tasks = TaskTracker::new();
     let (fleet, address) = (Fleet::of(&master).await, free_address().await);
     register(&master, "deaf", &address).await;
     let epoch = fleet.connect("deaf", &address, "").await.unwrap().epoch;
@@ -152,9 +59,9 @@ async fn a_worker_that_cannot_be_called_gives_back_what_it_was_given() {
     );
     stands(&master, "deaf", WorkerState::Unreachable).await;
 
-    let mut calls = ScriptedWorker::serve_at(&address, Manner::Accept, &tasks).await;
+    let mut worker = worker_at(&address, WhenAssigned::Accept).await;
     stands(&master, "deaf", WorkerState::Active).await;
-    assert_eq!(next(&mut calls).await, Call::Assign(1));
+    assert_eq!(worker.orders.next().await, Order::Assign(1));
     let history = master.get("/api/workers/deaf/history").await.json();
     let events = history["events"].as_array().unwrap().iter();
     let events = events.map(|event| event["event"].as_str().unwrap()).collect::<Vec<_>>();
@@ -166,7 +73,6 @@ async fn a_worker_that_cannot_be_called_gives_back_what_it_was_given() {
 async fn an_operator_may_have_an_unreachable_worker_tried_at_once() {
     let master =
         OneMaster::start_with(|config| config.worker.unreachable_after = Duration::ZERO).await;
-    let tasks = TaskTracker::new();
     let (fleet, address) = (Fleet::of(&master).await, free_address().await);
     register(&master, "deaf", &address).await;
     fleet.connect("deaf", &address, "").await.unwrap();
@@ -176,7 +82,7 @@ async fn an_operator_may_have_an_unreachable_worker_tried_at_once() {
     let reconnect = "/api/workers/deaf/reconnect";
     let failed = master.ask("POST", reconnect, &[], "").await.json();
     assert_eq!(failed["results"][0]["outcome"], "unreachable");
-    let _calls = ScriptedWorker::serve_at(&address, Manner::Accept, &tasks).await;
+    let _worker = worker_at(&address, WhenAssigned::Accept).await;
     let outcome = master.ask("POST", reconnect, &[], "").await.json();
     let outcome = outcome["results"][0]["outcome"].as_str().unwrap();
     assert!(["reached", "active"].contains(&outcome), "{outcome}");
@@ -187,9 +93,8 @@ async fn an_operator_may_have_an_unreachable_worker_tried_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_says_it_is_unfit_gets_nothing_until_it_does_not() {
     let master = OneMaster::start().await;
-    let tasks = TaskTracker::new();
     let (fleet, address) = (Fleet::of(&master).await, free_address().await);
-    let mut calls = ScriptedWorker::serve_at(&address, Manner::Accept, &tasks).await;
+    let mut worker = worker_at(&address, WhenAssigned::Accept).await;
     register(&master, "sick", &address).await;
     let epoch = fleet.connect("sick", &address, "").await.unwrap().epoch;
 
@@ -199,10 +104,10 @@ async fn a_worker_that_says_it_is_unfit_gets_nothing_until_it_does_not() {
     assert_eq!((&shown["state"], &shown["reason"]), (&json!("unfit"), &json!("disk-full")));
     master.submit("true").await;
     assert!(!fleet.heartbeat_saying("sick", epoch, Some("disk-full")).await);
-    assert!(calls.try_recv().is_err());
+    assert!(worker.orders.is_silent());
 
     assert!(!fleet.heartbeat_saying("sick", epoch, None).await);
-    assert_eq!(next(&mut calls).await, Call::Assign(1));
+    assert_eq!(worker.orders.next().await, Order::Assign(1));
     stands(&master, "sick", WorkerState::Active).await;
     master.stop().await;
 }
@@ -210,17 +115,16 @@ async fn a_worker_that_says_it_is_unfit_gets_nothing_until_it_does_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_without_room_is_left_alone_for_a_while() {
     let master = OneMaster::start().await;
-    let tasks = TaskTracker::new();
     let (fleet, address) = (Fleet::of(&master).await, free_address().await);
-    let mut calls = ScriptedWorker::serve_at(&address, Manner::LeaveOut, &tasks).await;
+    let mut worker = worker_at(&address, WhenAssigned::LeaveOut).await;
     register(&master, "full", &address).await;
     fleet.connect("full", &address, "").await.unwrap();
     let id = master.submit("true").await;
 
-    assert_eq!(next(&mut calls).await, Call::Assign(1));
+    assert_eq!(worker.orders.next().await, Order::Assign(1));
     let asked_at = Instant::now();
     for _ in 0..2 {
-        assert_eq!(next(&mut calls).await, Call::Assign(1));
+        assert_eq!(worker.orders.next().await, Order::Assign(1));
     }
     assert!(asked_at.elapsed() >= Duration::from_millis(900), "{:?}", asked_at.elapsed());
     let task = master.get(&format!("/api/tasks/{id}")).await.json();
@@ -236,24 +140,23 @@ async fn a_worker_without_room_is_left_alone_for_a_while() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_to_stop_is_delivered_though_others_are_refused() {
     let master = OneMaster::start().await;
-    let tasks = TaskTracker::new();
     let (fleet, address) = (Fleet::of(&master).await, free_address().await);
-    let mut calls = ScriptedWorker::serve_at(&address, Manner::Refuse, &tasks).await;
+    let mut worker = worker_at(&address, WhenAssigned::Refuse).await;
     register(&master, "stubborn", &address).await;
     fleet.connect("stubborn", &address, "").await.unwrap();
     let small = json!({"command": ["true"], "resources": {"cpu": 0.5}});
     let answer = master.post("/api/tasks", &json!([small, small])).await;
     let first = answer.json()[0]["task_id"].as_str().unwrap().to_owned();
-    assert_eq!(next(&mut calls).await, Call::Assign(2));
+    assert_eq!(worker.orders.next().await, Order::Assign(2));
 
     // When it is called again, what became of the first call is known.
-    assert_eq!(next(&mut calls).await, Call::Assign(2));
+    assert_eq!(worker.orders.next().await, Order::Assign(2));
     let task = master.get(&format!("/api/tasks/{first}")).await.json();
     let reason = "stubborn does not carry out its orders: ";
     assert!(task["pending_reason"].as_str().unwrap().starts_with(reason), "{task}");
 
     assert_eq!(master.delete(&format!("/api/tasks/{first}")).await.status, 202);
-    while next(&mut calls).await != Call::Cancel(1) {}
+    while worker.orders.next().await != Order::Cancel(1) {}
     let waited = master.get(&format!("/api/tasks/{first}/wait?timeout=20s")).await.json();
     assert_eq!(waited["state"], "cancelled");
     stands(&master, "stubborn", WorkerState::Active).await;

@@ -1,23 +1,25 @@
 //! The reconnection monitor, with scripted workers at the other end.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use eventually::{PATIENCE, eventually, require};
 use master::config::Config;
 use serde_json::{Value, json};
-use tokio_util::task::TaskTracker;
 
 use crate::fleet::Fleet;
 use crate::log::Log;
 use crate::one_master::{OneMaster, free_address};
-use crate::scripted_worker::{Manner, ScriptedWorker};
+use crate::scripted_worker::{Script, ScriptedWorker, WhenCalled};
 
-const PATIENCE: Duration = Duration::from_secs(20);
 const NEVER: Duration = Duration::from_secs(60 * 60);
 
 async fn start(change: impl FnOnce(&mut Config)) -> OneMaster {
     OneMaster::start_with(change).await
+}
+
+async fn worker(when_called: WhenCalled) -> ScriptedWorker {
+    ScriptedWorker::serve(Script { when_called, ..Script::default() }).await
 }
 
 async fn register(master: &OneMaster, id: &str, address: &str) {
@@ -35,12 +37,11 @@ async fn metric(master: &OneMaster, name: &str) -> f64 {
 }
 
 async fn reaches(master: &OneMaster, name: &str, least: f64) {
-    let reached = async {
-        while metric(master, name).await < least {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, reached).await.unwrap();
+    eventually("the metric grows", PATIENCE, async || {
+        let value = metric(master, name).await;
+        require(value >= least, || format!("{name} is {value}"))
+    })
+    .await;
 }
 
 fn outcomes(answer: &Value) -> Vec<(String, String)> {
@@ -56,8 +57,6 @@ async fn an_offline_worker_is_gone_to_until_it_is_there() {
         config.reconnect.interval = Duration::from_millis(20);
     })
     .await;
-    let tasks = TaskTracker::new();
-    let worker = ScriptedWorker::new(Manner::Accept);
     let address = free_address().await;
     register(&master, "late", &address).await;
     reaches(&master, "cloudai_reconnect_failures_total", 3.0).await;
@@ -65,7 +64,7 @@ async fn an_offline_worker_is_gone_to_until_it_is_there() {
     assert_eq!(metric(&master, "cloudai_reconnect_monitor_running").await, 1.0);
     assert_eq!(log.count(&["worker=late"]), 0, "failures are expected and not logged");
 
-    worker.serve_at(&address, &tasks).await;
+    let worker = ScriptedWorker::serve_at(&address, Script::default()).await;
     worker.called(1).await;
     let success = format!("address=\"{address}\"");
     let successes = ["successfully reconnected to worker", "worker=late", &success];
@@ -87,13 +86,11 @@ async fn a_worker_that_registers_before_it_answers_is_one_success() {
         config.reconnect.interval = Duration::from_millis(20);
     })
     .await;
-    let tasks = TaskTracker::new();
-    let worker = ScriptedWorker::new(Manner::Keep);
-    let address = worker.serve(&tasks).await;
-    register(&master, "hasty", &address).await;
+    let worker = worker(WhenCalled::Keep).await;
+    register(&master, "hasty", &worker.address).await;
     worker.called(1).await;
-    Fleet::of(&master).await.connect("hasty", &address, "").await.unwrap();
-    worker.manner.send_replace(Manner::Accept);
+    Fleet::of(&master).await.connect("hasty", &worker.address, "").await.unwrap();
+    worker.change(|script| script.when_called = WhenCalled::Accept);
     log.reaches(&["successfully reconnected to worker", "worker=hasty"], 1).await;
     reaches(&master, "cloudai_reconnect_successes_total", 1.0).await;
     assert_eq!(metric(&master, "cloudai_reconnect_attempts_total").await, 1.0);
@@ -109,23 +106,22 @@ async fn a_refusal_is_logged_once_and_the_worker_is_gone_to_again() {
         config.reconnect.registration_timeout = Duration::from_millis(50);
     })
     .await;
-    let tasks = TaskTracker::new();
-    let worker = ScriptedWorker::new(Manner::Refuse);
-    register(&master, "stubborn", &worker.serve(&tasks).await).await;
+    let worker = worker(WhenCalled::Refuse).await;
+    register(&master, "stubborn", &worker.address).await;
     worker.called(4).await;
     let refusal = ["worker refused to be registered", "worker=stubborn", "not your worker"];
     assert_eq!(log.count(&refusal), 1);
 
-    worker.manner.send_replace(Manner::Accept);
+    worker.change(|script| script.when_called = WhenCalled::Accept);
     let idleness = ["worker was reached, but has not registered", "worker=stubborn"];
     log.reaches(&idleness, 1).await;
-    let calls = *worker.calls.borrow();
+    let calls = worker.calls();
     worker.called(calls + 3).await;
     assert_eq!(log.count(&idleness), 1);
     assert_eq!(metric(&master, "cloudai_reconnect_successes_total").await, 0.0);
-    worker.manner.send_replace(Manner::Refuse);
+    worker.change(|script| script.when_called = WhenCalled::Refuse);
     log.reaches(&refusal, 2).await;
-    let calls = *worker.calls.borrow();
+    let calls = worker.calls();
     worker.called(calls + 3).await;
     assert_eq!(log.count(&refusal), 2, "a new answer is news once");
     master.stop().await;
@@ -138,15 +134,14 @@ async fn a_worker_that_has_yet_to_answer_is_not_gone_to_again() {
         config.reconnect.attempt_timeout = Duration::from_secs(60);
     })
     .await;
-    let tasks = TaskTracker::new();
-    let [mute, stubborn] = [Manner::Keep, Manner::Refuse].map(ScriptedWorker::new);
-    register(&master, "mute", &mute.serve(&tasks).await).await;
+    let (mute, stubborn) = (worker(WhenCalled::Keep).await, worker(WhenCalled::Refuse).await);
+    register(&master, "mute", &mute.address).await;
     mute.called(1).await;
 
     // Round after round goes by.
-    register(&master, "stubborn", &stubborn.serve(&tasks).await).await;
+    register(&master, "stubborn", &stubborn.address).await;
     stubborn.called(5).await;
-    assert_eq!(*mute.calls.borrow(), 1);
+    assert_eq!(mute.calls(), 1);
     master.stop().await;
 }
 
@@ -158,9 +153,8 @@ async fn a_worker_that_does_not_answer_is_logged_once() {
         config.reconnect.attempt_timeout = Duration::from_millis(300);
     })
     .await;
-    let tasks = TaskTracker::new();
-    let worker = ScriptedWorker::new(Manner::Keep);
-    register(&master, "mute", &worker.serve(&tasks).await).await;
+    let worker = worker(WhenCalled::Keep).await;
+    register(&master, "mute", &worker.address).await;
     worker.called(3).await;
     let silence = ["worker accepts connections and does not answer", "worker=mute"];
     assert_eq!(log.count(&silence), 1);
@@ -177,12 +171,11 @@ async fn an_immediate_check_says_what_it_found_with_the_monitor_off() {
     })
     .await;
     log.reaches(&["worker reconnection monitor is disabled"], started + 1).await;
-    let tasks = TaskTracker::new();
-    let present = ScriptedWorker::new(Manner::Accept);
-    let refusing = ScriptedWorker::new(Manner::Refuse);
+    let present = worker(WhenCalled::Accept).await;
+    let refusing = worker(WhenCalled::Refuse).await;
     register(&master, "absent", &free_address().await).await;
-    register(&master, "present", &present.serve(&tasks).await).await;
-    register(&master, "refusing", &refusing.serve(&tasks).await).await;
+    register(&master, "present", &present.address).await;
+    register(&master, "refusing", &refusing.address).await;
 
     let all = master.ask("POST", "/api/workers/reconnect", &[], "").await;
     assert_eq!(all.status, 200, "{}", all.body);
@@ -190,7 +183,7 @@ async fn an_immediate_check_says_what_it_found_with_the_monitor_off() {
         [("absent", "unreachable"), ("present", "not-registered"), ("refusing", "refused")];
     let expected = expected.map(|(worker, outcome)| (worker.to_owned(), outcome.to_owned()));
     assert_eq!(outcomes(&all.json()), expected);
-    assert_eq!(*present.calls.borrow(), 1, "nobody went there unasked");
+    assert_eq!(present.calls(), 1, "nobody went there unasked");
 
     let one = master.ask("POST", "/api/workers/absent/reconnect", &[], "").await;
     assert_eq!(outcomes(&one.json()), [("absent".to_owned(), "unreachable".to_owned())]);
@@ -213,19 +206,15 @@ async fn an_immediate_check_joins_the_attempt_under_way() {
         config.reconnect.registration_timeout = NEVER;
     })
     .await;
-    let tasks = TaskTracker::new();
-    let worker = ScriptedWorker::new(Manner::Keep);
-    let address = worker.serve(&tasks).await;
-    register(&master, "slow", &address).await;
+    let worker = worker(WhenCalled::Keep).await;
+    register(&master, "slow", &worker.address).await;
     worker.called(1).await;
 
     let attempts = log.count(&["attempting to reconnect to 1 inactive worker(s)"]);
     let answers = async {
-        while log.count(&["attempting to reconnect to 1 inactive worker(s)"]) < attempts + 2 {
-            tokio::task::yield_now().await;
-        }
-        worker.manner.send_replace(Manner::Accept);
-        Fleet::of(&master).await.connect("slow", &address, "").await.unwrap();
+        log.reaches(&["attempting to reconnect to 1 inactive worker(s)"], attempts + 2).await;
+        worker.change(|script| script.when_called = WhenCalled::Accept);
+        Fleet::of(&master).await.connect("slow", &worker.address, "").await.unwrap();
     };
     let (one, all, ()) = tokio::join!(
         master.ask("POST", "/api/workers/slow/reconnect", &[], ""),
@@ -235,7 +224,7 @@ async fn an_immediate_check_joins_the_attempt_under_way() {
     for answer in [one, all] {
         assert_eq!(outcomes(&answer.json()), [("slow".to_owned(), "reached".to_owned())]);
     }
-    assert_eq!(*worker.calls.borrow(), 1);
+    assert_eq!(worker.calls(), 1);
     master.stop().await;
 }
 
@@ -246,9 +235,8 @@ async fn unregistering_a_worker_ends_the_attempt_under_way() {
         config.reconnect.attempt_timeout = NEVER;
     })
     .await;
-    let tasks = TaskTracker::new();
-    let worker = ScriptedWorker::new(Manner::Keep);
-    register(&master, "leaving", &worker.serve(&tasks).await).await;
+    let worker = worker(WhenCalled::Keep).await;
+    register(&master, "leaving", &worker.address).await;
     worker.called(1).await;
     let (asked, removed) = tokio::join!(
         master.ask("POST", "/api/workers/leaving/reconnect", &[], ""),
@@ -256,23 +244,17 @@ async fn unregistering_a_worker_ends_the_attempt_under_way() {
     );
     assert_eq!(removed.status, 204, "{}", removed.body);
     asked.problem(404, "not-found");
-    let left = async {
-        while worker.at_once.load(Ordering::SeqCst) > 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, left).await.unwrap();
+    worker.left_alone().await;
     master.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_moves_is_gone_to_where_it_is() {
     let master = start(|config| config.reconnect.interval = NEVER).await;
-    let tasks = TaskTracker::new();
-    let worker = ScriptedWorker::new(Manner::Accept);
+    let worker = worker(WhenCalled::Accept).await;
     register(&master, "mover", &free_address().await).await;
     reaches(&master, "cloudai_reconnect_failures_total", 1.0).await;
-    register(&master, "mover", &worker.serve(&tasks).await).await;
+    register(&master, "mover", &worker.address).await;
     worker.called(1).await;
     master.stop().await;
 }
@@ -285,17 +267,15 @@ async fn a_worker_of_high_priority_is_gone_to_more_often() {
         config.reconnect.intervals_by_priority.insert("high".to_owned(), often);
     })
     .await;
-    let tasks = TaskTracker::new();
-    let (urgent, usual) =
-        (ScriptedWorker::new(Manner::Refuse), ScriptedWorker::new(Manner::Refuse));
-    register(&master, "usual", &usual.serve(&tasks).await).await;
+    let (urgent, usual) = (worker(WhenCalled::Refuse).await, worker(WhenCalled::Refuse).await);
+    register(&master, "usual", &usual.address).await;
     let labeled = json!({
-        "worker_id": "urgent", "address": urgent.serve(&tasks).await,
+        "worker_id": "urgent", "address": urgent.address,
         "labels": {"priority": "high"},
     });
     assert_eq!(master.post("/api/workers", &labeled).await.status, 201);
     urgent.called(5).await;
     usual.called(1).await;
-    assert_eq!(*usual.calls.borrow(), 1);
+    assert_eq!(usual.calls(), 1);
     master.stop().await;
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use eventually::{PATIENCE, eventually, require};
 use serde_json::{Value, json};
 
 use crate::event_socket::EventSocket;
@@ -74,7 +75,11 @@ async fn the_tasks_on_a_worker_come_in_pages() {
         let ids = tasks.iter().map(|task| task["task_id"].clone()).collect::<Vec<_>>();
         (ids, page["next_cursor"].clone())
     };
-    while listed("").await.0.len() < ids.len() {}
+    eventually("all are placed", PATIENCE, async || {
+        let placed = listed("").await.0;
+        require(placed.len() == ids.len(), || format!("only {placed:?}"))
+    })
+    .await;
     ids.reverse();
     assert_eq!(listed("").await, (ids.clone(), json!(null)));
     let (first, cursor) = listed("?limit=2").await;

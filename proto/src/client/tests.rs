@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use eventually::{eventually, until};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
@@ -176,7 +177,10 @@ fn hasty(endpoints: &[SocketAddr]) -> Client {
 /// Creates a client that gives up soon, and has a connection to the script's master.
 async fn brief(address: SocketAddr, script: &Script) -> Client {
     let client = client_with(&[address], HASTE, 3 * HASTE);
-    while client.submit(Vec::new(), None).await.is_err() {}
+    eventually("a submission is accepted", PATIENCE, async || {
+        client.submit(Vec::new(), None).await.map_err(|error| error.to_string())
+    })
+    .await;
     script.keys.lock().clear();
     client
 }
@@ -326,9 +330,7 @@ async fn waiting_survives_the_death_of_the_master_it_waits_at() {
 
     let mut calls = JoinSet::new();
     calls.spawn(async move { client.wait("t1", None).await });
-    while waiting.calls().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    until("a master is asked", PATIENCE, || !waiting.calls().is_empty()).await;
     drop(running);
     doomed.shutdown_background();
     assert!(calls.join_next().await.unwrap().unwrap().unwrap().is_terminal());

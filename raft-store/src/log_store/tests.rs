@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cluster_state::{LogIndex, MasterId, Term};
+use eventually::{PATIENCE, until};
 use futures_util::StreamExt;
 use openraft::raft::AppendEntriesRequest;
 use openraft::storage::RaftLogStorageExt;
@@ -153,10 +154,8 @@ async fn a_purge_waits_until_the_state_is_durable() {
     world.state.durable.store(3, Ordering::Release);
     world.log.purge(entry(6).log_id).await.unwrap();
     world.log.save_vote(&vote(1)).await.unwrap();
-    while world.state.flushes.load(Ordering::Acquire) == 0 {
-        // The state is asked to become durable, on a thread of its own.
-        tokio::task::yield_now().await;
-    }
+    // The state is flushed on a thread of its own.
+    until("a flush", PATIENCE, || world.state.flushes.load(Ordering::Acquire) > 0).await;
 
     // Readers see it purged at once; the disk is unchanged.
     let state = world.log.get_log_state().await.unwrap();
@@ -181,9 +180,7 @@ async fn a_state_that_takes_long_to_become_durable_holds_up_nobody() {
     is_locked.recv().unwrap();
     world.log.purge(entry(6).log_id).await.unwrap();
     world.log.save_vote(&vote(1)).await.unwrap();
-    while world.state.flushes.load(Ordering::Acquire) == 0 {
-        tokio::task::yield_now().await;
-    }
+    until("a flush", PATIENCE, || world.state.flushes.load(Ordering::Acquire) > 0).await;
 
     world.log.save_vote(&vote(2)).await.unwrap();
     world.log.blocking_append([entry(10)]).await.unwrap();

@@ -1,5 +1,6 @@
 //! Tests of a master's reaction to a leader's messages.
 
+use eventually::{PATIENCE, until};
 use tempfile::TempDir;
 use tonic::Code;
 
@@ -34,9 +35,7 @@ async fn whoever_leads_no_more_is_not_heard() {
     let node = node(&dir).await;
     let obeyed = wire::append_in(heartbeat(5, 3)).unwrap();
     node.raft().append_entries(obeyed).await.unwrap();
-    while node.known_of(3).term < 5 {
-        tokio::task::yield_now().await;
-    }
+    until("the term is known", PATIENCE, || node.known_of(3).term >= 5).await;
     let mut incoming = incoming(&node);
 
     assert!(incoming.take(Some(Ok(heartbeat(4, 2)))).is_some(), "Raft answers it");

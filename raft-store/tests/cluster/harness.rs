@@ -10,6 +10,7 @@ use std::time::Duration;
 use cluster_state::{
     BeginTerm, ClusterId, Command, Limits, MasterId, RegisterWorker, Timestamp, WorkerId,
 };
+pub(crate) use eventually::PATIENCE;
 use raft_store::{
     LogBounds, LogExtent, Node, NodeConfig, ProposalBounds, RaftEndpoint, Store, StoreConfig,
     SystemClock, WallClock,
@@ -23,7 +24,6 @@ use tokio_stream::wrappers::TcpListenerStream;
 use crate::gate::Gated;
 
 /// Far above what any step takes, so that only a real failure ends it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A node on a runtime of its own, so that stopping it ends its connections as a process's end
 /// would.
@@ -219,14 +219,8 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
     what: &str,
     mut look: impl FnMut() -> F,
 ) -> T {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(tokio::time::Instant::now() < deadline, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let look = async || look().await.ok_or_else(|| "it is not there".to_owned());
+    ::eventually::eventually(what, PATIENCE, look).await
 }
 
 /// Looks all the time for so long.

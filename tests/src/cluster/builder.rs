@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use eventually::eventually;
+
 use super::machines::{Machines, master_name};
 use super::master::Addresses;
 use super::{Cluster, Master};
 use crate::client;
 use crate::effects::Effects;
-use crate::eventually::eventually;
 use crate::history::History;
 use crate::ports;
 use crate::sweep::Scratch;

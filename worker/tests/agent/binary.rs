@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use eventually::{PATIENCE, eventually};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -14,6 +15,7 @@ use proto::v1;
 use tonic::Code;
 
 use super::scripted_leader::{EPOCH, Script, ScriptedLeader, assignment, client, exited, lost};
+use super::written;
 
 /// The program while it runs; killed when the test ends.
 pub(crate) struct Program {
@@ -65,12 +67,10 @@ impl Program {
     }
 
     pub(crate) async fn ended(&mut self) -> std::process::ExitStatus {
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            tokio::task::yield_now().await;
-        }
+        eventually("the program has ended", PATIENCE, async || {
+            self.child.try_wait().unwrap().ok_or_else(|| "it runs".to_owned())
+        })
+        .await
     }
 }
 
@@ -140,11 +140,8 @@ async fn what_a_killed_worker_left_behind_is_dead_before_it_registers_again() {
     let script = "setsid sleep 600 & echo $! > other; echo $$ > pid; exec sleep 600";
     leader.assign(program.address, vec![assignment(1, &["/bin/sh", "-c", script])]).await.unwrap();
     let attempt_dir = dir.path().join("tasks/t1/1");
-    let read = |name: &str| std::fs::read_to_string(attempt_dir.join(name)).unwrap_or_default();
-    while !read("pid").ends_with('\n') {
-        tokio::task::yield_now().await;
-    }
-    let processes = [read("pid"), read("other")].map(|text| text.trim().to_owned());
+    let processes =
+        [written(&attempt_dir.join("pid")).await, written(&attempt_dir.join("other")).await];
     assert!(processes.iter().all(|pid| is_alive(pid)));
 
     // Without its keeper, which would end them.
@@ -169,11 +166,7 @@ async fn a_worker_frozen_past_its_lease_has_lost_it_before_it_does_anything_else
     leader.win(program.address).await;
     let sleeper = ["/bin/sh", "-c", "echo $$ > pid; exec sleep 600"];
     leader.assign(program.address, vec![assignment(1, &sleeper)]).await.unwrap();
-    let pid = dir.path().join("tasks/t1/1/pid");
-    while !std::fs::read_to_string(&pid).unwrap_or_default().ends_with('\n') {
-        tokio::task::yield_now().await;
-    }
-    let pid = std::fs::read_to_string(pid).unwrap();
+    let pid = written(&dir.path().join("tasks/t1/1/pid")).await;
     let mut early = client(program.address).await;
 
     program.signal(Signal::SIGSTOP);
@@ -189,11 +182,11 @@ async fn a_worker_frozen_past_its_lease_has_lost_it_before_it_does_anything_else
     let mut late = std::pin::pin!(early.assign_task(request));
     let moment = Duration::from_millis(100);
     assert!(tokio::time::timeout(moment, &mut late).await.is_err());
-    assert!(is_alive(pid.trim()), "only the worker is frozen");
+    assert!(is_alive(&pid), "only the worker is frozen");
     program.signal(Signal::SIGCONT);
 
     let registration = leader.registrations.next().await;
-    assert!(!is_alive(pid.trim()), "it registered before it had ended what ran");
+    assert!(!is_alive(&pid), "it registered before it had ended what ran");
     assert_eq!(registration.running, []);
     assert_eq!(registration.finished, [lost(1, v1::AttemptLoss::LeaseExpired)]);
     assert_eq!(late.await.unwrap_err().code(), Code::Unavailable);
@@ -223,10 +216,7 @@ async fn a_second_signal_ends_the_program_at_once() {
     leader.win(program.address).await;
     let script = "trap '' TERM; echo $$ > pid; while :; do sleep 1; done";
     leader.assign(program.address, vec![assignment(1, &["/bin/sh", "-c", script])]).await.unwrap();
-    let pid = dir.path().join("tasks/t1/1/pid");
-    while !std::fs::read_to_string(&pid).unwrap_or_default().ends_with('\n') {
-        tokio::task::yield_now().await;
-    }
+    let pid = written(&dir.path().join("tasks/t1/1/pid")).await;
 
     program.signal(Signal::SIGTERM);
     // The worker still sends heartbeats while it waits for the attempt.
@@ -234,7 +224,7 @@ async fn a_second_signal_ends_the_program_at_once() {
     program.signal(Signal::SIGINT);
 
     assert_eq!(program.ended().await.code(), Some(1));
-    assert!(!is_alive(std::fs::read_to_string(pid).unwrap().trim()));
+    assert!(!is_alive(&pid));
 }
 
 #[test]

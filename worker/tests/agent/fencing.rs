@@ -3,28 +3,27 @@
 use std::path::Path;
 use std::time::Duration;
 
+use eventually::{PATIENCE, until};
 use proto::v1;
 use tokio::time::Instant;
 
-use super::Bench;
 use super::scripted_leader::{Script, ScriptedLeader, assignment, attempt, lost};
+use super::{Bench, written};
 
 /// Writes its number, so that the test can see whether it lives.
 const SLEEPER: [&str; 3] = ["/bin/sh", "-c", "echo $$ > pid.new; mv pid.new pid; exec sleep 600"];
 
 async fn pid(dir: &Path, task: u64) -> u32 {
-    let path = dir.join(format!("tasks/t{task}/1/pid"));
-    loop {
-        if let Ok(text) = std::fs::read_to_string(&path) {
-            return text.trim().parse().unwrap();
-        }
-        tokio::task::yield_now().await;
-    }
+    written(&dir.join(format!("tasks/t{task}/1/pid"))).await.parse().unwrap()
 }
 
 fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
     stat.is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+async fn has_ended(pid: u32) {
+    until("the process has ended", PATIENCE, || !is_alive(pid)).await;
 }
 
 #[tokio::test]
@@ -43,9 +42,7 @@ async fn attempts_that_the_leader_does_not_want_are_killed_and_not_reported() {
     leader.registrations.next().await;
     leader.change(|script| script.wants_registration = false);
 
-    while is_alive(unwanted) {
-        tokio::task::yield_now().await;
-    }
+    has_ended(unwanted).await;
     let heartbeat = leader.heartbeats.until(|heartbeat| heartbeat.running_tasks == 1).await;
     assert_eq!(heartbeat.running_tasks, 1);
     assert!(is_alive(wanted));
@@ -64,9 +61,7 @@ async fn a_worker_without_a_lease_kills_its_attempts_and_comes_back_empty() {
 
     let silent_since = Instant::now();
     leader.change(|script| script.answers = false);
-    while is_alive(process) {
-        tokio::task::yield_now().await;
-    }
+    has_ended(process).await;
     let lived = silent_since.elapsed();
     assert!(lived > lease / 2 && lived < lease * 5, "killed after {lived:?}");
 
@@ -106,15 +101,13 @@ async fn a_fenced_attempt_that_is_assigned_again_has_not_failed() {
     leader.assign(bench.worker, vec![assignment(1, &SLEEPER)]).await.unwrap();
     let process = pid(bench.dir.path(), 1).await;
     leader.change(|script| script.answers = false);
-    while is_alive(process) {
-        tokio::task::yield_now().await;
-    }
+    has_ended(process).await;
     leader.change(|script| script.answers = true);
     let registration = leader.registrations.next().await;
     assert_eq!(registration.finished, [lost(1, v1::AttemptLoss::LeaseExpired)]);
 
     // Its start was not recorded before the leader was lost, so the leader sends it again.
-    while leader.assign(bench.worker, vec![assignment(1, &SLEEPER)]).await.is_err() {}
+    leader.assign_until_accepted(bench.worker, assignment(1, &SLEEPER)).await;
 
     let report = leader.reports.next().await;
     assert_eq!(report.finished, [lost(1, v1::AttemptLoss::LeaseExpired)]);
@@ -135,9 +128,7 @@ async fn attempts_that_asked_for_it_end_with_the_connection_and_others_do_not() 
 
     let silent_since = Instant::now();
     leader.change(|script| script.answers = false);
-    while is_alive(hasty) {
-        tokio::task::yield_now().await;
-    }
+    has_ended(hasty).await;
     let lived = silent_since.elapsed();
     assert!(lived > heartbeat_timeout / 2 && lived < heartbeat_timeout * 5, "{lived:?}");
     // A report needs no heartbeat before it.

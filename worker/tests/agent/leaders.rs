@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use eventually::{PATIENCE, until};
 use proto::v1;
 use tonic::Code;
 
@@ -125,14 +126,10 @@ async fn results_of_an_outage_are_reported_when_a_leader_is_back() {
     old.assign(bench.worker, vec![assignment(1, &["/bin/sh", "-c", script])]).await.unwrap();
     drop(old);
     let attempt_dir = bench.dir.path().join("tasks/t1/1");
-    while !attempt_dir.exists() {
-        tokio::task::yield_now().await;
-    }
+    until("the task has begun", PATIENCE, || attempt_dir.exists()).await;
     std::fs::write(attempt_dir.join("go"), "").unwrap();
     let spool = bench.dir.path().join("spool/results");
-    while std::fs::metadata(&spool).unwrap().len() == 0 {
-        tokio::task::yield_now().await;
-    }
+    until("the result is kept", PATIENCE, || std::fs::metadata(&spool).unwrap().len() > 0).await;
 
     let mut new = ScriptedLeader::start(2, 8).await;
 
@@ -217,7 +214,7 @@ async fn a_dismissed_worker_ends_what_runs_and_waits_to_be_called() {
     leader.heartbeats.until(|heartbeat| heartbeat.running_tasks == 1).await;
 
     assert_eq!(leader.dismiss(bench.worker, EPOCH).await.unwrap(), 1);
-    while leader.dismiss(bench.worker, EPOCH).await.unwrap() > 0 {}
+    leader.dismiss_until_nothing_runs(bench.worker, EPOCH).await;
 
     let assigned = leader.assign(bench.worker, vec![assignment(3, &["x"])]).await;
     assert_eq!(assigned.unwrap_err().code(), Code::Unavailable);
@@ -244,7 +241,7 @@ async fn a_worker_that_was_unregistered_while_away_ends_what_runs() {
         (script.wants_registration, script.refusal) = (true, Some(Code::NotFound));
     });
     assert_eq!(leader.registrations.next().await.running, [attempt(1)]);
-    while leader.dismiss(bench.worker, EPOCH).await.unwrap() > 0 {}
+    leader.dismiss_until_nothing_runs(bench.worker, EPOCH).await;
 
     leader.change(|script| (script.wants_registration, script.refusal) = (false, None));
     let registration = leader.win(bench.worker).await;

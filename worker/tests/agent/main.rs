@@ -16,6 +16,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use daemon::config::{Invocation, invocation};
+use eventually::{PATIENCE, eventually, require};
 use worker::agent::Agent;
 use worker::config::{Config, command};
 use worker::host::Host;
@@ -44,6 +45,16 @@ impl Bench {
         drop(self.agent);
         Self::start_in(self.dir, more).await
     }
+}
+
+/// Returns what a task has written to a file, once its line is whole.
+async fn written(path: &Path) -> String {
+    eventually("a task has written", PATIENCE, async || {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        require(text.ends_with('\n'), || format!("{} holds {text:?}", path.display()))?;
+        Ok(text.trim().to_owned())
+    })
+    .await
 }
 
 fn config(dir: &Path, more: &[&str]) -> Config {

@@ -1,8 +1,8 @@
 //! Processes of tasks end with their attempt, and with the worker, however it ends.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use eventually::{PATIENCE, until};
 use nix::sys::signal::{Signal, kill};
 use proto::v1;
 use proto::v1::finished_attempt::Outcome;
@@ -10,18 +10,6 @@ use proto::v1::finished_attempt::Outcome;
 use super::Bench;
 use super::binary::{Program, children_of, is_alive, keeper_of};
 use super::scripted_leader::{ScriptedLeader, assignment, attempt, exited};
-
-/// Longer than the worker's searches for processes that got away take.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-async fn eventually(what: &str, is_so: impl Fn() -> bool) {
-    let reached = async {
-        while !is_so() {
-            tokio::task::yield_now().await;
-        }
-    };
-    assert!(tokio::time::timeout(PATIENCE, reached).await.is_ok(), "{what}");
-}
 
 /// The numbers that a task has written, once there are so many.
 async fn pids(dir: &Path, count: usize) -> Vec<String> {
@@ -31,7 +19,7 @@ async fn pids(dir: &Path, count: usize) -> Vec<String> {
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         whole.lines().map(str::to_owned).collect::<Vec<_>>()
     };
-    eventually("processes have started", || read().len() >= count).await;
+    until("processes have started", PATIENCE, || read().len() >= count).await;
     read()
 }
 
@@ -73,7 +61,7 @@ async fn tasks_end_with_a_worker_that_is_killed() {
     running.program.signal(Signal::SIGKILL);
     running.program.ended().await;
 
-    eventually("all have ended", || none_is_alive(&pids)).await;
+    until("all have ended", PATIENCE, || none_is_alive(&pids)).await;
 }
 
 #[tokio::test]
@@ -96,12 +84,12 @@ async fn a_keeper_that_ends_is_replaced() {
     let first = keeper_of(worker).unwrap();
     kill(first, Signal::SIGKILL).unwrap();
     let is_replaced = || keeper_of(worker).is_some_and(|second| second != first);
-    eventually("there is another", is_replaced).await;
+    until("there is another", PATIENCE, is_replaced).await;
 
     running.program.signal(Signal::SIGKILL);
     running.program.ended().await;
 
-    eventually("all have ended", || none_is_alive(&pids)).await;
+    until("all have ended", PATIENCE, || none_is_alive(&pids)).await;
 }
 
 #[tokio::test]
@@ -112,7 +100,7 @@ async fn what_hides_from_its_attempt_is_killed_all_the_same() {
 
     assert_eq!(running.leader.reports.next().await.finished, [exited(1, 0)]);
 
-    eventually("it has ended", || none_is_alive(&pids)).await;
+    until("it has ended", PATIENCE, || none_is_alive(&pids)).await;
 }
 
 #[tokio::test]
@@ -124,7 +112,7 @@ async fn orphans_that_end_leave_nothing() {
 
     let worker = running.program.id();
     let is_clean = || children_of(worker).iter().all(|(_, is_zombie)| !is_zombie);
-    eventually("none is left", is_clean).await;
+    until("none is left", PATIENCE, is_clean).await;
 
     std::fs::write(running.path("tasks/t1/1/go"), "").unwrap();
     assert_eq!(running.leader.reports.next().await.finished, [exited(1, 0)]);

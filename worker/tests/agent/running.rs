@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use eventually::{PATIENCE, until};
 use proto::v1;
 use proto::v1::finished_attempt::Outcome;
 use tonic::Code;
@@ -130,7 +131,7 @@ async fn nothing_is_taken_on_while_a_registration_is_under_way() {
     assert_eq!(meanwhile.unwrap_err().code(), Code::Unavailable);
 
     leader.change(|script| (script.registers, script.wants_registration) = (true, false));
-    while leader.assign(bench.worker, vec![assignment(1, &["x"])]).await.is_err() {}
+    leader.assign_until_accepted(bench.worker, assignment(1, &["x"])).await;
     assert_eq!(leader.reports.next().await.finished, [exited(1, 0)]);
 }
 
@@ -213,9 +214,7 @@ async fn what_ends_well_during_the_shutdown_is_reported_before_the_goodbye() {
     let script =
         format!("trap 'exit 0' TERM; touch {}; while :; do sleep 0.02; done", ready.display());
     leader.assign(bench.worker, vec![assignment(1, &["/bin/sh", "-c", &script])]).await.unwrap();
-    while !ready.exists() {
-        tokio::task::yield_now().await;
-    }
+    until("the task is ready", PATIENCE, || ready.exists()).await;
 
     bench.agent.stop(Duration::from_secs(30)).await;
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use eventually::{PATIENCE, eventually, require};
 use proto::limits::MESSAGE_BYTES_MAX;
 use proto::v1;
 use proto::v1::master_service_server::{MasterService, MasterServiceServer};
@@ -16,8 +17,6 @@ use tonic::{Code, Request, Response, Status};
 
 pub(crate) const CLUSTER: &str = "00000000-0000-0000-0000-0000000000c1";
 pub(crate) const EPOCH: u64 = 3;
-/// Far longer than anything that a test waits for should take.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Behavior of the scripted leader.
 #[derive(Debug, Clone)]
@@ -204,6 +203,23 @@ impl ScriptedLeader {
             assignments,
         };
         Ok(client(worker).await.assign_task(request).await?.into_inner().accepted)
+    }
+
+    /// Sends an assignment again and again until the worker accepts it.
+    pub(crate) async fn assign_until_accepted(&self, worker: SocketAddr, work: v1::Assignment) {
+        eventually("the assignment is accepted", PATIENCE, async || {
+            self.assign(worker, vec![work.clone()]).await.map_err(|status| status.to_string())
+        })
+        .await;
+    }
+
+    /// Dismisses a worker again and again until nothing runs there.
+    pub(crate) async fn dismiss_until_nothing_runs(&self, worker: SocketAddr, epoch: u64) {
+        eventually("nothing runs", PATIENCE, async || {
+            let running = self.dismiss(worker, epoch).await.unwrap();
+            require(running == 0, || format!("{running} attempts run"))
+        })
+        .await;
     }
 
     /// Tells a worker that a registration is off the registry; how many attempts still run there.

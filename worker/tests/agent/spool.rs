@@ -87,7 +87,5 @@ async fn a_worker_whose_results_nobody_confirms_takes_on_nothing() {
 
     leader.change(|script| script.confirms = true);
     leader.reports.next().await;
-    while leader.assign(bench.worker, vec![assignment(99, &["true"])]).await.is_err() {
-        tokio::task::yield_now().await;
-    }
+    leader.assign_until_accepted(bench.worker, assignment(99, &["true"])).await;
 }

@@ -70,7 +70,7 @@ async fn a_term_that_no_leader_has_locks_no_worker_out() {
     call(bench.worker, claim(&leader, u64::MAX)).await.unwrap();
     let registration = leader.registrations.next().await;
     assert_eq!((registration.term_seen, registration.running), (7, vec![attempt(1)]));
-    while leader.assign(bench.worker, vec![assignment(3, &["/bin/true"])]).await.is_err() {}
+    leader.assign_until_accepted(bench.worker, assignment(3, &["/bin/true"])).await;
     leader.reports.next().await;
 }
 
