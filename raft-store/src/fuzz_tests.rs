@@ -1,6 +1,7 @@
 //! Fuzz tests of the input from a disk or another master: it is read as it was written, or refused.
 
 mod commands;
+mod corpus;
 mod files;
 mod messages;
 #[path = "../state/tests/replay/proposals.rs"]

@@ -128,7 +128,7 @@ fn intact(slot: &[u8]) -> Option<&[u8]> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use cluster_state::{LogIndex, MasterId, Term};
     use openraft::vote::leader_id_std::LeaderId;
 
@@ -141,6 +141,11 @@ mod tests {
         let vote = Vote { leader_id: LeaderId { term: 3, voted_for: 1 }, committed: true };
         let at = |term, index| Some(log_id(Term(term), LogIndex(index)));
         Witness::new(identity, Some(&vote), at(3, last), at(1, 4))
+    }
+
+    /// Returns a slot with everything that one can have.
+    pub(crate) fn slot() -> Slot {
+        Slot { sequence: 9, witness: witness(5) }
     }
 
     fn guard_with_two_writes() -> (tempfile::TempDir, std::path::PathBuf) {

@@ -28,7 +28,7 @@ fn record() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-fn records(log: Vec<Step>) -> Vec<Vec<u8>> {
+pub(super) fn records(log: Vec<Step>) -> Vec<Vec<u8>> {
     let mut state = State::new();
     let node = MasterId(3);
     let mut records = vec![
