@@ -142,7 +142,8 @@ where
     }
 }
 
-/// Gives records their types.
+/// Gives records their types. Those of the state are here; 9 is [`crate::identity`]'s, 10 and 12 are of
+/// the log, and 11 is a leader's verdict.
 macro_rules! versioned {
     ($($record:ty = $number:literal,)*) => {
         $(impl $crate::codec::Versioned for $record {
@@ -161,10 +162,6 @@ versioned! {
     Departed = 6,
     JoinToken = 7,
     MassLoss = 8,
-    crate::identity::Identity = 9,
-    crate::log_store::Block = 10,
-    crate::propose::Verdict = 11,
-    crate::guard::Slot = 12,
 }
 
 /// Appends a record to `out`, as members of a cluster of that level read it, so that a batch can

@@ -35,6 +35,8 @@ pub(crate) struct Slot {
     witness: Witness,
 }
 
+codec::versioned! { Slot = 12, }
+
 /// The open guard file.
 #[derive(Debug)]
 pub(crate) struct Guard {

@@ -35,6 +35,8 @@ pub struct Identity {
     pub cluster: Option<ClusterId>,
 }
 
+crate::codec::versioned! { Identity = 9, }
+
 impl Identity {
     /// Refuses data of another node or another cluster.
     pub(crate) fn check(&self, expected: &Self) -> Result<(), OpenError> {

@@ -34,7 +34,9 @@ use self::group::Op;
 use self::shared::Shared;
 pub use self::shared::{LogStats, SyncObserver, Synced};
 use self::tail::Tail;
-pub(crate) use self::volume::{Block, Volume};
+#[cfg(test)]
+pub(crate) use self::volume::Block;
+pub(crate) use self::volume::Volume;
 use crate::calls::Calls;
 use crate::error::StorageError;
 use crate::guard::Guard;

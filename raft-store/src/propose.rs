@@ -138,6 +138,8 @@ impl ProposeError {
 /// A leader's answer to a command, its own or a forwarded one.
 pub(crate) type Verdict = Result<(LogIndex, Reply), ProposeError>;
 
+crate::codec::versioned! { Verdict = 11, }
+
 /// Observer of each command's time from its proposal to its application here.
 pub type CommitObserver = Arc<dyn Fn(Duration) + Send + Sync>;
 

@@ -16,6 +16,8 @@ pub(crate) struct Block {
     bytes: u64,
 }
 
+crate::codec::versioned! { Block = 10, }
+
 /// Returns a share of a whole: `whole * part / of`.
 fn share(whole: u64, part: u64, of: u64) -> u64 {
     let share = u128::from(whole) * u128::from(part) / u128::from(of.max(1));

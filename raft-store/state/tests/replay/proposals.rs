@@ -5,21 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    AddressSource, AssignTasks, Assignment, Attempt, AttemptRef, BeginTerm, CancelTask,
-    ChangeHealth, Class, ClusterId, Command, ConnectWorker, CreateToken, DataId, DisconnectReason,
-    DisconnectWorkers, EndMassLoss, Epoch, FinishAttempts, ForgetDeparted, HealthChange,
-    HealthFinding, IdempotencyKey, Incarnation, LabelWorker, LeaseTimes, Level, LossReason,
-    MasterId, NoteRival, OnDisconnect, Process, Proposal, RaiseLevel, RaiseMassLoss,
-    RegisterWorker, RequeueAttempts, RequeueScope, Resources, RevokeToken, SchedulingOrder,
-    SetScheduling, Specs, StartAttempts, StartNumber, State, SubmitTasks, Task, TaskId, TaskSpec,
-    Tick, Timestamp, TokenId, UnregisterWorker, WorkerId,
+    AddressSource, AssignTasks, Assignment, BeginTerm, CancelTask, ChangeHealth, Class, ClusterId,
+    Command, ConnectWorker, CreateToken, DataId, DisconnectReason, DisconnectWorkers, EndMassLoss,
+    FinishAttempts, ForgetDeparted, HealthChange, HealthFinding, IdempotencyKey, Incarnation,
+    LabelWorker, LeaseTimes, Level, LossReason, MasterId, NoteRival, OnDisconnect, Process,
+    Proposal, RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts, RequeueScope, Resources,
+    RevokeToken, SchedulingOrder, SetScheduling, Specs, StartAttempts, StartNumber, State,
+    SubmitTasks, TaskSpec, Tick, Timestamp, TokenId, UnregisterWorker,
 };
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+use aim::{Aim, aim_at};
 use values::{attempt, constraint, epoch, finished, labels, resources, task, term, worker};
 
+#[path = "aim.rs"]
+mod aim;
 #[path = "values.rs"]
 mod values;
 
@@ -30,17 +32,6 @@ pub(crate) struct Step {
     /// The leader's clock, from some time before log time to long after it.
     clock: i64,
     command: Command,
-}
-
-/// How far terms, epochs and attempts are as the state has them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Aim {
-    /// They are as drawn.
-    Blind,
-    /// They are right, but the attempts may be another worker's.
-    Astray,
-    /// They are right.
-    True,
 }
 
 /// A log to be.
@@ -70,95 +61,6 @@ impl Step {
         let proposed_at = Timestamp(state.meta().now.0.saturating_add_signed(clock));
         Proposal { proposed_at, command }
     }
-}
-
-/// Makes of numbers drawn at random some that mean something.
-fn aim_at(state: &State, aim: Aim, command: &mut Command) {
-    let newest = state.meta().term;
-    match command {
-        Command::AssignTasks(AssignTasks { term, assignments }) => {
-            *term = newest;
-            let queued = state.queue().flat_map(|(_, queue)| queue.tasks()).collect::<Vec<_>>();
-            assignments.iter_mut().for_each(|one| one.task = nearest(&queued, one.task));
-        }
-        Command::ConnectWorker(command) => {
-            command.term = newest;
-            let placed = placed_on(state, aim, &command.worker);
-            let finished = command.finished.iter_mut().map(|finished| &mut finished.attempt);
-            command.running.iter_mut().chain(finished).for_each(|one| *one = hit(&placed, *one));
-        }
-        Command::DisconnectWorkers(DisconnectWorkers { term, workers, .. })
-        | Command::RequeueAttempts(RequeueAttempts { term, workers, .. }) => {
-            *term = newest;
-            for (worker, epoch) in workers {
-                *epoch = epoch_of(state, worker);
-            }
-        }
-        Command::StartAttempts(StartAttempts { term, worker, epoch, attempts }) => {
-            *term = newest;
-            *epoch = epoch_of(state, worker);
-            let placed = placed_on(state, aim, worker);
-            attempts.iter_mut().for_each(|one| *one = hit(&placed, *one));
-        }
-        Command::FinishAttempts(FinishAttempts { worker, epoch, attempts }) => {
-            *epoch = epoch_of(state, worker);
-            let placed = placed_on(state, aim, worker);
-            attempts.iter_mut().for_each(|one| one.attempt = hit(&placed, one.attempt));
-        }
-        Command::ChangeHealth(ChangeHealth { term, changes }) => {
-            *term = newest;
-            changes.iter_mut().for_each(|one| one.epoch = epoch_of(state, &one.worker));
-        }
-        Command::CancelTask(CancelTask { task }) => {
-            let live = state.tasks_below(None).map(|task| task.id).collect::<Vec<_>>();
-            *task = nearest(&live, *task);
-        }
-        Command::Tick(tick) => tick.term = newest,
-        Command::ForgetDeparted(ForgetDeparted { term, workers }) => {
-            *term = newest;
-            for (worker, epoch) in workers {
-                *epoch = departed_epoch_of(state, worker);
-            }
-        }
-        Command::NoteRival(NoteRival { term, .. })
-        | Command::RaiseMassLoss(RaiseMassLoss { term, .. })
-        | Command::RaiseLevel(RaiseLevel { term, .. })
-        | Command::EndMassLoss(EndMassLoss { term }) => *term = newest,
-        Command::BeginTerm(_)
-        | Command::RegisterWorker(_)
-        | Command::UnregisterWorker(_)
-        | Command::SetScheduling(_)
-        | Command::LabelWorker(_)
-        | Command::CreateToken(_)
-        | Command::RevokeToken(_)
-        | Command::AcknowledgeMassLoss
-        | Command::SubmitTasks(_) => {}
-    }
-}
-
-fn epoch_of(state: &State, worker: &WorkerId) -> Epoch {
-    state.worker(worker).map_or(Epoch(0), |worker| worker.epoch)
-}
-
-fn departed_epoch_of(state: &State, worker: &WorkerId) -> Epoch {
-    state.departed_worker(worker).map_or(Epoch(0), |departed| departed.worker.epoch)
-}
-
-fn placed_on(state: &State, aim: Aim, worker: &WorkerId) -> Vec<AttemptRef> {
-    let is_meant = |attempt: &Attempt| aim == Aim::Astray || attempt.worker == *worker;
-    let live = |task: &Arc<Task>| {
-        let attempt = task.live_attempt().filter(|attempt| is_meant(attempt))?;
-        Some(AttemptRef { task: task.id, attempt: attempt.number })
-    };
-    state.tasks_below(None).filter_map(live).collect()
-}
-
-fn nearest(ids: &[TaskId], drawn: TaskId) -> TaskId {
-    ids.iter().copied().min_by_key(|id| id.0.abs_diff(drawn.0)).unwrap_or(drawn)
-}
-
-fn hit(placed: &[AttemptRef], drawn: AttemptRef) -> AttemptRef {
-    placed.iter().copied().min_by_key(|one| one.task.0.abs_diff(drawn.task.0)).unwrap_or(drawn)
 }
 
 fn command() -> impl Strategy<Value = Command> {

@@ -1,0 +1,109 @@
+//! Makes of numbers drawn at random some that mean something to a state.
+
+use std::sync::Arc;
+
+use cluster_state::{
+    AssignTasks, Attempt, AttemptRef, CancelTask, ChangeHealth, Command, DisconnectWorkers,
+    EndMassLoss, Epoch, FinishAttempts, ForgetDeparted, NoteRival, RaiseLevel, RaiseMassLoss,
+    RequeueAttempts, StartAttempts, State, Task, TaskId, WorkerId,
+};
+
+/// How far terms, epochs and attempts are as the state has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// They are as drawn.
+    Blind,
+    /// They are right, but the attempts may be another worker's.
+    Astray,
+    /// They are right.
+    True,
+}
+
+/// Makes of numbers drawn at random some that mean something.
+pub(super) fn aim_at(state: &State, aim: Aim, command: &mut Command) {
+    let newest = state.meta().term;
+    match command {
+        Command::AssignTasks(AssignTasks { term, assignments }) => {
+            *term = newest;
+            let queued = state.queue().flat_map(|(_, queue)| queue.tasks()).collect::<Vec<_>>();
+            assignments.iter_mut().for_each(|one| one.task = nearest(&queued, one.task));
+        }
+        Command::ConnectWorker(command) => {
+            command.term = newest;
+            let placed = placed_on(state, aim, &command.worker);
+            let finished = command.finished.iter_mut().map(|finished| &mut finished.attempt);
+            command.running.iter_mut().chain(finished).for_each(|one| *one = hit(&placed, *one));
+        }
+        Command::DisconnectWorkers(DisconnectWorkers { term, workers, .. })
+        | Command::RequeueAttempts(RequeueAttempts { term, workers, .. }) => {
+            *term = newest;
+            for (worker, epoch) in workers {
+                *epoch = epoch_of(state, worker);
+            }
+        }
+        Command::StartAttempts(StartAttempts { term, worker, epoch, attempts }) => {
+            *term = newest;
+            *epoch = epoch_of(state, worker);
+            let placed = placed_on(state, aim, worker);
+            attempts.iter_mut().for_each(|one| *one = hit(&placed, *one));
+        }
+        Command::FinishAttempts(FinishAttempts { worker, epoch, attempts }) => {
+            *epoch = epoch_of(state, worker);
+            let placed = placed_on(state, aim, worker);
+            attempts.iter_mut().for_each(|one| one.attempt = hit(&placed, one.attempt));
+        }
+        Command::ChangeHealth(ChangeHealth { term, changes }) => {
+            *term = newest;
+            changes.iter_mut().for_each(|one| one.epoch = epoch_of(state, &one.worker));
+        }
+        Command::CancelTask(CancelTask { task }) => {
+            let live = state.tasks_below(None).map(|task| task.id).collect::<Vec<_>>();
+            *task = nearest(&live, *task);
+        }
+        Command::Tick(tick) => tick.term = newest,
+        Command::ForgetDeparted(ForgetDeparted { term, workers }) => {
+            *term = newest;
+            for (worker, epoch) in workers {
+                *epoch = departed_epoch_of(state, worker);
+            }
+        }
+        Command::NoteRival(NoteRival { term, .. })
+        | Command::RaiseMassLoss(RaiseMassLoss { term, .. })
+        | Command::RaiseLevel(RaiseLevel { term, .. })
+        | Command::EndMassLoss(EndMassLoss { term }) => *term = newest,
+        Command::BeginTerm(_)
+        | Command::RegisterWorker(_)
+        | Command::UnregisterWorker(_)
+        | Command::SetScheduling(_)
+        | Command::LabelWorker(_)
+        | Command::CreateToken(_)
+        | Command::RevokeToken(_)
+        | Command::AcknowledgeMassLoss
+        | Command::SubmitTasks(_) => {}
+    }
+}
+
+fn epoch_of(state: &State, worker: &WorkerId) -> Epoch {
+    state.worker(worker).map_or(Epoch(0), |worker| worker.epoch)
+}
+
+fn departed_epoch_of(state: &State, worker: &WorkerId) -> Epoch {
+    state.departed_worker(worker).map_or(Epoch(0), |departed| departed.worker.epoch)
+}
+
+fn placed_on(state: &State, aim: Aim, worker: &WorkerId) -> Vec<AttemptRef> {
+    let is_meant = |attempt: &Attempt| aim == Aim::Astray || attempt.worker == *worker;
+    let live = |task: &Arc<Task>| {
+        let attempt = task.live_attempt().filter(|attempt| is_meant(attempt))?;
+        Some(AttemptRef { task: task.id, attempt: attempt.number })
+    };
+    state.tasks_below(None).filter_map(live).collect()
+}
+
+fn nearest(ids: &[TaskId], drawn: TaskId) -> TaskId {
+    ids.iter().copied().min_by_key(|id| id.0.abs_diff(drawn.0)).unwrap_or(drawn)
+}
+
+fn hit(placed: &[AttemptRef], drawn: AttemptRef) -> AttemptRef {
+    placed.iter().copied().min_by_key(|one| one.task.0.abs_diff(drawn.task.0)).unwrap_or(drawn)
+}
