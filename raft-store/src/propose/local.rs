@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{COMMIT_TIMEOUT, ProposalBounds, ProposeError, Verdict};
 use crate::clock::Clock;
-use crate::codec::{self, CodecError};
+use crate::codec;
 use crate::disk_space::DiskSpace;
 use crate::raft::Raft;
 use crate::state_machine::StateReader;
@@ -39,12 +39,11 @@ impl EncodedCommand {
 
     /// Accepts the encoding of another master, if it can be read.
     fn received(bytes: Bytes, cluster: Level) -> Result<Self, ProposeError> {
-        let command = codec::decode_command(&bytes).map_err(|error| match error {
-            CodecError::NewerLevel { found, known } => {
-                ProposeError::NewerLevel { needed: found, known }
-            }
-            error => ProposeError::Unreadable { detail: error.to_string().into() },
-        })?;
+        let command =
+            codec::decode_command(&bytes).map_err(|error| match error.needed_level() {
+                Some(needed) => ProposeError::NewerLevel { needed, known: Level::NEWEST },
+                None => ProposeError::Unreadable { detail: error.to_string().into() },
+            })?;
         if matches!(command, Command::RaiseLevel(_)) {
             let detail = "the leader alone raises the level".into();
             return Err(ProposeError::Unreadable { detail });

@@ -171,7 +171,7 @@ impl Run {
 
             // A comment stands on its command, and commands of the set-up stand together.
             let follows_set_up = last.strip_prefix("> ").and_then(set_up_command).is_some();
-            if !last.starts_with('#') && !(follows_set_up && set_up.is_some()) {
+            if !(last.starts_with('#') || follows_set_up && set_up.is_some()) {
                 out.push('\n');
             }
             writeln!(out, "{line}").unwrap();

@@ -23,8 +23,6 @@ use tokio_stream::wrappers::TcpListenerStream;
 
 use crate::gate::Gated;
 
-/// Far above what any step takes, so that only a real failure ends it.
-
 /// A node on a runtime of its own, so that stopping it ends its connections as a process's end
 /// would.
 pub(crate) struct Member {
