@@ -7,8 +7,7 @@ use crate::{
     TokenId, Worker, WorkerId,
 };
 
-/// What became of one record. Changes alone rebuild the state: see
-/// [`crate::State::follow`].
+/// A change of one record. Changes alone rebuild the state: see [`crate::State::follow`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// The record has a new value.

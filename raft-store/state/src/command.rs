@@ -26,7 +26,7 @@ pub struct Proposal {
     pub command: Command,
 }
 
-/// What can be done to the state, one log entry each. Commands that come in numbers carry a list.
+/// A mutation of the state, one log entry each. Commands that come in numbers carry a list.
 #[expect(clippy::large_enum_variant, reason = "a command is applied and dropped: none is kept")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {

@@ -45,9 +45,9 @@ pub struct CreateToken {
     pub token: TokenId,
     /// SHA-256 of the secret.
     pub digest: [u8; 32],
-    /// How long it admits workers; for ever when absent.
+    /// Time for which it admits workers; forever when absent.
     pub ttl: Option<Duration>,
-    /// What it is for.
+    /// Purpose, in the operator's words.
     pub description: String,
 }
 

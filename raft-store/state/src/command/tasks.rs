@@ -91,13 +91,13 @@ pub struct RequeueAttempts {
     pub workers: Vec<(WorkerId, Epoch)>,
     /// Reason of the loss.
     pub reason: LossReason,
-    /// Which of their attempts are requeued.
+    /// Attempts that are requeued.
     pub scope: RequeueScope,
     /// Bound on the attempts requeued at once: a mass loss is answered slowly.
     pub attempts_max: u32,
 }
 
-/// Which attempts of a silent worker are given to others.
+/// Selects the attempts of a silent worker that are given to others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RequeueScope {
     /// All: the lease is over.

@@ -37,10 +37,10 @@ pub struct ConnectWorker {
     pub worker: WorkerId,
     /// Its process.
     pub process: Process,
-    /// Where it says it is reached. The known address stays when it is absent, or when an operator
+    /// Address that it says it is reached at. The known address stays when it is absent, or when an operator
     /// named that one and the worker only knows where it listens.
     pub address: Option<String>,
-    /// Whether it was told to say so.
+    /// Source of that address.
     pub address_source: AddressSource,
     /// The times that it is granted from now on.
     pub granted: LeaseTimes,
@@ -48,7 +48,7 @@ pub struct ConnectWorker {
     pub token: Option<TokenId>,
     /// Its resources and labels.
     pub specs: Specs,
-    /// Why it cannot start programs at present, in its own words.
+    /// Reason that it cannot start programs at present, in its own words.
     pub unfit: Option<String>,
     /// Attempts whose results are yet to come: they run, or they ended and their results are too
     /// many for this message.
@@ -66,7 +66,7 @@ pub struct DisconnectWorkers {
     pub workers: Vec<(WorkerId, Epoch)>,
     /// The reason.
     pub reason: DisconnectReason,
-    /// When each was last heard from, of those that the leader has heard.
+    /// Time at which each was last heard from, of those that the leader has heard.
     pub last_heard: BTreeMap<WorkerId, Timestamp>,
 }
 
@@ -75,7 +75,7 @@ pub struct DisconnectWorkers {
 pub struct SetScheduling {
     /// The worker.
     pub worker: WorkerId,
-    /// What it is to do.
+    /// The order.
     pub order: SchedulingOrder,
 }
 
@@ -145,7 +145,7 @@ pub struct HealthChange {
     pub finding: HealthFinding,
 }
 
-/// What was found out about a worker.
+/// A fact found out about a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HealthFinding {
     /// Orders cannot be delivered to it.
