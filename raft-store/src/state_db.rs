@@ -276,3 +276,29 @@ fn clean(root: &Path, current: Option<u64>) -> std::io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use cluster_state::{Change, LogIndex};
+
+    use super::*;
+
+    #[test]
+    fn the_state_of_a_cluster_with_a_newer_level_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = StateDb::open(dir.path().join("db")).unwrap();
+        let stored = |level| {
+            let meta = Change::Put(Record::Meta(Meta { level, ..Meta::default() }));
+            let mut batch = Batch::new(store.database(), Level::NEWEST).unwrap();
+            batch.put_changes(&[(LogIndex(1), meta)]).unwrap();
+            batch.write().unwrap();
+            Restored::load(store.database()).map(|restored| restored.state.meta().level)
+        };
+        assert_eq!(stored(Level::NEWEST).unwrap(), Level::NEWEST);
+        assert_eq!(
+            stored(Level(Level::NEWEST.0 + 1)).unwrap_err().to_string(),
+            "the cluster has feature level 2, and this release knows levels up to 1: \
+             start a release that knows level 2"
+        );
+    }
+}

@@ -52,6 +52,22 @@ async fn an_entry_of_a_newer_level_stops_the_node_and_names_the_level() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_level_that_this_release_does_not_know_stops_the_node() {
+    let home = TempDir::new().unwrap();
+    let mut store = open(home.path());
+
+    // `RaiseLevel` in an encoding that is known: stamp, term, and a level that is not.
+    let raise = holding(0, &[23, 1, 0, 1, Level::NEWEST.0 + 1]);
+    let entries = futures_util::stream::iter([Ok((raise, None))]);
+    store.machine.apply(entries).await.unwrap_err();
+
+    let reason = store.fatal.reason().unwrap();
+    assert!(reason.contains("start a release that knows level 2"), "{reason}");
+    assert_eq!(store.reader.level(), Level::FIRST);
+    assert_eq!(store.machine.applied_state().await.unwrap().0, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_entry_that_cannot_be_read_is_rejected_and_changes_nothing() {
     let home = TempDir::new().unwrap();
     let history = History::new(1);

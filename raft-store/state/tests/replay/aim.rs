@@ -8,7 +8,7 @@ use cluster_state::{
     RequeueAttempts, StartAttempts, State, Task, TaskId, WorkerId,
 };
 
-/// How far terms, epochs and attempts are as the state has them.
+/// Share of the terms, epochs and attempts that are as the state has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Aim {
     /// They are as drawn.
