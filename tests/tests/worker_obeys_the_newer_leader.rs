@@ -6,7 +6,7 @@ use cluster_tests::cluster::Cluster;
 use eventually::{eventually, require, throughout};
 use proto::v1;
 use proto::v1::worker_service_client::WorkerServiceClient;
-use tonic::{Code, Status};
+use tonic::{Code, Response, Status};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_wakes_up_late_does_not_disturb_what_runs() {
@@ -19,7 +19,7 @@ async fn a_leader_that_wakes_up_late_does_not_disturb_what_runs() {
 
     cluster.master(frozen).freeze();
     let leader = cluster.leader_among(&cluster.others(frozen)).await;
-    follows(&cluster, "worker-1", leader).await;
+    follows(&cluster, leader).await;
     let epoch = client.worker("worker-1").await["epoch"].clone();
     // All its timers have run out when it wakes up: it takes the worker for silent.
     throughout("the worker serves the new leader", Duration::from_secs(2), async || {
@@ -53,7 +53,7 @@ async fn orders_of_an_older_term_or_another_cluster_are_refused_even_after_a_res
     let transfer = ["leader", "transfer"];
     cluster.clusterctl(&transfer).await.expect(0);
     let leader = cluster.leader_among(&cluster.others(old)).await;
-    follows(&cluster, "worker-1", leader).await;
+    follows(&cluster, leader).await;
 
     assert_refused(&cluster, before.clone(), &id).await;
     let foreign = v1::LeaderHeader {
@@ -74,14 +74,14 @@ async fn orders_of_an_older_term_or_another_cluster_are_refused_even_after_a_res
     .await;
 }
 
-/// Waits until the worker has told the master in which term it serves.
-async fn follows(cluster: &Cluster, worker: &str, leader: u64) {
-    let mut client = cluster.client_of(leader);
+/// Waits until the worker says that it serves this leader. A master counts the worker as its own
+/// as soon as it has recorded the registration, before the worker has read the answer.
+async fn follows(cluster: &Cluster, leader: u64) {
+    let leader = header(cluster, leader).await;
     eventually("the worker follows the new leader", Duration::from_secs(10), async || {
-        let worker = client.worker(worker).await;
-        // A new leader has heard nothing before the worker's first heartbeat.
-        let heard = worker["last_heartbeat"].is_string() && worker["is_active"] == true;
-        require(heard, || worker.to_string())
+        let answer = register(cluster, leader.clone()).await;
+        let answer = answer.map_err(|status| status.to_string())?;
+        require(answer.session_stands, || "its session has not begun".to_owned())
     })
     .await;
 }
@@ -96,7 +96,10 @@ async fn header(cluster: &Cluster, leader: u64) -> v1::LeaderHeader {
     }
 }
 
-async fn register(cluster: &Cluster, leader: v1::LeaderHeader) -> Result<(), Status> {
+async fn register(
+    cluster: &Cluster,
+    leader: v1::LeaderHeader,
+) -> Result<v1::MasterRegisterResponse, Status> {
     let address = format!("http://{}", cluster.worker("worker-1").address());
     let worker = WorkerServiceClient::connect(address).await;
     let mut worker = worker.map_err(|error| Status::unavailable(error.to_string()))?;
@@ -105,7 +108,7 @@ async fn register(cluster: &Cluster, leader: v1::LeaderHeader) -> Result<(), Sta
         worker_id: "worker-1".to_owned(),
         masters: Vec::new(),
     };
-    worker.master_register(request).await.map(|_| ())
+    worker.master_register(request).await.map(Response::into_inner)
 }
 
 async fn assert_refused(cluster: &Cluster, leader: v1::LeaderHeader, task_id: &str) {
