@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use cluster_state::{MassLoss, MasterId, State, TaskState, Timestamp, Worker, WorkerEventKind};
+use cluster_state::{
+    Level, MassLoss, MasterId, State, TaskState, Timestamp, Worker, WorkerEventKind,
+};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -25,6 +27,8 @@ const FLAPPING_WITHIN: Duration = Duration::from_secs(15 * 60);
 /// The figures of one moment.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ClusterSample {
+    /// Feature level of the cluster.
+    pub(super) level: u64,
     pub(super) is_leader: bool,
     pub(super) has_leader: bool,
     pub(super) term: u64,
@@ -70,6 +74,7 @@ impl ClusterSample {
         // Not log time: that stands still while nothing happens.
         let now = node.clock().now();
         node.reader().with(|state| Self {
+            level: state.meta().level.0.into(),
             is_leader: leadership.is_leading(),
             has_leader: match leadership {
                 Leadership::Leading { .. } | Leadership::Following { .. } => true,
@@ -154,6 +159,8 @@ fn queue_oldest(state: &State, now: Timestamp) -> Duration {
 impl Collector for ClusterSample {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let plain = [
+            ("level", "Feature level of the cluster", self.level),
+            ("level_max", "Highest feature level of this release", Level::NEWEST.0.into()),
             ("raft_is_leader", "1 on the leader", u64::from(self.is_leader)),
             ("raft_has_leader", "1 while a leader is known", u64::from(self.has_leader)),
             ("raft_term", "Newest term seen", self.term),

@@ -4,7 +4,7 @@ mod clocks;
 
 use std::collections::BTreeMap;
 
-use cluster_state::{Command, LeaderRecord, MasterId, TaskState};
+use cluster_state::{Command, LeaderRecord, Level, MasterId, TaskState};
 use proto::problem::Problem;
 use proto::{convert, v1};
 use raft_store::{Leadership, Member};
@@ -94,6 +94,7 @@ impl Operations {
             workers,
             tasks,
             mass_loss: self.mass_loss(),
+            level: self.node().reader().level().0.into(),
         }
     }
 
@@ -212,6 +213,7 @@ impl Operations {
             free_bytes: self.node().free_bytes(),
             http_address: Some(self.shared.names.http_address.clone()),
             clock_offset_ms: None,
+            level_max: Some(Level::NEWEST.0.into()),
         }
     }
 
@@ -266,6 +268,7 @@ fn other_member(member: Member, answer: v1::NodeStatusResponse, last: Option<u64
         free_bytes: answer.free_bytes,
         http_address: Some(answer.http_address),
         clock_offset_ms: None,
+        level_max: Some(answer.level_max),
     }
 }
 
@@ -316,7 +319,7 @@ mod tests {
             "id": 2, "address": "127.0.0.1:7002", "role": "unknown", "reachable": false,
             "voter": true, "term": null, "last_log_index": null, "commit_index": null,
             "applied_index": null, "lag": null, "snapshot_index": null, "version": null,
-            "http_address": null, "free_bytes": null, "clock_offset_ms": null,
+            "http_address": null, "free_bytes": null, "clock_offset_ms": null, "level_max": null,
         });
         assert_eq!(serde_json::to_value(&lost).unwrap(), expected);
     }

@@ -82,6 +82,8 @@ async fn metrics_show_the_cluster_and_the_requests() {
     let answer = master.get("/metrics").await;
     assert!(answer.header("content-type").starts_with("application/openmetrics-text"));
     for line in [
+        "cloudai_level 1",
+        "cloudai_level_max 1",
         "cloudai_raft_is_leader 1",
         "cloudai_raft_has_leader 1",
         "cloudai_tasks{state=\"queued\"} 1",

@@ -55,10 +55,21 @@ pub fn status(status: &v1::ClusterStatus, style: Style) -> String {
             or_nothing(member.applied_index.as_ref()),
             or_nothing(member.lag.as_ref()),
             or_nothing(member.version.as_ref()),
+            or_nothing(member.level_max.as_ref()),
         ]
     });
-    let heading =
-        ["MASTER", "ROLE", "ADDRESS", "HTTP", "TERM", "COMMIT", "APPLIED", "LAG", "VERSION"];
+    let heading = [
+        "MASTER",
+        "ROLE",
+        "ADDRESS",
+        "HTTP",
+        "TERM",
+        "COMMIT",
+        "APPLIED",
+        "LAG",
+        "VERSION",
+        "LEVEL MAX",
+    ];
     let health = if status.healthy {
         "healthy".to_owned()
     } else {
@@ -67,6 +78,7 @@ pub fn status(status: &v1::ClusterStatus, style: Style) -> String {
     let summary = fields(&[
         ("cluster", status.cluster_name.clone()),
         ("health", health),
+        ("level", status.level.to_string()),
         ("workers", counts(&status.workers)),
         ("tasks", counts(&status.tasks)),
     ]);

@@ -86,6 +86,7 @@ fn the_status_shows_masters_that_cannot_be_reached() {
         reachable: true,
         version: Some("0.1.0".to_owned()),
         http_address: Some("127.0.0.1:7101".to_owned()),
+        level_max: Some(2),
         ..v1::Member::default()
     };
     let lost = v1::Member {
@@ -101,17 +102,19 @@ fn the_status_shows_masters_that_cannot_be_reached() {
         members: vec![member, lost],
         workers: [("active".to_owned(), 2), ("inactive".to_owned(), 0)].into(),
         tasks: BTreeMap::new(),
+        level: 1,
         ..v1::ClusterStatus::default()
     };
     let expected = "\
 cluster: dev
 health:  not healthy: master 2 cannot be reached
+level:   1
 workers: 2 active
 tasks:   none
 
-MASTER  ROLE     ADDRESS         HTTP            TERM  COMMIT  APPLIED  LAG  VERSION
-1       leader   127.0.0.1:7001  127.0.0.1:7101  7     120     119      0    0.1.0
-2       unknown  127.0.0.1:7002  -               -     -       -        -    -";
+MASTER  ROLE     ADDRESS         HTTP            TERM  COMMIT  APPLIED  LAG  VERSION  LEVEL MAX
+1       leader   127.0.0.1:7001  127.0.0.1:7101  7     120     119      0    0.1.0    2
+2       unknown  127.0.0.1:7002  -               -     -       -        -    -        -";
     assert_eq!(status(&cluster, Style::Plain), expected);
 }
 
