@@ -1,4 +1,4 @@
-//! Applying a command: checks first, then writes. The same on every master.
+//! Applies commands: checks first, then writes, with the same result on every master.
 
 mod attempt;
 mod connection;
@@ -67,8 +67,7 @@ impl State {
     }
 }
 
-/// One command being applied: the only way to write the state, so that nothing is written that is
-/// not also a change.
+/// A command being applied. Every write to the state goes through it and is recorded as a change.
 struct Apply<'a> {
     state: &'a mut State,
     index: LogIndex,
@@ -78,7 +77,7 @@ struct Apply<'a> {
 }
 
 impl Apply<'_> {
-    /// Refuses what a leader proposed whose term is over.
+    /// Refuses a command of a leader whose term is over.
     const fn check_term(&self, term: Term) -> Result<(), Rejection> {
         let current = self.meta.term;
         if term.0 < current.0 {

@@ -1,9 +1,9 @@
-//! What waits, by importance. Kept by the state's writers, so that a pass of the scheduler costs
-//! what can be placed, not what waits.
+//! Waiting classes in order of importance.
 //!
-//! Every class that waits stands in one tree, in the order in which its next task is to be placed.
-//! Which tree depends on what only some workers have: a name, or a label. So classes that no worker
-//! may run are not come by.
+//! The state's writers keep them up to date, so the cost of a scheduler's pass depends on how much
+//! can be placed, not on how much waits. Every waiting class is in one search tree, ordered by its
+//! next task. Classes that need a certain worker or label are in trees of their own, so a search
+//! never visits classes that no worker may run.
 
 mod candidates;
 
@@ -17,26 +17,26 @@ pub use self::candidates::{Candidates, Moment, Since};
 use crate::treap::{Element, Treap};
 use crate::{Class, ConstraintOp, Limits, LogIndex, Resources, Task, TaskId, WorkerId};
 
-/// Waiting so long counts as much as one point of priority, so that nothing starves behind a
+/// Waiting time that counts as much as one point of priority, so that nothing starves behind a
 /// steady stream of more important tasks: the gap of 100 is made up in under two hours.
 pub const AGEING_STEP: Duration = Duration::from_secs(60);
 
-/// How important a waiting task is: the smaller, the more.
+/// Importance of a waiting task; the smallest rank is the most important.
 ///
-/// All tasks age at the same pace, so which of two is the more important never changes.
+/// All tasks age at the same pace, so the order of two tasks never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
-    /// When a task of the highest priority would have to be submitted to be as important, in
-    /// milliseconds since the Unix epoch.
+    /// Time at which a task of the highest priority would have to be submitted to be as important,
+    /// in milliseconds since the Unix epoch.
     since: u64,
     task: TaskId,
 }
 
 impl Rank {
-    /// That of the most important task there can be.
+    /// Rank of the most important task that there can be.
     pub const FIRST: Self = Self { since: 0, task: TaskId(0) };
 
-    /// That of a task, waiting or not.
+    /// Returns the rank of a task, waiting or not.
     #[must_use]
     pub fn of(task: &Task) -> Self {
         let lacking = Limits::PRIORITY_MAX.saturating_sub(task.spec.class.priority);
@@ -49,22 +49,23 @@ impl Rank {
     }
 }
 
-/// A class that waits, as its next task stands in line; or a task that stands for itself.
+/// Next task of a waiting class, or a task that is kept apart from its class.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     rank: Rank,
-    /// Log position of the task's last change: from there on it waits.
+    /// Log position of the task's last change, since which it has been waiting.
     arrived: LogIndex,
     class: Arc<Class>,
     stands: Stands,
 }
 
-/// For whom a task stands in line.
+/// Tasks that a queue's head stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stands {
-    /// For its class: when there is no place for it, there is none for those behind it.
+    /// Its class: if there is no place for it, there is none for the tasks behind it.
     ForClass,
-    /// For itself: it is kept from workers where it failed to start, others of its class are not.
+    /// Itself alone: it is kept from workers on which it failed to start; the others of its class
+    /// are not.
     Apart,
 }
 
@@ -75,25 +76,26 @@ impl Head {
         Self { rank: Rank::of(task), arrived: task.index, class, stands }
     }
 
-    /// Whether it stands for itself and not for its class, because it is kept from some workers.
+    /// Returns whether it stands for a single task, which is kept from some workers, and not for
+    /// its class.
     #[must_use]
     pub fn is_apart(&self) -> bool {
         self.stands == Stands::Apart
     }
 
-    /// Where it stands.
+    /// Returns its rank.
     #[must_use]
     pub const fn rank(&self) -> Rank {
         self.rank
     }
 
-    /// The class.
+    /// Returns its class.
     #[must_use]
     pub const fn class(&self) -> &Arc<Class> {
         &self.class
     }
 
-    /// The task that is next.
+    /// Returns the next task.
     #[must_use]
     pub const fn task(&self) -> TaskId {
         self.rank.task
@@ -109,15 +111,15 @@ pub(crate) fn is_apart(task: &Task) -> bool {
 }
 
 impl Element for Head {
-    /// The least of each kind that one of the classes asks for.
+    /// The least of each kind of resource that any of the classes asks for.
     type Summary = Resources;
 
     fn order(&self, other: &Self) -> Ordering {
         self.rank.cmp(&other.rank)
     }
 
-    /// The finalizer of `SplitMix64`: ids that differ in a digit differ in all bits. The moment of
-    /// the submission is the leader's.
+    /// Mixes the id with the finalizer of `SplitMix64`: ids that differ in a digit differ in all
+    /// bits. The time of submission is stamped by the leader, so clients cannot choose weights.
     fn weight(&self) -> u64 {
         let moment = self.rank.since.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mixed = self.rank.task.0 ^ moment;
@@ -137,32 +139,32 @@ impl Element for Head {
 
 type Tree = Treap<Head>;
 
-/// The classes that wait.
+/// Waiting classes, in search trees by what they need of a worker.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Backlog {
-    /// Those that ask for nothing that only some workers have.
+    /// Classes that need neither a certain worker nor a label.
     anywhere: Tree,
-    /// Those that name their worker.
+    /// Classes that name their worker.
     by_worker: BTreeMap<WorkerId, Tree>,
-    /// Those that need a label.
+    /// Classes that need a label.
     by_label: BTreeMap<String, ByLabel>,
-    /// All of them, in the order in which their next tasks began to wait.
+    /// All heads, in the order in which they began to wait.
     arrivals: BTreeMap<(LogIndex, TaskId), Head>,
-    /// Their next tasks, which are given ids in the order of submission.
+    /// Tasks of all heads. Ids are given in the order of submission.
     submissions: BTreeSet<TaskId>,
-    /// How many of them stand for themselves.
+    /// Number of heads that stand for a single task.
     apart: usize,
 }
 
 /// Classes that need one label.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct ByLabel {
-    /// Those that would take more than one value.
+    /// Classes that accept more than one value.
     any_value: Tree,
     by_value: BTreeMap<String, Tree>,
 }
 
-/// What a worker certainly has that may run a class.
+/// Narrowest property that a class requires of its worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Place<'a> {
     Anywhere,
@@ -180,7 +182,7 @@ impl<'a> Place<'a> {
             ConstraintOp::In(_) | ConstraintOp::Exists => Some((constraint.label.as_str(), None)),
             ConstraintOp::NotEquals(_) => None,
         });
-        // One with its value is the narrowest.
+        // A label with its value is the narrowest.
         let narrowest = needs.max_by_key(|(_, value)| value.is_some());
         narrowest.map_or(Self::Anywhere, |(label, value)| Self::Label(label, value))
     }
@@ -205,7 +207,7 @@ impl Backlog {
         self.arrivals.insert(head.arrival(), head.clone());
     }
 
-    /// Takes out a class as it was entered.
+    /// Removes a head, which must be as it was entered.
     pub(crate) fn leave(&mut self, head: &Head) {
         if self.arrivals.remove(&head.arrival()).is_some() {
             self.apart -= usize::from(head.is_apart());
@@ -236,7 +238,7 @@ impl Backlog {
         }
     }
 
-    /// The labels that something waits for, each with its values.
+    /// Returns the labels that waiting classes need, each with its values.
     fn labels(&self) -> impl Iterator<Item = Place<'_>> {
         self.by_label.iter().flat_map(|(label, by_label)| {
             let values = by_label.by_value.keys();
@@ -245,7 +247,7 @@ impl Backlog {
         })
     }
 
-    /// The task that was submitted first of all that wait.
+    /// Returns the waiting task that was submitted first.
     pub(crate) fn oldest(&self) -> Option<TaskId> {
         self.submissions.first().copied()
     }

@@ -1,4 +1,4 @@
-//! New values of records: what is stored, published and snapshotted.
+//! Changes of records, which are stored, published and put into snapshots.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{
 pub enum Change {
     /// The record has a new value.
     Put(Record),
-    /// There is no such record any more.
+    /// The record was removed.
     Delete(Key),
 }
 
@@ -29,11 +29,11 @@ pub enum Record {
     Task(Arc<Task>),
     /// An idempotency key in use.
     IdempotencyKey(IdempotencyRecord),
-    /// A worker that was taken off the registry and is to be told.
+    /// An unregistered worker that may still run something.
     Departed(Departed),
     /// A join token.
     Token(JoinToken),
-    /// The mass loss that lasts.
+    /// The mass loss that is not over.
     MassLoss(MassLoss),
 }
 

@@ -17,7 +17,7 @@ pub use self::workers::{
 };
 use crate::{Level, Timestamp};
 
-/// A command with the leader's stamp: what a log entry holds.
+/// A command with the leader's stamp of time: the content of a log entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proposal {
     /// Time at which the leader proposed it.
@@ -26,15 +26,16 @@ pub struct Proposal {
     pub command: Command,
 }
 
-/// A mutation of the state, one log entry each. Commands that come in numbers carry a list.
+/// A mutation of the state, in a log entry of its own. Commands that come in great numbers carry a
+/// list.
 #[expect(clippy::large_enum_variant, reason = "a command is applied and dropped: none is kept")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Open a leader's term: from here on, commands of older terms are refused.
     BeginTerm(BeginTerm),
-    /// Put a worker on the registry, or change the address and labels that it names.
+    /// Register a worker, or change the address and labels that the command names.
     RegisterWorker(RegisterWorker),
-    /// Take a worker off the registry. What it runs is requeued by [`Command::ForgetDeparted`].
+    /// Remove a worker from the registry. Its tasks are requeued by [`Command::ForgetDeparted`].
     UnregisterWorker(UnregisterWorker),
     /// Open a worker's session with the leader: reconcile what it reports with the state.
     ConnectWorker(ConnectWorker),
@@ -44,21 +45,21 @@ pub enum Command {
     SubmitTasks(SubmitTasks),
     /// Place queued tasks on workers.
     AssignTasks(AssignTasks),
-    /// Mark attempts as running that workers confirmed.
+    /// Mark the attempts that workers confirmed as running.
     StartAttempts(StartAttempts),
     /// Record how attempts ended.
     FinishAttempts(FinishAttempts),
     /// Cancel a task on a user's behalf.
     CancelTask(CancelTask),
-    /// Give the attempts of workers whose leases ended to others.
+    /// Requeue the tasks of workers whose leases ended.
     RequeueAttempts(RequeueAttempts),
-    /// Let timers fire.
+    /// Fire due timers.
     Tick(Tick),
-    /// Open or close a worker to new tasks, or empty it.
+    /// Cordon, uncordon or drain a worker.
     SetScheduling(SetScheduling),
     /// Change some of the operator's labels of a worker.
     LabelWorker(LabelWorker),
-    /// Requeue what workers ran that were taken off the registry and run nothing any more.
+    /// Forget departed workers that run nothing any more, and requeue their tasks.
     ForgetDeparted(ForgetDeparted),
     /// Let workers that present a token register themselves.
     CreateToken(CreateToken),
@@ -66,11 +67,11 @@ pub enum Command {
     RevokeToken(RevokeToken),
     /// Raise the mass-loss alarm: too many workers fell silent at once.
     RaiseMassLoss(RaiseMassLoss),
-    /// Acknowledge the mass-loss alarm: requeueing need not be slow any more.
+    /// Acknowledge the mass-loss alarm: tasks of lost workers are requeued at once from now on.
     AcknowledgeMassLoss,
-    /// End the mass loss.
+    /// Clear the mass-loss alarm.
     EndMassLoss(EndMassLoss),
-    /// Note that another worker wants the name of a registered one, or has given up.
+    /// Note that another worker wants the name of a registered worker, or has given up.
     NoteRival(NoteRival),
     /// Record that workers cannot be called or cannot start programs, or can again.
     ChangeHealth(ChangeHealth),

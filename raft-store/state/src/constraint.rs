@@ -9,25 +9,25 @@ use crate::Limits;
 pub struct Constraint {
     /// The label's key.
     pub label: String,
-    /// What must be true of its value.
+    /// Condition on its value.
     pub op: ConstraintOp,
 }
 
-/// What must be true of a label's value.
+/// Condition on the value of a label.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ConstraintOp {
-    /// The label is there and has this value.
+    /// The label is present and has this value.
     Equals(String),
     /// The label is absent or has another value.
     NotEquals(String),
-    /// The label is there and has one of these values.
+    /// The label is present and has one of these values.
     In(Vec<String>),
-    /// The label is there.
+    /// The label is present.
     Exists,
 }
 
 impl Constraint {
-    /// Bytes of memory that it takes, by the same account as [`crate::Task::bytes`].
+    /// Returns the bytes of memory that it takes, by the same account as [`crate::Task::bytes`].
     pub(crate) fn bytes(&self) -> u64 {
         let text = |text: &String| text.len() as u64 + Limits::TEXT_BYTES;
         let values = match &self.op {
@@ -38,7 +38,7 @@ impl Constraint {
         text(&self.label) + values
     }
 
-    /// Whether a worker may take the task whose label has this value, or is absent.
+    /// Returns whether a label with this value, or its absence, meets the condition.
     pub(crate) fn accepts(&self, value: Option<&str>) -> bool {
         match &self.op {
             ConstraintOp::Equals(wanted) => value == Some(wanted),

@@ -21,7 +21,7 @@ impl Fnv1a {
             .fold(self.0, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
     }
 
-    /// The hash of all bytes that were written.
+    /// Returns the hash of all bytes that were added.
     #[must_use]
     pub const fn finish(self) -> u64 {
         self.0

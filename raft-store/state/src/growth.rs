@@ -1,24 +1,24 @@
-//! When room last grew on workers: where tasks that did not fit may fit now.
+//! Remembers when workers last gained room, where tasks that did not fit may fit now.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::{LogIndex, WorkerId};
 
-/// The workers that take tasks, by when something began to fit there that had not before.
+/// Workers that take tasks, by when something began to fit there that had not fitted before.
 ///
-/// No record tells: two masters may know different things of the past. So only a leader's own
-/// memory of what did not fit is measured by it, never a verdict.
+/// No record holds this, so two masters may know different things of the past. Therefore only a
+/// leader's own memory of what did not fit depends on it, never a verdict.
 #[derive(Default)]
 pub(crate) struct Growth {
     by_worker: BTreeMap<WorkerId, LogIndex>,
     in_order: BTreeSet<(LogIndex, WorkerId)>,
-    /// How often the record of a worker changed.
+    /// Number of changes to workers' records.
     changes: u64,
 }
 
 impl fmt::Debug for Growth {
-    /// Not its contents, which are no part of what masters agree on.
+    /// Leaves out the contents, on which masters need not agree.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Growth").finish_non_exhaustive()
     }
@@ -38,7 +38,7 @@ impl Growth {
         self.in_order.insert((at, worker.clone()));
     }
 
-    /// A worker's record changed: whom it leaves out may have changed with it.
+    /// Counts a change to a worker's record, which may change the tasks that may run there.
     pub(crate) const fn on_changed(&mut self) {
         self.changes += 1;
     }
@@ -54,7 +54,7 @@ impl Growth {
         }
     }
 
-    /// Those on which room has grown after an entry of the log, the latest first.
+    /// Returns the workers that gained room after an entry of the log, the latest first.
     pub(crate) fn after(&self, index: LogIndex) -> impl Iterator<Item = &WorkerId> {
         let latest = self.in_order.iter().rev();
         latest.take_while(move |(at, _)| *at > index).map(|(_, worker)| worker)

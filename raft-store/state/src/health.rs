@@ -1,4 +1,4 @@
-//! Whether a connected worker can be called and can start programs, apart from its operator's wishes.
+//! Evidence about whether a connected worker can be called and can start programs.
 
 use std::time::Duration;
 
@@ -6,30 +6,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AttemptRef, Limits, TaskId, Timestamp};
 
-/// What is known against giving a connected worker tasks.
+/// Evidence against giving a connected worker tasks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
-    /// The reason for which the leader cannot call it; none while it can.
+    /// Present while the leader cannot call it.
     pub unreachable: Option<Trouble>,
-    /// The worker's own word that it cannot start programs at present.
+    /// Present while the worker says that it cannot start programs.
     pub reported: Option<Trouble>,
-    /// The verdict on a worker on which programs failed to start.
+    /// Present after programs failed to start there, until it has proved itself.
     pub suspension: Option<Suspension>,
     /// Tasks in a row whose programs failed to start there and may start elsewhere.
     pub failed_starts: Vec<TaskId>,
 }
 
-/// One thing that is wrong.
+/// A trouble that a worker is in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
     /// The reason, for operators.
     pub detail: String,
-    /// When it began.
+    /// Time at which it began.
     pub since: Timestamp,
 }
 
-/// A worker gets no tasks for a while because programs failed to start there, then one at a time
-/// until a program has started.
+/// Suspension of a worker on which programs failed to start: it gets no tasks for a while, then one
+/// at a time until a program has started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suspension {
     /// The last failed start.
@@ -38,25 +38,25 @@ pub struct Suspension {
     pub cause: SuspensionCause,
     /// Consecutive suspensions, this one included.
     pub count: u32,
-    /// How far it has come.
+    /// Phase of the suspension.
     pub probation: Probation,
 }
 
 /// The evidence that a worker cannot start programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SuspensionCause {
-    /// The worker said so of an attempt.
+    /// The worker said of an attempt that it could start no program.
     MachineFault,
     /// Many tasks in a row failed to start, and may start elsewhere.
     FailedStarts,
 }
 
-/// How far a suspended worker has come.
+/// Phase of a suspension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Probation {
     /// It gets no tasks.
     Resting {
-        /// When it gets one.
+        /// Time from which on it may be given one task.
         until: Timestamp,
     },
     /// It may be given one task.
@@ -65,26 +65,26 @@ pub enum Probation {
     Trying {
         /// The attempt that shows whether programs start.
         attempt: AttemptRef,
-        /// When an attempt that has not failed counts as started; none before the worker has
-        /// confirmed it.
+        /// Time at which an attempt that has not failed counts as started; absent before the worker
+        /// has confirmed it.
         until: Option<Timestamp>,
     },
 }
 
 impl Health {
-    /// Why the worker cannot start programs; nothing while it can.
+    /// Returns why the worker cannot start programs; `None` while it can.
     #[must_use]
     pub fn unfit(&self) -> Option<&Trouble> {
         self.reported.as_ref().or_else(|| self.suspension.as_ref().map(|one| &one.trouble))
     }
 
-    /// Whether there is nothing an operator should know of.
+    /// Returns whether there is nothing that an operator should know.
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.unreachable.is_none() && self.unfit().is_none()
     }
 
-    /// Whether the worker may be given tasks, be it only one.
+    /// Returns whether the worker may be given tasks, even if only one.
     #[must_use]
     pub fn takes_tasks(&self) -> bool {
         let is_open = match &self.suspension {
@@ -94,13 +94,13 @@ impl Health {
         self.unreachable.is_none() && self.reported.is_none() && is_open
     }
 
-    /// Whether it may be given one task only.
+    /// Returns whether it may be given only one task.
     #[must_use]
     pub const fn is_on_probation(&self) -> bool {
         self.suspension.is_some()
     }
 
-    /// When the suspension goes on to its next phase by itself.
+    /// Returns the time at which the suspension moves to its next phase.
     #[must_use]
     pub fn timer(&self) -> Option<Timestamp> {
         match self.suspension.as_ref()?.probation {
@@ -110,7 +110,7 @@ impl Health {
         }
     }
 
-    /// Whether this attempt is the one that shows whether programs start.
+    /// Returns whether this attempt is the one that shows whether programs start.
     #[must_use]
     pub fn tries(&self, attempt: AttemptRef) -> bool {
         self.suspension.as_ref().is_some_and(|suspension| match suspension.probation {
@@ -121,7 +121,7 @@ impl Health {
 }
 
 impl Suspension {
-    /// How long a worker rests that was suspended so often in a row.
+    /// Returns the rest of a worker that was suspended `count` times in a row.
     #[must_use]
     pub fn rest(count: u32) -> Duration {
         let doublings = count.saturating_sub(1).min(31);

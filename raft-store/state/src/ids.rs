@@ -1,4 +1,4 @@
-//! Names and numbers of things: a newtype for each that could be swapped for another.
+//! Ids and numbers, each with a newtype so that none is taken for another.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,10 +12,10 @@ const WORKER_ID_BYTES_MAX: usize = 253;
 /// Longest token id in bytes.
 const TOKEN_ID_BYTES_MAX: usize = 64;
 
-/// Longest text that is repeated in an error: an id of any kind, and a little more.
+/// Longest text that an error repeats: an id of any kind, and a little more.
 const SHOWN_BYTES_MAX: usize = 300;
 
-/// Why a text is not the id it should be.
+/// A text that is not the id that it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidId {
     /// A task id is `t` and a decimal number.
@@ -34,7 +34,7 @@ pub enum InvalidId {
     Uuid(String),
 }
 
-/// The beginning of a text that is no id: it comes from outside, and may be a message long.
+/// Returns the beginning of an invalid id, which comes from outside and may be a message long.
 fn shown(text: &str) -> String {
     let end = text.floor_char_boundary(SHOWN_BYTES_MAX);
     text.get(..end).unwrap_or_default().to_owned()
@@ -50,7 +50,7 @@ macro_rules! number {
         pub struct $name(pub $inner);
 
         impl $name {
-            /// The number after this one; stays at the largest.
+            /// Returns the number after this one; stays at the largest.
             #[must_use]
             pub const fn next(self) -> Self {
                 Self(self.0.saturating_add(1))
@@ -66,23 +66,23 @@ macro_rules! number {
 }
 
 number!(
-    /// A task, by the order of submission: `t1`, `t2`, …
+    /// Id of a task, in the order of submission: `t1`, `t2`, …
     TaskId(u64), "t"
 );
 number!(
-    /// One placement of a task on a worker, counted from 1 and never reused: the fencing token.
+    /// Number of an attempt of a task, counted from 1 and never reused: its fencing token.
     AttemptNumber(u32), "#"
 );
 number!(
-    /// A worker's registration count, which fences what an older registration says.
+    /// Number of a worker's registration, which fences messages of older registrations.
     Epoch(u64), "e"
 );
 number!(
-    /// A start of a worker's process, counted in its data directory.
+    /// Number of a start of a worker's process, counted in its data directory.
     StartNumber(u64), "start "
 );
 number!(
-    /// Raft's election number.
+    /// Number of an election.
     Term(u64), ""
 );
 number!(
@@ -90,11 +90,11 @@ number!(
     LogIndex(u64), ""
 );
 number!(
-    /// A master replica: Raft's node id.
+    /// Id of a master: Raft's node id.
     MasterId(u64), ""
 );
 
-/// Name of one attempt.
+/// Reference to an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct AttemptRef {
     /// The task.
@@ -115,7 +115,7 @@ impl FromStr for TaskId {
     }
 }
 
-/// A worker, by the name its operator gave it.
+/// Name of a worker, which its operator chose.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub struct WorkerId(Arc<str>);
@@ -127,7 +127,7 @@ impl Serialize for WorkerId {
 }
 
 impl WorkerId {
-    /// The name as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -149,13 +149,13 @@ impl FromStr for WorkerId {
     }
 }
 
-/// A join token's public name; its secret is not stored anywhere.
+/// Public name of a join token; its secret is not stored anywhere.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TokenId(Arc<str>);
 
 impl TokenId {
-    /// The name as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -239,15 +239,15 @@ macro_rules! uuid {
 }
 
 uuid!(
-    /// The cluster, fixed at bootstrap; checked on every RPC between any two processes.
+    /// Id of a cluster, fixed at bootstrap and checked on every RPC between any two processes.
     ClusterId
 );
 uuid!(
-    /// One process start of a worker, drawn at random by it.
+    /// Id of one start of a worker's process, drawn at random.
     Incarnation
 );
 uuid!(
-    /// A worker's data directory, drawn at random when it is made.
+    /// Id of a worker's data directory, drawn at random when the directory is made.
     DataId
 );
 

@@ -1,5 +1,7 @@
-//! What duties ask for, derived from the live tasks and kept in step by the state's writers, so
-//! that a pass costs what there is to do and not what there is.
+//! Indexes of the live tasks for the leader's duties.
+//!
+//! The state's writers keep them up to date, so the cost of a pass depends on how much there is to
+//! do, not on how much there is.
 
 mod counts;
 mod key;
@@ -18,20 +20,20 @@ pub use self::queue::ClassQueue;
 use crate::backlog::Backlog;
 use crate::{Class, Task, TaskId, TaskState, Timestamp, WorkerId};
 
-/// Derived from the live tasks alone.
+/// Indexes that are derived from the live tasks alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Index {
-    /// Waiting tasks by class, ordered as the scheduler wants them.
+    /// Waiting tasks by class, in the order of the scheduler.
     queue: BTreeMap<ClassKey, ClassQueue>,
-    /// Queues that are to be brought in step with the backlog.
+    /// Queues whose heads the backlog may not have yet.
     changed: Vec<ClassKey>,
     backlog: Backlog,
-    /// Every class of a live task, with how many have it.
+    /// Every class of a live task, with the number of its tasks.
     classes: BTreeMap<ClassKey, u64>,
     loads: Loads,
     timers: BTreeSet<(Timestamp, TaskId)>,
     counts: TaskCounts,
-    /// Memory that the tasks and their classes take.
+    /// Memory of the tasks and their classes.
     bytes: u64,
 }
 
@@ -82,8 +84,9 @@ impl Index {
         self.timers.range(due).take(most).map(|(_, task)| *task).collect()
     }
 
-    /// Brings in step what is derived from one task: as it was and as it is, each time while it is
-    /// live. [`Self::settle`] is to follow when the command has been applied.
+    /// Updates the indexes for one task, given its values before and after a change; `None` stands
+    /// for a task that is not live. The caller must call [`Self::settle`] when the command has been
+    /// applied.
     pub(crate) fn replace(&mut self, before: Option<&Task>, after: Option<&Task>) {
         self.account(before, after);
         self.counts.on_moved(before.map(|task| task.state), after.map(|task| task.state));
@@ -106,7 +109,7 @@ impl Index {
         self.loads.replace(before.and_then(Placement::of), after.and_then(Placement::of));
     }
 
-    /// Brings in step what all tasks of a command change together. `tasks` are the live ones.
+    /// Updates the backlog for all tasks that a command changed. `tasks` are the live ones.
     pub(crate) fn settle(&mut self, tasks: &BTreeMap<TaskId, Arc<Task>>) {
         for key in std::mem::take(&mut self.changed) {
             let Some(queue) = self.queue.get_mut(&key) else { continue };
@@ -164,7 +167,7 @@ impl Index {
     }
 }
 
-/// Returns how many are left.
+/// Decrements a count and returns what is left of it.
 fn decrement(counts: &mut BTreeMap<ClassKey, u64>, key: &ClassKey) -> u64 {
     let Some(count) = counts.get_mut(key) else { return 0 };
     *count -= 1;

@@ -1,4 +1,4 @@
-//! What must be true of every state: checked by tests after every command.
+//! Invariants of the state, which tests check after every command.
 
 use crate::index::Index;
 use crate::{
@@ -8,29 +8,29 @@ use crate::{
 /// An invariant that does not hold: a bug in `apply`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
-    /// The index is not what the tasks say.
+    /// The indexes of live tasks contradict the tasks.
     #[error("the index differs from one built afresh from the tasks")]
     IndexOutOfStep,
     /// More is allocated on a worker than it has.
     #[error("worker {worker} is oversubscribed: {shortage}")]
     Oversubscribed {
-        /// Whom.
+        /// The worker.
         worker: WorkerId,
-        /// Of what.
+        /// The shortage.
         shortage: Shortage,
     },
-    /// An attempt is live on a worker that the registry does not have, and that has not departed.
+    /// An attempt is live on a worker that is neither registered nor departed.
     #[error("attempts are live on worker {0}, which is neither registered nor departed")]
     UnknownWorker(WorkerId),
     /// A live attempt belongs to another registration than its worker's.
     #[error("attempt {attempt} of {task} belongs to a past registration of its worker")]
     PastEpoch {
-        /// Of which task.
+        /// The task.
         task: TaskId,
-        /// Which.
+        /// The number of the attempt.
         attempt: AttemptNumber,
     },
-    /// Task state and attempts do not fit.
+    /// A task's state contradicts its attempts.
     #[error("task {0} has a state that its attempts contradict")]
     StateContradictsAttempts(TaskId),
     /// Attempt numbers do not rise.
@@ -42,10 +42,10 @@ pub enum Violation {
     /// The idempotency keys and their order by age differ.
     #[error("the idempotency keys differ from those ordered by age")]
     KeysOutOfStep,
-    /// What is kept of workers beside their records differs from what the records say.
+    /// The indexes of workers contradict their records.
     #[error("inactive, draining or departed workers differ from what the registry says")]
     WorkersOutOfStep,
-    /// The room on workers is not what their loads leave.
+    /// The free capacity of workers is not what their loads leave.
     #[error("the room on workers differs from what their loads leave")]
     RoomOutOfStep,
     /// A worker's history is not in order, or too long.
@@ -64,7 +64,7 @@ impl State {
     ///
     /// # Errors
     ///
-    /// The first violation found.
+    /// Returns the first violation found.
     pub fn check_invariants(&self) -> Result<(), Violation> {
         let mut fresh = Index::default();
         for task in self.tasks_below(None) {
@@ -105,7 +105,7 @@ impl State {
         Ok(())
     }
 
-    /// The worker that owns attempts under that name.
+    /// Returns the worker that owns the attempts under that name.
     fn owner(&self, id: &WorkerId) -> Option<&Worker> {
         let departed = || self.departed_worker(id).map(|departed| &*departed.worker);
         self.worker(id).map(|worker| &**worker).or_else(departed)

@@ -1,4 +1,4 @@
-//! Who led, and when.
+//! Records of leadership.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ pub struct LeaderRecord {
     pub term: Term,
     /// The master that led it.
     pub leader: MasterId,
-    /// When its barrier entry was proposed.
+    /// Time at which its barrier entry was proposed.
     pub since: Timestamp,
     /// Position of that entry.
     pub index: LogIndex,

@@ -1,45 +1,46 @@
-//! The times that a worker is granted, which every leader judges it by.
+//! Time limits that are granted to a worker, by which every leader judges it.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The time limits that a worker lives under. They stand in its record from its registration on, so
-/// that a leader with another configuration waits for what was granted, and not for its own.
+/// Time limits of a worker. They are in its record from its registration on, so that a leader with
+/// another configuration waits for what was granted, and not for what it would grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseTimes {
-    /// Between two heartbeats of the worker.
+    /// Interval between the worker's heartbeats.
     pub heartbeat_interval: Duration,
     /// Silence after which the worker is inactive.
     pub heartbeat_timeout: Duration,
-    /// Silence after which the worker ends its attempts by itself.
+    /// Silence after which the worker ends all its attempts.
     pub lease: Duration,
 }
 
 impl LeaseTimes {
-    /// Silence after which the leader gives the worker's attempts to others: later than the worker
-    /// ends them, by a margin for its kill to take effect.
+    /// Returns the silence after which the leader requeues the worker's tasks: later than the
+    /// worker ends them, by a margin for its kill to take effect.
     #[must_use]
     pub fn requeue_after(&self) -> Duration {
         with_margin(self.lease)
     }
 
-    /// Silence after which the leader gives attempts to others whose tasks asked not to wait: the
-    /// worker ends them at the heartbeat timeout, counted from the send of the last heartbeat that
-    /// was acknowledged, which is earlier than the leader counts from.
+    /// Returns the silence after which the leader requeues the tasks that asked not to wait. The
+    /// worker ends them at the heartbeat timeout. It counts from when it sent the last acknowledged
+    /// heartbeat, which is before the leader received it.
     #[must_use]
     pub fn requeue_eager_after(&self) -> Duration {
         with_margin(self.heartbeat_timeout)
     }
 
-    /// Whether a worker that was granted these times may run something longer than under `other`.
+    /// Returns whether a worker that was granted these times may run something longer than under
+    /// `other`.
     #[must_use]
     pub fn outlast(&self, other: &Self) -> bool {
         self.lease > other.lease || self.heartbeat_timeout > other.heartbeat_timeout
     }
 }
 
-/// Time for processes to be gone that a worker kills at the end of `limit`.
+/// Adds to `limit` the time that killed processes may need to be gone.
 fn with_margin(limit: Duration) -> Duration {
     let margin = (limit / 10).max(Duration::from_secs(1));
     limit.saturating_add(margin)

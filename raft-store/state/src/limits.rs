@@ -14,14 +14,14 @@ impl Limits {
     /// Bytes of memory that live tasks and idempotency keys may take, by the account below, unless
     /// the operator says otherwise.
     pub const LIVE_BYTES_DEFAULT: u64 = 4 << 30;
-    /// What a live task takes beside its texts: its records and its places in the indexes. Rounded
+    /// Memory of a live task beside its texts: its records and its places in the indexes. Rounded
     /// up from 805 bytes measured for one million tasks of 256 bytes.
     pub const TASK_BYTES: u64 = 640;
-    /// What an attempt of a live task takes.
+    /// Memory of an attempt of a live task.
     pub const ATTEMPT_BYTES: u64 = 128;
-    /// What an idempotency key takes beside its text.
+    /// Memory of an idempotency key beside its text.
     pub const KEY_BYTES: u64 = 192;
-    /// What each text takes beside its bytes: pointer, length and the allocator's rounding.
+    /// Memory of each text beside its bytes: pointer, length and the allocator's rounding.
     pub const TEXT_BYTES: u64 = 32;
     /// Most registered workers: ten times the ten thousand that we promise to serve.
     pub const WORKERS_MAX: usize = 100_000;
@@ -37,7 +37,7 @@ impl Limits {
     pub const OPERATOR_TIMEOUT_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
     /// Most idempotency keys held at once: a day at 100 keyed submissions a second.
     pub const IDEMPOTENCY_KEYS_MAX: usize = 10_000_000;
-    /// How long a key is remembered.
+    /// Time for which a key is remembered.
     pub const IDEMPOTENCY_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
     /// Highest priority.
     pub const PRIORITY_MAX: u8 = 100;
@@ -48,9 +48,9 @@ impl Limits {
     /// Tasks in a row that failed to start on a worker, and may start elsewhere, before it is
     /// suspended: one task's typing error is no evidence, five are few enough to lose.
     pub const FAILED_STARTS_MAX: usize = 5;
-    /// How long a worker first rests whose programs do not start: a burst is over by then.
+    /// First rest of a worker whose programs do not start: a burst is over by then.
     pub const SUSPENSION_MIN: Duration = Duration::from_secs(1);
-    /// How long it rests at most, after one failed trial upon another.
+    /// Longest rest of such a worker, after failed trials in a row.
     pub const SUSPENSION_MAX: Duration = Duration::from_secs(5 * 60);
     /// A program that does not start is reported within moments of its confirmation.
     pub const TRIAL_MIN: Duration = Duration::from_secs(3);

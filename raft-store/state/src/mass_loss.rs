@@ -1,27 +1,27 @@
-//! The alarm that so many workers fell silent at once that the cause may lie with the masters.
+//! The mass-loss alarm: so many workers fell silent at once that the masters may be the cause.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{LogIndex, Timestamp};
 
 /// A mass loss that is not over. Until an operator acknowledges it, tasks of lost workers are
-/// queued again slowly.
+/// requeued slowly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MassLoss {
-    /// When it was raised.
+    /// Time at which it was raised.
     pub since: Timestamp,
-    /// How many workers fell silent within one heartbeat timeout.
+    /// Number of workers that fell silent within one heartbeat timeout.
     pub lost: u32,
-    /// Of how many that were active.
+    /// Number of workers that were active before.
     pub of: u32,
-    /// When an operator acknowledged it.
+    /// Time at which an operator acknowledged it.
     pub acknowledged_at: Option<Timestamp>,
     /// Log position of the record's last change.
     pub index: LogIndex,
 }
 
 impl MassLoss {
-    /// Whether requeueing is to be slow.
+    /// Returns whether requeueing must be slow.
     #[must_use]
     pub const fn brakes(&self) -> bool {
         self.acknowledged_at.is_none()

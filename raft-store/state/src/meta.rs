@@ -9,19 +9,20 @@ use crate::{ClusterId, Epoch, Level, Limits, TaskId, Term, Timestamp};
 pub struct Meta {
     /// The cluster's id, from the first leader's barrier.
     pub cluster: Option<ClusterId>,
-    /// The id that the next task gets.
+    /// Id of the next task.
     pub next_task: TaskId,
-    /// The latest stamp seen: log time never goes back, even when a leader's clock does.
+    /// Log time: the latest stamp seen. It never goes back, even when a leader's clock does.
     pub now: Timestamp,
-    /// The newest term that has begun; commands of older ones are refused.
+    /// The newest term that has begun; commands of older terms are refused.
     pub term: Term,
-    /// Memory that live tasks and idempotency keys may take: the setting of the leader whose term
-    /// this is.
+    /// Bound on the memory of live tasks and idempotency keys: the setting of the leader of this
+    /// term.
     pub live_bytes_max: u64,
-    /// The cluster's feature level: what may be proposed, and how records are written.
+    /// Feature level of the cluster: decides which commands may be proposed and how records are
+    /// written.
     pub level: Level,
-    /// The highest epoch of any worker that was taken off the registry. Those that come after it
-    /// count on from there, so that no registration of a name is ever taken for an earlier one.
+    /// The highest epoch of any unregistered worker. New workers count on from there, so that no
+    /// registration under a name is ever taken for an earlier one.
     pub epochs_used: Epoch,
 }
 

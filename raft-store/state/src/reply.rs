@@ -1,4 +1,4 @@
-//! Answers and verdicts: the same on every master.
+//! Replies and rejections, which are the same on every master.
 
 use std::sync::Arc;
 
@@ -9,86 +9,86 @@ use crate::{
     Timestamp,
 };
 
-/// What a command achieved.
+/// Result of a command that was not rejected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// It took effect, or had already.
+    /// The command took effect, or had taken effect before.
     Done,
-    /// The worker is on the registry.
+    /// The worker is in the registry.
     Registered(Registered),
     /// The tasks accepted, by consecutive ids.
     Submitted {
         /// The first task's id.
         first: TaskId,
-        /// How many.
+        /// Their number.
         count: u32,
-        /// Whether an earlier submission under the same key had accepted them.
+        /// True if an earlier submission under the same key had accepted them.
         repeated: bool,
     },
-    /// For each assignment asked for, in order.
+    /// Verdict on each assignment, in order.
     Assigned(Vec<Result<AttemptNumber, Rejection>>),
     /// The worker's new session.
     Connected(Resume),
-    /// For each attempt reported, in order.
+    /// Verdict on each reported result, in order.
     Finished(Vec<FinishVerdict>),
-    /// How many timers fired, and whether more are due.
+    /// Timers were fired.
     Ticked {
-        /// Timers fired.
+        /// Their number.
         fired: u32,
-        /// Whether the bound on one tick left some over.
+        /// True if the bound on one tick left some over.
         more: bool,
     },
     /// The state a cancelled task is in now: cancelled or cancelling.
     Cancelled(TaskState),
-    /// Attempts of silent workers were given to others.
+    /// Tasks of silent workers were requeued.
     Requeued {
-        /// How many.
+        /// Their number.
         count: u32,
-        /// Whether the bound left some over.
+        /// True if the bound left some over.
         more: bool,
     },
 }
 
-/// Whether a worker was on the registry before.
+/// Tells a worker that is new to the registry from a known one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Registered {
-    /// It was not.
+    /// The worker was not registered before.
     New,
-    /// It was, and what the command names of it is as it says.
+    /// The worker was registered before, and now has the address and labels that the command names.
     Known,
 }
 
-/// How a worker goes on after it has connected.
+/// Answer to a worker that connects.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resume {
-    /// Its registration from now on.
+    /// Epoch of its registration from now on.
     pub epoch: Epoch,
-    /// For each running attempt it reported, in order.
+    /// Verdict on each running attempt that it reported, in order.
     pub running: Vec<(AttemptRef, AttemptVerdict)>,
-    /// For each finished attempt it reported, in order.
+    /// Verdict on each result that it reported, in order.
     pub finished: Vec<FinishVerdict>,
 }
 
-/// What becomes of an attempt that a worker says it runs.
+/// Verdict on an attempt that a worker says it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AttemptVerdict {
-    /// It is the task's current one: go on.
+    /// The attempt is the task's current one: go on.
     Keep,
-    /// The task ended or went elsewhere: stop it, its result is not wanted.
+    /// The task ended or went elsewhere: stop the attempt, its result is not wanted.
     Kill,
 }
 
-/// What became of a reported result. Either way the worker may forget it, if it reported it under
-/// the registration that stands: an older one has no say even about attempts that live on.
+/// Verdict on a reported result. Either way the worker may forget the result if it reported it
+/// under its current registration: an older one has no say even about attempts that live on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FinishVerdict {
-    /// It is the attempt's outcome.
+    /// The result is the attempt's outcome.
     Accepted,
-    /// The attempt was not the current one of a live task: it changed nothing.
+    /// The attempt was not the current one of a live task: the result changed nothing.
     Stale,
 }
 
-/// What an idempotency key stands for.
+/// The submission that an idempotency key stands for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdempotencyRecord {
     /// The client's text.
@@ -97,9 +97,9 @@ pub struct IdempotencyRecord {
     pub fingerprint: u64,
     /// The first task accepted under it.
     pub first: TaskId,
-    /// How many tasks.
+    /// Number of tasks accepted under it.
     pub count: u32,
-    /// When it was first used.
+    /// Time at which it was first used.
     pub at: Timestamp,
 }
 
@@ -135,7 +135,7 @@ pub enum Rejection {
     /// There is no alarm to acknowledge.
     #[error("no mass loss is raised")]
     NoMassLoss,
-    /// The worker is not to be given tasks.
+    /// The worker is closed to new tasks.
     #[error("worker '{worker}' is cordoned or draining")]
     ClosedWorker {
         /// Its name.
@@ -150,15 +150,15 @@ pub enum Rejection {
     /// The task does not exist, or is finished.
     #[error("task {task} is not live: it is finished or never was")]
     NotLive {
-        /// Which.
+        /// The task.
         task: TaskId,
     },
     /// The task is not waiting for a worker.
     #[error("task {task} is {state}, not queued")]
     NotQueued {
-        /// Which.
+        /// The task.
         task: TaskId,
-        /// Where it stands.
+        /// Its state.
         state: TaskState,
     },
     /// The worker is not connected.
@@ -170,9 +170,9 @@ pub enum Rejection {
     /// The task's constraints do not allow the worker.
     #[error("task {task} may not run on worker '{worker}'")]
     ConstraintViolated {
-        /// Which.
+        /// The task.
         task: TaskId,
-        /// Where it was to go.
+        /// The worker that it was assigned to.
         worker: Arc<str>,
     },
     /// The worker has too little left.
@@ -180,16 +180,16 @@ pub enum Rejection {
     Oversubscribed {
         /// Its name.
         worker: Arc<str>,
-        /// Of what.
+        /// The shortage.
         shortage: Shortage,
     },
     /// Another request came under the same idempotency key.
     #[error("the idempotency key was used for another request")]
     IdempotencyConflict,
-    /// A bound of the replicated state would be passed.
+    /// The command would exceed a bound of the replicated state.
     #[error("limit reached: at most {max} {what}")]
     LimitReached {
-        /// Of what.
+        /// The things of which there would be too many.
         what: Arc<str>,
         /// The bound.
         max: u64,
@@ -199,11 +199,11 @@ pub enum Rejection {
         "the queue is full: live tasks take {bytes} of {bytes_max} bytes, and these would add {wanted}"
     )]
     QueueFull {
-        /// What they take.
+        /// Memory that live tasks take.
         bytes: u64,
-        /// What the rejected ones would add.
+        /// Memory that the rejected tasks would add.
         wanted: u64,
-        /// What they may take.
+        /// Memory that live tasks may take.
         bytes_max: u64,
     },
     /// Another worker has the name, and may still run something.
@@ -222,9 +222,9 @@ pub enum Rejection {
     LateStart {
         /// Its name.
         worker: Arc<str>,
-        /// The start that wants to register.
+        /// The start that asks to be registered.
         start: StartNumber,
-        /// The one accepted before.
+        /// The later one that was accepted before.
         current: StartNumber,
     },
     /// A later registration of the same worker process has been accepted.
@@ -232,13 +232,13 @@ pub enum Rejection {
     LateRegistration {
         /// The registration's number.
         sequence: u64,
-        /// The one accepted before.
+        /// The later one that was accepted before.
         current: u64,
     },
     /// The command is malformed; a correct master does not propose it.
     #[error("invalid command: {detail}")]
     Invalid {
-        /// What is wrong.
+        /// The fault.
         detail: Arc<str>,
     },
 }

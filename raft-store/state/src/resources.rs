@@ -1,4 +1,4 @@
-//! What tasks ask for and workers have: exact integers, so that sums always agree.
+//! Resources of tasks and workers: exact integers, so that sums always agree.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,7 +17,7 @@ pub struct Resources {
     pub storage_mib: u64,
     /// Whole GPUs.
     pub gpu: u64,
-    /// Attempts at once.
+    /// Number of attempts at once.
     pub slots: u64,
     /// Countable resources that an operator named, such as licenses.
     pub custom: BTreeMap<Arc<str>, u64>,
@@ -26,37 +26,38 @@ pub struct Resources {
 /// The first kind of resource of which there is too little.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shortage {
-    /// Which kind: `cpu`, `memory_mb`, `storage_mb`, `gpu`, `attempts` or a custom name.
+    /// Kind of resource: `cpu`, `memory_mb`, `storage_mb`, `gpu`, `attempts` or a custom name.
     pub kind: Arc<str>,
-    /// How much was asked for, in that kind's unit.
+    /// Amount that was asked for, in that kind's unit.
     pub wanted: u64,
-    /// How much there is.
+    /// Amount that there is.
     pub available: u64,
 }
 
 impl Resources {
-    /// The slots of a worker that takes any number of attempts: more than there can be tasks.
+    /// Slots of a worker that takes any number of attempts: more than there can be tasks.
     pub const SLOTS_UNBOUNDED: u64 = 1 << 52;
 
-    /// The sum, or nothing where it does not fit the number type.
+    /// Returns the sum, or `None` if it does not fit the number type.
     #[must_use]
     pub fn checked_add(&self, other: &Self) -> Option<Self> {
         self.zip(other, u64::checked_add)
     }
 
-    /// The difference, or nothing where any kind would go below zero.
+    /// Returns the difference, or `None` if any kind would go below zero.
     #[must_use]
     pub fn checked_sub(&self, other: &Self) -> Option<Self> {
         self.zip(other, u64::checked_sub)
     }
 
-    /// What is left of `self` after `other`; a kind that is overdrawn has nothing left.
+    /// Returns what is left of `self` after `other`; nothing is left of a kind that is overdrawn.
     #[must_use]
     pub fn saturating_sub(&self, other: &Self) -> Self {
         self.zip(other, |a, b| Some(a.saturating_sub(b))).unwrap_or_default()
     }
 
-    /// Whether `self` holds at least `wanted` of every kind, or else the first that is short.
+    /// Checks that `self` holds at least `wanted` of every kind, and returns the first kind that is
+    /// short otherwise.
     pub fn covers(&self, wanted: &Self) -> Result<(), Shortage> {
         match self.first_short(wanted) {
             Some((kind, wanted, available)) => {
@@ -66,13 +67,13 @@ impl Resources {
         }
     }
 
-    /// Whether `self` holds at least `wanted` of every kind.
+    /// Returns whether `self` holds at least `wanted` of every kind.
     #[must_use]
     pub fn holds(&self, wanted: &Self) -> bool {
         self.first_short(wanted).is_none()
     }
 
-    /// The kind that is short, how much of it is wanted, and how much there is.
+    /// Returns the first kind that is short, with the wanted and the available amount.
     fn first_short<'a>(&self, wanted: &'a Self) -> Option<(&'a str, u64, u64)> {
         let fixed = [
             ("cpu", wanted.cpu_milli, self.cpu_milli),
@@ -88,8 +89,8 @@ impl Resources {
         fixed.into_iter().chain(custom).find(|(_, wanted, available)| wanted > available)
     }
 
-    /// Parts per million in use of the kind that is scarcest, custom kinds included, when `free`
-    /// is what is left of `self`. A kind of which there is nothing in total does not count.
+    /// Returns the share in use of the scarcest kind, custom kinds included, in parts per million,
+    /// when `free` is left of `self`. Kinds with a total of zero do not count.
     #[must_use]
     pub fn dominant_share(&self, free: &Self) -> u64 {
         let fixed = [
@@ -110,7 +111,7 @@ impl Resources {
         fixed.into_iter().chain(custom).filter_map(share).max().unwrap_or(0)
     }
 
-    /// Makes every kind at least as much as it is in `other`.
+    /// Raises every kind to at least its amount in `other`.
     pub(crate) fn raise_to(&mut self, other: &Self) {
         self.cpu_milli = self.cpu_milli.max(other.cpu_milli);
         self.memory_mib = self.memory_mib.max(other.memory_mib);
@@ -123,7 +124,7 @@ impl Resources {
         }
     }
 
-    /// Makes every kind at most as much as it is in `other`.
+    /// Lowers every kind to at most its amount in `other`.
     pub(crate) fn lower_to(&mut self, other: &Self) {
         self.cpu_milli = self.cpu_milli.min(other.cpu_milli);
         self.memory_mib = self.memory_mib.min(other.memory_mib);
@@ -135,7 +136,7 @@ impl Resources {
         });
     }
 
-    /// How many times `each` fits, `u64::MAX` when it asks for nothing.
+    /// Returns how many times `each` fits; `u64::MAX` if it asks for nothing.
     #[must_use]
     pub fn times(&self, each: &Self) -> u64 {
         let fixed = [

@@ -1,5 +1,7 @@
-//! Where there is room: the workers that take tasks, by how full they are. Kept by the state's
-//! writers, so that placing a task costs a search, not a walk over all workers.
+//! Index of free capacity: the workers that take tasks, by how full they are.
+//!
+//! The state's writers keep it up to date, so placing a task costs a tree search and not a walk
+//! over all workers.
 
 mod marks;
 mod tree;
@@ -13,41 +15,42 @@ use self::tree::{Tree, Wanted};
 use crate::treap::Element;
 use crate::{Class, Resources, Worker, WorkerId};
 
-/// The workers that take tasks, with what is free on each.
+/// Workers that take tasks, with the resources that are free on each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Room {
     vacancies: BTreeMap<WorkerId, Arc<Vacancy>>,
     tree: Tree,
 }
 
-/// A worker that takes tasks, and what it has left.
+/// A worker that takes tasks, with its free resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Vacancy {
     worker: Arc<Worker>,
     free: Resources,
-    /// Its dominant share in use, in parts per million.
+    /// Dominant share in use, in parts per million.
     share: u64,
-    /// Attempts on it, which a task that asks for nothing changes and the share may not.
+    /// Number of attempts, which tells equally full workers apart: tasks that ask for nothing leave
+    /// the share as it is.
     attempts: u64,
     marks: Marks,
 }
 
-/// Which worker is preferred of those that fit; among equals the one with the fewest attempts, then
-/// the first by name.
+/// Preference among the workers that fit. Of equal workers, the one with the fewest attempts comes
+/// first, then the first by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preference {
-    /// The one with the smallest dominant share in use.
+    /// The worker with the smallest dominant share in use.
     Emptiest,
-    /// The one with the greatest.
+    /// The worker with the greatest dominant share in use.
     Fullest,
 }
 
-/// Placements that are being thought of: what is planned takes room here, and nowhere else.
+/// Tentative placements. They take resources in this plan and nowhere else.
 #[derive(Debug)]
 pub struct Plan<'a> {
     room: &'a Room,
     tree: Tree,
-    /// The workers on which something was planned.
+    /// Workers with planned placements.
     changed: BTreeMap<WorkerId, Arc<Vacancy>>,
     probes: usize,
 }
@@ -66,14 +69,14 @@ fn share(worker: &Worker, free: &Resources) -> u64 {
     worker.specs.as_ref().map_or(0, |specs| specs.total.dominant_share(free))
 }
 
-/// What is not free of the room for attempts.
+/// Returns the number of attempt slots in use.
 fn attempts(worker: &Worker, free: &Resources) -> u64 {
     worker.specs.as_ref().map_or(0, |specs| specs.total.slots.saturating_sub(free.slots))
 }
 
 impl Room {
-    /// Enters what is true of a worker now. Returns whether something may fit there now that did
-    /// not before.
+    /// Updates the entry of a worker. Returns whether something may fit there now that did not fit
+    /// before.
     pub(crate) fn put(&mut self, worker: &Arc<Worker>, allocated: Option<&Resources>) -> bool {
         let before = self.vacancies.get(&worker.id);
         if !worker.takes_tasks() {
@@ -104,45 +107,45 @@ impl Room {
         has_grown
     }
 
-    /// What there is on a worker that takes tasks.
+    /// Returns what is on one worker, if it takes tasks.
     pub(crate) fn offer_of(&self, id: &WorkerId) -> Option<Offer> {
         self.vacancies.get(id).map(Element::summary)
     }
 
-    /// What there is on all workers that take tasks.
+    /// Returns what is on all workers that take tasks.
     pub(crate) fn offer(&self) -> Option<Offer> {
         self.tree.root().as_ref().map(|root| root.summary.clone())
     }
 
-    /// Takes out a worker that is no longer registered or takes no tasks.
+    /// Removes a worker that is no longer registered or takes no tasks.
     pub(crate) fn remove(&mut self, id: &WorkerId) {
         if let Some(before) = self.vacancies.remove(id) {
             self.tree.remove(&before);
         }
     }
 
-    /// Whether another worker takes tasks, too.
+    /// Returns whether another worker takes tasks.
     pub(crate) fn has_beside(&self, id: &WorkerId) -> bool {
         self.vacancies.keys().any(|other| other != id)
     }
 
-    /// Starts planning from what is free now.
+    /// Starts a plan from what is free now.
     pub(crate) fn plan(&self) -> Plan<'_> {
         Plan { room: self, tree: self.tree.clone(), changed: BTreeMap::new(), probes: 0 }
     }
 }
 
 impl Plan<'_> {
-    /// Plans one task of a class on the preferred worker that may run it and has room for it;
-    /// nothing where there is none.
+    /// Plans one task of a class on the preferred worker that may run it and has room for it.
+    /// Returns `None` if there is no such worker.
     ///
-    /// Costs the depth of a search tree, and more only where constraints or several kinds of
+    /// Costs the depth of the search tree, and more only if constraints or several kinds of
     /// resources rule out single workers but not the branches that they are on.
     pub fn place(&mut self, class: &Class, preference: Preference) -> Option<WorkerId> {
         self.place_beside(class, preference, &[])
     }
 
-    /// As [`Self::place`], on another worker than those of `shunned`.
+    /// Like [`Self::place`], but never on a worker of `shunned`.
     pub fn place_beside(
         &mut self,
         class: &Class,
@@ -172,8 +175,8 @@ impl Plan<'_> {
         Some(worker)
     }
 
-    /// Whether a worker beside those of `shunned` could take a task of this class, at once or when
-    /// it has ended what it runs. Probes every worker at most.
+    /// Returns whether a worker outside `shunned` could take a task of this class, at once or after
+    /// its attempts have ended. Probes each worker at most once.
     pub fn could_take_beside(&mut self, class: &Class, shunned: &[WorkerId]) -> bool {
         let room = self.room;
         let mut could_take = |vacancy: &Vacancy| {
@@ -189,7 +192,7 @@ impl Plan<'_> {
         }
     }
 
-    /// Number of probed workers and branches so far: the cost of the plan.
+    /// Returns the number of workers and branches probed so far: the cost of the plan.
     #[must_use]
     pub const fn probes(&self) -> usize {
         self.probes

@@ -1,4 +1,4 @@
-//! The live set in memory, and the only methods that write it.
+//! The replicated state in memory, and the only methods that write it.
 
 mod admission;
 mod waiting;
@@ -16,52 +16,52 @@ use crate::{
     Meta, Record, Rejection, Reply, Task, TaskId, Timestamp, TokenId, Worker, WorkerId,
 };
 
-/// The replicated state. Terminal tasks are not in it: they live on disk.
+/// The replicated state. It holds no terminal tasks, which live on disk.
 #[derive(Debug, Default)]
 pub struct State {
     meta: Meta,
     leaders: VecDeque<LeaderRecord>,
     workers: BTreeMap<WorkerId, Arc<Worker>>,
-    /// The workers that are connected, in the order in which their records changed.
+    /// Connected workers, in the order in which their records changed.
     active: BTreeSet<(LogIndex, WorkerId)>,
-    /// The workers that are not.
+    /// Workers that are not connected, in the same order.
     inactive: BTreeSet<(LogIndex, WorkerId)>,
-    /// The connected workers that cannot be called or cannot start programs.
+    /// Connected workers that cannot be called or cannot start programs.
     ailing: BTreeSet<WorkerId>,
-    /// When something must happen to workers by itself.
+    /// Timers of workers: ends of drains and phases of suspensions.
     worker_timers: BTreeSet<(Timestamp, WorkerId)>,
     departed: BTreeMap<WorkerId, Departed>,
     tokens: BTreeMap<TokenId, JoinToken>,
     mass_loss: Option<MassLoss>,
     tasks: BTreeMap<TaskId, Arc<Task>>,
     keys: BTreeMap<Arc<str>, IdempotencyRecord>,
-    /// The keys by age, oldest first.
+    /// Idempotency keys by age, oldest first.
     keys_by_age: BTreeSet<(Timestamp, Arc<str>)>,
     key_bytes: u64,
     index: Index,
     room: Room,
     growth: Growth,
-    /// Workers on which something was placed or ended that the room does not know of.
+    /// Workers whose loads changed since their free capacity was updated.
     unsettled: BTreeSet<WorkerId>,
 }
 
-/// What applying one command did.
+/// Effects of one applied command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
-    /// The answer for whoever proposed it. A rejection comes with no change but log time.
+    /// Reply to the proposer. A rejection comes with no change but log time.
     pub reply: Result<Reply, Rejection>,
-    /// New values of records, in the order they were written.
+    /// Changes of records, in the order in which they were written.
     pub changes: Vec<Change>,
 }
 
 impl State {
-    /// An empty state: what a cluster starts from.
+    /// Creates the empty state that a cluster starts from.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes over what became of a record elsewhere.
+    /// Applies a change that another state recorded.
     pub fn follow(&mut self, change: Change) {
         match change {
             Change::Put(record) => self.restore(record),
@@ -112,24 +112,24 @@ impl State {
             .chain(self.mass_loss.map(Record::MassLoss))
     }
 
-    /// Counters, log time and the newest term.
+    /// Returns counters, log time, the newest term and the level.
     #[must_use]
     pub const fn meta(&self) -> &Meta {
         &self.meta
     }
 
-    /// The latest terms of leadership, oldest first.
+    /// Returns the latest terms of leadership, oldest first.
     pub fn leaders(&self) -> impl DoubleEndedIterator<Item = &LeaderRecord> {
         self.leaders.iter()
     }
 
-    /// A live task.
+    /// Returns a live task.
     #[must_use]
     pub fn task(&self, id: TaskId) -> Option<&Arc<Task>> {
         self.tasks.get(&id)
     }
 
-    /// The live tasks with ids below `cursor`, oldest first.
+    /// Returns the live tasks with ids below `cursor`, oldest first.
     pub fn tasks_below(
         &self,
         cursor: Option<TaskId>,
@@ -138,42 +138,42 @@ impl State {
         self.tasks.range((Bound::Unbounded, to)).map(|(_, task)| task)
     }
 
-    /// How many tasks are live.
+    /// Returns the number of live tasks.
     #[must_use]
     pub fn live_tasks(&self) -> usize {
         self.tasks.len()
     }
 
-    /// Memory that live tasks and idempotency keys take, by the account of [`Task::bytes`].
+    /// Returns the memory of live tasks and idempotency keys, by the account of [`Task::bytes`].
     #[must_use]
     pub const fn live_bytes(&self) -> u64 {
         self.index.bytes() + self.key_bytes
     }
 
-    /// How many live tasks are in each state.
+    /// Returns the numbers of live tasks by state.
     #[must_use]
     pub const fn task_counts(&self) -> &TaskCounts {
         self.index.task_counts()
     }
 
-    /// What is placed on a worker; nothing for one that is idle.
+    /// Returns the load of a worker; `None` if it is idle.
     #[must_use]
     pub fn load(&self, id: &WorkerId) -> Option<&WorkerLoad> {
         self.index.load(id)
     }
 
-    /// The workers on which something is placed.
+    /// Returns the loads of the workers that have attempts.
     pub fn loads(&self) -> impl Iterator<Item = (&WorkerId, &WorkerLoad)> {
         self.index.loads()
     }
 
-    /// The workers that must be told something: to run an attempt or to stop one.
+    /// Returns the workers for which there are orders: to run an attempt or to stop one.
     pub fn workers_to_tell(&self) -> impl Iterator<Item = &WorkerId> {
         self.index.workers_to_tell()
     }
 
-    /// When the next timer fires: a backoff, a run timeout, the deadline of a drain, the next phase
-    /// of a suspension, or the end of an idempotency key.
+    /// Returns the time at which the next timer fires: a backoff, a run timeout, the deadline of a
+    /// drain, the next phase of a suspension, or the end of an idempotency key.
     #[must_use]
     pub fn next_timer(&self) -> Option<Timestamp> {
         let key = self.oldest_key().map(|(at, _)| at.after(Limits::IDEMPOTENCY_RETENTION));
@@ -181,13 +181,13 @@ impl State {
         [self.index.next_timer(), worker, key].into_iter().flatten().min()
     }
 
-    /// What an idempotency key stands for.
+    /// Returns the submission that an idempotency key stands for.
     #[must_use]
     pub fn key(&self, key: &str) -> Option<&IdempotencyRecord> {
         self.keys.get(key)
     }
 
-    /// How many idempotency keys are remembered.
+    /// Returns the number of idempotency keys.
     #[must_use]
     pub fn keys(&self) -> usize {
         self.keys.len()
@@ -202,7 +202,7 @@ impl State {
         due.map(|(_, worker)| worker.clone()).collect()
     }
 
-    /// Whether the room is what one built afresh from workers and loads would be.
+    /// Returns whether the index of free capacity equals one built afresh from workers and loads.
     pub(crate) fn room_is_in_step(&self) -> bool {
         let mut fresh = Room::default();
         for worker in self.workers() {
@@ -232,8 +232,8 @@ impl State {
         &self.index
     }
 
-    /// Lets the task share its class with the tasks that have the same one: a million queued
-    /// tasks of ten classes hold ten classes.
+    /// Makes a task share its class with equal ones: a million queued tasks of ten classes hold ten
+    /// classes.
     pub(crate) fn intern(&self, task: &mut Arc<Task>) {
         // A task that is shared already was interned before.
         let spec = Arc::get_mut(task).and_then(|task| Arc::get_mut(&mut task.spec));
@@ -255,8 +255,8 @@ impl State {
         }
     }
 
-    /// A terminal task leaves memory: its record on disk is all that is left of it.
-    /// [`Self::settle`] is to follow.
+    /// Writes a task. A terminal task leaves memory, and only its record on disk remains. The
+    /// caller must call [`Self::settle`] afterwards.
     pub(crate) fn put_task(&mut self, task: &Arc<Task>) {
         let (before, after) = if task.state.is_terminal() {
             (self.tasks.remove(&task.id), None)
@@ -274,8 +274,8 @@ impl State {
         }
     }
 
-    /// Brings in step what follows from all that one command has changed, once and not with each of
-    /// a thousand tasks. `index` is the command's.
+    /// Updates the backlog and the free capacity for all that one command changed, once and not
+    /// with each of a thousand tasks. `index` is the command's.
     pub(crate) fn settle(&mut self, index: LogIndex) {
         self.index.settle(&self.tasks);
         while let Some(id) = self.unsettled.pop_first() {

@@ -1,4 +1,4 @@
-//! A task, its attempts, and the states it goes through.
+//! Tasks and the states that they go through.
 
 mod attempt;
 
@@ -15,34 +15,34 @@ use crate::{
     WorkerId,
 };
 
-/// What a user asked to be run.
+/// A user's description of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskSpec {
-    /// A name for people; need not be unique.
+    /// Name for people; need not be unique.
     pub name: Option<String>,
     /// Program and arguments; never empty.
     pub command: Vec<String>,
     /// Environment variables added to the worker's own.
     pub env: TextMap,
-    /// Where the process starts; the attempt's own directory when absent.
+    /// Directory in which the process starts; the attempt's own when absent.
     pub working_dir: Option<String>,
-    /// What decides where and when it may run.
+    /// Everything that decides where and when it may run.
     pub class: Arc<Class>,
-    /// Failures of the task itself after which it has failed.
+    /// Number of failures of the task itself after which it has failed.
     pub max_attempts: u32,
     /// Wait before the second attempt; doubles with each further failure.
     pub retry_backoff: Duration,
-    /// How long one attempt may run.
+    /// Longest run of one attempt; unlimited when absent.
     pub run_timeout: Option<Duration>,
-    /// What becomes of its attempt when the worker falls silent.
+    /// Fate of its attempt when the worker falls silent.
     pub on_disconnect: OnDisconnect,
     /// Labels for people and queries.
     pub labels: TextMap,
 }
 
 impl TaskSpec {
-    /// Bytes of memory that a task of this specification takes before its first attempt, by the
-    /// account of [`Task::bytes`], with a class of its own.
+    /// Returns the bytes of memory that a task of this specification takes before its first
+    /// attempt, by the account of [`Task::bytes`], with a class of its own.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         Limits::TASK_BYTES + self.text_bytes() + self.class.bytes()
@@ -61,31 +61,31 @@ fn text_bytes(text: &str) -> u64 {
     text.len() as u64 + Limits::TEXT_BYTES
 }
 
-/// What becomes of an attempt whose worker has sent no heartbeat for the heartbeat timeout.
+/// Fate of an attempt whose worker has sent no heartbeat for the heartbeat timeout.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnDisconnect {
     /// It runs on until the worker's lease ends: a short outage costs nothing.
     #[default]
     Keep,
-    /// The worker ends it by itself and the task is queued again: another worker takes over soon.
+    /// The worker ends it and the task is requeued: another worker takes over soon.
     Requeue,
 }
 
-/// What tasks have in common that the scheduler need not tell apart: each class is one queue.
+/// The properties by which the scheduler tells tasks apart: each class is one queue.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Class {
-    /// 0 to 100, higher first.
+    /// 0 to 100; higher priorities come first.
     pub priority: u8,
-    /// What one attempt occupies.
+    /// Resources that one attempt occupies.
     pub resources: Resources,
     /// Conditions on the worker's labels; all must hold.
     pub constraints: Vec<Constraint>,
-    /// The only worker that may run it.
+    /// The only worker that may run it; any worker when absent.
     pub worker: Option<WorkerId>,
 }
 
 impl Class {
-    /// Bytes of memory that it takes, by the same account as [`Task::bytes`].
+    /// Returns the bytes of memory that it takes, by the same account as [`Task::bytes`].
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let custom = self.resources.custom.keys().map(|name| text_bytes(name));
@@ -93,7 +93,7 @@ impl Class {
         Limits::TEXT_BYTES + custom.sum::<u64>() + constraints.sum::<u64>()
     }
 
-    /// Whether this worker may run it, if it had room.
+    /// Returns whether this worker may run its tasks if it has room.
     #[must_use]
     pub fn allows(&self, worker: &Worker) -> bool {
         self.worker.as_ref().is_none_or(|only| *only == worker.id)
@@ -104,64 +104,65 @@ impl Class {
     }
 }
 
-/// A task and what became of it.
+/// A task and its attempts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
-    /// Its name in the cluster.
+    /// Id in the cluster.
     pub id: TaskId,
-    /// What was asked for; shared, because it never changes.
+    /// The user's description, shared because it never changes.
     pub spec: Arc<TaskSpec>,
-    /// Where it stands.
+    /// Current state.
     pub state: TaskState,
-    /// Why it stands there, where the state alone does not say.
+    /// Reason of the state, where the state alone does not say.
     pub reason: Option<TaskReason>,
-    /// When it was accepted.
+    /// Time at which it was accepted.
     pub submitted_at: Timestamp,
-    /// When it reached a terminal state.
+    /// Time at which it reached a terminal state.
     pub finished_at: Option<Timestamp>,
     /// Failures of the task itself so far; `max_attempts` of them end it.
     pub failures: u32,
     /// Workers lost under it so far.
     pub losses: u32,
-    /// The placements so far, oldest first; the last one may be live.
+    /// Placements so far, oldest first; the last one may be live.
     pub attempts: Vec<Attempt>,
     /// Log position of the record's last change.
     pub index: LogIndex,
 }
 
 impl Task {
-    /// The placement that is under way.
+    /// Returns the attempt that has not ended.
     #[must_use]
     pub fn live_attempt(&self) -> Option<&Attempt> {
         self.attempts.last().filter(|attempt| attempt.outcome.is_none())
     }
 
-    /// The last placement, live or ended.
+    /// Returns the last attempt, live or ended.
     #[must_use]
     pub fn last_attempt(&self) -> Option<&Attempt> {
         self.attempts.last()
     }
 
-    /// Bytes of memory that it takes while it is live, without its class, which it shares. An
-    /// account in fixed figures and not a measurement: every master must come to the same sum.
+    /// Returns the bytes of memory that it takes while it is live, without its class, which it
+    /// shares. This is an account in fixed figures and not a measurement: every master must come to
+    /// the same sum.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         Limits::TASK_BYTES + self.attempts_bytes() + self.spec.text_bytes()
     }
 
-    /// The part of [`Self::bytes`] that grows while it is live.
+    /// Returns the part of [`Self::bytes`] that grows while it is live.
     pub(crate) const fn attempts_bytes(&self) -> u64 {
         self.attempts.len() as u64 * Limits::ATTEMPT_BYTES
     }
 
-    /// The number that the next placement gets.
+    /// Returns the number of the next attempt.
     #[must_use]
     pub fn next_attempt_number(&self) -> AttemptNumber {
         self.attempts.last().map_or(AttemptNumber(1), |last| last.number.next())
     }
 
-    /// The workers on which its program did not start, each once, without those that could start
-    /// no program at all: they get nothing until they can.
+    /// Returns the workers on which its program did not start, each once. Leaves out workers that
+    /// could start no program at all: they get no tasks until they can.
     #[must_use]
     pub fn failed_to_start_on(&self) -> Vec<WorkerId> {
         let failed = self
@@ -172,13 +173,13 @@ impl Task {
         workers.into_iter().collect()
     }
 
-    /// Whether the attempt under way is to be stopped.
+    /// Returns whether the live attempt must be stopped.
     #[must_use]
     pub fn must_stop(&self) -> bool {
         self.live_attempt().is_some_and(|attempt| attempt.stop.is_some())
     }
 
-    /// When something must happen to it by itself: its backoff ends or its run times out.
+    /// Returns the time of its next timer: its backoff ends or its run times out.
     #[must_use]
     pub fn timer(&self) -> Option<Timestamp> {
         match self.state {
@@ -196,7 +197,7 @@ impl Task {
         }
     }
 
-    /// How long to wait after the failure that was just counted.
+    /// Returns the wait after the failure that was just counted.
     #[must_use]
     pub fn backoff(&self) -> Duration {
         let doublings = self.failures.saturating_sub(1).min(31);
@@ -204,12 +205,12 @@ impl Task {
     }
 }
 
-/// Where a task stands. Terminal states never change.
+/// State of a task. Terminal states never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum TaskState {
-    /// Waits for a point in time, as after a failed attempt.
+    /// Waits for a point in time, such as the end of a backoff.
     Scheduled {
-        /// When it is queued again.
+        /// Time at which it is queued again.
         until: Timestamp,
     },
     /// Waits for a worker.
@@ -220,7 +221,7 @@ pub enum TaskState {
     Running,
     /// Cancelled by a user while its process may still run.
     Cancelling,
-    /// Ended well.
+    /// Its process exited with code 0.
     Completed,
     /// Failed for good.
     Failed,
@@ -241,13 +242,13 @@ impl TaskState {
         "cancelled",
     ];
 
-    /// Whether it is final.
+    /// Returns whether it is final.
     #[must_use]
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
     }
 
-    /// Its place in [`Self::NAMES`].
+    /// Returns its place in [`Self::NAMES`].
     pub(crate) const fn ordinal(self) -> usize {
         match self {
             Self::Scheduled { .. } => 0,
@@ -261,7 +262,7 @@ impl TaskState {
         }
     }
 
-    /// The state's name in the API.
+    /// Returns its name in the API.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -283,7 +284,7 @@ impl fmt::Display for TaskState {
     }
 }
 
-/// Why a task stands where it stands.
+/// Reason of a task's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TaskReason {
     /// A user cancelled it.

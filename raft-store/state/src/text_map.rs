@@ -1,19 +1,19 @@
-//! A small map of texts that never changes.
+//! A small immutable map of texts.
 
 use std::collections::BTreeMap;
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Names and values, ordered by name. A million live tasks hold two of these each, mostly empty or
-/// with one entry, for which the node of a tree would take half a kilobyte.
+/// Names and values, ordered by name. Each of a million live tasks holds two of these, mostly empty
+/// or with one entry, for which a tree's node would take half a kilobyte.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct TextMap(Texts);
 
 type Texts = Box<[(Box<str>, Box<str>)]>;
 
-/// Names that are not in order would not be found.
+/// Deserialization checks the order: names out of order would not be found.
 impl<'de> Deserialize<'de> for TextMap {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let texts = Texts::deserialize(from)?;
@@ -25,19 +25,19 @@ impl<'de> Deserialize<'de> for TextMap {
 }
 
 impl TextMap {
-    /// The value of a name.
+    /// Returns the value of a name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         let at = self.0.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
         self.0.get(at).map(|(_, value)| &**value)
     }
 
-    /// Names and values, by name.
+    /// Returns names and values, by name.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (&**name, &**value))
     }
 
-    /// The same as a map that can change.
+    /// Returns a copy as a map that can change.
     #[must_use]
     pub fn to_map(&self) -> BTreeMap<String, String> {
         self.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()

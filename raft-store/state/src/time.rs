@@ -13,27 +13,26 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    /// This time plus `duration`, to the millisecond; stays at the largest.
+    /// Returns this time plus `duration`, to the millisecond; saturates.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(millis(duration)))
     }
 
-    /// This time minus `duration`, to the millisecond; stays at zero.
+    /// Returns this time minus `duration`, to the millisecond; stops at zero.
     #[must_use]
     pub fn before(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(millis(duration)))
     }
 
-    /// How long `earlier` lies before this time; zero when it does not.
+    /// Returns the time that has passed since `earlier`; zero if that is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// A duration as records and messages hold it, in whole milliseconds; the largest number when it is
-/// longer.
+/// Returns a duration in whole milliseconds, as records and messages hold it; saturates.
 #[must_use]
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

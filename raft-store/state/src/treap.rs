@@ -1,28 +1,29 @@
-//! A search tree whose nodes know a summary of what is below them, so that a search passes by whole
-//! branches that cannot hold what is wanted.
+//! A treap whose nodes summarize the elements below them, so that a search skips branches that
+//! cannot hold what it looks for.
 //!
-//! It is a treap whose weights follow from its elements: equal contents make equal trees. Nodes are
-//! shared until they are written, so a copy to plan with costs nothing.
+//! Weights follow from the elements, so equal contents make equal trees. Nodes are shared until
+//! they are written, so copying a tree to plan with it costs nothing.
 
 use std::cmp::Ordering;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-/// What can be kept in a treap.
+/// An element of a treap.
 pub(crate) trait Element: Clone + Debug + Eq {
-    /// What a node knows of its element and of those below.
+    /// Summary of an element and of those below it.
     type Summary: Clone + Debug + Eq;
 
-    /// Which of two comes first; no two in a tree are equal.
+    /// Compares two elements; no two in a tree are equal.
     fn order(&self, other: &Self) -> Ordering;
 
-    /// Decides which node is above which: the same for the same element, well mixed, and nothing
-    /// that a client chooses, who could make a chain of the tree.
+    /// Returns the weight, which decides which of two nodes is above the other. It is the same for
+    /// equal elements and well mixed. Clients must not be able to choose it, or they could make a
+    /// chain of the tree.
     fn weight(&self) -> u64;
 
     fn summary(&self) -> Self::Summary;
 
-    /// Adds what is known of other elements.
+    /// Extends a summary by that of other elements.
     fn join(summary: &mut Self::Summary, other: &Self::Summary);
 }
 
@@ -34,12 +35,12 @@ pub(crate) struct Treap<E: Element> {
 
 pub(crate) type Link<E> = Option<Arc<Node<E>>>;
 
-/// One element, and what is before and after it.
+/// An element, with the elements before and after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Node<E: Element> {
     pub(crate) element: E,
     weight: u64,
-    /// Of the element and of everything below.
+    /// Summary of the element and of everything below it.
     pub(crate) summary: E::Summary,
     pub(crate) left: Link<E>,
     pub(crate) right: Link<E>,
@@ -90,7 +91,7 @@ impl<E: Element> Node<E> {
         order.then_with(|| self.element.order(&other.element)) == Ordering::Greater
     }
 
-    /// Brings in step what is known of the branches, after one of them has changed.
+    /// Recomputes the summary after a branch has changed.
     fn sum_up(&mut self) {
         self.summary = self.element.summary();
         for child in [&self.left, &self.right].into_iter().flatten() {
@@ -129,7 +130,7 @@ fn remove<E: Element>(link: &mut Link<E>, element: &E) {
     node.sum_up();
 }
 
-/// What is before an element, and what is not.
+/// Splits a tree into the elements before `at` and the others.
 fn split<E: Element>(link: Link<E>, at: &E) -> (Link<E>, Link<E>) {
     let Some(mut shared) = link else { return (None, None) };
     let node = Arc::make_mut(&mut shared);
@@ -146,7 +147,7 @@ fn split<E: Element>(link: Link<E>, at: &E) -> (Link<E>, Link<E>) {
     }
 }
 
-/// One tree of two, where all of the first is before all of the second.
+/// Joins two trees; all elements of `left` come before all of `right`.
 fn merge<E: Element>(left: Link<E>, right: Link<E>) -> Link<E> {
     match (left, right) {
         (Some(mut left), Some(mut right)) => Some(if left.is_above(&right) {

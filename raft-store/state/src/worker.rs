@@ -14,67 +14,67 @@ use crate::{
     WorkerId,
 };
 
-/// One worker of the registry.
+/// A worker of the registry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Worker {
     /// Its name.
     pub id: WorkerId,
-    /// `host:port` of its gRPC server; without one no master can reach it first.
+    /// `host:port` of its gRPC server; absent if no master can reach it first.
     pub address: Option<String>,
-    /// The one who named the address.
+    /// Source of the address.
     pub address_source: AddressSource,
-    /// Labels given by the operator; they win over those that the worker reports.
+    /// Labels that the operator gave it; they win over those that the worker reports.
     pub labels: BTreeMap<String, String>,
-    /// Whether it is connected.
+    /// Connection to the leader.
     pub status: WorkerStatus,
-    /// Whether it may be given tasks.
+    /// The operator's order about placing tasks on it.
     pub scheduling: Scheduling,
-    /// Why the status is what it is.
+    /// Reason of the status.
     pub reason: WorkerReason,
-    /// What is known against giving it tasks while it is connected.
+    /// Evidence against giving it tasks while it is connected.
     pub health: Health,
-    /// The registration that stands; fences what an older one says. No worker of the name ever had
-    /// it before.
+    /// Epoch of its current registration, which fences messages of older ones. No worker of the
+    /// name ever had it before.
     pub epoch: Epoch,
-    /// The process that holds the epoch; none before the first connection.
+    /// Process that holds the epoch; absent before the first connection.
     pub process: Option<Process>,
-    /// What that process was granted when it last registered.
+    /// Times that were granted to that process when it last registered.
     pub granted: Option<LeaseTimes>,
-    /// The time before which nothing of the process is queued again, whatever it is granted now: an
-    /// earlier and longer grant of it may hold until then.
+    /// Time before which nothing of the process is requeued, whatever it is granted now: an earlier
+    /// and longer grant may hold until then.
     pub granted_until: Option<Timestamp>,
     /// Another worker that wants the name.
     pub rival: Option<Rival>,
-    /// What it reported of itself when it last connected.
+    /// Resources and labels that it reported when it last connected.
     pub specs: Option<Specs>,
-    /// When an operator, or the worker itself, registered it.
+    /// Time at which an operator, or the worker itself, registered it.
     pub registered_at: Timestamp,
-    /// When the status last changed.
+    /// Time at which the status last changed.
     pub changed_at: Timestamp,
-    /// When it was last heard from before it became inactive; none while it is active, and where the
-    /// leader of that moment had not heard it. Heartbeats are on no record.
+    /// Time of its last sign of life before it became inactive. Absent while it is active, and
+    /// where the leader of that moment had not heard it: heartbeats are on no record.
     pub last_heard: Option<Timestamp>,
-    /// What happened to it, oldest first; the latest [`crate::Limits::WORKER_EVENTS_KEPT_MAX`].
+    /// Its latest events, oldest first; at most [`crate::Limits::WORKER_EVENTS_KEPT_MAX`].
     pub history: Vec<WorkerEvent>,
     /// Log position of the record's last change.
     pub index: LogIndex,
 }
 
 impl Worker {
-    /// Whether it is connected and may be given tasks.
+    /// Returns whether it is connected and may be given tasks.
     #[must_use]
     pub fn takes_tasks(&self) -> bool {
         self.is_active() && self.scheduling == Scheduling::Open && self.health.takes_tasks()
     }
 
-    /// When something must happen to it by itself: its drain ends by force, or its suspension goes
-    /// on to its next phase.
+    /// Returns the time of its next timer: its drain ends by force, or its suspension moves to its
+    /// next phase.
     #[must_use]
     pub fn timer(&self) -> Option<Timestamp> {
         [self.drain_deadline(), self.health.timer()].into_iter().flatten().min()
     }
 
-    /// When its drain ends by force.
+    /// Returns the time at which its drain ends by force.
     #[must_use]
     pub const fn drain_deadline(&self) -> Option<Timestamp> {
         match self.scheduling {
@@ -83,33 +83,33 @@ impl Worker {
         }
     }
 
-    /// Whether it is connected.
+    /// Connection to the leader.
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.status == WorkerStatus::Active
     }
 
-    /// What it has in total; nothing before its first connection.
+    /// Returns its total resources; none before its first connection.
     #[must_use]
     pub fn total(&self) -> Resources {
         self.specs.as_ref().map(|specs| specs.total.clone()).unwrap_or_default()
     }
 
-    /// The value of one of the labels that constraints are matched against.
+    /// Returns the value of a label, as constraints are matched against it.
     #[must_use]
     pub fn label(&self, key: &str) -> Option<&str> {
         let reported = || self.specs.as_ref()?.labels.get(key);
         self.labels.get(key).or_else(reported).map(String::as_str)
     }
 
-    /// The labels that constraints are matched against.
+    /// Returns the labels that constraints are matched against.
     #[must_use]
     pub fn effective_labels(&self) -> BTreeMap<String, String> {
         let labels = self.labels_in_effect();
         labels.map(|(label, value)| (label.to_owned(), value.to_owned())).collect()
     }
 
-    /// The same, not copied.
+    /// Returns the same labels without copying them.
     pub(crate) fn labels_in_effect(&self) -> impl Iterator<Item = (&str, &str)> {
         let reported = self.specs.iter().flat_map(|specs| &specs.labels);
         let reported = reported.filter(|(label, _)| !self.labels.contains_key(*label));
@@ -121,32 +121,32 @@ impl Worker {
 /// The one who named a worker's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AddressSource {
-    /// An operator registered it.
+    /// An operator registered the address.
     Operator,
-    /// The worker was told to advertise it.
+    /// The worker is configured to advertise the address.
     Advertised,
-    /// The worker listens there, which others need not be able to reach. Never replaces what an
-    /// operator said.
+    /// The worker listens at the address, which others may be unable to reach. Never replaces an
+    /// operator's address.
     Detected,
 }
 
-/// One process of a worker, and how far it has come with its registrations.
+/// A process of a worker, and how many registrations it has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
-    /// The data directory that it works in. A later start in the same one has ended what an earlier
-    /// one left behind; a process in another one knows nothing of it.
+    /// Data directory of the process. A later start in the same directory has ended what an earlier
+    /// one left behind; a process in another directory knows nothing of it.
     pub data: DataId,
-    /// The number of its start in that directory.
+    /// Number of its start in that directory.
     pub start: StartNumber,
-    /// The name of its start: starts in copies of one directory have the same number.
+    /// Unique name of its start: starts in copies of one directory have the same number.
     pub incarnation: Incarnation,
-    /// The number of registrations that it has begun: an earlier one that arrives late knows nothing
-    /// of the attempts that were started since.
+    /// Number of registrations that it has begun: an earlier one that arrives late knows nothing of
+    /// the attempts that were started since.
     pub sequence: u64,
 }
 
 impl Process {
-    /// Whether this is a later start in the data directory of `other`.
+    /// Returns whether this is a later start in the data directory of `other`.
     #[must_use]
     pub fn restarts(&self, other: &Self) -> bool {
         self.data == other.data && self.start > other.start
@@ -156,13 +156,13 @@ impl Process {
 /// Another worker that wants a name which is taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rival {
-    /// `host:port` where it says it listens.
+    /// `host:port` at which it says it listens.
     pub address: String,
-    /// When it was first seen.
+    /// Time at which it was first seen.
     pub since: Timestamp,
 }
 
-/// Whether a worker is connected.
+/// A worker's connection to the leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum WorkerStatus {
     /// Registered and sending heartbeats.
@@ -185,14 +185,14 @@ impl fmt::Display for WorkerStatus {
     }
 }
 
-/// Why a worker has its status.
+/// Reason of a worker's status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WorkerReason {
     /// An operator registered it and it has not connected yet.
     Preregistered,
     /// It connected.
     Registered,
-    /// It stopped being connected.
+    /// It is no longer connected.
     Disconnected(DisconnectReason),
 }
 
@@ -206,17 +206,17 @@ impl fmt::Display for WorkerReason {
     }
 }
 
-/// Why a worker was declared inactive.
+/// Reason for which a worker was declared inactive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DisconnectReason {
     /// No heartbeat within the heartbeat timeout.
     HeartbeatTimeout,
-    /// It said that it shuts down.
+    /// It announced that it is shutting down.
     Shutdown,
 }
 
 impl DisconnectReason {
-    /// One word for it.
+    /// Returns one word for it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -232,16 +232,16 @@ impl fmt::Display for DisconnectReason {
     }
 }
 
-/// Whether a worker may be given tasks.
+/// An operator's order about placing tasks on a worker, and its progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scheduling {
-    /// It may.
+    /// Place tasks on it.
     Open,
-    /// An operator wants it to get no more; what runs there runs on.
+    /// Place no more tasks on it; running attempts go on.
     Cordoned,
-    /// It gets no more and is to become empty.
+    /// Place no more tasks on it; it is being emptied.
     Draining {
-        /// When what still runs there is stopped; never without one.
+        /// Time at which running attempts are stopped; absent if they may take any time.
         deadline: Option<Timestamp>,
     },
     /// The deadline of its drain has passed: what ran there was told to stop.
@@ -249,7 +249,7 @@ pub enum Scheduling {
 }
 
 impl Scheduling {
-    /// The word for it in the API, for a worker with that many live attempts.
+    /// Returns its name in the API, for a worker with that many live attempts.
     #[must_use]
     pub const fn name(self, attempts: usize) -> &'static str {
         match (self, attempts) {
@@ -261,52 +261,52 @@ impl Scheduling {
     }
 }
 
-/// One line of a worker's history.
+/// An event in a worker's history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerEvent {
-    /// When.
+    /// Time of the event.
     pub at: Timestamp,
-    /// Position of the log entry that did it.
+    /// Position of the log entry that caused it.
     pub index: LogIndex,
-    /// What happened.
+    /// Kind of event.
     pub kind: WorkerEventKind,
 }
 
-/// What can happen to a worker.
+/// Kinds of events in a worker's history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WorkerEventKind {
     /// An operator registered it, or a join token admitted it.
     Registered,
     /// Its address or its labels changed.
     Updated(WhatChanged),
-    /// It connected, and was not connected before.
+    /// It connected, and had not been connected before.
     Connected(Epoch),
-    /// A new process of it took the place of one that was still taken for connected.
+    /// A new process of it replaced one that still counted as connected.
     Replaced(Epoch),
-    /// It stopped being connected.
+    /// It is no longer connected.
     Disconnected(DisconnectReason),
     /// Another worker at that address wants its name, and was refused.
     NameContested(String),
-    /// It gets no more tasks.
+    /// An operator cordoned it.
     Cordoned,
-    /// It may be given tasks again.
+    /// An operator opened it to tasks again.
     Uncordoned,
-    /// It gets no more tasks and is to become empty.
+    /// An operator began to drain it.
     DrainStarted,
-    /// What still ran there was told to stop.
+    /// The deadline of its drain passed, and what still ran there was told to stop.
     DrainDeadlinePassed,
-    /// The leader cannot call it; says why.
+    /// The leader cannot call it, for this reason.
     Unreachable(String),
     /// The leader can call it again.
     Reachable,
-    /// It cannot start programs; says why.
+    /// It cannot start programs, for this reason.
     Unfit(String),
     /// It can start programs again.
     Fit,
 }
 
 impl WorkerEventKind {
-    /// One word for it.
+    /// Returns one word for it.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -328,7 +328,7 @@ impl WorkerEventKind {
     }
 }
 
-/// What an update of a worker changed.
+/// The properties of a worker that an update changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WhatChanged {
     /// The address that the leader calls.
@@ -349,20 +349,20 @@ impl fmt::Display for WhatChanged {
     }
 }
 
-/// A worker that was taken off the registry and may still run what it was given. Its attempts stay
-/// its own until it has ended them or its lease is over.
+/// An unregistered worker that may still run tasks. It keeps its attempts until it has ended them
+/// or its lease is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Departed {
     /// Its last record.
     pub worker: Arc<Worker>,
-    /// When it was taken off.
+    /// Time at which it was unregistered.
     pub at: Timestamp,
 }
 
-/// What a worker reports of itself when it registers.
+/// A worker's report of itself when it registers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Specs {
-    /// What it has in total.
+    /// Total resources.
     pub total: Resources,
     /// Labels from its own configuration.
     pub labels: BTreeMap<String, String>,

@@ -1,4 +1,4 @@
-//! The bounds that `apply` keeps, at sizes too large for a script.
+//! Checks the bounds of `apply` at sizes too large for a script.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
@@ -133,7 +133,7 @@ fn live_tasks_take_no_more_memory_than_they_may() {
     submit(&mut state, 1, None);
     assert_eq!(try_submit(&mut state, 1, None), Err(full(&state, bytes)));
 
-    // What waits in the full queue still runs and ends, and makes room.
+    // Tasks that wait in the full queue still run and end, and make room.
     assign(&mut state, [TaskId(1)]);
     finish(&mut state, [TaskId(1)], &AttemptOutcome::Exited { code: 0 });
     submit(&mut state, 1, None);
@@ -280,7 +280,7 @@ fn assign(state: &mut State, tasks: impl IntoIterator<Item = TaskId>) {
     assert!(matches!(reply, Reply::Assigned(placed) if placed.iter().all(Result::is_ok)));
 }
 
-/// Reports that the last attempts of these tasks ended so.
+/// Reports this outcome for the last attempts of these tasks.
 fn finish(state: &mut State, tasks: impl IntoIterator<Item = TaskId>, outcome: &AttemptOutcome) {
     let end = |id: TaskId| FinishedAttempt {
         attempt: AttemptRef { task: id, attempt: task(state, id.0).last_attempt().unwrap().number },

@@ -1,4 +1,4 @@
-//! The cluster's feature level.
+//! Raises of the cluster's feature level.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use cluster_state::{

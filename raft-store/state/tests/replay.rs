@@ -1,4 +1,4 @@
-//! Whatever is proposed, in whatever order: the invariants hold, and the changes alone rebuild the
+//! Checks that under random proposals the invariants hold, and that the changes alone rebuild the
 //! state.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
@@ -71,7 +71,7 @@ proptest! {
         prop_assert_eq!(whole(&follower), whole(&run.state));
     }
 
-    /// A leader looks only at what may have changed. Nothing that fits is left out.
+    /// A leader considers only what may have changed. Nothing that fits is left out.
     #[test]
     fn what_fits_and_did_not_is_a_candidate(steps in proposals::steps()) {
         let mut run = Run::default();
@@ -108,7 +108,7 @@ proptest! {
     }
 }
 
-/// Without this, properties of commands that never have an effect would hold as well.
+/// Without this, properties of commands that never take effect would hold as well.
 #[test]
 fn the_proposals_reach_what_they_are_to_test() {
     let mut runner = TestRunner::deterministic();
@@ -180,7 +180,7 @@ impl Run {
     }
 }
 
-/// What must never happen to a task, as seen from outside.
+/// Outcomes of tasks so far, against which each command is checked.
 #[derive(Default)]
 struct History {
     ended: BTreeSet<TaskId>,
@@ -231,7 +231,7 @@ impl History {
     }
 }
 
-/// The live attempts, and which registration of which worker each belongs to.
+/// Returns the live attempts, each with the worker and epoch that own it.
 fn owners(state: &State) -> BTreeMap<AttemptRef, (WorkerId, Epoch)> {
     let live = |task: &Arc<Task>| {
         let attempt = task.live_attempt()?;
@@ -241,8 +241,8 @@ fn owners(state: &State) -> BTreeMap<AttemptRef, (WorkerId, Epoch)> {
     state.tasks_below(None).filter_map(live).collect()
 }
 
-/// The results that were accepted, and who reported them. A worker that connects reports before
-/// it has an epoch.
+/// Returns the accepted results with the workers that reported them. A worker that connects reports
+/// before it has an epoch.
 fn accepted<'a>(
     command: &'a Command,
     applied: &Applied,
@@ -265,7 +265,7 @@ fn accepted<'a>(
         .collect()
 }
 
-/// Everything that a state holds, indexes and all.
+/// Returns everything that a state holds, indexes included.
 fn whole(state: &State) -> String {
     format!("{state:?}")
 }
@@ -280,7 +280,7 @@ fn allocated(state: &State) -> BTreeMap<WorkerId, Resources> {
     state.loads().map(|(id, load)| (id.clone(), load.allocated.clone())).collect()
 }
 
-/// The same, without the help of any index.
+/// Returns the same sums without the help of any index.
 fn sums_over_live_attempts(state: &State) -> BTreeMap<WorkerId, Resources> {
     let mut sums = BTreeMap::<WorkerId, Resources>::new();
     for task in state.tasks_below(None) {

@@ -1,9 +1,9 @@
-//! Golden scripts: each file of `scripts/` keeps the promise that its name makes.
+//! Runs the golden scripts: each file of `scripts/` keeps the promise that its name makes.
 //!
-//! A script opens with a sentence. Then it lists commands, each after `> `, and below each what
-//! applying it must give: the reply, then the records it changed. A command in parentheses is
-//! set-up: it must not be rejected, and its output is left out. `UPDATE_SCRIPTS=1` writes what the
-//! commands do give instead.
+//! A script opens with a sentence. Then it lists commands, each after `> `, and below each the
+//! reply that it must give and the records that it must change. A command in parentheses is set-up:
+//! it must not be rejected, and its output is left out. `UPDATE_SCRIPTS=1` writes the actual
+//! outputs into the scripts instead.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should panic")]
 
@@ -120,7 +120,7 @@ fn every_script_is_run() {
 }
 
 fn directory() -> PathBuf {
-    // As the test is run, not as it was built: checkouts may share what is built.
+    // Read when the test runs and not when it is built, because checkouts may share what is built.
     PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("tests/scripts")
 }
 
@@ -142,16 +142,16 @@ fn check(name: &str) {
     );
 }
 
-/// Returns the command that a line of the set-up has in its parentheses.
+/// Returns the command in the parentheses of a set-up line.
 fn set_up_command(command: &str) -> Option<&str> {
     command.strip_prefix('(')?.strip_suffix(')')
 }
 
-/// A script under way.
+/// A script that is being run.
 #[derive(Default)]
 struct Run {
     state: State,
-    /// Built from the changes alone, as a master's disk is.
+    /// State that is built from the changes alone, as a master's disk is.
     rebuilt: State,
     index: LogIndex,
     clock: Timestamp,

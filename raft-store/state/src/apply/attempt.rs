@@ -1,4 +1,4 @@
-//! The life of an attempt: placed, started, ended, lost.
+//! Applies commands about attempts: they are assigned, started, finished, lost.
 
 use super::Apply;
 use crate::{
@@ -9,8 +9,8 @@ use crate::{
 };
 
 impl Apply<'_> {
-    /// Places queued tasks; each assignment stands or falls alone, because others may have
-    /// changed the state since the leader looked.
+    /// Assigns queued tasks to workers. Each assignment is accepted or rejected on its own, because
+    /// the state may have changed since the leader read it.
     pub(super) fn assign_tasks(&mut self, command: &AssignTasks) -> Result<Reply, Rejection> {
         self.check_term(command.term)?;
         let placements = command.assignments.iter();
@@ -74,8 +74,8 @@ impl Apply<'_> {
             .map_err(|shortage| Rejection::Oversubscribed { worker: name(), shortage })
     }
 
-    /// Records that attempts run. An attempt that has ended, or is not the worker's, is left
-    /// alone: a confirmation may arrive after the result.
+    /// Records that attempts are running. Skips an attempt that has ended or belongs to another
+    /// worker: a confirmation may arrive after the result.
     pub(super) fn start_attempts(&mut self, command: &StartAttempts) -> Result<Reply, Rejection> {
         self.check_term(command.term)?;
         for started in &command.attempts {
@@ -92,7 +92,7 @@ impl Apply<'_> {
         Ok(Reply::Done)
     }
 
-    /// Marks the live attempt as started. A task that is being cancelled stays so.
+    /// Marks the live attempt as started. A task that is being cancelled keeps that state.
     pub(super) fn put_started(&mut self, mut task: Task) {
         let Some(attempt) = task.attempts.last_mut() else { return };
         attempt.started_at.get_or_insert(self.now);
@@ -105,8 +105,8 @@ impl Apply<'_> {
         self.confirm_trial(&worker, started);
     }
 
-    /// Accepts results only from the registration that owns the attempt, so that a worker that
-    /// was declared lost cannot finish a task that has since been given to another.
+    /// Accepts results only from the registration that owns the attempt, so that a worker that was
+    /// declared lost cannot finish a task that another worker has now.
     pub(super) fn finish_attempts(&mut self, command: FinishAttempts) -> Result<Reply, Rejection> {
         let FinishAttempts { worker, epoch, attempts } = command;
         let verdicts = attempts
@@ -135,7 +135,7 @@ impl Apply<'_> {
         FinishVerdict::Accepted
     }
 
-    /// Gives attempts of silent workers to others.
+    /// Requeues the tasks of silent workers.
     pub(super) fn requeue_attempts(
         &mut self,
         command: &RequeueAttempts,
@@ -171,7 +171,7 @@ impl Apply<'_> {
         in_scope.map(|task| task.id).collect()
     }
 
-    /// Ends every live attempt on a worker without a result.
+    /// Ends every live attempt on a worker as lost.
     pub(super) fn lose_attempts(&mut self, worker: &WorkerId, reason: LossReason) {
         for task in self.attempts_in(worker, RequeueScope::All) {
             self.lose_attempt(task, reason);
@@ -184,8 +184,8 @@ impl Apply<'_> {
         }
     }
 
-    /// Tells everything that runs on a worker to stop: the deadline of its drain has passed. What
-    /// is to be stopped already, is so for its own reason.
+    /// Stops all attempts on a worker whose drain deadline has passed. An attempt that is being
+    /// stopped already keeps its reason.
     pub(super) fn stop_attempts(&mut self, worker: &WorkerId) {
         for id in self.attempts_in(worker, RequeueScope::All) {
             let Some(mut task) = self.state.task(id).map(|task| Task::clone(task)) else {
@@ -200,13 +200,13 @@ impl Apply<'_> {
         }
     }
 
-    /// Ends the live attempt and decides what becomes of the task.
+    /// Ends the live attempt and decides the next state of its task.
     pub(super) fn settle(&mut self, mut task: Task, outcome: AttemptOutcome) {
         let is_new_there = is_new_there(&task);
         let Some(attempt) = task.attempts.last_mut() else { return };
         assert!(attempt.outcome.is_none(), "an attempt ends once");
         let stop = attempt.stop;
-        // A result may come before the confirmation of the start.
+        // The result may arrive before the confirmation of the start.
         match outcome {
             AttemptOutcome::Exited { .. }
             | AttemptOutcome::Signaled { .. }
@@ -217,7 +217,7 @@ impl Apply<'_> {
         }
         let (outcome, end) = match outcome {
             AttemptOutcome::Exited { code: 0 } => (outcome, End::Success),
-            // What ended because it was told to make room has not failed.
+            // An attempt that a drain stopped has not failed.
             AttemptOutcome::Exited { .. } | AttemptOutcome::Signaled { .. }
                 if stop == Some(StopReason::Drained) =>
             {
@@ -227,11 +227,11 @@ impl Apply<'_> {
             AttemptOutcome::Exited { .. }
             | AttemptOutcome::Signaled { .. }
             | AttemptOutcome::StartFailed { .. } => (outcome, End::Failure),
-            // A worker that starts nothing says so again and again: it counts once.
+            // An unfit worker may be given the task several times, but counts once.
             AttemptOutcome::WorkerUnfit { .. } => {
                 (outcome, End::Loss { reason: TaskReason::WorkerUnfit, counts: is_new_there })
             }
-            // It was to make room before it had come to the worker.
+            // The drain stopped the attempt before the worker had heard of it.
             AttemptOutcome::Lost(LossReason::UnknownToWorker)
                 if stop == Some(StopReason::Drained) =>
             {
@@ -245,7 +245,7 @@ impl Apply<'_> {
         self.judge_start(&task);
 
         match (stop, end) {
-            // Even a process that ended well was told to stop half way.
+            // Cancelled even if the process exited with 0: it was told to stop half way.
             (Some(StopReason::Cancelled), _) => self.end(task, TaskState::Cancelled),
             (Some(StopReason::RunTimeout), _) => self.fail(task),
             (Some(StopReason::Drained) | None, End::Success) => {
@@ -262,7 +262,8 @@ impl Apply<'_> {
         self.put_task(Task { state, finished_at: Some(self.now), ..task });
     }
 
-    /// Counts a failure of the task itself: it is tried again after its backoff, or has failed.
+    /// Counts a failure of the task itself. The task waits for its backoff and is tried again,
+    /// until it has used up its attempts.
     fn fail(&mut self, mut task: Task) {
         task.failures = task.failures.saturating_add(1);
         if task.failures >= task.spec.max_attempts {
@@ -277,7 +278,7 @@ impl Apply<'_> {
         });
     }
 
-    /// Queues a task again whose worker was lost. That burns no attempt of its own, but a task
+    /// Requeues a task whose worker was lost. A loss burns none of the task's attempts, but a task
     /// under which worker after worker is lost may be the cause.
     fn lose(&mut self, mut task: Task, reason: TaskReason, counts: bool) {
         if counts {
@@ -291,13 +292,13 @@ impl Apply<'_> {
     }
 }
 
-/// What an attempt's outcome means for its task.
+/// Consequence of an attempt's outcome for its task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Success,
-    /// The task's own failure.
+    /// A failure of the task itself.
     Failure,
-    /// Not the task's doing, unless it happens on worker after worker.
+    /// A loss that is not the task's fault, unless it recurs on worker after worker.
     Loss {
         reason: TaskReason,
         counts: bool,
@@ -310,7 +311,7 @@ impl End {
     }
 }
 
-/// Whether the task has not met an unfit worker in the one that it is on.
+/// Returns whether the task has not found its current worker unfit before.
 fn is_new_there(task: &Task) -> bool {
     let Some((last, earlier)) = task.attempts.split_last() else { return true };
     let unfit = |attempt: &Attempt| {

@@ -1,4 +1,4 @@
-//! What a worker and the state agree on when it connects, and when it falls silent.
+//! Reconciles a worker with the state when it connects, and marks it inactive when it falls silent.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,11 +11,12 @@ use crate::{
 };
 
 impl Apply<'_> {
-    /// The worker that connects: registered, or admitted by a token now.
+    /// Returns the worker that connects: it is registered, or its token admits it now.
     fn admitted(&mut self, command: &ConnectWorker) -> Result<Arc<Worker>, Rejection> {
         match (self.state.worker(&command.worker), &command.token) {
             (Some(known), _) => Ok(Arc::clone(known)),
-            // An operator's word outweighs a token, until what the worker ran has ended.
+            // An operator's unregistration outweighs a token until the worker's attempts have
+            // ended.
             (None, Some(token)) if self.state.departed_worker(&command.worker).is_none() => {
                 self.check_token(token)?;
                 let (address, source) = (command.address.clone(), command.address_source);
@@ -25,8 +26,8 @@ impl Apply<'_> {
         }
     }
 
-    /// Reconciles what a worker says with the state, results first: a result that survived the
-    /// worker's own restart still counts if its attempt was not given to another.
+    /// Reconciles a worker's report with the state, results first: a result that survived the
+    /// worker's own restart still counts if its attempt was not given to another worker.
     pub(super) fn connect_worker(&mut self, command: ConnectWorker) -> Result<Reply, Rejection> {
         self.check_term(command.term)?;
         let before = self.admitted(&command)?;
@@ -34,7 +35,8 @@ impl Apply<'_> {
         let incarnation = before.process.map(|process| process.incarnation);
         let is_same_process = incarnation == Some(command.process.incarnation);
         let is_same_data = before.process.is_some_and(|one| one.data == command.process.data);
-        // What was sent to an unreachable worker may arrive yet: from now on it is refused there.
+        // Orders to an unreachable worker may still arrive. With a new epoch, the worker refuses
+        // them.
         let is_fenced = before.health.unreachable.is_some();
         let resumes = is_same_process && before.is_active() && !is_fenced;
         let epoch = if resumes { before.epoch } else { before.epoch.next() };
@@ -55,7 +57,7 @@ impl Apply<'_> {
             .collect::<Vec<_>>();
         self.reconcile_attempts(&before, is_same_process, epoch, &running);
 
-        // The results may have told something about it.
+        // The results may have changed the worker's health.
         let before = self.state.worker(&command.worker).map_or(before, Arc::clone);
         let specs = self.acceptable_specs(&before, command.specs);
         let changed_at = if before.is_active() { before.changed_at } else { self.now };
@@ -80,7 +82,7 @@ impl Apply<'_> {
             process: Some(command.process),
             granted: Some(command.granted),
             granted_until: self.granted_until(&before, is_same_process, command.granted),
-            // One that has been let in is no rival any more.
+            // A rival that is let in is a rival no longer.
             rival: before.rival.clone().filter(|_| is_same_data),
             specs: Some(specs),
             changed_at,
@@ -96,7 +98,8 @@ impl Apply<'_> {
         Ok(Reply::Connected(Resume { epoch, running, finished }))
     }
 
-    /// A process that is granted less than before may not know it yet, and keeps what it had.
+    /// Returns the time until which an earlier, longer grant may hold: a process that is granted
+    /// less than before may not know it yet.
     fn granted_until(
         &self,
         before: &Worker,
@@ -111,7 +114,8 @@ impl Apply<'_> {
         before.granted_until.max(until)
     }
 
-    /// A new process of a worker runs nothing of the old one, but what it names it has results of.
+    /// Returns the verdict on an attempt that the worker reports. A new process runs nothing of the
+    /// old one, but has the results of the attempts that it names.
     fn verdict(&self, worker: &Worker, reported: AttemptRef) -> AttemptVerdict {
         let live = self.state.task(reported.task).and_then(|task| task.live_attempt());
         let is_current =
@@ -119,7 +123,8 @@ impl Apply<'_> {
         if is_current { AttemptVerdict::Keep } else { AttemptVerdict::Kill }
     }
 
-    /// Goes through the attempts that the state has on the worker.
+    /// Reconciles the attempts that the state has on the worker with those that the worker
+    /// reported.
     fn reconcile_attempts(
         &mut self,
         worker: &Worker,
@@ -158,14 +163,14 @@ impl Apply<'_> {
             if is_reported && !was_started {
                 self.put_started(task);
             } else if changes_epoch {
-                // It runs on, or the dispatcher has yet to deliver it.
+                // The attempt runs on, or the dispatcher has yet to deliver it.
                 self.put_task(task);
             }
         }
     }
 
-    /// What a worker has must cover what runs on it: a running process that suddenly reports less
-    /// keeps its earlier figures.
+    /// Returns the reported specs, or the earlier ones if the reported total does not cover the
+    /// worker's attempts.
     fn acceptable_specs(&self, before: &Worker, specs: Specs) -> Specs {
         let is_covered = self
             .state
@@ -177,7 +182,7 @@ impl Apply<'_> {
         }
     }
 
-    /// Marks workers as inactive. Their attempts stay theirs until the lease ends.
+    /// Marks workers as inactive. They keep their attempts until their leases end.
     pub(super) fn disconnect_workers(
         &mut self,
         command: &DisconnectWorkers,
@@ -201,7 +206,7 @@ impl Apply<'_> {
     }
 }
 
-/// The address of a worker that connects, and the one who named it.
+/// Returns the address of a worker that connects, and the source of that address.
 fn reachable_at(
     before: &Worker,
     address: Option<String>,

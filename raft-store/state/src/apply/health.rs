@@ -1,4 +1,4 @@
-//! Which workers cannot be called or cannot start programs, and how they come back.
+//! Keeps tasks from workers that cannot be called or cannot start programs, until they can again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use crate::{
 };
 
 impl Apply<'_> {
-    /// Records what was found out about workers. One that has registered again since is left alone.
+    /// Records findings about the health of workers. Skips a worker that has registered again
+    /// since.
     pub(super) fn change_health(&mut self, command: ChangeHealth) -> Result<Reply, Rejection> {
         self.check_term(command.term)?;
         for change in command.changes {
@@ -38,12 +39,12 @@ impl Apply<'_> {
         health
     }
 
-    /// The trouble with its newest reason, since it began.
+    /// Returns the trouble with its newest reason and the time at which it began.
     fn trouble(&self, known: Option<&Trouble>, detail: String) -> Trouble {
         Trouble { detail, since: known.map_or(self.now, |known| known.since) }
     }
 
-    /// The health of a worker that registers, given what it says of itself.
+    /// Returns the health of a worker that registers, given its own report.
     pub(super) fn health_at_registration(
         &self,
         before: &Worker,
@@ -54,7 +55,7 @@ impl Apply<'_> {
         let known = before.health.clone();
         let is_new = !is_same_process || !before.is_active();
         Health {
-            // Another process, or one that listens elsewhere, may well be reached.
+            // Another process, or another address, may well be reachable.
             unreachable: known.unreachable.filter(|_| !is_new && !moves),
             reported: unfit.map(|detail| self.trouble(known.reported.as_ref(), detail)),
             suspension: known.suspension.filter(|_| is_same_process),
@@ -62,7 +63,8 @@ impl Apply<'_> {
         }
     }
 
-    /// Writes a worker's health, with a line in its history where it turned.
+    /// Writes a worker's health, and an event into its history if its reachability or fitness
+    /// turned.
     pub(super) fn put_health(&mut self, worker: &Worker, health: Health) {
         if health != worker.health {
             let noted = self.with_health(Worker::clone(worker), health);
@@ -70,7 +72,8 @@ impl Apply<'_> {
         }
     }
 
-    /// The worker with this health, and a line in its history where it turned.
+    /// Returns the worker with this health, and with an event in its history if its reachability or
+    /// fitness turned.
     pub(super) fn with_health(&self, mut worker: Worker, health: Health) -> Worker {
         let before = std::mem::replace(&mut worker.health, health);
         let detail = |trouble: Option<&Trouble>| trouble.map(|trouble| trouble.detail.clone());
@@ -91,15 +94,15 @@ impl Apply<'_> {
         events.into_iter().fold(worker, |worker, event| self.noted(worker, event))
     }
 
-    /// Draws from an attempt's end what it says about its worker, and about the workers on which
-    /// the task failed to start before. `task` has the outcome as its last attempt's.
+    /// Judges, by the end of an attempt, the fitness of its worker and of the workers on which the
+    /// task failed to start before. The outcome is already in the last attempt of `task`.
     pub(super) fn judge_start(&mut self, task: &Task) {
         let Some(last) = task.last_attempt() else { return };
         let Some(outcome) = &last.outcome else { return };
         let attempt = AttemptRef { task: task.id, attempt: last.number };
         let elsewhere = failed_elsewhere(task, last);
         match outcome {
-            // One that was stopped may not have come to its turn.
+            // An attempt that was stopped may never have started its program.
             AttemptOutcome::Exited { .. } | AttemptOutcome::Signaled { .. }
                 if last.stop.is_none() =>
             {
@@ -116,7 +119,7 @@ impl Apply<'_> {
                 self.end_trial(&last.worker, attempt, Some(detail));
             }
             AttemptOutcome::StartFailed { .. } => {
-                // It starts nowhere: that says nothing about any worker.
+                // The task starts nowhere, which says nothing about any worker.
                 for (worker, _) in elsewhere {
                     self.acquit(&worker, task.id);
                 }
@@ -143,14 +146,14 @@ impl Apply<'_> {
             }
         });
         let failed = self.state.worker(worker).map_or(0, |one| one.health.failed_starts.len());
-        // Without another one to start programs there is nothing to compare with.
+        // Without another worker that takes tasks there is nothing to compare with.
         let has_other = self.state.takes_tasks_beside(worker);
         if failed >= Limits::FAILED_STARTS_MAX && has_other {
             self.suspend(worker, SuspensionCause::FailedStarts, detail);
         }
     }
 
-    /// Takes back what a task's failed start was held against a worker.
+    /// Withdraws a task's failed start as evidence against a worker.
     fn acquit(&mut self, worker: &WorkerId, task: TaskId) {
         self.change(worker, |health, _| {
             let Some(place) = health.failed_starts.iter().position(|failed| *failed == task) else {
@@ -164,7 +167,7 @@ impl Apply<'_> {
         });
     }
 
-    /// Suspends a worker that is not suspended.
+    /// Suspends a worker, unless it is suspended already.
     fn suspend(&mut self, worker: &WorkerId, cause: SuspensionCause, detail: &str) {
         self.change(worker, |health, now| {
             if health.suspension.is_none() {
@@ -175,8 +178,8 @@ impl Apply<'_> {
         });
     }
 
-    /// The attempt with which a suspended worker was tried has ended: it rests for longer, or is
-    /// tried again where the attempt showed nothing.
+    /// Ends the trial of a suspended worker with this attempt. The worker rests for longer if the
+    /// attempt failed, and is tried again if the attempt showed nothing.
     fn end_trial(&mut self, worker: &WorkerId, attempt: AttemptRef, failed: Option<&str>) {
         self.change(worker, |health, now| {
             if !health.tries(attempt) {
@@ -193,7 +196,7 @@ impl Apply<'_> {
         });
     }
 
-    /// A suspended worker is tried with this attempt.
+    /// Begins the trial of a suspended worker with this attempt.
     pub(super) fn begin_trial(&mut self, worker: &WorkerId, attempt: AttemptRef) {
         self.change(worker, |health, _| {
             if let Some(suspension) = &mut health.suspension {
@@ -202,7 +205,8 @@ impl Apply<'_> {
         });
     }
 
-    /// The worker has confirmed an attempt. Whether its program starts shows within moments.
+    /// Sets the end of a trial when the worker confirms its attempt: a program that does not start
+    /// is reported within moments.
     pub(super) fn confirm_trial(&mut self, worker: &WorkerId, attempt: AttemptRef) {
         self.change(worker, |health, now| {
             if health.tries(attempt)
@@ -214,7 +218,7 @@ impl Apply<'_> {
         });
     }
 
-    /// A suspension goes on to its next phase: the worker has rested, or its trial has not failed.
+    /// Moves a due suspension to its next phase: the worker has rested, or its trial has passed.
     pub(super) fn fire_health_timer(&mut self, worker: &WorkerId) {
         self.change(worker, |health, now| {
             if health.timer().is_none_or(|at| at > now) {
@@ -240,7 +244,7 @@ impl Apply<'_> {
     }
 }
 
-/// The other workers on which the task failed to start, and why.
+/// Returns the other workers on which the task failed to start, each with the reason.
 fn failed_elsewhere(task: &Task, last: &Attempt) -> Vec<(WorkerId, String)> {
     let mut seen = BTreeSet::from([&last.worker]);
     let failed = task.attempts.iter().filter_map(|attempt| match &attempt.outcome {

@@ -1,10 +1,10 @@
-//! The alarm about many workers lost at once.
+//! Applies commands about the mass-loss alarm.
 
 use super::Apply;
 use crate::{MassLoss, RaiseMassLoss, Rejection, Reply, Term};
 
 impl Apply<'_> {
-    /// Raises the alarm. One that stands already only learns of greater numbers.
+    /// Raises the alarm, or raises the numbers of an alarm that stands already.
     pub(super) fn raise_mass_loss(&mut self, command: &RaiseMassLoss) -> Result<Reply, Rejection> {
         let RaiseMassLoss { term, lost, of } = *command;
         self.check_term(term)?;
@@ -20,7 +20,7 @@ impl Apply<'_> {
         Ok(Reply::Done)
     }
 
-    /// From here on tasks of lost workers are queued again at once.
+    /// Acknowledges the alarm: from now on, tasks of lost workers are requeued at once.
     pub(super) fn acknowledge_mass_loss(&mut self) -> Result<Reply, Rejection> {
         let Some(known) = self.state.mass_loss().copied() else {
             return Err(Rejection::NoMassLoss);
@@ -32,7 +32,7 @@ impl Apply<'_> {
         Ok(Reply::Done)
     }
 
-    /// Takes the alarm back.
+    /// Clears the alarm.
     pub(super) fn end_mass_loss(&mut self, term: Term) -> Result<Reply, Rejection> {
         self.check_term(term)?;
         if self.state.mass_loss().is_some() {

@@ -1,4 +1,4 @@
-//! The cluster itself: terms, and what comes with the passing of time.
+//! Applies commands about the cluster itself: terms, levels and timers.
 
 use super::Apply;
 use crate::{
@@ -7,8 +7,8 @@ use crate::{
 };
 
 impl Apply<'_> {
-    /// From here on every command of an older term is refused: a leader that woke up late cannot
-    /// do harm.
+    /// Begins a term. Every later command of an older term is refused, so a leader that wakes up
+    /// late does no harm.
     pub(super) fn begin_term(&mut self, command: &BeginTerm) -> Result<Reply, Rejection> {
         let BeginTerm { term, leader, cluster, live_bytes_max } = *command;
         self.check_term(term)?;
@@ -16,7 +16,7 @@ impl Apply<'_> {
         self.meta.term = term;
         self.meta.cluster.get_or_insert(cluster);
         self.meta.live_bytes_max = live_bytes_max;
-        // A leader may repeat its barrier when it does not know whether the first one came through.
+        // A leader repeats its barrier when it does not know whether the first one was committed.
         let is_repeated = self.state.leaders().next_back().is_some_and(|last| last.term == term);
         if !is_repeated {
             self.put_leader(LeaderRecord { term, leader, since: self.now, index: self.index });
@@ -31,7 +31,7 @@ impl Apply<'_> {
         Ok(Reply::Done)
     }
 
-    /// Lets due timers fire and expired records go, up to a bound.
+    /// Fires due timers and removes expired records, up to a bound.
     pub(super) fn tick(&mut self, tick: &Tick) -> Result<Reply, Rejection> {
         self.check_term(tick.term)?;
 

@@ -1,4 +1,4 @@
-//! What users do: submit and cancel.
+//! Applies users' commands: submit and cancel.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use crate::{
 };
 
 impl Apply<'_> {
-    /// Accepts all of the tasks, or none. Under a key that was used before it accepts nothing and
-    /// gives the earlier answer.
+    /// Accepts all of the tasks, or none. Under an idempotency key that was used before, accepts
+    /// nothing and returns the earlier reply.
     pub(super) fn submit_tasks(&mut self, command: SubmitTasks) -> Result<Reply, Rejection> {
         if let Some(earlier) = self.earlier_submission(command.idempotency_key.as_ref())? {
             return Ok(earlier);
@@ -70,8 +70,8 @@ impl Apply<'_> {
         command.tasks.iter().try_for_each(check_spec)
     }
 
-    /// Refuses what would take more memory than live tasks may. Each task counts with a class of
-    /// its own, so that the account is never too low.
+    /// Refuses a submission that would take more memory than live tasks may use. Each task counts
+    /// with a class of its own, so the account is never too low.
     fn check_memory(&self, command: &SubmitTasks) -> Result<(), Rejection> {
         let tasks = command.tasks.iter().map(|spec| spec.bytes()).sum::<u64>();
         let key = command.idempotency_key.as_ref();
@@ -83,7 +83,7 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// Ends a waiting task at once; one that is placed is told to stop first.
+    /// Cancels a task. A waiting task ends at once; a placed task is told to stop first.
     pub(super) fn cancel_task(&mut self, id: TaskId) -> Result<Reply, Rejection> {
         let mut task = Task::clone(&*self.live_task(id)?);
         let state = match task.state {
@@ -107,7 +107,8 @@ impl Apply<'_> {
     }
 }
 
-/// What the API checks with better words; here it keeps a faulty master from spoiling the state.
+/// Checks a task again. The API has done so with better error messages; this check keeps a faulty
+/// master from spoiling the state.
 fn check_spec(spec: &Arc<TaskSpec>) -> Result<(), Rejection> {
     if spec.command.is_empty() {
         return Err(Rejection::invalid("a task needs a command"));

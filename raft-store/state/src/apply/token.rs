@@ -1,10 +1,10 @@
-//! Join tokens.
+//! Applies commands about join tokens.
 
 use super::Apply;
 use crate::{CreateToken, JoinToken, Limits, Rejection, Reply, TokenId};
 
 impl Apply<'_> {
-    /// Creates a token. Where there are too many, those that have expired make room.
+    /// Creates a token. If there are too many, removes an expired one to make room.
     pub(super) fn create_token(&mut self, command: CreateToken) -> Result<Reply, Rejection> {
         let CreateToken { token: id, digest, ttl, description } = command;
         if self.state.token(&id).is_some() {
@@ -26,7 +26,7 @@ impl Apply<'_> {
         Ok(Reply::Done)
     }
 
-    /// Workers that the token admitted stay registered.
+    /// Revokes a token. Workers that it admitted stay registered.
     pub(super) fn revoke_token(&mut self, id: &TokenId) -> Result<Reply, Rejection> {
         if self.state.token(id).is_none() {
             return Err(Rejection::InvalidToken { token: id.as_str().into() });

@@ -1,4 +1,4 @@
-//! The registry: workers put on it, changed, and taken off again.
+//! Applies commands about the registry: workers are added, changed and removed.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use crate::{
 };
 
 impl Apply<'_> {
-    /// Registers a worker, which may be offline. For one that is registered it updates what the
-    /// command names of address and labels, and touches nothing else.
+    /// Registers a worker, which may be offline. If it is registered already, updates the address
+    /// and labels that the command names, and nothing else.
     pub(super) fn register_worker(&mut self, command: RegisterWorker) -> Result<Reply, Rejection> {
         let RegisterWorker { worker: id, address, labels } = command;
         if let Some(labels) = &labels {
@@ -52,8 +52,8 @@ impl Apply<'_> {
         Ok(Reply::Registered(Registered::Known))
     }
 
-    /// A worker that comes onto the registry, without labels. One that has departed and may still
-    /// run something comes back as who it was: its attempts are still its own.
+    /// Returns the record of a worker that joins the registry, without labels. A departed worker,
+    /// which may still run something, returns as the worker that it was and keeps its attempts.
     pub(super) fn new_worker(
         &self,
         id: WorkerId,
@@ -102,7 +102,7 @@ impl Apply<'_> {
         Ok(self.noted(worker, WorkerEventKind::Registered))
     }
 
-    /// The worker with one more line of history.
+    /// Returns the worker with one more event in its history.
     pub(super) fn noted(&self, mut worker: Worker, kind: WorkerEventKind) -> Worker {
         if worker.history.len() >= Limits::WORKER_EVENTS_KEPT_MAX {
             worker.history.remove(0);
@@ -111,7 +111,7 @@ impl Apply<'_> {
         worker
     }
 
-    /// Changes some of the operator's labels.
+    /// Sets and removes some of the operator's labels.
     pub(super) fn label_worker(&mut self, command: LabelWorker) -> Result<Reply, Rejection> {
         let LabelWorker { worker, set, remove } = command;
         let known = self.worker(&worker)?;
@@ -126,7 +126,7 @@ impl Apply<'_> {
         Ok(Reply::Done)
     }
 
-    /// Opens or closes a worker to new tasks, or empties it.
+    /// Cordons, uncordons or drains a worker.
     pub(super) fn set_scheduling(&mut self, command: &SetScheduling) -> Result<Reply, Rejection> {
         let known = self.worker(&command.worker)?;
         let (scheduling, kind) = match command.order {
@@ -140,7 +140,7 @@ impl Apply<'_> {
                 (Scheduling::Draining { deadline }, WorkerEventKind::DrainStarted)
             }
         };
-        // Whoever cordons a worker that is being drained does not mean to keep it full.
+        // To cordon a worker that is being drained does not end the drain.
         let is_weaker =
             command.order == SchedulingOrder::Cordon && known.scheduling != Scheduling::Open;
         if scheduling != known.scheduling && !is_weaker {
@@ -150,7 +150,7 @@ impl Apply<'_> {
         Ok(Reply::Done)
     }
 
-    /// The deadline of a drain has passed: what still runs there is told to stop.
+    /// Stops what still runs on a worker whose drain deadline has passed.
     pub(super) fn end_drain(&mut self, id: &WorkerId) {
         let Some(known) = self.state.worker(id).cloned() else { return };
         self.stop_attempts(id);
@@ -158,8 +158,8 @@ impl Apply<'_> {
         self.put_worker(self.noted(worker, WorkerEventKind::DrainDeadlinePassed));
     }
 
-    /// Takes a worker off the registry. One that was connected once may still run something: it is
-    /// to be told, and its attempts stay its own until it has ended them.
+    /// Removes a worker from the registry. A worker that was ever connected may still run
+    /// something: it departs, and keeps its attempts until it has ended them.
     pub(super) fn unregister_worker(&mut self, id: &WorkerId) -> Result<Reply, Rejection> {
         let known = self.worker(id)?;
 
@@ -171,8 +171,7 @@ impl Apply<'_> {
         Ok(Reply::Done)
     }
 
-    /// Nothing runs any more on workers that were taken off the registry: what they ran is given to
-    /// others.
+    /// Forgets departed workers on which nothing runs any more, and requeues their tasks.
     pub(super) fn forget_departed(&mut self, command: &ForgetDeparted) -> Result<Reply, Rejection> {
         self.check_term(command.term)?;
         for (id, epoch) in &command.workers {
@@ -185,7 +184,7 @@ impl Apply<'_> {
         Ok(Reply::Done)
     }
 
-    /// Remembers that another worker wants a name that is taken, or that it has given up.
+    /// Records that another worker wants a name that is taken, or that it has given up.
     pub(super) fn note_rival(&mut self, command: NoteRival) -> Result<Reply, Rejection> {
         let NoteRival { term, worker, address } = command;
         self.check_term(term)?;

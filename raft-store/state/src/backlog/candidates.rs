@@ -1,4 +1,4 @@
-//! Which waiting classes are worth a look: those for which something has changed.
+//! Selects the waiting classes that may fit now: those for which something has changed.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -9,43 +9,44 @@ use crate::room::{Offer, Room};
 use crate::treap::Link;
 use crate::{LogIndex, Resources, Worker, WorkerId};
 
-/// Since when nothing has changed for classes that wait.
+/// The latest moment at which no waiting class fitted on any worker.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Since {
-    /// Nothing is known of any class.
+    /// No such moment is known.
     #[default]
     Unknown,
-    /// Whatever waited then did not fit on any worker.
+    /// Nothing that waited at this moment fitted on any worker.
     Then(Moment),
 }
 
-/// The state as it was at an entry of the log.
+/// The state as of an entry of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
     pub(crate) index: LogIndex,
-    /// How often a worker's record had changed.
+    /// Number of changes to workers' records until then.
     pub(crate) changes: u64,
 }
 
-/// With more workers that have room again than this, all workers are looked at as one: it costs
-/// less than to tell which label is on which of them.
+/// Beyond this number of workers with new room, all workers are searched as one: that costs less
+/// than finding out which of them has which label.
 const GROWN_MAX: usize = 64;
 
-/// Waiting classes that may fit somewhere, the most important first.
+/// Iterates over the waiting classes that may fit somewhere, the most important first.
 ///
-/// A class comes up when its next task began to wait since then, or when it asks for no more than
-/// is free on workers on which there is more room since then. Whatever is left out cannot be placed.
+/// A class is a candidate if its next task began to wait after the given moment, or if it asks for
+/// no more than is free on a worker that has gained room since. A class that is left out cannot be
+/// placed.
 #[derive(Debug)]
 pub struct Candidates<'a> {
-    /// Those that began to wait, in order.
+    /// Heads that began to wait after the moment, by rank.
     arrived: VecDeque<&'a Head>,
     trees: Vec<Searched<'a>>,
-    /// The next of each tree.
+    /// Next head of each tree.
     next: BinaryHeap<Reverse<(Rank, usize)>>,
     probes: usize,
 }
 
-/// A tree, and the most that workers have for those in it.
+/// A tree under search, with the most that any worker has free for its classes.
 #[derive(Debug)]
 struct Searched<'a> {
     tree: &'a Tree,
@@ -54,7 +55,7 @@ struct Searched<'a> {
 }
 
 impl<'a> Candidates<'a> {
-    /// Looks from `from` on at what has changed since `since`.
+    /// Searches from rank `from` on for classes that may fit because of a change after `since`.
     pub(crate) fn new(
         backlog: &'a Backlog,
         (room, growth): (&'a Room, &'a Growth),
@@ -62,7 +63,7 @@ impl<'a> Candidates<'a> {
         since: Since,
         from: Rank,
     ) -> Self {
-        // What is kept from some workers may have no others left to wait for.
+        // A task that is kept from some workers may go there when no others are left to wait for.
         let since = match since {
             Since::Then(then) if backlog.apart == 0 || then.changes == growth.changes() => since,
             Since::Then(_) | Since::Unknown => Since::Unknown,
@@ -98,7 +99,7 @@ impl<'a> Candidates<'a> {
         found
     }
 
-    /// Where the next one stands.
+    /// Returns the rank of the next candidate.
     #[must_use]
     pub fn peek(&self) -> Option<Rank> {
         let arrived = self.arrived.front().map(|head| head.rank);
@@ -106,13 +107,13 @@ impl<'a> Candidates<'a> {
         [arrived, found].into_iter().flatten().min()
     }
 
-    /// Number of probed classes and branches so far.
+    /// Returns the number of classes and branches probed so far.
     #[must_use]
     pub const fn probes(&self) -> usize {
         self.probes
     }
 
-    /// Finds the next of a tree.
+    /// Finds the next head of a tree.
     fn advance(&mut self, index: usize, from: Rank) {
         let Some(searched) = self.trees.get_mut(index) else { return };
         searched.next = first(searched.tree.root(), from, &searched.most, &mut self.probes);
@@ -127,7 +128,7 @@ impl<'a> Iterator for Candidates<'a> {
 
     fn next(&mut self) -> Option<&'a Head> {
         let rank = self.peek()?;
-        // One that has arrived may be in a tree as well.
+        // A head that has arrived may be in a tree as well.
         let mut head = self.arrived.pop_front_if(|head| head.rank == rank);
         while let Some(Reverse((found, index))) = self.next.peek().copied()
             && found == rank
@@ -140,7 +141,8 @@ impl<'a> Iterator for Candidates<'a> {
     }
 }
 
-/// What all workers have for the classes that wait, as far as labels tell at a glance.
+/// Returns the most that any worker has free for the classes of each tree. The filter of all
+/// workers' labels leaves out most trees that none of them may serve.
 fn offers_of_all<'a>(backlog: &'a Backlog, room: &Room) -> BTreeMap<Place<'a>, Resources> {
     let Some(all) = room.offer() else { return BTreeMap::new() };
     let mut offers = BTreeMap::new();
@@ -160,7 +162,7 @@ fn offers_of_all<'a>(backlog: &'a Backlog, room: &Room) -> BTreeMap<Place<'a>, R
     offers
 }
 
-/// What these workers have.
+/// Returns the most that any of these workers has free for the classes of each tree.
 fn offers_of<'a>(
     backlog: &'a Backlog,
     room: &Room,
@@ -189,7 +191,7 @@ fn offers_of<'a>(
     offers
 }
 
-/// The most important class from `from` on that asks for no more than `most`.
+/// Finds the most important class from rank `from` on that asks for no more than `most`.
 fn first<'a>(
     link: &'a Link<Head>,
     from: Rank,

@@ -15,8 +15,8 @@ pub struct BeginTerm {
     pub leader: MasterId,
     /// The cluster's id if it has none yet: the first leader's proposal wins.
     pub cluster: ClusterId,
-    /// Memory that live tasks and idempotency keys may take while this term lasts, as the leader's
-    /// configuration says.
+    /// Bound on the memory of live tasks and idempotency keys during this term, from the leader's
+    /// configuration.
     pub live_bytes_max: u64,
 }
 
@@ -25,7 +25,7 @@ pub struct BeginTerm {
 pub struct Tick {
     /// The leader's term.
     pub term: Term,
-    /// Finished tasks to be forgotten, as retention asks; live ones are left alone.
+    /// Finished tasks to forget, chosen by retention; live tasks are skipped.
     pub forget: Vec<TaskId>,
 }
 

@@ -38,7 +38,7 @@ pub struct AssignTasks {
 pub struct Assignment {
     /// The task.
     pub task: TaskId,
-    /// The worker that is to run it.
+    /// The worker to run it on.
     pub worker: WorkerId,
 }
 
@@ -49,7 +49,7 @@ pub struct StartAttempts {
     pub term: Term,
     /// The worker that confirmed.
     pub worker: WorkerId,
-    /// Its registration.
+    /// The worker's epoch.
     pub epoch: Epoch,
     /// The attempts that run.
     pub attempts: Vec<AttemptRef>,
@@ -60,7 +60,7 @@ pub struct StartAttempts {
 pub struct FinishAttempts {
     /// The worker that reports.
     pub worker: WorkerId,
-    /// Its registration.
+    /// The worker's epoch.
     pub epoch: Epoch,
     /// The attempts that ended.
     pub attempts: Vec<FinishedAttempt>,
@@ -87,20 +87,20 @@ pub struct CancelTask {
 pub struct RequeueAttempts {
     /// The leader's term.
     pub term: Term,
-    /// Workers and their registrations: one that has connected again since keeps its attempts.
+    /// Workers and their epochs: a worker that has connected again since keeps its attempts.
     pub workers: Vec<(WorkerId, Epoch)>,
     /// Reason of the loss.
     pub reason: LossReason,
-    /// Attempts that are requeued.
+    /// Attempts to requeue.
     pub scope: RequeueScope,
-    /// Bound on the attempts requeued at once: a mass loss is answered slowly.
+    /// Bound on the attempts that one command requeues: a mass loss is requeued slowly.
     pub attempts_max: u32,
 }
 
-/// Selects the attempts of a silent worker that are given to others.
+/// Selects the attempts of a silent worker to requeue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RequeueScope {
-    /// All: the lease is over.
+    /// All of them: the lease is over.
     All,
     /// Only those of tasks with [`crate::OnDisconnect::Requeue`].
     OnDisconnect,

@@ -15,9 +15,9 @@ use crate::{
 pub struct RegisterWorker {
     /// The worker.
     pub worker: WorkerId,
-    /// `host:port` of its gRPC server; a known one stays when absent.
+    /// `host:port` of its gRPC server; absent to keep the known one.
     pub address: Option<String>,
-    /// The operator's labels, in place of the ones before; known ones stay when absent.
+    /// Labels that replace those that the operator gave before; absent to keep them.
     pub labels: Option<BTreeMap<String, String>>,
 }
 
@@ -37,21 +37,21 @@ pub struct ConnectWorker {
     pub worker: WorkerId,
     /// Its process.
     pub process: Process,
-    /// Address that it says it is reached at. The known address stays when it is absent, or when an operator
-    /// named that one and the worker only knows where it listens.
+    /// Address at which the worker says it can be reached. The known address stays if this is
+    /// absent, or if an operator named the known one and the worker merely listens at this one.
     pub address: Option<String>,
     /// Source of that address.
     pub address_source: AddressSource,
-    /// The times that it is granted from now on.
+    /// Times granted to it from now on.
     pub granted: LeaseTimes,
     /// The token that admits it if it is not registered; the leader checked its secret.
     pub token: Option<TokenId>,
     /// Its resources and labels.
     pub specs: Specs,
-    /// Reason that it cannot start programs at present, in its own words.
+    /// Reason why it cannot start programs at present, in its own words.
     pub unfit: Option<String>,
-    /// Attempts whose results are yet to come: they run, or they ended and their results are too
-    /// many for this message.
+    /// Attempts whose results are yet to come: they are running, or they ended and their results
+    /// did not fit into this message.
     pub running: Vec<AttemptRef>,
     /// Results that no leader has confirmed yet.
     pub finished: Vec<FinishedAttempt>,
@@ -62,11 +62,11 @@ pub struct ConnectWorker {
 pub struct DisconnectWorkers {
     /// The leader's term.
     pub term: Term,
-    /// Workers and their registrations: one that has connected again since is left alone.
+    /// Workers and their epochs: a worker that has connected again since is skipped.
     pub workers: Vec<(WorkerId, Epoch)>,
     /// The reason.
     pub reason: DisconnectReason,
-    /// Time at which each was last heard from, of those that the leader has heard.
+    /// Time of the last sign of life of each worker that the leader has heard.
     pub last_heard: BTreeMap<WorkerId, Timestamp>,
 }
 
@@ -82,13 +82,14 @@ pub struct SetScheduling {
 /// An operator's order about a worker's tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SchedulingOrder {
-    /// No more tasks; what runs there runs on.
+    /// Place no more tasks on it; running attempts go on.
     Cordon,
-    /// Tasks again. Ends a drain, too.
+    /// Place tasks on it again; also ends a drain.
     Uncordon,
-    /// No more tasks, and what still runs there after the timeout is stopped and goes elsewhere.
+    /// Place no more tasks on it, and after the timeout stop and requeue those that still run
+    /// there.
     Drain {
-        /// Patience with what runs there; without end when absent.
+        /// Time for running attempts to end; unlimited when absent.
         timeout: Option<Duration>,
     },
 }
@@ -100,7 +101,7 @@ pub struct LabelWorker {
     pub worker: WorkerId,
     /// New values.
     pub set: BTreeMap<String, String>,
-    /// Labels to take away.
+    /// Labels to remove.
     pub remove: Vec<String>,
 }
 
@@ -109,8 +110,7 @@ pub struct LabelWorker {
 pub struct ForgetDeparted {
     /// The leader's term.
     pub term: Term,
-    /// Workers and their registrations: one that has connected again and was taken off again since
-    /// is another case.
+    /// Workers and their epochs: a worker that has registered and departed again since is skipped.
     pub workers: Vec<(WorkerId, Epoch)>,
 }
 
@@ -121,7 +121,7 @@ pub struct NoteRival {
     pub term: Term,
     /// The registered worker.
     pub worker: WorkerId,
-    /// Address of the other one; absent when it has given up.
+    /// Address of the rival; absent when it has given up.
     pub address: Option<String>,
 }
 
@@ -139,7 +139,7 @@ pub struct ChangeHealth {
 pub struct HealthChange {
     /// The worker.
     pub worker: WorkerId,
-    /// Its registration: one that has registered again since is left alone.
+    /// The worker's epoch: a worker that has registered again since is skipped.
     pub epoch: Epoch,
     /// The finding.
     pub finding: HealthFinding,
@@ -160,6 +160,6 @@ pub enum HealthFinding {
         /// The reason.
         detail: String,
     },
-    /// It does not say so any more.
+    /// It says that it can start programs again.
     Fit,
 }

@@ -1,4 +1,4 @@
-//! How many live tasks are in which state.
+//! Counts live tasks by state.
 
 use crate::TaskState;
 
@@ -7,13 +7,14 @@ use crate::TaskState;
 pub struct TaskCounts([u64; TaskState::NAMES.len()]);
 
 impl TaskCounts {
-    /// The states that tasks are in, by name, in the order a task goes through them.
+    /// Returns the states that tasks are in, by name, in the order in which a task goes through
+    /// them.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         let counts = TaskState::NAMES.into_iter().zip(self.0);
         counts.filter(|(_, count)| *count > 0)
     }
 
-    /// A task went from one state to another, became live, or ended.
+    /// Counts a task that went from one state to another, became live, or ended.
     pub(super) fn on_moved(&mut self, from: Option<TaskState>, to: Option<TaskState>) {
         if let Some(count) = from.and_then(|state| self.0.get_mut(state.ordinal())) {
             *count -= 1;

@@ -1,11 +1,11 @@
-//! Classes as keys.
+//! Classes as keys of maps.
 
 use std::cmp::{Ordering, Reverse};
 use std::sync::Arc;
 
 use crate::Class;
 
-/// A class in a map, higher priorities first.
+/// A class as the key of a map, higher priorities first.
 #[derive(Debug, Clone)]
 pub(super) struct ClassKey(Arc<Class>);
 

@@ -1,30 +1,30 @@
-//! What is placed on workers, and what they are to be told.
+//! Attempts that are placed on workers, and the orders that follow from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{Resources, Task, TaskId, TaskState, WorkerId};
 
-/// The workers on which something is placed.
+/// Loads of the workers that have attempts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Loads {
     by_worker: BTreeMap<WorkerId, WorkerLoad>,
     to_tell: BTreeSet<WorkerId>,
 }
 
-/// What is placed on one worker.
+/// Attempts that are placed on one worker.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WorkerLoad {
-    /// The sum over its live attempts.
+    /// Sum of the resources of its live attempts.
     pub allocated: Resources,
-    /// Tasks with a live attempt there.
+    /// Tasks with a live attempt on it.
     pub attempts: BTreeSet<TaskId>,
-    /// Those whose start it has not confirmed.
+    /// Tasks whose start it has not confirmed.
     pub unconfirmed: BTreeSet<TaskId>,
-    /// Those that it must stop.
+    /// Tasks that it must stop.
     pub stopping: BTreeSet<TaskId>,
 }
 
-/// Where a task is placed, and what its worker is to do about it.
+/// Placement of a task, with the orders for its worker.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Placement<'a> {
     worker: &'a WorkerId,
@@ -60,7 +60,7 @@ impl Loads {
         self.to_tell.iter()
     }
 
-    /// Brings in step where one task is placed.
+    /// Updates the loads for one task.
     pub(super) fn replace(&mut self, before: Option<Placement<'_>>, after: Option<Placement<'_>>) {
         // Most changes of an attempt leave it where it is.
         if let (Some(before), Some(after)) = (before, after)
@@ -110,7 +110,7 @@ impl Loads {
         self.note_orders(worker);
     }
 
-    /// Notes whether the worker is to be told something.
+    /// Updates whether there are orders for the worker.
     fn note_orders(&mut self, worker: &WorkerId) {
         let has_some = self.by_worker.get(worker).is_some_and(WorkerLoad::has_work_to_tell);
         if !has_some {

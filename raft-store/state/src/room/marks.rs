@@ -1,11 +1,11 @@
-//! Which labels may occur in a set of workers, in a few bytes that are quick to compare.
+//! Bloom filter of the labels of workers, in a few bytes that are quick to compare.
 
 use crate::{Class, ConstraintOp, Fnv1a, Worker};
 
 const WORDS: usize = 4;
 
-/// One bit for each label and one for each label with its value. Several may share a bit, so what
-/// is marked may be there, and what is not marked is not.
+/// Bloom filter of labels, with one bit for each label and one for each label with its value. A
+/// label in the filter may be present; a label that is not in it is absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Marks([u64; WORDS]);
 
@@ -19,7 +19,7 @@ impl Marks {
         marks
     }
 
-    /// What a worker that may run this class certainly has.
+    /// Returns the labels that any worker that may run this class must have.
     pub(super) fn needed_by(class: &Class) -> Self {
         let mut marks = Self::default();
         for constraint in &class.constraints {
@@ -34,19 +34,19 @@ impl Marks {
         marks
     }
 
-    /// Whether all of `wanted` is marked here.
+    /// Returns whether every label of `wanted` may be present.
     pub(super) fn hold(self, wanted: Self) -> bool {
         self.0.iter().zip(wanted.0).all(|(has, wants)| has & wants == wants)
     }
 
-    /// Whether a label, with this value if there is one, may be there.
+    /// Returns whether a label, with this value if one is given, may be present.
     pub(super) fn may_have(self, label: &str, value: Option<&str>) -> bool {
         let mut wanted = Self::default();
         wanted.set(hash(label, value));
         self.hold(wanted)
     }
 
-    /// What is marked in either.
+    /// Returns the labels that are in either filter.
     pub(super) fn and(mut self, other: Self) -> Self {
         for (word, more) in self.0.iter_mut().zip(other.0) {
             *word |= more;
@@ -62,10 +62,10 @@ impl Marks {
     }
 }
 
-/// FNV-1a, then mixed so that names that differ in a digit differ in all bits. The same on every
-/// master and in every version.
+/// Hashes with FNV-1a, then mixes so that names that differ in a digit differ in all bits. The hash
+/// is the same on every master and in every release.
 pub(super) fn hash(name: &str, value: Option<&str>) -> u64 {
-    // No label has this byte, which UTF-8 does not use.
+    // Separates label and value: UTF-8 does not use this byte.
     let value = value.into_iter().flat_map(|value| std::iter::once(0xff).chain(value.bytes()));
     let mut hash = Fnv1a::default();
     hash.write(name.bytes().chain(value));

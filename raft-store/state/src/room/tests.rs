@@ -1,4 +1,4 @@
-//! Room against a naive look at every worker, and what a plan costs.
+//! Compares plans with a naive search over every worker, and bounds what a plan costs.
 
 use std::collections::BTreeMap;
 
@@ -140,7 +140,7 @@ fn a_label_that_nobody_with_room_has_costs_little() {
 fn tasks_that_ask_for_nothing_are_spread_over_workers_that_are_equally_full() {
     let mut room = Room::default();
     for name in ["w1", "w2", "w3"] {
-        // Two that run half of what they can, and one that is not asked.
+        // Two workers are half full; the third is excluded.
         let allocated = if name == "w3" { 2_000 } else { 4_000 };
         room.put(&worker(name, resources(8_000, 0), "a"), Some(&resources(allocated, 0)));
     }
@@ -171,7 +171,7 @@ fn a_plan_changes_nothing_but_itself() {
     assert_eq!(room, before);
 }
 
-/// What happens to one of a few workers.
+/// An update of one of a few workers.
 #[derive(Debug, Clone)]
 enum Step {
     Put { worker: u8, cpu: u64, allocated: u64, memory: u64, zone: bool, scheduling: Scheduling },
@@ -194,7 +194,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(prop_oneof![5 => put, 1 => remove], 1..120)
 }
 
-/// Worker, total and allocated, as a list.
+/// Workers with what is allocated on them, by name.
 type Naive = BTreeMap<WorkerId, (Arc<Worker>, Resources)>;
 
 fn play(steps: Vec<Step>) -> (Room, Naive) {

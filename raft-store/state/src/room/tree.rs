@@ -1,5 +1,5 @@
-//! Workers by how full they are. Every node knows the most that is free below it, so a search
-//! passes by whole branches that cannot hold what is wanted.
+//! Search tree of workers by how full they are, in which a search skips branches that cannot hold
+//! the task.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -12,22 +12,22 @@ use crate::{Class, Resources, Worker, WorkerId};
 /// Workers by share in use, then by attempts, then by name.
 pub(super) type Tree = Treap<Arc<Vacancy>>;
 
-/// What there is on some workers: on each at most this.
+/// Upper bound on what any of some workers has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Offer {
-    /// The most of each kind that is free on one of them.
+    /// The most of each kind of resource that is free on any of them.
     pub(crate) most: Resources,
-    /// The labels that occur on them.
+    /// Labels that occur on them.
     marks: Marks,
 }
 
 impl Offer {
-    /// Whether one of them may have a label, with this value if there is one.
+    /// Returns whether one of them may have a label, with this value if one is given.
     pub(crate) fn may_have(&self, label: &str, value: Option<&str>) -> bool {
         self.marks.may_have(label, value)
     }
 
-    /// Adds what there is on others.
+    /// Extends the bound to other workers.
     fn join(&mut self, other: &Self) {
         self.most.raise_to(&other.most);
         self.marks = self.marks.and(other.marks);
@@ -59,10 +59,10 @@ fn weight(worker: &Worker) -> u64 {
     marks::mix(marks::hash(worker.id.as_str(), None) ^ marks::mix(worker.registered_at.0))
 }
 
-/// What is searched for.
+/// Criteria of a search.
 pub(super) struct Wanted<'a> {
     class: &'a Class,
-    /// Workers that are not to be found.
+    /// Workers to skip.
     shunned: &'a [WorkerId],
     marks: Marks,
 }
@@ -72,7 +72,7 @@ impl<'a> Wanted<'a> {
         Self { class, shunned, marks: Marks::needed_by(class) }
     }
 
-    /// Whether this worker may take it and has room for it.
+    /// Returns whether this worker may run the task and has room for it.
     pub(super) fn fits(&self, vacancy: &Vacancy) -> bool {
         vacancy.free.holds(&self.class.resources)
             && vacancy.marks.hold(self.marks)
@@ -85,8 +85,8 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// The emptiest worker that fits, of those whose share is at least `from`. Adds to `probes` how many
-/// nodes it came by.
+/// Finds the emptiest worker that fits, of those whose share is at least `from`. Adds the number of
+/// visited nodes to `probes`.
 pub(super) fn first<'a>(
     link: &'a Link<Arc<Vacancy>>,
     from: u64,
@@ -109,7 +109,7 @@ pub(super) fn first<'a>(
     first(&node.right, from, wanted, probes)
 }
 
-/// The fullest worker that fits.
+/// Finds the fullest worker that fits. Adds the number of visited nodes to `probes`.
 pub(super) fn last<'a>(
     link: &'a Link<Arc<Vacancy>>,
     wanted: &Wanted<'_>,

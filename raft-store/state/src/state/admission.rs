@@ -1,4 +1,4 @@
-//! Who may join, who has left, and whether too many are away at once.
+//! Admission to the registry: names, join tokens, departed workers, and the mass-loss alarm.
 
 use super::State;
 use crate::{Departed, JoinToken, MassLoss, Process, Rejection, TokenId, Worker, WorkerId};
@@ -6,13 +6,14 @@ use crate::{Departed, JoinToken, MassLoss, Process, Rejection, TokenId, Worker, 
 impl State {
     /// Checks whether a process may register under the name of a worker.
     ///
-    /// The process that holds it may, and a later start in its data directory, which has ended what
-    /// the one before left behind. Anybody else must wait until nothing can run there any more: two
-    /// that took the name from each other in turn would lose every task of both.
+    /// The process that holds the name may, and so may a later start in its data directory, which
+    /// has ended what the earlier one left behind. Any other process must wait until nothing can
+    /// run under the name any more: two workers that took it from each other in turn would lose
+    /// every task of both.
     ///
     /// # Errors
     ///
-    /// Against one that comes late, and against another worker while the first one stands.
+    /// The claim comes late, or another worker holds the name.
     pub fn check_claim(&self, holder: &Worker, claimant: &Process) -> Result<(), Rejection> {
         let Some(process) = &holder.process else { return Ok(()) };
         if claimant.incarnation == process.incarnation {
@@ -35,29 +36,29 @@ impl State {
         Err(Rejection::NameInUse { worker, at: holder.address.as_deref().map(Into::into) })
     }
 
-    /// Workers that were taken off the registry and may still run something.
+    /// Returns the unregistered workers that may still run something.
     pub fn departed(&self) -> impl ExactSizeIterator<Item = &Departed> {
         self.departed.values()
     }
 
-    /// A worker that was taken off the registry and may still run something.
+    /// Returns an unregistered worker that may still run something.
     #[must_use]
     pub fn departed_worker(&self, id: &WorkerId) -> Option<&Departed> {
         self.departed.get(id)
     }
 
-    /// The join tokens, by name.
+    /// Returns the join tokens, by name.
     pub fn tokens(&self) -> impl ExactSizeIterator<Item = &JoinToken> {
         self.tokens.values()
     }
 
-    /// A join token.
+    /// Returns a join token.
     #[must_use]
     pub fn token(&self, id: &TokenId) -> Option<&JoinToken> {
         self.tokens.get(id)
     }
 
-    /// The mass loss that is not over.
+    /// Returns the mass loss that is not over.
     #[must_use]
     pub const fn mass_loss(&self) -> Option<&MassLoss> {
         self.mass_loss.as_ref()

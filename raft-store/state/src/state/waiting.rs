@@ -1,4 +1,4 @@
-//! What waits, and where there is room for it.
+//! Waiting tasks, and the room that there is for them.
 
 use std::sync::Arc;
 
@@ -7,38 +7,38 @@ use crate::index::ClassQueue;
 use crate::{Candidates, Class, LogIndex, Moment, Plan, Rank, Since, Task, WorkerId};
 
 impl State {
-    /// The queue: classes with waiting tasks, highest priority first.
+    /// Returns the queue: classes with waiting tasks, highest priority first.
     pub fn queue(&self) -> impl Iterator<Item = (&Arc<Class>, &ClassQueue)> {
         self.index.queue()
     }
 
-    /// The waiting tasks of one class.
+    /// Returns the waiting tasks of one class.
     #[must_use]
     pub fn class_queue(&self, class: &Arc<Class>) -> Option<&ClassQueue> {
         self.index.class_queue(class)
     }
 
-    /// The task that was submitted first of all that wait.
+    /// Returns the waiting task that was submitted first.
     #[must_use]
     pub fn oldest_waiting(&self) -> Option<&Arc<Task>> {
         self.task(self.index.backlog().oldest()?)
     }
 
-    /// Names the state as it is `at` an entry of the log.
+    /// Returns the current moment. The caller says `at` which entry of the log that is.
     #[must_use]
     pub const fn moment(&self, at: LogIndex) -> Moment {
         Moment { index: at, changes: self.growth.changes() }
     }
 
-    /// The waiting classes, from `from` on, that may fit somewhere now and did not, or did not wait
-    /// yet, at the moment that `since` names.
+    /// Returns the waiting classes, from rank `from` on, that may fit somewhere now although
+    /// nothing that waited fitted at the moment `since`.
     #[must_use]
     pub fn candidates(&self, since: Since, from: Rank) -> Candidates<'_> {
         let worker = |id: &WorkerId| self.workers.get(id).map(Arc::as_ref);
         Candidates::new(self.index.backlog(), (&self.room, &self.growth), worker, since, from)
     }
 
-    /// Starts planning where to place tasks: on workers that take tasks, from what is free now.
+    /// Starts a plan of where to place tasks, from what is free now on the workers that take tasks.
     #[must_use]
     pub fn plan(&self) -> Plan<'_> {
         self.room.plan()

@@ -1,4 +1,4 @@
-//! The registry, and what is kept beside it for the duties.
+//! The registry, and its indexes for the leader's duties.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -8,66 +8,66 @@ use super::State;
 use crate::{LogIndex, TaskId, Worker, WorkerId, WorkerState};
 
 impl State {
-    /// A registered worker.
+    /// Returns a registered worker.
     #[must_use]
     pub fn worker(&self, id: &WorkerId) -> Option<&Arc<Worker>> {
         self.workers.get(id)
     }
 
-    /// The registry, by name.
+    /// Returns the registered workers, by name.
     pub fn workers(&self) -> impl ExactSizeIterator<Item = &Arc<Worker>> {
         self.workers.values()
     }
 
-    /// The registry from the first name after `cursor`.
+    /// Returns the registered workers from the first name after `cursor`.
     pub fn workers_after(&self, cursor: Option<&WorkerId>) -> impl Iterator<Item = &Arc<Worker>> {
         let from = cursor.map_or(Bound::Unbounded, Bound::Excluded);
         self.workers.range::<WorkerId, _>((from, Bound::Unbounded)).map(|(_, worker)| worker)
     }
 
-    /// The workers that are not connected: whom the reconnection monitor looks for. Oldest change
-    /// first.
+    /// Returns the workers that are not connected, which the reconnection monitor contacts. Oldest
+    /// change first.
     pub fn inactive_workers(&self) -> impl Iterator<Item = &Arc<Worker>> {
         self.inactive.iter().filter_map(|(_, id)| self.workers.get(id))
     }
 
-    /// Those of them whose record changed after `index`: what there is to see for somebody who has
-    /// looked before, whatever else the log holds. Latest change first.
+    /// Returns the workers that are not connected and whose records changed after `index`: all that
+    /// is new to a caller that has seen the state at `index`. Latest change first.
     pub fn inactive_workers_after(&self, index: LogIndex) -> impl Iterator<Item = &Arc<Worker>> {
         let later = self.inactive.iter().rev().take_while(move |(at, _)| *at > index);
         later.filter_map(|(_, id)| self.workers.get(id))
     }
 
-    /// The workers that are connected and whose record changed after `index`. Latest change first.
+    /// Returns the connected workers whose records changed after `index`. Latest change first.
     pub fn active_workers_after(&self, index: LogIndex) -> impl Iterator<Item = &Arc<Worker>> {
         let later = self.active.iter().rev().take_while(move |(at, _)| *at > index);
         later.filter_map(|(_, id)| self.workers.get(id))
     }
 
-    /// How many workers are connected.
+    /// Returns the number of connected workers.
     #[must_use]
     pub fn active_count(&self) -> usize {
         self.active.len()
     }
 
-    /// How many workers are not connected.
+    /// Returns the number of workers that are not connected.
     #[must_use]
     pub fn inactive_count(&self) -> usize {
         self.inactive.len()
     }
 
-    /// The connected workers that cannot be called or cannot start programs.
+    /// Returns the connected workers that cannot be called or cannot start programs.
     pub fn ailing_workers(&self) -> impl Iterator<Item = &Arc<Worker>> {
         self.ailing.iter().filter_map(|id| self.workers.get(id))
     }
 
-    /// Whether another worker takes tasks, too.
+    /// Returns whether another worker takes tasks.
     pub(crate) fn takes_tasks_beside(&self, id: &WorkerId) -> bool {
         self.room.has_beside(id)
     }
 
-    /// Whether a worker that cannot be called is to say which of its attempts it has: some may
-    /// never have reached it.
+    /// Returns whether an unreachable worker must say which of its attempts it has: some may never
+    /// have reached it.
     #[must_use]
     pub fn owes_an_inventory(&self, worker: &Worker) -> bool {
         let is_unstarted = |id: &TaskId| {
@@ -78,8 +78,7 @@ impl State {
             && self.load(&worker.id).is_some_and(|load| load.attempts.iter().any(is_unstarted))
     }
 
-    /// How many workers are in each state, those included that were taken off the registry and do
-    /// not know it yet.
+    /// Returns the numbers of workers by state, departed workers included.
     #[must_use]
     pub fn worker_counts(&self) -> BTreeMap<WorkerState, u64> {
         let mut counts = BTreeMap::from(WorkerState::ALL.map(|state| (state, 0)));

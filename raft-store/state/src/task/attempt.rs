@@ -1,4 +1,4 @@
-//! One placement of a task, and how it ended.
+//! Attempts: placements of tasks on workers, and how they end.
 
 use std::fmt;
 
@@ -9,33 +9,33 @@ use crate::{AttemptNumber, Epoch, Timestamp, WorkerId};
 /// One placement of a task on a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
-    /// Counted from 1, never reused.
+    /// Number, counted from 1 and never reused.
     pub number: AttemptNumber,
-    /// Where it was placed.
+    /// Worker on which it was placed.
     pub worker: WorkerId,
-    /// The worker's registration that owns it.
+    /// Epoch of the worker's registration that owns it.
     pub epoch: Epoch,
-    /// When it was placed.
+    /// Time at which it was placed.
     pub assigned_at: Timestamp,
-    /// When the worker's confirmation of its start was committed.
+    /// Time at which the worker's confirmation of its start was committed.
     pub started_at: Option<Timestamp>,
-    /// When its end was committed.
+    /// Time at which its end was committed.
     pub finished_at: Option<Timestamp>,
-    /// Why it is to be stopped, once it is.
+    /// Reason to stop it, once there is one.
     pub stop: Option<StopReason>,
-    /// How it ended; none while it is live.
+    /// Its outcome; absent while it is live.
     pub outcome: Option<AttemptOutcome>,
 }
 
 impl Attempt {
-    /// Whether this worker in this registration owns it.
+    /// Returns whether it has this number and this worker owns it under this epoch.
     #[must_use]
     pub fn is_owned_by(&self, number: AttemptNumber, worker: &WorkerId, epoch: Epoch) -> bool {
         self.number == number && self.worker == *worker && self.epoch == epoch
     }
 }
 
-/// Why a live attempt is to be stopped.
+/// Reason to stop a live attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StopReason {
     /// A user cancelled the task.
@@ -46,10 +46,10 @@ pub enum StopReason {
     Drained,
 }
 
-/// How an attempt ended.
+/// Outcome of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AttemptOutcome {
-    /// The process ended by itself.
+    /// The process exited.
     Exited {
         /// Its exit code; 0 is success.
         code: i32,
@@ -61,31 +61,31 @@ pub enum AttemptOutcome {
     },
     /// The process could not be started.
     StartFailed {
-        /// What the operating system said.
+        /// Message of the operating system.
         detail: String,
     },
-    /// The worker could not start any program, for a reason of its machine.
+    /// The worker's machine could not start any program.
     WorkerUnfit {
-        /// What the operating system said.
+        /// Message of the operating system.
         detail: String,
     },
-    /// The worker or its answer was lost; what the process did is unknown.
+    /// The worker or its report was lost; what the process did is unknown.
     Lost(LossReason),
 }
 
 impl AttemptOutcome {
-    /// The process's exit code, where it has one.
+    /// Returns the exit code of the process, if it has one.
     #[must_use]
     pub const fn exit_code(&self) -> Option<i32> {
         match self {
             Self::Exited { code } => Some(*code),
-            // What shells report for a process that a signal ended.
+            // The code that shells report for a process that a signal ended.
             Self::Signaled { signal } => Some(128_i32.saturating_add(*signal)),
             Self::StartFailed { .. } | Self::WorkerUnfit { .. } | Self::Lost(_) => None,
         }
     }
 
-    /// One word for metrics and JSON.
+    /// Returns one word for metrics and JSON.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -112,10 +112,10 @@ impl fmt::Display for AttemptOutcome {
     }
 }
 
-/// Why nobody knows how an attempt ended.
+/// Reason why nobody knows how an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LossReason {
-    /// The worker's lease ended without a word from it.
+    /// The worker's lease ended without a sign of life.
     LeaseExpired,
     /// The worker came back as a new process.
     WorkerRestarted,
@@ -123,18 +123,19 @@ pub enum LossReason {
     UnknownToWorker,
     /// An operator removed the worker.
     WorkerUnregistered,
-    /// The worker was shut down in good order and ended what it ran.
+    /// The worker was shut down in good order and ended its attempts.
     WorkerShutdown,
     /// The worker was drained and did not become empty in time.
     WorkerDrained,
     /// The worker fell silent and the task asked not to wait for it.
     WorkerDisconnected,
-    /// The worker could not be told of it, and has said that it does not have it.
+    /// The order never reached the worker, which has said that it does not have the attempt.
     WorkerUnreachable,
 }
 
 impl LossReason {
-    /// Whether it may have been the task that took the worker down. What an operator did is not.
+    /// Returns whether the task may have taken the worker down. What an operator did does not
+    /// count.
     #[must_use]
     pub const fn counts(self) -> bool {
         match self {

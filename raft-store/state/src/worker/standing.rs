@@ -1,4 +1,4 @@
-//! How a worker stands, as operators are told.
+//! A worker's state as operators see it.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use super::{Scheduling, Worker, WorkerEventKind, WorkerStatus};
 use crate::{Timestamp, Trouble};
 
 impl Worker {
-    /// How it stands, in one word.
+    /// Returns its state.
     #[must_use]
     pub fn state(&self) -> WorkerState {
         match (self.status, self.scheduling) {
@@ -22,7 +22,7 @@ impl Worker {
         }
     }
 
-    /// Why it stands so.
+    /// Returns the reason of its state.
     #[must_use]
     pub fn state_reason(&self) -> String {
         match self.state() {
@@ -34,7 +34,7 @@ impl Worker {
         }
     }
 
-    /// Since when it stands so.
+    /// Returns the time since which it has been in its state.
     #[must_use]
     pub fn state_since(&self) -> Timestamp {
         let since = |trouble: Option<&Trouble>| trouble.map_or(self.changed_at, |one| one.since);
@@ -61,7 +61,7 @@ fn detail(trouble: Option<&Trouble>) -> String {
     trouble.map(|trouble| trouble.detail.clone()).unwrap_or_default()
 }
 
-/// How a worker stands, as operators are told.
+/// A worker's state as operators see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WorkerState {
     /// Connected, and may be given tasks unless an operator has cordoned it.
@@ -72,9 +72,9 @@ pub enum WorkerState {
     Unreachable,
     /// Connected, but it cannot start programs.
     Unfit,
-    /// Connected, and to become empty.
+    /// Connected, and being emptied.
     Draining,
-    /// Taken off the registry, and may not know it yet.
+    /// Unregistered, and may not know it yet.
     Departed,
 }
 
@@ -89,7 +89,7 @@ impl WorkerState {
         Self::Departed,
     ];
 
-    /// The state's name in the API.
+    /// Returns its name in the API.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

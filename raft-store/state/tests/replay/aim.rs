@@ -1,4 +1,4 @@
-//! Makes of numbers drawn at random some that mean something to a state.
+//! Turns some of the numbers that were drawn at random into ones that the state knows.
 
 use std::sync::Arc;
 
@@ -8,18 +8,18 @@ use cluster_state::{
     RequeueAttempts, StartAttempts, State, Task, TaskId, WorkerId,
 };
 
-/// Share of the terms, epochs and attempts that are as the state has them.
+/// Precision with which the numbers of a command are made to match the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Aim {
-    /// They are as drawn.
+    /// Terms, epochs and attempts stay as drawn.
     Blind,
-    /// They are right, but the attempts may be another worker's.
+    /// They match, but the attempts may be another worker's.
     Astray,
-    /// They are right.
+    /// They match.
     True,
 }
 
-/// Makes of numbers drawn at random some that mean something.
+/// Replaces terms, epochs and attempts in a command by the nearest that the state knows.
 pub(super) fn aim_at(state: &State, aim: Aim, command: &mut Command) {
     let newest = state.meta().term;
     match command {

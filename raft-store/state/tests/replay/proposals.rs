@@ -1,5 +1,5 @@
-//! Proposals at random: few workers and tasks, so that they meet, and most of them aimed at what
-//! the state holds.
+//! Random proposals: few workers and tasks, so that they meet, and most of them aimed at what the
+//! state holds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ mod aim;
 #[path = "values.rs"]
 mod values;
 
-/// A command, and how its leader comes to propose it.
+/// A command, with the precision and the clock of its leader.
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
     aim: Aim,
@@ -34,12 +34,12 @@ pub(crate) struct Step {
     command: Command,
 }
 
-/// A log to be.
+/// Draws the commands of a log.
 pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     vec(step(), 1..80)
 }
 
-/// One of its commands.
+/// Draws one command.
 pub(crate) fn step() -> impl Strategy<Value = Step> {
     let aim = prop_oneof![1 => Just(Aim::Blind), 1 => Just(Aim::Astray), 8 => Just(Aim::True)];
     let clock = prop_oneof![
@@ -52,7 +52,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
 }
 
 impl Step {
-    /// What the leader of this state proposes.
+    /// Returns the proposal that the leader of this state makes.
     pub(crate) fn proposal(self, state: &State) -> Proposal {
         let Self { aim, clock, mut command } = self;
         if aim != Aim::Blind {
@@ -223,7 +223,7 @@ fn connect() -> impl Strategy<Value = Command> {
     )
 }
 
-/// Three starts in one data directory, and one in another.
+/// Draws one of three starts in one data directory, or one in another.
 fn process() -> impl Strategy<Value = Process> {
     let process = prop_oneof![4 => (Just(1), 1..4_u64), 1 => (Just(2), Just(1_u64))];
     (process, 0..3_u64).prop_map(|((data, start), sequence)| Process {
@@ -283,7 +283,7 @@ fn submit() -> impl Strategy<Value = Command> {
 
 fn spec() -> impl Strategy<Value = Arc<TaskSpec>> {
     let constraints = vec(constraint(), 0..2);
-    // One above the highest makes the whole submission invalid.
+    // A priority above the highest makes the whole submission invalid.
     let priority = prop_oneof![8 => 0..=2_u8, 1 => Just(101_u8)];
     let class = (priority, resources(0..3), constraints, option::weighted(0.1, worker())).prop_map(
         |(priority, resources, constraints, worker)| {

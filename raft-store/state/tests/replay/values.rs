@@ -1,4 +1,4 @@
-//! Values at random: few of each kind, so that they meet.
+//! Random values: few of each kind, so that they meet.
 
 use std::collections::BTreeMap;
 
@@ -57,7 +57,7 @@ pub(super) fn task() -> impl Strategy<Value = TaskId> {
     (0..20_u64).prop_map(TaskId)
 }
 
-/// The last of them is seldom registered.
+/// Draws a worker; the last one is seldom registered.
 pub(super) fn worker() -> impl Strategy<Value = WorkerId> {
     prop_oneof![4 => Just("w1"), 4 => Just("w2"), 1 => Just("w3")]
         .prop_map(|name| name.parse().unwrap())

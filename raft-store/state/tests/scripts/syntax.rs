@@ -1,4 +1,4 @@
-//! What can be written in a script, and the command it stands for.
+//! Reads the lines of a script.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -18,32 +18,32 @@ use cluster_state::{
 
 /// One line of a script.
 pub(crate) enum Line {
-    /// Apply a command, at another time than the one before if it says so.
+    /// Apply a command, at a new time if the line gives one.
     Apply {
-        /// What the leader's clock says.
+        /// Time by the leader's clock.
         at: Option<Timestamp>,
-        /// What it proposes.
+        /// The command that the leader proposes.
         command: Box<Command>,
     },
-    /// Show something that the state keeps for the duties.
+    /// Show an index that the state keeps for the duties.
     Show(View),
 }
 
-/// What can be shown.
+/// Indexes that a script can show.
 #[derive(Clone, Copy)]
 pub(crate) enum View {
     /// The waiting tasks by class.
     Queue,
-    /// What is placed on the workers.
+    /// Loads of the workers.
     Loads,
-    /// When the next timer fires.
+    /// Time of the next timer.
     Timer,
-    /// What happened to the workers.
+    /// Events of the workers.
     History,
 }
 
-/// Reads a line: `[@TIME] VERB WORD… KEY=VALUE…`. Where it names no term, the newest is meant; one
-/// who is to lead begins the next.
+/// Reads a line: `[@TIME] VERB WORD… KEY=VALUE…`. The term defaults to the newest; `lead` defaults
+/// to the next.
 pub(crate) fn parse(line: &str, state: &State) -> Line {
     let mut words = line.split_whitespace().collect::<Vec<_>>();
     let at = words.first().and_then(|word| word.strip_prefix('@')).map(timestamp);
@@ -138,7 +138,7 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    /// What operators order, and what follows from it.
+    /// Reads operators' commands, and those of the duties that serve them.
     fn administration(&mut self, verb: &str) -> Command {
         match verb {
             "cordon" => self.scheduling(SchedulingOrder::Cordon),
@@ -183,7 +183,7 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    /// Of one registration; the reason is one word.
+    /// Reads a finding about one worker; its reason is a single word.
     fn health(&mut self, finding: impl Fn(String) -> HealthFinding) -> Command {
         let (worker, epoch) = registration(self.next());
         let finding = finding(self.text("reason").unwrap_or_default());
@@ -210,7 +210,8 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    /// Processes are starts in the first data directory, unless the line says otherwise.
+    /// Reads a connection. Processes are starts in the first data directory, unless the line says
+    /// otherwise.
     fn connect(&mut self) -> ConnectWorker {
         let incarnation = self.number("process", 1);
         ConnectWorker {
@@ -328,7 +329,7 @@ fn parsed<T: FromStr>(text: &str) -> T {
     text.parse().unwrap_or_else(|_| panic!("unreadable: {text}"))
 }
 
-/// `500ms` or `3s`.
+/// Reads `500ms` or `3s`.
 fn duration(text: &str) -> Duration {
     match text.strip_suffix("ms") {
         Some(millis) => Duration::from_millis(parsed(millis)),
@@ -340,25 +341,26 @@ fn timestamp(text: &str) -> Timestamp {
     Timestamp(0).after(duration(text))
 }
 
-/// `w1/e1`.
+/// Reads `w1/e1`.
 fn registration(text: &str) -> (WorkerId, Epoch) {
     let (worker, epoch) = text.split_once("/e").unwrap();
     (parsed(worker), Epoch(parsed(epoch)))
 }
 
-/// `t1#1`.
+/// Reads `t1#1`.
 fn attempt(text: &str) -> AttemptRef {
     let (task, number) = text.split_once('#').unwrap();
     AttemptRef { task: parsed(task), attempt: AttemptNumber(parsed(number)) }
 }
 
-/// `t1:w1`.
+/// Reads `t1:w1`.
 fn assignment(text: &str) -> Assignment {
     let (task, worker) = text.split_once(':').unwrap();
     Assignment { task: parsed::<TaskId>(task), worker: parsed(worker) }
 }
 
-/// `t1#1:0`, an exit code; or `:signal-9`, `:start-failed`, `:unfit`, `:lost`.
+/// Reads `t1#1:0` with an exit code, or `:signal-9`, `:start-failed`, `:unfit`, `:lost` in its
+/// place.
 fn finished(text: &str) -> FinishedAttempt {
     let (reference, end) = text.split_once(':').unwrap();
     let outcome = match end.strip_prefix("signal-") {
@@ -375,13 +377,13 @@ fn finished(text: &str) -> FinishedAttempt {
     FinishedAttempt { attempt: attempt(reference), outcome }
 }
 
-/// `zone:a`, the label's value.
+/// Reads `zone:a`: the label must have this value.
 fn constraint(text: &str) -> Constraint {
     let (label, value) = text.split_once(':').unwrap();
     Constraint { label: label.to_owned(), op: ConstraintOp::Equals(value.to_owned()) }
 }
 
-/// `zone:a` or `license:2`.
+/// Reads `zone:a` or `license:2`.
 fn pair<K: for<'a> From<&'a str>, V: FromStr>(text: &str) -> (K, V) {
     let (key, value) = text.split_once(':').unwrap();
     (key.into(), parsed(value))

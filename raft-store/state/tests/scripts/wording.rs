@@ -1,4 +1,4 @@
-//! How replies and records are written in a script.
+//! Writes replies and records as they stand in a script.
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
@@ -12,7 +12,7 @@ use cluster_state::{
 
 use crate::syntax::View;
 
-/// The reply, then a line or more for each change.
+/// Writes the reply, then a line or more for each change.
 pub(crate) fn applied(applied: &Applied, before: &Meta) -> String {
     let mut out = format!("{}\n", reply(&applied.reply));
     for line in applied.changes.iter().flat_map(|change| change_lines(change, before)) {
@@ -21,7 +21,7 @@ pub(crate) fn applied(applied: &Applied, before: &Meta) -> String {
     out
 }
 
-/// What the state keeps for the duties.
+/// Writes an index of the state.
 pub(crate) fn view(view: View, state: &State) -> String {
     let lines = match view {
         View::Queue => state
@@ -156,7 +156,7 @@ fn mass_loss_line(raised: &MassLoss) -> String {
     format!("{lost} of {of} workers lost, since {}{}", time(*since), known.unwrap_or_default())
 }
 
-/// Only what is new.
+/// Writes only the fields that changed.
 fn meta_line(meta: &Meta, before: &Meta) -> String {
     let fields = [
         (meta.cluster != before.cluster)
@@ -277,7 +277,7 @@ fn attempt_line(attempt: &Attempt) -> String {
     line
 }
 
-/// Scripts deal in whole processors.
+/// Writes amounts, in whole processors.
 fn resources(amounts: &Resources) -> String {
     let fixed = [
         ("cpu", amounts.cpu_milli / 1000),
