@@ -56,6 +56,10 @@ const REQUEST_BODIES: [&str; 6] = [
     "CreateTokenRequest",
 ];
 
+/// Values of enums whose names are symbols.
+const SYMBOLS: [(&str, &str); 2] =
+    [("CONSTRAINT_OPERATOR_EQUALS", "="), ("CONSTRAINT_OPERATOR_NOT_EQUALS", "!=")];
+
 fn main() -> Result<(), Box<dyn Error>> {
     for file in FILES {
         println!("cargo:rerun-if-changed={file}");
@@ -65,6 +69,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;
     std::fs::write(out.join("layouts.rs"), layouts(&descriptors)?)?;
+    std::fs::write(out.join("names.rs"), names(&descriptors)?)?;
 
     let mut config = tonic_prost_build::configure()
         .codec_path("crate::codec::BoundedCodec")
@@ -80,6 +85,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         let path = format!("cloudai.v1.{body}");
         config = config.type_attribute(path, "#[serde(deny_unknown_fields)]");
     }
+    for (path, attribute) in named_values(&descriptors) {
+        config = config.field_attribute(path, attribute);
+    }
     config
         .field_attribute(
             "cloudai.v1.Constraint.value",
@@ -91,6 +99,54 @@ fn main() -> Result<(), Box<dyn Error>> {
         )
         .compile_fds(descriptors)?;
     Ok(())
+}
+
+/// Returns the fields of bodies that hold an enum, with the attributes by which JSON names its values.
+fn named_values(descriptors: &FileDescriptorSet) -> Vec<(String, String)> {
+    let messages = descriptors.file.iter().flat_map(|file| &file.message_type);
+    let bodies = messages.filter(|message| JSON_BODIES.contains(&message.name()));
+    let fields = bodies.flat_map(|body| body.field.iter().map(move |field| (body, field)));
+    fields
+        .filter(|(_, field)| field.r#type() == Type::Enum)
+        .map(|(body, field)| {
+            let form = if field.proto3_optional() { "OptionalName" } else { "Name" };
+            let values = type_name(field.type_name());
+            let path = format!("cloudai.v1.{}.{}", body.name(), field.name());
+            let with = format!("crate::json::{form}::<crate::v1::{values}>");
+            (path, format!("#[serde(with = \"{with}\")]"))
+        })
+        .collect()
+}
+
+/// Lists the names of every enum's values.
+fn names(descriptors: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
+    let mut text = String::new();
+    for values in descriptors.file.iter().flat_map(|file| &file.enum_type) {
+        writeln!(text, "impl Named for crate::v1::{} {{", values.name())?;
+        writeln!(text, "    const NAMES: &'static [(i32, &'static str)] = &[")?;
+        for value in &values.value {
+            writeln!(
+                text,
+                "        ({}, {:?}),",
+                value.number(),
+                name(values.name(), value.name())
+            )?;
+        }
+        writeln!(text, "    ];\n}}")?;
+    }
+    Ok(text)
+}
+
+/// Returns the name of an enum's value: what follows the prefix, in lower case and with hyphens. The
+/// value that says nothing has none.
+fn name(values: &str, value: &str) -> String {
+    if let Some((_, symbol)) = SYMBOLS.iter().find(|(of, _)| *of == value) {
+        return (*symbol).to_owned();
+    }
+    let is_inner_capital = |(at, c): (usize, char)| at > 0 && c.is_ascii_uppercase();
+    let words = values.chars().enumerate().filter(|place| is_inner_capital(*place)).count();
+    let own = value.splitn(words + 2, '_').last().unwrap_or(value);
+    if own == "UNSPECIFIED" { String::new() } else { own.to_ascii_lowercase().replace('_', "-") }
 }
 
 /// Describes every message for the decoder that measures it.

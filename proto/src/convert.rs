@@ -4,6 +4,7 @@
 mod assignment;
 mod attempt;
 mod faults;
+mod kinds;
 mod resources;
 mod session;
 mod spec;

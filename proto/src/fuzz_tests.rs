@@ -45,14 +45,14 @@ fn amounts() -> impl Strategy<Value = v1::Resources> {
 
 fn constraint() -> impl Strategy<Value = v1::Constraint> {
     let condition = prop_oneof![
-        Just(("=", vec!["a"])),
-        Just(("!=", vec!["a"])),
-        Just(("in", vec!["a", "b"])),
-        Just(("exists", Vec::new())),
+        Just((v1::ConstraintOperator::Equals, vec!["a"])),
+        Just((v1::ConstraintOperator::NotEquals, vec!["a"])),
+        Just((v1::ConstraintOperator::In, vec!["a", "b"])),
+        Just((v1::ConstraintOperator::Exists, Vec::new())),
     ];
     ("[a-z]{1,5}", condition).prop_map(|(label, (op, values))| v1::Constraint {
         label,
-        op: op.to_owned(),
+        op: op.into(),
         value: values.into_iter().map(str::to_owned).collect(),
     })
 }
@@ -70,7 +70,7 @@ fn spec() -> impl Strategy<Value = v1::TaskSpec> {
         vec(constraint(), 0..3),
         option::of("[a-z][a-z0-9.-]{0,5}"),
     );
-    let rest = (option::of(1..9_u32), map(), option::of("keep|requeue"));
+    let rest = (option::of(1..9_u32), map(), option::of(1..3_i32));
     (texts, times, class, rest).prop_map(|(texts, times, class, rest)| {
         let (name, command, env, working_dir) = texts;
         let (retry_backoff, run_timeout) = times;
@@ -172,7 +172,7 @@ fn encoded() -> impl Strategy<Value = Vec<u8>> {
     let labels = (map(), vec("[a-z]{1,3}", 0..3)).prop_map(|(set, remove)| {
         v1::LabelWorkerRequest { worker_id: "w1".to_owned(), set, remove }
     });
-    let order = ("cordon|uncordon|drain", option::of(duration())).prop_map(|(order, timeout)| {
+    let order = (0..5_i32, option::of(duration())).prop_map(|(order, timeout)| {
         v1::SetSchedulingRequest { worker_id: "w1".to_owned(), order, timeout }
     });
     let token =

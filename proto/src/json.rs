@@ -1,6 +1,7 @@
 //! JSON forms of the messages where they differ from the fields.
 
 mod misread;
+mod names;
 mod nulls;
 mod reading;
 
@@ -12,6 +13,7 @@ use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 pub use self::misread::Misread;
+pub(crate) use self::names::{Name, OptionalName};
 pub use self::reading::read;
 use crate::convert::CONSTRAINTS_MAX;
 use crate::v1;

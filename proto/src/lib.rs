@@ -14,6 +14,8 @@ mod fuzz_tests;
 pub mod json;
 pub mod limits;
 pub mod memory;
+pub mod names;
+pub mod output;
 pub mod problem;
 pub mod relays;
 pub mod worker_client;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use cluster_state::{LogIndex, MasterId, Term};
 use openraft::ServerState;
 use openraft::async_runtime::{Instant, WatchReceiver};
+use proto::v1;
 
 use crate::network::plausibility::Known;
 use crate::raft::Raft;
@@ -36,16 +37,14 @@ pub enum Role {
     Stopped,
 }
 
-impl Role {
-    /// Returns the role's name in the API.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Leader => "leader",
-            Self::Follower => "follower",
-            Self::Candidate => "candidate",
-            Self::Learner => "learner",
-            Self::Stopped => "stopped",
+impl From<Role> for v1::MasterRole {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Leader => Self::Leader,
+            Role::Follower => Self::Follower,
+            Role::Candidate => Self::Candidate,
+            Role::Learner => Self::Learner,
+            Role::Stopped => Self::Stopped,
         }
     }
 }

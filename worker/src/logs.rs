@@ -2,7 +2,6 @@
 //! while it grows.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -11,6 +10,7 @@ use std::sync::Arc;
 
 use cluster_state::AttemptRef;
 use parking_lot::Mutex;
+use proto::output::OutputStream;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::{Semaphore, watch};
 use tracing::warn;
@@ -33,35 +33,6 @@ const CHUNK_BYTES: usize = 16 << 10;
 const SENT_BYTES: usize = 4 << 10;
 /// Logs are readable by their owner only: they may hold secrets of a task.
 const DIR_MODE: u32 = 0o700;
-
-/// One of the two outputs of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Stream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
-
-impl Stream {
-    /// Both, in the order in which they are read.
-    pub(crate) const ALL: [Self; 2] = [Self::Stdout, Self::Stderr];
-
-    /// Returns the name with which the names of its files begin.
-    #[must_use]
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Stdout => "stdout",
-            Self::Stderr => "stderr",
-        }
-    }
-}
-
-impl fmt::Display for Stream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// The logs of all attempts of this worker.
 #[derive(Debug, Clone)]
@@ -155,7 +126,7 @@ impl AttemptLogs {
         }
         fs::DirBuilder::new().recursive(true).mode(DIR_MODE).create(&dir)?;
         let bounds = self.logs.shared.bounds;
-        let [out, err] = Stream::ALL.map(|stream| StreamWriter::create(&dir, stream, bounds));
+        let [out, err] = OutputStream::ALL.map(|stream| StreamWriter::create(&dir, stream, bounds));
         Ok([out?, err?])
     }
 

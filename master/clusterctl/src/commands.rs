@@ -79,6 +79,6 @@ async fn ask(context: &Context, command: ClusterCommand) -> Result<(), Failure> 
 }
 
 /// Returns an order about new tasks on a worker, without a deadline.
-fn scheduling_order(worker_id: String, order: &str) -> v1::SetSchedulingRequest {
-    v1::SetSchedulingRequest { worker_id, order: order.to_owned(), timeout: None }
+fn scheduling_order(worker_id: String, order: v1::SchedulingOrder) -> v1::SetSchedulingRequest {
+    v1::SetSchedulingRequest { worker_id, order: order.into(), timeout: None }
 }

@@ -1,5 +1,6 @@
 //! Failures of commands and the exit codes of the process.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -33,7 +34,7 @@ pub enum Failure {
     NoLeader,
     /// A task that was waited for is not finished yet.
     #[error("task {task_id} is still {state}")]
-    StillGoing { task_id: String, state: String },
+    StillGoing { task_id: String, state: Cow<'static, str> },
     /// A task that was waited for did not complete, as was printed.
     #[error("a task did not complete")]
     TaskFailed,
@@ -52,7 +53,7 @@ pub enum Failure {
     NotReached {
         worker_id: String,
         /// Outcome of the attempt to contact it.
-        outcome: String,
+        outcome: Cow<'static, str>,
     },
     /// Commands at the prompt failed; each failure was printed.
     #[error("a command failed")]

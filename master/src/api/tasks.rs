@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use proto::json;
+use proto::output::OutputStream;
 use proto::problem::{ErrorKind, Outcome, Problem};
 use proto::v1;
 use serde::Deserialize;
@@ -163,10 +164,17 @@ pub(super) async fn logs(
     Id(id): Id,
     Params(params): Params<LogParams>,
 ) -> Result<Response, Refusal> {
+    let stream = match params.stream.as_str() {
+        "" => None,
+        name => Some(OutputStream::named(name).ok_or_else(|| {
+            let detail = format!("stream '{name}' is neither stdout nor stderr");
+            Problem::new(ErrorKind::Malformed, detail)
+        })?),
+    };
     let chunks = api.operations.logs(LogRequest {
         task: id,
         scope: LogScope::new(params.follow, params.attempt.unwrap_or(0), params.from_attempt),
-        stream: params.stream,
+        stream,
         tail_lines: params.tail,
         stdout_offset: None,
         stderr_offset: None,

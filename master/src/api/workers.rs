@@ -144,7 +144,7 @@ pub(super) async fn cordon(
     Id(id): Id,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Answer<v1::Worker>, Refusal> {
-    order(&api, id, "cordon", None).await
+    order(&api, id, v1::SchedulingOrder::Cordon, None).await
 }
 
 /// `POST /api/workers/{id}/uncordon`: ends a drain, too.
@@ -153,7 +153,7 @@ pub(super) async fn uncordon(
     Id(id): Id,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Answer<v1::Worker>, Refusal> {
-    order(&api, id, "uncordon", None).await
+    order(&api, id, v1::SchedulingOrder::Uncordon, None).await
 }
 
 /// Time that an answer waits for the contacts to end, below the time that load balancers wait for a
@@ -208,16 +208,16 @@ pub(super) async fn drain(
 ) -> Result<Answer<v1::Worker>, Refusal> {
     // As the other parameters of queries; in a message it would be an invalid value.
     timeout.as_deref().map(|text| input::duration("timeout", text)).transpose()?;
-    order(&api, id, "drain", timeout).await
+    order(&api, id, v1::SchedulingOrder::Drain, timeout).await
 }
 
 async fn order(
     api: &Api,
     worker_id: String,
-    order: &str,
+    order: v1::SchedulingOrder,
     timeout: Option<String>,
 ) -> Result<Answer<v1::Worker>, Refusal> {
-    let request = v1::SetSchedulingRequest { worker_id, order: order.to_owned(), timeout };
+    let request = v1::SetSchedulingRequest { worker_id, order: order.into(), timeout };
     Ok(api.operations.set_scheduling(&request).await?.into())
 }
 

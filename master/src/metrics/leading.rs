@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use cluster_state::MasterId;
+use cluster_state::{AttemptOutcomeKind, MasterId};
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -25,9 +25,6 @@ const STALE_KINDS: [&str; 7] = [
     "join-token",
     "duplicate-name",
 ];
-
-/// Every value of the `outcome` label, so that each counter is there from the start.
-const OUTCOMES: [&str; 5] = ["completed", "failed", "start-failed", "worker-unfit", "lost"];
 
 /// Every value of the `reason` label, so that each counter is there from the start.
 const DISCONNECTS: [&str; 3] = ["heartbeat-timeout", "shutdown", "replaced"];
@@ -133,8 +130,9 @@ impl Leading {
         for reason in DISPATCH_FAILURES {
             drop(leading.dispatch_failures.get_or_create(&Label("reason", reason)));
         }
-        for outcome in OUTCOMES {
-            drop(leading.ended.get_or_create(&Label("outcome", outcome)));
+        // So that each counter is there from the start.
+        for outcome in AttemptOutcomeKind::ALL {
+            drop(leading.ended.get_or_create(&Label("outcome", outcome.name())));
         }
         for reason in DISCONNECTS {
             drop(leading.disconnects.get_or_create(&Label("reason", reason)));

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use cluster_state::{
-    Level, MassLoss, MasterId, State, TaskState, Timestamp, Worker, WorkerEventKind,
-};
+use cluster_state::{Level, MassLoss, MasterId, State, Timestamp, Worker, WorkerEventKind};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -14,9 +12,6 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use proto::memory::MemoryBudget;
 use raft_store::{Leadership, Node, SnapshotFailures};
-
-/// The states before the terminal ones, in the order of their names.
-const LIVE_STATES: usize = 5;
 
 /// A worker that is inactive for longer deserves somebody's attention.
 const ABSENCE_LONG: Duration = Duration::from_secs(5 * 60);
@@ -146,10 +141,7 @@ fn is_flapping(worker: &Worker, now: Timestamp) -> bool {
 
 /// Counts live tasks by state; finished ones are on disk and grow old there.
 fn tasks(state: &State) -> BTreeMap<&'static str, u64> {
-    let live = TaskState::NAMES.into_iter().take(LIVE_STATES).map(|name| (name, 0));
-    let mut counts = live.collect::<BTreeMap<_, _>>();
-    counts.extend(state.task_counts().iter());
-    counts
+    state.task_counts().iter().map(|(kind, count)| (kind.name(), count)).collect()
 }
 
 fn queue_oldest(state: &State, now: Timestamp) -> Duration {

@@ -4,10 +4,10 @@ mod clocks;
 
 use std::collections::BTreeMap;
 
-use cluster_state::{Command, LeaderRecord, Level, MasterId, TaskState};
+use cluster_state::{Command, LeaderRecord, Level, MasterId};
 use proto::problem::Problem;
 use proto::{convert, v1};
-use raft_store::{Leadership, Member};
+use raft_store::{Leadership, Member, Role};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -19,9 +19,6 @@ const LAG_MAX: u64 = 10_000;
 /// Time that a probe of readiness waits for the leader: less than a load balancer waits for the
 /// probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// The states before the terminal ones, in the order of their names.
-const LIVE_STATES: usize = 5;
 
 /// One term of leadership, as shown.
 #[derive(Debug, Serialize)]
@@ -196,11 +193,11 @@ impl Operations {
         let own = self.node().local_status();
         // Raft believes in a leader for longer than its lease: the lease is what counts.
         let has_lost_lease = own.leader == Some(own.id) && !leadership.is_leading();
-        let role = if has_lost_lease { "candidate" } else { own.role.name() };
+        let role = if has_lost_lease { Role::Candidate } else { own.role };
         v1::Member {
             id: own.id.0,
             address: member.address,
-            role: role.to_owned(),
+            role: v1::MasterRole::from(role).into(),
             term: Some(own.term.0),
             last_log_index: Some(own.last_log.0),
             commit_index: Some(own.committed.0),
@@ -221,9 +218,8 @@ impl Operations {
         self.node().reader().with(|state| {
             let workers = state.worker_counts().into_iter();
             let workers = workers.map(|(state, count)| (state.to_string(), count)).collect();
-            let live = TaskState::NAMES.into_iter().take(LIVE_STATES);
-            let mut tasks = live.map(|name| (name.to_owned(), 0)).collect::<BTreeMap<_, u64>>();
-            tasks.extend(state.task_counts().iter().map(|(name, n)| (name.to_owned(), n)));
+            let tasks = state.task_counts().iter();
+            let tasks = tasks.map(|(kind, count)| (kind.to_string(), count)).collect();
             (workers, tasks)
         })
     }
@@ -276,7 +272,7 @@ fn unreachable_member(member: Member) -> v1::Member {
     v1::Member {
         id: member.id.0,
         address: member.address,
-        role: "unknown".to_owned(),
+        role: v1::MasterRole::Unknown.into(),
         voter: member.is_voter,
         ..v1::Member::default()
     }

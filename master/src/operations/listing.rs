@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use cluster_state::{State, Task, TaskId, TaskState, WorkerId};
+use cluster_state::{State, Task, TaskId, TaskStateKind, UnknownState, WorkerId};
+use proto::consistency::Consistency;
 use proto::problem::{ErrorKind, Problem};
 use proto::v1;
 
@@ -18,7 +19,7 @@ const HISTORY_SCAN_MAX: usize = 1_000;
 /// Selection of the tasks of a page.
 #[derive(Clone, Debug)]
 pub(crate) struct TaskQuery {
-    state: Option<&'static str>,
+    state: Option<TaskStateKind>,
     worker: Option<WorkerId>,
     /// Only what is on the worker now, and not what was.
     placed_on: Option<WorkerId>,
@@ -40,12 +41,9 @@ impl TaskQuery {
     ) -> Result<Self, Problem> {
         let malformed = |detail: String| Problem::new(ErrorKind::Malformed, detail);
         let state = state
-            .map(|name| {
-                let known = TaskState::NAMES.into_iter().find(|known| *known == name);
-                let names = || TaskState::NAMES.join(", ");
-                known.ok_or_else(|| malformed(format!("'{name}' is no state: {}", names())))
-            })
-            .transpose()?;
+            .map(str::parse)
+            .transpose()
+            .map_err(|error: UnknownState| malformed(error.to_string()))?;
         let worker = worker
             .map(str::parse)
             .transpose()
@@ -74,12 +72,14 @@ impl TaskQuery {
     pub(crate) fn of(request: &v1::ListTasksRequest) -> Result<Self, Problem> {
         let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0);
         let query = Self::parse(
-            request.state.as_deref(),
+            None,
             request.worker.as_deref(),
             request.label.as_deref(),
             limit,
             request.cursor.as_deref(),
         )?;
+        let state = request.state.map(state).transpose()?;
+        let query = Self { state, ..query };
         match (request.placed, query.worker.clone()) {
             (false, _) => Ok(query),
             (true, Some(worker)) => Ok(query.placed_on(worker)),
@@ -98,23 +98,23 @@ impl TaskQuery {
             None => key.clone(),
         });
         v1::ListTasksRequest {
-            state: self.state.map(str::to_owned),
+            state: self.state.map(|state| v1::TaskState::from(state).into()),
             worker: worker.map(ToString::to_string),
             label,
             limit: u32::try_from(self.limit).unwrap_or(u32::MAX),
             cursor: self.cursor.map(|cursor| cursor.to_string()),
-            consistency: "linearizable".to_owned(),
+            consistency: Consistency::Linearizable.into(),
             placed: self.placed_on.is_some(),
         }
     }
 
     /// Returns true if a finished task can match.
     pub(crate) fn wants_finished(&self) -> bool {
-        self.placed_on.is_none() && self.state.is_none_or(is_terminal)
+        self.placed_on.is_none() && self.state.is_none_or(TaskStateKind::is_terminal)
     }
 
     fn wants_live(&self) -> bool {
-        self.state.is_none_or(|state| !is_terminal(state))
+        self.state.is_none_or(|state| !state.is_terminal())
     }
 
     /// Returns the number of finished tasks to read for the next scan.
@@ -132,7 +132,7 @@ impl TaskQuery {
 
     fn matches(&self, task: &Task) -> bool {
         let worker = task.last_attempt().map(|attempt| &attempt.worker);
-        self.state.is_none_or(|state| task.state.name() == state)
+        self.state.is_none_or(|state| task.state.kind() == state)
             && (self.worker.is_none() || self.worker.as_ref() == worker)
             && self.label.as_ref().is_none_or(|(key, wanted)| {
                 let value = task.spec.labels.get(key);
@@ -188,9 +188,10 @@ impl TaskQuery {
     }
 }
 
-fn is_terminal(state: &str) -> bool {
-    let terminal = [TaskState::Completed, TaskState::Failed, TaskState::Cancelled];
-    terminal.iter().any(|terminal| terminal.name() == state)
+/// Converts the field of a request.
+fn state(wire: i32) -> Result<TaskStateKind, Problem> {
+    let known = v1::TaskState::try_from(wire).ok().and_then(v1::TaskState::kind);
+    known.ok_or_else(|| Problem::new(ErrorKind::Malformed, format!("{wire} is no state of a task")))
 }
 
 /// Content of one source from the cursor down.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use cluster_state::{Attempt, AttemptNumber, Task};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
+use proto::output::OutputStream;
 use proto::problem::{ErrorKind, Problem};
 use proto::v1;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -36,8 +37,8 @@ pub(crate) struct LogRequest {
     pub(crate) task: String,
     /// Of which of its attempts.
     pub(crate) scope: LogScope,
-    /// `stdout`, `stderr`, or both when empty.
-    pub(crate) stream: String,
+    /// One output, or both when absent.
+    pub(crate) stream: Option<OutputStream>,
     /// Only the last so many lines.
     pub(crate) tail_lines: Option<u64>,
     /// Offset at which an earlier reader goes on.
@@ -109,7 +110,7 @@ impl Outlet {
             let left = u64::try_from(chunk.data.len()).unwrap_or(u64::MAX);
             let next_offset = chunk.next_offset.saturating_sub(left);
             let piece = v1::LogChunk {
-                stream: chunk.stream.clone(),
+                stream: chunk.stream,
                 data,
                 attempt: chunk.attempt,
                 next_offset,
@@ -131,10 +132,6 @@ impl Outlet {
 impl Operations {
     /// Opens the output of a task.
     pub(crate) async fn logs(&self, request: LogRequest) -> Result<LogStream, Problem> {
-        if !matches!(request.stream.as_str(), "" | "stdout" | "stderr") {
-            let detail = format!("stream '{}' is neither stdout nor stderr", request.stream);
-            return Err(Problem::new(ErrorKind::Malformed, detail));
-        }
         let slot = Arc::clone(&self.shared.log_slots).try_acquire_owned().map_err(|_| {
             Problem::new(ErrorKind::Overloaded, "too many logs are being read on this master")
         })?;
@@ -257,7 +254,7 @@ mod tests {
         let outlet = Outlet { pieces };
         let data = (0..PIECE_BYTES * 2 + 10).map(|n| n.to_le_bytes()[0]).collect::<Bytes>();
         let chunk = v1::LogChunk {
-            stream: "stdout".to_owned(),
+            stream: v1::OutputStream::Stdout.into(),
             data: data.clone(),
             attempt: 3,
             next_offset: 1_000_000,

@@ -44,7 +44,7 @@ impl Operations {
         };
         let results = outcomes.into_iter().map(|(worker, outcome)| v1::ReconnectResult {
             worker_id: worker.to_string(),
-            outcome: outcome.name().to_owned(),
+            outcome: v1::ReconnectOutcome::from(outcome).into(),
         });
         Ok((v1::ReconnectResponse { results: results.collect() }, mark))
     }

@@ -8,6 +8,7 @@ use cluster_state::{
     CancelTask, Class, Command, IdempotencyKey, LogIndex, Rejection, Reply, SubmitTasks, Task,
     TaskId, TaskState,
 };
+use proto::consistency::Consistency;
 use proto::convert;
 use proto::limits::{BATCH_BYTES, ByteBudget};
 use proto::problem::{ErrorKind, Outcome, Problem};
@@ -78,7 +79,7 @@ impl Operations {
         let mark = self.reach(reading).await?;
         let task = self.find(id).await?.ok_or_else(|| no_such_task(id))?;
         if is_under_order(&task) && self.asks_leader(reading) {
-            let consistency = "linearizable".to_owned();
+            let consistency = Consistency::Linearizable.into();
             let request = v1::GetTaskRequest { task_id: id.to_string(), consistency };
             match self.leader_peer().task(request).await {
                 Ok(task) => return Ok((task, mark)),

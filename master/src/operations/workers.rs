@@ -139,7 +139,7 @@ impl Operations {
         if self.asks_leader(reading) {
             let request = v1::GetWorkerRequest {
                 worker_id: id.to_string(),
-                consistency: "linearizable".to_owned(),
+                consistency: Consistency::Linearizable.into(),
             };
             match self.leader_peer().worker(request).await {
                 Ok(worker) => return Ok((worker, mark)),
@@ -195,7 +195,7 @@ impl Operations {
         let mark = self.reach(reading).await?;
         if self.asks_leader(reading) {
             let request = v1::ListWorkersRequest {
-                consistency: "linearizable".to_owned(),
+                consistency: Consistency::Linearizable.into(),
                 limit: u32::try_from(limit).unwrap_or(u32::MAX),
                 cursor: cursor.map(str::to_owned),
             };

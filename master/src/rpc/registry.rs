@@ -19,9 +19,9 @@ pub(super) struct RegistryEndpoint {
 }
 
 impl RegistryEndpoint {
-    fn reading<T>(&self, request: &Request<T>, consistency: &str) -> Result<Reading, Problem> {
+    fn reading<T>(&self, request: &Request<T>, consistency: i32) -> Result<Reading, Problem> {
         check_leads_if_forwarded(request, &self.operations)?;
-        Consistency::parse(consistency).map(Reading::from)
+        Consistency::try_from(consistency).map(Reading::from)
     }
 }
 
@@ -54,7 +54,7 @@ impl RegistryService for RegistryEndpoint {
         request: Request<v1::GetWorkerRequest>,
     ) -> Result<Response<v1::Worker>, Status> {
         let shown = async {
-            let reading = self.reading(&request, &request.get_ref().consistency)?;
+            let reading = self.reading(&request, request.get_ref().consistency)?;
             self.operations.worker(&request.get_ref().worker_id, reading).await
         };
         match shown.await {
@@ -69,7 +69,7 @@ impl RegistryService for RegistryEndpoint {
     ) -> Result<Response<v1::WorkerPage>, Status> {
         let listed = async {
             let message = request.get_ref();
-            let reading = self.reading(&request, &message.consistency)?;
+            let reading = self.reading(&request, message.consistency)?;
             let limit = usize::try_from(message.limit).ok().filter(|limit| *limit > 0);
             self.operations.worker_page(limit, message.cursor.as_deref(), reading).await
         };
@@ -105,7 +105,7 @@ impl RegistryService for RegistryEndpoint {
     ) -> Result<Response<v1::WorkerHistory>, Status> {
         let request = request.into_inner();
         let shown = async {
-            let consistency = Consistency::parse(&request.consistency)?;
+            let consistency = Consistency::try_from(request.consistency)?;
             self.operations.worker_history(&request.worker_id, consistency.into()).await
         };
         match shown.await {
@@ -133,7 +133,7 @@ impl RegistryService for RegistryEndpoint {
         request: Request<v1::WorkerUsageRequest>,
     ) -> Result<Response<v1::WorkerMetrics>, Status> {
         let shown = async {
-            let reading = self.reading(&request, "linearizable")?;
+            let reading = self.reading(&request, Consistency::Linearizable.into())?;
             self.operations.usage(&request.get_ref().worker_id, reading).await
         };
         match shown.await {

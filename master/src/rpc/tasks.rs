@@ -5,6 +5,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use proto::consistency::Consistency;
+use proto::output::OutputStream;
+use proto::problem::{ErrorKind, Problem};
 use proto::v1;
 use proto::v1::task_service_server::TaskService;
 use tonic::{Request, Response, Status};
@@ -43,7 +45,7 @@ impl TaskService for TaskEndpoint {
         let shown = async {
             check_leads_if_forwarded(&request, &self.operations)?;
             let request = request.get_ref();
-            let consistency = Consistency::parse(&request.consistency)?;
+            let consistency = Consistency::try_from(request.consistency)?;
             self.operations.task(&request.task_id, consistency.into()).await
         };
         match shown.await {
@@ -60,7 +62,7 @@ impl TaskService for TaskEndpoint {
             check_leads_if_forwarded(&request, &self.operations)?;
             let request = request.get_ref();
             let query = TaskQuery::of(request)?;
-            let consistency = Consistency::parse(&request.consistency)?;
+            let consistency = Consistency::try_from(request.consistency)?;
             self.operations.tasks(query, consistency.into()).await
         };
         match listed.await {
@@ -96,14 +98,20 @@ impl TaskService for TaskEndpoint {
         request: Request<v1::TaskLogsRequest>,
     ) -> Result<Response<Self::LogsStream>, Status> {
         let request = request.into_inner();
-        let opened = self.operations.logs(LogRequest {
-            task: request.task_id,
-            scope: LogScope::new(request.follow, request.attempt, request.from_attempt),
-            stream: request.stream,
-            tail_lines: request.tail_lines,
-            stdout_offset: request.stdout_offset,
-            stderr_offset: request.stderr_offset,
-        });
+        let opened = async {
+            let stream = OutputStream::of(request.stream)
+                .map_err(|error| Problem::new(ErrorKind::Malformed, error.to_string()))?;
+            let scope = LogScope::new(request.follow, request.attempt, request.from_attempt);
+            let request = LogRequest {
+                task: request.task_id,
+                scope,
+                stream,
+                tail_lines: request.tail_lines,
+                stdout_offset: request.stdout_offset,
+                stderr_offset: request.stderr_offset,
+            };
+            self.operations.logs(request).await
+        };
         match opened.await {
             Ok(chunks) => {
                 let chunks = chunks.map(|chunk| chunk.map_err(Status::from)).boxed();

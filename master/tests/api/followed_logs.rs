@@ -79,7 +79,7 @@ impl Scene {
 }
 
 fn output(text: &str, next_offset: u64) -> Result<v1::LogChunk, Status> {
-    let (stream, data) = ("stdout".to_owned(), text.to_owned().into());
+    let (stream, data) = (v1::OutputStream::Stdout.into(), text.to_owned().into());
     Ok(v1::LogChunk { stream, data, next_offset, ..v1::LogChunk::default() })
 }
 

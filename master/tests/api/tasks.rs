@@ -1,7 +1,7 @@
 //! Tasks over REST and gRPC.
 
 use proto::v1::task_service_client::TaskServiceClient;
-use proto::v1::{GetTaskRequest, SubmitRequest, TaskSpec};
+use proto::v1::{GetTaskRequest, ListTasksRequest, SubmitRequest, TaskLogsRequest, TaskSpec};
 use serde_json::json;
 
 use crate::one_master::OneMaster;
@@ -177,13 +177,33 @@ async fn grpc_and_rest_show_the_same_tasks() {
     let task_id = submitted.tasks[0].task_id.clone();
 
     let over_rest = master.get(&format!("/api/tasks/{task_id}")).await.json();
-    let request = GetTaskRequest { task_id, consistency: String::new() };
+    let request = GetTaskRequest { task_id, consistency: 0 };
     let over_grpc = client.get(request).await.unwrap().into_inner();
     assert_eq!(over_rest, serde_json::to_value(over_grpc).unwrap());
 
-    let unknown = GetTaskRequest { task_id: "t99".to_owned(), consistency: String::new() };
+    let unknown = GetTaskRequest { task_id: "t99".to_owned(), consistency: 0 };
     let status = client.get(unknown).await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::NotFound);
     assert_eq!(status.metadata().get("error-kind").unwrap(), "not-found");
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grpc_refuses_values_of_a_later_version() {
+    let master = OneMaster::start().await;
+    let url = format!("http://{}", master.grpc());
+    let mut client = TaskServiceClient::connect(url).await.unwrap();
+    let task_id = master.submit("true").await;
+
+    let read = GetTaskRequest { task_id: task_id.clone(), consistency: 7 };
+    let list = ListTasksRequest { state: Some(77), ..ListTasksRequest::default() };
+    let logs = TaskLogsRequest { task_id, stream: 9, ..TaskLogsRequest::default() };
+    for (refused, detail) in [
+        (client.get(read).await.unwrap_err(), "consistency 7 is neither linearizable nor stale"),
+        (client.list(list).await.unwrap_err(), "77 is no state of a task"),
+        (client.logs(logs).await.unwrap_err(), "stream 9 is neither stdout nor stderr"),
+    ] {
+        assert_eq!((refused.code(), refused.message()), (tonic::Code::InvalidArgument, detail));
+    }
     master.stop().await;
 }

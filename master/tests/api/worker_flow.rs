@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use proto::names::name_of;
 use proto::v1;
 use serde_json::json;
 
@@ -14,9 +15,14 @@ use crate::scripted_worker::{Log, Logs, Script, ScriptedWorker};
 fn echo() -> Logs {
     Arc::new(|request: &v1::StreamTaskLogsRequest| {
         let attempt = request.attempt.clone().unwrap();
-        let text = format!("{}#{} {}", attempt.task_id, attempt.attempt, request.stream);
+        let text = format!(
+            "{}#{} {}",
+            attempt.task_id,
+            attempt.attempt,
+            name_of::<v1::OutputStream>(request.stream)
+        );
         let chunks = [text, "\nend\n".to_owned()]
-            .map(|text| (text.into(), "stdout".to_owned()))
+            .map(|text| (text.into(), v1::OutputStream::Stdout.into()))
             .map(|(data, stream)| Ok(v1::LogChunk { stream, data, ..v1::LogChunk::default() }));
         Ok(Log::from(chunks))
     })

@@ -67,8 +67,8 @@ impl Client {
         task_id: &str,
         consistency: Consistency,
     ) -> Result<v1::Task, ClientError> {
-        let consistency = consistency.name().to_owned();
-        let request = v1::GetTaskRequest { task_id: task_id.to_owned(), consistency };
+        let (task_id, consistency) = (task_id.to_owned(), consistency.into());
+        let request = v1::GetTaskRequest { task_id, consistency };
         self.call(self.rules(Repeat::Always), request, |channel, request| async move {
             task_service(channel).get(request).await
         })
@@ -95,7 +95,16 @@ impl Client {
         match answer {
             Err(error) if error.may_be_own_doing(ErrorKind::Conflict) => {
                 let task = self.task(task_id, Consistency::Linearizable).await?;
-                let is_cancelled = matches!(task.state.as_str(), "cancelled" | "cancelling");
+                let is_cancelled = match task.state() {
+                    v1::TaskState::Cancelling | v1::TaskState::Cancelled => true,
+                    v1::TaskState::Unspecified
+                    | v1::TaskState::Scheduled
+                    | v1::TaskState::Queued
+                    | v1::TaskState::Assigned
+                    | v1::TaskState::Running
+                    | v1::TaskState::Completed
+                    | v1::TaskState::Failed => false,
+                };
                 let answer = v1::SubmittedTask { task_id: task.task_id, state: task.state };
                 if is_cancelled { Ok(answer) } else { Err(error) }
             }
@@ -156,8 +165,8 @@ impl Client {
         worker_id: &str,
         consistency: Consistency,
     ) -> Result<v1::Worker, ClientError> {
-        let consistency = consistency.name().to_owned();
-        let request = v1::GetWorkerRequest { worker_id: worker_id.to_owned(), consistency };
+        let (worker_id, consistency) = (worker_id.to_owned(), consistency.into());
+        let request = v1::GetWorkerRequest { worker_id, consistency };
         self.call(self.rules(Repeat::Always), request, |channel, request| async move {
             registry_service(channel).get(request).await
         })

@@ -38,11 +38,11 @@ impl Position {
             }
             return is_news;
         }
-        match chunk.stream.as_str() {
-            "stdout" => self.stdout = Some(chunk.next_offset),
-            "stderr" => self.stderr = Some(chunk.next_offset),
+        match chunk.stream() {
+            v1::OutputStream::Stdout => self.stdout = Some(chunk.next_offset),
+            v1::OutputStream::Stderr => self.stderr = Some(chunk.next_offset),
             // The chunk is not about one stream.
-            _ => {}
+            v1::OutputStream::Unspecified => {}
         }
         true
     }
@@ -126,14 +126,15 @@ impl LogStream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::v1::OutputStream;
 
     fn opening(attempt: u32) -> v1::LogChunk {
         let worker_id = format!("w{attempt}");
         v1::LogChunk { attempt, worker_id, ..v1::LogChunk::default() }
     }
 
-    fn output(attempt: u32, stream: &str, next_offset: u64) -> v1::LogChunk {
-        let stream = stream.to_owned();
+    fn output(attempt: u32, stream: OutputStream, next_offset: u64) -> v1::LogChunk {
+        let stream = stream.into();
         v1::LogChunk { attempt, stream, next_offset, ..v1::LogChunk::default() }
     }
 
@@ -143,7 +144,12 @@ mod tests {
         let mut position = Position::default();
         assert_eq!(position.resume(&request), request);
 
-        let chunks = [opening(1), output(1, "stdout", 70), opening(2), output(2, "stderr", 5)];
+        let chunks = [
+            opening(1),
+            output(1, OutputStream::Stdout, 70),
+            opening(2),
+            output(2, OutputStream::Stderr, 5),
+        ];
         assert!(chunks.iter().all(|chunk| position.take(chunk)));
 
         let resumed = position.resume(&request);
@@ -159,7 +165,7 @@ mod tests {
         let request = v1::TaskLogsRequest { tail_lines: Some(3), ..v1::TaskLogsRequest::default() };
         let mut position = Position::default();
         position.take(&opening(4));
-        position.take(&output(4, "stdout", 900));
+        position.take(&output(4, OutputStream::Stdout, 900));
 
         let resumed = position.resume(&request);
 

@@ -42,8 +42,8 @@ impl Client {
         worker_id: &str,
         consistency: Consistency,
     ) -> Result<v1::WorkerHistory, ClientError> {
-        let consistency = consistency.name().to_owned();
-        let request = v1::WorkerHistoryRequest { worker_id: worker_id.to_owned(), consistency };
+        let (worker_id, consistency) = (worker_id.to_owned(), consistency.into());
+        let request = v1::WorkerHistoryRequest { worker_id, consistency };
         self.call(self.rules(Repeat::Always), request, |channel, request| async move {
             registry_service(channel).history(request).await
         })

@@ -64,13 +64,14 @@ impl TaskService for Script {
         &self,
         request: Request<v1::SubmitRequest>,
     ) -> Result<Response<v1::SubmitResponse>, Status> {
-        let task = v1::SubmittedTask { task_id: "t1".to_owned(), state: "queued".to_owned() };
+        let task =
+            v1::SubmittedTask { task_id: "t1".to_owned(), state: v1::TaskState::Queued.into() };
         let key = request.into_inner().idempotency_key;
         self.answer(key, v1::SubmitResponse { tasks: vec![task] }).await
     }
 
     async fn get(&self, _: Request<v1::GetTaskRequest>) -> Result<Response<v1::Task>, Status> {
-        let state = "cancelled".to_owned();
+        let state = v1::TaskState::Cancelled.into();
         let task = v1::Task { task_id: "t1".to_owned(), state, ..v1::Task::default() };
         self.answer(None, task).await
     }
@@ -90,7 +91,7 @@ impl TaskService for Script {
     }
 
     async fn wait(&self, _: Request<v1::WaitTaskRequest>) -> Result<Response<v1::Task>, Status> {
-        let state = "completed".to_owned();
+        let state = v1::TaskState::Completed.into();
         self.answer(None, v1::Task { state, ..v1::Task::default() }).await
     }
 
@@ -110,7 +111,7 @@ impl TaskService for Script {
             for text in ["one ", "two "].iter().skip(offset / 4) {
                 offset += 4;
                 let chunk = v1::LogChunk {
-                    stream: "stdout".to_owned(),
+                    stream: v1::OutputStream::Stdout.into(),
                     data: bytes::Bytes::from_static(text.as_bytes()),
                     attempt,
                     next_offset: offset.try_into().unwrap(),
@@ -305,7 +306,7 @@ async fn a_cancellation_that_was_done_by_a_lost_attempt_is_done() {
     let conflict = || refuse(ErrorKind::Conflict, Some(Outcome::Rejected));
     let script = Script::of([Act::Hang, conflict()]);
     let address = masters.start(&script).await;
-    assert_eq!(hasty(&[address]).cancel("t1").await.unwrap().state, "cancelled");
+    assert_eq!(hasty(&[address]).cancel("t1").await.unwrap().state(), v1::TaskState::Cancelled);
 
     script.acts.lock().push_back(conflict());
     let error = client(&[address]).cancel("t1").await.unwrap_err();

@@ -126,7 +126,7 @@ impl From<&Attempt> for v1::Attempt {
             started_at: attempt.started_at.map(rfc3339),
             finished_at: attempt.finished_at.map(rfc3339),
             exit_code: outcome.and_then(AttemptOutcome::exit_code),
-            outcome: outcome.map(|outcome| outcome.name().to_owned()),
+            outcome: outcome.map(|outcome| v1::AttemptOutcome::from(outcome.kind()).into()),
             reason: reason(attempt),
         }
     }

@@ -101,16 +101,16 @@ fn read(wire: v1::TaskSpec, faults: &mut Faults) -> TaskSpec {
         max_attempts: max_attempts(wire.max_attempts, faults),
         retry_backoff,
         run_timeout,
-        on_disconnect: on_disconnect(wire.on_disconnect.as_deref(), faults),
+        on_disconnect: on_disconnect(wire.on_disconnect, faults),
         labels: wire.labels.into(),
     }
 }
 
-fn on_disconnect(choice: Option<&str>, faults: &mut Faults) -> OnDisconnect {
-    match choice {
-        None | Some("keep") => OnDisconnect::Keep,
-        Some("requeue") => OnDisconnect::Requeue,
-        Some(_) => {
+fn on_disconnect(choice: Option<i32>, faults: &mut Faults) -> OnDisconnect {
+    match choice.map(v1::OnDisconnect::try_from) {
+        None | Some(Ok(v1::OnDisconnect::Keep)) => OnDisconnect::Keep,
+        Some(Ok(v1::OnDisconnect::Requeue)) => OnDisconnect::Requeue,
+        Some(Ok(v1::OnDisconnect::Unspecified) | Err(_)) => {
             faults.add("/on_disconnect", &Breach::OnDisconnect);
             OnDisconnect::Keep
         }
@@ -220,14 +220,19 @@ fn constraints(wire: Vec<v1::Constraint>, faults: &mut Faults) -> Vec<Constraint
         for value in &wire.value {
             check_text(&format!("{at}/value"), value, LABEL_BYTES_MAX, faults);
         }
-        if let Some(op) = operator(&wire.op, wire.value, &at, faults) {
+        if let Some(op) = operator(wire.op(), wire.value, &at, faults) {
             constraints.push(Constraint { label: wire.label, op });
         }
     }
     constraints
 }
 
-fn operator(op: &str, values: Vec<String>, at: &str, faults: &mut Faults) -> Option<ConstraintOp> {
+fn operator(
+    op: v1::ConstraintOperator,
+    values: Vec<String>,
+    at: &str,
+    faults: &mut Faults,
+) -> Option<ConstraintOp> {
     let count = values.len();
     let mut one = |build: fn(String) -> ConstraintOp, values: Vec<String>| {
         let read = <[String; 1]>::try_from(values)
@@ -236,21 +241,23 @@ fn operator(op: &str, values: Vec<String>, at: &str, faults: &mut Faults) -> Opt
         faults.keep(&format!("{at}/value"), read)
     };
     match op {
-        "=" => one(ConstraintOp::Equals, values),
-        "!=" => one(ConstraintOp::NotEquals, values),
-        "in" if (1..=OPERANDS_MAX).contains(&count) => Some(ConstraintOp::In(values)),
-        "in" => {
+        v1::ConstraintOperator::Equals => one(ConstraintOp::Equals, values),
+        v1::ConstraintOperator::NotEquals => one(ConstraintOp::NotEquals, values),
+        v1::ConstraintOperator::In if (1..=OPERANDS_MAX).contains(&count) => {
+            Some(ConstraintOp::In(values))
+        }
+        v1::ConstraintOperator::In => {
             let breach = Breach::OperandCount { count, wanted: "1 to 64 are allowed" };
             faults.add(&format!("{at}/value"), &breach);
             None
         }
-        "exists" if count == 0 => Some(ConstraintOp::Exists),
-        "exists" => {
+        v1::ConstraintOperator::Exists if count == 0 => Some(ConstraintOp::Exists),
+        v1::ConstraintOperator::Exists => {
             let breach = Breach::OperandCount { count, wanted: "none is allowed" };
             faults.add(&format!("{at}/value"), &breach);
             None
         }
-        _ => {
+        v1::ConstraintOperator::Unspecified => {
             faults.add(&format!("{at}/op"), &Breach::Operator);
             None
         }

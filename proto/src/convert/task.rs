@@ -1,6 +1,6 @@
 //! Converts tasks for display.
 
-use cluster_state::{AttemptOutcome, Task, TaskId, TaskState};
+use cluster_state::{AttemptOutcome, Task, TaskId, TaskState, TaskStateKind};
 
 use super::rfc3339;
 use crate::v1;
@@ -8,14 +8,15 @@ use crate::v1;
 /// Returns the answer to a submission or a cancellation.
 #[must_use]
 pub fn submitted(id: TaskId, state: TaskState) -> v1::SubmittedTask {
-    v1::SubmittedTask { task_id: id.to_string(), state: state.name().to_owned() }
+    let state = v1::TaskState::from(state.kind()).into();
+    v1::SubmittedTask { task_id: id.to_string(), state }
 }
 
 impl v1::Task {
     /// Returns true if the state is final.
     #[must_use]
     pub fn is_terminal(&self) -> bool {
-        matches!(self.state.as_str(), "completed" | "failed" | "cancelled")
+        self.state().kind().is_some_and(TaskStateKind::is_terminal)
     }
 }
 
@@ -28,7 +29,7 @@ pub fn task(task: &Task, pending_reason: Option<String>) -> v1::Task {
     v1::Task {
         task_id: task.id.to_string(),
         name: spec.name.clone(),
-        state: task.state.name().to_owned(),
+        state: v1::TaskState::from(task.state.kind()).into(),
         pending_reason,
         reason: task.reason.map(|reason| reason.to_string()),
         priority: u32::from(spec.class.priority),

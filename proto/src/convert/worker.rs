@@ -10,7 +10,7 @@ use cluster_state::{
 
 use super::faults::Faults;
 use super::spec::check_labels;
-use super::{Breach, Invalid, rfc3339, time};
+use super::{Breach, Invalid, kinds, rfc3339, time};
 use crate::address::is_unspecified;
 use crate::channel;
 use crate::problem::ErrorKind;
@@ -38,7 +38,7 @@ pub fn worker(
         worker_id: worker.id.to_string(),
         address: worker.address.clone(),
         is_active: worker.is_active(),
-        state: worker.state().to_string(),
+        state: v1::WorkerState::from(worker.state()).into(),
         reason: reason(worker),
         epoch: worker.epoch.0,
         total: Some((&total).into()),
@@ -50,7 +50,7 @@ pub fn worker(
         last_heartbeat: worker.last_heard.or(last_heartbeat).map(rfc3339),
         index: worker.index.0,
         version: worker.specs.as_ref().map(|specs| specs.version.clone()),
-        scheduling: worker.scheduling.name(running).to_owned(),
+        scheduling: kinds::scheduling(worker.scheduling, running).into(),
         drain_deadline: worker.drain_deadline().map(rfc3339),
         changed_at: rfc3339(worker.changed_at),
         since: rfc3339(worker.state_since()),
@@ -75,7 +75,7 @@ pub fn worker_history(worker: &Worker) -> v1::WorkerHistory {
     let event = |event: &WorkerEvent| v1::WorkerEvent {
         timestamp: rfc3339(event.at),
         index: event.index.0,
-        event: event.kind.name().to_owned(),
+        event: v1::WorkerEventKind::from(&event.kind).into(),
         detail: match &event.kind {
             WorkerEventKind::Connected(epoch) | WorkerEventKind::Replaced(epoch) => {
                 Some(format!("epoch {}", epoch.0))
@@ -134,14 +134,16 @@ pub fn scheduling_order(
 ) -> Result<(WorkerId, SchedulingOrder), Invalid> {
     let timeout = wire.timeout.as_deref().map(time::duration).transpose();
     let timeout = timeout.map_err(|breach| Invalid::malformed("/timeout", &breach))?;
-    let order = match (wire.order.as_str(), timeout) {
-        ("drain", timeout) => SchedulingOrder::Drain { timeout },
-        ("cordon" | "uncordon", Some(_)) => {
+    let order = match (wire.order(), timeout) {
+        (v1::SchedulingOrder::Unspecified, _) => {
+            return Err(Invalid::malformed("/order", &Breach::SchedulingOrder));
+        }
+        (v1::SchedulingOrder::Drain, timeout) => SchedulingOrder::Drain { timeout },
+        (v1::SchedulingOrder::Cordon | v1::SchedulingOrder::Uncordon, Some(_)) => {
             return Err(Invalid::malformed("/timeout", &Breach::TimeoutWithoutDrain));
         }
-        ("cordon", None) => SchedulingOrder::Cordon,
-        ("uncordon", None) => SchedulingOrder::Uncordon,
-        (_, _) => return Err(Invalid::malformed("/order", &Breach::SchedulingOrder)),
+        (v1::SchedulingOrder::Cordon, None) => SchedulingOrder::Cordon,
+        (v1::SchedulingOrder::Uncordon, None) => SchedulingOrder::Uncordon,
     };
     Ok((super::id("/worker_id", &wire.worker_id)?, order))
 }

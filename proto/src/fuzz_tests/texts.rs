@@ -67,7 +67,7 @@ fn times_and_durations_are_read_or_refused() {
         }
         let order = v1::SetSchedulingRequest {
             worker_id: "w1".to_owned(),
-            order: "drain".to_owned(),
+            order: v1::SchedulingOrder::Drain.into(),
             timeout: Some(text),
         };
         crate::convert::scheduling_order(&order).ok();

@@ -129,7 +129,7 @@ impl Node {
     pub(crate) fn describe(&self, status: &LocalStatus) -> v1::NodeStatusResponse {
         v1::NodeStatusResponse {
             node_id: status.id.0,
-            role: status.role.name().to_owned(),
+            role: v1::MasterRole::from(status.role).into(),
             term: status.term.0,
             leader_id: status.leader.map(|leader| leader.0),
             last_log_index: status.last_log.0,

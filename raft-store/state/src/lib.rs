@@ -62,8 +62,8 @@ pub use resources::{Resources, Shortage};
 pub use room::{Plan, Preference};
 pub use state::{Applied, State};
 pub use task::{
-    Attempt, AttemptOutcome, Class, LossReason, OnDisconnect, StopReason, Task, TaskReason,
-    TaskSpec, TaskState,
+    Attempt, AttemptOutcome, AttemptOutcomeKind, Class, LossReason, OnDisconnect, StopReason, Task,
+    TaskReason, TaskSpec, TaskState, TaskStateKind, UnknownState,
 };
 pub use text_map::TextMap;
 pub use time::{Timestamp, millis};

@@ -1,6 +1,7 @@
 //! Tasks and the states that they go through.
 
 mod attempt;
+mod kind;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::attempt::{Attempt, AttemptOutcome, LossReason, StopReason};
+pub use self::kind::{AttemptOutcomeKind, TaskStateKind, UnknownState};
 use crate::{
     AttemptNumber, Constraint, Limits, LogIndex, Resources, TaskId, TextMap, Timestamp, Worker,
     WorkerId,
@@ -230,57 +232,16 @@ pub enum TaskState {
 }
 
 impl TaskState {
-    /// Every state's name in the order a task goes through them, for tables and metrics.
-    pub const NAMES: [&'static str; 8] = [
-        "scheduled",
-        "queued",
-        "assigned",
-        "running",
-        "cancelling",
-        "completed",
-        "failed",
-        "cancelled",
-    ];
-
     /// Returns whether it is final.
     #[must_use]
     pub const fn is_terminal(self) -> bool {
-        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
-    }
-
-    /// Returns its place in [`Self::NAMES`].
-    pub(crate) const fn ordinal(self) -> usize {
-        match self {
-            Self::Scheduled { .. } => 0,
-            Self::Queued => 1,
-            Self::Assigned => 2,
-            Self::Running => 3,
-            Self::Cancelling => 4,
-            Self::Completed => 5,
-            Self::Failed => 6,
-            Self::Cancelled => 7,
-        }
-    }
-
-    /// Returns its name in the API.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Scheduled { .. } => "scheduled",
-            Self::Queued => "queued",
-            Self::Assigned => "assigned",
-            Self::Running => "running",
-            Self::Cancelling => "cancelling",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
+        self.kind().is_terminal()
     }
 }
 
 impl fmt::Display for TaskState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        self.kind().fmt(f)
     }
 }
 
@@ -311,26 +272,5 @@ impl fmt::Display for TaskReason {
             Self::WorkerLost => "its worker was lost",
             Self::WorkerUnfit => "its worker could not start programs",
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_state_is_at_its_place_among_the_names() {
-        let states = [
-            TaskState::Scheduled { until: Timestamp(0) },
-            TaskState::Queued,
-            TaskState::Assigned,
-            TaskState::Running,
-            TaskState::Cancelling,
-            TaskState::Completed,
-            TaskState::Failed,
-            TaskState::Cancelled,
-        ];
-        assert_eq!(states.map(TaskState::name), TaskState::NAMES);
-        assert_eq!(states.map(TaskState::ordinal), [0, 1, 2, 3, 4, 5, 6, 7]);
     }
 }

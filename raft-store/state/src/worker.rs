@@ -248,19 +248,6 @@ pub enum Scheduling {
     Emptying,
 }
 
-impl Scheduling {
-    /// Returns its name in the API, for a worker with that many live attempts.
-    #[must_use]
-    pub const fn name(self, attempts: usize) -> &'static str {
-        match (self, attempts) {
-            (Self::Open, _) => "open",
-            (Self::Cordoned, _) => "cordoned",
-            (Self::Draining { .. } | Self::Emptying, 0) => "drained",
-            (Self::Draining { .. } | Self::Emptying, _) => "draining",
-        }
-    }
-}
-
 /// An event in a worker's history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerEvent {

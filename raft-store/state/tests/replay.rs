@@ -9,7 +9,7 @@ use std::sync::Arc;
 use cluster_state::{
     Applied, AttemptNumber, AttemptRef, AttemptVerdict, Change, Class, Command, Epoch,
     FinishVerdict, Health, Key, Level, LogIndex, Preference, Probation, Proposal, Rank, Record,
-    Reply, Resources, Scheduling, Since, State, Task, TaskId, TaskState, WorkerId,
+    Reply, Resources, Scheduling, Since, State, Task, TaskId, TaskStateKind, WorkerId,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -123,7 +123,8 @@ fn the_proposals_reach_what_they_are_to_test() {
         }
     }
 
-    let missing = TaskState::NAMES
+    let missing = TaskStateKind::ALL
+        .map(TaskStateKind::name)
         .into_iter()
         .chain([
             "accepted",
@@ -303,7 +304,7 @@ fn sums_over_live_attempts(state: &State) -> BTreeMap<WorkerId, Resources> {
 fn change_name(change: &Change) -> Option<&'static str> {
     match change {
         Change::Put(Record::Task(task)) if task.losses > 0 => Some("lost"),
-        Change::Put(Record::Task(task)) => Some(task.state.name()),
+        Change::Put(Record::Task(task)) => Some(task.state.kind().name()),
         Change::Delete(Key::Worker(_)) => Some("removed"),
         Change::Put(Record::Worker(worker)) if worker.health != Health::default() => {
             health_name(&worker.health)

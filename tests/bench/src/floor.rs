@@ -17,7 +17,8 @@ pub(crate) async fn run(load: &SubmitLoad) -> anyhow::Result<CallReport> {
         .iter()
         .map(|endpoint| channel::connect_lazily(endpoint).map(task_service))
         .collect::<Result<Vec<_>, _>>()?;
-    let request = v1::GetTaskRequest { task_id: "t1".to_owned(), consistency: "stale".to_owned() };
+    let consistency = v1::Consistency::Stale.into();
+    let request = v1::GetTaskRequest { task_id: "t1".to_owned(), consistency };
     let clients = services.iter().cycle().take(usize::from(load.clients)).map(|service| {
         let (mut service, request) = (service.clone(), request.clone());
         move |until| async move {

@@ -9,10 +9,10 @@ use cluster_state::Incarnation;
 use daemon::config::{Invocation, invocation};
 use nix::unistd::Pid;
 use proptest::prelude::*;
+use proto::output::OutputStream;
 
 use crate::config::{Config, command};
 use crate::leftovers::ProcessRecords;
-use crate::logs::Stream;
 use crate::logs::parts::{Part, parts};
 use crate::processes::{MARK, Mark, parse_stat};
 use crate::specs::allowed_processors;
@@ -83,7 +83,7 @@ fn a_part_of_a_log_has_one_name() {
         if name.contains(['/', '\0']) || fs::write(&path, "").is_err() {
             return;
         }
-        for stream in Stream::ALL {
+        for stream in OutputStream::ALL {
             for part in parts(dir.path(), stream).unwrap() {
                 assert_eq!(part, Part::new(dir.path(), stream, part.offset));
                 assert_eq!(part.path, path);

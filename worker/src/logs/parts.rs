@@ -7,8 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
-
-use super::Stream;
+use proto::output::OutputStream;
 
 const FILE_MODE: u32 = 0o600;
 
@@ -23,7 +22,7 @@ pub(crate) struct Part {
 impl Part {
     /// Returns the part of `stream` that begins at `offset`.
     #[must_use]
-    pub(crate) fn new(dir: &Path, stream: Stream, offset: u64) -> Self {
+    pub(crate) fn new(dir: &Path, stream: OutputStream, offset: u64) -> Self {
         Self { offset, path: dir.join(file_name(stream, offset)) }
     }
 
@@ -41,7 +40,7 @@ impl Part {
 }
 
 /// Lists the existing parts of a stream, in order.
-pub(crate) fn parts(dir: &Path, stream: Stream) -> io::Result<Vec<Part>> {
+pub(crate) fn parts(dir: &Path, stream: OutputStream) -> io::Result<Vec<Part>> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
@@ -56,11 +55,11 @@ pub(crate) fn parts(dir: &Path, stream: Stream) -> io::Result<Vec<Part>> {
     Ok(parts)
 }
 
-fn file_name(stream: Stream, offset: u64) -> String {
+fn file_name(stream: OutputStream, offset: u64) -> String {
     if offset == 0 { stream.name().to_owned() } else { format!("{stream}.{offset}") }
 }
 
-fn offset_of(name: &str, stream: Stream) -> Option<u64> {
+fn offset_of(name: &str, stream: OutputStream) -> Option<u64> {
     let offset = match name.strip_prefix(stream.name())? {
         "" => 0,
         suffix => suffix.strip_prefix('.')?.parse().ok()?,

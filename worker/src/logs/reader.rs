@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cluster_state::AttemptRef;
+use proto::output::OutputStream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::parts::{Part, parts};
-use super::{Growth, Logs, SENT_BYTES, Stream};
+use super::{Growth, Logs, SENT_BYTES};
 
 /// Bytes read at once in the backward search for line breaks.
 const BLOCK_BYTES: u64 = 64 << 10;
@@ -48,7 +49,7 @@ pub(crate) struct LogReader {
 
 #[derive(Debug)]
 struct Source {
-    stream: Stream,
+    stream: OutputStream,
     dir: PathBuf,
     current: Option<Open>,
     /// Position of the next byte in the stream.
@@ -78,7 +79,7 @@ impl Logs {
     pub(crate) fn open(
         &self,
         attempt: AttemptRef,
-        streams: &[Stream],
+        streams: &[OutputStream],
         follow: Follow,
         tail_lines: Option<u64>,
     ) -> Result<LogReader, OpenError> {
@@ -90,7 +91,7 @@ impl Logs {
         let permit = Arc::clone(&self.shared.readers)
             .try_acquire_owned()
             .map_err(|_| OpenError::TooManyReaders(self.shared.readers_max))?;
-        let source = |&stream: &Stream| {
+        let source = |&stream: &OutputStream| {
             let dir = dir.clone();
             let begin = tail_lines.map_or(Begin::Here, Begin::AtTail);
             Source { stream, dir, current: None, position: 0, begin }
@@ -105,14 +106,14 @@ impl Logs {
 
 impl LogReader {
     /// Begins one stream at the position where an earlier reader left it.
-    pub(crate) fn skip_to(&mut self, stream: Stream, position: u64) {
+    pub(crate) fn skip_to(&mut self, stream: OutputStream, position: u64) {
         for source in self.sources.iter_mut().filter(|source| source.stream == stream) {
             source.begin = Begin::At(position);
         }
     }
 
     /// Returns the next chunk and the position after it in its stream; none at the end.
-    pub(crate) async fn next_chunk(&mut self) -> io::Result<Option<(Stream, Bytes, u64)>> {
+    pub(crate) async fn next_chunk(&mut self) -> io::Result<Option<(OutputStream, Bytes, u64)>> {
         loop {
             // Read before the files: at the end of the attempt, all of its output is in them.
             let has_ended = match &mut self.growth {
@@ -212,7 +213,7 @@ impl Source {
 
 /// Finds the part, and the offset in it, that hold a position of the stream, as far as the stream
 /// goes.
-fn holding(dir: &Path, stream: Stream, position: u64) -> io::Result<Option<(Open, u64)>> {
+fn holding(dir: &Path, stream: OutputStream, position: u64) -> io::Result<Option<(Open, u64)>> {
     let parts = parts(dir, stream)?;
     let Some(part) = parts.into_iter().rfind(|part| part.offset <= position) else {
         return Ok(None);
@@ -229,7 +230,7 @@ fn holding(dir: &Path, stream: Stream, position: u64) -> io::Result<Option<(Open
 }
 
 /// Finds the part, and the offset in it, at which the last so many lines begin.
-fn tail(dir: &Path, stream: Stream, lines: u64) -> io::Result<Option<(Open, u64)>> {
+fn tail(dir: &Path, stream: OutputStream, lines: u64) -> io::Result<Option<(Open, u64)>> {
     let mut begins = None;
     // A line break at the very end closes the last line and begins no other.
     let mut closes_last = true;

@@ -6,7 +6,8 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::Stream;
+use proto::output::OutputStream;
+
 use super::parts::Part;
 
 /// Bytes kept of the beginning, where a program says what it is about to do.
@@ -34,7 +35,7 @@ impl Bounds {
 #[derive(Debug)]
 pub(crate) struct StreamWriter {
     dir: PathBuf,
-    stream: Stream,
+    stream: OutputStream,
     bounds: Bounds,
     file: File,
     /// Position in the stream at which the file begins.
@@ -55,7 +56,7 @@ enum State {
 
 impl StreamWriter {
     /// Creates the first file of a stream.
-    pub(super) fn create(dir: &Path, stream: Stream, bounds: Bounds) -> io::Result<Self> {
+    pub(super) fn create(dir: &Path, stream: OutputStream, bounds: Bounds) -> io::Result<Self> {
         Ok(Self {
             dir: dir.to_owned(),
             stream,
@@ -69,7 +70,7 @@ impl StreamWriter {
     }
 
     /// Returns the stream that it writes.
-    pub(super) const fn stream(&self) -> Stream {
+    pub(super) const fn stream(&self) -> OutputStream {
         self.stream
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use cluster_state::{AttemptRef, ClusterId, Epoch, MasterId, OnDisconnect, Term, WorkerId};
 use futures_util::{Stream, StreamExt, stream};
 use proto::convert::{Invalid, attempt_refs, id};
+use proto::output::OutputStream;
 use proto::v1;
 use proto::v1::worker_service_server::WorkerService;
 use proto::worker_client::TERM_SEEN;
@@ -23,7 +24,7 @@ use crate::attempts::Attempts;
 use crate::executor::Launch;
 use crate::identity::{Identity, LeaderRefusal};
 use crate::ledger::AssignRefusal;
-use crate::logs::{Follow, LogReader, Logs, OpenError, Stream as Output};
+use crate::logs::{Follow, LogReader, Logs, OpenError};
 
 type LogStream = Pin<Box<dyn Stream<Item = Result<v1::LogChunk, Status>> + Send>>;
 
@@ -178,7 +179,9 @@ impl WorkerService for LeaderCalls {
         self.check_cluster(&request.cluster_id)?;
         let attempt = request.attempt.unwrap_or_default();
         let attempt = AttemptRef::try_from(attempt)?;
-        let outputs = outputs(&request.stream)?;
+        let wanted = OutputStream::of(request.stream)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let outputs = wanted.map_or_else(|| OutputStream::ALL.to_vec(), |one| vec![one]);
         let follow = if request.follow { Follow::Yes } else { Follow::No };
         let opened = self.logs.open(attempt, &outputs, follow, request.tail_lines);
         let mut reader = opened.map_err(|error| match error {
@@ -186,7 +189,7 @@ impl WorkerService for LeaderCalls {
             OpenError::TooManyReaders(_) => Status::resource_exhausted(error.to_string()),
         })?;
         let offsets = [request.stdout_offset, request.stderr_offset];
-        for (output, offset) in Output::ALL.into_iter().zip(offsets) {
+        for (output, offset) in OutputStream::ALL.into_iter().zip(offsets) {
             if let Some(offset) = offset {
                 reader.skip_to(output, offset);
             }
@@ -211,7 +214,7 @@ async fn next_chunk(
     let chunk =
         chunk.map_err(|error| Status::internal(format!("the log cannot be read: {error}")))?;
     let Some((output, data, next_offset)) = chunk else { return Ok(None) };
-    let stream = output.name().to_owned();
+    let stream = OutputStream::number(Some(output));
     let wire = v1::LogChunk { stream, data, next_offset, ..v1::LogChunk::default() };
     Ok(Some((wire, (reader, stop))))
 }
@@ -227,17 +230,6 @@ fn launch(wire: v1::Assignment) -> Result<Launch, Invalid> {
             false => OnDisconnect::Keep,
         },
     })
-}
-
-fn outputs(name: &str) -> Result<Vec<Output>, Status> {
-    match name {
-        "" => Ok(Output::ALL.to_vec()),
-        "stdout" => Ok(vec![Output::Stdout]),
-        "stderr" => Ok(vec![Output::Stderr]),
-        other => Err(Status::invalid_argument(format!(
-            "there is no stream '{other}': expected stdout, stderr, or neither for both"
-        ))),
-    }
 }
 
 fn refuse(refusal: &LeaderRefusal) -> Status {

@@ -167,7 +167,7 @@ async fn logs_are_followed_while_an_attempt_runs_and_read_afterwards() {
         cluster_id: CLUSTER.to_owned(),
         worker_id: "w1".to_owned(),
         attempt: Some(attempt(1)),
-        stream: "stdout".to_owned(),
+        stream: v1::OutputStream::Stdout.into(),
         follow: true,
         ..v1::StreamTaskLogsRequest::default()
     };

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
+use proto::output::OutputStream;
+use proto::v1;
 
 use super::pair;
 
@@ -87,7 +90,7 @@ pub struct SubmitArgs {
 pub struct ListArgs {
     /// Only tasks in this state
     #[arg(long)]
-    pub state: Option<String>,
+    pub state: Option<v1::TaskState>,
     /// Only tasks on this worker
     #[arg(long, value_name = "WORKER_ID")]
     pub worker: Option<String>,
@@ -111,9 +114,14 @@ pub struct LogsArgs {
     #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
     pub attempt: u32,
     /// Only this stream
-    #[arg(long, value_parser = ["stdout", "stderr"])]
-    pub stream: Option<String>,
+    #[arg(long, value_parser = stream())]
+    pub stream: Option<OutputStream>,
     /// Only the last so many lines
     #[arg(long, value_name = "LINES")]
     pub tail: Option<u64>,
+}
+
+fn stream() -> impl TypedValueParser<Value = OutputStream> {
+    PossibleValuesParser::new(OutputStream::ALL.map(OutputStream::name))
+        .try_map(|name| OutputStream::named(&name).ok_or("no such stream"))
 }

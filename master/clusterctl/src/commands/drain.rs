@@ -28,10 +28,12 @@ enum Progress {
 
 impl Progress {
     fn of(worker: &v1::Worker) -> Self {
-        match worker.scheduling.as_str() {
-            "drained" => Self::Drained,
-            "draining" => Self::Left(worker.running_tasks),
-            _ => Self::Overruled,
+        match worker.scheduling() {
+            v1::SchedulingState::Drained => Self::Drained,
+            v1::SchedulingState::Draining => Self::Left(worker.running_tasks),
+            v1::SchedulingState::Unspecified
+            | v1::SchedulingState::Open
+            | v1::SchedulingState::Cordoned => Self::Overruled,
         }
     }
 }
@@ -44,10 +46,12 @@ pub(super) async fn run(
 ) -> Result<v1::Worker, Failure> {
     let DrainArgs { worker_id, deadline, wait, cancel } = args;
     if cancel {
-        return Ok(client.set_scheduling(scheduling_order(worker_id, "uncordon")).await?);
+        let order = scheduling_order(worker_id, v1::SchedulingOrder::Uncordon);
+        return Ok(client.set_scheduling(order).await?);
     }
     let timeout = deadline.map(|deadline| humantime::format_duration(deadline).to_string());
-    let order = v1::SetSchedulingRequest { timeout, ..scheduling_order(worker_id, "drain") };
+    let order = scheduling_order(worker_id, v1::SchedulingOrder::Drain);
+    let order = v1::SetSchedulingRequest { timeout, ..order };
     let draining = client.set_scheduling(order).await?;
     if wait { await_drained(context, client, draining).await } else { Ok(draining) }
 }
@@ -104,17 +108,17 @@ fn count(tasks: u32) -> String {
 mod tests {
     use super::*;
 
-    fn seen(scheduling: &str, running_tasks: u32) -> Progress {
-        let scheduling = scheduling.to_owned();
+    fn seen(scheduling: v1::SchedulingState, running_tasks: u32) -> Progress {
+        let scheduling = scheduling.into();
         Progress::of(&v1::Worker { scheduling, running_tasks, ..v1::Worker::default() })
     }
 
     #[test]
     fn a_drain_goes_on_until_nothing_is_left_or_somebody_takes_it_back() {
-        assert_eq!(seen("draining", 3), Progress::Left(3));
-        assert_eq!(seen("drained", 0), Progress::Drained);
-        assert_eq!(seen("open", 3), Progress::Overruled);
-        assert_eq!(seen("cordoned", 0), Progress::Overruled);
+        assert_eq!(seen(v1::SchedulingState::Draining, 3), Progress::Left(3));
+        assert_eq!(seen(v1::SchedulingState::Drained, 0), Progress::Drained);
+        assert_eq!(seen(v1::SchedulingState::Open, 3), Progress::Overruled);
+        assert_eq!(seen(v1::SchedulingState::Cordoned, 0), Progress::Overruled);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use proto::client::{Client, LogStream};
+use proto::output::OutputStream;
 use proto::v1;
 
 use super::Context;
@@ -16,7 +17,7 @@ pub(super) async fn run(context: &Context, client: &Client, args: LogsArgs) -> R
     let request = v1::TaskLogsRequest {
         task_id: args.task_id,
         attempt: args.attempt,
-        stream: args.stream.unwrap_or_default(),
+        stream: OutputStream::number(args.stream),
         follow: args.follow,
         tail_lines: args.tail,
         ..v1::TaskLogsRequest::default()
@@ -45,7 +46,7 @@ async fn copy(context: &Context, mut log: LogStream) -> Result<(), Failure> {
     while let Some(chunk) = log.next().await? {
         if let Some(remark) = remark(&chunk, &mut is_first_attempt) {
             context.output.message(format_args!("-- {remark} --"));
-        } else if chunk.stream == "stderr" {
+        } else if chunk.stream() == v1::OutputStream::Stderr {
             write(&mut io::stderr().lock(), &chunk.data)?;
         } else {
             write(&mut io::stdout().lock(), &chunk.data)?;

@@ -2,6 +2,7 @@
 
 use proto::client::Client;
 use proto::consistency::Consistency;
+use proto::names::name_of;
 use proto::v1;
 
 use super::{Context, logs, submit, wait};
@@ -30,7 +31,9 @@ pub(super) async fn run(context: &Context, command: TaskCommand) -> Result<(), F
         }
         TaskCommand::Cancel { task_id } => {
             let cancelled = client.cancel(&task_id).await?;
-            context.output.data(&cancelled, |task, _| format!("{} {}", task.task_id, task.state))
+            context.output.data(&cancelled, |task, _| {
+                format!("{} {}", task.task_id, name_of::<v1::TaskState>(task.state))
+            })
         }
         TaskCommand::Logs(args) => logs::run(context, &client, args).await,
     }
@@ -46,12 +49,12 @@ pub(super) async fn list(
     let mut left = args.limit;
     while left > 0 {
         let request = v1::ListTasksRequest {
-            state: args.state.clone(),
+            state: args.state.map(Into::into),
             worker: args.worker.clone(),
             label: args.label.clone(),
             limit: left.min(PAGE_MAX),
             cursor,
-            consistency: Consistency::default().name().to_owned(),
+            consistency: Consistency::default().into(),
             placed: false,
         };
         let page = client.tasks(request).await?;

@@ -2,6 +2,7 @@
 
 use proto::client::Client;
 use proto::consistency::Consistency;
+use proto::names::name_of;
 use proto::v1;
 
 use super::{Context, drain, scheduling_order};
@@ -55,10 +56,12 @@ pub(super) async fn run(context: &Context, command: WorkerCommand) -> Result<(),
             client.worker(&worker_id, Consistency::default()).await?
         }
         WorkerCommand::Cordon { worker_id } => {
-            client.set_scheduling(scheduling_order(worker_id, "cordon")).await?
+            client.set_scheduling(scheduling_order(worker_id, v1::SchedulingOrder::Cordon)).await?
         }
         WorkerCommand::Uncordon { worker_id } => {
-            client.set_scheduling(scheduling_order(worker_id, "uncordon")).await?
+            client
+                .set_scheduling(scheduling_order(worker_id, v1::SchedulingOrder::Uncordon))
+                .await?
         }
         WorkerCommand::Drain(args) => drain::run(context, &client, args).await?,
         WorkerCommand::Reconnect { worker_id } => {
@@ -87,12 +90,15 @@ async fn reconnect(
     // Of all workers, some are expected to be offline; a named one is expected to answer.
     let missed = response.results.iter().find(|one| {
         worker_id == Some(one.worker_id.as_str())
-            && !matches!(one.outcome.as_str(), "reached" | "active")
+            && !matches!(
+                one.outcome(),
+                v1::ReconnectOutcome::Reached | v1::ReconnectOutcome::Active
+            )
     });
     match missed {
         Some(one) => Err(Failure::NotReached {
             worker_id: one.worker_id.clone(),
-            outcome: one.outcome.clone(),
+            outcome: name_of::<v1::ReconnectOutcome>(one.outcome),
         }),
         None => Ok(()),
     }

@@ -2,7 +2,7 @@
 
 use proto::v1;
 
-use super::table::{NOTHING, Style, columns, fields, or_nothing};
+use super::table::{NOTHING, Style, columns, fields, or_nothing, shown};
 
 /// Formats the history of a worker as rows.
 #[must_use]
@@ -11,7 +11,7 @@ pub fn worker_history(history: &v1::WorkerHistory, style: Style) -> String {
         [
             event.timestamp.clone(),
             event.index.to_string(),
-            event.event.clone(),
+            shown::<v1::WorkerEventKind>(event.event),
             or_nothing(event.detail.as_ref()),
         ]
     });
@@ -53,7 +53,8 @@ pub fn reconnections(response: &v1::ReconnectResponse, style: Style) -> String {
     if response.results.is_empty() {
         return "no worker is inactive".to_owned();
     }
-    let rows = response.results.iter().map(|one| [one.worker_id.clone(), one.outcome.clone()]);
+    let rows = response.results.iter();
+    let rows = rows.map(|one| [one.worker_id.clone(), shown::<v1::ReconnectOutcome>(one.outcome)]);
     columns(["WORKER", "OUTCOME"], rows.collect(), style)
 }
 
@@ -120,15 +121,18 @@ mod tests {
 
     #[test]
     fn a_history_is_rows_oldest_first() {
-        let event = |index, event: &str, detail: Option<&str>| v1::WorkerEvent {
+        let event = |index, event: v1::WorkerEventKind, detail: Option<&str>| v1::WorkerEvent {
             timestamp: "2025-11-17T10:30:00.000Z".to_owned(),
             index,
-            event: event.to_owned(),
+            event: event.into(),
             detail: detail.map(str::to_owned),
         };
         let history = v1::WorkerHistory {
             worker_id: "w1".to_owned(),
-            events: vec![event(7, "registered", None), event(9, "connected", Some("epoch 1"))],
+            events: vec![
+                event(7, v1::WorkerEventKind::Registered, None),
+                event(9, v1::WorkerEventKind::Connected, Some("epoch 1")),
+            ],
         };
         let expected = "\
 TIME                      INDEX  EVENT       DETAIL
@@ -157,7 +161,8 @@ TIME                      CPU      MEMORY  STORAGE  GPU    TASKS
     fn attempts_at_workers_are_rows() {
         let nobody = v1::ReconnectResponse::default();
         assert_eq!(reconnections(&nobody, Style::Plain), "no worker is inactive");
-        let one = v1::ReconnectResult { worker_id: "w1".to_owned(), outcome: "reached".to_owned() };
+        let outcome = v1::ReconnectOutcome::Reached.into();
+        let one = v1::ReconnectResult { worker_id: "w1".to_owned(), outcome };
         let some = v1::ReconnectResponse { results: vec![one] };
         assert_eq!(reconnections(&some, Style::Plain), "WORKER  OUTCOME\nw1      reached");
     }

@@ -1,5 +1,6 @@
 //! Formats the registry as a box for the prompt.
 
+use proto::names::name_of;
 use proto::v1;
 
 use super::table::{Style, printable};
@@ -18,8 +19,9 @@ pub fn worker_box(workers: &[v1::Worker], _: Style) -> String {
         lines.push(format!("║ {}", printable(&worker.worker_id)));
         let status = if worker.is_active { "🟢 Active" } else { "🔴 Inactive" };
         lines.push(format!("║   Status: {status}"));
-        if !matches!(worker.scheduling.as_str(), "open" | "") {
-            lines.push(format!("║   Scheduling: {}", printable(&worker.scheduling)));
+        if worker.scheduling != i32::from(v1::SchedulingState::Open) {
+            let scheduling = name_of::<v1::SchedulingState>(worker.scheduling);
+            lines.push(format!("║   Scheduling: {scheduling}"));
         }
         let address = worker.address.as_deref().unwrap_or("unknown");
         lines.push(format!("║   IP: {}", printable(address)));
@@ -52,7 +54,7 @@ mod tests {
             worker_id: "worker-1".to_owned(),
             address: Some("192.168.1.100:50052".to_owned()),
             is_active: true,
-            scheduling: "open".to_owned(),
+            scheduling: v1::SchedulingState::Open.into(),
             total: Some(v1::Resources {
                 cpu: Some(8.0),
                 memory_mb: Some(16_384),
@@ -63,7 +65,7 @@ mod tests {
         };
         let offline = v1::Worker {
             worker_id: "worker-2".to_owned(),
-            scheduling: "cordoned".to_owned(),
+            scheduling: v1::SchedulingState::Cordoned.into(),
             ..v1::Worker::default()
         };
         let expected = "\

@@ -1,6 +1,7 @@
 //! Columns and fields of text.
 
 use comfy_table::{Cell, Color, Table, presets};
+use proto::names::{Named, name_of};
 
 /// Use of colors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,11 @@ pub(super) const NOTHING: &str = "-";
 
 pub(super) fn or_nothing<T: ToString>(value: Option<&T>) -> String {
     value.map_or_else(|| NOTHING.to_owned(), T::to_string)
+}
+
+/// Returns the name of a value in a message.
+pub(super) fn shown<E: Named>(number: i32) -> String {
+    name_of::<E>(number).into_owned()
 }
 
 /// Formats lines of `name: value`, the values aligned.

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use proto::names::name_of;
 use proto::v1;
 
 use super::operator;
-use super::table::{NOTHING, Style, columns, fields, or_nothing};
+use super::table::{NOTHING, Style, columns, fields, or_nothing, shown};
 
 fn pairs(map: &BTreeMap<String, String>) -> String {
     if map.is_empty() {
@@ -47,7 +48,7 @@ pub fn status(status: &v1::ClusterStatus, style: Style) -> String {
     let rows = status.members.iter().map(|member| {
         [
             member.id.to_string(),
-            member.role.clone(),
+            shown::<v1::MasterRole>(member.role),
             member.address.clone(),
             or_nothing(member.http_address.as_ref()),
             or_nothing(member.term.as_ref()),
@@ -104,8 +105,8 @@ pub fn workers(workers: &[v1::Worker], style: Style) -> String {
         };
         [
             worker.worker_id.clone(),
-            worker.state.clone(),
-            worker.scheduling.clone(),
+            shown::<v1::WorkerState>(worker.state),
+            shown::<v1::SchedulingState>(worker.scheduling),
             worker.reason.clone(),
             or_nothing(worker.address.as_ref()),
             worker.running_tasks.to_string(),
@@ -131,9 +132,11 @@ pub fn workers(workers: &[v1::Worker], style: Style) -> String {
 /// Formats everything about one worker.
 #[must_use]
 pub fn worker(worker: &v1::Worker, _: Style) -> String {
+    let state = name_of::<v1::WorkerState>(worker.state);
+    let scheduling = shown::<v1::SchedulingState>(worker.scheduling);
     let scheduling = match &worker.drain_deadline {
-        Some(deadline) => format!("{}, until {deadline}", worker.scheduling),
-        None => worker.scheduling.clone(),
+        Some(deadline) => format!("{scheduling}, until {deadline}"),
+        None => scheduling,
     };
     let running = match worker.attempts_max {
         Some(most) => format!("{} of at most {most}", worker.running_tasks),
@@ -141,7 +144,7 @@ pub fn worker(worker: &v1::Worker, _: Style) -> String {
     };
     fields(&[
         ("worker", worker.worker_id.clone()),
-        ("state", format!("{} ({})", worker.state, worker.reason)),
+        ("state", format!("{state} ({})", worker.reason)),
         ("since", worker.since.clone()),
         ("scheduling", scheduling),
         ("address", or_nothing(worker.address.as_ref())),
@@ -164,7 +167,7 @@ pub fn tasks(tasks: &[v1::Task], style: Style) -> String {
         let last = task.attempts.last();
         [
             task.task_id.clone(),
-            task.state.clone(),
+            shown::<v1::TaskState>(task.state),
             or_nothing(task.name.as_ref()),
             task.priority.to_string(),
             or_nothing(last.map(|attempt| &attempt.worker_id)),
@@ -186,7 +189,7 @@ pub fn task(task: &v1::Task, style: Style) -> String {
     let summary = fields(&[
         ("task", task.task_id.clone()),
         ("name", or_nothing(task.name.as_ref())),
-        ("state", task.state.clone()),
+        ("state", shown::<v1::TaskState>(task.state)),
         ("reason", or_nothing(reason)),
         ("command", task.command.join(" ")),
         ("priority", task.priority.to_string()),
@@ -207,7 +210,7 @@ pub fn task(task: &v1::Task, style: Style) -> String {
             or_nothing(attempt.started_at.as_ref()),
             or_nothing(attempt.finished_at.as_ref()),
             or_nothing(attempt.exit_code.as_ref()),
-            or_nothing(attempt.outcome.as_ref()),
+            or_nothing(attempt.outcome.map(name_of::<v1::AttemptOutcome>).as_ref()),
             or_nothing(attempt.reason.as_ref()),
         ]
     });

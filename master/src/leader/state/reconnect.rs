@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use cluster_state::WorkerId;
+use proto::v1;
 use tokio::sync::{mpsc, oneshot};
 
 /// Requests that may wait for the monitor, which takes each up within microseconds.
@@ -34,17 +35,15 @@ pub(crate) enum Outcome {
     NoAddress,
 }
 
-impl Outcome {
-    /// Its name in the API.
-    #[must_use]
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Reached => "reached",
-            Self::NotRegistered => "not-registered",
-            Self::Unreachable => "unreachable",
-            Self::Refused => "refused",
-            Self::Active => "active",
-            Self::NoAddress => "no-address",
+impl From<Outcome> for v1::ReconnectOutcome {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Reached => Self::Reached,
+            Outcome::NotRegistered => Self::NotRegistered,
+            Outcome::Unreachable => Self::Unreachable,
+            Outcome::Refused => Self::Refused,
+            Outcome::Active => Self::Active,
+            Outcome::NoAddress => Self::NoAddress,
         }
     }
 }

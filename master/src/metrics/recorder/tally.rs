@@ -90,7 +90,7 @@ impl Tally {
         }
         match &last.outcome {
             Some(outcome) => {
-                facts.push(Fact::AttemptEnded { outcome: outcome.name() });
+                facts.push(Fact::AttemptEnded { outcome: outcome.kind().name() });
                 self.live.remove(&task.id);
             }
             None => drop(self.live.insert(task.id, Live::of(last))),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cluster_state::{Class, LogIndex, Resources, TaskSpec, Timestamp};
+use cluster_state::{Class, LogIndex, Resources, TaskSpec, TaskState, Timestamp};
 
 use super::*;
 
@@ -177,6 +177,8 @@ fn a_query_that_is_passed_on_means_the_same() {
             assert_eq!((&read.label, &read.placed_on), (&query.label, &query.placed_on));
         }
     }
+    let later = v1::ListTasksRequest { state: Some(77), ..v1::ListTasksRequest::default() };
+    assert_eq!(TaskQuery::of(&later).unwrap_err().detail, "77 is no state of a task");
     let nowhere = v1::ListTasksRequest { placed: true, ..v1::ListTasksRequest::default() };
     assert!(TaskQuery::of(&nowhere).is_err());
 }

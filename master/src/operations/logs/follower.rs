@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{Attempt, AttemptNumber, Task, TaskId};
+use proto::output::OutputStream;
 use proto::problem::{ErrorKind, Problem};
 use proto::v1;
 
@@ -21,12 +22,16 @@ const NEWS_PATIENCE: Duration = Duration::from_secs(20);
 pub(super) struct Follower {
     operations: Operations,
     task: TaskId,
-    /// `stdout`, `stderr`, or both when empty.
-    stream: String,
+    /// One output, or both when absent.
+    stream: Option<OutputStream>,
 }
 
 impl Follower {
-    pub(super) const fn new(operations: Operations, task: TaskId, stream: String) -> Self {
+    pub(super) const fn new(
+        operations: Operations,
+        task: TaskId,
+        stream: Option<OutputStream>,
+    ) -> Self {
         Self { operations, task, stream }
     }
 
@@ -93,7 +98,7 @@ impl Follower {
                 task_id: self.task.to_string(),
                 attempt: attempt.number.0,
             }),
-            stream: self.stream.clone(),
+            stream: OutputStream::number(self.stream),
             follow,
             ..v1::StreamTaskLogsRequest::default()
         };

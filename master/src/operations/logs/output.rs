@@ -24,11 +24,11 @@ pub(super) struct Place {
 
 impl Place {
     fn pass(&mut self, chunk: &v1::LogChunk) {
-        match chunk.stream.as_str() {
-            "stdout" => self.stdout = Some(chunk.next_offset),
-            "stderr" => self.stderr = Some(chunk.next_offset),
+        match chunk.stream() {
+            v1::OutputStream::Stdout => self.stdout = Some(chunk.next_offset),
+            v1::OutputStream::Stderr => self.stderr = Some(chunk.next_offset),
             // Neither: a later version has streams that this one does not know.
-            _ => {}
+            v1::OutputStream::Unspecified => {}
         }
     }
 }

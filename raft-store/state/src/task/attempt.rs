@@ -84,18 +84,6 @@ impl AttemptOutcome {
             Self::StartFailed { .. } | Self::WorkerUnfit { .. } | Self::Lost(_) => None,
         }
     }
-
-    /// Returns one word for metrics and JSON.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Exited { code: 0 } => "completed",
-            Self::Exited { .. } | Self::Signaled { .. } => "failed",
-            Self::StartFailed { .. } => "start-failed",
-            Self::WorkerUnfit { .. } => "worker-unfit",
-            Self::Lost(_) => "lost",
-        }
-    }
 }
 
 impl fmt::Display for AttemptOutcome {

@@ -20,8 +20,6 @@ const CALLS_SIDE_BY_SIDE: usize = 8;
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// The label by which the tasks of one run are told from others.
 const RUN_LABEL: &str = "bench";
-/// States of tasks that are not finished.
-const LIVE_STATES: [&str; 5] = ["queued", "scheduled", "assigned", "running", "cancelling"];
 
 /// Tasks that are all submitted at once.
 #[derive(Debug, Clone, Copy)]
@@ -152,14 +150,14 @@ fn submitted_to_started(task: &v1::Task) -> Option<Duration> {
 /// behind.
 async fn live_tasks(client: &Client) -> anyhow::Result<u64> {
     let counts = client.status().await?.tasks;
-    Ok(LIVE_STATES.iter().filter_map(|state| counts.get(*state)).sum())
+    Ok(counts.values().sum())
 }
 
 /// Returns true if a task of the run is unfinished, by a linearizable read.
 async fn is_live(client: &Client, run: &str) -> anyhow::Result<bool> {
-    for state in LIVE_STATES {
+    for state in v1::TaskState::live() {
         let request = v1::ListTasksRequest {
-            state: Some(state.to_owned()),
+            state: Some(state.into()),
             label: Some(format!("{RUN_LABEL}={run}")),
             limit: 1,
             ..v1::ListTasksRequest::default()

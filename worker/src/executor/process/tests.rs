@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cluster_state::OnDisconnect;
+use proto::output::OutputStream;
 use tokio::time::Instant;
 
 use super::supervise::OUTPUT_GRACE;
 use super::*;
 use crate::ledger::attempt_ref;
-use crate::logs::{Follow, Stream};
+use crate::logs::Follow;
 use crate::processes::stat;
 
 const A: AttemptRef = attempt_ref(1, 2);
@@ -68,7 +69,7 @@ impl Bench {
         self.outcome().await
     }
 
-    async fn output(&self, stream: Stream) -> String {
+    async fn output(&self, stream: OutputStream) -> String {
         let mut reader = self.logs.open(A, &[stream], Follow::Yes, None).unwrap();
         let mut text = Vec::new();
         while let Some((_, bytes, _)) = reader.next_chunk().await.unwrap() {
@@ -79,7 +80,7 @@ impl Bench {
 
     /// Waits until the process has printed something, so that its traps are set.
     async fn printed(&self) {
-        let mut reader = self.logs.open(A, &Stream::ALL, Follow::Yes, None).unwrap();
+        let mut reader = self.logs.open(A, &OutputStream::ALL, Follow::Yes, None).unwrap();
         assert!(reader.next_chunk().await.unwrap().is_some());
     }
 }
@@ -91,8 +92,8 @@ async fn the_exit_code_and_the_output_are_kept() {
     let outcome = bench.run(shell("echo out; echo err >&2; exit 3")).await;
 
     assert_eq!(outcome, AttemptOutcome::Exited { code: 3 });
-    assert_eq!(bench.output(Stream::Stdout).await, "out\n");
-    assert_eq!(bench.output(Stream::Stderr).await, "err\n");
+    assert_eq!(bench.output(OutputStream::Stdout).await, "out\n");
+    assert_eq!(bench.output(OutputStream::Stderr).await, "err\n");
 }
 
 #[tokio::test]
@@ -106,7 +107,7 @@ async fn a_process_knows_which_attempt_it_is() {
 
     let own_dir = bench.logs.working_dir(A).canonicalize().unwrap();
     let expected = format!("t1 2 w1 hello\n{}\n", own_dir.display());
-    assert_eq!(bench.output(Stream::Stdout).await, expected);
+    assert_eq!(bench.output(OutputStream::Stdout).await, expected);
 }
 
 #[tokio::test]
@@ -160,7 +161,7 @@ async fn kill_follows_term_after_the_grace() {
 
     assert_eq!(bench.outcome().await, AttemptOutcome::Signaled { signal: 9 });
     assert!(asked_at.elapsed() >= Duration::from_millis(300));
-    assert_eq!(bench.output(Stream::Stdout).await, "up\nasked\n");
+    assert_eq!(bench.output(OutputStream::Stdout).await, "up\nasked\n");
 }
 
 /// Parses the process id that was printed.
@@ -177,7 +178,7 @@ async fn what_a_process_leaves_in_its_group_is_killed() {
 
     assert_eq!(outcome, AttemptOutcome::Exited { code: 0 });
     assert!(started_at.elapsed() < OUTPUT_GRACE, "the pipe was closed by the kill");
-    assert_eq!(stat(printed_process(&bench.output(Stream::Stdout).await)), None);
+    assert_eq!(stat(printed_process(&bench.output(OutputStream::Stdout).await)), None);
 }
 
 #[tokio::test]
@@ -187,7 +188,7 @@ async fn what_a_process_leaves_in_another_session_is_killed() {
     let outcome = bench.run(shell("setsid sleep 600 & echo $!; exit 5")).await;
 
     assert_eq!(outcome, AttemptOutcome::Exited { code: 5 });
-    assert_eq!(stat(printed_process(&bench.output(Stream::Stdout).await)), None);
+    assert_eq!(stat(printed_process(&bench.output(OutputStream::Stdout).await)), None);
 }
 
 #[tokio::test]
@@ -201,7 +202,7 @@ async fn a_child_of_a_shell_has_the_grace_that_the_shell_does_not_take() {
     bench.executor.running().stop(A, Stop::Terminate(Duration::from_secs(600)));
 
     assert_eq!(bench.outcome().await, AttemptOutcome::Signaled { signal: 15 });
-    assert_eq!(bench.output(Stream::Stdout).await, "up\nsaved\n");
+    assert_eq!(bench.output(OutputStream::Stdout).await, "up\nsaved\n");
 }
 
 #[tokio::test]
@@ -214,7 +215,7 @@ async fn a_child_in_another_session_is_asked_to_end_too() {
     bench.executor.running().stop(A, Stop::Terminate(Duration::from_secs(600)));
 
     assert_eq!(bench.outcome().await, AttemptOutcome::Signaled { signal: 15 });
-    assert_eq!(bench.output(Stream::Stdout).await, "up\nasked\n");
+    assert_eq!(bench.output(OutputStream::Stdout).await, "up\nasked\n");
 }
 
 #[tokio::test]
@@ -229,7 +230,7 @@ async fn a_child_that_does_not_obey_is_killed_after_the_grace() {
 
     assert_eq!(bench.outcome().await, AttemptOutcome::Signaled { signal: 15 });
     assert!(asked_at.elapsed() >= Duration::from_millis(300));
-    assert_eq!(stat(printed_process(&bench.output(Stream::Stdout).await)), None);
+    assert_eq!(stat(printed_process(&bench.output(OutputStream::Stdout).await)), None);
 }
 
 #[tokio::test]
@@ -263,8 +264,8 @@ async fn nothing_that_a_task_does_to_its_directory_touches_its_log() {
         let outcome = bench.run(shell(&script)).await;
 
         assert_eq!(outcome, AttemptOutcome::Exited { code: 0 }, "{vandalism}");
-        assert_eq!(bench.output(Stream::Stdout).await, "before\nafter\n", "{vandalism}");
-        assert_eq!(bench.output(Stream::Stderr).await, "err\nend\n", "{vandalism}");
+        assert_eq!(bench.output(OutputStream::Stdout).await, "before\nafter\n", "{vandalism}");
+        assert_eq!(bench.output(OutputStream::Stderr).await, "err\nend\n", "{vandalism}");
         let victim = std::fs::read_to_string(bench.dir.path().join("victim")).unwrap();
         assert_eq!(victim, "whole", "{vandalism}");
     }
@@ -285,7 +286,7 @@ async fn pipes_in_the_place_of_logs_hold_up_nobody() {
     }
     let outcome = bench.run(shell("echo still")).await;
     assert_eq!(outcome, AttemptOutcome::Exited { code: 0 });
-    assert_eq!(bench.output(Stream::Stdout).await, "still\n");
+    assert_eq!(bench.output(OutputStream::Stdout).await, "still\n");
 }
 
 #[tokio::test]
@@ -296,7 +297,7 @@ async fn a_task_has_the_limit_of_open_files_that_the_worker_was_given() {
 
     let (_, hard) =
         nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap();
-    assert_eq!(bench.output(Stream::Stdout).await, format!("{hard}\n"));
+    assert_eq!(bench.output(OutputStream::Stdout).await, format!("{hard}\n"));
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ fn example_worker() -> v1::Worker {
         worker_id: "worker-1".to_owned(),
         address: Some("10.0.0.5:50052".to_owned()),
         is_active: true,
-        state: "active".to_owned(),
+        state: v1::WorkerState::Active.into(),
         reason: "registered".to_owned(),
         epoch: 3,
         total: Some(resources(8.0, 16_384)),
@@ -29,7 +29,7 @@ fn example_worker() -> v1::Worker {
         last_heartbeat: None,
         index: 40,
         version: Some("0.1.0".to_owned()),
-        scheduling: "open".to_owned(),
+        scheduling: v1::SchedulingState::Open.into(),
         drain_deadline: None,
         changed_at: "2025-11-17T10:30:00.000Z".to_owned(),
         since: "2025-11-17T10:30:00.000Z".to_owned(),
@@ -41,7 +41,7 @@ fn example_task() -> v1::Task {
     v1::Task {
         task_id: "t17".to_owned(),
         name: Some("train-7".to_owned()),
-        state: "failed".to_owned(),
+        state: v1::TaskState::Failed.into(),
         reason: Some("failed as often as max_attempts allows".to_owned()),
         priority: 50,
         command: vec!["sh".to_owned(), "-c".to_owned(), "exit 3".to_owned()],
@@ -52,7 +52,7 @@ fn example_task() -> v1::Task {
             number: 1,
             worker_id: "worker-1".to_owned(),
             exit_code: Some(3),
-            outcome: Some("failed".to_owned()),
+            outcome: Some(v1::AttemptOutcome::Failed.into()),
             ..v1::Attempt::default()
         }],
         ..v1::Task::default()
@@ -78,7 +78,7 @@ fn the_status_shows_masters_that_cannot_be_reached() {
     let member = v1::Member {
         id: 1,
         address: "127.0.0.1:7001".to_owned(),
-        role: "leader".to_owned(),
+        role: v1::MasterRole::Leader.into(),
         term: Some(7),
         commit_index: Some(120),
         applied_index: Some(119),
@@ -92,7 +92,7 @@ fn the_status_shows_masters_that_cannot_be_reached() {
     let lost = v1::Member {
         id: 2,
         address: "127.0.0.1:7002".to_owned(),
-        role: "unknown".to_owned(),
+        role: v1::MasterRole::Unknown.into(),
         ..v1::Member::default()
     };
     let cluster = v1::ClusterStatus {
@@ -149,7 +149,7 @@ last heartbeat: -";
 #[test]
 fn a_draining_worker_shows_until_when() {
     let draining = v1::Worker {
-        scheduling: "draining".to_owned(),
+        scheduling: v1::SchedulingState::Draining.into(),
         drain_deadline: Some("2025-11-17T10:40:00.000Z".to_owned()),
         ..example_worker()
     };
@@ -172,7 +172,7 @@ fn a_mass_loss_is_told_before_everything_else() {
 fn tasks_are_rows() {
     let waiting = v1::Task {
         task_id: "t18".to_owned(),
-        state: "queued".to_owned(),
+        state: v1::TaskState::Queued.into(),
         priority: 100,
         pending_reason: Some("no active worker".to_owned()),
         submitted_at: "2025-11-17T10:30:01.000Z".to_owned(),
