@@ -5,6 +5,7 @@ mod api;
 pub mod config;
 mod connections;
 mod events;
+mod freshness;
 mod leader;
 pub mod master;
 mod metrics;

@@ -1,5 +1,6 @@
 //! Operations of users and operators, whatever protocol they speak: REST and gRPC both end here.
 
+mod answer;
 mod cluster;
 mod fingerprint;
 mod listing;
@@ -16,6 +17,7 @@ mod workers;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cluster_state::MasterId;
 use proto::problem::{ErrorKind, Problem};
 use raft_store::{Leadership, Node};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -23,11 +25,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use answer::{Answer, Mark};
 pub(crate) use cluster::{LeaderTerm, Readiness};
 pub(crate) use listing::TaskQuery;
 use logs::LogChannels;
 pub(crate) use logs::{LogRequest, LogScope};
-pub(crate) use reading::{Mark, Reading};
+pub(crate) use reading::Reading;
 use scans::Scans;
 pub(crate) use tasks::Submission;
 pub(crate) use waits::TaskWaits;
@@ -167,6 +170,15 @@ impl Operations {
     fn silence(&self) -> Duration {
         let last_contact = self.node().local_status().last_contact;
         last_contact.unwrap_or_else(|| self.shared.started_at.elapsed())
+    }
+
+    /// Returns the leader, as far as this master may believe in one.
+    pub(crate) fn leader(&self) -> Option<MasterId> {
+        match self.leadership() {
+            Leadership::Leading { .. } => Some(self.node().id()),
+            Leadership::Following { leader, .. } => Some(leader),
+            Leadership::Leaderless { .. } => None,
+        }
     }
 
     /// Returns the events of the cluster, as this master has applied them.

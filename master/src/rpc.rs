@@ -11,28 +11,48 @@ mod tasks;
 mod trailers;
 mod workers;
 
+use http::HeaderMap;
 use proto::problem::{LEADER_ADDRESS_KEY, Problem};
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Response, Status};
 
 pub(crate) use server::GrpcServer;
 
-use crate::operations::Operations;
+use self::trailers::Trailers;
+use crate::freshness::put_headers;
+use crate::operations::{Answer, Operations};
 
-/// An answer that tells a client which master to go to next time, if it is another one.
-fn answer<T>(operations: &Operations, message: T) -> Response<T> {
-    let mut response = Response::new(message);
+/// Replies with the answer of an operation; its mark goes into the trailers.
+fn reply<T>(
+    operations: &Operations,
+    answered: Result<Answer<T>, Problem>,
+) -> Result<Response<T>, Status> {
+    let Answer { body, mark } = answered.map_err(|problem| refusal(operations, problem))?;
+    let mut response = Response::new(body);
     name_leader(operations, response.metadata_mut());
-    response
+    let mut trailers = HeaderMap::new();
+    put_headers(&mut trailers, operations, mark);
+    response.extensions_mut().insert(Trailers(trailers));
+    Ok(response)
 }
 
-/// A refusal that tells the same.
-fn refusal(operations: &Operations, problem: impl Into<Problem>) -> Status {
-    let mut status = Status::from(problem.into());
+/// Replies with a message that no state of the log stands behind: with a stream, or to a worker.
+fn reply_unmarked<T>(
+    operations: &Operations,
+    answered: Result<T, Problem>,
+) -> Result<Response<T>, Status> {
+    let mut response = Response::new(answered.map_err(|problem| refusal(operations, problem))?);
+    name_leader(operations, response.metadata_mut());
+    Ok(response)
+}
+
+fn refusal(operations: &Operations, problem: Problem) -> Status {
+    let mut status = Status::from(problem);
     name_leader(operations, status.metadata_mut());
     status
 }
 
+/// Tells a client which master to call next time, if that is another one.
 fn name_leader(operations: &Operations, metadata: &mut MetadataMap) {
     let Some(address) = operations.other_leader_address() else { return };
     if let Ok(address) = MetadataValue::try_from(address) {

@@ -1,38 +1,26 @@
 //! Answers: JSON with a mark of what it is based on, or a problem (RFC 9457).
 
 use axum::Json;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use proto::problem::Problem;
 use serde::Serialize;
 
-use crate::operations::Mark;
+use crate::operations::{Answer, Mark};
 
-/// A body, and how fresh it is.
-pub(super) struct Answer<T> {
-    pub(super) status: StatusCode,
-    pub(super) body: T,
-    pub(super) mark: Mark,
-}
-
-impl<T> From<(T, Mark)> for Answer<T> {
-    fn from((body, mark): (T, Mark)) -> Self {
-        Self { status: StatusCode::OK, body, mark }
-    }
-}
-
-impl<T> Answer<T> {
-    pub(super) fn with_status(self, status: StatusCode) -> Self {
-        Self { status, ..self }
-    }
-}
-
+/// An answer of an operation as JSON; its mark becomes headers when the response passes
+/// [`super::observe`].
 impl<T: Serialize> IntoResponse for Answer<T> {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(self.body)).into_response();
-        response.extensions_mut().insert(self.mark);
-        response
+        marked(Json(self.body), self.mark)
     }
+}
+
+/// Creates a response that is based on the state of a mark.
+pub(super) fn marked(response: impl IntoResponse, mark: Mark) -> Response {
+    let mut response = response.into_response();
+    response.extensions_mut().insert(mark);
+    response
 }
 
 /// A problem on its way to the client.
@@ -59,16 +47,3 @@ impl IntoResponse for Refusal {
         response
     }
 }
-
-/// Names the cluster that answers: an index is one of its log and of no other.
-pub(super) const CLUSTER: HeaderName = HeaderName::from_static("x-cluster-id");
-/// The answer is at least as new as this log index.
-pub(super) const INDEX: HeaderName = HeaderName::from_static("x-cluster-index");
-/// The newest term the master knows.
-pub(super) const TERM: HeaderName = HeaderName::from_static("x-cluster-term");
-/// The leader's id, or `none`.
-pub(super) const LEADER: HeaderName = HeaderName::from_static("x-cluster-leader");
-/// Header that says whether a leader is known.
-pub(super) const KNOWN_LEADER: HeaderName = HeaderName::from_static("x-cluster-known-leader");
-/// For a stale read, how long ago the master heard from a leader.
-pub(super) const LAST_CONTACT: HeaderName = HeaderName::from_static("x-cluster-last-contact-ms");

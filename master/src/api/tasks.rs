@@ -13,10 +13,10 @@ use proto::v1;
 use serde::Deserialize;
 
 use super::Api;
-use super::answer::{Answer, Refusal};
+use super::answer::Refusal;
 use super::input::{self, Id, NoParams, Params, ReadParams};
 use super::log_text;
-use crate::operations::{LogRequest, LogScope, Submission, TaskQuery};
+use crate::operations::{Answer, LogRequest, LogScope, Submission, TaskQuery};
 
 /// Default and longest wait for a task.
 const WAIT_DEFAULT: Duration = Duration::from_secs(60);
@@ -69,19 +69,18 @@ pub(super) async fn submit(
 
     let submission = Submission { tasks: parsed.into_tasks(), idempotency_key };
     let submitted = api.operations.submit(submission).await;
-    let (mut submitted, mark) =
+    let submitted =
         submitted.map_err(|problem| if is_list { problem } else { of_single_task(problem) })?;
     if is_list {
-        let answer = Answer::from((submitted, mark));
-        return Ok(answer.with_status(StatusCode::CREATED).into_response());
+        return Ok((StatusCode::CREATED, submitted).into_response());
     }
+    let Answer { body: mut submitted, mark } = submitted;
     let Some(single) = submitted.pop() else {
         let detail = "the task was accepted, but its id was lost";
         return Err(Problem::new(ErrorKind::Internal, detail).into());
     };
     let location = format!("/api/tasks/{}", single.task_id);
-    let answer = Answer::from((single, mark)).with_status(StatusCode::CREATED);
-    Ok(([(header::LOCATION, location)], answer).into_response())
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], mark.on(single)).into_response())
 }
 
 /// Faults of a submission point into a list; the body was its only element.
@@ -121,7 +120,7 @@ pub(super) async fn list(
         params.cursor.as_deref(),
     )?;
     let reading = input::reading(&params.consistency, params.index, params.wait.as_deref())?;
-    Ok(api.operations.tasks(query, reading).await?.into())
+    Ok(api.operations.tasks(query, reading).await?)
 }
 
 /// `GET /api/tasks/{id}`.
@@ -130,7 +129,7 @@ pub(super) async fn show(
     Id(id): Id,
     Params(params): Params<ReadParams>,
 ) -> Result<Answer<v1::Task>, Refusal> {
-    Ok(api.operations.task(&id, params.reading()?).await?.into())
+    Ok(api.operations.task(&id, params.reading()?).await?)
 }
 
 /// `DELETE /api/tasks/{id}`.
@@ -138,9 +137,8 @@ pub(super) async fn cancel(
     State(api): State<Api>,
     Id(id): Id,
     Params(NoParams {}): Params<NoParams>,
-) -> Result<Answer<v1::SubmittedTask>, Refusal> {
-    let answer = Answer::from(api.operations.cancel(&id).await?);
-    Ok(answer.with_status(StatusCode::ACCEPTED))
+) -> Result<(StatusCode, Answer<v1::SubmittedTask>), Refusal> {
+    Ok((StatusCode::ACCEPTED, api.operations.cancel(&id).await?))
 }
 
 /// `GET /api/tasks/{id}/wait`.
@@ -151,11 +149,11 @@ pub(super) async fn wait(
 ) -> Result<Response, Refusal> {
     let patience = params.timeout.as_deref().map(|text| input::duration("timeout", text));
     let patience = patience.transpose()?.unwrap_or(WAIT_DEFAULT).min(WAIT_MAX);
-    let (task, mark) = api.operations.wait(&id, patience).await?;
-    if !task.state.is_terminal() {
+    let task = api.operations.wait(&id, patience).await?;
+    if !task.body.state.is_terminal() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    Ok(Answer::from((api.operations.show(&task), mark)).into_response())
+    Ok(task.map(|task| api.operations.show(&task)).into_response())
 }
 
 /// `GET /api/tasks/{id}/logs`.

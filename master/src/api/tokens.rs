@@ -3,12 +3,13 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use proto::v1;
 
 use super::Api;
-use super::answer::{Answer, Refusal};
+use super::answer::{Refusal, marked};
 use super::input::{self, Id, NoParams, Params, ReadParams};
+use crate::operations::Answer;
 
 /// `POST /api/tokens`: the secret is in this answer and nowhere else.
 pub(super) async fn create(
@@ -16,10 +17,10 @@ pub(super) async fn create(
     Params(NoParams {}): Params<NoParams>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Answer<v1::CreatedToken>, Refusal> {
+) -> Result<(StatusCode, Answer<v1::CreatedToken>), Refusal> {
     let body = input::json_body(&api, &headers, body).await?;
     let created = api.operations.create_token(input::from_json(&body)?).await?;
-    Ok(Answer::from(created).with_status(StatusCode::CREATED))
+    Ok((StatusCode::CREATED, created))
 }
 
 /// `GET /api/tokens`.
@@ -27,7 +28,7 @@ pub(super) async fn list(
     State(api): State<Api>,
     Params(params): Params<ReadParams>,
 ) -> Result<Answer<v1::TokenList>, Refusal> {
-    Ok(api.operations.tokens(params.reading()?).await?.into())
+    Ok(api.operations.tokens(params.reading()?).await?)
 }
 
 /// `DELETE /api/tokens/{id}`.
@@ -36,8 +37,6 @@ pub(super) async fn revoke(
     Id(id): Id,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Response, Refusal> {
-    let mark = api.operations.revoke_token(&id).await?;
-    let mut response = StatusCode::NO_CONTENT.into_response();
-    response.extensions_mut().insert(mark);
-    Ok(response)
+    let revoked = api.operations.revoke_token(&id).await?;
+    Ok(marked(StatusCode::NO_CONTENT, revoked.mark))
 }

@@ -12,9 +12,9 @@ use proto::v1;
 use serde::Deserialize;
 
 use super::Api;
-use super::answer::{Answer, Refusal};
+use super::answer::{Refusal, marked};
 use super::input::{self, Id, NoParams, Params, ReadParams};
-use crate::operations::TaskQuery;
+use crate::operations::{Answer, TaskQuery};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,8 +41,7 @@ pub(super) async fn list(
     Params(params): Params<ListParams>,
 ) -> Result<Answer<v1::WorkerPage>, Refusal> {
     let reading = input::reading(&params.consistency, params.index, params.wait.as_deref())?;
-    let page = api.operations.workers(params.limit, params.cursor.as_deref(), reading).await?;
-    Ok(page.into())
+    Ok(api.operations.workers(params.limit, params.cursor.as_deref(), reading).await?)
 }
 
 /// `GET /api/workers/{id}`.
@@ -51,7 +50,7 @@ pub(super) async fn show(
     Id(id): Id,
     Params(params): Params<ReadParams>,
 ) -> Result<Answer<v1::Worker>, Refusal> {
-    Ok(api.operations.worker(&id, params.reading()?).await?.into())
+    Ok(api.operations.worker(&id, params.reading()?).await?)
 }
 
 /// `POST /api/workers`: of a worker that is registered it changes what the body names.
@@ -65,14 +64,14 @@ pub(super) async fn register(
     let NewWorker { worker_id, address, labels } = input::from_json(&body)?;
     let labels = labels.map(|entries| v1::Labels { entries });
     let request = v1::RegisterRequest { worker_id, address, labels };
-    let (worker, registered, mark) = api.operations.register_worker(request).await?;
+    let Answer { body: (worker, registered), mark } =
+        api.operations.register_worker(request).await?;
     let location = format!("/api/workers/{}", worker.worker_id);
-    let answer = Answer::from((worker, mark));
+    let answer = mark.on(worker);
     Ok(match registered {
         Registered::Known => answer.into_response(),
         Registered::New => {
-            let answer = answer.with_status(StatusCode::CREATED);
-            ([(header::LOCATION, location)], answer).into_response()
+            (StatusCode::CREATED, [(header::LOCATION, location)], answer).into_response()
         }
     })
 }
@@ -83,10 +82,8 @@ pub(super) async fn unregister(
     Id(id): Id,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Response, Refusal> {
-    let mark = api.operations.unregister_worker(&id).await?;
-    let mut response = StatusCode::NO_CONTENT.into_response();
-    response.extensions_mut().insert(mark);
-    Ok(response)
+    let unregistered = api.operations.unregister_worker(&id).await?;
+    Ok(marked(StatusCode::NO_CONTENT, unregistered.mark))
 }
 
 /// `GET /api/workers/{id}/history`.
@@ -95,7 +92,7 @@ pub(super) async fn history(
     Id(id): Id,
     Params(params): Params<ReadParams>,
 ) -> Result<Answer<v1::WorkerHistory>, Refusal> {
-    Ok(api.operations.worker_history(&id, params.reading()?).await?.into())
+    Ok(api.operations.worker_history(&id, params.reading()?).await?)
 }
 
 /// `GET /api/workers/{id}/metrics`: without content while the worker has reported nothing.
@@ -104,13 +101,11 @@ pub(super) async fn metrics(
     Id(id): Id,
     Params(params): Params<ReadParams>,
 ) -> Result<Response, Refusal> {
-    let (metrics, mark) = api.operations.usage(&id, params.reading()?).await?;
-    if metrics.latest.is_none() {
-        let mut response = StatusCode::NO_CONTENT.into_response();
-        response.extensions_mut().insert(mark);
-        return Ok(response);
-    }
-    Ok(Answer::from((metrics, mark)).into_response())
+    let metrics = api.operations.usage(&id, params.reading()?).await?;
+    Ok(match metrics.body.latest {
+        None => marked(StatusCode::NO_CONTENT, metrics.mark),
+        Some(_) => metrics.into_response(),
+    })
 }
 
 #[derive(Debug, Deserialize)]
@@ -135,7 +130,7 @@ pub(super) async fn tasks(
     let (state, label) = (params.state.as_deref(), params.label.as_deref());
     let query = TaskQuery::parse(state, None, label, params.limit, params.cursor.as_deref())?;
     let reading = input::reading(&params.consistency, params.index, params.wait.as_deref())?;
-    Ok(api.operations.worker_tasks(&id, query, reading).await?.into())
+    Ok(api.operations.worker_tasks(&id, query, reading).await?)
 }
 
 /// `POST /api/workers/{id}/cordon`.
@@ -186,10 +181,10 @@ async fn reconnect_within(
     request: v1::ReconnectRequest,
 ) -> Result<Response, Refusal> {
     match tokio::time::timeout(patience, api.operations.reconnect(request)).await {
-        Ok(found) => Ok(Answer::from(found?).into_response()),
+        Ok(found) => Ok(found?.into_response()),
         Err(_) => {
-            let nothing_yet = (v1::ReconnectResponse::default(), api.operations.mark());
-            Ok(Answer::from(nothing_yet).with_status(StatusCode::ACCEPTED).into_response())
+            let nothing_yet = api.operations.mark().on(v1::ReconnectResponse::default());
+            Ok((StatusCode::ACCEPTED, nothing_yet).into_response())
         }
     }
 }
@@ -218,7 +213,7 @@ async fn order(
     timeout: Option<String>,
 ) -> Result<Answer<v1::Worker>, Refusal> {
     let request = v1::SetSchedulingRequest { worker_id, order: order.into(), timeout };
-    Ok(api.operations.set_scheduling(&request).await?.into())
+    Ok(api.operations.set_scheduling(&request).await?)
 }
 
 #[derive(Debug, Deserialize)]
@@ -241,5 +236,5 @@ pub(super) async fn label(
     let body = input::json_body(&api, &headers, body).await?;
     let LabelChanges { set, remove } = input::from_json(&body)?;
     let request = v1::LabelWorkerRequest { worker_id, set, remove };
-    Ok(api.operations.label_worker(request).await?.into())
+    Ok(api.operations.label_worker(request).await?)
 }

@@ -11,7 +11,7 @@ use raft_store::{Leadership, Member, Role};
 use serde::Serialize;
 use std::time::Duration;
 
-use super::{Mark, Operations, Reading};
+use super::{Answer, Operations, Reading};
 use crate::refusal;
 
 /// A voter further behind than this is a problem worth telling.
@@ -52,12 +52,19 @@ impl Readiness {
 }
 
 impl Operations {
-    /// Returns everything known about the masters. Needs no leader.
-    pub(crate) async fn status(&self) -> v1::ClusterStatus {
+    /// Returns everything known about the masters. A stale read needs no leader.
+    pub(crate) async fn status(
+        &self,
+        reading: Reading,
+    ) -> Result<Answer<v1::ClusterStatus>, Problem> {
+        Ok(self.reach(reading).await?.on(self.status_here().await))
+    }
+
+    async fn status_here(&self) -> v1::ClusterStatus {
         let (answers, survey) = self.node().survey().await;
         let own = self.node().local_status();
         let leadership = self.leadership();
-        let leader = leader_of(leadership, own.id);
+        let leader = self.leader();
         let last = leader_last_log(leader, &answers, own.last_log.0, own.id);
         let offsets = survey.offsets();
 
@@ -100,15 +107,22 @@ impl Operations {
     }
 
     /// Ends the slow requeueing after a mass loss.
-    pub(crate) async fn acknowledge_mass_loss(&self) -> Result<(v1::MassLoss, Mark), Problem> {
-        let (_, mark) = self.propose(&Command::AcknowledgeMassLoss).await?;
+    pub(crate) async fn acknowledge_mass_loss(&self) -> Result<Answer<v1::MassLoss>, Problem> {
+        let mark = self.propose(&Command::AcknowledgeMassLoss).await?.mark;
         self.reach(Reading::default()).await?;
         // It may be over by now, which is as good.
-        Ok((self.mass_loss().unwrap_or_default(), mark))
+        Ok(mark.on(self.mass_loss().unwrap_or_default()))
     }
 
-    /// Returns the leader.
-    pub(crate) async fn leader_status(&self) -> v1::LeaderStatus {
+    /// Returns the leader. A stale read needs none.
+    pub(crate) async fn leader_status(
+        &self,
+        reading: Reading,
+    ) -> Result<Answer<v1::LeaderStatus>, Problem> {
+        Ok(self.reach(reading).await?.on(self.leader_here().await))
+    }
+
+    async fn leader_here(&self) -> v1::LeaderStatus {
         let leadership = self.leadership();
         let term = leadership.term().0;
         let (leader, http_address) = match leadership {
@@ -131,7 +145,11 @@ impl Operations {
     }
 
     /// Returns the latest terms of leadership, newest first.
-    pub(crate) fn leader_history(&self) -> Vec<LeaderTerm> {
+    pub(crate) async fn leader_history(
+        &self,
+        reading: Reading,
+    ) -> Result<Answer<Vec<LeaderTerm>>, Problem> {
+        let mark = self.reach(reading).await?;
         let records = self
             .node()
             .reader()
@@ -148,17 +166,17 @@ impl Operations {
         });
         let mut terms = terms.collect::<Vec<_>>();
         terms.reverse();
-        terms
+        Ok(mark.on(terms))
     }
 
     /// Hands leadership over; the leader alone can.
     pub(crate) async fn transfer_leader(
         &self,
         to: Option<MasterId>,
-    ) -> Result<v1::LeaderStatus, Problem> {
+    ) -> Result<Answer<v1::LeaderStatus>, Problem> {
         let transferred = self.node().transfer_leader(to).await;
         transferred.map_err(|error| refusal::of_transfer(&error))?;
-        Ok(self.leader_status().await)
+        Ok(self.mark().on(self.leader_here().await))
     }
 
     /// Checks whether requests may be sent here, and if not, why.
@@ -222,14 +240,6 @@ impl Operations {
             let tasks = tasks.map(|(kind, count)| (kind.to_string(), count)).collect();
             (workers, tasks)
         })
-    }
-}
-
-const fn leader_of(leadership: Leadership, own: MasterId) -> Option<MasterId> {
-    match leadership {
-        Leadership::Leading { .. } => Some(own),
-        Leadership::Following { leader, .. } => Some(leader),
-        Leadership::Leaderless { .. } => None,
     }
 }
 

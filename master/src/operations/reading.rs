@@ -1,13 +1,13 @@
-//! Freshness of reads, and the mark of it on answers.
+//! Freshness of reads.
 
 use std::time::Duration;
 
-use cluster_state::{LogIndex, Term};
+use cluster_state::LogIndex;
 use proto::consistency::Consistency;
 use proto::problem::{ErrorKind, Problem};
 use raft_store::Leadership;
 
-use super::Operations;
+use super::{Mark, Operations};
 use crate::refusal;
 
 /// Kind of a read.
@@ -23,17 +23,6 @@ impl From<Consistency> for Reading {
     fn from(consistency: Consistency) -> Self {
         Self { consistency, beyond: None }
     }
-}
-
-/// State on which an answer is based.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Mark {
-    /// The answer is at least as new as this.
-    pub(crate) index: LogIndex,
-    /// The newest term known.
-    pub(crate) term: Term,
-    /// For a stale read, how long ago the leader was heard.
-    pub(crate) last_contact: Option<Duration>,
 }
 
 impl Operations {

@@ -6,7 +6,7 @@ use proto::problem::{ErrorKind, Outcome, Problem};
 use proto::v1;
 
 use super::workers::{no_such_worker, worker_id};
-use super::{Mark, Operations, Reading};
+use super::{Answer, Operations, Reading};
 use crate::leader::state::{ReconnectError, Target};
 use crate::refusal;
 
@@ -20,7 +20,7 @@ impl Operations {
     pub(crate) async fn reconnect(
         &self,
         request: v1::ReconnectRequest,
-    ) -> Result<(v1::ReconnectResponse, Mark), Problem> {
+    ) -> Result<Answer<v1::ReconnectResponse>, Problem> {
         let target = match request.worker_id.as_str() {
             "" => Target::AllInactive,
             id => Target::One(worker_id(id)?),
@@ -29,7 +29,7 @@ impl Operations {
         // A worker that was registered through another master a moment ago is known from here on.
         let mark = self.reach(Reading::default()).await?;
         if !self.leadership().is_leading() {
-            return Ok((self.leader_peer().reconnect(request, PATIENCE).await?, mark));
+            return Ok(mark.on(self.leader_peer().reconnect(request, PATIENCE).await?));
         }
         let leader = self.sessions().leading().map_err(|error| refusal::of_session(&error))?;
         let outcomes = match (leader.reconnect.request(target.clone()).await, target) {
@@ -46,6 +46,6 @@ impl Operations {
             worker_id: worker.to_string(),
             outcome: v1::ReconnectOutcome::from(outcome).into(),
         });
-        Ok((v1::ReconnectResponse { results: results.collect() }, mark))
+        Ok(mark.on(v1::ReconnectResponse { results: results.collect() }))
     }
 }

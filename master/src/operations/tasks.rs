@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::fingerprint::fingerprint;
 use super::listing::{self, Slice, TaskQuery};
-use super::{Mark, Operations, Reading};
+use super::{Answer, Mark, Operations, Reading};
 use crate::leader::placement::PendingReason;
 use crate::refusal;
 
@@ -44,7 +44,7 @@ impl Operations {
     pub(crate) async fn submit(
         &self,
         submission: Submission,
-    ) -> Result<(Vec<v1::SubmittedTask>, Mark), Problem> {
+    ) -> Result<Answer<Vec<v1::SubmittedTask>>, Problem> {
         let key = submission.idempotency_key.map(check_key).transpose()?;
         let tasks = convert::task_specs(submission.tasks)?;
         let idempotency_key = key.map(|key| {
@@ -53,7 +53,7 @@ impl Operations {
         });
 
         let command = Command::SubmitTasks(SubmitTasks { tasks, idempotency_key });
-        let (reply, mark) = self.propose(&command).await?;
+        let Answer { body: reply, mark } = self.propose(&command).await?;
         let Reply::Submitted { first, count, repeated } = reply else {
             return Err(unexpected(&reply));
         };
@@ -66,7 +66,7 @@ impl Operations {
             };
             answers.push(convert::submitted(id, now.unwrap_or(TaskState::Queued)));
         }
-        Ok((answers, mark))
+        Ok(mark.on(answers))
     }
 
     /// Returns one task.
@@ -74,7 +74,7 @@ impl Operations {
         &self,
         id: &str,
         reading: Reading,
-    ) -> Result<(v1::Task, Mark), Problem> {
+    ) -> Result<Answer<v1::Task>, Problem> {
         let id = task_id(id)?;
         let mark = self.reach(reading).await?;
         let task = self.find(id).await?.ok_or_else(|| no_such_task(id))?;
@@ -82,11 +82,11 @@ impl Operations {
             let consistency = Consistency::Linearizable.into();
             let request = v1::GetTaskRequest { task_id: id.to_string(), consistency };
             match self.leader_peer().task(request).await {
-                Ok(task) => return Ok((task, mark)),
+                Ok(task) => return Ok(mark.on(task)),
                 Err(problem) => tracing::debug!(%problem, "the leader did not show its task"),
             }
         }
-        Ok((self.show(&task), mark))
+        Ok(mark.on(self.show(&task)))
     }
 
     /// Returns one page of tasks, newest first.
@@ -94,7 +94,7 @@ impl Operations {
         &self,
         mut query: TaskQuery,
         reading: Reading,
-    ) -> Result<(v1::TaskPage, Mark), Problem> {
+    ) -> Result<Answer<v1::TaskPage>, Problem> {
         let mark = self.reach(reading).await?;
         let request = query.request();
         let _scan = if query.is_search() { Some(self.shared.scans.begin().await?) } else { None };
@@ -116,13 +116,13 @@ impl Operations {
         }
         if page.iter().any(|task| is_under_order(task)) && self.asks_leader(reading) {
             match self.leader_peer().tasks(request).await {
-                Ok(page) => return Ok((page, mark)),
+                Ok(page) => return Ok(mark.on(page)),
                 Err(problem) => tracing::debug!(%problem, "the leader did not show its tasks"),
             }
         }
         let tasks = self.show_all(&page);
         let next_cursor = query.cursor.map(|cursor| cursor.to_string());
-        Ok((v1::TaskPage { tasks, next_cursor }, mark))
+        Ok(mark.on(v1::TaskPage { tasks, next_cursor }))
     }
 
     /// Live tasks are looked at first: one that ends in between is then found twice, not never.
@@ -139,7 +139,7 @@ impl Operations {
     }
 
     /// Stops a task; returns the state it is in now.
-    pub(crate) async fn cancel(&self, id: &str) -> Result<(v1::SubmittedTask, Mark), Problem> {
+    pub(crate) async fn cancel(&self, id: &str) -> Result<Answer<v1::SubmittedTask>, Problem> {
         let id = task_id(id)?;
         let refused = match self.node().propose(&Command::CancelTask(CancelTask { task: id })).await
         {
@@ -147,7 +147,7 @@ impl Operations {
                 let Reply::Cancelled(state) = committed.reply else {
                     return Err(unexpected(&committed.reply));
                 };
-                return Ok((convert::submitted(id, state), self.mark_at(committed.index)));
+                return Ok(self.mark_at(committed.index).on(convert::submitted(id, state)));
             }
             Err(error) => error,
         };
@@ -171,7 +171,7 @@ impl Operations {
         &self,
         id: &str,
         patience: Duration,
-    ) -> Result<(Arc<Task>, Mark), Problem> {
+    ) -> Result<Answer<Arc<Task>>, Problem> {
         let id = task_id(id)?;
         let deadline = Instant::now() + patience;
         self.reach(Reading::default()).await?;
@@ -182,7 +182,7 @@ impl Operations {
             let task = self.find(id).await?.ok_or_else(|| no_such_task(id))?;
             let is_over = Instant::now() >= deadline || self.stopping().is_cancelled();
             if task.state.is_terminal() || is_over {
-                return Ok((task, mark));
+                return Ok(mark.on(task));
             }
             if slot.is_none() {
                 slot = Some(self.wait_slot()?);
@@ -236,10 +236,10 @@ impl Operations {
     }
 
     /// Proposes and returns the reply with what an answer may claim.
-    pub(super) async fn propose(&self, command: &Command) -> Result<(Reply, Mark), Problem> {
+    pub(super) async fn propose(&self, command: &Command) -> Result<Answer<Reply>, Problem> {
         let committed = self.node().propose(command).await;
         let committed = committed.map_err(|error| refusal::of_mutation(&error))?;
-        Ok((committed.reply, self.mark_at(committed.index)))
+        Ok(self.mark_at(committed.index).on(committed.reply))
     }
 
     fn mark_at(&self, index: LogIndex) -> Mark {

@@ -6,7 +6,7 @@ use proto::problem::{ErrorKind, Problem};
 use proto::v1;
 use uuid::Uuid;
 
-use super::{Mark, Operations, Reading};
+use super::{Answer, Operations, Reading};
 use crate::leader::admission::digest;
 
 /// Letters of a drawn name: enough to tell tokens apart by eye.
@@ -17,7 +17,7 @@ impl Operations {
     pub(crate) async fn create_token(
         &self,
         request: v1::CreateTokenRequest,
-    ) -> Result<(v1::CreatedToken, Mark), Problem> {
+    ) -> Result<Answer<v1::CreatedToken>, Problem> {
         let drawn = Uuid::new_v4().simple().to_string();
         let name = match request.token_id.as_str() {
             "" => drawn.chars().take(DRAWN_NAME_LEN).collect(),
@@ -33,7 +33,7 @@ impl Operations {
             ttl,
             description: request.description,
         });
-        let (_, mark) = self.propose(&command).await?;
+        let mark = self.propose(&command).await?.mark;
         self.reach(Reading::default()).await?;
         let created = self.node().reader().with(|state| state.token(&token).cloned());
         let expires_at = created.and_then(|token| token.expires_at).map(convert::rfc3339);
@@ -42,25 +42,25 @@ impl Operations {
             token_id: token.to_string(),
             expires_at,
         };
-        Ok((answer, mark))
+        Ok(mark.on(answer))
     }
 
     /// Returns every token, without secrets.
-    pub(crate) async fn tokens(&self, reading: Reading) -> Result<(v1::TokenList, Mark), Problem> {
+    pub(crate) async fn tokens(&self, reading: Reading) -> Result<Answer<v1::TokenList>, Problem> {
         let mark = self.reach(reading).await?;
         let now = self.node().clock().now();
         let tokens = self.node().reader().with(|state| {
             state.tokens().map(|token| convert::token(token, now)).collect::<Vec<_>>()
         });
-        Ok((v1::TokenList { tokens }, mark))
+        Ok(mark.on(v1::TokenList { tokens }))
     }
 
     /// Takes a token back; workers that it admitted stay registered.
-    pub(crate) async fn revoke_token(&self, id: &str) -> Result<Mark, Problem> {
+    pub(crate) async fn revoke_token(&self, id: &str) -> Result<Answer<()>, Problem> {
         let unknown = || Problem::new(ErrorKind::NotFound, format!("there is no token '{id}'"));
         let token = id.parse::<TokenId>().map_err(|_| unknown())?;
         match self.propose(&Command::RevokeToken(RevokeToken { token })).await {
-            Ok((_, mark)) => Ok(mark),
+            Ok(revoked) => Ok(revoked.map(drop)),
             Err(problem) if problem.kind == ErrorKind::Forbidden => Err(unknown()),
             Err(problem) => Err(problem),
         }

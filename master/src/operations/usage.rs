@@ -7,7 +7,7 @@ use proto::problem::{ErrorKind, Problem};
 use proto::v1;
 
 use super::workers::{no_such_worker, worker_id};
-use super::{Mark, Operations, Reading};
+use super::{Answer, Operations, Reading};
 use crate::events::UsageListener;
 
 impl Operations {
@@ -17,12 +17,12 @@ impl Operations {
         &self,
         id: &str,
         reading: Reading,
-    ) -> Result<(v1::WorkerMetrics, Mark), Problem> {
+    ) -> Result<Answer<v1::WorkerMetrics>, Problem> {
         let id = worker_id(id)?;
         let mark = self.reach(reading).await?;
         if !self.leadership().is_leading() {
             let request = v1::WorkerUsageRequest { worker_id: id.to_string() };
-            return Ok((self.leader_peer().usage(request).await?, mark));
+            return Ok(mark.on(self.leader_peer().usage(request).await?));
         }
         let standing = self.node().reader().with(|state| {
             let worker = state.worker(&id)?;
@@ -34,7 +34,7 @@ impl Operations {
             self.sessions().leading().ok()?.usage.metrics(&id, epoch)
         });
         let nothing = || v1::WorkerMetrics { worker_id: id.to_string(), ..Default::default() };
-        Ok((known.unwrap_or_else(nothing), mark))
+        Ok(mark.on(known.unwrap_or_else(nothing)))
     }
 
     /// Watches the usage of all workers as it is reported, whoever leads.

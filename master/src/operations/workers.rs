@@ -13,7 +13,7 @@ use proto::problem::{ErrorKind, Problem};
 use proto::v1;
 
 use super::tasks::unexpected;
-use super::{Mark, Operations, Reading, TaskQuery};
+use super::{Answer, Operations, Reading, TaskQuery};
 
 /// Workers on a page that names no limit: more than clusters have.
 const LIMIT_DEFAULT: usize = 100_000;
@@ -23,7 +23,7 @@ impl Operations {
     pub(crate) async fn register_worker(
         &self,
         request: v1::RegisterRequest,
-    ) -> Result<(v1::Worker, Registered, Mark), Problem> {
+    ) -> Result<Answer<(v1::Worker, Registered)>, Problem> {
         let command = RegisterWorker::try_from(request)?;
         let id = command.worker.clone();
         let is_known = || self.node().reader().with(|state| state.worker(&id).is_some());
@@ -38,16 +38,16 @@ impl Operations {
             return Err(Invalid::malformed("/address", &breach).into());
         }
 
-        let (reply, mark) = self.propose(&Command::RegisterWorker(command)).await?;
+        let Answer { body: reply, mark } = self.propose(&Command::RegisterWorker(command)).await?;
         let Reply::Registered(registered) = reply else { return Err(unexpected(&reply)) };
-        Ok((self.changed_worker(&id).await?, registered, mark))
+        Ok(mark.on((self.changed_worker(&id).await?, registered)))
     }
 
     /// Cordons, uncordons or drains a worker.
     pub(crate) async fn set_scheduling(
         &self,
         request: &v1::SetSchedulingRequest,
-    ) -> Result<(v1::Worker, Mark), Problem> {
+    ) -> Result<Answer<v1::Worker>, Problem> {
         worker_id(&request.worker_id)?;
         let (worker, order) = convert::scheduling_order(request)?;
         let command = Command::SetScheduling(SetScheduling { worker: worker.clone(), order });
@@ -58,7 +58,7 @@ impl Operations {
     pub(crate) async fn label_worker(
         &self,
         request: v1::LabelWorkerRequest,
-    ) -> Result<(v1::Worker, Mark), Problem> {
+    ) -> Result<Answer<v1::Worker>, Problem> {
         let worker = worker_id(&request.worker_id)?;
         let (set, remove) = convert::label_changes(request)?;
         let command = Command::LabelWorker(LabelWorker { worker: worker.clone(), set, remove });
@@ -70,14 +70,14 @@ impl Operations {
         &self,
         id: &str,
         reading: Reading,
-    ) -> Result<(v1::WorkerHistory, Mark), Problem> {
+    ) -> Result<Answer<v1::WorkerHistory>, Problem> {
         let id = worker_id(id)?;
         let mark = self.reach(reading).await?;
         let history = self
             .node()
             .reader()
             .with(|state| state.worker(&id).map(|worker| convert::worker_history(worker)));
-        Ok((history.ok_or_else(|| no_such_worker(&id))?, mark))
+        Ok(mark.on(history.ok_or_else(|| no_such_worker(&id))?))
     }
 
     /// Returns one page of the live tasks on a worker, newest first.
@@ -86,7 +86,7 @@ impl Operations {
         id: &str,
         query: TaskQuery,
         reading: Reading,
-    ) -> Result<(v1::TaskPage, Mark), Problem> {
+    ) -> Result<Answer<v1::TaskPage>, Problem> {
         let id = worker_id(id)?;
         let answer = self.tasks(query.placed_on(id.clone()), reading).await?;
         match self.node().reader().with(|state| state.worker(&id).is_some()) {
@@ -107,9 +107,9 @@ impl Operations {
         &self,
         id: &WorkerId,
         command: &Command,
-    ) -> Result<(v1::Worker, Mark), Problem> {
-        let (_, mark) = self.propose(command).await?;
-        Ok((self.changed_worker(id).await?, mark))
+    ) -> Result<Answer<v1::Worker>, Problem> {
+        let mark = self.propose(command).await?.mark;
+        Ok(mark.on(self.changed_worker(id).await?))
     }
 
     async fn changed_worker(&self, id: &WorkerId) -> Result<v1::Worker, Problem> {
@@ -121,11 +121,10 @@ impl Operations {
     }
 
     /// Takes a worker off the registry; what it runs is ended, and queued again when it has ended.
-    pub(crate) async fn unregister_worker(&self, id: &str) -> Result<Mark, Problem> {
+    pub(crate) async fn unregister_worker(&self, id: &str) -> Result<Answer<()>, Problem> {
         let worker = worker_id(id)?;
-        let (_, mark) =
-            self.propose(&Command::UnregisterWorker(UnregisterWorker { worker })).await?;
-        Ok(mark)
+        let command = Command::UnregisterWorker(UnregisterWorker { worker });
+        Ok(self.propose(&command).await?.map(drop))
     }
 
     /// Returns one worker.
@@ -133,7 +132,7 @@ impl Operations {
         &self,
         id: &str,
         reading: Reading,
-    ) -> Result<(v1::Worker, Mark), Problem> {
+    ) -> Result<Answer<v1::Worker>, Problem> {
         let id = worker_id(id)?;
         let mark = self.reach(reading).await?;
         if self.asks_leader(reading) {
@@ -142,13 +141,13 @@ impl Operations {
                 consistency: Consistency::Linearizable.into(),
             };
             match self.leader_peer().worker(request).await {
-                Ok(worker) => return Ok((worker, mark)),
+                Ok(worker) => return Ok(mark.on(worker)),
                 Err(problem) if problem.kind == ErrorKind::NotFound => return Err(problem),
                 Err(problem) => tracing::debug!(%problem, "the leader did not show its worker"),
             }
         }
         let worker = self.find_worker(&id).ok_or_else(|| no_such_worker(&id))?;
-        Ok((worker, mark))
+        Ok(mark.on(worker))
     }
 
     /// Workers by name, up to `limit`, however large the answer: of a fleet the whole list is
@@ -158,9 +157,10 @@ impl Operations {
         limit: Option<usize>,
         cursor: Option<&str>,
         reading: Reading,
-    ) -> Result<(v1::WorkerPage, Mark), Problem> {
+    ) -> Result<Answer<v1::WorkerPage>, Problem> {
         let wanted = limit.unwrap_or(LIMIT_DEFAULT);
-        let (mut whole, mark) = self.worker_page(Some(wanted), cursor, reading).await?;
+        let Answer { body: mut whole, mark } =
+            self.worker_page(Some(wanted), cursor, reading).await?;
         while let Some(cursor) = whole.next_cursor.take() {
             let left = wanted.saturating_sub(whole.workers.len());
             if left == 0 {
@@ -168,11 +168,11 @@ impl Operations {
                 break;
             }
             let reading = reading.consistency.into();
-            let (page, _) = self.worker_page(Some(left), Some(&cursor), reading).await?;
+            let page = self.worker_page(Some(left), Some(&cursor), reading).await?.body;
             whole.workers.extend(page.workers);
             whole.next_cursor = page.next_cursor;
         }
-        Ok((whole, mark))
+        Ok(mark.on(whole))
     }
 
     /// Returns one page of workers by name: no more of them than one message holds.
@@ -181,7 +181,7 @@ impl Operations {
         limit: Option<usize>,
         cursor: Option<&str>,
         reading: Reading,
-    ) -> Result<(v1::WorkerPage, Mark), Problem> {
+    ) -> Result<Answer<v1::WorkerPage>, Problem> {
         let after = cursor.map(|cursor| cursor.parse::<WorkerId>()).transpose();
         let after = after.map_err(|_| {
             Problem::new(ErrorKind::Malformed, "cursor is not one that a page ended with")
@@ -200,11 +200,11 @@ impl Operations {
                 cursor: cursor.map(str::to_owned),
             };
             match self.leader_peer().workers(request).await {
-                Ok(page) => return Ok((page, mark)),
+                Ok(page) => return Ok(mark.on(page)),
                 Err(problem) => tracing::debug!(%problem, "the leader did not list its workers"),
             }
         }
-        Ok((self.own_worker_page(limit, after.as_ref()), mark))
+        Ok(mark.on(self.own_worker_page(limit, after.as_ref())))
     }
 
     /// Heartbeats and calls to workers are known to the leader alone, so a follower asks it; without

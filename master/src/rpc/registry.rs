@@ -9,7 +9,7 @@ use proto::v1::registry_service_server::RegistryService;
 use tonic::{Request, Response, Status};
 
 use super::forwarded::check_leads_if_forwarded;
-use super::{answer, refusal};
+use super::{reply, reply_unmarked};
 use crate::operations::{Operations, Reading};
 use crate::peer::is_forwarded;
 
@@ -33,20 +33,16 @@ impl RegistryService for RegistryEndpoint {
         &self,
         request: Request<v1::RegisterRequest>,
     ) -> Result<Response<v1::Worker>, Status> {
-        match self.operations.register_worker(request.into_inner()).await {
-            Ok((worker, _, _)) => Ok(answer(&self.operations, worker)),
-            Err(problem) => Err(refusal(&self.operations, problem)),
-        }
+        let registered = self.operations.register_worker(request.into_inner()).await;
+        reply(&self.operations, registered.map(|registered| registered.map(|(worker, _)| worker)))
     }
 
     async fn unregister(
         &self,
         request: Request<v1::UnregisterRequest>,
     ) -> Result<Response<v1::UnregisterResponse>, Status> {
-        match self.operations.unregister_worker(&request.into_inner().worker_id).await {
-            Ok(_) => Ok(answer(&self.operations, v1::UnregisterResponse {})),
-            Err(problem) => Err(refusal(&self.operations, problem)),
-        }
+        let removed = self.operations.unregister_worker(&request.into_inner().worker_id).await;
+        reply(&self.operations, removed.map(|gone| gone.map(|()| v1::UnregisterResponse {})))
     }
 
     async fn get(
@@ -57,10 +53,7 @@ impl RegistryService for RegistryEndpoint {
             let reading = self.reading(&request, request.get_ref().consistency)?;
             self.operations.worker(&request.get_ref().worker_id, reading).await
         };
-        match shown.await {
-            Ok((worker, _)) => Ok(answer(&self.operations, worker)),
-            Err(problem) => Err(refusal(&self.operations, problem)),
-        }
+        reply(&self.operations, shown.await)
     }
 
     async fn list(
@@ -73,30 +66,21 @@ impl RegistryService for RegistryEndpoint {
             let limit = usize::try_from(message.limit).ok().filter(|limit| *limit > 0);
             self.operations.worker_page(limit, message.cursor.as_deref(), reading).await
         };
-        match listed.await {
-            Ok((page, _)) => Ok(answer(&self.operations, page)),
-            Err(problem) => Err(refusal(&self.operations, problem)),
-        }
+        reply(&self.operations, listed.await)
     }
 
     async fn set_scheduling(
         &self,
         request: Request<v1::SetSchedulingRequest>,
     ) -> Result<Response<v1::Worker>, Status> {
-        match self.operations.set_scheduling(request.get_ref()).await {
-            Ok((worker, _)) => Ok(answer(&self.operations, worker)),
-            Err(problem) => Err(refusal(&self.operations, problem)),
-        }
+        reply(&self.operations, self.operations.set_scheduling(request.get_ref()).await)
     }
 
     async fn label(
         &self,
         request: Request<v1::LabelWorkerRequest>,
     ) -> Result<Response<v1::Worker>, Status> {
-        match self.operations.label_worker(request.into_inner()).await {
-            Ok((worker, _)) => Ok(answer(&self.operations, worker)),
-            Err(problem) => Err(refusal(&self.operations, problem)),
-        }
+        reply(&self.operations, self.operations.label_worker(request.into_inner()).await)
     }
 
     async fn history(
@@ -108,10 +92,7 @@ impl RegistryService for RegistryEndpoint {
             let consistency = Consistency::try_from(request.consistency)?;
             self.operations.worker_history(&request.worker_id, consistency.into()).await
         };
-        match shown.await {
-            Ok((history, _)) => Ok(answer(&self.operations, history)),
-            Err(problem) => Err(refusal(&self.operations, problem)),
-        }
+        reply(&self.operations, shown.await)
     }
 
     async fn reconnect(
@@ -122,10 +103,7 @@ impl RegistryService for RegistryEndpoint {
             check_leads_if_forwarded(&request, &self.operations)?;
             self.operations.reconnect(request.into_inner()).await
         };
-        match reconnected.await {
-            Ok((response, _)) => Ok(answer(&self.operations, response)),
-            Err(problem) => Err(refusal(&self.operations, problem)),
-        }
+        reply(&self.operations, reconnected.await)
     }
 
     async fn usage(
@@ -133,13 +111,10 @@ impl RegistryService for RegistryEndpoint {
         request: Request<v1::WorkerUsageRequest>,
     ) -> Result<Response<v1::WorkerMetrics>, Status> {
         let shown = async {
-            let reading = self.reading(&request, Consistency::Linearizable.into())?;
-            self.operations.usage(&request.get_ref().worker_id, reading).await
+            check_leads_if_forwarded(&request, &self.operations)?;
+            self.operations.usage(&request.get_ref().worker_id, Reading::default()).await
         };
-        match shown.await {
-            Ok((metrics, _)) => Ok(answer(&self.operations, metrics)),
-            Err(problem) => Err(refusal(&self.operations, problem)),
-        }
+        reply(&self.operations, shown.await)
     }
 
     async fn watch_usage(
@@ -151,43 +126,33 @@ impl RegistryService for RegistryEndpoint {
             true => self.operations.watch_own_usage(),
             false => Ok(self.operations.watch_usage()),
         };
-        match watched {
-            Ok(samples) => {
-                let samples = samples.map(|sample| Ok(v1::UsageSample::clone(&sample)));
-                let stopping = self.operations.stopping().clone().cancelled_owned();
-                Ok(answer(&self.operations, samples.take_until(stopping).boxed()))
-            }
-            Err(problem) => Err(refusal(&self.operations, problem)),
-        }
+        let stopping = self.operations.stopping().clone().cancelled_owned();
+        let watched = watched.map(|samples| {
+            let samples = samples.map(|sample| Ok(v1::UsageSample::clone(&sample)));
+            samples.take_until(stopping).boxed()
+        });
+        reply_unmarked(&self.operations, watched)
     }
 
     async fn create_token(
         &self,
         request: Request<v1::CreateTokenRequest>,
     ) -> Result<Response<v1::CreatedToken>, Status> {
-        match self.operations.create_token(request.into_inner()).await {
-            Ok((token, _)) => Ok(answer(&self.operations, token)),
-            Err(problem) => Err(refusal(&self.operations, problem)),
-        }
+        reply(&self.operations, self.operations.create_token(request.into_inner()).await)
     }
 
     async fn list_tokens(
         &self,
         _: Request<v1::ListTokensRequest>,
     ) -> Result<Response<v1::TokenList>, Status> {
-        match self.operations.tokens(Reading::default()).await {
-            Ok((tokens, _)) => Ok(answer(&self.operations, tokens)),
-            Err(problem) => Err(refusal(&self.operations, problem)),
-        }
+        reply(&self.operations, self.operations.tokens(Reading::default()).await)
     }
 
     async fn revoke_token(
         &self,
         request: Request<v1::RevokeTokenRequest>,
     ) -> Result<Response<v1::RevokeTokenResponse>, Status> {
-        match self.operations.revoke_token(&request.get_ref().token_id).await {
-            Ok(_) => Ok(answer(&self.operations, v1::RevokeTokenResponse {})),
-            Err(problem) => Err(refusal(&self.operations, problem)),
-        }
+        let revoked = self.operations.revoke_token(&request.get_ref().token_id).await;
+        reply(&self.operations, revoked.map(|gone| gone.map(|()| v1::RevokeTokenResponse {})))
     }
 }

@@ -21,7 +21,7 @@ use super::incoming::incoming;
 use super::intake::Intake;
 use super::registry::RegistryEndpoint;
 use super::tasks::TaskEndpoint;
-use super::trailers::LeaderInTrailers;
+use super::trailers::WithTrailers;
 use super::workers::WorkerEndpoint;
 use crate::connections::Door;
 use crate::operations::Operations;
@@ -101,7 +101,7 @@ impl GrpcServer {
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         Server::builder()
             .layer(self.intake)
-            .layer(LeaderInTrailers)
+            .layer(WithTrailers)
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .max_concurrent_streams(Some(STREAMS_MAX))

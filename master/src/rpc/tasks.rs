@@ -12,7 +12,7 @@ use proto::v1::task_service_server::TaskService;
 use tonic::{Request, Response, Status};
 
 use super::forwarded::check_leads_if_forwarded;
-use super::{answer, refusal};
+use super::{reply, reply_unmarked};
 use crate::operations::{LogRequest, LogScope, Operations, Submission, TaskQuery};
 
 /// Longest wait: clients that want to wait longer ask again.
@@ -32,10 +32,10 @@ impl TaskService for TaskEndpoint {
         request: Request<v1::SubmitRequest>,
     ) -> Result<Response<v1::SubmitResponse>, Status> {
         let v1::SubmitRequest { tasks, idempotency_key } = request.into_inner();
-        match self.operations.submit(Submission { tasks, idempotency_key }).await {
-            Ok((tasks, _)) => Ok(answer(&self.operations, v1::SubmitResponse { tasks })),
-            Err(problem) => Err(refusal(&self.operations, problem)),
-        }
+        let submitted = self.operations.submit(Submission { tasks, idempotency_key }).await;
+        let submitted =
+            submitted.map(|submitted| submitted.map(|tasks| v1::SubmitResponse { tasks }));
+        reply(&self.operations, submitted)
     }
 
     async fn get(
@@ -48,10 +48,7 @@ impl TaskService for TaskEndpoint {
             let consistency = Consistency::try_from(request.consistency)?;
             self.operations.task(&request.task_id, consistency.into()).await
         };
-        match shown.await {
-            Ok((task, _)) => Ok(answer(&self.operations, task)),
-            Err(problem) => Err(refusal(&self.operations, problem)),
-        }
+        reply(&self.operations, shown.await)
     }
 
     async fn list(
@@ -65,20 +62,14 @@ impl TaskService for TaskEndpoint {
             let consistency = Consistency::try_from(request.consistency)?;
             self.operations.tasks(query, consistency.into()).await
         };
-        match listed.await {
-            Ok((page, _)) => Ok(answer(&self.operations, page)),
-            Err(problem) => Err(refusal(&self.operations, problem)),
-        }
+        reply(&self.operations, listed.await)
     }
 
     async fn cancel(
         &self,
         request: Request<v1::CancelTaskByIdRequest>,
     ) -> Result<Response<v1::SubmittedTask>, Status> {
-        match self.operations.cancel(&request.into_inner().task_id).await {
-            Ok((task, _)) => Ok(answer(&self.operations, task)),
-            Err(problem) => Err(refusal(&self.operations, problem)),
-        }
+        reply(&self.operations, self.operations.cancel(&request.into_inner().task_id).await)
     }
 
     async fn wait(
@@ -87,10 +78,9 @@ impl TaskService for TaskEndpoint {
     ) -> Result<Response<v1::Task>, Status> {
         let v1::WaitTaskRequest { task_id, timeout_ms } = request.into_inner();
         let patience = Duration::from_millis(timeout_ms).min(WAIT_MAX);
-        match self.operations.wait(&task_id, patience).await {
-            Ok((task, _)) => Ok(answer(&self.operations, self.operations.show(&task))),
-            Err(problem) => Err(refusal(&self.operations, problem)),
-        }
+        let ended = self.operations.wait(&task_id, patience).await;
+        let ended = ended.map(|task| task.map(|task| self.operations.show(&task)));
+        reply(&self.operations, ended)
     }
 
     async fn logs(
@@ -110,14 +100,9 @@ impl TaskService for TaskEndpoint {
                 stdout_offset: request.stdout_offset,
                 stderr_offset: request.stderr_offset,
             };
-            self.operations.logs(request).await
+            let chunks = self.operations.logs(request).await?;
+            Ok(chunks.map(|chunk| chunk.map_err(Status::from)).boxed())
         };
-        match opened.await {
-            Ok(chunks) => {
-                let chunks = chunks.map(|chunk| chunk.map_err(Status::from)).boxed();
-                Ok(answer(&self.operations, chunks))
-            }
-            Err(problem) => Err(refusal(&self.operations, problem)),
-        }
+        reply_unmarked(&self.operations, opened.await)
     }
 }

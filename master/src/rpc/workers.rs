@@ -9,7 +9,7 @@ use proto::v1;
 use proto::v1::master_service_server::MasterService;
 use tonic::{Request, Response, Status};
 
-use super::{answer, refusal};
+use super::{refusal, reply_unmarked};
 use crate::operations::Operations;
 use crate::peer::{HeartbeatRelay, relayed_response};
 use crate::refusal::of_session;
@@ -50,10 +50,7 @@ impl MasterService for WorkerEndpoint {
                 .map_err(|error| of_session(&error)),
             false => operations.leader_peer().register_worker(request).await,
         };
-        match answered {
-            Ok(message) => Ok(answer(operations, message)),
-            Err(problem) => Err(refusal(operations, problem)),
-        }
+        reply_unmarked(operations, answered)
     }
 
     async fn send_heartbeat(
@@ -72,10 +69,7 @@ impl MasterService for WorkerEndpoint {
             }
             false => self.heartbeats.send(request.into_inner()).await,
         };
-        match answered {
-            Ok(message) => Ok(answer(operations, message)),
-            Err(problem) => Err(refusal(operations, problem)),
-        }
+        reply_unmarked(operations, answered)
     }
 
     async fn relay_heartbeats(
@@ -83,10 +77,11 @@ impl MasterService for WorkerEndpoint {
         request: Request<v1::RelayHeartbeatsRequest>,
     ) -> Result<Response<v1::RelayHeartbeatsResponse>, Status> {
         let operations = &self.operations;
-        match operations.sessions().relayed(&request.get_ref().heartbeats).await {
-            Ok(relayed) => Ok(answer(operations, relayed_response(relayed))),
-            Err(error) => Err(refusal(operations, of_session(&error))),
-        }
+        let relayed = operations.sessions().relayed(&request.get_ref().heartbeats).await;
+        reply_unmarked(
+            operations,
+            relayed.map(relayed_response).map_err(|error| of_session(&error)),
+        )
     }
 
     async fn report_task_completion(
@@ -102,10 +97,7 @@ impl MasterService for WorkerEndpoint {
                 .map_err(|error| of_session(&error)),
             false => operations.leader_peer().report_task_completion(request).await,
         };
-        match answered {
-            Ok(message) => Ok(answer(operations, message)),
-            Err(problem) => Err(refusal(operations, problem)),
-        }
+        reply_unmarked(operations, answered)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The API of a master that runs in this process, alone in its cluster, asked over real sockets.
+//! The API of a master that runs in this process, mostly alone in its cluster, asked over real sockets.
 
 mod admission;
 mod clock;
@@ -8,6 +8,7 @@ mod event_socket;
 mod events;
 mod fleet;
 mod followed_logs;
+mod freshness;
 mod fuzz;
 mod large;
 mod liveness;
