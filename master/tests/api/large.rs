@@ -57,7 +57,7 @@ async fn lists_that_are_too_long_are_refused_before_they_are_read() {
     let url = format!("http://{}", master.grpc());
     let mut client =
         TaskServiceClient::connect(url).await.unwrap().max_encoding_message_size(16 << 20);
-    let constraints = vec![v1::Constraint::default(); 600_000];
+    let constraints = vec![v1::Constraint::default(); 1_000_000];
     let many_parts = v1::TaskSpec { constraints, ..v1::TaskSpec::default() };
     let many_tasks = |count| vec![v1::TaskSpec::default(); count];
     for tasks in [many_tasks(10_001), many_tasks(1_000_000), vec![many_parts]] {
