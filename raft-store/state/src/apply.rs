@@ -58,7 +58,7 @@ impl State {
         assert!(apply.meta.level >= before.level, "the level never falls");
         assert!(apply.meta.next_task >= before.next_task, "no task id is given twice");
         let Apply { meta, mut changes, .. } = apply;
-        self.settle(index);
+        self.update_derived(index);
         if meta != before {
             self.put_meta(meta);
             changes.push(Change::Put(Record::Meta(meta)));
@@ -135,7 +135,7 @@ impl Apply<'_> {
         self.changes.push(Change::Put(Record::MassLoss(mass_loss)));
     }
 
-    fn end_of_mass_loss(&mut self) {
+    fn remove_mass_loss(&mut self) {
         self.state.put_mass_loss(None);
         self.changes.push(Change::Delete(Key::MassLoss));
     }

@@ -56,31 +56,31 @@ pub struct Head {
     /// Log position of the task's last change, since which it has been waiting.
     arrived: LogIndex,
     class: Arc<Class>,
-    stands: Stands,
+    represents: Represents,
 }
 
 /// Tasks that a queue's head stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stands {
+enum Represents {
     /// Its class: if there is no place for it, there is none for the tasks behind it.
-    ForClass,
+    Class,
     /// Itself alone: it is kept from workers on which it failed to start; the others of its class
     /// are not.
-    Apart,
+    Task,
 }
 
 impl Head {
     pub(crate) fn of(task: &Task) -> Self {
-        let stands = if is_apart(task) { Stands::Apart } else { Stands::ForClass };
+        let represents = if is_apart(task) { Represents::Task } else { Represents::Class };
         let class = Arc::clone(&task.spec.class);
-        Self { rank: Rank::of(task), arrived: task.index, class, stands }
+        Self { rank: Rank::of(task), arrived: task.index, class, represents }
     }
 
     /// Returns whether it stands for a single task, which is kept from some workers, and not for
     /// its class.
     #[must_use]
     pub fn is_apart(&self) -> bool {
-        self.stands == Stands::Apart
+        self.represents == Represents::Task
     }
 
     /// Returns its rank.

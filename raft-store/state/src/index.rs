@@ -85,7 +85,7 @@ impl Index {
     }
 
     /// Updates the indexes for one task, given its values before and after a change; `None` stands
-    /// for a task that is not live. The caller must call [`Self::settle`] when the command has been
+    /// for a task that is not live. The caller must call [`Self::update_backlog`] when the command has been
     /// applied.
     pub(crate) fn replace(&mut self, before: Option<&Task>, after: Option<&Task>) {
         self.account(before, after);
@@ -110,10 +110,10 @@ impl Index {
     }
 
     /// Updates the backlog for all tasks that a command changed. `tasks` are the live ones.
-    pub(crate) fn settle(&mut self, tasks: &BTreeMap<TaskId, Arc<Task>>) {
+    pub(crate) fn update_backlog(&mut self, tasks: &BTreeMap<TaskId, Arc<Task>>) {
         for key in std::mem::take(&mut self.changed) {
             let Some(queue) = self.queue.get_mut(&key) else { continue };
-            queue.settle(tasks, &mut self.backlog);
+            queue.update_head(tasks, &mut self.backlog);
             if queue.is_empty() {
                 self.queue.remove(&key);
             }

@@ -46,8 +46,8 @@ pub enum Violation {
     #[error("inactive, draining or departed workers differ from what the registry says")]
     WorkersOutOfStep,
     /// The free capacity of workers is not what their loads leave.
-    #[error("the room on workers differs from what their loads leave")]
-    RoomOutOfStep,
+    #[error("the free capacity of workers differs from what their loads leave")]
+    CapacityOutOfStep,
     /// A worker's history is not in order, or too long.
     #[error("the history of worker {0} does not rise, or is too long")]
     HistoryDoesNotRise(WorkerId),
@@ -71,7 +71,7 @@ impl State {
             self.check_task(task)?;
             fresh.replace(None, Some(task));
         }
-        fresh.settle(self.tasks());
+        fresh.update_backlog(self.tasks());
         if fresh != *self.index() {
             return Err(Violation::IndexOutOfStep);
         }
@@ -85,8 +85,8 @@ impl State {
         if !self.workers_are_in_step() {
             return Err(Violation::WorkersOutOfStep);
         }
-        if !self.room_is_in_step() {
-            return Err(Violation::RoomOutOfStep);
+        if !self.capacity_is_in_step() {
+            return Err(Violation::CapacityOutOfStep);
         }
         for worker in self.workers() {
             let rises = worker.history.is_sorted_by_key(|event| (event.index, event.at));

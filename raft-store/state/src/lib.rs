@@ -5,6 +5,7 @@
 
 mod apply;
 mod backlog;
+mod capacity;
 mod change;
 mod command;
 mod constraint;
@@ -22,7 +23,6 @@ mod mass_loss;
 mod meta;
 mod reply;
 mod resources;
-mod room;
 mod state;
 mod task;
 mod text_map;
@@ -32,6 +32,7 @@ mod treap;
 mod worker;
 
 pub use backlog::{AGEING_STEP, Candidates, Head, Moment, Rank, Since};
+pub use capacity::{Plan, Preference};
 pub use change::{Change, Key, Record};
 pub use command::{
     AssignTasks, Assignment, BeginTerm, CancelTask, ChangeHealth, Command, ConnectWorker,
@@ -59,7 +60,6 @@ pub use reply::{
     AttemptVerdict, FinishVerdict, IdempotencyRecord, Registered, Rejection, Reply, Resume,
 };
 pub use resources::{Resources, Shortage};
-pub use room::{Plan, Preference};
 pub use state::{Applied, State};
 pub use task::{
     Attempt, AttemptOutcome, AttemptOutcomeKind, Class, LossReason, OnDisconnect, StopReason, Task,

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use crate::capacity::CapacityIndex;
 use crate::growth::Growth;
 use crate::index::{Index, TaskCounts, WorkerLoad};
-use crate::room::Room;
 use crate::{
     Change, Departed, IdempotencyRecord, JoinToken, Key, LeaderRecord, Limits, LogIndex, MassLoss,
     Meta, Record, Rejection, Reply, Task, TaskId, Timestamp, TokenId, Worker, WorkerId,
@@ -39,10 +39,10 @@ pub struct State {
     keys_by_age: BTreeSet<(Timestamp, Arc<str>)>,
     key_bytes: u64,
     index: Index,
-    room: Room,
+    capacity: CapacityIndex,
     growth: Growth,
     /// Workers whose loads changed since their free capacity was updated.
-    unsettled: BTreeSet<WorkerId>,
+    changed_loads: BTreeSet<WorkerId>,
 }
 
 /// Effects of one applied command.
@@ -79,7 +79,7 @@ impl State {
                 let index = task.index;
                 self.intern(&mut task);
                 self.put_task(&task);
-                self.settle(index);
+                self.update_derived(index);
             }
             Record::IdempotencyKey(record) => self.put_key(record),
             Record::Departed(departed) => self.put_departed(departed),
@@ -203,12 +203,12 @@ impl State {
     }
 
     /// Returns whether the index of free capacity equals one built afresh from workers and loads.
-    pub(crate) fn room_is_in_step(&self) -> bool {
-        let mut fresh = Room::default();
+    pub(crate) fn capacity_is_in_step(&self) -> bool {
+        let mut fresh = CapacityIndex::default();
         for worker in self.workers() {
             fresh.put(worker, self.load(&worker.id).map(|load| &load.allocated));
         }
-        fresh == self.room
+        fresh == self.capacity
     }
 
     pub(crate) fn keys_are_in_step(&self) -> bool {
@@ -256,7 +256,7 @@ impl State {
     }
 
     /// Writes a task. A terminal task leaves memory, and only its record on disk remains. The
-    /// caller must call [`Self::settle`] afterwards.
+    /// caller must call [`Self::update_derived`] afterwards.
     pub(crate) fn put_task(&mut self, task: &Arc<Task>) {
         let (before, after) = if task.state.is_terminal() {
             (self.tasks.remove(&task.id), None)
@@ -268,20 +268,20 @@ impl State {
         for attempt in
             [before.as_deref(), after].into_iter().flatten().filter_map(Task::live_attempt)
         {
-            if !self.unsettled.contains(&attempt.worker) {
-                self.unsettled.insert(attempt.worker.clone());
+            if !self.changed_loads.contains(&attempt.worker) {
+                self.changed_loads.insert(attempt.worker.clone());
             }
         }
     }
 
     /// Updates the backlog and the free capacity for all that one command changed, once and not
     /// with each of a thousand tasks. `index` is the command's.
-    pub(crate) fn settle(&mut self, index: LogIndex) {
-        self.index.settle(&self.tasks);
-        while let Some(id) = self.unsettled.pop_first() {
+    pub(crate) fn update_derived(&mut self, index: LogIndex) {
+        self.index.update_backlog(&self.tasks);
+        while let Some(id) = self.changed_loads.pop_first() {
             let Some(worker) = self.workers.get(&id) else { continue };
             let load = self.index.load(&id).map(|load| &load.allocated);
-            if self.room.put(worker, load) {
+            if self.capacity.put(worker, load) {
                 self.growth.on_grown(&id, index);
             }
         }

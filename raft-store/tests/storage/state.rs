@@ -162,7 +162,7 @@ async fn large_entries_are_applied_in_several_batches() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[should_panic(expected = "a look at the state within a look at the state")]
+#[should_panic(expected = "the state is read within a read of the state")]
 async fn a_look_at_the_state_looks_once() {
     let home = TempDir::new().unwrap();
     let reader = open(home.path()).reader;

@@ -131,7 +131,7 @@ impl Apply<'_> {
             return FinishVerdict::Stale;
         }
         let task = Task::clone(task);
-        self.settle(task, finished.outcome);
+        self.end_attempt(task, finished.outcome);
         FinishVerdict::Accepted
     }
 
@@ -180,7 +180,7 @@ impl Apply<'_> {
 
     fn lose_attempt(&mut self, task: TaskId, reason: LossReason) {
         if let Some(task) = self.state.task(task).map(|task| Task::clone(task)) {
-            self.settle(task, AttemptOutcome::Lost(reason));
+            self.end_attempt(task, AttemptOutcome::Lost(reason));
         }
     }
 
@@ -201,7 +201,7 @@ impl Apply<'_> {
     }
 
     /// Ends the live attempt and decides the next state of its task.
-    pub(super) fn settle(&mut self, mut task: Task, outcome: AttemptOutcome) {
+    pub(super) fn end_attempt(&mut self, mut task: Task, outcome: AttemptOutcome) {
         let is_new_there = is_new_there(&task);
         let Some(attempt) = task.attempts.last_mut() else { return };
         assert!(attempt.outcome.is_none(), "an attempt ends once");

@@ -145,7 +145,7 @@ impl Apply<'_> {
             };
             let is_reported = kept.contains_key(&id);
             if !is_same_process && !is_reported {
-                self.settle(task, AttemptOutcome::Lost(LossReason::WorkerRestarted));
+                self.end_attempt(task, AttemptOutcome::Lost(LossReason::WorkerRestarted));
                 continue;
             }
             let Some(attempt) = task.attempts.last_mut() else { continue };
@@ -155,7 +155,7 @@ impl Apply<'_> {
                     true => LossReason::UnknownToWorker,
                     false => LossReason::WorkerUnreachable,
                 };
-                self.settle(task, AttemptOutcome::Lost(reason));
+                self.end_attempt(task, AttemptOutcome::Lost(reason));
                 continue;
             }
             let changes_epoch = attempt.epoch != epoch;

@@ -18,14 +18,14 @@ impl Apply<'_> {
         for change in command.changes {
             let Some(worker) = self.state.worker(&change.worker).map(Arc::clone) else { continue };
             if worker.is_active() && worker.epoch == change.epoch {
-                let health = self.found(worker.health.clone(), change.finding);
+                let health = self.with_finding(worker.health.clone(), change.finding);
                 self.put_health(&worker, health);
             }
         }
         Ok(Reply::Done)
     }
 
-    fn found(&self, mut health: Health, finding: HealthFinding) -> Health {
+    fn with_finding(&self, mut health: Health, finding: HealthFinding) -> Health {
         match finding {
             HealthFinding::Unreachable { detail } => {
                 health.unreachable = Some(self.trouble(health.unreachable.as_ref(), detail));

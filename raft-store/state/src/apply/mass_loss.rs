@@ -36,7 +36,7 @@ impl Apply<'_> {
     pub(super) fn end_mass_loss(&mut self, term: Term) -> Result<Reply, Rejection> {
         self.check_term(term)?;
         if self.state.mass_loss().is_some() {
-            self.end_of_mass_loss();
+            self.remove_mass_loss();
         }
         Ok(Reply::Done)
     }

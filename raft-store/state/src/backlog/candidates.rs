@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use super::{Backlog, Head, Place, Rank, Tree};
+use crate::capacity::{CapacityIndex, UpperBound};
 use crate::growth::Growth;
-use crate::room::{Offer, Room};
 use crate::treap::Link;
 use crate::{LogIndex, Resources, Worker, WorkerId};
 
@@ -58,7 +58,7 @@ impl<'a> Candidates<'a> {
     /// Searches from rank `from` on for classes that may fit because of a change after `since`.
     pub(crate) fn new(
         backlog: &'a Backlog,
-        (room, growth): (&'a Room, &'a Growth),
+        (capacity, growth): (&'a CapacityIndex, &'a Growth),
         worker: impl Fn(&WorkerId) -> Option<&'a Worker>,
         since: Since,
         from: Rank,
@@ -68,15 +68,15 @@ impl<'a> Candidates<'a> {
             Since::Then(then) if backlog.apart == 0 || then.changes == growth.changes() => since,
             Since::Then(_) | Since::Unknown => Since::Unknown,
         };
-        let offers = match since {
-            Since::Unknown => offers_of_all(backlog, room),
+        let bounds = match since {
+            Since::Unknown => bounds_of_all(backlog, capacity),
             Since::Then(Moment { index, .. }) => {
                 let grown = growth.after(index).take(GROWN_MAX + 1).collect::<Vec<_>>();
                 if grown.len() > GROWN_MAX {
-                    offers_of_all(backlog, room)
+                    bounds_of_all(backlog, capacity)
                 } else {
                     let workers = grown.into_iter().filter_map(worker);
-                    offers_of(backlog, room, workers)
+                    bounds_of(backlog, capacity, workers)
                 }
             }
         };
@@ -90,7 +90,7 @@ impl<'a> Candidates<'a> {
         let probes = arrived.len();
         let mut found =
             Self { arrived: arrived.into(), trees: Vec::new(), next: BinaryHeap::new(), probes };
-        for (place, most) in offers {
+        for (place, most) in bounds {
             if let Some(tree) = backlog.tree(place) {
                 found.trees.push(Searched { tree, most, next: None });
                 found.advance(found.trees.len() - 1, from);
@@ -143,52 +143,55 @@ impl<'a> Iterator for Candidates<'a> {
 
 /// Returns the most that any worker has free for the classes of each tree. The filter of all
 /// workers' labels leaves out most trees that none of them may serve.
-fn offers_of_all<'a>(backlog: &'a Backlog, room: &Room) -> BTreeMap<Place<'a>, Resources> {
-    let Some(all) = room.offer() else { return BTreeMap::new() };
-    let mut offers = BTreeMap::new();
+fn bounds_of_all<'a>(
+    backlog: &'a Backlog,
+    capacity: &CapacityIndex,
+) -> BTreeMap<Place<'a>, Resources> {
+    let Some(all) = capacity.upper_bound() else { return BTreeMap::new() };
+    let mut bounds = BTreeMap::new();
     for worker in backlog.by_worker.keys() {
-        if let Some(offer) = room.offer_of(worker) {
-            offers.insert(Place::Worker(worker), offer.most);
+        if let Some(bound) = capacity.upper_bound_of(worker) {
+            bounds.insert(Place::Worker(worker), bound.most);
         }
     }
     for place in backlog.labels() {
         if let Place::Label(label, value) = place
             && all.may_have(label, value)
         {
-            offers.insert(place, all.most.clone());
+            bounds.insert(place, all.most.clone());
         }
     }
-    offers.insert(Place::Anywhere, all.most);
-    offers
+    bounds.insert(Place::Anywhere, all.most);
+    bounds
 }
 
 /// Returns the most that any of these workers has free for the classes of each tree.
-fn offers_of<'a>(
+fn bounds_of<'a>(
     backlog: &'a Backlog,
-    room: &Room,
+    capacity: &CapacityIndex,
     workers: impl Iterator<Item = &'a Worker>,
 ) -> BTreeMap<Place<'a>, Resources> {
-    let mut offers = BTreeMap::<Place<'a>, Resources>::new();
-    let mut add = |place, offer: &Offer| {
-        let most = offers.entry(place).or_insert_with(|| offer.most.clone());
-        most.raise_to(&offer.most);
+    let mut bounds = BTreeMap::<Place<'a>, Resources>::new();
+    let mut add = |place, bound: &UpperBound| {
+        let most = bounds.entry(place).or_insert_with(|| bound.most.clone());
+        most.raise_to(&bound.most);
     };
     for worker in workers {
-        let Some(offer) = room.offer_of(&worker.id) else { continue };
-        add(Place::Anywhere, &offer);
-        add(Place::Worker(&worker.id), &offer);
+        let Some(bound) = capacity.upper_bound_of(&worker.id) else { continue };
+        add(Place::Anywhere, &bound);
+        add(Place::Worker(&worker.id), &bound);
         if backlog.by_label.is_empty() {
             continue;
         }
         for (label, value) in worker.labels_in_effect() {
             let Some((label, by_label)) = backlog.by_label.get_key_value(label) else { continue };
-            add(Place::Label(label, None), &offer);
+            add(Place::Label(label, None), &bound);
             if let Some((value, _)) = by_label.by_value.get_key_value(value) {
-                add(Place::Label(label, Some(value)), &offer);
+                add(Place::Label(label, Some(value)), &bound);
             }
         }
     }
-    offers
+    bounds
 }
 
 /// Finds the most important class from rank `from` on that asks for no more than `most`.

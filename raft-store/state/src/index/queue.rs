@@ -58,7 +58,7 @@ impl ClassQueue {
         before.take(most).count()
     }
 
-    /// Adds a task. The backlog has it after [`Self::settle`].
+    /// Adds a task. The backlog has it after [`Self::update_head`].
     pub(super) fn insert(&mut self, task: &Task, backlog: &mut Backlog) {
         if is_apart(task) {
             self.apart.insert(task.id);
@@ -78,7 +78,11 @@ impl ClassQueue {
     }
 
     /// Updates the backlog if the head has changed.
-    pub(super) fn settle(&mut self, tasks: &BTreeMap<TaskId, Arc<Task>>, backlog: &mut Backlog) {
+    pub(super) fn update_head(
+        &mut self,
+        tasks: &BTreeMap<TaskId, Arc<Task>>,
+        backlog: &mut Backlog,
+    ) {
         self.has_changed = false;
         let next = self.tasks.first().and_then(|next| tasks.get(next));
         let head = next.map(|next| Head::of(next));

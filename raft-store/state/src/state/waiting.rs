@@ -35,12 +35,12 @@ impl State {
     #[must_use]
     pub fn candidates(&self, since: Since, from: Rank) -> Candidates<'_> {
         let worker = |id: &WorkerId| self.workers.get(id).map(Arc::as_ref);
-        Candidates::new(self.index.backlog(), (&self.room, &self.growth), worker, since, from)
+        Candidates::new(self.index.backlog(), (&self.capacity, &self.growth), worker, since, from)
     }
 
     /// Starts a plan of where to place tasks, from what is free now on the workers that take tasks.
     #[must_use]
     pub fn plan(&self) -> Plan<'_> {
-        self.room.plan()
+        self.capacity.plan()
     }
 }

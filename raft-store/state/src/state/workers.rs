@@ -63,7 +63,7 @@ impl State {
 
     /// Returns whether another worker takes tasks.
     pub(crate) fn takes_tasks_beside(&self, id: &WorkerId) -> bool {
-        self.room.has_beside(id)
+        self.capacity.has_beside(id)
     }
 
     /// Returns whether an unreachable worker must say which of its attempts it has: some may never
@@ -114,7 +114,7 @@ impl State {
         let by_change = if worker.is_active() { &mut self.active } else { &mut self.inactive };
         by_change.insert((worker.index, worker.id.clone()));
         let load = self.index.load(&worker.id).map(|load| &load.allocated);
-        if self.room.put(&worker, load) {
+        if self.capacity.put(&worker, load) {
             self.growth.on_grown(&worker.id, worker.index);
         }
         self.growth.on_changed();
@@ -123,7 +123,7 @@ impl State {
 
     pub(crate) fn remove_worker(&mut self, id: &WorkerId) {
         self.remove_from_indexes(id);
-        self.room.remove(id);
+        self.capacity.remove(id);
         self.growth.remove(id);
         self.workers.remove(id);
     }

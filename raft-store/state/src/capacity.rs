@@ -3,28 +3,28 @@
 //! The state's writers keep it up to date, so placing a task costs a tree search and not a walk
 //! over all workers.
 
-mod marks;
+mod label_filter;
 mod tree;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use self::marks::Marks;
-pub(crate) use self::tree::Offer;
+use self::label_filter::LabelFilter;
+pub(crate) use self::tree::UpperBound;
 use self::tree::{Tree, Wanted};
 use crate::treap::Element;
 use crate::{Class, Resources, Worker, WorkerId};
 
 /// Workers that take tasks, with the resources that are free on each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Room {
-    vacancies: BTreeMap<WorkerId, Arc<Vacancy>>,
+pub(crate) struct CapacityIndex {
+    entries: BTreeMap<WorkerId, Arc<Entry>>,
     tree: Tree,
 }
 
 /// A worker that takes tasks, with its free resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Vacancy {
+struct Entry {
     worker: Arc<Worker>,
     free: Resources,
     /// Dominant share in use, in parts per million.
@@ -32,7 +32,7 @@ struct Vacancy {
     /// Number of attempts, which tells equally full workers apart: tasks that ask for nothing leave
     /// the share as it is.
     attempts: u64,
-    marks: Marks,
+    labels: LabelFilter,
 }
 
 /// Preference among the workers that fit. Of equal workers, the one with the fewest attempts comes
@@ -48,20 +48,20 @@ pub enum Preference {
 /// Tentative placements. They take resources in this plan and nowhere else.
 #[derive(Debug)]
 pub struct Plan<'a> {
-    room: &'a Room,
+    index: &'a CapacityIndex,
     tree: Tree,
     /// Workers with planned placements.
-    changed: BTreeMap<WorkerId, Arc<Vacancy>>,
+    changed: BTreeMap<WorkerId, Arc<Entry>>,
     probes: usize,
 }
 
-impl Vacancy {
+impl Entry {
     fn after(&self, taken: &Resources) -> Self {
         // A plan takes only what fits.
         let free = self.free.checked_sub(taken).unwrap_or_default();
         let share = share(&self.worker, &free);
         let attempts = attempts(&self.worker, &free);
-        Self { worker: Arc::clone(&self.worker), free, share, attempts, marks: self.marks }
+        Self { worker: Arc::clone(&self.worker), free, share, attempts, labels: self.labels }
     }
 }
 
@@ -74,11 +74,11 @@ fn attempts(worker: &Worker, free: &Resources) -> u64 {
     worker.specs.as_ref().map_or(0, |specs| specs.total.slots.saturating_sub(free.slots))
 }
 
-impl Room {
+impl CapacityIndex {
     /// Updates the entry of a worker. Returns whether something may fit there now that did not fit
     /// before.
     pub(crate) fn put(&mut self, worker: &Arc<Worker>, allocated: Option<&Resources>) -> bool {
-        let before = self.vacancies.get(&worker.id);
+        let before = self.entries.get(&worker.id);
         if !worker.takes_tasks() {
             self.remove(&worker.id);
             return false;
@@ -95,43 +95,43 @@ impl Room {
             return false;
         }
         let has_grown = known.is_none_or(|known| !known.free.holds(&free));
-        let marks = known.map_or_else(|| Marks::of(worker), |known| known.marks);
+        let labels = known.map_or_else(|| LabelFilter::of(worker), |known| known.labels);
         let (share, attempts) = (share(worker, &free), attempts(worker, &free));
         let worker = Arc::clone(worker);
-        let vacancy = Arc::new(Vacancy { worker, free, share, attempts, marks });
-        let id = vacancy.worker.id.clone();
-        if let Some(before) = self.vacancies.insert(id, Arc::clone(&vacancy)) {
+        let entry = Arc::new(Entry { worker, free, share, attempts, labels });
+        let id = entry.worker.id.clone();
+        if let Some(before) = self.entries.insert(id, Arc::clone(&entry)) {
             self.tree.remove(&before);
         }
-        self.tree.insert(vacancy);
+        self.tree.insert(entry);
         has_grown
     }
 
-    /// Returns what is on one worker, if it takes tasks.
-    pub(crate) fn offer_of(&self, id: &WorkerId) -> Option<Offer> {
-        self.vacancies.get(id).map(Element::summary)
+    /// Returns what one worker has, if it takes tasks.
+    pub(crate) fn upper_bound_of(&self, id: &WorkerId) -> Option<UpperBound> {
+        self.entries.get(id).map(Element::summary)
     }
 
-    /// Returns what is on all workers that take tasks.
-    pub(crate) fn offer(&self) -> Option<Offer> {
+    /// Returns an upper bound on what any worker that takes tasks has.
+    pub(crate) fn upper_bound(&self) -> Option<UpperBound> {
         self.tree.root().as_ref().map(|root| root.summary.clone())
     }
 
     /// Removes a worker that is no longer registered or takes no tasks.
     pub(crate) fn remove(&mut self, id: &WorkerId) {
-        if let Some(before) = self.vacancies.remove(id) {
+        if let Some(before) = self.entries.remove(id) {
             self.tree.remove(&before);
         }
     }
 
     /// Returns whether another worker takes tasks.
     pub(crate) fn has_beside(&self, id: &WorkerId) -> bool {
-        self.vacancies.keys().any(|other| other != id)
+        self.entries.keys().any(|other| other != id)
     }
 
     /// Starts a plan from what is free now.
     pub(crate) fn plan(&self) -> Plan<'_> {
-        Plan { room: self, tree: self.tree.clone(), changed: BTreeMap::new(), probes: 0 }
+        Plan { index: self, tree: self.tree.clone(), changed: BTreeMap::new(), probes: 0 }
     }
 }
 
@@ -157,8 +157,8 @@ impl Plan<'_> {
         let found = match (&class.worker, preference) {
             (Some(only), _) => {
                 *probes += 1;
-                let known = self.changed.get(only).or_else(|| self.room.vacancies.get(only));
-                known.filter(|vacancy| wanted.fits(vacancy))
+                let known = self.changed.get(only).or_else(|| self.index.entries.get(only));
+                known.filter(|entry| wanted.fits(entry))
             }
             (None, Preference::Emptiest) => tree::first(self.tree.root(), 0, &wanted, probes),
             (None, Preference::Fullest) => {
@@ -178,17 +178,17 @@ impl Plan<'_> {
     /// Returns whether a worker outside `shunned` could take a task of this class, at once or after
     /// its attempts have ended. Probes each worker at most once.
     pub fn could_take_beside(&mut self, class: &Class, shunned: &[WorkerId]) -> bool {
-        let room = self.room;
-        let mut could_take = |vacancy: &Vacancy| {
+        let index = self.index;
+        let mut could_take = |entry: &Entry| {
             self.probes += 1;
-            let worker = &vacancy.worker;
+            let worker = &entry.worker;
             let is_large_enough =
                 worker.specs.as_ref().is_some_and(|specs| specs.total.holds(&class.resources));
             is_large_enough && class.allows(worker) && !shunned.contains(&worker.id)
         };
         match &class.worker {
-            Some(only) => room.vacancies.get(only).is_some_and(|vacancy| could_take(vacancy)),
-            None => room.vacancies.values().any(|vacancy| could_take(vacancy)),
+            Some(only) => index.entries.get(only).is_some_and(|entry| could_take(entry)),
+            None => index.entries.values().any(|entry| could_take(entry)),
         }
     }
 

@@ -4,41 +4,41 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use super::Vacancy;
-use super::marks::{self, Marks};
+use super::Entry;
+use super::label_filter::{self, LabelFilter};
 use crate::treap::{Element, Link, Node, Treap};
 use crate::{Class, Resources, Worker, WorkerId};
 
 /// Workers by share in use, then by attempts, then by name.
-pub(super) type Tree = Treap<Arc<Vacancy>>;
+pub(super) type Tree = Treap<Arc<Entry>>;
 
 /// Upper bound on what any of some workers has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Offer {
+pub(crate) struct UpperBound {
     /// The most of each kind of resource that is free on any of them.
     pub(crate) most: Resources,
     /// Labels that occur on them.
-    marks: Marks,
+    labels: LabelFilter,
 }
 
-impl Offer {
+impl UpperBound {
     /// Returns whether one of them may have a label, with this value if one is given.
     pub(crate) fn may_have(&self, label: &str, value: Option<&str>) -> bool {
-        self.marks.may_have(label, value)
+        self.labels.may_contain(label, value)
     }
 
     /// Extends the bound to other workers.
     fn join(&mut self, other: &Self) {
         self.most.raise_to(&other.most);
-        self.marks = self.marks.and(other.marks);
+        self.labels = self.labels.union(other.labels);
     }
 }
 
-impl Element for Arc<Vacancy> {
-    type Summary = Offer;
+impl Element for Arc<Entry> {
+    type Summary = UpperBound;
 
     fn order(&self, other: &Self) -> Ordering {
-        let rank = |one: &Vacancy| (one.share, one.attempts);
+        let rank = |one: &Entry| (one.share, one.attempts);
         rank(self).cmp(&rank(other)).then_with(|| self.worker.id.cmp(&other.worker.id))
     }
 
@@ -46,17 +46,19 @@ impl Element for Arc<Vacancy> {
         weight(&self.worker)
     }
 
-    fn summary(&self) -> Offer {
-        Offer { most: self.free.clone(), marks: self.marks }
+    fn summary(&self) -> UpperBound {
+        UpperBound { most: self.free.clone(), labels: self.labels }
     }
 
-    fn join(summary: &mut Offer, other: &Offer) {
+    fn join(summary: &mut UpperBound, other: &UpperBound) {
         summary.join(other);
     }
 }
 
 fn weight(worker: &Worker) -> u64 {
-    marks::mix(marks::hash(worker.id.as_str(), None) ^ marks::mix(worker.registered_at.0))
+    label_filter::mix(
+        label_filter::hash(worker.id.as_str(), None) ^ label_filter::mix(worker.registered_at.0),
+    )
 }
 
 /// Criteria of a search.
@@ -64,35 +66,35 @@ pub(super) struct Wanted<'a> {
     class: &'a Class,
     /// Workers to skip.
     shunned: &'a [WorkerId],
-    marks: Marks,
+    labels: LabelFilter,
 }
 
 impl<'a> Wanted<'a> {
     pub(super) fn new(class: &'a Class, shunned: &'a [WorkerId]) -> Self {
-        Self { class, shunned, marks: Marks::needed_by(class) }
+        Self { class, shunned, labels: LabelFilter::needed_by(class) }
     }
 
     /// Returns whether this worker may run the task and has room for it.
-    pub(super) fn fits(&self, vacancy: &Vacancy) -> bool {
-        vacancy.free.holds(&self.class.resources)
-            && vacancy.marks.hold(self.marks)
-            && self.class.allows(&vacancy.worker)
-            && !self.shunned.contains(&vacancy.worker.id)
+    pub(super) fn fits(&self, entry: &Entry) -> bool {
+        entry.free.holds(&self.class.resources)
+            && entry.labels.contains(self.labels)
+            && self.class.allows(&entry.worker)
+            && !self.shunned.contains(&entry.worker.id)
     }
 
-    fn may_fit_below(&self, node: &Node<Arc<Vacancy>>) -> bool {
-        node.summary.most.holds(&self.class.resources) && node.summary.marks.hold(self.marks)
+    fn may_fit_below(&self, node: &Node<Arc<Entry>>) -> bool {
+        node.summary.most.holds(&self.class.resources) && node.summary.labels.contains(self.labels)
     }
 }
 
 /// Finds the emptiest worker that fits, of those whose share is at least `from`. Adds the number of
 /// visited nodes to `probes`.
 pub(super) fn first<'a>(
-    link: &'a Link<Arc<Vacancy>>,
+    link: &'a Link<Arc<Entry>>,
     from: u64,
     wanted: &Wanted<'_>,
     probes: &mut usize,
-) -> Option<&'a Arc<Vacancy>> {
+) -> Option<&'a Arc<Entry>> {
     let node = link.as_deref()?;
     *probes += 1;
     if !wanted.may_fit_below(node) {
@@ -111,10 +113,10 @@ pub(super) fn first<'a>(
 
 /// Finds the fullest worker that fits. Adds the number of visited nodes to `probes`.
 pub(super) fn last<'a>(
-    link: &'a Link<Arc<Vacancy>>,
+    link: &'a Link<Arc<Entry>>,
     wanted: &Wanted<'_>,
     probes: &mut usize,
-) -> Option<&'a Arc<Vacancy>> {
+) -> Option<&'a Arc<Entry>> {
     let node = link.as_deref()?;
     *probes += 1;
     if !wanted.may_fit_below(node) {

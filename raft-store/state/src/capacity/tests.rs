@@ -52,14 +52,14 @@ fn in_zone(zone: &str, resources: Resources) -> Class {
 }
 
 /// Ten thousand workers whose memory differs, as that of real machines does.
-fn fleet(allocated: impl Fn(u64) -> Resources) -> Room {
-    let mut room = Room::default();
+fn fleet(allocated: impl Fn(u64) -> Resources) -> CapacityIndex {
+    let mut index = CapacityIndex::default();
     for number in 0..FLEET {
         let zone = if number % 2 == 0 { "a" } else { "b" };
         let worker = worker(&format!("w{number}"), resources(8_000, 16_000 + number % 97), zone);
-        room.put(&worker, Some(&allocated(number)));
+        index.put(&worker, Some(&allocated(number)));
     }
-    room
+    index
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn names_cannot_be_chosen_to_make_a_chain() {
     let mut highest = 0;
     for number in 0..2_000_000_u64 {
         let name = format!("w{number:07}");
-        let hash = marks::hash(&name, None) >> 48;
+        let hash = label_filter::hash(&name, None) >> 48;
         if (1..=64).contains(&hash.saturating_sub(highest)) {
             highest = hash;
             names.push(name);
@@ -77,19 +77,19 @@ fn names_cannot_be_chosen_to_make_a_chain() {
     }
     assert!(names.len() > 1_000, "{} names make too short a chain", names.len());
 
-    let mut room = Room::default();
+    let mut index = CapacityIndex::default();
     for (moment, name) in names.iter().enumerate() {
         let worker = worker(name, resources(8_000, 16_000), "a");
         let registered_at = Timestamp(u64::try_from(moment).unwrap());
-        room.put(&Arc::new(Worker { registered_at, ..Worker::clone(&worker) }), None);
+        index.put(&Arc::new(Worker { registered_at, ..Worker::clone(&worker) }), None);
     }
-    assert!(room.tree.depth() < 50, "the tree is {} deep", room.tree.depth());
+    assert!(index.tree.depth() < 50, "the tree is {} deep", index.tree.depth());
 }
 
 #[test]
 fn a_full_fleet_is_not_looked_at() {
-    let room = fleet(|_| resources(8_000, 1_000));
-    let mut plan = room.plan();
+    let index = fleet(|_| resources(8_000, 1_000));
+    let mut plan = index.plan();
     for _ in 0..100 {
         assert_eq!(plan.place(&class(resources(1, 1)), Preference::Emptiest), None);
         assert_eq!(plan.place(&class(resources(1, 1)), Preference::Fullest), None);
@@ -99,16 +99,16 @@ fn a_full_fleet_is_not_looked_at() {
 
 #[test]
 fn leftovers_that_are_too_small_are_not_looked_at() {
-    let room = fleet(|number| resources(7_001 + number % 999, 1_000));
-    let mut plan = room.plan();
+    let index = fleet(|number| resources(7_001 + number % 999, 1_000));
+    let mut plan = index.plan();
     assert_eq!(plan.place(&class(resources(1_000, 1)), Preference::Emptiest), None);
     assert_eq!(plan.probes(), 1);
 }
 
 #[test]
 fn the_one_worker_with_room_is_found_without_a_look_at_all() {
-    let room = fleet(|number| resources(if number == 7_777 { 0 } else { 8_000 }, 0));
-    let mut plan = room.plan();
+    let index = fleet(|number| resources(if number == 7_777 { 0 } else { 8_000 }, 0));
+    let mut plan = index.plan();
     let found = plan.place(&class(resources(1_000, 1)), Preference::Fullest);
     assert_eq!(found.unwrap().as_str(), "w7777");
     assert!(plan.probes() < 200, "{} probes", plan.probes());
@@ -116,9 +116,9 @@ fn the_one_worker_with_room_is_found_without_a_look_at_all() {
 
 #[test]
 fn placements_cost_what_is_placed() {
-    let room = fleet(|number| resources(1_000 * (number % 8), 0));
+    let index = fleet(|number| resources(1_000 * (number % 8), 0));
     for preference in [Preference::Emptiest, Preference::Fullest] {
-        let mut plan = room.plan();
+        let mut plan = index.plan();
         for _ in 0..100 {
             assert!(plan.place(&class(resources(1_000, 16)), preference).is_some());
         }
@@ -128,8 +128,8 @@ fn placements_cost_what_is_placed() {
 
 #[test]
 fn a_label_that_nobody_with_room_has_costs_little() {
-    let room = fleet(|number| resources(8_000 * (number % 2), 0));
-    let mut plan = room.plan();
+    let index = fleet(|number| resources(8_000 * (number % 2), 0));
+    let mut plan = index.plan();
     assert!(plan.place(&in_zone("a", resources(1_000, 1)), Preference::Emptiest).is_some());
     assert_eq!(plan.place(&in_zone("b", resources(1_000, 1)), Preference::Emptiest), None);
     assert_eq!(plan.place(&in_zone("c", resources(1_000, 1)), Preference::Emptiest), None);
@@ -138,15 +138,15 @@ fn a_label_that_nobody_with_room_has_costs_little() {
 
 #[test]
 fn tasks_that_ask_for_nothing_are_spread_over_workers_that_are_equally_full() {
-    let mut room = Room::default();
+    let mut index = CapacityIndex::default();
     for name in ["w1", "w2", "w3"] {
         // Two workers are half full; the third is excluded.
         let allocated = if name == "w3" { 2_000 } else { 4_000 };
-        room.put(&worker(name, resources(8_000, 0), "a"), Some(&resources(allocated, 0)));
+        index.put(&worker(name, resources(8_000, 0), "a"), Some(&resources(allocated, 0)));
     }
     let nothing = class(Resources { slots: 1, ..Resources::default() });
     let placed = |preference| {
-        let mut plan = room.plan();
+        let mut plan = index.plan();
         let mut placed = BTreeMap::<_, u32>::new();
         for _ in 0..10 {
             let worker = plan.place_beside(&nothing, preference, &["w3".parse().unwrap()]);
@@ -162,13 +162,13 @@ fn tasks_that_ask_for_nothing_are_spread_over_workers_that_are_equally_full() {
 
 #[test]
 fn a_plan_changes_nothing_but_itself() {
-    let room = fleet(|_| resources(0, 0));
-    let before = room.clone();
-    let mut plan = room.plan();
+    let index = fleet(|_| resources(0, 0));
+    let before = index.clone();
+    let mut plan = index.plan();
     for _ in 0..10 {
         plan.place(&class(resources(8_000, 1)), Preference::Emptiest).unwrap();
     }
-    assert_eq!(room, before);
+    assert_eq!(index, before);
 }
 
 /// An update of one of a few workers.
@@ -197,8 +197,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// Workers with what is allocated on them, by name.
 type Naive = BTreeMap<WorkerId, (Arc<Worker>, Resources)>;
 
-fn play(steps: Vec<Step>) -> (Room, Naive) {
-    let (mut room, mut naive) = (Room::default(), Naive::new());
+fn play(steps: Vec<Step>) -> (CapacityIndex, Naive) {
+    let (mut index, mut naive) = (CapacityIndex::default(), Naive::new());
     for step in steps {
         match step {
             Step::Put { worker: number, cpu, allocated, memory, zone, scheduling } => {
@@ -206,17 +206,17 @@ fn play(steps: Vec<Step>) -> (Room, Naive) {
                 let mut one = worker(&format!("w{number}"), resources(cpu, memory), zone);
                 Arc::make_mut(&mut one).scheduling = scheduling;
                 let allocated = resources(allocated.min(cpu), allocated.min(memory));
-                room.put(&one, Some(&allocated));
+                index.put(&one, Some(&allocated));
                 naive.insert(one.id.clone(), (one, allocated));
             }
             Step::Remove { worker } => {
                 let id = format!("w{worker}").parse::<WorkerId>().unwrap();
-                room.remove(&id);
+                index.remove(&id);
                 naive.remove(&id);
             }
         }
     }
-    (room, naive)
+    (index, naive)
 }
 
 fn best(naive: &Naive, class: &Class, preference: Preference) -> Option<WorkerId> {
@@ -240,9 +240,9 @@ proptest! {
         wanted in prop::collection::vec((0..4_u64, 0..4_u64, 0..4_u8), 1..60),
         fullest in any::<bool>(),
     ) {
-        let (room, mut naive) = play(steps);
+        let (index, mut naive) = play(steps);
         let preference = if fullest { Preference::Fullest } else { Preference::Emptiest };
-        let mut plan = room.plan();
+        let mut plan = index.plan();
         for (cpu, memory, kind) in wanted {
             let each = Resources { slots: 1, ..resources(cpu, memory) };
             let class = match kind {
@@ -261,11 +261,11 @@ proptest! {
 
     #[test]
     fn the_way_there_leaves_no_trace(steps in steps()) {
-        let (room, naive) = play(steps);
-        let mut fresh = Room::default();
+        let (index, naive) = play(steps);
+        let mut fresh = CapacityIndex::default();
         for (worker, allocated) in naive.values().rev() {
             fresh.put(worker, Some(allocated));
         }
-        prop_assert_eq!(room, fresh);
+        prop_assert_eq!(index, fresh);
     }
 }

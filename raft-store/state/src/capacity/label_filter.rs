@@ -7,54 +7,54 @@ const WORDS: usize = 4;
 /// Bloom filter of labels, with one bit for each label and one for each label with its value. A
 /// label in the filter may be present; a label that is not in it is absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Marks([u64; WORDS]);
+pub(super) struct LabelFilter([u64; WORDS]);
 
-impl Marks {
+impl LabelFilter {
     pub(super) fn of(worker: &Worker) -> Self {
-        let mut marks = Self::default();
+        let mut filter = Self::default();
         for (label, value) in worker.effective_labels() {
-            marks.set(hash(&label, None));
-            marks.set(hash(&label, Some(&value)));
+            filter.insert(hash(&label, None));
+            filter.insert(hash(&label, Some(&value)));
         }
-        marks
+        filter
     }
 
     /// Returns the labels that any worker that may run this class must have.
     pub(super) fn needed_by(class: &Class) -> Self {
-        let mut marks = Self::default();
+        let mut filter = Self::default();
         for constraint in &class.constraints {
             match &constraint.op {
-                ConstraintOp::Equals(value) => marks.set(hash(&constraint.label, Some(value))),
+                ConstraintOp::Equals(value) => filter.insert(hash(&constraint.label, Some(value))),
                 ConstraintOp::In(_) | ConstraintOp::Exists => {
-                    marks.set(hash(&constraint.label, None));
+                    filter.insert(hash(&constraint.label, None));
                 }
                 ConstraintOp::NotEquals(_) => {}
             }
         }
-        marks
+        filter
     }
 
     /// Returns whether every label of `wanted` may be present.
-    pub(super) fn hold(self, wanted: Self) -> bool {
+    pub(super) fn contains(self, wanted: Self) -> bool {
         self.0.iter().zip(wanted.0).all(|(has, wants)| has & wants == wants)
     }
 
     /// Returns whether a label, with this value if one is given, may be present.
-    pub(super) fn may_have(self, label: &str, value: Option<&str>) -> bool {
+    pub(super) fn may_contain(self, label: &str, value: Option<&str>) -> bool {
         let mut wanted = Self::default();
-        wanted.set(hash(label, value));
-        self.hold(wanted)
+        wanted.insert(hash(label, value));
+        self.contains(wanted)
     }
 
     /// Returns the labels that are in either filter.
-    pub(super) fn and(mut self, other: Self) -> Self {
+    pub(super) fn union(mut self, other: Self) -> Self {
         for (word, more) in self.0.iter_mut().zip(other.0) {
             *word |= more;
         }
         self
     }
 
-    fn set(&mut self, hash: u64) {
+    fn insert(&mut self, hash: u64) {
         let position = usize::try_from(hash >> 62).unwrap_or(0);
         if let Some(word) = self.0.get_mut(position) {
             *word |= 1 << (hash & 63);
