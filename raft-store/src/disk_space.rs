@@ -39,11 +39,11 @@ pub(crate) struct DiskSpace {
 impl DiskSpace {
     pub(crate) fn of(path: &Path) -> Self {
         let space = Self { path: path.into(), free: Arc::new(AtomicU64::new(u64::MAX)) };
-        space.look();
+        space.measure();
         space
     }
 
-    fn look(&self) {
+    fn measure(&self) {
         self.free.store(free_bytes(&self.path).unwrap_or(u64::MAX), Ordering::Release);
     }
 
@@ -62,7 +62,7 @@ impl DiskSpace {
                 _ = ticks.tick() => {}
             }
             let space = self.clone();
-            if tokio::task::spawn_blocking(move || space.look()).await.is_err() {
+            if tokio::task::spawn_blocking(move || space.measure()).await.is_err() {
                 return;
             }
         }

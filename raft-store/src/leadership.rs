@@ -102,7 +102,7 @@ impl Watcher {
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut is_handing_over = false;
         loop {
-            let seen = self.look();
+            let seen = self.current();
             self.published.send_if_modified(|last| std::mem::replace(last, seen) != seen);
 
             let fsync_age = self.log.fsync_age();
@@ -137,7 +137,7 @@ impl Watcher {
         self.fatal.raise(&format!("replication has ended: {why}"));
     }
 
-    fn look(&self) -> Leadership {
+    fn current(&self) -> Leadership {
         // Computed before the metrics are borrowed: it borrows them itself, and a second borrow
         // waits behind a writer that waits for the first.
         let holds_lease = holds_lease(&self.raft, &self.acks, self.patience.quorum);

@@ -202,16 +202,16 @@ impl Proposer {
                 Err(ProposeError::NotLeader { .. }) => {}
                 Err(ProposeError::Unknown { .. }) if is_repeatable => is_ambiguous = true,
                 Ok((index, reply)) => return Ok(Committed { index, reply }),
-                Err(error) => return Err(self.settle(error, is_ambiguous)),
+                Err(error) => return Err(self.final_error(error, is_ambiguous)),
             }
             if let Err(error) = wait_for_news(&mut leadership, deadline).await {
-                return Err(self.settle(error, is_ambiguous));
+                return Err(self.final_error(error, is_ambiguous));
             }
         }
     }
 
     /// Turns the last failure into the answer, given the attempts before it.
-    fn settle(&self, error: ProposeError, is_ambiguous: bool) -> ProposeError {
+    fn final_error(&self, error: ProposeError, is_ambiguous: bool) -> ProposeError {
         let is_unknown = matches!(error, ProposeError::Unknown { .. });
         let is_verdict = matches!(error, ProposeError::Rejected { .. });
         let is_leaderless = matches!(*self.leadership.borrow(), Leadership::Leaderless { .. });

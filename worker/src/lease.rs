@@ -99,13 +99,13 @@ impl Lease {
 /// Both deadlines; the time is an argument.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Deadlines {
-    disconnect: Mark,
-    lease: Mark,
+    disconnect: DeadlineState,
+    lease: DeadlineState,
 }
 
-/// Time of one deadline, and whether anybody has acted on it since.
+/// Time of one deadline, and whether it has been acted on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Mark {
+struct DeadlineState {
     at: Option<Moment>,
     is_met: bool,
 }
@@ -117,14 +117,14 @@ impl Deadlines {
         self.disconnect.move_to(sent_at.after(grant.disconnect)) || lease
     }
 
-    const fn of(&self, deadline: Deadline) -> Mark {
+    const fn of(&self, deadline: Deadline) -> DeadlineState {
         match deadline {
             Deadline::Disconnect => self.disconnect,
             Deadline::Lease => self.lease,
         }
     }
 
-    const fn of_mut(&mut self, deadline: Deadline) -> &mut Mark {
+    const fn of_mut(&mut self, deadline: Deadline) -> &mut DeadlineState {
         match deadline {
             Deadline::Disconnect => &mut self.disconnect,
             Deadline::Lease => &mut self.lease,
@@ -132,7 +132,7 @@ impl Deadlines {
     }
 }
 
-impl Mark {
+impl DeadlineState {
     fn move_to(&mut self, at: Moment) -> bool {
         let is_later = self.at.is_none_or(|current| at > current);
         if is_later {

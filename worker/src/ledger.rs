@@ -27,7 +27,7 @@ use unconfirmed::Unconfirmed;
 /// The attempts of one worker process and its session with the leader.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    standing: Standing,
+    registration: Registration,
     /// Epoch of the last registration that was accepted, whether or not it is in force.
     latest_epoch: Epoch,
     closing: Closing,
@@ -38,10 +38,10 @@ pub(crate) struct Ledger {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    Apart,
-    Registering,
-    Registered(Session),
+enum Registration {
+    None,
+    Pending,
+    Accepted(Session),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Ledger {
         unconfirmed: impl IntoIterator<Item = FinishedAttempt>,
     ) -> Self {
         Self {
-            standing: Standing::Apart,
+            registration: Registration::None,
             latest_epoch: Epoch(0),
             closing: Closing::No,
             bounds,
@@ -70,9 +70,9 @@ impl Ledger {
     /// Returns the registration in force, if any.
     #[must_use]
     pub(crate) const fn session(&self) -> Option<Session> {
-        match self.standing {
-            Standing::Registered(session) => Some(session),
-            Standing::Apart | Standing::Registering => None,
+        match self.registration {
+            Registration::Accepted(session) => Some(session),
+            Registration::None | Registration::Pending => None,
         }
     }
 
@@ -110,7 +110,7 @@ impl Ledger {
     /// results as one batch, and names the others like running attempts: reports deliver them
     /// later.
     pub(crate) fn on_registering(&mut self) -> Snapshot {
-        self.standing = Standing::Registering;
+        self.registration = Registration::Pending;
         let (finished, unsent) = self.unconfirmed.divide(BATCH_BYTES);
         let live = self.live.iter().filter(|(_, live)| **live != Live::Discarded);
         let running = live.map(|(attempt, _)| *attempt).chain(unsent).collect();
@@ -125,10 +125,10 @@ impl Ledger {
         unwanted: &[AttemptRef],
         confirmed: &[AttemptRef],
     ) -> Result<Vec<Effect>, Overtaken> {
-        if self.standing != Standing::Registering {
+        if self.registration != Registration::Pending {
             return Err(Overtaken);
         }
-        self.standing = Standing::Registered(session);
+        self.registration = Registration::Accepted(session);
         self.latest_epoch = session.epoch;
         let mut effects = self.on_confirmed(confirmed);
         for &attempt in unwanted {
@@ -169,7 +169,7 @@ impl Ledger {
     /// Takes in the answer to a heartbeat: the same registration, perhaps under another leader.
     pub(crate) fn on_heartbeat_answered(&mut self, leader: MasterId, term: Term, now: Instant) {
         self.settled.on_heartbeat_answered(now);
-        if let Standing::Registered(session) = &mut self.standing {
+        if let Registration::Accepted(session) = &mut self.registration {
             session.leader = leader;
             session.term = term;
         }
@@ -177,21 +177,24 @@ impl Ledger {
 
     /// Ends the session, because the leader was lost or the registration failed. Attempts go on.
     pub(crate) const fn on_session_ended(&mut self) {
-        self.standing = Standing::Apart;
+        self.registration = Registration::None;
     }
 
     /// Checks that attempts of this registration can be taken on.
     pub(crate) fn may_assign(&self, epoch: Epoch) -> Result<(), AssignRefusal> {
-        match self.standing {
-            Standing::Registered(_) if self.closing == Closing::Yes => Err(AssignRefusal::Closing),
-            Standing::Registered(session) if session.epoch == epoch => match self.is_spool_full() {
+        match self.registration {
+            Registration::Accepted(_) if self.closing == Closing::Yes => {
+                Err(AssignRefusal::Closing)
+            }
+            Registration::Accepted(session) if session.epoch == epoch => match self.is_spool_full()
+            {
                 true => Err(AssignRefusal::SpoolFull),
                 false => Ok(()),
             },
-            Standing::Registered(session) => {
+            Registration::Accepted(session) => {
                 Err(AssignRefusal::OtherEpoch { ours: session.epoch, theirs: epoch })
             }
-            Standing::Apart | Standing::Registering => Err(AssignRefusal::NoSession),
+            Registration::None | Registration::Pending => Err(AssignRefusal::NoSession),
         }
     }
 
@@ -220,7 +223,7 @@ impl Ledger {
             return Assigned::Lost;
         }
         assert!(
-            matches!(self.standing, Standing::Registered(_)) && self.closing == Closing::No,
+            matches!(self.registration, Registration::Accepted(_)) && self.closing == Closing::No,
             "an attempt begins under a registration that stands: {attempt:?}"
         );
         self.live.insert(attempt, Live::Running(on_disconnect));

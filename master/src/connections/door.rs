@@ -74,7 +74,7 @@ impl Door {
         guests.open = guests.open.saturating_add(1);
         let shown_out = CancellationToken::new();
         let phase = guests.on_idle(&shown_out);
-        self.tell(&guests);
+        self.report_taken(&guests);
         drop(guests);
         self.metrics.on_connection_opened(self.port);
         Some(Arc::new(Place {
@@ -86,7 +86,7 @@ impl Door {
     }
 
     /// Tells the other port how much this one takes.
-    fn tell(&self, guests: &Guests) {
+    fn report_taken(&self, guests: &Guests) {
         self.files.on_taken(self.port, guests.open, guests.busy);
     }
 
@@ -152,7 +152,7 @@ impl Place {
         if counted == Ask::Ordinary {
             guests.busy = guests.busy.saturating_add(1);
         }
-        self.door.tell(&guests);
+        self.door.report_taken(&guests);
         *phase = Phase::Asking(counted);
         if is_full { Err(Full) } else { Ok(()) }
     }
@@ -173,7 +173,7 @@ impl Place {
         let mut guests = self.door.guests();
         leave(&mut guests, *phase);
         *phase = guests.on_idle(&self.shown_out);
-        self.door.tell(&guests);
+        self.door.report_taken(&guests);
         true
     }
 
@@ -188,7 +188,7 @@ impl Place {
         assert!(guests.open > 0, "a connection that ends was counted");
         guests.open = guests.open.saturating_sub(1);
         *phase = Phase::Gone;
-        self.door.tell(&guests);
+        self.door.report_taken(&guests);
         drop(guests);
         self.door.metrics.on_connection_ended(self.door.port);
     }

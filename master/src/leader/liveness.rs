@@ -228,7 +228,7 @@ impl Liveness {
         let most = if is_braked { self.brake.allowance(now).min(REQUEUE_MAX) } else { REQUEUE_MAX };
         let batch =
             self.leader.node.reader().with(|state| RequeueBatch::of(due, state, scope, most));
-        self.settle(&batch.empty, scope);
+        self.on_requeued(&batch.empty, scope);
         let mut is_left = batch.is_cut;
         if !batch.holding.is_empty() {
             let (count, more) = self.propose_requeue(&batch.holding, scope, most).await?;
@@ -271,13 +271,13 @@ impl Liveness {
             for (worker, epoch) in holding.iter().filter(|(one, epoch)| self.is_away(one, *epoch)) {
                 tracing::warn!(%worker, %epoch, why = %reason, "worker's tasks are queued again");
             }
-            self.settle(holding, scope);
+            self.on_requeued(holding, scope);
         }
         Ok((count, more))
     }
 
     /// Settles the leases of workers whose attempts in the scope are requeued.
-    fn settle(&self, workers: &[(WorkerId, Epoch)], scope: RequeueScope) {
+    fn on_requeued(&self, workers: &[(WorkerId, Epoch)], scope: RequeueScope) {
         let mut leases = self.leader.leases();
         for (worker, epoch) in workers {
             match scope {

@@ -114,7 +114,7 @@ impl Flusher {
         // Before any callback. After a failed write or sync the content of the disk is unknown:
         // nothing may be retried.
         let written = written.inspect_err(|error| self.shared.calls.fail(error));
-        self.tell(group, &written);
+        self.complete(group, &written);
         written
     }
 
@@ -321,7 +321,7 @@ impl Flusher {
         Ok(())
     }
 
-    fn tell(&self, group: Group, written: &Result<(), StorageError>) {
+    fn complete(&self, group: Group, written: &Result<(), StorageError>) {
         let result = || match written {
             Ok(()) => Ok(()),
             Err(error) => Err(StorageError::Failed(describe(error))),

@@ -31,23 +31,23 @@ impl StateReader {
         self.shared.level()
     }
 
-    /// Reads the live state. Applying waits in the meantime, so `look` should copy what it needs
+    /// Reads the live state. Applying waits in the meantime, so `read` should copy what it needs
     /// and return.
     ///
     /// # Panics
     ///
-    /// If `look` reads the state again.
-    pub fn with<T>(&self, look: impl FnOnce(&State) -> T) -> T {
-        self.shared.look(|memory| look(&memory.state))
+    /// If `read` reads the state again.
+    pub fn with<T>(&self, read: impl FnOnce(&State) -> T) -> T {
+        self.shared.with_memory(|memory| read(&memory.state))
     }
 
     /// Reads the live state like [`Self::with`], together with its position.
     ///
     /// # Panics
     ///
-    /// If `look` reads the state again.
-    pub fn with_applied<T>(&self, look: impl FnOnce(&State, AppliedAt) -> T) -> T {
-        self.shared.look(|memory| look(&memory.state, memory.applied))
+    /// If `read` reads the state again.
+    pub fn with_applied<T>(&self, read: impl FnOnce(&State, AppliedAt) -> T) -> T {
+        self.shared.with_memory(|memory| read(&memory.state, memory.applied))
     }
 
     /// Returns the position up to which the log is applied. A later read of the state sees at least
@@ -86,7 +86,7 @@ impl StateReader {
     ///
     /// If the disk cannot be read.
     pub async fn finished_task(&self, id: TaskId) -> Result<Option<Arc<Task>>, StorageError> {
-        let fresh = self.shared.look(|memory| memory.finished.get(&id).cloned());
+        let fresh = self.shared.with_memory(|memory| memory.finished.get(&id).cloned());
         if fresh.is_some() {
             return Ok(fresh);
         }
@@ -105,7 +105,7 @@ impl StateReader {
         cursor: Option<TaskId>,
         limit: usize,
     ) -> Result<FinishedTasks, StorageError> {
-        let fresh = self.shared.look(|memory| {
+        let fresh = self.shared.with_memory(|memory| {
             let below = memory.finished.values().rev();
             let below = below.filter(|task| cursor.is_none_or(|cursor| task.id < cursor));
             // One more than requested shows that there are more.

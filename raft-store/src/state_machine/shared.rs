@@ -60,7 +60,7 @@ impl Memory {
 }
 
 thread_local! {
-    static IS_LOOKING: Cell<bool> = const { Cell::new(false) };
+    static IS_READING: Cell<bool> = const { Cell::new(false) };
 }
 
 pub(crate) struct Shared {
@@ -121,7 +121,7 @@ impl Shared {
 
     /// Returns the database in use.
     pub(crate) fn database(&self) -> Arc<StateDb> {
-        self.look(|memory| Arc::clone(&memory.database))
+        self.with_memory(|memory| Arc::clone(&memory.database))
     }
 
     /// Returns the feature level of the cluster, as far as this master has applied the log.
@@ -137,10 +137,10 @@ impl Shared {
 
     /// Reads the memory, which must not be read again from within: if applying begins to wait in
     /// between, it waits for the first read, and the second waits for it.
-    pub(super) fn look<T>(&self, look: impl FnOnce(&Memory) -> T) -> T {
-        assert!(!IS_LOOKING.replace(true), "a look at the state within a look at the state");
-        let seen = look(&self.memory.read());
-        IS_LOOKING.set(false);
+    pub(super) fn with_memory<T>(&self, read: impl FnOnce(&Memory) -> T) -> T {
+        assert!(!IS_READING.replace(true), "the state is read within a read of the state");
+        let seen = read(&self.memory.read());
+        IS_READING.set(false);
         seen
     }
 

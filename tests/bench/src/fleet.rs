@@ -1,9 +1,9 @@
 //! A fleet of simulated workers in a few processes, and what they report.
 
-mod desk;
+mod counters;
+mod known_leaders;
 mod serve;
-mod standing;
-mod tally;
+mod service;
 mod worker;
 
 use std::io;

@@ -81,7 +81,7 @@ impl Watch {
                 let tried = self.try_machine().await;
                 self.fitness.on_tried(tried);
             }
-            if self.tell() == Turn::Unfit {
+            if self.publish() == Turn::Unfit {
                 // The cause may have been momentary: the machine rests for a whole interval.
                 trials.reset();
             }
@@ -94,7 +94,7 @@ impl Watch {
         self.probe.try_process().await
     }
 
-    fn tell(&self) -> Turn {
+    fn publish(&self) -> Turn {
         let now = self.fitness.unfit();
         let mut turn = Turn::Other;
         self.unfit.send_if_modified(|told| {

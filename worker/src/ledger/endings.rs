@@ -4,13 +4,13 @@
 use cluster_state::{Epoch, LossReason, OnDisconnect};
 
 use super::live::Live;
-use super::{Closing, Effect, Ledger, Overtaken, Standing};
+use super::{Closing, Effect, Ledger, Overtaken, Registration};
 
 impl Ledger {
     /// Kills all attempts, because the lease has lapsed: the leader may assign their tasks to other
     /// workers.
     pub(crate) fn on_lapsed(&mut self) -> Vec<Effect> {
-        self.standing = Standing::Apart;
+        self.registration = Registration::None;
         let mut effects = Vec::new();
         for (attempt, live) in &mut self.live {
             match live {
@@ -53,7 +53,7 @@ impl Ledger {
 
     /// Stops all attempts, because the worker was unregistered: its tasks are queued again.
     pub(crate) fn on_dismissed(&mut self) -> Vec<Effect> {
-        self.standing = Standing::Apart;
+        self.registration = Registration::None;
         let mut effects = Vec::new();
         for (attempt, live) in &mut self.live {
             let (abandoned, effect) = match *live {

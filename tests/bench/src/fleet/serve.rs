@@ -12,8 +12,8 @@ use tokio::time::{sleep, timeout};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
-use super::desk::Desk;
-use super::tally::Tally;
+use super::counters::FleetCounters;
+use super::service::SimulatedWorkerService;
 use super::worker::SimulatedWorker;
 use super::{FleetError, worker_address, worker_id};
 use crate::args::FleetArgs;
@@ -39,13 +39,13 @@ pub(crate) async fn serve(args: &FleetArgs) -> Result<(), FleetError> {
     if commands.next_line().await?.is_none() {
         return Ok(());
     }
-    let tally = Arc::new(Tally::default());
+    let counters = Arc::new(FleetCounters::default());
     let mut parts = JoinSet::new();
     for number in args.first..args.first.saturating_add(args.count) {
-        start_worker(number, args.port, &tally, &mut parts)?;
+        start_worker(number, args.port, &counters, &mut parts)?;
     }
     tokio::select! {
-        told = report(&tally) => told?,
+        told = report(&counters) => told?,
         // Whoever has started this process is gone or done.
         _ = commands.next_line() => {}
     }
@@ -55,18 +55,18 @@ pub(crate) async fn serve(args: &FleetArgs) -> Result<(), FleetError> {
 fn start_worker(
     number: u32,
     port: u16,
-    tally: &Arc<Tally>,
+    counters: &Arc<FleetCounters>,
     parts: &mut JoinSet<()>,
 ) -> Result<(), FleetError> {
     let address = worker_address(number, port);
     let listener = listen(&address)
         .map_err(|source| FleetError::Listen { address: address.clone(), source })?;
-    tally.on_listening();
+    counters.on_listening();
     let (worker, session_loop) =
-        SimulatedWorker::new(worker_id(number), address, Arc::clone(tally));
+        SimulatedWorker::new(worker_id(number), address, Arc::clone(counters));
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .add_service(WorkerServiceServer::new(Desk(worker)))
+        .add_service(WorkerServiceServer::new(SimulatedWorkerService(worker)))
         .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
     parts.spawn(async move {
         // A worker whose server fails is missed in the count.
@@ -85,15 +85,15 @@ fn listen(address: &str) -> io::Result<TcpListener> {
 }
 
 /// Tells how far the workers are whenever that changes, and now and then.
-async fn report(tally: &Tally) -> io::Result<()> {
+async fn report(counters: &FleetCounters) -> io::Result<()> {
     loop {
-        let line = serde_json::to_string(&tally.report())?;
+        let line = serde_json::to_string(&counters.report())?;
         let mut stdout = io::stdout().lock();
         writeln!(stdout, "{line}")?;
         stdout.flush()?;
         drop(stdout);
         sleep(REPORT_PAUSE).await;
         // Whether something changed or the time is over, it is told.
-        timeout(REPORT_INTERVAL, tally.changed()).await.ok();
+        timeout(REPORT_INTERVAL, counters.changed()).await.ok();
     }
 }

@@ -15,8 +15,8 @@ use tonic::Status;
 use tonic::transport::Channel;
 use uuid::Uuid;
 
-use super::standing::{Session, Standing};
-use super::tally::Tally;
+use super::counters::FleetCounters;
+use super::known_leaders::{KnownLeaders, Session};
 
 /// As patient as a real worker.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(8);
@@ -31,7 +31,7 @@ const RESULTS_MAX: usize = 1_000;
 pub(super) struct SimulatedWorker {
     id: String,
     incarnation: String,
-    standing: Mutex<Standing>,
+    leaders: Mutex<KnownLeaders>,
     /// The address of the leader that has called last, and then those of all masters.
     calls: watch::Sender<Option<Call>>,
     results: mpsc::Sender<v1::AttemptRef>,
@@ -51,7 +51,7 @@ pub(super) struct Call {
 pub(super) struct SessionLoop {
     worker: Arc<SimulatedWorker>,
     address: String,
-    tally: Arc<Tally>,
+    counters: Arc<FleetCounters>,
     calls: watch::Receiver<Option<Call>>,
     results: mpsc::Receiver<v1::AttemptRef>,
     masters: Vec<String>,
@@ -84,16 +84,20 @@ enum CallError {
 
 impl SimulatedWorker {
     /// Creates a worker, and the loop that keeps its session.
-    pub(super) fn new(id: String, address: String, tally: Arc<Tally>) -> (Arc<Self>, SessionLoop) {
+    pub(super) fn new(
+        id: String,
+        address: String,
+        counters: Arc<FleetCounters>,
+    ) -> (Arc<Self>, SessionLoop) {
         let (calls, called) = watch::channel(None);
         let (results, finished) = mpsc::channel(RESULTS_MAX);
         let incarnation = Uuid::new_v4().to_string();
-        let standing = Mutex::default();
-        let worker = Arc::new(Self { id, incarnation, standing, calls, results });
+        let leaders = Mutex::default();
+        let worker = Arc::new(Self { id, incarnation, leaders, calls, results });
         let session_loop = SessionLoop {
             worker: Arc::clone(&worker),
             address,
-            tally,
+            counters,
             calls: called,
             results: finished,
             masters: Vec::new(),
@@ -111,8 +115,8 @@ impl SimulatedWorker {
         &self.incarnation
     }
 
-    pub(super) fn standing(&self) -> MutexGuard<'_, Standing> {
-        self.standing.lock()
+    pub(super) fn leaders(&self) -> MutexGuard<'_, KnownLeaders> {
+        self.leaders.lock()
     }
 
     /// Records a leader's call.
@@ -136,11 +140,11 @@ impl SessionLoop {
                 None => self.next_master().await,
             };
             let Ok(mut kept) = self.register(&address).await else { continue };
-            self.worker.standing().set_session(Some(kept.session));
-            self.tally.on_session(kept.session.term);
+            self.worker.leaders().set_session(Some(kept.session));
+            self.counters.on_session(kept.session.term);
             leader = self.keep(&mut kept).await;
-            self.worker.standing().set_session(None);
-            self.tally.on_session_ended(kept.session.term);
+            self.worker.leaders().set_session(None);
+            self.counters.on_session_ended(kept.session.term);
         }
     }
 
@@ -167,8 +171,8 @@ impl SessionLoop {
         let mut client = MasterServiceClient::new(channel::connect_lazily_unprobed(address)?);
         self.sequence += 1;
         let (cluster_id, term_seen) = {
-            let standing = self.worker.standing();
-            (standing.cluster(), standing.term_seen())
+            let leaders = self.worker.leaders();
+            (leaders.cluster(), leaders.term_seen())
         };
         let request = v1::RegisterWorkerRequest {
             cluster_id,
@@ -186,7 +190,7 @@ impl SessionLoop {
         let answer = timeout(REGISTER_TIMEOUT, client.register_worker(request)).await?;
         let answer = answer.map_err(Box::new)?.into_inner();
         let header = answer.leader.ok_or(CallError::Answer)?;
-        self.worker.standing().admit(&header).map_err(|_| CallError::Answer)?;
+        self.worker.leaders().admit(&header).map_err(|_| CallError::Answer)?;
         self.masters = answer.masters.into_iter().map(|master| master.address).collect();
         Ok(Kept {
             relays: Relays::new(&header.leader_address, &answer.relays, rand::random()),
@@ -213,14 +217,14 @@ impl SessionLoop {
                 _ = beats.tick() => {
                     let answer = kept.beat(&worker).await?;
                     let header = answer.leader?;
-                    let is_obeyed = worker.standing().admit(&header).is_ok();
+                    let is_obeyed = worker.leaders().admit(&header).is_ok();
                     if answer.register_again || !is_obeyed {
                         return Some(header.leader_address).filter(|_| is_obeyed);
                     }
                     self.masters = answer.masters.into_iter().map(|one| one.address).collect();
                     kept.relays.on_answered(&header.leader_address, &answer.relays);
                     self.follow(&mut kept.session, &header);
-                    self.tally.on_heartbeat();
+                    self.counters.on_heartbeat();
                 }
                 Some(attempt) = self.results.recv() => {
                     kept.report(&worker, attempt).await?;
@@ -234,10 +238,10 @@ impl SessionLoop {
         if session.term == header.term {
             return;
         }
-        self.tally.on_session_ended(session.term);
+        self.counters.on_session_ended(session.term);
         (session.leader, session.term) = (header.leader_id, header.term);
-        self.worker.standing().set_session(Some(*session));
-        self.tally.on_session(session.term);
+        self.worker.leaders().set_session(Some(*session));
+        self.counters.on_session(session.term);
     }
 }
 

@@ -9,14 +9,14 @@ use proto::worker_client::TERM_SEEN;
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
 
-use super::standing::Disobedience;
+use super::known_leaders::LeaderRefusal;
 use super::worker::{Call, SimulatedWorker};
 
 /// Receives leaders' calls to one worker.
 #[derive(Debug, Clone)]
-pub(super) struct Desk(pub(super) Arc<SimulatedWorker>);
+pub(super) struct SimulatedWorkerService(pub(super) Arc<SimulatedWorker>);
 
-impl Desk {
+impl SimulatedWorkerService {
     fn admit(
         &self,
         header: Option<v1::LeaderHeader>,
@@ -29,13 +29,13 @@ impl Desk {
             let detail = format!("this is worker {ours}, not {worker_id}");
             return Err(Status::failed_precondition(detail));
         }
-        self.0.standing().admit(&header).map_err(|refusal| refuse(&refusal))?;
+        self.0.leaders().admit(&header).map_err(|refusal| refuse(&refusal))?;
         Ok(header)
     }
 }
 
 #[tonic::async_trait]
-impl WorkerService for Desk {
+impl WorkerService for SimulatedWorkerService {
     type StreamTaskLogsStream = Empty<Result<v1::LogChunk, Status>>;
 
     async fn master_register(
@@ -44,7 +44,7 @@ impl WorkerService for Desk {
     ) -> Result<Response<v1::MasterRegisterResponse>, Status> {
         let request = request.into_inner();
         let leader = self.admit(request.leader, &request.worker_id)?;
-        let session_stands = self.0.standing().stands_with(&leader);
+        let session_stands = self.0.leaders().has_session_with(&leader);
         if !session_stands {
             let masters = request.masters.into_iter().map(|master| master.address).collect();
             self.0.on_called(Call { leader: leader.leader_address, masters });
@@ -59,7 +59,7 @@ impl WorkerService for Desk {
     ) -> Result<Response<v1::AssignTaskResponse>, Status> {
         let request = request.into_inner();
         self.admit(request.leader, &request.worker_id)?;
-        match self.0.standing().epoch() {
+        match self.0.leaders().epoch() {
             None => return Err(Status::unavailable("there is no session")),
             Some(ours) if ours != request.epoch => {
                 return Err(Status::failed_precondition("another registration owns the attempts"));
@@ -87,7 +87,7 @@ impl WorkerService for Desk {
     ) -> Result<Response<v1::DismissResponse>, Status> {
         let request = request.into_inner();
         self.admit(request.leader, &request.worker_id)?;
-        self.0.standing().set_session(None);
+        self.0.leaders().set_session(None);
         Ok(Response::new(v1::DismissResponse { running: 0 }))
     }
 
@@ -99,9 +99,9 @@ impl WorkerService for Desk {
     }
 }
 
-fn refuse(disobedience: &Disobedience) -> Status {
-    let mut status = Status::failed_precondition(disobedience.to_string());
-    if let Disobedience::OlderTerm { seen } = disobedience {
+fn refuse(refusal: &LeaderRefusal) -> Status {
+    let mut status = Status::failed_precondition(refusal.to_string());
+    if let LeaderRefusal::OlderTerm { seen } = refusal {
         status.metadata_mut().insert(TERM_SEEN, MetadataValue::from(*seen));
     }
     status

@@ -9,7 +9,7 @@ use super::Report;
 
 /// Counts of all workers of the process.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct FleetCounters {
     counts: Mutex<Counts>,
     changed: Notify,
 }
@@ -22,7 +22,7 @@ struct Counts {
     heartbeats: u64,
 }
 
-impl Tally {
+impl FleetCounters {
     pub(super) fn on_listening(&self) {
         self.counts().listening += 1;
         self.changed.notify_one();
@@ -70,13 +70,13 @@ mod tests {
 
     #[test]
     fn sessions_of_the_latest_term_are_those_that_count() {
-        let tally = Tally::default();
-        assert_eq!(tally.report(), Report::default());
-        tally.on_session(2);
-        tally.on_session(2);
-        tally.on_session(3);
-        assert_eq!((tally.report().term, tally.report().following), (3, 1));
-        tally.on_session_ended(3);
-        assert_eq!((tally.report().term, tally.report().following), (2, 2));
+        let counters = FleetCounters::default();
+        assert_eq!(counters.report(), Report::default());
+        counters.on_session(2);
+        counters.on_session(2);
+        counters.on_session(3);
+        assert_eq!((counters.report().term, counters.report().following), (3, 1));
+        counters.on_session_ended(3);
+        assert_eq!((counters.report().term, counters.report().following), (2, 2));
     }
 }

@@ -13,7 +13,7 @@ pub(super) struct Session {
 
 /// Reason to refuse a leader.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Disobedience {
+pub(super) enum LeaderRefusal {
     #[error("term {seen} has been seen, the call is of an older one")]
     OlderTerm { seen: u64 },
     #[error("this worker belongs to another cluster")]
@@ -22,20 +22,20 @@ pub(super) enum Disobedience {
 
 /// Leaders known so far.
 #[derive(Debug, Default)]
-pub(super) struct Standing {
+pub(super) struct KnownLeaders {
     cluster: Option<String>,
     term_seen: u64,
     session: Option<Session>,
 }
 
-impl Standing {
+impl KnownLeaders {
     /// Lets pass a leader of this worker's cluster, in no older term than any seen.
-    pub(super) fn admit(&mut self, header: &LeaderHeader) -> Result<(), Disobedience> {
+    pub(super) fn admit(&mut self, header: &LeaderHeader) -> Result<(), LeaderRefusal> {
         if self.cluster.as_ref().is_some_and(|ours| *ours != header.cluster_id) {
-            return Err(Disobedience::OtherCluster);
+            return Err(LeaderRefusal::OtherCluster);
         }
         if header.term < self.term_seen {
-            return Err(Disobedience::OlderTerm { seen: self.term_seen });
+            return Err(LeaderRefusal::OlderTerm { seen: self.term_seen });
         }
         self.cluster.get_or_insert_with(|| header.cluster_id.clone());
         self.term_seen = header.term;
@@ -43,7 +43,7 @@ impl Standing {
     }
 
     /// Returns true if the caller already has this worker's session.
-    pub(super) fn stands_with(&self, header: &LeaderHeader) -> bool {
+    pub(super) fn has_session_with(&self, header: &LeaderHeader) -> bool {
         self.session.is_some_and(|ours| (ours.leader, ours.term) == (header.leader_id, header.term))
     }
 
@@ -79,21 +79,21 @@ mod tests {
 
     #[test]
     fn an_older_leader_and_another_cluster_are_refused() {
-        let mut standing = Standing::default();
-        standing.admit(&header("a", 3)).unwrap();
-        assert_eq!(standing.admit(&header("a", 3)), Ok(()));
-        assert_eq!(standing.admit(&header("a", 2)), Err(Disobedience::OlderTerm { seen: 3 }));
-        assert_eq!(standing.admit(&header("b", 9)), Err(Disobedience::OtherCluster));
-        assert_eq!((standing.term_seen(), standing.cluster().as_str()), (3, "a"));
+        let mut leaders = KnownLeaders::default();
+        leaders.admit(&header("a", 3)).unwrap();
+        assert_eq!(leaders.admit(&header("a", 3)), Ok(()));
+        assert_eq!(leaders.admit(&header("a", 2)), Err(LeaderRefusal::OlderTerm { seen: 3 }));
+        assert_eq!(leaders.admit(&header("b", 9)), Err(LeaderRefusal::OtherCluster));
+        assert_eq!((leaders.term_seen(), leaders.cluster().as_str()), (3, "a"));
     }
 
     #[test]
-    fn a_session_stands_with_one_leader_in_one_term() {
-        let mut standing = Standing::default();
-        assert!(!standing.stands_with(&header("a", 3)));
-        standing.set_session(Some(Session { leader: 1, term: 3, epoch: 2 }));
-        assert!(standing.stands_with(&header("a", 3)));
-        assert!(!standing.stands_with(&header("a", 4)));
-        assert_eq!(standing.epoch(), Some(2));
+    fn a_session_has_session_with_one_leader_in_one_term() {
+        let mut leaders = KnownLeaders::default();
+        assert!(!leaders.has_session_with(&header("a", 3)));
+        leaders.set_session(Some(Session { leader: 1, term: 3, epoch: 2 }));
+        assert!(leaders.has_session_with(&header("a", 3)));
+        assert!(!leaders.has_session_with(&header("a", 4)));
+        assert_eq!(leaders.epoch(), Some(2));
     }
 }
