@@ -24,9 +24,22 @@ pub fn is_loopback(address: &str) -> bool {
 }
 
 /// Returns true if the address stands for all of a machine's own: one to listen on, not to call.
+/// `:50052`, which names no host, does so, too.
 #[must_use]
 pub fn is_unspecified(address: &str) -> bool {
-    ip(address).is_some_and(|ip| ip.is_unspecified())
+    let names_no_host =
+        || address.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+    ip(address).is_some_and(|ip| ip.is_unspecified()) || names_no_host()
+}
+
+/// Returns the address under which others reach a listener: one on all interfaces under `host`,
+/// which has brackets if it is an IPv6 address.
+#[must_use]
+pub fn reachable_at(listener: &str, host: &str) -> String {
+    match listener.rsplit_once(':') {
+        Some((_, port)) if is_unspecified(listener) => format!("{host}:{port}"),
+        Some(_) | None => listener.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -49,11 +62,22 @@ mod tests {
         {
             assert!(is_loopback(address) && !is_unspecified(address), "{address}");
         }
-        for address in ["0.0.0.0:1", "[::]:1", "[::ffff:0.0.0.0]:1"] {
+        for address in ["0.0.0.0:1", "[::]:1", "[::ffff:0.0.0.0]:1", ":1"] {
             assert!(is_unspecified(address) && !is_loopback(address), "{address}");
         }
-        for address in ["10.0.0.5:1", "node1:1", "[2001:db8::1]:1", "localhost"] {
+        for address in ["10.0.0.5:1", "node1:1", "[2001:db8::1]:1", "localhost", "", ":", ":x"] {
             assert!(!is_unspecified(address) && !is_loopback(address), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_listener_on_all_interfaces_is_reached_under_its_host() {
+        for listener in ["0.0.0.0:1", "[::]:1", ":1"] {
+            assert_eq!(reachable_at(listener, "node1"), "node1:1");
+            assert_eq!(reachable_at(listener, "[::1]"), "[::1]:1");
+        }
+        for listener in ["10.0.0.5:1", "127.0.0.1:1", "node2:1", ""] {
+            assert_eq!(reachable_at(listener, "node1"), listener);
         }
     }
 }

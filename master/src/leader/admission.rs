@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cluster_state::{ConnectWorker, Rejection, State, Timestamp, TokenId, WorkerId};
+use proto::address::is_unspecified;
 use proto::convert::Registration;
 use raft_store::ProposeError;
 use sha2::{Digest, Sha256};
@@ -93,9 +94,8 @@ impl LeaderState {
 /// Returns the worker's address, unless it names all interfaces: then no master saw the source of
 /// its call.
 fn reachable_address(address: &str) -> Option<String> {
-    let host = address.rsplit_once(':').map_or("", |(host, _)| host);
-    let is_unspecified = matches!(host, "0.0.0.0" | "[::]" | "");
-    Some(address).filter(|_| !is_unspecified).map(str::to_owned)
+    let can_be_called = !address.is_empty() && !is_unspecified(address);
+    can_be_called.then(|| address.to_owned())
 }
 
 #[cfg(test)]
@@ -155,7 +155,9 @@ mod tests {
 
     #[test]
     fn an_unspecified_host_is_no_address() {
-        assert_eq!(reachable_address("0.0.0.0:50052"), None);
+        for address in ["0.0.0.0:50052", "[::]:50052", ":50052"] {
+            assert_eq!(reachable_address(address), None, "{address}");
+        }
         assert_eq!(reachable_address("node1:50052").as_deref(), Some("node1:50052"));
         assert_eq!(reachable_address(""), None);
     }

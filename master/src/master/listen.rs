@@ -1,8 +1,9 @@
 //! The listeners: bound before anything is written, open when the master can answer.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
+use proto::address;
 use tokio::net::{TcpListener, TcpSocket};
 
 /// Connections that wait to be accepted: thousands of workers dial a new leader in the same moment,
@@ -92,13 +93,8 @@ pub(super) fn warn_if_exposed(listeners: &[SocketAddr]) {
 /// Returns the address under which others reach a listener: one on all interfaces under the host
 /// that gRPC advertises.
 pub(super) fn reachable(listener: SocketAddr, grpc_advertise: &str) -> String {
-    if !listener.ip().is_unspecified() {
-        return listener.to_string();
-    }
-    let advertised = grpc_advertise.rsplit_once(':').map(|(host, _)| host);
-    let loopback: IpAddr = std::net::Ipv4Addr::LOCALHOST.into();
-    let host = advertised.map_or_else(|| loopback.to_string(), str::to_owned);
-    format!("{host}:{}", listener.port())
+    let host = grpc_advertise.rsplit_once(':').map_or("127.0.0.1", |(host, _)| host);
+    address::reachable_at(&listener.to_string(), host)
 }
 
 #[cfg(test)]

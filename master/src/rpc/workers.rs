@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use proto::address::is_loopback;
+use proto::address::{is_loopback, is_unspecified, reachable_at};
 use proto::convert::{Breach, Invalid};
 use proto::problem::Problem;
 use proto::v1;
@@ -130,14 +130,14 @@ impl Peer {
     /// Returns the address under which masters reach a worker that names this one: a worker that
     /// listens on all interfaces has the host from which it called.
     fn reachable_address(self, address: String) -> Result<String, Invalid> {
-        let unspecified = ["0.0.0.0:", "[::]:", ":"];
-        if let Some(port) = unspecified.iter().find_map(|host| address.strip_prefix(host)) {
-            return Ok(match (self.ip.map(|ip| ip.to_canonical()), self.own_host) {
-                (Some(ip), Some(host)) if ip.is_loopback() => format!("{host}:{port}"),
-                (Some(IpAddr::V4(ip)), _) => format!("{ip}:{port}"),
-                (Some(IpAddr::V6(ip)), _) => format!("[{ip}]:{port}"),
-                (None, _) => address,
-            });
+        if is_unspecified(&address) {
+            let host = match (self.ip.map(|ip| ip.to_canonical()), self.own_host) {
+                (Some(ip), Some(host)) if ip.is_loopback() => host,
+                (Some(IpAddr::V4(ip)), _) => ip.to_string(),
+                (Some(IpAddr::V6(ip)), _) => format!("[{ip}]"),
+                (None, _) => return Ok(address),
+            };
+            return Ok(reachable_at(&address, &host));
         }
         let is_everybody_local = self.is_local && self.own_host.is_none();
         if is_loopback(&address) && !is_everybody_local {
@@ -170,6 +170,7 @@ mod tests {
         let seen = |peer: &str, address: &str| reachable(peer, address).unwrap();
         assert_eq!(seen("10.0.0.5", "0.0.0.0:50052"), "10.0.0.5:50052");
         assert_eq!(seen("::1", "[::]:50052"), "[::1]:50052");
+        assert_eq!(seen("10.0.0.5", ":50052"), "10.0.0.5:50052");
         assert_eq!(seen("10.0.0.5", "worker-1:50052"), "worker-1:50052");
         assert_eq!(seen("", "0.0.0.0:50052"), "0.0.0.0:50052");
     }
