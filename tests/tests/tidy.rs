@@ -19,7 +19,7 @@ const MAY_USE: [(&str, &str, &[&str]); 11] = [
     ("daemon", "proto/daemon", &["cluster-state"]),
     ("raft-store", "raft-store", &["cluster-state", "proto", "cluster-fuzz", "eventually"]),
     ("worker", "worker", &["cluster-state", "proto", "daemon", "cluster-fuzz", "eventually"]),
-    ("clusterctl", "master/clusterctl", &["cluster-state", "proto"]),
+    ("clusterctl", "master/clusterctl", &["cluster-state", "proto", "daemon"]),
     (
         "master",
         "master",

@@ -67,8 +67,7 @@ fn start(config: &Config) -> anyhow::Result<()> {
 async fn serve(config: &Config) -> anyhow::Result<()> {
     // SIGHUP: the terminal is closed, or somebody wants the worker to reload its configuration,
     // which it cannot.
-    let obeyed = [StopSignal::Terminate, StopSignal::Interrupt, StopSignal::Hangup];
-    let mut signals = StopSignals::listen(obeyed).context("cannot wait for signals")?;
+    let mut signals = StopSignals::listen(StopSignal::ALL).context("cannot wait for signals")?;
     let host = Host::own().context("cannot read the limit of open files")?;
     let mut agent = Agent::start(config, host).await?;
     notify(&[NotifyState::Ready]);

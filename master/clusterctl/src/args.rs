@@ -19,7 +19,21 @@ pub use task::{ListArgs, LogsArgs, SubmitArgs, TaskCommand};
 #[derive(Debug, Parser)]
 #[command(name = "clusterctl", version, after_help = EXIT_CODES)]
 pub struct Args {
-    /// Masters to ask, in any order; clusterctl finds the leader
+    /// Cluster, and form of the output.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+    /// Time after which to give up [default: 30s, and never when waiting for a task]
+    #[arg(long, global = true, value_parser = humantime::parse_duration, value_name = "DURATION")]
+    pub timeout: Option<Duration>,
+    /// Command to run
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Cluster to talk to, and form of the output.
+#[derive(Debug, ClapArgs)]
+pub struct ConnectionArgs {
+    /// Masters to ask, in any order; the leader is found
     #[arg(
         long,
         global = true,
@@ -32,12 +46,6 @@ pub struct Args {
     /// Output format
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
     pub output: Format,
-    /// Time after which to give up [default: 30s, and never when waiting for a task]
-    #[arg(long, global = true, value_parser = humantime::parse_duration, value_name = "DURATION")]
-    pub timeout: Option<Duration>,
-    /// Command to run
-    #[command(subcommand)]
-    pub command: Command,
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 conflict, \

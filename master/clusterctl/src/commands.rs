@@ -18,7 +18,7 @@ use std::time::Duration;
 use proto::client::{Client, ClientError, ClientOptions};
 use proto::v1;
 
-use crate::args::{Args, ClusterCommand, Command};
+use crate::args::{Args, ClusterCommand, Command, ConnectionArgs};
 use crate::failure::Failure;
 use crate::output::{self, Output};
 
@@ -53,7 +53,7 @@ impl Context {
 
 /// Runs the given command.
 pub async fn run(args: Args) -> Result<(), Failure> {
-    let Args { endpoints, output, timeout, command } = args;
+    let Args { connection: ConnectionArgs { endpoints, output }, timeout, command } = args;
     let context = Context::new(endpoints, timeout, Output::new(output));
     match command {
         Command::Cluster(command) => ask(&context, command).await,

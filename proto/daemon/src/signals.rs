@@ -1,4 +1,4 @@
-//! Signals that ask a daemon to stop.
+//! Signals that ask a program to stop.
 
 use std::future::poll_fn;
 use std::io;
@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use tokio::signal::unix::{self, SignalKind};
 
-/// A signal that a daemon obeys by stopping in good order.
+/// A signal that a program obeys by stopping in good order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopSignal {
     /// SIGTERM, from a service manager.
@@ -24,6 +24,9 @@ pub struct StopSignals {
 }
 
 impl StopSignal {
+    /// Every signal by which people and service managers end a program.
+    pub const ALL: [Self; 3] = [Self::Terminate, Self::Interrupt, Self::Hangup];
+
     /// Returns the name as the system has it.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -34,8 +34,10 @@ impl Timestamp {
 
 /// Returns a duration in whole milliseconds, as records and messages hold it; saturates.
 #[must_use]
-pub fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+#[expect(clippy::cast_possible_truncation, reason = "larger numbers are caught before")]
+pub const fn millis(duration: Duration) -> u64 {
+    let millis = duration.as_millis();
+    if millis > u64::MAX as u128 { u64::MAX } else { millis as u64 }
 }
 
 impl fmt::Display for Timestamp {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use clusterctl::args::Format;
+use clusterctl::args::ConnectionArgs;
 
 /// Measures clusters of masters and workers, beside etcd in the same run.
 #[derive(Debug, Parser)]
@@ -61,19 +61,9 @@ pub(crate) struct Sizes {
 /// A load, and the cluster that takes it.
 #[derive(Debug, Args)]
 pub(crate) struct LoadArgs {
-    /// Masters of the cluster, for the loads that start none of their own
-    #[arg(
-        long,
-        global = true,
-        env = "CLUSTERCTL_ENDPOINTS",
-        default_value = "127.0.0.1:50051",
-        value_delimiter = ',',
-        value_name = "HOST:PORT,..."
-    )]
-    pub(crate) endpoints: Vec<String>,
-    /// Form of the report
-    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
-    pub(crate) output: Format,
+    /// Cluster, for the loads that start none of their own, and form of the report.
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
     /// The load
     #[command(subcommand)]
     pub(crate) command: LoadCommand,
@@ -178,6 +168,7 @@ pub(crate) struct FleetArgs {
 mod tests {
     use clap::CommandFactory;
     use clap::error::ErrorKind;
+    use clusterctl::args::Format;
 
     use super::*;
 
@@ -196,7 +187,7 @@ mod tests {
         let Command::Load(args) = parse(line).unwrap().command else { panic!("no load") };
         let LoadCommand::Workers(workers) = args.command else { panic!("not of workers") };
         assert_eq!((workers.workers, workers.processes), (10_000, 4));
-        assert_eq!(args.output, Format::Json);
+        assert_eq!(args.connection.output, Format::Json);
         let none = parse("cluster-bench load workers --workers 0").unwrap_err();
         assert_eq!(none.kind(), ErrorKind::ValueValidation);
     }

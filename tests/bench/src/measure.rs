@@ -4,6 +4,7 @@ use std::time::Duration;
 
 mod workers;
 
+use clusterctl::args::ConnectionArgs;
 use clusterctl::local_cluster::{Layout, LocalCluster};
 use clusterctl::output::{Output, fields};
 use proto::client::{Client, ClientOptions};
@@ -16,7 +17,7 @@ use crate::load::{
 
 /// Loads a cluster and prints the report.
 pub(crate) async fn run(args: LoadArgs) -> anyhow::Result<()> {
-    let LoadArgs { endpoints, output, command } = args;
+    let LoadArgs { connection: ConnectionArgs { endpoints, output }, command } = args;
     let output = Output::new(output);
     match command {
         LoadCommand::Submit(args) => submit(output, endpoints, args).await,

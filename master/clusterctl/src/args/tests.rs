@@ -33,8 +33,8 @@ fn the_definition_has_no_contradiction() {
 #[test]
 fn global_options_stand_anywhere() {
     let args = parse("clusterctl status --endpoints a:1,b:2 -o json --timeout 5s").unwrap();
-    assert_eq!(args.endpoints, ["a:1", "b:2"]);
-    assert_eq!(args.output, Format::Json);
+    assert_eq!(args.connection.endpoints, ["a:1", "b:2"]);
+    assert_eq!(args.connection.output, Format::Json);
     assert_eq!(args.timeout, Some(Duration::from_secs(5)));
     assert!(matches!(args.command, Command::Cluster(ClusterCommand::Status)));
 }

@@ -1,8 +1,8 @@
 //! `dev`: a whole cluster on this machine, in the foreground.
 
+use daemon::signals::{StopSignal, StopSignals};
 use proto::client::{Client, ClientOptions};
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::Context;
 use crate::args::DevArgs;
@@ -30,7 +30,7 @@ struct Running {
 
 pub(super) async fn run(context: &Context, args: DevArgs) -> Result<(), Failure> {
     // From here on this program handles signals: no process may be left behind.
-    let mut stop = StopSignal::new()?;
+    let mut stop = StopSignals::listen(StopSignal::ALL)?;
     let layout = Layout {
         masters: args.masters,
         workers: args.workers,
@@ -42,13 +42,13 @@ pub(super) async fn run(context: &Context, args: DevArgs) -> Result<(), Failure>
 
     let result = tokio::select! {
         result = serve(context, &mut cluster) => result,
-        () = stop.received() => Ok(()),
+        _ = stop.next() => Ok(()),
     };
     context.output.message("stopping workers, then masters (Ctrl-C again: at once)");
     tokio::select! {
         () = cluster.stop() => context.output.message("stopped"),
         // Dropping the cluster kills the remaining processes.
-        () = stop.received() => context.output.message("killed"),
+        _ = stop.next() => context.output.message("killed"),
     }
     result
 }
@@ -138,32 +138,6 @@ fn text(overview: &Overview, style: Style) -> String {
     }
     lines.push("stop everything:  Ctrl-C".to_owned());
     lines.join("\n")
-}
-
-/// Signals by which people and service managers end a program.
-#[derive(Debug)]
-struct StopSignal {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    hang_up: tokio::signal::unix::Signal,
-}
-
-impl StopSignal {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn received(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hang_up.recv() => {}
-        }
-    }
 }
 
 #[cfg(test)]

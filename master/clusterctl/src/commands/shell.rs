@@ -102,32 +102,25 @@ fn for_line(base: &Context, line: &ShellLine) -> Result<Context, Failure> {
 }
 
 async fn command(context: &Context, command: ShellCommand) -> Result<(), Failure> {
-    let of_worker = match command {
-        ShellCommand::Register { worker_id, address, labels } => {
-            return register(context, worker::registration(worker_id, address, labels)).await;
+    match command {
+        ShellCommand::Worker(WorkerCommand::Register { worker_id, address, labels }) => {
+            register(context, worker::registration(worker_id, address, labels)).await
         }
-        ShellCommand::Unregister { worker_id } => {
+        ShellCommand::Worker(WorkerCommand::Unregister { worker_id }) => {
             context.client()?.unregister_worker(&worker_id).await?;
             let text = format!("✅ Worker {worker_id} unregistered");
-            return context.output.data(&worker_id, |_, _| text);
+            context.output.data(&worker_id, |_, _| text)
         }
-        ShellCommand::Reconnect { worker_id } => WorkerCommand::Reconnect { worker_id },
-        ShellCommand::Cordon { worker_id } => WorkerCommand::Cordon { worker_id },
-        ShellCommand::Uncordon { worker_id } => WorkerCommand::Uncordon { worker_id },
-        ShellCommand::Drain(args) => WorkerCommand::Drain(args),
-        ShellCommand::Label(args) => WorkerCommand::Label(args),
-        ShellCommand::History { worker_id } => WorkerCommand::History { worker_id },
-        ShellCommand::Metrics { worker_id } => WorkerCommand::Metrics { worker_id },
-        ShellCommand::Tasks(args) => return task::list(context, &context.client()?, args).await,
+        ShellCommand::Worker(command) => Box::pin(worker::run(context, command)).await,
+        ShellCommand::Tasks(args) => task::list(context, &context.client()?, args).await,
         ShellCommand::Cluster(ClusterCommand::Workers) => {
             let workers = worker::all(&context.client()?).await?;
-            return context.output.data(workers.as_slice(), output::worker_box);
+            context.output.data(workers.as_slice(), output::worker_box)
         }
-        ShellCommand::Cluster(command) => return ask(context, command).await,
+        ShellCommand::Cluster(command) => ask(context, command).await,
         // The shell has left before.
-        ShellCommand::Exit => return Ok(()),
-    };
-    Box::pin(worker::run(context, of_worker)).await
+        ShellCommand::Exit => Ok(()),
+    }
 }
 
 /// Registers a worker and prints whether it is online.

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use cluster_state::millis;
+
 /// Divisor of the kept tasks: an hour forgets at most this part of them for their age, so that half
 /// a day forgets most. Tasks that age steadily need one part in 168 where a week is kept.
 const PARTS_PER_HOUR: u64 = 10;
@@ -39,12 +41,6 @@ impl AgeAllowance {
     pub(super) const fn on_forgotten(&mut self, tasks: u64) {
         self.saved = self.saved.saturating_sub(tasks.saturating_mul(millis(HOUR)));
     }
-}
-
-/// Converts to milliseconds. Durations here are hours at most.
-#[expect(clippy::cast_possible_truncation, reason = "584 million years of milliseconds fit")]
-const fn millis(duration: Duration) -> u64 {
-    duration.as_millis() as u64
 }
 
 #[cfg(test)]
