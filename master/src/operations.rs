@@ -11,6 +11,7 @@ mod scans;
 mod tasks;
 mod tokens;
 mod usage;
+mod views;
 mod waits;
 mod workers;
 
@@ -27,18 +28,23 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use answer::{Answer, Mark};
 pub(crate) use cluster::{LeaderTerm, Readiness};
-pub(crate) use listing::TaskQuery;
 use logs::LogChannels;
 pub(crate) use logs::{LogRequest, LogScope};
 pub(crate) use reading::Reading;
 use scans::Scans;
-pub(crate) use tasks::Submission;
+pub(crate) use tasks::SubmissionKey;
+pub(crate) use tokens::NewToken;
+pub(crate) use views::{
+    ClusterView, CreatedToken, LeaderView, MemberView, TaskPage, TaskStatus, TaskView, Tokens,
+    View, WorkerPage, WorkerView,
+};
 pub(crate) use waits::TaskWaits;
 #[cfg(test)]
 pub(crate) use workers::host_for_others;
 
 use crate::events::{Events, UsageFeed};
 use crate::leader::WorkerSessions;
+pub(crate) use crate::leader::state::{Outcome as ReconnectOutcome, Target as ReconnectTarget};
 use crate::metrics::Metrics;
 use crate::peer::LeaderPeer;
 

@@ -1,5 +1,6 @@
 //! Calls to other masters: what the leader has to answer, and heartbeats that a follower relays.
 
+pub(crate) mod forwarded;
 mod heartbeat_relay;
 mod leader_peer;
 

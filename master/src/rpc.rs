@@ -22,13 +22,14 @@ use self::trailers::Trailers;
 use crate::freshness::put_headers;
 use crate::operations::{Answer, Operations};
 
-/// Replies with the answer of an operation; its mark goes into the trailers.
-fn reply<T>(
+/// Replies with the message of an operation's answer; its mark goes into the trailers.
+fn reply<T, M>(
     operations: &Operations,
     answered: Result<Answer<T>, Problem>,
-) -> Result<Response<T>, Status> {
+    message: impl FnOnce(T) -> M,
+) -> Result<Response<M>, Status> {
     let Answer { body, mark } = answered.map_err(|problem| refusal(operations, problem))?;
-    let mut response = Response::new(body);
+    let mut response = Response::new(message(body));
     name_leader(operations, response.metadata_mut());
     let mut trailers = HeaderMap::new();
     put_headers(&mut trailers, operations, mark);

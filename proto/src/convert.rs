@@ -21,7 +21,8 @@ pub use spec::{MAX_ATTEMPTS_DEFAULT, PRIORITY_DEFAULT, RETRY_BACKOFF_DEFAULT, ta
 pub use task::{submitted, task};
 pub use time::{InvalidTime, parse_rfc3339, rfc3339};
 pub use worker::{
-    label_changes, mass_loss, scheduling_order, token, token_ttl, worker, worker_history,
+    drain_timeout, label_changes, mass_loss, scheduling_order, token, token_ttl, worker,
+    worker_history,
 };
 
 use std::str::FromStr;

@@ -49,7 +49,7 @@ pub use leadership::{Leadership, Patience};
 pub use log_store::{LogOptions, LogStats, LogStore, SyncObserver, Synced};
 pub use loops::Loops;
 pub use membership::{LocalStatus, Member, Role};
-pub use node::{Node, NodeConfig, PeerStatuses, TransferError};
+pub use node::{Node, NodeConfig, PeerStatus, PeerStatuses, TransferError};
 pub use open::{Store, StoreConfig};
 pub use propose::{CommitObserver, Committed, ProposalBounds, ProposeError};
 pub use raft_service::{RaftEndpoint, RaftServer};

@@ -44,7 +44,7 @@ use crate::state_machine::{SnapshotInbox, StateReader};
 
 pub use self::config::NodeConfig;
 use self::config::raft_config;
-pub use self::status::PeerStatuses;
+pub use self::status::{PeerStatus, PeerStatuses};
 pub use self::transfer::TransferError;
 
 /// A cheap handle to this master's part in the cluster.

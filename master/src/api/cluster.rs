@@ -8,13 +8,15 @@ use super::Api;
 use super::answer::Refusal;
 use super::input::{NoParams, Params, ReadParams};
 use crate::operations::{Answer, LeaderTerm};
+use crate::wire;
 
 /// `GET /api/cluster`: what this master sees, unless something else is asked for.
 pub(super) async fn status(
     State(api): State<Api>,
     Params(params): Params<ReadParams>,
 ) -> Result<Answer<v1::ClusterStatus>, Refusal> {
-    Ok(api.operations.status(params.reading_of_what_is_seen_here()?).await?)
+    let status = api.operations.status(params.reading_of_what_is_seen_here()?).await?;
+    Ok(status.map(wire::cluster))
 }
 
 /// `GET /api/cluster/leader`: whom this master sees lead, unless something else is asked for.
@@ -23,10 +25,10 @@ pub(super) async fn leader(
     Params(params): Params<ReadParams>,
 ) -> Result<Answer<v1::LeaderStatus>, Refusal> {
     let status = api.operations.leader_status(params.reading_of_what_is_seen_here()?).await?;
-    if status.body.leader_id.is_none() {
+    if status.body.leader.is_none() {
         return Err(Problem::new(ErrorKind::NoLeader, "the cluster has no leader").into());
     }
-    Ok(status)
+    Ok(status.map(wire::leader))
 }
 
 /// `GET /api/cluster/leaders`.
@@ -42,5 +44,5 @@ pub(super) async fn acknowledge_mass_loss(
     State(api): State<Api>,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Answer<v1::MassLoss>, Refusal> {
-    Ok(api.operations.acknowledge_mass_loss().await?)
+    Ok(api.operations.acknowledge_mass_loss().await?.map(wire::mass_loss))
 }

@@ -11,7 +11,7 @@ use super::input;
 use super::socket::Subscription;
 use super::strangers::Reach;
 use super::{tasks, workers};
-use crate::operations::TaskQuery;
+use crate::task_query::{QueryTexts, TaskQuery};
 
 #[test]
 fn a_subscription_is_understood_or_refused() {
@@ -50,7 +50,9 @@ fn a_query_is_understood_or_refused() {
         input::reading(text, Some(1), Some(text)).ok();
         let parts = text.split(['=', '&']).map(Some).chain(std::iter::repeat(None));
         let parts = parts.take(4).collect::<Vec<_>>();
-        TaskQuery::parse(parts[0], parts[1], parts[2], Some(text.len()), parts[3]).ok();
+        let [state, worker, label, cursor] = [parts[0], parts[1], parts[2], parts[3]];
+        let limit = Some(text.len());
+        TaskQuery::try_from(QueryTexts { state, worker, label, limit, cursor }).ok();
     });
 }
 

@@ -6,6 +6,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use cluster_state::TaskSpec;
+use proto::convert;
 use proto::json;
 use proto::output::OutputStream;
 use proto::problem::{ErrorKind, Outcome, Problem};
@@ -16,7 +18,9 @@ use super::Api;
 use super::answer::Refusal;
 use super::input::{self, Id, NoParams, Params, ReadParams};
 use super::log_text;
-use crate::operations::{Answer, LogRequest, LogScope, Submission, TaskQuery};
+use crate::operations::{Answer, LogRequest, LogScope, SubmissionKey};
+use crate::task_query::{QueryTexts, TaskQuery};
+use crate::{ids, wire};
 
 /// Default and longest wait for a task.
 const WAIT_DEFAULT: Duration = Duration::from_secs(60);
@@ -62,38 +66,23 @@ pub(super) async fn submit(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let idempotency_key = idempotency_key(&headers)?;
+    let key = idempotency_key(&headers)?;
     let body = input::json_body(&api, &headers, body).await?;
     let parsed = json::Submission::parse(&body).map_err(Problem::from)?;
-    let is_list = matches!(parsed, json::Submission::Many(_));
-
-    let submission = Submission { tasks: parsed.into_tasks(), idempotency_key };
-    let submitted = api.operations.submit(submission).await;
-    let submitted =
-        submitted.map_err(|problem| if is_list { problem } else { of_single_task(problem) })?;
-    if is_list {
-        return Ok((StatusCode::CREATED, submitted).into_response());
-    }
-    let Answer { body: mut submitted, mark } = submitted;
-    let Some(single) = submitted.pop() else {
-        let detail = "the task was accepted, but its id was lost";
-        return Err(Problem::new(ErrorKind::Internal, detail).into());
-    };
-    let location = format!("/api/tasks/{}", single.task_id);
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], mark.on(single)).into_response())
-}
-
-/// Faults of a submission point into a list; the body was its only element.
-fn of_single_task(mut problem: Problem) -> Problem {
-    for fault in &mut problem.errors {
-        if let Some(pointer) = fault.pointer.strip_prefix("/0") {
-            fault.pointer = pointer.to_owned();
+    let key = key.map(SubmissionKey::try_from).transpose()?;
+    match parsed {
+        json::Submission::Many(tasks) => {
+            let tasks = convert::task_specs(tasks).map_err(Problem::from)?;
+            let submitted = api.operations.submit(tasks, key).await?;
+            Ok((StatusCode::CREATED, submitted.map(wire::submitted)).into_response())
+        }
+        json::Submission::One(task) => {
+            let task = TaskSpec::try_from(*task).map_err(Problem::from)?;
+            let submitted = api.operations.submit_one(task, key).await?;
+            let location = [(header::LOCATION, format!("/api/tasks/{}", submitted.body.id))];
+            Ok((StatusCode::CREATED, location, submitted.map(wire::task_status)).into_response())
         }
     }
-    if let Some(detail) = problem.detail.strip_prefix("/0") {
-        problem.detail = detail.to_owned();
-    }
-    problem
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
@@ -112,15 +101,15 @@ pub(super) async fn list(
     State(api): State<Api>,
     Params(params): Params<ListParams>,
 ) -> Result<Answer<v1::TaskPage>, Refusal> {
-    let query = TaskQuery::parse(
-        params.state.as_deref(),
-        params.worker.as_deref(),
-        params.label.as_deref(),
-        params.limit,
-        params.cursor.as_deref(),
-    )?;
+    let query = TaskQuery::try_from(QueryTexts {
+        state: params.state.as_deref(),
+        worker: params.worker.as_deref(),
+        label: params.label.as_deref(),
+        limit: params.limit,
+        cursor: params.cursor.as_deref(),
+    })?;
     let reading = input::reading(&params.consistency, params.index, params.wait.as_deref())?;
-    Ok(api.operations.tasks(query, reading).await?)
+    Ok(api.operations.tasks(query, reading).await?.map(wire::task_page))
 }
 
 /// `GET /api/tasks/{id}`.
@@ -129,7 +118,8 @@ pub(super) async fn show(
     Id(id): Id,
     Params(params): Params<ReadParams>,
 ) -> Result<Answer<v1::Task>, Refusal> {
-    Ok(api.operations.task(&id, params.reading()?).await?)
+    let reading = params.reading()?;
+    Ok(api.operations.task(ids::task(&id)?, reading).await?.map(wire::task))
 }
 
 /// `DELETE /api/tasks/{id}`.
@@ -138,7 +128,8 @@ pub(super) async fn cancel(
     Id(id): Id,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<(StatusCode, Answer<v1::SubmittedTask>), Refusal> {
-    Ok((StatusCode::ACCEPTED, api.operations.cancel(&id).await?))
+    let cancelled = api.operations.cancel(ids::task(&id)?).await?;
+    Ok((StatusCode::ACCEPTED, cancelled.map(wire::task_status)))
 }
 
 /// `GET /api/tasks/{id}/wait`.
@@ -149,11 +140,11 @@ pub(super) async fn wait(
 ) -> Result<Response, Refusal> {
     let patience = params.timeout.as_deref().map(|text| input::duration("timeout", text));
     let patience = patience.transpose()?.unwrap_or(WAIT_DEFAULT).min(WAIT_MAX);
-    let task = api.operations.wait(&id, patience).await?;
+    let task = api.operations.wait(ids::task(&id)?, patience).await?;
     if !task.body.state.is_terminal() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    Ok(task.map(|task| api.operations.show(&task)).into_response())
+    Ok(task.map(|task| wire::own_task(api.operations.view(task))).into_response())
 }
 
 /// `GET /api/tasks/{id}/logs`.
@@ -170,7 +161,7 @@ pub(super) async fn logs(
         })?),
     };
     let chunks = api.operations.logs(LogRequest {
-        task: id,
+        task: ids::task(&id)?,
         scope: LogScope::new(params.follow, params.attempt.unwrap_or(0), params.from_attempt),
         stream,
         tail_lines: params.tail,

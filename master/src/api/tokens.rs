@@ -10,6 +10,7 @@ use super::Api;
 use super::answer::{Refusal, marked};
 use super::input::{self, Id, NoParams, Params, ReadParams};
 use crate::operations::Answer;
+use crate::{ids, wire};
 
 /// `POST /api/tokens`: the secret is in this answer and nowhere else.
 pub(super) async fn create(
@@ -19,8 +20,9 @@ pub(super) async fn create(
     body: Body,
 ) -> Result<(StatusCode, Answer<v1::CreatedToken>), Refusal> {
     let body = input::json_body(&api, &headers, body).await?;
-    let created = api.operations.create_token(input::from_json(&body)?).await?;
-    Ok((StatusCode::CREATED, created))
+    let token = wire::new_token(input::from_json(&body)?)?;
+    let created = api.operations.create_token(token).await?;
+    Ok((StatusCode::CREATED, created.map(wire::created_token)))
 }
 
 /// `GET /api/tokens`.
@@ -28,7 +30,7 @@ pub(super) async fn list(
     State(api): State<Api>,
     Params(params): Params<ReadParams>,
 ) -> Result<Answer<v1::TokenList>, Refusal> {
-    Ok(api.operations.tokens(params.reading()?).await?)
+    Ok(api.operations.tokens(params.reading()?).await?.map(wire::tokens))
 }
 
 /// `DELETE /api/tokens/{id}`.
@@ -37,6 +39,6 @@ pub(super) async fn revoke(
     Id(id): Id,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Response, Refusal> {
-    let revoked = api.operations.revoke_token(&id).await?;
+    let revoked = api.operations.revoke_token(ids::token(&id)?).await?;
     Ok(marked(StatusCode::NO_CONTENT, revoked.mark))
 }

@@ -7,14 +7,18 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use cluster_state::Registered;
+use cluster_state::{RegisterWorker, Registered, SchedulingOrder, SetScheduling};
+use proto::convert;
+use proto::problem::Problem;
 use proto::v1;
 use serde::Deserialize;
 
 use super::Api;
 use super::answer::{Refusal, marked};
 use super::input::{self, Id, NoParams, Params, ReadParams};
-use crate::operations::{Answer, TaskQuery};
+use crate::operations::{Answer, ReconnectTarget};
+use crate::task_query::{QueryTexts, TaskQuery};
+use crate::{ids, wire};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,7 +45,9 @@ pub(super) async fn list(
     Params(params): Params<ListParams>,
 ) -> Result<Answer<v1::WorkerPage>, Refusal> {
     let reading = input::reading(&params.consistency, params.index, params.wait.as_deref())?;
-    Ok(api.operations.workers(params.limit, params.cursor.as_deref(), reading).await?)
+    let after = ids::cursor(params.cursor.as_deref())?;
+    let page = api.operations.workers(params.limit, after, reading).await?;
+    Ok(page.map(wire::worker_page))
 }
 
 /// `GET /api/workers/{id}`.
@@ -50,7 +56,8 @@ pub(super) async fn show(
     Id(id): Id,
     Params(params): Params<ReadParams>,
 ) -> Result<Answer<v1::Worker>, Refusal> {
-    Ok(api.operations.worker(&id, params.reading()?).await?)
+    let id = ids::worker(&id)?;
+    Ok(api.operations.worker(&id, params.reading()?).await?.map(wire::worker))
 }
 
 /// `POST /api/workers`: of a worker that is registered it changes what the body names.
@@ -64,10 +71,11 @@ pub(super) async fn register(
     let NewWorker { worker_id, address, labels } = input::from_json(&body)?;
     let labels = labels.map(|entries| v1::Labels { entries });
     let request = v1::RegisterRequest { worker_id, address, labels };
+    let command = RegisterWorker::try_from(request).map_err(Problem::from)?;
     let Answer { body: (worker, registered), mark } =
-        api.operations.register_worker(request).await?;
-    let location = format!("/api/workers/{}", worker.worker_id);
-    let answer = mark.on(worker);
+        api.operations.register_worker(command).await?;
+    let location = format!("/api/workers/{}", worker.worker.id);
+    let answer = mark.on(wire::own_worker(worker));
     Ok(match registered {
         Registered::Known => answer.into_response(),
         Registered::New => {
@@ -82,7 +90,7 @@ pub(super) async fn unregister(
     Id(id): Id,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Response, Refusal> {
-    let unregistered = api.operations.unregister_worker(&id).await?;
+    let unregistered = api.operations.unregister_worker(ids::worker(&id)?).await?;
     Ok(marked(StatusCode::NO_CONTENT, unregistered.mark))
 }
 
@@ -92,7 +100,8 @@ pub(super) async fn history(
     Id(id): Id,
     Params(params): Params<ReadParams>,
 ) -> Result<Answer<v1::WorkerHistory>, Refusal> {
-    Ok(api.operations.worker_history(&id, params.reading()?).await?)
+    let record = api.operations.worker_record(&ids::worker(&id)?, params.reading()?).await?;
+    Ok(record.map(|worker| convert::worker_history(&worker)))
 }
 
 /// `GET /api/workers/{id}/metrics`: without content while the worker has reported nothing.
@@ -101,7 +110,7 @@ pub(super) async fn metrics(
     Id(id): Id,
     Params(params): Params<ReadParams>,
 ) -> Result<Response, Refusal> {
-    let metrics = api.operations.usage(&id, params.reading()?).await?;
+    let metrics = api.operations.usage(&ids::worker(&id)?, params.reading()?).await?;
     Ok(match metrics.body.latest {
         None => marked(StatusCode::NO_CONTENT, metrics.mark),
         Some(_) => metrics.into_response(),
@@ -127,10 +136,16 @@ pub(super) async fn tasks(
     Id(id): Id,
     Params(params): Params<TaskParams>,
 ) -> Result<Answer<v1::TaskPage>, Refusal> {
-    let (state, label) = (params.state.as_deref(), params.label.as_deref());
-    let query = TaskQuery::parse(state, None, label, params.limit, params.cursor.as_deref())?;
+    let query = TaskQuery::try_from(QueryTexts {
+        state: params.state.as_deref(),
+        worker: None,
+        label: params.label.as_deref(),
+        limit: params.limit,
+        cursor: params.cursor.as_deref(),
+    })?;
     let reading = input::reading(&params.consistency, params.index, params.wait.as_deref())?;
-    Ok(api.operations.worker_tasks(&id, query, reading).await?)
+    let page = api.operations.worker_tasks(ids::worker(&id)?, query, reading).await?;
+    Ok(page.map(wire::task_page))
 }
 
 /// `POST /api/workers/{id}/cordon`.
@@ -139,7 +154,7 @@ pub(super) async fn cordon(
     Id(id): Id,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Answer<v1::Worker>, Refusal> {
-    order(&api, id, v1::SchedulingOrder::Cordon, None).await
+    order(&api, &id, SchedulingOrder::Cordon).await
 }
 
 /// `POST /api/workers/{id}/uncordon`: ends a drain, too.
@@ -148,7 +163,7 @@ pub(super) async fn uncordon(
     Id(id): Id,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Answer<v1::Worker>, Refusal> {
-    order(&api, id, v1::SchedulingOrder::Uncordon, None).await
+    order(&api, &id, SchedulingOrder::Uncordon).await
 }
 
 /// Time that an answer waits for the contacts to end, below the time that load balancers wait for a
@@ -158,10 +173,11 @@ const RECONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// `POST /api/workers/{id}/reconnect`: contacts the worker now.
 pub(super) async fn reconnect(
     State(api): State<Api>,
-    Id(worker_id): Id,
+    Id(id): Id,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Response, Refusal> {
-    reconnect_within(RECONNECT_PATIENCE, &api, v1::ReconnectRequest { worker_id }).await
+    let target = ReconnectTarget::One(ids::worker(&id)?);
+    reconnect_within(RECONNECT_PATIENCE, &api, target).await
 }
 
 /// `POST /api/workers/reconnect`: the same for every worker that is inactive.
@@ -169,8 +185,7 @@ pub(super) async fn reconnect_all(
     State(api): State<Api>,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Response, Refusal> {
-    let everyone = v1::ReconnectRequest { worker_id: String::new() };
-    reconnect_within(RECONNECT_PATIENCE, &api, everyone).await
+    reconnect_within(RECONNECT_PATIENCE, &api, ReconnectTarget::AllInactive).await
 }
 
 /// Returns the outcomes, or 202 while contacts are pending: they go on, and the registry shows
@@ -178,10 +193,10 @@ pub(super) async fn reconnect_all(
 async fn reconnect_within(
     patience: Duration,
     api: &Api,
-    request: v1::ReconnectRequest,
+    target: ReconnectTarget,
 ) -> Result<Response, Refusal> {
-    match tokio::time::timeout(patience, api.operations.reconnect(request)).await {
-        Ok(found) => Ok(found?.into_response()),
+    match tokio::time::timeout(patience, api.operations.reconnect(target)).await {
+        Ok(found) => Ok(found?.map(wire::reconnections).into_response()),
         Err(_) => {
             let nothing_yet = api.operations.mark().on(v1::ReconnectResponse::default());
             Ok((StatusCode::ACCEPTED, nothing_yet).into_response())
@@ -201,19 +216,14 @@ pub(super) async fn drain(
     Id(id): Id,
     Params(DrainParams { timeout }): Params<DrainParams>,
 ) -> Result<Answer<v1::Worker>, Refusal> {
-    // As the other parameters of queries; in a message it would be an invalid value.
-    timeout.as_deref().map(|text| input::duration("timeout", text)).transpose()?;
-    order(&api, id, v1::SchedulingOrder::Drain, timeout).await
+    let timeout = timeout.as_deref().map(|text| input::duration("timeout", text)).transpose()?;
+    let timeout = timeout.map(convert::drain_timeout).transpose().map_err(Problem::from)?;
+    order(&api, &id, SchedulingOrder::Drain { timeout }).await
 }
 
-async fn order(
-    api: &Api,
-    worker_id: String,
-    order: v1::SchedulingOrder,
-    timeout: Option<String>,
-) -> Result<Answer<v1::Worker>, Refusal> {
-    let request = v1::SetSchedulingRequest { worker_id, order: order.into(), timeout };
-    Ok(api.operations.set_scheduling(&request).await?)
+async fn order(api: &Api, id: &str, order: SchedulingOrder) -> Result<Answer<v1::Worker>, Refusal> {
+    let command = SetScheduling { worker: ids::worker(id)?, order };
+    Ok(api.operations.set_scheduling(command).await?.map(wire::own_worker))
 }
 
 #[derive(Debug, Deserialize)]
@@ -236,5 +246,6 @@ pub(super) async fn label(
     let body = input::json_body(&api, &headers, body).await?;
     let LabelChanges { set, remove } = input::from_json(&body)?;
     let request = v1::LabelWorkerRequest { worker_id, set, remove };
-    Ok(api.operations.label_worker(request).await?)
+    let changed = api.operations.label_worker(wire::label_worker(request)?).await?;
+    Ok(changed.map(wire::own_worker))
 }

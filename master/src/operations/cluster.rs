@@ -2,15 +2,15 @@
 
 mod clocks;
 
-use std::collections::BTreeMap;
-
-use cluster_state::{Command, LeaderRecord, Level, MasterId};
-use proto::problem::Problem;
-use proto::{convert, v1};
-use raft_store::{Leadership, Member, Role};
-use serde::Serialize;
 use std::time::Duration;
 
+use cluster_state::{Command, LeaderRecord, MassLoss, MasterId, Term};
+use proto::convert;
+use proto::problem::Problem;
+use raft_store::{Leadership, LocalStatus, PeerStatus, Role};
+use serde::Serialize;
+
+use super::views::{ClusterView, LeaderView, MemberView};
 use super::{Answer, Operations, Reading};
 use crate::refusal;
 
@@ -53,78 +53,77 @@ impl Readiness {
 
 impl Operations {
     /// Returns everything known about the masters. A stale read needs no leader.
-    pub(crate) async fn status(
-        &self,
-        reading: Reading,
-    ) -> Result<Answer<v1::ClusterStatus>, Problem> {
+    pub(crate) async fn status(&self, reading: Reading) -> Result<Answer<ClusterView>, Problem> {
         Ok(self.reach(reading).await?.on(self.status_here().await))
     }
 
-    async fn status_here(&self) -> v1::ClusterStatus {
-        let (answers, survey) = self.node().survey().await;
-        let own = self.node().local_status();
-        let leadership = self.leadership();
+    async fn status_here(&self) -> ClusterView {
+        let (mut answers, survey) = self.node().survey().await;
+        let own = self.own_status();
         let leader = self.leader();
-        let last = leader_last_log(leader, &answers, own.last_log.0, own.id);
+        answers.insert(self.node().id(), Some(own.clone()));
+        let last = leader.and_then(|leader| answers.get(&leader)?.as_ref());
+        let last = last.map(|leader| leader.last_log_index);
         let offsets = survey.offsets();
 
-        let members = self
-            .node()
-            .members()
-            .into_iter()
-            .map(|member| match answers.get(&member.id).cloned().flatten() {
-                _ if member.id == own.id => self.own_member(member, leadership, last),
-                Some(answer) => other_member(member, answer, last),
-                None => unreachable_member(member),
-            })
-            .map(|member| v1::Member {
-                clock_offset_ms: offsets.get(&MasterId(member.id)).copied(),
-                ..member
-            })
-            .collect::<Vec<_>>();
+        let members = self.node().members().into_iter().map(|member| {
+            let status = answers.remove(&member.id).flatten();
+            let behind = |status: &PeerStatus| Some(last?.saturating_sub(status.last_log_index));
+            MemberView {
+                lag: status.as_ref().and_then(behind),
+                status,
+                clock_offset_ms: offsets.get(&member.id).copied(),
+                member,
+            }
+        });
+        let members = members.collect::<Vec<_>>();
         let mut problems = problems(leader, &members);
         let log_time = self.node().reader().with(|state| state.meta().now);
         problems.extend(clocks::problem_of_log_time(log_time, &survey));
-        let (workers, tasks) = self.counts();
-        v1::ClusterStatus {
-            cluster_name: self.shared.names.cluster.clone(),
-            cluster_id: self.node().cluster_id().map(|id| id.to_string()),
-            node_id: own.id.0,
-            leader_id: leader.map(|leader| leader.0),
-            term: own.term.0,
-            healthy: problems.is_empty(),
+        let level = self.node().reader().level();
+        self.node().reader().with(|state| ClusterView {
+            name: self.shared.names.cluster.clone(),
+            cluster: self.node().cluster_id(),
+            node: self.node().id(),
+            leader,
+            term: Term(own.term),
             problems,
             members,
-            workers,
-            tasks,
-            mass_loss: self.mass_loss(),
-            level: self.node().reader().level().0.into(),
-        }
+            workers: state.worker_counts(),
+            tasks: state.task_counts().iter().collect(),
+            mass_loss: state.mass_loss().copied(),
+            level,
+        })
     }
 
-    fn mass_loss(&self) -> Option<v1::MassLoss> {
-        self.node().reader().with(|state| state.mass_loss().map(convert::mass_loss))
+    /// Returns this master's account of itself. Raft believes in a leader for longer than its lease:
+    /// the lease is what counts.
+    fn own_status(&self) -> PeerStatus {
+        let own = self.node().local_status();
+        let has_lost_lease = own.leader == Some(own.id) && !self.leadership().is_leading();
+        let role = if has_lost_lease { Role::Candidate } else { own.role };
+        self.node().describe(&LocalStatus { role, ..own })
     }
 
     /// Ends the slow requeueing after a mass loss.
-    pub(crate) async fn acknowledge_mass_loss(&self) -> Result<Answer<v1::MassLoss>, Problem> {
+    pub(crate) async fn acknowledge_mass_loss(&self) -> Result<Answer<Option<MassLoss>>, Problem> {
         let mark = self.propose(&Command::AcknowledgeMassLoss).await?.mark;
         self.reach(Reading::default()).await?;
         // It may be over by now, which is as good.
-        Ok(mark.on(self.mass_loss().unwrap_or_default()))
+        Ok(mark.on(self.node().reader().with(|state| state.mass_loss().copied())))
     }
 
     /// Returns the leader. A stale read needs none.
     pub(crate) async fn leader_status(
         &self,
         reading: Reading,
-    ) -> Result<Answer<v1::LeaderStatus>, Problem> {
+    ) -> Result<Answer<LeaderView>, Problem> {
         Ok(self.reach(reading).await?.on(self.leader_here().await))
     }
 
-    async fn leader_here(&self) -> v1::LeaderStatus {
+    async fn leader_here(&self) -> LeaderView {
         let leadership = self.leadership();
-        let term = leadership.term().0;
+        let term = leadership.term();
         let (leader, http_address) = match leadership {
             Leadership::Leading { .. } => {
                 (Some(self.node().id()), Some(self.shared.names.http_address.clone()))
@@ -136,8 +135,8 @@ impl Operations {
             }
             Leadership::Leaderless { .. } => (None, None),
         };
-        v1::LeaderStatus {
-            leader_id: leader.map(|leader| leader.0),
+        LeaderView {
+            leader,
             address: leader.and_then(|leader| self.node().member_address(leader)),
             term,
             http_address,
@@ -173,7 +172,7 @@ impl Operations {
     pub(crate) async fn transfer_leader(
         &self,
         to: Option<MasterId>,
-    ) -> Result<Answer<v1::LeaderStatus>, Problem> {
+    ) -> Result<Answer<LeaderView>, Problem> {
         let transferred = self.node().transfer_leader(to).await;
         transferred.map_err(|error| refusal::of_transfer(&error))?;
         Ok(self.mark().on(self.leader_here().await))
@@ -206,128 +205,45 @@ impl Operations {
         let applied = self.node().reader().applied().index.0;
         Some(answer.commit_index.saturating_sub(applied))
     }
-
-    fn own_member(&self, member: Member, leadership: Leadership, last: Option<u64>) -> v1::Member {
-        let own = self.node().local_status();
-        // Raft believes in a leader for longer than its lease: the lease is what counts.
-        let has_lost_lease = own.leader == Some(own.id) && !leadership.is_leading();
-        let role = if has_lost_lease { Role::Candidate } else { own.role };
-        v1::Member {
-            id: own.id.0,
-            address: member.address,
-            role: v1::MasterRole::from(role).into(),
-            term: Some(own.term.0),
-            last_log_index: Some(own.last_log.0),
-            commit_index: Some(own.committed.0),
-            applied_index: Some(own.applied.0),
-            lag: last.map(|last| last.saturating_sub(own.last_log.0)),
-            snapshot_index: own.snapshot.map(|snapshot| snapshot.0),
-            reachable: true,
-            version: Some(env!("CARGO_PKG_VERSION").to_owned()),
-            voter: member.is_voter,
-            free_bytes: self.node().free_bytes(),
-            http_address: Some(self.shared.names.http_address.clone()),
-            clock_offset_ms: None,
-            level_max: Some(Level::NEWEST.0.into()),
-        }
-    }
-
-    fn counts(&self) -> (BTreeMap<String, u64>, BTreeMap<String, u64>) {
-        self.node().reader().with(|state| {
-            let workers = state.worker_counts().into_iter();
-            let workers = workers.map(|(state, count)| (state.to_string(), count)).collect();
-            let tasks = state.task_counts().iter();
-            let tasks = tasks.map(|(kind, count)| (kind.to_string(), count)).collect();
-            (workers, tasks)
-        })
-    }
 }
 
-/// Returns the last entry of the leader, against which everybody's lag is measured.
-fn leader_last_log(
-    leader: Option<MasterId>,
-    answers: &BTreeMap<MasterId, Option<v1::NodeStatusResponse>>,
-    own_last_log: u64,
-    own: MasterId,
-) -> Option<u64> {
-    let leader = leader?;
-    if leader == own {
-        return Some(own_last_log);
-    }
-    answers.get(&leader)?.as_ref().map(|answer| answer.last_log_index)
-}
-
-fn other_member(member: Member, answer: v1::NodeStatusResponse, last: Option<u64>) -> v1::Member {
-    v1::Member {
-        id: member.id.0,
-        address: member.address,
-        role: answer.role,
-        term: Some(answer.term),
-        last_log_index: Some(answer.last_log_index),
-        commit_index: Some(answer.commit_index),
-        applied_index: Some(answer.applied_index),
-        lag: last.map(|last| last.saturating_sub(answer.last_log_index)),
-        snapshot_index: answer.snapshot_index,
-        reachable: true,
-        version: Some(answer.version),
-        voter: member.is_voter,
-        free_bytes: answer.free_bytes,
-        http_address: Some(answer.http_address),
-        clock_offset_ms: None,
-        level_max: Some(answer.level_max),
-    }
-}
-
-fn unreachable_member(member: Member) -> v1::Member {
-    v1::Member {
-        id: member.id.0,
-        address: member.address,
-        role: v1::MasterRole::Unknown.into(),
-        voter: member.is_voter,
-        ..v1::Member::default()
-    }
-}
-
-fn problems(leader: Option<MasterId>, members: &[v1::Member]) -> Vec<String> {
+fn problems(leader: Option<MasterId>, members: &[MemberView]) -> Vec<String> {
     let mut problems = Vec::new();
     if leader.is_none() {
         problems.push("there is no leader".to_owned());
     }
-    let voters = members.iter().filter(|member| member.voter).count();
-    let reachable = members.iter().filter(|member| member.voter && member.reachable).count();
+    let voters = members.iter().filter(|view| view.member.is_voter);
+    let reachable = voters.clone().filter(|view| view.status.is_some()).count();
+    let voters = voters.count();
     if reachable <= voters / 2 {
         problems.push(format!("only {reachable} of {voters} voters can be reached: no quorum"));
     }
-    for member in members {
-        if !member.reachable {
-            problems.push(format!("master {} cannot be reached", member.id));
-        } else if let Some(lag) = member.lag.filter(|lag| *lag > LAG_MAX) {
-            problems.push(format!("master {} is {lag} entries behind", member.id));
+    for view in members {
+        let id = view.member.id;
+        if view.status.is_none() {
+            problems.push(format!("master {id} cannot be reached"));
+        } else if let Some(lag) = view.lag.filter(|lag| *lag > LAG_MAX) {
+            problems.push(format!("master {id} is {lag} entries behind"));
         }
-        problems.extend(clocks::problem_of(member));
+        problems.extend(view.clock_offset_ms.and_then(|offset| clocks::problem_of(id, offset)));
     }
     problems
 }
 
 #[cfg(test)]
 mod tests {
+    use raft_store::Member;
+
     use super::*;
 
-    fn member(id: u64, reachable: bool) -> v1::Member {
-        v1::Member { id, reachable, voter: true, lag: Some(0), ..v1::Member::default() }
-    }
-
-    #[test]
-    fn nothing_is_claimed_of_a_master_that_cannot_be_reached() {
-        let (id, address) = (MasterId(2), "127.0.0.1:7002".to_owned());
-        let lost = unreachable_member(Member { id, address, is_voter: true });
-        let expected = serde_json::json!({
-            "id": 2, "address": "127.0.0.1:7002", "role": "unknown", "reachable": false,
-            "voter": true, "term": null, "last_log_index": null, "commit_index": null,
-            "applied_index": null, "lag": null, "snapshot_index": null, "version": null,
-            "http_address": null, "free_bytes": null, "clock_offset_ms": null, "level_max": null,
-        });
-        assert_eq!(serde_json::to_value(&lost).unwrap(), expected);
+    fn member(id: u64, is_reachable: bool) -> MemberView {
+        let (id, address) = (MasterId(id), format!("127.0.0.1:700{id}"));
+        MemberView {
+            member: Member { id, address, is_voter: true },
+            status: is_reachable.then(PeerStatus::default),
+            lag: is_reachable.then_some(0),
+            clock_offset_ms: None,
+        }
     }
 
     #[test]
@@ -348,7 +264,7 @@ mod tests {
                 "master 3 cannot be reached",
             ]
         );
-        let behind = v1::Member { lag: Some(LAG_MAX + 1), ..member(3, true) };
+        let behind = MemberView { lag: Some(LAG_MAX + 1), ..member(3, true) };
         assert_eq!(
             problems(Some(MasterId(1)), &[member(1, true), member(2, true), behind]),
             ["master 3 is 10001 entries behind"]

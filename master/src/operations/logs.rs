@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cluster_state::{Attempt, AttemptNumber, Task};
+use cluster_state::{Attempt, AttemptNumber, Task, TaskId};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use proto::output::OutputStream;
@@ -12,7 +12,7 @@ use proto::problem::{ErrorKind, Problem};
 use proto::v1;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use super::tasks::{no_such_task, task_id};
+use super::tasks::no_such_task;
 use super::{Operations, Reading};
 
 mod channels;
@@ -34,7 +34,7 @@ const READER_PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub(crate) struct LogRequest {
     /// Of which task.
-    pub(crate) task: String,
+    pub(crate) task: TaskId,
     /// Of which of its attempts.
     pub(crate) scope: LogScope,
     /// One output, or both when absent.
@@ -135,7 +135,7 @@ impl Operations {
         let slot = Arc::clone(&self.shared.log_slots).try_acquire_owned().map_err(|_| {
             Problem::new(ErrorKind::Overloaded, "too many logs are being read on this master")
         })?;
-        let id = task_id(&request.task)?;
+        let id = request.task;
         self.reach(Reading::default()).await?;
         let task = self.find(id).await?.ok_or_else(|| no_such_task(id))?;
 

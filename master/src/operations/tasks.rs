@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use cluster_state::{
     CancelTask, Class, Command, IdempotencyKey, LogIndex, Rejection, Reply, SubmitTasks, Task,
-    TaskId, TaskState,
+    TaskId, TaskSpec, TaskState, TaskStateKind,
 };
-use proto::consistency::Consistency;
-use proto::convert;
 use proto::limits::{BATCH_BYTES, ByteBudget};
 use proto::problem::{ErrorKind, Outcome, Problem};
-use proto::v1;
 use raft_store::{ProposeError, StorageError};
 use tokio::time::Instant;
 
 use super::fingerprint::fingerprint;
-use super::listing::{self, Slice, TaskQuery};
+use super::listing::{self, Slice};
+use super::views::{TaskPage, TaskStatus, TaskView, View};
 use super::{Answer, Mark, Operations, Reading};
 use crate::leader::placement::PendingReason;
+use crate::peer::forwarded;
 use crate::refusal;
+use crate::task_query::TaskQuery;
 
 /// Longest idempotency key.
 const KEY_BYTES_MAX: usize = 255;
@@ -30,63 +30,100 @@ const ATTEMPT_BYTES: usize = 512;
 /// Rounds of looking for matches that one page may cost.
 const ROUNDS_MAX: usize = 20;
 
-/// Tasks on their way in.
-#[derive(Debug, Default)]
-pub(crate) struct Submission {
-    /// Tasks to run.
-    pub(crate) tasks: Vec<v1::TaskSpec>,
-    /// Under which name the submission may be repeated.
-    pub(crate) idempotency_key: Option<String>,
+/// Key under which a submission may be repeated without further effect.
+#[derive(Clone, Debug)]
+pub(crate) struct SubmissionKey(Arc<str>);
+
+impl TryFrom<String> for SubmissionKey {
+    type Error = Problem;
+
+    fn try_from(key: String) -> Result<Self, Problem> {
+        let is_printable = key.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        if key.is_empty() || key.len() > KEY_BYTES_MAX || !is_printable {
+            let detail = format!(
+                "the idempotency key is not 1 to {KEY_BYTES_MAX} printable ASCII characters"
+            );
+            let problem = Problem::new(ErrorKind::Malformed, detail);
+            return Err(problem.with_outcome(Outcome::Rejected));
+        }
+        Ok(Self(key.into()))
+    }
+}
+
+/// Tasks that a submission has brought into being, now or when it was made for the first time.
+#[derive(Debug)]
+struct Accepted {
+    first: TaskId,
+    count: usize,
+    /// True if they may have gone on since.
+    is_repetition: bool,
 }
 
 impl Operations {
     /// Accepts all of the tasks, or none.
     pub(crate) async fn submit(
         &self,
-        submission: Submission,
-    ) -> Result<Answer<Vec<v1::SubmittedTask>>, Problem> {
-        let key = submission.idempotency_key.map(check_key).transpose()?;
-        let tasks = convert::task_specs(submission.tasks)?;
-        let idempotency_key = key.map(|key| {
+        tasks: Vec<Arc<TaskSpec>>,
+        key: Option<SubmissionKey>,
+    ) -> Result<Answer<Vec<TaskStatus>>, Problem> {
+        let Answer { body: accepted, mark } = self.propose_tasks(tasks, key).await?;
+        let mut answers = Vec::with_capacity(accepted.count);
+        for id in (accepted.first.0..).map(TaskId).take(accepted.count) {
+            answers.push(self.accepted(&accepted, id).await?);
+        }
+        Ok(mark.on(answers))
+    }
+
+    /// Accepts one task.
+    pub(crate) async fn submit_one(
+        &self,
+        task: TaskSpec,
+        key: Option<SubmissionKey>,
+    ) -> Result<Answer<TaskStatus>, Problem> {
+        let Answer { body: accepted, mark } = self.propose_tasks(vec![Arc::new(task)], key).await?;
+        Ok(mark.on(self.accepted(&accepted, accepted.first).await?))
+    }
+
+    async fn propose_tasks(
+        &self,
+        tasks: Vec<Arc<TaskSpec>>,
+        key: Option<SubmissionKey>,
+    ) -> Result<Answer<Accepted>, Problem> {
+        let idempotency_key = key.map(|SubmissionKey(key)| {
             let fingerprint = fingerprint(tasks.iter().map(AsRef::as_ref));
             IdempotencyKey { key, fingerprint }
         });
-
         let command = Command::SubmitTasks(SubmitTasks { tasks, idempotency_key });
         let Answer { body: reply, mark } = self.propose(&command).await?;
         let Reply::Submitted { first, count, repeated } = reply else {
             return Err(unexpected(&reply));
         };
-        let ids = (first.0..).map(TaskId).take(usize::try_from(count).unwrap_or(usize::MAX));
-        let mut answers = Vec::with_capacity(ids.size_hint().0);
-        for id in ids {
-            let now = match repeated {
-                true => self.find(id).await?.map(|task| task.state),
-                false => None,
-            };
-            answers.push(convert::submitted(id, now.unwrap_or(TaskState::Queued)));
-        }
-        Ok(mark.on(answers))
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        Ok(mark.on(Accepted { first, count, is_repetition: repeated }))
+    }
+
+    /// Returns one of the accepted tasks as it is now.
+    async fn accepted(&self, accepted: &Accepted, id: TaskId) -> Result<TaskStatus, Problem> {
+        let now = if accepted.is_repetition { self.find(id).await? } else { None };
+        let state = now.map_or(TaskStateKind::Queued, |task| task.state.kind());
+        Ok(TaskStatus { id, state })
     }
 
     /// Returns one task.
     pub(crate) async fn task(
         &self,
-        id: &str,
+        id: TaskId,
         reading: Reading,
-    ) -> Result<Answer<v1::Task>, Problem> {
-        let id = task_id(id)?;
+    ) -> Result<Answer<View<TaskView, forwarded::Task>>, Problem> {
         let mark = self.reach(reading).await?;
         let task = self.find(id).await?.ok_or_else(|| no_such_task(id))?;
         if is_under_order(&task) && self.asks_leader(reading) {
-            let consistency = Consistency::Linearizable.into();
-            let request = v1::GetTaskRequest { task_id: id.to_string(), consistency };
-            match self.leader_peer().task(request).await {
-                Ok(task) => return Ok(mark.on(task)),
+            match self.leader_peer().task(id).await {
+                Ok(task) => return Ok(mark.on(View::Leaders(task))),
                 Err(problem) => tracing::debug!(%problem, "the leader did not show its task"),
             }
         }
-        Ok(mark.on(self.show(&task)))
+        Ok(mark.on(View::Own(self.view(task))))
     }
 
     /// Returns one page of tasks, newest first.
@@ -94,9 +131,9 @@ impl Operations {
         &self,
         mut query: TaskQuery,
         reading: Reading,
-    ) -> Result<Answer<v1::TaskPage>, Problem> {
+    ) -> Result<Answer<View<TaskPage, forwarded::TaskPage>>, Problem> {
         let mark = self.reach(reading).await?;
-        let request = query.request();
+        let asked = query.clone();
         let _scan = if query.is_search() { Some(self.shared.scans.begin().await?) } else { None };
         let mut budget = ByteBudget::new(BATCH_BYTES);
         let mut page = Vec::new();
@@ -115,14 +152,12 @@ impl Operations {
             }
         }
         if page.iter().any(|task| is_under_order(task)) && self.asks_leader(reading) {
-            match self.leader_peer().tasks(request).await {
-                Ok(page) => return Ok(mark.on(page)),
+            match self.leader_peer().tasks(&asked).await {
+                Ok(page) => return Ok(mark.on(View::Leaders(page))),
                 Err(problem) => tracing::debug!(%problem, "the leader did not show its tasks"),
             }
         }
-        let tasks = self.show_all(&page);
-        let next_cursor = query.cursor.map(|cursor| cursor.to_string());
-        Ok(mark.on(v1::TaskPage { tasks, next_cursor }))
+        Ok(mark.on(View::Own(TaskPage { tasks: self.views(&page), next: query.cursor })))
     }
 
     /// Live tasks are looked at first: one that ends in between is then found twice, not never.
@@ -139,15 +174,15 @@ impl Operations {
     }
 
     /// Stops a task; returns the state it is in now.
-    pub(crate) async fn cancel(&self, id: &str) -> Result<Answer<v1::SubmittedTask>, Problem> {
-        let id = task_id(id)?;
+    pub(crate) async fn cancel(&self, id: TaskId) -> Result<Answer<TaskStatus>, Problem> {
         let refused = match self.node().propose(&Command::CancelTask(CancelTask { task: id })).await
         {
             Ok(committed) => {
                 let Reply::Cancelled(state) = committed.reply else {
                     return Err(unexpected(&committed.reply));
                 };
-                return Ok(self.mark_at(committed.index).on(convert::submitted(id, state)));
+                let status = TaskStatus { id, state: state.kind() };
+                return Ok(self.mark_at(committed.index).on(status));
             }
             Err(error) => error,
         };
@@ -169,10 +204,9 @@ impl Operations {
     /// Returns the task when it is terminal, or as it is when the time is over.
     pub(crate) async fn wait(
         &self,
-        id: &str,
+        id: TaskId,
         patience: Duration,
     ) -> Result<Answer<Arc<Task>>, Problem> {
-        let id = task_id(id)?;
         let deadline = Instant::now() + patience;
         self.reach(Reading::default()).await?;
         let mut slot = None;
@@ -195,17 +229,17 @@ impl Operations {
         }
     }
 
-    /// Converts a task for display.
-    pub(crate) fn show(&self, task: &Task) -> v1::Task {
-        let reason = self.node().reader().with(|state| PendingReason::of(state, task));
-        let reason = reason.or_else(|| self.sessions().leading().ok()?.undelivered.reason(task));
-        convert::task(task, reason.map(|reason| reason.to_string()))
+    /// Returns a view of a task with the reason that it waits.
+    pub(crate) fn view(&self, task: Arc<Task>) -> TaskView {
+        let reason = self.node().reader().with(|state| PendingReason::of(state, &task));
+        let reason = reason.or_else(|| self.sessions().leading().ok()?.undelivered.reason(&task));
+        TaskView { task, pending_reason: reason.map(|reason| reason.to_string()) }
     }
 
-    /// Converts a page of tasks for display: the reason that they wait is found once per class,
-    /// since it costs a search of all workers. The state is released after each, for its writers. A
-    /// placed task has its reason from its own worker.
-    fn show_all(&self, page: &[Arc<Task>]) -> Vec<v1::Task> {
+    /// Returns views of a page of tasks: the reason that they wait is found once per class, since it
+    /// costs a search of all workers. The state is released after each, for its writers. A placed
+    /// task has its reason from its own worker.
+    fn views(&self, page: &[Arc<Task>]) -> Vec<TaskView> {
         let mut reasons = BTreeMap::<&Class, Option<String>>::new();
         for task in page.iter().filter(|task| task.state == TaskState::Queued) {
             reasons.entry(&task.spec.class).or_insert_with(|| {
@@ -213,20 +247,20 @@ impl Operations {
                 reason.map(|reason| without_place(&reason))
             });
         }
-        let shown = page.iter().map(|task| match task.state {
+        let views = page.iter().map(|task| match task.state {
             TaskState::Queued => {
-                let reason = reasons.get(&*task.spec.class).cloned().flatten();
-                convert::task(task, reason)
+                let pending_reason = reasons.get(&*task.spec.class).cloned().flatten();
+                TaskView { task: Arc::clone(task), pending_reason }
             }
             TaskState::Scheduled { .. } | TaskState::Assigned | TaskState::Cancelling => {
-                self.show(task)
+                self.view(Arc::clone(task))
             }
             TaskState::Running
             | TaskState::Completed
             | TaskState::Failed
-            | TaskState::Cancelled => convert::task(task, None),
+            | TaskState::Cancelled => TaskView { task: Arc::clone(task), pending_reason: None },
         });
-        shown.collect()
+        views.collect()
     }
 
     /// Returns a task, live or finished, as this master knows it.
@@ -245,13 +279,6 @@ impl Operations {
     fn mark_at(&self, index: LogIndex) -> Mark {
         Mark { index, ..self.mark() }
     }
-}
-
-/// Parses a task's id in a client's text; one that cannot be an id names no task.
-pub(super) fn task_id(text: &str) -> Result<TaskId, Problem> {
-    text.parse().map_err(|error: cluster_state::InvalidId| {
-        Problem::new(ErrorKind::NotFound, error.to_string())
-    })
 }
 
 pub(super) fn no_such_task(id: TaskId) -> Problem {
@@ -303,26 +330,15 @@ fn size(task: &Task) -> usize {
     attempts.saturating_add(command).saturating_add(labels).saturating_add(TASK_BYTES)
 }
 
-fn check_key(key: String) -> Result<Arc<str>, Problem> {
-    let is_printable = key.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    if key.is_empty() || key.len() > KEY_BYTES_MAX || !is_printable {
-        let detail =
-            format!("the idempotency key is not 1 to {KEY_BYTES_MAX} printable ASCII characters");
-        let problem = Problem::new(ErrorKind::Malformed, detail);
-        return Err(problem.with_outcome(Outcome::Rejected));
-    }
-    Ok(key.into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_key_is_short_and_printable() {
-        assert!(check_key("order-17 of 2025".to_owned()).is_ok());
+        assert!(SubmissionKey::try_from("order-17 of 2025".to_owned()).is_ok());
         for key in [String::new(), "x".repeat(256), "a\nb".to_owned(), "ä".to_owned()] {
-            assert!(check_key(key).is_err());
+            assert!(SubmissionKey::try_from(key).is_err());
         }
     }
 }

@@ -2,43 +2,45 @@
 
 use std::sync::Arc;
 
+use cluster_state::WorkerId;
 use futures_util::stream::BoxStream;
 use proto::problem::{ErrorKind, Problem};
-use proto::v1;
 
-use super::workers::{no_such_worker, worker_id};
+use super::workers::no_such_worker;
 use super::{Answer, Operations, Reading};
 use crate::events::UsageListener;
+use crate::peer::forwarded;
 
 impl Operations {
     /// The latest usage of a worker and its recent past; without a latest sample while there is
     /// none. Only the leader knows, so nothing is known without one.
     pub(crate) async fn usage(
         &self,
-        id: &str,
+        id: &WorkerId,
         reading: Reading,
-    ) -> Result<Answer<v1::WorkerMetrics>, Problem> {
-        let id = worker_id(id)?;
+    ) -> Result<Answer<forwarded::WorkerMetrics>, Problem> {
         let mark = self.reach(reading).await?;
         if !self.leadership().is_leading() {
-            let request = v1::WorkerUsageRequest { worker_id: id.to_string() };
-            return Ok(mark.on(self.leader_peer().usage(request).await?));
+            return Ok(mark.on(self.leader_peer().usage(id).await?));
         }
         let standing = self.node().reader().with(|state| {
-            let worker = state.worker(&id)?;
+            let worker = state.worker(id)?;
             Some(worker.is_active().then_some(worker.epoch))
         });
-        let session = standing.ok_or_else(|| no_such_worker(&id))?;
+        let session = standing.ok_or_else(|| no_such_worker(id))?;
         let known = session.and_then(|epoch| {
             // A leader that is still taking over has heard nothing yet.
-            self.sessions().leading().ok()?.usage.metrics(&id, epoch)
+            self.sessions().leading().ok()?.usage.metrics(id, epoch)
         });
-        let nothing = || v1::WorkerMetrics { worker_id: id.to_string(), ..Default::default() };
+        let nothing = || {
+            let worker_id = id.to_string();
+            forwarded::WorkerMetrics { worker_id, ..forwarded::WorkerMetrics::default() }
+        };
         Ok(mark.on(known.unwrap_or_else(nothing)))
     }
 
     /// Watches the usage of all workers as it is reported, whoever leads.
-    pub(crate) fn watch_usage(&self) -> BoxStream<'static, Arc<v1::UsageSample>> {
+    pub(crate) fn watch_usage(&self) -> BoxStream<'static, Arc<forwarded::UsageSample>> {
         self.listen_to_usage().into_stream()
     }
 
@@ -50,7 +52,7 @@ impl Operations {
     /// Watches the usage of all workers as it is reported to this master, until it leads no more.
     pub(crate) fn watch_own_usage(
         &self,
-    ) -> Result<BoxStream<'static, Arc<v1::UsageSample>>, Problem> {
+    ) -> Result<BoxStream<'static, Arc<forwarded::UsageSample>>, Problem> {
         let leader = self.sessions().leading().map_err(|_| {
             Problem::new(ErrorKind::NotLeader, "this master does not lead any more")
         })?;

@@ -1,30 +1,36 @@
 //! The registry: workers registered, shown, listed, taken off.
 
+use std::sync::Arc;
+
 use cluster_state::{
-    Command, LabelWorker, RegisterWorker, Registered, Reply, SetScheduling, UnregisterWorker,
-    Worker, WorkerId,
+    Command, LabelWorker, RegisterWorker, Registered, Reply, Resources, SetScheduling, State,
+    UnregisterWorker, Worker, WorkerId,
 };
-use prost::Message;
 use proto::address::{host, is_loopback};
 use proto::consistency::Consistency;
-use proto::convert::{self, Breach, Invalid};
+use proto::convert::{Breach, Invalid};
 use proto::limits::{BATCH_BYTES, ByteBudget};
 use proto::problem::{ErrorKind, Problem};
-use proto::v1;
 
 use super::tasks::unexpected;
-use super::{Answer, Operations, Reading, TaskQuery};
+use super::views::{TaskPage, View, WorkerPage, WorkerView};
+use super::{Answer, Operations, Reading};
+use crate::peer::forwarded;
+use crate::task_query::TaskQuery;
 
 /// Workers on a page that names no limit: more than clusters have.
 const LIMIT_DEFAULT: usize = 100_000;
+/// Bytes of an answer about any worker, beside its texts, and about a label or a custom resource
+/// beside its own.
+const WORKER_BYTES: usize = 1 << 10;
+const ENTRY_BYTES: usize = 32;
 
 impl Operations {
     /// Puts a worker on the registry, or changes what the request names of its address and labels.
     pub(crate) async fn register_worker(
         &self,
-        request: v1::RegisterRequest,
-    ) -> Result<Answer<(v1::Worker, Registered)>, Problem> {
-        let command = RegisterWorker::try_from(request)?;
+        command: RegisterWorker,
+    ) -> Result<Answer<(WorkerView, Registered)>, Problem> {
         let id = command.worker.clone();
         let is_known = || self.node().reader().with(|state| state.worker(&id).is_some());
         if command.address.is_none() && !is_known() {
@@ -46,48 +52,39 @@ impl Operations {
     /// Cordons, uncordons or drains a worker.
     pub(crate) async fn set_scheduling(
         &self,
-        request: &v1::SetSchedulingRequest,
-    ) -> Result<Answer<v1::Worker>, Problem> {
-        worker_id(&request.worker_id)?;
-        let (worker, order) = convert::scheduling_order(request)?;
-        let command = Command::SetScheduling(SetScheduling { worker: worker.clone(), order });
-        self.change_worker(&worker, &command).await
+        command: SetScheduling,
+    ) -> Result<Answer<WorkerView>, Problem> {
+        let worker = command.worker.clone();
+        self.change_worker(&worker, &Command::SetScheduling(command)).await
     }
 
     /// Sets and removes some of a worker's labels.
     pub(crate) async fn label_worker(
         &self,
-        request: v1::LabelWorkerRequest,
-    ) -> Result<Answer<v1::Worker>, Problem> {
-        let worker = worker_id(&request.worker_id)?;
-        let (set, remove) = convert::label_changes(request)?;
-        let command = Command::LabelWorker(LabelWorker { worker: worker.clone(), set, remove });
-        self.change_worker(&worker, &command).await
+        command: LabelWorker,
+    ) -> Result<Answer<WorkerView>, Problem> {
+        let worker = command.worker.clone();
+        self.change_worker(&worker, &Command::LabelWorker(command)).await
     }
 
-    /// Returns the history of a worker.
-    pub(crate) async fn worker_history(
+    /// Returns a worker's record, which holds its history.
+    pub(crate) async fn worker_record(
         &self,
-        id: &str,
+        id: &WorkerId,
         reading: Reading,
-    ) -> Result<Answer<v1::WorkerHistory>, Problem> {
-        let id = worker_id(id)?;
+    ) -> Result<Answer<Arc<Worker>>, Problem> {
         let mark = self.reach(reading).await?;
-        let history = self
-            .node()
-            .reader()
-            .with(|state| state.worker(&id).map(|worker| convert::worker_history(worker)));
-        Ok(mark.on(history.ok_or_else(|| no_such_worker(&id))?))
+        let record = self.node().reader().with(|state| state.worker(id).map(Arc::clone));
+        Ok(mark.on(record.ok_or_else(|| no_such_worker(id))?))
     }
 
     /// Returns one page of the live tasks on a worker, newest first.
     pub(crate) async fn worker_tasks(
         &self,
-        id: &str,
+        id: WorkerId,
         query: TaskQuery,
         reading: Reading,
-    ) -> Result<Answer<v1::TaskPage>, Problem> {
-        let id = worker_id(id)?;
+    ) -> Result<Answer<View<TaskPage, forwarded::TaskPage>>, Problem> {
         let answer = self.tasks(query.placed_on(id.clone()), reading).await?;
         match self.node().reader().with(|state| state.worker(&id).is_some()) {
             true => Ok(answer),
@@ -107,12 +104,12 @@ impl Operations {
         &self,
         id: &WorkerId,
         command: &Command,
-    ) -> Result<Answer<v1::Worker>, Problem> {
+    ) -> Result<Answer<WorkerView>, Problem> {
         let mark = self.propose(command).await?.mark;
         Ok(mark.on(self.changed_worker(id).await?))
     }
 
-    async fn changed_worker(&self, id: &WorkerId) -> Result<v1::Worker, Problem> {
+    async fn changed_worker(&self, id: &WorkerId) -> Result<WorkerView, Problem> {
         self.reach(Reading::default()).await?;
         self.find_worker(id).ok_or_else(|| {
             let detail = format!("worker '{id}' was changed, and removed a moment later");
@@ -121,8 +118,7 @@ impl Operations {
     }
 
     /// Takes a worker off the registry; what it runs is ended, and queued again when it has ended.
-    pub(crate) async fn unregister_worker(&self, id: &str) -> Result<Answer<()>, Problem> {
-        let worker = worker_id(id)?;
+    pub(crate) async fn unregister_worker(&self, worker: WorkerId) -> Result<Answer<()>, Problem> {
         let command = Command::UnregisterWorker(UnregisterWorker { worker });
         Ok(self.propose(&command).await?.map(drop))
     }
@@ -130,47 +126,38 @@ impl Operations {
     /// Returns one worker.
     pub(crate) async fn worker(
         &self,
-        id: &str,
+        id: &WorkerId,
         reading: Reading,
-    ) -> Result<Answer<v1::Worker>, Problem> {
-        let id = worker_id(id)?;
+    ) -> Result<Answer<View<WorkerView, forwarded::Worker>>, Problem> {
         let mark = self.reach(reading).await?;
         if self.asks_leader(reading) {
-            let request = v1::GetWorkerRequest {
-                worker_id: id.to_string(),
-                consistency: Consistency::Linearizable.into(),
-            };
-            match self.leader_peer().worker(request).await {
-                Ok(worker) => return Ok(mark.on(worker)),
+            match self.leader_peer().worker(id).await {
+                Ok(worker) => return Ok(mark.on(View::Leaders(worker))),
                 Err(problem) if problem.kind == ErrorKind::NotFound => return Err(problem),
                 Err(problem) => tracing::debug!(%problem, "the leader did not show its worker"),
             }
         }
-        let worker = self.find_worker(&id).ok_or_else(|| no_such_worker(&id))?;
-        Ok(mark.on(worker))
+        let worker = self.find_worker(id).ok_or_else(|| no_such_worker(id))?;
+        Ok(mark.on(View::Own(worker)))
     }
 
-    /// Workers by name, up to `limit`, however large the answer: of a fleet the whole list is
-    /// expected.
+    /// Returns workers by name, up to `limit`, however large the answer: of a fleet the whole list
+    /// is expected.
     pub(crate) async fn workers(
         &self,
         limit: Option<usize>,
-        cursor: Option<&str>,
+        after: Option<WorkerId>,
         reading: Reading,
-    ) -> Result<Answer<v1::WorkerPage>, Problem> {
+    ) -> Result<Answer<WorkerPage>, Problem> {
         let wanted = limit.unwrap_or(LIMIT_DEFAULT);
         let Answer { body: mut whole, mark } =
-            self.worker_page(Some(wanted), cursor, reading).await?;
-        while let Some(cursor) = whole.next_cursor.take() {
-            let left = wanted.saturating_sub(whole.workers.len());
-            if left == 0 {
-                whole.next_cursor = Some(cursor);
-                break;
-            }
+            self.worker_page(Some(wanted), after, reading).await?;
+        while whole.next.is_some() && whole.len() < wanted {
+            let left = wanted.saturating_sub(whole.len());
             let reading = reading.consistency.into();
-            let page = self.worker_page(Some(left), Some(&cursor), reading).await?.body;
-            whole.workers.extend(page.workers);
-            whole.next_cursor = page.next_cursor;
+            let page = self.worker_page(Some(left), whole.next.take(), reading).await?.body;
+            whole.pieces.extend(page.pieces);
+            whole.next = page.next;
         }
         Ok(mark.on(whole))
     }
@@ -179,13 +166,9 @@ impl Operations {
     pub(crate) async fn worker_page(
         &self,
         limit: Option<usize>,
-        cursor: Option<&str>,
+        after: Option<WorkerId>,
         reading: Reading,
-    ) -> Result<Answer<v1::WorkerPage>, Problem> {
-        let after = cursor.map(|cursor| cursor.parse::<WorkerId>()).transpose();
-        let after = after.map_err(|_| {
-            Problem::new(ErrorKind::Malformed, "cursor is not one that a page ended with")
-        })?;
+    ) -> Result<Answer<WorkerPage>, Problem> {
         let limit = limit.unwrap_or(LIMIT_DEFAULT);
         if !(1..=LIMIT_DEFAULT).contains(&limit) {
             let detail = format!("limit {limit} is not between 1 and {LIMIT_DEFAULT}");
@@ -194,13 +177,10 @@ impl Operations {
 
         let mark = self.reach(reading).await?;
         if self.asks_leader(reading) {
-            let request = v1::ListWorkersRequest {
-                consistency: Consistency::Linearizable.into(),
-                limit: u32::try_from(limit).unwrap_or(u32::MAX),
-                cursor: cursor.map(str::to_owned),
-            };
-            match self.leader_peer().workers(request).await {
-                Ok(page) => return Ok(mark.on(page)),
+            match self.leader_peer().workers(limit, after.as_ref()).await {
+                Ok((workers, next)) => {
+                    return Ok(mark.on(WorkerPage { pieces: vec![View::Leaders(workers)], next }));
+                }
                 Err(problem) => tracing::debug!(%problem, "the leader did not list its workers"),
             }
         }
@@ -216,31 +196,54 @@ impl Operations {
         }
     }
 
-    fn own_worker_page(&self, limit: usize, after: Option<&WorkerId>) -> v1::WorkerPage {
+    fn own_worker_page(&self, limit: usize, after: Option<&WorkerId>) -> WorkerPage {
         let mut budget = ByteBudget::new(BATCH_BYTES);
+        let (mut workers, mut next) = (Vec::<WorkerView>::new(), None);
         self.node().reader().with(|state| {
-            let mut page = v1::WorkerPage::default();
             for worker in state.workers_after(after) {
-                let load = state.load(&worker.id);
-                let last_heartbeat = self.shared.sessions.last_heartbeat(&worker.id);
-                let shown = convert::worker(worker, load, last_heartbeat);
-                if page.workers.len() == limit || !budget.admits(shown.encoded_len()) {
-                    page.next_cursor = page.workers.last().map(|last| last.worker_id.clone());
+                let view = self.worker_view(state, worker);
+                if workers.len() == limit || !budget.admits(size(&view)) {
+                    next = workers.last().map(|last| last.worker.id.clone());
                     break;
                 }
-                page.workers.push(shown);
+                workers.push(view);
             }
-            page
-        })
+        });
+        WorkerPage { pieces: vec![View::Own(workers)], next }
     }
 
-    fn find_worker(&self, id: &WorkerId) -> Option<v1::Worker> {
-        let last_heartbeat = self.shared.sessions.last_heartbeat(id);
-        self.node().reader().with(|state| {
-            let worker: &Worker = state.worker(id)?;
-            Some(convert::worker(worker, state.load(id), last_heartbeat))
-        })
+    fn find_worker(&self, id: &WorkerId) -> Option<WorkerView> {
+        self.node().reader().with(|state| Some(self.worker_view(state, state.worker(id)?)))
     }
+
+    fn worker_view(&self, state: &State, worker: &Arc<Worker>) -> WorkerView {
+        let load = state.load(&worker.id);
+        WorkerView {
+            worker: Arc::clone(worker),
+            allocated: load.map(|load| load.allocated.clone()).unwrap_or_default(),
+            running: load.map_or(0, |load| load.attempts.len()),
+            last_heartbeat: self.shared.sessions.last_heartbeat(&worker.id),
+        }
+    }
+}
+
+/// Returns a bound of the bytes of a worker in an answer.
+fn size(view: &WorkerView) -> usize {
+    let worker = &view.worker;
+    let rival = worker.rival.as_ref().map_or(0, |rival| rival.address.len());
+    let texts = worker.id.as_str().len()
+        + worker.address.as_ref().map_or(0, String::len)
+        + worker.state_reason().len()
+        + rival;
+    let reported = worker.specs.iter().flat_map(|specs| &specs.labels);
+    let labels = worker.labels.iter().chain(reported);
+    let labels = labels.map(|(key, value)| key.len() + value.len() + ENTRY_BYTES).sum::<usize>();
+    let custom = |resources: &Resources| {
+        resources.custom.keys().map(|name| name.len() + ENTRY_BYTES).sum::<usize>()
+    };
+    // What is available has the names of the total.
+    let total = worker.specs.as_ref().map_or(0, |specs| custom(&specs.total));
+    WORKER_BYTES + texts + labels + 2 * total + custom(&view.allocated)
 }
 
 /// Returns a host as written in addresses, where one of the members may be on another machine.
@@ -258,11 +261,4 @@ pub(crate) fn host_for_others(
 
 pub(super) fn no_such_worker(id: &WorkerId) -> Problem {
     Problem::new(ErrorKind::NotFound, format!("worker '{id}' is not registered"))
-}
-
-/// Parses a worker's id in a client's text; one that cannot be an id names no worker.
-pub(super) fn worker_id(text: &str) -> Result<WorkerId, Problem> {
-    text.parse().map_err(|error: cluster_state::InvalidId| {
-        Problem::new(ErrorKind::NotFound, error.to_string())
-    })
 }

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cluster_state::{TaskId, WorkerId};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use parking_lot::Mutex;
 use proto::call_failure::CallFailure;
 use proto::channel;
+use proto::consistency::Consistency;
 use proto::deadline::{self, timed};
 use proto::limits::MESSAGE_BYTES_MAX;
 use proto::problem::{ErrorKind, Problem};
@@ -20,6 +22,11 @@ use raft_store::{Leadership, Node};
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
+
+use super::forwarded;
+use crate::ids;
+use crate::leader::state::Target;
+use crate::task_query::TaskQuery;
 
 /// Key of calls that another master has passed on. They are not passed on again.
 const FORWARDED: &str = "forwarded";
@@ -44,45 +51,49 @@ impl LeaderPeer {
     }
 
     /// Returns one worker as the leader knows it.
-    pub(crate) async fn worker(
-        &self,
-        request: v1::GetWorkerRequest,
-    ) -> Result<v1::Worker, Problem> {
+    pub(crate) async fn worker(&self, id: &WorkerId) -> Result<forwarded::Worker, Problem> {
+        let (worker_id, consistency) = (id.to_string(), Consistency::Linearizable.into());
+        let request = v1::GetWorkerRequest { worker_id, consistency };
         let mut client = RegistryServiceClient::new(self.channel()?);
         answer(client.get(mark(request))).await
     }
 
     /// Returns one task as the leader knows it.
-    pub(crate) async fn task(&self, request: v1::GetTaskRequest) -> Result<v1::Task, Problem> {
+    pub(crate) async fn task(&self, id: TaskId) -> Result<forwarded::Task, Problem> {
+        let (task_id, consistency) = (id.to_string(), Consistency::Linearizable.into());
+        let request = v1::GetTaskRequest { task_id, consistency };
         let mut client = TaskServiceClient::new(self.channel()?);
         answer(client.get(mark(request))).await
     }
 
     /// Returns one page of tasks as the leader knows them.
-    pub(crate) async fn tasks(
-        &self,
-        request: v1::ListTasksRequest,
-    ) -> Result<v1::TaskPage, Problem> {
+    pub(crate) async fn tasks(&self, query: &TaskQuery) -> Result<forwarded::TaskPage, Problem> {
+        let request = v1::ListTasksRequest::from(query);
         let client = TaskServiceClient::new(self.channel()?);
         let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
         answer(client.list(mark(request))).await
     }
 
-    /// Returns one page of workers as the leader knows them.
+    /// Returns one page of workers as the leader knows them, and where the next one begins.
     pub(crate) async fn workers(
         &self,
-        request: v1::ListWorkersRequest,
-    ) -> Result<v1::WorkerPage, Problem> {
+        limit: usize,
+        after: Option<&WorkerId>,
+    ) -> Result<(Vec<forwarded::Worker>, Option<WorkerId>), Problem> {
+        let request = v1::ListWorkersRequest {
+            consistency: Consistency::Linearizable.into(),
+            limit: u32::try_from(limit).unwrap_or(u32::MAX),
+            cursor: after.map(ToString::to_string),
+        };
         let client = RegistryServiceClient::new(self.channel()?);
         let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
-        answer(client.list(mark(request))).await
+        let page = answer(client.list(mark(request))).await?;
+        Ok((page.workers, ids::cursor(page.next_cursor.as_deref())?))
     }
 
     /// Returns the usage that a worker has reported to the leader.
-    pub(crate) async fn usage(
-        &self,
-        request: v1::WorkerUsageRequest,
-    ) -> Result<v1::WorkerMetrics, Problem> {
+    pub(crate) async fn usage(&self, id: &WorkerId) -> Result<forwarded::WorkerMetrics, Problem> {
+        let request = v1::WorkerUsageRequest { worker_id: id.to_string() };
         let mut client = RegistryServiceClient::new(self.channel()?);
         answer(client.usage(mark(request))).await
     }
@@ -105,14 +116,18 @@ impl LeaderPeer {
     /// the leader leads, and no longer than `patience`.
     pub(crate) async fn reconnect(
         &self,
-        request: v1::ReconnectRequest,
+        target: &Target,
         patience: Duration,
-    ) -> Result<v1::ReconnectResponse, Problem> {
+    ) -> Result<forwarded::ReconnectResponse, Problem> {
+        let worker_id = match target {
+            Target::One(id) => id.to_string(),
+            Target::AllInactive => String::new(),
+        };
         let mut leadership = self.node.leadership();
         let asked = *leadership.borrow_and_update();
         let client = RegistryServiceClient::new(self.channel()?);
         let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let mut request = mark(request);
+        let mut request = mark(v1::ReconnectRequest { worker_id });
         request.set_timeout(patience);
         let answered = deadline::within("the leader", patience, client.reconnect(request));
         tokio::select! {
@@ -171,7 +186,7 @@ impl LeaderPeer {
     pub(crate) async fn transfer_leader(
         &self,
         request: Request<v1::TransferLeaderRequest>,
-    ) -> Result<v1::LeaderStatus, Problem> {
+    ) -> Result<forwarded::LeaderStatus, Problem> {
         check_first_hop(&request)?;
         let mut client = ClusterServiceClient::new(self.channel()?);
         answer(client.transfer_leader(mark(request.into_inner()))).await

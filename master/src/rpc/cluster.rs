@@ -8,6 +8,7 @@ use tonic::{Request, Response, Status};
 
 use super::reply;
 use crate::operations::Operations;
+use crate::wire;
 
 #[derive(Clone, Debug)]
 pub(super) struct ClusterEndpoint {
@@ -20,14 +21,16 @@ impl ClusterService for ClusterEndpoint {
         &self,
         _: Request<v1::StatusRequest>,
     ) -> Result<Response<v1::ClusterStatus>, Status> {
-        reply(&self.operations, self.operations.status(Consistency::Stale.into()).await)
+        let status = self.operations.status(Consistency::Stale.into()).await;
+        reply(&self.operations, status, wire::cluster)
     }
 
     async fn leader(
         &self,
         _: Request<v1::LeaderRequest>,
     ) -> Result<Response<v1::LeaderStatus>, Status> {
-        reply(&self.operations, self.operations.leader_status(Consistency::Stale.into()).await)
+        let leader = self.operations.leader_status(Consistency::Stale.into()).await;
+        reply(&self.operations, leader, wire::leader)
     }
 
     async fn transfer_leader(
@@ -36,20 +39,18 @@ impl ClusterService for ClusterEndpoint {
     ) -> Result<Response<v1::LeaderStatus>, Status> {
         let operations = &self.operations;
         let to = Some(request.get_ref().to).filter(|to| *to > 0).map(MasterId);
-        let transferred = match operations.leadership().is_leading() {
-            true => operations.transfer_leader(to).await,
-            false => {
-                let status = operations.leader_peer().transfer_leader(request).await;
-                status.map(|status| operations.mark().on(status))
-            }
-        };
-        reply(operations, transferred)
+        if operations.leadership().is_leading() {
+            return reply(operations, operations.transfer_leader(to).await, wire::leader);
+        }
+        let transferred = operations.leader_peer().transfer_leader(request).await;
+        let transferred = transferred.map(|status| operations.mark().on(status));
+        reply(operations, transferred, std::convert::identity)
     }
 
     async fn acknowledge_mass_loss(
         &self,
         _: Request<v1::AcknowledgeMassLossRequest>,
     ) -> Result<Response<v1::MassLoss>, Status> {
-        reply(&self.operations, self.operations.acknowledge_mass_loss().await)
+        reply(&self.operations, self.operations.acknowledge_mass_loss().await, wire::mass_loss)
     }
 }

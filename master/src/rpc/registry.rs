@@ -1,8 +1,10 @@
 //! Calls of operators about the worker registry.
 
+use cluster_state::RegisterWorker;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use proto::consistency::Consistency;
+use proto::convert;
 use proto::problem::Problem;
 use proto::v1;
 use proto::v1::registry_service_server::RegistryService;
@@ -10,8 +12,9 @@ use tonic::{Request, Response, Status};
 
 use super::forwarded::check_leads_if_forwarded;
 use super::{reply, reply_unmarked};
-use crate::operations::{Operations, Reading};
+use crate::operations::{Operations, Reading, ReconnectTarget};
 use crate::peer::is_forwarded;
+use crate::{ids, wire};
 
 #[derive(Clone, Debug)]
 pub(super) struct RegistryEndpoint {
@@ -33,16 +36,22 @@ impl RegistryService for RegistryEndpoint {
         &self,
         request: Request<v1::RegisterRequest>,
     ) -> Result<Response<v1::Worker>, Status> {
-        let registered = self.operations.register_worker(request.into_inner()).await;
-        reply(&self.operations, registered.map(|registered| registered.map(|(worker, _)| worker)))
+        let registered = async {
+            let command = RegisterWorker::try_from(request.into_inner())?;
+            self.operations.register_worker(command).await
+        };
+        reply(&self.operations, registered.await, |(worker, _)| wire::own_worker(worker))
     }
 
     async fn unregister(
         &self,
         request: Request<v1::UnregisterRequest>,
     ) -> Result<Response<v1::UnregisterResponse>, Status> {
-        let removed = self.operations.unregister_worker(&request.into_inner().worker_id).await;
-        reply(&self.operations, removed.map(|gone| gone.map(|()| v1::UnregisterResponse {})))
+        let unregistered = async {
+            let id = ids::worker(&request.get_ref().worker_id)?;
+            self.operations.unregister_worker(id).await
+        };
+        reply(&self.operations, unregistered.await, |()| v1::UnregisterResponse {})
     }
 
     async fn get(
@@ -51,9 +60,10 @@ impl RegistryService for RegistryEndpoint {
     ) -> Result<Response<v1::Worker>, Status> {
         let shown = async {
             let reading = self.reading(&request, request.get_ref().consistency)?;
-            self.operations.worker(&request.get_ref().worker_id, reading).await
+            let id = ids::worker(&request.get_ref().worker_id)?;
+            self.operations.worker(&id, reading).await
         };
-        reply(&self.operations, shown.await)
+        reply(&self.operations, shown.await, wire::worker)
     }
 
     async fn list(
@@ -64,23 +74,32 @@ impl RegistryService for RegistryEndpoint {
             let message = request.get_ref();
             let reading = self.reading(&request, message.consistency)?;
             let limit = usize::try_from(message.limit).ok().filter(|limit| *limit > 0);
-            self.operations.worker_page(limit, message.cursor.as_deref(), reading).await
+            let after = ids::cursor(message.cursor.as_deref())?;
+            self.operations.worker_page(limit, after, reading).await
         };
-        reply(&self.operations, listed.await)
+        reply(&self.operations, listed.await, wire::worker_page)
     }
 
     async fn set_scheduling(
         &self,
         request: Request<v1::SetSchedulingRequest>,
     ) -> Result<Response<v1::Worker>, Status> {
-        reply(&self.operations, self.operations.set_scheduling(request.get_ref()).await)
+        let changed = async {
+            let command = wire::set_scheduling(request.get_ref())?;
+            self.operations.set_scheduling(command).await
+        };
+        reply(&self.operations, changed.await, wire::own_worker)
     }
 
     async fn label(
         &self,
         request: Request<v1::LabelWorkerRequest>,
     ) -> Result<Response<v1::Worker>, Status> {
-        reply(&self.operations, self.operations.label_worker(request.into_inner()).await)
+        let changed = async {
+            let command = wire::label_worker(request.into_inner())?;
+            self.operations.label_worker(command).await
+        };
+        reply(&self.operations, changed.await, wire::own_worker)
     }
 
     async fn history(
@@ -90,9 +109,10 @@ impl RegistryService for RegistryEndpoint {
         let request = request.into_inner();
         let shown = async {
             let consistency = Consistency::try_from(request.consistency)?;
-            self.operations.worker_history(&request.worker_id, consistency.into()).await
+            let id = ids::worker(&request.worker_id)?;
+            self.operations.worker_record(&id, consistency.into()).await
         };
-        reply(&self.operations, shown.await)
+        reply(&self.operations, shown.await, |worker| convert::worker_history(&worker))
     }
 
     async fn reconnect(
@@ -101,9 +121,13 @@ impl RegistryService for RegistryEndpoint {
     ) -> Result<Response<v1::ReconnectResponse>, Status> {
         let reconnected = async {
             check_leads_if_forwarded(&request, &self.operations)?;
-            self.operations.reconnect(request.into_inner()).await
+            let target = match request.get_ref().worker_id.as_str() {
+                "" => ReconnectTarget::AllInactive,
+                id => ReconnectTarget::One(ids::worker(id)?),
+            };
+            self.operations.reconnect(target).await
         };
-        reply(&self.operations, reconnected.await)
+        reply(&self.operations, reconnected.await, wire::reconnections)
     }
 
     async fn usage(
@@ -112,9 +136,10 @@ impl RegistryService for RegistryEndpoint {
     ) -> Result<Response<v1::WorkerMetrics>, Status> {
         let shown = async {
             check_leads_if_forwarded(&request, &self.operations)?;
-            self.operations.usage(&request.get_ref().worker_id, Reading::default()).await
+            let id = ids::worker(&request.get_ref().worker_id)?;
+            self.operations.usage(&id, Reading::default()).await
         };
-        reply(&self.operations, shown.await)
+        reply(&self.operations, shown.await, std::convert::identity)
     }
 
     async fn watch_usage(
@@ -138,21 +163,28 @@ impl RegistryService for RegistryEndpoint {
         &self,
         request: Request<v1::CreateTokenRequest>,
     ) -> Result<Response<v1::CreatedToken>, Status> {
-        reply(&self.operations, self.operations.create_token(request.into_inner()).await)
+        let created = async {
+            let token = wire::new_token(request.into_inner())?;
+            self.operations.create_token(token).await
+        };
+        reply(&self.operations, created.await, wire::created_token)
     }
 
     async fn list_tokens(
         &self,
         _: Request<v1::ListTokensRequest>,
     ) -> Result<Response<v1::TokenList>, Status> {
-        reply(&self.operations, self.operations.tokens(Reading::default()).await)
+        reply(&self.operations, self.operations.tokens(Reading::default()).await, wire::tokens)
     }
 
     async fn revoke_token(
         &self,
         request: Request<v1::RevokeTokenRequest>,
     ) -> Result<Response<v1::RevokeTokenResponse>, Status> {
-        let revoked = self.operations.revoke_token(&request.get_ref().token_id).await;
-        reply(&self.operations, revoked.map(|gone| gone.map(|()| v1::RevokeTokenResponse {})))
+        let revoked = async {
+            let id = ids::token(&request.get_ref().token_id)?;
+            self.operations.revoke_token(id).await
+        };
+        reply(&self.operations, revoked.await, |()| v1::RevokeTokenResponse {})
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use proto::consistency::Consistency;
+use proto::convert;
 use proto::output::OutputStream;
 use proto::problem::{ErrorKind, Problem};
 use proto::v1;
@@ -13,7 +14,9 @@ use tonic::{Request, Response, Status};
 
 use super::forwarded::check_leads_if_forwarded;
 use super::{reply, reply_unmarked};
-use crate::operations::{LogRequest, LogScope, Operations, Submission, TaskQuery};
+use crate::operations::{LogRequest, LogScope, Operations, SubmissionKey};
+use crate::task_query::TaskQuery;
+use crate::{ids, wire};
 
 /// Longest wait: clients that want to wait longer ask again.
 const WAIT_MAX: Duration = Duration::from_secs(10 * 60);
@@ -32,10 +35,12 @@ impl TaskService for TaskEndpoint {
         request: Request<v1::SubmitRequest>,
     ) -> Result<Response<v1::SubmitResponse>, Status> {
         let v1::SubmitRequest { tasks, idempotency_key } = request.into_inner();
-        let submitted = self.operations.submit(Submission { tasks, idempotency_key }).await;
-        let submitted =
-            submitted.map(|submitted| submitted.map(|tasks| v1::SubmitResponse { tasks }));
-        reply(&self.operations, submitted)
+        let submitted = async {
+            let key = idempotency_key.map(SubmissionKey::try_from).transpose()?;
+            self.operations.submit(convert::task_specs(tasks)?, key).await
+        };
+        let message = |tasks| v1::SubmitResponse { tasks: wire::submitted(tasks) };
+        reply(&self.operations, submitted.await, message)
     }
 
     async fn get(
@@ -46,9 +51,9 @@ impl TaskService for TaskEndpoint {
             check_leads_if_forwarded(&request, &self.operations)?;
             let request = request.get_ref();
             let consistency = Consistency::try_from(request.consistency)?;
-            self.operations.task(&request.task_id, consistency.into()).await
+            self.operations.task(ids::task(&request.task_id)?, consistency.into()).await
         };
-        reply(&self.operations, shown.await)
+        reply(&self.operations, shown.await, wire::task)
     }
 
     async fn list(
@@ -58,18 +63,22 @@ impl TaskService for TaskEndpoint {
         let listed = async {
             check_leads_if_forwarded(&request, &self.operations)?;
             let request = request.get_ref();
-            let query = TaskQuery::of(request)?;
+            let query = TaskQuery::try_from(request)?;
             let consistency = Consistency::try_from(request.consistency)?;
             self.operations.tasks(query, consistency.into()).await
         };
-        reply(&self.operations, listed.await)
+        reply(&self.operations, listed.await, wire::task_page)
     }
 
     async fn cancel(
         &self,
         request: Request<v1::CancelTaskByIdRequest>,
     ) -> Result<Response<v1::SubmittedTask>, Status> {
-        reply(&self.operations, self.operations.cancel(&request.into_inner().task_id).await)
+        let cancelled = async {
+            let id = ids::task(&request.get_ref().task_id)?;
+            self.operations.cancel(id).await
+        };
+        reply(&self.operations, cancelled.await, wire::task_status)
     }
 
     async fn wait(
@@ -78,9 +87,9 @@ impl TaskService for TaskEndpoint {
     ) -> Result<Response<v1::Task>, Status> {
         let v1::WaitTaskRequest { task_id, timeout_ms } = request.into_inner();
         let patience = Duration::from_millis(timeout_ms).min(WAIT_MAX);
-        let ended = self.operations.wait(&task_id, patience).await;
-        let ended = ended.map(|task| task.map(|task| self.operations.show(&task)));
-        reply(&self.operations, ended)
+        let ended = async { self.operations.wait(ids::task(&task_id)?, patience).await };
+        let message = |task| wire::own_task(self.operations.view(task));
+        reply(&self.operations, ended.await, message)
     }
 
     async fn logs(
@@ -93,7 +102,7 @@ impl TaskService for TaskEndpoint {
                 .map_err(|error| Problem::new(ErrorKind::Malformed, error.to_string()))?;
             let scope = LogScope::new(request.follow, request.attempt, request.from_attempt);
             let request = LogRequest {
-                task: request.task_id,
+                task: ids::task(&request.task_id)?,
                 scope,
                 stream,
                 tail_lines: request.tail_lines,

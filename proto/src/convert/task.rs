@@ -1,14 +1,14 @@
 //! Converts tasks for display.
 
-use cluster_state::{AttemptOutcome, Task, TaskId, TaskState, TaskStateKind};
+use cluster_state::{AttemptOutcome, Task, TaskId, TaskStateKind};
 
 use super::rfc3339;
 use crate::v1;
 
 /// Returns the answer to a submission or a cancellation.
 #[must_use]
-pub fn submitted(id: TaskId, state: TaskState) -> v1::SubmittedTask {
-    let state = v1::TaskState::from(state.kind()).into();
+pub fn submitted(id: TaskId, state: TaskStateKind) -> v1::SubmittedTask {
+    let state = v1::TaskState::from(state).into();
     v1::SubmittedTask { task_id: id.to_string(), state }
 }
 
@@ -52,7 +52,8 @@ mod tests {
     use std::sync::Arc;
 
     use cluster_state::{
-        Attempt, AttemptNumber, Epoch, LogIndex, LossReason, TaskReason, TaskSpec, Timestamp,
+        Attempt, AttemptNumber, Epoch, LogIndex, LossReason, TaskReason, TaskSpec, TaskState,
+        Timestamp,
     };
 
     use super::*;

@@ -38,7 +38,10 @@ pub fn parse_rfc3339(text: &str) -> Result<Timestamp, InvalidTime> {
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, Breach> {
-    let duration = humantime::parse_duration(text).map_err(|_| Breach::Duration)?;
+    bounded(humantime::parse_duration(text).map_err(|_| Breach::Duration)?)
+}
+
+pub(super) fn bounded(duration: Duration) -> Result<Duration, Breach> {
     if duration > DURATION_MAX {
         return Err(Breach::DurationTooLong);
     }

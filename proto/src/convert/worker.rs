@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cluster_state::{
     JoinToken, MassLoss, RegisterWorker, Resources, SchedulingOrder, Specs, Timestamp, Worker,
-    WorkerEvent, WorkerEventKind, WorkerId, WorkerLoad,
+    WorkerEvent, WorkerEventKind, WorkerId,
 };
 
 use super::faults::Faults;
@@ -23,17 +23,16 @@ const DESCRIPTION_BYTES_MAX: usize = 256;
 /// Maximum length of the version that a worker reports.
 const VERSION_BYTES_MAX: usize = 64;
 
-/// Converts a worker. The leader alone knows of heartbeats, except for the recorded last one before
-/// a silence.
+/// Converts a worker with so many live attempts, which have been allocated these resources. The leader
+/// alone knows of heartbeats, except for the recorded last one before a silence.
 #[must_use]
 pub fn worker(
     worker: &Worker,
-    load: Option<&WorkerLoad>,
+    allocated: &Resources,
+    running: usize,
     last_heartbeat: Option<Timestamp>,
 ) -> v1::Worker {
     let total = worker.total();
-    let allocated = load.map(|load| load.allocated.clone()).unwrap_or_default();
-    let running = load.map_or(0, |load| load.attempts.len());
     v1::Worker {
         worker_id: worker.id.to_string(),
         address: worker.address.clone(),
@@ -42,8 +41,8 @@ pub fn worker(
         reason: reason(worker),
         epoch: worker.epoch.0,
         total: Some((&total).into()),
-        allocated: Some((&allocated).into()),
-        available: Some((&total.saturating_sub(&allocated)).into()),
+        allocated: Some(allocated.into()),
+        available: Some((&total.saturating_sub(allocated)).into()),
         labels: worker.effective_labels(),
         running_tasks: u32::try_from(running).unwrap_or(u32::MAX),
         registered_at: rfc3339(worker.registered_at),
@@ -128,24 +127,30 @@ pub fn mass_loss(raised: &MassLoss) -> v1::MassLoss {
 ///
 /// # Errors
 ///
-/// When the worker's name, the order or its timeout is malformed.
-pub fn scheduling_order(
-    wire: &v1::SetSchedulingRequest,
-) -> Result<(WorkerId, SchedulingOrder), Invalid> {
+/// When the order or its timeout is malformed.
+pub fn scheduling_order(wire: &v1::SetSchedulingRequest) -> Result<SchedulingOrder, Invalid> {
     let timeout = wire.timeout.as_deref().map(time::duration).transpose();
     let timeout = timeout.map_err(|breach| Invalid::malformed("/timeout", &breach))?;
-    let order = match (wire.order(), timeout) {
+    match (wire.order(), timeout) {
         (v1::SchedulingOrder::Unspecified, _) => {
-            return Err(Invalid::malformed("/order", &Breach::SchedulingOrder));
+            Err(Invalid::malformed("/order", &Breach::SchedulingOrder))
         }
-        (v1::SchedulingOrder::Drain, timeout) => SchedulingOrder::Drain { timeout },
+        (v1::SchedulingOrder::Drain, timeout) => Ok(SchedulingOrder::Drain { timeout }),
         (v1::SchedulingOrder::Cordon | v1::SchedulingOrder::Uncordon, Some(_)) => {
-            return Err(Invalid::malformed("/timeout", &Breach::TimeoutWithoutDrain));
+            Err(Invalid::malformed("/timeout", &Breach::TimeoutWithoutDrain))
         }
-        (v1::SchedulingOrder::Cordon, None) => SchedulingOrder::Cordon,
-        (v1::SchedulingOrder::Uncordon, None) => SchedulingOrder::Uncordon,
-    };
-    Ok((super::id("/worker_id", &wire.worker_id)?, order))
+        (v1::SchedulingOrder::Cordon, None) => Ok(SchedulingOrder::Cordon),
+        (v1::SchedulingOrder::Uncordon, None) => Ok(SchedulingOrder::Uncordon),
+    }
+}
+
+/// Checks the time for a drain.
+///
+/// # Errors
+///
+/// When it is longer than durations may be.
+pub fn drain_timeout(timeout: Duration) -> Result<Duration, Invalid> {
+    time::bounded(timeout).map_err(|breach| Invalid::malformed("/timeout", &breach))
 }
 
 /// Converts the labels to set and the names of those to remove.
@@ -304,11 +309,11 @@ mod tests {
         let rival = Rival { address: "10.0.0.9:50052".to_owned(), since: Timestamp(0) };
         let contested = Worker { rival: Some(rival), ..domain.clone() };
         assert_eq!(
-            worker(&contested, None, None).reason,
+            worker(&contested, &Resources::default(), 0, None).reason,
             "registered; another worker at 10.0.0.9:50052 wants its name"
         );
-        let load = WorkerLoad { allocated: resources(1_000, 512), ..WorkerLoad::default() };
-        let json = serde_json::to_value(worker(&domain, Some(&load), Some(Timestamp(5_000))));
+        let shown = worker(&domain, &resources(1_000, 512), 0, Some(Timestamp(5_000)));
+        let json = serde_json::to_value(shown);
         let amounts = |cpu: f64, memory_mb: u64| {
             serde_json::json!({"cpu": cpu, "memory_mb": memory_mb, "storage_mb": 0, "gpu": 0,
                                "custom": {}})

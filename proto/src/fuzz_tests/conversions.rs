@@ -96,8 +96,7 @@ fn what_a_client_asks_for_is_within_its_bounds() {
             assert!(set.len() <= 64);
         }
         let order = |wire: v1::SetSchedulingRequest| scheduling_order(&wire);
-        if let Some((_, SchedulingOrder::Drain { timeout: Some(timeout) })) = convert(&bytes, order)
-        {
+        if let Some(SchedulingOrder::Drain { timeout: Some(timeout) }) = convert(&bytes, order) {
             assert!(timeout.as_secs() <= 366 * 24 * 3_600);
         }
         let token = |wire: v1::CreateTokenRequest| token_ttl(&wire);

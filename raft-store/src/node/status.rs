@@ -15,8 +15,11 @@ use crate::membership::{LocalStatus, Member};
 use crate::propose::CommitObserver;
 use crate::snapshot::SnapshotFailures;
 
+/// A master's account of itself, as it sends it.
+pub type PeerStatus = v1::NodeStatusResponse;
+
 /// Status of each other member; none where it did not answer in time.
-pub type PeerStatuses = BTreeMap<MasterId, Option<v1::NodeStatusResponse>>;
+pub type PeerStatuses = BTreeMap<MasterId, Option<PeerStatus>>;
 
 /// Limit of a peer's answer about its status.
 const STATUS_TIMEOUT: Duration = Duration::from_millis(500);
@@ -126,8 +129,10 @@ impl Node {
         }
     }
 
-    pub(crate) fn describe(&self, status: &LocalStatus) -> v1::NodeStatusResponse {
-        v1::NodeStatusResponse {
+    /// Returns the status of this master as it would tell it to another.
+    #[must_use]
+    pub fn describe(&self, status: &LocalStatus) -> PeerStatus {
+        PeerStatus {
             node_id: status.id.0,
             role: v1::MasterRole::from(status.role).into(),
             term: status.term.0,

@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use cluster_state::Timestamp;
-use proto::v1;
+use cluster_state::{MasterId, Timestamp};
 use raft_store::{ClockSurvey, is_astray};
 use tokio::time::Instant;
 
-/// Describes the problem of a master's wall clock, if it has one.
-pub(super) fn problem_of(member: &v1::Member) -> Option<String> {
-    let offset = member.clock_offset_ms.filter(|offset| is_astray(*offset))?;
+/// Describes the problem of a master's wall clock, so many milliseconds ahead of the median, if it is
+/// one.
+pub(super) fn problem_of(master: MasterId, offset: i64) -> Option<String> {
     let (distance, side) = (distance(offset), if offset < 0 { "behind" } else { "ahead of" });
-    let master = member.id;
-    Some(format!("the clock of master {master} is {distance} {side} the masters' median"))
+    is_astray(offset)
+        .then(|| format!("the clock of master {master} is {distance} {side} the masters' median"))
 }
 
 /// Describes the problem of log time, if it has one. It may lie behind the clocks, because it
@@ -33,18 +32,15 @@ fn distance(offset_millis: i64) -> humantime::FormattedDuration {
 
 #[cfg(test)]
 mod tests {
-    use cluster_state::MasterId;
-
     use super::*;
 
     fn off(millis: i64) -> Option<String> {
-        problem_of(&v1::Member { id: 2, clock_offset_ms: Some(millis), ..v1::Member::default() })
+        problem_of(MasterId(2), millis)
     }
 
     #[test]
     fn a_wrong_clock_is_a_problem() {
         assert_eq!(off(-5_000), None);
-        assert_eq!(problem_of(&v1::Member::default()), None);
         let ahead = "the clock of master 2 is 10days ahead of the masters' median";
         assert_eq!(off(864_000_500).as_deref(), Some(ahead));
         let behind = "the clock of master 2 is 1m 1s behind the masters' median";

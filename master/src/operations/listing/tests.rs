@@ -6,6 +6,11 @@ use std::time::Duration;
 use cluster_state::{Class, LogIndex, Resources, TaskSpec, TaskState, Timestamp};
 
 use super::*;
+use crate::task_query::QueryTexts;
+
+fn query(texts: QueryTexts<'_>) -> TaskQuery {
+    texts.try_into().unwrap()
+}
 
 fn task(id: u64, state: TaskState) -> Arc<Task> {
     let class = Class {
@@ -87,7 +92,7 @@ fn a_full_page_goes_on_after_its_last_task() {
 
 #[test]
 fn a_scan_without_a_match_still_moves_on() {
-    let query = TaskQuery::parse(Some("failed"), None, None, None, None).unwrap();
+    let query = query(QueryTexts { state: Some("failed"), ..QueryTexts::default() });
     let records = (1..=1_000).rev().map(|id| task(id, TaskState::Completed)).collect();
     let slice = merge(Scan::default(), query.scan_history(records, false), query.limit);
     assert_eq!(ids(&slice), [0; 0]);
@@ -96,29 +101,11 @@ fn a_scan_without_a_match_still_moves_on() {
 
 #[test]
 fn a_query_matches_by_label_with_or_without_a_value() {
-    let odd = TaskQuery::parse(None, None, Some("parity=1"), None, None).unwrap();
+    let odd = query(QueryTexts { label: Some("parity=1"), ..QueryTexts::default() });
     assert!(odd.matches(&task(1, TaskState::Queued)));
     assert!(!odd.matches(&task(2, TaskState::Queued)));
-    let labeled = TaskQuery::parse(None, None, Some("parity"), None, None).unwrap();
+    let labeled = query(QueryTexts { label: Some("parity"), ..QueryTexts::default() });
     assert!(labeled.matches(&task(2, TaskState::Queued)));
-}
-
-#[test]
-fn what_a_query_cannot_mean_is_refused() {
-    let detail = |result: Result<TaskQuery, Problem>| result.unwrap_err().detail;
-    assert_eq!(
-        detail(TaskQuery::parse(Some("done"), None, None, None, None)),
-        "'done' is no state: scheduled, queued, assigned, running, cancelling, completed, failed, \
-         cancelled"
-    );
-    assert_eq!(
-        detail(TaskQuery::parse(None, None, None, Some(1_001), None)),
-        "limit 1001 is not between 1 and 1000"
-    );
-    assert_eq!(
-        detail(TaskQuery::parse(None, None, None, None, Some("x"))),
-        "cursor is not one that a page ended with"
-    );
 }
 
 proptest::proptest! {
@@ -161,24 +148,4 @@ proptest::proptest! {
         }
         proptest::prop_assert_eq!(shown, all);
     }
-}
-
-#[test]
-fn a_query_that_is_passed_on_means_the_same() {
-    let (state, cursor) = (Some("assigned"), Some("t9"));
-    for (worker, label) in [(Some("w1"), Some("a=b=c")), (None, Some("a")), (Some("w1"), None)] {
-        let query = TaskQuery::parse(state, worker, label, Some(7), cursor).unwrap();
-        let placed = worker.map(|worker| query.clone().placed_on(worker.parse().unwrap()));
-        for query in [Some(query), placed].into_iter().flatten() {
-            let passed_on = query.request();
-            let read = TaskQuery::of(&passed_on).unwrap();
-            assert_eq!(read.request(), passed_on);
-            assert_eq!((read.state, read.limit, read.cursor), (query.state, 7, query.cursor));
-            assert_eq!((&read.label, &read.placed_on), (&query.label, &query.placed_on));
-        }
-    }
-    let later = v1::ListTasksRequest { state: Some(77), ..v1::ListTasksRequest::default() };
-    assert_eq!(TaskQuery::of(&later).unwrap_err().detail, "77 is no state of a task");
-    let nowhere = v1::ListTasksRequest { placed: true, ..v1::ListTasksRequest::default() };
-    assert!(TaskQuery::of(&nowhere).is_err());
 }

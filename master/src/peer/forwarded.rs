@@ -1,0 +1,11 @@
+//! What the leader shows in place of a follower: passed on as it came.
+
+use proto::v1;
+
+pub(crate) type Task = v1::Task;
+pub(crate) type TaskPage = v1::TaskPage;
+pub(crate) type Worker = v1::Worker;
+pub(crate) type ReconnectResponse = v1::ReconnectResponse;
+pub(crate) type WorkerMetrics = v1::WorkerMetrics;
+pub(crate) type UsageSample = v1::UsageSample;
+pub(crate) type LeaderStatus = v1::LeaderStatus;
