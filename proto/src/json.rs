@@ -32,7 +32,7 @@ impl Submission {
     /// field that is null counts as absent, whether it is known or not.
     pub fn parse(body: &[u8]) -> Result<Self, Misread> {
         if body.trim_ascii_start().starts_with(b"[") {
-            let tasks = read::<Bounded<_, { Limits::TASKS_PER_SUBMIT_MAX }>>(body);
+            let tasks = read::<Bounded<_, { Limits::NEWEST.tasks_per_submit_max }>>(body);
             return tasks.map(|Bounded(tasks)| Self::Many(tasks));
         }
         read(body).map(|task| Self::One(Box::new(task)))
@@ -168,7 +168,7 @@ mod tests {
     fn of_a_list_that_is_too_long_only_the_beginning_is_kept() {
         let long = format!("[{}{{}}]", "{},".repeat(2_000_000));
         let tasks = Submission::parse(long.as_bytes()).unwrap().into_tasks();
-        assert_eq!(tasks.len(), Limits::TASKS_PER_SUBMIT_MAX + 1);
+        assert_eq!(tasks.len(), Limits::NEWEST.tasks_per_submit_max + 1);
         let broken = Submission::parse(long.trim_end_matches(']').as_bytes());
         assert!(broken.unwrap_err().to_string().starts_with("EOF"));
     }

@@ -116,7 +116,12 @@ impl Restored {
         }
         let leaders =
             rows::<LeaderRecord>(database, tables.leaders).collect::<Result<Vec<_>, _>>()?;
-        prune_leaders(database, &tables, &leaders)?;
+        prune_leaders(
+            database,
+            &tables,
+            &leaders,
+            Limits::at(state.meta().level).leaders_kept_max,
+        )?;
         for leader in leaders {
             state.restore(Record::Leader(leader));
         }
@@ -170,8 +175,9 @@ fn prune_leaders(
     database: &DB,
     tables: &Tables<'_>,
     leaders: &[LeaderRecord],
+    kept_max: usize,
 ) -> Result<(), StorageError> {
-    let kept_from = leaders.len().saturating_sub(Limits::LEADERS_KEPT_MAX);
+    let kept_from = leaders.len().saturating_sub(kept_max);
     if let (Some(oldest), true) = (leaders.get(kept_from), kept_from > 0) {
         let mut batch = rocksdb::WriteBatch::default();
         batch.delete_range_cf(tables.leaders, Term(0).key(), oldest.term.key());

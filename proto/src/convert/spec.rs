@@ -51,7 +51,7 @@ impl TryFrom<v1::TaskSpec> for TaskSpec {
 /// Converts a submission; pointers begin with the task's position in it. Neighbors of the same
 /// class share it.
 pub fn task_specs(wires: Vec<v1::TaskSpec>) -> Result<Vec<Arc<TaskSpec>>, Invalid> {
-    let (count, max) = (wires.len(), Limits::TASKS_PER_SUBMIT_MAX);
+    let (count, max) = (wires.len(), Limits::NEWEST.tasks_per_submit_max);
     if count > max {
         return Err(Invalid::too_long("", &Breach::TooManyTasks { max }));
     }
@@ -184,15 +184,15 @@ fn priority(wire: Option<u32>, faults: &mut Faults) -> u8 {
     let Some(priority) = wire else { return PRIORITY_DEFAULT };
     let read = u8::try_from(priority)
         .ok()
-        .filter(|priority| *priority <= Limits::PRIORITY_MAX)
-        .ok_or(Breach::OutOfRange { min: 0, max: u64::from(Limits::PRIORITY_MAX) });
+        .filter(|priority| *priority <= Limits::NEWEST.priority_max)
+        .ok_or(Breach::OutOfRange { min: 0, max: u64::from(Limits::NEWEST.priority_max) });
     faults.keep("/priority", read).unwrap_or_default()
 }
 
 fn max_attempts(wire: Option<u32>, faults: &mut Faults) -> u32 {
     let attempts = wire.unwrap_or(MAX_ATTEMPTS_DEFAULT);
-    if !(1..=Limits::ATTEMPTS_MAX).contains(&attempts) {
-        let breach = Breach::OutOfRange { min: 1, max: u64::from(Limits::ATTEMPTS_MAX) };
+    if !(1..=Limits::NEWEST.attempts_max).contains(&attempts) {
+        let breach = Breach::OutOfRange { min: 1, max: u64::from(Limits::NEWEST.attempts_max) };
         faults.add("/max_attempts", &breach);
     }
     attempts

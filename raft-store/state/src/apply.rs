@@ -12,9 +12,9 @@ mod worker;
 use std::sync::Arc;
 
 use crate::{
-    Applied, Change, Command, Departed, IdempotencyRecord, JoinToken, Key, LeaderRecord, LogIndex,
-    MassLoss, Meta, Proposal, Record, Rejection, State, Task, TaskId, Term, Timestamp, TokenId,
-    Worker, WorkerId,
+    Applied, Change, Command, Departed, IdempotencyRecord, JoinToken, Key, LeaderRecord, Limits,
+    LogIndex, MassLoss, Meta, Proposal, Record, Rejection, State, Task, TaskId, Term, Timestamp,
+    TokenId, Worker, WorkerId,
 };
 
 impl State {
@@ -77,6 +77,11 @@ struct Apply<'a> {
 }
 
 impl Apply<'_> {
+    /// Returns the bounds of the cluster's level.
+    const fn limits(&self) -> &'static Limits {
+        Limits::at(self.meta.level)
+    }
+
     /// Refuses a command of a leader whose term is over.
     const fn check_term(&self, term: Term) -> Result<(), Rejection> {
         let current = self.meta.term;

@@ -39,7 +39,7 @@ impl Rank {
     /// Returns the rank of a task, waiting or not.
     #[must_use]
     pub fn of(task: &Task) -> Self {
-        let lacking = Limits::PRIORITY_MAX.saturating_sub(task.spec.class.priority);
+        let lacking = Limits::NEWEST.priority_max.saturating_sub(task.spec.class.priority);
         let handicap = AGEING_STEP * u32::from(lacking);
         Self { since: task.submitted_at.after(handicap).0, task: task.id }
     }

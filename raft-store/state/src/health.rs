@@ -123,8 +123,8 @@ impl Health {
 impl Suspension {
     /// Returns the rest of a worker that was suspended `count` times in a row.
     #[must_use]
-    pub fn rest(count: u32) -> Duration {
+    pub fn rest(count: u32, limits: &Limits) -> Duration {
         let doublings = count.saturating_sub(1).min(31);
-        Limits::SUSPENSION_MIN.saturating_mul(1 << doublings).min(Limits::SUSPENSION_MAX)
+        limits.suspension_min.saturating_mul(1 << doublings).min(limits.suspension_max)
     }
 }

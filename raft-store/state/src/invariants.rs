@@ -2,7 +2,7 @@
 
 use crate::index::Index;
 use crate::{
-    AttemptNumber, Limits, Shortage, State, StopReason, Task, TaskId, TaskState, Worker, WorkerId,
+    AttemptNumber, Shortage, State, StopReason, Task, TaskId, TaskState, Worker, WorkerId,
 };
 
 /// An invariant that does not hold: a bug in `apply`.
@@ -90,7 +90,7 @@ impl State {
         }
         for worker in self.workers() {
             let rises = worker.history.is_sorted_by_key(|event| (event.index, event.at));
-            if !rises || worker.history.len() > Limits::WORKER_EVENTS_KEPT_MAX {
+            if !rises || worker.history.len() > self.limits().worker_events_kept_max {
                 return Err(Violation::HistoryDoesNotRise(worker.id.clone()));
             }
         }
@@ -115,7 +115,7 @@ impl State {
         if task.state.is_terminal() || task.id >= self.meta().next_task {
             return Err(Violation::NotLive(task.id));
         }
-        if task.failures >= task.spec.max_attempts || task.losses >= Limits::LOSSES_MAX {
+        if task.failures >= task.spec.max_attempts || task.losses >= self.limits().losses_max {
             return Err(Violation::Exhausted(task.id));
         }
         let needs_attempt = match task.state {
@@ -139,7 +139,7 @@ impl State {
             [first, second] => first.number < second.number,
             _ => true,
         });
-        if !rises || task.attempts.len() > Limits::ATTEMPTS_KEPT_MAX {
+        if !rises || task.attempts.len() > self.limits().attempts_kept_max {
             return Err(Violation::NumbersDoNotRise(task.id));
         }
         let Some(attempt) = task.live_attempt() else { return Ok(()) };

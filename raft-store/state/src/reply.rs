@@ -1,12 +1,12 @@
 //! Replies and rejections, which are the same on every master.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AttemptNumber, AttemptRef, Epoch, Limits, Shortage, StartNumber, TaskId, TaskState, Term,
-    Timestamp,
+    AttemptNumber, AttemptRef, Epoch, Shortage, StartNumber, TaskId, TaskState, Term, Timestamp,
 };
 
 /// Result of a command that was not rejected.
@@ -248,11 +248,11 @@ impl Rejection {
         Self::LimitReached { what: what.into(), max: u64::try_from(max).unwrap_or(u64::MAX) }
     }
 
-    pub(crate) fn invalid(detail: &str) -> Self {
-        Self::Invalid { detail: detail.into() }
+    pub(crate) fn too_long(what: &str, max: Duration) -> Self {
+        Self::invalid(&format!("{what} at most {} years", max.as_secs() / (365 * 24 * 60 * 60)))
     }
 
-    pub(crate) fn too_many_tasks() -> Self {
-        Self::limit("live tasks", Limits::LIVE_TASKS_MAX)
+    pub(crate) fn invalid(detail: &str) -> Self {
+        Self::Invalid { detail: detail.into() }
     }
 }

@@ -176,7 +176,7 @@ impl State {
     /// drain, the next phase of a suspension, or the end of an idempotency key.
     #[must_use]
     pub fn next_timer(&self) -> Option<Timestamp> {
-        let key = self.oldest_key().map(|(at, _)| at.after(Limits::IDEMPOTENCY_RETENTION));
+        let key = self.oldest_key().map(|(at, _)| at.after(self.limits().idempotency_retention));
         let worker = self.worker_timers.first().map(|(at, _)| *at);
         [self.index.next_timer(), worker, key].into_iter().flatten().min()
     }
@@ -191,6 +191,11 @@ impl State {
     #[must_use]
     pub fn keys(&self) -> usize {
         self.keys.len()
+    }
+
+    /// Returns the bounds of the cluster's level.
+    pub(crate) const fn limits(&self) -> &'static Limits {
+        Limits::at(self.meta.level)
     }
 
     pub(crate) fn oldest_key(&self) -> Option<&(Timestamp, Arc<str>)> {
@@ -250,7 +255,7 @@ impl State {
 
     pub(crate) fn put_leader(&mut self, record: LeaderRecord) {
         self.leaders.push_back(record);
-        while self.leaders.len() > Limits::LEADERS_KEPT_MAX {
+        while self.leaders.len() > self.limits().leaders_kept_max {
             self.leaders.pop_front();
         }
     }

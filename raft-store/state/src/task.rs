@@ -201,9 +201,9 @@ impl Task {
 
     /// Returns the wait after the failure that was just counted.
     #[must_use]
-    pub fn backoff(&self) -> Duration {
+    pub fn backoff(&self, limits: &Limits) -> Duration {
         let doublings = self.failures.saturating_sub(1).min(31);
-        self.spec.retry_backoff.saturating_mul(1 << doublings).min(Limits::RETRY_BACKOFF_MAX)
+        self.spec.retry_backoff.saturating_mul(1 << doublings).min(limits.retry_backoff_max)
     }
 }
 

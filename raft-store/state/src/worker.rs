@@ -54,7 +54,7 @@ pub struct Worker {
     /// Time of its last sign of life before it became inactive. Absent while it is active, and
     /// where the leader of that moment had not heard it: heartbeats are on no record.
     pub last_heard: Option<Timestamp>,
-    /// Its latest events, oldest first; at most [`crate::Limits::WORKER_EVENTS_KEPT_MAX`].
+    /// Its latest events, oldest first; as many as [`crate::Limits`] says.
     pub history: Vec<WorkerEvent>,
     /// Log position of the record's last change.
     pub index: LogIndex,

@@ -16,8 +16,8 @@ use cluster_state::{
 #[test]
 fn one_tick_fires_a_bounded_number_of_timers() {
     let mut state = State::new();
-    let most = u32::try_from(Limits::TIMERS_PER_TICK_MAX).unwrap();
-    let retention = Limits::IDEMPOTENCY_RETENTION;
+    let most = u32::try_from(Limits::NEWEST.timers_per_tick_max).unwrap();
+    let retention = Limits::NEWEST.idempotency_retention;
     for number in 0..=most {
         submit(&mut state, 1, Some(&number.to_string()));
     }
@@ -36,7 +36,7 @@ fn one_tick_fires_a_bounded_number_of_timers() {
 fn a_backlog_of_due_tasks_is_worked_off_oldest_first() {
     let mut state = State::new();
     connect(&mut state);
-    let most = u64::try_from(Limits::TIMERS_PER_TICK_MAX).unwrap();
+    let most = u64::try_from(Limits::NEWEST.timers_per_tick_max).unwrap();
     let per_round = most / 2 + 1;
     for round in 0..2 {
         let count = usize::try_from(per_round).unwrap();
@@ -62,7 +62,7 @@ fn old_attempts_are_dropped_and_their_numbers_not_reused() {
     let mut state = State::new();
     connect(&mut state);
     submit(&mut state, 1, None);
-    for _ in 0..Limits::ATTEMPTS_KEPT_MAX + 8 {
+    for _ in 0..Limits::NEWEST.attempts_kept_max + 8 {
         assign(&mut state, [TaskId(1)]);
         // A loss that does not count: it may happen as often as operators like.
         let lost = AttemptOutcome::Lost(LossReason::WorkerShutdown);
@@ -77,7 +77,7 @@ fn old_attempts_are_dropped_and_their_numbers_not_reused() {
 #[test]
 fn only_the_latest_leaders_are_remembered() {
     let mut state = State::new();
-    let kept = u64::try_from(Limits::LEADERS_KEPT_MAX).unwrap();
+    let kept = u64::try_from(Limits::NEWEST.leaders_kept_max).unwrap();
     for term in 1..=kept + 5 {
         let (leader, cluster) = (MasterId(term % 3), ClusterId(1));
         apply(
@@ -98,7 +98,7 @@ fn only_the_latest_leaders_are_remembered() {
 #[test]
 fn a_submission_as_large_as_may_be_is_one_command() {
     let mut state = State::new();
-    let most = Limits::TASKS_PER_SUBMIT_MAX;
+    let most = Limits::NEWEST.tasks_per_submit_max;
 
     let count = u32::try_from(most).unwrap();
     let reply = Reply::Submitted { first: TaskId(1), count, repeated: false };

@@ -3,9 +3,9 @@
 use super::Apply;
 use crate::{
     AssignTasks, Assignment, Attempt, AttemptNumber, AttemptOutcome, AttemptRef, FinishAttempts,
-    FinishVerdict, FinishedAttempt, Limits, LossReason, OnDisconnect, Rejection, Reply,
-    RequeueAttempts, RequeueScope, Scheduling, StartAttempts, StopReason, Task, TaskId, TaskReason,
-    TaskState, Worker, WorkerId,
+    FinishVerdict, FinishedAttempt, LossReason, OnDisconnect, Rejection, Reply, RequeueAttempts,
+    RequeueScope, Scheduling, StartAttempts, StopReason, Task, TaskId, TaskReason, TaskState,
+    Worker, WorkerId,
 };
 
 impl Apply<'_> {
@@ -27,7 +27,7 @@ impl Apply<'_> {
 
         let number = task.next_attempt_number();
         let mut attempts = task.attempts.clone();
-        if attempts.len() >= Limits::ATTEMPTS_KEPT_MAX {
+        if attempts.len() >= self.limits().attempts_kept_max {
             attempts.remove(0);
         }
         attempts.push(Attempt {
@@ -270,7 +270,7 @@ impl Apply<'_> {
             task.reason = Some(TaskReason::AttemptsExhausted);
             return self.end(task, TaskState::Failed);
         }
-        let until = self.now.after(task.backoff());
+        let until = self.now.after(task.backoff(self.limits()));
         self.put_task(Task {
             state: TaskState::Scheduled { until },
             reason: Some(TaskReason::RetryBackoff),
@@ -284,7 +284,7 @@ impl Apply<'_> {
         if counts {
             task.losses = task.losses.saturating_add(1);
         }
-        if task.losses >= Limits::LOSSES_MAX {
+        if task.losses >= self.limits().losses_max {
             task.reason = Some(TaskReason::LossesExhausted);
             return self.end(task, TaskState::Failed);
         }

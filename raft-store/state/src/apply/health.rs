@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use super::Apply;
 use crate::{
-    Attempt, AttemptOutcome, AttemptRef, ChangeHealth, Health, HealthFinding, Limits, Probation,
-    Rejection, Reply, Suspension, SuspensionCause, Task, TaskId, Trouble, Worker, WorkerEventKind,
-    WorkerId,
+    Attempt, AttemptOutcome, AttemptRef, ChangeHealth, Health, HealthFinding, Probation, Rejection,
+    Reply, Suspension, SuspensionCause, Task, TaskId, Trouble, Worker, WorkerEventKind, WorkerId,
 };
 
 impl Apply<'_> {
@@ -139,16 +138,17 @@ impl Apply<'_> {
     }
 
     fn count_failed_start(&mut self, worker: &WorkerId, task: TaskId, detail: &str) {
+        let most = self.limits().failed_starts_max;
         self.change(worker, |health, _| {
             let is_known = health.failed_starts.contains(&task);
-            if !is_known && health.failed_starts.len() < Limits::FAILED_STARTS_MAX {
+            if !is_known && health.failed_starts.len() < most {
                 health.failed_starts.push(task);
             }
         });
         let failed = self.state.worker(worker).map_or(0, |one| one.health.failed_starts.len());
         // Without another worker that takes tasks there is nothing to compare with.
         let has_other = self.state.takes_tasks_beside(worker);
-        if failed >= Limits::FAILED_STARTS_MAX && has_other {
+        if failed >= most && has_other {
             self.suspend(worker, SuspensionCause::FailedStarts, detail);
         }
     }
@@ -169,10 +169,12 @@ impl Apply<'_> {
 
     /// Suspends a worker, unless it is suspended already.
     fn suspend(&mut self, worker: &WorkerId, cause: SuspensionCause, detail: &str) {
+        let limits = self.limits();
         self.change(worker, |health, now| {
             if health.suspension.is_none() {
                 let trouble = Trouble { detail: detail.to_owned(), since: now };
-                let probation = Probation::Resting { until: now.after(Suspension::rest(1)) };
+                let probation =
+                    Probation::Resting { until: now.after(Suspension::rest(1, limits)) };
                 health.suspension = Some(Suspension { trouble, cause, count: 1, probation });
             }
         });
@@ -181,6 +183,7 @@ impl Apply<'_> {
     /// Ends the trial of a suspended worker with this attempt. The worker rests for longer if the
     /// attempt failed, and is tried again if the attempt showed nothing.
     fn end_trial(&mut self, worker: &WorkerId, attempt: AttemptRef, failed: Option<&str>) {
+        let limits = self.limits();
         self.change(worker, |health, now| {
             if !health.tries(attempt) {
                 return;
@@ -190,7 +193,7 @@ impl Apply<'_> {
             if let Some(detail) = failed {
                 suspension.trouble.detail = detail.to_owned();
                 suspension.count = suspension.count.saturating_add(1);
-                let until = now.after(Suspension::rest(suspension.count));
+                let until = now.after(Suspension::rest(suspension.count, limits));
                 suspension.probation = Probation::Resting { until };
             }
         });
@@ -208,11 +211,12 @@ impl Apply<'_> {
     /// Sets the end of a trial when the worker confirms its attempt: a program that does not start
     /// is reported within moments.
     pub(super) fn confirm_trial(&mut self, worker: &WorkerId, attempt: AttemptRef) {
+        let trial = self.limits().trial_min;
         self.change(worker, |health, now| {
             if health.tries(attempt)
                 && let Some(suspension) = &mut health.suspension
             {
-                let until = Some(now.after(Limits::TRIAL_MIN));
+                let until = Some(now.after(trial));
                 suspension.probation = Probation::Trying { attempt, until };
             }
         });

@@ -2,8 +2,8 @@
 
 use super::Apply;
 use crate::{
-    BeginTerm, LeaderRecord, Limits, RaiseLevel, Rejection, Reply, StopReason, Task, TaskState,
-    Tick, WorkerId,
+    BeginTerm, LeaderRecord, RaiseLevel, Rejection, Reply, StopReason, Task, TaskState, Tick,
+    WorkerId,
 };
 
 impl Apply<'_> {
@@ -35,7 +35,7 @@ impl Apply<'_> {
     pub(super) fn tick(&mut self, tick: &Tick) -> Result<Reply, Rejection> {
         self.check_term(tick.term)?;
 
-        let due = self.state.due_tasks(self.now, Limits::TIMERS_PER_TICK_MAX);
+        let due = self.state.due_tasks(self.now, self.limits().timers_per_tick_max);
         for id in &due {
             if let Some(task) = self.state.task(*id).map(|task| Task::clone(task)) {
                 self.fire_timer(task);
@@ -87,9 +87,9 @@ impl Apply<'_> {
 
     fn expire_keys(&mut self) -> usize {
         let mut expired = 0;
-        while expired < Limits::TIMERS_PER_TICK_MAX {
+        while expired < self.limits().timers_per_tick_max {
             let Some((at, key)) = self.state.oldest_key().cloned() else { break };
-            if at.after(Limits::IDEMPOTENCY_RETENTION) > self.now {
+            if at.after(self.limits().idempotency_retention) > self.now {
                 break;
             }
             self.remove_key(&key);

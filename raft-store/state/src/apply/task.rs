@@ -16,8 +16,9 @@ impl Apply<'_> {
             return Ok(earlier);
         }
         self.check_submission(&command)?;
-        let count = u32::try_from(command.tasks.len())
-            .map_err(|_| Rejection::limit("tasks in a submission", Limits::TASKS_PER_SUBMIT_MAX))?;
+        let count = u32::try_from(command.tasks.len()).map_err(|_| {
+            Rejection::limit("tasks in a submission", self.limits().tasks_per_submit_max)
+        })?;
 
         let first = self.meta.next_task;
         for spec in command.tasks {
@@ -52,22 +53,23 @@ impl Apply<'_> {
     }
 
     fn check_submission(&self, command: &SubmitTasks) -> Result<(), Rejection> {
+        let limits = self.limits();
         let count = command.tasks.len();
         if count == 0 {
             return Err(Rejection::invalid("a submission has at least one task"));
         }
-        if count > Limits::TASKS_PER_SUBMIT_MAX {
-            return Err(Rejection::limit("tasks in a submission", Limits::TASKS_PER_SUBMIT_MAX));
+        if count > limits.tasks_per_submit_max {
+            return Err(Rejection::limit("tasks in a submission", limits.tasks_per_submit_max));
         }
-        if self.state.live_tasks().saturating_add(count) > Limits::LIVE_TASKS_MAX {
-            return Err(Rejection::too_many_tasks());
+        if self.state.live_tasks().saturating_add(count) > limits.live_tasks_max {
+            return Err(Rejection::limit("live tasks", limits.live_tasks_max));
         }
         self.check_memory(command)?;
         let is_keyed = command.idempotency_key.is_some();
-        if is_keyed && self.state.keys() >= Limits::IDEMPOTENCY_KEYS_MAX {
-            return Err(Rejection::limit("idempotency keys", Limits::IDEMPOTENCY_KEYS_MAX));
+        if is_keyed && self.state.keys() >= limits.idempotency_keys_max {
+            return Err(Rejection::limit("idempotency keys", limits.idempotency_keys_max));
         }
-        command.tasks.iter().try_for_each(check_spec)
+        command.tasks.iter().try_for_each(|spec| check_spec(spec, limits))
     }
 
     /// Refuses a submission that would take more memory than live tasks may use. Each task counts
@@ -109,15 +111,15 @@ impl Apply<'_> {
 
 /// Checks a task again. The API has done so with better error messages; this check keeps a faulty
 /// master from spoiling the state.
-fn check_spec(spec: &Arc<TaskSpec>) -> Result<(), Rejection> {
+fn check_spec(spec: &Arc<TaskSpec>, limits: &Limits) -> Result<(), Rejection> {
     if spec.command.is_empty() {
         return Err(Rejection::invalid("a task needs a command"));
     }
-    if spec.class.priority > Limits::PRIORITY_MAX {
-        return Err(Rejection::invalid("a priority is at most 100"));
+    if spec.class.priority > limits.priority_max {
+        return Err(Rejection::invalid(&format!("a priority is at most {}", limits.priority_max)));
     }
-    if spec.max_attempts == 0 || spec.max_attempts > Limits::ATTEMPTS_MAX {
-        return Err(Rejection::invalid("max_attempts is 1 to 100"));
+    if spec.max_attempts == 0 || spec.max_attempts > limits.attempts_max {
+        return Err(Rejection::invalid(&format!("max_attempts is 1 to {}", limits.attempts_max)));
     }
     Ok(())
 }

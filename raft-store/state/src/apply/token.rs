@@ -1,7 +1,7 @@
 //! Applies commands about join tokens.
 
 use super::Apply;
-use crate::{CreateToken, JoinToken, Limits, Rejection, Reply, TokenId};
+use crate::{CreateToken, JoinToken, Rejection, Reply, TokenId};
 
 impl Apply<'_> {
     /// Creates a token. If there are too many, removes an expired one to make room.
@@ -10,13 +10,13 @@ impl Apply<'_> {
         if self.state.token(&id).is_some() {
             return Err(Rejection::TokenExists { token: id.as_str().into() });
         }
-        if ttl.is_some_and(|ttl| ttl > Limits::OPERATOR_TIMEOUT_MAX) {
-            return Err(Rejection::invalid("a token lasts at most ten years"));
+        if ttl.is_some_and(|ttl| ttl > self.limits().operator_timeout_max) {
+            return Err(Rejection::too_long("a token lasts", self.limits().operator_timeout_max));
         }
-        if self.state.tokens().len() >= Limits::TOKENS_MAX {
+        if self.state.tokens().len() >= self.limits().tokens_max {
             let expired = self.state.tokens().find(|token| token.is_expired(self.now));
             let Some(expired) = expired.map(|token| token.id.clone()) else {
-                return Err(Rejection::limit("join tokens", Limits::TOKENS_MAX));
+                return Err(Rejection::limit("join tokens", self.limits().tokens_max));
             };
             self.remove_token(&expired);
         }

@@ -16,7 +16,7 @@ impl Apply<'_> {
     pub(super) fn register_worker(&mut self, command: RegisterWorker) -> Result<Reply, Rejection> {
         let RegisterWorker { worker: id, address, labels } = command;
         if let Some(labels) = &labels {
-            check_labels(labels)?;
+            check_labels(labels, self.limits())?;
         }
         let Some(known) = self.state.worker(&id).cloned() else {
             let worker = self.new_worker(id, address, AddressSource::Operator)?;
@@ -60,8 +60,8 @@ impl Apply<'_> {
         address: Option<String>,
         address_source: AddressSource,
     ) -> Result<Worker, Rejection> {
-        if self.state.workers().len() >= Limits::WORKERS_MAX {
-            return Err(Rejection::limit("workers", Limits::WORKERS_MAX));
+        if self.state.workers().len() >= self.limits().workers_max {
+            return Err(Rejection::limit("workers", self.limits().workers_max));
         }
         let blank = Worker {
             id,
@@ -104,7 +104,7 @@ impl Apply<'_> {
 
     /// Returns the worker with one more event in its history.
     pub(super) fn noted(&self, mut worker: Worker, kind: WorkerEventKind) -> Worker {
-        if worker.history.len() >= Limits::WORKER_EVENTS_KEPT_MAX {
+        if worker.history.len() >= self.limits().worker_events_kept_max {
             worker.history.remove(0);
         }
         worker.history.push(WorkerEvent { at: self.now, index: self.index, kind });
@@ -118,7 +118,7 @@ impl Apply<'_> {
         let mut labels = known.labels.clone();
         labels.retain(|label, _| !remove.contains(label));
         labels.extend(set);
-        check_labels(&labels)?;
+        check_labels(&labels, self.limits())?;
         if labels != known.labels {
             let worker = Worker { labels, ..Worker::clone(&known) };
             self.put_worker(self.noted(worker, WorkerEventKind::Updated(WhatChanged::Labels)));
@@ -133,8 +133,11 @@ impl Apply<'_> {
             SchedulingOrder::Cordon => (Scheduling::Cordoned, WorkerEventKind::Cordoned),
             SchedulingOrder::Uncordon => (Scheduling::Open, WorkerEventKind::Uncordoned),
             SchedulingOrder::Drain { timeout } => {
-                if timeout.is_some_and(|timeout| timeout > Limits::OPERATOR_TIMEOUT_MAX) {
-                    return Err(Rejection::invalid("a drain takes at most ten years"));
+                if timeout.is_some_and(|timeout| timeout > self.limits().operator_timeout_max) {
+                    return Err(Rejection::too_long(
+                        "a drain takes",
+                        self.limits().operator_timeout_max,
+                    ));
                 }
                 let deadline = timeout.map(|timeout| self.now.after(timeout));
                 (Scheduling::Draining { deadline }, WorkerEventKind::DrainStarted)
@@ -203,13 +206,13 @@ impl Apply<'_> {
     }
 }
 
-fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), Rejection> {
-    if labels.len() > Limits::WORKER_LABELS_MAX {
-        return Err(Rejection::limit("labels of one worker", Limits::WORKER_LABELS_MAX));
+fn check_labels(labels: &BTreeMap<String, String>, limits: &Limits) -> Result<(), Rejection> {
+    if labels.len() > limits.worker_labels_max {
+        return Err(Rejection::limit("labels of one worker", limits.worker_labels_max));
     }
     let bytes = labels.iter().map(|(name, value)| name.len().saturating_add(value.len()));
-    if bytes.sum::<usize>() > Limits::WORKER_LABELS_BYTES_MAX {
-        let max = Limits::WORKER_LABELS_BYTES_MAX;
+    if bytes.sum::<usize>() > limits.worker_labels_bytes_max {
+        let max = limits.worker_labels_bytes_max;
         return Err(Rejection::limit("bytes in the labels of one worker", max));
     }
     Ok(())
