@@ -193,6 +193,7 @@ fn member(view: MemberView) -> v1::Member {
         free_bytes,
         wall_clock_ms: _,
         level_max,
+        state_digest: _,
     } = status;
     v1::Member {
         role,

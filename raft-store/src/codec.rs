@@ -17,7 +17,8 @@ mod entry;
 use std::sync::Arc;
 
 use cluster_state::{
-    Departed, IdempotencyRecord, JoinToken, LeaderRecord, Level, MassLoss, Meta, Task, Worker,
+    Departed, IdempotencyRecord, JoinToken, LeaderRecord, Level, MassLoss, Meta, Record, Task,
+    Worker,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -177,6 +178,24 @@ pub(crate) fn encode_into<T: Versioned>(
     }
     out.push(T::LEVEL.0);
     write_body(record, out)
+}
+
+/// Appends a record of the state in the same way.
+pub(crate) fn encode_record(
+    record: &Record,
+    cluster: Level,
+    out: &mut Vec<u8>,
+) -> Result<(), CodecError> {
+    match record {
+        Record::Meta(record) => encode_into(record, cluster, out),
+        Record::Leader(record) => encode_into(record, cluster, out),
+        Record::Worker(record) => encode_into(record, cluster, out),
+        Record::Task(record) => encode_into(record, cluster, out),
+        Record::IdempotencyKey(record) => encode_into(record, cluster, out),
+        Record::Departed(record) => encode_into(record, cluster, out),
+        Record::Token(record) => encode_into(record, cluster, out),
+        Record::MassLoss(record) => encode_into(record, cluster, out),
+    }
 }
 
 pub(crate) fn encode<T: Versioned>(record: &T, cluster: Level) -> Result<Vec<u8>, CodecError> {

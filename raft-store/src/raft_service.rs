@@ -269,8 +269,14 @@ impl RaftService for RaftEndpoint {
         request: Request<v1::NodeStatusRequest>,
     ) -> Result<Response<v1::NodeStatusResponse>, Status> {
         self.node.identity().check(request.metadata())?;
-        let status = membership::local_status(self.raft());
-        Ok(Response::new(self.node.describe(&status)))
+        let mut status = self.node.describe(&membership::local_status(self.raft()));
+        if request.get_ref().with_digest {
+            let digest = self.node.reader().digest();
+            let (applied, digest) = digest.map_err(|error| Status::internal(error.to_string()))?;
+            status.applied_index = applied.index.0;
+            status.state_digest = Some(digest);
+        }
+        Ok(Response::new(status))
     }
 
     async fn introduce(

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use cluster_fuzz::{Fuzz, mutated};
 use cluster_state::{
     Change, ClusterId, Departed, IdempotencyRecord, JoinToken, LeaderRecord, Level, LogIndex,
-    MassLoss, MasterId, Meta, Record, State, Task, Worker,
+    MassLoss, MasterId, Meta, State, Task, Worker,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -15,7 +15,9 @@ use serde::de::DeserializeOwned;
 
 use super::proposals::{Step, steps};
 use super::{MEMORY, membership, position, vote};
-use crate::codec::{Versioned, check_stored, decode, decode_json, encode, encode_json};
+use crate::codec::{
+    Versioned, check_stored, decode, decode_json, encode, encode_json, encode_record,
+};
 use crate::identity::Identity;
 use crate::propose::{ProposeError, Verdict};
 use crate::types::{LogId, StoredMembership, Vote};
@@ -50,17 +52,9 @@ pub(super) fn records(log: Vec<Step>) -> Vec<Vec<u8>> {
 
 fn stored(change: &Change) -> Option<Vec<u8>> {
     let Change::Put(record) = change else { return None };
-    let written = match record {
-        Record::Meta(record) => encode(record, Level::NEWEST),
-        Record::Leader(record) => encode(record, Level::NEWEST),
-        Record::Worker(record) => encode(record, Level::NEWEST),
-        Record::Task(record) => encode(record, Level::NEWEST),
-        Record::IdempotencyKey(record) => encode(record, Level::NEWEST),
-        Record::Departed(record) => encode(record, Level::NEWEST),
-        Record::Token(record) => encode(record, Level::NEWEST),
-        Record::MassLoss(record) => encode(record, Level::NEWEST),
-    };
-    Some(written.unwrap())
+    let mut written = Vec::new();
+    encode_record(record, Level::NEWEST, &mut written).unwrap();
+    Some(written)
 }
 
 /// Bytes written for one type may be read as another.

@@ -103,7 +103,7 @@ impl Node {
     pub(super) async fn ask_status(&self, member: &Member) -> Option<v1::NodeStatusResponse> {
         let channel = proto::channel::connect_lazily(&member.address).ok()?;
         let mut client = crate::network::client(channel);
-        let question = self.inner.identity.sign(v1::NodeStatusRequest {}, member.id);
+        let question = self.inner.identity.sign(v1::NodeStatusRequest::default(), member.id);
         let answer = tokio::time::timeout(STATUS_TIMEOUT, client.node_status(question)).await;
         Some(answer.ok()?.ok()?.into_inner())
     }
@@ -146,6 +146,7 @@ impl Node {
             free_bytes: self.free_bytes(),
             wall_clock_ms: self.clock().wall().0,
             level_max: Level::NEWEST.0.into(),
+            state_digest: None,
         }
     }
 }

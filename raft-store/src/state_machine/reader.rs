@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use cluster_state::{Level, State, Task, TaskId, Timestamp};
+use cluster_state::{Fnv1a, Level, State, Task, TaskId, Timestamp};
 use rocksdb::DB;
 use tokio::sync::{broadcast, watch};
 
 use super::feed::Published;
 use super::shared::Shared;
 use crate::calls::Call;
+use crate::codec::{self, CodecError};
 use crate::error::StorageError;
 use crate::history::{self, FinishedTasks};
 use crate::types::AppliedAt;
@@ -48,6 +49,26 @@ impl StateReader {
     /// If `read` reads the state again.
     pub fn with_applied<T>(&self, read: impl FnOnce(&State, AppliedAt) -> T) -> T {
         self.shared.with_memory(|memory| read(&memory.state, memory.applied))
+    }
+
+    /// Computes a digest of the live state, as a cluster of its level stores it, with the position of
+    /// that state: at one position all masters have the same. Applying waits in the meantime.
+    ///
+    /// # Errors
+    ///
+    /// If a record has no encoding of that level.
+    pub fn digest(&self) -> Result<(AppliedAt, u64), CodecError> {
+        self.with_applied(|state, applied| {
+            let mut digest = Fnv1a::default();
+            let mut encoded = Vec::new();
+            for record in state.records() {
+                encoded.clear();
+                codec::encode_record(&record, state.meta().level, &mut encoded)?;
+                digest.write(encoded.len().to_le_bytes());
+                digest.write(encoded.iter().copied());
+            }
+            Ok((applied, digest.finish()))
+        })
     }
 
     /// Returns the position up to which the log is applied. A later read of the state sees at least
