@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
@@ -61,10 +61,15 @@ const SYMBOLS: [(&str, &str); 2] =
     [("CONSTRAINT_OPERATOR_EQUALS", "="), ("CONSTRAINT_OPERATOR_NOT_EQUALS", "!=")];
 
 fn main() -> Result<(), Box<dyn Error>> {
+    generate(Path::new("."))
+}
+
+/// Generates the code of the messages below `root`.
+pub(crate) fn generate(root: &Path) -> Result<(), Box<dyn Error>> {
     for file in FILES {
-        println!("cargo:rerun-if-changed={file}");
+        println!("cargo:rerun-if-changed={}", root.join(file).display());
     }
-    let descriptors = protox::compile(FILES, ["."])?;
+    let descriptors = protox::compile(FILES, [root])?;
 
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;

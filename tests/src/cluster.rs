@@ -3,6 +3,7 @@
 mod builder;
 mod machines;
 mod master;
+mod release;
 mod worker;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use crate::turn::Turn;
 pub use builder::Builder;
 pub use machines::Machines;
 pub use master::Master;
+pub use release::Release;
 pub use worker::Worker;
 
 /// Time for an election with its barrier, on a machine that does other work too.

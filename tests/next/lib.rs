@@ -1,0 +1,3 @@
+//! A package of the next release.
+
+include!(concat!(env!("OUT_DIR"), "/src/lib.rs"));
