@@ -29,7 +29,7 @@ use tokio_util::task::TaskTracker;
 pub(crate) use answer::{Answer, Mark};
 pub(crate) use cluster::{LeaderTerm, Readiness};
 use logs::LogChannels;
-pub(crate) use logs::{LogRequest, LogScope};
+pub(crate) use logs::{LogPiece, LogRequest, LogScope};
 pub(crate) use reading::Reading;
 use scans::Scans;
 pub(crate) use tasks::SubmissionKey;

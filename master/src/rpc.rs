@@ -22,6 +22,9 @@ use self::trailers::Trailers;
 use crate::freshness::put_headers;
 use crate::operations::{Answer, Operations};
 
+/// Trailers of an answer: those of its mark, and the leader's address.
+const TRAILERS_MAX: usize = 7;
+
 /// Replies with the message of an operation's answer; its mark goes into the trailers.
 fn reply<T, M>(
     operations: &Operations,
@@ -31,7 +34,7 @@ fn reply<T, M>(
     let Answer { body, mark } = answered.map_err(|problem| refusal(operations, problem))?;
     let mut response = Response::new(message(body));
     name_leader(operations, response.metadata_mut());
-    let mut trailers = HeaderMap::new();
+    let mut trailers = HeaderMap::with_capacity(TRAILERS_MAX);
     put_headers(&mut trailers, operations, mark);
     response.extensions_mut().insert(Trailers(trailers));
     Ok(response)

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use cluster_state::{LabelWorker, MassLoss, SetScheduling, TokenId, WorkerId};
 use proto::convert;
+use proto::output::OutputStream;
 use proto::problem::Problem;
 use proto::v1;
 use raft_store::PeerStatus;
@@ -12,8 +13,8 @@ use uuid::Uuid;
 
 use crate::ids;
 use crate::operations::{
-    ClusterView, CreatedToken, LeaderView, MemberView, NewToken, ReconnectOutcome, TaskPage,
-    TaskStatus, TaskView, Tokens, View, WorkerPage, WorkerView,
+    ClusterView, CreatedToken, LeaderView, LogPiece, MemberView, NewToken, ReconnectOutcome,
+    TaskPage, TaskStatus, TaskView, Tokens, View, WorkerPage, WorkerView,
 };
 
 /// Letters of a drawn name: enough to tell tokens apart by eye.
@@ -77,6 +78,29 @@ pub(crate) fn worker_page(page: WorkerPage) -> v1::WorkerPage {
         }
     }
     v1::WorkerPage { workers, next_cursor: page.next.map(|next| next.to_string()) }
+}
+
+/// Converts a piece of a log.
+pub(crate) fn log_chunk(piece: LogPiece) -> v1::LogChunk {
+    match piece {
+        LogPiece::Opening { attempt, worker } => v1::LogChunk {
+            attempt: attempt.0,
+            worker_id: worker.to_string(),
+            ..v1::LogChunk::default()
+        },
+        LogPiece::Output { attempt, chunk } => v1::LogChunk {
+            stream: OutputStream::number(chunk.stream),
+            data: chunk.data,
+            attempt: attempt.0,
+            next_offset: chunk.next_offset,
+            ..v1::LogChunk::default()
+        },
+        LogPiece::Notice { attempt, text } => v1::LogChunk {
+            attempt: attempt.map_or(0, |attempt| attempt.0),
+            notice: text,
+            ..v1::LogChunk::default()
+        },
+    }
 }
 
 /// Converts the outcomes of contacting workers.

@@ -1,6 +1,9 @@
-//! Outputs of processes, as requests and chunks of logs name them.
+//! Outputs of processes: their names, and requests and chunks of them between master and worker.
 
 use std::fmt;
+
+use bytes::Bytes;
+use cluster_state::{AttemptRef, ClusterId, WorkerId};
 
 use crate::v1;
 
@@ -65,6 +68,77 @@ impl OutputStream {
 impl fmt::Display for OutputStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// Request for the output of one attempt.
+#[derive(Debug, Clone)]
+pub struct OutputRequest {
+    /// Cluster of the caller, once that is known.
+    pub cluster: Option<ClusterId>,
+    /// Worker that the caller means.
+    pub worker: WorkerId,
+    pub attempt: AttemptRef,
+    /// One output, or both when absent.
+    pub stream: Option<OutputStream>,
+    /// True to go on until the attempt ends.
+    pub follow: bool,
+    /// Position at which reading begins.
+    pub place: OutputPlace,
+}
+
+/// Position of a reader in the output of an attempt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OutputPlace {
+    /// Byte offset in standard output.
+    pub stdout: Option<u64>,
+    /// Byte offset in standard error.
+    pub stderr: Option<u64>,
+    /// Number of lines at the end; it counts for a stream of which nothing has been read.
+    pub tail_lines: Option<u64>,
+}
+
+/// Piece of output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputChunk {
+    /// Stream that it is from; absent for one of a later version.
+    pub stream: Option<OutputStream>,
+    pub data: Bytes,
+    /// Byte offset in the stream after it.
+    pub next_offset: u64,
+}
+
+impl OutputPlace {
+    /// Moves the position past a chunk.
+    pub const fn pass(&mut self, chunk: &OutputChunk) {
+        match chunk.stream {
+            Some(OutputStream::Stdout) => self.stdout = Some(chunk.next_offset),
+            Some(OutputStream::Stderr) => self.stderr = Some(chunk.next_offset),
+            None => {}
+        }
+    }
+}
+
+impl From<OutputRequest> for v1::StreamTaskLogsRequest {
+    fn from(request: OutputRequest) -> Self {
+        let OutputPlace { stdout, stderr, tail_lines } = request.place;
+        Self {
+            cluster_id: request.cluster.map(|id| id.to_string()).unwrap_or_default(),
+            worker_id: request.worker.to_string(),
+            attempt: Some(request.attempt.into()),
+            stream: OutputStream::number(request.stream),
+            follow: request.follow,
+            tail_lines,
+            stdout_offset: stdout,
+            stderr_offset: stderr,
+        }
+    }
+}
+
+impl From<v1::LogChunk> for OutputChunk {
+    fn from(chunk: v1::LogChunk) -> Self {
+        let stream = OutputStream::of(chunk.stream).ok().flatten();
+        Self { stream, data: chunk.data, next_offset: chunk.next_offset }
     }
 }
 

@@ -11,11 +11,11 @@ use crate::call_failure::CallFailure;
 use crate::channel::{self, ConnectError, InvalidAddress};
 use crate::deadline::{self, timed};
 use crate::limits::MESSAGE_BYTES_MAX;
+use crate::output::{OutputChunk, OutputRequest};
 use crate::v1::worker_service_client::WorkerServiceClient;
 use crate::v1::{
     AssignTaskRequest, AssignTaskResponse, CancelTaskRequest, CancelTaskResponse, DismissRequest,
-    DismissResponse, LogChunk, MasterRegisterRequest, MasterRegisterResponse,
-    StreamTaskLogsRequest,
+    DismissResponse, MasterRegisterRequest, MasterRegisterResponse, StreamTaskLogsRequest,
 };
 
 /// Metadata key of the highest term seen, in the refusal of an older leader.
@@ -141,14 +141,16 @@ impl WorkerClient {
     /// As [`WorkerCallError`] says, for the call and for each chunk.
     pub async fn logs(
         &self,
-        request: StreamTaskLogsRequest,
-    ) -> Result<impl Stream<Item = Result<LogChunk, WorkerCallError>> + use<>, WorkerCallError>
+        request: OutputRequest,
+    ) -> Result<impl Stream<Item = Result<OutputChunk, WorkerCallError>> + use<>, WorkerCallError>
     {
         use futures_util::TryStreamExt;
 
         let mut client = self.inner.clone();
+        let request = StreamTaskLogsRequest::from(request);
         let response = client.stream_task_logs(request).await.map_err(|s| refusal(&s))?;
-        Ok(response.into_inner().map_err(|status| refusal(&status)))
+        let chunks = response.into_inner().map_ok(OutputChunk::from);
+        Ok(chunks.map_err(|status| refusal(&status)))
     }
 }
 

@@ -3,7 +3,8 @@
 use axum::body::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use proto::problem::Problem;
-use proto::v1;
+
+use crate::operations::LogPiece;
 
 /// The line between the outputs of two attempts.
 #[derive(Debug)]
@@ -17,19 +18,21 @@ impl Layout {
         Self { is_first_attempt: true, ends_with_line_break: true }
     }
 
-    /// Formats the chunk as text: a line of its own says where a further attempt begins, and what
+    /// Formats the piece as text: a line of its own says where a further attempt begins, and what
     /// is missing.
-    fn text(&mut self, chunk: &v1::LogChunk) -> Bytes {
-        let remark = match (chunk.worker_id.is_empty(), chunk.notice.is_empty()) {
-            (true, true) => {
+    fn text(&mut self, piece: LogPiece) -> Bytes {
+        let remark = match piece {
+            LogPiece::Output { chunk, .. } => {
                 if let Some(last) = chunk.data.last() {
                     self.ends_with_line_break = *last == b'\n';
                 }
-                return chunk.data.clone();
+                return chunk.data;
             }
-            (false, _) if std::mem::take(&mut self.is_first_attempt) => return Bytes::new(),
-            (false, _) => format!("attempt {} on {}", chunk.attempt, chunk.worker_id),
-            (true, false) => chunk.notice.clone(),
+            LogPiece::Opening { .. } if std::mem::take(&mut self.is_first_attempt) => {
+                return Bytes::new();
+            }
+            LogPiece::Opening { attempt, worker } => format!("attempt {} on {worker}", attempt.0),
+            LogPiece::Notice { text, .. } => text,
         };
         let separator = if self.ends_with_line_break { "" } else { "\n" };
         self.ends_with_line_break = true;
@@ -39,11 +42,10 @@ impl Layout {
 
 /// Returns the text of a log.
 pub(super) fn of(
-    chunks: impl Stream<Item = Result<v1::LogChunk, Problem>> + Send + 'static,
+    log: impl Stream<Item = Result<LogPiece, Problem>> + Send + 'static,
 ) -> impl Stream<Item = Result<Bytes, Problem>> + Send + 'static {
-    let pieces = chunks.scan(Layout::new(), |layout, chunk| {
-        let piece = chunk.map(|chunk| layout.text(&chunk));
-        std::future::ready(Some(piece))
+    let pieces = log.scan(Layout::new(), |layout, piece| {
+        std::future::ready(Some(piece.map(|piece| layout.text(piece))))
     });
     pieces.flat_map(|piece| {
         let is_empty = piece.as_ref().is_ok_and(Bytes::is_empty);
@@ -53,19 +55,26 @@ pub(super) fn of(
 
 #[cfg(test)]
 mod tests {
+    use cluster_state::AttemptNumber;
+    use proto::output::{OutputChunk, OutputStream};
+
     use super::*;
 
-    fn opening(attempt: u32, worker: &str) -> v1::LogChunk {
-        let worker_id = worker.to_owned();
-        v1::LogChunk { attempt, worker_id, ..v1::LogChunk::default() }
+    fn opening(attempt: u32, worker: &str) -> LogPiece {
+        LogPiece::Opening { attempt: AttemptNumber(attempt), worker: worker.parse().unwrap() }
     }
 
-    fn output(text: &'static str) -> v1::LogChunk {
-        v1::LogChunk { data: Bytes::from_static(text.as_bytes()), ..v1::LogChunk::default() }
+    fn output(text: &'static str) -> LogPiece {
+        let chunk = OutputChunk {
+            stream: Some(OutputStream::Stdout),
+            data: Bytes::from_static(text.as_bytes()),
+            next_offset: 0,
+        };
+        LogPiece::Output { attempt: AttemptNumber(1), chunk }
     }
 
-    async fn text(chunks: Vec<v1::LogChunk>) -> String {
-        let pieces = of(stream::iter(chunks.into_iter().map(Ok))).collect::<Vec<_>>().await;
+    async fn text(log: Vec<LogPiece>) -> String {
+        let pieces = of(stream::iter(log.into_iter().map(Ok))).collect::<Vec<_>>().await;
         let bytes = pieces.into_iter().flat_map(|piece| piece.unwrap().to_vec()).collect();
         String::from_utf8(bytes).unwrap()
     }
@@ -77,8 +86,8 @@ mod tests {
 
     #[tokio::test]
     async fn further_attempts_and_gaps_are_named_on_lines_of_their_own() {
-        let gap = v1::LogChunk { notice: "w2 is gone".to_owned(), ..v1::LogChunk::default() };
-        let chunks = vec![
+        let gap = LogPiece::Notice { attempt: None, text: "w2 is gone".to_owned() };
+        let log = vec![
             opening(1, "w1"),
             output("a"),
             opening(2, "w2"),
@@ -87,6 +96,6 @@ mod tests {
             output("b"),
         ];
         let expected = "a\n-- attempt 2 on w2 --\n-- w2 is gone --\n-- attempt 3 on w1 --\nb";
-        assert_eq!(text(chunks).await, expected);
+        assert_eq!(text(log).await, expected);
     }
 }

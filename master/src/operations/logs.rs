@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cluster_state::{Attempt, AttemptNumber, Task, TaskId};
+use cluster_state::{Attempt, AttemptNumber, Task, TaskId, WorkerId};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
-use proto::output::OutputStream;
+use proto::output::{OutputChunk, OutputPlace, OutputStream};
 use proto::problem::{ErrorKind, Problem};
-use proto::v1;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::tasks::no_such_task;
@@ -21,10 +20,20 @@ mod output;
 
 pub(crate) use channels::LogChannels;
 use follower::Follower;
-use output::Place;
 
-/// Output as it arrives, each attempt opened by a chunk that names its worker.
-pub(crate) type LogStream = BoxStream<'static, Result<v1::LogChunk, Problem>>;
+/// Output as it arrives, each attempt opened by a piece that names its worker.
+pub(crate) type LogStream = BoxStream<'static, Result<LogPiece, Problem>>;
+
+/// Piece of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum LogPiece {
+    /// The output of an attempt begins.
+    Opening { attempt: AttemptNumber, worker: WorkerId },
+    /// Output of an attempt.
+    Output { attempt: AttemptNumber, chunk: OutputChunk },
+    /// Note about the output, such as why some is missing.
+    Notice { attempt: Option<AttemptNumber>, text: String },
+}
 
 /// Time that a reader may leave data unread before it is given up: it holds memory here, on the
 /// worker and in between.
@@ -74,12 +83,13 @@ impl LogScope {
 /// Destination of the output; a full one waits for the reader.
 #[derive(Debug)]
 struct Outlet {
-    pieces: mpsc::Sender<Piece>,
+    pieces: mpsc::Sender<Item>,
 }
 
+/// Item on its way to the reader.
 #[derive(Debug)]
-enum Piece {
-    Chunk(v1::LogChunk),
+enum Item {
+    Piece(LogPiece),
     End(Result<(), Problem>),
 }
 
@@ -104,27 +114,25 @@ const PIECE_BYTES: usize = 512;
 
 impl Outlet {
     /// Hands over output piece by piece, each with the place behind it.
-    async fn send_output(&self, mut chunk: v1::LogChunk) -> Result<(), Stop> {
+    async fn send_output(
+        &self,
+        attempt: AttemptNumber,
+        mut chunk: OutputChunk,
+    ) -> Result<(), Stop> {
         while chunk.data.len() > PIECE_BYTES {
             let data = Bytes::copy_from_slice(&chunk.data.split_to(PIECE_BYTES));
             let left = u64::try_from(chunk.data.len()).unwrap_or(u64::MAX);
             let next_offset = chunk.next_offset.saturating_sub(left);
-            let piece = v1::LogChunk {
-                stream: chunk.stream,
-                data,
-                attempt: chunk.attempt,
-                next_offset,
-                ..v1::LogChunk::default()
-            };
-            self.send(piece).await?;
+            let chunk = OutputChunk { stream: chunk.stream, data, next_offset };
+            self.send(LogPiece::Output { attempt, chunk }).await?;
         }
         // A copy, so that what is left of a chunk does not keep all of it in memory.
         chunk.data = Bytes::copy_from_slice(&chunk.data);
-        self.send(chunk).await
+        self.send(LogPiece::Output { attempt, chunk }).await
     }
 
-    async fn send(&self, chunk: v1::LogChunk) -> Result<(), Stop> {
-        let sent = self.pieces.send_timeout(Piece::Chunk(chunk), READER_PATIENCE).await;
+    async fn send(&self, piece: LogPiece) -> Result<(), Stop> {
+        let sent = self.pieces.send_timeout(Item::Piece(piece), READER_PATIENCE).await;
         sent.map_err(|_| Stop::ReaderGone)
     }
 }
@@ -139,7 +147,7 @@ impl Operations {
         self.reach(Reading::default()).await?;
         let task = self.find(id).await?.ok_or_else(|| no_such_task(id))?;
 
-        let place = Place {
+        let place = OutputPlace {
             stdout: request.stdout_offset,
             stderr: request.stderr_offset,
             tail_lines: request.tail_lines,
@@ -164,7 +172,7 @@ impl Operations {
         self.pump(slot, pieces, async move {
             match (opened, request.scope) {
                 (Some((output, attempt)), _) => {
-                    outlet.send(output::opening(&attempt)).await?;
+                    outlet.send(opening(&attempt)).await?;
                     output.copy(&outlet).await
                 }
                 (None, LogScope::Attempt(number)) => {
@@ -182,7 +190,7 @@ impl Operations {
     fn pump(
         &self,
         slot: OwnedSemaphorePermit,
-        pieces: mpsc::Sender<Piece>,
+        pieces: mpsc::Sender<Item>,
         reading: impl Future<Output = Result<(), Stop>> + Send + 'static,
     ) {
         let stopping = self.stopping().clone();
@@ -201,27 +209,32 @@ impl Operations {
                 Err(Stop::ReaderGone) => return,
             };
             // A reader that does not take this either is gone too.
-            pieces.send_timeout(Piece::End(end), READER_PATIENCE).await.ok();
+            pieces.send_timeout(Item::End(end), READER_PATIENCE).await.ok();
         });
     }
 }
 
 /// Returns the stream for the reader. The end of the writer is not the end of the log.
 fn drain(
-    inlet: mpsc::Receiver<Piece>,
-) -> impl futures_util::Stream<Item = Result<v1::LogChunk, Problem>> {
+    inlet: mpsc::Receiver<Item>,
+) -> impl futures_util::Stream<Item = Result<LogPiece, Problem>> {
     stream::unfold(Some(inlet), |inlet| async move {
         let mut inlet = inlet?;
         match inlet.recv().await {
-            Some(Piece::Chunk(chunk)) => Some((Ok(chunk), Some(inlet))),
-            Some(Piece::End(Ok(()))) => None,
-            Some(Piece::End(Err(problem))) => Some((Err(problem), None)),
+            Some(Item::Piece(piece)) => Some((Ok(piece), Some(inlet))),
+            Some(Item::End(Ok(()))) => None,
+            Some(Item::End(Err(problem))) => Some((Err(problem), None)),
             None => {
                 let detail = "nothing of the output was taken for too long";
                 Some((Err(Problem::new(ErrorKind::Timeout, detail)), None))
             }
         }
     })
+}
+
+/// Says whose output follows.
+fn opening(attempt: &Attempt) -> LogPiece {
+    LogPiece::Opening { attempt: attempt.number, worker: attempt.worker.clone() }
 }
 
 /// Returns true if the attempt has begun: one that its worker has not confirmed may not have
@@ -253,21 +266,16 @@ mod tests {
         let (pieces, mut inlet) = mpsc::channel(8);
         let outlet = Outlet { pieces };
         let data = (0..PIECE_BYTES * 2 + 10).map(|n| n.to_le_bytes()[0]).collect::<Bytes>();
-        let chunk = v1::LogChunk {
-            stream: v1::OutputStream::Stdout.into(),
-            data: data.clone(),
-            attempt: 3,
-            next_offset: 1_000_000,
-            ..v1::LogChunk::default()
-        };
+        let stream = Some(OutputStream::Stdout);
+        let chunk = OutputChunk { stream, data: data.clone(), next_offset: 1_000_000 };
 
-        outlet.send_output(chunk).await.unwrap();
+        outlet.send_output(AttemptNumber(3), chunk).await.unwrap();
 
         let mut handed_over = Vec::new();
-        while let Ok(Piece::Chunk(piece)) = inlet.try_recv() {
-            handed_over.extend(piece.data);
+        while let Ok(Item::Piece(LogPiece::Output { attempt, chunk })) = inlet.try_recv() {
+            handed_over.extend(chunk.data);
             let left = u64::try_from(data.len() - handed_over.len()).unwrap();
-            assert_eq!((piece.attempt, piece.next_offset), (3, 1_000_000 - left));
+            assert_eq!((attempt, chunk.next_offset), (AttemptNumber(3), 1_000_000 - left));
         }
         assert_eq!(handed_over, data);
     }
@@ -276,8 +284,9 @@ mod tests {
     async fn a_reader_that_takes_nothing_is_given_up_and_told_so() {
         let (pieces, inlet) = mpsc::channel(1);
         let outlet = Outlet { pieces };
-        outlet.send(v1::LogChunk::default()).await.unwrap();
-        let refused = outlet.send(v1::LogChunk::default()).await;
+        let piece = || LogPiece::Notice { attempt: None, text: "gone".to_owned() };
+        outlet.send(piece()).await.unwrap();
+        let refused = outlet.send(piece()).await;
         assert!(matches!(refused, Err(Stop::ReaderGone)), "{refused:?}");
         drop(outlet);
 

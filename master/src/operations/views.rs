@@ -1,4 +1,4 @@
-//! What operations show: records with what this master knows beside them.
+//! Views of tasks, workers and masters: records with what this master knows beside them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

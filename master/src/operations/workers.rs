@@ -262,3 +262,58 @@ pub(crate) fn host_for_others(
 pub(super) fn no_such_worker(id: &WorkerId) -> Problem {
     Problem::new(ErrorKind::NotFound, format!("worker '{id}' is not registered"))
 }
+
+#[cfg(test)]
+mod tests {
+    use cluster_state::{
+        AddressSource, Epoch, Health, LogIndex, Rival, Scheduling, Specs, Timestamp, WorkerReason,
+        WorkerStatus,
+    };
+    use prost::Message;
+    use proto::convert;
+
+    use super::*;
+
+    #[test]
+    fn a_worker_takes_no_more_of_an_answer_than_is_reckoned_with() {
+        let pair = |number: usize| (format!("{number:0>256}"), "v".repeat(256));
+        let custom = (0..32).map(|number| (format!("{number:0>64}").into(), u64::MAX)).collect();
+        let numbers = [u64::MAX, u64::MAX, u64::MAX, u64::MAX];
+        let [cpu_milli, memory_mib, storage_mib, gpu] = numbers;
+        let total = Resources { cpu_milli, memory_mib, storage_mib, gpu, slots: 7, custom };
+        let worker = Worker {
+            id: "w".repeat(253).parse().unwrap(),
+            address: Some("a".repeat(259)),
+            address_source: AddressSource::Operator,
+            labels: (0..64).map(pair).collect(),
+            status: WorkerStatus::Active,
+            reason: WorkerReason::Registered,
+            health: Health::default(),
+            epoch: Epoch(u64::MAX),
+            process: None,
+            granted: None,
+            granted_until: None,
+            rival: Some(Rival { address: "b".repeat(259), since: Timestamp(0) }),
+            specs: Some(Specs {
+                total: total.clone(),
+                labels: (64..128).map(pair).collect(),
+                version: "v".repeat(64),
+            }),
+            registered_at: Timestamp(u64::MAX),
+            last_heard: None,
+            changed_at: Timestamp(u64::MAX),
+            scheduling: Scheduling::Draining { deadline: Some(Timestamp(u64::MAX)) },
+            history: Vec::new(),
+            index: LogIndex(u64::MAX),
+        };
+        let view = WorkerView {
+            worker: Arc::new(worker),
+            allocated: total,
+            running: usize::MAX,
+            last_heartbeat: Some(Timestamp(u64::MAX)),
+        };
+        let WorkerView { worker, allocated, running, last_heartbeat } = &view;
+        let message = convert::worker(worker, allocated, *running, *last_heartbeat);
+        assert!(message.encoded_len() <= size(&view), "{} bytes", message.encoded_len());
+    }
+}

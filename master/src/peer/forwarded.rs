@@ -1,4 +1,4 @@
-//! What the leader shows in place of a follower: passed on as it came.
+//! Answers that the leader gives in place of a follower, which passes them on as they came.
 
 use proto::v1;
 

@@ -110,7 +110,7 @@ impl TaskService for TaskEndpoint {
                 stderr_offset: request.stderr_offset,
             };
             let chunks = self.operations.logs(request).await?;
-            Ok(chunks.map(|chunk| chunk.map_err(Status::from)).boxed())
+            Ok(chunks.map(|piece| piece.map(wire::log_chunk).map_err(Status::from)).boxed())
         };
         reply_unmarked(&self.operations, opened.await)
     }

@@ -49,13 +49,7 @@ async fn follower(masters: &[(Master, TempDir)]) -> (String, MasterId) {
 }
 
 fn number(metadata: &MetadataMap, key: &str) -> u64 {
-    metadata
-        .get(key)
-        .unwrap_or_else(|| panic!("{key} is missing"))
-        .to_str()
-        .unwrap()
-        .parse()
-        .unwrap()
+    metadata.get(key).unwrap().to_str().unwrap().parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,10 +10,10 @@ use super::retention::{CLOCK_PATIENCE, Remains};
 use super::*;
 use crate::clock::{self, Moment};
 use crate::ledger::attempt_ref;
+use OutputStream::{Stderr, Stdout};
 
 const A: AttemptRef = attempt_ref(1, 1);
 const B: AttemptRef = attempt_ref(2, 1);
-
 const READERS_MAX: usize = 3;
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -49,7 +49,7 @@ async fn output_is_kept_by_stream() {
     printed(&logs, A, b"out\n", b"err\n").await;
 
     assert_eq!(read(&logs, &OutputStream::ALL, None).await, "out\nerr\n");
-    assert_eq!(read(&logs, &[OutputStream::Stderr], None).await, "err\n");
+    assert_eq!(read(&logs, &[Stderr], None).await, "err\n");
     let unknown = attempt_ref(9, 1);
     let opened = logs.open(unknown, &OutputStream::ALL, Follow::Yes, None);
     assert_eq!(opened.unwrap_err(), OpenError::Unknown(unknown));
@@ -62,7 +62,7 @@ async fn beyond_the_limit_the_beginning_and_the_end_are_kept() {
 
     printed(&logs, A, text.as_bytes(), b"").await;
 
-    let kept = read(&logs, &[OutputStream::Stdout], None).await;
+    let kept = read(&logs, &[Stdout], None).await;
     let (head, rest) = kept.split_once("\n[").unwrap();
     let (dropped, tail) = rest.split_once(" bytes of output dropped]\n").unwrap();
     assert_eq!(head.len(), 1 << 20);
@@ -70,14 +70,14 @@ async fn beyond_the_limit_the_beginning_and_the_end_are_kept() {
     assert!(text.starts_with(head) && text.ends_with(tail));
     assert_eq!(head.len() + dropped.parse::<usize>().unwrap() + tail.len(), text.len());
     assert!(head.len() + tail.len() <= 3 << 20);
-    assert_eq!(read(&logs, &[OutputStream::Stdout], Some(2)).await, "line 999998\nline 999999\n");
+    assert_eq!(read(&logs, &[Stdout], Some(2)).await, "line 999998\nline 999999\n");
 }
 
 #[tokio::test]
 async fn output_of_exactly_the_limit_is_whole() {
     let (_dir, logs) = logs(10);
     printed(&logs, A, b"0123456789", b"").await;
-    assert_eq!(read(&logs, &[OutputStream::Stdout], None).await, "0123456789");
+    assert_eq!(read(&logs, &[Stdout], None).await, "0123456789");
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn a_refusal_of_the_disk_is_told_once_and_later_output_is_kept_again() {
     out.divert(fs::OpenOptions::new().append(true).open(path).unwrap());
     out.keep(b", kept again").unwrap();
 
-    assert_eq!(read(&logs, &[OutputStream::Stdout], None).await, "kept, kept again");
+    assert_eq!(read(&logs, &[Stdout], None).await, "kept, kept again");
 }
 
 #[tokio::test]
@@ -109,17 +109,17 @@ async fn a_marker_says_where_output_was_lost() {
     out.keep(b"after").unwrap();
 
     let expected = "before\n[output lost: no space left]\nafter";
-    assert_eq!(read(&logs, &[OutputStream::Stdout], None).await, expected);
+    assert_eq!(read(&logs, &[Stdout], None).await, expected);
 }
 
 #[tokio::test]
 async fn a_reader_goes_on_where_it_was() {
     let (_dir, logs) = logs(1 << 20);
     printed(&logs, A, &vec![b'x'; 2 * SENT_BYTES], b"").await;
-    let mut reader = logs.open(A, &[OutputStream::Stdout], Follow::No, None).unwrap();
+    let mut reader = logs.open(A, &[Stdout], Follow::No, None).unwrap();
     let (stream, bytes, position) = reader.next_chunk().await.unwrap().unwrap();
 
-    let mut again = logs.open(A, &[OutputStream::Stdout], Follow::No, None).unwrap();
+    let mut again = logs.open(A, &[Stdout], Follow::No, None).unwrap();
     again.skip_to(stream, position);
     let (_, rest, end) = again.next_chunk().await.unwrap().unwrap();
 
@@ -132,8 +132,8 @@ async fn a_reader_that_was_away_is_told_what_it_missed() {
     let (_dir, logs) = logs(100);
     printed(&logs, A, &vec![b'x'; 1_000], b"").await;
 
-    let mut again = logs.open(A, &[OutputStream::Stdout], Follow::No, None).unwrap();
-    again.skip_to(OutputStream::Stdout, 200);
+    let mut again = logs.open(A, &[Stdout], Follow::No, None).unwrap();
+    again.skip_to(Stdout, 200);
     let (_, marker, position) = again.next_chunk().await.unwrap().unwrap();
 
     assert_eq!(marker, format!("\n[{} bytes of output dropped]\n", position - 200));
@@ -151,10 +151,7 @@ async fn neither_stream_keeps_the_other_waiting() {
         seen.push(stream);
     }
 
-    assert_eq!(
-        seen[..4],
-        [OutputStream::Stdout, OutputStream::Stderr, OutputStream::Stdout, OutputStream::Stderr]
-    );
+    assert_eq!(seen[..4], [Stdout, Stderr, Stdout, Stderr]);
 }
 
 #[tokio::test]
@@ -206,10 +203,10 @@ async fn the_tail_begins_at_a_line() {
     let text = (0..30_000).map(|n| format!("line {n}\n")).collect::<String>();
     printed(&logs, A, text.as_bytes(), b"").await;
 
-    assert_eq!(read(&logs, &[OutputStream::Stdout], Some(2)).await, "line 29998\nline 29999\n");
-    assert_eq!(read(&logs, &[OutputStream::Stdout], Some(0)).await, "");
-    assert_eq!(read(&logs, &[OutputStream::Stdout], Some(99_999)).await, text);
-    let half = read(&logs, &[OutputStream::Stdout], Some(15_000)).await;
+    assert_eq!(read(&logs, &[Stdout], Some(2)).await, "line 29998\nline 29999\n");
+    assert_eq!(read(&logs, &[Stdout], Some(0)).await, "");
+    assert_eq!(read(&logs, &[Stdout], Some(99_999)).await, text);
+    let half = read(&logs, &[Stdout], Some(15_000)).await;
     assert!(half.starts_with("line 15000\n"), "{}", &half[..20]);
 }
 
@@ -217,7 +214,7 @@ async fn the_tail_begins_at_a_line() {
 async fn the_tail_counts_a_last_line_without_its_break() {
     let (_dir, logs) = logs(1_000);
     printed(&logs, A, b"a\nb\nc", b"").await;
-    assert_eq!(read(&logs, &[OutputStream::Stdout], Some(2)).await, "b\nc");
+    assert_eq!(read(&logs, &[Stdout], Some(2)).await, "b\nc");
 }
 
 #[tokio::test]

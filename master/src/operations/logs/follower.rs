@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{Attempt, AttemptNumber, Task, TaskId};
-use proto::output::OutputStream;
+use cluster_state::{Attempt, AttemptNumber, AttemptRef, Task, TaskId};
+use proto::output::{OutputPlace, OutputRequest, OutputStream};
 use proto::problem::{ErrorKind, Problem};
-use proto::v1;
 
-use super::output::{Output, Place, opening};
-use super::{Operations, Outlet, Stop, has_begun};
+use super::output::Output;
+use super::{LogPiece, Operations, Outlet, Stop, has_begun, opening};
 use crate::operations::Reading;
 
 /// Between two tries to reach a worker whose attempt is not given up.
@@ -39,7 +38,7 @@ impl Follower {
     pub(super) async fn follow(
         &self,
         first: Option<AttemptNumber>,
-        mut place: Place,
+        mut place: OutputPlace,
         outlet: &Outlet,
     ) -> Result<(), Stop> {
         let mut next = first;
@@ -47,7 +46,7 @@ impl Follower {
             outlet.send(opening(&attempt)).await?;
             self.read(&attempt, place, outlet).await?;
             next = Some(attempt.number.next());
-            place = Place::default();
+            place = OutputPlace::default();
         }
         Ok(())
     }
@@ -56,7 +55,7 @@ impl Follower {
     pub(super) async fn wait_for(
         &self,
         number: AttemptNumber,
-        place: Place,
+        place: OutputPlace,
         outlet: &Outlet,
     ) -> Result<(), Stop> {
         let attempt = self.begun_attempt(Some(number), outlet).await?;
@@ -71,7 +70,7 @@ impl Follower {
     pub(super) async fn open(
         &self,
         attempt: &Attempt,
-        place: Place,
+        place: OutputPlace,
         follow: bool,
     ) -> Result<Output, Problem> {
         let worker = &attempt.worker;
@@ -92,22 +91,25 @@ impl Follower {
             .log_channels
             .get(&address)
             .map_err(|error| Problem::new(ErrorKind::Internal, error.to_string()))?;
-        let request = v1::StreamTaskLogsRequest {
-            cluster_id: node.cluster_id().map(|id| id.to_string()).unwrap_or_default(),
-            attempt: Some(v1::AttemptRef {
-                task_id: self.task.to_string(),
-                attempt: attempt.number.0,
-            }),
-            stream: OutputStream::number(self.stream),
+        let request = OutputRequest {
+            cluster: node.cluster_id(),
+            worker: worker.clone(),
+            attempt: AttemptRef { task: self.task, attempt: attempt.number },
+            stream: self.stream,
             follow,
-            ..v1::StreamTaskLogsRequest::default()
+            place,
         };
-        Output::open(client, attempt, place, request).await
+        Output::open(client, request).await
     }
 
     /// Reads an attempt to its end. A worker that is not reached may come back, until the attempt is
     /// over; what is missing then is told.
-    async fn read(&self, attempt: &Attempt, mut place: Place, outlet: &Outlet) -> Result<(), Stop> {
+    async fn read(
+        &self,
+        attempt: &Attempt,
+        mut place: OutputPlace,
+        outlet: &Outlet,
+    ) -> Result<(), Stop> {
         loop {
             let wait = self.operations.shared.waits.listen(self.task);
             let was_over = self.is_over(attempt.number).await?;
@@ -124,9 +126,8 @@ impl Follower {
                 Err(failure) => failure,
             };
             if was_over {
-                let notice = failure.detail;
-                let attempt = attempt.number.0;
-                return outlet.send(v1::LogChunk { attempt, notice, ..Default::default() }).await;
+                let (attempt, text) = (Some(attempt.number), failure.detail);
+                return outlet.send(LogPiece::Notice { attempt, text }).await;
             }
             tokio::select! {
                 () = wait.news() => {}
@@ -156,9 +157,8 @@ impl Follower {
             }
             if task.state.is_terminal() {
                 if task.attempts.is_empty() {
-                    let notice =
-                        format!("task {} is {} and was never started", task.id, task.state);
-                    outlet.send(v1::LogChunk { notice, ..Default::default() }).await?;
+                    let text = format!("task {} is {} and was never started", task.id, task.state);
+                    outlet.send(LogPiece::Notice { attempt: None, text }).await?;
                 }
                 return Ok(None);
             }

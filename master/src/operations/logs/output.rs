@@ -3,42 +3,22 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use cluster_state::Attempt;
+use cluster_state::{AttemptNumber, WorkerId};
 use futures_util::{Stream, StreamExt};
+use proto::output::{OutputChunk, OutputPlace, OutputRequest};
 use proto::problem::{ErrorKind, Problem};
-use proto::v1;
 use proto::worker_client::{WorkerCallError, WorkerClient};
 
 use super::{Outlet, Stop};
 
-type Chunks = Pin<Box<dyn Stream<Item = Result<v1::LogChunk, WorkerCallError>> + Send>>;
-
-/// Position of a reader in the output of an attempt.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) stdout: Option<u64>,
-    pub(super) stderr: Option<u64>,
-    /// Counts for a stream of which nothing has been read.
-    pub(super) tail_lines: Option<u64>,
-}
-
-impl Place {
-    fn pass(&mut self, chunk: &v1::LogChunk) {
-        match chunk.stream() {
-            v1::OutputStream::Stdout => self.stdout = Some(chunk.next_offset),
-            v1::OutputStream::Stderr => self.stderr = Some(chunk.next_offset),
-            // Neither: a later version has streams that this one does not know.
-            v1::OutputStream::Unspecified => {}
-        }
-    }
-}
+type Chunks = Pin<Box<dyn Stream<Item = Result<OutputChunk, WorkerCallError>> + Send>>;
 
 /// An open output.
 pub(super) struct Output {
-    attempt: u32,
-    worker: String,
+    attempt: AttemptNumber,
+    worker: WorkerId,
     chunks: Chunks,
-    place: Place,
+    place: OutputPlace,
     /// Keeps the connection.
     _client: Arc<WorkerClient>,
 }
@@ -47,25 +27,16 @@ impl Output {
     /// Asks the worker for it.
     pub(super) async fn open(
         client: Arc<WorkerClient>,
-        attempt: &Attempt,
-        place: Place,
-        request: v1::StreamTaskLogsRequest,
+        request: OutputRequest,
     ) -> Result<Self, Problem> {
-        let worker = attempt.worker.to_string();
-        let request = v1::StreamTaskLogsRequest {
-            worker_id: worker.clone(),
-            tail_lines: place.tail_lines,
-            stdout_offset: place.stdout,
-            stderr_offset: place.stderr,
-            ..request
-        };
+        let (worker, attempt) = (request.worker.clone(), request.attempt.attempt);
+        let place = request.place;
         let chunks = client.logs(request).await.map_err(|error| refused(&worker, &error))?;
-        let attempt = attempt.number.0;
         Ok(Self { attempt, worker, chunks: Box::pin(chunks), place, _client: client })
     }
 
     /// Returns the position that was reached.
-    pub(super) const fn place(&self) -> Place {
+    pub(super) const fn place(&self) -> OutputPlace {
         self.place
     }
 
@@ -77,24 +48,17 @@ impl Output {
     /// Copies on; after a failure the position says where to continue.
     pub(super) async fn copy_on(&mut self, outlet: &Outlet) -> Result<(), Stop> {
         while let Some(chunk) = self.chunks.next().await {
-            let mut chunk = chunk.map_err(|error| refused(&self.worker, &error))?;
-            chunk.attempt = self.attempt;
+            let chunk = chunk.map_err(|error| refused(&self.worker, &error))?;
             let mut behind = self.place;
             behind.pass(&chunk);
-            outlet.send_output(chunk).await?;
+            outlet.send_output(self.attempt, chunk).await?;
             self.place = behind;
         }
         Ok(())
     }
 }
 
-/// Says whose output follows.
-pub(super) fn opening(attempt: &Attempt) -> v1::LogChunk {
-    let worker_id = attempt.worker.to_string();
-    v1::LogChunk { attempt: attempt.number.0, worker_id, ..v1::LogChunk::default() }
-}
-
-fn refused(worker: &str, error: &WorkerCallError) -> Problem {
+fn refused(worker: &WorkerId, error: &WorkerCallError) -> Problem {
     let kind = match error {
         WorkerCallError::Unreachable(_) => ErrorKind::Timeout,
         WorkerCallError::NewerTerm(_) | WorkerCallError::Refused(_) => ErrorKind::NotFound,
