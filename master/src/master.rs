@@ -285,6 +285,7 @@ fn start_duties(
         retention: Retention { tasks: config.retention.tasks, age: config.retention.age },
         live_bytes_max: u64::try_from(config.limits.live_bytes.0).unwrap_or(u64::MAX),
     };
+
     let supervisor = Supervisor::new(
         node.clone(),
         duty_config,
@@ -369,12 +370,14 @@ async fn count_leaders(node: Node, metrics: Metrics, stop: CancellationToken) {
             Leadership::Following { leader, term } => Some((leader, term)),
             Leadership::Leaderless { .. } => None,
         };
+
         if leader.is_some() && leader != last {
             if last.is_some() {
                 metrics.on_leader_changed();
             }
             last = leader;
         }
+
         tokio::select! {
             () = stop.cancelled() => return,
             changed = leadership.changed() => if changed.is_err() { return },

@@ -332,11 +332,13 @@ impl Everywhere {
             http_requests,
             http_seconds,
         } = self.clone();
+
         to.register("raft_leader_changes", "Changes of leader seen", leader_changes);
         to.register("raft_fsync_seconds", "Time of one sync of the log", fsync.0);
         to.register("raft_batch_size", "Entries made durable by one sync", batch_size.0);
         to.register("raft_commit_seconds", "From proposal to its application", commit.0);
         to.register("raft_apply_seconds", "Time to apply one batch of entries", apply.0);
+
         to.register("waiting_requests", "Requests that wait for an event", waiting);
         to.register("connections", "Connections that others hold open", connections);
         let help = "Connections closed because there was no room or their peer did nothing";
@@ -346,6 +348,7 @@ impl Everywhere {
             "1 where reconnect.enabled is set",
             monitor_enabled,
         );
+
         to.register("http_requests", "HTTP requests answered", http_requests);
         to.register("http_request_seconds", "Time to answer an HTTP request", http_seconds);
     }

@@ -30,6 +30,7 @@ impl CallFailure {
         if let Some(failure) = sources(status).find_map(of_source) {
             return failure;
         }
+
         let is_cut_off = || CUT_OFF_TEXTS.iter().any(|text| status.message().contains(text));
         match status.code() {
             Code::DeadlineExceeded => Self::TimedOut,

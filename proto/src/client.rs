@@ -137,6 +137,7 @@ impl Client {
         let mut is_ambiguous = false;
         // Failure of an attempt that was not cut short by the deadline.
         let mut told = None;
+
         loop {
             let (address, (channel, ever_connected)) = self.route()?;
             let limit = deadline.min(Instant::now() + rules.attempt_timeout);
@@ -150,16 +151,19 @@ impl Client {
                 Ok(Err(status)) => self.on_status(&address, &status),
                 Err(_) => AttemptFailure::TimedOut,
             };
+
             // The attempt is over by now: a request that has not been sent will not be sent any
             // more.
             let failure = if ever_connected.get() { failure } else { failure.unsent(&address) };
             tracing::debug!(%address, %failure, "attempt failed");
             self.avoid(&address, &failure);
+
             let after_unknown = is_ambiguous;
             is_ambiguous |= failure.may_have_taken_effect();
             if !failure.is_transient() {
                 return Err(failure.into_final(after_unknown));
             }
+
             let wait = self.backoff(failures, &failure);
             let may_repeat = rules.repeat == Repeat::Always || !is_ambiguous;
             if !may_repeat || Instant::now() + wait >= deadline {
@@ -168,6 +172,7 @@ impl Client {
                 let failure = told.filter(|_| is_cut_short).unwrap_or(failure);
                 return Err(ClientError::GaveUp { waited, failure, is_ambiguous });
             }
+
             told = Some(failure);
             failures += 1;
             tokio::time::sleep(wait).await;

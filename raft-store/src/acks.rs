@@ -50,6 +50,7 @@ impl Acks {
         let count_from = count_from.filter(|from| from.term == term);
         let counts =
             |ack: &&Request| ack.term == term && count_from.is_none_or(|from| **ack >= from);
+
         let age_of = |voter: &u64| {
             if *voter == me {
                 return Some(Duration::ZERO);
@@ -62,6 +63,7 @@ impl Acks {
             ages.sort_unstable();
             ages.get(voters.len() / 2).copied()
         };
+
         configurations
             .iter()
             .map(age_in)

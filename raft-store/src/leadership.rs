@@ -145,6 +145,7 @@ impl Watcher {
         let metrics = metrics.borrow_watched();
         let term = Term(metrics.vote.leader_id.term);
         let me = metrics.id;
+
         match metrics.current_leader {
             // A follower that votes for nobody keeps naming a leader that is long dead.
             Some(leader) if leader != me && self.contact.is_silent(LEADER_SILENCE) => {

@@ -152,6 +152,7 @@ pub(crate) fn local_status(raft: &Raft) -> LocalStatus {
     let metrics = raft.metrics();
     let metrics = metrics.borrow_watched();
     let index = |id: &Option<crate::types::LogId>| LogIndex(id.as_ref().map_or(0, |id| id.index));
+
     let role = match metrics.state {
         ServerState::Leader => Role::Leader,
         ServerState::Follower => Role::Follower,
@@ -159,6 +160,7 @@ pub(crate) fn local_status(raft: &Raft) -> LocalStatus {
         ServerState::Learner => Role::Learner,
         ServerState::Shutdown => Role::Stopped,
     };
+
     let matched = metrics.replication.iter().flatten();
     LocalStatus {
         id: MasterId(metrics.id),

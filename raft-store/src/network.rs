@@ -243,6 +243,7 @@ impl NetStreamAppend<TypeConfig> for Peer {
             if let Some(rest_until) = self.rest_until {
                 tokio::time::sleep_until(rest_until).await;
             }
+
             let mut client = self.client()?;
             // An entry of this master always encodes; if one did not, ending the stream makes
             // openraft open another one and report it.
@@ -258,12 +259,14 @@ impl NetStreamAppend<TypeConfig> for Peer {
                 })
                 .take_while(|encoded| std::future::ready(encoded.is_ok()))
                 .filter_map(|encoded| std::future::ready(encoded.ok()));
+
             let sending = self.outgoing.begin(self.target.0);
             let call = client.append(self.identity.sign(requests, self.target));
             let called = tokio::select! {
                 () = sending.ended() => return Err(left_behind(LeftBehind)),
                 called = call => called,
             };
+
             let responses = match called {
                 Ok(response) => {
                     sending.on_answered();
@@ -276,6 +279,7 @@ impl NetStreamAppend<TypeConfig> for Peer {
                     return Err(failure(&status));
                 }
             };
+
             let results = responses.map(move |response| {
                 let response = response.map_err(|status| failure(&status))?;
                 let result = wire::appended_in(response).map_err(|error| malformed(&error))?;
@@ -344,6 +348,7 @@ impl NetSnapshot<TypeConfig> for Peer {
             let on_answered = || sending.on_answered();
             snapshot::send(client, &self.identity, self.target, (&vote, data), on_answered).await
         };
+
         let sent = tokio::select! {
             closed = cancel => return Err(StreamingError::Closed(closed)),
             // The next one that is sent is newer.
@@ -352,6 +357,7 @@ impl NetSnapshot<TypeConfig> for Peer {
             }
             sent = send => sent,
         };
+
         match sent {
             Ok(vote) => {
                 sending.on_taken();
@@ -361,9 +367,10 @@ impl NetSnapshot<TypeConfig> for Peer {
             Err(error) => {
                 self.on_snapshot_failed(&error);
                 // After any other error openraft retries ten times without a pause.
-                Err(match error.is_unreachable() {
-                    true => StreamingError::Unreachable(Unreachable::new(&error)),
-                    false => StreamingError::Network(NetworkError::new(&error)),
+                Err(if error.is_unreachable() {
+                    StreamingError::Unreachable(Unreachable::new(&error))
+                } else {
+                    StreamingError::Network(NetworkError::new(&error))
                 })
             }
         }

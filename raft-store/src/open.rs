@@ -168,6 +168,7 @@ fn refuse_used_log(layout: &Layout) -> Result<(), OpenError> {
     if !path.join("CURRENT").exists() {
         return Ok(());
     }
+
     let database = match rocks::open_log_read_only(&path) {
         Ok(database) => database,
         // Created, but without the tables of this package.
@@ -178,6 +179,7 @@ fn refuse_used_log(layout: &Layout) -> Result<(), OpenError> {
         }
         Err(error) => return Err(error),
     };
+
     let held = Held::load(&database).map_err(OpenError::storage(path))?;
     if held.is_some_and(|held| held.vote.is_some() || held.last.is_some()) {
         return Err(OpenError::Missing { missing: layout.guard() });

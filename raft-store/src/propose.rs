@@ -182,6 +182,7 @@ impl Proposer {
         let deadline = Instant::now() + LEADER_WAIT;
         let mut leadership = self.leadership.clone();
         let mut is_ambiguous = false;
+
         loop {
             let seen = *leadership.borrow_and_update();
             let attempt = async {
@@ -193,10 +194,12 @@ impl Proposer {
                     Leadership::Leaderless { .. } => Err(ProposeError::NotLeader { leader: None }),
                 }
             };
+
             // An attempt that begins late does not delay the caller for its whole timeout.
             let verdict = tokio::time::timeout_at(deadline + LAST_ATTEMPT, attempt)
                 .await
                 .unwrap_or_else(|_| Err(ProposeError::unknown("not answered in time")));
+
             match verdict {
                 // Certain that nothing was appended: the next leader may have it.
                 Err(ProposeError::NotLeader { .. }) => {}
@@ -204,6 +207,7 @@ impl Proposer {
                 Ok((index, reply)) => return Ok(Committed { index, reply }),
                 Err(error) => return Err(self.final_error(error, is_ambiguous)),
             }
+
             if let Err(error) = wait_for_news(&mut leadership, deadline).await {
                 return Err(self.final_error(error, is_ambiguous));
             }

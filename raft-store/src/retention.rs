@@ -117,11 +117,13 @@ impl Retention {
         let metrics = metrics.borrow_watched();
         let index = |id: &Option<crate::types::LogId>| id.as_ref().map(|id| id.index);
         let me = metrics.id;
+
         let nodes = metrics.membership_config.membership().nodes().map(|(id, _)| *id);
         let members = nodes.collect::<Vec<_>>();
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let rank = members.iter().filter(|id| **id < me).count();
         let replication = metrics.replication.iter().flatten().filter(|(id, _)| **id != me);
+
         LogUse {
             at: Positions {
                 applied: index(&metrics.last_applied),

@@ -111,6 +111,7 @@ impl Restored {
         let Position { applied, membership, .. } = Position::load(database)?;
         let tables = Tables::of(database)?;
         let mut state = State::new();
+
         if let Some(meta) = database.get_cf(tables.records, StateRecord::Meta.key())? {
             state.restore(Record::Meta(codec::decode(&meta)?));
         }
@@ -125,12 +126,14 @@ impl Restored {
         for leader in leaders {
             state.restore(Record::Leader(leader));
         }
+
         for worker in rows(database, tables.workers) {
             state.restore(Record::Worker(worker?));
         }
         for task in rows(database, tables.tasks) {
             state.restore(Record::Task(task?));
         }
+
         // The state keeps the keys by age, which is the order in which they were accepted.
         let mut keys = rows::<IdempotencyRecord>(database, tables.idempotency)
             .collect::<Result<Vec<_>, _>>()?;
@@ -138,6 +141,7 @@ impl Restored {
         for key in keys {
             state.restore(Record::IdempotencyKey(key));
         }
+
         for departed in rows(database, tables.departed) {
             state.restore(Record::Departed(departed?));
         }
@@ -147,6 +151,7 @@ impl Restored {
         if let Some(raised) = database.get_cf(tables.records, StateRecord::MassLoss.key())? {
             state.restore(Record::MassLoss(codec::decode(&raised)?));
         }
+
         Ok(Self { state, applied, membership })
     }
 }

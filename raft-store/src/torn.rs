@@ -116,6 +116,7 @@ fn last_record(bytes: &[u8]) -> Option<usize> {
     let mut begin = None;
     let mut is_complete = true;
     let mut has_hole = false;
+
     while offset < bytes.len() {
         let block_end = (offset + 1).next_multiple_of(BLOCK_BYTES).min(bytes.len());
         let block = bytes.get(offset..block_end)?;
@@ -125,6 +126,7 @@ fn last_record(bytes: &[u8]) -> Option<usize> {
             offset = block_end;
             continue;
         };
+
         let len = usize::from(u16::from_le_bytes([low, high]));
         match kind {
             // A header that is missing where a record should begin: nothing follows in its block.
@@ -142,6 +144,7 @@ fn last_record(bytes: &[u8]) -> Option<usize> {
             3 | 4 if !is_complete => {}
             _ => return None,
         }
+
         is_complete = kind == 1 || kind == 4;
         offset += HEADER_BYTES + len;
     }

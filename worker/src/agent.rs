@@ -198,16 +198,19 @@ impl Agent {
         if timeout(grace + LAST_OUTCOMES_MAX, self.attempts.idle()).await.is_err() {
             self.kill().await;
         }
+
         let attempts = self.attempts.clone();
         duties::blocking(move || attempts.kill_strays()).await;
         if timeout(LAST_OUTCOMES_MAX, self.attempts.stored()).await.is_err() {
             warn!("cannot store the last outcomes");
         }
+
         self.stop_session.cancel();
         self.session.wait().await;
         self.stop_rest.cancel();
         self.minor.close();
         self.minor.wait().await;
+
         let last_calls = async { while self.vital.join_next().await.is_some() {} };
         if timeout(LAST_CALLS_MAX, last_calls).await.is_err() {
             self.vital.shutdown().await;

@@ -142,6 +142,7 @@ impl Attempts {
         // Effects are performed under the lock, so that a cancel never overtakes its start.
         let mut ledger = self.ledger();
         ledger.may_assign(epoch)?;
+
         let unfit = self.shared.unfit.borrow().clone();
         for launch in launches {
             let attempt = launch.attempt;
@@ -156,6 +157,7 @@ impl Attempts {
             }
             accepted.push(attempt);
         }
+
         drop(ledger);
         // Some may be lost, which must be reported.
         self.shared.progress.send_replace(());

@@ -119,6 +119,7 @@ impl Identity {
             let path = path.to_owned();
             move |source| IdentityError::Io { path, source }
         };
+
         fs::create_dir_all(data_dir).map_err(at(data_dir))?;
         let lock = lock(&data_dir.join(LOCK))?;
         let (slots, earlier) = Slots::open(&data_dir.join(FILE))?;
@@ -131,6 +132,7 @@ impl Identity {
                 ours: worker_id.clone(),
             });
         }
+
         let earlier = earlier.unwrap_or_else(|| Record::of(worker_id.clone()));
         let data = earlier.data_id.parse();
         let data = data.unwrap_or_else(|_| DataId(uuid::Uuid::new_v4().as_u128()));
@@ -141,6 +143,7 @@ impl Identity {
             starts: start,
             ..earlier
         };
+
         belongings::claim(data_dir, record.cluster()).map_err(at(data_dir))?;
         Ok(Self {
             data_dir: data_dir.to_owned(),

@@ -107,10 +107,12 @@ impl Keeper {
                 ended = self.child.wait() => ended,
                 () = stop.cancelled() => return,
             };
+
             let reason =
                 ended.map_or_else(|error| error.to_string(), |s: ExitStatus| s.to_string());
             warn!(reason, "the keeper has ended: tasks would outlive this process");
             self.children.forget(self.id);
+
             tokio::select! {
                 () = tokio::time::sleep(RESTART_PAUSE) => {}
                 () = stop.cancelled() => return,

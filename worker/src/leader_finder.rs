@@ -158,11 +158,13 @@ impl LeaderFinder {
             self.progress = Progress::Asking;
             return Step::Ask(address);
         }
+
         let candidates = self.candidates(random);
         if candidates.is_empty() || self.progress == Progress::Dismissed {
             return Step::AwaitCall;
         }
         self.round = candidates;
+
         match self.progress {
             Progress::Fresh => self.next_step(random),
             Progress::Asking => Step::Pause(self.backoff.on_failed(random)),

@@ -130,6 +130,7 @@ impl Ledger {
         }
         self.registration = Registration::Accepted(session);
         self.latest_epoch = session.epoch;
+
         let mut effects = self.on_confirmed(confirmed);
         for &attempt in unwanted {
             match self.live.get_mut(&attempt) {
@@ -146,6 +147,7 @@ impl Ledger {
                 None => effects.extend(self.settle(attempt)),
             }
         }
+
         effects.extend(self.report_abandoned());
         Ok(effects)
     }
@@ -212,6 +214,7 @@ impl Ledger {
         if settlement == Some(Settlement::Confirmed) {
             return Assigned::Known;
         }
+
         // The state counts an attempt until its result is committed, so an unconfirmed attempt is
         // counted there, or about to be forgotten.
         if self.live.len() >= self.bounds.attempts_max || self.is_spool_full() {
@@ -222,6 +225,7 @@ impl Ledger {
             self.put_lost(attempt, LossReason::UnknownToWorker);
             return Assigned::Lost;
         }
+
         assert!(
             matches!(self.registration, Registration::Accepted(_)) && self.closing == Closing::No,
             "an attempt begins under a registration that stands: {attempt:?}"

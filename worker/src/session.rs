@@ -220,15 +220,18 @@ impl SessionKeeper {
         if tokio::time::timeout(FENCE_GRACE, self.attempts.fenced()).await.is_err() {
             warn!("killed attempts have not ended yet");
         }
+
         // A leader whose term cannot be stored is not asked: the registration alone would make this
         // worker look well.
         self.identity.ensure_storable().await.map_err(RegisterError::NotStorable)?;
+
         let client = MasterClient::new(address)?;
         self.log_registering(address);
         let snapshot = self.attempts.begin_registration();
         let sent_at = clock::now();
         let met = self.identity.cluster_id();
         let call = client.register(&self.introduction, met, self.identity.term_seen(), snapshot);
+
         // The leader may have accepted the registration already, and must be told that the worker
         // leaves.
         let stopped = async {
@@ -242,6 +245,7 @@ impl SessionKeeper {
             }
             () = stopped => return Err(RegisterError::Stopped),
         };
+
         self.identity.admit(registered.cluster, registered.session.term).await?;
         self.attempts.complete_registration(&Admission {
             session: registered.session,
@@ -285,6 +289,7 @@ impl SessionKeeper {
                 warn!(error, "leader refused, looking for another");
             }
         }
+
         if began_at.elapsed() < SHORT_SESSION {
             let pause = self.flapping.on_failed(rand::random());
             self.pause(pause).await;
@@ -320,6 +325,7 @@ impl SessionKeeper {
             | RegisterError::Overtaken(_)
             | RegisterError::Stopped => {}
         }
+
         let error = with_causes(error);
         match self.complaints.record(&error, Instant::now()) {
             Some(failures) => warn!(master = address, error, failures, "not registered"),

@@ -127,6 +127,7 @@ fn serve(mut results: ResultsFile, inbox: &mpsc::Receiver<Request>) {
                 }
             }
         }
+
         let outcome = results.append(entries, !waiting.is_empty());
         trouble.log(&outcome);
         for reply in waiting {

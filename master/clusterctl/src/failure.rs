@@ -105,6 +105,7 @@ impl Failure {
         if is_silent {
             return None;
         }
+
         let mut text = self.to_string();
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
@@ -114,6 +115,7 @@ impl Failure {
             }
             cause = error.source();
         }
+
         if let Some(error) = self.client_error() {
             text.push_str(&more_faults(error));
         }

@@ -43,7 +43,9 @@ fn check_members(config: &Config) -> Result<(), ConfigError> {
             ));
         }
     }
+
     check_reach(config)?;
+
     let is_member = config.initial_cluster.contains_key(&config.node_id);
     if !config.initial_cluster.is_empty() && !is_member {
         let detail = format!("master {} (node_id) is not among the members", config.node_id);
@@ -110,11 +112,13 @@ fn check_clocks(config: &Config) -> Result<(), ConfigError> {
     for interval in reconnect.intervals_by_priority.values() {
         at_least("reconnect.intervals_by_priority", *interval, Duration::from_millis(10))?;
     }
+
     let two_heartbeats = raft.heartbeat_interval.saturating_mul(2);
     if raft.election_timeout.min < two_heartbeats {
         let detail = "must begin at two raft.heartbeat_intervals or more";
         return Err(ConfigError::conflict("raft.election_timeout", detail));
     }
+
     if worker.heartbeat_timeout < worker.heartbeat_interval.saturating_mul(2) {
         let detail = "must be two worker.heartbeat_intervals or more";
         return Err(ConfigError::conflict("worker.heartbeat_timeout", detail));
@@ -152,6 +156,7 @@ fn check_limits(config: &Config) -> Result<(), ConfigError> {
             return Err(ConfigError::conflict(key, "must be above 0"));
         }
     }
+
     if limits.inflight_bytes < limits.request_bytes {
         let detail = "must not be below limits.request_bytes";
         return Err(ConfigError::conflict("limits.inflight_bytes", detail));
@@ -160,6 +165,7 @@ fn check_limits(config: &Config) -> Result<(), ConfigError> {
         let detail = "must not be below limits.request_bytes";
         return Err(ConfigError::conflict("limits.body_bytes", detail));
     }
+
     let waiting_max = limits.http_connections / 2;
     if limits.wait_requests > waiting_max.max(1) {
         let detail = format!(

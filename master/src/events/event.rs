@@ -171,6 +171,7 @@ impl Event {
             | WorkerEventKind::Unfit(_)
             | WorkerEventKind::Fit => Reason::Event(latest.kind.name()),
         };
+
         Some(Self::WorkerStatus {
             worker_id: worker.id.clone(),
             is_active: worker.is_active(),

@@ -127,6 +127,7 @@ impl Leading {
             dispatch_failures: Family::default(),
             clock_offsets: Family::default(),
         };
+
         for reason in DISPATCH_FAILURES {
             drop(leading.dispatch_failures.get_or_create(&Label("reason", reason)));
         }
@@ -204,6 +205,7 @@ impl Leading {
             "Duration of workers' active periods",
             leading.worker_up.0,
         );
+
         self.register_connections(to);
         to.register(
             "task_submit_to_start_seconds",

@@ -35,6 +35,7 @@ impl Recorder {
                 () = stop.cancelled() => return,
                 published = self.feed.recv() => published,
             };
+
             match published {
                 Ok(Published::Applied(batch)) => {
                     for (index, change) in &batch.changes {

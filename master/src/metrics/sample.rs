@@ -68,6 +68,7 @@ impl ClusterSample {
         let lags = lags.map(|(id, matched)| (*id, status.last_log.0.saturating_sub(matched.0)));
         // Not log time: that stands still while nothing happens.
         let now = node.clock().now();
+
         node.reader().with(|state| Self {
             level: state.meta().level.0.into(),
             is_leader: leadership.is_leading(),
@@ -168,6 +169,7 @@ impl Collector for ClusterSample {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
         }
+
         if let Some(free) = self.disk_free {
             let help = "Room on the disk of the data directory";
             let gauge = ConstGauge::new(free);
@@ -175,6 +177,7 @@ impl Collector for ClusterSample {
                 encoder.encode_descriptor("disk_free_bytes", help, None, MetricType::Gauge)?;
             gauge.encode(descriptor)?;
         }
+
         let SnapshotFailures { not_taken, refused } = self.snapshots;
         for (name, help, value) in [
             ("snapshots_not_taken", "Snapshots of the state that could not be taken", not_taken),
@@ -187,6 +190,7 @@ impl Collector for ClusterSample {
         if self.is_leader {
             self.absences.encode(&mut encoder)?;
         }
+
         let oldest = ConstGauge::new(self.queue_oldest.as_secs_f64());
         let help = "Age of the oldest task that waits for a worker";
         oldest.encode(encoder.encode_descriptor(
@@ -195,6 +199,7 @@ impl Collector for ClusterSample {
             None,
             MetricType::Gauge,
         )?)?;
+
         family(&mut encoder, "workers", "Registered workers", "state", &self.workers)?;
         family(&mut encoder, "tasks", "Live tasks", "state", &self.tasks)?;
         if self.is_leader {

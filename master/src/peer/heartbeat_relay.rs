@@ -128,12 +128,14 @@ impl RelayLoop {
         if batch.is_empty() {
             return;
         }
+
         let (heartbeats, verdicts): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|one| (one.heartbeat, one.verdict)).unzip();
         let answered = match timeout(PATIENCE, self.ask(&heartbeats)).await {
             Ok(answered) => answered,
             Err(_) => Err(Problem::new(ErrorKind::Timeout, "the leader did not answer in time")),
         };
+
         match answered {
             Ok(Batch { leader, masters, relays, verdicts: answers }) => {
                 for (waiting, answer) in verdicts.into_iter().zip(answers) {
@@ -180,6 +182,7 @@ impl RelayLoop {
                     continue;
                 }
             };
+
             match answered {
                 Err(problem)
                     if matches!(problem.kind, ErrorKind::NoLeader | ErrorKind::NotLeader) =>

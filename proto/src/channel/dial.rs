@@ -72,6 +72,7 @@ async fn first_to_answer(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
             None if attempts.is_empty() => return Err(failure),
             None => {}
         }
+
         let is_last = addresses.len() == 0;
         let mut pause = pin!(sleep(NEXT_ADDRESS_AFTER));
         tokio::select! {

@@ -101,18 +101,21 @@ impl Resolver {
         if let Some(name) = state.names.get(host) {
             return Ok(name.answer.subscribe());
         }
+
         if state.waiting.len() >= WAITING_MAX {
             return Err(io::Error::new(
                 io::ErrorKind::WouldBlock,
                 "too many host names are being looked up",
             ));
         }
+
         if state.idle <= state.waiting.len() && state.threads < LOOKUPS_MAX {
             let resolver = Arc::clone(self);
             thread::Builder::new().name("resolver".to_owned()).spawn(move || resolver.serve())?;
             state.threads += 1;
             state.idle += 1;
         }
+
         let host = Arc::<str>::from(host);
         let (answer, asked) = watch::channel(None);
         state.names.insert(Arc::clone(&host), Name { answer, answered_at: None });
@@ -132,11 +135,13 @@ impl Resolver {
             };
             state.idle -= 1;
             drop(state);
+
             let answer = match (self.lookup)(&host) {
                 Ok(found) if found.is_empty() => Err("it has no address".into()),
                 Ok(found) => Ok(found.into()),
                 Err(error) => Err(error.to_string().into()),
             };
+
             state = self.state();
             state.idle += 1;
             if let Some(name) = state.names.get_mut(&host) {

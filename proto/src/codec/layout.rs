@@ -71,10 +71,12 @@ impl Layout {
         if self.is_flat {
             return Some(bytes.len());
         }
+
         let (mut sum, mut seen) = (0_usize, 0_u64);
         while !bytes.is_empty() {
             let (key, rest) = varint(bytes)?;
             let number = usize::try_from(key >> 3).ok()?;
+
             let field = self.fields.get(number).unwrap_or(&Field::NUMBER);
             if field.each > 0 {
                 let bit = 1 << number;
@@ -82,6 +84,7 @@ impl Layout {
                 seen |= bit;
                 sum = sum.saturating_add(field.each).saturating_add(first);
             }
+
             bytes = match key & 0b111 {
                 0 => varint(rest)?.1,
                 1 => rest.get(8..)?,

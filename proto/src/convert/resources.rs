@@ -85,6 +85,7 @@ fn custom(wire: BTreeMap<String, u64>, faults: &mut Faults) -> BTreeMap<Arc<str>
     if wire.len() > CUSTOM_MAX {
         faults.add(POINTER, &Breach::TooMany { count: wire.len(), max: CUSTOM_MAX });
     }
+
     let mut custom = BTreeMap::new();
     for (kind, amount) in wire.into_iter().take(CUSTOM_MAX) {
         if kind.is_empty() {
@@ -97,6 +98,7 @@ fn custom(wire: BTreeMap<String, u64>, faults: &mut Faults) -> BTreeMap<Arc<str>
         if let Err(breach) = bounded(amount) {
             faults.add(&member(POINTER, &kind), &breach);
         }
+
         // A kind at zero is left out, so that equal amounts are equal values.
         if amount > 0 {
             custom.insert(Arc::from(kind), amount);

@@ -65,6 +65,7 @@ impl TryFrom<v1::RegisterWorkerRequest> for Registration {
             "" => None,
             text => Some(id("/cluster_id", text)?),
         };
+
         Ok(Self {
             cluster,
             worker: id("/worker_id", &wire.worker_id)?,
@@ -75,9 +76,10 @@ impl TryFrom<v1::RegisterWorkerRequest> for Registration {
                 sequence: wire.sequence,
             },
             address: wire.address,
-            address_source: match wire.address_is_advertised {
-                true => AddressSource::Advertised,
-                false => AddressSource::Detected,
+            address_source: if wire.address_is_advertised {
+                AddressSource::Advertised
+            } else {
+                AddressSource::Detected
             },
             specs: specs.try_into()?,
             running: attempt_refs(wire.running)?,

@@ -79,6 +79,7 @@ fn read(wire: v1::TaskSpec, faults: &mut Faults) -> TaskSpec {
     if let Some(dir) = &wire.working_dir {
         check_text("/working_dir", dir, PATH_BYTES_MAX, faults);
     }
+
     let class = Class {
         priority: priority(wire.priority, faults),
         resources: resources::wanted(wire.resources.unwrap_or_default(), faults),
@@ -87,11 +88,13 @@ fn read(wire: v1::TaskSpec, faults: &mut Faults) -> TaskSpec {
             .worker_id
             .and_then(|id| faults.keep("/worker_id", id.parse::<WorkerId>().map_err(Breach::from))),
     };
+
     let retry_backoff = wire
         .retry_backoff
         .and_then(|text| faults.keep("/retry_backoff", time::duration(&text)))
         .unwrap_or(RETRY_BACKOFF_DEFAULT);
     let run_timeout = wire.run_timeout.and_then(|text| faults.keep("/run_timeout", timeout(&text)));
+
     TaskSpec {
         name: wire.name,
         command: wire.command,
@@ -140,6 +143,7 @@ fn check_env(env: &BTreeMap<String, String>, faults: &mut Faults) {
     if env.len() > ENV_ENTRIES_MAX {
         faults.add("/env", &Breach::TooMany { count: env.len(), max: ENV_ENTRIES_MAX });
     }
+
     for (name, value) in env {
         if name.is_empty() || name.contains('=') {
             faults.add(&member("/env", name), &Breach::EnvironmentName);
@@ -240,6 +244,7 @@ fn operator(
             .map_err(|_| Breach::OperandCount { count, wanted: "exactly one is needed" });
         faults.keep(&format!("{at}/value"), read)
     };
+
     match op {
         v1::ConstraintOperator::Equals => one(ConstraintOp::Equals, values),
         v1::ConstraintOperator::NotEquals => one(ConstraintOp::NotEquals, values),

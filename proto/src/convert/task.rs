@@ -26,6 +26,7 @@ pub fn task(task: &Task, pending_reason: Option<String>) -> v1::Task {
     let spec = &task.spec;
     let last = task.last_attempt();
     let last_outcome = last.and_then(|attempt| attempt.outcome.as_ref());
+
     v1::Task {
         task_id: task.id.to_string(),
         name: spec.name.clone(),

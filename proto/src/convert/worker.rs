@@ -33,6 +33,7 @@ pub fn worker(
     last_heartbeat: Option<Timestamp>,
 ) -> v1::Worker {
     let total = worker.total();
+
     v1::Worker {
         worker_id: worker.id.to_string(),
         address: worker.address.clone(),
@@ -96,6 +97,7 @@ pub fn worker_history(worker: &Worker) -> v1::WorkerHistory {
             }
         },
     };
+
     let events = worker.history.iter().map(event).collect();
     v1::WorkerHistory { worker_id: worker.id.to_string(), events }
 }

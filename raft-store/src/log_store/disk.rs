@@ -39,6 +39,7 @@ impl Held {
         let Some(identity) = database.get_cf(records, LogRecord::Identity.key())? else {
             return Ok(None);
         };
+
         let purged = json(database, LogRecord::Purged)?;
         let end = entry_at(database, IteratorMode::End)?;
         let last = end_of(end, purged);
@@ -47,10 +48,12 @@ impl Held {
         if purged.is_some() && begin != next_index(purged) {
             return Err(StorageError::NoEntry(next_index(purged)));
         }
+
         // It is not synced by itself. If it is ahead of the log, it means the log's end: every
         // entry before a committed entry is committed too.
         let committed = json::<LogId>(database, LogRecord::Committed)?
             .map(|committed| last.filter(|last| last.index < committed.index).unwrap_or(committed));
+
         Ok(Some(Self {
             identity: codec::decode(&identity)?,
             vote: json(database, LogRecord::Vote)?,
@@ -141,6 +144,7 @@ impl Disk {
         options.set_iterate_upper_bound(LogIndex(to).key());
         let start = LogIndex(from).key();
         let mode = IteratorMode::From(&start, Direction::Forward);
+
         let mut part = Part { entries: Vec::new(), is_cut: false };
         let mut expected = from;
         for row in self.database.iterator_cf_opt(self.entries()?, options, mode) {
@@ -156,6 +160,7 @@ impl Disk {
             expected = expected.saturating_add(1);
             part.entries.push(entry);
         }
+
         Ok((part, budget))
     }
 }

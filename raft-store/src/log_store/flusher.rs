@@ -157,6 +157,7 @@ impl Flusher {
                 }
             }
         }
+
         self.put_purge(group)
     }
 
@@ -183,14 +184,17 @@ impl Flusher {
                 entry.log_id,
                 group.held.last
             );
+
             self.buffer.clear();
             codec::encode_entry(entry, &mut self.buffer)?;
             group.batch.put_cf(table, LogIndex(entry.log_id.index).key(), &self.buffer);
+
             let whole = volume.append(entry.log_id.index, bytes_on_disk(&self.buffer));
             if let Some(block) = whole {
                 let key = LogIndex(block.last).key();
                 group.batch.put_cf(blocks, key, codec::encode(&block, Level::FIRST)?);
             }
+
             group.held.last = Some(entry.log_id);
             group.entries = group.entries.saturating_add(1);
         }
@@ -232,10 +236,12 @@ impl Flusher {
         if !passes_the_end && self.state.durable_index().is_none_or(|index| index.0 < upto.index) {
             return self.begin_state_flush();
         }
+
         self.purge = None;
         if next_index(group.held.purged) >= next_index(Some(upto)) {
             return Ok(());
         }
+
         let from = LogIndex(next_index(group.held.purged)).key();
         let to = LogIndex(upto.index.saturating_add(1)).key();
         self.shared.volume().purge(upto.index);
@@ -243,6 +249,7 @@ impl Flusher {
         group.batch.delete_range_cf(self.disk.blocks()?, from, to);
         let value = codec::encode_json(&upto)?;
         group.batch.put_cf(self.disk.records()?, LogRecord::Purged.key(), value);
+
         group.held.purged = Some(upto);
         group.held.last = end_of(group.held.last, Some(upto));
         self.lower_guard(group)
@@ -326,6 +333,7 @@ impl Flusher {
             Ok(()) => Ok(()),
             Err(error) => Err(StorageError::Failed(describe(error))),
         };
+
         for waiting in group.waiting {
             match waiting {
                 Waiting::Append { next, era, bytes, callback } => {

@@ -37,6 +37,7 @@ impl LogStore {
         let mut budget = ByteBudget::new(bytes_max);
         let mut entries: Vec<Entry> = Vec::new();
         let mut next = start;
+
         loop {
             let (from, to, mut part) = match self.0.shared.plan(next, end, &mut budget) {
                 Plan::Nothing => break,
@@ -45,10 +46,12 @@ impl LogStore {
                     (from, to, self.read_stored(from, to, &mut budget).await?)
                 }
             };
+
             // Purged during this read: the entries before it are complete.
             if from != next && !entries.is_empty() {
                 break;
             }
+
             next = part.entries.last().map_or(from, |last| last.log_id.index.saturating_add(1));
             entries.append(&mut part.entries);
             if part.is_cut || next >= end {

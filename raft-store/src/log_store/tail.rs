@@ -58,18 +58,21 @@ impl Tail {
             if self.last.is_some() && index != next_index(self.last) {
                 return Err(StorageError::NoEntry(next_index(self.last)));
             }
+
             let term = entry.log_id.leader_id.term;
             assert!(
                 self.last.is_none_or(|last| last.leader_id.term <= term),
                 "terms never fall in the log: entry {index} of term {term} follows {:?}",
                 self.last
             );
+
             if self.last.is_none() {
                 self.begin = index;
             }
             if self.entries.is_empty() {
                 self.first = index;
             }
+
             self.bytes = self.bytes.saturating_add(entry_bytes(entry));
             self.last = Some(entry.log_id);
             self.entries.push_back(entry.clone());

@@ -228,6 +228,7 @@ pub(crate) fn serve(
             }
         }
     });
+
     ReceiverStream::new(outgoing)
 }
 

@@ -45,12 +45,14 @@ pub(super) async fn receive(
     let Some(Part::Header(header)) = first else {
         return Err(Status::invalid_argument("a snapshot begins with its header"));
     };
+
     let vote = wire::vote_in(header.vote).map_err(|error| wire::refused(&error))?;
     let manifest = Manifest::decode(&header.manifest).map_err(|error| refused(&error.into()))?;
     let known = node.known_of(vote.leader_id.voted_for);
     let last = manifest.meta.last_log_id;
     known.check_snapshot(&vote, last.as_ref()).map_err(|error| wire::refused(&error.into()))?;
     check_obeyed(node, &vote)?;
+
     let mut receiver = node.inbox().begin(manifest).await.map_err(|error| refused(&error))?;
     while let Some(message) = incoming.message().await? {
         let Some(Part::Chunk(chunk)) = message.part else {
@@ -60,6 +62,7 @@ pub(super) async fn receive(
         let chunk = Chunk { file, offset, crc32, bytes: data };
         receiver.write_chunk(chunk).await.map_err(|error| refused(&error))?;
     }
+
     let data = receiver.finish().await.map_err(|error| refused(&error))?;
     tracing::info!(snapshot = data.id(), "received a snapshot");
     let snapshot = RaftSnapshot { meta: data.meta().clone(), snapshot: data };

@@ -140,12 +140,15 @@ impl SnapshotInbox {
         {
             return Err(ReceiveError::WrongCluster { found, expected });
         }
+
         let number = self.transfers.current.fetch_add(1, Ordering::AcqRel).saturating_add(1);
         let _disk = self.transfers.disk.lock().await;
+
         let (root, manifest) = (self.state.root().to_owned(), Arc::new(manifest));
         let described = Arc::clone(&manifest);
         let work = move || prepare(&root, &described);
         let (path, offsets) = self.state.calls.run_blocking(Call::SnapshotReceive, work).await?;
+
         Ok(SnapshotReceiver {
             state: Arc::clone(&self.state),
             path,

@@ -83,6 +83,7 @@ impl CapacityIndex {
             self.remove(&worker.id);
             return false;
         }
+
         let total = worker.total();
         let free = allocated.map_or_else(|| Some(total.clone()), |sum| total.checked_sub(sum));
         assert!(free.is_some(), "what is allocated on {} is within its total", worker.id);
@@ -90,11 +91,13 @@ impl CapacityIndex {
         if worker.health.is_on_probation() {
             free.slots = free.slots.min(1);
         }
+
         let known = before.filter(|before| Arc::ptr_eq(&before.worker, worker));
         if known.is_some_and(|known| known.free == free) {
             return false;
         }
         let has_grown = known.is_none_or(|known| !known.free.holds(&free));
+
         let labels = known.map_or_else(|| LabelFilter::of(worker), |known| known.labels);
         let (share, attempts) = (share(worker, &free), attempts(worker, &free));
         let worker = Arc::clone(worker);
@@ -166,6 +169,7 @@ impl Plan<'_> {
                 tree::first(self.tree.root(), fullest, &wanted, probes)
             }
         };
+
         let before = Arc::clone(found?);
         let after = Arc::new(before.after(&class.resources));
         let worker = before.worker.id.clone();

@@ -128,6 +128,7 @@ impl Index {
             self.bytes = self.bytes - before.attempts_bytes() + after.attempts_bytes();
             return;
         }
+
         if let Some(before) = before {
             let class = &before.spec.class;
             self.bytes -= before.bytes();
@@ -135,6 +136,7 @@ impl Index {
                 self.bytes -= class.bytes();
             }
         }
+
         if let Some(after) = after {
             let class = &after.spec.class;
             self.bytes += after.bytes();

@@ -75,6 +75,7 @@ impl State {
         if fresh != *self.index() {
             return Err(Violation::IndexOutOfStep);
         }
+
         for (id, load) in self.loads() {
             let worker = self.owner(id).ok_or_else(|| Violation::UnknownWorker(id.clone()))?;
             worker
@@ -82,21 +83,25 @@ impl State {
                 .covers(&load.allocated)
                 .map_err(|shortage| Violation::Oversubscribed { worker: id.clone(), shortage })?;
         }
+
         if !self.workers_are_in_step() {
             return Err(Violation::WorkersOutOfStep);
         }
         if !self.capacity_is_in_step() {
             return Err(Violation::CapacityOutOfStep);
         }
+
         for worker in self.workers() {
             let rises = worker.history.is_sorted_by_key(|event| (event.index, event.at));
             if !rises || worker.history.len() > self.limits().worker_events_kept_max {
                 return Err(Violation::HistoryDoesNotRise(worker.id.clone()));
             }
         }
+
         if !self.keys_are_in_step() {
             return Err(Violation::KeysOutOfStep);
         }
+
         let terms = self.leaders().map(|record| record.term).collect::<Vec<_>>();
         let is_past_newest = terms.last().is_some_and(|last| *last > self.meta().term);
         if is_past_newest || !terms.is_sorted_by(|earlier, later| earlier < later) {
@@ -118,6 +123,7 @@ impl State {
         if task.failures >= task.spec.max_attempts || task.losses >= self.limits().losses_max {
             return Err(Violation::Exhausted(task.id));
         }
+
         let needs_attempt = match task.state {
             TaskState::Assigned | TaskState::Running | TaskState::Cancelling => true,
             TaskState::Scheduled { .. }
@@ -135,6 +141,7 @@ impl State {
         {
             return Err(Violation::StateContradictsAttempts(task.id));
         }
+
         let rises = task.attempts.windows(2).all(|pair| match pair {
             [first, second] => first.number < second.number,
             _ => true,
@@ -142,6 +149,7 @@ impl State {
         if !rises || task.attempts.len() > self.limits().attempts_kept_max {
             return Err(Violation::NumbersDoNotRise(task.id));
         }
+
         let Some(attempt) = task.live_attempt() else { return Ok(()) };
         let worker = self
             .owner(&attempt.worker)

@@ -24,6 +24,7 @@ pub(crate) async fn run(table: &mut Table, duration: Duration) -> anyhow::Result
     let etcd = Etcd::start().await?;
     let pids = cluster.processes().iter().map(Process::pid);
     let pids = pids.chain(etcd.iter().flat_map(Etcd::pids)).collect::<Vec<_>>();
+
     for clients in CLIENTS {
         for round in 1..=ROUNDS {
             let load = SubmitLoad {
@@ -33,14 +34,17 @@ pub(crate) async fn run(table: &mut Table, duration: Duration) -> anyhow::Result
                 tasks_per_call: 1,
                 worker_id: Some("absent".to_owned()),
             };
+
             let watch = CpuWatch::start(pids.iter().copied());
             let report = load.run().await?;
             let figure = format!("submit, {clients} clients, round {round}");
             table.add(&figure, describe(&report), Some(watch.others()));
+
             let watch = CpuWatch::start(pids.iter().copied());
             let report = floor::run(&load).await?;
             let figure = format!("stale read of one task, {clients} clients, round {round}");
             table.add(&figure, describe_calls(report), Some(watch.others()));
+
             if let Some(etcd) = &etcd {
                 let watch = CpuWatch::start(pids.iter().copied());
                 let report = etcd.load(clients, duration).await?;
@@ -49,6 +53,7 @@ pub(crate) async fn run(table: &mut Table, duration: Duration) -> anyhow::Result
             }
         }
     }
+
     cluster.stop().await;
     Ok(())
 }

@@ -24,6 +24,7 @@ pub(crate) async fn run(table: &mut Table, trials: u16) -> anyhow::Result<()> {
     let mut etcd = Etcd::start().await?;
     let mut gaps = Vec::new();
     let mut etcd_gaps = Vec::new();
+
     for trial in 1..=trials {
         let gap = FailoverTrials { cluster: &mut cluster }.run_one().await?;
         eprintln!("trial {trial}: {}", millis(gap));
@@ -34,11 +35,13 @@ pub(crate) async fn run(table: &mut Table, trials: u16) -> anyhow::Result<()> {
             etcd_gaps.push(gap);
         }
     }
+
     table.add(&format!("leader killed to first write, {trials} trials"), spread(gaps), None);
     if !etcd_gaps.is_empty() {
         let figure = format!("etcd leader killed to first write, {trials} trials");
         table.add(&figure, spread(etcd_gaps), None);
     }
+
     drop(etcd);
     let gaps = hand_overs(&cluster, trials).await?;
     let figure = format!("leader hand-over under load, longest write gap, {trials} trials");
@@ -86,6 +89,7 @@ pub(crate) async fn longest_gap(client: Client, stop: Arc<AtomicBool>) -> anyhow
         });
     }
     drop(written);
+
     let mut longest = Duration::ZERO;
     let mut last = None;
     while let Some(at) = writes.recv().await {
@@ -94,6 +98,7 @@ pub(crate) async fn longest_gap(client: Client, stop: Arc<AtomicBool>) -> anyhow
         }
         last = Some(at);
     }
+
     for ended in writers.join_all().await {
         ended?;
     }

@@ -179,6 +179,7 @@ async fn bodies(table: &mut Table) -> anyhow::Result<()> {
     let (_, follower) = leader_and_follower(&cluster).await?;
     let task = format!("{{\"command\":[\"true\",\"{}\"]}}", "x".repeat(100_000));
     let body = format!("[{}]", vec![task; BODY_TASKS].join(","));
+
     let client = Client::new();
     let watch = watch(&cluster);
     let began = Instant::now();
@@ -190,12 +191,15 @@ async fn bodies(table: &mut Table) -> anyhow::Result<()> {
             .body(body.clone());
         calls.spawn(async move { outcome(request).await });
     }
+
     let mut outcomes = BTreeMap::<String, usize>::new();
     for outcome in calls.join_all().await {
         *outcomes.entry(outcome).or_default() += 1;
     }
+
     let told = outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}"));
     let told = told.collect::<Vec<_>>().join(", ");
+
     let kib = body.len() >> 10;
     let figure = format!("{BODIES} bodies of {kib} KiB at once through a follower");
     let value = format!("{told}, after {}", millis(began.elapsed()));

@@ -47,9 +47,10 @@ impl Package {
             if path.split('/').any(is_test) {
                 continue;
             }
-            let module = match ROOTS.contains(&path) {
-                true => Vec::new(),
-                false => path.split('/').map(str::to_owned).collect(),
+            let module = if ROOTS.contains(&path) {
+                Vec::new()
+            } else {
+                path.split('/').map(str::to_owned).collect()
             };
             let code = modules.entry(module).or_default();
             code.read(text);

@@ -46,17 +46,21 @@ pub(super) fn open_stores(config: &Config) -> Result<Stores, AgentError> {
         .mode(DIR_MODE)
         .create(data_dir)
         .map_err(|source| IdentityError::Io { path: data_dir.clone(), source })?;
+
     let identity = Identity::open(data_dir, &config.worker_id, incarnation)?;
     let home = HomeId::of(data_dir)
         .map_err(|source| IdentityError::Io { path: data_dir.clone(), source })?;
+
     let records = ProcessRecords::open(&running_dir(config))?;
     let mut leftovers = records.leftovers(Whose::Earlier(home, incarnation))?;
     let alive = leftovers.end(Duration::ZERO).err().map(|error| (leftovers, error.to_string()));
     identity.begin_incarnation()?;
+
     let low_water_bytes = config.limits.disk_free_mb_min.saturating_mul(1 << 20);
     let disk = Arc::new(Disk::open(data_dir, low_water_bytes));
     let (spool, unconfirmed) =
         Spool::open(&data_dir.join("spool"), Arc::clone(&disk)).map_err(AgentError::Spool)?;
+
     Ok(Stores {
         identity: Arc::new(identity),
         home,

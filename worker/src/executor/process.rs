@@ -161,6 +161,7 @@ async fn run(
         // An attempt that was stopped while it waited for its turn does not start.
         Turn::Stopped(stop) => AttemptOutcome::Signaled { signal: stop.signal() as i32 },
     };
+
     let AttemptRef { task, attempt: number } = attempt.attempt;
     debug!(%task, attempt = %number, %outcome, "attempt ended");
     attempt.end(outcome);

@@ -65,6 +65,7 @@ impl Watch {
         trials.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut looks = tokio::time::interval(ROOM_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+
         loop {
             let advice = tokio::select! {
                 () = stop.cancelled() => return,
@@ -77,6 +78,7 @@ impl Watch {
                     Advice::GoOn
                 }
             };
+
             if advice == Advice::Try {
                 let tried = self.try_machine().await;
                 self.fitness.on_tried(tried);

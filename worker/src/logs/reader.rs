@@ -161,6 +161,7 @@ impl Source {
                 }
             }
         }
+
         loop {
             if let Some(bytes) = self.read_current()? {
                 return Ok(Some(bytes));
@@ -171,11 +172,13 @@ impl Source {
             if let Some(bytes) = self.read_current()? {
                 return Ok(Some(bytes));
             }
+
             let file = match next.open() {
                 // The writer has gone on in the meantime.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 file => file?,
             };
+
             let dropped = next.offset.saturating_sub(self.position);
             self.current = Some(Open { offset: next.offset, file });
             self.position = next.offset;
@@ -235,16 +238,19 @@ fn tail(dir: &Path, stream: OutputStream, lines: u64) -> io::Result<Option<(Open
     // A line break at the very end closes the last line and begins no other.
     let mut closes_last = true;
     let mut breaks_left = lines;
+
     for part in parts(dir, stream)?.into_iter().rev() {
         let file = match part.open() {
             // The writer has gone on in the meantime, and older parts are gone too.
             Err(error) if error.kind() == io::ErrorKind::NotFound => break,
             file => file?,
         };
+
         let mut end = file.metadata()?.len();
         if lines == 0 {
             return Ok(Some((Open { offset: part.offset, file }, end)));
         }
+
         while end > 0 {
             let start = end.saturating_sub(BLOCK_BYTES);
             let mut block = vec![0; usize::try_from(end - start).unwrap_or_default()];

@@ -84,6 +84,7 @@ impl Sweeper {
             warn!(%error, "cannot look for old logs");
             return;
         }
+
         let is_clock_believed = reading.moment.since(self.began_at) >= CLOCK_PATIENCE;
         let surplus = self.surplus(is_clock_believed.then_some(now));
         let mut removed = 0;
@@ -96,6 +97,7 @@ impl Sweeper {
                 }
             }
         }
+
         if removed > 0 {
             info!(attempts = removed, "old logs removed");
         }

@@ -137,6 +137,7 @@ impl StreamWriter {
             error.to_string()
         };
         let marker = format!("\n[output lost: {reason}]\n");
+
         let len = self.position - self.begins_at;
         let marker_len = marker.len() as u64;
         let end = if self.file.write_all_at(marker.as_bytes(), len).is_ok() {
@@ -147,6 +148,7 @@ impl StreamWriter {
         } else {
             return;
         };
+
         // The marker counts as output, so that the positions of later parts stay right.
         if self.file.seek(SeekFrom::Start(end)).is_ok() {
             self.position = self.begins_at + end;

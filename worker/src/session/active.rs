@@ -60,6 +60,7 @@ impl SessionKeeper {
             usage: &mut self.usage,
             finder: &mut self.finder,
         };
+
         let signaled = async {
             loop {
                 match next_signal(&mut self.signals).await {
@@ -71,6 +72,7 @@ impl SessionKeeper {
                 }
             }
         };
+
         tokio::select! {
             // After a freeze everything is ready at the same time, and the lapse comes first.
             biased;
@@ -103,15 +105,18 @@ impl Heartbeats<'_> {
         let period = self.registered.heartbeat_interval;
         let mut ticks = interval_at(Instant::now() + period.min(FIRST_HEARTBEAT_MAX), period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+
         // The registration has told the state at that time.
         let mut unfit = self.introduction.unfit.clone();
         unfit.mark_unchanged();
         let mut may_doubt_at = Instant::now();
+
         loop {
             let doubted = async {
                 sleep_until(may_doubt_at).await;
                 self.identity.doubted().await;
             };
+
             tokio::select! {
                 _ = ticks.tick() => {}
                 // Sent immediately, so that no more tasks come. (The sender lives as long as the
@@ -191,6 +196,7 @@ impl Reports<'_> {
     async fn run(self) -> Infallible {
         let mut way = ReportWay::new(self.route);
         let mut backoff = Backoff::new(REPORT_RETRY_BASE, REPORT_RETRY_CAP);
+
         loop {
             match self.report_once(&mut way).await {
                 Ok(0) => backoff.on_succeeded(),

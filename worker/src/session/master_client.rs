@@ -160,13 +160,16 @@ impl MasterClient {
             start: introduction.start.0,
             address_is_advertised: introduction.address_source == AddressSource::Advertised,
         };
+
         let mut client = self.inner.clone();
         let call = client.register_worker(timed(request, REGISTER_TIMEOUT));
         let answer = within(REGISTER_TIMEOUT, call).await?;
+
         let leader = answer.leader.ok_or(CallError::LeaderMissing)?;
         let heartbeat_interval =
             Duration::from_millis(answer.heartbeat_interval_ms).max(HEARTBEAT_INTERVAL_MIN);
         let heartbeat_timeout = Duration::from_millis(answer.heartbeat_timeout_ms);
+
         Ok(Registered {
             cluster: convert::id("/leader/cluster_id", &leader.cluster_id)?,
             session: Session {
@@ -205,10 +208,12 @@ impl MasterClient {
             running_tasks: u32::try_from(running).unwrap_or(u32::MAX),
             ..heartbeat_request(introduction, registered)
         };
+
         let mut client = self.inner.clone();
         let call = client.send_heartbeat(timed(request, patience));
         let answer = within(patience, call).await?;
         let leader = answer.leader.ok_or(CallError::LeaderMissing)?;
+
         Ok(HeartbeatAnswer {
             cluster: convert::id("/leader/cluster_id", &leader.cluster_id)?,
             leader: MasterId(leader.leader_id),

@@ -61,10 +61,10 @@ impl Route {
     /// Returns the time that the relay may take: when it hangs, the other routes are tried within
     /// one heartbeat timeout.
     pub(super) fn patience(&self, heartbeat_timeout: Duration) -> Duration {
-        match self.relays().is_last() {
-            true => HEARTBEAT_TIMEOUT,
-            false => HEARTBEAT_TIMEOUT.min(heartbeat_timeout / RELAY_PATIENCE_PART),
+        if self.relays().is_last() {
+            return HEARTBEAT_TIMEOUT;
         }
+        HEARTBEAT_TIMEOUT.min(heartbeat_timeout / RELAY_PATIENCE_PART)
     }
 
     /// Gives up the relay, and returns true if another route is left.

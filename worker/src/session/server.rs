@@ -130,6 +130,7 @@ impl Server {
                 .register_encoded_file_descriptor_set(proto::v1::FILE_DESCRIPTOR_SET)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
+
         let service = WorkerServiceServer::new(service)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
@@ -140,6 +141,7 @@ impl Server {
             .add_service(reflection().build_v1()?)
             // Older tools know only this version.
             .add_service(reflection().build_v1alpha()?);
+
         let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
         let serving = router.serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
         let serving = async { Ok(serving.await?) };

@@ -177,6 +177,7 @@ impl WorkerService for LeaderCalls {
         let request = request.into_inner();
         self.check_worker(&request.worker_id)?;
         self.check_cluster(&request.cluster_id)?;
+
         let attempt = request.attempt.unwrap_or_default();
         let attempt = AttemptRef::try_from(attempt)?;
         let wanted = OutputStream::of(request.stream)
@@ -188,12 +189,14 @@ impl WorkerService for LeaderCalls {
             OpenError::Unknown(_) => Status::not_found(error.to_string()),
             OpenError::TooManyReaders(_) => Status::resource_exhausted(error.to_string()),
         })?;
+
         let offsets = [request.stdout_offset, request.stderr_offset];
         for (output, offset) in OutputStream::ALL.into_iter().zip(offsets) {
             if let Some(offset) = offset {
                 reader.skip_to(output, offset);
             }
         }
+
         let chunks = stream::try_unfold((reader, self.stop.clone()), next_chunk);
         Ok(Response::new(chunks.boxed()))
     }
@@ -225,9 +228,10 @@ fn launch(wire: v1::Assignment) -> Result<Launch, Invalid> {
         command: wire.command,
         env: wire.env,
         working_dir: wire.working_dir.map(PathBuf::from),
-        on_disconnect: match wire.requeue_on_disconnect {
-            true => OnDisconnect::Requeue,
-            false => OnDisconnect::Keep,
+        on_disconnect: if wire.requeue_on_disconnect {
+            OnDisconnect::Requeue
+        } else {
+            OnDisconnect::Keep
         },
     })
 }

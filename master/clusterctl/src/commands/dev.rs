@@ -92,6 +92,7 @@ async fn overview(cluster: &LocalCluster, client: &Client) -> Result<Overview, F
     let layout = cluster.layout();
     let leader = client.leader().await?.leader_id.and_then(|id| u16::try_from(id).ok());
     let leader = leader.map(Role::Master);
+
     let running = cluster.processes().iter().map(|process| {
         let role = process.role();
         let running = Running {
@@ -104,6 +105,7 @@ async fn overview(cluster: &LocalCluster, client: &Client) -> Result<Overview, F
         (role, running)
     });
     let running = running.collect::<Vec<_>>();
+
     Ok(Overview {
         endpoints: layout.endpoints().collect(),
         leader: running.iter().find(|(role, _)| Some(*role) == leader).map(|(_, r)| r.clone()),
@@ -123,6 +125,7 @@ fn text(overview: &Overview, style: Style) -> String {
         ]
     });
     let table = columns(["PROCESS", "PID", "GRPC", "HTTP", "LOG"], rows.collect(), style);
+
     let endpoints = overview.endpoints.join(",");
     let mut lines = vec![String::new(), table, String::new()];
     if let Some(leader) = &overview.leader {

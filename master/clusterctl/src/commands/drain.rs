@@ -65,6 +65,7 @@ async fn await_drained(
 ) -> Result<v1::Worker, Failure> {
     let until = context.timeout.map(|timeout| Instant::now() + timeout);
     let mut told = None;
+
     loop {
         match Progress::of(&seen) {
             Progress::Drained => {
@@ -80,10 +81,12 @@ async fn await_drained(
             }
             Progress::Left(_) => {}
         }
+
         if until.is_some_and(|until| Instant::now() + POLL_INTERVAL >= until) {
             let Progress::Left(tasks) = Progress::of(&seen) else { return Ok(seen) };
             return Err(Failure::StillDraining { worker_id: seen.worker_id, tasks });
         }
+
         sleep(POLL_INTERVAL).await;
         match client.worker(&seen.worker_id, Consistency::default()).await {
             Ok(worker) => seen = worker,

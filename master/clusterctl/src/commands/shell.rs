@@ -63,6 +63,7 @@ async fn obey(base: &Context, line: &str) -> Result<Next, u8> {
         }
         failure.exit_code()
     };
+
     let words = words::split(line).map_err(|error| {
         base.output.message(format_args!("❌ {error}"));
         USAGE
@@ -70,6 +71,7 @@ async fn obey(base: &Context, line: &str) -> Result<Next, u8> {
     if words.first().is_none_or(|word| word.starts_with('#')) {
         return Ok(Next::Line);
     }
+
     let line = match ShellLine::try_parse_from(words) {
         Ok(line) => line,
         Err(error) => {
@@ -81,6 +83,7 @@ async fn obey(base: &Context, line: &str) -> Result<Next, u8> {
     if matches!(line.command, ShellCommand::Exit) {
         return Ok(Next::Leave);
     }
+
     let context = for_line(base, &line).map_err(|failure| told(&failure))?;
     match Box::pin(command(&context, line.command)).await {
         Ok(()) => Ok(Next::Line),

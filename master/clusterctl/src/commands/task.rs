@@ -57,6 +57,7 @@ pub(super) async fn list(
             consistency: Consistency::default().into(),
             placed: false,
         };
+
         let page = client.tasks(request).await?;
         left = left.saturating_sub(u32::try_from(page.tasks.len()).unwrap_or(u32::MAX));
         tasks.extend(page.tasks);
@@ -65,5 +66,6 @@ pub(super) async fn list(
             break;
         }
     }
+
     context.output.data(tasks.as_slice(), output::tasks)
 }

@@ -77,6 +77,7 @@ pub(super) async fn run(context: &Context, command: WorkerCommand) -> Result<(),
             return context.output.data(&metrics, output::worker_metrics);
         }
     };
+
     context.output.data(&worker, output::worker)
 }
 

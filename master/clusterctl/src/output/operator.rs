@@ -25,6 +25,7 @@ pub fn worker_metrics(metrics: &v1::WorkerMetrics, style: Style) -> String {
         let worker = &metrics.worker_id;
         return format!("none yet: {worker} has not reported to this leader since it is active");
     }
+
     // A leader that keeps no history still knows the latest sample.
     let samples = match metrics.history.as_slice() {
         [] => metrics.latest.as_slice(),

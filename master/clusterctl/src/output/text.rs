@@ -71,6 +71,7 @@ pub fn status(status: &v1::ClusterStatus, style: Style) -> String {
         "VERSION",
         "LEVEL MAX",
     ];
+
     let health = if status.healthy {
         "healthy".to_owned()
     } else {
@@ -83,6 +84,7 @@ pub fn status(status: &v1::ClusterStatus, style: Style) -> String {
         ("workers", counts(&status.workers)),
         ("tasks", counts(&status.tasks)),
     ]);
+
     let table = columns(heading, rows.collect(), style);
     match &status.mass_loss {
         Some(alarm) => format!("{}\n\n{summary}\n\n{table}", operator::alarm(alarm, style)),
@@ -115,6 +117,7 @@ pub fn workers(workers: &[v1::Worker], style: Style) -> String {
             or_nothing(worker.last_heartbeat.as_ref()),
         ]
     });
+
     let heading = [
         "WORKER",
         "STATE",
@@ -142,6 +145,7 @@ pub fn worker(worker: &v1::Worker, _: Style) -> String {
         Some(most) => format!("{} of at most {most}", worker.running_tasks),
         None => worker.running_tasks.to_string(),
     };
+
     fields(&[
         ("worker", worker.worker_id.clone()),
         ("state", format!("{state} ({})", worker.reason)),
@@ -203,6 +207,7 @@ pub fn task(task: &v1::Task, style: Style) -> String {
     if task.attempts.is_empty() {
         return summary;
     }
+
     let rows = task.attempts.iter().map(|attempt| {
         [
             attempt.number.to_string(),

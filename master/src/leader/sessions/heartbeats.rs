@@ -41,13 +41,12 @@ impl WorkerSessions {
     ) -> Result<v1::HeartbeatResponse, SessionError> {
         let leader = self.leading()?;
         leader.check_leadership().await?;
-        let register_again = match request.goodbye {
-            true => {
-                let ending = Arc::clone(&leader).on_goodbye(request);
-                leader.see_through(ending).await?;
-                false
-            }
-            false => leader.renew(&request)? == SessionStanding::Stale,
+        let register_again = if request.goodbye {
+            let ending = Arc::clone(&leader).on_goodbye(request);
+            leader.see_through(ending).await?;
+            false
+        } else {
+            leader.renew(&request)? == SessionStanding::Stale
         };
         Ok(v1::HeartbeatResponse {
             leader: leader.header(),

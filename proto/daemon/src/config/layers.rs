@@ -57,6 +57,7 @@ impl Layers<'_> {
             let name = key.fallback_variable?;
             Some(text(Rank::FallbackVariable, name, (self.variable)(name)?))
         };
+
         flag().or_else(variable).or_else(file).or_else(fallback)
     }
 

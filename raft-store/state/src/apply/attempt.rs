@@ -65,6 +65,7 @@ impl Apply<'_> {
         if !class.allows(worker) {
             return Err(Rejection::ConstraintViolated { task: task.id, worker: name() });
         }
+
         let total = worker.total();
         let free = match self.state.load(&worker.id) {
             Some(load) => total.saturating_sub(&load.allocated),

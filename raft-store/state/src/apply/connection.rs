@@ -138,26 +138,31 @@ impl Apply<'_> {
             .map(|(kept, _)| (kept.task, kept.attempt))
             .collect::<BTreeMap<_, _>>();
         let is_fenced = worker.health.unreachable.is_some();
+
         let Some(load) = self.state.load(&worker.id) else { return };
         for id in load.attempts.clone() {
             let Some(mut task) = self.state.task(id).map(|task| Task::clone(task)) else {
                 continue;
             };
+
             let is_reported = kept.contains_key(&id);
             if !is_same_process && !is_reported {
                 self.end_attempt(task, AttemptOutcome::Lost(LossReason::WorkerRestarted));
                 continue;
             }
+
             let Some(attempt) = task.attempts.last_mut() else { continue };
             let was_started = attempt.started_at.is_some();
             if !is_reported && (was_started || is_fenced) {
-                let reason = match was_started {
-                    true => LossReason::UnknownToWorker,
-                    false => LossReason::WorkerUnreachable,
+                let reason = if was_started {
+                    LossReason::UnknownToWorker
+                } else {
+                    LossReason::WorkerUnreachable
                 };
                 self.end_attempt(task, AttemptOutcome::Lost(reason));
                 continue;
             }
+
             let changes_epoch = attempt.epoch != epoch;
             attempt.epoch = epoch;
             if is_reported && !was_started {

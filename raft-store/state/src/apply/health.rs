@@ -100,6 +100,7 @@ impl Apply<'_> {
         let Some(outcome) = &last.outcome else { return };
         let attempt = AttemptRef { task: task.id, attempt: last.number };
         let elsewhere = failed_elsewhere(task, last);
+
         match outcome {
             // An attempt that was stopped may never have started its program.
             AttemptOutcome::Exited { .. } | AttemptOutcome::Signaled { .. }

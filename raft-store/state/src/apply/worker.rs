@@ -63,6 +63,7 @@ impl Apply<'_> {
         if self.state.workers().len() >= self.limits().workers_max {
             return Err(Rejection::limit("workers", self.limits().workers_max));
         }
+
         let blank = Worker {
             id,
             address,
@@ -84,6 +85,7 @@ impl Apply<'_> {
             history: Vec::new(),
             index: self.index,
         };
+
         let worker = match self.state.departed_worker(&blank.id) {
             None => blank,
             Some(departed) => {
@@ -143,6 +145,7 @@ impl Apply<'_> {
                 (Scheduling::Draining { deadline }, WorkerEventKind::DrainStarted)
             }
         };
+
         // To cordon a worker that is being drained does not end the drain.
         let is_weaker =
             command.order == SchedulingOrder::Cordon && known.scheduling != Scheduling::Open;

@@ -176,6 +176,7 @@ fn bounds_of<'a>(
         let most = bounds.entry(place).or_insert_with(|| bound.most.clone());
         most.raise_to(&bound.most);
     };
+
     for worker in workers {
         let Some(bound) = capacity.upper_bound_of(&worker.id) else { continue };
         add(Place::Anywhere, &bound);
@@ -183,6 +184,7 @@ fn bounds_of<'a>(
         if backlog.by_label.is_empty() {
             continue;
         }
+
         for (label, value) in worker.labels_in_effect() {
             let Some((label, by_label)) = backlog.by_label.get_key_value(label) else { continue };
             add(Place::Label(label, None), &bound);

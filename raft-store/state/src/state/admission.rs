@@ -18,11 +18,12 @@ impl State {
         let Some(process) = &holder.process else { return Ok(()) };
         if claimant.incarnation == process.incarnation {
             let (sequence, current) = (claimant.sequence, process.sequence);
-            return match sequence < current {
-                true => Err(Rejection::LateRegistration { sequence, current }),
-                false => Ok(()),
-            };
+            if sequence < current {
+                return Err(Rejection::LateRegistration { sequence, current });
+            }
+            return Ok(());
         }
+
         let may_run_something = holder.is_active() || self.load(&holder.id).is_some();
         if claimant.restarts(process) || !may_run_something {
             return Ok(());

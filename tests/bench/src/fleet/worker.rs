@@ -174,6 +174,7 @@ impl SessionLoop {
             let leaders = self.worker.leaders();
             (leaders.cluster(), leaders.term_seen())
         };
+
         let request = v1::RegisterWorkerRequest {
             cluster_id,
             worker_id: self.worker.id.clone(),
@@ -187,11 +188,13 @@ impl SessionLoop {
             start: 1,
             ..v1::RegisterWorkerRequest::default()
         };
+
         let answer = timeout(REGISTER_TIMEOUT, client.register_worker(request)).await?;
         let answer = answer.map_err(Box::new)?.into_inner();
         let header = answer.leader.ok_or(CallError::Answer)?;
         self.worker.leaders().admit(&header).map_err(|_| CallError::Answer)?;
         self.masters = answer.masters.into_iter().map(|master| master.address).collect();
+
         Ok(Kept {
             relays: Relays::new(&header.leader_address, &answer.relays, rand::random()),
             relay: None,
@@ -208,6 +211,7 @@ impl SessionLoop {
         let phase = period.mul_f64(rand::rng().random_range(0.0..1.0));
         let mut beats = interval_at(Instant::now() + phase, period);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+
         let worker = Arc::clone(&self.worker);
         loop {
             tokio::select! {

@@ -103,6 +103,7 @@ impl DispatchLoad {
         let task = labeled_task(&Uuid::new_v4().to_string());
         let mut to_start = Latencies::default();
         let mut to_finish = Latencies::default();
+
         for _ in 0..count {
             let sent = Instant::now();
             let accepted = client.submit(vec![task.clone()], None).await?;
@@ -115,6 +116,7 @@ impl DispatchLoad {
                 to_start.record(waited);
             }
         }
+
         Ok(LatencyReport {
             tasks: to_finish.count(),
             start_p50_micros: to_start.median().as_micros(),

@@ -82,12 +82,14 @@ impl FailoverTrials<'_> {
                 .members
                 .iter()
                 .filter(|member| member.reachable && member.lag.is_none_or(|lag| lag <= LAG_MAX));
+
             let leader = status.leader_id.and_then(|id| u16::try_from(id).ok());
             if let Some(leader) = leader
                 && caught_up.count() == masters
             {
                 return Ok(Role::Master(leader));
             }
+
             if Instant::now() >= deadline {
                 anyhow::bail!("the cluster did not settle in time");
             }

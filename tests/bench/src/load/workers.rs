@@ -152,11 +152,13 @@ impl WorkerTrial<'_> {
         let leader = leader(&client, 1).await?.role;
         let entries = last_log_index(&client).await?;
         let heartbeats = self.fleet.heartbeats();
+
         let (began, before) = (Instant::now(), self.cpu_times(baseline)?);
         sleep(duration).await;
         let (elapsed, after) = (began.elapsed(), self.cpu_times(baseline)?);
         let heartbeats = self.fleet.heartbeats().saturating_sub(heartbeats);
         let raft_entries = last_log_index(&client).await?.saturating_sub(entries);
+
         let (mut of_leader, mut of_follower) = (MasterUsage::default(), MasterUsage::default());
         for ((&(role, bytes), before), after) in baseline.bytes.iter().zip(before).zip(after) {
             let grown = resident_bytes(self.pid(role)?)?.saturating_sub(bytes);
@@ -166,6 +168,7 @@ impl WorkerTrial<'_> {
             usage.bytes_per_worker =
                 usage.bytes_per_worker.max(grown / u64::from(self.workers.max(1)));
         }
+
         Ok(QuietReport {
             seconds: elapsed.as_secs_f64(),
             leader: of_leader,

@@ -63,11 +63,13 @@ async fn measure(
     for master in masters {
         cluster.ready(master).await?;
     }
+
     let workers = args.workers;
     let mut trial = WorkerTrial { cluster, fleet, workers, port };
     let baseline = trial.baseline().await?;
     output.message(format_args!("registering {workers} workers that are offline"));
     trial.register().await?;
+
     output.message("starting all of them");
     let (all_active, refusal) = trial.connect().await?;
     if let Some(refusal) = refusal {
@@ -77,10 +79,12 @@ async fn measure(
         ));
     }
     output.message(format_args!("all are active after {}", millis(all_active.as_micros())));
+
     sleep(SETTLE_PAUSE).await;
     let length = humantime::format_duration(args.quiet);
     output.message(format_args!("watching the masters under heartbeats for {length}"));
     let quiet = trial.watch(args.quiet, &baseline).await?;
+
     output.message("killing the leader");
     let follow = trial.fail_over().await?;
     Ok(WorkerReport { workers, all_active_micros: all_active.as_micros(), quiet, follow })

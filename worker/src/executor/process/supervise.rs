@@ -109,6 +109,7 @@ impl AttemptProcesses<'_> {
         if self.ending == Ending::Unasked {
             self.ending = Ending::Killing { since: Instant::now(), logged: Logged::No };
         }
+
         let mut pause = SEARCH_PAUSE;
         loop {
             let members = self.members().await;
@@ -129,6 +130,7 @@ impl AttemptProcesses<'_> {
             }
             pause = (pause * 2).min(LOOK_PAUSE_MAX);
         }
+
         let (machine, id) = (Arc::clone(self.machine), self.attempt);
         let removal = tokio::task::spawn_blocking(move || machine.records.remove(id));
         removal.await.unwrap_or_default();
@@ -206,6 +208,7 @@ impl AttemptProcesses<'_> {
             }
             (kin, left)
         });
+
         match looking.await {
             Ok((kin, left)) => {
                 self.kin = Some(kin);
