@@ -80,7 +80,7 @@ impl Events {
     }
 
     /// Changes when there may be more to read: subscribe before the look.
-    pub(crate) fn news(&self) -> watch::Receiver<()> {
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
         self.shared.news.subscribe()
     }
 

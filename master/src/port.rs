@@ -1,4 +1,4 @@
-//! The ports of a master, and the reasons for which connections to them are closed.
+//! The ports of a master, and the reasons why connections to them are closed.
 
 /// A port for connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -30,7 +30,7 @@ pub(crate) use self::entry::{check_stored, decode_entry, decode_membership, enco
 /// The format of openraft's records, which are JSON.
 const JSON_FORMAT: u8 = 1;
 
-/// Reason for which bytes are not what they should be.
+/// Reason why bytes are not what they should be.
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
     /// There are too few bytes.
@@ -52,7 +52,7 @@ pub enum CodecError {
     OtherType {
         /// The type that it says.
         found: u8,
-        /// The type that was to be read.
+        /// The expected type.
         expected: u8,
     },
     /// No release of a known level has commands of the type.

@@ -287,7 +287,7 @@ impl NetStreamAppend<TypeConfig> for Peer {
                     Err(StreamAppendError::HigherVote(vote)) => {
                         check_answered(vote, asked_in.load(Ordering::Relaxed))?;
                     }
-                    // A peer that lacks entries obeys this leader all the same.
+                    // A peer that lacks entries still obeys this leader.
                     Ok(_) | Err(StreamAppendError::Conflict(_)) => unanswered.on_obeyed(),
                 }
                 Ok(result)

@@ -1,5 +1,5 @@
 //! Keeps the log within its bounds: requests snapshots, purges the entries that they cover, and
-//! sends a snapshot to members for whom the log is no longer kept.
+//! sends a snapshot to members that the log is no longer kept for.
 
 mod policy;
 

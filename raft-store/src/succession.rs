@@ -2,8 +2,7 @@
 //!
 //! Raft's followers wait out the leader's lease and then a random time, in case the leader is only
 //! slow. A leader whose connection was closed and whose port refuses another is not slow: its
-//! process is gone. The lease is waited out all the same, because other followers may have promised
-//! it.
+//! process is gone. The lease is still waited out, because other followers may have promised it.
 
 use std::io;
 use std::sync::Arc;

@@ -179,7 +179,7 @@ impl Attempts {
         unknown
     }
 
-    /// Waits until there are results to report, and takes as many as fit into so many bytes. More
+    /// Waits until there are results to report, and takes as many as fit into that many bytes. More
     /// results gather in the meantime.
     pub(crate) async fn next_report(&self, bytes_max: usize) -> Vec<FinishedAttempt> {
         let mut progress = self.shared.progress.subscribe();

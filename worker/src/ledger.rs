@@ -265,7 +265,7 @@ impl Ledger {
     pub(crate) fn on_ended(&mut self, ended: &FinishedAttempt) -> bool {
         let attempt = ended.attempt;
         match self.live.get_mut(&attempt) {
-            // An attempt that ended by itself before it was killed has a result like any other.
+            // An attempt that ended on its own before it was killed has a result like any other.
             Some(Live::Fenced(reason)) if is_by_signal(&ended.outcome) => {
                 let reason = *reason;
                 self.live.remove(&attempt);
@@ -310,7 +310,7 @@ impl Ledger {
         effects
     }
 
-    /// Returns the results to report next, as many as fit into so many bytes: after those of the
+    /// Returns the results to report next, as many as fit into that many bytes: after those of the
     /// last report, and in the end from the beginning again.
     pub(crate) fn next_report(&mut self, bytes_max: usize) -> Vec<FinishedAttempt> {
         self.unconfirmed.next_report(bytes_max)

@@ -58,8 +58,8 @@ struct Shared {
 struct Growth(u64);
 
 impl Logs {
-    /// Creates a store of logs under `data_dir`, with so many bytes per stream, for so many readers
-    /// at the same time.
+    /// Creates a store of logs under `data_dir`, with that many bytes per stream, for that many
+    /// readers at the same time.
     #[must_use]
     pub(crate) fn new(data_dir: &Path, stream_bytes_max: u64, readers_max: usize) -> Self {
         let shared = Shared {

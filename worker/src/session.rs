@@ -206,7 +206,7 @@ impl SessionKeeper {
         }
     }
 
-    /// Waits for so long, or until a leader calls or the worker stops.
+    /// Waits for that time, or until a leader calls or the worker stops.
     async fn pause(&mut self, pause: Duration) {
         tokio::select! {
             () = sleep(pause) => {}

@@ -171,7 +171,7 @@ impl Session {
 
     async fn serve(&mut self) -> Result<std::convert::Infallible, End> {
         let stopping = self.operations.stopping().clone();
-        let mut news = self.operations.events().news();
+        let mut news = self.operations.events().changes();
         let mut pings = pings();
         let undecided_until = Instant::now() + FIRST_WORD_PATIENCE;
         loop {

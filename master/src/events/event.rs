@@ -19,7 +19,7 @@ pub(crate) enum Topic {
     Tasks,
     /// Leaders, and alarms about the cluster as a whole.
     Cluster,
-    /// Usage as it is reported. Not replicated: what is missed is missed.
+    /// Usage as it is reported. Not replicated: a missed sample is lost.
     Telemetry,
 }
 

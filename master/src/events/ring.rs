@@ -17,14 +17,14 @@ pub(crate) struct Ring<T> {
     floor: LogIndex,
     /// Up to here everything has been seen.
     through: LogIndex,
-    /// The floor of the last jump: what lies below it never was in the ring.
+    /// Floor of the last jump: events below it were never in the ring.
     jumped_to: LogIndex,
 }
 
 /// The next events for one reader.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Page<T> {
-    /// In order; those of one index are complete.
+    /// Events in order; the events of one index are complete.
     pub(crate) events: Vec<(LogIndex, T)>,
     /// The reader's place after them.
     pub(crate) next: LogIndex,
@@ -67,8 +67,8 @@ impl<T> Ring<T> {
         self.floor
     }
 
-    /// Takes what the entries `from` to `to` brought, in order. What was seen before is left out;
-    /// entries that are missing in between cost everything up to them.
+    /// Adds the events of the entries `from` to `to`, in order. Events that were seen before are
+    /// left out; entries that are missing in between cost everything up to them.
     pub(crate) fn extend(
         &mut self,
         from: LogIndex,

@@ -21,14 +21,14 @@ const SAMPLES_MAX: usize = 4_096;
 /// Before a stream that has ended is opened again.
 const REOPEN_PAUSE: Duration = Duration::from_millis(200);
 
-/// Passes samples on to whoever listens on this replica. Clones share everything.
+/// Passes samples on to the listeners on this replica. Clones share everything.
 #[derive(Clone, Debug)]
 pub(crate) struct UsageFeed {
     samples: broadcast::Sender<Arc<v1::UsageSample>>,
     arrived: Arc<Notify>,
 }
 
-/// One listener. It is told nothing of what it was too slow for.
+/// A listener. It skips the samples that it was too slow for.
 #[derive(Debug)]
 pub(crate) struct UsageListener {
     samples: broadcast::Receiver<Arc<v1::UsageSample>>,
@@ -77,7 +77,7 @@ impl UsageFeed {
         Self { samples: broadcast::Sender::new(SAMPLES_MAX), arrived: Arc::default() }
     }
 
-    /// Listens from now on, whoever leads.
+    /// Listens from now on, across changes of leader.
     pub(crate) fn listen(&self) -> UsageListener {
         let listener = UsageListener::from(self.samples.subscribe());
         self.arrived.notify_one();

@@ -27,8 +27,8 @@ const SWEEP_PAUSE: Duration = Duration::from_secs(10);
 /// Time from TERM to KILL.
 pub(super) const STOP_GRACE: Duration = Duration::from_secs(10);
 
-/// Delivers orders with at most one call per worker under way, so that orders about one attempt
-/// arrive in the order in which they were committed.
+/// Delivers orders with at most one open call per worker, so that orders about one attempt arrive
+/// in the order in which they were committed.
 #[derive(Debug)]
 pub(super) struct Dispatcher {
     leader: Arc<LeaderState>,
@@ -43,13 +43,13 @@ pub(super) struct Dispatcher {
     told_to_stop: HashMap<WorkerId, BTreeMap<AttemptRef, Instant>>,
 }
 
-/// A call under way.
+/// An open call.
 #[derive(Debug)]
 struct Called {
     worker: WorkerId,
     epoch: Epoch,
     address: String,
-    /// Recorded reason for which the worker cannot be called.
+    /// Recorded reason why the worker cannot be called.
     known: Option<String>,
 }
 
@@ -74,7 +74,8 @@ impl Dispatcher {
         }
     }
 
-    /// Calls the workers that have orders to get, or are probed. Costs O(those workers).
+    /// Calls the workers that have orders to get, or are probed. The cost depends on the number of
+    /// those workers.
     fn deliver_orders(&mut self) {
         let now = Instant::now();
         self.records.forgive(now);
@@ -195,7 +196,7 @@ impl Dispatcher {
         let noted = self.records.on_failed(worker, failure.clone(), called.purpose(), now);
         if let Some(kind) = failure.setback() {
             let since = self.leader.node.clock().now();
-            self.leader.undelivered.note(worker, *epoch, kind, failure.to_string(), since);
+            self.leader.undelivered.on_setback(worker, *epoch, kind, failure.to_string(), since);
         }
 
         match failure {

@@ -14,14 +14,15 @@ use super::state::until_over;
 /// what is missing.
 ///
 /// A pass gets no hint about what changed. The code that takes over after an election is therefore
-/// the code that runs all the time. A pass costs what is missing, not what exists.
+/// the code that runs all the time. The cost of a pass depends on what is missing, not on what
+/// exists.
 pub(super) trait Duty: Send + 'static {
     /// Name of the duty in logs.
     const NAME: &'static str;
     /// True if the duty rests while no quorum confirms that this master leads. A duty that proposes
     /// nothing needs no rest.
     const RESTS: bool = true;
-    /// Reason for which a pass ends early. It is logged, and the next pass starts afresh.
+    /// Reason why a pass ends early. It is logged, and the next pass starts afresh.
     type Error: Error + Send;
 
     /// Makes one pass. Returns when to make the next one.
@@ -45,7 +46,7 @@ pub(super) struct Wait {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Changes {
     All,
-    /// Those from that time on, and at that time those that came before.
+    /// Changes from this time on; earlier ones begin a pass at this time.
     After(Instant),
     None,
 }
@@ -86,8 +87,8 @@ impl Wait {
 /// Pause after a failed pass, so that a lasting fault does not spin.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// Runs passes of a duty until cancelled. Calls that the duty has under way are dropped then: their
-/// effects show in the state, or the next leader makes them again.
+/// Runs passes of a duty until cancelled. Open calls of the duty are dropped then: their effects
+/// show in the state, or the next leader makes them again.
 pub(super) async fn drive<D: Duty>(
     mut duty: D,
     mut applied: watch::Receiver<AppliedAt>,
@@ -189,7 +190,7 @@ mod tests {
         }
     }
 
-    /// A counter under way, and all that wakes it.
+    /// A running counter, and all that wakes it.
     struct World {
         passes: Arc<AtomicUsize>,
         notice: Arc<Notify>,

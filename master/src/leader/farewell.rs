@@ -66,7 +66,7 @@ struct Seen {
 /// Next step with a departed worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
-    /// The call under way ends.
+    /// The open call ends.
     Answer,
     /// The worker is called.
     CallAt(Instant),

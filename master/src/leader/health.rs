@@ -24,7 +24,7 @@ pub(super) struct HealthRecorder {
     next_pass: Instant,
 }
 
-/// Reasons for which a worker cannot be called or cannot start programs.
+/// Reasons why a worker cannot be called or cannot start programs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Ailment {
     unreachable: Option<String>,

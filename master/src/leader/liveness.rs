@@ -305,7 +305,7 @@ impl Duty for Liveness {
         // Looked up one after the other: what one step settles may be due for the next at once.
         let silent = self.lapsed(now).silent;
         if !silent.is_empty() {
-            // First, so that a leader which is lost half way leaves the brake on and not off.
+            // First, so that a leader that fails in between leaves the brake on and not off.
             self.raise_alarm(&silent, now).await?;
             self.declare_silent(silent).await?;
         }
@@ -334,9 +334,9 @@ impl Duty for Liveness {
     }
 }
 
-/// Brings the table in step with the workers whose records changed after `seen`: a worker has a
-/// lease whatever becomes of the call that registered it. Costs what has changed. `now` is the same
-/// moment on both clocks.
+/// Updates the table for the workers whose records changed after `seen`: a worker has a lease
+/// whatever becomes of the call that registered it. The cost depends on what has changed. `now` is
+/// the same moment on both clocks.
 pub(super) fn follow(
     table: &mut LeaseTable,
     state: &State,

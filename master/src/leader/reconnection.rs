@@ -34,7 +34,7 @@ const SEARCH_PAUSE: Duration = Duration::from_millis(100);
 
 /// The monitor of one term.
 ///
-/// When the term ends, contacts under way are dropped, and open requests are interrupted.
+/// When the term ends, open contacts are dropped, and open requests are interrupted.
 #[derive(Debug)]
 pub(crate) struct ReconnectionMonitor {
     leader: Arc<LeaderState>,
@@ -42,7 +42,7 @@ pub(crate) struct ReconnectionMonitor {
     requests: mpsc::Receiver<ReconnectRequest>,
     schedule: ContactSchedule,
     open_requests: OpenRequests,
-    /// Contacts under way. One that was withdrawn ends without a result.
+    /// Open contacts. A contact that was withdrawn ends without a result.
     contacts: JoinSet<(WorkerId, Option<ContactResult>)>,
     under_way: BTreeMap<WorkerId, UnderWay>,
     awaited: AwaitedRegistrations,
@@ -51,7 +51,7 @@ pub(crate) struct ReconnectionMonitor {
     next_search: Instant,
 }
 
-/// Basis of a contact under way.
+/// Basis of an open contact.
 #[derive(Debug)]
 struct UnderWay {
     address: String,
@@ -98,7 +98,8 @@ impl ReconnectionMonitor {
     }
 
     /// Takes in workers that have become inactive, withdraws contacts that have lost their reason,
-    /// and begins a round over the workers that are due. Costs what has changed and what is due.
+    /// and begins a round over the workers that are due. The cost depends on what has changed and
+    /// what is due.
     fn search(&mut self) {
         let now = Instant::now();
         let Self { config, schedule, under_way, seen, .. } = self;
@@ -134,7 +135,7 @@ impl ReconnectionMonitor {
         let awaited = &mut self.awaited;
         let (registered, late) = self.leader.node.reader().with(|state| {
             // A worker that was unregistered meanwhile is not awaited either.
-            awaited.settle(now, |worker| state.worker(worker).is_none_or(|one| one.is_active()))
+            awaited.take_ended(now, |worker| state.worker(worker).is_none_or(|one| one.is_active()))
         });
 
         for (worker, reached) in registered {
@@ -233,7 +234,7 @@ impl ReconnectionMonitor {
                 self.leader.findings.post(worker, known.epoch, HealthFinding::Reachable);
             }
         }
-        self.settle(worker, Some(&result));
+        self.end_contact(worker, Some(&result));
 
         if trigger == Trigger::Announcement {
             self.leader.metrics.on_announced(result.is_reached());
@@ -253,7 +254,7 @@ impl ReconnectionMonitor {
 
     /// Handles a contact that was withdrawn or not begun: the worker is gone, active, or elsewhere.
     fn on_withdrawn(&mut self, worker: &WorkerId) {
-        self.settle(worker, None);
+        self.end_contact(worker, None);
         let known = self.leader.node.reader().with(|state| {
             state.worker(worker).map(|worker| (is_reachable(worker), worker.address.is_some()))
         });
@@ -273,7 +274,7 @@ impl ReconnectionMonitor {
     }
 
     /// Ends a contact in the schedule, and reports the batch that ends with it.
-    fn settle(&mut self, worker: &WorkerId, result: Option<&ContactResult>) {
+    fn end_contact(&mut self, worker: &WorkerId, result: Option<&ContactResult>) {
         match self.schedule.on_ended(worker, result, Instant::now(), rand::random()) {
             Some(Completed::Round(took)) => self.leader.metrics.on_reconnect_round(took),
             Some(Completed::Announcements { took, reached, failed }) => {

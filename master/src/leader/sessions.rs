@@ -17,7 +17,7 @@ mod registration;
 
 pub(crate) use heartbeats::Relayed;
 
-/// Reason for which a worker's call had no effect.
+/// Reason why a worker's call had no effect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SessionError {
     /// This master does not lead, or is still taking over.
@@ -62,7 +62,7 @@ impl WorkerSessions {
         *self.leader.lock() = leader;
     }
 
-    /// Returns the state of the term under way, or [`SessionError::NotLeading`].
+    /// Returns the state of the current term, or [`SessionError::NotLeading`].
     pub(crate) fn leading(&self) -> Result<Arc<LeaderState>, SessionError> {
         let leader = self.leader.lock().clone();
         leader.ok_or(SessionError::NotLeading)
@@ -114,8 +114,8 @@ impl LeaderState {
         }
     }
 
-    /// Does work that must not stop half way when its call is dropped, because the caller has died
-    /// or hung up.
+    /// Completes work that must not stop when its call is dropped, because the caller has died or
+    /// hung up.
     async fn see_through<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, SessionError>> + Send + 'static,

@@ -68,7 +68,8 @@ impl LeaderState {
         self.leases.lock()
     }
 
-    /// Returns what names this leader in a call to a worker; nothing while the cluster has no id.
+    /// Returns the header that names this leader in calls to workers; none while the cluster has no
+    /// id.
     #[must_use]
     pub(crate) fn header(&self) -> Option<v1::LeaderHeader> {
         let id = self.node.id();

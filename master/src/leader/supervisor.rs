@@ -57,14 +57,14 @@ pub(crate) struct Supervisor {
     tasks: TaskTracker,
 }
 
-/// Duties under way, in the order of their start, in which they are also stopped.
+/// Running duties, in the order of their start, in which they are also stopped.
 struct Duties {
     loops: Loops,
     leader: Arc<LeaderState>,
     under_way: Vec<(&'static str, CancellationToken, JoinHandle<()>)>,
 }
 
-/// Reason for which the duties of a term ended.
+/// Reason why the duties of a term ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     /// Another master leads, or no quorum has confirmed for a while that this one does.
@@ -93,7 +93,7 @@ impl Supervisor {
         Self { node, config, sessions, metrics, loops, tasks }
     }
 
-    /// Runs until cancelled. When it returns, no duty is under way.
+    /// Runs until cancelled. When it returns, no duty is running.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let mut leadership = self.node.leadership();
 
@@ -123,7 +123,7 @@ impl Supervisor {
         }
     }
 
-    /// Runs the duties of one term until it ends. When this returns, none is under way.
+    /// Runs the duties of one term until it ends. When this returns, none is running.
     async fn lead(
         &self,
         leader: &Arc<LeaderState>,

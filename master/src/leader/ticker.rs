@@ -16,7 +16,7 @@ use super::duty::{Duty, Wait};
 pub(crate) struct Retention {
     /// Number of finished tasks kept; the oldest are forgotten first.
     pub(crate) tasks: u64,
-    /// Time for which each is kept at least: those that are too old are forgotten by degrees.
+    /// Least time for which each is kept: older ones are forgotten gradually.
     pub(crate) age: Duration,
 }
 

@@ -61,7 +61,7 @@ impl EncodeLabelSet for Label {
     }
 }
 
-/// The label of what is measured for each master.
+/// Label of series that are measured for each master.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Peer(u64);
 

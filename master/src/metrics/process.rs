@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 /// Linux reports start times in this unit on every architecture that we build for.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Reads `/proc` at each scrape; what cannot be read is left out.
+/// Reads `/proc` at each scrape, and leaves out figures that cannot be read.
 #[derive(Debug)]
 pub(super) struct ProcessCollector {
     started_at: Option<f64>,

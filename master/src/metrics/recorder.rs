@@ -1,5 +1,5 @@
-//! Counts what has been applied while this master leads: whoever proposed it, and whatever became
-//! of the call that had it proposed.
+//! Counts what has been applied while this master leads: regardless of who proposed it, and of what
+//! became of the call that had it proposed.
 
 mod tally;
 
@@ -22,7 +22,7 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Begins with what is applied next.
+    /// Begins with the next entry that is applied.
     pub(crate) fn new(node: Node, metrics: Metrics) -> Self {
         let feed = node.reader().subscribe();
         Self { node, metrics, feed, tally: None }

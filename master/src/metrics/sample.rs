@@ -15,7 +15,7 @@ use raft_store::{Leadership, Node, SnapshotFailures};
 
 /// A worker that is inactive for longer deserves somebody's attention.
 const ABSENCE_LONG: Duration = Duration::from_secs(5 * 60);
-/// A worker that is lost so often within this time comes and goes.
+/// A worker that is lost this often within the time below is flapping.
 const FLAPS_MIN: usize = 3;
 const FLAPPING_WITHIN: Duration = Duration::from_secs(15 * 60);
 

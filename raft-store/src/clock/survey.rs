@@ -61,7 +61,7 @@ impl ClockSurvey {
     }
 }
 
-/// Returns true if a clock that is off by so many milliseconds should be reported.
+/// Returns true if a clock that is off by that many milliseconds should be reported.
 #[must_use]
 pub fn is_astray(offset_millis: i64) -> bool {
     Duration::from_millis(offset_millis.unsigned_abs()) > CLOCK_OFFSET_MAX
@@ -80,7 +80,7 @@ mod tests {
     const DAY: i64 = 24 * 60 * 60 * 1_000;
     const NOON: u64 = 1_700_000_000_000;
 
-    /// Returns a survey of so many voters, of which these answered.
+    /// Returns a survey of that many voters, of which these answered.
     fn survey(voters: u64, offsets: &[i64]) -> ClockSurvey {
         let mut survey = ClockSurvey::new(Instant::now(), (1..=voters).map(MasterId).collect());
         for (master, offset) in (1..).zip(offsets) {

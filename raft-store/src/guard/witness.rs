@@ -39,9 +39,9 @@ impl From<&Vote> for GuardedVote {
 }
 
 impl PartialOrd for GuardedVote {
-    /// Compares in Raft's order: the term first, then whether a quorum granted it, whoever it is
-    /// for. Two votes for different nodes that are equal in both have no order: no node may give
-    /// the second.
+    /// Compares in Raft's order: the term first, then whether a quorum granted it, whichever node
+    /// it is for. Two votes for different nodes that are equal in both have no order: no node may
+    /// give the second.
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         let rank = |vote: &Self| (vote.term, vote.is_committed);
         let is_comparable = rank(self) != rank(other) || self.node == other.node;

@@ -49,8 +49,8 @@ impl Held {
             return Err(StorageError::NoEntry(next_index(purged)));
         }
 
-        // It is not synced by itself. If it is ahead of the log, it means the log's end: every
-        // entry before a committed entry is committed too.
+        // The committed index is not synced by itself. If it is ahead of the log, it means the
+        // log's end: every entry before a committed entry is committed too.
         let committed = json::<LogId>(database, LogRecord::Committed)?
             .map(|committed| last.filter(|last| last.index < committed.index).unwrap_or(committed));
 

@@ -1,5 +1,5 @@
-//! Tracks the streams and snapshots to each peer: they show for whom the log is kept, and can be
-//! ended.
+//! Tracks the streams and snapshots to each peer: they show which peers the log is kept for, and
+//! can be ended.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

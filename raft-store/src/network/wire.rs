@@ -26,7 +26,7 @@ pub(crate) enum WireError {
     /// A newer peer may know this kind of entry.
     #[error("log entry has unknown kind {0}")]
     UnknownKind(u32),
-    /// The message claims what no correct peer does.
+    /// The message makes a claim that no correct peer makes.
     #[error(transparent)]
     Implausible(#[from] Implausible),
     /// A membership cannot be read.

@@ -88,7 +88,7 @@ impl Node {
         let mut deadline = asked_at + STATUS_TIMEOUT;
         while let Ok(Some((id, answer))) = tokio::time::timeout_at(deadline, answers.next()).await {
             if let Some(status) = &answer {
-                // The clock was read half way, as far as can be known.
+                // The clock was read in the middle of the call, as far as can be known.
                 let half_way = asked_at.elapsed() / 2;
                 clocks.add(id, Timestamp(status.wall_clock_ms).before(half_way));
             }

@@ -252,7 +252,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns a command of about so many bytes.
+    /// Returns a command of about that many bytes.
     fn command(bytes: usize) -> EncodedCommand {
         let forget = vec![TaskId(0); bytes];
         EncodedCommand::new(&Command::Tick(Tick { term: Term(0), forget }), Level::FIRST).unwrap()

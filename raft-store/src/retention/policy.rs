@@ -1,5 +1,5 @@
-//! Decides when a snapshot is due, which entries may go, and for whom they are no longer kept.
-//! Pure.
+//! Decides when a snapshot is due, which entries may go, and which followers they are no longer
+//! kept for. Pure.
 
 use crate::log_store::Volume;
 

@@ -206,7 +206,7 @@ impl fmt::Display for WorkerReason {
     }
 }
 
-/// Reason for which a worker was declared inactive.
+/// Reason why a worker was declared inactive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DisconnectReason {
     /// No heartbeat within the heartbeat timeout.

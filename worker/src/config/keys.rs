@@ -1,4 +1,4 @@
-//! Every key: its name, what it is for, and the field it sets.
+//! Every key: its name, its purpose, and the field that it sets.
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,4 @@
-//! Rules that values keep by themselves and together.
+//! Checks values one by one and together.
 
 use std::path::PathBuf;
 

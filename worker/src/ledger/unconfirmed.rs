@@ -54,7 +54,7 @@ impl Unconfirmed {
         Some(outcome)
     }
 
-    /// Splits the results into as many as fit into so many bytes, and the names of the others.
+    /// Splits the results into as many as fit into that many bytes, and the names of the others.
     pub(super) fn divide(&self, bytes_max: usize) -> (Vec<FinishedAttempt>, Vec<AttemptRef>) {
         let sent = self.batch_after(None, bytes_max);
         let from = sent.last().map_or(Bound::Unbounded, |last| Bound::Excluded(last.attempt));
@@ -63,8 +63,8 @@ impl Unconfirmed {
         (sent, unsent)
     }
 
-    /// Returns as many results as fit into so many bytes: those after the last report, or from the
-    /// beginning again.
+    /// Returns as many results as fit into that many bytes: those after the last report, or from
+    /// the beginning again.
     pub(super) fn next_report(&mut self, bytes_max: usize) -> Vec<FinishedAttempt> {
         let mut report = self.batch_after(self.reported_up_to, bytes_max);
         if report.is_empty() {

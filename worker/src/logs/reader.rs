@@ -62,7 +62,7 @@ struct Source {
 enum Begin {
     /// At the first byte, or at the end of the last read.
     Here,
-    /// At the last so many lines.
+    /// At the last N lines.
     AtTail(u64),
     /// At this position in the stream.
     At(u64),
@@ -232,7 +232,7 @@ fn holding(dir: &Path, stream: OutputStream, position: u64) -> io::Result<Option
     }
 }
 
-/// Finds the part, and the offset in it, at which the last so many lines begin.
+/// Finds the part, and the offset in it, at which the last `lines` lines begin.
 fn tail(dir: &Path, stream: OutputStream, lines: u64) -> io::Result<Option<(Open, u64)>> {
     let mut begins = None;
     // A line break at the very end closes the last line and begins no other.

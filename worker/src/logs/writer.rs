@@ -23,7 +23,7 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// Returns the bounds of a stream of which so many bytes are kept.
+    /// Returns the bounds of a stream of which that many bytes are kept.
     pub(super) fn of(stream_bytes_max: u64) -> Self {
         let head = HEAD_BYTES_MAX.min(stream_bytes_max.div_ceil(2));
         let tail_part = (stream_bytes_max - head).div_ceil(TAIL_PARTS).max(1);

@@ -20,7 +20,7 @@ const PROBE_MAX: Duration = Duration::from_secs(30);
 /// probed as seldom as before.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(5 * 60);
 
-/// Reason for which a call did not achieve everything.
+/// Reason why a call did not achieve everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum DeliveryFailure {
     /// Nobody answered, with what was seen.

@@ -44,11 +44,11 @@ pub(super) enum Content {
 pub(super) struct CallEnd {
     /// Attempts that the worker is stopping.
     pub(super) stopped: Vec<AttemptRef>,
-    /// Reason for which not everything was achieved.
+    /// Reason why not everything was achieved.
     pub(super) failure: Option<DeliveryFailure>,
 }
 
-/// Reason for which an order could not be delivered, or its answer not recorded.
+/// Reason why an order could not be delivered, or its answer not recorded.
 #[derive(Debug, thiserror::Error)]
 enum CallError {
     #[error(transparent)]

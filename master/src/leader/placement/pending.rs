@@ -10,7 +10,7 @@ use proto::convert;
 /// Tasks ahead that are counted: beyond that the exact number says nothing.
 const AHEAD_COUNTED_MAX: usize = 1_000;
 
-/// Reason for which a task waits.
+/// Reason why a task waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PendingReason {
     /// It waits for the end of its backoff.
@@ -33,7 +33,7 @@ pub(crate) enum PendingReason {
     NoneActive(usize),
     /// All connected workers that may run it are cordoned or draining.
     NoneOpen(usize),
-    /// All those that are open cannot be called or cannot start programs.
+    /// All open workers cannot be called or cannot start programs.
     NoneHealthy(usize),
     /// No worker's labels satisfy its constraints, or the one it names is not registered.
     NoneAllowed,
@@ -49,7 +49,7 @@ pub(crate) enum PendingReason {
 }
 
 impl PendingReason {
-    /// Returns the reason for which `task` waits; nothing if it does not.
+    /// Returns the reason why `task` waits; nothing if it does not.
     #[must_use]
     pub(crate) fn of(state: &State, task: &Task) -> Option<Self> {
         match task.state {
@@ -81,7 +81,7 @@ impl PendingReason {
 }
 
 impl PendingReason {
-    /// Returns the reason for which the worker of a placed task gets no orders.
+    /// Returns the reason why the worker of a placed task gets no orders.
     fn untold(state: &State, task: &Task) -> Option<Self> {
         let worker = state.worker(&task.live_attempt()?.worker)?;
         let trouble = worker.health.unreachable.clone()?;

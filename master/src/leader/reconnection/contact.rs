@@ -54,7 +54,7 @@ impl ContactResult {
         }
     }
 
-    /// Returns the outcome for whoever has requested the contact.
+    /// Returns the outcome for the requester of the contact.
     pub(super) const fn outcome(&self) -> Outcome {
         match self {
             Self::Reached => Outcome::Reached,

@@ -23,7 +23,7 @@ pub(super) struct Reached {
 }
 
 /// Workers that are not awaited any more.
-type Settled = Vec<(WorkerId, Reached)>;
+type Ended = Vec<(WorkerId, Reached)>;
 
 impl AwaitedRegistrations {
     /// Awaits no worker yet, and each for `patience`.
@@ -43,11 +43,11 @@ impl AwaitedRegistrations {
 
     /// Removes the workers that have registered, by `has_registered`, and those whose time is over.
     /// Returns both, in this order.
-    pub(super) fn settle(
+    pub(super) fn take_ended(
         &mut self,
         now: Instant,
         has_registered: impl Fn(&WorkerId) -> bool,
-    ) -> (Settled, Settled) {
+    ) -> (Ended, Settled) {
         let registered =
             self.by_worker.extract_if(.., |worker, _| has_registered(worker)).collect();
         let late = self.by_worker.extract_if(.., |_, reached| reached.until <= now).collect();
@@ -75,10 +75,10 @@ mod tests {
         awaited.on_reached(&worker("prompt"), "b:1", later(5));
         assert_eq!(awaited.next_end(), Some(later(10)));
 
-        let (registered, late) = awaited.settle(later(9), |one| one.as_str() == "prompt");
+        let (registered, late) = awaited.take_ended(later(9), |one| one.as_str() == "prompt");
         assert_eq!((registered[0].0.as_str(), registered[0].1.contacts), ("prompt", 1));
         assert_eq!(late, []);
-        let (registered, late) = awaited.settle(later(10), |_| false);
+        let (registered, late) = awaited.take_ended(later(10), |_| false);
         assert_eq!((late[0].0.as_str(), late[0].1.contacts), ("mute", 2));
         assert_eq!((registered, awaited.next_end()), (Vec::new(), None));
     }

@@ -2,7 +2,7 @@
 //! time and randomness come in as arguments.
 //!
 //! A worker is resting, in line, or under contact, and never two of these, so at most one contact
-//! is in flight per worker. Every step costs what is due, not what is known.
+//! is in flight per worker. The cost of a step depends on what is due, not on what is known.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(super) struct InactiveWorker {
     pub(super) interval: Duration,
 }
 
-/// Reason for which a worker is contacted, in order of precedence.
+/// Reason why a worker is contacted, in order of precedence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Trigger {
     /// A new leader announces itself to a worker that was active under the old one.
@@ -98,7 +98,7 @@ pub(super) struct ContactSchedule {
     entries: BTreeMap<WorkerId, Entry>,
     /// Workers that rest, by the end of the rest.
     due: BTreeSet<(Instant, WorkerId)>,
-    /// Workers that wait for one of the contacts under way to end.
+    /// Workers that wait for an open contact to end.
     line: BTreeSet<(Trigger, u64, WorkerId)>,
     under_way: usize,
     next_place: u64,
@@ -210,7 +210,7 @@ impl ContactSchedule {
         self.begin(fresh, Trigger::Request, now);
     }
 
-    /// Takes the next worker out of the line, if another contact may be under way.
+    /// Takes the next worker out of the line, if another contact may begin.
     pub(super) fn start_next(&mut self) -> Option<(WorkerId, Trigger)> {
         if self.under_way >= self.parallel_max {
             return None;

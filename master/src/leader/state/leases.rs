@@ -45,7 +45,8 @@ impl Patience {
 pub(crate) struct LeaseTable {
     times: LeaseTimes,
     leases: BTreeMap<WorkerId, Lease>,
-    /// Every lease by its next deadline, so that a pass costs what is due.
+    /// Every lease by its next deadline, so that the cost of a pass depends on the leases that are
+    /// due.
     deadlines: BTreeSet<(Instant, WorkerId)>,
     /// Number of leases of active workers.
     active: usize,

@@ -48,7 +48,7 @@ impl From<Outcome> for v1::ReconnectOutcome {
     }
 }
 
-/// Reason for which a request has no outcome.
+/// Reason why a request has no outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ReconnectError {
     /// The worker is not registered, or not any more.

@@ -19,7 +19,7 @@ struct Setback {
     trouble: Trouble,
 }
 
-/// Reason for which orders are not carried out.
+/// Reason why orders are not carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SetbackKind {
     /// They do not reach the worker.
@@ -32,7 +32,7 @@ pub(crate) enum SetbackKind {
 
 impl Undelivered {
     /// Notes a setback. It counts from the first of consecutive setbacks of that kind.
-    pub(crate) fn note(
+    pub(crate) fn on_setback(
         &self,
         worker: &WorkerId,
         epoch: Epoch,

@@ -15,13 +15,13 @@ pub(super) enum Fact {
     TaskStarted { waited: Duration },
     /// An attempt ended; one word for how.
     AttemptEnded { outcome: &'static str },
-    /// A worker connected for the first time, so long after it was registered.
+    /// A worker connected for the first time, this long after it was registered.
     WorkerConnected { after: Duration },
-    /// A worker that had been inactive so long connected again.
+    /// A worker connected again after it had been inactive this long.
     WorkerReconnected { after: Duration },
     /// Another process of a worker took the place of one that was taken for connected.
     WorkerReplaced,
-    /// A worker that had been active so long, if that is known, is not connected any more.
+    /// A worker is not connected any more, after it had been active this long, if that is known.
     WorkerDisconnected { reason: &'static str, after: Option<Duration> },
 }
 

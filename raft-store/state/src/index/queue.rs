@@ -16,7 +16,7 @@ pub struct ClassQueue {
     head: Option<Head>,
     /// True while the head may differ from the one that the backlog has.
     pub(super) has_changed: bool,
-    /// Tasks that are kept from some workers; each is in the backlog by itself.
+    /// Tasks that are kept from some workers; each is in the backlog on its own.
     apart: BTreeSet<TaskId>,
 }
 

@@ -172,7 +172,7 @@ fn explain(launch: &Launch, program: &str, error: &io::Error) -> StartFailure {
     StartFailure { fault: fault_of(error), detail: format!("{culprit}: {error}") }
 }
 
-/// Returns the string that is too long by itself, if there is one.
+/// Returns the single string that is too long, if there is one.
 fn longest(launch: &Launch) -> Option<String> {
     let arguments = launch.command.iter().enumerate().map(|(position, argument)| {
         let name = match position {
