@@ -4,8 +4,8 @@
 use serde_json::json;
 use tonic::Code;
 
-use crate::fleet::{Fleet, NOWHERE};
 use crate::one_master::OneMaster;
+use crate::worker_calls::{NOWHERE, WorkerCalls};
 
 async fn token(master: &OneMaster) -> String {
     let created = master.post("/api/tokens", &json!({"token_id": "fleet", "ttl": "1h"})).await;
@@ -17,18 +17,18 @@ async fn token(master: &OneMaster) -> String {
 async fn a_join_token_admits_a_worker_that_nobody_registered() {
     let master = OneMaster::start().await;
     let token = token(&master).await;
-    let fleet = Fleet::of(&master).await;
+    let calls = WorkerCalls::of(&master).await;
 
-    let session = fleet.connect("new", NOWHERE, &token).await.unwrap();
+    let session = calls.connect("new", NOWHERE, &token).await.unwrap();
 
     assert_eq!(session.epoch, 1);
     let shown = master.get("/api/workers/new").await.json();
     assert_eq!((&shown["is_active"], &shown["address"]), (&json!(true), &json!(NOWHERE)));
     // It is registered now: whatever token it presents is not looked at.
-    assert_eq!(fleet.connect("new", NOWHERE, "fleet.wrong").await.unwrap().epoch, 1);
+    assert_eq!(calls.connect("new", NOWHERE, "fleet.wrong").await.unwrap().epoch, 1);
     assert_eq!(master.delete("/api/tokens/fleet").await.status, 204);
-    assert_eq!(fleet.connect("new", NOWHERE, &token).await.unwrap().epoch, 1);
-    let refused = fleet.connect("newer", NOWHERE, &token).await.unwrap_err();
+    assert_eq!(calls.connect("new", NOWHERE, &token).await.unwrap().epoch, 1);
+    let refused = calls.connect("newer", NOWHERE, &token).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied, "{refused:?}");
     master.stop().await;
 }
@@ -37,14 +37,14 @@ async fn a_join_token_admits_a_worker_that_nobody_registered() {
 async fn whoever_knocks_with_a_wrong_token_leaves_nothing_in_the_log() {
     let master = OneMaster::start().await;
     token(&master).await;
-    let fleet = Fleet::of(&master).await;
+    let calls = WorkerCalls::of(&master).await;
     let before = master.applied();
 
     for token in ["fleet.wrong", "other.secret"] {
-        let refused = fleet.connect("stranger", NOWHERE, token).await.unwrap_err();
+        let refused = calls.connect("stranger", NOWHERE, token).await.unwrap_err();
         assert_eq!(refused.code(), Code::PermissionDenied, "{refused:?}");
     }
-    let refused = fleet.connect("stranger", NOWHERE, "").await.unwrap_err();
+    let refused = calls.connect("stranger", NOWHERE, "").await.unwrap_err();
     assert_eq!(refused.code(), Code::NotFound, "{refused:?}");
 
     assert_eq!(master.applied(), before);
@@ -58,13 +58,13 @@ async fn whoever_knocks_with_a_wrong_token_leaves_nothing_in_the_log() {
 async fn a_token_does_not_undo_an_unregistration() {
     let master = OneMaster::start().await;
     let token = token(&master).await;
-    let fleet = Fleet::of(&master).await;
-    let session = fleet.connect("new", NOWHERE, &token).await.unwrap();
+    let calls = WorkerCalls::of(&master).await;
+    let session = calls.connect("new", NOWHERE, &token).await.unwrap();
 
     assert_eq!(master.delete("/api/workers/new").await.status, 204);
 
-    assert!(fleet.heartbeat("new", session.epoch).await, "it must learn that it is gone");
-    let refused = fleet.connect("new", NOWHERE, &token).await.unwrap_err();
+    assert!(calls.heartbeat("new", session.epoch).await, "it must learn that it is gone");
+    let refused = calls.connect("new", NOWHERE, &token).await.unwrap_err();
     assert_eq!(refused.code(), Code::NotFound, "{refused:?}");
     master.stop().await;
 }

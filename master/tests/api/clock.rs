@@ -12,9 +12,9 @@ use cluster_state::{Scheduling, StopReason, Task, TaskId, TaskState, Timestamp, 
 use raft_store::{SystemClock, WallClock};
 use serde_json::json;
 
-use crate::fleet::{Fleet, NOWHERE};
 use crate::one_master::OneMaster;
 use crate::scripted_worker::{Script, ScriptedWorker};
+use crate::worker_calls::{NOWHERE, WorkerCalls};
 
 const TEN_DAYS_MILLIS: u64 = 10 * 24 * 60 * 60 * 1_000;
 
@@ -58,7 +58,7 @@ async fn drain(master: &OneMaster, worker: &str, timeout: &str) {
     let connected: WorkerId = worker.parse().unwrap();
     let body = json!({"worker_id": worker, "address": NOWHERE});
     assert_eq!(master.post("/api/workers", &body).await.status, 201);
-    Fleet::of(master).await.connect(worker, NOWHERE, "").await.unwrap();
+    WorkerCalls::of(master).await.connect(worker, NOWHERE, "").await.unwrap();
     master.state(|state| state.worker(&connected).filter(|one| one.is_active()).map(|_| ())).await;
     let path = format!("/api/workers/{worker}/drain?timeout={timeout}");
     assert_eq!(master.post(&path, &json!({})).await.status, 200);
@@ -76,7 +76,7 @@ async fn a_wall_clock_that_jumps_ends_nothing() {
     let address = &worker.address;
     let body = json!({"worker_id": "worker-1", "address": address});
     assert_eq!(master.post("/api/workers", &body).await.status, 201);
-    Fleet::of(&master).await.connect("worker-1", address, "").await.unwrap();
+    WorkerCalls::of(&master).await.connect("worker-1", address, "").await.unwrap();
     let running = run(&master, "1h").await;
     let first = keyed(&master).await;
     let token = json!({"token_id": "fleet", "ttl": "1h"});

@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::event_socket::EventSocket;
 use crate::one_master::OneMaster;
-use crate::session::{Session, pre_register};
+use crate::worker_session::{WorkerSession, pre_register};
 
 fn index(event: &Value) -> u64 {
     event["index"].as_u64().unwrap()
@@ -27,7 +27,7 @@ async fn cordon_and_uncordon(master: &OneMaster, worker: &str) {
 async fn what_happens_to_a_worker_is_told_as_it_happens() {
     let master = OneMaster::start().await;
     let mut socket = EventSocket::watch(&master, &["workers"]).await;
-    let session = Session::open(&master, "worker-1").await;
+    let session = WorkerSession::open(&master, "worker-1").await;
     session.say_goodbye().await;
     master.post("/api/workers/worker-1/cordon", &json!({})).await;
     assert_eq!(master.delete("/api/workers/worker-1").await.status, 204);

@@ -17,9 +17,9 @@ use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 
-use crate::fleet::{Fleet, registration};
 use crate::one_master::{Answer, OneMaster};
 use crate::scripted_worker::{Log, Logs, Script, ScriptedWorker};
+use crate::worker_calls::{WorkerCalls, registration};
 
 /// Logs of each attempt, one for each time that it is asked for.
 fn in_turn<const N: usize>(logs: [(u32, Vec<Log>); N]) -> Logs {
@@ -35,7 +35,7 @@ fn in_turn<const N: usize>(logs: [(u32, Vec<Log>); N]) -> Logs {
 /// A master with one worker that does as it is told.
 struct Scene {
     master: Arc<OneMaster>,
-    fleet: Fleet,
+    calls: WorkerCalls,
     worker: ScriptedWorker,
     tasks: TaskTracker,
 }
@@ -48,8 +48,8 @@ impl Scene {
             ScriptedWorker::serve(Script { logs: in_turn(logs), ..Script::default() }).await;
         let body = json!({"worker_id": "worker-1", "address": worker.address});
         assert_eq!(master.post("/api/workers", &body).await.status, 201);
-        let fleet = Fleet::of(&master).await;
-        Self { master: Arc::new(master), fleet, worker, tasks: TaskTracker::new() }
+        let calls = WorkerCalls::of(&master).await;
+        Self { master: Arc::new(master), calls, worker, tasks: TaskTracker::new() }
     }
 
     /// Shows the task's log to its end.
@@ -62,7 +62,7 @@ impl Scene {
     /// Registers the worker's process of that number.
     async fn register(&self, start: u64) -> v1::RegisterWorkerResponse {
         let request = registration("worker-1", &self.worker.address, 1, start);
-        self.fleet.register(request).await.unwrap()
+        self.calls.register(request).await.unwrap()
     }
 
     async fn submit(&self) -> String {
@@ -74,7 +74,7 @@ impl Scene {
 
     async fn finish(&mut self, session: &v1::RegisterWorkerResponse, exit_code: i32) {
         let attempt = self.worker.assigned.next().await;
-        self.fleet.report(session, attempt, exit_code).await;
+        self.calls.report(session, attempt, exit_code).await;
     }
 }
 

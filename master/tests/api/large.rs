@@ -72,7 +72,7 @@ async fn lists_that_are_too_long_are_refused_before_they_are_read() {
 async fn a_fleet_is_listed_whole_or_in_pages() {
     let master = OneMaster::start().await;
     for number in 0..5 {
-        crate::session::pre_register(&master, &format!("worker-{number}")).await;
+        crate::worker_session::pre_register(&master, &format!("worker-{number}")).await;
     }
     let whole = master.get("/api/workers").await.json();
     assert_eq!(whole["workers"].as_array().unwrap().len(), 5);

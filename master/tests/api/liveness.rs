@@ -11,22 +11,25 @@ use proto::convert::Registration;
 use proto::v1;
 use serde_json::json;
 
-use crate::fleet::{Fleet, NOWHERE, registration};
 use crate::one_master::OneMaster;
 use crate::scripted_worker::{Script, ScriptedWorker, WhenDismissed};
+use crate::worker_calls::{NOWHERE, WorkerCalls, registration};
 
 fn id(worker: &str) -> WorkerId {
     worker.parse().unwrap()
 }
 
 /// A master with one connected worker at that address, and the worker's session.
-async fn with_worker(adapt: impl FnOnce(&mut Config), address: &str) -> (OneMaster, Fleet, u64) {
+async fn with_worker(
+    adapt: impl FnOnce(&mut Config),
+    address: &str,
+) -> (OneMaster, WorkerCalls, u64) {
     let master = OneMaster::start_with(adapt).await;
-    let fleet = Fleet::of(&master).await;
+    let calls = WorkerCalls::of(&master).await;
     let body = json!({"worker_id": "worker-1", "address": address});
     assert_eq!(master.post("/api/workers", &body).await.status, 201);
-    let epoch = fleet.connect("worker-1", address, "").await.unwrap().epoch;
-    (master, fleet, epoch)
+    let epoch = calls.connect("worker-1", address, "").await.unwrap().epoch;
+    (master, calls, epoch)
 }
 
 /// A worker that accepts everything, and answers so when it is dismissed.
@@ -48,8 +51,8 @@ fn nobody_departed(state: &State) -> Option<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unregistered_worker_is_told_at_once_and_forgotten() {
     let mut worker = dismissed(WhenDismissed::Obey).await;
-    let (master, fleet, epoch) = with_worker(|_| {}, &worker.address).await;
-    assert!(!fleet.heartbeat("worker-1", epoch).await);
+    let (master, calls, epoch) = with_worker(|_| {}, &worker.address).await;
+    assert!(!calls.heartbeat("worker-1", epoch).await);
 
     assert_eq!(master.delete("/api/workers/worker-1").await.status, 204);
 
@@ -62,7 +65,7 @@ async fn an_unregistered_worker_is_told_at_once_and_forgotten() {
     let body = json!({"worker_id": "worker-1", "address": NOWHERE});
     let again = master.post("/api/workers", &body).await.json();
     assert_eq!(again["last_heartbeat"], json!(null));
-    assert!(fleet.heartbeat("worker-1", epoch).await);
+    assert!(calls.heartbeat("worker-1", epoch).await);
     master.stop().await;
 }
 
@@ -126,14 +129,14 @@ async fn tasks_of_an_unregistered_worker_that_is_not_there_wait_for_its_lease() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_registered_again_before_it_was_told_keeps_its_tasks() {
-    let (master, fleet, epoch) = with_worker(|_| {}, NOWHERE).await;
+    let (master, calls, epoch) = with_worker(|_| {}, NOWHERE).await;
     let task = unregister_with_a_task(&master).await;
     let body = json!({"worker_id": "worker-1", "address": NOWHERE});
     assert_eq!(master.post("/api/workers", &body).await.status, 201);
 
     let running = vec![v1::AttemptRef { task_id: task.to_string(), attempt: 1 }];
     let request = v1::RegisterWorkerRequest { running, ..registration("worker-1", NOWHERE, 1, 1) };
-    let answer = fleet.register(request).await.unwrap();
+    let answer = calls.register(request).await.unwrap();
 
     assert_eq!((answer.epoch, answer.kill), (epoch + 1, vec![]));
     let state = master.state(|state| state.task(task).map(|task| task.state)).await;
@@ -175,9 +178,9 @@ async fn a_worker_that_is_active_without_a_call_falls_silent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registration_is_seen_through_when_its_call_is_dropped() {
-    let (master, fleet, epoch) = with_worker(|_| {}, NOWHERE).await;
-    assert!(!fleet.heartbeat("worker-1", epoch).await);
-    let mut calls = Box::pin(fleet.register(registration("worker-1", NOWHERE, 1, 2)));
+    let (master, calls, epoch) = with_worker(|_| {}, NOWHERE).await;
+    assert!(!calls.heartbeat("worker-1", epoch).await);
+    let mut registering = Box::pin(calls.register(registration("worker-1", NOWHERE, 1, 2)));
 
     // The call is dropped as soon as the state has it.
     let replaced = master.state(|state| {
@@ -186,12 +189,12 @@ async fn a_registration_is_seen_through_when_its_call_is_dropped() {
     tokio::select! {
         biased;
         () = replaced => {}
-        answer = &mut calls => drop(answer.unwrap()),
+        answer = &mut registering => drop(answer.unwrap()),
     }
-    drop(calls);
+    drop(registering);
 
     eventually("the session stands", PATIENCE, async || {
-        let is_unknown = fleet.heartbeat("worker-1", epoch + 1).await;
+        let is_unknown = calls.heartbeat("worker-1", epoch + 1).await;
         require(!is_unknown, || "the worker is to register again".to_owned())
     })
     .await;
@@ -229,7 +232,7 @@ async fn the_last_heartbeat_before_a_silence_outlives_its_leader() {
     // The next leader has not heard it yet, and does not know what the one before had heard.
     let master = OneMaster::start_in(master.stop().await).await;
     assert_eq!(last_heartbeat(&master).await, json!(null));
-    assert!(!Fleet::of(&master).await.heartbeat("worker-1", epoch).await);
+    assert!(!WorkerCalls::of(&master).await.heartbeat("worker-1", epoch).await);
     assert!(last_heartbeat(&master).await.is_string());
     let silent = |state: &State| {
         let worker = state.worker(&id("worker-1")).filter(|worker| !worker.is_active())?;
@@ -259,7 +262,7 @@ async fn an_unregistered_worker_that_is_gone_is_forgotten_when_its_lease_is_over
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_wrong_about_the_term_costs_one_confirmation() {
     let mut worker = dismissed(WhenDismissed::ObeyTerm(1_000)).await;
-    let (master, fleet, _) = with_worker(|_| {}, &worker.address).await;
+    let (master, calls, _) = with_worker(|_| {}, &worker.address).await;
     assert_eq!(master.delete("/api/workers/worker-1").await.status, 204);
     // Told again by the duties that run after the leader's barrier was committed once more.
     for _ in 0..2 {
@@ -267,7 +270,7 @@ async fn a_worker_that_is_wrong_about_the_term_costs_one_confirmation() {
     }
     let body = json!({"worker_id": "worker-2", "address": NOWHERE});
     assert_eq!(master.post("/api/workers", &body).await.status, 201);
-    fleet.connect("worker-2", NOWHERE, "").await.unwrap();
+    calls.connect("worker-2", NOWHERE, "").await.unwrap();
     let task = master.submit("true").await.parse::<TaskId>().unwrap();
     let assigned = |state: &State| {
         state.task(task).filter(|task| task.state == TaskState::Assigned).map(|_| ())
@@ -279,7 +282,7 @@ async fn a_worker_that_is_wrong_about_the_term_costs_one_confirmation() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_that_does_not_wait_leaves_a_silent_worker_before_its_lease_ends() {
     let long = |config: &mut Config| impatient(config, Duration::from_secs(300));
-    let (master, fleet, _) = with_worker(long, NOWHERE).await;
+    let (master, calls, _) = with_worker(long, NOWHERE).await;
     let resources = json!({"cpu": 0.5});
     let tasks = json!([
         {"command": ["true"], "resources": resources, "on_disconnect": "requeue"},
@@ -310,7 +313,7 @@ async fn a_task_that_does_not_wait_leaves_a_silent_worker_before_its_lease_ends(
     let kept = master.state(|state| state.task(TaskId(2)).cloned()).await;
     assert_eq!(kept.state, TaskState::Assigned);
     // It comes back in time and goes on.
-    assert_eq!(fleet.connect("worker-1", NOWHERE, "").await.unwrap().epoch, 2);
+    assert_eq!(calls.connect("worker-1", NOWHERE, "").await.unwrap().epoch, 2);
     let kept = master.state(|state| state.task(TaskId(2)).cloned()).await;
     assert_eq!(kept.attempts.len(), 1);
     master.stop().await;
@@ -323,7 +326,7 @@ async fn after_a_mass_loss(requeue_rate: u64) -> OneMaster {
         config.worker.mass_loss_requeue_rate = requeue_rate;
     };
     let master = OneMaster::start_with(adapt).await;
-    let fleet = Fleet::of(&master).await;
+    let calls = WorkerCalls::of(&master).await;
     let workers = (1..=6).map(|number| format!("worker-{number}")).collect::<Vec<_>>();
     for worker in &workers {
         let body = json!({"worker_id": worker, "address": NOWHERE});
@@ -331,7 +334,7 @@ async fn after_a_mass_loss(requeue_rate: u64) -> OneMaster {
     }
     let tasks = workers.iter().map(|_| json!({"command": ["true"]})).collect::<Vec<_>>();
     assert_eq!(master.post("/api/tasks", &json!(tasks)).await.status, 201);
-    let connected = join_all(workers.iter().map(|worker| fleet.connect(worker, NOWHERE, ""))).await;
+    let connected = join_all(workers.iter().map(|worker| calls.connect(worker, NOWHERE, ""))).await;
     assert!(connected.iter().all(Result::is_ok));
     master.state(|state| (state.loads().count() == 6).then_some(())).await;
     master.state(|state| (state.inactive_count() == 6).then_some(())).await;

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use cluster_state::WorkerState;
 use serde_json::json;
 
-use crate::fleet::Fleet;
 use crate::one_master::{OneMaster, free_address};
 use crate::scripted_worker::{Order, Script, ScriptedWorker, WhenAssigned, WhenCancelled};
+use crate::worker_calls::WorkerCalls;
 
 /// A worker that answers assignments so, and knows nothing that it is to stop.
 async fn worker_at(address: &str, when_assigned: WhenAssigned) -> ScriptedWorker {
@@ -32,9 +32,9 @@ async fn stands(master: &OneMaster, worker: &str, wanted: WorkerState) {
 async fn a_worker_that_cannot_be_called_gives_back_what_it_was_given() {
     let master =
         OneMaster::start_with(|config| config.worker.unreachable_after = Duration::ZERO).await;
-    let (fleet, address) = (Fleet::of(&master).await, free_address().await);
+    let (calls, address) = (WorkerCalls::of(&master).await, free_address().await);
     register(&master, "deaf", &address).await;
-    let epoch = fleet.connect("deaf", &address, "").await.unwrap().epoch;
+    let epoch = calls.connect("deaf", &address, "").await.unwrap().epoch;
     let id = master.submit("true").await;
     stands(&master, "deaf", WorkerState::Unreachable).await;
 
@@ -47,10 +47,10 @@ async fn a_worker_that_cannot_be_called_gives_back_what_it_was_given() {
     master.until_metrics_say("cloudai_workers{state=\"unreachable\"} 1").await;
 
     // Its own heartbeats go on, and ask it what it has.
-    assert!(fleet.heartbeat("deaf", epoch).await);
-    let newer = fleet.connect("deaf", &address, "").await.unwrap().epoch;
+    assert!(calls.heartbeat("deaf", epoch).await);
+    let newer = calls.connect("deaf", &address, "").await.unwrap().epoch;
     assert!(newer > epoch, "what was sent before is refused from now on");
-    assert!(!fleet.heartbeat("deaf", newer).await);
+    assert!(!calls.heartbeat("deaf", newer).await);
     let task = master.get(&format!("/api/tasks/{id}")).await.json();
     assert_eq!(task["state"], "queued");
     assert_eq!(
@@ -73,9 +73,9 @@ async fn a_worker_that_cannot_be_called_gives_back_what_it_was_given() {
 async fn an_operator_may_have_an_unreachable_worker_tried_at_once() {
     let master =
         OneMaster::start_with(|config| config.worker.unreachable_after = Duration::ZERO).await;
-    let (fleet, address) = (Fleet::of(&master).await, free_address().await);
+    let (calls, address) = (WorkerCalls::of(&master).await, free_address().await);
     register(&master, "deaf", &address).await;
-    fleet.connect("deaf", &address, "").await.unwrap();
+    calls.connect("deaf", &address, "").await.unwrap();
     master.submit("true").await;
     stands(&master, "deaf", WorkerState::Unreachable).await;
 
@@ -93,20 +93,20 @@ async fn an_operator_may_have_an_unreachable_worker_tried_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_says_it_is_unfit_gets_nothing_until_it_does_not() {
     let master = OneMaster::start().await;
-    let (fleet, address) = (Fleet::of(&master).await, free_address().await);
+    let (calls, address) = (WorkerCalls::of(&master).await, free_address().await);
     let mut worker = worker_at(&address, WhenAssigned::Accept).await;
     register(&master, "sick", &address).await;
-    let epoch = fleet.connect("sick", &address, "").await.unwrap().epoch;
+    let epoch = calls.connect("sick", &address, "").await.unwrap().epoch;
 
-    assert!(!fleet.heartbeat_saying("sick", epoch, Some("disk-full")).await);
+    assert!(!calls.heartbeat_saying("sick", epoch, Some("disk-full")).await);
     stands(&master, "sick", WorkerState::Unfit).await;
     let shown = master.get("/api/workers/sick").await.json();
     assert_eq!((&shown["state"], &shown["reason"]), (&json!("unfit"), &json!("disk-full")));
     master.submit("true").await;
-    assert!(!fleet.heartbeat_saying("sick", epoch, Some("disk-full")).await);
+    assert!(!calls.heartbeat_saying("sick", epoch, Some("disk-full")).await);
     assert!(worker.orders.is_silent());
 
-    assert!(!fleet.heartbeat_saying("sick", epoch, None).await);
+    assert!(!calls.heartbeat_saying("sick", epoch, None).await);
     assert_eq!(worker.orders.next().await, Order::Assign(1));
     stands(&master, "sick", WorkerState::Active).await;
     master.stop().await;
@@ -115,10 +115,10 @@ async fn a_worker_that_says_it_is_unfit_gets_nothing_until_it_does_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_without_room_is_left_alone_for_a_while() {
     let master = OneMaster::start().await;
-    let (fleet, address) = (Fleet::of(&master).await, free_address().await);
+    let (calls, address) = (WorkerCalls::of(&master).await, free_address().await);
     let mut worker = worker_at(&address, WhenAssigned::LeaveOut).await;
     register(&master, "full", &address).await;
-    fleet.connect("full", &address, "").await.unwrap();
+    calls.connect("full", &address, "").await.unwrap();
     let id = master.submit("true").await;
 
     assert_eq!(worker.orders.next().await, Order::Assign(1));
@@ -140,10 +140,10 @@ async fn a_worker_without_room_is_left_alone_for_a_while() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_to_stop_is_delivered_though_others_are_refused() {
     let master = OneMaster::start().await;
-    let (fleet, address) = (Fleet::of(&master).await, free_address().await);
+    let (calls, address) = (WorkerCalls::of(&master).await, free_address().await);
     let mut worker = worker_at(&address, WhenAssigned::Refuse).await;
     register(&master, "stubborn", &address).await;
-    fleet.connect("stubborn", &address, "").await.unwrap();
+    calls.connect("stubborn", &address, "").await.unwrap();
     let small = json!({"command": ["true"], "resources": {"cpu": 0.5}});
     let answer = master.post("/api/tasks", &json!([small, small])).await;
     let first = answer.json()[0]["task_id"].as_str().unwrap().to_owned();

@@ -7,10 +7,10 @@ use eventually::{PATIENCE, eventually, require};
 use master::config::Config;
 use serde_json::{Value, json};
 
-use crate::fleet::Fleet;
 use crate::log::Log;
 use crate::one_master::{OneMaster, free_address};
 use crate::scripted_worker::{Script, ScriptedWorker, WhenCalled};
+use crate::worker_calls::WorkerCalls;
 
 const NEVER: Duration = Duration::from_secs(60 * 60);
 
@@ -69,7 +69,7 @@ async fn an_offline_worker_is_gone_to_until_it_is_there() {
     let success = format!("address=\"{address}\"");
     let successes = ["successfully reconnected to worker", "worker=late", &success];
     assert_eq!(log.count(&successes), 0, "it answers, but has not registered");
-    Fleet::of(&master).await.connect("late", &address, "").await.unwrap();
+    WorkerCalls::of(&master).await.connect("late", &address, "").await.unwrap();
     reaches(&master, "cloudai_reconnect_successes_total", 1.0).await;
     assert!(metric(&master, "cloudai_reconnect_round_seconds_count").await >= 3.0);
     assert_eq!(log.count(&successes), 1);
@@ -89,7 +89,7 @@ async fn a_worker_that_registers_before_it_answers_is_one_success() {
     let worker = worker(WhenCalled::Keep).await;
     register(&master, "hasty", &worker.address).await;
     worker.called(1).await;
-    Fleet::of(&master).await.connect("hasty", &worker.address, "").await.unwrap();
+    WorkerCalls::of(&master).await.connect("hasty", &worker.address, "").await.unwrap();
     worker.change(|script| script.when_called = WhenCalled::Accept);
     log.reaches(&["successfully reconnected to worker", "worker=hasty"], 1).await;
     reaches(&master, "cloudai_reconnect_successes_total", 1.0).await;
@@ -214,7 +214,7 @@ async fn an_immediate_check_joins_the_attempt_under_way() {
     let answers = async {
         log.reaches(&["attempting to reconnect to 1 inactive worker(s)"], attempts + 2).await;
         worker.change(|script| script.when_called = WhenCalled::Accept);
-        Fleet::of(&master).await.connect("slow", &worker.address, "").await.unwrap();
+        WorkerCalls::of(&master).await.connect("slow", &worker.address, "").await.unwrap();
     };
     let (one, all, ()) = tokio::join!(
         master.ask("POST", "/api/workers/slow/reconnect", &[], ""),

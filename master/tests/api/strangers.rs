@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::event_socket::EventSocket;
 use crate::one_master::OneMaster;
-use crate::session::pre_register;
+use crate::worker_session::pre_register;
 
 /// The cluster's id, which is known a moment after the first leader leads.
 async fn cluster_id(master: &OneMaster) -> Value {

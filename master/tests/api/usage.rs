@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::event_socket::EventSocket;
 use crate::one_master::OneMaster;
-use crate::session::{Session, pre_register};
+use crate::worker_session::{WorkerSession, pre_register};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn usage_is_known_from_the_first_report_to_the_end_of_the_session() {
@@ -16,7 +16,7 @@ async fn usage_is_known_from_the_first_report_to_the_end_of_the_session() {
     master.get(metrics).await.problem(404, "not-found");
     pre_register(&master, "worker-1").await;
     assert_eq!(master.get(metrics).await.status, 204);
-    let mut session = Session::open(&master, "worker-1").await;
+    let mut session = WorkerSession::open(&master, "worker-1").await;
     assert_eq!(master.get(metrics).await.status, 204);
 
     session.report(12.5).await;
@@ -44,7 +44,7 @@ async fn usage_is_known_from_the_first_report_to_the_end_of_the_session() {
 #[tokio::test(flavor = "multi_thread")]
 async fn usage_is_told_as_it_is_reported() {
     let master = OneMaster::start().await;
-    let mut session = Session::open(&master, "worker-1").await;
+    let mut session = WorkerSession::open(&master, "worker-1").await;
     let mut socket = EventSocket::watch(&master, &["telemetry"]).await;
     // The first reports may come before the master listens to itself.
     let told = loop {
@@ -63,7 +63,7 @@ async fn usage_is_told_as_it_is_reported() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tasks_on_a_worker_come_in_pages() {
     let master = OneMaster::start().await;
-    let _session = Session::open(&master, "worker-1").await;
+    let _session = WorkerSession::open(&master, "worker-1").await;
     let mut ids = Vec::new();
     for _ in 0..3 {
         ids.push(json!(master.submit("true").await));

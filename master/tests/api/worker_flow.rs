@@ -7,9 +7,9 @@ use proto::names::name_of;
 use proto::v1;
 use serde_json::json;
 
-use crate::fleet::Fleet;
 use crate::one_master::OneMaster;
 use crate::scripted_worker::{Log, Logs, Script, ScriptedWorker};
+use crate::worker_calls::WorkerCalls;
 
 /// Logs that name what was asked for.
 fn echo() -> Logs {
@@ -32,10 +32,10 @@ fn echo() -> Logs {
 async fn a_task_runs_on_a_worker_and_its_output_is_shown() {
     let master = OneMaster::start().await;
     let mut worker = ScriptedWorker::serve(Script { logs: echo(), ..Script::default() }).await;
-    let fleet = Fleet::of(&master).await;
+    let calls = WorkerCalls::of(&master).await;
     let body = json!({"worker_id": "worker-1", "address": worker.address});
     assert_eq!(master.post("/api/workers", &body).await.status, 201);
-    let session = fleet.connect("worker-1", &worker.address, "").await.unwrap();
+    let session = calls.connect("worker-1", &worker.address, "").await.unwrap();
     assert_eq!(session.heartbeat_interval_ms, 5_000);
     let shown = master.get("/api/workers/worker-1").await.json();
     assert_eq!(shown["is_active"], json!(true));
@@ -51,14 +51,14 @@ async fn a_task_runs_on_a_worker_and_its_output_is_shown() {
 
     let wait = format!("/api/tasks/{id}/wait?timeout=20s");
     let (waited, confirmed) =
-        tokio::join!(master.get(&wait), fleet.report(&session, attempt.clone(), 0));
+        tokio::join!(master.get(&wait), calls.report(&session, attempt.clone(), 0));
     assert_eq!(confirmed, 1);
     assert_eq!(waited.json()["state"], "completed");
     assert_eq!(waited.json()["exit_code"], 0);
     assert_eq!(waited.json()["attempts"][0]["worker_id"], "worker-1");
 
     // Said twice, it counts once.
-    fleet.report(&session, attempt, 0).await;
+    calls.report(&session, attempt, 0).await;
     for line in [
         "cloudai_attempts_total{outcome=\"completed\"} 1",
         "cloudai_task_submit_to_start_seconds_count 1",

@@ -71,7 +71,7 @@ pub(crate) struct ScriptedLeader {
 /// Messages of the worker, in order.
 pub(crate) struct Said<T>(mpsc::UnboundedReceiver<T>);
 
-struct Desk {
+struct LeaderService {
     header: v1::LeaderHeader,
     script: watch::Receiver<Script>,
     registrations: mpsc::UnboundedSender<v1::RegisterWorkerRequest>,
@@ -132,7 +132,7 @@ impl ScriptedLeader {
         let (registrations_tx, registrations) = mpsc::unbounded_channel();
         let (reports_tx, reports) = mpsc::unbounded_channel();
         let (heartbeats_tx, heartbeats) = mpsc::unbounded_channel();
-        let desk = Desk {
+        let service = LeaderService {
             header: header.clone(),
             script: scripts,
             registrations: registrations_tx,
@@ -146,7 +146,7 @@ impl ScriptedLeader {
             let listener = TcpListener::from_std(listener).unwrap();
             let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
             let router = Server::builder().add_service(
-                MasterServiceServer::new(desk).max_decoding_message_size(MESSAGE_BYTES_MAX),
+                MasterServiceServer::new(service).max_decoding_message_size(MESSAGE_BYTES_MAX),
             );
             router.serve_with_incoming(incoming).await.unwrap();
         });
@@ -289,7 +289,7 @@ fn milliseconds(duration: Duration) -> u64 {
     duration.as_millis().try_into().unwrap()
 }
 
-impl Desk {
+impl LeaderService {
     async fn script_when(&self, is_reached: impl FnMut(&Script) -> bool) -> Script {
         let mut script = self.script.clone();
         script.wait_for(is_reached).await.map(|script| script.clone()).unwrap_or_default()
@@ -305,7 +305,7 @@ impl Desk {
 }
 
 #[tonic::async_trait]
-impl MasterService for Desk {
+impl MasterService for LeaderService {
     async fn register_worker(
         &self,
         request: Request<v1::RegisterWorkerRequest>,

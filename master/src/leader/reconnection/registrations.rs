@@ -47,7 +47,7 @@ impl AwaitedRegistrations {
         &mut self,
         now: Instant,
         has_registered: impl Fn(&WorkerId) -> bool,
-    ) -> (Ended, Settled) {
+    ) -> (Ended, Ended) {
         let registered =
             self.by_worker.extract_if(.., |worker, _| has_registered(worker)).collect();
         let late = self.by_worker.extract_if(.., |_, reached| reached.until <= now).collect();

@@ -14,11 +14,11 @@ use crate::one_master::OneMaster;
 pub(crate) const NOWHERE: &str = "127.0.0.1:9";
 
 /// Workers that call a master.
-pub(crate) struct Fleet {
+pub(crate) struct WorkerCalls {
     client: MasterServiceClient<Channel>,
 }
 
-impl Fleet {
+impl WorkerCalls {
     pub(crate) async fn of(master: &OneMaster) -> Self {
         let url = format!("http://{}", master.grpc());
         Self { client: MasterServiceClient::connect(url).await.unwrap() }

@@ -11,14 +11,14 @@ use crate::one_master::OneMaster;
 const INCARNATION: &str = "01234567-89ab-cdef-0123-456789abcdef";
 
 /// The session of one worker.
-pub(crate) struct Session {
+pub(crate) struct WorkerSession {
     client: MasterServiceClient<Channel>,
     worker: String,
     cluster: String,
     epoch: u64,
 }
 
-impl Session {
+impl WorkerSession {
     /// Registers a worker as an operator does, and connects it as it would itself.
     pub(crate) async fn open(master: &OneMaster, worker: &str) -> Self {
         pre_register(master, worker).await;
