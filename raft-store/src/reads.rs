@@ -156,7 +156,7 @@ impl Asker {
 
     async fn ask_whoever_leads(
         &self,
-        link: &mut Option<Link>,
+        link: &mut Option<LeaderConnection>,
         leadership: Leadership,
     ) -> Option<ReadPoint> {
         match leadership {
@@ -168,13 +168,13 @@ impl Asker {
 
     async fn ask(
         &self,
-        link: &mut Option<Link>,
+        link: &mut Option<LeaderConnection>,
         leader: cluster_state::MasterId,
         term: Term,
     ) -> Option<ReadPoint> {
         if link.as_ref().is_none_or(|open| open.leader != leader) {
             let channel = proto::channel::connect_lazily(&self.members.address(leader)?).ok()?;
-            *link = Some(Link { leader, client: crate::network::client(channel) });
+            *link = Some(LeaderConnection { leader, client: crate::network::client(channel) });
         }
         let client = &mut link.as_mut()?.client;
         let question = self.identity.sign(v1::ReadIndexRequest {}, leader);
@@ -184,7 +184,8 @@ impl Asker {
     }
 }
 
-struct Link {
+/// Client of the leader that was asked last.
+struct LeaderConnection {
     leader: cluster_state::MasterId,
     client: RaftServiceClient<Channel>,
 }

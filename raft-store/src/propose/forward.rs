@@ -46,12 +46,12 @@ pub(crate) struct Forwarder {
     identity: PeerIdentity,
     members: Members,
     tasks: TaskTracker,
-    link: Mutex<Option<Link>>,
+    link: Mutex<Option<LeaderStream>>,
 }
 
-/// Queue of one leader's stream.
+/// Stream of commands to one leader, by its queue.
 #[derive(Debug, Clone)]
-struct Link {
+struct LeaderStream {
     leader: MasterId,
     queue: mpsc::Sender<Waiting>,
 }
@@ -82,7 +82,7 @@ impl Forwarder {
         }
     }
 
-    fn link_to(&self, leader: MasterId) -> Option<Link> {
+    fn link_to(&self, leader: MasterId) -> Option<LeaderStream> {
         let mut link = self.link.lock();
         if let Some(open) = link.as_ref().filter(|l| l.leader == leader && !l.queue.is_closed()) {
             return Some(open.clone());
@@ -96,7 +96,7 @@ impl Forwarder {
             leader,
         };
         self.tasks.spawn(stream.run(Unsent::new(waiting)));
-        let fresh = Link { leader, queue };
+        let fresh = LeaderStream { leader, queue };
         *link = Some(fresh.clone());
         Some(fresh)
     }

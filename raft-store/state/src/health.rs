@@ -19,7 +19,7 @@ pub struct Health {
     pub failed_starts: Vec<TaskId>,
 }
 
-/// A trouble that a worker is in.
+/// Trouble with a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
     /// The reason, for operators.
