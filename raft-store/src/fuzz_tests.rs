@@ -47,7 +47,7 @@ fn membership() -> impl Strategy<Value = openraft::Membership<u64, BasicNode>> {
 fn entry() -> impl Strategy<Value = Entry> {
     let payload = prop_oneof![
         1 => Just(EntryPayload::Blank),
-        2 => commands::encoded().prop_map(|bytes| EntryPayload::Normal(Payload(bytes.into()))),
+        2 => commands::encoded().prop_map(|bytes| EntryPayload::Normal(Payload::new(bytes.into()))),
         4 => membership().prop_map(EntryPayload::Membership),
     ];
     (position(), payload).prop_map(|(log_id, payload)| Entry { log_id, payload })

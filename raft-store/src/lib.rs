@@ -24,6 +24,7 @@ mod membership;
 mod network;
 mod node;
 mod open;
+mod payload;
 mod propose;
 mod raft;
 mod raft_service;

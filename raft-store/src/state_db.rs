@@ -12,9 +12,11 @@ mod batch;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::thread;
 
 use cluster_state::{
-    ClusterId, IdempotencyRecord, LeaderRecord, Level, Limits, Meta, Record, State, Term,
+    ClusterId, IdempotencyRecord, LeaderRecord, Level, Limits, Meta, Record, State, Task, Term,
 };
 use rocksdb::{ColumnFamily, DB, IteratorMode};
 
@@ -28,6 +30,12 @@ use crate::rocks;
 use crate::types::{LogId, StoredMembership};
 
 const DATABASE_PREFIX: &str = "db-";
+
+/// Tasks that pass from the thread that reads them to the one that restores them at a time: enough
+/// that the hand-over costs nothing beside decoding them.
+const CHUNK_TASKS: usize = 1024;
+/// Chunks that may wait in between.
+const CHUNKS_AHEAD: usize = 4;
 
 /// An open database in its directory.
 #[derive(Debug)]
@@ -130,9 +138,7 @@ impl Restored {
         for worker in rows(database, tables.workers) {
             state.restore(Record::Worker(worker?));
         }
-        for task in rows(database, tables.tasks) {
-            state.restore(Record::Task(task?));
-        }
+        restore_tasks(database, &mut state)?;
 
         // The state keeps the keys by age, which is the order in which they were accepted.
         let mut keys = rows::<IdempotencyRecord>(database, tables.idempotency)
@@ -173,6 +179,27 @@ fn rows<'db, T: Versioned>(
 ) -> impl Iterator<Item = Result<T, StorageError>> + use<'db, T> {
     let rows = database.iterator_cf(table, IteratorMode::Start);
     rows.map(|row| Ok(codec::decode(&row?.1)?))
+}
+
+/// Reads all live tasks. Decoding them and putting them into the state take about as long as each
+/// other, so each has a thread.
+fn restore_tasks(database: &DB, state: &mut State) -> Result<(), StorageError> {
+    thread::scope(|scope| {
+        let (sender, decoded) = mpsc::sync_channel(CHUNKS_AHEAD);
+        let reader = scope.spawn(move || -> Result<(), StorageError> {
+            let tables = Tables::of(database)?;
+            let mut tasks = rows::<Arc<Task>>(database, tables.tasks);
+            loop {
+                let chunk = tasks.by_ref().take(CHUNK_TASKS).collect::<Result<Vec<_>, _>>()?;
+                // The other thread takes all chunks, unless it panics.
+                if chunk.is_empty() || sender.send(chunk).is_err() {
+                    return Ok(());
+                }
+            }
+        });
+        state.restore_tasks(decoded.into_iter().flatten());
+        reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// Deletes leaders that the state no longer remembers.

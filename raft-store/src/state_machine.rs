@@ -133,7 +133,7 @@ const fn needed_level(command: &Command) -> Option<Level> {
 
 fn payload_bytes(entry: &Entry) -> usize {
     match &entry.payload {
-        EntryPayload::Normal(payload) => payload.0.len(),
+        EntryPayload::Normal(payload) => payload.bytes().len(),
         EntryPayload::Blank | EntryPayload::Membership(_) => 0,
     }
 }

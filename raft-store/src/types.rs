@@ -1,29 +1,11 @@
 //! Type parameters of openraft for this cluster, and short names for the resulting types.
 
-use std::fmt;
-
-use bytes::Bytes;
 use cluster_state::{LogIndex, Rejection, Reply, Term};
 use openraft::type_config::alias;
 use openraft::vote::leader_id_std;
 use serde::{Deserialize, Serialize};
 
-/// An encoded proposal: see [`crate::encode_proposal`]. The log does not interpret it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Payload(pub Bytes);
-
-impl fmt::Debug for Payload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Payload({} bytes)", self.0.len())
-    }
-}
-
-impl fmt::Display for Payload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
+pub use crate::payload::Payload;
 
 /// Reply to an applied entry; none for entries that are Raft's own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -149,7 +149,7 @@ pub(crate) fn stamp(proposed_at: Timestamp, command: &[u8]) -> Bytes {
 ///
 /// If there is no such encoding.
 pub fn encode_proposal(proposal: &Proposal, cluster: Level) -> Result<Payload, CodecError> {
-    Ok(Payload(stamp(proposal.proposed_at, &encode_command(&proposal.command, cluster)?)))
+    Ok(Payload::new(stamp(proposal.proposed_at, &encode_command(&proposal.command, cluster)?)))
 }
 
 /// Decodes what a log entry carries.
@@ -158,9 +158,12 @@ pub fn encode_proposal(proposal: &Proposal, cluster: Level) -> Result<Payload, C
 ///
 /// If the bytes are not exactly one proposal that this binary knows.
 pub fn decode_proposal(payload: &Payload) -> Result<Proposal, CodecError> {
-    let (kind, level, rest) = split(&payload.0)?;
+    let (kind, level, rest) = split(payload.bytes())?;
     let (proposed_at, body) = postcard::take_from_bytes(rest)?;
-    let command = read_command(kind, level, body)?;
+    let command = match payload.take_decoded() {
+        Some(command) => command,
+        None => read_command(kind, level, body)?,
+    };
     Ok(Proposal { proposed_at: Timestamp(proposed_at), command })
 }
 
@@ -186,9 +189,9 @@ mod tests {
 
     #[test]
     fn a_command_of_a_newer_level_names_it_whatever_it_is() {
-        let newer = Payload(Bytes::from_static(&[200, Level::NEWEST.0 + 1, 0, 0]));
+        let newer = Payload::new(Bytes::from_static(&[200, Level::NEWEST.0 + 1, 0, 0]));
         assert_eq!(decode_proposal(&newer).unwrap_err().needed_level(), Some(Level(2)));
-        let unknown = Payload(Bytes::from_static(&[200, Level::FIRST.0, 0, 0]));
+        let unknown = Payload::new(Bytes::from_static(&[200, Level::FIRST.0, 0, 0]));
         let error = decode_proposal(&unknown).unwrap_err();
         assert_eq!(
             (error.needed_level(), error.to_string()),

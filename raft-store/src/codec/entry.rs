@@ -32,7 +32,7 @@ pub(crate) fn encode_entry(entry: &Entry, out: &mut Vec<u8>) -> Result<(), Codec
     out.extend_from_slice(&entry.log_id.leader_id.term.to_be_bytes());
     match &entry.payload {
         EntryPayload::Blank => {}
-        EntryPayload::Normal(payload) => out.extend_from_slice(&payload.0),
+        EntryPayload::Normal(payload) => out.extend_from_slice(payload.bytes()),
         EntryPayload::Membership(membership) => serde_json::to_writer(out, membership)?,
     }
     Ok(())
@@ -49,7 +49,7 @@ pub(crate) fn decode_entry(index: LogIndex, bytes: &[u8]) -> Result<Entry, Codec
     let payload = match kind {
         KIND_BLANK if !rest.is_empty() => return Err(CodecError::Trailing(rest.len())),
         KIND_BLANK => EntryPayload::Blank,
-        KIND_PROPOSAL => EntryPayload::Normal(Payload(Bytes::copy_from_slice(rest))),
+        KIND_PROPOSAL => EntryPayload::Normal(Payload::new(Bytes::copy_from_slice(rest))),
         KIND_MEMBERSHIP => EntryPayload::Membership(decode_membership(rest)?),
         unknown => return Err(CodecError::UnknownKind(unknown)),
     };
@@ -97,7 +97,7 @@ mod tests {
     proptest! {
         #[test]
         fn entries_survive_encoding(term: u64, index: u64, bytes: Vec<u8>) {
-            let payload = EntryPayload::Normal(Payload(bytes.into()));
+            let payload = EntryPayload::Normal(Payload::new(bytes.into()));
             let entry = Entry { log_id: log_id(Term(term), LogIndex(index)), payload };
 
             let decoded = decode_entry(LogIndex(index), &encoded(&entry)).unwrap();

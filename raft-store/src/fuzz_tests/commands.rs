@@ -38,7 +38,7 @@ fn a_command_is_read_as_written_or_refused() {
 
         let written = encode_command(&command, Level::NEWEST).unwrap();
         assert_eq!(decode_command(&written).unwrap(), command);
-        let stamped = Payload(stamp(Timestamp(at), &bytes));
+        let stamped = Payload::new(stamp(Timestamp(at), &bytes));
         let proposal = Proposal { proposed_at: Timestamp(at), command };
         assert_eq!(decode_proposal(&stamped).unwrap(), proposal);
     });

@@ -10,7 +10,7 @@ const ENTRY_OVERHEAD_BYTES: usize = 96;
 /// Returns the bytes for which an entry counts against bounds.
 pub(super) fn entry_bytes(entry: &Entry) -> usize {
     match &entry.payload {
-        EntryPayload::Normal(payload) => payload.0.len().saturating_add(ENTRY_OVERHEAD_BYTES),
+        EntryPayload::Normal(payload) => payload.bytes().len().saturating_add(ENTRY_OVERHEAD_BYTES),
         EntryPayload::Blank => ENTRY_OVERHEAD_BYTES,
         // They are rare, and small compared with the bounds.
         EntryPayload::Membership(_) => 8 * ENTRY_OVERHEAD_BYTES,

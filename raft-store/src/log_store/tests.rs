@@ -94,7 +94,7 @@ impl World {
 }
 
 fn entry(index: u64) -> Entry {
-    let payload = EntryPayload::Normal(Payload(vec![7; 100].into()));
+    let payload = EntryPayload::Normal(Payload::new(vec![7; 100].into()));
     Entry { log_id: log_id(Term(1), LogIndex(index)), payload }
 }
 
@@ -233,7 +233,7 @@ async fn a_gap_in_the_log_is_refused() {
 }
 
 fn sized(index: u64, bytes: usize) -> Entry {
-    let payload = EntryPayload::Normal(Payload(vec![1; bytes].into()));
+    let payload = EntryPayload::Normal(Payload::new(vec![1; bytes].into()));
     Entry { payload, ..entry(index) }
 }
 

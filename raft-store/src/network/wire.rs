@@ -87,7 +87,7 @@ fn entry_out(entry: Entry) -> Result<v1::Entry, WireError> {
     let log_id = Some(log_id_out(&entry.log_id));
     let (kind, payload) = match entry.payload {
         EntryPayload::Blank => (KIND_BLANK, Bytes::new()),
-        EntryPayload::Normal(payload) => (KIND_PROPOSAL, payload.0),
+        EntryPayload::Normal(payload) => (KIND_PROPOSAL, payload.into_bytes()),
         EntryPayload::Membership(membership) => {
             (KIND_MEMBERSHIP, serde_json::to_vec(&membership)?.into())
         }
@@ -99,7 +99,7 @@ fn entry_in(entry: v1::Entry) -> Result<Entry, WireError> {
     let log_id = log_id_in(entry.log_id.ok_or(WireError::Missing("log_id"))?)?;
     let payload = match entry.kind {
         KIND_BLANK => EntryPayload::Blank,
-        KIND_PROPOSAL => EntryPayload::Normal(Payload(entry.payload)),
+        KIND_PROPOSAL => EntryPayload::Normal(Payload::new(entry.payload)),
         KIND_MEMBERSHIP => EntryPayload::Membership(codec::decode_membership(&entry.payload)?),
         unknown => return Err(WireError::UnknownKind(unknown)),
     };

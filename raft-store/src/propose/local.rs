@@ -20,6 +20,8 @@ use crate::types::Payload;
 #[derive(Debug, Clone)]
 pub(crate) struct EncodedCommand {
     bytes: Bytes,
+    /// The command decoded from the bytes, where they came from another master and were checked.
+    decoded: Option<Command>,
     /// True if it submits tasks.
     adds_tasks: bool,
 }
@@ -30,7 +32,7 @@ impl EncodedCommand {
         check_level(command, cluster)?;
         // Whatever a cluster of a level may propose has an encoding of that level.
         let bytes = codec::encode_command(command, cluster).map_err(|_| ProposeError::Stopped)?;
-        Ok(Self { bytes, adds_tasks: adds_tasks(command) })
+        Ok(Self { bytes, decoded: None, adds_tasks: adds_tasks(command) })
     }
 
     pub(super) const fn bytes(&self) -> &Bytes {
@@ -49,7 +51,7 @@ impl EncodedCommand {
             return Err(ProposeError::Unreadable { detail });
         }
         check_level(&command, cluster)?;
-        Ok(Self { bytes, adds_tasks: adds_tasks(&command) })
+        Ok(Self { bytes, adds_tasks: adds_tasks(&command), decoded: Some(command) })
     }
 }
 
@@ -118,7 +120,11 @@ impl LocalProposer {
         self.check_room(&command)?;
         let stamped = codec::stamp(self.clock.now(), &command.bytes);
         let (responder, answered) = ProgressResponder::complete_only();
-        let mut request = self.raft.write(Payload(stamped)).responder(responder);
+        let payload = match command.decoded {
+            Some(command) => Payload::with_decoded(stamped, command),
+            None => Payload::new(stamped),
+        };
+        let mut request = self.raft.write(payload).responder(responder);
         if let Some(term) = term {
             request = request.with_leader(CommittedLeaderId::new(term.0));
         }
@@ -273,6 +279,9 @@ mod tests {
         let stamped = codec::stamp(Timestamp(1_700_000_000_000), &encoded.bytes);
 
         let proposal = Proposal { proposed_at: Timestamp(1_700_000_000_000), command };
-        assert_eq!(codec::encode_proposal(&proposal, Level::NEWEST).unwrap(), Payload(stamped));
+        assert_eq!(
+            codec::encode_proposal(&proposal, Level::NEWEST).unwrap(),
+            Payload::new(stamped)
+        );
     }
 }

@@ -19,7 +19,7 @@ fn open(home: &TempDir) -> Store {
 
 /// Returns an entry with a meaningless payload of so many bytes.
 fn sized(index: u64, bytes: usize) -> Entry {
-    let payload = EntryPayload::Normal(Payload(vec![0; bytes].into()));
+    let payload = EntryPayload::Normal(Payload::new(vec![0; bytes].into()));
     Entry { log_id: log_id(Term(1), LogIndex(index)), payload }
 }
 

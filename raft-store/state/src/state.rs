@@ -75,17 +75,23 @@ impl State {
             Record::Meta(meta) => self.put_meta(meta),
             Record::Leader(record) => self.put_leader(record),
             Record::Worker(worker) => self.put_worker(worker),
-            Record::Task(mut task) => {
-                let index = task.index;
-                self.intern(&mut task);
-                self.put_task(&task);
-                self.update_derived(index);
-            }
+            Record::Task(task) => self.restore_tasks([task]),
             Record::IdempotencyKey(record) => self.put_key(record),
             Record::Departed(departed) => self.put_departed(departed),
             Record::Token(token) => self.put_token(token),
             Record::MassLoss(mass_loss) => self.put_mass_loss(Some(mass_loss)),
         }
+    }
+
+    /// Puts stored tasks back, in less time than one by one.
+    pub fn restore_tasks(&mut self, tasks: impl IntoIterator<Item = Arc<Task>>) {
+        let mut last = LogIndex(0);
+        for mut task in tasks {
+            last = last.max(task.index);
+            self.intern(&mut task);
+            self.put_task(&task);
+        }
+        self.update_derived(last);
     }
 
     fn delete(&mut self, key: &Key) {

@@ -51,11 +51,13 @@ impl TaskSpec {
     }
 
     fn text_bytes(&self) -> u64 {
-        let optional = self.name.iter().chain(&self.working_dir).map(String::as_str);
-        let pairs =
-            self.env.iter().chain(self.labels.iter()).flat_map(|(name, value)| [name, value]);
-        let texts = self.command.iter().map(String::as_str).chain(optional).chain(pairs);
-        texts.map(text_bytes).sum()
+        let of_map = |map: &TextMap| {
+            map.iter().map(|(name, value)| text_bytes(name) + text_bytes(value)).sum::<u64>()
+        };
+        let of_command = self.command.iter().map(|word| text_bytes(word)).sum::<u64>();
+        let optional = [&self.name, &self.working_dir].into_iter().flatten();
+        let of_optional = optional.map(|text| text_bytes(text)).sum::<u64>();
+        of_command + of_optional + of_map(&self.env) + of_map(&self.labels)
     }
 }
 

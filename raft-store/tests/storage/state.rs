@@ -93,7 +93,7 @@ async fn an_entry_that_cannot_be_read_is_rejected_and_changes_nothing() {
 }
 
 fn holding(index: u64, payload: &[u8]) -> Entry {
-    let payload = EntryPayload::Normal(Payload(payload.to_vec().into()));
+    let payload = EntryPayload::Normal(Payload::new(payload.to_vec().into()));
     Entry { payload, ..blank(1, index) }
 }
 

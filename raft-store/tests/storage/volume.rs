@@ -11,7 +11,7 @@ use crate::fixture::{apply, blank, open};
 const ENTRY_BYTES: u64 = 100 << 10;
 
 fn sized(index: u64) -> Entry {
-    let payload = Payload(vec![7; usize::try_from(ENTRY_BYTES).unwrap()].into());
+    let payload = Payload::new(vec![7; usize::try_from(ENTRY_BYTES).unwrap()].into());
     Entry { log_id: log_id(Term(1), LogIndex(index)), payload: EntryPayload::Normal(payload) }
 }
 
