@@ -1,12 +1,10 @@
 //! Applies commands: checks first, then writes, with the same result on every master.
 
 mod attempt;
+mod cluster;
 mod connection;
 mod health;
-mod mass_loss;
-mod settings;
 mod task;
-mod token;
 mod worker;
 
 use std::sync::Arc;

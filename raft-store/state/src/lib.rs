@@ -7,6 +7,7 @@ mod apply;
 mod backlog;
 mod capacity;
 mod change;
+mod cluster;
 mod command;
 mod constraint;
 mod fnv;
@@ -15,25 +16,22 @@ mod health;
 mod ids;
 mod index;
 mod invariants;
-mod leader;
 mod lease;
 mod level;
 mod limits;
-mod mass_loss;
-mod meta;
 mod reply;
 mod resources;
 mod state;
 mod task;
 mod text_map;
 mod time;
-mod token;
 mod treap;
 mod worker;
 
 pub use backlog::{AGEING_STEP, Candidates, Head, Moment, Rank, Since};
 pub use capacity::{Plan, Preference};
 pub use change::{Change, Key, Record};
+pub use cluster::{JoinToken, LeaderRecord, MassLoss, Meta};
 pub use command::{
     AssignTasks, Assignment, BeginTerm, CancelTask, ChangeHealth, Command, ConnectWorker,
     CreateToken, DisconnectWorkers, EndMassLoss, FinishAttempts, FinishedAttempt, ForgetDeparted,
@@ -50,12 +48,9 @@ pub use ids::{
 };
 pub use index::{ClassQueue, TaskCounts, WorkerLoad};
 pub use invariants::Violation;
-pub use leader::LeaderRecord;
 pub use lease::LeaseTimes;
 pub use level::Level;
 pub use limits::Limits;
-pub use mass_loss::MassLoss;
-pub use meta::Meta;
 pub use reply::{
     AttemptVerdict, FinishVerdict, IdempotencyRecord, Registered, Rejection, Reply, Resume,
 };
@@ -67,7 +62,6 @@ pub use task::{
 };
 pub use text_map::TextMap;
 pub use time::{Timestamp, millis};
-pub use token::JoinToken;
 pub use worker::{
     AddressSource, Departed, DisconnectReason, Process, Rival, Scheduling, Specs, WhatChanged,
     Worker, WorkerEvent, WorkerEventKind, WorkerReason, WorkerState, WorkerStatus,

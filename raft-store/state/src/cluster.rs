@@ -1,0 +1,106 @@
+//! Records about the cluster itself: counters, terms of leadership, join tokens, and the mass-loss
+//! alarm.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ClusterId, Epoch, Level, Limits, LogIndex, MasterId, TaskId, Term, Timestamp, TokenId,
+};
+
+/// Counters, log time, the newest term and the level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    /// The cluster's id, from the first leader's barrier.
+    pub cluster: Option<ClusterId>,
+    /// Id of the next task.
+    pub next_task: TaskId,
+    /// Log time: the latest stamp seen. It never goes back, even when a leader's clock does.
+    pub now: Timestamp,
+    /// The newest term that has begun; commands of older terms are refused.
+    pub term: Term,
+    /// Bound on the memory of live tasks and idempotency keys: the setting of the leader of this
+    /// term.
+    pub live_bytes_max: u64,
+    /// Feature level of the cluster: decides which commands may be proposed and how records are
+    /// written.
+    pub level: Level,
+    /// The highest epoch of any unregistered worker. New workers count on from there, so that no
+    /// registration under a name is ever taken for an earlier one.
+    pub epochs_used: Epoch,
+}
+
+impl Default for Meta {
+    fn default() -> Self {
+        Self {
+            cluster: None,
+            next_task: TaskId(1),
+            now: Timestamp(0),
+            term: Term(0),
+            live_bytes_max: Limits::LIVE_BYTES_DEFAULT,
+            level: Level::FIRST,
+            epochs_used: Epoch(0),
+        }
+    }
+}
+
+/// One term of leadership, recorded by the barrier entry that its leader commits first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaderRecord {
+    /// The term led.
+    pub term: Term,
+    /// The master that led it.
+    pub leader: MasterId,
+    /// Time at which its barrier entry was proposed.
+    pub since: Timestamp,
+    /// Position of that entry.
+    pub index: LogIndex,
+}
+
+/// A token that admits workers that no operator has registered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinToken {
+    /// Public name.
+    pub id: TokenId,
+    /// SHA-256 of the secret; the secret itself is shown once and stored nowhere.
+    pub digest: [u8; 32],
+    /// Purpose, in the operator's words.
+    pub description: String,
+    /// Time of its creation.
+    pub created_at: Timestamp,
+    /// Time from which on it admits no workers; absent if it never expires.
+    pub expires_at: Option<Timestamp>,
+    /// Log position of its creation.
+    pub index: LogIndex,
+}
+
+impl JoinToken {
+    /// Returns whether it has expired.
+    #[must_use]
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+}
+
+/// A mass loss that is not over. Until an operator acknowledges it, tasks of lost workers are
+/// requeued slowly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MassLoss {
+    /// Time at which it was raised.
+    pub since: Timestamp,
+    /// Number of workers that fell silent within one heartbeat timeout.
+    pub lost: u32,
+    /// Number of workers that were active before.
+    pub of: u32,
+    /// Time at which an operator acknowledged it.
+    pub acknowledged_at: Option<Timestamp>,
+    /// Log position of the record's last change.
+    pub index: LogIndex,
+}
+
+impl MassLoss {
+    /// Returns whether requeueing must be slow.
+    #[must_use]
+    pub const fn brakes(&self) -> bool {
+        self.acknowledged_at.is_none()
+    }
+}
