@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use answer::{Answer, Mark};
-pub(crate) use cluster::{LeaderTerm, Readiness};
+pub(crate) use cluster::{Readiness, TermView};
 use logs::LogChannels;
 pub(crate) use logs::{LogPiece, LogRequest, LogScope};
 pub(crate) use reading::Reading;

@@ -7,7 +7,7 @@ use proto::v1;
 use super::Api;
 use super::answer::Refusal;
 use super::input::{NoParams, Params, ReadParams};
-use crate::operations::{Answer, LeaderTerm};
+use crate::operations::{Answer, TermView};
 use crate::wire;
 
 /// `GET /api/cluster`: what this master sees, unless something else is asked for.
@@ -35,7 +35,7 @@ pub(super) async fn leader(
 pub(super) async fn leaders(
     State(api): State<Api>,
     Params(params): Params<ReadParams>,
-) -> Result<Answer<Vec<LeaderTerm>>, Refusal> {
+) -> Result<Answer<Vec<TermView>>, Refusal> {
     Ok(api.operations.leader_history(params.reading()?).await?)
 }
 

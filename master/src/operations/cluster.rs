@@ -22,7 +22,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One term of leadership, as shown.
 #[derive(Debug, Serialize)]
-pub(crate) struct LeaderTerm {
+pub(crate) struct TermView {
     term: u64,
     leader_id: u64,
     since: String,
@@ -147,7 +147,7 @@ impl Operations {
     pub(crate) async fn leader_history(
         &self,
         reading: Reading,
-    ) -> Result<Answer<Vec<LeaderTerm>>, Problem> {
+    ) -> Result<Answer<Vec<TermView>>, Problem> {
         let mark = self.reach(reading).await?;
         let records = self
             .node()
@@ -155,7 +155,7 @@ impl Operations {
             .with(|state| state.leaders().cloned().collect::<Vec<LeaderRecord>>());
         let ends = records.iter().skip(1).map(|next| Some(convert::rfc3339(next.since)));
         let ends = ends.chain(std::iter::once(None));
-        let terms = records.iter().zip(ends).map(|(record, until)| LeaderTerm {
+        let terms = records.iter().zip(ends).map(|(record, until)| TermView {
             term: record.term.0,
             leader_id: record.leader.0,
             since: convert::rfc3339(record.since),
