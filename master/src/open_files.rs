@@ -126,6 +126,7 @@ impl OpenFiles {
         if limit < FILES_MIN {
             return Err(TooFewFiles { limit });
         }
+
         let (connections, ws_clients) = (self.room().together(), self.sockets());
         match self.shortage() {
             Shortage::None => {}

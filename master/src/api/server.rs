@@ -98,6 +98,7 @@ impl HttpServer {
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(TokioIo::new(stream), Counted { router, place: Arc::clone(&place) })
             .with_upgrades();
+
         self.connections.spawn(async move {
             let mut connection = std::pin::pin!(connection);
             let ended = tokio::select! {
@@ -110,6 +111,7 @@ impl HttpServer {
                     connection.await
                 }
             };
+
             place.on_ended();
             if let Err(error) = ended {
                 if error.is_timeout() {

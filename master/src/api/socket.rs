@@ -174,6 +174,7 @@ impl Session {
         let mut news = self.operations.events().changes();
         let mut pings = pings();
         let undecided_until = Instant::now() + FIRST_WORD_PATIENCE;
+
         loop {
             news.borrow_and_update();
             self.send_events().await?;

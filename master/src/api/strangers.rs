@@ -51,10 +51,12 @@ impl Reach {
             );
             return Err(refused(method, detail));
         }
+
         // A WebSocket is opened by a GET, and read by the page that opens it.
         if (*method == Method::GET && path != "/ws") || is_harmless(method) {
             return Ok(());
         }
+
         let site = text(headers, &FETCH_SITE);
         if let Some(site) = site.filter(|site| matches!(*site, "cross-site" | "same-site")) {
             let detail = format!("the request comes from a page of another site ({site})");

@@ -212,12 +212,14 @@ fn problems(leader: Option<MasterId>, members: &[MemberView]) -> Vec<String> {
     if leader.is_none() {
         problems.push("there is no leader".to_owned());
     }
+
     let voters = members.iter().filter(|view| view.member.is_voter);
     let reachable = voters.clone().filter(|view| view.status.is_some()).count();
     let voters = voters.count();
     if reachable <= voters / 2 {
         problems.push(format!("only {reachable} of {voters} voters can be reached: no quorum"));
     }
+
     for view in members {
         let id = view.member.id;
         if view.status.is_none() {

@@ -135,6 +135,7 @@ impl Operations {
         let mark = self.reach(reading).await?;
         let asked = query.clone();
         let _scan = if query.is_search() { Some(self.shared.scans.begin().await?) } else { None };
+
         let mut budget = ByteBudget::new(BATCH_BYTES);
         let mut page = Vec::new();
         for _ in 0..ROUNDS_MAX {
@@ -151,6 +152,7 @@ impl Operations {
                 break;
             }
         }
+
         if page.iter().any(|task| is_under_order(task)) && self.asks_leader(reading) {
             match self.leader_peer().tasks(&asked).await {
                 Ok(page) => return Ok(mark.on(View::Leaders(page))),
@@ -186,10 +188,12 @@ impl Operations {
             }
             Err(error) => error,
         };
+
         // A task that is not live has ended or never was, which the state alone cannot tell.
         let ProposeError::Rejected { rejection: Rejection::NotLive { .. }, .. } = refused else {
             return Err(refusal::of_mutation(&refused));
         };
+
         self.reach(Reading::default()).await?;
         let problem = match self.find(id).await? {
             Some(task) => {
@@ -209,6 +213,7 @@ impl Operations {
     ) -> Result<Answer<Arc<Task>>, Problem> {
         let deadline = Instant::now() + patience;
         self.reach(Reading::default()).await?;
+
         let mut slot = None;
         loop {
             let wait = self.shared.waits.listen(id);
@@ -218,6 +223,7 @@ impl Operations {
             if task.state.is_terminal() || is_over {
                 return Ok(mark.on(task));
             }
+
             if slot.is_none() {
                 slot = Some(self.wait_slot()?);
             }
@@ -247,6 +253,7 @@ impl Operations {
                 reason.map(|reason| without_place(&reason))
             });
         }
+
         let views = page.iter().map(|task| match task.state {
             TaskState::Queued => {
                 let pending_reason = reasons.get(&*task.spec.class).cloned().flatten();

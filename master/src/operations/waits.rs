@@ -47,6 +47,7 @@ impl TaskWaits {
                 () = stop.cancelled() => return,
                 () = self.shared.arrived.notified() => {}
             }
+
             let mut feed = reader.subscribe();
             // What happened before the subscription is not in the feed.
             self.shared.tasks().clear();

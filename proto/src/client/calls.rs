@@ -92,6 +92,7 @@ impl Client {
                 task_service(channel).cancel(request).await
             })
             .await;
+
         match answer {
             Err(error) if error.may_be_own_doing(ErrorKind::Conflict) => {
                 let task = self.task(task_id, Consistency::Linearizable).await?;

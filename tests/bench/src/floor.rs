@@ -19,6 +19,7 @@ pub(crate) async fn run(load: &SubmitLoad) -> anyhow::Result<CallReport> {
         .collect::<Result<Vec<_>, _>>()?;
     let consistency = v1::Consistency::Stale.into();
     let request = v1::GetTaskRequest { task_id: "t1".to_owned(), consistency };
+
     let clients = services.iter().cycle().take(usize::from(load.clients)).map(|service| {
         let (mut service, request) = (service.clone(), request.clone());
         move |until| async move {
