@@ -175,22 +175,18 @@ impl Flusher {
         let (table, blocks) = (self.disk.entries()?, self.disk.blocks()?);
         let mut volume = self.shared.volume();
         for entry in entries {
+            let (index, last) = (entry.log_id.index, group.held.last);
             assert!(
-                group
-                    .held
-                    .last
-                    .is_none_or(|last| last.index.checked_add(1) == Some(entry.log_id.index)),
-                "the log has no gap: entry {} follows {:?}",
-                entry.log_id,
-                group.held.last
+                last.is_none_or(|last| last.index.checked_add(1) == Some(index)),
+                "the log has no gap: entry {} follows {last:?}",
+                entry.log_id
             );
 
             self.buffer.clear();
             codec::encode_entry(entry, &mut self.buffer)?;
-            group.batch.put_cf(table, LogIndex(entry.log_id.index).key(), &self.buffer);
+            group.batch.put_cf(table, LogIndex(index).key(), &self.buffer);
 
-            let whole = volume.append(entry.log_id.index, bytes_on_disk(&self.buffer));
-            if let Some(block) = whole {
+            if let Some(block) = volume.append(index, bytes_on_disk(&self.buffer)) {
                 let key = LogIndex(block.last).key();
                 group.batch.put_cf(blocks, key, codec::encode(&block, Level::FIRST)?);
             }
@@ -229,10 +225,8 @@ impl Flusher {
         let Some(upto) = self.purge else { return Ok(()) };
         // A purge beyond the end follows the installation of a snapshot: nothing can be lost, and
         // the next append must not leave a gap.
-        let passes_the_end = group
-            .held
-            .last
-            .is_none_or(|last| last != upto && end_of(Some(last), Some(upto)) == Some(upto));
+        let precedes = |last: LogId| last != upto && end_of(Some(last), Some(upto)) == Some(upto);
+        let passes_the_end = group.held.last.is_none_or(precedes);
         if !passes_the_end && self.state.durable_index().is_none_or(|index| index.0 < upto.index) {
             return self.begin_state_flush();
         }
