@@ -178,6 +178,11 @@ impl Operations {
         last_contact.unwrap_or_else(|| self.shared.started_at.elapsed())
     }
 
+    /// Returns true if this master leads.
+    pub(crate) fn is_leading(&self) -> bool {
+        self.leadership().is_leading()
+    }
+
     /// Returns the leader, as far as this master may believe in one.
     pub(crate) fn leader(&self) -> Option<MasterId> {
         match self.leadership() {

@@ -2,7 +2,9 @@
 
 pub(crate) mod forwarded;
 mod heartbeat_relay;
+mod hops;
 mod leader_peer;
 
 pub(crate) use heartbeat_relay::{HeartbeatRelay, relayed_response};
-pub(crate) use leader_peer::{LeaderPeer, is_forwarded};
+pub(crate) use hops::{check_leads_if_forwarded, is_forwarded, leads_no_more};
+pub(crate) use leader_peer::LeaderPeer;

@@ -1,7 +1,6 @@
 //! gRPC: extract, call, convert. The only part of the master that knows tonic.
 
 mod cluster;
-mod forwarded;
 mod health;
 mod incoming;
 mod intake;

@@ -174,8 +174,8 @@ impl Leading {
         self.dispatch_failures.get_or_create(&Label("reason", reason)).inc();
     }
 
-    pub(super) fn on_attempt_ended(&self, outcome: &'static str) {
-        self.ended.get_or_create(&Label("outcome", outcome)).inc();
+    pub(super) fn on_attempt_ended(&self, outcome: AttemptOutcomeKind) {
+        self.ended.get_or_create(&Label("outcome", outcome.name())).inc();
     }
 
     pub(super) fn on_clock_offsets(&self, offsets: &BTreeMap<MasterId, i64>) {

@@ -100,7 +100,7 @@ impl Operations {
     /// the lease is what counts.
     fn own_status(&self) -> PeerStatus {
         let own = self.node().local_status();
-        let has_lost_lease = own.leader == Some(own.id) && !self.leadership().is_leading();
+        let has_lost_lease = own.leader == Some(own.id) && !self.is_leading();
         let role = if has_lost_lease { Role::Candidate } else { own.role };
         self.node().describe(&LocalStatus { role, ..own })
     }

@@ -28,7 +28,7 @@ impl Operations {
         let _slot = self.wait_slot()?;
         // A worker that was registered through another master a moment ago is known from here on.
         let mark = self.reach(Reading::default()).await?;
-        if !self.leadership().is_leading() {
+        if !self.is_leading() {
             let response = self.leader_peer().reconnect(&target, PATIENCE).await?;
             return Ok(mark.on(View::Leaders(response)));
         }

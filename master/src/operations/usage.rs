@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use cluster_state::WorkerId;
 use futures_util::stream::BoxStream;
-use proto::problem::{ErrorKind, Problem};
+use proto::problem::Problem;
 
 use super::workers::no_such_worker;
 use super::{Answer, Operations, Reading};
 use crate::events::UsageListener;
-use crate::peer::forwarded;
+use crate::peer::{forwarded, leads_no_more};
 
 impl Operations {
     /// The latest usage of a worker and its recent past; without a latest sample while there is
@@ -20,7 +20,7 @@ impl Operations {
         reading: Reading,
     ) -> Result<Answer<forwarded::WorkerMetrics>, Problem> {
         let mark = self.reach(reading).await?;
-        if !self.leadership().is_leading() {
+        if !self.is_leading() {
             return Ok(mark.on(self.leader_peer().usage(id).await?));
         }
         let standing = self.node().reader().with(|state| {
@@ -53,9 +53,7 @@ impl Operations {
     pub(crate) fn watch_own_usage(
         &self,
     ) -> Result<BoxStream<'static, Arc<forwarded::UsageSample>>, Problem> {
-        let leader = self.sessions().leading().map_err(|_| {
-            Problem::new(ErrorKind::NotLeader, "this master does not lead any more")
-        })?;
+        let leader = self.sessions().leading().map_err(|_| leads_no_more())?;
         Ok(UsageListener::from(leader.usage.watch()).into_stream())
     }
 }

@@ -191,7 +191,7 @@ impl Operations {
     /// an answer the replicated part has to do.
     pub(super) fn asks_leader(&self, reading: Reading) -> bool {
         match reading.consistency {
-            Consistency::Linearizable => !self.leadership().is_leading(),
+            Consistency::Linearizable => !self.is_leading(),
             Consistency::Stale => false,
         }
     }

@@ -19,17 +19,15 @@ use proto::v1::master_service_client::MasterServiceClient;
 use proto::v1::registry_service_client::RegistryServiceClient;
 use proto::v1::task_service_client::TaskServiceClient;
 use raft_store::{Leadership, Node};
-use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 use super::forwarded;
+use super::hops::{check_first_hop, mark_as_forwarded};
 use crate::ids;
 use crate::leader::state::Target;
 use crate::task_query::TaskQuery;
 
-/// Key of calls that another master has passed on. They are not passed on again.
-const FORWARDED: &str = "forwarded";
 /// Longest time of a call: longer than the leader itself waits for a commit.
 const TIMEOUT: Duration = Duration::from_secs(12);
 
@@ -38,11 +36,6 @@ const TIMEOUT: Duration = Duration::from_secs(12);
 pub(crate) struct LeaderPeer {
     node: Node,
     open: Arc<Mutex<Option<(String, Channel)>>>,
-}
-
-/// Tells whether another master has passed the call on.
-pub(crate) fn is_forwarded<T>(request: &Request<T>) -> bool {
-    request.metadata().contains_key(FORWARDED)
 }
 
 impl LeaderPeer {
@@ -55,7 +48,7 @@ impl LeaderPeer {
         let (worker_id, consistency) = (id.to_string(), Consistency::Linearizable.into());
         let request = v1::GetWorkerRequest { worker_id, consistency };
         let mut client = RegistryServiceClient::new(self.channel()?);
-        answer(client.get(mark(request))).await
+        answer(client.get(forwarding(request))).await
     }
 
     /// Returns one task as the leader knows it.
@@ -63,7 +56,7 @@ impl LeaderPeer {
         let (task_id, consistency) = (id.to_string(), Consistency::Linearizable.into());
         let request = v1::GetTaskRequest { task_id, consistency };
         let mut client = TaskServiceClient::new(self.channel()?);
-        answer(client.get(mark(request))).await
+        answer(client.get(forwarding(request))).await
     }
 
     /// Returns one page of tasks as the leader knows them.
@@ -71,7 +64,7 @@ impl LeaderPeer {
         let request = v1::ListTasksRequest::from(query);
         let client = TaskServiceClient::new(self.channel()?);
         let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
-        answer(client.list(mark(request))).await
+        answer(client.list(forwarding(request))).await
     }
 
     /// Returns one page of workers as the leader knows them, and where the next one begins.
@@ -87,7 +80,7 @@ impl LeaderPeer {
         };
         let client = RegistryServiceClient::new(self.channel()?);
         let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let page = answer(client.list(mark(request))).await?;
+        let page = answer(client.list(forwarding(request))).await?;
         Ok((page.workers, ids::cursor(page.next_cursor.as_deref())?))
     }
 
@@ -95,7 +88,7 @@ impl LeaderPeer {
     pub(crate) async fn usage(&self, id: &WorkerId) -> Result<forwarded::WorkerMetrics, Problem> {
         let request = v1::WorkerUsageRequest { worker_id: id.to_string() };
         let mut client = RegistryServiceClient::new(self.channel()?);
-        answer(client.usage(mark(request))).await
+        answer(client.usage(forwarding(request))).await
     }
 
     /// Streams the usage that all workers report, until the leader is lost.
@@ -103,7 +96,7 @@ impl LeaderPeer {
         let mut client = RegistryServiceClient::new(self.channel()?);
         let mut request = Request::new(v1::WatchUsageRequest {});
         // Without a deadline: the stream lasts as long as it is wanted.
-        request.metadata_mut().insert(FORWARDED, MetadataValue::from_static("1"));
+        mark_as_forwarded(&mut request);
         let samples = answer(client.watch_usage(request)).await?;
         let next = async |mut samples: tonic::Streaming<v1::UsageSample>| {
             let sample = samples.message().await.ok().flatten()?;
@@ -127,7 +120,7 @@ impl LeaderPeer {
         let asked = *leadership.borrow_and_update();
         let client = RegistryServiceClient::new(self.channel()?);
         let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let mut request = mark(v1::ReconnectRequest { worker_id });
+        let mut request = forwarding(v1::ReconnectRequest { worker_id });
         request.set_timeout(patience);
         let answered = deadline::within("the leader", patience, client.reconnect(request));
         tokio::select! {
@@ -144,7 +137,7 @@ impl LeaderPeer {
         request: Request<v1::RegisterWorkerRequest>,
     ) -> Result<v1::RegisterWorkerResponse, Problem> {
         let mut client = self.sessions(&request)?;
-        answer(client.register_worker(mark(request.into_inner()))).await
+        answer(client.register_worker(forwarding(request.into_inner()))).await
     }
 
     /// Passes on the call of a worker.
@@ -153,7 +146,7 @@ impl LeaderPeer {
         request: Request<v1::HeartbeatRequest>,
     ) -> Result<v1::HeartbeatResponse, Problem> {
         let mut client = self.sessions(&request)?;
-        answer(client.send_heartbeat(mark(request.into_inner()))).await
+        answer(client.send_heartbeat(forwarding(request.into_inner()))).await
     }
 
     /// Passes on the heartbeats of many workers.
@@ -163,7 +156,7 @@ impl LeaderPeer {
     ) -> Result<v1::RelayHeartbeatsResponse, Problem> {
         let request = Request::new(v1::RelayHeartbeatsRequest { heartbeats });
         let mut client = self.sessions(&request)?;
-        let answered = within(client.relay_heartbeats(mark(request.into_inner()))).await;
+        let answered = within(client.relay_heartbeats(forwarding(request.into_inner()))).await;
         answered.map_err(|status| match CallFailure::of(&status) {
             // A leader that dies with a call under way is no leader any more.
             CallFailure::NeverConnected | CallFailure::Broken => {
@@ -179,7 +172,7 @@ impl LeaderPeer {
         request: Request<v1::ReportTaskCompletionRequest>,
     ) -> Result<v1::ReportTaskCompletionResponse, Problem> {
         let mut client = self.sessions(&request)?;
-        answer(client.report_task_completion(mark(request.into_inner()))).await
+        answer(client.report_task_completion(forwarding(request.into_inner()))).await
     }
 
     /// Passes on the call of an operator.
@@ -189,7 +182,7 @@ impl LeaderPeer {
     ) -> Result<forwarded::LeaderStatus, Problem> {
         check_first_hop(&request)?;
         let mut client = ClusterServiceClient::new(self.channel()?);
-        answer(client.transfer_leader(mark(request.into_inner()))).await
+        answer(client.transfer_leader(forwarding(request.into_inner()))).await
     }
 
     fn sessions<T>(&self, request: &Request<T>) -> Result<MasterServiceClient<Channel>, Problem> {
@@ -222,18 +215,10 @@ impl LeaderPeer {
     }
 }
 
-/// Refuses a call from a master that mistook this one for the leader.
-fn check_first_hop<T>(request: &Request<T>) -> Result<(), Problem> {
-    if is_forwarded(request) {
-        return Err(Problem::new(ErrorKind::NotLeader, "this master does not lead any more"));
-    }
-    Ok(())
-}
-
-fn mark<T>(message: T) -> Request<T> {
-    let mut marked = timed(message, TIMEOUT);
-    marked.metadata_mut().insert(FORWARDED, MetadataValue::from_static("1"));
-    marked
+fn forwarding<T>(message: T) -> Request<T> {
+    let mut request = timed(message, TIMEOUT);
+    mark_as_forwarded(&mut request);
+    request
 }
 
 async fn within<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Status> {

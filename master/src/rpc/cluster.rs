@@ -39,7 +39,7 @@ impl ClusterService for ClusterEndpoint {
     ) -> Result<Response<v1::LeaderStatus>, Status> {
         let operations = &self.operations;
         let to = Some(request.get_ref().to).filter(|to| *to > 0).map(MasterId);
-        if operations.leadership().is_leading() {
+        if operations.is_leading() {
             return reply(operations, operations.transfer_leader(to).await, wire::leader);
         }
         let transferred = operations.leader_peer().transfer_leader(request).await;

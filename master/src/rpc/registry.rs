@@ -10,10 +10,9 @@ use proto::v1;
 use proto::v1::registry_service_server::RegistryService;
 use tonic::{Request, Response, Status};
 
-use super::forwarded::check_leads_if_forwarded;
 use super::{reply, reply_unmarked};
 use crate::operations::{Operations, Reading, ReconnectTarget};
-use crate::peer::is_forwarded;
+use crate::peer::{check_leads_if_forwarded, is_forwarded};
 use crate::{ids, wire};
 
 #[derive(Clone, Debug)]
@@ -23,7 +22,7 @@ pub(super) struct RegistryEndpoint {
 
 impl RegistryEndpoint {
     fn reading<T>(&self, request: &Request<T>, consistency: i32) -> Result<Reading, Problem> {
-        check_leads_if_forwarded(request, &self.operations)?;
+        check_leads_if_forwarded(request, self.operations.is_leading())?;
         Consistency::try_from(consistency).map(Reading::from)
     }
 }
@@ -120,7 +119,7 @@ impl RegistryService for RegistryEndpoint {
         request: Request<v1::ReconnectRequest>,
     ) -> Result<Response<v1::ReconnectResponse>, Status> {
         let reconnected = async {
-            check_leads_if_forwarded(&request, &self.operations)?;
+            check_leads_if_forwarded(&request, self.operations.is_leading())?;
             let target = match request.get_ref().worker_id.as_str() {
                 "" => ReconnectTarget::AllInactive,
                 id => ReconnectTarget::One(ids::worker(id)?),
@@ -135,7 +134,7 @@ impl RegistryService for RegistryEndpoint {
         request: Request<v1::WorkerUsageRequest>,
     ) -> Result<Response<v1::WorkerMetrics>, Status> {
         let shown = async {
-            check_leads_if_forwarded(&request, &self.operations)?;
+            check_leads_if_forwarded(&request, self.operations.is_leading())?;
             let id = ids::worker(&request.get_ref().worker_id)?;
             self.operations.usage(&id, Reading::default()).await
         };

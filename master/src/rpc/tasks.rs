@@ -12,9 +12,9 @@ use proto::v1;
 use proto::v1::task_service_server::TaskService;
 use tonic::{Request, Response, Status};
 
-use super::forwarded::check_leads_if_forwarded;
 use super::{reply, reply_unmarked};
 use crate::operations::{LogRequest, LogScope, Operations, SubmissionKey};
+use crate::peer::check_leads_if_forwarded;
 use crate::task_query::TaskQuery;
 use crate::{ids, wire};
 
@@ -48,7 +48,7 @@ impl TaskService for TaskEndpoint {
         request: Request<v1::GetTaskRequest>,
     ) -> Result<Response<v1::Task>, Status> {
         let shown = async {
-            check_leads_if_forwarded(&request, &self.operations)?;
+            check_leads_if_forwarded(&request, self.operations.is_leading())?;
             let request = request.get_ref();
             let consistency = Consistency::try_from(request.consistency)?;
             self.operations.task(ids::task(&request.task_id)?, consistency.into()).await
@@ -61,7 +61,7 @@ impl TaskService for TaskEndpoint {
         request: Request<v1::ListTasksRequest>,
     ) -> Result<Response<v1::TaskPage>, Status> {
         let listed = async {
-            check_leads_if_forwarded(&request, &self.operations)?;
+            check_leads_if_forwarded(&request, self.operations.is_leading())?;
             let request = request.get_ref();
             let query = TaskQuery::try_from(request)?;
             let consistency = Consistency::try_from(request.consistency)?;

@@ -24,7 +24,7 @@ impl WorkerEndpoint {
     /// Returns true if workers' calls are answered here. In a term whose lease is lost for a
     /// moment, they wait for it.
     fn leads(&self) -> bool {
-        self.operations.leadership().is_leading() || self.operations.sessions().leading().is_ok()
+        self.operations.is_leading() || self.operations.sessions().leading().is_ok()
     }
 }
 

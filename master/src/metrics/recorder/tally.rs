@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cluster_state::{
-    Attempt, AttemptNumber, Change, LogIndex, Record, State, Task, TaskId, Timestamp, Worker,
-    WorkerEvent, WorkerEventKind,
+    Attempt, AttemptNumber, AttemptOutcomeKind, Change, LogIndex, Record, State, Task, TaskId,
+    Timestamp, Worker, WorkerEvent, WorkerEventKind,
 };
 
 /// One thing to be counted.
@@ -13,8 +13,8 @@ use cluster_state::{
 pub(super) enum Fact {
     /// The first attempt of a task began.
     TaskStarted { waited: Duration },
-    /// An attempt ended; one word for how.
-    AttemptEnded { outcome: &'static str },
+    /// An attempt ended.
+    AttemptEnded { outcome: AttemptOutcomeKind },
     /// A worker connected for the first time, this long after it was registered.
     WorkerConnected { after: Duration },
     /// A worker connected again after it had been inactive this long.
@@ -92,7 +92,7 @@ impl Tally {
 
         match &last.outcome {
             Some(outcome) => {
-                facts.push(Fact::AttemptEnded { outcome: outcome.kind().name() });
+                facts.push(Fact::AttemptEnded { outcome: outcome.kind() });
                 self.live.remove(&task.id);
             }
             None => drop(self.live.insert(task.id, Live::of(last))),

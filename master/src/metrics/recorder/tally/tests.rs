@@ -131,25 +131,33 @@ fn a_start_counts_once_a_task_and_an_end_once_an_attempt() {
     let mut log = Log::placed();
     let started = log.apply(6, start(&log, 1));
     assert_eq!(started, [Fact::TaskStarted { waited: seconds(2) }]);
-    assert_eq!(log.apply(7, finish(&log, 1, 1)), [Fact::AttemptEnded { outcome: "failed" }]);
+    assert_eq!(
+        log.apply(7, finish(&log, 1, 1)),
+        [Fact::AttemptEnded { outcome: AttemptOutcomeKind::Failed }]
+    );
     let tick = Command::Tick(Tick { term: Term(0), forget: Vec::new() });
     assert_eq!(log.apply(8, tick), []);
     assert_eq!(log.apply(9, assign()), []);
     assert_eq!(log.apply(10, start(&log, 2)), [], "a retry is no start of the task");
-    assert_eq!(log.apply(11, finish(&log, 2, 0)), [Fact::AttemptEnded { outcome: "completed" }]);
+    assert_eq!(
+        log.apply(11, finish(&log, 2, 0)),
+        [Fact::AttemptEnded { outcome: AttemptOutcomeKind::Completed }]
+    );
 }
 
 #[test]
 fn a_task_that_ended_before_its_confirmation_has_started() {
     let mut log = Log::placed();
-    let expected =
-        [Fact::TaskStarted { waited: seconds(3) }, Fact::AttemptEnded { outcome: "completed" }];
+    let expected = [
+        Fact::TaskStarted { waited: seconds(3) },
+        Fact::AttemptEnded { outcome: AttemptOutcomeKind::Completed },
+    ];
     assert_eq!(log.apply(7, finish(&log, 1, 0)), expected);
 }
 
 #[test]
 fn losses_count_whoever_finds_them() {
-    let lost = Fact::AttemptEnded { outcome: "lost" };
+    let lost = Fact::AttemptEnded { outcome: AttemptOutcomeKind::Lost };
     let mut log = Log::placed();
     assert_eq!(log.apply(6, connect(2)), [lost, Fact::WorkerReplaced]);
 }
@@ -173,7 +181,7 @@ fn a_worker_that_comes_and_goes_is_timed() {
         scope: RequeueScope::All,
         attempts_max: 10,
     });
-    assert_eq!(log.apply(20, requeue), [Fact::AttemptEnded { outcome: "lost" }]);
+    assert_eq!(log.apply(20, requeue), [Fact::AttemptEnded { outcome: AttemptOutcomeKind::Lost }]);
     assert_eq!(log.apply(33, connect(1)), [Fact::WorkerReconnected { after: seconds(20) }]);
 }
 
@@ -184,5 +192,8 @@ fn what_was_placed_before_the_first_look_is_known() {
     let facts = log.apply(6, start(&log, 1));
     assert_eq!(facts, [Fact::TaskStarted { waited: seconds(2) }]);
     log.tally = Tally::of(&log.state);
-    assert_eq!(log.apply(7, finish(&log, 1, 0)), [Fact::AttemptEnded { outcome: "completed" }]);
+    assert_eq!(
+        log.apply(7, finish(&log, 1, 0)),
+        [Fact::AttemptEnded { outcome: AttemptOutcomeKind::Completed }]
+    );
 }
