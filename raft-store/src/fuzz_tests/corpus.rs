@@ -5,6 +5,9 @@
 //! `UPDATE_CORPUS=1` writes them anew, for a human to compare, and writes the first encodings of a
 //! new level.
 
+mod messages;
+mod snapshot;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Write as _};
 use std::fs;
@@ -83,6 +86,18 @@ fn read_record(bytes: &[u8], level: Level) -> Result<(String, Vec<u8>), CodecErr
     }
 }
 
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").unwrap();
+        hex
+    })
+}
+
+fn unhex(digits: &str) -> Vec<u8> {
+    let pairs = digits.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+    pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+}
+
 type Samples = Vec<(Kind, Vec<u8>)>;
 
 /// Takes samples of each type, the same in every run.
@@ -128,9 +143,7 @@ fn parse(text: &str) -> Vec<(Kind, Vec<u8>, String)> {
             "record" => Kind::Record,
             other => panic!("a {other} in the corpus"),
         };
-        let digits = hex.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
-        let bytes = digits.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();
-        parsed.push((kind, bytes, reading.trim().to_owned()));
+        parsed.push((kind, unhex(hex), reading.trim().to_owned()));
     }
     parsed
 }
@@ -138,12 +151,8 @@ fn parse(text: &str) -> Vec<(Kind, Vec<u8>, String)> {
 fn render(level: Level, samples: &Samples) -> String {
     let mut text = format!("# Encodings of feature level {level}, and their readings.\n");
     for (kind, bytes) in samples {
-        let hex = bytes.iter().fold(String::new(), |mut hex, byte| {
-            write!(hex, "{byte:02x}").unwrap();
-            hex
-        });
         let (reading, _) = kind.read(bytes, level).unwrap();
-        writeln!(text, "\n{} {hex}\n  {reading}", kind.name()).unwrap();
+        writeln!(text, "\n{} {}\n  {reading}", kind.name(), hex(bytes)).unwrap();
     }
     text
 }

@@ -31,7 +31,7 @@ fn known() -> impl Strategy<Value = Known> {
     })
 }
 
-fn append() -> impl Strategy<Value = v1::AppendRequest> {
+pub(super) fn append() -> impl Strategy<Value = v1::AppendRequest> {
     let request = (vote(), option::of(position()), option::of(position()), vec(entry(), 0..4));
     request.prop_map(|(vote, prev_log_id, leader_commit, entries)| {
         let request = AppendEntriesRequest { vote, prev_log_id, leader_commit, entries };
@@ -125,12 +125,12 @@ fn a_hand_over_is_read_as_sent_or_refused() {
     });
 }
 
-fn manifest() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn manifest() -> impl Strategy<Value = Vec<u8>> {
     let meta = (position(), membership()).prop_map(|(at, membership)| SnapshotMeta {
         last_log_id: Some(at),
         last_membership: StoredMembership::new(Some(at), membership),
     });
-    let file = ("[A-Z]{1,8}|0000[0-9]{2}.sst", any::<u64>(), any::<u32>())
+    let file = ("[A-Z]{1,8}|0000[0-9]{2}\\.sst", any::<u64>(), any::<u32>())
         .prop_map(|(name, len, crc32)| ManifestFile { name, len, crc32 });
     let cluster = option::of(any::<u128>().prop_map(ClusterId));
     ("[0-9a-f-]{1,36}", cluster, meta, vec(file, 0..5)).prop_map(|(id, cluster, meta, files)| {
