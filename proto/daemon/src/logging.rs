@@ -28,11 +28,17 @@ pub struct Taken;
 
 impl LogFilter {
     /// Reads a level or a list of directives.
+    ///
+    /// # Errors
+    ///
+    /// If the text is neither. Directives are ASCII here: tracing-subscriber 0.3.23 panics on some
+    /// texts that are not.
     pub fn parse(text: &str) -> Result<Self, String> {
-        match EnvFilter::try_new(text) {
-            Ok(_) => Ok(Self(text.to_owned())),
-            Err(_) => Err(format!("'{text}' is neither a level nor a list of directives")),
+        let is_filter = text.is_ascii() && EnvFilter::try_new(text).is_ok();
+        if !is_filter {
+            return Err(format!("'{text}' is neither a level nor a list of directives"));
         }
+        Ok(Self(text.to_owned()))
     }
 
     /// Returns the filter as it is written.
@@ -59,4 +65,20 @@ pub fn start(filter: &LogFilter, format: LogFormat) -> Result<(), Taken> {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
     started.map_err(|_| Taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_a_level_or_directives_in_ascii() {
+        for filter in ["info", "info,openraft=warn", "master::leader=debug"] {
+            assert_eq!(LogFilter::parse(filter).unwrap().as_str(), filter);
+        }
+        for other in ["=", "info,master=loud", "h\u{f6}rbar=info"] {
+            let refused = LogFilter::parse(other).unwrap_err();
+            assert!(refused.contains(other), "{refused}");
+        }
+    }
 }
