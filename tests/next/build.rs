@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let changed = change.apply(text).map_err(|error| format!("{}: {error}", change.path))?;
         fs::write(path, changed)?;
     }
-    // What includes them has documentation of its own.
+    // The files that include these two have documentation of their own.
     for name in ["lib.rs", "main.rs"] {
         let path = out.join(name);
         if path.exists() {

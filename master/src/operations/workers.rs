@@ -241,7 +241,7 @@ fn size(view: &WorkerView) -> usize {
     let custom = |resources: &Resources| {
         resources.custom.keys().map(|name| name.len() + ENTRY_BYTES).sum::<usize>()
     };
-    // What is available has the names of the total.
+    // The available amounts have the names of the total.
     let total = worker.specs.as_ref().map_or(0, |specs| custom(&specs.total));
     WORKER_BYTES + texts + labels + 2 * total + custom(&view.allocated)
 }
