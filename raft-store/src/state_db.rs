@@ -31,8 +31,7 @@ use crate::types::{LogId, StoredMembership};
 
 const DATABASE_PREFIX: &str = "db-";
 
-/// Tasks that pass from the thread that reads them to the one that restores them at a time: enough
-/// that the hand-over costs nothing beside decoding them.
+/// Tasks that pass at a time from the thread that reads them to the one that restores them.
 const CHUNK_TASKS: usize = 1024;
 /// Chunks that may wait in between.
 const CHUNKS_AHEAD: usize = 4;
@@ -181,8 +180,7 @@ fn rows<'db, T: Versioned>(
     rows.map(|row| Ok(codec::decode(&row?.1)?))
 }
 
-/// Reads all live tasks. Decoding them and putting them into the state take about as long as each
-/// other, so each has a thread.
+/// Reads all live tasks: a thread reads and decodes them while this one puts them into the state.
 fn restore_tasks(database: &DB, state: &mut State) -> Result<(), StorageError> {
     thread::scope(|scope| {
         let (sender, decoded) = mpsc::sync_channel(CHUNKS_AHEAD);

@@ -152,7 +152,7 @@ pub fn encode_proposal(proposal: &Proposal, cluster: Level) -> Result<Payload, C
     Ok(Payload::new(stamp(proposal.proposed_at, &encode_command(&proposal.command, cluster)?)))
 }
 
-/// Decodes what a log entry carries.
+/// Decodes what a log entry carries, or takes the decoded command that the payload carries.
 ///
 /// # Errors
 ///
