@@ -13,12 +13,12 @@
 
 mod command;
 mod entry;
+mod level_2;
 
 use std::sync::Arc;
 
 use cluster_state::{
-    Departed, IdempotencyRecord, JoinToken, LeaderRecord, Level, MassLoss, Meta, Record, Task,
-    Worker,
+    Departed, IdempotencyRecord, JoinToken, LeaderRecord, Level, MassLoss, Record, Task, Worker,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -155,7 +155,6 @@ macro_rules! versioned {
 pub(crate) use versioned;
 
 versioned! {
-    Meta = 1,
     LeaderRecord = 2,
     Worker = 3,
     Task = 4,
@@ -281,7 +280,7 @@ mod tests {
     fn a_record_of_a_newer_level_names_it() {
         assert_eq!(
             refusal(&[2, 9, 3, 1, 7, 9]),
-            "record needs feature level 9, this release knows levels up to 1"
+            "record needs feature level 9, this release knows levels up to 2"
         );
     }
 

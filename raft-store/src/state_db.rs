@@ -333,8 +333,8 @@ mod tests {
         assert_eq!(stored(Level::NEWEST).unwrap(), Level::NEWEST);
         assert_eq!(
             stored(Level(Level::NEWEST.0 + 1)).unwrap_err().to_string(),
-            "the cluster has feature level 2, and this release knows levels up to 1: \
-             start a release that knows level 2"
+            "the cluster has feature level 3, and this release knows levels up to 2: \
+             start a release that knows level 3"
         );
     }
 }

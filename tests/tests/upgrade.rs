@@ -5,6 +5,7 @@ mod digests;
 
 use std::time::Duration;
 
+use cluster_state::Level;
 use cluster_tests::cluster::{Cluster, Release};
 use cluster_tests::load::{Load, Plan};
 use eventually::{PATIENCE, eventually, require};
@@ -14,7 +15,9 @@ use self::digests::Replicas;
 
 /// Time for the leader to find that every master can run the next level: it asks every ten seconds.
 const RISE_PATIENCE: Duration = Duration::from_secs(25);
-/// Labels of a worker that the first level refuses and the second one allows, in two requests.
+/// The level of the next release.
+const NEXT: Level = Level(Level::NEWEST.0 + 1);
+/// Labels of a worker that this release's level refuses and the next one allows, in two requests.
 const LABELS: [usize; 2] = [40, 80];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,7 +37,7 @@ async fn the_leader_may_be_upgraded_last() {
 
 /// Upgrades the masters one by one while clients submit. Each leads as soon as it is upgraded.
 async fn upgrade_with_the_leader_at(place: usize) {
-    let mut cluster = Cluster::builder().workers(2).start().await;
+    let mut cluster = start(2).await;
     let watch = cluster.watch_leaders();
     let load = Load::start(&cluster.client(), cluster.effects(), Plan::STEADY);
     load.progress(30).await;
@@ -43,12 +46,12 @@ async fn upgrade_with_the_leader_at(place: usize) {
     order.insert(place, first);
 
     for (id, upgraded) in order.into_iter().zip(1..) {
-        assert_levels(&mut cluster, 1).await;
-        let refused = label_beyond_the_first_level(&cluster).await;
+        assert_levels(&mut cluster, Level::NEWEST).await;
+        let refused = label_beyond_this_level(&cluster).await;
         assert_eq!(refused.as_deref(), Some("limit-reached"));
         cluster.replace_program(id, Release::Next).await;
         cluster.await_ready(id).await;
-        assert_eq!(cluster.own_status(id).await["level_max"], 2);
+        assert_eq!(cluster.own_status(id).await["level_max"], NEXT.0);
         load.progress(20).await;
         lead(&cluster, id).await;
         load.progress(20).await;
@@ -59,7 +62,7 @@ async fn upgrade_with_the_leader_at(place: usize) {
 
     await_rise(&mut cluster).await;
     load.progress(30).await;
-    assert_eq!(label_beyond_the_first_level(&cluster).await, None);
+    assert_eq!(label_beyond_this_level(&cluster).await, None);
     Replicas::of(&cluster).await.assert_same().await;
 
     // The state that it reads back from its disk is still that of the others.
@@ -79,7 +82,7 @@ async fn upgrade_with_the_leader_at(place: usize) {
 /// Before the level has risen, what the next release has written is what this one reads.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_master_goes_back_to_the_release_before() {
-    let mut cluster = Cluster::builder().workers(2).start().await;
+    let mut cluster = start(2).await;
     let load = Load::start(&cluster.client(), cluster.effects(), Plan::STEADY);
     load.progress(20).await;
 
@@ -96,7 +99,7 @@ async fn a_master_goes_back_to_the_release_before() {
 
     let tally = load.stop().await;
     assert!(tally.failures.is_empty(), "{:?}", tally.failures);
-    assert_levels(&mut cluster, 1).await;
+    assert_levels(&mut cluster, Level::NEWEST).await;
     cluster.check_history().await;
     cluster.check_replicas_agree().await;
 }
@@ -104,7 +107,7 @@ async fn a_master_goes_back_to_the_release_before() {
 /// After the level has risen it says what it lacks, with its own data and with none.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_release_before_stays_out_once_the_level_has_risen() {
-    let mut cluster = Cluster::builder().workers(1).start().await;
+    let mut cluster = start(1).await;
     for id in cluster.master_ids() {
         cluster.replace_program(id, Release::Next).await;
         cluster.await_ready(id).await;
@@ -137,18 +140,15 @@ async fn await_refusal(cluster: &mut Cluster, id: u64) {
     let log = cluster.master(id).log();
     let last = log.lines().last().unwrap_or_default();
     eprintln!("{last}");
-    assert!(last.contains("level 2") && last.contains("knows levels up to 1"), "{last}");
+    let (needed, known) = (format!("level {NEXT}"), format!("levels up to {}", Level::NEWEST));
+    assert!(last.contains(&needed) && last.contains(&known), "{last}");
     assert!(!log.contains("panicked"), "{log}");
 }
 
-/// Waits until every master has reached the second level, and what came with it is in use.
+/// Waits until every master has reached the next level, and what came with it is in use.
 async fn await_rise(cluster: &mut Cluster) {
     for id in cluster.master_ids() {
-        eventually("the level has risen", RISE_PATIENCE, async || {
-            let level = cluster.client_of(id).metric("cloudai_level").await;
-            require(level == Some(2.0), || format!("master {id} is at {level:?}"))
-        })
-        .await;
+        await_level(cluster, id, NEXT).await;
     }
     eventually("the leader has posted a notice", RISE_PATIENCE, async || {
         let has_posted = cluster.masters().any(|one| one.log().contains("a notice was posted"));
@@ -157,17 +157,34 @@ async fn await_rise(cluster: &mut Cluster) {
     .await;
 }
 
-async fn assert_levels(cluster: &mut Cluster, level: u32) {
+/// Starts a cluster of this release, and waits until it has reached the release's level.
+async fn start(workers: usize) -> Cluster {
+    let mut cluster = Cluster::builder().workers(workers).start().await;
+    for id in cluster.master_ids() {
+        await_level(&mut cluster, id, Level::NEWEST).await;
+    }
+    cluster
+}
+
+async fn await_level(cluster: &mut Cluster, id: u64, level: Level) {
+    eventually("the level has risen", RISE_PATIENCE, async || {
+        let found = cluster.client_of(id).metric("cloudai_level").await;
+        require(found == Some(f64::from(level.0)), || format!("master {id} is at {found:?}"))
+    })
+    .await;
+}
+
+async fn assert_levels(cluster: &mut Cluster, level: Level) {
     for id in cluster.master_ids() {
         let found = cluster.client_of(id).metric("cloudai_level").await;
-        assert_eq!(found, Some(f64::from(level)), "master {id}");
-        assert_eq!(cluster.status(id).await["level"], level, "master {id}");
+        assert_eq!(found, Some(f64::from(level.0)), "master {id}");
+        assert_eq!(cluster.status(id).await["level"], level.0, "master {id}");
     }
 }
 
-/// Gives a worker more labels than the first level allows: at one level, masters of both releases
-/// decide alike.
-async fn label_beyond_the_first_level(cluster: &Cluster) -> Option<String> {
+/// Gives a worker more labels than this release's level allows: at one level, masters of both
+/// releases decide alike.
+async fn label_beyond_this_level(cluster: &Cluster) -> Option<String> {
     let mut problem = None;
     for (from, to) in [0, LABELS[0]].into_iter().zip(LABELS) {
         let labels = (from..to).map(|number| (format!("label-{number}"), json!("1")));

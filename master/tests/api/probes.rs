@@ -1,5 +1,7 @@
 //! Tests of the probes of load balancers, supervisors and Prometheus.
 
+use cluster_state::Level;
+use eventually::{PATIENCE, eventually, require};
 use serde_json::json;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -79,11 +81,17 @@ async fn what_a_master_says_of_the_cluster_is_what_it_sees_unless_more_is_asked_
 async fn metrics_show_the_cluster_and_the_requests() {
     let master = OneMaster::start().await;
     master.submit("true").await;
-    let answer = master.get("/metrics").await;
+    let level = format!("cloudai_level {}", Level::NEWEST);
+    let answer = eventually("the level has risen", PATIENCE, async || {
+        let answer = master.get("/metrics").await;
+        let has_risen = answer.body.lines().any(|line| line == level);
+        require(has_risen, || format!("no {level} in\n{}", answer.body))?;
+        Ok(answer)
+    })
+    .await;
     assert!(answer.header("content-type").starts_with("application/openmetrics-text"));
     for line in [
-        "cloudai_level 1",
-        "cloudai_level_max 1",
+        &format!("cloudai_level_max {}", Level::NEWEST),
         "cloudai_raft_is_leader 1",
         "cloudai_raft_has_leader 1",
         "cloudai_tasks{state=\"queued\"} 1",

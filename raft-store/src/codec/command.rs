@@ -190,7 +190,10 @@ mod tests {
     #[test]
     fn a_command_of_a_newer_level_names_it_whatever_it_is() {
         let newer = Payload::new(Bytes::from_static(&[200, Level::NEWEST.0 + 1, 0, 0]));
-        assert_eq!(decode_proposal(&newer).unwrap_err().needed_level(), Some(Level(2)));
+        assert_eq!(
+            decode_proposal(&newer).unwrap_err().needed_level(),
+            Some(Level(Level::NEWEST.0 + 1))
+        );
         let unknown = Payload::new(Bytes::from_static(&[200, Level::FIRST.0, 0, 0]));
         let error = decode_proposal(&unknown).unwrap_err();
         assert_eq!(

@@ -3,7 +3,8 @@
 //! `corpus/level-N.txt` has one encoding a line, in hexadecimal, and below it its reading. What was
 //! written never changes. A type that gains a field changes the readings of its older encodings:
 //! `UPDATE_CORPUS=1` writes them anew, for a human to compare, and writes the first encodings of a
-//! new level.
+//! new level. Until that level is released its file is removed and written again when a type gains a
+//! field or is added.
 
 mod messages;
 mod snapshot;

@@ -1,5 +1,5 @@
-//! Records about the cluster itself: counters, terms of leadership, join tokens, and the mass-loss
-//! alarm.
+//! Records about the cluster itself: counters, generations, terms of leadership, join tokens, and the
+//! mass-loss alarm.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,8 @@ pub struct Meta {
     /// The highest epoch of any unregistered worker. New workers count on from there, so that no
     /// registration under a name is ever taken for an earlier one.
     pub epochs_used: Epoch,
+    /// The life of the cluster that this is. Since level 2.
+    pub generation: Generation,
 }
 
 impl Default for Meta {
@@ -39,8 +41,21 @@ impl Default for Meta {
             live_bytes_max: Limits::LIVE_BYTES_DEFAULT,
             level: Level::FIRST,
             epochs_used: Epoch(0),
+            generation: Generation::default(),
         }
     }
+}
+
+/// One life of a cluster. The first one is the default; each restore from a backup and each recovery
+/// from a lost quorum begins another.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+pub struct Generation {
+    /// Its number, one above that of the life that it continues; the first one has 0.
+    pub number: u32,
+    /// A random number that tells two lives apart that continue the same one; the first one has 0.
+    pub id: u64,
 }
 
 /// One term of leadership, recorded by the barrier entry that its leader commits first.

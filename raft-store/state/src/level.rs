@@ -17,7 +17,7 @@ impl Level {
     /// The level of the first release.
     pub const FIRST: Self = Self(1);
     /// The highest level that this binary knows.
-    pub const NEWEST: Self = Self(1);
+    pub const NEWEST: Self = Self(2);
 }
 
 impl fmt::Display for Level {

@@ -31,7 +31,7 @@ mod worker;
 pub use backlog::{AGEING_STEP, Candidates, Head, Moment, Rank, Since};
 pub use capacity::{Plan, Preference};
 pub use change::{Change, Key, Record};
-pub use cluster::{JoinToken, LeaderRecord, MassLoss, Meta};
+pub use cluster::{Generation, JoinToken, LeaderRecord, MassLoss, Meta};
 pub use command::{
     AssignTasks, Assignment, BeginTerm, CancelTask, ChangeHealth, Command, ConnectWorker,
     CreateToken, DisconnectWorkers, EndMassLoss, FinishAttempts, FinishedAttempt, ForgetDeparted,

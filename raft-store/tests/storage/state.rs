@@ -44,8 +44,8 @@ async fn an_entry_of_a_newer_level_stops_the_node_and_names_the_level() {
     assert_eq!(
         store.fatal.reason().as_deref(),
         Some(
-            "log entry 0 needs feature level 2, and this release knows levels up to 1: \
-             start a release that knows level 2"
+            "log entry 0 needs feature level 3, and this release knows levels up to 2: \
+             start a release that knows level 3"
         )
     );
     assert_eq!(store.machine.applied_state().await.unwrap().0, None);
@@ -62,7 +62,7 @@ async fn a_level_that_this_release_does_not_know_stops_the_node() {
     store.machine.apply(entries).await.unwrap_err();
 
     let reason = store.fatal.reason().unwrap();
-    assert!(reason.contains("start a release that knows level 2"), "{reason}");
+    assert!(reason.contains("start a release that knows level 3"), "{reason}");
     assert_eq!(store.reader.level(), Level::FIRST);
     assert_eq!(store.machine.applied_state().await.unwrap().0, None);
 }

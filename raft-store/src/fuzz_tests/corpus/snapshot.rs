@@ -1,15 +1,17 @@
 //! The corpus of whole states: every row of a snapshot, which later releases load.
 //!
 //! `corpus/snapshot-level-N.txt` has one row a line: its table, its key and its value, in hexadecimal, and
-//! at its end the digest of the state. A file never changes; `UPDATE_CORPUS=1` writes the one of a new
-//! level. The files of RocksDB themselves are not kept: they name the machine that wrote them.
+//! at its end the digest of the state. A file of a released level never changes; `UPDATE_CORPUS=1`
+//! writes the one of a new level. The files of RocksDB themselves are not kept: they name the machine that wrote them.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
-use cluster_state::{Command, Fnv1a, Level, LogIndex, State, Term};
+use cluster_state::{
+    Command, Fnv1a, Level, LogIndex, Proposal, RaiseLevel, State, Term, Timestamp,
+};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
@@ -68,6 +70,12 @@ fn store(database: &StateDb, level: Level) {
     let membership = membership().new_tree(&mut runner).unwrap().current();
     let logs = std::iter::repeat_with(|| steps().new_tree(&mut runner).unwrap().current());
     let mut drawn = logs.flatten();
+    if level > Level::FIRST {
+        let command = Command::RaiseLevel(RaiseLevel { term: Term(0), level });
+        index = index.next();
+        let applied = state.apply(index, Proposal { proposed_at: Timestamp(0), command });
+        changes.extend(applied.changes.into_iter().map(|change| (index, change)));
+    }
     // Until a moment at which each table has rows.
     while index.0 < COMMANDS_MIN || !is_rich(&state) {
         let proposal = drawn.next().unwrap().proposal(&state);
@@ -77,7 +85,7 @@ fn store(database: &StateDb, level: Level) {
             changes.extend(applied.changes.into_iter().map(|change| (index, change)));
         }
     }
-    assert_eq!(level, state.meta().level, "the samples are of the first level");
+    assert_eq!(level, state.meta().level, "the samples are of this level");
 
     let at = log_id(Term(9), index);
     let mut batch = Batch::new(database.database(), level).unwrap();
@@ -118,8 +126,7 @@ fn render(level: Level) -> String {
 
 #[test]
 fn a_snapshot_of_each_released_level_is_loaded() {
-    // The first sample of a level is made when it is released, by the release itself.
-    for level in [Level::FIRST] {
+    for level in (Level::FIRST.0..=Level::NEWEST.0).map(Level) {
         let path = path(level);
         if std::env::var_os("UPDATE_CORPUS").is_some() && !path.exists() {
             fs::write(&path, render(level)).unwrap();
@@ -147,8 +154,10 @@ fn a_snapshot_of_each_released_level_is_loaded() {
 
 #[test]
 fn the_snapshot_has_rows_in_each_table() {
-    let (rows, _) = parse(&fs::read_to_string(path(Level::FIRST)).unwrap());
-    let found = rows.iter().map(|(table, ..)| table.as_str()).collect::<BTreeSet<_>>();
-    let tables = Table::ALL.map(Table::name);
-    assert_eq!(found, BTreeSet::from(tables));
+    for level in (Level::FIRST.0..=Level::NEWEST.0).map(Level) {
+        let (rows, _) = parse(&fs::read_to_string(path(level)).unwrap());
+        let found = rows.iter().map(|(table, ..)| table.as_str()).collect::<BTreeSet<_>>();
+        let tables = Table::ALL.map(Table::name);
+        assert_eq!(found, BTreeSet::from(tables), "level {level}");
+    }
 }

@@ -1,0 +1,45 @@
+//! Encodings that level 2 has changed, with those that they had before.
+
+use cluster_state::{ClusterId, Epoch, Generation, Level, Meta, TaskId, Term, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::{CodecError, Versioned, read_body, write_body};
+
+/// The level that these encodings belong to.
+const LEVEL: Level = Level(2);
+
+/// The counters of a cluster that has not been restored or recovered yet.
+#[derive(Serialize, Deserialize)]
+struct MetaBefore {
+    cluster: Option<ClusterId>,
+    next_task: TaskId,
+    now: Timestamp,
+    term: Term,
+    live_bytes_max: u64,
+    level: Level,
+    epochs_used: Epoch,
+}
+
+impl Versioned for MetaBefore {
+    const TYPE: u8 = Meta::TYPE;
+}
+
+impl Versioned for Meta {
+    const TYPE: u8 = 1;
+    const LEVEL: Level = LEVEL;
+
+    fn read_earlier(level: Level, body: &[u8]) -> Result<Self, CodecError> {
+        let MetaBefore { cluster, next_task, now, term, live_bytes_max, level, epochs_used } =
+            read_body(level, body)?;
+        let generation = Generation::default();
+        Ok(Self { cluster, next_task, now, term, live_bytes_max, level, epochs_used, generation })
+    }
+
+    fn write_earlier(&self, _: Level, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        let Self { cluster, next_task, now, term, live_bytes_max, level, epochs_used, .. } = *self;
+        let before =
+            MetaBefore { cluster, next_task, now, term, live_bytes_max, level, epochs_used };
+        out.push(Level::FIRST.0);
+        write_body(&before, out)
+    }
+}
