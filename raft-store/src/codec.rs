@@ -143,7 +143,7 @@ where
     }
 }
 
-/// Gives records their types. Those of the state are here; 9 is [`crate::identity`]'s, 10 and 12 are of
+/// Gives records their types. Those of the state are here and in [`level_2`]; 9 is [`crate::identity`]'s, 10 and 12 are of
 /// the log, and 11 is a leader's verdict.
 macro_rules! versioned {
     ($($record:ty = $number:literal,)*) => {
@@ -194,6 +194,7 @@ pub(crate) fn encode_record(
         Record::Departed(record) => encode_into(record, cluster, out),
         Record::Token(record) => encode_into(record, cluster, out),
         Record::MassLoss(record) => encode_into(record, cluster, out),
+        Record::Settings(record) => encode_into(record, cluster, out),
     }
 }
 

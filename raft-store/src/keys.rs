@@ -118,6 +118,8 @@ pub(crate) enum StateRecord {
     Meta = 3,
     /// Mass-loss alarm, if it is raised. Value: `MassLoss`.
     MassLoss = 4,
+    /// Settings of the cluster, from level 2 on. Value: `SettingsRecord`.
+    Settings = 5,
 }
 
 impl StateRecord {
@@ -127,6 +129,7 @@ impl StateRecord {
             Self::Membership => [2],
             Self::Meta => [3],
             Self::MassLoss => [4],
+            Self::Settings => [5],
         }
     }
 }
@@ -225,7 +228,13 @@ mod tests {
         {
             assert_eq!(record.key(), [record as u8]);
         }
-        for record in [StateRecord::Applied, StateRecord::Membership, StateRecord::Meta] {
+        for record in [
+            StateRecord::Applied,
+            StateRecord::Membership,
+            StateRecord::Meta,
+            StateRecord::MassLoss,
+            StateRecord::Settings,
+        ] {
             assert_eq!(record.key(), [record as u8]);
         }
     }

@@ -277,6 +277,8 @@ const fn is_repeatable(command: &Command) -> bool {
         | Command::NoteRival(_)
         | Command::ChangeHealth(_)
         | Command::RaiseLevel(_)
+        | Command::SeedSettings(_)
+        | Command::SetSettings(_)
         | Command::Tick(_) => false,
     }
 }

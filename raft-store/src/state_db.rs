@@ -156,6 +156,9 @@ impl Restored {
         if let Some(raised) = database.get_cf(tables.records, StateRecord::MassLoss.key())? {
             state.restore(Record::MassLoss(codec::decode(&raised)?));
         }
+        if let Some(settings) = database.get_cf(tables.records, StateRecord::Settings.key())? {
+            state.restore(Record::Settings(codec::decode(&settings)?));
+        }
 
         Ok(Self { state, applied, membership })
     }

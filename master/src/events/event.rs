@@ -138,7 +138,8 @@ impl Event {
                 | Record::Task(_)
                 | Record::IdempotencyKey(_)
                 | Record::Departed(_)
-                | Record::Token(_),
+                | Record::Token(_)
+                | Record::Settings(_),
             )
             | Change::Delete(
                 Key::Meta
@@ -146,7 +147,8 @@ impl Event {
                 | Key::Task(_)
                 | Key::IdempotencyKey(_)
                 | Key::Departed(_)
-                | Key::Token(_),
+                | Key::Token(_)
+                | Key::Settings,
             ) => None,
         }
     }

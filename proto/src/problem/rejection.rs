@@ -18,12 +18,15 @@ impl From<&Rejection> for ErrorKind {
             | Rejection::UnhealthyWorker { .. }
             | Rejection::TokenExists { .. }
             | Rejection::Oversubscribed { .. }
-            | Rejection::LateRegistration { .. } => Self::Conflict,
+            | Rejection::LateRegistration { .. }
+            | Rejection::BelowLevel { .. }
+            | Rejection::SettingsChanged { .. } => Self::Conflict,
             Rejection::NameInUse { .. } | Rejection::LateStart { .. } => Self::NameInUse,
             Rejection::IdempotencyConflict => Self::IdempotencyConflict,
             Rejection::LimitReached { .. } => Self::LimitReached,
             Rejection::QueueFull { .. } => Self::QueueFull,
             Rejection::Invalid { .. } => Self::InvalidTask,
+            Rejection::InvalidSetting { .. } => Self::InvalidValue,
         }
     }
 }

@@ -5,7 +5,8 @@ use cluster_state::{
     AssignTasks, BeginTerm, CancelTask, ChangeHealth, Command, ConnectWorker, CreateToken,
     DisconnectWorkers, EndMassLoss, FinishAttempts, ForgetDeparted, LabelWorker, Level, NoteRival,
     Proposal, RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts, RevokeToken,
-    SetScheduling, StartAttempts, SubmitTasks, Tick, Timestamp, UnregisterWorker,
+    SeedSettings, SetScheduling, SetSettings, StartAttempts, SubmitTasks, Tick, Timestamp,
+    UnregisterWorker,
 };
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +80,8 @@ pub(crate) fn encode_command(command: &Command, cluster: Level) -> Result<Bytes,
         Command::NoteRival(command) => encode_into(command, cluster, to),
         Command::ChangeHealth(command) => encode_into(command, cluster, to),
         Command::RaiseLevel(command) => encode_into(command, cluster, to),
+        Command::SeedSettings(command) => encode_into(command, cluster, to),
+        Command::SetSettings(command) => encode_into(command, cluster, to),
     }?;
     Ok(out.into())
 }
@@ -121,6 +124,8 @@ fn read_command(kind: u8, level: Level, body: &[u8]) -> Result<Command, CodecErr
         NoteRival::TYPE => Command::NoteRival(read_body(level, body)?),
         ChangeHealth::TYPE => Command::ChangeHealth(read_body(level, body)?),
         RaiseLevel::TYPE => Command::RaiseLevel(read_body(level, body)?),
+        SeedSettings::TYPE => Command::SeedSettings(read_body(level, body)?),
+        SetSettings::TYPE => Command::SetSettings(read_body(level, body)?),
         unknown => return Err(CodecError::UnknownCommand(unknown)),
     })
 }

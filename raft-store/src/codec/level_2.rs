@@ -1,6 +1,9 @@
-//! Encodings that level 2 has changed, with those that they had before.
+//! Encodings that level 2 has changed, with those that they had before, and those that it has added.
 
-use cluster_state::{ClusterId, Epoch, Generation, Level, Meta, TaskId, Term, Timestamp};
+use cluster_state::{
+    ClusterId, Epoch, Generation, Level, Meta, SeedSettings, SetSettings, SettingsRecord, TaskId,
+    Term, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{CodecError, Versioned, read_body, write_body};
@@ -42,4 +45,19 @@ impl Versioned for Meta {
         out.push(Level::FIRST.0);
         write_body(&before, out)
     }
+}
+
+impl Versioned for SettingsRecord {
+    const TYPE: u8 = 13;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for SeedSettings {
+    const TYPE: u8 = 24;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for SetSettings {
+    const TYPE: u8 = 25;
+    const LEVEL: Level = LEVEL;
 }

@@ -15,8 +15,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use cluster_state::{
-    Departed, IdempotencyRecord, JoinToken, LeaderRecord, Level, LogIndex, MassLoss, Meta, State,
-    Task, Worker,
+    Departed, IdempotencyRecord, JoinToken, LeaderRecord, Level, LogIndex, MassLoss, Meta,
+    SetSettings, SettingsRecord, State, Task, Worker,
 };
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -83,6 +83,7 @@ fn read_record(bytes: &[u8], level: Level) -> Result<(String, Vec<u8>), CodecErr
         Block::TYPE => read::<Block>(bytes, level),
         Verdict::TYPE => read::<Verdict>(bytes, level),
         Slot::TYPE => read::<Slot>(bytes, level),
+        SettingsRecord::TYPE => read::<SettingsRecord>(bytes, level),
         _ => Err(CodecError::OtherType { found, expected: 0 }),
     }
 }
@@ -185,8 +186,8 @@ fn every_type_that_this_release_writes_is_in_the_corpus() {
     let missing = BTreeSet::difference(&written, &found).collect::<Vec<_>>();
     assert!(missing.is_empty(), "not in the corpus: {missing:?}");
 
-    let commands = 1..=cluster_state::RaiseLevel::TYPE;
-    let types = (1..=Slot::TYPE).map(|kind| (Kind::Record, kind));
+    let commands = 1..=SetSettings::TYPE;
+    let types = (1..=SettingsRecord::TYPE).map(|kind| (Kind::Record, kind));
     let types = types.chain(commands.map(|kind| (Kind::Command, kind))).collect::<BTreeSet<_>>();
     assert_eq!(written, types, "the samples have one of each type");
 }

@@ -108,6 +108,9 @@ impl<'db> Batch<'db> {
             Record::MassLoss(one) => {
                 self.put(self.tables.records, StateRecord::MassLoss.key(), one)
             }
+            Record::Settings(one) => {
+                self.put(self.tables.records, StateRecord::Settings.key(), one)
+            }
         }
     }
 
@@ -119,6 +122,7 @@ impl<'db> Batch<'db> {
             Key::Departed(id) => self.delete(self.tables.departed, id.as_str()),
             Key::Token(id) => self.delete(self.tables.tokens, id.as_str()),
             Key::MassLoss => self.delete(self.tables.records, StateRecord::MassLoss.key()),
+            Key::Settings => self.delete(self.tables.records, StateRecord::Settings.key()),
             Key::Meta => self.delete(self.tables.records, StateRecord::Meta.key()),
             Key::Leader(term) => self.delete(self.tables.leaders, term.key()),
         }

@@ -4,6 +4,7 @@ mod attempt;
 mod cluster;
 mod connection;
 mod health;
+mod settings;
 mod task;
 mod worker;
 
@@ -26,6 +27,9 @@ impl State {
             Apply { state: self, index, now, meta: Meta { now, ..before }, changes: Vec::new() };
 
         let reply = match proposal.command {
+            command if before.level < command.min_level() => {
+                Err(Rejection::BelowLevel { needed: command.min_level(), level: before.level })
+            }
             Command::BeginTerm(command) => apply.begin_term(&command),
             Command::RegisterWorker(command) => apply.register_worker(command),
             Command::UnregisterWorker(command) => apply.unregister_worker(&command.worker),
@@ -49,6 +53,8 @@ impl State {
             Command::NoteRival(command) => apply.note_rival(command),
             Command::ChangeHealth(command) => apply.change_health(command),
             Command::RaiseLevel(command) => apply.raise_level(&command),
+            Command::SeedSettings(command) => apply.seed_settings(command),
+            Command::SetSettings(command) => apply.set_settings(command),
         };
 
         assert!(reply.is_ok() || apply.changes.is_empty(), "a rejection changes nothing");

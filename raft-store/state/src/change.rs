@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Departed, IdempotencyRecord, JoinToken, LeaderRecord, MassLoss, Meta, Task, TaskId, Term,
-    TokenId, Worker, WorkerId,
+    Departed, IdempotencyRecord, JoinToken, LeaderRecord, MassLoss, Meta, SettingsRecord, Task,
+    TaskId, Term, TokenId, Worker, WorkerId,
 };
 
 /// A change of one record. Changes alone rebuild the state: see [`crate::State::follow`].
@@ -35,6 +35,8 @@ pub enum Record {
     Token(JoinToken),
     /// The mass loss that is not over.
     MassLoss(MassLoss),
+    /// The settings of the cluster.
+    Settings(Arc<SettingsRecord>),
 }
 
 /// The name of a record.
@@ -56,6 +58,8 @@ pub enum Key {
     Token(TokenId),
     /// See [`Record::MassLoss`].
     MassLoss,
+    /// See [`Record::Settings`]. Never deleted.
+    Settings,
 }
 
 impl Record {
@@ -71,6 +75,7 @@ impl Record {
             Self::Departed(departed) => Key::Departed(departed.worker.id.clone()),
             Self::Token(token) => Key::Token(token.id.clone()),
             Self::MassLoss(_) => Key::MassLoss,
+            Self::Settings(_) => Key::Settings,
         }
     }
 }

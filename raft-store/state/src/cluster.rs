@@ -18,8 +18,8 @@ pub struct Meta {
     pub now: Timestamp,
     /// The newest term that has begun; commands of older terms are refused.
     pub term: Term,
-    /// Bound on the memory of live tasks and idempotency keys: the setting of the leader of this
-    /// term.
+    /// Bound on the memory of live tasks and idempotency keys: the cluster's setting, or that of the
+    /// leader of this term while the cluster has none.
     pub live_bytes_max: u64,
     /// Feature level of the cluster: decides which commands may be proposed and how records are
     /// written.

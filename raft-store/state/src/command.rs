@@ -1,12 +1,14 @@
 //! Commands: everything that can be done to the replicated state.
 
 mod cluster;
+mod settings;
 mod tasks;
 mod workers;
 
 pub use self::cluster::{
     BeginTerm, CreateToken, EndMassLoss, RaiseLevel, RaiseMassLoss, RevokeToken, Tick,
 };
+pub use self::settings::{SeedSettings, SetSettings};
 pub use self::tasks::{
     AssignTasks, Assignment, CancelTask, FinishAttempts, FinishedAttempt, IdempotencyKey,
     RequeueAttempts, RequeueScope, StartAttempts, SubmitTasks,
@@ -77,6 +79,10 @@ pub enum Command {
     ChangeHealth(ChangeHealth),
     /// Raise the cluster's feature level.
     RaiseLevel(RaiseLevel),
+    /// Make the configuration of the leader that of a cluster that has no settings yet.
+    SeedSettings(SeedSettings),
+    /// Change settings of the cluster.
+    SetSettings(SetSettings),
 }
 
 impl Command {
@@ -108,6 +114,7 @@ impl Command {
             | Self::NoteRival(_)
             | Self::ChangeHealth(_)
             | Self::RaiseLevel(_) => Level::FIRST,
+            Self::SeedSettings(_) | Self::SetSettings(_) => Level(2),
         }
     }
 }

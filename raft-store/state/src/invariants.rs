@@ -2,7 +2,8 @@
 
 use crate::index::Index;
 use crate::{
-    AttemptNumber, Shortage, State, StopReason, Task, TaskId, TaskState, Worker, WorkerId,
+    AttemptNumber, Level, SettingKey, Shortage, State, StopReason, Task, TaskId, TaskState, Worker,
+    WorkerId,
 };
 
 /// An invariant that does not hold: a bug in `apply`.
@@ -54,6 +55,10 @@ pub enum Violation {
     /// Leader records do not rise, or one is of a term that has not begun.
     #[error("the leader records do not rise up to the newest term")]
     LeadersDoNotRise,
+    /// The bound on the memory of live tasks is not the cluster's setting, or the cluster has settings
+    /// below their level.
+    #[error("the settings contradict the bound on memory or the level")]
+    SettingsOutOfStep,
     /// A terminal task is still in memory, or an id was given that is still to come.
     #[error("task {0} should not be in memory")]
     NotLive(TaskId),
@@ -107,7 +112,18 @@ impl State {
         if is_past_newest || !terms.is_sorted_by(|earlier, later| earlier < later) {
             return Err(Violation::LeadersDoNotRise);
         }
+        if !self.settings_are_in_step() {
+            return Err(Violation::SettingsOutOfStep);
+        }
         Ok(())
+    }
+
+    fn settings_are_in_step(&self) -> bool {
+        self.settings().is_none_or(|record| {
+            self.meta().level >= Level(2)
+                && self.meta().live_bytes_max == record.settings.limits.live_bytes
+                && record.origins.len() == SettingKey::ALL.len()
+        })
     }
 
     /// Returns the worker that owns the attempts under that name.

@@ -21,6 +21,7 @@ mod level;
 mod limits;
 mod reply;
 mod resources;
+mod settings;
 mod state;
 mod task;
 mod text_map;
@@ -37,7 +38,7 @@ pub use command::{
     CreateToken, DisconnectWorkers, EndMassLoss, FinishAttempts, FinishedAttempt, ForgetDeparted,
     HealthChange, HealthFinding, IdempotencyKey, LabelWorker, NoteRival, Proposal, RaiseLevel,
     RaiseMassLoss, RegisterWorker, RequeueAttempts, RequeueScope, RevokeToken, SchedulingOrder,
-    SetScheduling, StartAttempts, SubmitTasks, Tick, UnregisterWorker,
+    SeedSettings, SetScheduling, SetSettings, StartAttempts, SubmitTasks, Tick, UnregisterWorker,
 };
 pub use constraint::{Constraint, ConstraintOp};
 pub use fnv::Fnv1a;
@@ -55,6 +56,10 @@ pub use reply::{
     AttemptVerdict, FinishVerdict, IdempotencyRecord, Registered, Rejection, Reply, Resume,
 };
 pub use resources::{Resources, Shortage};
+pub use settings::{
+    Backoff, LimitSettings, ReconnectSettings, RetentionSettings, SchedulerSettings, SettingFault,
+    SettingKey, SettingOrigin, SettingSource, Settings, SettingsRecord, Strategy, WorkerSettings,
+};
 pub use state::{Applied, State};
 pub use task::{
     Attempt, AttemptOutcome, AttemptOutcomeKind, Class, LossReason, OnDisconnect, StopReason, Task,

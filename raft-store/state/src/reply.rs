@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AttemptNumber, AttemptRef, Epoch, Shortage, StartNumber, TaskId, TaskState, Term, Timestamp,
+    AttemptNumber, AttemptRef, Epoch, Level, LogIndex, SettingFault, SettingKey, Shortage,
+    StartNumber, TaskId, TaskState, Term, Timestamp,
 };
 
 /// Result of a command that was not rejected.
@@ -241,6 +242,39 @@ pub enum Rejection {
         /// The fault.
         detail: Arc<str>,
     },
+    /// The cluster has not reached the command's level.
+    #[error("this needs feature level {needed}, and the cluster has level {level}")]
+    BelowLevel {
+        /// Level that the command needs.
+        needed: Level,
+        /// Level of the cluster.
+        level: Level,
+    },
+    /// The settings have changed since the proposer has seen them.
+    #[error(
+        "the settings have changed: they were to be those of index {base}, and {}",
+        current.map_or_else(|| "there are none".to_owned(), |at| format!("are those of index {at}"))
+    )]
+    SettingsChanged {
+        /// Index of the change that the proposer has seen last.
+        base: LogIndex,
+        /// Index of the last change.
+        current: Option<LogIndex>,
+    },
+    /// A setting breaks a rule.
+    #[error("{}: {detail}", key.path())]
+    InvalidSetting {
+        /// The setting.
+        key: SettingKey,
+        /// The rule.
+        detail: Arc<str>,
+    },
+}
+
+impl From<&SettingFault> for Rejection {
+    fn from(fault: &SettingFault) -> Self {
+        Self::InvalidSetting { key: fault.key, detail: fault.detail.into() }
+    }
 }
 
 impl Rejection {

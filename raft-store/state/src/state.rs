@@ -13,7 +13,8 @@ use crate::growth::Growth;
 use crate::index::{Index, TaskCounts, WorkerLoad};
 use crate::{
     Change, Departed, IdempotencyRecord, JoinToken, Key, LeaderRecord, Limits, LogIndex, MassLoss,
-    Meta, Record, Rejection, Reply, Task, TaskId, Timestamp, TokenId, Worker, WorkerId,
+    Meta, Record, Rejection, Reply, SettingsRecord, Task, TaskId, Timestamp, TokenId, Worker,
+    WorkerId,
 };
 
 /// The replicated state. It holds no terminal tasks, which live on disk.
@@ -33,6 +34,7 @@ pub struct State {
     departed: BTreeMap<WorkerId, Departed>,
     tokens: BTreeMap<TokenId, JoinToken>,
     mass_loss: Option<MassLoss>,
+    settings: Option<Arc<SettingsRecord>>,
     tasks: BTreeMap<TaskId, Arc<Task>>,
     keys: BTreeMap<Arc<str>, IdempotencyRecord>,
     /// Idempotency keys by age, oldest first.
@@ -80,6 +82,7 @@ impl State {
             Record::Departed(departed) => self.put_departed(departed),
             Record::Token(token) => self.put_token(token),
             Record::MassLoss(mass_loss) => self.put_mass_loss(Some(mass_loss)),
+            Record::Settings(settings) => self.put_settings(settings),
         }
     }
 
@@ -101,8 +104,8 @@ impl State {
             Key::Departed(id) => self.remove_departed(id),
             Key::Token(id) => self.remove_token(id),
             Key::MassLoss => self.put_mass_loss(None),
-            // Finished tasks are on disk only, and the other two are never deleted.
-            Key::Task(_) | Key::Meta | Key::Leader(_) => {}
+            // Finished tasks are on disk only, and the others are never deleted.
+            Key::Task(_) | Key::Meta | Key::Leader(_) | Key::Settings => {}
         }
     }
 
@@ -116,6 +119,7 @@ impl State {
             .chain(self.departed.values().cloned().map(Record::Departed))
             .chain(self.tokens.values().cloned().map(Record::Token))
             .chain(self.mass_loss.map(Record::MassLoss))
+            .chain(self.settings.iter().cloned().map(Record::Settings))
     }
 
     /// Returns counters, log time, the newest term and the level.

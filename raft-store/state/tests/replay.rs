@@ -9,7 +9,7 @@ use std::sync::Arc;
 use cluster_state::{
     Applied, AttemptNumber, AttemptRef, AttemptVerdict, Change, Class, Command, Epoch,
     FinishVerdict, Health, Key, Level, LogIndex, Preference, Probation, Proposal, Rank, Record,
-    Reply, Resources, Scheduling, Since, State, Task, TaskId, TaskStateKind, WorkerId,
+    Reply, Resources, Scheduling, SettingKey, Since, State, Task, TaskId, TaskStateKind, WorkerId,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -159,6 +159,8 @@ fn the_proposals_reach_what_they_are_to_test() {
             "on probation",
             "trying",
             "raised",
+            "seeded",
+            "set",
         ])
         .filter(|name| !seen.contains(name))
         .collect::<Vec<_>>();
@@ -324,9 +326,13 @@ fn change_name(change: &Change) -> Option<&'static str> {
         Change::Put(Record::MassLoss(raised)) if raised.brakes() => Some("mass loss"),
         Change::Put(Record::MassLoss(_)) => Some("acknowledged"),
         Change::Delete(Key::MassLoss) => Some("recovered"),
+        Change::Put(Record::Settings(record)) => {
+            let is_seed = record.last_changed().count() == SettingKey::ALL.len();
+            Some(if is_seed { "seeded" } else { "set" })
+        }
         Change::Put(Record::Meta(meta)) => (meta.level > Level::FIRST).then_some("raised"),
         Change::Put(Record::Leader(_) | Record::IdempotencyKey(_)) => None,
-        Change::Delete(Key::Meta | Key::Leader(_)) => None,
+        Change::Delete(Key::Meta | Key::Leader(_) | Key::Settings) => None,
     }
 }
 

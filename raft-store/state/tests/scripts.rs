@@ -61,6 +61,7 @@ scripts! {
     a_result_that_survived_a_restart_still_counts
     a_rival_is_remembered_until_it_gives_up
     a_run_timeout_counts_as_a_failure
+    a_setting_that_is_not_allowed_changes_nothing
     a_shorter_grant_waits_for_the_longer_one
     a_silent_worker_keeps_its_attempts_until_its_lease_ends
     a_stale_attempt_never_finishes_a_task
@@ -71,8 +72,8 @@ scripts! {
     a_task_goes_only_where_it_may
     a_task_is_placed_once
     a_task_may_ask_not_to_wait_for_a_silent_worker
-    a_token_admits_nobody_who_has_departed
     a_task_that_starts_nowhere_suspends_nobody
+    a_token_admits_nobody_who_has_departed
     a_wait_between_attempts_is_at_most_five_minutes
     a_worker_is_never_oversubscribed
     a_worker_never_finishes_what_another_runs
@@ -99,12 +100,15 @@ scripts! {
     registering_again_changes_what_is_named
     resources_are_released_once
     results_that_follow_a_registration_still_count
+    settings_are_changed_by_whoever_has_seen_them
+    settings_need_the_second_level
+    the_first_leader_gives_a_cluster_its_settings
     the_last_sign_of_a_silent_worker_is_on_record
     the_same_key_with_another_body_is_a_conflict
     two_workers_do_not_share_a_name
     unregistering_requeues
-    where_a_worker_listens_is_not_what_an_operator_said
     what_starts_elsewhere_counts_against_a_worker
+    where_a_worker_listens_is_not_what_an_operator_said
 }
 
 #[test]

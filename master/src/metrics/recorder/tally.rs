@@ -68,7 +68,8 @@ impl Tally {
                 | Record::IdempotencyKey(_)
                 | Record::Departed(_)
                 | Record::Token(_)
-                | Record::MassLoss(_),
+                | Record::MassLoss(_)
+                | Record::Settings(_),
             )
             | Change::Delete(_) => Vec::new(),
         }

@@ -15,8 +15,8 @@ pub struct BeginTerm {
     pub leader: MasterId,
     /// The cluster's id if it has none yet: the first leader's proposal wins.
     pub cluster: ClusterId,
-    /// Bound on the memory of live tasks and idempotency keys during this term, from the leader's
-    /// configuration.
+    /// Bound on the memory of live tasks and idempotency keys, from the leader's configuration.
+    /// Counts while the cluster has no settings.
     pub live_bytes_max: u64,
 }
 

@@ -1,7 +1,12 @@
-//! Admission to the registry: names, join tokens, departed workers, and the mass-loss alarm.
+//! Admission to the registry: names, join tokens, departed workers; and the mass-loss alarm and the
+//! settings.
+
+use std::sync::Arc;
 
 use super::State;
-use crate::{Departed, JoinToken, MassLoss, Process, Rejection, TokenId, Worker, WorkerId};
+use crate::{
+    Departed, JoinToken, MassLoss, Process, Rejection, SettingsRecord, TokenId, Worker, WorkerId,
+};
 
 impl State {
     /// Checks whether a process may register under the name of a worker.
@@ -79,6 +84,17 @@ impl State {
 
     pub(crate) fn remove_token(&mut self, id: &TokenId) {
         self.tokens.remove(id);
+    }
+
+    /// Returns the settings of the cluster; none below level 2 and before its first leader has
+    /// recorded them.
+    #[must_use]
+    pub const fn settings(&self) -> Option<&Arc<SettingsRecord>> {
+        self.settings.as_ref()
+    }
+
+    pub(crate) fn put_settings(&mut self, record: Arc<SettingsRecord>) {
+        self.settings = Some(record);
     }
 
     pub(crate) const fn put_mass_loss(&mut self, mass_loss: Option<MassLoss>) {

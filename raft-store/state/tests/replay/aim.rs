@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cluster_state::{
     AssignTasks, Attempt, AttemptRef, CancelTask, ChangeHealth, Command, DisconnectWorkers,
     EndMassLoss, Epoch, FinishAttempts, ForgetDeparted, NoteRival, RaiseLevel, RaiseMassLoss,
-    RequeueAttempts, StartAttempts, State, Task, TaskId, WorkerId,
+    RequeueAttempts, SeedSettings, SetSettings, StartAttempts, State, Task, TaskId, WorkerId,
 };
 
 /// Precision with which the numbers of a command are made to match the state.
@@ -70,7 +70,11 @@ pub(super) fn aim_at(state: &State, aim: Aim, command: &mut Command) {
         Command::NoteRival(NoteRival { term, .. })
         | Command::RaiseMassLoss(RaiseMassLoss { term, .. })
         | Command::RaiseLevel(RaiseLevel { term, .. })
+        | Command::SeedSettings(SeedSettings { term, .. })
         | Command::EndMassLoss(EndMassLoss { term }) => *term = newest,
+        Command::SetSettings(SetSettings { base, .. }) => {
+            *base = state.settings().map_or(*base, |known| known.index);
+        }
         Command::BeginTerm(_)
         | Command::RegisterWorker(_)
         | Command::UnregisterWorker(_)

@@ -1,6 +1,7 @@
 //! Random proposals: few workers and tasks, so that they meet, and most of them aimed at what the
 //! state holds.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,10 +9,11 @@ use cluster_state::{
     AddressSource, AssignTasks, Assignment, BeginTerm, CancelTask, ChangeHealth, Class, ClusterId,
     Command, ConnectWorker, CreateToken, DataId, DisconnectReason, DisconnectWorkers, EndMassLoss,
     FinishAttempts, ForgetDeparted, HealthChange, HealthFinding, IdempotencyKey, Incarnation,
-    LabelWorker, LeaseTimes, Level, LossReason, MasterId, NoteRival, OnDisconnect, Process,
-    Proposal, RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts, RequeueScope, Resources,
-    RevokeToken, SchedulingOrder, SetScheduling, Specs, StartAttempts, StartNumber, State,
-    SubmitTasks, TaskSpec, Tick, Timestamp, TokenId, UnregisterWorker,
+    LabelWorker, LeaseTimes, Level, LogIndex, LossReason, MasterId, NoteRival, OnDisconnect,
+    Process, Proposal, RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts, RequeueScope,
+    Resources, RevokeToken, SchedulingOrder, SeedSettings, SetScheduling, SetSettings, SettingKey,
+    Settings, Specs, StartAttempts, StartNumber, State, SubmitTasks, TaskSpec, Tick, Timestamp,
+    TokenId, UnregisterWorker,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -111,6 +113,7 @@ fn command() -> impl Strategy<Value = Command> {
         1 => rivalry(),
         1 => tokens(),
         1 => mass_loss(),
+        2 => settings(),
         3 => health(),
     ]
 }
@@ -181,6 +184,34 @@ fn mass_loss() -> impl Strategy<Value = Command> {
         1 => Just(Command::AcknowledgeMassLoss),
         1 => term().prop_map(|term| Command::EndMassLoss(EndMassLoss { term })),
     ]
+}
+
+fn settings() -> impl Strategy<Value = Command> {
+    let seed = (term(), drawn_settings(), 1..4_u64, any::<bool>()).prop_map(
+        |(term, settings, master, is_given)| {
+            let given = is_given.then_some(SettingKey::Lease).into_iter().collect();
+            Command::SeedSettings(SeedSettings { term, settings, master: MasterId(master), given })
+        },
+    );
+    let set = (drawn_settings(), 0..9_u64).prop_map(|(settings, base)| {
+        Command::SetSettings(SetSettings { settings, base: LogIndex(base) })
+    });
+    prop_oneof![seed, set]
+}
+
+/// Draws settings. A lease of no minutes is shorter than the heartbeat timeout, which is not allowed.
+fn drawn_settings() -> impl Strategy<Value = Settings> {
+    let intervals = prop_oneof![
+        Just(BTreeMap::new()),
+        Just(BTreeMap::from([("high".to_owned(), Duration::from_secs(5))])),
+    ];
+    (0..4_u64, 1..3_u64, intervals).prop_map(|(minutes, live_mib, intervals)| {
+        let mut settings = Settings::default();
+        settings.worker.lease = Duration::from_secs(60 * minutes);
+        settings.limits.live_bytes = live_mib << 20;
+        settings.reconnect.intervals_by_priority = intervals;
+        settings
+    })
 }
 
 fn token() -> impl Strategy<Value = TokenId> {

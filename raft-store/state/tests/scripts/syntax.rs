@@ -10,9 +10,10 @@ use cluster_state::{
     CancelTask, ChangeHealth, Class, ClusterId, Command, ConnectWorker, Constraint, ConstraintOp,
     CreateToken, DataId, DisconnectReason, DisconnectWorkers, EndMassLoss, Epoch, FinishAttempts,
     FinishedAttempt, ForgetDeparted, HealthChange, HealthFinding, IdempotencyKey, Incarnation,
-    LabelWorker, LeaseTimes, LossReason, MasterId, NoteRival, OnDisconnect, Process, RaiseMassLoss,
-    RegisterWorker, RequeueAttempts, RequeueScope, Resources, RevokeToken, SchedulingOrder,
-    SetScheduling, Specs, StartAttempts, StartNumber, State, SubmitTasks, TaskId, TaskSpec, Term,
+    LabelWorker, LeaseTimes, Level, LogIndex, LossReason, MasterId, NoteRival, OnDisconnect,
+    Process, RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts, RequeueScope, Resources,
+    RevokeToken, SchedulingOrder, SeedSettings, SetScheduling, SetSettings, SettingKey, Settings,
+    SettingsRecord, Specs, StartAttempts, StartNumber, State, SubmitTasks, TaskId, TaskSpec, Term,
     Tick, Timestamp, UnregisterWorker, WorkerId,
 };
 
@@ -53,7 +54,8 @@ pub(crate) fn parse(line: &str, state: &State) -> Line {
     let verb = words.remove(0);
     let (named, plain) = words.into_iter().partition::<Vec<_>, _>(|word| word.contains('='));
     let named = named.into_iter().map(|word| word.split_once('=').unwrap()).collect();
-    let mut line = Arguments { plain, named, newest: state.meta().term };
+    let mut line =
+        Arguments { plain, named, newest: state.meta().term, known: state.settings().cloned() };
 
     let view = match verb {
         "queue" => Some(View::Queue),
@@ -76,6 +78,7 @@ struct Arguments<'a> {
     plain: Vec<&'a str>,
     named: BTreeMap<&'a str, &'a str>,
     newest: Term,
+    known: Option<Arc<SettingsRecord>>,
 }
 
 impl<'a> Arguments<'a> {
@@ -174,6 +177,23 @@ impl<'a> Arguments<'a> {
                 of: self.number("of", 6),
             }),
             "acknowledge" => Command::AcknowledgeMassLoss,
+            "raise" => Command::RaiseLevel(RaiseLevel {
+                term: self.term(),
+                level: Level(parsed(self.next())),
+            }),
+            "seed" => {
+                let master = MasterId(parsed(self.next()));
+                let given = self.list("given", setting);
+                let (term, settings) = (self.term(), self.settings(Settings::default()));
+                Command::SeedSettings(SeedSettings { term, settings, master, given })
+            }
+            "set" => {
+                let known = self.known.take();
+                let (settings, index) =
+                    known.map(|known| (known.settings.clone(), known.index.0)).unwrap_or_default();
+                let base = LogIndex(self.number("base", index));
+                Command::SetSettings(SetSettings { settings: self.settings(settings), base })
+            }
             "recovered" => Command::EndMassLoss(EndMassLoss { term: self.term() }),
             "unreachable" => self.health(|detail| HealthFinding::Unreachable { detail }),
             "reachable" => self.health(|_| HealthFinding::Reachable),
@@ -181,6 +201,20 @@ impl<'a> Arguments<'a> {
             "fit" => self.health(|_| HealthFinding::Fit),
             other => panic!("no such command: {other}"),
         }
+    }
+
+    /// Reads the settings that a line names; the others stay.
+    fn settings(&mut self, mut settings: Settings) -> Settings {
+        let worker = &mut settings.worker;
+        for (name, field) in [
+            ("interval", &mut worker.heartbeat_interval),
+            ("timeout", &mut worker.heartbeat_timeout),
+            ("lease", &mut worker.lease),
+        ] {
+            *field = self.named.remove(name).map_or(*field, duration);
+        }
+        settings.limits.live_bytes = self.number("live-bytes", settings.limits.live_bytes);
+        settings
     }
 
     /// Reads a finding about one worker; its reason is a single word.
@@ -327,6 +361,11 @@ impl<'a> Arguments<'a> {
 
 fn parsed<T: FromStr>(text: &str) -> T {
     text.parse().unwrap_or_else(|_| panic!("unreadable: {text}"))
+}
+
+/// Reads the path of a setting.
+fn setting(path: &str) -> SettingKey {
+    SettingKey::at(path).unwrap_or_else(|| panic!("no such setting: {path}"))
 }
 
 /// Reads `500ms` or `3s`.

@@ -5,9 +5,9 @@ use std::fmt::{Display, Write as _};
 
 use cluster_state::{
     Applied, Attempt, AttemptRef, AttemptVerdict, Change, FinishVerdict, Health, JoinToken, Key,
-    MassLoss, Meta, Probation, Record, Registered, Rejection, Reply, Resources, Scheduling, State,
-    StopReason, Suspension, Task, TaskState, Timestamp, Trouble, Worker, WorkerEvent,
-    WorkerEventKind, WorkerStatus,
+    MassLoss, Meta, Probation, Record, Registered, Rejection, Reply, Resources, Scheduling,
+    SettingSource, SettingsRecord, State, StopReason, Suspension, Task, TaskState, Timestamp,
+    Trouble, Worker, WorkerEvent, WorkerEventKind, WorkerStatus,
 };
 
 use crate::syntax::View;
@@ -141,7 +141,10 @@ fn change_lines(change: &Change, before: &Meta) -> Vec<String> {
         Change::Delete(Key::Token(id)) => vec![format!("token {id} removed")],
         Change::Put(Record::MassLoss(raised)) => vec![mass_loss_line(raised)],
         Change::Delete(Key::MassLoss) => vec!["the mass loss is over".to_owned()],
-        Change::Delete(key @ (Key::Meta | Key::Leader(_))) => panic!("deleted: {key:?}"),
+        Change::Put(Record::Settings(record)) => settings_lines(record),
+        Change::Delete(key @ (Key::Meta | Key::Leader(_) | Key::Settings)) => {
+            panic!("deleted: {key:?}")
+        }
     }
 }
 
@@ -156,6 +159,26 @@ fn mass_loss_line(raised: &MassLoss) -> String {
     format!("{lost} of {of} workers lost, since {}{}", time(*since), known.unwrap_or_default())
 }
 
+/// Writes the settings that the change has changed, by their sources, and two of their values.
+fn settings_lines(record: &SettingsRecord) -> Vec<String> {
+    let mut by_source = BTreeMap::<String, Vec<&str>>::new();
+    for key in record.last_changed() {
+        let source = match record.origins[&key].source {
+            SettingSource::Default => "default".to_owned(),
+            SettingSource::Master(master) => format!("of master {master}"),
+            SettingSource::Operator => "of an operator".to_owned(),
+        };
+        by_source.entry(source).or_default().push(key.path());
+    }
+    let lines = by_source.into_iter().map(|(source, paths)| match paths[..] {
+        [first, _, _, ..] => format!("{} settings {source}, {first} first", paths.len()),
+        _ => format!("{} {source}", paths.join(", ")),
+    });
+    let (lease, bytes) = (record.settings.worker.lease, record.settings.limits.live_bytes);
+    let values = format!("settings of {}: lease {lease:?}, {bytes} live bytes", record.index);
+    lines.chain([values]).collect()
+}
+
 /// Writes only the fields that changed.
 fn meta_line(meta: &Meta, before: &Meta) -> String {
     let fields = [
@@ -164,6 +187,8 @@ fn meta_line(meta: &Meta, before: &Meta) -> String {
         (meta.term != before.term).then(|| format!("term {}", meta.term)),
         (meta.level != before.level).then(|| format!("level {}", meta.level)),
         (meta.next_task != before.next_task).then(|| format!("next task {}", meta.next_task)),
+        (meta.live_bytes_max != before.live_bytes_max)
+            .then(|| format!("{} live bytes", meta.live_bytes_max)),
         (meta.epochs_used != before.epochs_used)
             .then(|| format!("epochs used to {}", meta.epochs_used)),
         (meta.now != before.now).then(|| format!("now {}", time(meta.now))),

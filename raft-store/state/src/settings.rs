@@ -1,0 +1,172 @@
+//! Settings of the cluster: what every leader goes by, whichever master leads.
+
+mod key;
+mod record;
+mod rules;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::key::SettingKey;
+pub use self::record::{SettingOrigin, SettingSource, SettingsRecord};
+pub use self::rules::SettingFault;
+use crate::{LeaseTimes, Limits, Worker};
+
+/// All settings, by the sections of the configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Times of workers.
+    pub worker: WorkerSettings,
+    /// The reconnection monitor.
+    pub reconnect: ReconnectSettings,
+    /// Choice of workers for tasks.
+    pub scheduler: SchedulerSettings,
+    /// Bounds by which submissions are accepted.
+    pub limits: LimitSettings,
+    /// Retention of finished tasks.
+    pub retention: RetentionSettings,
+}
+
+/// Settings under `worker`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerSettings {
+    /// Interval between heartbeats of a worker.
+    pub heartbeat_interval: Duration,
+    /// Silence after which a worker is inactive.
+    pub heartbeat_timeout: Duration,
+    /// Time without delivered orders after which a worker is unreachable.
+    pub unreachable_after: Duration,
+    /// Silence after which a worker's attempts are given to others.
+    pub lease: Duration,
+    /// Attempts of lost workers given to others per second while a mass loss is unacknowledged.
+    pub mass_loss_requeue_rate: u64,
+}
+
+/// Settings under `reconnect`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReconnectSettings {
+    /// True if the monitor contacts inactive workers without being asked.
+    pub enabled: bool,
+    /// Time between two contacts of one worker.
+    pub interval: Duration,
+    /// Longest time of one contact.
+    pub attempt_timeout: Duration,
+    /// Time in which a worker that has answered must register.
+    pub registration_timeout: Duration,
+    /// Concurrent contacts.
+    pub max_parallel: u64,
+    /// Growth of the interval for a worker that is repeatedly not reached.
+    pub backoff: Backoff,
+    /// Intervals for workers by the value of their label `priority`.
+    pub intervals_by_priority: BTreeMap<String, Duration>,
+}
+
+/// Growth of the rest between two contacts with one worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Backoff {
+    /// None: the rest is one interval, however often contacts have failed.
+    Off,
+    /// The rest doubles after each consecutive failure but the first, up to a cap, less some
+    /// jitter.
+    Exponential,
+}
+
+/// Settings under `scheduler`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchedulerSettings {
+    /// Preference among the workers that fit.
+    pub strategy: Strategy,
+}
+
+/// Preference among the workers that could take a task.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Strategy {
+    /// The emptiest worker, so that the loss of one worker costs least.
+    #[default]
+    Spread,
+    /// The fullest worker, so that large tasks find empty ones.
+    Binpack,
+}
+
+/// Settings under `limits` that are the cluster's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitSettings {
+    /// Bytes of memory that live tasks and idempotency keys may take.
+    pub live_bytes: u64,
+}
+
+/// Settings under `retention`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetentionSettings {
+    /// Finished tasks kept at most.
+    pub tasks: u64,
+    /// Age at which a finished task is forgotten.
+    pub age: Duration,
+}
+
+impl WorkerSettings {
+    /// Returns the times that a worker is granted.
+    #[must_use]
+    pub const fn times(&self) -> LeaseTimes {
+        LeaseTimes {
+            heartbeat_interval: self.heartbeat_interval,
+            heartbeat_timeout: self.heartbeat_timeout,
+            lease: self.lease,
+        }
+    }
+}
+
+impl ReconnectSettings {
+    /// Label that chooses the interval of a worker.
+    const PRIORITY_LABEL: &str = "priority";
+
+    /// Returns the interval between two contacts of a worker.
+    #[must_use]
+    pub fn interval_of(&self, worker: &Worker) -> Duration {
+        let reported = worker.specs.as_ref().map(|specs| &specs.labels);
+        let labels = std::iter::once(&worker.labels).chain(reported);
+        let priority = labels.filter_map(|labels| labels.get(Self::PRIORITY_LABEL)).next();
+        let by_priority = priority.and_then(|value| self.intervals_by_priority.get(value));
+        by_priority.copied().unwrap_or(self.interval)
+    }
+}
+
+impl Default for WorkerSettings {
+    fn default() -> Self {
+        Self {
+            heartbeat_interval: Duration::from_secs(5),
+            heartbeat_timeout: Duration::from_secs(30),
+            unreachable_after: Duration::from_secs(10),
+            lease: Duration::from_secs(5 * 60),
+            mass_loss_requeue_rate: 10,
+        }
+    }
+}
+
+impl Default for ReconnectSettings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            interval: Duration::from_secs(30),
+            attempt_timeout: Duration::from_secs(3),
+            registration_timeout: Duration::from_secs(10),
+            max_parallel: 256,
+            backoff: Backoff::Off,
+            intervals_by_priority: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        Self { live_bytes: Limits::LIVE_BYTES_DEFAULT }
+    }
+}
+
+impl Default for RetentionSettings {
+    fn default() -> Self {
+        Self { tasks: Limits::RETAINED_TASKS, age: Duration::from_secs(7 * 24 * 60 * 60) }
+    }
+}
