@@ -8,6 +8,7 @@ mod calls;
 mod error;
 mod logs;
 mod operator_calls;
+mod snapshot;
 mod targets;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use tonic::{Request, Response, Status};
 pub use calls::task_service;
 pub use error::{AttemptFailure, ClientError};
 pub use logs::LogStream;
+pub use snapshot::SnapshotStream;
 
 use crate::channel::{self, EverConnected};
 use crate::problem::LEADER_ADDRESS_KEY;

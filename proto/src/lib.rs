@@ -2,6 +2,7 @@
 //! and the client that follows the leader.
 
 pub mod address;
+pub mod backup;
 pub mod call_failure;
 pub mod channel;
 pub mod client;

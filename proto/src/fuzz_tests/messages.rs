@@ -42,7 +42,7 @@ fn a_message_is_read_as_sent_or_refused() {
             ListTasksRequest TaskPage CancelTaskByIdRequest WaitTaskRequest TaskLogsRequest
             LogChunk MasterRegisterRequest MasterRegisterResponse AssignTaskRequest
             AssignTaskResponse CancelTaskRequest CancelTaskResponse DismissRequest
-            DismissResponse StreamTaskLogsRequest
+            DismissResponse StreamTaskLogsRequest SaveSnapshotRequest SnapshotPart
         );
     });
 }
