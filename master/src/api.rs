@@ -67,6 +67,7 @@ pub(crate) fn router(api: Api, reach: Reach) -> Router {
         .route("/api/tokens", get(tokens::list).post(tokens::create))
         .route("/api/tokens/{id}", delete(tokens::revoke))
         .route("/api/cluster/mass-loss/acknowledge", post(cluster::acknowledge_mass_loss))
+        .route("/api/cluster/snapshot", post(cluster::save_snapshot))
         .route("/api/cluster", get(cluster::status))
         .route("/api/cluster/leader", get(cluster::leader))
         .route("/api/cluster/leaders", get(cluster::leaders))

@@ -1,6 +1,7 @@
 //! Operations of users and operators, whatever protocol they speak: REST and gRPC both end here.
 
 mod answer;
+mod backup;
 mod cluster;
 mod fingerprint;
 mod listing;
@@ -69,6 +70,7 @@ struct Shared {
     wait_slots: Semaphore,
     log_slots: Arc<Semaphore>,
     log_channels: LogChannels,
+    backup_slots: Arc<Semaphore>,
     tasks: TaskTracker,
     scans: Scans,
     names: Names,
@@ -134,6 +136,7 @@ impl Operations {
             wait_slots,
             log_slots,
             log_channels: LogChannels::default(),
+            backup_slots: backup::slots(),
             tasks,
             scans: Scans::default(),
             names,

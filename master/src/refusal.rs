@@ -1,7 +1,7 @@
 //! Translates refusals of the replicated log and of sessions into problems for clients.
 
 use proto::problem::{ErrorKind, Outcome, Problem};
-use raft_store::{ProposeError, ReadError, TransferError};
+use raft_store::{BackupFailure, ProposeError, ReadError, TransferError};
 
 use crate::leader::sessions::SessionError;
 
@@ -31,6 +31,14 @@ pub(crate) fn of_read(error: &ReadError) -> Problem {
         ReadError::Behind | ReadError::Stopped => ErrorKind::NotLeader,
     };
     Problem::new(kind, error.to_string())
+}
+
+/// A backup that could not be begun.
+pub(crate) fn of_backup(error: &BackupFailure) -> Problem {
+    match error {
+        BackupFailure::Read(error) => of_read(error),
+        BackupFailure::Storage(_) => Problem::new(ErrorKind::Internal, error.to_string()),
+    }
 }
 
 /// Leadership that was not handed over.

@@ -1,6 +1,7 @@
 //! Replication and storage: the only package that knows Raft and RocksDB.
 
 mod acks;
+mod backup;
 mod calls;
 mod clock;
 mod codec;
@@ -39,6 +40,7 @@ mod succession;
 mod torn;
 mod types;
 
+pub use backup::{Backup, BackupFailure};
 pub use clock::survey::{CLOCK_OFFSET_MAX, ClockSurvey, is_astray};
 pub use clock::{Clock, SystemClock, WallClock};
 pub use codec::{CodecError, decode_proposal, encode_proposal};

@@ -116,6 +116,10 @@ impl SnapshotData {
         self.0.manifest.get_or_try_init(describe).await.cloned()
     }
 
+    pub(crate) fn calls(&self) -> &Calls {
+        &self.0.calls
+    }
+
     /// Reads its files in chunks, each from where the receiver says it stands: see
     /// [`crate::SnapshotReceiver::offsets`].
     ///

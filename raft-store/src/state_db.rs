@@ -175,7 +175,7 @@ const fn check_level(found: Level) -> Result<(), StorageError> {
 }
 
 /// Reads the values of a table in the order of their keys.
-fn rows<'db, T: Versioned>(
+pub(crate) fn rows<'db, T: Versioned>(
     database: &'db DB,
     table: &ColumnFamily,
 ) -> impl Iterator<Item = Result<T, StorageError>> + use<'db, T> {

@@ -1,6 +1,8 @@
 //! Three nodes in one process: elections, forwarding, reads, hand-over, catching up, strangers.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
+#[path = "cluster/backup.rs"]
+mod backup;
 #[path = "cluster/founding.rs"]
 mod founding;
 #[path = "cluster/gate.rs"]

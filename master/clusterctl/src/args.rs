@@ -2,6 +2,7 @@
 
 mod operator;
 mod shell;
+mod snapshot;
 mod task;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ pub use operator::{
     DrainArgs, LabelArgs, LabelChange, MassLossCommand, TokenCommand, WorkerCommand,
 };
 pub use shell::{ShellCommand, ShellLine};
+pub use snapshot::SnapshotCommand;
 pub use task::{ListArgs, LogsArgs, SubmitArgs, TaskCommand};
 
 /// Operates a cluster of masters and workers, and runs tasks on it.
@@ -49,7 +51,7 @@ pub struct ConnectionArgs {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 conflict, \
-    5 not authorized, 6 no leader or no quorum, 7 timeout, 8 the waited-for task failed";
+    5 not authorized, 6 no leader or no quorum, 7 timeout, 8 the waited-for task failed, 9 a damaged backup";
 
 /// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -69,6 +71,12 @@ pub enum Command {
     /// An interactive prompt with the same commands; reads from a pipe as well
     #[command(after_help = SHELL_HELP)]
     Shell,
+    /// Save a backup of the cluster, or look into one
+    Snapshot {
+        /// Action to take
+        #[command(subcommand)]
+        command: SnapshotCommand,
+    },
     /// Run a whole cluster on this machine until Ctrl-C
     Dev(DevArgs),
 }

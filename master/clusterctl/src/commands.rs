@@ -6,6 +6,7 @@ mod leader;
 mod logs;
 mod mass_loss;
 mod shell;
+mod snapshot;
 mod submit;
 mod task;
 mod token;
@@ -58,6 +59,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     match command {
         Command::Cluster(command) => ask(&context, command).await,
         Command::Shell => Box::pin(shell::run(context)).await,
+        Command::Snapshot { command } => Box::pin(snapshot::run(&context, command)).await,
         Command::Dev(args) => Box::pin(dev::run(&context, args)).await,
     }
 }

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use proto::backup::BackupError;
 use proto::client::ClientError;
 use proto::json::Misread;
 use proto::problem::{ErrorKind, Outcome};
@@ -61,6 +63,24 @@ pub enum Failure {
         /// Exit code of the last failure.
         exit_code: u8,
     },
+    /// A file cannot be written.
+    #[error("cannot write {}", path.display())]
+    WriteFile { path: PathBuf, source: io::Error },
+    /// A file is there already.
+    #[error("{} exists: --force replaces it", path.display())]
+    FileExists { path: PathBuf },
+    /// A file is not a whole backup.
+    #[error("{}", source_name(path))]
+    Backup { path: PathBuf, source: BackupError },
+    /// A backup was damaged on its way.
+    #[error("the backup did not arrive as a whole")]
+    Received(#[source] BackupError),
+    /// A master says nothing more.
+    #[error("the master has sent nothing for {} s", waited.as_secs())]
+    Silent { waited: Duration },
+    /// Somebody has stopped the command.
+    #[error("interrupted")]
+    Interrupted,
     /// The output cannot be written.
     #[error("cannot write the output")]
     Output(#[from] io::Error),
@@ -74,7 +94,7 @@ pub enum Failure {
 
 impl Failure {
     /// Returns the exit code: 1 error, 3 not found, 4 conflict, 5 not authorized, 6 no leader, 7
-    /// timeout, 8 a task that was waited for failed. Errors of usage end with 2 before any command
+    /// timeout, 8 a task that was waited for failed, 9 a backup is damaged. Errors of usage end with 2 before any command
     /// runs.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
@@ -82,14 +102,17 @@ impl Failure {
             Self::Client(error) | Self::Submit { source: error, .. } => code_of(error.kind()),
             Self::LocalCluster(LocalClusterError::Client(error)) => code_of(error.kind()),
             Self::NoLeader => 6,
-            Self::DrainOverruled { .. } => 4,
-            Self::StillGoing { .. } | Self::StillDraining { .. } => 7,
+            Self::DrainOverruled { .. } | Self::FileExists { .. } => 4,
+            Self::StillGoing { .. } | Self::StillDraining { .. } | Self::Silent { .. } => 7,
             Self::Shell { exit_code } => *exit_code,
             Self::TaskFailed => 8,
+            Self::Backup { source, .. } | Self::Received(source) => code_of_backup(source),
             // The reader has seen enough, as `head` has.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Output(_)
             | Self::ReadFile { .. }
+            | Self::WriteFile { .. }
+            | Self::Interrupted
             | Self::ParseFile { .. }
             | Self::Json(_)
             | Self::LocalCluster(_)
@@ -135,6 +158,12 @@ impl Failure {
             Self::Client(error) | Self::Submit { source: error, .. } => Some(error),
             Self::LocalCluster(LocalClusterError::Client(error)) => Some(error),
             Self::ReadFile { .. }
+            | Self::WriteFile { .. }
+            | Self::FileExists { .. }
+            | Self::Backup { .. }
+            | Self::Received(_)
+            | Self::Silent { .. }
+            | Self::Interrupted
             | Self::ParseFile { .. }
             | Self::NoLeader
             | Self::StillGoing { .. }
@@ -161,6 +190,14 @@ fn source_name(path: &Path) -> String {
 fn more_faults(error: &ClientError) -> String {
     let faults = error.problem().map(|problem| problem.errors.as_slice()).unwrap_or_default();
     faults.iter().skip(1).map(|fault| format!("\n  {fault}")).collect()
+}
+
+/// A backup that is whole and cannot be read here is not damaged.
+const fn code_of_backup(error: &BackupError) -> u8 {
+    match error {
+        BackupError::Cut { .. } | BackupError::Damaged { .. } | BackupError::Trailing { .. } => 9,
+        BackupError::NotABackup | BackupError::NewerFormat { .. } => 1,
+    }
 }
 
 const fn code_of(kind: ErrorKind) -> u8 {
@@ -190,8 +227,6 @@ const fn code_of(kind: ErrorKind) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proto::client::AttemptFailure;
     use proto::problem::{Fault, Problem};
 

@@ -1,6 +1,9 @@
 //! `/api/cluster`: answers without a leader and with members down.
 
+use axum::body::Body;
 use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use proto::problem::{ErrorKind, Problem};
 use proto::v1;
 
@@ -45,4 +48,14 @@ pub(super) async fn acknowledge_mass_loss(
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Answer<v1::MassLoss>, Refusal> {
     Ok(api.operations.acknowledge_mass_loss().await?.map(wire::mass_loss))
+}
+
+/// `POST /api/cluster/snapshot`: the bytes of a backup's file.
+pub(super) async fn save_snapshot(
+    State(api): State<Api>,
+    Params(NoParams {}): Params<NoParams>,
+) -> Result<Response, Refusal> {
+    let bytes = api.operations.save_snapshot().await?;
+    let media_type = [(header::CONTENT_TYPE, "application/octet-stream")];
+    Ok((media_type, Body::from_stream(bytes)).into_response())
 }

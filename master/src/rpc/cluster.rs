@@ -1,12 +1,15 @@
 //! Calls of operators about the masters themselves.
 
 use cluster_state::MasterId;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use proto::consistency::Consistency;
+use proto::problem::Problem;
 use proto::v1;
 use proto::v1::cluster_service_server::ClusterService;
 use tonic::{Request, Response, Status};
 
-use super::reply;
+use super::{reply, reply_unmarked};
 use crate::operations::Operations;
 use crate::wire;
 
@@ -17,6 +20,8 @@ pub(super) struct ClusterEndpoint {
 
 #[tonic::async_trait]
 impl ClusterService for ClusterEndpoint {
+    type SaveSnapshotStream = BoxStream<'static, Result<v1::SnapshotPart, Status>>;
+
     async fn status(
         &self,
         _: Request<v1::StatusRequest>,
@@ -52,5 +57,18 @@ impl ClusterService for ClusterEndpoint {
         _: Request<v1::AcknowledgeMassLossRequest>,
     ) -> Result<Response<v1::MassLoss>, Status> {
         reply(&self.operations, self.operations.acknowledge_mass_loss().await, wire::mass_loss)
+    }
+
+    async fn save_snapshot(
+        &self,
+        _: Request<v1::SaveSnapshotRequest>,
+    ) -> Result<Response<Self::SaveSnapshotStream>, Status> {
+        let parts = self.operations.save_snapshot().await.map(|bytes| {
+            let part = |data: Result<_, Problem>| {
+                data.map(|data| v1::SnapshotPart { data }).map_err(Status::from)
+            };
+            bytes.map(part).boxed()
+        });
+        reply_unmarked(&self.operations, parts)
     }
 }

@@ -13,13 +13,14 @@ use tokio::net::TcpStream;
 use crate::one_master::OneMaster;
 
 /// Requests of all kinds: method and path, and the body.
-const REQUESTS: [(&str, &str); 12] = [
+const REQUESTS: [(&str, &str); 13] = [
     ("GET /api/tasks?state=queued&limit=2&cursor=t9", ""),
     ("GET /api/tasks?index=1&wait=1ms&consistency=stale", ""),
     ("GET /api/tasks/t1/logs?attempt=1&stream=stdout&tail=3", ""),
     ("GET /api/workers/w1/history", ""),
     ("GET /api/cluster", ""),
     ("GET /metrics", ""),
+    ("POST /api/cluster/snapshot", ""),
     ("DELETE /api/tasks/t1", ""),
     ("POST /api/tasks", r#"{"command":["true"],"resources":{"cpu":0.5,"custom":{"a":1}}}"#),
     (

@@ -1,6 +1,7 @@
 //! The API of a master that runs in this process, mostly alone in its cluster, asked over real sockets.
 
 mod admission;
+mod backup;
 mod clock;
 mod crowd;
 mod errors;

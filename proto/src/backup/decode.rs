@@ -145,13 +145,19 @@ impl Decoder {
         self.read(kind, body).map(Some).map_err(damaged)
     }
 
+    /// Returns the number of bytes that have arrived.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.at.saturating_add(u64::try_from(self.buffer.len()).unwrap_or(u64::MAX))
+    }
+
     /// Checks that everything has arrived.
     ///
     /// # Errors
     ///
     /// If the end is missing, or something follows it.
     pub fn finish(&self) -> Result<(), BackupError> {
-        let bytes = self.at.saturating_add(u64::try_from(self.buffer.len()).unwrap_or(u64::MAX));
+        let bytes = self.bytes();
         match self.next {
             Next::Nothing if self.buffer.is_empty() => Ok(()),
             Next::Nothing => Err(BackupError::Trailing { at: self.at }),

@@ -31,6 +31,12 @@ impl<R: Read> Reader<R> {
         Self { source, decoder: Decoder::default(), buffer: vec![0; READ_BYTES] }
     }
 
+    /// Returns the number of bytes that have been read.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.decoder.bytes()
+    }
+
     /// Returns the next section; none behind the end.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ pub struct Summary {
     pub members: Vec<BackupMember>,
     /// Number of live tasks in each state, without zeros.
     pub tasks: BTreeMap<String, u64>,
-    /// Estimated number of finished tasks.
+    /// Number of finished tasks.
     pub finished_tasks: u64,
     /// Number of registered workers.
     pub workers: u64,

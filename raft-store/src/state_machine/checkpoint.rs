@@ -49,7 +49,7 @@ impl SnapshotBuilder {
     async fn take_once(&self) -> Result<SnapshotData, StorageError> {
         let shared = self.shared.upgrade().ok_or(StorageError::ThreadEnded)?;
         let calls = shared.calls.clone();
-        calls.run_blocking(Call::SnapshotTake, move || take(&shared)).await
+        calls.run_blocking(Call::SnapshotTake, move || take_for_raft(&shared)).await
     }
 
     async fn take_at_last(&self) -> Result<SnapshotData, StorageError> {
@@ -76,7 +76,7 @@ impl SnapshotBuilder {
 
 /// Links the database's files into a directory of their own. All tables are flushed together, so
 /// the checkpoint itself names its last entry: no apply has to wait for it.
-fn take(shared: &Shared) -> Result<SnapshotData, StorageError> {
+pub(super) fn take(shared: &Shared) -> Result<SnapshotData, StorageError> {
     let parent = snapshots_dir(shared.root());
     fs::create_dir_all(&parent)?;
     let id = Uuid::new_v4().to_string();
@@ -87,11 +87,16 @@ fn take(shared: &Shared) -> Result<SnapshotData, StorageError> {
 
     let position = Position::load(&rocks::open_state_read_only(directory.path())?)?;
     shared.on_durable(position.applied);
-    if let Err(error) = receive::clear_outdated(shared.root(), position.applied) {
+    let meta = SnapshotMeta { last_log_id: position.applied, last_membership: position.membership };
+    Ok(SnapshotData::new(id, meta, position.cluster, directory, shared.calls.clone()))
+}
+
+/// Takes the snapshot that is sent to followers from now on.
+fn take_for_raft(shared: &Shared) -> Result<SnapshotData, StorageError> {
+    let data = take(shared)?;
+    if let Err(error) = receive::clear_outdated(shared.root(), data.meta().last_log_id) {
         tracing::warn!(%error, "cannot remove the remains of an old transfer");
     }
-    let meta = SnapshotMeta { last_log_id: position.applied, last_membership: position.membership };
-    let data = SnapshotData::new(id, meta, position.cluster, directory, shared.calls.clone());
     shared.snapshots.set_current(data.clone());
     Ok(data)
 }

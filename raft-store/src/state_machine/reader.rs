@@ -6,12 +6,14 @@ use cluster_state::{Fnv1a, Level, State, Task, TaskId, Timestamp};
 use rocksdb::DB;
 use tokio::sync::{broadcast, watch};
 
+use super::checkpoint;
 use super::feed::Published;
 use super::shared::Shared;
 use crate::calls::Call;
 use crate::codec::{self, CodecError};
 use crate::error::StorageError;
 use crate::history::{self, FinishedTasks};
+use crate::snapshot::SnapshotData;
 use crate::types::AppliedAt;
 
 /// A view of the applied state; clones share it.
@@ -164,6 +166,13 @@ impl StateReader {
     /// If the disk cannot be read.
     pub async fn history_len_estimate(&self) -> Result<u64, StorageError> {
         self.read_disk(history::len_estimate).await
+    }
+
+    /// Takes a checkpoint of the state for its own sake: Raft does not hear of it.
+    pub(crate) async fn checkpoint(&self) -> Result<SnapshotData, StorageError> {
+        let shared = Arc::clone(&self.shared);
+        let take = move || checkpoint::take(&shared);
+        self.shared.calls.run_blocking(Call::SnapshotTake, take).await
     }
 
     async fn read_disk<T: Send + 'static>(

@@ -141,7 +141,7 @@ impl Cluster {
         self.members.insert(id, Member { node, runtime });
     }
 
-    fn data_dir(&self, id: MasterId) -> PathBuf {
+    pub(crate) fn data_dir(&self, id: MasterId) -> PathBuf {
         self.dir.path().join(id.to_string())
     }
 

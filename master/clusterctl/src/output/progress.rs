@@ -1,0 +1,84 @@
+//! A line on standard error that shows how far something has come.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+/// Time after which something takes long enough to be shown.
+const SILENT: Duration = Duration::from_secs(1);
+/// Interval between two updates.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// Number of signs of the bar.
+const BAR_LEN: u64 = 30;
+
+/// Progress of moving bytes, for a person who waits for it.
+#[derive(Debug)]
+pub struct Progress {
+    verb: &'static str,
+    is_watched: bool,
+    started: Instant,
+    shown: Option<Instant>,
+}
+
+impl Progress {
+    /// Begins; `verb` says what has become of the bytes.
+    #[must_use]
+    pub fn new(verb: &'static str) -> Self {
+        let is_watched = io::stderr().is_terminal();
+        Self { verb, is_watched, started: Instant::now(), shown: None }
+    }
+
+    /// Shows the number of bytes, if it is time for that.
+    pub fn show(&mut self, bytes: u64, of: u64) {
+        let now = Instant::now();
+        let is_due = self.shown.is_none_or(|shown| now - shown >= INTERVAL);
+        if self.is_watched && is_due && now - self.started >= SILENT {
+            self.shown = Some(now);
+            write(&format!("\r{}", line(self.verb, bytes, of)));
+        }
+    }
+
+    /// Removes the line.
+    pub fn clear(&mut self) {
+        if self.shown.take().is_some() {
+            write("\r\x1b[K");
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+fn write(text: &str) {
+    let mut stderr = io::stderr().lock();
+    // If standard error is closed, nobody watches, and the work goes on.
+    drop(stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush()));
+}
+
+fn line(verb: &str, bytes: u64, of: u64) -> String {
+    let share = |parts: u64| bytes.min(of).saturating_mul(parts).checked_div(of).unwrap_or(0);
+    let signs = share(BAR_LEN);
+    let bar = (0..BAR_LEN).map(|sign| if sign < signs { '#' } else { '.' }).collect::<String>();
+    let (bytes, of) = (super::binary_size(bytes), super::binary_size(of));
+    format!("[{bar}] {:>3} % {verb}, {bytes} of {of} ", share(100))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_says_how_far_it_has_come() {
+        assert_eq!(
+            line("saved", 3 << 20, 10 << 20),
+            "[#########.....................]  30 % saved, 3.0 MiB of 10.0 MiB "
+        );
+        assert_eq!(
+            line("saved", 11, 10),
+            "[##############################] 100 % saved, 11 B of 10 B "
+        );
+        assert!(line("saved", 0, 0).contains("  0 %"));
+    }
+}
