@@ -36,7 +36,7 @@ pub struct Backup {
     progress: Progress,
 }
 
-/// What the checkpoint does not know of itself.
+/// Facts that the checkpoint does not know of itself.
 #[derive(Debug)]
 struct Origin {
     cluster_name: String,

@@ -76,9 +76,10 @@ async fn backups_that_are_not_read_do_not_pile_up() {
     let master = OneMaster::start().await;
     // More than the windows of a connection take, and than the disk makes smaller.
     for _ in 0..4 {
-        let noise = (0..4_000_000 / 36).map(|_| uuid::Uuid::new_v4().to_string());
-        let task = serde_json::json!({ "command": ["true", noise.collect::<String>()] });
-        assert_eq!(master.post("/api/tasks", &task).await.status, 201);
+        let noise = || (0..3_000).map(|_| uuid::Uuid::new_v4().to_string()).collect::<String>();
+        let task = || serde_json::json!({ "command": ["true", noise()] });
+        let tasks = (0..40).map(|_| task()).collect::<serde_json::Value>();
+        assert_eq!(master.post("/api/tasks", &tasks).await.status, 201);
     }
     let client = client(&master);
     let first = client.save_snapshot().await.unwrap();

@@ -64,7 +64,7 @@ struct FileEntry {
     crc32: u32,
 }
 
-/// What the reader of a backup has to know of the manifest.
+/// The part of a manifest that the reader of a backup has to know.
 #[derive(Debug, Deserialize)]
 struct FileList {
     files: Vec<FileEntry>,
@@ -79,7 +79,7 @@ struct Files {
     checksum: crc32fast::Hasher,
 }
 
-/// What comes next.
+/// The section that comes next.
 #[derive(Debug)]
 enum Next {
     FirstLine,
