@@ -11,6 +11,7 @@ mod cluster;
 mod command;
 mod constraint;
 mod fnv;
+mod generation;
 mod growth;
 mod health;
 mod ids;

@@ -159,9 +159,9 @@ impl Task {
         self.attempts.len() as u64 * Limits::ATTEMPT_BYTES
     }
 
-    /// Returns the number of the next attempt.
+    /// Returns the number after that of the last attempt.
     #[must_use]
-    pub fn next_attempt_number(&self) -> AttemptNumber {
+    pub(crate) fn next_attempt_number(&self) -> AttemptNumber {
         self.attempts.last().map_or(AttemptNumber(1), |last| last.number.next())
     }
 

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
-use cluster_state::{LogIndex, Meta, Proposal, State, Timestamp};
+use cluster_state::{LogIndex, Meta, Proposal, Record, State, Timestamp};
 
 use syntax::Line;
 
@@ -96,6 +96,7 @@ scripts! {
     higher_priorities_come_first
     labels_are_changed_one_by_one
     log_time_never_goes_back
+    nothing_is_given_out_twice_after_a_restoration
     registering_a_worker_again_keeps_its_session
     registering_again_changes_what_is_named
     resources_are_released_once
@@ -191,9 +192,24 @@ impl Run {
         out
     }
 
+    /// Goes on with the state that a restored cluster begins with.
+    fn restore(&mut self) -> String {
+        let meta = *self.state.meta();
+        let generation = meta.generation.following(meta.next_task, 7);
+        let next = |record: Record| record.in_generation(generation, meta.now).unwrap_or(record);
+        let records = self.state.records().map(next).collect::<Vec<_>>();
+        for state in [&mut self.state, &mut self.rebuilt] {
+            *state = State::new();
+            records.iter().cloned().for_each(|record| state.restore(record));
+        }
+        assert_eq!(self.state.check_invariants(), Ok(()), "after the restoration");
+        format!("generation {}\n", generation.number)
+    }
+
     fn step(&mut self, line: &str) -> String {
         match syntax::parse(line, &self.state) {
             Line::Show(view) => wording::view(view, &self.state),
+            Line::Restore => self.restore(),
             Line::Apply { at, command } => {
                 self.clock = at.unwrap_or(self.clock);
                 self.index = self.index.next();

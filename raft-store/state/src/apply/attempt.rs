@@ -25,7 +25,7 @@ impl Apply<'_> {
         let worker = self.worker(&assignment.worker)?;
         self.check_placement(&task, &worker)?;
 
-        let number = task.next_attempt_number();
+        let number = self.meta.generation.next_attempt(&task);
         let mut attempts = task.attempts.clone();
         if attempts.len() >= self.limits().attempts_kept_max {
             attempts.remove(0);

@@ -26,6 +26,8 @@ pub(crate) enum Line {
         /// The command that the leader proposes.
         command: Box<Command>,
     },
+    /// Begin the next generation, as a restored cluster does.
+    Restore,
     /// Show an index that the state keeps for the duties.
     Show(View),
 }
@@ -66,6 +68,7 @@ pub(crate) fn parse(line: &str, state: &State) -> Line {
     };
     let parsed = match view {
         Some(view) => Line::Show(view),
+        None if verb == "restore" => Line::Restore,
         None => Line::Apply { at, command: Box::new(line.command(verb)) },
     };
     assert!(line.plain.is_empty() && line.named.is_empty(), "left over: {line:?}");
