@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Command;
+use clap::{Command, FromArgMatches};
 use cluster_state::{Limits, MasterId};
 use daemon::config::{ConfigError, InvocationError, Key, Settings};
 use daemon::logging::{LogFilter, LogFormat};
@@ -20,6 +20,7 @@ pub use value::{Bytes, Names, TimeoutRange};
 
 use crate::leader::placement::Strategy;
 use crate::leader::reconnection::{Backoff, ReconnectConfig};
+use crate::restore::{self, RestoreOrder};
 
 /// Everything an operator can set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -262,8 +263,16 @@ impl Settings for Config {
     }
 }
 
-/// Order of a command line: to run a master, or to show what would be in force.
-pub type Invocation = daemon::config::Invocation<Config>;
+/// Order of a command line.
+#[derive(Debug)]
+pub enum Invocation {
+    /// Run a master.
+    Run(Box<Config>),
+    /// Print what would be in force, as this TOML.
+    Check(String),
+    /// Restore a backup.
+    Restore(RestoreOrder),
+}
 
 /// Reads the command line, the environment through `variable`, and the file they name.
 pub fn parse(
@@ -273,8 +282,15 @@ pub fn parse(
     let command = Command::new("master")
         .version(env!("CARGO_PKG_VERSION"))
         .about("A replica of the CloudAI master cluster");
-    let matches = daemon::config::command::<Config>(command).try_get_matches_from(args)?;
-    Ok(daemon::config::invocation(&matches, variable)?)
+    let command = daemon::config::command::<Config>(command).subcommand(restore::command());
+    let matches = command.try_get_matches_from(args)?;
+    if let Some(order) = matches.subcommand_matches("restore") {
+        return Ok(Invocation::Restore(RestoreOrder::from_arg_matches(order)?));
+    }
+    Ok(match daemon::config::invocation(&matches, variable)? {
+        daemon::config::Invocation::Run(config) => Invocation::Run(config),
+        daemon::config::Invocation::Check(text) => Invocation::Check(text),
+    })
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod operations;
 mod peer;
 mod port;
 mod refusal;
+pub mod restore;
 mod rpc;
 mod task_query;
 mod wire;

@@ -20,6 +20,7 @@ mod tests;
 use std::fmt;
 
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 
 pub use decode::{BackupError, Damage, Decoder};
 pub use encode::Encoder;
@@ -100,6 +101,26 @@ pub enum Section {
 /// SHA-256 of a backup without its end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// Derives a digest of this and other facts, which tells apart how they are divided.
+    #[must_use]
+    pub fn derive(&self, facts: &[&[u8]]) -> Self {
+        let mut digest = Sha256::new();
+        digest.update(self.0);
+        for fact in facts {
+            digest.update(u64::try_from(fact.len()).unwrap_or(u64::MAX).to_be_bytes());
+            digest.update(fact);
+        }
+        Self(digest.finalize().into())
+    }
+
+    /// Returns a number that hardly any other digest has.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.0.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+}
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

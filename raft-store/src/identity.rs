@@ -4,6 +4,7 @@
 //! DIR/format   version of the layout
 //! DIR/LOCK     held by the process that uses the directory
 //! DIR/guard    see [`crate::guard`]; its presence ends the making of a new directory
+//! DIR/restoring  there while a backup is being restored: see [`crate::restore`]
 //! DIR/reserve  room on the disk: see [`crate::disk_space`]
 //! DIR/log/     RocksDB: Raft log, vote, identity
 //! DIR/state/   RocksDB and its snapshots: see [`crate::state_machine`]
@@ -117,6 +118,26 @@ impl Layout {
         self.root.join("log-probe")
     }
 
+    /// Returns the path of the file that says that a restoration has begun and not ended.
+    fn restoring(&self) -> PathBuf {
+        self.root.join("restoring")
+    }
+
+    /// Begins to restore a backup: until the end of that no master starts here.
+    pub(crate) fn begin_restoration(&self) -> Result<(), OpenError> {
+        self.begin()?;
+        files::write_atomically(&self.restoring(), b"").map_err(OpenError::io(self.restoring()))
+    }
+
+    /// Ends the restoration.
+    pub(crate) fn end_restoration(&self) -> Result<(), OpenError> {
+        let end = || {
+            fs::remove_file(self.restoring())?;
+            files::sync_dir(&self.root)
+        };
+        end().map_err(OpenError::io(self.restoring()))
+    }
+
     fn lock_file(&self) -> PathBuf {
         self.root.join("LOCK")
     }
@@ -141,6 +162,9 @@ impl Layout {
         self.check_format(&format)?;
 
         let has = |path: PathBuf| path.try_exists().map_err(OpenError::io(path));
+        if has(self.restoring())? {
+            return Err(OpenError::HalfRestored(self.root.clone()));
+        }
         match (has(self.guard())?, has(self.log())?) {
             (true, true) => Ok(Condition::InUse),
             (true, false) => Err(OpenError::Missing { missing: self.log() }),

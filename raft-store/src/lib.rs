@@ -31,6 +31,7 @@ mod raft;
 mod raft_service;
 mod rarely;
 mod reads;
+mod restore;
 mod retention;
 mod rocks;
 mod snapshot;
@@ -57,6 +58,7 @@ pub use open::{Store, StoreConfig};
 pub use propose::{CommitObserver, Committed, ProposalBounds, ProposeError};
 pub use raft_service::{RaftEndpoint, RaftServer};
 pub use reads::{ReadError, ReadPoint};
+pub use restore::{Restoration, RestoreError, RestoreReport};
 pub use retention::{LogBounds, LogExtent};
 pub use rocks::files_per_database;
 pub use snapshot::{

@@ -13,6 +13,8 @@ mod hand_over;
 mod harness;
 #[path = "cluster/large.rs"]
 mod large;
+#[path = "cluster/restore.rs"]
+mod restore;
 #[path = "cluster/retention.rs"]
 mod retention;
 #[path = "cluster/snapshots.rs"]

@@ -11,6 +11,7 @@
 mod alert_rules;
 mod all_masters_gone_longer_than_the_lease;
 mod all_masters_killed_and_restarted;
+mod backup_restored;
 mod backup_saved_under_load;
 mod bad_input;
 mod bad_start;

@@ -14,7 +14,7 @@ pub use operator::{
     DrainArgs, LabelArgs, LabelChange, MassLossCommand, TokenCommand, WorkerCommand,
 };
 pub use shell::{ShellCommand, ShellLine};
-pub use snapshot::SnapshotCommand;
+pub use snapshot::{RestoreArgs, SnapshotCommand};
 pub use task::{ListArgs, LogsArgs, SubmitArgs, TaskCommand};
 
 /// Operates a cluster of masters and workers, and runs tasks on it.
@@ -71,7 +71,7 @@ pub enum Command {
     /// An interactive prompt with the same commands; reads from a pipe as well
     #[command(after_help = SHELL_HELP)]
     Shell,
-    /// Save a backup of the cluster, or look into one
+    /// Save a backup of the cluster, look into one, or restore it
     Snapshot {
         /// Action to take
         #[command(subcommand)]

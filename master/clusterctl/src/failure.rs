@@ -66,6 +66,9 @@ pub enum Failure {
     /// A file cannot be written.
     #[error("cannot write {}", path.display())]
     WriteFile { path: PathBuf, source: io::Error },
+    /// The program that does the work cannot be started.
+    #[error("cannot start {}", path.display())]
+    Program { path: PathBuf, source: io::Error },
     /// A file is there already.
     #[error("{} exists: --force replaces it", path.display())]
     FileExists { path: PathBuf },
@@ -112,6 +115,7 @@ impl Failure {
             Self::Output(_)
             | Self::ReadFile { .. }
             | Self::WriteFile { .. }
+            | Self::Program { .. }
             | Self::Interrupted
             | Self::ParseFile { .. }
             | Self::Json(_)
@@ -159,6 +163,7 @@ impl Failure {
             Self::LocalCluster(LocalClusterError::Client(error)) => Some(error),
             Self::ReadFile { .. }
             | Self::WriteFile { .. }
+            | Self::Program { .. }
             | Self::FileExists { .. }
             | Self::Backup { .. }
             | Self::Received(_)

@@ -1,7 +1,6 @@
 //! Prints results: data on standard output, as columns or as JSON; messages on standard error.
 
 mod operator;
-mod progress;
 mod prompt;
 mod snapshot;
 mod table;
@@ -13,9 +12,7 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 
 pub use operator::{mass_loss, reconnections, tokens, worker_history, worker_metrics};
-pub use progress::Progress;
 pub use prompt::worker_box;
-use snapshot::binary_size;
 pub use snapshot::{InspectedSnapshot, SavedSnapshot, saved_snapshot, snapshot};
 pub use table::{Style, columns, fields};
 pub use text::{leader, status, task, tasks, worker, workers};

@@ -83,7 +83,7 @@ fn read(path: &Path) -> Option<Config> {
     let args = ["master", "--config", path.to_str().unwrap()].map(str::to_owned);
     match parse(args, |_| None) {
         Ok(Invocation::Run(config)) => Some(*config),
-        Ok(Invocation::Check(_)) | Err(_) => None,
+        Ok(Invocation::Check(_) | Invocation::Restore(_)) | Err(_) => None,
     }
 }
 
@@ -91,7 +91,7 @@ fn shown(path: &Path) -> String {
     let args = ["master", "config", "check", path.to_str().unwrap()].map(str::to_owned);
     match parse(args, |_| None).unwrap() {
         Invocation::Check(text) => text,
-        Invocation::Run(_) => panic!("it was to be shown"),
+        Invocation::Run(_) | Invocation::Restore(_) => panic!("it was to be shown"),
     }
 }
 

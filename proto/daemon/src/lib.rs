@@ -5,5 +5,6 @@ pub mod config;
 pub mod exit;
 pub mod logging;
 pub mod open_files;
+pub mod progress;
 pub mod service_manager;
 pub mod signals;

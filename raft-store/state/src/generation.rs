@@ -80,7 +80,11 @@ impl Record {
                 Some(Self::Departed(Departed { worker, ..departed.clone() }))
             }
             Self::Task(task) => next_task(task, now).map(|task| Self::Task(task.into())),
-            Self::Leader(_) | Self::IdempotencyKey(_) | Self::Token(_) | Self::MassLoss(_) => None,
+            Self::Leader(_)
+            | Self::IdempotencyKey(_)
+            | Self::Token(_)
+            | Self::MassLoss(_)
+            | Self::Settings(_) => None,
         }
     }
 }

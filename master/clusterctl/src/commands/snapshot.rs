@@ -1,6 +1,7 @@
-//! `snapshot`: saves backups and looks into them.
+//! `snapshot`: saves backups, looks into them and restores them.
 
 mod inspect;
+mod restore;
 mod save;
 mod target;
 
@@ -13,6 +14,7 @@ use crate::failure::Failure;
 pub(super) async fn run(context: &Context, command: SnapshotCommand) -> Result<(), Failure> {
     match command {
         SnapshotCommand::Save { file, force } => save::run(context, &file, force).await,
+        SnapshotCommand::Restore(args) => restore::run(context, &args),
         SnapshotCommand::Inspect { file } => inspect::run(context, &file),
     }
 }

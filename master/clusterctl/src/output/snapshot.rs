@@ -1,5 +1,6 @@
 //! Formats backups for people.
 
+use daemon::progress::binary_size;
 use proto::backup::Summary;
 use serde::Serialize;
 
@@ -81,20 +82,6 @@ fn of_summary(summary: &Summary) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Formats a number of bytes with one decimal.
-pub(super) fn binary_size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let (mut tenths, mut unit) = (bytes.saturating_mul(10) / 1024, 0);
-    while tenths >= 10_240 && unit + 1 < UNITS.len() {
-        tenths /= 1024;
-        unit += 1;
-    }
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS.get(unit).unwrap_or(&""))
-}
-
 #[cfg(test)]
 mod tests {
     use proto::backup::BackupMember;
@@ -135,11 +122,5 @@ size:       5.0 MiB
 sha256:     ab
 checksums:  all verified";
         assert_eq!(snapshot(&inspected, Style::Plain), expected);
-    }
-
-    #[test]
-    fn sizes_have_units() {
-        let of = [0, 1_023, 1_024, 1_536, 1 << 20, 5 << 30, 1 << 50].map(binary_size);
-        assert_eq!(of, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "5.0 GiB", "1024.0 TiB"]);
     }
 }

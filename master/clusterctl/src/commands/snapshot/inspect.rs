@@ -4,12 +4,13 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use daemon::progress::Progress;
 use proto::backup::{BackupError, ReadError, Reader, Section, Summary};
 
 use super::is_standard;
 use crate::commands::Context;
 use crate::failure::Failure;
-use crate::output::{self, InspectedSnapshot, Progress};
+use crate::output::{self, InspectedSnapshot};
 
 pub(super) fn run(context: &Context, file: &Path) -> Result<(), Failure> {
     let unreadable = |source| Failure::ReadFile { path: file.to_owned(), source };

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use daemon::progress::Progress;
 use daemon::signals::{StopSignal, StopSignals};
 use proto::backup::{BackupError, Decoder, Digest, Section, Summary};
 use proto::client::{Client, ClientError, SnapshotStream};
@@ -12,7 +13,7 @@ use super::is_standard;
 use super::target::Target;
 use crate::commands::Context;
 use crate::failure::Failure;
-use crate::output::{self, Progress, SavedSnapshot};
+use crate::output::{self, SavedSnapshot};
 
 /// Number of entries by which a follower may be behind and still counts as close: what it lacks it
 /// has a moment later, and the backup waits for that.

@@ -61,8 +61,23 @@ fn line(verb: &str, bytes: u64, of: u64) -> String {
     let share = |parts: u64| bytes.min(of).saturating_mul(parts).checked_div(of).unwrap_or(0);
     let signs = share(BAR_LEN);
     let bar = (0..BAR_LEN).map(|sign| if sign < signs { '#' } else { '.' }).collect::<String>();
-    let (bytes, of) = (super::binary_size(bytes), super::binary_size(of));
+    let (bytes, of) = (binary_size(bytes), binary_size(of));
     format!("[{bar}] {:>3} % {verb}, {bytes} of {of} ", share(100))
+}
+
+/// Formats a number of bytes with one decimal.
+#[must_use]
+pub fn binary_size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let (mut tenths, mut unit) = (bytes.saturating_mul(10) / 1024, 0);
+    while tenths >= 10_240 && unit + 1 < UNITS.len() {
+        tenths /= 1024;
+        unit += 1;
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS.get(unit).unwrap_or(&""))
 }
 
 #[cfg(test)]
@@ -80,5 +95,11 @@ mod tests {
             "[##############################] 100 % saved, 11 B of 10 B "
         );
         assert!(line("saved", 0, 0).contains("  0 %"));
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        let of = [0, 1_023, 1_024, 1_536, 1 << 20, 5 << 30, 1 << 50].map(binary_size);
+        assert_eq!(of, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "5.0 GiB", "1024.0 TiB"]);
     }
 }

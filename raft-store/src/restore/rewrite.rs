@@ -1,0 +1,113 @@
+//! Turns the state of a backup into the one from which the next generation begins.
+
+use cluster_state::{
+    Change, ClusterId, Departed, Generation, LogIndex, Meta, Record, Task, Term, Worker,
+};
+use rocksdb::DB;
+
+use super::RestoreError;
+use crate::codec::{self, Versioned};
+use crate::error::StorageError;
+use crate::keys::{StateRecord, Table};
+use crate::rocks;
+use crate::snapshot::Manifest;
+use crate::state_db::{Batch, Position, rows};
+use crate::types::{LogId, StoredMembership, log_id};
+
+/// Terms that are passed over: an election a second for thirty years.
+const TERM_GAP: u64 = 1_000_000_000;
+/// Log positions that are passed over: a hundred thousand writes a second for a hundred days.
+const INDEX_GAP: u64 = 1_000_000_000_000;
+/// Number of records that are written at a time.
+const BATCH_RECORDS: usize = 10_000;
+
+/// What a generation begins with.
+#[derive(Debug, Clone)]
+pub(super) struct Beginning {
+    pub(super) cluster: ClusterId,
+    pub(super) generation: Generation,
+    /// Position of the state, which no entry of the log ever had.
+    pub(super) last: LogId,
+    pub(super) membership: StoredMembership,
+}
+
+/// Returns the position from which the next generation's log goes on.
+pub(super) fn next_position(applied: LogId, meta: &Meta) -> LogId {
+    let term = applied.leader_id.term.max(meta.term.0).saturating_add(TERM_GAP);
+    log_id(Term(term), LogIndex(applied.index.saturating_add(INDEX_GAP)))
+}
+
+/// Rewrites every record that the next generation knows otherwise. `begin` decides what that begins
+/// with, given the counters, the position and the cluster of the backup.
+pub(super) fn rewrite(
+    database: &DB,
+    manifest: &Manifest,
+    begin: impl FnOnce(&Meta, LogId, ClusterId) -> Result<Beginning, RestoreError>,
+) -> Result<Beginning, RestoreError> {
+    let Position { applied, membership, cluster } = Position::load(database)?;
+    let described = &manifest.meta;
+    if applied != described.last_log_id
+        || membership != described.last_membership
+        || cluster != manifest.cluster
+    {
+        return Err(StorageError::SnapshotMismatch.into());
+    }
+    let (Some(applied), Some(cluster)) = (applied, cluster) else {
+        return Err(RestoreError::Empty);
+    };
+    let records = rocks::table(database, Table::Records.name())?;
+    let meta = database.get_cf(records, StateRecord::Meta.key()).map_err(StorageError::from)?;
+    let meta = meta.ok_or(RestoreError::Empty)?;
+    let meta = codec::decode::<Meta>(&meta).map_err(StorageError::from)?;
+
+    let beginning = begin(&meta, applied, cluster)?;
+    let next = meta.in_generation(beginning.generation);
+    let mut rewriter = Rewriter { database, before: meta, next, changes: Vec::new() };
+    rewriter.take(Record::Meta(meta))?;
+    rewriter.take_all(Table::Workers, |worker: Worker| Record::Worker(worker.into()))?;
+    rewriter.take_all(Table::Departed, |departed: Departed| Record::Departed(departed))?;
+    rewriter.take_all(Table::Tasks, |task: Task| Record::Task(task.into()))?;
+    rewriter.write()?;
+
+    let mut batch = Batch::new(database, next.level)?;
+    batch.put_applied(beginning.last)?;
+    batch.put_membership(&beginning.membership)?;
+    batch.write()?;
+    Ok(beginning)
+}
+
+/// Writes records as the next generation knows them.
+struct Rewriter<'db> {
+    database: &'db DB,
+    before: Meta,
+    next: Meta,
+    changes: Vec<(LogIndex, Change)>,
+}
+
+impl Rewriter<'_> {
+    fn take_all<T: Versioned>(
+        &mut self,
+        table: Table,
+        record: impl Fn(T) -> Record,
+    ) -> Result<(), StorageError> {
+        let table = rocks::table(self.database, table.name())?;
+        for row in rows::<T>(self.database, table) {
+            self.take(record(row?))?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, record: Record) -> Result<(), StorageError> {
+        let Some(record) = record.in_generation(self.next.generation, self.before.now) else {
+            return Ok(());
+        };
+        self.changes.push((LogIndex(0), Change::Put(record)));
+        if self.changes.len() >= BATCH_RECORDS { self.write() } else { Ok(()) }
+    }
+
+    fn write(&mut self) -> Result<(), StorageError> {
+        let mut batch = Batch::new(self.database, self.next.level)?;
+        batch.put_changes(&std::mem::take(&mut self.changes))?;
+        batch.write()
+    }
+}
