@@ -88,7 +88,9 @@ async fn metrics(
     State(api): State<Api>,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Response, Refusal> {
-    let sample = ClusterSample::of(api.operations.node(), &api.bodies);
+    let node = api.operations.node();
+    let sample = ClusterSample::of(node, &api.bodies);
+    let sample = sample.with_backup(node, api.metrics.backup_saved_at());
     let text = api.metrics.encode(sample).map_err(|error| {
         tracing::error!(%error, "cannot write metrics");
         Problem::new(ErrorKind::Internal, "the metrics cannot be written")

@@ -18,6 +18,7 @@ use daemon::logging::{LogFilter, LogFormat};
 
 pub use value::{Bytes, Names, TimeoutRange};
 
+use crate::backups::BackupConfig;
 use crate::leader::placement::Strategy;
 use crate::leader::reconnection::{Backoff, ReconnectConfig};
 use crate::restore::{self, RestoreOrder};
@@ -56,6 +57,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Retention of finished tasks.
     pub retention: RetentionConfig,
+    /// Backups that this master saves by itself.
+    pub backup: BackupConfig,
     /// Filter and format of log events.
     pub log: LogConfig,
 }
@@ -167,6 +170,7 @@ impl Default for Config {
             scheduler: SchedulerConfig { strategy: Strategy::Spread },
             limits: LimitsConfig::default(),
             retention: RetentionConfig::default(),
+            backup: BackupConfig::default(),
             log: LogConfig { level: LogFilter::default(), format: LogFormat::Text },
         }
     }

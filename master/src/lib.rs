@@ -2,6 +2,7 @@
 //! duties of the leader.
 
 mod api;
+mod backups;
 pub mod config;
 mod connections;
 mod events;

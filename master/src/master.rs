@@ -23,6 +23,7 @@ pub use signals::run;
 
 use self::part::Part;
 use crate::api::{self, Api, HttpServer, Reach, Sockets};
+use crate::backups::ScheduledBackups;
 use crate::config::{Config, RaftConfig};
 use crate::connections::Door;
 use crate::events::{Events, UsageFeed};
@@ -151,6 +152,11 @@ impl Master {
             names,
             stopping: stopping.clone(),
         });
+        if let Some(backups) =
+            ScheduledBackups::new(&config.backup, operations.clone(), metrics.clone())
+        {
+            loops.spawn("scheduled backups", |stop| backups.run(stop));
+        }
         let front = Front {
             operations: operations.clone(),
             metrics,

@@ -8,9 +8,10 @@ mod sample;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cluster_state::MasterId;
+use cluster_state::{MasterId, Timestamp};
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -56,6 +57,10 @@ struct Everywhere {
     connections: Family<PortLabel, Gauge>,
     connections_closed: Family<ClosedLabels, Counter>,
     monitor_enabled: Gauge,
+    backup_interval: Gauge<f64, AtomicU64>,
+    backup_failures: Counter,
+    /// Milliseconds since the epoch; 0 when this master saves none.
+    backup_saved_at: Arc<AtomicU64>,
     http_requests: Family<HttpLabels, Counter>,
     http_seconds: Family<RouteLabel, Histogram, fn() -> Histogram>,
 }
@@ -72,6 +77,9 @@ impl Everywhere {
             connections: Family::default(),
             connections_closed: counted_from_zero(),
             monitor_enabled: Gauge::default(),
+            backup_interval: Gauge::default(),
+            backup_failures: Counter::default(),
+            backup_saved_at: Arc::default(),
             http_requests: Family::default(),
             http_seconds: Family::new_with_constructor(|| Histogram::new(seconds_buckets())),
         }
@@ -197,6 +205,27 @@ impl Metrics {
         }
         encode_eof(&mut text)?;
         Ok(text)
+    }
+
+    /// This master saves backups that far apart.
+    pub(crate) fn set_backup_interval(&self, interval: Duration) {
+        self.shared.everywhere.backup_interval.set(interval.as_secs_f64());
+    }
+
+    /// A backup was saved.
+    pub(crate) fn on_backup_saved(&self, at: Timestamp) {
+        self.shared.everywhere.backup_saved_at.store(at.0, Ordering::Relaxed);
+    }
+
+    /// A backup was not saved.
+    pub(crate) fn on_backup_failed(&self) {
+        self.shared.everywhere.backup_failures.inc();
+    }
+
+    /// Returns the time of the last backup; none when this master saves none.
+    pub(crate) fn backup_saved_at(&self) -> Option<Timestamp> {
+        let at = self.shared.everywhere.backup_saved_at.load(Ordering::Relaxed);
+        (at > 0).then_some(Timestamp(at))
     }
 
     /// Another master, or none, began to lead.
@@ -329,6 +358,9 @@ impl Everywhere {
             connections,
             connections_closed,
             monitor_enabled,
+            backup_interval,
+            backup_failures,
+            backup_saved_at: _,
             http_requests,
             http_seconds,
         } = self.clone();
@@ -339,6 +371,9 @@ impl Everywhere {
         to.register("raft_commit_seconds", "From proposal to its application", commit.0);
         to.register("raft_apply_seconds", "Time to apply one batch of entries", apply.0);
 
+        let help = "Time between two scheduled backups; 0 when this master saves none";
+        to.register("backup_interval_seconds", help, backup_interval);
+        to.register("backup_failures", "Scheduled backups that failed", backup_failures);
         to.register("waiting_requests", "Requests that wait for an event", waiting);
         to.register("connections", "Connections that others hold open", connections);
         let help = "Connections closed because there was no room or their peer did nothing";

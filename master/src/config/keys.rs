@@ -110,6 +110,13 @@ pub(super) static KEYS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
         key!(limits.disk_reserve, "BYTES", "Space reserved for starting on a full disk"),
         key!(retention.tasks, "COUNT", "Maximum number of finished tasks kept"),
         key!(retention.age, "DURATION", "Age at which finished tasks are forgotten"),
+        key!(
+            backup.directory,
+            "DIR",
+            "Directory that this master saves backups to; none without it"
+        ),
+        key!(backup.interval, "DURATION", "Time between two backups"),
+        key!(backup.keep, "COUNT", "Number of backups that are kept"),
         key!(log.level, "LEVEL", "error, warn, info, debug, trace, or directives"),
         key!(log.format, "NAME", "Format of log lines: text or json"),
     ]

@@ -7,6 +7,9 @@ use proto::address::{host, is_loopback, is_unspecified};
 
 use super::Config;
 
+/// Shortest time between two backups: each reads the whole state.
+const BACKUP_INTERVAL_MIN: Duration = Duration::from_secs(1);
+
 /// Fills in what follows from other keys and refuses what does not fit together.
 pub(super) fn complete(mut config: Config) -> Result<Config, ConfigError> {
     check_members(&config)?;
@@ -25,7 +28,19 @@ pub(super) fn complete(mut config: Config) -> Result<Config, ConfigError> {
         config.limits.wait_requests = (config.limits.http_connections / 2).max(1);
     }
     check_limits(&config)?;
+    check_backups(&config)?;
     Ok(config)
+}
+
+fn check_backups(config: &Config) -> Result<(), ConfigError> {
+    if config.backup.interval < BACKUP_INTERVAL_MIN {
+        let detail = format!("the shortest is {} s", BACKUP_INTERVAL_MIN.as_secs());
+        return Err(ConfigError::conflict("backup.interval", detail));
+    }
+    if config.backup.keep == 0 {
+        return Err(ConfigError::conflict("backup.keep", "at least one backup is kept"));
+    }
+    Ok(())
 }
 
 fn check_members(config: &Config) -> Result<(), ConfigError> {

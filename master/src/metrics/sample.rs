@@ -43,6 +43,8 @@ pub(crate) struct ClusterSample {
     /// Of requests that are on their way in.
     pub(super) body_bytes: u64,
     pub(super) snapshots: SnapshotFailures,
+    /// Of the newest backup that this master saved by itself, if it does.
+    pub(super) backup_age: Option<Duration>,
     /// True while a mass loss slows requeueing.
     pub(super) is_mass_loss: bool,
     /// A leader's alone.
@@ -89,6 +91,7 @@ impl ClusterSample {
             disk_free: node.free_bytes(),
             body_bytes: u64::try_from(bodies.taken()).unwrap_or(u64::MAX),
             snapshots: node.snapshot_failures(),
+            backup_age: None,
             is_mass_loss: state.mass_loss().is_some_and(MassLoss::brakes),
             absences: if leadership.is_leading() {
                 absences(state, now)
@@ -96,6 +99,11 @@ impl ClusterSample {
                 Absences::default()
             },
         })
+    }
+
+    /// Adds the time of the newest backup that this master saved by itself.
+    pub(crate) fn with_backup(self, node: &Node, saved_at: Option<Timestamp>) -> Self {
+        Self { backup_age: saved_at.map(|at| node.clock().wall().since(at)), ..self }
     }
 
     pub(crate) const fn is_leading(&self) -> bool {
@@ -176,6 +184,14 @@ impl Collector for ClusterSample {
             let descriptor =
                 encoder.encode_descriptor("disk_free_bytes", help, None, MetricType::Gauge)?;
             gauge.encode(descriptor)?;
+        }
+
+        if let Some(age) = self.backup_age {
+            let age = ConstGauge::new(age.as_secs_f64());
+            let help = "Age of the newest scheduled backup";
+            let descriptor =
+                encoder.encode_descriptor("backup_age_seconds", help, None, MetricType::Gauge)?;
+            age.encode(descriptor)?;
         }
 
         let SnapshotFailures { not_taken, refused } = self.snapshots;

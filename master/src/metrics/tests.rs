@@ -4,6 +4,7 @@ use super::*;
 
 fn scrape(metrics: &Metrics, is_leader: bool) -> String {
     let sample = ClusterSample {
+        backup_age: Some(Duration::ZERO),
         is_leader,
         has_leader: true,
         term: 7,

@@ -95,3 +95,42 @@ async fn backups_that_are_not_read_do_not_pile_up() {
     drop(begun.await);
     master.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backups_are_saved_by_themselves_and_the_oldest_are_removed() {
+    let home = tempfile::tempdir().unwrap();
+    let directory = home.path().join("backups");
+    let master = OneMaster::start_with(|config| {
+        config.backup.directory.clone_from(&directory);
+        config.backup.interval = Duration::from_secs(1);
+        config.backup.keep = 2;
+    })
+    .await;
+    let names = || {
+        let entries = std::fs::read_dir(&directory).into_iter().flatten();
+        let mut names = entries.map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+        names.retain(|path| path.extension().is_some_and(|extension| extension == "backup"));
+        names.sort();
+        names
+    };
+    let first = eventually::eventually("a backup is there", eventually::PATIENCE, async || {
+        names().pop().ok_or_else(|| "none is".to_owned())
+    });
+    let first = first.await;
+    let removed = eventually::eventually("the first one goes", eventually::PATIENCE, async || {
+        eventually::require(!first.exists(), || format!("{:?}", names()))
+    });
+    removed.await;
+
+    for name in names() {
+        if let Ok(bytes) = std::fs::read(&name) {
+            assert_eq!(summary(&bytes).master, 1);
+        }
+    }
+    assert!(names().len() <= 3, "{:?}", names());
+    master.until_metrics_say("cloudai_backup_interval_seconds 1.0").await;
+    let metrics = master.get("/metrics").await.body;
+    let age = metrics.lines().find_map(|line| line.strip_prefix("cloudai_backup_age_seconds "));
+    assert!(age.unwrap().parse::<f64>().unwrap() < 60.0, "{metrics}");
+    master.stop().await;
+}

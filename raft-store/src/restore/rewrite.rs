@@ -21,7 +21,7 @@ const INDEX_GAP: u64 = 1_000_000_000_000;
 /// Number of records that are written at a time.
 const BATCH_RECORDS: usize = 10_000;
 
-/// What a generation begins with.
+/// Facts with which a generation begins.
 #[derive(Debug, Clone)]
 pub(super) struct Beginning {
     pub(super) cluster: ClusterId,
