@@ -17,7 +17,7 @@ const FILES: [&str; 6] = [
 ];
 
 /// Messages that are bodies of the REST API too: one type, two encodings.
-const JSON_BODIES: [&str; 26] = [
+const JSON_BODIES: [&str; 28] = [
     "Resources",
     "Constraint",
     "TaskSpec",
@@ -31,6 +31,8 @@ const JSON_BODIES: [&str; 26] = [
     "ClusterStatus",
     "LeaderStatus",
     "MassLoss",
+    "Setting",
+    "ClusterConfig",
     "SetSchedulingRequest",
     "LabelWorkerRequest",
     "ReconnectResult",

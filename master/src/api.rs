@@ -9,6 +9,7 @@ mod log_text;
 mod observe;
 mod probes;
 mod server;
+mod settings;
 mod socket;
 mod strangers;
 mod tasks;
@@ -69,6 +70,7 @@ pub(crate) fn router(api: Api, reach: Reach) -> Router {
         .route("/api/cluster/mass-loss/acknowledge", post(cluster::acknowledge_mass_loss))
         .route("/api/cluster/snapshot", post(cluster::save_snapshot))
         .route("/api/cluster", get(cluster::status))
+        .route("/api/cluster/config", get(settings::show).put(settings::change))
         .route("/api/cluster/leader", get(cluster::leader))
         .route("/api/cluster/leaders", get(cluster::leaders))
         .route("/livez", get(probes::live).options(probes::options))

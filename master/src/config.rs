@@ -4,23 +4,26 @@
 #[cfg(test)]
 mod fuzz_tests;
 mod keys;
+mod settings;
 mod validate;
 mod value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Command, FromArgMatches};
-use cluster_state::{Limits, MasterId};
-use daemon::config::{ConfigError, InvocationError, Key, Settings};
+use cluster_state::{
+    Limits, MasterId, ReconnectSettings, RetentionSettings, SchedulerSettings, SettingKey,
+    WorkerSettings,
+};
+use daemon::config::{ConfigError, InvocationError, Key};
 use daemon::logging::{LogFilter, LogFormat};
 
+pub(crate) use settings::{SettingError, changed, shown};
 pub use value::{Bytes, Names, TimeoutRange};
 
 use crate::backups::BackupConfig;
-use crate::leader::placement::Strategy;
-use crate::leader::reconnection::{Backoff, ReconnectConfig};
 use crate::restore::{self, RestoreOrder};
 
 /// Everything an operator can set.
@@ -47,20 +50,23 @@ pub struct Config {
     pub insecure: bool,
     /// Raft's clocks.
     pub raft: RaftConfig,
-    /// The reconnection monitor.
-    pub reconnect: ReconnectConfig,
+    /// The reconnection monitor. Like every setting of the cluster, this counts only until the
+    /// cluster has settings.
+    pub reconnect: ReconnectSettings,
     /// Times that workers are granted when they register.
-    pub worker: WorkerConfig,
+    pub worker: WorkerSettings,
     /// Choice of workers for tasks.
-    pub scheduler: SchedulerConfig,
+    pub scheduler: SchedulerSettings,
     /// Bounds on what is held in memory.
     pub limits: LimitsConfig,
     /// Retention of finished tasks.
-    pub retention: RetentionConfig,
+    pub retention: RetentionSettings,
     /// Backups that this master saves by itself.
     pub backup: BackupConfig,
     /// Filter and format of log events.
     pub log: LogConfig,
+    /// Settings of the cluster that a flag, a variable or the file gives.
+    pub given: BTreeSet<SettingKey>,
 }
 
 /// Keys under `raft`.
@@ -80,28 +86,6 @@ pub struct RaftConfig {
     pub log_kept_bytes: Bytes,
     /// Bytes of the log that are kept for a follower further behind.
     pub log_held_bytes: Bytes,
-}
-
-/// Keys under `worker`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WorkerConfig {
-    /// Interval between heartbeats of a worker.
-    pub heartbeat_interval: Duration,
-    /// Silence after which a worker is inactive.
-    pub heartbeat_timeout: Duration,
-    /// Time without delivered orders after which a worker is unreachable.
-    pub unreachable_after: Duration,
-    /// Silence after which a worker's attempts are given to others.
-    pub lease: Duration,
-    /// Attempts of lost workers given to others per second while a mass loss is unacknowledged.
-    pub mass_loss_requeue_rate: u64,
-}
-
-/// Keys under `scheduler`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SchedulerConfig {
-    /// Preference among the workers that fit.
-    pub strategy: Strategy,
 }
 
 /// Keys under `limits`.
@@ -134,15 +118,6 @@ pub struct LimitsConfig {
     pub disk_reserve: Bytes,
 }
 
-/// Keys under `retention`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RetentionConfig {
-    /// Finished tasks kept at most.
-    pub tasks: u64,
-    /// Age at which a finished task is forgotten.
-    pub age: Duration,
-}
-
 /// Keys under `log`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
@@ -165,13 +140,14 @@ impl Default for Config {
             http_names: Names::default(),
             insecure: false,
             raft: RaftConfig::default(),
-            reconnect: ReconnectConfig::default(),
-            worker: WorkerConfig::default(),
-            scheduler: SchedulerConfig { strategy: Strategy::Spread },
+            reconnect: ReconnectSettings::default(),
+            worker: WorkerSettings::default(),
+            scheduler: SchedulerSettings::default(),
             limits: LimitsConfig::default(),
-            retention: RetentionConfig::default(),
+            retention: RetentionSettings::default(),
             backup: BackupConfig::default(),
             log: LogConfig { level: LogFilter::default(), format: LogFormat::Text },
+            given: BTreeSet::new(),
         }
     }
 }
@@ -199,32 +175,6 @@ impl Default for RaftConfig {
     }
 }
 
-impl Default for ReconnectConfig {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            interval: Duration::from_secs(30),
-            attempt_timeout: Duration::from_secs(3),
-            registration_timeout: Duration::from_secs(10),
-            max_parallel: 256,
-            backoff: Backoff::Off,
-            intervals_by_priority: BTreeMap::new(),
-        }
-    }
-}
-
-impl Default for WorkerConfig {
-    fn default() -> Self {
-        Self {
-            heartbeat_interval: Duration::from_secs(5),
-            heartbeat_timeout: Duration::from_secs(30),
-            unreachable_after: Duration::from_secs(10),
-            lease: Duration::from_secs(5 * 60),
-            mass_loss_requeue_rate: 10,
-        }
-    }
-}
-
 impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
@@ -233,7 +183,7 @@ impl Default for LimitsConfig {
             inflight_proposals: 16_384,
             inflight_bytes: Bytes::mib(128),
             // Four million small tasks.
-            live_bytes: Bytes::mib(4_096),
+            live_bytes: Bytes(usize::try_from(Limits::LIVE_BYTES_DEFAULT).unwrap_or(usize::MAX)),
             log_streams: 1_024,
             // Sixteen bodies of the largest size, or thousands of the usual one.
             body_bytes: Bytes::mib(128),
@@ -251,15 +201,13 @@ impl Default for LimitsConfig {
     }
 }
 
-impl Default for RetentionConfig {
-    fn default() -> Self {
-        Self { tasks: Limits::RETAINED_TASKS, age: Duration::from_secs(7 * 24 * 60 * 60) }
-    }
-}
-
-impl Settings for Config {
+impl daemon::config::Settings for Config {
     fn keys() -> &'static [Key<Self>] {
         &keys::KEYS
+    }
+
+    fn on_given(&mut self, path: &'static str) {
+        self.given.extend(SettingKey::at(path));
     }
 
     fn complete(self) -> Result<Self, ConfigError> {

@@ -16,11 +16,12 @@ mod name_claims;
 pub(crate) mod placement;
 pub(crate) mod reconnection;
 mod scheduler;
+mod seeder;
 pub(crate) mod sessions;
 pub(crate) mod state;
 mod supervisor;
-pub(crate) mod ticker;
+mod ticker;
 mod timekeeper;
 
 pub(crate) use sessions::WorkerSessions;
-pub(crate) use supervisor::{DutyConfig, Supervisor};
+pub(crate) use supervisor::Supervisor;

@@ -18,5 +18,6 @@ mod port;
 mod refusal;
 pub mod restore;
 mod rpc;
+mod settings;
 mod task_query;
 mod wire;

@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::LeaseTimes;
 use proto::memory::MemoryBudget;
 use raft_store::{
     Leadership, LogBounds, LogExtent, LogOptions, Loops, Node, NodeConfig, OpenError,
@@ -27,14 +26,14 @@ use crate::backups::ScheduledBackups;
 use crate::config::{Config, RaftConfig};
 use crate::connections::Door;
 use crate::events::{Events, UsageFeed};
-use crate::leader::ticker::Retention;
-use crate::leader::{DutyConfig, Supervisor, WorkerSessions};
+use crate::leader::{Supervisor, WorkerSessions};
 use crate::metrics::{Metrics, Recorder};
 use crate::open_files::{OpenFiles, TooFewFiles};
 use crate::operations::{Names, Operations, Parts, Readiness, TaskWaits};
 use crate::peer::LeaderPeer;
 use crate::port::Port;
 use crate::rpc::GrpcServer;
+use crate::settings::{self, SettingsInForce};
 
 /// Time for the head of an HTTP request, and for an idle connection.
 const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(20);
@@ -126,7 +125,19 @@ impl Master {
         let loops = Loops::new(background.clone(), stopping.clone(), node.fatal().clone());
         let sessions = WorkerSessions::default();
         start_counting(&node, &metrics, &loops);
-        let duties = start_duties(&config, &node, &sessions, &metrics, &loops, &background);
+        let settings = SettingsInForce::new(&config);
+        loops.spawn("watch over settings", |stop| {
+            settings::watch(settings.clone(), node.clone(), metrics.clone(), stop)
+        });
+        let supervisor = Supervisor::new(
+            node.clone(),
+            settings,
+            sessions.clone(),
+            metrics.clone(),
+            loops.clone(),
+            background.clone(),
+        );
+        let duties = Part::spawn(&loops, "duties", |stop| supervisor.run(stop));
         let waits = TaskWaits::default();
         loops.spawn("reader for waiting requests", |stop| {
             waits.clone().run(node.reader().clone(), stop)
@@ -267,40 +278,6 @@ fn log_bounds(raft: &RaftConfig) -> LogBounds {
         LogExtent { entries: raft.snapshot_every, bytes: raft.snapshot_every_bytes.as_u64() };
     let kept = LogExtent { entries: raft.log_kept, bytes: raft.log_kept_bytes.as_u64() };
     LogBounds { snapshot_every, kept, held_bytes: raft.log_held_bytes.as_u64() }
-}
-
-fn start_duties(
-    config: &Config,
-    node: &Node,
-    sessions: &WorkerSessions,
-    metrics: &Metrics,
-    loops: &Loops,
-    tasks: &TaskTracker,
-) -> Part {
-    let duty_config = DutyConfig {
-        times: LeaseTimes {
-            heartbeat_interval: config.worker.heartbeat_interval,
-            heartbeat_timeout: config.worker.heartbeat_timeout,
-            lease: config.worker.lease,
-        },
-        unreachable_after: config.worker.unreachable_after,
-        mass_loss_requeue_rate: u32::try_from(config.worker.mass_loss_requeue_rate)
-            .unwrap_or(u32::MAX),
-        reconnect: config.reconnect.clone(),
-        strategy: config.scheduler.strategy,
-        retention: Retention { tasks: config.retention.tasks, age: config.retention.age },
-        live_bytes_max: u64::try_from(config.limits.live_bytes.0).unwrap_or(u64::MAX),
-    };
-
-    let supervisor = Supervisor::new(
-        node.clone(),
-        duty_config,
-        sessions.clone(),
-        metrics.clone(),
-        loops.clone(),
-        tasks.clone(),
-    );
-    Part::spawn(loops, "duties", |stop| supervisor.run(stop))
 }
 
 /// Parts that serve requests.

@@ -9,6 +9,7 @@ mod logs;
 mod reading;
 mod reconnect;
 mod scans;
+mod settings;
 mod tasks;
 mod tokens;
 mod usage;
@@ -33,6 +34,7 @@ use logs::LogChannels;
 pub(crate) use logs::{LogPiece, LogRequest, LogScope};
 pub(crate) use reading::Reading;
 use scans::Scans;
+pub(crate) use settings::SettingsChange;
 pub(crate) use tasks::SubmissionKey;
 pub(crate) use tokens::NewToken;
 pub(crate) use views::{

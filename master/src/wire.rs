@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use cluster_state::{LabelWorker, MassLoss, SetScheduling, TokenId, WorkerId};
+use cluster_state::{
+    LabelWorker, LogIndex, MassLoss, SetScheduling, SettingKey, SettingSource, SettingsRecord,
+    TokenId, WorkerId,
+};
 use proto::convert;
 use proto::output::OutputStream;
 use proto::problem::Problem;
@@ -11,11 +14,11 @@ use proto::v1;
 use raft_store::PeerStatus;
 use uuid::Uuid;
 
-use crate::ids;
 use crate::operations::{
     ClusterView, CreatedToken, LeaderView, LogPiece, MemberView, NewToken, ReconnectOutcome,
-    TaskPage, TaskStatus, TaskView, Tokens, View, WorkerPage, WorkerView,
+    SettingsChange, TaskPage, TaskStatus, TaskView, Tokens, View, WorkerPage, WorkerView,
 };
+use crate::{config, ids};
 
 /// Letters of a drawn name: enough to tell tokens apart by eye.
 const DRAWN_NAME_LEN: usize = 8;
@@ -163,6 +166,35 @@ pub(crate) fn mass_loss(alarm: Option<MassLoss>) -> v1::MassLoss {
     alarm.as_ref().map(convert::mass_loss).unwrap_or_default()
 }
 
+/// Converts the settings of the cluster.
+pub(crate) fn config(record: &SettingsRecord) -> v1::ClusterConfig {
+    let setting = |key: &SettingKey| {
+        let origin = record.origins.get(key)?;
+        let (source, master) = match origin.source {
+            SettingSource::Default => (v1::SettingSource::Default, None),
+            SettingSource::Master(master) => (v1::SettingSource::Master, Some(master)),
+            SettingSource::Operator => (v1::SettingSource::Operator, None),
+        };
+        Some(v1::Setting {
+            key: key.path().to_owned(),
+            value: config::shown(*key, &record.settings),
+            source: source.into(),
+            master_id: master.map(|id| id.0),
+            index: origin.index.0,
+        })
+    };
+    v1::ClusterConfig {
+        index: record.index.0,
+        changed_at: convert::rfc3339(record.changed_at),
+        settings: SettingKey::ALL.iter().filter_map(setting).collect(),
+    }
+}
+
+/// Converts a change of settings.
+pub(crate) fn settings_change(request: v1::SetConfigRequest) -> SettingsChange {
+    SettingsChange { values: request.values, if_index: request.if_index.map(LogIndex) }
+}
+
 /// Converts the leader.
 pub(crate) fn leader(view: LeaderView) -> v1::LeaderStatus {
     let LeaderView { leader, address, term, http_address } = view;
@@ -218,6 +250,7 @@ fn member(view: MemberView) -> v1::Member {
         wall_clock_ms: _,
         level_max,
         state_digest: _,
+        differing_settings,
     } = status;
     v1::Member {
         role,
@@ -232,6 +265,7 @@ fn member(view: MemberView) -> v1::Member {
         http_address: Some(http_address),
         free_bytes,
         level_max: Some(level_max),
+        differing_settings,
         ..known
     }
 }
@@ -257,6 +291,7 @@ mod tests {
             "voter": true, "term": null, "last_log_index": null, "commit_index": null,
             "applied_index": null, "lag": null, "snapshot_index": null, "version": null,
             "http_address": null, "free_bytes": null, "clock_offset_ms": null, "level_max": null,
+            "differing_settings": [],
         });
         assert_eq!(serde_json::to_value(member(lost)).unwrap(), expected);
     }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{ClusterId, Command, MasterId, Term};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -68,6 +69,8 @@ struct Inner {
     hand_over: HandOver,
     /// Until then this master elects nobody, not even itself: see [`background::restart_pause`].
     may_elect_from: Instant,
+    /// Settings of the cluster that this master's configuration gives otherwise.
+    differing_settings: Mutex<Vec<String>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }

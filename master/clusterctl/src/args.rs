@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 pub use operator::{
-    DrainArgs, LabelArgs, LabelChange, MassLossCommand, TokenCommand, WorkerCommand,
+    ConfigCommand, DrainArgs, LabelArgs, LabelChange, MassLossCommand, TokenCommand, WorkerCommand,
 };
 pub use shell::{ShellCommand, ShellLine};
 pub use snapshot::{RestoreArgs, SnapshotCommand};
@@ -115,6 +115,12 @@ pub enum ClusterCommand {
         /// Action to take
         #[command(subcommand)]
         command: TokenCommand,
+    },
+    /// Show or change the settings of the cluster
+    Config {
+        /// Action to take
+        #[command(subcommand)]
+        command: ConfigCommand,
     },
     /// Show or acknowledge the mass-loss alarm, which says that most workers fell silent at once
     MassLoss {

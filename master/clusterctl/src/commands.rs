@@ -1,5 +1,6 @@
 //! Runs each command: asks the cluster and prints the answer.
 
+mod config;
 mod dev;
 mod drain;
 mod leader;
@@ -76,6 +77,7 @@ async fn ask(context: &Context, command: ClusterCommand) -> Result<(), Failure> 
         ClusterCommand::Worker { command } => Box::pin(worker::run(context, command)).await,
         ClusterCommand::Task { command } => Box::pin(task::run(context, command)).await,
         ClusterCommand::Token { command } => token::run(context, command).await,
+        ClusterCommand::Config { command } => config::run(context, command).await,
         ClusterCommand::MassLoss { command } => mass_loss::run(context, command).await,
     }
 }

@@ -57,6 +57,15 @@ pub enum Failure {
         /// Outcome of the attempt to contact it.
         outcome: Cow<'static, str>,
     },
+    /// The cluster has no setting of that path.
+    #[error("the cluster has no setting '{key}': clusterctl config get lists them")]
+    NoSuchSetting { key: String },
+    /// A setting is named without a value.
+    #[error("{key} has no value")]
+    NoValue { key: String },
+    /// A setting is given two values.
+    #[error("{key} is given twice")]
+    TwoValues { key: String },
     /// Commands at the prompt failed; each failure was printed.
     #[error("a command failed")]
     Shell {
@@ -96,15 +105,17 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Returns the exit code: 1 error, 3 not found, 4 conflict, 5 not authorized, 6 no leader, 7
-    /// timeout, 8 a task that was waited for failed, 9 a backup is damaged. Errors of usage end with 2 before any command
-    /// runs.
+    /// Returns the exit code: 1 error, 2 usage, 3 not found, 4 conflict, 5 not authorized, 6 no
+    /// leader, 7 timeout, 8 a task that was waited for failed, 9 a backup is damaged. Most errors of
+    /// usage end the process before any command runs.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Client(error) | Self::Submit { source: error, .. } => code_of(error.kind()),
             Self::LocalCluster(LocalClusterError::Client(error)) => code_of(error.kind()),
             Self::NoLeader => 6,
+            Self::NoValue { .. } | Self::TwoValues { .. } => 2,
+            Self::NoSuchSetting { .. } => 3,
             Self::DrainOverruled { .. } | Self::FileExists { .. } => 4,
             Self::StillGoing { .. } | Self::StillDraining { .. } | Self::Silent { .. } => 7,
             Self::Shell { exit_code } => *exit_code,
@@ -175,6 +186,9 @@ impl Failure {
             | Self::StillDraining { .. }
             | Self::DrainOverruled { .. }
             | Self::NotReached { .. }
+            | Self::NoSuchSetting { .. }
+            | Self::NoValue { .. }
+            | Self::TwoValues { .. }
             | Self::Shell { .. }
             | Self::TaskFailed
             | Self::Output(_)

@@ -11,7 +11,7 @@ use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
-pub use operator::{mass_loss, reconnections, tokens, worker_history, worker_metrics};
+pub use operator::{config, mass_loss, reconnections, tokens, worker_history, worker_metrics};
 pub use prompt::worker_box;
 pub use snapshot::{InspectedSnapshot, SavedSnapshot, saved_snapshot, snapshot};
 pub use table::{Style, columns, fields};

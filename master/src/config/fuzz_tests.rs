@@ -1,20 +1,18 @@
 //! Whatever stands in a file, a flag or a variable: it is read as what it is shown as, or refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use cluster_fuzz::{Fuzz, mutated, mutated_text};
-use cluster_state::MasterId;
+use cluster_state::{Backoff, MasterId, Strategy as Placement};
 use daemon::config::Value;
 use daemon::logging::{LogFilter, LogFormat};
 use proptest::prelude::*;
 
 use super::{Bytes, Config, Invocation, Names, TimeoutRange, parse};
-use crate::leader::placement::Strategy as Placement;
-use crate::leader::reconnection::Backoff;
 
 /// Reads from a file what a value is shown as, which must be that value.
 fn check<T: Value + PartialEq + Debug>(text: &str) {
@@ -82,7 +80,8 @@ format = "json"
 fn read(path: &Path) -> Option<Config> {
     let args = ["master", "--config", path.to_str().unwrap()].map(str::to_owned);
     match parse(args, |_| None) {
-        Ok(Invocation::Run(config)) => Some(*config),
+        // What is shown gives every key.
+        Ok(Invocation::Run(config)) => Some(Config { given: BTreeSet::new(), ..*config }),
         Ok(Invocation::Check(_) | Invocation::Restore(_)) | Err(_) => None,
     }
 }

@@ -91,7 +91,7 @@ pub(super) static KEYS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
         key!(limits.request_bytes, "BYTES", "Largest request body"),
         key!(limits.inflight_proposals, "COUNT", "Maximum number of pending writes"),
         key!(limits.inflight_bytes, "BYTES", "Maximum bytes of pending writes"),
-        key!(limits.live_bytes, "BYTES", "Memory that live tasks may take; the leader's counts"),
+        key!(limits.live_bytes, "BYTES", "Memory that live tasks may take"),
         key!(limits.log_streams, "COUNT", "Maximum number of task logs read at the same time"),
         key!(limits.body_bytes, "BYTES", "Maximum bytes of incoming request bodies"),
         key!(limits.http_connections, "COUNT", "HTTP requests under way at once"),

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use cluster_state::Backoff;
+
 use super::*;
 
 const LEAST: [&str; 3] =

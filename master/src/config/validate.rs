@@ -5,7 +5,10 @@ use std::time::Duration;
 use daemon::config::ConfigError;
 use proto::address::{host, is_loopback, is_unspecified};
 
-use super::Config;
+use super::{Config, RaftConfig};
+
+/// What comes more often would only keep masters busy.
+const HEARTBEAT_INTERVAL_MIN: Duration = Duration::from_millis(10);
 
 /// Shortest time between two backups: each reads the whole state.
 const BACKUP_INTERVAL_MIN: Duration = Duration::from_secs(1);
@@ -23,7 +26,8 @@ pub(super) fn complete(mut config: Config) -> Result<Config, ConfigError> {
         return Err(ConfigError::conflict("grpc_advertise", detail));
     }
     check_advertised(&config)?;
-    check_clocks(&config)?;
+    check_clocks(&config.raft)?;
+    check_settings(&config)?;
     if config.limits.wait_requests == 0 {
         config.limits.wait_requests = (config.limits.http_connections / 2).max(1);
     }
@@ -113,40 +117,24 @@ fn check_advertised(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn check_clocks(config: &Config) -> Result<(), ConfigError> {
-    let (raft, worker, reconnect) = (&config.raft, &config.worker, &config.reconnect);
-    for (key, duration) in [
-        ("raft.heartbeat_interval", raft.heartbeat_interval),
-        ("reconnect.interval", reconnect.interval),
-        ("reconnect.attempt_timeout", reconnect.attempt_timeout),
-        ("reconnect.registration_timeout", reconnect.registration_timeout),
-        ("worker.heartbeat_interval", worker.heartbeat_interval),
-    ] {
-        at_least(key, duration, Duration::from_millis(10))?;
+fn check_clocks(raft: &RaftConfig) -> Result<(), ConfigError> {
+    if raft.heartbeat_interval < HEARTBEAT_INTERVAL_MIN {
+        return Err(ConfigError::conflict("raft.heartbeat_interval", "must be 10ms or more"));
     }
-    for interval in reconnect.intervals_by_priority.values() {
-        at_least("reconnect.intervals_by_priority", *interval, Duration::from_millis(10))?;
-    }
-
     let two_heartbeats = raft.heartbeat_interval.saturating_mul(2);
     if raft.election_timeout.min < two_heartbeats {
         let detail = "must begin at two raft.heartbeat_intervals or more";
         return Err(ConfigError::conflict("raft.election_timeout", detail));
     }
-
-    if worker.heartbeat_timeout < worker.heartbeat_interval.saturating_mul(2) {
-        let detail = "must be two worker.heartbeat_intervals or more";
-        return Err(ConfigError::conflict("worker.heartbeat_timeout", detail));
-    }
-    if worker.lease < worker.heartbeat_timeout {
-        let detail = "must not be shorter than worker.heartbeat_timeout";
-        return Err(ConfigError::conflict("worker.lease", detail));
-    }
-    if worker.mass_loss_requeue_rate == 0 {
-        let detail = "must be above 0: tasks of lost workers would never run again";
-        return Err(ConfigError::conflict("worker.mass_loss_requeue_rate", detail));
-    }
     Ok(())
+}
+
+/// Holds the settings of the cluster to the rules that they must keep in its state, too.
+fn check_settings(config: &Config) -> Result<(), ConfigError> {
+    match config.settings().faults().first() {
+        Some(fault) => Err(ConfigError::conflict(fault.key.path(), fault.detail)),
+        None => Ok(()),
+    }
 }
 
 fn check_limits(config: &Config) -> Result<(), ConfigError> {
@@ -155,11 +143,9 @@ fn check_limits(config: &Config) -> Result<(), ConfigError> {
         return Err(ConfigError::conflict("raft.snapshot_every", "must be above 0"));
     }
     for (key, value) in [
-        ("reconnect.max_parallel", config.reconnect.max_parallel),
         ("raft.snapshot_every_bytes", config.raft.snapshot_every_bytes.0),
         ("limits.request_bytes", limits.request_bytes.0),
         ("limits.inflight_proposals", limits.inflight_proposals),
-        ("limits.live_bytes", limits.live_bytes.0),
         ("limits.body_bytes", limits.body_bytes.0),
         ("limits.http_connections", limits.http_connections),
         ("limits.grpc_connections", limits.grpc_connections),
@@ -197,14 +183,4 @@ fn require_address(key: &'static str, address: &str) -> Result<(), ConfigError> 
         Some(_) => Ok(()),
         None => Err(ConfigError::conflict(key, format!("'{address}' is not HOST:PORT"))),
     }
-}
-
-fn at_least(key: &'static str, value: Duration, least: Duration) -> Result<(), ConfigError> {
-    if value >= least {
-        return Ok(());
-    }
-    Err(ConfigError::conflict(
-        key,
-        format!("must be {} or more", humantime::format_duration(least)),
-    ))
 }

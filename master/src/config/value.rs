@@ -5,9 +5,6 @@ use std::time::Duration;
 
 use daemon::config::{Value, text};
 
-use crate::leader::placement::Strategy;
-use crate::leader::reconnection::Backoff;
-
 /// A number of bytes, written as in `8MiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub usize);
@@ -97,39 +94,5 @@ impl fmt::Display for Bytes {
             }
         }
         write!(f, "{}", self.0)
-    }
-}
-
-impl Value for Strategy {
-    fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "spread" => Ok(Self::Spread),
-            "binpack" => Ok(Self::Binpack),
-            other => Err(format!("'{other}' is neither spread nor binpack")),
-        }
-    }
-
-    fn to_toml(&self) -> Option<toml::Value> {
-        text(match self {
-            Self::Spread => "spread",
-            Self::Binpack => "binpack",
-        })
-    }
-}
-
-impl Value for Backoff {
-    fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "on" | "true" => Ok(Self::Exponential),
-            "off" | "false" => Ok(Self::Off),
-            other => Err(format!("'{other}' is neither on nor off")),
-        }
-    }
-
-    fn to_toml(&self) -> Option<toml::Value> {
-        text(match self {
-            Self::Exponential => "on",
-            Self::Off => "off",
-        })
     }
 }

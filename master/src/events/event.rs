@@ -1,13 +1,16 @@
 //! Turns the changes of one log entry into events for clients. Pure.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cluster_state::{
-    Change, Key, LogIndex, MasterId, Record, Term, Timestamp, Worker, WorkerEventKind, WorkerId,
-    WorkerState,
+    Change, Key, LogIndex, MasterId, Record, SettingSource, SettingsRecord, Term, Timestamp,
+    Worker, WorkerEventKind, WorkerId, WorkerState,
 };
 use proto::convert;
 use serde::{Deserialize, Serialize, Serializer};
+
+use crate::config::shown;
 
 /// Topic of a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -52,6 +55,14 @@ pub(crate) enum Event {
         #[serde(serialize_with = "rfc3339")]
         timestamp: Timestamp,
     },
+    /// Settings of the cluster have changed, or are recorded for the first time.
+    Settings {
+        source: SettingsSource,
+        /// Their values, by their paths.
+        changed: BTreeMap<&'static str, String>,
+        #[serde(serialize_with = "rfc3339")]
+        timestamp: Timestamp,
+    },
     /// The alarm that many workers were lost at once.
     MassLoss {
         state: Alarm,
@@ -63,6 +74,15 @@ pub(crate) enum Event {
         #[serde(serialize_with = "rfc3339")]
         timestamp: Timestamp,
     },
+}
+
+/// Source of a change of settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SettingsSource {
+    /// The configuration of the master that led first.
+    Master,
+    Operator,
 }
 
 /// State of an alarm.
@@ -101,7 +121,7 @@ impl Event {
     pub(crate) const fn topic(&self) -> Topic {
         match self {
             Self::WorkerStatus { .. } => Topic::Workers,
-            Self::Leader { .. } | Self::MassLoss { .. } => Topic::Cluster,
+            Self::Leader { .. } | Self::MassLoss { .. } | Self::Settings { .. } => Topic::Cluster,
         }
     }
 
@@ -121,6 +141,7 @@ impl Event {
                 term: record.term,
                 timestamp: record.since,
             }),
+            Change::Put(Record::Settings(record)) => Some(Self::of_settings(record)),
             Change::Put(Record::MassLoss(alarm)) => Some(Self::MassLoss {
                 state: if alarm.brakes() { Alarm::Raised } else { Alarm::Acknowledged },
                 lost: Some(alarm.lost),
@@ -138,8 +159,7 @@ impl Event {
                 | Record::Task(_)
                 | Record::IdempotencyKey(_)
                 | Record::Departed(_)
-                | Record::Token(_)
-                | Record::Settings(_),
+                | Record::Token(_),
             )
             | Change::Delete(
                 Key::Meta
@@ -150,6 +170,20 @@ impl Event {
                 | Key::Token(_)
                 | Key::Settings,
             ) => None,
+        }
+    }
+
+    fn of_settings(record: &SettingsRecord) -> Self {
+        let origins = record.last_changed().filter_map(|key| record.origins.get(&key));
+        let is_operators = origins.map(|origin| origin.source).any(|source| match source {
+            SettingSource::Operator => true,
+            SettingSource::Default | SettingSource::Master(_) => false,
+        });
+        let changed = record.last_changed().map(|key| (key.path(), shown(key, &record.settings)));
+        Self::Settings {
+            source: if is_operators { SettingsSource::Operator } else { SettingsSource::Master },
+            changed: changed.collect(),
+            timestamp: record.changed_at,
         }
     }
 
@@ -233,9 +267,13 @@ impl Translator {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
     use cluster_state::{
-        BeginTerm, Command, EndMassLoss, Proposal, RaiseMassLoss, RegisterWorker, SetScheduling,
-        State, UnregisterWorker,
+        BeginTerm, Command, EndMassLoss, Level, Proposal, RaiseLevel, RaiseMassLoss,
+        RegisterWorker, SeedSettings, SetScheduling, SetSettings, Settings, State,
+        UnregisterWorker,
     };
     use serde_json::json;
 
@@ -317,6 +355,26 @@ mod tests {
         let over = json!([{"type": "mass_loss", "state": "over",
                            "timestamp": "1970-01-01T00:00:05.000Z"}]);
         assert_eq!(log.apply(5, Command::EndMassLoss(EndMassLoss { term })), over);
+    }
+
+    #[test]
+    fn changes_of_settings_are_events_of_the_cluster() {
+        let mut log = Log::new();
+        let term = Term(0);
+        log.apply(1, Command::RaiseLevel(RaiseLevel { term, level: Level(2) }));
+        let mut settings = Settings::default();
+        let (master, given) = (MasterId(1), BTreeSet::new());
+        let seed = SeedSettings { term, settings: settings.clone(), master, given };
+        let recorded = log.apply(2, Command::SeedSettings(seed));
+        assert_eq!(recorded[0]["source"], "master");
+        assert_eq!(recorded[0]["changed"]["worker.lease"], "5m");
+
+        settings.worker.lease = Duration::from_secs(60);
+        let set = SetSettings { settings, base: log.index };
+        let expected = json!([{"type": "settings", "source": "operator",
+                               "changed": {"worker.lease": "1m"},
+                               "timestamp": "1970-01-01T00:00:03.000Z"}]);
+        assert_eq!(log.apply(3, Command::SetSettings(set)), expected);
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl LeaderState {
         let address = reachable_address(&registration.address);
         match admitted {
             Ok(token) => {
-                let granted = self.leases().times();
+                let granted = self.worker_settings().times();
                 let command = registration.into_command(self.term, granted);
                 Ok(ConnectWorker { address, token, ..command })
             }

@@ -32,8 +32,6 @@ pub(super) const STOP_GRACE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Dispatcher {
     leader: Arc<LeaderState>,
-    /// Time without an answer after which a worker is unreachable.
-    unreachable_after: Duration,
     calls: JoinSet<(Called, CallEnd)>,
     under_way: HashSet<WorkerId>,
     records: CallRecords,
@@ -62,10 +60,9 @@ impl Called {
 impl Dispatcher {
     /// Returns the dispatcher of one term.
     #[must_use]
-    pub(super) fn new(leader: Arc<LeaderState>, unreachable_after: Duration) -> Self {
+    pub(super) fn new(leader: Arc<LeaderState>) -> Self {
         Self {
             leader,
-            unreachable_after,
             calls: JoinSet::new(),
             under_way: HashSet::new(),
             records: CallRecords::default(),
@@ -204,7 +201,8 @@ impl Dispatcher {
                 tracing::debug!(%worker, address, reason, "cannot call worker");
                 // An open connection says nothing about the worker now.
                 self.leader.channels.close(worker);
-                let is_lasting = known.is_some() || noted.lasts >= self.unreachable_after;
+                let is_lasting = known.is_some()
+                    || noted.lasts >= self.leader.worker_settings().unreachable_after;
                 if is_lasting && known.as_ref() != Some(reason) {
                     let finding = HealthFinding::Unreachable { detail: reason.clone() };
                     self.leader.findings.post(worker, *epoch, finding);

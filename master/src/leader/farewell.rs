@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{Command, Departed, Epoch, ForgetDeparted, State, Timestamp, WorkerId};
+use cluster_state::{
+    Command, Departed, Epoch, ForgetDeparted, LeaseTimes, State, Timestamp, WorkerId,
+};
 use proto::v1;
 use proto::worker_client::WorkerCallError;
 use raft_store::ProposeError;
@@ -123,6 +125,7 @@ impl Farewell {
         self.seen.retain(|worker, seen| {
             state.departed_worker(worker).is_some_and(|known| Case::of(known) == seen.case)
         });
+        let own = self.leader.settings.of(state).worker.times();
         let mut to_call = Vec::new();
         for departed in state.departed() {
             let worker = &departed.worker.id;
@@ -130,7 +133,7 @@ impl Farewell {
                 // Under the state's lock: if it registers again, its lease begins after this.
                 self.leader.leases().forget(worker);
                 self.leader.usage.forget(worker);
-                self.seen.insert(worker.clone(), self.first_sight(departed, now));
+                self.seen.insert(worker.clone(), self.first_sight(departed, own, now));
             }
             let Some(seen) = self.seen.get_mut(worker) else { continue };
 
@@ -154,8 +157,7 @@ impl Farewell {
 
     /// Begins with a departed worker. Its lease counts from now: no heartbeat is acknowledged any
     /// more.
-    fn first_sight(&self, departed: &Departed, now: Instant) -> Seen {
-        let own = self.leader.leases().times();
+    fn first_sight(&self, departed: &Departed, own: LeaseTimes, now: Instant) -> Seen {
         let log_now = self.leader.node.clock().now();
         let patience = Patience::with(&departed.worker, own, (now, log_now));
         let next = match departed.worker.address {

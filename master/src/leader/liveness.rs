@@ -9,6 +9,7 @@ use std::time::Duration;
 use cluster_state::{
     Command, DisconnectReason, DisconnectWorkers, EndMassLoss, Epoch, LogIndex, LossReason,
     MassLoss, RaiseMassLoss, Reply, RequeueAttempts, RequeueScope, State, Timestamp, WorkerId,
+    WorkerSettings,
 };
 use raft_store::ProposeError;
 use tokio::time::Instant;
@@ -17,6 +18,7 @@ use self::requeue_batch::RequeueBatch;
 use super::duty::{Duty, Wait};
 use super::mass_loss::{Brake, RecentLosses, is_over};
 use super::state::{Lapsed, LeaderState, LeaseTable, Patience};
+use crate::settings::SettingsInForce;
 
 /// Pause between two passes: a fleet that falls silent makes a few entries, not one for each
 /// worker.
@@ -45,12 +47,12 @@ pub(super) struct Liveness {
 }
 
 impl Liveness {
-    /// Returns the duty of one term, which requeues up to `requeues_per_second` attempts in a mass
-    /// loss.
+    /// Returns the duty of one term.
     #[must_use]
-    pub(super) fn new(leader: Arc<LeaderState>, requeues_per_second: u32) -> Self {
-        let losses = RecentLosses::new(leader.leases().times().heartbeat_timeout);
-        let brake = Brake::new(requeues_per_second);
+    pub(super) fn new(leader: Arc<LeaderState>) -> Self {
+        let settings = leader.worker_settings();
+        let losses = RecentLosses::new(settings.heartbeat_timeout);
+        let brake = Brake::new(requeue_rate(settings));
         let now = Instant::now();
         Self {
             leader,
@@ -64,6 +66,13 @@ impl Liveness {
         }
     }
 
+    /// Takes in the settings in force.
+    fn follow_settings(&mut self) {
+        let settings = self.leader.worker_settings();
+        self.losses.set_window(settings.heartbeat_timeout);
+        self.brake.set_rate(requeue_rate(settings));
+    }
+
     /// Takes in the workers that have changed since the last pass.
     fn follow_state(&mut self, now: Instant) {
         let leader = &self.leader;
@@ -71,7 +80,7 @@ impl Liveness {
         let seen = self.seen;
         // Under the state's lock: no worker registers or departs meanwhile.
         self.seen = leader.node.reader().with_applied(|state, applied| {
-            follow(&mut leader.leases(), state, seen, now);
+            follow(&mut leader.leases(), state, seen, &leader.settings, now);
             applied.index
         });
     }
@@ -86,7 +95,7 @@ impl Liveness {
             if held == active {
                 return;
             }
-            follow(&mut leases, state, LogIndex(0), now);
+            follow(&mut leases, state, LogIndex(0), &leader.settings, now);
             let mut workers = state.active_workers_after(LogIndex(0));
             assert!(
                 workers.all(|worker| leases.listens_for(&worker.id, worker.epoch)),
@@ -169,8 +178,12 @@ impl Liveness {
             return Ok(Some(self.next_review));
         }
         self.next_review = now + REVIEW_PAUSE;
-        let (times, log_now) = (leader.leases().times(), leader.node.clock().now());
-        if !leader.node.reader().with(|state| is_over(&alarm, state, times, log_now)) {
+        let log_now = leader.node.clock().now();
+        let is_over = leader.node.reader().with(|state| {
+            let times = leader.settings.of(state).worker.times();
+            is_over(&alarm, state, times, log_now)
+        });
+        if !is_over {
             return Ok(Some(self.next_review));
         }
         let command = Command::EndMassLoss(EndMassLoss { term: leader.term });
@@ -295,6 +308,7 @@ impl Duty for Liveness {
     async fn pass(&mut self) -> Result<Wait, ProposeError> {
         let now = Instant::now();
         self.began_at = now;
+        self.follow_settings();
         self.follow_state(now);
         if now >= self.next_check {
             self.next_check = now + CHECK_PAUSE;
@@ -341,9 +355,10 @@ pub(super) fn follow(
     table: &mut LeaseTable,
     state: &State,
     seen: LogIndex,
+    settings: &SettingsInForce,
     now: (Instant, Timestamp),
 ) {
-    let own = table.times();
+    let own = settings.of(state).worker.times();
     for worker in state.active_workers_after(seen) {
         table.on_active(&worker.id, worker.epoch, Patience::with(worker, own, now), now.0);
     }
@@ -352,6 +367,10 @@ pub(super) fn follow(
             table.on_inactive(&worker.id, worker.epoch, Patience::with(worker, own, now), now.0);
         }
     }
+}
+
+fn requeue_rate(settings: WorkerSettings) -> u32 {
+    u32::try_from(settings.mass_loss_requeue_rate).unwrap_or(u32::MAX)
 }
 
 fn saturated(count: usize) -> u32 {

@@ -47,6 +47,11 @@ impl RecentLosses {
         Self { window, silent_since: BTreeMap::new() }
     }
 
+    /// Remembers losses for another time from now on.
+    pub(super) const fn set_window(&mut self, window: Duration) {
+        self.window = window;
+    }
+
     /// Notes active workers that are silent by `now`. Returns the loss within the window that ends
     /// there. A worker that is noted twice counts once.
     pub(super) fn on_silent(
@@ -75,7 +80,7 @@ impl RecentLosses {
 ///   attempts any more: all of them were requeued.
 ///
 /// An unregistered worker is not away. A worker that was silent long before the alarm was not lost
-/// with the others. `times` are the times that this leader grants.
+/// with the others. `times` are the times that are granted now.
 #[must_use]
 pub(super) fn is_over(alarm: &MassLoss, state: &State, times: LeaseTimes, now: Timestamp) -> bool {
     let granted = |worker: &Worker| worker.granted.unwrap_or(times);
@@ -109,6 +114,11 @@ impl Brake {
     #[must_use]
     pub(super) const fn new(per_second: u32) -> Self {
         Self { per_second, second: None }
+    }
+
+    /// Lets so many pass in each second from now on.
+    pub(super) const fn set_rate(&mut self, per_second: u32) {
+        self.per_second = per_second;
     }
 
     /// Returns the number of attempts that may pass now.

@@ -6,21 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_state::{
     Assignment, Candidates, Class, ClassQueue, LogIndex, Moment, Plan, Preference, Rank, Since,
-    State, TaskId, WorkerId,
+    State, Strategy, TaskId, WorkerId,
 };
 
 pub(crate) use self::pending::PendingReason;
-
-/// Preference among the workers that could take a task.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Strategy {
-    /// The emptiest worker, so that the loss of one worker costs least.
-    #[default]
-    Spread,
-    /// The fullest worker, so that large tasks find empty ones.
-    Binpack,
-}
 
 /// Bounds of one pass: while it reads the state, nothing is applied.
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +61,7 @@ impl Placer {
         let mut line = Line::new(state, self.settled, from);
         let probes_max = line.probes().saturating_add(bounds.probes);
         let mut choice =
-            Choice { state, preference: strategy.into(), without_room: BTreeSet::new() };
+            Choice { state, preference: preference(strategy), without_room: BTreeSet::new() };
 
         let mut placements = Vec::new();
         // One class at least, or a round might never end.
@@ -206,12 +195,10 @@ impl<'a> Choice<'a> {
     }
 }
 
-impl From<Strategy> for Preference {
-    fn from(strategy: Strategy) -> Self {
-        match strategy {
-            Strategy::Spread => Self::Emptiest,
-            Strategy::Binpack => Self::Fullest,
-        }
+const fn preference(strategy: Strategy) -> Preference {
+    match strategy {
+        Strategy::Spread => Preference::Emptiest,
+        Strategy::Binpack => Preference::Fullest,
     }
 }
 

@@ -2,7 +2,6 @@
 //! unregistered; on election, announces the leader to active ones; on request, contacts at once.
 
 mod backoff;
-mod config;
 mod contact;
 mod registrations;
 mod requests;
@@ -13,14 +12,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{HealthFinding, LogIndex, State, Worker, WorkerId};
+use cluster_state::{HealthFinding, LogIndex, ReconnectSettings, State, Worker, WorkerId};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::backoff::Backoff;
-pub(crate) use self::config::ReconnectConfig;
 use self::contact::{ContactResult, contact};
 use self::registrations::AwaitedRegistrations;
 use self::requests::OpenRequests;
@@ -38,7 +35,7 @@ const SEARCH_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct ReconnectionMonitor {
     leader: Arc<LeaderState>,
-    config: ReconnectConfig,
+    config: ReconnectSettings,
     requests: mpsc::Receiver<ReconnectRequest>,
     schedule: ContactSchedule,
     open_requests: OpenRequests,
@@ -65,18 +62,14 @@ impl ReconnectionMonitor {
     #[must_use]
     pub(crate) fn start(
         leader: Arc<LeaderState>,
-        config: ReconnectConfig,
         requests: mpsc::Receiver<ReconnectRequest>,
     ) -> Self {
-        if config.enabled {
-            tracing::info!("worker reconnection monitor started");
-        } else {
-            tracing::info!("worker reconnection monitor is disabled: it works on demand only");
-        }
-        leader.metrics.on_reconnect_monitor(config.enabled);
+        let reader = leader.node.reader();
+        let config = reader.with(|state| leader.settings.of(state).reconnect.clone());
+        leader.tell_of_monitor(config.enabled);
 
         let now = Instant::now();
-        let mut schedule = ContactSchedule::new(config.backoff, config.max_parallel);
+        let mut schedule = ContactSchedule::new(config.backoff, parallel_max(&config));
         let active = leader.node.reader().with(|state| {
             let active = state.workers().filter(|one| one.is_active() && one.address.is_some());
             active.map(|worker| worker.id.clone()).collect()
@@ -95,6 +88,25 @@ impl ReconnectionMonitor {
             seen: LogIndex(0),
             next_search: now,
         }
+    }
+
+    /// Takes in the settings in force. When they have changed, every inactive worker is looked at
+    /// again: by its new interval it may be due.
+    fn follow_settings(&mut self) {
+        let leader = &self.leader;
+        let changed = leader.node.reader().with(|state| {
+            let config = &leader.settings.of(state).reconnect;
+            (*config != self.config).then(|| config.clone())
+        });
+        let Some(config) = changed else { return };
+
+        if config.enabled != self.config.enabled {
+            leader.tell_of_monitor(config.enabled);
+        }
+        self.schedule.set_bounds(config.backoff, parallel_max(&config));
+        self.awaited.set_patience(config.registration_timeout);
+        self.seen = LogIndex(0);
+        self.config = config;
     }
 
     /// Takes in workers that have become inactive, withdraws contacts that have lost their reason,
@@ -304,12 +316,14 @@ impl Duty for ReconnectionMonitor {
 
     async fn pass(&mut self) -> Result<Wait, Infallible> {
         if Instant::now() >= self.next_search {
+            self.follow_settings();
             self.search();
             self.next_search = Instant::now() + SEARCH_PAUSE;
         }
         self.start_contacts();
 
-        let next = [self.schedule.next_due(), self.awaited.next_end()].into_iter().flatten().min();
+        let due = self.schedule.next_due().filter(|_| self.config.enabled);
+        let next = [due, self.awaited.next_end()].into_iter().flatten().min();
         let next = next.map(|at| at.max(self.next_search));
         Ok(Wait::for_change_after(self.next_search).at_most_until(next))
     }
@@ -332,6 +346,22 @@ impl Drop for ReconnectionMonitor {
             tracing::info!("worker reconnection monitor stopped");
         }
     }
+}
+
+impl LeaderState {
+    /// Tells whether the monitor contacts inactive workers without being asked.
+    fn tell_of_monitor(&self, is_enabled: bool) {
+        if is_enabled {
+            tracing::info!("worker reconnection monitor started");
+        } else {
+            tracing::info!("worker reconnection monitor is disabled: it works on demand only");
+        }
+        self.metrics.on_reconnect_monitor(is_enabled);
+    }
+}
+
+fn parallel_max(config: &ReconnectSettings) -> usize {
+    usize::try_from(config.max_parallel).unwrap_or(usize::MAX)
 }
 
 /// Tells whether the worker is connected and can be called, by its record.

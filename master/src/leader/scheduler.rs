@@ -4,7 +4,8 @@ use cluster_state::{AssignTasks, Assignment, Command, Reply, Term};
 use raft_store::{Committed, Node, ProposeError};
 
 use super::duty::{Duty, Wait};
-use super::placement::{Bounds, Placer, Strategy};
+use super::placement::{Bounds, Placer};
+use crate::settings::SettingsInForce;
 
 /// Bounds of one pass, which makes one log entry: enough placements to amortize a commit, few
 /// enough that deciding on them takes about ten milliseconds. Searches that place nothing are
@@ -17,15 +18,15 @@ const PASS: Bounds = Bounds { placements: 2_000, probes: 100_000 };
 pub(super) struct Scheduler {
     node: Node,
     term: Term,
-    strategy: Strategy,
+    settings: SettingsInForce,
     placer: Placer,
 }
 
 impl Scheduler {
     /// Returns the scheduler of one term.
     #[must_use]
-    pub(super) fn new(node: Node, term: Term, strategy: Strategy) -> Self {
-        Self { node, term, strategy, placer: Placer::default() }
+    pub(super) fn new(node: Node, term: Term, settings: SettingsInForce) -> Self {
+        Self { node, term, settings, placer: Placer::default() }
     }
 
     async fn assign(&mut self, assignments: Vec<Assignment>) -> Result<(), ProposeError> {
@@ -51,11 +52,11 @@ impl Duty for Scheduler {
 
     async fn pass(&mut self) -> Result<Wait, ProposeError> {
         loop {
-            let (placer, strategy) = (&mut self.placer, self.strategy);
-            let assignments = self
-                .node
-                .reader()
-                .with_applied(|state, applied| placer.pass(state, applied.index, strategy, PASS));
+            let (placer, settings) = (&mut self.placer, &self.settings);
+            let assignments = self.node.reader().with_applied(|state, applied| {
+                let strategy = settings.of(state).scheduler.strategy;
+                placer.pass(state, applied.index, strategy, PASS)
+            });
             if !assignments.is_empty() {
                 self.assign(assignments).await?;
                 continue;

@@ -10,7 +10,7 @@ mod rivals;
 mod undelivered;
 mod usage;
 
-use cluster_state::{ClusterId, Term, Timestamp, WorkerId};
+use cluster_state::{ClusterId, Term, Timestamp, WorkerId, WorkerSettings};
 use parking_lot::{Mutex, MutexGuard};
 use proto::v1;
 use raft_store::Node;
@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::metrics::Metrics;
+use crate::settings::SettingsInForce;
 
 pub(crate) use self::channels::WorkerChannels;
 pub(crate) use self::findings::HealthFindings;
@@ -39,6 +40,7 @@ pub(crate) use self::usage::Usage;
 pub(crate) struct LeaderState {
     pub(crate) node: Node,
     pub(crate) term: Term,
+    pub(crate) settings: SettingsInForce,
     pub(crate) leases: Mutex<LeaseTable>,
     /// Notified when a deadline of a lease may have come nearer.
     pub(crate) leases_changed: Notify,
@@ -66,6 +68,11 @@ impl LeaderState {
     /// Locks the lease table.
     pub(crate) fn leases(&self) -> MutexGuard<'_, LeaseTable> {
         self.leases.lock()
+    }
+
+    /// Returns the settings in force about workers. Locks the state.
+    pub(crate) fn worker_settings(&self) -> WorkerSettings {
+        self.node.reader().with(|state| self.settings.of(state).worker)
     }
 
     /// Returns the header that names this leader in calls to workers; none while the cluster has no

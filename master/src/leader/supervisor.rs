@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{BeginTerm, ClusterId, Command, LeaseTimes, LogIndex, Term};
+use cluster_state::{BeginTerm, ClusterId, Command, LogIndex, Term};
 use parking_lot::Mutex;
 use raft_store::{Leadership, Loops, Node, ProposeError};
 use tokio::sync::{Notify, mpsc, watch};
@@ -17,40 +17,24 @@ use super::duty::{Duty, drive};
 use super::farewell::Farewell;
 use super::health::HealthRecorder;
 use super::liveness::{self, Liveness};
-use super::placement::Strategy;
-use super::reconnection::{ReconnectConfig, ReconnectionMonitor};
+use super::reconnection::ReconnectionMonitor;
 use super::scheduler::Scheduler;
+use super::seeder::Seeder;
 use super::sessions::WorkerSessions;
 use super::state::{
     HealthFindings, LeaderState, LeaseTable, ReconnectHandle, ReconnectRequest, RefusedWorkers,
     Rest, Rivals, Undelivered, Usage, WorkerChannels,
 };
-use super::ticker::{Retention, Ticker};
+use super::ticker::Ticker;
 use super::timekeeper::Timekeeper;
 use crate::metrics::Metrics;
-
-/// Settings of the duties.
-#[derive(Debug, Clone)]
-pub(crate) struct DutyConfig {
-    /// Times that workers are granted.
-    pub(crate) times: LeaseTimes,
-    /// Time without an answer to orders after which a worker is unreachable.
-    pub(crate) unreachable_after: Duration,
-    /// Attempts of lost workers requeued per second in a mass loss.
-    pub(crate) mass_loss_requeue_rate: u32,
-    pub(crate) reconnect: ReconnectConfig,
-    /// Preference among workers.
-    pub(crate) strategy: Strategy,
-    pub(crate) retention: Retention,
-    /// Bytes of memory that live tasks may take.
-    pub(crate) live_bytes_max: u64,
-}
+use crate::settings::SettingsInForce;
 
 /// Watches leadership and runs the duties while this master leads.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     node: Node,
-    config: DutyConfig,
+    settings: SettingsInForce,
     sessions: WorkerSessions,
     metrics: Metrics,
     loops: Loops,
@@ -84,13 +68,13 @@ impl Supervisor {
     #[must_use]
     pub(crate) fn new(
         node: Node,
-        config: DutyConfig,
+        settings: SettingsInForce,
         sessions: WorkerSessions,
         metrics: Metrics,
         loops: Loops,
         tasks: TaskTracker,
     ) -> Self {
-        Self { node, config, sessions, metrics, loops, tasks }
+        Self { node, settings, sessions, metrics, loops, tasks }
     }
 
     /// Runs until cancelled. When it returns, no duty is running.
@@ -152,23 +136,24 @@ impl Supervisor {
     ) -> Result<(Arc<LeaderState>, mpsc::Receiver<ReconnectRequest>), ProposeError> {
         self.node.begin_log_time().await;
         let cluster = ClusterId(uuid::Uuid::new_v4().as_u128());
-        let live_bytes_max = self.config.live_bytes_max;
+        let live_bytes_max = self.settings.own().limits.live_bytes;
         let barrier =
             Command::BeginTerm(BeginTerm { term, leader: self.node.id(), cluster, live_bytes_max });
         self.node.propose_as_leader(term, &barrier).await?;
 
-        let mut leases = LeaseTable::new(self.config.times);
+        let mut leases = LeaseTable::default();
         // Every clock restarts: each active worker gets one full timeout under this leader, and
         // each inactive worker that still holds attempts one full lease.
         let now = (Instant::now(), self.node.clock().now());
         let rivals = self.node.reader().with(|state| {
-            liveness::follow(&mut leases, state, LogIndex(0), now);
+            liveness::follow(&mut leases, state, LogIndex(0), &self.settings, now);
             Rivals::inherited(state, now.0)
         });
         let (reconnect, requests) = ReconnectHandle::new();
         let leader = LeaderState {
             node: self.node.clone(),
             term,
+            settings: self.settings.clone(),
             leases: Mutex::new(leases),
             leases_changed: Notify::new(),
             challenged: Notify::new(),
@@ -196,19 +181,16 @@ impl Supervisor {
         self.sessions.set(Some(Arc::clone(leader)));
 
         let mut duties = Duties::new(self.loops.clone(), Arc::clone(leader));
-        let DutyConfig { strategy, retention, .. } = self.config;
-        duties.start(Scheduler::new(self.node.clone(), leader.term, strategy));
-        duties.start(ReconnectionMonitor::start(
-            Arc::clone(leader),
-            self.config.reconnect.clone(),
-            requests,
-        ));
-        duties.start(Dispatcher::new(Arc::clone(leader), self.config.unreachable_after));
-        duties.start(Liveness::new(Arc::clone(leader), self.config.mass_loss_requeue_rate));
+        let settings = || self.settings.clone();
+        duties.start(Scheduler::new(self.node.clone(), leader.term, settings()));
+        duties.start(ReconnectionMonitor::start(Arc::clone(leader), requests));
+        duties.start(Dispatcher::new(Arc::clone(leader)));
+        duties.start(Liveness::new(Arc::clone(leader)));
         duties.start(HealthRecorder::new(Arc::clone(leader)));
         duties.start(Farewell::new(Arc::clone(leader)));
-        duties.start(Ticker::new(self.node.clone(), leader.term, retention));
+        duties.start(Ticker::new(self.node.clone(), leader.term, settings()));
         duties.start(Timekeeper::new(self.node.clone(), self.metrics.clone()));
+        duties.start(Seeder::new(self.node.clone(), leader.term, settings()));
         duties
     }
 }

@@ -4,21 +4,13 @@ mod aged;
 
 use std::time::Duration;
 
-use cluster_state::{Command, Reply, TaskId, Term, Tick, Timestamp};
+use cluster_state::{Command, Reply, RetentionSettings, TaskId, Term, Tick, Timestamp};
 use raft_store::{Node, ProposeError, StorageError};
 use tokio::time::Instant;
 
 use self::aged::AgeAllowance;
 use super::duty::{Duty, Wait};
-
-/// Bounds of the finished tasks that are kept.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Retention {
-    /// Number of finished tasks kept; the oldest are forgotten first.
-    pub(crate) tasks: u64,
-    /// Least time for which each is kept: older ones are forgotten gradually.
-    pub(crate) age: Duration,
-}
+use crate::settings::SettingsInForce;
 
 /// Interval between two searches for tasks to forget, which read the oldest records only.
 const RETENTION_PERIOD: Duration = Duration::from_secs(10);
@@ -30,7 +22,7 @@ const FORGET_MAX: usize = 5_000;
 pub(crate) struct Ticker {
     node: Node,
     term: Term,
-    retention: Retention,
+    settings: SettingsInForce,
     next_retention: Instant,
     aged: AgeAllowance,
     aged_at: Instant,
@@ -39,10 +31,10 @@ pub(crate) struct Ticker {
 impl Ticker {
     /// Returns the ticker of one term.
     #[must_use]
-    pub(crate) fn new(node: Node, term: Term, retention: Retention) -> Self {
+    pub(crate) fn new(node: Node, term: Term, settings: SettingsInForce) -> Self {
         let now = Instant::now();
         let aged = AgeAllowance::default();
-        Self { node, term, retention, next_retention: now, aged, aged_at: now }
+        Self { node, term, settings, next_retention: now, aged, aged_at: now }
     }
 
     /// Returns the tasks to forget now.
@@ -64,7 +56,8 @@ impl Ticker {
     /// Finds the oldest finished tasks, as far as there are too many or they are too old.
     async fn find_forgettable(&mut self) -> Result<Vec<TaskId>, StorageError> {
         let reader = self.node.reader();
-        let Retention { tasks, age } = self.retention;
+        let RetentionSettings { tasks, age } =
+            reader.with(|state| self.settings.of(state).retention);
         let kept = reader.history_len_estimate().await?;
         let now = Instant::now();
         self.aged.on_passed(now.saturating_duration_since(self.aged_at), kept);

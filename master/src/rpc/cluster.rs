@@ -71,4 +71,25 @@ impl ClusterService for ClusterEndpoint {
         });
         reply_unmarked(&self.operations, parts)
     }
+
+    async fn get_config(
+        &self,
+        request: Request<v1::GetConfigRequest>,
+    ) -> Result<Response<v1::ClusterConfig>, Status> {
+        let settings = async {
+            let consistency = Consistency::try_from(request.get_ref().consistency)?;
+            self.operations.settings(consistency.into()).await
+        };
+        let settings = settings.await;
+        reply(&self.operations, settings, |record| wire::config(&record))
+    }
+
+    async fn set_config(
+        &self,
+        request: Request<v1::SetConfigRequest>,
+    ) -> Result<Response<v1::ClusterConfig>, Status> {
+        let change = wire::settings_change(request.into_inner());
+        let settings = self.operations.set_settings(change).await;
+        reply(&self.operations, settings, |record| wire::config(&record))
+    }
 }

@@ -20,6 +20,7 @@ mod probes;
 mod reconnection;
 mod registry;
 mod scripted_worker;
+mod settings;
 mod strangers;
 mod tasks;
 mod usage;

@@ -70,14 +70,19 @@ impl OneMaster {
         started
     }
 
-    /// A master leads for a moment before the record of it is committed.
+    /// A master leads for a moment before the record of it is committed, and the first one before the
+    /// level has risen and its settings are recorded.
     async fn until_its_term_has_begun(&self) {
         let reader = self.master.node().reader();
         let mut applied = reader.watch_applied();
         loop {
             applied.borrow_and_update();
-            let newest = reader.with(|state| state.leaders().next_back().map(|record| record.term));
-            if newest == Some(self.master.node().leadership().borrow().term()) {
+            let (newest, has_settings) = reader.with(|state| {
+                let newest = state.leaders().next_back().map(|record| record.term);
+                (newest, state.settings().is_some())
+            });
+            let term = self.master.node().leadership().borrow().term();
+            if newest == Some(term) && has_settings {
                 return;
             }
             applied.changed().await.unwrap();

@@ -22,6 +22,9 @@ pub trait Settings: Default + 'static {
     /// Returns all keys, in the order in which `--help` and `config check` list them.
     fn keys() -> &'static [Key<Self>];
 
+    /// Notes that a flag, a variable or the file has given the key of that path.
+    fn on_given(&mut self, _path: &'static str) {}
+
     /// Fills in what follows from other keys and refuses what does not fit together.
     fn complete(self) -> Result<Self, ConfigError>;
 }
@@ -182,6 +185,7 @@ fn load<C: Settings>(
             place,
             detail,
         })?;
+        config.on_given(key.path);
     }
 
     if let Some(key) = keys.iter().find(|key| key.is_required && !layers.give(key)) {

@@ -1,4 +1,4 @@
-//! Calls of operators: scheduling, labels, history, reconnection, usage, join tokens and the
+//! Calls of operators: scheduling, labels, history, reconnection, usage, join tokens, settings and the
 //! mass-loss alarm; each with its rule for repeating.
 
 use uuid::Uuid;
@@ -114,6 +114,26 @@ impl Client {
         })
         .await?;
         Ok(())
+    }
+
+    /// Returns the settings of the cluster.
+    pub async fn config(&self) -> Result<v1::ClusterConfig, ClientError> {
+        let request = v1::GetConfigRequest::default();
+        self.call(self.rules(Repeat::Always), request, |channel, request| async move {
+            ClusterServiceClient::new(channel).get_config(request).await
+        })
+        .await
+    }
+
+    /// Changes settings of the cluster.
+    pub async fn set_config(
+        &self,
+        request: v1::SetConfigRequest,
+    ) -> Result<v1::ClusterConfig, ClientError> {
+        self.call(self.rules(Repeat::UnlessAmbiguous), request, |channel, request| async move {
+            ClusterServiceClient::new(channel).set_config(request).await
+        })
+        .await
     }
 
     /// Ends the slow requeueing after a mass loss.

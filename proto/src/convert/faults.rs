@@ -9,8 +9,9 @@ use crate::problem::{ErrorKind, Fault, Outcome, Problem};
 /// Maximum number of faults in an answer; a request of ten thousand bad tasks need not name each.
 const FAULTS_MAX: usize = 100;
 
-/// Maximum length of a pointer in an answer: a name in it may be as long as a message.
-const POINTER_BYTES_MAX: usize = 512;
+/// Maximum length of a pointer, and of a detail, in an answer: what is quoted in it may be as long as a
+/// message.
+const TEXT_BYTES_MAX: usize = 512;
 
 /// Rule that a value in a message breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -118,6 +119,14 @@ impl Invalid {
         Self { kind: ErrorKind::InvalidValue, faults: vec![fault], unlisted: 0 }
     }
 
+    /// Creates the faults of a message whose values are read elsewhere.
+    #[must_use]
+    pub fn listed(kind: ErrorKind, faults: Vec<Fault>) -> Self {
+        let unlisted = faults.len().saturating_sub(FAULTS_MAX);
+        let faults = faults.into_iter().take(FAULTS_MAX).map(bounded).collect();
+        Self { kind, faults, unlisted }
+    }
+
     /// Creates the breach of a list that is longer than its bound.
     pub(super) fn too_long(pointer: &str, breach: &Breach) -> Self {
         let fault = fault(pointer.to_owned(), breach);
@@ -131,9 +140,15 @@ impl Invalid {
     }
 }
 
-fn fault(mut pointer: String, breach: &Breach) -> Fault {
-    pointer.truncate(pointer.floor_char_boundary(POINTER_BYTES_MAX));
-    Fault { pointer, detail: breach.to_string() }
+fn fault(pointer: String, breach: &Breach) -> Fault {
+    bounded(Fault { pointer, detail: breach.to_string() })
+}
+
+fn bounded(mut fault: Fault) -> Fault {
+    for text in [&mut fault.pointer, &mut fault.detail] {
+        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+    }
+    fault
 }
 
 impl fmt::Display for Invalid {

@@ -28,7 +28,7 @@ macro_rules! check_all {
 fn a_message_is_read_as_sent_or_refused() {
     Fuzz::of("messages").at_most(128).run(mutated(encoded()), |bytes| {
         check_all!(&bytes,
-            StatusRequest ClusterStatus LeaderRequest LeaderStatus TransferLeaderRequest
+            StatusRequest ClusterStatus GetConfigRequest SetConfigRequest ClusterConfig LeaderRequest LeaderStatus TransferLeaderRequest
             RegisterWorkerRequest RegisterWorkerResponse HeartbeatRequest HeartbeatResponse
             RelayHeartbeatsRequest RelayHeartbeatsResponse ReportTaskCompletionRequest
             ReportTaskCompletionResponse AppendRequest AppendResponse VoteRequest VoteResponse

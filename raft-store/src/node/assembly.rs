@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cluster_state::Term;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -85,6 +86,7 @@ pub(super) fn assemble(
         contact,
         hand_over,
         may_elect_from: Instant::now() + pause,
+        differing_settings: Mutex::default(),
         tasks,
         stop,
     };

@@ -41,6 +41,12 @@ impl Node {
         self.inner.stores.inbox.failures()
     }
 
+    /// Sets what this master tells of its configuration: the settings of the cluster that it gives
+    /// otherwise.
+    pub fn set_differing_settings(&self, paths: Vec<String>) {
+        *self.inner.differing_settings.lock() = paths;
+    }
+
     /// Reports the duration of each command of this master's to `observer`, those of duties
     /// included. The first observer stays.
     pub fn observe_commits(&self, observer: CommitObserver) {
@@ -147,6 +153,7 @@ impl Node {
             wall_clock_ms: self.clock().wall().0,
             level_max: Level::NEWEST.0.into(),
             state_digest: None,
+            differing_settings: self.inner.differing_settings.lock().clone(),
         }
     }
 }

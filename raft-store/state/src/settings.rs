@@ -100,9 +100,9 @@ pub struct LimitSettings {
 /// Settings under `retention`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetentionSettings {
-    /// Finished tasks kept at most.
+    /// Number of finished tasks kept; the oldest are forgotten first.
     pub tasks: u64,
-    /// Age at which a finished task is forgotten.
+    /// Least time for which each is kept: older ones are forgotten gradually.
     pub age: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! Commands about workers, join tokens and the mass-loss alarm.
+//! Commands about workers, join tokens, settings and the mass-loss alarm.
 
 use std::time::Duration;
 
@@ -126,6 +126,28 @@ pub enum TokenCommand {
     Revoke {
         /// Name of the token: the part before the dot
         name: String,
+    },
+}
+
+/// Actions on the settings of the cluster.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Show the settings; the value alone if one is named
+    Get {
+        /// Path of a setting, as in the configuration file of a master [default: all]
+        key: Option<String>,
+    },
+    /// Change settings, all that are named or none; masters and workers go on meanwhile
+    #[command(after_help = "Examples:\n  clusterctl config set worker.lease 10m\n  \
+        clusterctl config set worker.heartbeat_interval 2s worker.heartbeat_timeout 15s\n\nWhat a \
+        worker was granted stays until it registers again.")]
+    Set {
+        /// Path of a setting and its new value, in turn
+        #[arg(required = true, num_args = 2.., value_name = "KEY VALUE")]
+        changes: Vec<String>,
+        /// Change nothing unless the last change of any setting has this index
+        #[arg(long, value_name = "INDEX")]
+        if_index: Option<u64>,
     },
 }
 

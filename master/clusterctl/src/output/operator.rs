@@ -1,4 +1,5 @@
-//! Formats the history and usage of workers, reconnections, join tokens and the mass-loss alarm.
+//! Formats the history and usage of workers, reconnections, join tokens, settings and the mass-loss
+//! alarm.
 
 use proto::v1;
 
@@ -73,6 +74,23 @@ pub fn tokens(tokens: &[v1::Token], style: Style) -> String {
         ]
     });
     columns(["TOKEN", "STATE", "CREATED", "EXPIRES", "DESCRIPTION"], rows.collect(), style)
+}
+
+/// Formats settings as rows.
+#[must_use]
+pub fn config(config: &v1::ClusterConfig, style: Style) -> String {
+    let rows = config.settings.iter().map(|setting| {
+        let source = shown::<v1::SettingSource>(setting.source);
+        [
+            setting.key.clone(),
+            Some(&setting.value)
+                .filter(|value| !value.is_empty())
+                .map_or_else(|| NOTHING.to_owned(), Clone::clone),
+            setting.master_id.map_or_else(|| source.clone(), |id| format!("{source} {id}")),
+            setting.index.to_string(),
+        ]
+    });
+    columns(["SETTING", "VALUE", "SOURCE", "INDEX"], rows.collect(), style)
 }
 
 /// Formats the mass-loss alarm, or says that there is none.
@@ -179,6 +197,29 @@ TIME                      CPU      MEMORY  STORAGE  GPU    TASKS
 TOKEN   STATE  CREATED                   EXPIRES  DESCRIPTION
 rack-7  valid  2025-11-17T10:30:00.000Z  never    -";
         assert_eq!(tokens(&[token], Style::Plain), expected);
+    }
+
+    #[test]
+    fn settings_are_rows_with_their_sources() {
+        let setting = |key: &str, value: &str, source: v1::SettingSource, master_id| v1::Setting {
+            key: key.to_owned(),
+            value: value.to_owned(),
+            source: source.into(),
+            master_id,
+            index: 7,
+        };
+        let settings = vec![
+            setting("worker.lease", "10m", v1::SettingSource::Operator, None),
+            setting("scheduler.strategy", "spread", v1::SettingSource::Master, Some(2)),
+            setting("reconnect.intervals_by_priority", "", v1::SettingSource::Default, None),
+        ];
+        let shown = config(&v1::ClusterConfig { settings, ..Default::default() }, Style::Plain);
+        let expected = "\
+SETTING                          VALUE   SOURCE    INDEX
+worker.lease                     10m     operator  7
+scheduler.strategy               spread  master 2  7
+reconnect.intervals_by_priority  -       default   7";
+        assert_eq!(shown, expected);
     }
 
     #[test]

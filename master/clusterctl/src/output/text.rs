@@ -77,19 +77,32 @@ pub fn status(status: &v1::ClusterStatus, style: Style) -> String {
     } else {
         format!("not healthy: {}", status.problems.join("; "))
     };
-    let summary = fields(&[
+    let mut summary = vec![
         ("cluster", status.cluster_name.clone()),
         ("health", health),
         ("level", status.level.to_string()),
         ("workers", counts(&status.workers)),
         ("tasks", counts(&status.tasks)),
-    ]);
+    ];
+    summary.extend(differing_settings(&status.members).map(|text| ("config", text)));
+    let summary = fields(&summary);
 
     let table = columns(heading, rows.collect(), style);
     match &status.mass_loss {
         Some(alarm) => format!("{}\n\n{summary}\n\n{table}", operator::alarm(alarm, style)),
         None => format!("{summary}\n\n{table}"),
     }
+}
+
+/// Names the settings that masters' own configurations give otherwise than the cluster has them.
+fn differing_settings(members: &[v1::Member]) -> Option<String> {
+    let differing = members.iter().filter(|member| !member.differing_settings.is_empty());
+    let texts = differing.map(|member| {
+        let paths = member.differing_settings.join(", ");
+        format!("master {} has its own {paths}", member.id)
+    });
+    let texts = texts.collect::<Vec<_>>();
+    (!texts.is_empty()).then(|| format!("{}; those of the cluster count", texts.join("; ")))
 }
 
 fn counts(by_state: &BTreeMap<String, u64>) -> String {

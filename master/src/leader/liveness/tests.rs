@@ -6,6 +6,7 @@ use cluster_state::{
 };
 
 use super::*;
+use crate::config::Config;
 
 const SHORT: LeaseTimes = LeaseTimes {
     heartbeat_interval: Duration::from_secs(1),
@@ -88,8 +89,8 @@ impl World {
     /// gives its attempts to others: those that do not wait, and the rest. Seconds after it begins.
     fn deadlines(&self, own: LeaseTimes) -> [u64; 3] {
         let began_at = Instant::now();
-        let mut leases = LeaseTable::new(own);
-        follow(&mut leases, &self.state, LogIndex(0), (began_at, self.state.meta().now));
+        let mut leases = LeaseTable::default();
+        follow(&mut leases, &self.state, LogIndex(0), &by(own), (began_at, self.state.meta().now));
         let epoch = self.state.worker(&worker()).unwrap().epoch;
         let mut next = |settle: fn(&mut LeaseTable, &WorkerId, Epoch)| {
             let next = leases.next_deadline_after(began_at).unwrap();
@@ -102,6 +103,18 @@ impl World {
             next(LeaseTable::on_expired),
         ]
     }
+}
+
+/// Returns the settings of a leader with these times, in a cluster that has none.
+fn by(own: LeaseTimes) -> SettingsInForce {
+    let LeaseTimes { heartbeat_interval, heartbeat_timeout, lease } = own;
+    let worker = WorkerSettings {
+        heartbeat_interval,
+        heartbeat_timeout,
+        lease,
+        ..WorkerSettings::default()
+    };
+    SettingsInForce::new(&Config { worker, ..Config::default() })
 }
 
 #[test]

@@ -2,15 +2,7 @@
 
 use std::time::Duration;
 
-/// Growth of the rest between two contacts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Backoff {
-    /// None: the rest is one interval, however often contacts have failed.
-    Off,
-    /// The rest doubles after each consecutive failure but the first, up to a cap, less some
-    /// jitter.
-    Exponential,
-}
+use cluster_state::Backoff;
 
 /// Cap of a growing rest; an interval that is longer stays as it is.
 pub(super) const BACKOFF_MAX: Duration = Duration::from_secs(5 * 60);
@@ -20,20 +12,18 @@ const DOUBLINGS_MAX: u32 = 16;
 const JITTER_SHARE: u32 = 4;
 const JITTER_STEPS: u32 = 1024;
 
-impl Backoff {
-    /// Returns the rest after that many consecutive failures.
-    #[must_use]
-    pub fn rest(self, interval: Duration, failures: u32, random: u32) -> Duration {
-        let doublings = failures.saturating_sub(1).min(DOUBLINGS_MAX);
-        match self {
-            Self::Off => interval,
-            Self::Exponential if doublings == 0 => interval,
-            Self::Exponential => {
-                let cap = BACKOFF_MAX.max(interval);
-                let full = interval.saturating_mul(1 << doublings).min(cap);
-                let jitter = (full / JITTER_SHARE).saturating_mul(random % JITTER_STEPS);
-                full.saturating_sub(jitter / JITTER_STEPS).max(interval)
-            }
+/// Returns the rest after that many consecutive failures.
+#[must_use]
+pub(super) fn rest(backoff: Backoff, interval: Duration, failures: u32, random: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(DOUBLINGS_MAX);
+    match backoff {
+        Backoff::Off => interval,
+        Backoff::Exponential if doublings == 0 => interval,
+        Backoff::Exponential => {
+            let cap = BACKOFF_MAX.max(interval);
+            let full = interval.saturating_mul(1 << doublings).min(cap);
+            let jitter = (full / JITTER_SHARE).saturating_mul(random % JITTER_STEPS);
+            full.saturating_sub(jitter / JITTER_STEPS).max(interval)
         }
     }
 }

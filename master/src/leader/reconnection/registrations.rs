@@ -31,6 +31,11 @@ impl AwaitedRegistrations {
         Self { patience, by_worker: BTreeMap::new() }
     }
 
+    /// Awaits each worker that is reached from now on for `patience`.
+    pub(super) const fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
     /// Awaits a worker that was reached. Being reached again does not extend its time.
     pub(super) fn on_reached(&mut self, worker: &WorkerId, address: &str, now: Instant) {
         let reached = self.by_worker.entry(worker.clone()).or_insert_with(|| Reached {

@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use cluster_state::{Timestamp, WorkerId};
+use cluster_state::{Backoff, Timestamp, WorkerId};
 use tokio::time::Instant;
 
-use super::backoff::Backoff;
+use super::backoff::rest;
 use super::contact::ContactResult;
 
 /// An inactive worker with a known address.
@@ -121,6 +121,12 @@ impl ContactSchedule {
             batches: BTreeMap::new(),
             next_batch: 0,
         }
+    }
+
+    /// Goes by another backoff and another number of concurrent contacts from now on.
+    pub(super) const fn set_bounds(&mut self, backoff: Backoff, parallel_max: usize) {
+        self.backoff = backoff;
+        self.parallel_max = parallel_max;
     }
 
     /// Takes in the record of an inactive worker. It is due at once if it has not been contacted
@@ -262,7 +268,7 @@ impl ContactSchedule {
         match &entry.inactive {
             Some(inactive) => {
                 let is_outdated = result.is_none() || !entry.was_contacted;
-                let rest = self.backoff.rest(inactive.interval, entry.failures, random);
+                let rest = rest(self.backoff, inactive.interval, entry.failures, random);
                 let due = if is_outdated { now } else { now + rest };
                 entry.stage = Stage::Resting { due };
                 self.due.insert((due, worker.clone()));

@@ -43,6 +43,7 @@ impl LeaderState {
         command: ConnectWorker,
     ) -> Result<v1::RegisterWorkerResponse, SessionError> {
         let (worker, incarnation) = (command.worker.clone(), command.process.incarnation);
+        let granted = command.granted;
         let (total, address) = (command.specs.total.clone(), command.address.clone());
         let finished = command.finished.clone();
         let received_at = Instant::now();
@@ -77,15 +78,14 @@ impl LeaderState {
         if !kill.is_empty() {
             self.metrics.on_stale("running-attempt", kill.len());
         }
-        let times = self.leases().times();
         Ok(v1::RegisterWorkerResponse {
             leader: self.header(),
             masters: self.masters(),
             relays: self.relays(),
             epoch: resume.epoch.0,
-            heartbeat_interval_ms: millis(times.heartbeat_interval),
-            heartbeat_timeout_ms: millis(times.heartbeat_timeout),
-            lease_ms: millis(times.lease),
+            heartbeat_interval_ms: millis(granted.heartbeat_interval),
+            heartbeat_timeout_ms: millis(granted.heartbeat_timeout),
+            lease_ms: millis(granted.lease),
             kill,
             confirmed: finished.iter().map(|one| one.attempt.into()).collect(),
         })
@@ -97,8 +97,8 @@ impl LeaderState {
             return;
         }
         let now = (Instant::now(), self.node.clock().now());
+        let patience = Patience::with(worker, self.worker_settings().times(), now);
         let mut leases = self.leases();
-        let patience = Patience::with(worker, leases.times(), now);
         leases.on_connected(&worker.id, worker.epoch, patience, received_at);
         drop(leases);
         self.leases_changed.notify_one();

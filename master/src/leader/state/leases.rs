@@ -19,7 +19,8 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// Returns the patience with a worker by its record. `now` is the same moment on both clocks.
+    /// Returns the patience with a worker by its record; `own` are the times that are granted now.
+    /// `now` is the same moment on both clocks.
     #[must_use]
     pub(crate) fn with(worker: &Worker, own: LeaseTimes, now: (Instant, Timestamp)) -> Self {
         let (now, log_now) = now;
@@ -41,9 +42,8 @@ impl Patience {
 }
 
 /// One lease for each active worker, and one for each inactive worker that still holds attempts.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct LeaseTable {
-    times: LeaseTimes,
     leases: BTreeMap<WorkerId, Lease>,
     /// Every lease by its next deadline, so that the cost of a pass depends on the leases that are
     /// due.
@@ -93,18 +93,6 @@ pub(crate) struct Lapsed {
 }
 
 impl LeaseTable {
-    /// Returns an empty table.
-    #[must_use]
-    pub(crate) const fn new(times: LeaseTimes) -> Self {
-        Self { times, leases: BTreeMap::new(), deadlines: BTreeSet::new(), active: 0 }
-    }
-
-    /// Returns the times that this leader grants.
-    #[must_use]
-    pub(crate) const fn times(&self) -> LeaseTimes {
-        self.times
-    }
-
     /// Begins the lease of a worker that has registered and was heard at `now`. A registration that
     /// was slow does not undo a later one.
     pub(crate) fn on_connected(

@@ -105,6 +105,31 @@ impl<C> Key<C> {
         self
     }
 
+    /// Returns its path as in the file, with dots.
+    #[must_use]
+    pub const fn path(&self) -> &'static str {
+        self.path
+    }
+
+    /// Reads the text of a flag into the field.
+    ///
+    /// # Errors
+    ///
+    /// Says what was expected.
+    pub fn read(&self, config: &mut C, text: &str) -> Result<(), String> {
+        (self.set)(config, Given::Text(text.to_owned()))
+    }
+
+    /// Writes the field as a flag takes it; empty if it has no value.
+    #[must_use]
+    pub fn text(&self, config: &C) -> String {
+        match (self.show)(config) {
+            None => String::new(),
+            Some(toml::Value::String(text)) => text,
+            Some(value) => value.to_string(),
+        }
+    }
+
     pub(super) fn is_list(&self) -> bool {
         self.value_name.ends_with('…')
     }

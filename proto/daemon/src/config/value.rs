@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cluster_state::{MasterId, WorkerId};
+use cluster_state::{Backoff, MasterId, Strategy, WorkerId};
 
 use crate::logging::{LogFilter, LogFormat};
 
@@ -151,6 +151,40 @@ impl Value for Duration {
 
     fn to_toml(&self) -> Option<toml::Value> {
         text(humantime::format_duration(*self).to_string().replace(' ', ""))
+    }
+}
+
+impl Value for Strategy {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "spread" => Ok(Self::Spread),
+            "binpack" => Ok(Self::Binpack),
+            other => Err(format!("'{other}' is neither spread nor binpack")),
+        }
+    }
+
+    fn to_toml(&self) -> Option<toml::Value> {
+        text(match self {
+            Self::Spread => "spread",
+            Self::Binpack => "binpack",
+        })
+    }
+}
+
+impl Value for Backoff {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "on" | "true" => Ok(Self::Exponential),
+            "off" | "false" => Ok(Self::Off),
+            other => Err(format!("'{other}' is neither on nor off")),
+        }
+    }
+
+    fn to_toml(&self) -> Option<toml::Value> {
+        text(match self {
+            Self::Exponential => "on",
+            Self::Off => "off",
+        })
     }
 }
 

@@ -119,6 +119,27 @@ MASTER  ROLE     ADDRESS         HTTP            TERM  COMMIT  APPLIED  LAG  VER
 }
 
 #[test]
+fn the_status_names_the_files_that_differ_from_the_settings() {
+    let member = |id, differing: &[&str]| v1::Member {
+        id,
+        differing_settings: differing.iter().map(|path| (*path).to_owned()).collect(),
+        ..v1::Member::default()
+    };
+    let members = vec![
+        member(1, &[]),
+        member(2, &["worker.lease", "retention.age"]),
+        member(3, &["worker.lease"]),
+    ];
+    let shown = status(&v1::ClusterStatus { members, ..Default::default() }, Style::Plain);
+    let line = shown.lines().find(|line| line.starts_with("config")).unwrap();
+    assert_eq!(
+        line,
+        "config:  master 2 has its own worker.lease, retention.age; master 3 has its own \
+         worker.lease; those of the cluster count"
+    );
+}
+
+#[test]
 fn workers_are_rows() {
     let expected = "\
 WORKER    STATE   SCHEDULING  REASON      ADDRESS         TASKS  FREE CPU  FREE MIB  LAST HEARTBEAT

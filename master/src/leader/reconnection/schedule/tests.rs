@@ -78,25 +78,25 @@ fn an_inactive_worker_is_contacted_at_once_and_then_every_interval() {
 
 #[test]
 fn rests_double_up_to_five_minutes() {
-    let rests = (1..8).map(|failures| Backoff::Exponential.rest(INTERVAL, failures, 0).as_secs());
+    let rests = (1..8).map(|failures| rest(Backoff::Exponential, INTERVAL, failures, 0).as_secs());
     assert_eq!(rests.collect::<Vec<_>>(), [30, 60, 120, 240, 300, 300, 300]);
-    let rests = [1, 9, u32::MAX].map(|failures| Backoff::Off.rest(INTERVAL, failures, 0));
+    let rests = [1, 9, u32::MAX].map(|failures| rest(Backoff::Off, INTERVAL, failures, 0));
     assert_eq!(rests, [INTERVAL; 3]);
 }
 
 #[test]
 fn jitter_shortens_a_grown_rest_by_a_fourth_at_most() {
     for random in [0, 1, 512, 1_023, u32::MAX] {
-        let rest = Backoff::Exponential.rest(INTERVAL, 3, random);
-        assert!(rest > INTERVAL * 3 && rest <= INTERVAL * 4, "{random} gave {rest:?}");
-        assert_eq!(Backoff::Exponential.rest(INTERVAL, 1, random), INTERVAL);
+        let third = rest(Backoff::Exponential, INTERVAL, 3, random);
+        assert!(third > INTERVAL * 3 && third <= INTERVAL * 4, "{random} gave {third:?}");
+        assert_eq!(rest(Backoff::Exponential, INTERVAL, 1, random), INTERVAL);
     }
 }
 
 #[test]
 fn an_interval_above_the_cap_stays_as_it_is() {
     let interval = BACKOFF_MAX * 2;
-    assert_eq!(Backoff::Exponential.rest(interval, 9, u32::MAX), interval);
+    assert_eq!(rest(Backoff::Exponential, interval, 9, u32::MAX), interval);
 }
 
 #[test]
