@@ -40,6 +40,8 @@ pub(crate) enum Comparison {
     Failover(Sizes),
     /// A million live and a million finished tasks
     Scale(Sizes),
+    /// A backup of a million live tasks saved and restored
+    Backup(Sizes),
     /// Many that wait, many that read slowly, and large bodies
     Front,
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints what it found")]
 
 mod args;
+mod backup;
 mod calls;
 mod compare;
 mod etcd;
@@ -58,12 +59,14 @@ async fn compare(comparison: Comparison, table: &mut Table) -> anyhow::Result<()
             ours::run(table, duration(sizes)).await?;
             failover::run(table, sizes.trials).await?;
             scale::run(table, sizes.tasks).await?;
+            backup::run(table, sizes.tasks).await?;
             front::run(table).await
         }
         Comparison::Submit(sizes) => compare::run(table, duration(sizes)).await,
         Comparison::Dispatch(sizes) => ours::run(table, duration(sizes)).await,
         Comparison::Failover(sizes) => failover::run(table, sizes.trials).await,
         Comparison::Scale(sizes) => scale::run(table, sizes.tasks).await,
+        Comparison::Backup(sizes) => backup::run(table, sizes.tasks).await,
         Comparison::Front => front::run(table).await,
     }
 }

@@ -110,7 +110,7 @@ async fn restart(table: &mut Table, tasks: u32) -> anyhow::Result<()> {
 }
 
 /// Submits tasks that stay live, and tells how long the longest call took.
-async fn submit_waiting(cluster: &LocalCluster, tasks: u32) -> anyhow::Result<Duration> {
+pub(crate) async fn submit_waiting(cluster: &LocalCluster, tasks: u32) -> anyhow::Result<Duration> {
     let client = cluster.client(ClientOptions::default())?;
     let mut left = tasks;
     let mut longest = Duration::ZERO;
@@ -135,7 +135,7 @@ fn bytes_of(cluster: &LocalCluster, role: Role) -> anyhow::Result<u64> {
 }
 
 /// A task of 256 bytes that nobody may run.
-fn waiting_task() -> v1::TaskSpec {
+pub(crate) fn waiting_task() -> v1::TaskSpec {
     v1::TaskSpec {
         command: vec!["true".to_owned()],
         env: [("PADDING".to_owned(), "x".repeat(210))].into(),
