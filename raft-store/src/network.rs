@@ -1,6 +1,7 @@
 //! Sends Raft RPCs: one HTTP/2 connection per peer for appending, one for heartbeats and votes, one
 //! for snapshots, so that a heartbeat never queues behind data.
 
+mod generation;
 pub(crate) mod identity;
 pub(crate) mod outgoing;
 pub(crate) mod plausibility;

@@ -108,6 +108,10 @@ impl Node {
         // The log's record of it is written a moment after the state's.
         let cluster = log.identity().cluster.or(reader.with(|state| state.meta().cluster));
         let identity = PeerIdentity::new(config.id, &config.cluster_name, cluster);
+        let meta = reader.with(|state| *state.meta());
+        if meta.cluster.is_some() {
+            identity.generation().learn(meta.generation);
+        }
         let raft_config = Arc::new(raft_config(&config)?);
         let acks = Arc::new(Acks::default());
         let outgoing = Arc::new(Outgoing::default());

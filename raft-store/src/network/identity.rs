@@ -7,6 +7,7 @@ use cluster_state::{ClusterId, MasterId};
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::{Code, Request, Status};
 
+use super::generation::KnownGeneration;
 use crate::rarely::Rarely;
 
 const CLUSTER_NAME: &str = "cluster-name";
@@ -21,6 +22,7 @@ pub(crate) struct PeerIdentity {
     cluster_name: Arc<str>,
     /// Fixed by the first leader's first entry; unknown until that is applied.
     cluster: Arc<OnceLock<ClusterId>>,
+    generation: KnownGeneration,
     /// A stranger that calls keeps calling.
     refusals: Arc<Rarely>,
 }
@@ -39,7 +41,8 @@ impl PeerIdentity {
             known.get_or_init(|| cluster);
         }
         let (cluster, refusals) = (Arc::new(known), Arc::default());
-        Self { node, cluster_name: cluster_name.into(), cluster, refusals }
+        let generation = KnownGeneration::default();
+        Self { node, cluster_name: cluster_name.into(), cluster, generation, refusals }
     }
 
     pub(crate) fn cluster(&self) -> Option<ClusterId> {
@@ -48,6 +51,10 @@ impl PeerIdentity {
 
     pub(crate) fn learn(&self, cluster: ClusterId) {
         self.cluster.get_or_init(|| cluster);
+    }
+
+    pub(crate) const fn generation(&self) -> &KnownGeneration {
+        &self.generation
     }
 
     /// Adds this master's identity, and the intended callee, to a call.
@@ -60,6 +67,7 @@ impl PeerIdentity {
         if let Some(cluster) = self.cluster() {
             insert(headers, CLUSTER_ID, &cluster.to_string());
         }
+        self.generation.sign(headers);
         request
     }
 
@@ -81,6 +89,9 @@ impl PeerIdentity {
             }
         }
         self.check_cluster(&caller)?;
+        if let Some(what) = self.generation.refusal(headers) {
+            return Err(self.refuse(&caller, what));
+        }
         match text(TO_NODE) {
             Some(to) if to == self.node.0.to_string() => Ok(caller),
             to => {

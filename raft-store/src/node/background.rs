@@ -84,6 +84,8 @@ async fn learn_cluster_id(node: Node) {
     loop {
         if let Some(cluster) = node.reader().with(|state| state.meta().cluster) {
             node.inner.identity.learn(cluster);
+            let generation = node.reader().with(|state| state.meta().generation);
+            node.inner.identity.generation().learn(generation);
             if let Err(error) = node.inner.stores.log.set_cluster_id(cluster).await {
                 node.fatal().raise(&format!("cannot keep the cluster id: {error}"));
                 return;

@@ -10,10 +10,10 @@ use cluster_state::{
     Class, ClusterId, Command, Generation, MasterId, OnDisconnect, Reply, Resources, SubmitTasks,
     Task, TaskId, TaskSpec, TextMap,
 };
-use raft_store::{OpenError, Restoration, RestoreError, RestoreReport, Store, StoreConfig};
+use raft_store::{Node, OpenError, Restoration, RestoreError, RestoreReport, Store, StoreConfig};
 use tempfile::TempDir;
 
-use crate::harness::{Cluster, eventually, knows, register};
+use crate::harness::{Cluster, eventually, knows, register, throughout};
 
 fn submit() -> Command {
     let class = Class {
@@ -155,4 +155,42 @@ async fn what_cannot_be_restored_leaves_an_empty_directory() {
     let attempts = |task: &Task| task.attempts.len();
     let task = store.reader.with(|state| state.task(TaskId(1)).map(|task| attempts(task)));
     assert_eq!(task, Some(0));
+}
+
+/// Two machines were restored, and the third comes back with what it had before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_of_the_past_is_neither_heard_nor_told_anything() {
+    let (mut cluster, bytes) = backed_up().await;
+    for id in [1, 2, 3] {
+        cluster.stop(MasterId(id)).await;
+    }
+    let restored = [1, 2].map(|id| {
+        cluster.wipe(MasterId(id));
+        restore(&cluster, id, &[1, 2, 3], &bytes).generation
+    });
+    for id in [3, 1, 2] {
+        cluster.start_member(id, &[1, 2, 3]).await;
+    }
+    let leader = cluster.leader().await;
+    assert_ne!(leader, MasterId(3));
+    let leader = cluster.node(leader).clone();
+    leader.propose(&register("after")).await.unwrap();
+
+    let past = cluster.node(MasterId(3)).clone();
+    throughout(Duration::from_secs(2), || {
+        let generation = |node: &Node| node.reader().with(|state| state.meta().generation);
+        assert_eq!([generation(&leader), generation(&past)], [restored[0], Generation::default()]);
+        assert!(!knows(&past, "after"));
+        assert!(!past.leadership().borrow().is_leading());
+    })
+    .await;
+    leader.propose(&register("later")).await.unwrap();
+
+    drop(past);
+    cluster.stop(MasterId(3)).await;
+    cluster.wipe(MasterId(3));
+    assert_eq!(restore(&cluster, 3, &[1, 2, 3], &bytes).generation, restored[1]);
+    cluster.start_member(3, &[1, 2, 3]).await;
+    let third = cluster.node(MasterId(3));
+    eventually("it has everything", || async { knows(third, "later").then_some(()) }).await;
 }
