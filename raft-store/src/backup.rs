@@ -114,6 +114,8 @@ impl Origin {
         Summary {
             cluster_name: self.cluster_name.clone(),
             cluster_id: manifest.cluster.map(|cluster| cluster.to_string()),
+            generation: meta.generation.number,
+            generation_id: format!("{:016x}", meta.generation.id),
             level: meta.level.0,
             index: last.map(|last| last.index),
             term: last.map(|last| last.leader_id.term),

@@ -100,6 +100,9 @@ async fn a_restored_cluster_gives_nothing_out_twice() {
 
     let second = cluster.path("second.backup");
     save(&second, &[cluster.master(1).grpc().to_owned()]).await;
+    let shown = ["-o", "json", "snapshot", "inspect", second.to_str().unwrap()];
+    let shown = clusterctl(&[], &shown).await.expect(0).json();
+    assert_eq!(shown["generation"], 1, "{shown}");
     restore(&mut cluster, &second, &[1, 2, 3, 4, 5]).await;
     cluster.await_all_ready().await;
     cluster.client().await_worker(&worker, "active", CONNECT_PATIENCE).await;

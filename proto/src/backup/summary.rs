@@ -11,6 +11,10 @@ pub struct Summary {
     pub cluster_name: String,
     /// Id of the cluster, a UUID; absent if no leader had fixed it.
     pub cluster_id: Option<String>,
+    /// Number of its generation: 0 is the first, and each restoration begins another.
+    pub generation: u32,
+    /// Number that tells the generation apart from others that continue the same one, in hex.
+    pub generation_id: String,
     /// Feature level of the cluster.
     pub level: u8,
     /// Last log entry that the backup covers; absent if there was none.

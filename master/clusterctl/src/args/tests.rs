@@ -178,3 +178,24 @@ fn the_shell_knows_short_forms_and_every_command_of_a_cluster() {
 fn the_shell_s_definition_has_no_contradiction() {
     ShellLine::command().debug_assert();
 }
+
+#[test]
+fn a_backup_is_saved_inspected_and_restored() {
+    let snapshot = |line: &str| {
+        let Command::Snapshot { command } = parse(line).unwrap().command else {
+            panic!("not about a backup")
+        };
+        command
+    };
+    let save = snapshot("clusterctl snapshot save a.backup --force -o json");
+    let SnapshotCommand::Save { file, force } = save else { panic!("not saved") };
+    assert_eq!((file, force), (PathBuf::from("a.backup"), true));
+    assert!(matches!(snapshot("clusterctl snapshot inspect -"), SnapshotCommand::Inspect { .. }));
+
+    let restore =
+        "clusterctl snapshot restore a.backup --data-dir d --node-id 2 --cluster-name prod";
+    assert_eq!(error(restore), ErrorKind::MissingRequiredArgument);
+    let restore = snapshot(&format!("{restore} --initial-cluster 1=a:1,2=b:1"));
+    let SnapshotCommand::Restore(args) = restore else { panic!("not restored") };
+    assert_eq!((args.node_id, args.initial_cluster.as_str()), (2, "1=a:1,2=b:1"));
+}

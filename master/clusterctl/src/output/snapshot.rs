@@ -70,6 +70,7 @@ fn of_summary(summary: &Summary) -> Vec<(&'static str, String)> {
     vec![
         ("cluster", summary.cluster_name.clone()),
         ("cluster id", or_nothing(summary.cluster_id.as_ref())),
+        ("generation", format!("{} ({})", summary.generation, summary.generation_id)),
         ("level", summary.level.to_string()),
         ("index", or_nothing(summary.index.as_ref())),
         ("term", or_nothing(summary.term.as_ref())),
@@ -93,6 +94,8 @@ mod tests {
         let address = "10.0.0.1:50051".to_owned();
         let summary = Summary {
             cluster_name: "prod".to_owned(),
+            generation: 1,
+            generation_id: "00000000000000ab".to_owned(),
             level: 2,
             index: Some(1_234),
             term: Some(7),
@@ -109,6 +112,7 @@ mod tests {
         let expected = "\
 cluster:    prod
 cluster id: -
+generation: 1 (00000000000000ab)
 level:      2
 index:      1234
 term:       7
