@@ -44,6 +44,8 @@ pub(crate) enum Comparison {
     Backup(Sizes),
     /// Many that wait, many that read slowly, and large bodies
     Front,
+    /// Logs through a master: one fast reader, then many that take nothing
+    Logs,
 }
 
 /// Sizes of the measurements.

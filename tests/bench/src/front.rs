@@ -1,5 +1,5 @@
-//! Loads one master like users: many that wait, many that read slowly, and large bodies in
-//! parallel. Over HTTP, as a load balancer passes it on.
+//! Loads one master like users: many that wait, readers of logs, and large bodies in parallel. Over
+//! HTTP, as a load balancer passes it on.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -8,28 +8,20 @@ use anyhow::{Context, bail};
 use clusterctl::local_cluster::{LocalCluster, Process};
 use reqwest::{Client, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::load::Latencies;
+use crate::log_readers;
 use crate::machine::CpuWatch;
 use crate::open_files;
 use crate::ours;
-use crate::process_usage::resident_bytes;
 use crate::table::{Table, millis};
 
 /// Long polls that are open: as many as a master takes connections by default.
 const WAITING: usize = 4_096;
 /// Probes while they wait.
 const PROBES: u32 = 2_000;
-/// Readers of one log.
-const READERS: u64 = 300;
-/// Readers before them, with whom comes what does not grow with their number.
-const FIRST_READERS: u64 = 10;
-/// Whatever is read ahead for readers has been read by then.
-const READ_AHEAD: Duration = Duration::from_secs(5);
-/// Bytes of that log: more than all buffers on its way hold.
-const LOG_BYTES: u32 = 60_000_000;
 /// Bodies sent side by side.
 const BODIES: usize = 32;
 /// Tasks of one body. Each has an argument of 100,000 bytes, which makes 8.0 of the 8 MiB allowed.
@@ -40,18 +32,18 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Runs all of them.
 pub(crate) async fn run(table: &mut Table) -> anyhow::Result<()> {
     waiting(table).await?;
-    readers(table).await?;
+    log_readers::run(table).await?;
     bodies(table).await
 }
 
-/// A master that is asked, and its process.
-struct Asked {
-    address: String,
-    pid: u32,
+/// Master that is asked, and its process.
+pub(crate) struct Asked {
+    pub(crate) address: String,
+    pub(crate) pid: u32,
 }
 
 /// Returns the leader, and a follower.
-async fn leader_and_follower(cluster: &LocalCluster) -> anyhow::Result<(Asked, Asked)> {
+pub(crate) async fn leader_and_follower(cluster: &LocalCluster) -> anyhow::Result<(Asked, Asked)> {
     let began = Instant::now();
     while began.elapsed() < PATIENCE {
         let (mut leaders, mut followers) = (Vec::new(), Vec::new());
@@ -73,7 +65,7 @@ async fn leader_and_follower(cluster: &LocalCluster) -> anyhow::Result<(Asked, A
     bail!("no master leads")
 }
 
-fn watch(cluster: &LocalCluster) -> CpuWatch {
+pub(crate) fn watch(cluster: &LocalCluster) -> CpuWatch {
     CpuWatch::start(cluster.processes().iter().map(Process::pid))
 }
 
@@ -134,44 +126,6 @@ async fn probe(address: &str, path: &str) -> anyhow::Result<()> {
 
 fn files_of(pid: u32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
-}
-
-async fn readers(table: &mut Table) -> anyhow::Result<()> {
-    let mut cluster = ours::start(1, None).await?;
-    let (leader, _) = leader_and_follower(&cluster).await?;
-    let client = cluster.client(proto::client::ClientOptions::default())?;
-    let print = format!("head -c {LOG_BYTES} /dev/zero | tr '\\0' x | fold -w 100");
-    let command = ["sh", "-c", &print].map(str::to_owned).to_vec();
-    let task = proto::v1::TaskSpec { command, ..Default::default() };
-    let accepted = client.submit(vec![task], None).await?;
-    let task = accepted.first().context("a submission was answered without a task")?;
-    client.wait(&task.task_id, None).await?;
-
-    let watch = watch(&cluster);
-    let mut before = 0;
-    let mut open = Vec::new();
-    for reader in 0..FIRST_READERS + READERS {
-        if reader == FIRST_READERS {
-            tokio::time::sleep(READ_AHEAD).await;
-            before = resident_bytes(leader.pid)?;
-        }
-        let socket = TcpSocket::new_v4()?;
-        socket.set_recv_buffer_size(4_096)?;
-        let mut stream = socket.connect(leader.address.parse()?).await?;
-        let path = format!("/api/tasks/{}/logs", task.task_id);
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", leader.address);
-        stream.write_all(request.as_bytes()).await?;
-        let mut beginning = [0; 256];
-        stream.read_exact(&mut beginning).await?;
-        open.push(stream);
-    }
-    tokio::time::sleep(READ_AHEAD).await;
-    let grown = resident_bytes(leader.pid)?.saturating_sub(before);
-    let figure = format!("memory of the leader per slow reader of a log, {READERS} readers");
-    let value = format!("{} KiB", (grown >> 10) / READERS);
-    table.add(&figure, value, Some(watch.others()));
-    cluster.stop().await;
-    Ok(())
 }
 
 async fn bodies(table: &mut Table) -> anyhow::Result<()> {

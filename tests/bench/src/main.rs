@@ -12,6 +12,7 @@ mod fleet;
 mod floor;
 mod front;
 mod load;
+mod log_readers;
 mod machine;
 mod measure;
 mod open_files;
@@ -68,5 +69,6 @@ async fn compare(comparison: Comparison, table: &mut Table) -> anyhow::Result<()
         Comparison::Scale(sizes) => scale::run(table, sizes.tasks).await,
         Comparison::Backup(sizes) => backup::run(table, sizes.tasks).await,
         Comparison::Front => front::run(table).await,
+        Comparison::Logs => log_readers::run(table).await,
     }
 }
