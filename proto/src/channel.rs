@@ -19,6 +19,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use self::dial::{Peer, dial};
 use self::small_reads::SmallReads;
+use crate::output::CHUNK_BYTES;
 
 /// Limit of a connection attempt: a peer on the same network answers in milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -35,8 +36,10 @@ const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 
 /// Windows of connections that carry many long streams to readers of any speed. Data that a reader
 /// has not taken waits here, up to the stream's window; the connection's window holds that of all
-/// its streams, so that slow readers do not block the others.
-const LONG_STREAM_WINDOW_BYTES: u32 = 16 << 10;
+/// its streams, so that slow readers do not block the others. Two chunks: one is read while the
+/// other is on its way.
+const LONG_STREAM_WINDOW_BYTES: u32 = 16_320;
+const _: () = assert!(LONG_STREAM_WINDOW_BYTES as usize == 2 * CHUNK_BYTES);
 const LONG_STREAMS_MAX: u32 = 1_024;
 
 /// Maximum length of a host name (RFC 1035).

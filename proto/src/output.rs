@@ -7,6 +7,12 @@ use cluster_state::{AttemptRef, ClusterId, WorkerId};
 
 use crate::v1;
 
+/// Bytes of a frame of HTTP/2, with its header, that carries a chunk: connections are read into
+/// buffers of this size, so that a frame that waits for a slow reader keeps one buffer in memory.
+pub const FRAME_BYTES: usize = 8 << 10;
+/// Maximum bytes of a chunk that a worker sends: with what describes it, one such frame.
+pub const CHUNK_BYTES: usize = FRAME_BYTES - 32;
+
 /// One of the two outputs of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OutputStream {
@@ -144,7 +150,21 @@ impl From<v1::LogChunk> for OutputChunk {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message;
+
     use super::*;
+
+    #[test]
+    fn a_chunk_and_what_describes_it_fit_into_a_frame() {
+        let chunk = v1::LogChunk {
+            data: vec![b'x'; CHUNK_BYTES].into(),
+            next_offset: u64::MAX,
+            stream: OutputStream::number(Some(OutputStream::Stderr)),
+            ..v1::LogChunk::default()
+        };
+        let (http2_header, grpc_header) = (9, 5);
+        assert!(http2_header + grpc_header + chunk.encoded_len() <= FRAME_BYTES);
+    }
 
     #[test]
     fn an_output_is_read_from_a_name_or_a_number() {

@@ -27,10 +27,7 @@ use writer::Bounds;
 pub(crate) use writer::StreamWriter;
 
 /// Maximum bytes of one read from a pipe. Each running attempt has two such buffers.
-const CHUNK_BYTES: usize = 16 << 10;
-/// Maximum bytes of one chunk to a reader. The master keeps a chunk and its buffer for as long as
-/// its own reader takes.
-const SENT_BYTES: usize = 4 << 10;
+const PIPE_BYTES: usize = 16 << 10;
 /// Logs are readable by their owner only: they may hold secrets of a task.
 const DIR_MODE: u32 = 0o700;
 
@@ -137,7 +134,7 @@ impl AttemptLogs {
         mut writer: StreamWriter,
         mut output: impl AsyncRead + Unpin,
     ) -> io::Result<()> {
-        let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+        let mut chunk = Vec::with_capacity(PIPE_BYTES);
         loop {
             chunk.clear();
             if output.read_buf(&mut chunk).await? == 0 {

@@ -6,8 +6,10 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
 
-/// Maximum bytes of one read: about one frame.
-const READ_BYTES_MAX: u64 = 4 << 10;
+use crate::output::FRAME_BYTES;
+
+/// Maximum bytes of one read: one frame with a chunk of output.
+const READ_BYTES_MAX: u64 = FRAME_BYTES as u64;
 
 /// A connection that is read in small pieces. HTTP/2 hands out frames as parts of the buffer that
 /// they were read into, and after a large read a frame that waits for a slow reader keeps a large

@@ -9,12 +9,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cluster_state::AttemptRef;
-use proto::output::OutputStream;
+use proto::output::{CHUNK_BYTES, OutputStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::parts::{Part, parts};
-use super::{Growth, Logs, SENT_BYTES};
+use super::{Growth, Logs};
 
+/// Maximum bytes that are read ahead for a reader. Every read is handed to another thread and back,
+/// which takes far longer than the read itself.
+const READ_BYTES: usize = 8 * CHUNK_BYTES;
 /// Bytes read at once in the backward search for line breaks.
 const BLOCK_BYTES: u64 = 64 << 10;
 
@@ -41,10 +44,27 @@ pub(crate) enum OpenError {
 /// A position in the logs of one attempt.
 #[derive(Debug)]
 pub(crate) struct LogReader {
-    /// The stream that was read last comes last, so that neither starves the other.
-    sources: VecDeque<Source>,
+    sources: Sources,
+    /// Bytes that were read and not returned yet.
+    ahead: Block,
     growth: Option<watch::Receiver<Growth>>,
     _permit: OwnedSemaphorePermit,
+}
+
+/// The streams that are read.
+#[derive(Debug, Default)]
+struct Sources {
+    /// The stream that was read last comes last, so that neither starves the other.
+    in_turn: VecDeque<Source>,
+}
+
+/// Bytes of a stream.
+#[derive(Debug)]
+struct Block {
+    stream: OutputStream,
+    bytes: Bytes,
+    /// Position after it in the stream.
+    end: u64,
 }
 
 #[derive(Debug)]
@@ -97,7 +117,8 @@ impl Logs {
             Source { stream, dir, current: None, position: 0, begin }
         };
         Ok(LogReader {
-            sources: streams.iter().map(source).collect(),
+            sources: Sources { in_turn: streams.iter().map(source).collect() },
+            ahead: Block::EMPTY,
             growth: growth.filter(|_| follow == Follow::Yes),
             _permit: permit,
         })
@@ -107,7 +128,7 @@ impl Logs {
 impl LogReader {
     /// Begins one stream at the position where an earlier reader left it.
     pub(crate) fn skip_to(&mut self, stream: OutputStream, position: u64) {
-        for source in self.sources.iter_mut().filter(|source| source.stream == stream) {
+        for source in self.sources.in_turn.iter_mut().filter(|source| source.stream == stream) {
             source.begin = Begin::At(position);
         }
     }
@@ -115,6 +136,10 @@ impl LogReader {
     /// Returns the next chunk and the position after it in its stream; none at the end.
     pub(crate) async fn next_chunk(&mut self) -> io::Result<Option<(OutputStream, Bytes, u64)>> {
         loop {
+            if let Some(chunk) = self.ahead.take_chunk() {
+                return Ok(Some(chunk));
+            }
+
             // Read before the files: at the end of the attempt, all of its output is in them.
             let has_ended = match &mut self.growth {
                 Some(growth) => {
@@ -124,15 +149,13 @@ impl LogReader {
                 None => true,
             };
 
-            for _ in 0..self.sources.len() {
-                let Some(mut source) = self.sources.pop_front() else { break };
-                let reading = tokio::task::spawn_blocking(move || (source.read(), source));
-                let (read, source) = reading.await.map_err(io::Error::other)?;
-                let (stream, position) = (source.stream, source.position);
-                self.sources.push_back(source);
-                if let Some(bytes) = read? {
-                    return Ok(Some((stream, bytes, position)));
-                }
+            let mut sources = std::mem::take(&mut self.sources);
+            let reading = tokio::task::spawn_blocking(move || (sources.read(), sources));
+            let (read, sources) = reading.await.map_err(io::Error::other)?;
+            self.sources = sources;
+            if let Some(block) = read? {
+                self.ahead = block;
+                continue;
             }
 
             match &mut self.growth {
@@ -143,6 +166,33 @@ impl LogReader {
                 _ => return Ok(None),
             }
         }
+    }
+}
+
+impl Block {
+    const EMPTY: Self = Self { stream: OutputStream::Stdout, bytes: Bytes::new(), end: 0 };
+
+    /// Takes a chunk off its beginning, with the position after the chunk.
+    fn take_chunk(&mut self) -> Option<(OutputStream, Bytes, u64)> {
+        if self.bytes.is_empty() {
+            return None;
+        }
+        let chunk = self.bytes.split_to(self.bytes.len().min(CHUNK_BYTES));
+        Some((self.stream, chunk, self.end.saturating_sub(self.bytes.len() as u64)))
+    }
+}
+
+impl Sources {
+    /// Reads from the first stream that has more, or none while none has. It blocks.
+    fn read(&mut self) -> io::Result<Option<Block>> {
+        for _ in 0..self.in_turn.len() {
+            self.in_turn.rotate_left(1);
+            let Some(source) = self.in_turn.back_mut() else { break };
+            if let Some(bytes) = source.read()? {
+                return Ok(Some(Block { stream: source.stream, bytes, end: source.position }));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -191,10 +241,11 @@ impl Source {
 
     fn read_current(&mut self) -> io::Result<Option<Bytes>> {
         let Some(Open { file, .. }) = &mut self.current else { return Ok(None) };
-        let mut chunk = Vec::new();
-        let len = file.take(SENT_BYTES as u64).read_to_end(&mut chunk)?;
+        let mut bytes = Vec::with_capacity(READ_BYTES);
+        let len = file.take(READ_BYTES as u64).read_to_end(&mut bytes)?;
+        bytes.shrink_to_fit();
         self.position += len as u64;
-        Ok(Some(Bytes::from(chunk)).filter(|chunk| !chunk.is_empty()))
+        Ok(Some(Bytes::from(bytes)).filter(|bytes| !bytes.is_empty()))
     }
 
     /// Returns the part after the open one, of those that still exist.
@@ -271,3 +322,6 @@ fn tail(dir: &Path, stream: OutputStream, lines: u64) -> io::Result<Option<(Open
     }
     Ok(begins)
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 use std::time::{Duration, UNIX_EPOCH};
 
+use proto::output::CHUNK_BYTES;
 use tokio::io::AsyncWriteExt;
 
 use super::file_clock::Reading;
@@ -12,21 +13,21 @@ use crate::clock::{self, Moment};
 use crate::ledger::attempt_ref;
 use OutputStream::{Stderr, Stdout};
 
-const A: AttemptRef = attempt_ref(1, 1);
+pub(super) const A: AttemptRef = attempt_ref(1, 1);
 const B: AttemptRef = attempt_ref(2, 1);
 const READERS_MAX: usize = 3;
 
 const HOUR: Duration = Duration::from_hours(1);
 const WEEK: Duration = Duration::from_hours(7 * 24);
 
-fn logs(bytes_max: u64) -> (tempfile::TempDir, Logs) {
+pub(super) fn logs(bytes_max: u64) -> (tempfile::TempDir, Logs) {
     let dir = tempfile::tempdir().unwrap();
     let logs = Logs::new(dir.path(), bytes_max, READERS_MAX);
     (dir, logs)
 }
 
 /// Returns an attempt that has printed to both streams and ended.
-async fn printed(logs: &Logs, attempt: AttemptRef, stdout: &[u8], stderr: &[u8]) {
+pub(super) async fn printed(logs: &Logs, attempt: AttemptRef, stdout: &[u8], stderr: &[u8]) {
     fs::create_dir_all(logs.working_dir(attempt)).unwrap();
     let attempt = logs.begin(attempt);
     let [out, err] = attempt.create().unwrap();
@@ -115,7 +116,7 @@ async fn a_marker_says_where_output_was_lost() {
 #[tokio::test]
 async fn a_reader_goes_on_where_it_was() {
     let (_dir, logs) = logs(1 << 20);
-    printed(&logs, A, &vec![b'x'; 2 * SENT_BYTES], b"").await;
+    printed(&logs, A, &vec![b'x'; 2 * CHUNK_BYTES], b"").await;
     let mut reader = logs.open(A, &[Stdout], Follow::No, None).unwrap();
     let (stream, bytes, position) = reader.next_chunk().await.unwrap().unwrap();
 
@@ -123,8 +124,8 @@ async fn a_reader_goes_on_where_it_was() {
     again.skip_to(stream, position);
     let (_, rest, end) = again.next_chunk().await.unwrap().unwrap();
 
-    assert_eq!(bytes.len() + rest.len(), 2 * SENT_BYTES);
-    assert_eq!(end, 2 * SENT_BYTES as u64);
+    assert_eq!(bytes.len() + rest.len(), 2 * CHUNK_BYTES);
+    assert_eq!(end, 2 * CHUNK_BYTES as u64);
 }
 
 #[tokio::test]
@@ -137,21 +138,6 @@ async fn a_reader_that_was_away_is_told_what_it_missed() {
     let (_, marker, position) = again.next_chunk().await.unwrap().unwrap();
 
     assert_eq!(marker, format!("\n[{} bytes of output dropped]\n", position - 200));
-}
-
-#[tokio::test]
-async fn neither_stream_keeps_the_other_waiting() {
-    let (_dir, logs) = logs(1 << 20);
-    let much = vec![b'x'; 4 * SENT_BYTES];
-    printed(&logs, A, &much, &much).await;
-
-    let mut reader = logs.open(A, &OutputStream::ALL, Follow::No, None).unwrap();
-    let mut seen = Vec::new();
-    while let Some((stream, ..)) = reader.next_chunk().await.unwrap() {
-        seen.push(stream);
-    }
-
-    assert_eq!(seen[..4], [Stdout, Stderr, Stdout, Stderr]);
 }
 
 #[tokio::test]
