@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use proto::output::{OutputChunk, OutputPlace, OutputStream};
 use proto::problem::{ErrorKind, Problem};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::tasks::no_such_task;
 use super::{Operations, Reading};
@@ -84,6 +84,20 @@ impl LogScope {
 #[derive(Debug)]
 struct Outlet {
     pieces: mpsc::Sender<Item>,
+    /// Bytes of output for which there is room on the way to the reader.
+    room: Arc<Semaphore>,
+}
+
+/// Output on its way to the reader. It takes room until it is written.
+struct Unwritten {
+    data: Vec<u8>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Unwritten {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
+    }
 }
 
 /// Item on its way to the reader.
@@ -108,27 +122,37 @@ impl From<Problem> for Stop {
     }
 }
 
-/// Size of a piece for the reader. The buffers between here and a slow reader keep a few pieces
-/// each, and every piece wakes up two tasks: smaller pieces make a log slower.
-const PIECE_BYTES: usize = 2 << 10;
+/// Maximum bytes of a piece of output. Every piece wakes up two tasks.
+const PIECE_BYTES: u32 = 8 << 10;
+/// Maximum bytes of output on the way from here into a reader's connection, whose own buffers would
+/// take several times as much.
+const UNWRITTEN_BYTES: u32 = PIECE_BYTES;
 
 impl Outlet {
+    fn new(pieces: mpsc::Sender<Item>) -> Self {
+        Self { pieces, room: Arc::new(Semaphore::new(UNWRITTEN_BYTES as usize)) }
+    }
+
     /// Hands over output piece by piece, each with the place behind it.
-    async fn send_output(
-        &self,
-        attempt: AttemptNumber,
-        mut chunk: OutputChunk,
-    ) -> Result<(), Stop> {
-        while chunk.data.len() > PIECE_BYTES {
-            let data = Bytes::copy_from_slice(&chunk.data.split_to(PIECE_BYTES));
-            let left = u64::try_from(chunk.data.len()).unwrap_or(u64::MAX);
-            let next_offset = chunk.next_offset.saturating_sub(left);
-            let chunk = OutputChunk { stream: chunk.stream, data, next_offset };
+    async fn send_output(&self, attempt: AttemptNumber, chunk: OutputChunk) -> Result<(), Stop> {
+        let OutputChunk { stream, data, next_offset } = chunk;
+        let mut left = data.len() as u64;
+        for piece in data.chunks(PIECE_BYTES as usize) {
+            left = left.saturating_sub(piece.len() as u64);
+            let next_offset = next_offset.saturating_sub(left);
+            let chunk = OutputChunk { stream, data: self.unwritten(piece).await?, next_offset };
             self.send(LogPiece::Output { attempt, chunk }).await?;
         }
-        // A copy, so that what is left of a chunk does not keep all of it in memory.
-        chunk.data = Bytes::copy_from_slice(&chunk.data);
-        self.send(LogPiece::Output { attempt, chunk }).await
+        Ok(())
+    }
+
+    /// Waits for room and copies the piece: a part of a chunk would keep all of it in memory.
+    async fn unwritten(&self, piece: &[u8]) -> Result<Bytes, Stop> {
+        let bytes = u32::try_from(piece.len()).unwrap_or(UNWRITTEN_BYTES).min(UNWRITTEN_BYTES);
+        let room = Arc::clone(&self.room).acquire_many_owned(bytes);
+        let room = tokio::time::timeout(READER_PATIENCE, room).await;
+        let _room = room.ok().and_then(Result::ok).ok_or(Stop::ReaderGone)?;
+        Ok(Bytes::from_owner(Unwritten { data: piece.to_vec(), _room }))
     }
 
     async fn send(&self, piece: LogPiece) -> Result<(), Stop> {
@@ -168,7 +192,7 @@ impl Operations {
             LogScope::From(_) => None,
         };
         let (pieces, inlet) = mpsc::channel(1);
-        let outlet = Outlet { pieces: pieces.clone() };
+        let outlet = Outlet::new(pieces.clone());
         self.pump(slot, pieces, async move {
             match (opened, request.scope) {
                 (Some((output, attempt)), _) => {
@@ -259,31 +283,55 @@ fn pick(task: &Task, wanted: Option<AttemptNumber>) -> Result<&Attempt, Problem>
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     #[tokio::test]
     async fn long_output_is_handed_over_in_pieces_that_say_where_they_end() {
-        let (pieces, mut inlet) = mpsc::channel(8);
-        let outlet = Outlet { pieces };
+        let (pieces, mut inlet) = mpsc::channel(1);
+        let outlet = Outlet::new(pieces);
         let data = (0..PIECE_BYTES * 2 + 10).map(|n| n.to_le_bytes()[0]).collect::<Bytes>();
         let stream = Some(OutputStream::Stdout);
         let chunk = OutputChunk { stream, data: data.clone(), next_offset: 1_000_000 };
 
-        outlet.send_output(AttemptNumber(3), chunk).await.unwrap();
+        let sending =
+            tokio::spawn(async move { outlet.send_output(AttemptNumber(3), chunk).await });
 
         let mut handed_over = Vec::new();
-        while let Ok(Item::Piece(LogPiece::Output { attempt, chunk })) = inlet.try_recv() {
+        while let Some(Item::Piece(LogPiece::Output { attempt, chunk })) = inlet.recv().await {
             handed_over.extend(chunk.data);
             let left = u64::try_from(data.len() - handed_over.len()).unwrap();
             assert_eq!((attempt, chunk.next_offset), (AttemptNumber(3), 1_000_000 - left));
         }
+        sending.await.unwrap().unwrap();
         assert_eq!(handed_over, data);
+    }
+
+    #[tokio::test]
+    async fn output_on_its_way_to_the_reader_is_bounded_until_it_is_written() {
+        let (pieces, mut inlet) = mpsc::channel(usize::from(u8::MAX));
+        let outlet = Outlet::new(pieces);
+        let chunk = OutputChunk {
+            stream: Some(OutputStream::Stdout),
+            data: vec![b'x'; 3 * PIECE_BYTES as usize].into(),
+            next_offset: 1_000_000,
+        };
+        let mut sending = Box::pin(outlet.send_output(AttemptNumber(1), chunk));
+
+        for _ in 0..3 {
+            assert!(sending.as_mut().now_or_never().is_none_or(|sent| sent.is_ok()));
+            let piece = inlet.try_recv().unwrap();
+            assert!(inlet.try_recv().is_err(), "one that is not written yet holds the next back");
+            drop(piece);
+        }
+        assert!(inlet.try_recv().is_err());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_reader_that_takes_nothing_is_given_up_and_told_so() {
         let (pieces, inlet) = mpsc::channel(1);
-        let outlet = Outlet { pieces };
+        let outlet = Outlet::new(pieces);
         let piece = || LogPiece::Notice { attempt: None, text: "gone".to_owned() };
         outlet.send(piece()).await.unwrap();
         let refused = outlet.send(piece()).await;
