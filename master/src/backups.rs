@@ -14,6 +14,7 @@ use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
 
 use self::shelf::Shelf;
+use crate::config::BackupConfig;
 use crate::metrics::Metrics;
 use crate::operations::Operations;
 
@@ -21,24 +22,6 @@ use crate::operations::Operations;
 const PAUSE: Duration = Duration::from_secs(60);
 /// Longest sleep: the wall clock, which tells when the next one is due, may be set.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
-
-/// Keys under `backup`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BackupConfig {
-    /// Directory that this master saves backups to; empty for none.
-    pub directory: PathBuf,
-    /// Time between two of them.
-    pub interval: Duration,
-    /// Number of them that are kept.
-    pub keep: u64,
-}
-
-impl Default for BackupConfig {
-    fn default() -> Self {
-        let interval = Duration::from_secs(24 * 60 * 60);
-        Self { directory: PathBuf::new(), interval, keep: 7 }
-    }
-}
 
 /// Reason that a backup was not saved.
 #[derive(Debug, thiserror::Error)]

@@ -23,7 +23,6 @@ use daemon::logging::{LogFilter, LogFormat};
 pub(crate) use settings::{SettingError, changed, shown};
 pub use value::{Bytes, Names, TimeoutRange};
 
-use crate::backups::BackupConfig;
 use crate::restore::{self, RestoreOrder};
 
 /// Everything an operator can set.
@@ -118,6 +117,17 @@ pub struct LimitsConfig {
     pub disk_reserve: Bytes,
 }
 
+/// Keys under `backup`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupConfig {
+    /// Directory that this master saves backups to; empty for none.
+    pub directory: PathBuf,
+    /// Time between two of them.
+    pub interval: Duration,
+    /// Number of them that are kept.
+    pub keep: u64,
+}
+
 /// Keys under `log`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
@@ -198,6 +208,13 @@ impl Default for LimitsConfig {
             // Opening writes up to 64 MiB of the log into tables once more, and then goes on.
             disk_reserve: Bytes::mib(128),
         }
+    }
+}
+
+impl Default for BackupConfig {
+    fn default() -> Self {
+        let interval = Duration::from_secs(24 * 60 * 60);
+        Self { directory: PathBuf::new(), interval, keep: 7 }
     }
 }
 

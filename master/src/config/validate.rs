@@ -7,7 +7,7 @@ use proto::address::{host, is_loopback, is_unspecified};
 
 use super::{Config, RaftConfig};
 
-/// What comes more often would only keep masters busy.
+/// Shortest interval: heartbeats that come more often would only keep masters busy.
 const HEARTBEAT_INTERVAL_MIN: Duration = Duration::from_millis(10);
 
 /// Shortest time between two backups: each reads the whole state.

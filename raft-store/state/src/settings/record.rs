@@ -23,7 +23,7 @@ pub struct SettingsRecord {
 /// Origin of a setting's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SettingOrigin {
-    /// Who has chosen the value.
+    /// Source of the value.
     pub source: SettingSource,
     /// Log position of the setting's last change.
     pub index: LogIndex,

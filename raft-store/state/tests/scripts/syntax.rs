@@ -6,16 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    AddressSource, AssignTasks, Assignment, AttemptNumber, AttemptOutcome, AttemptRef, BeginTerm,
-    CancelTask, ChangeHealth, Class, ClusterId, Command, ConnectWorker, Constraint, ConstraintOp,
-    CreateToken, DataId, DisconnectReason, DisconnectWorkers, EndMassLoss, Epoch, FinishAttempts,
-    FinishedAttempt, ForgetDeparted, HealthChange, HealthFinding, IdempotencyKey, Incarnation,
+    AddressSource, AssignTasks, BeginTerm, CancelTask, ChangeHealth, Class, ClusterId, Command,
+    ConnectWorker, CreateToken, DataId, DisconnectReason, DisconnectWorkers, EndMassLoss,
+    FinishAttempts, ForgetDeparted, HealthChange, HealthFinding, IdempotencyKey, Incarnation,
     LabelWorker, LeaseTimes, Level, LogIndex, LossReason, MasterId, NoteRival, OnDisconnect,
     Process, RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts, RequeueScope, Resources,
-    RevokeToken, SchedulingOrder, SeedSettings, SetScheduling, SetSettings, SettingKey, Settings,
-    SettingsRecord, Specs, StartAttempts, StartNumber, State, SubmitTasks, TaskId, TaskSpec, Term,
-    Tick, Timestamp, UnregisterWorker, WorkerId,
+    RevokeToken, SchedulingOrder, SeedSettings, SetScheduling, SetSettings, Settings,
+    SettingsRecord, Specs, StartAttempts, StartNumber, State, SubmitTasks, TaskSpec, Term, Tick,
+    Timestamp, UnregisterWorker,
 };
+
+use words::{
+    assignment, attempt, constraint, duration, finished, pair, parsed, registration, setting,
+    timestamp,
+};
+
+#[path = "words.rs"]
+mod words;
 
 /// One line of a script.
 pub(crate) enum Line {
@@ -360,73 +367,4 @@ impl<'a> Arguments<'a> {
     fn rest(&mut self) -> impl Iterator<Item = &'a str> + use<'a> {
         std::mem::take(&mut self.plain).into_iter()
     }
-}
-
-fn parsed<T: FromStr>(text: &str) -> T {
-    text.parse().unwrap_or_else(|_| panic!("unreadable: {text}"))
-}
-
-/// Reads the path of a setting.
-fn setting(path: &str) -> SettingKey {
-    SettingKey::at(path).unwrap_or_else(|| panic!("no such setting: {path}"))
-}
-
-/// Reads `500ms` or `3s`.
-fn duration(text: &str) -> Duration {
-    match text.strip_suffix("ms") {
-        Some(millis) => Duration::from_millis(parsed(millis)),
-        None => Duration::from_secs(parsed(text.strip_suffix('s').unwrap())),
-    }
-}
-
-fn timestamp(text: &str) -> Timestamp {
-    Timestamp(0).after(duration(text))
-}
-
-/// Reads `w1/e1`.
-fn registration(text: &str) -> (WorkerId, Epoch) {
-    let (worker, epoch) = text.split_once("/e").unwrap();
-    (parsed(worker), Epoch(parsed(epoch)))
-}
-
-/// Reads `t1#1`.
-fn attempt(text: &str) -> AttemptRef {
-    let (task, number) = text.split_once('#').unwrap();
-    AttemptRef { task: parsed(task), attempt: AttemptNumber(parsed(number)) }
-}
-
-/// Reads `t1:w1`.
-fn assignment(text: &str) -> Assignment {
-    let (task, worker) = text.split_once(':').unwrap();
-    Assignment { task: parsed::<TaskId>(task), worker: parsed(worker) }
-}
-
-/// Reads `t1#1:0` with an exit code, or `:signal-9`, `:start-failed`, `:unfit`, `:lost` in its
-/// place.
-fn finished(text: &str) -> FinishedAttempt {
-    let (reference, end) = text.split_once(':').unwrap();
-    let outcome = match end.strip_prefix("signal-") {
-        Some(signal) => AttemptOutcome::Signaled { signal: parsed(signal) },
-        None if end == "start-failed" => {
-            AttemptOutcome::StartFailed { detail: "no such file".to_owned() }
-        }
-        None if end == "unfit" => {
-            AttemptOutcome::WorkerUnfit { detail: "too many open files".to_owned() }
-        }
-        None if end == "lost" => AttemptOutcome::Lost(LossReason::WorkerShutdown),
-        None => AttemptOutcome::Exited { code: parsed(end) },
-    };
-    FinishedAttempt { attempt: attempt(reference), outcome }
-}
-
-/// Reads `zone:a`: the label must have this value.
-fn constraint(text: &str) -> Constraint {
-    let (label, value) = text.split_once(':').unwrap();
-    Constraint { label: label.to_owned(), op: ConstraintOp::Equals(value.to_owned()) }
-}
-
-/// Reads `zone:a` or `license:2`.
-fn pair<K: for<'a> From<&'a str>, V: FromStr>(text: &str) -> (K, V) {
-    let (key, value) = text.split_once(':').unwrap();
-    (key.into(), parsed(value))
 }
