@@ -31,6 +31,10 @@ pub struct RestoreOrder {
     /// The first members, the same on each
     #[arg(long, value_name = "ID=HOST:PORT,…", value_parser = members)]
     initial_cluster: Members,
+    /// Number of the generation that begins; greater than that of any cluster that was restored from
+    /// this backup before [default: the one after that of the backup]
+    #[arg(long, value_name = "NUMBER")]
+    generation: Option<u32>,
     /// Say what was restored as JSON
     #[arg(long)]
     json: bool,
@@ -116,6 +120,7 @@ pub fn run(order: &RestoreOrder) -> Result<(), RestoreFailure> {
         name: order.node_id,
         cluster_name: order.cluster_name.clone(),
         members: order.initial_cluster.0.clone(),
+        generation: order.generation,
     };
     let source: Box<dyn Read> = if order.file == Path::new("-") {
         Box::new(io::stdin())

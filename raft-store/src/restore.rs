@@ -44,6 +44,10 @@ pub struct Restoration {
     pub cluster_name: String,
     /// First members, the same in each call: together they are the cluster.
     pub members: BTreeMap<MasterId, String>,
+    /// Number of the generation that begins; the one after that of the backup unless it is given. A
+    /// greater one must be given when a generation of that number has run before, because the
+    /// backup was restored before.
+    pub generation: Option<u32>,
 }
 
 /// Outcome of a restoration.
@@ -64,6 +68,13 @@ pub enum RestoreError {
     /// The directory has been in use.
     #[error("{} holds data already: a backup is restored into an empty directory", .0.display())]
     InUse(PathBuf),
+    /// The generation would not be a later one.
+    #[error("the generation must be {least} or a later one, not {asked}")]
+    Generation {
+        asked: u32,
+        /// The first one after that of the backup.
+        least: u32,
+    },
     /// The backup cannot be read.
     #[error(transparent)]
     Backup(#[from] ReadError),

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Summary of a backup.
+/// Summary of a backup. Later releases may add to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Summary {
     /// Configured name of the cluster.
     pub cluster_name: String,
@@ -47,6 +48,7 @@ pub struct Summary {
 
 /// A member of the cluster at the time of a backup.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct BackupMember {
     pub id: u64,
     /// `host:port` of its gRPC server.

@@ -164,3 +164,21 @@ fn any_bytes_are_refused_without_much_memory() {
         read(&bytes).ok();
     });
 }
+
+/// A file as the first release with backups wrote it. It is read for ever.
+#[test]
+fn a_backup_of_the_first_format_is_read() {
+    let sections = read(include_bytes!("../../corpus/format-1.backup")).unwrap();
+    let [Section::Summary(summary), Section::Manifest(_), Section::Part(part), Section::End(_)] =
+        sections.as_slice()
+    else {
+        panic!("{sections:?}")
+    };
+    assert_eq!((summary.cluster_name.as_str(), summary.generation, summary.level), ("prod", 1, 2));
+    assert_eq!((summary.index, summary.term, summary.master), (Some(1_234), Some(7), 3));
+    let tasks = summary.tasks.iter().map(|(state, count)| (state.as_str(), *count));
+    assert_eq!(tasks.collect::<Vec<_>>(), [("queued", 5)]);
+    let member = BackupMember { id: 1, address: "10.0.0.1:50051".to_owned(), voter: true };
+    assert_eq!(summary.members, [member]);
+    assert_eq!(part.bytes.as_ref(), b"MANIFEST-5\n");
+}

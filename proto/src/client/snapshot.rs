@@ -18,8 +18,9 @@ impl Client {
     /// Begins a backup on the first master that answers.
     pub async fn save_snapshot(&self) -> Result<SnapshotStream, ClientError> {
         let rules = self.rules(Repeat::Always);
-        // The answer comes when the checkpoint is taken, which takes a flush of the state.
-        let rules = Rules { attempt_timeout: rules.deadline, ..rules };
+        // The answer comes when the checkpoint is taken, which takes a flush of the state. There is
+        // time for another master all the same.
+        let rules = Rules { attempt_timeout: rules.deadline / 2, ..rules };
         let request = v1::SaveSnapshotRequest {};
         let parts = self.call(rules, request, |channel, request| async move {
             let service = ClusterServiceClient::new(channel);

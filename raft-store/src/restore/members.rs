@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cluster_state::{ClusterId, MasterId, Meta};
+use cluster_state::{ClusterId, Generation, MasterId, Meta};
 use openraft::Membership;
 use openraft::impls::BasicNode;
 use proto::backup::Digest;
@@ -25,9 +25,13 @@ impl Restoration {
         let list = self.members.iter().map(|(name, address)| format!("{name}={address}"));
         let list = list.collect::<Vec<_>>().join(",");
         let id = digest.derive(&[self.cluster_name.as_bytes(), list.as_bytes()]).number();
-        let generation = meta.generation.following(meta.next_task, id);
+        let least = meta.generation.following(meta.next_task, id);
+        let generation = self.generation.map_or(least, |number| Generation { number, ..least });
+        if generation.number < least.number {
+            return Err(RestoreError::Generation { asked: generation.number, least: least.number });
+        }
 
-        let last = next_position(applied, meta);
+        let last = next_position(applied, meta, generation);
         let nodes = self
             .members
             .iter()

@@ -31,10 +31,12 @@ pub(super) struct Beginning {
     pub(super) membership: StoredMembership,
 }
 
-/// Returns the position from which the next generation's log goes on.
-pub(super) fn next_position(applied: LogId, meta: &Meta) -> LogId {
-    let term = applied.leader_id.term.max(meta.term.0).saturating_add(TERM_GAP);
-    log_id(Term(term), LogIndex(applied.index.saturating_add(INDEX_GAP)))
+/// Returns the position from which the log of `generation` goes on.
+pub(super) fn next_position(applied: LogId, meta: &Meta, generation: Generation) -> LogId {
+    let generations = generation.after(meta.generation);
+    let gap = |gap: u64| gap.saturating_mul(generations);
+    let term = applied.leader_id.term.max(meta.term.0).saturating_add(gap(TERM_GAP));
+    log_id(Term(term), LogIndex(applied.index.saturating_add(gap(INDEX_GAP))))
 }
 
 /// Rewrites every record that the next generation knows otherwise. `begin` decides what that begins
@@ -98,7 +100,7 @@ impl Rewriter<'_> {
     }
 
     fn take(&mut self, record: Record) -> Result<(), StorageError> {
-        let Some(record) = record.in_generation(self.next.generation, self.before.now) else {
+        let Some(record) = record.in_generation(self.next.generation, &self.before) else {
             return Ok(());
         };
         self.changes.push((LogIndex(0), Change::Put(record)));

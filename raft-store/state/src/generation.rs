@@ -30,6 +30,13 @@ impl Generation {
         Self { number: self.number.saturating_add(1).max(beyond), id }
     }
 
+    /// Returns the number of generations from `earlier` to this one. A backup may have been restored
+    /// before: each of those lives has given out its own.
+    #[must_use]
+    pub fn after(self, earlier: Self) -> u64 {
+        self.number.saturating_sub(earlier.number).into()
+    }
+
     /// Returns the id of its first task. All smaller ones are of earlier generations.
     #[must_use]
     pub const fn first_task(self) -> TaskId {
@@ -59,7 +66,7 @@ impl Meta {
     pub fn in_generation(self, generation: Generation) -> Self {
         Self {
             next_task: generation.first_task(),
-            epochs_used: beyond(self.epochs_used),
+            epochs_used: beyond(self.epochs_used, generation.after(self.generation)),
             level: self.level.max(Generation::LEVEL),
             generation,
             ..self
@@ -68,18 +75,22 @@ impl Meta {
 }
 
 impl Record {
-    /// Returns the record as `generation` knows it, if that differs. `now` is the log time of the
-    /// position from which it continues.
+    /// Returns the record as `generation` knows it, if that differs. `before` are the counters from
+    /// which that continues.
     #[must_use]
-    pub fn in_generation(&self, generation: Generation, now: Timestamp) -> Option<Self> {
+    pub fn in_generation(&self, generation: Generation, before: &Meta) -> Option<Self> {
+        let generations = generation.after(before.generation);
         match self {
             Self::Meta(meta) => Some(Self::Meta(meta.in_generation(generation))),
-            Self::Worker(worker) => Some(Self::Worker(next_worker(worker).into())),
+            Self::Worker(worker) => Some(Self::Worker(next_worker(worker, generations).into())),
             Self::Departed(departed) => {
-                let worker = next_worker(&departed.worker).into();
+                let worker = next_worker(&departed.worker, generations).into();
                 Some(Self::Departed(Departed { worker, ..departed.clone() }))
             }
-            Self::Task(task) => next_task(task, now).map(|task| Self::Task(task.into())),
+            Self::Task(task) => {
+                let task = next_task(task, before.now, generations)?;
+                Some(Self::Task(task.into()))
+            }
             Self::Leader(_)
             | Self::IdempotencyKey(_)
             | Self::Token(_)
@@ -89,27 +100,27 @@ impl Record {
     }
 }
 
-/// Returns the worker as the next generation knows it: it has to register again.
-fn next_worker(worker: &Worker) -> Worker {
-    Worker { epoch: beyond(worker.epoch), ..worker.clone() }
+/// Returns the worker as a later generation knows it: it has to register again.
+fn next_worker(worker: &Worker, generations: u64) -> Worker {
+    Worker { epoch: beyond(worker.epoch, generations), ..worker.clone() }
 }
 
-/// Returns the task as the next generation knows it. A live attempt may have begun, and ended,
+/// Returns the task as a later generation knows it. A live attempt may have begun, and ended,
 /// although the state does not say so: its worker must not be told to begin it again.
-fn next_task(task: &Task, now: Timestamp) -> Option<Task> {
+fn next_task(task: &Task, now: Timestamp, generations: u64) -> Option<Task> {
     task.live_attempt()?;
     let mut task = task.clone();
     if task.state == TaskState::Assigned {
         task.state = TaskState::Running;
     }
     let attempt = task.attempts.last_mut()?;
-    attempt.epoch = beyond(attempt.epoch);
+    attempt.epoch = beyond(attempt.epoch, generations);
     attempt.started_at.get_or_insert(now);
     Some(task)
 }
 
-const fn beyond(epoch: Epoch) -> Epoch {
-    Epoch(epoch.0.saturating_add(EPOCHS_PER_GENERATION))
+const fn beyond(epoch: Epoch, generations: u64) -> Epoch {
+    Epoch(epoch.0.saturating_add(EPOCHS_PER_GENERATION.saturating_mul(generations)))
 }
 
 #[cfg(test)]

@@ -196,7 +196,7 @@ impl Run {
     fn restore(&mut self) -> String {
         let meta = *self.state.meta();
         let generation = meta.generation.following(meta.next_task, 7);
-        let next = |record: Record| record.in_generation(generation, meta.now).unwrap_or(record);
+        let next = |record: Record| record.in_generation(generation, &meta).unwrap_or(record);
         let records = self.state.records().map(next).collect::<Vec<_>>();
         for state in [&mut self.state, &mut self.rebuilt] {
             *state = State::new();

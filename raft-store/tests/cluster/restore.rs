@@ -56,7 +56,8 @@ async fn backed_up() -> (Cluster, Vec<u8>) {
 
 fn restoration(dir: &Path, name: u64, members: &BTreeMap<MasterId, String>) -> Restoration {
     let (data_dir, members) = (dir.to_owned(), members.clone());
-    Restoration { data_dir, name: MasterId(name), cluster_name: "test".to_owned(), members }
+    let (cluster_name, generation) = ("test".to_owned(), None);
+    Restoration { data_dir, name: MasterId(name), cluster_name, members, generation }
 }
 
 fn restore(cluster: &Cluster, name: u64, members: &[u64], bytes: &[u8]) -> RestoreReport {
@@ -193,4 +194,37 @@ async fn a_master_of_the_past_is_neither_heard_nor_told_anything() {
     cluster.start_member(3, &[1, 2, 3]).await;
     let third = cluster.node(MasterId(3));
     eventually("it has everything", || async { knows(third, "later").then_some(()) }).await;
+}
+
+/// The disks are lost once more before another backup was saved.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_is_restored_again_gives_out_nothing_of_the_first_time() {
+    let (_before, bytes) = backed_up().await;
+    let mut positions = Vec::new();
+    for generation in [None, Some(2), Some(7)] {
+        let mut cluster = Cluster::prepare(100_000).await;
+        let members = [(MasterId(1), cluster.addresses[&MasterId(1)].clone())].into();
+        let restoration = restoration(&cluster.data_dir(MasterId(1)), 1, &members);
+        let restoration = Restoration { generation, ..restoration };
+        let report = restoration.run(&bytes[..], |_, _| {}).unwrap();
+        assert_eq!(report.generation.number, generation.unwrap_or(1));
+        cluster.start_member(1, &[1]).await;
+
+        let task = first_task(&cluster).await;
+        let node = cluster.node(MasterId(1));
+        let status = node.local_status();
+        let epoch = node.reader().with(|state| state.workers().next().unwrap().epoch);
+        positions.push((task.0, status.term.0, status.last_log.0, epoch.0));
+    }
+    for pair in positions.windows(2) {
+        let [(task, term, index, epoch), next] = pair else { panic!("{pair:?}") };
+        assert!(next.0 > task + 1_000_000 && next.1 > term + 1_000_000, "{positions:?}");
+        assert!(next.2 > index + 1_000_000 && next.3 > epoch + 1_000_000, "{positions:?}");
+    }
+
+    let home = TempDir::new().unwrap();
+    let members = [(MasterId(1), "127.0.0.1:1".to_owned())].into();
+    let earlier = Restoration { generation: Some(0), ..restoration(home.path(), 1, &members) };
+    let refused = earlier.run(&bytes[..], |_, _| {}).unwrap_err().to_string();
+    assert_eq!(refused, "the generation must be 1 or a later one, not 0");
 }

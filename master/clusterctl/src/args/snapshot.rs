@@ -51,4 +51,8 @@ pub struct RestoreArgs {
     /// First members, the same for each of them
     #[arg(long, value_name = "ID=HOST:PORT,…")]
     pub initial_cluster: String,
+    /// Number of the generation that begins; greater than that of any cluster that was restored from
+    /// this backup before [default: the one after that of the backup]
+    #[arg(long, value_name = "NUMBER")]
+    pub generation: Option<u32>,
 }

@@ -19,6 +19,9 @@ pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<(), Failure> 
         .args(["--node-id", &args.node_id.to_string()])
         .args(["--cluster-name", &args.cluster_name])
         .args(["--initial-cluster", &args.initial_cluster]);
+    if let Some(generation) = args.generation {
+        command.args(["--generation", &generation.to_string()]);
+    }
     if context.output.format() == Format::Json {
         command.arg("--json");
     }
