@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use cluster_state::{Command, Level, Term};
+use cluster_state::{Command, Settings, Term};
 use raft_store::{Node, ProposeError};
 use tokio::time::Instant;
 
 use super::duty::{Duty, Wait};
 use crate::settings::SettingsInForce;
 
-/// The level from which on a cluster has settings.
-const LEVEL: Level = Level(2);
 /// Pause between two looks. The settings are missing once, and the log moves all the time.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
@@ -36,7 +34,7 @@ impl Duty for Seeder {
 
     async fn pass(&mut self) -> Result<Wait, ProposeError> {
         let lacks = |state: &cluster_state::State| {
-            state.meta().level >= LEVEL && state.settings().is_none()
+            state.meta().level >= Settings::LEVEL && state.settings().is_none()
         };
         if self.node.reader().with(lacks) {
             let command = Command::SeedSettings(self.settings.seed(self.term, self.node.id()));

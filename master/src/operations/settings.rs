@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{Command, LogIndex, SetSettings, SettingsRecord};
+use cluster_state::{Command, LogIndex, Rejection, SetSettings, Settings, SettingsRecord};
 use proto::convert::Invalid;
 use proto::problem::{ErrorKind, Fault, Outcome, Problem};
 use raft_store::ProposeError;
@@ -60,7 +60,7 @@ impl Operations {
                 }
                 // Somebody else was faster.
                 Err(ProposeError::Rejected {
-                    rejection: cluster_state::Rejection::SettingsChanged { .. },
+                    rejection: Rejection::SettingsChanged { .. },
                     ..
                 }) if if_index.is_none() && attempts_left > 0 => {}
                 Err(error) => return Err(refusal::of_mutation(&error)),
@@ -72,19 +72,23 @@ impl Operations {
     /// its first leader took over.
     async fn recorded_settings(&self) -> Result<Record, Problem> {
         let reader = self.node().reader();
-        let level = reader.level();
-        let recorded = || reader.with(|state| state.settings().cloned());
-        if let Some(record) = recorded() {
-            return Ok(record);
-        }
-
         let mut applied = reader.watch_applied();
-        let recorded = applied.wait_for(|_| recorded().is_some());
-        drop(tokio::time::timeout(SEED_PATIENCE, recorded).await);
-        reader.with(|state| state.settings().cloned()).ok_or_else(|| {
+        let recorded = async {
+            loop {
+                applied.borrow_and_update();
+                if let Some(record) = reader.with(|state| state.settings().cloned()) {
+                    return Some(record);
+                }
+                applied.changed().await.ok()?;
+            }
+        };
+        let recorded = tokio::time::timeout(SEED_PATIENCE, recorded).await;
+        recorded.ok().flatten().ok_or_else(|| {
             let detail = format!(
-                "the cluster has no settings at feature level {level}: until all masters run a \
-                 release that knows level 2, the configuration of the leader counts"
+                "the cluster has no settings at feature level {}: until all masters run a release \
+                 that knows level {}, the configuration of the leader counts",
+                reader.level(),
+                Settings::LEVEL
             );
             Problem::new(ErrorKind::Conflict, detail).with_outcome(Outcome::Rejected)
         })

@@ -198,7 +198,7 @@ pub(super) struct Admission<'a> {
 
 #[cfg(test)]
 mod tests {
-    use cluster_state::{Proposal, RaiseLevel, Tick, Timestamp};
+    use cluster_state::{LogIndex, Proposal, RaiseLevel, SetSettings, Settings, Tick, Timestamp};
     use tempfile::TempDir;
 
     use super::*;
@@ -261,6 +261,12 @@ mod tests {
         let encoded = EncodedCommand::new(&command, Level::FIRST).unwrap();
         assert_eq!(EncodedCommand::received(encoded.bytes, below).unwrap_err(), expected);
         assert!(expected.is_certain());
+
+        let (settings, base) = (Settings::default(), LogIndex(1));
+        let command = Command::SetSettings(SetSettings { settings, base });
+        let refused = EncodedCommand::new(&command, Level::FIRST).unwrap_err();
+        let (needed, cluster) = (Settings::LEVEL, Level::FIRST);
+        assert_eq!(refused, ProposeError::BelowLevel { needed, cluster });
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub use self::workers::{
     ChangeHealth, ConnectWorker, DisconnectWorkers, ForgetDeparted, HealthChange, HealthFinding,
     LabelWorker, NoteRival, RegisterWorker, SchedulingOrder, SetScheduling, UnregisterWorker,
 };
-use crate::{Level, Timestamp};
+use crate::{Level, Settings, Timestamp};
 
 /// A command with the leader's stamp of time: the content of a log entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,7 +114,7 @@ impl Command {
             | Self::NoteRival(_)
             | Self::ChangeHealth(_)
             | Self::RaiseLevel(_) => Level::FIRST,
-            Self::SeedSettings(_) | Self::SetSettings(_) => Level(2),
+            Self::SeedSettings(_) | Self::SetSettings(_) => Settings::LEVEL,
         }
     }
 }

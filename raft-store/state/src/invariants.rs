@@ -2,8 +2,8 @@
 
 use crate::index::Index;
 use crate::{
-    AttemptNumber, Level, SettingKey, Shortage, State, StopReason, Task, TaskId, TaskState, Worker,
-    WorkerId,
+    AttemptNumber, SettingKey, Settings, Shortage, State, StopReason, Task, TaskId, TaskState,
+    Worker, WorkerId,
 };
 
 /// An invariant that does not hold: a bug in `apply`.
@@ -120,7 +120,7 @@ impl State {
 
     fn settings_are_in_step(&self) -> bool {
         self.settings().is_none_or(|record| {
-            self.meta().level >= Level(2)
+            self.meta().level >= Settings::LEVEL
                 && self.meta().live_bytes_max == record.settings.limits.live_bytes
                 && record.origins.len() == SettingKey::ALL.len()
         })

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use self::key::SettingKey;
 pub use self::record::{SettingOrigin, SettingSource, SettingsRecord};
 pub use self::rules::SettingFault;
-use crate::{LeaseTimes, Limits, Worker};
+use crate::{LeaseTimes, Level, Limits, Worker};
 
 /// All settings, by the sections of the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +104,11 @@ pub struct RetentionSettings {
     pub tasks: u64,
     /// Least time for which each is kept: older ones are forgotten gradually.
     pub age: Duration,
+}
+
+impl Settings {
+    /// The level from which on a cluster has settings.
+    pub const LEVEL: Level = Level(2);
 }
 
 impl WorkerSettings {
