@@ -19,7 +19,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use self::dial::{Peer, dial};
 use self::small_reads::SmallReads;
-use crate::output::CHUNK_BYTES;
+use crate::output::Flow;
 
 /// Limit of a connection attempt: a peer on the same network answers in milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -34,12 +34,9 @@ const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(2);
 const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 
-/// Windows of connections that carry many long streams to readers of any speed. Data that a reader
-/// has not taken waits here, up to the stream's window; the connection's window holds that of all
-/// its streams, so that slow readers do not block the others. Two chunks: one is read while the
-/// other is on its way.
-const LONG_STREAM_WINDOW_BYTES: u32 = 16_320;
-const _: () = assert!(LONG_STREAM_WINDOW_BYTES as usize == 2 * CHUNK_BYTES);
+/// Maximum number of long streams of a connection. Data that a reader has not taken waits here, up
+/// to the stream's window; the connection's window holds that of all its streams, so that slow
+/// readers do not block the others.
 const LONG_STREAMS_MAX: u32 = 1_024;
 
 /// Maximum length of a host name (RFC 1035).
@@ -106,16 +103,20 @@ pub fn connect_lazily_unprobed(address: &str) -> Result<Channel, InvalidAddress>
     Ok(endpoint.connect_with_connector_lazy(tower::service_fn(|uri| connected(Peer::OfMany, uri))))
 }
 
-/// Like [`connect_lazily_unprobed`], for long streams whose readers may be slow.
+/// Like [`connect_lazily_unprobed`], for long streams of output.
 ///
 /// # Errors
 ///
 /// When the address cannot be parsed.
-pub fn connect_for_long_streams(address: &str) -> Result<Channel, InvalidAddress> {
+pub fn connect_for_long_streams(address: &str, flow: Flow) -> Result<Channel, InvalidAddress> {
     let endpoint = endpoint(address)?
         .connect_timeout(CONNECT_TIMEOUT)
-        .initial_stream_window_size(LONG_STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(LONG_STREAM_WINDOW_BYTES * LONG_STREAMS_MAX);
+        .initial_stream_window_size(flow.window_bytes())
+        .initial_connection_window_size(flow.window_bytes() * LONG_STREAMS_MAX);
+    if flow == Flow::Wide {
+        let connector = tower::service_fn(|uri| connected(Peer::OfMany, uri));
+        return Ok(endpoint.connect_with_connector_lazy(connector));
+    }
     let connector = tower::service_fn(async |uri| {
         let stream = connected(Peer::OfMany, uri).await?;
         Ok::<_, io::Error>(TokioIo::new(SmallReads::new(stream.into_inner())))

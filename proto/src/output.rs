@@ -9,9 +9,42 @@ use crate::v1;
 
 /// Bytes of a frame of HTTP/2, with its header, that carries a chunk: connections are read into
 /// buffers of this size, so that a frame that waits for a slow reader keeps one buffer in memory.
-pub const FRAME_BYTES: usize = 8 << 10;
-/// Maximum bytes of a chunk that a worker sends: with what describes it, one such frame.
-pub const CHUNK_BYTES: usize = FRAME_BYTES - 32;
+pub const FRAME_BYTES: u32 = 8 << 10;
+/// Maximum bytes of a chunk, unless the request says otherwise: with what describes it, one such
+/// frame.
+pub const CHUNK_BYTES: u32 = FRAME_BYTES - 32;
+/// Maximum bytes of any chunk.
+pub const CHUNK_BYTES_MAX: u32 = 8 * CHUNK_BYTES;
+
+/// Rate for which a stream of output is set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Flow {
+    /// Any: little waits for a reader who takes nothing.
+    Narrow,
+    /// That of a fast reader, for whom much is on its way at any time.
+    Wide,
+}
+
+impl Flow {
+    /// Returns the maximum bytes of a chunk.
+    #[must_use]
+    pub const fn chunk_bytes(self) -> u32 {
+        match self {
+            Self::Narrow => CHUNK_BYTES,
+            Self::Wide => CHUNK_BYTES_MAX,
+        }
+    }
+
+    /// Returns the bytes that may be on their way: more than one chunk, so that one is read while
+    /// the next is on its way.
+    #[must_use]
+    pub const fn window_bytes(self) -> u32 {
+        match self {
+            Self::Narrow => 2 * CHUNK_BYTES,
+            Self::Wide => 4 * CHUNK_BYTES_MAX,
+        }
+    }
+}
 
 /// One of the two outputs of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,6 +122,7 @@ pub struct OutputRequest {
     pub stream: Option<OutputStream>,
     /// True to go on until the attempt ends.
     pub follow: bool,
+    pub flow: Flow,
     /// Position at which reading begins.
     pub place: OutputPlace,
 }
@@ -137,6 +171,7 @@ impl From<OutputRequest> for v1::StreamTaskLogsRequest {
             tail_lines,
             stdout_offset: stdout,
             stderr_offset: stderr,
+            chunk_bytes: Some(request.flow.chunk_bytes()),
         }
     }
 }
@@ -157,13 +192,13 @@ mod tests {
     #[test]
     fn a_chunk_and_what_describes_it_fit_into_a_frame() {
         let chunk = v1::LogChunk {
-            data: vec![b'x'; CHUNK_BYTES].into(),
+            data: vec![b'x'; CHUNK_BYTES as usize].into(),
             next_offset: u64::MAX,
             stream: OutputStream::number(Some(OutputStream::Stderr)),
             ..v1::LogChunk::default()
         };
         let (http2_header, grpc_header) = (9, 5);
-        assert!(http2_header + grpc_header + chunk.encoded_len() <= FRAME_BYTES);
+        assert!(http2_header + grpc_header + chunk.encoded_len() <= FRAME_BYTES as usize);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::call_failure::CallFailure;
 use crate::channel::{self, ConnectError, InvalidAddress};
 use crate::deadline::{self, timed};
 use crate::limits::MESSAGE_BYTES_MAX;
-use crate::output::{OutputChunk, OutputRequest};
+use crate::output::{Flow, OutputChunk, OutputRequest};
 use crate::v1::worker_service_client::WorkerServiceClient;
 use crate::v1::{
     AssignTaskRequest, AssignTaskResponse, CancelTaskRequest, CancelTaskResponse, DismissRequest,
@@ -53,13 +53,13 @@ impl WorkerClient {
         Ok(Self::over(channel::connect_lazily_unprobed(address)?))
     }
 
-    /// Creates a client that connects on first use, to read logs only.
+    /// Creates a client that connects on first use, to read logs only, at such a rate.
     ///
     /// # Errors
     ///
     /// When the address is not `host:port`.
-    pub fn for_logs(address: &str) -> Result<Self, InvalidAddress> {
-        Ok(Self::over(channel::connect_for_long_streams(address)?))
+    pub fn for_logs(address: &str, flow: Flow) -> Result<Self, InvalidAddress> {
+        Ok(Self::over(channel::connect_for_long_streams(address, flow)?))
     }
 
     /// Connects now, which distinguishes an offline worker from one that does not answer.

@@ -17,6 +17,7 @@ use super::{Operations, Reading};
 mod channels;
 mod follower;
 mod output;
+mod pace;
 
 pub(crate) use channels::LogChannels;
 use follower::Follower;
@@ -128,31 +129,40 @@ const PIECE_BYTES: u32 = 8 << 10;
 /// take several times as much.
 const UNWRITTEN_BYTES: u32 = PIECE_BYTES;
 
+fn room_for(piece: &OutputChunk) -> u32 {
+    u32::try_from(piece.data.len()).unwrap_or(UNWRITTEN_BYTES).min(UNWRITTEN_BYTES)
+}
+
+/// Splits a chunk into pieces for a reader, each with the place behind it.
+fn pieces(chunk: OutputChunk) -> impl Iterator<Item = OutputChunk> {
+    let OutputChunk { stream, mut data, next_offset } = chunk;
+    std::iter::from_fn(move || {
+        let piece = data.split_to(data.len().min(PIECE_BYTES as usize));
+        let next_offset = next_offset.saturating_sub(data.len() as u64);
+        (!piece.is_empty()).then_some(OutputChunk { stream, data: piece, next_offset })
+    })
+}
+
 impl Outlet {
     fn new(pieces: mpsc::Sender<Item>) -> Self {
         Self { pieces, room: Arc::new(Semaphore::new(UNWRITTEN_BYTES as usize)) }
     }
 
-    /// Hands over output piece by piece, each with the place behind it.
-    async fn send_output(&self, attempt: AttemptNumber, chunk: OutputChunk) -> Result<(), Stop> {
-        let OutputChunk { stream, data, next_offset } = chunk;
-        let mut left = data.len() as u64;
-        for piece in data.chunks(PIECE_BYTES as usize) {
-            left = left.saturating_sub(piece.len() as u64);
-            let next_offset = next_offset.saturating_sub(left);
-            let chunk = OutputChunk { stream, data: self.unwritten(piece).await?, next_offset };
-            self.send(LogPiece::Output { attempt, chunk }).await?;
-        }
-        Ok(())
-    }
-
-    /// Waits for room and copies the piece: a part of a chunk would keep all of it in memory.
-    async fn unwritten(&self, piece: &[u8]) -> Result<Bytes, Stop> {
-        let bytes = u32::try_from(piece.len()).unwrap_or(UNWRITTEN_BYTES).min(UNWRITTEN_BYTES);
-        let room = Arc::clone(&self.room).acquire_many_owned(bytes);
+    /// Hands over a piece of output once there is room for it. It is copied: a part of a chunk
+    /// would keep all of it in memory.
+    async fn send_output(&self, attempt: AttemptNumber, piece: OutputChunk) -> Result<(), Stop> {
+        let room = Arc::clone(&self.room).acquire_many_owned(room_for(&piece));
         let room = tokio::time::timeout(READER_PATIENCE, room).await;
         let _room = room.ok().and_then(Result::ok).ok_or(Stop::ReaderGone)?;
-        Ok(Bytes::from_owner(Unwritten { data: piece.to_vec(), _room }))
+        let data = Bytes::from_owner(Unwritten { data: piece.data.to_vec(), _room });
+        let chunk = OutputChunk { data, ..piece };
+        self.send(LogPiece::Output { attempt, chunk }).await
+    }
+
+    /// Waits for so long until there is room for a piece, and returns false if there is none.
+    async fn has_room_within(&self, patience: Duration, piece: &OutputChunk) -> bool {
+        let room = self.room.acquire_many(room_for(piece));
+        tokio::time::timeout(patience, room).await.is_ok()
     }
 
     async fn send(&self, piece: LogPiece) -> Result<(), Stop> {
@@ -287,24 +297,19 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn long_output_is_handed_over_in_pieces_that_say_where_they_end() {
-        let (pieces, mut inlet) = mpsc::channel(1);
-        let outlet = Outlet::new(pieces);
+    #[test]
+    fn long_output_is_handed_over_in_pieces_that_say_where_they_end() {
         let data = (0..PIECE_BYTES * 2 + 10).map(|n| n.to_le_bytes()[0]).collect::<Bytes>();
         let stream = Some(OutputStream::Stdout);
         let chunk = OutputChunk { stream, data: data.clone(), next_offset: 1_000_000 };
 
-        let sending =
-            tokio::spawn(async move { outlet.send_output(AttemptNumber(3), chunk).await });
-
         let mut handed_over = Vec::new();
-        while let Some(Item::Piece(LogPiece::Output { attempt, chunk })) = inlet.recv().await {
-            handed_over.extend(chunk.data);
+        for piece in pieces(chunk) {
+            assert!(piece.data.len() <= PIECE_BYTES as usize);
+            handed_over.extend(piece.data);
             let left = u64::try_from(data.len() - handed_over.len()).unwrap();
-            assert_eq!((attempt, chunk.next_offset), (AttemptNumber(3), 1_000_000 - left));
+            assert_eq!((piece.stream, piece.next_offset), (stream, 1_000_000 - left));
         }
-        sending.await.unwrap().unwrap();
         assert_eq!(handed_over, data);
     }
 
@@ -312,20 +317,18 @@ mod tests {
     async fn output_on_its_way_to_the_reader_is_bounded_until_it_is_written() {
         let (pieces, mut inlet) = mpsc::channel(usize::from(u8::MAX));
         let outlet = Outlet::new(pieces);
-        let chunk = OutputChunk {
-            stream: Some(OutputStream::Stdout),
-            data: vec![b'x'; 3 * PIECE_BYTES as usize].into(),
-            next_offset: 1_000_000,
-        };
-        let mut sending = Box::pin(outlet.send_output(AttemptNumber(1), chunk));
+        let data = vec![b'x'; PIECE_BYTES as usize].into();
+        let piece = OutputChunk { stream: Some(OutputStream::Stdout), data, next_offset: 1 };
+        outlet.send_output(AttemptNumber(1), piece.clone()).await.unwrap();
 
-        for _ in 0..3 {
-            assert!(sending.as_mut().now_or_never().is_none_or(|sent| sent.is_ok()));
-            let piece = inlet.try_recv().unwrap();
-            assert!(inlet.try_recv().is_err(), "one that is not written yet holds the next back");
-            drop(piece);
-        }
-        assert!(inlet.try_recv().is_err());
+        let unwritten = inlet.try_recv().unwrap();
+        let mut sending = Box::pin(outlet.send_output(AttemptNumber(1), piece));
+        assert!(sending.as_mut().now_or_never().is_none());
+        assert!(inlet.try_recv().is_err(), "one that is not written yet holds the next back");
+
+        drop(unwritten);
+        sending.await.unwrap();
+        assert!(inlet.try_recv().is_ok());
     }
 
     #[tokio::test(start_paused = true)]

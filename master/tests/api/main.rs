@@ -13,6 +13,7 @@ mod fuzz;
 mod large;
 mod liveness;
 mod log;
+mod log_rates;
 mod names;
 mod one_master;
 mod orders;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cluster_state::AttemptRef;
-use proto::output::{CHUNK_BYTES, OutputStream};
+use proto::output::{CHUNK_BYTES, CHUNK_BYTES_MAX, OutputStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::parts::{Part, parts};
@@ -17,7 +17,7 @@ use super::{Growth, Logs};
 
 /// Maximum bytes that are read ahead for a reader. Every read is handed to another thread and back,
 /// which takes far longer than the read itself.
-const READ_BYTES: usize = 8 * CHUNK_BYTES;
+const READ_BYTES: usize = CHUNK_BYTES_MAX as usize;
 /// Bytes read at once in the backward search for line breaks.
 const BLOCK_BYTES: u64 = 64 << 10;
 
@@ -47,6 +47,7 @@ pub(crate) struct LogReader {
     sources: Sources,
     /// Bytes that were read and not returned yet.
     ahead: Block,
+    chunk_bytes: usize,
     growth: Option<watch::Receiver<Growth>>,
     _permit: OwnedSemaphorePermit,
 }
@@ -119,6 +120,7 @@ impl Logs {
         Ok(LogReader {
             sources: Sources { in_turn: streams.iter().map(source).collect() },
             ahead: Block::EMPTY,
+            chunk_bytes: CHUNK_BYTES as usize,
             growth: growth.filter(|_| follow == Follow::Yes),
             _permit: permit,
         })
@@ -126,6 +128,11 @@ impl Logs {
 }
 
 impl LogReader {
+    /// Returns chunks of that many bytes at most.
+    pub(crate) fn limit_chunks(&mut self, bytes: u32) {
+        self.chunk_bytes = bytes.clamp(1, CHUNK_BYTES_MAX) as usize;
+    }
+
     /// Begins one stream at the position where an earlier reader left it.
     pub(crate) fn skip_to(&mut self, stream: OutputStream, position: u64) {
         for source in self.sources.in_turn.iter_mut().filter(|source| source.stream == stream) {
@@ -136,7 +143,7 @@ impl LogReader {
     /// Returns the next chunk and the position after it in its stream; none at the end.
     pub(crate) async fn next_chunk(&mut self) -> io::Result<Option<(OutputStream, Bytes, u64)>> {
         loop {
-            if let Some(chunk) = self.ahead.take_chunk() {
+            if let Some(chunk) = self.ahead.take_chunk(self.chunk_bytes) {
                 return Ok(Some(chunk));
             }
 
@@ -173,11 +180,11 @@ impl Block {
     const EMPTY: Self = Self { stream: OutputStream::Stdout, bytes: Bytes::new(), end: 0 };
 
     /// Takes a chunk off its beginning, with the position after the chunk.
-    fn take_chunk(&mut self) -> Option<(OutputStream, Bytes, u64)> {
+    fn take_chunk(&mut self, bytes_max: usize) -> Option<(OutputStream, Bytes, u64)> {
         if self.bytes.is_empty() {
             return None;
         }
-        let chunk = self.bytes.split_to(self.bytes.len().min(CHUNK_BYTES));
+        let chunk = self.bytes.split_to(self.bytes.len().min(bytes_max));
         Some((self.stream, chunk, self.end.saturating_sub(self.bytes.len() as u64)))
     }
 }

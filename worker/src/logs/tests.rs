@@ -116,7 +116,7 @@ async fn a_marker_says_where_output_was_lost() {
 #[tokio::test]
 async fn a_reader_goes_on_where_it_was() {
     let (_dir, logs) = logs(1 << 20);
-    printed(&logs, A, &vec![b'x'; 2 * CHUNK_BYTES], b"").await;
+    printed(&logs, A, &vec![b'x'; 2 * CHUNK_BYTES as usize], b"").await;
     let mut reader = logs.open(A, &[Stdout], Follow::No, None).unwrap();
     let (stream, bytes, position) = reader.next_chunk().await.unwrap().unwrap();
 
@@ -124,8 +124,8 @@ async fn a_reader_goes_on_where_it_was() {
     again.skip_to(stream, position);
     let (_, rest, end) = again.next_chunk().await.unwrap().unwrap();
 
-    assert_eq!(bytes.len() + rest.len(), 2 * CHUNK_BYTES);
-    assert_eq!(end, 2 * CHUNK_BYTES as u64);
+    assert_eq!(bytes.len() + rest.len(), 2 * CHUNK_BYTES as usize);
+    assert_eq!(end, 2 * u64::from(CHUNK_BYTES));
 }
 
 #[tokio::test]

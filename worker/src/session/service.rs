@@ -190,6 +190,9 @@ impl WorkerService for LeaderCalls {
             OpenError::TooManyReaders(_) => Status::resource_exhausted(error.to_string()),
         })?;
 
+        if let Some(bytes) = request.chunk_bytes {
+            reader.limit_chunks(bytes);
+        }
         let offsets = [request.stdout_offset, request.stderr_offset];
         for (output, offset) in OutputStream::ALL.into_iter().zip(offsets) {
             if let Some(offset) = offset {

@@ -1,30 +1,54 @@
-//! Connections to workers for reading logs: one for all readers of a worker, while there are any.
+//! Connections to workers for reading logs: one for all readers of a worker at one rate, while there
+//! are any.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use proto::channel::InvalidAddress;
+use proto::output::Flow;
 use proto::worker_client::WorkerClient;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The connections in use, by address.
-#[derive(Debug, Default)]
+/// Maximum number of readers for whom much is on its way at the same time: all others would be no
+/// faster beside them, and when all of them stop to read, little more than 2 MiB waits for them.
+const FAST_READERS_MAX: usize = 8;
+
+/// The connections in use.
+#[derive(Debug)]
 pub(crate) struct LogChannels {
-    open: Mutex<BTreeMap<String, Weak<WorkerClient>>>,
+    open: Mutex<BTreeMap<(String, Flow), Weak<WorkerClient>>>,
+    fast_readers: Arc<Semaphore>,
+}
+
+impl Default for LogChannels {
+    fn default() -> Self {
+        Self { open: Mutex::default(), fast_readers: Arc::new(Semaphore::new(FAST_READERS_MAX)) }
+    }
 }
 
 impl LogChannels {
     /// Returns the connection to the worker at `address`. It is closed when nobody holds it any
     /// more.
-    pub(crate) fn get(&self, address: &str) -> Result<Arc<WorkerClient>, InvalidAddress> {
+    pub(super) fn get(
+        &self,
+        address: &str,
+        flow: Flow,
+    ) -> Result<Arc<WorkerClient>, InvalidAddress> {
+        let key = (address.to_owned(), flow);
         let mut open = self.open.lock();
-        if let Some(client) = open.get(address).and_then(Weak::upgrade) {
+        if let Some(client) = open.get(&key).and_then(Weak::upgrade) {
             return Ok(client);
         }
-        let client = Arc::new(WorkerClient::for_logs(address)?);
+        let client = Arc::new(WorkerClient::for_logs(address, flow)?);
         open.retain(|_, client| client.strong_count() > 0);
-        open.insert(address.to_owned(), Arc::downgrade(&client));
+        open.insert(key, Arc::downgrade(&client));
         Ok(client)
+    }
+
+    /// Takes a place among the fast readers, if there is one.
+    pub(super) fn fast_reader(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.fast_readers).try_acquire_owned().ok()
     }
 }
 
@@ -32,16 +56,28 @@ impl LogChannels {
 mod tests {
     use super::*;
 
+    #[test]
+    fn few_readers_are_fast_at_the_same_time() {
+        let channels = LogChannels::default();
+        let fast = (0..FAST_READERS_MAX).map(|_| channels.fast_reader().unwrap());
+        let fast = fast.collect::<Vec<_>>();
+        assert!(channels.fast_reader().is_none());
+        drop(fast);
+        assert!(channels.fast_reader().is_some());
+    }
+
     #[tokio::test]
     async fn readers_of_one_worker_share_a_connection_while_there_are_any() {
         let channels = LogChannels::default();
-        let first = channels.get("w1:1").unwrap();
-        assert!(Arc::ptr_eq(&first, &channels.get("w1:1").unwrap()));
-        assert!(!Arc::ptr_eq(&first, &channels.get("w2:1").unwrap()));
+        let get = |address: &str| channels.get(address, Flow::Narrow).unwrap();
+        let first = get("w1:1");
+        assert!(Arc::ptr_eq(&first, &get("w1:1")));
+        assert!(!Arc::ptr_eq(&first, &get("w2:1")));
+        assert!(!Arc::ptr_eq(&first, &channels.get("w1:1", Flow::Wide).unwrap()));
 
         drop(first);
-        channels.get("w3:1").unwrap();
+        get("w3:1");
         let open = channels.open.lock();
-        assert_eq!(open.keys().collect::<Vec<_>>(), ["w3:1"]);
+        assert_eq!(open.keys().collect::<Vec<_>>(), [&("w3:1".to_owned(), Flow::Narrow)]);
     }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{Attempt, AttemptNumber, AttemptRef, Task, TaskId};
-use proto::output::{OutputPlace, OutputRequest, OutputStream};
+use proto::output::{Flow, OutputPlace, OutputRequest, OutputStream};
 use proto::problem::{ErrorKind, Problem};
 
-use super::output::Output;
+use super::output::{Output, Source};
 use super::{LogPiece, Operations, Outlet, Stop, has_begun, opening};
 use crate::operations::Reading;
 
@@ -85,21 +85,17 @@ impl Follower {
                 );
                 Problem::new(ErrorKind::NotFound, detail)
             })?;
-        let client = self
-            .operations
-            .shared
-            .log_channels
-            .get(&address)
-            .map_err(|error| Problem::new(ErrorKind::Internal, error.to_string()))?;
         let request = OutputRequest {
             cluster: node.cluster_id(),
             worker: worker.clone(),
             attempt: AttemptRef { task: self.task, attempt: attempt.number },
             stream: self.stream,
             follow,
+            flow: Flow::Narrow,
             place,
         };
-        Output::open(client, request).await
+        let channels = Arc::clone(&self.operations.shared.log_channels);
+        Output::open(Source { channels, address }, request).await
     }
 
     /// Reads an attempt to its end. A worker that is not reached may come back, until the attempt is
