@@ -21,7 +21,7 @@ use daemon::config::{ConfigError, InvocationError, Key};
 use daemon::logging::{LogFilter, LogFormat};
 
 pub(crate) use settings::{SettingError, changed, shown};
-pub use value::{Bytes, Names, TimeoutRange};
+pub use value::{Addresses, Bytes, Names, TimeoutRange};
 
 use crate::restore::{self, RestoreOrder};
 
@@ -34,6 +34,10 @@ pub struct Config {
     pub cluster_name: String,
     /// The first members; the same on each of them. A master with data ignores it.
     pub initial_cluster: BTreeMap<MasterId, String>,
+    /// `host:port` of masters of the cluster to join.
+    pub join: Addresses,
+    /// Zone that this master is in; empty if unknown.
+    pub zone: String,
     /// Directory of the log and the state.
     pub data_dir: PathBuf,
     /// Address on which gRPC listens.
@@ -143,6 +147,8 @@ impl Default for Config {
             node_id: MasterId(0),
             cluster_name: "cloudai".to_owned(),
             initial_cluster: BTreeMap::new(),
+            join: Addresses::default(),
+            zone: String::new(),
             data_dir: PathBuf::new(),
             grpc_listen: "127.0.0.1:50051".to_owned(),
             grpc_advertise: String::new(),

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use proto::memory::MemoryBudget;
 use raft_store::{
-    Leadership, LogBounds, LogExtent, LogOptions, Loops, Node, NodeConfig, OpenError,
-    ProposalBounds, Store, StoreConfig, Synced, SystemClock, WallClock,
+    AutopilotConfig, Leadership, LogBounds, LogExtent, LogOptions, Loops, Node, NodeConfig,
+    OpenError, ProposalBounds, Store, StoreConfig, Synced, SystemClock, WallClock,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -55,7 +55,10 @@ pub enum StartError {
     #[error(transparent)]
     Files(#[from] TooFewFiles),
     /// The master has no data and does not know where it belongs.
-    #[error("initial_cluster is missing: a master without data must be told the first members")]
+    #[error(
+        "initial_cluster and join are missing: a master without data must be told the first members of \
+         a new cluster, or masters of the one to join"
+    )]
     NoMembers,
     /// The data directory cannot be used.
     #[error(transparent)]
@@ -238,7 +241,7 @@ async fn start_node(
     wall: Arc<dyn WallClock>,
 ) -> Result<Node, StartError> {
     let has_data = std::fs::read_dir(&config.data_dir).is_ok_and(|mut dir| dir.next().is_some());
-    if !has_data && config.initial_cluster.is_empty() {
+    if !has_data && config.initial_cluster.is_empty() && config.join.0.is_empty() {
         return Err(StartError::NoMembers);
     }
     let (of_syncs, of_applies) = (metrics.clone(), metrics.clone());
@@ -258,9 +261,13 @@ async fn start_node(
         id: config.node_id,
         cluster_name: config.cluster_name.clone(),
         initial_cluster: config.initial_cluster.clone(),
+        join: config.join.0.clone(),
+        grpc_address: config.grpc_advertise.clone(),
         http_address,
+        zone: Some(config.zone.clone()).filter(|zone| !zone.is_empty()),
         heartbeat_interval: config.raft.heartbeat_interval,
         election_timeout: (config.raft.election_timeout.min, config.raft.election_timeout.max),
+        autopilot: AutopilotConfig::default(),
         log: log_bounds(&config.raft),
         bounds: ProposalBounds {
             commands: config.limits.inflight_proposals,
@@ -350,7 +357,7 @@ async fn count_leaders(node: Node, metrics: Metrics, stop: CancellationToken) {
         let seen = *leadership.borrow_and_update();
         let leader = match seen {
             Leadership::Leading { term } => Some((node.id(), term)),
-            Leadership::Following { leader, term } => Some((leader, term)),
+            Leadership::Following { leader, term, .. } => Some((leader, term)),
             Leadership::Leaderless { .. } => None,
         };
 

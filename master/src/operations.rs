@@ -210,7 +210,7 @@ impl Operations {
     /// Returns the address of the leader, if it is another master.
     pub(crate) fn other_leader_address(&self) -> Option<String> {
         match self.leadership() {
-            Leadership::Following { leader, .. } => self.node().member_address(leader),
+            Leadership::Following { node, .. } => self.node().member_address(node),
             Leadership::Leading { .. } | Leadership::Leaderless { .. } => None,
         }
     }

@@ -225,7 +225,7 @@ pub(crate) fn cluster(view: ClusterView) -> v1::ClusterStatus {
 fn member(view: MemberView) -> v1::Member {
     let MemberView { member, status, lag, clock_offset_ms } = view;
     let known = v1::Member {
-        id: member.id.0,
+        id: member.name.0,
         address: member.address,
         voter: member.is_voter,
         clock_offset_ms,
@@ -274,6 +274,7 @@ fn member(view: MemberView) -> v1::Member {
 mod tests {
     use cluster_state::MasterId;
     use raft_store::Member;
+    use raft_store::NodeId;
 
     use super::*;
 
@@ -281,7 +282,13 @@ mod tests {
     fn nothing_is_claimed_of_a_master_that_cannot_be_reached() {
         let address = "127.0.0.1:7002".to_owned();
         let lost = MemberView {
-            member: Member { id: MasterId(2), address, is_voter: true },
+            member: Member {
+                node: NodeId(2),
+                name: MasterId(2),
+                address,
+                zone: None,
+                is_voter: true,
+            },
             status: None,
             lag: None,
             clock_offset_ms: None,

@@ -14,6 +14,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::log_node::NodeId;
+
 /// Latest confirmation of each peer.
 #[derive(Debug, Default)]
 pub(crate) struct Acks {
@@ -23,7 +25,7 @@ pub(crate) struct Acks {
 
 #[derive(Debug, Default)]
 struct Latest {
-    by_peer: BTreeMap<u64, Request>,
+    by_peer: BTreeMap<NodeId, Request>,
     /// The oldest request that confirms anything, if its term is that of a hand-over.
     count_from: Option<Request>,
 }
@@ -41,9 +43,9 @@ impl Acks {
     /// no asking.
     pub(crate) fn quorum_age(
         &self,
-        me: u64,
+        me: NodeId,
         term: u64,
-        configurations: &[BTreeSet<u64>],
+        configurations: &[BTreeSet<NodeId>],
         now: Instant,
     ) -> Option<Duration> {
         let Latest { by_peer, count_from } = &*self.latest.lock();
@@ -51,14 +53,14 @@ impl Acks {
         let counts =
             |ack: &&Request| ack.term == term && count_from.is_none_or(|from| **ack >= from);
 
-        let age_of = |voter: &u64| {
+        let age_of = |voter: &NodeId| {
             if *voter == me {
                 return Some(Duration::ZERO);
             }
             let ack = by_peer.get(voter).filter(counts)?;
             Some(now.saturating_duration_since(ack.sent_at))
         };
-        let age_in = |voters: &BTreeSet<u64>| {
+        let age_in = |voters: &BTreeSet<NodeId>| {
             let mut ages = voters.iter().filter_map(age_of).collect::<Vec<_>>();
             ages.sort_unstable();
             ages.get(voters.len() / 2).copied()
@@ -71,7 +73,7 @@ impl Acks {
     }
 
     /// Returns true if the peer has answered a request of `term` that was sent since `from`.
-    pub(crate) fn has_answered_since(&self, peer: u64, term: u64, from: Instant) -> bool {
+    pub(crate) fn has_answered_since(&self, peer: NodeId, term: u64, from: Instant) -> bool {
         let latest = self.latest.lock();
         latest.by_peer.get(&peer).is_some_and(|ack| ack.term == term && ack.sent_at >= from)
     }
@@ -97,7 +99,7 @@ impl Acks {
         }
     }
 
-    fn on_confirmed(&self, peer: u64, request: Request) {
+    fn on_confirmed(&self, peer: NodeId, request: Request) {
         let mut latest = self.latest.lock();
         let ack = latest.by_peer.entry(peer).or_insert(request);
         *ack = request.max(*ack);
@@ -110,12 +112,12 @@ impl Acks {
 #[derive(Debug, Clone)]
 pub(crate) struct Unanswered {
     acks: Arc<Acks>,
-    peer: u64,
+    peer: NodeId,
     requests: Arc<Mutex<VecDeque<Request>>>,
 }
 
 impl Unanswered {
-    pub(crate) fn new(acks: Arc<Acks>, peer: u64) -> Self {
+    pub(crate) fn new(acks: Arc<Acks>, peer: NodeId) -> Self {
         Self { acks, peer, requests: Arc::default() }
     }
 
@@ -136,18 +138,23 @@ impl Unanswered {
 mod tests {
     use super::*;
 
-    const ME: u64 = 1;
+    const ME: NodeId = NodeId(1);
+    const PEER: NodeId = NodeId(2);
     const TERM: u64 = 7;
 
+    fn voters(numbers: &[u64]) -> BTreeSet<NodeId> {
+        numbers.iter().copied().map(NodeId).collect()
+    }
+
     fn age(acks: &Acks, now: Instant) -> Option<Duration> {
-        acks.quorum_age(ME, TERM, &[BTreeSet::from([1, 2, 3])], now)
+        acks.quorum_age(ME, TERM, &[voters(&[1, 2, 3])], now)
     }
 
     #[test]
     fn an_answer_from_before_a_sleep_does_not_confirm_a_request_from_after_it() {
         let acks = Arc::new(Acks::default());
         let before = Instant::now();
-        let stream = Unanswered::new(Arc::clone(&acks), 2);
+        let stream = Unanswered::new(Arc::clone(&acks), PEER);
         stream.on_request(TERM, before);
         let after = before + Duration::from_secs(1);
         stream.on_request(TERM, after);
@@ -162,15 +169,15 @@ mod tests {
     fn a_peer_is_there_if_it_has_answered_in_this_term_and_lately() {
         let acks = Arc::new(Acks::default());
         let start = Instant::now();
-        let stream = Unanswered::new(Arc::clone(&acks), 2);
+        let stream = Unanswered::new(Arc::clone(&acks), PEER);
         stream.on_request(TERM, start);
-        assert!(!acks.has_answered_since(2, TERM, start));
+        assert!(!acks.has_answered_since(PEER, TERM, start));
 
         stream.on_obeyed();
-        assert!(acks.has_answered_since(2, TERM, start));
-        assert!(!acks.has_answered_since(2, TERM, start + Duration::from_millis(1)));
-        assert!(!acks.has_answered_since(2, TERM + 1, start));
-        assert!(!acks.has_answered_since(3, TERM, start));
+        assert!(acks.has_answered_since(PEER, TERM, start));
+        assert!(!acks.has_answered_since(PEER, TERM, start + Duration::from_millis(1)));
+        assert!(!acks.has_answered_since(PEER, TERM + 1, start));
+        assert!(!acks.has_answered_since(NodeId(3), TERM, start));
     }
 
     #[test]
@@ -179,17 +186,17 @@ mod tests {
         let start = Instant::now();
         let now = start + Duration::from_secs(9);
         let answered = |peer, second| {
-            let stream = Unanswered::new(Arc::clone(&acks), peer);
+            let stream = Unanswered::new(Arc::clone(&acks), NodeId(peer));
             stream.on_request(TERM, start + Duration::from_secs(second));
             stream.on_obeyed();
         };
-        let five = [BTreeSet::from([1, 2, 3, 4, 5])];
+        let five = [voters(&[1, 2, 3, 4, 5])];
         answered(2, 8);
         assert_eq!(acks.quorum_age(ME, TERM, &five, now), None);
         answered(3, 5);
         answered(4, 1);
         assert_eq!(acks.quorum_age(ME, TERM, &five, now), Some(Duration::from_secs(4)));
-        let joint = [BTreeSet::from([1, 2, 3]), BTreeSet::from([1, 4, 5])];
+        let joint = [voters(&[1, 2, 3]), voters(&[1, 4, 5])];
         assert_eq!(acks.quorum_age(ME, TERM, &joint, now), Some(Duration::from_secs(8)));
     }
 
@@ -197,7 +204,7 @@ mod tests {
     fn answers_of_another_term_confirm_nothing() {
         let acks = Arc::new(Acks::default());
         let now = Instant::now();
-        let stream = Unanswered::new(Arc::clone(&acks), 2);
+        let stream = Unanswered::new(Arc::clone(&acks), PEER);
         stream.on_request(TERM - 1, now);
         stream.on_obeyed();
         assert_eq!(age(&acks, now), None);
@@ -207,7 +214,7 @@ mod tests {
     fn while_leadership_is_handed_over_no_answer_counts() {
         let acks = Arc::new(Acks::default());
         let start = Instant::now();
-        let stream = Unanswered::new(Arc::clone(&acks), 2);
+        let stream = Unanswered::new(Arc::clone(&acks), PEER);
         let answered_at = |second| {
             let sent_at = start + Duration::from_secs(second);
             stream.on_request(TERM, sent_at);
@@ -227,7 +234,7 @@ mod tests {
         let acks = Arc::new(Acks::default());
         let start = Instant::now();
         acks.revoke(TERM - 1, start + Duration::from_secs(2));
-        let stream = Unanswered::new(Arc::clone(&acks), 2);
+        let stream = Unanswered::new(Arc::clone(&acks), PEER);
         stream.on_request(TERM, start);
         stream.on_obeyed();
         assert_eq!(age(&acks, start), Some(Duration::ZERO));

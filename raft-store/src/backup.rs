@@ -12,6 +12,7 @@ use proto::convert::rfc3339;
 use self::census::Census;
 use crate::calls::Call;
 use crate::error::StorageError;
+use crate::log_node::{MasterNode, NodeId};
 use crate::node::Node;
 use crate::reads::ReadError;
 use crate::snapshot::{ChunkReader, Manifest, SnapshotData};
@@ -137,8 +138,8 @@ impl Origin {
 fn members(manifest: &Manifest) -> Vec<BackupMember> {
     let membership = &manifest.meta.last_membership;
     let voters = membership.voter_ids().collect::<Vec<_>>();
-    let member = |(id, node): (&u64, &openraft::impls::BasicNode)| BackupMember {
-        id: *id,
+    let member = |(id, node): (&NodeId, &MasterNode)| BackupMember {
+        id: node.name_or(*id).0,
         address: node.addr.clone(),
         voter: voters.contains(id),
     };

@@ -233,7 +233,7 @@ fn read_body<T: Versioned>(level: Level, body: &[u8]) -> Result<T, CodecError> {
     if rest.is_empty() { Ok(record) } else { Err(CodecError::Trailing(rest.len())) }
 }
 
-fn write_body<T: Serialize>(record: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
+pub(crate) fn write_body<T: Serialize>(record: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
     let buffer = std::mem::take(out);
     *out = postcard::to_extend(record, buffer)?;
     Ok(())

@@ -7,10 +7,18 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// Contact with the leader, recorded by the service that leaders call.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Contact {
+    /// From when on silence counts: a leader may be long gone when this master starts.
+    since: Instant,
     heard_at: Mutex<Option<Instant>>,
     broken: Notify,
+}
+
+impl Default for Contact {
+    fn default() -> Self {
+        Self { since: Instant::now(), heard_at: Mutex::default(), broken: Notify::new() }
+    }
 }
 
 impl Contact {
@@ -29,9 +37,9 @@ impl Contact {
         *self.heard_at.lock()
     }
 
-    /// Returns true if a leader was heard once, but not for `patience`.
+    /// Returns true if no leader was heard for `patience`.
     pub(crate) fn is_silent(&self, patience: Duration) -> bool {
-        self.heard_at().is_some_and(|heard_at| heard_at.elapsed() > patience)
+        self.heard_at().unwrap_or(self.since).elapsed() > patience
     }
 
     /// Waits until a leader's stream ends.

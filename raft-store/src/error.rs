@@ -47,12 +47,12 @@ pub enum OpenError {
     /// The format file is malformed.
     #[error("{0} is damaged: it does not name a format")]
     FormatUnreadable(PathBuf),
-    /// It belongs to another node.
-    #[error("data directory belongs to node {found}, not to node {expected}")]
-    WrongNode {
+    /// It belongs to another master.
+    #[error("data directory belongs to master {found}, not to master {expected}")]
+    WrongMaster {
         /// Owner of the directory.
         found: MasterId,
-        /// Configured id of this master.
+        /// Configured name of this master.
         expected: MasterId,
     },
     /// It belongs to another cluster.

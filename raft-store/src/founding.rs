@@ -1,8 +1,10 @@
-//! Founds a cluster: only when every first member has answered that it has no data, that it was
-//! given the same first members, and that its cluster has the same name.
+//! Brings a master without data into a cluster: together with the other first members it founds
+//! one, or it joins the one that there is.
 //!
-//! A quorum of answers would not do: when two of three masters have lost their disks, those two
-//! must not start over while the third has every acknowledged write.
+//! A cluster is founded only when every first member has answered that it has no data, that it was
+//! given the same first members, and that its cluster has the same name. A quorum of answers would
+//! not do: when two of three masters have lost their disks, those two must not start over while the
+//! third has every acknowledged write.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,19 +12,23 @@ use std::time::Duration;
 use cluster_state::MasterId;
 use futures_util::future::join_all;
 use openraft::errors::{InitializeError, RaftError};
-use openraft::impls::BasicNode;
 use proto::v1;
 use proto::v1::raft_service_client::RaftServiceClient;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tonic::Request;
 use tonic::transport::Channel;
 
-use self::verdict::{Finding, Us, Verdict, judge};
+pub(crate) use self::first_members::FirstMembers;
+use self::joining::Joining;
+pub(crate) use self::verdict::record_of;
+use self::verdict::{Asked, Finding, Us, Verdict, judge};
 use crate::error::StartError;
-use crate::raft::Raft;
+use crate::log_node::{MasterNode, NodeId};
+use crate::node::Node;
 use crate::rarely::Rarely;
 
+mod first_members;
+mod joining;
 mod verdict;
 
 /// Limit of a master's introduction.
@@ -35,40 +41,67 @@ const LATER: Duration = Duration::from_secs(1);
 /// not logged before.
 const START_PATIENCE: Duration = Duration::from_secs(3);
 
-/// Founds the cluster, or waits until another master has.
+/// Founds a cluster, joins one, or waits until one of both is possible.
 pub(crate) struct Founding {
-    pub(crate) id: MasterId,
-    pub(crate) cluster_name: String,
-    /// First members, as configured on this master.
-    pub(crate) initial_cluster: BTreeMap<MasterId, String>,
-    pub(crate) raft: Raft,
-    pub(crate) stop: CancellationToken,
+    node: Node,
+    others: Vec<Other>,
 }
 
-/// Connection to another first member.
+/// Connection to a master that may belong to the cluster, or found it.
 struct Other {
-    id: MasterId,
+    asked: Asked,
     client: RaftServiceClient<Channel>,
 }
 
 impl Founding {
+    /// Prepares to ask the other first members, or those through which to join.
+    ///
+    /// # Errors
+    ///
+    /// If an address cannot be used.
+    pub(crate) fn new(node: Node) -> Result<Self, StartError> {
+        let config = node.config();
+        let first = config.initial_cluster.iter().filter(|(name, _)| **name != config.id);
+        let first = first.map(|(name, at)| (Asked::First(*name), at));
+        let entrances = config.join.iter().map(|at| (Asked::Entrance(at.clone()), at));
+        let connected = first.chain(entrances).map(|(asked, address)| {
+            let channel = proto::channel::connect_lazily(address)?;
+            Ok(Other { asked, client: crate::network::client(channel) })
+        });
+        let others = connected.collect::<Result<Vec<_>, StartError>>()?;
+        Ok(Self { node, others })
+    }
+
     /// Returns once this master belongs to a cluster, or stops.
     ///
     /// # Errors
     ///
     /// When replication has failed.
     pub(crate) async fn run(self) -> Result<(), StartError> {
-        let us = Us { name: &self.cluster_name, initial_cluster: &self.initial_cluster };
-        let others = self.others()?;
         let started_at = Instant::now();
         let rarely = Rarely::default();
 
         // A leader that sends this master its log makes it a member, too.
         while !self.belongs_to_a_cluster().await? {
-            let findings = self.ask(&us, &others).await;
+            let findings = self.ask().await;
             let is_early = started_at.elapsed() < START_PATIENCE;
-            match Verdict::of(self.id, &findings) {
-                Verdict::Found => return self.found().await,
+            let config = self.node.config();
+            let found_by = (!config.initial_cluster.is_empty()).then_some(config.id);
+            match Verdict::of(found_by, &findings) {
+                Verdict::Found(members) => return self.found(members).await,
+                Verdict::Join => {
+                    if let Err(refusal) = self.join(&findings).await
+                        && rarely.is_due(&refusal)
+                    {
+                        let advice = "start all masters that have data; if most of them have lost theirs, \
+                                      nothing is founded beside what is left";
+                        tracing::warn!(
+                            reason = refusal,
+                            advice,
+                            "this master cannot join the cluster yet"
+                        );
+                    }
+                }
                 Verdict::LeaveIt => {
                     if !is_early && rarely.is_due("begun") {
                         tracing::info!("waiting for the master that founds the cluster");
@@ -76,51 +109,71 @@ impl Founding {
                 }
                 Verdict::Wait { why, advice } => {
                     if !is_early && rarely.is_due(&why) {
-                        tracing::warn!(why, advice, "not founding a cluster yet");
+                        tracing::warn!(why, advice, "this master belongs to no cluster yet");
                     }
                 }
             }
             let pause = if is_early { SOON } else { LATER };
             tokio::select! {
-                () = self.stop.cancelled() => return Ok(()),
+                () = self.node.stopped() => return Ok(()),
                 () = tokio::time::sleep(pause) => {}
             }
         }
         Ok(())
     }
 
-    fn others(&self) -> Result<Vec<Other>, StartError> {
-        let others = self.initial_cluster.iter().filter(|(id, _)| **id != self.id);
-        let connected = others.map(|(id, address)| {
-            let channel = proto::channel::connect_lazily(address)?;
-            Ok(Other { id: *id, client: crate::network::client(channel) })
-        });
-        connected.collect()
-    }
-
     async fn belongs_to_a_cluster(&self) -> Result<bool, StartError> {
-        self.raft.is_initialized().await.map_err(|error| StartError::Raft(error.to_string()))
+        let is_initialized = self.node.raft().is_initialized().await;
+        is_initialized.map_err(|error| StartError::Raft(error.to_string()))
     }
 
-    async fn ask(&self, us: &Us<'_>, others: &[Other]) -> BTreeMap<MasterId, Finding> {
-        let asked = others.iter().map(|other| async {
+    async fn ask(&self) -> BTreeMap<Asked, Finding> {
+        let config = self.node.config();
+        let us = Us { name: &config.cluster_name, initial_cluster: &config.initial_cluster };
+        let asked = self.others.iter().map(|other| async {
             let mut client = other.client.clone();
-            let answer = client.introduce(Request::new(v1::IntroduceRequest {}));
+            let question = v1::IntroduceRequest {
+                caller: Some(self.node.description()),
+                cluster_name: config.cluster_name.clone(),
+            };
+            let answer = client.introduce(Request::new(question));
             let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer).await;
             let answer = answer.ok().and_then(Result::ok).map(tonic::Response::into_inner);
-            (other.id, judge(us, other.id, answer))
+            let finding = judge(&us, &other.asked, answer);
+            if let (Asked::First(name), Some(node)) = (&other.asked, finding.node()) {
+                self.node.first_members().learn(*name, node);
+            }
+            (other.asked.clone(), finding)
         });
         join_all(asked).await.into_iter().collect()
     }
 
-    async fn found(&self) -> Result<(), StartError> {
-        let members = self.initial_cluster.iter();
-        let members = members.map(|(id, address)| (id.0, BasicNode::new(address)));
-        tracing::info!(members = self.initial_cluster.len(), "founding the cluster");
-        match self.raft.initialize(members.collect::<BTreeMap<_, _>>()).await {
+    async fn found(
+        &self,
+        others: BTreeMap<MasterId, (NodeId, MasterNode)>,
+    ) -> Result<(), StartError> {
+        let me = (self.node.node_id(), self.node.own_record());
+        let members = others.into_values().chain([me]).collect::<BTreeMap<_, _>>();
+        tracing::info!(members = members.len(), "founding the cluster");
+        match self.node.raft().initialize(members).await {
             // Another master has asked for this one's vote or sent it entries in the meantime.
             Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
             Err(error) => Err(StartError::Raft(error.to_string())),
         }
+    }
+
+    /// Asks those that belong to a cluster to admit this master.
+    async fn join(&self, findings: &BTreeMap<Asked, Finding>) -> Result<(), String> {
+        let members = self.others.iter().filter(|other| {
+            findings.get(&other.asked).is_some_and(|found| matches!(found, Finding::Member { .. }))
+        });
+        let mut refused = "no member of the cluster answers".to_owned();
+        for member in members {
+            match (Joining { node: &self.node, through: member.client.clone() }).run().await {
+                Ok(()) => return Ok(()),
+                Err(refusal) => refused = refusal,
+            }
+        }
+        Err(refused)
     }
 }

@@ -11,13 +11,12 @@ mod records;
 use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_fuzz::Memory;
-use cluster_state::{LogIndex, Term};
+use cluster_state::{Level, LogIndex, MasterId, Term};
 use openraft::EntryPayload;
-use openraft::impls::BasicNode;
 use proptest::collection::btree_set;
 use proptest::prelude::*;
 
-use crate::types::{Entry, LogId, Payload, Vote, log_id};
+use crate::types::{Entry, LogId, MasterNode, Membership, NodeId, Payload, Vote, log_id};
 
 /// An empty text takes a byte in an encoding and a few dozen in a list of texts; and serde makes room
 /// of up to a mebibyte for each list that is announced, of which some are nested.
@@ -29,18 +28,31 @@ fn position() -> impl Strategy<Value = LogId> {
 
 fn vote() -> impl Strategy<Value = Vote> {
     (0..9_u64, 1..4_u64, any::<bool>()).prop_map(|(term, node, committed)| match committed {
-        true => Vote::new_committed(term, node),
-        false => Vote::new(term, node),
+        true => Vote::new_committed(term, NodeId(node)),
+        false => Vote::new(term, NodeId(node)),
     })
 }
 
-fn membership() -> impl Strategy<Value = openraft::Membership<u64, BasicNode>> {
-    let set = || btree_set(1..6_u64, 1..4);
-    (proptest::collection::vec(set(), 1..3), set()).prop_map(|(voters, learners)| {
+fn node() -> impl Strategy<Value = MasterNode> {
+    let (name, level) =
+        (proptest::option::of((1..9_u64).prop_map(MasterId)), proptest::option::of(Just(Level(2))));
+    (name, proptest::option::of("[a-z]{1,3}"), level).prop_map(|(name, zone, level_max)| {
+        MasterNode {
+            addr: "10.0.0.1:50051".to_owned(),
+            name,
+            zone,
+            level_max,
+            ..MasterNode::default()
+        }
+    })
+}
+
+fn membership() -> impl Strategy<Value = Membership> {
+    let set = || btree_set((1..6_u64).prop_map(NodeId), 1..4);
+    (proptest::collection::vec(set(), 1..3), set(), node()).prop_map(|(voters, learners, node)| {
         let nodes = voters.iter().chain([&learners]).flatten().copied().collect::<BTreeSet<_>>();
-        let address = |id| (id, BasicNode::new(format!("10.0.0.{id}:50051")));
-        let nodes = nodes.into_iter().map(address).collect::<BTreeMap<_, _>>();
-        openraft::Membership::new(voters, nodes).unwrap()
+        let nodes = nodes.into_iter().map(|id| (id, node.clone())).collect::<BTreeMap<_, _>>();
+        Membership::new(voters, nodes).unwrap()
     })
 }
 

@@ -18,7 +18,8 @@ use cluster_state::Level;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::witness::Witness;
-use crate::codec;
+use self::witness::WitnessAtFirst;
+use crate::codec::{self, CodecError, Versioned};
 use crate::error::{GuardError, OpenError, StorageError};
 use crate::files;
 
@@ -35,7 +36,28 @@ pub(crate) struct Slot {
     witness: Witness,
 }
 
-codec::versioned! { Slot = 12, }
+impl Versioned for Slot {
+    const TYPE: u8 = 12;
+    const LEVEL: Level = Level(2);
+
+    fn read_earlier(_: Level, body: &[u8]) -> Result<Self, CodecError> {
+        let SlotAtFirst { sequence, witness } = postcard::from_bytes(body)?;
+        Ok(Self { sequence, witness: witness.into() })
+    }
+
+    fn write_earlier(&self, _: Level, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        let Self { sequence, witness } = *self;
+        out.push(Level::FIRST.0);
+        codec::write_body(&SlotAtFirst { sequence, witness: witness.into() }, out)
+    }
+}
+
+/// [`Slot`] as level 1 has it.
+#[derive(Debug, Serialize, Deserialize)]
+struct SlotAtFirst {
+    sequence: u64,
+    witness: WitnessAtFirst,
+}
 
 /// The open guard file.
 #[derive(Debug)]
@@ -93,7 +115,7 @@ const fn slot_offset(sequence: u64) -> u64 {
 }
 
 fn slot_bytes(slot: &Slot) -> Result<Vec<u8>, StorageError> {
-    let record = codec::encode(slot, Level::FIRST)?;
+    let record = codec::encode(slot, slot.witness.identity.level())?;
     let too_long = || io::Error::other("guard record does not fit its slot");
     let length = u32::try_from(record.len()).map_err(|_| too_long())?;
     let mut bytes = Vec::with_capacity(SLOT_BYTES);
@@ -136,11 +158,11 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::identity::Identity;
-    use crate::types::{Vote, log_id};
+    use crate::types::{NodeId, Vote, log_id};
 
     fn witness(last: u64) -> Witness {
-        let identity = Identity { node: MasterId(1), cluster: None };
-        let vote = Vote { leader_id: LeaderId { term: 3, voted_for: 1 }, committed: true };
+        let identity = Identity { node: NodeId(1), name: MasterId(1), cluster: None };
+        let vote = Vote { leader_id: LeaderId { term: 3, voted_for: NodeId(1) }, committed: true };
         let at = |term, index| Some(log_id(Term(term), LogIndex(index)));
         Witness::new(identity, Some(&vote), at(3, last), at(1, 4))
     }

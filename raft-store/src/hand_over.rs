@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{MasterId, Term};
+use cluster_state::Term;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::acks::Acks;
+use crate::log_node::NodeId;
 use crate::membership;
 use crate::raft::Raft;
 
@@ -32,7 +33,7 @@ const WITHOUT_LEASE_FOR_LEASES: u32 = VALID_FOR_LEASES + 2;
 struct Named {
     /// Term of the leader.
     term: u64,
-    successor: u64,
+    successor: NodeId,
     at: Instant,
 }
 
@@ -52,13 +53,13 @@ impl Naming {
     }
 
     /// Records that the leader of `term` hands over to `successor`.
-    pub(crate) fn on_named(&self, term: u64, successor: u64) {
+    pub(crate) fn on_named(&self, term: u64, successor: NodeId) {
         self.named.send_replace(Some(Named { term, successor, at: Instant::now() }));
     }
 
     /// Tells whether the candidate for `term` is the successor that the leader of the term before
     /// has named. Waits a moment for the leader's word.
-    pub(crate) async fn names(&self, candidate: u64, term: u64) -> bool {
+    pub(crate) async fn names(&self, candidate: NodeId, term: u64) -> bool {
         let mut named = self.named.subscribe();
         let is_meant = |named: &Option<Named>| {
             named.is_some_and(|named| {
@@ -83,19 +84,19 @@ pub(crate) struct HandOver {
 
 impl HandOver {
     /// Tells whether a member has answered this leader of `term` within the lease.
-    pub(crate) fn is_answering(&self, member: MasterId, term: Term) -> bool {
+    pub(crate) fn is_answering(&self, member: NodeId, term: Term) -> bool {
         let within = Instant::now().checked_sub(self.lease);
-        within.is_some_and(|from| self.acks.has_answered_since(member.0, term.0, from))
+        within.is_some_and(|from| self.acks.has_answered_since(member, term.0, from))
     }
 
     /// Waits a moment for a member to answer, and tells whether it did.
-    pub(crate) async fn answers(&self, member: MasterId, term: Term) -> bool {
+    pub(crate) async fn answers(&self, member: NodeId, term: Term) -> bool {
         let answered = self.acks.until(|| self.is_answering(member, term));
         tokio::time::timeout(ANSWERS_WITHIN, answered).await.is_ok()
     }
 
     /// Waits a moment for the best successor.
-    pub(crate) async fn successor(&self, term: Term) -> Option<MasterId> {
+    pub(crate) async fn successor(&self, term: Term) -> Option<NodeId> {
         let found = self.acks.until(|| self.best_successor(term).is_some());
         // When the time is over, the check below finds no successor either.
         drop(tokio::time::timeout(ANSWERS_WITHIN, found).await);
@@ -103,7 +104,7 @@ impl HandOver {
     }
 
     /// Returns the voter with the longest log of those that answer.
-    pub(crate) fn best_successor(&self, term: Term) -> Option<MasterId> {
+    pub(crate) fn best_successor(&self, term: Term) -> Option<NodeId> {
         membership::best_successor(&self.raft, |id| self.is_answering(id, term))
     }
 
@@ -116,12 +117,12 @@ impl HandOver {
     }
 
     /// Gives up the lease of `term` and names the successor, which then asks for votes.
-    pub(crate) async fn to(&self, successor: MasterId, term: Term) {
+    pub(crate) async fn to(&self, successor: NodeId, term: Term) {
         let until = Instant::now() + self.lease.saturating_mul(WITHOUT_LEASE_FOR_LEASES);
         self.acks.revoke(term.0, until);
-        self.naming.on_named(term.0, successor.0);
+        self.naming.on_named(term.0, successor);
         // Callers that learn that Raft has ended handle it.
-        self.raft.trigger().transfer_leader(successor.0).await.ok();
+        self.raft.trigger().transfer_leader(successor).await.ok();
     }
 }
 
@@ -134,24 +135,24 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_the_named_successor_is_named_and_not_for_long() {
         let hand_over = Naming::new(LEASE);
-        assert!(!hand_over.names(2, 6).await);
+        assert!(!hand_over.names(NodeId(2), 6).await);
 
-        hand_over.on_named(5, 2);
-        assert!(hand_over.names(2, 6).await);
-        assert!(!hand_over.names(3, 6).await);
-        assert!(!hand_over.names(2, 7).await);
-        assert!(!hand_over.names(2, 5).await);
+        hand_over.on_named(5, NodeId(2));
+        assert!(hand_over.names(NodeId(2), 6).await);
+        assert!(!hand_over.names(NodeId(3), 6).await);
+        assert!(!hand_over.names(NodeId(2), 7).await);
+        assert!(!hand_over.names(NodeId(2), 5).await);
 
         tokio::time::advance(LEASE * 2).await;
-        assert!(!hand_over.names(2, 6).await);
+        assert!(!hand_over.names(NodeId(2), 6).await);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_successor_may_be_told_before_the_voters() {
         let hand_over = Naming::new(LEASE);
-        let (is_named, ()) = tokio::join!(hand_over.names(2, 6), async {
+        let (is_named, ()) = tokio::join!(hand_over.names(NodeId(2), 6), async {
             tokio::time::advance(TOLD_WITHIN / 2).await;
-            hand_over.on_named(5, 2);
+            hand_over.on_named(5, NodeId(2));
         });
         assert!(is_named);
     }

@@ -15,12 +15,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cluster_state::{ClusterId, MasterId};
+use cluster_state::{ClusterId, Level, MasterId};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use crate::codec::{self, CodecError, Versioned};
 use crate::error::OpenError;
 use crate::files;
+use crate::log_node::NodeId;
 
 /// Layout that this program writes, and the newest that it knows.
 const LAYOUT_FORMAT: u32 = 1;
@@ -28,23 +30,84 @@ const LAYOUT_FORMAT: u32 = 1;
 /// Content of the format file before the number.
 const FORMAT_PREFIX: &str = "raft-store format ";
 
-/// Owner of the data. Both ids never change once they are known.
+/// Identity of a log and its owner. None of it changes once it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    pub node: MasterId,
+    /// The log itself, as Raft knows it.
+    pub node: NodeId,
+    /// Name of the master that has it.
+    pub name: MasterId,
     /// Cluster; unknown until the node learns it from the log or by joining.
     pub cluster: Option<ClusterId>,
 }
 
-crate::codec::versioned! { Identity = 9, }
-
 impl Identity {
-    /// Refuses data of another node or another cluster.
-    pub(crate) fn check(&self, expected: &Self) -> Result<(), OpenError> {
-        if self.node != expected.node {
-            return Err(OpenError::WrongNode { found: self.node, expected: expected.node });
+    /// Draws the identity of the log in a new data directory.
+    #[must_use]
+    pub fn draw(owner: Owner) -> Self {
+        Self { node: NodeId::draw(), name: owner.name, cluster: owner.cluster }
+    }
+
+    /// Returns the level of its encoding: the first one's for a log that has its master's number, so
+    /// that release 0.2.0, which made it, still reads it.
+    pub(crate) const fn level(&self) -> Level {
+        if self.node.0 == self.name.0 { Level::FIRST } else { Self::LEVEL }
+    }
+
+    /// Returns the master that has the log.
+    pub(crate) const fn owner(&self) -> Owner {
+        Owner { name: self.name, cluster: self.cluster }
+    }
+}
+
+impl Versioned for Identity {
+    const TYPE: u8 = 9;
+    const LEVEL: Level = Level(2);
+
+    fn read_earlier(_: Level, body: &[u8]) -> Result<Self, CodecError> {
+        Ok(postcard::from_bytes::<IdentityAtFirst>(body)?.into())
+    }
+
+    fn write_earlier(&self, _: Level, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        out.push(Level::FIRST.0);
+        codec::write_body(&IdentityAtFirst::from(*self), out)
+    }
+}
+
+/// [`Identity`] as level 1 has it: the log has the number of its master.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct IdentityAtFirst {
+    node: MasterId,
+    cluster: Option<ClusterId>,
+}
+
+impl From<IdentityAtFirst> for Identity {
+    fn from(IdentityAtFirst { node, cluster }: IdentityAtFirst) -> Self {
+        Self { node: NodeId(node.0), name: node, cluster }
+    }
+}
+
+impl From<Identity> for IdentityAtFirst {
+    fn from(Identity { name, cluster, .. }: Identity) -> Self {
+        Self { node: name, cluster }
+    }
+}
+
+/// Master that opens a data directory, and its cluster, if that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// Configured name of the master.
+    pub name: MasterId,
+    pub cluster: Option<ClusterId>,
+}
+
+impl Owner {
+    /// Refuses the data of another master or another cluster.
+    pub(crate) fn check(&self, found: Self) -> Result<(), OpenError> {
+        if found.name != self.name {
+            return Err(OpenError::WrongMaster { found: found.name, expected: self.name });
         }
-        match (self.cluster, expected.cluster) {
+        match (found.cluster, self.cluster) {
             (Some(found), Some(expected)) if found != expected => {
                 Err(OpenError::WrongCluster { found, expected })
             }

@@ -19,6 +19,7 @@ use crate::acks::Acks;
 use crate::contact::Contact;
 use crate::fatal::Fatal;
 use crate::hand_over::HandOver;
+use crate::log_node::NodeId;
 use crate::log_store::LogStore;
 use crate::raft::Raft;
 
@@ -28,7 +29,13 @@ pub enum Leadership {
     /// This master leads, and a quorum has confirmed it within the election timeout.
     Leading { term: Term },
     /// Another master leads.
-    Following { leader: MasterId, term: Term },
+    Following {
+        /// Its name.
+        leader: MasterId,
+        /// Its log.
+        node: NodeId,
+        term: Term,
+    },
     /// No leader is known.
     Leaderless {
         /// Newest term seen.
@@ -53,6 +60,17 @@ impl Leadership {
         match self {
             Self::Leading { .. } => Some(me),
             Self::Following { leader, .. } => Some(*leader),
+            Self::Leaderless { .. } => None,
+        }
+    }
+
+    /// Returns the log of the leader, if one is known; `me` is the log of the master that sees it
+    /// so.
+    #[must_use]
+    pub const fn leader_node(&self, me: NodeId) -> Option<NodeId> {
+        match self {
+            Self::Leading { .. } => Some(me),
+            Self::Following { node, .. } => Some(*node),
             Self::Leaderless { .. } => None,
         }
     }
@@ -151,8 +169,15 @@ impl Watcher {
             Some(leader) if leader != me && self.contact.is_silent(LEADER_SILENCE) => {
                 Leadership::Leaderless { term }
             }
-            Some(leader) if leader != me => {
-                Leadership::Following { leader: MasterId(leader), term }
+            Some(node) if node != me => {
+                let membership = metrics.membership_config.membership();
+                match membership.get_node(&node) {
+                    Some(leader) => {
+                        Leadership::Following { leader: leader.name_or(node), node, term }
+                    }
+                    // This master has not been told who it is.
+                    None => Leadership::Leaderless { term },
+                }
             }
             Some(_) if metrics.state == ServerState::Leader && holds_lease => {
                 Leadership::Leading { term }

@@ -1,6 +1,7 @@
 //! Replication and storage: the only package that knows Raft and RocksDB.
 
 mod acks;
+mod autopilot;
 mod backup;
 mod calls;
 mod clock;
@@ -19,6 +20,7 @@ mod history;
 mod identity;
 mod keys;
 mod leadership;
+mod log_node;
 mod log_store;
 mod loops;
 mod membership;
@@ -34,6 +36,7 @@ mod reads;
 mod restore;
 mod retention;
 mod rocks;
+mod seen;
 mod snapshot;
 mod state_db;
 mod state_machine;
@@ -41,6 +44,7 @@ mod succession;
 mod torn;
 mod types;
 
+pub use autopilot::{AutopilotConfig, Thought};
 pub use backup::{Backup, BackupFailure};
 pub use clock::survey::{CLOCK_OFFSET_MAX, ClockSurvey, is_astray};
 pub use clock::{Clock, SystemClock, WallClock};
@@ -48,12 +52,15 @@ pub use codec::{CodecError, decode_proposal, encode_proposal};
 pub use error::{GuardError, OpenError, StartError, StorageError};
 pub use fatal::{Ending, Fatal};
 pub use history::FinishedTasks;
-pub use identity::Identity;
+pub use identity::{Identity, Owner};
 pub use leadership::{Leadership, Patience};
 pub use log_store::{LogOptions, LogStats, LogStore, SyncObserver, Synced};
 pub use loops::Loops;
 pub use membership::{LocalStatus, Member, Role};
-pub use node::{Node, NodeConfig, PeerStatus, PeerStatuses, TransferError};
+pub use node::{
+    Expulsion, Force, MemberChange, Membership, MembershipError, Node, NodeConfig, PeerStatus,
+    PeerStatuses, TransferError,
+};
 pub use open::{Store, StoreConfig};
 pub use propose::{CommitObserver, Committed, ProposalBounds, ProposeError};
 pub use raft_service::{RaftEndpoint, RaftServer};
@@ -70,6 +77,6 @@ pub use state_machine::{
     SnapshotInbox, SnapshotReceiver, StateMachine, StateReader,
 };
 pub use types::{
-    AppliedAt, Entry, LogId, Outcome, Payload, SnapshotMeta, StoredMembership, TypeConfig, Vote,
-    log_id,
+    AppliedAt, Entry, LogId, MasterNode, NodeId, Outcome, Payload, SnapshotMeta, StoredMembership,
+    TypeConfig, Vote, log_id,
 };

@@ -1,6 +1,7 @@
 //! Members of the cluster and the progress of each.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{LogIndex, MasterId, Term};
@@ -8,16 +9,22 @@ use openraft::ServerState;
 use openraft::async_runtime::{Instant, WatchReceiver};
 use proto::v1;
 
+use crate::network::address_book::AddressBook;
 use crate::network::plausibility::Known;
 use crate::raft::Raft;
+use crate::types::{MasterNode, NodeId};
 
 /// A master of the effective membership.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// Raft's node id.
-    pub id: MasterId,
+    /// Its log, as Raft knows it.
+    pub node: NodeId,
+    /// Configured name. While one log replaces another, both have the same.
+    pub name: MasterId,
     /// `host:port` of its gRPC server.
     pub address: String,
+    /// Zone that it is in, if it was told.
+    pub zone: Option<String>,
     /// True if it counts in a quorum.
     pub is_voter: bool,
 }
@@ -52,13 +59,13 @@ impl From<Role> for v1::MasterRole {
 /// Progress of this master.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalStatus {
-    /// Id of this master.
-    pub id: MasterId,
+    /// Log of this master.
+    pub node: NodeId,
     pub role: Role,
     /// Newest term that it has seen.
     pub term: Term,
     /// Leader that it believes in.
-    pub leader: Option<MasterId>,
+    pub leader: Option<NodeId>,
     /// Last entry of its log.
     pub last_log: LogIndex,
     /// Last entry that it knows to be committed.
@@ -73,13 +80,14 @@ pub struct LocalStatus {
     /// None before the first time.
     pub last_contact: Option<Duration>,
     /// For a leader: last entry of each other member's log that matches its own.
-    pub matched: BTreeMap<MasterId, LogIndex>,
+    pub matched: BTreeMap<NodeId, LogIndex>,
 }
 
 /// The effective membership, always current.
 #[derive(Clone)]
 pub(crate) struct Members {
     raft: Raft,
+    book: Arc<AddressBook>,
 }
 
 impl std::fmt::Debug for Members {
@@ -89,8 +97,8 @@ impl std::fmt::Debug for Members {
 }
 
 impl Members {
-    pub(crate) const fn new(raft: Raft) -> Self {
-        Self { raft }
+    pub(crate) const fn new(raft: Raft, book: Arc<AddressBook>) -> Self {
+        Self { raft, book }
     }
 
     pub(crate) fn all(&self) -> Vec<Member> {
@@ -98,49 +106,62 @@ impl Members {
         let metrics = metrics.borrow_watched();
         let membership = metrics.membership_config.membership();
         let voters = membership.voter_ids().collect::<Vec<_>>();
-        membership
-            .nodes()
-            .map(|(id, node)| Member {
-                id: MasterId(*id),
-                address: node.addr.clone(),
-                is_voter: voters.contains(id),
-            })
-            .collect()
+        let member = |(id, node): (&NodeId, &MasterNode)| Member {
+            node: *id,
+            name: node.name_or(*id),
+            address: self.book.address(*id, &node.addr),
+            zone: node.zone.clone(),
+            is_voter: voters.contains(id),
+        };
+        membership.nodes().map(member).collect()
     }
 
-    pub(crate) fn address(&self, id: MasterId) -> Option<String> {
+    pub(crate) fn get(&self, id: NodeId) -> Option<Member> {
+        self.all().into_iter().find(|member| member.node == id)
+    }
+
+    /// Returns the member of that name: the voter, while a learner is to replace it.
+    pub(crate) fn named(&self, name: MasterId) -> Option<Member> {
+        let of_that_name = self.all().into_iter().filter(|member| member.name == name);
+        of_that_name.max_by_key(|member| member.is_voter)
+    }
+
+    /// Returns what the membership records of a member.
+    pub(crate) fn record(&self, id: NodeId) -> Option<MasterNode> {
         let metrics = self.raft.server_metrics();
         let metrics = metrics.borrow_watched();
-        metrics.membership_config.membership().get_node(&id.0).map(|node| node.addr.clone())
+        metrics.membership_config.membership().get_node(&id).cloned()
+    }
+
+    pub(crate) fn address(&self, id: NodeId) -> Option<String> {
+        Some(self.book.address(id, &self.record(id)?.addr))
     }
 }
 
 /// Returns the voter to hand leadership to: the eligible one with the longest matching log.
 pub(crate) fn best_successor(
     raft: &Raft,
-    comes_into_question: impl Fn(MasterId) -> bool,
-) -> Option<MasterId> {
+    comes_into_question: impl Fn(NodeId) -> bool,
+) -> Option<NodeId> {
     let status = local_status(raft);
-    let voters = Members::new(raft.clone()).all();
-    voters
-        .iter()
-        .filter(|member| member.is_voter && member.id != status.id)
-        .filter(|member| comes_into_question(member.id))
-        .filter_map(|member| status.matched.get(&member.id).map(|matched| (*matched, member.id)))
+    let others = raft.voter_ids().filter(|voter| *voter != status.node);
+    others
+        .filter(|voter| comes_into_question(*voter))
+        .filter_map(|voter| status.matched.get(&voter).map(|matched| (*matched, voter)))
         .max()
         .map(|(_, id)| id)
 }
 
 /// Returns the knowledge of this master when a message of `sender` arrives. While it has no
 /// membership, `is_first` tells who belongs to the cluster.
-pub(crate) fn known_of(raft: &Raft, sender: u64, is_first: impl Fn(MasterId) -> bool) -> Known {
+pub(crate) fn known_of(raft: &Raft, sender: NodeId, is_first: impl Fn(NodeId) -> bool) -> Known {
     let committed = raft.data_metrics().borrow_watched().local_committed;
     let metrics = raft.server_metrics();
     let metrics = metrics.borrow_watched();
     let membership = metrics.membership_config.membership();
     let is_member = match membership.nodes().next() {
         Some(_) => membership.get_node(&sender).is_some(),
-        None => is_first(MasterId(sender)),
+        None => is_first(sender),
     };
     Known { id: metrics.id, term: metrics.vote.leader_id.term, committed, is_member }
 }
@@ -163,17 +184,17 @@ pub(crate) fn local_status(raft: &Raft) -> LocalStatus {
 
     let matched = metrics.replication.iter().flatten();
     LocalStatus {
-        id: MasterId(metrics.id),
+        node: metrics.id,
         role,
         term: Term(metrics.current_term),
-        leader: metrics.current_leader.map(MasterId),
+        leader: metrics.current_leader,
         last_log: LogIndex(metrics.last_log_index.unwrap_or(0)),
         committed: index(&metrics.cluster_committed),
         applied: index(&metrics.last_applied),
         snapshot: metrics.snapshot.as_ref().map(|id| LogIndex(id.index)),
         purged: metrics.purged.as_ref().map(|id| LogIndex(id.index)),
         last_contact,
-        matched: matched.map(|(id, matched)| (MasterId(*id), index(matched))).collect(),
+        matched: matched.map(|(id, matched)| (*id, index(matched))).collect(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sends Raft RPCs: one HTTP/2 connection per peer for appending, one for heartbeats and votes, one
 //! for snapshots, so that a heartbeat never queues behind data.
 
+pub(crate) mod address_book;
 mod generation;
 pub(crate) mod identity;
 pub(crate) mod outgoing;
@@ -12,11 +13,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cluster_state::MasterId;
 use futures_util::{Stream, StreamExt};
 use openraft::base::{BoxFuture, BoxStream};
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
-use openraft::impls::BasicNode;
 use openraft::network::{
     Backoff, NetBackoff, NetSnapshot, NetStreamAppend, NetTransferLeader, NetVote, RPCOption,
     RaftNetworkFactory,
@@ -34,15 +33,17 @@ use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 
+use self::address_book::AddressBook;
 use self::identity::PeerIdentity;
 use self::outgoing::{LeftBehind, Outgoing};
 use self::snapshot::SendError;
 use self::wire::WireError;
 use crate::acks::{Acks, Unanswered};
 use crate::calls::describe;
+use crate::seen::{Seen, WentBack};
 use crate::snapshot::SnapshotData;
 use crate::state_machine::RaftSnapshot;
-use crate::types::{TypeConfig, Vote};
+use crate::types::{MasterNode, NodeId, TypeConfig, Vote};
 
 /// Pauses between two attempts to reach a peer: short at first, because a peer that restarts is
 /// back within moments, then longer.
@@ -60,22 +61,22 @@ pub(crate) struct Network {
     pub(crate) identity: PeerIdentity,
     pub(crate) acks: Arc<Acks>,
     pub(crate) outgoing: Arc<Outgoing>,
+    pub(crate) seen: Arc<Seen>,
+    pub(crate) book: Arc<AddressBook>,
 }
 
 impl Network {
-    fn peer(&self, target: u64, node: &BasicNode) -> Peer {
-        // An address that cannot be parsed was refused when the member was added.
-        let client = channel::connect_lazily(&node.addr).map(client).map_err(|error| {
-            tracing::error!(peer = target, %error, "a member has an unusable address");
-            Arc::from(error.to_string())
-        });
+    fn peer(&self, target: NodeId, node: &MasterNode) -> Peer {
         self.outgoing.expect(target);
         Peer {
-            target: MasterId(target),
-            client,
+            target,
+            recorded: node.addr.clone(),
+            connected: None,
+            book: Arc::clone(&self.book),
             identity: self.identity.clone(),
             acks: Arc::clone(&self.acks),
             outgoing: Arc::clone(&self.outgoing),
+            seen: Arc::clone(&self.seen),
             failures: 0,
             rest_until: None,
             snapshot_rest: Duration::ZERO,
@@ -95,24 +96,48 @@ impl RaftNetworkFactory<TypeConfig> for Network {
     type Network = Peer;
 
     // The call for snapshot clients defaults to this one, so each gets a connection of its own.
-    async fn new_client(&mut self, target: u64, node: &BasicNode) -> Peer {
+    async fn new_client(&mut self, target: NodeId, node: &MasterNode) -> Peer {
         self.peer(target, node)
     }
 
     // A message that says nothing of the log needs none, and goes on whatever happens to the rest.
-    async fn new_heartbeat_client(&mut self, target: u64, node: &BasicNode) -> Peer {
+    async fn new_heartbeat_client(&mut self, target: NodeId, node: &MasterNode) -> Peer {
         Peer { outgoing: Arc::default(), ..self.peer(target, node) }
+    }
+}
+
+/// Latest term and commit index that were sent on a stream.
+#[derive(Debug, Default)]
+struct Latest {
+    term: AtomicU64,
+    committed: AtomicU64,
+}
+
+impl Latest {
+    fn on_request(&self, request: &AppendEntriesRequest<TypeConfig>) {
+        let committed = request.leader_commit.as_ref().map_or(0, |id| id.index);
+        self.term.store(request.vote.leader_id.term, Ordering::Relaxed);
+        self.committed.store(committed, Ordering::Relaxed);
+    }
+
+    fn term_and_committed(&self) -> (u64, u64) {
+        (self.term.load(Ordering::Relaxed), self.committed.load(Ordering::Relaxed))
     }
 }
 
 /// A connection to one peer.
 #[derive(Debug)]
 pub(crate) struct Peer {
-    target: MasterId,
-    client: Result<RaftServiceClient<Channel>, Arc<str>>,
+    target: NodeId,
+    /// Address in the membership.
+    recorded: String,
+    /// Client, and the address that it calls.
+    connected: Option<(String, RaftServiceClient<Channel>)>,
+    book: Arc<AddressBook>,
     identity: PeerIdentity,
     acks: Arc<Acks>,
     outgoing: Arc<Outgoing>,
+    seen: Arc<Seen>,
     /// Number of consecutive streams that could not be opened.
     failures: usize,
     /// No stream is opened before: openraft retries immediately when there is more to send, which
@@ -157,12 +182,24 @@ impl Peer {
         self.snapshot_trouble = None;
     }
 
-    fn client(&self) -> Result<RaftServiceClient<Channel>, Unreachable<TypeConfig>> {
-        self.client.clone().map_err(|error| Unreachable::new(&AnyError::error(error)))
+    /// Returns a client for the present address of the peer.
+    fn client(&mut self) -> Result<RaftServiceClient<Channel>, Unreachable<TypeConfig>> {
+        let address = self.book.address(self.target, &self.recorded);
+        if let Some((at, client)) = &self.connected
+            && *at == address
+        {
+            return Ok(client.clone());
+        }
+        // An address that cannot be parsed was refused when the member was added.
+        let channel = channel::connect_lazily(&address);
+        let channel = channel.map_err(|error| Unreachable::new(&AnyError::error(error)))?;
+        let client = client(channel);
+        self.connected = Some((address, client.clone()));
+        Ok(client)
     }
 
     async fn ballot(
-        &self,
+        &mut self,
         ballot: VoteRequest<TypeConfig>,
         ttl: Duration,
         is_pre_vote: bool,
@@ -210,6 +247,11 @@ fn is_unreachable(status: &Status) -> bool {
     matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled)
 }
 
+/// Raft must not hear of it: it takes what a log has acknowledged for there.
+fn went_back(error: WentBack) -> RPCError<TypeConfig> {
+    RPCError::Network(NetworkError::new(&error))
+}
+
 fn left_behind(error: LeftBehind) -> RPCError<TypeConfig> {
     RPCError::Network(NetworkError::new(&error))
 }
@@ -248,20 +290,20 @@ impl NetStreamAppend<TypeConfig> for Peer {
             let mut client = self.client()?;
             // An entry of this master always encodes; if one did not, ending the stream makes
             // openraft open another one and report it.
-            let unanswered = Unanswered::new(Arc::clone(&self.acks), self.target.0);
+            let unanswered = Unanswered::new(Arc::clone(&self.acks), self.target);
             let sent = unanswered.clone();
-            let asked_in = Arc::new(AtomicU64::new(0));
-            let latest = Arc::clone(&asked_in);
+            let asked = Arc::new(Latest::default());
+            let latest = Arc::clone(&asked);
             let requests = input
                 .map(move |request| {
-                    latest.store(request.vote.leader_id.term, Ordering::Relaxed);
+                    latest.on_request(&request);
                     sent.on_request(request.vote.leader_id.term, Instant::now());
                     wire::append_out(request)
                 })
                 .take_while(|encoded| std::future::ready(encoded.is_ok()))
                 .filter_map(|encoded| std::future::ready(encoded.ok()));
 
-            let sending = self.outgoing.begin(self.target.0);
+            let sending = self.outgoing.begin(self.target);
             let call = client.append(self.identity.sign(requests, self.target));
             let called = tokio::select! {
                 () = sending.ended() => return Err(left_behind(LeftBehind)),
@@ -281,15 +323,23 @@ impl NetStreamAppend<TypeConfig> for Peer {
                 }
             };
 
+            let (target, seen) = (self.target, Arc::clone(&self.seen));
             let results = responses.map(move |response| {
                 let response = response.map_err(|status| failure(&status))?;
                 let result = wire::appended_in(response).map_err(|error| malformed(&error))?;
+                let (term, committed) = asked.term_and_committed();
                 match &result {
-                    Err(StreamAppendError::HigherVote(vote)) => {
-                        check_answered(vote, asked_in.load(Ordering::Relaxed))?;
+                    Err(StreamAppendError::HigherVote(vote)) => check_answered(vote, term)?,
+                    Ok(matched) => {
+                        let matched = matched.as_ref().map_or(0, |matched| matched.index);
+                        seen.on_matched(target, term, matched, committed);
+                        unanswered.on_obeyed();
                     }
-                    // A peer that lacks entries still obeys this leader.
-                    Ok(_) | Err(StreamAppendError::Conflict(_)) => unanswered.on_obeyed(),
+                    // A peer that lacks entries still obeys this leader, unless it had them.
+                    Err(StreamAppendError::Conflict(conflict)) => {
+                        seen.check(target, term, *conflict).map_err(went_back)?;
+                        unanswered.on_obeyed();
+                    }
                 }
                 Ok(result)
             });
@@ -343,7 +393,7 @@ impl NetSnapshot<TypeConfig> for Peer {
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let client = self.client()?;
         let data = &snapshot.snapshot;
-        let sending = self.outgoing.begin_snapshot(self.target.0, data);
+        let sending = self.outgoing.begin_snapshot(self.target, data);
         let send = async {
             tokio::time::sleep(self.snapshot_rest).await;
             let on_answered = || sending.on_answered();

@@ -1,17 +1,21 @@
 //! One master's part in the cluster: Raft, proposals, reads, membership. The rest of the master
 //! uses replication through it.
 
+mod announcement;
 mod assembly;
 mod background;
 mod config;
 mod lease;
 mod level;
+mod members;
+mod recognition;
 mod status;
 #[cfg(test)]
 pub(crate) mod tests;
 mod time;
 mod transfer;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,16 +27,20 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::acks::Acks;
+use crate::autopilot::{AutopilotConfig, Thought};
 use crate::clock::Clock;
 use crate::contact::Contact;
 use crate::disk_space::DiskSpace;
 use crate::error::StartError;
 use crate::fatal::Fatal;
+use crate::founding::FirstMembers;
 use crate::hand_over::{HandOver, Naming};
 use crate::leadership::{Leadership, Patience};
+use crate::log_node::NodeId;
 use crate::log_store::LogStore;
 use crate::membership::{self, LocalStatus, Member, Members};
 use crate::network::Network;
+use crate::network::address_book::AddressBook;
 use crate::network::identity::PeerIdentity;
 use crate::network::outgoing::Outgoing;
 use crate::network::plausibility::Known;
@@ -41,10 +49,14 @@ use crate::propose::local::LocalProposer;
 use crate::propose::{Committed, ProposeError, Proposer};
 use crate::raft::Raft;
 use crate::reads::{ReadError, ReadGate, ReadPoint};
+use crate::seen::Seen;
 use crate::state_machine::{SnapshotInbox, StateReader};
 
 pub use self::config::NodeConfig;
 use self::config::raft_config;
+pub(crate) use self::members::{Admission, Joiner};
+pub use self::members::{Force, MemberChange, Membership, MembershipError};
+pub use self::recognition::Expulsion;
 pub use self::status::{PeerStatus, PeerStatuses};
 pub use self::transfer::TransferError;
 
@@ -67,6 +79,11 @@ struct Inner {
     clock: Clock,
     contact: Arc<Contact>,
     hand_over: HandOver,
+    first_members: FirstMembers,
+    /// Reason that this master does not belong to its cluster any more.
+    expelled: watch::Sender<Option<Expulsion>>,
+    autopilot: watch::Sender<AutopilotConfig>,
+    thought: watch::Receiver<Option<Thought>>,
     /// Until then this master elects nobody, not even itself: see [`background::restart_pause`].
     may_elect_from: Instant,
     /// Settings of the cluster that this master's configuration gives otherwise.
@@ -84,6 +101,8 @@ struct Stores {
     space: DiskSpace,
     acks: Arc<Acks>,
     outgoing: Arc<Outgoing>,
+    seen: Arc<Seen>,
+    book: Arc<AddressBook>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -93,21 +112,22 @@ impl std::fmt::Debug for Inner {
 }
 
 impl Node {
-    /// Joins the cluster: replays the stored log, and bootstraps the cluster if this is one of its
-    /// first members and nobody has done so.
+    /// Starts this master's part: replays the stored log. A master without one founds its cluster
+    /// together with the other first members, or joins the one that there is.
     ///
     /// # Errors
     ///
-    /// As [`StartError`] says. Only a bootstrap has changed the disk then.
+    /// As [`StartError`] says.
     pub async fn start(config: NodeConfig, store: Store) -> Result<Self, StartError> {
-        for address in config.initial_cluster.values() {
+        for address in config.initial_cluster.values().chain(&config.join) {
             proto::channel::check_address(address)?;
         }
         let Store { mut log, mut machine, reader, inbox, fatal, space } = store;
         machine.catch_up(&mut log).await?;
         // The log's record of it is written a moment after the state's.
+        let me = log.identity().node;
         let cluster = log.identity().cluster.or(reader.with(|state| state.meta().cluster));
-        let identity = PeerIdentity::new(config.id, &config.cluster_name, cluster);
+        let identity = PeerIdentity::new(me, &config.cluster_name, cluster);
         let meta = reader.with(|state| *state.meta());
         if meta.cluster.is_some() {
             identity.generation().learn(meta.generation);
@@ -115,16 +135,20 @@ impl Node {
         let raft_config = Arc::new(raft_config(&config)?);
         let acks = Arc::new(Acks::default());
         let outgoing = Arc::new(Outgoing::default());
+        let seen = Arc::new(Seen::default());
+        let book = Arc::new(AddressBook::default());
         let network = Network {
             identity: identity.clone(),
             acks: Arc::clone(&acks),
             outgoing: Arc::clone(&outgoing),
+            seen: Arc::clone(&seen),
+            book: Arc::clone(&book),
         };
-        let raft = Raft::new(config.id.0, raft_config, network, log.clone(), machine)
+        let raft = Raft::new(me, raft_config, network, log.clone(), machine)
             .await
             .map_err(|error| StartError::Raft(error.to_string()))?;
 
-        let stores = Stores { reader, log, inbox, fatal, space, acks, outgoing };
+        let stores = Stores { reader, log, inbox, fatal, space, acks, outgoing, seen, book };
         let pause =
             background::restart_pause(&raft, &stores.log, config.election_timeout.1).await?;
         Ok(assembly::assemble(config, raft, identity, stores, pause))
@@ -179,10 +203,16 @@ impl Node {
         &self.inner.clock
     }
 
-    /// Returns this master's id.
+    /// Returns this master's name.
     #[must_use]
     pub fn id(&self) -> MasterId {
         self.inner.config.id
+    }
+
+    /// Returns this master's log, as Raft knows it.
+    #[must_use]
+    pub fn node_id(&self) -> NodeId {
+        self.log().identity().node
     }
 
     /// Returns the cluster's name.
@@ -197,16 +227,42 @@ impl Node {
         self.inner.identity.cluster()
     }
 
-    /// Returns the masters of the effective membership, by id.
+    /// Returns the masters of the effective membership, by log.
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
         self.inner.members.all()
     }
 
-    /// Returns a member's gRPC address.
+    /// Returns the member of that name; the voter, while another log is to replace its.
     #[must_use]
-    pub fn member_address(&self, id: MasterId) -> Option<String> {
-        self.inner.members.address(id)
+    pub fn member(&self, name: MasterId) -> Option<Member> {
+        self.inner.members.named(name)
+    }
+
+    /// Changes the bounds of what the autopilot does.
+    pub fn steer_autopilot(&self, config: AutopilotConfig) {
+        self.inner.autopilot.send_replace(config);
+    }
+
+    /// Returns, on a leader, what the autopilot does next, or waits for.
+    #[must_use]
+    pub fn autopilot_thought(&self) -> Option<Thought> {
+        self.inner.thought.borrow().clone()
+    }
+
+    /// Returns the gRPC address of a member.
+    #[must_use]
+    pub fn member_address(&self, node: NodeId) -> Option<String> {
+        self.inner.members.address(node)
+    }
+
+    /// Returns the figures of members by their names.
+    #[must_use]
+    pub fn by_name<T>(&self, figures: BTreeMap<NodeId, T>) -> BTreeMap<MasterId, T> {
+        let named = figures
+            .into_iter()
+            .filter_map(|(node, figure)| Some((self.inner.members.get(node)?.name, figure)));
+        named.collect()
     }
 
     /// Returns the progress of this master.
@@ -239,14 +295,22 @@ impl Node {
         self.inner.tasks.close();
     }
 
-    /// Returns true if this master has anything in its log but the first membership.
-    pub(crate) fn has_history(&self) -> bool {
-        self.log().last_log_id().is_some_and(|last| last.index > 0)
-    }
-
     /// Returns when this master may elect a leader again after its start.
     pub(crate) fn may_elect_from(&self) -> Instant {
         self.inner.may_elect_from
+    }
+
+    pub(crate) fn config(&self) -> &NodeConfig {
+        &self.inner.config
+    }
+
+    pub(crate) fn first_members(&self) -> &FirstMembers {
+        &self.inner.first_members
+    }
+
+    /// Waits until the node stops.
+    pub(crate) async fn stopped(&self) {
+        self.inner.stop.cancelled().await;
     }
 
     pub(crate) fn raft(&self) -> &Raft {
@@ -267,6 +331,10 @@ impl Node {
         &self.inner.stores.acks
     }
 
+    pub(crate) fn seen(&self) -> &Seen {
+        &self.inner.stores.seen
+    }
+
     pub(crate) fn contact(&self) -> &Arc<Contact> {
         &self.inner.contact
     }
@@ -276,11 +344,11 @@ impl Node {
     }
 
     /// Returns the knowledge of this master when a message of `sender` arrives. A master that has
-    /// no membership yet goes by the list of first members.
-    pub(crate) fn known_of(&self, sender: u64) -> Known {
-        let initial = &self.inner.config.initial_cluster;
+    /// no membership yet believes the first members, or, once it was admitted to a cluster, every
+    /// caller that names that cluster.
+    pub(crate) fn known_of(&self, sender: NodeId) -> Known {
         membership::known_of(&self.inner.raft, sender, |id| {
-            initial.is_empty() || initial.contains_key(&id)
+            self.cluster_id().is_some() || self.inner.first_members.contains(id)
         })
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use cluster_state::{ClusterId, MasterId};
+use cluster_state::MasterId;
 use rocksdb::WriteBatch;
 
 use crate::calls::Calls;
@@ -12,7 +12,7 @@ use crate::disk_space::{DiskSpace, Reserve};
 use crate::error::{OpenError, StorageError};
 use crate::fatal::Fatal;
 use crate::guard::{Guard, Witness};
-use crate::identity::{Condition, Identity, KnownIdentity, Layout};
+use crate::identity::{Condition, Identity, KnownIdentity, Layout, Owner};
 use crate::keys::LogTable;
 use crate::log_store::{Held, Links, LogOptions, LogStore, StateDurability, put_identity};
 use crate::rocks;
@@ -25,10 +25,8 @@ use crate::torn::TornTail;
 pub struct StoreConfig {
     /// The directory; created if it does not exist.
     pub data_dir: PathBuf,
-    /// Id of this master.
-    pub node: MasterId,
-    /// Cluster of this master, if it is known.
-    pub cluster: Option<ClusterId>,
+    /// Master that opens it.
+    pub owner: Owner,
     pub log: LogOptions,
     /// Space reserved for starting on a full disk; 0 for none.
     pub reserve_bytes: u64,
@@ -40,8 +38,7 @@ impl fmt::Debug for StoreConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoreConfig")
             .field("data_dir", &self.data_dir)
-            .field("node", &self.node)
-            .field("cluster", &self.cluster)
+            .field("owner", &self.owner)
             .field("log", &self.log)
             .field("reserve_bytes", &self.reserve_bytes)
             .finish_non_exhaustive()
@@ -51,9 +48,10 @@ impl fmt::Debug for StoreConfig {
 impl StoreConfig {
     /// Returns the usual settings, without a reserve.
     #[must_use]
-    pub fn new(data_dir: impl Into<PathBuf>, node: MasterId) -> Self {
+    pub fn new(data_dir: impl Into<PathBuf>, name: MasterId) -> Self {
         let (data_dir, log) = (data_dir.into(), LogOptions::default());
-        Self { data_dir, node, cluster: None, log, reserve_bytes: 0, apply_observer: None }
+        let owner = Owner { name, cluster: None };
+        Self { data_dir, owner, log, reserve_bytes: 0, apply_observer: None }
     }
 }
 
@@ -92,13 +90,13 @@ impl Store {
     }
 
     fn open_once(config: StoreConfig, layout: &Layout) -> Result<Self, OpenError> {
-        let expected = Identity { node: config.node, cluster: config.cluster };
+        let owner = config.owner;
         // Before the lock, which creates a file in the directory, and again after it.
         layout.inspect()?;
         let lock = Arc::new(layout.lock()?);
         match layout.inspect()? {
-            Condition::Fresh => make(layout, expected)?,
-            Condition::InUse => check(layout, expected)?,
+            Condition::Fresh => make(layout, Identity::draw(owner))?,
+            Condition::InUse => check(layout, owner)?,
         }
 
         let log_path = layout.log();
@@ -189,15 +187,15 @@ fn refuse_used_log(layout: &Layout) -> Result<(), OpenError> {
 
 /// Inspects everything that is stored and refuses what must not be used, without changing anything
 /// but a torn end of the log.
-fn check(layout: &Layout, expected: Identity) -> Result<(), OpenError> {
+fn check(layout: &Layout, owner: Owner) -> Result<(), OpenError> {
     let witness = Guard::read(&layout.guard())?;
-    witness.identity.check(&expected)?;
+    owner.check(witness.identity.owner())?;
     let held = load(&open_mended(layout, &witness)?, layout)?;
-    held.identity.check(&expected)?;
+    owner.check(held.identity.owner())?;
     witness.check(&held.witness())?;
 
     let position = state_db::inspect(&layout.state())?;
-    Identity { cluster: position.cluster, ..held.identity }.check(&held.identity)?;
+    held.identity.owner().check(Owner { cluster: position.cluster, ..held.identity.owner() })?;
     let applied = position.applied.map(|applied| applied.index);
     let purged = held.purged.map(|purged| purged.index);
     if applied < purged {

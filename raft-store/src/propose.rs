@@ -75,7 +75,7 @@ pub enum ProposeError {
     /// This master does not lead, and the caller asked only this one; nothing has changed.
     #[error("this master does not lead")]
     NotLeader {
-        /// Leader, if known.
+        /// Never known.
         leader: Option<MasterId>,
     },
     /// Too many proposals are pending; nothing has changed.
@@ -188,8 +188,8 @@ impl Proposer {
             let attempt = async {
                 match seen {
                     Leadership::Leading { .. } => self.local.append(command.clone(), None).await,
-                    Leadership::Following { leader, .. } => {
-                        self.forwarder.propose(leader, command.clone()).await
+                    Leadership::Following { node, .. } => {
+                        self.forwarder.propose(node, command.clone()).await
                     }
                     Leadership::Leaderless { .. } => Err(ProposeError::NotLeader { leader: None }),
                 }

@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::membership;
 use crate::network::identity::Caller;
 use crate::network::wire;
-use crate::node::Node;
+use crate::node::{Admission, Joiner, Node};
 use crate::propose::forward;
 use crate::raft::Raft;
 use crate::reads;
@@ -59,19 +59,6 @@ impl RaftEndpoint {
         Err(Status::unavailable("restarted within the last lease: not voting yet"))
     }
 
-    /// Refuses a ballot that a master with a log asks of one without: this master may have lost its
-    /// log, and with it what it once confirmed and its votes. It votes again once a leader has sent
-    /// it the log. A new cluster is not delayed: there nobody has a log.
-    fn check_is_no_stranger(&self, ballot: &VoteRequest<TypeConfig>) -> Result<(), Status> {
-        let asks_with = ballot.last_log_id.as_ref().map_or(0, |last| last.index);
-        if asks_with == 0 || self.node.has_history() {
-            return Ok(());
-        }
-        Err(Status::failed_precondition(
-            "this master has no data, and may have lost it: not voting until it was sent the log",
-        ))
-    }
-
     /// Checks that the candidate is a member that may be given a vote now, and returns the vote.
     async fn ballot(
         &self,
@@ -87,8 +74,10 @@ impl RaftEndpoint {
         if ballot.leadership_transfer {
             ballot.leadership_transfer = self.node.naming().names(candidate, term).await;
         }
+        if self.node.is_expelled() {
+            return Err(Status::failed_precondition("this master has left the cluster"));
+        }
         self.may_vote(&ballot)?;
-        self.check_is_no_stranger(&ballot)?;
         Ok(ballot)
     }
 }
@@ -281,9 +270,50 @@ impl RaftService for RaftEndpoint {
 
     async fn introduce(
         &self,
-        _: Request<v1::IntroduceRequest>,
+        request: Request<v1::IntroduceRequest>,
     ) -> Result<Response<v1::IntroduceResponse>, Status> {
+        self.node.meet(request.get_ref());
         Ok(Response::new(self.node.introduction()))
+    }
+
+    async fn join(
+        &self,
+        request: Request<v1::JoinRequest>,
+    ) -> Result<Response<v1::JoinResponse>, Status> {
+        let v1::JoinRequest { joiner, cluster_name } = request.into_inner();
+        let ours = &self.node.config().cluster_name;
+        if cluster_name != *ours {
+            let what = format!("this is cluster '{ours}', not '{cluster_name}'");
+            return Err(Status::failed_precondition(what));
+        }
+        let joiner = joiner.ok_or_else(|| Status::invalid_argument("the joiner is missing"))?;
+        let joiner = Joiner::read(&joiner).map_err(Status::invalid_argument)?;
+
+        let mut answer = v1::JoinResponse::default();
+        match self.node.admit(joiner).await {
+            Admission::Admitted(cluster) => {
+                answer.admitted = true;
+                answer.cluster_id = cluster.to_string();
+            }
+            Admission::AskLeader(leader) => answer.leader_address = leader,
+            Admission::Refused(reason) => answer.refusal = reason,
+        }
+        Ok(Response::new(answer))
+    }
+
+    async fn recognize(
+        &self,
+        request: Request<v1::RecognizeRequest>,
+    ) -> Result<Response<v1::RecognizeResponse>, Status> {
+        let caller = self.node.identity().check(request.metadata())?;
+        let node = caller.node.ok_or_else(|| Status::invalid_argument("the caller is unnamed"))?;
+        // The membership is looked at after a quorum has confirmed that this master leads.
+        let certain = reads::confirm(self.raft(), self.node.acks()).await.is_some();
+        Ok(Response::new(v1::RecognizeResponse {
+            certain,
+            member: self.node.membership().get(node).is_some(),
+            seen_index: self.node.seen().committed(node),
+        }))
     }
 }
 

@@ -15,6 +15,7 @@ use tonic::transport::Channel;
 
 use crate::acks::Acks;
 use crate::leadership::{Leadership, confirmed_age, leading_term};
+use crate::log_node::NodeId;
 use crate::membership::Members;
 use crate::network::identity::PeerIdentity;
 use crate::propose::{LEADER_WAIT, ProposeError, wait_for_news};
@@ -161,7 +162,7 @@ impl Asker {
     ) -> Option<ReadPoint> {
         match leadership {
             Leadership::Leading { .. } => confirm(&self.raft, &self.acks).await,
-            Leadership::Following { leader, term } => self.ask(link, leader, term).await,
+            Leadership::Following { node, term, .. } => self.ask(link, node, term).await,
             Leadership::Leaderless { .. } => None,
         }
     }
@@ -169,7 +170,7 @@ impl Asker {
     async fn ask(
         &self,
         link: &mut Option<LeaderConnection>,
-        leader: cluster_state::MasterId,
+        leader: NodeId,
         term: Term,
     ) -> Option<ReadPoint> {
         if link.as_ref().is_none_or(|open| open.leader != leader) {
@@ -186,7 +187,7 @@ impl Asker {
 
 /// Client of the leader that was asked last.
 struct LeaderConnection {
-    leader: cluster_state::MasterId,
+    leader: NodeId,
     client: RaftServiceClient<Channel>,
 }
 
@@ -232,8 +233,6 @@ pub(crate) async fn confirm(raft: &Raft, acks: &Acks) -> Option<ReadPoint> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::acks::Unanswered;
     use crate::types::log_id;
@@ -241,10 +240,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_question_is_answered_in_the_term_that_it_was_asked_in() {
         let acks = Arc::new(Acks::default());
-        let age =
-            |term: Term| acks.quorum_age(1, term.0, &[BTreeSet::from([1, 2, 3])], Instant::now());
+        let age = |term: Term| {
+            acks.quorum_age(NodeId(1), term.0, &[[1, 2, 3].map(NodeId).into()], Instant::now())
+        };
         let answer_in = |term| {
-            let stream = Unanswered::new(Arc::clone(&acks), 2);
+            let stream = Unanswered::new(Arc::clone(&acks), NodeId(2));
             stream.on_request(term, Instant::now());
             stream.on_obeyed();
         };

@@ -155,8 +155,10 @@ impl Restoration {
     /// Writes a log that is purged up to the position of the state. The guard comes last: without
     /// it no master starts here.
     fn write_log(&self, layout: &Layout, beginning: &Beginning) -> Result<(), RestoreError> {
-        let node = members::node_of(self.name);
-        let identity = Identity { node: self.name, cluster: Some(beginning.cluster) };
+        let members = beginning.membership.nodes();
+        let own = members.filter(|(_, member)| member.name == Some(self.name));
+        let node = own.map(|(node, _)| *node).next().ok_or(RestoreError::NotAMember(self.name))?;
+        let identity = Identity { node, name: self.name, cluster: Some(beginning.cluster) };
         // A term that nobody leads: the first election is for the one after it.
         let leader_id = LeaderId { term: beginning.last.leader_id.term, voted_for: node };
         let (vote, last) = (Vote { leader_id, committed: false }, Some(beginning.last));

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use self::policy::{Cut, Follower, Positions, Turn};
 pub use self::policy::{LogBounds, LogExtent};
 use crate::disk_space::DiskSpace;
+use crate::log_node::NodeId;
 use crate::log_store::LogStore;
 use crate::network::outgoing::Outgoing;
 use crate::raft::Raft;
@@ -100,11 +101,11 @@ impl Retention {
         LogBounds { held_bytes, ..self.bounds }
     }
 
-    fn leave_behind(&self, peer: u64) {
+    fn leave_behind(&self, peer: NodeId) {
         if self.outgoing.end(peer) && self.said.is_due(&peer.to_string()) {
             let held_bytes = self.bounds.held_bytes;
             tracing::warn!(
-                peer,
+                %peer,
                 held_bytes,
                 "a member is too far behind for the log to be kept: it is sent a snapshot"
             );

@@ -38,7 +38,8 @@ use crate::log_store::LogStore;
 use crate::snapshot::SnapshotData;
 use crate::state_db::{Batch, StateDb};
 use crate::types::{
-    AppliedAt, Entry, LogId, Outcome, Payload, SnapshotMeta, StoredMembership, TypeConfig,
+    AppliedAt, Entry, LogId, MasterNode, NodeId, Outcome, Payload, SnapshotMeta, StoredMembership,
+    TypeConfig,
 };
 
 /// Maximum number of entries in one batch: enough to spread the batch's fixed cost thin, few enough
@@ -53,8 +54,7 @@ const BATCH_PAYLOAD_BYTES: usize = 256 << 10;
 const BATCH_CHANGES_MAX: usize = 2_000;
 
 /// A snapshot as openraft passes it around.
-pub type RaftSnapshot =
-    Snapshot<CommittedLeaderId<u64>, u64, openraft::impls::BasicNode, SnapshotData>;
+pub type RaftSnapshot = Snapshot<CommittedLeaderId<u64>, NodeId, MasterNode, SnapshotData>;
 
 /// Observer of the time from the begin of each batch until it was stored and answered.
 pub type ApplyObserver = Arc<dyn Fn(Duration) + Send + Sync>;

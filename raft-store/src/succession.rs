@@ -8,13 +8,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::MasterId;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::contact::Contact;
 use crate::leadership::Leadership;
+use crate::log_node::NodeId;
 use crate::membership::Members;
 use crate::raft::Raft;
 
@@ -28,7 +28,7 @@ const MARGIN: Duration = Duration::from_millis(10);
 
 /// Watches for the leader's death on one follower.
 pub(crate) struct Succession {
-    pub(crate) id: MasterId,
+    pub(crate) id: NodeId,
     pub(crate) raft: Raft,
     pub(crate) members: Members,
     pub(crate) leadership: watch::Receiver<Leadership>,
@@ -53,12 +53,12 @@ impl Succession {
 
     async fn succeed(&self) {
         let seen = *self.leadership.borrow();
-        let Leadership::Following { leader, term } = seen else { return };
-        if !self.is_refused_by(leader).await {
+        let Leadership::Following { leader, node, term } = seen else { return };
+        if !self.is_refused_by(node).await {
             return;
         }
         let Some(heard_at) = self.contact.heard_at() else { return };
-        let wait = self.lease + MARGIN + STAGGER * self.rank(leader);
+        let wait = self.lease + MARGIN + STAGGER * self.rank(node);
         tokio::time::sleep_until(heard_at + wait).await;
 
         let is_unchanged =
@@ -70,18 +70,18 @@ impl Succession {
         }
     }
 
-    async fn is_refused_by(&self, leader: MasterId) -> bool {
+    async fn is_refused_by(&self, leader: NodeId) -> bool {
         let Some(address) = self.members.address(leader) else { return false };
         let dialed = tokio::time::timeout(DIAL_TIMEOUT, TcpStream::connect(address)).await;
         matches!(dialed, Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused)
     }
 
     /// Returns the number of voters besides the leader that stand before this one.
-    fn rank(&self, leader: MasterId) -> u32 {
+    fn rank(&self, leader: NodeId) -> u32 {
         let members = self.members.all();
         let earlier = members
             .iter()
-            .filter(|member| member.is_voter && member.id != leader && member.id < self.id);
+            .filter(|member| member.is_voter && member.node != leader && member.node < self.id);
         u32::try_from(earlier.count()).unwrap_or(0)
     }
 }

@@ -5,6 +5,7 @@ use openraft::type_config::alias;
 use openraft::vote::leader_id_std;
 use serde::{Deserialize, Serialize};
 
+pub use crate::log_node::{MasterNode, NodeId};
 pub use crate::payload::Payload;
 
 /// Reply to an applied entry; none for entries that are Raft's own.
@@ -13,14 +14,14 @@ pub use crate::payload::Payload;
 pub struct Outcome(pub Option<Result<Reply, Rejection>>);
 
 openraft::declare_raft_types!(
-    /// Raft as this cluster uses it: one leader per term, nodes known by a number and an address.
+    /// Raft as this cluster uses it: one leader per term, and each log is a node.
     pub TypeConfig:
         D = Payload,
         R = Outcome,
-        NodeId = u64,
-        Node = openraft::impls::BasicNode,
+        NodeId = NodeId,
+        Node = MasterNode,
         Term = u64,
-        LeaderId = leader_id_std::LeaderId<u64, u64>,
+        LeaderId = leader_id_std::LeaderId<u64, NodeId>,
 );
 
 /// A position in the log together with the term that wrote it.
@@ -29,6 +30,8 @@ pub type LogId = alias::LogIdOf<TypeConfig>;
 pub type Entry = alias::EntryOf<TypeConfig>;
 /// The node that this one voted for, and whether a quorum did.
 pub type Vote = alias::VoteOf<TypeConfig>;
+/// The voters, and where each member is.
+pub(crate) type Membership = openraft::Membership<NodeId, MasterNode>;
 /// A membership and the entry that brought it.
 pub type StoredMembership = alias::StoredMembershipOf<TypeConfig>;
 /// Position that a snapshot covers.

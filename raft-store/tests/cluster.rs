@@ -13,6 +13,8 @@ mod hand_over;
 mod harness;
 #[path = "cluster/large.rs"]
 mod large;
+#[path = "cluster/membership.rs"]
+mod membership;
 #[path = "cluster/restore.rs"]
 mod restore;
 #[path = "cluster/retention.rs"]

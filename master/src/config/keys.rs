@@ -13,15 +13,17 @@ pub(super) static KEYS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
         key!(
             node_id,
             "ID",
-            "This master's number within the cluster; it stays when the disk is replaced"
+            "This master's name within the cluster, a number; it stays when the disk is replaced"
         )
         .required(),
         key!(cluster_name, "NAME", "A name for people"),
         key!(
             initial_cluster,
             "ID=HOST:PORT,…",
-            "The first members, the same on each; a master with data ignores it"
+            "The first members, the same on each: they found the cluster; a master with data ignores it"
         ),
+        key!(join, "HOST:PORT,…", "Masters of the cluster to join; a master with data ignores it"),
+        key!(zone, "NAME", "Zone of this master: voters in different ones are preferred"),
         key!(data_dir, "DIR", "Directory of the log and the state").required(),
         key!(grpc_listen, "HOST:PORT", "Address on which gRPC listens"),
         key!(grpc_advertise, "HOST:PORT", "Address under which others reach this master's gRPC"),

@@ -64,11 +64,29 @@ fn check_members(config: &Config) -> Result<(), ConfigError> {
     }
 
     check_reach(config)?;
+    check_join(config)?;
 
     let is_member = config.initial_cluster.contains_key(&config.node_id);
     if !config.initial_cluster.is_empty() && !is_member {
         let detail = format!("master {} (node_id) is not among the members", config.node_id);
         return Err(ConfigError::conflict(key, detail));
+    }
+    Ok(())
+}
+
+/// Checks the masters through which to join.
+fn check_join(config: &Config) -> Result<(), ConfigError> {
+    let addresses = &config.join.0;
+    if !addresses.is_empty() && !config.initial_cluster.is_empty() {
+        let detail = "initial_cluster is for the first members of a cluster: give one of both";
+        return Err(ConfigError::conflict("join", detail));
+    }
+    for address in addresses {
+        require_address("join", address)?;
+        if is_unspecified(address) {
+            let detail = format!("no master can be reached at {address}");
+            return Err(ConfigError::conflict("join", detail));
+        }
     }
     Ok(())
 }

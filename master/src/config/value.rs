@@ -26,6 +26,10 @@ impl Bytes {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names(pub Vec<String>);
 
+/// Addresses of servers, written with commas between them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Addresses(pub Vec<String>);
+
 /// A span of time from which each election timeout is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeoutRange {
@@ -43,6 +47,17 @@ impl Value for Names {
             Some(name) => Err(format!("'{name}' is not a host name")),
             None => Ok(Self(names)),
         }
+    }
+
+    fn to_toml(&self) -> Option<toml::Value> {
+        text(self.0.join(","))
+    }
+}
+
+impl Value for Addresses {
+    fn parse(text: &str) -> Result<Self, String> {
+        let addresses = text.split(',').map(str::trim).filter(|address| !address.is_empty());
+        Ok(Self(addresses.map(ToOwned::to_owned).collect()))
     }
 
     fn to_toml(&self) -> Option<toml::Value> {

@@ -84,7 +84,7 @@ impl LeaderState {
             cluster_id: self.cluster()?.to_string(),
             term: self.term.0,
             leader_id: id.0,
-            leader_address: self.node.member_address(id)?,
+            leader_address: self.node.member(id)?.address,
         })
     }
 
@@ -100,7 +100,7 @@ impl LeaderState {
     pub(crate) fn masters(&self) -> Vec<v1::MasterAddress> {
         let members = self.node.members().into_iter();
         members
-            .map(|member| v1::MasterAddress { id: member.id.0, address: member.address })
+            .map(|member| v1::MasterAddress { id: member.name.0, address: member.address })
             .collect()
     }
 

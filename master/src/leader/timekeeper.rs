@@ -41,7 +41,7 @@ impl Timekeeper {
         // Without the clocks of a quorum nobody can tell which one is off.
         let Some(median) = clocks.median_at(Instant::now()) else { return };
         self.node.clock().steer(median);
-        let offsets = clocks.offsets();
+        let offsets = self.node.by_name(clocks.offsets());
         self.metrics.on_clock_offsets(&offsets);
 
         let news = self.astray.on_offsets(&offsets);

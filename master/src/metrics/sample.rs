@@ -66,7 +66,7 @@ impl ClusterSample {
     pub(crate) fn of(node: &Node, bodies: &MemoryBudget) -> Self {
         let leadership = *node.leadership().borrow();
         let status = node.local_status();
-        let lags = status.matched.iter().filter(|(id, _)| **id != status.id);
+        let lags = status.matched.iter().filter(|(id, _)| **id != status.node);
         let lags = lags.map(|(id, matched)| (*id, status.last_log.0.saturating_sub(matched.0)));
         // Not log time: that stands still while nothing happens.
         let now = node.clock().now();
@@ -84,7 +84,11 @@ impl ClusterSample {
             first_log: status.purged.map_or(0, |purged| purged.0.saturating_add(1)),
             committed: status.committed.0,
             applied: status.applied.0,
-            lags: if leadership.is_leading() { lags.collect() } else { BTreeMap::new() },
+            lags: if leadership.is_leading() {
+                node.by_name(lags.collect())
+            } else {
+                BTreeMap::new()
+            },
             workers: workers(state),
             tasks: tasks(state),
             queue_oldest: queue_oldest(state, now),

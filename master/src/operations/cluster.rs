@@ -61,18 +61,19 @@ impl Operations {
         let (mut answers, survey) = self.node().survey().await;
         let own = self.own_status();
         let leader = self.leader();
-        answers.insert(self.node().id(), Some(own.clone()));
-        let last = leader.and_then(|leader| answers.get(&leader)?.as_ref());
+        answers.insert(self.node().node_id(), Some(own.clone()));
+        let last = self.leadership().leader_node(self.node().node_id());
+        let last = last.and_then(|leader| answers.get(&leader)?.as_ref());
         let last = last.map(|leader| leader.last_log_index);
         let offsets = survey.offsets();
 
         let members = self.node().members().into_iter().map(|member| {
-            let status = answers.remove(&member.id).flatten();
+            let status = answers.remove(&member.node).flatten();
             let behind = |status: &PeerStatus| Some(last?.saturating_sub(status.last_log_index));
             MemberView {
                 lag: status.as_ref().and_then(behind),
                 status,
-                clock_offset_ms: offsets.get(&member.id).copied(),
+                clock_offset_ms: offsets.get(&member.node).copied(),
                 member,
             }
         });
@@ -100,7 +101,7 @@ impl Operations {
     /// the lease is what counts.
     fn own_status(&self) -> PeerStatus {
         let own = self.node().local_status();
-        let has_lost_lease = own.leader == Some(own.id) && !self.is_leading();
+        let has_lost_lease = own.leader == Some(own.node) && !self.is_leading();
         let role = if has_lost_lease { Role::Candidate } else { own.role };
         self.node().describe(&LocalStatus { role, ..own })
     }
@@ -128,16 +129,16 @@ impl Operations {
             Leadership::Leading { .. } => {
                 (Some(self.node().id()), Some(self.shared.names.http_address.clone()))
             }
-            Leadership::Following { leader, .. } => {
+            Leadership::Following { leader, node, .. } => {
                 let mut answers = self.node().peer_statuses().await;
-                let answer = answers.remove(&leader).flatten();
+                let answer = answers.remove(&node).flatten();
                 (Some(leader), answer.map(|answer| answer.http_address))
             }
             Leadership::Leaderless { .. } => (None, None),
         };
         LeaderView {
             leader,
-            address: leader.and_then(|leader| self.node().member_address(leader)),
+            address: leader.and_then(|leader| Some(self.node().member(leader)?.address)),
             term,
             http_address,
         }
@@ -198,7 +199,7 @@ impl Operations {
     /// follows one that answers.
     pub(crate) async fn follower_lag(&self) -> Option<u64> {
         let leader = match self.leadership() {
-            Leadership::Following { leader, .. } => leader,
+            Leadership::Following { node, .. } => node,
             Leadership::Leading { .. } | Leadership::Leaderless { .. } => return None,
         };
         let answer = self.node().peer_statuses().await.remove(&leader).flatten()?;
@@ -221,7 +222,7 @@ fn problems(leader: Option<MasterId>, members: &[MemberView]) -> Vec<String> {
     }
 
     for view in members {
-        let id = view.member.id;
+        let id = view.member.name;
         if view.status.is_none() {
             problems.push(format!("master {id} cannot be reached"));
         } else if let Some(lag) = view.lag.filter(|lag| *lag > LAG_MAX) {
@@ -234,14 +235,14 @@ fn problems(leader: Option<MasterId>, members: &[MemberView]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use raft_store::Member;
+    use raft_store::{Member, NodeId};
 
     use super::*;
 
     fn member(id: u64, is_reachable: bool) -> MemberView {
-        let (id, address) = (MasterId(id), format!("127.0.0.1:700{id}"));
+        let (node, name, address) = (NodeId(id), MasterId(id), format!("127.0.0.1:700{id}"));
         MemberView {
-            member: Member { id, address, is_voter: true },
+            member: Member { node, name, address, zone: None, is_voter: true },
             status: is_reachable.then(PeerStatus::default),
             lag: is_reachable.then_some(0),
             clock_offset_ms: None,

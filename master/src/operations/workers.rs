@@ -95,7 +95,7 @@ impl Operations {
     /// Returns the host of this master, where some master on another machine may call it; none
     /// while all masters are on this machine.
     pub(crate) fn host_for_others(&self) -> Option<String> {
-        let own = self.node().member_address(self.node().id())?;
+        let own = self.node().member_address(self.node().node_id())?;
         let members = self.node().members().into_iter().map(|member| member.address);
         host_for_others(&own, members)
     }

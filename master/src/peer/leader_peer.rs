@@ -196,7 +196,7 @@ impl LeaderPeer {
     fn channel(&self) -> Result<Channel, Problem> {
         let leadership = *self.node.leadership().borrow();
         let address = match leadership {
-            Leadership::Following { leader, .. } => self.node.member_address(leader),
+            Leadership::Following { node, .. } => self.node.member_address(node),
             Leadership::Leading { .. } | Leadership::Leaderless { .. } => None,
         };
         let Some(address) = address else {

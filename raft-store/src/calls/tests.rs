@@ -9,7 +9,7 @@ use openraft::{EntryPayload, RaftLogReader};
 use tempfile::TempDir;
 
 use super::*;
-use crate::types::{Entry, Vote, log_id};
+use crate::types::{Entry, NodeId, Vote, log_id};
 use crate::{LogOptions, Manifest, SnapshotData, SnapshotReceiver, Store, StoreConfig};
 
 /// Iterates over all calls. It does not compile if one is missing in the chain.
@@ -44,7 +44,7 @@ fn entry(term: u64, index: u64) -> Entry {
 }
 
 fn vote(term: u64, node: u64, committed: bool) -> Vote {
-    Vote { leader_id: LeaderId { term, voted_for: node }, committed }
+    Vote { leader_id: LeaderId { term, voted_for: NodeId(node) }, committed }
 }
 
 type Tried = Result<(), Box<dyn Error>>;

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use cluster_state::{MasterId, Timestamp};
+use crate::log_node::NodeId;
+use cluster_state::Timestamp;
 use tokio::time::Instant;
 
 /// Offset from the median that deserves an operator's attention: NTP keeps clocks within a fraction
@@ -15,19 +16,19 @@ pub const CLOCK_OFFSET_MAX: Duration = Duration::from_secs(5);
 pub struct ClockSurvey {
     /// Moment at which they are compared.
     taken_at: Instant,
-    voters: BTreeSet<MasterId>,
-    walls: BTreeMap<MasterId, Timestamp>,
+    voters: BTreeSet<NodeId>,
+    walls: BTreeMap<NodeId, Timestamp>,
 }
 
 impl ClockSurvey {
     /// Creates a survey without answers.
     #[must_use]
-    pub const fn new(taken_at: Instant, voters: BTreeSet<MasterId>) -> Self {
+    pub const fn new(taken_at: Instant, voters: BTreeSet<NodeId>) -> Self {
         Self { taken_at, voters, walls: BTreeMap::new() }
     }
 
     /// Adds a master's clock at the moment of the survey.
-    pub fn add(&mut self, master: MasterId, wall: Timestamp) {
+    pub fn add(&mut self, master: NodeId, wall: Timestamp) {
         self.walls.insert(master, wall);
     }
 
@@ -54,7 +55,7 @@ impl ClockSurvey {
     /// Returns the milliseconds by which each clock is ahead of the median; negative if it is
     /// behind. Empty without a median.
     #[must_use]
-    pub fn offsets(&self) -> BTreeMap<MasterId, i64> {
+    pub fn offsets(&self) -> BTreeMap<NodeId, i64> {
         let Some(median) = self.median() else { return BTreeMap::new() };
         let walls = self.walls.iter();
         walls.map(|(master, wall)| (*master, millis_between(median, *wall))).collect()
@@ -82,9 +83,9 @@ mod tests {
 
     /// Returns a survey of that many voters, of which these answered.
     fn survey(voters: u64, offsets: &[i64]) -> ClockSurvey {
-        let mut survey = ClockSurvey::new(Instant::now(), (1..=voters).map(MasterId).collect());
+        let mut survey = ClockSurvey::new(Instant::now(), (1..=voters).map(NodeId).collect());
         for (master, offset) in (1..).zip(offsets) {
-            survey.add(MasterId(master), Timestamp(NOON.saturating_add_signed(*offset)));
+            survey.add(NodeId(master), Timestamp(NOON.saturating_add_signed(*offset)));
         }
         survey
     }
@@ -118,9 +119,9 @@ mod tests {
     #[test]
     fn a_learner_is_compared_but_does_not_count() {
         let mut survey = survey(3, &[0, 0]);
-        survey.add(MasterId(9), Timestamp(NOON + 60_000));
+        survey.add(NodeId(9), Timestamp(NOON + 60_000));
         assert_eq!(survey.median(), Some(Timestamp(NOON)));
-        assert_eq!(survey.offsets().get(&MasterId(9)), Some(&60_000));
+        assert_eq!(survey.offsets().get(&NodeId(9)), Some(&60_000));
     }
 
     #[test]

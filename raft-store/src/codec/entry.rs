@@ -3,13 +3,9 @@
 use bytes::Bytes;
 use cluster_state::{LogIndex, Term};
 use openraft::EntryPayload;
-use openraft::impls::BasicNode;
 
 use super::CodecError;
-use crate::types::{Entry, Payload, StoredMembership, log_id};
-
-/// The members of the cluster, as an entry changes them.
-type Membership = openraft::Membership<u64, BasicNode>;
+use crate::types::{Entry, Membership, Payload, StoredMembership, log_id};
 
 /// The layout of an entry's header. Payloads say their levels themselves.
 const FORMAT: u8 = 1;
@@ -84,9 +80,11 @@ fn check_quorum(membership: &Membership) -> Result<(), CodecError> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use cluster_state::MasterId;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::types::{MasterNode, NodeId};
 
     fn encoded(entry: &Entry) -> Vec<u8> {
         let mut out = Vec::new();
@@ -107,12 +105,13 @@ mod tests {
 
         #[test]
         fn memberships_survive_encoding(
-            voters in proptest::collection::btree_set(any::<u64>(), 1..6),
+            voters in proptest::collection::btree_set(any::<u64>().prop_map(NodeId), 1..6),
             term: u64,
             index: u64,
         ) {
-            let nodes = voters.iter().map(|&id| (id, BasicNode::new(id))).collect::<BTreeMap<_, _>>();
-            let membership = Membership::new_with_defaults(vec![voters], nodes.into_keys());
+            let node = |&id: &NodeId| (id, MasterNode::at(MasterId(id.0), id.to_string()));
+            let nodes = voters.iter().map(node).collect::<BTreeMap<_, _>>();
+            let membership = Membership::new(vec![voters], nodes).unwrap();
             let payload = EntryPayload::Membership(membership);
             let entry = Entry { log_id: log_id(Term(term), LogIndex(index)), payload };
 

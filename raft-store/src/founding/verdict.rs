@@ -1,9 +1,12 @@
-//! Decides from the first members' answers whether to found the cluster. Pure.
+//! Decides from the answers of other masters whether to found a cluster, or to join one. Pure.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use cluster_state::MasterId;
+use cluster_state::{Level, MasterId};
 use proto::v1;
+
+use crate::log_node::{MasterNode, NodeId};
 
 /// This master's configuration of its cluster.
 #[derive(Debug, Clone, Copy)]
@@ -12,23 +15,48 @@ pub(super) struct Us<'a> {
     pub(super) initial_cluster: &'a BTreeMap<MasterId, String>,
 }
 
-/// One first member's answer, as far as it matters.
+/// A master that was asked.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Asked {
+    /// First member of that name.
+    First(MasterId),
+    /// Whoever answers at an address through which to join.
+    Entrance(String),
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::First(name) => write!(f, "master {name}"),
+            Self::Entrance(address) => write!(f, "the master at {address}"),
+        }
+    }
+}
+
+/// One master's answer, as far as it matters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Finding {
     /// It has no data either, and the same configuration.
-    Blank,
+    Blank {
+        /// Its log.
+        node: NodeId,
+        /// Its description of itself.
+        record: MasterNode,
+    },
     /// It has founded a cluster, or was reached by the master that has.
     Founding,
     /// It does not answer.
     Silent,
     /// Another master answers at its address.
-    Another(u64),
+    Another(MasterId),
     /// It belongs to a cluster of another name.
     OtherName { ours: String, theirs: String },
     /// It has other first members.
     OtherList { ours: String, theirs: String },
     /// It belongs to a cluster already.
     Member { cluster: String },
+    /// It waits for a cluster, too.
+    Waiting,
     /// It runs a release whose answer is not understood.
     Unclear,
 }
@@ -36,8 +64,10 @@ pub(super) enum Finding {
 /// Conclusion from all answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// This master founds the cluster.
-    Found,
+    /// This master founds the cluster, with these other members.
+    Found(BTreeMap<MasterId, (NodeId, MasterNode)>),
+    /// There is a cluster to join.
+    Join,
     /// Another master founds it, or has founded it.
     LeaveIt,
     /// Nothing is founded until an operator acts.
@@ -45,15 +75,8 @@ pub(super) enum Verdict {
 }
 
 /// Compares a member's answer with this master's configuration.
-pub(super) fn judge(
-    us: &Us<'_>,
-    asked: MasterId,
-    answer: Option<v1::IntroduceResponse>,
-) -> Finding {
+pub(super) fn judge(us: &Us<'_>, asked: &Asked, answer: Option<v1::IntroduceResponse>) -> Finding {
     let Some(answer) = answer else { return Finding::Silent };
-    if answer.node_id != asked.0 {
-        return Finding::Another(answer.node_id);
-    }
     if answer.cluster_name != us.name {
         return Finding::OtherName { ours: us.name.to_owned(), theirs: answer.cluster_name };
     }
@@ -65,11 +88,21 @@ pub(super) fn judge(
         v1::Standing::Blank => {}
         v1::Standing::Unspecified => return Finding::Unclear,
     }
+    let Asked::First(name) = asked else { return Finding::Waiting };
+    let answering = MasterId(answer.node_id);
+    if answering != *name {
+        return Finding::Another(answering);
+    }
 
     let theirs = answer.initial_cluster.into_iter().map(|(id, at)| (MasterId(id), at));
     let theirs = theirs.collect::<BTreeMap<_, _>>();
     if theirs == *us.initial_cluster {
-        return Finding::Blank;
+        let at = us.initial_cluster.get(name).map_or("", String::as_str);
+        let master = answer.master.unwrap_or_default();
+        // Release 0.2.0 does not describe itself, and its log has its number.
+        let node = NodeId(if master.node == 0 { name.0 } else { master.node });
+        let record = MasterNode { addr: at.to_owned(), ..record_of(*name, &master) };
+        return Finding::Blank { node, record };
     }
     Finding::OtherList { ours: text(us.initial_cluster), theirs: text(&theirs) }
 }
@@ -80,32 +113,37 @@ fn text(members: &BTreeMap<MasterId, String>) -> String {
 }
 
 impl Verdict {
-    /// Decides for the master `id` from all other answers. The lowest id founds, so that nothing is
-    /// founded twice.
-    pub(super) fn of(id: MasterId, findings: &BTreeMap<MasterId, Finding>) -> Self {
-        let obstacles = findings.iter().filter_map(|(id, finding)| {
-            finding.obstacle().map(|what| (finding.rank(), format!("master {id} {what}")))
+    /// Decides from all other answers, for the first member `founder`, or for a master that only
+    /// joins. The lowest first member founds, so that nothing is founded twice. Whoever finds a
+    /// cluster joins it: nothing is founded beside what there is.
+    pub(super) fn of(founder: Option<MasterId>, findings: &BTreeMap<Asked, Finding>) -> Self {
+        if findings.values().any(|finding| matches!(finding, Finding::Member { .. })) {
+            return Self::Join;
+        }
+        let obstacles = findings.iter().filter_map(|(asked, finding)| {
+            finding.obstacle().map(|what| (finding.rank(), format!("{asked} {what}")))
         });
         let mut obstacles = obstacles.collect::<Vec<_>>();
         obstacles.sort();
         let Some((rank, _)) = obstacles.first() else {
             let is_begun = findings.values().any(|finding| *finding == Finding::Founding);
-            let is_lowest = findings.keys().all(|other| id < *other);
-            return if is_lowest && !is_begun { Self::Found } else { Self::LeaveIt };
+            let members = findings.iter().filter_map(|(asked, finding)| match (asked, finding) {
+                (Asked::First(name), Finding::Blank { node, record }) => {
+                    Some((*name, (*node, record.clone())))
+                }
+                _ => None,
+            });
+            let members = members.collect::<BTreeMap<_, _>>();
+            let is_lowest = founder.is_some_and(|me| members.keys().all(|other| me < *other));
+            return if is_lowest && !is_begun { Self::Found(members) } else { Self::LeaveIt };
         };
 
-        let advice = match rank {
-            Rank::Member => {
-                "if this master's disk was replaced, it is sent everything once the masters that \
-                 have data lead again: start them all; if it is new, it must be added to that \
-                 cluster, because initial_cluster adds nobody; if most masters have lost their \
-                 data, bring back the disk of one of them, because nothing is founded beside what \
-                 is left"
-            }
-            Rank::Misconfigured => {
+        let advice = match (rank, founder) {
+            (_, None) => "start the masters of that cluster, or correct join and cluster_name",
+            (Rank::Misconfigured, Some(_)) => {
                 "give all first members the same cluster_name and initial_cluster"
             }
-            Rank::Silent => "start every master of initial_cluster: all must be up once",
+            (Rank::Silent, Some(_)) => "start every master of initial_cluster: all must be up once",
         };
         let why = obstacles.iter().map(|(_, what)| what.as_str()).collect::<Vec<_>>().join("; ");
         Self::Wait { why, advice }
@@ -115,7 +153,6 @@ impl Verdict {
 /// Weight of an obstacle: the heaviest decides the advice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
-    Member,
     Misconfigured,
     Silent,
 }
@@ -123,7 +160,8 @@ enum Rank {
 impl Finding {
     fn obstacle(&self) -> Option<String> {
         match self {
-            Self::Blank | Self::Founding => None,
+            Self::Blank { .. } | Self::Founding | Self::Member { .. } => None,
+            Self::Waiting => Some("belongs to no cluster yet".to_owned()),
             Self::Silent => Some("does not answer".to_owned()),
             Self::Another(id) => Some(format!("is not at its address: master {id} answers there")),
             Self::OtherName { ours, theirs } => {
@@ -132,21 +170,38 @@ impl Finding {
             Self::OtherList { ours, theirs } => {
                 Some(format!("was told initial_cluster {theirs}, and this one {ours}"))
             }
-            Self::Member { cluster } => {
-                Some(format!("has data of cluster {cluster}, and this master has none"))
-            }
             Self::Unclear => Some("runs a release that cannot say whether it has data".to_owned()),
         }
     }
 
     const fn rank(&self) -> Rank {
         match self {
-            Self::Member { .. } => Rank::Member,
             Self::Another(_) | Self::OtherName { .. } | Self::OtherList { .. } | Self::Unclear => {
                 Rank::Misconfigured
             }
-            Self::Blank | Self::Founding | Self::Silent => Rank::Silent,
+            Self::Blank { .. }
+            | Self::Founding
+            | Self::Member { .. }
+            | Self::Waiting
+            | Self::Silent => Rank::Silent,
         }
+    }
+
+    /// Returns the log of a first member that has no data.
+    pub(super) const fn node(&self) -> Option<NodeId> {
+        if let Self::Blank { node, .. } = self { Some(*node) } else { None }
+    }
+}
+
+/// Returns the record of a member from its own description.
+pub(crate) fn record_of(name: MasterId, master: &v1::MasterDescription) -> MasterNode {
+    MasterNode {
+        addr: master.address.clone(),
+        name: Some(name),
+        http: master.http_address.clone(),
+        zone: master.zone.clone(),
+        release: master.version.clone(),
+        level_max: u8::try_from(master.level_max).ok().filter(|level| *level > 0).map(Level),
     }
 }
 
@@ -166,6 +221,7 @@ mod tests {
             cluster_id: None,
             standing: standing.into(),
             initial_cluster,
+            master: Some(v1::MasterDescription { node: node_id << 40, ..Default::default() }),
         }
     }
 
@@ -175,8 +231,9 @@ mod tests {
         let us = Us { name: "prod", initial_cluster: &initial_cluster };
         let findings = answers
             .iter()
-            .map(|(id, answer)| (MasterId(*id), judge(&us, MasterId(*id), answer.clone())));
-        Verdict::of(MasterId(id), &findings.collect())
+            .map(|(id, answer)| (Asked::First(MasterId(*id)), answer.clone()))
+            .map(|(asked, answer)| (asked.clone(), judge(&us, &asked, answer)));
+        Verdict::of(Some(MasterId(id)), &findings.collect())
     }
 
     fn why(verdict: Verdict) -> String {
@@ -187,9 +244,11 @@ mod tests {
     #[test]
     fn the_lowest_founds_when_all_are_blank() {
         let blank = |id| (id, Some(answer(id, v1::Standing::Blank)));
-        assert_eq!(verdict(1, &[blank(2), blank(3)]), Verdict::Found);
+        let Verdict::Found(others) = verdict(1, &[blank(2), blank(3)]) else { panic!("it waits") };
+        let others = others.into_values().map(|(node, record)| (node.0 >> 40, record.addr));
+        assert_eq!(others.collect::<Vec<_>>(), [(2, "m2:1".to_owned()), (3, "m3:1".to_owned())]);
         assert_eq!(verdict(2, &[blank(1), blank(3)]), Verdict::LeaveIt);
-        assert_eq!(verdict(1, &[]), Verdict::Found);
+        assert_eq!(verdict(1, &[]), Verdict::Found(BTreeMap::new()));
     }
 
     #[test]
@@ -206,19 +265,34 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_founded_beside_a_cluster() {
+    fn whoever_finds_a_cluster_joins_it() {
         let member = v1::IntroduceResponse {
             cluster_id: Some("c1".to_owned()),
             ..answer(3, v1::Standing::Member)
         };
-        let Verdict::Wait { why, advice } = verdict(1, &[(2, None), (3, Some(member))]) else {
-            panic!("it founds")
-        };
+        assert_eq!(verdict(1, &[(2, None), (3, Some(member.clone()))]), Verdict::Join);
+        let of_another_name =
+            v1::IntroduceResponse { cluster_name: "test".to_owned(), ..member.clone() };
         assert_eq!(
-            why,
-            "master 3 has data of cluster c1, and this master has none; master 2 does not answer"
+            why(verdict(1, &[(2, None), (3, Some(of_another_name))])),
+            "master 3 belongs to cluster 'test', and this one to 'prod'; master 2 does not answer"
         );
-        assert!(advice.contains("initial_cluster adds nobody"), "{advice}");
+    }
+
+    #[test]
+    fn a_master_that_only_joins_founds_nothing() {
+        let us = Us { name: "prod", initial_cluster: &BTreeMap::new() };
+        let verdict = |answer: Option<v1::IntroduceResponse>| {
+            let asked = Asked::Entrance("m3:1".to_owned());
+            let finding = judge(&us, &asked, answer);
+            Verdict::of(None, &BTreeMap::from([(asked, finding)]))
+        };
+        assert_eq!(verdict(Some(answer(3, v1::Standing::Member))), Verdict::Join);
+        assert_eq!(why(verdict(None)), "the master at m3:1 does not answer");
+        assert_eq!(
+            why(verdict(Some(answer(3, v1::Standing::Blank)))),
+            "the master at m3:1 belongs to no cluster yet"
+        );
     }
 
     #[test]

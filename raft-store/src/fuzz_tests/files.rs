@@ -16,6 +16,7 @@ use proptest::test_runner::TestRunner;
 use super::{position, vote};
 use crate::guard::{Guard, Witness};
 use crate::identity::{Condition, Identity, Layout};
+use crate::log_node::NodeId;
 use crate::state_db;
 use crate::torn::TornTail;
 
@@ -38,7 +39,7 @@ fn a_damaged_guard_is_refused_or_says_what_was_once_true() {
     let dir = tempfile::tempdir().unwrap();
     let mut runner = TestRunner::default();
     let draw = || {
-        let identity = Identity { node: MasterId(1), cluster: Some(ClusterId(7)) };
+        let identity = Identity { node: NodeId(1), name: MasterId(1), cluster: Some(ClusterId(7)) };
         let drawn = (vote(), position(), position()).new_tree(&mut runner).unwrap().current();
         let (vote, last, purged) = drawn;
         Witness::new(identity, Some(&vote), Some(last), Some(purged))

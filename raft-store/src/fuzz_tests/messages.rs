@@ -16,6 +16,7 @@ use prost::Message;
 use proto::v1;
 
 use super::{MEMORY, entry, membership, position, vote};
+use crate::log_node::NodeId;
 use crate::network::plausibility::Known;
 use crate::network::wire;
 use crate::snapshot::{Manifest, ManifestFile};
@@ -24,7 +25,7 @@ use crate::types::{SnapshotMeta, StoredMembership, TypeConfig};
 /// Returns a receiver that believes members as far as it can.
 fn known() -> impl Strategy<Value = Known> {
     (0..9_u64, option::of(position())).prop_map(|(term, committed)| Known {
-        id: 9,
+        id: NodeId(9),
         term,
         committed,
         is_member: true,
@@ -112,8 +113,9 @@ fn ballots_and_answers_are_read_as_sent_or_refused() {
 
 #[test]
 fn a_hand_over_is_read_as_sent_or_refused() {
-    let request = (vote(), 1..4_u64, option::of(position()))
-        .prop_map(|(vote, to, last)| TransferLeaderRequest::<TypeConfig>::new(vote, to, last));
+    let request = (vote(), 1..4_u64, option::of(position())).prop_map(|(vote, to, last)| {
+        TransferLeaderRequest::<TypeConfig>::new(vote, NodeId(to), last)
+    });
     let encoded = request.prop_map(|request| serde_json::to_vec(&request).unwrap());
     Fuzz::of("hand-overs").run((mutated(encoded), known()), |(bytes, known)| {
         let decode =

@@ -20,7 +20,7 @@ use crate::codec::{
 };
 use crate::identity::Identity;
 use crate::propose::{ProposeError, Verdict};
-use crate::types::{LogId, StoredMembership, Vote};
+use crate::types::{LogId, NodeId, StoredMembership, Vote};
 
 /// Generates one of the records that a log leads to.
 fn record() -> impl Strategy<Value = Vec<u8>> {
@@ -32,11 +32,10 @@ fn record() -> impl Strategy<Value = Vec<u8>> {
 
 pub(super) fn records(log: Vec<Step>) -> Vec<Vec<u8>> {
     let mut state = State::new();
-    let node = MasterId(3);
-    let mut records = vec![
-        encode(&Identity { node, cluster: None }, Level::NEWEST).unwrap(),
-        encode(&Identity { node, cluster: Some(ClusterId(7)) }, Level::NEWEST).unwrap(),
-    ];
+    let unknown = Identity { node: NodeId(1 << 40), name: MasterId(3), cluster: None };
+    let known = Identity { cluster: Some(ClusterId(7)), ..unknown };
+    let mut records =
+        vec![encode(&unknown, Level::NEWEST).unwrap(), encode(&known, Level::NEWEST).unwrap()];
     for (step, index) in log.into_iter().zip(1..) {
         let proposal = step.proposal(&state);
         let applied = state.apply(LogIndex(index), proposal);

@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 use serde::{Deserialize, Serialize};
 
 use crate::error::OpenError;
-use crate::identity::Identity;
-use crate::types::{LogId, Vote};
+use crate::identity::{Identity, IdentityAtFirst};
+use crate::types::{LogId, NodeId, Vote};
 
 /// A position in the log. Of two positions the one with the greater index is further: a purge may
 /// replace a long tail that was never committed by a shorter history of an older term.
@@ -26,7 +26,7 @@ impl From<LogId> for Position {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct GuardedVote {
     pub(crate) term: u64,
-    pub(crate) node: u64,
+    pub(crate) node: NodeId,
     /// True if a quorum granted the vote.
     pub(crate) is_committed: bool,
 }
@@ -61,6 +61,27 @@ pub(crate) struct Witness {
     pub(crate) purged: Option<Position>,
 }
 
+/// [`Witness`] as level 1 has it.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct WitnessAtFirst {
+    identity: IdentityAtFirst,
+    vote: Option<GuardedVote>,
+    last: Option<Position>,
+    purged: Option<Position>,
+}
+
+impl From<WitnessAtFirst> for Witness {
+    fn from(WitnessAtFirst { identity, vote, last, purged }: WitnessAtFirst) -> Self {
+        Self { identity: identity.into(), vote, last, purged }
+    }
+}
+
+impl From<Witness> for WitnessAtFirst {
+    fn from(Witness { identity, vote, last, purged }: Witness) -> Self {
+        Self { identity: identity.into(), vote, last, purged }
+    }
+}
+
 impl Witness {
     pub(crate) fn new(
         identity: Identity,
@@ -77,6 +98,10 @@ impl Witness {
         let went_back = |what, guarded: String, found: String| {
             Err(OpenError::LogBehindGuard { what, guarded, found })
         };
+        if found.identity.node != self.identity.node {
+            let name = |id: Identity| id.node.to_string();
+            return went_back("the identity", name(self.identity), name(found.identity));
+        }
         if self.identity.cluster.is_some() && found.identity.cluster != self.identity.cluster {
             let name = |id: Identity| id.cluster.map_or_else(|| "none".into(), |c| c.to_string());
             return went_back("the cluster id", name(self.identity), name(found.identity));
@@ -121,12 +146,12 @@ mod tests {
     use crate::types::log_id;
 
     fn vote(term: u64, node: u64, committed: bool) -> Vote {
-        Vote { leader_id: LeaderId { term, voted_for: node }, committed }
+        Vote { leader_id: LeaderId { term, voted_for: NodeId(node) }, committed }
     }
 
     fn witness() -> Witness {
         Witness {
-            identity: Identity { node: MasterId(1), cluster: None },
+            identity: Identity { node: NodeId(1), name: MasterId(1), cluster: None },
             vote: Some(GuardedVote::from(&vote(3, 1, true))),
             last: Some(Position { term: 3, index: 7 }),
             purged: Some(Position { term: 1, index: 4 }),

@@ -1,6 +1,6 @@
 //! The log instance of RocksDB: loads its content and reads entries.
 
-use cluster_state::{Level, LogIndex};
+use cluster_state::LogIndex;
 use proto::limits::ByteBudget;
 use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, ReadOptions, WriteBatch};
 use serde::de::DeserializeOwned;
@@ -177,6 +177,6 @@ pub(crate) fn put_identity(
     records: &ColumnFamily,
     identity: &Identity,
 ) -> Result<(), StorageError> {
-    batch.put_cf(records, LogRecord::Identity.key(), codec::encode(identity, Level::FIRST)?);
+    batch.put_cf(records, LogRecord::Identity.key(), codec::encode(identity, identity.level())?);
     Ok(())
 }

@@ -22,7 +22,7 @@ use crate::calls::Call;
 use crate::identity::Layout;
 use crate::network::wire;
 use crate::rocks;
-use crate::types::{Payload, log_id};
+use crate::types::{NodeId, Payload, log_id};
 
 /// A state that reports the positions that a test sets.
 #[derive(Default)]
@@ -63,7 +63,7 @@ impl World {
 
     fn with_cache(cache_bytes_max: usize) -> Self {
         let home = TempDir::new().unwrap();
-        let identity = Identity { node: MasterId(1), cluster: None };
+        let identity = Identity { node: NodeId(1), name: MasterId(1), cluster: None };
         let layout = Layout::new(home.path().to_owned());
         let held = Held::empty(identity);
         Guard::create(&layout.guard(), held.witness()).unwrap();
@@ -99,7 +99,7 @@ fn entry(index: u64) -> Entry {
 }
 
 fn vote(term: u64) -> Vote {
-    Vote { leader_id: LeaderId { term, voted_for: 1 }, committed: false }
+    Vote { leader_id: LeaderId { term, voted_for: NodeId(1) }, committed: false }
 }
 
 /// Returns the indexes of the entries on disk.
@@ -380,7 +380,7 @@ async fn a_purge_beyond_a_tail_of_a_newer_term_ends_the_log_there() {
         let layout = Layout::new(world.home.path().to_owned());
         let (_home, database) = world.into_database();
         assert_eq!(stored(&database), [upto + 1]);
-        let identity = Identity { node: MasterId(1), cluster: None };
+        let identity = Identity { node: NodeId(1), name: MasterId(1), cluster: None };
         let purged = Some(of_term(4, upto).log_id);
         let last = Some(of_term(6, upto + 1).log_id);
         let held = Held { vote: Some(vote(6)), purged, last, ..Held::empty(identity) };

@@ -3,11 +3,12 @@
 
 use std::sync::{Arc, OnceLock};
 
-use cluster_state::{ClusterId, MasterId};
+use cluster_state::ClusterId;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::{Code, Request, Status};
 
 use super::generation::KnownGeneration;
+use crate::log_node::NodeId;
 use crate::rarely::Rarely;
 
 const CLUSTER_NAME: &str = "cluster-name";
@@ -18,7 +19,7 @@ const TO_NODE: &str = "to-node";
 /// Identity that this master sends to others, and demands of them.
 #[derive(Debug, Clone)]
 pub(crate) struct PeerIdentity {
-    node: MasterId,
+    node: NodeId,
     cluster_name: Arc<str>,
     /// Fixed by the first leader's first entry; unknown until that is applied.
     cluster: Arc<OnceLock<ClusterId>>,
@@ -30,12 +31,12 @@ pub(crate) struct PeerIdentity {
 /// Identity of the caller, as far as it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Caller {
-    node: String,
+    pub(crate) node: Option<NodeId>,
     cluster: Option<String>,
 }
 
 impl PeerIdentity {
-    pub(crate) fn new(node: MasterId, cluster_name: &str, cluster: Option<ClusterId>) -> Self {
+    pub(crate) fn new(node: NodeId, cluster_name: &str, cluster: Option<ClusterId>) -> Self {
         let known = OnceLock::new();
         if let Some(cluster) = cluster {
             known.get_or_init(|| cluster);
@@ -58,7 +59,7 @@ impl PeerIdentity {
     }
 
     /// Adds this master's identity, and the intended callee, to a call.
-    pub(crate) fn sign<T>(&self, message: T, to: MasterId) -> Request<T> {
+    pub(crate) fn sign<T>(&self, message: T, to: NodeId) -> Request<T> {
         let mut request = Request::new(message);
         let headers = request.metadata_mut();
         insert(headers, CLUSTER_NAME, &self.cluster_name);
@@ -74,7 +75,7 @@ impl PeerIdentity {
     /// Refuses a call from another cluster, or one that was meant for another node.
     pub(crate) fn check(&self, headers: &MetadataMap) -> Result<Caller, Status> {
         let text = |key: &str| headers.get(key).and_then(|value| value.to_str().ok());
-        let node = text(FROM_NODE).unwrap_or("unnamed").to_owned();
+        let node = text(FROM_NODE).and_then(|node| node.parse().ok()).map(NodeId);
         let caller = Caller { node, cluster: text(CLUSTER_ID).map(ToOwned::to_owned) };
 
         match text(CLUSTER_NAME) {
@@ -114,18 +115,19 @@ impl PeerIdentity {
     }
 
     /// Logs that another master refuses this one.
-    pub(crate) fn on_refused(&self, by: MasterId, status: &Status) {
+    pub(crate) fn on_refused(&self, by: NodeId, status: &Status) {
         let what = status.message();
         if status.code() == Code::FailedPrecondition
             && self.refusals.is_due(&format!("by {by} {what}"))
         {
-            tracing::warn!(master = %by, reason = what, "another master refuses this one's calls");
+            tracing::warn!(node = %by, reason = what, "another master refuses this one's calls");
         }
     }
 
     fn refuse(&self, caller: &Caller, what: String) -> Status {
-        if self.refusals.is_due(&format!("{} {what}", caller.node)) {
-            tracing::warn!(caller = caller.node, reason = what, "refused a call of another master");
+        let caller = caller.node.map_or_else(|| "unnamed".to_owned(), |node| node.to_string());
+        if self.refusals.is_due(&format!("{caller} {what}")) {
+            tracing::warn!(caller, reason = what, "refused a call of another master");
         }
         Status::failed_precondition(what)
     }
@@ -143,11 +145,11 @@ mod tests {
     use super::*;
 
     fn identity(node: u64, name: &str, cluster: Option<u128>) -> PeerIdentity {
-        PeerIdentity::new(MasterId(node), name, cluster.map(ClusterId))
+        PeerIdentity::new(NodeId(node), name, cluster.map(ClusterId))
     }
 
     fn refusal(us: &PeerIdentity, them: &PeerIdentity) -> Option<String> {
-        let call = them.sign((), MasterId(1));
+        let call = them.sign((), NodeId(1));
         us.check(call.metadata()).err().map(|status| status.message().to_owned())
     }
 
@@ -163,7 +165,7 @@ mod tests {
     #[test]
     fn whoever_knows_its_cluster_listens_to_nobody_who_does_not() {
         let us = identity(1, "prod", None);
-        let call = identity(2, "prod", None).sign((), MasterId(1));
+        let call = identity(2, "prod", None).sign((), NodeId(1));
         let caller = us.check(call.metadata()).unwrap();
         us.check_cluster(&caller).unwrap();
 

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::log_node::NodeId;
 use crate::snapshot::SnapshotData;
 
 /// Time for which an absent peer still counts as served: enough for a restart, or for the pause
@@ -34,7 +35,7 @@ pub(crate) struct Progress {
 /// All transmissions to peers.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
-    peers: Mutex<BTreeMap<u64, Served>>,
+    peers: Mutex<BTreeMap<NodeId, Served>>,
 }
 
 /// All transmissions to one peer.
@@ -76,17 +77,17 @@ impl Served {
 
 impl Outgoing {
     /// Counts a peer as served until it has had the time to answer.
-    pub(crate) fn expect(&self, peer: u64) {
+    pub(crate) fn expect(&self, peer: NodeId) {
         self.with(peer, |served| served.seen_at = Some(Instant::now()));
     }
 
     /// Records the begin of a stream.
-    pub(crate) fn begin(self: &Arc<Self>, peer: u64) -> Sending {
+    pub(crate) fn begin(self: &Arc<Self>, peer: NodeId) -> Sending {
         self.begin_with(peer, false)
     }
 
     /// Records the begin of a snapshot's transfer.
-    pub(crate) fn begin_snapshot(self: &Arc<Self>, peer: u64, data: &SnapshotData) -> Sending {
+    pub(crate) fn begin_snapshot(self: &Arc<Self>, peer: NodeId, data: &SnapshotData) -> Sending {
         // Dropping the one before may remove its files, which takes a while.
         drop(self.with(peer, |served| {
             served.transfers = served.transfers.saturating_add(1);
@@ -95,7 +96,7 @@ impl Outgoing {
         self.begin_with(peer, true)
     }
 
-    fn begin_with(self: &Arc<Self>, peer: u64, is_transfer: bool) -> Sending {
+    fn begin_with(self: &Arc<Self>, peer: NodeId, is_transfer: bool) -> Sending {
         let end = self.with(peer, |served| served.end.clone());
         let (outgoing, is_answered) = (Arc::clone(self), AtomicBool::new(false));
         Sending { outgoing, peer, end, is_transfer, is_answered }
@@ -103,7 +104,7 @@ impl Outgoing {
 
     /// Returns the progress of the transmission to each peer. From here on nothing is kept for
     /// absent ones.
-    pub(crate) fn progress(&self, now: Instant) -> BTreeMap<u64, Progress> {
+    pub(crate) fn progress(&self, now: Instant) -> BTreeMap<NodeId, Progress> {
         let mut peers = self.peers.lock();
         // Describing a snapshot may take longer than a peer may be absent.
         let away = peers.values_mut().filter(|served| served.is_away(now) && served.transfers == 0);
@@ -119,7 +120,7 @@ impl Outgoing {
     }
 
     /// Ends the transmissions to a peer; returns true if there were any.
-    pub(crate) fn end(&self, peer: u64) -> bool {
+    pub(crate) fn end(&self, peer: NodeId) -> bool {
         let (was_open, end, forgotten) = self.with(peer, |served| {
             (served.open > 0, std::mem::take(&mut served.end), served.forget())
         });
@@ -128,7 +129,7 @@ impl Outgoing {
         was_open
     }
 
-    fn with<T>(&self, peer: u64, change: impl FnOnce(&mut Served) -> T) -> T {
+    fn with<T>(&self, peer: NodeId, change: impl FnOnce(&mut Served) -> T) -> T {
         change(self.peers.lock().entry(peer).or_default())
     }
 }
@@ -137,7 +138,7 @@ impl Outgoing {
 #[derive(Debug)]
 pub(crate) struct Sending {
     outgoing: Arc<Outgoing>,
-    peer: u64,
+    peer: NodeId,
     end: CancellationToken,
     is_transfer: bool,
     is_answered: AtomicBool,
@@ -200,9 +201,9 @@ impl Drop for Sending {
 mod tests {
     use super::*;
 
-    const PEER: u64 = 2;
+    const PEER: NodeId = NodeId(2);
 
-    fn served(outgoing: &Outgoing) -> Vec<u64> {
+    fn served(outgoing: &Outgoing) -> Vec<NodeId> {
         let progress = outgoing.progress(Instant::now()).into_iter();
         progress.filter(|(_, progress)| progress.is_served).map(|(peer, _)| peer).collect()
     }
@@ -219,7 +220,7 @@ mod tests {
         tokio::time::advance(AWAY_MAX).await;
         assert_eq!(served(&outgoing), [PEER]);
         tokio::time::advance(Duration::from_millis(1)).await;
-        assert_eq!(served(&outgoing), Vec::<u64>::new());
+        assert_eq!(served(&outgoing), Vec::<NodeId>::new());
     }
 
     #[tokio::test(start_paused = true)]
@@ -232,7 +233,7 @@ mod tests {
             tokio::time::advance(AWAY_MAX / 3).await;
         }
 
-        assert_eq!(served(&outgoing), Vec::<u64>::new());
+        assert_eq!(served(&outgoing), Vec::<NodeId>::new());
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@
 
 use openraft::raft::{AppendEntriesRequest, VoteRequest};
 
-use crate::types::{LogId, TypeConfig, Vote};
+use crate::types::{LogId, NodeId, TypeConfig, Vote};
 
 /// Greatest term and greatest index: more than a cluster reaches in its life, and so far from the
 /// type's maximum that no later computation overflows.
@@ -30,10 +30,10 @@ pub(crate) enum Implausible {
     },
     /// The sender does not belong to the cluster.
     #[error("node {0} is not a member of this cluster")]
-    NotAMember(u64),
+    NotAMember(NodeId),
     /// The sender claims to be the receiver.
     #[error("node {0} is this master itself")]
-    OurOwn(u64),
+    OurOwn(NodeId),
     /// A candidate claims to have been elected already.
     #[error("a candidate's vote is not granted yet")]
     GrantedBeforehand,
@@ -59,7 +59,7 @@ pub(crate) enum Implausible {
 /// Knowledge of the receiver when a message arrives.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
-    pub(crate) id: u64,
+    pub(crate) id: NodeId,
     /// Newest term that it has seen.
     pub(crate) term: u64,
     /// Last entry of its log that is certainly committed.
@@ -132,7 +132,7 @@ impl Known {
         self.check_vote(vote)
     }
 
-    const fn check_vote(&self, vote: &Vote) -> Result<(), Implausible> {
+    fn check_vote(&self, vote: &Vote) -> Result<(), Implausible> {
         let node = vote.leader_id.voted_for;
         if node == self.id {
             return Err(Implausible::OurOwn(node));

@@ -1,6 +1,5 @@
 //! Sends snapshots: asks the receiver what it holds already, and streams the rest.
 
-use cluster_state::MasterId;
 use proto::v1;
 use proto::v1::raft_service_client::RaftServiceClient;
 use proto::v1::snapshot_message::Part;
@@ -13,6 +12,7 @@ use super::identity::PeerIdentity;
 use super::plausibility;
 use super::wire::{self, WireError};
 use crate::error::StorageError;
+use crate::log_node::NodeId;
 use crate::snapshot::{Chunk, ChunkReader, InvalidManifest, SnapshotData};
 use crate::types::Vote;
 
@@ -57,7 +57,7 @@ impl SendError {
 pub(crate) async fn send(
     mut client: RaftServiceClient<Channel>,
     identity: &PeerIdentity,
-    to: MasterId,
+    to: NodeId,
     (vote, data): (&Vote, &SnapshotData),
     on_answered: impl FnOnce(),
 ) -> Result<Vote, SendError> {

@@ -13,9 +13,15 @@ use crate::{Store, StoreConfig};
 
 /// Returns a connection to a peer that refuses connections.
 fn peer() -> Peer {
-    let identity = PeerIdentity::new(MasterId(1), "test", None);
-    Network { identity, acks: Arc::default(), outgoing: Arc::default() }
-        .peer(2, &BasicNode::new("127.0.0.1:1"))
+    let identity = PeerIdentity::new(NodeId(1), "test", None);
+    let network = Network {
+        identity,
+        acks: Arc::default(),
+        outgoing: Arc::default(),
+        seen: Arc::default(),
+        book: Arc::default(),
+    };
+    network.peer(NodeId(2), &MasterNode::at(MasterId(2), "127.0.0.1:1"))
 }
 
 fn refused(status: Status) -> SendError {
@@ -61,7 +67,7 @@ async fn a_snapshot_is_not_offered_before_its_sender_has_rested() {
     peer.on_snapshot_failed(&refused(Status::failed_precondition("it cannot be used")));
 
     let began_at = Instant::now();
-    let vote = Vote::new_committed(1, 1);
+    let vote = Vote::new_committed(1, NodeId(1));
     let option = RPCOption::new(Duration::from_secs(600));
     let sent = peer.full_snapshot(vote, snapshot.clone(), std::future::pending(), option.clone());
     sent.await.unwrap_err();
@@ -95,7 +101,7 @@ async fn a_snapshot_is_kept_as_long_as_it_is_sent() {
     let outgoing = Arc::new(Outgoing::default());
     let first = snapshot_after(&mut store, 0).await.snapshot;
     let (id, path) = (first.id().to_owned(), first.path().to_owned());
-    let sending = outgoing.begin_snapshot(2, &first);
+    let sending = outgoing.begin_snapshot(NodeId(2), &first);
     drop(first);
 
     let second = snapshot_after(&mut store, 1).await.snapshot;
@@ -120,11 +126,11 @@ async fn a_snapshot_is_kept_as_long_as_it_is_sent() {
     assert!(!path.exists());
 
     // The log does not reach back to it.
-    let sending = outgoing.begin_snapshot(2, &second);
+    let sending = outgoing.begin_snapshot(NodeId(2), &second);
     let last = snapshot_after(&mut store, 2).await.snapshot;
     drop(second);
     assert_eq!(to_send(&mut store).await.meta().last_log_id.unwrap().index, 1);
-    outgoing.end(2);
+    outgoing.end(NodeId(2));
     sending.ended().await;
     assert_eq!(to_send(&mut store).await.id(), last.id());
 }

@@ -15,7 +15,7 @@ use tonic::Status;
 use super::plausibility::{self, Implausible};
 use crate::codec::{self, CodecError};
 use crate::rarely::Rarely;
-use crate::types::{Entry, LogId, Payload, TypeConfig, Vote, log_id};
+use crate::types::{Entry, LogId, NodeId, Payload, TypeConfig, Vote, log_id};
 
 /// A message of a peer is malformed.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +69,7 @@ fn log_id_if_any(id: Option<v1::LogId>) -> Result<Option<LogId>, WireError> {
 pub(crate) const fn vote_out(vote: &Vote) -> v1::BallotVote {
     v1::BallotVote {
         term: vote.leader_id.term,
-        node_id: vote.leader_id.voted_for,
+        node_id: vote.leader_id.voted_for.0,
         committed: vote.committed,
     }
 }
@@ -78,9 +78,9 @@ pub(crate) fn vote_in(vote: Option<v1::BallotVote>) -> Result<Vote, WireError> {
     let vote = vote.ok_or(WireError::Missing("vote"))?;
     plausibility::check_number(vote.term)?;
     if vote.committed {
-        return Ok(Vote::new_committed(vote.term, vote.node_id));
+        return Ok(Vote::new_committed(vote.term, NodeId(vote.node_id)));
     }
-    Ok(Vote::new(vote.term, vote.node_id))
+    Ok(Vote::new(vote.term, NodeId(vote.node_id)))
 }
 
 fn entry_out(entry: Entry) -> Result<v1::Entry, WireError> {

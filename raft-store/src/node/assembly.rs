@@ -10,9 +10,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Inner, Node, NodeConfig, Stores, background, time};
+use super::{Inner, Node, NodeConfig, Stores, announcement, background, recognition, time};
+use crate::autopilot::Autopilot;
 use crate::clock::Clock;
 use crate::contact::Contact;
+use crate::founding::FirstMembers;
 use crate::hand_over::{HandOver, Naming};
 use crate::leadership::{Leadership, Patience, Watcher};
 use crate::loops::Loops;
@@ -57,7 +59,7 @@ pub(super) fn assemble(
         fsync: FSYNC_PATIENCE,
         fsync_fatal: FSYNC_PATIENCE_FATAL,
     };
-    let members = Members::new(raft.clone());
+    let members = Members::new(raft.clone(), Arc::clone(&stores.book));
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let log_time = stores.reader.with(|state| state.meta().now);
     let clock = Clock::new(Arc::clone(&config.wall), log_time);
@@ -72,6 +74,8 @@ pub(super) fn assemble(
     ground.keep_the_log_bounded();
 
     let Ground { config, raft, identity, stores, members, patience, tasks, stop, loops } = ground;
+    let autopilot = watch::Sender::new(config.autopilot);
+    let (think, thought) = watch::channel(None);
     let inner = Inner {
         config,
         raft,
@@ -85,6 +89,10 @@ pub(super) fn assemble(
         clock,
         contact,
         hand_over,
+        first_members: FirstMembers::default(),
+        expelled: watch::Sender::new(None),
+        autopilot,
+        thought,
         may_elect_from: Instant::now() + pause,
         differing_settings: Mutex::default(),
         tasks,
@@ -92,6 +100,10 @@ pub(super) fn assemble(
     };
     let node = Node { inner: Arc::new(inner) };
     background::start(&node);
+    let bounds = node.inner.autopilot.subscribe();
+    loops.spawn("autopilot", |stop| Autopilot::new(node.clone(), bounds, think).run(stop));
+    loops.spawn("announcement", |stop| announcement::run(node.clone(), stop));
+    loops.spawn("recognition", |stop| recognition::run(node.clone(), stop));
     loops.spawn("follower's clock", |stop| time::follow_log_time(node.clone(), stop));
     node
 }
@@ -129,7 +141,7 @@ impl Ground {
             .spawn("watch over the disk's room", |stop| self.stores.space.clone().watch(stop));
 
         let succession = Succession {
-            id: self.config.id,
+            id: self.stores.log.identity().node,
             raft: self.raft.clone(),
             members: self.members.clone(),
             leadership: leadership.clone(),

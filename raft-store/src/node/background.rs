@@ -1,4 +1,4 @@
-//! Tasks of a node beside Raft: found the cluster, learn its id, wait before standing for election
+//! Tasks of a node beside Raft: found a cluster or join one, learn its id, wait before standing for election
 //! after a restart.
 
 use std::time::Duration;
@@ -55,20 +55,14 @@ async fn stand_after_the_pause(node: Node) {
     }
 }
 
-/// Founds the cluster if this is one of its first members and nobody has done so.
+/// Founds a cluster or joins one, if this master has no data.
 async fn found(node: Node) {
     let config = &node.inner.config;
-    if config.initial_cluster.is_empty() {
+    if config.initial_cluster.is_empty() && config.join.is_empty() {
         return;
     }
-    let founding = Founding {
-        id: config.id,
-        cluster_name: config.cluster_name.clone(),
-        initial_cluster: config.initial_cluster.clone(),
-        raft: node.inner.raft.clone(),
-        stop: node.inner.stop.clone(),
-    };
-    if let Err(error) = founding.run().await
+    let founded = async { Founding::new(node.clone())?.run().await };
+    if let Err(error) = founded.await
         && !node.inner.stop.is_cancelled()
     {
         node.fatal().raise(&error.to_string());

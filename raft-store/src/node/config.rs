@@ -7,6 +7,7 @@ use std::time::Duration;
 use cluster_state::{MasterId, millis};
 use openraft::SnapshotPolicy;
 
+use crate::autopilot::AutopilotConfig;
 use crate::clock::WallClock;
 use crate::error::StartError;
 use crate::propose::ProposalBounds;
@@ -15,20 +16,28 @@ use crate::retention::LogBounds;
 /// Configuration of replication.
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
-    /// Raft's node id. It stays when the data directory is replaced by an empty one.
+    /// Name of this master. It stays when the data directory is replaced by an empty one.
     pub id: MasterId,
     /// Name of the cluster, checked on every call between masters.
     pub cluster_name: String,
-    /// First members, the same on each of them: together they found the cluster. Ignored by a node
-    /// that has data.
+    /// First members, the same on each of them: together they found the cluster, or, without data,
+    /// join the one that a member has. Ignored by a node that has data.
     pub initial_cluster: BTreeMap<MasterId, String>,
+    /// `host:port` of masters of the cluster to join. Ignored by a node that has data.
+    pub join: Vec<String>,
+    /// `host:port` under which other masters reach this one.
+    pub grpc_address: String,
     /// `host:port` of this master's HTTP server for clients; shown in the status.
     pub http_address: String,
+    /// Zone that this master is in: a quorum should not depend on one.
+    pub zone: Option<String>,
     /// Interval between heartbeats of the leader.
     pub heartbeat_interval: Duration,
     /// Range of the silence after which a follower asks for votes, counted from the end of the
     /// leader's lease, which is its upper end.
     pub election_timeout: (Duration, Duration),
+    /// Bounds of what the autopilot does.
+    pub autopilot: AutopilotConfig,
     /// Bounds of the log, and the pace of snapshots.
     pub log: LogBounds,
     /// Bounds of pending proposals.
@@ -53,9 +62,9 @@ pub(super) fn raft_config(config: &NodeConfig) -> Result<openraft::Config, Start
         enable_pre_vote: Some(true),
         // A restarted leader's log may be behind: it stands for election like any other.
         enable_leader_restore: Some(false),
-        // A master whose disk was replaced comes back empty, and is sent everything again. One that
-        // has lost a part does not start: see `guard`.
-        allow_log_reversion: Some(true),
+        // A log never goes back: an empty directory is another node, and one that has lost a part
+        // does not start. See `guard`.
+        allow_log_reversion: Some(false),
         ..openraft::Config::default()
     }
     .validate()

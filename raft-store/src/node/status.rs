@@ -10,7 +10,9 @@ use tokio::time::Instant;
 
 use super::Node;
 use crate::clock::survey::ClockSurvey;
+use crate::founding::record_of;
 use crate::leadership::Leadership;
+use crate::log_node::{MasterNode, NodeId};
 use crate::membership::{LocalStatus, Member};
 use crate::propose::CommitObserver;
 use crate::snapshot::SnapshotFailures;
@@ -19,7 +21,7 @@ use crate::snapshot::SnapshotFailures;
 pub type PeerStatus = v1::NodeStatusResponse;
 
 /// Status of each other member; none where it did not answer in time.
-pub type PeerStatuses = BTreeMap<MasterId, Option<PeerStatus>>;
+pub type PeerStatuses = BTreeMap<NodeId, Option<PeerStatus>>;
 
 /// Limit of a peer's answer about its status.
 const STATUS_TIMEOUT: Duration = Duration::from_millis(500);
@@ -63,7 +65,7 @@ impl Node {
             return Vec::new();
         };
         let has_answered =
-            |member: &Member| self.acks().has_answered_since(member.id.0, term.0, from);
+            |member: &Member| self.acks().has_answered_since(member.node, term.0, from);
         self.members().into_iter().filter(has_answered).collect()
     }
 
@@ -82,14 +84,14 @@ impl Node {
     pub(super) async fn ask_peers(&self, stragglers: Duration) -> (PeerStatuses, ClockSurvey) {
         let members = self.members();
         let asked_at = Instant::now();
-        let voters = members.iter().filter(|member| member.is_voter).map(|member| member.id);
+        let voters = members.iter().filter(|member| member.is_voter).map(|member| member.node);
         let mut clocks = ClockSurvey::new(asked_at, voters.collect());
-        clocks.add(self.id(), self.clock().wall());
+        clocks.add(self.node_id(), self.clock().wall());
 
-        let others = members.iter().filter(|member| member.id != self.id());
+        let others = members.iter().filter(|member| member.node != self.node_id());
         let mut statuses =
-            others.clone().map(|member| (member.id, None)).collect::<BTreeMap<_, _>>();
-        let asked = others.map(|member| async { (member.id, self.ask_status(member).await) });
+            others.clone().map(|member| (member.node, None)).collect::<BTreeMap<_, _>>();
+        let asked = others.map(|member| async { (member.node, self.ask_status(member).await) });
         let mut answers = asked.collect::<FuturesUnordered<_>>();
         let mut deadline = asked_at + STATUS_TIMEOUT;
         while let Ok(Some((id, answer))) = tokio::time::timeout_at(deadline, answers.next()).await {
@@ -109,7 +111,7 @@ impl Node {
     pub(super) async fn ask_status(&self, member: &Member) -> Option<v1::NodeStatusResponse> {
         let channel = proto::channel::connect_lazily(&member.address).ok()?;
         let mut client = crate::network::client(channel);
-        let question = self.inner.identity.sign(v1::NodeStatusRequest::default(), member.id);
+        let question = self.inner.identity.sign(v1::NodeStatusRequest::default(), member.node);
         let answer = tokio::time::timeout(STATUS_TIMEOUT, client.node_status(question)).await;
         Some(answer.ok()?.ok()?.into_inner())
     }
@@ -126,23 +128,59 @@ impl Node {
             (None, false) => v1::Standing::Blank,
         };
         let initial_cluster = config.initial_cluster.iter();
+        let master = Some(self.description());
         v1::IntroduceResponse {
             node_id: config.id.0,
             cluster_name: config.cluster_name.clone(),
             cluster_id: cluster.map(|cluster| cluster.to_string()),
             standing: standing.into(),
             initial_cluster: initial_cluster.map(|(id, at)| (id.0, at.clone())).collect(),
+            master,
         }
+    }
+
+    /// Learns the log of another first member from its introduction, until a membership names it.
+    pub(crate) fn meet(&self, introduction: &v1::IntroduceRequest) {
+        let config = &self.inner.config;
+        let Some(caller) = &introduction.caller else { return };
+        let name = MasterId(caller.name);
+        let is_first = introduction.cluster_name == config.cluster_name
+            && config.initial_cluster.contains_key(&name)
+            && name != config.id;
+        if is_first {
+            self.inner.first_members.learn(name, NodeId(caller.node));
+        }
+    }
+
+    /// Describes this master to others.
+    pub(crate) fn description(&self) -> v1::MasterDescription {
+        let config = &self.inner.config;
+        v1::MasterDescription {
+            node: self.node_id().0,
+            name: config.id.0,
+            address: config.grpc_address.clone(),
+            http_address: config.http_address.clone(),
+            zone: config.zone.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            level_max: Level::NEWEST.0.into(),
+        }
+    }
+
+    /// Returns the record of this master in a membership.
+    pub(crate) fn own_record(&self) -> MasterNode {
+        record_of(self.id(), &self.description())
     }
 
     /// Returns the status of this master as it would tell it to another.
     #[must_use]
     pub fn describe(&self, status: &LocalStatus) -> PeerStatus {
         PeerStatus {
-            node_id: status.id.0,
+            node_id: self.id().0,
             role: v1::MasterRole::from(status.role).into(),
             term: status.term.0,
-            leader_id: status.leader.map(|leader| leader.0),
+            leader_id: status
+                .leader
+                .and_then(|leader| Some(self.inner.members.get(leader)?.name.0)),
             last_log_index: status.last_log.0,
             commit_index: status.committed.0,
             applied_index: status.applied.0,

@@ -1,19 +1,29 @@
 //! Tests of a node in a process that outlives it, and of one that was restarted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::task::{Context, Poll};
 
 use cluster_state::LogIndex;
-use openraft::impls::BasicNode;
+use openraft::EntryPayload;
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
-use openraft::{EntryPayload, Membership};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::task::AbortOnDropHandle;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::{Service, http};
+use tonic::server::NamedService;
 
 use super::*;
 use crate::open::StoreConfig;
 use crate::propose::ProposalBounds;
+use crate::raft_service::RaftServer;
 use crate::retention::{LogBounds, LogExtent};
-use crate::types::{Entry, Vote, log_id};
+use crate::types::{self, Entry, MasterNode, Vote, log_id};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -27,9 +37,13 @@ fn config(first: &[(u64, &str)]) -> NodeConfig {
         id: MasterId(1),
         cluster_name: "test".to_owned(),
         initial_cluster: first.collect(),
+        join: Vec::new(),
+        grpc_address: "127.0.0.1:1".to_owned(),
         http_address: String::new(),
+        zone: None,
         heartbeat_interval: Duration::from_millis(50),
         election_timeout: (Duration::from_millis(250), Duration::from_millis(400)),
+        autopilot: AutopilotConfig::default(),
         log: LogBounds {
             snapshot_every: LogExtent { entries: 1_000, bytes: u64::MAX },
             kept: LogExtent { entries: 10, bytes: u64::MAX },
@@ -65,13 +79,43 @@ async fn whatever_ends_raft_is_fatal_unless_the_node_was_stopped() {
 
 /// Creates a voter of three, all others at `address`, that has obeyed node 2.
 async fn make_voter(dir: &TempDir, address: &str) {
-    let nodes = (1..=3).map(|id| (id, BasicNode::new(address))).collect::<BTreeMap<u64, _>>();
-    let membership = Membership::new(vec![BTreeSet::from([1, 2, 3])], nodes).unwrap();
+    let mut log = open(dir).log;
+    let ids = [log.identity().node, NodeId(2), NodeId(3)];
+    let nodes =
+        ids.iter().zip(1..).map(|(id, name)| (*id, MasterNode::at(MasterId(name), address)));
+    let voters = vec![BTreeSet::from(ids)];
+    let membership = types::Membership::new(voters, nodes.collect::<BTreeMap<_, _>>()).unwrap();
     let entry = |index, payload| Entry { log_id: log_id(Term(1), LogIndex(index)), payload };
     let entries = [entry(0, EntryPayload::Membership(membership)), entry(1, EntryPayload::Blank)];
-    let mut log = open(dir).log;
-    log.save_vote(&Vote::new_committed(1, 2)).await.unwrap();
+    log.save_vote(&Vote::new_committed(1, NodeId(2))).await.unwrap();
     log.blocking_append(entries).await.unwrap();
+}
+
+/// Tells of each request for its vote, and grants none.
+#[derive(Clone)]
+struct Voter {
+    asked: mpsc::Sender<()>,
+}
+
+impl NamedService for Voter {
+    const NAME: &'static str = RaftServer::NAME;
+}
+
+impl Service<http::Request<Body>> for Voter {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        if request.uri().path().ends_with("Vote") {
+            self.asked.try_send(()).ok();
+        }
+        ready(Ok(Status::unavailable("it only listens").into_http()))
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,15 +123,21 @@ async fn a_restarted_voter_stands_for_election_when_what_it_promised_is_over() {
     let others = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let dir = TempDir::new().unwrap();
     make_voter(&dir, &others.local_addr().unwrap().to_string()).await;
+    let (asked, mut is_asked) = mpsc::channel(1);
+    let serve = tonic::transport::Server::builder().add_service(Voter { asked });
+    let serving = AbortOnDropHandle::new(tokio::spawn(
+        serve.serve_with_incoming(TcpListenerStream::new(others)),
+    ));
     let lease = Duration::from_secs(2);
     let election_timeout = (Duration::from_millis(100), lease);
 
     let started_at = Instant::now();
     let config = NodeConfig { election_timeout, ..config(&[]) };
     let node = Node::start(config, open(&dir)).await.unwrap();
-    // Nobody leads, so it calls the others as soon as it stands.
-    tokio::time::timeout(PATIENCE, others.accept()).await.unwrap().unwrap();
+    // Nobody leads, so it asks the others for their votes as soon as it stands.
+    tokio::time::timeout(PATIENCE, is_asked.recv()).await.unwrap().unwrap();
 
     assert!(started_at.elapsed() >= lease, "it stood after {:?}", started_at.elapsed());
     node.shutdown().await;
+    drop(serving);
 }

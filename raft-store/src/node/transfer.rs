@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::Node;
 use crate::leadership::Leadership;
-use crate::membership;
+use crate::membership::{self, Member};
 
 /// Time in which a successor takes over: several elections.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -81,12 +81,12 @@ impl Node {
         };
         let successor = match to {
             Some(to) if to == self.id() => return Ok(to),
-            Some(to) => to,
+            Some(to) => self.member(to).ok_or(TransferError::NotAMember(to))?,
             None => self.find_successor(term).await.ok_or(TransferError::NoSuccessor)?,
         };
-        self.check_can_take_over(successor, term).await?;
+        self.check_can_take_over(&successor, term).await?;
 
-        self.inner.hand_over.to(successor, term).await;
+        self.inner.hand_over.to(successor.node, term).await;
         let deadline = Instant::now() + TRANSFER_TIMEOUT;
         let taken_over = leadership.wait_for(|seen| match seen {
             Leadership::Following { .. } => true,
@@ -103,36 +103,35 @@ impl Node {
                 Err(TransferError::AnotherLeads { asked, leader })
             }
             (Some(leader), _) if leader == self.id() => {
-                Err(TransferError::AnotherLeads { asked: successor, leader })
+                Err(TransferError::AnotherLeads { asked: successor.name, leader })
             }
             (Some(leader), _) => Ok(leader),
-            (None, _) => Err(TransferError::TimedOut(successor)),
+            (None, _) => Err(TransferError::TimedOut(successor.name)),
         }
     }
 
-    async fn find_successor(&self, term: Term) -> Option<MasterId> {
-        let others = self.members().into_iter().filter(|member| member.id != self.id());
+    async fn find_successor(&self, term: Term) -> Option<Member> {
+        let others = self.members().into_iter().filter(|member| member.node != self.node_id());
         if others.filter(|member| member.is_voter).count() == 0 {
             return None;
         }
-        self.inner.hand_over.successor(term).await
+        let successor = self.inner.hand_over.successor(term).await?;
+        self.inner.members.get(successor)
     }
 
-    async fn check_can_take_over(&self, to: MasterId, term: Term) -> Result<(), TransferError> {
-        let members = self.members();
-        let member = members.iter().find(|member| member.id == to);
-        let member = member.ok_or(TransferError::NotAMember(to))?;
+    async fn check_can_take_over(&self, member: &Member, term: Term) -> Result<(), TransferError> {
+        let to = member.name;
         if !member.is_voter {
             return Err(TransferError::NotAVoter(to));
         }
-        let answers = self.inner.hand_over.answers(to, term).await;
+        let answers = self.inner.hand_over.answers(member.node, term).await;
         // A master that was frozen a moment ago has answered within the lease.
         if !answers || self.ask_status(member).await.is_none() {
             return Err(TransferError::Silent(to));
         }
 
         let status = membership::local_status(&self.inner.raft);
-        let matched = status.matched.get(&to).map_or(0, |matched| matched.0);
+        let matched = status.matched.get(&member.node).map_or(0, |matched| matched.0);
         let lag = status.last_log.0.saturating_sub(matched);
         if lag > LAG_MAX {
             return Err(TransferError::Behind { to, lag, max: LAG_MAX });

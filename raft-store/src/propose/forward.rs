@@ -6,8 +6,8 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::log_node::NodeId;
 use bytes::Bytes;
-use cluster_state::MasterId;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, Stream};
 use parking_lot::Mutex;
@@ -52,7 +52,7 @@ pub(crate) struct Forwarder {
 /// Stream of commands to one leader, by its queue.
 #[derive(Debug, Clone)]
 struct LeaderStream {
-    leader: MasterId,
+    leader: NodeId,
     queue: mpsc::Sender<Waiting>,
 }
 
@@ -68,7 +68,7 @@ impl Forwarder {
     }
 
     /// Asks `leader` to propose the command.
-    pub(crate) async fn propose(&self, leader: MasterId, command: EncodedCommand) -> Verdict {
+    pub(crate) async fn propose(&self, leader: NodeId, command: EncodedCommand) -> Verdict {
         let link = self.link_to(leader).ok_or(NOT_SENT)?;
         let (answer, answered) = oneshot::channel();
         // A closed queue means that the stream broke before this command was sent.
@@ -82,7 +82,7 @@ impl Forwarder {
         }
     }
 
-    fn link_to(&self, leader: MasterId) -> Option<LeaderStream> {
+    fn link_to(&self, leader: NodeId) -> Option<LeaderStream> {
         let mut link = self.link.lock();
         if let Some(open) = link.as_ref().filter(|l| l.leader == leader && !l.queue.is_closed()) {
             return Some(open.clone());
@@ -149,7 +149,7 @@ impl Drop for Unsent {
 struct Outgoing {
     client: RaftServiceClient<Channel>,
     identity: PeerIdentity,
-    leader: MasterId,
+    leader: NodeId,
 }
 
 impl Outgoing {

@@ -1,7 +1,7 @@
 //! Proposes on the leader itself: encodes, checks the bounds, stamps and appends.
 
 use bytes::Bytes;
-use cluster_state::{Command, Level, LogIndex, MasterId, Term};
+use cluster_state::{Command, Level, LogIndex, Term};
 use openraft::errors::ClientWriteError;
 use openraft::impls::ProgressResponder;
 use openraft::vote::leader_id_std::CommittedLeaderId;
@@ -147,8 +147,8 @@ impl LocalProposer {
                     None => Err(ProposeError::unknown("the entry has no outcome")),
                 }
             }
-            Err(ClientWriteError::ForwardToLeader(other)) => {
-                Err(ProposeError::NotLeader { leader: other.leader_id.map(MasterId) })
+            Err(ClientWriteError::ForwardToLeader(_)) => {
+                Err(ProposeError::NotLeader { leader: None })
             }
             // A discarded entry may be committed nevertheless, through another leader.
             Err(

@@ -5,18 +5,25 @@ use tempfile::TempDir;
 use tonic::Code;
 
 use super::*;
+use crate::log_node::NodeId;
 use crate::network::identity::PeerIdentity;
 use crate::node::tests::start;
 
-/// Returns node 1 of three. Nobody has ever called it.
+/// Returns node 1 of three. The others have introduced themselves, and nobody leads.
 async fn node(dir: &TempDir) -> Node {
-    start(dir, &[(1, "127.0.0.1:1"), (2, "127.0.0.1:1"), (3, "127.0.0.1:1")]).await
+    let node = start(dir, &[(1, "127.0.0.1:1"), (2, "127.0.0.1:1"), (3, "127.0.0.1:1")]).await;
+    for other in [2, 3] {
+        let caller = v1::MasterDescription { node: other, name: other, ..Default::default() };
+        let cluster_name = "test".to_owned();
+        node.meet(&v1::IntroduceRequest { caller: Some(caller), cluster_name });
+    }
+    node
 }
 
 /// Returns a stream of node 2.
 fn incoming(node: &Node) -> Incoming {
-    let peer = PeerIdentity::new(cluster_state::MasterId(2), "test", None);
-    let call = peer.sign((), node.id());
+    let peer = PeerIdentity::new(NodeId(2), "test", None);
+    let call = peer.sign((), node.node_id());
     let caller = node.identity().check(call.metadata()).unwrap();
     Incoming { node: node.clone(), caller, is_ended: false, reason: Reason::default() }
 }
@@ -35,7 +42,7 @@ async fn whoever_leads_no_more_is_not_heard() {
     let node = node(&dir).await;
     let obeyed = wire::append_in(heartbeat(5, 3)).unwrap();
     node.raft().append_entries(obeyed).await.unwrap();
-    until("the term is known", PATIENCE, || node.known_of(3).term >= 5).await;
+    until("the term is known", PATIENCE, || node.known_of(NodeId(3)).term >= 5).await;
     let mut incoming = incoming(&node);
 
     assert!(incoming.take(Some(Ok(heartbeat(4, 2)))).is_some(), "Raft answers it");

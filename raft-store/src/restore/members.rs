@@ -3,14 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_state::{ClusterId, Generation, MasterId, Meta};
-use openraft::Membership;
-use openraft::impls::BasicNode;
 use proto::backup::Digest;
 
 use super::rewrite::{Beginning, next_position};
 use super::{Restoration, RestoreError};
 use crate::error::StorageError;
-use crate::types::{LogId, StoredMembership};
+use crate::types::{LogId, MasterNode, Membership, NodeId, StoredMembership};
 
 impl Restoration {
     /// Returns what the next generation begins with. It follows from the backup, the cluster's name
@@ -32,10 +30,14 @@ impl Restoration {
         }
 
         let last = next_position(applied, meta, generation);
+        let node_of = |name: MasterId| {
+            let parts = [&id.to_be_bytes()[..], &name.0.to_be_bytes()];
+            NodeId::of_random(digest.derive(&parts).number())
+        };
         let nodes = self
             .members
             .iter()
-            .map(|(name, address)| (node_of(*name), BasicNode::new(address.clone())));
+            .map(|(name, address)| (node_of(*name), MasterNode::at(*name, address.clone())));
         let nodes = nodes.collect::<BTreeMap<_, _>>();
         let voters = nodes.keys().copied().collect::<BTreeSet<_>>();
         let membership = Membership::new(vec![voters], nodes);
@@ -44,9 +46,4 @@ impl Restoration {
         let membership = StoredMembership::new(Some(last), membership);
         Ok(Beginning { cluster, generation, last, membership })
     }
-}
-
-/// Returns the node of a member.
-pub(super) const fn node_of(name: MasterId) -> u64 {
-    name.0
 }

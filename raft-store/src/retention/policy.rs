@@ -1,6 +1,7 @@
 //! Decides when a snapshot is due, which entries may go, and which followers they are no longer
 //! kept for. Pure.
 
+use crate::log_node::NodeId;
 use crate::log_store::Volume;
 
 /// An amount of log. The limit that is reached first counts.
@@ -45,7 +46,7 @@ pub(super) struct Turn {
 /// Another member, as the leader sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Follower {
-    pub(super) peer: u64,
+    pub(super) peer: NodeId,
     /// First entry that it lacks once it has the snapshot that it is being sent. A new leader does
     /// not know yet.
     pub(super) next: Option<u64>,
@@ -59,7 +60,7 @@ pub(super) struct Cut {
     /// Last entry to purge.
     pub(super) upto: Option<u64>,
     /// Followers that must be sent a snapshot, because the entries that they lack are removed.
-    pub(super) left_behind: Vec<u64>,
+    pub(super) left_behind: Vec<NodeId>,
 }
 
 /// Returns true if a snapshot is due. Members take turns at evenly spaced places in the log, so

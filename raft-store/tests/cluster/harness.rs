@@ -1,8 +1,8 @@
-//! Three nodes in one process, over real sockets and real disks.
+//! Nodes in one process, over real sockets and real disks.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,8 +12,8 @@ use cluster_state::{
 };
 pub(crate) use eventually::PATIENCE;
 use raft_store::{
-    LogBounds, LogExtent, Node, NodeConfig, ProposalBounds, RaftEndpoint, Store, StoreConfig,
-    SystemClock, WallClock,
+    AutopilotConfig, LogBounds, LogExtent, Node, NodeConfig, ProposalBounds, RaftEndpoint, Store,
+    StoreConfig, SystemClock, WallClock,
 };
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -22,6 +22,9 @@ use tokio::sync::watch;
 use tokio_stream::wrappers::TcpListenerStream;
 
 use crate::gate::Gated;
+
+/// Number of masters for which there are addresses.
+const MASTERS_MAX: u64 = 5;
 
 /// A node on a runtime of its own, so that stopping it ends its connections as a process's end
 /// would.
@@ -45,6 +48,8 @@ pub(crate) struct Cluster {
     pub(crate) members: BTreeMap<MasterId, Member>,
     /// For members that are started from now on.
     pub(crate) log: LogBounds,
+    /// For members that are started from now on.
+    pub(crate) autopilot: AutopilotConfig,
     /// For members that are started from now on.
     pub(crate) bounds: ProposalBounds,
     pub(crate) election_timeout: (Duration, Duration),
@@ -72,10 +77,10 @@ impl Cluster {
         cluster
     }
 
-    /// Three addresses at which nobody listens yet.
+    /// Addresses at which nobody listens yet.
     pub(crate) async fn prepare(snapshot_every: u64) -> Self {
         let mut listeners = BTreeMap::new();
-        for id in 1..=3 {
+        for id in 1..=MASTERS_MAX {
             listeners.insert(MasterId(id), listen("127.0.0.1:0").await.unwrap());
         }
         let addresses = listeners
@@ -86,18 +91,31 @@ impl Cluster {
         let bounds = ProposalBounds::default();
         let election_timeout = (Duration::from_millis(250), Duration::from_millis(400));
         let members = BTreeMap::new();
-        let walls = (1..=3).map(|id| (MasterId(id), Arc::default())).collect();
+        let walls = (1..=MASTERS_MAX).map(|id| (MasterId(id), Arc::default())).collect();
         let log = LogBounds {
             snapshot_every: LogExtent { entries: snapshot_every, bytes: u64::MAX },
             kept: LogExtent { entries: 10, bytes: u64::MAX },
             held_bytes: u64::MAX,
         };
-        let deaf = (1..=3).map(|id| (MasterId(id), watch::Sender::new(false))).collect();
-        Self { dir, addresses, members, log, bounds, election_timeout, walls, deaf }
+        let deaf = (1..=MASTERS_MAX).map(|id| (MasterId(id), watch::Sender::new(false))).collect();
+        let autopilot = AutopilotConfig {
+            stable_for: Duration::from_millis(500),
+            ..AutopilotConfig::default()
+        };
+        Self { dir, addresses, members, log, autopilot, bounds, election_timeout, walls, deaf }
     }
 
     /// Starts one member that is told that those are the first members.
     pub(crate) async fn start_member(&mut self, id: u64, first: &[u64]) {
+        self.start_node(id, first, &[]).await;
+    }
+
+    /// Starts one member that is told to join the cluster of those.
+    pub(crate) async fn start_joiner(&mut self, id: u64, through: &[u64]) {
+        self.start_node(id, &[], through).await;
+    }
+
+    async fn start_node(&mut self, id: u64, first: &[u64], through: &[u64]) {
         let id = MasterId(id);
         let address = self.addresses.get(&id).unwrap().clone();
         let data_dir = self.data_dir(id);
@@ -107,20 +125,32 @@ impl Cluster {
         })
         .await;
         let listener = eventually("the port is free", || async { listen(&address).await }).await;
-        self.join(id, listener, first).await;
+        let named = |ids: &[u64]| ids.iter().copied().map(MasterId).collect::<Vec<_>>();
+        let (first, through) = (named(first), named(through));
+        self.run(id, listener, &first, &through).await;
     }
 
-    async fn join(&mut self, id: MasterId, listener: std::net::TcpListener, first: &[u64]) {
+    async fn run(
+        &mut self,
+        id: MasterId,
+        listener: std::net::TcpListener,
+        first: &[MasterId],
+        through: &[MasterId],
+    ) {
         let store = Store::open(StoreConfig::new(self.data_dir(id), id)).unwrap();
-        let first = first.iter().map(|id| MasterId(*id));
-        let first = first.map(|id| (id, self.addresses.get(&id).unwrap().clone()));
+        let first = first.iter().map(|id| (*id, self.addresses.get(id).unwrap().clone()));
+        let join = through.iter().map(|id| self.addresses.get(id).unwrap().clone()).collect();
         let config = NodeConfig {
             id,
             cluster_name: "test".to_owned(),
             initial_cluster: first.collect(),
+            join,
+            grpc_address: self.addresses.get(&id).unwrap().clone(),
             http_address: String::new(),
+            zone: None,
             heartbeat_interval: Duration::from_millis(50),
             election_timeout: self.election_timeout,
+            autopilot: self.autopilot,
             log: self.log,
             bounds: self.bounds,
             wall: Arc::<Wall>::clone(self.walls.get(&id).unwrap()),
@@ -154,6 +184,25 @@ impl Cluster {
     /// Starts a stopped member again where it was.
     pub(crate) async fn restart(&mut self, id: MasterId) {
         self.start_member(id.0, &[1, 2, 3]).await;
+    }
+
+    /// Copies a stopped member's disk.
+    pub(crate) fn copy(&self, id: MasterId) -> TempDir {
+        let copy = TempDir::new().unwrap();
+        copy_tree(&self.data_dir(id), copy.path());
+        copy
+    }
+
+    /// Puts a copy of its disk back under a stopped member.
+    pub(crate) fn put_back(&self, id: MasterId, copy: &TempDir) {
+        self.wipe(id);
+        copy_tree(copy.path(), &self.data_dir(id));
+    }
+
+    /// Gives a stopped member another address, at which nobody listens yet.
+    pub(crate) async fn move_to_another_address(&mut self, id: MasterId) {
+        let free = listen("127.0.0.1:0").await.unwrap();
+        self.addresses.insert(id, free.local_addr().unwrap().to_string());
     }
 
     /// Takes a stopped member's disk away.
@@ -228,6 +277,19 @@ pub(crate) async fn throughout(how_long: Duration, mut holds: impl FnMut()) {
     while tokio::time::Instant::now() < end {
         holds();
         looks.tick().await;
+    }
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use openraft::storage::RaftStateMachine;
 use proto::v1;
 use proto::v1::raft_service_client::RaftServiceClient;
 use proto::v1::snapshot_message::Part;
-use raft_store::{Chunk, Entry, Leadership, SnapshotData, Store, StoreConfig, log_id};
+use raft_store::{Chunk, Entry, Leadership, NodeId, SnapshotData, Store, StoreConfig, log_id};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -22,16 +22,16 @@ use crate::harness::{Cluster, eventually};
 const CLUSTER: ClusterId = ClusterId(7);
 
 /// The call of a member to another.
-fn signed<T>(message: T, to: MasterId) -> Request<T> {
+fn signed<T>(message: T, to: NodeId) -> Request<T> {
     let mut request = Request::new(message);
     let headers = request.metadata_mut();
     headers.insert("cluster-name", "test".parse().unwrap());
     headers.insert("cluster-id", CLUSTER.to_string().parse().unwrap());
-    headers.insert("to-node", to.to_string().parse().unwrap());
+    headers.insert("to-node", to.0.to_string().parse().unwrap());
     request
 }
 
-fn vote(term: Term, leader: MasterId) -> Option<v1::BallotVote> {
+fn vote(term: Term, leader: NodeId) -> Option<v1::BallotVote> {
     Some(v1::BallotVote { term: term.0, node_id: leader.0, committed: true })
 }
 
@@ -68,6 +68,7 @@ async fn a_leader_of_the_past_does_not_end_the_transfer_of_the_present_one() {
     let leader = seen.leader(to).unwrap();
     let past = *cluster.members.keys().find(|id| ![to, leader].contains(id)).unwrap();
     let address = cluster.addresses.get(&to).unwrap();
+    let [to, leader, past] = [to, leader, past].map(|id| cluster.node(id).node_id());
     let mut client =
         RaftServiceClient::<Channel>::new(proto::channel::connect_lazily(address).unwrap());
     let home = TempDir::new().unwrap();

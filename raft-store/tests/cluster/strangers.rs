@@ -7,7 +7,7 @@ use bytes::{Buf, BufMut, Bytes};
 use cluster_state::{ClusterId, Level, MasterId, Reply};
 use futures_util::stream::{self, StreamExt};
 use proto::v1;
-use raft_store::Leadership;
+use raft_store::{Leadership, NodeId};
 use tonic::Request;
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -73,13 +73,14 @@ impl Decoder for Raw {
 
 /// Knows what a member says of itself, and nothing else.
 struct Stranger {
-    to: MasterId,
+    to: NodeId,
     channel: Channel,
 }
 
 impl Stranger {
     fn at(cluster: &Cluster, to: MasterId) -> Self {
         let address = cluster.addresses.get(&to).unwrap();
+        let to = cluster.node(to).node_id();
         Self { to, channel: proto::channel::connect_lazily(address).unwrap() }
     }
 
@@ -90,7 +91,7 @@ impl Stranger {
         let headers = request.metadata_mut();
         headers.insert("cluster-name", "test".parse().unwrap());
         headers.insert("cluster-id", CLUSTER.to_string().parse().unwrap());
-        headers.insert("to-node", self.to.to_string().parse().unwrap());
+        headers.insert("to-node", self.to.0.to_string().parse().unwrap());
         let path = format!("/cloudai.v1.RaftService/{method}");
         let call = async {
             client.ready().await.unwrap();
@@ -243,10 +244,10 @@ async fn garbage_between_masters_ends_nobody() {
         }
         let seen = *cluster.node(to).leadership().borrow();
         let leader = match seen {
-            Leadership::Following { leader, .. } => leader,
-            Leadership::Leading { .. } | Leadership::Leaderless { .. } => to,
+            Leadership::Following { node, .. } => node,
+            Leadership::Leading { .. } | Leadership::Leaderless { .. } => stranger.to,
         };
-        for (method, body) in absurd(leader.0, seen.term().0, to.0) {
+        for (method, body) in absurd(leader.0, seen.term().0, stranger.to.0) {
             let cut = usize::try_from(noise.next() % 64).unwrap().min(body.len());
             said.extend([(method, body.slice(..cut)), (method, body)]);
         }

@@ -26,7 +26,7 @@ async fn a_follower_whose_clock_is_wrong_leads_in_the_right_time() {
     let to = cluster.follower().await;
     cluster.advance_walls(TEN_DAYS, |id| id == to);
     let (_, clocks) = old.survey().await;
-    let offset = *clocks.offsets().get(&to).unwrap();
+    let offset = *clocks.offsets().get(&cluster.node(to).node_id()).unwrap();
     assert!(is_astray(offset) && offset > 863_000_000, "{offset}");
     assert_eq!(old.transfer_leader(Some(to)).await, Ok(to));
 

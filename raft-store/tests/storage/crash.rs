@@ -6,7 +6,7 @@ use cluster_state::LogIndex;
 use openraft::RaftLogReader;
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::vote::leader_id_std::LeaderId;
-use raft_store::{LogId, OpenError, Store, StoreConfig, Vote};
+use raft_store::{LogId, NodeId, OpenError, Store, StoreConfig, Vote};
 use tempfile::TempDir;
 
 use crate::fixture::{self, History, apply, blank, contents, copy_tree, fingerprint, open};
@@ -21,7 +21,7 @@ struct Cut {
 }
 
 fn vote(term: u64, node: u64) -> Vote {
-    Vote { leader_id: LeaderId { term, voted_for: node }, committed: false }
+    Vote { leader_id: LeaderId { term, voted_for: NodeId(node) }, committed: false }
 }
 
 /// A node at work, copied as a crash would leave it after each thing that it acknowledges.

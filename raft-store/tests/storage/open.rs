@@ -7,7 +7,7 @@ use std::path::Path;
 
 use cluster_state::{ClusterId, MasterId};
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt, RaftSnapshotBuilder, RaftStateMachine};
-use raft_store::{OpenError, Store, StoreConfig};
+use raft_store::{OpenError, Owner, Store, StoreConfig};
 use tempfile::TempDir;
 
 use crate::fixture::{self, CLUSTER, History, apply, contents, open};
@@ -50,7 +50,7 @@ async fn a_used_directory_opens_again() {
 
     let store = open(home.path());
 
-    assert_eq!(store.log.identity().node, MasterId(1));
+    assert_eq!(store.log.identity().name, MasterId(1));
     assert_eq!(store.log.identity().cluster, Some(CLUSTER));
 }
 
@@ -71,15 +71,15 @@ async fn another_nodes_directory_is_refused() {
 
     let error = refusal_of(StoreConfig::new(home.path(), MasterId(2)));
 
-    assert_eq!(error.to_string(), "data directory belongs to node 1, not to node 2");
+    assert_eq!(error.to_string(), "data directory belongs to master 1, not to master 2");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_clusters_directory_is_refused() {
     let home = used().await;
-    let cluster = Some(ClusterId(0xff));
+    let owner = Owner { name: MasterId(1), cluster: Some(ClusterId(0xff)) };
 
-    let error = refusal_of(StoreConfig { cluster, ..fixture::config(home.path()) });
+    let error = refusal_of(StoreConfig { owner, ..fixture::config(home.path()) });
 
     assert_eq!(
         error.to_string(),

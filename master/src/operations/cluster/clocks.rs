@@ -32,6 +32,8 @@ fn distance(offset_millis: i64) -> humantime::FormattedDuration {
 
 #[cfg(test)]
 mod tests {
+    use raft_store::NodeId;
+
     use super::*;
 
     fn off(millis: i64) -> Option<String> {
@@ -49,9 +51,9 @@ mod tests {
 
     #[test]
     fn log_time_that_is_ahead_is_a_problem() {
-        let mut clocks = ClockSurvey::new(Instant::now(), [MasterId(1)].into());
+        let mut clocks = ClockSurvey::new(Instant::now(), [NodeId(1)].into());
         assert_eq!(problem_of_log_time(Timestamp(90_000), &clocks), None);
-        clocks.add(MasterId(1), Timestamp(4_000));
+        clocks.add(NodeId(1), Timestamp(4_000));
         let ahead = problem_of_log_time(Timestamp(94_900), &clocks).unwrap();
         assert!(ahead.starts_with("the log's time is 1m 30s ahead of"), "{ahead}");
         assert_eq!(problem_of_log_time(Timestamp(1_000), &clocks), None);

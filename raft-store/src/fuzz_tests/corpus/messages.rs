@@ -27,7 +27,7 @@ use crate::guard::{Guard, Witness};
 use crate::identity::Identity;
 use crate::network::wire;
 use crate::snapshot::Manifest;
-use crate::types::{LogId, StoredMembership, TypeConfig, Vote};
+use crate::types::{LogId, NodeId, StoredMembership, TypeConfig, Vote};
 
 /// Samples of each kind.
 const SAMPLES: usize = 3;
@@ -130,7 +130,7 @@ fn sample(kind: &str, runner: &mut TestRunner) -> Vec<u8> {
             .boxed(),
         "hand-over" => (vote(), 1..4_u64, position())
             .prop_map(|(from, to, last)| {
-                TransferLeaderRequest::<TypeConfig>::new(from, to, Some(last))
+                TransferLeaderRequest::<TypeConfig>::new(from, NodeId(to), Some(last))
             })
             .prop_map(|request| serde_json::to_vec(&request).unwrap())
             .boxed(),
@@ -157,7 +157,8 @@ fn sample(kind: &str, runner: &mut TestRunner) -> Vec<u8> {
             .boxed(),
         "guard" => (vote(), position(), position())
             .prop_map(|(vote, last, purged)| {
-                let identity = Identity { node: MasterId(1), cluster: Some(ClusterId(7)) };
+                let identity =
+                    Identity { node: NodeId(1), name: MasterId(1), cluster: Some(ClusterId(7)) };
                 guard(Witness::new(identity, Some(&vote), Some(last), Some(purged)))
             })
             .boxed(),

@@ -8,7 +8,7 @@ use crate::types::{Entry, log_id};
 
 /// Returns node 1, in term 5, with entry 10 of term 4 committed.
 fn known() -> Known {
-    Known { id: 1, term: 5, committed: Some(at(4, 10)), is_member: true }
+    Known { id: NodeId(1), term: 5, committed: Some(at(4, 10)), is_member: true }
 }
 
 fn at(term: u64, index: u64) -> LogId {
@@ -27,7 +27,7 @@ fn append(vote: Vote, prev: Option<LogId>, entries: &[LogId]) -> AppendEntriesRe
 
 #[test]
 fn a_leader_is_believed() {
-    let vote = Vote::new_committed(5, 2);
+    let vote = Vote::new_committed(5, NodeId(2));
     let caught_up = append(vote, Some(at(5, 11)), &[at(5, 12), at(5, 13)]);
     assert_eq!(known().check_append(&caught_up), Ok(()));
     let from_the_beginning = append(vote, None, &[at(0, 0), at(1, 1)]);
@@ -39,7 +39,7 @@ fn a_leader_is_believed() {
 #[test]
 fn a_candidate_is_believed() {
     for term in [1, 6, 5 + TERM_LEAD_MAX] {
-        let ballot = VoteRequest::new(Vote::new(term, 3), Some(at(1, 1)));
+        let ballot = VoteRequest::new(Vote::new(term, NodeId(3)), Some(at(1, 1)));
         assert_eq!(known().check_ballot(&ballot), Ok(()), "{term}");
     }
 }
@@ -49,28 +49,31 @@ fn a_candidate_that_cannot_be_is_refused() {
     let ballot = |vote| known().check_ballot(&VoteRequest::new(vote, Some(at(4, 11))));
     let too_far = 6 + TERM_LEAD_MAX;
 
-    assert_eq!(ballot(Vote::new(6, 1)), Err(Implausible::OurOwn(1)));
-    assert_eq!(ballot(Vote::new_committed(6, 2)), Err(Implausible::GrantedBeforehand));
-    assert_eq!(ballot(Vote::new(too_far, 2)), Err(Implausible::Term { term: too_far, ours: 5 }));
-    assert_eq!(ballot(Vote::new(3, 2)), Err(Implausible::FromLater { entry: 4, vote: 3 }));
+    assert_eq!(ballot(Vote::new(6, NodeId(1))), Err(Implausible::OurOwn(NodeId(1))));
+    assert_eq!(ballot(Vote::new_committed(6, NodeId(2))), Err(Implausible::GrantedBeforehand));
+    assert_eq!(
+        ballot(Vote::new(too_far, NodeId(2))),
+        Err(Implausible::Term { term: too_far, ours: 5 })
+    );
+    assert_eq!(ballot(Vote::new(3, NodeId(2))), Err(Implausible::FromLater { entry: 4, vote: 3 }));
     let stranger = Known { is_member: false, ..known() };
-    let ballot = VoteRequest::new(Vote::new(6, 9), None);
-    assert_eq!(stranger.check_ballot(&ballot), Err(Implausible::NotAMember(9)));
+    let ballot = VoteRequest::new(Vote::new(6, NodeId(9)), None);
+    assert_eq!(stranger.check_ballot(&ballot), Err(Implausible::NotAMember(NodeId(9))));
 }
 
 #[test]
 fn a_leader_that_cannot_be_is_refused() {
     let check = |vote| known().check_append(&append(vote, None, &[]));
-    assert_eq!(check(Vote::new_committed(6, 1)), Err(Implausible::OurOwn(1)));
-    assert_eq!(check(Vote::new(6, 2)), Err(Implausible::NotGranted));
+    assert_eq!(check(Vote::new_committed(6, NodeId(1))), Err(Implausible::OurOwn(NodeId(1))));
+    assert_eq!(check(Vote::new(6, NodeId(2))), Err(Implausible::NotGranted));
     let stranger = Known { is_member: false, ..known() };
-    let request = append(Vote::new_committed(6, 9), None, &[]);
-    assert_eq!(stranger.check_append(&request), Err(Implausible::NotAMember(9)));
+    let request = append(Vote::new_committed(6, NodeId(9)), None, &[]);
+    assert_eq!(stranger.check_append(&request), Err(Implausible::NotAMember(NodeId(9))));
 }
 
 #[test]
 fn entries_that_cannot_follow_each_other_are_refused() {
-    let vote = Vote::new_committed(5, 2);
+    let vote = Vote::new_committed(5, NodeId(2));
     let check = |prev, entries: &[LogId]| known().check_append(&append(vote, prev, entries));
     assert_eq!(check(None, &[at(5, 11)]), Err(Implausible::OutOfOrder(11)));
     assert_eq!(check(Some(at(5, 11)), &[at(5, 13)]), Err(Implausible::OutOfOrder(13)));
@@ -82,7 +85,7 @@ fn entries_that_cannot_follow_each_other_are_refused() {
 
 #[test]
 fn positions_that_contradict_what_is_committed_are_refused() {
-    let vote = Vote::new_committed(5, 2);
+    let vote = Vote::new_committed(5, NodeId(2));
     let check = |prev| known().check_append(&append(vote, Some(prev), &[]));
     assert_eq!(check(at(5, 3)), Err(Implausible::Contradiction(3)));
     assert_eq!(check(at(5, 10)), Err(Implausible::Contradiction(10)));

@@ -97,7 +97,7 @@ fn what_a_snapshot_covers_goes_but_for_what_is_kept() {
 }
 
 const fn follower(next: u64) -> Follower {
-    Follower { peer: 2, next: Some(next), is_served: true }
+    Follower { peer: NodeId(2), next: Some(next), is_served: true }
 }
 
 #[test]
@@ -108,23 +108,23 @@ fn what_a_follower_lacks_is_held_within_the_bound() {
     assert_eq!(large(981), goes(980));
     assert_eq!(large(960), goes(959));
     assert_eq!(large(951), goes(950));
-    assert_eq!(large(940), Cut { upto: Some(980), left_behind: vec![2] });
+    assert_eq!(large(940), Cut { upto: Some(980), left_behind: vec![NodeId(2)] });
 
     let slowest = [follower(980), follower(960), follower(940)];
-    let expected = Cut { upto: Some(959), left_behind: vec![2] };
+    let expected = Cut { upto: Some(959), left_behind: vec![NodeId(2)] };
     assert_eq!(cut_of(at(1_000, 990, 0), MIB, &slowest), expected);
 }
 
 #[test]
 fn nothing_is_held_for_a_follower_that_is_away() {
     let away = Follower { is_served: false, ..follower(960) };
-    let expected = Cut { upto: Some(980), left_behind: vec![2] };
+    let expected = Cut { upto: Some(980), left_behind: vec![NodeId(2)] };
     assert_eq!(cut_of(at(1_000, 990, 0), MIB, &[away]), expected);
 }
 
 #[test]
 fn a_follower_that_lacks_what_has_gone_is_left_behind() {
-    let gone = Cut { upto: None, left_behind: vec![2] };
+    let gone = Cut { upto: None, left_behind: vec![NodeId(2)] };
     assert_eq!(cut_of(at(1_000, 990, 980), MIB, &[follower(970)]), gone);
     assert_eq!(cut_of(at(1_000, 990, 980), MIB, &[follower(981)]), Cut::default());
 }
@@ -134,7 +134,7 @@ fn a_follower_of_whom_nothing_is_known_yet_may_need_all_that_there_is() {
     let unknown = Follower { next: None, ..follower(0) };
     assert_eq!(cut_of(at(1_000, 990, 970), MIB, &[unknown]), Cut::default());
     // Not for ever.
-    let expected = Cut { upto: Some(980), left_behind: vec![2] };
+    let expected = Cut { upto: Some(980), left_behind: vec![NodeId(2)] };
     assert_eq!(cut_of(at(1_000, 990, 900), MIB, &[unknown]), expected);
     assert_eq!(cut_of(at(1_000, 990, 980), MIB, &[unknown]), Cut::default());
 }

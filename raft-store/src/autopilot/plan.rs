@@ -1,0 +1,284 @@
+//! Decides on the next step of the membership. Pure.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cluster_state::MasterId;
+
+use crate::log_node::NodeId;
+use crate::node::MemberChange;
+
+/// Silence after which a voter may be replaced by an empty directory of its own name: several
+/// leases, so that one that is only slow keeps its place.
+const ABSENCE: Duration = Duration::from_secs(2);
+
+/// Time after a change of leaders in which nobody is judged by a long absence: a new leader has only
+/// begun to listen.
+const NEW_LEADER: Duration = Duration::from_mins(1);
+
+/// Bounds of what happens by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AutopilotConfig {
+    /// False to leave promotions and replacements to operators. A change that a leader has left half
+    /// done is completed all the same.
+    pub enabled: bool,
+    /// Time for which a master without a vote must stay close before it gets one.
+    pub stable_for: Duration,
+    /// Absence after which a voter loses its vote to a master that waits for one.
+    pub replace_after: Duration,
+    /// Number of voters; more masters wait without a vote. None to give a vote to each.
+    pub voters: Option<usize>,
+}
+
+impl Default for AutopilotConfig {
+    /// As Nomad's autopilot: stable for 10 s. A machine that restarts is back within ten minutes.
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            stable_for: Duration::from_secs(10),
+            replace_after: Duration::from_mins(10),
+            voters: None,
+        }
+    }
+}
+
+/// A member as the leader has seen it.
+#[derive(Debug, Clone)]
+pub(super) struct Candidate {
+    pub(super) node: NodeId,
+    pub(super) name: MasterId,
+    pub(super) is_voter: bool,
+    pub(super) zone: Option<String>,
+    /// Time for which it has been close to the leader's log; none if it is not.
+    pub(super) close_for: Option<Duration>,
+    pub(super) silent_for: Duration,
+}
+
+/// The membership as the leader has seen it.
+#[derive(Debug, Clone)]
+pub(super) struct View {
+    pub(super) is_joint: bool,
+    pub(super) leads_for: Duration,
+    pub(super) members: Vec<Candidate>,
+}
+
+/// The next step, and its reason; or what is waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thought {
+    /// Change to make now.
+    pub step: Option<MemberChange>,
+    /// One sentence.
+    pub reason: String,
+}
+
+impl Thought {
+    const fn now(step: MemberChange, reason: String) -> Option<Self> {
+        Some(Self { step: Some(step), reason })
+    }
+}
+
+/// Returns the next step, or the reason that there is none yet. It never takes a vote without giving
+/// another, so the number of voters never shrinks.
+pub(super) fn plan(view: &View, config: &AutopilotConfig) -> Option<Thought> {
+    if view.is_joint {
+        let reason = "completing the change of voters that another leader has begun".to_owned();
+        return Thought::now(MemberChange::Finish, reason);
+    }
+    if !config.enabled {
+        return None;
+    }
+    let waiting = view.waiting(config);
+    waiting.iter().find_map(|candidate| view.place_for(candidate, config)).or_else(|| {
+        let candidate = waiting.first()?;
+        let name = candidate.name;
+        let reason = match candidate.close_for {
+            None => format!("master {name} has no vote: it has not caught up yet"),
+            Some(close) if close < config.stable_for => {
+                let stable = config.stable_for.as_secs();
+                format!("master {name} gets a vote once it has stayed close for {stable} s")
+            }
+            Some(_) => match config.voters {
+                Some(voters) => format!("master {name} waits: there are {voters} voters"),
+                None => format!("master {name} waits: the master of that name still answers"),
+            },
+        };
+        Some(Thought { step: None, reason })
+    })
+}
+
+impl View {
+    fn voters(&self) -> impl Iterator<Item = &Candidate> {
+        self.members.iter().filter(|member| member.is_voter)
+    }
+
+    /// Returns the masters without a vote: those that are stable first, then those from the zone with
+    /// the fewest voters.
+    fn waiting(&self, config: &AutopilotConfig) -> Vec<&Candidate> {
+        let mut by_zone = BTreeMap::<&str, usize>::new();
+        for zone in self.voters().filter_map(|voter| voter.zone.as_deref()) {
+            *by_zone.entry(zone).or_default() += 1;
+        }
+        let crowd = |candidate: &&Candidate| {
+            candidate.zone.as_deref().map_or(0, |zone| by_zone.get(zone).copied().unwrap_or(0))
+        };
+        let mut waiting = self.members.iter().filter(|member| !member.is_voter).collect::<Vec<_>>();
+        waiting.sort_by_key(|candidate| {
+            (Reverse(candidate.is_stable(config)), crowd(candidate), candidate.name)
+        });
+        waiting
+    }
+
+    /// Returns the step that gives a candidate a vote, if there is one.
+    fn place_for(&self, candidate: &Candidate, config: &AutopilotConfig) -> Option<Thought> {
+        if !candidate.is_stable(config) {
+            return None;
+        }
+        let Candidate { node: new, name, .. } = *candidate;
+        if let Some(old) = self.voters().find(|voter| voter.name == name) {
+            if old.silent_for < ABSENCE {
+                return None;
+            }
+            let step = MemberChange::Replace { old: old.node, new };
+            let reason = format!("master {name} has a new data directory, which has caught up");
+            return Thought::now(step, reason);
+        }
+
+        let longest_gone = self.voters().max_by_key(|voter| voter.silent_for);
+        if let Some(gone) = longest_gone
+            && gone.silent_for >= config.replace_after
+            && self.leads_for >= NEW_LEADER
+        {
+            let step = MemberChange::Replace { old: gone.node, new };
+            let minutes = gone.silent_for.as_secs() / 60;
+            let reason = format!(
+                "master {} has not answered for {minutes} min, and master {name} waits for a vote",
+                gone.name
+            );
+            return Thought::now(step, reason);
+        }
+
+        let has_room = config.voters.is_none_or(|voters| self.voters().count() < voters);
+        let reason = format!("master {name} has caught up and is stable");
+        has_room.then(|| Thought { step: Some(MemberChange::Promote(new)), reason })
+    }
+}
+
+impl Candidate {
+    fn is_stable(&self, config: &AutopilotConfig) -> bool {
+        self.close_for.is_some_and(|close| close >= config.stable_for)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_hours(1);
+
+    fn voter(node: u64) -> Candidate {
+        Candidate {
+            node: NodeId(node),
+            name: MasterId(node),
+            is_voter: true,
+            zone: None,
+            close_for: Some(LONG),
+            silent_for: Duration::ZERO,
+        }
+    }
+
+    fn learner(node: u64) -> Candidate {
+        Candidate { is_voter: false, ..voter(node) }
+    }
+
+    fn view(members: impl IntoIterator<Item = Candidate>) -> View {
+        View { is_joint: false, leads_for: LONG, members: members.into_iter().collect() }
+    }
+
+    fn step(view: &View, config: &AutopilotConfig) -> Option<MemberChange> {
+        plan(view, config)?.step
+    }
+
+    fn default_step(view: &View) -> Option<MemberChange> {
+        step(view, &AutopilotConfig::default())
+    }
+
+    fn replace(old: u64, new: u64) -> Option<MemberChange> {
+        Some(MemberChange::Replace { old: NodeId(old), new: NodeId(new) })
+    }
+
+    fn promote(node: u64) -> Option<MemberChange> {
+        Some(MemberChange::Promote(NodeId(node)))
+    }
+
+    #[test]
+    fn a_cluster_in_order_is_left_alone() {
+        let three = view([voter(1), voter(2), voter(3)]);
+        assert_eq!(plan(&three, &AutopilotConfig::default()), None);
+        let gone = Candidate { silent_for: LONG, close_for: None, ..voter(3) };
+        let view = view([voter(1), voter(2), gone]);
+        assert_eq!(plan(&view, &AutopilotConfig::default()), None, "nobody waits for its place");
+    }
+
+    #[test]
+    fn a_change_that_is_half_done_is_completed_first() {
+        let config = AutopilotConfig { enabled: false, ..AutopilotConfig::default() };
+        let joint = View { is_joint: true, ..view([voter(1), learner(4)]) };
+        assert_eq!(step(&joint, &config), Some(MemberChange::Finish));
+    }
+
+    #[test]
+    fn a_master_gets_a_vote_when_it_has_stayed_close() {
+        let view = |close_for| view([voter(1), Candidate { close_for, ..learner(4) }]);
+        let thought = |close_for| plan(&view(close_for), &AutopilotConfig::default()).unwrap();
+        assert_eq!(thought(None).reason, "master 4 has no vote: it has not caught up yet");
+        let early = thought(Some(Duration::from_secs(9)));
+        assert_eq!(early.reason, "master 4 gets a vote once it has stayed close for 10 s");
+        assert_eq!(early.step, None);
+        assert_eq!(default_step(&view(Some(Duration::from_secs(10)))), promote(4));
+    }
+
+    #[test]
+    fn it_is_left_to_operators_when_it_is_off() {
+        let config = AutopilotConfig { enabled: false, ..AutopilotConfig::default() };
+        assert_eq!(plan(&view([voter(1), learner(4)]), &config), None);
+    }
+
+    #[test]
+    fn a_new_directory_replaces_the_silent_voter_of_its_name() {
+        let new = Candidate { name: MasterId(3), ..learner(30) };
+        let silent = |silent_for| Candidate { silent_for, close_for: None, ..voter(3) };
+        let view = |old| view([voter(1), voter(2), old, new.clone()]);
+        assert_eq!(default_step(&view(silent(ABSENCE))), replace(3, 30));
+
+        let waits = plan(&view(silent(Duration::ZERO)), &AutopilotConfig::default()).unwrap();
+        assert_eq!(waits.step, None);
+        assert_eq!(waits.reason, "master 3 waits: the master of that name still answers");
+    }
+
+    #[test]
+    fn a_voter_that_is_long_gone_gives_its_vote_to_one_that_waits() {
+        let gone = |silent_for| Candidate { silent_for, close_for: None, ..voter(3) };
+        let config = AutopilotConfig { voters: Some(3), ..AutopilotConfig::default() };
+        let members = |silent_for| view([voter(1), voter(2), gone(silent_for), learner(4)]);
+        assert_eq!(step(&members(Duration::from_mins(10)), &config), replace(3, 4));
+        let waits = plan(&members(Duration::from_mins(9)), &config).unwrap();
+        assert_eq!((waits.step, &*waits.reason), (None, "master 4 waits: there are 3 voters"));
+
+        let new_leader = View { leads_for: Duration::from_secs(59), ..members(LONG) };
+        assert_eq!(step(&new_leader, &config), None, "it has only begun to listen");
+    }
+
+    #[test]
+    fn the_zone_with_the_fewest_voters_comes_first() {
+        let in_zone =
+            |member: Candidate, zone: &str| Candidate { zone: Some(zone.to_owned()), ..member };
+        let members = [
+            in_zone(voter(1), "a"),
+            in_zone(voter(2), "b"),
+            in_zone(learner(4), "a"),
+            in_zone(learner(5), "c"),
+        ];
+        assert_eq!(default_step(&view(members)), promote(5));
+    }
+}

@@ -1,0 +1,98 @@
+//! Tells the others where this master is and what it runs, when the membership says otherwise, and
+//! finds the others when they have moved.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use proto::v1;
+use tokio_util::sync::CancellationToken;
+use tonic::Request;
+
+use super::Node;
+use crate::leadership::Leadership;
+use crate::log_node::NodeId;
+use crate::rarely::Rarely;
+
+/// Interval between looks.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Limit of one answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Runs until the node stops.
+pub(super) async fn run(node: Node, stop: CancellationToken) {
+    let said = Rarely::default();
+    loop {
+        let look = async {
+            let seen = *node.leadership().borrow();
+            match seen {
+                Leadership::Leaderless { .. } => node.find_the_others().await,
+                Leadership::Leading { .. } | Leadership::Following { .. } => {
+                    if let Err(why) = node.correct_own_record().await
+                        && said.is_due(&why)
+                    {
+                        tracing::warn!(
+                            reason = why,
+                            "the membership describes this master wrongly"
+                        );
+                    }
+                }
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = look => {}
+        }
+    }
+}
+
+impl Node {
+    /// Has the leader record this master's address, release and zone, if it recorded others.
+    async fn correct_own_record(&self) -> Result<(), String> {
+        let recorded = self.inner.members.record(self.node_id());
+        if recorded.is_none_or(|recorded| recorded == self.own_record()) {
+            return Ok(());
+        }
+        let seen = *self.leadership().borrow();
+        let leader = match seen {
+            Leadership::Leading { .. } => Some(self.config().grpc_address.clone()),
+            Leadership::Following { node, .. } => self.inner.members.address(node),
+            Leadership::Leaderless { .. } => None,
+        };
+        let Some(leader) = leader else { return Ok(()) };
+
+        let channel = proto::channel::connect_lazily(&leader).map_err(|error| error.to_string())?;
+        let mut client = crate::network::client(channel);
+        let cluster_name = self.config().cluster_name.clone();
+        let request = v1::JoinRequest { joiner: Some(self.description()), cluster_name };
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, client.join(Request::new(request))).await;
+        let answer = answer.map_err(|_| "the leader does not answer".to_owned())?;
+        let answer = answer.map_err(|status| status.message().to_owned())?.into_inner();
+        if answer.refusal.is_empty() { Ok(()) } else { Err(answer.refusal) }
+    }
+
+    /// Asks at the configured addresses who is there: a member may have moved.
+    async fn find_the_others(&self) {
+        let config = self.config();
+        let first = config.initial_cluster.values();
+        let addresses = first.chain(&config.join).filter(|at| **at != config.grpc_address);
+        let addresses = addresses.collect::<BTreeSet<_>>();
+        join_all(addresses.into_iter().map(|address| self.find_at(address))).await;
+    }
+
+    async fn find_at(&self, address: &str) -> Option<()> {
+        let channel = proto::channel::connect_lazily(address).ok()?;
+        let mut client = crate::network::client(channel);
+        let question = Request::new(v1::IntroduceRequest::default());
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, client.introduce(question)).await;
+        let answer = answer.ok()?.ok()?.into_inner();
+        let is_ours = answer.cluster_id.as_ref()?.parse() == Ok(self.cluster_id()?);
+        let node = NodeId(answer.master?.node);
+        let recorded = self.inner.members.record(node).filter(|_| is_ours)?;
+        if self.inner.stores.book.on_found(node, &recorded.addr, address) {
+            tracing::info!(%node, recorded = recorded.addr, address, "a member has moved");
+        }
+        Some(())
+    }
+}

@@ -1,0 +1,267 @@
+//! Changes the membership: one change at a time, and each only if the quorum that it leaves answers.
+
+mod admission;
+mod arithmetic;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use cluster_state::{ClusterId, MasterId, Term};
+use openraft::ChangeMembers;
+use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
+use openraft::raft::Precondition;
+use openraft::vote::leader_id_std::CommittedLeaderId;
+use tokio::time::Instant;
+
+pub(crate) use self::admission::{Admission, Joiner};
+use self::arithmetic::{Quorum, TooFew};
+use super::Node;
+use crate::error::StorageError;
+use crate::leadership::Leadership;
+use crate::log_node::{MasterNode, NodeId};
+use crate::membership::{self, Member};
+use crate::types::{LogId, TypeConfig};
+
+/// Entries that a learner may lack to become a voter: as many as a busy leader appends within some
+/// milliseconds, for which it then counts as a slow voter.
+const LAG_MAX: u64 = 1_000;
+
+/// Time after which the outcome of a change is unknown. It is committed, or not, all the same.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The effective membership, as the base of a change.
+#[derive(Debug, Clone)]
+pub struct Membership {
+    /// Every member, by log.
+    pub members: Vec<Member>,
+    /// True while a change of voters is half done.
+    pub is_joint: bool,
+    /// Position of the entry that brought it.
+    at: Option<LogId>,
+}
+
+/// A change of the membership.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MemberChange {
+    /// Adds a member without a vote. It takes the place of other members without one.
+    Admit { node: NodeId, record: MasterNode, instead_of: BTreeSet<NodeId> },
+    /// Gives a member a vote.
+    Promote(NodeId),
+    /// Gives a member the vote of another, which leaves.
+    Replace { old: NodeId, new: NodeId },
+    /// Removes a member.
+    Remove(NodeId),
+    /// Records another address, zone or release of a member.
+    Describe { node: NodeId, record: MasterNode },
+    /// Completes a change of voters that another leader has left half done.
+    Finish,
+}
+
+/// Whether a change is made although too few of the voters that it leaves answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Force {
+    No,
+    Yes,
+}
+
+/// Reason that the membership was not changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MembershipError {
+    /// Only the leader can change it; nothing has changed.
+    #[error("this master does not lead")]
+    NotLeader,
+    /// Another change is under way; nothing has changed.
+    #[error("another change of the membership is under way")]
+    InProgress,
+    /// No member has that name; nothing has changed.
+    #[error("master {0} is not a member of this cluster")]
+    NotAMember(MasterId),
+    /// The member has a vote already; nothing has changed.
+    #[error("master {0} is a voter already")]
+    IsVoter(MasterId),
+    /// The learner has not caught up; nothing has changed.
+    #[error("master {name} is {lag} entries behind, at most {max} are allowed: it has no vote yet")]
+    Behind { name: MasterId, lag: u64, max: u64 },
+    /// Too few voters would answer; nothing has changed.
+    #[error("{0}")]
+    TooFew(#[from] TooFew),
+    /// A cluster needs a voter; nothing has changed.
+    #[error("master {0} is the only voter: a cluster needs one")]
+    OnlyVoter(MasterId),
+    /// This leader cannot remove itself: it has to hand over first; nothing has changed.
+    #[error("master {0} leads: it has to hand over first")]
+    Leads(MasterId),
+    /// It may or may not have changed: the leader was lost on the way.
+    #[error("the outcome is unknown: {0}")]
+    Unknown(String),
+}
+
+impl Node {
+    /// Returns the effective membership.
+    #[must_use]
+    pub fn membership(&self) -> Membership {
+        let metrics = self.inner.raft.server_metrics();
+        let (is_joint, at) = {
+            let metrics = metrics.borrow_watched();
+            let stored = &metrics.membership_config;
+            (stored.membership().get_joint_config().len() > 1, *stored.log_id())
+        };
+        Membership { members: self.members(), is_joint, at }
+    }
+
+    /// Changes the membership that the caller has seen, and returns when the change is committed.
+    ///
+    /// # Errors
+    ///
+    /// As [`MembershipError`] says. If another change has come first, nothing has changed.
+    pub async fn change_membership(
+        &self,
+        seen: &Membership,
+        change: &MemberChange,
+        force: Force,
+    ) -> Result<(), MembershipError> {
+        let Leadership::Leading { term } = *self.leadership().borrow() else {
+            return Err(MembershipError::NotLeader);
+        };
+        self.check_change(seen, change, force, term)?;
+
+        let preconditions = [
+            Precondition::CommittedLeaderId { committed_leader_id: CommittedLeaderId::new(term.0) },
+            Precondition::LastMembershipLogId { last_membership_log_id: seen.at },
+        ];
+        let changed =
+            self.raft().change_membership_if(steps_of(seen, change), false, preconditions);
+        match tokio::time::timeout(COMMIT_TIMEOUT, changed).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(refusal_of(error)),
+            Err(_) => Err(MembershipError::Unknown("not committed in time".to_owned())),
+        }
+    }
+
+    fn check_change(
+        &self,
+        seen: &Membership,
+        change: &MemberChange,
+        force: Force,
+        term: Term,
+    ) -> Result<(), MembershipError> {
+        let me = self.node_id();
+        if seen.is_joint && *change != MemberChange::Finish {
+            return Err(MembershipError::InProgress);
+        }
+        let before = seen.voters();
+        let after = match change {
+            MemberChange::Admit { .. } | MemberChange::Describe { .. } | MemberChange::Finish => {
+                return Ok(());
+            }
+            MemberChange::Promote(new) => {
+                self.check_has_caught_up(seen, *new)?;
+                before.iter().copied().chain([*new]).collect::<BTreeSet<_>>()
+            }
+            MemberChange::Replace { old, new } => {
+                self.check_has_caught_up(seen, *new)?;
+                let kept = before.iter().copied().filter(|voter| voter != old);
+                kept.chain([*new]).collect()
+            }
+            MemberChange::Remove(old) => {
+                before.iter().copied().filter(|voter| voter != old).collect()
+            }
+        };
+        if before.contains(&me) && !after.contains(&me) {
+            let is_alone = after.is_empty();
+            let refused =
+                if is_alone { MembershipError::OnlyVoter } else { MembershipError::Leads };
+            return Err(refused(self.id()));
+        }
+        if after == before || force == Force::Yes {
+            return Ok(());
+        }
+        let answers =
+            |voter: &NodeId| *voter == me || self.inner.hand_over.is_answering(*voter, term);
+        let count = |voters: &BTreeSet<NodeId>| Quorum::count(voters, answers);
+        Ok(arithmetic::check(count(&before), count(&after))?)
+    }
+
+    fn check_has_caught_up(&self, seen: &Membership, new: NodeId) -> Result<(), MembershipError> {
+        let name = seen.get(new).map_or(MasterId(new.0), |member| member.name);
+        let lag = self.lag_of(new).unwrap_or(u64::MAX);
+        if lag > LAG_MAX {
+            return Err(MembershipError::Behind { name, lag, max: LAG_MAX });
+        }
+        Ok(())
+    }
+
+    /// Returns, on a leader, the number of committed entries that a member's log lacks; none if the
+    /// member has never answered it.
+    #[must_use]
+    pub fn lag_of(&self, node: NodeId) -> Option<u64> {
+        let status = membership::local_status(self.raft());
+        let matched = status.matched.get(&node)?;
+        Some(status.committed.0.saturating_sub(matched.0))
+    }
+
+    /// Returns true if a member has answered this leader within `within`.
+    #[must_use]
+    pub fn has_answered(&self, node: NodeId, within: Duration) -> bool {
+        let Leadership::Leading { term } = *self.leadership().borrow() else { return false };
+        let from = Instant::now().checked_sub(within);
+        from.is_some_and(|from| self.acks().has_answered_since(node, term.0, from))
+    }
+
+    /// Takes the id of the cluster that has admitted this master without data.
+    pub(crate) async fn enter(&self, cluster: ClusterId) -> Result<(), StorageError> {
+        self.inner.stores.log.set_cluster_id(cluster).await?;
+        self.inner.identity.learn(cluster);
+        Ok(())
+    }
+}
+
+impl Membership {
+    /// Returns the member whose log is `node`.
+    #[must_use]
+    pub fn get(&self, node: NodeId) -> Option<&Member> {
+        self.members.iter().find(|member| member.node == node)
+    }
+
+    fn voters(&self) -> BTreeSet<NodeId> {
+        self.members.iter().filter(|member| member.is_voter).map(|member| member.node).collect()
+    }
+}
+
+fn steps_of(seen: &Membership, change: &MemberChange) -> ChangeMembers<NodeId, MasterNode> {
+    match change {
+        MemberChange::Admit { node, record, instead_of } => ChangeMembers::Batch(vec![
+            ChangeMembers::RemoveNodes(instead_of.clone()),
+            ChangeMembers::AddNodes(BTreeMap::from([(*node, record.clone())])),
+        ]),
+        MemberChange::Promote(node) => ChangeMembers::AddVoterIds(BTreeSet::from([*node])),
+        MemberChange::Replace { old, new } => ChangeMembers::Batch(vec![
+            ChangeMembers::AddVoterIds(BTreeSet::from([*new])),
+            ChangeMembers::RemoveVoters(BTreeSet::from([*old])),
+        ]),
+        // A voter that is removed does not stay without a vote, because nothing is retained.
+        MemberChange::Remove(node) if seen.voters().contains(node) => {
+            ChangeMembers::RemoveVoters(BTreeSet::from([*node]))
+        }
+        MemberChange::Remove(node) => ChangeMembers::RemoveNodes(BTreeSet::from([*node])),
+        MemberChange::Describe { node, record } => {
+            ChangeMembers::SetNodes(BTreeMap::from([(*node, record.clone())]))
+        }
+        MemberChange::Finish => ChangeMembers::AddVoterIds(BTreeSet::new()),
+    }
+}
+
+fn refusal_of(error: RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> MembershipError {
+    match error {
+        RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => MembershipError::NotLeader,
+        RaftError::APIError(
+            ClientWriteError::PreconditionFailed(_)
+            | ClientWriteError::ChangeMembershipError(
+                ChangeMembershipError::InProgress(_)
+                | ChangeMembershipError::UncommittedLeaderLog(_),
+            ),
+        ) => MembershipError::InProgress,
+        other => MembershipError::Unknown(other.to_string()),
+    }
+}

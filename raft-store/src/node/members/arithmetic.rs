@@ -1,0 +1,70 @@
+//! Counts the voters that answer before and after a change. Pure.
+
+use std::collections::BTreeSet;
+
+use crate::log_node::NodeId;
+
+/// Voters of a membership, and those of them that answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Quorum {
+    voters: usize,
+    answering: usize,
+}
+
+impl Quorum {
+    pub(super) fn count(voters: &BTreeSet<NodeId>, answers: impl Fn(&NodeId) -> bool) -> Self {
+        let answering = voters.iter().filter(|voter| answers(voter)).count();
+        Self { voters: voters.len(), answering }
+    }
+
+    const fn needed(self) -> usize {
+        self.voters / 2 + 1
+    }
+}
+
+/// A change would leave fewer answering voters than a quorum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{} of {} voters answer; after the change {} of {} would, and {} are needed",
+    before.answering, before.voters, after.answering, after.voters, after.needed()
+)]
+pub struct TooFew {
+    before: Quorum,
+    after: Quorum,
+}
+
+/// Refuses a change after which too few voters answer.
+///
+/// # Errors
+///
+/// With the arithmetic.
+pub(super) fn check(before: Quorum, after: Quorum) -> Result<(), TooFew> {
+    if after.answering >= after.needed() { Ok(()) } else { Err(TooFew { before, after }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quorum(answering: usize, voters: usize) -> Quorum {
+        Quorum { voters, answering }
+    }
+
+    #[test]
+    fn a_change_that_leaves_a_quorum_is_allowed() {
+        for (before, after) in [((3, 3), (3, 4)), ((2, 3), (2, 2)), ((3, 5), (3, 4))] {
+            let (before, after) = (quorum(before.0, before.1), quorum(after.0, after.1));
+            assert_eq!(check(before, after), Ok(()), "{before:?} {after:?}");
+        }
+    }
+
+    #[test]
+    fn a_change_that_leaves_none_is_refused_with_the_arithmetic() {
+        let refused = check(quorum(3, 5), quorum(2, 4)).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "3 of 5 voters answer; after the change 2 of 4 would, and 3 are needed"
+        );
+        assert!(check(quorum(2, 3), quorum(2, 4)).is_err(), "a fourth voter needs three of four");
+    }
+}

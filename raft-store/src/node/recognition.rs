@@ -1,0 +1,125 @@
+//! Finds out whether this master still belongs to its cluster: it may have been removed while it was
+//! away, and a copy of its disk may have been put back.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use proto::v1;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Node;
+use crate::leadership::Leadership;
+use crate::membership::Member;
+
+/// Limit of one answer, which a leader confirms with a quorum.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time without a leader after which this master asks: longer than an election.
+const LEADERLESS_PATIENCE: Duration = Duration::from_secs(1);
+/// Pause between two rounds of questions.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Reason that this master does not belong to its cluster any more.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Expulsion {
+    /// Its log is no member.
+    #[error(
+        "this master was removed from its cluster: to let it join again, move its data directory \
+         away and start it empty"
+    )]
+    Removed,
+    /// Its log has lost entries that it had acknowledged.
+    #[error(
+        "the data directory has gone back: it ends at entry {has}, and another master saw it hold \
+         entry {had}, so this is an older copy: move it away and start this master empty, and it is \
+         sent everything"
+    )]
+    WentBack {
+        /// Last entry that another master saw.
+        had: u64,
+        /// Last entry of the log.
+        has: u64,
+    },
+}
+
+/// Asks the other members about this master's log until it stops.
+pub(super) async fn run(node: Node, stop: CancellationToken) {
+    let has = node.log().last_log_id().map_or(0, |last| last.index);
+    let had = node.ask_about_itself().await.iter().map(|answer| answer.seen_index).max();
+    if let Some(had) = had.filter(|had| *had > has) {
+        node.expel(Expulsion::WentBack { had, has });
+        return;
+    }
+
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = node.is_leaderless_for(LEADERLESS_PATIENCE) => {}
+        }
+        let answers = node.ask_about_itself().await;
+        if answers.iter().any(|answer| answer.certain && !answer.member) {
+            node.expel(Expulsion::Removed);
+            return;
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+    }
+}
+
+impl Node {
+    /// Waits until this master does not belong to its cluster any more, and returns the reason.
+    pub async fn expelled(&self) -> Expulsion {
+        let mut expelled = self.inner.expelled.subscribe();
+        loop {
+            let seen = expelled.borrow_and_update().clone();
+            if let Some(reason) = seen {
+                return reason;
+            }
+            // Cannot fail: the node holds the sender.
+            expelled.changed().await.ok();
+        }
+    }
+
+    /// Returns true if this master may take part.
+    pub(crate) fn is_expelled(&self) -> bool {
+        self.inner.expelled.borrow().is_some()
+    }
+
+    fn expel(&self, why: Expulsion) {
+        self.inner.expelled.send_replace(Some(why));
+        // From here on it stands for no election, and votes in none.
+        self.raft().runtime_config().elect(false);
+    }
+
+    async fn is_leaderless_for(&self, patience: Duration) {
+        let mut leadership = self.leadership();
+        loop {
+            let is_leaderless = |seen: &Leadership| matches!(seen, Leadership::Leaderless { .. });
+            if leadership.wait_for(is_leaderless).await.is_err() {
+                return std::future::pending().await;
+            }
+            let is_led = leadership.wait_for(|seen| !is_leaderless(seen));
+            if tokio::time::timeout(patience, is_led).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn ask_about_itself(&self) -> Vec<v1::RecognizeResponse> {
+        let members = self.members();
+        let others = members.iter().filter(|member| member.node != self.node_id());
+        let answers = others.map(|member| self.ask_about_itself_at(member));
+        join_all(answers).await.into_iter().flatten().collect()
+    }
+
+    async fn ask_about_itself_at(&self, member: &Member) -> Option<v1::RecognizeResponse> {
+        let channel = proto::channel::connect_lazily(&member.address).ok()?;
+        let mut client = crate::network::client(channel);
+        let question = self.inner.identity.sign(v1::RecognizeRequest {}, member.node);
+        let deadline = Instant::now() + ANSWER_TIMEOUT;
+        let answer = tokio::time::timeout_at(deadline, client.recognize(question)).await;
+        Some(answer.ok()?.ok()?.into_inner())
+    }
+}
