@@ -19,6 +19,8 @@ use nix::sys::prctl;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const PROGRAM: &str = "master";
+/// Exit code of a master that does not belong to its cluster any more.
+const EXPELLED: u8 = 3;
 /// Longest wait for tasks that still run when everything has stopped.
 const RUNTIME_STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -39,7 +41,15 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(code) => code,
-        Err(error) => complain(PROGRAM, &*error, 1),
+        Err(error) => complain(PROGRAM, &*error, exit_code(&error)),
+    }
+}
+
+/// Returns the exit code for an error: one of its own for a master that no new start helps.
+fn exit_code(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref::<composition::StartError>() {
+        Some(composition::StartError::Expelled(_)) => EXPELLED,
+        Some(_) | None => 1,
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use proto::memory::MemoryBudget;
 use raft_store::{
-    AutopilotConfig, Leadership, LogBounds, LogExtent, LogOptions, Loops, Node, NodeConfig,
+    AutopilotConfig, Expulsion, Leadership, LogBounds, LogExtent, LogOptions, Loops, Node, NodeConfig,
     OpenError, ProposalBounds, Store, StoreConfig, Synced, SystemClock, WallClock,
 };
 use tokio::net::TcpListener;
@@ -45,7 +45,7 @@ const HTTP_STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// themselves.
 const GRPC_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Reason that a master could not start. Nothing was written if it is an address.
+/// Reason that a master could not start, or may not go on. Nothing was written if it is an address.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address to listen on cannot be used.
@@ -66,6 +66,9 @@ pub enum StartError {
     /// Replication did not start.
     #[error(transparent)]
     Node(#[from] raft_store::StartError),
+    /// It does not belong to its cluster any more, and no new start changes that.
+    #[error(transparent)]
+    Expelled(Expulsion),
     /// A part of the process failed.
     #[error("cannot start: {0}")]
     Process(String),

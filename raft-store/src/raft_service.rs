@@ -297,6 +297,10 @@ impl RaftService for RaftEndpoint {
             }
             Admission::AskLeader(leader) => answer.leader_address = leader,
             Admission::Refused(reason) => answer.refusal = reason,
+            Admission::TooOld(level) => {
+                answer.refusal = format!("this cluster has feature level {level}");
+                answer.level = Some(level.0.into());
+            }
         }
         Ok(Response::new(answer))
     }

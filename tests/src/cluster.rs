@@ -197,6 +197,21 @@ impl Cluster {
         }
     }
 
+    /// Waits until each master is a voter, and no other log is a member.
+    pub async fn await_voters(&self) {
+        self.await_all_ready().await;
+        let ids = self.master_ids();
+        eventually("each master is a voter", SETTLE_PATIENCE, async || {
+            let leader = self.leader().await;
+            let status = self.status(leader).await;
+            let members = status["members"].as_array().unwrap();
+            let is_settled = members.len() == ids.len()
+                && members.iter().all(|member| member["voter"] == true && member["reachable"] == true);
+            require(is_settled, || status["members"].to_string())
+        })
+        .await;
+    }
+
     /// Returns one master's view of the cluster, whatever state it is in.
     pub async fn status(&self, id: u64) -> Value {
         self.client_of(id).get("/api/cluster").await.expect(200).json()

@@ -1,4 +1,5 @@
-//! A master whose disk was replaced comes back under its old id, with nothing.
+//! A master whose disk was replaced comes back under its old name, with nothing: its log is another
+//! member, which takes the place of the lost one.
 
 use std::fs;
 use std::time::Duration;
@@ -20,7 +21,7 @@ async fn it_is_sent_everything_again() {
     load.progress(50).await;
 
     wipe(&mut cluster, follower);
-    cluster.await_ready(follower).await;
+    cluster.await_voters().await;
     load.progress(200).await;
 
     let others = cluster.others(leader);
@@ -36,7 +37,7 @@ async fn it_is_sent_everything_again() {
     )
     .await;
     wipe(&mut cluster, leader);
-    cluster.await_ready(leader).await;
+    cluster.await_voters().await;
     load.progress(50).await;
 
     load.stop().await;
@@ -72,7 +73,7 @@ async fn it_helps_nobody_to_lead_who_has_less_than_it_had() {
     .await;
 
     cluster.master_mut(leader).restart();
-    cluster.await_all_ready().await;
+    cluster.await_voters().await;
     let mut client = cluster.client();
     for id in &ids {
         client.look_for(id).await;

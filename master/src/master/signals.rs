@@ -21,12 +21,12 @@ const READY_LOOK: Duration = Duration::from_millis(100);
 /// Time for which the service manager waits for the next sign of a starting master.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Runs a master until SIGTERM or SIGINT, and returns when it has stopped in good order. One that
+/// Runs a master until SIGTERM or SIGINT, or until it does not belong to its cluster, and returns when it has stopped in good order. One that
 /// cannot within 15 s ends with exit code 1, and so does one at once that is sent a second signal.
 ///
 /// # Errors
 ///
-/// When it could not start.
+/// When it could not start, or does not belong to its cluster any more.
 pub async fn run(config: Config) -> Result<(), StartError> {
     let mut signals = StopSignals::listen([StopSignal::Terminate, StopSignal::Interrupt])
         .map_err(|error| StartError::Process(error.to_string()))?;
@@ -34,13 +34,16 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let ending: Ending = Arc::new(abort);
     master.node().fatal().end_by(&ending);
 
-    tokio::select! {
-        _ = signals.next() => {}
+    let expulsion = tokio::select! {
+        _ = signals.next() => None,
+        reason = master.node().expelled() => Some(reason),
         never = tell_when_ready(&master) => match never {},
-    }
+    };
     tracing::info!("stopping");
     notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
-    let Some(reason) = stopped_short(master.stop(), signals.next()).await else { return Ok(()) };
+    let Some(reason) = stopped_short(master.stop(), signals.next()).await else {
+        return expulsion.map_or(Ok(()), |reason| Err(StartError::Expelled(reason)));
+    };
     tracing::warn!(reason, "stopping at once");
     std::process::exit(1)
 }

@@ -92,16 +92,19 @@ pub(super) fn plan(view: &View, config: &AutopilotConfig) -> Option<Thought> {
     waiting.iter().find_map(|candidate| view.place_for(candidate, config)).or_else(|| {
         let candidate = waiting.first()?;
         let name = candidate.name;
+        let has_namesake = view.voters().any(|voter| voter.name == name);
         let reason = match candidate.close_for {
             None => format!("master {name} has no vote: it has not caught up yet"),
+            Some(_) if has_namesake => {
+                format!("master {name} waits: the master of that name still answers")
+            }
             Some(close) if close < config.stable_for => {
                 let stable = config.stable_for.as_secs();
                 format!("master {name} gets a vote once it has stayed close for {stable} s")
             }
-            Some(_) => match config.voters {
-                Some(voters) => format!("master {name} waits: there are {voters} voters"),
-                None => format!("master {name} waits: the master of that name still answers"),
-            },
+            Some(_) => {
+                format!("master {name} waits: there are {} voters", view.voters().count())
+            }
         };
         Some(Thought { step: None, reason })
     })
@@ -131,17 +134,18 @@ impl View {
 
     /// Returns the step that gives a candidate a vote, if there is one.
     fn place_for(&self, candidate: &Candidate, config: &AutopilotConfig) -> Option<Thought> {
-        if !candidate.is_stable(config) {
-            return None;
-        }
         let Candidate { node: new, name, .. } = *candidate;
         if let Some(old) = self.voters().find(|voter| voter.name == name) {
-            if old.silent_for < ABSENCE {
+            // Whoever is close is worth more than one that is gone, however long it has been close.
+            if old.silent_for < ABSENCE || candidate.close_for.is_none() {
                 return None;
             }
             let step = MemberChange::Replace { old: old.node, new };
             let reason = format!("master {name} has a new data directory, which has caught up");
             return Thought::now(step, reason);
+        }
+        if !candidate.is_stable(config) {
+            return None;
         }
 
         let longest_gone = self.voters().max_by_key(|voter| voter.silent_for);
@@ -246,14 +250,18 @@ mod tests {
 
     #[test]
     fn a_new_directory_replaces_the_silent_voter_of_its_name() {
-        let new = Candidate { name: MasterId(3), ..learner(30) };
+        let close_for = Some(Duration::ZERO);
+        let new = Candidate { name: MasterId(3), close_for, ..learner(30) };
         let silent = |silent_for| Candidate { silent_for, close_for: None, ..voter(3) };
-        let view = |old| view([voter(1), voter(2), old, new.clone()]);
-        assert_eq!(default_step(&view(silent(ABSENCE))), replace(3, 30));
+        let with = |old| view([voter(1), voter(2), old, new.clone()]);
+        assert_eq!(default_step(&with(silent(ABSENCE))), replace(3, 30));
 
-        let waits = plan(&view(silent(Duration::ZERO)), &AutopilotConfig::default()).unwrap();
+        let waits = plan(&with(silent(Duration::ZERO)), &AutopilotConfig::default()).unwrap();
         assert_eq!(waits.step, None);
         assert_eq!(waits.reason, "master 3 waits: the master of that name still answers");
+        let behind = Candidate { close_for: None, ..new.clone() };
+        let members = [voter(1), voter(2), silent(LONG), behind];
+        assert_eq!(default_step(&view(members)), None, "it has not caught up");
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use cluster_state::ClusterId;
+use cluster_state::{ClusterId, Level};
 use proto::v1;
 use proto::v1::raft_service_client::RaftServiceClient;
 use tonic::Request;
 use tonic::transport::Channel;
 
-use crate::node::Node;
+use crate::node::{Expulsion, Node};
 
 /// Limit of one answer: it waits for the commit of a membership.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,6 +27,10 @@ impl Joining<'_> {
         if let (false, Some(leader)) = (answer.admitted, &answer.leader_address) {
             let channel = proto::channel::connect_lazily(leader).map_err(|e| e.to_string())?;
             answer = self.ask(crate::network::client(channel)).await?;
+        }
+        if let Some(level) = answer.level {
+            let needed = Level(u8::try_from(level).unwrap_or(u8::MAX));
+            self.node.expel(Expulsion::TooOld { needed, known: Level::NEWEST });
         }
         if !answer.admitted {
             let has_no_leader = answer.refusal.is_empty();

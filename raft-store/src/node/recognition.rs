@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use cluster_state::Level;
 use futures_util::future::join_all;
 use proto::v1;
 use tokio::time::Instant;
@@ -19,7 +20,7 @@ const LEADERLESS_PATIENCE: Duration = Duration::from_secs(1);
 /// Pause between two rounds of questions.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Reason that this master does not belong to its cluster any more.
+/// Reason that this master does not belong to its cluster, or not any more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Expulsion {
     /// Its log is no member.
@@ -28,6 +29,17 @@ pub enum Expulsion {
          away and start it empty"
     )]
     Removed,
+    /// Its program cannot read what the cluster stores.
+    #[error(
+        "the cluster has feature level {needed}, and this release knows levels up to {known}: start a \
+         release that knows level {needed}"
+    )]
+    TooOld {
+        /// Level of the cluster.
+        needed: Level,
+        /// Highest level that this program knows.
+        known: Level,
+    },
     /// Its log has lost entries that it had acknowledged.
     #[error(
         "the data directory has gone back: it ends at entry {has}, and another master saw it hold \
@@ -87,7 +99,7 @@ impl Node {
         self.inner.expelled.borrow().is_some()
     }
 
-    fn expel(&self, why: Expulsion) {
+    pub(crate) fn expel(&self, why: Expulsion) {
         self.inner.expelled.send_replace(Some(why));
         // From here on it stands for no election, and votes in none.
         self.raft().runtime_config().elect(false);

@@ -53,6 +53,8 @@ pub(crate) enum Admission {
     /// The leader at this address decides, if one is known.
     AskLeader(Option<String>),
     Refused(String),
+    /// Its program cannot read what a cluster of this level stores.
+    TooOld(Level),
 }
 
 impl Node {
@@ -77,6 +79,7 @@ impl Node {
                 return Admission::Admitted(cluster);
             }
             Plan::Refuse(reason) => return Admission::Refused(reason),
+            Plan::TooOld => return Admission::TooOld(self.reader().level()),
             Plan::Admit { instead_of } => instead_of,
         };
 
@@ -111,6 +114,7 @@ enum Plan {
     IsMember,
     Admit { instead_of: BTreeSet<NodeId> },
     Refuse(String),
+    TooOld,
 }
 
 fn plan(
@@ -124,11 +128,7 @@ fn plan(
         return Plan::IsMember;
     }
     if joiner.record.level_max.is_none_or(|known| known < level) {
-        let (release, known) = (&joiner.record.release, joiner.record.level_max);
-        let known = known.map_or_else(|| "none".to_owned(), |known| known.to_string());
-        return Plan::Refuse(format!(
-            "this cluster has feature level {level}, and release {release} knows levels up to {known}"
-        ));
+        return Plan::TooOld;
     }
 
     let (namesakes, others): (Vec<_>, Vec<_>) =
@@ -225,9 +225,6 @@ mod tests {
 
     #[test]
     fn a_release_that_cannot_read_the_cluster_is_refused() {
-        assert_eq!(
-            refusal(&joiner(5, "10.0.0.5:1"), 3),
-            "this cluster has feature level 3, and release 0.3.0 knows levels up to 2"
-        );
+        assert_eq!(decide(&joiner(5, "10.0.0.5:1"), 3, &[1, 2]), Plan::TooOld);
     }
 }
