@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use proto::memory::MemoryBudget;
 use raft_store::{
-    AutopilotConfig, Expulsion, Leadership, LogBounds, LogExtent, LogOptions, Loops, Node, NodeConfig,
-    OpenError, ProposalBounds, Store, StoreConfig, Synced, SystemClock, WallClock,
+    AutopilotConfig, Expulsion, Leadership, LogBounds, LogExtent, LogOptions, Loops, Node,
+    NodeConfig, OpenError, ProposalBounds, Store, StoreConfig, Synced, SystemClock, WallClock,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;

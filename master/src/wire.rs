@@ -218,6 +218,7 @@ pub(crate) fn cluster(view: ClusterView) -> v1::ClusterStatus {
         tasks: tasks.collect(),
         mass_loss: view.mass_loss.as_ref().map(convert::mass_loss),
         level: view.level.0.into(),
+        autopilot: view.autopilot,
     }
 }
 
@@ -251,6 +252,7 @@ fn member(view: MemberView) -> v1::Member {
         level_max,
         state_digest: _,
         differing_settings,
+        autopilot: _,
     } = status;
     v1::Member {
         role,
@@ -273,8 +275,7 @@ fn member(view: MemberView) -> v1::Member {
 #[cfg(test)]
 mod tests {
     use cluster_state::MasterId;
-    use raft_store::Member;
-    use raft_store::NodeId;
+    use raft_store::{Member, NodeId};
 
     use super::*;
 

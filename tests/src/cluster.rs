@@ -206,7 +206,9 @@ impl Cluster {
             let status = self.status(leader).await;
             let members = status["members"].as_array().unwrap();
             let is_settled = members.len() == ids.len()
-                && members.iter().all(|member| member["voter"] == true && member["reachable"] == true);
+                && members
+                    .iter()
+                    .all(|member| member["voter"] == true && member["reachable"] == true);
             require(is_settled, || status["members"].to_string())
         })
         .await;
@@ -305,6 +307,15 @@ impl Cluster {
         self.worker_mut(&name).start();
         self.client().await_worker(&name, "active", CONNECT_PATIENCE).await;
         name
+    }
+
+    /// Starts one more master, which joins; returns its number.
+    pub fn add_master(&mut self) -> u64 {
+        let id = self.masters.iter().map(Master::id).max().unwrap_or(0) + 1;
+        let addresses = builder::addresses(id, self.machines.as_ref());
+        let through = self.grpc_addresses();
+        self.masters.push(Master::join(id, self.dir.path(), addresses, &through));
+        id
     }
 
     /// Waits until every acknowledged task has ended, then panics if any promise was broken.

@@ -39,6 +39,7 @@ mod leader_killed_during_submissions;
 mod logs_are_streamed;
 mod lying_worker;
 mod mass_loss_brakes_requeueing;
+mod masters_join;
 mod minority_cut_off;
 mod no_leader_answers;
 mod orders_that_reach_nobody;

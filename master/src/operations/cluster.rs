@@ -64,6 +64,7 @@ impl Operations {
         answers.insert(self.node().node_id(), Some(own.clone()));
         let last = self.leadership().leader_node(self.node().node_id());
         let last = last.and_then(|leader| answers.get(&leader)?.as_ref());
+        let autopilot = last.and_then(|leader| leader.autopilot.clone());
         let last = last.map(|leader| leader.last_log_index);
         let offsets = survey.offsets();
 
@@ -94,6 +95,7 @@ impl Operations {
             tasks: state.task_counts().iter().collect(),
             mass_loss: state.mass_loss().copied(),
             level,
+            autopilot,
         })
     }
 

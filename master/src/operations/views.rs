@@ -116,6 +116,8 @@ pub(crate) struct ClusterView {
     pub(crate) tasks: BTreeMap<TaskStateKind, u64>,
     pub(crate) mass_loss: Option<MassLoss>,
     pub(crate) level: Level,
+    /// Change of the masters that the leader makes next, or waits to make.
+    pub(crate) autopilot: Option<String>,
 }
 
 /// One master.

@@ -192,6 +192,7 @@ impl Node {
             level_max: Level::NEWEST.0.into(),
             state_digest: None,
             differing_settings: self.inner.differing_settings.lock().clone(),
+            autopilot: self.autopilot_thought().map(|thought| thought.reason),
         }
     }
 }

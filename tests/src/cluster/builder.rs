@@ -177,7 +177,7 @@ impl Builder {
     }
 }
 
-fn addresses(id: u64, machines: Option<&Machines>) -> Addresses {
+pub(super) fn addresses(id: u64, machines: Option<&Machines>) -> Addresses {
     if let Some(machines) = machines {
         let ip = machines.network().address(&master_name(id));
         return Addresses { grpc: format!("{ip}:50051"), http: format!("{ip}:8080") };

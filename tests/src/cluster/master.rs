@@ -55,6 +55,15 @@ impl Master {
         Self { id, addresses, data_dir, process: Process::start(launch) }
     }
 
+    /// Starts one more, which joins the cluster of the others.
+    pub(super) fn join(id: u64, dir: &Path, addresses: Addresses, through: &[String]) -> Self {
+        let name = master_name(id);
+        let data_dir = dir.join(&name);
+        let args = args(id, &addresses, &data_dir, ("--join", through.join(",")));
+        let process = Process::start(Launch::of("master", &name, dir, args));
+        Self { id, addresses, data_dir, process }
+    }
+
     /// Its number, from 1.
     #[must_use]
     pub fn id(&self) -> u64 {
@@ -108,10 +117,20 @@ fn group(id: u64) -> u32 {
 
 fn own_args(id: u64, addresses: &Addresses, data_dir: &Path, members: &[Addresses]) -> Vec<String> {
     let members = members.iter().zip(1..).map(|(member, id)| format!("{id}={}", member.grpc));
+    let members = members.collect::<Vec<_>>().join(",");
+    args(id, addresses, data_dir, ("--initial-cluster", members))
+}
+
+fn args(
+    id: u64,
+    addresses: &Addresses,
+    data_dir: &Path,
+    others: (&'static str, String),
+) -> Vec<String> {
     let args = [
         ("--node-id", id.to_string()),
         ("--cluster-name", "test".to_owned()),
-        ("--initial-cluster", members.collect::<Vec<_>>().join(",")),
+        others,
         ("--data-dir", data_dir.display().to_string()),
         ("--grpc-listen", addresses.grpc.clone()),
         ("--http-listen", addresses.http.clone()),

@@ -85,6 +85,7 @@ pub fn status(status: &v1::ClusterStatus, style: Style) -> String {
         ("tasks", counts(&status.tasks)),
     ];
     summary.extend(differing_settings(&status.members).map(|text| ("config", text)));
+    summary.extend(status.autopilot.clone().map(|text| ("autopilot", text)));
     let summary = fields(&summary);
 
     let table = columns(heading, rows.collect(), style);
