@@ -5,15 +5,14 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use clusterctl::local_cluster::{LocalCluster, Process};
-use reqwest::{Client, StatusCode};
+use reqwest::Client;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use crate::asked::{leader_and_follower, watch};
 use crate::load::Latencies;
 use crate::log_readers;
-use crate::machine::CpuWatch;
 use crate::open_files;
 use crate::ours;
 use crate::table::{Table, millis};
@@ -34,39 +33,6 @@ pub(crate) async fn run(table: &mut Table) -> anyhow::Result<()> {
     waiting(table).await?;
     log_readers::run(table).await?;
     bodies(table).await
-}
-
-/// Master that is asked, and its process.
-pub(crate) struct Asked {
-    pub(crate) address: String,
-    pub(crate) pid: u32,
-}
-
-/// Returns the leader, and a follower.
-pub(crate) async fn leader_and_follower(cluster: &LocalCluster) -> anyhow::Result<(Asked, Asked)> {
-    let began = Instant::now();
-    while began.elapsed() < PATIENCE {
-        let (mut leaders, mut followers) = (Vec::new(), Vec::new());
-        for process in cluster.processes() {
-            let Some(address) = cluster.layout().http_address(process.role()) else { continue };
-            let answer = reqwest::get(format!("http://{address}/leader")).await;
-            let asked = Asked { address, pid: process.pid() };
-            match answer.map(|answer| answer.status()) {
-                Ok(StatusCode::OK) => leaders.push(asked),
-                Ok(_) => followers.push(asked),
-                Err(_) => {}
-            }
-        }
-        if let (Some(leader), Some(follower)) = (leaders.pop(), followers.pop()) {
-            return Ok((leader, follower));
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    bail!("no master leads")
-}
-
-pub(crate) fn watch(cluster: &LocalCluster) -> CpuWatch {
-    CpuWatch::start(cluster.processes().iter().map(Process::pid))
 }
 
 async fn waiting(table: &mut Table) -> anyhow::Result<()> {

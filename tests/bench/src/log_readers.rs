@@ -8,7 +8,7 @@ use proto::client::{Client, ClientOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::front::{leader_and_follower, watch};
+use crate::asked::{leader_and_follower, watch};
 use crate::ours;
 use crate::process_usage::resident_bytes;
 use crate::table::{Table, millis};

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints what it found")]
 
 mod args;
+mod asked;
 mod backup;
 mod calls;
 mod compare;
