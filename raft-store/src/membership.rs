@@ -163,7 +163,9 @@ pub(crate) fn known_of(raft: &Raft, sender: NodeId, is_first: impl Fn(NodeId) ->
         Some(_) => membership.get_node(&sender).is_some(),
         None => is_first(sender),
     };
-    Known { id: metrics.id, term: metrics.vote.leader_id.term, committed, is_member }
+    let membership_at = metrics.membership_config.log_id().map(|id| id.index);
+    let term = metrics.vote.leader_id.term;
+    Known { id: metrics.id, term, committed, is_member, membership_at }
 }
 
 pub(crate) fn local_status(raft: &Raft) -> LocalStatus {

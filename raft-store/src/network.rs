@@ -2,6 +2,7 @@
 //! for snapshots, so that a heartbeat never queues behind data.
 
 pub(crate) mod address_book;
+mod answers;
 mod generation;
 pub(crate) mod identity;
 pub(crate) mod outgoing;
@@ -10,7 +11,6 @@ pub(crate) mod snapshot;
 pub(crate) mod wire;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
@@ -25,22 +25,21 @@ use openraft::raft::{
     TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::{AnyError, OptionalSend};
+use proto::channel;
 use proto::limits::MESSAGE_BYTES_MAX;
 use proto::v1;
 use proto::v1::raft_service_client::RaftServiceClient;
-use proto::{channel, deadline};
 use tokio::time::Instant;
 use tonic::transport::Channel;
-use tonic::{Code, Response, Status};
 
 use self::address_book::AddressBook;
+use self::answers::{Latest, check_answered, failure, left_behind, malformed, went_back, within};
 use self::identity::PeerIdentity;
 use self::outgoing::{LeftBehind, Outgoing};
 use self::snapshot::SendError;
-use self::wire::WireError;
 use crate::acks::{Acks, Unanswered};
 use crate::calls::describe;
-use crate::seen::{Seen, WentBack};
+use crate::seen::Seen;
 use crate::snapshot::SnapshotData;
 use crate::state_machine::RaftSnapshot;
 use crate::types::{MasterNode, NodeId, TypeConfig, Vote};
@@ -103,25 +102,6 @@ impl RaftNetworkFactory<TypeConfig> for Network {
     // A message that says nothing of the log needs none, and goes on whatever happens to the rest.
     async fn new_heartbeat_client(&mut self, target: NodeId, node: &MasterNode) -> Peer {
         Peer { outgoing: Arc::default(), ..self.peer(target, node) }
-    }
-}
-
-/// Latest term and commit index that were sent on a stream.
-#[derive(Debug, Default)]
-struct Latest {
-    term: AtomicU64,
-    committed: AtomicU64,
-}
-
-impl Latest {
-    fn on_request(&self, request: &AppendEntriesRequest<TypeConfig>) {
-        let committed = request.leader_commit.as_ref().map_or(0, |id| id.index);
-        self.term.store(request.vote.leader_id.term, Ordering::Relaxed);
-        self.committed.store(committed, Ordering::Relaxed);
-    }
-
-    fn term_and_committed(&self) -> (u64, u64) {
-        (self.term.load(Ordering::Relaxed), self.committed.load(Ordering::Relaxed))
     }
 }
 
@@ -220,44 +200,6 @@ impl Peer {
         check_answered(&answer.vote, asked_in)?;
         Ok(answer)
     }
-}
-
-/// Checks the vote with which a peer answers against the term in which it was asked.
-fn check_answered(vote: &Vote, asked_in: u64) -> Result<(), RPCError<TypeConfig>> {
-    plausibility::check_term(vote.leader_id.term, asked_in)
-        .map_err(|error| malformed(&error.into()))
-}
-
-async fn within<T>(
-    ttl: Duration,
-    call: impl Future<Output = Result<Response<T>, Status>>,
-) -> Result<T, RPCError<TypeConfig>> {
-    deadline::within("the master", ttl, call).await.map_err(|status| failure(&status))
-}
-
-fn failure(status: &Status) -> RPCError<TypeConfig> {
-    if is_unreachable(status) {
-        return RPCError::Unreachable(Unreachable::new(status));
-    }
-    RPCError::Network(NetworkError::new(status))
-}
-
-/// Returns true if a call reached nobody, or had no answer.
-fn is_unreachable(status: &Status) -> bool {
-    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled)
-}
-
-/// Raft must not hear of it: it takes what a log has acknowledged for there.
-fn went_back(error: WentBack) -> RPCError<TypeConfig> {
-    RPCError::Network(NetworkError::new(&error))
-}
-
-fn left_behind(error: LeftBehind) -> RPCError<TypeConfig> {
-    RPCError::Network(NetworkError::new(&error))
-}
-
-fn malformed(error: &WireError) -> RPCError<TypeConfig> {
-    RPCError::Network(NetworkError::new(error))
 }
 
 impl NetBackoff<TypeConfig> for Peer {

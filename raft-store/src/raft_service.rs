@@ -203,7 +203,8 @@ impl RaftService for RaftEndpoint {
             request.map_err(|error| wire::refused(&error.into()))?;
         let from = request.from_leader();
         let known = self.node.known_of(from.leader_id.voted_for);
-        known.check_leader(from).map_err(|error| wire::refused(&error.into()))?;
+        let last = request.last_log_id();
+        known.check_leader(from, last).map_err(|error| wire::refused(&error.into()))?;
         if from.leader_id.term == known.term {
             self.node.naming().on_named(known.term, *request.to_node_id());
         }

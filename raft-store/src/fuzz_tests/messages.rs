@@ -29,6 +29,7 @@ fn known() -> impl Strategy<Value = Known> {
         term,
         committed,
         is_member: true,
+        membership_at: None,
     })
 }
 
@@ -121,7 +122,7 @@ fn a_hand_over_is_read_as_sent_or_refused() {
         let decode =
             |bytes: &[u8]| serde_json::from_slice::<TransferLeaderRequest<TypeConfig>>(bytes);
         let Ok(request) = MEMORY.hold(bytes.as_slice(), decode) else { return };
-        known.check_leader(request.from_leader()).ok();
+        known.check_leader(request.from_leader(), request.last_log_id()).ok();
         let sent = serde_json::to_vec(&request).unwrap();
         assert_eq!(decode(&sent).unwrap(), request);
     });

@@ -1,6 +1,6 @@
 //! Addresses of members that have moved, until the membership records them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use parking_lot::Mutex;
 
@@ -11,10 +11,10 @@ use crate::log_node::NodeId;
 #[derive(Debug, Default)]
 pub(crate) struct AddressBook(Mutex<BTreeMap<NodeId, Moved>>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Moved {
-    /// Recorded address at the time: when the record changes, it counts again.
-    recorded: String,
+    /// Addresses that were recorded before: when yet another one is recorded, that counts.
+    superseded: BTreeSet<String>,
     found: String,
 }
 
@@ -23,18 +23,18 @@ impl AddressBook {
     /// news.
     pub(crate) fn on_found(&self, node: NodeId, recorded: &str, found: &str) -> bool {
         let mut moved = self.0.lock();
-        if recorded == found {
-            return moved.remove(&node).is_some();
-        }
-        let entry = Moved { recorded: recorded.to_owned(), found: found.to_owned() };
-        let before = moved.insert(node, entry);
-        before.is_none_or(|before| before.found != found)
+        let moved = moved.entry(node).or_default();
+        moved.superseded.insert(recorded.to_owned());
+        moved.superseded.remove(found);
+        let is_news = moved.found != found && recorded != found;
+        found.clone_into(&mut moved.found);
+        is_news
     }
 
     /// Returns the address of a member.
     pub(crate) fn address(&self, node: NodeId, recorded: &str) -> String {
         let moved = self.0.lock();
-        let moved = moved.get(&node).filter(|moved| moved.recorded == recorded);
+        let moved = moved.get(&node).filter(|moved| moved.superseded.contains(recorded));
         moved.map_or_else(|| recorded.to_owned(), |moved| moved.found.clone())
     }
 }
@@ -52,7 +52,11 @@ mod tests {
         assert_eq!(book.address(node, "old:1"), "new:1");
         assert_eq!(book.address(node, "newest:1"), "newest:1");
 
-        assert!(book.on_found(node, "old:1", "old:1"));
+        // A connection that was made for the first record outlives the second one.
+        assert!(book.on_found(node, "new:1", "newest:1"));
+        assert_eq!(book.address(node, "old:1"), "newest:1");
+        assert_eq!(book.address(node, "new:1"), "newest:1");
+        assert!(!book.on_found(node, "old:1", "old:1"), "it is where it was");
         assert_eq!(book.address(node, "old:1"), "old:1");
     }
 }

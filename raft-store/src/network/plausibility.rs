@@ -64,8 +64,10 @@ pub(crate) struct Known {
     pub(crate) term: u64,
     /// Last entry of its log that is certainly committed.
     pub(crate) committed: Option<LogId>,
-    /// True if the sender is a member of its cluster.
+    /// True if the sender is a member, as far as the receiver knows.
     pub(crate) is_member: bool,
+    /// Index of the entry that brought its membership; none while it has none.
+    pub(crate) membership_at: Option<u64>,
 }
 
 /// Checks a term or an index by itself.
@@ -87,7 +89,7 @@ impl Known {
         if ballot.vote.is_committed() {
             return Err(Implausible::GrantedBeforehand);
         }
-        self.check_vote(&ballot.vote)?;
+        self.check_vote(&ballot.vote, ballot.last_log_id.as_ref())?;
         check_written_before(ballot.last_log_id.as_ref(), &ballot.vote)
     }
 
@@ -96,7 +98,10 @@ impl Known {
         &self,
         request: &AppendEntriesRequest<TypeConfig>,
     ) -> Result<(), Implausible> {
-        self.check_leader(&request.vote)?;
+        let last = request.entries.last().map(|entry| &entry.log_id);
+        let positions = [last, request.prev_log_id.as_ref(), request.leader_commit.as_ref()];
+        let furthest = positions.into_iter().flatten().max_by_key(|id| id.index);
+        self.check_leader(&request.vote, furthest)?;
         check_written_before(request.leader_commit.as_ref(), &request.vote)?;
 
         let mut before = request.prev_log_id;
@@ -120,27 +125,39 @@ impl Known {
         vote: &Vote,
         last: Option<&LogId>,
     ) -> Result<(), Implausible> {
-        self.check_leader(vote)?;
+        self.check_leader(vote, last)?;
         self.check_position(last, vote)
     }
 
-    /// Checks the vote of a leader.
-    pub(crate) fn check_leader(&self, vote: &Vote) -> Result<(), Implausible> {
+    /// Checks the vote of a leader, whose log reaches at least as far as `furthest`.
+    pub(crate) fn check_leader(
+        &self,
+        vote: &Vote,
+        furthest: Option<&LogId>,
+    ) -> Result<(), Implausible> {
         if !vote.is_committed() {
             return Err(Implausible::NotGranted);
         }
-        self.check_vote(vote)
+        self.check_vote(vote, furthest)
     }
 
-    fn check_vote(&self, vote: &Vote) -> Result<(), Implausible> {
+    fn check_vote(&self, vote: &Vote, furthest: Option<&LogId>) -> Result<(), Implausible> {
         let node = vote.leader_id.voted_for;
         if node == self.id {
             return Err(Implausible::OurOwn(node));
         }
-        if !self.is_member {
+        if !self.is_member && !self.may_lack_the_membership_of(furthest) {
             return Err(Implausible::NotAMember(node));
         }
         check_term(vote.leader_id.term, self.term)
+    }
+
+    /// Returns true if the log that reaches as far as `furthest` may hold a membership that the
+    /// receiver has not seen, and that names the sender: masters may have been replaced while the
+    /// receiver was away.
+    fn may_lack_the_membership_of(&self, furthest: Option<&LogId>) -> bool {
+        let (Some(known), Some(furthest)) = (self.membership_at, furthest) else { return false };
+        furthest.index > known
     }
 
     /// Checks a position: a leader has every committed entry, and no others at their indexes.

@@ -39,7 +39,7 @@ pub(crate) enum SendError {
 impl SendError {
     /// Returns true if the receiver cannot be reached, so that it cannot have an opinion.
     pub(crate) fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Receiver(status) if super::is_unreachable(status))
+        matches!(self, Self::Receiver(status) if super::answers::is_unreachable(status))
     }
 
     /// Returns true if the receiver cannot use this snapshot, now and most likely in a moment.

@@ -5,6 +5,7 @@ use futures_util::stream;
 use openraft::storage::RaftStateMachine;
 use openraft::{EntryPayload, RaftSnapshotBuilder};
 use tempfile::TempDir;
+use tonic::Status;
 
 use super::outgoing::Progress;
 use super::*;

@@ -50,8 +50,7 @@ pub(super) async fn run(node: Node, stop: CancellationToken) {
 impl Node {
     /// Has the leader record this master's address, release and zone, if it recorded others.
     async fn correct_own_record(&self) -> Result<(), String> {
-        let recorded = self.inner.members.record(self.node_id());
-        if recorded.is_none_or(|recorded| recorded == self.own_record()) {
+        if !self.is_recorded_wrongly() {
             return Ok(());
         }
         let seen = *self.leadership().borrow();
@@ -61,18 +60,27 @@ impl Node {
             Leadership::Leaderless { .. } => None,
         };
         let Some(leader) = leader else { return Ok(()) };
+        let answer = self.announce_at(&leader).await?;
+        if answer.refusal.is_empty() { Ok(()) } else { Err(answer.refusal) }
+    }
 
-        let channel = proto::channel::connect_lazily(&leader).map_err(|error| error.to_string())?;
+    fn is_recorded_wrongly(&self) -> bool {
+        let recorded = self.inner.members.record(self.node_id());
+        recorded.is_some_and(|recorded| recorded != self.own_record())
+    }
+
+    async fn announce_at(&self, address: &str) -> Result<v1::JoinResponse, String> {
+        let channel = proto::channel::connect_lazily(address).map_err(|error| error.to_string())?;
         let mut client = crate::network::client(channel);
         let cluster_name = self.config().cluster_name.clone();
         let request = v1::JoinRequest { joiner: Some(self.description()), cluster_name };
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, client.join(Request::new(request))).await;
         let answer = answer.map_err(|_| "the leader does not answer".to_owned())?;
-        let answer = answer.map_err(|status| status.message().to_owned())?.into_inner();
-        if answer.refusal.is_empty() { Ok(()) } else { Err(answer.refusal) }
+        Ok(answer.map_err(|status| status.message().to_owned())?.into_inner())
     }
 
-    /// Asks at the configured addresses who is there: a member may have moved.
+    /// Asks at the configured addresses who is there, because a member may have moved, and tells them
+    /// where this master is, because nobody may reach it any more.
     async fn find_the_others(&self) {
         let config = self.config();
         let first = config.initial_cluster.values();
@@ -92,6 +100,10 @@ impl Node {
         let recorded = self.inner.members.record(node).filter(|_| is_ours)?;
         if self.inner.stores.book.on_found(node, &recorded.addr, address) {
             tracing::info!(%node, recorded = recorded.addr, address, "a member has moved");
+        }
+        if self.is_recorded_wrongly() {
+            let leader = self.announce_at(address).await.ok()?.leader_address?;
+            self.announce_at(&leader).await.ok()?;
         }
         Some(())
     }

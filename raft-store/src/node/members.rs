@@ -27,6 +27,9 @@ use crate::types::{LogId, TypeConfig};
 /// milliseconds, for which it then counts as a slow voter.
 const LAG_MAX: u64 = 1_000;
 
+/// Time to wait for voters' answers before a change counts as leaving too few.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+
 /// Time after which the outcome of a change is unknown. It is committed, or not, all the same.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -124,7 +127,13 @@ impl Node {
         let Leadership::Leading { term } = *self.leadership().borrow() else {
             return Err(MembershipError::NotLeader);
         };
-        self.check_change(seen, change, force, term)?;
+        let check = || self.check_change(seen, change, force, term);
+        if matches!(check(), Err(MembershipError::TooFew(_))) {
+            // A new leader has only begun to hear answers.
+            let answered = self.acks().until(|| check().is_ok());
+            tokio::time::timeout(ANSWERS_WITHIN, answered).await.ok();
+        }
+        check()?;
 
         let preconditions = [
             Precondition::CommittedLeaderId { committed_leader_id: CommittedLeaderId::new(term.0) },

@@ -54,13 +54,16 @@ pub enum Expulsion {
     },
 }
 
-/// Asks the other members about this master's log until it stops.
+/// Asks the other members about this master's log until it stops. Whoever waits for the expulsion
+/// stops the node.
 pub(super) async fn run(node: Node, stop: CancellationToken) {
-    let has = node.log().last_log_id().map_or(0, |last| last.index);
     let had = node.ask_about_itself().await.iter().map(|answer| answer.seen_index).max();
+    // Looked at last: the log may have grown since, but not that of an older copy, because what its
+    // leader sends next does not fit.
+    let has = node.log().last_log_id().map_or(0, |last| last.index);
     if let Some(had) = had.filter(|had| *had > has) {
         node.expel(Expulsion::WentBack { had, has });
-        return;
+        return stop.cancelled().await;
     }
 
     loop {
@@ -71,7 +74,7 @@ pub(super) async fn run(node: Node, stop: CancellationToken) {
         let answers = node.ask_about_itself().await;
         if answers.iter().any(|answer| answer.certain && !answer.member) {
             node.expel(Expulsion::Removed);
-            return;
+            return stop.cancelled().await;
         }
         tokio::select! {
             () = stop.cancelled() => return,

@@ -28,10 +28,11 @@ pub(super) async fn held(
     question: v1::ResumeSnapshotRequest,
 ) -> Result<Vec<u64>, Status> {
     let vote = wire::vote_in(question.vote).map_err(|error| wire::refused(&error))?;
-    let known = node.known_of(vote.leader_id.voted_for);
-    known.check_leader(&vote).map_err(|error| wire::refused(&error.into()))?;
-    check_obeyed(node, &vote)?;
     let manifest = Manifest::decode(&question.manifest).map_err(|error| refused(&error.into()))?;
+    let known = node.known_of(vote.leader_id.voted_for);
+    let last = manifest.meta.last_log_id;
+    known.check_leader(&vote, last.as_ref()).map_err(|error| wire::refused(&error.into()))?;
+    check_obeyed(node, &vote)?;
     let receiver = node.inbox().begin(manifest).await.map_err(|error| refused(&error))?;
     Ok(receiver.offsets().to_vec())
 }

@@ -167,6 +167,40 @@ async fn each_of_three_masters_can_be_replaced_by_an_empty_machine() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_was_away_obeys_leaders_that_it_has_never_heard_of() {
+    let mut cluster = Cluster::start(100_000).await;
+    cluster.begin_term(ClusterId(7)).await;
+    let away = cluster.follower().await;
+    cluster.stop(away).await;
+    let known = cluster.members.keys().copied().collect::<Vec<_>>();
+    for joiner in [4, 5] {
+        cluster.start_joiner(joiner, &known.iter().map(|id| id.0).collect::<Vec<_>>()).await;
+    }
+    let all = [1, 2, 3, 4, 5];
+    has_voters(&cluster, &all).await;
+    let leader = cluster.leader().await;
+    if known.contains(&leader) {
+        let to = Some(MasterId(4));
+        eventually("the hand-over", || async {
+            cluster.node(leader).transfer_leader(to).await.ok()
+        })
+        .await;
+    }
+    for id in known {
+        let node = cluster.node(id).node_id();
+        change(&cluster, &MemberChange::Remove(node)).await.unwrap();
+        cluster.stop(id).await;
+    }
+    has_voters(&cluster, &[away.0, 4, 5]).await;
+    cluster.node(MasterId(4)).propose(&register("w1")).await.unwrap();
+
+    cluster.restart(away).await;
+    eventually("the write", || async { knows(cluster.node(away), "w1").then_some(()) }).await;
+    cluster.node(away).propose(&register("w2")).await.unwrap();
+    all_know(&cluster, "w2").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_copy_of_a_disk_that_is_put_back_is_noticed() {
     let mut cluster = Cluster::start(100_000).await;
     cluster.begin_term(ClusterId(7)).await;

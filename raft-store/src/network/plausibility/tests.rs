@@ -8,7 +8,13 @@ use crate::types::{Entry, log_id};
 
 /// Returns node 1, in term 5, with entry 10 of term 4 committed.
 fn known() -> Known {
-    Known { id: NodeId(1), term: 5, committed: Some(at(4, 10)), is_member: true }
+    Known {
+        id: NodeId(1),
+        term: 5,
+        committed: Some(at(4, 10)),
+        is_member: true,
+        membership_at: Some(10),
+    }
 }
 
 fn at(term: u64, index: u64) -> LogId {
@@ -69,6 +75,23 @@ fn a_leader_that_cannot_be_is_refused() {
     let stranger = Known { is_member: false, ..known() };
     let request = append(Vote::new_committed(6, NodeId(9)), None, &[]);
     assert_eq!(stranger.check_append(&request), Err(Implausible::NotAMember(NodeId(9))));
+}
+
+/// All others were replaced while this master was away, and one of them leads, or stands.
+#[test]
+fn whoever_a_newer_membership_may_name_is_believed() {
+    let unknown = Known { is_member: false, ..known() };
+    let leader = Vote::new_committed(6, NodeId(9));
+    let request = append(leader, Some(at(5, 11)), &[]);
+    assert_eq!(unknown.check_append(&request), Ok(()));
+    assert_eq!(unknown.check_snapshot(&leader, Some(&at(5, 11))), Ok(()));
+    let ballot = |last| VoteRequest::new(Vote::new(6, NodeId(9)), Some(last));
+    assert_eq!(unknown.check_ballot(&ballot(at(5, 11))), Ok(()));
+    let refused = Err(Implausible::NotAMember(NodeId(9)));
+    assert_eq!(unknown.check_ballot(&ballot(at(4, 10))), refused);
+
+    let without_membership = Known { membership_at: None, ..unknown };
+    assert_eq!(without_membership.check_append(&request), refused);
 }
 
 #[test]

@@ -96,9 +96,12 @@ impl Node {
     /// Records where a member is and what it runs, if the membership says otherwise.
     async fn record_change(&self, membership: &Membership, member: Joiner) {
         let Joiner { node, name, record } = member;
-        if self.inner.members.record(node).is_none_or(|recorded| recorded == record) {
+        let Some(recorded) = self.inner.members.record(node).filter(|known| *known != record)
+        else {
             return;
-        }
+        };
+        // Connections to it keep the address that they were made for.
+        self.inner.stores.book.on_found(node, &recorded.addr, &record.addr);
         tracing::info!(master = %name, address = record.addr, release = record.release, "a member has changed");
         let change = MemberChange::Describe { node, record };
         if let Err(error) = self.change_membership(membership, &change, Force::No).await {
