@@ -148,7 +148,7 @@ async fn data_that_is_not_its_own_or_not_whole_is_left_alone() {
     let data = used.copy("other-node");
     let mut args = with(master_args(&data), "--node-id", "2");
     args = with(args, "--initial-cluster", "2=127.0.0.1:10901");
-    assert_untouched_refusal(&data, &args, &["node 1", "node 2"]);
+    assert_untouched_refusal(&data, &args, &["master 1", "master 2"]);
 
     let data = used.copy("newer-format");
     let format = fs::read_to_string(data.join("format")).unwrap().replace('1', "99");

@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// One master, asked as its peers ask it.
 struct Replica {
     id: u64,
+    /// Its log, as Raft knows it.
+    node: u64,
     client: RaftServiceClient<Channel>,
     cluster_id: String,
 }
@@ -28,9 +30,9 @@ impl Replica {
     /// Returns a position and the digest of the state there.
     async fn digest(&self) -> Result<(u64, u64), String> {
         let mut question = Request::new(v1::NodeStatusRequest { with_digest: true });
-        let id = self.id.to_string();
+        let (id, node) = (self.id, self.node.to_string());
         let headers =
-            [("cluster-name", "test"), ("cluster-id", &self.cluster_id), ("to-node", &id)];
+            [("cluster-name", "test"), ("cluster-id", &self.cluster_id), ("to-node", &node)];
         for (name, value) in headers {
             question.metadata_mut().insert(name, value.parse().unwrap());
         }
@@ -51,8 +53,10 @@ impl Replicas {
             let status = cluster.status(master.id()).await;
             let cluster_id = status["cluster_id"].as_str().unwrap().to_owned();
             let channel = proto::channel::connect_lazily(master.grpc()).unwrap();
-            let client = RaftServiceClient::new(channel);
-            replicas.push(Replica { id: master.id(), client, cluster_id });
+            let mut client = RaftServiceClient::new(channel);
+            let introduced = client.introduce(v1::IntroduceRequest::default()).await.unwrap();
+            let node = introduced.into_inner().master.unwrap().node;
+            replicas.push(Replica { id: master.id(), node, client, cluster_id });
         }
         Self(replicas)
     }
