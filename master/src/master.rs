@@ -131,23 +131,9 @@ impl Master {
         let loops = Loops::new(background.clone(), stopping.clone(), node.fatal().clone());
         let sessions = WorkerSessions::default();
         start_counting(&node, &metrics, &loops);
-        let settings = SettingsInForce::new(&config);
-        loops.spawn("watch over settings", |stop| {
-            settings::watch(settings.clone(), node.clone(), metrics.clone(), stop)
-        });
-        let supervisor = Supervisor::new(
-            node.clone(),
-            settings,
-            sessions.clone(),
-            metrics.clone(),
-            loops.clone(),
-            background.clone(),
-        );
-        let duties = Part::spawn(&loops, "duties", |stop| supervisor.run(stop));
-        let waits = TaskWaits::default();
-        loops.spawn("reader for waiting requests", |stop| {
-            waits.clone().run(node.reader().clone(), stop)
-        });
+        let parts = (&node, &sessions, &metrics);
+        let duties = start_duties(&config, parts, &loops, &background);
+        let waits = start_waits(&node, &loops);
         let (events, writer) = Events::follow(node.reader());
         loops.spawn("writer of events", |stop| writer.run(stop));
         let (usage, leader) = (UsageFeed::new(), LeaderPeer::new(node.clone()));
@@ -169,11 +155,7 @@ impl Master {
             names,
             stopping: stopping.clone(),
         });
-        if let Some(backups) =
-            ScheduledBackups::new(&config.backup, operations.clone(), metrics.clone())
-        {
-            loops.spawn("scheduled backups", |stop| backups.run(stop));
-        }
+        start_backups(&config, &operations, &metrics, &loops);
         let front = Front {
             operations: operations.clone(),
             metrics,
@@ -235,6 +217,43 @@ impl Master {
         self.background.wait().await;
         tracing::info!("master stopped");
     }
+}
+
+fn start_backups(config: &Config, operations: &Operations, metrics: &Metrics, loops: &Loops) {
+    let backups = ScheduledBackups::new(&config.backup, operations.clone(), metrics.clone());
+    if let Some(backups) = backups {
+        loops.spawn("scheduled backups", |stop| backups.run(stop));
+    }
+}
+
+fn start_waits(node: &Node, loops: &Loops) -> TaskWaits {
+    let waits = TaskWaits::default();
+    loops.spawn("reader for waiting requests", |stop| {
+        waits.clone().run(node.reader().clone(), stop)
+    });
+    waits
+}
+
+/// Starts what runs only while this master leads, and what follows the settings.
+fn start_duties(
+    config: &Config,
+    (node, sessions, metrics): (&Node, &WorkerSessions, &Metrics),
+    loops: &Loops,
+    background: &TaskTracker,
+) -> Part {
+    let settings = SettingsInForce::new(config);
+    loops.spawn("watch over settings", |stop| {
+        settings::watch(settings.clone(), node.clone(), metrics.clone(), stop)
+    });
+    let supervisor = Supervisor::new(
+        node.clone(),
+        settings,
+        sessions.clone(),
+        metrics.clone(),
+        loops.clone(),
+        background.clone(),
+    );
+    Part::spawn(loops, "duties", |stop| supervisor.run(stop))
 }
 
 async fn start_node(

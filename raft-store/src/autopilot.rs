@@ -127,6 +127,10 @@ impl Autopilot {
     }
 
     fn think(&self, thought: Option<Thought>) {
-        self.thought.send_if_modified(|last| std::mem::replace(last, thought.clone()) != thought);
+        self.thought.send_if_modified(|last| {
+            let is_news = *last != thought;
+            *last = thought;
+            is_news
+        });
     }
 }

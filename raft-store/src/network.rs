@@ -210,6 +210,7 @@ impl NetBackoff<TypeConfig> for Peer {
 }
 
 impl NetStreamAppend<TypeConfig> for Peer {
+    #[expect(clippy::result_large_err, reason = "openraft's error holds the record of a member")]
     fn stream_append<'s, S>(
         &'s mut self,
         input: S,

@@ -71,7 +71,12 @@ fn values(body: Map<String, Value>) -> Result<Values, Problem> {
                     put(&mut values, format!("{name}.{rest}"), value)?;
                 }
             }
-            value => put(&mut values, name, value)?,
+            value @ (Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_)
+            | Value::Object(_)) => put(&mut values, name, value)?,
         }
     }
     Ok(values)

@@ -37,7 +37,9 @@ async fn three_masters() -> Vec<(Master, TempDir)> {
 /// Returns the follower's part of the cluster: the address of its gRPC server, and its leader.
 async fn follower(masters: &[(Master, TempDir)]) -> (String, MasterId) {
     eventually("a master follows another", PATIENCE, async || {
-        let seen = masters.iter().map(|(one, _)| (one, *one.node().leadership().borrow()));
+        // A follower learns the cluster's id a moment after its leader.
+        let named = masters.iter().filter(|(one, _)| one.node().cluster_id().is_some());
+        let seen = named.map(|(one, _)| (one, *one.node().leadership().borrow()));
         let mut following = seen.filter_map(|(master, leadership)| match leadership {
             Leadership::Following { leader, .. } => Some((master.grpc_address(), leader)),
             Leadership::Leading { .. } | Leadership::Leaderless { .. } => None,

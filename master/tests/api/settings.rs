@@ -1,5 +1,9 @@
 //! Settings of the cluster: recorded by its first leader, shown, and changed while it runs.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should panic"
+)]
 
 use std::collections::BTreeSet;
 use std::time::Duration;

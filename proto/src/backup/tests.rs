@@ -139,9 +139,10 @@ fn each_kind_of_damage_has_its_words() {
 #[test]
 fn parts_that_are_missing_repeated_or_exchanged_are_noticed() {
     let whole = parts();
-    let damage = |parts: &[FilePart]| match read(&encoded(parts)).unwrap_err() {
-        BackupError::Damaged { damage, .. } => damage,
-        other => panic!("{other}"),
+    let damage = |parts: &[FilePart]| {
+        let error = read(&encoded(parts)).unwrap_err();
+        let BackupError::Damaged { damage, .. } = error else { panic!("{error}") };
+        damage
     };
     for left_out in 0..whole.len() {
         let mut fewer = whole.clone();

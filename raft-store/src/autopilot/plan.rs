@@ -164,7 +164,7 @@ impl View {
 
         let has_room = config.voters.is_none_or(|voters| self.voters().count() < voters);
         let reason = format!("master {name} has caught up and is stable");
-        has_room.then(|| Thought { step: Some(MemberChange::Promote(new)), reason })
+        has_room.then_some(Thought { step: Some(MemberChange::Promote(new)), reason })
     }
 }
 

@@ -34,6 +34,7 @@ impl Latest {
 }
 
 /// Checks the vote with which a peer answers against the term in which it was asked.
+#[expect(clippy::result_large_err, reason = "openraft's error holds the record of a member")]
 pub(super) fn check_answered(vote: &Vote, asked_in: u64) -> Result<(), RPCError<TypeConfig>> {
     plausibility::check_term(vote.leader_id.term, asked_in)
         .map_err(|error| malformed(&error.into()))

@@ -271,6 +271,10 @@ fn refusal_of(error: RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> Mem
                 | ChangeMembershipError::UncommittedLeaderLog(_),
             ),
         ) => MembershipError::InProgress,
-        other => MembershipError::Unknown(other.to_string()),
+        RaftError::APIError(
+            other @ (ClientWriteError::LogEntryDiscarded(_)
+            | ClientWriteError::ChangeMembershipError(_)),
+        ) => MembershipError::Unknown(other.to_string()),
+        RaftError::Fatal(fatal) => MembershipError::Unknown(fatal.to_string()),
     }
 }

@@ -125,9 +125,9 @@ async fn a_restarted_voter_stands_for_election_when_what_it_promised_is_over() {
     make_voter(&dir, &others.local_addr().unwrap().to_string()).await;
     let (asked, mut is_asked) = mpsc::channel(1);
     let serve = tonic::transport::Server::builder().add_service(Voter { asked });
-    let serving = AbortOnDropHandle::new(tokio::spawn(
-        serve.serve_with_incoming(TcpListenerStream::new(others)),
-    ));
+    let serve = serve.serve_with_incoming(TcpListenerStream::new(others));
+    #[expect(clippy::disallowed_methods, reason = "it ends with the handle")]
+    let serving = AbortOnDropHandle::new(tokio::spawn(serve));
     let lease = Duration::from_secs(2);
     let election_timeout = (Duration::from_millis(100), lease);
 

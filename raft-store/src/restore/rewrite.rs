@@ -65,7 +65,7 @@ pub(super) fn rewrite(
     let beginning = begin(&meta, applied, cluster)?;
     let next = meta.in_generation(beginning.generation);
     let mut rewriter = Rewriter { database, before: meta, next, changes: Vec::new() };
-    rewriter.take(Record::Meta(meta))?;
+    rewriter.take(&Record::Meta(meta))?;
     rewriter.take_all(Table::Workers, |worker: Worker| Record::Worker(worker.into()))?;
     rewriter.take_all(Table::Departed, |departed: Departed| Record::Departed(departed))?;
     rewriter.take_all(Table::Tasks, |task: Task| Record::Task(task.into()))?;
@@ -94,12 +94,12 @@ impl Rewriter<'_> {
     ) -> Result<(), StorageError> {
         let table = rocks::table(self.database, table.name())?;
         for row in rows::<T>(self.database, table) {
-            self.take(record(row?))?;
+            self.take(&record(row?))?;
         }
         Ok(())
     }
 
-    fn take(&mut self, record: Record) -> Result<(), StorageError> {
+    fn take(&mut self, record: &Record) -> Result<(), StorageError> {
         let Some(record) = record.in_generation(self.next.generation, &self.before) else {
             return Ok(());
         };

@@ -30,7 +30,6 @@ pub struct Proposal {
 
 /// A mutation of the state, in a log entry of its own. Commands that come in great numbers carry a
 /// list.
-#[expect(clippy::large_enum_variant, reason = "a command is applied and dropped: none is kept")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Open a leader's term: from here on, commands of older terms are refused.

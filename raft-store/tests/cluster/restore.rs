@@ -1,5 +1,5 @@
 //! A backup becomes a cluster of any size, in which nothing is handed out a second time.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should panic")]
 
 use std::collections::BTreeMap;
 use std::path::Path;

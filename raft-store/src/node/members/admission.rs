@@ -186,7 +186,7 @@ mod tests {
     fn refusal(joiner: &Joiner, level: u8) -> String {
         match decide(joiner, level, &[1, 2]) {
             Plan::Refuse(reason) => reason,
-            other => panic!("{other:?}"),
+            other @ (Plan::IsMember | Plan::Admit { .. } | Plan::TooOld) => panic!("{other:?}"),
         }
     }
 

@@ -163,7 +163,7 @@ fn mass_loss_line(raised: &MassLoss) -> String {
 fn settings_lines(record: &SettingsRecord) -> Vec<String> {
     let mut by_source = BTreeMap::<String, Vec<&str>>::new();
     for key in record.last_changed() {
-        let source = match record.origins[&key].source {
+        let source = match record.origins.get(&key).unwrap().source {
             SettingSource::Default => "default".to_owned(),
             SettingSource::Master(master) => format!("of master {master}"),
             SettingSource::Operator => "of an operator".to_owned(),
