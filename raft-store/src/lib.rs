@@ -1,7 +1,6 @@
 //! Replication and storage: the only package that knows Raft and RocksDB.
 
 mod acks;
-mod autopilot;
 mod backup;
 mod calls;
 mod clock;
@@ -11,7 +10,6 @@ mod disk_space;
 mod error;
 mod fatal;
 mod files;
-mod founding;
 #[cfg(test)]
 mod fuzz_tests;
 mod guard;
@@ -44,7 +42,6 @@ mod succession;
 mod torn;
 mod types;
 
-pub use autopilot::{AutopilotConfig, Thought};
 pub use backup::{Backup, BackupFailure};
 pub use clock::survey::{CLOCK_OFFSET_MAX, ClockSurvey, is_astray};
 pub use clock::{Clock, SystemClock, WallClock};
@@ -58,8 +55,8 @@ pub use log_store::{LogOptions, LogStats, LogStore, SyncObserver, Synced};
 pub use loops::Loops;
 pub use membership::{LocalStatus, Member, Role};
 pub use node::{
-    Expulsion, Force, MemberChange, Membership, MembershipError, Node, NodeConfig, PeerStatus,
-    PeerStatuses, TransferError,
+    AutopilotConfig, Expulsion, Force, MemberChange, Membership, MembershipError, Node, NodeConfig,
+    PeerStatus, PeerStatuses, Thought, TransferError,
 };
 pub use open::{Store, StoreConfig};
 pub use propose::{CommitObserver, Committed, ProposalBounds, ProposeError};

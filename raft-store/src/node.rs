@@ -3,8 +3,10 @@
 
 mod announcement;
 mod assembly;
+mod autopilot;
 mod background;
 mod config;
+mod founding;
 mod lease;
 mod level;
 mod members;
@@ -27,13 +29,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::acks::Acks;
-use crate::autopilot::{AutopilotConfig, Thought};
 use crate::clock::Clock;
 use crate::contact::Contact;
 use crate::disk_space::DiskSpace;
 use crate::error::StartError;
 use crate::fatal::Fatal;
-use crate::founding::FirstMembers;
 use crate::hand_over::{HandOver, Naming};
 use crate::leadership::{Leadership, Patience};
 use crate::log_node::NodeId;
@@ -52,8 +52,10 @@ use crate::reads::{ReadError, ReadGate, ReadPoint};
 use crate::seen::Seen;
 use crate::state_machine::{SnapshotInbox, StateReader};
 
+pub use self::autopilot::{AutopilotConfig, Thought};
 pub use self::config::NodeConfig;
 use self::config::raft_config;
+use self::founding::FirstMembers;
 pub(crate) use self::members::{Admission, Joiner};
 pub use self::members::{Force, MemberChange, Membership, MembershipError};
 pub use self::recognition::Expulsion;

@@ -10,11 +10,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::autopilot::Autopilot;
+use super::founding::FirstMembers;
 use super::{Inner, Node, NodeConfig, Stores, announcement, background, recognition, time};
-use crate::autopilot::Autopilot;
 use crate::clock::Clock;
 use crate::contact::Contact;
-use crate::founding::FirstMembers;
 use crate::hand_over::{HandOver, Naming};
 use crate::leadership::{Leadership, Patience, Watcher};
 use crate::loops::Loops;

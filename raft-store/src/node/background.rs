@@ -6,8 +6,8 @@ use std::time::Duration;
 use openraft::RaftState;
 
 use super::Node;
+use super::founding::Founding;
 use crate::error::StartError;
-use crate::founding::Founding;
 use crate::log_store::LogStore;
 use crate::raft::Raft;
 use crate::types::TypeConfig;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cluster_state::{MasterId, millis};
 use openraft::SnapshotPolicy;
 
-use crate::autopilot::AutopilotConfig;
+use super::autopilot::AutopilotConfig;
 use crate::clock::WallClock;
 use crate::error::StartError;
 use crate::propose::ProposalBounds;

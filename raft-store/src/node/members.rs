@@ -61,7 +61,7 @@ pub enum MemberChange {
     Finish,
 }
 
-/// Whether a change is made although too few of the voters that it leaves answer.
+/// Choice to make a change although too few of the voters that it leaves answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Force {
     No,

@@ -9,8 +9,8 @@ use proto::v1;
 use tokio::time::Instant;
 
 use super::Node;
+use super::founding::record_of;
 use crate::clock::survey::ClockSurvey;
-use crate::founding::record_of;
 use crate::leadership::Leadership;
 use crate::log_node::{MasterNode, NodeId};
 use crate::membership::{LocalStatus, Member};

@@ -7,11 +7,11 @@ use cluster_state::{ClusterId, Level, MasterId};
 use proto::v1;
 
 use super::{Force, MemberChange, Membership, MembershipError};
-use crate::founding::record_of;
 use crate::leadership::Leadership;
 use crate::log_node::{MasterNode, NodeId};
 use crate::membership::Member;
 use crate::node::Node;
+use crate::node::founding::record_of;
 
 /// Silence after which another log may take a member's place: several leases, so that a member that
 /// is only slow keeps it.

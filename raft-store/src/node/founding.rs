@@ -22,9 +22,9 @@ pub(crate) use self::first_members::FirstMembers;
 use self::joining::Joining;
 pub(crate) use self::verdict::record_of;
 use self::verdict::{Asked, Finding, Us, Verdict, judge};
+use super::Node;
 use crate::error::StartError;
 use crate::log_node::{MasterNode, NodeId};
-use crate::node::Node;
 use crate::rarely::Rarely;
 
 mod first_members;

@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::plan::{AutopilotConfig, Thought};
 use self::plan::{Candidate, View};
+use super::{Force, Membership, MembershipError, Node};
 use crate::leadership::Leadership;
 use crate::log_node::NodeId;
-use crate::node::{Force, Membership, MembershipError, Node};
 use crate::rarely::Rarely;
 
 /// Interval between looks: short beside the time that a master must stay close.
@@ -32,7 +32,7 @@ pub(crate) struct Autopilot {
     said: Rarely,
 }
 
-/// How long members have been close or silent, as this leader has seen it.
+/// Times since when members have been close or silent, as this leader has seen it.
 #[derive(Debug, Default)]
 struct History {
     since: Option<Instant>,
