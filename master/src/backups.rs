@@ -59,7 +59,7 @@ impl ScheduledBackups {
     }
 
     pub(crate) async fn run(self, stop: CancellationToken) {
-        // Where there is none yet, its absence counts from now on.
+        // While there is no backup, its age counts from now on.
         let mut saved_at = self.newest().await;
         self.metrics.on_backup_saved(saved_at.unwrap_or_else(|| self.now()));
         loop {

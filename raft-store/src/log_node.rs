@@ -25,6 +25,7 @@ impl NodeId {
     /// Draws the identity of a new log.
     #[must_use]
     pub fn draw() -> Self {
+        // Each half of a UUID has bits that are fixed, at different places.
         Self::of_random(Uuid::new_v4().as_u64_pair().1 ^ Uuid::new_v4().as_u64_pair().0)
     }
 

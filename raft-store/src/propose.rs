@@ -75,7 +75,7 @@ pub enum ProposeError {
     /// This master does not lead, and the caller asked only this one; nothing has changed.
     #[error("this master does not lead")]
     NotLeader {
-        /// Never known.
+        /// Never named: it keeps its place in the encoding of release 0.2.0.
         leader: Option<MasterId>,
     },
     /// Too many proposals are pending; nothing has changed.

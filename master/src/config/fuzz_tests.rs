@@ -80,7 +80,7 @@ format = "json"
 fn read(path: &Path) -> Option<Config> {
     let args = ["master", "--config", path.to_str().unwrap()].map(str::to_owned);
     match parse(args, |_| None) {
-        // What is shown gives every key.
+        // The shown file gives every key.
         Ok(Invocation::Run(config)) => Some(Config { given: BTreeSet::new(), ..*config }),
         Ok(Invocation::Check(_) | Invocation::Restore(_)) | Err(_) => None,
     }

@@ -189,7 +189,7 @@ async fn a_change_is_an_event() {
     let master = OneMaster::start().await;
     let mut socket = EventSocket::watch(&master, &["cluster"]).await;
     let index = set(&master, &json!({"worker.lease": "10m"})).await["index"].clone();
-    // What changes nothing is none.
+    // An order that changes nothing is no change.
     set(&master, &json!({"worker.lease": "10m"})).await;
     set(&master, &json!({"retention.tasks": 5})).await;
 

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::plan::{AutopilotConfig, Thought};
 use self::plan::{Candidate, View};
+use super::members::LAG_MAX;
 use super::{Force, Membership, MembershipError, Node};
 use crate::leadership::Leadership;
 use crate::log_node::NodeId;
@@ -19,9 +20,6 @@ use crate::rarely::Rarely;
 
 /// Interval between looks: short beside the time that a master must stay close.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
-
-/// Entries that a master may lack and still count as close.
-const CLOSE_LAG: u64 = 1_000;
 
 /// Watches the members and changes the membership, one step at a time.
 pub(crate) struct Autopilot {
@@ -107,7 +105,7 @@ impl Autopilot {
                 heard_at.insert(node, now);
             }
             let lag = if node == me { Some(0) } else { self.node.lag_of(node) };
-            let is_close = is_answering && lag.is_some_and(|lag| lag <= CLOSE_LAG);
+            let is_close = is_answering && lag.is_some_and(|lag| lag <= LAG_MAX);
             if is_close {
                 close_since.entry(node).or_insert(now);
             } else {

@@ -25,7 +25,7 @@ use crate::types::{LogId, TypeConfig};
 
 /// Entries that a learner may lack to become a voter: as many as a busy leader appends within some
 /// milliseconds, for which it then counts as a slow voter.
-const LAG_MAX: u64 = 1_000;
+pub(super) const LAG_MAX: u64 = 1_000;
 
 /// Time to wait for voters' answers before a change counts as leaving too few.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
@@ -77,12 +77,6 @@ pub enum MembershipError {
     /// Another change is under way; nothing has changed.
     #[error("another change of the membership is under way")]
     InProgress,
-    /// No member has that name; nothing has changed.
-    #[error("master {0} is not a member of this cluster")]
-    NotAMember(MasterId),
-    /// The member has a vote already; nothing has changed.
-    #[error("master {0} is a voter already")]
-    IsVoter(MasterId),
     /// The learner has not caught up; nothing has changed.
     #[error("master {name} is {lag} entries behind, at most {max} are allowed: it has no vote yet")]
     Behind { name: MasterId, lag: u64, max: u64 },

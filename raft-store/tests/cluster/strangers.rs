@@ -21,7 +21,7 @@ const CLUSTER: ClusterId = ClusterId(7);
 /// Calls of the stranger that are under way at once.
 const AT_ONCE: usize = 32;
 
-const METHODS: [&str; 9] = [
+const METHODS: [&str; 12] = [
     "Append",
     "Vote",
     "PreVote",
@@ -31,6 +31,9 @@ const METHODS: [&str; 9] = [
     "Propose",
     "ReadIndex",
     "NodeStatus",
+    "Introduce",
+    "Join",
+    "Recognize",
 ];
 
 /// Bytes as they are.

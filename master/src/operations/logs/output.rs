@@ -70,7 +70,7 @@ impl Output {
     pub(super) async fn open(source: Source, request: OutputRequest) -> Result<Self, Problem> {
         let stream = source.open(request.clone(), None).await?;
         let (place, pace) = (request.place, Pace::starting(Instant::now()));
-        // Where a tail begins changes as the output grows.
+        // The begin of a tail moves as the output grows.
         let is_counted = place.tail_lines.is_none();
         Ok(Self { source, request, stream, place, pace, is_counted })
     }

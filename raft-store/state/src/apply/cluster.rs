@@ -16,7 +16,7 @@ impl Apply<'_> {
 
         self.meta.term = term;
         self.meta.cluster.get_or_insert(cluster);
-        // What the cluster has settled counts, whatever the new leader's configuration says.
+        // The settings of the cluster count, whatever the new leader's configuration says.
         let settled = self.state.settings().map(|record| record.settings.limits.live_bytes);
         self.meta.live_bytes_max = settled.unwrap_or(live_bytes_max);
         // A leader repeats its barrier when it does not know whether the first one was committed.
