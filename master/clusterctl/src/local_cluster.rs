@@ -46,8 +46,8 @@ pub enum LocalClusterError {
         role: Role,
         source: io::Error,
     },
-    /// A directory cannot be made.
-    #[error("cannot make the directory {}", path.display())]
+    /// A directory cannot be made or deleted.
+    #[error("cannot make or delete the directory {}", path.display())]
     DataDir { path: PathBuf, source: io::Error },
     /// A process cannot be started.
     #[error("cannot start {role}")]
@@ -139,7 +139,8 @@ impl LocalCluster {
         Ok(Client::new(self.layout.endpoints(), options)?)
     }
 
-    /// Starts a process, or restarts it with its data.
+    /// Starts a process, or restarts it with its data. A master beyond those of the layout joins
+    /// them.
     pub fn start(&mut self, role: Role) -> Result<(), LocalClusterError> {
         let dir = self.data_dir.path();
         let process = Process::start(
@@ -200,6 +201,28 @@ impl LocalCluster {
     pub async fn kill(&mut self, role: Role) -> Result<(), LocalClusterError> {
         let process = self.process(role)?;
         process.kill().await.map_err(|source| control(role, source))
+    }
+
+    /// Stops a process in good order, or else by force.
+    pub async fn stop_one(&mut self, role: Role) -> Result<(), LocalClusterError> {
+        self.process(role)?.stop(STOP_TIMEOUT).await;
+        Ok(())
+    }
+
+    /// Waits until a process has ended.
+    pub async fn ended(&mut self, role: Role) -> Result<Exit, LocalClusterError> {
+        Ok(self.process(role)?.wait().await)
+    }
+
+    /// Deletes the data of a process that does not run.
+    pub fn wipe(&mut self, role: Role) -> Result<(), LocalClusterError> {
+        let path = self.data_dir.path().join(role.to_string());
+        match std::fs::remove_dir_all(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(LocalClusterError::DataDir { path, source })
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// Waits until one of the running processes ends; forever when none runs.

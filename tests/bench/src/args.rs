@@ -42,6 +42,8 @@ pub(crate) enum Comparison {
     Scale(Sizes),
     /// A backup of a million live tasks saved and restored
     Backup(Sizes),
+    /// Masters added, promoted, removed, replaced and restarted under load
+    Membership(Sizes),
     /// Many that wait, many that read slowly, and large bodies
     Front,
     /// Logs through a master: one fast reader, then many that take nothing
@@ -54,10 +56,10 @@ pub(crate) struct Sizes {
     /// Seconds per measurement
     #[arg(long, default_value_t = 5)]
     pub(crate) seconds: u64,
-    /// Leaders killed, and handed over from
+    /// Leaders killed and handed over from, and changes of the members of each kind
     #[arg(long, default_value_t = 20)]
     pub(crate) trials: u16,
-    /// Live and finished tasks of the scale measurements
+    /// Live and finished tasks of the measurements of size
     #[arg(long, default_value_t = 1_000_000)]
     pub(crate) tasks: u32,
 }

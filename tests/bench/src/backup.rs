@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use clusterctl::local_cluster::{Layout, LocalCluster, Role};
@@ -13,6 +14,7 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::etcd::Etcd;
 use crate::failover::longest_gap;
 use crate::ours;
 use crate::scale::{submit_waiting, waiting_task};
@@ -30,6 +32,26 @@ pub(crate) async fn run(table: &mut Table, tasks: u32) -> anyhow::Result<()> {
     for masters in [1, 3] {
         restore(table, home.path(), &file, masters, tasks).await?;
     }
+    etcd(table, &home.path().join("etcd.backup"), tasks).await
+}
+
+/// The same with as many keys in etcd.
+async fn etcd(table: &mut Table, file: &Path, keys: u32) -> anyhow::Result<()> {
+    let Some(etcd) = Etcd::start().await?.filter(|_| Etcd::can_save()) else { return Ok(()) };
+    etcd.fill(keys).await?;
+    let mut slowest = Duration::ZERO;
+    for _ in 0..SAVES {
+        slowest = slowest.max(etcd.save(file).await?);
+    }
+    drop(etcd);
+    let size = std::fs::metadata(file)?.len() >> 20;
+    let figure = format!("etcd backup of {keys} keys saved, slowest of {SAVES}, nobody writes");
+    table.add(&figure, format!("{} ({size} MiB)", millis(slowest)), None);
+
+    let (restored, writable) = Etcd::restore(file).await?;
+    let figure = format!("{keys} keys of etcd restored into 3 on this machine");
+    table.add(&figure, millis(restored), None);
+    table.add("from its beginning to the first accepted put", millis(writable), None);
     Ok(())
 }
 
@@ -42,7 +64,7 @@ async fn save(table: &mut Table, file: &Path, tasks: u32) -> anyhow::Result<()> 
     writing.spawn(longest_gap(writer, Arc::clone(&stop)));
 
     let endpoints = cluster.layout().endpoints().collect::<Vec<_>>().join(",");
-    let mut slowest = std::time::Duration::ZERO;
+    let mut slowest = Duration::ZERO;
     for _ in 0..SAVES {
         let started = Instant::now();
         let mut command = clusterctl()?;

@@ -1,5 +1,7 @@
 //! Three etcd processes, with their defaults, and a load of puts like our load of submissions.
 
+mod backup;
+
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -48,21 +50,24 @@ impl Etcd {
             return Ok(None);
         }
         let mut etcd = Self { members: Vec::new(), dir: TempDir::new()? };
-        for member in 0..MEMBERS {
-            // Another's etcd there would be measured in place of ours.
-            std::net::TcpListener::bind(endpoint(member))
-                .with_context(|| format!("etcd cannot listen on {}", endpoint(member)))?;
-            let child = etcd.spawn(member)?;
-            etcd.members.push(child);
-        }
+        etcd.spawn_all()?;
         etcd.leader().await?;
         Ok(Some(etcd))
     }
 
+    fn spawn_all(&mut self) -> anyhow::Result<()> {
+        for member in 0..MEMBERS {
+            // Another's etcd there would be measured in place of ours.
+            std::net::TcpListener::bind(endpoint(member))
+                .with_context(|| format!("etcd cannot listen on {}", endpoint(member)))?;
+            let child = self.spawn(member)?;
+            self.members.push(child);
+        }
+        Ok(())
+    }
+
     fn spawn(&self, member: u16) -> anyhow::Result<Child> {
-        let peer = |n: u16| format!("http://127.0.0.1:{}", BASE_PORT + 100 + n);
         let client = format!("http://{}", endpoint(member));
-        let cluster = (0..MEMBERS).map(|n| format!("m{n}={}", peer(n))).collect::<Vec<_>>();
         let log = std::fs::File::create(self.dir.path().join(format!("m{member}.log")))?;
         Command::new("etcd")
             .args(["--name", &format!("m{member}")])
@@ -71,7 +76,7 @@ impl Etcd {
             .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
             .args(["--listen-peer-urls", &peer(member)])
             .args(["--initial-advertise-peer-urls", &peer(member)])
-            .args(["--initial-cluster", &cluster.join(",")])
+            .args(["--initial-cluster", &initial_cluster()])
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
@@ -157,6 +162,14 @@ impl Drop for Etcd {
 
 fn endpoint(member: u16) -> String {
     format!("127.0.0.1:{}", BASE_PORT + member)
+}
+
+fn peer(member: u16) -> String {
+    format!("http://127.0.0.1:{}", BASE_PORT + 100 + member)
+}
+
+fn initial_cluster() -> String {
+    (0..MEMBERS).map(|n| format!("m{n}={}", peer(n))).collect::<Vec<_>>().join(",")
 }
 
 fn channel(member: u16) -> Option<Channel> {

@@ -50,7 +50,7 @@ pub(crate) async fn run(table: &mut Table, trials: u16) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn spread(gaps: Vec<Duration>) -> String {
+pub(crate) fn spread(gaps: Vec<Duration>) -> String {
     let least = gaps.iter().min().copied().unwrap_or_default();
     let most = gaps.iter().max().copied().unwrap_or_default();
     format!("median {}, {} to {}", millis(median(gaps)), millis(least), millis(most))

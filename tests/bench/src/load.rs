@@ -39,6 +39,6 @@ fn small_task(worker_id: Option<String>) -> v1::TaskSpec {
     clippy::cast_precision_loss,
     reason = "counts of a benchmark are far below the precision of a double"
 )]
-fn per_second(count: u64, elapsed: std::time::Duration) -> f64 {
+pub(crate) fn per_second(count: u64, elapsed: std::time::Duration) -> f64 {
     count as f64 / elapsed.as_secs_f64().max(f64::EPSILON)
 }

@@ -16,6 +16,7 @@ mod load;
 mod log_readers;
 mod machine;
 mod measure;
+mod membership;
 mod open_files;
 mod ours;
 mod process_usage;
@@ -62,6 +63,7 @@ async fn compare(comparison: Comparison, table: &mut Table) -> anyhow::Result<()
             failover::run(table, sizes.trials).await?;
             scale::run(table, sizes.tasks).await?;
             backup::run(table, sizes.tasks).await?;
+            membership::run(table, sizes.tasks, sizes.trials).await?;
             front::run(table).await
         }
         Comparison::Submit(sizes) => compare::run(table, duration(sizes)).await,
@@ -69,6 +71,7 @@ async fn compare(comparison: Comparison, table: &mut Table) -> anyhow::Result<()
         Comparison::Failover(sizes) => failover::run(table, sizes.trials).await,
         Comparison::Scale(sizes) => scale::run(table, sizes.tasks).await,
         Comparison::Backup(sizes) => backup::run(table, sizes.tasks).await,
+        Comparison::Membership(sizes) => membership::run(table, sizes.tasks, sizes.trials).await,
         Comparison::Front => front::run(table).await,
         Comparison::Logs => log_readers::run(table).await,
     }

@@ -115,8 +115,8 @@ impl Layout {
                 number.to_string().into(),
                 "--cluster-name".into(),
                 "dev".into(),
-                "--initial-cluster".into(),
-                self.initial_cluster().into(),
+                if self.is_first(role) { "--initial-cluster" } else { "--join" }.into(),
+                self.way_in(role).into(),
                 "--data-dir".into(),
                 own_dir,
                 "--grpc-listen".into(),
@@ -144,8 +144,18 @@ impl Layout {
         }
     }
 
-    fn initial_cluster(&self) -> String {
-        let member = |number| format!("{number}={}", self.grpc_address(Role::Master(number)));
+    /// Returns true for the masters that found the cluster; any other joins it.
+    const fn is_first(&self, role: Role) -> bool {
+        matches!(role, Role::Master(number) if number <= self.masters)
+    }
+
+    /// Returns the list of the first masters, with their numbers for one of them.
+    fn way_in(&self, role: Role) -> String {
+        let is_first = self.is_first(role);
+        let member = |number| {
+            let address = self.grpc_address(Role::Master(number));
+            if is_first { format!("{number}={address}") } else { address }
+        };
         (1..=self.masters).map(member).collect::<Vec<_>>().join(",")
     }
 
@@ -191,6 +201,15 @@ mod tests {
         let expected = "--node-id 2 --cluster-name dev \
             --initial-cluster 1=127.0.0.1:7001,2=127.0.0.1:7002,3=127.0.0.1:7003 \
             --data-dir /d/master-2 --grpc-listen 127.0.0.1:7002 --http-listen 127.0.0.1:7102";
+        assert_eq!(arguments, expected.split(' ').collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_master_beyond_the_first_ones_joins_them() {
+        let arguments = layout().arguments(Role::Master(4), Path::new("/d"));
+        let expected = "--node-id 4 --cluster-name dev \
+            --join 127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003 \
+            --data-dir /d/master-4 --grpc-listen 127.0.0.1:7004 --http-listen 127.0.0.1:7104";
         assert_eq!(arguments, expected.split(' ').collect::<Vec<_>>());
     }
 
