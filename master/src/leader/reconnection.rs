@@ -199,8 +199,8 @@ impl ReconnectionMonitor {
     }
 
     /// Starts contacts with the workers that are first in line.
-    fn start_contacts(&mut self) {
-        while let Some((worker, trigger)) = self.schedule.start_next() {
+    fn start_contacts(&mut self, now: Instant) {
+        while let Some((worker, trigger)) = self.schedule.start_next(now) {
             let address = self.leader.node.reader().with(|state| {
                 let known = state.worker(&worker)?;
                 let has_reason = trigger == Trigger::Announcement || !is_reachable(known);
@@ -320,11 +320,13 @@ impl Duty for ReconnectionMonitor {
             self.search();
             self.next_search = Instant::now() + SEARCH_PAUSE;
         }
-        self.start_contacts();
+        let now = Instant::now();
+        self.start_contacts(now);
 
         let due = self.schedule.next_due().filter(|_| self.config.enabled);
         let next = [due, self.awaited.next_end()].into_iter().flatten().min();
         let next = next.map(|at| at.max(self.next_search));
+        let next = next.into_iter().chain(self.schedule.next_start(now)).min();
         Ok(Wait::for_change_after(self.next_search).at_most_until(next))
     }
 

@@ -83,7 +83,7 @@ async fn save(table: &mut Table, file: &Path, tasks: u32) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Restores one data directory after the other, as each machine of a real cluster does for itself.
+/// Restores all data directories at once, as the machines of a real cluster do.
 async fn restore(
     table: &mut Table,
     home: &Path,
@@ -97,12 +97,16 @@ async fn restore(
     let list = members.map(|(id, address)| format!("{id}={address}")).collect::<Vec<_>>().join(",");
 
     let started = Instant::now();
+    let mut restoring = JoinSet::new();
     for id in 1..=masters {
         let mut command = clusterctl()?;
         command.args(["snapshot", "restore"]).arg(file).arg("--data-dir");
         command.arg(dir.join(Role::Master(id).to_string())).args(["--node-id", &id.to_string()]);
         command.args(["--cluster-name", "dev", "--initial-cluster", &list]);
-        finish(command).await?;
+        restoring.spawn(finish(command));
+    }
+    for ended in restoring.join_all().await {
+        ended?;
     }
     let restored = started.elapsed();
     let mut cluster = LocalCluster::prepare(layout, &LocalCluster::sibling_programs()?, Some(dir))?;
@@ -125,7 +129,8 @@ fn clusterctl() -> anyhow::Result<Command> {
     Ok(Command::new(program))
 }
 
-async fn finish(mut command: Command) -> anyhow::Result<()> {
+/// Runs a command to its end.
+pub(crate) async fn finish(mut command: Command) -> anyhow::Result<()> {
     let output = command.kill_on_drop(true).output().await?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{:?}: {said}", command.as_std());

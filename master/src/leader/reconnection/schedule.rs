@@ -13,6 +13,14 @@ use tokio::time::Instant;
 use super::backoff::rest;
 use super::contact::ContactResult;
 
+/// Number of contacts that may be so new that they do not count as slow.
+const YOUNG_MAX: usize = 32;
+
+/// Age from which a contact counts as slow. A worker that runs answers within some milliseconds, so
+/// a fleet that runs is contacted over a few connections at a time, and only workers that do not
+/// answer take up more. Each open connection costs the leader some 50 KiB, which it keeps.
+const SLOW_AFTER: Duration = Duration::from_millis(50);
+
 /// An inactive worker with a known address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct InactiveWorker {
@@ -68,7 +76,7 @@ struct Batch {
 enum Stage {
     Resting { due: Instant },
     InLine { trigger: Trigger, place: u64, batch: BatchId },
-    UnderWay { batch: BatchId },
+    UnderWay { batch: BatchId, since: Instant },
 }
 
 #[derive(Debug)]
@@ -100,7 +108,8 @@ pub(super) struct ContactSchedule {
     due: BTreeSet<(Instant, WorkerId)>,
     /// Workers that wait for an open contact to end.
     line: BTreeSet<(Trigger, u64, WorkerId)>,
-    under_way: usize,
+    /// Open contacts by their beginning.
+    under_way: BTreeSet<(Instant, WorkerId)>,
     next_place: u64,
     batches: BTreeMap<BatchId, Batch>,
     next_batch: BatchId,
@@ -116,7 +125,7 @@ impl ContactSchedule {
             entries: BTreeMap::new(),
             due: BTreeSet::new(),
             line: BTreeSet::new(),
-            under_way: 0,
+            under_way: BTreeSet::new(),
             next_place: 0,
             batches: BTreeMap::new(),
             next_batch: 0,
@@ -217,18 +226,29 @@ impl ContactSchedule {
     }
 
     /// Takes the next worker out of the line, if another contact may begin.
-    pub(super) fn start_next(&mut self) -> Option<(WorkerId, Trigger)> {
-        if self.under_way >= self.parallel_max {
+    pub(super) fn start_next(&mut self, now: Instant) -> Option<(WorkerId, Trigger)> {
+        if self.under_way.len() >= self.parallel_max || self.next_start(now).is_some() {
             return None;
         }
         let (trigger, _, worker) = self.line.pop_first()?;
         let entry = self.entries.get_mut(&worker)?;
         if let Stage::InLine { batch, .. } = entry.stage {
-            entry.stage = Stage::UnderWay { batch };
+            entry.stage = Stage::UnderWay { batch, since: now };
             entry.was_contacted = true;
-            self.under_way = self.under_way.saturating_add(1);
+            self.under_way.insert((now, worker.clone()));
         }
         Some((worker, trigger))
+    }
+
+    /// Returns the time from which another contact may begin, if that is only because of the age of
+    /// the open ones.
+    #[must_use]
+    pub(super) fn next_start(&self, now: Instant) -> Option<Instant> {
+        if self.line.is_empty() || self.under_way.len() >= self.parallel_max {
+            return None;
+        }
+        let (oldest_young, _) = self.under_way.iter().rev().nth(YOUNG_MAX - 1)?;
+        Some(*oldest_young + SLOW_AFTER).filter(|next| *next > now)
     }
 
     /// Notes trouble with a worker. Returns whether it differs from the trouble last reported.
@@ -257,8 +277,8 @@ impl ContactSchedule {
         random: u32,
     ) -> Option<Completed> {
         let entry = self.entries.get_mut(worker)?;
-        let Stage::UnderWay { batch } = entry.stage else { return None };
-        self.under_way = self.under_way.saturating_sub(1);
+        let Stage::UnderWay { batch, since } = entry.stage else { return None };
+        self.under_way.remove(&(since, worker.clone()));
 
         entry.failures = match result {
             Some(result) if !result.is_reached() => entry.failures.saturating_add(1),
@@ -284,7 +304,7 @@ impl ContactSchedule {
     pub(super) fn forget(&mut self, worker: &WorkerId, now: Instant) -> Option<Completed> {
         match self.remove(worker)? {
             Stage::Resting { .. } => None,
-            Stage::InLine { batch, .. } | Stage::UnderWay { batch } => {
+            Stage::InLine { batch, .. } | Stage::UnderWay { batch, .. } => {
                 self.leave_batch(batch, None, now)
             }
         }
@@ -331,7 +351,9 @@ impl ContactSchedule {
             Stage::InLine { trigger, place, .. } => {
                 self.line.remove(&(trigger, place, worker.clone()));
             }
-            Stage::UnderWay { .. } => self.under_way = self.under_way.saturating_sub(1),
+            Stage::UnderWay { since, .. } => {
+                self.under_way.remove(&(since, worker.clone()));
+            }
         }
         Some(stage)
     }

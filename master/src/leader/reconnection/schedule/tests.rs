@@ -41,7 +41,7 @@ impl Timeline {
 
     /// Starts all contacts that may start now. Returns the names of the workers.
     fn started(&mut self) -> Vec<String> {
-        let started = std::iter::from_fn(|| self.schedule.start_next());
+        let started = std::iter::from_fn(|| self.schedule.start_next(self.now));
         started.map(|(worker, _)| worker.as_str().to_owned()).collect()
     }
 
@@ -305,4 +305,22 @@ fn a_pass_over_ten_thousand_resting_workers_looks_at_none_of_them() {
         true
     });
     assert_eq!((round, looked_at), (None, 0));
+}
+
+#[test]
+fn a_fleet_that_answers_is_contacted_over_few_connections() {
+    let mut timeline = Timeline::new(Backoff::Off, 256);
+    let names = (0..100).map(|number| format!("w{number:03}")).collect::<Vec<_>>();
+    timeline.schedule.announce(names.iter().map(|name| id(name)).collect(), timeline.now);
+
+    let first = timeline.started();
+    assert_eq!(first.len(), YOUNG_MAX);
+    timeline.reached(&first[0]);
+    assert_eq!(timeline.started(), [names[YOUNG_MAX].clone()], "one ended, one begins");
+
+    // Those that do not answer are waited for beside the next ones.
+    assert_eq!(timeline.schedule.next_start(timeline.now), Some(timeline.now + SLOW_AFTER));
+    timeline.pass(SLOW_AFTER);
+    assert_eq!(timeline.schedule.next_start(timeline.now), None);
+    assert_eq!(timeline.started().len(), YOUNG_MAX);
 }
