@@ -17,7 +17,7 @@ const FILES: [&str; 6] = [
 ];
 
 /// Messages that are bodies of the REST API too: one type, two encodings.
-const JSON_BODIES: [&str; 28] = [
+const JSON_BODIES: [&str; 31] = [
     "Resources",
     "Constraint",
     "TaskSpec",
@@ -33,6 +33,9 @@ const JSON_BODIES: [&str; 28] = [
     "MassLoss",
     "Setting",
     "ClusterConfig",
+    "ClusterMember",
+    "MemberList",
+    "MemberChanged",
     "SetSchedulingRequest",
     "LabelWorkerRequest",
     "ReconnectResult",

@@ -6,6 +6,7 @@ mod cluster;
 mod fuzz_tests;
 mod input;
 mod log_text;
+mod members;
 mod observe;
 mod probes;
 mod server;
@@ -71,6 +72,10 @@ pub(crate) fn router(api: Api, reach: Reach) -> Router {
         .route("/api/cluster/snapshot", post(cluster::save_snapshot))
         .route("/api/cluster", get(cluster::status))
         .route("/api/cluster/config", get(settings::show).put(settings::change))
+        .route("/api/cluster/members", get(members::list).post(members::add))
+        .route("/api/cluster/members/{id}", delete(members::remove))
+        .route("/api/cluster/members/{id}/promote", post(members::promote))
+        .route("/api/cluster/members/{id}/replace", post(members::replace))
         .route("/api/cluster/leader", get(cluster::leader))
         .route("/api/cluster/leaders", get(cluster::leaders))
         .route("/livez", get(probes::live).options(probes::options))

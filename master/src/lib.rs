@@ -10,6 +10,7 @@ mod freshness;
 mod ids;
 mod leader;
 pub mod master;
+mod membership_order;
 mod metrics;
 mod open_files;
 mod operations;

@@ -1,7 +1,7 @@
 //! Translates refusals of the replicated log and of sessions into problems for clients.
 
 use proto::problem::{ErrorKind, Outcome, Problem};
-use raft_store::{BackupFailure, ProposeError, ReadError, TransferError};
+use raft_store::{BackupFailure, MembershipError, ProposeError, ReadError, TransferError};
 
 use crate::leader::sessions::SessionError;
 
@@ -52,6 +52,24 @@ pub(crate) fn of_transfer(error: &TransferError) -> Problem {
         | TransferError::Behind { .. }
         | TransferError::AnotherLeads { .. } => ErrorKind::Conflict,
         TransferError::TimedOut(_) => ErrorKind::Timeout,
+    };
+    let outcome = if error.is_certain() { Outcome::Rejected } else { Outcome::Unknown };
+    Problem::new(kind, error.to_string()).with_outcome(outcome)
+}
+
+/// A membership that was not changed, or of which nobody knows.
+pub(crate) fn of_membership(error: &MembershipError) -> Problem {
+    let kind = match error {
+        MembershipError::NotLeader => ErrorKind::NotLeader,
+        MembershipError::NotAMember(_) => ErrorKind::NotFound,
+        MembershipError::TooFew(_) => ErrorKind::TooFewVoters,
+        MembershipError::Behind { .. } => ErrorKind::NotCaughtUp,
+        MembershipError::InProgress
+        | MembershipError::Silent(_)
+        | MembershipError::Refused(_)
+        | MembershipError::OnlyVoter(_)
+        | MembershipError::Leads(_) => ErrorKind::Conflict,
+        MembershipError::Unknown(_) => ErrorKind::Timeout,
     };
     let outcome = if error.is_certain() { Outcome::Rejected } else { Outcome::Unknown };
     Problem::new(kind, error.to_string()).with_outcome(outcome)

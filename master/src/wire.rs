@@ -1,6 +1,8 @@
 //! Converts between messages and what operations take and return, for REST and gRPC alike: the
 //! messages of one are the bodies of the other.
 
+mod members;
+
 use std::collections::BTreeMap;
 
 use cluster_state::{
@@ -14,6 +16,7 @@ use proto::v1;
 use raft_store::PeerStatus;
 use uuid::Uuid;
 
+pub(crate) use self::members::{member_changed, members};
 use crate::operations::{
     ClusterView, CreatedToken, LeaderView, LogPiece, MemberView, NewToken, ReconnectOutcome,
     SettingsChange, TaskPage, TaskStatus, TaskView, Tokens, View, WorkerPage, WorkerView,

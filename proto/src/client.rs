@@ -7,6 +7,7 @@
 mod calls;
 mod error;
 mod logs;
+mod member_calls;
 mod operator_calls;
 mod snapshot;
 mod targets;

@@ -36,7 +36,7 @@ use crate::error::StartError;
 use crate::fatal::Fatal;
 use crate::hand_over::{HandOver, Naming};
 use crate::leadership::{Leadership, Patience};
-use crate::log_node::NodeId;
+use crate::log_node::{MasterNode, NodeId};
 use crate::log_store::LogStore;
 use crate::membership::{self, LocalStatus, Member, Members};
 use crate::network::Network;
@@ -56,8 +56,8 @@ pub use self::autopilot::{AutopilotConfig, Thought};
 pub use self::config::NodeConfig;
 use self::config::raft_config;
 use self::founding::FirstMembers;
+pub use self::members::{Added, Force, MemberChange, MemberOrder, Membership, MembershipError};
 pub(crate) use self::members::{Admission, Joiner};
-pub use self::members::{Force, MemberChange, Membership, MembershipError};
 pub use self::recognition::Expulsion;
 pub use self::status::{PeerStatus, PeerStatuses};
 pub use self::transfer::TransferError;
@@ -82,6 +82,8 @@ struct Inner {
     contact: Arc<Contact>,
     hand_over: HandOver,
     first_members: FirstMembers,
+    /// `host:port` of a leader that has told this master to join its cluster.
+    invitation: watch::Sender<Option<String>>,
     /// Reason that this master does not belong to its cluster any more.
     expelled: watch::Sender<Option<Expulsion>>,
     autopilot: watch::Sender<AutopilotConfig>,
@@ -252,6 +254,18 @@ impl Node {
         self.inner.thought.borrow().clone()
     }
 
+    /// Returns the bounds of what the autopilot does.
+    #[must_use]
+    pub fn autopilot(&self) -> AutopilotConfig {
+        *self.inner.autopilot.borrow()
+    }
+
+    /// Returns what the membership records of a member.
+    #[must_use]
+    pub fn record(&self, node: NodeId) -> Option<MasterNode> {
+        self.inner.members.record(node)
+    }
+
     /// Returns the gRPC address of a member.
     #[must_use]
     pub fn member_address(&self, node: NodeId) -> Option<String> {
@@ -308,6 +322,11 @@ impl Node {
 
     pub(crate) fn first_members(&self) -> &FirstMembers {
         &self.inner.first_members
+    }
+
+    /// Returns the leader that has told this master to join its cluster, as that changes.
+    pub(crate) fn invitation(&self) -> watch::Receiver<Option<String>> {
+        self.inner.invitation.subscribe()
     }
 
     /// Waits until the node stops.

@@ -318,6 +318,12 @@ impl Cluster {
         id
     }
 
+    /// Forgets a master that has ended for good.
+    pub fn forget_master(&mut self, id: u64) {
+        assert!(!self.master_mut(id).is_running(), "master {id} has not ended");
+        self.masters.retain(|master| master.id() != id);
+    }
+
     /// Waits until every acknowledged task has ended, then panics if any promise was broken.
     pub async fn check_history(&self) {
         let tasks = self.settle().await;

@@ -40,6 +40,7 @@ mod logs_are_streamed;
 mod lying_worker;
 mod mass_loss_brakes_requeueing;
 mod masters_join;
+mod members_by_command;
 mod minority_cut_off;
 mod no_leader_answers;
 mod orders_that_reach_nobody;

@@ -1,5 +1,6 @@
 //! Defines the command line.
 
+mod member;
 mod operator;
 mod shell;
 mod snapshot;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+pub use member::MemberCommand;
 pub use operator::{
     ConfigCommand, DrainArgs, LabelArgs, LabelChange, MassLossCommand, TokenCommand, WorkerCommand,
 };
@@ -121,6 +123,12 @@ pub enum ClusterCommand {
         /// Action to take
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+    /// Show the members of the cluster, and change who they are
+    Member {
+        /// Action to take
+        #[command(subcommand)]
+        command: MemberCommand,
     },
     /// Show or acknowledge the mass-loss alarm, which says that most workers fell silent at once
     MassLoss {

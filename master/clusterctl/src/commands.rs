@@ -6,6 +6,7 @@ mod drain;
 mod leader;
 mod logs;
 mod mass_loss;
+mod member;
 mod shell;
 mod snapshot;
 mod submit;
@@ -78,6 +79,7 @@ async fn ask(context: &Context, command: ClusterCommand) -> Result<(), Failure> 
         ClusterCommand::Task { command } => Box::pin(task::run(context, command)).await,
         ClusterCommand::Token { command } => token::run(context, command).await,
         ClusterCommand::Config { command } => config::run(context, command).await,
+        ClusterCommand::Member { command } => Box::pin(member::run(context, command)).await,
         ClusterCommand::MassLoss { command } => mass_loss::run(context, command).await,
     }
 }

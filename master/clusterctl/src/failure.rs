@@ -224,6 +224,8 @@ const fn code_of(kind: ErrorKind) -> u8 {
         ErrorKind::NotFound => 3,
         ErrorKind::Conflict
         | ErrorKind::NameInUse
+        | ErrorKind::TooFewVoters
+        | ErrorKind::NotCaughtUp
         | ErrorKind::IdempotencyConflict
         | ErrorKind::IndexAhead => 4,
         ErrorKind::Unauthenticated | ErrorKind::Forbidden => 5,

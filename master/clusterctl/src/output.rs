@@ -1,5 +1,6 @@
 //! Prints results: data on standard output, as columns or as JSON; messages on standard error.
 
+mod member;
 mod operator;
 mod prompt;
 mod snapshot;
@@ -11,6 +12,7 @@ use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
+pub use member::members;
 pub use operator::{config, mass_loss, reconnections, tokens, worker_history, worker_metrics};
 pub use prompt::worker_box;
 pub use snapshot::{InspectedSnapshot, SavedSnapshot, saved_snapshot, snapshot};

@@ -18,7 +18,7 @@ use proto::v1::cluster_service_client::ClusterServiceClient;
 use proto::v1::master_service_client::MasterServiceClient;
 use proto::v1::registry_service_client::RegistryServiceClient;
 use proto::v1::task_service_client::TaskServiceClient;
-use raft_store::{Leadership, Node};
+use raft_store::{Force, Leadership, MemberOrder, Node};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
@@ -26,10 +26,13 @@ use super::forwarded;
 use super::hops::{check_first_hop, mark_as_forwarded};
 use crate::ids;
 use crate::leader::state::Target;
+use crate::membership_order::MembershipOrder;
 use crate::task_query::TaskQuery;
 
 /// Longest time of a call: longer than the leader itself waits for a commit.
 const TIMEOUT: Duration = Duration::from_secs(12);
+/// Longest change of the membership: the leader may wait for another change, and hand over.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(18);
 
 /// Client of the leader, where another master leads. Clones share the connection.
 #[derive(Clone, Debug)]
@@ -185,6 +188,43 @@ impl LeaderPeer {
         answer(client.transfer_leader(forwarding(request.into_inner()))).await
     }
 
+    /// Returns the members as the leader sees them.
+    pub(crate) async fn members(&self) -> Result<forwarded::MemberList, Problem> {
+        let mut client = ClusterServiceClient::new(self.channel()?);
+        answer(client.list_members(forwarding(v1::ListMembersRequest {}))).await
+    }
+
+    /// Has the leader change the membership.
+    pub(crate) async fn change_members(
+        &self,
+        order: &MembershipOrder,
+    ) -> Result<forwarded::MemberChanged, Problem> {
+        let mut client = ClusterServiceClient::new(self.channel()?);
+        let (order, force) = match order {
+            MembershipOrder::Add { name, address } => {
+                let (name, address) = (name.to_string(), address.clone());
+                let request = v1::AddMemberRequest { name, address };
+                return changed(client.add_member(changing(request))).await;
+            }
+            MembershipOrder::Change { order, force } => (order, *force == Force::Yes),
+        };
+        match order {
+            MemberOrder::Promote(name) => {
+                let request = v1::PromoteMemberRequest { name: name.to_string() };
+                changed(client.promote_member(changing(request))).await
+            }
+            MemberOrder::Replace { old, new } => {
+                let (old, new) = (old.to_string(), new.to_string());
+                let request = v1::ReplaceMemberRequest { old, new };
+                changed(client.replace_member(changing(request))).await
+            }
+            MemberOrder::Remove(name) => {
+                let request = v1::RemoveMemberRequest { name: name.to_string(), force };
+                changed(client.remove_member(changing(request))).await
+            }
+        }
+    }
+
     fn sessions<T>(&self, request: &Request<T>) -> Result<MasterServiceClient<Channel>, Problem> {
         check_first_hop(request)?;
         let client = MasterServiceClient::new(self.channel()?);
@@ -219,6 +259,18 @@ fn forwarding<T>(message: T) -> Request<T> {
     let mut request = timed(message, TIMEOUT);
     mark_as_forwarded(&mut request);
     request
+}
+
+/// Prepares a change of the membership, which takes longer than other calls.
+fn changing<T>(message: T) -> Request<T> {
+    let mut request = timed(message, CHANGE_TIMEOUT);
+    mark_as_forwarded(&mut request);
+    request
+}
+
+async fn changed<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Problem> {
+    let changed = deadline::within("the leader", CHANGE_TIMEOUT, call).await;
+    changed.map_err(|status| Problem::from(&status))
 }
 
 async fn within<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Status> {

@@ -10,12 +10,30 @@ use proto::v1::cluster_service_server::ClusterService;
 use tonic::{Request, Response, Status};
 
 use super::{reply, reply_unmarked};
+use crate::membership_order::MembershipOrder;
 use crate::operations::Operations;
+use crate::peer::{check_leads_if_forwarded, is_forwarded};
 use crate::wire;
 
 #[derive(Clone, Debug)]
 pub(super) struct ClusterEndpoint {
     pub(super) operations: Operations,
+}
+
+impl ClusterEndpoint {
+    async fn change_members<R>(
+        &self,
+        request: Request<R>,
+    ) -> Result<Response<v1::MemberChanged>, Status>
+    where
+        MembershipOrder: TryFrom<R, Error = Problem>,
+    {
+        let changed = async {
+            check_leads_if_forwarded(&request, self.operations.is_leading())?;
+            self.operations.change_members(request.into_inner().try_into()?).await
+        };
+        reply(&self.operations, changed.await, wire::member_changed)
+    }
 }
 
 #[tonic::async_trait]
@@ -91,5 +109,48 @@ impl ClusterService for ClusterEndpoint {
         let change = wire::settings_change(request.into_inner());
         let settings = self.operations.set_settings(change).await;
         reply(&self.operations, settings, |record| wire::config(&record))
+    }
+
+    async fn list_members(
+        &self,
+        request: Request<v1::ListMembersRequest>,
+    ) -> Result<Response<v1::MemberList>, Status> {
+        let operations = &self.operations;
+        let members = if is_forwarded(&request) {
+            let leads = check_leads_if_forwarded(&request, operations.is_leading());
+            leads.map_err(Status::from)?;
+            Ok(operations.mark().on(operations.members_here().await))
+        } else {
+            operations.members(Consistency::Stale.into()).await
+        };
+        reply(operations, members, wire::members)
+    }
+
+    async fn add_member(
+        &self,
+        request: Request<v1::AddMemberRequest>,
+    ) -> Result<Response<v1::MemberChanged>, Status> {
+        self.change_members(request).await
+    }
+
+    async fn promote_member(
+        &self,
+        request: Request<v1::PromoteMemberRequest>,
+    ) -> Result<Response<v1::MemberChanged>, Status> {
+        self.change_members(request).await
+    }
+
+    async fn replace_member(
+        &self,
+        request: Request<v1::ReplaceMemberRequest>,
+    ) -> Result<Response<v1::MemberChanged>, Status> {
+        self.change_members(request).await
+    }
+
+    async fn remove_member(
+        &self,
+        request: Request<v1::RemoveMemberRequest>,
+    ) -> Result<Response<v1::MemberChanged>, Status> {
+        self.change_members(request).await
     }
 }

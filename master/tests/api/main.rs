@@ -14,6 +14,7 @@ mod large;
 mod liveness;
 mod log;
 mod log_rates;
+mod members;
 mod names;
 mod one_master;
 mod orders;

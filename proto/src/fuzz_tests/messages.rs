@@ -43,6 +43,8 @@ fn a_message_is_read_as_sent_or_refused() {
             LogChunk MasterRegisterRequest MasterRegisterResponse AssignTaskRequest
             AssignTaskResponse CancelTaskRequest CancelTaskResponse DismissRequest
             DismissResponse StreamTaskLogsRequest SaveSnapshotRequest SnapshotPart
+            ListMembersRequest MemberList AddMemberRequest PromoteMemberRequest
+            ReplaceMemberRequest RemoveMemberRequest MemberChanged IntroduceRequest
         );
     });
 }

@@ -32,6 +32,10 @@ pub enum ErrorKind {
     NameInUse,
     /// The requested index is not one of this cluster's log.
     IndexAhead,
+    /// Too few of the masters that a change leaves with a vote answer.
+    TooFewVoters,
+    /// The master that is to get a vote has not caught up: a moment later it may have.
+    NotCaughtUp,
     /// The request did not arrive in time.
     RequestTimeout,
     /// The request is larger than the bound.
@@ -76,7 +80,7 @@ const fn row(
 }
 
 /// All kinds, in the order of the enum. When a foreign status is read back, the first match counts.
-const ROWS: [Row; 23] = {
+const ROWS: [Row; 25] = {
     use ErrorKind as Kind;
     [
         row(Kind::Malformed, "malformed", 400, Code::InvalidArgument, "The request cannot be read"),
@@ -132,6 +136,20 @@ const ROWS: [Row; 23] = {
             409,
             Code::FailedPrecondition,
             "The index is not one of this cluster",
+        ),
+        row(
+            Kind::TooFewVoters,
+            "too-few-voters",
+            409,
+            Code::FailedPrecondition,
+            "Too few voters would answer",
+        ),
+        row(
+            Kind::NotCaughtUp,
+            "not-caught-up",
+            409,
+            Code::FailedPrecondition,
+            "The master has not caught up",
         ),
         row(
             Kind::RequestTimeout,

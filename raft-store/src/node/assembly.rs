@@ -90,6 +90,7 @@ pub(super) fn assemble(
         contact,
         hand_over,
         first_members: FirstMembers::default(),
+        invitation: watch::Sender::new(None),
         expelled: watch::Sender::new(None),
         autopilot,
         thought,

@@ -57,10 +57,6 @@ async fn stand_after_the_pause(node: Node) {
 
 /// Founds a cluster or joins one, if this master has no data.
 async fn found(node: Node) {
-    let config = &node.inner.config;
-    if config.initial_cluster.is_empty() && config.join.is_empty() {
-        return;
-    }
     let founded = async { Founding::new(node.clone())?.run().await };
     if let Err(error) = founded.await
         && !node.inner.stop.is_cancelled()

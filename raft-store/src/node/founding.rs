@@ -77,12 +77,15 @@ impl Founding {
     /// # Errors
     ///
     /// When replication has failed.
-    pub(crate) async fn run(self) -> Result<(), StartError> {
+    pub(crate) async fn run(mut self) -> Result<(), StartError> {
+        let mut invitation = self.node.invitation();
         let started_at = Instant::now();
         let rarely = Rarely::default();
 
         // A leader that sends this master its log makes it a member, too.
         while !self.belongs_to_a_cluster().await? {
+            let invited_by = invitation.borrow_and_update().clone();
+            self.accept(invited_by);
             let findings = self.ask().await;
             let is_early = started_at.elapsed() < START_PATIENCE;
             let config = self.node.config();
@@ -103,7 +106,10 @@ impl Founding {
                     }
                 }
                 Verdict::LeaveIt => {
-                    if !is_early && rarely.is_due("begun") {
+                    if self.others.is_empty() && rarely.is_due("alone") {
+                        let advice = "add this master: clusterctl member add NAME HOST:PORT";
+                        tracing::info!(advice, "this master waits for its cluster");
+                    } else if !is_early && rarely.is_due("begun") {
                         tracing::info!("waiting for the master that founds the cluster");
                     }
                 }
@@ -117,9 +123,21 @@ impl Founding {
             tokio::select! {
                 () = self.node.stopped() => return Ok(()),
                 () = tokio::time::sleep(pause) => {}
+                // Cannot fail: the node holds the sender.
+                _ = invitation.changed() => {}
             }
         }
         Ok(())
+    }
+
+    /// Asks the leader that has invited this master, too.
+    fn accept(&mut self, invited_by: Option<String>) {
+        let Some(address) = invited_by else { return };
+        let asked = Asked::Entrance(address.clone());
+        let is_known = self.others.iter().any(|other| other.asked == asked);
+        if !is_known && let Ok(channel) = proto::channel::connect_lazily(&address) {
+            self.others.push(Other { asked, client: crate::network::client(channel) });
+        }
     }
 
     async fn belongs_to_a_cluster(&self) -> Result<bool, StartError> {
@@ -135,6 +153,7 @@ impl Founding {
             let question = v1::IntroduceRequest {
                 caller: Some(self.node.description()),
                 cluster_name: config.cluster_name.clone(),
+                join_through: None,
             };
             let answer = client.introduce(Request::new(question));
             let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer).await;

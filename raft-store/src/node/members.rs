@@ -1,7 +1,9 @@
 //! Changes the membership: one change at a time, and each only if the quorum that it leaves answers.
 
+mod addition;
 mod admission;
 mod arithmetic;
+mod orders;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,8 +16,10 @@ use openraft::raft::Precondition;
 use openraft::vote::leader_id_std::CommittedLeaderId;
 use tokio::time::Instant;
 
+pub use self::addition::Added;
 pub(crate) use self::admission::{Admission, Joiner};
 use self::arithmetic::{Quorum, TooFew};
+pub use self::orders::MemberOrder;
 use super::Node;
 use crate::error::StorageError;
 use crate::leadership::Leadership;
@@ -27,7 +31,11 @@ use crate::types::{LogId, TypeConfig};
 /// milliseconds, for which it then counts as a slow voter.
 pub(super) const LAG_MAX: u64 = 1_000;
 
-/// Time to wait for voters' answers before a change counts as leaving too few.
+/// Silence after which a member counts as absent, so that another log may take its place: several
+/// leases, so that a member that is only slow keeps it.
+pub(super) const ABSENCE: Duration = Duration::from_secs(2);
+
+/// Time to wait for members' answers before a change is refused for the lack of them.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Time after which the outcome of a change is unknown. It is committed, or not, all the same.
@@ -80,6 +88,15 @@ pub enum MembershipError {
     /// The learner has not caught up; nothing has changed.
     #[error("master {name} is {lag} entries behind, at most {max} are allowed: it has no vote yet")]
     Behind { name: MasterId, lag: u64, max: u64 },
+    /// The learner does not answer; nothing has changed.
+    #[error("master {0} does not answer: it has no vote yet")]
+    Silent(MasterId),
+    /// No member has that name; nothing has changed.
+    #[error("there is no master {0} in this cluster")]
+    NotAMember(MasterId),
+    /// The order does not fit the membership, or the master that it is about; nothing has changed.
+    #[error("{0}")]
+    Refused(String),
     /// Too few voters would answer; nothing has changed.
     #[error("{0}")]
     TooFew(#[from] TooFew),
@@ -92,6 +109,39 @@ pub enum MembershipError {
     /// It may or may not have changed: the leader was lost on the way.
     #[error("the outcome is unknown: {0}")]
     Unknown(String),
+}
+
+impl MembershipError {
+    /// Returns true if it is certain that nothing has changed.
+    #[must_use]
+    pub const fn is_certain(&self) -> bool {
+        match self {
+            Self::NotLeader
+            | Self::InProgress
+            | Self::Behind { .. }
+            | Self::Silent(_)
+            | Self::NotAMember(_)
+            | Self::Refused(_)
+            | Self::TooFew(_)
+            | Self::OnlyVoter(_)
+            | Self::Leads(_) => true,
+            Self::Unknown(_) => false,
+        }
+    }
+
+    /// Returns true if the change may be allowed when members have answered.
+    const fn may_be_a_lack_of_answers(&self) -> bool {
+        match self {
+            Self::TooFew(_) | Self::Silent(_) | Self::Behind { .. } => true,
+            Self::NotLeader
+            | Self::InProgress
+            | Self::NotAMember(_)
+            | Self::Refused(_)
+            | Self::OnlyVoter(_)
+            | Self::Leads(_)
+            | Self::Unknown(_) => false,
+        }
+    }
 }
 
 impl Node {
@@ -122,7 +172,7 @@ impl Node {
             return Err(MembershipError::NotLeader);
         };
         let check = || self.check_change(seen, change, force, term);
-        if matches!(check(), Err(MembershipError::TooFew(_))) {
+        if check().is_err_and(|error| error.may_be_a_lack_of_answers()) {
             // A new leader has only begun to hear answers.
             let answered = self.acks().until(|| check().is_ok());
             tokio::time::timeout(ANSWERS_WITHIN, answered).await.ok();
@@ -171,23 +221,24 @@ impl Node {
                 before.iter().copied().filter(|voter| voter != old).collect()
             }
         };
-        if before.contains(&me) && !after.contains(&me) {
-            let is_alone = after.is_empty();
-            let refused =
-                if is_alone { MembershipError::OnlyVoter } else { MembershipError::Leads };
-            return Err(refused(self.id()));
+        if after.is_empty() {
+            return Err(MembershipError::OnlyVoter(self.id()));
         }
-        if after == before || force == Force::Yes {
-            return Ok(());
+        if after != before && force == Force::No {
+            let answers =
+                |voter: &NodeId| *voter == me || self.inner.hand_over.is_answering(*voter, term);
+            let count = |voters: &BTreeSet<NodeId>| Quorum::count(voters, answers);
+            arithmetic::check(count(&before), count(&after))?;
         }
-        let answers =
-            |voter: &NodeId| *voter == me || self.inner.hand_over.is_answering(*voter, term);
-        let count = |voters: &BTreeSet<NodeId>| Quorum::count(voters, answers);
-        Ok(arithmetic::check(count(&before), count(&after))?)
+        let is_leaving = before.contains(&me) && !after.contains(&me);
+        if is_leaving { Err(MembershipError::Leads(self.id())) } else { Ok(()) }
     }
 
     fn check_has_caught_up(&self, seen: &Membership, new: NodeId) -> Result<(), MembershipError> {
         let name = seen.get(new).map_or(MasterId(new.0), |member| member.name);
+        if !self.has_answered(new, ABSENCE) {
+            return Err(MembershipError::Silent(name));
+        }
         let lag = self.lag_of(new).unwrap_or(u64::MAX);
         if lag > LAG_MAX {
             return Err(MembershipError::Behind { name, lag, max: LAG_MAX });

@@ -139,9 +139,13 @@ impl Node {
         }
     }
 
-    /// Learns the log of another first member from its introduction, until a membership names it.
+    /// Learns the log of another first member from its introduction, until a membership names it; or
+    /// through whom to join.
     pub(crate) fn meet(&self, introduction: &v1::IntroduceRequest) {
         let config = &self.inner.config;
+        if introduction.cluster_name == config.cluster_name && introduction.join_through.is_some() {
+            self.inner.invitation.send_replace(introduction.join_through.clone());
+        }
         let Some(caller) = &introduction.caller else { return };
         let name = MasterId(caller.name);
         let is_first = introduction.cluster_name == config.cluster_name

@@ -15,7 +15,8 @@ async fn node(dir: &TempDir) -> Node {
     for other in [2, 3] {
         let caller = v1::MasterDescription { node: other, name: other, ..Default::default() };
         let cluster_name = "test".to_owned();
-        node.meet(&v1::IntroduceRequest { caller: Some(caller), cluster_name });
+        let caller = Some(caller);
+        node.meet(&v1::IntroduceRequest { caller, cluster_name, join_through: None });
     }
     node
 }

@@ -8,10 +8,7 @@ use cluster_state::MasterId;
 
 use crate::log_node::NodeId;
 use crate::node::MemberChange;
-
-/// Silence after which a voter may be replaced by an empty directory of its own name: several
-/// leases, so that one that is only slow keeps its place.
-const ABSENCE: Duration = Duration::from_secs(2);
+use crate::node::members::ABSENCE;
 
 /// Time after a change of leaders in which nobody is judged by a long absence: a new leader has only
 /// begun to listen.

@@ -1,21 +1,16 @@
 //! Admits masters without data: decides whether one may become a member, and in whose place.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use cluster_state::{ClusterId, Level, MasterId};
 use proto::v1;
 
-use super::{Force, MemberChange, Membership, MembershipError};
+use super::{ABSENCE, Force, MemberChange, Membership, MembershipError};
 use crate::leadership::Leadership;
 use crate::log_node::{MasterNode, NodeId};
 use crate::membership::Member;
 use crate::node::Node;
 use crate::node::founding::record_of;
-
-/// Silence after which another log may take a member's place: several leases, so that a member that
-/// is only slow keeps it.
-const ABSENCE: Duration = Duration::from_secs(2);
 
 /// Members that a cluster may have, those without a vote included: each is sent every entry, and more
 /// voters only make writes slower.
@@ -43,6 +38,10 @@ impl Joiner {
         proto::channel::check_address(&master.address).map_err(|error| error.to_string())?;
         Ok(Self { node, name, record: record_of(name, master) })
     }
+
+    pub(super) const fn node(&self) -> NodeId {
+        self.node
+    }
 }
 
 /// Answer to a master that asks to become a member.
@@ -60,13 +59,22 @@ pub(crate) enum Admission {
 impl Node {
     /// Admits a master without data, if this master leads.
     pub(crate) async fn admit(&self, joiner: Joiner) -> Admission {
+        match self.try_to_admit(joiner).await {
+            Ok(admission) => admission,
+            Err(MembershipError::NotLeader) => Admission::AskLeader(None),
+            Err(error) => Admission::Refused(error.to_string()),
+        }
+    }
+
+    /// Does the same; an error says why the membership was not changed.
+    pub(super) async fn try_to_admit(&self, joiner: Joiner) -> Result<Admission, MembershipError> {
         let leadership = *self.leadership().borrow();
         let (Leadership::Leading { .. }, Some(cluster)) = (leadership, self.cluster_id()) else {
             let leader = match leadership {
                 Leadership::Following { node, .. } => self.inner.members.address(node),
                 Leadership::Leading { .. } | Leadership::Leaderless { .. } => None,
             };
-            return Admission::AskLeader(leader);
+            return Ok(Admission::AskLeader(leader));
         };
 
         let membership = self.membership();
@@ -76,21 +84,18 @@ impl Node {
         let instead_of = match plan(&joiner, &membership, self.reader().level(), answers) {
             Plan::IsMember => {
                 self.record_change(&membership, joiner).await;
-                return Admission::Admitted(cluster);
+                return Ok(Admission::Admitted(cluster));
             }
-            Plan::Refuse(reason) => return Admission::Refused(reason),
-            Plan::TooOld => return Admission::TooOld(self.reader().level()),
+            Plan::Refuse(reason) => return Ok(Admission::Refused(reason)),
+            Plan::TooOld => return Ok(Admission::TooOld(self.reader().level())),
             Plan::Admit { instead_of } => instead_of,
         };
 
         let Joiner { node, name, record } = joiner;
         tracing::info!(master = %name, %node, address = record.addr, "admitting a master");
         let change = MemberChange::Admit { node, record, instead_of };
-        match self.change_membership(&membership, &change, Force::No).await {
-            Ok(()) => Admission::Admitted(cluster),
-            Err(MembershipError::NotLeader) => Admission::AskLeader(None),
-            Err(error) => Admission::Refused(error.to_string()),
-        }
+        self.change_membership(&membership, &change, Force::No).await?;
+        Ok(Admission::Admitted(cluster))
     }
 
     /// Records where a member is and what it runs, if the membership says otherwise.

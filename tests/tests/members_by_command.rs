@@ -1,0 +1,124 @@
+//! Operators change the membership by command, under load, while leaders are killed.
+
+use std::time::Duration;
+
+use cluster_tests::cluster::Cluster;
+use cluster_tests::load::{Load, Plan};
+use eventually::{eventually, require};
+use serde_json::Value;
+
+/// Time for one change, with an election and a restart in its midst.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Exit code of a master that does not belong to its cluster any more.
+const EXPELLED: i32 = 3;
+
+async fn members(cluster: &Cluster) -> Vec<Value> {
+    let list = cluster.clusterctl(&["member", "list", "-o", "json"]).await.expect(0).json();
+    list["members"].as_array().unwrap().clone()
+}
+
+/// Gives an order until it is carried out. The first time, the leader is killed meanwhile.
+async fn order_while_the_leader_dies(cluster: &mut Cluster, args: &[&str]) {
+    let leader = cluster.leader().await;
+    let endpoints = cluster.grpc_addresses();
+    let words = args.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let ordered = tokio::spawn(async move {
+        let words = words.iter().map(String::as_str).collect::<Vec<_>>();
+        cluster_tests::clusterctl::clusterctl(&endpoints, &words).await
+    });
+    cluster.master_mut(leader).kill();
+    cluster.master_mut(leader).restart();
+    let outcome = ordered.await.unwrap();
+    if outcome.code != 0 {
+        eprintln!("{args:?} in an election: {}", outcome.stderr.trim_end());
+    }
+
+    eventually(&format!("{args:?}"), PATIENCE, async || {
+        let outcome = cluster.clusterctl(args).await;
+        // A master that was removed the first time is not found any more.
+        let is_done = outcome.code == 0 || (args[1] == "remove" && outcome.code == 3);
+        require(is_done, || outcome.stderr)
+    })
+    .await;
+}
+
+/// Waits until all masters but one are voters, and that one has ended.
+async fn is_removed(cluster: &mut Cluster, id: u64) {
+    let status = cluster.master_mut(id).wait(PATIENCE).await;
+    assert_eq!(status.code(), Some(EXPELLED));
+    cluster.forget_master(id);
+    cluster.await_voters().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_becomes_three_then_five_then_three_again_while_leaders_are_killed() {
+    let mut cluster = Cluster::builder().masters(1).workers(1).start().await;
+    for goal in [3, 5] {
+        let load = Load::start(&cluster.client(), cluster.effects(), Plan::STEADY);
+        load.progress(20).await;
+        while cluster.masters().count() < goal {
+            let id = cluster.add_master();
+            let (name, address) = (id.to_string(), cluster.master(id).grpc().to_owned());
+            order_while_the_leader_dies(&mut cluster, &["member", "add", &name, &address]).await;
+            order_while_the_leader_dies(&mut cluster, &["member", "promote", &name]).await;
+            cluster.await_voters().await;
+            load.progress(20).await;
+        }
+        load.stop().await;
+    }
+
+    let load = Load::start(&cluster.client(), cluster.effects(), Plan::STEADY);
+    load.progress(20).await;
+    for _ in 0..2 {
+        let leader = cluster.leader().await;
+        let leaving = cluster.others(leader)[0];
+        let name = leaving.to_string();
+        order_while_the_leader_dies(&mut cluster, &["member", "remove", &name]).await;
+        is_removed(&mut cluster, leaving).await;
+        load.progress(20).await;
+    }
+    load.stop().await;
+    assert_eq!(members(&cluster).await.len(), 3);
+    cluster.check_history().await;
+    cluster.check_replicas_agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_removed_or_replaced_hands_over_first() {
+    let mut cluster = Cluster::builder().workers(1).start().await;
+    let new = cluster.add_master();
+    let joined = format!("master {new} is a member that has caught up");
+    eventually(&joined, PATIENCE, async || {
+        let members = members(&cluster).await;
+        let member = members.iter().find(|member| member["name"] == new.to_string());
+        let is_close =
+            member.is_some_and(|member| member["lag"].as_u64().is_some_and(|lag| lag < 100));
+        require(is_close, || format!("{members:?}"))
+    })
+    .await;
+    let load = Load::start(&cluster.client(), cluster.effects(), Plan::STEADY);
+    load.progress(50).await;
+
+    // Another master is asked each time, and passes the order on.
+    let old = cluster.leader().await;
+    let words = ["member", "replace", &old.to_string(), &new.to_string(), "-o", "json"];
+    let replaced = cluster.clusterctl(&words).await.expect(0).json();
+    assert_eq!(
+        (&replaced["changed"], &replaced["member"]["name"]),
+        (&true.into(), &new.to_string().into())
+    );
+    is_removed(&mut cluster, old).await;
+    load.progress(20).await;
+
+    let old = cluster.leader().await;
+    let removed = cluster.clusterctl(&["member", "remove", &old.to_string()]).await.expect(0);
+    let warning = "warning: 2 voters are no safer than 1";
+    assert!(removed.stderr.contains(warning), "{}", removed.stderr);
+    is_removed(&mut cluster, old).await;
+    load.progress(20).await;
+
+    let tally = load.stop().await;
+    println!("longest gap between two acknowledgments: {:?}", tally.longest_gap());
+    cluster.check_history().await;
+    cluster.check_replicas_agree().await;
+}
