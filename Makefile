@@ -7,11 +7,12 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 BIN := $(CARGO_TARGET_DIR)/release
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help demo test chaos fuzz miri audit verify fix bench build doc clean deps
+.PHONY: help demo test upgrade-test chaos fuzz miri audit verify fix bench build doc clean deps
 
 help:
 	@echo "make demo    three masters and two workers on this machine, Ctrl-C stops them"
 	@echo "make test    all tests, with real processes and real faults"
+	@echo "make upgrade-test   upgrades from the release before, which is built of its sources first"
 	@echo "make chaos   random faults for MINUTES=10, on hosts and disks of their own (as root)"
 	@echo "make fuzz    mutated bytes for every decoder, MINUTES=10 for each package"
 	@echo "make miri    the pure state and the worker's ledger under Miri, which needs nightly Rust"
@@ -37,6 +38,22 @@ ifeq ($(NEXTEST),yes)
 else
 	$(CARGO) test $(PROFILE) --workspace --lib --bins --tests -- --test-threads=1
 endif
+
+# The release before is built of its sources in a worktree of their own, for which the tests that everybody
+# runs have no time. The programs of this release are built last: both builds have the same target directory.
+BEFORE ?= 4703179
+BEFORE_SOURCES := $(CARGO_TARGET_DIR)/release-before-sources
+CLOUDAI_OLD_RELEASE ?= $(CARGO_TARGET_DIR)/release-before
+upgrade-test: $(CLOUDAI_OLD_RELEASE)/master build
+	CLOUDAI_OLD_RELEASE=$(CLOUDAI_OLD_RELEASE) $(CARGO) test $(PROFILE) --workspace --test system \
+		upgrade::release_before -- --nocapture --test-threads=1
+
+$(CLOUDAI_OLD_RELEASE)/master: | deps
+	git worktree add --force --detach $(BEFORE_SOURCES) $(BEFORE)
+	cd $(BEFORE_SOURCES) && $(CARGO) build $(PROFILE) --workspace --bins
+	mkdir -p $(CLOUDAI_OLD_RELEASE)
+	cp $(BIN)/worker $(BIN)/master $(CLOUDAI_OLD_RELEASE)
+	git worktree remove --force $(BEFORE_SOURCES)
 
 # Random faults for so many minutes, from a seed that is printed (CLOUDAI_CHAOS_SEED repeats one).
 MINUTES ?= 10

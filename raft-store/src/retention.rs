@@ -113,14 +113,17 @@ impl Retention {
     }
 
     fn log_use(&self) -> LogUse {
-        let progress = self.outgoing.progress(Instant::now());
         let metrics = self.raft.metrics();
+        let members = {
+            let metrics = metrics.borrow_watched();
+            let nodes = metrics.membership_config.membership().nodes();
+            nodes.map(|(id, _)| *id).collect::<Vec<_>>()
+        };
+        let progress = self.outgoing.progress(Instant::now(), &members);
         let metrics = metrics.borrow_watched();
         let index = |id: &Option<crate::types::LogId>| id.as_ref().map(|id| id.index);
         let me = metrics.id;
 
-        let nodes = metrics.membership_config.membership().nodes().map(|(id, _)| *id);
-        let members = nodes.collect::<Vec<_>>();
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let rank = members.iter().filter(|id| **id < me).count();
         let replication = metrics.replication.iter().flatten().filter(|(id, _)| **id != me);

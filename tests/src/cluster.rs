@@ -46,6 +46,7 @@ pub struct Cluster {
     dir: Scratch,
     worker_args: Vec<String>,
     is_cuttable: bool,
+    release: Release,
     _turn: Turn,
 }
 
@@ -280,6 +281,7 @@ impl Cluster {
             }
         };
         worker.set_cuttable(self.is_cuttable);
+        worker.set_program(self.release.worker());
         let name = worker.name().to_owned();
         self.workers.push(worker);
         name

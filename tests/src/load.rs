@@ -91,6 +91,12 @@ impl Load {
         self.tally.lock().accepted()
     }
 
+    /// Returns the longest time between two acknowledgments so far.
+    #[must_use]
+    pub fn longest_gap(&self) -> Duration {
+        self.tally.lock().longest_gap()
+    }
+
     /// Waits until so many more were acknowledged.
     pub async fn progress(&self, more: usize) {
         let goal = self.accepted() + more;

@@ -103,12 +103,14 @@ impl Outgoing {
     }
 
     /// Returns the progress of the transmission to each peer. From here on nothing is kept for
-    /// absent ones.
-    pub(crate) fn progress(&self, now: Instant) -> BTreeMap<NodeId, Progress> {
+    /// absent ones, and for logs that were members once: the snapshot that is kept for one peer is
+    /// what all others are sent.
+    pub(crate) fn progress(&self, now: Instant, members: &[NodeId]) -> BTreeMap<NodeId, Progress> {
         let mut peers = self.peers.lock();
         // Describing a snapshot may take longer than a peer may be absent.
-        let away = peers.values_mut().filter(|served| served.is_away(now) && served.transfers == 0);
-        let forgotten = away.map(Served::forget).collect::<Vec<_>>();
+        let idle = peers.iter_mut().filter(|(_, served)| served.transfers == 0);
+        let away = idle.filter(|(peer, served)| served.is_away(now) || !members.contains(peer));
+        let forgotten = away.map(|(_, served)| served.forget()).collect::<Vec<_>>();
         let progress = peers.iter().map(|(peer, served)| {
             let is_served = !served.is_away(now);
             (*peer, Progress { after_snapshot: served.after_snapshot, is_served })
@@ -204,7 +206,7 @@ mod tests {
     const PEER: NodeId = NodeId(2);
 
     fn served(outgoing: &Outgoing) -> Vec<NodeId> {
-        let progress = outgoing.progress(Instant::now()).into_iter();
+        let progress = outgoing.progress(Instant::now(), &[PEER]).into_iter();
         progress.filter(|(_, progress)| progress.is_served).map(|(peer, _)| peer).collect()
     }
 

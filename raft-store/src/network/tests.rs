@@ -12,6 +12,8 @@ use super::*;
 use crate::types::{Entry, log_id};
 use crate::{Store, StoreConfig};
 
+const PEER: NodeId = NodeId(2);
+
 /// Returns a connection to a peer that refuses connections.
 fn peer() -> Peer {
     let identity = PeerIdentity::new(NodeId(1), "test", None);
@@ -22,7 +24,7 @@ fn peer() -> Peer {
         seen: Arc::default(),
         book: Arc::default(),
     };
-    network.peer(NodeId(2), &MasterNode::at(MasterId(2), "127.0.0.1:1"))
+    network.peer(PEER, &MasterNode::at(MasterId(2), "127.0.0.1:1"))
 }
 
 fn refused(status: Status) -> SendError {
@@ -102,12 +104,12 @@ async fn a_snapshot_is_kept_as_long_as_it_is_sent() {
     let outgoing = Arc::new(Outgoing::default());
     let first = snapshot_after(&mut store, 0).await.snapshot;
     let (id, path) = (first.id().to_owned(), first.path().to_owned());
-    let sending = outgoing.begin_snapshot(NodeId(2), &first);
+    let sending = outgoing.begin_snapshot(PEER, &first);
     drop(first);
 
     let second = snapshot_after(&mut store, 1).await.snapshot;
     tokio::time::advance(Duration::from_secs(3_600)).await;
-    let progress = outgoing.progress(Instant::now()).into_values().collect::<Vec<_>>();
+    let progress = outgoing.progress(Instant::now(), &[PEER]).into_values().collect::<Vec<_>>();
     assert_eq!(
         progress,
         [Progress { after_snapshot: Some(1), is_served: false }],
@@ -118,20 +120,31 @@ async fn a_snapshot_is_kept_as_long_as_it_is_sent() {
     // The transfer breaks off, and nobody goes on with it.
     sending.on_answered();
     drop(sending);
-    let progress = outgoing.progress(Instant::now()).into_values().collect::<Vec<_>>();
+    let progress = outgoing.progress(Instant::now(), &[PEER]).into_values().collect::<Vec<_>>();
     assert_eq!(progress, [Progress { after_snapshot: Some(1), is_served: true }]);
     assert_eq!(to_send(&mut store).await.id(), id);
     tokio::time::advance(Duration::from_secs(3_600)).await;
-    outgoing.progress(Instant::now());
+    outgoing.progress(Instant::now(), &[PEER]);
     assert_eq!(to_send(&mut store).await.id(), second.id());
     assert!(!path.exists());
 
     // The log does not reach back to it.
-    let sending = outgoing.begin_snapshot(NodeId(2), &second);
+    let sending = outgoing.begin_snapshot(PEER, &second);
     let last = snapshot_after(&mut store, 2).await.snapshot;
     drop(second);
     assert_eq!(to_send(&mut store).await.meta().last_log_id.unwrap().index, 1);
-    outgoing.end(NodeId(2));
+    outgoing.end(PEER);
     sending.ended().await;
     assert_eq!(to_send(&mut store).await.id(), last.id());
+    drop(sending);
+
+    // Its receiver is no member any more: the others are not sent what is kept for it.
+    let sending = outgoing.begin_snapshot(PEER, &last);
+    sending.on_answered();
+    let newest = snapshot_after(&mut store, 3).await.snapshot;
+    drop((sending, last));
+    outgoing.progress(Instant::now(), &[PEER]);
+    assert_ne!(to_send(&mut store).await.id(), newest.id());
+    outgoing.progress(Instant::now(), &[]);
+    assert_eq!(to_send(&mut store).await.id(), newest.id());
 }

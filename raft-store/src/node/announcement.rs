@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use proto::v1;
 use tokio_util::sync::CancellationToken;
-use tonic::Request;
+use tonic::{Code, Request};
 
 use super::Node;
 use crate::leadership::Leadership;
@@ -75,8 +75,12 @@ impl Node {
         let cluster_name = self.config().cluster_name.clone();
         let request = v1::JoinRequest { joiner: Some(self.description()), cluster_name };
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, client.join(Request::new(request))).await;
-        let answer = answer.map_err(|_| "the leader does not answer".to_owned())?;
-        Ok(answer.map_err(|status| status.message().to_owned())?.into_inner())
+        match answer.map_err(|_| "the leader does not answer".to_owned())? {
+            Ok(answer) => Ok(answer.into_inner()),
+            // A leader of release 0.2.0 cannot record it. The next leader may.
+            Err(status) if status.code() == Code::Unimplemented => Ok(v1::JoinResponse::default()),
+            Err(status) => Err(status.message().to_owned()),
+        }
     }
 
     /// Asks at the configured addresses who is there, because a member may have moved, and tells them

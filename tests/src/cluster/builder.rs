@@ -6,8 +6,8 @@ use std::time::Duration;
 use eventually::eventually;
 
 use super::machines::{Machines, master_name};
-use super::master::Addresses;
-use super::{Cluster, Master};
+use super::master::{Addresses, Setup};
+use super::{Cluster, Master, Release};
 use crate::client;
 use crate::effects::Effects;
 use crate::history::History;
@@ -28,6 +28,7 @@ pub struct Builder {
     master_args: Vec<String>,
     worker_args: Vec<String>,
     is_cuttable: bool,
+    release: Release,
 }
 
 impl Default for Builder {
@@ -38,6 +39,7 @@ impl Default for Builder {
             master_args: Vec::new(),
             worker_args: Vec::new(),
             is_cuttable: false,
+            release: Release::default(),
         }
         // Half a minute is right for production and long for a test.
         .master_arg("--reconnect-interval", "1s")
@@ -58,6 +60,12 @@ impl Builder {
     #[must_use]
     pub fn workers(self, workers: usize) -> Self {
         Self { workers, ..self }
+    }
+
+    /// The programs of a release.
+    #[must_use]
+    pub fn release(self, release: Release) -> Self {
+        Self { release, ..self }
     }
 
     /// A flag for every master. A later value replaces an earlier one.
@@ -118,6 +126,7 @@ impl Builder {
             dir,
             worker_args: self.worker_args,
             is_cuttable: self.is_cuttable,
+            release: self.release,
             machines,
             _turn: turn,
         };
@@ -150,8 +159,13 @@ impl Builder {
         machines: Option<&Machines>,
     ) -> Result<Vec<Master>, PortTaken> {
         let members = (1..=self.masters).map(|id| addresses(id, machines)).collect::<Vec<_>>();
-        let start =
-            |id| Master::start(id, dir, &members, machines, self.is_cuttable, &self.master_args);
+        let setup = Setup {
+            program: self.release.master(),
+            args: &self.master_args,
+            machines,
+            is_cuttable: self.is_cuttable,
+        };
+        let start = |id| Master::start(id, dir, &members, &setup);
         let mut masters = (1..=self.masters).map(start).collect::<Vec<_>>();
         let http = client::http();
         eventually("every master is ready", START_PATIENCE, async || {

@@ -16,6 +16,15 @@ pub(super) struct Addresses {
     pub(super) http: String,
 }
 
+/// Parts that all first masters of a cluster have in common.
+pub(super) struct Setup<'a> {
+    pub(super) program: PathBuf,
+    /// Flags beside those that each has of its own.
+    pub(super) args: &'a [String],
+    pub(super) machines: Option<&'a Machines>,
+    pub(super) is_cuttable: bool,
+}
+
 /// A master.
 #[derive(Debug)]
 pub struct Master {
@@ -26,14 +35,8 @@ pub struct Master {
 }
 
 impl Master {
-    pub(super) fn start(
-        id: u64,
-        dir: &Path,
-        members: &[Addresses],
-        machines: Option<&Machines>,
-        is_cuttable: bool,
-        args: &[String],
-    ) -> Self {
+    pub(super) fn start(id: u64, dir: &Path, members: &[Addresses], setup: &Setup<'_>) -> Self {
+        let Setup { machines, is_cuttable, .. } = *setup;
         let position = usize::try_from(id).unwrap().saturating_sub(1);
         let addresses = members.get(position).unwrap().clone();
         let name = master_name(id);
@@ -44,8 +47,9 @@ impl Master {
         };
         let own = own_args(id, &addresses, &data_dir, members);
         let exposed = machines.map(|_| "--insecure".to_owned());
-        let args = own.into_iter().chain(exposed).chain(args.iter().cloned()).collect();
+        let args = own.into_iter().chain(exposed).chain(setup.args.iter().cloned()).collect();
         let mut launch = Launch::of("master", &name, dir, args);
+        launch.program.clone_from(&setup.program);
         if let Some(machines) = machines {
             let place = machines.place(&name);
             launch.namespace = place.namespace;

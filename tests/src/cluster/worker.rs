@@ -63,6 +63,11 @@ impl Worker {
         self.launch.group = is_cuttable.then(|| GROUP_BASE + u32::try_from(self.number).unwrap());
     }
 
+    /// Sets the program of its first start.
+    pub(super) fn set_program(&mut self, program: PathBuf) {
+        self.launch.program = program;
+    }
+
     /// Its name in the registry.
     #[must_use]
     pub fn name(&self) -> &str {

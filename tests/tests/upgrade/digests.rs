@@ -55,7 +55,8 @@ impl Replicas {
             let channel = proto::channel::connect_lazily(master.grpc()).unwrap();
             let mut client = RaftServiceClient::new(channel);
             let introduced = client.introduce(v1::IntroduceRequest::default()).await.unwrap();
-            let node = introduced.into_inner().master.unwrap().node;
+            // The log of a master of release 0.2.0 has its number.
+            let node = introduced.into_inner().master.map_or(master.id(), |known| known.node);
             replicas.push(Replica { id: master.id(), node, client, cluster_id });
         }
         Self(replicas)

@@ -5,13 +5,17 @@ use std::time::Duration;
 use cluster_state::{ClusterId, Level};
 use proto::v1;
 use proto::v1::raft_service_client::RaftServiceClient;
-use tonic::Request;
 use tonic::transport::Channel;
+use tonic::{Code, Request, Response};
 
 use crate::node::{Expulsion, Node};
 
 /// Limit of one answer: it waits for the commit of a membership.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Reason that a master of release 0.2.0 gives without a word.
+const ADMITS_NOBODY: &str = "the leader runs a release that admits no masters: upgrade it, or hand over to \
+                             a master that is upgraded";
 
 /// One attempt to join.
 pub(super) struct Joining<'a> {
@@ -52,6 +56,9 @@ impl Joining<'_> {
         let request = v1::JoinRequest { joiner: Some(self.node.description()), cluster_name };
         let answer = tokio::time::timeout(JOIN_TIMEOUT, member.join(Request::new(request))).await;
         let answer = answer.map_err(|_| "the cluster did not answer in time".to_owned())?;
-        answer.map(tonic::Response::into_inner).map_err(|status| status.message().to_owned())
+        answer.map(Response::into_inner).map_err(|status| match status.code() {
+            Code::Unimplemented => ADMITS_NOBODY.to_owned(),
+            _ => status.message().to_owned(),
+        })
     }
 }
