@@ -130,6 +130,8 @@ impl Asker {
             let seen = *leadership.borrow_and_update();
             let point = tokio::select! {
                 () = stop.cancelled() => return,
+                // A leader that hands over lets the question wait, and its successor answers at once.
+                changed = leadership.changed() => if changed.is_ok() { continue } else { return },
                 point = self.ask_whoever_leads(&mut link, seen) => point,
             };
             if let Some(point) = point {

@@ -1,9 +1,19 @@
 //! Handing leadership over: to whoever can take it, and to nobody else.
 
+use std::time::Duration;
+
 use cluster_state::MasterId;
-use raft_store::TransferError;
+use futures_util::future::join_all;
+use raft_store::{Node, TransferError};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Cluster, eventually, register};
+
+/// Half of the time for which a master waits for the answer of a leader.
+const READ_MAX: Duration = Duration::from_millis(500);
+/// Number of hand-overs in which some question is under way at the wrong moment.
+const HAND_OVERS: usize = 10;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn leadership_is_handed_over_on_request() {
@@ -27,6 +37,37 @@ async fn leadership_is_handed_over_on_request() {
     .await;
     assert_eq!(cluster.leader().await, to);
     cluster.node(old).propose(&register("w1")).await.unwrap();
+}
+
+/// Reads until it is told to stop; returns the longest time that a read took.
+async fn longest_read(node: &Node, stop: &CancellationToken) -> Duration {
+    let mut longest = Duration::ZERO;
+    while !stop.is_cancelled() {
+        let began_at = Instant::now();
+        node.linearize().await.unwrap();
+        longest = longest.max(began_at.elapsed());
+    }
+    longest
+}
+
+/// The old leader lets a question wait, because it counts no answers. The new one is asked instead.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_read_waits_for_the_leader_that_hands_over() {
+    let cluster = Cluster::start(100_000).await;
+    let stop = CancellationToken::new();
+    let reads = join_all(cluster.members.values().map(|member| longest_read(&member.node, &stop)));
+
+    let hand_overs = async {
+        for _ in 0..HAND_OVERS {
+            let leader = cluster.leader().await;
+            let hand_over = || async { cluster.node(leader).transfer_leader(None).await.ok() };
+            eventually("another master leads", hand_over).await;
+        }
+        stop.cancel();
+    };
+    let (longest, ()) = tokio::join!(reads, hand_overs);
+
+    assert!(longest.iter().all(|read| *read < READ_MAX), "{longest:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
