@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Command, FromArgMatches};
+use clap::Command;
 use cluster_state::{
     Limits, MasterId, ReconnectSettings, RetentionSettings, SchedulerSettings, SettingKey,
     WorkerSettings,
@@ -23,7 +23,7 @@ use daemon::logging::{LogFilter, LogFormat};
 pub(crate) use settings::{SettingError, changed, shown};
 pub use value::{Addresses, Bytes, Names, TimeoutRange};
 
-use crate::restore::{self, RestoreOrder};
+use crate::offline::Offline;
 
 /// Everything an operator can set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -245,8 +245,8 @@ pub enum Invocation {
     Run(Box<Config>),
     /// Print what would be in force, as this TOML.
     Check(String),
-    /// Restore a backup.
-    Restore(RestoreOrder),
+    /// Do something with data directories.
+    Offline(Offline),
 }
 
 /// Reads the command line, the environment through `variable`, and the file they name.
@@ -257,10 +257,10 @@ pub fn parse(
     let command = Command::new("master")
         .version(env!("CARGO_PKG_VERSION"))
         .about("A replica of the CloudAI master cluster");
-    let command = daemon::config::command::<Config>(command).subcommand(restore::command());
+    let command = daemon::config::command::<Config>(command).subcommands(Offline::commands());
     let matches = command.try_get_matches_from(args)?;
-    if let Some(order) = matches.subcommand_matches("restore") {
-        return Ok(Invocation::Restore(RestoreOrder::from_arg_matches(order)?));
+    if let Some(order) = Offline::of(&matches)? {
+        return Ok(Invocation::Offline(order));
     }
     Ok(match daemon::config::invocation(&matches, variable)? {
         daemon::config::Invocation::Run(config) => Invocation::Run(config),

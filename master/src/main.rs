@@ -10,7 +10,6 @@ use daemon::exit::{USAGE, abort_on_panic, complain};
 use daemon::{logging, open_files};
 use master::config::{self, Config, Invocation};
 use master::master as composition;
-use master::restore;
 use nix::sys::prctl;
 
 /// A leader of ten thousand workers spends a tenth less of a processor with it than with glibc's
@@ -32,10 +31,7 @@ fn main() -> ExitCode {
             .write_all(text.as_bytes())
             .map(|()| ExitCode::SUCCESS)
             .context("cannot print the configuration"),
-        Ok(Invocation::Restore(order)) => match restore::run(&order) {
-            Ok(()) => Ok(ExitCode::SUCCESS),
-            Err(failure) => return complain(PROGRAM, &failure, failure.exit_code()),
-        },
+        Ok(Invocation::Offline(order)) => return order.run(PROGRAM),
         Err(InvocationError::Usage(usage)) => usage.exit(),
         Err(error) => return complain(PROGRAM, &error, USAGE),
     };

@@ -271,6 +271,7 @@ async fn start_node(
     let store_config = StoreConfig {
         log: LogOptions { observer: Some(Arc::new(on_synced)), ..LogOptions::default() },
         apply_observer: Some(Arc::new(move |took| of_applies.on_applied(took))),
+        cluster_name: config.cluster_name.clone(),
         reserve_bytes: config.limits.disk_reserve.as_u64(),
         ..StoreConfig::new(&config.data_dir, config.node_id)
     };

@@ -66,7 +66,7 @@ fn members(text: &str) -> Result<Members, String> {
 
 /// Reason that nothing was restored.
 #[derive(Debug, thiserror::Error)]
-pub enum RestoreFailure {
+pub(crate) enum RestoreFailure {
     /// The file cannot be opened.
     #[error("cannot read {}", path.display())]
     Open { path: PathBuf, source: io::Error },
@@ -80,8 +80,7 @@ pub enum RestoreFailure {
 
 impl RestoreFailure {
     /// Returns the exit code: 1 error, 4 the directory is in use, 9 the backup is damaged.
-    #[must_use]
-    pub const fn exit_code(&self) -> u8 {
+    pub(crate) const fn exit_code(&self) -> u8 {
         match self {
             Self::Restore(RestoreError::InUse(_)) => 4,
             Self::Restore(RestoreError::Backup(ReadError::Backup(
@@ -114,7 +113,7 @@ struct Told {
 /// # Errors
 ///
 /// If nothing was restored, or nobody can be told.
-pub fn run(order: &RestoreOrder) -> Result<(), RestoreFailure> {
+pub(crate) fn run(order: &RestoreOrder) -> Result<(), RestoreFailure> {
     let restoration = Restoration {
         data_dir: order.data_dir.clone(),
         name: order.node_id,

@@ -29,8 +29,8 @@ pub enum OpenError {
     /// The directory contains other files.
     #[error("{0} is not empty and not a data directory of a master")]
     Foreign(PathBuf),
-    /// A backup has not been restored to its end.
-    #[error("{0} holds a backup that was not restored to its end: restore it again")]
+    /// A restoration or a recovery has not been brought to its end.
+    #[error("{0} holds what a restoration or a recovery has left half done: do that again")]
     HalfRestored(PathBuf),
     /// Another process uses it.
     #[error("data directory {0} is locked by another process")]

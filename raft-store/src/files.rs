@@ -33,6 +33,21 @@ pub(crate) fn remove_dir(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Copies the files of a database, durably. Those that never change are linked where that is possible.
+pub(crate) fn copy_database(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let source = entry?.path();
+        let target = to.join(source.file_name().unwrap_or_default());
+        let is_fixed = source.extension().is_some_and(|extension| extension == "sst");
+        if !is_fixed || fs::hard_link(&source, &target).is_err() {
+            fs::copy(&source, &target)?;
+            File::open(&target)?.sync_all()?;
+        }
+    }
+    sync_dir(to)
+}
+
 /// Reads a file that need not exist.
 pub(crate) fn read_if_present(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(path) {

@@ -4,12 +4,16 @@
 //! DIR/format   version of the layout
 //! DIR/LOCK     held by the process that uses the directory
 //! DIR/guard    see [`crate::guard`]; its presence ends the making of a new directory
-//! DIR/restoring  there while a backup is being restored: see [`crate::restore`]
+//! DIR/restoring  there while the directory is being written from a backup or from another directory:
+//!                see [`crate::restore`]
+//! DIR/copy/    what a recovery continues, until it has ended: see [`crate::recovery`]
+//! DIR/cluster  configured name of the cluster, for people
 //! DIR/reserve  room on the disk: see [`crate::disk_space`]
 //! DIR/log/     RocksDB: Raft log, vote, identity
 //! DIR/state/   RocksDB and its snapshots: see [`crate::state_machine`]
 //! ```
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -181,12 +185,38 @@ impl Layout {
         self.root.join("log-probe")
     }
 
+    /// Returns the directory into which a recovery copies the one that it continues.
+    pub(crate) fn copy(&self) -> PathBuf {
+        self.root.join("copy")
+    }
+
+    fn cluster_file(&self) -> PathBuf {
+        self.root.join("cluster")
+    }
+
+    /// Returns the configured name of the cluster; none in a directory of release 0.2.0.
+    pub(crate) fn cluster_name(&self) -> Result<Option<String>, OpenError> {
+        let path = self.cluster_file();
+        let bytes = files::read_if_present(&path).map_err(OpenError::io(&path))?;
+        let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes).trim_end().to_owned());
+        Ok(text.filter(|name| !name.is_empty()))
+    }
+
+    /// Notes the configured name of the cluster, which a master does not need, but people do.
+    pub(crate) fn note_cluster_name(&self, name: &str) -> Result<(), OpenError> {
+        if name.is_empty() || self.cluster_name()?.as_deref() == Some(name) {
+            return Ok(());
+        }
+        let path = self.cluster_file();
+        files::write_atomically(&path, format!("{name}\n").as_bytes()).map_err(OpenError::io(path))
+    }
+
     /// Returns the path of the file that says that a restoration has begun and not ended.
     fn restoring(&self) -> PathBuf {
         self.root.join("restoring")
     }
 
-    /// Begins to restore a backup: until the end of that no master starts here.
+    /// Begins to write the directory as a whole: until the end of that no master starts here.
     pub(crate) fn begin_restoration(&self) -> Result<(), OpenError> {
         self.begin()?;
         files::write_atomically(&self.restoring(), b"").map_err(OpenError::io(self.restoring()))
@@ -239,11 +269,14 @@ impl Layout {
     }
 
     fn inspect_without_format(&self) -> Result<Condition, OpenError> {
-        for entry in fs::read_dir(&self.root).map_err(OpenError::io(&self.root))? {
-            let name = entry.map_err(OpenError::io(&self.root))?.file_name();
-            if name == "guard" || name == "log" || name == "state" {
-                return Err(OpenError::Missing { missing: self.format_file() });
-            }
+        let names = fs::read_dir(&self.root)
+            .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect())
+            .map_err(OpenError::io(&self.root));
+        let names: Vec<OsString> = names?;
+        if names.iter().any(|name| name == "guard" || name == "log" || name == "state") {
+            return Err(OpenError::Missing { missing: self.format_file() });
+        }
+        for name in names {
             let is_ours = name == "LOCK" || name == "format.new";
             // Created by mkfs in the root of a volume.
             if !is_ours && name != "lost+found" {
@@ -284,6 +317,19 @@ impl Layout {
         }
         DirectoryLock::take(&self.lock_file(), &self.root)
     }
+
+    /// Keeps a master from starting here without changing anything; none where no master ever ran.
+    pub(crate) fn lock_for_reading(&self) -> Result<Option<DirectoryLock>, OpenError> {
+        let path = self.lock_file();
+        match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(OpenError::io(path)(error)),
+            Ok(file) => {
+                let locked = file.try_lock_shared();
+                DirectoryLock::of(file, locked, &path, &self.root).map(Some)
+            }
+        }
+    }
 }
 
 /// Keeps other processes out of the directory until it is dropped.
@@ -300,7 +346,17 @@ impl DirectoryLock {
             .write(true)
             .open(path)
             .map_err(OpenError::io(path))?;
-        match file.try_lock() {
+        let locked = file.try_lock();
+        Self::of(file, locked, path, root)
+    }
+
+    fn of(
+        file: File,
+        locked: Result<(), TryLockError>,
+        path: &Path,
+        root: &Path,
+    ) -> Result<Self, OpenError> {
+        match locked {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(OpenError::Locked(root.to_owned())),
             Err(TryLockError::Error(error)) => Err(OpenError::io(path)(error)),

@@ -3,7 +3,7 @@
 
 pub(crate) mod address_book;
 mod answers;
-mod generation;
+pub(crate) mod generation;
 pub(crate) mod identity;
 pub(crate) mod outgoing;
 pub(crate) mod plausibility;

@@ -16,7 +16,7 @@ use crate::identity::{Condition, Identity, KnownIdentity, Layout, Owner};
 use crate::keys::LogTable;
 use crate::log_store::{Held, Links, LogOptions, LogStore, StateDurability, put_identity};
 use crate::rocks;
-use crate::state_db;
+use crate::state_db::{self, Position};
 use crate::state_machine::{ApplyObserver, Shared, SnapshotInbox, StateMachine, StateReader};
 use crate::torn::TornTail;
 
@@ -27,6 +27,8 @@ pub struct StoreConfig {
     pub data_dir: PathBuf,
     /// Master that opens it.
     pub owner: Owner,
+    /// Configured name of the cluster, which is noted for people; empty if unknown.
+    pub cluster_name: String,
     pub log: LogOptions,
     /// Space reserved for starting on a full disk; 0 for none.
     pub reserve_bytes: u64,
@@ -39,6 +41,7 @@ impl fmt::Debug for StoreConfig {
         f.debug_struct("StoreConfig")
             .field("data_dir", &self.data_dir)
             .field("owner", &self.owner)
+            .field("cluster_name", &self.cluster_name)
             .field("log", &self.log)
             .field("reserve_bytes", &self.reserve_bytes)
             .finish_non_exhaustive()
@@ -51,7 +54,8 @@ impl StoreConfig {
     pub fn new(data_dir: impl Into<PathBuf>, name: MasterId) -> Self {
         let (data_dir, log) = (data_dir.into(), LogOptions::default());
         let owner = Owner { name, cluster: None };
-        Self { data_dir, owner, log, reserve_bytes: 0, apply_observer: None }
+        let cluster_name = String::new();
+        Self { data_dir, owner, cluster_name, log, reserve_bytes: 0, apply_observer: None }
     }
 }
 
@@ -134,6 +138,7 @@ impl Store {
         let log = LogStore::start(database, held, guard, links, config.log)
             .map_err(OpenError::storage(log_path))?;
         let inbox = SnapshotInbox::new(Arc::clone(&shared), identity);
+        layout.note_cluster_name(&config.cluster_name)?;
         let space = DiskSpace::of(layout.root());
         Ok(Self { log, machine, reader: StateReader::new(shared), inbox, fatal, space })
     }
@@ -160,7 +165,7 @@ fn make(layout: &Layout, identity: Identity) -> Result<(), OpenError> {
 
 /// Refuses a log that has content but no guard: somebody has removed the guard. An empty one is
 /// left by an interrupted creation.
-fn refuse_used_log(layout: &Layout) -> Result<(), OpenError> {
+pub(crate) fn refuse_used_log(layout: &Layout) -> Result<(), OpenError> {
     let path = layout.log();
     // RocksDB writes this file at the end of the creation of a database.
     if !path.join("CURRENT").exists() {
@@ -190,7 +195,18 @@ fn refuse_used_log(layout: &Layout) -> Result<(), OpenError> {
 fn check(layout: &Layout, owner: Owner) -> Result<(), OpenError> {
     let witness = Guard::read(&layout.guard())?;
     owner.check(witness.identity.owner())?;
-    let held = load(&open_mended(layout, &witness)?, layout)?;
+    let database = open_mended(layout, &witness)?;
+    check_content(layout, owner, &witness, &database).map(|_| ())
+}
+
+/// Refuses a log and a state that must not be used, and changes nothing.
+pub(crate) fn check_content(
+    layout: &Layout,
+    owner: Owner,
+    witness: &Witness,
+    log: &rocksdb::DB,
+) -> Result<(Held, Position), OpenError> {
+    let held = load(log, layout)?;
     owner.check(held.identity.owner())?;
     witness.check(&held.witness())?;
 
@@ -202,7 +218,7 @@ fn check(layout: &Layout, owner: Owner) -> Result<(), OpenError> {
         let (applied, purged) = (applied.unwrap_or(0), purged.unwrap_or(0));
         return Err(OpenError::StateBehindLog { applied, purged });
     }
-    Ok(())
+    Ok((held, position))
 }
 
 /// Opens the log without changing anything, unless a crash has torn its last record and nothing

@@ -78,6 +78,8 @@ pub(crate) struct Position {
     pub(crate) applied: Option<LogId>,
     pub(crate) membership: StoredMembership,
     pub(crate) cluster: Option<ClusterId>,
+    /// Counters of the state; absent from an empty one.
+    pub(crate) meta: Option<Meta>,
 }
 
 impl Position {
@@ -100,6 +102,7 @@ impl Position {
             applied: applied.map(|bytes| codec::decode_json(&bytes)).transpose()?,
             membership,
             cluster: meta.and_then(|meta| meta.cluster),
+            meta,
         })
     }
 }
@@ -122,16 +125,8 @@ impl Restored {
         if let Some(meta) = database.get_cf(tables.records, StateRecord::Meta.key())? {
             state.restore(Record::Meta(codec::decode(&meta)?));
         }
-        let leaders =
-            rows::<LeaderRecord>(database, tables.leaders).collect::<Result<Vec<_>, _>>()?;
-        prune_leaders(
-            database,
-            &tables,
-            &leaders,
-            Limits::at(state.meta().level).leaders_kept_max,
-        )?;
-        for leader in leaders {
-            state.restore(Record::Leader(leader));
+        for leader in rows::<LeaderRecord>(database, tables.leaders) {
+            state.restore(Record::Leader(leader?));
         }
 
         for worker in rows(database, tables.workers) {
@@ -204,12 +199,10 @@ fn restore_tasks(database: &DB, state: &mut State) -> Result<(), StorageError> {
 }
 
 /// Deletes leaders that the state no longer remembers.
-fn prune_leaders(
-    database: &DB,
-    tables: &Tables<'_>,
-    leaders: &[LeaderRecord],
-    kept_max: usize,
-) -> Result<(), StorageError> {
+fn prune_leaders(database: &DB, level: Level) -> Result<(), StorageError> {
+    let tables = Tables::of(database)?;
+    let leaders = rows::<LeaderRecord>(database, tables.leaders).collect::<Result<Vec<_>, _>>()?;
+    let kept_max = Limits::at(level).leaders_kept_max;
     let kept_from = leaders.len().saturating_sub(kept_max);
     if let (Some(oldest), true) = (leaders.get(kept_from), kept_from > 0) {
         let mut batch = rocksdb::WriteBatch::default();
@@ -247,6 +240,16 @@ fn current(root: &Path) -> Result<Option<u64>, OpenError> {
     number.map(Some).ok_or(OpenError::PointerUnreadable(path))
 }
 
+/// Returns the number and the directory of the first database, which is not there yet.
+pub(crate) fn first(root: &Path) -> (u64, PathBuf) {
+    (1, database_dir(root, 1))
+}
+
+/// Returns the directory of the database in use, and the file that says so.
+pub(crate) fn used_files(root: &Path) -> Result<Option<[PathBuf; 2]>, OpenError> {
+    Ok(current(root)?.map(|number| [database_dir(root, number), pointer(root)]))
+}
+
 /// Creates the directory of the next database. A number stays taken while its database is prepared.
 pub(crate) fn next(root: &Path) -> Result<(u64, PathBuf), OpenError> {
     let mut number = current(root)?.unwrap_or(0);
@@ -280,6 +283,13 @@ pub(crate) fn inspect(root: &Path) -> Result<Position, OpenError> {
     Position::load(&database).map_err(OpenError::storage(path))
 }
 
+/// Reads all that a start reads, and changes nothing.
+pub(crate) fn inspect_all(root: &Path) -> Result<(), OpenError> {
+    let Some([path, _]) = used_files(root)? else { return Ok(()) };
+    let database = rocks::open_state_read_only(&path)?;
+    Restored::load(&database).map(|_| ()).map_err(OpenError::storage(path))
+}
+
 /// Opens the database in use, or creates the first one, and removes the remains of earlier runs.
 pub(crate) fn open(root: &Path) -> Result<(StateDb, Restored), OpenError> {
     fs::create_dir_all(root).map_err(OpenError::io(root))?;
@@ -294,7 +304,12 @@ pub(crate) fn open(root: &Path) -> Result<(StateDb, Restored), OpenError> {
         files::sync_dir(root).map_err(OpenError::io(root))?;
         switch(root, 1)?;
     }
-    let restored = Restored::load(database.database()).map_err(OpenError::storage(path))?;
+    let load = || {
+        let restored = Restored::load(database.database())?;
+        prune_leaders(database.database(), restored.state.meta().level)?;
+        Ok(restored)
+    };
+    let restored = load().map_err(OpenError::storage(path))?;
     Ok((database, restored))
 }
 

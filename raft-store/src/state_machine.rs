@@ -13,6 +13,7 @@ mod shared;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,7 @@ use openraft::storage::{
 use openraft::vote::leader_id_std::CommittedLeaderId;
 use openraft::{EntryPayload, OptionalSend, RaftLogReader};
 use proto::limits::ByteBudget;
+use rocksdb::checkpoint::Checkpoint;
 
 use self::checkpoint::OnFailure;
 pub use self::checkpoint::SnapshotBuilder;
@@ -39,7 +41,7 @@ use crate::snapshot::SnapshotData;
 use crate::state_db::{Batch, StateDb};
 use crate::types::{
     AppliedAt, Entry, LogId, MasterNode, NodeId, Outcome, Payload, SnapshotMeta, StoredMembership,
-    TypeConfig,
+    TypeConfig, next_index,
 };
 
 /// Maximum number of entries in one batch: enough to spread the batch's fixed cost thin, few enough
@@ -220,11 +222,31 @@ impl StateMachine {
     /// Applies the entries that the log knows to be committed and the state lacks: bounded, where
     /// openraft would read 64 entries at a time, whatever their size.
     pub(crate) async fn catch_up(&mut self, log: &mut LogStore) -> Result<(), StorageError> {
-        let Some(committed) = log.read_committed().await? else { return Ok(()) };
-        let next = self.applied.map_or(0, |applied| applied.index.saturating_add(1));
-        let entries = log.entries_stream(next..committed.index.saturating_add(1)).await;
+        let committed = log.read_committed().await?;
+        self.apply_until(log, committed).await
+    }
+
+    /// Applies all entries that the log has, whether a majority ever had them or not.
+    pub(crate) async fn apply_whole_log(&mut self, log: &mut LogStore) -> Result<(), StorageError> {
+        let last = log.last_log_id();
+        self.apply_until(log, last).await
+    }
+
+    async fn apply_until(
+        &mut self,
+        log: &mut LogStore,
+        last: Option<LogId>,
+    ) -> Result<(), StorageError> {
+        let Some(last) = last else { return Ok(()) };
+        let next = next_index(self.applied);
+        let entries = log.entries_stream(next..last.index.saturating_add(1)).await;
         let applied = self.apply_all(entries.map_ok(|entry| (entry, None))).await;
         applied.inspect_err(|error| self.shared.calls.fail(error))
+    }
+
+    /// Links the database, which is then complete, into a directory that is not there yet.
+    pub(crate) fn link_into(&self, directory: &Path) -> Result<(), StorageError> {
+        Ok(Checkpoint::new(self.database.database())?.create_checkpoint(directory)?)
     }
 
     async fn apply_all<S>(&mut self, mut entries: S) -> Result<(), StorageError>

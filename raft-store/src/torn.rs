@@ -50,10 +50,9 @@ impl TornTail {
     /// Returns true if the log without the torn record holds all that the guard remembers, tried on
     /// a copy in `probe`.
     pub(crate) fn is_unguarded(&self, probe: &Path, witness: &Witness) -> Result<bool, OpenError> {
-        let log = self.wal.parent().unwrap_or(&self.wal);
         let look = || {
             files::remove_dir(probe).map_err(OpenError::io(probe))?;
-            self.copy_without(log, probe).map_err(OpenError::io(probe))?;
+            self.copy_without(probe).map_err(OpenError::io(probe))?;
             let database = rocks::open_log_read_only(probe)?;
             let held = Held::load(&database).map_err(OpenError::storage(probe))?;
             Ok(held.is_some_and(|held| witness.check(&held.witness()).is_ok()))
@@ -66,21 +65,12 @@ impl TornTail {
         }
     }
 
-    fn copy_without(&self, log: &Path, probe: &Path) -> io::Result<()> {
-        fs::create_dir(probe)?;
-        for entry in fs::read_dir(log)? {
-            let source = entry?.path();
-            let target = probe.join(source.file_name().unwrap_or_default());
-            if source.extension().is_some_and(|extension| extension == "sst") {
-                fs::hard_link(&source, &target)?;
-            } else {
-                fs::copy(&source, &target)?;
-            }
-            if source == self.wal {
-                OpenOptions::new().write(true).open(&target)?.set_len(self.cut)?;
-            }
-        }
-        Ok(())
+    /// Copies the log to `probe` without the torn record.
+    pub(crate) fn copy_without(&self, probe: &Path) -> io::Result<()> {
+        let log = self.wal.parent().unwrap_or(&self.wal);
+        files::copy_database(log, probe)?;
+        let wal = probe.join(self.wal.file_name().unwrap_or_default());
+        OpenOptions::new().write(true).open(&wal)?.set_len(self.cut)
     }
 
     /// Cuts the record off.

@@ -10,6 +10,8 @@
 mod crash;
 #[path = "storage/fixture.rs"]
 mod fixture;
+#[path = "storage/inspection.rs"]
+mod inspection;
 #[path = "storage/open.rs"]
 mod open;
 #[path = "storage/snapshot.rs"]

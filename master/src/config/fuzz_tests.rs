@@ -82,7 +82,7 @@ fn read(path: &Path) -> Option<Config> {
     match parse(args, |_| None) {
         // The shown file gives every key.
         Ok(Invocation::Run(config)) => Some(Config { given: BTreeSet::new(), ..*config }),
-        Ok(Invocation::Check(_) | Invocation::Restore(_)) | Err(_) => None,
+        Ok(Invocation::Check(_) | Invocation::Offline(_)) | Err(_) => None,
     }
 }
 
@@ -90,7 +90,7 @@ fn shown(path: &Path) -> String {
     let args = ["master", "config", "check", path.to_str().unwrap()].map(str::to_owned);
     match parse(args, |_| None).unwrap() {
         Invocation::Check(text) => text,
-        Invocation::Run(_) | Invocation::Restore(_) => panic!("it was to be shown"),
+        Invocation::Run(_) | Invocation::Offline(_) => panic!("it was to be shown"),
     }
 }
 

@@ -18,7 +18,7 @@ fn invoke(flags: &[&str], variables: &[(&str, &str)]) -> Result<Config, String> 
     match parse(args, variable) {
         Ok(Invocation::Run(config)) => Ok(*config),
         Ok(Invocation::Check(text)) => Err(text),
-        Ok(Invocation::Restore(order)) => Err(format!("{order:?}")),
+        Ok(Invocation::Offline(order)) => Err(format!("{order:?}")),
         Err(error) => Err(error.to_string()),
     }
 }

@@ -1,6 +1,7 @@
 //! The log instance of RocksDB: loads its content and reads entries.
 
 use cluster_state::LogIndex;
+use openraft::EntryPayload;
 use proto::limits::ByteBudget;
 use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, ReadOptions, WriteBatch};
 use serde::de::DeserializeOwned;
@@ -13,7 +14,7 @@ use crate::guard::Witness;
 use crate::identity::Identity;
 use crate::keys::{LogRecord, LogTable, NumberKey};
 use crate::rocks;
-use crate::types::{LogId, Vote, next_index};
+use crate::types::{LogId, StoredMembership, Vote, next_index};
 
 /// Content of the log besides its entries.
 #[derive(Debug, Clone)]
@@ -62,6 +63,26 @@ impl Held {
             last,
             begin,
         }))
+    }
+
+    /// Reads every entry, and returns the memberships among them.
+    pub(crate) fn read_all(&self, database: &DB) -> Result<Vec<StoredMembership>, StorageError> {
+        let entries = rocks::table(database, LogTable::Entries.name())?;
+        let start = LogIndex(self.begin).key();
+        let mode = IteratorMode::From(&start, Direction::Forward);
+        let (mut expected, mut memberships) = (self.begin, Vec::new());
+        for row in database.iterator_cf(entries, mode) {
+            let (key, value) = row?;
+            let entry = codec::decode_entry(LogIndex::from_key(&key)?, &value)?;
+            if entry.log_id.index != expected {
+                return Err(StorageError::NoEntry(expected));
+            }
+            expected = expected.saturating_add(1);
+            if let EntryPayload::Membership(membership) = entry.payload {
+                memberships.push(StoredMembership::new(Some(entry.log_id), membership));
+            }
+        }
+        Ok(memberships)
     }
 
     pub(crate) fn witness(&self) -> Witness {

@@ -91,7 +91,9 @@ impl PeerIdentity {
         }
         self.check_cluster(&caller)?;
         if let Some(what) = self.generation.refusal(headers) {
-            return Err(self.refuse(&caller, what));
+            let mut refusal = self.refuse(&caller, what);
+            self.generation.sign(refusal.metadata_mut());
+            return Err(refusal);
         }
         match text(TO_NODE) {
             Some(to) if to == self.node.0.to_string() => Ok(caller),
@@ -114,12 +116,14 @@ impl PeerIdentity {
         Err(self.refuse(caller, what))
     }
 
-    /// Logs that another master refuses this one.
+    /// Takes in that another master refuses this one.
     pub(crate) fn on_refused(&self, by: NodeId, status: &Status) {
+        if status.code() != Code::FailedPrecondition {
+            return;
+        }
+        self.generation.on_refused(status.metadata());
         let what = status.message();
-        if status.code() == Code::FailedPrecondition
-            && self.refusals.is_due(&format!("by {by} {what}"))
-        {
+        if self.refusals.is_due(&format!("by {by} {what}")) {
             tracing::warn!(node = %by, reason = what, "another master refuses this one's calls");
         }
     }

@@ -1,9 +1,10 @@
 //! Finds out whether this master still belongs to its cluster: it may have been removed while it was
-//! away, and a copy of its disk may have been put back.
+//! away, a copy of its disk may have been put back, and the cluster may have gone on without it from a
+//! backup or a recovery.
 
 use std::time::Duration;
 
-use cluster_state::Level;
+use cluster_state::{Generation, Level};
 use futures_util::future::join_all;
 use proto::v1;
 use tokio::time::Instant;
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::Node;
 use crate::leadership::Leadership;
 use crate::membership::Member;
+use crate::network::generation::Superseded;
 
 /// Limit of one answer, which a leader confirms with a quorum.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -40,6 +42,18 @@ pub enum Expulsion {
         /// Highest level that this program knows.
         known: Level,
     },
+    /// Its cluster has begun another life.
+    #[error(
+        "this master belongs to generation {} of its cluster, which has gone on as generation {} from a \
+         backup or a recovery: to let it join, move its data directory away and start it empty",
+        ours.number, theirs.number
+    )]
+    Superseded {
+        /// Generation of this master.
+        ours: Generation,
+        /// Generation of a master that has refused it.
+        theirs: Generation,
+    },
     /// Its log has lost entries that it had acknowledged.
     #[error(
         "the data directory has gone back: it ends at entry {has}, and another master saw it hold \
@@ -57,29 +71,34 @@ pub enum Expulsion {
 /// Asks the other members about this master's log until it stops. Whoever waits for the expulsion
 /// stops the node.
 pub(super) async fn run(node: Node, stop: CancellationToken) {
+    let reason = tokio::select! {
+        () = stop.cancelled() => return,
+        reason = find_out(&node) => reason,
+        later = node.inner.identity.generation().superseded() => {
+            let Superseded { ours, theirs } = later;
+            Expulsion::Superseded { ours, theirs }
+        }
+    };
+    node.expel(reason);
+    stop.cancelled().await;
+}
+
+async fn find_out(node: &Node) -> Expulsion {
     let had = node.ask_about_itself().await.iter().map(|answer| answer.seen_index).max();
     // Looked at last: the log may have grown since, but not that of an older copy, because what its
     // leader sends next does not fit.
     let has = node.log().last_log_id().map_or(0, |last| last.index);
     if let Some(had) = had.filter(|had| *had > has) {
-        node.expel(Expulsion::WentBack { had, has });
-        return stop.cancelled().await;
+        return Expulsion::WentBack { had, has };
     }
 
     loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = node.is_leaderless_for(LEADERLESS_PATIENCE) => {}
-        }
+        node.is_leaderless_for(LEADERLESS_PATIENCE).await;
         let answers = node.ask_about_itself().await;
         if answers.iter().any(|answer| answer.certain && !answer.member) {
-            node.expel(Expulsion::Removed);
-            return stop.cancelled().await;
+            return Expulsion::Removed;
         }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(PAUSE) => {}
-        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -134,7 +153,10 @@ impl Node {
         let mut client = crate::network::client(channel);
         let question = self.inner.identity.sign(v1::RecognizeRequest {}, member.node);
         let deadline = Instant::now() + ANSWER_TIMEOUT;
-        let answer = tokio::time::timeout_at(deadline, client.recognize(question)).await;
-        Some(answer.ok()?.ok()?.into_inner())
+        let answer = tokio::time::timeout_at(deadline, client.recognize(question)).await.ok()?;
+        let answer = answer.inspect_err(|status| {
+            self.inner.identity.on_refused(member.node, status);
+        });
+        Some(answer.ok()?.into_inner())
     }
 }

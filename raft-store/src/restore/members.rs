@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cluster_state::{ClusterId, Generation, MasterId, Meta};
+use cluster_state::{ClusterId, MasterId, Meta};
 use proto::backup::Digest;
 
-use super::rewrite::{Beginning, next_position};
-use super::{Restoration, RestoreError};
+use super::{Beginning, Restoration, RestoreError, chosen, next_position};
 use crate::error::StorageError;
 use crate::types::{LogId, MasterNode, Membership, NodeId, StoredMembership};
 
@@ -24,10 +23,7 @@ impl Restoration {
         let list = list.collect::<Vec<_>>().join(",");
         let id = digest.derive(&[self.cluster_name.as_bytes(), list.as_bytes()]).number();
         let least = meta.generation.following(meta.next_task, id);
-        let generation = self.generation.map_or(least, |number| Generation { number, ..least });
-        if generation.number < least.number {
-            return Err(RestoreError::Generation { asked: generation.number, least: least.number });
-        }
+        let generation = chosen(least, self.generation)?;
 
         let last = next_position(applied, meta, generation);
         let node_of = |name: MasterId| {

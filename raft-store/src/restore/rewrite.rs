@@ -6,9 +6,9 @@ use cluster_state::{
 use rocksdb::DB;
 
 use super::RestoreError;
-use crate::codec::{self, Versioned};
+use crate::codec::Versioned;
 use crate::error::StorageError;
-use crate::keys::{StateRecord, Table};
+use crate::keys::Table;
 use crate::rocks;
 use crate::snapshot::Manifest;
 use crate::state_db::{Batch, Position, rows};
@@ -23,44 +23,42 @@ const BATCH_RECORDS: usize = 10_000;
 
 /// Facts with which a generation begins.
 #[derive(Debug, Clone)]
-pub(super) struct Beginning {
-    pub(super) cluster: ClusterId,
-    pub(super) generation: Generation,
+pub(crate) struct Beginning {
+    pub(crate) cluster: ClusterId,
+    pub(crate) generation: Generation,
     /// Position of the state, which no entry of the log ever had.
-    pub(super) last: LogId,
-    pub(super) membership: StoredMembership,
+    pub(crate) last: LogId,
+    pub(crate) membership: StoredMembership,
 }
 
 /// Returns the position from which the log of `generation` goes on.
-pub(super) fn next_position(applied: LogId, meta: &Meta, generation: Generation) -> LogId {
+pub(crate) fn next_position(applied: LogId, meta: &Meta, generation: Generation) -> LogId {
     let generations = generation.after(meta.generation);
     let gap = |gap: u64| gap.saturating_mul(generations);
     let term = applied.leader_id.term.max(meta.term.0).saturating_add(gap(TERM_GAP));
     log_id(Term(term), LogIndex(applied.index.saturating_add(gap(INDEX_GAP))))
 }
 
+/// Refuses a state that is not the one that the manifest describes.
+pub(super) fn check(database: &DB, manifest: &Manifest) -> Result<(), StorageError> {
+    let Position { applied, membership, cluster, .. } = Position::load(database)?;
+    let described = &manifest.meta;
+    let is_described = applied == described.last_log_id
+        && membership == described.last_membership
+        && cluster == manifest.cluster;
+    if is_described { Ok(()) } else { Err(StorageError::SnapshotMismatch) }
+}
+
 /// Rewrites every record that the next generation knows otherwise. `begin` decides what that begins
-/// with, given the counters, the position and the cluster of the backup.
+/// with, given the counters, the position and the cluster of the state.
 pub(super) fn rewrite(
     database: &DB,
-    manifest: &Manifest,
     begin: impl FnOnce(&Meta, LogId, ClusterId) -> Result<Beginning, RestoreError>,
 ) -> Result<Beginning, RestoreError> {
-    let Position { applied, membership, cluster } = Position::load(database)?;
-    let described = &manifest.meta;
-    if applied != described.last_log_id
-        || membership != described.last_membership
-        || cluster != manifest.cluster
-    {
-        return Err(StorageError::SnapshotMismatch.into());
-    }
-    let (Some(applied), Some(cluster)) = (applied, cluster) else {
+    let Position { applied, cluster, meta, .. } = Position::load(database)?;
+    let (Some(applied), Some(cluster), Some(meta)) = (applied, cluster, meta) else {
         return Err(RestoreError::Empty);
     };
-    let records = rocks::table(database, Table::Records.name())?;
-    let meta = database.get_cf(records, StateRecord::Meta.key()).map_err(StorageError::from)?;
-    let meta = meta.ok_or(RestoreError::Empty)?;
-    let meta = codec::decode::<Meta>(&meta).map_err(StorageError::from)?;
 
     let beginning = begin(&meta, applied, cluster)?;
     let next = meta.in_generation(beginning.generation);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use cluster_state::{ClusterId, MasterId};
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt, RaftSnapshotBuilder, RaftStateMachine};
-use raft_store::{OpenError, Owner, Store, StoreConfig};
+use raft_store::{OpenError, Owner, Store, StoreConfig, inspect};
 use tempfile::TempDir;
 
 use crate::fixture::{self, CLUSTER, History, apply, contents, open};
@@ -40,8 +40,12 @@ fn refusal_of(config: StoreConfig) -> OpenError {
     error
 }
 
+/// The same, and expects an inspection to say why.
 fn refusal(home: &Path) -> OpenError {
-    refusal_of(fixture::config(home))
+    let error = refusal_of(fixture::config(home));
+    let told = inspect(home).content.unwrap_err();
+    assert_eq!(told.to_string(), error.to_string());
+    error
 }
 
 #[tokio::test(flavor = "multi_thread")]

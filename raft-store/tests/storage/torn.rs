@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cluster_state::MasterId;
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
-use raft_store::{LogOptions, OpenError, Store, StoreConfig};
+use raft_store::{LogOptions, OpenError, Store, StoreConfig, inspect};
 use tempfile::TempDir;
 
 use crate::fixture::{contents, copy_tree, entry, submit};
@@ -53,6 +53,11 @@ async fn a_last_write_that_ends_in_zeros_is_cut_off() {
         let mut bytes = whole.clone();
         bytes[from..to].fill(0);
         std::fs::write(wal(&dir), &bytes).unwrap();
+
+        let before = contents(&dir);
+        let content = inspect(&dir).content.unwrap();
+        assert_eq!(content.last.map(|last| last.index), Some(3), "{from}..{to}");
+        assert!(contents(&dir) == before, "the inspection changed the disk");
 
         let mut store = Store::open(lazy(&dir)).unwrap_or_else(|e| panic!("{from}..{to}: {e}"));
 
