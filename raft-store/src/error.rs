@@ -10,7 +10,7 @@ use crate::codec::CodecError;
 
 /// Advice for a master whose data cannot be used. It keeps its node id: the others send it all of
 /// the log and the state again, and it has no vote against them until they have.
-const REPLACE: &str = "move the data directory away and start this master again under its node id, \
+const REPLACE: &str = "move the data directory away and start this master again with the same node_id, \
                        one master at a time: the other masters send it everything";
 
 /// Reason that a data directory cannot be used. Nothing on disk has been changed.

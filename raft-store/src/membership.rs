@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{LogIndex, MasterId, Term};
-use openraft::ServerState;
 use openraft::async_runtime::{Instant, WatchReceiver};
+use openraft::{RaftState, ServerState};
 use proto::v1;
 
 use crate::network::address_book::AddressBook;
 use crate::network::plausibility::Known;
 use crate::raft::Raft;
-use crate::types::{MasterNode, NodeId};
+use crate::types::{MasterNode, NodeId, TypeConfig};
+
+/// A membership as Raft has it.
+type Stored = openraft::Membership<NodeId, MasterNode>;
 
 /// A master of the effective membership.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,6 +141,23 @@ impl Members {
     }
 }
 
+/// Returns whether a log is a member, as long as its removal is not committed; none when Raft has
+/// ended.
+pub(crate) async fn belongs(raft: &Raft, node: NodeId) -> Option<bool> {
+    let look = move |state: &RaftState<TypeConfig>| {
+        let (committed, effective) =
+            (state.membership_state.committed(), state.membership_state.effective());
+        is_in(node, [committed.membership(), effective.membership()])
+    };
+    raft.with_raft_state(look).await.ok()
+}
+
+/// Returns whether one of the memberships names a log. A removal that is not committed may never be,
+/// and an admission that is not committed is not to be undone.
+fn is_in<'a>(node: NodeId, memberships: impl IntoIterator<Item = &'a Stored>) -> bool {
+    memberships.into_iter().any(|membership| membership.get_node(&node).is_some())
+}
+
 /// Returns the voter to hand leadership to: the eligible one with the longest matching log.
 pub(crate) fn best_successor(
     raft: &Raft,
@@ -208,4 +228,25 @@ pub(crate) fn quorum_age(raft: &Raft) -> Option<Duration> {
         return Some(Duration::ZERO);
     }
     Some(leader.last_quorum_acked()?.elapsed())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn of(nodes: &[u64]) -> Stored {
+        let voters = nodes.iter().copied().map(NodeId).collect::<BTreeSet<_>>();
+        let record = |node: &u64| (NodeId(*node), MasterNode::at(MasterId(*node), "10.0.0.1:1"));
+        Stored::new(vec![voters], nodes.iter().map(record).collect::<BTreeMap<_, _>>()).unwrap()
+    }
+
+    #[test]
+    fn a_member_belongs_until_its_removal_is_committed() {
+        let (before, after) = (of(&[1, 2, 3]), of(&[1, 2]));
+        assert!(is_in(NodeId(3), [&before, &after]), "its removal is not committed");
+        assert!(!is_in(NodeId(3), [&after, &after]));
+        assert!(is_in(NodeId(3), [&after, &before]), "its admission is not committed");
+    }
 }

@@ -281,7 +281,7 @@ impl RaftService for RaftEndpoint {
         &self,
         request: Request<v1::JoinRequest>,
     ) -> Result<Response<v1::JoinResponse>, Status> {
-        let v1::JoinRequest { joiner, cluster_name } = request.into_inner();
+        let v1::JoinRequest { joiner, cluster_name, cluster_id } = request.into_inner();
         let ours = &self.node.config().cluster_name;
         if cluster_name != *ours {
             let what = format!("this is cluster '{ours}', not '{cluster_name}'");
@@ -289,6 +289,16 @@ impl RaftService for RaftEndpoint {
         }
         let joiner = joiner.ok_or_else(|| Status::invalid_argument("the joiner is missing"))?;
         let joiner = Joiner::read(&joiner).map_err(Status::invalid_argument)?;
+        let joiner = match (cluster_id, self.node.cluster_id()) {
+            (None, _) => joiner,
+            (Some(theirs), Some(ours)) if theirs.parse() == Ok(ours) => {
+                joiner.knowing_its_cluster()
+            }
+            (Some(theirs), _) => {
+                let what = format!("this is not cluster {theirs}");
+                return Err(Status::failed_precondition(what));
+            }
+        };
 
         let mut answer = v1::JoinResponse::default();
         match self.node.admit(joiner).await {
@@ -313,10 +323,11 @@ impl RaftService for RaftEndpoint {
         let caller = self.node.identity().check(request.metadata())?;
         let node = caller.node.ok_or_else(|| Status::invalid_argument("the caller is unnamed"))?;
         // The membership is looked at after a quorum has confirmed that this master leads.
-        let certain = reads::confirm(self.raft(), self.node.acks()).await.is_some();
+        let confirmed = reads::confirm(self.raft(), self.node.acks()).await;
+        let is_member = membership::belongs(self.raft(), node).await;
         Ok(Response::new(v1::RecognizeResponse {
-            certain,
-            member: self.node.membership().get(node).is_some(),
+            certain: confirmed.is_some() && is_member.is_some(),
+            member: is_member.unwrap_or(true),
             seen_index: self.node.seen().committed(node),
         }))
     }

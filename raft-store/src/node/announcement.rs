@@ -73,7 +73,9 @@ impl Node {
         let channel = proto::channel::connect_lazily(address).map_err(|error| error.to_string())?;
         let mut client = crate::network::client(channel);
         let cluster_name = self.config().cluster_name.clone();
-        let request = v1::JoinRequest { joiner: Some(self.description()), cluster_name };
+        let cluster_id = self.cluster_id().map(|cluster| cluster.to_string());
+        let request =
+            v1::JoinRequest { joiner: Some(self.description()), cluster_name, cluster_id };
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, client.join(Request::new(request))).await;
         match answer.map_err(|_| "the leader does not answer".to_owned())? {
             Ok(answer) => Ok(answer.into_inner()),

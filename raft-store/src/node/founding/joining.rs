@@ -53,7 +53,9 @@ impl Joining<'_> {
         mut member: RaftServiceClient<Channel>,
     ) -> Result<v1::JoinResponse, String> {
         let cluster_name = self.node.config().cluster_name.clone();
-        let request = v1::JoinRequest { joiner: Some(self.node.description()), cluster_name };
+        let cluster_id = self.node.cluster_id().map(|cluster| cluster.to_string());
+        let joiner = Some(self.node.description());
+        let request = v1::JoinRequest { joiner, cluster_name, cluster_id };
         let answer = tokio::time::timeout(JOIN_TIMEOUT, member.join(Request::new(request))).await;
         let answer = answer.map_err(|_| "the cluster did not answer in time".to_owned())?;
         answer.map(Response::into_inner).map_err(|status| match status.code() {

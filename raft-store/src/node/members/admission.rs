@@ -22,6 +22,8 @@ pub(crate) struct Joiner {
     node: NodeId,
     name: MasterId,
     record: MasterNode,
+    /// True if it has named the id of this cluster.
+    knows_cluster: bool,
 }
 
 impl Joiner {
@@ -36,7 +38,12 @@ impl Joiner {
             return Err("a master has the id of its log, and a name".to_owned());
         }
         proto::channel::check_address(&master.address).map_err(|error| error.to_string())?;
-        Ok(Self { node, name, record: record_of(name, master) })
+        Ok(Self { node, name, record: record_of(name, master), knows_cluster: false })
+    }
+
+    /// Returns the same master as one that has named the id of this cluster.
+    pub(crate) fn knowing_its_cluster(self) -> Self {
+        Self { knows_cluster: true, ..self }
     }
 
     pub(super) const fn node(&self) -> NodeId {
@@ -83,7 +90,10 @@ impl Node {
         };
         let instead_of = match plan(&joiner, &membership, self.reader().level(), answers) {
             Plan::IsMember => {
-                self.record_change(&membership, joiner).await;
+                // Whoever knows but the cluster's name could send its members astray.
+                if joiner.knows_cluster {
+                    self.record_change(&membership, joiner).await;
+                }
                 return Ok(Admission::Admitted(cluster));
             }
             Plan::Refuse(reason) => return Ok(Admission::Refused(reason)),
@@ -91,7 +101,7 @@ impl Node {
             Plan::Admit { instead_of } => instead_of,
         };
 
-        let Joiner { node, name, record } = joiner;
+        let Joiner { node, name, record, .. } = joiner;
         tracing::info!(master = %name, %node, address = record.addr, "admitting a master");
         let change = MemberChange::Admit { node, record, instead_of };
         self.change_membership(&membership, &change, Force::No).await?;
@@ -100,7 +110,7 @@ impl Node {
 
     /// Records where a member is and what it runs, if the membership says otherwise.
     async fn record_change(&self, membership: &Membership, member: Joiner) {
-        let Joiner { node, name, record } = member;
+        let Joiner { node, name, record, .. } = member;
         let Some(recorded) = self.inner.members.record(node).filter(|known| *known != record)
         else {
             return;
@@ -177,7 +187,7 @@ mod tests {
             release: "0.3.0".to_owned(),
             ..MasterNode::at(MasterId(name), address)
         };
-        Joiner { node: NodeId(1 << 40), name: MasterId(name), record }
+        Joiner { node: NodeId(1 << 40), name: MasterId(name), record, knows_cluster: false }
     }
 
     /// Decides in a cluster of the voters 1, 2 and 3 and the learner 4; these nodes answer.
