@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use clap::Command;
 use cluster_state::{
-    Limits, MasterId, ReconnectSettings, RetentionSettings, SchedulerSettings, SettingKey,
-    WorkerSettings,
+    AutopilotSettings, Limits, MasterId, ReconnectSettings, RetentionSettings, SchedulerSettings,
+    SettingKey, WorkerSettings,
 };
 use daemon::config::{ConfigError, InvocationError, Key};
 use daemon::logging::{LogFilter, LogFormat};
@@ -64,6 +64,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Retention of finished tasks.
     pub retention: RetentionSettings,
+    /// Votes that are given and taken without an operator.
+    pub autopilot: AutopilotSettings,
     /// Backups that this master saves by itself.
     pub backup: BackupConfig,
     /// Filter and format of log events.
@@ -161,6 +163,7 @@ impl Default for Config {
             scheduler: SchedulerSettings::default(),
             limits: LimitsConfig::default(),
             retention: RetentionSettings::default(),
+            autopilot: AutopilotSettings::default(),
             backup: BackupConfig::default(),
             log: LogConfig { level: LogFilter::default(), format: LogFormat::Text },
             given: BTreeSet::new(),

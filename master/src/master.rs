@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use proto::memory::MemoryBudget;
 use raft_store::{
-    AutopilotConfig, Expulsion, Leadership, LogBounds, LogExtent, LogOptions, Loops, Node,
-    NodeConfig, OpenError, ProposalBounds, Store, StoreConfig, Synced, SystemClock, WallClock,
+    Expulsion, Leadership, LogBounds, LogExtent, LogOptions, Loops, Node, NodeConfig, OpenError,
+    ProposalBounds, Store, StoreConfig, Synced, SystemClock, WallClock,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -290,7 +290,7 @@ async fn start_node(
         zone: Some(config.zone.clone()).filter(|zone| !zone.is_empty()),
         heartbeat_interval: config.raft.heartbeat_interval,
         election_timeout: (config.raft.election_timeout.min, config.raft.election_timeout.max),
-        autopilot: AutopilotConfig::default(),
+        autopilot: config.autopilot,
         log: log_bounds(&config.raft),
         bounds: ProposalBounds {
             commands: config.limits.inflight_proposals,

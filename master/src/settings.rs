@@ -56,7 +56,7 @@ impl SettingsInForce {
 }
 
 /// Watches the settings of the cluster, on every master: tells where this master's configuration says
-/// otherwise.
+/// otherwise, and has the autopilot go by them.
 pub(crate) async fn watch(
     settings: SettingsInForce,
     node: Node,
@@ -71,6 +71,7 @@ pub(crate) async fn watch(
         if let Some(record) = record.filter(|record| seen != Some(record.index)) {
             seen = Some(record.index);
             metrics.set_reconnect_enabled(record.settings.reconnect.enabled);
+            node.steer_autopilot(record.settings.autopilot);
             let differing = settings.differing(&record.settings);
             let keys = differing.into_iter().map(SettingKey::path).collect::<Vec<_>>();
             if !keys.is_empty() {

@@ -58,8 +58,8 @@ pub use log_store::{LogOptions, LogStats, LogStore, SyncObserver, Synced};
 pub use loops::Loops;
 pub use membership::{LocalStatus, Member, Role};
 pub use node::{
-    Added, AutopilotConfig, Expulsion, Force, MemberChange, MemberOrder, Membership,
-    MembershipError, Node, NodeConfig, PeerStatus, PeerStatuses, Thought, TransferError,
+    Added, Expulsion, Force, MemberChange, MemberOrder, Membership, MembershipError, Node,
+    NodeConfig, PeerStatus, PeerStatuses, Thought, TransferError,
 };
 pub use open::{Store, StoreConfig};
 pub use propose::{CommitObserver, Committed, ProposalBounds, ProposeError};

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{ClusterId, Command, MasterId, Term};
+use cluster_state::{AutopilotSettings, ClusterId, Command, MasterId, Term};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -52,7 +52,7 @@ use crate::reads::{ReadError, ReadGate, ReadPoint};
 use crate::seen::Seen;
 use crate::state_machine::{SnapshotInbox, StateReader};
 
-pub use self::autopilot::{AutopilotConfig, Thought};
+pub use self::autopilot::Thought;
 pub use self::config::NodeConfig;
 use self::config::raft_config;
 use self::founding::FirstMembers;
@@ -86,7 +86,7 @@ struct Inner {
     invitation: watch::Sender<Option<String>>,
     /// Reason that this master does not belong to its cluster any more.
     expelled: watch::Sender<Option<Expulsion>>,
-    autopilot: watch::Sender<AutopilotConfig>,
+    autopilot: watch::Sender<AutopilotSettings>,
     thought: watch::Receiver<Option<Thought>>,
     /// Until then this master elects nobody, not even itself: see [`background::restart_pause`].
     may_elect_from: Instant,
@@ -244,7 +244,7 @@ impl Node {
     }
 
     /// Changes the bounds of what the autopilot does.
-    pub fn steer_autopilot(&self, config: AutopilotConfig) {
+    pub fn steer_autopilot(&self, config: AutopilotSettings) {
         self.inner.autopilot.send_replace(config);
     }
 
@@ -256,7 +256,7 @@ impl Node {
 
     /// Returns the bounds of what the autopilot does.
     #[must_use]
-    pub fn autopilot(&self) -> AutopilotConfig {
+    pub fn autopilot(&self) -> AutopilotSettings {
         *self.inner.autopilot.borrow()
     }
 

@@ -113,6 +113,22 @@ pub(super) static KEYS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
         key!(retention.tasks, "COUNT", "Maximum number of finished tasks kept"),
         key!(retention.age, "DURATION", "Age at which finished tasks are forgotten"),
         key!(
+            autopilot.enabled,
+            "BOOL",
+            "Give votes to masters that have caught up, and to others those of masters that are gone"
+        ),
+        key!(
+            autopilot.stable_for,
+            "DURATION",
+            "Time for which a master must stay close before it gets a vote"
+        ),
+        key!(
+            autopilot.replace_after,
+            "DURATION",
+            "Absence after which a master loses its vote to one that waits for a vote"
+        ),
+        key!(autopilot.voters, "COUNT", "Number of votes to give; 0 for one to each master"),
+        key!(
             backup.directory,
             "DIR",
             "Directory that this master saves backups to; none without it"

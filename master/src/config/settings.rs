@@ -36,13 +36,16 @@ impl Config {
             scheduler: self.scheduler,
             limits: LimitSettings { live_bytes: self.limits.live_bytes.as_u64() },
             retention: self.retention,
+            autopilot: self.autopilot,
         }
     }
 
     /// Returns a configuration that says this of them.
     fn of(settings: &Settings) -> Self {
-        let Settings { worker, reconnect, scheduler, limits, retention } = settings.clone();
-        let mut config = Self { worker, reconnect, scheduler, retention, ..Self::default() };
+        let Settings { worker, reconnect, scheduler, limits, retention, autopilot } =
+            settings.clone();
+        let mut config =
+            Self { worker, reconnect, scheduler, retention, autopilot, ..Self::default() };
         config.limits.live_bytes = Bytes(usize::try_from(limits.live_bytes).unwrap_or(usize::MAX));
         config
     }

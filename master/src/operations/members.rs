@@ -180,8 +180,10 @@ impl Operations {
             rows.iter().partition(|row| row.part != MemberPart::Learner);
         let room = match (autopilot.enabled, autopilot.voters) {
             (false, _) => 0,
-            (true, None) => usize::MAX,
-            (true, Some(wanted)) => wanted.saturating_sub(voters.len()),
+            (true, 0) => usize::MAX,
+            (true, wanted) => {
+                usize::try_from(wanted).unwrap_or(usize::MAX).saturating_sub(voters.len())
+            }
         };
         let names = voters.iter().map(|row| row.member.name).collect::<Vec<_>>();
         let coming = learners.iter().filter(|row| !names.contains(&row.member.name)).take(room);

@@ -6,11 +6,12 @@ mod plan;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use cluster_state::AutopilotSettings;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-pub use self::plan::{AutopilotConfig, Thought};
+pub use self::plan::Thought;
 use self::plan::{Candidate, View};
 use super::members::LAG_MAX;
 use super::{Force, Membership, MembershipError, Node};
@@ -24,7 +25,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// Watches the members and changes the membership, one step at a time.
 pub(crate) struct Autopilot {
     node: Node,
-    config: watch::Receiver<AutopilotConfig>,
+    config: watch::Receiver<AutopilotSettings>,
     thought: watch::Sender<Option<Thought>>,
     history: History,
     said: Rarely,
@@ -41,7 +42,7 @@ struct History {
 impl Autopilot {
     pub(crate) fn new(
         node: Node,
-        config: watch::Receiver<AutopilotConfig>,
+        config: watch::Receiver<AutopilotSettings>,
         thought: watch::Sender<Option<Thought>>,
     ) -> Self {
         Self { node, config, thought, history: History::default(), said: Rarely::default() }

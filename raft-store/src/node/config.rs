@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{MasterId, millis};
+use cluster_state::{AutopilotSettings, MasterId, millis};
 use openraft::SnapshotPolicy;
 
-use super::autopilot::AutopilotConfig;
 use crate::clock::WallClock;
 use crate::error::StartError;
 use crate::propose::ProposalBounds;
@@ -37,7 +36,7 @@ pub struct NodeConfig {
     /// leader's lease, which is its upper end.
     pub election_timeout: (Duration, Duration),
     /// Bounds of what the autopilot does.
-    pub autopilot: AutopilotConfig,
+    pub autopilot: AutopilotSettings,
     /// Bounds of the log, and the pace of snapshots.
     pub log: LogBounds,
     /// Bounds of pending proposals.

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::task::{Context, Poll};
 
-use cluster_state::LogIndex;
+use cluster_state::{AutopilotSettings, LogIndex};
 use openraft::EntryPayload;
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
 use tempfile::TempDir;
@@ -43,7 +43,7 @@ fn config(first: &[(u64, &str)]) -> NodeConfig {
         zone: None,
         heartbeat_interval: Duration::from_millis(50),
         election_timeout: (Duration::from_millis(250), Duration::from_millis(400)),
-        autopilot: AutopilotConfig::default(),
+        autopilot: AutopilotSettings::default(),
         log: LogBounds {
             snapshot_every: LogExtent { entries: 1_000, bytes: u64::MAX },
             kept: LogExtent { entries: 10, bytes: u64::MAX },

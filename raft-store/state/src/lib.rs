@@ -58,8 +58,9 @@ pub use reply::{
 };
 pub use resources::{Resources, Shortage};
 pub use settings::{
-    Backoff, LimitSettings, ReconnectSettings, RetentionSettings, SchedulerSettings, SettingFault,
-    SettingKey, SettingOrigin, SettingSource, Settings, SettingsRecord, Strategy, WorkerSettings,
+    AutopilotSettings, Backoff, LimitSettings, ReconnectSettings, RetentionSettings,
+    SchedulerSettings, SettingFault, SettingKey, SettingOrigin, SettingSource, Settings,
+    SettingsRecord, Strategy, WorkerSettings,
 };
 pub use state::{Applied, State};
 pub use task::{

@@ -27,6 +27,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// Retention of finished tasks.
     pub retention: RetentionSettings,
+    /// Votes that are given and taken without an operator.
+    pub autopilot: AutopilotSettings,
 }
 
 /// Settings under `worker`.
@@ -106,6 +108,20 @@ pub struct RetentionSettings {
     pub age: Duration,
 }
 
+/// Settings under `autopilot`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AutopilotSettings {
+    /// True if the leader gives votes to masters that have caught up, and the votes of masters that
+    /// are gone to others.
+    pub enabled: bool,
+    /// Time for which a master without a vote must stay close to the leader's log before it gets one.
+    pub stable_for: Duration,
+    /// Absence after which a master loses its vote to one that waits for a vote.
+    pub replace_after: Duration,
+    /// Number of votes that are given; 0 for one to each master.
+    pub voters: u64,
+}
+
 impl Settings {
     /// The level from which on a cluster has settings.
     pub const LEVEL: Level = Level(2);
@@ -173,5 +189,17 @@ impl Default for LimitSettings {
 impl Default for RetentionSettings {
     fn default() -> Self {
         Self { tasks: Limits::RETAINED_TASKS, age: Duration::from_secs(7 * 24 * 60 * 60) }
+    }
+}
+
+impl Default for AutopilotSettings {
+    /// As Nomad's autopilot: stable for 10 s. A machine that restarts is back within ten minutes.
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            stable_for: Duration::from_secs(10),
+            replace_after: Duration::from_mins(10),
+            voters: 0,
+        }
     }
 }

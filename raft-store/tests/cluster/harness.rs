@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cluster_state::{
-    BeginTerm, ClusterId, Command, Limits, MasterId, RegisterWorker, Timestamp, WorkerId,
+    AutopilotSettings, BeginTerm, ClusterId, Command, Limits, MasterId, RegisterWorker, Timestamp,
+    WorkerId,
 };
 pub(crate) use eventually::PATIENCE;
 use raft_store::{
-    AutopilotConfig, LogBounds, LogExtent, Node, NodeConfig, ProposalBounds, RaftEndpoint, Store,
-    StoreConfig, SystemClock, WallClock,
+    LogBounds, LogExtent, Node, NodeConfig, ProposalBounds, RaftEndpoint, Store, StoreConfig,
+    SystemClock, WallClock,
 };
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -49,7 +50,7 @@ pub(crate) struct Cluster {
     /// For members that are started from now on.
     pub(crate) log: LogBounds,
     /// For members that are started from now on.
-    pub(crate) autopilot: AutopilotConfig,
+    pub(crate) autopilot: AutopilotSettings,
     /// For members that are started from now on.
     pub(crate) bounds: ProposalBounds,
     pub(crate) election_timeout: (Duration, Duration),
@@ -98,9 +99,9 @@ impl Cluster {
             held_bytes: u64::MAX,
         };
         let deaf = (1..=MASTERS_MAX).map(|id| (MasterId(id), watch::Sender::new(false))).collect();
-        let autopilot = AutopilotConfig {
+        let autopilot = AutopilotSettings {
             stable_for: Duration::from_millis(500),
-            ..AutopilotConfig::default()
+            ..AutopilotSettings::default()
         };
         Self { dir, addresses, members, log, autopilot, bounds, election_timeout, walls, deaf }
     }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cluster_state::MasterId;
+use cluster_state::{AutopilotSettings, MasterId};
 
 use crate::log_node::NodeId;
 use crate::node::MemberChange;
@@ -13,32 +13,6 @@ use crate::node::members::ABSENCE;
 /// Time after a change of leaders in which nobody is judged by a long absence: a new leader has only
 /// begun to listen.
 const NEW_LEADER: Duration = Duration::from_mins(1);
-
-/// Bounds of what happens by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AutopilotConfig {
-    /// False to leave promotions and replacements to operators. A change that a leader has left half
-    /// done is completed all the same.
-    pub enabled: bool,
-    /// Time for which a master without a vote must stay close before it gets one.
-    pub stable_for: Duration,
-    /// Absence after which a voter loses its vote to a master that waits for one.
-    pub replace_after: Duration,
-    /// Number of voters; more masters wait without a vote. None to give a vote to each.
-    pub voters: Option<usize>,
-}
-
-impl Default for AutopilotConfig {
-    /// As Nomad's autopilot: stable for 10 s. A machine that restarts is back within ten minutes.
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            stable_for: Duration::from_secs(10),
-            replace_after: Duration::from_mins(10),
-            voters: None,
-        }
-    }
-}
 
 /// A member as the leader has seen it.
 #[derive(Debug, Clone)]
@@ -77,7 +51,7 @@ impl Thought {
 
 /// Returns the next step, or the reason that there is none yet. It never takes a vote without giving
 /// another, so the number of voters never shrinks.
-pub(super) fn plan(view: &View, config: &AutopilotConfig) -> Option<Thought> {
+pub(super) fn plan(view: &View, config: &AutopilotSettings) -> Option<Thought> {
     if view.is_joint {
         let reason = "completing the change of voters that another leader has begun".to_owned();
         return Thought::now(MemberChange::Finish, reason);
@@ -114,7 +88,7 @@ impl View {
 
     /// Returns the masters without a vote: those that are stable first, then those from the zone with
     /// the fewest voters.
-    fn waiting(&self, config: &AutopilotConfig) -> Vec<&Candidate> {
+    fn waiting(&self, config: &AutopilotSettings) -> Vec<&Candidate> {
         let mut by_zone = BTreeMap::<&str, usize>::new();
         for zone in self.voters().filter_map(|voter| voter.zone.as_deref()) {
             *by_zone.entry(zone).or_default() += 1;
@@ -130,7 +104,7 @@ impl View {
     }
 
     /// Returns the step that gives a candidate a vote, if there is one.
-    fn place_for(&self, candidate: &Candidate, config: &AutopilotConfig) -> Option<Thought> {
+    fn place_for(&self, candidate: &Candidate, config: &AutopilotSettings) -> Option<Thought> {
         let Candidate { node: new, name, .. } = *candidate;
         if let Some(old) = self.voters().find(|voter| voter.name == name) {
             // Whoever is close is worth more than one that is gone, however long it has been close.
@@ -159,14 +133,15 @@ impl View {
             return Thought::now(step, reason);
         }
 
-        let has_room = config.voters.is_none_or(|voters| self.voters().count() < voters);
+        let voters = u64::try_from(self.voters().count()).unwrap_or(u64::MAX);
+        let has_room = config.voters == 0 || voters < config.voters;
         let reason = format!("master {name} has caught up and is stable");
         has_room.then_some(Thought { step: Some(MemberChange::Promote(new)), reason })
     }
 }
 
 impl Candidate {
-    fn is_stable(&self, config: &AutopilotConfig) -> bool {
+    fn is_stable(&self, config: &AutopilotSettings) -> bool {
         self.close_for.is_some_and(|close| close >= config.stable_for)
     }
 }
@@ -196,12 +171,12 @@ mod tests {
         View { is_joint: false, leads_for: LONG, members: members.into_iter().collect() }
     }
 
-    fn step(view: &View, config: &AutopilotConfig) -> Option<MemberChange> {
+    fn step(view: &View, config: &AutopilotSettings) -> Option<MemberChange> {
         plan(view, config)?.step
     }
 
     fn default_step(view: &View) -> Option<MemberChange> {
-        step(view, &AutopilotConfig::default())
+        step(view, &AutopilotSettings::default())
     }
 
     fn replace(old: u64, new: u64) -> Option<MemberChange> {
@@ -215,15 +190,15 @@ mod tests {
     #[test]
     fn a_cluster_in_order_is_left_alone() {
         let three = view([voter(1), voter(2), voter(3)]);
-        assert_eq!(plan(&three, &AutopilotConfig::default()), None);
+        assert_eq!(plan(&three, &AutopilotSettings::default()), None);
         let gone = Candidate { silent_for: LONG, close_for: None, ..voter(3) };
         let view = view([voter(1), voter(2), gone]);
-        assert_eq!(plan(&view, &AutopilotConfig::default()), None, "nobody waits for its place");
+        assert_eq!(plan(&view, &AutopilotSettings::default()), None, "nobody waits for its place");
     }
 
     #[test]
     fn a_change_that_is_half_done_is_completed_first() {
-        let config = AutopilotConfig { enabled: false, ..AutopilotConfig::default() };
+        let config = AutopilotSettings { enabled: false, ..AutopilotSettings::default() };
         let joint = View { is_joint: true, ..view([voter(1), learner(4)]) };
         assert_eq!(step(&joint, &config), Some(MemberChange::Finish));
     }
@@ -231,7 +206,7 @@ mod tests {
     #[test]
     fn a_master_gets_a_vote_when_it_has_stayed_close() {
         let view = |close_for| view([voter(1), Candidate { close_for, ..learner(4) }]);
-        let thought = |close_for| plan(&view(close_for), &AutopilotConfig::default()).unwrap();
+        let thought = |close_for| plan(&view(close_for), &AutopilotSettings::default()).unwrap();
         assert_eq!(thought(None).reason, "master 4 has no vote: it has not caught up yet");
         let early = thought(Some(Duration::from_secs(9)));
         assert_eq!(early.reason, "master 4 gets a vote once it has stayed close for 10 s");
@@ -241,7 +216,7 @@ mod tests {
 
     #[test]
     fn it_is_left_to_operators_when_it_is_off() {
-        let config = AutopilotConfig { enabled: false, ..AutopilotConfig::default() };
+        let config = AutopilotSettings { enabled: false, ..AutopilotSettings::default() };
         assert_eq!(plan(&view([voter(1), learner(4)]), &config), None);
     }
 
@@ -253,7 +228,7 @@ mod tests {
         let with = |old| view([voter(1), voter(2), old, new.clone()]);
         assert_eq!(default_step(&with(silent(ABSENCE))), replace(3, 30));
 
-        let waits = plan(&with(silent(Duration::ZERO)), &AutopilotConfig::default()).unwrap();
+        let waits = plan(&with(silent(Duration::ZERO)), &AutopilotSettings::default()).unwrap();
         assert_eq!(waits.step, None);
         assert_eq!(waits.reason, "master 3 waits: the master of that name still answers");
         let behind = Candidate { close_for: None, ..new.clone() };
@@ -264,7 +239,7 @@ mod tests {
     #[test]
     fn a_voter_that_is_long_gone_gives_its_vote_to_one_that_waits() {
         let gone = |silent_for| Candidate { silent_for, close_for: None, ..voter(3) };
-        let config = AutopilotConfig { voters: Some(3), ..AutopilotConfig::default() };
+        let config = AutopilotSettings { voters: 3, ..AutopilotSettings::default() };
         let members = |silent_for| view([voter(1), voter(2), gone(silent_for), learner(4)]);
         assert_eq!(step(&members(Duration::from_mins(10)), &config), replace(3, 4));
         let waits = plan(&members(Duration::from_mins(9)), &config).unwrap();

@@ -57,6 +57,10 @@ keys! {
     LiveBytes = limits.live_bytes,
     RetainedTasks = retention.tasks,
     RetainedAge = retention.age,
+    AutopilotEnabled = autopilot.enabled,
+    AutopilotStableFor = autopilot.stable_for,
+    AutopilotReplaceAfter = autopilot.replace_after,
+    AutopilotVoters = autopilot.voters,
 }
 
 impl SettingKey {

@@ -15,6 +15,8 @@ const DURATION_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 const PRIORITIES_MAX: usize = 1_000;
 /// Bytes of a value of the label `priority`.
 const PRIORITY_BYTES_MAX: usize = 256;
+/// Most votes to give: more voters only make writes slower.
+const VOTERS_MAX: u64 = 15;
 
 /// A rule that a setting breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +38,7 @@ impl Settings {
                 faults.push(SettingFault { key, detail });
             }
         };
-        let Self { worker, reconnect, scheduler: _, limits, retention } = self;
+        let Self { worker, reconnect, scheduler: _, limits, retention, autopilot } = self;
 
         let intervals = || reconnect.intervals_by_priority.values().copied();
         let all_at_least = intervals().all(|interval| interval >= DURATION_MIN);
@@ -49,6 +51,7 @@ impl Settings {
                 reconnect.registration_timeout >= DURATION_MIN,
             ),
             (SettingKey::ReconnectIntervalsByPriority, all_at_least),
+            (SettingKey::AutopilotReplaceAfter, autopilot.replace_after >= DURATION_MIN),
         ] {
             require(key, holds, "must be 10ms or more");
         }
@@ -64,6 +67,8 @@ impl Settings {
             (SettingKey::ReconnectRegistrationTimeout, reconnect.registration_timeout),
             (SettingKey::ReconnectIntervalsByPriority, longest_interval),
             (SettingKey::RetainedAge, retention.age),
+            (SettingKey::AutopilotStableFor, autopilot.stable_for),
+            (SettingKey::AutopilotReplaceAfter, autopilot.replace_after),
         ] {
             require(key, duration <= DURATION_MAX, "must not be longer than ten years");
         }
@@ -85,6 +90,11 @@ impl Settings {
         );
         require(SettingKey::ReconnectMaxParallel, reconnect.max_parallel > 0, "must be above 0");
         require(SettingKey::LiveBytes, limits.live_bytes > 0, "must be above 0");
+        require(
+            SettingKey::AutopilotVoters,
+            autopilot.voters <= VOTERS_MAX,
+            "must not be above 15: more voters only make writes slower",
+        );
 
         let priorities = reconnect.intervals_by_priority.keys();
         require(

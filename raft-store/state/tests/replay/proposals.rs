@@ -210,6 +210,7 @@ fn drawn_settings() -> impl Strategy<Value = Settings> {
         settings.worker.lease = Duration::from_secs(60 * minutes);
         settings.limits.live_bytes = live_mib << 20;
         settings.reconnect.intervals_by_priority = intervals;
+        settings.autopilot.voters = minutes;
         settings
     })
 }
