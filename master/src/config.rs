@@ -117,7 +117,8 @@ pub struct LimitsConfig {
     pub log_streams: usize,
     /// Clients that may watch events over a WebSocket at once.
     pub ws_clients: usize,
-    /// Room on the leader's disk below which it takes no new tasks; 0 never refuses.
+    /// Room on its disk below which this master counts as full; 0 for never. New tasks are refused
+    /// while the leader or a quorum is.
     pub disk_free_min: Bytes,
     /// Room kept in the data directory for starting on a full disk; 0 for none.
     pub disk_reserve: Bytes,

@@ -17,7 +17,7 @@ pub(crate) fn of_mutation(error: &ProposeError) -> Problem {
         ProposeError::Unreadable { .. } => ErrorKind::Internal,
         ProposeError::Overloaded => ErrorKind::Overloaded,
         ProposeError::TooLarge { .. } => ErrorKind::TooLarge,
-        ProposeError::DiskFull { .. } => ErrorKind::DiskFull,
+        ProposeError::DiskFull { .. } | ProposeError::NoRoom { .. } => ErrorKind::DiskFull,
         ProposeError::Unknown { .. } => ErrorKind::Timeout,
     };
     let outcome = if error.is_certain() { Outcome::Rejected } else { Outcome::Unknown };

@@ -256,6 +256,7 @@ fn member(view: MemberView) -> v1::Member {
         state_digest: _,
         differing_settings,
         autopilot: _,
+        disk_free_min: _,
     } = status;
     v1::Member {
         role,

@@ -22,6 +22,7 @@ use crate::hand_over::HandOver;
 use crate::log_node::NodeId;
 use crate::log_store::LogStore;
 use crate::raft::Raft;
+use crate::room::Room;
 
 /// Leadership as seen from one master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +98,9 @@ pub struct Patience {
 /// Silence, of several elections, after which commands are no longer forwarded to a leader.
 const LEADER_SILENCE: Duration = Duration::from_secs(2);
 
+/// Rest after a leader has handed over for its disk: without a lease for so long, it should not try often.
+const EVASION_REST: Duration = Duration::from_secs(60);
+
 /// Interval between checks of ages: a tenth of the shortest recommended patience.
 const CHECK_INTERVAL: Duration = Duration::from_millis(25);
 
@@ -107,6 +111,7 @@ pub(crate) struct Watcher {
     pub(crate) contact: Arc<Contact>,
     pub(crate) acks: Arc<Acks>,
     pub(crate) hand_over: HandOver,
+    pub(crate) room: Room,
     pub(crate) tasks: TaskTracker,
     pub(crate) fatal: Fatal,
     pub(crate) patience: Patience,
@@ -119,6 +124,7 @@ impl Watcher {
         let mut check = tokio::time::interval(CHECK_INTERVAL);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut is_handing_over = false;
+        let mut evaded_at = None;
         loop {
             let seen = self.current();
             self.published.send_if_modified(|last| std::mem::replace(last, seen) != seen);
@@ -135,6 +141,11 @@ impl Watcher {
                 self.tasks.spawn(async move { hand_over.to_the_best(seen.term()).await });
             }
             is_handing_over = is_too_slow;
+            if evaded_at.is_none_or(|at: Instant| at.elapsed() > EVASION_REST)
+                && self.evades_its_full_disk(seen)
+            {
+                evaded_at = Some(Instant::now());
+            }
 
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -142,6 +153,16 @@ impl Watcher {
                 changed = server.changed() => if changed.is_err() { return self.on_ended(&stop) },
             }
         }
+    }
+
+    /// Begins to hand over if this master leads, its disk is nearly full, and another voter has room.
+    fn evades_its_full_disk(&self, seen: Leadership) -> bool {
+        let Leadership::Leading { term } = seen else { return false };
+        let Some(successor) = self.room.roomier_voter(term) else { return false };
+        tracing::warn!(%successor, "the disk is nearly full: handing leadership over");
+        let hand_over = self.hand_over.clone();
+        self.tasks.spawn(async move { hand_over.to(successor, term).await });
+        true
     }
 
     /// Handles the end of Raft without a stop: a process without it must not look alive.

@@ -36,6 +36,7 @@ mod recovery;
 mod restore;
 mod retention;
 mod rocks;
+mod room;
 mod seen;
 mod snapshot;
 mod state_db;

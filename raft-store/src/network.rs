@@ -39,6 +39,7 @@ use self::outgoing::{LeftBehind, Outgoing};
 use self::snapshot::SendError;
 use crate::acks::{Acks, Unanswered};
 use crate::calls::describe;
+use crate::room::Shortages;
 use crate::seen::Seen;
 use crate::snapshot::SnapshotData;
 use crate::state_machine::RaftSnapshot;
@@ -61,6 +62,7 @@ pub(crate) struct Network {
     pub(crate) acks: Arc<Acks>,
     pub(crate) outgoing: Arc<Outgoing>,
     pub(crate) seen: Arc<Seen>,
+    pub(crate) shortages: Arc<Shortages>,
     pub(crate) book: Arc<AddressBook>,
 }
 
@@ -76,6 +78,7 @@ impl Network {
             acks: Arc::clone(&self.acks),
             outgoing: Arc::clone(&self.outgoing),
             seen: Arc::clone(&self.seen),
+            shortages: Arc::clone(&self.shortages),
             failures: 0,
             rest_until: None,
             snapshot_rest: Duration::ZERO,
@@ -118,6 +121,7 @@ pub(crate) struct Peer {
     acks: Arc<Acks>,
     outgoing: Arc<Outgoing>,
     seen: Arc<Seen>,
+    shortages: Arc<Shortages>,
     /// Number of consecutive streams that could not be opened.
     failures: usize,
     /// No stream is opened before: openraft retries immediately when there is more to send, which
@@ -267,8 +271,10 @@ impl NetStreamAppend<TypeConfig> for Peer {
             };
 
             let (target, seen) = (self.target, Arc::clone(&self.seen));
+            let shortages = Arc::clone(&self.shortages);
             let results = responses.map(move |response| {
                 let response = response.map_err(|status| failure(&status))?;
+                shortages.on_answer(target, response.scarce_bytes);
                 let result = wire::appended_in(response).map_err(|error| malformed(&error))?;
                 let (term, committed) = asked.term_and_committed();
                 match &result {

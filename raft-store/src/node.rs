@@ -49,6 +49,7 @@ use crate::propose::local::LocalProposer;
 use crate::propose::{Committed, ProposeError, Proposer};
 use crate::raft::Raft;
 use crate::reads::{ReadError, ReadGate, ReadPoint};
+use crate::room::{Room, Shortages};
 use crate::seen::Seen;
 use crate::state_machine::{SnapshotInbox, StateReader};
 
@@ -81,6 +82,7 @@ struct Inner {
     clock: Clock,
     contact: Arc<Contact>,
     hand_over: HandOver,
+    room: Room,
     first_members: FirstMembers,
     /// `host:port` of a leader that has told this master to join its cluster.
     invitation: watch::Sender<Option<String>>,
@@ -106,6 +108,7 @@ struct Stores {
     acks: Arc<Acks>,
     outgoing: Arc<Outgoing>,
     seen: Arc<Seen>,
+    shortages: Arc<Shortages>,
     book: Arc<AddressBook>,
 }
 
@@ -140,19 +143,22 @@ impl Node {
         let acks = Arc::new(Acks::default());
         let outgoing = Arc::new(Outgoing::default());
         let seen = Arc::new(Seen::default());
+        let shortages = Arc::new(Shortages::default());
         let book = Arc::new(AddressBook::default());
         let network = Network {
             identity: identity.clone(),
             acks: Arc::clone(&acks),
             outgoing: Arc::clone(&outgoing),
             seen: Arc::clone(&seen),
+            shortages: Arc::clone(&shortages),
             book: Arc::clone(&book),
         };
         let raft = Raft::new(me, raft_config, network, log.clone(), machine)
             .await
             .map_err(|error| StartError::Raft(error.to_string()))?;
 
-        let stores = Stores { reader, log, inbox, fatal, space, acks, outgoing, seen, book };
+        let stores =
+            Stores { reader, log, inbox, fatal, space, acks, outgoing, seen, shortages, book };
         let pause =
             background::restart_pause(&raft, &stores.log, config.election_timeout.1).await?;
         Ok(assembly::assemble(config, raft, identity, stores, pause))
@@ -358,6 +364,10 @@ impl Node {
 
     pub(crate) fn contact(&self) -> &Arc<Contact> {
         &self.inner.contact
+    }
+
+    pub(crate) fn room(&self) -> &Room {
+        &self.inner.room
     }
 
     pub(crate) fn naming(&self) -> &Naming {

@@ -35,8 +35,8 @@ pub struct ProposalBounds {
     pub bytes: usize,
     /// Bytes of one encoded command.
     pub command_bytes: usize,
-    /// Bytes that must be free on the leader's disk for new tasks; commands that make room are
-    /// accepted below.
+    /// Bytes that must be free on the disk of this master, or it is short of room: the leader takes new
+    /// tasks only while it and a quorum have room, and commands that make room always.
     pub disk_free_min: u64,
 }
 
@@ -84,9 +84,10 @@ pub enum ProposeError {
     /// The command is larger than a log entry may be; nothing has changed.
     #[error("the command has {bytes} bytes, at most {max} are allowed")]
     TooLarge { bytes: u64, max: u64 },
-    /// The leader's disk is nearly full, and this command would add to it; nothing has changed.
+    /// A disk is nearly full, and this command would add to it; nothing has changed. Said in a cluster of
+    /// level 1.
     #[error(
-        "the leader's disk has {free} bytes left, below limits.disk_free_min: \
+        "a disk that new tasks need has {free} bytes left, below limits.disk_free_min: \
          no new tasks until there is room"
     )]
     DiskFull { free: u64 },
@@ -121,6 +122,17 @@ pub enum ProposeError {
     /// This master is shutting down or has failed; nothing has changed.
     #[error("this master is stopping")]
     Stopped,
+    /// The disk of a master is nearly full, and this command would add to it; nothing has changed.
+    #[error(
+        "the disk of master {master} has {free} bytes left, below its limits.disk_free_min: \
+         no new tasks until there is room"
+    )]
+    NoRoom {
+        /// The master; it leads, or a quorum needs it.
+        master: MasterId,
+        /// Bytes that are free.
+        free: u64,
+    },
 }
 
 impl ProposeError {

@@ -166,9 +166,10 @@ impl RaftService for RaftEndpoint {
             .take_while(|request| ready(request.is_some()))
             .filter_map(ready);
 
-        let appended = self.raft().stream_append(Box::pin(requests)).map(|result| match result {
-            Ok(result) => Ok(wire::appended_out(&result)),
-            Err(error) => Err(fatal(&error)),
+        let room = self.node.room().clone();
+        let appended = self.raft().stream_append(Box::pin(requests)).map(move |result| {
+            let response = wire::appended_out(&result.map_err(|error| fatal(&error))?);
+            Ok(v1::AppendResponse { scarce_bytes: room.own_shortage(), ..response })
         });
         let reason = stream::once(async move { reason.lock().take() });
         let ended = reason.filter_map(|reason| ready(reason.map(Err)));

@@ -31,6 +31,17 @@ impl Volume {
         Ok(Self { path: path.to_owned() })
     }
 
+    /// Takes the space that is left, but for so many MiB.
+    pub fn fill_but(&self, mebibytes: u64) {
+        let found = nix::sys::statvfs::statvfs(&self.path).unwrap();
+        let free = found.blocks_available() * found.fragment_size();
+        let taken = (free >> 20).saturating_sub(mebibytes);
+        let mut filler = fs::File::create(self.path.join(FILLER)).unwrap();
+        for _ in 0..taken {
+            filler.write_all(&vec![0_u8; 1 << 20]).unwrap();
+        }
+    }
+
     /// Takes all the space that is left.
     pub fn fill(&self) {
         let mut filler = fs::File::create(self.path.join(FILLER)).unwrap();

@@ -57,7 +57,7 @@ impl Operations {
         Ok(self.reach(reading).await?.on(self.status_here().await))
     }
 
-    async fn status_here(&self) -> ClusterView {
+    pub(super) async fn status_here(&self) -> ClusterView {
         let (mut answers, survey) = self.node().survey().await;
         let own = self.own_status();
         let leader = self.leader();
@@ -230,6 +230,9 @@ fn problems(leader: Option<MasterId>, members: &[MemberView]) -> Vec<String> {
         } else if let Some(lag) = view.lag.filter(|lag| *lag > LAG_MAX) {
             problems.push(format!("master {id} is {lag} entries behind"));
         }
+        problems.extend(view.scarce_bytes().map(|free| {
+            format!("the disk of master {id} has {free} bytes left, below its limits.disk_free_min")
+        }));
         problems.extend(view.clock_offset_ms.and_then(|offset| clocks::problem_of(id, offset)));
     }
     problems
@@ -273,6 +276,12 @@ mod tests {
         assert_eq!(
             problems(Some(MasterId(1)), &[member(1, true), member(2, true), behind]),
             ["master 3 is 10001 entries behind"]
+        );
+        let status = PeerStatus { free_bytes: Some(7), disk_free_min: 8, ..PeerStatus::default() };
+        let full = MemberView { status: Some(status), ..member(3, true) };
+        assert_eq!(
+            problems(Some(MasterId(1)), &[member(1, true), member(2, true), full]),
+            ["the disk of master 3 has 7 bytes left, below its limits.disk_free_min"]
         );
     }
 }

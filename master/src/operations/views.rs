@@ -131,3 +131,11 @@ pub(crate) struct MemberView {
     /// Milliseconds by which its clock is ahead of the median.
     pub(crate) clock_offset_ms: Option<i64>,
 }
+
+impl MemberView {
+    /// Returns the bytes that are free on its disk, if it is short of room.
+    pub(crate) fn scarce_bytes(&self) -> Option<u64> {
+        let status = self.status.as_ref()?;
+        status.free_bytes.filter(|free| *free < status.disk_free_min)
+    }
+}

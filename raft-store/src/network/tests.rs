@@ -22,6 +22,7 @@ fn peer() -> Peer {
         acks: Arc::default(),
         outgoing: Arc::default(),
         seen: Arc::default(),
+        shortages: Arc::default(),
         book: Arc::default(),
     };
     network.peer(PEER, &MasterNode::at(MasterId(2), "127.0.0.1:1"))

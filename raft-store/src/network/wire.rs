@@ -135,7 +135,7 @@ pub(crate) fn appended_out(result: &StreamAppendResult<TypeConfig>) -> v1::Appen
         Err(StreamAppendError::Conflict(at)) => Appended::Conflict(log_id_out(at)),
         Err(StreamAppendError::HigherVote(vote)) => Appended::HigherVote(vote_out(vote)),
     };
-    v1::AppendResponse { result: Some(result) }
+    v1::AppendResponse { result: Some(result), scarce_bytes: None }
 }
 
 pub(crate) fn appended_in(

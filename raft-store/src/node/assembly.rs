@@ -26,6 +26,7 @@ use crate::propose::local::LocalProposer;
 use crate::raft::Raft;
 use crate::reads::{Asker, ReadGate};
 use crate::retention::Retention;
+use crate::room::Room;
 use crate::succession::Succession;
 
 /// Duration of one sync from which on a leader hands over: ten times a slow disk.
@@ -68,9 +69,10 @@ pub(super) fn assemble(
 
     let contact = Arc::new(Contact::default());
     let hand_over = ground.hand_over();
-    let leadership = ground.watch_leadership(&contact, &hand_over);
+    let room = ground.room(&hand_over);
+    let leadership = ground.watch_leadership(&contact, &hand_over, &room);
     let reads = ground.reads(&leadership);
-    let proposer = ground.proposer(&leadership, &clock);
+    let proposer = ground.proposer(&leadership, &clock, &room);
     ground.keep_the_log_bounded();
 
     let Ground { config, raft, identity, stores, members, patience, tasks, stop, loops } = ground;
@@ -89,6 +91,7 @@ pub(super) fn assemble(
         clock,
         contact,
         hand_over,
+        room,
         first_members: FirstMembers::default(),
         invitation: watch::Sender::new(None),
         expelled: watch::Sender::new(None),
@@ -119,11 +122,22 @@ impl Ground {
         }
     }
 
+    fn room(&self, hand_over: &HandOver) -> Room {
+        Room {
+            raft: self.raft.clone(),
+            space: self.stores.space.clone(),
+            free_min: self.config.bounds.disk_free_min,
+            shortages: Arc::clone(&self.stores.shortages),
+            hand_over: hand_over.clone(),
+        }
+    }
+
     /// Starts to watch the leadership, the disk, and the leader's death.
     fn watch_leadership(
         &self,
         contact: &Arc<Contact>,
         hand_over: &HandOver,
+        room: &Room,
     ) -> watch::Receiver<Leadership> {
         let (published, leadership) = watch::channel(Leadership::Leaderless { term: Term(0) });
         let watcher = Watcher {
@@ -132,6 +146,7 @@ impl Ground {
             contact: Arc::clone(contact),
             acks: Arc::clone(&self.stores.acks),
             hand_over: hand_over.clone(),
+            room: room.clone(),
             tasks: self.tasks.clone(),
             fatal: self.stores.fatal.clone(),
             patience: self.patience,
@@ -173,10 +188,15 @@ impl Ground {
         reads
     }
 
-    fn proposer(&self, leadership: &watch::Receiver<Leadership>, clock: &Clock) -> Proposer {
-        let (raft, space) = (self.raft.clone(), self.stores.space.clone());
-        let reader = self.stores.reader.clone();
-        let local = LocalProposer::new(raft, reader, clock.clone(), self.config.bounds, space);
+    fn proposer(
+        &self,
+        leadership: &watch::Receiver<Leadership>,
+        clock: &Clock,
+        room: &Room,
+    ) -> Proposer {
+        let (raft, reader) = (self.raft.clone(), self.stores.reader.clone());
+        let (bounds, room) = (self.config.bounds, room.clone());
+        let local = LocalProposer::new(raft, reader, clock.clone(), bounds, room);
         let (identity, members) = (self.identity.clone(), self.members.clone());
         Proposer {
             local: Arc::new(local),

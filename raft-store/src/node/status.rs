@@ -197,6 +197,7 @@ impl Node {
             state_digest: None,
             differing_settings: self.inner.differing_settings.lock().clone(),
             autopilot: self.autopilot_thought().map(|thought| thought.reason),
+            disk_free_min: self.config().bounds.disk_free_min,
         }
     }
 }

@@ -10,8 +10,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::{COMMIT_TIMEOUT, ProposalBounds, ProposeError, Verdict};
 use crate::clock::Clock;
 use crate::codec;
-use crate::disk_space::DiskSpace;
 use crate::raft::Raft;
+use crate::room::{Room, Shortage};
 use crate::state_machine::StateReader;
 use crate::types::Payload;
 
@@ -75,7 +75,7 @@ pub(crate) struct LocalProposer {
     reader: StateReader,
     clock: Clock,
     bounds: ProposalBounds,
-    space: DiskSpace,
+    room: Room,
     commands: Semaphore,
     /// In KiB, because a semaphore counts in 32 bits.
     kibibytes: Semaphore,
@@ -87,14 +87,14 @@ impl LocalProposer {
         reader: StateReader,
         clock: Clock,
         bounds: ProposalBounds,
-        space: DiskSpace,
+        room: Room,
     ) -> Self {
         Self {
             raft,
             reader,
             clock,
             bounds,
-            space,
+            room,
             commands: Semaphore::new(bounds.commands),
             kibibytes: Semaphore::new(bounds.bytes.div_ceil(1 << 10)),
         }
@@ -159,15 +159,17 @@ impl LocalProposer {
         }
     }
 
-    /// Refuses new tasks while the disk is nearly full. Commands that end tasks, or let the log be
-    /// purged, make room and are accepted.
+    /// Refuses new tasks while a disk that they need is nearly full. Commands that end tasks, or let
+    /// the log be purged, make room and are accepted.
     fn check_room(&self, command: &EncodedCommand) -> Result<(), ProposeError> {
-        match self.space.free_bytes() {
-            Some(free) if free < self.bounds.disk_free_min && command.adds_tasks => {
-                Err(ProposeError::DiskFull { free })
-            }
-            Some(_) | None => Ok(()),
-        }
+        let shortage = command.adds_tasks.then(|| self.room.shortage()).flatten();
+        let Some(Shortage { master, free }) = shortage else { return Ok(()) };
+        // Masters of release 0.2.0 know only the disk of a leader.
+        Err(if self.level() == Level::FIRST {
+            ProposeError::DiskFull { free }
+        } else {
+            ProposeError::NoRoom { master, free }
+        })
     }
 
     /// Reserves a place for a command among the pending ones, whether they wait for the disk, for

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use daemon::progress::binary_size;
 use proto::names::name_of;
 use proto::v1;
 
@@ -55,6 +56,7 @@ pub fn status(status: &v1::ClusterStatus, style: Style) -> String {
             or_nothing(member.commit_index.as_ref()),
             or_nothing(member.applied_index.as_ref()),
             or_nothing(member.lag.as_ref()),
+            or_nothing(member.free_bytes.map(binary_size).as_ref()),
             or_nothing(member.version.as_ref()),
             or_nothing(member.level_max.as_ref()),
         ]
@@ -68,6 +70,7 @@ pub fn status(status: &v1::ClusterStatus, style: Style) -> String {
         "COMMIT",
         "APPLIED",
         "LAG",
+        "FREE",
         "VERSION",
         "LEVEL MAX",
     ];

@@ -86,6 +86,7 @@ fn the_status_shows_masters_that_cannot_be_reached() {
         reachable: true,
         version: Some("0.1.0".to_owned()),
         http_address: Some("127.0.0.1:7101".to_owned()),
+        free_bytes: Some(3 << 30),
         level_max: Some(2),
         ..v1::Member::default()
     };
@@ -112,9 +113,9 @@ level:   1
 workers: 2 active
 tasks:   none
 
-MASTER  ROLE     ADDRESS         HTTP            TERM  COMMIT  APPLIED  LAG  VERSION  LEVEL MAX
-1       leader   127.0.0.1:7001  127.0.0.1:7101  7     120     119      0    0.1.0    2
-2       unknown  127.0.0.1:7002  -               -     -       -        -    -        -";
+MASTER  ROLE     ADDRESS         HTTP            TERM  COMMIT  APPLIED  LAG  FREE     VERSION  LEVEL MAX
+1       leader   127.0.0.1:7001  127.0.0.1:7101  7     120     119      0    3.0 GiB  0.1.0    2
+2       unknown  127.0.0.1:7002  -               -     -       -        -    -        -        -";
     assert_eq!(status(&cluster, Style::Plain), expected);
 }
 
