@@ -17,7 +17,7 @@ const FILES: [&str; 6] = [
 ];
 
 /// Messages that are bodies of the REST API too: one type, two encodings.
-const JSON_BODIES: [&str; 31] = [
+const JSON_BODIES: [&str; 34] = [
     "Resources",
     "Constraint",
     "TaskSpec",
@@ -36,6 +36,9 @@ const JSON_BODIES: [&str; 31] = [
     "ClusterMember",
     "MemberList",
     "MemberChanged",
+    "UpgradeStatus",
+    "UpgradeMaster",
+    "WorkerRelease",
     "SetSchedulingRequest",
     "LabelWorkerRequest",
     "ReconnectResult",

@@ -15,6 +15,7 @@ mod socket;
 mod strangers;
 mod tasks;
 mod tokens;
+mod upgrade;
 mod workers;
 
 use axum::Router;
@@ -76,6 +77,7 @@ pub(crate) fn router(api: Api, reach: Reach) -> Router {
         .route("/api/cluster/members/{id}", delete(members::remove))
         .route("/api/cluster/members/{id}/promote", post(members::promote))
         .route("/api/cluster/members/{id}/replace", post(members::replace))
+        .route("/api/cluster/upgrade", get(upgrade::show).put(upgrade::change))
         .route("/api/cluster/leader", get(cluster::leader))
         .route("/api/cluster/leaders", get(cluster::leaders))
         .route("/livez", get(probes::live).options(probes::options))

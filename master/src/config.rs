@@ -15,7 +15,7 @@ use std::time::Duration;
 use clap::Command;
 use cluster_state::{
     AutopilotSettings, Limits, MasterId, ReconnectSettings, RetentionSettings, SchedulerSettings,
-    SettingKey, WorkerSettings,
+    SettingKey, UpgradeSettings, WorkerSettings,
 };
 use daemon::config::{ConfigError, InvocationError, Key};
 use daemon::logging::{LogFilter, LogFormat};
@@ -66,6 +66,8 @@ pub struct Config {
     pub retention: RetentionSettings,
     /// Votes that are given and taken without an operator.
     pub autopilot: AutopilotSettings,
+    /// The feature level.
+    pub upgrade: UpgradeSettings,
     /// Backups that this master saves by itself.
     pub backup: BackupConfig,
     /// Filter and format of log events.
@@ -165,6 +167,7 @@ impl Default for Config {
             limits: LimitsConfig::default(),
             retention: RetentionSettings::default(),
             autopilot: AutopilotSettings::default(),
+            upgrade: UpgradeSettings::default(),
             backup: BackupConfig::default(),
             log: LogConfig { level: LogFilter::default(), format: LogFormat::Text },
             given: BTreeSet::new(),

@@ -13,6 +13,7 @@ mod scans;
 mod settings;
 mod tasks;
 mod tokens;
+mod upgrade;
 mod usage;
 mod views;
 mod waits;
@@ -39,6 +40,7 @@ use scans::Scans;
 pub(crate) use settings::SettingsChange;
 pub(crate) use tasks::SubmissionKey;
 pub(crate) use tokens::NewToken;
+pub(crate) use upgrade::{UpgradeMasterView, UpgradeView};
 pub(crate) use views::{
     ClusterView, CreatedToken, LeaderView, MemberView, TaskPage, TaskStatus, TaskView, Tokens,
     View, WorkerPage, WorkerView,

@@ -2,6 +2,7 @@
 //! messages of one are the bodies of the other.
 
 mod members;
+mod upgrade;
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,7 @@ use raft_store::PeerStatus;
 use uuid::Uuid;
 
 pub(crate) use self::members::{member_changed, members};
+pub(crate) use self::upgrade::upgrade;
 use crate::operations::{
     ClusterView, CreatedToken, LeaderView, LogPiece, MemberView, NewToken, ReconnectOutcome,
     SettingsChange, TaskPage, TaskStatus, TaskView, Tokens, View, WorkerPage, WorkerView,

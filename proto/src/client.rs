@@ -11,6 +11,7 @@ mod member_calls;
 mod operator_calls;
 mod snapshot;
 mod targets;
+mod upgrade_calls;
 
 use std::collections::BTreeMap;
 use std::future::Future;

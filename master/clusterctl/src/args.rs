@@ -5,6 +5,7 @@ mod operator;
 mod shell;
 mod snapshot;
 mod task;
+mod upgrade;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,6 +19,7 @@ pub use operator::{
 pub use shell::{ShellCommand, ShellLine};
 pub use snapshot::{RestoreArgs, SnapshotCommand};
 pub use task::{ListArgs, LogsArgs, SubmitArgs, TaskCommand};
+pub use upgrade::UpgradeCommand;
 
 /// Operates a cluster of masters and workers, and runs tasks on it.
 #[derive(Debug, Parser)]
@@ -129,6 +131,12 @@ pub enum ClusterCommand {
         /// Action to take
         #[command(subcommand)]
         command: MemberCommand,
+    },
+    /// Show how far an upgrade is, keep the feature level, or let it rise
+    Upgrade {
+        /// Action to take
+        #[command(subcommand)]
+        command: UpgradeCommand,
     },
     /// Show or acknowledge the mass-loss alarm, which says that most workers fell silent at once
     MassLoss {

@@ -12,6 +12,7 @@ mod snapshot;
 mod submit;
 mod task;
 mod token;
+mod upgrade;
 mod wait;
 mod worker;
 
@@ -80,6 +81,7 @@ async fn ask(context: &Context, command: ClusterCommand) -> Result<(), Failure> 
         ClusterCommand::Token { command } => token::run(context, command).await,
         ClusterCommand::Config { command } => config::run(context, command).await,
         ClusterCommand::Member { command } => Box::pin(member::run(context, command)).await,
+        ClusterCommand::Upgrade { command } => upgrade::run(context, command).await,
         ClusterCommand::MassLoss { command } => mass_loss::run(context, command).await,
     }
 }

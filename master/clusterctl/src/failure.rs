@@ -66,6 +66,9 @@ pub enum Failure {
     /// A setting is given two values.
     #[error("{key} is given twice")]
     TwoValues { key: String },
+    /// The level has not risen in time.
+    #[error("the feature level is still {level}: {next_step}")]
+    StillUpgrading { level: u32, next_step: String },
     /// Commands at the prompt failed; each failure was printed.
     #[error("a command failed")]
     Shell {
@@ -117,7 +120,10 @@ impl Failure {
             Self::NoValue { .. } | Self::TwoValues { .. } => 2,
             Self::NoSuchSetting { .. } => 3,
             Self::DrainOverruled { .. } | Self::FileExists { .. } => 4,
-            Self::StillGoing { .. } | Self::StillDraining { .. } | Self::Silent { .. } => 7,
+            Self::StillGoing { .. }
+            | Self::StillDraining { .. }
+            | Self::StillUpgrading { .. }
+            | Self::Silent { .. } => 7,
             Self::Shell { exit_code } => *exit_code,
             Self::TaskFailed => 8,
             Self::Backup { source, .. } | Self::Received(source) => code_of_backup(source),
@@ -184,6 +190,7 @@ impl Failure {
             | Self::NoLeader
             | Self::StillGoing { .. }
             | Self::StillDraining { .. }
+            | Self::StillUpgrading { .. }
             | Self::DrainOverruled { .. }
             | Self::NotReached { .. }
             | Self::NoSuchSetting { .. }

@@ -6,6 +6,7 @@ mod prompt;
 mod snapshot;
 mod table;
 mod text;
+mod upgrade;
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -18,6 +19,7 @@ pub use prompt::worker_box;
 pub use snapshot::{InspectedSnapshot, SavedSnapshot, saved_snapshot, snapshot};
 pub use table::{Style, columns, fields};
 pub use text::{leader, status, task, tasks, worker, workers};
+pub use upgrade::upgrade;
 
 use crate::args::Format;
 use crate::failure::Failure;

@@ -107,11 +107,12 @@ pub(super) static KEYS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
         key!(
             limits.disk_free_min,
             "BYTES",
-            "Free space on the leader's disk below which no new tasks are accepted"
+            "Free space on its disk below which a master counts as full: no new tasks when a quorum needs it"
         ),
         key!(limits.disk_reserve, "BYTES", "Space reserved for starting on a full disk"),
         key!(retention.tasks, "COUNT", "Maximum number of finished tasks kept"),
         key!(retention.age, "DURATION", "Age at which finished tasks are forgotten"),
+        key!(upgrade.hold, "BOOL", "Keep the feature level, so that masters can go back a release"),
         key!(
             autopilot.enabled,
             "BOOL",

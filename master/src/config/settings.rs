@@ -37,15 +37,16 @@ impl Config {
             limits: LimitSettings { live_bytes: self.limits.live_bytes.as_u64() },
             retention: self.retention,
             autopilot: self.autopilot,
+            upgrade: self.upgrade,
         }
     }
 
     /// Returns a configuration that says this of them.
     fn of(settings: &Settings) -> Self {
-        let Settings { worker, reconnect, scheduler, limits, retention, autopilot } =
+        let Settings { worker, reconnect, scheduler, limits, retention, autopilot, upgrade } =
             settings.clone();
         let mut config =
-            Self { worker, reconnect, scheduler, retention, autopilot, ..Self::default() };
+            Self { worker, reconnect, scheduler, retention, autopilot, upgrade, ..Self::default() };
         config.limits.live_bytes = Bytes(usize::try_from(limits.live_bytes).unwrap_or(usize::MAX));
         config
     }

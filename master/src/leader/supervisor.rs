@@ -189,7 +189,8 @@ impl Supervisor {
         duties.start(HealthRecorder::new(Arc::clone(leader)));
         duties.start(Farewell::new(Arc::clone(leader)));
         duties.start(Ticker::new(self.node.clone(), leader.term, settings()));
-        duties.start(Timekeeper::new(self.node.clone(), self.metrics.clone()));
+        let metrics = self.metrics.clone();
+        duties.start(Timekeeper::new(self.node.clone(), metrics, settings()));
         duties.start(Seeder::new(self.node.clone(), leader.term, settings()));
         duties
     }

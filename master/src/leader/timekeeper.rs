@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::duty::{Duty, Wait};
 use crate::metrics::{Metrics, seconds};
+use crate::settings::SettingsInForce;
 
 /// Interval between two surveys. Quartz drifts by a millisecond meanwhile, and an operator who has
 /// corrected a clock soon sees the effect.
@@ -20,17 +21,21 @@ const SURVEY_INTERVAL: Duration = Duration::from_secs(10);
 pub(super) struct Timekeeper {
     node: Node,
     metrics: Metrics,
+    settings: SettingsInForce,
     astray: Astray,
 }
 
 impl Timekeeper {
     /// Returns the timekeeper of one term.
     #[must_use]
-    pub(super) fn new(node: Node, metrics: Metrics) -> Self {
-        Self { node, metrics, astray: Astray::default() }
+    pub(super) fn new(node: Node, metrics: Metrics, settings: SettingsInForce) -> Self {
+        Self { node, metrics, settings, astray: Astray::default() }
     }
 
     async fn raise_level(&self, peers: &PeerStatuses) -> Result<(), ProposeError> {
+        if self.node.reader().with(|state| self.settings.of(state).upgrade.hold) {
+            return Ok(());
+        }
         if let Some(level) = self.node.raise_level(peers).await? {
             tracing::info!(%level, "the feature level of the cluster was raised");
         }

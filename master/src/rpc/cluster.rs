@@ -111,6 +111,22 @@ impl ClusterService for ClusterEndpoint {
         reply(&self.operations, settings, |record| wire::config(&record))
     }
 
+    async fn get_upgrade(
+        &self,
+        _: Request<v1::GetUpgradeRequest>,
+    ) -> Result<Response<v1::UpgradeStatus>, Status> {
+        let upgrade = self.operations.upgrade(Consistency::Stale.into()).await;
+        reply(&self.operations, upgrade, wire::upgrade)
+    }
+
+    async fn set_upgrade(
+        &self,
+        request: Request<v1::SetUpgradeRequest>,
+    ) -> Result<Response<v1::UpgradeStatus>, Status> {
+        let held = self.operations.hold_level(request.get_ref().hold).await;
+        reply(&self.operations, held, wire::upgrade)
+    }
+
     async fn list_members(
         &self,
         request: Request<v1::ListMembersRequest>,

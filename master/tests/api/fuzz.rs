@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use crate::one_master::OneMaster;
 
 /// Requests of all kinds: method and path, and the body.
-const REQUESTS: [(&str, &str); 18] = [
+const REQUESTS: [(&str, &str); 20] = [
     ("GET /api/tasks?state=queued&limit=2&cursor=t9", ""),
     ("GET /api/tasks?index=1&wait=1ms&consistency=stale", ""),
     ("GET /api/tasks/t1/logs?attempt=1&stream=stdout&tail=3", ""),
@@ -32,6 +32,8 @@ const REQUESTS: [(&str, &str); 18] = [
     ("POST /api/tokens", r#"{"token_id":"fleet","ttl":"1h","description":"x"}"#),
     ("PUT /api/cluster/config", r#"{"worker":{"lease":"10m"},"retention.tasks":7}"#),
     ("GET /api/cluster/config", ""),
+    ("GET /api/cluster/upgrade", ""),
+    ("PUT /api/cluster/upgrade", r#"{"hold":true}"#),
     ("GET /api/cluster/members", ""),
     ("POST /api/cluster/members/1/replace", r#"{"new":"4"}"#),
     ("DELETE /api/cluster/members/1?force=true", ""),

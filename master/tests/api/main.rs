@@ -25,6 +25,7 @@ mod scripted_worker;
 mod settings;
 mod strangers;
 mod tasks;
+mod upgrade;
 mod usage;
 mod worker_calls;
 mod worker_flow;

@@ -60,7 +60,7 @@ pub use resources::{Resources, Shortage};
 pub use settings::{
     AutopilotSettings, Backoff, LimitSettings, ReconnectSettings, RetentionSettings,
     SchedulerSettings, SettingFault, SettingKey, SettingOrigin, SettingSource, Settings,
-    SettingsRecord, Strategy, WorkerSettings,
+    SettingsRecord, Strategy, UpgradeSettings, WorkerSettings,
 };
 pub use state::{Applied, State};
 pub use task::{

@@ -29,6 +29,8 @@ pub struct Settings {
     pub retention: RetentionSettings,
     /// Votes that are given and taken without an operator.
     pub autopilot: AutopilotSettings,
+    /// The feature level.
+    pub upgrade: UpgradeSettings,
 }
 
 /// Settings under `worker`.
@@ -120,6 +122,13 @@ pub struct AutopilotSettings {
     pub replace_after: Duration,
     /// Number of votes that are given; 0 for one to each master.
     pub voters: u64,
+}
+
+/// Settings under `upgrade`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpgradeSettings {
+    /// True if the feature level stays although every master could run a higher one.
+    pub hold: bool,
 }
 
 impl Settings {

@@ -75,6 +75,13 @@ impl Builder {
         self
     }
 
+    /// A switch for every master: a flag that may have its value in itself.
+    #[must_use]
+    pub fn master_switch(mut self, flag: &str) -> Self {
+        self.master_args.push(flag.to_owned());
+        self
+    }
+
     /// A flag for every worker. A later value replaces an earlier one.
     #[must_use]
     pub fn worker_arg(mut self, flag: &str, value: &str) -> Self {

@@ -61,6 +61,7 @@ keys! {
     AutopilotStableFor = autopilot.stable_for,
     AutopilotReplaceAfter = autopilot.replace_after,
     AutopilotVoters = autopilot.voters,
+    UpgradeHold = upgrade.hold,
 }
 
 impl SettingKey {

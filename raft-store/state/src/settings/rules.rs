@@ -38,7 +38,8 @@ impl Settings {
                 faults.push(SettingFault { key, detail });
             }
         };
-        let Self { worker, reconnect, scheduler: _, limits, retention, autopilot } = self;
+        let Self { worker, reconnect, scheduler: _, limits, retention, autopilot, upgrade: _ } =
+            self;
 
         let intervals = || reconnect.intervals_by_priority.values().copied();
         let all_at_least = intervals().all(|interval| interval >= DURATION_MIN);
