@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use cluster_state::{AutopilotSettings, ClusterId, Command, MasterId, Term};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -88,6 +88,12 @@ struct Inner {
     invitation: watch::Sender<Option<String>>,
     /// Reason that this master does not belong to its cluster any more.
     expelled: watch::Sender<Option<Expulsion>>,
+    /// A leader says that this master was removed.
+    farewell: Notify,
+    /// Cancelled with the expulsion: nothing waits for a leader any more.
+    left: CancellationToken,
+    /// Held while this leader changes the membership, which takes two entries.
+    changing: tokio::sync::Mutex<()>,
     autopilot: watch::Sender<AutopilotSettings>,
     thought: watch::Receiver<Option<Thought>>,
     /// Until then this master elects nobody, not even itself: see [`background::restart_pause`].

@@ -12,6 +12,7 @@ use proto::limits::COMMAND_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use self::forward::Forwarder;
 use self::local::{EncodedCommand, LocalProposer};
@@ -160,6 +161,8 @@ pub(crate) struct Proposer {
     pub(crate) local: Arc<LocalProposer>,
     pub(crate) forwarder: Forwarder,
     pub(crate) leadership: watch::Receiver<Leadership>,
+    /// Cancelled when this master does not belong to the cluster any more.
+    pub(crate) left: CancellationToken,
     pub(crate) observer: OnceLock<CommitObserver>,
 }
 
@@ -220,7 +223,12 @@ impl Proposer {
                 Err(error) => return Err(self.final_error(error, is_ambiguous)),
             }
 
-            if let Err(error) = wait_for_news(&mut leadership, deadline).await {
+            let news = tokio::select! {
+                news = wait_for_news(&mut leadership, deadline) => news,
+                // It hears of no leader any more.
+                () = self.left.cancelled() => Err(ProposeError::Stopped),
+            };
+            if let Err(error) = news {
                 return Err(self.final_error(error, is_ambiguous));
             }
         }

@@ -317,6 +317,15 @@ impl RaftService for RaftEndpoint {
         Ok(Response::new(answer))
     }
 
+    async fn farewell(
+        &self,
+        request: Request<v1::FarewellRequest>,
+    ) -> Result<Response<v1::FarewellResponse>, Status> {
+        self.node.identity().check(request.metadata())?;
+        self.node.on_farewell();
+        Ok(Response::new(v1::FarewellResponse {}))
+    }
+
     async fn recognize(
         &self,
         request: Request<v1::RecognizeRequest>,

@@ -71,13 +71,18 @@ pub(crate) struct Readers(mpsc::Receiver<Reader>);
 pub(crate) struct ReadGate {
     waiting: mpsc::Sender<Reader>,
     applied: watch::Receiver<AppliedAt>,
+    /// Cancelled when this master does not belong to the cluster any more.
+    left: CancellationToken,
 }
 
 impl ReadGate {
     /// Creates a gate, and the readers behind it for [`Asker::run`].
-    pub(crate) fn new(applied: watch::Receiver<AppliedAt>) -> (Self, Readers) {
+    pub(crate) fn new(
+        applied: watch::Receiver<AppliedAt>,
+        left: CancellationToken,
+    ) -> (Self, Readers) {
         let (waiting, readers) = mpsc::channel(WAITING_MAX);
-        (Self { waiting, applied }, Readers(readers))
+        (Self { waiting, applied, left }, Readers(readers))
     }
 
     /// Waits until local state is linearizable for a reader that starts now.
@@ -85,7 +90,11 @@ impl ReadGate {
         let (answer, answered) = oneshot::channel();
         let reader = Reader { answer, until: Instant::now() + LEADER_WAIT };
         self.waiting.send(reader).await.map_err(|_| ReadError::Stopped)?;
-        let point = answered.await.map_err(|_| ReadError::Stopped)??;
+        let answered = tokio::select! {
+            answered = answered => answered,
+            () = self.left.cancelled() => return Err(ReadError::Stopped),
+        };
+        let point = answered.map_err(|_| ReadError::Stopped)??;
         let mut applied = self.applied.clone();
         let caught_up = applied.wait_for(|applied| applied.index >= point.index);
         match tokio::time::timeout(APPLY_TIMEOUT, caught_up).await {
@@ -175,9 +184,11 @@ impl Asker {
         leader: NodeId,
         term: Term,
     ) -> Option<ReadPoint> {
-        if link.as_ref().is_none_or(|open| open.leader != leader) {
-            let channel = proto::channel::connect_lazily(&self.members.address(leader)?).ok()?;
-            *link = Some(LeaderConnection { leader, client: crate::network::client(channel) });
+        let address = self.members.address(leader)?;
+        if link.as_ref().is_none_or(|open| open.leader != leader || open.address != address) {
+            let channel = proto::channel::connect_lazily(&address).ok()?;
+            let client = crate::network::client(channel);
+            *link = Some(LeaderConnection { leader, address, client });
         }
         let client = &mut link.as_mut()?.client;
         let question = self.identity.sign(v1::ReadIndexRequest {}, leader);
@@ -190,6 +201,8 @@ impl Asker {
 /// Client of the leader that was asked last.
 struct LeaderConnection {
     leader: NodeId,
+    /// Address for which it was made: the leader may have moved.
+    address: String,
     client: RaftServiceClient<Channel>,
 }
 

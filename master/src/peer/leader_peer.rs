@@ -12,7 +12,7 @@ use proto::channel;
 use proto::consistency::Consistency;
 use proto::deadline::{self, timed};
 use proto::limits::MESSAGE_BYTES_MAX;
-use proto::problem::{ErrorKind, Problem};
+use proto::problem::{ErrorKind, Outcome, Problem};
 use proto::v1;
 use proto::v1::cluster_service_client::ClusterServiceClient;
 use proto::v1::master_service_client::MasterServiceClient;
@@ -270,7 +270,15 @@ fn changing<T>(message: T) -> Request<T> {
 
 async fn changed<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Problem> {
     let changed = deadline::within("the leader", CHANGE_TIMEOUT, call).await;
-    changed.map_err(|status| Problem::from(&status))
+    changed.map_err(|status| {
+        let outcome = match CallFailure::of(&status) {
+            CallFailure::NeverConnected => Outcome::Rejected,
+            CallFailure::Broken => Outcome::Unknown,
+            CallFailure::TimedOut | CallFailure::Refused => return Problem::from(&status),
+        };
+        // A leader that dies with a call under way is no leader any more.
+        Problem::new(ErrorKind::NoLeader, "the leader was lost").with_outcome(outcome)
+    })
 }
 
 async fn within<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Status> {

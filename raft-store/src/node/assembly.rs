@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cluster_state::Term;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -44,6 +44,7 @@ struct Ground {
     patience: Patience,
     tasks: TaskTracker,
     stop: CancellationToken,
+    left: CancellationToken,
     loops: Loops,
 }
 
@@ -62,10 +63,12 @@ pub(super) fn assemble(
     };
     let members = Members::new(raft.clone(), Arc::clone(&stores.book));
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let left = CancellationToken::new();
     let log_time = stores.reader.with(|state| state.meta().now);
     let clock = Clock::new(Arc::clone(&config.wall), log_time);
     let loops = Loops::new(tasks.clone(), stop.clone(), stores.fatal.clone());
-    let ground = Ground { config, raft, identity, stores, members, patience, tasks, stop, loops };
+    let ground =
+        Ground { config, raft, identity, stores, members, patience, tasks, stop, left, loops };
 
     let contact = Arc::new(Contact::default());
     let hand_over = ground.hand_over();
@@ -75,7 +78,8 @@ pub(super) fn assemble(
     let proposer = ground.proposer(&leadership, &clock, &room);
     ground.keep_the_log_bounded();
 
-    let Ground { config, raft, identity, stores, members, patience, tasks, stop, loops } = ground;
+    let Ground { config, raft, identity, stores, members, patience, tasks, stop, left, loops } =
+        ground;
     let autopilot = watch::Sender::new(config.autopilot);
     let (think, thought) = watch::channel(None);
     let inner = Inner {
@@ -95,6 +99,9 @@ pub(super) fn assemble(
         first_members: FirstMembers::default(),
         invitation: watch::Sender::new(None),
         expelled: watch::Sender::new(None),
+        farewell: Notify::new(),
+        left,
+        changing: tokio::sync::Mutex::default(),
         autopilot,
         thought,
         may_elect_from: Instant::now() + pause,
@@ -183,7 +190,8 @@ impl Ground {
             members: self.members.clone(),
             leadership: leadership.clone(),
         };
-        let (reads, readers) = ReadGate::new(self.stores.reader.watch_applied());
+        let applied = self.stores.reader.watch_applied();
+        let (reads, readers) = ReadGate::new(applied, self.left.clone());
         self.loops.spawn("asker for read points", |stop| asker.run(readers, stop));
         reads
     }
@@ -202,6 +210,7 @@ impl Ground {
             local: Arc::new(local),
             forwarder: Forwarder::new(identity, members, self.tasks.clone()),
             leadership: leadership.clone(),
+            left: self.left.clone(),
             observer: OnceLock::new(),
         }
     }
