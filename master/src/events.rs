@@ -99,7 +99,7 @@ impl EventWriter {
             };
             match published {
                 Ok(Published::Applied(batch)) => {
-                    let events = self.translator.events(&batch.changes);
+                    let events = self.translator.events(&batch.changes, &batch.members);
                     let is_news = !events.is_empty();
                     self.events.ring().extend(batch.index_from, batch.index_to, events);
                     if is_news {

@@ -22,6 +22,7 @@ mod leadership;
 mod log_node;
 mod log_store;
 mod loops;
+mod member_news;
 mod membership;
 mod network;
 mod node;
@@ -55,8 +56,10 @@ pub use history::FinishedTasks;
 pub use identity::{Identity, Owner};
 pub use inspection::{Content, Inspection, RecordedMembers, Unusable, inspect};
 pub use leadership::{Leadership, Patience};
+pub use log_node::VoteGiver;
 pub use log_store::{LogOptions, LogStats, LogStore, SyncObserver, Synced};
 pub use loops::Loops;
+pub use member_news::{MemberEvent, MemberNews};
 pub use membership::{LocalStatus, Member, Role};
 pub use node::{
     Added, Expulsion, Force, MemberChange, MemberOrder, Membership, MembershipError, Node,

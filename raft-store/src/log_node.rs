@@ -74,6 +74,17 @@ pub struct MasterNode {
     /// Highest feature level that its program can run, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level_max: Option<Level>,
+    /// Author of its latest promotion to a voter; none for a first member, and if it has no vote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vote_by: Option<VoteGiver>,
+}
+
+/// Author of a change of votes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VoteGiver {
+    Operator,
+    Autopilot,
 }
 
 impl MasterNode {
@@ -81,6 +92,12 @@ impl MasterNode {
     #[must_use]
     pub fn at(name: MasterId, addr: impl Into<String>) -> Self {
         Self { addr: addr.into(), name: Some(name), ..Self::default() }
+    }
+
+    /// Returns the same description with what is no master's own affair as `recorded`.
+    #[must_use]
+    pub(crate) fn as_recorded(self, recorded: &Self) -> Self {
+        Self { vote_by: recorded.vote_by, ..self }
     }
 
     /// Returns the name of the master whose log is `id`.

@@ -37,6 +37,7 @@ use crate::calls::Call;
 use crate::codec;
 use crate::error::StorageError;
 use crate::log_store::LogStore;
+use crate::member_news;
 use crate::snapshot::SnapshotData;
 use crate::state_db::{Batch, StateDb};
 use crate::types::{
@@ -166,7 +167,8 @@ impl StateMachine {
         let mut last = first;
         let mut changes = Vec::with_capacity(steps.len());
         let mut answers = Vec::with_capacity(steps.len());
-        let mut membership = None;
+        let mut membership = None::<StoredMembership>;
+        let mut members = Vec::new();
         {
             let mut memory = self.shared.begin();
             while let Some(step) = steps.pop_front() {
@@ -174,6 +176,10 @@ impl StateMachine {
                 let outcome = match step.action {
                     Action::Nothing => Outcome(None),
                     Action::Membership(stored) => {
+                        let before = membership.as_ref().unwrap_or(&self.membership).membership();
+                        let news = member_news::between(before, stored.membership());
+                        let index = LogIndex(step.id.index);
+                        members.extend(news.into_iter().map(|news| (index, news)));
                         membership = Some(stored);
                         Outcome(None)
                     }
@@ -198,7 +204,7 @@ impl StateMachine {
         for (responder, outcome) in answers {
             responder.send(outcome);
         }
-        self.shared.publish(first, last, changes);
+        self.shared.publish((first, last), changes, members);
         if let Some(observer) = &self.observer {
             observer(began_at.elapsed());
         }

@@ -8,6 +8,7 @@ use cluster_state::{
     Worker, WorkerEventKind, WorkerId, WorkerState,
 };
 use proto::convert;
+use raft_store::{MemberEvent, MemberNews, NodeId, VoteGiver};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::config::shown;
@@ -63,6 +64,22 @@ pub(crate) enum Event {
         #[serde(serialize_with = "rfc3339")]
         timestamp: Timestamp,
     },
+    /// A master has become a member, has got a vote, or is no member any more.
+    Member {
+        #[serde(serialize_with = "text")]
+        name: MasterId,
+        /// Its log.
+        #[serde(serialize_with = "text")]
+        id: NodeId,
+        event: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        replaced_by: Option<String>,
+        /// Author of the change; absent if the member has asked for it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        by: Option<VoteGiver>,
+        #[serde(serialize_with = "rfc3339")]
+        timestamp: Timestamp,
+    },
     /// The alarm that many workers were lost at once.
     MassLoss {
         state: Alarm,
@@ -112,6 +129,10 @@ impl Serialize for Reason {
     }
 }
 
+fn text<S: Serializer>(value: &impl std::fmt::Display, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(value)
+}
+
 fn rfc3339<S: Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&convert::rfc3339(*time))
 }
@@ -121,7 +142,10 @@ impl Event {
     pub(crate) const fn topic(&self) -> Topic {
         match self {
             Self::WorkerStatus { .. } => Topic::Workers,
-            Self::Leader { .. } | Self::MassLoss { .. } | Self::Settings { .. } => Topic::Cluster,
+            Self::Leader { .. }
+            | Self::MassLoss { .. }
+            | Self::Settings { .. }
+            | Self::Member { .. } => Topic::Cluster,
         }
     }
 
@@ -171,6 +195,17 @@ impl Event {
                 | Key::Settings,
             ) => None,
         }
+    }
+
+    fn of_member(news: &MemberNews, timestamp: Timestamp) -> Self {
+        let MemberNews { name, node: id, what, by } = *news;
+        let (event, replaced_by) = match what {
+            MemberEvent::Added => ("added", None),
+            MemberEvent::Promoted => ("promoted", None),
+            MemberEvent::Replaced { by } => ("replaced", Some(by.to_string())),
+            MemberEvent::Removed => ("removed", None),
+        };
+        Self::Member { name, id, event, replaced_by, by, timestamp }
     }
 
     fn of_settings(record: &SettingsRecord) -> Self {
@@ -248,9 +283,19 @@ impl Translator {
     }
 
     /// Returns the events of some entries, in order, each with its entry's index.
-    pub(crate) fn events(&mut self, changes: &[(LogIndex, Change)]) -> Vec<(LogIndex, Event)> {
+    pub(crate) fn events(
+        &mut self,
+        changes: &[(LogIndex, Change)],
+        members: &[(LogIndex, MemberNews)],
+    ) -> Vec<(LogIndex, Event)> {
         let mut events = Vec::new();
+        let mut members = members.iter().peekable();
         for entry in changes.chunk_by(|(one, _), (next, _)| one == next) {
+            while let Some((index, news)) =
+                members.next_if(|(at, _)| entry.first().is_some_and(|(next, _)| at < next))
+            {
+                events.push((*index, Event::of_member(news, self.log_time)));
+            }
             // An entry says its time last, and only when it is a new one.
             let time = entry.iter().rev().find_map(|(_, change)| {
                 if let Change::Put(Record::Meta(meta)) = change { Some(meta.now) } else { None }
@@ -261,128 +306,11 @@ impl Translator {
             });
             events.extend(told);
         }
+        let last = members.map(|(index, news)| (*index, Event::of_member(news, self.log_time)));
+        events.extend(last);
         events
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-    use std::time::Duration;
-
-    use cluster_state::{
-        BeginTerm, Command, EndMassLoss, Level, Proposal, RaiseLevel, RaiseMassLoss,
-        RegisterWorker, SeedSettings, SetScheduling, SetSettings, Settings, State,
-        UnregisterWorker,
-    };
-    use serde_json::json;
-
-    use super::*;
-
-    /// The events of one command, as JSON.
-    struct Log {
-        state: State,
-        index: LogIndex,
-        translator: Translator,
-    }
-
-    impl Log {
-        fn new() -> Self {
-            let translator = Translator::new(Timestamp(0));
-            Self { state: State::new(), index: LogIndex(0), translator }
-        }
-
-        fn apply(&mut self, seconds: u64, command: Command) -> serde_json::Value {
-            self.index = self.index.next();
-            let proposal = Proposal { proposed_at: Timestamp(seconds * 1_000), command };
-            let applied = self.state.apply(self.index, proposal);
-            let changes = applied.changes.into_iter().map(|change| (self.index, change));
-            let events = self.translator.events(&changes.collect::<Vec<_>>());
-            assert!(events.iter().all(|(index, _)| *index == self.index));
-            json!(events.into_iter().map(|(_, event)| event).collect::<Vec<_>>())
-        }
-    }
-
-    fn register(address: &str) -> Command {
-        Command::RegisterWorker(RegisterWorker {
-            worker: "w1".parse().unwrap(),
-            address: Some(address.to_owned()),
-            labels: None,
-        })
-    }
-
-    #[test]
-    fn a_worker_is_told_of_whenever_its_history_grows() {
-        let mut log = Log::new();
-        let told = |reason: &str, seconds: u64| {
-            let state = if reason == "unregistered" { "departed" } else { "inactive" };
-            json!([{"type": "worker_status", "worker_id": "w1", "is_active": false, "state": state,
-                    "reason": reason, "timestamp": format!("1970-01-01T00:00:0{seconds}.000Z")}])
-        };
-        assert_eq!(log.apply(1, register("a:1")), told("preregistered", 1));
-        assert_eq!(log.apply(2, register("a:1")), json!([]));
-        assert_eq!(log.apply(3, register("a:2")), told("updated", 3));
-        let worker: WorkerId = "w1".parse().unwrap();
-        let order = cluster_state::SchedulingOrder::Cordon;
-        let cordon = Command::SetScheduling(SetScheduling { worker: worker.clone(), order });
-        assert_eq!(log.apply(4, cordon), told("cordoned", 4));
-        assert_eq!(
-            log.apply(5, Command::UnregisterWorker(UnregisterWorker { worker })),
-            told("unregistered", 5)
-        );
-    }
-
-    #[test]
-    fn leaders_and_alarms_are_events_of_the_cluster() {
-        let mut log = Log::new();
-        let term = Term(7);
-        let cluster = cluster_state::ClusterId(1);
-        let live_bytes_max = cluster_state::Limits::LIVE_BYTES_DEFAULT;
-        let began =
-            Command::BeginTerm(BeginTerm { term, leader: MasterId(2), cluster, live_bytes_max });
-        let leader = json!([{"type": "leader", "leader_id": 2, "term": 7,
-                             "timestamp": "1970-01-01T00:00:01.000Z"}]);
-        assert_eq!(log.apply(1, began), leader);
-
-        let raise = |lost| Command::RaiseMassLoss(RaiseMassLoss { term, lost, of: 8 });
-        let alarm = |state: &str, lost: u32, seconds: u64| {
-            json!([{"type": "mass_loss", "state": state, "lost": lost, "of": 8,
-                    "timestamp": format!("1970-01-01T00:00:0{seconds}.000Z")}])
-        };
-        assert_eq!(log.apply(2, raise(5)), alarm("raised", 5, 2));
-        assert_eq!(log.apply(3, raise(6)), alarm("raised", 6, 3));
-        assert_eq!(log.apply(4, Command::AcknowledgeMassLoss), alarm("acknowledged", 6, 4));
-        let over = json!([{"type": "mass_loss", "state": "over",
-                           "timestamp": "1970-01-01T00:00:05.000Z"}]);
-        assert_eq!(log.apply(5, Command::EndMassLoss(EndMassLoss { term })), over);
-    }
-
-    #[test]
-    fn changes_of_settings_are_events_of_the_cluster() {
-        let mut log = Log::new();
-        let term = Term(0);
-        log.apply(1, Command::RaiseLevel(RaiseLevel { term, level: Level(2) }));
-        let mut settings = Settings::default();
-        let (master, given) = (MasterId(1), BTreeSet::new());
-        let seed = SeedSettings { term, settings: settings.clone(), master, given };
-        let recorded = log.apply(2, Command::SeedSettings(seed));
-        assert_eq!(recorded[0]["source"], "master");
-        assert_eq!(recorded[0]["changed"]["worker.lease"], "5m");
-
-        settings.worker.lease = Duration::from_secs(60);
-        let set = SetSettings { settings, base: log.index };
-        let expected = json!([{"type": "settings", "source": "operator",
-                               "changed": {"worker.lease": "1m"},
-                               "timestamp": "1970-01-01T00:00:03.000Z"}]);
-        assert_eq!(log.apply(3, Command::SetSettings(set)), expected);
-    }
-
-    #[test]
-    fn a_time_that_is_not_new_still_counts() {
-        let mut log = Log::new();
-        log.apply(5, register("a:1"));
-        let worker = "w1".parse().unwrap();
-        let removed = log.apply(5, Command::UnregisterWorker(UnregisterWorker { worker }));
-        assert_eq!(removed[0]["timestamp"], "1970-01-01T00:00:05.000Z");
-    }
-}
+mod tests;

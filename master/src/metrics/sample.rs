@@ -35,6 +35,8 @@ pub(crate) struct ClusterSample {
     pub(super) applied: u64,
     /// By follower; a leader's alone.
     pub(super) lags: BTreeMap<MasterId, u64>,
+    /// Members of the cluster by their roles.
+    pub(super) members: BTreeMap<&'static str, u64>,
     pub(super) workers: BTreeMap<String, u64>,
     pub(super) tasks: BTreeMap<&'static str, u64>,
     pub(super) queue_oldest: Duration,
@@ -89,6 +91,7 @@ impl ClusterSample {
             } else {
                 BTreeMap::new()
             },
+            members: members(node, leadership),
             workers: workers(state),
             tasks: tasks(state),
             queue_oldest: queue_oldest(state, now),
@@ -113,6 +116,21 @@ impl ClusterSample {
     pub(crate) const fn is_leading(&self) -> bool {
         self.is_leader
     }
+}
+
+/// Counts the members by role; without a known leader, none has its role.
+fn members(node: &Node, leadership: Leadership) -> BTreeMap<&'static str, u64> {
+    let mut counts = BTreeMap::from([("leader", 0), ("follower", 0), ("learner", 0)]);
+    let leader = leadership.leader_node(node.node_id());
+    for member in node.members() {
+        let role = match (member.is_voter, leader == Some(member.node)) {
+            (false, _) => "learner",
+            (true, true) => "leader",
+            (true, false) => "follower",
+        };
+        *counts.entry(role).or_default() += 1;
+    }
+    counts
 }
 
 fn workers(state: &State) -> BTreeMap<String, u64> {
@@ -220,6 +238,7 @@ impl Collector for ClusterSample {
             MetricType::Gauge,
         )?)?;
 
+        family(&mut encoder, "members", "Members of the cluster", "role", &self.members)?;
         family(&mut encoder, "workers", "Registered workers", "state", &self.workers)?;
         family(&mut encoder, "tasks", "Live tasks", "state", &self.tasks)?;
         if self.is_leader {

@@ -16,7 +16,7 @@ use self::plan::{Candidate, View};
 use super::members::LAG_MAX;
 use super::{Force, Membership, MembershipError, Node};
 use crate::leadership::Leadership;
-use crate::log_node::NodeId;
+use crate::log_node::{NodeId, VoteGiver};
 use crate::rarely::Rarely;
 
 /// Interval between looks: short beside the time that a master must stay close.
@@ -70,6 +70,10 @@ impl Autopilot {
     }
 
     async fn look(&mut self) {
+        // A change that is half done is not one that another leader has left.
+        if self.node.is_changing_membership() {
+            return;
+        }
         let membership = self.node.membership();
         let view = self.view(&membership);
         let thought = plan::plan(&view, &self.config.borrow());
@@ -78,7 +82,8 @@ impl Autopilot {
         let Some(step) = &thought.step else { return };
 
         tracing::info!(reason = thought.reason, "changing the membership");
-        match self.node.change_membership(&membership, step, Force::No).await {
+        let by = VoteGiver::Autopilot;
+        match self.node.change_membership_by(by, &membership, step, Force::No).await {
             Ok(()) => tracing::info!(reason = thought.reason, "changed the membership"),
             Err(MembershipError::NotLeader | MembershipError::InProgress) => {}
             Err(error) => {

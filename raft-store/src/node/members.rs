@@ -23,7 +23,7 @@ pub use self::orders::MemberOrder;
 use super::Node;
 use crate::error::StorageError;
 use crate::leadership::Leadership;
-use crate::log_node::{MasterNode, NodeId};
+use crate::log_node::{MasterNode, NodeId, VoteGiver};
 use crate::membership::{self, Member};
 use crate::types::{LogId, TypeConfig};
 
@@ -111,6 +111,16 @@ pub enum MembershipError {
     Unknown(String),
 }
 
+impl MemberChange {
+    /// Returns the log that is no member after the change.
+    const fn removes(&self) -> Option<NodeId> {
+        match self {
+            Self::Replace { old: gone, .. } | Self::Remove(gone) => Some(*gone),
+            Self::Admit { .. } | Self::Promote(_) | Self::Describe { .. } | Self::Finish => None,
+        }
+    }
+}
+
 impl MembershipError {
     /// Returns true if it is certain that nothing has changed.
     #[must_use]
@@ -157,7 +167,7 @@ impl Node {
         Membership { members: self.members(), is_joint, at }
     }
 
-    /// Changes the membership that the caller has seen, and returns when the change is committed.
+    /// Changes the membership that an operator has seen, and returns when the change is committed.
     ///
     /// # Errors
     ///
@@ -168,6 +178,18 @@ impl Node {
         change: &MemberChange,
         force: Force,
     ) -> Result<(), MembershipError> {
+        self.change_membership_by(VoteGiver::Operator, seen, change, force).await
+    }
+
+    /// Does the same in somebody's name.
+    pub(super) async fn change_membership_by(
+        &self,
+        by: VoteGiver,
+        seen: &Membership,
+        change: &MemberChange,
+        force: Force,
+    ) -> Result<(), MembershipError> {
+        let _turn = self.inner.changing.lock().await;
         let Leadership::Leading { term } = *self.leadership().borrow() else {
             return Err(MembershipError::NotLeader);
         };
@@ -183,13 +205,24 @@ impl Node {
             Precondition::CommittedLeaderId { committed_leader_id: CommittedLeaderId::new(term.0) },
             Precondition::LastMembershipLogId { last_membership_log_id: seen.at },
         ];
-        let changed =
-            self.raft().change_membership_if(steps_of(seen, change), false, preconditions);
+        let record = |node| self.inner.members.record(node).unwrap_or_default();
+        let steps = steps_of(seen, change, |node| MasterNode { vote_by: Some(by), ..record(node) });
+        let changed = self.raft().change_membership_if(steps, false, preconditions);
         match tokio::time::timeout(COMMIT_TIMEOUT, changed).await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(_)) => {
+                if let Some(gone) = change.removes().and_then(|gone| seen.get(gone)) {
+                    self.tasks().spawn(self.clone().say_farewell(gone.clone()));
+                }
+                Ok(())
+            }
             Ok(Err(error)) => Err(refusal_of(error)),
             Err(_) => Err(MembershipError::Unknown("not committed in time".to_owned())),
         }
+    }
+
+    /// Returns true while this master, as the leader, changes the membership.
+    pub(super) fn is_changing_membership(&self) -> bool {
+        self.inner.changing.try_lock().is_err()
     }
 
     fn check_change(
@@ -283,14 +316,24 @@ impl Membership {
     }
 }
 
-fn steps_of(seen: &Membership, change: &MemberChange) -> ChangeMembers<NodeId, MasterNode> {
+/// Returns what Raft is to do; `voter` describes a log that gets a vote.
+fn steps_of(
+    seen: &Membership,
+    change: &MemberChange,
+    voter: impl Fn(NodeId) -> MasterNode,
+) -> ChangeMembers<NodeId, MasterNode> {
+    let described = |node| ChangeMembers::SetNodes(BTreeMap::from([(node, voter(node))]));
     match change {
         MemberChange::Admit { node, record, instead_of } => ChangeMembers::Batch(vec![
             ChangeMembers::RemoveNodes(instead_of.clone()),
             ChangeMembers::AddNodes(BTreeMap::from([(*node, record.clone())])),
         ]),
-        MemberChange::Promote(node) => ChangeMembers::AddVoterIds(BTreeSet::from([*node])),
+        MemberChange::Promote(node) => ChangeMembers::Batch(vec![
+            described(*node),
+            ChangeMembers::AddVoterIds(BTreeSet::from([*node])),
+        ]),
         MemberChange::Replace { old, new } => ChangeMembers::Batch(vec![
+            described(*new),
             ChangeMembers::AddVoterIds(BTreeSet::from([*new])),
             ChangeMembers::RemoveVoters(BTreeSet::from([*old])),
         ]),

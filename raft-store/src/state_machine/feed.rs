@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cluster_state::{Change, LogIndex};
 
+use crate::member_news::MemberNews;
 use crate::types::AppliedAt;
 
 /// Number of batches by which a slow subscriber may lag before it loses some, and is told so: about
@@ -28,4 +29,6 @@ pub struct AppliedBatch {
     pub index_to: LogIndex,
     /// Changes in order, each with the entry that made it.
     pub changes: Vec<(LogIndex, Change)>,
+    /// Changes of the membership in order, each with its entry.
+    pub members: Vec<(LogIndex, MemberNews)>,
 }

@@ -16,6 +16,7 @@ use crate::calls::{Call, Calls};
 use crate::error::StorageError;
 use crate::identity::DirectoryLock;
 use crate::log_store::StateDurability;
+use crate::member_news::MemberNews;
 use crate::rocks;
 use crate::snapshot::Snapshots;
 use crate::state_db::{Restored, StateDb};
@@ -163,12 +164,17 @@ impl Shared {
     }
 
     /// Publishes a batch to watchers, if there are any.
-    pub(super) fn publish(&self, first: LogId, last: LogId, changes: Vec<(LogIndex, Change)>) {
+    pub(super) fn publish(
+        &self,
+        (first, last): (LogId, LogId),
+        changes: Vec<(LogIndex, Change)>,
+        members: Vec<(LogIndex, MemberNews)>,
+    ) {
         if self.feed.receiver_count() == 0 {
             return;
         }
         let (index_from, index_to) = (LogIndex(first.index), LogIndex(last.index));
-        let batch = AppliedBatch { index_from, index_to, changes };
+        let batch = AppliedBatch { index_from, index_to, changes, members };
         // Fails when the last subscriber has just left.
         self.feed.send(Published::Applied(Arc::new(batch))).ok();
     }

@@ -202,6 +202,7 @@ pub(crate) fn record_of(name: MasterId, master: &v1::MasterDescription) -> Maste
         zone: master.zone.clone(),
         release: master.version.clone(),
         level_max: u8::try_from(master.level_max).ok().filter(|level| *level > 0).map(Level),
+        vote_by: None,
     }
 }
 

@@ -111,10 +111,11 @@ impl Node {
     /// Records where a member is and what it runs, if the membership says otherwise.
     async fn record_change(&self, membership: &Membership, member: Joiner) {
         let Joiner { node, name, record, .. } = member;
-        let Some(recorded) = self.inner.members.record(node).filter(|known| *known != record)
-        else {
+        let Some(recorded) = self.inner.members.record(node) else { return };
+        let record = record.as_recorded(&recorded);
+        if record == recorded {
             return;
-        };
+        }
         // Connections to it keep the address that they were made for.
         self.inner.stores.book.on_found(node, &recorded.addr, &record.addr);
         tracing::info!(master = %name, address = record.addr, release = record.release, "a member has changed");

@@ -1,0 +1,143 @@
+//! Tests of events.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use cluster_state::{
+    BeginTerm, Command, EndMassLoss, Level, Proposal, RaiseLevel, RaiseMassLoss, RegisterWorker,
+    SeedSettings, SetScheduling, SetSettings, Settings, State, UnregisterWorker,
+};
+use serde_json::json;
+
+use super::*;
+
+/// The events of one command, as JSON.
+struct Log {
+    state: State,
+    index: LogIndex,
+    translator: Translator,
+}
+
+impl Log {
+    fn new() -> Self {
+        let translator = Translator::new(Timestamp(0));
+        Self { state: State::new(), index: LogIndex(0), translator }
+    }
+
+    fn apply(&mut self, seconds: u64, command: Command) -> serde_json::Value {
+        self.index = self.index.next();
+        let proposal = Proposal { proposed_at: Timestamp(seconds * 1_000), command };
+        let applied = self.state.apply(self.index, proposal);
+        let changes = applied.changes.into_iter().map(|change| (self.index, change));
+        let events = self.translator.events(&changes.collect::<Vec<_>>(), &[]);
+        assert!(events.iter().all(|(index, _)| *index == self.index));
+        json!(events.into_iter().map(|(_, event)| event).collect::<Vec<_>>())
+    }
+}
+
+fn register(address: &str) -> Command {
+    Command::RegisterWorker(RegisterWorker {
+        worker: "w1".parse().unwrap(),
+        address: Some(address.to_owned()),
+        labels: None,
+    })
+}
+
+#[test]
+fn a_worker_is_told_of_whenever_its_history_grows() {
+    let mut log = Log::new();
+    let told = |reason: &str, seconds: u64| {
+        let state = if reason == "unregistered" { "departed" } else { "inactive" };
+        json!([{"type": "worker_status", "worker_id": "w1", "is_active": false, "state": state,
+                "reason": reason, "timestamp": format!("1970-01-01T00:00:0{seconds}.000Z")}])
+    };
+    assert_eq!(log.apply(1, register("a:1")), told("preregistered", 1));
+    assert_eq!(log.apply(2, register("a:1")), json!([]));
+    assert_eq!(log.apply(3, register("a:2")), told("updated", 3));
+    let worker: WorkerId = "w1".parse().unwrap();
+    let order = cluster_state::SchedulingOrder::Cordon;
+    let cordon = Command::SetScheduling(SetScheduling { worker: worker.clone(), order });
+    assert_eq!(log.apply(4, cordon), told("cordoned", 4));
+    assert_eq!(
+        log.apply(5, Command::UnregisterWorker(UnregisterWorker { worker })),
+        told("unregistered", 5)
+    );
+}
+
+#[test]
+fn leaders_and_alarms_are_events_of_the_cluster() {
+    let mut log = Log::new();
+    let term = Term(7);
+    let cluster = cluster_state::ClusterId(1);
+    let live_bytes_max = cluster_state::Limits::LIVE_BYTES_DEFAULT;
+    let began =
+        Command::BeginTerm(BeginTerm { term, leader: MasterId(2), cluster, live_bytes_max });
+    let leader = json!([{"type": "leader", "leader_id": 2, "term": 7,
+                         "timestamp": "1970-01-01T00:00:01.000Z"}]);
+    assert_eq!(log.apply(1, began), leader);
+
+    let raise = |lost| Command::RaiseMassLoss(RaiseMassLoss { term, lost, of: 8 });
+    let alarm = |state: &str, lost: u32, seconds: u64| {
+        json!([{"type": "mass_loss", "state": state, "lost": lost, "of": 8,
+                "timestamp": format!("1970-01-01T00:00:0{seconds}.000Z")}])
+    };
+    assert_eq!(log.apply(2, raise(5)), alarm("raised", 5, 2));
+    assert_eq!(log.apply(3, raise(6)), alarm("raised", 6, 3));
+    assert_eq!(log.apply(4, Command::AcknowledgeMassLoss), alarm("acknowledged", 6, 4));
+    let over = json!([{"type": "mass_loss", "state": "over",
+                       "timestamp": "1970-01-01T00:00:05.000Z"}]);
+    assert_eq!(log.apply(5, Command::EndMassLoss(EndMassLoss { term })), over);
+}
+
+#[test]
+fn changes_of_settings_are_events_of_the_cluster() {
+    let mut log = Log::new();
+    let term = Term(0);
+    log.apply(1, Command::RaiseLevel(RaiseLevel { term, level: Level(2) }));
+    let mut settings = Settings::default();
+    let (master, given) = (MasterId(1), BTreeSet::new());
+    let seed = SeedSettings { term, settings: settings.clone(), master, given };
+    let recorded = log.apply(2, Command::SeedSettings(seed));
+    assert_eq!(recorded[0]["source"], "master");
+    assert_eq!(recorded[0]["changed"]["worker.lease"], "5m");
+
+    settings.worker.lease = Duration::from_secs(60);
+    let set = SetSettings { settings, base: log.index };
+    let expected = json!([{"type": "settings", "source": "operator",
+                           "changed": {"worker.lease": "1m"},
+                           "timestamp": "1970-01-01T00:00:03.000Z"}]);
+    assert_eq!(log.apply(3, Command::SetSettings(set)), expected);
+}
+
+#[test]
+fn a_time_that_is_not_new_still_counts() {
+    let mut log = Log::new();
+    log.apply(5, register("a:1"));
+    let worker = "w1".parse().unwrap();
+    let removed = log.apply(5, Command::UnregisterWorker(UnregisterWorker { worker }));
+    assert_eq!(removed[0]["timestamp"], "1970-01-01T00:00:05.000Z");
+}
+
+#[test]
+fn changes_of_members_are_events_at_the_time_of_the_command_before() {
+    let news = |what, by| {
+        let (name, node) = (MasterId(4), NodeId(1 << 40));
+        MemberNews { name, node, what, by }
+    };
+    let told = |what, by| {
+        let mut translator = Translator::new(Timestamp(7_000));
+        json!(translator.events(&[], &[(LogIndex(9), news(what, by))]))
+    };
+    let timestamp = "1970-01-01T00:00:07.000Z";
+    let id = "0000010000000000";
+    assert_eq!(
+        told(MemberEvent::Promoted, Some(VoteGiver::Autopilot)),
+        json!([[9, {"type": "member", "name": "4", "id": id, "event": "promoted",
+                    "by": "autopilot", "timestamp": timestamp}]])
+    );
+    assert_eq!(
+        told(MemberEvent::Replaced { by: MasterId(5) }, None),
+        json!([[9, {"type": "member", "name": "4", "id": id, "event": "replaced",
+                    "replaced_by": "5", "timestamp": timestamp}]])
+    );
+}
