@@ -3,6 +3,7 @@
 mod builder;
 mod machines;
 mod master;
+mod members;
 mod release;
 mod worker;
 
@@ -309,21 +310,6 @@ impl Cluster {
         self.worker_mut(&name).start();
         self.client().await_worker(&name, "active", CONNECT_PATIENCE).await;
         name
-    }
-
-    /// Starts one more master, which joins; returns its number.
-    pub fn add_master(&mut self) -> u64 {
-        let id = self.masters.iter().map(Master::id).max().unwrap_or(0) + 1;
-        let addresses = builder::addresses(id, self.machines.as_ref());
-        let through = self.grpc_addresses();
-        self.masters.push(Master::join(id, self.dir.path(), addresses, &through));
-        id
-    }
-
-    /// Forgets a master that has ended for good.
-    pub fn forget_master(&mut self, id: u64) {
-        assert!(!self.master_mut(id).is_running(), "master {id} has not ended");
-        self.masters.retain(|master| master.id() != id);
     }
 
     /// Waits until every acknowledged task has ended, then panics if any promise was broken.

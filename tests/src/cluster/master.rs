@@ -68,6 +68,20 @@ impl Master {
         Self { id, addresses, data_dir, process }
     }
 
+    /// Gives it other addresses, and other first members; it is to be started again.
+    pub(super) fn move_to(&mut self, addresses: Addresses, members: &str) {
+        let args = &mut self.process.launch_mut().args;
+        for (flag, value) in [
+            ("--grpc-listen", addresses.grpc.as_str()),
+            ("--http-listen", addresses.http.as_str()),
+            ("--initial-cluster", members),
+        ] {
+            let at = args.iter().position(|arg| arg == flag).unwrap();
+            value.clone_into(args.get_mut(at + 1).unwrap());
+        }
+        self.addresses = addresses;
+    }
+
     /// Its number, from 1.
     #[must_use]
     pub fn id(&self) -> u64 {
