@@ -1,6 +1,7 @@
 //! Collects the answers that clients got, and checks whether they were true.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -23,10 +24,23 @@ struct Records {
     accepted: BTreeMap<String, BTreeSet<String>>,
     /// By task: the final state in which it was seen, and the attempt that ended it.
     ended: BTreeMap<String, (String, u64)>,
+    /// Numbers of tasks that a recovery has given up.
+    given_up: Range<u64>,
     violations: Vec<String>,
 }
 
 impl History {
+    /// Gives up the tasks of these numbers: they were acknowledged by disks that are lost.
+    pub fn give_up(&self, numbers: Range<u64>) {
+        self.records().given_up = numbers;
+    }
+
+    /// Returns the acknowledged tasks.
+    #[must_use]
+    pub fn acknowledged(&self) -> BTreeSet<String> {
+        self.records().accepted.values().flatten().cloned().collect()
+    }
+
     /// A submission under this key was sent.
     pub fn on_try(&self, key: &str) {
         self.records().accepted.entry(key.to_owned()).or_default();
@@ -65,7 +79,8 @@ impl History {
             tasks.iter().filter(|task| is_terminal(task)).map(|task| text(&task["task_id"]));
         let ended = ended.collect::<BTreeSet<_>>();
         let records = self.records();
-        records.accepted.values().flatten().filter(|id| !ended.contains(*id)).cloned().collect()
+        let is_owed = |id: &&String| !ended.contains(*id) && !records.has_given_up(id);
+        records.accepted.values().flatten().filter(is_owed).cloned().collect()
     }
 
     /// Holds what clients were told and what tasks did against the tasks as they are at the end.
@@ -79,7 +94,7 @@ impl History {
         let mut found = records.violations.clone();
         found.extend(records.broken_acknowledgments(tasks));
         found.extend(tasks.iter().filter_map(completed_oddly));
-        found.extend(broken_runs(tasks, effects));
+        found.extend(records.broken_runs(tasks, effects));
         found
     }
 
@@ -109,7 +124,7 @@ impl Records {
                 found.push(format!("key {key} was acknowledged as {ids:?}"));
             }
             for id in ids {
-                if !known.contains(id) {
+                if !known.contains(id) && !self.has_given_up(id) {
                     found.push(format!("{id}, acknowledged under {key}, is lost"));
                 }
                 if let Some(other) = owners.insert(id, key) {
@@ -121,6 +136,41 @@ impl Records {
             found.push(format!("one submission, {name}, made several tasks: {ids:?}"));
         }
         found
+    }
+
+    fn broken_runs(&self, tasks: &[Value], effects: &Effects) -> Vec<String> {
+        let counts = effects.counts();
+        let twice = counts.iter().filter(|(_, count)| **count > 1);
+        let mut found = twice
+            .map(|((task, attempt), count)| format!("{task} attempt {attempt} ran {count} times"))
+            .collect::<Vec<_>>();
+
+        let last_attempts = tasks
+            .iter()
+            .map(|task| (text(&task["task_id"]), last_attempt(task)))
+            .collect::<BTreeMap<_, _>>();
+        for (task, attempt) in counts.keys() {
+            match last_attempts.get(task) {
+                None if self.has_given_up(task) => {}
+                None => found.push(format!("{task} ran, but there is no such task")),
+                Some(last) if u64::from(*attempt) > *last => {
+                    found.push(format!("{task} attempt {attempt} ran, but only {last} were made"));
+                }
+                Some(_) => {}
+            }
+        }
+        for task in tasks.iter().filter(|task| task["state"] == "completed" && leaves_effect(task))
+        {
+            let run = (text(&task["task_id"]), u32::try_from(last_attempt(task)).unwrap_or(0));
+            if !counts.contains_key(&run) {
+                found.push(format!("{} is completed, but its attempt {} never ran", run.0, run.1));
+            }
+        }
+        found
+    }
+
+    fn has_given_up(&self, task: &str) -> bool {
+        number(task).is_some_and(|number| self.given_up.contains(&number))
     }
 }
 
@@ -135,33 +185,10 @@ fn completed_oddly(task: &Value) -> Option<String> {
     (completed != 1 || !is_last).then(|| format!("completed by other than one attempt: {task}"))
 }
 
-fn broken_runs(tasks: &[Value], effects: &Effects) -> Vec<String> {
-    let counts = effects.counts();
-    let twice = counts.iter().filter(|(_, count)| **count > 1);
-    let mut found = twice
-        .map(|((task, attempt), count)| format!("{task} attempt {attempt} ran {count} times"))
-        .collect::<Vec<_>>();
-
-    let last_attempts = tasks
-        .iter()
-        .map(|task| (text(&task["task_id"]), last_attempt(task)))
-        .collect::<BTreeMap<_, _>>();
-    for (task, attempt) in counts.keys() {
-        match last_attempts.get(task) {
-            None => found.push(format!("{task} ran, but there is no such task")),
-            Some(last) if u64::from(*attempt) > *last => {
-                found.push(format!("{task} attempt {attempt} ran, but only {last} were made"));
-            }
-            Some(_) => {}
-        }
-    }
-    for task in tasks.iter().filter(|task| task["state"] == "completed" && leaves_effect(task)) {
-        let run = (text(&task["task_id"]), u32::try_from(last_attempt(task)).unwrap_or(0));
-        if !counts.contains_key(&run) {
-            found.push(format!("{} is completed, but its attempt {} never ran", run.0, run.1));
-        }
-    }
-    found
+/// Returns the number of a task's id.
+#[must_use]
+pub fn number(task: &str) -> Option<u64> {
+    task.strip_prefix('t')?.parse().ok()
 }
 
 fn leaves_effect(task: &Value) -> bool {

@@ -23,6 +23,7 @@ pub mod network;
 mod ports;
 pub mod process;
 pub mod proxy;
+pub mod runbook;
 pub mod shims;
 pub mod sweep;
 pub mod tree;

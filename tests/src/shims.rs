@@ -1,4 +1,5 @@
-//! Libraries that lie to a process about its machine: what time it is, and how fast its disk is.
+//! Libraries that lie to a process about its machine: what time it is, and how fast its disk is; and
+//! one that ends it in the middle of something.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 const SLOW_SYNC: &str = include_str!("slow_sync.c");
+const DIE_AT: &str = include_str!("die_at.c");
 /// Debian's package `faketime`.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
@@ -24,17 +26,7 @@ impl Shims {
     ///
     /// With the reason, where they cannot be made.
     pub fn prepare(dir: &Path, name: &str) -> Result<Self, String> {
-        let library = dir.join("slow_sync.so");
-        if !library.exists() {
-            let source = dir.join("slow_sync.c");
-            fs::write(&source, SLOW_SYNC).map_err(|error| error.to_string())?;
-            let mut compile = Command::new("cc");
-            compile.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&source);
-            let output = compile.arg("-ldl").output().map_err(|error| format!("cc: {error}"))?;
-            if !output.status.success() {
-                return Err(String::from_utf8_lossy(&output.stderr).into_owned());
-            }
-        }
+        let library = compile(dir, "slow_sync", SLOW_SYNC)?;
         if !Path::new(FAKETIME).exists() {
             return Err(format!("{FAKETIME} is not there: install the package faketime"));
         }
@@ -77,5 +69,31 @@ impl Shims {
             return;
         }
         fs::write(&self.delay, by.as_millis().to_string()).unwrap();
+    }
+}
+
+/// Makes the library that kills a process at the file operation whose number `CLOUDAI_DIE_AT` says.
+///
+/// # Errors
+///
+/// With the reason, where it cannot be made.
+pub fn die_at(dir: &Path) -> Result<PathBuf, String> {
+    compile(dir, "die_at", DIE_AT)
+}
+
+fn compile(dir: &Path, name: &str, text: &str) -> Result<PathBuf, String> {
+    let library = dir.join(format!("{name}.so"));
+    if library.exists() {
+        return Ok(library);
+    }
+    let source = dir.join(format!("{name}.c"));
+    fs::write(&source, text).map_err(|error| error.to_string())?;
+    let mut compile = Command::new("cc");
+    compile.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&source);
+    let output = compile.arg("-ldl").output().map_err(|error| format!("cc: {error}"))?;
+    if output.status.success() {
+        Ok(library)
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 }

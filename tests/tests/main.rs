@@ -37,6 +37,7 @@ mod leader_change_during_reconnection;
 mod leader_frozen_and_thawed;
 mod leader_killed_during_submissions;
 mod logs_are_streamed;
+mod lost_quorum;
 mod lying_worker;
 mod mass_loss_brakes_requeueing;
 mod masters_join;

@@ -1,4 +1,4 @@
-//! What is left of a cluster that has lost its quorum becomes a cluster of one, which others join.
+//! The remains of a cluster that has lost its quorum become a cluster of one, which others join.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should panic")]
 
 use std::path::{Path, PathBuf};
