@@ -39,6 +39,7 @@ mod retention;
 mod rocks;
 mod room;
 mod seen;
+mod shortages;
 mod snapshot;
 mod state_db;
 mod state_machine;

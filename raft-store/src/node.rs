@@ -49,8 +49,9 @@ use crate::propose::local::LocalProposer;
 use crate::propose::{Committed, ProposeError, Proposer};
 use crate::raft::Raft;
 use crate::reads::{ReadError, ReadGate, ReadPoint};
-use crate::room::{Room, Shortages};
+use crate::room::Room;
 use crate::seen::Seen;
+use crate::shortages::Shortages;
 use crate::state_machine::{SnapshotInbox, StateReader};
 
 pub use self::autopilot::Thought;

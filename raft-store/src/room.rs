@@ -1,44 +1,16 @@
 //! Decides whether the disks of the masters have room for new tasks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use cluster_state::{MasterId, Term};
 use openraft::async_runtime::WatchReceiver;
-use parking_lot::Mutex;
 
 use crate::disk_space::DiskSpace;
 use crate::hand_over::HandOver;
 use crate::log_node::NodeId;
 use crate::raft::Raft;
-
-/// Free bytes of the followers that are short of room, by their latest answers to this master.
-#[derive(Debug, Default)]
-pub(crate) struct Shortages {
-    by_node: Mutex<BTreeMap<NodeId, u64>>,
-    /// False while all have room, so that a proposal looks no further.
-    is_any: AtomicBool,
-}
-
-impl Shortages {
-    /// Records what a follower has said of its disk; none if it has room.
-    pub(crate) fn on_answer(&self, node: NodeId, free: Option<u64>) {
-        if free.is_none() && !self.is_any.load(Ordering::Acquire) {
-            return;
-        }
-        let mut by_node = self.by_node.lock();
-        match free {
-            Some(free) => by_node.insert(node, free),
-            None => by_node.remove(&node),
-        };
-        self.is_any.store(!by_node.is_empty(), Ordering::Release);
-    }
-
-    fn of(&self, node: NodeId) -> Option<u64> {
-        self.by_node.lock().get(&node).copied()
-    }
-}
+use crate::shortages::Shortages;
 
 /// A disk that is in the way of new tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +46,7 @@ impl Room {
     /// Returns the disk that is in the way of new tasks, if this master leads.
     pub(crate) fn shortage(&self) -> Option<Shortage> {
         let own = self.own_shortage();
-        if own.is_none() && !self.shortages.is_any.load(Ordering::Acquire) {
+        if own.is_none() && !self.shortages.is_any() {
             return None;
         }
 
@@ -186,18 +158,5 @@ mod tests {
         let joint = [voters(&[1, 2, 3]), voters(&[1, 4, 5])];
         let disk_of = |node: NodeId| if node.0 < 4 { Disk::Roomy } else { short(node.0) };
         assert_eq!(in_the_way(&joint, (ME, None), disk_of), Some((NodeId(4), 4)));
-    }
-
-    #[test]
-    fn a_follower_that_has_room_again_is_forgotten() {
-        let shortages = Shortages::default();
-        shortages.on_answer(NodeId(2), None);
-        assert!(!shortages.is_any.load(Ordering::Acquire));
-        shortages.on_answer(NodeId(2), Some(7));
-        assert_eq!(shortages.of(NodeId(2)), Some(7));
-        assert!(shortages.is_any.load(Ordering::Acquire));
-        shortages.on_answer(NodeId(2), None);
-        assert_eq!(shortages.of(NodeId(2)), None);
-        assert!(!shortages.is_any.load(Ordering::Acquire));
     }
 }
