@@ -256,23 +256,6 @@ impl Node {
         self.inner.members.named(name)
     }
 
-    /// Changes the bounds of what the autopilot does.
-    pub fn steer_autopilot(&self, config: AutopilotSettings) {
-        self.inner.autopilot.send_replace(config);
-    }
-
-    /// Returns, on a leader, what the autopilot does next, or waits for.
-    #[must_use]
-    pub fn autopilot_thought(&self) -> Option<Thought> {
-        self.inner.thought.borrow().clone()
-    }
-
-    /// Returns the bounds of what the autopilot does.
-    #[must_use]
-    pub fn autopilot(&self) -> AutopilotSettings {
-        *self.inner.autopilot.borrow()
-    }
-
     /// Returns what the membership records of a member.
     #[must_use]
     pub fn record(&self, node: NodeId) -> Option<MasterNode> {
