@@ -67,6 +67,13 @@ pub(crate) struct Network {
 }
 
 impl Network {
+    /// Creates it without anything known of the peers.
+    pub(crate) fn new(identity: PeerIdentity) -> Self {
+        let (acks, outgoing, seen) = (Arc::default(), Arc::default(), Arc::default());
+        let (shortages, book) = (Arc::default(), Arc::default());
+        Self { identity, acks, outgoing, seen, shortages, book }
+    }
+
     fn peer(&self, target: NodeId, node: &MasterNode) -> Peer {
         self.outgoing.expect(target);
         Peer {

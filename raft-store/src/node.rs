@@ -147,19 +147,8 @@ impl Node {
             identity.generation().learn(meta.generation);
         }
         let raft_config = Arc::new(raft_config(&config)?);
-        let acks = Arc::new(Acks::default());
-        let outgoing = Arc::new(Outgoing::default());
-        let seen = Arc::new(Seen::default());
-        let shortages = Arc::new(Shortages::default());
-        let book = Arc::new(AddressBook::default());
-        let network = Network {
-            identity: identity.clone(),
-            acks: Arc::clone(&acks),
-            outgoing: Arc::clone(&outgoing),
-            seen: Arc::clone(&seen),
-            shortages: Arc::clone(&shortages),
-            book: Arc::clone(&book),
-        };
+        let network = Network::new(identity.clone());
+        let Network { acks, outgoing, seen, shortages, book, .. } = network.clone();
         let raft = Raft::new(me, raft_config, network, log.clone(), machine)
             .await
             .map_err(|error| StartError::Raft(error.to_string()))?;
