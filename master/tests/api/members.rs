@@ -1,9 +1,5 @@
 //! Members of the cluster: shown, and changed as far as one master alone can be.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on should panic"
-)]
+#![expect(clippy::indexing_slicing, reason = "a test that cannot go on should panic")]
 
 use proto::v1;
 use proto::v1::cluster_service_client::ClusterServiceClient;

@@ -1,9 +1,4 @@
 //! The state of an upgrade, and the hold on the feature level.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on should panic"
-)]
 
 use cluster_state::Level;
 use proto::v1;

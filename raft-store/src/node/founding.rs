@@ -92,27 +92,8 @@ impl Founding {
             let found_by = (!config.initial_cluster.is_empty()).then_some(config.id);
             match Verdict::of(found_by, &findings) {
                 Verdict::Found(members) => return self.found(members).await,
-                Verdict::Join => {
-                    if let Err(refusal) = self.join(&findings).await
-                        && rarely.is_due(&refusal)
-                    {
-                        let advice = "start all masters that have data; if most of them have lost theirs, \
-                                      nothing is founded beside what is left";
-                        tracing::warn!(
-                            reason = refusal,
-                            advice,
-                            "this master cannot join the cluster yet"
-                        );
-                    }
-                }
-                Verdict::LeaveIt => {
-                    if self.others.is_empty() && rarely.is_due("alone") {
-                        let advice = "add this master: clusterctl member add NAME HOST:PORT";
-                        tracing::info!(advice, "this master waits for its cluster");
-                    } else if !is_early && rarely.is_due("begun") {
-                        tracing::info!("waiting for the master that founds the cluster");
-                    }
-                }
+                Verdict::Join => self.try_to_join(&findings, &rarely).await,
+                Verdict::LeaveIt => self.tell_of_waiting(is_early, &rarely),
                 Verdict::Wait { why, advice } => {
                     if !is_early && rarely.is_due(&why) {
                         tracing::warn!(why, advice, "this master belongs to no cluster yet");
@@ -128,6 +109,24 @@ impl Founding {
             }
         }
         Ok(())
+    }
+
+    async fn try_to_join(&self, findings: &BTreeMap<Asked, Finding>, rarely: &Rarely) {
+        let Err(reason) = self.join(findings).await else { return };
+        if rarely.is_due(&reason) {
+            let advice = "start all masters that have data; if most of them have lost theirs, nothing is \
+                          founded beside what is left";
+            tracing::warn!(reason, advice, "this master cannot join the cluster yet");
+        }
+    }
+
+    fn tell_of_waiting(&self, is_early: bool, rarely: &Rarely) {
+        if self.others.is_empty() && rarely.is_due("alone") {
+            let advice = "add this master: clusterctl member add NAME HOST:PORT";
+            tracing::info!(advice, "this master waits for its cluster");
+        } else if !is_early && rarely.is_due("begun") {
+            tracing::info!("waiting for the master that founds the cluster");
+        }
     }
 
     /// Asks the leader that has invited this master, too.

@@ -14,7 +14,7 @@ pub enum MemberCommand {
         finds it a member."
     )]
     Add {
-        /// Name of the master: its node_id
+        /// Name of the master
         name: String,
         /// Address of its gRPC server
         #[arg(value_name = "HOST:PORT")]

@@ -58,9 +58,9 @@ impl Joining<'_> {
         let request = v1::JoinRequest { joiner, cluster_name, cluster_id };
         let answer = tokio::time::timeout(JOIN_TIMEOUT, member.join(Request::new(request))).await;
         let answer = answer.map_err(|_| "the cluster did not answer in time".to_owned())?;
-        answer.map(Response::into_inner).map_err(|status| match status.code() {
-            Code::Unimplemented => ADMITS_NOBODY.to_owned(),
-            _ => status.message().to_owned(),
+        answer.map(Response::into_inner).map_err(|status| {
+            let is_unknown = status.code() == Code::Unimplemented;
+            if is_unknown { ADMITS_NOBODY.to_owned() } else { status.message().to_owned() }
         })
     }
 }
