@@ -25,14 +25,11 @@ async fn members(cluster: &Cluster) -> Vec<Value> {
 async fn order_while_the_leader_dies(cluster: &mut Cluster, args: &[&str]) {
     let leader = cluster.leader().await;
     let endpoints = cluster.grpc_addresses();
-    let words = args.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    let ordered = tokio::spawn(async move {
-        let words = words.iter().map(String::as_str).collect::<Vec<_>>();
-        cluster_tests::clusterctl::clusterctl(&endpoints, &words).await
+    let ordered = cluster_tests::clusterctl::clusterctl(&endpoints, args);
+    let (outcome, ()) = tokio::join!(ordered, async {
+        cluster.master_mut(leader).kill();
+        cluster.master_mut(leader).restart();
     });
-    cluster.master_mut(leader).kill();
-    cluster.master_mut(leader).restart();
-    let outcome = ordered.await.unwrap();
     if outcome.code != 0 {
         eprintln!("{args:?} in an election: {}", outcome.stderr.trim_end());
     }
@@ -94,7 +91,8 @@ async fn a_leader_that_is_removed_or_replaced_hands_over_first() {
     let joined = format!("master {new} is a member that has caught up");
     eventually(&joined, PATIENCE, async || {
         let members = members(&cluster).await;
-        let member = members.iter().find(|member| member["name"] == new.to_string());
+        let name = new.to_string();
+        let member = members.iter().find(|member| member["name"] == *name);
         let is_close =
             member.is_some_and(|member| member["lag"].as_u64().is_some_and(|lag| lag < 100));
         require(is_close, || format!("{members:?}"))

@@ -45,14 +45,7 @@ async fn upgrade(pair: Pair, place: usize, workers: Workers) {
     order.insert(place, first);
 
     for (id, upgraded) in order.into_iter().zip(1..) {
-        assert_levels(&mut cluster, pair.older_level).await;
-        pair.assert_refused(&cluster).await;
-        cluster.replace_program(id, pair.newer).await;
-        cluster.await_ready(id).await;
-        assert_eq!(cluster.own_status(id).await["level_max"], pair.newer_level.0);
-        load.progress(20).await;
-        lead(&cluster, id).await;
-        load.progress(20).await;
+        upgrade_one(&mut cluster, pair, id, &load).await;
         if upgraded < 3 {
             Replicas::of(&cluster).await.assert_same().await;
         }
@@ -80,6 +73,18 @@ async fn upgrade(pair: Pair, place: usize, workers: Workers) {
     cluster.check_history().await;
     cluster.check_replicas_agree().await;
     assert!(watch.finish().await > 0, "nobody ever led");
+}
+
+/// Upgrades a master, which leads then.
+async fn upgrade_one(cluster: &mut Cluster, pair: Pair, id: u64, load: &Load) {
+    assert_levels(cluster, pair.older_level).await;
+    pair.assert_refused(cluster).await;
+    cluster.replace_program(id, pair.newer).await;
+    cluster.await_ready(id).await;
+    assert_eq!(cluster.own_status(id).await["level_max"], pair.newer_level.0);
+    load.progress(20).await;
+    lead(cluster, id).await;
+    load.progress(20).await;
 }
 
 /// Before the level has risen, what the newer release has written is what the older one reads.

@@ -46,7 +46,7 @@ async fn recover(cluster: &Cluster, name: MasterId, source: PathBuf, data_dir: P
         source,
         data_dir,
         name,
-        address: cluster.addresses[&name].clone(),
+        address: cluster.addresses.get(&name).unwrap().clone(),
         cluster_name: "test".to_owned(),
         generation: None,
     };
@@ -133,13 +133,16 @@ async fn entries_that_no_majority_had_are_kept() {
         cluster.deafen(id);
     }
     let node = cluster.node(leader).clone();
-    let asked = tokio::spawn(async move { node.propose(&register("w1")).await });
-    let before = cluster.node(leader).local_status().last_log;
-    eventually("its log has it", || async {
-        (cluster.node(leader).local_status().last_log > before).then_some(())
-    })
-    .await;
-    asked.abort();
+    let before = node.local_status().last_log;
+    let has_it = eventually("its log has it", || async {
+        (node.local_status().last_log > before).then_some(())
+    });
+    let command = register("w1");
+    tokio::select! {
+        outcome = node.propose(&command) => panic!("{outcome:?} without a majority"),
+        () = has_it => {}
+    }
+    drop(node);
     for id in [1, 2, 3] {
         cluster.stop(MasterId(id)).await;
     }

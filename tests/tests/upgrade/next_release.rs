@@ -67,7 +67,7 @@ async fn the_level_stays_while_it_is_held_and_rises_when_that_is_over() {
     let restart = restart_of(&status, last);
     assert_eq!(restart["restart_safe"], false, "{status}");
     let reason = restart["reason"].as_str().unwrap();
-    assert!(reason.contains(&format!("master {} does not answer", first)), "{reason}");
+    assert!(reason.contains(&format!("master {first} does not answer")), "{reason}");
     cluster.master_mut(first).restart();
     cluster.replace_program(last, pair.newer).await;
     cluster.await_voters().await;
