@@ -96,7 +96,7 @@ impl MasterNode {
 
     /// Returns the same description with what is no master's own affair as `recorded`.
     #[must_use]
-    pub(crate) fn as_recorded(self, recorded: &Self) -> Self {
+    pub(crate) fn with_vote_of(self, recorded: &Self) -> Self {
         Self { vote_by: recorded.vote_by, ..self }
     }
 

@@ -66,7 +66,7 @@ impl Node {
 
     fn is_recorded_wrongly(&self) -> bool {
         let recorded = self.inner.members.record(self.node_id());
-        recorded.is_some_and(|recorded| self.own_record().as_recorded(&recorded) != recorded)
+        recorded.is_some_and(|recorded| self.own_record().with_vote_of(&recorded) != recorded)
     }
 
     async fn announce_at(&self, address: &str) -> Result<v1::JoinResponse, String> {

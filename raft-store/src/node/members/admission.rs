@@ -112,7 +112,7 @@ impl Node {
     async fn record_change(&self, membership: &Membership, member: Joiner) {
         let Joiner { node, name, record, .. } = member;
         let Some(recorded) = self.inner.members.record(node) else { return };
-        let record = record.as_recorded(&recorded);
+        let record = record.with_vote_of(&recorded);
         if record == recorded {
             return;
         }
