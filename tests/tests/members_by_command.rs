@@ -192,7 +192,8 @@ async fn each_master_of_three_is_replaced_by_an_empty_machine_in_turn() {
 /// Returns the log with which a master votes, if it is the only one of that name.
 async fn log_of(cluster: &Cluster, id: u64) -> Option<String> {
     let mut members = members(cluster).await;
-    members.retain(|member| member["name"] == id.to_string());
+    let name = id.to_string();
+    members.retain(|member| member["name"] == *name);
     match members.as_slice() {
         [one] if one["role"] != "learner" => one["id"].as_str().map(str::to_owned),
         _ => None,
