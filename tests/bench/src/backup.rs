@@ -1,19 +1,19 @@
 //! A backup of a million live tasks: the time to save it while others write, and from the command to
 //! restore it to the first accepted write.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use clusterctl::local_cluster::{Layout, LocalCluster, Role};
 use proto::client::ClientOptions;
 use tempfile::TempDir;
-use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::commands::{clusterctl, finish};
 use crate::etcd::Etcd;
 use crate::failover::longest_gap;
 use crate::ours;
@@ -121,18 +121,5 @@ async fn restore(
     table.add(&figure, millis(restored), None);
     table.add("from its beginning to the first accepted write", millis(writable), None);
     cluster.stop().await;
-    Ok(())
-}
-
-fn clusterctl() -> anyhow::Result<Command> {
-    let program: PathBuf = LocalCluster::sibling_programs()?.join("clusterctl");
-    Ok(Command::new(program))
-}
-
-/// Runs a command to its end.
-pub(crate) async fn finish(mut command: Command) -> anyhow::Result<()> {
-    let output = command.kill_on_drop(true).output().await?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{:?}: {said}", command.as_std());
     Ok(())
 }

@@ -6,6 +6,7 @@ mod args;
 mod asked;
 mod backup;
 mod calls;
+mod commands;
 mod compare;
 mod etcd;
 mod failover;

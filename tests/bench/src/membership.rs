@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use clusterctl::local_cluster::{LocalCluster, Role};
 use proto::client::{Client, ClientOptions};
 use proto::v1;
-use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use crate::commands::{clusterctl, finish};
 use crate::failover::longest_gap;
 use crate::table::Table;
 
@@ -47,14 +47,10 @@ impl Changing {
 
     /// Runs `clusterctl member`.
     async fn member(&self, args: &[String]) -> anyhow::Result<()> {
-        let program = LocalCluster::sibling_programs()?.join("clusterctl");
-        let mut command = Command::new(program);
+        let mut command = clusterctl()?;
         let endpoints = self.cluster.layout().endpoints().collect::<Vec<_>>().join(",");
-        command.args(["--endpoints", &endpoints, "member"]).args(args).kill_on_drop(true);
-        let output = command.output().await?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "member {args:?}: {said}");
-        Ok(())
+        command.args(["--endpoints", &endpoints, "member"]).args(args);
+        finish(command).await
     }
 
     /// Waits until a member is as `is_so` says.

@@ -13,7 +13,7 @@ use super::v3::kv_client::KvClient;
 use super::v3::request_op::Request;
 use super::v3::{PutRequest, RequestOp, TxnRequest};
 use super::{Etcd, MEMBERS, VALUE_BYTES, channel, endpoint, initial_cluster, peer, put_on_any};
-use crate::backup::finish;
+use crate::commands::finish;
 
 /// Keys in each transaction while it is filled: etcd takes 128 at most.
 const KEYS_PER_CALL: u32 = 100;
@@ -81,6 +81,6 @@ fn put(number: u32) -> RequestOp {
 
 fn etcdctl() -> Command {
     let mut command = Command::new("etcdctl");
-    command.env("ETCDCTL_API", "3").kill_on_drop(true);
+    command.env("ETCDCTL_API", "3");
     command
 }
