@@ -15,6 +15,7 @@ mod backup_restored;
 mod backup_saved_under_load;
 mod bad_input;
 mod bad_start;
+mod behind_at_full_rate;
 mod behind_haproxy;
 mod cancel_running_task;
 mod chaos;
