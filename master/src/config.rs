@@ -32,7 +32,8 @@ pub struct Config {
     pub node_id: MasterId,
     /// A name for people.
     pub cluster_name: String,
-    /// The first members; the same on each of them. A master with data ignores it.
+    /// The first members; the same on each of them. A master with data founds and joins nothing, and
+    /// looks there for members that have moved.
     pub initial_cluster: BTreeMap<MasterId, String>,
     /// `host:port` of masters of the cluster to join.
     pub join: Addresses,
@@ -120,7 +121,7 @@ pub struct LimitsConfig {
     /// Clients that may watch events over a WebSocket at once.
     pub ws_clients: usize,
     /// Room on its disk below which this master counts as full; 0 for never. New tasks are refused
-    /// while the leader or a quorum is.
+    /// while the leader is, or while the voters that are not are no quorum.
     pub disk_free_min: Bytes,
     /// Room kept in the data directory for starting on a full disk; 0 for none.
     pub disk_reserve: Bytes,

@@ -89,7 +89,7 @@ struct ToldContent {
     members: ToldMembers,
     /// Newest membership in the log; may not be committed.
     last_members: ToldMembers,
-    /// The last write was torn by a crash, and a start cuts it off.
+    /// True if the last write was torn by a crash: a start cuts it off.
     torn: bool,
 }
 
@@ -109,7 +109,7 @@ impl Position {
 struct ToldVote {
     term: u64,
     node: String,
-    /// A majority has given the same vote.
+    /// True if a majority has given the same vote.
     elected: bool,
 }
 

@@ -9,9 +9,9 @@ use raft_store::{Force, MemberOrder};
 /// Order to change the membership.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum MembershipOrder {
-    /// Add the master of that name at that address.
+    /// Addition of the master of that name at that address.
     Add { name: MasterId, address: String },
-    /// Change what is there.
+    /// Change of the members that are there.
     Change { order: MemberOrder, force: Force },
 }
 

@@ -13,11 +13,11 @@ use crate::restore::{self, RestoreOrder};
 /// An order about data directories.
 #[derive(Debug)]
 pub enum Offline {
-    /// Restore a backup.
+    /// Restoration of a backup.
     Restore(RestoreOrder),
-    /// Look into directories.
+    /// Inspection of directories.
     Inspect(InspectOrder),
-    /// Go on with what is left of a cluster.
+    /// Recovery from what is left of a cluster.
     Recover(RecoverOrder),
 }
 

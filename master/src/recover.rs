@@ -44,8 +44,8 @@ pub struct RecoverOrder {
 /// Returns the command for the help and the parser.
 pub(crate) fn command() -> Command {
     RecoverOrder::augment_args(Command::new("recover")).about(
-        "Makes a cluster of one of what is left of a cluster that has lost its quorum for good; the \
-         directories are only read",
+        "Starts a one-master cluster from what is left of a cluster that has lost its quorum for good; \
+         the directories are only read",
     )
 }
 
@@ -62,7 +62,9 @@ pub(crate) enum RecoverFailure {
     #[error("--grpc-advertise: {0}")]
     Address(#[from] InvalidAddress),
     /// Nobody can be asked.
-    #[error("nothing was written: say --yes with the name of the cluster where nobody can type it")]
+    #[error(
+        "nothing was written: give --yes with the name of the cluster when there is no terminal"
+    )]
     NobodyToAsk,
     /// Another cluster was meant.
     #[error("nothing was written: the cluster is '{expected}', not '{typed}'")]

@@ -89,9 +89,9 @@ struct Inner {
     invitation: watch::Sender<Option<String>>,
     /// Reason that this master does not belong to its cluster any more.
     expelled: watch::Sender<Option<Expulsion>>,
-    /// A leader says that this master was removed.
+    /// Word of a leader that this master was removed.
     farewell: Notify,
-    /// Cancelled with the expulsion: nothing waits for a leader any more.
+    /// End of every wait for a leader, with the expulsion.
     left: CancellationToken,
     /// Held while this leader changes the membership, which takes two entries.
     changing: tokio::sync::Mutex<()>,

@@ -87,7 +87,7 @@ async fn upgrade_one(cluster: &mut Cluster, pair: Pair, id: u64, load: &Load) {
     load.progress(20).await;
 }
 
-/// Before the level has risen, what the newer release has written is what the older one reads.
+/// Runs the newer release on each master, and then the older one again on what it has written.
 async fn go_back(pair: Pair, workers: Workers) {
     let mut cluster = start(pair, 2).await;
     let load = Load::start(&cluster.client(), cluster.effects(), Plan::STEADY);

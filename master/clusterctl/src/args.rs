@@ -28,7 +28,7 @@ pub struct Args {
     /// Cluster, and form of the output.
     #[command(flatten)]
     pub connection: ConnectionArgs,
-    /// Time after which to give up [default: 30s, and never when waiting for a task]
+    /// Time after which to give up [default: 30s, and never when waiting for a task, a vote or a feature level]
     #[arg(long, global = true, value_parser = humantime::parse_duration, value_name = "DURATION")]
     pub timeout: Option<Duration>,
     /// Command to run

@@ -20,9 +20,13 @@ pub(super) static KEYS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
         key!(
             initial_cluster,
             "ID=HOST:PORT,…",
-            "The first members, the same on each: they found the cluster; a master with data ignores it"
+            "The first members, the same on each: they found the cluster; a master with data looks there for members that have moved"
         ),
-        key!(join, "HOST:PORT,…", "Masters of the cluster to join; a master with data ignores it"),
+        key!(
+            join,
+            "HOST:PORT,…",
+            "Masters of the cluster to join; a master with data looks there for members that have moved"
+        ),
         key!(zone, "NAME", "Zone of this master: voters in different ones are preferred"),
         key!(data_dir, "DIR", "Directory of the log and the state").required(),
         key!(grpc_listen, "HOST:PORT", "Address on which gRPC listens"),

@@ -45,8 +45,8 @@ impl Operations {
         Ok(self.reach(reading).await?.on(self.upgrade_here().await))
     }
 
-    /// Holds the feature level, or lets it rise. It does not rise for ever, but as soon as every master
-    /// can run it, so it is refused while one is known that cannot.
+    /// Holds the feature level, or lets it rise once every master can run it, which is refused while one
+    /// is known that cannot.
     pub(crate) async fn hold_level(&self, hold: bool) -> Result<Answer<UpgradeView>, Problem> {
         if !hold {
             self.check_can_finish().await?;

@@ -24,14 +24,14 @@ pub(super) fn proposal(plan: &RecoveryPlan<'_>, target: &Target<'_>) -> String {
     );
     if let Some((first, last)) = plan.uncertain {
         text.push_str(&format!(
-            "Entries {first} to {last} are kept although a majority may never have had them: whoever \
-             asked for them was told that the outcome is unknown.\n"
+            "Entries {first} to {last} are kept although a majority may never have had them: some may \
+             have been acknowledged.\n"
         ));
     }
     text.push_str(&losses(plan));
     text.push_str(&format!(
-        "Master {} at {} becomes a cluster of one in {}, in the next generation. No master of the \
-         past can take part in it; they join it with empty directories.\n",
+        "Master {} at {} becomes a cluster of one in {}, in the next generation. No master of \
+         the earlier generation can take part in it; they join it with empty directories.\n",
         target.name,
         target.address,
         target.data_dir.display()
@@ -81,7 +81,7 @@ pub(super) struct Outcome {
     term: u64,
     /// First and last entry that a majority may never have had.
     uncertain: Option<(u64, u64)>,
-    /// A majority of the voters was there, so nothing is lost.
+    /// True if a majority of the voters was there, so that nothing is lost.
     complete: bool,
     /// Voters whose directories were not there.
     missing: Vec<u64>,

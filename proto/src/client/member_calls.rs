@@ -69,7 +69,7 @@ impl Client {
         }
     }
 
-    /// Every order says what the membership is to be, so it may be repeated.
+    /// Returns the rules of an order, which says what the membership is to be and so may be repeated.
     fn change_rules(&self) -> Rules {
         self.rules(Repeat::Always).longer_by(CHANGE_TIMEOUT)
     }

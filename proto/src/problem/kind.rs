@@ -48,7 +48,7 @@ pub enum ErrorKind {
     QueueFull,
     /// Too many requests are in progress; the same request may succeed a moment later.
     Overloaded,
-    /// The leader's disk has no room for new tasks.
+    /// A disk that new tasks need has no room for them: the leader's, or one that a quorum needs.
     DiskFull,
     /// The cluster has no leader.
     NoLeader,

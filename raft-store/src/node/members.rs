@@ -272,7 +272,8 @@ impl Node {
         if !self.has_answered(new, ABSENCE) {
             return Err(MembershipError::Silent(name));
         }
-        let lag = self.lag_of(new).unwrap_or(u64::MAX);
+        let everything = membership::local_status(self.raft()).committed.0;
+        let lag = self.lag_of(new).unwrap_or(everything);
         if lag > LAG_MAX {
             return Err(MembershipError::Behind { name, lag, max: LAG_MAX });
         }

@@ -18,7 +18,7 @@ pub struct RecoveryPlan<'a> {
     pub cluster_name: Option<&'a str>,
     /// Voters of the newest membership in that log.
     pub voters: Vec<VoterFound>,
-    /// First and last entry that may not have been acknowledged to anybody, and are kept.
+    /// First and last entry that are kept although a majority may never have had them.
     pub uncertain: Option<(u64, u64)>,
     /// True if a majority of the voters is among the directories: then nothing is lost.
     pub is_complete: bool,

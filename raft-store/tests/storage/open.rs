@@ -40,7 +40,7 @@ fn refusal_of(config: StoreConfig) -> OpenError {
     error
 }
 
-/// The same, and expects an inspection to say why.
+/// Returns the refusal of a start, after an inspection has given the same.
 fn refusal(home: &Path) -> OpenError {
     let error = refusal_of(fixture::config(home));
     let told = inspect(home).content.unwrap_err();

@@ -35,7 +35,7 @@ pub(crate) async fn run(table: &mut Table, tasks: u32) -> anyhow::Result<()> {
     etcd(table, &home.path().join("etcd.backup"), tasks).await
 }
 
-/// The same with as many keys in etcd.
+/// Saves and restores as many keys of etcd.
 async fn etcd(table: &mut Table, file: &Path, keys: u32) -> anyhow::Result<()> {
     let Some(etcd) = Etcd::start().await?.filter(|_| Etcd::can_save()) else { return Ok(()) };
     etcd.fill(keys).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Cluster;
 use crate::process::binary;
 
-/// A process that is asked to stop ends by itself within 15 seconds.
+/// Time for a process to stop when it is asked: it ends by itself within 15 seconds.
 const STOP_PATIENCE: Duration = Duration::from_secs(14);
 /// Variable that names the directory with the programs of the release before.
 const BEFORE: &str = "CLOUDAI_OLD_RELEASE";

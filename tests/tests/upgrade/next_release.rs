@@ -11,7 +11,7 @@ use super::{
     Workers, assert_levels, await_refusal, await_rise, come_back, go_back, start, stay_out, upgrade,
 };
 
-/// Longer than the leader takes to find that the level could rise.
+/// Time within which the leader would find that the level could rise.
 const LONG: Duration = Duration::from_secs(12);
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,8 +10,8 @@ pub enum MemberCommand {
     /// Add the master that waits at an address: it is sent everything, and gets a vote when it is close
     #[command(
         after_help = "Start the master first, with an empty data directory:\n  master --node-id \
-        4 --cluster-name prod --join 10.0.0.1:50051 ...\nSo told, it joins by itself, and this command \
-        finds it a member."
+        4 --cluster-name prod ...\nIt waits for this command. With --join HOST:PORT it joins by itself, \
+        and this command has nothing to do."
     )]
     Add {
         /// Name of the master
@@ -29,7 +29,8 @@ pub enum MemberCommand {
     Remove {
         /// Name of the member
         name: String,
-        /// Remove it although too few of the voters that are left answer
+        /// Do not check that enough of the voters that are left answer; while they do not, the change is
+        /// not committed and the cluster has no leader
         #[arg(long)]
         force: bool,
     },

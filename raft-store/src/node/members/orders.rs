@@ -17,18 +17,18 @@ const TURN_PAUSE: Duration = Duration::from_millis(50);
 /// Order of an operator about a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemberOrder {
-    /// Give a master a vote.
+    /// A vote for a master.
     Promote(MasterId),
-    /// Give a master the vote of another, which leaves. If both are one name, its new log gets the
+    /// The vote of a master, which leaves, for another. If both are one name, its new log gets the
     /// vote of its old one.
     Replace { old: MasterId, new: MasterId },
-    /// Remove a master, with every log of that name.
+    /// Removal of a master, with every log of that name.
     Remove(MasterId),
 }
 
 impl Node {
-    /// Carries out an order, and returns true if that took a change. What is done already is done
-    /// well. While another change is under way, the order waits for its turn.
+    /// Carries out an order, and returns true if that took a change. An order that is
+    /// carried out already succeeds. While another change is under way, the order waits for its turn.
     ///
     /// # Errors
     ///
