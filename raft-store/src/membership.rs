@@ -158,6 +158,11 @@ fn is_in<'a>(node: NodeId, memberships: impl IntoIterator<Item = &'a Stored>) ->
     memberships.into_iter().any(|membership| membership.get_node(&node).is_some())
 }
 
+/// Entries that a member which keeps up may lack: as many as a busy leader appends within some
+/// milliseconds. A learner that becomes a voter counts as a slow one for them, and a leader that hands
+/// over takes no writes until its successor has them.
+pub(crate) const LAG_MAX: u64 = 1_000;
+
 /// Returns the voter to hand leadership to: the eligible one with the longest matching log.
 pub(crate) fn best_successor(
     raft: &Raft,

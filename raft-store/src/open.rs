@@ -138,7 +138,13 @@ impl Store {
         let log = LogStore::start(database, held, guard, links, config.log)
             .map_err(OpenError::storage(log_path))?;
         let inbox = SnapshotInbox::new(Arc::clone(&shared), identity);
-        layout.note_cluster_name(&config.cluster_name)?;
+        if let Err(error) = layout.note_cluster_name(&config.cluster_name) {
+            // It is for people who recover the cluster, and no reason to stay away from it.
+            tracing::warn!(
+                error = crate::calls::describe(&error),
+                "cannot note the cluster's name"
+            );
+        }
         let space = DiskSpace::of(layout.root());
         Ok(Self { log, machine, reader: StateReader::new(shared), inbox, fatal, space })
     }

@@ -282,14 +282,14 @@ impl RaftService for RaftEndpoint {
         &self,
         request: Request<v1::JoinRequest>,
     ) -> Result<Response<v1::JoinResponse>, Status> {
-        let v1::JoinRequest { joiner, cluster_name, cluster_id } = request.into_inner();
+        let v1::JoinRequest { joiner, cluster_name, cluster_id, announces } = request.into_inner();
         let ours = &self.node.config().cluster_name;
         if cluster_name != *ours {
             let what = format!("this is cluster '{ours}', not '{cluster_name}'");
             return Err(Status::failed_precondition(what));
         }
         let joiner = joiner.ok_or_else(|| Status::invalid_argument("the joiner is missing"))?;
-        let joiner = Joiner::read(&joiner).map_err(Status::invalid_argument)?;
+        let joiner = Joiner::read(&joiner).map_err(Status::invalid_argument)?.announcing(announces);
         let joiner = match (cluster_id, self.node.cluster_id()) {
             (None, _) => joiner,
             (Some(theirs), Some(ours)) if theirs.parse() == Ok(ours) => {

@@ -69,6 +69,9 @@ pub enum RestoreError {
         /// The first one after that of the state.
         least: u32,
     },
+    /// The numbers of that generation would leave no room for later ones.
+    #[error("the generation must be {GENERATION_MAX} at most, not {0}")]
+    GenerationTooGreat(u32),
     /// The backup cannot be read.
     #[error(transparent)]
     Backup(#[from] ReadError),
@@ -131,10 +134,15 @@ impl Restoration {
     }
 }
 
+/// Greatest number of a generation: attempts go on by a million with each, and their numbers have 32
+/// bits.
+const GENERATION_MAX: u32 = 4_000;
+
 /// Returns the generation that begins: the first one possible, or the one asked for.
 pub(crate) fn chosen(least: Generation, asked: Option<u32>) -> Result<Generation, RestoreError> {
     match asked {
         None => Ok(least),
+        Some(number) if number > GENERATION_MAX => Err(RestoreError::GenerationTooGreat(number)),
         Some(number) if number >= least.number => Ok(Generation { number, ..least }),
         Some(asked) => Err(RestoreError::Generation { asked, least: least.number }),
     }

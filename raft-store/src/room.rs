@@ -9,6 +9,7 @@ use openraft::async_runtime::WatchReceiver;
 use crate::disk_space::DiskSpace;
 use crate::hand_over::HandOver;
 use crate::log_node::NodeId;
+use crate::membership::{self, LAG_MAX};
 use crate::raft::Raft;
 use crate::shortages::Shortages;
 
@@ -65,12 +66,20 @@ impl Room {
         Some(Shortage { master, free })
     }
 
-    /// Returns a voter that may lead in place of this master, whose disk is short of room.
+    /// Returns a voter that keeps up and may lead in place of this master, whose disk is short of room.
     pub(crate) fn roomier_voter(&self, term: Term) -> Option<NodeId> {
         self.own_shortage()?;
-        let has_room =
-            |node| self.hand_over.is_answering(node, term) && self.shortages.of(node).is_none();
-        crate::membership::best_successor(&self.raft, has_room)
+        let status = membership::local_status(&self.raft);
+        let keeps_up = |node| {
+            let matched = status.matched.get(&node);
+            matched.is_some_and(|at| status.committed.0.saturating_sub(at.0) <= LAG_MAX)
+        };
+        let has_room = |node| {
+            self.hand_over.is_answering(node, term)
+                && self.shortages.of(node).is_none()
+                && keeps_up(node)
+        };
+        membership::best_successor(&self.raft, has_room)
     }
 }
 

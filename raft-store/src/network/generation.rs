@@ -30,6 +30,11 @@ impl KnownGeneration {
         self.ours.get_or_init(|| generation);
     }
 
+    /// Returns true once the generation is fixed.
+    pub(crate) fn is_known(&self) -> bool {
+        self.ours.get().is_some()
+    }
+
     /// Adds it to a call. The first generation has no name: release 0.2.0 knows no other.
     pub(super) fn sign(&self, headers: &mut MetadataMap) {
         let named = self.ours.get().filter(|generation| **generation != Generation::default());

@@ -14,6 +14,10 @@ const NUMBER_MAX: u64 = 1 << 62;
 /// have to be absent for more than a century of an election each second.
 const TERM_LEAD_MAX: u64 = 1 << 32;
 
+/// Greatest term that a master without a membership takes for that of its cluster: each generation
+/// begins a billion terms after the one before.
+const FIRST_TERM_MAX: u64 = 1 << 50;
+
 /// Reason that a message is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Implausible {
@@ -149,7 +153,11 @@ impl Known {
         if !self.is_member && !self.may_lack_the_membership_of(furthest) {
             return Err(Implausible::NotAMember(node));
         }
-        check_term(vote.leader_id.term, self.term)
+        match self.membership_at {
+            Some(_) => check_term(vote.leader_id.term, self.term),
+            // It joins, and knows no term of its cluster yet.
+            None => check_term(vote.leader_id.term, FIRST_TERM_MAX - TERM_LEAD_MAX),
+        }
     }
 
     /// Returns true if the log that reaches as far as `furthest` may hold a membership that the

@@ -74,8 +74,8 @@ impl Node {
         let mut client = crate::network::client(channel);
         let cluster_name = self.config().cluster_name.clone();
         let cluster_id = self.cluster_id().map(|cluster| cluster.to_string());
-        let request =
-            v1::JoinRequest { joiner: Some(self.description()), cluster_name, cluster_id };
+        let joiner = Some(self.description());
+        let request = v1::JoinRequest { joiner, cluster_name, cluster_id, announces: true };
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, client.join(Request::new(request))).await;
         match answer.map_err(|_| "the leader does not answer".to_owned())? {
             Ok(answer) => Ok(answer.into_inner()),

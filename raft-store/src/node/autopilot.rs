@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::plan::Thought;
 use self::plan::{Candidate, View};
-use super::members::LAG_MAX;
 use super::{Force, Membership, MembershipError, Node};
 use crate::leadership::Leadership;
 use crate::log_node::{NodeId, VoteGiver};
+use crate::membership::LAG_MAX;
 use crate::rarely::Rarely;
 
 /// Interval between looks: short beside the time that a master must stay close.

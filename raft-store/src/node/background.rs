@@ -67,7 +67,8 @@ async fn found(node: Node) {
 
 /// Waits for the entry that fixes the cluster's id, then demands it of every peer and stores it.
 async fn learn_cluster_id(node: Node) {
-    if node.cluster_id().is_some() {
+    // A master that stopped before its first state came knows the cluster, but not the generation.
+    if node.cluster_id().is_some() && node.inner.identity.generation().is_known() {
         return;
     }
     let mut applied = node.reader().watch_applied();

@@ -51,6 +51,8 @@ pub(crate) struct Founding {
 struct Other {
     asked: Asked,
     client: RaftServiceClient<Channel>,
+    /// True if a leader has told this master to ask there.
+    is_invitation: bool,
 }
 
 impl Founding {
@@ -66,7 +68,7 @@ impl Founding {
         let entrances = config.join.iter().map(|at| (Asked::Entrance(at.clone()), at));
         let connected = first.chain(entrances).map(|(asked, address)| {
             let channel = proto::channel::connect_lazily(address)?;
-            Ok(Other { asked, client: crate::network::client(channel) })
+            Ok(Other { asked, client: crate::network::client(channel), is_invitation: false })
         });
         let others = connected.collect::<Result<Vec<_>, StartError>>()?;
         Ok(Self { node, others })
@@ -93,7 +95,11 @@ impl Founding {
             match Verdict::of(found_by, &findings) {
                 Verdict::Found(members) => return self.found(members).await,
                 Verdict::Join => self.try_to_join(&findings, &rarely).await,
-                Verdict::LeaveIt => self.tell_of_waiting(is_early, &rarely),
+                Verdict::LeaveIt => {
+                    if !is_early && rarely.is_due("begun") {
+                        tracing::info!("waiting for the master that founds the cluster");
+                    }
+                }
                 Verdict::Wait { why, advice } => {
                     if !is_early && rarely.is_due(&why) {
                         tracing::warn!(why, advice, "this master belongs to no cluster yet");
@@ -120,22 +126,17 @@ impl Founding {
         }
     }
 
-    fn tell_of_waiting(&self, is_early: bool, rarely: &Rarely) {
-        if self.others.is_empty() && rarely.is_due("alone") {
-            let advice = "add this master: clusterctl member add NAME HOST:PORT";
-            tracing::info!(advice, "this master waits for its cluster");
-        } else if !is_early && rarely.is_due("begun") {
-            tracing::info!("waiting for the master that founds the cluster");
-        }
-    }
-
-    /// Asks the leader that has invited this master, too.
+    /// Asks the leader that has invited this master last, too.
     fn accept(&mut self, invited_by: Option<String>) {
         let Some(address) = invited_by else { return };
+        self.others.retain(|other| {
+            !other.is_invitation || other.asked == Asked::Entrance(address.clone())
+        });
         let asked = Asked::Entrance(address.clone());
         let is_known = self.others.iter().any(|other| other.asked == asked);
         if !is_known && let Ok(channel) = proto::channel::connect_lazily(&address) {
-            self.others.push(Other { asked, client: crate::network::client(channel) });
+            let client = crate::network::client(channel);
+            self.others.push(Other { asked, client, is_invitation: true });
         }
     }
 
@@ -161,9 +162,11 @@ impl Founding {
             if let (Asked::First(name), Some(node)) = (&other.asked, finding.node()) {
                 self.node.first_members().learn(*name, node);
             }
-            (other.asked.clone(), finding)
+            // An invitation from nowhere keeps nobody from founding.
+            let counts = !other.is_invitation || !matches!(finding, Finding::Silent);
+            counts.then(|| (other.asked.clone(), finding))
         });
-        join_all(asked).await.into_iter().collect()
+        join_all(asked).await.into_iter().flatten().collect()
     }
 
     async fn found(

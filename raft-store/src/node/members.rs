@@ -24,12 +24,8 @@ use super::Node;
 use crate::error::StorageError;
 use crate::leadership::Leadership;
 use crate::log_node::{MasterNode, NodeId, VoteGiver};
-use crate::membership::{self, Member};
+use crate::membership::{self, LAG_MAX, Member};
 use crate::types::{LogId, TypeConfig};
-
-/// Entries that a learner may lack to become a voter: as many as a busy leader appends within some
-/// milliseconds, for which it then counts as a slow voter.
-pub(super) const LAG_MAX: u64 = 1_000;
 
 /// Silence after which a member counts as absent, so that another log may take its place: several
 /// leases, so that a member that is only slow keeps it.
@@ -193,6 +189,9 @@ impl Node {
         let Leadership::Leading { term } = *self.leadership().borrow() else {
             return Err(MembershipError::NotLeader);
         };
+        if self.membership().at != seen.at {
+            return Err(MembershipError::InProgress);
+        }
         let check = || self.check_change(seen, change, force, term);
         if check().is_err_and(|error| error.may_be_a_lack_of_answers()) {
             // A new leader has only begun to hear answers.
@@ -215,9 +214,23 @@ impl Node {
                 }
                 Ok(())
             }
-            Ok(Err(error)) => Err(refusal_of(error)),
+            Ok(Err(error)) => Err(self.refusal_of(seen, error)),
             Err(_) => Err(MembershipError::Unknown("not committed in time".to_owned())),
         }
+    }
+
+    /// Returns the reason that a change has failed: once the membership has moved on, the first of its
+    /// two entries may be there.
+    fn refusal_of(
+        &self,
+        seen: &Membership,
+        error: RaftError<TypeConfig, ClientWriteError<TypeConfig>>,
+    ) -> MembershipError {
+        let reason = reason_of(error);
+        if reason.is_certain() && self.membership().at != seen.at {
+            return MembershipError::Unknown(reason.to_string());
+        }
+        reason
     }
 
     /// Returns true while this master, as the leader, changes the membership.
@@ -258,9 +271,12 @@ impl Node {
             return Err(MembershipError::OnlyVoter(self.id()));
         }
         if after != before && force == Force::No {
-            let answers =
-                |voter: &NodeId| *voter == me || self.inner.hand_over.is_answering(*voter, term);
-            let count = |voters: &BTreeSet<NodeId>| Quorum::count(voters, answers);
+            let keeps_up = |voter: &NodeId| {
+                *voter == me
+                    || self.inner.hand_over.is_answering(*voter, term)
+                        && self.lag_of(*voter).is_some_and(|lag| lag <= LAG_MAX)
+            };
+            let count = |voters: &BTreeSet<NodeId>| Quorum::count(voters, keeps_up);
             arithmetic::check(count(&before), count(&after))?;
         }
         let is_leaving = before.contains(&me) && !after.contains(&me);
@@ -350,7 +366,7 @@ fn steps_of(
     }
 }
 
-fn refusal_of(error: RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> MembershipError {
+fn reason_of(error: RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> MembershipError {
     match error {
         RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => MembershipError::NotLeader,
         RaftError::APIError(

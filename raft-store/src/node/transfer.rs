@@ -7,14 +7,10 @@ use tokio::time::Instant;
 
 use super::Node;
 use crate::leadership::Leadership;
-use crate::membership::{self, Member};
+use crate::membership::{self, LAG_MAX, Member};
 
 /// Time in which a successor takes over: several elections.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Entries that a successor may lack: as many as a busy leader appends within some milliseconds.
-/// The leader takes no writes until the successor has them.
-const LAG_MAX: u64 = 1_000;
 
 /// Reason that leadership was not handed over, or not to the requested master.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

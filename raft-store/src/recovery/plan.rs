@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use cluster_state::{ClusterId, MasterId};
 
+use crate::calls;
 use crate::inspection::{Content, Inspection};
 use crate::log_node::NodeId;
 
@@ -39,6 +40,13 @@ pub enum PlanError {
     /// None of them can be used.
     #[error("none of the directories can be used")]
     Nothing,
+    /// One of them cannot be used.
+    #[error(
+        "{} cannot be used, and may have what the others lack ({why}): repair that, or leave the \
+         directory out of the command to go on without it",
+        at.display()
+    )]
+    Unusable { at: PathBuf, why: String },
     /// A directory is of another cluster.
     #[error("{} belongs to cluster {found}, and {} to cluster {other}", at.display(), at_other.display())]
     OtherCluster { at: PathBuf, found: ClusterId, at_other: PathBuf, other: ClusterId },
@@ -70,6 +78,12 @@ impl<'a> RecoveryPlan<'a> {
         };
         let best = usable.iter().max_by_key(|(_, content, _)| rank(content));
         let Some(&(directory, content, cluster)) = best else { return Err(PlanError::Nothing) };
+        for inspection in inspections {
+            if let Err(error) = &inspection.content {
+                let (at, why) = (inspection.directory.clone(), calls::describe(error));
+                return Err(PlanError::Unusable { at, why });
+            }
+        }
         for (at, other, found) in &usable {
             let (at, at_other) = (at.to_path_buf(), directory.to_owned());
             if *found != cluster {

@@ -107,7 +107,7 @@ async fn a_change_that_leaves_too_few_is_refused_with_the_arithmetic() {
     let refused = change(&cluster, &MemberChange::Remove(present)).await.unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "2 of 3 voters answer; after the change 1 of 2 would, and 2 are needed"
+        "2 of 3 voters keep up; after the change 1 of 2 would, and 2 are needed"
     );
     let own = MemberChange::Remove(cluster.node(leader).node_id());
     let refused = change(&cluster, &own).await.unwrap_err();

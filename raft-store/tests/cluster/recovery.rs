@@ -165,7 +165,7 @@ async fn a_recovery_writes_over_nothing_but_its_own_remains() {
         source: source.to_owned(),
         data_dir: data_dir.to_owned(),
         name: behind,
-        address: cluster.addresses[&behind].clone(),
+        address: cluster.addresses.get(&behind).unwrap().clone(),
         cluster_name: "test".to_owned(),
         generation: None,
     };
@@ -185,6 +185,9 @@ async fn a_recovery_writes_over_nothing_but_its_own_remains() {
     assert!(matches!(refused, PlanError::OtherLife { generation: 1, .. }), "{refused}");
     let nothing = [inspect(&source.with_extension("nothing"))];
     assert_eq!(RecoveryPlan::of(&nothing).unwrap_err(), PlanError::Nothing);
+    let [nothing] = nothing;
+    let refused = RecoveryPlan::of(&[inspect(&source), nothing]).unwrap_err();
+    assert!(matches!(refused, PlanError::Unusable { .. }), "{refused}");
     for id in others(behind) {
         cluster.stop(id).await;
     }

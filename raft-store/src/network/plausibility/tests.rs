@@ -43,6 +43,18 @@ fn a_leader_is_believed() {
 }
 
 #[test]
+fn a_master_that_joins_believes_the_term_of_a_late_generation() {
+    let vote = Vote::new_committed(1_000_000_000_000, NodeId(2));
+    let heartbeat = append(vote, None, &[]);
+    let blank = Known { term: 0, committed: None, membership_at: None, ..known() };
+    assert_eq!(blank.check_append(&heartbeat), Ok(()));
+    let (term, ours) = (vote.leader_id.term, 5);
+    assert_eq!(known().check_append(&heartbeat), Err(Implausible::Term { term, ours }));
+    let absurd = append(Vote::new_committed(1 << 51, NodeId(2)), None, &[]);
+    assert!(blank.check_append(&absurd).is_err());
+}
+
+#[test]
 fn a_candidate_is_believed() {
     for term in [1, 6, 5 + TERM_LEAD_MAX] {
         let ballot = VoteRequest::new(Vote::new(term, NodeId(3)), Some(at(1, 1)));

@@ -55,7 +55,7 @@ impl Joining<'_> {
         let cluster_name = self.node.config().cluster_name.clone();
         let cluster_id = self.node.cluster_id().map(|cluster| cluster.to_string());
         let joiner = Some(self.node.description());
-        let request = v1::JoinRequest { joiner, cluster_name, cluster_id };
+        let request = v1::JoinRequest { joiner, cluster_name, cluster_id, announces: false };
         let answer = tokio::time::timeout(JOIN_TIMEOUT, member.join(Request::new(request))).await;
         let answer = answer.map_err(|_| "the cluster did not answer in time".to_owned())?;
         answer.map(Response::into_inner).map_err(|status| {

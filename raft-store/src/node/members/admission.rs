@@ -24,6 +24,8 @@ pub(crate) struct Joiner {
     record: MasterNode,
     /// True if it has named the id of this cluster.
     knows_cluster: bool,
+    /// True if it is, or was, a member, and only says where it is.
+    announces: bool,
 }
 
 impl Joiner {
@@ -38,12 +40,23 @@ impl Joiner {
             return Err("a master has the id of its log, and a name".to_owned());
         }
         proto::channel::check_address(&master.address).map_err(|error| error.to_string())?;
-        Ok(Self { node, name, record: record_of(name, master), knows_cluster: false })
+        Ok(Self {
+            node,
+            name,
+            record: record_of(name, master),
+            knows_cluster: false,
+            announces: false,
+        })
     }
 
     /// Returns the same master as one that has named the id of this cluster.
     pub(crate) fn knowing_its_cluster(self) -> Self {
         Self { knows_cluster: true, ..self }
+    }
+
+    /// Returns the same master as one that has only said where it is.
+    pub(crate) fn announcing(self, announces: bool) -> Self {
+        Self { announces, ..self }
     }
 
     pub(super) const fn node(&self) -> NodeId {
@@ -146,6 +159,9 @@ fn plan(
     if members.iter().any(|member| member.node == joiner.node) {
         return Plan::IsMember;
     }
+    if joiner.announces {
+        return Plan::Refuse("its log is not a member".to_owned());
+    }
     if joiner.record.level_max.is_none_or(|known| known < level) {
         return Plan::TooOld;
     }
@@ -188,7 +204,13 @@ mod tests {
             release: "0.3.0".to_owned(),
             ..MasterNode::at(MasterId(name), address)
         };
-        Joiner { node: NodeId(1 << 40), name: MasterId(name), record, knows_cluster: false }
+        Joiner {
+            node: NodeId(1 << 40),
+            name: MasterId(name),
+            record,
+            knows_cluster: false,
+            announces: false,
+        }
     }
 
     /// Decides in a cluster of the voters 1, 2 and 3 and the learner 4; these nodes answer.
@@ -204,6 +226,14 @@ mod tests {
             Plan::Refuse(reason) => reason,
             other @ (Plan::IsMember | Plan::Admit { .. } | Plan::TooOld) => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_removed_master_that_says_where_it_is_stays_removed() {
+        let removed = joiner(5, "10.0.0.5:1").announcing(true);
+        assert_eq!(refusal(&removed, 2), "its log is not a member");
+        let member = Joiner { node: NodeId(3), ..joiner(3, "10.0.0.9:1").announcing(true) };
+        assert_eq!(decide(&member, 2, &[1, 2]), Plan::IsMember);
     }
 
     fn admitted(instead_of: &[u64]) -> Plan {

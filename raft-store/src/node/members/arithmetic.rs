@@ -1,20 +1,20 @@
-//! Counts the voters that answer before and after a change. Pure.
+//! Counts the voters that keep up before and after a change. Pure.
 
 use std::collections::BTreeSet;
 
 use crate::log_node::NodeId;
 
-/// Voters of a membership, and those of them that answer.
+/// Voters of a membership, and those of them that answer and lack little.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Quorum {
     voters: usize,
-    answering: usize,
+    present: usize,
 }
 
 impl Quorum {
-    pub(super) fn count(voters: &BTreeSet<NodeId>, answers: impl Fn(&NodeId) -> bool) -> Self {
-        let answering = voters.iter().filter(|voter| answers(voter)).count();
-        Self { voters: voters.len(), answering }
+    pub(super) fn count(voters: &BTreeSet<NodeId>, is_present: impl Fn(&NodeId) -> bool) -> Self {
+        let present = voters.iter().filter(|voter| is_present(voter)).count();
+        Self { voters: voters.len(), present }
     }
 
     const fn needed(self) -> usize {
@@ -22,32 +22,32 @@ impl Quorum {
     }
 }
 
-/// A change would leave fewer answering voters than a quorum.
+/// A change would leave fewer voters that keep up than a quorum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{} of {} voters answer; after the change {} of {} would, and {} are needed",
-    before.answering, before.voters, after.answering, after.voters, after.needed()
+    "{} of {} voters keep up; after the change {} of {} would, and {} are needed",
+    before.present, before.voters, after.present, after.voters, after.needed()
 )]
 pub struct TooFew {
     before: Quorum,
     after: Quorum,
 }
 
-/// Refuses a change after which too few voters answer.
+/// Refuses a change after which too few voters keep up.
 ///
 /// # Errors
 ///
 /// With the arithmetic.
 pub(super) fn check(before: Quorum, after: Quorum) -> Result<(), TooFew> {
-    if after.answering >= after.needed() { Ok(()) } else { Err(TooFew { before, after }) }
+    if after.present >= after.needed() { Ok(()) } else { Err(TooFew { before, after }) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn quorum(answering: usize, voters: usize) -> Quorum {
-        Quorum { voters, answering }
+    fn quorum(present: usize, voters: usize) -> Quorum {
+        Quorum { voters, present }
     }
 
     #[test]
@@ -63,7 +63,7 @@ mod tests {
         let refused = check(quorum(3, 5), quorum(2, 4)).unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "3 of 5 voters answer; after the change 2 of 4 would, and 3 are needed"
+            "3 of 5 voters keep up; after the change 2 of 4 would, and 3 are needed"
         );
         assert!(check(quorum(2, 3), quorum(2, 4)).is_err(), "a fourth voter needs three of four");
     }

@@ -48,6 +48,9 @@ impl Node {
             let step = match next_step(order, &seen, answers) {
                 // The last log of that name is removed.
                 Err(MembershipError::NotAMember(_)) if has_changed => return Ok(true),
+                Err(error) if has_changed => {
+                    return Err(MembershipError::Unknown(error.to_string()));
+                }
                 Err(error) => return Err(error),
                 Ok(None) => return Ok(has_changed),
                 Ok(Some(step)) => step,
@@ -59,6 +62,9 @@ impl Node {
                 }
                 Err(MembershipError::InProgress) if Instant::now() < deadline => {
                     tokio::time::sleep(TURN_PAUSE).await;
+                }
+                Err(error) if has_changed => {
+                    return Err(MembershipError::Unknown(error.to_string()));
                 }
                 Err(error) => return Err(error),
             }
