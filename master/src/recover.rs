@@ -82,7 +82,7 @@ impl RecoverFailure {
     /// cluster was meant, 9 no directory can be used.
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
-            Self::Plan(PlanError::Nothing) => 9,
+            Self::Plan(PlanError::Nothing | PlanError::Unusable { .. }) => 9,
             Self::Write(RestoreError::InUse(_)) | Self::OtherName { .. } => 4,
             Self::NoAddress(_) | Self::Address(_) | Self::NobodyToAsk => 2,
             Self::Plan(_) | Self::Write(_) | Self::Output(_) => 1,
