@@ -79,7 +79,7 @@ pub(crate) enum RecoverFailure {
 
 impl RecoverFailure {
     /// Returns the exit code: 1 error, 2 something must be said, 4 the directory is in use or another
-    /// cluster was meant, 9 no directory can be used.
+    /// cluster was meant, 9 a directory cannot be used.
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
             Self::Plan(PlanError::Nothing | PlanError::Unusable { .. }) => 9,
