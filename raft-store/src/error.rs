@@ -8,8 +8,8 @@ use proto::channel::InvalidAddress;
 
 use crate::codec::CodecError;
 
-/// Advice for a master whose data cannot be used. It keeps its node id: the others send it all of
-/// the log and the state again, and it has no vote against them until they have.
+/// Advice for a master whose data cannot be used. It keeps its name: its new log is sent everything,
+/// and has no vote until it has caught up.
 const REPLACE: &str = "move the data directory away and start this master again with the same node_id, \
                        one master at a time: the other masters send it everything";
 

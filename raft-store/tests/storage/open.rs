@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::fixture::{self, CLUSTER, History, apply, contents, open};
 
 /// Advice for a master whose data cannot be used.
-const REPLACE: &str = "move the data directory away and start this master again under its node id, \
+const REPLACE: &str = "move the data directory away and start this master again with the same node_id, \
                        one master at a time: the other masters send it everything";
 
 /// A node's directory after some use, closed.
