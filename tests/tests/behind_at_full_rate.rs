@@ -97,9 +97,9 @@ async fn a_follower_that_does_half_costs_the_leader_no_disk() {
             let phase_ends = Instant::now() + STALL;
             let master = cluster.master(slow);
             if is_stalled {
-                master.freeze()
+                master.freeze();
             } else {
-                master.thaw()
+                master.thaw();
             }
             while Instant::now() < phase_ends {
                 largest = largest.max(log_bytes(&cluster, leader).await);

@@ -38,7 +38,7 @@ async fn an_operator_holds_the_level_and_lets_it_rise() {
     let released = client.set_upgrade(v1::SetUpgradeRequest { hold: false }).await.unwrap();
     assert_eq!(released.into_inner().hold, Some(false));
     let problem =
-        put(&master, &json!({"hold": true, "levle": 2})).await.problem(400, "unknown-field");
-    assert!(problem["detail"].as_str().unwrap().contains("levle"), "{problem}");
+        put(&master, &json!({"hold": true, "nam": 2})).await.problem(400, "unknown-field");
+    assert!(problem["detail"].as_str().unwrap().contains("nam"), "{problem}");
     master.stop().await;
 }

@@ -1,5 +1,5 @@
 //! The remains of a cluster that has lost its quorum become a cluster of one, which others join.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should panic")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::path::{Path, PathBuf};
 
