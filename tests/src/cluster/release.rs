@@ -24,16 +24,6 @@ pub enum Release {
 }
 
 impl Release {
-    /// Returns true if its programs are there. Those of the release before have to be built from its
-    /// sources.
-    #[must_use]
-    pub fn is_built(self) -> bool {
-        match self {
-            Self::Before => std::env::var_os(BEFORE).is_some(),
-            Self::This | Self::Next => true,
-        }
-    }
-
     pub(super) fn master(self) -> PathBuf {
         match self {
             Self::Before => before("master"),

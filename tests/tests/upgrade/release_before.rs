@@ -11,73 +11,60 @@ use super::digests::Replicas;
 use super::pair::Pair;
 use super::{Workers, assert_levels, await_rise, come_back, go_back, lead, stay_out, upgrade};
 
-/// Returns true, and says so, where the programs are missing.
-fn is_skipped() -> bool {
-    let is_skipped = !Release::Before.is_built();
-    if is_skipped {
-        eprintln!("SKIPPED: CLOUDAI_OLD_RELEASE names no directory with the release before");
-    }
-    is_skipped
-}
-
-async fn upgrade_unless_skipped(place: usize, workers: Workers) {
-    if !is_skipped() {
-        upgrade(Pair::BUILT, place, workers).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the release before: make upgrade-test"]
 async fn workers_first_and_the_leader_before_its_followers() {
-    upgrade_unless_skipped(0, Workers::First).await;
+    upgrade(Pair::BUILT, 0, Workers::First).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the release before: make upgrade-test"]
 async fn workers_first_and_the_leader_between_its_followers() {
-    upgrade_unless_skipped(1, Workers::First).await;
+    upgrade(Pair::BUILT, 1, Workers::First).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the release before: make upgrade-test"]
 async fn workers_first_and_the_leader_after_its_followers() {
-    upgrade_unless_skipped(2, Workers::First).await;
+    upgrade(Pair::BUILT, 2, Workers::First).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the release before: make upgrade-test"]
 async fn the_leader_before_its_followers_and_workers_last() {
-    upgrade_unless_skipped(0, Workers::Last).await;
+    upgrade(Pair::BUILT, 0, Workers::Last).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the release before: make upgrade-test"]
 async fn the_leader_between_its_followers_and_workers_last() {
-    upgrade_unless_skipped(1, Workers::Last).await;
+    upgrade(Pair::BUILT, 1, Workers::Last).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the release before: make upgrade-test"]
 async fn the_leader_after_its_followers_and_workers_last() {
-    upgrade_unless_skipped(2, Workers::Last).await;
+    upgrade(Pair::BUILT, 2, Workers::Last).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the release before: make upgrade-test"]
 async fn masters_and_workers_go_back() {
-    if !is_skipped() {
-        go_back(Pair::BUILT, Workers::Last).await;
-    }
+    go_back(Pair::BUILT, Workers::Last).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the release before: make upgrade-test"]
 async fn it_stays_out_once_the_level_has_risen() {
-    if !is_skipped() {
-        let (cluster, older) = stay_out(Pair::BUILT).await;
-        come_back(cluster, older, Release::This).await;
-    }
+    let (cluster, older) = stay_out(Pair::BUILT).await;
+    come_back(cluster, older, Release::This).await;
 }
 
 /// A master of the release before reads memberships that name logs, takes a snapshot of this release,
 /// and leads members that it has never heard of.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the release before: make upgrade-test"]
 async fn members_change_and_snapshots_are_sent_beside_it() {
-    if is_skipped() {
-        return;
-    }
     let small_log = Cluster::builder()
         .master_arg("--raft-snapshot-every", "200")
         .master_arg("--raft-log-kept", "20")
