@@ -140,10 +140,27 @@ const GENERATION_MAX: u32 = 4_000;
 
 /// Returns the generation that begins: the first one possible, or the one asked for.
 pub(crate) fn chosen(least: Generation, asked: Option<u32>) -> Result<Generation, RestoreError> {
-    match asked {
-        None => Ok(least),
-        Some(number) if number > GENERATION_MAX => Err(RestoreError::GenerationTooGreat(number)),
-        Some(number) if number >= least.number => Ok(Generation { number, ..least }),
-        Some(asked) => Err(RestoreError::Generation { asked, least: least.number }),
+    let number = asked.unwrap_or(least.number);
+    if number < least.number {
+        return Err(RestoreError::Generation { asked: number, least: least.number });
+    }
+    if number > GENERATION_MAX {
+        return Err(RestoreError::GenerationTooGreat(number));
+    }
+    Ok(Generation { number, ..least })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generation_is_a_later_one_that_leaves_room() {
+        let least = Generation { number: 3, ..Generation::default() };
+        assert_eq!(chosen(least, None).unwrap(), least);
+        assert_eq!(chosen(least, Some(GENERATION_MAX)).unwrap().number, GENERATION_MAX);
+        let refusal = |asked| chosen(least, Some(asked)).unwrap_err().to_string();
+        assert_eq!(refusal(2), "the generation must be 3 or a later one, not 2");
+        assert_eq!(refusal(20_261_129), "the generation must be 4000 at most, not 20261129");
     }
 }

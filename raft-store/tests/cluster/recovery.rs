@@ -109,11 +109,13 @@ async fn masters_of_the_past_that_elect_each_other_find_out() {
     let past = others(behind);
     cluster.start_member(behind.0, &[behind.0]).await;
     let [first, second] = past.map(|id| cluster.node(id).clone());
-    let (gone, why) = tokio::select! {
-        why = first.expelled() => (past[0], why),
-        why = second.expelled() => (past[1], why),
-        () = tokio::time::sleep(PATIENCE) => panic!("nobody was told"),
+    let told = async {
+        tokio::select! {
+            why = first.expelled() => (past[0], why),
+            why = second.expelled() => (past[1], why),
+        }
     };
+    let (gone, why) = tokio::time::timeout(PATIENCE, told).await.expect("somebody is told");
     assert!(matches!(why, Expulsion::Superseded { .. }), "{why}");
     drop((first, second));
     cluster.stop(gone).await;

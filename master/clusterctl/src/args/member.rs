@@ -10,8 +10,8 @@ pub enum MemberCommand {
     /// Add the master that waits at an address: it is sent everything, and gets a vote when it is close
     #[command(
         after_help = "Start the master first, with an empty data directory:\n  master --node-id \
-        4 --cluster-name prod ...\nIt waits for this command. With --join HOST:PORT it joins by itself, \
-        and this command has nothing to do."
+        4 --cluster-name prod --join 10.0.0.1:50051 ...\nIt joins by itself, and this command has nothing \
+        to do, unless --join names nobody of the cluster any more."
     )]
     Add {
         /// Name of the master
