@@ -7,17 +7,18 @@ use std::path::{Path, PathBuf};
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "cloudai/v1/task.proto",
     "cloudai/v1/worker.proto",
     "cloudai/v1/master.proto",
     "cloudai/v1/registry.proto",
     "cloudai/v1/cluster.proto",
     "cloudai/v1/raft.proto",
+    "cloudai/v1/user.proto",
 ];
 
 /// Messages that are bodies of the REST API too: one type, two encodings.
-const JSON_BODIES: [&str; 34] = [
+const JSON_BODIES: [&str; 38] = [
     "Resources",
     "Constraint",
     "TaskSpec",
@@ -52,16 +53,21 @@ const JSON_BODIES: [&str; 34] = [
     "Token",
     "TokenList",
     "RevokeTokenRequest",
+    "CreateUserTokenRequest",
+    "CreatedUserToken",
+    "UserToken",
+    "UserTokenList",
 ];
 
 /// Bodies that clients send: an unknown field is refused by name rather than dropped.
-const REQUEST_BODIES: [&str; 6] = [
+const REQUEST_BODIES: [&str; 7] = [
     "Resources",
     "Constraint",
     "TaskSpec",
     "SetSchedulingRequest",
     "LabelWorkerRequest",
     "CreateTokenRequest",
+    "CreateUserTokenRequest",
 ];
 
 /// Values of enums whose names are symbols.

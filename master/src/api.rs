@@ -2,6 +2,7 @@
 
 mod answer;
 mod cluster;
+mod credentials;
 #[cfg(test)]
 mod fuzz_tests;
 mod input;
@@ -9,6 +10,7 @@ mod log_text;
 mod members;
 mod observe;
 mod probes;
+mod routes;
 mod server;
 mod settings;
 mod socket;
@@ -16,6 +18,7 @@ mod strangers;
 mod tasks;
 mod tokens;
 mod upgrade;
+mod users;
 mod workers;
 
 use axum::Router;
@@ -23,7 +26,6 @@ use axum::extract::State;
 use axum::http::{Method, Uri, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
 use proto::memory::MemoryBudget;
 use proto::problem::{ErrorKind, Problem};
 
@@ -33,6 +35,8 @@ pub(crate) use strangers::Reach;
 
 use self::answer::Refusal;
 use self::input::{NoParams, Params};
+use self::routes::Routes;
+use crate::access::{Action, Gate};
 use crate::metrics::{ClusterSample, Metrics};
 use crate::operations::Operations;
 
@@ -49,48 +53,84 @@ pub(crate) struct Api {
     pub(crate) request_bytes_max: usize,
 }
 
-/// Every path that is served.
-pub(crate) fn router(api: Api, reach: Reach) -> Router {
-    Router::new()
-        .route("/api/tasks", get(tasks::list).post(tasks::submit))
-        .route("/api/tasks/{id}", get(tasks::show).delete(tasks::cancel))
-        .route("/api/tasks/{id}/wait", get(tasks::wait))
-        .route("/api/tasks/{id}/logs", get(tasks::logs))
-        .route("/api/workers", get(workers::list).post(workers::register))
-        .route("/api/workers/{id}", get(workers::show).delete(workers::unregister))
-        .route("/api/workers/reconnect", post(workers::reconnect_all))
-        .route("/api/workers/{id}/reconnect", post(workers::reconnect))
-        .route("/api/workers/{id}/cordon", post(workers::cordon))
-        .route("/api/workers/{id}/uncordon", post(workers::uncordon))
-        .route("/api/workers/{id}/drain", post(workers::drain))
-        .route("/api/workers/{id}/labels", post(workers::label))
-        .route("/api/workers/{id}/history", get(workers::history))
-        .route("/api/workers/{id}/metrics", get(workers::metrics))
-        .route("/api/workers/{id}/tasks", get(workers::tasks))
-        .route("/api/tokens", get(tokens::list).post(tokens::create))
-        .route("/api/tokens/{id}", delete(tokens::revoke))
-        .route("/api/cluster/mass-loss/acknowledge", post(cluster::acknowledge_mass_loss))
-        .route("/api/cluster/snapshot", post(cluster::save_snapshot))
-        .route("/api/cluster", get(cluster::status))
-        .route("/api/cluster/config", get(settings::show).put(settings::change))
-        .route("/api/cluster/members", get(members::list).post(members::add))
-        .route("/api/cluster/members/{id}", delete(members::remove))
-        .route("/api/cluster/members/{id}/promote", post(members::promote))
-        .route("/api/cluster/members/{id}/replace", post(members::replace))
-        .route("/api/cluster/upgrade", get(upgrade::show).put(upgrade::change))
-        .route("/api/cluster/leader", get(cluster::leader))
-        .route("/api/cluster/leaders", get(cluster::leaders))
-        .route("/livez", get(probes::live).options(probes::options))
-        .route("/readyz", get(probes::ready).options(probes::options))
-        .route("/leader", get(probes::leader).options(probes::options))
-        .route("/follower", get(probes::follower).options(probes::options))
-        .route("/metrics", get(metrics))
-        .route("/ws", get(socket::open))
+/// Every path that is served, with the action that its callers must be allowed.
+pub(crate) fn router(api: Api, gate: Gate, reach: Reach) -> Router {
+    let routes = Routes::default();
+    let routes = task_routes(routes);
+    let routes = worker_routes(routes);
+    let routes = cluster_routes(routes);
+    let routes = user_routes(routes);
+    let routes = routes
+        .probe("/livez", probes::live)
+        .probe("/readyz", probes::ready)
+        .probe("/leader", probes::leader)
+        .probe("/follower", probes::follower)
+        .get("/metrics", Action::ReadMetrics, metrics)
+        .get("/ws", Action::Read, socket::open);
+    routes
+        .into_router()
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
+        .layer(middleware::from_fn_with_state(gate, credentials::identify))
         .layer(middleware::from_fn_with_state(reach, strangers::refuse))
         .layer(middleware::from_fn_with_state(api.clone(), observe::observe))
         .with_state(api)
+}
+
+fn task_routes(routes: Routes) -> Routes {
+    routes
+        .get("/api/tasks", Action::ReadTasks, tasks::list)
+        .post("/api/tasks", Action::SubmitTasks, tasks::submit)
+        .get("/api/tasks/{id}", Action::ReadTasks, tasks::show)
+        .delete("/api/tasks/{id}", Action::CancelTasks, tasks::cancel)
+        .get("/api/tasks/{id}/wait", Action::ReadTasks, tasks::wait)
+        .get("/api/tasks/{id}/logs", Action::ReadTasks, tasks::logs)
+}
+
+fn worker_routes(routes: Routes) -> Routes {
+    routes
+        .get("/api/workers", Action::Read, workers::list)
+        .post("/api/workers", Action::ManageWorkers, workers::register)
+        .get("/api/workers/{id}", Action::Read, workers::show)
+        .delete("/api/workers/{id}", Action::ManageWorkers, workers::unregister)
+        .post("/api/workers/reconnect", Action::ManageWorkers, workers::reconnect_all)
+        .post("/api/workers/{id}/reconnect", Action::ManageWorkers, workers::reconnect)
+        .post("/api/workers/{id}/cordon", Action::ManageWorkers, workers::cordon)
+        .post("/api/workers/{id}/uncordon", Action::ManageWorkers, workers::uncordon)
+        .post("/api/workers/{id}/drain", Action::ManageWorkers, workers::drain)
+        .post("/api/workers/{id}/labels", Action::ManageWorkers, workers::label)
+        .get("/api/workers/{id}/history", Action::Read, workers::history)
+        .get("/api/workers/{id}/metrics", Action::Read, workers::metrics)
+        .get("/api/workers/{id}/tasks", Action::ReadTasks, workers::tasks)
+        .get("/api/tokens", Action::ManageJoinTokens, tokens::list)
+        .post("/api/tokens", Action::ManageJoinTokens, tokens::create)
+        .delete("/api/tokens/{id}", Action::ManageJoinTokens, tokens::revoke)
+}
+
+fn cluster_routes(routes: Routes) -> Routes {
+    let acknowledge = "/api/cluster/mass-loss/acknowledge";
+    routes
+        .post(acknowledge, Action::Lead, cluster::acknowledge_mass_loss)
+        .post("/api/cluster/snapshot", Action::SaveBackup, cluster::save_snapshot)
+        .get("/api/cluster", Action::Read, cluster::status)
+        .get("/api/cluster/config", Action::Read, settings::show)
+        .put("/api/cluster/config", Action::ChangeSettings, settings::change)
+        .get("/api/cluster/members", Action::Read, members::list)
+        .post("/api/cluster/members", Action::ManageMembers, members::add)
+        .delete("/api/cluster/members/{id}", Action::ManageMembers, members::remove)
+        .post("/api/cluster/members/{id}/promote", Action::ManageMembers, members::promote)
+        .post("/api/cluster/members/{id}/replace", Action::ManageMembers, members::replace)
+        .get("/api/cluster/upgrade", Action::Read, upgrade::show)
+        .put("/api/cluster/upgrade", Action::Upgrade, upgrade::change)
+        .get("/api/cluster/leader", Action::Read, cluster::leader)
+        .get("/api/cluster/leaders", Action::Read, cluster::leaders)
+}
+
+fn user_routes(routes: Routes) -> Routes {
+    routes
+        .get("/api/users/tokens", Action::ManageUsers, users::list)
+        .post("/api/users/tokens", Action::ManageUsers, users::create)
+        .delete("/api/users/tokens/{id}", Action::ManageUsers, users::revoke)
 }
 
 async fn metrics(

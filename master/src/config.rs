@@ -21,7 +21,7 @@ use daemon::config::{ConfigError, InvocationError, Key};
 use daemon::logging::{LogFilter, LogFormat};
 
 pub(crate) use settings::{SettingError, changed, shown};
-pub use value::{Addresses, Bytes, Names, TimeoutRange};
+pub use value::{Addresses, Anonymous, Bytes, Names, TimeoutRange};
 
 use crate::offline::Offline;
 
@@ -52,6 +52,8 @@ pub struct Config {
     pub http_names: Names,
     /// Serve beyond this machine without TLS and tokens.
     pub insecure: bool,
+    /// Rights of callers without a token, and the first tokens.
+    pub access: AccessConfig,
     /// Raft's clocks.
     pub raft: RaftConfig,
     /// The reconnection monitor. Like every setting of the cluster, this counts only until the
@@ -75,6 +77,17 @@ pub struct Config {
     pub log: LogConfig,
     /// Settings of the cluster that a flag, a variable or the file gives.
     pub given: BTreeSet<SettingKey>,
+}
+
+/// Keys under `access`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccessConfig {
+    /// Rights of callers without a token; filled in by validation when it was not given.
+    pub anonymous: Option<Anonymous>,
+    /// True if they may read metrics; filled in so, too.
+    pub anonymous_metrics: Option<bool>,
+    /// File with tokens from before the cluster has any of its own; empty for none.
+    pub token_file: PathBuf,
 }
 
 /// Keys under `raft`.
@@ -161,6 +174,7 @@ impl Default for Config {
             http_listen: "127.0.0.1:8080".to_owned(),
             http_names: Names::default(),
             insecure: false,
+            access: AccessConfig::default(),
             raft: RaftConfig::default(),
             reconnect: ReconnectSettings::default(),
             worker: WorkerSettings::default(),

@@ -20,6 +20,13 @@ pub(crate) fn token(text: &str) -> Result<TokenId, Problem> {
     text.parse().map_err(|_: InvalidId| no_such_token(text))
 }
 
+/// Reads the public part of a user's token.
+pub(crate) fn user_token(text: &str) -> Result<TokenId, Problem> {
+    text.parse().map_err(|_: InvalidId| {
+        Problem::new(ErrorKind::NotFound, "no user has such a token: expected its public part")
+    })
+}
+
 /// Reports a token that does not exist.
 pub(crate) fn no_such_token(id: impl std::fmt::Display) -> Problem {
     Problem::new(ErrorKind::NotFound, format!("there is no token '{id}'"))

@@ -1,6 +1,7 @@
 //! A master: one replica of the cluster's registry and queue, its API, and, while it leads, the
 //! duties of the leader.
 
+mod access;
 mod api;
 mod backups;
 pub mod config;

@@ -1,5 +1,6 @@
 //! The composition root: starts every part in order and stops them in reverse.
 
+mod front;
 mod listen;
 mod part;
 mod signals;
@@ -8,35 +9,31 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cluster_state::Role;
 use proto::memory::MemoryBudget;
 use raft_store::{
     Expulsion, Leadership, LogBounds, LogExtent, LogOptions, Loops, Node, NodeConfig, OpenError,
     ProposalBounds, Store, StoreConfig, Synced, SystemClock, WallClock,
 };
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use listen::BindError;
 pub use signals::run;
 
+use self::front::Front;
 use self::part::Part;
-use crate::api::{self, Api, HttpServer, Reach, Sockets};
+use crate::access::{Gate, Policy, TokenFile, TokenFileError};
 use crate::backups::ScheduledBackups;
 use crate::config::{Config, RaftConfig};
-use crate::connections::Door;
 use crate::events::{Events, UsageFeed};
 use crate::leader::{Supervisor, WorkerSessions};
 use crate::metrics::{Metrics, Recorder};
 use crate::open_files::{OpenFiles, TooFewFiles};
 use crate::operations::{Names, Operations, Parts, Readiness, TaskWaits};
 use crate::peer::LeaderPeer;
-use crate::port::Port;
-use crate::rpc::GrpcServer;
 use crate::settings::{self, SettingsInForce};
 
-/// Time for the head of an HTTP request, and for an idle connection.
-const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time for a successor to take over before the leader stops without one.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time for pending requests to finish.
@@ -54,6 +51,9 @@ pub enum StartError {
     /// The system allows too few open files.
     #[error(transparent)]
     Files(#[from] TooFewFiles),
+    /// The file with the first tokens cannot be used.
+    #[error(transparent)]
+    Tokens(#[from] TokenFileError),
     /// The master has no data and does not know where it belongs.
     #[error(
         "initial_cluster and join are missing: a master without data must be told the first members of \
@@ -111,6 +111,7 @@ impl Master {
     ) -> Result<Self, StartError> {
         let files = OpenFiles::new(&config.limits);
         files.check()?;
+        let (policy, tokens) = access(&config)?;
         let grpc_bound = listen::bind("grpc_listen", &config.grpc_listen).await?;
         let http_bound = listen::bind("http_listen", &config.http_listen).await?;
         let (grpc_address, http_address) = (grpc_bound.address(), http_bound.address());
@@ -157,6 +158,7 @@ impl Master {
         });
         start_backups(&config, &operations, &metrics, &loops);
         let front = Front {
+            gate: Gate::new(policy, tokens, node.clone(), metrics.clone()),
             operations: operations.clone(),
             metrics,
             files,
@@ -217,6 +219,19 @@ impl Master {
         self.background.wait().await;
         tracing::info!("master stopped");
     }
+}
+
+/// Reads who may call.
+fn access(config: &Config) -> Result<(Policy, TokenFile), TokenFileError> {
+    let tokens = TokenFile::read(&config.access.token_file)?;
+    let policy = Policy::of(&config.access);
+    let anonymous = policy.anonymous.map_or("none", Role::name);
+    tracing::info!(
+        anonymous,
+        tokens = tokens.len(),
+        "role of callers without a token, and tokens of the file"
+    );
+    Ok((policy, tokens))
 }
 
 fn start_backups(config: &Config, operations: &Operations, metrics: &Metrics, loops: &Loops) {
@@ -308,50 +323,6 @@ fn log_bounds(raft: &RaftConfig) -> LogBounds {
         LogExtent { entries: raft.snapshot_every, bytes: raft.snapshot_every_bytes.as_u64() };
     let kept = LogExtent { entries: raft.log_kept, bytes: raft.log_kept_bytes.as_u64() };
     LogBounds { snapshot_every, kept, held_bytes: raft.log_held_bytes.as_u64() }
-}
-
-/// Parts that serve requests.
-struct Front {
-    operations: Operations,
-    metrics: Metrics,
-    files: OpenFiles,
-    bodies: MemoryBudget,
-    loops: Loops,
-}
-
-impl Front {
-    fn start_grpc(&self, listener: TcpListener) -> Part {
-        let door = Door::new(Port::Grpc, self.files.clone(), self.metrics.clone());
-        let server = GrpcServer::new(self.operations.clone(), door, self.bodies.clone());
-        let (loops, fatal) = (self.loops.clone(), self.operations.node().fatal().clone());
-        Part::spawn(&self.loops, "grpc", |stop| async move {
-            if let Err(error) = server.run(listener, loops, stop).await {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                fatal.raise(&format!("{error}: {}", cause.unwrap_or_default()));
-            }
-        })
-    }
-
-    fn start_http(self, config: &Config, listener: TcpListener) -> Part {
-        let sockets = Sockets::new(self.files.sockets());
-        let upgraded = sockets.tracker().clone();
-        let door = Door::new(Port::Http, self.files, self.metrics.clone());
-        let api = Api {
-            operations: self.operations,
-            metrics: self.metrics,
-            sockets,
-            bodies: self.bodies,
-            request_bytes_max: config.limits.request_bytes.0,
-        };
-        let address = listener.local_addr();
-        let reach = Reach {
-            names: config.http_names.0.clone().into(),
-            is_local: address.is_ok_and(|address| address.ip().is_loopback()),
-        };
-        let router = api::router(api, reach);
-        let server = HttpServer::new(listener, router, door, HTTP_HEAD_TIMEOUT, upgraded);
-        Part::spawn(&self.loops, "http", |stop| server.run(stop))
-    }
 }
 
 async fn hand_over(node: &Node) {

@@ -3,6 +3,7 @@
 mod leading;
 mod process;
 mod recorder;
+mod refusals;
 mod sample;
 
 use std::collections::BTreeMap;
@@ -22,10 +23,12 @@ use prometheus_client::registry::Registry;
 
 pub(crate) use leading::{Reconnected, seconds};
 pub(crate) use recorder::Recorder;
+pub(crate) use refusals::Refused;
 pub(crate) use sample::ClusterSample;
 
 use self::leading::Leading;
 use self::process::ProcessCollector;
+use self::refusals::Refusals;
 use crate::port::{Closed, Port};
 
 const PREFIX: &str = "cloudai";
@@ -56,6 +59,7 @@ struct Everywhere {
     waiting: Gauge,
     connections: Family<PortLabel, Gauge>,
     connections_closed: Family<ClosedLabels, Counter>,
+    refusals: Refusals,
     monitor_enabled: Gauge,
     backup_interval: Gauge<f64, AtomicU64>,
     backup_failures: Counter,
@@ -76,6 +80,7 @@ impl Everywhere {
             waiting: Gauge::default(),
             connections: Family::default(),
             connections_closed: counted_from_zero(),
+            refusals: Refusals::new(),
             monitor_enabled: Gauge::default(),
             backup_interval: Gauge::default(),
             backup_failures: Counter::default(),
@@ -357,6 +362,7 @@ impl Everywhere {
             waiting,
             connections,
             connections_closed,
+            refusals,
             monitor_enabled,
             backup_interval,
             backup_failures,
@@ -378,6 +384,7 @@ impl Everywhere {
         to.register("connections", "Connections that others hold open", connections);
         let help = "Connections closed because there was no room or their peer did nothing";
         to.register("connections_closed", help, connections_closed);
+        refusals.register(to);
         to.register(
             "reconnect_monitor_enabled",
             "1 where reconnect.enabled is set",

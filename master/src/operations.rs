@@ -15,6 +15,7 @@ mod tasks;
 mod tokens;
 mod upgrade;
 mod usage;
+mod users;
 mod views;
 mod waits;
 mod workers;
@@ -41,6 +42,7 @@ pub(crate) use settings::SettingsChange;
 pub(crate) use tasks::SubmissionKey;
 pub(crate) use tokens::NewToken;
 pub(crate) use upgrade::{UpgradeMasterView, UpgradeView};
+pub(crate) use users::{CreatedUserToken, UserTokens};
 pub(crate) use views::{
     ClusterView, CreatedToken, LeaderView, MemberView, TaskPage, TaskStatus, TaskView, Tokens,
     View, WorkerPage, WorkerView,

@@ -6,5 +6,5 @@ mod hops;
 mod leader_peer;
 
 pub(crate) use heartbeat_relay::{HeartbeatRelay, relayed_response};
-pub(crate) use hops::{check_leads_if_forwarded, is_forwarded, leads_no_more};
+pub(crate) use hops::{check_leads_if_forwarded, is_forwarded, leads_no_more, says_forwarded};
 pub(crate) use leader_peer::LeaderPeer;

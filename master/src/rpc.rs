@@ -1,6 +1,8 @@
 //! gRPC: extract, call, convert. The only part of the master that knows tonic.
 
+mod actions;
 mod cluster;
+mod guard;
 mod health;
 mod incoming;
 mod intake;
@@ -8,21 +10,29 @@ mod registry;
 mod server;
 mod tasks;
 mod trailers;
+mod users;
 mod workers;
 
 use http::HeaderMap;
-use proto::problem::{LEADER_ADDRESS_KEY, Problem};
+use proto::problem::{ErrorKind, LEADER_ADDRESS_KEY, Problem};
 use tonic::metadata::{MetadataMap, MetadataValue};
-use tonic::{Response, Status};
+use tonic::{Request, Response, Status};
 
 pub(crate) use server::GrpcServer;
 
 use self::trailers::Trailers;
+use crate::access::Caller;
 use crate::freshness::put_headers;
 use crate::operations::{Answer, Operations};
 
 /// Trailers of an answer: those of its mark, and the leader's address.
 const TRAILERS_MAX: usize = 7;
+
+/// Returns who calls, as the guard has found out.
+fn caller<T>(request: &Request<T>) -> Result<Caller, Problem> {
+    let caller = request.extensions().get::<Caller>().cloned();
+    caller.ok_or_else(|| Problem::new(ErrorKind::Internal, "nobody has asked who calls"))
+}
 
 /// Replies with the message of an operation's answer; its mark goes into the trailers.
 fn reply<T, M>(

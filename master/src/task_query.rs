@@ -2,7 +2,7 @@
 
 mod wire;
 
-use cluster_state::{Task, TaskId, TaskStateKind, UnknownState, WorkerId};
+use cluster_state::{Scope, Task, TaskId, TaskStateKind, UnknownState, WorkerId};
 use proto::problem::{ErrorKind, Problem};
 
 use crate::ids;
@@ -19,6 +19,8 @@ pub(crate) struct TaskQuery {
     /// Only what is on the worker now, and not what was.
     pub(crate) placed_on: Option<WorkerId>,
     label: Option<(String, Option<String>)>,
+    /// Only tasks that somebody may know of.
+    scope: Option<Scope>,
     /// Most tasks on the page.
     pub(crate) limit: usize,
     /// Only tasks below this one.
@@ -61,7 +63,7 @@ impl TryFrom<QueryTexts<'_>> for TaskQuery {
             Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
             None => (label.to_owned(), None),
         });
-        Ok(Self { state, worker, placed_on: None, label, limit, cursor })
+        Ok(Self { state, worker, placed_on: None, label, scope: None, limit, cursor })
     }
 }
 
@@ -69,6 +71,11 @@ impl TaskQuery {
     /// Selects only live tasks whose current attempt is on that worker.
     pub(crate) fn placed_on(self, worker: WorkerId) -> Self {
         Self { placed_on: Some(worker), ..self }
+    }
+
+    /// Selects only tasks within a scope; all when there is none.
+    pub(crate) fn within(self, scope: Option<&Scope>) -> Self {
+        Self { scope: scope.cloned(), ..self }
     }
 
     /// Returns true if a finished task can match.
@@ -85,7 +92,10 @@ impl TaskQuery {
     /// bounded number; its page may then hold fewer than requested, or none, and names the position
     /// to go on from.
     pub(crate) fn is_search(&self) -> bool {
-        let is_filtered = self.state.is_some() || self.worker.is_some() || self.label.is_some();
+        let is_filtered = self.state.is_some()
+            || self.worker.is_some()
+            || self.label.is_some()
+            || self.scope.is_some();
         is_filtered && self.placed_on.is_none()
     }
 
@@ -94,6 +104,7 @@ impl TaskQuery {
         let worker = task.last_attempt().map(|attempt| &attempt.worker);
         self.state.is_none_or(|state| task.state.kind() == state)
             && (self.worker.is_none() || self.worker.as_ref() == worker)
+            && self.scope.as_ref().is_none_or(|scope| scope.covers(&task.spec.labels))
             && self.label.as_ref().is_none_or(|(key, wanted)| {
                 let value = task.spec.labels.get(key);
                 value.is_some() && (wanted.is_none() || wanted.as_deref() == value)

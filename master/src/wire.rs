@@ -3,6 +3,7 @@
 
 mod members;
 mod upgrade;
+mod users;
 
 use std::collections::BTreeMap;
 
@@ -19,6 +20,7 @@ use uuid::Uuid;
 
 pub(crate) use self::members::{member_changed, members};
 pub(crate) use self::upgrade::upgrade;
+pub(crate) use self::users::{created_user_token, user_tokens};
 use crate::operations::{
     ClusterView, CreatedToken, LeaderView, LogPiece, MemberView, NewToken, ReconnectOutcome,
     SettingsChange, TaskPage, TaskStatus, TaskView, Tokens, View, WorkerPage, WorkerView,
@@ -191,6 +193,7 @@ pub(crate) fn config(record: &SettingsRecord) -> v1::ClusterConfig {
     v1::ClusterConfig {
         index: record.index.0,
         changed_at: convert::rfc3339(record.changed_at),
+        changed_by: record.changed_by.clone(),
         settings: SettingKey::ALL.iter().filter_map(setting).collect(),
     }
 }

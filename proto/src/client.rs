@@ -4,6 +4,7 @@
 //! **Invariant:** an answer that was lost is never taken for a refusal. Either the request is
 //! repeated under the same idempotency key, or the error says that the outcome is unknown.
 
+mod bearer;
 mod calls;
 mod error;
 mod logs;
@@ -12,6 +13,7 @@ mod operator_calls;
 mod snapshot;
 mod targets;
 mod upgrade_calls;
+mod user_calls;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -25,6 +27,7 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
+pub use bearer::{BearerToken, InvalidToken};
 pub use calls::task_service;
 pub use error::{AttemptFailure, ClientError};
 pub use logs::LogStream;
@@ -48,11 +51,17 @@ pub struct ClientOptions {
     pub attempt_timeout: Duration,
     /// Time for a call with all its attempts.
     pub deadline: Duration,
+    /// Token to present; none to call anonymously.
+    pub token: Option<BearerToken>,
 }
 
 impl Default for ClientOptions {
     fn default() -> Self {
-        Self { attempt_timeout: Duration::from_secs(6), deadline: Duration::from_secs(30) }
+        Self {
+            attempt_timeout: Duration::from_secs(6),
+            deadline: Duration::from_secs(30),
+            token: None,
+        }
     }
 }
 
@@ -120,7 +129,7 @@ impl Client {
     }
 
     fn rules(&self, repeat: Repeat) -> Rules {
-        let ClientOptions { attempt_timeout, deadline } = self.shared.options;
+        let ClientOptions { attempt_timeout, deadline, .. } = self.shared.options;
         Rules { repeat, attempt_timeout, deadline }
     }
 
@@ -145,8 +154,8 @@ impl Client {
         loop {
             let (address, (channel, ever_connected)) = self.route()?;
             let limit = deadline.min(Instant::now() + rules.attempt_timeout);
-            let answer =
-                tokio::time::timeout_at(limit, send(channel, Request::new(request.clone()))).await;
+            let request = self.authorized(request.clone());
+            let answer = tokio::time::timeout_at(limit, send(channel, request)).await;
             let failure = match answer {
                 Ok(Ok(response)) => {
                     self.learn(response.metadata());
@@ -181,6 +190,15 @@ impl Client {
             failures += 1;
             tokio::time::sleep(wait).await;
         }
+    }
+
+    /// Makes a request that presents the client's token.
+    fn authorized<Q>(&self, message: Q) -> Request<Q> {
+        let mut request = Request::new(message);
+        if let Some(token) = &self.shared.options.token {
+            request.metadata_mut().insert("authorization", token.value());
+        }
+        request
     }
 
     fn route(&self) -> Result<(String, (Channel, EverConnected)), ClientError> {

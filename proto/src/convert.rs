@@ -10,6 +10,7 @@ mod session;
 mod spec;
 mod task;
 mod time;
+mod user;
 mod worker;
 
 pub use assignment::assignments;
@@ -20,6 +21,7 @@ pub(crate) use spec::CONSTRAINTS_MAX;
 pub use spec::{MAX_ATTEMPTS_DEFAULT, PRIORITY_DEFAULT, RETRY_BACKOFF_DEFAULT, task_specs};
 pub use task::{submitted, task};
 pub use time::{InvalidTime, parse_rfc3339, rfc3339};
+pub use user::{NewUserToken, user_token};
 pub use worker::{
     drain_timeout, label_changes, mass_loss, scheduling_order, token, token_ttl, worker,
     worker_history,

@@ -179,6 +179,17 @@ fn encoded() -> impl Strategy<Value = Vec<u8>> {
         ("[a-z]{1,5}", option::of(duration()), word()).prop_map(|(token_id, ttl, description)| {
             v1::CreateTokenRequest { token_id, ttl, description }
         });
+    let scope = option::of("[a-c]{0,3}=?[a-c]{0,3}");
+    let user_token = ("[a-z]{1,5}", 0..6_i32, scope, option::of(duration()), word()).prop_map(
+        |(user, role, scope, ttl, description)| v1::CreateUserTokenRequest {
+            user,
+            role,
+            scope,
+            ttl,
+            description,
+            token_id: String::new(),
+        },
+    );
     let config = (map(), option::of(any::<u64>()))
         .prop_map(|(values, if_index)| v1::SetConfigRequest { values, if_index });
     let worker = ("[a-z]{1,5}", option::of("10.0.0.[1-9]:1"), option::of(map())).prop_map(
@@ -197,6 +208,7 @@ fn encoded() -> impl Strategy<Value = Vec<u8>> {
         1 => labels.prop_map(|message| message.encode_to_vec()),
         1 => order.prop_map(|message| message.encode_to_vec()),
         1 => token.prop_map(|message| message.encode_to_vec()),
+        1 => user_token.prop_map(|message| message.encode_to_vec()),
         1 => config.prop_map(|message| message.encode_to_vec()),
         1 => worker.prop_map(|message| message.encode_to_vec()),
     ]

@@ -195,6 +195,7 @@ pub(crate) fn encode_record(
         Record::Token(record) => encode_into(record, cluster, out),
         Record::MassLoss(record) => encode_into(record, cluster, out),
         Record::Settings(record) => encode_into(record, cluster, out),
+        Record::UserToken(record) => encode_into(record, cluster, out),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Numbers in keys are big-endian, so that RocksDB's byte order is the order of the numbers.
 
-use cluster_state::{LogIndex, TaskId, Term, Timestamp};
+use cluster_state::{LogIndex, TaskId, Term, Timestamp, TokenId};
 
 use crate::codec::CodecError;
 
@@ -132,6 +132,16 @@ impl StateRecord {
             Self::Settings => [5],
         }
     }
+}
+
+/// First byte of the keys of users' tokens, which are a range of the table of single records.
+pub(crate) const USER_TOKENS: u8 = 32;
+
+/// Returns the key of a user's token in the table of single records: 1 byte, and its id, UTF-8. A
+/// column family would be in the way of the release before, which a master may go back to until the
+/// level has risen.
+pub(crate) fn user_token_key(id: &TokenId) -> Vec<u8> {
+    [&[USER_TOKENS], id.as_str().as_bytes()].concat()
 }
 
 /// A key that is one number.

@@ -299,6 +299,8 @@ const fn is_repeatable(command: &Command) -> bool {
         | Command::RaiseLevel(_)
         | Command::SeedSettings(_)
         | Command::SetSettings(_)
+        | Command::CreateUserToken(_)
+        | Command::RevokeUserToken(_)
         | Command::Tick(_) => false,
     }
 }

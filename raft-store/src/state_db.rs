@@ -18,14 +18,14 @@ use std::thread;
 use cluster_state::{
     ClusterId, IdempotencyRecord, LeaderRecord, Level, Limits, Meta, Record, State, Task, Term,
 };
-use rocksdb::{ColumnFamily, DB, IteratorMode};
+use rocksdb::{ColumnFamily, DB, Direction, IteratorMode};
 
 pub(crate) use self::batch::Batch;
 use self::batch::Tables;
 use crate::codec::{self, Versioned};
 use crate::error::{OpenError, StorageError};
 use crate::files::{self, Directory};
-use crate::keys::{NumberKey, StateRecord};
+use crate::keys::{NumberKey, StateRecord, USER_TOKENS};
 use crate::rocks;
 use crate::types::{LogId, StoredMembership};
 
@@ -154,6 +154,7 @@ impl Restored {
         if let Some(settings) = database.get_cf(tables.records, StateRecord::Settings.key())? {
             state.restore(Record::Settings(codec::decode(&settings)?));
         }
+        restore_user_tokens(database, &mut state)?;
 
         Ok(Self { state, applied, membership })
     }
@@ -196,6 +197,19 @@ fn restore_tasks(database: &DB, state: &mut State) -> Result<(), StorageError> {
         state.restore_tasks(decoded.into_iter().flatten());
         reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
+}
+
+/// Reads the tokens of users, which are a range of the table of single records.
+fn restore_user_tokens(database: &DB, state: &mut State) -> Result<(), StorageError> {
+    let from = IteratorMode::From(&[USER_TOKENS], Direction::Forward);
+    for row in database.iterator_cf(Tables::of(database)?.records, from) {
+        let (key, value) = row?;
+        if !key.starts_with(&[USER_TOKENS]) {
+            break;
+        }
+        state.restore(Record::UserToken(codec::decode(&value)?));
+    }
+    Ok(())
 }
 
 /// Deletes leaders that the state no longer remembers.

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use proto::problem::Problem;
+use proto::problem::{ErrorKind, Problem};
 use serde::Serialize;
 
 use crate::operations::{Answer, Mark};
@@ -38,9 +38,13 @@ impl IntoResponse for Refusal {
         let status = StatusCode::from_u16(problem.kind.http_status())
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let retry_after = problem.kind.retry_after();
+        let is_unauthenticated = problem.kind == ErrorKind::Unauthenticated;
         let mut response = (status, Json(problem)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(Problem::MEDIA_TYPE));
+        if is_unauthenticated {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(pause) = retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(pause.as_secs().max(1)));
         }

@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use self::answered::UntilAnswered;
 use super::answer::Refusal;
 use super::probes;
+use crate::access::Peer;
 use crate::connections::{Ask, Door, GuestStream, Place};
 
 mod answered;
@@ -92,11 +93,14 @@ impl HttpServer {
 
     fn serve(&self, stream: GuestStream, place: Arc<Place>, stop: CancellationToken) {
         let router = TowerToHyperService::new(self.router.clone());
+        let address = stream.tcp().peer_addr().ok();
+        let peer = Peer { ip: address.map(|address| address.ip()), identity: None };
+        let counted = Counted { router, place: Arc::clone(&place), peer };
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.head_timeout)
             .max_buf_size(HEAD_BYTES_MAX)
-            .serve_connection(TokioIo::new(stream), Counted { router, place: Arc::clone(&place) })
+            .serve_connection(TokioIo::new(stream), counted)
             .with_upgrades();
 
         self.connections.spawn(async move {
@@ -128,6 +132,7 @@ impl HttpServer {
 struct Counted {
     router: TowerToHyperService<Router>,
     place: Arc<Place>,
+    peer: Peer,
 }
 
 impl Service<Request<Incoming>> for Counted {
@@ -135,7 +140,7 @@ impl Service<Request<Incoming>> for Counted {
     type Error = std::convert::Infallible;
     type Future = BoxFuture<'static, Result<Response<Body>, Self::Error>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let place = Arc::clone(&self.place);
         let is_probe = probes::PATHS.contains(&request.uri().path());
         let ask = if is_probe { Ask::Probe } else { Ask::Ordinary };
@@ -143,6 +148,7 @@ impl Service<Request<Incoming>> for Counted {
             let answer = UntilAnswered::wrap(turned_away(full), place);
             return Box::pin(std::future::ready(Ok(answer)));
         }
+        request.extensions_mut().insert(self.peer.clone());
         let answer = self.router.call(request);
         Box::pin(async move { Ok(UntilAnswered::wrap(answer.await?, place)) })
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, header};
@@ -14,6 +15,7 @@ use serde_json::{Map, Value};
 use super::Api;
 use super::answer::Refusal;
 use super::input::{self, NoParams, Params, ReadParams};
+use crate::access::Caller;
 use crate::operations::Answer;
 use crate::wire;
 
@@ -36,6 +38,7 @@ pub(super) async fn show(
 /// `PUT /api/cluster/config`: changes the settings that the body names.
 pub(super) async fn change(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Params(NoParams {}): Params<NoParams>,
     headers: HeaderMap,
     body: Body,
@@ -43,7 +46,8 @@ pub(super) async fn change(
     let if_index = index_to_match(&headers)?;
     let body = input::json_body(&api, &headers, body).await?;
     let request = v1::SetConfigRequest { values: values(input::from_json(&body)?)?, if_index };
-    let changed = api.operations.set_settings(wire::settings_change(request)).await?;
+    let change = wire::settings_change(request);
+    let changed = api.operations.set_settings(change, &caller).await?;
     Ok(tagged(changed.map(|record| wire::config(&record))))
 }
 

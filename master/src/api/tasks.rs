@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -18,6 +19,7 @@ use super::Api;
 use super::answer::Refusal;
 use super::input::{self, Id, NoParams, Params, ReadParams};
 use super::log_text;
+use crate::access::Caller;
 use crate::operations::{Answer, LogRequest, LogScope, SubmissionKey};
 use crate::task_query::{QueryTexts, TaskQuery};
 use crate::{ids, wire};
@@ -62,6 +64,7 @@ pub(super) struct LogParams {
 /// `POST /api/tasks`: one task as an object, or many as an array.
 pub(super) async fn submit(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Params(NoParams {}): Params<NoParams>,
     headers: HeaderMap,
     body: Body,
@@ -73,12 +76,12 @@ pub(super) async fn submit(
     match parsed {
         json::Submission::Many(tasks) => {
             let tasks = convert::task_specs(tasks).map_err(Problem::from)?;
-            let submitted = api.operations.submit(tasks, key).await?;
+            let submitted = api.operations.submit(tasks, key, &caller).await?;
             Ok((StatusCode::CREATED, submitted.map(wire::submitted)).into_response())
         }
         json::Submission::One(task) => {
             let task = TaskSpec::try_from(*task).map_err(Problem::from)?;
-            let submitted = api.operations.submit_one(task, key).await?;
+            let submitted = api.operations.submit_one(task, key, &caller).await?;
             let location = [(header::LOCATION, format!("/api/tasks/{}", submitted.body.id))];
             Ok((StatusCode::CREATED, location, submitted.map(wire::task_status)).into_response())
         }
@@ -99,6 +102,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 /// `GET /api/tasks`.
 pub(super) async fn list(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Params(params): Params<ListParams>,
 ) -> Result<Answer<v1::TaskPage>, Refusal> {
     let query = TaskQuery::try_from(QueryTexts {
@@ -109,38 +113,41 @@ pub(super) async fn list(
         cursor: params.cursor.as_deref(),
     })?;
     let reading = input::reading(&params.consistency, params.index, params.wait.as_deref())?;
-    Ok(api.operations.tasks(query, reading).await?.map(wire::task_page))
+    Ok(api.operations.tasks(query, reading, &caller).await?.map(wire::task_page))
 }
 
 /// `GET /api/tasks/{id}`.
 pub(super) async fn show(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Id(id): Id,
     Params(params): Params<ReadParams>,
 ) -> Result<Answer<v1::Task>, Refusal> {
     let reading = params.reading()?;
-    Ok(api.operations.task(ids::task(&id)?, reading).await?.map(wire::task))
+    Ok(api.operations.task(ids::task(&id)?, reading, &caller).await?.map(wire::task))
 }
 
 /// `DELETE /api/tasks/{id}`.
 pub(super) async fn cancel(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Id(id): Id,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<(StatusCode, Answer<v1::SubmittedTask>), Refusal> {
-    let cancelled = api.operations.cancel(ids::task(&id)?).await?;
+    let cancelled = api.operations.cancel(ids::task(&id)?, &caller).await?;
     Ok((StatusCode::ACCEPTED, cancelled.map(wire::task_status)))
 }
 
 /// `GET /api/tasks/{id}/wait`.
 pub(super) async fn wait(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Id(id): Id,
     Params(params): Params<WaitParams>,
 ) -> Result<Response, Refusal> {
     let patience = params.timeout.as_deref().map(|text| input::duration("timeout", text));
     let patience = patience.transpose()?.unwrap_or(WAIT_DEFAULT).min(WAIT_MAX);
-    let task = api.operations.wait(ids::task(&id)?, patience).await?;
+    let task = api.operations.wait(ids::task(&id)?, patience, &caller).await?;
     if !task.body.state.is_terminal() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
@@ -150,6 +157,7 @@ pub(super) async fn wait(
 /// `GET /api/tasks/{id}/logs`.
 pub(super) async fn logs(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Id(id): Id,
     Params(params): Params<LogParams>,
 ) -> Result<Response, Refusal> {
@@ -160,14 +168,15 @@ pub(super) async fn logs(
             Problem::new(ErrorKind::Malformed, detail)
         })?),
     };
-    let chunks = api.operations.logs(LogRequest {
+    let request = LogRequest {
         task: ids::task(&id)?,
         scope: LogScope::new(params.follow, params.attempt.unwrap_or(0), params.from_attempt),
         stream,
         tail_lines: params.tail,
         stdout_offset: None,
         stderr_offset: None,
-    });
+    };
+    let chunks = api.operations.logs(request, &caller);
     let text = log_text::of(chunks.await?);
     let media_type = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
     Ok((media_type, Body::from_stream(text)).into_response())

@@ -1,5 +1,6 @@
 //! `/api/cluster/upgrade`.
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -9,6 +10,7 @@ use serde::Deserialize;
 use super::Api;
 use super::answer::Refusal;
 use super::input::{self, NoParams, Params, ReadParams};
+use crate::access::Caller;
 use crate::operations::Answer;
 use crate::wire;
 
@@ -30,11 +32,12 @@ pub(super) async fn show(
 /// `PUT /api/cluster/upgrade`: holds the feature level, or lets it rise.
 pub(super) async fn change(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Params(NoParams {}): Params<NoParams>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Answer<v1::UpgradeStatus>, Refusal> {
     let body = input::json_body(&api, &headers, body).await?;
     let Hold { hold } = input::from_json(&body)?;
-    Ok(api.operations.hold_level(hold).await?.map(wire::upgrade))
+    Ok(api.operations.hold_level(hold, &caller).await?.map(wire::upgrade))
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -16,6 +17,7 @@ use serde::Deserialize;
 use super::Api;
 use super::answer::{Refusal, marked};
 use super::input::{self, Id, NoParams, Params, ReadParams};
+use crate::access::Caller;
 use crate::operations::{Answer, ReconnectTarget};
 use crate::task_query::{QueryTexts, TaskQuery};
 use crate::{ids, wire};
@@ -133,6 +135,7 @@ pub(super) struct TaskParams {
 /// `GET /api/workers/{id}/tasks`: those that are on it now.
 pub(super) async fn tasks(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Id(id): Id,
     Params(params): Params<TaskParams>,
 ) -> Result<Answer<v1::TaskPage>, Refusal> {
@@ -144,7 +147,7 @@ pub(super) async fn tasks(
         cursor: params.cursor.as_deref(),
     })?;
     let reading = input::reading(&params.consistency, params.index, params.wait.as_deref())?;
-    let page = api.operations.worker_tasks(ids::worker(&id)?, query, reading).await?;
+    let page = api.operations.worker_tasks(ids::worker(&id)?, query, reading, &caller).await?;
     Ok(page.map(wire::task_page))
 }
 

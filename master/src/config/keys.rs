@@ -38,6 +38,21 @@ pub(super) static KEYS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
             "Further host names under which HTTP is reached, as behind a proxy"
         ),
         key!(insecure, "BOOL", "Serve beyond this machine without TLS and tokens"),
+        key!(
+            access.anonymous,
+            "ROLE",
+            "Rights of callers without a token: admin, operator, submitter, viewer or none; admin if not given while nobody else reaches this master, or insecure is set"
+        ),
+        key!(
+            access.anonymous_metrics,
+            "BOOL",
+            "Let callers without a token read metrics; if not given, as long as they have a role"
+        ),
+        key!(
+            access.token_file,
+            "FILE",
+            "Tokens that are good until an admin has one of the cluster's own: a line each, NAME ROLE TOKEN"
+        ),
         key!(raft.heartbeat_interval, "DURATION", "Interval between leader heartbeats"),
         key!(raft.election_timeout, "MIN..MAX", "Silence of the leader before an election"),
         key!(raft.snapshot_every, "COUNT", "Log entries after which a snapshot is made"),

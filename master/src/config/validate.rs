@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use cluster_state::Role;
 use daemon::config::ConfigError;
 use proto::address::{host, is_loopback, is_unspecified};
 
-use super::{Config, RaftConfig};
+use super::{Anonymous, Config, RaftConfig};
 
 /// Shortest interval: heartbeats that come more often would only keep masters busy.
 const HEARTBEAT_INTERVAL_MIN: Duration = Duration::from_millis(10);
@@ -26,6 +27,7 @@ pub(super) fn complete(mut config: Config) -> Result<Config, ConfigError> {
         return Err(ConfigError::conflict("grpc_advertise", detail));
     }
     check_advertised(&config)?;
+    complete_access(&mut config);
     check_clocks(&config.raft)?;
     check_settings(&config)?;
     if config.limits.wait_requests == 0 {
@@ -123,6 +125,15 @@ fn check_listeners(config: &Config) -> Result<(), ConfigError> {
         return Err(ConfigError::conflict("http_listen", "is the same as grpc_listen"));
     }
     Ok(())
+}
+
+/// Gives callers without a token every right where nobody but this machine can call, or where the
+/// operator has waived protection; elsewhere none.
+fn complete_access(config: &mut Config) {
+    let is_local = is_loopback(&config.grpc_listen) && is_loopback(&config.http_listen);
+    let role = (is_local || config.insecure).then_some(Role::Admin);
+    let Anonymous(role) = *config.access.anonymous.get_or_insert(Anonymous(role));
+    config.access.anonymous_metrics.get_or_insert(role.is_some());
 }
 
 fn check_advertised(config: &Config) -> Result<(), ConfigError> {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use cluster_state::Role;
 use daemon::config::{Value, text};
 
 /// A number of bytes, written as in `8MiB`.
@@ -25,6 +26,10 @@ impl Bytes {
 /// Host names, written with commas between them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names(pub Vec<String>);
+
+/// Rights of callers without a token: those of a role, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Anonymous(pub Option<Role>);
 
 /// Addresses of servers, written with commas between them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,6 +56,21 @@ impl Value for Names {
 
     fn to_toml(&self) -> Option<toml::Value> {
         text(self.0.join(","))
+    }
+}
+
+impl Value for Anonymous {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self(None));
+        }
+        text.parse().map(|role| Self(Some(role))).map_err(|_| {
+            format!("'{text}' is neither a role (viewer, submitter, operator, admin) nor none")
+        })
+    }
+
+    fn to_toml(&self) -> Option<toml::Value> {
+        text(self.0.map_or("none", Role::name))
     }
 }
 

@@ -61,6 +61,9 @@ pub(crate) enum Event {
         source: SettingsSource,
         /// Their values, by their paths.
         changed: BTreeMap<&'static str, String>,
+        /// Principal that has changed them; absent if a leader did.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
         #[serde(serialize_with = "rfc3339")]
         timestamp: Timestamp,
     },
@@ -183,6 +186,7 @@ impl Event {
                 | Record::Task(_)
                 | Record::IdempotencyKey(_)
                 | Record::Departed(_)
+                | Record::UserToken(_)
                 | Record::Token(_),
             )
             | Change::Delete(
@@ -191,6 +195,7 @@ impl Event {
                 | Key::Task(_)
                 | Key::IdempotencyKey(_)
                 | Key::Departed(_)
+                | Key::UserToken(_)
                 | Key::Token(_)
                 | Key::Settings,
             ) => None,
@@ -218,6 +223,7 @@ impl Event {
         Self::Settings {
             source: if is_operators { SettingsSource::Operator } else { SettingsSource::Master },
             changed: changed.collect(),
+            by: record.changed_by.clone(),
             timestamp: record.changed_at,
         }
     }

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::tasks::no_such_task;
 use super::{Operations, Reading};
+use crate::access::{Action, Caller};
 
 mod channels;
 mod follower;
@@ -173,13 +174,18 @@ impl Outlet {
 
 impl Operations {
     /// Opens the output of a task.
-    pub(crate) async fn logs(&self, request: LogRequest) -> Result<LogStream, Problem> {
+    pub(crate) async fn logs(
+        &self,
+        request: LogRequest,
+        by: &Caller,
+    ) -> Result<LogStream, Problem> {
         let slot = Arc::clone(&self.shared.log_slots).try_acquire_owned().map_err(|_| {
             Problem::new(ErrorKind::Overloaded, "too many logs are being read on this master")
         })?;
         let id = request.task;
         self.reach(Reading::default()).await?;
         let task = self.find(id).await?.ok_or_else(|| no_such_task(id))?;
+        by.check_task(Action::ReadTasks, &task.spec.labels)?;
 
         let place = OutputPlace {
             stdout: request.stdout_offset,

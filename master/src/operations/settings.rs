@@ -10,6 +10,7 @@ use proto::problem::{ErrorKind, Fault, Outcome, Problem};
 use raft_store::ProposeError;
 
 use super::{Answer, Mark, Operations, Reading};
+use crate::access::Caller;
 use crate::config::{self, SettingError};
 use crate::refusal;
 
@@ -41,6 +42,7 @@ impl Operations {
     pub(crate) async fn set_settings(
         &self,
         change: SettingsChange,
+        by: &Caller,
     ) -> Result<Answer<Record>, Problem> {
         let SettingsChange { values, if_index } = change;
         let mut attempts_left = ATTEMPTS_MAX;
@@ -51,7 +53,11 @@ impl Operations {
             let settings = config::changed(&known.settings, &values).map_err(refused)?;
 
             let base = if_index.unwrap_or(known.index);
-            let command = Command::SetSettings(SetSettings { settings, base });
+            let command = Command::SetSettings(SetSettings {
+                settings,
+                base,
+                by: by.principal().to_string(),
+            });
             match self.node().propose(&command).await {
                 Ok(committed) => {
                     let mark = self.reach(Reading::default()).await?;

@@ -17,6 +17,7 @@ use super::fingerprint::fingerprint;
 use super::listing::{self, Slice};
 use super::views::{TaskPage, TaskStatus, TaskView, View};
 use super::{Answer, Mark, Operations, Reading};
+use crate::access::{Action, Caller};
 use crate::leader::placement::PendingReason;
 use crate::peer::forwarded;
 use crate::refusal;
@@ -65,8 +66,9 @@ impl Operations {
         &self,
         tasks: Vec<Arc<TaskSpec>>,
         key: Option<SubmissionKey>,
+        by: &Caller,
     ) -> Result<Answer<Vec<TaskStatus>>, Problem> {
-        let Answer { body: accepted, mark } = self.propose_tasks(tasks, key).await?;
+        let Answer { body: accepted, mark } = self.propose_tasks(tasks, key, by).await?;
         let mut answers = Vec::with_capacity(accepted.count);
         for id in (accepted.first.0..).map(TaskId).take(accepted.count) {
             answers.push(self.accepted(&accepted, id).await?);
@@ -79,8 +81,10 @@ impl Operations {
         &self,
         task: TaskSpec,
         key: Option<SubmissionKey>,
+        by: &Caller,
     ) -> Result<Answer<TaskStatus>, Problem> {
-        let Answer { body: accepted, mark } = self.propose_tasks(vec![Arc::new(task)], key).await?;
+        let tasks = vec![Arc::new(task)];
+        let Answer { body: accepted, mark } = self.propose_tasks(tasks, key, by).await?;
         Ok(mark.on(self.accepted(&accepted, accepted.first).await?))
     }
 
@@ -88,7 +92,11 @@ impl Operations {
         &self,
         tasks: Vec<Arc<TaskSpec>>,
         key: Option<SubmissionKey>,
+        by: &Caller,
     ) -> Result<Answer<Accepted>, Problem> {
+        for task in &tasks {
+            by.check_task(Action::SubmitTasks, &task.labels)?;
+        }
         let idempotency_key = key.map(|SubmissionKey(key)| {
             let fingerprint = fingerprint(tasks.iter().map(AsRef::as_ref));
             IdempotencyKey { key, fingerprint }
@@ -114,9 +122,11 @@ impl Operations {
         &self,
         id: TaskId,
         reading: Reading,
+        by: &Caller,
     ) -> Result<Answer<View<TaskView, forwarded::Task>>, Problem> {
         let mark = self.reach(reading).await?;
         let task = self.find(id).await?.ok_or_else(|| no_such_task(id))?;
+        by.check_task(Action::ReadTasks, &task.spec.labels)?;
         if is_under_order(&task) && self.asks_leader(reading) {
             match self.leader_peer().task(id).await {
                 Ok(task) => return Ok(mark.on(View::Leaders(task))),
@@ -129,10 +139,12 @@ impl Operations {
     /// Returns one page of tasks, newest first.
     pub(crate) async fn tasks(
         &self,
-        mut query: TaskQuery,
+        query: TaskQuery,
         reading: Reading,
+        by: &Caller,
     ) -> Result<Answer<View<TaskPage, forwarded::TaskPage>>, Problem> {
         let mark = self.reach(reading).await?;
+        let mut query = query.within(by.scope());
         let asked = query.clone();
         let _scan = if query.is_search() { Some(self.shared.scans.begin().await?) } else { None };
 
@@ -153,7 +165,9 @@ impl Operations {
             }
         }
 
-        if page.iter().any(|task| is_under_order(task)) && self.asks_leader(reading) {
+        // The leader would show what is beyond the scope.
+        let may_ask = by.scope().is_none() && self.asks_leader(reading);
+        if may_ask && page.iter().any(|task| is_under_order(task)) {
             match self.leader_peer().tasks(&asked).await {
                 Ok(page) => return Ok(mark.on(View::Leaders(page))),
                 Err(problem) => tracing::debug!(%problem, "the leader did not show its tasks"),
@@ -176,7 +190,16 @@ impl Operations {
     }
 
     /// Stops a task; returns the state it is in now.
-    pub(crate) async fn cancel(&self, id: TaskId) -> Result<Answer<TaskStatus>, Problem> {
+    pub(crate) async fn cancel(
+        &self,
+        id: TaskId,
+        by: &Caller,
+    ) -> Result<Answer<TaskStatus>, Problem> {
+        if by.scope().is_some() {
+            self.reach(Reading::default()).await?;
+            let task = self.find(id).await?.ok_or_else(|| no_such_task(id))?;
+            by.check_task(Action::CancelTasks, &task.spec.labels)?;
+        }
         let refused = match self.node().propose(&Command::CancelTask(CancelTask { task: id })).await
         {
             Ok(committed) => {
@@ -210,6 +233,7 @@ impl Operations {
         &self,
         id: TaskId,
         patience: Duration,
+        by: &Caller,
     ) -> Result<Answer<Arc<Task>>, Problem> {
         let deadline = Instant::now() + patience;
         self.reach(Reading::default()).await?;
@@ -219,6 +243,7 @@ impl Operations {
             let wait = self.shared.waits.listen(id);
             let mark = self.mark();
             let task = self.find(id).await?.ok_or_else(|| no_such_task(id))?;
+            by.check_task(Action::ReadTasks, &task.spec.labels)?;
             let is_over = Instant::now() >= deadline || self.stopping().is_cancelled();
             if task.state.is_terminal() || is_over {
                 return Ok(mark.on(task));

@@ -10,6 +10,7 @@ use proto::problem::{ErrorKind, Outcome, Problem};
 use self::plan::{Master, Plan, Trouble};
 use super::views::MemberView;
 use super::{Answer, Operations, Reading, SettingsChange};
+use crate::access::Caller;
 
 /// A voter further behind than this takes a while until writes can count on it.
 const LAG_MAX: u64 = 1_000;
@@ -47,7 +48,11 @@ impl Operations {
 
     /// Holds the feature level, or lets it rise once every master can run it, which is refused while one
     /// is known that cannot.
-    pub(crate) async fn hold_level(&self, hold: bool) -> Result<Answer<UpgradeView>, Problem> {
+    pub(crate) async fn hold_level(
+        &self,
+        hold: bool,
+        by: &Caller,
+    ) -> Result<Answer<UpgradeView>, Problem> {
         if !hold {
             self.check_can_finish().await?;
             let is_below_settings = self.node().reader().level() < Settings::LEVEL;
@@ -58,7 +63,8 @@ impl Operations {
         }
         let path = SettingKey::UpgradeHold.path().to_owned();
         let values = BTreeMap::from([(path, hold.to_string())]);
-        let mark = self.set_settings(SettingsChange { values, if_index: None }).await?.mark;
+        let change = SettingsChange { values, if_index: None };
+        let mark = self.set_settings(change, by).await?.mark;
         Ok(mark.on(self.upgrade_here().await))
     }
 

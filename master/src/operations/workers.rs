@@ -15,6 +15,7 @@ use proto::problem::{ErrorKind, Problem};
 use super::tasks::unexpected;
 use super::views::{TaskPage, View, WorkerPage, WorkerView};
 use super::{Answer, Operations, Reading};
+use crate::access::Caller;
 use crate::peer::forwarded;
 use crate::task_query::TaskQuery;
 
@@ -84,8 +85,9 @@ impl Operations {
         id: WorkerId,
         query: TaskQuery,
         reading: Reading,
+        by: &Caller,
     ) -> Result<Answer<View<TaskPage, forwarded::TaskPage>>, Problem> {
-        let answer = self.tasks(query.placed_on(id.clone()), reading).await?;
+        let answer = self.tasks(query.placed_on(id.clone()), reading, by).await?;
         match self.node().reader().with(|state| state.worker(&id).is_some()) {
             true => Ok(answer),
             false => Err(no_such_worker(&id)),

@@ -1,5 +1,6 @@
 //! Calls between masters take one hop: one that was passed on is not passed on again.
 
+use http::HeaderMap;
 use proto::problem::{ErrorKind, Problem};
 use tonic::Request;
 use tonic::metadata::MetadataValue;
@@ -10,6 +11,11 @@ const FORWARDED: &str = "forwarded";
 /// Returns true if another master has passed the call on.
 pub(crate) fn is_forwarded<T>(request: &Request<T>) -> bool {
     request.metadata().contains_key(FORWARDED)
+}
+
+/// Returns true if the headers of a call say that another master has passed it on.
+pub(crate) fn says_forwarded(headers: &HeaderMap) -> bool {
+    headers.contains_key(FORWARDED)
 }
 
 /// Marks a call as passed on.

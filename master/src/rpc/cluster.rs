@@ -9,7 +9,7 @@ use proto::v1;
 use proto::v1::cluster_service_server::ClusterService;
 use tonic::{Request, Response, Status};
 
-use super::{reply, reply_unmarked};
+use super::{caller, reply, reply_unmarked};
 use crate::membership_order::MembershipOrder;
 use crate::operations::Operations;
 use crate::peer::{check_leads_if_forwarded, is_forwarded};
@@ -106,9 +106,12 @@ impl ClusterService for ClusterEndpoint {
         &self,
         request: Request<v1::SetConfigRequest>,
     ) -> Result<Response<v1::ClusterConfig>, Status> {
-        let change = wire::settings_change(request.into_inner());
-        let settings = self.operations.set_settings(change).await;
-        reply(&self.operations, settings, |record| wire::config(&record))
+        let settings = async {
+            let caller = caller(&request)?;
+            let change = wire::settings_change(request.into_inner());
+            self.operations.set_settings(change, &caller).await
+        };
+        reply(&self.operations, settings.await, |record| wire::config(&record))
     }
 
     async fn get_upgrade(
@@ -123,8 +126,11 @@ impl ClusterService for ClusterEndpoint {
         &self,
         request: Request<v1::SetUpgradeRequest>,
     ) -> Result<Response<v1::UpgradeStatus>, Status> {
-        let held = self.operations.hold_level(request.get_ref().hold).await;
-        reply(&self.operations, held, wire::upgrade)
+        let held = async {
+            let hold = request.get_ref().hold;
+            self.operations.hold_level(hold, &caller(&request)?).await
+        };
+        reply(&self.operations, held.await, wire::upgrade)
     }
 
     async fn list_members(

@@ -7,12 +7,13 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 /// The empty name stands for the server as a whole.
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 6] = [
     "",
     "cloudai.v1.TaskService",
     "cloudai.v1.RegistryService",
     "cloudai.v1.ClusterService",
     "cloudai.v1.MasterService",
+    "cloudai.v1.UserService",
 ];
 
 /// Keeps the reported status true until `stop`.

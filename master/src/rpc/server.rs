@@ -10,19 +10,23 @@ use proto::v1::cluster_service_server::ClusterServiceServer;
 use proto::v1::master_service_server::MasterServiceServer;
 use proto::v1::registry_service_server::RegistryServiceServer;
 use proto::v1::task_service_server::TaskServiceServer;
+use proto::v1::user_service_server::UserServiceServer;
 use raft_store::{Loops, RaftEndpoint};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
 use super::cluster::ClusterEndpoint;
+use super::guard::Guard;
 use super::health;
 use super::incoming::incoming;
 use super::intake::Intake;
 use super::registry::RegistryEndpoint;
 use super::tasks::TaskEndpoint;
 use super::trailers::WithTrailers;
+use super::users::UserEndpoint;
 use super::workers::WorkerEndpoint;
+use crate::access::Gate;
 use crate::connections::Door;
 use crate::operations::Operations;
 use crate::peer::HeartbeatRelay;
@@ -56,12 +60,19 @@ pub(crate) struct GrpcServer {
     operations: Operations,
     door: Arc<Door>,
     intake: Intake,
+    guard: Guard,
 }
 
 impl GrpcServer {
-    /// Creates the server; `door` bounds the connections, `bodies` the messages that arrive.
-    pub(crate) fn new(operations: Operations, door: Arc<Door>, bodies: MemoryBudget) -> Self {
-        Self { operations, door, intake: Intake::new(bodies) }
+    /// Creates the server; `door` bounds the connections, `bodies` the messages that arrive, and
+    /// `gate` finds out who calls.
+    pub(crate) fn new(
+        operations: Operations,
+        door: Arc<Door>,
+        bodies: MemoryBudget,
+        gate: Gate,
+    ) -> Self {
+        Self { operations, door, intake: Intake::new(bodies), guard: Guard::new(gate) }
     }
 
     /// Serves until `stop`, and runs what the services need besides in `loops`; then lets calls under way finish. Streams between masters end when
@@ -89,6 +100,8 @@ impl GrpcServer {
             RegistryServiceServer::new(RegistryEndpoint { operations: operations.clone() })
                 .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let cluster = ClusterServiceServer::new(ClusterEndpoint { operations: operations.clone() });
+        let users = UserServiceServer::new(UserEndpoint { operations: operations.clone() })
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let (heartbeats, relay) = HeartbeatRelay::new(
             operations.node().clone(),
             operations.leader_peer().clone(),
@@ -101,6 +114,7 @@ impl GrpcServer {
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         Server::builder()
             .layer(self.intake)
+            .layer(self.guard)
             .layer(WithTrailers)
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
@@ -112,6 +126,7 @@ impl GrpcServer {
             .add_service(workers)
             .add_service(registry)
             .add_service(cluster)
+            .add_service(users)
             .add_service(health)
             .add_service(reflection().build_v1()?)
             // Older tools know no other.

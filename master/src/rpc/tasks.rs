@@ -12,7 +12,7 @@ use proto::v1;
 use proto::v1::task_service_server::TaskService;
 use tonic::{Request, Response, Status};
 
-use super::{reply, reply_unmarked};
+use super::{caller, reply, reply_unmarked};
 use crate::operations::{LogRequest, LogScope, Operations, SubmissionKey};
 use crate::peer::check_leads_if_forwarded;
 use crate::task_query::TaskQuery;
@@ -34,10 +34,11 @@ impl TaskService for TaskEndpoint {
         &self,
         request: Request<v1::SubmitRequest>,
     ) -> Result<Response<v1::SubmitResponse>, Status> {
-        let v1::SubmitRequest { tasks, idempotency_key } = request.into_inner();
         let submitted = async {
+            let caller = caller(&request)?;
+            let v1::SubmitRequest { tasks, idempotency_key } = request.into_inner();
             let key = idempotency_key.map(SubmissionKey::try_from).transpose()?;
-            self.operations.submit(convert::task_specs(tasks)?, key).await
+            self.operations.submit(convert::task_specs(tasks)?, key, &caller).await
         };
         let message = |tasks| v1::SubmitResponse { tasks: wire::submitted(tasks) };
         reply(&self.operations, submitted.await, message)
@@ -49,9 +50,11 @@ impl TaskService for TaskEndpoint {
     ) -> Result<Response<v1::Task>, Status> {
         let shown = async {
             check_leads_if_forwarded(&request, self.operations.is_leading())?;
+            let caller = caller(&request)?;
             let request = request.get_ref();
             let consistency = Consistency::try_from(request.consistency)?;
-            self.operations.task(ids::task(&request.task_id)?, consistency.into()).await
+            let id = ids::task(&request.task_id)?;
+            self.operations.task(id, consistency.into(), &caller).await
         };
         reply(&self.operations, shown.await, wire::task)
     }
@@ -62,10 +65,11 @@ impl TaskService for TaskEndpoint {
     ) -> Result<Response<v1::TaskPage>, Status> {
         let listed = async {
             check_leads_if_forwarded(&request, self.operations.is_leading())?;
+            let caller = caller(&request)?;
             let request = request.get_ref();
             let query = TaskQuery::try_from(request)?;
             let consistency = Consistency::try_from(request.consistency)?;
-            self.operations.tasks(query, consistency.into()).await
+            self.operations.tasks(query, consistency.into(), &caller).await
         };
         reply(&self.operations, listed.await, wire::task_page)
     }
@@ -76,7 +80,7 @@ impl TaskService for TaskEndpoint {
     ) -> Result<Response<v1::SubmittedTask>, Status> {
         let cancelled = async {
             let id = ids::task(&request.get_ref().task_id)?;
-            self.operations.cancel(id).await
+            self.operations.cancel(id, &caller(&request)?).await
         };
         reply(&self.operations, cancelled.await, wire::task_status)
     }
@@ -85,9 +89,11 @@ impl TaskService for TaskEndpoint {
         &self,
         request: Request<v1::WaitTaskRequest>,
     ) -> Result<Response<v1::Task>, Status> {
-        let v1::WaitTaskRequest { task_id, timeout_ms } = request.into_inner();
-        let patience = Duration::from_millis(timeout_ms).min(WAIT_MAX);
-        let ended = async { self.operations.wait(ids::task(&task_id)?, patience).await };
+        let ended = async {
+            let v1::WaitTaskRequest { task_id, timeout_ms } = request.get_ref();
+            let patience = Duration::from_millis(*timeout_ms).min(WAIT_MAX);
+            self.operations.wait(ids::task(task_id)?, patience, &caller(&request)?).await
+        };
         let message = |task| wire::own_task(self.operations.view(task));
         reply(&self.operations, ended.await, message)
     }
@@ -96,8 +102,9 @@ impl TaskService for TaskEndpoint {
         &self,
         request: Request<v1::TaskLogsRequest>,
     ) -> Result<Response<Self::LogsStream>, Status> {
-        let request = request.into_inner();
         let opened = async {
+            let caller = caller(&request)?;
+            let request = request.into_inner();
             let stream = OutputStream::of(request.stream)
                 .map_err(|error| Problem::new(ErrorKind::Malformed, error.to_string()))?;
             let scope = LogScope::new(request.follow, request.attempt, request.from_attempt);
@@ -109,7 +116,7 @@ impl TaskService for TaskEndpoint {
                 stdout_offset: request.stdout_offset,
                 stderr_offset: request.stderr_offset,
             };
-            let chunks = self.operations.logs(request).await?;
+            let chunks = self.operations.logs(request, &caller).await?;
             Ok(chunks.map(|piece| piece.map(wire::log_chunk).map_err(Status::from)).boxed())
         };
         reply_unmarked(&self.operations, opened.await)

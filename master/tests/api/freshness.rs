@@ -12,7 +12,7 @@ use raft_store::Leadership;
 use tempfile::TempDir;
 use tonic::metadata::MetadataMap;
 
-use crate::one_master::{OneMaster, free_address};
+use crate::one_master::{OneMaster, free_address, open};
 
 /// Three masters of one cluster, with their directories.
 async fn three_masters() -> Vec<(Master, TempDir)> {
@@ -27,6 +27,7 @@ async fn three_masters() -> Vec<(Master, TempDir)> {
             grpc_listen: address.clone(),
             grpc_advertise: address.clone(),
             http_listen: "127.0.0.1:0".to_owned(),
+            access: open(),
             ..Config::default()
         };
         (Master::start(config).await.unwrap(), dir)

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use crate::one_master::OneMaster;
 
 /// Requests of all kinds: method and path, and the body.
-const REQUESTS: [(&str, &str); 20] = [
+const REQUESTS: [(&str, &str); 22] = [
     ("GET /api/tasks?state=queued&limit=2&cursor=t9", ""),
     ("GET /api/tasks?index=1&wait=1ms&consistency=stale", ""),
     ("GET /api/tasks/t1/logs?attempt=1&stream=stdout&tail=3", ""),
@@ -30,6 +30,8 @@ const REQUESTS: [(&str, &str); 20] = [
     ("POST /api/workers", r#"{"worker_id":"w1","address":"10.0.0.1:1","labels":{"zone":"a"}}"#),
     ("POST /api/workers/w1/labels", r#"{"set":{"zone":"b"},"remove":["c"]}"#),
     ("POST /api/tokens", r#"{"token_id":"fleet","ttl":"1h","description":"x"}"#),
+    ("POST /api/users/tokens", r#"{"user":"ada","role":"submitter","scope":"a=b","ttl":"1h"}"#),
+    ("DELETE /api/users/tokens/abc", ""),
     ("PUT /api/cluster/config", r#"{"worker":{"lease":"10m"},"retention.tasks":7}"#),
     ("GET /api/cluster/config", ""),
     ("GET /api/cluster/upgrade", ""),

@@ -1,5 +1,6 @@
 //! The API of a master that runs in this process, mostly alone in its cluster, asked over real sockets.
 
+mod access;
 mod admission;
 mod backup;
 mod clock;

@@ -11,9 +11,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{Command, LogIndex, MasterId, State, Term};
+use cluster_state::{Command, LogIndex, MasterId, Role, State, Term};
 use eventually::{PATIENCE, eventually, require};
-use master::config::Config;
+use master::config::{AccessConfig, Anonymous, Config};
 use master::master::{Master, StartError};
 use raft_store::{OpenError, SystemClock, WallClock};
 use serde_json::Value;
@@ -221,7 +221,17 @@ fn config(data_dir: &Path, grpc: &str) -> Config {
         grpc_listen: grpc.to_owned(),
         grpc_advertise: grpc.to_owned(),
         http_listen: "127.0.0.1:0".to_owned(),
+        access: open(),
         ..Config::default()
+    }
+}
+
+/// Everybody may do everything, as on any master that nobody else reaches.
+pub(crate) fn open() -> AccessConfig {
+    AccessConfig {
+        anonymous: Some(Anonymous(Some(Role::Admin))),
+        anonymous_metrics: Some(true),
+        ..AccessConfig::default()
     }
 }
 

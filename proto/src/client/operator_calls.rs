@@ -147,7 +147,7 @@ impl Client {
 }
 
 /// Explains a conflict after a lost answer: the token exists, and nobody knows its secret.
-fn naming_lost_secret(error: ClientError, name: &str) -> ClientError {
+pub(super) fn naming_lost_secret(error: ClientError, name: &str) -> ClientError {
     if !error.may_be_own_doing(ErrorKind::Conflict) {
         return error;
     }

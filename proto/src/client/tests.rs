@@ -162,7 +162,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const HASTE: Duration = Duration::from_millis(300);
 
 fn client_with(endpoints: &[SocketAddr], attempt_timeout: Duration, deadline: Duration) -> Client {
-    let options = ClientOptions { attempt_timeout, deadline };
+    let options = ClientOptions { attempt_timeout, deadline, token: None };
     Client::new(endpoints.iter().map(ToString::to_string), options).unwrap()
 }
 

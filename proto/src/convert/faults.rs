@@ -90,6 +90,15 @@ pub enum Breach {
     /// A label is both set and removed.
     #[error("is set by the same request")]
     SetAndRemoved,
+    /// The role of a user is unknown.
+    #[error("is not one of viewer, submitter, operator, admin")]
+    Role,
+    /// The scope of a user is no label.
+    #[error("is not a label: write it as in team=blue")]
+    Scope,
+    /// A scope is given to a user that reaches more than tasks.
+    #[error("is only for viewers and submitters")]
+    ScopeOfRole,
     /// A join token has no name or no secret.
     #[error("is not a join token: expected its name, a dot, and its secret")]
     JoinToken,

@@ -73,6 +73,15 @@ fn other_bodies_are_read_as_written_or_refused() {
         (word(), option::of(duration()), word()).prop_map(|(token_id, ttl, description)| {
             v1::CreateTokenRequest { token_id, ttl, description }
         });
+    let user_token = (word(), 0..6_i32, option::of(word()), option::of(duration())).prop_map(
+        |(user, role, scope, ttl)| v1::CreateUserTokenRequest {
+            user,
+            role,
+            scope,
+            ttl,
+            ..v1::CreateUserTokenRequest::default()
+        },
+    );
     let problem = (prop::sample::select(ErrorKind::all().collect::<Vec<_>>()), word(), word())
         .prop_map(|(kind, pointer, detail)| Problem {
             kind,
@@ -83,11 +92,13 @@ fn other_bodies_are_read_as_written_or_refused() {
     let body = prop_oneof![
         labels.prop_map(|body| serde_json::to_vec(&body).unwrap()),
         token.prop_map(|body| serde_json::to_vec(&body).unwrap()),
+        user_token.prop_map(|body| serde_json::to_vec(&body).unwrap()),
         problem.prop_map(|body| serde_json::to_vec(&body).unwrap()),
     ];
     Fuzz::of("other bodies in JSON").run(mutated(body), |body| {
         check::<v1::LabelWorkerRequest>(&body);
         check::<v1::CreateTokenRequest>(&body);
+        check::<v1::CreateUserTokenRequest>(&body);
         check::<v1::SetSchedulingRequest>(&body);
         check::<v1::RevokeTokenRequest>(&body);
         check::<Problem>(&body);

@@ -12,8 +12,8 @@ use prost::Message;
 
 use super::{MEMORY, encoded};
 use crate::convert::{
-    Invalid, Registration, finished_attempts, label_changes, scheduling_order, task_specs,
-    token_ttl, unfitness,
+    Invalid, NewUserToken, Registration, finished_attempts, label_changes, scheduling_order,
+    task_specs, token_ttl, unfitness,
 };
 use crate::v1;
 
@@ -102,6 +102,10 @@ fn what_a_client_asks_for_is_within_its_bounds() {
         let token = |wire: v1::CreateTokenRequest| token_ttl(&wire);
         if let Some(Some(ttl)) = convert(&bytes, token) {
             assert!(!ttl.is_zero());
+        }
+        let user_token = |wire: v1::CreateUserTokenRequest| NewUserToken::try_from(wire);
+        if let Some(token) = convert(&bytes, user_token) {
+            assert!(token.scope.is_none_or(|scope| scope.key.len() + scope.value.len() <= 512));
         }
     });
 }

@@ -38,6 +38,7 @@ fn a_message_is_read_as_sent_or_refused() {
             UnregisterRequest GetWorkerRequest ListWorkersRequest WorkerPage SetSchedulingRequest
             LabelWorkerRequest ReconnectRequest ReconnectResponse WorkerHistoryRequest
             WorkerHistory WorkerUsageRequest WorkerMetrics CreateTokenRequest CreatedToken
+            CreateUserTokenRequest CreatedUserToken UserTokenList RevokeUserTokenRequest
             TokenList RevokeTokenRequest SubmitRequest SubmitResponse Task GetTaskRequest
             ListTasksRequest TaskPage CancelTaskByIdRequest WaitTaskRequest TaskLogsRequest
             LogChunk MasterRegisterRequest MasterRegisterResponse AssignTaskRequest

@@ -8,7 +8,9 @@ impl From<&Rejection> for ErrorKind {
     fn from(rejection: &Rejection) -> Self {
         match rejection {
             Rejection::StaleTerm { .. } => Self::NotLeader,
-            Rejection::UnknownWorker { .. } | Rejection::NoMassLoss => Self::NotFound,
+            Rejection::UnknownWorker { .. }
+            | Rejection::NoMassLoss
+            | Rejection::NoUserToken { .. } => Self::NotFound,
             Rejection::InvalidToken { .. } => Self::Forbidden,
             Rejection::NotLive { .. }
             | Rejection::NotQueued { .. }
@@ -17,6 +19,7 @@ impl From<&Rejection> for ErrorKind {
             | Rejection::ClosedWorker { .. }
             | Rejection::UnhealthyWorker { .. }
             | Rejection::TokenExists { .. }
+            | Rejection::UserTokenExists { .. }
             | Rejection::Oversubscribed { .. }
             | Rejection::LateRegistration { .. }
             | Rejection::BelowLevel { .. }

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use cluster_state::{
     AssignTasks, BeginTerm, CancelTask, ChangeHealth, Command, ConnectWorker, CreateToken,
-    DisconnectWorkers, EndMassLoss, FinishAttempts, ForgetDeparted, LabelWorker, Level, NoteRival,
-    Proposal, RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts, RevokeToken,
-    SeedSettings, SetScheduling, SetSettings, StartAttempts, SubmitTasks, Tick, Timestamp,
-    UnregisterWorker,
+    CreateUserToken, DisconnectWorkers, EndMassLoss, FinishAttempts, ForgetDeparted, LabelWorker,
+    Level, NoteRival, Proposal, RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts,
+    RevokeToken, RevokeUserToken, SeedSettings, SetScheduling, SetSettings, StartAttempts,
+    SubmitTasks, Tick, Timestamp, UnregisterWorker,
 };
 use serde::{Deserialize, Serialize};
 
@@ -82,6 +82,8 @@ pub(crate) fn encode_command(command: &Command, cluster: Level) -> Result<Bytes,
         Command::RaiseLevel(command) => encode_into(command, cluster, to),
         Command::SeedSettings(command) => encode_into(command, cluster, to),
         Command::SetSettings(command) => encode_into(command, cluster, to),
+        Command::CreateUserToken(command) => encode_into(command, cluster, to),
+        Command::RevokeUserToken(command) => encode_into(command, cluster, to),
     }?;
     Ok(out.into())
 }
@@ -126,6 +128,8 @@ fn read_command(kind: u8, level: Level, body: &[u8]) -> Result<Command, CodecErr
         RaiseLevel::TYPE => Command::RaiseLevel(read_body(level, body)?),
         SeedSettings::TYPE => Command::SeedSettings(read_body(level, body)?),
         SetSettings::TYPE => Command::SetSettings(read_body(level, body)?),
+        CreateUserToken::TYPE => Command::CreateUserToken(read_body(level, body)?),
+        RevokeUserToken::TYPE => Command::RevokeUserToken(read_body(level, body)?),
         unknown => return Err(CodecError::UnknownCommand(unknown)),
     })
 }

@@ -1,8 +1,8 @@
 //! Encodings that level 2 has changed, with those that they had before, and those that it has added.
 
 use cluster_state::{
-    ClusterId, Epoch, Generation, Level, Meta, SeedSettings, SetSettings, SettingsRecord, TaskId,
-    Term, Timestamp,
+    ClusterId, CreateUserToken, Epoch, Generation, Level, Meta, RevokeUserToken, SeedSettings,
+    SetSettings, SettingsRecord, TaskId, Term, Timestamp, UserToken,
 };
 use serde::{Deserialize, Serialize};
 
@@ -59,5 +59,20 @@ impl Versioned for SeedSettings {
 
 impl Versioned for SetSettings {
     const TYPE: u8 = 25;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for UserToken {
+    const TYPE: u8 = 20;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for CreateUserToken {
+    const TYPE: u8 = 32;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for RevokeUserToken {
+    const TYPE: u8 = 33;
     const LEVEL: Level = LEVEL;
 }

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use cluster_state::{
     Departed, IdempotencyRecord, JoinToken, LeaderRecord, Level, LogIndex, MassLoss, Meta,
-    SetSettings, SettingsRecord, State, Task, Worker,
+    SetSettings, SettingsRecord, State, Task, UserToken, Worker,
 };
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -84,6 +84,7 @@ fn read_record(bytes: &[u8], level: Level) -> Result<(String, Vec<u8>), CodecErr
         Verdict::TYPE => read::<Verdict>(bytes, level),
         Slot::TYPE => read::<Slot>(bytes, level),
         SettingsRecord::TYPE => read::<SettingsRecord>(bytes, level),
+        UserToken::TYPE => read::<UserToken>(bytes, level),
         _ => Err(CodecError::OtherType { found, expected: 0 }),
     }
 }

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use cluster_fuzz::{Fuzz, mutated};
 use cluster_state::{
     Change, ClusterId, Departed, IdempotencyRecord, JoinToken, LeaderRecord, Level, LogIndex,
-    MassLoss, MasterId, Meta, SettingsRecord, State, Task, Worker,
+    MassLoss, MasterId, Meta, SettingsRecord, State, Task, UserToken, Worker,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -81,6 +81,7 @@ fn a_record_is_read_as_written_or_refused() {
         check::<JoinToken>(&bytes);
         check::<MassLoss>(&bytes);
         check::<SettingsRecord>(&bytes);
+        check::<UserToken>(&bytes);
         check::<Identity>(&bytes);
         check::<Verdict>(&bytes);
     });

@@ -265,7 +265,7 @@ mod tests {
         assert!(expected.is_certain());
 
         let (settings, base) = (Settings::default(), LogIndex(1));
-        let command = Command::SetSettings(SetSettings { settings, base });
+        let command = Command::SetSettings(SetSettings { settings, base, by: String::new() });
         let refused = EncodedCommand::new(&command, Level::FIRST).unwrap_err();
         let (needed, cluster) = (Settings::LEVEL, Level::FIRST);
         assert_eq!(refused, ProposeError::BelowLevel { needed, cluster });

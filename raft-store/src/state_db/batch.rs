@@ -8,7 +8,7 @@ use rocksdb::{ColumnFamily, DB, WriteBatch};
 
 use crate::codec::{self, Versioned};
 use crate::error::StorageError;
-use crate::keys::{FinishKey, NumberKey, StateRecord, Table};
+use crate::keys::{FinishKey, NumberKey, StateRecord, Table, user_token_key};
 use crate::rocks;
 use crate::types::{LogId, StoredMembership};
 
@@ -111,6 +111,9 @@ impl<'db> Batch<'db> {
             Record::Settings(one) => {
                 self.put(self.tables.records, StateRecord::Settings.key(), one)
             }
+            Record::UserToken(token) => {
+                self.put(self.tables.records, user_token_key(&token.id), token)
+            }
         }
     }
 
@@ -123,6 +126,7 @@ impl<'db> Batch<'db> {
             Key::Token(id) => self.delete(self.tables.tokens, id.as_str()),
             Key::MassLoss => self.delete(self.tables.records, StateRecord::MassLoss.key()),
             Key::Settings => self.delete(self.tables.records, StateRecord::Settings.key()),
+            Key::UserToken(id) => self.delete(self.tables.records, user_token_key(id)),
             Key::Meta => self.delete(self.tables.records, StateRecord::Meta.key()),
             Key::Leader(term) => self.delete(self.tables.leaders, term.key()),
         }

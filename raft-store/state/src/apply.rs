@@ -6,6 +6,7 @@ mod connection;
 mod health;
 mod settings;
 mod task;
+mod user;
 mod worker;
 
 use std::sync::Arc;
@@ -55,6 +56,8 @@ impl State {
             Command::RaiseLevel(command) => apply.raise_level(&command),
             Command::SeedSettings(command) => apply.seed_settings(command),
             Command::SetSettings(command) => apply.set_settings(command),
+            Command::CreateUserToken(command) => apply.create_user_token(command),
+            Command::RevokeUserToken(command) => apply.revoke_user_token(&command.token),
         };
 
         assert!(reply.is_ok() || apply.changes.is_empty(), "a rejection changes nothing");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     Departed, IdempotencyRecord, JoinToken, LeaderRecord, MassLoss, Meta, SettingsRecord, Task,
-    TaskId, Term, TokenId, Worker, WorkerId,
+    TaskId, Term, TokenId, UserToken, Worker, WorkerId,
 };
 
 /// A change of one record. Changes alone rebuild the state: see [`crate::State::follow`].
@@ -37,6 +37,8 @@ pub enum Record {
     MassLoss(MassLoss),
     /// The settings of the cluster.
     Settings(Arc<SettingsRecord>),
+    /// A user's token.
+    UserToken(UserToken),
 }
 
 /// The name of a record.
@@ -60,6 +62,8 @@ pub enum Key {
     MassLoss,
     /// See [`Record::Settings`]. Never deleted.
     Settings,
+    /// See [`Record::UserToken`].
+    UserToken(TokenId),
 }
 
 impl Record {
@@ -76,6 +80,7 @@ impl Record {
             Self::Token(token) => Key::Token(token.id.clone()),
             Self::MassLoss(_) => Key::MassLoss,
             Self::Settings(_) => Key::Settings,
+            Self::UserToken(token) => Key::UserToken(token.id.clone()),
         }
     }
 }

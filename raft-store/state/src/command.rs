@@ -3,6 +3,7 @@
 mod cluster;
 mod settings;
 mod tasks;
+mod users;
 mod workers;
 
 pub use self::cluster::{
@@ -13,11 +14,12 @@ pub use self::tasks::{
     AssignTasks, Assignment, CancelTask, FinishAttempts, FinishedAttempt, IdempotencyKey,
     RequeueAttempts, RequeueScope, StartAttempts, SubmitTasks,
 };
+pub use self::users::{CreateUserToken, RevokeUserToken};
 pub use self::workers::{
     ChangeHealth, ConnectWorker, DisconnectWorkers, ForgetDeparted, HealthChange, HealthFinding,
     LabelWorker, NoteRival, RegisterWorker, SchedulingOrder, SetScheduling, UnregisterWorker,
 };
-use crate::{Level, Settings, Timestamp};
+use crate::{Level, Settings, Timestamp, UserToken};
 
 /// A command with the leader's stamp of time: the content of a log entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +84,10 @@ pub enum Command {
     SeedSettings(SeedSettings),
     /// Change settings of the cluster.
     SetSettings(SetSettings),
+    /// Let a user call with a token.
+    CreateUserToken(CreateUserToken),
+    /// Revoke a user's token.
+    RevokeUserToken(RevokeUserToken),
 }
 
 impl Command {
@@ -114,6 +120,7 @@ impl Command {
             | Self::ChangeHealth(_)
             | Self::RaiseLevel(_) => Level::FIRST,
             Self::SeedSettings(_) | Self::SetSettings(_) => Settings::LEVEL,
+            Self::CreateUserToken(_) | Self::RevokeUserToken(_) => UserToken::LEVEL,
         }
     }
 }

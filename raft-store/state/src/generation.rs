@@ -95,6 +95,7 @@ impl Record {
             | Self::IdempotencyKey(_)
             | Self::Token(_)
             | Self::MassLoss(_)
+            | Self::UserToken(_)
             | Self::Settings(_) => None,
         }
     }

@@ -29,9 +29,21 @@ pub enum InvalidId {
     /// A token id is used in paths.
     #[error("'{0}' is not a token id: expected 1 to 64 lower-case letters, digits or '-'")]
     Token(String),
+    /// A user's name is used in logs and in records.
+    #[error(
+        "'{0}' is not a user's name: expected 1 to 64 letters, digits, '.', '_', '-', '@' or '+', starting with a letter or digit"
+    )]
+    User(String),
     /// Cluster ids and incarnations are UUIDs.
     #[error("'{0}' is not a UUID")]
     Uuid(String),
+}
+
+impl InvalidId {
+    /// Says that a text is not the name of a user.
+    pub(crate) fn user(text: &str) -> Self {
+        Self::User(shown(text))
+    }
 }
 
 /// Returns the beginning of an invalid id, which comes from outside and may be a message long.

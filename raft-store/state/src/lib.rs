@@ -28,6 +28,7 @@ mod task;
 mod text_map;
 mod time;
 mod treap;
+mod user;
 mod worker;
 
 pub use backlog::{AGEING_STEP, Candidates, Head, Moment, Rank, Since};
@@ -36,10 +37,11 @@ pub use change::{Change, Key, Record};
 pub use cluster::{Generation, JoinToken, LeaderRecord, MassLoss, Meta};
 pub use command::{
     AssignTasks, Assignment, BeginTerm, CancelTask, ChangeHealth, Command, ConnectWorker,
-    CreateToken, DisconnectWorkers, EndMassLoss, FinishAttempts, FinishedAttempt, ForgetDeparted,
-    HealthChange, HealthFinding, IdempotencyKey, LabelWorker, NoteRival, Proposal, RaiseLevel,
-    RaiseMassLoss, RegisterWorker, RequeueAttempts, RequeueScope, RevokeToken, SchedulingOrder,
-    SeedSettings, SetScheduling, SetSettings, StartAttempts, SubmitTasks, Tick, UnregisterWorker,
+    CreateToken, CreateUserToken, DisconnectWorkers, EndMassLoss, FinishAttempts, FinishedAttempt,
+    ForgetDeparted, HealthChange, HealthFinding, IdempotencyKey, LabelWorker, NoteRival, Proposal,
+    RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts, RequeueScope, RevokeToken,
+    RevokeUserToken, SchedulingOrder, SeedSettings, SetScheduling, SetSettings, StartAttempts,
+    SubmitTasks, Tick, UnregisterWorker,
 };
 pub use constraint::{Constraint, ConstraintOp};
 pub use fnv::Fnv1a;
@@ -69,6 +71,7 @@ pub use task::{
 };
 pub use text_map::TextMap;
 pub use time::{Timestamp, millis};
+pub use user::{Role, Scope, UnknownRole, UserName, UserToken};
 pub use worker::{
     AddressSource, Departed, DisconnectReason, Process, Rival, Scheduling, Specs, WhatChanged,
     Worker, WorkerEvent, WorkerEventKind, WorkerReason, WorkerState, WorkerStatus,

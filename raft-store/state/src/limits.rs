@@ -22,6 +22,8 @@ pub struct Limits {
     pub worker_events_kept_max: usize,
     /// Most join tokens: they are created by hand.
     pub tokens_max: usize,
+    /// Most tokens of users: a thousand users with one for each of their machines.
+    pub user_tokens_max: usize,
     /// Longest time that a drain or a token may be given.
     pub operator_timeout_max: Duration,
     /// Most idempotency keys held at once: a day at 100 keyed submissions a second.
@@ -65,6 +67,7 @@ impl Limits {
         worker_labels_bytes_max: 16 << 10,
         worker_events_kept_max: 32,
         tokens_max: 1_000,
+        user_tokens_max: 10_000,
         operator_timeout_max: Duration::from_secs(10 * 365 * 24 * 60 * 60),
         idempotency_keys_max: 10_000_000,
         idempotency_retention: Duration::from_secs(24 * 60 * 60),

@@ -269,6 +269,18 @@ pub enum Rejection {
         /// The rule.
         detail: Arc<str>,
     },
+    /// No user has such a token.
+    #[error("no user has a token '{token}'")]
+    NoUserToken {
+        /// Its public part.
+        token: Arc<str>,
+    },
+    /// A user has a token of that id.
+    #[error("a user has a token '{token}' already")]
+    UserTokenExists {
+        /// Its public part.
+        token: Arc<str>,
+    },
 }
 
 impl From<&SettingFault> for Rejection {

@@ -1,6 +1,7 @@
 //! The replicated state in memory, and the only methods that write it.
 
 mod admission;
+mod users;
 mod waiting;
 mod workers;
 
@@ -13,8 +14,8 @@ use crate::growth::Growth;
 use crate::index::{Index, TaskCounts, WorkerLoad};
 use crate::{
     Change, Departed, IdempotencyRecord, JoinToken, Key, LeaderRecord, Limits, LogIndex, MassLoss,
-    Meta, Record, Rejection, Reply, SettingsRecord, Task, TaskId, Timestamp, TokenId, Worker,
-    WorkerId,
+    Meta, Record, Rejection, Reply, SettingsRecord, Task, TaskId, Timestamp, TokenId, UserToken,
+    Worker, WorkerId,
 };
 
 /// The replicated state. It holds no terminal tasks, which live on disk.
@@ -35,6 +36,7 @@ pub struct State {
     tokens: BTreeMap<TokenId, JoinToken>,
     mass_loss: Option<MassLoss>,
     settings: Option<Arc<SettingsRecord>>,
+    user_tokens: BTreeMap<TokenId, UserToken>,
     tasks: BTreeMap<TaskId, Arc<Task>>,
     keys: BTreeMap<Arc<str>, IdempotencyRecord>,
     /// Idempotency keys by age, oldest first.
@@ -83,6 +85,7 @@ impl State {
             Record::Token(token) => self.put_token(token),
             Record::MassLoss(mass_loss) => self.put_mass_loss(Some(mass_loss)),
             Record::Settings(settings) => self.put_settings(settings),
+            Record::UserToken(token) => self.put_user_token(token),
         }
     }
 
@@ -104,6 +107,7 @@ impl State {
             Key::Departed(id) => self.remove_departed(id),
             Key::Token(id) => self.remove_token(id),
             Key::MassLoss => self.put_mass_loss(None),
+            Key::UserToken(id) => self.remove_user_token(id),
             // Finished tasks are on disk only, and the others are never deleted.
             Key::Task(_) | Key::Meta | Key::Leader(_) | Key::Settings => {}
         }
@@ -120,6 +124,7 @@ impl State {
             .chain(self.tokens.values().cloned().map(Record::Token))
             .chain(self.mass_loss.map(Record::MassLoss))
             .chain(self.settings.iter().cloned().map(Record::Settings))
+            .chain(self.user_tokens.values().cloned().map(Record::UserToken))
     }
 
     /// Returns counters, log time, the newest term and the level.

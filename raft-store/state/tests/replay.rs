@@ -161,6 +161,8 @@ fn the_proposals_reach_what_they_are_to_test() {
             "raised",
             "seeded",
             "set",
+            "user token",
+            "user token revoked",
         ])
         .filter(|name| !seen.contains(name))
         .collect::<Vec<_>>();
@@ -323,6 +325,8 @@ fn change_name(change: &Change) -> Option<&'static str> {
         Change::Delete(Key::Departed(_)) => Some("told"),
         Change::Put(Record::Token(_)) => Some("token"),
         Change::Delete(Key::Token(_)) => Some("revoked"),
+        Change::Put(Record::UserToken(_)) => Some("user token"),
+        Change::Delete(Key::UserToken(_)) => Some("user token revoked"),
         Change::Put(Record::MassLoss(raised)) if raised.brakes() => Some("mass loss"),
         Change::Put(Record::MassLoss(_)) => Some("acknowledged"),
         Change::Delete(Key::MassLoss) => Some("recovered"),

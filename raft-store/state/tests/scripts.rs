@@ -74,6 +74,7 @@ scripts! {
     a_task_may_ask_not_to_wait_for_a_silent_worker
     a_task_that_starts_nowhere_suspends_nobody
     a_token_admits_nobody_who_has_departed
+    a_users_token_is_good_until_it_is_revoked
     a_wait_between_attempts_is_at_most_five_minutes
     a_worker_is_never_oversubscribed
     a_worker_never_finishes_what_another_runs

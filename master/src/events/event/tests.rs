@@ -102,9 +102,9 @@ fn changes_of_settings_are_events_of_the_cluster() {
     assert_eq!(recorded[0]["changed"]["worker.lease"], "5m");
 
     settings.worker.lease = Duration::from_secs(60);
-    let set = SetSettings { settings, base: log.index };
+    let set = SetSettings { settings, base: log.index, by: "user:ada".to_owned() };
     let expected = json!([{"type": "settings", "source": "operator",
-                           "changed": {"worker.lease": "1m"},
+                           "changed": {"worker.lease": "1m"}, "by": "user:ada",
                            "timestamp": "1970-01-01T00:00:03.000Z"}]);
     assert_eq!(log.apply(3, Command::SetSettings(set)), expected);
 }

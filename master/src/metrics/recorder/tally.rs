@@ -68,6 +68,7 @@ impl Tally {
                 | Record::IdempotencyKey(_)
                 | Record::Departed(_)
                 | Record::Token(_)
+                | Record::UserToken(_)
                 | Record::MassLoss(_)
                 | Record::Settings(_),
             )

@@ -101,7 +101,8 @@ fn is_rich(state: &State) -> bool {
         && state.tokens().next().is_some()
         && state.mass_loss().is_some()
         && state.live_tasks() > 2
-        && (state.settings().is_some() || state.meta().level < Level(2))
+        && (state.settings().is_some() && state.user_tokens().next().is_some()
+            || state.meta().level < Level(2))
 }
 
 fn render(level: Level) -> String {

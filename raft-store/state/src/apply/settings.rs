@@ -25,13 +25,14 @@ impl Apply<'_> {
             false => SettingOrigin { source: SettingSource::Default, index },
         };
         let origins = SettingKey::ALL.iter().map(|key| (*key, origin(key))).collect();
-        self.put_settings(SettingsRecord { settings, origins, changed_at: self.now, index });
+        let (changed_at, changed_by) = (self.now, None);
+        self.put_settings(SettingsRecord { settings, origins, changed_at, changed_by, index });
         Ok(Reply::Done)
     }
 
     /// Changes settings, unless they have changed since the proposer has seen them.
     pub(super) fn set_settings(&mut self, command: SetSettings) -> Result<Reply, Rejection> {
-        let SetSettings { settings, base } = command;
+        let SetSettings { settings, base, by } = command;
         let Some(known) = self.state.settings().filter(|known| known.index == base).cloned() else {
             let current = self.state.settings().map(|known| known.index);
             return Err(Rejection::SettingsChanged { base, current });
@@ -43,7 +44,8 @@ impl Apply<'_> {
         let mut origins = known.origins.clone();
         origins.extend(known.settings.differences(&settings).map(|key| (key, origin)));
         if settings != known.settings {
-            self.put_settings(SettingsRecord { settings, origins, changed_at: self.now, index });
+            let (changed_at, changed_by) = (self.now, Some(by));
+            self.put_settings(SettingsRecord { settings, origins, changed_at, changed_by, index });
         }
         Ok(Reply::Done)
     }

@@ -26,4 +26,6 @@ pub struct SetSettings {
     pub settings: Settings,
     /// Log position of the change that the proposer has seen last.
     pub base: LogIndex,
+    /// Principal that changes them.
+    pub by: String,
 }

@@ -16,6 +16,8 @@ pub struct SettingsRecord {
     pub origins: BTreeMap<SettingKey, SettingOrigin>,
     /// Time of the last change.
     pub changed_at: Timestamp,
+    /// Principal that made the last change; absent if a leader did, from its configuration.
+    pub changed_by: Option<String>,
     /// Log position of the last change.
     pub index: LogIndex,
 }

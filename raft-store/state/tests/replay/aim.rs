@@ -82,6 +82,8 @@ pub(super) fn aim_at(state: &State, aim: Aim, command: &mut Command) {
         | Command::LabelWorker(_)
         | Command::CreateToken(_)
         | Command::RevokeToken(_)
+        | Command::CreateUserToken(_)
+        | Command::RevokeUserToken(_)
         | Command::AcknowledgeMassLoss
         | Command::SubmitTasks(_) => {}
     }

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use cluster_state::{
     AddressSource, AssignTasks, Assignment, BeginTerm, CancelTask, ChangeHealth, Class, ClusterId,
-    Command, ConnectWorker, CreateToken, DataId, DisconnectReason, DisconnectWorkers, EndMassLoss,
-    FinishAttempts, ForgetDeparted, HealthChange, HealthFinding, IdempotencyKey, Incarnation,
-    LabelWorker, LeaseTimes, Level, LogIndex, LossReason, MasterId, NoteRival, OnDisconnect,
-    Process, Proposal, RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts, RequeueScope,
-    Resources, RevokeToken, SchedulingOrder, SeedSettings, SetScheduling, SetSettings, SettingKey,
-    Settings, Specs, StartAttempts, StartNumber, State, SubmitTasks, TaskSpec, Tick, Timestamp,
-    TokenId, UnregisterWorker,
+    Command, ConnectWorker, CreateToken, CreateUserToken, DataId, DisconnectReason,
+    DisconnectWorkers, EndMassLoss, FinishAttempts, ForgetDeparted, HealthChange, HealthFinding,
+    IdempotencyKey, Incarnation, LabelWorker, LeaseTimes, Level, LogIndex, LossReason, MasterId,
+    NoteRival, OnDisconnect, Process, Proposal, RaiseLevel, RaiseMassLoss, RegisterWorker,
+    RequeueAttempts, RequeueScope, Resources, RevokeToken, RevokeUserToken, Role, SchedulingOrder,
+    Scope, SeedSettings, SetScheduling, SetSettings, SettingKey, Settings, Specs, StartAttempts,
+    StartNumber, State, SubmitTasks, TaskSpec, Tick, Timestamp, TokenId, UnregisterWorker,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -112,6 +112,7 @@ fn command() -> impl Strategy<Value = Command> {
         3 => farewell(),
         1 => rivalry(),
         1 => tokens(),
+        1 => user_tokens(),
         1 => mass_loss(),
         2 => settings(),
         3 => health(),
@@ -177,6 +178,27 @@ fn tokens() -> impl Strategy<Value = Command> {
     ]
 }
 
+fn user_tokens() -> impl Strategy<Value = Command> {
+    let ttl = option::of((0..3_000_u64).prop_map(Duration::from_millis));
+    let scope = option::of(Just(Scope { key: "team".to_owned(), value: "blue".to_owned() }));
+    let role = prop::sample::select(Role::ALL.to_vec());
+    prop_oneof![
+        3 => (token(), ttl, role, scope).prop_map(|(token, ttl, role, scope)| {
+            Command::CreateUserToken(CreateUserToken {
+                token,
+                user: "ada".parse().unwrap(),
+                role,
+                scope,
+                digest: [7; 32],
+                ttl,
+                description: String::new(),
+                by: "anonymous".to_owned(),
+            })
+        }),
+        1 => token().prop_map(|token| Command::RevokeUserToken(RevokeUserToken { token })),
+    ]
+}
+
 fn mass_loss() -> impl Strategy<Value = Command> {
     prop_oneof![
         3 => (term(), 1..9_u32, 1..9_u32)
@@ -194,7 +216,11 @@ fn settings() -> impl Strategy<Value = Command> {
         },
     );
     let set = (drawn_settings(), 0..9_u64).prop_map(|(settings, base)| {
-        Command::SetSettings(SetSettings { settings, base: LogIndex(base) })
+        Command::SetSettings(SetSettings {
+            settings,
+            base: LogIndex(base),
+            by: "user:ada".to_owned(),
+        })
     });
     prop_oneof![seed, set]
 }

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use cluster_state::{
     AddressSource, AssignTasks, BeginTerm, CancelTask, ChangeHealth, Class, ClusterId, Command,
-    ConnectWorker, CreateToken, DataId, DisconnectReason, DisconnectWorkers, EndMassLoss,
-    FinishAttempts, ForgetDeparted, HealthChange, HealthFinding, IdempotencyKey, Incarnation,
-    LabelWorker, LeaseTimes, Level, LogIndex, LossReason, MasterId, NoteRival, OnDisconnect,
-    Process, RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts, RequeueScope, Resources,
-    RevokeToken, SchedulingOrder, SeedSettings, SetScheduling, SetSettings, Settings,
-    SettingsRecord, Specs, StartAttempts, StartNumber, State, SubmitTasks, TaskSpec, Term, Tick,
-    Timestamp, UnregisterWorker,
+    ConnectWorker, CreateToken, CreateUserToken, DataId, DisconnectReason, DisconnectWorkers,
+    EndMassLoss, FinishAttempts, ForgetDeparted, HealthChange, HealthFinding, IdempotencyKey,
+    Incarnation, LabelWorker, LeaseTimes, Level, LogIndex, LossReason, MasterId, NoteRival,
+    OnDisconnect, Process, RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts,
+    RequeueScope, Resources, RevokeToken, RevokeUserToken, SchedulingOrder, SeedSettings,
+    SetScheduling, SetSettings, Settings, SettingsRecord, Specs, StartAttempts, StartNumber, State,
+    SubmitTasks, TaskSpec, Term, Tick, Timestamp, UnregisterWorker,
 };
 
 use words::{
@@ -180,6 +180,19 @@ impl<'a> Arguments<'a> {
                 ttl: self.named.remove("ttl").map(duration),
                 description: String::new(),
             }),
+            "user-token" => Command::CreateUserToken(CreateUserToken {
+                token: parsed(self.next()),
+                user: parsed("ada"),
+                role: self.named.remove("role").map(parsed).unwrap_or_default(),
+                scope: None,
+                digest: [7; 32],
+                ttl: self.named.remove("ttl").map(duration),
+                description: String::new(),
+                by: "anonymous".to_owned(),
+            }),
+            "user-revoke" => {
+                Command::RevokeUserToken(RevokeUserToken { token: parsed(self.next()) })
+            }
             "revoke" => Command::RevokeToken(RevokeToken { token: parsed(self.next()) }),
             "mass-loss" => Command::RaiseMassLoss(RaiseMassLoss {
                 term: self.term(),
@@ -202,7 +215,11 @@ impl<'a> Arguments<'a> {
                 let (settings, index) =
                     known.map(|known| (known.settings.clone(), known.index.0)).unwrap_or_default();
                 let base = LogIndex(self.number("base", index));
-                Command::SetSettings(SetSettings { settings: self.settings(settings), base })
+                Command::SetSettings(SetSettings {
+                    settings: self.settings(settings),
+                    base,
+                    by: "user:ada".to_owned(),
+                })
             }
             "recovered" => Command::EndMassLoss(EndMassLoss { term: self.term() }),
             "unreachable" => self.health(|detail| HealthFinding::Unreachable { detail }),

@@ -7,7 +7,7 @@ use cluster_state::{
     Applied, Attempt, AttemptRef, AttemptVerdict, Change, FinishVerdict, Health, JoinToken, Key,
     MassLoss, Meta, Probation, Record, Registered, Rejection, Reply, Resources, Scheduling,
     SettingSource, SettingsRecord, State, StopReason, Suspension, Task, TaskState, Timestamp,
-    Trouble, Worker, WorkerEvent, WorkerEventKind, WorkerStatus,
+    Trouble, UserToken, Worker, WorkerEvent, WorkerEventKind, WorkerStatus,
 };
 
 use crate::syntax::View;
@@ -139,6 +139,8 @@ fn change_lines(change: &Change, before: &Meta) -> Vec<String> {
         Change::Delete(Key::Departed(id)) => vec![format!("{id} has not departed any more")],
         Change::Put(Record::Token(token)) => vec![token_line(token)],
         Change::Delete(Key::Token(id)) => vec![format!("token {id} removed")],
+        Change::Put(Record::UserToken(token)) => vec![user_token_line(token)],
+        Change::Delete(Key::UserToken(id)) => vec![format!("token {id} of a user removed")],
         Change::Put(Record::MassLoss(raised)) => vec![mass_loss_line(raised)],
         Change::Delete(Key::MassLoss) => vec!["the mass loss is over".to_owned()],
         Change::Put(Record::Settings(record)) => settings_lines(record),
@@ -151,6 +153,12 @@ fn change_lines(change: &Change, before: &Meta) -> Vec<String> {
 fn token_line(token: &JoinToken) -> String {
     let until = token.expires_at.map(|at| format!(" until {}", time(at))).unwrap_or_default();
     format!("token {} admits{until}", token.id)
+}
+
+fn user_token_line(token: &UserToken) -> String {
+    let UserToken { id, user, role, expires_at, .. } = token;
+    let until = expires_at.map(|at| format!(" until {}", time(at))).unwrap_or_default();
+    format!("token {id} is good for {user} as {role}{until}")
 }
 
 fn mass_loss_line(raised: &MassLoss) -> String {

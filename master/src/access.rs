@@ -1,0 +1,18 @@
+//! Access: who calls, what a call does, and whether the one may do the other.
+
+mod action;
+mod bearer;
+mod failures;
+mod fresh_reads;
+mod gate;
+mod policy;
+mod principal;
+mod secret;
+mod token_file;
+
+pub(crate) use action::Action;
+pub(crate) use gate::{Caller, Gate, Peer};
+pub(crate) use policy::{Object, Policy};
+pub(crate) use principal::Principal;
+pub(crate) use secret::{digest, draw_id, draw_secret, whole};
+pub(crate) use token_file::{TokenFile, TokenFileError};

@@ -1,0 +1,220 @@
+//! The gate: finds out who calls, and keeps those out who say so wrongly.
+
+mod caller;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use cluster_state::{Role, Timestamp, TokenId, UserToken};
+use http::HeaderMap;
+use parking_lot::Mutex;
+use proto::problem::{ErrorKind, Outcome, Problem};
+use raft_store::Node;
+use tokio::time::Instant;
+
+pub(crate) use self::caller::Caller;
+use super::bearer::Presented;
+use super::failures::{Failures, Standing};
+use super::fresh_reads::FreshReads;
+use super::policy::Verdict;
+use super::{Action, Object, Policy, Principal, TokenFile, secret};
+use crate::metrics::{Metrics, Refused};
+use crate::refusal;
+
+/// Other end of a connection. It is among the extensions of each request.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Peer {
+    /// Address that it calls from, where that is known.
+    pub(crate) ip: Option<IpAddr>,
+    /// Identity that its certificate proves; none without one.
+    pub(crate) identity: Option<Arc<Principal>>,
+}
+
+/// Finds out who calls. Clones share everything.
+#[derive(Debug, Clone)]
+pub(crate) struct Gate {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    policy: Policy,
+    anonymous: Arc<Principal>,
+    file: TokenFile,
+    node: Node,
+    metrics: Metrics,
+    failures: Mutex<Failures>,
+    fresh_reads: Mutex<FreshReads>,
+    /// Last time that a token has admitted somebody here.
+    last_uses: Mutex<BTreeMap<TokenId, Timestamp>>,
+}
+
+/// Answer of the state of this master about a token.
+enum Found {
+    User(Arc<Principal>),
+    /// It knows the token, and it is not good.
+    Refused,
+    /// It has never heard of the token.
+    Unknown,
+}
+
+impl Gate {
+    /// Creates a gate under a policy. The tokens of the file are good until an admin has one of the
+    /// cluster's own.
+    pub(crate) fn new(policy: Policy, file: TokenFile, node: Node, metrics: Metrics) -> Self {
+        let shared = Shared {
+            policy,
+            anonymous: Arc::new(Principal::Anonymous),
+            file,
+            node,
+            metrics,
+            failures: Mutex::default(),
+            fresh_reads: Mutex::default(),
+            last_uses: Mutex::default(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Returns a caller that nobody has asked anything.
+    pub(crate) fn anyone(&self) -> Caller {
+        Caller::new(Arc::clone(&self.shared.anonymous), self.clone())
+    }
+
+    /// Returns the caller if the request presents no token: it is whoever the connection belongs to.
+    pub(crate) fn without_token(&self, peer: &Peer, headers: &HeaderMap) -> Option<Caller> {
+        let is_bare = Presented::of(headers) == Presented::Nothing;
+        let principal = peer.identity.as_ref().unwrap_or(&self.shared.anonymous);
+        is_bare.then(|| Caller::new(Arc::clone(principal), self.clone()))
+    }
+
+    /// Returns the caller. A token counts for more than the connection, and a wrong one is refused
+    /// even where none is needed: its user must hear of it.
+    pub(crate) async fn admit(&self, peer: &Peer, headers: &HeaderMap) -> Result<Caller, Problem> {
+        if let Some(caller) = self.without_token(peer, headers) {
+            return Ok(caller);
+        }
+        let user = match Presented::of(headers) {
+            Presented::Token(token) => self.user(token, peer).await?,
+            Presented::Nothing | Presented::Unreadable => None,
+        };
+        match user {
+            Some(user) => Ok(Caller::new(user, self.clone())),
+            None => Err(self.on_failure(peer)),
+        }
+    }
+
+    /// Returns the user of a token, if it is good. This master may be a moment behind the one that
+    /// has created it, so an unknown one is looked for once more in a state that is certainly new
+    /// enough.
+    async fn user(&self, token: &str, peer: &Peer) -> Result<Option<Arc<Principal>>, Problem> {
+        match self.find(token) {
+            Found::User(user) => return Ok(Some(user)),
+            Found::Refused => return Ok(None),
+            Found::Unknown => {}
+        }
+        let now = Instant::now();
+        if self.shared.failures.lock().is_exhausted(ip_of(peer), now) {
+            return Ok(None);
+        }
+        if !self.shared.fresh_reads.lock().admits(now) {
+            self.shared.failures.lock().on_failure(ip_of(peer), now);
+            self.shared.metrics.on_refused(Refused::TooManyFailures);
+            let detail = "too many unknown tokens are presented to this master";
+            let problem = Problem::new(ErrorKind::Overloaded, detail);
+            return Err(problem.with_outcome(Outcome::Rejected));
+        }
+        self.shared.node.linearize().await.map_err(|error| {
+            // It may be good: nobody can tell now.
+            refusal::of_read(&error).with_outcome(Outcome::Rejected)
+        })?;
+        match self.find(token) {
+            Found::User(user) => Ok(Some(user)),
+            Found::Refused | Found::Unknown => Ok(None),
+        }
+    }
+
+    fn find(&self, token: &str) -> Found {
+        let now = self.shared.node.clock().now();
+        if let Some(user) = self.shared.file.user(token)
+            && !self.has_admin(now)
+        {
+            return Found::User(user);
+        }
+        let Some((id, secret)) = secret::parts(token) else { return Found::Refused };
+        let digest = secret::digest(secret);
+        let known = self.shared.node.reader().with(|state| state.user_token(&id).cloned());
+        let Some(known) = known else { return Found::Unknown };
+        if !secret::is_same(&known.digest, &digest) || known.is_expired(now) {
+            return Found::Refused;
+        }
+        self.shared.last_uses.lock().insert(id, now);
+        let UserToken { user: name, role, scope, .. } = known;
+        Found::User(Arc::new(Principal::User { name, role, scope }))
+    }
+
+    /// Returns true if an admin has a token of the cluster's own.
+    fn has_admin(&self, now: Timestamp) -> bool {
+        self.shared.node.reader().with(|state| {
+            state.user_tokens().any(|token| token.role == Role::Admin && !token.is_expired(now))
+        })
+    }
+
+    /// Counts a wrong token and explains it, without saying what is wrong with it.
+    fn on_failure(&self, peer: &Peer) -> Problem {
+        let standing = self.shared.failures.lock().on_failure(ip_of(peer), Instant::now());
+        if standing == Standing::First {
+            let address = peer.ip.map(|ip| ip.to_string()).unwrap_or_default();
+            tracing::warn!(address, "a wrong, expired or revoked token was presented");
+        }
+        let (kind, reason, detail) = match standing {
+            Standing::TooMany => (
+                ErrorKind::Overloaded,
+                Refused::TooManyFailures,
+                "too many wrong tokens have come from this address",
+            ),
+            Standing::First | Standing::Few => (
+                ErrorKind::Unauthenticated,
+                Refused::Unauthenticated,
+                "the token is wrong, expired or revoked",
+            ),
+        };
+        self.shared.metrics.on_refused(reason);
+        Problem::new(kind, detail).with_outcome(Outcome::Rejected)
+    }
+
+    /// Refuses what a principal may not do.
+    pub(super) fn check(
+        &self,
+        principal: &Principal,
+        action: Action,
+        object: Object<'_>,
+    ) -> Result<(), Problem> {
+        let policy = self.shared.policy;
+        let verdict = policy.allows(principal, action, object);
+        if verdict == Verdict::Allowed && action.is_order() && *principal != Principal::Anonymous {
+            tracing::info!(by = %principal, %action, "a user gives an order");
+        }
+        policy.explain(verdict, principal, action).inspect_err(|problem| {
+            let is_known = problem.kind == ErrorKind::Forbidden;
+            let reason = if is_known { Refused::Forbidden } else { Refused::Unauthenticated };
+            self.shared.metrics.on_refused(reason);
+        })
+    }
+
+    /// Returns the last time that each token has admitted somebody here, and forgets tokens that
+    /// are revoked.
+    pub(crate) fn last_uses(&self) -> BTreeMap<TokenId, Timestamp> {
+        let is_known =
+            |id: &TokenId| self.shared.node.reader().with(|state| state.user_token(id).is_some());
+        let mut last_uses = self.shared.last_uses.lock().clone();
+        last_uses.retain(|id, _| is_known(id));
+        self.shared.last_uses.lock().retain(|id, _| last_uses.contains_key(id));
+        last_uses
+    }
+}
+
+/// Returns the address that failures are counted by.
+fn ip_of(peer: &Peer) -> IpAddr {
+    peer.ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+}

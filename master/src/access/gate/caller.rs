@@ -1,0 +1,55 @@
+//! The caller of one request: a principal in front of the gate that it came through.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cluster_state::{Scope, TextMap, Timestamp, TokenId};
+use proto::problem::Problem;
+
+use super::Gate;
+use crate::access::{Action, Object, Principal};
+
+/// Caller of one request. It travels among the extensions of the request.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    principal: Arc<Principal>,
+    gate: Gate,
+}
+
+impl Caller {
+    pub(super) const fn new(principal: Arc<Principal>, gate: Gate) -> Self {
+        Self { principal, gate }
+    }
+
+    /// Returns who calls.
+    pub(crate) fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// Returns the label of the only tasks that the caller may know of; none for all.
+    pub(crate) fn scope(&self) -> Option<&Scope> {
+        match &*self.principal {
+            Principal::User { scope, .. } => scope.as_ref(),
+            Principal::Anonymous | Principal::Worker(_) | Principal::Master(_) => None,
+        }
+    }
+
+    /// Returns the last time that each token of a user has admitted somebody on this master.
+    pub(crate) fn last_uses(&self) -> BTreeMap<TokenId, Timestamp> {
+        self.gate.last_uses()
+    }
+
+    /// Refuses what the caller may do to nothing.
+    pub(crate) fn check(&self, action: Action) -> Result<(), Problem> {
+        self.gate.check(&self.principal, action, Object::Cluster)
+    }
+
+    /// Refuses what the caller may not do to a task with these labels, although it may to others.
+    pub(crate) fn check_task(&self, action: Action, labels: &TextMap) -> Result<(), Problem> {
+        match self.scope() {
+            // The action itself was checked before the request was read.
+            None => Ok(()),
+            Some(_) => self.gate.check(&self.principal, action, Object::Task(labels)),
+        }
+    }
+}

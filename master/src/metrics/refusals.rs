@@ -1,0 +1,58 @@
+//! Counts of requests that were refused for who made them.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+use super::Metrics;
+
+/// Reason that a request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// It came without credentials where some are needed, or with wrong ones.
+    Unauthenticated,
+    /// Its caller has no right to it.
+    Forbidden,
+    /// Its address has presented too many wrong credentials.
+    TooManyFailures,
+}
+
+impl Refused {
+    const ALL: [Self; 3] = [Self::Unauthenticated, Self::Forbidden, Self::TooManyFailures];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
+            Self::TooManyFailures => "too-many-failures",
+        }
+    }
+}
+
+/// The counts, by reason.
+#[derive(Clone, Debug)]
+pub(super) struct Refusals(Family<[(&'static str, &'static str); 1], Counter>);
+
+impl Refusals {
+    /// All counts at zero: a series that is there before the first of its kind shows that there was
+    /// none.
+    pub(super) fn new() -> Self {
+        let refused = Family::default();
+        for reason in Refused::ALL {
+            drop(refused.get_or_create(&[("reason", reason.name())]));
+        }
+        Self(refused)
+    }
+
+    pub(super) fn register(self, to: &mut Registry) {
+        to.register("refused_requests", "Requests refused for who made them", self.0);
+    }
+}
+
+impl Metrics {
+    /// A request was refused for who made it.
+    pub(crate) fn on_refused(&self, reason: Refused) {
+        let Refusals(refused) = &self.shared.everywhere.refusals;
+        refused.get_or_create(&[("reason", reason.name())]).inc();
+    }
+}

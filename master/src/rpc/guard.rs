@@ -1,0 +1,113 @@
+//! In front of every service: who calls, and whether the caller may take the action of the method.
+
+use std::task::{Context, Poll};
+
+use futures_util::future::BoxFuture;
+use http::{Extensions, Request, Response};
+use proto::problem::{ErrorKind, Outcome, Problem};
+use tonic::Status;
+use tonic::body::Body;
+use tonic::transport::server::TcpConnectInfo;
+use tower::{Layer, Service};
+
+use super::actions::action_of;
+use crate::access::{Action, Caller, Gate, Peer};
+use crate::peer::says_forwarded;
+
+/// Puts it in front of services.
+#[derive(Clone, Debug)]
+pub(super) struct Guard {
+    gate: Gate,
+}
+
+impl Guard {
+    pub(super) const fn new(gate: Gate) -> Self {
+        Self { gate }
+    }
+}
+
+impl<S> Layer<S> for Guard {
+    type Service = Guarded<S>;
+
+    fn layer(&self, services: S) -> Guarded<S> {
+        Guarded { services, gate: self.gate.clone() }
+    }
+}
+
+/// The services behind it.
+#[derive(Clone, Debug)]
+pub(super) struct Guarded<S> {
+    services: S,
+    gate: Gate,
+}
+
+impl<S> Service<Request<Body>> for Guarded<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Response<Body>, S::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.services.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let peer = peer_of(request.extensions());
+        // Masters and workers present no token: nothing about their calls has to wait.
+        if let Some(caller) = self.gate.without_token(&peer, request.headers()) {
+            return match permit(caller, request) {
+                Ok(request) => Box::pin(self.services.call(request)),
+                Err(problem) => Box::pin(std::future::ready(Ok(refusal(problem)))),
+            };
+        }
+        // The services that are ready are those that must be called.
+        let ready = self.services.clone();
+        let mut services = std::mem::replace(&mut self.services, ready);
+        let gate = self.gate.clone();
+        Box::pin(async move {
+            let admitted = gate.admit(&peer, request.headers()).await;
+            match admitted.and_then(|caller| permit(caller, request)) {
+                Ok(request) => services.call(request).await,
+                Err(problem) => Ok(refusal(problem)),
+            }
+        })
+    }
+}
+
+fn refusal(problem: Problem) -> Response<Body> {
+    Status::from(problem).into_http()
+}
+
+/// Refuses callers that may not take the action of the method; puts the others into the request.
+fn permit(caller: Caller, mut request: Request<Body>) -> Result<Request<Body>, Problem> {
+    caller.check(action(&request)?)?;
+    request.extensions_mut().insert(caller);
+    Ok(request)
+}
+
+/// Returns the action that a call takes.
+fn action(request: &Request<Body>) -> Result<Action, Problem> {
+    // Another master has asked its own caller for the rights, and now asks as a master.
+    if says_forwarded(request.headers()) {
+        return Ok(Action::ServeAsMaster);
+    }
+    let path = request.uri().path();
+    action_of(path).ok_or_else(|| {
+        let problem =
+            Problem::new(ErrorKind::MethodNotAllowed, format!("there is no method {path}"));
+        problem.with_outcome(Outcome::Rejected)
+    })
+}
+
+/// Returns the other end of the connection.
+fn peer_of(extensions: &Extensions) -> Peer {
+    if let Some(peer) = extensions.get::<Peer>() {
+        return peer.clone();
+    }
+    let address = extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+    Peer { ip: address.map(|address| address.ip()), identity: None }
+}

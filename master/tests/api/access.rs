@@ -1,0 +1,253 @@
+//! Callers, their tokens, and the things that they may do.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should panic"
+)]
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use cluster_state::Role;
+use master::config::Anonymous;
+use proto::client::{BearerToken, Client, ClientOptions};
+use proto::consistency::Consistency;
+use proto::problem::ErrorKind;
+use proto::v1;
+use serde_json::{Value, json};
+
+use crate::one_master::{Answer, OneMaster};
+
+/// Token of the file.
+const FIRST: &str = "0123456789abcdef0123456789abcdef";
+
+/// A master on which nobody may do anything without a token, with one admin in its file.
+async fn closed() -> OneMaster {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tokens");
+    write_owned(&path, &format!("# until there are others\nroot admin {FIRST}\n"));
+    OneMaster::start_as(dir, |config| {
+        config.data_dir = config.data_dir.join("data");
+        config.access.anonymous = Some(Anonymous(None));
+        config.access.anonymous_metrics = Some(false);
+        config.access.token_file = path;
+    })
+    .await
+}
+
+fn write_owned(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// A user of a master.
+struct User<'a> {
+    master: &'a OneMaster,
+    token: String,
+}
+
+impl<'a> User<'a> {
+    fn new(master: &'a OneMaster, token: &str) -> Self {
+        Self { master, token: token.to_owned() }
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let value = format!("Bearer {}", self.token);
+        let headers = [("authorization", value.as_str()), ("content-type", "application/json")];
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.master.ask(method, path, &headers, &body).await
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, &Value::Null).await
+    }
+
+    async fn submit(&self, labels: Value) -> Answer {
+        self.ask("POST", "/api/tasks", &json!({"command": ["true"], "labels": labels})).await
+    }
+
+    /// Creates a token as an admin may; returns its public part and its user.
+    async fn create(&self, body: Value) -> (String, User<'a>) {
+        let created = self.ask("POST", "/api/users/tokens", &body).await;
+        assert_eq!(created.status, 201, "{}", created.body);
+        let created = created.json();
+        let text = |field: &str| created[field].as_str().unwrap().to_owned();
+        (text("token_id"), User::new(self.master, &text("token")))
+    }
+
+    fn grpc(&self) -> Client {
+        let token = Some(BearerToken::parse(&self.token).unwrap());
+        let options = ClientOptions { token, ..ClientOptions::default() };
+        Client::new([self.master.grpc().to_string()], options).unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_token_nobody_gets_in_but_probes() {
+    let master = closed().await;
+    for path in ["/livez", "/readyz", "/leader", "/follower"] {
+        assert_ne!(master.get(path).await.status, 401, "{path}");
+    }
+    for path in ["/api/cluster", "/api/tasks", "/api/users/tokens", "/metrics", "/ws"] {
+        let refused = master.get(path).await;
+        assert_eq!(refused.headers["www-authenticate"], "Bearer", "{path}");
+        refused.problem(401, "unauthenticated");
+    }
+    let anonymous = Client::new([master.grpc().to_string()], ClientOptions::default()).unwrap();
+    assert_eq!(anonymous.status().await.unwrap_err().kind(), ErrorKind::Unauthenticated);
+    let root = User::new(&master, FIRST);
+    assert_eq!(root.get("/api/cluster").await.status, 200);
+    assert!(
+        root.get("/metrics")
+            .await
+            .body
+            .contains("cloudai_refused_requests_total{reason=\"unauthenticated\"} 6")
+    );
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_may_what_it_may_and_a_refusal_says_so() {
+    let master = closed().await;
+    let root = User::new(&master, FIRST);
+    let (_, admin) = root.create(json!({"user": "ada", "role": "admin"})).await;
+    // From now on the file counts no more.
+    root.get("/api/cluster").await.problem(401, "unauthenticated");
+
+    let (_, viewer) = admin.create(json!({"user": "vi", "role": "viewer"})).await;
+    let refused = viewer.submit(json!({})).await.problem(403, "forbidden");
+    assert_eq!(refused["detail"], "user 'vi' has the role viewer and may not submit tasks");
+    assert_eq!(viewer.get("/api/tasks").await.status, 200);
+    let (_, submitter) = admin.create(json!({"user": "sue", "role": "submitter"})).await;
+    assert_eq!(submitter.submit(json!({})).await.status, 201);
+    submitter.ask("POST", "/api/workers/w/cordon", &Value::Null).await.problem(403, "forbidden");
+
+    let refused = viewer.grpc().cancel("t1").await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Forbidden);
+    assert!(viewer.grpc().task("t1", Consistency::Linearizable).await.is_ok());
+    assert_eq!(submitter.grpc().cancel("t1").await.unwrap().task_id, "t1");
+
+    let listed = admin.get("/api/users/tokens").await;
+    for user in [&viewer, &submitter] {
+        let secret = user.token.rsplit('_').next().unwrap();
+        assert!(!listed.body.contains(secret), "{}", listed.body);
+    }
+    let listed = listed.json();
+    let users = listed["tokens"].as_array().unwrap();
+    let names = users.iter().map(|token| &token["user"]).collect::<Vec<_>>();
+    assert_eq!(names, ["ada", "sue", "vi"]);
+    assert_eq!(
+        (&users[0]["created_by"], &users[2]["created_by"]),
+        (&json!("user:root"), &json!("user:ada"))
+    );
+    assert!(users[2]["last_used_at"].is_string(), "{listed}");
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_or_wrong_token_is_refused_even_where_none_is_needed() {
+    let master = OneMaster::start().await;
+    let anybody = User::new(&master, "");
+    let (id, user) = {
+        let body = json!({"user": "ada", "role": "admin", "ttl": "1h"});
+        let created = master.post("/api/users/tokens", &body).await.json();
+        let token = created["token"].as_str().unwrap();
+        (created["token_id"].as_str().unwrap().to_owned(), User::new(&master, token))
+    };
+    assert!(user.token.starts_with(&format!("clu_{id}_")), "the beginning is fixed");
+    assert_eq!(user.get("/api/tasks").await.status, 200);
+    assert_eq!(
+        user.ask("DELETE", &format!("/api/users/tokens/{id}"), &Value::Null).await.status,
+        204
+    );
+    user.get("/api/tasks").await.problem(401, "unauthenticated");
+    assert_eq!(user.grpc().status().await.unwrap_err().kind(), ErrorKind::Unauthenticated);
+    user.get("/api/no-such-path").await.problem(401, "unauthenticated");
+    assert_eq!(user.get("/livez").await.status, 200, "probes look at no token");
+    anybody.get("/api/tasks").await.problem(401, "unauthenticated");
+    assert_eq!(master.get("/api/tasks").await.status, 200);
+    let gone = format!("/api/users/tokens/{id}");
+    master.delete(&gone).await.problem(404, "not-found");
+    master.delete("/api/users/tokens/NO").await.problem(404, "not-found");
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scope_hides_the_tasks_of_others() {
+    let master = OneMaster::start().await;
+    let admin = master.post("/api/users/tokens", &json!({"user": "a", "role": "admin"})).await;
+    let admin = User::new(&master, admin.json()["token"].as_str().unwrap());
+    let body = json!({"user": "ci", "role": "submitter", "scope": "team=blue"});
+    let (_, blue) = admin.create(body).await;
+
+    let own = blue.submit(json!({"team": "blue"})).await.json();
+    let own = own["task_id"].as_str().unwrap().to_owned();
+    let refused = blue.submit(json!({"team": "red"})).await.problem(403, "forbidden");
+    assert!(refused["detail"].as_str().unwrap().contains("team=blue"), "{refused}");
+    let other = admin.submit(json!({"team": "red"})).await.json();
+    let other = other["task_id"].as_str().unwrap().to_owned();
+
+    let listed = blue.get("/api/tasks").await.json();
+    let ids = listed["tasks"].as_array().unwrap().iter().map(|task| &task["task_id"]);
+    assert_eq!(ids.collect::<Vec<_>>(), [&json!(own)]);
+    assert_eq!(blue.get(&format!("/api/tasks/{own}")).await.status, 200);
+    for path in ["", "/wait?timeout=1ms", "/logs"] {
+        let path = format!("/api/tasks/{other}{path}");
+        blue.get(&path).await.problem(403, "forbidden");
+    }
+    let cancel = |id: &str| format!("/api/tasks/{id}");
+    blue.ask("DELETE", &cancel(&other), &Value::Null).await.problem(403, "forbidden");
+    assert_eq!(blue.ask("DELETE", &cancel(&own), &Value::Null).await.status, 202);
+    let request = v1::ListTasksRequest::default();
+    assert_eq!(blue.grpc().tasks(request).await.unwrap().tasks.len(), 1);
+    assert_eq!(blue.grpc().cancel(&other).await.unwrap_err().kind(), ErrorKind::Forbidden);
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_guesses_is_told_to_wait_and_a_good_token_is_not() {
+    let master = closed().await;
+    let (root, guesser) = (User::new(&master, FIRST), User::new(&master, "clu_abc_def"));
+    for _ in 0..20 {
+        let refused = guesser.get("/api/cluster").await;
+        assert!(matches!(refused.status, 401 | 429), "{}", refused.body);
+    }
+    guesser.get("/api/cluster").await.problem(429, "overloaded");
+    assert_eq!(root.get("/api/cluster").await.status, 200);
+    let metrics = root.get("/metrics").await.body;
+    let line = metrics.lines().find(|line| line.contains("reason=\"too-many-failures\"")).unwrap();
+    assert!(!line.ends_with(" 0"), "{line}");
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn anonymous_callers_have_the_role_that_they_are_given() {
+    let master = OneMaster::start_with(|config| {
+        config.access.anonymous = Some(Anonymous(Some(Role::Viewer)));
+    })
+    .await;
+    assert_eq!(master.get("/api/tasks").await.status, 200);
+    let refused = master.post("/api/tasks", &json!({"command": ["true"]})).await;
+    let refused = refused.problem(401, "unauthenticated");
+    let expected =
+        "anonymous callers have the role viewer and may not submit tasks: present a token";
+    assert_eq!(refused["detail"], expected);
+    master.stop().await;
+}
+
+/// Nothing that anybody is shown of a task holds its environment.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_environment_of_a_task_is_shown_to_nobody() {
+    let master = OneMaster::start().await;
+    let secret = "hunter2";
+    let body = json!({"command": ["true"], "env": {"PASSWORD": secret}});
+    let id = master.post("/api/tasks", &body).await.json()["task_id"].as_str().unwrap().to_owned();
+    for path in ["/api/tasks", &format!("/api/tasks/{id}")] {
+        let shown = master.get(path).await.body;
+        assert!(shown.contains(&id) && !shown.contains(secret), "{shown}");
+    }
+    let client = Client::new([master.grpc().to_string()], ClientOptions::default()).unwrap();
+    let task = client.task(&id, Consistency::Linearizable).await.unwrap();
+    assert!(!format!("{task:?}").contains(secret));
+    master.stop().await;
+}
