@@ -6,6 +6,7 @@ mod shell;
 mod snapshot;
 mod task;
 mod upgrade;
+mod user;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +21,7 @@ pub use shell::{ShellCommand, ShellLine};
 pub use snapshot::{RestoreArgs, SnapshotCommand};
 pub use task::{ListArgs, LogsArgs, SubmitArgs, TaskCommand};
 pub use upgrade::UpgradeCommand;
+pub use user::{CreateUserTokenArgs, UserCommand, UserTokenCommand};
 
 /// Operates a cluster of masters and workers, and runs tasks on it.
 #[derive(Debug, Parser)]
@@ -49,6 +51,10 @@ pub struct ConnectionArgs {
         value_name = "HOST:PORT,..."
     )]
     pub endpoints: Vec<String>,
+    /// File with the token to present, which its owner alone may read; without it CLUSTERCTL_TOKEN
+    /// holds the token, if there is one
+    #[arg(long, global = true, env = "CLUSTERCTL_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// Output format
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
     pub output: Format,
@@ -119,6 +125,12 @@ pub enum ClusterCommand {
         /// Action to take
         #[command(subcommand)]
         command: TokenCommand,
+    },
+    /// Manage users, and the tokens with which they call
+    User {
+        /// Action to take
+        #[command(subcommand)]
+        command: UserCommand,
     },
     /// Show or change the settings of the cluster
     Config {

@@ -13,16 +13,18 @@ mod submit;
 mod task;
 mod token;
 mod upgrade;
+mod user;
 mod wait;
 mod worker;
 
 use std::cell::OnceCell;
 use std::time::Duration;
 
-use proto::client::{Client, ClientError, ClientOptions};
+use proto::client::{BearerToken, Client, ClientError, ClientOptions};
 use proto::v1;
 
 use crate::args::{Args, ClusterCommand, Command, ConnectionArgs};
+use crate::credentials::{self, TOKEN_VARIABLE};
 use crate::failure::Failure;
 use crate::output::{self, Output};
 
@@ -31,13 +33,19 @@ use crate::output::{self, Output};
 struct Context {
     endpoints: Vec<String>,
     timeout: Option<Duration>,
+    token: Option<BearerToken>,
     output: Output,
     client: OnceCell<Client>,
 }
 
 impl Context {
-    fn new(endpoints: Vec<String>, timeout: Option<Duration>, output: Output) -> Self {
-        Self { endpoints, timeout, output, client: OnceCell::new() }
+    fn new(
+        endpoints: Vec<String>,
+        timeout: Option<Duration>,
+        token: Option<BearerToken>,
+        output: Output,
+    ) -> Self {
+        Self { endpoints, timeout, token, output, client: OnceCell::new() }
     }
 
     /// Returns the client, always the same one, because it remembers the leader.
@@ -45,7 +53,8 @@ impl Context {
         if let Some(client) = self.client.get() {
             return Ok(client.clone());
         }
-        let mut options = ClientOptions::default();
+        let token = self.token.clone();
+        let mut options = ClientOptions { token, ..ClientOptions::default() };
         if let Some(timeout) = self.timeout {
             options.deadline = timeout;
             options.attempt_timeout = options.attempt_timeout.min(timeout);
@@ -57,8 +66,10 @@ impl Context {
 
 /// Runs the given command.
 pub async fn run(args: Args) -> Result<(), Failure> {
-    let Args { connection: ConnectionArgs { endpoints, output }, timeout, command } = args;
-    let context = Context::new(endpoints, timeout, Output::new(output));
+    let Args { connection, timeout, command } = args;
+    let ConnectionArgs { endpoints, token_file, output } = connection;
+    let token = credentials::token(token_file.as_deref(), std::env::var(TOKEN_VARIABLE).ok())?;
+    let context = Context::new(endpoints, timeout, token, Output::new(output));
     match command {
         Command::Cluster(command) => ask(&context, command).await,
         Command::Shell => Box::pin(shell::run(context)).await,
@@ -79,6 +90,7 @@ async fn ask(context: &Context, command: ClusterCommand) -> Result<(), Failure> 
         ClusterCommand::Worker { command } => Box::pin(worker::run(context, command)).await,
         ClusterCommand::Task { command } => Box::pin(task::run(context, command)).await,
         ClusterCommand::Token { command } => token::run(context, command).await,
+        ClusterCommand::User { command } => user::run(context, command).await,
         ClusterCommand::Config { command } => config::run(context, command).await,
         ClusterCommand::Member { command } => Box::pin(member::run(context, command)).await,
         ClusterCommand::Upgrade { command } => upgrade::run(context, command).await,

@@ -10,6 +10,7 @@ use proto::client::ClientError;
 use proto::json::Misread;
 use proto::problem::{ErrorKind, Outcome};
 
+use crate::credentials::CredentialsError;
 use crate::local_cluster::LocalClusterError;
 
 /// Reason that a command failed.
@@ -25,6 +26,9 @@ pub enum Failure {
         /// Key under which it may be repeated.
         idempotency_key: String,
     },
+    /// There is no token to present.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// A file with tasks cannot be read.
     #[error("cannot read {}", source_name(path))]
     ReadFile { path: PathBuf, source: io::Error },
@@ -117,7 +121,7 @@ impl Failure {
             Self::Client(error) | Self::Submit { source: error, .. } => code_of(error.kind()),
             Self::LocalCluster(LocalClusterError::Client(error)) => code_of(error.kind()),
             Self::NoLeader => 6,
-            Self::NoValue { .. } | Self::TwoValues { .. } => 2,
+            Self::NoValue { .. } | Self::TwoValues { .. } | Self::Credentials(_) => 2,
             Self::NoSuchSetting { .. } => 3,
             Self::DrainOverruled { .. } | Self::FileExists { .. } => 4,
             Self::StillGoing { .. }
@@ -179,6 +183,7 @@ impl Failure {
             Self::Client(error) | Self::Submit { source: error, .. } => Some(error),
             Self::LocalCluster(LocalClusterError::Client(error)) => Some(error),
             Self::ReadFile { .. }
+            | Self::Credentials(_)
             | Self::WriteFile { .. }
             | Self::Program { .. }
             | Self::FileExists { .. }

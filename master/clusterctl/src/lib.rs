@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod commands;
+pub mod credentials;
 pub mod failure;
 pub mod local_cluster;
 pub mod output;

@@ -7,6 +7,7 @@ mod snapshot;
 mod table;
 mod text;
 mod upgrade;
+mod user;
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -20,6 +21,7 @@ pub use snapshot::{InspectedSnapshot, SavedSnapshot, saved_snapshot, snapshot};
 pub use table::{Style, columns, fields};
 pub use text::{leader, status, task, tasks, worker, workers};
 pub use upgrade::upgrade;
+pub use user::user_tokens;
 
 use crate::args::Format;
 use crate::failure::Failure;

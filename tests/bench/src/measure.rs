@@ -17,7 +17,7 @@ use crate::load::{
 
 /// Loads a cluster and prints the report.
 pub(crate) async fn run(args: LoadArgs) -> anyhow::Result<()> {
-    let LoadArgs { connection: ConnectionArgs { endpoints, output }, command } = args;
+    let LoadArgs { connection: ConnectionArgs { endpoints, output, .. }, command } = args;
     let output = Output::new(output);
     match command {
         LoadCommand::Submit(args) => submit(output, endpoints, args).await,

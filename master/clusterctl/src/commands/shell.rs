@@ -96,7 +96,7 @@ async fn obey(base: &Context, line: &str) -> Result<Next, u8> {
 fn for_line(base: &Context, line: &ShellLine) -> Result<Context, Failure> {
     let output = line.output.map_or(base.output, |format| base.output.with_format(format));
     let timeout = line.timeout.or(base.timeout);
-    let context = Context::new(base.endpoints.clone(), timeout, output);
+    let context = Context::new(base.endpoints.clone(), timeout, base.token.clone(), output);
     if line.timeout.is_none() {
         // The context is new, so it holds no client yet.
         drop(context.client.set(base.client()?));

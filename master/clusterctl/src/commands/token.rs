@@ -40,8 +40,8 @@ fn advice(created: &v1::CreatedToken) -> String {
         None => "until it is revoked".to_owned(),
     };
     format!(
-        "token {} admits workers {until}; it is not shown again. Start them with: worker \
-         --masters HOST:PORT,... --join-token TOKEN",
+        "token {} admits workers {until}; it is not shown again. Save it in a file for them: worker \
+         --masters HOST:PORT,... --join-token-file FILE",
         created.token_id
     )
 }
