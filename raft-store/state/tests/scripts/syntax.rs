@@ -92,6 +92,19 @@ struct Arguments<'a> {
 }
 
 impl<'a> Arguments<'a> {
+    fn user_token(&mut self) -> CreateUserToken {
+        CreateUserToken {
+            token: parsed(self.next()),
+            user: parsed("ada"),
+            role: self.named.remove("role").map(parsed).unwrap_or_default(),
+            scope: None,
+            digest: [7; 32],
+            ttl: self.named.remove("ttl").map(duration),
+            description: String::new(),
+            by: "anonymous".to_owned(),
+        }
+    }
+
     fn command(&mut self, verb: &str) -> Command {
         match verb {
             "lead" => Command::BeginTerm(BeginTerm {
@@ -180,16 +193,7 @@ impl<'a> Arguments<'a> {
                 ttl: self.named.remove("ttl").map(duration),
                 description: String::new(),
             }),
-            "user-token" => Command::CreateUserToken(CreateUserToken {
-                token: parsed(self.next()),
-                user: parsed("ada"),
-                role: self.named.remove("role").map(parsed).unwrap_or_default(),
-                scope: None,
-                digest: [7; 32],
-                ttl: self.named.remove("ttl").map(duration),
-                description: String::new(),
-                by: "anonymous".to_owned(),
-            }),
+            "user-token" => Command::CreateUserToken(self.user_token()),
             "user-revoke" => {
                 Command::RevokeUserToken(RevokeUserToken { token: parsed(self.next()) })
             }
