@@ -93,6 +93,32 @@ const ACTIONS: [(&str, &[(&str, Action)]); 9] = [
     ("grpc.reflection.v1alpha.ServerReflection", &[("ServerReflectionInfo", Action::Probe)]),
 ];
 
+/// Calls that a master passes on to the leader, or that only another master makes: it has asked its
+/// own caller for the rights, and now asks as a master.
+const PASSED_ON: [&str; 16] = [
+    "/cloudai.v1.TaskService/Get",
+    "/cloudai.v1.TaskService/List",
+    "/cloudai.v1.RegistryService/Get",
+    "/cloudai.v1.RegistryService/List",
+    "/cloudai.v1.RegistryService/Reconnect",
+    "/cloudai.v1.RegistryService/Usage",
+    "/cloudai.v1.RegistryService/WatchUsage",
+    "/cloudai.v1.ClusterService/TransferLeader",
+    "/cloudai.v1.ClusterService/ListMembers",
+    "/cloudai.v1.ClusterService/AddMember",
+    "/cloudai.v1.ClusterService/PromoteMember",
+    "/cloudai.v1.ClusterService/ReplaceMember",
+    "/cloudai.v1.ClusterService/RemoveMember",
+    "/cloudai.v1.MasterService/RegisterWorker",
+    "/cloudai.v1.MasterService/SendHeartbeat",
+    "/cloudai.v1.MasterService/ReportTaskCompletion",
+];
+
+/// Returns the action of a call that says that another master has passed it on.
+pub(super) fn action_passed_on(path: &str) -> Option<Action> {
+    if PASSED_ON.contains(&path) { Some(Action::ServeAsMaster) } else { action_of(path) }
+}
+
 /// Returns the action of the method with a path such as `/cloudai.v1.TaskService/Submit`.
 pub(super) fn action_of(path: &str) -> Option<Action> {
     let (service, method) = path.strip_prefix('/')?.split_once('/')?;
@@ -143,6 +169,15 @@ mod tests {
         });
         let gone = known.filter(|path| !served.contains(path)).collect::<Vec<_>>();
         assert!(gone.is_empty(), "actions of methods that do not exist: {gone:?}");
+    }
+
+    #[test]
+    fn what_is_passed_on_is_a_method_and_gives_no_rights_over_users() {
+        for path in PASSED_ON {
+            assert!(action_of(path).is_some(), "{path}");
+        }
+        let create = "/cloudai.v1.UserService/CreateUserToken";
+        assert_eq!(action_passed_on(create), Some(Action::ManageUsers));
     }
 
     #[test]

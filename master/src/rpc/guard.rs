@@ -10,7 +10,7 @@ use tonic::body::Body;
 use tonic::transport::server::TcpConnectInfo;
 use tower::{Layer, Service};
 
-use super::actions::action_of;
+use super::actions::{action_of, action_passed_on};
 use crate::access::{Action, Caller, Gate, Peer};
 use crate::peer::says_forwarded;
 
@@ -91,12 +91,10 @@ fn permit(caller: Caller, mut request: Request<Body>) -> Result<Request<Body>, P
 
 /// Returns the action that a call takes.
 fn action(request: &Request<Body>) -> Result<Action, Problem> {
-    // Another master has asked its own caller for the rights, and now asks as a master.
-    if says_forwarded(request.headers()) {
-        return Ok(Action::ServeAsMaster);
-    }
     let path = request.uri().path();
-    action_of(path).ok_or_else(|| {
+    let is_passed_on = says_forwarded(request.headers());
+    let action = if is_passed_on { action_passed_on(path) } else { action_of(path) };
+    action.ok_or_else(|| {
         let problem =
             Problem::new(ErrorKind::MethodNotAllowed, format!("there is no method {path}"));
         problem.with_outcome(Outcome::Rejected)

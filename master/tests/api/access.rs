@@ -14,6 +14,7 @@ use proto::client::{BearerToken, Client, ClientOptions};
 use proto::consistency::Consistency;
 use proto::problem::ErrorKind;
 use proto::v1;
+use proto::v1::user_service_client::UserServiceClient;
 use serde_json::{Value, json};
 
 use crate::one_master::{Answer, OneMaster};
@@ -95,13 +96,19 @@ async fn without_a_token_nobody_gets_in_but_probes() {
     }
     let anonymous = Client::new([master.grpc().to_string()], ClientOptions::default()).unwrap();
     assert_eq!(anonymous.status().await.unwrap_err().kind(), ErrorKind::Unauthenticated);
+    // To say that another master has passed the call on helps only with what masters pass on.
+    let mut users = UserServiceClient::connect(format!("http://{}", master.grpc())).await.unwrap();
+    let mut forged = tonic::Request::new(v1::ListUserTokensRequest {});
+    forged.metadata_mut().insert("forwarded", "1".parse().unwrap());
+    let refused = users.list_user_tokens(forged).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::Unauthenticated);
     let root = User::new(&master, FIRST);
     assert_eq!(root.get("/api/cluster").await.status, 200);
     assert!(
         root.get("/metrics")
             .await
             .body
-            .contains("cloudai_refused_requests_total{reason=\"unauthenticated\"} 6")
+            .contains("cloudai_refused_requests_total{reason=\"unauthenticated\"} 7")
     );
     master.stop().await;
 }
