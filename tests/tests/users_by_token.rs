@@ -49,12 +49,12 @@ impl User {
         Self::new(cluster.dir(), name, token.trim())
     }
 
-    /// Reads the cluster's status on one master.
+    /// Reads the members on one master, which asks the leader for them.
     async fn look(&self, cluster: &Cluster, master: u64) -> Answer {
         let value = format!("Bearer {}", self.token);
         let headers = [("authorization", value.as_str())];
         let mut client = cluster.client_of(master);
-        client.send(Method::GET, "/api/cluster", &headers, None).await.unwrap()
+        client.send(Method::GET, "/api/cluster/members", &headers, None).await.unwrap()
     }
 
     /// Waits until each of the masters answers with that status.
@@ -108,6 +108,15 @@ async fn users_call_with_tokens_on_every_master() {
     viewer.run(&cluster, &["task", "submit", "--", "true"], 5).await;
     submitter.run(&cluster, &["task", "submit", "--", "true"], 0).await;
     viewer.run(&cluster, &["task", "list"], 0).await;
+    // A worker has a join token and needs no other.
+    let join_token = admin.run(&cluster, &["token", "create", "fleet"], 0).await;
+    let masters = cluster.grpc_addresses().join(",");
+    let worker = cluster.new_worker();
+    let worker = cluster.worker_mut(&worker);
+    worker.set_masters(&masters);
+    worker.add_arg("--join-token", &join_token);
+    worker.start();
+    submitter.run(&cluster, &["task", "submit", "--wait", "--", "true"], 0).await;
 
     let leader = cluster.leader().await;
     cluster.master_mut(leader).kill();

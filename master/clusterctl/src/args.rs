@@ -51,9 +51,14 @@ pub struct ConnectionArgs {
         value_name = "HOST:PORT,..."
     )]
     pub endpoints: Vec<String>,
-    /// File with the token to present, which its owner alone may read; without it CLUSTERCTL_TOKEN
-    /// holds the token, if there is one
-    #[arg(long, global = true, env = "CLUSTERCTL_TOKEN_FILE", value_name = "FILE")]
+    /// File with the token to present.
+    #[arg(
+        long,
+        global = true,
+        env = "CLUSTERCTL_TOKEN_FILE",
+        value_name = "FILE",
+        help = "File with the token to present, which its owner alone may read [default: the token in CLUSTERCTL_TOKEN, if there is one]"
+    )]
     pub token_file: Option<PathBuf>,
     /// Output format
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
