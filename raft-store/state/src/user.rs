@@ -16,12 +16,12 @@ const USER_NAME_BYTES_MAX: usize = 64;
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
 pub enum Role {
-    /// Looks at everything but users' tokens.
+    /// Looks at everything but join tokens and tokens of users.
     #[default]
     Viewer,
     /// Submits and cancels tasks.
     Submitter,
-    /// Runs the fleet: workers, join tokens, settings, the leader.
+    /// Runs the fleet: workers, join tokens, settings, the level, the leader.
     Operator,
     /// Decides who the members and the users are.
     Admin,
