@@ -300,8 +300,7 @@ impl Attempts {
                 Err(error) => return Err(error),
             }
         }
-        let effects = self.ledger().on_stored(results);
-        self.perform(effects, Duration::ZERO);
+        self.ledger().on_stored(results);
         self.shared.progress.send_replace(());
         Ok(())
     }

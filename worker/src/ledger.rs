@@ -112,13 +112,13 @@ impl Ledger {
     pub(crate) fn on_registering(&mut self) -> Snapshot {
         self.registration = Registration::Pending;
         let (finished, unsent) = self.unconfirmed.divide(BATCH_BYTES);
-        let live = self.live.iter().filter(|(_, live)| **live != Live::Discarded);
-        let running = live.map(|(attempt, _)| *attempt).chain(unsent).collect();
+        let running = self.live.keys().copied().chain(unsent).collect();
         Snapshot { running, finished }
     }
 
     /// Applies the answer to a registration: attempts that the leader does not want, and results
-    /// that it has.
+    /// that it has. Results that were only named are reported even if they are not wanted: after a
+    /// restoration from a backup, nobody else knows of them.
     pub(crate) fn on_registered(
         &mut self,
         session: Session,
@@ -141,10 +141,8 @@ impl Ledger {
                     self.settled.put(attempt, Settlement::Stopped);
                     effects.push(Effect::Kill(attempt));
                 }
-                Some(live @ Live::Storing) => *live = Live::Discarded,
-                Some(Live::Discarded) => {}
-                // Its result was named and is not wanted.
-                None => effects.extend(self.settle(attempt)),
+                // It has ended: its result is told and confirmed, and then forgotten.
+                Some(Live::Storing) | None => {}
             }
         }
 
@@ -244,13 +242,9 @@ impl Ledger {
     pub(crate) fn on_cancelled(&mut self, attempt: AttemptRef) -> Cancelled {
         match self.live.get(&attempt) {
             Some(Live::Running(_)) => Cancelled::Stop,
-            Some(
-                Live::Storing
-                | Live::Discarded
-                | Live::Leaving(_)
-                | Live::Abandoned(_)
-                | Live::Fenced(_),
-            ) => Cancelled::Over,
+            Some(Live::Storing | Live::Leaving(_) | Live::Abandoned(_) | Live::Fenced(_)) => {
+                Cancelled::Over
+            }
             None if self.unconfirmed.contains(attempt) => Cancelled::Over,
             None => {
                 if self.settled.get(attempt).is_none() {
@@ -286,28 +280,17 @@ impl Ledger {
                 self.settled.put(attempt, Settlement::Stopped);
                 false
             }
-            Some(Live::Storing | Live::Discarded) | None => false,
+            Some(Live::Storing) | None => false,
         }
     }
 
     /// Takes in outcomes that are on disk: from now on they may be reported.
-    pub(crate) fn on_stored(&mut self, stored: Vec<FinishedAttempt>) -> Vec<Effect> {
-        let mut effects = Vec::new();
+    pub(crate) fn on_stored(&mut self, stored: Vec<FinishedAttempt>) {
         for FinishedAttempt { attempt, outcome } in stored {
-            match self.live.remove(&attempt) {
-                Some(Live::Storing) => self.unconfirmed.put(attempt, outcome),
-                gone => {
-                    assert_eq!(
-                        gone,
-                        Some(Live::Discarded),
-                        "stored and not asked for: {attempt:?}"
-                    );
-                    self.settled.put(attempt, Settlement::Stopped);
-                    effects.push(Effect::Forget(attempt));
-                }
-            }
+            let was = self.live.remove(&attempt);
+            assert_eq!(was, Some(Live::Storing), "stored and not asked for: {attempt:?}");
+            self.unconfirmed.put(attempt, outcome);
         }
-        effects
     }
 
     /// Returns the results to report next, as many as fit into that many bytes: after those of the

@@ -16,7 +16,7 @@ impl Ledger {
             match live {
                 Live::Running(_) => *live = Live::Fenced(LossReason::LeaseExpired),
                 Live::Leaving(_) | Live::Abandoned(_) => {}
-                Live::Fenced(_) | Live::Storing | Live::Discarded => continue,
+                Live::Fenced(_) | Live::Storing => continue,
             }
             effects.push(Effect::Kill(*attempt));
         }
@@ -38,8 +38,7 @@ impl Ledger {
                 | Live::Leaving(_)
                 | Live::Abandoned(_)
                 | Live::Fenced(_)
-                | Live::Storing
-                | Live::Discarded => continue,
+                | Live::Storing => continue,
             };
             effects.push(Effect::Kill(*attempt));
         }
@@ -65,7 +64,7 @@ impl Ledger {
                 }
                 // It has been told to stop.
                 Live::Leaving(on_disconnect) => (Live::Abandoned(on_disconnect), None),
-                Live::Storing | Live::Discarded | Live::Abandoned(_) => continue,
+                Live::Storing | Live::Abandoned(_) => continue,
             };
             *live = abandoned;
             effects.extend(effect);

@@ -12,8 +12,6 @@ pub(super) enum Live {
     Fenced(LossReason),
     /// It has ended; its outcome is on the way to disk.
     Storing,
-    /// It has ended and the leader does not want it: once its outcome is on disk, it is forgotten.
-    Discarded,
     /// The worker stops it because it shuts down: unless it succeeds, its end says nothing about
     /// the task, and the leader need not be told.
     Leaving(OnDisconnect),
@@ -26,7 +24,7 @@ impl Live {
     pub(super) const fn has_process(self) -> bool {
         match self {
             Self::Running(_) | Self::Fenced(_) | Self::Leaving(_) | Self::Abandoned(_) => true,
-            Self::Storing | Self::Discarded => false,
+            Self::Storing => false,
         }
     }
 }

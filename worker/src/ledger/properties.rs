@@ -67,8 +67,7 @@ impl World {
             Event::Stores => {
                 let ended = std::mem::take(&mut self.ended);
                 self.on_disk.extend(ended.iter().map(|ended| ended.attempt));
-                let effects = self.ledger.on_stored(ended);
-                self.perform(effects);
+                self.ledger.on_stored(ended);
             }
             Event::Report => {
                 for result in self.ledger.next_report(130) {

@@ -41,7 +41,7 @@ fn unconfirmed(attempts: &[AttemptRef]) -> Ledger {
     let mut ledger = running(attempts);
     for attempt in attempts {
         assert!(ledger.on_ended(&ended(*attempt)));
-        assert_eq!(ledger.on_stored(vec![ended(*attempt)]), []);
+        ledger.on_stored(vec![ended(*attempt)]);
     }
     ledger
 }
@@ -135,14 +135,15 @@ fn the_leader_kills_what_it_does_not_want_and_hears_no_more_of_it() {
 }
 
 #[test]
-fn an_unwanted_result_that_is_being_stored_is_forgotten() {
+fn an_unwanted_result_that_is_being_stored_is_told_and_then_forgotten() {
     let mut ledger = running(&[A]);
     ledger.on_ended(&ended(A));
     ledger.on_registering();
     assert_eq!(ledger.on_registered(SESSION, &[A], &[]), Ok(vec![]));
-    assert_eq!(ledger.on_registering().running, []);
 
-    assert_eq!(ledger.on_stored(vec![ended(A)]), [Effect::Forget(A)]);
+    ledger.on_stored(vec![ended(A)]);
+    assert_eq!(ledger.next_report(BATCH_BYTES), [ended(A)]);
+    assert_eq!(ledger.on_confirmed(&[A]), [Effect::Forget(A)]);
     assert_eq!(ledger.next_report(BATCH_BYTES), []);
 }
 
@@ -156,7 +157,7 @@ fn a_lapsed_lease_kills_what_runs_and_keeps_what_ended() {
     assert_eq!(ledger.on_lapsed(), [Effect::Kill(B)]);
 
     assert_eq!(ledger.session(), None);
-    assert_eq!(ledger.on_stored(vec![ended(C)]), []);
+    ledger.on_stored(vec![ended(C)]);
     assert_eq!(ledger.on_registering().running, [B], "until it is gone nobody else may run it");
     assert!(!ledger.on_ended(&killed(B)));
     let finished = [ended(A), lost(B, LossReason::LeaseExpired), ended(C)];
@@ -170,7 +171,7 @@ fn what_ended_by_itself_before_it_was_fenced_has_a_result() {
 
     assert!(ledger.on_ended(&ended(A)));
 
-    assert_eq!(ledger.on_stored(vec![ended(A)]), []);
+    ledger.on_stored(vec![ended(A)]);
     assert_eq!(ledger.on_registering().finished, [ended(A)]);
 }
 
@@ -292,7 +293,7 @@ fn what_ends_well_while_the_worker_shuts_down_is_reported_and_nothing_else_is() 
     assert!(!ledger.on_ended(&killed(C)), "the leader knows it as lost");
     assert!(ledger.on_ended(&ended(B)));
     assert_eq!(ledger.on_registering().running, [B], "until it is on disk");
-    assert_eq!(ledger.on_stored(vec![ended(B)]), []);
+    ledger.on_stored(vec![ended(B)]);
     assert_eq!(ledger.on_registering().finished, [ended(A), ended(B)]);
 }
 
@@ -332,7 +333,10 @@ fn a_registration_names_the_results_that_do_not_fit_into_it() {
 
     let stale = unsent[0];
     let effects = ledger.on_registered(SESSION, &[stale], &[finished[0].attempt]).unwrap();
-    assert_eq!(effects, [Effect::Forget(finished[0].attempt), Effect::Forget(stale)]);
+    assert_eq!(effects, [Effect::Forget(finished[0].attempt)]);
+    let reported = ledger.next_report(usize::MAX);
+    assert!(reported.iter().any(|result| result.attempt == stale), "it is told all the same");
+    assert_eq!(ledger.on_confirmed(&[stale]), [Effect::Forget(stale)]);
     assert_eq!(ledger.on_registering().running.len(), unsent.len() - 2);
 }
 
