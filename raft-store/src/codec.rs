@@ -196,6 +196,7 @@ pub(crate) fn encode_record(
         Record::MassLoss(record) => encode_into(record, cluster, out),
         Record::Settings(record) => encode_into(record, cluster, out),
         Record::UserToken(record) => encode_into(record, cluster, out),
+        Record::Orphan(record) => encode_into(record, cluster, out),
     }
 }
 

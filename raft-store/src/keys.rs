@@ -2,7 +2,7 @@
 //!
 //! Numbers in keys are big-endian, so that RocksDB's byte order is the order of the numbers.
 
-use cluster_state::{LogIndex, TaskId, Term, Timestamp, TokenId};
+use cluster_state::{LogIndex, OrphanId, TaskId, Term, Timestamp, TokenId};
 
 use crate::codec::CodecError;
 
@@ -57,7 +57,8 @@ impl LogRecord {
 /// Column families of the state instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Table {
-    /// Key: [`StateRecord`], 1 byte. Value: as the record says.
+    /// Single records. Key: [`StateRecord`], 1 byte. Value: as the record says. Behind them orphaned
+    /// results, from level 2 on. Key: [`orphan_key`]. Value: `Orphan`.
     Records,
     /// Key: [`Term`], 8 bytes. Value: `LeaderRecord`.
     Leaders,
@@ -142,6 +143,20 @@ pub(crate) const USER_TOKENS: u8 = 32;
 /// level has risen.
 pub(crate) fn user_token_key(id: &TokenId) -> Vec<u8> {
     [&[USER_TOKENS], id.as_str().as_bytes()].concat()
+}
+
+/// First byte of the keys of orphaned results.
+pub(crate) const ORPHANS: u8 = 6;
+
+/// Returns the key of an orphaned result in the table of single records: 1 byte, and its id, 8 bytes. A
+/// column family would be in the way of release 0.2.0, which a master may go back to until the level
+/// has risen.
+pub(crate) fn orphan_key(id: OrphanId) -> [u8; 9] {
+    let mut key = [ORPHANS; 9];
+    if let Some((_, number)) = key.split_first_mut() {
+        number.copy_from_slice(&id.0.to_be_bytes());
+    }
+    key
 }
 
 /// A key that is one number.
@@ -229,6 +244,13 @@ mod tests {
             prop_assert!(TaskId::from_key(&bytes).is_err());
             prop_assert!(FinishKey::from_key(&bytes).is_err());
         }
+    }
+
+    #[test]
+    fn orphans_lie_in_order_behind_the_single_records() {
+        assert_eq!(orphan_key(OrphanId(0x0102)), [6, 0, 0, 0, 0, 0, 0, 1, 2]);
+        assert!(StateRecord::Settings.key().as_slice() < orphan_key(OrphanId(0)).as_slice());
+        assert!(orphan_key(OrphanId(9)) < orphan_key(OrphanId(256)));
     }
 
     #[test]

@@ -301,6 +301,7 @@ const fn is_repeatable(command: &Command) -> bool {
         | Command::SetSettings(_)
         | Command::CreateUserToken(_)
         | Command::RevokeUserToken(_)
+        | Command::DropOrphans(_)
         | Command::Tick(_) => false,
     }
 }

@@ -25,7 +25,7 @@ use self::batch::Tables;
 use crate::codec::{self, Versioned};
 use crate::error::{OpenError, StorageError};
 use crate::files::{self, Directory};
-use crate::keys::{NumberKey, StateRecord, USER_TOKENS};
+use crate::keys::{NumberKey, ORPHANS, StateRecord, USER_TOKENS};
 use crate::rocks;
 use crate::types::{LogId, StoredMembership};
 
@@ -154,7 +154,8 @@ impl Restored {
         if let Some(settings) = database.get_cf(tables.records, StateRecord::Settings.key())? {
             state.restore(Record::Settings(codec::decode(&settings)?));
         }
-        restore_user_tokens(database, &mut state)?;
+        restore_range(database, USER_TOKENS, &mut state, Record::UserToken)?;
+        restore_range(database, ORPHANS, &mut state, Record::Orphan)?;
 
         Ok(Self { state, applied, membership })
     }
@@ -199,15 +200,20 @@ fn restore_tasks(database: &DB, state: &mut State) -> Result<(), StorageError> {
     })
 }
 
-/// Reads the tokens of users, which are a range of the table of single records.
-fn restore_user_tokens(database: &DB, state: &mut State) -> Result<(), StorageError> {
-    let from = IteratorMode::From(&[USER_TOKENS], Direction::Forward);
+/// Puts back the records that are a range of the table of single records.
+fn restore_range<T: Versioned>(
+    database: &DB,
+    first_byte: u8,
+    state: &mut State,
+    record: impl Fn(T) -> Record,
+) -> Result<(), StorageError> {
+    let from = IteratorMode::From(&[first_byte], Direction::Forward);
     for row in database.iterator_cf(Tables::of(database)?.records, from) {
         let (key, value) = row?;
-        if !key.starts_with(&[USER_TOKENS]) {
+        if key.first() != Some(&first_byte) {
             break;
         }
-        state.restore(Record::UserToken(codec::decode(&value)?));
+        state.restore(record(codec::decode(&value)?));
     }
     Ok(())
 }

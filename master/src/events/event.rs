@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cluster_state::{
-    Change, Key, LogIndex, MasterId, Record, SettingSource, SettingsRecord, Term, Timestamp,
-    Worker, WorkerEventKind, WorkerId, WorkerState,
+    Change, Key, LogIndex, MasterId, OrphanId, Record, SettingSource, SettingsRecord, TaskId, Term,
+    Timestamp, Worker, WorkerEventKind, WorkerId, WorkerState,
 };
 use proto::convert;
 use raft_store::{MemberEvent, MemberNews, NodeId, VoteGiver};
@@ -83,6 +83,19 @@ pub(crate) enum Event {
         #[serde(serialize_with = "rfc3339")]
         timestamp: Timestamp,
     },
+    /// A worker has reported the end of an attempt that the restored state did not know.
+    OrphanedResult {
+        #[serde(serialize_with = "text")]
+        orphan_id: OrphanId,
+        worker_id: WorkerId,
+        #[serde(serialize_with = "text")]
+        task_id: TaskId,
+        attempt: u32,
+        /// End of the attempt, in words.
+        outcome: String,
+        #[serde(serialize_with = "rfc3339")]
+        timestamp: Timestamp,
+    },
     /// The alarm that many workers were lost at once.
     MassLoss {
         state: Alarm,
@@ -148,6 +161,7 @@ impl Event {
             Self::Leader { .. }
             | Self::MassLoss { .. }
             | Self::Settings { .. }
+            | Self::OrphanedResult { .. }
             | Self::Member { .. } => Topic::Cluster,
         }
     }
@@ -169,6 +183,14 @@ impl Event {
                 timestamp: record.since,
             }),
             Change::Put(Record::Settings(record)) => Some(Self::of_settings(record)),
+            Change::Put(Record::Orphan(orphan)) => Some(Self::OrphanedResult {
+                orphan_id: orphan.id,
+                worker_id: orphan.worker.clone(),
+                task_id: orphan.attempt.task,
+                attempt: orphan.attempt.attempt.0,
+                outcome: orphan.end.to_string(),
+                timestamp: orphan.reported_at,
+            }),
             Change::Put(Record::MassLoss(alarm)) => Some(Self::MassLoss {
                 state: if alarm.brakes() { Alarm::Raised } else { Alarm::Acknowledged },
                 lost: Some(alarm.lost),
@@ -197,6 +219,7 @@ impl Event {
                 | Key::Departed(_)
                 | Key::UserToken(_)
                 | Key::Token(_)
+                | Key::Orphan(_)
                 | Key::Settings,
             ) => None,
         }

@@ -49,6 +49,10 @@ pub(crate) struct ClusterSample {
     pub(super) backup_age: Option<Duration>,
     /// True while a mass loss slows requeueing.
     pub(super) is_mass_loss: bool,
+    /// Orphaned results that nobody has dropped.
+    pub(super) orphans: u64,
+    /// Those that there was no room for.
+    pub(super) orphans_displaced: u64,
     /// A leader's alone.
     pub(super) absences: Absences,
 }
@@ -100,6 +104,8 @@ impl ClusterSample {
             snapshots: node.snapshot_failures(),
             backup_age: None,
             is_mass_loss: state.mass_loss().is_some_and(MassLoss::brakes),
+            orphans: u64::try_from(state.orphans().len()).unwrap_or(u64::MAX),
+            orphans_displaced: state.meta().orphans_displaced,
             absences: if leadership.is_leading() {
                 absences(state, now)
             } else {
@@ -193,6 +199,7 @@ impl Collector for ClusterSample {
             ("raft_commit_index", "Last entry known to be committed", self.committed),
             ("raft_applied_index", "Last entry applied", self.applied),
             ("request_body_bytes", "Bytes of incoming request bodies", self.body_bytes),
+            ("orphaned_results", "Results unknown to the backup, not dropped yet", self.orphans),
             ("mass_loss", "1 while a mass loss is not acknowledged", u64::from(self.is_mass_loss)),
         ];
         for (name, help, value) in plain {
@@ -220,6 +227,11 @@ impl Collector for ClusterSample {
         for (name, help, value) in [
             ("snapshots_not_taken", "Snapshots of the state that could not be taken", not_taken),
             ("snapshots_refused", "Received snapshots that cannot be used here", refused),
+            (
+                "orphaned_results_displaced",
+                "Orphaned results that there was no room to keep",
+                self.orphans_displaced,
+            ),
         ] {
             let counter = ConstCounter::new(value);
             let descriptor = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;

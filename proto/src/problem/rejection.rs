@@ -10,7 +10,8 @@ impl From<&Rejection> for ErrorKind {
             Rejection::StaleTerm { .. } => Self::NotLeader,
             Rejection::UnknownWorker { .. }
             | Rejection::NoMassLoss
-            | Rejection::NoUserToken { .. } => Self::NotFound,
+            | Rejection::NoUserToken { .. }
+            | Rejection::UnknownOrphan { .. } => Self::NotFound,
             Rejection::InvalidToken { .. } => Self::Forbidden,
             Rejection::NotLive { .. }
             | Rejection::NotQueued { .. }

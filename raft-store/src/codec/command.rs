@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use cluster_state::{
     AssignTasks, BeginTerm, CancelTask, ChangeHealth, Command, ConnectWorker, CreateToken,
-    CreateUserToken, DisconnectWorkers, EndMassLoss, FinishAttempts, ForgetDeparted, LabelWorker,
-    Level, NoteRival, Proposal, RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts,
-    RevokeToken, RevokeUserToken, SeedSettings, SetScheduling, SetSettings, StartAttempts,
-    SubmitTasks, Tick, Timestamp, UnregisterWorker,
+    CreateUserToken, DisconnectWorkers, DropOrphans, EndMassLoss, FinishAttempts, ForgetDeparted,
+    LabelWorker, Level, NoteRival, Proposal, RaiseLevel, RaiseMassLoss, RegisterWorker,
+    RequeueAttempts, RevokeToken, RevokeUserToken, SeedSettings, SetScheduling, SetSettings,
+    StartAttempts, SubmitTasks, Tick, Timestamp, UnregisterWorker,
 };
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +84,7 @@ pub(crate) fn encode_command(command: &Command, cluster: Level) -> Result<Bytes,
         Command::SetSettings(command) => encode_into(command, cluster, to),
         Command::CreateUserToken(command) => encode_into(command, cluster, to),
         Command::RevokeUserToken(command) => encode_into(command, cluster, to),
+        Command::DropOrphans(command) => encode_into(command, cluster, to),
     }?;
     Ok(out.into())
 }
@@ -130,6 +131,7 @@ fn read_command(kind: u8, level: Level, body: &[u8]) -> Result<Command, CodecErr
         SetSettings::TYPE => Command::SetSettings(read_body(level, body)?),
         CreateUserToken::TYPE => Command::CreateUserToken(read_body(level, body)?),
         RevokeUserToken::TYPE => Command::RevokeUserToken(read_body(level, body)?),
+        DropOrphans::TYPE => Command::DropOrphans(read_body(level, body)?),
         unknown => return Err(CodecError::UnknownCommand(unknown)),
     })
 }

@@ -1,8 +1,8 @@
 //! Encodings that level 2 has changed, with those that they had before, and those that it has added.
 
 use cluster_state::{
-    ClusterId, CreateUserToken, Epoch, Generation, Level, Meta, RevokeUserToken, SeedSettings,
-    SetSettings, SettingsRecord, TaskId, Term, Timestamp, UserToken,
+    ClusterId, CreateUserToken, DropOrphans, Epoch, Level, Meta, Orphan, RevokeUserToken,
+    SeedSettings, SetSettings, SettingsRecord, TaskId, Term, Timestamp, UserToken,
 };
 use serde::{Deserialize, Serialize};
 
@@ -34,8 +34,16 @@ impl Versioned for Meta {
     fn read_earlier(level: Level, body: &[u8]) -> Result<Self, CodecError> {
         let MetaBefore { cluster, next_task, now, term, live_bytes_max, level, epochs_used } =
             read_body(level, body)?;
-        let generation = Generation::default();
-        Ok(Self { cluster, next_task, now, term, live_bytes_max, level, epochs_used, generation })
+        Ok(Self {
+            cluster,
+            next_task,
+            now,
+            term,
+            live_bytes_max,
+            level,
+            epochs_used,
+            ..Self::default()
+        })
     }
 
     fn write_earlier(&self, _: Level, out: &mut Vec<u8>) -> Result<(), CodecError> {
@@ -74,5 +82,15 @@ impl Versioned for CreateUserToken {
 
 impl Versioned for RevokeUserToken {
     const TYPE: u8 = 33;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for Orphan {
+    const TYPE: u8 = 14;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for DropOrphans {
+    const TYPE: u8 = 26;
     const LEVEL: Level = LEVEL;
 }

@@ -15,13 +15,14 @@ use std::fs;
 use std::path::PathBuf;
 
 use cluster_state::{
-    Departed, IdempotencyRecord, JoinToken, LeaderRecord, Level, LogIndex, MassLoss, Meta,
-    SetSettings, SettingsRecord, State, Task, UserToken, Worker,
+    CreateUserToken, Departed, DropOrphans, IdempotencyRecord, JoinToken, LeaderRecord, Level,
+    LogIndex, MassLoss, Meta, Orphan, RevokeUserToken, SettingsRecord, State, Task, UserToken,
+    Worker,
 };
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
-use super::proposals::steps;
+use super::proposals::log;
 use super::records::records;
 use crate::codec::{CodecError, Versioned, decode, decode_command, encode, encode_command};
 use crate::guard::{self, Slot};
@@ -83,6 +84,7 @@ fn read_record(bytes: &[u8], level: Level) -> Result<(String, Vec<u8>), CodecErr
         Block::TYPE => read::<Block>(bytes, level),
         Verdict::TYPE => read::<Verdict>(bytes, level),
         Slot::TYPE => read::<Slot>(bytes, level),
+        Orphan::TYPE => read::<Orphan>(bytes, level),
         SettingsRecord::TYPE => read::<SettingsRecord>(bytes, level),
         UserToken::TYPE => read::<UserToken>(bytes, level),
         _ => Err(CodecError::OtherType { found, expected: 0 }),
@@ -114,14 +116,15 @@ fn samples() -> Samples {
         }
     };
     for _ in 0..LOGS {
-        let log = steps().new_tree(&mut runner).unwrap().current();
+        let (start, steps) = log().new_tree(&mut runner).unwrap().current();
         let mut state = State::new();
-        for (step, index) in log.iter().cloned().zip(1..) {
+        state.restore(start.clone());
+        for (step, index) in steps.iter().cloned().zip(1..) {
             let proposal = step.proposal(&state);
             take(Kind::Command, encode_command(&proposal.command, Level::NEWEST).unwrap().to_vec());
             state.apply(LogIndex(index), proposal);
         }
-        records(log).into_iter().for_each(|record| take(Kind::Record, record));
+        records(start, steps).into_iter().for_each(|record| take(Kind::Record, record));
     }
     let block = Volume::default().append(7, 2 << 20).unwrap();
     take(Kind::Record, encode(&block, Level::NEWEST).unwrap());
@@ -187,8 +190,9 @@ fn every_type_that_this_release_writes_is_in_the_corpus() {
     let missing = BTreeSet::difference(&written, &found).collect::<Vec<_>>();
     assert!(missing.is_empty(), "not in the corpus: {missing:?}");
 
-    let commands = 1..=SetSettings::TYPE;
-    let types = (1..=SettingsRecord::TYPE).map(|kind| (Kind::Record, kind));
+    let users = [CreateUserToken::TYPE, RevokeUserToken::TYPE];
+    let commands = (1..=DropOrphans::TYPE).chain(users);
+    let types = (1..=Orphan::TYPE).chain([UserToken::TYPE]).map(|kind| (Kind::Record, kind));
     let types = types.chain(commands.map(|kind| (Kind::Command, kind))).collect::<BTreeSet<_>>();
     assert_eq!(written, types, "the samples have one of each type");
 }

@@ -6,14 +6,14 @@ use std::fmt::Debug;
 use cluster_fuzz::{Fuzz, mutated};
 use cluster_state::{
     Change, ClusterId, Departed, IdempotencyRecord, JoinToken, LeaderRecord, Level, LogIndex,
-    MassLoss, MasterId, Meta, SettingsRecord, State, Task, UserToken, Worker,
+    MassLoss, MasterId, Meta, Orphan, Record, SettingsRecord, State, Task, UserToken, Worker,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::proposals::{Step, steps};
+use super::proposals::{Step, log};
 use super::{MEMORY, membership, position, vote};
 use crate::codec::{
     Versioned, check_stored, decode, decode_json, encode, encode_json, encode_record,
@@ -24,19 +24,20 @@ use crate::types::{LogId, NodeId, StoredMembership, Vote};
 
 /// Generates one of the records that a log leads to.
 fn record() -> impl Strategy<Value = Vec<u8>> {
-    (steps(), any::<Index>()).prop_map(|(log, at)| {
-        let records = records(log);
+    (log(), any::<Index>()).prop_map(|((start, steps), at)| {
+        let records = records(start, steps);
         records.get(at.index(records.len())).unwrap().clone()
     })
 }
 
-pub(super) fn records(log: Vec<Step>) -> Vec<Vec<u8>> {
+pub(super) fn records(start: Record, steps: Vec<Step>) -> Vec<Vec<u8>> {
     let mut state = State::new();
+    state.restore(start);
     let unknown = Identity { node: NodeId(1 << 40), name: MasterId(3), cluster: None };
     let known = Identity { cluster: Some(ClusterId(7)), ..unknown };
     let mut records =
         vec![encode(&unknown, Level::NEWEST).unwrap(), encode(&known, Level::NEWEST).unwrap()];
-    for (step, index) in log.into_iter().zip(1..) {
+    for (step, index) in steps.into_iter().zip(1..) {
         let proposal = step.proposal(&state);
         let applied = state.apply(LogIndex(index), proposal);
         let verdict: Verdict = match applied.reply {
@@ -82,6 +83,7 @@ fn a_record_is_read_as_written_or_refused() {
         check::<MassLoss>(&bytes);
         check::<SettingsRecord>(&bytes);
         check::<UserToken>(&bytes);
+        check::<Orphan>(&bytes);
         check::<Identity>(&bytes);
         check::<Verdict>(&bytes);
     });

@@ -8,7 +8,7 @@ use rocksdb::{ColumnFamily, DB, WriteBatch};
 
 use crate::codec::{self, Versioned};
 use crate::error::StorageError;
-use crate::keys::{FinishKey, NumberKey, StateRecord, Table, user_token_key};
+use crate::keys::{FinishKey, NumberKey, StateRecord, Table, orphan_key, user_token_key};
 use crate::rocks;
 use crate::types::{LogId, StoredMembership};
 
@@ -114,6 +114,9 @@ impl<'db> Batch<'db> {
             Record::UserToken(token) => {
                 self.put(self.tables.records, user_token_key(&token.id), token)
             }
+            Record::Orphan(orphan) => {
+                self.put(self.tables.records, orphan_key(orphan.id), &**orphan)
+            }
         }
     }
 
@@ -125,6 +128,7 @@ impl<'db> Batch<'db> {
             Key::Departed(id) => self.delete(self.tables.departed, id.as_str()),
             Key::Token(id) => self.delete(self.tables.tokens, id.as_str()),
             Key::MassLoss => self.delete(self.tables.records, StateRecord::MassLoss.key()),
+            Key::Orphan(id) => self.delete(self.tables.records, orphan_key(*id)),
             Key::Settings => self.delete(self.tables.records, StateRecord::Settings.key()),
             Key::UserToken(id) => self.delete(self.tables.records, user_token_key(id)),
             Key::Meta => self.delete(self.tables.records, StateRecord::Meta.key()),
@@ -187,4 +191,37 @@ fn last_of_each_record(changes: &[(LogIndex, Change)]) -> Vec<bool> {
     let mut is_last = later_first.map(|(_, change)| seen.insert(change.key())).collect::<Vec<_>>();
     is_last.reverse();
     is_last
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster_state::{AttemptNumber, AttemptRef, Epoch, Orphan, OrphanEnd, OrphanId};
+
+    use super::super::{Restored, StateDb};
+    use super::*;
+
+    #[test]
+    fn orphaned_results_are_read_back_in_their_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = StateDb::open(dir.path().join("db")).unwrap();
+        let attempt = AttemptRef { task: TaskId(7), attempt: AttemptNumber(1) };
+        let orphan = |id| Orphan {
+            id: OrphanId(id),
+            worker: format!("w{id}").parse().unwrap(),
+            epoch: Epoch(1),
+            attempt,
+            end: OrphanEnd::Stopped,
+            reported_at: Timestamp(5),
+            generation: 1,
+            index: LogIndex(1),
+        };
+        let put = |id| (LogIndex(1), Change::Put(Record::Orphan(orphan(id).into())));
+        let dropped = (LogIndex(2), Change::Delete(Key::Orphan(OrphanId(2))));
+        let mut batch = Batch::new(store.database(), Level::NEWEST).unwrap();
+        batch.put_changes(&[put(300), put(2), put(1), dropped]).unwrap();
+        batch.write().unwrap();
+        let state = Restored::load(store.database()).unwrap().state;
+        let found = state.orphans().map(|orphan| Orphan::clone(orphan)).collect::<Vec<_>>();
+        assert_eq!(found, [orphan(1), orphan(300)]);
+    }
 }

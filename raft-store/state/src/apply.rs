@@ -4,6 +4,7 @@ mod attempt;
 mod cluster;
 mod connection;
 mod health;
+mod orphan;
 mod settings;
 mod task;
 mod user;
@@ -13,8 +14,8 @@ use std::sync::Arc;
 
 use crate::{
     Applied, Change, Command, Departed, IdempotencyRecord, JoinToken, Key, LeaderRecord, Limits,
-    LogIndex, MassLoss, Meta, Proposal, Record, Rejection, State, Task, TaskId, Term, Timestamp,
-    TokenId, Worker, WorkerId,
+    LogIndex, MassLoss, Meta, Orphan, OrphanId, Proposal, Record, Rejection, State, Task, TaskId,
+    Term, Timestamp, TokenId, Worker, WorkerId,
 };
 
 impl State {
@@ -58,6 +59,7 @@ impl State {
             Command::SetSettings(command) => apply.set_settings(command),
             Command::CreateUserToken(command) => apply.create_user_token(command),
             Command::RevokeUserToken(command) => apply.revoke_user_token(&command.token),
+            Command::DropOrphans(command) => apply.drop_orphans(command),
         };
 
         assert!(reply.is_ok() || apply.changes.is_empty(), "a rejection changes nothing");
@@ -150,6 +152,17 @@ impl Apply<'_> {
     fn remove_mass_loss(&mut self) {
         self.state.put_mass_loss(None);
         self.changes.push(Change::Delete(Key::MassLoss));
+    }
+
+    fn put_orphan(&mut self, orphan: Orphan) {
+        let orphan = Arc::new(Orphan { index: self.index, ..orphan });
+        self.state.put_orphan(Arc::clone(&orphan));
+        self.changes.push(Change::Put(Record::Orphan(orphan)));
+    }
+
+    fn remove_orphan(&mut self, id: OrphanId) {
+        self.state.remove_orphan(id);
+        self.changes.push(Change::Delete(Key::Orphan(id)));
     }
 
     fn remove_worker(&mut self, id: &WorkerId) {

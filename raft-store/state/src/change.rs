@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Departed, IdempotencyRecord, JoinToken, LeaderRecord, MassLoss, Meta, SettingsRecord, Task,
-    TaskId, Term, TokenId, UserToken, Worker, WorkerId,
+    Departed, IdempotencyRecord, JoinToken, LeaderRecord, MassLoss, Meta, Orphan, OrphanId,
+    SettingsRecord, Task, TaskId, Term, TokenId, UserToken, Worker, WorkerId,
 };
 
 /// A change of one record. Changes alone rebuild the state: see [`crate::State::follow`].
@@ -39,6 +39,8 @@ pub enum Record {
     Settings(Arc<SettingsRecord>),
     /// A user's token.
     UserToken(UserToken),
+    /// The end of an attempt that the restored state did not know.
+    Orphan(Arc<Orphan>),
 }
 
 /// The name of a record.
@@ -64,6 +66,8 @@ pub enum Key {
     Settings,
     /// See [`Record::UserToken`].
     UserToken(TokenId),
+    /// See [`Record::Orphan`].
+    Orphan(OrphanId),
 }
 
 impl Record {
@@ -81,6 +85,7 @@ impl Record {
             Self::MassLoss(_) => Key::MassLoss,
             Self::Settings(_) => Key::Settings,
             Self::UserToken(token) => Key::UserToken(token.id.clone()),
+            Self::Orphan(orphan) => Key::Orphan(orphan.id),
         }
     }
 }

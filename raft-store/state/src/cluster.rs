@@ -29,6 +29,14 @@ pub struct Meta {
     pub epochs_used: Epoch,
     /// The life of the cluster that this is. Since level 2.
     pub generation: Generation,
+    /// Id of the first task that the state from which the generation continues did not know: those
+    /// from here to the generation's first one are lost. Since level 2.
+    pub continued_at: TaskId,
+    /// Number of orphaned results found so far, in all generations; the last one has it for its id.
+    /// Since level 2.
+    pub orphans_found: u64,
+    /// Number of those that made room for others before an operator dropped them. Since level 2.
+    pub orphans_displaced: u64,
 }
 
 impl Default for Meta {
@@ -42,6 +50,9 @@ impl Default for Meta {
             level: Level::FIRST,
             epochs_used: Epoch(0),
             generation: Generation::default(),
+            continued_at: TaskId(1),
+            orphans_found: 0,
+            orphans_displaced: 0,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Commands: everything that can be done to the replicated state.
 
 mod cluster;
+mod orphans;
 mod settings;
 mod tasks;
 mod users;
@@ -9,6 +10,7 @@ mod workers;
 pub use self::cluster::{
     BeginTerm, CreateToken, EndMassLoss, RaiseLevel, RaiseMassLoss, RevokeToken, Tick,
 };
+pub use self::orphans::{DropOrphans, OrphanSelection};
 pub use self::settings::{SeedSettings, SetSettings};
 pub use self::tasks::{
     AssignTasks, Assignment, CancelTask, FinishAttempts, FinishedAttempt, IdempotencyKey,
@@ -19,7 +21,7 @@ pub use self::workers::{
     ChangeHealth, ConnectWorker, DisconnectWorkers, ForgetDeparted, HealthChange, HealthFinding,
     LabelWorker, NoteRival, RegisterWorker, SchedulingOrder, SetScheduling, UnregisterWorker,
 };
-use crate::{Level, Settings, Timestamp, UserToken};
+use crate::{Generation, Level, Settings, Timestamp, UserToken};
 
 /// A command with the leader's stamp of time: the content of a log entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +90,8 @@ pub enum Command {
     CreateUserToken(CreateUserToken),
     /// Revoke a user's token.
     RevokeUserToken(RevokeUserToken),
+    /// Drop orphaned results that an operator has seen.
+    DropOrphans(DropOrphans),
 }
 
 impl Command {
@@ -121,6 +125,7 @@ impl Command {
             | Self::RaiseLevel(_) => Level::FIRST,
             Self::SeedSettings(_) | Self::SetSettings(_) => Settings::LEVEL,
             Self::CreateUserToken(_) | Self::RevokeUserToken(_) => UserToken::LEVEL,
+            Self::DropOrphans(_) => Generation::LEVEL,
         }
     }
 }

@@ -2,8 +2,8 @@
 //! position from which it continues is ever handed out again.
 
 use crate::{
-    AttemptNumber, Departed, Epoch, Generation, Level, Meta, Record, Task, TaskId, TaskState,
-    Timestamp, Worker,
+    AttemptNumber, AttemptRef, Departed, Epoch, Generation, Level, Meta, Record, State, Task,
+    TaskId, TaskState, Timestamp, Worker,
 };
 
 /// Ids of tasks that each generation has to itself. At ten thousand submissions a second they last
@@ -20,7 +20,7 @@ const EPOCHS_PER_GENERATION: u64 = 1_000_000_000;
 
 impl Generation {
     /// Level that a cluster has in every generation but the first.
-    const LEVEL: Level = Level(2);
+    pub(crate) const LEVEL: Level = Level(2);
 
     /// Returns the generation after this one in a cluster that would give `next_task` next.
     #[must_use]
@@ -55,8 +55,13 @@ impl Generation {
         if task.id >= self.first_task() {
             return next;
         }
-        let first = self.number.saturating_mul(ATTEMPTS_PER_GENERATION).saturating_add(1);
-        next.max(AttemptNumber(first))
+        next.max(self.first_attempt())
+    }
+
+    /// Returns the number of its first attempt of a task that is older. All smaller ones are of
+    /// earlier generations.
+    const fn first_attempt(self) -> AttemptNumber {
+        AttemptNumber(self.number.saturating_mul(ATTEMPTS_PER_GENERATION).saturating_add(1))
     }
 }
 
@@ -69,8 +74,28 @@ impl Meta {
             epochs_used: beyond(self.epochs_used, generation.after(self.generation)),
             level: self.level.max(Generation::LEVEL),
             generation,
+            continued_at: self.next_task,
             ..self
         }
+    }
+}
+
+impl State {
+    /// Returns whether an earlier generation began the attempt after the position from which this one
+    /// continues. A task that was known and is not live any more has ended: what is told of it late is
+    /// nothing new.
+    pub(crate) fn has_lost(&self, attempt: AttemptRef) -> bool {
+        let Meta { generation, continued_at, level, .. } = *self.meta();
+        if generation.number == 0 || level < Generation::LEVEL {
+            return false;
+        }
+        if attempt.task >= generation.first_task() {
+            return false;
+        }
+        self.task(attempt.task).map_or(attempt.task >= continued_at, |task| {
+            let is_earlier = attempt.attempt < generation.first_attempt();
+            is_earlier && !task.has_known(attempt.attempt, self.limits())
+        })
     }
 }
 
@@ -93,6 +118,7 @@ impl Record {
             }
             Self::Leader(_)
             | Self::IdempotencyKey(_)
+            | Self::Orphan(_)
             | Self::Token(_)
             | Self::MassLoss(_)
             | Self::UserToken(_)

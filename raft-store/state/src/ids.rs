@@ -26,6 +26,11 @@ pub enum InvalidId {
         "'{0}' is not a worker id: expected 1 to 253 letters, digits, '.', '_' or '-', starting with a letter or digit"
     )]
     Worker(String),
+    /// An id of an orphaned result is `o` and a decimal number.
+    #[error(
+        "'{0}' is not the id of an orphaned result: expected o followed by a number, as in o17"
+    )]
+    Orphan(String),
     /// A token id is used in paths.
     #[error("'{0}' is not a token id: expected 1 to 64 lower-case letters, digits or '-'")]
     Token(String),
@@ -82,6 +87,10 @@ number!(
     TaskId(u64), "t"
 );
 number!(
+    /// Id of an orphaned result, in the order in which they were found: `o1`, `o2`, …
+    OrphanId(u64), "o"
+);
+number!(
     /// Number of an attempt of a task, counted from 1 and never reused: its fencing token.
     AttemptNumber(u32), "#"
 );
@@ -119,12 +128,24 @@ impl FromStr for TaskId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let invalid = || InvalidId::Task(shown(text));
-        let digits = text.strip_prefix('t').ok_or_else(invalid)?;
-        // `parse` would take a sign and leading zeros: one task must not have two names.
-        let is_canonical = !digits.starts_with(['0', '+']);
-        digits.parse().ok().filter(|_| is_canonical).map(Self).ok_or_else(invalid)
+        numbered(text, 't').map(Self).ok_or_else(|| InvalidId::Task(shown(text)))
     }
+}
+
+impl FromStr for OrphanId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        numbered(text, 'o').map(Self).ok_or_else(|| InvalidId::Orphan(shown(text)))
+    }
+}
+
+/// Returns the number after the letter.
+fn numbered(text: &str, letter: char) -> Option<u64> {
+    let digits = text.strip_prefix(letter)?;
+    // `parse` would take a sign and leading zeros: nothing must have two names.
+    let is_canonical = !digits.starts_with(['0', '+']);
+    digits.parse().ok().filter(|_| is_canonical)
 }
 
 /// Name of a worker, which its operator chose.
@@ -296,6 +317,14 @@ mod tests {
         assert_eq!(TaskId(17).to_string(), "t17");
         for text in ["17", "t", "t017", "t+17", "T17", "t17 ", "t99999999999999999999"] {
             assert!(text.parse::<TaskId>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_orphan_id_is_no_task_id() {
+        assert_eq!(OrphanId(17).to_string().parse(), Ok(OrphanId(17)));
+        for text in ["t17", "17", "o", "o017", "o+17"] {
+            assert!(text.parse::<OrphanId>().is_err(), "{text}");
         }
     }
 

@@ -59,6 +59,9 @@ pub enum Violation {
     /// below their level.
     #[error("the settings contradict the bound on memory or the level")]
     SettingsOutOfStep,
+    /// The indexes of orphaned results contradict their records, or there are too many of them.
+    #[error("the orphaned results contradict their indexes, their counter or their bounds")]
+    OrphansOutOfStep,
     /// A terminal task is still in memory, or an id was given that is still to come.
     #[error("task {0} should not be in memory")]
     NotLive(TaskId),
@@ -114,6 +117,14 @@ impl State {
         }
         if !self.settings_are_in_step() {
             return Err(Violation::SettingsOutOfStep);
+        }
+        let last = self.orphans().next_back().map_or(0, |orphan| orphan.id.0);
+        if !self.orphans_are_in_step()
+            || last > self.meta().orphans_found
+            || self.orphans().len() > self.limits().orphans_kept_max
+            || self.orphan_bytes() > self.limits().orphan_bytes_max
+        {
+            return Err(Violation::OrphansOutOfStep);
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ mod invariants;
 mod lease;
 mod level;
 mod limits;
+mod orphan;
 mod reply;
 mod resources;
 mod settings;
@@ -37,24 +38,25 @@ pub use change::{Change, Key, Record};
 pub use cluster::{Generation, JoinToken, LeaderRecord, MassLoss, Meta};
 pub use command::{
     AssignTasks, Assignment, BeginTerm, CancelTask, ChangeHealth, Command, ConnectWorker,
-    CreateToken, CreateUserToken, DisconnectWorkers, EndMassLoss, FinishAttempts, FinishedAttempt,
-    ForgetDeparted, HealthChange, HealthFinding, IdempotencyKey, LabelWorker, NoteRival, Proposal,
-    RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts, RequeueScope, RevokeToken,
-    RevokeUserToken, SchedulingOrder, SeedSettings, SetScheduling, SetSettings, StartAttempts,
-    SubmitTasks, Tick, UnregisterWorker,
+    CreateToken, CreateUserToken, DisconnectWorkers, DropOrphans, EndMassLoss, FinishAttempts,
+    FinishedAttempt, ForgetDeparted, HealthChange, HealthFinding, IdempotencyKey, LabelWorker,
+    NoteRival, OrphanSelection, Proposal, RaiseLevel, RaiseMassLoss, RegisterWorker,
+    RequeueAttempts, RequeueScope, RevokeToken, RevokeUserToken, SchedulingOrder, SeedSettings,
+    SetScheduling, SetSettings, StartAttempts, SubmitTasks, Tick, UnregisterWorker,
 };
 pub use constraint::{Constraint, ConstraintOp};
 pub use fnv::Fnv1a;
 pub use health::{Health, Probation, Suspension, SuspensionCause, Trouble};
 pub use ids::{
     AttemptNumber, AttemptRef, ClusterId, DataId, Epoch, Incarnation, InvalidId, LogIndex,
-    MasterId, StartNumber, TaskId, Term, TokenId, WorkerId,
+    MasterId, OrphanId, StartNumber, TaskId, Term, TokenId, WorkerId,
 };
 pub use index::{ClassQueue, TaskCounts, WorkerLoad};
 pub use invariants::Violation;
 pub use lease::LeaseTimes;
 pub use level::Level;
 pub use limits::Limits;
+pub use orphan::{Orphan, OrphanEnd};
 pub use reply::{
     AttemptVerdict, FinishVerdict, IdempotencyRecord, Registered, Rejection, Reply, Resume,
 };

@@ -53,6 +53,12 @@ pub struct Limits {
     pub timers_per_tick_max: usize,
     /// Leader records kept.
     pub leaders_kept_max: usize,
+    /// Orphaned results kept: ten of each worker of the fleet that we promise to serve.
+    pub orphans_kept_max: usize,
+    /// Bytes that they may take together: as many as that with names of up to 79 bytes.
+    pub orphan_bytes_max: u64,
+    /// Bytes of the text of one: its first line tells what is missing.
+    pub orphan_detail_bytes_max: usize,
 }
 
 impl Limits {
@@ -82,6 +88,9 @@ impl Limits {
         retry_backoff_max: Duration::from_secs(5 * 60),
         timers_per_tick_max: 10_000,
         leaders_kept_max: 100,
+        orphans_kept_max: 100_000,
+        orphan_bytes_max: 32 << 20,
+        orphan_detail_bytes_max: 256,
     };
 
     /// Returns the bounds of a cluster of that level.

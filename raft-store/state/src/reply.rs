@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AttemptNumber, AttemptRef, Epoch, Level, LogIndex, SettingFault, SettingKey, Shortage,
-    StartNumber, TaskId, TaskState, Term, Timestamp,
+    AttemptNumber, AttemptRef, Epoch, Level, LogIndex, OrphanId, SettingFault, SettingKey,
+    Shortage, StartNumber, TaskId, TaskState, Term, Timestamp,
 };
 
 /// Result of a command that was not rejected.
@@ -48,6 +48,8 @@ pub enum Reply {
         /// True if the bound left some over.
         more: bool,
     },
+    /// Orphaned results were dropped: their number.
+    Dropped(u32),
 }
 
 /// Tells a worker that is new to the registry from a known one.
@@ -280,6 +282,12 @@ pub enum Rejection {
     UserTokenExists {
         /// Its public part.
         token: Arc<str>,
+    },
+    /// No such orphaned result, or not any more.
+    #[error("there is no orphaned result {orphan}")]
+    UnknownOrphan {
+        /// Its id.
+        orphan: OrphanId,
     },
 }
 

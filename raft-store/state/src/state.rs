@@ -1,6 +1,7 @@
 //! The replicated state in memory, and the only methods that write it.
 
 mod admission;
+mod orphans;
 mod users;
 mod waiting;
 mod workers;
@@ -9,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use self::orphans::Orphans;
 use crate::capacity::CapacityIndex;
 use crate::growth::Growth;
 use crate::index::{Index, TaskCounts, WorkerLoad};
@@ -37,6 +39,7 @@ pub struct State {
     mass_loss: Option<MassLoss>,
     settings: Option<Arc<SettingsRecord>>,
     user_tokens: BTreeMap<TokenId, UserToken>,
+    orphans: Orphans,
     tasks: BTreeMap<TaskId, Arc<Task>>,
     keys: BTreeMap<Arc<str>, IdempotencyRecord>,
     /// Idempotency keys by age, oldest first.
@@ -86,6 +89,7 @@ impl State {
             Record::MassLoss(mass_loss) => self.put_mass_loss(Some(mass_loss)),
             Record::Settings(settings) => self.put_settings(settings),
             Record::UserToken(token) => self.put_user_token(token),
+            Record::Orphan(orphan) => self.put_orphan(orphan),
         }
     }
 
@@ -108,6 +112,7 @@ impl State {
             Key::Token(id) => self.remove_token(id),
             Key::MassLoss => self.put_mass_loss(None),
             Key::UserToken(id) => self.remove_user_token(id),
+            Key::Orphan(id) => self.remove_orphan(*id),
             // Finished tasks are on disk only, and the others are never deleted.
             Key::Task(_) | Key::Meta | Key::Leader(_) | Key::Settings => {}
         }
@@ -125,6 +130,7 @@ impl State {
             .chain(self.mass_loss.map(Record::MassLoss))
             .chain(self.settings.iter().cloned().map(Record::Settings))
             .chain(self.user_tokens.values().cloned().map(Record::UserToken))
+            .chain(self.orphans().cloned().map(Record::Orphan))
     }
 
     /// Returns counters, log time, the newest term and the level.

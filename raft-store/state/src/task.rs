@@ -165,6 +165,15 @@ impl Task {
         self.attempts.last().map_or(AttemptNumber(1), |last| last.number.next())
     }
 
+    /// Returns whether it has had the attempt. One that is older than all those of a full record counts
+    /// as had.
+    pub(crate) fn has_known(&self, number: AttemptNumber, limits: &Limits) -> bool {
+        let is_kept = self.attempts.iter().any(|attempt| attempt.number == number);
+        let oldest =
+            self.attempts.first().filter(|_| self.attempts.len() >= limits.attempts_kept_max);
+        is_kept || oldest.is_some_and(|oldest| number < oldest.number)
+    }
+
     /// Returns the workers on which its program did not start, each once. Leaves out workers that
     /// could start no program at all: they get no tasks until they can.
     #[must_use]

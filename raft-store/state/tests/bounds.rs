@@ -96,6 +96,31 @@ fn only_the_latest_leaders_are_remembered() {
 }
 
 #[test]
+fn the_oldest_orphaned_results_make_room() {
+    let mut state = State::new();
+    connect(&mut state);
+    restore(&mut state);
+    let kept = u64::try_from(Limits::NEWEST.orphans_kept_max).unwrap();
+    report(&mut state, 10..kept + 15, &AttemptOutcome::Exited { code: 0 });
+    assert!(state.orphans().map(|orphan| orphan.attempt.task.0).eq(15..kept + 15));
+    let meta = state.meta();
+    assert_eq!((meta.orphans_found, meta.orphans_displaced), (kept + 5, 5));
+
+    // Long texts fill the bytes before so many are there, and are cut.
+    let detail = "x".repeat(10_000);
+    report(&mut state, 1_000_000..1_100_000, &AttemptOutcome::StartFailed { detail });
+    let bytes = state.orphans().map(|orphan| orphan.bytes()).sum::<u64>();
+    assert!(bytes <= Limits::NEWEST.orphan_bytes_max, "{bytes}");
+    assert!(bytes + 1_000 > Limits::NEWEST.orphan_bytes_max, "{bytes}");
+    assert!(state.orphans().all(|orphan| orphan.bytes() < 1_000));
+    assert_eq!(state.orphans().next_back().unwrap().attempt.task, TaskId(1_099_999));
+    let left = u64::try_from(state.orphans().len()).unwrap();
+    let meta = state.meta();
+    assert_eq!(meta.orphans_displaced, meta.orphans_found - left);
+    assert_eq!(state.check_invariants(), Ok(()));
+}
+
+#[test]
 fn a_submission_as_large_as_may_be_is_one_command() {
     let mut state = State::new();
     let most = Limits::NEWEST.tasks_per_submit_max;
@@ -289,6 +314,27 @@ fn finish(state: &mut State, tasks: impl IntoIterator<Item = TaskId>, outcome: &
     let attempts = tasks.into_iter().map(end).collect();
     let finish = FinishAttempts { worker: worker(), epoch: Epoch(1), attempts };
     apply(state, Command::FinishAttempts(finish));
+}
+
+/// Goes on as a restored cluster does.
+fn restore(state: &mut State) {
+    let meta = *state.meta();
+    let generation = meta.generation.following(meta.next_task, 7);
+    let next = |record: Record| record.in_generation(generation, &meta).unwrap_or(record);
+    let records = state.records().map(next).collect::<Vec<_>>();
+    *state = State::new();
+    records.into_iter().for_each(|record| state.restore(record));
+}
+
+/// Reports this outcome for the first attempts of these tasks.
+fn report(state: &mut State, tasks: std::ops::Range<u64>, outcome: &AttemptOutcome) {
+    let end = |id| FinishedAttempt {
+        attempt: AttemptRef { task: TaskId(id), attempt: AttemptNumber(1) },
+        outcome: outcome.clone(),
+    };
+    let epoch = state.worker(&worker()).unwrap().epoch;
+    let attempts = tasks.map(end).collect();
+    apply(state, Command::FinishAttempts(FinishAttempts { worker: worker(), epoch, attempts }));
 }
 
 fn task(state: &State, id: u64) -> &Arc<Task> {

@@ -22,8 +22,8 @@ mod proposals;
 
 proptest! {
     #[test]
-    fn the_invariants_hold_after_every_command(steps in proposals::steps()) {
-        let mut run = Run::default();
+    fn the_invariants_hold_after_every_command((start, steps) in proposals::log()) {
+        let mut run = Run::from(start);
         for step in steps {
             let applied = run.step(step);
 
@@ -39,9 +39,9 @@ proptest! {
     }
 
     #[test]
-    fn the_changes_alone_rebuild_the_state(steps in proposals::steps()) {
-        let mut run = Run::default();
-        let mut rebuilt = State::new();
+    fn the_changes_alone_rebuild_the_state((start, steps) in proposals::log()) {
+        let mut run = Run::from(start);
+        let mut rebuilt = restored(run.state.records());
         for step in steps {
             for change in run.step(step).changes {
                 rebuilt.follow(change);
@@ -53,13 +53,13 @@ proptest! {
 
     #[test]
     fn the_same_log_gives_the_same_everywhere(
-        steps in proposals::steps(),
+        (start, steps) in proposals::log(),
         cut in any::<prop::sample::Index>(),
     ) {
-        let mut run = Run::default();
+        let mut run = Run::from(start);
+        let mut follower = restored(run.state.records());
         let applied = steps.into_iter().map(|step| run.step(step)).collect::<Vec<_>>();
 
-        let mut follower = State::new();
         let cut = cut.index(applied.len());
         for (position, ((index, proposal), expected)) in run.log.iter().zip(applied).enumerate() {
             // Half way, the follower starts anew from a snapshot.
@@ -114,8 +114,8 @@ fn the_proposals_reach_what_they_are_to_test() {
     let mut runner = TestRunner::deterministic();
     let mut seen = BTreeSet::new();
     for _ in 0..900 {
-        let steps = proposals::steps().new_tree(&mut runner).unwrap().current();
-        let mut run = Run::default();
+        let (start, steps) = proposals::log().new_tree(&mut runner).unwrap().current();
+        let mut run = Run::from(start);
         for step in steps {
             let applied = run.step(step);
             seen.extend(applied.changes.iter().filter_map(change_name));
@@ -163,6 +163,8 @@ fn the_proposals_reach_what_they_are_to_test() {
             "set",
             "user token",
             "user token revoked",
+            "orphan",
+            "orphan dropped",
         ])
         .filter(|name| !seen.contains(name))
         .collect::<Vec<_>>();
@@ -174,6 +176,12 @@ fn the_proposals_reach_what_they_are_to_test() {
 struct Run {
     state: State,
     log: Vec<(LogIndex, Proposal)>,
+}
+
+impl From<Record> for Run {
+    fn from(start: Record) -> Self {
+        Self { state: restored(std::iter::once(start)), log: Vec::new() }
+    }
 }
 
 impl Run {
@@ -335,8 +343,10 @@ fn change_name(change: &Change) -> Option<&'static str> {
             Some(if is_seed { "seeded" } else { "set" })
         }
         Change::Put(Record::Meta(meta)) => (meta.level > Level::FIRST).then_some("raised"),
-        Change::Put(Record::Leader(_) | Record::IdempotencyKey(_)) => None,
-        Change::Delete(Key::Meta | Key::Leader(_) | Key::Settings) => None,
+        Change::Put(Record::Orphan(_)) => Some("orphan"),
+        Change::Delete(Key::Orphan(_)) => Some("orphan dropped"),
+        Change::Put(Record::Leader(_) | Record::IdempotencyKey(_))
+        | Change::Delete(Key::Meta | Key::Leader(_) | Key::Settings) => None,
     }
 }
 
@@ -377,13 +387,14 @@ fn reply_names(applied: &Applied) -> Vec<&'static str> {
         Ok(Reply::Submitted { repeated: true, .. }) => vec!["repeated"],
         Ok(Reply::Requeued { more: true, .. }) => vec!["requeued in part"],
         Ok(Reply::Requeued { count: 1.., .. }) => vec!["requeued"],
-        Ok(Reply::Requeued { .. }) => Vec::new(),
         Ok(
             Reply::Done
+            | Reply::Requeued { .. }
             | Reply::Registered(_)
             | Reply::Submitted { .. }
             | Reply::Ticked { .. }
-            | Reply::Cancelled(_),
+            | Reply::Cancelled(_)
+            | Reply::Dropped(_),
         ) => Vec::new(),
     }
 }

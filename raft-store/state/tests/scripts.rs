@@ -88,6 +88,8 @@ scripts! {
     an_epoch_is_never_used_again
     an_old_leader_is_refused
     an_operator_burns_neither_attempts_nor_losses
+    an_operator_drops_orphaned_results
+    an_orphaned_result_is_kept_once
     an_unfit_worker_burns_no_attempt
     an_unreachable_worker_gives_back_what_it_never_had
     cancelling_a_running_task_waits_for_its_worker
@@ -109,6 +111,8 @@ scripts! {
     the_same_key_with_another_body_is_a_conflict
     two_workers_do_not_share_a_name
     unregistering_requeues
+    what_a_restored_cluster_has_lost_is_kept
+    what_is_known_is_no_orphan
     what_starts_elsewhere_counts_against_a_worker
     where_a_worker_listens_is_not_what_an_operator_said
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cluster_state::{
-    BeginTerm, Command, EndMassLoss, Level, Proposal, RaiseLevel, RaiseMassLoss, RegisterWorker,
-    SeedSettings, SetScheduling, SetSettings, Settings, State, UnregisterWorker,
+    AttemptNumber, AttemptOutcome, AttemptRef, BeginTerm, Command, EndMassLoss, Epoch, Level,
+    Orphan, OrphanEnd, Proposal, RaiseLevel, RaiseMassLoss, RegisterWorker, SeedSettings,
+    SetScheduling, SetSettings, Settings, State, UnregisterWorker,
 };
 use serde_json::json;
 
@@ -139,5 +140,28 @@ fn changes_of_members_are_events_at_the_time_of_the_command_before() {
         told(MemberEvent::Replaced { by: MasterId(5) }, None),
         json!([[9, {"type": "member", "name": "4", "id": id, "event": "replaced",
                     "replaced_by": "5", "timestamp": timestamp}]])
+    );
+}
+
+#[test]
+fn a_result_that_the_backup_never_knew_is_told_of() {
+    let orphan = Orphan {
+        id: OrphanId(3),
+        worker: "w1".parse().unwrap(),
+        epoch: Epoch(7),
+        attempt: AttemptRef { task: TaskId(17), attempt: AttemptNumber(2) },
+        end: OrphanEnd::Ended(AttemptOutcome::Exited { code: 3 }),
+        reported_at: Timestamp(5_000),
+        generation: 1,
+        index: LogIndex(9),
+    };
+    let put = (LogIndex(9), Change::Put(Record::Orphan(orphan.into())));
+    let dropped = (LogIndex(10), Change::Delete(Key::Orphan(OrphanId(3))));
+    let events = Translator::new(Timestamp(0)).events(&[put, dropped], &[]);
+    assert!(events.iter().all(|(_, event)| event.topic() == Topic::Cluster));
+    assert_eq!(
+        json!(events.into_iter().map(|(_, event)| event).collect::<Vec<_>>()),
+        json!([{"type": "orphaned_result", "orphan_id": "o3", "worker_id": "w1", "task_id": "t17",
+                "attempt": 2, "outcome": "exit code 3", "timestamp": "1970-01-01T00:00:05.000Z"}])
     );
 }

@@ -70,7 +70,8 @@ impl Tally {
                 | Record::Token(_)
                 | Record::UserToken(_)
                 | Record::MassLoss(_)
-                | Record::Settings(_),
+                | Record::Settings(_)
+                | Record::Orphan(_),
             )
             | Change::Delete(_) => Vec::new(),
         }

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use cluster_state::{
-    Command, Fnv1a, Level, LogIndex, Proposal, RaiseLevel, State, Term, Timestamp,
+    Command, Fnv1a, Level, LogIndex, Meta, Proposal, RaiseLevel, Record, State, Term, Timestamp,
 };
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -71,9 +71,13 @@ fn store(database: &StateDb, level: Level) {
     let logs = std::iter::repeat_with(|| steps().new_tree(&mut runner).unwrap().current());
     let mut drawn = logs.flatten();
     if level > Level::FIRST {
+        // A cluster that was restored has records of every kind.
+        let meta = Meta::default();
+        let meta = meta.in_generation(meta.generation.following(meta.next_task, 7));
+        state.restore(Record::Meta(meta));
         let command = Command::RaiseLevel(RaiseLevel { term: Term(0), level });
         index = index.next();
-        let applied = state.apply(index, Proposal { proposed_at: Timestamp(0), command });
+        let applied = state.apply(index, Proposal { proposed_at: Timestamp(1), command });
         changes.extend(applied.changes.into_iter().map(|change| (index, change)));
     }
     // Until a moment at which each table has rows.
@@ -101,7 +105,9 @@ fn is_rich(state: &State) -> bool {
         && state.tokens().next().is_some()
         && state.mass_loss().is_some()
         && state.live_tasks() > 2
-        && (state.settings().is_some() && state.user_tokens().next().is_some()
+        && (state.settings().is_some()
+            && state.user_tokens().next().is_some()
+            && state.orphans().next().is_some()
             || state.meta().level < Level(2))
 }
 

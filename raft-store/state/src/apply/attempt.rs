@@ -110,30 +110,37 @@ impl Apply<'_> {
     /// declared lost cannot finish a task that another worker has now.
     pub(super) fn finish_attempts(&mut self, command: FinishAttempts) -> Result<Reply, Rejection> {
         let FinishAttempts { worker, epoch, attempts } = command;
+        // A worker repeats under its next registration what it has said under a past one.
+        let is_current = self.state.worker(&worker).is_some_and(|known| known.epoch == epoch);
         let verdicts = attempts
             .into_iter()
             .map(|finished| {
-                self.finish_attempt(finished, |attempt, number| {
-                    attempt.is_owned_by(number, &worker, epoch)
-                })
+                let is_owned =
+                    |attempt: &Attempt, number| attempt.is_owned_by(number, &worker, epoch);
+                match self.finish_attempt(finished, is_owned) {
+                    Ok(()) => FinishVerdict::Accepted,
+                    Err(stale) if is_current => self.keep_result(&worker, epoch, stale),
+                    Err(_) => FinishVerdict::Stale,
+                }
             })
             .collect();
         Ok(Reply::Finished(verdicts))
     }
 
+    /// Ends an attempt, or gives back its result if the worker does not own it.
     pub(super) fn finish_attempt(
         &mut self,
         finished: FinishedAttempt,
         is_owned: impl Fn(&Attempt, AttemptNumber) -> bool,
-    ) -> FinishVerdict {
+    ) -> Result<(), FinishedAttempt> {
         let AttemptRef { task, attempt: number } = finished.attempt;
-        let Some(task) = self.state.task(task) else { return FinishVerdict::Stale };
+        let Some(task) = self.state.task(task) else { return Err(finished) };
         if !task.live_attempt().is_some_and(|attempt| is_owned(attempt, number)) {
-            return FinishVerdict::Stale;
+            return Err(finished);
         }
         let task = Task::clone(task);
         self.end_attempt(task, finished.outcome);
-        FinishVerdict::Accepted
+        Ok(())
     }
 
     /// Requeues the tasks of silent workers.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::Apply;
 use crate::{
-    AddressSource, AttemptOutcome, AttemptRef, AttemptVerdict, ConnectWorker, DisconnectWorkers,
-    Epoch, LeaseTimes, LossReason, Rejection, Reply, Resume, Specs, Task, Timestamp, WhatChanged,
-    Worker, WorkerEventKind, WorkerReason, WorkerStatus,
+    AddressSource, Attempt, AttemptNumber, AttemptOutcome, AttemptRef, AttemptVerdict,
+    ConnectWorker, DisconnectWorkers, Epoch, FinishVerdict, LeaseTimes, LossReason, OrphanEnd,
+    Rejection, Reply, Resume, Specs, Task, Timestamp, WhatChanged, Worker, WorkerEventKind,
+    WorkerId, WorkerReason, WorkerStatus,
 };
 
 impl Apply<'_> {
@@ -45,9 +46,13 @@ impl Apply<'_> {
             .finished
             .into_iter()
             .map(|finished| {
-                self.finish_attempt(finished, |attempt, number| {
+                let is_owned = |attempt: &Attempt, number: AttemptNumber| {
                     attempt.number == number && attempt.worker == command.worker
-                })
+                };
+                match self.finish_attempt(finished, is_owned) {
+                    Ok(()) => FinishVerdict::Accepted,
+                    Err(stale) => self.keep_result(&command.worker, epoch, stale),
+                }
             })
             .collect();
         let running = command
@@ -55,6 +60,7 @@ impl Apply<'_> {
             .into_iter()
             .map(|reported| (reported, self.verdict(&before, reported)))
             .collect::<Vec<_>>();
+        self.keep_stopped(&command.worker, epoch, &running);
         self.reconcile_attempts(&before, is_same_process, epoch, &running);
 
         // The results may have changed the worker's health.
@@ -121,6 +127,23 @@ impl Apply<'_> {
         let is_current =
             live.is_some_and(|live| live.number == reported.attempt && live.worker == worker.id);
         if is_current { AttemptVerdict::Keep } else { AttemptVerdict::Kill }
+    }
+
+    /// Keeps for an operator what the worker runs, is told to stop, and the restored state has lost.
+    fn keep_stopped(
+        &mut self,
+        worker: &WorkerId,
+        epoch: Epoch,
+        running: &[(AttemptRef, AttemptVerdict)],
+    ) {
+        for (attempt, verdict) in running {
+            match verdict {
+                AttemptVerdict::Keep => {}
+                AttemptVerdict::Kill => {
+                    self.keep_orphan(worker, epoch, *attempt, OrphanEnd::Stopped);
+                }
+            }
+        }
     }
 
     /// Reconciles the attempts that the state has on the worker with those that the worker

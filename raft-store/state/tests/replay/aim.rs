@@ -84,6 +84,7 @@ pub(super) fn aim_at(state: &State, aim: Aim, command: &mut Command) {
         | Command::RevokeToken(_)
         | Command::CreateUserToken(_)
         | Command::RevokeUserToken(_)
+        | Command::DropOrphans(_)
         | Command::AcknowledgeMassLoss
         | Command::SubmitTasks(_) => {}
     }

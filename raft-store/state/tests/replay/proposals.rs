@@ -8,12 +8,13 @@ use std::time::Duration;
 use cluster_state::{
     AddressSource, AssignTasks, Assignment, BeginTerm, CancelTask, ChangeHealth, Class, ClusterId,
     Command, ConnectWorker, CreateToken, CreateUserToken, DataId, DisconnectReason,
-    DisconnectWorkers, EndMassLoss, FinishAttempts, ForgetDeparted, HealthChange, HealthFinding,
-    IdempotencyKey, Incarnation, LabelWorker, LeaseTimes, Level, LogIndex, LossReason, MasterId,
-    NoteRival, OnDisconnect, Process, Proposal, RaiseLevel, RaiseMassLoss, RegisterWorker,
-    RequeueAttempts, RequeueScope, Resources, RevokeToken, RevokeUserToken, Role, SchedulingOrder,
-    Scope, SeedSettings, SetScheduling, SetSettings, SettingKey, Settings, Specs, StartAttempts,
-    StartNumber, State, SubmitTasks, TaskSpec, Tick, Timestamp, TokenId, UnregisterWorker,
+    DisconnectWorkers, DropOrphans, EndMassLoss, FinishAttempts, ForgetDeparted, HealthChange,
+    HealthFinding, IdempotencyKey, Incarnation, LabelWorker, LeaseTimes, Level, LogIndex,
+    LossReason, MasterId, Meta, NoteRival, OnDisconnect, OrphanId, OrphanSelection, Process,
+    Proposal, RaiseLevel, RaiseMassLoss, Record, RegisterWorker, RequeueAttempts, RequeueScope,
+    Resources, RevokeToken, RevokeUserToken, Role, SchedulingOrder, Scope, SeedSettings,
+    SetScheduling, SetSettings, SettingKey, Settings, Specs, StartAttempts, StartNumber, State,
+    SubmitTasks, TaskSpec, Tick, Timestamp, TokenId, UnregisterWorker,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -34,6 +35,17 @@ pub(crate) struct Step {
     /// The leader's clock, from some time before log time to long after it.
     clock: i64,
     command: Command,
+}
+
+/// Draws a log, and the counters with which it begins: those of a new cluster, or of one that was
+/// restored from a backup without tasks.
+pub(crate) fn log() -> impl Strategy<Value = (Record, Vec<Step>)> {
+    let start = any::<bool>().prop_map(|is_restored| {
+        let meta = Meta::default();
+        let generation = meta.generation.following(meta.next_task, 7);
+        Record::Meta(if is_restored { meta.in_generation(generation) } else { meta })
+    });
+    (start, steps())
 }
 
 /// Draws the commands of a log.
@@ -115,6 +127,7 @@ fn command() -> impl Strategy<Value = Command> {
         1 => user_tokens(),
         1 => mass_loss(),
         2 => settings(),
+        1 => orphans(),
         3 => health(),
     ]
 }
@@ -206,6 +219,15 @@ fn mass_loss() -> impl Strategy<Value = Command> {
         1 => Just(Command::AcknowledgeMassLoss),
         1 => term().prop_map(|term| Command::EndMassLoss(EndMassLoss { term })),
     ]
+}
+
+fn orphans() -> impl Strategy<Value = Command> {
+    let id = || (1..5_u64).prop_map(OrphanId);
+    let selection = prop_oneof![
+        vec(id(), 1..3).prop_map(OrphanSelection::These),
+        id().prop_map(OrphanSelection::UpTo),
+    ];
+    selection.prop_map(|selection| Command::DropOrphans(DropOrphans { selection }))
 }
 
 fn settings() -> impl Strategy<Value = Command> {

@@ -8,12 +8,12 @@ use std::time::Duration;
 use cluster_state::{
     AddressSource, AssignTasks, BeginTerm, CancelTask, ChangeHealth, Class, ClusterId, Command,
     ConnectWorker, CreateToken, CreateUserToken, DataId, DisconnectReason, DisconnectWorkers,
-    EndMassLoss, FinishAttempts, ForgetDeparted, HealthChange, HealthFinding, IdempotencyKey,
-    Incarnation, LabelWorker, LeaseTimes, Level, LogIndex, LossReason, MasterId, NoteRival,
-    OnDisconnect, Process, RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts,
-    RequeueScope, Resources, RevokeToken, RevokeUserToken, SchedulingOrder, SeedSettings,
-    SetScheduling, SetSettings, Settings, SettingsRecord, Specs, StartAttempts, StartNumber, State,
-    SubmitTasks, TaskSpec, Term, Tick, Timestamp, UnregisterWorker,
+    DropOrphans, EndMassLoss, FinishAttempts, ForgetDeparted, HealthChange, HealthFinding,
+    IdempotencyKey, Incarnation, LabelWorker, LeaseTimes, Level, LogIndex, LossReason, MasterId,
+    NoteRival, OnDisconnect, OrphanSelection, Process, RaiseLevel, RaiseMassLoss, RegisterWorker,
+    RequeueAttempts, RequeueScope, Resources, RevokeToken, RevokeUserToken, SchedulingOrder,
+    SeedSettings, SetScheduling, SetSettings, Settings, SettingsRecord, Specs, StartAttempts,
+    StartNumber, State, SubmitTasks, TaskSpec, Term, Tick, Timestamp, UnregisterWorker,
 };
 
 use words::{
@@ -50,6 +50,8 @@ pub(crate) enum View {
     Timer,
     /// Events of the workers.
     History,
+    /// Orphaned results.
+    Orphans,
 }
 
 /// Reads a line: `[@TIME] VERB WORD… KEY=VALUE…`. The term defaults to the newest; `lead` defaults
@@ -71,6 +73,7 @@ pub(crate) fn parse(line: &str, state: &State) -> Line {
         "loads" => Some(View::Loads),
         "timer" => Some(View::Timer),
         "history" => Some(View::History),
+        "orphans" => Some(View::Orphans),
         _ => None,
     };
     let parsed = match view {
@@ -224,6 +227,13 @@ impl<'a> Arguments<'a> {
                     base,
                     by: "user:ada".to_owned(),
                 })
+            }
+            "drop" => {
+                let selection = match self.named.remove("up-to") {
+                    Some(last) => OrphanSelection::UpTo(parsed(last)),
+                    None => OrphanSelection::These(self.rest().map(parsed).collect()),
+                };
+                Command::DropOrphans(DropOrphans { selection })
             }
             "recovered" => Command::EndMassLoss(EndMassLoss { term: self.term() }),
             "unreachable" => self.health(|detail| HealthFinding::Unreachable { detail }),

@@ -5,7 +5,7 @@ use std::fmt::{Display, Write as _};
 
 use cluster_state::{
     Applied, Attempt, AttemptRef, AttemptVerdict, Change, FinishVerdict, Health, JoinToken, Key,
-    MassLoss, Meta, Probation, Record, Registered, Rejection, Reply, Resources, Scheduling,
+    MassLoss, Meta, Orphan, Probation, Record, Registered, Rejection, Reply, Resources, Scheduling,
     SettingSource, SettingsRecord, State, StopReason, Suspension, Task, TaskState, Timestamp,
     Trouble, UserToken, Worker, WorkerEvent, WorkerEventKind, WorkerStatus,
 };
@@ -47,6 +47,7 @@ pub(crate) fn view(view: View, state: &State) -> String {
                 line
             })
             .collect(),
+        View::Orphans => state.orphans().map(|orphan| orphan_line(orphan)).collect(),
         View::Timer => Vec::from_iter(state.next_timer().map(time)),
         View::History => {
             let events = state.workers().flat_map(|worker| {
@@ -101,6 +102,7 @@ fn reply(reply: &Result<Reply, Rejection>) -> String {
             format!("{fired} fired{}", if *more { ", more are due" } else { "" })
         }
         Ok(Reply::Cancelled(state)) => state.to_string(),
+        Ok(Reply::Dropped(count)) => format!("{count} dropped"),
         Ok(Reply::Requeued { count, more }) => {
             format!("{count} requeued{}", if *more { ", more are to be" } else { "" })
         }
@@ -144,6 +146,8 @@ fn change_lines(change: &Change, before: &Meta) -> Vec<String> {
         Change::Put(Record::MassLoss(raised)) => vec![mass_loss_line(raised)],
         Change::Delete(Key::MassLoss) => vec!["the mass loss is over".to_owned()],
         Change::Put(Record::Settings(record)) => settings_lines(record),
+        Change::Put(Record::Orphan(orphan)) => vec![orphan_line(orphan)],
+        Change::Delete(Key::Orphan(id)) => vec![format!("{id} removed")],
         Change::Delete(key @ (Key::Meta | Key::Leader(_) | Key::Settings)) => {
             panic!("deleted: {key:?}")
         }
@@ -159,6 +163,13 @@ fn user_token_line(token: &UserToken) -> String {
     let UserToken { id, user, role, expires_at, .. } = token;
     let until = expires_at.map(|at| format!(" until {}", time(at))).unwrap_or_default();
     format!("token {id} is good for {user} as {role}{until}")
+}
+
+fn orphan_line(orphan: &Orphan) -> String {
+    let Orphan { id, worker, epoch, attempt, end, reported_at, generation, .. } = orphan;
+    let AttemptRef { task, attempt } = attempt;
+    let at = time(*reported_at);
+    format!("{id}: {task}{attempt} on {worker}, told by {epoch} {at} in life {generation}: {end}")
 }
 
 fn mass_loss_line(raised: &MassLoss) -> String {
@@ -199,6 +210,10 @@ fn meta_line(meta: &Meta, before: &Meta) -> String {
             .then(|| format!("{} live bytes", meta.live_bytes_max)),
         (meta.epochs_used != before.epochs_used)
             .then(|| format!("epochs used to {}", meta.epochs_used)),
+        (meta.orphans_found != before.orphans_found)
+            .then(|| format!("{} orphans found", meta.orphans_found)),
+        (meta.orphans_displaced != before.orphans_displaced)
+            .then(|| format!("{} orphans displaced", meta.orphans_displaced)),
         (meta.now != before.now).then(|| format!("now {}", time(meta.now))),
     ];
     joined(fields.into_iter().flatten(), ", ")
