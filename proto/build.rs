@@ -18,7 +18,7 @@ const FILES: [&str; 7] = [
 ];
 
 /// Messages that are bodies of the REST API too: one type, two encodings.
-const JSON_BODIES: [&str; 38] = [
+const JSON_BODIES: [&str; 41] = [
     "Resources",
     "Constraint",
     "TaskSpec",
@@ -40,6 +40,9 @@ const JSON_BODIES: [&str; 38] = [
     "UpgradeStatus",
     "UpgradeMaster",
     "WorkerRelease",
+    "Orphan",
+    "OrphanPage",
+    "DropOrphansResponse",
     "SetSchedulingRequest",
     "LabelWorkerRequest",
     "ReconnectResult",

@@ -9,6 +9,7 @@ mod input;
 mod log_text;
 mod members;
 mod observe;
+mod orphans;
 mod probes;
 mod routes;
 mod server;
@@ -122,6 +123,9 @@ fn cluster_routes(routes: Routes) -> Routes {
         .post("/api/cluster/members/{id}/replace", Action::ManageMembers, members::replace)
         .get("/api/cluster/upgrade", Action::Read, upgrade::show)
         .put("/api/cluster/upgrade", Action::Upgrade, upgrade::change)
+        .get("/api/cluster/orphans", Action::Read, orphans::list)
+        .delete("/api/cluster/orphans", Action::Lead, orphans::drop_seen)
+        .delete("/api/cluster/orphans/{id}", Action::Lead, orphans::drop_one)
         .get("/api/cluster/leader", Action::Read, cluster::leader)
         .get("/api/cluster/leaders", Action::Read, cluster::leaders)
 }

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use cluster_state::{InvalidId, TaskId, TokenId, WorkerId};
+use cluster_state::{InvalidId, OrphanId, TaskId, TokenId, WorkerId};
 use proto::problem::{ErrorKind, Problem};
 
 /// Reads the id of a task.
@@ -25,6 +25,11 @@ pub(crate) fn user_token(text: &str) -> Result<TokenId, Problem> {
     text.parse().map_err(|_: InvalidId| {
         Problem::new(ErrorKind::NotFound, "no user has such a token: expected its public part")
     })
+}
+
+/// Reads the id of an orphaned result.
+pub(crate) fn orphan(text: &str) -> Result<OrphanId, Problem> {
+    text.parse().map_err(|error: InvalidId| Problem::new(ErrorKind::NotFound, error.to_string()))
 }
 
 /// Reports a token that does not exist.

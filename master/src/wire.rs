@@ -2,6 +2,7 @@
 //! messages of one are the bodies of the other.
 
 mod members;
+mod orphans;
 mod upgrade;
 mod users;
 
@@ -19,6 +20,7 @@ use raft_store::PeerStatus;
 use uuid::Uuid;
 
 pub(crate) use self::members::{member_changed, members};
+pub(crate) use self::orphans::{orphan_page, orphans_dropped};
 pub(crate) use self::upgrade::upgrade;
 pub(crate) use self::users::{created_user_token, user_tokens};
 use crate::operations::{
@@ -227,6 +229,7 @@ pub(crate) fn cluster(view: ClusterView) -> v1::ClusterStatus {
         mass_loss: view.mass_loss.as_ref().map(convert::mass_loss),
         level: view.level.0.into(),
         autopilot: view.autopilot,
+        orphans: u64::try_from(view.orphans).unwrap_or(u64::MAX),
     }
 }
 

@@ -10,6 +10,7 @@ mod error;
 mod logs;
 mod member_calls;
 mod operator_calls;
+mod orphan_calls;
 mod snapshot;
 mod targets;
 mod upgrade_calls;

@@ -2,6 +2,7 @@
 
 mod member;
 mod operator;
+mod orphan;
 mod shell;
 mod snapshot;
 mod task;
@@ -17,6 +18,7 @@ pub use member::MemberCommand;
 pub use operator::{
     ConfigCommand, DrainArgs, LabelArgs, LabelChange, MassLossCommand, TokenCommand, WorkerCommand,
 };
+pub use orphan::OrphanCommand;
 pub use shell::{ShellCommand, ShellLine};
 pub use snapshot::{RestoreArgs, SnapshotCommand};
 pub use task::{ListArgs, LogsArgs, SubmitArgs, TaskCommand};
@@ -154,6 +156,12 @@ pub enum ClusterCommand {
         /// Action to take
         #[command(subcommand)]
         command: UpgradeCommand,
+    },
+    /// Show or drop results of attempts that a restored cluster does not know
+    Orphan {
+        /// Action to take
+        #[command(subcommand)]
+        command: OrphanCommand,
     },
     /// Show or acknowledge the mass-loss alarm, which says that most workers fell silent at once
     MassLoss {

@@ -7,6 +7,7 @@ mod leader;
 mod logs;
 mod mass_loss;
 mod member;
+mod orphan;
 mod shell;
 mod snapshot;
 mod submit;
@@ -94,6 +95,7 @@ async fn ask(context: &Context, command: ClusterCommand) -> Result<(), Failure> 
         ClusterCommand::Config { command } => config::run(context, command).await,
         ClusterCommand::Member { command } => Box::pin(member::run(context, command)).await,
         ClusterCommand::Upgrade { command } => upgrade::run(context, command).await,
+        ClusterCommand::Orphan { command } => orphan::run(context, command).await,
         ClusterCommand::MassLoss { command } => mass_loss::run(context, command).await,
     }
 }

@@ -2,6 +2,7 @@
 
 mod member;
 mod operator;
+mod orphan;
 mod prompt;
 mod snapshot;
 mod table;
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 pub use member::members;
 pub use operator::{config, mass_loss, reconnections, tokens, worker_history, worker_metrics};
+pub use orphan::orphans;
 pub use prompt::worker_box;
 pub use snapshot::{InspectedSnapshot, SavedSnapshot, saved_snapshot, snapshot};
 pub use table::{Style, columns, fields};

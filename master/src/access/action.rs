@@ -21,7 +21,7 @@ pub(crate) enum Action {
     ManageWorkers,
     /// Create, list and revoke join tokens, which admit workers.
     ManageJoinTokens,
-    /// Hand leadership over, and acknowledge alarms.
+    /// Hand leadership over, acknowledge alarms, and drop orphaned results.
     Lead,
     /// Change the settings of the cluster.
     ChangeSettings,
@@ -95,7 +95,7 @@ impl Action {
             Self::CancelTasks => "cancel tasks",
             Self::ManageWorkers => "manage workers",
             Self::ManageJoinTokens => "manage join tokens",
-            Self::Lead => "hand leadership over or acknowledge alarms",
+            Self::Lead => "hand leadership over, acknowledge alarms or drop orphaned results",
             Self::ChangeSettings => "change settings",
             Self::ManageMembers => "change the members",
             Self::Upgrade => "hold or release the feature level",

@@ -96,6 +96,7 @@ impl Operations {
             mass_loss: state.mass_loss().copied(),
             level,
             autopilot,
+            orphans: state.orphans().len(),
         })
     }
 

@@ -118,6 +118,8 @@ pub(crate) struct ClusterView {
     pub(crate) level: Level,
     /// Change of the masters that the leader makes next, or waits to make.
     pub(crate) autopilot: Option<String>,
+    /// Number of orphaned results.
+    pub(crate) orphans: usize,
 }
 
 /// One master.

@@ -51,6 +51,8 @@ const ACTIONS: [(&str, &[(&str, Action)]); 9] = [
             ("RemoveMember", Action::ManageMembers),
             ("GetUpgrade", Action::Read),
             ("SetUpgrade", Action::Upgrade),
+            ("ListOrphans", Action::Read),
+            ("DropOrphans", Action::Lead),
         ],
     ),
     (

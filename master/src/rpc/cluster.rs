@@ -4,6 +4,7 @@ use cluster_state::MasterId;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use proto::consistency::Consistency;
+use proto::convert;
 use proto::problem::Problem;
 use proto::v1;
 use proto::v1::cluster_service_server::ClusterService;
@@ -13,7 +14,7 @@ use super::{caller, reply, reply_unmarked};
 use crate::membership_order::MembershipOrder;
 use crate::operations::Operations;
 use crate::peer::{check_leads_if_forwarded, is_forwarded};
-use crate::wire;
+use crate::{ids, wire};
 
 #[derive(Clone, Debug)]
 pub(super) struct ClusterEndpoint {
@@ -131,6 +132,31 @@ impl ClusterService for ClusterEndpoint {
             self.operations.hold_level(hold, &caller(&request)?).await
         };
         reply(&self.operations, held.await, wire::upgrade)
+    }
+
+    async fn list_orphans(
+        &self,
+        request: Request<v1::ListOrphansRequest>,
+    ) -> Result<Response<v1::OrphanPage>, Status> {
+        let listed = async {
+            let message = request.get_ref();
+            let consistency = Consistency::try_from(message.consistency)?;
+            let limit = usize::try_from(message.limit).ok().filter(|limit| *limit > 0);
+            let after = ids::cursor(message.cursor.as_deref())?;
+            self.operations.orphans(limit, after, consistency.into()).await
+        };
+        reply(&self.operations, listed.await, wire::orphan_page)
+    }
+
+    async fn drop_orphans(
+        &self,
+        request: Request<v1::DropOrphansRequest>,
+    ) -> Result<Response<v1::DropOrphansResponse>, Status> {
+        let dropped = async {
+            let selection = convert::orphan_selection(request.get_ref())?;
+            self.operations.drop_orphans(selection).await
+        };
+        reply(&self.operations, dropped.await, wire::orphans_dropped)
     }
 
     async fn list_members(

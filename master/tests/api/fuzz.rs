@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use crate::one_master::OneMaster;
 
 /// Requests of all kinds: method and path, and the body.
-const REQUESTS: [(&str, &str); 22] = [
+const REQUESTS: [(&str, &str); 24] = [
     ("GET /api/tasks?state=queued&limit=2&cursor=t9", ""),
     ("GET /api/tasks?index=1&wait=1ms&consistency=stale", ""),
     ("GET /api/tasks/t1/logs?attempt=1&stream=stdout&tail=3", ""),
@@ -37,6 +37,8 @@ const REQUESTS: [(&str, &str); 22] = [
     ("GET /api/cluster/upgrade", ""),
     ("PUT /api/cluster/upgrade", r#"{"hold":true}"#),
     ("GET /api/cluster/members", ""),
+    ("GET /api/cluster/orphans?limit=2&cursor=o1", ""),
+    ("DELETE /api/cluster/orphans?up_to=o9", ""),
     ("POST /api/cluster/members/1/replace", r#"{"new":"4"}"#),
     ("DELETE /api/cluster/members/1?force=true", ""),
 ];

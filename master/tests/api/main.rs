@@ -19,6 +19,7 @@ mod members;
 mod names;
 mod one_master;
 mod orders;
+mod orphans;
 mod probes;
 mod reconnection;
 mod registry;

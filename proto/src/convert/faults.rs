@@ -26,6 +26,9 @@ pub enum Breach {
         bytes: usize,
         max: usize,
     },
+    /// A value excludes another that is given, too.
+    #[error("cannot be given beside {other}")]
+    Excludes { other: &'static str },
     /// A list or map has more elements than its bound.
     #[error("has {count} elements: at most {max} are allowed")]
     TooMany { count: usize, max: usize },

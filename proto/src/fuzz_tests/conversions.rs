@@ -12,8 +12,8 @@ use prost::Message;
 
 use super::{MEMORY, encoded};
 use crate::convert::{
-    Invalid, NewUserToken, Registration, finished_attempts, label_changes, scheduling_order,
-    task_specs, token_ttl, unfitness,
+    Invalid, NewUserToken, Registration, finished_attempts, label_changes, orphan_selection,
+    scheduling_order, task_specs, token_ttl, unfitness,
 };
 use crate::v1;
 
@@ -99,6 +99,7 @@ fn what_a_client_asks_for_is_within_its_bounds() {
         if let Some(SchedulingOrder::Drain { timeout: Some(timeout) }) = convert(&bytes, order) {
             assert!(timeout.as_secs() <= 366 * 24 * 3_600);
         }
+        convert(&bytes, |wire: v1::DropOrphansRequest| orphan_selection(&wire));
         let token = |wire: v1::CreateTokenRequest| token_ttl(&wire);
         if let Some(Some(ttl)) = convert(&bytes, token) {
             assert!(!ttl.is_zero());

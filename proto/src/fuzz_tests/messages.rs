@@ -46,6 +46,7 @@ fn a_message_is_read_as_sent_or_refused() {
             DismissResponse StreamTaskLogsRequest SaveSnapshotRequest SnapshotPart
             ListMembersRequest MemberList AddMemberRequest PromoteMemberRequest
             ReplaceMemberRequest RemoveMemberRequest MemberChanged IntroduceRequest
+            ListOrphansRequest OrphanPage DropOrphansRequest DropOrphansResponse
         );
     });
 }

@@ -199,3 +199,12 @@ fn a_backup_is_saved_inspected_and_restored() {
     let SnapshotCommand::Restore(args) = restore else { panic!("not restored") };
     assert_eq!((args.node_id, args.initial_cluster.as_str()), (2, "1=a:1,2=b:1"));
 }
+
+#[test]
+fn orphaned_results_are_dropped_by_name_or_all() {
+    assert!(parse("clusterctl orphan list").is_ok());
+    assert!(parse("clusterctl orphan drop o1 o2").is_ok());
+    assert!(parse("clusterctl orphan drop --all").is_ok());
+    assert_eq!(error("clusterctl orphan drop"), ErrorKind::MissingRequiredArgument);
+    assert_eq!(error("clusterctl orphan drop o1 --all"), ErrorKind::ArgumentConflict);
+}

@@ -88,6 +88,8 @@ pub fn status(status: &v1::ClusterStatus, style: Style) -> String {
         ("tasks", counts(&status.tasks)),
     ];
     summary.extend(differing_settings(&status.members).map(|text| ("config", text)));
+    let orphans = Some(status.orphans).filter(|count| *count > 0);
+    summary.extend(orphans.map(|count| ("orphans", format!("{count} (clusterctl orphan list)"))));
     summary.extend(status.autopilot.clone().map(|text| ("autopilot", text)));
     let summary = fields(&summary);
 
