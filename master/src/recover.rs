@@ -9,7 +9,10 @@ use clap::{Args, Command};
 use cluster_state::MasterId;
 use daemon::config::Value;
 use proto::channel::InvalidAddress;
-use raft_store::{PlanError, Recovery, RecoveryPlan, RecoveryReport, RestoreError, inspect};
+use raft_store::{
+    Content, PlanError, Recovery, RecoveryPlan, RecoveryReport, RestoreError, StillAlive,
+    check_is_gone, inspect, present_members,
+};
 
 use self::report::{Outcome, Target};
 use crate::inspect::{Form, Told};
@@ -36,6 +39,10 @@ pub struct RecoverOrder {
     /// Name of the cluster, which is asked for otherwise
     #[arg(long, value_name = "CLUSTER_NAME")]
     yes: Option<String>,
+    /// Recover although masters of the cluster answer at the addresses that the directory knows, and
+    /// end them
+    #[arg(long)]
+    force: bool,
     /// Form of the output
     #[arg(short, long, value_enum, default_value_t = Form::Text)]
     output: Form,
@@ -69,6 +76,12 @@ pub(crate) enum RecoverFailure {
     /// Another cluster was meant.
     #[error("nothing was written: the cluster is '{expected}', not '{typed}'")]
     OtherName { expected: String, typed: String },
+    /// The cluster has not lost its quorum, or has gone on.
+    #[error(
+        "nothing was written: {0}; if they are a cluster, start this master with the directory that it \
+         has, or with an empty one; if not, stop them, and give their directories, too, or --force"
+    )]
+    Alive(#[from] StillAlive),
     /// It cannot be written.
     #[error(transparent)]
     Write(#[from] RestoreError),
@@ -78,12 +91,12 @@ pub(crate) enum RecoverFailure {
 }
 
 impl RecoverFailure {
-    /// Returns the exit code: 1 error, 2 something must be said, 4 the directory is in use or another
-    /// cluster was meant, 9 a directory cannot be used.
+    /// Returns the exit code: 1 error, 2 something must be said, 4 the directory is in use, another
+    /// cluster was meant or the cluster is alive, 9 a directory cannot be used.
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
             Self::Plan(PlanError::Nothing | PlanError::Unusable { .. }) => 9,
-            Self::Write(RestoreError::InUse(_)) | Self::OtherName { .. } => 4,
+            Self::Write(RestoreError::InUse(_)) | Self::OtherName { .. } | Self::Alive(_) => 4,
             Self::NoAddress(_) | Self::Address(_) | Self::NobodyToAsk => 2,
             Self::Plan(_) | Self::Write(_) | Self::Output(_) => 1,
         }
@@ -111,6 +124,7 @@ pub(crate) fn run(order: &RecoverOrder) -> Result<(), RecoverFailure> {
     let target = Target { data_dir: &order.data_dir, name, address: &address };
     stderr.write_all(report::proposal(&plan, &target).as_bytes())?;
 
+    check_nobody_is_ended(order, plan.content)?;
     let cluster_name = confirm(order, &plan)?;
     let recovery = Recovery {
         source: plan.directory.to_owned(),
@@ -122,6 +136,18 @@ pub(crate) fn run(order: &RecoverOrder) -> Result<(), RecoverFailure> {
     };
     let report = recovery.run()?;
     Ok(tell(order, &Outcome::of(&plan, &target, &report), &report)?)
+}
+
+/// Asks the other masters, so that nobody ends a cluster by mistake that has its quorum.
+fn check_nobody_is_ended(order: &RecoverOrder, content: &Content) -> Result<(), RecoverFailure> {
+    let alive = check_is_gone(content, &present_members(content)?);
+    if !order.force {
+        return Ok(alive?);
+    }
+    if let Err(alive) = alive {
+        writeln!(io::stderr(), "{alive}: going on, because of --force")?;
+    }
+    Ok(())
 }
 
 /// Returns the name of the cluster, once somebody has typed it.

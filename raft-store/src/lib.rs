@@ -70,7 +70,10 @@ pub use open::{Store, StoreConfig};
 pub use propose::{CommitObserver, Committed, ProposalBounds, ProposeError};
 pub use raft_service::{RaftEndpoint, RaftServer};
 pub use reads::{ReadError, ReadPoint};
-pub use recovery::{PlanError, Recovery, RecoveryPlan, RecoveryReport, VoterFound};
+pub use recovery::{
+    Account, PlanError, PresentMember, Recovery, RecoveryPlan, RecoveryReport, StillAlive, VoterFound,
+    check_is_gone, present_members,
+};
 pub use restore::{Restoration, RestoreError, RestoreReport};
 pub use retention::{LogBounds, LogExtent};
 pub use rocks::files_per_database;

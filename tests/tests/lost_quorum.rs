@@ -132,6 +132,31 @@ async fn the_page_brings_back_what_one_of_three_disks_had() {
     cluster.check_replicas_agree().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recovery_beside_a_live_cluster_is_refused() {
+    let mut cluster = Cluster::builder().workers(0).start().await;
+    let leader = cluster.leader().await;
+    let stopped = cluster.master_ids().into_iter().find(|id| *id != leader).unwrap();
+    cluster.master_mut(stopped).kill();
+    let (source, target) = (cluster.master(stopped).data_dir().to_owned(), cluster.path("target"));
+    let recover = async |force: &[&str]| {
+        let mut master = Command::new(binary("master"));
+        master.arg("recover").arg(&source).arg("--data-dir").arg(&target);
+        master.args(["--yes", "test"]).args(force).output().await.unwrap()
+    };
+
+    let refused = recover(&[]).await;
+    let reason = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(4), "{reason}");
+    let at = cluster.master(leader).grpc();
+    let leads = format!("master {leader} at {at} leads in term");
+    assert!(reason.contains("the cluster is alive") && reason.contains(&leads), "{reason}");
+    assert!(!target.exists(), "something was written");
+
+    let forced = recover(&["--force"]).await;
+    assert!(forced.status.success(), "{}", String::from_utf8_lossy(&forced.stderr));
+}
+
 /// Only the newest tasks may be lost: the third disk had a beginning of the log, and all of it counts.
 async fn give_up_what_was_lost(cluster: &Cluster) {
     let tasks = cluster.client().tasks().await;

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use cluster_state::Generation;
 use tokio::sync::watch;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
+use tonic::{Code, Status};
 
 const GENERATION: &str = "cluster-generation";
 
@@ -79,6 +80,16 @@ impl KnownGeneration {
             later.changed().await.ok();
         }
     }
+}
+
+/// Returns the generation of a master that has refused a caller of another one.
+pub(crate) fn of_refusal(refusal: &Status) -> Option<Generation> {
+    if refusal.code() != Code::FailedPrecondition {
+        return None;
+    }
+    let named = refusal.metadata().get(GENERATION);
+    // The first one has no name.
+    named.map_or(Some(Generation::default()), |name| read(name.to_str().ok()?))
 }
 
 fn name(Generation { number, id }: Generation) -> String {

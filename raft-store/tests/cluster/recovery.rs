@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use cluster_state::{ClusterId, MasterId};
 use raft_store::{
-    Expulsion, Inspection, OpenError, PlanError, Recovery, RecoveryPlan, RestoreError, Store,
-    StoreConfig, Unusable, inspect,
+    Account, Content, Expulsion, Inspection, OpenError, PlanError, PresentMember, Recovery,
+    RecoveryPlan, RestoreError, Store, StoreConfig, Unusable, check_is_gone, inspect,
+    present_members,
 };
 
 use crate::harness::{Cluster, PATIENCE, eventually, knows, register};
@@ -95,6 +96,51 @@ async fn the_directory_that_goes_furthest_is_chosen_and_others_join_it() {
     let gone = tokio::time::timeout(PATIENCE, cluster.node(behind).expelled()).await.unwrap();
     let Expulsion::Superseded { ours, theirs } = gone else { panic!("{gone}") };
     assert_eq!((ours.number, theirs), (0, after.generation));
+}
+
+/// Asks the members that a directory names.
+async fn present(dir: &Path) -> (Content, Vec<PresentMember>) {
+    let content = closed(dir).await.content.unwrap();
+    let asked = content.clone();
+    let asked = tokio::task::spawn_blocking(move || present_members(&asked)).await.unwrap();
+    (content, asked.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_is_alive_is_named_before_a_recovery_ends_it() {
+    let (mut cluster, behind) = with_one_behind().await;
+    let dir = cluster.data_dir(behind);
+    let leader = cluster.leader().await;
+    let follower = others(behind).into_iter().find(|id| *id != leader).unwrap();
+    let term = cluster.node(leader).leadership().borrow().term().0;
+    let (content, answers) = present(&dir).await;
+    let alive = check_is_gone(&content, &answers).unwrap_err().to_string();
+    let [led, following] = [leader, follower].map(|id| cluster.addresses.get(&id).unwrap());
+    for words in [
+        format!("master {leader} at {led} leads in term {term}"),
+        format!("master {follower} at {following} follows master {leader} in term {term}"),
+    ] {
+        assert!(alive.contains(&words), "{words} in: {alive}");
+    }
+
+    // Alone it is no quorum, and nobody has elected it since the directory was left.
+    cluster.stop(follower).await;
+    let (content, answers) = present(&dir).await;
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    assert_eq!(check_is_gone(&content, &answers), Ok(()));
+
+    let new = dir.with_extension("new");
+    recover(&cluster, behind, dir.clone(), new.clone()).await;
+    std::fs::remove_dir_all(&dir).unwrap();
+    std::fs::rename(&new, &dir).unwrap();
+    let past = cluster.data_dir(follower);
+    cluster.start_member(behind.0, &[behind.0]).await;
+    let (content, answers) = present(&past).await;
+    let goes_on = |answer: &PresentMember| {
+        answer.name == behind && matches!(answer.account, Account::Other(theirs) if theirs.number == 1)
+    };
+    assert!(answers.iter().any(goes_on), "{answers:?}");
+    check_is_gone(&content, &answers).unwrap_err();
 }
 
 #[tokio::test(flavor = "multi_thread")]
