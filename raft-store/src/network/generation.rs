@@ -36,6 +36,11 @@ impl KnownGeneration {
         self.ours.get().is_some()
     }
 
+    /// Returns its name, once it is fixed.
+    pub(crate) fn name(&self) -> Option<String> {
+        self.ours.get().map(|generation| name(*generation))
+    }
+
     /// Adds it to a call. The first generation has no name: release 0.2.0 knows no other.
     pub(super) fn sign(&self, headers: &mut MetadataMap) {
         let named = self.ours.get().filter(|generation| **generation != Generation::default());
@@ -96,7 +101,8 @@ fn name(Generation { number, id }: Generation) -> String {
     format!("{number}-{id:016x}")
 }
 
-fn read(name: &str) -> Option<Generation> {
+/// Reads the name of a generation.
+pub(crate) fn read(name: &str) -> Option<Generation> {
     let (number, id) = name.split_once('-')?;
     Some(Generation { number: number.parse().ok()?, id: u64::from_str_radix(id, 16).ok()? })
 }

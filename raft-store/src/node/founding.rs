@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cluster_state::MasterId;
+use cluster_state::{Generation, MasterId};
 use futures_util::future::join_all;
 use openraft::errors::{InitializeError, RaftError};
 use proto::v1;
@@ -94,10 +94,17 @@ impl Founding {
             let found_by = (!config.initial_cluster.is_empty()).then_some(config.id);
             match Verdict::of(found_by, &findings) {
                 Verdict::Found(members) => return self.found(members).await,
-                Verdict::Join => self.try_to_join(&findings, &rarely).await,
+                Verdict::Join(generation) => {
+                    self.try_to_join(&findings, generation, &rarely).await;
+                }
                 Verdict::LeaveIt => {
                     if !is_early && rarely.is_due("begun") {
                         tracing::info!("waiting for the master that founds the cluster");
+                    }
+                }
+                Verdict::Alone => {
+                    if !is_early && rarely.is_due("alone") {
+                        tracing::info!("waiting for a leader that adds this master to its cluster");
                     }
                 }
                 Verdict::Wait { why, advice } => {
@@ -117,8 +124,13 @@ impl Founding {
         Ok(())
     }
 
-    async fn try_to_join(&self, findings: &BTreeMap<Asked, Finding>, rarely: &Rarely) {
-        let Err(reason) = self.join(findings).await else { return };
+    async fn try_to_join(
+        &self,
+        findings: &BTreeMap<Asked, Finding>,
+        generation: Option<Generation>,
+        rarely: &Rarely,
+    ) {
+        let Err(reason) = self.join(findings, generation).await else { return };
         if rarely.is_due(&reason) {
             let advice = "start all masters that have data; if most of them have lost theirs, nothing is \
                           founded beside what is left";
@@ -183,11 +195,17 @@ impl Founding {
         }
     }
 
-    /// Asks those that belong to a cluster to admit this master.
-    async fn join(&self, findings: &BTreeMap<Asked, Finding>) -> Result<(), String> {
-        let members = self.others.iter().filter(|other| {
-            findings.get(&other.asked).is_some_and(|found| matches!(found, Finding::Member { .. }))
-        });
+    /// Asks those that belong to that generation of a cluster to admit this master.
+    async fn join(
+        &self,
+        findings: &BTreeMap<Asked, Finding>,
+        wanted: Option<Generation>,
+    ) -> Result<(), String> {
+        let belongs = |finding: &Finding| {
+            matches!(finding, Finding::Member { generation, .. } if *generation == wanted)
+        };
+        let members =
+            self.others.iter().filter(|other| findings.get(&other.asked).is_some_and(belongs));
         let mut refused = "no member of the cluster answers".to_owned();
         for member in members {
             match (Joining { node: &self.node, through: member.client.clone() }).run().await {

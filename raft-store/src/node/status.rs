@@ -136,6 +136,7 @@ impl Node {
             standing: standing.into(),
             initial_cluster: initial_cluster.map(|(id, at)| (id.0, at.clone())).collect(),
             master,
+            generation: self.inner.identity.generation().name(),
         }
     }
 

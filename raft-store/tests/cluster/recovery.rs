@@ -172,6 +172,43 @@ async fn masters_of_the_past_that_elect_each_other_find_out() {
     assert!(!knows(cluster.node(behind), "w2"), "only the others had it");
 }
 
+/// Both have the same number: nobody can say which of them is the later one.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_recoveries_that_began_apart_neither_is_joined_and_neither_ends() {
+    let (mut cluster, first) = with_one_behind().await;
+    let [second, joiner] = others(first);
+    for id in [second, joiner] {
+        cluster.stop(id).await;
+        closed(&cluster.data_dir(id)).await;
+        cluster.wipe(id);
+    }
+    let source = cluster.data_dir(first).with_extension("old");
+    closed(&cluster.data_dir(first)).await;
+    std::fs::rename(cluster.data_dir(first), &source).unwrap();
+    for id in [first, second] {
+        recover(&cluster, id, source.clone(), cluster.data_dir(id)).await;
+        cluster.start_member(id.0, &[id.0]).await;
+    }
+    cluster.start_joiner(joiner.0, &[first.0, second.0]).await;
+
+    let somebody_ends = async {
+        tokio::select! {
+            why = cluster.node(first).expelled() => why,
+            why = cluster.node(second).expelled() => why,
+            why = cluster.node(joiner).expelled() => why,
+        }
+    };
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(2), somebody_ends).await;
+    assert!(ended.is_err(), "{ended:?}");
+    assert_eq!(cluster.node(joiner).members(), [], "it has joined one of them");
+
+    cluster.stop(second).await;
+    eventually("it joins the one that is left", || async {
+        knows(cluster.node(joiner), "w1").then_some(())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn entries_that_no_majority_had_are_kept() {
     let mut cluster = Cluster::start(100_000).await;

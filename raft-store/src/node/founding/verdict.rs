@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use cluster_state::{Level, MasterId};
+use cluster_state::{Generation, Level, MasterId};
 use proto::v1;
 
 use crate::log_node::{MasterNode, NodeId};
+use crate::network::generation;
 
 /// This master's configuration of its cluster.
 #[derive(Debug, Clone, Copy)]
@@ -53,8 +54,9 @@ pub(super) enum Finding {
     OtherName { ours: String, theirs: String },
     /// It has other first members.
     OtherList { ours: String, theirs: String },
-    /// It belongs to a cluster already.
-    Member { cluster: String },
+    /// It belongs to a cluster already; the generation is unknown while it has no state, and in release
+    /// 0.2.0.
+    Member { cluster: String, generation: Option<Generation> },
     /// It waits for a cluster, too.
     Waiting,
     /// It runs a release whose answer is not understood.
@@ -66,10 +68,12 @@ pub(super) enum Finding {
 pub(super) enum Verdict {
     /// This master founds the cluster, with these other members.
     Found(BTreeMap<MasterId, (NodeId, MasterNode)>),
-    /// There is a cluster to join.
-    Join,
+    /// There is a cluster to join, in the latest generation that a master has named.
+    Join(Option<Generation>),
     /// Another master founds it, or has founded it.
     LeaveIt,
+    /// Nobody is there to ask, and this master is none of the first members: it waits to be added.
+    Alone,
     /// Nothing is founded until an operator acts.
     Wait { why: String, advice: &'static str },
 }
@@ -82,7 +86,9 @@ pub(super) fn judge(us: &Us<'_>, asked: &Asked, answer: Option<v1::IntroduceResp
     }
     match answer.standing() {
         v1::Standing::Member => {
-            return Finding::Member { cluster: answer.cluster_id.unwrap_or_default() };
+            let cluster = answer.cluster_id.unwrap_or_default();
+            let generation = answer.generation.as_deref().and_then(generation::read);
+            return Finding::Member { cluster, generation };
         }
         v1::Standing::Founding => return Finding::Founding,
         v1::Standing::Blank => {}
@@ -117,8 +123,8 @@ impl Verdict {
     /// joins. The lowest first member founds, so that nothing is founded twice. Whoever finds a
     /// cluster joins it: nothing is founded beside what there is.
     pub(super) fn of(founder: Option<MasterId>, findings: &BTreeMap<Asked, Finding>) -> Self {
-        if findings.values().any(|finding| matches!(finding, Finding::Member { .. })) {
-            return Self::Join;
+        if let Some(verdict) = Self::of_members(findings) {
+            return verdict;
         }
         let obstacles = findings.iter().filter_map(|(asked, finding)| {
             finding.obstacle().map(|what| (finding.rank(), format!("{asked} {what}")))
@@ -135,7 +141,11 @@ impl Verdict {
             });
             let members = members.collect::<BTreeMap<_, _>>();
             let is_lowest = founder.is_some_and(|me| members.keys().all(|other| me < *other));
-            return if is_lowest && !is_begun { Self::Found(members) } else { Self::LeaveIt };
+            return match founder {
+                _ if is_lowest && !is_begun => Self::Found(members),
+                None if findings.is_empty() => Self::Alone,
+                _ => Self::LeaveIt,
+            };
         };
 
         let advice = match (rank, founder) {
@@ -147,6 +157,35 @@ impl Verdict {
         };
         let why = obstacles.iter().map(|(_, what)| what.as_str()).collect::<Vec<_>>().join("; ");
         Self::Wait { why, advice }
+    }
+
+    /// Decides by the generations of those that belong to a cluster; none if nobody does.
+    fn of_members(findings: &BTreeMap<Asked, Finding>) -> Option<Self> {
+        let is_member = |finding: &Finding| matches!(finding, Finding::Member { .. });
+        if !findings.values().any(is_member) {
+            return None;
+        }
+        let named = findings.iter().filter_map(|(asked, finding)| {
+            let Finding::Member { generation, .. } = finding else { return None };
+            Some((asked, (*generation)?))
+        });
+        let Some((one, latest)) = named.clone().max_by_key(|(_, generation)| generation.number)
+        else {
+            return Some(Self::Join(None));
+        };
+        let is_rival =
+            |other: &Generation| other.number == latest.number && other.id != latest.id;
+        let Some((other, rival)) = named.clone().find(|(_, generation)| is_rival(generation))
+        else {
+            return Some(Self::Join(Some(latest)));
+        };
+        let why = format!(
+            "{one} belongs to generation {} ({:016x}) of the cluster, and {other} to generation {} ({:016x})",
+            latest.number, latest.id, rival.number, rival.id
+        );
+        let advice = "stop one of the two clusters, and keep it stopped: they began apart, each with a \
+                      restoration or a recovery of its own";
+        Some(Self::Wait { why, advice })
     }
 }
 
@@ -271,12 +310,29 @@ mod tests {
             cluster_id: Some("c1".to_owned()),
             ..answer(3, v1::Standing::Member)
         };
-        assert_eq!(verdict(1, &[(2, None), (3, Some(member.clone()))]), Verdict::Join);
+        assert_eq!(verdict(1, &[(2, None), (3, Some(member.clone()))]), Verdict::Join(None));
         let of_another_name =
             v1::IntroduceResponse { cluster_name: "test".to_owned(), ..member.clone() };
         assert_eq!(
             why(verdict(1, &[(2, None), (3, Some(of_another_name))])),
             "master 3 belongs to cluster 'test', and this one to 'prod'; master 2 does not answer"
+        );
+    }
+
+    #[test]
+    fn the_latest_generation_is_joined_and_neither_of_two_that_began_apart() {
+        let member = |id: u64, generation: &str| {
+            let generation = Some(generation.to_owned());
+            (id, Some(v1::IntroduceResponse { generation, ..answer(id, v1::Standing::Member) }))
+        };
+        let later = Generation { number: 1, id: 10 };
+        assert_eq!(verdict(1, &[member(2, "1-a"), member(3, "0-0")]), Verdict::Join(Some(later)));
+        let silent = (3, Some(answer(3, v1::Standing::Member)));
+        assert_eq!(verdict(1, &[member(2, "1-a"), silent]), Verdict::Join(Some(later)));
+        assert_eq!(
+            why(verdict(1, &[member(2, "1-a"), member(3, "1-b")])),
+            "master 3 belongs to generation 1 (000000000000000b) of the cluster, and master 2 to \
+             generation 1 (000000000000000a)"
         );
     }
 
@@ -288,7 +344,7 @@ mod tests {
             let finding = judge(&us, &asked, answer);
             Verdict::of(None, &BTreeMap::from([(asked, finding)]))
         };
-        assert_eq!(verdict(Some(answer(3, v1::Standing::Member))), Verdict::Join);
+        assert_eq!(verdict(Some(answer(3, v1::Standing::Member))), Verdict::Join(None));
         assert_eq!(why(verdict(None)), "the master at m3:1 does not answer");
         assert_eq!(
             why(verdict(Some(answer(3, v1::Standing::Blank)))),
