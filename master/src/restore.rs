@@ -10,7 +10,7 @@ use cluster_state::MasterId;
 use daemon::config::Value;
 use daemon::progress::Progress;
 use proto::backup::{BackupError, ReadError};
-use raft_store::{Restoration, RestoreError, RestoreReport};
+use raft_store::{Restoration, RestoreError, RestoreReport, StillAlive, present_at};
 use serde::Serialize;
 
 /// Order to restore a backup.
@@ -35,6 +35,9 @@ pub struct RestoreOrder {
     /// this backup before [default: the one after that of the backup]
     #[arg(long, value_name = "NUMBER")]
     generation: Option<u32>,
+    /// Restore although masters of another generation answer at the addresses of the list, and end them
+    #[arg(long)]
+    force: bool,
     /// Say what was restored as JSON
     #[arg(long)]
     json: bool,
@@ -72,17 +75,30 @@ pub(crate) enum RestoreFailure {
     Open { path: PathBuf, source: io::Error },
     /// It cannot be restored.
     #[error(transparent)]
-    Restore(#[from] RestoreError),
+    Restore(RestoreError),
+    /// Masters of the cluster still run.
+    #[error("nothing was restored: {0}; stop them, or give --force")]
+    Alive(StillAlive),
     /// Nobody can be told.
     #[error("cannot write the output")]
     Output(#[from] io::Error),
 }
 
+impl From<RestoreError> for RestoreFailure {
+    fn from(error: RestoreError) -> Self {
+        if let RestoreError::Alive(alive) = error {
+            Self::Alive(alive)
+        } else {
+            Self::Restore(error)
+        }
+    }
+}
+
 impl RestoreFailure {
-    /// Returns the exit code: 1 error, 4 the directory is in use, 9 the backup is damaged.
+    /// Returns the exit code: 1 error, 4 the directory is in use or the cluster is alive, 9 the backup is damaged.
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
-            Self::Restore(RestoreError::InUse(_)) => 4,
+            Self::Restore(RestoreError::InUse(_)) | Self::Alive(_) => 4,
             Self::Restore(RestoreError::Backup(ReadError::Backup(
                 BackupError::Cut { .. }
                 | BackupError::Damaged { .. }
@@ -114,12 +130,15 @@ struct Told {
 ///
 /// If nothing was restored, or nobody can be told.
 pub(crate) fn run(order: &RestoreOrder) -> Result<(), RestoreFailure> {
+    let members = &order.initial_cluster.0;
+    let present = if order.force { Vec::new() } else { present_at(&order.cluster_name, members)? };
     let restoration = Restoration {
         data_dir: order.data_dir.clone(),
         name: order.node_id,
         cluster_name: order.cluster_name.clone(),
-        members: order.initial_cluster.0.clone(),
+        members: members.clone(),
         generation: order.generation,
+        present,
     };
     let source: Box<dyn Read> = if order.file == Path::new("-") {
         Box::new(io::stdin())

@@ -28,6 +28,7 @@ mod network;
 mod node;
 mod open;
 mod payload;
+mod presence;
 mod propose;
 mod raft;
 mod raft_service;
@@ -61,19 +62,19 @@ pub use log_node::VoteGiver;
 pub use log_store::{LogOptions, LogStats, LogStore, SyncObserver, Synced};
 pub use loops::Loops;
 pub use member_news::{MemberEvent, MemberNews};
-pub use membership::{LocalStatus, Member, Role};
+pub use membership::{LAG_MAX, LocalStatus, Member, Role};
 pub use node::{
     Added, Expulsion, Force, MemberChange, MemberOrder, Membership, MembershipError, Node,
     NodeConfig, PeerStatus, PeerStatuses, Thought, TransferError,
 };
 pub use open::{Store, StoreConfig};
+pub use presence::{
+    Account, PresentMember, StillAlive, check_is_gone, present_at, present_members,
+};
 pub use propose::{CommitObserver, Committed, ProposalBounds, ProposeError};
 pub use raft_service::{RaftEndpoint, RaftServer};
 pub use reads::{ReadError, ReadPoint};
-pub use recovery::{
-    Account, PlanError, PresentMember, Recovery, RecoveryPlan, RecoveryReport, StillAlive, VoterFound,
-    check_is_gone, present_members,
-};
+pub use recovery::{PlanError, Recovery, RecoveryPlan, RecoveryReport, VoterFound};
 pub use restore::{Restoration, RestoreError, RestoreReport};
 pub use retention::{LogBounds, LogExtent};
 pub use rocks::files_per_database;

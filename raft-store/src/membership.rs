@@ -161,7 +161,7 @@ fn is_in<'a>(node: NodeId, memberships: impl IntoIterator<Item = &'a Stored>) ->
 /// Entries that a member which keeps up may lack: as many as a busy leader appends within some
 /// milliseconds. A learner that becomes a voter counts as a slow one for them, and a leader that hands
 /// over takes no writes until its successor has them.
-pub(crate) const LAG_MAX: u64 = 1_000;
+pub const LAG_MAX: u64 = 1_000;
 
 /// Returns the voter to hand leadership to: the eligible one with the longest matching log.
 pub(crate) fn best_successor(

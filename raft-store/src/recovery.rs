@@ -5,7 +5,6 @@
 //! source is only read.
 
 mod plan;
-mod presence;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,7 +14,6 @@ use cluster_state::{ClusterId, Generation, MasterId, Meta};
 use uuid::Uuid;
 
 pub use self::plan::{PlanError, RecoveryPlan, VoterFound};
-pub use self::presence::{Account, PresentMember, StillAlive, check_is_gone, present_members};
 use crate::error::{OpenError, StorageError};
 use crate::files;
 use crate::guard::Guard;

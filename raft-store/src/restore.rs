@@ -21,6 +21,7 @@ use proto::backup::{ReadError, Summary};
 use self::receive::Received;
 use crate::error::{OpenError, StorageError};
 use crate::identity::Layout;
+use crate::presence::{PresentMember, StillAlive};
 use crate::snapshot::InvalidManifest;
 use crate::state_db::{self, StateDb};
 
@@ -42,6 +43,9 @@ pub struct Restoration {
     /// greater one must be given when a generation of that number has run before, because the
     /// backup was restored before.
     pub generation: Option<u32>,
+    /// Masters that answer at the addresses of the members: if they belong to another generation,
+    /// nothing is restored.
+    pub present: Vec<PresentMember>,
 }
 
 /// Outcome of a restoration.
@@ -69,6 +73,9 @@ pub enum RestoreError {
         /// The first one after that of the state.
         least: u32,
     },
+    /// Masters of the cluster still run.
+    #[error(transparent)]
+    Alive(#[from] StillAlive),
     /// The numbers of that generation would leave no room for later ones.
     #[error("the generation must be {GENERATION_MAX} at most, not {0}")]
     GenerationTooGreat(u32),

@@ -7,6 +7,7 @@ use proto::backup::Digest;
 
 use super::{Beginning, Restoration, RestoreError, chosen, next_position};
 use crate::error::StorageError;
+use crate::presence;
 use crate::types::{LogId, MasterNode, Membership, NodeId, StoredMembership};
 
 impl Restoration {
@@ -24,6 +25,7 @@ impl Restoration {
         let id = digest.derive(&[self.cluster_name.as_bytes(), list.as_bytes()]).number();
         let least = meta.generation.following(meta.next_task, id);
         let generation = chosen(least, self.generation)?;
+        presence::check_is_of(generation, &self.present)?;
 
         let last = next_position(applied, meta, generation);
         let node_of = |name: MasterId| {

@@ -10,7 +10,10 @@ use cluster_state::{
     Class, ClusterId, Command, Generation, MasterId, OnDisconnect, Reply, Resources, SubmitTasks,
     Task, TaskId, TaskSpec, TextMap,
 };
-use raft_store::{Node, OpenError, Restoration, RestoreError, RestoreReport, Store, StoreConfig};
+use raft_store::{
+    Account, Node, OpenError, PresentMember, Restoration, RestoreError, RestoreReport, Store,
+    StoreConfig, present_at,
+};
 use tempfile::TempDir;
 
 use crate::harness::{Cluster, eventually, knows, register, throughout};
@@ -57,7 +60,8 @@ async fn backed_up() -> (Cluster, Vec<u8>) {
 fn restoration(dir: &Path, name: u64, members: &BTreeMap<MasterId, String>) -> Restoration {
     let (data_dir, members) = (dir.to_owned(), members.clone());
     let (cluster_name, generation) = ("test".to_owned(), None);
-    Restoration { data_dir, name: MasterId(name), cluster_name, members, generation }
+    let (name, present) = (MasterId(name), Vec::new());
+    Restoration { data_dir, name, cluster_name, members, generation, present }
 }
 
 fn restore(cluster: &Cluster, name: u64, members: &[u64], bytes: &[u8]) -> RestoreReport {
@@ -73,6 +77,36 @@ async fn first_task(cluster: &Cluster) -> TaskId {
     let committed = leader.propose(&submit()).await.unwrap();
     let Reply::Submitted { first, .. } = committed.reply else { panic!("{committed:?}") };
     first
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restoration_ends_nobody_of_another_generation() {
+    let (before, bytes) = backed_up().await;
+    let members = before.addresses.iter().take(3).map(|(id, at)| (*id, at.clone()));
+    let members = members.collect::<BTreeMap<_, _>>();
+    let at = members.clone();
+    let ask = |name: &'static str| {
+        let at = at.clone();
+        async move { tokio::task::spawn_blocking(move || present_at(name, &at)).await.unwrap().unwrap() }
+    };
+    assert_eq!(ask("other").await, []);
+    let present = ask("test").await;
+    assert_eq!(present.iter().map(|member| member.name.0).collect::<Vec<_>>(), [1, 2, 3]);
+
+    let home = TempDir::new().unwrap();
+    let beside = |present| Restoration { present, ..restoration(home.path(), 1, &members) };
+    let refused = beside(present.clone()).run(&bytes[..], |_, _| {}).unwrap_err();
+    assert!(matches!(refused, RestoreError::Alive(_)), "{refused}");
+    let refused = refused.to_string();
+    assert!(refused.contains("leads in term") && refused.contains("follows master"), "{refused}");
+
+    // Of the members that are restored from this backup, some may run already.
+    let generation = beside(Vec::new()).run(&bytes[..], |_, _| {}).unwrap().generation;
+    std::fs::remove_dir_all(home.path()).unwrap();
+    let begun = present
+        .into_iter()
+        .map(|member| PresentMember { account: Account::Other(generation), ..member });
+    beside(begun.collect()).run(&bytes[..], |_, _| {}).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -55,4 +55,7 @@ pub struct RestoreArgs {
     /// this backup before [default: the one after that of the backup]
     #[arg(long, value_name = "NUMBER")]
     pub generation: Option<u32>,
+    /// Restore although masters of another generation answer at the addresses of the list, and end them
+    #[arg(long)]
+    pub force: bool,
 }

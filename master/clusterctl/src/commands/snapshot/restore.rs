@@ -22,6 +22,9 @@ pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<(), Failure> 
     if let Some(generation) = args.generation {
         command.args(["--generation", &generation.to_string()]);
     }
+    if args.force {
+        command.arg("--force");
+    }
     if context.output.format() == Format::Json {
         command.arg("--json");
     }
