@@ -39,13 +39,33 @@ pub(crate) fn copy_database(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let source = entry?.path();
         let target = to.join(source.file_name().unwrap_or_default());
-        let is_fixed = source.extension().is_some_and(|extension| extension == "sst");
-        if !is_fixed || fs::hard_link(&source, &target).is_err() {
+        if !is_fixed(&source) || fs::hard_link(&source, &target).is_err() {
             fs::copy(&source, &target)?;
             File::open(&target)?.sync_all()?;
         }
     }
     sync_dir(to)
+}
+
+/// Makes a database to look into, of the files of another one. Those that never change are symbolic
+/// links, which work between disks, too, so little is copied wherever it is.
+pub(crate) fn borrow_database(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(fs::canonicalize(from)?)? {
+        let source = entry?.path();
+        let target = to.join(source.file_name().unwrap_or_default());
+        if is_fixed(&source) {
+            std::os::unix::fs::symlink(&source, &target)?;
+        } else {
+            fs::copy(&source, &target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns true for files of a database that never change.
+fn is_fixed(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "sst")
 }
 
 /// Reads a file that need not exist.

@@ -1,6 +1,6 @@
 //! Tells from two consecutive memberships who came, went, and got a vote. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use cluster_state::MasterId;
 
@@ -32,6 +32,33 @@ pub enum MemberEvent {
     Replaced { by: MasterId },
     /// It is no member any more.
     Removed,
+}
+
+/// Number of masters that are remembered to have left: more than a cluster has members.
+const LEFT_MAX: usize = 64;
+
+/// Names of the masters that have left lately, the latest one last.
+#[derive(Debug, Default)]
+pub(crate) struct Departures(VecDeque<MasterId>);
+
+impl Departures {
+    /// Takes in a change.
+    pub(crate) fn on_news(&mut self, news: &MemberNews) {
+        self.0.retain(|name| *name != news.name);
+        match news.what {
+            MemberEvent::Removed | MemberEvent::Replaced { .. } => {
+                self.0.push_back(news.name);
+                if self.0.len() > LEFT_MAX {
+                    self.0.pop_front();
+                }
+            }
+            MemberEvent::Added | MemberEvent::Promoted => {}
+        }
+    }
+
+    pub(crate) fn contains(&self, name: MasterId) -> bool {
+        self.0.contains(&name)
+    }
 }
 
 /// Returns the changes from one membership to the next.
@@ -134,6 +161,22 @@ mod tests {
         assert_eq!(news(&joint, &left), [(3, MemberEvent::Removed, OPERATOR)]);
         let with_learner = of(&[&[1, 2]], &[1, 2, 4]);
         assert_eq!(news(&with_learner, &left), [(4, MemberEvent::Removed, OPERATOR)]);
+    }
+
+    #[test]
+    fn whoever_has_left_is_remembered_until_it_comes_back() {
+        let mut left = Departures::default();
+        let happens = |left: &mut Departures, name, what| {
+            left.on_news(&MemberNews { name: MasterId(name), node: NodeId(name), what, by: None });
+        };
+        happens(&mut left, 3, MemberEvent::Removed);
+        assert!(left.contains(MasterId(3)) && !left.contains(MasterId(4)));
+        happens(&mut left, 3, MemberEvent::Added);
+        assert!(!left.contains(MasterId(3)));
+        for name in 1_000..1_100 {
+            happens(&mut left, name, MemberEvent::Removed);
+        }
+        assert!(left.contains(MasterId(1_099)) && !left.contains(MasterId(1_000)), "it is bounded");
     }
 
     #[test]

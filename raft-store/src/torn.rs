@@ -65,10 +65,10 @@ impl TornTail {
         }
     }
 
-    /// Copies the log to `probe` without the torn record.
+    /// Makes `probe` the log without the torn record, to look into.
     pub(crate) fn copy_without(&self, probe: &Path) -> io::Result<()> {
         let log = self.wal.parent().unwrap_or(&self.wal);
-        files::copy_database(log, probe)?;
+        files::borrow_database(log, probe)?;
         let wal = probe.join(self.wal.file_name().unwrap_or_default());
         OpenOptions::new().write(true).open(&wal)?.set_len(self.cut)
     }

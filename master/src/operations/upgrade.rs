@@ -6,14 +6,12 @@ use std::collections::BTreeMap;
 
 use cluster_state::{Level, SettingKey, Settings, State};
 use proto::problem::{ErrorKind, Outcome, Problem};
+use raft_store::LAG_MAX;
 
 use self::plan::{Master, Plan, Trouble};
 use super::views::MemberView;
 use super::{Answer, Operations, Reading, SettingsChange};
 use crate::access::Caller;
-
-/// A voter further behind than this takes a while until writes can count on it.
-const LAG_MAX: u64 = 1_000;
 
 /// State of an upgrade, as this master sees it.
 #[derive(Debug)]

@@ -201,9 +201,7 @@ impl Founding {
         findings: &BTreeMap<Asked, Finding>,
         wanted: Option<Generation>,
     ) -> Result<(), String> {
-        let belongs = |finding: &Finding| {
-            matches!(finding, Finding::Member { generation, .. } if *generation == wanted)
-        };
+        let belongs = |finding: &Finding| matches!(finding, Finding::Member { generation, .. } if *generation == wanted);
         let members =
             self.others.iter().filter(|other| findings.get(&other.asked).is_some_and(belongs));
         let mut refused = "no member of the cluster answers".to_owned();

@@ -4,6 +4,7 @@ mod addition;
 mod admission;
 mod arithmetic;
 mod orders;
+mod turn;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -273,8 +274,10 @@ impl Node {
         if after != before && force == Force::No {
             let keeps_up = |voter: &NodeId| {
                 *voter == me
-                    || self.inner.hand_over.is_answering(*voter, term)
-                        && self.lag_of(*voter).is_some_and(|lag| lag <= LAG_MAX)
+                    || arithmetic::keeps_up(
+                        self.inner.hand_over.is_answering(*voter, term),
+                        self.lag_of(*voter),
+                    )
             };
             let count = |voters: &BTreeSet<NodeId>| Quorum::count(voters, keeps_up);
             arithmetic::check(count(&before), count(&after))?;

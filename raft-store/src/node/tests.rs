@@ -64,6 +64,10 @@ async fn whatever_ends_raft_is_fatal_unless_the_node_was_stopped() {
     for is_stopped in [false, true] {
         let dir = TempDir::new().unwrap();
         let node = start(&dir, &[(1, "127.0.0.1:1")]).await;
+        // Before that, whoever founds the cluster could be the first to notice.
+        let mut leadership = node.leadership();
+        let leads = leadership.wait_for(Leadership::is_leading);
+        tokio::time::timeout(PATIENCE, leads).await.unwrap().unwrap();
         if is_stopped {
             node.shutdown().await;
             node.tasks().wait().await;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cluster_state::{Fnv1a, Level, State, Task, TaskId, Timestamp};
+use cluster_state::{Fnv1a, Level, MasterId, State, Task, TaskId, Timestamp};
 use rocksdb::DB;
 use tokio::sync::{broadcast, watch};
 
@@ -32,6 +32,13 @@ impl StateReader {
     #[must_use]
     pub fn level(&self) -> Level {
         self.shared.level()
+    }
+
+    /// Returns true if a master of that name was a member, and has left, as far as this master remembers
+    /// since its start.
+    #[must_use]
+    pub fn has_left(&self, name: MasterId) -> bool {
+        self.shared.has_left(name)
     }
 
     /// Reads the live state. Applying waits in the meantime, so `read` should copy what it needs

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-use cluster_state::{Change, Key, Level, LogIndex, Record, State, Task, TaskId};
-use parking_lot::{RwLock, RwLockWriteGuard};
+use cluster_state::{Change, Key, Level, LogIndex, MasterId, Record, State, Task, TaskId};
+use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use tokio::sync::{broadcast, watch};
 
 use super::feed::{AppliedBatch, FEED_BATCHES_MAX, Published};
@@ -16,7 +16,7 @@ use crate::calls::{Call, Calls};
 use crate::error::StorageError;
 use crate::identity::DirectoryLock;
 use crate::log_store::StateDurability;
-use crate::member_news::MemberNews;
+use crate::member_news::{Departures, MemberNews};
 use crate::rocks;
 use crate::snapshot::Snapshots;
 use crate::state_db::{Restored, StateDb};
@@ -69,6 +69,7 @@ pub(crate) struct Shared {
     /// Position that is applied and stored; never ahead of what a reader of `memory` sees.
     pub(super) applied: watch::Sender<AppliedAt>,
     pub(super) feed: broadcast::Sender<Published>,
+    left: Mutex<Departures>,
     /// Level of the cluster, for those who cannot wait for `memory`.
     level: AtomicU8,
     /// Next index to be stored.
@@ -105,6 +106,7 @@ impl Shared {
             memory: RwLock::new(memory),
             applied: watch::Sender::new(applied),
             feed: broadcast::Sender::new(FEED_BATCHES_MAX),
+            left: Mutex::default(),
             level,
             stored: AtomicU64::new(next),
             durable: AtomicU64::new(next),
@@ -153,6 +155,11 @@ impl Shared {
         memory
     }
 
+    /// Returns true if a master of that name has left since this process began to apply the log.
+    pub(super) fn has_left(&self, name: MasterId) -> bool {
+        self.left.lock().contains(name)
+    }
+
     pub(super) fn on_stored(&self, last: LogId) {
         let before = self.stored.swap(next_index(Some(last)), Ordering::AcqRel);
         assert!(
@@ -170,6 +177,9 @@ impl Shared {
         changes: Vec<(LogIndex, Change)>,
         members: Vec<(LogIndex, MemberNews)>,
     ) {
+        for (_, news) in &members {
+            self.left.lock().on_news(news);
+        }
         if self.feed.receiver_count() == 0 {
             return;
         }

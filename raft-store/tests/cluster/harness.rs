@@ -237,6 +237,11 @@ impl Cluster {
         self.deaf.get(&id).unwrap().send_replace(true);
     }
 
+    /// Has a member that was deaf take in what is appended again.
+    pub(crate) fn undeafen(&self, id: MasterId) {
+        self.deaf.get(&id).unwrap().send_replace(false);
+    }
+
     /// Sets the wall clocks of all members so far ahead that come into question.
     pub(crate) fn advance_walls(&self, by: Duration, whose: impl Fn(MasterId) -> bool) {
         let millis = u64::try_from(by.as_millis()).unwrap();

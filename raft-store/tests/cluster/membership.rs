@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cluster_state::{ClusterId, MasterId};
-use raft_store::{Expulsion, Force, Leadership, MemberChange, MembershipError, Node};
+use raft_store::{Expulsion, Force, Leadership, MemberChange, MemberOrder, MembershipError, Node};
 
 use crate::harness::{Cluster, PATIENCE, eventually, knows, register, throughout};
 
@@ -84,6 +84,46 @@ async fn a_removed_master_that_comes_back_finds_out() {
 
     cluster.restart(gone).await;
     assert_eq!(expulsion(cluster.node(gone)).await, Expulsion::Removed);
+}
+
+/// Whoever had no answer to a removal asks again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_that_was_carried_out_succeeds_again() {
+    let mut cluster = Cluster::start(100_000).await;
+    cluster.begin_term(ClusterId(7)).await;
+    let gone = cluster.follower().await;
+    let remove = async |name| {
+        let leader = cluster.node(cluster.leader().await);
+        leader.order_members(MemberOrder::Remove(name), Force::No).await
+    };
+    assert_eq!(remove(gone).await, Ok(true));
+    assert_eq!(remove(gone).await, Ok(false), "there is nothing left to do");
+    let nobody = MasterId(9);
+    assert_eq!(remove(nobody).await, Err(MembershipError::NotAMember(nobody)));
+    assert_eq!(expulsion(cluster.node(gone)).await, Expulsion::Removed);
+    cluster.stop(gone).await;
+}
+
+/// It knows its cluster then, and has nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_joiner_that_ends_before_its_first_state_arrives_goes_on_where_it_was() {
+    let mut cluster = Cluster::prepare(100_000).await;
+    cluster.start_member(1, &[1]).await;
+    cluster.begin_term(ClusterId(7)).await;
+    cluster.node(MasterId(1)).propose(&register("w1")).await.unwrap();
+    let joiner = MasterId(2);
+    cluster.deafen(joiner);
+    cluster.start_joiner(2, &[1]).await;
+    eventually("it is admitted", || async { cluster.node(joiner).cluster_id() }).await;
+    assert_eq!(cluster.node(joiner).members(), [], "it has a state");
+    let node = cluster.node(joiner).node_id();
+    cluster.stop(joiner).await;
+
+    cluster.undeafen(joiner);
+    cluster.start_joiner(2, &[1]).await;
+    assert_eq!(cluster.node(joiner).node_id(), node);
+    has_voters(&cluster, &[1, 2]).await;
+    all_know(&cluster, "w1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -205,27 +245,6 @@ async fn a_member_that_was_away_obeys_leaders_that_it_has_never_heard_of() {
     eventually("the write", || async { knows(cluster.node(away), "w1").then_some(()) }).await;
     cluster.node(away).propose(&register("w2")).await.unwrap();
     all_know(&cluster, "w2").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_copy_of_a_disk_that_is_put_back_is_noticed() {
-    let mut cluster = Cluster::start(100_000).await;
-    cluster.begin_term(ClusterId(7)).await;
-    let id = cluster.follower().await;
-    cluster.stop(id).await;
-    let copy = cluster.copy(id);
-    cluster.restart(id).await;
-    let leader = cluster.node(cluster.leader().await);
-    for number in 0..5 {
-        leader.propose(&register(&format!("w{number}"))).await.unwrap();
-    }
-    eventually("it has all", || async { knows(cluster.node(id), "w4").then_some(()) }).await;
-
-    cluster.stop(id).await;
-    cluster.put_back(id, &copy);
-    cluster.restart(id).await;
-    let why = expulsion(cluster.node(id)).await;
-    assert!(matches!(why, Expulsion::WentBack { had, has } if had > has), "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

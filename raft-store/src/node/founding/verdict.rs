@@ -173,8 +173,7 @@ impl Verdict {
         else {
             return Some(Self::Join(None));
         };
-        let is_rival =
-            |other: &Generation| other.number == latest.number && other.id != latest.id;
+        let is_rival = |other: &Generation| other.number == latest.number && other.id != latest.id;
         let Some((other, rival)) = named.clone().find(|(_, generation)| is_rival(generation))
         else {
             return Some(Self::Join(Some(latest)));
@@ -262,6 +261,7 @@ mod tests {
             standing: standing.into(),
             initial_cluster,
             master: Some(v1::MasterDescription { node: node_id << 40, ..Default::default() }),
+            generation: None,
         }
     }
 

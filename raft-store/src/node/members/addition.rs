@@ -4,19 +4,15 @@ use std::time::Duration;
 
 use cluster_state::{ClusterId, MasterId};
 use proto::v1;
-use tokio::time::Instant;
 use tonic::Request;
 
+use super::turn::Turn;
 use super::{Admission, Joiner, MembershipError};
 use crate::leadership::Leadership;
 use crate::node::Node;
 
 /// Limit of an introduction: a master that is there answers at once.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
-/// Time for which an admission waits for another change to end.
-const TURN_TIMEOUT: Duration = Duration::from_secs(5);
-/// Pause before it is tried again.
-const TURN_PAUSE: Duration = Duration::from_millis(50);
 
 /// Effect of adding a master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +63,7 @@ impl Node {
     }
 
     async fn admit_in_turn(&self, joiner: Joiner) -> Result<(), MembershipError> {
-        let deadline = Instant::now() + TURN_TIMEOUT;
+        let turn = Turn::begin();
         loop {
             match self.try_to_admit(joiner.clone()).await {
                 Ok(Admission::Admitted(_)) => return Ok(()),
@@ -78,10 +74,12 @@ impl Node {
                         "its release cannot read what a cluster of feature level {level} stores"
                     )));
                 }
-                Err(MembershipError::InProgress) if Instant::now() < deadline => {
-                    tokio::time::sleep(TURN_PAUSE).await;
+                Err(error) => {
+                    let is_turn_of_another = error == MembershipError::InProgress;
+                    if !is_turn_of_another || !turn.may_be_tried_again().await {
+                        return Err(error);
+                    }
                 }
-                Err(error) => return Err(error),
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::log_node::NodeId;
+use crate::membership::LAG_MAX;
 
 /// Voters of a membership, and those of them that answer and lack little.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,12 @@ impl Quorum {
     const fn needed(self) -> usize {
         self.voters / 2 + 1
     }
+}
+
+/// Returns true if a voter that answers or does not, and lacks so many committed entries, keeps up; one
+/// that has never answered lacks nobody knows how many.
+pub(super) fn keeps_up(is_answering: bool, lag: Option<u64>) -> bool {
+    is_answering && lag.is_some_and(|lag| lag <= LAG_MAX)
 }
 
 /// A change would leave fewer voters that keep up than a quorum.
@@ -56,6 +63,26 @@ mod tests {
             let (before, after) = (quorum(before.0, before.1), quorum(after.0, after.1));
             assert_eq!(check(before, after), Ok(()), "{before:?} {after:?}");
         }
+    }
+
+    #[test]
+    fn a_voter_that_answers_and_lags_counts_as_one_that_is_silent() {
+        let leader = NodeId(1);
+        let others = [(NodeId(2), LAG_MAX), (NodeId(3), LAG_MAX + 1)];
+        let present = |voter: &NodeId| {
+            *voter == leader
+                || others.iter().any(|(other, lag)| other == voter && keeps_up(true, Some(*lag)))
+        };
+        let count =
+            |voters: &[u64]| Quorum::count(&voters.iter().copied().map(NodeId).collect(), present);
+        assert_eq!(count(&[1, 2, 3]), quorum(2, 3));
+        let refused = check(count(&[1, 2, 3]), count(&[1, 3])).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "2 of 3 voters keep up; after the change 1 of 2 would, and 2 are needed"
+        );
+        assert_eq!(check(count(&[1, 2, 3]), count(&[1, 2])), Ok(()), "the one that lags may go");
+        assert!(!keeps_up(true, None) && !keeps_up(false, Some(0)));
     }
 
     #[test]

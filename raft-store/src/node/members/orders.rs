@@ -1,18 +1,11 @@
 //! Carries out operators' orders about members, which name masters and not logs.
 
-use std::time::Duration;
-
 use cluster_state::MasterId;
-use tokio::time::Instant;
 
+use super::turn::Turn;
 use super::{ABSENCE, Force, MemberChange, Membership, MembershipError};
 use crate::membership::Member;
 use crate::node::Node;
-
-/// Time for which an order waits for another change to end: longer than a change takes.
-const TURN_TIMEOUT: Duration = Duration::from_secs(5);
-/// Pause before the membership is looked at again.
-const TURN_PAUSE: Duration = Duration::from_millis(50);
 
 /// Order of an operator about a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +31,7 @@ impl Node {
         order: MemberOrder,
         force: Force,
     ) -> Result<bool, MembershipError> {
-        let deadline = Instant::now() + TURN_TIMEOUT;
+        let turn = Turn::begin();
         let mut has_changed = false;
         loop {
             let seen = self.membership();
@@ -46,8 +39,10 @@ impl Node {
                 member.node == self.node_id() || self.has_answered(member.node, ABSENCE)
             };
             let step = match next_step(order, &seen, answers) {
-                // The last log of that name is removed.
-                Err(MembershipError::NotAMember(_)) if has_changed => return Ok(true),
+                // The last log of that name is removed, now or by an order whose outcome was unknown.
+                Err(MembershipError::NotAMember(_)) if has_changed || self.has_removed(order) => {
+                    return Ok(has_changed);
+                }
                 Err(error) if has_changed => {
                     return Err(MembershipError::Unknown(error.to_string()));
                 }
@@ -60,14 +55,25 @@ impl Node {
                     tracing::info!(?order, ?step, "an operator has changed the membership");
                     has_changed = true;
                 }
-                Err(MembershipError::InProgress) if Instant::now() < deadline => {
-                    tokio::time::sleep(TURN_PAUSE).await;
+                Err(error) => {
+                    let is_turn_of_another = error == MembershipError::InProgress;
+                    if is_turn_of_another && turn.may_be_tried_again().await {
+                        continue;
+                    }
+                    return Err(match has_changed {
+                        true => MembershipError::Unknown(error.to_string()),
+                        false => error,
+                    });
                 }
-                Err(error) if has_changed => {
-                    return Err(MembershipError::Unknown(error.to_string()));
-                }
-                Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Returns true if the order is a removal that was carried out, as far as this master remembers.
+    fn has_removed(&self, order: MemberOrder) -> bool {
+        match order {
+            MemberOrder::Remove(name) => self.reader().has_left(name),
+            MemberOrder::Promote(_) | MemberOrder::Replace { .. } => false,
         }
     }
 }
