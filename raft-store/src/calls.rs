@@ -37,6 +37,8 @@ pub(crate) enum Call {
     SnapshotPrepare,
     /// Reads finished tasks.
     HistoryRead,
+    /// Writes what was seen of other logs.
+    SeenWrite,
 }
 
 /// Consequence of a failed call for the node.
@@ -62,7 +64,8 @@ impl Call {
             | Self::SnapshotRead
             | Self::SnapshotReceive
             | Self::SnapshotPrepare
-            | Self::HistoryRead => Consequence::Told,
+            | Self::HistoryRead
+            | Self::SeenWrite => Consequence::Told,
         }
     }
 }

@@ -8,6 +8,7 @@
 //!                see [`crate::restore`]
 //! DIR/copy/    what a recovery continues, until it has ended: see [`crate::recovery`]
 //! DIR/cluster  configured name of the cluster, for people
+//! DIR/seen     how far other logs were seen to go: see [`crate::seen`]
 //! DIR/reserve  room on the disk: see [`crate::disk_space`]
 //! DIR/log/     RocksDB: Raft log, vote, identity
 //! DIR/state/   RocksDB and its snapshots: see [`crate::state_machine`]
@@ -178,6 +179,11 @@ impl Layout {
     /// Returns the path of the reserve, see [`crate::disk_space`].
     pub(crate) fn reserve(&self) -> PathBuf {
         self.root.join("reserve")
+    }
+
+    /// Returns the path of the memory of other logs, see [`crate::seen`].
+    pub(crate) fn seen(&self) -> PathBuf {
+        self.root.join("seen")
     }
 
     /// Returns the directory in which a copy of the log is tried.

@@ -69,7 +69,8 @@ pub(crate) struct Network {
 impl Network {
     /// Creates it without anything known of the peers.
     pub(crate) fn new(identity: PeerIdentity) -> Self {
-        let (acks, outgoing, seen) = (Arc::default(), Arc::default(), Arc::default());
+        let seen = Arc::clone(identity.seen());
+        let (acks, outgoing) = (Arc::default(), Arc::default());
         let (shortages, book) = (Arc::default(), Arc::default());
         Self { identity, acks, outgoing, seen, shortages, book }
     }
@@ -287,8 +288,7 @@ impl NetStreamAppend<TypeConfig> for Peer {
                 match &result {
                     Err(StreamAppendError::HigherVote(vote)) => check_answered(vote, term)?,
                     Ok(matched) => {
-                        let matched = matched.as_ref().map_or(0, |matched| matched.index);
-                        seen.on_matched(target, term, matched, committed);
+                        seen.on_matched(target, term, *matched, committed);
                         unanswered.on_obeyed();
                     }
                     // A peer that lacks entries still obeys this leader, unless it had them.

@@ -11,6 +11,7 @@ mod lease;
 mod level;
 mod members;
 mod recognition;
+mod sightings;
 mod status;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -48,9 +49,10 @@ use crate::open::Store;
 use crate::propose::local::LocalProposer;
 use crate::propose::{Committed, ProposeError, Proposer};
 use crate::raft::Raft;
+use crate::rarely::Rarely;
 use crate::reads::{ReadError, ReadGate, ReadPoint};
 use crate::room::Room;
-use crate::seen::Seen;
+use crate::seen::{Seen, SeenFile};
 use crate::shortages::Shortages;
 use crate::state_machine::{SnapshotInbox, StateReader};
 
@@ -91,6 +93,10 @@ struct Inner {
     expelled: watch::Sender<Option<Expulsion>>,
     /// Word of a leader that this master was removed.
     farewell: Notify,
+    /// Word of another master that it has seen this one's log go further than it does.
+    doubted: Notify,
+    /// True once the others were asked how far this master's log had gone before it started.
+    has_looked_back: watch::Sender<bool>,
     /// End of every wait for a leader, with the expulsion.
     left: CancellationToken,
     /// Held while this leader changes the membership, which takes two entries.
@@ -115,6 +121,7 @@ struct Stores {
     acks: Arc<Acks>,
     outgoing: Arc<Outgoing>,
     seen: Arc<Seen>,
+    seen_file: SeenFile,
     shortages: Arc<Shortages>,
     book: Arc<AddressBook>,
 }
@@ -136,7 +143,7 @@ impl Node {
         for address in config.initial_cluster.values().chain(&config.join) {
             proto::channel::check_address(address)?;
         }
-        let Store { mut log, mut machine, reader, inbox, fatal, space } = store;
+        let Store { mut log, mut machine, reader, inbox, fatal, space, seen: seen_file } = store;
         machine.catch_up(&mut log).await?;
         // The log's record of it is written a moment after the state's.
         let me = log.identity().node;
@@ -146,6 +153,7 @@ impl Node {
         if meta.cluster.is_some() {
             identity.generation().learn(meta.generation);
         }
+        seen_file.recall(identity.seen());
         let raft_config = Arc::new(raft_config(&config)?);
         let network = Network::new(identity.clone());
         let Network { acks, outgoing, seen, shortages, book, .. } = network.clone();
@@ -153,8 +161,19 @@ impl Node {
             .await
             .map_err(|error| StartError::Raft(error.to_string()))?;
 
-        let stores =
-            Stores { reader, log, inbox, fatal, space, acks, outgoing, seen, shortages, book };
+        let stores = Stores {
+            reader,
+            log,
+            inbox,
+            fatal,
+            space,
+            acks,
+            outgoing,
+            seen,
+            seen_file,
+            shortages,
+            book,
+        };
         let pause =
             background::restart_pause(&raft, &stores.log, config.election_timeout.1).await?;
         Ok(assembly::assemble(config, raft, identity, stores, pause))
@@ -290,6 +309,7 @@ impl Node {
     /// last handle is dropped. Leadership should have been handed over before.
     pub async fn shutdown(&self) {
         self.inner.stop.cancel();
+        self.keep_sightings(&Rarely::default()).await;
         if let Err(error) = self.inner.raft.shutdown().await {
             tracing::warn!(%error, "replication did not stop cleanly");
         }

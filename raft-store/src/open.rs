@@ -16,6 +16,7 @@ use crate::identity::{Condition, Identity, KnownIdentity, Layout, Owner};
 use crate::keys::LogTable;
 use crate::log_store::{Held, Links, LogOptions, LogStore, StateDurability, put_identity};
 use crate::rocks;
+use crate::seen::SeenFile;
 use crate::state_db::{self, Position};
 use crate::state_machine::{ApplyObserver, Shared, SnapshotInbox, StateMachine, StateReader};
 use crate::torn::TornTail;
@@ -73,6 +74,7 @@ pub struct Store {
     /// Raised when storage fails: the process must then abort.
     pub fatal: Fatal,
     pub(crate) space: DiskSpace,
+    pub(crate) seen: SeenFile,
 }
 
 impl Store {
@@ -128,6 +130,7 @@ impl Store {
         let machine =
             StateMachine::new(Arc::clone(&shared), state_db, position, config.apply_observer);
 
+        let seen = SeenFile::open(layout.seen(), calls.clone(), Arc::clone(&lock));
         let identity = KnownIdentity::new(held.identity);
         let links = Links {
             state: Arc::clone(&shared) as Arc<dyn StateDurability>,
@@ -146,7 +149,7 @@ impl Store {
             );
         }
         let space = DiskSpace::of(layout.root());
-        Ok(Self { log, machine, reader: StateReader::new(shared), inbox, fatal, space })
+        Ok(Self { log, machine, reader: StateReader::new(shared), inbox, fatal, space, seen })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Serves Raft RPCs: checks and converts messages, and hands them to openraft.
 
+mod older_copy;
 mod snapshot;
 
 use std::future::ready;
@@ -64,18 +65,17 @@ impl RaftEndpoint {
         &self,
         request: Request<v1::VoteRequest>,
     ) -> Result<VoteRequest<TypeConfig>, Status> {
-        self.node.identity().check(request.metadata())?;
+        let caller = self.node.identity().check(request.metadata())?;
+        older_copy::check_own(&self.node, &caller, request.metadata()).await?;
         let mut ballot =
             wire::ballot_in(request.into_inner()).map_err(|error| wire::refused(&error))?;
         let (candidate, term) = (ballot.vote.leader_id.voted_for, ballot.vote.leader_id.term);
         let known = self.node.known_of(candidate);
         known.check_ballot(&ballot).map_err(|error| wire::refused(&error.into()))?;
+        older_copy::check_candidate(&self.node, &caller, &ballot)?;
 
         if ballot.leadership_transfer {
             ballot.leadership_transfer = self.node.naming().names(candidate, term).await;
-        }
-        if self.node.is_expelled() {
-            return Err(Status::failed_precondition("this master has left the cluster"));
         }
         self.may_vote(&ballot)?;
         Ok(ballot)
@@ -117,6 +117,9 @@ impl Incoming {
         &self,
         message: v1::AppendRequest,
     ) -> Result<AppendEntriesRequest<TypeConfig>, Status> {
+        if self.node.is_expelled() {
+            return Err(Status::failed_precondition("this master has left the cluster"));
+        }
         // This master may have learned its cluster since the stream was opened.
         self.node.identity().check_cluster(&self.caller)?;
         let request = wire::append_in(message).map_err(|error| wire::refused(&error))?;
@@ -153,6 +156,7 @@ impl RaftService for RaftEndpoint {
         request: Request<Streaming<v1::AppendRequest>>,
     ) -> Result<Response<Self::AppendStream>, Status> {
         let caller = self.node.identity().check(request.metadata())?;
+        older_copy::check_own(&self.node, &caller, request.metadata()).await?;
         let reason = Reason::default();
         let mut incoming = Incoming {
             node: self.node.clone(),
@@ -220,7 +224,8 @@ impl RaftService for RaftEndpoint {
         &self,
         request: Request<Streaming<v1::SnapshotMessage>>,
     ) -> Result<Response<v1::SnapshotResponse>, Status> {
-        self.node.identity().check(request.metadata())?;
+        let caller = self.node.identity().check(request.metadata())?;
+        older_copy::check_own(&self.node, &caller, request.metadata()).await?;
         let vote = snapshot::receive(&self.node, request.into_inner()).await?;
         Ok(Response::new(v1::SnapshotResponse { vote: Some(wire::vote_out(&vote)) }))
     }
@@ -332,14 +337,35 @@ impl RaftService for RaftEndpoint {
     ) -> Result<Response<v1::RecognizeResponse>, Status> {
         let caller = self.node.identity().check(request.metadata())?;
         let node = caller.node.ok_or_else(|| Status::invalid_argument("the caller is unnamed"))?;
+        let seen = self.node.seen().of(node).map(|last| wire::log_id_out(&last));
+        let v1::LogId { term: seen_term, index: seen_index } = seen.unwrap_or_default();
+        if request.get_ref().only_seen {
+            let (certain, member) = (false, true);
+            return Ok(Response::new(v1::RecognizeResponse {
+                certain,
+                member,
+                seen_index,
+                seen_term,
+            }));
+        }
         // The membership is looked at after a quorum has confirmed that this master leads.
         let confirmed = reads::confirm(self.raft(), self.node.acks()).await;
         let is_member = membership::belongs(self.raft(), node).await;
         Ok(Response::new(v1::RecognizeResponse {
             certain: confirmed.is_some() && is_member.is_some(),
             member: is_member.unwrap_or(true),
-            seen_index: self.node.seen().committed(node),
+            seen_index,
+            seen_term,
         }))
+    }
+
+    async fn remember(
+        &self,
+        request: Request<v1::RememberRequest>,
+    ) -> Result<Response<v1::RememberResponse>, Status> {
+        let caller = self.node.identity().check(request.metadata())?;
+        self.node.on_sightings(caller.node, request.into_inner().logs);
+        Ok(Response::new(v1::RememberResponse {}))
     }
 }
 

@@ -15,6 +15,8 @@ mod harness;
 mod large;
 #[path = "cluster/membership.rs"]
 mod membership;
+#[path = "cluster/older_copy.rs"]
+mod older_copy;
 #[path = "cluster/recovery.rs"]
 mod recovery;
 #[path = "cluster/restore.rs"]

@@ -88,6 +88,7 @@ const ACTIONS: [(&str, &[(&str, Action)]); 9] = [
             ("Join", Action::ServeAsMaster),
             ("Recognize", Action::ServeAsMaster),
             ("Farewell", Action::ServeAsMaster),
+            ("Remember", Action::ServeAsMaster),
         ],
     ),
     ("grpc.health.v1.Health", &[("Check", Action::Probe), ("Watch", Action::Probe)]),

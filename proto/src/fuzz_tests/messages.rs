@@ -45,7 +45,7 @@ fn a_message_is_read_as_sent_or_refused() {
             AssignTaskResponse CancelTaskRequest CancelTaskResponse DismissRequest
             DismissResponse StreamTaskLogsRequest SaveSnapshotRequest SnapshotPart
             ListMembersRequest MemberList AddMemberRequest PromoteMemberRequest
-            ReplaceMemberRequest RemoveMemberRequest MemberChanged IntroduceRequest
+            ReplaceMemberRequest RemoveMemberRequest MemberChanged IntroduceRequest RememberRequest
             ListOrphansRequest OrphanPage DropOrphansRequest DropOrphansResponse
         );
     });

@@ -1,10 +1,10 @@
 //! Answers of peers: their errors as openraft takes them, and what they are checked against.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use openraft::errors::{NetworkError, RPCError, Unreachable};
 use openraft::raft::AppendEntriesRequest;
+use parking_lot::Mutex;
 use proto::deadline;
 use tonic::{Code, Response, Status};
 
@@ -12,24 +12,19 @@ use super::outgoing::LeftBehind;
 use super::plausibility;
 use super::wire::WireError;
 use crate::seen::WentBack;
-use crate::types::{TypeConfig, Vote};
+use crate::types::{LogId, TypeConfig, Vote};
 
-/// Latest term and commit index that were sent on a stream.
+/// Latest term and last committed entry that were sent on a stream.
 #[derive(Debug, Default)]
-pub(super) struct Latest {
-    term: AtomicU64,
-    committed: AtomicU64,
-}
+pub(super) struct Latest(Mutex<(u64, Option<LogId>)>);
 
 impl Latest {
     pub(super) fn on_request(&self, request: &AppendEntriesRequest<TypeConfig>) {
-        let committed = request.leader_commit.as_ref().map_or(0, |id| id.index);
-        self.term.store(request.vote.leader_id.term, Ordering::Relaxed);
-        self.committed.store(committed, Ordering::Relaxed);
+        *self.0.lock() = (request.vote.leader_id.term, request.leader_commit);
     }
 
-    pub(super) fn term_and_committed(&self) -> (u64, u64) {
-        (self.term.load(Ordering::Relaxed), self.committed.load(Ordering::Relaxed))
+    pub(super) fn term_and_committed(&self) -> (u64, Option<LogId>) {
+        *self.0.lock()
     }
 }
 

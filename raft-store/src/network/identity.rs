@@ -3,18 +3,21 @@
 
 use std::sync::{Arc, OnceLock};
 
-use cluster_state::ClusterId;
+use cluster_state::{ClusterId, LogIndex, Term};
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::{Code, Request, Status};
 
 use super::generation::KnownGeneration;
 use crate::log_node::NodeId;
 use crate::rarely::Rarely;
+use crate::seen::Seen;
+use crate::types::{LogId, log_id};
 
 const CLUSTER_NAME: &str = "cluster-name";
 const CLUSTER_ID: &str = "cluster-id";
 const FROM_NODE: &str = "from-node";
 const TO_NODE: &str = "to-node";
+const SEEN: &str = "seen";
 
 /// Identity that this master sends to others, and demands of them.
 #[derive(Debug, Clone)]
@@ -24,6 +27,8 @@ pub(crate) struct PeerIdentity {
     /// Fixed by the first leader's first entry; unknown until that is applied.
     cluster: Arc<OnceLock<ClusterId>>,
     generation: KnownGeneration,
+    /// Positions that other logs have acknowledged: each call says that of the callee.
+    seen: Arc<Seen>,
     /// A stranger that calls keeps calling.
     refusals: Arc<Rarely>,
 }
@@ -42,8 +47,8 @@ impl PeerIdentity {
             known.get_or_init(|| cluster);
         }
         let (cluster, refusals) = (Arc::new(known), Arc::default());
-        let generation = KnownGeneration::default();
-        Self { node, cluster_name: cluster_name.into(), cluster, generation, refusals }
+        let (generation, seen) = (KnownGeneration::default(), Arc::default());
+        Self { node, cluster_name: cluster_name.into(), cluster, generation, seen, refusals }
     }
 
     pub(crate) fn cluster(&self) -> Option<ClusterId> {
@@ -58,7 +63,11 @@ impl PeerIdentity {
         &self.generation
     }
 
-    /// Adds this master's identity, and the intended callee, to a call.
+    pub(crate) const fn seen(&self) -> &Arc<Seen> {
+        &self.seen
+    }
+
+    /// Adds this master's identity, the intended callee, and how far its log was seen to go, to a call.
     pub(crate) fn sign<T>(&self, message: T, to: NodeId) -> Request<T> {
         let mut request = Request::new(message);
         let headers = request.metadata_mut();
@@ -69,6 +78,9 @@ impl PeerIdentity {
             insert(headers, CLUSTER_ID, &cluster.to_string());
         }
         self.generation.sign(headers);
+        if let Some(LogId { leader_id, index }) = self.seen.of(to) {
+            insert(headers, SEEN, &format!("{}-{index}", leader_id.term));
+        }
         request
     }
 
@@ -128,13 +140,20 @@ impl PeerIdentity {
         }
     }
 
-    fn refuse(&self, caller: &Caller, what: String) -> Status {
+    /// Returns a refusal, and logs it if it is news.
+    pub(crate) fn refuse(&self, caller: &Caller, what: String) -> Status {
         let caller = caller.node.map_or_else(|| "unnamed".to_owned(), |node| node.to_string());
         if self.refusals.is_due(&format!("{caller} {what}")) {
             tracing::warn!(caller, reason = what, "refused a call of another master");
         }
         Status::failed_precondition(what)
     }
+}
+
+/// Returns the last committed entry that the caller knows the callee's log to have acknowledged.
+pub(crate) fn seen_by_caller(headers: &MetadataMap) -> Option<LogId> {
+    let (term, index) = headers.get(SEEN)?.to_str().ok()?.split_once('-')?;
+    Some(log_id(Term(term.parse().ok()?), LogIndex(index.parse().ok()?)))
 }
 
 fn insert(headers: &mut MetadataMap, key: &'static str, value: &str) {
@@ -190,6 +209,16 @@ mod tests {
         let other_name = refusal(&us, &identity(2, "test", Some(7)));
         assert_eq!(other_name.as_deref(), Some("this is cluster 'prod', not 'test'"));
         assert!(refusal(&us, &identity(2, "prod", Some(8))).is_some());
+    }
+
+    #[test]
+    fn a_call_says_how_far_the_callee_was_seen_to_go() {
+        let us = identity(1, "prod", None);
+        assert_eq!(seen_by_caller(us.sign((), NodeId(2)).metadata()), None);
+        let last = log_id(Term(7), LogIndex(1 << 40));
+        us.seen().learn(NodeId(2), last);
+        assert_eq!(seen_by_caller(us.sign((), NodeId(2)).metadata()), Some(last));
+        assert_eq!(seen_by_caller(us.sign((), NodeId(3)).metadata()), None);
     }
 
     #[test]

@@ -17,14 +17,7 @@ const PEER: NodeId = NodeId(2);
 /// Returns a connection to a peer that refuses connections.
 fn peer() -> Peer {
     let identity = PeerIdentity::new(NodeId(1), "test", None);
-    let network = Network {
-        identity,
-        acks: Arc::default(),
-        outgoing: Arc::default(),
-        seen: Arc::default(),
-        shortages: Arc::default(),
-        book: Arc::default(),
-    };
+    let network = Network::new(identity);
     network.peer(PEER, &MasterNode::at(MasterId(2), "127.0.0.1:1"))
 }
 

@@ -12,7 +12,9 @@ use tokio_util::task::TaskTracker;
 
 use super::autopilot::Autopilot;
 use super::founding::FirstMembers;
-use super::{Inner, Node, NodeConfig, Stores, announcement, background, recognition, time};
+use super::{
+    Inner, Node, NodeConfig, Stores, announcement, background, recognition, sightings, time,
+};
 use crate::clock::Clock;
 use crate::contact::Contact;
 use crate::hand_over::{HandOver, Naming};
@@ -100,6 +102,8 @@ pub(super) fn assemble(
         invitation: watch::Sender::new(None),
         expelled: watch::Sender::new(None),
         farewell: Notify::new(),
+        doubted: Notify::new(),
+        has_looked_back: watch::Sender::new(false),
         left,
         changing: tokio::sync::Mutex::default(),
         autopilot,
@@ -115,6 +119,7 @@ pub(super) fn assemble(
     loops.spawn("autopilot", |stop| Autopilot::new(node.clone(), bounds, think).run(stop));
     loops.spawn("announcement", |stop| announcement::run(node.clone(), stop));
     loops.spawn("recognition", |stop| recognition::run(node.clone(), stop));
+    loops.spawn("sightings", |stop| sightings::run(node.clone(), stop));
     loops.spawn("follower's clock", |stop| time::follow_log_time(node.clone(), stop));
     node
 }

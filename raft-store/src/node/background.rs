@@ -45,12 +45,21 @@ pub(super) async fn restart_pause(
     Ok(lease)
 }
 
-/// Lets this master stand for election once its promises from before the restart are over.
+/// Lets this master stand for election once its promises from before the restart are over, and it has
+/// asked whether its log is an older copy.
 async fn stand_after_the_pause(node: Node) {
+    let pause = async {
+        tokio::time::sleep_until(node.inner.may_elect_from).await;
+        node.looked_back().await
+    };
     tokio::select! {
         () = node.inner.stop.cancelled() => {}
-        () = tokio::time::sleep_until(node.inner.may_elect_from) => {
+        has_looked_back = pause => if has_looked_back && !node.is_expelled() {
             node.inner.raft.runtime_config().elect(true);
+            // It may have been expelled in the meantime.
+            if node.is_expelled() {
+                node.inner.raft.runtime_config().elect(false);
+            }
         }
     }
 }

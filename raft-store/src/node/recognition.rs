@@ -8,14 +8,20 @@ use cluster_state::{Generation, Level};
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use proto::v1;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::Node;
 use crate::leadership::Leadership;
+use crate::log_node::NodeId;
 use crate::membership::Member;
 use crate::network::generation::Superseded;
+use crate::network::wire;
+use crate::types::{LogId, log_id};
 
+/// Limit of the answers about how far this log was seen to go: whoever is there has them at hand. Until
+/// then a master that has started acknowledges nothing, gives no vote and does not stand.
+const SEEN_TIMEOUT: Duration = Duration::from_millis(500);
 /// Limit of one answer, which a leader confirms with a quorum.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time without a leader after which this master asks: longer than an election.
@@ -57,15 +63,16 @@ pub enum Expulsion {
     },
     /// Its log has lost entries that it had acknowledged.
     #[error(
-        "the data directory has gone back: it ends at entry {has}, and another master saw it hold \
-         entry {had}, so this is an older copy: move it away and start this master empty, and it is \
-         sent everything"
+        "the data directory has gone back: it ends at entry {} of term {}, and another master knows that \
+         it held entry {} of term {}, so this is an older copy: move it away and start this master empty, \
+         and it is sent everything",
+        has.index, has.leader_id.term, had.index, had.leader_id.term
     )]
     WentBack {
-        /// Last entry that another master saw.
-        had: u64,
+        /// Last committed entry that it has acknowledged, as another master knows.
+        had: LogId,
         /// Last entry of the log.
-        has: u64,
+        has: LogId,
     },
 }
 
@@ -81,23 +88,25 @@ pub(super) async fn run(node: Node, stop: CancellationToken) {
         }
     };
     node.expel(reason);
+    node.inner.has_looked_back.send_replace(true);
     stop.cancelled().await;
 }
 
 async fn find_out(node: &Node) -> Expulsion {
-    let had = node.ask_about_itself().await.iter().map(|answer| answer.seen_index).max();
-    // Looked at last: the log may have grown since, but not that of an older copy, because what its
-    // leader sends next does not fit.
-    let has = node.log().last_log_id().map_or(0, |last| last.index);
-    if let Some(had) = had.filter(|had| *had > has) {
-        return Expulsion::WentBack { had, has };
+    if let Some(gone_back) = node.look_back().await {
+        return gone_back;
     }
+    node.inner.has_looked_back.send_replace(true);
 
     loop {
         tokio::select! {
             () = node.is_leaderless_for(LEADERLESS_PATIENCE) => {}
             // Not believed, but a reason to ask.
             () = node.inner.farewell.notified() => {}
+            () = node.inner.doubted.notified() => {}
+        }
+        if let Some(gone_back) = node.look_back().await {
+            return gone_back;
         }
         if node.is_certainly_removed().await {
             return Expulsion::Removed;
@@ -174,19 +183,88 @@ impl Node {
         false
     }
 
-    async fn ask_about_itself(&self) -> Vec<v1::RecognizeResponse> {
-        let members = self.members();
+    /// Asks the others how far this master's log has gone, and returns the reason to leave if it has less.
+    /// They are all asked at once, and have half a second.
+    async fn look_back(&self) -> Option<Expulsion> {
+        self.last_entry()?;
+        let (members, deadline) = (self.members(), Instant::now() + SEEN_TIMEOUT);
         let others = members.iter().filter(|member| member.node != self.node_id());
-        let answers = others.map(|member| self.ask_about_itself_at(member));
-        join_all(answers).await.into_iter().flatten().collect()
+        let asked = others.map(|member| {
+            timeout_at(deadline, self.ask_what_was_seen(member.node, &member.address))
+        });
+        // A copy from before the others came knows nobody else.
+        let config = self.config();
+        let configured = config.initial_cluster.values().chain(&config.join);
+        let is_new = |address: &&String| {
+            **address != config.grpc_address
+                && members.iter().all(|known| known.address != **address)
+        };
+        let strangers = configured.filter(is_new).map(|address| {
+            timeout_at(deadline, async move {
+                let node = self.member_at(address).await?;
+                self.ask_what_was_seen(node, address).await
+            })
+        });
+        let (known, unknown) = tokio::join!(join_all(asked), join_all(strangers));
+        let had = known.into_iter().chain(unknown).filter_map(|answer| answer.ok()?).max()?;
+        // Looked at last: the log may have grown since, by what the others have seen, too.
+        let has = self.last_entry()?;
+        (had > has).then_some(Expulsion::WentBack { had, has })
+    }
+
+    async fn ask_what_was_seen(&self, node: NodeId, address: &str) -> Option<LogId> {
+        let mut client = crate::network::client(proto::channel::connect_lazily(address).ok()?);
+        let question = v1::RecognizeRequest { only_seen: true };
+        let answer = client.recognize(self.inner.identity.sign(question, node)).await;
+        let answer = answer.inspect_err(|status| self.inner.identity.on_refused(node, status));
+        let v1::RecognizeResponse { seen_index, seen_term, .. } = answer.ok()?.into_inner();
+        let last = wire::log_id_in(v1::LogId { term: seen_term, index: seen_index }).ok()?;
+        (last.index > 0).then_some(last)
+    }
+
+    /// Returns the log of the master at an address, if it belongs to this cluster.
+    async fn member_at(&self, address: &str) -> Option<NodeId> {
+        let mut client = crate::network::client(proto::channel::connect_lazily(address).ok()?);
+        let answer = client.introduce(v1::IntroduceRequest::default()).await.ok()?.into_inner();
+        let is_ours = answer.cluster_id?.parse() == Ok(self.cluster_id()?);
+        is_ours.then_some(NodeId(answer.master?.node))
+    }
+
+    /// Returns the last entry of which this master has the effect or the content.
+    pub(crate) fn last_entry(&self) -> Option<LogId> {
+        let applied = self.reader().applied();
+        let applied = (applied.index.0 > 0).then(|| log_id(applied.term, applied.index));
+        self.log().last_log_id().max(applied)
+    }
+
+    /// Waits until the others were asked how far this master's log had gone before it started; returns
+    /// false if the node stops before that.
+    pub(crate) async fn looked_back(&self) -> bool {
+        let mut has_looked_back = self.inner.has_looked_back.subscribe();
+        tokio::select! {
+            looked = has_looked_back.wait_for(|has_looked_back| *has_looked_back) => looked.is_ok(),
+            () = self.stopped() => false,
+        }
+    }
+
+    /// Returns the last committed entry that a log is known to have acknowledged.
+    #[must_use]
+    pub fn seen_of(&self, node: NodeId) -> Option<LogId> {
+        self.seen().of(node)
+    }
+
+    /// Has this master ask the others whether its log is an older copy.
+    pub(crate) fn on_doubt(&self) {
+        self.inner.doubted.notify_one();
     }
 
     async fn ask_about_itself_at(&self, member: &Member) -> Option<v1::RecognizeResponse> {
         let channel = proto::channel::connect_lazily(&member.address).ok()?;
         let mut client = crate::network::client(channel);
-        let question = self.inner.identity.sign(v1::RecognizeRequest {}, member.node);
+        let question = v1::RecognizeRequest { only_seen: false };
+        let question = self.inner.identity.sign(question, member.node);
         let deadline = Instant::now() + ANSWER_TIMEOUT;
-        let answer = tokio::time::timeout_at(deadline, client.recognize(question)).await.ok()?;
+        let answer = timeout_at(deadline, client.recognize(question)).await.ok()?;
         let answer = answer.inspect_err(|status| {
             self.inner.identity.on_refused(member.node, status);
         });

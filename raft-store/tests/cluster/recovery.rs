@@ -137,7 +137,8 @@ async fn a_cluster_that_is_alive_is_named_before_a_recovery_ends_it() {
     cluster.start_member(behind.0, &[behind.0]).await;
     let (content, answers) = present(&past).await;
     let goes_on = |answer: &PresentMember| {
-        answer.name == behind && matches!(answer.account, Account::Other(theirs) if theirs.number == 1)
+        answer.name == behind
+            && matches!(answer.account, Account::Other(theirs) if theirs.number == 1)
     };
     assert!(answers.iter().any(goes_on), "{answers:?}");
     check_is_gone(&content, &answers).unwrap_err();

@@ -21,7 +21,7 @@ const CLUSTER: ClusterId = ClusterId(7);
 /// Calls of the stranger that are under way at once.
 const AT_ONCE: usize = 32;
 
-const METHODS: [&str; 12] = [
+const METHODS: [&str; 13] = [
     "Append",
     "Vote",
     "PreVote",
@@ -34,6 +34,7 @@ const METHODS: [&str; 12] = [
     "Introduce",
     "Join",
     "Recognize",
+    "Remember",
 ];
 
 /// Bytes as they are.
