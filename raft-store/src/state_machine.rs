@@ -178,6 +178,7 @@ impl StateMachine {
                     Action::Membership(stored) => {
                         let before = membership.as_ref().unwrap_or(&self.membership).membership();
                         let news = member_news::between(before, stored.membership());
+                        self.shared.on_members(&news);
                         let index = LogIndex(step.id.index);
                         members.extend(news.into_iter().map(|news| (index, news)));
                         membership = Some(stored);

@@ -155,6 +155,12 @@ impl Shared {
         memory
     }
 
+    /// Records who has left or come, before anybody is told that the change is done.
+    pub(super) fn on_members(&self, news: &[MemberNews]) {
+        let mut left = self.left.lock();
+        news.iter().for_each(|news| left.on_news(news));
+    }
+
     /// Returns true if a master of that name has left since this process began to apply the log.
     pub(super) fn has_left(&self, name: MasterId) -> bool {
         self.left.lock().contains(name)
@@ -177,9 +183,6 @@ impl Shared {
         changes: Vec<(LogIndex, Change)>,
         members: Vec<(LogIndex, MemberNews)>,
     ) {
-        for (_, news) in &members {
-            self.left.lock().on_news(news);
-        }
         if self.feed.receiver_count() == 0 {
             return;
         }
