@@ -44,6 +44,7 @@ async fn restored() -> OneMaster {
         cluster_name: Config::default().cluster_name,
         members: [(MasterId(1), address.clone())].into(),
         generation: None,
+        present: Vec::new(),
     };
     restoration.run(&bytes[..], |_, _| {}).unwrap();
     OneMaster::start_as(dir, |config| {
