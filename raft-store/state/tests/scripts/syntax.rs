@@ -50,7 +50,6 @@ pub(crate) enum View {
     Timer,
     /// Events of the workers.
     History,
-    /// Orphaned results.
     Orphans,
 }
 
@@ -228,13 +227,7 @@ impl<'a> Arguments<'a> {
                     by: "user:ada".to_owned(),
                 })
             }
-            "drop" => {
-                let selection = match self.named.remove("up-to") {
-                    Some(last) => OrphanSelection::UpTo(parsed(last)),
-                    None => OrphanSelection::These(self.rest().map(parsed).collect()),
-                };
-                Command::DropOrphans(DropOrphans { selection })
-            }
+            "drop" => self.drop_orphans(),
             "recovered" => Command::EndMassLoss(EndMassLoss { term: self.term() }),
             "unreachable" => self.health(|detail| HealthFinding::Unreachable { detail }),
             "reachable" => self.health(|_| HealthFinding::Reachable),
@@ -242,6 +235,12 @@ impl<'a> Arguments<'a> {
             "fit" => self.health(|_| HealthFinding::Fit),
             other => panic!("no such command: {other}"),
         }
+    }
+
+    fn drop_orphans(&mut self) -> Command {
+        let last = self.named.remove("up-to").map(|last| OrphanSelection::UpTo(parsed(last)));
+        let these = || OrphanSelection::These(self.rest().map(parsed).collect());
+        Command::DropOrphans(DropOrphans { selection: last.unwrap_or_else(these) })
     }
 
     /// Reads the settings that a line names; the others stay.
