@@ -5,13 +5,15 @@ mod bearer;
 mod failures;
 mod fresh_reads;
 mod gate;
+mod origin;
 mod policy;
 mod principal;
 mod secret;
 mod token_file;
 
 pub(crate) use action::Action;
-pub(crate) use gate::{Caller, Gate, Peer};
+pub(crate) use gate::{Caller, Gate};
+pub(crate) use origin::Origin;
 pub(crate) use policy::{Object, Policy};
 pub(crate) use principal::Principal;
 pub(crate) use secret::{digest, draw_id, draw_secret, whole};

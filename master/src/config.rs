@@ -17,6 +17,7 @@ use cluster_state::{
     AutopilotSettings, Limits, MasterId, ReconnectSettings, RetentionSettings, SchedulerSettings,
     SettingKey, UpgradeSettings, WorkerSettings,
 };
+use credentials::Files;
 use daemon::config::{ConfigError, InvocationError, Key};
 use daemon::logging::{LogFilter, LogFormat};
 
@@ -50,7 +51,9 @@ pub struct Config {
     pub http_listen: String,
     /// Further names under which HTTP is reached, as behind a proxy on the same machine.
     pub http_names: Names,
-    /// Serve beyond this machine without TLS and tokens.
+    /// Certificates of this master; without them nothing is encrypted.
+    pub tls: TlsConfig,
+    /// Serve beyond this machine without TLS.
     pub insecure: bool,
     /// Rights of callers without a token, and the first tokens.
     pub access: AccessConfig,
@@ -88,6 +91,27 @@ pub struct AccessConfig {
     pub anonymous_metrics: Option<bool>,
     /// File with tokens from before the cluster has any of its own; empty for none.
     pub token_file: PathBuf,
+}
+
+/// Keys under `tls`: all of them are given, or none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// File with this master's certificate and those of its issuers, in PEM.
+    pub certificate: PathBuf,
+    /// File with its key.
+    pub key: PathBuf,
+    /// File with the certificates that are trusted to issue others.
+    pub ca: PathBuf,
+}
+
+impl TlsConfig {
+    /// Returns the files, if they are given.
+    #[must_use]
+    pub fn files(&self) -> Option<Files> {
+        let Self { certificate, key, ca } = self.clone();
+        let is_given = !certificate.as_os_str().is_empty();
+        is_given.then_some(Files { certificate, key, trusted: ca })
+    }
 }
 
 /// Keys under `raft`.
@@ -173,6 +197,7 @@ impl Default for Config {
             grpc_advertise: String::new(),
             http_listen: "127.0.0.1:8080".to_owned(),
             http_names: Names::default(),
+            tls: TlsConfig::default(),
             insecure: false,
             access: AccessConfig::default(),
             raft: RaftConfig::default(),

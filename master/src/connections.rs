@@ -8,11 +8,18 @@ mod stream;
 use std::io;
 use std::time::Duration;
 
+use credentials::{Encrypted, Identity};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
+use tokio_util::either::Either;
 
 pub(crate) use door::{Ask, Door, Full, Place};
 pub(crate) use stream::GuestStream;
+
+use crate::access::{Origin, Principal};
+
+/// A connection in its place, encrypted or not.
+pub(crate) type Connection = Either<GuestStream, Box<Encrypted<GuestStream>>>;
 
 /// A peer that acknowledges nothing of what was sent is gone after this time.
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
@@ -28,4 +35,30 @@ fn set_up(stream: &TcpStream) -> io::Result<()> {
         TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_INTERVAL);
     socket.set_tcp_keepalive(&keepalive)?;
     socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))
+}
+
+/// Returns the origin of a connection after its handshake; none if nobody can be whom its
+/// certificate names.
+pub(crate) fn admitted(origin: Origin, caller: Option<Identity>) -> Option<Origin> {
+    match caller.map(Principal::try_from).transpose() {
+        Ok(identity) => Some(origin.secured(identity)),
+        Err(error) => {
+            log_stranger(&origin, &error.to_string());
+            None
+        }
+    }
+}
+
+/// Logs that a connection was not admitted: one side may be waiting for somebody who reads it.
+pub(crate) fn log_stranger(origin: &Origin, reason: &str) {
+    let remote = origin.remote.map(|remote| remote.to_string()).unwrap_or_default();
+    tracing::info!(remote, reason, "a connection was not admitted");
+}
+
+/// Logs why a handshake failed. A connection that just broke is nobody's fault.
+pub(crate) fn log_failed_handshake(origin: &Origin, error: &io::Error) {
+    match credentials::sentence(error) {
+        Some(reason) => log_stranger(origin, &reason),
+        None => tracing::debug!(%error, "a handshake broke off"),
+    }
 }

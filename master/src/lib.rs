@@ -6,6 +6,7 @@ mod api;
 mod backups;
 pub mod config;
 mod connections;
+mod dialing;
 mod events;
 mod freshness;
 mod ids;

@@ -1,5 +1,6 @@
 //! The composition root: starts every part in order and stops them in reverse.
 
+mod certificates;
 mod front;
 mod listen;
 mod part;
@@ -9,7 +10,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::Role;
+use cluster_state::{MasterId, Role};
+use credentials::CredentialsError;
+use proto::channel::Dialer;
 use proto::memory::MemoryBudget;
 use raft_store::{
     Expulsion, Leadership, LogBounds, LogExtent, LogOptions, Loops, Node, NodeConfig, OpenError,
@@ -63,6 +66,12 @@ pub enum StartError {
     /// The data directory cannot be used.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// Its certificate cannot be used.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// Its certificate is somebody else's.
+    #[error("the certificate is that of {found}, and this is master {id}")]
+    OtherHolder { found: String, id: MasterId },
     /// Replication did not start.
     #[error(transparent)]
     Node(#[from] raft_store::StartError),
@@ -125,12 +134,18 @@ impl Master {
             cluster: config.cluster_name.clone(),
             http_address: listen::reachable(http_address, &config.grpc_advertise),
         };
-        let node = start_node(&config, &metrics, names.http_address.clone(), wall).await?;
+        let credentials = certificates::load(&config).await?;
+        let dialer = credentials.clone().map_or_else(Dialer::plain, Dialer::secured);
+        let addresses = (names.http_address.clone(), dialer);
+        let node = start_node(&config, &metrics, addresses, wall).await?;
 
         let background = TaskTracker::new();
         let stopping = CancellationToken::new();
         let loops = Loops::new(background.clone(), stopping.clone(), node.fatal().clone());
         let sessions = WorkerSessions::default();
+        if let Some(credentials) = credentials.clone() {
+            loops.spawn("watch over certificates", |stop| credentials.watch(stop));
+        }
         start_counting(&node, &metrics, &loops);
         let parts = (&node, &sessions, &metrics);
         let duties = start_duties(&config, parts, &loops, &background);
@@ -163,6 +178,7 @@ impl Master {
             metrics,
             files,
             bodies: MemoryBudget::new(config.limits.body_bytes.0),
+            credentials,
             loops,
         };
         let (grpc_listener, http_listener) = (grpc_bound.listen()?, http_bound.listen()?);
@@ -224,7 +240,7 @@ impl Master {
 /// Reads who may call.
 fn access(config: &Config) -> Result<(Policy, TokenFile), TokenFileError> {
     let tokens = TokenFile::read(&config.access.token_file)?;
-    let policy = Policy::of(&config.access);
+    let policy = Policy::of(config);
     let anonymous = policy.anonymous.map_or("none", Role::name);
     tracing::info!(
         anonymous,
@@ -274,7 +290,7 @@ fn start_duties(
 async fn start_node(
     config: &Config,
     metrics: &Metrics,
-    http_address: String,
+    (http_address, dialer): (String, Dialer),
     wall: Arc<dyn WallClock>,
 ) -> Result<Node, StartError> {
     let has_data = std::fs::read_dir(&config.data_dir).is_ok_and(|mut dir| dir.next().is_some());
@@ -313,6 +329,7 @@ async fn start_node(
             disk_free_min: config.limits.disk_free_min.as_u64(),
             ..ProposalBounds::default()
         },
+        dialer,
         wall,
     };
     Ok(Node::start(node_config, store).await?)

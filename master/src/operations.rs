@@ -134,6 +134,7 @@ impl Operations {
         } = parts;
         let wait_slots = Semaphore::new(wait_requests.min(Semaphore::MAX_PERMITS));
         let log_slots = Arc::new(Semaphore::new(log_streams.min(Semaphore::MAX_PERMITS)));
+        let log_channels = Arc::new(LogChannels::new(node.dialer().clone()));
         let started_at = Instant::now();
         let shared = Shared {
             node,
@@ -145,7 +146,7 @@ impl Operations {
             metrics,
             wait_slots,
             log_slots,
-            log_channels: Arc::default(),
+            log_channels,
             backup_slots: backup::slots(),
             tasks,
             scans: Scans::default(),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Command};
 use cluster_state::MasterId;
+use credentials::CredentialsError;
 use daemon::config::Value;
 use proto::channel::InvalidAddress;
 use raft_store::{
@@ -15,6 +16,7 @@ use raft_store::{
 };
 
 use self::report::{Outcome, Target};
+use crate::dialing::TlsFlags;
 use crate::inspect::{Form, Told};
 
 /// Order to recover a cluster.
@@ -43,6 +45,8 @@ pub struct RecoverOrder {
     /// end them
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    tls: TlsFlags,
     /// Form of the output
     #[arg(short, long, value_enum, default_value_t = Form::Text)]
     output: Form,
@@ -82,6 +86,9 @@ pub(crate) enum RecoverFailure {
          has, or with an empty one; if not, stop them, and give their directories, too, or --force"
     )]
     Alive(#[from] StillAlive),
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Certificates(#[from] CredentialsError),
     /// It cannot be written.
     #[error(transparent)]
     Write(#[from] RestoreError),
@@ -97,7 +104,7 @@ impl RecoverFailure {
         match self {
             Self::Plan(PlanError::Nothing | PlanError::Unusable { .. }) => 9,
             Self::Write(RestoreError::InUse(_)) | Self::OtherName { .. } | Self::Alive(_) => 4,
-            Self::NoAddress(_) | Self::Address(_) | Self::NobodyToAsk => 2,
+            Self::NoAddress(_) | Self::Address(_) | Self::NobodyToAsk | Self::Certificates(_) => 2,
             Self::Plan(_) | Self::Write(_) | Self::Output(_) => 1,
         }
     }
@@ -140,7 +147,8 @@ pub(crate) fn run(order: &RecoverOrder) -> Result<(), RecoverFailure> {
 
 /// Asks the other masters, so that nobody ends a cluster by mistake that has its quorum.
 fn check_nobody_is_ended(order: &RecoverOrder, content: &Content) -> Result<(), RecoverFailure> {
-    let alive = check_is_gone(content, &present_members(content)?);
+    let present = present_members(content, &order.tls.dialer()?)?;
+    let alive = check_is_gone(content, &present);
     if !order.force {
         return Ok(alive?);
     }

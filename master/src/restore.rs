@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Command};
 use cluster_state::MasterId;
+use credentials::CredentialsError;
 use daemon::config::Value;
 use daemon::progress::Progress;
 use proto::backup::{BackupError, ReadError};
 use raft_store::{Restoration, RestoreError, RestoreReport, StillAlive, present_at};
 use serde::Serialize;
+
+use crate::dialing::TlsFlags;
 
 /// Order to restore a backup.
 #[derive(Debug, Args)]
@@ -38,6 +41,8 @@ pub struct RestoreOrder {
     /// Restore although masters of another generation answer at the addresses of the list, and end them
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    tls: TlsFlags,
     /// Say what was restored as JSON
     #[arg(long)]
     json: bool,
@@ -76,6 +81,9 @@ pub(crate) enum RestoreFailure {
     /// It cannot be restored.
     #[error(transparent)]
     Restore(RestoreError),
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Certificates(#[from] CredentialsError),
     /// Masters of the cluster still run.
     #[error("nothing was restored: {0}; stop them, or give --force")]
     Alive(StillAlive),
@@ -95,7 +103,7 @@ impl From<RestoreError> for RestoreFailure {
 }
 
 impl RestoreFailure {
-    /// Returns the exit code: 1 error, 4 the directory is in use or the cluster is alive, 9 the backup is damaged.
+    /// Returns the exit code: 1 error, 2 the certificates cannot be used, 4 the directory is in use or the cluster is alive, 9 the backup is damaged.
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
             Self::Restore(RestoreError::InUse(_)) | Self::Alive(_) => 4,
@@ -104,6 +112,7 @@ impl RestoreFailure {
                 | BackupError::Damaged { .. }
                 | BackupError::Trailing { .. },
             ))) => 9,
+            Self::Certificates(_) => 2,
             Self::Open { .. } | Self::Restore(_) | Self::Output(_) => 1,
         }
     }
@@ -131,7 +140,10 @@ struct Told {
 /// If nothing was restored, or nobody can be told.
 pub(crate) fn run(order: &RestoreOrder) -> Result<(), RestoreFailure> {
     let members = &order.initial_cluster.0;
-    let present = if order.force { Vec::new() } else { present_at(&order.cluster_name, members)? };
+    let present = match order.force {
+        true => Vec::new(),
+        false => present_at(&order.cluster_name, members, &order.tls.dialer()?)?,
+    };
     let restoration = Restoration {
         data_dir: order.data_dir.clone(),
         name: order.node_id,

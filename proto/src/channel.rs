@@ -11,10 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use credentials::{Connector, Credentials, Expected, Protocol, Secured};
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use socket2::SockRef;
 use tokio::net::TcpStream;
+use tokio_util::either::Either;
 use tonic::transport::{Channel, Endpoint};
 
 use self::dial::{Peer, dial};
@@ -47,18 +49,6 @@ const HOST_BYTES_MAX: usize = 253;
 #[error("'{0}' is not an address: expected host:port")]
 pub struct InvalidAddress(pub String);
 
-/// Creates a connection to `address` (`host:port`) that is opened when first used, and again
-/// whenever it breaks.
-///
-/// # Errors
-///
-/// When the address cannot be parsed. An unreachable peer shows in the calls.
-pub fn connect_lazily(address: &str) -> Result<Channel, InvalidAddress> {
-    let endpoint = endpoint(address)?.connect_timeout(CONNECT_TIMEOUT);
-    let endpoint = endpoint.keep_alive_while_idle(true);
-    Ok(endpoint.connect_with_connector_lazy(tower::service_fn(|uri| connected(Peer::OfFew, uri))))
-}
-
 /// Tells if a channel was ever connected. Until then nothing that was sent on it has left.
 #[derive(Debug, Clone, Default)]
 pub struct EverConnected(Arc<AtomicBool>);
@@ -71,57 +61,169 @@ impl EverConnected {
     }
 }
 
-/// Like [`connect_lazily`], and tells whether the channel was ever connected.
-///
-/// # Errors
-///
-/// When the address cannot be parsed.
-pub fn connect_lazily_and_tell(address: &str) -> Result<(Channel, EverConnected), InvalidAddress> {
-    let endpoint = endpoint(address)?.connect_timeout(CONNECT_TIMEOUT);
-    let endpoint = endpoint.keep_alive_while_idle(true);
-    let ever_connected = EverConnected::default();
-    let told = ever_connected.clone();
-    let connector = tower::service_fn(move |uri| {
-        let told = told.clone();
-        async move {
-            let stream = connected(Peer::OfFew, uri).await?;
-            told.0.store(true, Ordering::Release);
-            Ok::<_, io::Error>(stream)
-        }
-    });
-    Ok((endpoint.connect_with_connector_lazy(connector), ever_connected))
+/// Opens connections from this process: with its certificates, or in clear text.
+#[derive(Debug, Clone, Default)]
+pub struct Dialer {
+    credentials: Option<Credentials>,
 }
 
-/// Like [`connect_lazily`], but an idle connection is not probed: for connections to thousands of
-/// peers that send heartbeats themselves.
-///
-/// # Errors
-///
-/// When the address cannot be parsed.
-pub fn connect_lazily_unprobed(address: &str) -> Result<Channel, InvalidAddress> {
-    let endpoint = endpoint(address)?.connect_timeout(CONNECT_TIMEOUT);
-    Ok(endpoint.connect_with_connector_lazy(tower::service_fn(|uri| connected(Peer::OfMany, uri))))
-}
-
-/// Like [`connect_lazily_unprobed`], for long streams of output.
-///
-/// # Errors
-///
-/// When the address cannot be parsed.
-pub fn connect_for_long_streams(address: &str, flow: Flow) -> Result<Channel, InvalidAddress> {
-    let endpoint = endpoint(address)?
-        .connect_timeout(CONNECT_TIMEOUT)
-        .initial_stream_window_size(flow.window_bytes())
-        .initial_connection_window_size(flow.window_bytes() * LONG_STREAMS_MAX);
-    if flow == Flow::Wide {
-        let connector = tower::service_fn(|uri| connected(Peer::OfMany, uri));
-        return Ok(endpoint.connect_with_connector_lazy(connector));
+impl Dialer {
+    /// Opens connections in clear text.
+    #[must_use]
+    pub const fn plain() -> Self {
+        Self { credentials: None }
     }
-    let connector = tower::service_fn(async |uri| {
-        let stream = connected(Peer::OfMany, uri).await?;
-        Ok::<_, io::Error>(TokioIo::new(SmallReads::new(stream.into_inner())))
-    });
-    Ok(endpoint.connect_with_connector_lazy(connector))
+
+    /// Opens encrypted connections.
+    #[must_use]
+    pub const fn secured(credentials: Credentials) -> Self {
+        Self { credentials: Some(credentials) }
+    }
+
+    /// Creates a connection to the master at `address` (`host:port`) that is opened when first used,
+    /// and again whenever it breaks.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be parsed. An unreachable peer shows in the calls.
+    pub fn connect_lazily(&self, address: &str) -> Result<Channel, InvalidAddress> {
+        let endpoint = self.endpoint(address, Peer::OfFew)?.keep_alive_while_idle(true);
+        let route = self.route(Peer::OfFew, Expected::Master);
+        Ok(endpoint.connect_with_connector_lazy(tower::service_fn(move |uri| route.open(uri))))
+    }
+
+    /// Like [`Self::connect_lazily`], and tells whether the channel was ever connected.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be parsed.
+    pub fn connect_lazily_and_tell(
+        &self,
+        address: &str,
+    ) -> Result<(Channel, EverConnected), InvalidAddress> {
+        let endpoint = self.endpoint(address, Peer::OfFew)?.keep_alive_while_idle(true);
+        let route = self.route(Peer::OfFew, Expected::Master);
+        let ever_connected = EverConnected::default();
+        let told = ever_connected.clone();
+        let connector = tower::service_fn(move |uri| {
+            let (told, opened) = (told.clone(), route.open(uri));
+            async move {
+                let stream = opened.await?;
+                told.0.store(true, Ordering::Release);
+                Ok::<_, io::Error>(stream)
+            }
+        });
+        Ok((endpoint.connect_with_connector_lazy(connector), ever_connected))
+    }
+
+    /// Like [`Self::connect_lazily`], but an idle connection is not probed: for connections of
+    /// thousands of peers that send heartbeats themselves.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be parsed.
+    pub fn connect_lazily_unprobed(
+        &self,
+        address: &str,
+        expected: Expected,
+    ) -> Result<Channel, InvalidAddress> {
+        let endpoint = self.endpoint(address, Peer::OfMany)?;
+        let route = self.route(Peer::OfMany, expected);
+        Ok(endpoint.connect_with_connector_lazy(tower::service_fn(move |uri| route.open(uri))))
+    }
+
+    /// Like [`Self::connect_lazily_unprobed`], for long streams of output.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be parsed.
+    pub fn connect_for_long_streams(
+        &self,
+        address: &str,
+        expected: Expected,
+        flow: Flow,
+    ) -> Result<Channel, InvalidAddress> {
+        let endpoint = self
+            .endpoint(address, Peer::OfMany)?
+            .initial_stream_window_size(flow.window_bytes())
+            .initial_connection_window_size(flow.window_bytes() * LONG_STREAMS_MAX);
+        let route = self.route(Peer::OfMany, expected);
+        if flow == Flow::Wide {
+            let connector = tower::service_fn(move |uri| route.open(uri));
+            return Ok(endpoint.connect_with_connector_lazy(connector));
+        }
+        let connector = tower::service_fn(move |uri| {
+            let opened = route.open(uri);
+            async move {
+                let stream = opened.await?;
+                Ok::<_, io::Error>(TokioIo::new(SmallReads::new(stream.into_inner())))
+            }
+        });
+        Ok(endpoint.connect_with_connector_lazy(connector))
+    }
+
+    /// Opens a connection to `address` (`host:port`). It is opened again when it breaks, and not
+    /// probed while it is idle.
+    ///
+    /// # Errors
+    ///
+    /// When no peer has accepted it within `timeout`.
+    pub async fn connect(
+        &self,
+        address: &str,
+        expected: Expected,
+        timeout: Duration,
+    ) -> Result<Channel, ConnectError> {
+        let endpoint = self.endpoint(address, Peer::OfMany)?.connect_timeout(timeout);
+        let route = self.route(Peer::OfMany, expected);
+        let dialed = endpoint.connect_with_connector(tower::service_fn(move |uri| route.open(uri)));
+        match tokio::time::timeout(timeout, dialed).await {
+            Ok(connected) => Ok(connected?),
+            Err(_) => Err(ConnectError::TimedOut(timeout)),
+        }
+    }
+
+    fn route(&self, peer: Peer, expected: Expected) -> Route {
+        let connector = self.credentials.clone();
+        let connector = connector.map(|held| Connector::new(held, expected, Protocol::Grpc));
+        Route { peer, connector }
+    }
+
+    fn endpoint(&self, address: &str, peer: Peer) -> Result<Endpoint, InvalidAddress> {
+        check_address(address)?;
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))
+            .map_err(|_| InvalidAddress(address.to_owned()))?
+            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+        let handshake = self.credentials.as_ref().map_or(Duration::ZERO, |_| peer.handshake_max());
+        Ok(endpoint.connect_timeout(CONNECT_TIMEOUT.saturating_add(handshake)))
+    }
+}
+
+/// Way to a peer.
+#[derive(Debug, Clone)]
+struct Route {
+    peer: Peer,
+    connector: Option<Connector>,
+}
+
+type Stream = TokioIo<Either<TcpStream, Box<Secured<TcpStream>>>>;
+
+impl Route {
+    fn open(&self, uri: Uri) -> impl Future<Output = io::Result<Stream>> + Send + 'static + use<> {
+        let Self { peer, connector } = self.clone();
+        async move {
+            let dialed = tokio::time::timeout(CONNECT_TIMEOUT, dial(peer, &uri));
+            let stream = dialed.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            stream.set_nodelay(true)?;
+            SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED_TIMEOUT))?;
+            let Some(connector) = connector else { return Ok(TokioIo::new(Either::Left(stream))) };
+            let secured = connector.connect(uri.host().unwrap_or_default(), stream).await?;
+            Ok(TokioIo::new(Either::Right(Box::new(secured))))
+        }
+    }
 }
 
 /// Reason that there is no connection.
@@ -149,33 +251,6 @@ impl ConnectError {
     }
 }
 
-/// Opens a connection to `address` (`host:port`). It is opened again when it breaks, and not probed
-/// while it is idle.
-///
-/// # Errors
-///
-/// When no peer has accepted it within `timeout`.
-pub async fn connect(address: &str, timeout: Duration) -> Result<Channel, ConnectError> {
-    let endpoint = endpoint(address)?.connect_timeout(timeout);
-    let dialed =
-        endpoint.connect_with_connector(tower::service_fn(|uri| connected(Peer::OfMany, uri)));
-    match tokio::time::timeout(timeout, dialed).await {
-        Ok(connected) => Ok(connected?),
-        Err(_) => Err(ConnectError::TimedOut(timeout)),
-    }
-}
-
-fn endpoint(address: &str) -> Result<Endpoint, InvalidAddress> {
-    check_address(address)?;
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))
-        .map_err(|_| InvalidAddress(address.to_owned()))?
-        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
-    Ok(endpoint)
-}
-
 /// Checks that a text is `host:port`: a name or an address, with an IPv6 address in brackets, and
 /// nothing that would have another meaning in a URI.
 ///
@@ -192,13 +267,6 @@ pub fn check_address(address: &str) -> Result<(), InvalidAddress> {
     };
     let is_port = port.parse::<u16>().is_ok_and(|port| port != 0) && !port.starts_with('+');
     if is_host && is_port { Ok(()) } else { Err(invalid()) }
-}
-
-async fn connected(peer: Peer, uri: Uri) -> io::Result<TokioIo<TcpStream>> {
-    let stream = dial(peer, &uri).await?;
-    stream.set_nodelay(true)?;
-    SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED_TIMEOUT))?;
-    Ok(TokioIo::new(stream))
 }
 
 #[cfg(test)]
@@ -235,10 +303,14 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         drop(listener);
-        let closed = connect(&address, CONNECT_TIMEOUT).await.unwrap_err();
+        let closed =
+            Dialer::plain().connect(&address, Expected::Master, CONNECT_TIMEOUT).await.unwrap_err();
         assert!(closed.is_refusal(), "{closed:?}");
 
-        let unknown = connect("nowhere.invalid:1", CONNECT_TIMEOUT).await.unwrap_err();
+        let unknown = Dialer::plain()
+            .connect("nowhere.invalid:1", Expected::Master, CONNECT_TIMEOUT)
+            .await
+            .unwrap_err();
         assert!(!unknown.is_refusal(), "{unknown:?}");
         assert!(!ConnectError::TimedOut(CONNECT_TIMEOUT).is_refusal());
     }

@@ -34,7 +34,7 @@ pub use error::{AttemptFailure, ClientError};
 pub use logs::LogStream;
 pub use snapshot::SnapshotStream;
 
-use crate::channel::{self, EverConnected};
+use crate::channel::{self, Dialer, EverConnected};
 use crate::problem::LEADER_ADDRESS_KEY;
 use targets::Targets;
 
@@ -54,6 +54,8 @@ pub struct ClientOptions {
     pub deadline: Duration,
     /// Token to present; none to call anonymously.
     pub token: Option<BearerToken>,
+    /// Opens the connections.
+    pub dialer: Dialer,
 }
 
 impl Default for ClientOptions {
@@ -62,6 +64,7 @@ impl Default for ClientOptions {
             attempt_timeout: Duration::from_secs(6),
             deadline: Duration::from_secs(30),
             token: None,
+            dialer: Dialer::plain(),
         }
     }
 }
@@ -149,6 +152,8 @@ impl Client {
         let deadline = started + rules.deadline;
         let mut failures = 0;
         let mut is_ambiguous = false;
+        // Attempts in a row that failed for a certificate: when that is all masters, it stays so.
+        let mut untrusted = 0;
         // Failure of an attempt that was not cut short by the deadline.
         let mut told = None;
 
@@ -174,7 +179,9 @@ impl Client {
 
             let after_unknown = is_ambiguous;
             is_ambiguous |= failure.may_have_taken_effect();
-            if !failure.is_transient() {
+            untrusted = if failure.is_certain() { untrusted + 1 } else { 0 };
+            let is_hopeless = untrusted >= self.routes().targets.len();
+            if is_hopeless || !failure.is_transient() {
                 return Err(failure.into_final(after_unknown));
             }
 
@@ -208,7 +215,7 @@ impl Client {
         if let Some(channel) = routes.channels.get(&address) {
             return Ok((address, channel.clone()));
         }
-        let channel = channel::connect_lazily_and_tell(&address)?;
+        let channel = self.shared.options.dialer.connect_lazily_and_tell(&address)?;
         let Routes { targets, channels } = &mut *routes;
         channels.retain(|address, _| targets.contains(address));
         channels.insert(address.clone(), channel.clone());

@@ -3,12 +3,14 @@
 use std::error::Error;
 use std::time::Duration;
 
+use cluster_state::WorkerId;
+use credentials::Expected;
 use futures_util::Stream;
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 
 use crate::call_failure::CallFailure;
-use crate::channel::{self, ConnectError, InvalidAddress};
+use crate::channel::{ConnectError, Dialer, InvalidAddress};
 use crate::deadline::{self, timed};
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::output::{Flow, OutputChunk, OutputRequest};
@@ -49,8 +51,8 @@ impl WorkerClient {
     /// # Errors
     ///
     /// When the address is not `host:port`.
-    pub fn new(address: &str) -> Result<Self, InvalidAddress> {
-        Ok(Self::over(channel::connect_lazily_unprobed(address)?))
+    pub fn new(dialer: &Dialer, worker: &WorkerId, address: &str) -> Result<Self, InvalidAddress> {
+        Ok(Self::over(dialer.connect_lazily_unprobed(address, expected(worker))?))
     }
 
     /// Creates a client that connects on first use, to read logs only, at such a rate.
@@ -58,8 +60,13 @@ impl WorkerClient {
     /// # Errors
     ///
     /// When the address is not `host:port`.
-    pub fn for_logs(address: &str, flow: Flow) -> Result<Self, InvalidAddress> {
-        Ok(Self::over(channel::connect_for_long_streams(address, flow)?))
+    pub fn for_logs(
+        dialer: &Dialer,
+        worker: &WorkerId,
+        address: &str,
+        flow: Flow,
+    ) -> Result<Self, InvalidAddress> {
+        Ok(Self::over(dialer.connect_for_long_streams(address, expected(worker), flow)?))
     }
 
     /// Connects now, which distinguishes an offline worker from one that does not answer.
@@ -67,8 +74,13 @@ impl WorkerClient {
     /// # Errors
     ///
     /// When no peer has accepted the connection within `timeout`.
-    pub async fn connect(address: &str, timeout: Duration) -> Result<Self, ConnectError> {
-        Ok(Self::over(channel::connect(address, timeout).await?))
+    pub async fn connect(
+        dialer: &Dialer,
+        worker: &WorkerId,
+        address: &str,
+        timeout: Duration,
+    ) -> Result<Self, ConnectError> {
+        Ok(Self::over(dialer.connect(address, expected(worker), timeout).await?))
     }
 
     fn over(channel: Channel) -> Self {
@@ -193,6 +205,10 @@ fn first_cause(status: &Status) -> String {
         cause = error.source();
     }
     text
+}
+
+fn expected(worker: &WorkerId) -> Expected {
+    Expected::Worker(worker.as_str().into())
 }
 
 #[cfg(test)]

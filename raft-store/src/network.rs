@@ -25,7 +25,6 @@ use openraft::raft::{
     TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::{AnyError, OptionalSend};
-use proto::channel;
 use proto::limits::MESSAGE_BYTES_MAX;
 use proto::v1;
 use proto::v1::raft_service_client::RaftServiceClient;
@@ -183,7 +182,7 @@ impl Peer {
             return Ok(client.clone());
         }
         // An address that cannot be parsed was refused when the member was added.
-        let channel = channel::connect_lazily(&address);
+        let channel = self.identity.connect(&address);
         let channel = channel.map_err(|error| Unreachable::new(&AnyError::error(error)))?;
         let client = client(channel);
         self.connected = Some((address, client.clone()));

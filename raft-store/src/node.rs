@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use cluster_state::{AutopilotSettings, ClusterId, Command, MasterId, Term};
 use parking_lot::Mutex;
+use proto::channel::Dialer;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -148,7 +149,8 @@ impl Node {
         // The log's record of it is written a moment after the state's.
         let me = log.identity().node;
         let cluster = log.identity().cluster.or(reader.with(|state| state.meta().cluster));
-        let identity = PeerIdentity::new(me, &config.cluster_name, cluster);
+        let identity =
+            PeerIdentity::new(me, &config.cluster_name, cluster).with_dialer(config.dialer.clone());
         let meta = reader.with(|state| *state.meta());
         if meta.cluster.is_some() {
             identity.generation().learn(meta.generation);
@@ -380,6 +382,12 @@ impl Node {
         membership::known_of(&self.inner.raft, sender, |id| {
             self.cluster_id().is_some() || self.inner.first_members.contains(id)
         })
+    }
+
+    /// Returns what opens connections from this process.
+    #[must_use]
+    pub fn dialer(&self) -> &Dialer {
+        &self.inner.config.dialer
     }
 
     pub(crate) fn identity(&self) -> &PeerIdentity {

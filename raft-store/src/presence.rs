@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use cluster_state::{ClusterId, Generation, MasterId};
 use futures_util::future::join_all;
+use proto::channel::Dialer;
 use proto::v1;
 use tokio::time::{Instant, timeout_at};
 
@@ -63,6 +64,7 @@ struct Wanted<'a> {
     cluster: Result<ClusterId, &'a str>,
     /// Generation of whoever asks.
     generation: Generation,
+    dialer: &'a Dialer,
 }
 
 /// Asks all members that a directory names, and waits for two seconds at most. Blocks.
@@ -70,14 +72,14 @@ struct Wanted<'a> {
 /// # Errors
 ///
 /// If nobody can be asked.
-pub fn present_members(content: &Content) -> io::Result<Vec<PresentMember>> {
+pub fn present_members(content: &Content, dialer: &Dialer) -> io::Result<Vec<PresentMember>> {
     let Some(cluster) = content.cluster else { return Ok(Vec::new()) };
     let (last, committed) = (&content.last_members.members, &content.committed_members.members);
     let is_new = |member: &&Member| !last.iter().any(|known| known.node == member.node);
     let members = last.iter().chain(committed.iter().filter(is_new));
     let members = members.map(|member| (member.name, member.node, &*member.address));
     let (node, generation) = (content.identity.node, content.generation);
-    ask_all(&Wanted { node, cluster: Ok(cluster), generation }, members)
+    ask_all(&Wanted { node, cluster: Ok(cluster), generation, dialer }, members)
 }
 
 /// Asks the masters at these addresses, and waits for two seconds at most; returns those that belong to
@@ -89,10 +91,11 @@ pub fn present_members(content: &Content) -> io::Result<Vec<PresentMember>> {
 pub fn present_at(
     cluster_name: &str,
     members: &BTreeMap<MasterId, String>,
+    dialer: &Dialer,
 ) -> io::Result<Vec<PresentMember>> {
     let members = members.iter().map(|(name, address)| (*name, NodeId(name.0), &**address));
     let (node, generation) = (NodeId::draw(), Generation::default());
-    ask_all(&Wanted { node, cluster: Err(cluster_name), generation }, members)
+    ask_all(&Wanted { node, cluster: Err(cluster_name), generation, dialer }, members)
 }
 
 fn ask_all<'a>(
@@ -114,7 +117,7 @@ fn ask_all<'a>(
 impl Wanted<'_> {
     /// Returns the account of whoever answers, if that is a master of the cluster.
     async fn ask(&self, address: &str, deadline: Instant) -> Option<Account> {
-        let mut client = network::client(proto::channel::connect_lazily(address).ok()?);
+        let mut client = network::client(self.dialer.connect_lazily(address).ok()?);
         let answer = client.introduce(v1::IntroduceRequest::default());
         let who = timeout_at(deadline, answer).await.ok()?.ok()?.into_inner();
         let theirs = who.cluster_id.as_deref().and_then(|id| id.parse::<ClusterId>().ok())?;

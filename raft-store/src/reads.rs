@@ -186,7 +186,7 @@ impl Asker {
     ) -> Option<ReadPoint> {
         let address = self.members.address(leader)?;
         if link.as_ref().is_none_or(|open| open.leader != leader || open.address != address) {
-            let channel = proto::channel::connect_lazily(&address).ok()?;
+            let channel = self.identity.connect(&address).ok()?;
             let client = crate::network::client(channel);
             *link = Some(LeaderConnection { leader, address, client });
         }

@@ -1,5 +1,6 @@
 //! A stranger's HTTP client: knows the documented paths and headers, and nothing of the code.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -21,7 +22,7 @@ const TASK_PATIENCE: Duration = Duration::from_secs(60);
 /// One session: requests one after the other, each to the next endpoint, reads that never go back.
 #[derive(Debug, Clone)]
 pub struct Client {
-    http: reqwest::Client,
+    web: Web,
     endpoints: Vec<String>,
     next: usize,
     history: History,
@@ -88,22 +89,65 @@ impl Answer {
     }
 }
 
+/// The connections of one process, which all its sessions share.
+#[derive(Debug, Clone)]
+pub struct Web {
+    http: reqwest::Client,
+    scheme: &'static str,
+}
+
+impl Web {
+    /// Connections in clear text.
+    #[must_use]
+    pub fn plain() -> Self {
+        Self { http: http(), scheme: "http" }
+    }
+
+    /// Encrypted connections to servers that these authorities vouch for.
+    #[must_use]
+    pub fn trusting(authority: &Path) -> Self {
+        Self { http: trusting(authority).build().unwrap(), scheme: "https" }
+    }
+
+    /// The same, of one who shows a certificate.
+    #[must_use]
+    pub fn showing(authority: &Path, (certificate, key): (&Path, &Path)) -> Self {
+        let pem = [certificate, key].map(|path| std::fs::read(path).unwrap()).concat();
+        let identity = reqwest::Identity::from_pem(&pem).unwrap();
+        let http = trusting(authority).identity(identity).build().unwrap();
+        Self { http, scheme: "https" }
+    }
+
+    /// Begins a request to an endpoint (`host:port`).
+    pub fn request(&self, method: Method, endpoint: &str, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, format!("{}://{endpoint}{path}", self.scheme))
+    }
+}
+
 /// A clientele of one process shares its connections.
 #[must_use]
 pub fn http() -> reqwest::Client {
-    reqwest::Client::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(REQUEST_TIMEOUT)
-        .build()
-        .unwrap()
+    bounded().build().unwrap()
+}
+
+fn trusting(authority: &Path) -> reqwest::ClientBuilder {
+    let pem = std::fs::read(authority).unwrap();
+    let trusted = reqwest::Certificate::from_pem_bundle(&pem).unwrap();
+    bounded().tls_certs_only(trusted)
+}
+
+fn bounded() -> reqwest::ClientBuilder {
+    // Already installed by an earlier one.
+    rustls::crypto::ring::default_provider().install_default().ok();
+    reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(REQUEST_TIMEOUT)
 }
 
 impl Client {
     /// A session over these endpoints (`host:port`).
     #[must_use]
-    pub fn new(http: reqwest::Client, endpoints: Vec<String>, history: History) -> Self {
+    pub fn new(web: Web, endpoints: Vec<String>, history: History) -> Self {
         assert!(!endpoints.is_empty(), "there is nobody to talk to");
-        Self { http, endpoints, next: 0, history, index_seen: 0 }
+        Self { web, endpoints, next: 0, history, index_seen: 0 }
     }
 
     /// A new session that begins with another endpoint.
@@ -126,7 +170,7 @@ impl Client {
     ) -> anyhow::Result<Answer> {
         let endpoint = self.endpoints.get(self.next % self.endpoints.len()).unwrap().clone();
         self.next += 1;
-        let mut request = self.http.request(method, format!("http://{endpoint}{path}"));
+        let mut request = self.web.request(method, &endpoint, path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -11,9 +11,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use eventually::{eventually, require};
+use reqwest::Method;
 use serde_json::Value;
 
-use crate::client::Client;
+use crate::certificates::Certificates;
+use crate::client::{Client, Web};
 use crate::clusterctl::{self, Outcome};
 use crate::effects::Effects;
 use crate::history::History;
@@ -39,7 +41,8 @@ pub const CONNECT_PATIENCE: Duration = Duration::from_secs(15);
 pub struct Cluster {
     masters: Vec<Master>,
     workers: Vec<Worker>,
-    http: reqwest::Client,
+    web: Web,
+    certificates: Option<Certificates>,
     effects: Effects,
     history: History,
     // Before the directory that their disks are mounted in.
@@ -104,7 +107,7 @@ impl Cluster {
     /// A session with these endpoints, whose answers count in this cluster's history.
     #[must_use]
     pub fn client_at(&self, endpoints: Vec<String>) -> Client {
-        Client::new(self.http.clone(), endpoints, self.history.clone())
+        Client::new(self.web.clone(), endpoints, self.history.clone())
     }
 
     /// The masters.
@@ -141,9 +144,20 @@ impl Cluster {
         self.masters.iter().map(|master| master.grpc().to_owned()).collect()
     }
 
-    /// Runs `clusterctl` against all masters.
+    /// Runs `clusterctl` against all masters, as an admin.
     pub async fn clusterctl(&self, args: &[&str]) -> Outcome {
-        clusterctl::clusterctl(&self.grpc_addresses(), args).await
+        let connection = self.certificates.as_ref();
+        let connection = connection.map(|held| held.connection("admin", "tester"));
+        let connection = connection.unwrap_or_default();
+        let connection = connection.iter().map(String::as_str);
+        let args = connection.chain(args.iter().copied()).collect::<Vec<_>>();
+        clusterctl::clusterctl(&self.grpc_addresses(), &args).await
+    }
+
+    /// The certificates of its masters and workers, where it has some.
+    #[must_use]
+    pub fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_ref()
     }
 
     /// Begins to watch that no two masters lead at once.
@@ -178,8 +192,8 @@ impl Cluster {
 
     /// The status with which a master answers one probe; `None` when it does not answer.
     pub async fn probe(&self, id: u64, path: &str) -> Option<u16> {
-        let url = format!("http://{}{path}", self.master(id).http());
-        let sent = self.http.get(url).timeout(Duration::from_secs(1)).send().await;
+        let request = self.web.request(Method::GET, self.master(id).http(), path);
+        let sent = request.timeout(Duration::from_secs(1)).send().await;
         sent.ok().map(|response| response.status().as_u16())
     }
 
@@ -273,14 +287,12 @@ impl Cluster {
     pub fn new_worker(&mut self) -> String {
         let number = self.workers.len() + 1;
         let dir = self.dir.path();
-        let mut worker = match &self.machines {
-            None => Worker::new(number, dir, None, &self.worker_args),
-            Some(machines) => {
-                let name = machines::worker_name(number);
-                let host = (machines.network().address(&name), machines.place(&name));
-                Worker::new(number, dir, Some(host), &self.worker_args)
-            }
-        };
+        let host = self.machines.as_ref().map(|machines| {
+            let name = machines::worker_name(number);
+            (machines.network().address(&name), machines.place(&name))
+        });
+        let certificates = self.certificates.as_ref();
+        let mut worker = Worker::new(number, dir, host, certificates, &self.worker_args);
         worker.set_cuttable(self.is_cuttable);
         worker.set_program(self.release.worker());
         let name = worker.name().to_owned();

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on should panic, and says on stderr what it saw"
 )]
 
+pub mod certificates;
 pub mod client;
 pub mod cluster;
 pub mod clusterctl;

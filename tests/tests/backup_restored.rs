@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use cluster_tests::client::{Client, http};
+use cluster_tests::client::{Client, Web};
 use cluster_tests::cluster::{CONNECT_PATIENCE, Cluster};
 use cluster_tests::clusterctl::clusterctl;
 use cluster_tests::history::History;
@@ -74,7 +74,7 @@ async fn a_restored_cluster_gives_nothing_out_twice() {
     let term = saved["term"].as_u64().unwrap();
 
     // Whatever happens from here on is lost with the disks, and was given out all the same.
-    let mut lost = Client::new(http(), cluster.http_addresses(), History::default());
+    let mut lost = Client::new(Web::plain(), cluster.http_addresses(), History::default());
     let mut given = Vec::new();
     for _ in 0..20 {
         given.push(lost.submit(&json!({ "command": ["true"] })).await);
@@ -164,7 +164,7 @@ async fn what_the_backup_never_knew_is_listed_and_nothing_is_done_twice() {
 
     // A history of its own: what it is told is lost with the disks.
     clusterctl(&endpoints, &["worker", "uncordon", &worker]).await.expect(0);
-    let mut lost = Client::new(http(), cluster.http_addresses(), History::default());
+    let mut lost = Client::new(Web::plain(), cluster.http_addresses(), History::default());
     let failed = lost.submit(&until_told(&cluster, "failed", 3)).await;
     let endless = lost.submit(&cluster.effects().script("endless", "exec sleep 600")).await;
     for task in [&waiting, &failed, &endless] {

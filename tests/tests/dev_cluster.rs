@@ -28,11 +28,23 @@ async fn a_cluster_in_one_command_runs_tasks_and_stops_with_it() {
     eventually("it has started", START_PATIENCE, async || {
         assert!(dev.is_running(), "it ended: {}", dev.log());
         let log = dev.log();
-        let is_told = log.contains("task submit") && log.contains("kill -9");
+        let is_told = log.contains("task submit") && log.contains("stop everything");
         require(is_told && endpoints.iter().all(|endpoint| log.contains(endpoint)), || log)
     })
     .await;
+    // As it is told: what it exports.
+    let log = dev.log();
+    let exported = |name: &str| {
+        let prefix = format!("export CLUSTERCTL_{name}=");
+        let value = log.lines().find_map(|line| line.trim().strip_prefix(&prefix));
+        value.unwrap_or_else(|| panic!("no {prefix} in {log}")).to_owned()
+    };
+    let flags = [("--cacert", "CACERT"), ("--cert", "CERT"), ("--key", "KEY")];
+    let connection = flags.map(|(flag, name)| [flag.to_owned(), exported(name)]).concat();
     let submit = ["task", "submit", "--wait", "--logs", "--", "echo", "hello"];
+    let refused = clusterctl(&endpoints, &["--timeout", "2s", "status"]).await;
+    assert_ne!(refused.code, 0, "somebody without a certificate was answered: {refused:?}");
+    let submit = connection.iter().map(String::as_str).chain(submit).collect::<Vec<_>>();
     let done = clusterctl(&endpoints, &submit).await.expect(0);
     assert!(done.stdout.contains("hello"), "{done:?}");
 

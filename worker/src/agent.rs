@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{AddressSource, FinishedAttempt};
+use cluster_state::{AddressSource, FinishedAttempt, WorkerId};
+use credentials::{Acceptor, Callers, Credentials, CredentialsError, Protocol, Role};
+use proto::channel::Dialer;
 use proto::convert::Invalid;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -71,6 +73,12 @@ pub enum AgentError {
     /// Processes of an earlier start are still there.
     #[error(transparent)]
     Leftovers(#[from] LeftoversError),
+    /// Its certificate cannot be used.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// Its certificate is somebody else's.
+    #[error("the certificate is that of {found}, and this is worker {worker}")]
+    OtherHolder { found: String, worker: WorkerId },
     /// The machine's resources, as configured or detected, are not valid.
     #[error("invalid specs: {0}")]
     Specs(#[from] Invalid),
@@ -99,7 +107,8 @@ impl Agent {
     pub async fn start(config: &Config, host: Host) -> Result<Self, AgentError> {
         // First, so that nothing is written when the address is taken.
         let server = Server::bind(config.listen).await?;
-        let for_disk = config.clone();
+        let (for_tls, for_disk) = (config.clone(), config.clone());
+        let credentials = tokio::task::spawn_blocking(move || credentials(&for_tls)).await??;
         let stores = tokio::task::spawn_blocking(move || open_stores(&for_disk)).await??;
         let address = server.address();
         let Stores { identity, home, records, leftovers, retention, disk, spool, unconfirmed } =
@@ -136,7 +145,9 @@ impl Agent {
             signals: signals_tx,
             stop: stop_rest.clone(),
         };
-        let (serving, health) = server.serve(leader_calls, stop_rest.clone()).await?;
+        let acceptor = credentials.clone();
+        let acceptor = acceptor.map(|held| Acceptor::new(held, Callers::Masters, Protocol::Grpc));
+        let (serving, health) = server.serve(leader_calls, acceptor, stop_rest.clone()).await?;
         let mut vital = JoinSet::new();
         vital.spawn(async { Ok(serving.await?) });
         vital.spawn(store_outcomes(attempts.clone(), ended, stop_rest.clone()));
@@ -153,7 +164,12 @@ impl Agent {
         };
         duties.spawn(&minor, &stop_rest);
 
-        let introduction = introduce(config, &identity, address, bounds, told)?;
+        if let Some(credentials) = credentials.clone() {
+            minor.spawn(credentials.watch(stop_rest.clone()));
+        }
+        let dialer = credentials.map_or_else(Dialer::plain, Dialer::secured);
+        let introduction =
+            Introduction { dialer, ..introduce(config, &identity, address, bounds, told)? };
         log_start(&introduction, address);
         let keeper = SessionKeeper::new(
             SessionParts {
@@ -296,6 +312,24 @@ fn attempts_max(config: &Config, open_files: OpenFiles) -> usize {
     }
 }
 
+/// Reads the worker's certificates, if it has any. They must be in its own name, because masters
+/// look for it by that.
+fn credentials(config: &Config) -> Result<Option<Credentials>, AgentError> {
+    let Some(files) = config.tls.files() else { return Ok(None) };
+    let credentials = Credentials::load(files)?;
+    let holder = credentials.identity();
+    let is_own = |holder: &credentials::Identity| {
+        holder.role() == Role::Worker && holder.name() == config.worker_id.as_str()
+    };
+    match holder.filter(|holder| !is_own(holder)) {
+        Some(holder) => {
+            let (found, worker) = (holder.to_string(), config.worker_id.clone());
+            Err(AgentError::OtherHolder { found, worker })
+        }
+        None => Ok(Some(credentials)),
+    }
+}
+
 fn introduce(
     config: &Config,
     identity: &Identity,
@@ -314,6 +348,7 @@ fn introduce(
         },
         address: config.advertise.clone().unwrap_or_else(|| address.to_string()),
         specs: detect(config, bounds.attempts_max)?,
+        dialer: Dialer::plain(),
         join_token: config.join_token.clone(),
         registrations: Arc::default(),
         unfit,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Command;
 use cluster_state::WorkerId;
+use credentials::Files;
 use daemon::config::{ConfigError, Key, Settings, Value, text};
 use daemon::logging::{LogFilter, LogFormat};
 
@@ -43,6 +44,8 @@ pub struct Config {
     pub gpu: Option<u64>,
     /// Kind of executor that runs the attempts.
     pub executor: ExecutorKind,
+    /// Certificates of this worker; without them nothing is encrypted.
+    pub tls: TlsConfig,
     /// Listen beyond this machine without any protection.
     pub insecure: bool,
     /// Variables of the worker's environment that tasks inherit, in addition to those that any
@@ -60,6 +63,27 @@ pub struct Config {
     pub retention: RetentionConfig,
     /// Labels for constraints of tasks.
     pub labels: BTreeMap<String, String>,
+}
+
+/// Keys under `tls`: all of them are given, or none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// File with this worker's certificate and those of its issuers, in PEM.
+    pub certificate: PathBuf,
+    /// File with its key.
+    pub key: PathBuf,
+    /// File with the certificates that are trusted to issue others.
+    pub ca: PathBuf,
+}
+
+impl TlsConfig {
+    /// Returns the files, if they are given.
+    #[must_use]
+    pub fn files(&self) -> Option<Files> {
+        let Self { certificate, key, ca } = self.clone();
+        let is_given = !certificate.as_os_str().is_empty();
+        is_given.then_some(Files { certificate, key, trusted: ca })
+    }
 }
 
 /// Bounds.
@@ -110,6 +134,7 @@ impl Default for Config {
             storage_mb: None,
             gpu: None,
             executor: ExecutorKind::Process,
+            tls: TlsConfig::default(),
             insecure: false,
             pass_env: Vec::new(),
             shutdown_grace: Duration::from_secs(10),

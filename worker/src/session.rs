@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cluster_state::{AddressSource, DataId, Incarnation, Specs, StartNumber, WorkerId};
+use proto::channel::Dialer;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,7 @@ use crate::specs::UsageMeter;
 
 mod active;
 mod complaints;
+mod incoming;
 mod leader_signal;
 mod master_client;
 mod route;
@@ -62,6 +64,8 @@ pub(crate) struct Introduction {
     pub(crate) address_source: AddressSource,
     /// Resources and labels.
     pub(crate) specs: Specs,
+    /// Opens connections to masters.
+    pub(crate) dialer: Dialer,
     /// Token that admits the worker if no operator has registered it.
     pub(crate) join_token: Option<JoinToken>,
     /// Number of registrations begun so far.
@@ -225,7 +229,7 @@ impl SessionKeeper {
         // worker look well.
         self.identity.ensure_storable().await.map_err(RegisterError::NotStorable)?;
 
-        let client = MasterClient::new(address)?;
+        let client = MasterClient::new(&self.introduction.dialer, address)?;
         self.log_registering(address);
         let snapshot = self.attempts.begin_registration();
         let sent_at = clock::now();

@@ -6,6 +6,7 @@ mod orphan;
 mod shell;
 mod snapshot;
 mod task;
+mod tls;
 mod upgrade;
 mod user;
 
@@ -13,6 +14,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use credentials::{Credentials, CredentialsError, TrustFiles};
+use proto::channel::Dialer;
 
 pub use member::MemberCommand;
 pub use operator::{
@@ -22,6 +25,7 @@ pub use orphan::OrphanCommand;
 pub use shell::{ShellCommand, ShellLine};
 pub use snapshot::{RestoreArgs, SnapshotCommand};
 pub use task::{ListArgs, LogsArgs, SubmitArgs, TaskCommand};
+pub use tls::{CertArgs, TlsCommand};
 pub use upgrade::UpgradeCommand;
 pub use user::{CreateUserTokenArgs, UserCommand, UserTokenCommand};
 
@@ -62,9 +66,37 @@ pub struct ConnectionArgs {
         help = "File with the token to present, which its owner alone may read [default: the token in CLUSTERCTL_TOKEN, if there is one]"
     )]
     pub token_file: Option<PathBuf>,
+    /// Certificates that are trusted to issue those of masters; without, nothing is encrypted
+    #[arg(long, global = true, env = "CLUSTERCTL_CACERT", value_name = "FILE")]
+    pub cacert: Option<PathBuf>,
+    /// Own certificate
+    #[arg(long, global = true, env = "CLUSTERCTL_CERT", value_name = "FILE", requires_all = ["cacert", "key"])]
+    pub cert: Option<PathBuf>,
+    /// Key of the own certificate
+    #[arg(long, global = true, env = "CLUSTERCTL_KEY", value_name = "FILE", requires_all = ["cacert", "cert"])]
+    pub key: Option<PathBuf>,
     /// Output format
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
     pub output: Format,
+}
+
+impl ConnectionArgs {
+    /// Returns what opens connections: in clear text without certificates to trust.
+    ///
+    /// # Errors
+    ///
+    /// When the certificates cannot be used.
+    pub fn dialer(&self) -> Result<Dialer, CredentialsError> {
+        let Some(trust) = self.trust() else { return Ok(Dialer::plain()) };
+        Ok(Dialer::secured(Credentials::load(trust)?))
+    }
+
+    /// Returns the files with which connections are encrypted, if they are.
+    #[must_use]
+    pub fn trust(&self) -> Option<TrustFiles> {
+        let own = self.cert.clone().zip(self.key.clone());
+        self.cacert.clone().map(|trusted| TrustFiles { trusted, own })
+    }
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 conflict, \
@@ -93,6 +125,12 @@ pub enum Command {
         /// Action to take
         #[command(subcommand)]
         command: SnapshotCommand,
+    },
+    /// Make certificates for masters, workers and people; needs no cluster
+    Tls {
+        /// Action to take
+        #[command(subcommand)]
+        command: TlsCommand,
     },
     /// Run a whole cluster on this machine until Ctrl-C
     Dev(DevArgs),
@@ -201,6 +239,9 @@ pub struct DevArgs {
     /// Executor of the workers [default: process]
     #[arg(long, value_name = "EXECUTOR")]
     pub executor: Option<String>,
+    /// Do without certificates: nothing is encrypted, and everybody on this machine may do everything
+    #[arg(long)]
+    pub insecure: bool,
 }
 
 /// Parses `KEY=VALUE`.

@@ -12,6 +12,7 @@ mod shell;
 mod snapshot;
 mod submit;
 mod task;
+mod tls;
 mod token;
 mod upgrade;
 mod user;
@@ -21,11 +22,13 @@ mod worker;
 use std::cell::OnceCell;
 use std::time::Duration;
 
-use proto::client::{BearerToken, Client, ClientError, ClientOptions};
+use credentials::{Credentials, TrustFiles};
+use proto::channel::Dialer;
+use proto::client::{BearerToken, Client, ClientOptions};
 use proto::v1;
 
 use crate::args::{Args, ClusterCommand, Command, ConnectionArgs};
-use crate::credentials::{self, TOKEN_VARIABLE};
+use crate::bearer::{self, TOKEN_VARIABLE};
 use crate::failure::Failure;
 use crate::output::{self, Output};
 
@@ -33,6 +36,7 @@ use crate::output::{self, Output};
 #[derive(Debug)]
 struct Context {
     endpoints: Vec<String>,
+    trust: Option<TrustFiles>,
     timeout: Option<Duration>,
     token: Option<BearerToken>,
     output: Output,
@@ -40,17 +44,16 @@ struct Context {
 }
 
 impl Context {
-    fn new(
-        endpoints: Vec<String>,
-        timeout: Option<Duration>,
-        token: Option<BearerToken>,
-        output: Output,
-    ) -> Self {
-        Self { endpoints, timeout, token, output, client: OnceCell::new() }
+    fn new(connection: ConnectionArgs, timeout: Option<Duration>) -> Result<Self, Failure> {
+        let trust = connection.trust();
+        let ConnectionArgs { endpoints, token_file, output, .. } = connection;
+        let token = bearer::token(token_file.as_deref(), std::env::var(TOKEN_VARIABLE).ok())?;
+        let output = Output::new(output);
+        Ok(Self { endpoints, trust, timeout, token, output, client: OnceCell::new() })
     }
 
     /// Returns the client, always the same one, because it remembers the leader.
-    fn client(&self) -> Result<Client, ClientError> {
+    fn client(&self) -> Result<Client, Failure> {
         if let Some(client) = self.client.get() {
             return Ok(client.clone());
         }
@@ -60,6 +63,9 @@ impl Context {
             options.deadline = timeout;
             options.attempt_timeout = options.attempt_timeout.min(timeout);
         }
+        if let Some(trust) = self.trust.clone() {
+            options.dialer = Dialer::secured(Credentials::load(trust)?);
+        }
         let client = Client::new(&self.endpoints, options)?;
         Ok(self.client.get_or_init(|| client).clone())
     }
@@ -68,13 +74,12 @@ impl Context {
 /// Runs the given command.
 pub async fn run(args: Args) -> Result<(), Failure> {
     let Args { connection, timeout, command } = args;
-    let ConnectionArgs { endpoints, token_file, output } = connection;
-    let token = credentials::token(token_file.as_deref(), std::env::var(TOKEN_VARIABLE).ok())?;
-    let context = Context::new(endpoints, timeout, token, Output::new(output));
+    let context = Context::new(connection, timeout)?;
     match command {
         Command::Cluster(command) => ask(&context, command).await,
         Command::Shell => Box::pin(shell::run(context)).await,
         Command::Snapshot { command } => Box::pin(snapshot::run(&context, command)).await,
+        Command::Tls { command } => tls::run(&context, command),
         Command::Dev(args) => Box::pin(dev::run(&context, args)).await,
     }
 }

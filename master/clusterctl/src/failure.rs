@@ -5,12 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use credentials::{CertificateFault, CredentialsError, IssueError};
 use proto::backup::BackupError;
 use proto::client::ClientError;
 use proto::json::Misread;
 use proto::problem::{ErrorKind, Outcome};
 
-use crate::credentials::CredentialsError;
+use crate::authority::AuthorityError;
+use crate::bearer::TokenError;
 use crate::local_cluster::LocalClusterError;
 
 /// Reason that a command failed.
@@ -28,7 +30,7 @@ pub enum Failure {
     },
     /// There is no token to present.
     #[error(transparent)]
-    Credentials(#[from] CredentialsError),
+    Token(#[from] TokenError),
     /// A file with tasks cannot be read.
     #[error("cannot read {}", source_name(path))]
     ReadFile { path: PathBuf, source: io::Error },
@@ -82,6 +84,15 @@ pub enum Failure {
     /// A file cannot be written.
     #[error("cannot write {}", path.display())]
     WriteFile { path: PathBuf, source: io::Error },
+    /// Certificates cannot be used.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// An authority cannot be made or used.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// A file holds no certificates.
+    #[error("{}", path.display())]
+    Certificate { path: PathBuf, source: CertificateFault },
     /// The program that does the work cannot be started.
     #[error("cannot start {}", path.display())]
     Program { path: PathBuf, source: io::Error },
@@ -121,9 +132,16 @@ impl Failure {
             Self::Client(error) | Self::Submit { source: error, .. } => code_of(error.kind()),
             Self::LocalCluster(LocalClusterError::Client(error)) => code_of(error.kind()),
             Self::NoLeader => 6,
-            Self::NoValue { .. } | Self::TwoValues { .. } | Self::Credentials(_) => 2,
+            Self::NoValue { .. }
+            | Self::TwoValues { .. }
+            | Self::Token(_)
+            | Self::Authority(
+                AuthorityError::Name(_) | AuthorityError::Issue(IssueError::Host(_)),
+            ) => 2,
             Self::NoSuchSetting { .. } => 3,
-            Self::DrainOverruled { .. } | Self::FileExists { .. } => 4,
+            Self::DrainOverruled { .. }
+            | Self::FileExists { .. }
+            | Self::Authority(AuthorityError::Exists(_)) => 4,
             Self::StillGoing { .. }
             | Self::StillDraining { .. }
             | Self::StillUpgrading { .. }
@@ -139,6 +157,9 @@ impl Failure {
             | Self::Program { .. }
             | Self::Interrupted
             | Self::ParseFile { .. }
+            | Self::Credentials(_)
+            | Self::Certificate { .. }
+            | Self::Authority(_)
             | Self::Json(_)
             | Self::LocalCluster(_)
             | Self::NotReached { .. } => 1,
@@ -204,6 +225,9 @@ impl Failure {
             | Self::Shell { .. }
             | Self::TaskFailed
             | Self::Output(_)
+            | Self::Token(_)
+            | Self::Certificate { .. }
+            | Self::Authority(_)
             | Self::Json(_)
             | Self::LocalCluster(_) => None,
         }

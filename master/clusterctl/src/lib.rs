@@ -1,8 +1,9 @@
 //! The command line for operators and users, with the local cluster that benchmarks use too.
 
 pub mod args;
+pub mod authority;
+pub mod bearer;
 pub mod commands;
-pub mod credentials;
 pub mod failure;
 pub mod local_cluster;
 pub mod output;

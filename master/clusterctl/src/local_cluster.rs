@@ -1,5 +1,6 @@
 //! Runs a cluster of processes on this machine: started in order, watched, stopped in reverse.
 
+mod certificates;
 mod data_dir;
 mod layout;
 mod process;
@@ -10,14 +11,19 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use credentials::{Connector, CredentialsError, Expected, Files, Protocol};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use proto::channel::Dialer;
 use proto::client::{Client, ClientError, ClientOptions};
 use proto::v1;
 use tokio::time::{Instant, sleep};
 
+use certificates::Certificates;
 use data_dir::DataDir;
 pub use layout::{Layout, Role};
 pub use process::{Exit, Process};
+
+use crate::authority::AuthorityError;
 
 /// Time that a process has to become ready; a loaded machine elects slowly.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -72,6 +78,12 @@ pub enum LocalClusterError {
     /// A process cannot be signaled or watched.
     #[error("cannot control {role}")]
     Control { role: Role, source: io::Error },
+    /// Its certificates cannot be made.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// Its certificates cannot be used.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// The running cluster does not answer as it should.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -84,6 +96,9 @@ pub struct LocalCluster {
     layout: Layout,
     programs: PathBuf,
     processes: Vec<Process>,
+    certificates: Option<Certificates>,
+    dialer: Dialer,
+    connector: Option<Connector>,
     // Last, so that it is removed when no process uses it any more.
     data_dir: DataDir,
 }
@@ -107,7 +122,15 @@ impl LocalCluster {
             }
         }
         let data_dir = DataDir::open(data_dir)?;
-        Ok(Self { layout, programs: programs.to_owned(), processes: Vec::new(), data_dir })
+        let certificates = layout.is_secured.then(|| Certificates::open(data_dir.path()));
+        let certificates = certificates.transpose()?;
+        let held = certificates.as_ref().map(Certificates::credentials).transpose()?;
+        let connector = held.clone();
+        let connector =
+            connector.map(|held| Connector::new(held, Expected::Master, Protocol::Http));
+        let dialer = held.map_or_else(Dialer::plain, Dialer::secured);
+        let (programs, processes) = (programs.to_owned(), Vec::new());
+        Ok(Self { layout, programs, processes, certificates, dialer, connector, data_dir })
     }
 
     /// Returns the directory of the programs that were built together with this one.
@@ -136,17 +159,34 @@ impl LocalCluster {
 
     /// Creates a client of all its masters.
     pub fn client(&self, options: ClientOptions) -> Result<Client, LocalClusterError> {
+        let options = ClientOptions { dialer: self.dialer.clone(), ..options };
         Ok(Client::new(self.layout.endpoints(), options)?)
+    }
+
+    /// Returns what opens connections to its masters.
+    #[must_use]
+    pub const fn dialer(&self) -> &Dialer {
+        &self.dialer
+    }
+
+    /// Returns the files with which its user is known to it, if it has certificates.
+    #[must_use]
+    pub fn own_files(&self) -> Option<&Files> {
+        self.certificates.as_ref().map(Certificates::own)
     }
 
     /// Starts a process, or restarts it with its data. A master beyond those of the layout joins
     /// them.
     pub fn start(&mut self, role: Role) -> Result<(), LocalClusterError> {
         let dir = self.data_dir.path();
+        let mut arguments = self.layout.arguments(role, dir);
+        if let Some(certificates) = &self.certificates {
+            arguments.extend(certificates.arguments(role)?);
+        }
         let process = Process::start(
             role,
             &self.programs.join(role.program()),
-            self.layout.arguments(role, dir),
+            arguments,
             dir.join(format!("{role}.log")),
         )
         .map_err(|source| LocalClusterError::Spawn { role, source })?;
@@ -165,7 +205,7 @@ impl LocalCluster {
             if let Some(exit) = process.exited().map_err(|source| control(role, source))? {
                 return Err(LocalClusterError::Ended { exit, log_tail: process.log_tail() });
             }
-            if readiness::is_ready(role, &address).await {
+            if readiness::is_ready(role, &address, self.connector.as_ref()).await {
                 return Ok(());
             }
             if Instant::now() >= deadline {

@@ -18,18 +18,9 @@ use super::bearer::Presented;
 use super::failures::{Failures, Standing};
 use super::fresh_reads::FreshReads;
 use super::policy::Verdict;
-use super::{Action, Object, Policy, Principal, TokenFile, secret};
+use super::{Action, Object, Origin, Policy, Principal, TokenFile, secret};
 use crate::metrics::{Metrics, Refused};
 use crate::refusal;
-
-/// Other end of a connection. It is among the extensions of each request.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Peer {
-    /// Address that it calls from, where that is known.
-    pub(crate) ip: Option<IpAddr>,
-    /// Identity that its certificate proves; none without one.
-    pub(crate) identity: Option<Arc<Principal>>,
-}
 
 /// Finds out who calls. Clones share everything.
 #[derive(Debug, Clone)]
@@ -82,43 +73,47 @@ impl Gate {
     }
 
     /// Returns the caller if the request presents no token: it is whoever the connection belongs to.
-    pub(crate) fn without_token(&self, peer: &Peer, headers: &HeaderMap) -> Option<Caller> {
+    pub(crate) fn without_token(&self, origin: &Origin, headers: &HeaderMap) -> Option<Caller> {
         let is_bare = Presented::of(headers) == Presented::Nothing;
-        let principal = peer.identity.as_ref().unwrap_or(&self.shared.anonymous);
+        let principal = origin.identity.as_ref().unwrap_or(&self.shared.anonymous);
         is_bare.then(|| Caller::new(Arc::clone(principal), self.clone()))
     }
 
     /// Returns the caller. A token counts for more than the connection, and a wrong one is refused
     /// even where none is needed: its user must hear of it.
-    pub(crate) async fn admit(&self, peer: &Peer, headers: &HeaderMap) -> Result<Caller, Problem> {
-        if let Some(caller) = self.without_token(peer, headers) {
+    pub(crate) async fn admit(
+        &self,
+        origin: &Origin,
+        headers: &HeaderMap,
+    ) -> Result<Caller, Problem> {
+        if let Some(caller) = self.without_token(origin, headers) {
             return Ok(caller);
         }
         let user = match Presented::of(headers) {
-            Presented::Token(token) => self.user(token, peer).await?,
+            Presented::Token(token) => self.user(token, origin).await?,
             Presented::Nothing | Presented::Unreadable => None,
         };
         match user {
             Some(user) => Ok(Caller::new(user, self.clone())),
-            None => Err(self.on_failure(peer)),
+            None => Err(self.on_failure(origin)),
         }
     }
 
     /// Returns the user of a token, if it is good. This master may be a moment behind the one that
     /// has created it, so an unknown one is looked for once more in a state that is certainly new
     /// enough.
-    async fn user(&self, token: &str, peer: &Peer) -> Result<Option<Arc<Principal>>, Problem> {
+    async fn user(&self, token: &str, origin: &Origin) -> Result<Option<Arc<Principal>>, Problem> {
         match self.find(token) {
             Found::User(user) => return Ok(Some(user)),
             Found::Refused => return Ok(None),
             Found::Unknown => {}
         }
         let now = Instant::now();
-        if self.shared.failures.lock().is_exhausted(ip_of(peer), now) {
+        if self.shared.failures.lock().is_exhausted(ip_of(origin), now) {
             return Ok(None);
         }
         if !self.shared.fresh_reads.lock().admits(now) {
-            self.shared.failures.lock().on_failure(ip_of(peer), now);
+            self.shared.failures.lock().on_failure(ip_of(origin), now);
             self.shared.metrics.on_refused(Refused::TooManyFailures);
             let detail = "too many unknown tokens are presented to this master";
             let problem = Problem::new(ErrorKind::Overloaded, detail);
@@ -161,10 +156,10 @@ impl Gate {
     }
 
     /// Counts a wrong token and explains it, without saying what is wrong with it.
-    fn on_failure(&self, peer: &Peer) -> Problem {
-        let standing = self.shared.failures.lock().on_failure(ip_of(peer), Instant::now());
+    fn on_failure(&self, origin: &Origin) -> Problem {
+        let standing = self.shared.failures.lock().on_failure(ip_of(origin), Instant::now());
         if standing == Standing::First {
-            let address = peer.ip.map(|ip| ip.to_string()).unwrap_or_default();
+            let address = origin.remote.map(|remote| remote.ip().to_string()).unwrap_or_default();
             tracing::warn!(address, "a wrong, expired or revoked token was presented");
         }
         let (kind, reason, detail) = match standing {
@@ -215,6 +210,6 @@ impl Gate {
 }
 
 /// Returns the address that failures are counted by.
-fn ip_of(peer: &Peer) -> IpAddr {
-    peer.ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+fn ip_of(origin: &Origin) -> IpAddr {
+    origin.remote.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |remote| remote.ip())
 }

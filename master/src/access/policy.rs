@@ -4,7 +4,7 @@ use cluster_state::{Role, TextMap};
 use proto::problem::{ErrorKind, Outcome, Problem};
 
 use super::{Action, Principal};
-use crate::config::{AccessConfig, Anonymous};
+use crate::config::{Anonymous, Config};
 
 /// Thing that an action is about, as far as that matters.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +22,8 @@ pub(crate) struct Policy {
     pub(crate) anonymous: Option<Role>,
     /// True if anonymous callers may read metrics, whatever their role.
     pub(crate) anonymous_metrics: bool,
+    /// True if masters and workers show certificates; others may not pose as one.
+    pub(crate) has_certificates: bool,
 }
 
 /// Answer of the policy.
@@ -68,9 +70,11 @@ const fn need(action: Action) -> Need {
 
 impl Policy {
     /// Returns the policy of a configuration, in which nothing that was not given gives a right.
-    pub(crate) fn of(config: &AccessConfig) -> Self {
-        let anonymous = config.anonymous.and_then(|Anonymous(role)| role);
-        Self { anonymous, anonymous_metrics: config.anonymous_metrics.unwrap_or(false) }
+    pub(crate) fn of(config: &Config) -> Self {
+        let anonymous = config.access.anonymous.and_then(|Anonymous(role)| role);
+        let anonymous_metrics = config.access.anonymous_metrics.unwrap_or(false);
+        let has_certificates = config.tls.files().is_some();
+        Self { anonymous, anonymous_metrics, has_certificates }
     }
 
     /// Decides whether a principal may do something to an object.
@@ -84,8 +88,8 @@ impl Policy {
     /// | submit, cancel tasks | | in scope | yes | yes | | | by its role |
     /// | manage workers, join tokens; lead; change settings; upgrade | | | yes | yes | | | by its role |
     /// | change members; save a backup; manage users | | | | yes | | | by its role |
-    /// | serve as a worker | | | | | yes | yes | yes |
-    /// | serve as a master | | | | | | yes | yes |
+    /// | serve as a worker | | | | | yes | yes | without certificates |
+    /// | serve as a master | | | | | | yes | without certificates |
     ///
     /// "In scope" is for tokens with a scope; those without one reach all tasks. A master may serve
     /// as a worker because it passes on the calls of workers.
@@ -116,9 +120,15 @@ impl Policy {
                 let is_open = action == Action::ReadMetrics && self.anonymous_metrics;
                 if is_granted || is_open { Verdict::Allowed } else { Verdict::Unauthenticated }
             }
-            // Masters and workers have no credentials, so nobody is asked for any. Whoever reaches
-            // the gRPC port may serve as one.
-            (Principal::Anonymous, Need::Worker | Need::Master) => Verdict::Allowed,
+            // Without certificates masters and workers have nothing to show, so nobody is asked:
+            // whoever reaches the gRPC port may serve as one.
+            (Principal::Anonymous, Need::Worker | Need::Master) => {
+                if self.has_certificates {
+                    Verdict::Unauthenticated
+                } else {
+                    Verdict::Allowed
+                }
+            }
 
             (Principal::Worker(_), Need::Worker)
             | (Principal::Master(_), Need::Master | Need::Worker | Need::Role(Role::Viewer)) => {
@@ -138,6 +148,10 @@ impl Policy {
     ) -> Result<(), Problem> {
         let (kind, detail) = match verdict {
             Verdict::Allowed => return Ok(()),
+            Verdict::Unauthenticated if matches!(need(action), Need::Worker | Need::Master) => {
+                let detail = format!("nobody may {action} without a certificate");
+                (ErrorKind::Unauthenticated, detail)
+            }
             Verdict::Unauthenticated => {
                 let detail = match self.anonymous {
                     None => format!("anonymous callers may not {action}: present a token"),

@@ -3,13 +3,14 @@
 use std::fmt;
 
 use cluster_state::{MasterId, Role, Scope, UserName, WorkerId};
+use credentials::Identity;
 
 /// Identity of a caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Principal {
     /// Somebody without credentials.
     Anonymous,
-    /// A user with a token.
+    /// A user with a token or a certificate.
     User {
         name: UserName,
         role: Role,
@@ -17,11 +18,35 @@ pub(crate) enum Principal {
         scope: Option<Scope>,
     },
     /// A worker with a certificate.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no master checks certificates"))]
     Worker(WorkerId),
     /// A master with a certificate.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no master checks certificates"))]
     Master(MasterId),
+}
+
+/// A certificate names somebody whom this cluster cannot have.
+#[derive(Debug, thiserror::Error)]
+#[error("the certificate names {0}, whom no cluster can have")]
+pub(crate) struct Unnameable(Identity);
+
+impl TryFrom<Identity> for Principal {
+    type Error = Unnameable;
+
+    fn try_from(holder: Identity) -> Result<Self, Unnameable> {
+        let name = holder.name();
+        let user = |role| {
+            let name = name.parse().ok()?;
+            Some(Self::User { name, role, scope: None })
+        };
+        let principal = match holder.role() {
+            credentials::Role::Master => name.parse().ok().map(|id| Self::Master(MasterId(id))),
+            credentials::Role::Worker => name.parse().ok().map(Self::Worker),
+            credentials::Role::Viewer => user(Role::Viewer),
+            credentials::Role::Submitter => user(Role::Submitter),
+            credentials::Role::Operator => user(Role::Operator),
+            credentials::Role::Admin => user(Role::Admin),
+        };
+        principal.ok_or(Unnameable(holder))
+    }
 }
 
 impl fmt::Display for Principal {

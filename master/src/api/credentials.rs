@@ -6,18 +6,18 @@ use axum::response::{IntoResponse, Response};
 
 use super::answer::Refusal;
 use super::probes;
-use crate::access::{Gate, Peer};
+use crate::access::{Gate, Origin};
 
 pub(super) async fn identify(
     State(gate): State<Gate>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
+    let origin = request.extensions().get::<Origin>().cloned().unwrap_or_default();
     // Probes are answered whatever they present.
     let is_probe = probes::PATHS.contains(&request.uri().path());
     let caller =
-        if is_probe { Ok(gate.anyone()) } else { gate.admit(&peer, request.headers()).await };
+        if is_probe { Ok(gate.anyone()) } else { gate.admit(&origin, request.headers()).await };
     match caller {
         Ok(caller) => {
             request.extensions_mut().insert(caller);

@@ -37,16 +37,19 @@ pub(super) static KEYS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
             "HOST,…",
             "Further host names under which HTTP is reached, as behind a proxy"
         ),
-        key!(insecure, "BOOL", "Serve beyond this machine without TLS and tokens"),
+        key!(tls.certificate, "FILE", "Certificate of this master, and of its issuers, in PEM"),
+        key!(tls.key, "FILE", "Key of the certificate"),
+        key!(tls.ca, "FILE", "Certificates that are trusted to issue those of others"),
+        key!(insecure, "BOOL", "Serve beyond this machine without TLS"),
         key!(
             access.anonymous,
             "ROLE",
-            "Rights of callers without a token: admin, operator, submitter, viewer or none; admin if not given while nobody else reaches this master, or insecure is set"
+            "Rights of callers without token and certificate: admin, operator, submitter, viewer or none; admin if not given where there is no TLS"
         ),
         key!(
             access.anonymous_metrics,
             "BOOL",
-            "Let callers without a token read metrics; if not given, as long as they have a role"
+            "Let callers without token and certificate read metrics; if not given, as long as they have a role"
         ),
         key!(
             access.token_file,

@@ -147,7 +147,8 @@ fn an_open_listener_needs_the_word_insecure() {
     assert_eq!(
         told,
         "http_listen: 0.0.0.0:8080 can be reached from other machines, without encryption or \
-         authentication: set insecure = true to serve there all the same"
+         authentication: give certificates (tls.certificate, tls.key and tls.ca, which `clusterctl \
+         tls` makes), or set insecure = true to serve there all the same"
     );
     assert!(with(&["--http-listen=0.0.0.0:8080", "--insecure"]).unwrap().insecure);
     assert!(with(&["--http-listen=localhost:8080"]).is_ok());

@@ -1,5 +1,6 @@
 //! Checks rules that several values must keep together.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use cluster_state::Role;
@@ -17,6 +18,7 @@ const BACKUP_INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// Fills in what follows from other keys and refuses what does not fit together.
 pub(super) fn complete(mut config: Config) -> Result<Config, ConfigError> {
     check_members(&config)?;
+    check_tls(&config)?;
     check_listeners(&config)?;
 
     let own = config.initial_cluster.get(&config.node_id);
@@ -107,15 +109,28 @@ fn check_reach(config: &Config) -> Result<(), ConfigError> {
     Err(ConfigError::conflict("initial_cluster", detail))
 }
 
+/// Checks that certificate, key and authority come together.
+fn check_tls(config: &Config) -> Result<(), ConfigError> {
+    let tls = &config.tls;
+    let keys = [("tls.certificate", &tls.certificate), ("tls.key", &tls.key), ("tls.ca", &tls.ca)];
+    let is_missing = |path: &PathBuf| path.as_os_str().is_empty();
+    let given = keys.iter().find(|(_, path)| !is_missing(path));
+    let missing = keys.iter().find(|(_, path)| is_missing(path));
+    let (Some((given, _)), Some((missing, _))) = (given, missing) else { return Ok(()) };
+    Err(ConfigError::conflict(missing, format!("is missing, and {given} is given")))
+}
+
 fn check_listeners(config: &Config) -> Result<(), ConfigError> {
     for (key, address) in
         [("grpc_listen", &config.grpc_listen), ("http_listen", &config.http_listen)]
     {
         require_address(key, address)?;
-        if !config.insecure && !is_loopback(address) {
+        let is_open = config.tls.files().is_none() && !config.insecure;
+        if is_open && !is_loopback(address) {
             let detail = format!(
                 "{address} can be reached from other machines, without encryption or \
-                 authentication: set insecure = true to serve there all the same"
+                 authentication: give certificates (tls.certificate, tls.key and tls.ca, which \
+                 `clusterctl tls` makes), or set insecure = true to serve there all the same"
             );
             return Err(ConfigError::conflict(key, detail));
         }
@@ -131,7 +146,8 @@ fn check_listeners(config: &Config) -> Result<(), ConfigError> {
 /// operator has waived protection; elsewhere none.
 fn complete_access(config: &mut Config) {
     let is_local = is_loopback(&config.grpc_listen) && is_loopback(&config.http_listen);
-    let role = (is_local || config.insecure).then_some(Role::Admin);
+    let is_open = config.tls.files().is_none() && (is_local || config.insecure);
+    let role = is_open.then_some(Role::Admin);
     let Anonymous(role) = *config.access.anonymous.get_or_insert(Anonymous(role));
     config.access.anonymous_metrics.get_or_insert(role.is_some());
 }

@@ -62,11 +62,6 @@ impl GuestStream {
         Ok(stream)
     }
 
-    /// Returns the connection itself.
-    pub(crate) const fn tcp(&self) -> &TcpStream {
-        &self.tcp
-    }
-
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let Some(silence) = self.silence.as_mut() else { return Poll::Pending };
         if silence.shown_out.as_mut().poll(cx).is_ready() {

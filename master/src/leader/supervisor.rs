@@ -161,7 +161,7 @@ impl Supervisor {
             refused: RefusedWorkers::default(),
             rivals,
             tasks: self.tasks.clone(),
-            channels: WorkerChannels::default(),
+            channels: WorkerChannels::new(self.node.dialer().clone()),
             usage: Usage::default(),
             findings: HealthFindings::default(),
             undelivered: Undelivered::default(),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use credentials::{Acceptor, Callers, Credentials, Protocol};
 use proto::memory::MemoryBudget;
 use raft_store::Loops;
 use tokio::net::TcpListener;
@@ -27,6 +28,7 @@ pub(super) struct Front {
     pub(super) metrics: Metrics,
     pub(super) files: OpenFiles,
     pub(super) bodies: MemoryBudget,
+    pub(super) credentials: Option<Credentials>,
     pub(super) loops: Loops,
 }
 
@@ -35,7 +37,8 @@ impl Front {
     pub(super) fn start_grpc(&self, listener: TcpListener) -> Part {
         let door = Door::new(Port::Grpc, self.files.clone(), self.metrics.clone());
         let (operations, bodies) = (self.operations.clone(), self.bodies.clone());
-        let server = GrpcServer::new(operations, door, bodies, self.gate.clone());
+        let server = GrpcServer::new(operations, door, bodies, self.gate.clone())
+            .secured(self.acceptor(Protocol::Grpc));
         let (loops, fatal) = (self.loops.clone(), self.operations.node().fatal().clone());
         Part::spawn(&self.loops, "grpc", |stop| async move {
             if let Err(error) = server.run(listener, loops, stop).await {
@@ -45,8 +48,15 @@ impl Front {
         })
     }
 
+    /// Returns what admits connections, where there are certificates.
+    fn acceptor(&self, protocol: Protocol) -> Option<Acceptor> {
+        // People with tokens hold no certificate.
+        self.credentials.clone().map(|held| Acceptor::new(held, Callers::Anyone, protocol))
+    }
+
     /// Starts to serve HTTP.
     pub(super) fn start_http(self, config: &Config, listener: TcpListener) -> Part {
+        let acceptor = self.acceptor(Protocol::Http);
         let sockets = Sockets::new(self.files.sockets());
         let upgraded = sockets.tracker().clone();
         let door = Door::new(Port::Http, self.files, self.metrics.clone());
@@ -63,7 +73,8 @@ impl Front {
             is_local: address.is_ok_and(|address| address.ip().is_loopback()),
         };
         let router = api::router(api, self.gate, reach);
-        let server = HttpServer::new(listener, router, door, HTTP_HEAD_TIMEOUT, upgraded);
+        let server =
+            HttpServer::new(listener, router, door, HTTP_HEAD_TIMEOUT, upgraded).secured(acceptor);
         Part::spawn(&self.loops, "http", |stop| server.run(stop))
     }
 }

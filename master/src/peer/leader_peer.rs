@@ -8,7 +8,6 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use parking_lot::Mutex;
 use proto::call_failure::CallFailure;
-use proto::channel;
 use proto::consistency::Consistency;
 use proto::deadline::{self, timed};
 use proto::limits::MESSAGE_BYTES_MAX;
@@ -248,7 +247,10 @@ impl LeaderPeer {
         {
             return Ok(channel.clone());
         }
-        let channel = channel::connect_lazily(&address)
+        let channel = self
+            .node
+            .dialer()
+            .connect_lazily(&address)
             .map_err(|error| Problem::new(ErrorKind::Internal, error.to_string()))?;
         *open = Some((address, channel.clone()));
         Ok(channel)

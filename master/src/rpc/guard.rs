@@ -3,15 +3,14 @@
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
-use http::{Extensions, Request, Response};
+use http::{Request, Response};
 use proto::problem::{ErrorKind, Outcome, Problem};
 use tonic::Status;
 use tonic::body::Body;
-use tonic::transport::server::TcpConnectInfo;
 use tower::{Layer, Service};
 
 use super::actions::{action_of, action_passed_on};
-use crate::access::{Action, Caller, Gate, Peer};
+use crate::access::{Action, Caller, Gate, Origin};
 use crate::peer::says_forwarded;
 
 /// Puts it in front of services.
@@ -56,9 +55,9 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let peer = peer_of(request.extensions());
+        let origin = request.extensions().get::<Origin>().cloned().unwrap_or_default();
         // Masters and workers present no token: nothing about their calls has to wait.
-        if let Some(caller) = self.gate.without_token(&peer, request.headers()) {
+        if let Some(caller) = self.gate.without_token(&origin, request.headers()) {
             return match permit(caller, request) {
                 Ok(request) => Box::pin(self.services.call(request)),
                 Err(problem) => Box::pin(std::future::ready(Ok(refusal(problem)))),
@@ -69,7 +68,7 @@ where
         let mut services = std::mem::replace(&mut self.services, ready);
         let gate = self.gate.clone();
         Box::pin(async move {
-            let admitted = gate.admit(&peer, request.headers()).await;
+            let admitted = gate.admit(&origin, request.headers()).await;
             match admitted.and_then(|caller| permit(caller, request)) {
                 Ok(request) => services.call(request).await,
                 Err(problem) => Ok(refusal(problem)),
@@ -99,13 +98,4 @@ fn action(request: &Request<Body>) -> Result<Action, Problem> {
             Problem::new(ErrorKind::MethodNotAllowed, format!("there is no method {path}"));
         problem.with_outcome(Outcome::Rejected)
     })
-}
-
-/// Returns the other end of the connection.
-fn peer_of(extensions: &Extensions) -> Peer {
-    if let Some(peer) = extensions.get::<Peer>() {
-        return peer.clone();
-    }
-    let address = extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
-    Peer { ip: address.map(|address| address.ip()), identity: None }
 }

@@ -1,4 +1,5 @@
-//! Connections to the gRPC port: bounded, and closed when they never begin to speak.
+//! Connections to the gRPC port: bounded, encrypted where there are certificates, and closed when
+//! they never begin to speak.
 
 use std::io;
 use std::pin::Pin;
@@ -6,59 +7,114 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use credentials::{Acceptor, NotAccepted};
 use futures_util::Stream;
 use futures_util::stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpListener;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tokio::task::JoinSet;
+use tokio_util::either::Either;
+use tonic::transport::server::Connected;
 
-use crate::connections::{Door, GuestStream};
+use crate::access::Origin;
+use crate::connections::{
+    Connection, Door, GuestStream, admitted, log_failed_handshake, log_stranger,
+};
 
 /// After a failed accept, as when file descriptors have run out, it is not tried again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Accepts connections. Each must send something within `patience`.
-pub(super) fn incoming(
-    listener: TcpListener,
-    door: Arc<Door>,
-    patience: Duration,
-) -> impl Stream<Item = io::Result<GrpcStream>> {
-    stream::unfold((listener, door), move |(listener, door)| async move {
-        loop {
-            match accept(&listener, &door, patience).await {
-                Ok(Some(stream)) => return Some((Ok(stream), (listener, door))),
-                // Whoever made room for another gets the chance to go.
-                Ok(None) => tokio::task::yield_now().await,
-                Err(error) => {
-                    tracing::debug!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
+/// A port on which connections come in.
+#[derive(Debug)]
+pub(super) struct Entrance {
+    pub(super) listener: TcpListener,
+    pub(super) door: Arc<Door>,
+    /// Time within which a connection must have sent something.
+    pub(super) patience: Duration,
+    /// Admits connections, where there are certificates.
+    pub(super) acceptor: Option<Acceptor>,
+}
+
+/// Accepts connections. Handshakes run beside each other and delay nobody else.
+pub(super) fn incoming(entrance: Entrance) -> impl Stream<Item = io::Result<GrpcStream>> {
+    let handshakes = JoinSet::new();
+    stream::unfold((entrance, handshakes), async |(entrance, mut handshakes)| {
+        let stream = entrance.next(&mut handshakes).await;
+        Some((Ok(stream), (entrance, handshakes)))
     })
 }
 
-async fn accept(
-    listener: &TcpListener,
-    door: &Arc<Door>,
-    patience: Duration,
-) -> io::Result<Option<GrpcStream>> {
-    let (tcp, _) = listener.accept().await?;
-    let Some(place) = door.enter() else { return Ok(None) };
-    // One that is closed already cannot be set up, and is no reason to pause.
-    let stream = GuestStream::expecting_a_word(tcp, place, patience).ok();
-    Ok(stream.map(GrpcStream))
+impl Entrance {
+    async fn next(&self, handshakes: &mut JoinSet<Option<GrpcStream>>) -> GrpcStream {
+        loop {
+            tokio::select! {
+                accepted = self.accept() => match accepted {
+                    Ok(Some(Guest { stream, origin })) => match self.acceptor.clone() {
+                        None => return GrpcStream { stream: Either::Left(stream), origin },
+                        Some(acceptor) => drop(handshakes.spawn(secured(acceptor, stream, origin))),
+                    },
+                    // Whoever made room for another gets the chance to go.
+                    Ok(None) => tokio::task::yield_now().await,
+                    Err(error) => {
+                        tracing::debug!(%error, "a connection could not be accepted");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                Some(secured) = handshakes.join_next() => {
+                    if let Ok(Some(stream)) = secured {
+                        return stream;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn accept(&self) -> io::Result<Option<Guest>> {
+        let (tcp, _) = self.listener.accept().await?;
+        let Some(place) = self.door.enter() else { return Ok(None) };
+        let origin = Origin::of(&tcp);
+        // One that is closed already cannot be set up, and is no reason to pause.
+        let stream = GuestStream::expecting_a_word(tcp, place, self.patience).ok();
+        Ok(stream.map(|stream| Guest { stream, origin }))
+    }
+}
+
+/// A connection that has come in.
+struct Guest {
+    stream: GuestStream,
+    origin: Origin,
+}
+
+/// Performs the handshake, and logs why it failed.
+async fn secured(acceptor: Acceptor, stream: GuestStream, origin: Origin) -> Option<GrpcStream> {
+    match acceptor.accept(stream).await {
+        Ok(accepted) => {
+            let origin = admitted(origin, accepted.caller)?;
+            Some(GrpcStream { stream: Either::Right(Box::new(accepted.stream)), origin })
+        }
+        Err(NotAccepted::Plain(_)) => {
+            log_stranger(&origin, "it does not speak TLS");
+            None
+        }
+        Err(NotAccepted::Failed(error)) => {
+            log_failed_handshake(&origin, &error);
+            None
+        }
+    }
 }
 
 /// A connection as tonic wants it.
 #[derive(Debug)]
-pub(super) struct GrpcStream(GuestStream);
+pub(super) struct GrpcStream {
+    stream: Connection,
+    origin: Origin,
+}
 
 impl Connected for GrpcStream {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = Origin;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.0.tcp().connect_info()
+    fn connect_info(&self) -> Origin {
+        self.origin.clone()
     }
 }
 
@@ -68,7 +124,7 @@ impl AsyncRead for GrpcStream {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, into)
+        Pin::new(&mut self.stream).poll_read(cx, into)
     }
 }
 
@@ -78,7 +134,7 @@ impl AsyncWrite for GrpcStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -86,19 +142,19 @@ impl AsyncWrite for GrpcStream {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, bytes)
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
@@ -127,11 +183,15 @@ mod tests {
         (listener, Door::new(Port::Grpc, files, Metrics::new()))
     }
 
+    fn entrance(listener: TcpListener, door: Arc<Door>, patience: Duration) -> Entrance {
+        Entrance { listener, door, patience, acceptor: None }
+    }
+
     #[tokio::test]
     async fn a_connection_that_never_speaks_is_closed() {
         let (listener, door) = listening(8).await;
         let address = listener.local_addr().unwrap();
-        let mut incoming = Box::pin(incoming(listener, door, Duration::from_millis(100)));
+        let mut incoming = Box::pin(incoming(entrance(listener, door, Duration::from_millis(100))));
         let mut speaking = TcpStream::connect(address).await.unwrap();
         speaking.write_all(b"hello").await.unwrap();
         let spoken = incoming.next().await;
@@ -147,7 +207,7 @@ mod tests {
     async fn silent_connections_make_room_and_speaking_ones_do_not() {
         let (listener, door) = listening(2).await;
         let address = listener.local_addr().unwrap();
-        let mut incoming = Box::pin(incoming(listener, door, Duration::from_secs(60)));
+        let mut incoming = Box::pin(incoming(entrance(listener, door, Duration::from_secs(60))));
         let mut speaking = TcpStream::connect(address).await.unwrap();
         speaking.write_all(b"a").await.unwrap();
         let mut first = incoming.next().await.unwrap().unwrap();

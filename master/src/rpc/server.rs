@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use credentials::Acceptor;
 use proto::limits::MESSAGE_BYTES_MAX;
 use proto::memory::MemoryBudget;
 use proto::v1::FILE_DESCRIPTOR_SET;
@@ -19,7 +20,7 @@ use tonic::transport::Server;
 use super::cluster::ClusterEndpoint;
 use super::guard::Guard;
 use super::health;
-use super::incoming::incoming;
+use super::incoming::{Entrance, incoming};
 use super::intake::Intake;
 use super::registry::RegistryEndpoint;
 use super::tasks::TaskEndpoint;
@@ -61,6 +62,7 @@ pub(crate) struct GrpcServer {
     door: Arc<Door>,
     intake: Intake,
     guard: Guard,
+    acceptor: Option<Acceptor>,
 }
 
 impl GrpcServer {
@@ -72,7 +74,13 @@ impl GrpcServer {
         bodies: MemoryBudget,
         gate: Gate,
     ) -> Self {
-        Self { operations, door, intake: Intake::new(bodies), guard: Guard::new(gate) }
+        let (intake, guard) = (Intake::new(bodies), Guard::new(gate));
+        Self { operations, door, intake, guard, acceptor: None }
+    }
+
+    /// Has connections admitted by an acceptor.
+    pub(crate) fn secured(self, acceptor: Option<Acceptor>) -> Self {
+        Self { acceptor, ..self }
     }
 
     /// Serves until `stop`, and runs what the services need besides in `loops`; then lets calls under way finish. Streams between masters end when
@@ -112,6 +120,12 @@ impl GrpcServer {
         let workers = MasterServiceServer::new(workers)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let entrance = Entrance {
+            listener,
+            door: self.door,
+            patience: FIRST_WORD_PATIENCE,
+            acceptor: self.acceptor,
+        };
         Server::builder()
             .layer(self.intake)
             .layer(self.guard)
@@ -131,10 +145,7 @@ impl GrpcServer {
             .add_service(reflection().build_v1()?)
             // Older tools know no other.
             .add_service(reflection().build_v1alpha()?)
-            .serve_with_incoming_shutdown(
-                incoming(listener, self.door, FIRST_WORD_PATIENCE),
-                stop.cancelled_owned(),
-            )
+            .serve_with_incoming_shutdown(incoming(entrance), stop.cancelled_owned())
             .await?;
         Ok(())
     }

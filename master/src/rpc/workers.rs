@@ -1,15 +1,16 @@
 //! Calls of workers to the leader, through any master.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use proto::address::{is_loopback, is_unspecified, reachable_at};
 use proto::convert::{Breach, Invalid};
-use proto::problem::Problem;
+use proto::problem::{ErrorKind, Outcome, Problem};
 use proto::v1;
 use proto::v1::master_service_server::MasterService;
 use tonic::{Request, Response, Status};
 
 use super::{refusal, reply_unmarked};
+use crate::access::{Caller, Origin, Principal};
 use crate::operations::Operations;
 use crate::peer::{HeartbeatRelay, relayed_response};
 use crate::refusal::of_session;
@@ -35,6 +36,7 @@ impl MasterService for WorkerEndpoint {
         mut request: Request<v1::RegisterWorkerRequest>,
     ) -> Result<Response<v1::RegisterWorkerResponse>, Status> {
         let operations = &self.operations;
+        check_name(operations, &request, &request.get_ref().worker_id)?;
         // Only the master that the worker called sees where the call comes from.
         let peer = Peer::of(&request, operations);
         let message = request.get_mut();
@@ -58,6 +60,7 @@ impl MasterService for WorkerEndpoint {
         request: Request<v1::HeartbeatRequest>,
     ) -> Result<Response<v1::HeartbeatResponse>, Status> {
         let operations = &self.operations;
+        check_name(operations, &request, &request.get_ref().worker_id)?;
         let answered = match self.leads() {
             true => operations
                 .sessions()
@@ -89,6 +92,7 @@ impl MasterService for WorkerEndpoint {
         request: Request<v1::ReportTaskCompletionRequest>,
     ) -> Result<Response<v1::ReportTaskCompletionResponse>, Status> {
         let operations = &self.operations;
+        check_name(operations, &request, &request.get_ref().worker_id)?;
         let answered = match self.leads() {
             true => operations
                 .sessions()
@@ -99,6 +103,22 @@ impl MasterService for WorkerEndpoint {
         };
         reply_unmarked(operations, answered)
     }
+}
+
+/// Refuses a worker that calls in the name of another. A master passes on the calls of all.
+fn check_name<T>(
+    operations: &Operations,
+    request: &Request<T>,
+    worker: &str,
+) -> Result<(), Status> {
+    let caller = request.extensions().get::<Caller>();
+    let Some(Principal::Worker(own)) = caller.map(Caller::principal) else { return Ok(()) };
+    if own.as_str() == worker {
+        return Ok(());
+    }
+    let detail = format!("worker:{own} may not act for worker '{worker}'");
+    let problem = Problem::new(ErrorKind::Forbidden, detail).with_outcome(Outcome::Rejected);
+    Err(refusal(operations, problem))
 }
 
 /// The origin of a worker's call, and the host of the master that was called.
@@ -113,11 +133,11 @@ struct Peer {
 
 impl Peer {
     fn of<T>(request: &Request<T>, operations: &Operations) -> Self {
-        let ip = request.remote_addr().map(|peer| peer.ip());
-        Self {
-            own_host: operations.host_for_others(),
-            ..Self::seen(ip, request.local_addr().map(|local| local.ip()))
-        }
+        let origin = request.extensions().get::<Origin>();
+        let ip = |address: Option<SocketAddr>| address.map(|address| address.ip());
+        let remote = origin.and_then(|origin| ip(origin.remote));
+        let local = origin.and_then(|origin| ip(origin.local));
+        Self { own_host: operations.host_for_others(), ..Self::seen(remote, local) }
     }
 
     /// Returns the address of a caller: a process that calls this machine by an address of its

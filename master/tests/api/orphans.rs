@@ -1,5 +1,9 @@
 //! Results that a restored cluster does not know: listed, told of, and dropped.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should panic"
+)]
 
 use std::time::Duration;
 

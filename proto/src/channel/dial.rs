@@ -30,6 +30,15 @@ pub(super) enum Peer {
 }
 
 impl Peer {
+    /// Limit of a handshake. Those of a whole fleet come at once to a new leader, which answers
+    /// some thousands a second; a client that gave up would only begin again.
+    pub(super) const fn handshake_max(self) -> Duration {
+        match self {
+            Self::OfFew => Duration::from_secs(2),
+            Self::OfMany => Duration::from_secs(10),
+        }
+    }
+
     fn resolver(self) -> &'static Arc<Resolver> {
         static OF_FEW: OnceLock<Arc<Resolver>> = OnceLock::new();
         static OF_MANY: OnceLock<Arc<Resolver>> = OnceLock::new();

@@ -14,6 +14,9 @@ pub enum AttemptFailure {
     /// The request was never sent.
     #[error("cannot connect to {address}")]
     Unreachable { address: String },
+    /// One side does not believe the other's certificate. The request was never sent.
+    #[error("cannot trust, or is not trusted by, {address}: {reason}")]
+    Untrusted { address: String, reason: String },
     /// The connection broke before the answer arrived.
     #[error("lost the connection to {address}: {detail}")]
     Broken { address: String, detail: String },
@@ -28,6 +31,10 @@ pub enum AttemptFailure {
 impl AttemptFailure {
     pub(super) fn of(address: &str, status: &Status) -> Self {
         let address = address.to_owned();
+        if credentials::is_certificate_refused(status) {
+            let reason = credentials::sentence(status).unwrap_or_default();
+            return Self::Untrusted { address, reason };
+        }
         if status.metadata().contains_key(ERROR_KIND_KEY) {
             return Self::Refused(status.into());
         }
@@ -45,22 +52,33 @@ impl AttemptFailure {
             Self::Broken { .. } | Self::TimedOut => {
                 Self::Unreachable { address: address.to_owned() }
             }
-            Self::Unreachable { .. } | Self::Refused(_) => self,
+            Self::Unreachable { .. } | Self::Untrusted { .. } | Self::Refused(_) => self,
         }
     }
 
     /// Returns true if another try may succeed.
     pub(super) fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Broken { .. } | Self::TimedOut => true,
+            Self::Unreachable { .. }
+            | Self::Untrusted { .. }
+            | Self::Broken { .. }
+            | Self::TimedOut => true,
             Self::Refused(problem) => problem.kind.is_transient(),
         }
+    }
+
+    /// Returns true if no master does better when all of them fail so.
+    pub(super) const fn is_certain(&self) -> bool {
+        matches!(self, Self::Untrusted { .. })
     }
 
     /// Returns true if another master may do better.
     pub(super) fn is_about_the_master(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Broken { .. } | Self::TimedOut => true,
+            Self::Unreachable { .. }
+            | Self::Untrusted { .. }
+            | Self::Broken { .. }
+            | Self::TimedOut => true,
             Self::Refused(problem) => matches!(
                 problem.kind,
                 ErrorKind::NoLeader | ErrorKind::NotLeader | ErrorKind::Timeout
@@ -71,7 +89,7 @@ impl AttemptFailure {
     /// Returns true if a mutation may have happened nevertheless.
     pub(super) fn may_have_taken_effect(&self) -> bool {
         match self {
-            Self::Unreachable { .. } => false,
+            Self::Unreachable { .. } | Self::Untrusted { .. } => false,
             Self::Broken { .. } | Self::TimedOut => true,
             Self::Refused(problem) => match problem.outcome {
                 Some(Outcome::Rejected) => false,
@@ -84,7 +102,10 @@ impl AttemptFailure {
     pub(super) fn into_final(self, after_unknown: bool) -> ClientError {
         match self {
             Self::Refused(problem) => ClientError::Refused { problem, after_unknown },
-            failure @ (Self::Unreachable { .. } | Self::Broken { .. } | Self::TimedOut) => {
+            failure @ (Self::Unreachable { .. }
+            | Self::Untrusted { .. }
+            | Self::Broken { .. }
+            | Self::TimedOut) => {
                 let is_ambiguous = after_unknown || failure.may_have_taken_effect();
                 ClientError::GaveUp { waited: Duration::ZERO, failure, is_ambiguous }
             }
@@ -94,6 +115,7 @@ impl AttemptFailure {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Unreachable { .. } | Self::Broken { .. } => ErrorKind::NoLeader,
+            Self::Untrusted { .. } => ErrorKind::Unauthenticated,
             Self::TimedOut => ErrorKind::Timeout,
             Self::Refused(problem) => problem.kind,
         }
@@ -163,6 +185,7 @@ impl ClientError {
             | Self::GaveUp {
                 failure:
                     AttemptFailure::Unreachable { .. }
+                    | AttemptFailure::Untrusted { .. }
                     | AttemptFailure::Broken { .. }
                     | AttemptFailure::TimedOut,
                 ..

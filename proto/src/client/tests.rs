@@ -162,7 +162,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const HASTE: Duration = Duration::from_millis(300);
 
 fn client_with(endpoints: &[SocketAddr], attempt_timeout: Duration, deadline: Duration) -> Client {
-    let options = ClientOptions { attempt_timeout, deadline, token: None };
+    let dialer = Dialer::plain();
+    let options = ClientOptions { attempt_timeout, deadline, token: None, dialer };
     Client::new(endpoints.iter().map(ToString::to_string), options).unwrap()
 }
 

@@ -4,7 +4,9 @@
 use std::sync::{Arc, OnceLock};
 
 use cluster_state::{ClusterId, LogIndex, Term};
+use proto::channel::{Dialer, InvalidAddress};
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 use super::generation::KnownGeneration;
@@ -27,6 +29,7 @@ pub(crate) struct PeerIdentity {
     /// Fixed by the first leader's first entry; unknown until that is applied.
     cluster: Arc<OnceLock<ClusterId>>,
     generation: KnownGeneration,
+    dialer: Dialer,
     /// Positions that other logs have acknowledged: each call says that of the callee.
     seen: Arc<Seen>,
     /// A stranger that calls keeps calling.
@@ -48,7 +51,18 @@ impl PeerIdentity {
         }
         let (cluster, refusals) = (Arc::new(known), Arc::default());
         let (generation, seen) = (KnownGeneration::default(), Arc::default());
-        Self { node, cluster_name: cluster_name.into(), cluster, generation, seen, refusals }
+        let (cluster_name, dialer) = (cluster_name.into(), Dialer::plain());
+        Self { node, cluster_name, cluster, generation, dialer, seen, refusals }
+    }
+
+    /// Has connections to other masters opened by a dialer.
+    pub(crate) fn with_dialer(self, dialer: Dialer) -> Self {
+        Self { dialer, ..self }
+    }
+
+    /// Creates a connection to the master at an address.
+    pub(crate) fn connect(&self, address: &str) -> Result<Channel, InvalidAddress> {
+        self.dialer.connect_lazily(address)
     }
 
     pub(crate) fn cluster(&self) -> Option<ClusterId> {

@@ -70,7 +70,7 @@ impl Node {
     }
 
     async fn announce_at(&self, address: &str) -> Result<v1::JoinResponse, String> {
-        let channel = proto::channel::connect_lazily(address).map_err(|error| error.to_string())?;
+        let channel = self.inner.identity.connect(address).map_err(|error| error.to_string())?;
         let mut client = crate::network::client(channel);
         let cluster_name = self.config().cluster_name.clone();
         let cluster_id = self.cluster_id().map(|cluster| cluster.to_string());
@@ -96,7 +96,7 @@ impl Node {
     }
 
     async fn find_at(&self, address: &str) -> Option<()> {
-        let channel = proto::channel::connect_lazily(address).ok()?;
+        let channel = self.inner.identity.connect(address).ok()?;
         let mut client = crate::network::client(channel);
         let question = Request::new(v1::IntroduceRequest::default());
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, client.introduce(question)).await;

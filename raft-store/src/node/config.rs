@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cluster_state::{AutopilotSettings, MasterId, millis};
 use openraft::SnapshotPolicy;
+use proto::channel::Dialer;
 
 use crate::clock::WallClock;
 use crate::error::StartError;
@@ -41,6 +42,8 @@ pub struct NodeConfig {
     pub log: LogBounds,
     /// Bounds of pending proposals.
     pub bounds: ProposalBounds,
+    /// Opens connections to other masters.
+    pub dialer: Dialer,
     /// This master's wall clock.
     pub wall: Arc<dyn WallClock>,
 }

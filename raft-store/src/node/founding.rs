@@ -67,7 +67,7 @@ impl Founding {
         let first = first.map(|(name, at)| (Asked::First(*name), at));
         let entrances = config.join.iter().map(|at| (Asked::Entrance(at.clone()), at));
         let connected = first.chain(entrances).map(|(asked, address)| {
-            let channel = proto::channel::connect_lazily(address)?;
+            let channel = node.identity().connect(address)?;
             Ok(Other { asked, client: crate::network::client(channel), is_invitation: false })
         });
         let others = connected.collect::<Result<Vec<_>, StartError>>()?;
@@ -146,7 +146,7 @@ impl Founding {
         });
         let asked = Asked::Entrance(address.clone());
         let is_known = self.others.iter().any(|other| other.asked == asked);
-        if !is_known && let Ok(channel) = proto::channel::connect_lazily(&address) {
+        if !is_known && let Ok(channel) = self.node.identity().connect(&address) {
             let client = crate::network::client(channel);
             self.others.push(Other { asked, client, is_invitation: true });
         }

@@ -148,7 +148,7 @@ impl Node {
 
     /// Tells a log that it was removed, so that its master does not have to miss its leader first.
     pub(super) async fn say_farewell(self, to: Member) {
-        let Ok(channel) = proto::channel::connect_lazily(&to.address) else { return };
+        let Ok(channel) = self.inner.identity.connect(&to.address) else { return };
         let mut client = crate::network::client(channel);
         let farewell = self.inner.identity.sign(v1::FarewellRequest {}, to.node);
         // Whoever does not hear it finds out by itself.
@@ -213,7 +213,7 @@ impl Node {
     }
 
     async fn ask_what_was_seen(&self, node: NodeId, address: &str) -> Option<LogId> {
-        let mut client = crate::network::client(proto::channel::connect_lazily(address).ok()?);
+        let mut client = crate::network::client(self.inner.identity.connect(address).ok()?);
         let question = v1::RecognizeRequest { only_seen: true };
         let answer = client.recognize(self.inner.identity.sign(question, node)).await;
         let answer = answer.inspect_err(|status| self.inner.identity.on_refused(node, status));
@@ -224,7 +224,7 @@ impl Node {
 
     /// Returns the log of the master at an address, if it belongs to this cluster.
     async fn member_at(&self, address: &str) -> Option<NodeId> {
-        let mut client = crate::network::client(proto::channel::connect_lazily(address).ok()?);
+        let mut client = crate::network::client(self.inner.identity.connect(address).ok()?);
         let answer = client.introduce(v1::IntroduceRequest::default()).await.ok()?.into_inner();
         let is_ours = answer.cluster_id?.parse() == Ok(self.cluster_id()?);
         is_ours.then_some(NodeId(answer.master?.node))
@@ -259,7 +259,7 @@ impl Node {
     }
 
     async fn ask_about_itself_at(&self, member: &Member) -> Option<v1::RecognizeResponse> {
-        let channel = proto::channel::connect_lazily(&member.address).ok()?;
+        let channel = self.inner.identity.connect(&member.address).ok()?;
         let mut client = crate::network::client(channel);
         let question = v1::RecognizeRequest { only_seen: false };
         let question = self.inner.identity.sign(question, member.node);

@@ -82,7 +82,7 @@ impl Node {
     }
 
     async fn tell(&self, member: &Member, logs: Vec<v1::SeenLog>) -> Option<()> {
-        let channel = proto::channel::connect_lazily(&member.address).ok()?;
+        let channel = self.inner.identity.connect(&member.address).ok()?;
         let mut client = crate::network::client(channel);
         let request = self.inner.identity.sign(v1::RememberRequest { logs }, member.node);
         tokio::time::timeout(TELL_TIMEOUT, client.remember(request)).await.ok()?.ok()?;

@@ -109,7 +109,7 @@ impl Node {
     }
 
     pub(super) async fn ask_status(&self, member: &Member) -> Option<v1::NodeStatusResponse> {
-        let channel = proto::channel::connect_lazily(&member.address).ok()?;
+        let channel = self.inner.identity.connect(&member.address).ok()?;
         let mut client = crate::network::client(channel);
         let question = self.inner.identity.sign(v1::NodeStatusRequest::default(), member.node);
         let answer = tokio::time::timeout(STATUS_TIMEOUT, client.node_status(question)).await;

@@ -50,6 +50,7 @@ fn config(first: &[(u64, &str)]) -> NodeConfig {
             held_bytes: u64::MAX,
         },
         bounds: ProposalBounds::default(),
+        dialer: Dialer::plain(),
         wall: Arc::new(crate::clock::SystemClock),
     }
 }

@@ -88,7 +88,7 @@ impl Forwarder {
             return Some(open.clone());
         }
         let address = self.members.address(leader)?;
-        let channel = proto::channel::connect_lazily(&address).ok()?;
+        let channel = self.identity.connect(&address).ok()?;
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
         let stream = Outgoing {
             client: crate::network::client(channel),

@@ -154,6 +154,7 @@ impl Cluster {
             autopilot: self.autopilot,
             log: self.log,
             bounds: self.bounds,
+            dialer: proto::channel::Dialer::plain(),
             wall: Arc::<Wall>::clone(self.walls.get(&id).unwrap()),
         };
         let is_deaf = self.deaf.get(&id).unwrap().subscribe();

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use cluster_state::{ClusterId, MasterId};
+use proto::channel::Dialer;
 use raft_store::{
     Account, Content, Expulsion, Inspection, OpenError, PlanError, PresentMember, Recovery,
     RecoveryPlan, RestoreError, Store, StoreConfig, Unusable, check_is_gone, inspect,
@@ -102,7 +103,9 @@ async fn the_directory_that_goes_furthest_is_chosen_and_others_join_it() {
 async fn present(dir: &Path) -> (Content, Vec<PresentMember>) {
     let content = closed(dir).await.content.unwrap();
     let asked = content.clone();
-    let asked = tokio::task::spawn_blocking(move || present_members(&asked)).await.unwrap();
+    let asked = tokio::task::spawn_blocking(move || present_members(&asked, &Dialer::plain()))
+        .await
+        .unwrap();
     (content, asked.unwrap())
 }
 

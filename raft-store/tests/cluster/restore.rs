@@ -10,6 +10,7 @@ use cluster_state::{
     Class, ClusterId, Command, Generation, MasterId, OnDisconnect, Reply, Resources, SubmitTasks,
     Task, TaskId, TaskSpec, TextMap,
 };
+use proto::channel::Dialer;
 use raft_store::{
     Account, Node, OpenError, PresentMember, Restoration, RestoreError, RestoreReport, Store,
     StoreConfig, present_at,
@@ -87,7 +88,12 @@ async fn a_restoration_ends_nobody_of_another_generation() {
     let at = members.clone();
     let ask = |name: &'static str| {
         let at = at.clone();
-        async move { tokio::task::spawn_blocking(move || present_at(name, &at)).await.unwrap().unwrap() }
+        async move {
+            tokio::task::spawn_blocking(move || present_at(name, &at, &Dialer::plain()))
+                .await
+                .unwrap()
+                .unwrap()
+        }
     };
     assert_eq!(ask("other").await, []);
     let present = ask("test").await;

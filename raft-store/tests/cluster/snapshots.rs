@@ -69,8 +69,9 @@ async fn a_leader_of_the_past_does_not_end_the_transfer_of_the_present_one() {
     let past = *cluster.members.keys().find(|id| ![to, leader].contains(id)).unwrap();
     let address = cluster.addresses.get(&to).unwrap();
     let [to, leader, past] = [to, leader, past].map(|id| cluster.node(id).node_id());
-    let mut client =
-        RaftServiceClient::<Channel>::new(proto::channel::connect_lazily(address).unwrap());
+    let mut client = RaftServiceClient::<Channel>::new(
+        proto::channel::Dialer::plain().connect_lazily(address).unwrap(),
+    );
     let home = TempDir::new().unwrap();
     let (_store, data) = old_snapshot(&home).await;
 

@@ -85,7 +85,7 @@ impl Stranger {
     fn at(cluster: &Cluster, to: MasterId) -> Self {
         let address = cluster.addresses.get(&to).unwrap();
         let to = cluster.node(to).node_id();
-        Self { to, channel: proto::channel::connect_lazily(address).unwrap() }
+        Self { to, channel: proto::channel::Dialer::plain().connect_lazily(address).unwrap() }
     }
 
     /// Says something, and takes no interest in the answer.

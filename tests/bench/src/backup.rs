@@ -91,7 +91,8 @@ async fn restore(
     masters: u16,
     tasks: u32,
 ) -> anyhow::Result<()> {
-    let layout = Layout { masters, workers: 0, base_port: BASE_PORT, executor: None };
+    let layout =
+        Layout { masters, workers: 0, base_port: BASE_PORT, executor: None, is_secured: false };
     let dir = home.join(format!("restored-{masters}"));
     let members = (1..=masters).zip(layout.endpoints());
     let list = members.map(|(id, address)| format!("{id}={address}")).collect::<Vec<_>>().join(",");

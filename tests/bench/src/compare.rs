@@ -33,6 +33,7 @@ pub(crate) async fn run(table: &mut Table, duration: Duration) -> anyhow::Result
                 duration,
                 tasks_per_call: 1,
                 worker_id: Some("absent".to_owned()),
+                dialer: cluster.dialer().clone(),
             };
 
             let watch = CpuWatch::start(pids.iter().copied());

@@ -173,7 +173,7 @@ fn initial_cluster() -> String {
 }
 
 fn channel(member: u16) -> Option<Channel> {
-    proto::channel::connect_lazily(&endpoint(member)).ok()
+    proto::channel::Dialer::plain().connect_lazily(&endpoint(member)).ok()
 }
 
 async fn put_until(

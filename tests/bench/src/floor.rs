@@ -3,7 +3,6 @@
 //! second hop: no write over gRPC can be faster than this.
 
 use crate::load::{Latencies, SubmitLoad};
-use proto::channel;
 use proto::client::task_service;
 use proto::v1;
 use tokio::time::Instant;
@@ -15,7 +14,7 @@ pub(crate) async fn run(load: &SubmitLoad) -> anyhow::Result<CallReport> {
     let services = load
         .endpoints
         .iter()
-        .map(|endpoint| channel::connect_lazily(endpoint).map(task_service))
+        .map(|endpoint| load.dialer.connect_lazily(endpoint).map(task_service))
         .collect::<Result<Vec<_>, _>>()?;
     let consistency = v1::Consistency::Stale.into();
     let request = v1::GetTaskRequest { task_id: "t1".to_owned(), consistency };

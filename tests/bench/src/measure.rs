@@ -7,6 +7,7 @@ mod workers;
 use clusterctl::args::ConnectionArgs;
 use clusterctl::local_cluster::{Layout, LocalCluster};
 use clusterctl::output::{Output, fields};
+use proto::channel::Dialer;
 use proto::client::{Client, ClientOptions};
 
 use crate::args::{DispatchArgs, FailoverArgs, LoadArgs, LoadCommand, SubmitLoadArgs};
@@ -17,11 +18,14 @@ use crate::load::{
 
 /// Loads a cluster and prints the report.
 pub(crate) async fn run(args: LoadArgs) -> anyhow::Result<()> {
-    let LoadArgs { connection: ConnectionArgs { endpoints, output, .. }, command } = args;
+    let LoadArgs { connection, command } = args;
+    let dialer = connection.dialer()?;
+    let ConnectionArgs { endpoints, output, .. } = connection;
     let output = Output::new(output);
+    let masters = (endpoints, dialer);
     match command {
-        LoadCommand::Submit(args) => submit(output, endpoints, args).await,
-        LoadCommand::Dispatch(args) => dispatch(output, endpoints, &args).await,
+        LoadCommand::Submit(args) => submit(output, masters, args).await,
+        LoadCommand::Dispatch(args) => dispatch(output, masters, &args).await,
         LoadCommand::Failover(args) => failover(output, &args).await,
         LoadCommand::Workers(args) => Box::pin(workers::run(output, &args)).await,
     }
@@ -29,7 +33,7 @@ pub(crate) async fn run(args: LoadArgs) -> anyhow::Result<()> {
 
 async fn submit(
     output: Output,
-    endpoints: Vec<String>,
+    (endpoints, dialer): (Vec<String>, Dialer),
     args: SubmitLoadArgs,
 ) -> anyhow::Result<()> {
     let load = SubmitLoad {
@@ -38,6 +42,7 @@ async fn submit(
         duration: Duration::from_secs(args.seconds),
         tasks_per_call: args.tasks_per_call,
         worker_id: args.worker,
+        dialer,
     };
     let report = load.run().await?;
     Ok(output.data(&report, |report, _| submit_text(report))?)
@@ -59,10 +64,10 @@ fn submit_text(report: &SubmitReport) -> String {
 
 async fn dispatch(
     output: Output,
-    endpoints: Vec<String>,
+    (endpoints, dialer): (Vec<String>, Dialer),
     args: &DispatchArgs,
 ) -> anyhow::Result<()> {
-    let client = Client::new(&endpoints, ClientOptions::default())?;
+    let client = Client::new(&endpoints, ClientOptions { dialer, ..ClientOptions::default() })?;
     if let Some(count) = args.latency {
         let report = DispatchLoad::latency(&client, count).await?;
         return Ok(output.data(&report, |report, _| latency_text(report))?);
@@ -93,8 +98,13 @@ fn dispatch_text(report: &DispatchReport) -> String {
 }
 
 async fn failover(output: Output, args: &FailoverArgs) -> anyhow::Result<()> {
-    let layout =
-        Layout { masters: args.masters, workers: 0, base_port: args.base_port, executor: None };
+    let layout = Layout {
+        masters: args.masters,
+        workers: 0,
+        base_port: args.base_port,
+        executor: None,
+        is_secured: false,
+    };
     let programs = LocalCluster::sibling_programs()?;
     let mut cluster = LocalCluster::prepare(layout, &programs, None)?;
     let trials = kill_leaders(output, &mut cluster, args.trials).await;

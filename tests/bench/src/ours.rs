@@ -24,7 +24,7 @@ const SINGLES: u32 = 300;
 /// A fresh cluster of three masters and some workers that are active.
 pub(crate) async fn start(workers: u16, executor: Option<&str>) -> anyhow::Result<LocalCluster> {
     let executor = executor.map(str::to_owned);
-    let layout = Layout { masters: 3, workers, base_port: BASE_PORT, executor };
+    let layout = Layout { masters: 3, workers, base_port: BASE_PORT, executor, is_secured: false };
     let mut cluster = LocalCluster::prepare(layout, &LocalCluster::sibling_programs()?, None)?;
     let roles = cluster.layout().roles().collect::<Vec<_>>();
     for role in &roles {
@@ -55,6 +55,7 @@ async fn bulk(table: &mut Table, duration: Duration) -> anyhow::Result<()> {
         duration,
         tasks_per_call: 1_000,
         worker_id: Some("absent".to_owned()),
+        dialer: cluster.dialer().clone(),
     };
     let watch = CpuWatch::start(cluster.processes().iter().map(Process::pid));
     let report = load.run().await?;

@@ -68,6 +68,7 @@ async fn snapshot(table: &mut Table, cluster: &mut LocalCluster, tasks: u32) -> 
         duration: Duration::from_secs(1),
         tasks_per_call: 1,
         worker_id: Some("absent".to_owned()),
+        dialer: cluster.dialer().clone(),
     };
     while member(&client, leader).await?.snapshot_index == before {
         load.run().await?;

@@ -4,11 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use eventually::eventually;
+use reqwest::Method;
 
 use super::machines::{Machines, master_name};
 use super::master::{Addresses, Setup};
 use super::{Cluster, Master, Release};
-use crate::client;
+use crate::certificates::Certificates;
+use crate::client::Web;
 use crate::effects::Effects;
 use crate::history::History;
 use crate::ports;
@@ -28,6 +30,7 @@ pub struct Builder {
     master_args: Vec<String>,
     worker_args: Vec<String>,
     is_cuttable: bool,
+    is_secured: bool,
     release: Release,
 }
 
@@ -39,6 +42,7 @@ impl Default for Builder {
             master_args: Vec::new(),
             worker_args: Vec::new(),
             is_cuttable: false,
+            is_secured: false,
             release: Release::default(),
         }
         // Half a minute is right for production and long for a test.
@@ -103,6 +107,12 @@ impl Builder {
         Self { is_cuttable: true, ..self }
     }
 
+    /// Gives every master and worker a certificate.
+    #[must_use]
+    pub fn secured(self) -> Self {
+        Self { is_secured: true, ..self }
+    }
+
     /// Starts it. All masters are ready and all workers active when this returns.
     pub async fn start(self) -> Cluster {
         let turn = Turn::wait().await;
@@ -123,11 +133,15 @@ impl Builder {
     }
 
     async fn start_in(self, dir: Scratch, machines: Option<Machines>, turn: Turn) -> Cluster {
-        let masters = self.start_masters(dir.path(), machines.as_ref()).await;
+        let certificates =
+            self.is_secured.then(|| Certificates::init(dir.path().join("certificates"), "test"));
+        let parts = (machines.as_ref(), certificates.as_ref());
+        let masters = self.start_masters(dir.path(), parts).await;
         let mut cluster = Cluster {
             masters,
             workers: Vec::new(),
-            http: client::http(),
+            web: web(certificates.as_ref()),
+            certificates,
             effects: Effects::new(dir.path()),
             history: History::default(),
             dir,
@@ -147,9 +161,9 @@ impl Builder {
         cluster
     }
 
-    async fn start_masters(&self, dir: &Path, machines: Option<&Machines>) -> Vec<Master> {
+    async fn start_masters(&self, dir: &Path, parts: Parts<'_>) -> Vec<Master> {
         for _ in 0..TRIES {
-            if let Ok(masters) = self.try_start_masters(dir, machines).await {
+            if let Ok(masters) = self.try_start_masters(dir, parts).await {
                 return masters;
             }
             for id in 1..=self.masters {
@@ -163,18 +177,19 @@ impl Builder {
     async fn try_start_masters(
         &self,
         dir: &Path,
-        machines: Option<&Machines>,
+        (machines, certificates): Parts<'_>,
     ) -> Result<Vec<Master>, PortTaken> {
         let members = (1..=self.masters).map(|id| addresses(id, machines)).collect::<Vec<_>>();
         let setup = Setup {
             program: self.release.master(),
             args: &self.master_args,
             machines,
+            certificates,
             is_cuttable: self.is_cuttable,
         };
         let start = |id| Master::start(id, dir, &members, &setup);
         let mut masters = (1..=self.masters).map(start).collect::<Vec<_>>();
-        let http = client::http();
+        let web = web(certificates);
         eventually("every master is ready", START_PATIENCE, async || {
             // The others found nothing without it.
             for master in &mut masters {
@@ -185,8 +200,8 @@ impl Builder {
                 }
             }
             for master in &masters {
-                let sent = http.get(format!("http://{}/readyz?verbose", master.http())).send();
-                let response = sent.await.map_err(|error| format!("{error:#}"))?;
+                let request = web.request(Method::GET, master.http(), "/readyz?verbose");
+                let response = request.send().await.map_err(|error| format!("{error:#}"))?;
                 if !response.status().is_success() {
                     return Err(response.text().await.unwrap_or_default());
                 }
@@ -196,6 +211,16 @@ impl Builder {
         .await?;
         Ok(masters)
     }
+}
+
+/// Machines and certificates of a cluster, if it has some.
+type Parts<'a> = (Option<&'a Machines>, Option<&'a Certificates>);
+
+fn web(certificates: Option<&Certificates>) -> Web {
+    certificates.map_or_else(Web::plain, |held| {
+        let (certificate, key) = held.issue("admin", "web");
+        Web::showing(&held.authority(), (&certificate, &key))
+    })
 }
 
 pub(super) fn addresses(id: u64, machines: Option<&Machines>) -> Addresses {

@@ -4,6 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 
 use super::machines::{Machines, master_name};
+use crate::certificates::Certificates;
 use crate::process::{Launch, Process};
 
 /// Group ids of masters begin here when a firewall has to tell them apart.
@@ -22,6 +23,7 @@ pub(super) struct Setup<'a> {
     /// Flags beside those that each has of its own.
     pub(super) args: &'a [String],
     pub(super) machines: Option<&'a Machines>,
+    pub(super) certificates: Option<&'a Certificates>,
     pub(super) is_cuttable: bool,
 }
 
@@ -36,7 +38,7 @@ pub struct Master {
 
 impl Master {
     pub(super) fn start(id: u64, dir: &Path, members: &[Addresses], setup: &Setup<'_>) -> Self {
-        let Setup { machines, is_cuttable, .. } = *setup;
+        let Setup { machines, certificates, is_cuttable, .. } = *setup;
         let position = usize::try_from(id).unwrap().saturating_sub(1);
         let addresses = members.get(position).unwrap().clone();
         let name = master_name(id);
@@ -46,8 +48,12 @@ impl Master {
             None => dir.join(&name),
         };
         let own = own_args(id, &addresses, &data_dir, members);
-        let exposed = machines.map(|_| "--insecure".to_owned());
-        let args = own.into_iter().chain(exposed).chain(setup.args.iter().cloned()).collect();
+        let protection = match (certificates, machines) {
+            (Some(certificates), _) => certificates.flags("master", &id.to_string()),
+            (None, Some(_)) => vec!["--insecure".to_owned()],
+            (None, None) => Vec::new(),
+        };
+        let args = own.into_iter().chain(protection).chain(setup.args.iter().cloned()).collect();
         let mut launch = Launch::of("master", &name, dir, args);
         launch.program.clone_from(&setup.program);
         if let Some(machines) = machines {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::machines::{Place, worker_name};
+use crate::certificates::Certificates;
 use crate::ports;
 use crate::process::{Launch, Process};
 
@@ -28,6 +29,7 @@ impl Worker {
         number: usize,
         dir: &Path,
         host: Option<(String, Place)>,
+        certificates: Option<&Certificates>,
         args: &[String],
     ) -> Self {
         let name = worker_name(number);
@@ -50,8 +52,12 @@ impl Worker {
             ("--gpu", "0".to_owned()),
         ];
         let own = own.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
-        let exposed = is_exposed.then(|| "--insecure".to_owned());
-        let args = own.chain(exposed).chain(args.iter().cloned()).collect();
+        let protection = match certificates {
+            Some(certificates) => certificates.flags("worker", &name),
+            None if is_exposed => vec!["--insecure".to_owned()],
+            None => Vec::new(),
+        };
+        let args = own.chain(protection).chain(args.iter().cloned()).collect();
         let mut launch = Launch::of("worker", &name, dir, args);
         launch.namespace = place.namespace;
         launch.env = place.environment;
@@ -89,6 +95,15 @@ impl Worker {
     /// A flag for it from its next start on.
     pub fn add_arg(&mut self, flag: &str, value: &str) {
         self.launch.args.extend([flag.to_owned(), value.to_owned()]);
+        if let Some(process) = &mut self.process {
+            process.launch_mut().args.clone_from(&self.launch.args);
+        }
+    }
+
+    /// Another value of a flag that it has, from its next start on.
+    pub fn set_arg(&mut self, flag: &str, value: &str) {
+        let at = self.launch.args.iter().position(|arg| arg == flag).unwrap();
+        value.clone_into(self.launch.args.get_mut(at + 1).unwrap());
         if let Some(process) = &mut self.process {
             process.launch_mut().args.clone_from(&self.launch.args);
         }

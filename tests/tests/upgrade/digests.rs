@@ -52,7 +52,7 @@ impl Replicas {
         for master in cluster.masters() {
             let status = cluster.status(master.id()).await;
             let cluster_id = status["cluster_id"].as_str().unwrap().to_owned();
-            let channel = proto::channel::connect_lazily(master.grpc()).unwrap();
+            let channel = proto::channel::Dialer::plain().connect_lazily(master.grpc()).unwrap();
             let mut client = RaftServiceClient::new(channel);
             let introduced = client.introduce(v1::IntroduceRequest::default()).await.unwrap();
             // The log of a master of release 0.2.0 has its number.

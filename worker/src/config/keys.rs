@@ -39,6 +39,9 @@ pub(super) static KEYS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
         ),
         key!(gpu, "N", "GPUs to offer [default: all of the machine]"),
         key!(executor, "NAME", "Executor that runs attempts: process, or noop for load tests"),
+        key!(tls.certificate, "FILE", "Certificate of this worker, and of its issuers, in PEM"),
+        key!(tls.key, "FILE", "Key of the certificate"),
+        key!(tls.ca, "FILE", "Certificates that are trusted to issue those of masters"),
         key!(insecure, "BOOL", "Listen beyond this machine without any protection"),
         key!(
             pass_env,

@@ -11,6 +11,7 @@ use crate::join_token::JoinToken;
 
 /// Reads the join token from its file and refuses what does not fit together.
 pub(super) fn complete(mut config: Config) -> Result<Config, ConfigError> {
+    check_tls(&config)?;
     check_listener(&config)?;
     config.join_token = read_token(config.join_token.take(), config.join_token_file.take())?;
     check_token(&config)?;
@@ -20,13 +21,26 @@ pub(super) fn complete(mut config: Config) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
+/// Checks that certificate, key and authority come together.
+fn check_tls(config: &Config) -> Result<(), ConfigError> {
+    let tls = &config.tls;
+    let keys = [("tls.certificate", &tls.certificate), ("tls.key", &tls.key), ("tls.ca", &tls.ca)];
+    let is_missing = |path: &PathBuf| path.as_os_str().is_empty();
+    let given = keys.iter().find(|(_, path)| !is_missing(path));
+    let missing = keys.iter().find(|(_, path)| is_missing(path));
+    let (Some((given, _)), Some((missing, _))) = (given, missing) else { return Ok(()) };
+    Err(ConfigError::conflict(missing, format!("is missing, and {given} is given")))
+}
+
 fn check_listener(config: &Config) -> Result<(), ConfigError> {
-    if config.listen.ip().is_loopback() || config.insecure {
+    let is_secured = config.tls.files().is_some();
+    if config.listen.ip().is_loopback() || is_secured || config.insecure {
         return Ok(());
     }
     let detail = format!(
-        "{} can be reached from other machines, which could run programs here: listen on a \
-         loopback address or set insecure = true",
+        "{} can be reached from other machines, which could run programs here: give certificates \
+         (tls.certificate, tls.key and tls.ca, which `clusterctl tls` makes), listen on a loopback \
+         address, or set insecure = true",
         config.listen
     );
     Err(ConfigError::conflict("listen", detail))

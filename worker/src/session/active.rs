@@ -151,7 +151,7 @@ impl Heartbeats<'_> {
         let relay = self.route.relay();
         let client = match self.client.take().filter(|open| open.address() == relay) {
             Some(open) => open,
-            None => MasterClient::new(&relay)?,
+            None => MasterClient::new(&self.introduction.dialer, &relay)?,
         };
         let patience = self.route.patience(self.registered.grant.disconnect);
         let call = client.heartbeat(self.introduction, self.registered, usage, running, patience);
@@ -194,7 +194,7 @@ impl Reports<'_> {
     /// Reports results, one report at a time. Heartbeats find out whether the leader is lost: they
     /// try every route.
     async fn run(self) -> Infallible {
-        let mut way = ReportWay::new(self.route);
+        let mut way = ReportWay::new(&self.introduction.dialer, self.route);
         let mut backoff = Backoff::new(REPORT_RETRY_BASE, REPORT_RETRY_CAP);
 
         loop {
@@ -265,7 +265,7 @@ impl Reports<'_> {
     }
 
     async fn try_goodbye(self) -> Result<(), CallError> {
-        let client = MasterClient::new(&self.route.relay())?;
+        let client = MasterClient::new(&self.introduction.dialer, &self.route.relay())?;
         client.say_goodbye(self.introduction, self.registered, GOODBYE_TRY_MAX).await
     }
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use cluster_state::{AddressSource, AttemptRef, ClusterId, Epoch, FinishedAttempt, MasterId, Term};
+use credentials::Expected;
 use proto::call_failure::CallFailure;
-use proto::channel::{self, InvalidAddress};
+use proto::channel::{Dialer, InvalidAddress};
 use proto::convert::{self, Invalid};
 use proto::deadline::{self, timed};
 use proto::limits::MESSAGE_BYTES_MAX;
@@ -126,8 +127,9 @@ impl CallError {
 }
 
 impl MasterClient {
-    pub(super) fn new(address: &str) -> Result<Self, CallError> {
-        let inner = MasterServiceClient::new(channel::connect_lazily_unprobed(address)?)
+    pub(super) fn new(dialer: &Dialer, address: &str) -> Result<Self, CallError> {
+        let channel = dialer.connect_lazily_unprobed(address, Expected::Master)?;
+        let inner = MasterServiceClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         Ok(Self { address: address.to_owned(), inner })

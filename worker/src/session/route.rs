@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
+use proto::channel::Dialer;
 use proto::relays::Relays;
 use tokio::sync::Notify;
 
@@ -22,6 +23,7 @@ pub(super) struct Route {
 /// when the leader cannot be reached.
 #[derive(Debug)]
 pub(super) struct ReportWay<'a> {
+    dialer: &'a Dialer,
     route: &'a Route,
     is_diverted: bool,
     open: Option<MasterClient>,
@@ -78,8 +80,8 @@ impl Route {
 }
 
 impl<'a> ReportWay<'a> {
-    pub(super) const fn new(route: &'a Route) -> Self {
-        Self { route, is_diverted: false, open: None }
+    pub(super) const fn new(dialer: &'a Dialer, route: &'a Route) -> Self {
+        Self { dialer, route, is_diverted: false, open: None }
     }
 
     /// Returns the connection to the master to report to.
@@ -90,7 +92,7 @@ impl<'a> ReportWay<'a> {
         {
             return Ok(open.clone());
         }
-        let client = MasterClient::new(&wanted)?;
+        let client = MasterClient::new(self.dialer, &wanted)?;
         self.open = Some(client.clone());
         Ok(client)
     }
@@ -104,7 +106,7 @@ impl<'a> ReportWay<'a> {
 
     /// Closes the connection while there is nothing to report.
     pub(super) fn rest(&mut self) {
-        *self = Self::new(self.route);
+        *self = Self::new(self.dialer, self.route);
     }
 }
 
@@ -120,7 +122,8 @@ mod tests {
     #[tokio::test]
     async fn reports_go_to_the_leader_and_follow_it() {
         let route = route(&["m1:1", "m2:1", "m3:1"]);
-        let mut way = ReportWay::new(&route);
+        let dialer = Dialer::plain();
+        let mut way = ReportWay::new(&dialer, &route);
         assert_eq!(way.client().unwrap().address(), "m1:1");
         route.on_answered("m3:1", &["m1:1".to_owned(), "m2:1".to_owned(), "m3:1".to_owned()]);
         assert_eq!(way.client().unwrap().address(), "m3:1");
@@ -129,7 +132,8 @@ mod tests {
     #[tokio::test]
     async fn a_leader_that_is_not_reached_is_reported_to_through_the_relay() {
         let route = route(&["m1:1", "m2:1", "m3:1"]);
-        let mut way = ReportWay::new(&route);
+        let dialer = Dialer::plain();
+        let mut way = ReportWay::new(&dialer, &route);
         assert!(way.divert());
         assert_eq!(way.client().unwrap().address(), "m2:1");
         assert!(!way.divert(), "both ways have failed");
@@ -151,7 +155,7 @@ mod tests {
     #[test]
     fn without_a_follower_there_is_one_way() {
         let route = route(&["m1:1"]);
-        assert!(!ReportWay::new(&route).divert());
+        assert!(!ReportWay::new(&Dialer::plain(), &route).divert());
         assert!(!route.on_failed());
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use credentials::Acceptor;
 use proto::limits::{DECODED_BYTES_MAX, MESSAGE_BYTES_MAX};
 use proto::memory::{MemoryBudget, SharedMemory};
 use proto::v1::worker_service_server::WorkerServiceServer;
@@ -12,12 +13,12 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tonic::server::NamedService;
 use tonic::transport;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tonic_reflection::server::Builder as Reflection;
 
 use super::LeaderCalls;
+use super::incoming::incoming;
 
 /// Maximum number of calls per connection: a leader keeps few open; log streams come on top.
 const CONCURRENT_STREAMS_MAX: u32 = 1_024;
@@ -116,11 +117,13 @@ impl Server {
         self.address
     }
 
-    /// Starts the service: returns a future that serves until it is stopped, and the health that it
+    /// Starts the service, for all callers or, with an acceptor, for those that it admits: returns a
+    /// future that serves until it is stopped, and the health that it
     /// publishes.
     pub(crate) async fn serve(
         self,
         service: LeaderCalls,
+        acceptor: Option<Acceptor>,
         stop: CancellationToken,
     ) -> Result<(impl Future<Output = Result<(), ServerError>> + Send, Health), ServerError> {
         let (reporter, health_service) = tonic_health::server::health_reporter();
@@ -142,7 +145,7 @@ impl Server {
             // Older tools know only this version.
             .add_service(reflection().build_v1alpha()?);
 
-        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
+        let incoming = incoming(self.listener, acceptor);
         let serving = router.serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
         let serving = async { Ok(serving.await?) };
         Ok((serving, Health { reporter, obstacles: Arc::default() }))

@@ -1,5 +1,8 @@
 //! `dev`: a whole cluster on this machine, in the foreground.
 
+use std::path::Path;
+
+use credentials::Files;
 use daemon::signals::{StopSignal, StopSignals};
 use proto::client::{Client, ClientOptions};
 use serde::Serialize;
@@ -14,9 +17,29 @@ use crate::output::{Output, Style, columns};
 #[derive(Debug, PartialEq, Serialize)]
 struct Overview {
     endpoints: Vec<String>,
+    /// Files with which its user is known to it.
+    files: Option<OwnFiles>,
     leader: Option<Running>,
     processes: Vec<Running>,
     data_dir: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct OwnFiles {
+    cacert: String,
+    cert: String,
+    key: String,
+}
+
+impl From<&Files> for OwnFiles {
+    fn from(files: &Files) -> Self {
+        let shown = |path: &Path| path.display().to_string();
+        Self {
+            cacert: shown(&files.trusted),
+            cert: shown(&files.certificate),
+            key: shown(&files.key),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -36,6 +59,7 @@ pub(super) async fn run(context: &Context, args: DevArgs) -> Result<(), Failure>
         workers: args.workers,
         base_port: args.base_port,
         executor: args.executor,
+        is_secured: !args.insecure,
     };
     let programs = LocalCluster::sibling_programs()?;
     let mut cluster = LocalCluster::prepare(layout, &programs, args.data_dir)?;
@@ -108,6 +132,7 @@ async fn overview(cluster: &LocalCluster, client: &Client) -> Result<Overview, F
 
     Ok(Overview {
         endpoints: layout.endpoints().collect(),
+        files: cluster.own_files().map(OwnFiles::from),
         leader: running.iter().find(|(role, _)| Some(*role) == leader).map(|(_, r)| r.clone()),
         processes: running.into_iter().map(|(_, running)| running).collect(),
         data_dir: cluster.data_dir().display().to_string(),
@@ -128,14 +153,26 @@ fn text(overview: &Overview, style: Style) -> String {
 
     let endpoints = overview.endpoints.join(",");
     let mut lines = vec![String::new(), table, String::new()];
+    lines.push("in another terminal:".to_owned());
+    lines.push(format!("  export CLUSTERCTL_ENDPOINTS={endpoints}"));
+    if let Some(OwnFiles { cacert, cert, key }) = &overview.files {
+        lines.push(format!("  export CLUSTERCTL_CACERT={cacert}"));
+        lines.push(format!("  export CLUSTERCTL_CERT={cert}"));
+        lines.push(format!("  export CLUSTERCTL_KEY={key}"));
+    }
+    lines.push("submit a task:    clusterctl task submit --wait --logs -- echo hello".to_owned());
+    lines.push("see the cluster:  clusterctl status".to_owned());
     if let Some(leader) = &overview.leader {
         let http = leader.http.as_deref().unwrap_or_default();
-        lines.push(format!("leader:           {}, http://{http}/api/cluster", leader.name));
+        lines.push(format!("leader:           {}", leader.name));
+        lines.push(match overview.files {
+            Some(_) => format!(
+                "REST:             curl --cacert $CLUSTERCTL_CACERT --cert $CLUSTERCTL_CERT \
+                 --key $CLUSTERCTL_KEY https://{http}/api/cluster"
+            ),
+            None => format!("REST:             curl http://{http}/api/cluster"),
+        });
     }
-    lines.push(format!(
-        "submit a task:    clusterctl --endpoints {endpoints} task submit --wait --logs -- echo hello"
-    ));
-    lines.push(format!("see the cluster:  clusterctl --endpoints {endpoints} status"));
     if let Some(leader) = &overview.leader {
         lines.push(format!("kill the leader:  kill -9 {}", leader.pid));
     }
@@ -158,6 +195,11 @@ mod tests {
         };
         let overview = Overview {
             endpoints: vec!["127.0.0.1:7001".to_owned()],
+            files: Some(OwnFiles {
+                cacert: "/d/ca.crt".to_owned(),
+                cert: "/d/admin-me.crt".to_owned(),
+                key: "/d/admin-me.key".to_owned(),
+            }),
             leader: Some(running("master-1", 11, 7_001)),
             processes: vec![running("master-1", 11, 7_001), running("worker-1", 12, 7_201)],
             data_dir: "/d".to_owned(),
@@ -167,9 +209,15 @@ PROCESS   PID  GRPC            HTTP            LOG
 master-1  11   127.0.0.1:7001  127.0.0.1:7101  /d/master-1.log
 worker-1  12   127.0.0.1:7201  -               /d/worker-1.log
 
-leader:           master-1, http://127.0.0.1:7101/api/cluster
-submit a task:    clusterctl --endpoints 127.0.0.1:7001 task submit --wait --logs -- echo hello
-see the cluster:  clusterctl --endpoints 127.0.0.1:7001 status
+in another terminal:
+  export CLUSTERCTL_ENDPOINTS=127.0.0.1:7001
+  export CLUSTERCTL_CACERT=/d/ca.crt
+  export CLUSTERCTL_CERT=/d/admin-me.crt
+  export CLUSTERCTL_KEY=/d/admin-me.key
+submit a task:    clusterctl task submit --wait --logs -- echo hello
+see the cluster:  clusterctl status
+leader:           master-1
+REST:             curl --cacert $CLUSTERCTL_CACERT --cert $CLUSTERCTL_CERT --key $CLUSTERCTL_KEY https://127.0.0.1:7101/api/cluster
 kill the leader:  kill -9 11
 stop everything:  Ctrl-C";
         assert_eq!(text(&overview, Style::Plain), expected);

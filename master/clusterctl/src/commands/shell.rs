@@ -4,6 +4,7 @@
 mod lines;
 mod words;
 
+use std::cell::OnceCell;
 use std::io;
 use std::time::Duration;
 
@@ -96,7 +97,9 @@ async fn obey(base: &Context, line: &str) -> Result<Next, u8> {
 fn for_line(base: &Context, line: &ShellLine) -> Result<Context, Failure> {
     let output = line.output.map_or(base.output, |format| base.output.with_format(format));
     let timeout = line.timeout.or(base.timeout);
-    let context = Context::new(base.endpoints.clone(), timeout, base.token.clone(), output);
+    let (endpoints, trust) = (base.endpoints.clone(), base.trust.clone());
+    let token = base.token.clone();
+    let context = Context { endpoints, trust, timeout, token, output, client: OnceCell::new() };
     if line.timeout.is_none() {
         // The context is new, so it holds no client yet.
         drop(context.client.set(base.client()?));

@@ -44,6 +44,8 @@ pub struct Layout {
     pub base_port: u16,
     /// Executor of the workers; their default when absent.
     pub executor: Option<String>,
+    /// True if masters and workers get certificates.
+    pub is_secured: bool,
 }
 
 /// Distance from a master's gRPC port to its HTTP port.
@@ -182,7 +184,13 @@ mod tests {
     use super::*;
 
     fn layout() -> Layout {
-        Layout { masters: 3, workers: 2, base_port: 7_000, executor: Some("noop".to_owned()) }
+        Layout {
+            masters: 3,
+            workers: 2,
+            base_port: 7_000,
+            executor: Some("noop".to_owned()),
+            is_secured: false,
+        }
     }
 
     #[test]

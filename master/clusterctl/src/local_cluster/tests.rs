@@ -18,7 +18,7 @@ fn programs(script: &str) -> DataDir {
 /// Returns a layout on ports of this test's own, below those that the operating system assigns.
 fn layout() -> Layout {
     let offset = u16::try_from(std::process::id() % 20_000).unwrap();
-    Layout { masters: 1, workers: 1, base_port: 10_000 + offset, executor: None }
+    Layout { masters: 1, workers: 1, base_port: 10_000 + offset, executor: None, is_secured: false }
 }
 
 #[test]

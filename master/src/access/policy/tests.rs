@@ -7,7 +7,8 @@ use cluster_state::Scope;
 
 use super::*;
 
-const CLOSED: Policy = Policy { anonymous: None, anonymous_metrics: false };
+const CLOSED: Policy =
+    Policy { anonymous: None, anonymous_metrics: false, has_certificates: false };
 
 fn user(role: Role, scope: Option<&str>) -> Principal {
     let scope = scope.map(|value| Scope { key: "team".to_owned(), value: value.to_owned() });
@@ -100,4 +101,18 @@ fn a_refusal_names_the_role_and_the_action() {
     let (kind, detail) = refused(CLOSED, &Principal::Anonymous, Action::Read);
     assert_eq!(kind, ErrorKind::Unauthenticated);
     assert_eq!(detail, "anonymous callers may not look at the cluster: present a token");
+}
+
+#[test]
+fn where_there_are_certificates_nobody_serves_without_one() {
+    let policy = Policy { anonymous: Some(Role::Admin), has_certificates: true, ..CLOSED };
+    for action in [Action::ServeAsWorker, Action::ServeAsMaster] {
+        let verdict = policy.allows(&Principal::Anonymous, action, Object::Cluster);
+        assert_eq!(verdict, Verdict::Unauthenticated, "{action}");
+        let problem = policy.explain(verdict, &Principal::Anonymous, action).unwrap_err();
+        assert!(problem.to_string().contains("without a certificate"), "{problem}");
+    }
+    let worker = Principal::Worker("w1".parse().unwrap());
+    let verdict = policy.allows(&worker, Action::ServeAsMaster, Object::Cluster);
+    assert_eq!(verdict, Verdict::Forbidden);
 }

@@ -94,7 +94,7 @@ pub(super) async fn contact(
 ) -> ContactResult {
     let deadline = Instant::now() + timeout;
     // Always over a new connection: an old one says nothing about the worker now.
-    let client = match WorkerClient::connect(address, timeout).await {
+    let client = match WorkerClient::connect(leader.node.dialer(), worker, address, timeout).await {
         Ok(client) => client,
         Err(error) => {
             tracing::debug!(%worker, address, %error, "worker is still offline");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cluster_state::WorkerId;
 use parking_lot::{Mutex, MutexGuard};
+use proto::channel::Dialer;
 use proto::worker_client::WorkerClient;
 use tokio::time::Instant;
 
@@ -15,8 +16,9 @@ const IDLE_MAX: Duration = Duration::from_secs(60);
 const KEPT_MAX: usize = 2_048;
 
 /// One connection for each worker, dialed again when the worker's address changes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct WorkerChannels {
+    dialer: Dialer,
     by_worker: Mutex<HashMap<WorkerId, Kept>>,
 }
 
@@ -28,6 +30,10 @@ struct Kept {
 }
 
 impl WorkerChannels {
+    pub(crate) fn new(dialer: Dialer) -> Self {
+        Self { dialer, by_worker: Mutex::default() }
+    }
+
     /// Returns the connection to a worker; nothing when the address is unusable.
     pub(crate) fn get(&self, worker: &WorkerId, address: &str) -> Option<WorkerClient> {
         let now = Instant::now();
@@ -36,7 +42,7 @@ impl WorkerChannels {
             kept.used_at = now;
             return Some(kept.client.clone());
         }
-        let client = WorkerClient::new(address).ok()?;
+        let client = WorkerClient::new(&self.dialer, worker, address).ok()?;
         put(&mut by_worker, worker, address, client.clone(), now);
         Some(client)
     }
@@ -91,7 +97,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_kept_while_it_is_used() {
-        let (channels, worker) = (WorkerChannels::default(), "w1".parse().unwrap());
+        let (channels, worker) = (WorkerChannels::new(Dialer::plain()), "w1".parse().unwrap());
         assert!(channels.get(&worker, "127.0.0.1:9").is_some());
         tokio::time::advance(IDLE_MAX / 2).await;
         assert!(channels.get(&worker, "127.0.0.1:9").is_some());
@@ -106,7 +112,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_least_recently_used_connection_makes_room() {
-        let channels = WorkerChannels::default();
+        let channels = WorkerChannels::new(Dialer::plain());
         let worker = |number: usize| format!("w{number}").parse::<WorkerId>().unwrap();
         for number in 0..=KEPT_MAX {
             channels.get(&worker(number), "127.0.0.1:9");

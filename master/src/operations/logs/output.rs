@@ -58,7 +58,7 @@ impl Source {
         let worker = request.worker.clone();
         let client = self
             .channels
-            .get(&self.address, request.flow)
+            .get(&worker, &self.address, request.flow)
             .map_err(|error| Problem::new(ErrorKind::Internal, error.to_string()))?;
         let chunks = client.logs(request).await.map_err(|error| refused(&worker, &error))?;
         Ok(OpenStream { chunks: Box::pin(chunks), _client: client, fast })

@@ -29,7 +29,7 @@ impl Joining<'_> {
     pub(super) async fn run(self) -> Result<(), String> {
         let mut answer = self.ask(self.through.clone()).await?;
         if let (false, Some(leader)) = (answer.admitted, &answer.leader_address) {
-            let channel = proto::channel::connect_lazily(leader).map_err(|e| e.to_string())?;
+            let channel = self.node.identity().connect(leader).map_err(|e| e.to_string())?;
             answer = self.ask(crate::network::client(channel)).await?;
         }
         if let Some(level) = answer.level {

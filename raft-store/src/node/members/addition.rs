@@ -90,7 +90,7 @@ impl Node {
         address: &str,
         join_through: Option<String>,
     ) -> Option<v1::IntroduceResponse> {
-        let channel = proto::channel::connect_lazily(address).ok()?;
+        let channel = self.inner.identity.connect(address).ok()?;
         let mut client = crate::network::client(channel);
         let cluster_name = self.config().cluster_name.clone();
         let caller = Some(self.description());

@@ -50,6 +50,7 @@ pub(crate) enum View {
     Timer,
     /// Events of the workers.
     History,
+    /// Orphaned results.
     Orphans,
 }
 
@@ -227,7 +228,13 @@ impl<'a> Arguments<'a> {
                     by: "user:ada".to_owned(),
                 })
             }
-            "drop" => self.drop_orphans(),
+            "drop" => {
+                let selection = match self.named.remove("up-to") {
+                    Some(last) => OrphanSelection::UpTo(parsed(last)),
+                    None => OrphanSelection::These(self.rest().map(parsed).collect()),
+                };
+                Command::DropOrphans(DropOrphans { selection })
+            }
             "recovered" => Command::EndMassLoss(EndMassLoss { term: self.term() }),
             "unreachable" => self.health(|detail| HealthFinding::Unreachable { detail }),
             "reachable" => self.health(|_| HealthFinding::Reachable),
@@ -235,12 +242,6 @@ impl<'a> Arguments<'a> {
             "fit" => self.health(|_| HealthFinding::Fit),
             other => panic!("no such command: {other}"),
         }
-    }
-
-    fn drop_orphans(&mut self) -> Command {
-        let last = self.named.remove("up-to").map(|last| OrphanSelection::UpTo(parsed(last)));
-        let these = || OrphanSelection::These(self.rest().map(parsed).collect());
-        Command::DropOrphans(DropOrphans { selection: last.unwrap_or_else(these) })
     }
 
     /// Reads the settings that a line names; the others stay.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use credentials::Expected;
 use parking_lot::{Mutex, MutexGuard};
-use proto::channel::{self, InvalidAddress};
+use proto::channel::{Dialer, InvalidAddress};
 use proto::relays::Relays;
 use proto::v1;
 use proto::v1::master_service_client::MasterServiceClient;
@@ -168,7 +169,9 @@ impl SessionLoop {
     }
 
     async fn register(&mut self, address: &str) -> Result<Kept, CallError> {
-        let mut client = MasterServiceClient::new(channel::connect_lazily_unprobed(address)?);
+        let mut client = MasterServiceClient::new(
+            Dialer::plain().connect_lazily_unprobed(address, Expected::Master)?,
+        );
         self.sequence += 1;
         let (cluster_id, term_seen) = {
             let leaders = self.worker.leaders();
@@ -269,14 +272,17 @@ impl Kept {
         {
             return Ok(client.clone());
         }
-        let client = MasterServiceClient::new(channel::connect_lazily_unprobed(address)?);
+        let client = MasterServiceClient::new(
+            Dialer::plain().connect_lazily_unprobed(address, Expected::Master)?,
+        );
         self.relay = Some((address.to_owned(), client.clone()));
         Ok(client)
     }
 
     /// Reports to the leader over a connection that is closed afterwards.
     async fn report(&self, worker: &SimulatedWorker, attempt: v1::AttemptRef) -> Option<()> {
-        let channel = channel::connect_lazily_unprobed(self.relays.leader()).ok()?;
+        let channel =
+            Dialer::plain().connect_lazily_unprobed(self.relays.leader(), Expected::Master).ok()?;
         let request = completion(worker, self.session, &self.cluster_id, attempt);
         let mut client = MasterServiceClient::new(channel);
         let call = client.report_task_completion(request);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use proto::channel;
+use proto::channel::Dialer;
 use proto::client::{ClientError, task_service};
 use proto::problem::Problem;
 use proto::v1;
@@ -32,6 +32,8 @@ pub(crate) struct SubmitLoad {
     pub(crate) tasks_per_call: u16,
     /// The only worker that may run them.
     pub(crate) worker_id: Option<String>,
+    /// Opens the connections.
+    pub(crate) dialer: Dialer,
 }
 
 /// Result of the measurement.
@@ -66,7 +68,7 @@ impl SubmitLoad {
         let services = self
             .endpoints
             .iter()
-            .map(|endpoint| channel::connect_lazily(endpoint).map(task_service))
+            .map(|endpoint| self.dialer.connect_lazily(endpoint).map(task_service))
             .collect::<Result<Vec<_>, _>>()?;
         let task = small_task(self.worker_id.clone());
         let request = v1::SubmitRequest {

@@ -23,7 +23,13 @@ const SETTLE_PAUSE: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(output: Output, args: &WorkerLoadArgs) -> anyhow::Result<()> {
     warn_of_few_files(output, args.workers)?;
-    let layout = Layout { masters: 3, workers: 0, base_port: args.base_port, executor: None };
+    let layout = Layout {
+        masters: 3,
+        workers: 0,
+        base_port: args.base_port,
+        executor: None,
+        is_secured: false,
+    };
     let programs = LocalCluster::sibling_programs()?;
     let mut cluster = LocalCluster::prepare(layout, &programs, None)?;
     let port = args.base_port.saturating_add(FLEET_OFFSET);

@@ -15,7 +15,7 @@ const FOREIGN: u32 = 0o077;
 
 /// Reason that there is no token to present.
 #[derive(Debug, thiserror::Error)]
-pub enum CredentialsError {
+pub enum TokenError {
     /// The file cannot be read.
     #[error("cannot read the token in {}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
@@ -38,25 +38,25 @@ pub enum CredentialsError {
 pub fn token(
     file: Option<&Path>,
     variable: Option<String>,
-) -> Result<Option<BearerToken>, CredentialsError> {
+) -> Result<Option<BearerToken>, TokenError> {
     if let Some(path) = file {
         return in_file(path).map(Some);
     }
     let variable = variable.filter(|text| !text.is_empty());
-    variable.map(|text| BearerToken::parse(&text)).transpose().map_err(CredentialsError::Variable)
+    variable.map(|text| BearerToken::parse(&text)).transpose().map_err(TokenError::Variable)
 }
 
-fn in_file(path: &Path) -> Result<BearerToken, CredentialsError> {
-    let unreadable = |source| CredentialsError::Unreadable { path: path.to_owned(), source };
+fn in_file(path: &Path) -> Result<BearerToken, TokenError> {
+    let unreadable = |source| TokenError::Unreadable { path: path.to_owned(), source };
     let metadata = fs::metadata(path).map_err(unreadable)?;
     let mode = metadata.permissions().mode() & 0o7777;
     // A pipe, as of `<(pass show cluster)`, is nobody else's either.
     if metadata.is_file() && mode & FOREIGN != 0 {
-        return Err(CredentialsError::Exposed { path: path.to_owned(), mode });
+        return Err(TokenError::Exposed { path: path.to_owned(), mode });
     }
     let text = fs::read_to_string(path).map_err(unreadable)?;
     BearerToken::parse(&text)
-        .map_err(|source| CredentialsError::NoToken { path: path.to_owned(), source })
+        .map_err(|source| TokenError::NoToken { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -1,0 +1,60 @@
+//! Commands about certificates.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use credentials::Role;
+
+/// Actions on certificates. They need no cluster.
+#[derive(Debug, Subcommand)]
+pub enum TlsCommand {
+    /// Make the authority that issues the certificates of a cluster
+    #[command(after_help = "DIR holds ca.crt, which everybody trusts; issuer.crt and issuer.key, \
+        which `clusterctl tls cert` needs; and ca.key, which is needed only for making another \
+        issuer: put it where nobody can read it.\n\nExample:\n  clusterctl tls init prod-ca \
+        --cluster prod\n  clusterctl tls cert --ca prod-ca master 1 --host 10.0.0.1")]
+    Init {
+        /// Directory to make
+        dir: PathBuf,
+        /// Name of the cluster in certificates: lower-case letters, digits, '.', '-' and '_'
+        #[arg(long, value_name = "NAME", default_value = "cloudai")]
+        cluster: String,
+    },
+    /// Issue a certificate
+    #[command(after_help = "Writes ROLE-NAME.crt and ROLE-NAME.key, and ca.crt beside them. The \
+        name of a master is its node_id, that of a worker its worker_id.\n\nWhoever has a key may \
+        do what its role may, until the certificate ends: nothing calls one back.")]
+    Cert(CertArgs),
+    /// Show whom certificates are for and how long they are valid
+    Show {
+        /// Files to read
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+}
+
+/// A certificate to issue.
+#[derive(Debug, Args)]
+pub struct CertArgs {
+    /// Role: master, worker, viewer, submitter, operator or admin
+    pub role: Role,
+    /// Name of the holder
+    pub name: String,
+    /// Directory of the authority, as `clusterctl tls init` has made it
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub ca: PathBuf,
+    /// Directory to write to
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub out: PathBuf,
+    /// Host name or address by which browsers and other programs reach a master; may be repeated.
+    /// Masters, workers and clusterctl look at the name of the holder only
+    #[arg(long = "host", value_name = "HOST")]
+    pub hosts: Vec<String>,
+    /// Time for which it is valid [default: 90days for people, 1year for masters and workers]
+    #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION")]
+    pub life: Option<Duration>,
+    /// Replace the files if they exist
+    #[arg(long)]
+    pub force: bool,
+}

@@ -1,0 +1,208 @@
+//! A directory that holds the authority of a cluster, and the certificates that it issues.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use credentials::{
+    Authority, Files, Host, Identity, InvalidIdentity, IssueError, NewAuthority, Role, Secret,
+};
+
+/// Lifetime of a certificate of a person: it cannot be called back.
+const PERSON_LIFE: Duration = Duration::from_secs(90 * 24 * 3_600);
+/// Lifetime of a certificate of a machine, which somebody has to replace by hand.
+const MACHINE_LIFE: Duration = Duration::from_secs(365 * 24 * 3_600);
+/// Hosts that every master has: those of its own machine.
+const OWN_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+
+/// File with what everybody trusts.
+pub const ROOT: &str = "ca.crt";
+/// File with the key of that, which is needed only for making another issuer.
+pub const ROOT_KEY: &str = "ca.key";
+const ISSUER: &str = "issuer.crt";
+const ISSUER_KEY: &str = "issuer.key";
+
+/// Files of an authority.
+pub const FILES: [&str; 4] = [ROOT, ROOT_KEY, ISSUER, ISSUER_KEY];
+
+/// An authority cannot be made or used.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// A certificate cannot be issued.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+    /// A name cannot stand in a certificate.
+    #[error(transparent)]
+    Name(#[from] InvalidIdentity),
+    /// A file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    /// A file cannot be written.
+    #[error("cannot write {}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    /// A file is there already.
+    #[error("{} exists", .0.display())]
+    Exists(PathBuf),
+}
+
+/// A certificate to issue.
+#[derive(Debug, Clone)]
+pub struct Order<'a> {
+    /// Role of the holder.
+    pub role: Role,
+    /// Name of the holder.
+    pub name: &'a str,
+    /// Host names and addresses beside those of a master's own machine.
+    pub hosts: &'a [String],
+    /// Time for which it is valid, if it is not the usual one.
+    pub life: Option<Duration>,
+    /// True if files that exist are replaced.
+    pub replaces: bool,
+}
+
+/// A certificate that was issued.
+#[derive(Debug, Clone)]
+pub struct Issued {
+    /// Holder.
+    pub holder: Identity,
+    /// Files that were written.
+    pub files: Files,
+    /// End of its validity.
+    pub not_after: SystemTime,
+}
+
+/// A directory with an authority.
+#[derive(Debug)]
+pub struct AuthorityDir {
+    root: String,
+    authority: Authority,
+}
+
+impl AuthorityDir {
+    /// Makes an authority in a directory that holds none.
+    ///
+    /// # Errors
+    ///
+    /// When the name cannot stand in certificates, or a file exists or cannot be written.
+    pub fn create(dir: &Path, cluster: &str) -> Result<Self, AuthorityError> {
+        let new = Authority::create(cluster, now())?;
+        let NewAuthority { root, root_key, issuer, issuer_key } = &new;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(|source| AuthorityError::Write { path: dir.to_owned(), source })?;
+        let parts = [
+            (ROOT_KEY, root_key.reveal(), 0o600),
+            (ISSUER_KEY, issuer_key.reveal(), 0o600),
+            (ISSUER, issuer.as_str(), 0o644),
+            (ROOT, root.as_str(), 0o644),
+        ];
+        // All of them are looked for first: half an authority would be of no use.
+        refuse_existing(parts.iter().map(|(name, ..)| dir.join(name)))?;
+        for (name, text, mode) in parts {
+            write_new(&dir.join(name), text, mode)?;
+        }
+        Self::open(dir)
+    }
+
+    /// Opens the authority of a directory.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read, or is of another authority.
+    pub fn open(dir: &Path) -> Result<Self, AuthorityError> {
+        let root = read(&dir.join(ROOT))?;
+        let issuer_key = Secret::new(read(&dir.join(ISSUER_KEY))?);
+        let authority = Authority::open(&root, &read(&dir.join(ISSUER))?, &issuer_key)?;
+        Ok(Self { root, authority })
+    }
+
+    /// Returns the authority.
+    #[must_use]
+    pub const fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// Returns the certificate of the root, in PEM.
+    #[must_use]
+    pub fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// Issues a certificate: writes `ROLE-NAME.crt` and `.key`, and the root beside them.
+    ///
+    /// # Errors
+    ///
+    /// When a name cannot stand in it, or a file exists or cannot be written.
+    pub fn issue(&self, order: &Order<'_>, out: &Path) -> Result<Issued, AuthorityError> {
+        let Order { role, name, hosts, life, replaces } = order;
+        let holder = Identity::new(self.authority.cluster(), *role, name)?;
+        let own = OWN_HOSTS.iter().filter(|_| *role == Role::Master);
+        let hosts = own.copied().chain(hosts.iter().map(String::as_str));
+        let hosts = hosts.map(str::parse).collect::<Result<Vec<Host>, _>>()?;
+        let usual = if role.serves() { MACHINE_LIFE } else { PERSON_LIFE };
+        let issued = self.authority.issue(&holder, &hosts, life.unwrap_or(usual), now())?;
+
+        let unwritten = |source| AuthorityError::Write { path: out.to_owned(), source };
+        fs::create_dir_all(out).map_err(unwritten)?;
+        let files = Files {
+            certificate: out.join(format!("{role}-{name}.crt")),
+            key: out.join(format!("{role}-{name}.key")),
+            trusted: out.join(ROOT),
+        };
+        if !replaces {
+            refuse_existing([files.key.clone(), files.certificate.clone()])?;
+        }
+        replace(&files.key, issued.key.reveal(), 0o600)?;
+        replace(&files.certificate, &issued.chain, 0o644)?;
+        if fs::read_to_string(&files.trusted).is_ok_and(|trusted| trusted == self.root) {
+            return Ok(Issued { holder, files, not_after: issued.not_after });
+        }
+        replace(&files.trusted, &self.root, 0o644)?;
+        Ok(Issued { holder, files, not_after: issued.not_after })
+    }
+}
+
+/// Reads the wall clock, by which certificates are valid.
+#[expect(clippy::disallowed_methods, reason = "a certificate's dates are of the wall clock")]
+pub(crate) fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+fn read(path: &Path) -> Result<String, AuthorityError> {
+    fs::read_to_string(path)
+        .map_err(|source| AuthorityError::Read { path: path.to_owned(), source })
+}
+
+fn refuse_existing(paths: impl IntoIterator<Item = PathBuf>) -> Result<(), AuthorityError> {
+    let existing = paths.into_iter().find(|path| path.exists());
+    existing.map_or(Ok(()), |path| Err(AuthorityError::Exists(path)))
+}
+
+/// Writes a file that must not exist: nobody gets to read a key before its mode is set.
+fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), AuthorityError> {
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    };
+    write().map_err(|source| AuthorityError::Write { path: path.to_owned(), source })
+}
+
+/// Writes a file that appears under its name as a whole.
+fn replace(path: &Path, text: &str, mode: u32) -> Result<(), AuthorityError> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    match fs::remove_file(&new) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            return Err(AuthorityError::Write { path: new, source });
+        }
+        Ok(()) | Err(_) => {}
+    }
+    write_new(&new, text, mode)?;
+    fs::rename(&new, path).map_err(|source| AuthorityError::Write { path: path.to_owned(), source })
+}

@@ -1,0 +1,168 @@
+//! Certificates that are in use, and replaced under open connections.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
+use rustls::client::Resumption;
+use rustls::server::NoServerSessionStorage;
+use rustls::sign::SingleCertAndKey;
+use rustls::{ClientConfig, Error, ServerConfig};
+use tokio_util::sync::CancellationToken;
+
+use crate::files::{CredentialsError, Material, Stamps, TrustFiles};
+use crate::identity::Identity;
+use crate::parties::{Callers, Expected, Protocol};
+use crate::verify::{ClientVerifier, ServerVerifier, provider};
+
+/// Interval at which the files are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Reads the wall clock, by which certificates are valid.
+#[expect(clippy::disallowed_methods, reason = "a certificate's dates are of the wall clock")]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+/// Certificates of one process. Clones share them.
+///
+/// Each new connection takes the certificates of its moment; those that are open stay.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    files: Arc<TrustFiles>,
+    current: Arc<Mutex<Current>>,
+}
+
+#[derive(Debug)]
+struct Current {
+    material: Arc<Material>,
+    /// Files as they were last looked at, whether they could be used or not.
+    stamps: Stamps,
+}
+
+impl Credentials {
+    /// Reads the files.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be used, as the error says.
+    pub fn load(files: impl Into<TrustFiles>) -> Result<Self, CredentialsError> {
+        let files = files.into();
+        // Looked at first: what changes meanwhile is read again.
+        let stamps = Stamps::of(&files);
+        let material = Arc::new(Material::read(&files, now())?);
+        let current = Arc::new(Mutex::new(Current { material, stamps }));
+        Ok(Self { files: Arc::new(files), current })
+    }
+
+    /// Returns the holder, if there is a certificate.
+    #[must_use]
+    pub fn identity(&self) -> Option<Identity> {
+        let material = self.material();
+        material.own.as_ref().map(|own| own.certificate.identity.clone())
+    }
+
+    /// Returns the time at which the certificate, or one that vouches for it, ends.
+    #[must_use]
+    pub fn not_after(&self) -> Option<SystemTime> {
+        self.material().own.as_ref().map(|own| own.not_after)
+    }
+
+    /// Reads the files again if they have changed since they were last looked at. What is in use
+    /// stays in use when they cannot be used. Returns true if there is something new.
+    ///
+    /// # Errors
+    ///
+    /// When the files cannot be used; once for each change.
+    pub fn refresh(&self) -> Result<bool, CredentialsError> {
+        let stamps = Stamps::of(&self.files);
+        if self.current.lock().stamps == stamps {
+            return Ok(false);
+        }
+        let read = Material::read(&self.files, now());
+        let mut current = self.current.lock();
+        current.stamps = stamps;
+        current.material = Arc::new(read?);
+        Ok(true)
+    }
+
+    /// Looks at the files every few seconds until `stop`, and logs what it finds.
+    pub async fn watch(self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            }
+            let this = self.clone();
+            let Ok(refreshed) = tokio::task::spawn_blocking(move || this.refresh()).await else {
+                continue;
+            };
+            match refreshed {
+                Ok(false) => {}
+                Ok(true) => tracing::info!("new certificates are in use"),
+                Err(error) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "changed certificates cannot be used: those from before stay"
+                ),
+            }
+        }
+    }
+
+    fn material(&self) -> Arc<Material> {
+        Arc::clone(&self.current.lock().material)
+    }
+
+    /// Returns the configuration of a server for one handshake.
+    pub(crate) fn server_config(
+        &self,
+        callers: Callers,
+        protocol: Protocol,
+    ) -> Result<Arc<ServerConfig>, Error> {
+        let material = self.material();
+        let own = material.own.as_ref().ok_or(Error::NoCertificatesPresented)?;
+        let (roots, provider) = (Arc::clone(&material.roots), provider());
+        let cluster = own.certificate.identity.cluster().to_owned();
+        let verifier = ClientVerifier::new(roots, Arc::clone(&provider), cluster, callers)?;
+        let key = SingleCertAndKey::from(Arc::clone(&own.key));
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_client_cert_verifier(Arc::new(verifier))
+            .with_cert_resolver(Arc::new(key));
+        config.alpn_protocols = vec![protocol.alpn().to_vec()];
+        // Whoever comes back shows a certificate again, and sees the one of today.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(Arc::new(config))
+    }
+
+    /// Returns the configuration of a client for one handshake.
+    pub(crate) fn client_config(
+        &self,
+        expected: &Expected,
+        protocol: Protocol,
+    ) -> Result<Arc<ClientConfig>, Error> {
+        let material = self.material();
+        let provider = provider();
+        let own = material.own.as_ref();
+        let verifier = ServerVerifier {
+            roots: Arc::clone(&material.roots),
+            provider: Arc::clone(&provider),
+            cluster: own.map(|own| own.certificate.identity.cluster().to_owned()),
+            expected: expected.clone(),
+        };
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        let mut config = match own {
+            Some(own) => {
+                let key = SingleCertAndKey::from(Arc::clone(&own.key));
+                builder.with_client_cert_resolver(Arc::new(key))
+            }
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![protocol.alpn().to_vec()];
+        config.resumption = Resumption::disabled();
+        Ok(Arc::new(config))
+    }
+}

@@ -1,0 +1,27 @@
+//! Certificates of a cluster: who holds one, who issues it, and connections that show it.
+//!
+//! A certificate names its holder by a SPIFFE id, such as `spiffe://prod/worker/worker-7`. Its chain
+//! proves the name, so a holder may move to any address.
+
+mod accept;
+mod authority;
+mod certificate;
+mod connect;
+mod description;
+mod failure;
+mod files;
+mod held;
+mod identity;
+mod parties;
+mod verify;
+
+pub use accept::{Accepted, Acceptor, Encrypted, NotAccepted};
+pub use authority::{Authority, Host, IssueError, Issued, NewAuthority, Secret};
+pub use certificate::CertificateFault;
+pub use connect::{Connector, Secured};
+pub use description::{Description, describe};
+pub use failure::{is_certificate_refused, sentence};
+pub use files::{CredentialsError, Files, TrustFiles};
+pub use held::Credentials;
+pub use identity::{Identity, InvalidIdentity, Role};
+pub use parties::{Callers, Expected, Protocol};
