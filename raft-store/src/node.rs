@@ -318,11 +318,6 @@ impl Node {
         self.inner.tasks.close();
     }
 
-    /// Returns when this master may elect a leader again after its start.
-    pub(crate) fn may_elect_from(&self) -> Instant {
-        self.inner.may_elect_from
-    }
-
     pub(crate) fn config(&self) -> &NodeConfig {
         &self.inner.config
     }
@@ -357,10 +352,6 @@ impl Node {
 
     pub(crate) fn acks(&self) -> &Acks {
         &self.inner.stores.acks
-    }
-
-    pub(crate) fn seen(&self) -> &Seen {
-        &self.inner.stores.seen
     }
 
     pub(crate) fn contact(&self) -> &Arc<Contact> {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use openraft::RaftState;
+use tokio::time::Instant;
 
 use super::Node;
 use super::founding::Founding;
@@ -43,6 +44,13 @@ pub(super) async fn restart_pause(
     }
     raft.runtime_config().elect(false);
     Ok(lease)
+}
+
+impl Node {
+    /// Returns when this master may elect a leader again after its start.
+    pub(crate) fn may_elect_from(&self) -> Instant {
+        self.inner.may_elect_from
+    }
 }
 
 /// Lets this master stand for election once its promises from before the restart are over, and it has

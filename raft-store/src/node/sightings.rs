@@ -15,7 +15,7 @@ use crate::log_node::NodeId;
 use crate::membership::Member;
 use crate::network::wire;
 use crate::rarely::Rarely;
-use crate::seen::earlier;
+use crate::seen::{Seen, earlier};
 use crate::types::LogId;
 
 /// Interval between two rounds. A copy of a disk that is younger than it may not be noticed; each round
@@ -43,6 +43,10 @@ pub(super) async fn run(node: Node, stop: CancellationToken) {
 }
 
 impl Node {
+    pub(crate) fn seen(&self) -> &Seen {
+        &self.inner.stores.seen
+    }
+
     /// Writes what is known to the disk; a failure that is news is logged.
     pub(super) async fn keep_sightings(&self, failures: &Rarely) {
         let kept = self.inner.stores.seen_file.keep(self.sightings()).await;

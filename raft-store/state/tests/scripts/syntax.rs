@@ -222,25 +222,23 @@ impl<'a> Arguments<'a> {
                 let (settings, index) =
                     known.map(|known| (known.settings.clone(), known.index.0)).unwrap_or_default();
                 let base = LogIndex(self.number("base", index));
-                Command::SetSettings(SetSettings {
-                    settings: self.settings(settings),
-                    base,
-                    by: "user:ada".to_owned(),
-                })
+                let (settings, by) = (self.settings(settings), "user:ada".to_owned());
+                Command::SetSettings(SetSettings { settings, base, by })
             }
-            "drop" => {
-                let selection = match self.named.remove("up-to") {
-                    Some(last) => OrphanSelection::UpTo(parsed(last)),
-                    None => OrphanSelection::These(self.rest().map(parsed).collect()),
-                };
-                Command::DropOrphans(DropOrphans { selection })
-            }
+            "drop" => Command::DropOrphans(DropOrphans { selection: self.orphans() }),
             "recovered" => Command::EndMassLoss(EndMassLoss { term: self.term() }),
             "unreachable" => self.health(|detail| HealthFinding::Unreachable { detail }),
             "reachable" => self.health(|_| HealthFinding::Reachable),
             "unfit" => self.health(|detail| HealthFinding::Unfit { detail }),
             "fit" => self.health(|_| HealthFinding::Fit),
             other => panic!("no such command: {other}"),
+        }
+    }
+
+    fn orphans(&mut self) -> OrphanSelection {
+        match self.named.remove("up-to") {
+            Some(last) => OrphanSelection::UpTo(parsed(last)),
+            None => OrphanSelection::These(self.rest().map(parsed).collect()),
         }
     }
 
