@@ -69,11 +69,26 @@ pub struct ConnectionArgs {
     /// Certificates that are trusted to issue those of masters; without, nothing is encrypted
     #[arg(long, global = true, env = "CLUSTERCTL_CACERT", value_name = "FILE")]
     pub cacert: Option<PathBuf>,
+    // Ids of their own: other commands have arguments of these names.
     /// Own certificate
-    #[arg(long, global = true, env = "CLUSTERCTL_CERT", value_name = "FILE", requires_all = ["cacert", "key"])]
+    #[arg(
+        id = "own_certificate",
+        long = "cert",
+        global = true,
+        env = "CLUSTERCTL_CERT",
+        value_name = "FILE",
+        requires_all = ["cacert", "own_key"]
+    )]
     pub cert: Option<PathBuf>,
     /// Key of the own certificate
-    #[arg(long, global = true, env = "CLUSTERCTL_KEY", value_name = "FILE", requires_all = ["cacert", "cert"])]
+    #[arg(
+        id = "own_key",
+        long = "key",
+        global = true,
+        env = "CLUSTERCTL_KEY",
+        value_name = "FILE",
+        requires_all = ["cacert", "own_certificate"]
+    )]
     pub key: Option<PathBuf>,
     /// Output format
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]

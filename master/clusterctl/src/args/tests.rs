@@ -208,3 +208,17 @@ fn orphaned_results_are_dropped_by_name_or_all() {
     assert_eq!(error("clusterctl orphan drop"), ErrorKind::MissingRequiredArgument);
     assert_eq!(error("clusterctl orphan drop o1 --all"), ErrorKind::ArgumentConflict);
 }
+
+/// Flags of all commands must have other ids than arguments of single ones.
+#[test]
+fn a_command_with_a_key_of_its_own_takes_a_certificate_too() {
+    let files = ["--cacert", "ca", "--cert", "c", "--key", "k"];
+    for rest in [&["config", "get", "worker.lease"][..], &["tls", "cert", "master", "1"]] {
+        let words = [&["clusterctl"], &files[..], rest].concat();
+        let args = Args::try_parse_from(words).unwrap();
+        let key = args.connection.key.unwrap();
+        assert_eq!(key.to_str(), Some("k"), "{rest:?}");
+        assert_eq!(args.connection.cert.unwrap().to_str(), Some("c"));
+    }
+    assert!(Args::try_parse_from(["clusterctl", "--cert", "c", "status"]).is_err());
+}
