@@ -22,6 +22,7 @@ mod upgrade;
 mod users;
 mod workers;
 
+use ::credentials::Credentials;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{Method, Uri, header};
@@ -46,6 +47,8 @@ use crate::operations::Operations;
 pub(crate) struct Api {
     pub(crate) operations: Operations,
     pub(crate) metrics: Metrics,
+    /// Certificates of this master, if it has any.
+    pub(crate) credentials: Option<Credentials>,
     /// Clients that watch events.
     pub(crate) sockets: Sockets,
     /// Bytes that the bodies on their way in may take together.
@@ -144,6 +147,8 @@ async fn metrics(
     let node = api.operations.node();
     let sample = ClusterSample::of(node, &api.bodies);
     let sample = sample.with_backup(node, api.metrics.backup_saved_at());
+    let credentials = api.credentials.as_ref();
+    let sample = sample.with_certificate(node, credentials.and_then(Credentials::not_after));
     let text = api.metrics.encode(sample).map_err(|error| {
         tracing::error!(%error, "cannot write metrics");
         Problem::new(ErrorKind::Internal, "the metrics cannot be written")

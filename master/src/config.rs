@@ -31,7 +31,7 @@ use crate::offline::Offline;
 pub struct Config {
     /// This master's number; never reused within a cluster.
     pub node_id: MasterId,
-    /// A name for people.
+    /// Name of the cluster, the same on each master.
     pub cluster_name: String,
     /// The first members; the same on each of them. A master with data founds and joins nothing, and
     /// looks there for members that have moved.

@@ -3,6 +3,7 @@
 //! sending is let go.
 
 mod door;
+mod first_word;
 mod stream;
 
 use std::io;
@@ -14,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio_util::either::Either;
 
 pub(crate) use door::{Ask, Door, Full, Place};
+pub(crate) use first_word::FirstWord;
 pub(crate) use stream::GuestStream;
 
 use crate::access::{Origin, Principal};
@@ -57,6 +59,9 @@ pub(crate) fn log_stranger(origin: &Origin, reason: &str) {
 
 /// Logs why a handshake failed. A connection that just broke is nobody's fault.
 pub(crate) fn log_failed_handshake(origin: &Origin, error: &io::Error) {
+    if error.kind() == io::ErrorKind::TimedOut {
+        return log_stranger(origin, "its handshake took too long");
+    }
     match credentials::sentence(error) {
         Some(reason) => log_stranger(origin, &reason),
         None => tracing::debug!(%error, "a handshake broke off"),

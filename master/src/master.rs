@@ -124,9 +124,7 @@ impl Master {
         let grpc_bound = listen::bind("grpc_listen", &config.grpc_listen).await?;
         let http_bound = listen::bind("http_listen", &config.http_listen).await?;
         let (grpc_address, http_address) = (grpc_bound.address(), http_bound.address());
-        if config.insecure {
-            listen::warn_if_exposed(&[grpc_address, http_address]);
-        }
+        listen::warn_if_exposed(&config, &[grpc_address, http_address]);
 
         let metrics = Metrics::new();
         metrics.set_reconnect_enabled(config.reconnect.enabled);
@@ -134,28 +132,23 @@ impl Master {
             cluster: config.cluster_name.clone(),
             http_address: listen::reachable(http_address, &config.grpc_advertise),
         };
-        let credentials = certificates::load(&config).await?;
-        let dialer = credentials.clone().map_or_else(Dialer::plain, Dialer::secured);
-        let addresses = (names.http_address.clone(), dialer);
+        let certificates = certificates::load(&config).await?;
+        let addresses = (names.http_address.clone(), certificates.dialer());
         let node = start_node(&config, &metrics, addresses, wall).await?;
 
         let background = TaskTracker::new();
         let stopping = CancellationToken::new();
         let loops = Loops::new(background.clone(), stopping.clone(), node.fatal().clone());
         let sessions = WorkerSessions::default();
-        if let Some(credentials) = credentials.clone() {
-            loops.spawn("watch over certificates", |stop| credentials.watch(stop));
-        }
+        certificates.start_watch(&loops);
         start_counting(&node, &metrics, &loops);
         let parts = (&node, &sessions, &metrics);
         let duties = start_duties(&config, parts, &loops, &background);
         let waits = start_waits(&node, &loops);
         let (events, writer) = Events::follow(node.reader());
         loops.spawn("writer of events", |stop| writer.run(stop));
-        let (usage, leader) = (UsageFeed::new(), LeaderPeer::new(node.clone()));
-        loops.spawn("feed of usage", |stop| {
-            usage.clone().run(sessions.clone(), leader.clone(), node.leadership(), stop)
-        });
+        let leader = LeaderPeer::new(node.clone());
+        let usage = start_usage(&node, (&leader, &sessions), &loops);
 
         let operations = Operations::new(Parts {
             leader,
@@ -178,7 +171,7 @@ impl Master {
             metrics,
             files,
             bodies: MemoryBudget::new(config.limits.body_bytes.0),
-            credentials,
+            certificates,
             loops,
         };
         let (grpc_listener, http_listener) = (grpc_bound.listen()?, http_bound.listen()?);
@@ -255,6 +248,18 @@ fn start_backups(config: &Config, operations: &Operations, metrics: &Metrics, lo
     if let Some(backups) = backups {
         loops.spawn("scheduled backups", |stop| backups.run(stop));
     }
+}
+
+fn start_usage(
+    node: &Node,
+    (leader, sessions): (&LeaderPeer, &WorkerSessions),
+    loops: &Loops,
+) -> UsageFeed {
+    let usage = UsageFeed::new();
+    loops.spawn("feed of usage", |stop| {
+        usage.clone().run(sessions.clone(), leader.clone(), node.leadership(), stop)
+    });
+    usage
 }
 
 fn start_waits(node: &Node, loops: &Loops) -> TaskWaits {

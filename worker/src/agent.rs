@@ -5,8 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{AddressSource, FinishedAttempt, WorkerId};
-use credentials::{Acceptor, Callers, Credentials, CredentialsError, Protocol, Role};
+use cluster_state::{AddressSource, FinishedAttempt};
 use proto::channel::Dialer;
 use proto::convert::Invalid;
 use tokio::sync::{mpsc, watch};
@@ -33,10 +32,14 @@ use crate::session::{Health, Introduction, LeaderCalls, Server, SessionKeeper, S
 use crate::specs::{UsageMeter, detect};
 
 mod duties;
+mod protection;
 mod stores;
 
 use duties::Duties;
+use protection::Protection;
 use stores::{Stores, open_stores, running_dir};
+
+pub use protection::ProtectionError;
 
 pub use crate::identity::IdentityError;
 pub use crate::leftovers::LeftoversError;
@@ -75,10 +78,7 @@ pub enum AgentError {
     Leftovers(#[from] LeftoversError),
     /// Its certificate cannot be used.
     #[error(transparent)]
-    Credentials(#[from] CredentialsError),
-    /// Its certificate is somebody else's.
-    #[error("the certificate is that of {found}, and this is worker {worker}")]
-    OtherHolder { found: String, worker: WorkerId },
+    Protection(#[from] ProtectionError),
     /// The machine's resources, as configured or detected, are not valid.
     #[error("invalid specs: {0}")]
     Specs(#[from] Invalid),
@@ -107,21 +107,18 @@ impl Agent {
     pub async fn start(config: &Config, host: Host) -> Result<Self, AgentError> {
         // First, so that nothing is written when the address is taken.
         let server = Server::bind(config.listen).await?;
-        let (for_tls, for_disk) = (config.clone(), config.clone());
-        let credentials = tokio::task::spawn_blocking(move || credentials(&for_tls)).await??;
+        let (stop_session, stop_rest) = (CancellationToken::new(), CancellationToken::new());
+        let minor = TaskTracker::new();
+        let protection = Protection::load(config, &minor, &stop_rest).await?;
+        let for_disk = config.clone();
         let stores = tokio::task::spawn_blocking(move || open_stores(&for_disk)).await??;
         let address = server.address();
         let Stores { identity, home, records, leftovers, retention, disk, spool, unconfirmed } =
             stores;
-        let (stop_session, stop_rest) = (CancellationToken::new(), CancellationToken::new());
-        let minor = TaskTracker::new();
 
         // Before any task, so that no task ever runs without a keeper.
-        if let Some(program) = host.keeper.clone() {
-            let args = KeeperArgs::new(running_dir(config), home, identity.incarnation());
-            let keeper = Keeper::start(program, args, Arc::clone(&host.children));
-            minor.spawn(keeper.map_err(AgentError::Keeper)?.keep_up(stop_rest.clone()));
-        }
+        let args = KeeperArgs::new(running_dir(config), home, identity.incarnation());
+        start_keeper(&host, args, &minor, &stop_rest)?;
 
         let logs = logs(config, host.open_files);
         let environment = environment(config, &host, home, &identity);
@@ -145,11 +142,11 @@ impl Agent {
             signals: signals_tx,
             stop: stop_rest.clone(),
         };
-        let acceptor = credentials.clone();
-        let acceptor = acceptor.map(|held| Acceptor::new(held, Callers::Masters, Protocol::Grpc));
-        let (serving, health) = server.serve(leader_calls, acceptor, stop_rest.clone()).await?;
+        let Protection { dialer, acceptor } = protection;
+        let serving = server.serve(leader_calls, acceptor, stop_rest.clone());
+        let (serving, health) = Box::pin(serving).await?;
         let mut vital = JoinSet::new();
-        vital.spawn(async { Ok(serving.await?) });
+        vital.spawn(async { Ok(Box::pin(serving).await?) });
         vital.spawn(store_outcomes(attempts.clone(), ended, stop_rest.clone()));
         let orphans = duties::reap_orphans(host.children, stop_rest.clone());
         vital.spawn(async { orphans.await.map_err(AgentError::Signals) });
@@ -164,16 +161,11 @@ impl Agent {
         };
         duties.spawn(&minor, &stop_rest);
 
-        if let Some(credentials) = credentials.clone() {
-            minor.spawn(credentials.watch(stop_rest.clone()));
-        }
-        let dialer = credentials.map_or_else(Dialer::plain, Dialer::secured);
-        let introduction =
-            Introduction { dialer, ..introduce(config, &identity, address, bounds, told)? };
+        let introduction = introduce(config, &identity, address, bounds, told)?;
         log_start(&introduction, address);
         let keeper = SessionKeeper::new(
             SessionParts {
-                introduction,
+                introduction: Introduction { dialer, ..introduction },
                 attempts: attempts.clone(),
                 identity,
                 lease,
@@ -243,6 +235,19 @@ impl Agent {
     }
 }
 
+/// Starts the program that keeps watch over the worker, if there is one.
+fn start_keeper(
+    host: &Host,
+    args: KeeperArgs,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<(), AgentError> {
+    let Some(program) = host.keeper.clone() else { return Ok(()) };
+    let keeper = Keeper::start(program, args, Arc::clone(&host.children));
+    tasks.spawn(keeper.map_err(AgentError::Keeper)?.keep_up(stop.clone()));
+    Ok(())
+}
+
 /// An executor and the channel on which it reports the ends of attempts.
 struct Running {
     executor: Executor,
@@ -309,24 +314,6 @@ fn attempts_max(config: &Config, open_files: OpenFiles) -> usize {
             }
             wanted.min(possible)
         }
-    }
-}
-
-/// Reads the worker's certificates, if it has any. They must be in its own name, because masters
-/// look for it by that.
-fn credentials(config: &Config) -> Result<Option<Credentials>, AgentError> {
-    let Some(files) = config.tls.files() else { return Ok(None) };
-    let credentials = Credentials::load(files)?;
-    let holder = credentials.identity();
-    let is_own = |holder: &credentials::Identity| {
-        holder.role() == Role::Worker && holder.name() == config.worker_id.as_str()
-    };
-    match holder.filter(|holder| !is_own(holder)) {
-        Some(holder) => {
-            let (found, worker) = (holder.to_string(), config.worker_id.clone());
-            Err(AgentError::OtherHolder { found, worker })
-        }
-        None => Ok(Some(credentials)),
     }
 }
 

@@ -57,7 +57,8 @@ fn obey(matches: &ArgMatches) -> anyhow::Result<()> {
 fn start(config: &Config) -> anyhow::Result<()> {
     logging::start(&config.log_level, config.log_format)?;
     abort_on_panic();
-    if config.insecure && !config.listen.ip().is_loopback() {
+    let is_open = config.insecure && config.tls.files().is_none();
+    if is_open && !config.listen.ip().is_loopback() {
         warn!(listen = %config.listen, "insecure: whoever reaches this address can run programs");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -14,6 +14,8 @@ use credentials::{
 const PERSON_LIFE: Duration = Duration::from_secs(90 * 24 * 3_600);
 /// Lifetime of a certificate of a machine, which somebody has to replace by hand.
 const MACHINE_LIFE: Duration = Duration::from_secs(365 * 24 * 3_600);
+/// Permissions of a key's file that let others read it.
+const READ_BY_OTHERS: u32 = 0o077;
 /// Hosts that every master has: those of its own machine.
 const OWN_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
@@ -45,6 +47,15 @@ pub enum AuthorityError {
     /// A file is there already.
     #[error("{} exists", .0.display())]
     Exists(PathBuf),
+    /// The trusted certificates beside it do not include this authority.
+    #[error(
+        "{} trusts another authority: nobody who uses it would believe the certificate; add ca.crt of \
+         this one to it, or write elsewhere (--out)", .0.display()
+    )]
+    OtherTrusted(PathBuf),
+    /// Others could issue certificates.
+    #[error("{} can be read by others (mode {mode:03o}): chmod 600 it", path.display())]
+    KeyIsOpen { path: PathBuf, mode: u32 },
 }
 
 /// A certificate to issue.
@@ -115,7 +126,13 @@ impl AuthorityDir {
     /// When a file cannot be read, or is of another authority.
     pub fn open(dir: &Path) -> Result<Self, AuthorityError> {
         let root = read(&dir.join(ROOT))?;
-        let issuer_key = Secret::new(read(&dir.join(ISSUER_KEY))?);
+        let key_path = dir.join(ISSUER_KEY);
+        let issuer_key = Secret::new(read(&key_path)?);
+        let unreadable = |source| AuthorityError::Read { path: key_path.clone(), source };
+        let mode = fs::metadata(&key_path).map_err(unreadable)?.mode() & 0o777;
+        if mode & READ_BY_OTHERS != 0 {
+            return Err(AuthorityError::KeyIsOpen { path: key_path, mode });
+        }
         let authority = Authority::open(&root, &read(&dir.join(ISSUER))?, &issuer_key)?;
         Ok(Self { root, authority })
     }
@@ -156,12 +173,16 @@ impl AuthorityDir {
         if !replaces {
             refuse_existing([files.key.clone(), files.certificate.clone()])?;
         }
+        // While an authority is replaced, it holds two: what others trust is not taken from them.
+        let is_new = !files.trusted.exists();
+        if !is_new && !read(&files.trusted)?.contains(self.root.trim()) {
+            return Err(AuthorityError::OtherTrusted(files.trusted));
+        }
         replace(&files.key, issued.key.reveal(), 0o600)?;
         replace(&files.certificate, &issued.chain, 0o644)?;
-        if fs::read_to_string(&files.trusted).is_ok_and(|trusted| trusted == self.root) {
-            return Ok(Issued { holder, files, not_after: issued.not_after });
+        if is_new {
+            replace(&files.trusted, &self.root, 0o644)?;
         }
-        replace(&files.trusted, &self.root, 0o644)?;
         Ok(Issued { holder, files, not_after: issued.not_after })
     }
 }

@@ -141,7 +141,7 @@ impl Failure {
             Self::NoSuchSetting { .. } => 3,
             Self::DrainOverruled { .. }
             | Self::FileExists { .. }
-            | Self::Authority(AuthorityError::Exists(_)) => 4,
+            | Self::Authority(AuthorityError::Exists(_) | AuthorityError::OtherTrusted(_)) => 4,
             Self::StillGoing { .. }
             | Self::StillDraining { .. }
             | Self::StillUpgrading { .. }

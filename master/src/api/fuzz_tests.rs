@@ -63,7 +63,8 @@ fn headers_of_browsers_are_understood_or_refused() {
     let site = HeaderName::from_static("sec-fetch-site");
     Fuzz::of("headers of browsers").run(inputs, |(bytes, is_local, is_origin)| {
         let Ok(value) = HeaderValue::from_bytes(&bytes) else { return };
-        let reach = Reach { names: ["cloudai.example".to_owned()].into(), is_local };
+        let names = ["cloudai.example".to_owned()].into();
+        let reach = Reach { names, is_local, is_secured: is_local };
         let mut headers = HeaderMap::new();
         headers.insert(if is_origin { ORIGIN } else { HOST }, value.clone());
         reach.check(&Method::POST, "/api/tasks", &headers).ok();

@@ -26,6 +26,8 @@ pub(crate) struct Reach {
     /// Nobody but this machine reaches the listener, so that a browser's name for it is either one
     /// of those or a trick.
     pub(crate) is_local: bool,
+    /// True if HTTP is encrypted.
+    pub(crate) is_secured: bool,
 }
 
 pub(super) async fn refuse(State(reach): State<Reach>, request: Request, next: Next) -> Response {
@@ -74,7 +76,11 @@ impl Reach {
     /// Returns true if the page of that origin belongs to this master, by the name that was
     /// requested.
     fn is_own(&self, origin: &str, host: Option<&str>) -> bool {
-        let Some((_, authority)) = origin.split_once("://") else { return false };
+        let Some((scheme, authority)) = origin.split_once("://") else { return false };
+        // Whoever is on the network can serve a page in clear text under any name.
+        if self.is_secured && scheme != "https" {
+            return false;
+        }
         let is_asked_for = host.is_some_and(|host| host.eq_ignore_ascii_case(authority));
         is_asked_for || host_of(authority).is_some_and(|name| self.is_named(&name))
     }
@@ -120,7 +126,7 @@ mod tests {
     use super::*;
 
     fn reach(is_local: bool) -> Reach {
-        Reach { names: ["cloudai.example".to_owned()].into(), is_local }
+        Reach { names: ["cloudai.example".to_owned()].into(), is_local, is_secured: false }
     }
 
     fn is_let_in(
@@ -133,6 +139,17 @@ mod tests {
             (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
         });
         reach.check(method, path, &given.collect()).is_ok()
+    }
+
+    #[test]
+    fn a_page_in_clear_text_is_none_of_an_encrypted_master() {
+        let secured = Reach { is_secured: true, ..reach(false) };
+        for (scheme, is_own) in [("https", true), ("http", false)] {
+            let origin = format!("{scheme}://node1:8080");
+            let headers = [("host", "node1:8080"), ("origin", origin.as_str())];
+            let let_in = is_let_in(&secured, &Method::POST, "/api/workers/w/drain", &headers);
+            assert_eq!(let_in, is_own, "{origin}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(super) static KEYS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
             "This master's name within the cluster, a number; it stays when the disk is replaced"
         )
         .required(),
-        key!(cluster_name, "NAME", "A name for people"),
+        key!(cluster_name, "NAME", "Name of the cluster, the same on each master"),
         key!(
             initial_cluster,
             "ID=HOST:PORT,…",

@@ -1,14 +1,45 @@
 //! The certificates of a master.
 
-use credentials::{Credentials, Identity, Role};
+use credentials::{Acceptor, Callers, Credentials, Identity, Protocol, Role};
+use proto::channel::Dialer;
+use raft_store::Loops;
 
 use super::StartError;
 use crate::config::Config;
 
+/// Certificates of this master, if it has any.
+#[derive(Debug, Clone)]
+pub(super) struct Certificates(Option<Credentials>);
+
+impl Certificates {
+    /// Returns the certificates.
+    pub(super) const fn credentials(&self) -> Option<&Credentials> {
+        self.0.as_ref()
+    }
+
+    /// Returns what opens connections.
+    pub(super) fn dialer(&self) -> Dialer {
+        self.0.clone().map_or_else(Dialer::plain, Dialer::secured)
+    }
+
+    /// Returns what admits connections.
+    pub(super) fn acceptor(&self, protocol: Protocol) -> Option<Acceptor> {
+        // People with tokens hold no certificate.
+        self.0.clone().map(|held| Acceptor::new(held, Callers::Anyone, protocol))
+    }
+
+    /// Starts to look for new ones.
+    pub(super) fn start_watch(&self, loops: &Loops) {
+        if let Some(credentials) = self.0.clone() {
+            loops.spawn("watch over certificates", |stop| credentials.watch(stop));
+        }
+    }
+}
+
 /// Reads this master's certificates, if it has any. They must be in its own name, because others
 /// believe what they say.
-pub(super) async fn load(config: &Config) -> Result<Option<Credentials>, StartError> {
-    let Some(files) = config.tls.files() else { return Ok(None) };
+pub(super) async fn load(config: &Config) -> Result<Certificates, StartError> {
+    let Some(files) = config.tls.files() else { return Ok(Certificates(None)) };
     let loaded = tokio::task::spawn_blocking(move || Credentials::load(files)).await;
     let credentials = loaded.map_err(|error| StartError::Process(error.to_string()))??;
     let id = config.node_id;
@@ -16,6 +47,6 @@ pub(super) async fn load(config: &Config) -> Result<Option<Credentials>, StartEr
         |holder: &Identity| holder.role() == Role::Master && holder.name() == id.to_string();
     match credentials.identity().filter(|holder| !is_own(holder)) {
         Some(holder) => Err(StartError::OtherHolder { found: holder.to_string(), id }),
-        None => Ok(Some(credentials)),
+        None => Ok(Certificates(Some(credentials))),
     }
 }

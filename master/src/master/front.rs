@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use credentials::{Acceptor, Callers, Credentials, Protocol};
+use credentials::Protocol;
 use proto::memory::MemoryBudget;
 use raft_store::Loops;
 use tokio::net::TcpListener;
 
+use super::certificates::Certificates;
 use super::part::Part;
 use crate::access::Gate;
 use crate::api::{self, Api, HttpServer, Reach, Sockets};
@@ -28,7 +29,7 @@ pub(super) struct Front {
     pub(super) metrics: Metrics,
     pub(super) files: OpenFiles,
     pub(super) bodies: MemoryBudget,
-    pub(super) credentials: Option<Credentials>,
+    pub(super) certificates: Certificates,
     pub(super) loops: Loops,
 }
 
@@ -38,7 +39,7 @@ impl Front {
         let door = Door::new(Port::Grpc, self.files.clone(), self.metrics.clone());
         let (operations, bodies) = (self.operations.clone(), self.bodies.clone());
         let server = GrpcServer::new(operations, door, bodies, self.gate.clone())
-            .secured(self.acceptor(Protocol::Grpc));
+            .secured(self.certificates.acceptor(Protocol::Grpc));
         let (loops, fatal) = (self.loops.clone(), self.operations.node().fatal().clone());
         Part::spawn(&self.loops, "grpc", |stop| async move {
             if let Err(error) = server.run(listener, loops, stop).await {
@@ -48,21 +49,16 @@ impl Front {
         })
     }
 
-    /// Returns what admits connections, where there are certificates.
-    fn acceptor(&self, protocol: Protocol) -> Option<Acceptor> {
-        // People with tokens hold no certificate.
-        self.credentials.clone().map(|held| Acceptor::new(held, Callers::Anyone, protocol))
-    }
-
     /// Starts to serve HTTP.
     pub(super) fn start_http(self, config: &Config, listener: TcpListener) -> Part {
-        let acceptor = self.acceptor(Protocol::Http);
+        let acceptor = self.certificates.acceptor(Protocol::Http);
         let sockets = Sockets::new(self.files.sockets());
         let upgraded = sockets.tracker().clone();
         let door = Door::new(Port::Http, self.files, self.metrics.clone());
         let api = Api {
             operations: self.operations,
             metrics: self.metrics,
+            credentials: self.certificates.credentials().cloned(),
             sockets,
             bodies: self.bodies,
             request_bytes_max: config.limits.request_bytes.0,
@@ -70,6 +66,7 @@ impl Front {
         let address = listener.local_addr();
         let reach = Reach {
             names: config.http_names.0.clone().into(),
+            is_secured: acceptor.is_some(),
             is_local: address.is_ok_and(|address| address.ip().is_loopback()),
         };
         let router = api::router(api, self.gate, reach);

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use proto::address;
 use tokio::net::{TcpListener, TcpSocket};
 
+use crate::config::Config;
+
 /// Connections that wait to be accepted: thousands of workers dial a new leader in the same moment,
 /// and one that is turned away comes back a second later. The kernel takes its own limit
 /// (`net.core.somaxconn`) where that is lower.
@@ -84,7 +86,10 @@ impl Bound {
 }
 
 /// Says once that anybody on the network may command this master.
-pub(super) fn warn_if_exposed(listeners: &[SocketAddr]) {
+pub(super) fn warn_if_exposed(config: &Config, listeners: &[SocketAddr]) {
+    if config.tls.files().is_some() {
+        return;
+    }
     for address in listeners.iter().filter(|address| !address.ip().is_loopback()) {
         tracing::warn!(%address, "open to the network without encryption or authentication");
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use cluster_state::{Level, MassLoss, MasterId, State, Timestamp, Worker, WorkerEventKind};
 use prometheus_client::collector::Collector;
@@ -47,6 +47,8 @@ pub(crate) struct ClusterSample {
     pub(super) snapshots: SnapshotFailures,
     /// Of the newest backup that this master saved by itself, if it does.
     pub(super) backup_age: Option<Duration>,
+    /// Time until this master's certificate ends, or one that vouches for it.
+    pub(super) certificate_left: Option<Duration>,
     /// True while a mass loss slows requeueing.
     pub(super) is_mass_loss: bool,
     /// Orphaned results that nobody has dropped.
@@ -103,6 +105,7 @@ impl ClusterSample {
             body_bytes: u64::try_from(bodies.taken()).unwrap_or(u64::MAX),
             snapshots: node.snapshot_failures(),
             backup_age: None,
+            certificate_left: None,
             is_mass_loss: state.mass_loss().is_some_and(MassLoss::brakes),
             orphans: u64::try_from(state.orphans().len()).unwrap_or(u64::MAX),
             orphans_displaced: state.meta().orphans_displaced,
@@ -117,6 +120,13 @@ impl ClusterSample {
     /// Adds the time of the newest backup that this master saved by itself.
     pub(crate) fn with_backup(self, node: &Node, saved_at: Option<Timestamp>) -> Self {
         Self { backup_age: saved_at.map(|at| node.clock().wall().since(at)), ..self }
+    }
+
+    /// Adds the time at which this master's certificate ends.
+    pub(crate) fn with_certificate(self, node: &Node, not_after: Option<SystemTime>) -> Self {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(node.clock().wall().0);
+        let left = not_after.map(|end| end.duration_since(now).unwrap_or(Duration::ZERO));
+        Self { certificate_left: left, ..self }
     }
 
     pub(crate) const fn is_leading(&self) -> bool {
@@ -208,19 +218,22 @@ impl Collector for ClusterSample {
         }
 
         if let Some(free) = self.disk_free {
-            let help = "Room on the disk of the data directory";
+            let (name, help) = ("disk_free_bytes", "Room on the disk of the data directory");
             let gauge = ConstGauge::new(free);
-            let descriptor =
-                encoder.encode_descriptor("disk_free_bytes", help, None, MetricType::Gauge)?;
-            gauge.encode(descriptor)?;
+            gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
         }
 
-        if let Some(age) = self.backup_age {
-            let age = ConstGauge::new(age.as_secs_f64());
-            let help = "Age of the newest scheduled backup";
-            let descriptor =
-                encoder.encode_descriptor("backup_age_seconds", help, None, MetricType::Gauge)?;
-            age.encode(descriptor)?;
+        for (name, help, value) in [
+            ("backup_age_seconds", "Age of the newest scheduled backup", self.backup_age),
+            (
+                "certificate_expiry_seconds",
+                "Time until the certificate of this master ends",
+                self.certificate_left,
+            ),
+        ] {
+            let Some(value) = value else { continue };
+            let gauge = ConstGauge::new(value.as_secs_f64());
+            gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
         }
 
         let SnapshotFailures { not_taken, refused } = self.snapshots;

@@ -5,6 +5,7 @@ use super::*;
 fn scrape(metrics: &Metrics, is_leader: bool) -> String {
     let sample = ClusterSample {
         backup_age: Some(Duration::ZERO),
+        certificate_left: Some(Duration::from_secs(60)),
         is_leader,
         has_leader: true,
         term: 7,

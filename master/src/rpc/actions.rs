@@ -91,9 +91,9 @@ const ACTIONS: [(&str, &[(&str, Action)]); 9] = [
             ("Remember", Action::ServeAsMaster),
         ],
     ),
-    ("grpc.health.v1.Health", &[("Check", Action::Probe), ("Watch", Action::Probe)]),
-    ("grpc.reflection.v1.ServerReflection", &[("ServerReflectionInfo", Action::Probe)]),
-    ("grpc.reflection.v1alpha.ServerReflection", &[("ServerReflectionInfo", Action::Probe)]),
+    ("grpc.health.v1.Health", &[("Check", Action::Probe), ("Watch", Action::Read)]),
+    ("grpc.reflection.v1.ServerReflection", &[("ServerReflectionInfo", Action::Read)]),
+    ("grpc.reflection.v1alpha.ServerReflection", &[("ServerReflectionInfo", Action::Read)]),
 ];
 
 /// Calls that a master passes on to the leader, or that only another master makes: it has asked its

@@ -18,7 +18,7 @@ use tonic::transport::server::Connected;
 
 use crate::access::Origin;
 use crate::connections::{
-    Connection, Door, GuestStream, admitted, log_failed_handshake, log_stranger,
+    Connection, Door, FirstWord, GuestStream, Place, admitted, log_failed_handshake, log_stranger,
 };
 
 /// After a failed accept, as when file descriptors have run out, it is not tried again at once.
@@ -48,14 +48,12 @@ impl Entrance {
     async fn next(&self, handshakes: &mut JoinSet<Option<GrpcStream>>) -> GrpcStream {
         loop {
             tokio::select! {
-                accepted = self.accept() => match accepted {
-                    Ok(Some(Guest { stream, origin })) => match self.acceptor.clone() {
-                        None => return GrpcStream { stream: Either::Left(stream), origin },
-                        Some(acceptor) => drop(handshakes.spawn(secured(acceptor, stream, origin))),
-                    },
+                accepted = self.accept() => match (accepted, self.acceptor.clone()) {
+                    (Ok(Some(guest)), None) => return guest.in_clear_text(),
+                    (Ok(Some(guest)), Some(acceptor)) => drop(handshakes.spawn(guest.secured(acceptor))),
                     // Whoever made room for another gets the chance to go.
-                    Ok(None) => tokio::task::yield_now().await,
-                    Err(error) => {
+                    (Ok(None), _) => tokio::task::yield_now().await,
+                    (Err(error), _) => {
                         tracing::debug!(%error, "a connection could not be accepted");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
@@ -74,31 +72,48 @@ impl Entrance {
         let Some(place) = self.door.enter() else { return Ok(None) };
         let origin = Origin::of(&tcp);
         // One that is closed already cannot be set up, and is no reason to pause.
-        let stream = GuestStream::expecting_a_word(tcp, place, self.patience).ok();
-        Ok(stream.map(|stream| Guest { stream, origin }))
+        let stream = GuestStream::new(tcp, Arc::clone(&place)).ok();
+        let patience = self.patience;
+        Ok(stream.map(|stream| Guest { stream, place, origin, patience }))
     }
 }
 
 /// A connection that has come in.
 struct Guest {
     stream: GuestStream,
+    place: Arc<Place>,
     origin: Origin,
+    patience: Duration,
 }
 
-/// Performs the handshake, and logs why it failed.
-async fn secured(acceptor: Acceptor, stream: GuestStream, origin: Origin) -> Option<GrpcStream> {
-    match acceptor.accept(stream).await {
-        Ok(accepted) => {
-            let origin = admitted(origin, accepted.caller)?;
-            Some(GrpcStream { stream: Either::Right(Box::new(accepted.stream)), origin })
-        }
-        Err(NotAccepted::Plain(_)) => {
-            log_stranger(&origin, "it does not speak TLS");
-            None
-        }
-        Err(NotAccepted::Failed(error)) => {
-            log_failed_handshake(&origin, &error);
-            None
+impl Guest {
+    fn in_clear_text(self) -> GrpcStream {
+        let Self { stream, place, origin, patience } = self;
+        let stream: Connection = Either::Left(stream);
+        GrpcStream { stream: FirstWord::new(stream, place, patience), origin }
+    }
+
+    /// Performs the handshake while there is room for it, and logs why it failed.
+    async fn secured(self, acceptor: Acceptor) -> Option<GrpcStream> {
+        let Self { stream, place, origin, patience } = self;
+        let accepted = tokio::select! {
+            accepted = acceptor.accept(stream) => accepted,
+            () = place.shown_out().cancelled() => return None,
+        };
+        match accepted {
+            Ok(accepted) => {
+                let origin = admitted(origin, accepted.caller)?;
+                let stream: Connection = Either::Right(Box::new(accepted.stream));
+                Some(GrpcStream { stream: FirstWord::new(stream, place, patience), origin })
+            }
+            Err(NotAccepted::Plain(_)) => {
+                log_stranger(&origin, "it does not speak TLS");
+                None
+            }
+            Err(NotAccepted::Failed(error)) => {
+                log_failed_handshake(&origin, &error);
+                None
+            }
         }
     }
 }
@@ -106,7 +121,7 @@ async fn secured(acceptor: Acceptor, stream: GuestStream, origin: Origin) -> Opt
 /// A connection as tonic wants it.
 #[derive(Debug)]
 pub(super) struct GrpcStream {
-    stream: Connection,
+    stream: FirstWord<Connection>,
     origin: Origin,
 }
 

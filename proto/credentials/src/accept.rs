@@ -16,8 +16,11 @@ use crate::held::Credentials;
 use crate::identity::Identity;
 use crate::parties::{Callers, Protocol};
 
-/// Limit of a handshake: three packets on a network, and a millisecond of work.
+/// Limit of a handshake: three packets on a network, and a millisecond of work, which thousands of
+/// workers may want at once of a new leader.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// The same where only the few masters call.
+const HANDSHAKE_OF_FEW_MAX: Duration = Duration::from_secs(2);
 
 /// Bytes that are read at once of a client's first message, which has some hundreds.
 const HELLO_PIECE_BYTES: usize = 1_024;
@@ -67,8 +70,11 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let handshake = self.handshake(stream);
-        timeout(HANDSHAKE_MAX, handshake).await.unwrap_or_else(|_| {
+        let longest = match self.callers {
+            Callers::Anyone => HANDSHAKE_MAX,
+            Callers::Masters => HANDSHAKE_OF_FEW_MAX,
+        };
+        timeout(longest, self.handshake(stream)).await.unwrap_or_else(|_| {
             let late = io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long");
             Err(NotAccepted::Failed(late))
         })

@@ -26,6 +26,9 @@ const ISSUER_LIFE: Duration = Duration::from_secs(5 * 365 * 24 * 3_600);
 /// Certificates are valid from so long before they were made: clocks of machines differ.
 const BACKDATED: Duration = Duration::from_secs(5 * 60);
 
+/// Longest common name (RFC 5280, appendix A.1).
+const COMMON_NAME_MAX: usize = 64;
+
 /// A private key as text, which no log shows.
 #[derive(Clone)]
 pub struct Secret(String);
@@ -271,8 +274,9 @@ fn is_key_of(key: &KeyPair, certificate: &CertificateDer<'_>) -> bool {
 
 fn distinguished_name(cluster: &str, common: &str) -> DistinguishedName {
     let mut name = DistinguishedName::new();
-    name.push(DnType::OrganizationName, cluster);
-    name.push(DnType::CommonName, common);
+    name.push(DnType::OrganizationName, cluster.chars().take(COMMON_NAME_MAX).collect::<String>());
+    let short = common.chars().take(COMMON_NAME_MAX).collect::<String>();
+    name.push(DnType::CommonName, short);
     name
 }
 

@@ -93,6 +93,9 @@ pub enum CredentialsError {
     /// Others would not believe it.
     #[error("{} is not vouched for by {}: {source}", certificate.display(), trusted.display())]
     Untrusted { certificate: PathBuf, trusted: PathBuf, source: rustls::Error },
+    /// Others know this process by another name.
+    #[error("the certificate is now that of {now}, and this process is {before}")]
+    OtherHolder { now: String, before: String },
     /// An issuer cannot be trusted.
     #[error("{} holds a certificate that cannot be trusted: {source}", path.display())]
     Root { path: PathBuf, source: rustls::Error },
@@ -207,14 +210,16 @@ fn read(path: &Path) -> Result<Vec<u8>, CredentialsError> {
 
 /// Stamps that tell when a file was replaced. A link that points elsewhere now shows another file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stamps(Vec<Option<(u64, u64, i64, i64)>>);
+pub(crate) struct Stamps(Vec<Option<[i64; 6]>>);
 
 impl Stamps {
     /// Looks at the files; one that is not there has no stamp.
     pub(crate) fn of(files: &TrustFiles) -> Self {
         let stamp = |path: &Path| {
             let file = fs::metadata(path).ok()?;
-            Some((file.ino(), file.len(), file.mtime(), file.mtime_nsec()))
+            let (inode, length) = (file.ino().cast_signed(), file.len().cast_signed());
+            let (changed, nanos) = (file.ctime(), file.ctime_nsec());
+            Some([inode, length, file.mtime(), file.mtime_nsec(), changed, nanos])
         };
         Self(files.paths().map(stamp).collect())
     }

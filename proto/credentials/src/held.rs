@@ -36,8 +36,10 @@ pub struct Credentials {
 #[derive(Debug)]
 struct Current {
     material: Arc<Material>,
-    /// Files as they were last looked at, whether they could be used or not.
+    /// Files as they were when they were read.
     stamps: Stamps,
+    /// Reason that those that are there now cannot be used.
+    refused: Option<String>,
 }
 
 impl Credentials {
@@ -51,7 +53,7 @@ impl Credentials {
         // Looked at first: what changes meanwhile is read again.
         let stamps = Stamps::of(&files);
         let material = Arc::new(Material::read(&files, now())?);
-        let current = Arc::new(Mutex::new(Current { material, stamps }));
+        let current = Arc::new(Mutex::new(Current { material, stamps, refused: None }));
         Ok(Self { files: Arc::new(files), current })
     }
 
@@ -69,21 +71,45 @@ impl Credentials {
     }
 
     /// Reads the files again if they have changed since they were last looked at. What is in use
-    /// stays in use when they cannot be used. Returns true if there is something new.
+    /// stays in use when they cannot be used, and they are read again each time: what is wrong may be
+    /// the clock, or a permission. Returns true if there is something new.
     ///
     /// # Errors
     ///
-    /// When the files cannot be used; once for each change.
+    /// When the files cannot be used; once for each reason.
     pub fn refresh(&self) -> Result<bool, CredentialsError> {
         let stamps = Stamps::of(&self.files);
         if self.current.lock().stamps == stamps {
             return Ok(false);
         }
-        let read = Material::read(&self.files, now());
+        let read = Material::read(&self.files, now()).and_then(|read| self.check_holder(read));
         let mut current = self.current.lock();
-        current.stamps = stamps;
-        current.material = Arc::new(read?);
-        Ok(true)
+        match read {
+            Ok(material) => {
+                *current = Current { material: Arc::new(material), stamps, refused: None };
+                Ok(true)
+            }
+            Err(error) => {
+                let reason = Some(error.to_string());
+                if current.refused == reason {
+                    return Ok(false);
+                }
+                current.refused = reason;
+                Err(error)
+            }
+        }
+    }
+
+    /// Refuses what names somebody else: others would not believe it, or believe the wrong thing.
+    fn check_holder(&self, read: Material) -> Result<Material, CredentialsError> {
+        let now = read.own.as_ref().map(|own| own.certificate.identity.clone());
+        match (now, self.identity()) {
+            (Some(now), Some(before)) if now != before => {
+                let (now, before) = (now.to_string(), before.to_string());
+                Err(CredentialsError::OtherHolder { now, before })
+            }
+            _ => Ok(read),
+        }
     }
 
     /// Looks at the files every few seconds until `stop`, and logs what it finds.

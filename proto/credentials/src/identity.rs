@@ -5,8 +5,14 @@ use std::str::FromStr;
 
 /// Scheme of a SPIFFE id.
 const SCHEME: &str = "spiffe://";
-/// Maximum length of the names of clusters and holders: as long as a worker's name may be.
-const NAME_BYTES_MAX: usize = 128;
+/// Maximum length of the name of a cluster.
+const CLUSTER_BYTES_MAX: usize = 128;
+/// Maximum length of a worker's name, as in its registration.
+const WORKER_BYTES_MAX: usize = 253;
+/// Maximum length of a person's name, as of a user with a token.
+const PERSON_BYTES_MAX: usize = 64;
+/// Longest text that an error repeats.
+const SHOWN_MAX: usize = 128;
 
 /// Rights of the holder of a certificate, as far as it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -82,18 +88,21 @@ pub enum InvalidIdentity {
     /// The name of a cluster is the host of a URI.
     #[error(
         "'{0}' cannot name a cluster in certificates: use lower-case letters, digits, '.', '-' \
-         and '_', {NAME_BYTES_MAX} at most"
+         and '_', {CLUSTER_BYTES_MAX} at most"
     )]
     Cluster(String),
     /// No such role.
     #[error("'{0}' is not a role: use master, worker, viewer, submitter, operator or admin")]
     Role(String),
-    /// Names follow the rules for workers.
+    /// Names follow the rules for workers and for users.
     #[error(
-        "'{0}' is not a name: use letters, digits, '.', '-' and '_', {NAME_BYTES_MAX} at most, \
-         beginning with a letter or digit"
+        "'{0}' is not a name: use letters, digits, '.', '-' and '_', {WORKER_BYTES_MAX} at most for \
+         workers and {PERSON_BYTES_MAX} for people, beginning with a letter or digit"
     )]
     Name(String),
+    /// A master is named by its number.
+    #[error("'{0}' is not a master's name, which is its node_id: a number")]
+    Master(String),
     /// Another kind of name.
     #[error("'{0}' is not of the form spiffe://CLUSTER/ROLE/NAME")]
     Form(String),
@@ -109,8 +118,14 @@ impl Identity {
         check_cluster(cluster)?;
         let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
         let begins_well = name.starts_with(|c: char| c.is_ascii_alphanumeric());
-        if !is_short(name) || !begins_well || !name.chars().all(is_word) {
+        let longest = if role.serves() { WORKER_BYTES_MAX } else { PERSON_BYTES_MAX };
+        if name.len() > longest || !begins_well || !name.chars().all(is_word) {
             return Err(InvalidIdentity::Name(shown(name)));
+        }
+        // Written as it is read, so that one master has one name.
+        let is_number = name.parse::<u64>().is_ok_and(|number| number.to_string() == name);
+        if role == Role::Master && !is_number {
+            return Err(InvalidIdentity::Master(shown(name)));
         }
         Ok(Self { cluster: cluster.to_owned(), role, name: name.to_owned() })
     }
@@ -172,17 +187,14 @@ pub(crate) fn cluster_of(uri: &str) -> Result<&str, InvalidIdentity> {
 fn check_cluster(cluster: &str) -> Result<(), InvalidIdentity> {
     let is_word =
         |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-' | '_');
-    let is_valid = is_short(cluster) && cluster.chars().all(is_word);
+    let is_short = (1..=CLUSTER_BYTES_MAX).contains(&cluster.len());
+    let is_valid = is_short && cluster.chars().all(is_word);
     if is_valid { Ok(()) } else { Err(InvalidIdentity::Cluster(shown(cluster))) }
-}
-
-fn is_short(text: &str) -> bool {
-    (1..=NAME_BYTES_MAX).contains(&text.len())
 }
 
 /// Returns the beginning of what somebody else has sent, without what could steer a terminal.
 fn shown(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(NAME_BYTES_MAX).collect()
+    text.chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect()
 }
 
 #[cfg(test)]
@@ -219,12 +231,17 @@ mod tests {
             "spiffe://prod/master/%31",
             "spiffe://prod/master/1?x",
             "spiffe://prod/root/1",
+            "spiffe://prod/master/01",
+            "spiffe://prod/master/one",
         ] {
             assert!(text.parse::<Identity>().is_err(), "{text}");
         }
-        let long = "a".repeat(NAME_BYTES_MAX + 1);
-        assert!(Identity::new(&long, Role::Master, "1").is_err());
-        assert!(Identity::new("prod", Role::Master, &long).is_err());
+        let long = |length| "a".repeat(length);
+        assert!(Identity::new(&long(CLUSTER_BYTES_MAX + 1), Role::Master, "1").is_err());
+        assert!(Identity::new("prod", Role::Worker, &long(WORKER_BYTES_MAX)).is_ok());
+        assert!(Identity::new("prod", Role::Worker, &long(WORKER_BYTES_MAX + 1)).is_err());
+        assert!(Identity::new("prod", Role::Admin, &long(PERSON_BYTES_MAX)).is_ok());
+        assert!(Identity::new("prod", Role::Admin, &long(PERSON_BYTES_MAX + 1)).is_err());
     }
 
     proptest! {

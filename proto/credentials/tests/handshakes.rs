@@ -170,6 +170,25 @@ async fn another_authority_is_not_believed_even_for_the_same_names() {
     assert!(matches!(error, CredentialsError::Untrusted { .. }), "{error}");
 }
 
+/// While an authority is replaced, both are trusted.
+#[tokio::test]
+async fn two_authorities_can_be_trusted_at_once() {
+    let (old, new) = (Cluster::new("prod"), Cluster::new("prod"));
+    let both = old.dir.path().join("both.crt");
+    let texts = [&old, &new].map(|cluster| fs::read(cluster.dir.path().join("ca.crt")).unwrap());
+    fs::write(&both, texts.concat()).unwrap();
+    let holder = |cluster: &Cluster, name: &str| {
+        let files = Files { trusted: both.clone(), ..cluster.files(Role::Master, name) };
+        Credentials::load(files).unwrap()
+    };
+    let (first, second) = (holder(&old, "1"), holder(&new, "2"));
+    for (client, server) in [(&first, &second), (&second, &first)] {
+        let (client, server) = meet(client, Expected::Master, server, Callers::Masters).await;
+        client.unwrap();
+        assert_eq!(server.unwrap().caller.unwrap().cluster(), "prod");
+    }
+}
+
 /// One authority of a company may issue for several clusters, by names of its own.
 #[tokio::test]
 async fn another_cluster_of_the_same_authority_is_refused() {
@@ -236,6 +255,23 @@ async fn new_files_are_shown_by_new_connections_and_old_ones_stay() {
     replace(&files.certificate, "nothing");
     assert!(master.refresh().is_err());
     assert!(!master.refresh().unwrap());
+    let (client, _server) = meet(&worker, Expected::Master, &master, Callers::Anyone).await;
+    client.unwrap();
+
+    // Nor does somebody else's. A permission that is mended is noticed.
+    let other = cluster.files(Role::Master, "2");
+    replace(&files.certificate, &fs::read_to_string(&other.certificate).unwrap());
+    replace(&files.key, &fs::read_to_string(&other.key).unwrap());
+    let set_mode = |mode| fs::set_permissions(&files.key, fs::Permissions::from_mode(mode));
+    set_mode(0o600).unwrap();
+    let error = master.refresh().unwrap_err();
+    assert!(matches!(error, CredentialsError::OtherHolder { .. }), "{error}");
+    cluster.files(Role::Master, "1");
+    set_mode(0o644).unwrap();
+    let error = master.refresh().unwrap_err();
+    assert!(matches!(error, CredentialsError::KeyIsOpen { .. }), "{error}");
+    set_mode(0o600).unwrap();
+    assert!(master.refresh().unwrap());
     let (client, _server) = meet(&worker, Expected::Master, &master, Callers::Anyone).await;
     client.unwrap();
 }

@@ -19,6 +19,9 @@ use tracing::{debug, warn};
 /// After a failed accept, as when file descriptors have run out, it is not tried again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Handshakes at once. More callers wait in the system's queue: only masters have reason to call.
+const HANDSHAKES_MAX: usize = 512;
+
 /// A connection of a caller.
 #[derive(Debug)]
 pub(super) struct Connection(Either<TcpStream, Encrypted<TcpStream>>);
@@ -88,7 +91,7 @@ impl Entrance {
     async fn next(&mut self) -> Connection {
         loop {
             tokio::select! {
-                accepted = accept(&self.listener) => match (accepted, self.acceptor.clone()) {
+                accepted = accept(&self.listener), if self.handshakes.len() < HANDSHAKES_MAX => match (accepted, self.acceptor.clone()) {
                     (Ok((stream, _)), None) => return Connection(Either::Left(stream)),
                     (Ok((stream, remote)), Some(acceptor)) => {
                         self.handshakes.spawn(secured(acceptor, stream, remote));
