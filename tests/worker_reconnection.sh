@@ -93,7 +93,7 @@ kill_worker() {
 title "A cluster of three masters and no worker (reconnection interval $interval)"
 CLOUDAI_RECONNECT_INTERVAL=$interval CLOUDAI_WORKER_HEARTBEAT_INTERVAL=1s \
     CLOUDAI_WORKER_HEARTBEAT_TIMEOUT=5s \
-    "$bin/clusterctl" dev --masters 3 --workers 0 --base-port "$base_port" \
+    "$bin/clusterctl" dev --insecure --masters 3 --workers 0 --base-port "$base_port" \
     --data-dir "$work/cluster" >"$work/dev.log" 2>&1 &
 cluster=$!
 expect "the masters elect a leader" 60 has_leader
