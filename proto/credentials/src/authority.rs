@@ -15,6 +15,7 @@ use rcgen::{
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
 
 use crate::certificate::{CertificateFault, issuer_cluster, not_after};
 use crate::identity::{Identity, InvalidIdentity, cluster_uri};
@@ -233,8 +234,8 @@ impl Authority {
         let not_after = now.checked_add(life).map_or(self.not_after, |end| end.min(self.not_after));
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let mut params = CertificateParams::default();
-        params.not_before = now.checked_sub(BACKDATED).unwrap_or(now).into();
-        params.not_after = not_after.into();
+        params.not_before = OffsetDateTime::from(now.checked_sub(BACKDATED).unwrap_or(now));
+        params.not_after = OffsetDateTime::from(not_after);
         params.distinguished_name =
             distinguished_name(&self.cluster, &format!("{} {}", holder.role(), holder.name()));
         params.subject_alt_names = vec![SanType::URI(holder.to_string().as_str().try_into()?)];
@@ -292,8 +293,8 @@ fn authority_params(
 ) -> CertificateParams {
     let mut params = CertificateParams::default();
     let digest = hexadecimal(Sha256::digest(key.public_key_raw()).as_slice().iter().take(4));
-    params.not_before = now.checked_sub(BACKDATED).unwrap_or(now).into();
-    params.not_after = now.checked_add(life).unwrap_or(now).into();
+    params.not_before = OffsetDateTime::from(now.checked_sub(BACKDATED).unwrap_or(now));
+    params.not_after = OffsetDateTime::from(now.checked_add(life).unwrap_or(now));
     params.distinguished_name = distinguished_name(cluster, &format!("{cluster} {kind} {digest}"));
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![
