@@ -17,7 +17,7 @@ use cluster_state::{
     AutopilotSettings, Limits, MasterId, ReconnectSettings, RetentionSettings, SchedulerSettings,
     SettingKey, UpgradeSettings, WorkerSettings,
 };
-use credentials::Files;
+use credentials::TlsConfig;
 use daemon::config::{ConfigError, InvocationError, Key};
 use daemon::logging::{LogFilter, LogFormat};
 
@@ -91,27 +91,6 @@ pub struct AccessConfig {
     pub anonymous_metrics: Option<bool>,
     /// File with tokens from before the cluster has any of its own; empty for none.
     pub token_file: PathBuf,
-}
-
-/// Keys under `tls`: all of them are given, or none.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TlsConfig {
-    /// File with this master's certificate and those of its issuers, in PEM.
-    pub certificate: PathBuf,
-    /// File with its key.
-    pub key: PathBuf,
-    /// File with the certificates that are trusted to issue others.
-    pub ca: PathBuf,
-}
-
-impl TlsConfig {
-    /// Returns the files, if they are given.
-    #[must_use]
-    pub fn files(&self) -> Option<Files> {
-        let Self { certificate, key, ca } = self.clone();
-        let is_given = !certificate.as_os_str().is_empty();
-        is_given.then_some(Files { certificate, key, trusted: ca })
-    }
 }
 
 /// Keys under `raft`.

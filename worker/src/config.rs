@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Command;
 use cluster_state::WorkerId;
-use credentials::Files;
+use credentials::TlsConfig;
 use daemon::config::{ConfigError, Key, Settings, Value, text};
 use daemon::logging::{LogFilter, LogFormat};
 
@@ -63,27 +63,6 @@ pub struct Config {
     pub retention: RetentionConfig,
     /// Labels for constraints of tasks.
     pub labels: BTreeMap<String, String>,
-}
-
-/// Keys under `tls`: all of them are given, or none.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TlsConfig {
-    /// File with this worker's certificate and those of its issuers, in PEM.
-    pub certificate: PathBuf,
-    /// File with its key.
-    pub key: PathBuf,
-    /// File with the certificates that are trusted to issue others.
-    pub ca: PathBuf,
-}
-
-impl TlsConfig {
-    /// Returns the files, if they are given.
-    #[must_use]
-    pub fn files(&self) -> Option<Files> {
-        let Self { certificate, key, ca } = self.clone();
-        let is_given = !certificate.as_os_str().is_empty();
-        is_given.then_some(Files { certificate, key, trusted: ca })
-    }
 }
 
 /// Bounds.

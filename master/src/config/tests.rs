@@ -142,6 +142,17 @@ fn what_is_missing_is_named_with_the_ways_to_give_it() {
 }
 
 #[test]
+fn certificates_come_whole_and_open_a_listener() {
+    let open = ["--http-listen=0.0.0.0:8080", "--tls-certificate=c", "--tls-key=k"];
+    assert_eq!(with(&open).unwrap_err(), "tls.ca: is missing, and tls.certificate is given");
+    let whole = [&open[..], &["--tls-ca=ca"]].concat();
+    let config = with(&whole).unwrap();
+    assert!(!config.insecure && config.tls.files().is_some());
+    // Whoever shows nothing has no rights then, unless it is said.
+    assert_eq!(config.access.anonymous, Some(Anonymous(None)));
+}
+
+#[test]
 fn an_open_listener_needs_the_word_insecure() {
     let told = with(&["--http-listen=0.0.0.0:8080"]).unwrap_err();
     assert_eq!(

@@ -1,6 +1,5 @@
 //! Checks rules that several values must keep together.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use cluster_state::Role;
@@ -111,12 +110,7 @@ fn check_reach(config: &Config) -> Result<(), ConfigError> {
 
 /// Checks that certificate, key and authority come together.
 fn check_tls(config: &Config) -> Result<(), ConfigError> {
-    let tls = &config.tls;
-    let keys = [("tls.certificate", &tls.certificate), ("tls.key", &tls.key), ("tls.ca", &tls.ca)];
-    let is_missing = |path: &PathBuf| path.as_os_str().is_empty();
-    let given = keys.iter().find(|(_, path)| !is_missing(path));
-    let missing = keys.iter().find(|(_, path)| is_missing(path));
-    let (Some((given, _)), Some((missing, _))) = (given, missing) else { return Ok(()) };
+    let Some((missing, given)) = config.tls.missing() else { return Ok(()) };
     Err(ConfigError::conflict(missing, format!("is missing, and {given} is given")))
 }
 

@@ -101,6 +101,9 @@ pub enum IssueError {
     /// Nothing can be issued any more.
     #[error("the issuer was valid until {0}: make a new one")]
     Expired(humantime::Rfc3339Timestamp),
+    /// Those who trust the root would not believe the issuer.
+    #[error("the issuer's certificate was not signed by the root beside it")]
+    OtherRoot,
     /// The certificate is for another cluster.
     #[error("this authority is of cluster {ours}, and cannot name anybody of {theirs}")]
     OtherCluster { ours: String, theirs: String },
@@ -190,6 +193,9 @@ impl Authority {
         if !is_key_of(&key, &certificate) {
             return Err(IssueError::Key);
         }
+        if !is_signed_by(&root, &certificate) {
+            return Err(IssueError::OtherRoot);
+        }
         Ok(Self {
             cluster: issuer_cluster(&certificate)?,
             root,
@@ -271,6 +277,15 @@ fn is_key_of(key: &KeyPair, certificate: &CertificateDer<'_>) -> bool {
     X509Certificate::from_der(certificate.as_ref()).is_ok_and(|(_, certificate)| {
         certificate.public_key().subject_public_key.data.as_ref() == key.public_key_raw()
     })
+}
+
+fn is_signed_by(root: &CertificateDer<'_>, issuer: &CertificateDer<'_>) -> bool {
+    use x509_parser::prelude::{FromDer, X509Certificate};
+    let read = |der| X509Certificate::from_der(der).map(|(_, certificate)| certificate);
+    let (Ok(root), Ok(issuer)) = (read(root.as_ref()), read(issuer.as_ref())) else {
+        return false;
+    };
+    issuer.verify_signature(Some(root.public_key())).is_ok()
 }
 
 fn distinguished_name(cluster: &str, common: &str) -> DistinguishedName {

@@ -6,6 +6,7 @@
 mod accept;
 mod authority;
 mod certificate;
+mod config;
 mod connect;
 mod description;
 mod failure;
@@ -18,6 +19,7 @@ mod verify;
 pub use accept::{Accepted, Acceptor, Encrypted, NotAccepted};
 pub use authority::{Authority, Host, IssueError, Issued, NewAuthority, Secret};
 pub use certificate::CertificateFault;
+pub use config::TlsConfig;
 pub use connect::{Connector, Secured};
 pub use description::{Description, describe};
 pub use failure::{is_certificate_refused, sentence};

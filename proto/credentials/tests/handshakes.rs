@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use credentials::{
     Accepted, Acceptor, Authority, Callers, Connector, Credentials, CredentialsError, Expected,
-    Files, Identity, NewAuthority, NotAccepted, Protocol, Role, Secured, TrustFiles,
+    Files, Identity, IssueError, NewAuthority, NotAccepted, Protocol, Role, Secured, TrustFiles,
     is_certificate_refused, sentence,
 };
 use tempfile::TempDir;
@@ -187,6 +187,15 @@ async fn two_authorities_can_be_trusted_at_once() {
         client.unwrap();
         assert_eq!(server.unwrap().caller.unwrap().cluster(), "prod");
     }
+}
+
+/// Files of two authorities in one directory make no certificate that nobody would believe.
+#[test]
+fn an_issuer_of_another_root_is_refused() {
+    let (one, other) = (Authority::create("prod", now()), Authority::create("prod", now()));
+    let (one, other) = (one.unwrap(), other.unwrap());
+    let error = Authority::open(&one.root, &other.issuer, &other.issuer_key).unwrap_err();
+    assert!(matches!(error, IssueError::OtherRoot), "{error}");
 }
 
 /// One authority of a company may issue for several clusters, by names of its own.

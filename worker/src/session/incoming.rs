@@ -130,7 +130,9 @@ async fn secured(
             None
         }
         Err(NotAccepted::Failed(error)) => {
-            match credentials::sentence(&error) {
+            let is_late = error.kind() == io::ErrorKind::TimedOut;
+            let late = is_late.then(|| "its handshake took too long".to_owned());
+            match late.or_else(|| credentials::sentence(&error)) {
                 Some(reason) => warn!(%remote, reason, "a caller was not let in"),
                 None => debug!(%remote, %error, "a handshake broke off"),
             }
