@@ -181,16 +181,17 @@ pub(crate) fn best_successor(
 /// membership, `is_first` tells who belongs to the cluster.
 pub(crate) fn known_of(raft: &Raft, sender: NodeId, is_first: impl Fn(NodeId) -> bool) -> Known {
     let committed = raft.data_metrics().borrow_watched().local_committed;
-    let metrics = raft.server_metrics();
-    let metrics = metrics.borrow_watched();
-    let membership = metrics.membership_config.membership();
-    let is_member = match membership.nodes().next() {
-        Some(_) => membership.get_node(&sender).is_some(),
-        None => is_first(sender),
+    let (id, term, membership_at, named) = {
+        let metrics = raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        let named = membership.nodes().next().map(|_| membership.get_node(&sender).is_some());
+        let membership_at = metrics.membership_config.log_id().map(|id| id.index);
+        (metrics.id, metrics.vote.leader_id.term, membership_at, named)
     };
-    let membership_at = metrics.membership_config.log_id().map(|id| id.index);
-    let term = metrics.vote.leader_id.term;
-    Known { id: metrics.id, term, committed, is_member, membership_at }
+    // Asked after the metrics are given back: it takes a lock of its own.
+    let is_member = named.unwrap_or_else(|| is_first(sender));
+    Known { id, term, committed, is_member, membership_at }
 }
 
 pub(crate) fn local_status(raft: &Raft) -> LocalStatus {

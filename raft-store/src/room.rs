@@ -51,10 +51,13 @@ impl Room {
             return None;
         }
 
-        let metrics = self.raft.server_metrics();
-        let metrics = metrics.borrow_watched();
-        let (me, term) = (metrics.id, Term(metrics.vote.leader_id.term));
-        let membership = metrics.membership_config.membership();
+        // Cloned, because the closure below takes locks of its own.
+        let (me, term, membership) = {
+            let metrics = self.raft.server_metrics();
+            let metrics = metrics.borrow_watched();
+            let term = Term(metrics.vote.leader_id.term);
+            (metrics.id, term, metrics.membership_config.membership().clone())
+        };
         let voters = membership.get_joint_config();
         let disk_of = |node: NodeId| match self.shortages.of(node) {
             _ if !self.hand_over.is_answering(node, term) => Disk::Silent,

@@ -60,17 +60,20 @@ impl Node {
     /// Returns the last committed entry that each member's log is known to have had: a leader knows it of
     /// its own, too.
     fn sightings(&self) -> BTreeMap<NodeId, LogId> {
-        let seen = self.seen();
-        {
+        let replicated = {
             let metrics = self.raft().data_metrics();
             let metrics = metrics.borrow_watched();
-            for (node, matched) in metrics.replication.iter().flatten() {
-                if let Some(committed) = earlier(*matched, metrics.cluster_committed) {
-                    seen.learn(*node, committed);
-                }
-            }
+            let logs = metrics.replication.iter().flatten();
+            let committed = |matched: &Option<LogId>| earlier(*matched, metrics.cluster_committed);
+            logs.filter_map(|(node, matched)| Some((*node, committed(matched)?)))
+                .collect::<Vec<_>>()
+        };
+        for (node, committed) in replicated {
+            self.seen().learn(node, committed);
         }
-        seen.all(|node| self.inner.members.get(node).is_some())
+        let mut seen = self.seen().all();
+        seen.retain(|node, _| self.inner.members.get(*node).is_some());
+        seen
     }
 
     /// Tells the other masters, as the leader.
