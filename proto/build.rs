@@ -73,6 +73,9 @@ const REQUEST_BODIES: [&str; 7] = [
     "CreateUserTokenRequest",
 ];
 
+/// Messages that hold secrets: their `Debug` is written by hand and leaves the secrets out.
+const SECRET_BEARERS: [&str; 2] = ["TaskSpec", "Assignment"];
+
 /// Values of enums whose names are symbols.
 const SYMBOLS: [(&str, &str); 2] =
     [("CONSTRAINT_OPERATOR_EQUALS", "="), ("CONSTRAINT_OPERATOR_NOT_EQUALS", "!=")];
@@ -96,7 +99,8 @@ pub(crate) fn generate(root: &Path) -> Result<(), Box<dyn Error>> {
     let mut config = tonic_prost_build::configure()
         .codec_path("crate::codec::BoundedCodec")
         .bytes(".cloudai.v1")
-        .btree_map(".cloudai.v1");
+        .btree_map(".cloudai.v1")
+        .skip_debug(SECRET_BEARERS.map(|name| format!(".cloudai.v1.{name}")));
     for body in JSON_BODIES {
         let path = format!("cloudai.v1.{body}");
         config = config
@@ -114,6 +118,18 @@ pub(crate) fn generate(root: &Path) -> Result<(), Box<dyn Error>> {
         .field_attribute(
             "cloudai.v1.Constraint.value",
             "#[serde(with = \"crate::json::one_or_many\")]",
+        )
+        .field_attribute(
+            "cloudai.v1.Task.env",
+            "#[serde(skip_serializing_if = \"std::collections::BTreeMap::is_empty\")]",
+        )
+        .field_attribute(
+            "cloudai.v1.Task.secret_env",
+            "#[serde(skip_serializing_if = \"Vec::is_empty\")]",
+        )
+        .field_attribute(
+            "cloudai.v1.TaskSpec.secret_env",
+            "#[serde(deserialize_with = \"crate::json::secrets\")]",
         )
         .field_attribute(
             "cloudai.v1.TaskSpec.constraints",

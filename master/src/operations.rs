@@ -46,8 +46,8 @@ pub(crate) use tokens::NewToken;
 pub(crate) use upgrade::{UpgradeMasterView, UpgradeView};
 pub(crate) use users::{CreatedUserToken, UserTokens};
 pub(crate) use views::{
-    ClusterView, CreatedToken, LeaderView, MemberView, TaskPage, TaskStatus, TaskView, Tokens,
-    View, WorkerPage, WorkerView,
+    ClusterView, CreatedToken, LeaderView, MemberView, ShownTask, TaskPage, TaskStatus, TaskView,
+    Tokens, View, WorkerPage, WorkerView,
 };
 pub(crate) use waits::TaskWaits;
 #[cfg(test)]

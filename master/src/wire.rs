@@ -25,7 +25,8 @@ pub(crate) use self::upgrade::upgrade;
 pub(crate) use self::users::{created_user_token, user_tokens};
 use crate::operations::{
     ClusterView, CreatedToken, LeaderView, LogPiece, MemberView, NewToken, ReconnectOutcome,
-    SettingsChange, TaskPage, TaskStatus, TaskView, Tokens, View, WorkerPage, WorkerView,
+    SettingsChange, ShownTask, TaskPage, TaskStatus, TaskView, Tokens, View, WorkerPage,
+    WorkerView,
 };
 use crate::{config, ids};
 
@@ -43,16 +44,20 @@ pub(crate) fn task_status(task: TaskStatus) -> v1::SubmittedTask {
 }
 
 /// Converts a task of this master.
-pub(crate) fn own_task(TaskView { task, pending_reason }: TaskView) -> v1::Task {
+fn own_task(TaskView { task, pending_reason }: TaskView) -> v1::Task {
     convert::task(&task, pending_reason)
 }
 
-/// Converts a task.
-pub(crate) fn task(view: View<TaskView, v1::Task>) -> v1::Task {
-    match view {
+/// Converts a task, with its environment for those who may see it.
+pub(crate) fn task(ShownTask { view, environment }: ShownTask) -> v1::Task {
+    let mut task = match view {
         View::Own(task) => own_task(task),
         View::Leaders(task) => task,
+    };
+    if let Some(spec) = environment {
+        convert::show_environment(&mut task, &spec);
     }
+    task
 }
 
 /// Converts a page of tasks.

@@ -21,7 +21,7 @@ pub use orphan::{orphan, orphan_selection};
 pub use session::{Registration, unfitness};
 pub(crate) use spec::CONSTRAINTS_MAX;
 pub use spec::{MAX_ATTEMPTS_DEFAULT, PRIORITY_DEFAULT, RETRY_BACKOFF_DEFAULT, task_specs};
-pub use task::{submitted, task};
+pub use task::{show_environment, submitted, task};
 pub use time::{InvalidTime, parse_rfc3339, rfc3339};
 pub use user::{NewUserToken, user_token};
 pub use worker::{

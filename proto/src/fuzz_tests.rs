@@ -70,12 +70,12 @@ fn spec() -> impl Strategy<Value = v1::TaskSpec> {
         vec(constraint(), 0..3),
         option::of("[a-z][a-z0-9.-]{0,5}"),
     );
-    let rest = (option::of(1..9_u32), map(), option::of(1..3_i32));
+    let rest = (option::of(1..9_u32), map(), option::of(1..3_i32), map());
     (texts, times, class, rest).prop_map(|(texts, times, class, rest)| {
         let (name, command, env, working_dir) = texts;
         let (retry_backoff, run_timeout) = times;
         let (resources, priority, constraints, worker_id) = class;
-        let (max_attempts, labels, on_disconnect) = rest;
+        let (max_attempts, labels, on_disconnect, secret_env) = rest;
         v1::TaskSpec {
             name,
             command,
@@ -90,6 +90,7 @@ fn spec() -> impl Strategy<Value = v1::TaskSpec> {
             run_timeout,
             labels,
             on_disconnect,
+            secret_env,
         }
     })
 }

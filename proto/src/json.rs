@@ -4,6 +4,7 @@ mod misread;
 mod names;
 mod nulls;
 mod reading;
+mod secrets;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Deserializer};
 pub use self::misread::Misread;
 pub(crate) use self::names::{Name, OptionalName};
 pub use self::reading::read;
+pub(crate) use self::secrets::secrets;
 use crate::convert::CONSTRAINTS_MAX;
 use crate::v1;
 

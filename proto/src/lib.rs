@@ -10,6 +10,7 @@ pub mod codec;
 pub mod consistency;
 pub mod convert;
 pub mod deadline;
+pub mod discreet;
 #[cfg(test)]
 mod fuzz_tests;
 pub mod json;

@@ -18,7 +18,7 @@ mod level_2;
 use std::sync::Arc;
 
 use cluster_state::{
-    Departed, IdempotencyRecord, JoinToken, LeaderRecord, Level, MassLoss, Record, Task, Worker,
+    Departed, IdempotencyRecord, JoinToken, LeaderRecord, Level, MassLoss, Record, Worker,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -157,7 +157,6 @@ pub(crate) use versioned;
 versioned! {
     LeaderRecord = 2,
     Worker = 3,
-    Task = 4,
     IdempotencyRecord = 5,
     Departed = 6,
     JoinToken = 7,
@@ -172,6 +171,11 @@ pub(crate) fn encode_into<T: Versioned>(
     out: &mut Vec<u8>,
 ) -> Result<(), CodecError> {
     out.push(T::TYPE);
+    write_at(record, cluster, out)
+}
+
+/// Appends the level and the rest of a record, after its type.
+fn write_at<T: Versioned>(record: &T, cluster: Level, out: &mut Vec<u8>) -> Result<(), CodecError> {
     if cluster < T::LEVEL {
         return record.write_earlier(cluster, out);
     }

@@ -48,6 +48,7 @@ mod no_leader_answers;
 mod orders_that_reach_nobody;
 mod rolling_restart_under_load;
 mod second_signal_ends_a_master;
+mod secrets_of_tasks;
 mod secured;
 mod settings_outlive_the_leader;
 mod several_workers;

@@ -1,6 +1,7 @@
 //! Runs attempts: starts them, stops them, and says how each ended.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use cluster_state::{AttemptOutcome, AttemptRef, FinishedAttempt, OnDisconnect};
 use nix::sys::signal::Signal;
 use parking_lot::Mutex;
+use proto::discreet::Names;
 use tokio::sync::{mpsc, watch};
 use tracing::debug;
 
@@ -18,17 +20,31 @@ pub(crate) use noop::NoopExecutor;
 pub(crate) use process::{Environment, Passed, ProcessExecutor};
 
 /// An attempt to start.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Launch {
     pub(crate) attempt: AttemptRef,
     /// The program and its arguments.
     pub(crate) command: Vec<String>,
-    /// Variables in addition to those that any program may expect.
+    /// Variables in addition to those that any program may expect. Some may be secret.
     pub(crate) env: BTreeMap<String, String>,
     /// Directory to run in; the attempt's own directory when absent.
     pub(crate) working_dir: Option<PathBuf>,
     /// Treatment of the attempt when no leader is reached for the heartbeat timeout.
     pub(crate) on_disconnect: OnDisconnect,
+}
+
+/// Shows of the variables only the names.
+impl fmt::Debug for Launch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { attempt, command, env, working_dir, on_disconnect } = self;
+        f.debug_struct("Launch")
+            .field("attempt", attempt)
+            .field("command", command)
+            .field("env", &Names(env))
+            .field("working_dir", working_dir)
+            .field("on_disconnect", on_disconnect)
+            .finish()
+    }
 }
 
 /// Order to end an attempt.

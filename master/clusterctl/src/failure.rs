@@ -14,6 +14,7 @@ use proto::problem::{ErrorKind, Outcome};
 use crate::authority::AuthorityError;
 use crate::bearer::TokenError;
 use crate::local_cluster::LocalClusterError;
+use crate::secret_source::SecretError;
 
 /// Reason that a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,9 @@ pub enum Failure {
     /// A file does not hold tasks.
     #[error("{} does not hold tasks: {misread}", source_name(path))]
     ParseFile { path: PathBuf, misread: Misread },
+    /// A secret of a task has no value.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// No master leads.
     #[error("the cluster has no leader")]
     NoLeader,
@@ -133,6 +137,7 @@ impl Failure {
             Self::LocalCluster(LocalClusterError::Client(error)) => code_of(error.kind()),
             Self::NoLeader => 6,
             Self::NoValue { .. }
+            | Self::Secret(_)
             | Self::TwoValues { .. }
             | Self::Token(_)
             | Self::Authority(
@@ -226,6 +231,7 @@ impl Failure {
             | Self::TaskFailed
             | Self::Output(_)
             | Self::Token(_)
+            | Self::Secret(_)
             | Self::Certificate { .. }
             | Self::Authority(_)
             | Self::Json(_)

@@ -7,3 +7,4 @@ pub mod commands;
 pub mod failure;
 pub mod local_cluster;
 pub mod output;
+pub mod secret_source;

@@ -13,6 +13,8 @@ pub(crate) enum Action {
     Read,
     /// Look at tasks and at what they have written.
     ReadTasks,
+    /// Look at the environment of tasks, without secret values.
+    ReadEnvironment,
     /// Submit tasks.
     SubmitTasks,
     /// Cancel tasks.
@@ -42,11 +44,12 @@ pub(crate) enum Action {
 impl Action {
     /// All actions.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Probe,
         Self::ReadMetrics,
         Self::Read,
         Self::ReadTasks,
+        Self::ReadEnvironment,
         Self::SubmitTasks,
         Self::CancelTasks,
         Self::ManageWorkers,
@@ -69,6 +72,7 @@ impl Action {
             | Self::ReadMetrics
             | Self::Read
             | Self::ReadTasks
+            | Self::ReadEnvironment
             | Self::SubmitTasks
             | Self::CancelTasks
             | Self::ServeAsWorker
@@ -91,6 +95,7 @@ impl Action {
             Self::ReadMetrics => "read metrics",
             Self::Read => "look at the cluster",
             Self::ReadTasks => "look at tasks",
+            Self::ReadEnvironment => "look at the environment of tasks",
             Self::SubmitTasks => "submit tasks",
             Self::CancelTasks => "cancel tasks",
             Self::ManageWorkers => "manage workers",

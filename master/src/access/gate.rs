@@ -178,6 +178,11 @@ impl Gate {
         Problem::new(kind, detail).with_outcome(Outcome::Rejected)
     }
 
+    /// Returns whether a principal may do something.
+    fn allows(&self, principal: &Principal, action: Action, object: Object<'_>) -> bool {
+        self.shared.policy.allows(principal, action, object) == Verdict::Allowed
+    }
+
     /// Refuses what a principal may not do.
     pub(super) fn check(
         &self,

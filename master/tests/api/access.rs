@@ -242,19 +242,63 @@ async fn anonymous_callers_have_the_role_that_they_are_given() {
     master.stop().await;
 }
 
-/// Nothing that anybody is shown of a task holds its environment.
+/// Submitters see the environment of a task by itself, viewers and lists do not, and secret values are in
+/// no answer.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_environment_of_a_task_is_shown_to_nobody() {
+async fn the_environment_of_a_task_is_shown_to_submitters_and_secrets_to_nobody() {
     let master = OneMaster::start().await;
-    let secret = "hunter2";
-    let body = json!({"command": ["true"], "env": {"PASSWORD": secret}});
-    let id = master.post("/api/tasks", &body).await.json()["task_id"].as_str().unwrap().to_owned();
-    for path in ["/api/tasks", &format!("/api/tasks/{id}")] {
-        let shown = master.get(path).await.body;
-        assert!(shown.contains(&id) && !shown.contains(secret), "{shown}");
+    let admin = master.post("/api/users/tokens", &json!({"user": "a", "role": "admin"})).await;
+    let admin = User::new(&master, admin.json()["token"].as_str().unwrap());
+    let (_, viewer) = admin.create(json!({"user": "vi", "role": "viewer"})).await;
+    let (_, submitter) = admin.create(json!({"user": "sue", "role": "submitter"})).await;
+    let scoped = json!({"user": "sam", "role": "submitter", "scope": "team=red"});
+    let (_, red) = admin.create(scoped).await;
+
+    let body = json!({"command": ["true"], "env": {"MODE": "fast"}, "labels": {"team": "red"},
+        "secret_env": {"PASSWORD": "hunter2"}});
+    let id = submitter.ask("POST", "/api/tasks", &body).await.json()["task_id"].clone();
+    let path = format!("/api/tasks/{}", id.as_str().unwrap());
+    let wait = format!("{path}/wait?timeout=1m");
+    submitter.ask("DELETE", &path, &Value::Null).await;
+    for user in [&admin, &submitter, &red] {
+        for path in [&path, &wait] {
+            let shown = user.get(path).await;
+            assert!(!shown.body.contains("hunter2"), "{}", shown.body);
+            let shown = shown.json();
+            let environment = (&shown["env"], &shown["secret_env"]);
+            assert_eq!(environment, (&json!({"MODE": "fast"}), &json!(["PASSWORD"])), "{shown}");
+        }
     }
+    for (user, path) in [(&viewer, &*path), (&viewer, &wait), (&admin, "/api/tasks")] {
+        let shown = user.get(path).await.body;
+        assert!(shown.contains("t1") && !shown.contains("fast"), "{shown}");
+        assert!(!shown.contains("PASSWORD") && !shown.contains("hunter2"), "{shown}");
+    }
+    let id = id.as_str().unwrap();
+    let task = submitter.grpc().task(id, Consistency::Linearizable).await.unwrap();
+    assert_eq!(
+        (task.env["MODE"].as_str(), &*task.secret_env),
+        ("fast", &["PASSWORD".to_owned()][..])
+    );
+    assert!(viewer.grpc().task(id, Consistency::Linearizable).await.unwrap().env.is_empty());
+    master.stop().await;
+}
+
+/// A repetition under a key must have the same secrets, and a refusal does not say which they were.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_submission_has_the_same_secrets() {
+    let master = OneMaster::start().await;
     let client = Client::new([master.grpc().to_string()], ClientOptions::default()).unwrap();
-    let task = client.task(&id, Consistency::Linearizable).await.unwrap();
-    assert!(!format!("{task:?}").contains(secret));
+    let submit = |value: &str| {
+        let secret_env = [("PASSWORD".to_owned(), value.to_owned())].into();
+        let command = vec!["true".to_owned()];
+        let spec = v1::TaskSpec { command, secret_env, ..v1::TaskSpec::default() };
+        client.submit(vec![spec], Some("k".to_owned()))
+    };
+    let first = submit("hunter2").await.unwrap();
+    assert_eq!(submit("hunter2").await.unwrap()[0].task_id, first[0].task_id);
+    let refused = submit("hunter3").await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::IdempotencyConflict);
+    assert!(!refused.to_string().contains("hunter"), "{refused}");
     master.stop().await;
 }

@@ -1,6 +1,8 @@
 //! Converts assignments, which tell a worker to run an attempt.
 
-use cluster_state::{AttemptRef, OnDisconnect, Task};
+use std::collections::BTreeMap;
+
+use cluster_state::{AttemptRef, OnDisconnect, Task, TaskSpec};
 use prost::Message;
 
 use crate::limits::{BATCH_BYTES, ByteBudget};
@@ -19,10 +21,19 @@ fn assignment(task: &Task) -> Option<v1::Assignment> {
     Some(v1::Assignment {
         attempt: Some(AttemptRef { task: task.id, attempt: live.number }.into()),
         command: task.spec.command.clone(),
-        env: task.spec.env.to_map(),
+        env: environment(&task.spec),
         working_dir: task.spec.working_dir.clone(),
         requeue_on_disconnect: task.spec.on_disconnect == OnDisconnect::Requeue,
     })
+}
+
+/// Returns all variables in one map, which workers of every release read.
+fn environment(spec: &TaskSpec) -> BTreeMap<String, String> {
+    let secrets = spec.secret_env.iter();
+    let secrets = secrets.map(|(name, value)| (name.to_owned(), value.reveal().to_owned()));
+    let mut variables = spec.env.to_map();
+    variables.extend(secrets);
+    variables
 }
 
 #[cfg(test)]
@@ -31,8 +42,8 @@ mod tests {
     use std::time::Duration;
 
     use cluster_state::{
-        Attempt, AttemptNumber, Class, Epoch, LogIndex, Resources, TaskId, TaskSpec, TaskState,
-        TextMap, Timestamp,
+        Attempt, AttemptNumber, Class, Epoch, LogIndex, Resources, TaskId, TaskState, TextMap,
+        Timestamp,
     };
 
     use super::*;
@@ -56,6 +67,7 @@ mod tests {
             run_timeout: None,
             on_disconnect: OnDisconnect::Keep,
             labels: TextMap::default(),
+            secret_env: cluster_state::SecretMap::default(),
         };
         let attempt = Attempt {
             number: AttemptNumber(1),

@@ -71,7 +71,7 @@ pub fn task_specs(wires: Vec<v1::TaskSpec>) -> Result<Vec<Arc<TaskSpec>>, Invali
 /// Converts a task to the end in spite of faults; the result is valid only if there are none.
 fn read(wire: v1::TaskSpec, faults: &mut Faults) -> TaskSpec {
     check_command(&wire.command, faults);
-    check_env(&wire.env, faults);
+    check_env(&wire, faults);
     check_labels("/labels", &wire.labels, faults);
     if let Some(name) = &wire.name {
         check_text("/name", name, LABEL_BYTES_MAX, faults);
@@ -106,6 +106,7 @@ fn read(wire: v1::TaskSpec, faults: &mut Faults) -> TaskSpec {
         run_timeout,
         on_disconnect: on_disconnect(wire.on_disconnect, faults),
         labels: wire.labels.into(),
+        secret_env: wire.secret_env.into(),
     }
 }
 
@@ -135,27 +136,40 @@ fn check_command(command: &[String], faults: &mut Faults) {
     }
 }
 
-fn check_env(env: &BTreeMap<String, String>, faults: &mut Faults) {
-    let bytes = env.iter().map(|(name, value)| name.len().saturating_add(value.len())).sum();
+/// Checks both kinds of variables, which share one environment.
+fn check_env(wire: &v1::TaskSpec, faults: &mut Faults) {
+    let both = [("/env", &wire.env), ("/secret_env", &wire.secret_env)];
+    let all = || both.into_iter().flat_map(|(_, variables)| variables);
+    let bytes = all().map(|(name, value)| name.len().saturating_add(value.len())).sum();
     if bytes > ENV_BYTES_MAX {
         faults.add("/env", &Breach::TooLong { bytes, max: ENV_BYTES_MAX });
     }
-    if env.len() > ENV_ENTRIES_MAX {
-        faults.add("/env", &Breach::TooMany { count: env.len(), max: ENV_ENTRIES_MAX });
+    let count = all().count();
+    if count > ENV_ENTRIES_MAX {
+        faults.add("/env", &Breach::TooMany { count, max: ENV_ENTRIES_MAX });
     }
 
-    for (name, value) in env {
-        if name.is_empty() || name.contains('=') {
-            faults.add(&member("/env", name), &Breach::EnvironmentName);
+    for (pointer, variables) in both {
+        for (name, value) in variables {
+            check_variable(&member(pointer, name), name, value, faults);
         }
-        if name.contains('\0') || value.contains('\0') {
-            faults.add(&member("/env", name), &Breach::Nul);
-        }
-        // The kernel sees `NAME=value` with a terminator.
-        let bytes = name.len().saturating_add(value.len()).saturating_add(2);
-        if bytes > STRING_BYTES_MAX {
-            faults.add(&member("/env", name), &Breach::TooLong { bytes, max: STRING_BYTES_MAX });
-        }
+    }
+    for name in wire.secret_env.keys().filter(|name| wire.env.contains_key(*name)) {
+        faults.add(&member("/secret_env", name), &Breach::Excludes { other: "the same in env" });
+    }
+}
+
+fn check_variable(pointer: &str, name: &str, value: &str, faults: &mut Faults) {
+    if name.is_empty() || name.contains('=') {
+        faults.add(pointer, &Breach::EnvironmentName);
+    }
+    if name.contains('\0') || value.contains('\0') {
+        faults.add(pointer, &Breach::Nul);
+    }
+    // The kernel sees `NAME=value` with a terminator.
+    let bytes = name.len().saturating_add(value.len()).saturating_add(2);
+    if bytes > STRING_BYTES_MAX {
+        faults.add(pointer, &Breach::TooLong { bytes, max: STRING_BYTES_MAX });
     }
 }
 

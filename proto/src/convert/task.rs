@@ -1,6 +1,8 @@
 //! Converts tasks for display.
 
-use cluster_state::{AttemptOutcome, Task, TaskId, TaskStateKind};
+use std::collections::BTreeMap;
+
+use cluster_state::{AttemptOutcome, Task, TaskId, TaskSpec, TaskStateKind};
 
 use super::rfc3339;
 use crate::v1;
@@ -45,7 +47,15 @@ pub fn task(task: &Task, pending_reason: Option<String>) -> v1::Task {
             .and_then(AttemptOutcome::exit_code),
         index: task.index.0,
         attempts: task.attempts.iter().map(Into::into).collect(),
+        env: BTreeMap::new(),
+        secret_env: Vec::new(),
     }
+}
+
+/// Adds the environment of a task to what is shown of it: of secret variables the names.
+pub fn show_environment(wire: &mut v1::Task, spec: &TaskSpec) {
+    wire.env = spec.env.to_map();
+    wire.secret_env = spec.secret_env.names().map(str::to_owned).collect();
 }
 
 #[cfg(test)]
@@ -53,8 +63,7 @@ mod tests {
     use std::sync::Arc;
 
     use cluster_state::{
-        Attempt, AttemptNumber, Epoch, LogIndex, LossReason, TaskReason, TaskSpec, TaskState,
-        Timestamp,
+        Attempt, AttemptNumber, Epoch, LogIndex, LossReason, TaskReason, TaskState, Timestamp,
     };
 
     use super::*;

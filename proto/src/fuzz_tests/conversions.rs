@@ -118,6 +118,8 @@ fn check_spec(spec: &TaskSpec) {
     assert!((1..=100).contains(&spec.max_attempts));
     let texts = spec.command.iter().map(String::as_str);
     let texts = texts.chain(spec.env.iter().flat_map(|(name, value)| [name, value]));
+    let secrets = spec.secret_env.iter().flat_map(|(name, value)| [name, value.reveal()]);
+    let texts = texts.chain(secrets);
     for text in texts.chain(spec.working_dir.as_deref()) {
         assert!(text.len() < 128 << 10 && !text.contains('\0'), "{text:?}");
     }

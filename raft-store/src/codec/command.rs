@@ -28,7 +28,6 @@ versioned! {
     UnregisterWorker = 3,
     ConnectWorker = 4,
     DisconnectWorkers = 5,
-    SubmitTasks = 6,
     AssignTasks = 7,
     StartAttempts = 8,
     FinishAttempts = 9,

@@ -1,5 +1,7 @@
 //! Encodings that level 2 has changed, with those that they had before, and those that it has added.
 
+mod tasks;
+
 use cluster_state::{
     ClusterId, CreateUserToken, DropOrphans, Epoch, Level, Meta, Orphan, RevokeUserToken,
     SeedSettings, SetSettings, SettingsRecord, TaskId, Term, Timestamp, UserToken,

@@ -109,7 +109,12 @@ impl Apply<'_> {
         self.state.task(id).cloned().ok_or(Rejection::NotLive { task: id })
     }
 
-    fn put_task(&mut self, task: Task) {
+    /// Writes a task. One that is over never runs again, so it keeps its secret variables no longer.
+    fn put_task(&mut self, mut task: Task) {
+        if task.state.is_terminal() && task.spec.secret_env.has_values() {
+            let spec = Arc::make_mut(&mut task.spec);
+            spec.secret_env = spec.secret_env.without_values();
+        }
         let mut task = Arc::new(Task { index: self.index, ..task });
         self.state.intern(&mut task);
         self.state.put_task(&task);

@@ -21,7 +21,7 @@ pub use self::workers::{
     ChangeHealth, ConnectWorker, DisconnectWorkers, ForgetDeparted, HealthChange, HealthFinding,
     LabelWorker, NoteRival, RegisterWorker, SchedulingOrder, SetScheduling, UnregisterWorker,
 };
-use crate::{Generation, Level, Settings, Timestamp, UserToken};
+use crate::{Generation, Level, Settings, TaskSpec, Timestamp, UserToken};
 
 /// A command with the leader's stamp of time: the content of a log entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,8 +98,9 @@ impl Command {
     /// The lowest level of a cluster in which the command may be proposed. Members of a cluster
     /// below it may be unable to read it.
     #[must_use]
-    pub const fn min_level(&self) -> Level {
+    pub fn min_level(&self) -> Level {
         match self {
+            Self::SubmitTasks(submission) if submission.has_secrets() => TaskSpec::SECRETS_LEVEL,
             Self::BeginTerm(_)
             | Self::RegisterWorker(_)
             | Self::UnregisterWorker(_)

@@ -23,6 +23,7 @@ mod limits;
 mod orphan;
 mod reply;
 mod resources;
+mod secret;
 mod settings;
 mod state;
 mod task;
@@ -61,6 +62,7 @@ pub use reply::{
     AttemptVerdict, FinishVerdict, IdempotencyRecord, Registered, Rejection, Reply, Resume,
 };
 pub use resources::{Resources, Shortage};
+pub use secret::{SecretMap, SecretText};
 pub use settings::{
     AutopilotSettings, Backoff, LimitSettings, ReconnectSettings, RetentionSettings,
     SchedulerSettings, SettingFault, SettingKey, SettingOrigin, SettingSource, Settings,

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 pub use self::attempt::{Attempt, AttemptOutcome, LossReason, StopReason};
 pub use self::kind::{AttemptOutcomeKind, TaskStateKind, UnknownState};
 use crate::{
-    AttemptNumber, Constraint, Limits, LogIndex, Resources, TaskId, TextMap, Timestamp, Worker,
-    WorkerId,
+    AttemptNumber, Constraint, Level, Limits, LogIndex, Resources, SecretMap, TaskId, TextMap,
+    Timestamp, Worker, WorkerId,
 };
 
 /// A user's description of a task.
@@ -40,9 +40,14 @@ pub struct TaskSpec {
     pub on_disconnect: OnDisconnect,
     /// Labels for people and queries.
     pub labels: TextMap,
+    /// Environment variables beside `env` whose values nobody is shown. Since level 2.
+    pub secret_env: SecretMap,
 }
 
 impl TaskSpec {
+    /// The level since which a task may have secret variables.
+    pub const SECRETS_LEVEL: Level = Level(2);
+
     /// Returns the bytes of memory that a task of this specification takes before its first
     /// attempt, by the account of [`Task::bytes`], with a class of its own.
     #[must_use]
@@ -57,7 +62,12 @@ impl TaskSpec {
         let of_command = self.command.iter().map(|word| text_bytes(word)).sum::<u64>();
         let optional = [&self.name, &self.working_dir].into_iter().flatten();
         let of_optional = optional.map(|text| text_bytes(text)).sum::<u64>();
-        of_command + of_optional + of_map(&self.env) + of_map(&self.labels)
+        let of_secrets = self
+            .secret_env
+            .iter()
+            .map(|(name, value)| text_bytes(name) + text_bytes(value.reveal()))
+            .sum::<u64>();
+        of_command + of_optional + of_map(&self.env) + of_map(&self.labels) + of_secrets
     }
 }
 

@@ -250,6 +250,7 @@ fn spec() -> TaskSpec {
         run_timeout: None,
         on_disconnect: cluster_state::OnDisconnect::Keep,
         labels: cluster_state::TextMap::default(),
+        secret_env: cluster_state::SecretMap::default(),
     }
 }
 

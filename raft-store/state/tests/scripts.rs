@@ -72,6 +72,7 @@ scripts! {
     a_task_goes_only_where_it_may
     a_task_is_placed_once
     a_task_may_ask_not_to_wait_for_a_silent_worker
+    a_task_that_is_over_keeps_no_secrets
     a_task_that_starts_nowhere_suspends_nobody
     a_token_admits_nobody_who_has_departed
     a_users_token_is_good_until_it_is_revoked
@@ -104,6 +105,7 @@ scripts! {
     registering_again_changes_what_is_named
     resources_are_released_once
     results_that_follow_a_registration_still_count
+    secret_variables_need_the_second_level
     settings_are_changed_by_whoever_has_seen_them
     settings_need_the_second_level
     the_first_leader_gives_a_cluster_its_settings

@@ -35,6 +35,7 @@ fn submission(bytes: usize) -> Command {
             run_timeout: None,
             on_disconnect: OnDisconnect::Keep,
             labels: TextMap::default(),
+            secret_env: cluster_state::SecretMap::default(),
         })
     };
     let tasks = (0..bytes / TASK_BYTES).map(task).collect();

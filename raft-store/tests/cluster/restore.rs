@@ -37,6 +37,7 @@ fn submit() -> Command {
         run_timeout: None,
         on_disconnect: OnDisconnect::Keep,
         labels: TextMap::default(),
+        secret_env: cluster_state::SecretMap::default(),
     };
     Command::SubmitTasks(SubmitTasks { tasks: vec![Arc::new(spec)], idempotency_key: None })
 }

@@ -57,6 +57,7 @@ pub(crate) fn spec() -> Arc<TaskSpec> {
         run_timeout: None,
         on_disconnect: cluster_state::OnDisconnect::Keep,
         labels: cluster_state::TextMap::default(),
+        secret_env: cluster_state::SecretMap::default(),
     })
 }
 

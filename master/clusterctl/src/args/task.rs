@@ -8,6 +8,7 @@ use proto::output::OutputStream;
 use proto::v1;
 
 use super::pair;
+use crate::secret_source::SecretSource;
 
 /// Actions on tasks.
 #[derive(Debug, Subcommand)]
@@ -59,6 +60,10 @@ pub struct SubmitArgs {
     /// Environment variable; may be repeated
     #[arg(long, group = "spec", value_parser = pair, value_name = "KEY=VALUE")]
     pub env: Vec<(String, String)>,
+    /// Environment variable whose value nobody is shown: NAME takes it from the own environment,
+    /// NAME=@FILE from a file, without the newline at its end; may be repeated
+    #[arg(long, group = "spec", value_name = "NAME|NAME=@FILE")]
+    pub secret_env: Vec<SecretSource>,
     /// Label for queries; may be repeated
     #[arg(long = "label", group = "spec", value_parser = pair, value_name = "KEY=VALUE")]
     pub labels: Vec<(String, String)>,

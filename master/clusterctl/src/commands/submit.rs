@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{Context, logs, wait};
 use crate::args::{Format, SubmitArgs};
 use crate::failure::Failure;
+use crate::secret_source;
 
 pub(super) async fn run(
     context: &Context,
@@ -20,7 +21,7 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let tasks = match args.file.take() {
         Some(path) => read_tasks(&path)?,
-        None => vec![from_flags(&mut args)],
+        None => vec![from_flags(&mut args)?],
     };
     // Chosen here, so that a failure can name it.
     let key = args.idempotency_key.take().unwrap_or_else(|| Uuid::new_v4().to_string());
@@ -71,9 +72,10 @@ fn read_tasks(path: &Path) -> Result<Vec<v1::TaskSpec>, Failure> {
     Ok(submission.into_tasks())
 }
 
-fn from_flags(args: &mut SubmitArgs) -> v1::TaskSpec {
+fn from_flags(args: &mut SubmitArgs) -> Result<v1::TaskSpec, Failure> {
     let names_resources = args.cpu.is_some() || args.memory_mb.is_some();
-    v1::TaskSpec {
+    let secrets = std::mem::take(&mut args.secret_env);
+    Ok(v1::TaskSpec {
         name: args.name.take(),
         command: std::mem::take(&mut args.command),
         env: args.env.drain(..).collect(),
@@ -87,8 +89,9 @@ fn from_flags(args: &mut SubmitArgs) -> v1::TaskSpec {
         max_attempts: args.max_attempts,
         run_timeout: args.run_timeout.take(),
         labels: args.labels.drain(..).collect(),
+        secret_env: secret_source::read(secrets, |name| std::env::var(name).ok())?,
         ..v1::TaskSpec::default()
-    }
+    })
 }
 
 #[cfg(test)]
@@ -120,7 +123,7 @@ mod tests {
             labels: [("team".to_owned(), "x".to_owned())].into(),
             ..v1::TaskSpec::default()
         };
-        assert_eq!(from_flags(&mut args), expected);
+        assert_eq!(from_flags(&mut args).unwrap(), expected);
     }
 
     #[test]

@@ -209,7 +209,7 @@ pub fn tasks(tasks: &[v1::Task], style: Style) -> String {
 #[must_use]
 pub fn task(task: &v1::Task, style: Style) -> String {
     let reason = task.pending_reason.as_ref().or(task.reason.as_ref());
-    let summary = fields(&[
+    let mut summary = vec![
         ("task", task.task_id.clone()),
         ("name", or_nothing(task.name.as_ref())),
         ("state", shown::<v1::TaskState>(task.state)),
@@ -218,11 +218,21 @@ pub fn task(task: &v1::Task, style: Style) -> String {
         ("priority", task.priority.to_string()),
         ("resources", amounts(task.resources.as_ref())),
         ("labels", pairs(&task.labels)),
+    ];
+    // Who may not see the environment sees nothing of it.
+    if !task.env.is_empty() {
+        summary.push(("environment", pairs(&task.env)));
+    }
+    if !task.secret_env.is_empty() {
+        summary.push(("secrets", task.secret_env.join(",")));
+    }
+    summary.extend([
         ("submitted at", task.submitted_at.clone()),
         ("started at", or_nothing(task.started_at.as_ref())),
         ("finished at", or_nothing(task.finished_at.as_ref())),
         ("exit code", or_nothing(task.exit_code.as_ref())),
     ]);
+    let summary = fields(&summary);
     if task.attempts.is_empty() {
         return summary;
     }

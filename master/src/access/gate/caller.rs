@@ -44,6 +44,12 @@ impl Caller {
         self.gate.check(&self.principal, action, Object::Cluster)
     }
 
+    /// Returns whether the caller may do something to a task with these labels. A refusal is counted
+    /// nowhere: the caller did not ask for it.
+    pub(crate) fn may_on_task(&self, action: Action, labels: &TextMap) -> bool {
+        self.gate.allows(&self.principal, action, Object::Task(labels))
+    }
+
     /// Refuses what the caller may not do to a task with these labels, although it may to others.
     pub(crate) fn check_task(&self, action: Action, labels: &TextMap) -> Result<(), Problem> {
         match self.scope() {

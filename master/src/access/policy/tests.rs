@@ -39,6 +39,7 @@ Probe: anonymous viewer submitter operator admin worker master
 ReadMetrics: viewer submitter operator admin master
 Read: viewer submitter operator admin master
 ReadTasks: viewer submitter operator admin master
+ReadEnvironment: submitter operator admin
 SubmitTasks: submitter operator admin
 CancelTasks: submitter operator admin
 ManageWorkers: operator admin

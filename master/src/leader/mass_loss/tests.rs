@@ -100,6 +100,7 @@ impl Fleet {
             run_timeout: None,
             on_disconnect: OnDisconnect::Keep,
             labels: TextMap::default(),
+            secret_env: cluster_state::SecretMap::default(),
         };
         let tasks = SubmitTasks { tasks: vec![spec.into()], idempotency_key: None };
         self.apply(0, Command::SubmitTasks(tasks));

@@ -92,6 +92,7 @@ impl Script {
             run_timeout: None,
             on_disconnect: cluster_state::OnDisconnect::Keep,
             labels: cluster_state::TextMap::default(),
+            secret_env: cluster_state::SecretMap::default(),
         });
         self.apply(Command::SubmitTasks(SubmitTasks {
             tasks: vec![spec; count],

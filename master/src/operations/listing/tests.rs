@@ -30,6 +30,7 @@ fn task(id: u64, state: TaskState) -> Arc<Task> {
         run_timeout: None,
         on_disconnect: cluster_state::OnDisconnect::Keep,
         labels: BTreeMap::from([("parity".to_owned(), (id % 2).to_string())]).into(),
+        secret_env: cluster_state::SecretMap::default(),
     };
     Arc::new(Task {
         id: TaskId(id),

@@ -29,6 +29,7 @@ fn a_bare_command_gets_the_defaults() {
         run_timeout: None,
         on_disconnect: OnDisconnect::Keep,
         labels: cluster_state::TextMap::default(),
+        secret_env: cluster_state::SecretMap::default(),
     };
     assert_eq!(spec, expected);
 }
@@ -115,6 +116,24 @@ fn what_is_too_large_is_refused() {
 
     let half = "v".repeat(ENV_BYTES_MAX / 2);
     let json = serde_json::json!({"command": ["x"], "env": {"A": half, "B": half}});
+    assert_eq!(faults(json), ["/env: is 131074 bytes long: at most 131072 are allowed"]);
+}
+
+#[test]
+fn secret_variables_are_checked_as_others_and_told_without_their_values() {
+    let json = serde_json::json!({
+        "command": ["x"], "env": {"A": "1"},
+        "secret_env": {"A": "hunter2", "B=C": "hunter2", "D": "hunter2\u{0}"},
+    });
+    let expected = [
+        "/secret_env/B=C: is not the name of an environment variable",
+        "/secret_env/D: holds a NUL character",
+        "/secret_env/A: cannot be given beside the same in env",
+    ];
+    assert_eq!(faults(json), expected);
+
+    let half = "v".repeat(ENV_BYTES_MAX / 2);
+    let json = serde_json::json!({"command": ["x"], "env": {"A": half}, "secret_env": {"B": half}});
     assert_eq!(faults(json), ["/env: is 131074 bytes long: at most 131072 are allowed"]);
 }
 

@@ -15,6 +15,14 @@ pub struct SubmitTasks {
     pub idempotency_key: Option<IdempotencyKey>,
 }
 
+impl SubmitTasks {
+    /// Returns whether a task has secret variables.
+    #[must_use]
+    pub fn has_secrets(&self) -> bool {
+        self.tasks.iter().any(|task| !task.secret_env.is_empty())
+    }
+}
+
 /// A client's name for a mutation, under which it may be repeated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdempotencyKey {

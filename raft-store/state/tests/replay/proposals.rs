@@ -16,7 +16,7 @@ use cluster_state::{
     SetScheduling, SetSettings, SettingKey, Settings, Specs, StartAttempts, StartNumber, State,
     SubmitTasks, TaskSpec, Tick, Timestamp, TokenId, UnregisterWorker,
 };
-use proptest::collection::vec;
+use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 
@@ -373,8 +373,10 @@ fn spec() -> impl Strategy<Value = Arc<TaskSpec>> {
     );
     let run_timeout = option::of((1..3_000_u64).prop_map(Duration::from_millis));
     let on_disconnect = prop_oneof![Just(OnDisconnect::Keep), Just(OnDisconnect::Requeue)];
-    (class, 1..4_u32, 0..3_000_u64, run_timeout, on_disconnect).prop_map(
-        |(class, max_attempts, backoff, run_timeout, on_disconnect)| {
+    let secrets = btree_map("[ab]", "[a-z]{0,3}", 1..3);
+    let secret_env = option::weighted(0.05, secrets).prop_map(Option::unwrap_or_default);
+    (class, 1..4_u32, 0..3_000_u64, run_timeout, on_disconnect, secret_env).prop_map(
+        |(class, max_attempts, backoff, run_timeout, on_disconnect, secret_env)| {
             Arc::new(TaskSpec {
                 name: None,
                 command: vec!["true".to_owned()],
@@ -386,6 +388,7 @@ fn spec() -> impl Strategy<Value = Arc<TaskSpec>> {
                 run_timeout,
                 on_disconnect,
                 labels: cluster_state::TextMap::default(),
+                secret_env: secret_env.into(),
             })
         },
     )

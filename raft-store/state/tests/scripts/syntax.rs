@@ -349,6 +349,7 @@ impl<'a> Arguments<'a> {
                 Some(other) => panic!("no such choice: {other}"),
             },
             labels: cluster_state::TextMap::default(),
+            secret_env: words::secrets(self.named.remove("secret")),
         });
         let fingerprint = self.number("body", 0);
         let key = self.named.remove("key");

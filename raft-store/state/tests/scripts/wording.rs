@@ -304,6 +304,10 @@ fn task_lines(task: &Task) -> Vec<String> {
             write!(line, ", {what} {count}").unwrap();
         }
     }
+    let emptied = !task.spec.secret_env.has_values();
+    for name in task.spec.secret_env.names() {
+        write!(line, ", {} {name}", if emptied { "emptied" } else { "secret" }).unwrap();
+    }
     std::iter::once(line).chain(task.attempts.iter().map(attempt_line)).collect()
 }
 

@@ -1,11 +1,12 @@
 //! Reads the words of a line.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::time::Duration;
 
 use cluster_state::{
     Assignment, AttemptNumber, AttemptOutcome, AttemptRef, Constraint, ConstraintOp, Epoch,
-    FinishedAttempt, LossReason, SettingKey, TaskId, Timestamp, WorkerId,
+    FinishedAttempt, LossReason, SecretMap, SettingKey, TaskId, Timestamp, WorkerId,
 };
 
 pub(super) fn parsed<T: FromStr>(text: &str) -> T {
@@ -75,4 +76,13 @@ pub(super) fn constraint(text: &str) -> Constraint {
 pub(super) fn pair<K: for<'a> From<&'a str>, V: FromStr>(text: &str) -> (K, V) {
     let (key, value) = text.split_once(':').unwrap();
     (key.into(), parsed(value))
+}
+
+/// Reads `TOKEN,KEY`: names of secret variables, each of which gets a value.
+pub(super) fn secrets(names: Option<&str>) -> SecretMap {
+    let names = names.into_iter().flat_map(|names| names.split(','));
+    names
+        .map(|name| (name.to_owned(), format!("value of {name}")))
+        .collect::<BTreeMap<_, _>>()
+        .into()
 }

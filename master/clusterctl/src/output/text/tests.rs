@@ -60,6 +60,15 @@ fn example_task() -> v1::Task {
 }
 
 #[test]
+fn the_environment_of_a_task_is_shown_where_there_is_one_to_see() {
+    assert!(!task(&example_task(), Style::Plain).contains("environment"));
+    let env = [("A".to_owned(), "1".to_owned())].into();
+    let secret_env = vec!["KEY".to_owned(), "TOKEN".to_owned()];
+    let shown = task(&v1::Task { env, secret_env, ..example_task() }, Style::Plain);
+    assert!(shown.contains("environment:  A=1\nsecrets:      KEY,TOKEN\nsubmitted at:"), "{shown}");
+}
+
+#[test]
 fn the_leader_is_one_row() {
     let status = v1::LeaderStatus {
         leader_id: Some(2),

@@ -1,0 +1,83 @@
+//! `Debug` of messages that hold secrets: values of variables are left out.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::v1;
+
+/// Variables of an environment, of which only the names are shown.
+pub struct Names<'a>(pub &'a BTreeMap<String, String>);
+
+impl fmt::Debug for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl fmt::Debug for v1::TaskSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            command,
+            env,
+            working_dir,
+            resources,
+            priority,
+            constraints,
+            worker_id,
+            max_attempts,
+            retry_backoff,
+            run_timeout,
+            labels,
+            on_disconnect,
+            secret_env,
+        } = self;
+        f.debug_struct("TaskSpec")
+            .field("name", name)
+            .field("command", command)
+            .field("env", env)
+            .field("working_dir", working_dir)
+            .field("resources", resources)
+            .field("priority", priority)
+            .field("constraints", constraints)
+            .field("worker_id", worker_id)
+            .field("max_attempts", max_attempts)
+            .field("retry_backoff", retry_backoff)
+            .field("run_timeout", run_timeout)
+            .field("labels", labels)
+            .field("on_disconnect", on_disconnect)
+            .field("secret_env", &Names(secret_env))
+            .finish()
+    }
+}
+
+impl fmt::Debug for v1::Assignment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { attempt, command, env, working_dir, requeue_on_disconnect } = self;
+        f.debug_struct("Assignment")
+            .field("attempt", attempt)
+            .field("command", command)
+            .field("env", &Names(env))
+            .field("working_dir", working_dir)
+            .field("requeue_on_disconnect", requeue_on_disconnect)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_of_a_message_holds_no_secret() {
+        let map = || BTreeMap::from([("TOKEN".to_owned(), "hunter2".to_owned())]);
+        let spec = v1::TaskSpec { secret_env: map(), ..v1::TaskSpec::default() };
+        let assignment = v1::Assignment { env: map(), ..v1::Assignment::default() };
+        let submission = v1::SubmitRequest { tasks: vec![spec], idempotency_key: None };
+        let assignments = vec![assignment];
+        let order = v1::AssignTaskRequest { assignments, ..v1::AssignTaskRequest::default() };
+        for printed in [format!("{submission:?}"), format!("{order:?}")] {
+            assert!(printed.contains("TOKEN") && !printed.contains("hunter2"), "{printed}");
+        }
+    }
+}
