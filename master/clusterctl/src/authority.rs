@@ -26,6 +26,8 @@ pub const ROOT_KEY: &str = "ca.key";
 const ISSUER: &str = "issuer.crt";
 const ISSUER_KEY: &str = "issuer.key";
 
+/// Files of an issuer.
+pub const ISSUER_FILES: [&str; 2] = [ISSUER, ISSUER_KEY];
 /// Files of an authority.
 pub const FILES: [&str; 4] = [ROOT, ROOT_KEY, ISSUER, ISSUER_KEY];
 
@@ -47,6 +49,9 @@ pub enum AuthorityError {
     /// A file is there already.
     #[error("{} exists", .0.display())]
     Exists(PathBuf),
+    /// Nothing says which cluster the root is of.
+    #[error("{} has no issuer whose cluster is known: name it (--cluster)", .0.display())]
+    NoCluster(PathBuf),
     /// The trusted certificates beside it do not include this authority.
     #[error(
         "{} trusts another authority: nobody who uses it would believe the certificate; add ca.crt of \
@@ -119,6 +124,42 @@ impl AuthorityDir {
         Self::open(dir)
     }
 
+    /// Makes another issuer for the root of a directory, with the name that the one before has, or else
+    /// this one. Certificates of the issuer before stay good: they come with its certificate.
+    ///
+    /// # Errors
+    ///
+    /// When root and key do not fit together, an issuer exists and is not to be replaced, or a file cannot
+    /// be written.
+    pub fn renew_issuer(
+        dir: &Path,
+        cluster: Option<&str>,
+        replaces: bool,
+    ) -> Result<Self, AuthorityError> {
+        let issuer = dir.join(ISSUER);
+        if !replaces {
+            refuse_existing([issuer.clone(), dir.join(ISSUER_KEY)])?;
+        }
+        let known = issuer.exists().then(|| read(&issuer)).transpose()?;
+        let known = known.map(|text| Authority::cluster_of_issuer(&text)).transpose()?;
+        let cluster = match (cluster, known) {
+            (Some(theirs), Some(ours)) if theirs != ours => {
+                let theirs = theirs.to_owned();
+                return Err(IssueError::OtherCluster { ours, theirs }.into());
+            }
+            (Some(named), _) => named.to_owned(),
+            (None, Some(known)) => known,
+            (None, None) => return Err(AuthorityError::NoCluster(dir.to_owned())),
+        };
+        let root = read(&dir.join(ROOT))?;
+        let root_key = read_secret(&dir.join(ROOT_KEY))?;
+        let new = Authority::create_issuer(&cluster, &root, &root_key, now())?;
+        // The key first: with another certificate it is refused, and the command can be repeated.
+        replace(&dir.join(ISSUER_KEY), new.issuer_key.reveal(), 0o600)?;
+        replace(&issuer, &new.issuer, 0o644)?;
+        Self::open(dir)
+    }
+
     /// Opens the authority of a directory.
     ///
     /// # Errors
@@ -126,13 +167,7 @@ impl AuthorityDir {
     /// When a file cannot be read, or is of another authority.
     pub fn open(dir: &Path) -> Result<Self, AuthorityError> {
         let root = read(&dir.join(ROOT))?;
-        let key_path = dir.join(ISSUER_KEY);
-        let issuer_key = Secret::new(read(&key_path)?);
-        let unreadable = |source| AuthorityError::Read { path: key_path.clone(), source };
-        let mode = fs::metadata(&key_path).map_err(unreadable)?.mode() & 0o777;
-        if mode & READ_BY_OTHERS != 0 {
-            return Err(AuthorityError::KeyIsOpen { path: key_path, mode });
-        }
+        let issuer_key = read_secret(&dir.join(ISSUER_KEY))?;
         let authority = Authority::open(&root, &read(&dir.join(ISSUER))?, &issuer_key)?;
         Ok(Self { root, authority })
     }
@@ -198,6 +233,17 @@ fn read(path: &Path) -> Result<String, AuthorityError> {
         .map_err(|source| AuthorityError::Read { path: path.to_owned(), source })
 }
 
+/// Reads a key that only its owner may read.
+fn read_secret(path: &Path) -> Result<Secret, AuthorityError> {
+    let text = Secret::new(read(path)?);
+    let unreadable = |source| AuthorityError::Read { path: path.to_owned(), source };
+    let mode = fs::metadata(path).map_err(unreadable)?.mode() & 0o777;
+    if mode & READ_BY_OTHERS != 0 {
+        return Err(AuthorityError::KeyIsOpen { path: path.to_owned(), mode });
+    }
+    Ok(text)
+}
+
 fn refuse_existing(paths: impl IntoIterator<Item = PathBuf>) -> Result<(), AuthorityError> {
     let existing = paths.into_iter().find(|path| path.exists());
     existing.map_or(Ok(()), |path| Err(AuthorityError::Exists(path)))
@@ -226,4 +272,55 @@ fn replace(path: &Path, text: &str, mode: u32) -> Result<(), AuthorityError> {
     }
     write_new(&new, text, mode)?;
     fs::rename(&new, path).map_err(|source| AuthorityError::Write { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o777
+    }
+
+    #[test]
+    fn another_issuer_of_the_same_root_is_made_with_its_key() {
+        let dir = std::env::temp_dir().join(format!("clusterctl-issuer-{}", std::process::id()));
+        AuthorityDir::create(&dir, "prod").unwrap();
+        let texts = || [ROOT, ISSUER, ISSUER_KEY].map(|name| read(&dir.join(name)).unwrap());
+        let before = texts();
+        let refused = AuthorityDir::renew_issuer(&dir, None, false).unwrap_err();
+        assert!(matches!(refused, AuthorityError::Exists(_)), "{refused}");
+        let refused = AuthorityDir::renew_issuer(&dir, Some("test"), true).unwrap_err();
+        let AuthorityError::Issue(IssueError::OtherCluster { .. }) = refused else {
+            panic!("{refused}")
+        };
+        assert_eq!(texts(), before, "a refusal changes nothing");
+
+        let renewed = AuthorityDir::renew_issuer(&dir, None, true).unwrap();
+        assert_eq!(renewed.authority().cluster(), "prod");
+        let after = texts();
+        assert_eq!(after[0], before[0], "everybody trusts the same root");
+        assert!(after[1] != before[1] && after[2] != before[2]);
+        assert_eq!((mode(&dir.join(ISSUER_KEY)), mode(&dir.join(ISSUER))), (0o600, 0o644));
+        let order =
+            Order { role: Role::Admin, name: "ada", hosts: &[], life: None, replaces: false };
+        renewed.issue(&order, &dir.join("out")).unwrap();
+
+        // Where the issuer is lost, its cluster has to be named.
+        fs::remove_file(dir.join(ISSUER)).unwrap();
+        fs::remove_file(dir.join(ISSUER_KEY)).unwrap();
+        let refused = AuthorityDir::renew_issuer(&dir, None, false).unwrap_err();
+        assert!(matches!(refused, AuthorityError::NoCluster(_)), "{refused}");
+        AuthorityDir::renew_issuer(&dir, Some("prod"), false).unwrap();
+
+        // The key of another root, and one that others may read.
+        let other = Authority::create("prod", now()).unwrap();
+        replace(&dir.join(ROOT_KEY), other.root_key.reveal(), 0o600).unwrap();
+        let refused = AuthorityDir::renew_issuer(&dir, None, true).unwrap_err();
+        assert!(matches!(refused, AuthorityError::Issue(IssueError::RootKey)), "{refused}");
+        replace(&dir.join(ROOT_KEY), other.root_key.reveal(), 0o644).unwrap();
+        let refused = AuthorityDir::renew_issuer(&dir, None, true).unwrap_err();
+        assert!(matches!(refused, AuthorityError::KeyIsOpen { .. }), "{refused}");
+        fs::remove_dir_all(&dir).unwrap();
+    }
 }

@@ -3,6 +3,8 @@
 //! A root is trusted for ten years and needed only for making another issuer, so its key can be put
 //! away. The issuer signs certificates for masters, workers and people.
 
+mod issuer;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -17,6 +19,8 @@ use rustls::pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
+pub use self::issuer::NewIssuer;
+use self::issuer::sign;
 use crate::certificate::{CertificateFault, issuer_cluster, not_after};
 use crate::identity::{Identity, InvalidIdentity, cluster_uri};
 
@@ -92,6 +96,12 @@ pub enum IssueError {
     /// The key of the issuer is of another one, or damaged.
     #[error("the key of the issuer cannot be read, or belongs to another certificate")]
     Key,
+    /// The key of the root is of another one, or damaged.
+    #[error("the key of the root cannot be read, or belongs to another certificate")]
+    RootKey,
+    /// No issuer can be made any more.
+    #[error("the root was valid until {0}: make a new authority")]
+    RootExpired(humantime::Rfc3339Timestamp),
     /// The name of the cluster cannot stand in a certificate.
     #[error(transparent)]
     Cluster(#[from] InvalidIdentity),
@@ -163,17 +173,12 @@ impl Authority {
         let root_params = authority_params(cluster, "root", &root_key, now, ROOT_LIFE);
         let root = root_params.self_signed(&root_key)?;
         let root_issuer = Issuer::from_params(&root_params, &root_key);
-
-        let issuer_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let mut params = authority_params(cluster, "issuer", &issuer_key, now, ISSUER_LIFE);
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.subject_alt_names = vec![uri];
-        let issuer = params.signed_by(&issuer_key, &root_issuer)?;
+        let NewIssuer { issuer, issuer_key } = sign(cluster, uri, &root_issuer, now, None)?;
         Ok(NewAuthority {
             root: root.pem(),
             root_key: Secret(root_key.serialize_pem()),
-            issuer: issuer.pem(),
-            issuer_key: Secret(issuer_key.serialize_pem()),
+            issuer,
+            issuer_key,
         })
     }
 
@@ -209,6 +214,12 @@ impl Authority {
     #[must_use]
     pub fn cluster(&self) -> &str {
         &self.cluster
+    }
+
+    /// Returns the end of the issuer's validity.
+    #[must_use]
+    pub const fn not_after(&self) -> SystemTime {
+        self.not_after
     }
 
     /// Returns the SHA-256 of the root's certificate, in hexadecimal digits, by which people and

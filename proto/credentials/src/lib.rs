@@ -17,7 +17,7 @@ mod parties;
 mod verify;
 
 pub use accept::{Accepted, Acceptor, Encrypted, NotAccepted};
-pub use authority::{Authority, Host, IssueError, Issued, NewAuthority, Secret};
+pub use authority::{Authority, Host, IssueError, Issued, NewAuthority, NewIssuer, Secret};
 pub use certificate::CertificateFault;
 pub use config::TlsConfig;
 pub use connect::{Connector, Secured};

@@ -21,6 +21,20 @@ pub enum TlsCommand {
         #[arg(long, value_name = "NAME", default_value = "cloudai")]
         cluster: String,
     },
+    /// Make another issuer for an authority, with the key of its root
+    #[command(after_help = "Reads ca.crt and ca.key, and writes issuer.crt and issuer.key, which \
+        `clusterctl tls cert` uses from then on. Everybody trusts the root already, so nothing else \
+        changes: certificates of the issuer before stay good until they end.")]
+    Issuer {
+        /// Directory of the authority, as `clusterctl tls init` has made it
+        dir: PathBuf,
+        /// Name of the cluster in certificates [default: that of the issuer before]
+        #[arg(long, value_name = "NAME")]
+        cluster: Option<String>,
+        /// Replace the issuer before
+        #[arg(long)]
+        force: bool,
+    },
     /// Issue a certificate
     #[command(after_help = "Writes ROLE-NAME.crt and ROLE-NAME.key, and ca.crt beside them. The \
         name of a master is its node_id, that of a worker its worker_id.\n\nWhoever has a key may \

@@ -40,6 +40,9 @@ struct Shown {
 pub(super) fn run(context: &Context, command: TlsCommand) -> Result<(), Failure> {
     match command {
         TlsCommand::Init { dir, cluster } => init(context, &dir, &cluster),
+        TlsCommand::Issuer { dir, cluster, force } => {
+            renew_issuer(context, &dir, cluster.as_deref(), force)
+        }
         TlsCommand::Cert(args) => issue(context, &args),
         TlsCommand::Show { files } => show(context, &files),
     }
@@ -61,6 +64,28 @@ fn init(context: &Context, dir: &Path, cluster: &str) -> Result<(), Failure> {
             "authority of {}, valid until {}\nSHA-256 {}\n\n{dir}/{ROOT_KEY} is needed only for \
              making another issuer: put it where nobody can read it.\nnext: clusterctl tls cert \
              --ca {dir} master 1",
+            made.cluster, made.not_after, made.digest
+        )
+    })
+}
+
+fn renew_issuer(
+    context: &Context,
+    dir: &Path,
+    cluster: Option<&str>,
+    replaces: bool,
+) -> Result<(), Failure> {
+    let renewed = AuthorityDir::renew_issuer(dir, cluster, replaces)?;
+    let made = Made {
+        cluster: renewed.authority().cluster().to_owned(),
+        digest: renewed.authority().digest(),
+        files: authority::ISSUER_FILES.map(|name| dir.join(name)).to_vec(),
+        not_after: format_rfc3339_seconds(renewed.authority().not_after()).to_string(),
+    };
+    context.output.data(&made, |made, _| {
+        format!(
+            "another issuer of {}, valid until {}\nSHA-256 of the root {}\n\n{ROOT_KEY} is not \
+             needed any more: put it where nobody can read it.",
             made.cluster, made.not_after, made.digest
         )
     })
