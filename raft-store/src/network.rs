@@ -30,6 +30,7 @@ use proto::v1;
 use proto::v1::raft_service_client::RaftServiceClient;
 use tokio::time::Instant;
 use tonic::transport::Channel;
+use tonic::{Code, Status};
 
 use self::address_book::AddressBook;
 use self::answers::{Latest, check_answered, failure, left_behind, malformed, went_back, within};
@@ -92,6 +93,11 @@ impl Network {
             snapshot_trouble: None,
         }
     }
+}
+
+/// Returns whether somebody answers who tells nothing because of who asks.
+pub(crate) fn is_disbelief(status: &Status) -> bool {
+    matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated)
 }
 
 /// Creates a client for calls between masters.

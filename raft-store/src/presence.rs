@@ -48,6 +48,8 @@ pub enum Account {
     Other(Generation),
     /// It belongs to the cluster, and says no more.
     Untold,
+    /// It tells nothing to whoever shows no master's certificate.
+    Refused,
 }
 
 /// Masters of the cluster answer, and would find out that it has begun another life without them.
@@ -119,7 +121,10 @@ impl Wanted<'_> {
     async fn ask(&self, address: &str, deadline: Instant) -> Option<Account> {
         let mut client = network::client(self.dialer.connect_lazily(address).ok()?);
         let answer = client.introduce(v1::IntroduceRequest::default());
-        let who = timeout_at(deadline, answer).await.ok()?.ok()?.into_inner();
+        let who = match timeout_at(deadline, answer).await.ok()? {
+            Ok(who) => who.into_inner(),
+            Err(refusal) => return network::is_disbelief(&refusal).then_some(Account::Refused),
+        };
         let theirs = who.cluster_id.as_deref().and_then(|id| id.parse::<ClusterId>().ok())?;
         let is_it = match self.cluster {
             Ok(cluster) => theirs == cluster,
@@ -162,6 +167,7 @@ pub(crate) fn check_is_of(
     let is_of = |member: &PresentMember| match member.account {
         Account::Member { .. } | Account::Untold => beginning == Generation::default(),
         Account::Other(theirs) => theirs == beginning,
+        Account::Refused => false,
     };
     if present.iter().all(is_of) { Ok(()) } else { Err(StillAlive(present.to_vec())) }
 }
@@ -178,10 +184,10 @@ pub fn check_is_gone(content: &Content, present: &[PresentMember]) -> Result<(),
     let has_gone_on = |member: &PresentMember| match member.account {
         Account::Member { term, leader, .. } => leader.is_some() && term > newest,
         Account::Other(theirs) => theirs.number >= content.generation.number,
-        Account::Untold => false,
+        Account::Untold | Account::Refused => false,
     };
     let takes_part = |member: &&PresentMember| match member.account {
-        Account::Member { .. } | Account::Untold => true,
+        Account::Member { .. } | Account::Untold | Account::Refused => true,
         Account::Other(_) => false,
     };
     let nodes =
@@ -216,6 +222,9 @@ impl fmt::Display for PresentMember {
                 write!(f, "belongs to generation {number} ({id:016x})")
             }
             Account::Untold => write!(f, "answers"),
+            Account::Refused => {
+                write!(f, "says who it is to nobody without a master's certificate")
+            }
         }
     }
 }

@@ -152,3 +152,25 @@ async fn ended(cluster: &mut Cluster, name: &str) -> String {
     })
     .await
 }
+
+/// A restoration finds the masters that it would end, and takes a refusal to tell for a sign of life.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restoration_asks_the_masters_with_certificates() {
+    let cluster = Cluster::builder().secured().masters(1).start().await;
+    let backup = cluster.path("a.backup").display().to_string();
+    cluster.clusterctl(&["snapshot", "save", &backup]).await.expect(0);
+    let dir = cluster.path("restored").display().to_string();
+    let members = format!("1={}", cluster.master(1).grpc());
+    let restore = ["snapshot", "restore", &backup, "--data-dir", &dir, "--node-id", "1"];
+    let restore =
+        [&restore[..], &["--cluster-name", "test", "--initial-cluster", &members]].concat();
+
+    let own = cluster.certificates().unwrap();
+    for (role, name, told) in [
+        ("master", "1", "leads in term"),
+        ("admin", "ada", "to nobody without a master's certificate"),
+    ] {
+        let refused = run(&cluster, &own.connection(role, name), &restore).await.expect(4);
+        assert!(refused.stderr.contains(told), "{refused:?}");
+    }
+}

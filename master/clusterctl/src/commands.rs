@@ -20,6 +20,7 @@ mod wait;
 mod worker;
 
 use std::cell::OnceCell;
+use std::path::Path;
 use std::time::Duration;
 
 use credentials::{Credentials, TrustFiles};
@@ -50,6 +51,14 @@ impl Context {
         let token = bearer::token(token_file.as_deref(), std::env::var(TOKEN_VARIABLE).ok())?;
         let output = Output::new(output);
         Ok(Self { endpoints, trust, timeout, token, output, client: OnceCell::new() })
+    }
+
+    /// Returns own certificate, key and what is trusted, as flags of `master`; nothing without a certificate.
+    fn master_flags(&self) -> Vec<(&'static str, &Path)> {
+        let Some(TrustFiles { trusted, own: Some((certificate, key)) }) = &self.trust else {
+            return Vec::new();
+        };
+        vec![("--tls-certificate", certificate), ("--tls-key", key), ("--tls-ca", trusted)]
     }
 
     /// Returns the client, always the same one, because it remembers the leader.

@@ -22,7 +22,8 @@ pub enum SnapshotCommand {
     #[command(
         after_help = "Run it once for each first member, with the same FILE, cluster name and \
         list, and then start the masters. The cluster keeps its id, so its workers register again. \
-        Masters of its past are refused.\n\nExample:\n  clusterctl snapshot restore prod.backup \
+        Masters of its past are refused. Where masters use TLS, --cacert, --cert and --key name a \
+        master's files, with which they are asked.\n\nExample:\n  clusterctl snapshot restore prod.backup \
         --data-dir /var/lib/cloudai --node-id 1 --cluster-name prod \\\n    --initial-cluster \
         1=10.0.0.1:50051,2=10.0.0.2:50051,3=10.0.0.3:50051"
     )]

@@ -25,6 +25,9 @@ pub(super) fn run(context: &Context, args: &RestoreArgs) -> Result<(), Failure> 
     if args.force {
         command.arg("--force");
     }
+    for (flag, file) in context.master_flags() {
+        command.arg(flag).arg(file);
+    }
     if context.output.format() == Format::Json {
         command.arg("--json");
     }
