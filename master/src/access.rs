@@ -2,6 +2,7 @@
 
 mod action;
 mod bearer;
+mod budgets;
 mod failures;
 mod fresh_reads;
 mod gate;
@@ -12,9 +13,10 @@ mod secret;
 mod token_file;
 
 pub(crate) use action::Action;
-pub(crate) use gate::{Caller, Gate};
+pub(crate) use gate::{Caller, Gate, Rules};
 pub(crate) use origin::Origin;
-pub(crate) use policy::{Object, Policy};
+pub use policy::Need;
+pub(crate) use policy::{Object, Policy, need};
 pub(crate) use principal::Principal;
 pub(crate) use secret::{digest, draw_id, draw_secret, whole};
 pub(crate) use token_file::{TokenFile, TokenFileError};

@@ -37,7 +37,7 @@ pub(crate) use strangers::Reach;
 
 use self::answer::Refusal;
 use self::input::{NoParams, Params};
-use self::routes::Routes;
+use self::routes::{Route, Routes};
 use crate::access::{Action, Gate};
 use crate::metrics::{ClusterSample, Metrics};
 use crate::operations::Operations;
@@ -57,21 +57,9 @@ pub(crate) struct Api {
     pub(crate) request_bytes_max: usize,
 }
 
-/// Every path that is served, with the action that its callers must be allowed.
+/// Every route, behind what looks at requests before it.
 pub(crate) fn router(api: Api, gate: Gate, reach: Reach) -> Router {
-    let routes = Routes::default();
-    let routes = task_routes(routes);
-    let routes = worker_routes(routes);
-    let routes = cluster_routes(routes);
-    let routes = user_routes(routes);
-    let routes = routes
-        .probe("/livez", probes::live)
-        .probe("/readyz", probes::ready)
-        .probe("/leader", probes::leader)
-        .probe("/follower", probes::follower)
-        .get("/metrics", Action::ReadMetrics, metrics)
-        .get("/ws", Action::Read, socket::open);
-    routes
+    routes()
         .into_router()
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
@@ -79,6 +67,27 @@ pub(crate) fn router(api: Api, gate: Gate, reach: Reach) -> Router {
         .layer(middleware::from_fn_with_state(reach, strangers::refuse))
         .layer(middleware::from_fn_with_state(api.clone(), observe::observe))
         .with_state(api)
+}
+
+/// Lists every route.
+pub(crate) fn list() -> Vec<Route> {
+    routes().into_list()
+}
+
+/// Every path that is served, with the action that its callers must be allowed.
+fn routes() -> Routes {
+    let routes = Routes::default();
+    let routes = task_routes(routes);
+    let routes = worker_routes(routes);
+    let routes = cluster_routes(routes);
+    let routes = user_routes(routes);
+    routes
+        .probe("/livez", probes::live)
+        .probe("/readyz", probes::ready)
+        .probe("/leader", probes::leader)
+        .probe("/follower", probes::follower)
+        .get("/metrics", Action::ReadMetrics, metrics)
+        .get("/ws", Action::Read, socket::open)
 }
 
 fn task_routes(routes: Routes) -> Routes {

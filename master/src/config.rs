@@ -9,6 +9,7 @@ mod validate;
 mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -129,6 +130,8 @@ pub struct LimitsConfig {
     pub http_connections: usize,
     /// Connections to the gRPC port open at once.
     pub grpc_connections: usize,
+    /// Requests of one caller in a second; 0 for any number.
+    pub requests_per_second: usize,
     /// Requests that may wait for something to happen at once: half of all at most, and filled in
     /// so by validation when it was not given.
     pub wait_requests: usize,
@@ -161,6 +164,15 @@ pub struct LogConfig {
     pub level: LogFilter,
     /// For people or for machines.
     pub format: LogFormat,
+}
+
+impl LimitsConfig {
+    /// Returns the requests that one caller may make in a second; none for any number.
+    #[must_use]
+    pub fn requests_of_caller(&self) -> Option<NonZeroU32> {
+        let bound = u32::try_from(self.requests_per_second).unwrap_or(u32::MAX);
+        NonZeroU32::new(bound)
+    }
 }
 
 impl Default for Config {
@@ -232,6 +244,7 @@ impl Default for LimitsConfig {
             http_connections: 8_192,
             // A fleet of ten thousand dials a new leader at once, and there are clients beside it.
             grpc_connections: 12_288,
+            requests_per_second: 0,
             wait_requests: 0,
             // Dashboards and operators; each may have some tens of kilobytes under way.
             ws_clients: 1_024,

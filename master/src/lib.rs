@@ -7,6 +7,7 @@ mod backups;
 pub mod config;
 mod connections;
 mod dialing;
+pub mod endpoints;
 mod events;
 mod freshness;
 mod ids;

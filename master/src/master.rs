@@ -26,7 +26,7 @@ pub use signals::run;
 
 use self::front::Front;
 use self::part::Part;
-use crate::access::{Gate, Policy, TokenFile, TokenFileError};
+use crate::access::{Gate, Policy, Rules, TokenFile, TokenFileError};
 use crate::backups::ScheduledBackups;
 use crate::config::{Config, RaftConfig};
 use crate::events::{Events, UsageFeed};
@@ -120,7 +120,7 @@ impl Master {
     ) -> Result<Self, StartError> {
         let files = OpenFiles::new(&config.limits);
         files.check()?;
-        let (policy, tokens) = access(&config)?;
+        let rules = access(&config)?;
         let grpc_bound = listen::bind("grpc_listen", &config.grpc_listen).await?;
         let http_bound = listen::bind("http_listen", &config.http_listen).await?;
         let (grpc_address, http_address) = (grpc_bound.address(), http_bound.address());
@@ -166,7 +166,7 @@ impl Master {
         });
         start_backups(&config, &operations, &metrics, &loops);
         let front = Front {
-            gate: Gate::new(policy, tokens, node.clone(), metrics.clone()),
+            gate: Gate::new(rules, node.clone(), metrics.clone()),
             operations: operations.clone(),
             metrics,
             files,
@@ -231,7 +231,7 @@ impl Master {
 }
 
 /// Reads who may call.
-fn access(config: &Config) -> Result<(Policy, TokenFile), TokenFileError> {
+fn access(config: &Config) -> Result<Rules, TokenFileError> {
     let tokens = TokenFile::read(&config.access.token_file)?;
     let policy = Policy::of(config);
     let anonymous = policy.anonymous.map_or("none", Role::name);
@@ -240,7 +240,7 @@ fn access(config: &Config) -> Result<(Policy, TokenFile), TokenFileError> {
         tokens = tokens.len(),
         "role of callers without a token, and tokens of the file"
     );
-    Ok((policy, tokens))
+    Ok(Rules { policy, tokens, requests_per_second: config.limits.requests_of_caller() })
 }
 
 fn start_backups(config: &Config, operations: &Operations, metrics: &Metrics, loops: &Loops) {

@@ -30,6 +30,8 @@ impl Port {
 pub(crate) enum Closed {
     /// It made room for another one, or there was none for it.
     Full,
+    /// Callers without a certificate had as many connections as they may.
+    Crowded,
     /// It never said anything.
     Silent,
     /// Its peer took nothing of what was sent.
@@ -38,12 +40,13 @@ pub(crate) enum Closed {
 
 impl Closed {
     /// Every reason.
-    pub(crate) const ALL: [Self; 3] = [Self::Full, Self::Silent, Self::Stalled];
+    pub(crate) const ALL: [Self; 4] = [Self::Full, Self::Crowded, Self::Silent, Self::Stalled];
 
     /// Its name in metrics.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Full => "full",
+            Self::Crowded => "crowded",
             Self::Silent => "silent",
             Self::Stalled => "stalled",
         }

@@ -18,6 +18,7 @@ use proto::problem::{ErrorKind, LEADER_ADDRESS_KEY, Problem};
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status};
 
+pub(crate) use actions::list;
 pub(crate) use server::GrpcServer;
 
 use self::trailers::Trailers;

@@ -88,6 +88,27 @@ impl Action {
         }
     }
 
+    /// Returns true if users take it, whose requests are counted.
+    pub(super) const fn is_for_users(self) -> bool {
+        match self {
+            Self::Probe | Self::ServeAsWorker | Self::ServeAsMaster => false,
+            Self::ReadMetrics
+            | Self::Read
+            | Self::ReadTasks
+            | Self::ReadEnvironment
+            | Self::SubmitTasks
+            | Self::CancelTasks
+            | Self::ManageWorkers
+            | Self::ManageJoinTokens
+            | Self::Lead
+            | Self::ChangeSettings
+            | Self::ManageMembers
+            | Self::Upgrade
+            | Self::SaveBackup
+            | Self::ManageUsers => true,
+        }
+    }
+
     /// Returns it as a refusal says it: "may not …".
     pub(crate) const fn phrase(self) -> &'static str {
         match self {

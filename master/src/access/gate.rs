@@ -3,7 +3,8 @@
 mod caller;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use cluster_state::{Role, Timestamp, TokenId, UserToken};
@@ -15,12 +16,23 @@ use tokio::time::Instant;
 
 pub(crate) use self::caller::Caller;
 use super::bearer::Presented;
+use super::budgets::{Budgets, Exhausted};
 use super::failures::{Failures, Standing};
 use super::fresh_reads::FreshReads;
 use super::policy::Verdict;
 use super::{Action, Object, Origin, Policy, Principal, TokenFile, secret};
 use crate::metrics::{Metrics, Refused};
 use crate::refusal;
+
+/// Rules of a gate.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) policy: Policy,
+    /// Tokens of the file, which are good until an admin has one of the cluster's own.
+    pub(crate) tokens: TokenFile,
+    /// Requests that each caller may make; none for any number.
+    pub(crate) requests_per_second: Option<NonZeroU32>,
+}
 
 /// Finds out who calls. Clones share everything.
 #[derive(Debug, Clone)]
@@ -37,6 +49,8 @@ struct Shared {
     metrics: Metrics,
     failures: Mutex<Failures>,
     fresh_reads: Mutex<FreshReads>,
+    /// Requests that each caller may make; none for any number.
+    budgets: Option<Budgets>,
     /// Last time that a token has admitted somebody here.
     last_uses: Mutex<BTreeMap<TokenId, Timestamp>>,
 }
@@ -51,17 +65,18 @@ enum Found {
 }
 
 impl Gate {
-    /// Creates a gate under a policy. The tokens of the file are good until an admin has one of the
-    /// cluster's own.
-    pub(crate) fn new(policy: Policy, file: TokenFile, node: Node, metrics: Metrics) -> Self {
+    /// Creates a gate that keeps the rules.
+    pub(crate) fn new(rules: Rules, node: Node, metrics: Metrics) -> Self {
+        let Rules { policy, tokens, requests_per_second } = rules;
         let shared = Shared {
             policy,
             anonymous: Arc::new(Principal::Anonymous),
-            file,
+            file: tokens,
             node,
             metrics,
             failures: Mutex::default(),
             fresh_reads: Mutex::default(),
+            budgets: Budgets::new(requests_per_second),
             last_uses: Mutex::default(),
         };
         Self { shared: Arc::new(shared) }
@@ -69,14 +84,15 @@ impl Gate {
 
     /// Returns a caller that nobody has asked anything.
     pub(crate) fn anyone(&self) -> Caller {
-        Caller::new(Arc::clone(&self.shared.anonymous), self.clone())
+        let nowhere = Origin::default().site();
+        Caller::new(Arc::clone(&self.shared.anonymous), nowhere, self.clone())
     }
 
     /// Returns the caller if the request presents no token: it is whoever the connection belongs to.
     pub(crate) fn without_token(&self, origin: &Origin, headers: &HeaderMap) -> Option<Caller> {
         let is_bare = Presented::of(headers) == Presented::Nothing;
         let principal = origin.identity.as_ref().unwrap_or(&self.shared.anonymous);
-        is_bare.then(|| Caller::new(Arc::clone(principal), self.clone()))
+        is_bare.then(|| Caller::new(Arc::clone(principal), origin.site(), self.clone()))
     }
 
     /// Returns the caller. A token counts for more than the connection, and a wrong one is refused
@@ -94,7 +110,7 @@ impl Gate {
             Presented::Nothing | Presented::Unreadable => None,
         };
         match user {
-            Some(user) => Ok(Caller::new(user, self.clone())),
+            Some(user) => Ok(Caller::new(user, origin.site(), self.clone())),
             None => Err(self.on_failure(origin)),
         }
     }
@@ -109,11 +125,11 @@ impl Gate {
             Found::Unknown => {}
         }
         let now = Instant::now();
-        if self.shared.failures.lock().is_exhausted(ip_of(origin), now) {
+        if self.shared.failures.lock().is_exhausted(origin.site(), now) {
             return Ok(None);
         }
         if !self.shared.fresh_reads.lock().admits(now) {
-            self.shared.failures.lock().on_failure(ip_of(origin), now);
+            self.shared.failures.lock().on_failure(origin.site(), now);
             self.shared.metrics.on_refused(Refused::TooManyFailures);
             let detail = "too many unknown tokens are presented to this master";
             let problem = Problem::new(ErrorKind::Overloaded, detail);
@@ -157,7 +173,7 @@ impl Gate {
 
     /// Counts a wrong token and explains it, without saying what is wrong with it.
     fn on_failure(&self, origin: &Origin) -> Problem {
-        let standing = self.shared.failures.lock().on_failure(ip_of(origin), Instant::now());
+        let standing = self.shared.failures.lock().on_failure(origin.site(), Instant::now());
         if standing == Standing::First {
             let address = origin.remote.map(|remote| remote.ip().to_string()).unwrap_or_default();
             tracing::warn!(address, "a wrong, expired or revoked token was presented");
@@ -181,6 +197,31 @@ impl Gate {
     /// Returns whether a principal may do something.
     fn allows(&self, principal: &Principal, action: Action, object: Object<'_>) -> bool {
         self.shared.policy.allows(principal, action, object) == Verdict::Allowed
+    }
+
+    /// Counts a request of a principal at an address. What masters and workers do is bounded by what
+    /// there is to do.
+    pub(super) fn spend(
+        &self,
+        principal: &Principal,
+        site: IpAddr,
+        action: Action,
+    ) -> Result<(), Problem> {
+        let Some(budgets) = &self.shared.budgets else { return Ok(()) };
+        if !action.is_for_users() {
+            return Ok(());
+        }
+        let spent = match principal {
+            Principal::Anonymous => budgets.spend_of_stranger(site),
+            Principal::User { name, .. } => budgets.spend_of_user(name),
+            Principal::Worker(_) | Principal::Master(_) => Ok(()),
+        };
+        spent.map_err(|Exhausted| {
+            self.shared.metrics.on_refused(Refused::TooManyRequests);
+            let detail =
+                "this caller has made as many requests as limits.requests_per_second allows";
+            Problem::new(ErrorKind::Overloaded, detail).with_outcome(Outcome::Rejected)
+        })
     }
 
     /// Refuses what a principal may not do.
@@ -212,9 +253,4 @@ impl Gate {
         self.shared.last_uses.lock().retain(|id, _| last_uses.contains_key(id));
         last_uses
     }
-}
-
-/// Returns the address that failures are counted by.
-fn ip_of(origin: &Origin) -> IpAddr {
-    origin.remote.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |remote| remote.ip())
 }

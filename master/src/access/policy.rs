@@ -41,7 +41,7 @@ pub(crate) enum Verdict {
 
 /// Least standing that an action needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Need {
+pub enum Need {
     /// None: everybody may.
     Nothing,
     /// A role, or a higher one.
@@ -52,7 +52,7 @@ enum Need {
     Master,
 }
 
-const fn need(action: Action) -> Need {
+pub(crate) const fn need(action: Action) -> Need {
     match action {
         Action::Probe => Need::Nothing,
         Action::ReadMetrics | Action::Read | Action::ReadTasks => Need::Role(Role::Viewer),

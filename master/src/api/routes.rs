@@ -3,6 +3,7 @@
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::handler::Handler;
+use axum::http::Method;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post, put};
@@ -14,7 +15,18 @@ use crate::access::{Action, Caller};
 
 /// A router in the making. A handler gets in with its action only.
 #[derive(Debug, Default)]
-pub(super) struct Routes(Router<Api>);
+pub(super) struct Routes {
+    router: Router<Api>,
+    listed: Vec<Route>,
+}
+
+/// A route, as its callers know it.
+#[derive(Debug, Clone)]
+pub(crate) struct Route {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) action: Action,
+}
 
 impl Routes {
     pub(super) fn get<H, T>(self, path: &str, action: Action, handler: H) -> Self
@@ -22,7 +34,7 @@ impl Routes {
         H: Handler<T, Api>,
         T: 'static,
     {
-        self.with(path, action, get(handler))
+        self.with((Method::GET, path), action, get(handler))
     }
 
     pub(super) fn post<H, T>(self, path: &str, action: Action, handler: H) -> Self
@@ -30,7 +42,7 @@ impl Routes {
         H: Handler<T, Api>,
         T: 'static,
     {
-        self.with(path, action, post(handler))
+        self.with((Method::POST, path), action, post(handler))
     }
 
     pub(super) fn put<H, T>(self, path: &str, action: Action, handler: H) -> Self
@@ -38,7 +50,7 @@ impl Routes {
         H: Handler<T, Api>,
         T: 'static,
     {
-        self.with(path, action, put(handler))
+        self.with((Method::PUT, path), action, put(handler))
     }
 
     pub(super) fn delete<H, T>(self, path: &str, action: Action, handler: H) -> Self
@@ -46,7 +58,7 @@ impl Routes {
         H: Handler<T, Api>,
         T: 'static,
     {
-        self.with(path, action, delete(handler))
+        self.with((Method::DELETE, path), action, delete(handler))
     }
 
     /// Adds a probe, which everybody may ask.
@@ -55,18 +67,28 @@ impl Routes {
         H: Handler<T, Api>,
         T: 'static,
     {
-        self.with(path, Action::Probe, get(handler).options(probes::options))
+        self.with((Method::GET, path), Action::Probe, get(handler).options(probes::options))
     }
 
-    fn with(self, path: &str, action: Action, methods: MethodRouter<Api>) -> Self {
-        let Self(router) = self;
+    fn with(
+        mut self,
+        (method, path): (Method, &str),
+        action: Action,
+        methods: MethodRouter<Api>,
+    ) -> Self {
         let guarded = methods.route_layer(middleware::from_fn_with_state(action, permit));
-        Self(router.route(path, guarded))
+        self.listed.push(Route { method, path: path.to_owned(), action });
+        Self { router: self.router.route(path, guarded), ..self }
     }
 
     /// Returns the router.
     pub(super) fn into_router(self) -> Router<Api> {
-        self.0
+        self.router
+    }
+
+    /// Returns all routes.
+    pub(super) fn into_list(self) -> Vec<Route> {
+        self.listed
     }
 }
 

@@ -121,6 +121,11 @@ pub(super) static KEYS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
         key!(limits.http_connections, "COUNT", "HTTP requests under way at once"),
         key!(limits.grpc_connections, "COUNT", "Maximum number of connections to the gRPC port"),
         key!(
+            limits.requests_per_second,
+            "COUNT",
+            "Maximum number of requests of one user, or of one address without credentials, in a second; 0 for no maximum"
+        ),
+        key!(
             limits.wait_requests,
             "COUNT",
             "Maximum number of waiting requests, at most half of the connections"

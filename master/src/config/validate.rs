@@ -8,6 +8,9 @@ use proto::address::{host, is_loopback, is_unspecified};
 
 use super::{Anonymous, Config, RaftConfig};
 
+/// Largest bound of requests a second: one a microsecond.
+const REQUESTS_PER_SECOND_MAX: usize = 1_000_000;
+
 /// Shortest interval: heartbeats that come more often would only keep masters busy.
 const HEARTBEAT_INTERVAL_MIN: Duration = Duration::from_millis(10);
 
@@ -197,6 +200,10 @@ fn check_limits(config: &Config) -> Result<(), ConfigError> {
         }
     }
 
+    if limits.requests_per_second > REQUESTS_PER_SECOND_MAX {
+        let detail = format!("must not be above {REQUESTS_PER_SECOND_MAX}; 0 is for no maximum");
+        return Err(ConfigError::conflict("limits.requests_per_second", detail));
+    }
     if limits.inflight_bytes < limits.request_bytes {
         let detail = "must not be below limits.request_bytes";
         return Err(ConfigError::conflict("limits.inflight_bytes", detail));

@@ -3,6 +3,8 @@
 //! count against the bound, and not connections.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -26,6 +28,17 @@ pub(crate) enum Ask {
 #[error("as many requests as this master takes are under way")]
 pub(crate) struct Full;
 
+/// Strangers have as many connections as they may: all together, or those at one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("as many callers without a certificate as this master takes are connected")]
+pub(crate) struct Crowded;
+
+/// The part of the connections that strangers may have, where there are certificates: the rest is for
+/// those who show one.
+const STRANGERS_PART: usize = 2;
+/// The part of the strangers' connections that one address may have.
+const ADDRESS_PART: usize = 2;
+
 /// One port's connections.
 #[derive(Debug)]
 pub(crate) struct Door {
@@ -41,6 +54,8 @@ struct Guests {
     open: usize,
     /// Ordinary requests under way.
     busy: usize,
+    /// Connections of strangers by the address that stands for them.
+    strangers: BTreeMap<IpAddr, usize>,
     /// Connections that ask nothing, those first that do so for the longest.
     idle: BTreeMap<u64, CancellationToken>,
     /// So many times a connection became idle.
@@ -48,6 +63,15 @@ struct Guests {
 }
 
 impl Guests {
+    fn leave_stranger(&mut self, site: IpAddr) {
+        if let Entry::Occupied(mut at_site) = self.strangers.entry(site) {
+            *at_site.get_mut() = at_site.get().saturating_sub(1);
+            if *at_site.get() == 0 {
+                at_site.remove();
+            }
+        }
+    }
+
     fn on_idle(&mut self, shown_out: &CancellationToken) -> Phase {
         let turn = self.turns;
         self.turns = self.turns.wrapping_add(1);
@@ -82,6 +106,7 @@ impl Door {
             phase: Mutex::new(phase),
             shown_out,
             last_words: OnceLock::new(),
+            stranger: OnceLock::new(),
         }))
     }
 
@@ -93,6 +118,23 @@ impl Door {
     fn guests(&self) -> MutexGuard<'_, Guests> {
         self.guests.lock()
     }
+
+    /// Counts a stranger at an address in, unless there are too many.
+    fn enter_stranger(&self, site: IpAddr) -> Result<(), Crowded> {
+        let room = (self.files.share(self.port).connections / STRANGERS_PART).max(1);
+        let room_of_one = (room / ADDRESS_PART).max(1);
+        let mut guests = self.guests();
+        let all = guests.strangers.values().sum::<usize>();
+        let at_site = guests.strangers.entry(site).or_default();
+        if all >= room || *at_site >= room_of_one {
+            if *at_site == 0 {
+                guests.strangers.remove(&site);
+            }
+            return Err(Crowded);
+        }
+        *at_site = at_site.saturating_add(1);
+        Ok(())
+    }
 }
 
 /// One connection's place.
@@ -103,6 +145,8 @@ pub(crate) struct Place {
     shown_out: CancellationToken,
     /// The answer to a request whose head has begun to arrive when the peer is let go.
     last_words: OnceLock<Vec<u8>>,
+    /// Address that stands for the peer, if it is a stranger.
+    stranger: OnceLock<IpAddr>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +181,22 @@ impl Place {
 
     pub(super) fn last_words(&self) -> Option<&[u8]> {
         self.last_words.get().map(Vec::as_slice)
+    }
+
+    /// The peer shows no certificate, and others do. Fails when strangers have all the connections that
+    /// they may.
+    pub(crate) fn on_stranger(&self, site: IpAddr) -> Result<(), Crowded> {
+        // It is held until the end, so that a stranger who leaves now is counted out.
+        let phase = self.phase();
+        if *phase == Phase::Gone || self.stranger.get().is_some() {
+            return Ok(());
+        }
+        let entered = self.door.enter_stranger(site);
+        match entered {
+            Ok(()) => self.stranger.set(site).unwrap_or_default(),
+            Err(Crowded) => self.on_closed(Closed::Crowded),
+        }
+        entered
     }
 
     /// A request has been read. Fails when there are too many of its kind; that answer, too, ends
@@ -187,6 +247,9 @@ impl Place {
         leave(&mut guests, *phase);
         assert!(guests.open > 0, "a connection that ends was counted");
         guests.open = guests.open.saturating_sub(1);
+        if let Some(site) = self.stranger.get() {
+            guests.leave_stranger(*site);
+        }
         *phase = Phase::Gone;
         self.door.report_taken(&guests);
         drop(guests);
@@ -281,6 +344,29 @@ mod tests {
         assert_eq!(counts(&door), (1, 0));
         guest.on_sent();
         assert_eq!(counts(&door), (0, 1));
+    }
+
+    #[test]
+    fn strangers_leave_room_for_others_and_for_each_other() {
+        let limits = LimitsConfig { grpc_connections: 8, ..LimitsConfig::default() };
+        let files = OpenFiles::with_limit(&limits, || 1 << 40);
+        let door = Door::new(Port::Grpc, files, Metrics::new());
+        let site = |number: u8| IpAddr::from([10, 0, 0, number]);
+        let enter = |number| {
+            let place = door.enter().unwrap();
+            place.on_stranger(site(number)).map(|()| place)
+        };
+
+        let first = enter(1).unwrap();
+        let second = enter(1).unwrap();
+        assert_eq!(enter(1).unwrap_err(), Crowded, "one address has half of the strangers' places");
+        let others = [2, 3].map(|number| enter(number).unwrap());
+        assert_eq!(enter(4).unwrap_err(), Crowded, "strangers have half of the places");
+        drop(first);
+        let late = enter(4).unwrap();
+        drop((late, others, second));
+        assert!(door.guests().strangers.is_empty());
+        assert_eq!(door.guests().open, 0);
     }
 
     #[test]

@@ -15,16 +15,20 @@ pub(crate) enum Refused {
     Forbidden,
     /// Its address has presented too many wrong credentials.
     TooManyFailures,
+    /// Its caller has made too many of late.
+    TooManyRequests,
 }
 
 impl Refused {
-    const ALL: [Self; 3] = [Self::Unauthenticated, Self::Forbidden, Self::TooManyFailures];
+    const ALL: [Self; 4] =
+        [Self::Unauthenticated, Self::Forbidden, Self::TooManyFailures, Self::TooManyRequests];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Unauthenticated => "unauthenticated",
             Self::Forbidden => "forbidden",
             Self::TooManyFailures => "too-many-failures",
+            Self::TooManyRequests => "too-many-requests",
         }
     }
 }

@@ -117,6 +117,13 @@ const PASSED_ON: [&str; 16] = [
     "/cloudai.v1.MasterService/ReportTaskCompletion",
 ];
 
+/// Lists every method as a path, with its action.
+pub(crate) fn list() -> impl Iterator<Item = (String, Action)> {
+    ACTIONS.iter().flat_map(|(service, methods)| {
+        methods.iter().map(move |(method, action)| (format!("/{service}/{method}"), *action))
+    })
+}
+
 /// Returns the action of a call that says that another master has passed it on.
 pub(super) fn action_passed_on(path: &str) -> Option<Action> {
     if PASSED_ON.contains(&path) { Some(Action::ServeAsMaster) } else { action_of(path) }
@@ -167,9 +174,7 @@ mod tests {
 
         let without = served.iter().filter(|path| action_of(path).is_none()).collect::<Vec<_>>();
         assert!(without.is_empty(), "methods without an action: {without:?}");
-        let known = ACTIONS.iter().flat_map(|(service, methods)| {
-            methods.iter().map(move |(method, _)| format!("/{service}/{method}"))
-        });
+        let known = list().map(|(path, _)| path);
         let gone = known.filter(|path| !served.contains(path)).collect::<Vec<_>>();
         assert!(gone.is_empty(), "actions of methods that do not exist: {gone:?}");
     }

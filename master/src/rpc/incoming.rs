@@ -103,6 +103,9 @@ impl Guest {
         match accepted {
             Ok(accepted) => {
                 let origin = admitted(origin, accepted.caller)?;
+                if origin.identity.is_none() {
+                    place.on_stranger(origin.site()).ok()?;
+                }
                 let stream: Connection = Either::Right(Box::new(accepted.stream));
                 Some(GrpcStream { stream: FirstWord::new(stream, place, patience), origin })
             }

@@ -9,7 +9,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use cluster_state::Role;
-use master::config::Anonymous;
+use eventually::{PATIENCE, eventually};
+use master::config::{Anonymous, Config};
 use proto::client::{BearerToken, Client, ClientOptions};
 use proto::consistency::Consistency;
 use proto::problem::ErrorKind;
@@ -24,6 +25,10 @@ const FIRST: &str = "0123456789abcdef0123456789abcdef";
 
 /// A master on which nobody may do anything without a token, with one admin in its file.
 async fn closed() -> OneMaster {
+    closed_with(|_| {}).await
+}
+
+async fn closed_with(configure: impl FnOnce(&mut Config)) -> OneMaster {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("tokens");
     write_owned(&path, &format!("# until there are others\nroot admin {FIRST}\n"));
@@ -32,6 +37,7 @@ async fn closed() -> OneMaster {
         config.access.anonymous = Some(Anonymous(None));
         config.access.anonymous_metrics = Some(false);
         config.access.token_file = path;
+        configure(config);
     })
     .await
 }
@@ -176,6 +182,43 @@ async fn a_revoked_or_wrong_token_is_refused_even_where_none_is_needed() {
     let gone = format!("/api/users/tokens/{id}");
     master.delete(&gone).await.problem(404, "not-found");
     master.delete("/api/users/tokens/NO").await.problem(404, "not-found");
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_asks_too_often_is_told_so_and_others_are_not() {
+    let master = closed_with(|config| config.limits.requests_per_second = 2).await;
+    let root = User::new(&master, FIRST);
+    let (_, admin) = root.create(json!({"user": "ada", "role": "admin"})).await;
+    // The second token is of the same user.
+    let (_, viewer) = admin.create(json!({"user": "vi", "role": "viewer"})).await;
+    let refused = eventually("two requests come within a second", PATIENCE, async || {
+        let answer = viewer.get("/api/tasks").await;
+        if answer.status == 429 { Ok(answer) } else { Err(answer.status.to_string()) }
+    })
+    .await;
+    assert_eq!(refused.header("retry-after"), "1");
+    let problem = refused.problem(429, "overloaded");
+    assert!(problem["detail"].as_str().unwrap().contains("limits.requests_per_second"));
+
+    eventually("gRPC counts them, too", PATIENCE, async || {
+        // A client of ours would repeat what was refused for the load.
+        let mut users =
+            UserServiceClient::connect(format!("http://{}", master.grpc())).await.unwrap();
+        let mut list = tonic::Request::new(v1::ListUserTokensRequest {});
+        let token = format!("Bearer {}", admin.token).parse().unwrap();
+        list.metadata_mut().insert("authorization", token);
+        match users.list_user_tokens(list).await {
+            Err(status) if status.code() == tonic::Code::ResourceExhausted => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    // Nobody else has less: a stranger is refused for being one, and probes are answered.
+    master.get("/api/tasks").await.problem(401, "unauthenticated");
+    for _ in 0..20 {
+        assert_eq!(master.get("/readyz").await.status, 200);
+    }
     master.stop().await;
 }
 

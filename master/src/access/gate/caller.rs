@@ -1,6 +1,7 @@
 //! The caller of one request: a principal in front of the gate that it came through.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use cluster_state::{Scope, TextMap, Timestamp, TokenId};
@@ -13,12 +14,14 @@ use crate::access::{Action, Object, Principal};
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     principal: Arc<Principal>,
+    /// Address that stands for the caller.
+    site: IpAddr,
     gate: Gate,
 }
 
 impl Caller {
-    pub(super) const fn new(principal: Arc<Principal>, gate: Gate) -> Self {
-        Self { principal, gate }
+    pub(super) const fn new(principal: Arc<Principal>, site: IpAddr, gate: Gate) -> Self {
+        Self { principal, site, gate }
     }
 
     /// Returns who calls.
@@ -39,8 +42,9 @@ impl Caller {
         self.gate.last_uses()
     }
 
-    /// Refuses what the caller may do to nothing.
+    /// Counts a request against the caller's budget, and refuses what the caller may do to nothing.
     pub(crate) fn check(&self, action: Action) -> Result<(), Problem> {
+        self.gate.spend(&self.principal, self.site, action)?;
         self.gate.check(&self.principal, action, Object::Cluster)
     }
 
