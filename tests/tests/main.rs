@@ -50,6 +50,7 @@ mod rolling_restart_under_load;
 mod second_signal_ends_a_master;
 mod secrets_of_tasks;
 mod secured;
+mod secured_behind_haproxy;
 mod settings_outlive_the_leader;
 mod several_workers;
 mod supervisor_is_told_when_a_master_takes_part;

@@ -15,6 +15,7 @@ mod large;
 mod liveness;
 mod log;
 mod log_rates;
+mod matrix;
 mod members;
 mod names;
 mod one_master;
