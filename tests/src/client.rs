@@ -94,19 +94,20 @@ impl Answer {
 pub struct Web {
     http: reqwest::Client,
     scheme: &'static str,
+    token: Option<String>,
 }
 
 impl Web {
     /// Connections in clear text.
     #[must_use]
     pub fn plain() -> Self {
-        Self { http: http(), scheme: "http" }
+        Self { http: http(), scheme: "http", token: None }
     }
 
     /// Encrypted connections to servers that these authorities vouch for.
     #[must_use]
     pub fn trusting(authority: &Path) -> Self {
-        Self { http: trusting(authority).build().unwrap(), scheme: "https" }
+        Self { http: trusting(authority).build().unwrap(), scheme: "https", token: None }
     }
 
     /// The same, of one who shows a certificate.
@@ -115,12 +116,22 @@ impl Web {
         let pem = [certificate, key].map(|path| std::fs::read(path).unwrap()).concat();
         let identity = reqwest::Identity::from_pem(&pem).unwrap();
         let http = trusting(authority).identity(identity).build().unwrap();
-        Self { http, scheme: "https" }
+        Self { http, scheme: "https", token: None }
+    }
+
+    /// The same, of one who presents a token.
+    #[must_use]
+    pub fn with_token(self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self }
     }
 
     /// Begins a request to an endpoint (`host:port`).
     pub fn request(&self, method: Method, endpoint: &str, path: &str) -> reqwest::RequestBuilder {
-        self.http.request(method, format!("{}://{endpoint}{path}", self.scheme))
+        let request = self.http.request(method, format!("{}://{endpoint}{path}", self.scheme));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
     }
 }
 

@@ -1,10 +1,12 @@
-//! Debian's HAProxy in front of the masters, with the configuration that we ship.
+//! Debian's HAProxy in front of the masters, with the configurations that we ship.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use eventually::{eventually, require};
+use reqwest::Method;
 
+use crate::client::Web;
 use crate::cluster::Cluster;
 use crate::ports;
 use crate::process::{Launch, Process, checkout};
@@ -18,6 +20,7 @@ pub struct Proxy {
     process: Process,
     all: String,
     leader: String,
+    grpc: String,
 }
 
 /// Returns the path of the program; `None` where it is not installed.
@@ -35,15 +38,32 @@ impl Proxy {
 
     /// The same, with other values for what the configuration takes from its environment.
     pub async fn start_with(cluster: &Cluster, settings: &[(&str, &str)]) -> Self {
-        let config = checkout().join("deploy/haproxy/haproxy.cfg");
-        let [all, leader, status] = ports::free().map(|port| format!("127.0.0.1:{port}"));
+        let proxy = Self::launch(cluster, "haproxy.cfg", settings);
+        proxy.await_checked(&Web::plain()).await;
+        proxy
+    }
+
+    /// Starts one that passes TLS on to the masters.
+    pub async fn start_passthrough(cluster: &Cluster) -> Self {
+        let authority = cluster.certificates().unwrap().authority();
+        let settings = [("MASTER_CA", authority.to_str().unwrap())];
+        let proxy = Self::launch(cluster, "passthrough.cfg", &settings);
+        proxy.await_checked(&Web::trusting(&authority)).await;
+        proxy
+    }
+
+    fn launch(cluster: &Cluster, config: &str, settings: &[(&str, &str)]) -> Self {
+        let config = checkout().join("deploy/haproxy").join(config);
+        let [all, leader, grpc, status] = ports::free().map(|port| format!("127.0.0.1:{port}"));
         let mut env = vec![
             ("BIND_ALL".to_owned(), all.clone()),
             ("BIND_LEADER".to_owned(), leader.clone()),
+            ("BIND_GRPC".to_owned(), grpc.clone()),
             ("BIND_STATUS".to_owned(), status),
         ];
         for master in cluster.masters() {
             env.push((format!("MASTER_{}", master.id()), master.http().to_owned()));
+            env.push((format!("GRPC_{}", master.id()), master.grpc().to_owned()));
         }
         env.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let launch = Launch {
@@ -55,9 +75,7 @@ impl Proxy {
             namespace: None,
             log: cluster.path("haproxy.log"),
         };
-        let proxy = Self { process: Process::start(launch), all, leader };
-        proxy.await_checked(cluster).await;
-        proxy
+        Self { process: Process::start(launch), all, leader, grpc }
     }
 
     /// Returns the address that leads to any master that is ready.
@@ -72,18 +90,23 @@ impl Proxy {
         &self.leader
     }
 
+    /// Returns the address that leads to the gRPC of any master that is ready, where TLS passes.
+    #[must_use]
+    pub fn grpc(&self) -> &str {
+        &self.grpc
+    }
+
     /// Returns its log.
     #[must_use]
     pub fn log(&self) -> String {
         self.process.log()
     }
 
-    async fn await_checked(&self, cluster: &Cluster) {
+    async fn await_checked(&self, web: &Web) {
         for frontend in [&self.all, &self.leader] {
-            let mut client = cluster.client_at(vec![frontend.clone()]);
             eventually("the load balancer has found the masters", CHECK_PATIENCE, async || {
-                let sent = client.send(reqwest::Method::GET, "/readyz", &[], None).await;
-                let status = sent.map_err(|error| format!("{error:#}"))?.status;
+                let sent = web.request(Method::GET, frontend, "/readyz").send().await;
+                let status = sent.map_err(|error| format!("{error:#}"))?.status();
                 require(status.is_success(), || status.to_string())
             })
             .await;
