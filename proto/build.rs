@@ -18,7 +18,7 @@ const FILES: [&str; 7] = [
 ];
 
 /// Messages that are bodies of the REST API too: one type, two encodings.
-const JSON_BODIES: [&str; 41] = [
+const JSON_BODIES: [&str; 42] = [
     "Resources",
     "Constraint",
     "TaskSpec",
@@ -60,6 +60,7 @@ const JSON_BODIES: [&str; 41] = [
     "CreatedUserToken",
     "UserToken",
     "UserTokenList",
+    "CallerIdentity",
 ];
 
 /// Bodies that clients send: an unknown field is refused by name rather than dropped.

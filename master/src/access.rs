@@ -4,6 +4,7 @@ mod action;
 mod bearer;
 mod budgets;
 mod failures;
+mod federation;
 mod fresh_reads;
 mod gate;
 mod origin;
@@ -13,6 +14,7 @@ mod secret;
 mod token_file;
 
 pub(crate) use action::Action;
+pub(crate) use federation::{Federation, FederationError};
 pub(crate) use gate::{Caller, Gate, Rules};
 pub(crate) use origin::Origin;
 pub use policy::Need;

@@ -144,6 +144,7 @@ fn cluster_routes(routes: Routes) -> Routes {
 
 fn user_routes(routes: Routes) -> Routes {
     routes
+        .get("/api/users/me", Action::WhoAmI, users::me)
         .get("/api/users/tokens", Action::ManageUsers, users::list)
         .post("/api/users/tokens", Action::ManageUsers, users::create)
         .delete("/api/users/tokens/{id}", Action::ManageUsers, users::revoke)

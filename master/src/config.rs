@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod fuzz_tests;
 mod keys;
+mod oidc;
 mod settings;
 mod validate;
 mod value;
@@ -22,6 +23,7 @@ use credentials::TlsConfig;
 use daemon::config::{ConfigError, InvocationError, Key};
 use daemon::logging::{LogFilter, LogFormat};
 
+pub use self::oidc::{ClaimRoles, OidcConfig, ScopeClaim};
 pub(crate) use settings::{SettingError, changed, shown};
 pub use value::{Addresses, Anonymous, Bytes, Names, TimeoutRange};
 
@@ -92,6 +94,8 @@ pub struct AccessConfig {
     pub anonymous_metrics: Option<bool>,
     /// File with tokens from before the cluster has any of its own; empty for none.
     pub token_file: PathBuf,
+    /// Identity provider whose tokens are good, too.
+    pub oidc: OidcConfig,
 }
 
 /// Keys under `raft`.

@@ -1,5 +1,6 @@
 //! The composition root: starts every part in order and stops them in reverse.
 
+mod callers;
 mod certificates;
 mod front;
 mod listen;
@@ -10,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{MasterId, Role};
+use cluster_state::MasterId;
 use credentials::CredentialsError;
 use proto::channel::Dialer;
 use proto::memory::MemoryBudget;
@@ -24,9 +25,10 @@ use tokio_util::task::TaskTracker;
 pub use listen::BindError;
 pub use signals::run;
 
+use self::callers::Callers;
 use self::front::Front;
 use self::part::Part;
-use crate::access::{Gate, Policy, Rules, TokenFile, TokenFileError};
+use crate::access::{FederationError, TokenFileError};
 use crate::backups::ScheduledBackups;
 use crate::config::{Config, RaftConfig};
 use crate::events::{Events, UsageFeed};
@@ -57,6 +59,9 @@ pub enum StartError {
     /// The file with the first tokens cannot be used.
     #[error(transparent)]
     Tokens(#[from] TokenFileError),
+    /// The identity provider cannot be used.
+    #[error(transparent)]
+    Federation(#[from] FederationError),
     /// The master has no data and does not know where it belongs.
     #[error(
         "initial_cluster and join are missing: a master without data must be told the first members of \
@@ -120,13 +125,13 @@ impl Master {
     ) -> Result<Self, StartError> {
         let files = OpenFiles::new(&config.limits);
         files.check()?;
-        let rules = access(&config)?;
+        let metrics = Metrics::new();
+        let callers = Callers::load(&config, &wall, &metrics).await?;
         let grpc_bound = listen::bind("grpc_listen", &config.grpc_listen).await?;
         let http_bound = listen::bind("http_listen", &config.http_listen).await?;
         let (grpc_address, http_address) = (grpc_bound.address(), http_bound.address());
         listen::warn_if_exposed(&config, &[grpc_address, http_address]);
 
-        let metrics = Metrics::new();
         metrics.set_reconnect_enabled(config.reconnect.enabled);
         let names = Names {
             cluster: config.cluster_name.clone(),
@@ -166,7 +171,7 @@ impl Master {
         });
         start_backups(&config, &operations, &metrics, &loops);
         let front = Front {
-            gate: Gate::new(rules, node.clone(), metrics.clone()),
+            gate: callers.gate(node.clone(), metrics.clone(), &loops),
             operations: operations.clone(),
             metrics,
             files,
@@ -228,19 +233,6 @@ impl Master {
         self.background.wait().await;
         tracing::info!("master stopped");
     }
-}
-
-/// Reads who may call.
-fn access(config: &Config) -> Result<Rules, TokenFileError> {
-    let tokens = TokenFile::read(&config.access.token_file)?;
-    let policy = Policy::of(config);
-    let anonymous = policy.anonymous.map_or("none", Role::name);
-    tracing::info!(
-        anonymous,
-        tokens = tokens.len(),
-        "role of callers without a token, and tokens of the file"
-    );
-    Ok(Rules { policy, tokens, requests_per_second: config.limits.requests_of_caller() })
 }
 
 fn start_backups(config: &Config, operations: &Operations, metrics: &Metrics, loops: &Loops) {

@@ -1,5 +1,7 @@
 //! Counts and times for Prometheus. Clones share everything; recording never waits.
 
+mod http;
+mod issuer;
 mod leading;
 mod process;
 mod recorder;
@@ -14,7 +16,6 @@ use std::time::Duration;
 
 use cluster_state::{MasterId, Timestamp};
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
-use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -26,6 +27,8 @@ pub(crate) use recorder::Recorder;
 pub(crate) use refusals::Refused;
 pub(crate) use sample::ClusterSample;
 
+use self::http::HttpSeries;
+use self::issuer::IssuerSeries;
 use self::leading::Leading;
 use self::process::ProcessCollector;
 use self::refusals::Refusals;
@@ -60,13 +63,13 @@ struct Everywhere {
     connections: Family<PortLabel, Gauge>,
     connections_closed: Family<ClosedLabels, Counter>,
     refusals: Refusals,
+    issuer: IssuerSeries,
     monitor_enabled: Gauge,
     backup_interval: Gauge<f64, AtomicU64>,
     backup_failures: Counter,
     /// Milliseconds since the epoch; 0 when this master saves none.
     backup_saved_at: Arc<AtomicU64>,
-    http_requests: Family<HttpLabels, Counter>,
-    http_seconds: Family<RouteLabel, Histogram, fn() -> Histogram>,
+    http: HttpSeries,
 }
 
 impl Everywhere {
@@ -81,12 +84,12 @@ impl Everywhere {
             connections: Family::default(),
             connections_closed: counted_from_zero(),
             refusals: Refusals::new(),
+            issuer: IssuerSeries::default(),
             monitor_enabled: Gauge::default(),
             backup_interval: Gauge::default(),
             backup_failures: Counter::default(),
             backup_saved_at: Arc::default(),
-            http_requests: Family::default(),
-            http_seconds: Family::new_with_constructor(|| Histogram::new(seconds_buckets())),
+            http: HttpSeries::new(),
         }
     }
 }
@@ -137,33 +140,8 @@ fn seconds_buckets() -> impl Iterator<Item = f64> {
     (0..19_u32).map(|power| 0.000_1 * f64::from(1_u32 << power))
 }
 
-/// One answered HTTP request: the route as written in the router, never the path itself.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct HttpLabels {
-    route: RouteLabel,
-    method: &'static str,
-    status: u16,
-}
-
 type PortLabel = [(&'static str, &'static str); 1];
 type ClosedLabels = [(&'static str, &'static str); 2];
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct RouteLabel(Arc<str>);
-
-impl EncodeLabelSet for RouteLabel {
-    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
-        [("route", &*self.0)].encode(encoder)
-    }
-}
-
-impl EncodeLabelSet for HttpLabels {
-    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
-        self.route.encode(encoder)?;
-        [("method", self.method)].encode(encoder)?;
-        [("status", self.status)].encode(encoder)
-    }
-}
 
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -336,19 +314,6 @@ impl Metrics {
     pub(crate) fn on_clock_offsets(&self, offsets: &BTreeMap<MasterId, i64>) {
         self.shared.leading.on_clock_offsets(offsets);
     }
-
-    pub(crate) fn on_http_request(
-        &self,
-        route: &str,
-        method: &'static str,
-        status: u16,
-        took: Duration,
-    ) {
-        let route = RouteLabel(route.into());
-        let everywhere = &self.shared.everywhere;
-        everywhere.http_seconds.get_or_create(&route).observe(took.as_secs_f64());
-        everywhere.http_requests.get_or_create(&HttpLabels { route, method, status }).inc();
-    }
 }
 
 impl Everywhere {
@@ -363,12 +328,12 @@ impl Everywhere {
             connections,
             connections_closed,
             refusals,
+            issuer,
             monitor_enabled,
             backup_interval,
             backup_failures,
             backup_saved_at: _,
-            http_requests,
-            http_seconds,
+            http,
         } = self.clone();
 
         to.register("raft_leader_changes", "Changes of leader seen", leader_changes);
@@ -385,14 +350,13 @@ impl Everywhere {
         let help = "Connections closed because there was no room or their peer did nothing";
         to.register("connections_closed", help, connections_closed);
         refusals.register(to);
+        issuer.register(to);
         to.register(
             "reconnect_monitor_enabled",
             "1 where reconnect.enabled is set",
             monitor_enabled,
         );
-
-        to.register("http_requests", "HTTP requests answered", http_requests);
-        to.register("http_request_seconds", "Time to answer an HTTP request", http_seconds);
+        http.register(to);
     }
 }
 

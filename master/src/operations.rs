@@ -44,7 +44,7 @@ pub(crate) use settings::SettingsChange;
 pub(crate) use tasks::SubmissionKey;
 pub(crate) use tokens::NewToken;
 pub(crate) use upgrade::{UpgradeMasterView, UpgradeView};
-pub(crate) use users::{CreatedUserToken, UserTokens};
+pub(crate) use users::{CallerIdentity, CreatedUserToken, UserTokens};
 pub(crate) use views::{
     ClusterView, CreatedToken, LeaderView, MemberView, ShownTask, TaskPage, TaskStatus, TaskView,
     Tokens, View, WorkerPage, WorkerView,

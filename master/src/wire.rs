@@ -22,7 +22,7 @@ use uuid::Uuid;
 pub(crate) use self::members::{member_changed, members};
 pub(crate) use self::orphans::{orphan_page, orphans_dropped};
 pub(crate) use self::upgrade::upgrade;
-pub(crate) use self::users::{created_user_token, user_tokens};
+pub(crate) use self::users::{caller_identity, created_user_token, user_tokens};
 use crate::operations::{
     ClusterView, CreatedToken, LeaderView, LogPiece, MemberView, NewToken, ReconnectOutcome,
     SettingsChange, ShownTask, TaskPage, TaskStatus, TaskView, Tokens, View, WorkerPage,

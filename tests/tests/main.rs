@@ -58,6 +58,7 @@ mod task_leaves_a_silent_worker;
 mod tasks_survive_a_leader_change;
 mod upgrade;
 mod users_by_token;
+mod users_of_an_identity_provider;
 mod websocket_resumes_on_another_replica;
 mod wiped_master_catches_up;
 mod worker_accepts_but_never_answers;

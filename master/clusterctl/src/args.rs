@@ -166,6 +166,9 @@ pub enum ClusterCommand {
     },
     /// Show the masters, the workers by state and the queue; works without a leader
     Status,
+    /// Show as whom the cluster sees you, with your role
+    #[command(name = "whoami")]
+    WhoAmI,
     /// List the workers
     Workers,
     /// Operate one worker

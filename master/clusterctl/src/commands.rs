@@ -101,6 +101,10 @@ async fn ask(context: &Context, command: ClusterCommand) -> Result<(), Failure> 
             let status = context.client()?.status().await?;
             context.output.data(&status, output::status)
         }
+        ClusterCommand::WhoAmI => {
+            let identity = context.client()?.who_am_i().await?;
+            context.output.data(&identity, output::caller_identity)
+        }
         ClusterCommand::Workers => worker::list(context).await,
         ClusterCommand::Worker { command } => Box::pin(worker::run(context, command)).await,
         ClusterCommand::Task { command } => Box::pin(task::run(context, command)).await,

@@ -23,7 +23,7 @@ pub use snapshot::{InspectedSnapshot, SavedSnapshot, saved_snapshot, snapshot};
 pub use table::{Style, columns, fields};
 pub use text::{leader, status, task, tasks, worker, workers};
 pub use upgrade::upgrade;
-pub use user::user_tokens;
+pub use user::{caller_identity, user_tokens};
 
 use crate::args::Format;
 use crate::failure::Failure;

@@ -7,6 +7,8 @@ use std::fmt;
 pub(crate) enum Action {
     /// Ask whether this master is up, and which calls it takes.
     Probe,
+    /// Ask as whom this master sees the caller.
+    WhoAmI,
     /// Read the metrics of this master.
     ReadMetrics,
     /// Look at masters, workers, settings, events and backlogs.
@@ -44,8 +46,9 @@ pub(crate) enum Action {
 impl Action {
     /// All actions.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Probe,
+        Self::WhoAmI,
         Self::ReadMetrics,
         Self::Read,
         Self::ReadTasks,
@@ -69,6 +72,7 @@ impl Action {
     pub(super) const fn is_order(self) -> bool {
         match self {
             Self::Probe
+            | Self::WhoAmI
             | Self::ReadMetrics
             | Self::Read
             | Self::ReadTasks
@@ -92,7 +96,8 @@ impl Action {
     pub(super) const fn is_for_users(self) -> bool {
         match self {
             Self::Probe | Self::ServeAsWorker | Self::ServeAsMaster => false,
-            Self::ReadMetrics
+            Self::WhoAmI
+            | Self::ReadMetrics
             | Self::Read
             | Self::ReadTasks
             | Self::ReadEnvironment
@@ -113,6 +118,7 @@ impl Action {
     pub(crate) const fn phrase(self) -> &'static str {
         match self {
             Self::Probe => "probe a master",
+            Self::WhoAmI => "ask who they are",
             Self::ReadMetrics => "read metrics",
             Self::Read => "look at the cluster",
             Self::ReadTasks => "look at tasks",

@@ -5,12 +5,13 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use cluster_state::UserName;
 use governor::clock::{Clock, MonotonicClock};
 use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 use parking_lot::Mutex;
+
+use super::principal::Account;
 
 /// Callers of one kind that are remembered. Those whose budget is whole again are forgotten first;
 /// while there are more than these, they share one.
@@ -27,7 +28,7 @@ pub(super) struct Exhausted;
 /// a user's.
 #[derive(Debug)]
 pub(super) struct Budgets<C: Clock + Clone = MonotonicClock> {
-    users: Counts<UserName, C>,
+    users: Counts<Account, C>,
     strangers: Counts<IpAddr, C>,
 }
 
@@ -44,7 +45,7 @@ impl<C: Clock + Clone> Budgets<C> {
     }
 
     /// Counts a request of a user.
-    pub(super) fn spend_of_user(&self, user: &UserName) -> Result<(), Exhausted> {
+    pub(super) fn spend_of_user(&self, user: &Account) -> Result<(), Exhausted> {
         self.users.spend(user)
     }
 
@@ -110,7 +111,7 @@ mod tests {
     #[test]
     fn a_caller_that_has_spent_its_budget_waits_and_others_do_not() {
         let (budgets, clock) = budgets(10);
-        let [ada, bob] = ["ada", "bob"].map(|name| name.parse::<UserName>().unwrap());
+        let [ada, bob] = ["ada", "bob"].map(|name| Account::Own(name.parse().unwrap()));
         let granted = (0..100).filter(|_| budgets.spend_of_user(&ada).is_ok()).count();
         assert_eq!(granted, 10);
         assert_eq!(budgets.spend_of_user(&bob), Ok(()));
@@ -132,7 +133,7 @@ mod tests {
             "all that are remembered, and one of the others"
         );
         assert_eq!(budgets.strangers.limiter.len(), CALLERS_MAX + 1);
-        assert_eq!(budgets.spend_of_user(&"ada".parse().unwrap()), Ok(()));
+        assert_eq!(budgets.spend_of_user(&Account::Own("ada".parse().unwrap())), Ok(()));
 
         clock.advance(Duration::from_secs(2));
         assert_eq!(budgets.spend_of_stranger(site(crowd)), Ok(()));

@@ -2,6 +2,7 @@
 
 mod caller;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -18,6 +19,7 @@ pub(crate) use self::caller::Caller;
 use super::bearer::Presented;
 use super::budgets::{Budgets, Exhausted};
 use super::failures::{Failures, Standing};
+use super::federation::{Federation, NotAdmitted};
 use super::fresh_reads::FreshReads;
 use super::policy::Verdict;
 use super::{Action, Object, Origin, Policy, Principal, TokenFile, secret};
@@ -30,6 +32,8 @@ pub(crate) struct Rules {
     pub(crate) policy: Policy,
     /// Tokens of the file, which are good until an admin has one of the cluster's own.
     pub(crate) tokens: TokenFile,
+    /// Identity provider whose tokens are good, too.
+    pub(crate) federation: Option<Federation>,
     /// Requests that each caller may make; none for any number.
     pub(crate) requests_per_second: Option<NonZeroU32>,
 }
@@ -45,6 +49,7 @@ struct Shared {
     policy: Policy,
     anonymous: Arc<Principal>,
     file: TokenFile,
+    federation: Option<Federation>,
     node: Node,
     metrics: Metrics,
     failures: Mutex<Failures>,
@@ -62,16 +67,28 @@ enum Found {
     Refused,
     /// It has never heard of the token.
     Unknown,
+    /// The token has not the form of the cluster's own.
+    Foreign,
 }
+
+/// Reason that a token is refused, for the log. It holds nothing of the token.
+type Reason = Cow<'static, str>;
+/// User of a token, or the reason that it is not good.
+type Admission = Result<Arc<Principal>, Reason>;
+
+const NO_TOKEN: Reason = Cow::Borrowed("it is no bearer token");
+const REFUSED: Reason = Cow::Borrowed("its secret is wrong, or it has expired");
+const UNKNOWN: Reason = Cow::Borrowed("it was revoked, or never issued");
 
 impl Gate {
     /// Creates a gate that keeps the rules.
     pub(crate) fn new(rules: Rules, node: Node, metrics: Metrics) -> Self {
-        let Rules { policy, tokens, requests_per_second } = rules;
+        let Rules { policy, tokens, federation, requests_per_second } = rules;
         let shared = Shared {
             policy,
             anonymous: Arc::new(Principal::Anonymous),
             file: tokens,
+            federation,
             node,
             metrics,
             failures: Mutex::default(),
@@ -107,26 +124,27 @@ impl Gate {
         }
         let user = match Presented::of(headers) {
             Presented::Token(token) => self.user(token, origin).await?,
-            Presented::Nothing | Presented::Unreadable => None,
+            Presented::Nothing | Presented::Unreadable => Err(NO_TOKEN),
         };
         match user {
-            Some(user) => Ok(Caller::new(user, origin.site(), self.clone())),
-            None => Err(self.on_failure(origin)),
+            Ok(user) => Ok(Caller::new(user, origin.site(), self.clone())),
+            Err(reason) => Err(self.on_failure(origin, &reason)),
         }
     }
 
-    /// Returns the user of a token, if it is good. This master may be a moment behind the one that
-    /// has created it, so an unknown one is looked for once more in a state that is certainly new
-    /// enough.
-    async fn user(&self, token: &str, origin: &Origin) -> Result<Option<Arc<Principal>>, Problem> {
+    /// Returns the user of a token or, if it is not good, a reason for the log. This master may be a
+    /// moment behind the one that has created it, so an unknown one is looked for once more in a state
+    /// that is certainly new enough.
+    async fn user(&self, token: &str, origin: &Origin) -> Result<Admission, Problem> {
         match self.find(token) {
-            Found::User(user) => return Ok(Some(user)),
-            Found::Refused => return Ok(None),
+            Found::User(user) => return Ok(Ok(user)),
+            Found::Foreign => return self.federated(token, origin).await,
+            Found::Refused => return Ok(Err(REFUSED)),
             Found::Unknown => {}
         }
         let now = Instant::now();
         if self.shared.failures.lock().is_exhausted(origin.site(), now) {
-            return Ok(None);
+            return Ok(Err(UNKNOWN));
         }
         if !self.shared.fresh_reads.lock().admits(now) {
             self.shared.failures.lock().on_failure(origin.site(), now);
@@ -140,8 +158,26 @@ impl Gate {
             refusal::of_read(&error).with_outcome(Outcome::Rejected)
         })?;
         match self.find(token) {
-            Found::User(user) => Ok(Some(user)),
-            Found::Refused | Found::Unknown => Ok(None),
+            Found::User(user) => Ok(Ok(user)),
+            Found::Refused | Found::Foreign => Ok(Err(REFUSED)),
+            Found::Unknown => Ok(Err(UNKNOWN)),
+        }
+    }
+
+    /// Returns the bearer of a token that the cluster has not issued: a user of the identity provider, if
+    /// there is one. Those who fail too often have no keys looked for.
+    async fn federated(&self, token: &str, origin: &Origin) -> Result<Admission, Problem> {
+        let Some(federation) = &self.shared.federation else { return Ok(Err(REFUSED)) };
+        let now = Instant::now();
+        let may_look = !self.shared.failures.lock().is_exhausted(origin.site(), now);
+        match federation.user(token, may_look).await {
+            Ok(user) => Ok(Ok(user)),
+            Err(NotAdmitted::Rejected(rejected)) => Ok(Err(rejected.to_string().into())),
+            Err(NotAdmitted::Unmapped(unmapped)) => {
+                self.shared.metrics.on_refused(Refused::Forbidden);
+                let problem = Problem::new(ErrorKind::Forbidden, unmapped.to_string());
+                Err(problem.with_outcome(Outcome::Rejected))
+            }
         }
     }
 
@@ -152,7 +188,7 @@ impl Gate {
         {
             return Found::User(user);
         }
-        let Some((id, secret)) = secret::parts(token) else { return Found::Refused };
+        let Some((id, secret)) = secret::parts(token) else { return Found::Foreign };
         let digest = secret::digest(secret);
         let known = self.shared.node.reader().with(|state| state.user_token(&id).cloned());
         let Some(known) = known else { return Found::Unknown };
@@ -161,7 +197,7 @@ impl Gate {
         }
         self.shared.last_uses.lock().insert(id, now);
         let UserToken { user: name, role, scope, .. } = known;
-        Found::User(Arc::new(Principal::User { name, role, scope }))
+        Found::User(Arc::new(Principal::User { name: name.into(), role, scope }))
     }
 
     /// Returns true if an admin has a token of the cluster's own.
@@ -171,14 +207,15 @@ impl Gate {
         })
     }
 
-    /// Counts a wrong token and explains it, without saying what is wrong with it.
-    fn on_failure(&self, origin: &Origin) -> Problem {
+    /// Counts a wrong token and explains it, without saying what is wrong with it: only the log has the
+    /// reason.
+    fn on_failure(&self, origin: &Origin, reason: &str) -> Problem {
         let standing = self.shared.failures.lock().on_failure(origin.site(), Instant::now());
         if standing == Standing::First {
             let address = origin.remote.map(|remote| remote.ip().to_string()).unwrap_or_default();
-            tracing::warn!(address, "a wrong, expired or revoked token was presented");
+            tracing::warn!(address, reason, "a wrong, expired or revoked token was presented");
         }
-        let (kind, reason, detail) = match standing {
+        let (kind, refused, detail) = match standing {
             Standing::TooMany => (
                 ErrorKind::Overloaded,
                 Refused::TooManyFailures,
@@ -190,8 +227,13 @@ impl Gate {
                 "the token is wrong, expired or revoked",
             ),
         };
-        self.shared.metrics.on_refused(reason);
+        self.shared.metrics.on_refused(refused);
         Problem::new(kind, detail).with_outcome(Outcome::Rejected)
+    }
+
+    /// Returns the role of a principal, if it has one.
+    pub(super) fn role(&self, principal: &Principal) -> Option<Role> {
+        self.shared.policy.role(principal)
     }
 
     /// Returns whether a principal may do something.

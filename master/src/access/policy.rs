@@ -42,8 +42,10 @@ pub(crate) enum Verdict {
 /// Least standing that an action needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// None: everybody may.
+    /// None: everybody may, and credentials are not looked at.
     Nothing,
+    /// None: everybody may who presents no wrong credentials.
+    Anyone,
     /// A role, or a higher one.
     Role(Role),
     /// To be a worker.
@@ -55,6 +57,7 @@ pub enum Need {
 pub(crate) const fn need(action: Action) -> Need {
     match action {
         Action::Probe => Need::Nothing,
+        Action::WhoAmI => Need::Anyone,
         Action::ReadMetrics | Action::Read | Action::ReadTasks => Need::Role(Role::Viewer),
         Action::ReadEnvironment | Action::SubmitTasks | Action::CancelTasks => {
             Need::Role(Role::Submitter)
@@ -84,6 +87,7 @@ impl Policy {
     /// | action | viewer | submitter | operator | admin | worker | master | anonymous |
     /// | --- | --- | --- | --- | --- | --- | --- | --- |
     /// | probe | yes | yes | yes | yes | yes | yes | yes |
+    /// | ask who one is | yes | yes | yes | yes | yes | yes | yes |
     /// | read metrics | yes | yes | yes | yes | | yes | by its role or `anonymous_metrics` |
     /// | look at the cluster | yes | yes | yes | yes | | yes | by its role |
     /// | look at tasks | yes | in scope | yes | yes | | yes | by its role |
@@ -103,7 +107,7 @@ impl Policy {
     ) -> Verdict {
         let need = need(action);
         match (principal, need) {
-            (_, Need::Nothing) => Verdict::Allowed,
+            (_, Need::Nothing | Need::Anyone) => Verdict::Allowed,
             (Principal::User { role, scope, .. }, Need::Role(least)) => {
                 if *role < least {
                     return Verdict::Forbidden;
@@ -138,6 +142,15 @@ impl Policy {
             }
             (Principal::Worker(_), Need::Master | Need::Role(_))
             | (Principal::Master(_), Need::Role(_)) => Verdict::Forbidden,
+        }
+    }
+
+    /// Returns the role of a principal, if it has one.
+    pub(crate) fn role(self, principal: &Principal) -> Option<Role> {
+        match principal {
+            Principal::User { role, .. } => Some(*role),
+            Principal::Anonymous => self.anonymous,
+            Principal::Worker(_) | Principal::Master(_) => None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Principals: those who call a master.
 
 use std::fmt;
+use std::sync::Arc;
 
 use cluster_state::{MasterId, Role, Scope, UserName, WorkerId};
 use credentials::Identity;
@@ -10,9 +11,9 @@ use credentials::Identity;
 pub(crate) enum Principal {
     /// Somebody without credentials.
     Anonymous,
-    /// A user with a token or a certificate.
+    /// A user with a token, of the cluster or the identity provider, or with a certificate.
     User {
-        name: UserName,
+        name: Account,
         role: Role,
         /// The only tasks that the user may know of; absent, all.
         scope: Option<Scope>,
@@ -21,6 +22,31 @@ pub(crate) enum Principal {
     Worker(WorkerId),
     /// A master with a certificate.
     Master(MasterId),
+}
+
+/// Name of a user, with who vouches for it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Account {
+    /// A user of the cluster's own: of a token or a certificate.
+    Own(UserName),
+    /// A user of the identity provider. No name of the cluster's own has a slash, so nobody is taken for
+    /// a namesake.
+    Federated(Arc<str>),
+}
+
+impl From<UserName> for Account {
+    fn from(name: UserName) -> Self {
+        Self::Own(name)
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Own(name) => name.fmt(f),
+            Self::Federated(name) => write!(f, "oidc/{name}"),
+        }
+    }
 }
 
 /// A certificate names somebody whom this cluster cannot have.
@@ -34,7 +60,7 @@ impl TryFrom<Identity> for Principal {
     fn try_from(holder: Identity) -> Result<Self, Unnameable> {
         let name = holder.name();
         let user = |role| {
-            let name = name.parse().ok()?;
+            let name = Account::Own(name.parse().ok()?);
             Some(Self::User { name, role, scope: None })
         };
         let principal = match holder.role() {

@@ -85,7 +85,7 @@ impl TokenFile {
             if token.len() < TOKEN_LEN_MIN {
                 return Err(Fault::TooShort(number));
             }
-            let principal = Principal::User { name, role, scope: None };
+            let principal = Principal::User { name: name.into(), role, scope: None };
             users.push((digest(token), Arc::new(principal)));
         }
         Ok(Self { users })

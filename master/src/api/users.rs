@@ -1,10 +1,10 @@
-//! `/api/users/tokens`.
+//! `/api/users/me` and `/api/users/tokens`.
 
-use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use proto::convert::NewUserToken;
 use proto::problem::Problem;
 use proto::v1;
@@ -15,6 +15,15 @@ use super::input::{self, Id, NoParams, Params, ReadParams};
 use crate::access::Caller;
 use crate::operations::Answer;
 use crate::{ids, wire};
+
+/// `GET /api/users/me`: as whom this master sees the caller.
+pub(super) async fn me(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Params(NoParams {}): Params<NoParams>,
+) -> Json<v1::CallerIdentity> {
+    Json(wire::caller_identity(api.operations.caller_identity(&caller)))
+}
 
 /// `POST /api/users/tokens`: the token is in this answer and nowhere else.
 pub(super) async fn create(

@@ -12,7 +12,7 @@ use daemon::config::Value;
 use daemon::logging::{LogFilter, LogFormat};
 use proptest::prelude::*;
 
-use super::{Bytes, Config, Invocation, Names, TimeoutRange, parse};
+use super::{Bytes, ClaimRoles, Config, Invocation, Names, TimeoutRange, parse};
 
 /// Reads from a file what a value is shown as, which must be that value.
 fn check<T: Value + PartialEq + Debug>(text: &str) {
@@ -32,6 +32,7 @@ fn a_value_is_read_as_it_is_shown() {
         "[0-9]{1,9}(KiB|MiB|GiB)?",
         "1=10\\.0\\.0\\.1:50051,2=10\\.0\\.0\\.2:50051",
         "high=5s,low=2m",
+        "admins=admin,devs=submitter",
         "cloudai\\.example,Other\\.example",
         "true|false|on|off|spread|binpack|text|json",
     ];
@@ -45,6 +46,7 @@ fn a_value_is_read_as_it_is_shown() {
         check::<Duration>(&text);
         check::<TimeoutRange>(&text);
         check::<Bytes>(&text);
+        check::<ClaimRoles>(&text);
         check::<Placement>(&text);
         check::<Backoff>(&text);
         check::<LogFormat>(&text);
@@ -73,6 +75,11 @@ interval = "30s"
 request_bytes = "8MiB"
 [scheduler]
 strategy = "binpack"
+[access.oidc]
+issuer = "https://id.example.com"
+audience = "cloudai"
+scope = "team=dept"
+roles = { a = "admin", "b,c=d" = "viewer" }
 [log]
 format = "json"
 "#;

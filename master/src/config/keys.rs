@@ -56,6 +56,43 @@ pub(super) static KEYS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
             "FILE",
             "Tokens that are good until an admin has one of the cluster's own: a line each, NAME ROLE TOKEN"
         ),
+        key!(
+            access.oidc.issuer,
+            "URL",
+            "Issuer whose tokens (JWT) are good, exactly as they name it; none without it"
+        ),
+        key!(access.oidc.audience, "NAME", "Audience that they must name"),
+        key!(
+            access.oidc.jwks,
+            "FILE|URL",
+            "Keys of the issuer; if not given, the issuer says where they are (OpenID Connect Discovery)"
+        ),
+        key!(
+            access.oidc.ca,
+            "FILE",
+            "Certificates that are trusted to issue that of the web server with the keys; if not given, those of the system"
+        ),
+        key!(
+            access.oidc.name_claim,
+            "CLAIM",
+            "Claim with the name of the user, who is called user:oidc/NAME"
+        ),
+        key!(
+            access.oidc.role_claim,
+            "CLAIM",
+            "Claim with a text or a list of texts that stand for roles"
+        ),
+        key!(
+            access.oidc.roles,
+            "VALUE=ROLE,…",
+            "Roles that they stand for, of which the highest counts; a table in a file"
+        ),
+        key!(
+            access.oidc.scope,
+            "KEY=CLAIM",
+            "Label of the only tasks that viewers and submitters may know of: its key, and the claim with its value"
+        ),
+        key!(access.oidc.leeway, "DURATION", "Difference between clocks that is forgiven"),
         key!(raft.heartbeat_interval, "DURATION", "Interval between leader heartbeats"),
         key!(raft.election_timeout, "MIN..MAX", "Silence of the leader before an election"),
         key!(raft.snapshot_every, "COUNT", "Log entries after which a snapshot is made"),

@@ -31,6 +31,7 @@ pub(super) fn complete(mut config: Config) -> Result<Config, ConfigError> {
         return Err(ConfigError::conflict("grpc_advertise", detail));
     }
     check_advertised(&config)?;
+    config.access.oidc.check()?;
     complete_access(&mut config);
     check_clocks(&config.raft)?;
     check_settings(&config)?;

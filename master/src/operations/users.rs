@@ -3,13 +3,23 @@
 use std::collections::BTreeMap;
 
 use cluster_state::{
-    Command, CreateUserToken, InvalidId, RevokeUserToken, Timestamp, TokenId, UserToken,
+    Command, CreateUserToken, InvalidId, RevokeUserToken, Role, Scope, Timestamp, TokenId,
+    UserToken,
 };
 use proto::convert::NewUserToken;
 use proto::problem::{ErrorKind, Problem};
 
 use super::{Answer, Operations, Reading};
 use crate::access::{self, Caller};
+
+/// Caller as this master sees it.
+#[derive(Debug)]
+pub(crate) struct CallerIdentity {
+    pub(crate) principal: String,
+    pub(crate) role: Option<Role>,
+    pub(crate) scope: Option<Scope>,
+    pub(crate) cluster_name: String,
+}
 
 /// A user's token that was created, as the user presents it.
 #[derive(Debug)]
@@ -29,6 +39,16 @@ pub(crate) struct UserTokens {
 }
 
 impl Operations {
+    /// Returns as whom this master sees a caller. No state of the log stands behind that.
+    pub(crate) fn caller_identity(&self, caller: &Caller) -> CallerIdentity {
+        CallerIdentity {
+            principal: caller.principal().to_string(),
+            role: caller.role(),
+            scope: caller.scope().cloned(),
+            cluster_name: self.shared.names.cluster.clone(),
+        }
+    }
+
     /// Creates a user's token and shows it.
     pub(crate) async fn create_user_token(
         &self,

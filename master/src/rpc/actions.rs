@@ -58,6 +58,7 @@ const ACTIONS: [(&str, &[(&str, Action)]); 9] = [
     (
         "cloudai.v1.UserService",
         &[
+            ("WhoAmI", Action::WhoAmI),
             ("CreateUserToken", Action::ManageUsers),
             ("ListUserTokens", Action::ManageUsers),
             ("RevokeUserToken", Action::ManageUsers),

@@ -1,11 +1,11 @@
-//! Calls of admins about users.
+//! Calls about users: of admins, and of everybody about themselves.
 
 use proto::convert::NewUserToken;
 use proto::v1;
 use proto::v1::user_service_server::UserService;
 use tonic::{Request, Response, Status};
 
-use super::{caller, reply};
+use super::{caller, reply, reply_unmarked};
 use crate::operations::{Operations, Reading};
 use crate::{ids, wire};
 
@@ -16,6 +16,14 @@ pub(super) struct UserEndpoint {
 
 #[tonic::async_trait]
 impl UserService for UserEndpoint {
+    async fn who_am_i(
+        &self,
+        request: Request<v1::WhoAmIRequest>,
+    ) -> Result<Response<v1::CallerIdentity>, Status> {
+        let identity = caller(&request).map(|caller| self.operations.caller_identity(&caller));
+        reply_unmarked(&self.operations, identity.map(wire::caller_identity))
+    }
+
     async fn create_user_token(
         &self,
         request: Request<v1::CreateUserTokenRequest>,

@@ -1,9 +1,20 @@
-//! Users' tokens.
+//! Users: who calls, and tokens.
 
 use proto::convert;
 use proto::v1;
 
-use crate::operations::{CreatedUserToken, UserTokens};
+use crate::operations::{CallerIdentity, CreatedUserToken, UserTokens};
+
+/// Converts a caller.
+pub(crate) fn caller_identity(caller: CallerIdentity) -> v1::CallerIdentity {
+    let CallerIdentity { principal, role, scope, cluster_name } = caller;
+    v1::CallerIdentity {
+        principal,
+        role: role.map_or(v1::Role::Unspecified, v1::Role::from).into(),
+        scope: scope.map(|scope| scope.to_string()),
+        cluster_name,
+    }
+}
 
 /// Converts a new token.
 pub(crate) fn created_user_token(created: CreatedUserToken) -> v1::CreatedUserToken {

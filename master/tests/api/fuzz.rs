@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use crate::one_master::OneMaster;
 
 /// Requests of all kinds: method and path, and the body.
-const REQUESTS: [(&str, &str); 24] = [
+const REQUESTS: [(&str, &str); 25] = [
     ("GET /api/tasks?state=queued&limit=2&cursor=t9", ""),
     ("GET /api/tasks?index=1&wait=1ms&consistency=stale", ""),
     ("GET /api/tasks/t1/logs?attempt=1&stream=stdout&tail=3", ""),
@@ -32,6 +32,7 @@ const REQUESTS: [(&str, &str); 24] = [
     ("POST /api/tokens", r#"{"token_id":"fleet","ttl":"1h","description":"x"}"#),
     ("POST /api/users/tokens", r#"{"user":"ada","role":"submitter","scope":"a=b","ttl":"1h"}"#),
     ("DELETE /api/users/tokens/abc", ""),
+    ("GET /api/users/me", ""),
     ("PUT /api/cluster/config", r#"{"worker":{"lease":"10m"},"retention.tasks":7}"#),
     ("GET /api/cluster/config", ""),
     ("GET /api/cluster/upgrade", ""),

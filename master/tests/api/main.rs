@@ -8,6 +8,7 @@ mod crowd;
 mod errors;
 mod event_socket;
 mod events;
+mod federation;
 mod followed_logs;
 mod freshness;
 mod fuzz;

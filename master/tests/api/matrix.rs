@@ -34,7 +34,9 @@ fn expected(standing: Standing, need: Need) -> Outcome {
     match (standing, need) {
         (Standing::Outsider, _) => Outcome::NoConnection,
         (_, Need::Nothing) => Outcome::Admitted,
-        (Standing::Stranger | Standing::Liar, _) => Outcome::Unauthenticated,
+        (Standing::Liar, _) => Outcome::Unauthenticated,
+        (_, Need::Anyone) => Outcome::Admitted,
+        (Standing::Stranger, _) => Outcome::Unauthenticated,
         (Standing::User(role), Need::Role(least)) => of_role(role, least),
         (Standing::Master, Need::Worker | Need::Master) => Outcome::Admitted,
         (Standing::Master, Need::Role(least)) => of_role(Role::Viewer, least),

@@ -1,4 +1,4 @@
-//! Calls of admins about users, each with its rule for repeating.
+//! Calls about users, each with its rule for repeating.
 
 use uuid::Uuid;
 
@@ -11,6 +11,15 @@ use crate::v1::user_service_client::UserServiceClient;
 const DRAWN_ID_LEN: usize = 12;
 
 impl Client {
+    /// Returns as whom the cluster sees this client. The next master answers, whoever leads.
+    pub async fn who_am_i(&self) -> Result<v1::CallerIdentity, ClientError> {
+        let rules = self.rules(Repeat::Always);
+        self.call(rules, v1::WhoAmIRequest {}, |channel, request| async move {
+            UserServiceClient::new(channel).who_am_i(request).await
+        })
+        .await
+    }
+
     /// Creates a user's token. Its public part is chosen here unless it is given: a repetition after
     /// a lost answer then finds the token of the first time, whose secret nobody knows, and the error
     /// says so.

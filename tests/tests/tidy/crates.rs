@@ -5,11 +5,13 @@ use std::fs;
 use super::{assert_none, dependencies, root};
 
 /// Dependencies that each package of the workspace may have. Arrows never run back.
-const MAY_USE: [(&str, &str, &[&str]); 12] = [
+const MAY_USE: [(&str, &str, &[&str]); 14] = [
     ("cluster-fuzz", "tests/fuzz", &[]),
     ("eventually", "tests/eventually", &[]),
+    ("fake-idp", "tests/idp", &[]),
     ("cluster-state", "raft-store/state", &[]),
     ("credentials", "proto/credentials", &[]),
+    ("oidc", "proto/oidc", &["cluster-fuzz", "eventually", "fake-idp"]),
     ("proto", "proto", &["cluster-state", "credentials", "cluster-fuzz", "eventually"]),
     ("daemon", "proto/daemon", &["cluster-state"]),
     ("raft-store", "raft-store", &["cluster-state", "proto", "cluster-fuzz", "eventually"]),
@@ -27,12 +29,14 @@ const MAY_USE: [(&str, &str, &[&str]); 12] = [
             "proto",
             "credentials",
             "daemon",
+            "oidc",
             "raft-store",
             "cluster-fuzz",
             "eventually",
+            "fake-idp",
         ],
     ),
-    ("cluster-tests", "tests", &["cluster-state", "proto", "eventually"]),
+    ("cluster-tests", "tests", &["cluster-state", "proto", "eventually", "fake-idp"]),
     ("cluster-bench", "tests/bench", &["proto", "credentials", "daemon", "clusterctl"]),
 ];
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use cluster_state::{Scope, TextMap, Timestamp, TokenId};
+use cluster_state::{Role, Scope, TextMap, Timestamp, TokenId};
 use proto::problem::Problem;
 
 use super::Gate;
@@ -27,6 +27,11 @@ impl Caller {
     /// Returns who calls.
     pub(crate) fn principal(&self) -> &Principal {
         &self.principal
+    }
+
+    /// Returns the role of the caller, if it has one.
+    pub(crate) fn role(&self) -> Option<Role> {
+        self.gate.role(&self.principal)
     }
 
     /// Returns the label of the only tasks that the caller may know of; none for all.

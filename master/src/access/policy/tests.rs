@@ -6,13 +6,14 @@ use std::fmt::Write as _;
 use cluster_state::Scope;
 
 use super::*;
+use crate::access::principal::Account;
 
 const CLOSED: Policy =
     Policy { anonymous: None, anonymous_metrics: false, has_certificates: false };
 
 fn user(role: Role, scope: Option<&str>) -> Principal {
     let scope = scope.map(|value| Scope { key: "team".to_owned(), value: value.to_owned() });
-    Principal::User { name: "ada".parse().unwrap(), role, scope }
+    Principal::User { name: Account::Own("ada".parse().unwrap()), role, scope }
 }
 
 /// Writes a row for each action: those who may do it.
@@ -36,6 +37,7 @@ fn table(policy: Policy) -> String {
 fn each_action_is_for_whom_it_is() {
     let expected = "\
 Probe: anonymous viewer submitter operator admin worker master
+WhoAmI: anonymous viewer submitter operator admin worker master
 ReadMetrics: viewer submitter operator admin master
 Read: viewer submitter operator admin master
 ReadTasks: viewer submitter operator admin master
