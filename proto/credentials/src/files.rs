@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use humantime::{Rfc3339Timestamp, format_rfc3339_seconds};
-use rustls::RootCertStore;
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use crate::certificate::{Certificate, CertificateFault, not_after};
+use crate::roots::{RootFault, Roots};
 
 /// Permissions of a key's file that let others read it.
 const READ_BY_OTHERS: u32 = 0o077;
@@ -96,15 +96,18 @@ pub enum CredentialsError {
     /// Others know this process by another name.
     #[error("the certificate is now that of {now}, and this process is {before}")]
     OtherHolder { now: String, before: String },
-    /// An issuer cannot be trusted.
-    #[error("{} holds a certificate that cannot be trusted: {source}", path.display())]
-    Root { path: PathBuf, source: rustls::Error },
+    /// None of the issuers is valid.
+    #[error("{} holds no certificate that is valid", .0.display())]
+    NoRoot(PathBuf),
+    /// An issuer cannot be trusted, or not now.
+    #[error("{}: {source}", path.display())]
+    Root { path: PathBuf, source: RootFault },
 }
 
 /// Certificates that were read from files.
 #[derive(Debug)]
 pub(crate) struct Material {
-    pub(crate) roots: Arc<RootCertStore>,
+    pub(crate) roots: Roots,
     pub(crate) own: Option<Own>,
 }
 
@@ -113,7 +116,7 @@ pub(crate) struct Material {
 pub(crate) struct Own {
     pub(crate) certificate: Certificate,
     pub(crate) key: Arc<CertifiedKey>,
-    /// End of the validity of the whole chain.
+    /// End of the validity of the whole chain, and of what is trusted to vouch for it.
     pub(crate) not_after: SystemTime,
 }
 
@@ -121,25 +124,35 @@ impl Material {
     /// Reads the files and checks that they fit together at that time.
     pub(crate) fn read(files: &TrustFiles, now: SystemTime) -> Result<Self, CredentialsError> {
         let path = &files.trusted;
-        let mut roots = RootCertStore::empty();
-        for root in certificates(path)? {
-            let added = roots.add(root);
-            added.map_err(|source| CredentialsError::Root { path: path.clone(), source })?;
-        }
+        let fault = |source| CredentialsError::Root { path: path.clone(), source };
+        let roots = Roots::of(certificates(path)?).map_err(fault)?;
+        let outdated = roots.faults(now);
+        let has_valid = !roots.at(now).is_empty();
         let own = files.own.as_ref();
         let own = own.map(|(certificate, key)| read_own(certificate, key, now)).transpose()?;
-        let material = Self { roots: Arc::new(roots), own };
-        material.check(files, now)?;
-        Ok(material)
+        let mut material = Self { roots, own };
+        let vouched = material.check(files, now).and_then(|()| {
+            // Without a certificate of one's own, one of them is enough to believe somebody.
+            if has_valid { Ok(()) } else { Err(CredentialsError::NoRoot(path.clone())) }
+        });
+        match (vouched, outdated.into_iter().next()) {
+            (Ok(()), _) => Ok(material),
+            (Err(_), Some(outdated)) => Err(fault(outdated)),
+            (Err(error), None) => Err(error),
+        }
     }
 
-    /// Checks that others who trust the same would believe the certificate.
-    fn check(&self, files: &TrustFiles, now: SystemTime) -> Result<(), CredentialsError> {
-        let (Some(own), Some((certificate, _))) = (&self.own, &files.own) else { return Ok(()) };
-        crate::verify::check_chain(&self.roots, &own.key.cert, now).map_err(|source| {
+    /// Checks that others who trust the same would believe the certificate, and takes in for how long.
+    fn check(&mut self, files: &TrustFiles, now: SystemTime) -> Result<(), CredentialsError> {
+        let (Some(own), Some((certificate, _))) = (&mut self.own, &files.own) else {
+            return Ok(());
+        };
+        let until = self.roots.vouch_until(&own.key.cert, now).map_err(|source| {
             let (certificate, trusted) = (certificate.clone(), files.trusted.clone());
             CredentialsError::Untrusted { certificate, trusted, source }
-        })
+        })?;
+        own.not_after = own.not_after.min(until);
+        Ok(())
     }
 }
 

@@ -112,9 +112,23 @@ impl Credentials {
         }
     }
 
-    /// Looks at the files every few seconds until `stop`, and logs what it finds.
+    /// Logs which trusted certificates are not valid now, but for those that were told of, and returns the
+    /// names of all of them.
+    fn tell_outdated(&self, told: &[String]) -> Vec<String> {
+        let outdated = self.material().roots.outdated(now());
+        for (_, reason) in outdated.iter().filter(|(subject, _)| !told.contains(subject)) {
+            let (file, reason) = (self.files.trusted.display(), reason.to_string());
+            tracing::warn!(%file, reason, "a trusted certificate vouches for nobody");
+        }
+        outdated.into_iter().map(|(subject, _)| subject).collect()
+    }
+
+    /// Looks at the files every few seconds until `stop`, and logs what it finds: once for each trusted
+    /// certificate whose time is over.
     pub async fn watch(self, stop: CancellationToken) {
+        let mut told = Vec::new();
         loop {
+            told = self.tell_outdated(&told);
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK_INTERVAL) => {}
@@ -146,7 +160,7 @@ impl Credentials {
     ) -> Result<Arc<ServerConfig>, Error> {
         let material = self.material();
         let own = material.own.as_ref().ok_or(Error::NoCertificatesPresented)?;
-        let (roots, provider) = (Arc::clone(&material.roots), provider());
+        let (roots, provider) = (material.roots.at(now()), provider());
         let cluster = own.certificate.identity.cluster().to_owned();
         let verifier = ClientVerifier::new(roots, Arc::clone(&provider), cluster, callers)?;
         let key = SingleCertAndKey::from(Arc::clone(&own.key));
@@ -171,7 +185,7 @@ impl Credentials {
         let provider = provider();
         let own = material.own.as_ref();
         let verifier = ServerVerifier {
-            roots: Arc::clone(&material.roots),
+            roots: material.roots.at(now()),
             provider: Arc::clone(&provider),
             cluster: own.map(|own| own.certificate.identity.cluster().to_owned()),
             expected: expected.clone(),

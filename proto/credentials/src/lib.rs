@@ -14,6 +14,7 @@ mod files;
 mod held;
 mod identity;
 mod parties;
+mod roots;
 mod verify;
 
 pub use accept::{Accepted, Acceptor, Encrypted, NotAccepted};
@@ -27,3 +28,4 @@ pub use files::{CredentialsError, Files, TrustFiles};
 pub use held::Credentials;
 pub use identity::{Identity, InvalidIdentity, Role};
 pub use parties::{Callers, Expected, Protocol};
+pub use roots::RootFault;

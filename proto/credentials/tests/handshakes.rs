@@ -12,6 +12,10 @@ use credentials::{
     Files, Identity, IssueError, NewAuthority, NotAccepted, Protocol, Role, Secured, TrustFiles,
     is_certificate_refused, sentence,
 };
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    SanType,
+};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
@@ -60,6 +64,33 @@ impl Cluster {
     fn holder(&self, role: Role, name: &str) -> Credentials {
         Credentials::load(self.files(role, name)).unwrap()
     }
+}
+
+/// Returns the files of a master that is vouched for by a root which ends then.
+fn files_under_root_until(dir: &Path, end: SystemTime) -> Files {
+    let (root_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let mut root = CertificateParams::default();
+    root.not_before = (now() - DAY).into();
+    root.not_after = end.into();
+    root.distinguished_name.push(DnType::CommonName, "short root");
+    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let mut holder = CertificateParams::default();
+    holder.not_before = (now() - DAY).into();
+    holder.not_after = (now() + DAY).into();
+    holder.subject_alt_names = vec![SanType::URI("spiffe://prod/master/9".try_into().unwrap())];
+    holder.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+    let issuer = Issuer::from_params(&root, &root_key);
+    let files = Files {
+        certificate: dir.join("short.crt"),
+        key: dir.join("short.key"),
+        trusted: dir.join("short-ca.crt"),
+    };
+    replace(&files.certificate, &holder.signed_by(&key, &issuer).unwrap().pem());
+    replace(&files.key, &key.serialize_pem());
+    fs::set_permissions(&files.key, fs::Permissions::from_mode(0o600)).unwrap();
+    replace(&files.trusted, &root.self_signed(&root_key).unwrap().pem());
+    files
 }
 
 /// Writes a file as others do that must never be seen half.
@@ -324,4 +355,37 @@ fn files_that_do_not_fit_together_are_refused_by_name() {
     let root = Files { certificate: one.trusted.clone(), ..one };
     let error = Credentials::load(root).unwrap_err();
     assert!(matches!(error, CredentialsError::Certificate { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_trusted_certificate_vouches_for_others_in_its_time_only() {
+    let cluster = Cluster::new("prod");
+    let ca = fs::read_to_string(cluster.dir.path().join("ca.crt")).unwrap();
+    let until = now() + Duration::from_secs(3);
+    let short = files_under_root_until(cluster.dir.path(), until);
+    // Both trust both.
+    let both = format!("{ca}{}", fs::read_to_string(&short.trusted).unwrap());
+    replace(&short.trusted, &both);
+    replace(&cluster.dir.path().join("ca.crt"), &both);
+    let server = cluster.holder(Role::Master, "1");
+    let client = Credentials::load(short.clone()).unwrap();
+    assert!(client.not_after().unwrap() <= until, "it ends with what vouches for it");
+    assert!(server.not_after().unwrap() > until);
+    assert!(meet(&client, Expected::Master, &server, Callers::Masters).await.1.is_ok());
+
+    // From then on nobody believes it, under credentials that are in use and when they are loaded.
+    let refused = async {
+        loop {
+            let met = meet(&client, Expected::Master, &server, Callers::Masters).await;
+            if met.1.is_err() {
+                return failure(met.1);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let refused = tokio::time::timeout(Duration::from_secs(20), refused).await.unwrap();
+    assert!(refused.contains("nobody whom we trust has issued it"), "{refused}");
+    let told = Credentials::load(short).unwrap_err().to_string();
+    assert!(told.contains("short-ca.crt: CN=short root was valid until"), "{told}");
+    cluster.holder(Role::Master, "1");
 }
