@@ -7,11 +7,13 @@ mod first_word;
 mod stream;
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use credentials::{Encrypted, Identity};
+use credentials::{Encrypted, Identity, Refusals};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_util::either::Either;
 
 pub(crate) use door::{Ask, Door, Full, Place};
@@ -19,6 +21,7 @@ pub(crate) use first_word::FirstWord;
 pub(crate) use stream::GuestStream;
 
 use crate::access::{Origin, Principal};
+use crate::port::Closed;
 
 /// A connection in its place, encrypted or not.
 pub(crate) type Connection = Either<GuestStream, Box<Encrypted<GuestStream>>>;
@@ -41,29 +44,47 @@ fn set_up(stream: &TcpStream) -> io::Result<()> {
 
 /// Returns the origin of a connection after its handshake; none if nobody can be whom its
 /// certificate names.
-pub(crate) fn admitted(origin: Origin, caller: Option<Identity>) -> Option<Origin> {
+pub(crate) fn admitted(
+    origin: Origin,
+    caller: Option<Identity>,
+    place: &Place,
+    refusals: &Refusals,
+) -> Option<Origin> {
     match caller.map(Principal::try_from).transpose() {
         Ok(identity) => Some(origin.secured(identity)),
         Err(error) => {
-            log_stranger(&origin, &error.to_string());
+            on_stranger(&origin, place, refusals, &error.to_string());
             None
         }
     }
 }
 
-/// Logs that a connection was not admitted: one side may be waiting for somebody who reads it.
-pub(crate) fn log_stranger(origin: &Origin, reason: &str) {
-    let remote = origin.remote.map(|remote| remote.to_string()).unwrap_or_default();
-    tracing::info!(remote, reason, "a connection was not admitted");
+/// Counts a connection that was not admitted, and logs it: one side may be waiting for somebody who
+/// reads it.
+pub(crate) fn on_stranger(origin: &Origin, place: &Place, refusals: &Refusals, reason: &str) {
+    place.on_closed(Closed::Handshake);
+    let ip = origin.remote.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |remote| remote.ip());
+    if let Some(not_logged) = refusals.on_refused(ip, Instant::now()) {
+        let remote = origin.remote.map(|remote| remote.to_string()).unwrap_or_default();
+        tracing::info!(remote, reason, not_logged, "a connection was not admitted");
+    }
 }
 
-/// Logs why a handshake failed. A connection that just broke is nobody's fault.
-pub(crate) fn log_failed_handshake(origin: &Origin, error: &io::Error) {
+/// Counts a handshake that failed, and logs why. A connection that just broke is nobody's fault.
+pub(crate) fn on_failed_handshake(
+    origin: &Origin,
+    place: &Place,
+    refusals: &Refusals,
+    error: &io::Error,
+) {
     if error.kind() == io::ErrorKind::TimedOut {
-        return log_stranger(origin, "its handshake took too long");
+        return on_stranger(origin, place, refusals, "its handshake took too long");
     }
     match credentials::sentence(error) {
-        Some(reason) => log_stranger(origin, &reason),
-        None => tracing::debug!(%error, "a handshake broke off"),
+        Some(reason) => on_stranger(origin, place, refusals, &reason),
+        None => {
+            place.on_closed(Closed::Handshake);
+            tracing::debug!(%error, "a handshake broke off");
+        }
     }
 }

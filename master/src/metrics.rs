@@ -347,7 +347,7 @@ impl Everywhere {
         to.register("backup_failures", "Scheduled backups that failed", backup_failures);
         to.register("waiting_requests", "Requests that wait for an event", waiting);
         to.register("connections", "Connections that others hold open", connections);
-        let help = "Connections closed because there was no room or their peer did nothing";
+        let help = "Connections closed for want of room, or because of what their peer did";
         to.register("connections_closed", help, connections_closed);
         refusals.register(to);
         issuer.register(to);

@@ -36,11 +36,14 @@ pub(crate) enum Closed {
     Silent,
     /// Its peer took nothing of what was sent.
     Stalled,
+    /// Its peer did not show who it is, or is nobody who can be.
+    Handshake,
 }
 
 impl Closed {
     /// Every reason.
-    pub(crate) const ALL: [Self; 4] = [Self::Full, Self::Crowded, Self::Silent, Self::Stalled];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Full, Self::Crowded, Self::Silent, Self::Stalled, Self::Handshake];
 
     /// Its name in metrics.
     pub(crate) const fn name(self) -> &'static str {
@@ -49,6 +52,7 @@ impl Closed {
             Self::Crowded => "crowded",
             Self::Silent => "silent",
             Self::Stalled => "stalled",
+            Self::Handshake => "handshake",
         }
     }
 }

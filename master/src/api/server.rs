@@ -27,8 +27,9 @@ use super::answer::Refusal;
 use super::probes;
 use crate::access::Origin;
 use crate::connections::{
-    Ask, Connection, Door, GuestStream, Place, admitted, log_failed_handshake,
+    Ask, Connection, Door, GuestStream, Place, admitted, on_failed_handshake,
 };
+use crate::port::Closed;
 
 mod answered;
 
@@ -120,7 +121,7 @@ impl HttpServer {
         };
         self.connections.spawn(async move {
             let accepted = tokio::select! {
-                accepted = secured(&acceptor, stream, origin) => accepted,
+                accepted = secured(&acceptor, stream, &place, origin) => accepted,
                 () = place.shown_out().cancelled() => None,
                 () = stop.cancelled() => None,
             };
@@ -139,17 +140,21 @@ impl HttpServer {
 async fn secured(
     acceptor: &Acceptor,
     stream: GuestStream,
+    place: &Place,
     origin: Origin,
 ) -> Option<(Encrypted<GuestStream>, Origin)> {
     match acceptor.accept(stream).await {
-        Ok(Accepted { stream, caller }) => Some((stream, admitted(origin, caller)?)),
+        Ok(Accepted { stream, caller }) => {
+            Some((stream, admitted(origin, caller, place, acceptor.refusals())?))
+        }
         Err(NotAccepted::Plain(mut stream)) => {
+            place.on_closed(Closed::Handshake);
             // Whoever is gone does not hear it.
             stream.write_all(&in_clear_text()).await.unwrap_or_default();
             None
         }
         Err(NotAccepted::Failed(error)) => {
-            log_failed_handshake(&origin, &error);
+            on_failed_handshake(&origin, place, acceptor.refusals(), &error);
             None
         }
     }

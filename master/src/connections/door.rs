@@ -257,7 +257,7 @@ impl Place {
     }
 
     /// Records that this side closes the connection.
-    pub(super) fn on_closed(&self, why: Closed) {
+    pub(crate) fn on_closed(&self, why: Closed) {
         self.door.metrics.on_connection_closed(self.door.port, why);
     }
 

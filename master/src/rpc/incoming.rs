@@ -18,7 +18,7 @@ use tonic::transport::server::Connected;
 
 use crate::access::Origin;
 use crate::connections::{
-    Connection, Door, FirstWord, GuestStream, Place, admitted, log_failed_handshake, log_stranger,
+    Connection, Door, FirstWord, GuestStream, Place, admitted, on_failed_handshake, on_stranger,
 };
 
 /// After a failed accept, as when file descriptors have run out, it is not tried again at once.
@@ -93,7 +93,7 @@ impl Guest {
         GrpcStream { stream: FirstWord::new(stream, place, patience), origin }
     }
 
-    /// Performs the handshake while there is room for it, and logs why it failed.
+    /// Performs the handshake while there is room for it, and says why it failed.
     async fn secured(self, acceptor: Acceptor) -> Option<GrpcStream> {
         let Self { stream, place, origin, patience } = self;
         let accepted = tokio::select! {
@@ -102,7 +102,7 @@ impl Guest {
         };
         match accepted {
             Ok(accepted) => {
-                let origin = admitted(origin, accepted.caller)?;
+                let origin = admitted(origin, accepted.caller, &place, acceptor.refusals())?;
                 if origin.identity.is_none() {
                     place.on_stranger(origin.site()).ok()?;
                 }
@@ -110,11 +110,11 @@ impl Guest {
                 Some(GrpcStream { stream: FirstWord::new(stream, place, patience), origin })
             }
             Err(NotAccepted::Plain(_)) => {
-                log_stranger(&origin, "it does not speak TLS");
+                on_stranger(&origin, &place, acceptor.refusals(), "it does not speak TLS");
                 None
             }
             Err(NotAccepted::Failed(error)) => {
-                log_failed_handshake(&origin, &error);
+                on_failed_handshake(&origin, &place, acceptor.refusals(), &error);
                 None
             }
         }

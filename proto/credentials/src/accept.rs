@@ -1,6 +1,7 @@
 //! Admits connections that show who they are.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::InvalidMessage;
@@ -15,6 +16,7 @@ use crate::failure::tls_error;
 use crate::held::Credentials;
 use crate::identity::Identity;
 use crate::parties::{Callers, Protocol};
+use crate::refusals::Refusals;
 
 /// Limit of a handshake: three packets on a network, and a millisecond of work, which thousands of
 /// workers may want at once of a new leader.
@@ -52,13 +54,20 @@ pub struct Acceptor {
     credentials: Credentials,
     callers: Callers,
     protocol: Protocol,
+    refusals: Arc<Refusals>,
 }
 
 impl Acceptor {
     /// Creates what admits such callers, who speak such a protocol inside.
     #[must_use]
-    pub const fn new(credentials: Credentials, callers: Callers, protocol: Protocol) -> Self {
-        Self { credentials, callers, protocol }
+    pub fn new(credentials: Credentials, callers: Callers, protocol: Protocol) -> Self {
+        Self { credentials, callers, protocol, refusals: Arc::default() }
+    }
+
+    /// Returns the bound on lines about those who were not admitted. Clones share it.
+    #[must_use]
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     /// Performs the handshake of a new connection.

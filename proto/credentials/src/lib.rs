@@ -14,6 +14,7 @@ mod files;
 mod held;
 mod identity;
 mod parties;
+mod refusals;
 mod roots;
 mod verify;
 
@@ -28,4 +29,5 @@ pub use files::{CredentialsError, Files, TrustFiles};
 pub use held::Credentials;
 pub use identity::{Identity, InvalidIdentity, Role};
 pub use parties::{Callers, Expected, Protocol};
+pub use refusals::Refusals;
 pub use roots::RootFault;

@@ -12,6 +12,7 @@ use futures_util::stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::either::Either;
 use tonic::transport::server::Connected;
 use tracing::{debug, warn};
@@ -126,17 +127,24 @@ async fn secured(
     match acceptor.accept(stream).await {
         Ok(accepted) => Some(accepted.stream),
         Err(NotAccepted::Plain(_)) => {
-            warn!(%remote, reason = "it does not speak TLS", "a caller was not let in");
+            log_stranger(&acceptor, remote, "it does not speak TLS");
             None
         }
         Err(NotAccepted::Failed(error)) => {
             let is_late = error.kind() == io::ErrorKind::TimedOut;
             let late = is_late.then(|| "its handshake took too long".to_owned());
             match late.or_else(|| credentials::sentence(&error)) {
-                Some(reason) => warn!(%remote, reason, "a caller was not let in"),
+                Some(reason) => log_stranger(&acceptor, remote, &reason),
                 None => debug!(%remote, %error, "a handshake broke off"),
             }
             None
         }
+    }
+}
+
+/// Logs that a caller was not let in, if a line about it is due.
+fn log_stranger(acceptor: &Acceptor, remote: SocketAddr, reason: &str) {
+    if let Some(not_logged) = acceptor.refusals().on_refused(remote.ip(), Instant::now()) {
+        warn!(%remote, reason, not_logged, "a caller was not let in");
     }
 }
