@@ -159,6 +159,8 @@ async fn metrics(
     let sample = sample.with_backup(node, api.metrics.backup_saved_at());
     let credentials = api.credentials.as_ref();
     let sample = sample.with_certificate(node, credentials.and_then(Credentials::not_after));
+    let of_workers = api.operations.sessions().first_certificate_end();
+    let sample = sample.with_worker_certificate(node, of_workers);
     let text = api.metrics.encode(sample).map_err(|error| {
         tracing::error!(%error, "cannot write metrics");
         Problem::new(ErrorKind::Internal, "the metrics cannot be written")

@@ -73,8 +73,11 @@ pub(crate) fn task_page(view: View<TaskPage, v1::TaskPage>) -> v1::TaskPage {
 
 /// Converts a worker of this master.
 pub(crate) fn own_worker(view: WorkerView) -> v1::Worker {
-    let WorkerView { worker, allocated, running, last_heartbeat } = view;
-    convert::worker(&worker, &allocated, running, last_heartbeat)
+    let WorkerView { worker, allocated, running, last_heartbeat, certificate_end } = view;
+    v1::Worker {
+        certificate_not_after: certificate_end.map(convert::rfc3339),
+        ..convert::worker(&worker, &allocated, running, last_heartbeat)
+    }
 }
 
 /// Converts a worker.

@@ -9,7 +9,7 @@ use std::io;
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use credentials::{Connector, Credentials, Expected, Protocol, Secured};
 use http::Uri;
@@ -78,6 +78,12 @@ impl Dialer {
     #[must_use]
     pub const fn secured(credentials: Credentials) -> Self {
         Self { credentials: Some(credentials) }
+    }
+
+    /// Returns the time at which the own certificate, or one that vouches for it, ends.
+    #[must_use]
+    pub fn certificate_not_after(&self) -> Option<SystemTime> {
+        self.credentials.as_ref().and_then(Credentials::not_after)
     }
 
     /// Creates a connection to the master at `address` (`host:port`) that is opened when first used,

@@ -10,6 +10,8 @@ use cluster_tests::history::History;
 use cluster_tests::load::{Load, Plan};
 use eventually::{eventually, require};
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn work_goes_on_over_a_leader_change_and_a_new_certificate() {
@@ -173,4 +175,29 @@ async fn a_restoration_asks_the_masters_with_certificates() {
         let refused = run(&cluster, &own.connection(role, name), &restore).await.expect(4);
         assert!(refused.stderr.contains(told), "{refused:?}");
     }
+}
+
+/// Strangers are counted, and do not fill the disk with lines about them; workers say when their own
+/// certificates end.
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_are_counted_and_certificates_of_workers_are_watched() {
+    let cluster = Cluster::builder().secured().masters(1).workers(1).start().await;
+    let master = cluster.master(1);
+    for _ in 0..30 {
+        let mut stranger = TcpStream::connect(master.grpc()).await.unwrap();
+        stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    }
+    let counted = "cloudai_connections_closed_total{port=\"grpc\",reason=\"handshake\"} 30";
+    let left = "cloudai_worker_certificate_expiry_seconds ";
+    eventually("strangers and the certificate are counted", CONNECT_PATIENCE, async || {
+        let metrics = cluster.client().get("/metrics").await.text();
+        let is_watched = metrics.lines().any(|line| line.starts_with(left));
+        require(metrics.contains(counted) && is_watched, || metrics)
+    })
+    .await;
+    let lines = master.log().matches("a connection was not admitted").count();
+    assert!((1..=2).contains(&lines), "{lines} lines, and one a minute is due");
+
+    let end = cluster.client().worker("worker-1").await["certificate_not_after"].clone();
+    assert!(end.is_string(), "{end}");
 }

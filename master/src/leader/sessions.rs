@@ -74,6 +74,18 @@ impl WorkerSessions {
         self.leading().ok()?.last_heard(worker)
     }
 
+    /// Returns the end of the worker's certificate, which only the leader knows.
+    #[must_use]
+    pub(crate) fn certificate_end(&self, worker: &WorkerId) -> Option<Timestamp> {
+        self.leading().ok()?.usage.certificate_end(worker)
+    }
+
+    /// Returns the earliest end of a certificate among workers; none on a follower.
+    #[must_use]
+    pub(crate) fn first_certificate_end(&self) -> Option<Timestamp> {
+        self.leading().ok()?.usage.first_certificate_end()
+    }
+
     /// Settles results of attempts before it returns. After an error the worker reports them again.
     pub(crate) async fn report(
         &self,

@@ -49,6 +49,7 @@ pub(crate) struct ClusterSample {
     pub(super) backup_age: Option<Duration>,
     /// Time until this master's certificate ends, or one that vouches for it.
     pub(super) certificate_left: Option<Duration>,
+    pub(super) worker_certificate_left: Option<Duration>,
     /// True while a mass loss slows requeueing.
     pub(super) is_mass_loss: bool,
     /// Orphaned results that nobody has dropped.
@@ -106,6 +107,7 @@ impl ClusterSample {
             snapshots: node.snapshot_failures(),
             backup_age: None,
             certificate_left: None,
+            worker_certificate_left: None,
             is_mass_loss: state.mass_loss().is_some_and(MassLoss::brakes),
             orphans: u64::try_from(state.orphans().len()).unwrap_or(u64::MAX),
             orphans_displaced: state.meta().orphans_displaced,
@@ -127,6 +129,34 @@ impl ClusterSample {
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(node.clock().wall().0);
         let left = not_after.map(|end| end.duration_since(now).unwrap_or(Duration::ZERO));
         Self { certificate_left: left, ..self }
+    }
+
+    /// Adds the time at which the first certificate of a worker ends, which a leader knows.
+    pub(crate) fn with_worker_certificate(self, node: &Node, end: Option<Timestamp>) -> Self {
+        let now = node.clock().wall();
+        Self { worker_certificate_left: end.map(|end| end.since(now)), ..self }
+    }
+
+    /// Writes the times that are known here only.
+    fn encode_times(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        for (name, help, value) in [
+            ("backup_age_seconds", "Age of the newest scheduled backup", self.backup_age),
+            (
+                "certificate_expiry_seconds",
+                "Time until the certificate of this master ends",
+                self.certificate_left,
+            ),
+            (
+                "worker_certificate_expiry_seconds",
+                "Time until the first certificate of an active worker ends",
+                self.worker_certificate_left,
+            ),
+        ] {
+            let Some(value) = value else { continue };
+            let gauge = ConstGauge::new(value.as_secs_f64());
+            gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
+        }
+        Ok(())
     }
 
     pub(crate) const fn is_leading(&self) -> bool {
@@ -223,18 +253,7 @@ impl Collector for ClusterSample {
             gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
         }
 
-        for (name, help, value) in [
-            ("backup_age_seconds", "Age of the newest scheduled backup", self.backup_age),
-            (
-                "certificate_expiry_seconds",
-                "Time until the certificate of this master ends",
-                self.certificate_left,
-            ),
-        ] {
-            let Some(value) = value else { continue };
-            let gauge = ConstGauge::new(value.as_secs_f64());
-            gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
-        }
+        self.encode_times(&mut encoder)?;
 
         let SnapshotFailures { not_taken, refused } = self.snapshots;
         for (name, help, value) in [

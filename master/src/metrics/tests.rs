@@ -6,6 +6,7 @@ fn scrape(metrics: &Metrics, is_leader: bool) -> String {
     let sample = ClusterSample {
         backup_age: Some(Duration::ZERO),
         certificate_left: Some(Duration::from_secs(60)),
+        worker_certificate_left: Some(Duration::from_secs(60)),
         is_leader,
         has_leader: true,
         term: 7,

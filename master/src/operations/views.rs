@@ -59,6 +59,8 @@ pub(crate) struct WorkerView {
     pub(crate) running: usize,
     /// Last heartbeat that this master has heard.
     pub(crate) last_heartbeat: Option<Timestamp>,
+    /// End of its certificate, as that heartbeat said.
+    pub(crate) certificate_end: Option<Timestamp>,
 }
 
 /// A page of workers by name.

@@ -225,6 +225,7 @@ impl Operations {
             allocated: load.map(|load| load.allocated.clone()).unwrap_or_default(),
             running: load.map_or(0, |load| load.attempts.len()),
             last_heartbeat: self.shared.sessions.last_heartbeat(&worker.id),
+            certificate_end: self.shared.sessions.certificate_end(&worker.id),
         }
     }
 }
@@ -272,7 +273,6 @@ mod tests {
         WorkerStatus,
     };
     use prost::Message;
-    use proto::convert;
 
     use super::*;
 
@@ -313,9 +313,10 @@ mod tests {
             allocated: total,
             running: usize::MAX,
             last_heartbeat: Some(Timestamp(u64::MAX)),
+            certificate_end: Some(Timestamp(u64::MAX)),
         };
-        let WorkerView { worker, allocated, running, last_heartbeat } = &view;
-        let message = convert::worker(worker, allocated, *running, *last_heartbeat);
-        assert!(message.encoded_len() <= size(&view), "{} bytes", message.encoded_len());
+        let bound = size(&view);
+        let message = crate::wire::own_worker(view);
+        assert!(message.encoded_len() <= bound, "{} bytes", message.encoded_len());
     }
 }

@@ -55,6 +55,7 @@ pub fn worker(
         changed_at: rfc3339(worker.changed_at),
         since: rfc3339(worker.state_since()),
         attempts_max: Some(total.slots).filter(|slots| *slots < Resources::SLOTS_UNBOUNDED),
+        certificate_not_after: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Calls masters, in the worker's own terms; nothing else does.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use cluster_state::{AddressSource, AttemptRef, ClusterId, Epoch, FinishedAttempt, MasterId, Term};
 use credentials::Expected;
@@ -273,6 +273,11 @@ fn heartbeat_request(introduction: &Introduction, registered: &Registered) -> v1
         incarnation: introduction.incarnation.to_string(),
         epoch: registered.session.epoch.0,
         unfit: introduction.unfit(),
+        certificate_not_after: introduction
+            .dialer
+            .certificate_not_after()
+            .and_then(|end| end.duration_since(SystemTime::UNIX_EPOCH).ok())
+            .map(|end| end.as_secs()),
         ..v1::HeartbeatRequest::default()
     }
 }

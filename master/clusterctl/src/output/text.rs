@@ -165,7 +165,7 @@ pub fn worker(worker: &v1::Worker, _: Style) -> String {
         None => worker.running_tasks.to_string(),
     };
 
-    fields(&[
+    let mut shown = vec![
         ("worker", worker.worker_id.clone()),
         ("state", format!("{state} ({})", worker.reason)),
         ("since", worker.since.clone()),
@@ -180,7 +180,10 @@ pub fn worker(worker: &v1::Worker, _: Style) -> String {
         ("available", amounts(worker.available.as_ref())),
         ("registered at", worker.registered_at.clone()),
         ("last heartbeat", or_nothing(worker.last_heartbeat.as_ref())),
-    ])
+    ];
+    let until = worker.certificate_not_after.as_ref();
+    shown.extend(until.map(|end| ("certificate", format!("valid until {end}"))));
+    fields(&shown)
 }
 
 /// Formats tasks as rows.

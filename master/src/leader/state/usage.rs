@@ -72,6 +72,8 @@ fn rounded(figure: f32) -> f64 {
 struct Series {
     epoch: Epoch,
     samples: VecDeque<Sample>,
+    /// End of the worker's certificate, if it has one.
+    certificate_end: Option<Timestamp>,
 }
 
 /// The samples of all sessions.
@@ -82,14 +84,22 @@ struct UsageTable {
 
 impl UsageTable {
     /// Keeps a sample of the session of that epoch, and drops those of an earlier session.
-    fn record(&mut self, worker: &WorkerId, epoch: Epoch, sample: Sample) {
+    fn record(
+        &mut self,
+        worker: &WorkerId,
+        epoch: Epoch,
+        sample: Sample,
+        certificate_end: Option<Timestamp>,
+    ) {
         let series = match self.workers.get_mut(worker) {
             Some(series) => series,
             None => {
                 let samples = VecDeque::new();
-                self.workers.entry(worker.clone()).or_insert(Series { epoch, samples })
+                let series = Series { epoch, samples, certificate_end };
+                self.workers.entry(worker.clone()).or_insert(series)
             }
         };
+        series.certificate_end = certificate_end;
         if series.epoch != epoch {
             series.epoch = epoch;
             series.samples.clear();
@@ -142,12 +152,14 @@ impl Usage {
         let reported = heartbeat.usage.as_ref();
         let sample = reported.and_then(|usage| Sample::of(usage, heartbeat.running_tasks, now));
         if let Some(sample) = sample {
-            self.record(worker, epoch, sample);
+            let seconds = heartbeat.certificate_not_after;
+            let end = seconds.map(|seconds| Timestamp(seconds.saturating_mul(1_000)));
+            self.record(worker, epoch, sample, end);
         }
     }
 
-    fn record(&self, worker: &WorkerId, epoch: Epoch, sample: Sample) {
-        self.table().record(worker, epoch, sample);
+    fn record(&self, worker: &WorkerId, epoch: Epoch, sample: Sample, end: Option<Timestamp>) {
+        self.table().record(worker, epoch, sample, end);
         if self.watchers.receiver_count() > 0 {
             // Fails when the last watcher has just left.
             self.watchers.send(Arc::new(sample.to_wire(worker))).ok();
@@ -163,6 +175,18 @@ impl Usage {
     #[must_use]
     pub(crate) fn metrics(&self, worker: &WorkerId, epoch: Epoch) -> Option<v1::WorkerMetrics> {
         self.table().metrics(worker, epoch)
+    }
+
+    /// Returns the end of a worker's certificate, as its last heartbeat said.
+    #[must_use]
+    pub(crate) fn certificate_end(&self, worker: &WorkerId) -> Option<Timestamp> {
+        self.table().workers.get(worker)?.certificate_end
+    }
+
+    /// Returns the earliest end of a certificate among all workers that have a session.
+    #[must_use]
+    pub(crate) fn first_certificate_end(&self) -> Option<Timestamp> {
+        self.table().workers.values().filter_map(|series| series.certificate_end).min()
     }
 
     /// Watches every sample of every worker from now on.
@@ -197,7 +221,7 @@ mod tests {
     fn the_recent_past_is_kept_and_no_more() {
         let mut table = UsageTable::default();
         for number in 0..200 {
-            table.record(&worker(), Epoch(1), sample(number));
+            table.record(&worker(), Epoch(1), sample(number), None);
         }
         let metrics = table.metrics(&worker(), Epoch(1)).unwrap();
         assert_eq!(metrics.history.len(), SAMPLES_KEPT_MAX);
@@ -209,9 +233,9 @@ mod tests {
     #[test]
     fn the_samples_of_a_session_end_with_it() {
         let mut table = UsageTable::default();
-        table.record(&worker(), Epoch(1), sample(1));
+        table.record(&worker(), Epoch(1), sample(1), None);
         assert!(table.metrics(&worker(), Epoch(2)).is_none());
-        table.record(&worker(), Epoch(2), sample(2));
+        table.record(&worker(), Epoch(2), sample(2), None);
         assert_eq!(table.metrics(&worker(), Epoch(2)).unwrap().history.len(), 1);
         table.forget(&worker());
         assert!(table.metrics(&worker(), Epoch(2)).is_none());
@@ -221,7 +245,7 @@ mod tests {
     fn ten_thousand_workers_take_little_memory() {
         let mut table = UsageTable::default();
         for number in 0..200 {
-            table.record(&worker(), Epoch(1), sample(number));
+            table.record(&worker(), Epoch(1), sample(number), None);
         }
         let samples = table.workers[&worker()].samples.capacity();
         assert!(samples * size_of::<Sample>() <= 4_096, "{samples} samples");
@@ -243,10 +267,35 @@ mod tests {
     #[test]
     fn a_watcher_gets_every_sample_from_its_first_look_on() {
         let usage = Usage::default();
-        usage.record(&worker(), Epoch(1), sample(1));
+        usage.record(&worker(), Epoch(1), sample(1), None);
         let mut watcher = usage.watch();
-        usage.record(&worker(), Epoch(1), sample(2));
+        usage.record(&worker(), Epoch(1), sample(2), None);
         assert_eq!(watcher.try_recv().unwrap().running_tasks, 2);
         assert!(watcher.try_recv().is_err());
+    }
+
+    #[test]
+    fn the_end_of_a_certificate_is_what_the_last_heartbeat_said() {
+        let usage = Usage::default();
+        let other = "w2".parse().unwrap();
+        let heard = |worker: &WorkerId, epoch, certificate_not_after| {
+            let reported = Some(reported(1.0));
+            let heartbeat = v1::HeartbeatRequest {
+                usage: reported,
+                certificate_not_after,
+                ..v1::HeartbeatRequest::default()
+            };
+            usage.on_heartbeat(worker, Epoch(epoch), &heartbeat, Timestamp(7));
+        };
+        heard(&worker(), 1, Some(90));
+        heard(&other, 1, Some(80));
+        assert_eq!(usage.certificate_end(&worker()), Some(Timestamp(90_000)));
+        assert_eq!(usage.first_certificate_end(), Some(Timestamp(80_000)));
+        // It was replaced, and the other worker is gone.
+        heard(&worker(), 1, Some(u64::MAX));
+        usage.forget(&other);
+        assert_eq!(usage.first_certificate_end(), Some(Timestamp(u64::MAX)));
+        heard(&worker(), 2, None);
+        assert_eq!(usage.first_certificate_end(), None);
     }
 }

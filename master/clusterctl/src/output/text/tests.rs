@@ -34,6 +34,7 @@ fn example_worker() -> v1::Worker {
         changed_at: "2025-11-17T10:30:00.000Z".to_owned(),
         since: "2025-11-17T10:30:00.000Z".to_owned(),
         attempts_max: Some(100),
+        certificate_not_after: Some("2026-11-17T10:30:00.000Z".to_owned()),
     }
 }
 
@@ -173,7 +174,8 @@ total:          8 cpu, 16384 MiB memory, 0 MiB storage, 0 gpu
 allocated:      0.5 cpu, 512 MiB memory, 0 MiB storage, 0 gpu
 available:      7.5 cpu, 15872 MiB memory, 0 MiB storage, 0 gpu
 registered at:  2025-11-17T10:30:00.000Z
-last heartbeat: -";
+last heartbeat: -
+certificate:    valid until 2026-11-17T10:30:00.000Z";
     assert_eq!(worker(&example_worker(), Style::Plain), expected);
 }
 
