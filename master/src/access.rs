@@ -6,6 +6,8 @@ mod budgets;
 mod failures;
 mod federation;
 mod fresh_reads;
+#[cfg(test)]
+mod fuzz_tests;
 mod gate;
 mod origin;
 mod policy;

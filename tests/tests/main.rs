@@ -40,6 +40,7 @@ mod leader_killed_during_submissions;
 mod logs_are_streamed;
 mod lost_quorum;
 mod lying_worker;
+mod malformed_over_tls;
 mod mass_loss_brakes_requeueing;
 mod masters_join;
 mod members_by_command;

@@ -26,7 +26,7 @@ pub struct TokenFileError {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Fault {
+pub(super) enum Fault {
     #[error("cannot be read: {0}")]
     Unreadable(#[from] io::Error),
     #[error("others than its owner may read or write it (mode {0:04o}): chmod 600 it")]
@@ -71,7 +71,7 @@ impl TokenFile {
     }
 
     /// Reads lines of `NAME ROLE TOKEN`; empty ones and those that begin with `#` say nothing.
-    fn parse(text: &str) -> Result<Self, Fault> {
+    pub(super) fn parse(text: &str) -> Result<Self, Fault> {
         let mut users = Vec::new();
         for (line, number) in text.lines().zip(1..) {
             let line = line.trim();

@@ -112,7 +112,7 @@ impl Acceptor {
 
 /// Reads the first message of a client. One that is no TLS at all is told nothing yet: it would not
 /// understand.
-async fn read_hello<S>(stream: &mut S) -> io::Result<ServerAccepted>
+pub(crate) async fn read_hello<S>(stream: &mut S) -> io::Result<ServerAccepted>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

@@ -11,6 +11,8 @@ mod connect;
 mod description;
 mod failure;
 mod files;
+#[cfg(test)]
+mod fuzz_tests;
 mod held;
 mod identity;
 mod parties;

@@ -10,8 +10,8 @@ const MAY_USE: [(&str, &str, &[&str]); 14] = [
     ("eventually", "tests/eventually", &[]),
     ("fake-idp", "tests/idp", &[]),
     ("cluster-state", "raft-store/state", &[]),
-    ("credentials", "proto/credentials", &[]),
     ("oidc", "proto/oidc", &["cluster-fuzz", "eventually", "fake-idp"]),
+    ("credentials", "proto/credentials", &["cluster-fuzz"]),
     ("proto", "proto", &["cluster-state", "credentials", "cluster-fuzz", "eventually"]),
     ("daemon", "proto/daemon", &["cluster-state"]),
     ("raft-store", "raft-store", &["cluster-state", "proto", "cluster-fuzz", "eventually"]),
@@ -36,7 +36,7 @@ const MAY_USE: [(&str, &str, &[&str]); 14] = [
             "fake-idp",
         ],
     ),
-    ("cluster-tests", "tests", &["cluster-state", "proto", "eventually", "fake-idp"]),
+    ("cluster-tests", "tests", &["cluster-state", "proto", "cluster-fuzz", "eventually", "fake-idp"]),
     ("cluster-bench", "tests/bench", &["proto", "credentials", "daemon", "clusterctl"]),
 ];
 
