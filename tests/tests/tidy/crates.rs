@@ -36,7 +36,11 @@ const MAY_USE: [(&str, &str, &[&str]); 14] = [
             "fake-idp",
         ],
     ),
-    ("cluster-tests", "tests", &["cluster-state", "proto", "cluster-fuzz", "eventually", "fake-idp"]),
+    (
+        "cluster-tests",
+        "tests",
+        &["cluster-state", "proto", "cluster-fuzz", "eventually", "fake-idp"],
+    ),
     ("cluster-bench", "tests/bench", &["proto", "credentials", "daemon", "clusterctl"]),
 ];
 
