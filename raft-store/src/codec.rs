@@ -201,6 +201,8 @@ pub(crate) fn encode_record(
         Record::Settings(record) => encode_into(record, cluster, out),
         Record::UserToken(record) => encode_into(record, cluster, out),
         Record::Orphan(record) => encode_into(record, cluster, out),
+        Record::Issuer(record) => encode_into(record, cluster, out),
+        Record::Holder(record) => encode_into(record, cluster, out),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Numbers in keys are big-endian, so that RocksDB's byte order is the order of the numbers.
 
-use cluster_state::{LogIndex, OrphanId, TaskId, Term, Timestamp, TokenId};
+use cluster_state::{HolderId, LogIndex, OrphanId, TaskId, Term, Timestamp, TokenId};
 
 use crate::codec::CodecError;
 
@@ -121,6 +121,8 @@ pub(crate) enum StateRecord {
     MassLoss = 4,
     /// Settings of the cluster, from level 2 on. Value: `SettingsRecord`.
     Settings = 5,
+    /// Issuer of certificates, from level 2 on. Value: `IssuerRecord`.
+    Issuer = 40,
 }
 
 impl StateRecord {
@@ -131,6 +133,7 @@ impl StateRecord {
             Self::Meta => [3],
             Self::MassLoss => [4],
             Self::Settings => [5],
+            Self::Issuer => [40],
         }
     }
 }
@@ -143,6 +146,14 @@ pub(crate) const USER_TOKENS: u8 = 32;
 /// level has risen.
 pub(crate) fn user_token_key(id: &TokenId) -> Vec<u8> {
     [&[USER_TOKENS], id.as_str().as_bytes()].concat()
+}
+
+/// First byte of the keys of holders of certificates, which are a range of the same table.
+pub(crate) const HOLDERS: u8 = 41;
+
+/// Returns the key of a holder of certificates: 1 byte, and its id, UTF-8.
+pub(crate) fn holder_key(id: &HolderId) -> Vec<u8> {
+    [&[HOLDERS], id.as_str().as_bytes()].concat()
 }
 
 /// First byte of the keys of orphaned results.
@@ -266,6 +277,7 @@ mod tests {
             StateRecord::Meta,
             StateRecord::MassLoss,
             StateRecord::Settings,
+            StateRecord::Issuer,
         ] {
             assert_eq!(record.key(), [record as u8]);
         }

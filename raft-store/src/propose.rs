@@ -302,6 +302,10 @@ const fn is_repeatable(command: &Command) -> bool {
         | Command::CreateUserToken(_)
         | Command::RevokeUserToken(_)
         | Command::DropOrphans(_)
+        | Command::AdoptIssuer(_)
+        | Command::IssueCertificate(_)
+        | Command::RevokeCertificates(_)
+        | Command::ForgetWorker(_)
         | Command::Tick(_) => false,
     }
 }

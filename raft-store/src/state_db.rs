@@ -25,7 +25,7 @@ use self::batch::Tables;
 use crate::codec::{self, Versioned};
 use crate::error::{OpenError, StorageError};
 use crate::files::{self, Directory};
-use crate::keys::{NumberKey, ORPHANS, StateRecord, USER_TOKENS};
+use crate::keys::{HOLDERS, NumberKey, ORPHANS, StateRecord, USER_TOKENS};
 use crate::rocks;
 use crate::types::{LogId, StoredMembership};
 
@@ -154,6 +154,10 @@ impl Restored {
         if let Some(settings) = database.get_cf(tables.records, StateRecord::Settings.key())? {
             state.restore(Record::Settings(codec::decode(&settings)?));
         }
+        if let Some(issuer) = database.get_cf(tables.records, StateRecord::Issuer.key())? {
+            state.restore(Record::Issuer(codec::decode(&issuer)?));
+        }
+        restore_range(database, HOLDERS, &mut state, Record::Holder)?;
         restore_range(database, USER_TOKENS, &mut state, Record::UserToken)?;
         restore_range(database, ORPHANS, &mut state, Record::Orphan)?;
 

@@ -209,6 +209,8 @@ impl Event {
                 | Record::IdempotencyKey(_)
                 | Record::Departed(_)
                 | Record::UserToken(_)
+                | Record::Issuer(_)
+                | Record::Holder(_)
                 | Record::Token(_),
             )
             | Change::Delete(
@@ -218,6 +220,8 @@ impl Event {
                 | Key::IdempotencyKey(_)
                 | Key::Departed(_)
                 | Key::UserToken(_)
+                | Key::Issuer
+                | Key::Holder(_)
                 | Key::Token(_)
                 | Key::Orphan(_)
                 | Key::Settings,

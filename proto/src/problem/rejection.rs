@@ -12,7 +12,9 @@ impl From<&Rejection> for ErrorKind {
             | Rejection::NoMassLoss
             | Rejection::NoUserToken { .. }
             | Rejection::UnknownOrphan { .. } => Self::NotFound,
-            Rejection::InvalidToken { .. } => Self::Forbidden,
+            Rejection::InvalidToken { .. } | Rejection::RevokedCertificate { .. } => {
+                Self::Forbidden
+            }
             Rejection::NotLive { .. }
             | Rejection::NotQueued { .. }
             | Rejection::InactiveWorker { .. }
@@ -20,12 +22,17 @@ impl From<&Rejection> for ErrorKind {
             | Rejection::ClosedWorker { .. }
             | Rejection::UnhealthyWorker { .. }
             | Rejection::TokenExists { .. }
+            | Rejection::NoIssuer
+            | Rejection::OtherIssuer
+            | Rejection::ActiveWorker { .. }
             | Rejection::UserTokenExists { .. }
             | Rejection::Oversubscribed { .. }
             | Rejection::LateRegistration { .. }
             | Rejection::BelowLevel { .. }
             | Rejection::SettingsChanged { .. } => Self::Conflict,
-            Rejection::NameInUse { .. } | Rejection::LateStart { .. } => Self::NameInUse,
+            Rejection::NameInUse { .. }
+            | Rejection::LateStart { .. }
+            | Rejection::BoundName { .. } => Self::NameInUse,
             Rejection::IdempotencyConflict => Self::IdempotencyConflict,
             Rejection::LimitReached { .. } => Self::LimitReached,
             Rejection::QueueFull { .. } => Self::QueueFull,

@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use cluster_state::{
-    AssignTasks, BeginTerm, CancelTask, ChangeHealth, Command, ConnectWorker, CreateToken,
-    CreateUserToken, DisconnectWorkers, DropOrphans, EndMassLoss, FinishAttempts, ForgetDeparted,
-    LabelWorker, Level, NoteRival, Proposal, RaiseLevel, RaiseMassLoss, RegisterWorker,
-    RequeueAttempts, RevokeToken, RevokeUserToken, SeedSettings, SetScheduling, SetSettings,
-    StartAttempts, SubmitTasks, Tick, Timestamp, UnregisterWorker,
+    AdoptIssuer, AssignTasks, BeginTerm, CancelTask, ChangeHealth, Command, ConnectWorker,
+    CreateToken, CreateUserToken, DisconnectWorkers, DropOrphans, EndMassLoss, FinishAttempts,
+    ForgetDeparted, ForgetWorker, IssueCertificate, LabelWorker, Level, NoteRival, Proposal,
+    RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts, RevokeCertificates, RevokeToken,
+    RevokeUserToken, SeedSettings, SetScheduling, SetSettings, StartAttempts, SubmitTasks, Tick,
+    Timestamp, UnregisterWorker,
 };
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +85,10 @@ pub(crate) fn encode_command(command: &Command, cluster: Level) -> Result<Bytes,
         Command::CreateUserToken(command) => encode_into(command, cluster, to),
         Command::RevokeUserToken(command) => encode_into(command, cluster, to),
         Command::DropOrphans(command) => encode_into(command, cluster, to),
+        Command::AdoptIssuer(command) => encode_into(command, cluster, to),
+        Command::IssueCertificate(command) => encode_into(command, cluster, to),
+        Command::RevokeCertificates(command) => encode_into(command, cluster, to),
+        Command::ForgetWorker(command) => encode_into(command, cluster, to),
     }?;
     Ok(out.into())
 }
@@ -131,6 +136,10 @@ fn read_command(kind: u8, level: Level, body: &[u8]) -> Result<Command, CodecErr
         CreateUserToken::TYPE => Command::CreateUserToken(read_body(level, body)?),
         RevokeUserToken::TYPE => Command::RevokeUserToken(read_body(level, body)?),
         DropOrphans::TYPE => Command::DropOrphans(read_body(level, body)?),
+        AdoptIssuer::TYPE => Command::AdoptIssuer(read_body(level, body)?),
+        IssueCertificate::TYPE => Command::IssueCertificate(read_body(level, body)?),
+        RevokeCertificates::TYPE => Command::RevokeCertificates(read_body(level, body)?),
+        ForgetWorker::TYPE => Command::ForgetWorker(read_body(level, body)?),
         unknown => return Err(CodecError::UnknownCommand(unknown)),
     })
 }

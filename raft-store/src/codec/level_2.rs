@@ -3,7 +3,8 @@
 mod tasks;
 
 use cluster_state::{
-    ClusterId, CreateUserToken, DropOrphans, Epoch, Level, Meta, Orphan, RevokeUserToken,
+    AdoptIssuer, ClusterId, CreateUserToken, DropOrphans, Epoch, ForgetWorker, HolderRecord,
+    IssueCertificate, IssuerRecord, Level, Meta, Orphan, RevokeCertificates, RevokeUserToken,
     SeedSettings, SetSettings, SettingsRecord, TaskId, Term, Timestamp, UserToken,
 };
 use serde::{Deserialize, Serialize};
@@ -94,5 +95,35 @@ impl Versioned for Orphan {
 
 impl Versioned for DropOrphans {
     const TYPE: u8 = 26;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for IssuerRecord {
+    const TYPE: u8 = 30;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for HolderRecord {
+    const TYPE: u8 = 31;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for AdoptIssuer {
+    const TYPE: u8 = 50;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for IssueCertificate {
+    const TYPE: u8 = 51;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for RevokeCertificates {
+    const TYPE: u8 = 52;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for ForgetWorker {
+    const TYPE: u8 = 53;
     const LEVEL: Level = LEVEL;
 }

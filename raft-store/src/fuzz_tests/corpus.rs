@@ -15,9 +15,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use cluster_state::{
-    CreateUserToken, Departed, DropOrphans, IdempotencyRecord, JoinToken, LeaderRecord, Level,
-    LogIndex, MassLoss, Meta, Orphan, RevokeUserToken, SettingsRecord, State, Task, UserToken,
-    Worker,
+    AdoptIssuer, CreateUserToken, Departed, DropOrphans, ForgetWorker, HolderRecord,
+    IdempotencyRecord, IssueCertificate, IssuerRecord, JoinToken, LeaderRecord, Level, LogIndex,
+    MassLoss, Meta, Orphan, RevokeCertificates, RevokeUserToken, SettingsRecord, State, Task,
+    UserToken, Worker,
 };
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -87,6 +88,8 @@ fn read_record(bytes: &[u8], level: Level) -> Result<(String, Vec<u8>), CodecErr
         Orphan::TYPE => read::<Orphan>(bytes, level),
         SettingsRecord::TYPE => read::<SettingsRecord>(bytes, level),
         UserToken::TYPE => read::<UserToken>(bytes, level),
+        IssuerRecord::TYPE => read::<IssuerRecord>(bytes, level),
+        HolderRecord::TYPE => read::<HolderRecord>(bytes, level),
         _ => Err(CodecError::OtherType { found, expected: 0 }),
     }
 }
@@ -191,8 +194,11 @@ fn every_type_that_this_release_writes_is_in_the_corpus() {
     assert!(missing.is_empty(), "not in the corpus: {missing:?}");
 
     let users = [CreateUserToken::TYPE, RevokeUserToken::TYPE];
-    let commands = (1..=DropOrphans::TYPE).chain(users);
-    let types = (1..=Orphan::TYPE).chain([UserToken::TYPE]).map(|kind| (Kind::Record, kind));
+    let certificates =
+        [AdoptIssuer::TYPE, IssueCertificate::TYPE, RevokeCertificates::TYPE, ForgetWorker::TYPE];
+    let commands = (1..=DropOrphans::TYPE).chain(users).chain(certificates);
+    let records = [UserToken::TYPE, IssuerRecord::TYPE, HolderRecord::TYPE];
+    let types = (1..=Orphan::TYPE).chain(records).map(|kind| (Kind::Record, kind));
     let types = types.chain(commands.map(|kind| (Kind::Command, kind))).collect::<BTreeSet<_>>();
     assert_eq!(written, types, "the samples have one of each type");
 }

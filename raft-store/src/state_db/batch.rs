@@ -8,7 +8,9 @@ use rocksdb::{ColumnFamily, DB, WriteBatch};
 
 use crate::codec::{self, Versioned};
 use crate::error::StorageError;
-use crate::keys::{FinishKey, NumberKey, StateRecord, Table, orphan_key, user_token_key};
+use crate::keys::{
+    FinishKey, NumberKey, StateRecord, Table, holder_key, orphan_key, user_token_key,
+};
 use crate::rocks;
 use crate::types::{LogId, StoredMembership};
 
@@ -114,6 +116,8 @@ impl<'db> Batch<'db> {
             Record::UserToken(token) => {
                 self.put(self.tables.records, user_token_key(&token.id), token)
             }
+            Record::Issuer(one) => self.put(self.tables.records, StateRecord::Issuer.key(), one),
+            Record::Holder(holder) => self.put(self.tables.records, holder_key(&holder.id), holder),
             Record::Orphan(orphan) => {
                 self.put(self.tables.records, orphan_key(orphan.id), &**orphan)
             }
@@ -129,6 +133,8 @@ impl<'db> Batch<'db> {
             Key::Token(id) => self.delete(self.tables.tokens, id.as_str()),
             Key::MassLoss => self.delete(self.tables.records, StateRecord::MassLoss.key()),
             Key::Orphan(id) => self.delete(self.tables.records, orphan_key(*id)),
+            Key::Issuer => self.delete(self.tables.records, StateRecord::Issuer.key()),
+            Key::Holder(id) => self.delete(self.tables.records, holder_key(id)),
             Key::Settings => self.delete(self.tables.records, StateRecord::Settings.key()),
             Key::UserToken(id) => self.delete(self.tables.records, user_token_key(id)),
             Key::Meta => self.delete(self.tables.records, StateRecord::Meta.key()),

@@ -1,6 +1,7 @@
 //! Applies commands: checks first, then writes, with the same result on every master.
 
 mod attempt;
+mod certificate;
 mod cluster;
 mod connection;
 mod health;
@@ -60,6 +61,10 @@ impl State {
             Command::CreateUserToken(command) => apply.create_user_token(command),
             Command::RevokeUserToken(command) => apply.revoke_user_token(&command.token),
             Command::DropOrphans(command) => apply.drop_orphans(command),
+            Command::AdoptIssuer(command) => apply.adopt_issuer(command),
+            Command::IssueCertificate(command) => apply.issue_certificate(command),
+            Command::RevokeCertificates(command) => apply.revoke_certificates(&command),
+            Command::ForgetWorker(command) => apply.forget_worker(&command),
         };
 
         assert!(reply.is_ok() || apply.changes.is_empty(), "a rejection changes nothing");

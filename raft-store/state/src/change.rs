@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::{
-    Departed, IdempotencyRecord, JoinToken, LeaderRecord, MassLoss, Meta, Orphan, OrphanId,
-    SettingsRecord, Task, TaskId, Term, TokenId, UserToken, Worker, WorkerId,
+    Departed, HolderId, HolderRecord, IdempotencyRecord, IssuerRecord, JoinToken, LeaderRecord,
+    MassLoss, Meta, Orphan, OrphanId, SettingsRecord, Task, TaskId, Term, TokenId, UserToken,
+    Worker, WorkerId,
 };
 
 /// A change of one record. Changes alone rebuild the state: see [`crate::State::follow`].
@@ -41,6 +42,10 @@ pub enum Record {
     UserToken(UserToken),
     /// The end of an attempt that the restored state did not know.
     Orphan(Arc<Orphan>),
+    /// The issuer of certificates that the cluster has adopted.
+    Issuer(IssuerRecord),
+    /// A holder of certificates.
+    Holder(HolderRecord),
 }
 
 /// The name of a record.
@@ -68,6 +73,10 @@ pub enum Key {
     UserToken(TokenId),
     /// See [`Record::Orphan`].
     Orphan(OrphanId),
+    /// See [`Record::Issuer`]. Never deleted.
+    Issuer,
+    /// See [`Record::Holder`].
+    Holder(HolderId),
 }
 
 impl Record {
@@ -86,6 +95,8 @@ impl Record {
             Self::Settings(_) => Key::Settings,
             Self::UserToken(token) => Key::UserToken(token.id.clone()),
             Self::Orphan(orphan) => Key::Orphan(orphan.id),
+            Self::Issuer(_) => Key::Issuer,
+            Self::Holder(holder) => Key::Holder(holder.id.clone()),
         }
     }
 }

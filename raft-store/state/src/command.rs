@@ -1,5 +1,6 @@
 //! Commands: everything that can be done to the replicated state.
 
+mod certificates;
 mod cluster;
 mod orphans;
 mod settings;
@@ -7,6 +8,9 @@ mod tasks;
 mod users;
 mod workers;
 
+pub use self::certificates::{
+    AdoptIssuer, ForgetWorker, Grounds, IssueCertificate, RevokeCertificates,
+};
 pub use self::cluster::{
     BeginTerm, CreateToken, EndMassLoss, RaiseLevel, RaiseMassLoss, RevokeToken, Tick,
 };
@@ -21,7 +25,7 @@ pub use self::workers::{
     ChangeHealth, ConnectWorker, DisconnectWorkers, ForgetDeparted, HealthChange, HealthFinding,
     LabelWorker, NoteRival, RegisterWorker, SchedulingOrder, SetScheduling, UnregisterWorker,
 };
-use crate::{Generation, Level, Settings, TaskSpec, Timestamp, UserToken};
+use crate::{Generation, IssuerRecord, Level, Settings, TaskSpec, Timestamp, UserToken};
 
 /// A command with the leader's stamp of time: the content of a log entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +96,14 @@ pub enum Command {
     RevokeUserToken(RevokeUserToken),
     /// Drop orphaned results that an operator has seen.
     DropOrphans(DropOrphans),
+    /// Adopt an issuer of certificates.
+    AdoptIssuer(AdoptIssuer),
+    /// Record that a holder is issued a certificate.
+    IssueCertificate(IssueCertificate),
+    /// Revoke all certificates that a holder has.
+    RevokeCertificates(RevokeCertificates),
+    /// Remove a worker from the registry, revoke its certificates and free its name.
+    ForgetWorker(ForgetWorker),
 }
 
 impl Command {
@@ -127,6 +139,10 @@ impl Command {
             Self::SeedSettings(_) | Self::SetSettings(_) => Settings::LEVEL,
             Self::CreateUserToken(_) | Self::RevokeUserToken(_) => UserToken::LEVEL,
             Self::DropOrphans(_) => Generation::LEVEL,
+            Self::AdoptIssuer(_)
+            | Self::IssueCertificate(_)
+            | Self::RevokeCertificates(_)
+            | Self::ForgetWorker(_) => IssuerRecord::LEVEL,
         }
     }
 }

@@ -119,6 +119,8 @@ impl Record {
             Self::Leader(_)
             | Self::IdempotencyKey(_)
             | Self::Orphan(_)
+            | Self::Issuer(_)
+            | Self::Holder(_)
             | Self::Token(_)
             | Self::MassLoss(_)
             | Self::UserToken(_)

@@ -39,6 +39,11 @@ pub enum InvalidId {
         "'{0}' is not a user's name: expected 1 to 64 letters, digits, '.', '_', '-', '@' or '+', starting with a letter or digit"
     )]
     User(String),
+    /// A holder of certificates is its role and its name.
+    #[error(
+        "'{0}' is not a holder of certificates: expected ROLE/NAME, as in worker/w1; roles are master, worker, viewer, submitter, operator and admin"
+    )]
+    Holder(String),
     /// Cluster ids and incarnations are UUIDs.
     #[error("'{0}' is not a UUID")]
     Uuid(String),
@@ -48,6 +53,11 @@ impl InvalidId {
     /// Says that a text is not the name of a user.
     pub(crate) fn user(text: &str) -> Self {
         Self::User(shown(text))
+    }
+
+    /// Says that a text is not a holder of certificates.
+    pub(crate) fn holder(text: &str) -> Self {
+        Self::Holder(shown(text))
     }
 }
 

@@ -62,6 +62,9 @@ pub enum Violation {
     /// The indexes of orphaned results contradict their records, or there are too many of them.
     #[error("the orphaned results contradict their indexes, their counter or their bounds")]
     OrphansOutOfStep,
+    /// The holders of certificates differ from those ordered by their ends, or there are too many.
+    #[error("the holders of certificates contradict their order or their bounds")]
+    HoldersOutOfStep,
     /// A terminal task is still in memory, or an id was given that is still to come.
     #[error("task {0} should not be in memory")]
     NotLive(TaskId),
@@ -114,6 +117,9 @@ impl State {
         let is_past_newest = terms.last().is_some_and(|last| *last > self.meta().term);
         if is_past_newest || !terms.is_sorted_by(|earlier, later| earlier < later) {
             return Err(Violation::LeadersDoNotRise);
+        }
+        if !self.holders_are_in_step() {
+            return Err(Violation::HoldersOutOfStep);
         }
         if !self.settings_are_in_step() {
             return Err(Violation::SettingsOutOfStep);

@@ -6,6 +6,7 @@
 mod apply;
 mod backlog;
 mod capacity;
+mod certificate;
 mod change;
 mod cluster;
 mod command;
@@ -35,15 +36,19 @@ mod worker;
 
 pub use backlog::{AGEING_STEP, Candidates, Head, Moment, Rank, Since};
 pub use capacity::{Plan, Preference};
+pub use certificate::{
+    Fingerprint, HolderId, HolderRecord, IssuedCertificate, IssuerRecord, Serial, ShownCertificate,
+};
 pub use change::{Change, Key, Record};
 pub use cluster::{Generation, JoinToken, LeaderRecord, MassLoss, Meta};
 pub use command::{
-    AssignTasks, Assignment, BeginTerm, CancelTask, ChangeHealth, Command, ConnectWorker,
-    CreateToken, CreateUserToken, DisconnectWorkers, DropOrphans, EndMassLoss, FinishAttempts,
-    FinishedAttempt, ForgetDeparted, HealthChange, HealthFinding, IdempotencyKey, LabelWorker,
-    NoteRival, OrphanSelection, Proposal, RaiseLevel, RaiseMassLoss, RegisterWorker,
-    RequeueAttempts, RequeueScope, RevokeToken, RevokeUserToken, SchedulingOrder, SeedSettings,
-    SetScheduling, SetSettings, StartAttempts, SubmitTasks, Tick, UnregisterWorker,
+    AdoptIssuer, AssignTasks, Assignment, BeginTerm, CancelTask, ChangeHealth, Command,
+    ConnectWorker, CreateToken, CreateUserToken, DisconnectWorkers, DropOrphans, EndMassLoss,
+    FinishAttempts, FinishedAttempt, ForgetDeparted, ForgetWorker, Grounds, HealthChange,
+    HealthFinding, IdempotencyKey, IssueCertificate, LabelWorker, NoteRival, OrphanSelection,
+    Proposal, RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts, RequeueScope,
+    RevokeCertificates, RevokeToken, RevokeUserToken, SchedulingOrder, SeedSettings, SetScheduling,
+    SetSettings, StartAttempts, SubmitTasks, Tick, UnregisterWorker,
 };
 pub use constraint::{Constraint, ConstraintOp};
 pub use fnv::Fnv1a;

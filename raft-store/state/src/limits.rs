@@ -24,6 +24,16 @@ pub struct Limits {
     pub tokens_max: usize,
     /// Most tokens of users: a thousand users with one for each of their machines.
     pub user_tokens_max: usize,
+    /// Most holders of certificates on record: as many as workers, and as many again that have left.
+    pub holders_max: usize,
+    /// Certificates of one holder that are remembered: the newest and those before it, which are
+    /// shown until the newest is in use.
+    pub certificates_kept_max: usize,
+    /// Time for which a revocation is remembered: an issuer of `clusterctl tls init` lasts so long,
+    /// and no certificate outlives its issuer.
+    pub revocation_retention: Duration,
+    /// Bytes of the certificates of an issuer and of what is trusted: a few of each.
+    pub issuer_bytes_max: usize,
     /// Longest time that a drain or a token may be given.
     pub operator_timeout_max: Duration,
     /// Most idempotency keys held at once: a day at 100 keyed submissions a second.
@@ -74,6 +84,10 @@ impl Limits {
         worker_events_kept_max: 32,
         tokens_max: 1_000,
         user_tokens_max: 10_000,
+        holders_max: 200_000,
+        certificates_kept_max: 4,
+        revocation_retention: Duration::from_secs(5 * 365 * 24 * 60 * 60),
+        issuer_bytes_max: 64 << 10,
         operator_timeout_max: Duration::from_secs(10 * 365 * 24 * 60 * 60),
         idempotency_keys_max: 10_000_000,
         idempotency_retention: Duration::from_secs(24 * 60 * 60),

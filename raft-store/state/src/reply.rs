@@ -283,6 +283,33 @@ pub enum Rejection {
         /// Its public part.
         token: Arc<str>,
     },
+    /// Nobody has given the cluster an issuer.
+    #[error("the cluster issues no certificates: it has adopted no issuer")]
+    NoIssuer,
+    /// The cluster has adopted another issuer meanwhile.
+    #[error("the cluster has another issuer of certificates now")]
+    OtherIssuer,
+    /// The certificate that was shown was revoked.
+    #[error("the certificate of {holder} was revoked")]
+    RevokedCertificate {
+        /// Its holder.
+        holder: Arc<str>,
+    },
+    /// Somebody else holds the name.
+    #[error(
+        "the name {holder} is taken: its holder has a certificate or has registered; forget it if it \
+         will not come back"
+    )]
+    BoundName {
+        /// The name.
+        holder: Arc<str>,
+    },
+    /// The worker is connected.
+    #[error("worker '{worker}' is active: stop it, or force this")]
+    ActiveWorker {
+        /// Its name.
+        worker: Arc<str>,
+    },
     /// No such orphaned result, or not any more.
     #[error("there is no orphaned result {orphan}")]
     UnknownOrphan {

@@ -1,6 +1,7 @@
 //! The replicated state in memory, and the only methods that write it.
 
 mod admission;
+mod certificates;
 mod orphans;
 mod users;
 mod waiting;
@@ -10,14 +11,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use self::certificates::Holders;
 use self::orphans::Orphans;
 use crate::capacity::CapacityIndex;
 use crate::growth::Growth;
 use crate::index::{Index, TaskCounts, WorkerLoad};
 use crate::{
-    Change, Departed, IdempotencyRecord, JoinToken, Key, LeaderRecord, Limits, LogIndex, MassLoss,
-    Meta, Record, Rejection, Reply, SettingsRecord, Task, TaskId, Timestamp, TokenId, UserToken,
-    Worker, WorkerId,
+    Change, Departed, IdempotencyRecord, IssuerRecord, JoinToken, Key, LeaderRecord, Limits,
+    LogIndex, MassLoss, Meta, Record, Rejection, Reply, SettingsRecord, Task, TaskId, Timestamp,
+    TokenId, UserToken, Worker, WorkerId,
 };
 
 /// The replicated state. It holds no terminal tasks, which live on disk.
@@ -40,6 +42,8 @@ pub struct State {
     settings: Option<Arc<SettingsRecord>>,
     user_tokens: BTreeMap<TokenId, UserToken>,
     orphans: Orphans,
+    issuer: Option<IssuerRecord>,
+    holders: Holders,
     tasks: BTreeMap<TaskId, Arc<Task>>,
     keys: BTreeMap<Arc<str>, IdempotencyRecord>,
     /// Idempotency keys by age, oldest first.
@@ -90,6 +94,8 @@ impl State {
             Record::Settings(settings) => self.put_settings(settings),
             Record::UserToken(token) => self.put_user_token(token),
             Record::Orphan(orphan) => self.put_orphan(orphan),
+            Record::Issuer(issuer) => self.put_issuer(issuer),
+            Record::Holder(holder) => self.put_holder(holder),
         }
     }
 
@@ -113,8 +119,9 @@ impl State {
             Key::MassLoss => self.put_mass_loss(None),
             Key::UserToken(id) => self.remove_user_token(id),
             Key::Orphan(id) => self.remove_orphan(*id),
+            Key::Holder(id) => self.remove_holder(id),
             // Finished tasks are on disk only, and the others are never deleted.
-            Key::Task(_) | Key::Meta | Key::Leader(_) | Key::Settings => {}
+            Key::Task(_) | Key::Meta | Key::Leader(_) | Key::Settings | Key::Issuer => {}
         }
     }
 
@@ -131,6 +138,8 @@ impl State {
             .chain(self.settings.iter().cloned().map(Record::Settings))
             .chain(self.user_tokens.values().cloned().map(Record::UserToken))
             .chain(self.orphans().cloned().map(Record::Orphan))
+            .chain(self.issuer.iter().cloned().map(Record::Issuer))
+            .chain(self.holders().cloned().map(Record::Holder))
     }
 
     /// Returns counters, log time, the newest term and the level.

@@ -59,7 +59,6 @@ proptest! {
         let mut run = Run::from(start);
         let mut follower = restored(run.state.records());
         let applied = steps.into_iter().map(|step| run.step(step)).collect::<Vec<_>>();
-
         let cut = cut.index(applied.len());
         for (position, ((index, proposal), expected)) in run.log.iter().zip(applied).enumerate() {
             // Half way, the follower starts anew from a snapshot.
@@ -345,8 +344,9 @@ fn change_name(change: &Change) -> Option<&'static str> {
         Change::Put(Record::Meta(meta)) => (meta.level > Level::FIRST).then_some("raised"),
         Change::Put(Record::Orphan(_)) => Some("orphan"),
         Change::Delete(Key::Orphan(_)) => Some("orphan dropped"),
+        Change::Put(Record::Issuer(_) | Record::Holder(_)) | Change::Delete(Key::Holder(_)) => None,
         Change::Put(Record::Leader(_) | Record::IdempotencyKey(_))
-        | Change::Delete(Key::Meta | Key::Leader(_) | Key::Settings) => None,
+        | Change::Delete(Key::Meta | Key::Leader(_) | Key::Settings | Key::Issuer) => None,
     }
 }
 

@@ -35,9 +35,11 @@ macro_rules! scripts {
 }
 
 scripts! {
+    a_certificate_is_renewed_until_it_is_revoked
     a_cancelled_task_ends_when_its_worker_is_lost
     a_confirmation_after_the_result_changes_nothing
     a_cordoned_worker_gets_no_tasks
+    a_certified_name_is_nobody_elses
     a_departed_worker_comes_back_as_who_it_was
     a_departed_worker_is_told
     a_drain_can_be_taken_back_half_way
@@ -51,6 +53,7 @@ scripts! {
     a_mass_loss_is_raised_once_and_acknowledged
     a_mass_loss_requeues_a_few_at_a_time
     a_new_process_takes_the_place_of_the_old_one
+    a_name_that_is_forgotten_is_free
     a_queued_again_task_keeps_its_place
     a_reconnecting_worker_keeps_its_tasks
     a_registration_that_arrives_late_is_refused

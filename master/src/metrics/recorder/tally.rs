@@ -69,6 +69,8 @@ impl Tally {
                 | Record::Departed(_)
                 | Record::Token(_)
                 | Record::UserToken(_)
+                | Record::Issuer(_)
+                | Record::Holder(_)
                 | Record::MassLoss(_)
                 | Record::Settings(_)
                 | Record::Orphan(_),

@@ -108,6 +108,8 @@ fn is_rich(state: &State) -> bool {
         && (state.settings().is_some()
             && state.user_tokens().next().is_some()
             && state.orphans().next().is_some()
+            && state.issuer().is_some()
+            && state.holders().next().is_some()
             || state.meta().level < Level(2))
 }
 

@@ -85,6 +85,10 @@ pub(super) fn aim_at(state: &State, aim: Aim, command: &mut Command) {
         | Command::CreateUserToken(_)
         | Command::RevokeUserToken(_)
         | Command::DropOrphans(_)
+        | Command::AdoptIssuer(_)
+        | Command::IssueCertificate(_)
+        | Command::RevokeCertificates(_)
+        | Command::ForgetWorker(_)
         | Command::AcknowledgeMassLoss
         | Command::SubmitTasks(_) => {}
     }

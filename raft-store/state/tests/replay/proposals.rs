@@ -21,10 +21,13 @@ use proptest::option;
 use proptest::prelude::*;
 
 use aim::{Aim, aim_at};
+use certificates::certificates;
 use values::{attempt, constraint, epoch, finished, labels, resources, task, term, worker};
 
 #[path = "aim.rs"]
 mod aim;
+#[path = "certificates.rs"]
+mod certificates;
 #[path = "values.rs"]
 mod values;
 
@@ -128,6 +131,7 @@ fn command() -> impl Strategy<Value = Command> {
         1 => mass_loss(),
         2 => settings(),
         1 => orphans(),
+        2 => certificates(),
         3 => health(),
     ]
 }

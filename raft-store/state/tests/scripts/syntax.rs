@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use cluster_state::{
     AddressSource, AssignTasks, BeginTerm, CancelTask, ChangeHealth, Class, ClusterId, Command,
-    ConnectWorker, CreateToken, CreateUserToken, DataId, DisconnectReason, DisconnectWorkers,
-    DropOrphans, EndMassLoss, FinishAttempts, ForgetDeparted, HealthChange, HealthFinding,
-    IdempotencyKey, Incarnation, LabelWorker, LeaseTimes, Level, LogIndex, LossReason, MasterId,
-    NoteRival, OnDisconnect, OrphanSelection, Process, RaiseLevel, RaiseMassLoss, RegisterWorker,
+    ConnectWorker, CreateToken, DataId, DisconnectReason, DisconnectWorkers, DropOrphans,
+    EndMassLoss, FinishAttempts, ForgetDeparted, HealthChange, HealthFinding, IdempotencyKey,
+    Incarnation, LabelWorker, LeaseTimes, Level, LogIndex, LossReason, MasterId, NoteRival,
+    OnDisconnect, OrphanSelection, Process, RaiseLevel, RaiseMassLoss, RegisterWorker,
     RequeueAttempts, RequeueScope, Resources, RevokeToken, RevokeUserToken, SchedulingOrder,
     SeedSettings, SetScheduling, SetSettings, Settings, SettingsRecord, Specs, StartAttempts,
     StartNumber, State, SubmitTasks, TaskSpec, Term, Tick, Timestamp, UnregisterWorker,
@@ -21,6 +21,8 @@ use words::{
     timestamp,
 };
 
+#[path = "certificates.rs"]
+mod certificates;
 #[path = "words.rs"]
 mod words;
 
@@ -95,19 +97,6 @@ struct Arguments<'a> {
 }
 
 impl<'a> Arguments<'a> {
-    fn user_token(&mut self) -> CreateUserToken {
-        CreateUserToken {
-            token: parsed(self.next()),
-            user: parsed("ada"),
-            role: self.named.remove("role").map(parsed).unwrap_or_default(),
-            scope: None,
-            digest: [7; 32],
-            ttl: self.named.remove("ttl").map(duration),
-            description: String::new(),
-            by: "anonymous".to_owned(),
-        }
-    }
-
     fn command(&mut self, verb: &str) -> Command {
         match verb {
             "lead" => Command::BeginTerm(BeginTerm {
@@ -200,6 +189,7 @@ impl<'a> Arguments<'a> {
             "user-revoke" => {
                 Command::RevokeUserToken(RevokeUserToken { token: parsed(self.next()) })
             }
+            "adopt" | "issue" | "revoke-certificates" | "forget" => self.certificates(verb),
             "revoke" => Command::RevokeToken(RevokeToken { token: parsed(self.next()) }),
             "mass-loss" => Command::RaiseMassLoss(RaiseMassLoss {
                 term: self.term(),

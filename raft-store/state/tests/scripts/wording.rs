@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 
 use cluster_state::{
-    Applied, Attempt, AttemptRef, AttemptVerdict, Change, FinishVerdict, Health, JoinToken, Key,
-    MassLoss, Meta, Orphan, Probation, Record, Registered, Rejection, Reply, Resources, Scheduling,
-    SettingSource, SettingsRecord, State, StopReason, Suspension, Task, TaskState, Timestamp,
-    Trouble, UserToken, Worker, WorkerEvent, WorkerEventKind, WorkerStatus,
+    Applied, Attempt, AttemptRef, AttemptVerdict, Change, FinishVerdict, Health, HolderRecord,
+    JoinToken, Key, MassLoss, Meta, Orphan, Probation, Record, Registered, Rejection, Reply,
+    Resources, Scheduling, SettingSource, SettingsRecord, State, StopReason, Suspension, Task,
+    TaskState, Timestamp, Trouble, UserToken, Worker, WorkerEvent, WorkerEventKind, WorkerStatus,
 };
 
 use crate::syntax::View;
@@ -148,7 +148,12 @@ fn change_lines(change: &Change, before: &Meta) -> Vec<String> {
         Change::Put(Record::Settings(record)) => settings_lines(record),
         Change::Put(Record::Orphan(orphan)) => vec![orphan_line(orphan)],
         Change::Delete(Key::Orphan(id)) => vec![format!("{id} removed")],
-        Change::Delete(key @ (Key::Meta | Key::Leader(_) | Key::Settings)) => {
+        Change::Put(Record::Issuer(issuer)) => {
+            vec![format!("issuer {} until {}", issuer.certificate, time(issuer.not_after))]
+        }
+        Change::Put(Record::Holder(holder)) => vec![holder_line(holder)],
+        Change::Delete(Key::Holder(id)) => vec![format!("{id} dropped")],
+        Change::Delete(key @ (Key::Meta | Key::Leader(_) | Key::Settings | Key::Issuer)) => {
             panic!("deleted: {key:?}")
         }
     }
@@ -163,6 +168,16 @@ fn user_token_line(token: &UserToken) -> String {
     let UserToken { id, user, role, expires_at, .. } = token;
     let until = expires_at.map(|at| format!(" until {}", time(at))).unwrap_or_default();
     format!("token {id} is good for {user} as {role}{until}")
+}
+
+fn holder_line(holder: &HolderRecord) -> String {
+    let HolderRecord { id, issued, revoked_at, .. } = holder;
+    let issued = issued.iter().map(|one| {
+        let (serial, key) = (one.serial.first().unwrap(), one.key.first().unwrap());
+        format!(", {serial} of key {key} until {}", time(one.not_after))
+    });
+    let revoked = revoked_at.map(|at| format!(", revoked {}", time(at))).unwrap_or_default();
+    format!("{id}{revoked}{}", issued.collect::<String>())
 }
 
 fn orphan_line(orphan: &Orphan) -> String {

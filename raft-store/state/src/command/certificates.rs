@@ -1,0 +1,60 @@
+//! Commands about certificates.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Fingerprint, HolderId, Serial, ShownCertificate, Timestamp, TokenId, WorkerId};
+
+/// See [`crate::Command::AdoptIssuer`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdoptIssuer {
+    /// Certificates that everybody trusts, in PEM.
+    pub roots: String,
+    /// The issuer's certificate in PEM.
+    pub certificate: String,
+    /// SHA-256 of that certificate.
+    pub digest: Fingerprint,
+    /// End of its validity.
+    pub not_after: Timestamp,
+}
+
+/// See [`crate::Command::IssueCertificate`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssueCertificate {
+    /// The holder.
+    pub holder: HolderId,
+    /// SHA-256 of the issuer's certificate.
+    pub issuer: Fingerprint,
+    /// Serial number, which the proposer has drawn.
+    pub serial: Serial,
+    /// SHA-256 of the public key.
+    pub key: Fingerprint,
+    /// End of its validity.
+    pub not_after: Timestamp,
+    /// Reason that the holder may have it.
+    pub grounds: Grounds,
+}
+
+/// Reason that a holder may have a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Grounds {
+    /// It holds this certificate.
+    Certificate(ShownCertificate),
+    /// It presents this join token, whose secret the proposer has checked.
+    JoinToken(TokenId),
+}
+
+/// See [`crate::Command::RevokeCertificates`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevokeCertificates {
+    /// The holder.
+    pub holder: HolderId,
+}
+
+/// See [`crate::Command::ForgetWorker`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgetWorker {
+    /// The worker.
+    pub worker: WorkerId,
+    /// True to forget it although it is active.
+    pub force: bool,
+}
