@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "cloudai/v1/task.proto",
     "cloudai/v1/worker.proto",
     "cloudai/v1/master.proto",
@@ -15,10 +15,11 @@ const FILES: [&str; 7] = [
     "cloudai/v1/cluster.proto",
     "cloudai/v1/raft.proto",
     "cloudai/v1/user.proto",
+    "cloudai/v1/certificate.proto",
 ];
 
 /// Messages that are bodies of the REST API too: one type, two encodings.
-const JSON_BODIES: [&str; 42] = [
+const JSON_BODIES: [&str; 45] = [
     "Resources",
     "Constraint",
     "TaskSpec",
@@ -61,6 +62,9 @@ const JSON_BODIES: [&str; 42] = [
     "UserToken",
     "UserTokenList",
     "CallerIdentity",
+    "AuthorityCertificate",
+    "IssuingMaster",
+    "CertificateStatus",
 ];
 
 /// Bodies that clients send: an unknown field is refused by name rather than dropped.

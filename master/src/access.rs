@@ -21,6 +21,6 @@ pub(crate) use gate::{Caller, Gate, Rules};
 pub(crate) use origin::Origin;
 pub use policy::Need;
 pub(crate) use policy::{Object, Policy, need};
-pub(crate) use principal::Principal;
+pub(crate) use principal::{Principal, Unnameable};
 pub(crate) use secret::{digest, draw_id, draw_secret, whole};
 pub(crate) use token_file::{TokenFile, TokenFileError};

@@ -1,6 +1,7 @@
 //! The REST API: extract, call, convert.
 
 mod answer;
+mod certificates;
 mod cluster;
 mod credentials;
 #[cfg(test)]
@@ -112,6 +113,7 @@ fn worker_routes(routes: Routes) -> Routes {
         .post("/api/workers/{id}/uncordon", Action::ManageWorkers, workers::uncordon)
         .post("/api/workers/{id}/drain", Action::ManageWorkers, workers::drain)
         .post("/api/workers/{id}/labels", Action::ManageWorkers, workers::label)
+        .post("/api/workers/{id}/forget", Action::ManageWorkers, certificates::forget_worker)
         .get("/api/workers/{id}/history", Action::Read, workers::history)
         .get("/api/workers/{id}/metrics", Action::Read, workers::metrics)
         .get("/api/workers/{id}/tasks", Action::ReadTasks, workers::tasks)
@@ -128,6 +130,7 @@ fn cluster_routes(routes: Routes) -> Routes {
         .get("/api/cluster", Action::Read, cluster::status)
         .get("/api/cluster/config", Action::Read, settings::show)
         .put("/api/cluster/config", Action::ChangeSettings, settings::change)
+        .get("/api/cluster/certificates", Action::Read, certificates::status)
         .get("/api/cluster/members", Action::Read, members::list)
         .post("/api/cluster/members", Action::ManageMembers, members::add)
         .delete("/api/cluster/members/{id}", Action::ManageMembers, members::remove)

@@ -56,6 +56,8 @@ pub struct Config {
     pub http_names: Names,
     /// Certificates of this master; without them nothing is encrypted.
     pub tls: TlsConfig,
+    /// Certificates that this master issues.
+    pub issuing: IssuingConfig,
     /// Serve beyond this machine without TLS.
     pub insecure: bool,
     /// Rights of callers without a token, and the first tokens.
@@ -83,6 +85,21 @@ pub struct Config {
     pub log: LogConfig,
     /// Settings of the cluster that a flag, a variable or the file gives.
     pub given: BTreeSet<SettingKey>,
+}
+
+/// Keys under `issuing`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IssuingConfig {
+    /// Lifetime of certificates.
+    pub life: Duration,
+}
+
+impl Default for IssuingConfig {
+    fn default() -> Self {
+        // Long enough that a week without masters or workers costs nobody a certificate, and short
+        // enough that a stolen one is of no use for long.
+        Self { life: Duration::from_hours(30 * 24) }
+    }
 }
 
 /// Keys under `access`.
@@ -193,6 +210,7 @@ impl Default for Config {
             http_listen: "127.0.0.1:8080".to_owned(),
             http_names: Names::default(),
             tls: TlsConfig::default(),
+            issuing: IssuingConfig::default(),
             insecure: false,
             access: AccessConfig::default(),
             raft: RaftConfig::default(),

@@ -10,7 +10,8 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use credentials::{Encrypted, Identity, Refusals};
+use cluster_state::ShownCertificate;
+use credentials::{Certificate, Encrypted, Refusals};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -20,7 +21,8 @@ pub(crate) use door::{Ask, Door, Full, Place};
 pub(crate) use first_word::FirstWord;
 pub(crate) use stream::GuestStream;
 
-use crate::access::{Origin, Principal};
+use crate::access::{Origin, Principal, Unnameable};
+use crate::issuer::timestamp;
 use crate::port::Closed;
 
 /// A connection in its place, encrypted or not.
@@ -46,17 +48,26 @@ fn set_up(stream: &TcpStream) -> io::Result<()> {
 /// certificate names.
 pub(crate) fn admitted(
     origin: Origin,
-    caller: Option<Identity>,
+    caller: Option<Certificate>,
     place: &Place,
     refusals: &Refusals,
 ) -> Option<Origin> {
-    match caller.map(Principal::try_from).transpose() {
-        Ok(identity) => Some(origin.secured(identity)),
+    match caller.map(principal_of).transpose() {
+        Ok(shown) => Some(origin.secured(shown)),
         Err(error) => {
             on_stranger(&origin, place, refusals, &error.to_string());
             None
         }
     }
+}
+
+/// Returns whom a certificate names, and the certificate as revocations look at it.
+fn principal_of(shown: Certificate) -> Result<(Principal, ShownCertificate), Unnameable> {
+    let Certificate { identity, serial, not_before, .. } = shown;
+    let holder = format!("{}/{}", identity.role(), identity.name());
+    let principal = Principal::try_from(identity.clone())?;
+    let holder = holder.parse().map_err(|_| Unnameable(identity))?;
+    Ok((principal, ShownCertificate { holder, serial, not_before: timestamp(not_before) }))
 }
 
 /// Counts a connection that was not admitted, and logs it: one side may be waiting for somebody who

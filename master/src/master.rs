@@ -145,10 +145,8 @@ impl Master {
         let stopping = CancellationToken::new();
         let loops = Loops::new(background.clone(), stopping.clone(), node.fatal().clone());
         let sessions = WorkerSessions::default();
-        certificates.start_watch(&loops);
         start_counting(&node, &metrics, &loops);
-        let parts = (&node, &sessions, &metrics);
-        let duties = start_duties(&config, parts, &loops, &background);
+        let duties = start_duties(&config, (&node, &sessions, &metrics), &loops, &background);
         let waits = start_waits(&node, &loops);
         let (events, writer) = Events::follow(node.reader());
         loops.spawn("writer of events", |stop| writer.run(stop));
@@ -163,6 +161,7 @@ impl Master {
             events,
             usage,
             metrics: metrics.clone(),
+            issuer: certificates.issuer(&config),
             log_streams: config.limits.log_streams,
             tasks: background.clone(),
             wait_requests: files.waiting(),
@@ -170,6 +169,7 @@ impl Master {
             stopping: stopping.clone(),
         });
         start_backups(&config, &operations, &metrics, &loops);
+        certificates.start(&config, &operations, &loops);
         let front = Front {
             gate: callers.gate(node.clone(), metrics.clone(), &loops),
             operations: operations.clone(),

@@ -2,6 +2,8 @@
 
 mod answer;
 mod backup;
+mod certificate_status;
+mod certificates;
 mod cluster;
 mod fingerprint;
 mod listing;
@@ -33,6 +35,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use answer::{Answer, Mark};
+pub(crate) use certificate_status::CertificateView;
+pub(crate) use certificates::{CertificateOrder, IssuedChain, NewIssuer};
 pub(crate) use cluster::{Readiness, TermView};
 use logs::LogChannels;
 pub(crate) use logs::{LogPiece, LogRequest, LogScope};
@@ -54,6 +58,7 @@ pub(crate) use waits::TaskWaits;
 pub(crate) use workers::host_for_others;
 
 use crate::events::{Events, UsageFeed};
+use crate::issuer::Issuer;
 use crate::leader::WorkerSessions;
 pub(crate) use crate::leader::state::{Outcome as ReconnectOutcome, Target as ReconnectTarget};
 use crate::metrics::Metrics;
@@ -77,6 +82,7 @@ struct Shared {
     events: Events,
     usage: UsageFeed,
     metrics: Metrics,
+    issuer: Issuer,
     wait_slots: Semaphore,
     log_slots: Arc<Semaphore>,
     log_channels: Arc<LogChannels>,
@@ -107,6 +113,8 @@ pub(crate) struct Parts {
     pub(crate) events: Events,
     pub(crate) usage: UsageFeed,
     pub(crate) metrics: Metrics,
+    /// The issuer of certificates on this master.
+    pub(crate) issuer: Issuer,
     pub(crate) wait_requests: usize,
     pub(crate) log_streams: usize,
     /// Tasks that outlive the handlers of their requests.
@@ -126,6 +134,7 @@ impl Operations {
             events,
             usage,
             metrics,
+            issuer,
             wait_requests,
             log_streams,
             tasks,
@@ -144,6 +153,7 @@ impl Operations {
             events,
             usage,
             metrics,
+            issuer,
             wait_slots,
             log_slots,
             log_channels,

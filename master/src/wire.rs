@@ -1,6 +1,7 @@
 //! Converts between messages and what operations take and return, for REST and gRPC alike: the
 //! messages of one are the bodies of the other.
 
+mod certificates;
 mod members;
 mod orphans;
 mod upgrade;
@@ -19,6 +20,9 @@ use proto::v1;
 use raft_store::PeerStatus;
 use uuid::Uuid;
 
+pub(crate) use self::certificates::{
+    certificate_issued, certificate_order, certificate_status, holder, new_issuer,
+};
 pub(crate) use self::members::{member_changed, members};
 pub(crate) use self::orphans::{orphan_page, orphans_dropped};
 pub(crate) use self::upgrade::upgrade;
@@ -165,9 +169,10 @@ pub(crate) fn new_token(request: v1::CreateTokenRequest) -> Result<NewToken, Pro
 
 /// Converts a new token: what its workers present is its name, a dot and its secret.
 pub(crate) fn created_token(created: CreatedToken) -> v1::CreatedToken {
-    let CreatedToken { id, secret, expires_at } = created;
+    let CreatedToken { id, secret, root, expires_at } = created;
+    let root = root.map(|digest| format!(".{digest}")).unwrap_or_default();
     v1::CreatedToken {
-        token: format!("{id}.{secret}"),
+        token: format!("{id}.{secret}{root}"),
         token_id: id.to_string(),
         expires_at: expires_at.map(convert::rfc3339),
     }

@@ -64,26 +64,48 @@ impl EverConnected {
 /// Opens connections from this process: with its certificates, or in clear text.
 #[derive(Debug, Clone, Default)]
 pub struct Dialer {
-    credentials: Option<Credentials>,
+    protection: Protection,
+}
+
+/// Protection of connections.
+#[derive(Debug, Clone, Default)]
+enum Protection {
+    /// None.
+    #[default]
+    Plain,
+    /// Encryption, towards whoever answers.
+    Unverified,
+    /// Encryption, and certificates on both sides.
+    Verified(Credentials),
 }
 
 impl Dialer {
     /// Opens connections in clear text.
     #[must_use]
     pub const fn plain() -> Self {
-        Self { credentials: None }
+        Self { protection: Protection::Plain }
     }
 
     /// Opens encrypted connections.
     #[must_use]
     pub const fn secured(credentials: Credentials) -> Self {
-        Self { credentials: Some(credentials) }
+        Self { protection: Protection::Verified(credentials) }
+    }
+
+    /// Opens encrypted connections to whoever answers: for asking what a cluster trusts, and for
+    /// nothing else.
+    #[must_use]
+    pub const fn unverified() -> Self {
+        Self { protection: Protection::Unverified }
     }
 
     /// Returns the time at which the own certificate, or one that vouches for it, ends.
     #[must_use]
     pub fn certificate_not_after(&self) -> Option<SystemTime> {
-        self.credentials.as_ref().and_then(Credentials::not_after)
+        match &self.protection {
+            Protection::Plain | Protection::Unverified => None,
+            Protection::Verified(held) => held.not_after(),
+        }
     }
 
     /// Creates a connection to the master at `address` (`host:port`) that is opened when first used,
@@ -190,8 +212,13 @@ impl Dialer {
     }
 
     fn route(&self, peer: Peer, expected: Expected) -> Route {
-        let connector = self.credentials.clone();
-        let connector = connector.map(|held| Connector::new(held, expected, Protocol::Grpc));
+        let connector = match &self.protection {
+            Protection::Plain => None,
+            Protection::Unverified => Some(Connector::unverified(Protocol::Grpc)),
+            Protection::Verified(held) => {
+                Some(Connector::new(held.clone(), expected, Protocol::Grpc))
+            }
+        };
         Route { peer, connector }
     }
 
@@ -203,7 +230,10 @@ impl Dialer {
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
-        let handshake = self.credentials.as_ref().map_or(Duration::ZERO, |_| peer.handshake_max());
+        let handshake = match self.protection {
+            Protection::Plain => Duration::ZERO,
+            Protection::Unverified | Protection::Verified(_) => peer.handshake_max(),
+        };
         Ok(endpoint.connect_timeout(CONNECT_TIMEOUT.saturating_add(handshake)))
     }
 }

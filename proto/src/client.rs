@@ -6,6 +6,7 @@
 
 mod bearer;
 mod calls;
+mod certificate_calls;
 mod error;
 mod logs;
 mod member_calls;

@@ -18,7 +18,7 @@ pub use assignment::assignments;
 pub use attempt::{NotReportable, attempt_refs, finished_attempts, result_bytes};
 pub use faults::{Breach, Invalid};
 pub use orphan::{orphan, orphan_selection};
-pub use session::{Registration, unfitness};
+pub use session::{Registration, join_token, unfitness};
 pub(crate) use spec::CONSTRAINTS_MAX;
 pub use spec::{MAX_ATTEMPTS_DEFAULT, PRIORITY_DEFAULT, RETRY_BACKOFF_DEFAULT, task_specs};
 pub use task::{show_environment, submitted, task};

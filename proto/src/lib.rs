@@ -4,6 +4,7 @@
 pub mod address;
 pub mod backup;
 pub mod call_failure;
+pub mod certificate_client;
 pub mod channel;
 pub mod client;
 pub mod codec;

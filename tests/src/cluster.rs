@@ -1,6 +1,7 @@
 //! A whole cluster of real processes on this machine.
 
 mod builder;
+mod joining;
 mod machines;
 mod master;
 mod members;

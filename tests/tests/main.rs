@@ -18,6 +18,8 @@ mod bad_start;
 mod behind_at_full_rate;
 mod behind_haproxy;
 mod cancel_running_task;
+mod certificates_issued;
+mod certificates_renewed;
 mod chaos;
 mod clusterctl_commands;
 mod clusterctl_shell;

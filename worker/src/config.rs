@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use clap::Command;
 use cluster_state::WorkerId;
-use credentials::TlsConfig;
+use credentials::{Files, TlsConfig};
 use daemon::config::{ConfigError, Key, Settings, Value, text};
 use daemon::logging::{LogFilter, LogFormat};
 
 use crate::join_token::JoinToken;
+use crate::managed_files::ManagedFiles;
 
 mod keys;
 mod validate;
@@ -146,6 +147,33 @@ impl Default for Limits {
 impl Default for RetentionConfig {
     fn default() -> Self {
         Self { age: Duration::from_hours(7 * 24), attempts: 10_000, bytes: None }
+    }
+}
+
+impl Config {
+    /// Returns the files that the worker keeps by itself, if no others are given: it has them already,
+    /// or its join token says by what the cluster is known.
+    #[must_use]
+    pub fn managed_files(&self) -> Option<ManagedFiles> {
+        if self.tls.files().is_some() {
+            return None;
+        }
+        let managed = ManagedFiles::of(&self.data_dir);
+        let can_join = self.join_token.as_ref().is_some_and(|token| token.root_digest().is_some());
+        (can_join || managed.exist()).then_some(managed)
+    }
+
+    /// Returns the files of the worker's certificates, given or kept by itself; none where nothing is
+    /// encrypted.
+    #[must_use]
+    pub fn files(&self) -> Option<Files> {
+        self.tls.files().or_else(|| Some(self.managed_files()?.files()))
+    }
+
+    /// Returns true if the worker renews its certificate.
+    #[must_use]
+    pub fn renews(&self) -> bool {
+        self.tls.renew || self.managed_files().is_some()
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod agent;
 mod attempts;
 mod backoff;
+pub mod certificates;
 mod clock;
 pub mod config;
 mod disk;
@@ -19,6 +20,7 @@ mod lease;
 mod ledger;
 mod leftovers;
 mod logs;
+pub mod managed_files;
 mod open_files;
 mod processes;
 mod session;

@@ -13,6 +13,7 @@ use daemon::service_manager::{NotifyState, notify};
 use daemon::signals::{StopSignal, StopSignals};
 use tracing::{info, warn};
 use worker::agent::Agent;
+use worker::certificates;
 use worker::config::{self, Config};
 use worker::host::Host;
 use worker::keeper::{self, KeeperArgs};
@@ -57,7 +58,7 @@ fn obey(matches: &ArgMatches) -> anyhow::Result<()> {
 fn start(config: &Config) -> anyhow::Result<()> {
     logging::start(&config.log_level, config.log_format)?;
     abort_on_panic();
-    let is_open = config.insecure && config.tls.files().is_none();
+    let is_open = config.insecure && config.files().is_none();
     if is_open && !config.listen.ip().is_loopback() {
         warn!(listen = %config.listen, "insecure: whoever reaches this address can run programs");
     }
@@ -70,6 +71,13 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     // which it cannot.
     let mut signals = StopSignals::listen(StopSignal::ALL).context("cannot wait for signals")?;
     let host = Host::own().context("cannot read the limit of open files")?;
+    tokio::select! {
+        enrolled = certificates::enroll(config) => enrolled?,
+        signal = signals.next() => {
+            info!(signal = signal.name(), "stopped before this worker had a certificate");
+            return Ok(());
+        }
+    }
     let mut agent = Agent::start(config, host).await?;
     notify(&[NotifyState::Ready]);
 

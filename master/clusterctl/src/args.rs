@@ -141,7 +141,7 @@ pub enum Command {
         #[command(subcommand)]
         command: SnapshotCommand,
     },
-    /// Make certificates for masters, workers and people; needs no cluster
+    /// Make certificates by hand, or have the cluster issue them
     Tls {
         /// Action to take
         #[command(subcommand)]

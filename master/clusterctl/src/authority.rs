@@ -172,6 +172,15 @@ impl AuthorityDir {
         Ok(Self { root, authority })
     }
 
+    /// Reads the issuer's certificate and its key, in PEM.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read.
+    pub fn issuer(dir: &Path) -> Result<(String, Secret), AuthorityError> {
+        Ok((read(&dir.join(ISSUER))?, Secret::new(read(&dir.join(ISSUER_KEY))?)))
+    }
+
     /// Returns the authority.
     #[must_use]
     pub const fn authority(&self) -> &Authority {

@@ -1,5 +1,6 @@
 //! Runs each command: asks the cluster and prints the answer.
 
+mod certificates;
 mod config;
 mod dev;
 mod drain;
@@ -88,7 +89,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         Command::Cluster(command) => ask(&context, command).await,
         Command::Shell => Box::pin(shell::run(context)).await,
         Command::Snapshot { command } => Box::pin(snapshot::run(&context, command)).await,
-        Command::Tls { command } => tls::run(&context, command),
+        Command::Tls { command } => Box::pin(tls::run(&context, command)).await,
         Command::Dev(args) => Box::pin(dev::run(&context, args)).await,
     }
 }

@@ -19,6 +19,11 @@ use crate::secret_source::SecretError;
 /// Reason that a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
+    /// The issuer's key would be sent in clear text.
+    #[error(
+        "the issuer's key is sent over an encrypted connection only: give --cacert, --cert and --key"
+    )]
+    KeyInClearText,
     /// A call to the cluster failed.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -138,6 +143,7 @@ impl Failure {
             Self::NoLeader => 6,
             Self::NoValue { .. }
             | Self::Secret(_)
+            | Self::KeyInClearText
             | Self::TwoValues { .. }
             | Self::Token(_)
             | Self::Authority(
@@ -216,6 +222,7 @@ impl Failure {
             | Self::Backup { .. }
             | Self::Received(_)
             | Self::Silent { .. }
+            | Self::KeyInClearText
             | Self::Interrupted
             | Self::ParseFile { .. }
             | Self::NoLeader

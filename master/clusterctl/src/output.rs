@@ -1,5 +1,6 @@
 //! Prints results: data on standard output, as columns or as JSON; messages on standard error.
 
+mod certificates;
 mod member;
 mod operator;
 mod orphan;
@@ -15,6 +16,7 @@ use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
+pub use certificates::certificates;
 pub use member::members;
 pub use operator::{config, mass_loss, reconnections, tokens, worker_history, worker_metrics};
 pub use orphan::orphans;

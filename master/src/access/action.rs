@@ -37,6 +37,10 @@ pub(crate) enum Action {
     SaveBackup,
     /// Create, list and revoke tokens of users.
     ManageUsers,
+    /// Learn what the cluster trusts, and ask for a certificate.
+    JoinCluster,
+    /// Hand an issuer of certificates over, and revoke certificates.
+    ManageCertificates,
     /// Register as a worker, send heartbeats, report results.
     ServeAsWorker,
     /// Replicate the log, and pass calls on to the leader.
@@ -46,7 +50,7 @@ pub(crate) enum Action {
 impl Action {
     /// All actions.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::Probe,
         Self::WhoAmI,
         Self::ReadMetrics,
@@ -63,6 +67,8 @@ impl Action {
         Self::ManageMembers,
         Self::SaveBackup,
         Self::ManageUsers,
+        Self::JoinCluster,
+        Self::ManageCertificates,
         Self::ServeAsWorker,
         Self::ServeAsMaster,
     ];
@@ -79,6 +85,7 @@ impl Action {
             | Self::ReadEnvironment
             | Self::SubmitTasks
             | Self::CancelTasks
+            | Self::JoinCluster
             | Self::ServeAsWorker
             | Self::ServeAsMaster => false,
             Self::ManageWorkers
@@ -88,6 +95,7 @@ impl Action {
             | Self::ManageMembers
             | Self::Upgrade
             | Self::SaveBackup
+            | Self::ManageCertificates
             | Self::ManageUsers => true,
         }
     }
@@ -110,7 +118,9 @@ impl Action {
             | Self::ManageMembers
             | Self::Upgrade
             | Self::SaveBackup
-            | Self::ManageUsers => true,
+            | Self::ManageUsers
+            | Self::JoinCluster
+            | Self::ManageCertificates => true,
         }
     }
 
@@ -133,6 +143,8 @@ impl Action {
             Self::Upgrade => "hold or release the feature level",
             Self::SaveBackup => "save a backup",
             Self::ManageUsers => "manage users",
+            Self::JoinCluster => "ask for a certificate",
+            Self::ManageCertificates => "manage certificates",
             Self::ServeAsWorker => "serve as a worker",
             Self::ServeAsMaster => "serve as a master",
         }

@@ -105,9 +105,10 @@ impl Gate {
         Caller::new(Arc::clone(&self.shared.anonymous), nowhere, self.clone())
     }
 
-    /// Returns the caller if the request presents no token: it is whoever the connection belongs to.
+    /// Returns the caller if the request presents no token: it is whoever the connection belongs to,
+    /// unless its certificate was revoked.
     pub(crate) fn without_token(&self, origin: &Origin, headers: &HeaderMap) -> Option<Caller> {
-        let is_bare = Presented::of(headers) == Presented::Nothing;
+        let is_bare = Presented::of(headers) == Presented::Nothing && !self.is_revoked(origin);
         let principal = origin.identity.as_ref().unwrap_or(&self.shared.anonymous);
         is_bare.then(|| Caller::new(Arc::clone(principal), origin.site(), self.clone()))
     }
@@ -122,6 +123,11 @@ impl Gate {
         if let Some(caller) = self.without_token(origin, headers) {
             return Ok(caller);
         }
+        if self.is_revoked(origin) {
+            self.shared.metrics.on_refused(Refused::Unauthenticated);
+            let problem = Problem::new(ErrorKind::Unauthenticated, "the certificate was revoked");
+            return Err(problem.with_outcome(Outcome::Rejected));
+        }
         let user = match Presented::of(headers) {
             Presented::Token(token) => self.user(token, origin).await?,
             Presented::Nothing | Presented::Unreadable => Err(NO_TOKEN),
@@ -130,6 +136,14 @@ impl Gate {
             Ok(user) => Ok(Caller::new(user, origin.site(), self.clone())),
             Err(reason) => Err(self.on_failure(origin, &reason)),
         }
+    }
+
+    /// Returns true if the peer has shown a certificate that was revoked since, or before.
+    fn is_revoked(&self, origin: &Origin) -> bool {
+        origin
+            .certificate
+            .as_ref()
+            .is_some_and(|shown| self.shared.node.reader().with(|state| state.is_revoked(shown)))
     }
 
     /// Returns the user of a token or, if it is not good, a reason for the log. This master may be a

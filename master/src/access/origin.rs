@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use cluster_state::ShownCertificate;
 use tokio::net::TcpStream;
 
 use super::Principal;
@@ -16,6 +17,8 @@ pub(crate) struct Origin {
     pub(crate) local: Option<SocketAddr>,
     /// Principal that the peer's certificate names; none without one.
     pub(crate) identity: Option<Arc<Principal>>,
+    /// That certificate.
+    pub(crate) certificate: Option<Arc<ShownCertificate>>,
     /// True if the connection is encrypted.
     pub(crate) is_secured: bool,
 }
@@ -24,7 +27,7 @@ impl Origin {
     /// The other end of a connection in clear text.
     pub(crate) fn of(stream: &TcpStream) -> Self {
         let (remote, local) = (stream.peer_addr().ok(), stream.local_addr().ok());
-        Self { remote, local, identity: None, is_secured: false }
+        Self { remote, local, identity: None, certificate: None, is_secured: false }
     }
 
     /// Returns the address that stands for the peer where callers are told apart by it: of IPv6 a
@@ -38,8 +41,14 @@ impl Origin {
     }
 
     /// The same, encrypted.
-    pub(crate) fn secured(self, identity: Option<Principal>) -> Self {
-        Self { identity: identity.map(Arc::new), is_secured: true, ..self }
+    pub(crate) fn secured(self, shown: Option<(Principal, ShownCertificate)>) -> Self {
+        let (identity, certificate) = shown.unzip();
+        Self {
+            identity: identity.map(Arc::new),
+            certificate: certificate.map(Arc::new),
+            is_secured: true,
+            ..self
+        }
     }
 }
 

@@ -56,7 +56,8 @@ pub enum Need {
 
 pub(crate) const fn need(action: Action) -> Need {
     match action {
-        Action::Probe => Need::Nothing,
+        // Whoever asks for a certificate shows a token or a certificate with the request itself.
+        Action::Probe | Action::JoinCluster => Need::Nothing,
         Action::WhoAmI => Need::Anyone,
         Action::ReadMetrics | Action::Read | Action::ReadTasks => Need::Role(Role::Viewer),
         Action::ReadEnvironment | Action::SubmitTasks | Action::CancelTasks => {
@@ -67,7 +68,10 @@ pub(crate) const fn need(action: Action) -> Need {
         | Action::Lead
         | Action::ChangeSettings
         | Action::Upgrade => Need::Role(Role::Operator),
-        Action::ManageMembers | Action::SaveBackup | Action::ManageUsers => Need::Role(Role::Admin),
+        Action::ManageMembers
+        | Action::SaveBackup
+        | Action::ManageUsers
+        | Action::ManageCertificates => Need::Role(Role::Admin),
         Action::ServeAsWorker => Need::Worker,
         Action::ServeAsMaster => Need::Master,
     }
@@ -86,14 +90,14 @@ impl Policy {
     ///
     /// | action | viewer | submitter | operator | admin | worker | master | anonymous |
     /// | --- | --- | --- | --- | --- | --- | --- | --- |
-    /// | probe | yes | yes | yes | yes | yes | yes | yes |
+    /// | probe; ask for a certificate | yes | yes | yes | yes | yes | yes | yes |
     /// | ask who one is | yes | yes | yes | yes | yes | yes | yes |
     /// | read metrics | yes | yes | yes | yes | | yes | by its role or `anonymous_metrics` |
     /// | look at the cluster | yes | yes | yes | yes | | yes | by its role |
     /// | look at tasks | yes | in scope | yes | yes | | yes | by its role |
     /// | look at environments; submit, cancel tasks | | in scope | yes | yes | | | by its role |
     /// | manage workers, join tokens; lead; change settings; upgrade | | | yes | yes | | | by its role |
-    /// | change members; save a backup; manage users | | | | yes | | | by its role |
+    /// | change members; save a backup; manage users, certificates | | | | yes | | | by its role |
     /// | serve as a worker | | | | | yes | yes | without certificates |
     /// | serve as a master | | | | | | yes | without certificates |
     ///

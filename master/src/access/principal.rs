@@ -52,7 +52,7 @@ impl fmt::Display for Account {
 /// A certificate names somebody whom this cluster cannot have.
 #[derive(Debug, thiserror::Error)]
 #[error("the certificate names {0}, whom no cluster can have")]
-pub(crate) struct Unnameable(Identity);
+pub(crate) struct Unnameable(pub(crate) Identity);
 
 impl TryFrom<Identity> for Principal {
     type Error = Unnameable;

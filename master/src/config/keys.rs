@@ -40,6 +40,12 @@ pub(super) static KEYS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
         key!(tls.certificate, "FILE", "Certificate of this master, and of its issuers, in PEM"),
         key!(tls.key, "FILE", "Key of the certificate"),
         key!(tls.ca, "FILE", "Certificates that are trusted to issue those of others"),
+        key!(
+            tls.renew,
+            "BOOL",
+            "Renew that certificate in its place, once the cluster issues certificates"
+        ),
+        key!(issuing.life, "DURATION", "Lifetime of certificates that this master issues"),
         key!(insecure, "BOOL", "Serve beyond this machine without TLS"),
         key!(
             access.anonymous,

@@ -14,6 +14,11 @@ const REQUESTS_PER_SECOND_MAX: usize = 1_000_000;
 /// Shortest interval: heartbeats that come more often would only keep masters busy.
 const HEARTBEAT_INTERVAL_MIN: Duration = Duration::from_millis(10);
 
+/// Lifetimes of certificates: a renewal takes a moment, and clocks of machines differ; and a certificate
+/// that lasts for years is made by hand.
+const ISSUED_LIVES: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(10)..=Duration::from_hours(366 * 24);
+
 /// Shortest time between two backups: each reads the whole state.
 const BACKUP_INTERVAL_MIN: Duration = Duration::from_secs(1);
 
@@ -21,6 +26,7 @@ const BACKUP_INTERVAL_MIN: Duration = Duration::from_secs(1);
 pub(super) fn complete(mut config: Config) -> Result<Config, ConfigError> {
     check_members(&config)?;
     check_tls(&config)?;
+    check_issuing(&config)?;
     check_listeners(&config)?;
 
     let own = config.initial_cluster.get(&config.node_id);
@@ -50,6 +56,13 @@ fn check_backups(config: &Config) -> Result<(), ConfigError> {
     }
     if config.backup.keep == 0 {
         return Err(ConfigError::conflict("backup.keep", "at least one backup is kept"));
+    }
+    Ok(())
+}
+
+fn check_issuing(config: &Config) -> Result<(), ConfigError> {
+    if !ISSUED_LIVES.contains(&config.issuing.life) {
+        return Err(ConfigError::conflict("issuing.life", "must be ten seconds to a year"));
     }
     Ok(())
 }

@@ -6,6 +6,9 @@ use raft_store::Loops;
 
 use super::StartError;
 use crate::config::Config;
+use crate::issuer::{Issuer, KeyFiles, keep_key};
+use crate::operations::Operations;
+use crate::renewal::{OwnFiles, renew_own};
 
 /// Certificates of this master, if it has any.
 #[derive(Debug, Clone)]
@@ -28,10 +31,23 @@ impl Certificates {
         self.0.clone().map(|held| Acceptor::new(held, Callers::Anyone, protocol))
     }
 
-    /// Starts to look for new ones.
-    pub(super) fn start_watch(&self, loops: &Loops) {
-        if let Some(credentials) = self.0.clone() {
-            loops.spawn("watch over certificates", |stop| credentials.watch(stop));
+    /// Returns the issuer of certificates, as far as it is on this master.
+    pub(super) fn issuer(&self, config: &Config) -> Issuer {
+        Issuer::new(KeyFiles::of(&config.data_dir), self.0.clone(), config.issuing.life)
+    }
+
+    /// Starts to look for new ones, to keep the issuer's key, and to renew this master's certificate.
+    pub(super) fn start(&self, config: &Config, operations: &Operations, loops: &Loops) {
+        let (issuer, node) = (operations.issuer().clone(), operations.node().clone());
+        loops.spawn("keeper of the issuer's key", |stop| keep_key(issuer, node, stop));
+        let Some(credentials) = self.0.clone() else { return };
+        let watched = credentials.clone();
+        loops.spawn("watch over certificates", |stop| watched.watch(stop));
+        if let Some(files) = config.tls.files().filter(|_| config.tls.renew) {
+            let (operations, files) = (operations.clone(), OwnFiles::from(files));
+            loops.spawn("renewal of the certificate", |stop| {
+                renew_own(operations, credentials, files, stop)
+            });
         }
     }
 }

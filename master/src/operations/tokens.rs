@@ -36,7 +36,8 @@ impl Operations {
         self.reach(Reading::default()).await?;
         let created = self.node().reader().with(|state| state.token(&id).cloned());
         let expires_at = created.and_then(|token| token.expires_at);
-        Ok(mark.on(CreatedToken { id, secret, expires_at }))
+        let root = self.root_digest();
+        Ok(mark.on(CreatedToken { id, secret, root, expires_at }))
     }
 
     /// Returns every token, without secrets.

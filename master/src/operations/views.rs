@@ -88,6 +88,8 @@ impl WorkerPage {
 pub(crate) struct CreatedToken {
     pub(crate) id: TokenId,
     pub(crate) secret: String,
+    /// SHA-256 of the root, in hexadecimal digits, where the cluster issues certificates.
+    pub(crate) root: Option<String>,
     pub(crate) expires_at: Option<Timestamp>,
 }
 

@@ -4,7 +4,7 @@ use crate::access::Action;
 
 /// Methods of each service, with the action that their callers must be allowed. A method that is not
 /// here is refused.
-const ACTIONS: [(&str, &[(&str, Action)]); 9] = [
+const ACTIONS: [(&str, &[(&str, Action)]); 10] = [
     (
         "cloudai.v1.TaskService",
         &[
@@ -21,6 +21,7 @@ const ACTIONS: [(&str, &[(&str, Action)]); 9] = [
         &[
             ("Register", Action::ManageWorkers),
             ("Unregister", Action::ManageWorkers),
+            ("Forget", Action::ManageWorkers),
             ("Get", Action::Read),
             ("List", Action::Read),
             ("SetScheduling", Action::ManageWorkers),
@@ -62,6 +63,18 @@ const ACTIONS: [(&str, &[(&str, Action)]); 9] = [
             ("CreateUserToken", Action::ManageUsers),
             ("ListUserTokens", Action::ManageUsers),
             ("RevokeUserToken", Action::ManageUsers),
+        ],
+    ),
+    (
+        "cloudai.v1.CertificateService",
+        &[
+            ("GetRoots", Action::JoinCluster),
+            ("Issue", Action::JoinCluster),
+            ("Adopt", Action::ManageCertificates),
+            ("Status", Action::Read),
+            ("Revoke", Action::ManageCertificates),
+            ("FetchKey", Action::ServeAsMaster),
+            ("HoldsKey", Action::ServeAsMaster),
         ],
     ),
     (

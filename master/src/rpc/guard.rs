@@ -10,7 +10,7 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 
 use super::actions::{action_of, action_passed_on};
-use crate::access::{Action, Caller, Gate, Origin};
+use crate::access::{Action, Caller, Gate, Need, Origin, need};
 use crate::peer::says_forwarded;
 
 /// Puts it in front of services.
@@ -56,8 +56,11 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let origin = request.extensions().get::<Origin>().cloned().unwrap_or_default();
-        // Masters and workers present no token: nothing about their calls has to wait.
-        if let Some(caller) = self.gate.without_token(&origin, request.headers()) {
+        // Masters and workers present no token: nothing about their calls has to wait. What is open to
+        // everybody looks at no credentials.
+        let is_open = action(&request).is_ok_and(|action| matches!(need(action), Need::Nothing));
+        let caller = self.gate.without_token(&origin, request.headers());
+        if let Some(caller) = caller.or_else(|| is_open.then(|| self.gate.anyone())) {
             return match permit(caller, request) {
                 Ok(request) => Box::pin(self.services.call(request)),
                 Err(problem) => Box::pin(std::future::ready(Ok(refusal(problem)))),

@@ -53,6 +53,17 @@ impl RegistryService for RegistryEndpoint {
         reply(&self.operations, unregistered.await, |()| v1::UnregisterResponse {})
     }
 
+    async fn forget(
+        &self,
+        request: Request<v1::ForgetWorkerRequest>,
+    ) -> Result<Response<v1::ForgetWorkerResponse>, Status> {
+        let forgotten = async {
+            let v1::ForgetWorkerRequest { worker_id, force } = request.into_inner();
+            self.operations.forget_worker(ids::worker(&worker_id)?, force).await
+        };
+        reply(&self.operations, forgotten.await, |()| v1::ForgetWorkerResponse {})
+    }
+
     async fn get(
         &self,
         request: Request<v1::GetWorkerRequest>,

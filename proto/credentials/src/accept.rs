@@ -14,7 +14,6 @@ use tokio_rustls::server::TlsStream;
 use crate::certificate::Certificate;
 use crate::failure::tls_error;
 use crate::held::Credentials;
-use crate::identity::Identity;
 use crate::parties::{Callers, Protocol};
 use crate::refusals::Refusals;
 
@@ -35,8 +34,8 @@ pub type Encrypted<S> = TlsStream<S>;
 pub struct Accepted<S> {
     /// The connection.
     pub stream: Encrypted<S>,
-    /// Holder of the certificate that was shown.
-    pub caller: Option<Identity>,
+    /// The certificate that was shown.
+    pub caller: Option<Certificate>,
 }
 
 /// Reason that a connection was not admitted.
@@ -106,7 +105,7 @@ impl Acceptor {
         let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let caller = shown.map(Certificate::read).transpose();
         let caller = caller.map_err(|error| NotAccepted::Failed(io::Error::other(error)))?;
-        Ok(Accepted { stream, caller: caller.map(|certificate| certificate.identity) })
+        Ok(Accepted { stream, caller })
     }
 }
 

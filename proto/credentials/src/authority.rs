@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -29,7 +29,7 @@ const ROOT_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
 /// Lifetime of an issuer: those of the certificates that it signs end no later.
 const ISSUER_LIFE: Duration = Duration::from_secs(5 * 365 * 24 * 3_600);
 /// Certificates are valid from so long before they were made: clocks of machines differ.
-const BACKDATED: Duration = Duration::from_secs(5 * 60);
+pub(crate) const BACKDATED: Duration = Duration::from_secs(5 * 60);
 
 /// Longest common name (RFC 5280, appendix A.1).
 const COMMON_NAME_MAX: usize = 64;
@@ -117,6 +117,15 @@ pub enum IssueError {
     /// The certificate is for another cluster.
     #[error("this authority is of cluster {ours}, and cannot name anybody of {theirs}")]
     OtherCluster { ours: String, theirs: String },
+    /// Not a request for a certificate.
+    #[error("the request for a certificate cannot be read, or its signature is wrong")]
+    Request,
+    /// A key that others might not understand, or might break.
+    #[error("a key of this kind is not certified: use ECDSA P-256 or Ed25519")]
+    KindOfKey,
+    /// The key for which a certificate is wanted is no key.
+    #[error("the key cannot be read")]
+    OwnKey,
     /// Not a host.
     #[error("'{0}' is neither a host name nor an address")]
     Host(String),
@@ -182,7 +191,8 @@ impl Authority {
         })
     }
 
-    /// Opens an authority from its files' texts.
+    /// Opens an authority from its files' texts. Of several roots it takes the one that has signed the
+    /// issuer.
     ///
     /// # Errors
     ///
@@ -192,15 +202,16 @@ impl Authority {
             CertificateDer::from_pem_slice(text.as_bytes())
                 .map_err(|_| IssueError::NoCertificate(what))
         };
-        let root = read(root, "the root's file")?;
+        read(root, "the root's file")?;
         let certificate = read(issuer, "the issuer's file")?;
         let key = KeyPair::from_pem(issuer_key.reveal()).map_err(|_| IssueError::Key)?;
         if !is_key_of(&key, &certificate) {
             return Err(IssueError::Key);
         }
-        if !is_signed_by(&root, &certificate) {
-            return Err(IssueError::OtherRoot);
-        }
+        let root = CertificateDer::pem_slice_iter(root.as_bytes())
+            .filter_map(Result::ok)
+            .find(|root| is_signed_by(root, &certificate))
+            .ok_or(IssueError::OtherRoot)?;
         Ok(Self {
             cluster: issuer_cluster(&certificate)?,
             root,
@@ -222,6 +233,17 @@ impl Authority {
         self.not_after
     }
 
+    /// Returns the SHA-256 of the issuer's certificate.
+    ///
+    /// # Errors
+    ///
+    /// When it is damaged.
+    pub fn issuer_digest(&self) -> Result<[u8; 32], IssueError> {
+        let issuer = CertificateDer::from_pem_slice(self.issuer_pem.as_bytes())
+            .map_err(|_| IssueError::NoCertificate("the issuer's file"))?;
+        Ok(Sha256::digest(issuer.as_ref()).into())
+    }
+
     /// Returns the SHA-256 of the root's certificate, in hexadecimal digits, by which people and
     /// tokens name the authority.
     #[must_use]
@@ -241,16 +263,27 @@ impl Authority {
         life: Duration,
         now: SystemTime,
     ) -> Result<Issued, IssueError> {
+        let not_after = self.end_of(life, now)?;
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let chain = self.sign(&key, (holder, hosts), None, (now, not_after))?;
+        let not_after = not_after_of(&chain)?;
+        Ok(Issued { chain, key: Secret(key.serialize_pem()), not_after })
+    }
+
+    /// Certifies a public key. Returns the certificate in PEM, and the issuer's after it.
+    pub(crate) fn sign(
+        &self,
+        key: &impl PublicKeyData,
+        (holder, hosts): (&Identity, &[Host]),
+        serial: Option<&[u8]>,
+        (now, not_after): (SystemTime, SystemTime),
+    ) -> Result<String, IssueError> {
         if holder.cluster() != self.cluster {
             let (ours, theirs) = (self.cluster.clone(), holder.cluster().to_owned());
             return Err(IssueError::OtherCluster { ours, theirs });
         }
-        if now >= self.not_after {
-            return Err(IssueError::Expired(humantime::format_rfc3339_seconds(self.not_after)));
-        }
-        let not_after = now.checked_add(life).map_or(self.not_after, |end| end.min(self.not_after));
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let mut params = CertificateParams::default();
+        params.serial_number = serial.map(SerialNumber::from_slice);
         params.not_before = OffsetDateTime::from(now.checked_sub(BACKDATED).unwrap_or(now));
         params.not_after = OffsetDateTime::from(not_after);
         params.distinguished_name =
@@ -266,10 +299,8 @@ impl Authority {
             params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
         }
         params.use_authority_key_identifier_extension = true;
-        let certificate = params.signed_by(&key, &self.issuer)?;
-        let chain = format!("{}{}", certificate.pem(), self.issuer_pem);
-        let not_after = not_after_of(&chain)?;
-        Ok(Issued { chain, key: Secret(key.serialize_pem()), not_after })
+        let certificate = params.signed_by(key, &self.issuer)?;
+        Ok(format!("{}{}", certificate.pem(), self.issuer_pem))
     }
 }
 

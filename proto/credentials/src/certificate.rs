@@ -24,10 +24,15 @@ pub enum CertificateFault {
 
 /// Holder and validity of a certificate whose signatures are checked elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Certificate {
-    pub(crate) identity: Identity,
-    pub(crate) not_before: SystemTime,
-    pub(crate) not_after: SystemTime,
+pub struct Certificate {
+    /// The holder.
+    pub identity: Identity,
+    /// Its serial number, bytes of the highest order first.
+    pub serial: Vec<u8>,
+    /// Begin of its validity.
+    pub not_before: SystemTime,
+    /// End of its validity.
+    pub not_after: SystemTime,
 }
 
 impl Certificate {
@@ -36,7 +41,8 @@ impl Certificate {
         let certificate = parsed(der)?;
         let identity = uri(&certificate)?.parse()?;
         let (not_before, not_after) = validity(&certificate);
-        Ok(Self { identity, not_before, not_after })
+        let serial = certificate.raw_serial().to_vec();
+        Ok(Self { identity, serial, not_before, not_after })
     }
 }
 

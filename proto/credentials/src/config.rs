@@ -13,13 +13,15 @@ pub struct TlsConfig {
     pub key: PathBuf,
     /// File with the certificates that are trusted to issue others.
     pub ca: PathBuf,
+    /// True if the certificate is renewed in its place. May be given alone.
+    pub renew: bool,
 }
 
 impl TlsConfig {
     /// Returns the files, if they are given.
     #[must_use]
     pub fn files(&self) -> Option<Files> {
-        let Self { certificate, key, ca } = self.clone();
+        let Self { certificate, key, ca, .. } = self.clone();
         is_given(&certificate).then_some(Files { certificate, key, trusted: ca })
     }
 

@@ -17,8 +17,8 @@ pub type Secured<S> = TlsStream<S>;
 /// Secures connections with the certificates of their moment.
 #[derive(Debug, Clone)]
 pub struct Connector {
-    credentials: Credentials,
-    expected: Expected,
+    /// Certificates, and the server that is expected; none to believe anybody.
+    belief: Option<(Credentials, Expected)>,
     protocol: Protocol,
 }
 
@@ -26,7 +26,14 @@ impl Connector {
     /// Creates what secures connections to such servers, which speak such a protocol inside.
     #[must_use]
     pub const fn new(credentials: Credentials, expected: Expected, protocol: Protocol) -> Self {
-        Self { credentials, expected, protocol }
+        Self { belief: Some((credentials, expected)), protocol }
+    }
+
+    /// Creates what encrypts connections to whoever answers. Nothing that is heard there may be
+    /// believed, and nothing secret may be said.
+    #[must_use]
+    pub const fn unverified(protocol: Protocol) -> Self {
+        Self { belief: None, protocol }
     }
 
     /// Performs the handshake of a new connection to `host`, which servers that share an address
@@ -45,7 +52,10 @@ impl Connector {
             Ok(address) => ServerName::IpAddress(address.into()),
             Err(_) => ServerName::try_from(bare.to_owned()).map_err(io::Error::other)?,
         };
-        let config = self.credentials.client_config(&self.expected, self.protocol);
+        let config = match &self.belief {
+            Some((credentials, expected)) => credentials.client_config(expected, self.protocol),
+            None => crate::unverified::client_config(self.protocol),
+        };
         let config = config.map_err(io::Error::other)?;
         TlsConnector::from(config).connect(name, stream).await
     }

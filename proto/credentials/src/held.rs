@@ -5,23 +5,41 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use rustls::client::Resumption;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, Error, ServerConfig};
 use tokio_util::sync::CancellationToken;
 
+use crate::certificate::{Certificate, CertificateFault};
 use crate::files::{CredentialsError, Material, Stamps, TrustFiles};
 use crate::identity::Identity;
 use crate::parties::{Callers, Expected, Protocol};
-use crate::verify::{ClientVerifier, ServerVerifier, provider};
+use crate::verify::{ClientVerifier, ServerVerifier, check_chain, provider};
 
 /// Interval at which the files are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Reads the wall clock, by which certificates are valid.
+#[must_use]
 #[expect(clippy::disallowed_methods, reason = "a certificate's dates are of the wall clock")]
-fn now() -> SystemTime {
+pub fn now() -> SystemTime {
     SystemTime::now()
+}
+
+/// A chain is not believed.
+#[derive(Debug, thiserror::Error)]
+pub enum Disbelief {
+    /// A certificate cannot be read, or names nobody.
+    #[error(transparent)]
+    Certificate(#[from] CertificateFault),
+    /// It does not lead to what is trusted, or its time is not now.
+    #[error("it does not lead to what is trusted: {0}")]
+    Chain(#[from] Error),
+    /// It is of another cluster.
+    #[error("it is of {found}, of another cluster than {ours}")]
+    OtherCluster { found: String, ours: String },
 }
 
 /// Certificates of one process. Clones share them.
@@ -62,6 +80,35 @@ impl Credentials {
     pub fn identity(&self) -> Option<Identity> {
         let material = self.material();
         material.own.as_ref().map(|own| own.certificate.identity.clone())
+    }
+
+    /// Returns the certificate, if there is one.
+    #[must_use]
+    pub fn certificate(&self) -> Option<Certificate> {
+        self.material().own.as_ref().map(|own| own.certificate.clone())
+    }
+
+    /// Checks that those who trust the same as this process would believe a chain in PEM, and that it
+    /// is of this process's cluster. Returns the certificate.
+    ///
+    /// # Errors
+    ///
+    /// When they would not, with the reason.
+    pub fn check_chain(&self, chain: &str) -> Result<Certificate, Disbelief> {
+        let material = self.material();
+        let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<Vec<_>, _>>();
+        let chain = chain.map_err(|_| CertificateFault::Malformed)?;
+        let certificate =
+            chain.first().map_or(Err(CertificateFault::Malformed), Certificate::read)?;
+        check_chain(&material.roots.at(now()), &chain, now())?;
+        let own = material.own.as_ref().map(|own| &own.certificate.identity);
+        match own.filter(|own| own.cluster() != certificate.identity.cluster()) {
+            Some(own) => Err(Disbelief::OtherCluster {
+                found: certificate.identity.to_string(),
+                ours: own.cluster().to_owned(),
+            }),
+            None => Ok(certificate),
+        }
     }
 
     /// Returns the time at which the certificate, or one that vouches for it, ends.

@@ -138,7 +138,7 @@ async fn members_know_each_other_by_name_and_not_by_address() {
     let (first, second) = (cluster.holder(Role::Master, "1"), cluster.holder(Role::Master, "2"));
     let (client, server) = meet(&first, Expected::Master, &second, Callers::Masters).await;
     let mut server = server.unwrap();
-    assert_eq!(server.caller.unwrap().to_string(), "spiffe://prod/master/1");
+    assert_eq!(server.caller.unwrap().identity.to_string(), "spiffe://prod/master/1");
     let mut client = client.unwrap();
     client.write_all(b"hello").await.unwrap();
     client.flush().await.unwrap();
@@ -153,7 +153,7 @@ async fn a_worker_is_not_taken_for_another_or_for_a_master() {
     let (master, worker) = (cluster.holder(Role::Master, "1"), cluster.holder(Role::Worker, "w1"));
     let asked = |name: &str| Expected::Worker(name.into());
     let (client, server) = meet(&master, asked("w1"), &worker, Callers::Masters).await;
-    assert_eq!(server.unwrap().caller.unwrap().name(), "1");
+    assert_eq!(server.unwrap().caller.unwrap().identity.name(), "1");
     client.unwrap();
 
     let (client, _) = meet(&master, asked("w2"), &worker, Callers::Masters).await;
@@ -216,7 +216,7 @@ async fn two_authorities_can_be_trusted_at_once() {
     for (client, server) in [(&first, &second), (&second, &first)] {
         let (client, server) = meet(client, Expected::Master, server, Callers::Masters).await;
         client.unwrap();
-        assert_eq!(server.unwrap().caller.unwrap().cluster(), "prod");
+        assert_eq!(server.unwrap().caller.unwrap().identity.cluster(), "prod");
     }
 }
 

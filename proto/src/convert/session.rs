@@ -97,14 +97,20 @@ pub fn unfitness(said: String) -> String {
     if said.is_empty() { "the worker gives no reason".to_owned() } else { clip(said) }
 }
 
-/// Splits a join token into its name, before the dot, and its secret.
-fn join_token(text: &str) -> Result<Option<(TokenId, String)>, Invalid> {
+/// Splits a join token into its name, before the dot, and its secret. What follows another dot is
+/// the digest by which the worker knows the cluster.
+///
+/// # Errors
+///
+/// When it has no name, or no secret.
+pub fn join_token(text: &str) -> Result<Option<(TokenId, String)>, Invalid> {
     if text.is_empty() {
         return Ok(None);
     }
     let invalid = || Invalid::malformed("/join_token", &Breach::JoinToken);
     let (name, secret) = text.split_once('.').ok_or_else(invalid)?;
     let name = name.parse::<TokenId>().map_err(|_| invalid())?;
+    let secret = secret.split_once('.').map_or(secret, |(secret, _)| secret);
     Ok(Some((name, secret.to_owned())))
 }
 

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::AgentError;
+use crate::certificates::Renewal;
 use crate::config::Config;
 
 /// The worker's certificate cannot be used.
@@ -37,10 +38,11 @@ impl Protection {
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> Result<Self, AgentError> {
-        let Some(files) = config.tls.files() else {
+        let Some(files) = config.files() else {
             return Ok(Self { dialer: Dialer::plain(), acceptor: None });
         };
-        let loaded = tokio::task::spawn_blocking(move || Credentials::load(files)).await?;
+        let for_load = files.clone();
+        let loaded = tokio::task::spawn_blocking(move || Credentials::load(for_load)).await?;
         let credentials = loaded.map_err(ProtectionError::from)?;
         let is_own = |holder: &Identity| {
             holder.role() == Role::Worker && holder.name() == config.worker_id.as_str()
@@ -50,6 +52,10 @@ impl Protection {
             return Err(ProtectionError::OtherHolder { found, worker }.into());
         }
         tasks.spawn(credentials.clone().watch(stop.clone()));
+        if config.renews() {
+            let renewal = Renewal::new(config, credentials.clone(), files);
+            tasks.spawn(renewal.run(stop.clone()));
+        }
         let acceptor = Acceptor::new(credentials.clone(), Callers::Masters, Protocol::Grpc);
         Ok(Self { dialer: Dialer::secured(credentials), acceptor: Some(acceptor) })
     }

@@ -26,7 +26,7 @@ pub(super) static KEYS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
         key!(
             join_token,
             "NAME.SECRET",
-            "Token that admits this worker if nobody has registered it"
+            "Token that admits this worker if nobody has registered it, and gets it a certificate in a cluster that issues them"
         )
         .alternative_to("join_token_file"),
         key!(join_token_file, "FILE", "File with that token").alternative_to("join_token"),
@@ -42,6 +42,11 @@ pub(super) static KEYS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
         key!(tls.certificate, "FILE", "Certificate of this worker, and of its issuers, in PEM"),
         key!(tls.key, "FILE", "Key of the certificate"),
         key!(tls.ca, "FILE", "Certificates that are trusted to issue those of masters"),
+        key!(
+            tls.renew,
+            "BOOL",
+            "Renew that certificate in its place, once the cluster issues certificates"
+        ),
         key!(insecure, "BOOL", "Listen beyond this machine without any protection"),
         key!(
             pass_env,

@@ -12,9 +12,10 @@ use crate::join_token::JoinToken;
 /// Reads the join token from its file and refuses what does not fit together.
 pub(super) fn complete(mut config: Config) -> Result<Config, ConfigError> {
     check_tls(&config)?;
-    check_listener(&config)?;
     config.join_token = read_token(config.join_token.take(), config.join_token_file.take())?;
     check_token(&config)?;
+    check_listener(&config)?;
+    check_renewal(&config)?;
     check_limits(&config)?;
     check_addresses(&config)?;
     check_reach(&config)?;
@@ -28,14 +29,14 @@ fn check_tls(config: &Config) -> Result<(), ConfigError> {
 }
 
 fn check_listener(config: &Config) -> Result<(), ConfigError> {
-    let is_secured = config.tls.files().is_some();
+    let is_secured = config.files().is_some();
     if config.listen.ip().is_loopback() || is_secured || config.insecure {
         return Ok(());
     }
     let detail = format!(
         "{} can be reached from other machines, which could run programs here: give certificates \
-         (tls.certificate, tls.key and tls.ca, which `clusterctl tls` makes), listen on a loopback \
-         address, or set insecure = true",
+         (tls.certificate, tls.key and tls.ca, which `clusterctl tls` makes) or a join token of a \
+         cluster that issues them, listen on a loopback address, or set insecure = true",
         config.listen
     );
     Err(ConfigError::conflict("listen", detail))
@@ -59,12 +60,23 @@ fn read_token(
 fn check_token(config: &Config) -> Result<(), ConfigError> {
     let Some(token) = &config.join_token else { return Ok(()) };
     if !token.is_whole() {
-        let detail = format!("{token} is not a name, a dot, and a secret");
+        let detail = format!(
+            "{token} is not a name, a dot, and a secret, as `clusterctl token create` prints it"
+        );
         return Err(ConfigError::conflict("join_token", detail));
     }
     if config.masters.is_empty() {
         let detail = "needs masters: a worker that waits to be called needs no token";
         return Err(ConfigError::conflict("join_token", detail));
+    }
+    Ok(())
+}
+
+/// Checks that a worker that renews its certificate knows whom to ask.
+fn check_renewal(config: &Config) -> Result<(), ConfigError> {
+    if config.renews() && config.masters.is_empty() {
+        let detail = "is missing: they issue the certificate that this worker renews";
+        return Err(ConfigError::conflict("masters", detail));
     }
     Ok(())
 }

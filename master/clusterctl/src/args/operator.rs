@@ -25,6 +25,14 @@ pub enum WorkerCommand {
         /// Name of the worker
         worker_id: String,
     },
+    /// Remove a worker that will not come back, revoke its certificates and free its name
+    Forget {
+        /// Name of the worker
+        worker_id: String,
+        /// Forget it although it is active
+        #[arg(long)]
+        force: bool,
+    },
     /// Show one worker
     Show {
         /// Name of the worker

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use credentials::Role;
 
-/// Actions on certificates. They need no cluster.
+/// Actions on certificates. The first three need no cluster.
 #[derive(Debug, Subcommand)]
 pub enum TlsCommand {
     /// Make the authority that issues the certificates of a cluster
@@ -38,13 +38,39 @@ pub enum TlsCommand {
     /// Issue a certificate
     #[command(after_help = "Writes ROLE-NAME.crt and ROLE-NAME.key, and ca.crt beside them. The \
         name of a master is its node_id, that of a worker its worker_id.\n\nWhoever has a key may \
-        do what its role may, until the certificate ends: nothing calls one back.")]
+        do what its role may, until the certificate ends: `clusterctl tls revoke` has \
+        the cluster refuse it before that.")]
     Cert(CertArgs),
     /// Show whom certificates are for and how long they are valid
     Show {
         /// Files to read
         #[arg(required = true)]
         files: Vec<PathBuf>,
+    },
+    /// Give the cluster the issuer of an authority: it issues and renews certificates from then on
+    #[command(
+        after_help = "DIR holds ca.crt, issuer.crt and issuer.key, as `clusterctl tls init` has \
+        made them; ca.key is neither read nor sent. The root must be among those of tls.ca of the \
+        masters. The key goes to a file of each master (issuer.key in its data directory), and is in \
+        no log, snapshot or backup: after a restoration, give it again."
+    )]
+    Adopt {
+        /// Directory of the authority
+        dir: PathBuf,
+    },
+    /// Show the cluster's issuer, the masters that hold its key, and whose certificates are revoked
+    Status,
+    /// Revoke all certificates that a holder has: the cluster refuses them from now on
+    #[command(
+        after_help = "Certificates are revoked that are valid from now or earlier, made by hand \
+        or issued by the cluster. One that is made by hand within the next five minutes is refused, \
+        too: certificates are valid from five minutes before they are made."
+    )]
+    Revoke {
+        /// Role: master, worker, viewer, submitter, operator or admin
+        role: Role,
+        /// Name of the holder
+        name: String,
     },
 }
 

@@ -1,4 +1,4 @@
-//! `tls`: makes an authority, and certificates that it vouches for. Needs no cluster.
+//! `tls`: makes an authority, and certificates that it vouches for; that needs no cluster.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use credentials::{Description, describe};
 use humantime::format_rfc3339_seconds;
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, certificates};
 use crate::args::{CertArgs, TlsCommand};
 use crate::authority::{self, AuthorityDir, Order, ROOT_KEY};
 use crate::failure::Failure;
@@ -37,7 +37,7 @@ struct Shown {
     digest: String,
 }
 
-pub(super) fn run(context: &Context, command: TlsCommand) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context, command: TlsCommand) -> Result<(), Failure> {
     match command {
         TlsCommand::Init { dir, cluster } => init(context, &dir, &cluster),
         TlsCommand::Issuer { dir, cluster, force } => {
@@ -45,6 +45,9 @@ pub(super) fn run(context: &Context, command: TlsCommand) -> Result<(), Failure>
         }
         TlsCommand::Cert(args) => issue(context, &args),
         TlsCommand::Show { files } => show(context, &files),
+        TlsCommand::Adopt { dir } => certificates::adopt(context, &dir).await,
+        TlsCommand::Status => certificates::status(context).await,
+        TlsCommand::Revoke { role, name } => certificates::revoke(context, role, name).await,
     }
 }
 

@@ -52,6 +52,11 @@ pub(super) async fn run(context: &Context, command: WorkerCommand) -> Result<(),
             context.output.message(format_args!("worker {worker_id} is unregistered"));
             return Ok(());
         }
+        WorkerCommand::Forget { worker_id, force } => {
+            client.forget_worker(&worker_id, force).await?;
+            context.output.message(format_args!("worker {worker_id} is forgotten"));
+            return Ok(());
+        }
         WorkerCommand::Show { worker_id } => {
             client.worker(&worker_id, Consistency::default()).await?
         }

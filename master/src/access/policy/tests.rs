@@ -52,6 +52,8 @@ Upgrade: operator admin
 ManageMembers: admin
 SaveBackup: admin
 ManageUsers: admin
+JoinCluster: anonymous viewer submitter operator admin worker master
+ManageCertificates: admin
 ServeAsWorker: anonymous worker master
 ServeAsMaster: anonymous master
 ";

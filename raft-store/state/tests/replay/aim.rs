@@ -37,9 +37,7 @@ pub(super) fn aim_at(state: &State, aim: Aim, command: &mut Command) {
         Command::DisconnectWorkers(DisconnectWorkers { term, workers, .. })
         | Command::RequeueAttempts(RequeueAttempts { term, workers, .. }) => {
             *term = newest;
-            for (worker, epoch) in workers {
-                *epoch = epoch_of(state, worker);
-            }
+            workers.iter_mut().for_each(|(worker, epoch)| *epoch = epoch_of(state, worker));
         }
         Command::StartAttempts(StartAttempts { term, worker, epoch, attempts }) => {
             *term = newest;

@@ -1,0 +1,314 @@
+//! Certificates: issued to those who may have them, and revoked. The log decides who has a name; the
+//! master that was asked signs, because each holds the issuer's key.
+
+use cluster_state::{
+    AdoptIssuer, Command, Fingerprint, ForgetWorker, Grounds, HolderId, IssueCertificate,
+    IssuerRecord, MasterId, RevokeCertificates, Serial, ShownCertificate, Timestamp, TokenId,
+    WorkerId,
+};
+use credentials::{
+    Authority, Certificate, CertificateRequest, Host, Identity, IssueError, Role, Secret, draw_key,
+    request,
+};
+use proto::problem::{ErrorKind, Outcome, Problem};
+use rand::RngExt;
+
+use super::{Answer, Operations, Reading};
+use crate::access::{Caller, Origin, Principal};
+use crate::issuer::{Held, Issuer, KeyError, timestamp};
+use crate::leader::admission::digest;
+
+/// Shortest time between two certificates of one holder: whoever asks in a loop fills the log.
+const PAUSE_BETWEEN: u64 = 1_000;
+/// Letters of a serial number's first byte that are always the same: it is never negative, and never
+/// shorter.
+const SERIAL_FIRST: u8 = 0x40;
+
+/// A worker's order for a certificate.
+#[derive(Debug)]
+pub(crate) struct CertificateOrder {
+    pub(crate) worker: WorkerId,
+    pub(crate) request: CertificateRequest,
+    /// A join token and its secret.
+    pub(crate) token: Option<(TokenId, String)>,
+}
+
+/// A certificate that was issued.
+#[derive(Debug)]
+pub(crate) struct IssuedChain {
+    /// The certificate, and the issuer's after it.
+    pub(crate) chain: String,
+    /// Certificates that everybody trusts.
+    pub(crate) roots: String,
+}
+
+/// An issuer that an admin hands over.
+#[derive(Debug)]
+pub(crate) struct NewIssuer {
+    pub(crate) roots: String,
+    pub(crate) certificate: String,
+    pub(crate) key: Secret,
+}
+
+impl Operations {
+    /// Returns the issuer of certificates, as far as it is on this master.
+    pub(crate) fn issuer(&self) -> &Issuer {
+        &self.shared.issuer
+    }
+
+    /// Returns the record of the issuer that the cluster has adopted.
+    pub(crate) fn issuer_record(&self) -> Result<IssuerRecord, Problem> {
+        let record = self.node().reader().with(|state| state.issuer().cloned());
+        record.ok_or_else(|| Problem::from(&cluster_state::Rejection::NoIssuer))
+    }
+
+    /// Returns the digest by which workers know the cluster, if it issues certificates.
+    pub(super) fn root_digest(&self) -> Option<String> {
+        let held = self.issuer_record().ok().and_then(|one| self.issuer().held_of(&one.digest));
+        if let Some(held) = held {
+            return Some(held.authority.digest());
+        }
+        let roots = credentials::describe(&self.issuer_record().ok()?.roots).ok()?;
+        roots.into_iter().next().map(|root| root.digest)
+    }
+
+    /// Makes an issuer that of the cluster, after a trial: what it issues must be believed here.
+    pub(crate) async fn adopt_issuer(
+        &self,
+        new: NewIssuer,
+        by: &Origin,
+    ) -> Result<Answer<()>, Problem> {
+        check_secured(by)?;
+        let NewIssuer { roots, certificate, key } = new;
+        let authority = Authority::open(&roots, &certificate, &key).map_err(|e| unusable(&e))?;
+        self.try_out(&authority)?;
+        let digest = authority.issuer_digest().map_err(|error| unusable(&error))?;
+        let not_after = timestamp(authority.not_after());
+
+        let _turn = self.issuer().adopting().await;
+        let (files, aside) = (self.issuer().files().clone(), key);
+        let put_aside = tokio::task::spawn_blocking(move || files.put_aside(&aside)).await;
+        put_aside.map_err(|error| internal(&error))?.map_err(|error| key_problem(&error))?;
+        let command = Command::AdoptIssuer(AdoptIssuer { roots, certificate, digest, not_after });
+        let mark = self.propose(&command).await?.mark;
+
+        self.reach(Reading::default()).await?;
+        self.issuer().look(self.node()).await.map_err(|error| key_problem(&error))?;
+        Ok(mark.on(()))
+    }
+
+    /// Refuses an issuer whose certificates this master, and so others, would not believe.
+    fn try_out(&self, authority: &Authority) -> Result<(), Problem> {
+        let refused = |detail: String| {
+            Problem::new(ErrorKind::InvalidValue, detail).with_outcome(Outcome::Rejected)
+        };
+        let credentials = self.issuer().credentials().ok_or_else(|| {
+            refused("this master has no certificate, so its cluster can issue none".to_owned())
+        })?;
+        let now = credentials::now();
+        let trial = || {
+            let name = self.node().id().to_string();
+            let holder = Identity::new(authority.cluster(), Role::Master, &name)?;
+            let request = CertificateRequest::read(&request(&draw_key()?)?)?;
+            let life = authority.end_of(self.issuer().life(), now)?;
+            authority.certify(&request, (&holder, &[]), &[SERIAL_FIRST], (now, life))
+        };
+        let chain = trial().map_err(|error: IssueError| unusable(&error))?;
+        credentials.check_chain(&chain).map(drop).map_err(|error| {
+            refused(format!(
+                "masters would not believe what this issuer signs: {error}; its root must be among \
+                 those of their tls.ca"
+            ))
+        })
+    }
+
+    /// Issues a certificate to a worker that shows one, or presents a join token for a free name.
+    pub(crate) async fn issue_certificate(
+        &self,
+        order: CertificateOrder,
+        (by, origin): (&Caller, &Origin),
+    ) -> Result<Answer<IssuedChain>, Problem> {
+        check_secured(origin)?;
+        let CertificateOrder { worker, request, token } = order;
+        let grounds = match (token, by.principal(), &origin.certificate) {
+            (Some((id, secret)), _, _) => {
+                self.check_join_token(&id, &secret)?;
+                Grounds::JoinToken(id)
+            }
+            (None, Principal::Worker(own), Some(shown)) if *own == worker => {
+                Grounds::Certificate(ShownCertificate::clone(shown))
+            }
+            (None, principal, _) => {
+                let detail = format!(
+                    "{principal} may have no certificate for worker '{worker}': show its own, or a \
+                     join token"
+                );
+                return Err(refused(ErrorKind::Forbidden, detail));
+            }
+        };
+        let held = self.holding()?;
+        let holder = Identity::new(held.authority.cluster(), Role::Worker, worker.as_str());
+        let holder = holder.map_err(|error| refused(ErrorKind::InvalidValue, error.to_string()))?;
+        let id = HolderId::of_worker(&worker);
+        self.certify(&held, (&holder, id), &[], &request, grounds).await
+    }
+
+    /// Renews the certificate of this master, for the same hosts.
+    pub(crate) async fn renew_own_certificate(
+        &self,
+        own: &Certificate,
+        hosts: &[Host],
+        request: &CertificateRequest,
+    ) -> Result<IssuedChain, Problem> {
+        let held = self.holding()?;
+        let id = HolderId::of_master(self.node().id());
+        let grounds = Grounds::Certificate(ShownCertificate {
+            holder: id.clone(),
+            serial: own.serial.clone(),
+            not_before: timestamp(own.not_before),
+        });
+        Ok(self.certify(&held, (&own.identity, id), hosts, request, grounds).await?.body)
+    }
+
+    async fn certify(
+        &self,
+        held: &Held,
+        (holder, id): (&Identity, HolderId),
+        hosts: &[Host],
+        request: &CertificateRequest,
+        grounds: Grounds,
+    ) -> Result<Answer<IssuedChain>, Problem> {
+        self.check_pace(&id)?;
+        let now = credentials::now();
+        let end = held.authority.end_of(self.issuer().life(), now).map_err(|e| unusable(&e))?;
+        let serial = draw_serial();
+        let command = Command::IssueCertificate(IssueCertificate {
+            holder: id,
+            issuer: held.digest,
+            serial,
+            key: request.key_digest(),
+            not_after: timestamp(end),
+            grounds,
+        });
+        let mark = self.propose(&command).await?.mark;
+        let chain = held.authority.certify(request, (holder, hosts), &serial, (now, end));
+        let chain = chain.map_err(|error| internal(&error))?;
+        tracing::info!(%holder, "a certificate was issued");
+        Ok(mark.on(IssuedChain { chain, roots: self.issuer_record()?.roots }))
+    }
+
+    /// Returns the cluster's issuer, if this master can issue.
+    fn holding(&self) -> Result<Held, Problem> {
+        let record = self.issuer_record()?;
+        self.issuer().held_of(&record.digest).ok_or_else(|| {
+            let detail = "this master does not hold the key of the cluster's issuer yet: ask another \
+                          master, or wait";
+            refused(ErrorKind::NotLeader, detail.to_owned())
+        })
+    }
+
+    /// Refuses a holder that was issued a certificate a moment ago.
+    fn check_pace(&self, id: &HolderId) -> Result<(), Problem> {
+        let now = self.node().clock().now();
+        let last = self.node().reader().with(|state| {
+            let holder = state.holder(id)?;
+            holder.issued.last().map(|one| one.issued_at)
+        });
+        if last.is_some_and(|Timestamp(at)| now.0 < at.saturating_add(PAUSE_BETWEEN)) {
+            let detail = format!("{id} was issued a certificate a moment ago");
+            return Err(refused(ErrorKind::Overloaded, detail));
+        }
+        Ok(())
+    }
+
+    /// Refuses a join token that is unknown here, expired, or has another secret.
+    fn check_join_token(&self, id: &TokenId, secret: &str) -> Result<(), Problem> {
+        let (digest, now) = (digest(secret), self.node().clock().now());
+        // An ordinary comparison of digests, as when workers register.
+        let is_valid = self.node().reader().with(|state| {
+            let known = state.token(id);
+            known.is_some_and(|known| known.digest == digest && !known.is_expired(now))
+        });
+        if is_valid {
+            return Ok(());
+        }
+        let token = id.as_str().into();
+        Err(Problem::from(&cluster_state::Rejection::InvalidToken { token }))
+    }
+
+    /// Revokes what a holder has.
+    pub(crate) async fn revoke_certificates(
+        &self,
+        holder: HolderId,
+    ) -> Result<Answer<()>, Problem> {
+        let command = Command::RevokeCertificates(RevokeCertificates { holder });
+        Ok(self.propose(&command).await?.map(drop))
+    }
+
+    /// Removes a worker from the registry, revokes what it has, and frees its name.
+    pub(crate) async fn forget_worker(
+        &self,
+        worker: WorkerId,
+        force: bool,
+    ) -> Result<Answer<()>, Problem> {
+        let command = Command::ForgetWorker(ForgetWorker { worker, force });
+        Ok(self.propose(&command).await?.map(drop))
+    }
+
+    /// Returns the issuer's key for another master, and for nobody else.
+    pub(crate) fn issuer_key(
+        &self,
+        wanted: &[u8],
+        (by, origin): (&Caller, &Origin),
+    ) -> Result<Secret, Problem> {
+        check_secured(origin)?;
+        let is_member = |id: MasterId| self.node().member(id).is_some();
+        if !matches!(by.principal(), Principal::Master(id) if is_member(*id)) {
+            let detail = "the issuer's key is for masters of the cluster only".to_owned();
+            return Err(refused(ErrorKind::Forbidden, detail));
+        }
+        let held = self.issuer().held().filter(|held| held.digest.as_slice() == wanted);
+        let held = held.ok_or_else(|| {
+            refused(ErrorKind::NotFound, "this master does not hold that key".to_owned())
+        })?;
+        Ok(held.key)
+    }
+
+    /// Returns the digest of the issuer whose key this master holds.
+    pub(crate) fn held_issuer(&self) -> Option<Fingerprint> {
+        self.issuer().held().map(|held| held.digest)
+    }
+}
+
+fn draw_serial() -> Serial {
+    let mut serial: Serial = rand::rng().random();
+    if let Some(first) = serial.first_mut() {
+        *first = *first & (SERIAL_FIRST - 1) | SERIAL_FIRST;
+    }
+    serial
+}
+
+fn check_secured(origin: &Origin) -> Result<(), Problem> {
+    if origin.is_secured {
+        return Ok(());
+    }
+    let detail = "this is done over an encrypted connection only".to_owned();
+    Err(refused(ErrorKind::Forbidden, detail))
+}
+
+fn refused(kind: ErrorKind, detail: String) -> Problem {
+    Problem::new(kind, detail).with_outcome(Outcome::Rejected)
+}
+
+fn unusable(error: &IssueError) -> Problem {
+    refused(ErrorKind::InvalidValue, error.to_string())
+}
+
+fn key_problem(error: &KeyError) -> Problem {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
+    internal(&format_args!("{error}{}", cause.unwrap_or_default()))
+}
+
+fn internal(error: &dyn std::fmt::Display) -> Problem {
+    Problem::new(ErrorKind::Internal, error.to_string())
+}

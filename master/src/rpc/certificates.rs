@@ -1,0 +1,93 @@
+//! Calls about certificates.
+
+use proto::problem::Problem;
+use proto::v1;
+use proto::v1::certificate_service_server::CertificateService;
+use tonic::{Request, Response, Status};
+
+use super::{caller, reply, reply_unmarked};
+use crate::access::Origin;
+use crate::operations::{Operations, Reading};
+use crate::wire;
+
+#[derive(Clone, Debug)]
+pub(super) struct CertificateEndpoint {
+    pub(super) operations: Operations,
+}
+
+fn origin<T>(request: &Request<T>) -> Origin {
+    request.extensions().get::<Origin>().cloned().unwrap_or_default()
+}
+
+#[tonic::async_trait]
+impl CertificateService for CertificateEndpoint {
+    async fn get_roots(
+        &self,
+        _: Request<v1::GetRootsRequest>,
+    ) -> Result<Response<v1::Roots>, Status> {
+        let record = self.operations.issuer_record();
+        reply_unmarked(&self.operations, record.map(|one| v1::Roots { pem: one.roots }))
+    }
+
+    async fn issue(
+        &self,
+        request: Request<v1::IssueCertificateRequest>,
+    ) -> Result<Response<v1::CertificateIssued>, Status> {
+        let issued = async {
+            let (caller, origin) = (caller(&request)?, origin(&request));
+            let order = wire::certificate_order(request.get_ref())?;
+            self.operations.issue_certificate(order, (&caller, &origin)).await
+        };
+        reply(&self.operations, issued.await, wire::certificate_issued)
+    }
+
+    async fn adopt(
+        &self,
+        request: Request<v1::AdoptIssuerRequest>,
+    ) -> Result<Response<v1::AdoptIssuerResponse>, Status> {
+        let origin = origin(&request);
+        let new = wire::new_issuer(request.into_inner());
+        let adopted = self.operations.adopt_issuer(new, &origin).await;
+        reply(&self.operations, adopted, |()| v1::AdoptIssuerResponse {})
+    }
+
+    async fn status(
+        &self,
+        _: Request<v1::CertificateStatusRequest>,
+    ) -> Result<Response<v1::CertificateStatus>, Status> {
+        let status = self.operations.certificate_status(Reading::default()).await;
+        reply(&self.operations, status, wire::certificate_status)
+    }
+
+    async fn revoke(
+        &self,
+        request: Request<v1::RevokeCertificatesRequest>,
+    ) -> Result<Response<v1::RevokeCertificatesResponse>, Status> {
+        let revoked = async {
+            let holder = wire::holder(request.get_ref())?;
+            self.operations.revoke_certificates(holder).await
+        };
+        reply(&self.operations, revoked.await, |()| v1::RevokeCertificatesResponse {})
+    }
+
+    async fn fetch_key(
+        &self,
+        request: Request<v1::FetchIssuerKeyRequest>,
+    ) -> Result<Response<v1::IssuerKey>, Status> {
+        let fetched = || {
+            let (caller, origin) = (caller(&request)?, origin(&request));
+            let key = self.operations.issuer_key(&request.get_ref().digest, (&caller, &origin))?;
+            Ok::<_, Problem>(v1::IssuerKey { key: key.reveal().to_owned() })
+        };
+        reply_unmarked(&self.operations, fetched())
+    }
+
+    async fn holds_key(
+        &self,
+        _: Request<v1::HoldsIssuerKeyRequest>,
+    ) -> Result<Response<v1::HoldsIssuerKeyResponse>, Status> {
+        let digest = self.operations.held_issuer().map(|digest| digest.to_vec());
+        let answer = v1::HoldsIssuerKeyResponse { digest: digest.unwrap_or_default().into() };
+        reply_unmarked(&self.operations, Ok(answer))
+    }
+}

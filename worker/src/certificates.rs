@@ -1,0 +1,7 @@
+//! Certificates that the cluster issues to this worker: how it gets the first one, and the next ones.
+
+mod joining;
+mod renewal;
+
+pub use joining::{EnrollError, enroll};
+pub(crate) use renewal::Renewal;
