@@ -71,7 +71,8 @@ async fn wrong_answers(
         let expected = expected(standing, endpoint.need);
         let found = caller.ask(endpoint, expected).await;
         // An address with too many wrong tokens is not even told that they are wrong.
-        let is_tired_of = standing == Standing::Liar && found == Outcome::TooMany;
+        let is_tired_of = standing == Standing::Liar
+            && (found, expected) == (Outcome::TooMany, Outcome::Unauthenticated);
         if found != expected && !is_tired_of {
             let Endpoint { method, path, .. } = endpoint;
             let method = method.as_deref().unwrap_or("gRPC");
