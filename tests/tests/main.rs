@@ -23,6 +23,7 @@ mod certificates_renewed;
 mod chaos;
 mod clusterctl_commands;
 mod clusterctl_shell;
+mod contexts_of_clusterctl;
 mod dev_cluster;
 mod dying_disk;
 mod end_to_end;

@@ -1,5 +1,6 @@
 //! Defines the command line.
 
+mod context;
 mod member;
 mod operator;
 mod orphan;
@@ -14,9 +15,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use credentials::{Credentials, CredentialsError, TrustFiles};
-use proto::channel::Dialer;
 
+pub use context::{ContextCommand, LoginArgs};
 pub use member::MemberCommand;
 pub use operator::{
     ConfigCommand, DrainArgs, LabelArgs, LabelChange, MassLossCommand, TokenCommand, WorkerCommand,
@@ -47,71 +47,62 @@ pub struct Args {
 /// Cluster to talk to, and form of the output.
 #[derive(Debug, ClapArgs)]
 pub struct ConnectionArgs {
-    /// Masters to ask, in any order; the leader is found
+    // Variables are read with the contexts, some of which count before them.
+    /// Context to use.
     #[arg(
         long,
         global = true,
-        env = "CLUSTERCTL_ENDPOINTS",
-        default_value = "127.0.0.1:50051",
+        value_name = "NAME",
+        help = "Context to use, before the environment [env: CLUSTERCTL_CONTEXT] [default: the one in use]"
+    )]
+    pub context: Option<String>,
+    /// Masters to ask.
+    #[arg(
+        long,
+        global = true,
         value_delimiter = ',',
-        value_name = "HOST:PORT,..."
+        value_name = "HOST:PORT,...",
+        help = "Masters to ask, in any order; the leader is found [env: CLUSTERCTL_ENDPOINTS] [default: those of the context, or 127.0.0.1:50051]"
     )]
     pub endpoints: Vec<String>,
     /// File with the token to present.
     #[arg(
         long,
         global = true,
-        env = "CLUSTERCTL_TOKEN_FILE",
         value_name = "FILE",
-        help = "File with the token to present, which its owner alone may read [default: the token in CLUSTERCTL_TOKEN, if there is one]"
+        help = "File with the token to present, which its owner alone may read [env: CLUSTERCTL_TOKEN_FILE] [default: the token in CLUSTERCTL_TOKEN, if there is one]"
     )]
     pub token_file: Option<PathBuf>,
-    /// Certificates that are trusted to issue those of masters; without, nothing is encrypted
-    #[arg(long, global = true, env = "CLUSTERCTL_CACERT", value_name = "FILE")]
+    /// Certificates that are trusted.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help = "Certificates that are trusted to issue those of masters; without, nothing is encrypted [env: CLUSTERCTL_CACERT]"
+    )]
     pub cacert: Option<PathBuf>,
     // Ids of their own: other commands have arguments of these names.
-    /// Own certificate
+    /// Own certificate.
     #[arg(
         id = "own_certificate",
         long = "cert",
         global = true,
-        env = "CLUSTERCTL_CERT",
         value_name = "FILE",
-        requires_all = ["cacert", "own_key"]
+        help = "Own certificate [env: CLUSTERCTL_CERT]"
     )]
     pub cert: Option<PathBuf>,
-    /// Key of the own certificate
+    /// Key of the own certificate.
     #[arg(
         id = "own_key",
         long = "key",
         global = true,
-        env = "CLUSTERCTL_KEY",
         value_name = "FILE",
-        requires_all = ["cacert", "own_certificate"]
+        help = "Key of the own certificate [env: CLUSTERCTL_KEY]"
     )]
     pub key: Option<PathBuf>,
     /// Output format
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
     pub output: Format,
-}
-
-impl ConnectionArgs {
-    /// Returns what opens connections: in clear text without certificates to trust.
-    ///
-    /// # Errors
-    ///
-    /// When the certificates cannot be used.
-    pub fn dialer(&self) -> Result<Dialer, CredentialsError> {
-        let Some(trust) = self.trust() else { return Ok(Dialer::plain()) };
-        Ok(Dialer::secured(Credentials::load(trust)?))
-    }
-
-    /// Returns the files with which connections are encrypted, if they are.
-    #[must_use]
-    pub fn trust(&self) -> Option<TrustFiles> {
-        let own = self.cert.clone().zip(self.key.clone());
-        self.cacert.clone().map(|trusted| TrustFiles { trusted, own })
-    }
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 conflict, \
@@ -132,6 +123,14 @@ pub enum Command {
     /// A command to a cluster.
     #[command(flatten)]
     Cluster(ClusterCommand),
+    /// Check credentials for a cluster, and keep them as a context
+    Login(LoginArgs),
+    /// Show and change the contexts that logins have made
+    Context {
+        /// Action to take
+        #[command(subcommand)]
+        command: ContextCommand,
+    },
     /// An interactive prompt with the same commands; reads from a pipe as well
     #[command(after_help = SHELL_HELP)]
     Shell,

@@ -29,8 +29,8 @@ pub enum TokenError {
     /// The file holds something else.
     #[error("{} does not hold a token", path.display())]
     NoToken { path: PathBuf, source: InvalidToken },
-    /// The variable holds something else.
-    #[error("CLUSTERCTL_TOKEN is not a token")]
+    /// The variable, a pipe or a context holds something else.
+    #[error("CLUSTERCTL_TOKEN, standard input or the context does not hold a token")]
     Variable(#[source] InvalidToken),
 }
 

@@ -2,9 +2,11 @@
 
 mod certificates;
 mod config;
+mod context;
 mod dev;
 mod drain;
 mod leader;
+mod login;
 mod logs;
 mod mass_loss;
 mod member;
@@ -29,8 +31,8 @@ use proto::channel::Dialer;
 use proto::client::{BearerToken, Client, ClientOptions};
 use proto::v1;
 
-use crate::args::{Args, ClusterCommand, Command, ConnectionArgs};
-use crate::bearer::{self, TOKEN_VARIABLE};
+use crate::args::{Args, ClusterCommand, Command};
+use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::output::{self, Output};
 
@@ -46,12 +48,9 @@ struct Context {
 }
 
 impl Context {
-    fn new(connection: ConnectionArgs, timeout: Option<Duration>) -> Result<Self, Failure> {
-        let trust = connection.trust();
-        let ConnectionArgs { endpoints, token_file, output, .. } = connection;
-        let token = bearer::token(token_file.as_deref(), std::env::var(TOKEN_VARIABLE).ok())?;
-        let output = Output::new(output);
-        Ok(Self { endpoints, trust, timeout, token, output, client: OnceCell::new() })
+    fn new(connection: Connection, output: Output, timeout: Option<Duration>) -> Self {
+        let Connection { endpoints, trust, token } = connection;
+        Self { endpoints, trust, timeout, token, output, client: OnceCell::new() }
     }
 
     /// Returns own certificate, key and what is trusted, as flags of `master`; nothing without a certificate.
@@ -84,14 +83,30 @@ impl Context {
 /// Runs the given command.
 pub async fn run(args: Args) -> Result<(), Failure> {
     let Args { connection, timeout, command } = args;
-    let context = Context::new(connection, timeout)?;
+    let output = Output::new(connection.output);
+    let find = |connection| {
+        let connection = Connection::find(connection, variable)?;
+        Ok::<_, Failure>(Context::new(connection, output, timeout))
+    };
+    let given = |connection| {
+        let connection = Connection::given(connection, variable)?;
+        Ok::<_, Failure>(Context::new(connection, output, timeout))
+    };
     match command {
-        Command::Cluster(command) => ask(&context, command).await,
-        Command::Shell => Box::pin(shell::run(context)).await,
-        Command::Snapshot { command } => Box::pin(snapshot::run(&context, command)).await,
-        Command::Tls { command } => Box::pin(tls::run(&context, command)).await,
-        Command::Dev(args) => Box::pin(dev::run(&context, args)).await,
+        Command::Cluster(command) => ask(&find(connection)?, command).await,
+        Command::Shell => Box::pin(shell::run(find(connection)?)).await,
+        Command::Snapshot { command } => Box::pin(snapshot::run(&find(connection)?, command)).await,
+        Command::Login(args) => Box::pin(login::run(connection, timeout, args)).await,
+        Command::Context { command } => context::run(output, command),
+        Command::Tls { command } => Box::pin(tls::run(&find(connection)?, command)).await,
+        // It asks the cluster that it starts, and no context counts.
+        Command::Dev(args) => Box::pin(dev::run(&given(connection)?, args)).await,
     }
+}
+
+/// Reads a variable of the environment.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// Asks the cluster and prints the answer.

@@ -13,6 +13,8 @@ use proto::problem::{ErrorKind, Outcome};
 
 use crate::authority::AuthorityError;
 use crate::bearer::TokenError;
+use crate::connection::ConnectionError;
+use crate::contexts::ContextsError;
 use crate::local_cluster::LocalClusterError;
 use crate::secret_source::SecretError;
 
@@ -37,6 +39,17 @@ pub enum Failure {
     /// There is no token to present.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// Contexts cannot be used.
+    #[error(transparent)]
+    Contexts(#[from] ContextsError),
+    /// Files of a certificate are missing.
+    #[error("{given} is given, and {missing} is missing")]
+    Incomplete {
+        /// File that is given.
+        given: &'static str,
+        /// File that is missing beside it.
+        missing: &'static str,
+    },
     /// A file with tasks cannot be read.
     #[error("cannot read {}", source_name(path))]
     ReadFile { path: PathBuf, source: io::Error },
@@ -146,9 +159,11 @@ impl Failure {
             | Self::KeyInClearText
             | Self::TwoValues { .. }
             | Self::Token(_)
+            | Self::Incomplete { .. }
             | Self::Authority(
                 AuthorityError::Name(_) | AuthorityError::Issue(IssueError::Host(_)),
             ) => 2,
+            Self::Contexts(error) => code_of_contexts(error),
             Self::NoSuchSetting { .. } => 3,
             Self::DrainOverruled { .. }
             | Self::FileExists { .. }
@@ -237,6 +252,8 @@ impl Failure {
             | Self::Shell { .. }
             | Self::TaskFailed
             | Self::Output(_)
+            | Self::Contexts(_)
+            | Self::Incomplete { .. }
             | Self::Token(_)
             | Self::Secret(_)
             | Self::Certificate { .. }
@@ -265,6 +282,27 @@ const fn code_of_backup(error: &BackupError) -> u8 {
     match error {
         BackupError::Cut { .. } | BackupError::Damaged { .. } | BackupError::Trailing { .. } => 9,
         BackupError::NotABackup | BackupError::NewerFormat { .. } => 1,
+    }
+}
+
+const fn code_of_contexts(error: &ContextsError) -> u8 {
+    match error {
+        ContextsError::Unknown(_) | ContextsError::NoneCurrent => 3,
+        ContextsError::NoPlace
+        | ContextsError::Exposed { .. }
+        | ContextsError::Form { .. }
+        | ContextsError::Name(_) => 2,
+        ContextsError::Unreadable { .. } | ContextsError::Unwritable { .. } => 1,
+    }
+}
+
+impl From<ConnectionError> for Failure {
+    fn from(error: ConnectionError) -> Self {
+        match error {
+            ConnectionError::Contexts(error) => error.into(),
+            ConnectionError::Token(error) => error.into(),
+            ConnectionError::Incomplete { given, missing } => Self::Incomplete { given, missing },
+        }
     }
 }
 

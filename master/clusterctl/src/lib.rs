@@ -4,6 +4,8 @@ pub mod args;
 pub mod authority;
 pub mod bearer;
 pub mod commands;
+pub mod connection;
+pub mod contexts;
 pub mod failure;
 pub mod local_cluster;
 pub mod output;

@@ -1,6 +1,7 @@
 //! Prints results: data on standard output, as columns or as JSON; messages on standard error.
 
 mod certificates;
+mod context;
 mod member;
 mod operator;
 mod orphan;
@@ -17,6 +18,7 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 
 pub use certificates::certificates;
+pub use context::{ShownContext, context, contexts};
 pub use member::members;
 pub use operator::{config, mass_loss, reconnections, tokens, worker_history, worker_metrics};
 pub use orphan::orphans;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 mod workers;
 
-use clusterctl::args::ConnectionArgs;
+use clusterctl::connection::Connection;
 use clusterctl::local_cluster::{Layout, LocalCluster};
 use clusterctl::output::{Output, fields};
 use proto::channel::Dialer;
@@ -19,10 +19,10 @@ use crate::load::{
 /// Loads a cluster and prints the report.
 pub(crate) async fn run(args: LoadArgs) -> anyhow::Result<()> {
     let LoadArgs { connection, command } = args;
+    let output = Output::new(connection.output);
+    let connection = Connection::given(connection, |name| std::env::var(name).ok())?;
     let dialer = connection.dialer()?;
-    let ConnectionArgs { endpoints, output, .. } = connection;
-    let output = Output::new(output);
-    let masters = (endpoints, dialer);
+    let masters = (connection.endpoints, dialer);
     match command {
         LoadCommand::Submit(args) => submit(output, masters, args).await,
         LoadCommand::Dispatch(args) => dispatch(output, masters, &args).await,
