@@ -114,6 +114,11 @@ async fn each_endpoint_is_for_whom_it_is_whatever_is_shown() {
     for (name, token) in [("a revoked token", &revoked), ("a forged token", &forged)] {
         callers.push((name.to_owned(), stranger().with_token(token), Standing::Liar));
     }
+    for (role, name) in [("admin", "eve"), ("worker", "w9"), ("master", "9")] {
+        let caller = Caller::new(&master, &authority, Some(authority.issued(role, name)));
+        admin.revoke_certificates(role, name).await;
+        callers.push((format!("revoked certificate of a {role}"), caller, Standing::Liar));
+    }
     for (name, shown) in authority.wrong_certificates() {
         let caller = Caller::new(&master, &authority, Some(shown));
         callers.push((name.to_owned(), caller, Standing::Outsider));

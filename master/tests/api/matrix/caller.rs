@@ -15,6 +15,8 @@ use std::time::Duration;
 use cluster_state::Role;
 use hyper_util::rt::TokioIo;
 use master::endpoints::Endpoint;
+use prost::Message;
+use proto::v1;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
@@ -94,7 +96,7 @@ impl Caller {
                     Err(_) => Outcome::Silence,
                 }
             }
-            None => match tokio::time::timeout(patience, self.call(path)).await {
+            None => match tokio::time::timeout(patience, self.call(path, ())).await {
                 Ok(outcome) => outcome,
                 Err(_) if is_stream_expected => Outcome::Admitted,
                 Err(_) => Outcome::Silence,
@@ -149,8 +151,16 @@ impl Caller {
         Ok(String::from_utf8_lossy(&answer).into_owned())
     }
 
-    /// Calls a method with one empty message.
-    async fn call(&self, path: String) -> Outcome {
+    /// Revokes what a holder has.
+    pub(super) async fn revoke_certificates(&self, role: &str, name: &str) {
+        let path = "/cloudai.v1.CertificateService/Revoke".to_owned();
+        let (role, name) = (role.to_owned(), name.to_owned());
+        let revocation = v1::RevokeCertificatesRequest { role, name };
+        assert_eq!(self.call(path, revocation).await, Outcome::Admitted);
+    }
+
+    /// Calls a method with one message.
+    async fn call<M: Message + 'static>(&self, path: String, message: M) -> Outcome {
         let caller = self.clone();
         let connector = tower::service_fn(move |_| {
             let caller = caller.clone();
@@ -160,14 +170,14 @@ impl Caller {
         let Ok(channel) = endpoint.connect_with_connector(connector).await else {
             return Outcome::NoConnection;
         };
-        let mut request = Request::new(tokio_stream::once(()));
+        let mut request = Request::new(tokio_stream::once(message));
         if let Some(token) = &self.token {
             let value = format!("Bearer {token}").parse::<AsciiMetadataValue>().unwrap();
             request.metadata_mut().insert("authorization", value);
         }
         let mut client = tonic::client::Grpc::new(channel);
         client.ready().await.unwrap();
-        let codec = tonic_prost::ProstCodec::<(), ()>::default();
+        let codec = tonic_prost::ProstCodec::<M, ()>::default();
         match client.streaming(request, path.parse().unwrap(), codec).await {
             Err(status) => outcome_of_call(&status),
             Ok(_) => Outcome::Admitted,
