@@ -79,7 +79,15 @@ const REQUEST_BODIES: [&str; 7] = [
 ];
 
 /// Messages that hold secrets: their `Debug` is written by hand and leaves the secrets out.
-const SECRET_BEARERS: [&str; 2] = ["TaskSpec", "Assignment"];
+const SECRET_BEARERS: [&str; 7] = [
+    "TaskSpec",
+    "Assignment",
+    "AdoptIssuerRequest",
+    "IssuerKey",
+    "IssueCertificateRequest",
+    "CreatedToken",
+    "CreatedUserToken",
+];
 
 /// Values of enums whose names are symbols.
 const SYMBOLS: [(&str, &str); 2] =

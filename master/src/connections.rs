@@ -70,6 +70,11 @@ fn principal_of(shown: Certificate) -> Result<(Principal, ShownCertificate), Unn
     Ok((principal, ShownCertificate { holder, serial, not_before: timestamp(not_before) }))
 }
 
+/// Returns a certificate as revocations look at it; none if it names nobody whom a cluster can have.
+pub(crate) fn shown(certificate: &Certificate) -> Option<ShownCertificate> {
+    principal_of(certificate.clone()).ok().map(|(_, shown)| shown)
+}
+
 /// Counts a connection that was not admitted, and logs it: one side may be waiting for somebody who
 /// reads it.
 pub(crate) fn on_stranger(origin: &Origin, place: &Place, refusals: &Refusals, reason: &str) {

@@ -11,6 +11,7 @@ use daemon::{logging, open_files};
 use master::config::{self, Config, Invocation};
 use master::master as composition;
 use nix::sys::prctl;
+use nix::sys::stat::{Mode, umask};
 
 /// A leader of ten thousand workers spends a tenth less of a processor with it than with glibc's
 /// allocator (docs/benchmarks.md).
@@ -50,6 +51,8 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 }
 
 fn serve(config: Config) -> anyhow::Result<()> {
+    // What the log and the state hold is for nobody else on this machine, backups included.
+    umask(Mode::from_bits_truncate(0o077));
     logging::start(&config.log.level, config.log.format)?;
     abort_on_panic();
     if let Err(error) = open_files::raise() {

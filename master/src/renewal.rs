@@ -88,6 +88,11 @@ async fn renew(
     let request = request.map_err(|error| failed(&error))?;
 
     let issued = operations.renew_own_certificate(&held, &hosts, &request).await?;
+    // A file that nobody believes would be in the way of the next start.
+    let believed = credentials.check_chain(&issued.chain).map_err(|error| failed(&error))?;
+    if believed.identity != held.identity {
+        return Err(failed(&format!("it was issued to {}", believed.identity)));
+    }
     let path = files.certificate.clone();
     let written = tokio::task::spawn_blocking(move || replace_file(&path, &issued.chain, MODE));
     written.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;

@@ -1,4 +1,4 @@
-//! `Debug` of messages that hold secrets: values of variables are left out.
+//! `Debug` of messages that hold secrets: values of variables, keys and tokens are left out.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -48,6 +48,51 @@ impl fmt::Debug for v1::TaskSpec {
             .field("on_disconnect", on_disconnect)
             .field("secret_env", &Names(secret_env))
             .finish()
+    }
+}
+
+impl fmt::Debug for v1::AdoptIssuerRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { roots, certificate, key: _ } = self;
+        f.debug_struct("AdoptIssuerRequest")
+            .field("roots", roots)
+            .field("certificate", certificate)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for v1::IssuerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IssuerKey").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for v1::IssueCertificateRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { request: _, worker_id, join_token: _ } = self;
+        f.debug_struct("IssueCertificateRequest")
+            .field("worker_id", worker_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for v1::CreatedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { token_id, token: _, expires_at } = self;
+        f.debug_struct("CreatedToken")
+            .field("token_id", token_id)
+            .field("expires_at", expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for v1::CreatedUserToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { token_id, token: _, expires_at } = self;
+        f.debug_struct("CreatedUserToken")
+            .field("token_id", token_id)
+            .field("expires_at", expires_at)
+            .finish_non_exhaustive()
     }
 }
 

@@ -6,6 +6,7 @@ use raft_store::Loops;
 
 use super::StartError;
 use crate::config::Config;
+use crate::connections;
 use crate::issuer::{Issuer, KeyFiles, keep_key};
 use crate::operations::Operations;
 use crate::renewal::{OwnFiles, renew_own};
@@ -41,6 +42,11 @@ impl Certificates {
         let (issuer, node) = (operations.issuer().clone(), operations.node().clone());
         loops.spawn("keeper of the issuer's key", |stop| keep_key(issuer, node, stop));
         let Some(credentials) = self.0.clone() else { return };
+        let reader = operations.node().reader().clone();
+        credentials.refuse_revoked(move |certificate| {
+            let shown = connections::shown(certificate);
+            shown.is_some_and(|shown| reader.with(|state| state.is_revoked(&shown)))
+        });
         let watched = credentials.clone();
         loops.spawn("watch over certificates", |stop| watched.watch(stop));
         if let Some(files) = config.tls.files().filter(|_| config.tls.renew) {

@@ -81,7 +81,7 @@ impl Operations {
         check_secured(by)?;
         let NewIssuer { roots, certificate, key } = new;
         let authority = Authority::open(&roots, &certificate, &key).map_err(|e| unusable(&e))?;
-        self.try_out(&authority)?;
+        self.try_out(&authority, &roots)?;
         let digest = authority.issuer_digest().map_err(|error| unusable(&error))?;
         let not_after = timestamp(authority.not_after());
 
@@ -98,12 +98,19 @@ impl Operations {
     }
 
     /// Refuses an issuer whose certificates this master, and so others, would not believe.
-    fn try_out(&self, authority: &Authority) -> Result<(), Problem> {
+    fn try_out(&self, authority: &Authority, roots: &str) -> Result<(), Problem> {
         let refused = |detail: String| {
             Problem::new(ErrorKind::InvalidValue, detail).with_outcome(Outcome::Rejected)
         };
         let credentials = self.issuer().credentials().ok_or_else(|| {
             refused("this master has no certificate, so its cluster can issue none".to_owned())
+        })?;
+        // Workers will trust what is adopted, and nothing else.
+        credentials.check_believed_by(roots).map_err(|error| {
+            refused(format!(
+                "workers would not believe this master any more: {error}; give a ca.crt that also holds \
+                 the root of the masters' certificates"
+            ))
         })?;
         let now = credentials::now();
         let trial = || {
@@ -129,11 +136,16 @@ impl Operations {
         (by, origin): (&Caller, &Origin),
     ) -> Result<Answer<IssuedChain>, Problem> {
         check_secured(origin)?;
+        let is_revoked = |shown| self.node().reader().with(|state| state.is_revoked(shown));
+        if origin.certificate.as_deref().is_some_and(is_revoked) {
+            let detail = "the certificate was revoked".to_owned();
+            return Err(refused(ErrorKind::Unauthenticated, detail));
+        }
         let CertificateOrder { worker, request, token } = order;
         let grounds = match (token, by.principal(), &origin.certificate) {
             (Some((id, secret)), _, _) => {
                 self.check_join_token(&id, &secret)?;
-                Grounds::JoinToken(id)
+                Grounds::JoinToken { token: id, digest: digest(&secret) }
             }
             (None, Principal::Worker(own), Some(shown)) if *own == worker => {
                 Grounds::Certificate(ShownCertificate::clone(shown))

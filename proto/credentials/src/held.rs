@@ -1,6 +1,7 @@
 //! Certificates that are in use, and replaced under open connections.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
@@ -9,7 +10,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::SingleCertAndKey;
-use rustls::{ClientConfig, Error, ServerConfig};
+use rustls::{ClientConfig, Error, RootCertStore, ServerConfig};
 use tokio_util::sync::CancellationToken;
 
 use crate::certificate::{Certificate, CertificateFault};
@@ -49,6 +50,23 @@ pub enum Disbelief {
 pub struct Credentials {
     files: Arc<TrustFiles>,
     current: Arc<Mutex<Current>>,
+    revocations: Arc<OnceLock<Revocations>>,
+}
+
+/// Tells whether a certificate was revoked.
+#[derive(Clone)]
+pub(crate) struct Revocations(Arc<dyn Fn(&Certificate) -> bool + Send + Sync>);
+
+impl Revocations {
+    pub(crate) fn have(&self, certificate: &Certificate) -> bool {
+        self.0(certificate)
+    }
+}
+
+impl fmt::Debug for Revocations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Revocations(…)")
+    }
 }
 
 #[derive(Debug)]
@@ -72,7 +90,30 @@ impl Credentials {
         let stamps = Stamps::of(&files);
         let material = Arc::new(Material::read(&files, now())?);
         let current = Arc::new(Mutex::new(Current { material, stamps, refused: None }));
-        Ok(Self { files: Arc::new(files), current })
+        Ok(Self { files: Arc::new(files), current, revocations: Arc::default() })
+    }
+
+    /// Has new connections to servers refused whose certificate was revoked, as `is_revoked` says from
+    /// now on. Callers with one are for those to refuse who know what they ask. It counts once.
+    pub fn refuse_revoked(
+        &self,
+        is_revoked: impl Fn(&Certificate) -> bool + Send + Sync + 'static,
+    ) {
+        self.revocations.get_or_init(|| Revocations(Arc::new(is_revoked)));
+    }
+
+    /// Checks that those who trust `roots`, in PEM, would believe the certificate that is in use.
+    ///
+    /// # Errors
+    ///
+    /// When they would not, with the reason.
+    pub fn check_believed_by(&self, roots: &str) -> Result<(), Disbelief> {
+        let material = self.material();
+        let Some(own) = material.own.as_ref() else { return Ok(()) };
+        let found = CertificateDer::pem_slice_iter(roots.as_bytes()).collect::<Result<Vec<_>, _>>();
+        let mut trusted = RootCertStore::empty();
+        trusted.add_parsable_certificates(found.map_err(|_| CertificateFault::Malformed)?);
+        Ok(check_chain(&Arc::new(trusted), &own.key.cert, now())?)
     }
 
     /// Returns the holder, if there is a certificate.
@@ -236,6 +277,7 @@ impl Credentials {
             provider: Arc::clone(&provider),
             cluster: own.map(|own| own.certificate.identity.cluster().to_owned()),
             expected: expected.clone(),
+            revocations: self.revocations.get().cloned(),
         };
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])?

@@ -17,6 +17,7 @@ use rustls::{
 };
 
 use crate::certificate::Certificate;
+use crate::held::Revocations;
 use crate::identity::{Identity, Role};
 use crate::parties::{Callers, Expected};
 
@@ -27,6 +28,8 @@ pub(crate) enum WrongHolder {
     Cluster { found: Identity, ours: String },
     #[error("it is {found}, and no {expected}")]
     Role { found: Identity, expected: Role },
+    #[error("it is {found}, whose certificate was revoked")]
+    Revoked { found: Identity },
     #[error("it is {found}, and not {expected}")]
     Name { found: Identity, expected: String },
 }
@@ -82,6 +85,8 @@ pub(crate) struct ServerVerifier {
     /// The cluster, if it is known.
     pub(crate) cluster: Option<String>,
     pub(crate) expected: Expected,
+    /// Certificates that are believed no longer, if somebody knows them.
+    pub(crate) revocations: Option<Revocations>,
 }
 
 impl ServerCertVerifier for ServerVerifier {
@@ -102,7 +107,12 @@ impl ServerCertVerifier for ServerVerifier {
             now,
             algorithms,
         )?;
-        let found = check_cluster(holder(end_entity)?, self.cluster.as_deref())?;
+        let shown = Certificate::read(end_entity).map_err(refused)?;
+        let is_revoked = self.revocations.as_ref().is_some_and(|known| known.have(&shown));
+        let found = check_cluster(shown.identity, self.cluster.as_deref())?;
+        if is_revoked {
+            return Err(refused(WrongHolder::Revoked { found }));
+        }
         match &self.expected {
             Expected::Master => check_role(found, Role::Master)?,
             Expected::Worker(name) => {

@@ -148,6 +148,19 @@ async fn members_know_each_other_by_name_and_not_by_address() {
 }
 
 #[tokio::test]
+async fn a_server_whose_certificate_was_revoked_is_not_believed() {
+    let cluster = Cluster::new("prod");
+    let (first, second) = (cluster.holder(Role::Master, "1"), cluster.holder(Role::Master, "2"));
+    first.refuse_revoked(|certificate| certificate.identity.name() == "2");
+    let (client, _) = meet(&first, Expected::Master, &second, Callers::Masters).await;
+    let said = refusal(client).await;
+    assert!(said.contains("spiffe://prod/master/2, whose certificate was revoked"), "{said}");
+    let third = cluster.holder(Role::Master, "3");
+    let (client, _) = meet(&first, Expected::Master, &third, Callers::Masters).await;
+    client.unwrap();
+}
+
+#[tokio::test]
 async fn a_worker_is_not_taken_for_another_or_for_a_master() {
     let cluster = Cluster::new("prod");
     let (master, worker) = (cluster.holder(Role::Master, "1"), cluster.holder(Role::Worker, "w1"));

@@ -72,6 +72,12 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Returns the most holders that join tokens may add: the rest is for revocations.
+    #[must_use]
+    pub const fn holders_of_tokens_max(&self) -> usize {
+        self.holders_max / 4 * 3
+    }
+
     /// Bounds of the newest level that this release knows: nothing beyond them is ever accepted.
     pub const NEWEST: &'static Self = Self::at(Level::NEWEST);
 

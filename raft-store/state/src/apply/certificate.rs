@@ -48,12 +48,16 @@ impl Apply<'_> {
                     return Err(Rejection::RevokedCertificate { holder: id.as_str().into() });
                 }
             }
-            Grounds::JoinToken(token) => {
+            Grounds::JoinToken { token, digest } => {
                 self.check_token(&token)?;
+                if self.state.token(&token).is_none_or(|known| known.digest != digest) {
+                    return Err(Rejection::InvalidToken { token: token.as_str().into() });
+                }
                 self.check_name_is_free(&id, &key)?;
+                self.check_room_for_holder(&id, self.limits().holders_of_tokens_max())?;
             }
         }
-        self.check_room_for_holder(&id)?;
+        self.check_room_for_holder(&id, self.limits().holders_max)?;
 
         let known = self.state.holder(&id).cloned();
         let (mut issued, revoked_at, kept_until) = match known {
@@ -90,7 +94,7 @@ impl Apply<'_> {
         &mut self,
         command: &RevokeCertificates,
     ) -> Result<Reply, Rejection> {
-        self.check_room_for_holder(&command.holder)?;
+        self.check_room_for_holder(&command.holder, self.limits().holders_max)?;
         self.revoke(command.holder.clone());
         Ok(Reply::Done)
     }
@@ -106,7 +110,7 @@ impl Apply<'_> {
         if known.as_ref().is_some_and(|worker| worker.is_active()) && !force {
             return Err(Rejection::ActiveWorker { worker: id.as_str().into() });
         }
-        self.check_room_for_holder(&holder)?;
+        self.check_room_for_holder(&holder, self.limits().holders_max)?;
 
         if known.is_some() {
             self.unregister_worker(id)?;
@@ -121,14 +125,14 @@ impl Apply<'_> {
         self.put_holder(HolderRecord { id, issued, revoked_at, kept_until, index: self.index });
     }
 
-    fn check_room_for_holder(&self, id: &HolderId) -> Result<(), Rejection> {
-        let has_room = self.state.holders().len() < self.limits().holders_max
+    fn check_room_for_holder(&self, id: &HolderId, holders_max: usize) -> Result<(), Rejection> {
+        let has_room = self.state.holders().len() < holders_max
             || self.state.holder(id).is_some()
             || self.state.expired_holder(self.now).is_some();
         if has_room {
             return Ok(());
         }
-        Err(Rejection::limit("holders of certificates", self.limits().holders_max))
+        Err(Rejection::limit("holders of certificates", holders_max))
     }
 
     /// Writes a holder, and drops some of those that matter to nobody any more.

@@ -39,8 +39,9 @@ pub struct IssueCertificate {
 pub enum Grounds {
     /// It holds this certificate.
     Certificate(ShownCertificate),
-    /// It presents this join token, whose secret the proposer has checked.
-    JoinToken(TokenId),
+    /// It presents this join token, whose secret the proposer has checked. The digest tells the token
+    /// from another one of the same name.
+    JoinToken { token: TokenId, digest: Fingerprint },
 }
 
 /// See [`crate::Command::RevokeCertificates`].

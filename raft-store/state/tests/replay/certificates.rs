@@ -20,12 +20,13 @@ pub(super) fn certificates() -> impl Strategy<Value = Command> {
     let shown = (holder(), 1..4_u8, at()).prop_map(|(holder, serial, not_before)| {
         Grounds::Certificate(ShownCertificate { holder, serial: vec![serial; 16], not_before })
     });
-    let grounds = prop_oneof![shown, token().prop_map(Grounds::JoinToken)];
+    let token_and_digest = token().prop_map(|token| Grounds::JoinToken { token, digest: [7; 32] });
+    let grounds = prop_oneof![shown, token_and_digest];
     let issue = (holder(), 1..4_u8, 1..3_u8, at(), grounds).prop_map(
         |(holder, serial, key, not_after, grounds)| {
             let holder = match &grounds {
                 Grounds::Certificate(shown) => shown.holder.clone(),
-                Grounds::JoinToken(_) => holder,
+                Grounds::JoinToken { .. } => holder,
             };
             let (issuer, serial, key) = ([1; 32], [serial; 16], [key; 32]);
             Command::IssueCertificate(IssueCertificate {

@@ -24,6 +24,7 @@ impl Arguments<'_> {
             "issue" => {
                 let holder: HolderId = parsed(self.next());
                 let token = self.named.remove("token").map(parsed);
+                let secret = self.number("secret", 7);
                 let grounds = token.map_or_else(
                     || {
                         Grounds::Certificate(ShownCertificate {
@@ -36,7 +37,7 @@ impl Arguments<'_> {
                                 .unwrap_or_default(),
                         })
                     },
-                    Grounds::JoinToken,
+                    |token| Grounds::JoinToken { token, digest: [secret; 32] },
                 );
                 Command::IssueCertificate(IssueCertificate {
                     holder,

@@ -2,10 +2,14 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::is_standard;
 use crate::failure::Failure;
+
+/// Mode of a file with a backup.
+const MODE: u32 = 0o600;
 
 /// Destination of a backup. A file is removed when it is dropped before it is whole.
 #[derive(Debug)]
@@ -31,7 +35,9 @@ impl Target {
         }
         check_free(name, may_replace)?;
         let path = staged(name);
-        let file = File::create(&path).map_err(unwritable(name))?;
+        // It holds everything that the cluster knows.
+        let file = File::options().write(true).create(true).truncate(true).mode(MODE).open(&path);
+        let file = file.map_err(unwritable(name))?;
         Ok(Self::File(Staged { file, path, name: name.to_owned(), may_replace }))
     }
 
