@@ -105,13 +105,6 @@ impl Operations {
         let credentials = self.issuer().credentials().ok_or_else(|| {
             refused("this master has no certificate, so its cluster can issue none".to_owned())
         })?;
-        // Workers will trust what is adopted, and nothing else.
-        credentials.check_believed_by(roots).map_err(|error| {
-            refused(format!(
-                "workers would not believe this master any more: {error}; give a ca.crt that also holds \
-                 the root of the masters' certificates"
-            ))
-        })?;
         let now = credentials::now();
         let trial = || {
             let name = self.node().id().to_string();
@@ -125,6 +118,14 @@ impl Operations {
             refused(format!(
                 "masters would not believe what this issuer signs: {error}; its root must be among \
                  those of their tls.ca"
+            ))
+        })?;
+
+        // Workers will trust what is adopted, and nothing else.
+        credentials.check_believed_by(roots).map_err(|error| {
+            refused(format!(
+                "workers would not believe this master any more: {error}; give a ca.crt that also holds \
+                 the root of the masters' certificates"
             ))
         })
     }

@@ -1,6 +1,5 @@
 //! Certificates that are in use, and replaced under open connections.
 
-use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
@@ -17,6 +16,7 @@ use crate::certificate::{Certificate, CertificateFault};
 use crate::files::{CredentialsError, Material, Stamps, TrustFiles};
 use crate::identity::Identity;
 use crate::parties::{Callers, Expected, Protocol};
+use crate::revocations::Revocations;
 use crate::verify::{ClientVerifier, ServerVerifier, check_chain, provider};
 
 /// Interval at which the files are looked at.
@@ -53,22 +53,6 @@ pub struct Credentials {
     revocations: Arc<OnceLock<Revocations>>,
 }
 
-/// Tells whether a certificate was revoked.
-#[derive(Clone)]
-pub(crate) struct Revocations(Arc<dyn Fn(&Certificate) -> bool + Send + Sync>);
-
-impl Revocations {
-    pub(crate) fn have(&self, certificate: &Certificate) -> bool {
-        self.0(certificate)
-    }
-}
-
-impl fmt::Debug for Revocations {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Revocations(…)")
-    }
-}
-
 #[derive(Debug)]
 struct Current {
     material: Arc<Material>,
@@ -99,7 +83,7 @@ impl Credentials {
         &self,
         is_revoked: impl Fn(&Certificate) -> bool + Send + Sync + 'static,
     ) {
-        self.revocations.get_or_init(|| Revocations(Arc::new(is_revoked)));
+        self.revocations.get_or_init(|| Revocations::new(is_revoked));
     }
 
     /// Checks that those who trust `roots`, in PEM, would believe the certificate that is in use.

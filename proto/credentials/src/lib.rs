@@ -19,6 +19,7 @@ mod parties;
 mod refusals;
 mod renewal;
 mod request;
+mod revocations;
 mod roots;
 mod unverified;
 mod verify;

@@ -17,9 +17,9 @@ use rustls::{
 };
 
 use crate::certificate::Certificate;
-use crate::held::Revocations;
 use crate::identity::{Identity, Role};
 use crate::parties::{Callers, Expected};
+use crate::revocations::Revocations;
 
 /// The holder is not the one who was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

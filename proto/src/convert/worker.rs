@@ -329,7 +329,8 @@ mod tests {
             "labels": {"disk": "ssd", "zone": "a"}, "running_tasks": 0,
             "registered_at": "1970-01-01T00:00:00.000Z",
             "last_heartbeat": "1970-01-01T00:00:05.000Z", "index": 1040, "version": "0.1.0",
-            "scheduling": "open", "drain_deadline": null, "changed_at": "1970-01-01T00:00:00.000Z",
+            "scheduling": "open", "drain_deadline": null, "certificate_not_after": null,
+            "changed_at": "1970-01-01T00:00:00.000Z",
             "since": "1970-01-01T00:00:00.000Z", "attempts_max": 100,
         });
         assert_eq!(json.unwrap(), expected);

@@ -131,8 +131,8 @@ fn command() -> impl Strategy<Value = Command> {
         1 => mass_loss(),
         2 => settings(),
         1 => orphans(),
-        2 => certificates(),
-        3 => health(),
+        1 => certificates(),
+        4 => health(),
     ]
 }
 
