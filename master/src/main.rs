@@ -25,6 +25,8 @@ const EXPELLED: u8 = 3;
 const RUNTIME_STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
+    // Log, state and backups are for nobody else on this machine; restorations write them, too.
+    umask(Mode::from_bits_truncate(0o077));
     let invocation = config::parse(std::env::args(), |name| std::env::var(name).ok());
     let outcome = match invocation {
         Ok(Invocation::Run(config)) => serve(*config).map(|()| ExitCode::SUCCESS),
@@ -51,8 +53,6 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 }
 
 fn serve(config: Config) -> anyhow::Result<()> {
-    // What the log and the state hold is for nobody else on this machine, backups included.
-    umask(Mode::from_bits_truncate(0o077));
     logging::start(&config.log.level, config.log.format)?;
     abort_on_panic();
     if let Err(error) = open_files::raise() {
