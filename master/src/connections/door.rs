@@ -56,6 +56,8 @@ struct Guests {
     busy: usize,
     /// Connections of strangers by the address that stands for them.
     strangers: BTreeMap<IpAddr, usize>,
+    /// Connections of all strangers.
+    strangers_open: usize,
     /// Connections that ask nothing, those first that do so for the longest.
     idle: BTreeMap<u64, CancellationToken>,
     /// So many times a connection became idle.
@@ -66,6 +68,7 @@ impl Guests {
     fn leave_stranger(&mut self, site: IpAddr) {
         if let Entry::Occupied(mut at_site) = self.strangers.entry(site) {
             *at_site.get_mut() = at_site.get().saturating_sub(1);
+            self.strangers_open = self.strangers_open.saturating_sub(1);
             if *at_site.get() == 0 {
                 at_site.remove();
             }
@@ -124,7 +127,7 @@ impl Door {
         let room = (self.files.share(self.port).connections / STRANGERS_PART).max(1);
         let room_of_one = (room / ADDRESS_PART).max(1);
         let mut guests = self.guests();
-        let all = guests.strangers.values().sum::<usize>();
+        let all = guests.strangers_open;
         let at_site = guests.strangers.entry(site).or_default();
         if all >= room || *at_site >= room_of_one {
             if *at_site == 0 {
@@ -133,6 +136,7 @@ impl Door {
             return Err(Crowded);
         }
         *at_site = at_site.saturating_add(1);
+        guests.strangers_open = all.saturating_add(1);
         Ok(())
     }
 }
@@ -366,6 +370,7 @@ mod tests {
         let late = enter(4).unwrap();
         drop((late, others, second));
         assert!(door.guests().strangers.is_empty());
+        assert_eq!(door.guests().strangers_open, 0);
         assert_eq!(door.guests().open, 0);
     }
 
