@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "cloudai/v1/task.proto",
     "cloudai/v1/worker.proto",
     "cloudai/v1/master.proto",
@@ -16,10 +16,11 @@ const FILES: [&str; 8] = [
     "cloudai/v1/raft.proto",
     "cloudai/v1/user.proto",
     "cloudai/v1/certificate.proto",
+    "cloudai/v1/audit.proto",
 ];
 
 /// Messages that are bodies of the REST API too: one type, two encodings.
-const JSON_BODIES: [&str; 45] = [
+const JSON_BODIES: [&str; 47] = [
     "Resources",
     "Constraint",
     "TaskSpec",
@@ -62,6 +63,8 @@ const JSON_BODIES: [&str; 45] = [
     "UserToken",
     "UserTokenList",
     "CallerIdentity",
+    "AuditRecord",
+    "AuditPage",
     "AuthorityCertificate",
     "IssuingMaster",
     "CertificateStatus",

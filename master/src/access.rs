@@ -12,6 +12,7 @@ mod gate;
 mod origin;
 mod policy;
 mod principal;
+mod request_id;
 mod secret;
 mod token_file;
 
@@ -22,5 +23,6 @@ pub(crate) use origin::Origin;
 pub use policy::Need;
 pub(crate) use policy::{Object, Policy, need};
 pub(crate) use principal::{Principal, Unnameable};
+pub(crate) use request_id::RequestId;
 pub(crate) use secret::{digest, draw_id, draw_secret, whole};
 pub(crate) use token_file::{TokenFile, TokenFileError};

@@ -1,6 +1,7 @@
 //! The REST API: extract, call, convert.
 
 mod answer;
+mod audit;
 mod certificates;
 mod cluster;
 mod credentials;
@@ -151,6 +152,7 @@ fn user_routes(routes: Routes) -> Routes {
         .get("/api/users/tokens", Action::ManageUsers, users::list)
         .post("/api/users/tokens", Action::ManageUsers, users::create)
         .delete("/api/users/tokens/{id}", Action::ManageUsers, users::revoke)
+        .get("/api/audit", Action::ReadAudit, audit::list)
 }
 
 async fn metrics(

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use clap::Command;
 use cluster_state::{
-    AutopilotSettings, Limits, MasterId, ReconnectSettings, RetentionSettings, SchedulerSettings,
-    SettingKey, UpgradeSettings, WorkerSettings,
+    AuditSettings, AutopilotSettings, Limits, MasterId, ReconnectSettings, RetentionSettings,
+    SchedulerSettings, SettingKey, UpgradeSettings, WorkerSettings,
 };
 use credentials::TlsConfig;
 use daemon::config::{ConfigError, InvocationError, Key};
@@ -79,6 +79,8 @@ pub struct Config {
     pub autopilot: AutopilotSettings,
     /// The feature level.
     pub upgrade: UpgradeSettings,
+    /// The trail of orders.
+    pub audit: AuditConfig,
     /// Backups that this master saves by itself.
     pub backup: BackupConfig,
     /// Filter and format of log events.
@@ -178,6 +180,24 @@ pub struct BackupConfig {
     pub keep: u64,
 }
 
+/// Keys under `audit`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditConfig {
+    /// Number of orders kept.
+    pub records: u64,
+    /// Age at which they are forgotten.
+    pub age: Duration,
+    /// True if submissions of tasks are on record, too.
+    pub submissions: bool,
+    /// File to which this master appends the trail, within the data directory if it is relative;
+    /// empty for none.
+    pub file: PathBuf,
+    /// Bytes after which the file is put aside.
+    pub file_bytes: Bytes,
+    /// Number of files put aside that are kept.
+    pub file_keep: u64,
+}
+
 /// Keys under `log`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
@@ -221,6 +241,7 @@ impl Default for Config {
             retention: RetentionSettings::default(),
             autopilot: AutopilotSettings::default(),
             upgrade: UpgradeSettings::default(),
+            audit: AuditConfig::default(),
             backup: BackupConfig::default(),
             log: LogConfig { level: LogFilter::default(), format: LogFormat::Text },
             given: BTreeSet::new(),
@@ -275,6 +296,14 @@ impl Default for LimitsConfig {
             // Opening writes up to 64 MiB of the log into tables once more, and then goes on.
             disk_reserve: Bytes::mib(128),
         }
+    }
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        let AuditSettings { records, age, submissions } = AuditSettings::default();
+        let (file, file_bytes) = (PathBuf::new(), Bytes::mib(64));
+        Self { records, age, submissions, file, file_bytes, file_keep: 7 }
     }
 }
 

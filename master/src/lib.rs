@@ -29,4 +29,5 @@ mod restore;
 mod rpc;
 mod settings;
 mod task_query;
+mod trail;
 mod wire;

@@ -2,6 +2,7 @@
 
 mod callers;
 mod certificates;
+mod counting;
 mod front;
 mod listen;
 mod part;
@@ -16,7 +17,7 @@ use credentials::CredentialsError;
 use proto::channel::Dialer;
 use proto::memory::MemoryBudget;
 use raft_store::{
-    Expulsion, Leadership, LogBounds, LogExtent, LogOptions, Loops, Node, NodeConfig, OpenError,
+    Expulsion, LogBounds, LogExtent, LogOptions, Loops, Node, NodeConfig, OpenError,
     ProposalBounds, Store, StoreConfig, Synced, SystemClock, WallClock,
 };
 use tokio_util::sync::CancellationToken;
@@ -33,11 +34,12 @@ use crate::backups::ScheduledBackups;
 use crate::config::{Config, RaftConfig};
 use crate::events::{Events, UsageFeed};
 use crate::leader::{Supervisor, WorkerSessions};
-use crate::metrics::{Metrics, Recorder};
+use crate::metrics::Metrics;
 use crate::open_files::{OpenFiles, TooFewFiles};
 use crate::operations::{Names, Operations, Parts, Readiness, TaskWaits};
 use crate::peer::LeaderPeer;
 use crate::settings::{self, SettingsInForce};
+use crate::trail::{Trail, TrailFileError, TrailWriter};
 
 /// Time for a successor to take over before the leader stops without one.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -62,6 +64,9 @@ pub enum StartError {
     /// The identity provider cannot be used.
     #[error(transparent)]
     Federation(#[from] FederationError),
+    /// The file of the trail cannot be used.
+    #[error(transparent)]
+    Trail(#[from] TrailFileError),
     /// The master has no data and does not know where it belongs.
     #[error(
         "initial_cluster and join are missing: a master without data must be told the first members of \
@@ -145,8 +150,10 @@ impl Master {
         let stopping = CancellationToken::new();
         let loops = Loops::new(background.clone(), stopping.clone(), node.fatal().clone());
         let sessions = WorkerSessions::default();
-        start_counting(&node, &metrics, &loops);
-        let duties = start_duties(&config, (&node, &sessions, &metrics), &loops, &background);
+        counting::start_counting(&node, &metrics, &loops);
+        let trail = start_trail(&config, (&node, &metrics), &loops)?;
+        let parts = (&node, &sessions, &metrics, &trail);
+        let duties = start_duties(&config, parts, &loops, &background);
         let waits = start_waits(&node, &loops);
         let (events, writer) = Events::follow(node.reader());
         loops.spawn("writer of events", |stop| writer.run(stop));
@@ -161,6 +168,7 @@ impl Master {
             events,
             usage,
             metrics: metrics.clone(),
+            trail: trail.clone(),
             issuer: certificates.issuer(&config),
             log_streams: config.limits.log_streams,
             tasks: background.clone(),
@@ -171,7 +179,7 @@ impl Master {
         start_backups(&config, &operations, &metrics, &loops);
         certificates.start(&config, &operations, &loops);
         let front = Front {
-            gate: callers.gate(node.clone(), metrics.clone(), &loops),
+            gate: callers.gate(node.clone(), (metrics.clone(), trail), &loops),
             operations: operations.clone(),
             metrics,
             files,
@@ -235,6 +243,18 @@ impl Master {
     }
 }
 
+fn start_trail(
+    config: &Config,
+    (node, metrics): (&Node, &Metrics),
+    loops: &Loops,
+) -> Result<Trail, TrailFileError> {
+    let trail = Trail::new(!config.audit.file.as_os_str().is_empty());
+    if let Some(writer) = TrailWriter::open(config, (node, &trail, metrics))? {
+        loops.spawn("writer of the trail", |stop| writer.run(stop));
+    }
+    Ok(trail)
+}
+
 fn start_backups(config: &Config, operations: &Operations, metrics: &Metrics, loops: &Loops) {
     let backups = ScheduledBackups::new(&config.backup, operations.clone(), metrics.clone());
     if let Some(backups) = backups {
@@ -265,13 +285,13 @@ fn start_waits(node: &Node, loops: &Loops) -> TaskWaits {
 /// Starts what runs only while this master leads, and what follows the settings.
 fn start_duties(
     config: &Config,
-    (node, sessions, metrics): (&Node, &WorkerSessions, &Metrics),
+    (node, sessions, metrics, trail): (&Node, &WorkerSessions, &Metrics, &Trail),
     loops: &Loops,
     background: &TaskTracker,
 ) -> Part {
     let settings = SettingsInForce::new(config);
     loops.spawn("watch over settings", |stop| {
-        settings::watch(settings.clone(), node.clone(), metrics.clone(), stop)
+        settings::watch(settings.clone(), node.clone(), (metrics.clone(), trail.clone()), stop)
     });
     let supervisor = Supervisor::new(
         node.clone(),
@@ -346,39 +366,4 @@ async fn hand_over(node: &Node) {
         Err(_) => "nobody took over in time".to_owned(),
     };
     tracing::info!(outcome, "handed leadership over");
-}
-
-/// Counts what this master commits, what is applied while it leads, and who leads.
-fn start_counting(node: &Node, metrics: &Metrics, loops: &Loops) {
-    let of_commits = metrics.clone();
-    node.observe_commits(Arc::new(move |took| of_commits.on_committed(took)));
-    let recorder = Recorder::new(node.clone(), metrics.clone());
-    loops.spawn("recorder", |stop| recorder.run(stop));
-    loops.spawn("count of leaders", |stop| count_leaders(node.clone(), metrics.clone(), stop));
-}
-
-/// Counts how often this master sees leadership pass to another.
-async fn count_leaders(node: Node, metrics: Metrics, stop: CancellationToken) {
-    let mut leadership = node.leadership();
-    let mut last = None;
-    loop {
-        let seen = *leadership.borrow_and_update();
-        let leader = match seen {
-            Leadership::Leading { term } => Some((node.id(), term)),
-            Leadership::Following { leader, term, .. } => Some((leader, term)),
-            Leadership::Leaderless { .. } => None,
-        };
-
-        if leader.is_some() && leader != last {
-            if last.is_some() {
-                metrics.on_leader_changed();
-            }
-            last = leader;
-        }
-
-        tokio::select! {
-            () = stop.cancelled() => return,
-            changed = leadership.changed() => if changed.is_err() { return },
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! Operations of users and operators, whatever protocol they speak: REST and gRPC both end here.
 
 mod answer;
+mod audit;
 mod backup;
 mod certificate_status;
 mod certificates;
@@ -9,6 +10,7 @@ mod fingerprint;
 mod listing;
 mod logs;
 mod members;
+mod orders;
 mod orphans;
 mod reading;
 mod reconnect;
@@ -35,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use answer::{Answer, Mark};
+pub(crate) use audit::AuditPage;
 pub(crate) use certificate_status::CertificateView;
 pub(crate) use certificates::{CertificateOrder, IssuedChain, NewIssuer};
 pub(crate) use cluster::{Readiness, TermView};
@@ -63,6 +66,7 @@ use crate::leader::WorkerSessions;
 pub(crate) use crate::leader::state::{Outcome as ReconnectOutcome, Target as ReconnectTarget};
 use crate::metrics::Metrics;
 use crate::peer::LeaderPeer;
+use crate::trail::Trail;
 
 /// Silence of a leader for which an election would long have been decided.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
@@ -87,6 +91,7 @@ struct Shared {
     log_slots: Arc<Semaphore>,
     log_channels: Arc<LogChannels>,
     backup_slots: Arc<Semaphore>,
+    trail: Trail,
     tasks: TaskTracker,
     scans: Scans,
     names: Names,
@@ -113,6 +118,7 @@ pub(crate) struct Parts {
     pub(crate) events: Events,
     pub(crate) usage: UsageFeed,
     pub(crate) metrics: Metrics,
+    pub(crate) trail: Trail,
     /// The issuer of certificates on this master.
     pub(crate) issuer: Issuer,
     pub(crate) wait_requests: usize,
@@ -134,6 +140,7 @@ impl Operations {
             events,
             usage,
             metrics,
+            trail,
             issuer,
             wait_requests,
             log_streams,
@@ -158,6 +165,7 @@ impl Operations {
             log_slots,
             log_channels,
             backup_slots: backup::slots(),
+            trail,
             tasks,
             scans: Scans::default(),
             names,

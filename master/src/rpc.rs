@@ -1,6 +1,7 @@
 //! gRPC: extract, call, convert. The only part of the master that knows tonic.
 
 mod actions;
+mod audit;
 mod certificates;
 mod cluster;
 mod guard;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::trail::Trail;
 
 /// Pause between two looks at the settings: they change by hand, and the log moves all the time.
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
@@ -60,7 +61,7 @@ impl SettingsInForce {
 pub(crate) async fn watch(
     settings: SettingsInForce,
     node: Node,
-    metrics: Metrics,
+    (metrics, trail): (Metrics, Trail),
     stop: CancellationToken,
 ) {
     let mut applied = node.reader().watch_applied();
@@ -71,6 +72,7 @@ pub(crate) async fn watch(
         if let Some(record) = record.filter(|record| seen != Some(record.index)) {
             seen = Some(record.index);
             metrics.set_reconnect_enabled(record.settings.reconnect.enabled);
+            trail.set_submissions(record.settings.audit.submissions);
             node.steer_autopilot(record.settings.autopilot);
             let differing = settings.differing(&record.settings);
             let keys = differing.into_iter().map(SettingKey::path).collect::<Vec<_>>();

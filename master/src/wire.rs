@@ -1,6 +1,7 @@
 //! Converts between messages and what operations take and return, for REST and gRPC alike: the
 //! messages of one are the bodies of the other.
 
+mod audit;
 mod certificates;
 mod members;
 mod orphans;
@@ -20,6 +21,7 @@ use proto::v1;
 use raft_store::PeerStatus;
 use uuid::Uuid;
 
+pub(crate) use self::audit::audit_page;
 pub(crate) use self::certificates::{
     certificate_issued, certificate_order, certificate_status, holder, new_issuer,
 };
@@ -216,6 +218,14 @@ pub(crate) fn config(record: &SettingsRecord) -> v1::ClusterConfig {
 /// Converts a change of settings.
 pub(crate) fn settings_change(request: v1::SetConfigRequest) -> SettingsChange {
     SettingsChange { values: request.values, if_index: request.if_index.map(LogIndex) }
+}
+
+/// Converts the leader, as this master or the one before sees it.
+pub(crate) fn leader_view(view: View<LeaderView, v1::LeaderStatus>) -> v1::LeaderStatus {
+    match view {
+        View::Own(own) => leader(own),
+        View::Leaders(status) => status,
+    }
 }
 
 /// Converts the leader.

@@ -4,6 +4,7 @@
 //! **Invariant:** an answer that was lost is never taken for a refusal. Either the request is
 //! repeated under the same idempotency key, or the error says that the outcome is unknown.
 
+mod audit_calls;
 mod bearer;
 mod calls;
 mod certificate_calls;

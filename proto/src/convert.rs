@@ -3,6 +3,7 @@
 
 mod assignment;
 mod attempt;
+mod audit;
 mod faults;
 mod kinds;
 mod orphan;
@@ -16,6 +17,7 @@ mod worker;
 
 pub use assignment::assignments;
 pub use attempt::{NotReportable, attempt_refs, finished_attempts, result_bytes};
+pub use audit::{AuditQuery, audit_record};
 pub use faults::{Breach, Invalid};
 pub use orphan::{orphan, orphan_selection};
 pub use session::{Registration, join_token, unfitness};

@@ -10,7 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use kind::ErrorKind;
-pub use status::{ERROR_KIND_KEY, ERRORS_KEY, LEADER_ADDRESS_KEY, OUTCOME_KEY};
+pub use status::{ERROR_KIND_KEY, ERRORS_KEY, LEADER_ADDRESS_KEY, OUTCOME_KEY, REQUEST_ID_KEY};
 
 /// One fault of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +68,8 @@ pub struct Problem {
     pub errors: Vec<Fault>,
     /// Outcome of a mutation.
     pub outcome: Option<Outcome>,
+    /// Id of the request, which the log of the master and the trail have, too.
+    pub request_id: Option<String>,
 }
 
 impl Problem {
@@ -76,13 +78,19 @@ impl Problem {
 
     /// Creates a problem without a list of faults and not about a mutation.
     pub fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), errors: Vec::new(), outcome: None }
+        Self { kind, detail: detail.into(), errors: Vec::new(), outcome: None, request_id: None }
     }
 
     /// Adds the outcome of the mutation.
     #[must_use]
     pub fn with_outcome(self, outcome: Outcome) -> Self {
         Self { outcome: Some(outcome), ..self }
+    }
+
+    /// Adds the id of the request.
+    #[must_use]
+    pub fn of_request(self, id: impl fmt::Display) -> Self {
+        Self { request_id: Some(id.to_string()), ..self }
     }
 }
 
@@ -98,6 +106,8 @@ struct Body {
     errors: Vec<Fault>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     outcome: Option<Outcome>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
 }
 
 impl From<Problem> for Body {
@@ -109,6 +119,7 @@ impl From<Problem> for Body {
             detail: problem.detail,
             errors: problem.errors,
             outcome: problem.outcome,
+            request_id: problem.request_id,
         }
     }
 }
@@ -117,7 +128,8 @@ impl From<Body> for Problem {
     fn from(body: Body) -> Self {
         let kind = ErrorKind::from_uri(&body.type_uri)
             .unwrap_or_else(|| ErrorKind::from_http_status(body.status));
-        Self { kind, detail: body.detail, errors: body.errors, outcome: body.outcome }
+        let Body { detail, errors, outcome, request_id, .. } = body;
+        Self { kind, detail, errors, outcome, request_id }
     }
 }
 
@@ -132,12 +144,14 @@ mod tests {
             detail: "the task is not valid".to_owned(),
             errors: vec![Fault { pointer: "/priority".to_owned(), detail: "too high".to_owned() }],
             outcome: Some(Outcome::Rejected),
+            request_id: Some("r-1".to_owned()),
         };
         let json = serde_json::to_value(&problem).unwrap();
         let expected = serde_json::json!({
             "type": "urn:cloudai:error:invalid-task", "title": "The task is not valid",
             "status": 422, "detail": "the task is not valid",
             "errors": [{"pointer": "/priority", "detail": "too high"}], "outcome": "rejected",
+            "request_id": "r-1",
         });
         assert_eq!(json, expected);
         assert_eq!(serde_json::from_value::<Problem>(json).unwrap(), problem);

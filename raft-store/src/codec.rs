@@ -4,6 +4,7 @@
 //! record    type (1 byte), level (1 byte), postcard
 //! command   type (1 byte), level (1 byte), postcard
 //! proposal  a command with the leader's stamp (a varint) after its level
+//! order     type, level, the actor in postcard, and the command that is ordered
 //! entry     see `entry`
 //! ```
 //!
@@ -23,6 +24,8 @@ use cluster_state::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+#[cfg(test)]
+pub(crate) use self::command::ORDERED_TYPE;
 pub(crate) use self::command::{decode_command, encode_command, stamp};
 pub use self::command::{decode_proposal, encode_proposal};
 pub(crate) use self::entry::{check_stored, decode_entry, decode_membership, encode_entry};
@@ -201,6 +204,7 @@ pub(crate) fn encode_record(
         Record::Settings(record) => encode_into(record, cluster, out),
         Record::UserToken(record) => encode_into(record, cluster, out),
         Record::Orphan(record) => encode_into(record, cluster, out),
+        Record::Audit(record) => encode_into(record, cluster, out),
         Record::Issuer(record) => encode_into(record, cluster, out),
         Record::Holder(record) => encode_into(record, cluster, out),
     }

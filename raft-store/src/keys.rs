@@ -57,8 +57,9 @@ impl LogRecord {
 /// Column families of the state instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Table {
-    /// Single records. Key: [`StateRecord`], 1 byte. Value: as the record says. Behind them orphaned
-    /// results, from level 2 on. Key: [`orphan_key`]. Value: `Orphan`.
+    /// Single records. Key: [`StateRecord`], 1 byte. Value: as the record says. Behind them, from
+    /// level 2 on, orphaned results (key: [`orphan_key`], value: `Orphan`), tokens of users (key:
+    /// [`user_token_key`], value: `UserToken`) and the trail (key: [`audit_key`], value: `AuditRecord`).
     Records,
     /// Key: [`Term`], 8 bytes. Value: `LeaderRecord`.
     Leaders,
@@ -156,6 +157,15 @@ pub(crate) fn holder_key(id: &HolderId) -> Vec<u8> {
     [&[HOLDERS], id.as_str().as_bytes()].concat()
 }
 
+/// First byte of the keys of the trail.
+pub(crate) const TRAIL: u8 = 40;
+
+/// Returns the key of a record of the trail in the table of single records: 1 byte, and its log
+/// position, 8 bytes. See [`orphan_key`].
+pub(crate) fn audit_key(index: LogIndex) -> [u8; 9] {
+    numbered(TRAIL, index.0)
+}
+
 /// First byte of the keys of orphaned results.
 pub(crate) const ORPHANS: u8 = 6;
 
@@ -163,9 +173,13 @@ pub(crate) const ORPHANS: u8 = 6;
 /// column family would be in the way of release 0.2.0, which a master may go back to until the level
 /// has risen.
 pub(crate) fn orphan_key(id: OrphanId) -> [u8; 9] {
-    let mut key = [ORPHANS; 9];
-    if let Some((_, number)) = key.split_first_mut() {
-        number.copy_from_slice(&id.0.to_be_bytes());
+    numbered(ORPHANS, id.0)
+}
+
+fn numbered(first: u8, number: u64) -> [u8; 9] {
+    let mut key = [first; 9];
+    if let Some((_, rest)) = key.split_first_mut() {
+        rest.copy_from_slice(&number.to_be_bytes());
     }
     key
 }

@@ -273,8 +273,8 @@ impl Proposer {
 /// It is not enough that a second time changes nothing: between the two, another client may have
 /// been told that the opposite is done, and the second time would undo it. Only a submission's key
 /// remembers that it was done.
-const fn is_repeatable(command: &Command) -> bool {
-    match command {
+fn is_repeatable(command: &Command) -> bool {
+    match command.itself() {
         Command::SubmitTasks(submission) => submission.idempotency_key.is_some(),
         Command::RegisterWorker(_)
         | Command::LabelWorker(_)
@@ -302,6 +302,9 @@ const fn is_repeatable(command: &Command) -> bool {
         | Command::CreateUserToken(_)
         | Command::RevokeUserToken(_)
         | Command::DropOrphans(_)
+        | Command::NoteOrder(_)
+        | Command::PruneTrail(_)
+        | Command::Ordered(_)
         | Command::AdoptIssuer(_)
         | Command::IssueCertificate(_)
         | Command::RevokeCertificates(_)

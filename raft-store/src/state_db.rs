@@ -25,7 +25,7 @@ use self::batch::Tables;
 use crate::codec::{self, Versioned};
 use crate::error::{OpenError, StorageError};
 use crate::files::{self, Directory};
-use crate::keys::{HOLDERS, NumberKey, ORPHANS, StateRecord, USER_TOKENS};
+use crate::keys::{HOLDERS, NumberKey, ORPHANS, StateRecord, TRAIL, USER_TOKENS};
 use crate::rocks;
 use crate::types::{LogId, StoredMembership};
 
@@ -160,6 +160,7 @@ impl Restored {
         restore_range(database, HOLDERS, &mut state, Record::Holder)?;
         restore_range(database, USER_TOKENS, &mut state, Record::UserToken)?;
         restore_range(database, ORPHANS, &mut state, Record::Orphan)?;
+        restore_range(database, TRAIL, &mut state, Record::Audit)?;
 
         Ok(Self { state, applied, membership })
     }

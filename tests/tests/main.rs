@@ -60,6 +60,7 @@ mod several_workers;
 mod supervisor_is_told_when_a_master_takes_part;
 mod task_leaves_a_silent_worker;
 mod tasks_survive_a_leader_change;
+mod trail_of_orders;
 mod upgrade;
 mod users_by_token;
 mod users_of_an_identity_provider;

@@ -130,7 +130,7 @@ const MAY_END: [(&str, &str); 17] = [
 ];
 
 /// Files that only compute: no waiting, no clock. What they need to know is given to them.
-const PURE: [&str; 27] = [
+const PURE: [&str; 28] = [
     "master/src/access/failures.rs",
     "master/src/access/federation/mapping.rs",
     "master/src/access/fresh_reads.rs",
@@ -147,6 +147,7 @@ const PURE: [&str; 27] = [
     "master/src/leader/ticker/aged.rs",
     "proto/oidc/src/claims.rs",
     "proto/oidc/src/token.rs",
+    "master/src/trail/refusals.rs",
     "proto/src/relays.rs",
     "raft-store/src/clock/survey.rs",
     "raft-store/src/node/founding/verdict.rs",

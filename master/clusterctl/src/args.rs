@@ -1,5 +1,6 @@
 //! Defines the command line.
 
+mod audit;
 mod context;
 mod member;
 mod operator;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+pub use audit::AuditArgs;
 pub use context::{ContextCommand, LoginArgs};
 pub use member::MemberCommand;
 pub use operator::{
@@ -218,6 +220,8 @@ pub enum ClusterCommand {
         #[command(subcommand)]
         command: OrphanCommand,
     },
+    /// Show who gave which orders, when, from where and with which outcome
+    Audit(AuditArgs),
     /// Show or acknowledge the mass-loss alarm, which says that most workers fell silent at once
     MassLoss {
         /// Action to take; shows the alarm by default

@@ -1,5 +1,6 @@
 //! Runs each command: asks the cluster and prints the answer.
 
+mod audit;
 mod certificates;
 mod config;
 mod context;
@@ -130,6 +131,7 @@ async fn ask(context: &Context, command: ClusterCommand) -> Result<(), Failure> 
         ClusterCommand::Member { command } => Box::pin(member::run(context, command)).await,
         ClusterCommand::Upgrade { command } => upgrade::run(context, command).await,
         ClusterCommand::Orphan { command } => orphan::run(context, command).await,
+        ClusterCommand::Audit(args) => audit::run(context, args).await,
         ClusterCommand::MassLoss { command } => mass_loss::run(context, command).await,
     }
 }

@@ -1,5 +1,6 @@
 //! Prints results: data on standard output, as columns or as JSON; messages on standard error.
 
+mod audit;
 mod certificates;
 mod context;
 mod member;
@@ -17,6 +18,7 @@ use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
+pub use audit::audit;
 pub use certificates::certificates;
 pub use context::{ShownContext, context, contexts};
 pub use member::members;

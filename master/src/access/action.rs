@@ -37,6 +37,8 @@ pub(crate) enum Action {
     SaveBackup,
     /// Create, list and revoke tokens of users.
     ManageUsers,
+    /// Read the trail of orders.
+    ReadAudit,
     /// Learn what the cluster trusts, and ask for a certificate.
     JoinCluster,
     /// Hand an issuer of certificates over, and revoke certificates.
@@ -50,7 +52,7 @@ pub(crate) enum Action {
 impl Action {
     /// All actions.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::Probe,
         Self::WhoAmI,
         Self::ReadMetrics,
@@ -67,6 +69,7 @@ impl Action {
         Self::ManageMembers,
         Self::SaveBackup,
         Self::ManageUsers,
+        Self::ReadAudit,
         Self::JoinCluster,
         Self::ManageCertificates,
         Self::ServeAsWorker,
@@ -85,6 +88,7 @@ impl Action {
             | Self::ReadEnvironment
             | Self::SubmitTasks
             | Self::CancelTasks
+            | Self::ReadAudit
             | Self::JoinCluster
             | Self::ServeAsWorker
             | Self::ServeAsMaster => false,
@@ -101,7 +105,7 @@ impl Action {
     }
 
     /// Returns true if users take it, whose requests are counted.
-    pub(super) const fn is_for_users(self) -> bool {
+    pub(crate) const fn is_for_users(self) -> bool {
         match self {
             Self::Probe | Self::ServeAsWorker | Self::ServeAsMaster => false,
             Self::WhoAmI
@@ -120,7 +124,8 @@ impl Action {
             | Self::SaveBackup
             | Self::ManageUsers
             | Self::JoinCluster
-            | Self::ManageCertificates => true,
+            | Self::ManageCertificates
+            | Self::ReadAudit => true,
         }
     }
 
@@ -143,6 +148,7 @@ impl Action {
             Self::Upgrade => "hold or release the feature level",
             Self::SaveBackup => "save a backup",
             Self::ManageUsers => "manage users",
+            Self::ReadAudit => "read the trail of orders",
             Self::JoinCluster => "ask for a certificate",
             Self::ManageCertificates => "manage certificates",
             Self::ServeAsWorker => "serve as a worker",

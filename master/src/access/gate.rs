@@ -4,7 +4,6 @@ mod caller;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -16,15 +15,17 @@ use raft_store::Node;
 use tokio::time::Instant;
 
 pub(crate) use self::caller::Caller;
+use self::caller::Visit;
 use super::bearer::Presented;
 use super::budgets::{Budgets, Exhausted};
 use super::failures::{Failures, Standing};
 use super::federation::{Federation, NotAdmitted};
 use super::fresh_reads::FreshReads;
 use super::policy::Verdict;
-use super::{Action, Object, Origin, Policy, Principal, TokenFile, secret};
+use super::{Action, Object, Origin, Policy, Principal, RequestId, TokenFile, secret};
 use crate::metrics::{Metrics, Refused};
 use crate::refusal;
+use crate::trail::{RefusalKind, Trail};
 
 /// Rules of a gate.
 #[derive(Debug)]
@@ -52,6 +53,7 @@ struct Shared {
     federation: Option<Federation>,
     node: Node,
     metrics: Metrics,
+    trail: Trail,
     failures: Mutex<Failures>,
     fresh_reads: Mutex<FreshReads>,
     /// Requests that each caller may make; none for any number.
@@ -82,7 +84,7 @@ const UNKNOWN: Reason = Cow::Borrowed("it was revoked, or never issued");
 
 impl Gate {
     /// Creates a gate that keeps the rules.
-    pub(crate) fn new(rules: Rules, node: Node, metrics: Metrics) -> Self {
+    pub(crate) fn new(rules: Rules, node: Node, (metrics, trail): (Metrics, Trail)) -> Self {
         let Rules { policy, tokens, federation, requests_per_second } = rules;
         let shared = Shared {
             policy,
@@ -91,6 +93,7 @@ impl Gate {
             federation,
             node,
             metrics,
+            trail,
             failures: Mutex::default(),
             fresh_reads: Mutex::default(),
             budgets: Budgets::new(requests_per_second),
@@ -101,8 +104,8 @@ impl Gate {
 
     /// Returns a caller that nobody has asked anything.
     pub(crate) fn anyone(&self) -> Caller {
-        let nowhere = Origin::default().site();
-        Caller::new(Arc::clone(&self.shared.anonymous), nowhere, self.clone())
+        let visit = Visit::of(&Origin::default(), RequestId::draw());
+        Caller::new(Arc::clone(&self.shared.anonymous), visit, self.clone())
     }
 
     /// Returns the caller if the request presents no token: it is whoever the connection belongs to,
@@ -110,7 +113,8 @@ impl Gate {
     pub(crate) fn without_token(&self, origin: &Origin, headers: &HeaderMap) -> Option<Caller> {
         let is_bare = Presented::of(headers) == Presented::Nothing && !self.is_revoked(origin);
         let principal = origin.identity.as_ref().unwrap_or(&self.shared.anonymous);
-        is_bare.then(|| Caller::new(Arc::clone(principal), origin.site(), self.clone()))
+        let visit = || Visit::of(origin, RequestId::of(headers));
+        is_bare.then(|| Caller::new(Arc::clone(principal), visit(), self.clone()))
     }
 
     /// Returns the caller. A token counts for more than the connection, and a wrong one is refused
@@ -123,18 +127,22 @@ impl Gate {
         if let Some(caller) = self.without_token(origin, headers) {
             return Ok(caller);
         }
+        let visit = Visit::of(origin, RequestId::of(headers));
         if self.is_revoked(origin) {
             self.shared.metrics.on_refused(Refused::Unauthenticated);
             let problem = Problem::new(ErrorKind::Unauthenticated, "the certificate was revoked");
-            return Err(problem.with_outcome(Outcome::Rejected));
+            return Err(self.on_stranger(problem.with_outcome(Outcome::Rejected), &visit));
         }
         let user = match Presented::of(headers) {
-            Presented::Token(token) => self.user(token, origin).await?,
+            Presented::Token(token) => {
+                let user = self.user(token, origin).await;
+                user.map_err(|problem| self.on_stranger(problem, &visit))?
+            }
             Presented::Nothing | Presented::Unreadable => Err(NO_TOKEN),
         };
         match user {
-            Ok(user) => Ok(Caller::new(user, origin.site(), self.clone())),
-            Err(reason) => Err(self.on_failure(origin, &reason)),
+            Ok(user) => Ok(Caller::new(user, visit, self.clone())),
+            Err(reason) => Err(self.on_stranger(self.on_failure(origin, &reason), &visit)),
         }
     }
 
@@ -257,18 +265,13 @@ impl Gate {
 
     /// Counts a request of a principal at an address. What masters and workers do is bounded by what
     /// there is to do.
-    pub(super) fn spend(
-        &self,
-        principal: &Principal,
-        site: IpAddr,
-        action: Action,
-    ) -> Result<(), Problem> {
+    pub(super) fn spend(&self, caller: &Caller, action: Action) -> Result<(), Problem> {
         let Some(budgets) = &self.shared.budgets else { return Ok(()) };
         if !action.is_for_users() {
             return Ok(());
         }
-        let spent = match principal {
-            Principal::Anonymous => budgets.spend_of_stranger(site),
+        let spent = match caller.principal() {
+            Principal::Anonymous => budgets.spend_of_stranger(caller.visit().site),
             Principal::User { name, .. } => budgets.spend_of_user(name),
             Principal::Worker(_) | Principal::Master(_) => Ok(()),
         };
@@ -276,26 +279,48 @@ impl Gate {
             self.shared.metrics.on_refused(Refused::TooManyRequests);
             let detail =
                 "this caller has made as many requests as limits.requests_per_second allows";
-            Problem::new(ErrorKind::Overloaded, detail).with_outcome(Outcome::Rejected)
+            let problem = Problem::new(ErrorKind::Overloaded, detail);
+            self.note(&problem, Some((caller.principal(), action)), caller.visit());
+            problem.with_outcome(Outcome::Rejected)
         })
+    }
+
+    /// Notes the refusal of somebody whom nobody knows.
+    fn on_stranger(&self, problem: Problem, visit: &Visit) -> Problem {
+        self.note(&problem, None, visit);
+        problem.of_request(&visit.request)
+    }
+
+    /// Notes a refusal for the file of the trail.
+    fn note(&self, problem: &Problem, asked: Option<(&Principal, Action)>, visit: &Visit) {
+        let kind = || RefusalKind {
+            error: problem.kind.name(),
+            principal: asked.map(|(principal, _)| principal.to_string()),
+            action: asked.map(|(_, action)| action.phrase()),
+            remote: visit.remote.map(|remote| remote.ip()),
+        };
+        self.shared.trail.on_refused(kind, self.shared.node.clock().now(), &visit.request);
     }
 
     /// Refuses what a principal may not do.
     pub(super) fn check(
         &self,
-        principal: &Principal,
+        caller: &Caller,
         action: Action,
         object: Object<'_>,
     ) -> Result<(), Problem> {
         let policy = self.shared.policy;
+        let principal = caller.principal();
         let verdict = policy.allows(principal, action, object);
         if verdict == Verdict::Allowed && action.is_order() && *principal != Principal::Anonymous {
-            tracing::info!(by = %principal, %action, "a user gives an order");
+            let request = caller.request();
+            tracing::info!(by = %principal, %action, %request, "a user gives an order");
         }
         policy.explain(verdict, principal, action).inspect_err(|problem| {
             let is_known = problem.kind == ErrorKind::Forbidden;
             let reason = if is_known { Refused::Forbidden } else { Refused::Unauthenticated };
             self.shared.metrics.on_refused(reason);
+            self.note(problem, Some((principal, action)), caller.visit());
         })
     }
 

@@ -71,6 +71,7 @@ pub(crate) const fn need(action: Action) -> Need {
         Action::ManageMembers
         | Action::SaveBackup
         | Action::ManageUsers
+        | Action::ReadAudit
         | Action::ManageCertificates => Need::Role(Role::Admin),
         Action::ServeAsWorker => Need::Worker,
         Action::ServeAsMaster => Need::Master,
@@ -97,7 +98,7 @@ impl Policy {
     /// | look at tasks | yes | in scope | yes | yes | | yes | by its role |
     /// | look at environments; submit, cancel tasks | | in scope | yes | yes | | | by its role |
     /// | manage workers, join tokens; lead; change settings; upgrade | | | yes | yes | | | by its role |
-    /// | change members; save a backup; manage users, certificates | | | | yes | | | by its role |
+    /// | change members; save a backup; manage users, certificates; read the trail | | | | yes | | | by its role |
     /// | serve as a worker | | | | | yes | yes | without certificates |
     /// | serve as a master | | | | | | yes | without certificates |
     ///

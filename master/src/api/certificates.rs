@@ -1,5 +1,6 @@
 //! `/api/cluster/certificates`, and workers that are forgotten.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -9,6 +10,7 @@ use serde::Deserialize;
 use super::Api;
 use super::answer::{Refusal, marked};
 use super::input::{Id, Params, ReadParams};
+use crate::access::Caller;
 use crate::operations::Answer;
 use crate::{ids, wire};
 
@@ -31,9 +33,10 @@ pub(super) struct ForgetParams {
 /// `POST /api/workers/{id}/forget`.
 pub(super) async fn forget_worker(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Id(id): Id,
     Params(ForgetParams { force }): Params<ForgetParams>,
 ) -> Result<Response, Refusal> {
-    let forgotten = api.operations.forget_worker(ids::worker(&id)?, force).await?;
+    let forgotten = api.operations.forget_worker(ids::worker(&id)?, force, &caller).await?;
     Ok(marked(StatusCode::NO_CONTENT, forgotten.mark))
 }

@@ -1,5 +1,6 @@
 //! `/api/cluster`: answers without a leader and with members down.
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header;
@@ -10,6 +11,7 @@ use proto::v1;
 use super::Api;
 use super::answer::Refusal;
 use super::input::{NoParams, Params, ReadParams};
+use crate::access::Caller;
 use crate::operations::{Answer, TermView};
 use crate::wire;
 
@@ -45,17 +47,19 @@ pub(super) async fn leaders(
 /// `POST /api/cluster/mass-loss/acknowledge`.
 pub(super) async fn acknowledge_mass_loss(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Answer<v1::MassLoss>, Refusal> {
-    Ok(api.operations.acknowledge_mass_loss().await?.map(wire::mass_loss))
+    Ok(api.operations.acknowledge_mass_loss(&caller).await?.map(wire::mass_loss))
 }
 
 /// `POST /api/cluster/snapshot`: the bytes of a backup's file.
 pub(super) async fn save_snapshot(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Response, Refusal> {
-    let bytes = api.operations.save_snapshot().await?;
+    let bytes = api.operations.send_snapshot(&caller).await?;
     let media_type = [(header::CONTENT_TYPE, "application/octet-stream")];
     Ok((media_type, Body::from_stream(bytes)).into_response())
 }

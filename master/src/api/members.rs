@@ -1,5 +1,6 @@
 //! `/api/cluster/members`.
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -9,6 +10,7 @@ use serde::Deserialize;
 use super::Api;
 use super::answer::Refusal;
 use super::input::{self, Id, NoParams, Params, ReadParams};
+use crate::access::Caller;
 use crate::membership_order::MembershipOrder;
 use crate::operations::Answer;
 use crate::wire;
@@ -61,6 +63,7 @@ pub(super) async fn list(
 /// `POST /api/cluster/members`: the new member waits for its vote when this is answered.
 pub(super) async fn add(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Params(NoParams {}): Params<NoParams>,
     headers: HeaderMap,
     body: Body,
@@ -68,7 +71,7 @@ pub(super) async fn add(
     let body = input::json_body(&api, &headers, body).await?;
     let NewMember { name, address } = input::from_json(&body)?;
     let request = v1::AddMemberRequest { name: name.into(), address };
-    let added = change(&api, request.try_into()?).await?;
+    let added = change(&api, request.try_into()?, &caller).await?;
     let status = if added.body.changed { StatusCode::ACCEPTED } else { StatusCode::OK };
     Ok((status, added))
 }
@@ -76,15 +79,17 @@ pub(super) async fn add(
 /// `POST /api/cluster/members/{name}/promote`.
 pub(super) async fn promote(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Id(name): Id,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Answer<v1::MemberChanged>, Refusal> {
-    change(&api, v1::PromoteMemberRequest { name }.try_into()?).await
+    change(&api, v1::PromoteMemberRequest { name }.try_into()?, &caller).await
 }
 
 /// `POST /api/cluster/members/{name}/replace`: the body names the member that gets its vote.
 pub(super) async fn replace(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Id(old): Id,
     Params(NoParams {}): Params<NoParams>,
     headers: HeaderMap,
@@ -93,19 +98,24 @@ pub(super) async fn replace(
     let body = input::json_body(&api, &headers, body).await?;
     let Replacement { new } = input::from_json(&body)?;
     let request = v1::ReplaceMemberRequest { old, new: new.into() };
-    change(&api, request.try_into()?).await
+    change(&api, request.try_into()?, &caller).await
 }
 
 /// `DELETE /api/cluster/members/{name}`.
 pub(super) async fn remove(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Id(name): Id,
     Params(params): Params<RemoveParams>,
 ) -> Result<Answer<v1::MemberChanged>, Refusal> {
     let force = params.force.unwrap_or(false);
-    change(&api, v1::RemoveMemberRequest { name, force }.try_into()?).await
+    change(&api, v1::RemoveMemberRequest { name, force }.try_into()?, &caller).await
 }
 
-async fn change(api: &Api, order: MembershipOrder) -> Result<Answer<v1::MemberChanged>, Refusal> {
-    Ok(api.operations.change_members(order).await?.map(wire::member_changed))
+async fn change(
+    api: &Api,
+    order: MembershipOrder,
+    caller: &Caller,
+) -> Result<Answer<v1::MemberChanged>, Refusal> {
+    Ok(api.operations.order_members(order, caller).await?.map(wire::member_changed))
 }

@@ -1,5 +1,6 @@
 //! `/api/cluster/orphans`.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -12,6 +13,7 @@ use serde::Deserialize;
 use super::Api;
 use super::answer::{Refusal, marked};
 use super::input::{self, Id, NoParams, Params};
+use crate::access::Caller;
 use crate::operations::Answer;
 use crate::{ids, wire};
 
@@ -46,20 +48,22 @@ pub(super) async fn list(
 /// `DELETE /api/cluster/orphans`: those up to the last one that was seen.
 pub(super) async fn drop_seen(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Params(DropParams { up_to }): Params<DropParams>,
 ) -> Result<Answer<v1::DropOrphansResponse>, Refusal> {
     let last = convert::id("/up_to", &up_to).map_err(Problem::from)?;
-    let dropped = api.operations.drop_orphans(OrphanSelection::UpTo(last)).await?;
+    let dropped = api.operations.drop_orphans(OrphanSelection::UpTo(last), &caller).await?;
     Ok(dropped.map(wire::orphans_dropped))
 }
 
 /// `DELETE /api/cluster/orphans/{id}`.
 pub(super) async fn drop_one(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Id(id): Id,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Response, Refusal> {
     let selection = OrphanSelection::These(vec![ids::orphan(&id)?]);
-    let dropped = api.operations.drop_orphans(selection).await?;
+    let dropped = api.operations.drop_orphans(selection, &caller).await?;
     Ok(marked(StatusCode::NO_CONTENT, dropped.mark))
 }

@@ -54,9 +54,10 @@ pub(super) async fn list(
 /// `DELETE /api/users/tokens/{id}`.
 pub(super) async fn revoke(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Id(id): Id,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Response, Refusal> {
-    let revoked = api.operations.revoke_user_token(ids::user_token(&id)?).await?;
+    let revoked = api.operations.revoke_user_token(ids::user_token(&id)?, &caller).await?;
     Ok(marked(StatusCode::NO_CONTENT, revoked.mark))
 }

@@ -65,6 +65,7 @@ pub(super) async fn show(
 /// `POST /api/workers`: of a worker that is registered it changes what the body names.
 pub(super) async fn register(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Params(NoParams {}): Params<NoParams>,
     headers: HeaderMap,
     body: Body,
@@ -75,7 +76,7 @@ pub(super) async fn register(
     let request = v1::RegisterRequest { worker_id, address, labels };
     let command = RegisterWorker::try_from(request).map_err(Problem::from)?;
     let Answer { body: (worker, registered), mark } =
-        api.operations.register_worker(command).await?;
+        api.operations.register_worker(command, &caller).await?;
     let location = format!("/api/workers/{}", worker.worker.id);
     let answer = mark.on(wire::own_worker(worker));
     Ok(match registered {
@@ -89,10 +90,11 @@ pub(super) async fn register(
 /// `DELETE /api/workers/{id}`.
 pub(super) async fn unregister(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Id(id): Id,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Response, Refusal> {
-    let unregistered = api.operations.unregister_worker(ids::worker(&id)?).await?;
+    let unregistered = api.operations.unregister_worker(ids::worker(&id)?, &caller).await?;
     Ok(marked(StatusCode::NO_CONTENT, unregistered.mark))
 }
 
@@ -154,19 +156,21 @@ pub(super) async fn tasks(
 /// `POST /api/workers/{id}/cordon`.
 pub(super) async fn cordon(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Id(id): Id,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Answer<v1::Worker>, Refusal> {
-    order(&api, &id, SchedulingOrder::Cordon).await
+    order(&api, &id, SchedulingOrder::Cordon, &caller).await
 }
 
 /// `POST /api/workers/{id}/uncordon`: ends a drain, too.
 pub(super) async fn uncordon(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Id(id): Id,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Answer<v1::Worker>, Refusal> {
-    order(&api, &id, SchedulingOrder::Uncordon).await
+    order(&api, &id, SchedulingOrder::Uncordon, &caller).await
 }
 
 /// Time that an answer waits for the contacts to end, below the time that load balancers wait for a
@@ -216,17 +220,23 @@ pub(super) struct DrainParams {
 /// `POST /api/workers/{id}/drain?timeout=5m`.
 pub(super) async fn drain(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Id(id): Id,
     Params(DrainParams { timeout }): Params<DrainParams>,
 ) -> Result<Answer<v1::Worker>, Refusal> {
     let timeout = timeout.as_deref().map(|text| input::duration("timeout", text)).transpose()?;
     let timeout = timeout.map(convert::drain_timeout).transpose().map_err(Problem::from)?;
-    order(&api, &id, SchedulingOrder::Drain { timeout }).await
+    order(&api, &id, SchedulingOrder::Drain { timeout }, &caller).await
 }
 
-async fn order(api: &Api, id: &str, order: SchedulingOrder) -> Result<Answer<v1::Worker>, Refusal> {
+async fn order(
+    api: &Api,
+    id: &str,
+    order: SchedulingOrder,
+    caller: &Caller,
+) -> Result<Answer<v1::Worker>, Refusal> {
     let command = SetScheduling { worker: ids::worker(id)?, order };
-    Ok(api.operations.set_scheduling(command).await?.map(wire::own_worker))
+    Ok(api.operations.set_scheduling(command, caller).await?.map(wire::own_worker))
 }
 
 #[derive(Debug, Deserialize)]
@@ -241,6 +251,7 @@ struct LabelChanges {
 /// `POST /api/workers/{id}/labels`.
 pub(super) async fn label(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Id(worker_id): Id,
     Params(NoParams {}): Params<NoParams>,
     headers: HeaderMap,
@@ -249,6 +260,6 @@ pub(super) async fn label(
     let body = input::json_body(&api, &headers, body).await?;
     let LabelChanges { set, remove } = input::from_json(&body)?;
     let request = v1::LabelWorkerRequest { worker_id, set, remove };
-    let changed = api.operations.label_worker(wire::label_worker(request)?).await?;
+    let changed = api.operations.label_worker(wire::label_worker(request)?, &caller).await?;
     Ok(changed.map(wire::own_worker))
 }

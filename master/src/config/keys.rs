@@ -182,6 +182,16 @@ pub(super) static KEYS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
         key!(limits.disk_reserve, "BYTES", "Space reserved for starting on a full disk"),
         key!(retention.tasks, "COUNT", "Maximum number of finished tasks kept"),
         key!(retention.age, "DURATION", "Age at which finished tasks are forgotten"),
+        key!(audit.records, "COUNT", "Maximum number of orders kept in the trail"),
+        key!(audit.age, "DURATION", "Age at which orders in the trail are forgotten"),
+        key!(audit.submissions, "BOOL", "Put submissions of tasks on record, too"),
+        key!(
+            audit.file,
+            "FILE",
+            "File to which this master appends the trail, as lines of JSON; within data_dir if it is relative, none without it"
+        ),
+        key!(audit.file_bytes, "BYTES", "Bytes of the file after which another is begun"),
+        key!(audit.file_keep, "COUNT", "Number of older files that are kept"),
         key!(upgrade.hold, "BOOL", "Keep the feature level, so that masters can go back a release"),
         key!(
             autopilot.enabled,

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use cluster_state::{LimitSettings, SettingKey, Settings};
+use cluster_state::{AuditSettings, LimitSettings, SettingKey, Settings};
 use daemon::config::Key;
 
-use super::{Bytes, Config, keys};
+use super::{AuditConfig, Bytes, Config, keys};
 
 /// A text that is not the value of a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,7 @@ impl Config {
     /// Returns what the configuration says of the settings of the cluster.
     #[must_use]
     pub fn settings(&self) -> Settings {
+        let AuditConfig { records, age, submissions, .. } = self.audit;
         Settings {
             worker: self.worker,
             reconnect: self.reconnect.clone(),
@@ -38,15 +39,18 @@ impl Config {
             retention: self.retention,
             autopilot: self.autopilot,
             upgrade: self.upgrade,
+            audit: AuditSettings { records, age, submissions },
         }
     }
 
     /// Returns a configuration that says this of them.
     fn of(settings: &Settings) -> Self {
-        let Settings { worker, reconnect, scheduler, limits, retention, autopilot, upgrade } =
+        let Settings { worker, reconnect, scheduler, limits, retention, autopilot, upgrade, audit } =
             settings.clone();
         let mut config =
             Self { worker, reconnect, scheduler, retention, autopilot, upgrade, ..Self::default() };
+        let AuditSettings { records, age, submissions } = audit;
+        config.audit = AuditConfig { records, age, submissions, ..AuditConfig::default() };
         config.limits.live_bytes = Bytes(usize::try_from(limits.live_bytes).unwrap_or(usize::MAX));
         config
     }

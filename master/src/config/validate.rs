@@ -22,6 +22,9 @@ const ISSUED_LIVES: std::ops::RangeInclusive<Duration> =
 /// Shortest time between two backups: each reads the whole state.
 const BACKUP_INTERVAL_MIN: Duration = Duration::from_secs(1);
 
+/// Least bytes of a file of the trail: a few lines would not be worth a file.
+const TRAIL_FILE_BYTES_MIN: u64 = 64 << 10;
+
 /// Fills in what follows from other keys and refuses what does not fit together.
 pub(super) fn complete(mut config: Config) -> Result<Config, ConfigError> {
     check_members(&config)?;
@@ -46,6 +49,9 @@ pub(super) fn complete(mut config: Config) -> Result<Config, ConfigError> {
     }
     check_limits(&config)?;
     check_backups(&config)?;
+    if config.audit.file_bytes.as_u64() < TRAIL_FILE_BYTES_MIN {
+        return Err(ConfigError::conflict("audit.file_bytes", "the least is 64KiB"));
+    }
     Ok(config)
 }
 

@@ -209,6 +209,7 @@ impl Event {
                 | Record::IdempotencyKey(_)
                 | Record::Departed(_)
                 | Record::UserToken(_)
+                | Record::Audit(_)
                 | Record::Issuer(_)
                 | Record::Holder(_)
                 | Record::Token(_),
@@ -220,6 +221,7 @@ impl Event {
                 | Key::IdempotencyKey(_)
                 | Key::Departed(_)
                 | Key::UserToken(_)
+                | Key::Audit(_)
                 | Key::Issuer
                 | Key::Holder(_)
                 | Key::Token(_)

@@ -4,7 +4,10 @@ mod aged;
 
 use std::time::Duration;
 
-use cluster_state::{Command, Reply, RetentionSettings, TaskId, Term, Tick, Timestamp};
+use cluster_state::{
+    AuditSettings, Command, LogIndex, PruneTrail, Reply, RetentionSettings, TaskId, Term, Tick,
+    Timestamp,
+};
 use raft_store::{Node, ProposeError, StorageError};
 use tokio::time::Instant;
 
@@ -26,6 +29,8 @@ pub(crate) struct Ticker {
     next_retention: Instant,
     aged: AgeAllowance,
     aged_at: Instant,
+    aged_orders: AgeAllowance,
+    next_pruning: Instant,
 }
 
 impl Ticker {
@@ -33,8 +38,17 @@ impl Ticker {
     #[must_use]
     pub(crate) fn new(node: Node, term: Term, settings: SettingsInForce) -> Self {
         let now = Instant::now();
-        let aged = AgeAllowance::default();
-        Self { node, term, settings, next_retention: now, aged, aged_at: now }
+        let (aged, aged_orders) = (AgeAllowance::default(), AgeAllowance::default());
+        Self {
+            node,
+            term,
+            settings,
+            next_retention: now,
+            aged,
+            aged_at: now,
+            aged_orders,
+            next_pruning: now,
+        }
     }
 
     /// Returns the tasks to forget now.
@@ -77,11 +91,43 @@ impl Ticker {
     }
 }
 
+impl Ticker {
+    /// Forgets orders in the trail for their age, as gradually as tasks. Their number is kept within
+    /// its bound by every order that is added.
+    async fn prune_trail(&mut self) -> Result<(), ProposeError> {
+        let now = Instant::now();
+        if now < self.next_pruning {
+            return Ok(());
+        }
+        let passed = RETENTION_PERIOD + now.saturating_duration_since(self.next_pruning);
+        self.next_pruning = now + RETENTION_PERIOD;
+
+        let log_time = self.node.clock().now();
+        let allowance = &mut self.aged_orders;
+        let aged = self.node.reader().with(|state| {
+            let AuditSettings { age, .. } = self.settings.of(state).audit;
+            let kept = u64::try_from(state.trail().len()).unwrap_or(u64::MAX);
+            allowance.on_passed(passed, kept);
+            let allowed = usize::try_from(allowance.tasks()).unwrap_or(usize::MAX);
+            // The newest one stays.
+            let allowed = allowed.min(state.trail().len().saturating_sub(1));
+            let before = log_time.before(age);
+            let aged = state.trail().take_while(|record| record.at < before).take(allowed);
+            aged.map(|record| record.index).collect::<Vec<LogIndex>>()
+        });
+        let Some(up_to) = aged.last().copied() else { return Ok(()) };
+        allowance.on_forgotten(u64::try_from(aged.len()).unwrap_or(u64::MAX));
+        let command = Command::PruneTrail(PruneTrail { term: self.term, up_to });
+        self.node.propose_as_leader(self.term, &command).await.map(drop)
+    }
+}
+
 impl Duty for Ticker {
     const NAME: &'static str = "ticker";
     type Error = ProposeError;
 
     async fn pass(&mut self) -> Result<Wait, ProposeError> {
+        self.prune_trail().await?;
         loop {
             let forget = self.forgettable().await;
             let now = self.node.clock().now();
@@ -89,7 +135,8 @@ impl Duty for Ticker {
             let is_due = timer.is_some_and(|at| at <= now);
             if !is_due && forget.is_empty() {
                 let until_timer = timer.and_then(|at| Instant::now().checked_add(at.since(now)));
-                let next = until_timer.into_iter().chain([self.next_retention]).min();
+                let next =
+                    until_timer.into_iter().chain([self.next_retention, self.next_pruning]).min();
                 return Ok(Wait::for_change().at_most_until(next));
             }
             let command = Command::Tick(Tick { term: self.term, forget });

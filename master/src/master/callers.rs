@@ -9,6 +9,7 @@ use super::StartError;
 use crate::access::{Federation, Gate, Policy, Rules, TokenFile};
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::trail::Trail;
 
 /// Callers of a master, and their rights.
 #[derive(Debug)]
@@ -37,11 +38,16 @@ impl Callers {
 
     /// Returns the gate through which they come, and starts to keep up with the identity provider, if
     /// there is one.
-    pub(super) fn gate(self, node: Node, metrics: Metrics, loops: &Loops) -> Gate {
+    pub(super) fn gate(
+        self,
+        node: Node,
+        (metrics, trail): (Metrics, Trail),
+        loops: &Loops,
+    ) -> Gate {
         let Self(rules) = self;
         if let Some(federation) = &rules.federation {
             federation.start_watch(loops);
         }
-        Gate::new(rules, node, metrics)
+        Gate::new(rules, node, (metrics, trail))
     }
 }

@@ -1,4 +1,5 @@
-//! Counts of requests that were refused for who made them.
+//! Counts of requests that were refused for who made them, and of failures to write the file of the
+//! trail, which tells of them.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -33,9 +34,12 @@ impl Refused {
     }
 }
 
-/// The counts, by reason.
+/// The counts.
 #[derive(Clone, Debug)]
-pub(super) struct Refusals(Family<[(&'static str, &'static str); 1], Counter>);
+pub(super) struct Refusals {
+    by_reason: Family<[(&'static str, &'static str); 1], Counter>,
+    trail_failures: Counter,
+}
 
 impl Refusals {
     /// All counts at zero: a series that is there before the first of its kind shows that there was
@@ -45,18 +49,28 @@ impl Refusals {
         for reason in Refused::ALL {
             drop(refused.get_or_create(&[("reason", reason.name())]));
         }
-        Self(refused)
+        Self { by_reason: refused, trail_failures: Counter::default() }
     }
 
     pub(super) fn register(self, to: &mut Registry) {
-        to.register("refused_requests", "Requests refused for who made them", self.0);
+        to.register("refused_requests", "Requests refused for who made them", self.by_reason);
+        to.register(
+            "audit_file_failures",
+            "Failures to write the file of the trail of orders",
+            self.trail_failures,
+        );
     }
 }
 
 impl Metrics {
     /// A request was refused for who made it.
     pub(crate) fn on_refused(&self, reason: Refused) {
-        let Refusals(refused) = &self.shared.everywhere.refusals;
+        let refused = &self.shared.everywhere.refusals.by_reason;
         refused.get_or_create(&[("reason", reason.name())]).inc();
+    }
+
+    /// The file of the trail could not be written.
+    pub(crate) fn on_trail_failed(&self) {
+        self.shared.everywhere.refusals.trail_failures.inc();
     }
 }

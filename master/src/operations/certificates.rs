@@ -76,9 +76,10 @@ impl Operations {
     pub(crate) async fn adopt_issuer(
         &self,
         new: NewIssuer,
-        by: &Origin,
+        over: &Origin,
+        by: &Caller,
     ) -> Result<Answer<()>, Problem> {
-        check_secured(by)?;
+        check_secured(over)?;
         let NewIssuer { roots, certificate, key } = new;
         let authority = Authority::open(&roots, &certificate, &key).map_err(|e| unusable(&e))?;
         self.try_out(&authority, &roots)?;
@@ -90,7 +91,7 @@ impl Operations {
         let put_aside = tokio::task::spawn_blocking(move || files.put_aside(&aside)).await;
         put_aside.map_err(|error| internal(&error))?.map_err(|error| key_problem(&error))?;
         let command = Command::AdoptIssuer(AdoptIssuer { roots, certificate, digest, not_after });
-        let mark = self.propose(&command).await?.mark;
+        let mark = self.order(command, by).await?.mark;
 
         self.reach(Reading::default()).await?;
         self.issuer().look(self.node()).await.map_err(|error| key_problem(&error))?;
@@ -253,9 +254,10 @@ impl Operations {
     pub(crate) async fn revoke_certificates(
         &self,
         holder: HolderId,
+        by: &Caller,
     ) -> Result<Answer<()>, Problem> {
         let command = Command::RevokeCertificates(RevokeCertificates { holder });
-        Ok(self.propose(&command).await?.map(drop))
+        Ok(self.order(command, by).await?.map(drop))
     }
 
     /// Removes a worker from the registry, revokes what it has, and frees its name.
@@ -263,9 +265,10 @@ impl Operations {
         &self,
         worker: WorkerId,
         force: bool,
+        by: &Caller,
     ) -> Result<Answer<()>, Problem> {
         let command = Command::ForgetWorker(ForgetWorker { worker, force });
-        Ok(self.propose(&command).await?.map(drop))
+        Ok(self.order(command, by).await?.map(drop))
     }
 
     /// Returns the issuer's key for another master, and for nobody else.

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::views::{ClusterView, LeaderView, MemberView};
 use super::{Answer, Operations, Reading};
+use crate::access::Caller;
 use crate::refusal;
 
 /// A voter further behind than this is a problem worth telling.
@@ -110,8 +111,11 @@ impl Operations {
     }
 
     /// Ends the slow requeueing after a mass loss.
-    pub(crate) async fn acknowledge_mass_loss(&self) -> Result<Answer<Option<MassLoss>>, Problem> {
-        let mark = self.propose(&Command::AcknowledgeMassLoss).await?.mark;
+    pub(crate) async fn acknowledge_mass_loss(
+        &self,
+        by: &Caller,
+    ) -> Result<Answer<Option<MassLoss>>, Problem> {
+        let mark = self.order(Command::AcknowledgeMassLoss, by).await?.mark;
         self.reach(Reading::default()).await?;
         // It may be over by now, which is as good.
         Ok(mark.on(self.node().reader().with(|state| state.mass_loss().copied())))

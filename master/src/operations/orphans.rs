@@ -8,6 +8,7 @@ use proto::problem::{ErrorKind, Problem};
 
 use super::tasks::unexpected;
 use super::{Answer, Operations, Reading};
+use crate::access::Caller;
 
 /// Results on a page that names no limit.
 const LIMIT_DEFAULT: usize = 1_000;
@@ -47,9 +48,10 @@ impl Operations {
     pub(crate) async fn drop_orphans(
         &self,
         selection: OrphanSelection,
+        by: &Caller,
     ) -> Result<Answer<u32>, Problem> {
         let command = Command::DropOrphans(DropOrphans { selection });
-        let Answer { body: reply, mark } = self.propose(&command).await?;
+        let Answer { body: reply, mark } = self.order(command, by).await?;
         let Reply::Dropped(count) = reply else { return Err(unexpected(&reply)) };
         Ok(mark.on(count))
     }

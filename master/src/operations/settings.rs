@@ -58,7 +58,7 @@ impl Operations {
                 base,
                 by: by.principal().to_string(),
             });
-            match self.node().propose(&command).await {
+            match self.node().propose(&self.ordered(command, by)).await {
                 Ok(committed) => {
                     let mark = self.reach(Reading::default()).await?;
                     let mark = Mark { index: committed.index.max(mark.index), ..mark };

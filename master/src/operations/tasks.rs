@@ -102,7 +102,11 @@ impl Operations {
             IdempotencyKey { key, fingerprint }
         });
         let command = Command::SubmitTasks(SubmitTasks { tasks, idempotency_key });
-        let Answer { body: reply, mark } = self.propose(&command).await?;
+        let Answer { body: reply, mark } = if self.shared.trail.has_submissions() {
+            self.order(command, by).await?
+        } else {
+            self.propose(&command).await?
+        };
         let Reply::Submitted { first, count, repeated } = reply else {
             return Err(unexpected(&reply));
         };
@@ -203,8 +207,8 @@ impl Operations {
             let task = self.find(id).await?.ok_or_else(|| no_such_task(id))?;
             by.check_task(Action::CancelTasks, &task.spec.labels)?;
         }
-        let refused = match self.node().propose(&Command::CancelTask(CancelTask { task: id })).await
-        {
+        let command = self.ordered(Command::CancelTask(CancelTask { task: id }), by);
+        let refused = match self.node().propose(&command).await {
             Ok(committed) => {
                 let Reply::Cancelled(state) = committed.reply else {
                     return Err(unexpected(&committed.reply));

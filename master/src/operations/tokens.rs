@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::views::{CreatedToken, Tokens};
 use super::{Answer, Operations, Reading};
+use crate::access::Caller;
 use crate::ids::no_such_token;
 use crate::leader::admission::digest;
 
@@ -26,12 +27,13 @@ impl Operations {
     pub(crate) async fn create_token(
         &self,
         NewToken { id, ttl, description }: NewToken,
+        by: &Caller,
     ) -> Result<Answer<CreatedToken>, Problem> {
         // 122 random bits, which nobody guesses.
         let secret = Uuid::new_v4().simple().to_string();
         let (token, digest) = (id.clone(), digest(&secret));
         let command = Command::CreateToken(CreateToken { token, digest, ttl, description });
-        let mark = self.propose(&command).await?.mark;
+        let mark = self.order(command, by).await?.mark;
 
         self.reach(Reading::default()).await?;
         let created = self.node().reader().with(|state| state.token(&id).cloned());
@@ -49,9 +51,13 @@ impl Operations {
     }
 
     /// Revokes a token; workers that it admitted stay registered.
-    pub(crate) async fn revoke_token(&self, token: TokenId) -> Result<Answer<()>, Problem> {
+    pub(crate) async fn revoke_token(
+        &self,
+        token: TokenId,
+        by: &Caller,
+    ) -> Result<Answer<()>, Problem> {
         let unknown = no_such_token(&token);
-        match self.propose(&Command::RevokeToken(RevokeToken { token })).await {
+        match self.order(Command::RevokeToken(RevokeToken { token }), by).await {
             Ok(revoked) => Ok(revoked.map(drop)),
             Err(problem) if problem.kind == ErrorKind::Forbidden => Err(unknown),
             Err(problem) => Err(problem),

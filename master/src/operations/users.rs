@@ -74,7 +74,7 @@ impl Operations {
             description,
             by: by.principal().to_string(),
         });
-        let mark = self.propose(&command).await?.mark;
+        let mark = self.order(command, by).await?.mark;
 
         self.reach(Reading::default()).await?;
         let created = self.node().reader().with(|state| state.user_token(&id).cloned());
@@ -98,8 +98,12 @@ impl Operations {
     }
 
     /// Revokes a user's token.
-    pub(crate) async fn revoke_user_token(&self, token: TokenId) -> Result<Answer<()>, Problem> {
-        let revoked = self.propose(&Command::RevokeUserToken(RevokeUserToken { token })).await?;
-        Ok(revoked.map(drop))
+    pub(crate) async fn revoke_user_token(
+        &self,
+        token: TokenId,
+        by: &Caller,
+    ) -> Result<Answer<()>, Problem> {
+        let command = Command::RevokeUserToken(RevokeUserToken { token });
+        Ok(self.order(command, by).await?.map(drop))
     }
 }

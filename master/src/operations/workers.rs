@@ -31,6 +31,7 @@ impl Operations {
     pub(crate) async fn register_worker(
         &self,
         command: RegisterWorker,
+        by: &Caller,
     ) -> Result<Answer<(WorkerView, Registered)>, Problem> {
         let id = command.worker.clone();
         let is_known = || self.node().reader().with(|state| state.worker(&id).is_some());
@@ -45,7 +46,7 @@ impl Operations {
             return Err(Invalid::malformed("/address", &breach).into());
         }
 
-        let Answer { body: reply, mark } = self.propose(&Command::RegisterWorker(command)).await?;
+        let Answer { body: reply, mark } = self.order(Command::RegisterWorker(command), by).await?;
         let Reply::Registered(registered) = reply else { return Err(unexpected(&reply)) };
         Ok(mark.on((self.changed_worker(&id).await?, registered)))
     }
@@ -54,18 +55,20 @@ impl Operations {
     pub(crate) async fn set_scheduling(
         &self,
         command: SetScheduling,
+        by: &Caller,
     ) -> Result<Answer<WorkerView>, Problem> {
         let worker = command.worker.clone();
-        self.change_worker(&worker, &Command::SetScheduling(command)).await
+        self.change_worker(&worker, Command::SetScheduling(command), by).await
     }
 
     /// Sets and removes some of a worker's labels.
     pub(crate) async fn label_worker(
         &self,
         command: LabelWorker,
+        by: &Caller,
     ) -> Result<Answer<WorkerView>, Problem> {
         let worker = command.worker.clone();
-        self.change_worker(&worker, &Command::LabelWorker(command)).await
+        self.change_worker(&worker, Command::LabelWorker(command), by).await
     }
 
     /// Returns a worker's record, which holds its history.
@@ -105,9 +108,10 @@ impl Operations {
     async fn change_worker(
         &self,
         id: &WorkerId,
-        command: &Command,
+        command: Command,
+        by: &Caller,
     ) -> Result<Answer<WorkerView>, Problem> {
-        let mark = self.propose(command).await?.mark;
+        let mark = self.order(command, by).await?.mark;
         Ok(mark.on(self.changed_worker(id).await?))
     }
 
@@ -120,9 +124,13 @@ impl Operations {
     }
 
     /// Takes a worker off the registry; what it runs is ended, and queued again when it has ended.
-    pub(crate) async fn unregister_worker(&self, worker: WorkerId) -> Result<Answer<()>, Problem> {
+    pub(crate) async fn unregister_worker(
+        &self,
+        worker: WorkerId,
+        by: &Caller,
+    ) -> Result<Answer<()>, Problem> {
         let command = Command::UnregisterWorker(UnregisterWorker { worker });
-        Ok(self.propose(&command).await?.map(drop))
+        Ok(self.order(command, by).await?.map(drop))
     }
 
     /// Returns one worker.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{TaskId, WorkerId};
+use cluster_state::{MasterId, TaskId, WorkerId};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use parking_lot::Mutex;
@@ -180,11 +180,11 @@ impl LeaderPeer {
     /// Passes on the call of an operator.
     pub(crate) async fn transfer_leader(
         &self,
-        request: Request<v1::TransferLeaderRequest>,
+        to: Option<MasterId>,
     ) -> Result<forwarded::LeaderStatus, Problem> {
-        check_first_hop(&request)?;
+        let request = v1::TransferLeaderRequest { to: to.map_or(0, |to| to.0) };
         let mut client = ClusterServiceClient::new(self.channel()?);
-        answer(client.transfer_leader(forwarding(request.into_inner()))).await
+        answer(client.transfer_leader(forwarding(request))).await
     }
 
     /// Returns the members as the leader sees them.

@@ -45,10 +45,12 @@ impl CertificateService for CertificateEndpoint {
         &self,
         request: Request<v1::AdoptIssuerRequest>,
     ) -> Result<Response<v1::AdoptIssuerResponse>, Status> {
-        let origin = origin(&request);
-        let new = wire::new_issuer(request.into_inner());
-        let adopted = self.operations.adopt_issuer(new, &origin).await;
-        reply(&self.operations, adopted, |()| v1::AdoptIssuerResponse {})
+        let adopted = async {
+            let (caller, origin) = (caller(&request)?, origin(&request));
+            let new = wire::new_issuer(request.into_inner());
+            self.operations.adopt_issuer(new, &origin, &caller).await
+        };
+        reply(&self.operations, adopted.await, |()| v1::AdoptIssuerResponse {})
     }
 
     async fn status(
@@ -65,7 +67,7 @@ impl CertificateService for CertificateEndpoint {
     ) -> Result<Response<v1::RevokeCertificatesResponse>, Status> {
         let revoked = async {
             let holder = wire::holder(request.get_ref())?;
-            self.operations.revoke_certificates(holder).await
+            self.operations.revoke_certificates(holder, &caller(&request)?).await
         };
         reply(&self.operations, revoked.await, |()| v1::RevokeCertificatesResponse {})
     }

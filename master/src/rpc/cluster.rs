@@ -31,7 +31,12 @@ impl ClusterEndpoint {
     {
         let changed = async {
             check_leads_if_forwarded(&request, self.operations.is_leading())?;
-            self.operations.change_members(request.into_inner().try_into()?).await
+            if is_forwarded(&request) {
+                // The master that passes it on knows who has ordered it, and puts that on record.
+                return self.operations.change_members(request.into_inner().try_into()?).await;
+            }
+            let caller = caller(&request)?;
+            self.operations.order_members(request.into_inner().try_into()?, &caller).await
         };
         reply(&self.operations, changed.await, wire::member_changed)
     }
@@ -63,26 +68,30 @@ impl ClusterService for ClusterEndpoint {
     ) -> Result<Response<v1::LeaderStatus>, Status> {
         let operations = &self.operations;
         let to = Some(request.get_ref().to).filter(|to| *to > 0).map(MasterId);
-        if operations.is_leading() {
+        if is_forwarded(&request) {
+            let leads = check_leads_if_forwarded(&request, operations.is_leading());
+            leads.map_err(Status::from)?;
             return reply(operations, operations.transfer_leader(to).await, wire::leader);
         }
-        let transferred = operations.leader_peer().transfer_leader(request).await;
-        let transferred = transferred.map(|status| operations.mark().on(status));
-        reply(operations, transferred, std::convert::identity)
+        let transferred = async { operations.order_transfer(to, &caller(&request)?).await };
+        reply(operations, transferred.await, wire::leader_view)
     }
 
     async fn acknowledge_mass_loss(
         &self,
-        _: Request<v1::AcknowledgeMassLossRequest>,
+        request: Request<v1::AcknowledgeMassLossRequest>,
     ) -> Result<Response<v1::MassLoss>, Status> {
-        reply(&self.operations, self.operations.acknowledge_mass_loss().await, wire::mass_loss)
+        let acknowledged =
+            async { self.operations.acknowledge_mass_loss(&caller(&request)?).await };
+        reply(&self.operations, acknowledged.await, wire::mass_loss)
     }
 
     async fn save_snapshot(
         &self,
-        _: Request<v1::SaveSnapshotRequest>,
+        request: Request<v1::SaveSnapshotRequest>,
     ) -> Result<Response<Self::SaveSnapshotStream>, Status> {
-        let parts = self.operations.save_snapshot().await.map(|bytes| {
+        let sent = async { self.operations.send_snapshot(&caller(&request)?).await };
+        let parts = sent.await.map(|bytes| {
             let part = |data: Result<_, Problem>| {
                 data.map(|data| v1::SnapshotPart { data }).map_err(Status::from)
             };
@@ -154,7 +163,7 @@ impl ClusterService for ClusterEndpoint {
     ) -> Result<Response<v1::DropOrphansResponse>, Status> {
         let dropped = async {
             let selection = convert::orphan_selection(request.get_ref())?;
-            self.operations.drop_orphans(selection).await
+            self.operations.drop_orphans(selection, &caller(&request)?).await
         };
         reply(&self.operations, dropped.await, wire::orphans_dropped)
     }

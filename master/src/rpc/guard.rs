@@ -3,14 +3,14 @@
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use proto::problem::{ErrorKind, Outcome, Problem};
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
 use super::actions::{action_of, action_passed_on};
-use crate::access::{Action, Caller, Gate, Need, Origin, need};
+use crate::access::{Action, Caller, Gate, Need, Origin, RequestId, need};
 use crate::peer::says_forwarded;
 
 /// Puts it in front of services.
@@ -62,7 +62,8 @@ where
         let caller = self.gate.without_token(&origin, request.headers());
         if let Some(caller) = caller.or_else(|| is_open.then(|| self.gate.anyone())) {
             return match permit(caller, request) {
-                Ok(request) => Box::pin(self.services.call(request)),
+                Ok((request, None)) => Box::pin(self.services.call(request)),
+                Ok((request, Some(id))) => Box::pin(named(self.services.call(request), id)),
                 Err(problem) => Box::pin(std::future::ready(Ok(refusal(problem)))),
             };
         }
@@ -73,7 +74,8 @@ where
         Box::pin(async move {
             let admitted = gate.admit(&origin, request.headers()).await;
             match admitted.and_then(|caller| permit(caller, request)) {
-                Ok(request) => services.call(request).await,
+                Ok((request, None)) => services.call(request).await,
+                Ok((request, Some(id))) => named(services.call(request), id).await,
                 Err(problem) => Ok(refusal(problem)),
             }
         })
@@ -84,11 +86,29 @@ fn refusal(problem: Problem) -> Response<Body> {
     Status::from(problem).into_http()
 }
 
+/// A request that may go on, and its id, which the answer to people and programs has, too.
+type Permitted = (Request<Body>, Option<RequestId>);
+
 /// Refuses callers that may not take the action of the method; puts the others into the request.
-fn permit(caller: Caller, mut request: Request<Body>) -> Result<Request<Body>, Problem> {
-    caller.check(action(&request)?)?;
+fn permit(caller: Caller, mut request: Request<Body>) -> Result<Permitted, Problem> {
+    let action = action(&request)?;
+    let id = caller.request();
+    caller.check(action).map_err(|problem| problem.of_request(id))?;
+    let id = (action.is_for_users()).then(|| id.clone());
     request.extensions_mut().insert(caller);
-    Ok(request)
+    Ok((request, id))
+}
+
+/// Puts the id of the request into an answer's metadata.
+async fn named<E>(
+    call: impl Future<Output = Result<Response<Body>, E>>,
+    id: RequestId,
+) -> Result<Response<Body>, E> {
+    let mut response = call.await?;
+    if let Ok(id) = HeaderValue::try_from(id.to_string()) {
+        response.headers_mut().insert(RequestId::HEADER, id);
+    }
+    Ok(response)
 }
 
 /// Returns the action that a call takes.

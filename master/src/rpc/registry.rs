@@ -10,7 +10,7 @@ use proto::v1;
 use proto::v1::registry_service_server::RegistryService;
 use tonic::{Request, Response, Status};
 
-use super::{reply, reply_unmarked};
+use super::{caller, reply, reply_unmarked};
 use crate::operations::{Operations, Reading, ReconnectTarget};
 use crate::peer::{check_leads_if_forwarded, is_forwarded};
 use crate::{ids, wire};
@@ -36,8 +36,9 @@ impl RegistryService for RegistryEndpoint {
         request: Request<v1::RegisterRequest>,
     ) -> Result<Response<v1::Worker>, Status> {
         let registered = async {
+            let caller = caller(&request)?;
             let command = RegisterWorker::try_from(request.into_inner())?;
-            self.operations.register_worker(command).await
+            self.operations.register_worker(command, &caller).await
         };
         reply(&self.operations, registered.await, |(worker, _)| wire::own_worker(worker))
     }
@@ -48,7 +49,7 @@ impl RegistryService for RegistryEndpoint {
     ) -> Result<Response<v1::UnregisterResponse>, Status> {
         let unregistered = async {
             let id = ids::worker(&request.get_ref().worker_id)?;
-            self.operations.unregister_worker(id).await
+            self.operations.unregister_worker(id, &caller(&request)?).await
         };
         reply(&self.operations, unregistered.await, |()| v1::UnregisterResponse {})
     }
@@ -58,8 +59,9 @@ impl RegistryService for RegistryEndpoint {
         request: Request<v1::ForgetWorkerRequest>,
     ) -> Result<Response<v1::ForgetWorkerResponse>, Status> {
         let forgotten = async {
+            let caller = caller(&request)?;
             let v1::ForgetWorkerRequest { worker_id, force } = request.into_inner();
-            self.operations.forget_worker(ids::worker(&worker_id)?, force).await
+            self.operations.forget_worker(ids::worker(&worker_id)?, force, &caller).await
         };
         reply(&self.operations, forgotten.await, |()| v1::ForgetWorkerResponse {})
     }
@@ -96,7 +98,7 @@ impl RegistryService for RegistryEndpoint {
     ) -> Result<Response<v1::Worker>, Status> {
         let changed = async {
             let command = wire::set_scheduling(request.get_ref())?;
-            self.operations.set_scheduling(command).await
+            self.operations.set_scheduling(command, &caller(&request)?).await
         };
         reply(&self.operations, changed.await, wire::own_worker)
     }
@@ -106,8 +108,9 @@ impl RegistryService for RegistryEndpoint {
         request: Request<v1::LabelWorkerRequest>,
     ) -> Result<Response<v1::Worker>, Status> {
         let changed = async {
+            let caller = caller(&request)?;
             let command = wire::label_worker(request.into_inner())?;
-            self.operations.label_worker(command).await
+            self.operations.label_worker(command, &caller).await
         };
         reply(&self.operations, changed.await, wire::own_worker)
     }
@@ -174,8 +177,9 @@ impl RegistryService for RegistryEndpoint {
         request: Request<v1::CreateTokenRequest>,
     ) -> Result<Response<v1::CreatedToken>, Status> {
         let created = async {
+            let caller = caller(&request)?;
             let token = wire::new_token(request.into_inner())?;
-            self.operations.create_token(token).await
+            self.operations.create_token(token, &caller).await
         };
         reply(&self.operations, created.await, wire::created_token)
     }
@@ -193,7 +197,7 @@ impl RegistryService for RegistryEndpoint {
     ) -> Result<Response<v1::RevokeTokenResponse>, Status> {
         let revoked = async {
             let id = ids::token(&request.get_ref().token_id)?;
-            self.operations.revoke_token(id).await
+            self.operations.revoke_token(id, &caller(&request)?).await
         };
         reply(&self.operations, revoked.await, |()| v1::RevokeTokenResponse {})
     }

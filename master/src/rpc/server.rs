@@ -7,6 +7,7 @@ use credentials::Acceptor;
 use proto::limits::MESSAGE_BYTES_MAX;
 use proto::memory::MemoryBudget;
 use proto::v1::FILE_DESCRIPTOR_SET;
+use proto::v1::audit_service_server::AuditServiceServer;
 use proto::v1::certificate_service_server::CertificateServiceServer;
 use proto::v1::cluster_service_server::ClusterServiceServer;
 use proto::v1::master_service_server::MasterServiceServer;
@@ -18,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
+use super::audit::AuditEndpoint;
 use super::certificates::CertificateEndpoint;
 use super::cluster::ClusterEndpoint;
 use super::guard::Guard;
@@ -112,6 +114,8 @@ impl GrpcServer {
         let cluster = ClusterServiceServer::new(ClusterEndpoint { operations: operations.clone() });
         let users = UserServiceServer::new(UserEndpoint { operations: operations.clone() })
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let audit = AuditServiceServer::new(AuditEndpoint { operations: operations.clone() })
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let certificates =
             CertificateServiceServer::new(CertificateEndpoint { operations: operations.clone() });
         let (heartbeats, relay) = HeartbeatRelay::new(
@@ -145,6 +149,7 @@ impl GrpcServer {
             .add_service(registry)
             .add_service(cluster)
             .add_service(users)
+            .add_service(audit)
             .add_service(certificates)
             .add_service(health)
             .add_service(reflection().build_v1()?)

@@ -53,7 +53,7 @@ impl UserService for UserEndpoint {
     ) -> Result<Response<v1::RevokeUserTokenResponse>, Status> {
         let revoked = async {
             let id = ids::user_token(&request.get_ref().token_id)?;
-            self.operations.revoke_user_token(id).await
+            self.operations.revoke_user_token(id, &caller(&request)?).await
         };
         reply(&self.operations, revoked.await, |()| v1::RevokeUserTokenResponse {})
     }

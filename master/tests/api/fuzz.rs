@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use crate::one_master::OneMaster;
 
 /// Requests of all kinds: method and path, and the body.
-const REQUESTS: [(&str, &str); 25] = [
+const REQUESTS: [(&str, &str); 26] = [
     ("GET /api/tasks?state=queued&limit=2&cursor=t9", ""),
     ("GET /api/tasks?index=1&wait=1ms&consistency=stale", ""),
     ("GET /api/tasks/t1/logs?attempt=1&stream=stdout&tail=3", ""),
@@ -39,6 +39,10 @@ const REQUESTS: [(&str, &str); 25] = [
     ("PUT /api/cluster/upgrade", r#"{"hold":true}"#),
     ("GET /api/cluster/members", ""),
     ("GET /api/cluster/orphans?limit=2&cursor=o1", ""),
+    (
+        "GET /api/audit?limit=2&cursor=9&order=oldest&principal=anonymous&since=2025-01-01T00:00:00Z",
+        "",
+    ),
     ("DELETE /api/cluster/orphans?up_to=o9", ""),
     ("POST /api/cluster/members/1/replace", r#"{"new":"4"}"#),
     ("DELETE /api/cluster/members/1?force=true", ""),

@@ -29,6 +29,7 @@ mod scripted_worker;
 mod settings;
 mod strangers;
 mod tasks;
+mod trail;
 mod upgrade;
 mod usage;
 mod worker_calls;

@@ -187,6 +187,7 @@ impl From<Invalid> for Problem {
             detail,
             errors: invalid.faults,
             outcome: Some(Outcome::Rejected),
+            request_id: None,
         }
     }
 }

@@ -47,6 +47,7 @@ fn a_message_is_read_as_sent_or_refused() {
             ListMembersRequest MemberList AddMemberRequest PromoteMemberRequest
             ReplaceMemberRequest RemoveMemberRequest MemberChanged IntroduceRequest RememberRequest
             ListOrphansRequest OrphanPage DropOrphansRequest DropOrphansResponse
+            ListAuditRequest AuditPage
         );
     });
 }

@@ -10,6 +10,8 @@ use super::{ErrorKind, Fault, Outcome, Problem};
 pub const ERROR_KIND_KEY: &str = "error-kind";
 /// Metadata key of the outcome of a mutation.
 pub const OUTCOME_KEY: &str = "outcome";
+/// Metadata key and HTTP header of the request's id.
+pub const REQUEST_ID_KEY: &str = "x-request-id";
 /// Metadata key of the faults, as a JSON list.
 pub const ERRORS_KEY: &str = "errors-bin";
 /// Metadata key of the leader's address, on answers of masters that do not lead.
@@ -24,6 +26,10 @@ impl From<Problem> for Status {
         metadata.insert(ERROR_KIND_KEY, MetadataValue::from_static(problem.kind.name()));
         if let Some(outcome) = problem.outcome {
             metadata.insert(OUTCOME_KEY, MetadataValue::from_static(outcome.name()));
+        }
+        let request_id = problem.request_id.map(MetadataValue::try_from);
+        if let Some(Ok(request_id)) = request_id {
+            metadata.insert(REQUEST_ID_KEY, request_id);
         }
         if let Some(faults) = encode_faults(&problem.errors) {
             metadata.insert_bin(ERRORS_KEY, MetadataValue::from_bytes(&faults));
@@ -43,6 +49,7 @@ impl From<&Status> for Problem {
             detail: status.message().to_owned(),
             errors: decode_faults(metadata),
             outcome: text(metadata, OUTCOME_KEY).and_then(Outcome::named),
+            request_id: text(metadata, REQUEST_ID_KEY).map(str::to_owned),
         }
     }
 }
@@ -103,6 +110,7 @@ mod tests {
                 detail: "it did not work".to_owned(),
                 errors: vec![Fault { pointer: "/a".to_owned(), detail: "ä is wrong".to_owned() }],
                 outcome: Some(Outcome::Unknown),
+                request_id: Some("r-1".to_owned()),
             };
             let status = Status::from(problem.clone());
             assert_eq!(status.code(), kind.code());

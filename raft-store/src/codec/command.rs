@@ -2,22 +2,25 @@
 
 use bytes::Bytes;
 use cluster_state::{
-    AdoptIssuer, AssignTasks, BeginTerm, CancelTask, ChangeHealth, Command, ConnectWorker,
-    CreateToken, CreateUserToken, DisconnectWorkers, DropOrphans, EndMassLoss, FinishAttempts,
-    ForgetDeparted, ForgetWorker, IssueCertificate, LabelWorker, Level, NoteRival, Proposal,
-    RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts, RevokeCertificates, RevokeToken,
-    RevokeUserToken, SeedSettings, SetScheduling, SetSettings, StartAttempts, SubmitTasks, Tick,
-    Timestamp, UnregisterWorker,
+    Actor, AdoptIssuer, AssignTasks, AuditRecord, BeginTerm, CancelTask, ChangeHealth, Command,
+    ConnectWorker, CreateToken, CreateUserToken, DisconnectWorkers, DropOrphans, EndMassLoss,
+    FinishAttempts, ForgetDeparted, ForgetWorker, IssueCertificate, LabelWorker, Level, NoteOrder,
+    NoteRival, Ordered, Proposal, PruneTrail, RaiseLevel, RaiseMassLoss, RegisterWorker,
+    RequeueAttempts, RevokeCertificates, RevokeToken, RevokeUserToken, SeedSettings, SetScheduling,
+    SetSettings, StartAttempts, SubmitTasks, Tick, Timestamp, UnregisterWorker,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{CodecError, Versioned, encode_into, read_body, split, versioned};
+use super::{CodecError, Versioned, encode_into, read_body, split, versioned, write_body};
 use crate::types::Payload;
 
 /// Bytes of a command before the stamp of its proposal: type and level.
 const HEADER_BYTES: usize = 2;
 /// The longest encoding of a 64-bit number.
 const STAMP_BYTES_MAX: usize = 10;
+
+/// Number of the type of [`Command::Ordered`].
+pub(crate) const ORDERED_TYPE: u8 = 40;
 
 /// See [`Command::AcknowledgeMassLoss`].
 #[derive(Serialize, Deserialize)]
@@ -55,7 +58,20 @@ versioned! {
 /// If there is no such encoding.
 pub(crate) fn encode_command(command: &Command, cluster: Level) -> Result<Bytes, CodecError> {
     let mut out = Vec::with_capacity(256);
-    let to = &mut out;
+    if let Command::Ordered(Ordered { by, command }) = command {
+        if cluster < AuditRecord::LEVEL {
+            return Err(CodecError::NoSuchEncoding(cluster));
+        }
+        out.extend_from_slice(&[ORDERED_TYPE, AuditRecord::LEVEL.0]);
+        write_body(by, &mut out)?;
+        write_command(command, cluster, &mut out)?;
+    } else {
+        write_command(command, cluster, &mut out)?;
+    }
+    Ok(out.into())
+}
+
+fn write_command(command: &Command, cluster: Level, to: &mut Vec<u8>) -> Result<(), CodecError> {
     match command {
         Command::BeginTerm(command) => encode_into(command, cluster, to),
         Command::RegisterWorker(command) => encode_into(command, cluster, to),
@@ -89,8 +105,10 @@ pub(crate) fn encode_command(command: &Command, cluster: Level) -> Result<Bytes,
         Command::IssueCertificate(command) => encode_into(command, cluster, to),
         Command::RevokeCertificates(command) => encode_into(command, cluster, to),
         Command::ForgetWorker(command) => encode_into(command, cluster, to),
-    }?;
-    Ok(out.into())
+        Command::NoteOrder(command) => encode_into(command, cluster, to),
+        Command::PruneTrail(command) => encode_into(command, cluster, to),
+        Command::Ordered(_) => Err(CodecError::UnknownCommand(ORDERED_TYPE)),
+    }
 }
 
 /// Decodes a command that a follower encoded with [`encode_command`].
@@ -100,7 +118,21 @@ pub(crate) fn encode_command(command: &Command, cluster: Level) -> Result<Bytes,
 /// If the bytes are not exactly one command that this binary knows.
 pub(crate) fn decode_command(bytes: &[u8]) -> Result<Command, CodecError> {
     let (kind, level, body) = split(bytes)?;
-    read_command(kind, level, body)
+    read_whole(kind, level, body)
+}
+
+/// Reads a command with who has ordered it, if somebody has.
+fn read_whole(kind: u8, level: Level, body: &[u8]) -> Result<Command, CodecError> {
+    if kind != ORDERED_TYPE {
+        return read_command(kind, level, body);
+    }
+    if level != AuditRecord::LEVEL {
+        return Err(CodecError::NoSuchEncoding(level));
+    }
+    let (by, rest) = postcard::take_from_bytes::<Actor>(body)?;
+    let (kind, level, body) = split(rest)?;
+    let command = Box::new(read_command(kind, level, body)?);
+    Ok(Command::Ordered(Ordered { by, command }))
 }
 
 fn read_command(kind: u8, level: Level, body: &[u8]) -> Result<Command, CodecError> {
@@ -136,6 +168,8 @@ fn read_command(kind: u8, level: Level, body: &[u8]) -> Result<Command, CodecErr
         CreateUserToken::TYPE => Command::CreateUserToken(read_body(level, body)?),
         RevokeUserToken::TYPE => Command::RevokeUserToken(read_body(level, body)?),
         DropOrphans::TYPE => Command::DropOrphans(read_body(level, body)?),
+        NoteOrder::TYPE => Command::NoteOrder(read_body(level, body)?),
+        PruneTrail::TYPE => Command::PruneTrail(read_body(level, body)?),
         AdoptIssuer::TYPE => Command::AdoptIssuer(read_body(level, body)?),
         IssueCertificate::TYPE => Command::IssueCertificate(read_body(level, body)?),
         RevokeCertificates::TYPE => Command::RevokeCertificates(read_body(level, body)?),
@@ -181,7 +215,7 @@ pub fn decode_proposal(payload: &Payload) -> Result<Proposal, CodecError> {
     let (proposed_at, body) = postcard::take_from_bytes(rest)?;
     let command = match payload.take_decoded() {
         Some(command) => command,
-        None => read_command(kind, level, body)?,
+        None => read_whole(kind, level, body)?,
     };
     Ok(Proposal { proposed_at: Timestamp(proposed_at), command })
 }

@@ -3,9 +3,10 @@
 mod tasks;
 
 use cluster_state::{
-    AdoptIssuer, ClusterId, CreateUserToken, DropOrphans, Epoch, ForgetWorker, HolderRecord,
-    IssueCertificate, IssuerRecord, Level, Meta, Orphan, RevokeCertificates, RevokeUserToken,
-    SeedSettings, SetSettings, SettingsRecord, TaskId, Term, Timestamp, UserToken,
+    AdoptIssuer, AuditRecord, ClusterId, CreateUserToken, DropOrphans, Epoch, ForgetWorker,
+    HolderRecord, IssueCertificate, IssuerRecord, Level, Meta, NoteOrder, Orphan, PruneTrail,
+    RevokeCertificates, RevokeUserToken, SeedSettings, SetSettings, SettingsRecord, TaskId, Term,
+    Timestamp, UserToken,
 };
 use serde::{Deserialize, Serialize};
 
@@ -125,5 +126,20 @@ impl Versioned for RevokeCertificates {
 
 impl Versioned for ForgetWorker {
     const TYPE: u8 = 53;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for AuditRecord {
+    const TYPE: u8 = 40;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for NoteOrder {
+    const TYPE: u8 = 41;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for PruneTrail {
+    const TYPE: u8 = 42;
     const LEVEL: Level = LEVEL;
 }

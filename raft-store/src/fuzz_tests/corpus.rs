@@ -15,17 +15,19 @@ use std::fs;
 use std::path::PathBuf;
 
 use cluster_state::{
-    AdoptIssuer, CreateUserToken, Departed, DropOrphans, ForgetWorker, HolderRecord,
+    AdoptIssuer, AuditRecord, CreateUserToken, Departed, DropOrphans, ForgetWorker, HolderRecord,
     IdempotencyRecord, IssueCertificate, IssuerRecord, JoinToken, LeaderRecord, Level, LogIndex,
-    MassLoss, Meta, Orphan, RevokeCertificates, RevokeUserToken, SettingsRecord, State, Task,
-    UserToken, Worker,
+    MassLoss, Meta, NoteOrder, Orphan, PruneTrail, RevokeCertificates, RevokeUserToken,
+    SettingsRecord, State, Task, UserToken, Worker,
 };
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
 use super::proposals::log;
 use super::records::records;
-use crate::codec::{CodecError, Versioned, decode, decode_command, encode, encode_command};
+use crate::codec::{
+    CodecError, ORDERED_TYPE, Versioned, decode, decode_command, encode, encode_command,
+};
 use crate::guard::{self, Slot};
 use crate::identity::Identity;
 use crate::log_store::{Block, Volume};
@@ -86,6 +88,7 @@ fn read_record(bytes: &[u8], level: Level) -> Result<(String, Vec<u8>), CodecErr
         Verdict::TYPE => read::<Verdict>(bytes, level),
         Slot::TYPE => read::<Slot>(bytes, level),
         Orphan::TYPE => read::<Orphan>(bytes, level),
+        AuditRecord::TYPE => read::<AuditRecord>(bytes, level),
         SettingsRecord::TYPE => read::<SettingsRecord>(bytes, level),
         UserToken::TYPE => read::<UserToken>(bytes, level),
         IssuerRecord::TYPE => read::<IssuerRecord>(bytes, level),
@@ -196,8 +199,9 @@ fn every_type_that_this_release_writes_is_in_the_corpus() {
     let users = [CreateUserToken::TYPE, RevokeUserToken::TYPE];
     let certificates =
         [AdoptIssuer::TYPE, IssueCertificate::TYPE, RevokeCertificates::TYPE, ForgetWorker::TYPE];
-    let commands = (1..=DropOrphans::TYPE).chain(users).chain(certificates);
-    let records = [UserToken::TYPE, IssuerRecord::TYPE, HolderRecord::TYPE];
+    let orders = [ORDERED_TYPE, NoteOrder::TYPE, PruneTrail::TYPE];
+    let commands = (1..=DropOrphans::TYPE).chain(users).chain(certificates).chain(orders);
+    let records = [UserToken::TYPE, IssuerRecord::TYPE, HolderRecord::TYPE, AuditRecord::TYPE];
     let types = (1..=Orphan::TYPE).chain(records).map(|kind| (Kind::Record, kind));
     let types = types.chain(commands.map(|kind| (Kind::Command, kind))).collect::<BTreeSet<_>>();
     assert_eq!(written, types, "the samples have one of each type");

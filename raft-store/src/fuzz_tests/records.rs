@@ -5,9 +5,9 @@ use std::fmt::Debug;
 
 use cluster_fuzz::{Fuzz, mutated};
 use cluster_state::{
-    Change, ClusterId, Departed, HolderRecord, IdempotencyRecord, IssuerRecord, JoinToken,
-    LeaderRecord, Level, LogIndex, MassLoss, MasterId, Meta, Orphan, Record, SettingsRecord, State,
-    Task, UserToken, Worker,
+    AuditRecord, Change, ClusterId, Departed, HolderRecord, IdempotencyRecord, IssuerRecord,
+    JoinToken, LeaderRecord, Level, LogIndex, MassLoss, MasterId, Meta, Orphan, Record,
+    SettingsRecord, State, Task, UserToken, Worker,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -85,6 +85,7 @@ fn a_record_is_read_as_written_or_refused() {
         check::<SettingsRecord>(&bytes);
         check::<UserToken>(&bytes);
         check::<Orphan>(&bytes);
+        check::<AuditRecord>(&bytes);
         check::<IssuerRecord>(&bytes);
         check::<HolderRecord>(&bytes);
         check::<Identity>(&bytes);

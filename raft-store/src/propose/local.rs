@@ -46,7 +46,7 @@ impl EncodedCommand {
                 Some(needed) => ProposeError::NewerLevel { needed, known: Level::NEWEST },
                 None => ProposeError::Unreadable { detail: error.to_string().into() },
             })?;
-        if matches!(command, Command::RaiseLevel(_)) {
+        if matches!(command.itself(), Command::RaiseLevel(_)) {
             let detail = "the leader alone raises the level".into();
             return Err(ProposeError::Unreadable { detail });
         }
@@ -64,8 +64,8 @@ fn check_level(command: &Command, cluster: Level) -> Result<(), ProposeError> {
     Ok(())
 }
 
-const fn adds_tasks(command: &Command) -> bool {
-    matches!(command, Command::SubmitTasks(_))
+fn adds_tasks(command: &Command) -> bool {
+    matches!(command.itself(), Command::SubmitTasks(_))
 }
 
 /// Proposes to this master's Raft, within bounds.

@@ -9,7 +9,7 @@ use rocksdb::{ColumnFamily, DB, WriteBatch};
 use crate::codec::{self, Versioned};
 use crate::error::StorageError;
 use crate::keys::{
-    FinishKey, NumberKey, StateRecord, Table, holder_key, orphan_key, user_token_key,
+    FinishKey, NumberKey, StateRecord, Table, audit_key, holder_key, orphan_key, user_token_key,
 };
 use crate::rocks;
 use crate::types::{LogId, StoredMembership};
@@ -121,6 +121,9 @@ impl<'db> Batch<'db> {
             Record::Orphan(orphan) => {
                 self.put(self.tables.records, orphan_key(orphan.id), &**orphan)
             }
+            Record::Audit(record) => {
+                self.put(self.tables.records, audit_key(record.index), &**record)
+            }
         }
     }
 
@@ -133,6 +136,7 @@ impl<'db> Batch<'db> {
             Key::Token(id) => self.delete(self.tables.tokens, id.as_str()),
             Key::MassLoss => self.delete(self.tables.records, StateRecord::MassLoss.key()),
             Key::Orphan(id) => self.delete(self.tables.records, orphan_key(*id)),
+            Key::Audit(index) => self.delete(self.tables.records, audit_key(*index)),
             Key::Issuer => self.delete(self.tables.records, StateRecord::Issuer.key()),
             Key::Holder(id) => self.delete(self.tables.records, holder_key(id)),
             Key::Settings => self.delete(self.tables.records, StateRecord::Settings.key()),

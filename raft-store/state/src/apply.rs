@@ -5,72 +5,50 @@ mod certificate;
 mod cluster;
 mod connection;
 mod health;
+mod order;
 mod orphan;
 mod settings;
 mod task;
+mod trail;
 mod user;
 mod worker;
 
 use std::sync::Arc;
 
+use self::order::Order;
 use crate::{
-    Applied, Change, Command, Departed, IdempotencyRecord, JoinToken, Key, LeaderRecord, Limits,
-    LogIndex, MassLoss, Meta, Orphan, OrphanId, Proposal, Record, Rejection, State, Task, TaskId,
-    Term, Timestamp, TokenId, Worker, WorkerId,
+    Actor, Applied, AuditRecord, Change, Command, Departed, IdempotencyRecord, JoinToken, Key,
+    LeaderRecord, Limits, LogIndex, MassLoss, Meta, Ordered, Orphan, OrphanId, Proposal, Record,
+    Rejection, Reply, State, Task, TaskId, Term, Timestamp, TokenId, Worker, WorkerId,
 };
 
 impl State {
     /// Applies the proposal at `index` of the log.
     ///
-    /// A rejection changes nothing but log time.
+    /// A rejection changes nothing but log time, and the trail if somebody has given the order.
     pub fn apply(&mut self, index: LogIndex, proposal: Proposal) -> Applied {
         let before = *self.meta();
         let now = before.now.max(proposal.proposed_at);
+        let (by, command) = match proposal.command {
+            Command::Ordered(Ordered { by, command }) => (Some(by), *command),
+            command => (None, command),
+        };
+        let order = self.describe(by, &command);
         let mut apply =
             Apply { state: self, index, now, meta: Meta { now, ..before }, changes: Vec::new() };
 
-        let reply = match proposal.command {
-            command if before.level < command.min_level() => {
-                Err(Rejection::BelowLevel { needed: command.min_level(), level: before.level })
-            }
-            Command::BeginTerm(command) => apply.begin_term(&command),
-            Command::RegisterWorker(command) => apply.register_worker(command),
-            Command::UnregisterWorker(command) => apply.unregister_worker(&command.worker),
-            Command::ConnectWorker(command) => apply.connect_worker(command),
-            Command::DisconnectWorkers(command) => apply.disconnect_workers(&command),
-            Command::SubmitTasks(command) => apply.submit_tasks(command),
-            Command::AssignTasks(command) => apply.assign_tasks(&command),
-            Command::StartAttempts(command) => apply.start_attempts(&command),
-            Command::FinishAttempts(command) => apply.finish_attempts(command),
-            Command::CancelTask(command) => apply.cancel_task(command.task),
-            Command::RequeueAttempts(command) => apply.requeue_attempts(&command),
-            Command::Tick(command) => apply.tick(&command),
-            Command::SetScheduling(command) => apply.set_scheduling(&command),
-            Command::LabelWorker(command) => apply.label_worker(command),
-            Command::ForgetDeparted(command) => apply.forget_departed(&command),
-            Command::CreateToken(command) => apply.create_token(command),
-            Command::RevokeToken(command) => apply.revoke_token(&command.token),
-            Command::RaiseMassLoss(command) => apply.raise_mass_loss(&command),
-            Command::AcknowledgeMassLoss => apply.acknowledge_mass_loss(),
-            Command::EndMassLoss(command) => apply.end_mass_loss(command.term),
-            Command::NoteRival(command) => apply.note_rival(command),
-            Command::ChangeHealth(command) => apply.change_health(command),
-            Command::RaiseLevel(command) => apply.raise_level(&command),
-            Command::SeedSettings(command) => apply.seed_settings(command),
-            Command::SetSettings(command) => apply.set_settings(command),
-            Command::CreateUserToken(command) => apply.create_user_token(command),
-            Command::RevokeUserToken(command) => apply.revoke_user_token(&command.token),
-            Command::DropOrphans(command) => apply.drop_orphans(command),
-            Command::AdoptIssuer(command) => apply.adopt_issuer(command),
-            Command::IssueCertificate(command) => apply.issue_certificate(command),
-            Command::RevokeCertificates(command) => apply.revoke_certificates(&command),
-            Command::ForgetWorker(command) => apply.forget_worker(&command),
+        let (order, reply) = match order {
+            Ok(order) => (order, perform(&mut apply, command)),
+            Err(rejection) => (None, Err(rejection)),
         };
 
         assert!(reply.is_ok() || apply.changes.is_empty(), "a rejection changes nothing");
         assert!(apply.meta.term >= before.term, "the term never falls");
         assert!(apply.meta.level >= before.level, "the level never falls");
         assert!(apply.meta.next_task >= before.next_task, "no task id is given twice");
+        if let Some((by, order)) = order {
+            apply.record(by, order, &reply);
+        }
         let Apply { meta, mut changes, .. } = apply;
         self.update_derived(index);
         if meta != before {
@@ -78,6 +56,67 @@ impl State {
             changes.push(Change::Put(Record::Meta(meta)));
         }
         Applied { reply, changes }
+    }
+
+    /// Describes a command for the trail, if somebody has ordered it.
+    fn describe(
+        &self,
+        by: Option<Actor>,
+        command: &Command,
+    ) -> Result<Option<(Actor, Order)>, Rejection> {
+        let Some(by) = by else { return Ok(None) };
+        let (needed, level) = (AuditRecord::LEVEL, self.meta().level);
+        if level < needed {
+            return Err(Rejection::BelowLevel { needed, level });
+        }
+        let order = Order::of(command, self).ok_or_else(|| Rejection::invalid("not an order"))?;
+        Ok(Some((by, order)))
+    }
+}
+
+/// Applies a command itself, whoever has ordered it.
+fn perform(apply: &mut Apply<'_>, command: Command) -> Result<Reply, Rejection> {
+    let level = apply.meta.level;
+    match command {
+        command if level < command.min_level() => {
+            Err(Rejection::BelowLevel { needed: command.min_level(), level })
+        }
+        Command::BeginTerm(command) => apply.begin_term(&command),
+        Command::RegisterWorker(command) => apply.register_worker(command),
+        Command::UnregisterWorker(command) => apply.unregister_worker(&command.worker),
+        Command::ConnectWorker(command) => apply.connect_worker(command),
+        Command::DisconnectWorkers(command) => apply.disconnect_workers(&command),
+        Command::SubmitTasks(command) => apply.submit_tasks(command),
+        Command::AssignTasks(command) => apply.assign_tasks(&command),
+        Command::StartAttempts(command) => apply.start_attempts(&command),
+        Command::FinishAttempts(command) => apply.finish_attempts(command),
+        Command::CancelTask(command) => apply.cancel_task(command.task),
+        Command::RequeueAttempts(command) => apply.requeue_attempts(&command),
+        Command::Tick(command) => apply.tick(&command),
+        Command::SetScheduling(command) => apply.set_scheduling(&command),
+        Command::LabelWorker(command) => apply.label_worker(command),
+        Command::ForgetDeparted(command) => apply.forget_departed(&command),
+        Command::CreateToken(command) => apply.create_token(command),
+        Command::RevokeToken(command) => apply.revoke_token(&command.token),
+        Command::RaiseMassLoss(command) => apply.raise_mass_loss(&command),
+        Command::AcknowledgeMassLoss => apply.acknowledge_mass_loss(),
+        Command::EndMassLoss(command) => apply.end_mass_loss(command.term),
+        Command::NoteRival(command) => apply.note_rival(command),
+        Command::ChangeHealth(command) => apply.change_health(command),
+        Command::RaiseLevel(command) => apply.raise_level(&command),
+        Command::SeedSettings(command) => apply.seed_settings(command),
+        Command::SetSettings(command) => apply.set_settings(command),
+        Command::CreateUserToken(command) => apply.create_user_token(command),
+        Command::RevokeUserToken(command) => apply.revoke_user_token(&command.token),
+        Command::DropOrphans(command) => apply.drop_orphans(command),
+        Command::AdoptIssuer(command) => apply.adopt_issuer(command),
+        Command::IssueCertificate(command) => apply.issue_certificate(command),
+        Command::RevokeCertificates(command) => apply.revoke_certificates(&command),
+        Command::ForgetWorker(command) => apply.forget_worker(&command),
+        // The record of it is all that it does.
+        Command::NoteOrder(_) => Ok(Reply::Done),
+        Command::PruneTrail(command) => apply.prune_trail(command),
+        Command::Ordered(_) => Err(Rejection::invalid("an order of an order")),
     }
 }
 

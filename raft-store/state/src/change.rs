@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::{
-    Departed, HolderId, HolderRecord, IdempotencyRecord, IssuerRecord, JoinToken, LeaderRecord,
-    MassLoss, Meta, Orphan, OrphanId, SettingsRecord, Task, TaskId, Term, TokenId, UserToken,
-    Worker, WorkerId,
+    AuditRecord, Departed, HolderId, HolderRecord, IdempotencyRecord, IssuerRecord, JoinToken,
+    LeaderRecord, LogIndex, MassLoss, Meta, Orphan, OrphanId, SettingsRecord, Task, TaskId, Term,
+    TokenId, UserToken, Worker, WorkerId,
 };
 
 /// A change of one record. Changes alone rebuild the state: see [`crate::State::follow`].
@@ -42,6 +42,8 @@ pub enum Record {
     UserToken(UserToken),
     /// The end of an attempt that the restored state did not know.
     Orphan(Arc<Orphan>),
+    /// An order in the trail.
+    Audit(Arc<AuditRecord>),
     /// The issuer of certificates that the cluster has adopted.
     Issuer(IssuerRecord),
     /// A holder of certificates.
@@ -73,6 +75,8 @@ pub enum Key {
     UserToken(TokenId),
     /// See [`Record::Orphan`].
     Orphan(OrphanId),
+    /// See [`Record::Audit`].
+    Audit(LogIndex),
     /// See [`Record::Issuer`]. Never deleted.
     Issuer,
     /// See [`Record::Holder`].
@@ -95,6 +99,7 @@ impl Record {
             Self::Settings(_) => Key::Settings,
             Self::UserToken(token) => Key::UserToken(token.id.clone()),
             Self::Orphan(orphan) => Key::Orphan(orphan.id),
+            Self::Audit(record) => Key::Audit(record.index),
             Self::Issuer(_) => Key::Issuer,
             Self::Holder(holder) => Key::Holder(holder.id.clone()),
         }

@@ -1,5 +1,6 @@
 //! Commands: everything that can be done to the replicated state.
 
+mod audit;
 mod certificates;
 mod cluster;
 mod orphans;
@@ -8,6 +9,7 @@ mod tasks;
 mod users;
 mod workers;
 
+pub use self::audit::{NoteOrder, Ordered, PruneTrail};
 pub use self::certificates::{
     AdoptIssuer, ForgetWorker, Grounds, IssueCertificate, RevokeCertificates,
 };
@@ -25,7 +27,9 @@ pub use self::workers::{
     ChangeHealth, ConnectWorker, DisconnectWorkers, ForgetDeparted, HealthChange, HealthFinding,
     LabelWorker, NoteRival, RegisterWorker, SchedulingOrder, SetScheduling, UnregisterWorker,
 };
-use crate::{Generation, IssuerRecord, Level, Settings, TaskSpec, Timestamp, UserToken};
+use crate::{
+    AuditRecord, Generation, IssuerRecord, Level, Settings, TaskSpec, Timestamp, UserToken,
+};
 
 /// A command with the leader's stamp of time: the content of a log entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +100,12 @@ pub enum Command {
     RevokeUserToken(RevokeUserToken),
     /// Drop orphaned results that an operator has seen.
     DropOrphans(DropOrphans),
+    /// Carry out an order, and put on record who gave it.
+    Ordered(Ordered),
+    /// Put on record an order that is carried out outside of the replicated state. Itself ordered.
+    NoteOrder(NoteOrder),
+    /// Forget old records of the trail.
+    PruneTrail(PruneTrail),
     /// Adopt an issuer of certificates.
     AdoptIssuer(AdoptIssuer),
     /// Record that a holder is issued a certificate.
@@ -107,6 +117,12 @@ pub enum Command {
 }
 
 impl Command {
+    /// Returns the command itself, whoever has ordered it.
+    #[must_use]
+    pub fn itself(&self) -> &Self {
+        if let Self::Ordered(ordered) = self { &ordered.command } else { self }
+    }
+
     /// The lowest level of a cluster in which the command may be proposed. Members of a cluster
     /// below it may be unable to read it.
     #[must_use]
@@ -139,6 +155,8 @@ impl Command {
             Self::SeedSettings(_) | Self::SetSettings(_) => Settings::LEVEL,
             Self::CreateUserToken(_) | Self::RevokeUserToken(_) => UserToken::LEVEL,
             Self::DropOrphans(_) => Generation::LEVEL,
+            Self::NoteOrder(_) | Self::PruneTrail(_) => AuditRecord::LEVEL,
+            Self::Ordered(ordered) => AuditRecord::LEVEL.max(ordered.command.min_level()),
             Self::AdoptIssuer(_)
             | Self::IssueCertificate(_)
             | Self::RevokeCertificates(_)

@@ -119,6 +119,7 @@ impl Record {
             Self::Leader(_)
             | Self::IdempotencyKey(_)
             | Self::Orphan(_)
+            | Self::Audit(_)
             | Self::Issuer(_)
             | Self::Holder(_)
             | Self::Token(_)

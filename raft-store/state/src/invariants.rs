@@ -62,6 +62,9 @@ pub enum Violation {
     /// The indexes of orphaned results contradict their records, or there are too many of them.
     #[error("the orphaned results contradict their indexes, their counter or their bounds")]
     OrphansOutOfStep,
+    /// The indexes of the trail contradict its records, its numbers do not rise, or it is too large.
+    #[error("the trail contradicts its indexes, its numbers or its bounds")]
+    TrailOutOfStep,
     /// The holders of certificates differ from those ordered by their ends, or there are too many.
     #[error("the holders of certificates contradict their order or their bounds")]
     HoldersOutOfStep,
@@ -131,6 +134,12 @@ impl State {
             || self.orphan_bytes() > self.limits().orphan_bytes_max
         {
             return Err(Violation::OrphansOutOfStep);
+        }
+        if !self.trail_is_in_step()
+            || self.trail().len() > self.limits().audit_records_max
+            || self.trail_bytes() > self.limits().audit_bytes_max
+        {
+            return Err(Violation::TrailOutOfStep);
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! so that all masters reach the same state, replies and rejections from the same log.
 
 mod apply;
+mod audit;
 mod backlog;
 mod capacity;
 mod certificate;
@@ -34,6 +35,7 @@ mod treap;
 mod user;
 mod worker;
 
+pub use audit::{Actor, AuditAction, AuditOutcome, AuditRecord};
 pub use backlog::{AGEING_STEP, Candidates, Head, Moment, Rank, Since};
 pub use capacity::{Plan, Preference};
 pub use certificate::{
@@ -45,10 +47,11 @@ pub use command::{
     AdoptIssuer, AssignTasks, Assignment, BeginTerm, CancelTask, ChangeHealth, Command,
     ConnectWorker, CreateToken, CreateUserToken, DisconnectWorkers, DropOrphans, EndMassLoss,
     FinishAttempts, FinishedAttempt, ForgetDeparted, ForgetWorker, Grounds, HealthChange,
-    HealthFinding, IdempotencyKey, IssueCertificate, LabelWorker, NoteRival, OrphanSelection,
-    Proposal, RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts, RequeueScope,
-    RevokeCertificates, RevokeToken, RevokeUserToken, SchedulingOrder, SeedSettings, SetScheduling,
-    SetSettings, StartAttempts, SubmitTasks, Tick, UnregisterWorker,
+    HealthFinding, IdempotencyKey, IssueCertificate, LabelWorker, NoteOrder, NoteRival, Ordered,
+    OrphanSelection, Proposal, PruneTrail, RaiseLevel, RaiseMassLoss, RegisterWorker,
+    RequeueAttempts, RequeueScope, RevokeCertificates, RevokeToken, RevokeUserToken,
+    SchedulingOrder, SeedSettings, SetScheduling, SetSettings, StartAttempts, SubmitTasks, Tick,
+    UnregisterWorker,
 };
 pub use constraint::{Constraint, ConstraintOp};
 pub use fnv::Fnv1a;
@@ -69,7 +72,7 @@ pub use reply::{
 pub use resources::{Resources, Shortage};
 pub use secret::{SecretMap, SecretText};
 pub use settings::{
-    AutopilotSettings, Backoff, LimitSettings, ReconnectSettings, RetentionSettings,
+    AuditSettings, AutopilotSettings, Backoff, LimitSettings, ReconnectSettings, RetentionSettings,
     SchedulerSettings, SettingFault, SettingKey, SettingOrigin, SettingSource, Settings,
     SettingsRecord, Strategy, UpgradeSettings, WorkerSettings,
 };

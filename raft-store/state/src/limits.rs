@@ -69,6 +69,14 @@ pub struct Limits {
     pub orphan_bytes_max: u64,
     /// Bytes of the text of one: its first line tells what is missing.
     pub orphan_detail_bytes_max: usize,
+    /// Most records of the trail, whatever the settings say: a year at an order every five minutes.
+    pub audit_records_max: usize,
+    /// Bytes that they may take together, on every master.
+    pub audit_bytes_max: u64,
+    /// Bytes of each text of one: names and addresses fit.
+    pub audit_text_bytes_max: usize,
+    /// Records that one command forgets, so that no single entry stalls the others.
+    pub audit_pruned_max: usize,
 }
 
 impl Limits {
@@ -111,6 +119,10 @@ impl Limits {
         orphans_kept_max: 100_000,
         orphan_bytes_max: 32 << 20,
         orphan_detail_bytes_max: 256,
+        audit_records_max: 100_000,
+        audit_bytes_max: 64 << 20,
+        audit_text_bytes_max: 256,
+        audit_pruned_max: 1_000,
     };
 
     /// Returns the bounds of a cluster of that level.

@@ -325,6 +325,43 @@ impl From<&SettingFault> for Rejection {
 }
 
 impl Rejection {
+    /// Returns the name of its kind, which never changes.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::StaleTerm { .. } => "stale-term",
+            Self::UnknownWorker { .. } => "unknown-worker",
+            Self::InvalidToken { .. } => "invalid-token",
+            Self::TokenExists { .. } => "token-exists",
+            Self::NoMassLoss => "no-mass-loss",
+            Self::ClosedWorker { .. } => "closed-worker",
+            Self::UnhealthyWorker { .. } => "unhealthy-worker",
+            Self::NotLive { .. } => "not-live",
+            Self::NotQueued { .. } => "not-queued",
+            Self::InactiveWorker { .. } => "inactive-worker",
+            Self::ConstraintViolated { .. } => "constraint-violated",
+            Self::Oversubscribed { .. } => "oversubscribed",
+            Self::IdempotencyConflict => "idempotency-conflict",
+            Self::LimitReached { .. } => "limit-reached",
+            Self::QueueFull { .. } => "queue-full",
+            Self::NameInUse { .. } => "name-in-use",
+            Self::LateStart { .. } => "late-start",
+            Self::LateRegistration { .. } => "late-registration",
+            Self::Invalid { .. } => "invalid",
+            Self::BelowLevel { .. } => "below-level",
+            Self::SettingsChanged { .. } => "settings-changed",
+            Self::InvalidSetting { .. } => "invalid-setting",
+            Self::NoUserToken { .. } => "no-user-token",
+            Self::UserTokenExists { .. } => "user-token-exists",
+            Self::NoIssuer => "no-issuer",
+            Self::OtherIssuer => "other-issuer",
+            Self::RevokedCertificate { .. } => "revoked-certificate",
+            Self::BoundName { .. } => "bound-name",
+            Self::ActiveWorker { .. } => "active-worker",
+            Self::UnknownOrphan { .. } => "unknown-orphan",
+        }
+    }
+
     pub(crate) fn limit(what: &str, max: usize) -> Self {
         Self::LimitReached { what: what.into(), max: u64::try_from(max).unwrap_or(u64::MAX) }
     }

@@ -31,6 +31,8 @@ pub struct Settings {
     pub autopilot: AutopilotSettings,
     /// The feature level.
     pub upgrade: UpgradeSettings,
+    /// The trail of orders.
+    pub audit: AuditSettings,
 }
 
 /// Settings under `worker`.
@@ -131,6 +133,17 @@ pub struct UpgradeSettings {
     pub hold: bool,
 }
 
+/// Settings under `audit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditSettings {
+    /// Number of records kept; the oldest are forgotten first.
+    pub records: u64,
+    /// Least time for which each is kept: older ones are forgotten gradually.
+    pub age: Duration,
+    /// True if submissions of tasks are on record, too.
+    pub submissions: bool,
+}
+
 impl Settings {
     /// The level from which on a cluster has settings.
     pub const LEVEL: Level = Level(2);
@@ -198,6 +211,14 @@ impl Default for LimitSettings {
 impl Default for RetentionSettings {
     fn default() -> Self {
         Self { tasks: Limits::RETAINED_TASKS, age: Duration::from_secs(7 * 24 * 60 * 60) }
+    }
+}
+
+impl Default for AuditSettings {
+    /// A quarter, as auditors ask for it; submissions are as many as there are tasks.
+    fn default() -> Self {
+        let age = Duration::from_secs(90 * 24 * 60 * 60);
+        Self { records: 50_000, age, submissions: false }
     }
 }
 

@@ -3,6 +3,7 @@
 mod admission;
 mod certificates;
 mod orphans;
+mod trail;
 mod users;
 mod waiting;
 mod workers;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use self::certificates::Holders;
 use self::orphans::Orphans;
+use self::trail::Trail;
 use crate::capacity::CapacityIndex;
 use crate::growth::Growth;
 use crate::index::{Index, TaskCounts, WorkerLoad};
@@ -42,6 +44,7 @@ pub struct State {
     settings: Option<Arc<SettingsRecord>>,
     user_tokens: BTreeMap<TokenId, UserToken>,
     orphans: Orphans,
+    trail: Trail,
     issuer: Option<IssuerRecord>,
     holders: Holders,
     tasks: BTreeMap<TaskId, Arc<Task>>,
@@ -94,6 +97,7 @@ impl State {
             Record::Settings(settings) => self.put_settings(settings),
             Record::UserToken(token) => self.put_user_token(token),
             Record::Orphan(orphan) => self.put_orphan(orphan),
+            Record::Audit(record) => self.put_audit_record(record),
             Record::Issuer(issuer) => self.put_issuer(issuer),
             Record::Holder(holder) => self.put_holder(holder),
         }
@@ -119,6 +123,7 @@ impl State {
             Key::MassLoss => self.put_mass_loss(None),
             Key::UserToken(id) => self.remove_user_token(id),
             Key::Orphan(id) => self.remove_orphan(*id),
+            Key::Audit(index) => self.remove_audit_record(*index),
             Key::Holder(id) => self.remove_holder(id),
             // Finished tasks are on disk only, and the others are never deleted.
             Key::Task(_) | Key::Meta | Key::Leader(_) | Key::Settings | Key::Issuer => {}
@@ -138,6 +143,7 @@ impl State {
             .chain(self.settings.iter().cloned().map(Record::Settings))
             .chain(self.user_tokens.values().cloned().map(Record::UserToken))
             .chain(self.orphans().cloned().map(Record::Orphan))
+            .chain(self.trail().cloned().map(Record::Audit))
             .chain(self.issuer.iter().cloned().map(Record::Issuer))
             .chain(self.holders().cloned().map(Record::Holder))
     }

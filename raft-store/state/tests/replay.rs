@@ -7,18 +7,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cluster_state::{
-    Applied, AttemptNumber, AttemptRef, AttemptVerdict, Change, Class, Command, Epoch,
-    FinishVerdict, Health, Key, Level, LogIndex, Preference, Probation, Proposal, Rank, Record,
-    Reply, Resources, Scheduling, SettingKey, Since, State, Task, TaskId, TaskStateKind, WorkerId,
+    Applied, AttemptNumber, AttemptRef, Change, Class, Command, Epoch, FinishVerdict, Key,
+    LogIndex, Preference, Proposal, Rank, Record, Reply, Resources, Since, State, Task, TaskId,
+    TaskStateKind, WorkerId,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 use proposals::Step;
+use reached::{change_name, reply_names};
 
 #[path = "replay/proposals.rs"]
 mod proposals;
+#[path = "replay/reached.rs"]
+mod reached;
 
 proptest! {
     #[test]
@@ -31,7 +34,7 @@ proptest! {
             prop_assert_eq!(allocated(&run.state), sums_over_live_attempts(&run.state));
             if applied.reply.is_err() {
                 prop_assert!(
-                    applied.changes.iter().all(|change| matches!(change, Change::Put(Record::Meta(_)))),
+                    applied.changes.iter().all(is_kept_of_a_refusal),
                     "{:?} was rejected, but changed {:?}", run.log.last(), applied.changes
                 );
             }
@@ -112,7 +115,7 @@ proptest! {
 fn the_proposals_reach_what_they_are_to_test() {
     let mut runner = TestRunner::deterministic();
     let mut seen = BTreeSet::new();
-    for _ in 0..900 {
+    for _ in 0..1_500 {
         let (start, steps) = proposals::log().new_tree(&mut runner).unwrap().current();
         let mut run = Run::from(start);
         for step in steps {
@@ -164,6 +167,9 @@ fn the_proposals_reach_what_they_are_to_test() {
             "user token revoked",
             "orphan",
             "orphan dropped",
+            "on record",
+            "refusal on record",
+            "record forgotten",
         ])
         .filter(|name| !seen.contains(name))
         .collect::<Vec<_>>();
@@ -277,6 +283,14 @@ fn accepted<'a>(
         .collect()
 }
 
+/// Tells whether a change may come with a refusal: log time has moved on, and the trail tells of it.
+const fn is_kept_of_a_refusal(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::Put(Record::Meta(_) | Record::Audit(_)) | Change::Delete(Key::Audit(_))
+    )
+}
+
 /// Returns everything that a state holds, indexes included.
 fn whole(state: &State) -> String {
     format!("{state:?}")
@@ -310,91 +324,4 @@ fn sums_over_live_attempts(state: &State) -> BTreeMap<WorkerId, Resources> {
         }
     }
     sums
-}
-
-fn change_name(change: &Change) -> Option<&'static str> {
-    match change {
-        Change::Put(Record::Task(task)) if task.losses > 0 => Some("lost"),
-        Change::Put(Record::Task(task)) => Some(task.state.kind().name()),
-        Change::Delete(Key::Worker(_)) => Some("removed"),
-        Change::Put(Record::Worker(worker)) if worker.health != Health::default() => {
-            health_name(&worker.health)
-        }
-        Change::Delete(Key::Task(_)) => Some("forgotten"),
-        Change::Delete(Key::IdempotencyKey(_)) => Some("expired"),
-        Change::Put(Record::Worker(worker)) => match worker.scheduling {
-            Scheduling::Open => None,
-            Scheduling::Cordoned => Some("cordoned"),
-            Scheduling::Draining { .. } => Some("draining"),
-            Scheduling::Emptying => Some("emptying"),
-        },
-        Change::Put(Record::Departed(_)) => Some("departed"),
-        Change::Delete(Key::Departed(_)) => Some("told"),
-        Change::Put(Record::Token(_)) => Some("token"),
-        Change::Delete(Key::Token(_)) => Some("revoked"),
-        Change::Put(Record::UserToken(_)) => Some("user token"),
-        Change::Delete(Key::UserToken(_)) => Some("user token revoked"),
-        Change::Put(Record::MassLoss(raised)) if raised.brakes() => Some("mass loss"),
-        Change::Put(Record::MassLoss(_)) => Some("acknowledged"),
-        Change::Delete(Key::MassLoss) => Some("recovered"),
-        Change::Put(Record::Settings(record)) => {
-            let is_seed = record.last_changed().count() == SettingKey::ALL.len();
-            Some(if is_seed { "seeded" } else { "set" })
-        }
-        Change::Put(Record::Meta(meta)) => (meta.level > Level::FIRST).then_some("raised"),
-        Change::Put(Record::Orphan(_)) => Some("orphan"),
-        Change::Delete(Key::Orphan(_)) => Some("orphan dropped"),
-        Change::Put(Record::Issuer(_) | Record::Holder(_)) | Change::Delete(Key::Holder(_)) => None,
-        Change::Put(Record::Leader(_) | Record::IdempotencyKey(_))
-        | Change::Delete(Key::Meta | Key::Leader(_) | Key::Settings | Key::Issuer) => None,
-    }
-}
-
-fn health_name(health: &Health) -> Option<&'static str> {
-    let probation = health.suspension.as_ref().map(|suspension| suspension.probation);
-    match probation {
-        Some(Probation::Resting { .. }) => Some("resting"),
-        Some(Probation::Open) => Some("on probation"),
-        Some(Probation::Trying { .. }) => Some("trying"),
-        None if health.unreachable.is_some() => Some("unreachable"),
-        None if health.reported.is_some() => Some("reported unfit"),
-        None if !health.failed_starts.is_empty() => Some("failed starts"),
-        None => None,
-    }
-}
-
-fn reply_names(applied: &Applied) -> Vec<&'static str> {
-    let verdict = |verdict: &FinishVerdict| match verdict {
-        FinishVerdict::Accepted => "accepted",
-        FinishVerdict::Stale => "stale",
-    };
-    match &applied.reply {
-        Err(_) => vec!["rejected"],
-        Ok(Reply::Assigned(placed)) => {
-            placed.iter().map(|one| if one.is_ok() { "placed" } else { "not placed" }).collect()
-        }
-        Ok(Reply::Finished(verdicts)) => verdicts.iter().map(verdict).collect(),
-        Ok(Reply::Connected(resume)) => resume
-            .running
-            .iter()
-            .map(|(_, verdict)| match verdict {
-                AttemptVerdict::Keep => "keep",
-                AttemptVerdict::Kill => "kill",
-            })
-            .chain(resume.finished.iter().map(verdict))
-            .collect(),
-        Ok(Reply::Ticked { fired: 1.., .. }) => vec!["fired"],
-        Ok(Reply::Submitted { repeated: true, .. }) => vec!["repeated"],
-        Ok(Reply::Requeued { more: true, .. }) => vec!["requeued in part"],
-        Ok(Reply::Requeued { count: 1.., .. }) => vec!["requeued"],
-        Ok(
-            Reply::Done
-            | Reply::Requeued { .. }
-            | Reply::Registered(_)
-            | Reply::Submitted { .. }
-            | Reply::Ticked { .. }
-            | Reply::Cancelled(_)
-            | Reply::Dropped(_),
-        ) => Vec::new(),
-    }
 }

@@ -1,27 +1,41 @@
 //! The caller of one request: a principal in front of the gate that it came through.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use cluster_state::{Role, Scope, TextMap, Timestamp, TokenId};
+use cluster_state::{Actor, Role, Scope, TextMap, Timestamp, TokenId};
 use proto::problem::Problem;
 
 use super::Gate;
-use crate::access::{Action, Object, Principal};
+use crate::access::{Action, Object, Origin, Principal, RequestId};
+
+/// One request, and where it comes from.
+#[derive(Debug, Clone)]
+pub(super) struct Visit {
+    pub(super) request: RequestId,
+    pub(super) remote: Option<SocketAddr>,
+    /// Address that stands for the caller.
+    pub(super) site: IpAddr,
+}
+
+impl Visit {
+    pub(super) fn of(origin: &Origin, request: RequestId) -> Self {
+        Self { request, remote: origin.remote, site: origin.site() }
+    }
+}
 
 /// Caller of one request. It travels among the extensions of the request.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     principal: Arc<Principal>,
-    /// Address that stands for the caller.
-    site: IpAddr,
+    visit: Visit,
     gate: Gate,
 }
 
 impl Caller {
-    pub(super) const fn new(principal: Arc<Principal>, site: IpAddr, gate: Gate) -> Self {
-        Self { principal, site, gate }
+    pub(super) const fn new(principal: Arc<Principal>, visit: Visit, gate: Gate) -> Self {
+        Self { principal, visit, gate }
     }
 
     /// Returns who calls.
@@ -32,6 +46,25 @@ impl Caller {
     /// Returns the role of the caller, if it has one.
     pub(crate) fn role(&self) -> Option<Role> {
         self.gate.role(&self.principal)
+    }
+
+    /// Returns the id of the request.
+    pub(crate) const fn request(&self) -> &RequestId {
+        &self.visit.request
+    }
+
+    /// Returns the request, and where it comes from.
+    pub(super) const fn visit(&self) -> &Visit {
+        &self.visit
+    }
+
+    /// Returns what the trail says of the caller.
+    pub(crate) fn actor(&self) -> Actor {
+        Actor {
+            principal: self.principal.to_string(),
+            request: self.visit.request.to_string(),
+            remote: self.visit.remote.map(|remote| remote.to_string()),
+        }
     }
 
     /// Returns the label of the only tasks that the caller may know of; none for all.
@@ -49,8 +82,8 @@ impl Caller {
 
     /// Counts a request against the caller's budget, and refuses what the caller may do to nothing.
     pub(crate) fn check(&self, action: Action) -> Result<(), Problem> {
-        self.gate.spend(&self.principal, self.site, action)?;
-        self.gate.check(&self.principal, action, Object::Cluster)
+        self.gate.spend(self, action)?;
+        self.gate.check(self, action, Object::Cluster)
     }
 
     /// Returns whether the caller may do something to a task with these labels. A refusal is counted
@@ -64,7 +97,7 @@ impl Caller {
         match self.scope() {
             // The action itself was checked before the request was read.
             None => Ok(()),
-            Some(_) => self.gate.check(&self.principal, action, Object::Task(labels)),
+            Some(_) => self.gate.check(self, action, Object::Task(labels)),
         }
     }
 }

@@ -52,6 +52,7 @@ Upgrade: operator admin
 ManageMembers: admin
 SaveBackup: admin
 ManageUsers: admin
+ReadAudit: admin
 JoinCluster: anonymous viewer submitter operator admin worker master
 ManageCertificates: admin
 ServeAsWorker: anonymous worker master

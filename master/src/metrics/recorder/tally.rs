@@ -73,6 +73,7 @@ impl Tally {
                 | Record::Holder(_)
                 | Record::MassLoss(_)
                 | Record::Settings(_)
+                | Record::Audit(_)
                 | Record::Orphan(_),
             )
             | Change::Delete(_) => Vec::new(),

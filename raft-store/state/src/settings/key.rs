@@ -62,6 +62,9 @@ keys! {
     AutopilotReplaceAfter = autopilot.replace_after,
     AutopilotVoters = autopilot.voters,
     UpgradeHold = upgrade.hold,
+    AuditRecords = audit.records,
+    AuditAge = audit.age,
+    AuditSubmissions = audit.submissions,
 }
 
 impl SettingKey {

@@ -3,6 +3,7 @@
 //! They decide verdicts of [`crate::State::apply`]: a release that changes one of them does so for a
 //! new level.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{SettingKey, Settings};
@@ -15,6 +16,8 @@ const DURATION_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 const PRIORITIES_MAX: usize = 1_000;
 /// Bytes of a value of the label `priority`.
 const PRIORITY_BYTES_MAX: usize = 256;
+/// Records of the trail: fewer would be gone before anybody looks, and more are a matter of the files.
+const AUDIT_RECORDS: RangeInclusive<u64> = 100..=100_000;
 /// Most votes to give: more voters only make writes slower.
 const VOTERS_MAX: u64 = 15;
 
@@ -38,8 +41,16 @@ impl Settings {
                 faults.push(SettingFault { key, detail });
             }
         };
-        let Self { worker, reconnect, scheduler: _, limits, retention, autopilot, upgrade: _ } =
-            self;
+        let Self {
+            worker,
+            reconnect,
+            scheduler: _,
+            limits,
+            retention,
+            autopilot,
+            upgrade: _,
+            audit,
+        } = self;
 
         let intervals = || reconnect.intervals_by_priority.values().copied();
         let all_at_least = intervals().all(|interval| interval >= DURATION_MIN);
@@ -68,6 +79,7 @@ impl Settings {
             (SettingKey::ReconnectRegistrationTimeout, reconnect.registration_timeout),
             (SettingKey::ReconnectIntervalsByPriority, longest_interval),
             (SettingKey::RetainedAge, retention.age),
+            (SettingKey::AuditAge, audit.age),
             (SettingKey::AutopilotStableFor, autopilot.stable_for),
             (SettingKey::AutopilotReplaceAfter, autopilot.replace_after),
         ] {
@@ -95,6 +107,12 @@ impl Settings {
             SettingKey::AutopilotVoters,
             autopilot.voters <= VOTERS_MAX,
             "must not be above 15: more voters only make writes slower",
+        );
+
+        require(
+            SettingKey::AuditRecords,
+            AUDIT_RECORDS.contains(&audit.records),
+            "must be between 100 and 100000",
         );
 
         let priorities = reconnect.intervals_by_priority.keys();

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use cluster_state::{
     AssignTasks, Attempt, AttemptRef, CancelTask, ChangeHealth, Command, DisconnectWorkers,
-    EndMassLoss, Epoch, FinishAttempts, ForgetDeparted, NoteRival, RaiseLevel, RaiseMassLoss,
-    RequeueAttempts, SeedSettings, SetSettings, StartAttempts, State, Task, TaskId, WorkerId,
+    EndMassLoss, Epoch, FinishAttempts, ForgetDeparted, NoteRival, PruneTrail, RaiseLevel,
+    RaiseMassLoss, RequeueAttempts, SeedSettings, SetSettings, StartAttempts, State, Task, TaskId,
+    WorkerId,
 };
 
 /// Precision with which the numbers of a command are made to match the state.
@@ -69,7 +70,9 @@ pub(super) fn aim_at(state: &State, aim: Aim, command: &mut Command) {
         | Command::RaiseMassLoss(RaiseMassLoss { term, .. })
         | Command::RaiseLevel(RaiseLevel { term, .. })
         | Command::SeedSettings(SeedSettings { term, .. })
+        | Command::PruneTrail(PruneTrail { term, .. })
         | Command::EndMassLoss(EndMassLoss { term }) => *term = newest,
+        Command::Ordered(ordered) => aim_at(state, aim, &mut ordered.command),
         Command::SetSettings(SetSettings { base, .. }) => {
             *base = state.settings().map_or(*base, |known| known.index);
         }
@@ -83,6 +86,7 @@ pub(super) fn aim_at(state: &State, aim: Aim, command: &mut Command) {
         | Command::CreateUserToken(_)
         | Command::RevokeUserToken(_)
         | Command::DropOrphans(_)
+        | Command::NoteOrder(_)
         | Command::AdoptIssuer(_)
         | Command::IssueCertificate(_)
         | Command::RevokeCertificates(_)

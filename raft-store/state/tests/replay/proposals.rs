@@ -8,13 +8,13 @@ use std::time::Duration;
 use cluster_state::{
     AddressSource, AssignTasks, Assignment, BeginTerm, CancelTask, ChangeHealth, Class, ClusterId,
     Command, ConnectWorker, CreateToken, CreateUserToken, DataId, DisconnectReason,
-    DisconnectWorkers, DropOrphans, EndMassLoss, FinishAttempts, ForgetDeparted, HealthChange,
-    HealthFinding, IdempotencyKey, Incarnation, LabelWorker, LeaseTimes, Level, LogIndex,
-    LossReason, MasterId, Meta, NoteRival, OnDisconnect, OrphanId, OrphanSelection, Process,
-    Proposal, RaiseLevel, RaiseMassLoss, Record, RegisterWorker, RequeueAttempts, RequeueScope,
-    Resources, RevokeToken, RevokeUserToken, Role, SchedulingOrder, Scope, SeedSettings,
-    SetScheduling, SetSettings, SettingKey, Settings, Specs, StartAttempts, StartNumber, State,
-    SubmitTasks, TaskSpec, Tick, Timestamp, TokenId, UnregisterWorker,
+    DisconnectWorkers, EndMassLoss, FinishAttempts, ForgetDeparted, HealthChange, HealthFinding,
+    IdempotencyKey, Incarnation, LabelWorker, LeaseTimes, Level, LogIndex, LossReason, MasterId,
+    Meta, NoteRival, OnDisconnect, Process, Proposal, RaiseLevel, RaiseMassLoss, Record,
+    RegisterWorker, RequeueAttempts, RequeueScope, Resources, RevokeToken, RevokeUserToken, Role,
+    SchedulingOrder, Scope, SeedSettings, SetScheduling, SetSettings, SettingKey, Settings, Specs,
+    StartAttempts, StartNumber, State, SubmitTasks, TaskSpec, Tick, Timestamp, TokenId,
+    UnregisterWorker,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -22,12 +22,15 @@ use proptest::prelude::*;
 
 use aim::{Aim, aim_at};
 use certificates::certificates;
+use orders::{ordered, orphans, trail};
 use values::{attempt, constraint, epoch, finished, labels, resources, task, term, worker};
 
 #[path = "aim.rs"]
 mod aim;
 #[path = "certificates.rs"]
 mod certificates;
+#[path = "orders.rs"]
+mod orders;
 #[path = "values.rs"]
 mod values;
 
@@ -53,7 +56,7 @@ pub(crate) fn log() -> impl Strategy<Value = (Record, Vec<Step>)> {
 
 /// Draws the commands of a log.
 pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
-    vec(step(), 1..80)
+    vec(step(), 1..120)
 }
 
 /// Draws one command.
@@ -65,7 +68,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         4 => 1..3_000_i64,
         1 => Just(24 * 60 * 60 * 1000_i64),
     ];
-    (aim, clock, command()).prop_map(|(aim, clock, command)| Step { aim, clock, command })
+    (aim, clock, ordered(command())).prop_map(|(aim, clock, command)| Step { aim, clock, command })
 }
 
 impl Step {
@@ -131,6 +134,7 @@ fn command() -> impl Strategy<Value = Command> {
         1 => mass_loss(),
         2 => settings(),
         1 => orphans(),
+        1 => trail(),
         1 => certificates(),
         4 => health(),
     ]
@@ -223,15 +227,6 @@ fn mass_loss() -> impl Strategy<Value = Command> {
         1 => Just(Command::AcknowledgeMassLoss),
         1 => term().prop_map(|term| Command::EndMassLoss(EndMassLoss { term })),
     ]
-}
-
-fn orphans() -> impl Strategy<Value = Command> {
-    let id = || (1..5_u64).prop_map(OrphanId);
-    let selection = prop_oneof![
-        vec(id(), 1..3).prop_map(OrphanSelection::These),
-        id().prop_map(OrphanSelection::UpTo),
-    ];
-    selection.prop_map(|selection| Command::DropOrphans(DropOrphans { selection }))
 }
 
 fn settings() -> impl Strategy<Value = Command> {

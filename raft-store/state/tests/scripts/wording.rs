@@ -148,6 +148,8 @@ fn change_lines(change: &Change, before: &Meta) -> Vec<String> {
         Change::Put(Record::Settings(record)) => settings_lines(record),
         Change::Put(Record::Orphan(orphan)) => vec![orphan_line(orphan)],
         Change::Delete(Key::Orphan(id)) => vec![format!("{id} removed")],
+        Change::Put(Record::Audit(record)) => vec![format!("{} on record", record.action)],
+        Change::Delete(Key::Audit(index)) => vec![format!("record {index} forgotten")],
         Change::Put(Record::Issuer(issuer)) => {
             vec![format!("issuer {} until {}", issuer.certificate, time(issuer.not_after))]
         }

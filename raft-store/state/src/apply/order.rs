@@ -1,0 +1,142 @@
+//! Commands as the trail describes them: the kind of order, and the thing that it is about.
+
+use crate::{
+    AuditAction, AuditOutcome, Command, CreateUserToken, DropOrphans, LabelWorker, NoteOrder,
+    OrphanSelection, RegisterWorker, Rejection, Reply, SchedulingOrder, SetScheduling, SetSettings,
+    State, SubmitTasks,
+};
+
+/// An order, as far as the trail tells of it. Nothing in it may be a secret: no digest, environment
+/// or command line, and no text that an operator has written freely.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Order {
+    action: AuditAction,
+    object: String,
+    detail: String,
+    /// Outcome of an order that was carried out elsewhere; absent if `apply` decides it.
+    noted: Option<AuditOutcome>,
+}
+
+impl Order {
+    /// Describes a command before it is applied; none if it is a duty's or a worker's.
+    pub(super) fn of(command: &Command, state: &State) -> Option<Self> {
+        let order = |action, object: String| Self::new(action, object, String::new());
+        Some(match command {
+            Command::RegisterWorker(RegisterWorker { worker, .. }) => {
+                order(AuditAction::RegisterWorker, format!("worker/{worker}"))
+            }
+            Command::UnregisterWorker(command) => {
+                order(AuditAction::UnregisterWorker, format!("worker/{}", command.worker))
+            }
+            Command::SetScheduling(SetScheduling { worker, order: change }) => {
+                let action = match change {
+                    SchedulingOrder::Cordon => AuditAction::CordonWorker,
+                    SchedulingOrder::Uncordon => AuditAction::UncordonWorker,
+                    SchedulingOrder::Drain { .. } => AuditAction::DrainWorker,
+                };
+                order(action, format!("worker/{worker}"))
+            }
+            Command::LabelWorker(LabelWorker { worker, set, remove }) => {
+                let set = set.keys().map(|key| format!("+{key}"));
+                let changes = set.chain(remove.iter().map(|key| format!("-{key}")));
+                let detail = changes.collect::<Vec<_>>().join(" ");
+                Self::new(AuditAction::LabelWorker, format!("worker/{worker}"), detail)
+            }
+            Command::SubmitTasks(SubmitTasks { tasks, .. }) => {
+                let detail = format!("{} tasks", tasks.len());
+                Self::new(AuditAction::SubmitTasks, "task".to_owned(), detail)
+            }
+            Command::CancelTask(command) => {
+                order(AuditAction::CancelTask, format!("task/{}", command.task))
+            }
+            Command::CreateToken(command) => {
+                order(AuditAction::CreateToken, format!("join-token/{}", command.token))
+            }
+            Command::RevokeToken(command) => {
+                order(AuditAction::RevokeToken, format!("join-token/{}", command.token))
+            }
+            Command::CreateUserToken(CreateUserToken { token, user, role, scope, .. }) => {
+                let scope = scope.as_ref().map(|scope| format!(", scope {scope}"));
+                let detail = format!("user {user}, role {role}{}", scope.unwrap_or_default());
+                Self::new(AuditAction::CreateUserToken, format!("user-token/{token}"), detail)
+            }
+            Command::RevokeUserToken(command) => {
+                order(AuditAction::RevokeUserToken, format!("user-token/{}", command.token))
+            }
+            Command::SetSettings(command) => Self::of_settings(command, state),
+            Command::AcknowledgeMassLoss => {
+                order(AuditAction::AcknowledgeMassLoss, "mass-loss".to_owned())
+            }
+            Command::DropOrphans(DropOrphans { selection }) => Self::of_orphans(selection),
+            Command::AdoptIssuer(_) => order(AuditAction::AdoptIssuer, "issuer".to_owned()),
+            Command::RevokeCertificates(command) => {
+                order(AuditAction::RevokeCertificates, format!("holder/{}", command.holder))
+            }
+            Command::ForgetWorker(command) => {
+                order(AuditAction::ForgetWorker, format!("worker/{}", command.worker))
+            }
+            Command::NoteOrder(NoteOrder { action, object, detail, outcome }) => {
+                let noted = Some(outcome.clone());
+                Self { noted, ..Self::new(*action, object.clone(), detail.clone()) }
+            }
+            Command::BeginTerm(_)
+            | Command::ConnectWorker(_)
+            | Command::DisconnectWorkers(_)
+            | Command::AssignTasks(_)
+            | Command::StartAttempts(_)
+            | Command::FinishAttempts(_)
+            | Command::RequeueAttempts(_)
+            | Command::Tick(_)
+            | Command::ForgetDeparted(_)
+            | Command::RaiseMassLoss(_)
+            | Command::EndMassLoss(_)
+            | Command::NoteRival(_)
+            | Command::ChangeHealth(_)
+            | Command::RaiseLevel(_)
+            | Command::SeedSettings(_)
+            | Command::IssueCertificate(_)
+            | Command::PruneTrail(_)
+            | Command::Ordered(_) => return None,
+        })
+    }
+
+    const fn new(action: AuditAction, object: String, detail: String) -> Self {
+        Self { action, object, detail, noted: None }
+    }
+
+    fn of_settings(command: &SetSettings, state: &State) -> Self {
+        let known = state.settings().map(|known| &known.settings);
+        let changed = known.into_iter().flat_map(|known| known.differences(&command.settings));
+        let detail = changed.map(|key| key.path()).collect::<Vec<_>>().join(" ");
+        Self::new(AuditAction::ChangeSettings, "settings".to_owned(), detail)
+    }
+
+    fn of_orphans(selection: &OrphanSelection) -> Self {
+        let (object, detail) = match selection {
+            OrphanSelection::These(ids) => match ids.as_slice() {
+                [id] => (format!("orphan/{id}"), String::new()),
+                ids => ("orphan".to_owned(), format!("{} results", ids.len())),
+            },
+            OrphanSelection::UpTo(last) => ("orphan".to_owned(), format!("up to {last}")),
+        };
+        Self::new(AuditAction::DropOrphans, object, detail)
+    }
+
+    /// Returns the order with what its reply says of the object, and its outcome.
+    pub(super) fn ended(
+        self,
+        reply: &Result<Reply, Rejection>,
+    ) -> (AuditAction, String, String, AuditOutcome) {
+        let Self { action, mut object, detail, noted } = self;
+        let outcome = match reply {
+            Ok(reply) => {
+                if let Reply::Submitted { first, .. } = reply {
+                    object = format!("task/{first}");
+                }
+                noted.unwrap_or(AuditOutcome::Done)
+            }
+            Err(rejection) => AuditOutcome::Rejected { reason: rejection.name().into() },
+        };
+        (action, object, detail, outcome)
+    }
+}

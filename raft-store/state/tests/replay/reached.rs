@@ -1,0 +1,101 @@
+//! Names of what changes and replies show, so that the test of the proposals can say what they never
+//! reach.
+
+use cluster_state::{
+    Applied, AttemptVerdict, AuditOutcome, Change, FinishVerdict, Health, Key, Level, Probation,
+    Record, Reply, Scheduling, SettingKey,
+};
+
+/// Returns a name of what a change shows.
+pub(super) fn change_name(change: &Change) -> Option<&'static str> {
+    match change {
+        Change::Put(Record::Task(task)) if task.losses > 0 => Some("lost"),
+        Change::Put(Record::Task(task)) => Some(task.state.kind().name()),
+        Change::Delete(Key::Worker(_)) => Some("removed"),
+        Change::Put(Record::Worker(worker)) if worker.health != Health::default() => {
+            health_name(&worker.health)
+        }
+        Change::Delete(Key::Task(_)) => Some("forgotten"),
+        Change::Delete(Key::IdempotencyKey(_)) => Some("expired"),
+        Change::Put(Record::Worker(worker)) => match worker.scheduling {
+            Scheduling::Open => None,
+            Scheduling::Cordoned => Some("cordoned"),
+            Scheduling::Draining { .. } => Some("draining"),
+            Scheduling::Emptying => Some("emptying"),
+        },
+        Change::Put(Record::Departed(_)) => Some("departed"),
+        Change::Delete(Key::Departed(_)) => Some("told"),
+        Change::Put(Record::Token(_)) => Some("token"),
+        Change::Delete(Key::Token(_)) => Some("revoked"),
+        Change::Put(Record::UserToken(_)) => Some("user token"),
+        Change::Delete(Key::UserToken(_)) => Some("user token revoked"),
+        Change::Put(Record::MassLoss(raised)) if raised.brakes() => Some("mass loss"),
+        Change::Put(Record::MassLoss(_)) => Some("acknowledged"),
+        Change::Delete(Key::MassLoss) => Some("recovered"),
+        Change::Put(Record::Settings(record)) => {
+            let is_seed = record.last_changed().count() == SettingKey::ALL.len();
+            Some(if is_seed { "seeded" } else { "set" })
+        }
+        Change::Put(Record::Meta(meta)) => (meta.level > Level::FIRST).then_some("raised"),
+        Change::Put(Record::Orphan(_)) => Some("orphan"),
+        Change::Delete(Key::Orphan(_)) => Some("orphan dropped"),
+        Change::Put(Record::Audit(record)) => Some(match record.outcome {
+            AuditOutcome::Rejected { .. } => "refusal on record",
+            AuditOutcome::Begun | AuditOutcome::Done | AuditOutcome::Unknown { .. } => "on record",
+        }),
+        Change::Delete(Key::Audit(_)) => Some("record forgotten"),
+        Change::Put(Record::Issuer(_) | Record::Holder(_)) | Change::Delete(Key::Holder(_)) => None,
+        Change::Put(Record::Leader(_) | Record::IdempotencyKey(_))
+        | Change::Delete(Key::Meta | Key::Leader(_) | Key::Settings | Key::Issuer) => None,
+    }
+}
+
+fn health_name(health: &Health) -> Option<&'static str> {
+    let probation = health.suspension.as_ref().map(|suspension| suspension.probation);
+    match probation {
+        Some(Probation::Resting { .. }) => Some("resting"),
+        Some(Probation::Open) => Some("on probation"),
+        Some(Probation::Trying { .. }) => Some("trying"),
+        None if health.unreachable.is_some() => Some("unreachable"),
+        None if health.reported.is_some() => Some("reported unfit"),
+        None if !health.failed_starts.is_empty() => Some("failed starts"),
+        None => None,
+    }
+}
+
+/// Returns names of what a reply shows.
+pub(super) fn reply_names(applied: &Applied) -> Vec<&'static str> {
+    let verdict = |verdict: &FinishVerdict| match verdict {
+        FinishVerdict::Accepted => "accepted",
+        FinishVerdict::Stale => "stale",
+    };
+    match &applied.reply {
+        Err(_) => vec!["rejected"],
+        Ok(Reply::Assigned(placed)) => {
+            placed.iter().map(|one| if one.is_ok() { "placed" } else { "not placed" }).collect()
+        }
+        Ok(Reply::Finished(verdicts)) => verdicts.iter().map(verdict).collect(),
+        Ok(Reply::Connected(resume)) => resume
+            .running
+            .iter()
+            .map(|(_, verdict)| match verdict {
+                AttemptVerdict::Keep => "keep",
+                AttemptVerdict::Kill => "kill",
+            })
+            .chain(resume.finished.iter().map(verdict))
+            .collect(),
+        Ok(Reply::Ticked { fired: 1.., .. }) => vec!["fired"],
+        Ok(Reply::Submitted { repeated: true, .. }) => vec!["repeated"],
+        Ok(Reply::Requeued { more: true, .. }) => vec!["requeued in part"],
+        Ok(Reply::Requeued { count: 1.., .. }) => vec!["requeued"],
+        Ok(
+            Reply::Done
+            | Reply::Requeued { .. }
+            | Reply::Registered(_)
+            | Reply::Submitted { .. }
+            | Reply::Ticked { .. }
+            | Reply::Cancelled(_)
+            | Reply::Dropped(_),
+        ) => Vec::new(),
+    }
+}
