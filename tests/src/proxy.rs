@@ -21,6 +21,7 @@ pub struct Proxy {
     all: String,
     leader: String,
     grpc: String,
+    status: String,
 }
 
 /// Returns the path of the program; `None` where it is not installed.
@@ -59,7 +60,7 @@ impl Proxy {
             ("BIND_ALL".to_owned(), all.clone()),
             ("BIND_LEADER".to_owned(), leader.clone()),
             ("BIND_GRPC".to_owned(), grpc.clone()),
-            ("BIND_STATUS".to_owned(), status),
+            ("BIND_STATUS".to_owned(), status.clone()),
         ];
         for master in cluster.masters() {
             env.push((format!("MASTER_{}", master.id()), master.http().to_owned()));
@@ -75,7 +76,7 @@ impl Proxy {
             namespace: None,
             log: cluster.path("haproxy.log"),
         };
-        Self { process: Process::start(launch), all, leader, grpc }
+        Self { process: Process::start(launch), all, leader, grpc, status }
     }
 
     /// Returns the address that leads to any master that is ready.
@@ -103,6 +104,13 @@ impl Proxy {
     }
 
     async fn await_checked(&self, web: &Web) {
+        eventually("the load balancer has checked every master", CHECK_PATIENCE, async || {
+            let sent = Web::plain().request(Method::GET, &self.status, "/;csv").send().await;
+            let table = sent.map_err(|error| format!("{error:#}"))?.text().await;
+            let table = table.map_err(|error| format!("{error:#}"))?;
+            require(leaders(&table) == 1, || table.clone())
+        })
+        .await;
         for frontend in [&self.all, &self.leader] {
             eventually("the load balancer has found the masters", CHECK_PATIENCE, async || {
                 let sent = web.request(Method::GET, frontend, "/readyz").send().await;
@@ -112,4 +120,14 @@ impl Proxy {
             .await;
         }
     }
+}
+
+/// Returns how many masters the backend of the leader takes for one, of a table of HAProxy's state.
+///
+/// It takes every master for one until it has checked it, and ends their connections when it finds
+/// that they are none.
+fn leaders(table: &str) -> usize {
+    let rows = table.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let masters = rows.filter(|row| row[0] == "leader" && row[1].starts_with("master-"));
+    masters.filter(|row| row.contains(&"UP")).count()
 }
