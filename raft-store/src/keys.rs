@@ -57,9 +57,8 @@ impl LogRecord {
 /// Column families of the state instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Table {
-    /// Single records. Key: [`StateRecord`], 1 byte. Value: as the record says. Behind them, from
-    /// level 2 on, orphaned results (key: [`orphan_key`], value: `Orphan`), tokens of users (key:
-    /// [`user_token_key`], value: `UserToken`) and the trail (key: [`audit_key`], value: `AuditRecord`).
+    /// Single records, and ranges of records that are no tables of their own. Key: [`StateRecord`], 1
+    /// byte, and in a range what it says. Value: as it says.
     Records,
     /// Key: [`Term`], 8 bytes. Value: `LeaderRecord`.
     Leaders,
@@ -108,7 +107,12 @@ impl Table {
     }
 }
 
-/// Single records of the state instance, by their key.
+/// What lies in the table of single records, by the first byte of the key: a record whose key is that
+/// byte alone, or a range of records, whose keys go on.
+///
+/// A table that a release adds is a range here. A column family would be in the way of the release
+/// before, which a master may go back to until the level has risen. As all first bytes are values of
+/// one enum, no two can be the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum StateRecord {
@@ -122,66 +126,52 @@ pub(crate) enum StateRecord {
     MassLoss = 4,
     /// Settings of the cluster, from level 2 on. Value: `SettingsRecord`.
     Settings = 5,
+    /// Range of orphaned results, from level 2 on. Key: [`orphan_key`]. Value: `Orphan`.
+    Orphans = 6,
+    /// Range of tokens of users, from level 2 on. Key: [`user_token_key`]. Value: `UserToken`.
+    UserTokens = 32,
     /// Issuer of certificates, from level 2 on. Value: `IssuerRecord`.
     Issuer = 40,
+    /// Range of holders of certificates, from level 2 on. Key: [`holder_key`]. Value: `HolderRecord`.
+    Holders = 41,
+    /// Range of the trail of orders, from level 2 on. Key: [`audit_key`]. Value: `AuditRecord`.
+    Trail = 42,
 }
 
 impl StateRecord {
+    /// Returns the first byte of the key, which is the whole key of a single record.
     pub(crate) const fn key(self) -> [u8; 1] {
-        match self {
-            Self::Applied => [1],
-            Self::Membership => [2],
-            Self::Meta => [3],
-            Self::MassLoss => [4],
-            Self::Settings => [5],
-            Self::Issuer => [40],
-        }
+        [self as u8]
+    }
+
+    fn with_text(self, text: &str) -> Vec<u8> {
+        [&self.key(), text.as_bytes()].concat()
+    }
+
+    const fn with_number(self, number: u64) -> [u8; 9] {
+        let [a, b, c, d, e, f, g, h] = number.to_be_bytes();
+        [self as u8, a, b, c, d, e, f, g, h]
     }
 }
 
-/// First byte of the keys of users' tokens, which are a range of the table of single records.
-pub(crate) const USER_TOKENS: u8 = 32;
-
-/// Returns the key of a user's token in the table of single records: 1 byte, and its id, UTF-8. A
-/// column family would be in the way of the release before, which a master may go back to until the
-/// level has risen.
+/// Returns the key of a user's token: its range, and its id, UTF-8.
 pub(crate) fn user_token_key(id: &TokenId) -> Vec<u8> {
-    [&[USER_TOKENS], id.as_str().as_bytes()].concat()
+    StateRecord::UserTokens.with_text(id.as_str())
 }
 
-/// First byte of the keys of holders of certificates, which are a range of the same table.
-pub(crate) const HOLDERS: u8 = 41;
-
-/// Returns the key of a holder of certificates: 1 byte, and its id, UTF-8.
+/// Returns the key of a holder of certificates: its range, and its id, UTF-8.
 pub(crate) fn holder_key(id: &HolderId) -> Vec<u8> {
-    [&[HOLDERS], id.as_str().as_bytes()].concat()
+    StateRecord::Holders.with_text(id.as_str())
 }
 
-/// First byte of the keys of the trail.
-pub(crate) const TRAIL: u8 = 40;
-
-/// Returns the key of a record of the trail in the table of single records: 1 byte, and its log
-/// position, 8 bytes. See [`orphan_key`].
-pub(crate) fn audit_key(index: LogIndex) -> [u8; 9] {
-    numbered(TRAIL, index.0)
+/// Returns the key of a record of the trail: its range, and its log position, 8 bytes.
+pub(crate) const fn audit_key(index: LogIndex) -> [u8; 9] {
+    StateRecord::Trail.with_number(index.0)
 }
 
-/// First byte of the keys of orphaned results.
-pub(crate) const ORPHANS: u8 = 6;
-
-/// Returns the key of an orphaned result in the table of single records: 1 byte, and its id, 8 bytes. A
-/// column family would be in the way of release 0.2.0, which a master may go back to until the level
-/// has risen.
-pub(crate) fn orphan_key(id: OrphanId) -> [u8; 9] {
-    numbered(ORPHANS, id.0)
-}
-
-fn numbered(first: u8, number: u64) -> [u8; 9] {
-    let mut key = [first; 9];
-    if let Some((_, rest)) = key.split_first_mut() {
-        rest.copy_from_slice(&number.to_be_bytes());
-    }
-    key
+/// Returns the key of an orphaned result: its range, and its id, 8 bytes.
+pub(crate) const fn orphan_key(id: OrphanId) -> [u8; 9] {
+    StateRecord::Orphans.with_number(id.0)
 }
 
 /// A key that is one number.
@@ -283,16 +273,6 @@ mod tests {
         for record in
             [LogRecord::Identity, LogRecord::Vote, LogRecord::Committed, LogRecord::Purged]
         {
-            assert_eq!(record.key(), [record as u8]);
-        }
-        for record in [
-            StateRecord::Applied,
-            StateRecord::Membership,
-            StateRecord::Meta,
-            StateRecord::MassLoss,
-            StateRecord::Settings,
-            StateRecord::Issuer,
-        ] {
             assert_eq!(record.key(), [record as u8]);
         }
     }

@@ -25,7 +25,7 @@ use self::batch::Tables;
 use crate::codec::{self, Versioned};
 use crate::error::{OpenError, StorageError};
 use crate::files::{self, Directory};
-use crate::keys::{HOLDERS, NumberKey, ORPHANS, StateRecord, TRAIL, USER_TOKENS};
+use crate::keys::{NumberKey, StateRecord};
 use crate::rocks;
 use crate::types::{LogId, StoredMembership};
 
@@ -157,10 +157,10 @@ impl Restored {
         if let Some(issuer) = database.get_cf(tables.records, StateRecord::Issuer.key())? {
             state.restore(Record::Issuer(codec::decode(&issuer)?));
         }
-        restore_range(database, HOLDERS, &mut state, Record::Holder)?;
-        restore_range(database, USER_TOKENS, &mut state, Record::UserToken)?;
-        restore_range(database, ORPHANS, &mut state, Record::Orphan)?;
-        restore_range(database, TRAIL, &mut state, Record::Audit)?;
+        restore_range(database, StateRecord::Holders, &mut state, Record::Holder)?;
+        restore_range(database, StateRecord::UserTokens, &mut state, Record::UserToken)?;
+        restore_range(database, StateRecord::Orphans, &mut state, Record::Orphan)?;
+        restore_range(database, StateRecord::Trail, &mut state, Record::Audit)?;
 
         Ok(Self { state, applied, membership })
     }
@@ -208,14 +208,15 @@ fn restore_tasks(database: &DB, state: &mut State) -> Result<(), StorageError> {
 /// Puts back the records that are a range of the table of single records.
 fn restore_range<T: Versioned>(
     database: &DB,
-    first_byte: u8,
+    range: StateRecord,
     state: &mut State,
     record: impl Fn(T) -> Record,
 ) -> Result<(), StorageError> {
-    let from = IteratorMode::From(&[first_byte], Direction::Forward);
+    let range = range.key();
+    let from = IteratorMode::From(&range, Direction::Forward);
     for row in database.iterator_cf(Tables::of(database)?.records, from) {
         let (key, value) = row?;
-        if key.first() != Some(&first_byte) {
+        if !key.starts_with(&range) {
             break;
         }
         state.restore(record(codec::decode(&value)?));

@@ -110,6 +110,7 @@ fn is_rich(state: &State) -> bool {
             && state.orphans().next().is_some()
             && state.issuer().is_some()
             && state.holders().next().is_some()
+            && state.trail().next().is_some()
             || state.meta().level < Level(2))
 }
 
