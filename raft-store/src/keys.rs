@@ -107,7 +107,7 @@ impl Table {
     }
 }
 
-/// What lies in the table of single records, by the first byte of the key: a record whose key is that
+/// Contents of the table of single records, by the first byte of the key: a record whose key is that
 /// byte alone, or a range of records, whose keys go on.
 ///
 /// A table that a release adds is a range here. A column family would be in the way of the release

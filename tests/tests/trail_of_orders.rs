@@ -1,10 +1,13 @@
 //! Every order is on record, on every master and in its file exactly once, whoever is killed meanwhile.
 
+use std::path::Path;
 use std::time::Duration;
 
+use cluster_tests::client::Client;
 use cluster_tests::cluster::Cluster;
+use cluster_tests::volume::Volume;
 use eventually::{eventually, require};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// File of each master, within its data directory.
@@ -28,7 +31,11 @@ fn objects(records: &[Value]) -> Vec<&str> {
 
 /// Returns the records in the file of a master.
 fn in_file(cluster: &Cluster, master: u64) -> Vec<Value> {
-    let text = std::fs::read_to_string(cluster.master(master).data_dir().join(FILE)).unwrap();
+    records_in(&cluster.master(master).data_dir().join(FILE))
+}
+
+fn records_in(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
     let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines.filter(|line| line["index"].is_u64()).collect()
 }
@@ -110,4 +117,58 @@ async fn a_refusal_is_in_the_file_of_the_master_that_refused() {
     })
     .await;
     assert!(in_file(&cluster, 1).is_empty(), "a stranger does not write to the log");
+}
+
+/// Registers so many workers over HTTP.
+async fn order_many(client: &mut Client, numbers: std::ops::Range<u32>) {
+    for number in numbers {
+        let worker = json!({"worker_id": format!("w{number}"), "address": "127.0.0.1:9"});
+        client.post("/api/workers", &worker).await.unwrap().expect(201);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_of_the_file_stops_nothing_and_loses_no_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let volume = match Volume::mount(dir.path(), 1) {
+        Ok(volume) => volume,
+        Err(obstacle) => {
+            eprintln!("SKIPPED: no disk can be filled here: {obstacle}");
+            return;
+        }
+    };
+    let path = dir.path().join(FILE);
+    let mut cluster = Cluster::builder()
+        .masters(1)
+        .master_arg("--audit-file", path.to_str().unwrap())
+        .master_arg("--audit-file-bytes", "64KiB")
+        .start()
+        .await;
+    let mut client = cluster.client();
+    order_many(&mut client, 0..10).await;
+
+    // The file gets full of what there is no room for, is begun anew, and so is the master.
+    volume.fill();
+    order_many(&mut client, 10..400).await;
+    eventually("the failures are counted", PATIENCE, async || {
+        let failures = client.metric("cloudai_audit_file_failures_total").await;
+        require(failures.is_some_and(|failures| failures > 0.0), || format!("{failures:?}"))
+    })
+    .await;
+    cluster.master_mut(1).kill();
+    std::fs::remove_file(&path).unwrap();
+    volume.fill();
+    cluster.master_mut(1).restart();
+    cluster.await_ready(1).await;
+    order_many(&mut client, 400..410).await;
+
+    volume.free();
+    let expected = trail(&cluster).await;
+    assert_eq!(expected.len(), 410);
+    eventually("the files have every record once", PATIENCE, async || {
+        let older = records_in(&path.with_extension("jsonl.1"));
+        let found = [older, records_in(&path)].concat();
+        require(found == expected, || format!("{} records", found.len()))
+    })
+    .await;
 }

@@ -46,7 +46,11 @@ impl TrailFile {
         if length == 0 {
             // The one before may have been put aside a moment before the end of this process.
             opened.after = opened.place_in_last_aside()?;
-            opened.write_start()?;
+            // A full disk is no reason not to start: the first line waits for the first record.
+            match opened.write_start() {
+                Err(error) if !is_out_of_room(&error) => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
         } else {
             opened.after = place.ok_or_else(|| {
                 io::Error::new(ErrorKind::InvalidData, "its last line is none of a trail")
@@ -65,6 +69,9 @@ impl TrailFile {
         let bytes = u64::try_from(lines.len()).unwrap_or(u64::MAX);
         if self.length.saturating_add(bytes) > self.layout.bytes_max && !self.is_fresh() {
             self.put_aside()?;
+        }
+        if self.length == 0 {
+            self.write_start()?;
         }
         self.write(lines)?;
         self.after = up_to;
@@ -103,9 +110,13 @@ impl TrailFile {
         Ok(())
     }
 
-    /// Puts the file aside under the next number, and begins another.
+    /// Puts the file aside under the next number, and begins another. After a failure it may be called
+    /// again: the others move only if there is a file to put before them.
     fn put_aside(&mut self) -> io::Result<()> {
         let Layout { path, keep, .. } = self.layout.clone();
+        if !path.try_exists()? {
+            return self.reopen();
+        }
         if keep == 0 {
             fs::remove_file(&path)?;
         } else {
@@ -124,6 +135,10 @@ impl TrailFile {
             Err(error) => Err(error),
         }
     }
+}
+
+fn is_out_of_room(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 fn append_to(path: &Path) -> io::Result<File> {
@@ -238,6 +253,33 @@ mod tests {
         // As if the process had been killed between the two.
         fs::write(&layout.path, "").unwrap();
         assert_eq!(Some(TrailFile::open(layout).unwrap().after()), last_before);
+    }
+
+    #[test]
+    fn what_failed_halfway_is_made_good_by_the_next_attempt() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = layout(&dir, 120);
+        let mut file = TrailFile::open(layout.clone()).unwrap();
+        let mut next = 100;
+        while file.length + 14 <= 120 {
+            write(&mut file, next..next + 1);
+            next += 1;
+        }
+        let before = lines(&layout.path);
+
+        // Put aside, and then no other could be made.
+        fs::rename(&layout.path, aside(&layout.path, 1)).unwrap();
+        write(&mut file, next..next + 1);
+        assert_eq!(lines(&aside(&layout.path, 1)), before);
+        assert!(!aside(&layout.path, 2).exists());
+
+        // Made, and then its first line could not be written.
+        fs::write(&layout.path, "").unwrap();
+        file.length = 0;
+        write(&mut file, next + 1..next + 2);
+        let start = line::start("prod", MasterId(1), LogIndex(next));
+        let record = format!("{{\"index\":{}}}", next + 1);
+        assert_eq!(lines(&layout.path), [start.trim_end(), &record]);
     }
 
     #[test]
