@@ -5,6 +5,7 @@ mod audit;
 mod certificates;
 mod cluster;
 mod credentials;
+mod event_stream;
 #[cfg(test)]
 mod fuzz_tests;
 mod input;
@@ -90,6 +91,7 @@ fn routes() -> Routes {
         .probe("/follower", probes::follower)
         .get("/metrics", Action::ReadMetrics, metrics)
         .get("/ws", Action::Read, socket::open)
+        .get("/api/events", Action::Read, event_stream::open)
 }
 
 fn task_routes(routes: Routes) -> Routes {

@@ -160,7 +160,7 @@ pub struct LimitsConfig {
     pub wait_requests: usize,
     /// Logs of tasks that may be read at once.
     pub log_streams: usize,
-    /// Clients that may watch events over a WebSocket at once.
+    /// Clients that may watch events at once.
     pub ws_clients: usize,
     /// Room on its disk below which this master counts as full; 0 for never. New tasks are refused
     /// while the leader is, or while the voters that are not are no quorum.

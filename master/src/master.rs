@@ -173,6 +173,7 @@ impl Master {
             log_streams: config.limits.log_streams,
             tasks: background.clone(),
             wait_requests: files.waiting(),
+            watchers: files.sockets(),
             names,
             stopping: stopping.clone(),
         });

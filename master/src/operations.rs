@@ -23,6 +23,7 @@ mod usage;
 mod users;
 mod views;
 mod waits;
+mod watch;
 mod workers;
 
 use std::sync::Arc;
@@ -57,6 +58,7 @@ pub(crate) use views::{
     Tokens, View, WorkerPage, WorkerView,
 };
 pub(crate) use waits::TaskWaits;
+pub(crate) use watch::{Batch, TooSlow, WatchSlot, Watcher};
 #[cfg(test)]
 pub(crate) use workers::host_for_others;
 
@@ -88,6 +90,7 @@ struct Shared {
     metrics: Metrics,
     issuer: Issuer,
     wait_slots: Semaphore,
+    watch_slots: Arc<Semaphore>,
     log_slots: Arc<Semaphore>,
     log_channels: Arc<LogChannels>,
     backup_slots: Arc<Semaphore>,
@@ -122,6 +125,8 @@ pub(crate) struct Parts {
     /// The issuer of certificates on this master.
     pub(crate) issuer: Issuer,
     pub(crate) wait_requests: usize,
+    /// Clients that may watch events at the same time.
+    pub(crate) watchers: usize,
     pub(crate) log_streams: usize,
     /// Tasks that outlive the handlers of their requests.
     pub(crate) tasks: TaskTracker,
@@ -143,12 +148,14 @@ impl Operations {
             trail,
             issuer,
             wait_requests,
+            watchers,
             log_streams,
             tasks,
             names,
             stopping,
         } = parts;
         let wait_slots = Semaphore::new(wait_requests.min(Semaphore::MAX_PERMITS));
+        let watch_slots = Arc::new(Semaphore::new(watchers.min(Semaphore::MAX_PERMITS)));
         let log_slots = Arc::new(Semaphore::new(log_streams.min(Semaphore::MAX_PERMITS)));
         let log_channels = Arc::new(LogChannels::new(node.dialer().clone()));
         let started_at = Instant::now();
@@ -162,6 +169,7 @@ impl Operations {
             metrics,
             issuer,
             wait_slots,
+            watch_slots,
             log_slots,
             log_channels,
             backup_slots: backup::slots(),

@@ -16,7 +16,7 @@ mod user;
 mod worker;
 
 pub use assignment::assignments;
-pub use attempt::{NotReportable, attempt_refs, finished_attempts, result_bytes};
+pub use attempt::{NotReportable, attempt_reason, attempt_refs, finished_attempts, result_bytes};
 pub use audit::{AuditQuery, audit_record};
 pub use faults::{Breach, Invalid};
 pub use orphan::{orphan, orphan_selection};

@@ -8,9 +8,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::input;
-use super::socket::Subscription;
 use super::strangers::Reach;
-use super::{tasks, workers};
+use super::{event_stream, tasks, workers};
+use crate::events::Subscription;
 use crate::task_query::{QueryTexts, TaskQuery};
 
 #[test]
@@ -19,6 +19,7 @@ fn a_subscription_is_understood_or_refused() {
     let valid = [
         r#"{"subscribe":["workers","tasks"],"from_index":17,"cluster_id":"x"}"#,
         r#"{"subscribe":["leader","telemetry"]}"#,
+        r#"{"types":["task_status"],"tasks":["t1","t2"],"labels":{"team":"x"}}"#,
         "{}",
     ];
     let texts = mutated_text(select(valid.to_vec()).prop_map(str::to_owned));
@@ -36,6 +37,7 @@ fn a_query_is_understood_or_refused() {
         "index=[0-9]{1,20}&wait=[0-9]{1,4}(ms|s|m|h)",
         "attempt=[0-9]&stream=stdout&follow=true&tail=[0-9]{1,9}",
         "timeout=[0-9]{1,4}(s|m)",
+        "subscribe=(tasks|workers,leader)&type=task_status&task=t[1-9]&label=a(=b)?&from_index=[0-9]{1,20}",
     ];
     Fuzz::of("queries").run(mutated_text(valid), |text| {
         let Ok(uri) = format!("/api/tasks?{text}").parse::<Uri>() else { return };
@@ -44,6 +46,10 @@ fn a_query_is_understood_or_refused() {
         Query::<tasks::LogParams>::try_from_uri(&uri).ok();
         Query::<workers::ListParams>::try_from_uri(&uri).ok();
         Query::<workers::DrainParams>::try_from_uri(&uri).ok();
+
+        if let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(&uri) {
+            event_stream::subscription(pairs).ok();
+        }
 
         let text = text.as_str();
         input::duration("timeout", text).ok();

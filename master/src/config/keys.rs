@@ -173,7 +173,7 @@ pub(super) static KEYS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
             "COUNT",
             "Maximum number of waiting requests, at most half of the connections"
         ),
-        key!(limits.ws_clients, "COUNT", "Maximum number of WebSocket clients"),
+        key!(limits.ws_clients, "COUNT", "Maximum number of clients that watch events"),
         key!(
             limits.disk_free_min,
             "BYTES",

@@ -11,6 +11,7 @@ use proto::convert;
 use raft_store::{MemberEvent, MemberNews, NodeId, VoteGiver};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::task_news::TaskNews;
 use crate::config::shown;
 
 /// Topic of a subscription.
@@ -19,7 +20,7 @@ use crate::config::shown;
 pub(crate) enum Topic {
     /// Workers that come, go, or are opened and closed to tasks.
     Workers,
-    /// Tasks. There are no events of tasks yet.
+    /// Tasks that have another state or another attempt.
     Tasks,
     /// Leaders, and alarms about the cluster as a whole.
     Cluster,
@@ -154,18 +155,6 @@ fn rfc3339<S: Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
 }
 
 impl Event {
-    /// Returns the topic that a client must have subscribed to.
-    pub(crate) const fn topic(&self) -> Topic {
-        match self {
-            Self::WorkerStatus { .. } => Topic::Workers,
-            Self::Leader { .. }
-            | Self::MassLoss { .. }
-            | Self::Settings { .. }
-            | Self::OrphanedResult { .. }
-            | Self::Member { .. } => Topic::Cluster,
-        }
-    }
-
     fn of_change(index: LogIndex, change: &Change, log_time: Timestamp) -> Option<Self> {
         match change {
             Change::Put(Record::Worker(worker)) => Self::of_worker(index, worker),
@@ -310,20 +299,35 @@ impl Event {
 pub(crate) struct Translator {
     /// As of the last entry: changes that carry no time of their own happened then.
     log_time: Timestamp,
+    /// False if entries were missed, so that the log time may be that of a later one.
+    is_exact: bool,
+}
+
+/// Events of some entries, in order, each with its entry's index.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    pub(super) events: Vec<(LogIndex, Event)>,
+    pub(super) tasks: Vec<(LogIndex, TaskNews)>,
 }
 
 impl Translator {
-    pub(crate) const fn new(log_time: Timestamp) -> Self {
-        Self { log_time }
+    /// Begins after the entry with that log time.
+    pub(super) const fn new(log_time: Timestamp) -> Self {
+        Self { log_time, is_exact: true }
     }
 
-    /// Returns the events of some entries, in order, each with its entry's index.
-    pub(crate) fn events(
+    /// Begins somewhere before the entry with that log time.
+    pub(super) const fn after_a_gap(log_time: Timestamp) -> Self {
+        Self { log_time, is_exact: false }
+    }
+
+    /// Returns the events of some entries.
+    pub(super) fn news(
         &mut self,
         changes: &[(LogIndex, Change)],
         members: &[(LogIndex, MemberNews)],
-    ) -> Vec<(LogIndex, Event)> {
-        let mut events = Vec::new();
+    ) -> News {
+        let News { mut events, mut tasks } = News::default();
         let mut members = members.iter().peekable();
         for entry in changes.chunk_by(|(one, _), (next, _)| one == next) {
             while let Some((index, news)) =
@@ -335,7 +339,12 @@ impl Translator {
             let time = entry.iter().rev().find_map(|(_, change)| {
                 if let Change::Put(Record::Meta(meta)) = change { Some(meta.now) } else { None }
             });
+            self.is_exact |= time.is_some();
             self.log_time = time.unwrap_or(self.log_time);
+            let now = self.is_exact.then_some(self.log_time);
+            tasks.extend(entry.iter().filter_map(|(index, change)| {
+                Some((*index, TaskNews::of_change(change, now, self.log_time)?))
+            }));
             let told = entry.iter().filter_map(|(index, change)| {
                 Some((*index, Event::of_change(*index, change, self.log_time)?))
             });
@@ -343,7 +352,7 @@ impl Translator {
         }
         let last = members.map(|(index, news)| (*index, Event::of_member(news, self.log_time)));
         events.extend(last);
-        events
+        News { events, tasks }
     }
 }
 

@@ -52,7 +52,7 @@ impl Front {
     /// Starts to serve HTTP.
     pub(super) fn start_http(self, config: &Config, listener: TcpListener) -> Part {
         let acceptor = self.certificates.acceptor(Protocol::Http);
-        let sockets = Sockets::new(self.files.sockets());
+        let sockets = Sockets::default();
         let upgraded = sockets.tracker().clone();
         let door = Door::new(Port::Http, self.files, self.metrics.clone());
         let api = Api {

@@ -127,20 +127,24 @@ impl From<&Attempt> for v1::Attempt {
             finished_at: attempt.finished_at.map(rfc3339),
             exit_code: outcome.and_then(AttemptOutcome::exit_code),
             outcome: outcome.map(|outcome| v1::AttemptOutcome::from(outcome.kind()).into()),
-            reason: reason(attempt),
+            reason: attempt_reason(attempt.stop, outcome),
         }
     }
 }
 
-/// Returns the detail that exit code and outcome do not tell.
-fn reason(attempt: &Attempt) -> Option<String> {
-    match attempt.stop {
+/// Returns the detail of an attempt that its exit code and the kind of its outcome do not tell.
+#[must_use]
+pub fn attempt_reason(
+    stop: Option<StopReason>,
+    outcome: Option<&AttemptOutcome>,
+) -> Option<String> {
+    match stop {
         Some(StopReason::Cancelled) => return Some("cancelled by user".to_owned()),
         Some(StopReason::RunTimeout) => return Some("ran longer than run_timeout".to_owned()),
         // The outcome tells whether it was lost to the drain.
         Some(StopReason::Drained) | None => {}
     }
-    match attempt.outcome.as_ref()? {
+    match outcome? {
         AttemptOutcome::Exited { .. } => None,
         other @ (AttemptOutcome::Signaled { .. }
         | AttemptOutcome::StartFailed { .. }

@@ -86,6 +86,11 @@ impl Caller {
         self.gate.check(self, action, Object::Cluster)
     }
 
+    /// Returns whether the caller may take an action at all. A refusal is counted nowhere.
+    pub(crate) fn may(&self, action: Action) -> bool {
+        self.gate.allows(&self.principal, action, Object::Cluster)
+    }
+
     /// Returns whether the caller may do something to a task with these labels. A refusal is counted
     /// nowhere: the caller did not ask for it.
     pub(crate) fn may_on_task(&self, action: Action, labels: &TextMap) -> bool {

@@ -30,7 +30,7 @@ impl Log {
         let proposal = Proposal { proposed_at: Timestamp(seconds * 1_000), command };
         let applied = self.state.apply(self.index, proposal);
         let changes = applied.changes.into_iter().map(|change| (self.index, change));
-        let events = self.translator.events(&changes.collect::<Vec<_>>(), &[]);
+        let events = self.translator.news(&changes.collect::<Vec<_>>(), &[]).events;
         assert!(events.iter().all(|(index, _)| *index == self.index));
         json!(events.into_iter().map(|(_, event)| event).collect::<Vec<_>>())
     }
@@ -127,7 +127,7 @@ fn changes_of_members_are_events_at_the_time_of_the_command_before() {
     };
     let told = |what, by| {
         let mut translator = Translator::new(Timestamp(7_000));
-        json!(translator.events(&[], &[(LogIndex(9), news(what, by))]))
+        json!(translator.news(&[], &[(LogIndex(9), news(what, by))]).events)
     };
     let timestamp = "1970-01-01T00:00:07.000Z";
     let id = "0000010000000000";
@@ -157,8 +157,7 @@ fn a_result_that_the_backup_never_knew_is_told_of() {
     };
     let put = (LogIndex(9), Change::Put(Record::Orphan(orphan.into())));
     let dropped = (LogIndex(10), Change::Delete(Key::Orphan(OrphanId(3))));
-    let events = Translator::new(Timestamp(0)).events(&[put, dropped], &[]);
-    assert!(events.iter().all(|(_, event)| event.topic() == Topic::Cluster));
+    let events = Translator::new(Timestamp(0)).news(&[put, dropped], &[]).events;
     assert_eq!(
         json!(events.into_iter().map(|(_, event)| event).collect::<Vec<_>>()),
         json!([{"type": "orphaned_result", "orphan_id": "o3", "worker_id": "w1", "task_id": "t17",
