@@ -13,6 +13,7 @@ mod server;
 mod tasks;
 mod trailers;
 mod users;
+mod watch;
 mod workers;
 
 use http::HeaderMap;

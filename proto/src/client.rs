@@ -17,6 +17,7 @@ mod snapshot;
 mod targets;
 mod upgrade_calls;
 mod user_calls;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -35,6 +36,7 @@ pub use calls::task_service;
 pub use error::{AttemptFailure, ClientError};
 pub use logs::LogStream;
 pub use snapshot::SnapshotStream;
+pub use watch::EventStream;
 
 use crate::channel::{self, Dialer, EverConnected};
 use crate::problem::LEADER_ADDRESS_KEY;

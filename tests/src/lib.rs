@@ -15,6 +15,7 @@ pub mod clusterctl;
 pub mod connections;
 pub mod disk;
 pub mod effects;
+pub mod event_source;
 pub mod event_stream;
 pub mod firewall;
 pub mod history;

@@ -58,6 +58,7 @@ mod secured_behind_haproxy;
 mod settings_outlive_the_leader;
 mod several_workers;
 mod supervisor_is_told_when_a_master_takes_part;
+mod task_events_outlive_the_leader;
 mod task_leaves_a_silent_worker;
 mod tasks_survive_a_leader_change;
 mod trail_of_orders;

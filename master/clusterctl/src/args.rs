@@ -11,6 +11,7 @@ mod task;
 mod tls;
 mod upgrade;
 mod user;
+mod watch;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,6 +31,7 @@ pub use task::{ListArgs, LogsArgs, SubmitArgs, TaskCommand};
 pub use tls::{CertArgs, TlsCommand};
 pub use upgrade::UpgradeCommand;
 pub use user::{CreateUserTokenArgs, UserCommand, UserTokenCommand};
+pub use watch::WatchArgs;
 
 /// Operates a cluster of masters and workers, and runs tasks on it.
 #[derive(Debug, Parser)]
@@ -102,18 +104,19 @@ pub struct ConnectionArgs {
         help = "Key of the own certificate [env: CLUSTERCTL_KEY]"
     )]
     pub key: Option<PathBuf>,
-    /// Output format
-    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
-    pub output: Format,
+    /// Output format [default: table]
+    #[arg(short, long, global = true, value_enum)]
+    pub output: Option<Format>,
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 conflict, \
     5 not authorized, 6 no leader or no quorum, 7 timeout, 8 the waited-for task failed, 9 a damaged backup";
 
 /// Output format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Columns for people
+    #[default]
     Table,
     /// The JSON of the REST API
     Json,
@@ -222,6 +225,8 @@ pub enum ClusterCommand {
     },
     /// Show who gave which orders, when, from where and with which outcome
     Audit(AuditArgs),
+    /// Print events of tasks, workers and the cluster as they happen, until Ctrl-C
+    Watch(WatchArgs),
     /// Show or acknowledge the mass-loss alarm, which says that most workers fell silent at once
     MassLoss {
         /// Action to take; shows the alarm by default

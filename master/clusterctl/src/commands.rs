@@ -21,6 +21,7 @@ mod token;
 mod upgrade;
 mod user;
 mod wait;
+mod watch;
 mod worker;
 
 use std::cell::OnceCell;
@@ -132,6 +133,7 @@ async fn ask(context: &Context, command: ClusterCommand) -> Result<(), Failure> 
         ClusterCommand::Upgrade { command } => upgrade::run(context, command).await,
         ClusterCommand::Orphan { command } => orphan::run(context, command).await,
         ClusterCommand::Audit(args) => audit::run(context, args).await,
+        ClusterCommand::Watch(args) => Box::pin(watch::run(context, args)).await,
         ClusterCommand::MassLoss { command } => mass_loss::run(context, command).await,
     }
 }

@@ -3,6 +3,7 @@
 mod audit;
 mod certificates;
 mod context;
+mod event;
 mod member;
 mod operator;
 mod orphan;
@@ -21,6 +22,7 @@ use serde::Serialize;
 pub use audit::audit;
 pub use certificates::certificates;
 pub use context::{ShownContext, context, contexts};
+pub use event::event;
 pub use member::members;
 pub use operator::{config, mass_loss, reconnections, tokens, worker_history, worker_metrics};
 pub use orphan::orphans;
@@ -37,14 +39,15 @@ use crate::failure::Failure;
 /// Destination and format of the output.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
-    format: Format,
+    /// Absent when nobody has chosen one.
+    format: Option<Format>,
     style: Style,
 }
 
 impl Output {
     /// Creates an output in `format`, colored where a person looks and has not set `NO_COLOR`.
     #[must_use]
-    pub fn new(format: Format) -> Self {
+    pub fn new(format: Option<Format>) -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let is_colored = io::stdout().is_terminal() && !no_color;
         Self { format, style: if is_colored { Style::Colored } else { Style::Plain } }
@@ -53,13 +56,23 @@ impl Output {
     /// Returns the same output in another format.
     #[must_use]
     pub const fn with_format(self, format: Format) -> Self {
-        Self { format, ..self }
+        Self { format: Some(format), ..self }
     }
 
     /// Returns the output format.
     #[must_use]
-    pub const fn format(&self) -> Format {
-        self.format
+    pub fn format(&self) -> Format {
+        self.format.unwrap_or_default()
+    }
+
+    /// Returns true if lines are JSON in a stream: when that is chosen, or nothing is and no terminal
+    /// shows them.
+    #[must_use]
+    pub fn is_for_programs(&self) -> bool {
+        match self.format {
+            Some(format) => format == Format::Json,
+            None => !io::stdout().is_terminal(),
+        }
     }
 
     /// Prints data: `text` formats it for people.
@@ -68,7 +81,7 @@ impl Output {
         data: &T,
         text: impl FnOnce(&T, Style) -> String,
     ) -> Result<(), Failure> {
-        let text = match self.format {
+        let text = match self.format() {
             Format::Table => text(data, self.style),
             Format::Json => serde_json::to_string_pretty(data)?,
         };

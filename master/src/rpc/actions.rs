@@ -14,6 +14,7 @@ const ACTIONS: [(&str, &[(&str, Action)]); 11] = [
             ("Cancel", Action::CancelTasks),
             ("Wait", Action::ReadTasks),
             ("Logs", Action::ReadTasks),
+            ("Watch", Action::Read),
         ],
     ),
     (

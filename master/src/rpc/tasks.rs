@@ -12,7 +12,7 @@ use proto::v1;
 use proto::v1::task_service_server::TaskService;
 use tonic::{Request, Response, Status};
 
-use super::{caller, reply, reply_unmarked};
+use super::{caller, reply, reply_unmarked, watch};
 use crate::operations::{LogRequest, LogScope, Operations, SubmissionKey};
 use crate::peer::check_leads_if_forwarded;
 use crate::task_query::TaskQuery;
@@ -29,6 +29,7 @@ pub(super) struct TaskEndpoint {
 #[tonic::async_trait]
 impl TaskService for TaskEndpoint {
     type LogsStream = BoxStream<'static, Result<v1::LogChunk, Status>>;
+    type WatchStream = BoxStream<'static, Result<v1::WatchedEvent, Status>>;
 
     async fn submit(
         &self,
@@ -119,6 +120,16 @@ impl TaskService for TaskEndpoint {
             };
             let chunks = self.operations.logs(request, &caller).await?;
             Ok(chunks.map(|piece| piece.map(wire::log_chunk).map_err(Status::from)).boxed())
+        };
+        reply_unmarked(&self.operations, opened.await)
+    }
+    async fn watch(
+        &self,
+        request: Request<v1::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let opened = async {
+            let caller = caller(&request)?;
+            watch::open(&self.operations, request.get_ref(), &caller).await
         };
         reply_unmarked(&self.operations, opened.await)
     }

@@ -59,6 +59,7 @@ impl Script {
 #[tonic::async_trait]
 impl TaskService for Script {
     type LogsStream = ReceiverStream<Result<v1::LogChunk, Status>>;
+    type WatchStream = ReceiverStream<Result<v1::WatchedEvent, Status>>;
 
     async fn submit(
         &self,
@@ -93,6 +94,25 @@ impl TaskService for Script {
     async fn wait(&self, _: Request<v1::WaitTaskRequest>) -> Result<Response<v1::Task>, Status> {
         let state = v1::TaskState::Completed.into();
         self.answer(None, v1::Task { state, ..v1::Task::default() }).await
+    }
+
+    /// Three entries, the second with two events; breaks after an event for which the act is to refuse.
+    async fn watch(
+        &self,
+        request: Request<v1::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let from = request.into_inner().from_index.unwrap_or(0);
+        let (tx, rx) = tokio::sync::mpsc::channel(8);
+        let all = [("a", 1, 1), ("b", 2, 0), ("c", 2, 2), ("d", 3, 3)].into_iter();
+        for (json, of, index) in [("", 9, from)].into_iter().chain(all.filter(|e| e.1 > from)) {
+            let (json, index) = (json.to_owned(), (index > 0 || of == 9).then_some(index));
+            tx.send(Ok(v1::WatchedEvent { json, index, cluster_id: None })).await.unwrap();
+            if let Some(Act::Refuse(problem)) = self.acts.lock().pop_front() {
+                tx.try_send(Err(problem.into())).unwrap();
+                break;
+            }
+        }
+        Ok(Response::new(ReceiverStream::new(rx)))
     }
 
     /// Two attempts print the same; the stream breaks after a chunk for which the act is to refuse.
@@ -354,6 +374,18 @@ async fn a_broken_log_goes_on_where_it_was() {
         text += std::str::from_utf8(&chunk.data).unwrap();
     }
     assert_eq!(text, "w1  one  two w2  one  two ");
+}
+
+#[tokio::test]
+async fn broken_events_go_on_where_they_were() {
+    let mut masters = Masters::new();
+    let breaks = |at| matches!(at, 1 | 3 | 4 | 7).then(|| refuse(ErrorKind::NoLeader, None));
+    let script = Script::of((0..8).map(|at| breaks(at).unwrap_or(Act::Accept)));
+    let client = client(&[masters.start(&script).await]);
+    let mut events = client.watch(v1::WatchRequest::default()).await.unwrap();
+    for expected in ["a", "b", "c", "d"] {
+        assert_eq!(events.next().await.unwrap(), expected);
+    }
 }
 
 #[test]

@@ -193,7 +193,7 @@ mod tests {
         let Command::Load(args) = parse(line).unwrap().command else { panic!("no load") };
         let LoadCommand::Workers(workers) = args.command else { panic!("not of workers") };
         assert_eq!((workers.workers, workers.processes), (10_000, 4));
-        assert_eq!(args.connection.output, Format::Json);
+        assert_eq!(args.connection.output, Some(Format::Json));
         let none = parse("cluster-bench load workers --workers 0").unwrap_err();
         assert_eq!(none.kind(), ErrorKind::ValueValidation);
     }

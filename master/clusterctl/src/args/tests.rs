@@ -34,7 +34,7 @@ fn the_definition_has_no_contradiction() {
 fn global_options_stand_anywhere() {
     let args = parse("clusterctl status --endpoints a:1,b:2 -o json --timeout 5s").unwrap();
     assert_eq!(args.connection.endpoints, ["a:1", "b:2"]);
-    assert_eq!(args.connection.output, Format::Json);
+    assert_eq!(args.connection.output, Some(Format::Json));
     assert_eq!(args.timeout, Some(Duration::from_secs(5)));
     assert!(matches!(args.command, Command::Cluster(ClusterCommand::Status)));
 }
