@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "cloudai/v1/task.proto",
     "cloudai/v1/worker.proto",
     "cloudai/v1/master.proto",
@@ -17,10 +17,11 @@ const FILES: [&str; 9] = [
     "cloudai/v1/user.proto",
     "cloudai/v1/certificate.proto",
     "cloudai/v1/audit.proto",
+    "cloudai/v1/queue.proto",
 ];
 
 /// Messages that are bodies of the REST API too: one type, two encodings.
-const JSON_BODIES: [&str; 47] = [
+const JSON_BODIES: [&str; 52] = [
     "Resources",
     "Constraint",
     "TaskSpec",
@@ -68,6 +69,11 @@ const JSON_BODIES: [&str; 47] = [
     "AuthorityCertificate",
     "IssuingMaster",
     "CertificateStatus",
+    "PriorityDepth",
+    "QueueClass",
+    "QueueSummary",
+    "ObstructedWorkers",
+    "TaskExplanation",
 ];
 
 /// Bodies that clients send: an unknown field is refused by name rather than dropped.

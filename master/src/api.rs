@@ -14,6 +14,7 @@ mod members;
 mod observe;
 mod orphans;
 mod probes;
+mod queue;
 mod routes;
 mod server;
 mod settings;
@@ -102,6 +103,8 @@ fn task_routes(routes: Routes) -> Routes {
         .delete("/api/tasks/{id}", Action::CancelTasks, tasks::cancel)
         .get("/api/tasks/{id}/wait", Action::ReadTasks, tasks::wait)
         .get("/api/tasks/{id}/logs", Action::ReadTasks, tasks::logs)
+        .get("/api/tasks/{id}/explain", Action::ReadTasks, queue::explain)
+        .get("/api/queue", Action::Read, queue::show)
 }
 
 fn worker_routes(routes: Routes) -> Routes {

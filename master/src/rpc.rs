@@ -8,6 +8,7 @@ mod guard;
 mod health;
 mod incoming;
 mod intake;
+mod queue;
 mod registry;
 mod server;
 mod tasks;

@@ -5,6 +5,7 @@ mod audit;
 mod certificates;
 mod members;
 mod orphans;
+mod queue;
 mod upgrade;
 mod users;
 
@@ -27,6 +28,7 @@ pub(crate) use self::certificates::{
 };
 pub(crate) use self::members::{member_changed, members};
 pub(crate) use self::orphans::{orphan_page, orphans_dropped};
+pub(crate) use self::queue::{queue_summary, task_explanation};
 pub(crate) use self::upgrade::upgrade;
 pub(crate) use self::users::{caller_identity, created_user_token, user_tokens};
 use crate::operations::{

@@ -13,6 +13,7 @@ mod logs;
 mod member_calls;
 mod operator_calls;
 mod orphan_calls;
+mod queue_calls;
 mod snapshot;
 mod targets;
 mod upgrade_calls;

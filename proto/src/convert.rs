@@ -20,6 +20,7 @@ pub use attempt::{NotReportable, attempt_reason, attempt_refs, finished_attempts
 pub use audit::{AuditQuery, audit_record};
 pub use faults::{Breach, Invalid};
 pub use orphan::{orphan, orphan_selection};
+pub use resources::processors;
 pub use session::{Registration, join_token, unfitness};
 pub(crate) use spec::CONSTRAINTS_MAX;
 pub use spec::{MAX_ATTEMPTS_DEFAULT, PRIORITY_DEFAULT, RETRY_BACKOFF_DEFAULT, task_specs};

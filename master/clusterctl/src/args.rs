@@ -187,6 +187,12 @@ pub enum ClusterCommand {
         #[command(subcommand)]
         command: TaskCommand,
     },
+    /// Show what waits in the queue, and why
+    Queue {
+        /// Number of classes of tasks that are listed, the longest first
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+    },
     /// Manage join tokens
     Token {
         /// Action to take

@@ -126,6 +126,10 @@ async fn ask(context: &Context, command: ClusterCommand) -> Result<(), Failure> 
         ClusterCommand::Workers => worker::list(context).await,
         ClusterCommand::Worker { command } => Box::pin(worker::run(context, command)).await,
         ClusterCommand::Task { command } => Box::pin(task::run(context, command)).await,
+        ClusterCommand::Queue { limit } => {
+            let queue = context.client()?.queue(limit).await?;
+            context.output.data(&queue, output::queue)
+        }
         ClusterCommand::Token { command } => token::run(context, command).await,
         ClusterCommand::User { command } => user::run(context, command).await,
         ClusterCommand::Config { command } => config::run(context, command).await,

@@ -1,5 +1,6 @@
 //! Places queued tasks on workers. Pure: the scheduler proposes the placements.
 
+mod explanation;
 mod pending;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,6 +10,7 @@ use cluster_state::{
     State, Strategy, TaskId, WorkerId,
 };
 
+pub(crate) use self::explanation::{Explanation, Obstacle, Obstructed};
 pub(crate) use self::pending::PendingReason;
 
 /// Bounds of one pass: while it reads the state, nothing is applied.

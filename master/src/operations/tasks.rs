@@ -288,7 +288,7 @@ impl Operations {
         for task in page.iter().filter(|task| task.state == TaskState::Queued) {
             reasons.entry(&task.spec.class).or_insert_with(|| {
                 let reason = self.node().reader().with(|state| PendingReason::of(state, task));
-                reason.map(|reason| without_place(&reason))
+                reason.map(|reason| reason.of_class())
             });
         }
 
@@ -349,25 +349,6 @@ fn unreadable(error: &StorageError) -> Problem {
 /// Returns true if a worker must be told something about it: the leader alone knows why that fails.
 const fn is_under_order(task: &Task) -> bool {
     matches!(task.state, TaskState::Assigned | TaskState::Cancelling)
-}
-
-/// Omits the number of tasks that wait before one, which differs within a class: a page does not
-/// show it.
-fn without_place(reason: &PendingReason) -> String {
-    match reason {
-        PendingReason::AllBusy { workers, .. } => {
-            format!("all {workers} workers that fit are busy")
-        }
-        PendingReason::Backoff(_)
-        | PendingReason::Untold { .. }
-        | PendingReason::Refused { .. }
-        | PendingReason::NoWorkers
-        | PendingReason::NoneActive(_)
-        | PendingReason::NoneOpen(_)
-        | PendingReason::NoneHealthy(_)
-        | PendingReason::NoneAllowed
-        | PendingReason::NoneLargeEnough => reason.to_string(),
-    }
 }
 
 /// Returns the bytes of a task in an answer, as far as its submitter decides: the rest is small.

@@ -11,6 +11,7 @@ use proto::v1::audit_service_server::AuditServiceServer;
 use proto::v1::certificate_service_server::CertificateServiceServer;
 use proto::v1::cluster_service_server::ClusterServiceServer;
 use proto::v1::master_service_server::MasterServiceServer;
+use proto::v1::queue_service_server::QueueServiceServer;
 use proto::v1::registry_service_server::RegistryServiceServer;
 use proto::v1::task_service_server::TaskServiceServer;
 use proto::v1::user_service_server::UserServiceServer;
@@ -26,6 +27,7 @@ use super::guard::Guard;
 use super::health;
 use super::incoming::{Entrance, incoming};
 use super::intake::Intake;
+use super::queue::QueueEndpoint;
 use super::registry::RegistryEndpoint;
 use super::tasks::TaskEndpoint;
 use super::trailers::WithTrailers;
@@ -116,6 +118,8 @@ impl GrpcServer {
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let audit = AuditServiceServer::new(AuditEndpoint { operations: operations.clone() })
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let queue = QueueServiceServer::new(QueueEndpoint { operations: operations.clone() })
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let certificates =
             CertificateServiceServer::new(CertificateEndpoint { operations: operations.clone() });
         let (heartbeats, relay) = HeartbeatRelay::new(
@@ -150,6 +154,7 @@ impl GrpcServer {
             .add_service(cluster)
             .add_service(users)
             .add_service(audit)
+            .add_service(queue)
             .add_service(certificates)
             .add_service(health)
             .add_service(reflection().build_v1()?)

@@ -24,6 +24,7 @@ mod one_master;
 mod orders;
 mod orphans;
 mod probes;
+mod queue;
 mod reconnection;
 mod registry;
 mod scripted_worker;

@@ -114,11 +114,12 @@ fn bounded(amount: u64) -> Result<u64, Breach> {
     Ok(amount)
 }
 
+/// Returns thousandths of a processor as a number of processors.
 #[expect(
     clippy::cast_precision_loss,
     reason = "a thousandth is lost only beyond nine million million processors"
 )]
-fn processors(milli: u64) -> f64 {
+pub fn processors(milli: u64) -> f64 {
     milli as f64 / 1_000.0
 }
 

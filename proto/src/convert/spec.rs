@@ -224,6 +224,20 @@ fn timeout(text: &str) -> Result<Duration, Breach> {
     Ok(timeout)
 }
 
+impl From<&Constraint> for v1::Constraint {
+    fn from(Constraint { label, op }: &Constraint) -> Self {
+        let (op, value) = match op {
+            ConstraintOp::Equals(value) => (v1::ConstraintOperator::Equals, vec![value.clone()]),
+            ConstraintOp::NotEquals(value) => {
+                (v1::ConstraintOperator::NotEquals, vec![value.clone()])
+            }
+            ConstraintOp::In(values) => (v1::ConstraintOperator::In, values.clone()),
+            ConstraintOp::Exists => (v1::ConstraintOperator::Exists, Vec::new()),
+        };
+        Self { label: label.clone(), op: op.into(), value }
+    }
+}
+
 fn constraints(wire: Vec<v1::Constraint>, faults: &mut Faults) -> Vec<Constraint> {
     if wire.len() > CONSTRAINTS_MAX {
         faults.add("/constraints", &Breach::TooManyConstraints { max: CONSTRAINTS_MAX });

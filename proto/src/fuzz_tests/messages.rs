@@ -47,7 +47,8 @@ fn a_message_is_read_as_sent_or_refused() {
             ListMembersRequest MemberList AddMemberRequest PromoteMemberRequest
             ReplaceMemberRequest RemoveMemberRequest MemberChanged IntroduceRequest RememberRequest
             ListOrphansRequest OrphanPage DropOrphansRequest DropOrphansResponse
-            ListAuditRequest AuditPage
+            ListAuditRequest AuditPage ShowQueueRequest QueueSummary ExplainTaskRequest
+            TaskExplanation
         );
     });
 }

@@ -115,6 +115,11 @@ impl CapacityIndex {
         self.entries.get(id).map(Element::summary)
     }
 
+    /// Returns what is free on a worker, if it takes tasks.
+    pub(crate) fn free_on(&self, id: &WorkerId) -> Option<&Resources> {
+        self.entries.get(id).map(|entry| &entry.free)
+    }
+
     /// Returns an upper bound on what any worker that takes tasks has.
     pub(crate) fn upper_bound(&self) -> Option<UpperBound> {
         self.tree.root().as_ref().map(|root| root.summary.clone())

@@ -1,5 +1,7 @@
 //! Conditions on a worker's labels.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Limits;
@@ -47,6 +49,19 @@ impl Constraint {
                 value.is_some_and(|value| wanted.iter().any(|wanted| wanted == value))
             }
             ConstraintOp::Exists => value.is_some(),
+        }
+    }
+}
+
+impl fmt::Display for Constraint {
+    /// Writes it as in `zone = a`, `zone != a`, `zone in (a, b)` and `zone exists`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let label = &self.label;
+        match &self.op {
+            ConstraintOp::Equals(value) => write!(f, "{label} = {value}"),
+            ConstraintOp::NotEquals(value) => write!(f, "{label} != {value}"),
+            ConstraintOp::In(values) => write!(f, "{label} in ({})", values.join(", ")),
+            ConstraintOp::Exists => write!(f, "{label} exists"),
         }
     }
 }

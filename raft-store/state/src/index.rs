@@ -66,6 +66,14 @@ impl Index {
         self.queue.iter().map(|(key, queue)| (key.class(), queue))
     }
 
+    pub(crate) fn queue_after(
+        &self,
+        class: &Arc<Class>,
+    ) -> impl Iterator<Item = (&Arc<Class>, &ClassQueue)> {
+        let after = (Bound::Excluded(ClassKey::of(class)), Bound::Unbounded);
+        self.queue.range(after).map(|(key, queue)| (key.class(), queue))
+    }
+
     pub(crate) const fn backlog(&self) -> &Backlog {
         &self.backlog
     }

@@ -59,22 +59,23 @@ impl Resources {
     /// Checks that `self` holds at least `wanted` of every kind, and returns the first kind that is
     /// short otherwise.
     pub fn covers(&self, wanted: &Self) -> Result<(), Shortage> {
-        match self.first_short(wanted) {
-            Some((kind, wanted, available)) => {
-                Err(Shortage { kind: kind.into(), wanted, available })
-            }
-            None => Ok(()),
-        }
+        self.shortages(wanted).next().map_or(Ok(()), Err)
     }
 
     /// Returns whether `self` holds at least `wanted` of every kind.
     #[must_use]
     pub fn holds(&self, wanted: &Self) -> bool {
-        self.first_short(wanted).is_none()
+        self.short(wanted).next().is_none()
     }
 
-    /// Returns the first kind that is short, with the wanted and the available amount.
-    fn first_short<'a>(&self, wanted: &'a Self) -> Option<(&'a str, u64, u64)> {
+    /// Returns the kinds of which `self` holds less than is wanted.
+    pub fn shortages<'a>(&'a self, wanted: &'a Self) -> impl Iterator<Item = Shortage> + 'a {
+        let short = self.short(wanted);
+        short.map(|(kind, wanted, available)| Shortage { kind: kind.into(), wanted, available })
+    }
+
+    /// Returns the kinds that are short, with the wanted and the available amount.
+    fn short<'a>(&'a self, wanted: &'a Self) -> impl Iterator<Item = (&'a str, u64, u64)> {
         let fixed = [
             ("cpu", wanted.cpu_milli, self.cpu_milli),
             ("memory_mb", wanted.memory_mib, self.memory_mib),
@@ -86,7 +87,7 @@ impl Resources {
             .custom
             .iter()
             .map(|(kind, wanted)| (&**kind, *wanted, self.custom.get(kind).copied().unwrap_or(0)));
-        fixed.into_iter().chain(custom).find(|(_, wanted, available)| wanted > available)
+        fixed.into_iter().chain(custom).filter(|(_, wanted, available)| wanted > available)
     }
 
     /// Returns the share in use of the scarcest kind, custom kinds included, in parts per million,

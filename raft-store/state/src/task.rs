@@ -110,11 +110,20 @@ impl Class {
     /// Returns whether this worker may run its tasks if it has room.
     #[must_use]
     pub fn allows(&self, worker: &Worker) -> bool {
+        self.names(worker) && self.violated_by(worker).is_none()
+    }
+
+    /// Returns whether it names this worker, or none.
+    #[must_use]
+    pub fn names(&self, worker: &Worker) -> bool {
         self.worker.as_ref().is_none_or(|only| *only == worker.id)
-            && self
-                .constraints
-                .iter()
-                .all(|constraint| constraint.accepts(worker.label(&constraint.label)))
+    }
+
+    /// Returns the first constraint that the labels of this worker do not meet.
+    #[must_use]
+    pub fn violated_by(&self, worker: &Worker) -> Option<&Constraint> {
+        let mut constraints = self.constraints.iter();
+        constraints.find(|constraint| !constraint.accepts(worker.label(&constraint.label)))
     }
 }
 

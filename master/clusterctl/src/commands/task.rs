@@ -22,6 +22,10 @@ pub(super) async fn run(context: &Context, command: TaskCommand) -> Result<(), F
             let task = client.task(&task_id, Consistency::default()).await?;
             context.output.data(&task, output::task)
         }
+        TaskCommand::Explain { task_id } => {
+            let explanation = client.explain(&task_id).await?;
+            context.output.data(&explanation, output::explanation)
+        }
         TaskCommand::Wait { task_ids } => {
             let finished = wait::wait(context, &client, &task_ids).await?;
             if context.output.format() == Format::Json {

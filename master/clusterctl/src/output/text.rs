@@ -16,7 +16,7 @@ fn pairs(map: &BTreeMap<String, String>) -> String {
     map.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
 }
 
-fn amounts(resources: Option<&v1::Resources>) -> String {
+pub(super) fn amounts(resources: Option<&v1::Resources>) -> String {
     let Some(resources) = resources else { return NOTHING.to_owned() };
     let mut text = format!(
         "{} cpu, {} MiB memory, {} MiB storage, {} gpu",

@@ -81,6 +81,24 @@ impl PendingReason {
 }
 
 impl PendingReason {
+    /// Returns the reason as it is for every waiting task of the class: without the number of those that
+    /// wait before one.
+    #[must_use]
+    pub(crate) fn of_class(&self) -> String {
+        match self {
+            Self::AllBusy { workers, .. } => format!("all {workers} workers that fit are busy"),
+            Self::Backoff(_)
+            | Self::Untold { .. }
+            | Self::Refused { .. }
+            | Self::NoWorkers
+            | Self::NoneActive(_)
+            | Self::NoneOpen(_)
+            | Self::NoneHealthy(_)
+            | Self::NoneAllowed
+            | Self::NoneLargeEnough => self.to_string(),
+        }
+    }
+
     /// Returns the reason why the worker of a placed task gets no orders.
     fn untold(state: &State, task: &Task) -> Option<Self> {
         let worker = state.worker(&task.live_attempt()?.worker)?;

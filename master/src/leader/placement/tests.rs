@@ -12,6 +12,7 @@ use cluster_state::{
 
 use super::*;
 
+mod explanations;
 mod rounds;
 
 const AMPLE: Bounds = Bounds { placements: 1_000, probes: usize::MAX };
@@ -115,7 +116,7 @@ impl Script {
     }
 
     /// The first attempts of these tasks, whose backoff is over then.
-    fn fails_to_start(&mut self, worker: &str, tasks: [u64; 2]) {
+    fn fails_to_start<const N: usize>(&mut self, worker: &str, tasks: [u64; N]) {
         let outcome = AttemptOutcome::StartFailed { detail: "no such file".to_owned() };
         let failed = tasks.map(|task| FinishedAttempt {
             attempt: AttemptRef { task: TaskId(task), attempt: AttemptNumber(1) },

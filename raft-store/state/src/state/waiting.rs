@@ -4,12 +4,20 @@ use std::sync::Arc;
 
 use super::State;
 use crate::index::ClassQueue;
-use crate::{Candidates, Class, LogIndex, Moment, Plan, Rank, Since, Task, WorkerId};
+use crate::{Candidates, Class, LogIndex, Moment, Plan, Rank, Resources, Since, Task, WorkerId};
 
 impl State {
     /// Returns the queue: classes with waiting tasks, highest priority first.
     pub fn queue(&self) -> impl Iterator<Item = (&Arc<Class>, &ClassQueue)> {
         self.index.queue()
+    }
+
+    /// Returns the part of the queue after a class, which need not wait any more.
+    pub fn queue_after(
+        &self,
+        class: &Arc<Class>,
+    ) -> impl Iterator<Item = (&Arc<Class>, &ClassQueue)> {
+        self.index.queue_after(class)
     }
 
     /// Returns the waiting tasks of one class.
@@ -36,6 +44,12 @@ impl State {
     pub fn candidates(&self, since: Since, from: Rank) -> Candidates<'_> {
         let worker = |id: &WorkerId| self.workers.get(id).map(Arc::as_ref);
         Candidates::new(self.index.backlog(), (&self.capacity, &self.growth), worker, since, from)
+    }
+
+    /// Returns what is free on a worker for further attempts; `None` if it takes no tasks.
+    #[must_use]
+    pub fn free_on(&self, worker: &WorkerId) -> Option<&Resources> {
+        self.capacity.free_on(worker)
     }
 
     /// Starts a plan of where to place tasks, from what is free now on the workers that take tasks.
