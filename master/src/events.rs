@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::LogIndex;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{RwLock, RwLockReadGuard};
 use raft_store::{Published, StateReader};
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
@@ -53,7 +53,8 @@ pub(crate) struct Events {
 
 #[derive(Debug)]
 struct Shared {
-    history: Mutex<History<Event, TaskNews>>,
+    /// Many read, each at its own pace, and the one that writes goes before all that come after it.
+    history: RwLock<History<Event, TaskNews>>,
     /// Told when readers of events of workers and the cluster have something to look at.
     news: watch::Sender<()>,
     /// Told when readers of events of tasks have.
@@ -114,7 +115,7 @@ impl Events {
         let feed = reader.subscribe();
         let (applied, log_time) =
             reader.with_applied(|state, applied| (applied.index, state.meta().now));
-        let history = Mutex::new(History::new(
+        let history = RwLock::new(History::new(
             Ring::new(|_| 1, EVENTS_MAX, applied),
             Ring::new(TaskNews::bytes, TASK_BYTES_MAX, applied),
         ));
@@ -155,8 +156,8 @@ impl Events {
         }
     }
 
-    fn history(&self) -> MutexGuard<'_, History<Event, TaskNews>> {
-        self.shared.history.lock()
+    fn history(&self) -> RwLockReadGuard<'_, History<Event, TaskNews>> {
+        self.shared.history.read()
     }
 
     fn tell(&self) {
@@ -179,7 +180,7 @@ impl EventWriter {
                         self.translator.news(&batch.changes, &batch.members);
                     let (is_news, is_task_news) = (!events.is_empty(), !tasks.is_empty());
                     let entries = (batch.index_from, batch.index_to);
-                    self.events.history().extend(entries, events, tasks);
+                    self.events.shared.history.write().extend(entries, events, tasks);
                     if is_news {
                         self.events.shared.news.send_replace(());
                     }
@@ -189,7 +190,7 @@ impl EventWriter {
                 }
                 Ok(Published::Installed(applied)) => {
                     self.read_log_time();
-                    self.events.history().jump(applied.index);
+                    self.events.shared.history.write().jump(applied.index);
                     self.events.tell();
                 }
                 // The next batch shows the ring what is missing.

@@ -121,4 +121,6 @@ async fn each_way_is_seen_once_and_as_a_whole() {
     kill(Pid::from_raw(watching.id().unwrap().try_into().unwrap()), Signal::SIGINT).unwrap();
     let status = tokio::time::timeout(PATIENCE, watching.wait()).await.unwrap().unwrap();
     assert_eq!(status.code(), Some(0), "Ctrl-C ends it in good order");
+    let refused = cluster.clusterctl(&["watch", "--subscribe", "weather"]).await.expect(1);
+    assert!(refused.stderr.contains("unknown variant `weather`"), "{}", refused.stderr);
 }

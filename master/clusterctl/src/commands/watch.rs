@@ -37,3 +37,31 @@ fn request(args: WatchArgs) -> v1::WatchRequest {
         cluster_id: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Args, ClusterCommand, Command};
+
+    #[test]
+    fn what_is_asked_for_is_what_the_line_says() {
+        let line = "clusterctl watch --subscribe tasks,workers --type task_status --task t1,t2 --task t3 \
+                    --label team=x --from-index 7";
+        let args = Args::try_parse_from(line.split_whitespace()).unwrap();
+        let Command::Cluster(ClusterCommand::Watch(args)) = args.command else {
+            panic!("it is another command");
+        };
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let expected = v1::WatchRequest {
+            subscribe: names(&["tasks", "workers"]),
+            types: names(&["task_status"]),
+            task_ids: names(&["t1", "t2", "t3"]),
+            labels: [("team".to_owned(), "x".to_owned())].into(),
+            from_index: Some(7),
+            cluster_id: None,
+        };
+        assert_eq!(request(args), expected);
+    }
+}
