@@ -309,6 +309,7 @@ fn is_repeatable(command: &Command) -> bool {
         | Command::IssueCertificate(_)
         | Command::RevokeCertificates(_)
         | Command::ForgetWorker(_)
+        | Command::RotateAuthority(_)
         | Command::Tick(_) => false,
     }
 }

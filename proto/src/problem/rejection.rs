@@ -24,6 +24,9 @@ impl From<&Rejection> for ErrorKind {
             | Rejection::TokenExists { .. }
             | Rejection::NoIssuer
             | Rejection::OtherIssuer
+            | Rejection::RotationUnderWay
+            | Rejection::NoRotation
+            | Rejection::RotationTooEarly
             | Rejection::ActiveWorker { .. }
             | Rejection::UserTokenExists { .. }
             | Rejection::Oversubscribed { .. }

@@ -6,8 +6,9 @@ use cluster_state::{
     ConnectWorker, CreateToken, CreateUserToken, DisconnectWorkers, DropOrphans, EndMassLoss,
     FinishAttempts, ForgetDeparted, ForgetWorker, IssueCertificate, LabelWorker, Level, NoteOrder,
     NoteRival, Ordered, Proposal, PruneTrail, RaiseLevel, RaiseMassLoss, RegisterWorker,
-    RequeueAttempts, RevokeCertificates, RevokeToken, RevokeUserToken, SeedSettings, SetScheduling,
-    SetSettings, StartAttempts, SubmitTasks, Tick, Timestamp, UnregisterWorker,
+    RequeueAttempts, RevokeCertificates, RevokeToken, RevokeUserToken, RotateAuthority,
+    SeedSettings, SetScheduling, SetSettings, StartAttempts, SubmitTasks, Tick, Timestamp,
+    UnregisterWorker,
 };
 use serde::{Deserialize, Serialize};
 
@@ -105,6 +106,7 @@ fn write_command(command: &Command, cluster: Level, to: &mut Vec<u8>) -> Result<
         Command::IssueCertificate(command) => encode_into(command, cluster, to),
         Command::RevokeCertificates(command) => encode_into(command, cluster, to),
         Command::ForgetWorker(command) => encode_into(command, cluster, to),
+        Command::RotateAuthority(command) => encode_into(command, cluster, to),
         Command::NoteOrder(command) => encode_into(command, cluster, to),
         Command::PruneTrail(command) => encode_into(command, cluster, to),
         Command::Ordered(_) => Err(CodecError::UnknownCommand(ORDERED_TYPE)),
@@ -174,6 +176,7 @@ fn read_command(kind: u8, level: Level, body: &[u8]) -> Result<Command, CodecErr
         IssueCertificate::TYPE => Command::IssueCertificate(read_body(level, body)?),
         RevokeCertificates::TYPE => Command::RevokeCertificates(read_body(level, body)?),
         ForgetWorker::TYPE => Command::ForgetWorker(read_body(level, body)?),
+        RotateAuthority::TYPE => Command::RotateAuthority(read_body(level, body)?),
         unknown => return Err(CodecError::UnknownCommand(unknown)),
     })
 }

@@ -5,8 +5,8 @@ mod tasks;
 use cluster_state::{
     AdoptIssuer, AuditRecord, ClusterId, CreateUserToken, DropOrphans, Epoch, ForgetWorker,
     HolderRecord, IssueCertificate, IssuerRecord, Level, Meta, NoteOrder, Orphan, PruneTrail,
-    RevokeCertificates, RevokeUserToken, SeedSettings, SetSettings, SettingsRecord, TaskId, Term,
-    Timestamp, UserToken,
+    RevokeCertificates, RevokeUserToken, RotateAuthority, SeedSettings, SetSettings,
+    SettingsRecord, TaskId, Term, Timestamp, UserToken,
 };
 use serde::{Deserialize, Serialize};
 
@@ -126,6 +126,11 @@ impl Versioned for RevokeCertificates {
 
 impl Versioned for ForgetWorker {
     const TYPE: u8 = 53;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for RotateAuthority {
+    const TYPE: u8 = 54;
     const LEVEL: Level = LEVEL;
 }
 

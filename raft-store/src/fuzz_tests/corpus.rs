@@ -15,10 +15,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use cluster_state::{
-    AdoptIssuer, AuditRecord, CreateUserToken, Departed, DropOrphans, ForgetWorker, HolderRecord,
-    IdempotencyRecord, IssueCertificate, IssuerRecord, JoinToken, LeaderRecord, Level, LogIndex,
-    MassLoss, Meta, NoteOrder, Orphan, PruneTrail, RevokeCertificates, RevokeUserToken,
-    SettingsRecord, State, Task, UserToken, Worker,
+    AdoptIssuer, AuditRecord, CreateUserToken, Departed, DropOrphans, HolderRecord,
+    IdempotencyRecord, IssuerRecord, JoinToken, LeaderRecord, Level, LogIndex, MassLoss, Meta,
+    NoteOrder, Orphan, PruneTrail, RevokeUserToken, RotateAuthority, SettingsRecord, State, Task,
+    UserToken, Worker,
 };
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -197,8 +197,7 @@ fn every_type_that_this_release_writes_is_in_the_corpus() {
     assert!(missing.is_empty(), "not in the corpus: {missing:?}");
 
     let users = [CreateUserToken::TYPE, RevokeUserToken::TYPE];
-    let certificates =
-        [AdoptIssuer::TYPE, IssueCertificate::TYPE, RevokeCertificates::TYPE, ForgetWorker::TYPE];
+    let certificates = AdoptIssuer::TYPE..=RotateAuthority::TYPE;
     let orders = [ORDERED_TYPE, NoteOrder::TYPE, PruneTrail::TYPE];
     let commands = (1..=DropOrphans::TYPE).chain(users).chain(certificates).chain(orders);
     let records = [UserToken::TYPE, IssuerRecord::TYPE, HolderRecord::TYPE, AuditRecord::TYPE];

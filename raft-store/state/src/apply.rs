@@ -7,6 +7,7 @@ mod connection;
 mod health;
 mod order;
 mod orphan;
+mod rotation;
 mod settings;
 mod task;
 mod trail;
@@ -113,6 +114,7 @@ fn perform(apply: &mut Apply<'_>, command: Command) -> Result<Reply, Rejection> 
         Command::IssueCertificate(command) => apply.issue_certificate(command),
         Command::RevokeCertificates(command) => apply.revoke_certificates(&command),
         Command::ForgetWorker(command) => apply.forget_worker(&command),
+        Command::RotateAuthority(command) => apply.rotate_authority(command),
         // The record of it is all that it does.
         Command::NoteOrder(_) => Ok(Reply::Done),
         Command::PruneTrail(command) => apply.prune_trail(command),

@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{InvalidId, Level, LogIndex, MasterId, Timestamp, WorkerId};
+use crate::{
+    AuthorityRecord, Fingerprint, InvalidId, Level, LogIndex, MasterId, RootRecord, Rotation,
+    Timestamp, WorkerId,
+};
 
 /// Longest name of a holder in bytes, as of a worker.
 const NAME_BYTES_MAX: usize = 253;
 /// Roles of holders, as they stand in certificates.
 const ROLES: [&str; 6] = ["master", "worker", "viewer", "submitter", "operator", "admin"];
-
-/// SHA-256 of a certificate or of a public key.
-pub type Fingerprint = [u8; 32];
 
 /// Serial number of a certificate that the cluster issued; others may have shorter or longer ones.
 pub type Serial = [u8; 16];
@@ -101,13 +101,40 @@ pub struct IssuerRecord {
     pub not_after: Timestamp,
     /// Time at which the cluster adopted it.
     pub adopted_at: Timestamp,
-    /// Log position of that.
+    /// Log position of the last change of the record.
     pub index: LogIndex,
+    /// Change of the authority that is under way.
+    pub rotation: Option<Box<Rotation>>,
+    /// Roots that count no longer, although files of masters and workers may hold them.
+    pub dropped: Vec<RootRecord>,
 }
 
 impl IssuerRecord {
     /// Level from which on a cluster issues certificates.
     pub const LEVEL: Level = Level(2);
+
+    /// Returns the roots that count no longer, whatever files say.
+    pub fn dropped_roots(&self) -> impl Iterator<Item = &RootRecord> {
+        let is_back = |dropped: &RootRecord| {
+            let rotation = self.rotation.as_ref();
+            rotation.is_some_and(|rotation| {
+                [&rotation.from, &rotation.to].iter().any(|one| one.root.digest == dropped.digest)
+            })
+        };
+        self.dropped.iter().filter(move |dropped| !is_back(dropped))
+    }
+
+    /// Returns true if what is trusted is more, or less, than what was adopted.
+    #[must_use]
+    pub const fn has_rotated(&self) -> bool {
+        self.rotation.is_some() || !self.dropped.is_empty()
+    }
+
+    /// Returns the record with the authority that issues now.
+    pub(crate) fn issued_by(self, authority: &AuthorityRecord, at: (Timestamp, LogIndex)) -> Self {
+        let AuthorityRecord { certificate, digest, not_after, .. } = authority.clone();
+        Self { certificate, digest, not_after, adopted_at: at.0, index: at.1, ..self }
+    }
 }
 
 /// A certificate that the cluster has issued.
@@ -131,6 +158,9 @@ pub struct HolderRecord {
     /// Certificates issued since the last revocation, the oldest first; a few, because each renewal
     /// leaves the one before behind.
     pub issued: Vec<IssuedCertificate>,
+    /// Certificates issued before it that have not ended, the oldest first: they are refused whatever
+    /// the clock said of the master that signed them.
+    pub revoked: Vec<IssuedCertificate>,
     /// Time of the last revocation: of certificates that are valid from then or earlier, only those
     /// in `issued` are believed.
     pub revoked_at: Option<Timestamp>,
@@ -150,9 +180,14 @@ impl HolderRecord {
     /// Returns true if such a certificate was revoked.
     #[must_use]
     pub fn has_revoked(&self, shown: &ShownCertificate) -> bool {
-        let is_earlier = self.revoked_at.is_some_and(|at| shown.not_before <= at);
-        is_earlier
-            && !self.issued.iter().any(|one| one.serial.as_slice() == shown.serial.as_slice())
+        let is_among = |issued: &[IssuedCertificate]| {
+            issued.iter().any(|one| one.serial.as_slice() == shown.serial.as_slice())
+        };
+        // The log has the order of those on record; of others only their dates are known.
+        if is_among(&self.issued) {
+            return false;
+        }
+        is_among(&self.revoked) || self.revoked_at.is_some_and(|at| shown.not_before <= at)
     }
 
     /// Returns true if such a public key was certified since the last revocation.
@@ -208,6 +243,7 @@ mod tests {
         let record = HolderRecord {
             id: id.clone(),
             issued: vec![issued],
+            revoked: vec![IssuedCertificate { serial: [3; 16], ..issued }],
             revoked_at: Some(Timestamp(100)),
             kept_until: Timestamp(900),
             index: LogIndex(1),
@@ -215,6 +251,7 @@ mod tests {
         assert!(record.has_revoked(&shown(1, 100)));
         assert!(!record.has_revoked(&shown(1, 101)), "it was made after the revocation");
         assert!(!record.has_revoked(&shown(2, 40)), "certificates are backdated");
+        assert!(record.has_revoked(&shown(3, 400)), "a fast clock does not outrun the log");
         assert!(record.is_bound(Timestamp(499)) && !record.is_bound(Timestamp(500)));
     }
 }

@@ -11,7 +11,8 @@ mod workers;
 
 pub use self::audit::{NoteOrder, Ordered, PruneTrail};
 pub use self::certificates::{
-    AdoptIssuer, ForgetWorker, Grounds, IssueCertificate, RevokeCertificates,
+    AdoptIssuer, BeginRotation, ForgetWorker, Grounds, IssueCertificate, RevokeCertificates,
+    RotateAuthority, RotationStep,
 };
 pub use self::cluster::{
     BeginTerm, CreateToken, EndMassLoss, RaiseLevel, RaiseMassLoss, RevokeToken, Tick,
@@ -114,6 +115,8 @@ pub enum Command {
     RevokeCertificates(RevokeCertificates),
     /// Remove a worker from the registry, revoke its certificates and free its name.
     ForgetWorker(ForgetWorker),
+    /// Take one step of a change of the authority.
+    RotateAuthority(RotateAuthority),
 }
 
 impl Command {
@@ -160,7 +163,8 @@ impl Command {
             Self::AdoptIssuer(_)
             | Self::IssueCertificate(_)
             | Self::RevokeCertificates(_)
-            | Self::ForgetWorker(_) => IssuerRecord::LEVEL,
+            | Self::ForgetWorker(_)
+            | Self::RotateAuthority(_) => IssuerRecord::LEVEL,
         }
     }
 }

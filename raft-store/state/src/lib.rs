@@ -12,6 +12,7 @@ mod change;
 mod cluster;
 mod command;
 mod constraint;
+mod fingerprint;
 mod fnv;
 mod generation;
 mod growth;
@@ -25,6 +26,7 @@ mod limits;
 mod orphan;
 mod reply;
 mod resources;
+mod rotation;
 mod secret;
 mod settings;
 mod state;
@@ -39,21 +41,22 @@ pub use audit::{Actor, AuditAction, AuditOutcome, AuditRecord};
 pub use backlog::{AGEING_STEP, Candidates, Head, Moment, Rank, Since};
 pub use capacity::{Plan, Preference};
 pub use certificate::{
-    Fingerprint, HolderId, HolderRecord, IssuedCertificate, IssuerRecord, Serial, ShownCertificate,
+    HolderId, HolderRecord, IssuedCertificate, IssuerRecord, Serial, ShownCertificate,
 };
 pub use change::{Change, Key, Record};
 pub use cluster::{Generation, JoinToken, LeaderRecord, MassLoss, Meta};
 pub use command::{
-    AdoptIssuer, AssignTasks, Assignment, BeginTerm, CancelTask, ChangeHealth, Command,
-    ConnectWorker, CreateToken, CreateUserToken, DisconnectWorkers, DropOrphans, EndMassLoss,
-    FinishAttempts, FinishedAttempt, ForgetDeparted, ForgetWorker, Grounds, HealthChange,
-    HealthFinding, IdempotencyKey, IssueCertificate, LabelWorker, NoteOrder, NoteRival, Ordered,
-    OrphanSelection, Proposal, PruneTrail, RaiseLevel, RaiseMassLoss, RegisterWorker,
-    RequeueAttempts, RequeueScope, RevokeCertificates, RevokeToken, RevokeUserToken,
-    SchedulingOrder, SeedSettings, SetScheduling, SetSettings, StartAttempts, SubmitTasks, Tick,
-    UnregisterWorker,
+    AdoptIssuer, AssignTasks, Assignment, BeginRotation, BeginTerm, CancelTask, ChangeHealth,
+    Command, ConnectWorker, CreateToken, CreateUserToken, DisconnectWorkers, DropOrphans,
+    EndMassLoss, FinishAttempts, FinishedAttempt, ForgetDeparted, ForgetWorker, Grounds,
+    HealthChange, HealthFinding, IdempotencyKey, IssueCertificate, LabelWorker, NoteOrder,
+    NoteRival, Ordered, OrphanSelection, Proposal, PruneTrail, RaiseLevel, RaiseMassLoss,
+    RegisterWorker, RequeueAttempts, RequeueScope, RevokeCertificates, RevokeToken,
+    RevokeUserToken, RotateAuthority, RotationStep, SchedulingOrder, SeedSettings, SetScheduling,
+    SetSettings, StartAttempts, SubmitTasks, Tick, UnregisterWorker,
 };
 pub use constraint::{Constraint, ConstraintOp};
+pub use fingerprint::Fingerprint;
 pub use fnv::Fnv1a;
 pub use health::{Health, Probation, Suspension, SuspensionCause, Trouble};
 pub use ids::{
@@ -70,6 +73,7 @@ pub use reply::{
     AttemptVerdict, FinishVerdict, IdempotencyRecord, Registered, Rejection, Reply, Resume,
 };
 pub use resources::{Resources, Shortage};
+pub use rotation::{AuthorityRecord, RootRecord, Rotation, RotationPhase};
 pub use secret::{SecretMap, SecretText};
 pub use settings::{
     AuditSettings, AutopilotSettings, Backoff, LimitSettings, ReconnectSettings, RetentionSettings,

@@ -29,6 +29,10 @@ pub struct Limits {
     /// Certificates of one holder that are remembered: the newest and those before it, which are
     /// shown until the newest is in use.
     pub certificates_kept_max: usize,
+    /// Revoked certificates of one holder that are remembered by their numbers.
+    pub revoked_kept_max: usize,
+    /// Roots that count no longer: one for each change of the authority, until it ends.
+    pub dropped_roots_max: usize,
     /// Time for which a revocation is remembered: an issuer of `clusterctl tls init` lasts so long,
     /// and no certificate outlives its issuer.
     pub revocation_retention: Duration,
@@ -100,6 +104,8 @@ impl Limits {
         user_tokens_max: 10_000,
         holders_max: 200_000,
         certificates_kept_max: 4,
+        revoked_kept_max: 16,
+        dropped_roots_max: 64,
         revocation_retention: Duration::from_secs(5 * 365 * 24 * 60 * 60),
         issuer_bytes_max: 64 << 10,
         operator_timeout_max: Duration::from_secs(10 * 365 * 24 * 60 * 60),

@@ -316,6 +316,15 @@ pub enum Rejection {
         /// Its id.
         orphan: OrphanId,
     },
+    /// The authority is being changed.
+    #[error("a change of the authority is under way: finish or abort it first")]
+    RotationUnderWay,
+    /// The authority is not being changed, or in another change than the proposer has seen.
+    #[error("no such change of the authority is under way")]
+    NoRotation,
+    /// Both authorities are needed still.
+    #[error("the new authority issues nothing yet: not everybody trusts it")]
+    RotationTooEarly,
 }
 
 impl From<&SettingFault> for Rejection {
@@ -359,6 +368,9 @@ impl Rejection {
             Self::BoundName { .. } => "bound-name",
             Self::ActiveWorker { .. } => "active-worker",
             Self::UnknownOrphan { .. } => "unknown-orphan",
+            Self::RotationUnderWay => "rotation-under-way",
+            Self::NoRotation => "no-rotation",
+            Self::RotationTooEarly => "rotation-too-early",
         }
     }
 

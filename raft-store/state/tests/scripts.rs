@@ -36,6 +36,8 @@ macro_rules! scripts {
 
 scripts! {
     a_certificate_is_renewed_until_it_is_revoked
+    an_authority_is_changed_with_an_overlap
+    a_change_of_the_authority_is_taken_back
     a_cancelled_task_ends_when_its_worker_is_lost
     a_confirmation_after_the_result_changes_nothing
     a_cordoned_worker_gets_no_tasks

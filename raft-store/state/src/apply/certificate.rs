@@ -20,12 +20,26 @@ impl Apply<'_> {
             return Err(Rejection::limit("bytes of the issuer's certificates", bytes_max));
         }
         let known = self.state.issuer();
+        if known.is_some_and(|known| known.rotation.is_some()) {
+            return Err(Rejection::RotationUnderWay);
+        }
         if known.is_some_and(|known| known.digest == digest && known.roots == roots) {
             return Ok(Reply::Done);
         }
 
         let (adopted_at, index) = (self.now, self.index);
-        let issuer = IssuerRecord { roots, certificate, digest, not_after, adopted_at, index };
+        let (rotation, dropped) =
+            (None, known.map(|known| known.dropped.clone()).unwrap_or_default());
+        let issuer = IssuerRecord {
+            roots,
+            certificate,
+            digest,
+            not_after,
+            adopted_at,
+            index,
+            rotation,
+            dropped,
+        };
         self.state.put_issuer(issuer.clone());
         self.changes.push(Change::Put(Record::Issuer(issuer)));
         Ok(Reply::Done)
@@ -60,17 +74,19 @@ impl Apply<'_> {
         self.check_room_for_holder(&id, self.limits().holders_max)?;
 
         let known = self.state.holder(&id).cloned();
-        let (mut issued, revoked_at, kept_until) = match known {
-            Some(known) => (known.issued, known.revoked_at, known.kept_until),
-            None => (Vec::new(), None, Timestamp(0)),
+        let (mut issued, mut revoked, revoked_at, kept_until) = match known {
+            Some(known) => (known.issued, known.revoked, known.revoked_at, known.kept_until),
+            None => (Vec::new(), Vec::new(), None, Timestamp(0)),
         };
+        revoked.retain(|one| one.not_after > self.now);
         issued.retain(|one| one.not_after > self.now);
         if issued.len() >= self.limits().certificates_kept_max {
             issued.remove(0);
         }
         issued.push(IssuedCertificate { serial, key, issued_at: self.now, not_after });
         let kept_until = kept_until.max(not_after);
-        self.put_holder(HolderRecord { id, issued, revoked_at, kept_until, index: self.index });
+        let index = self.index;
+        self.put_holder(HolderRecord { id, issued, revoked, revoked_at, kept_until, index });
         Ok(Reply::Done)
     }
 
@@ -121,8 +137,16 @@ impl Apply<'_> {
 
     fn revoke(&mut self, id: HolderId) {
         let kept_until = self.now.after(self.limits().revocation_retention);
-        let (issued, revoked_at) = (Vec::new(), Some(self.now));
-        self.put_holder(HolderRecord { id, issued, revoked_at, kept_until, index: self.index });
+        let known = self.state.holder(&id);
+        let mut revoked = known.map_or_else(Vec::new, |known| {
+            known.revoked.iter().chain(&known.issued).copied().collect::<Vec<_>>()
+        });
+        revoked.retain(|one| one.not_after > self.now);
+        // The oldest of too many are refused by their dates.
+        let surplus = revoked.len().saturating_sub(self.limits().revoked_kept_max);
+        revoked.drain(..surplus);
+        let (issued, revoked_at, index) = (Vec::new(), Some(self.now), self.index);
+        self.put_holder(HolderRecord { id, issued, revoked, revoked_at, kept_until, index });
     }
 
     fn check_room_for_holder(&self, id: &HolderId, holders_max: usize) -> Result<(), Rejection> {

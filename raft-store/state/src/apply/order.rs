@@ -72,6 +72,10 @@ impl Order {
             Command::RevokeCertificates(command) => {
                 order(AuditAction::RevokeCertificates, format!("holder/{}", command.holder))
             }
+            Command::RotateAuthority(command) => {
+                let detail = command.step.name().to_owned();
+                Self::new(AuditAction::RotateAuthority, "issuer".to_owned(), detail)
+            }
             Command::ForgetWorker(command) => {
                 order(AuditAction::ForgetWorker, format!("worker/{}", command.worker))
             }

@@ -79,6 +79,8 @@ actions! {
     RevokeCertificates = "revoke-certificates",
     /// Remove a worker, revoke its certificates and free its name.
     ForgetWorker = "forget-worker",
+    /// Change the authority, step by step.
+    RotateAuthority = "rotate-authority",
 }
 
 impl AuditAction {

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Fingerprint, HolderId, Serial, ShownCertificate, Timestamp, TokenId, WorkerId};
+use crate::{
+    AuthorityRecord, Fingerprint, HolderId, LogIndex, Serial, ShownCertificate, Timestamp, TokenId,
+    WorkerId,
+};
 
 /// See [`crate::Command::AdoptIssuer`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,4 +61,48 @@ pub struct ForgetWorker {
     pub worker: WorkerId,
     /// True to forget it although it is active.
     pub force: bool,
+}
+
+/// See [`crate::Command::RotateAuthority`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RotateAuthority {
+    /// The step to take.
+    pub step: RotationStep,
+}
+
+/// Step of a rotation. Those after the first name it by the log position of that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RotationStep {
+    /// Trust another authority as well.
+    Begin(Box<BeginRotation>),
+    /// Have the other one issue.
+    Issue { rotation: LogIndex },
+    /// Trust the one before no longer.
+    Finish { rotation: LogIndex },
+    /// Go back to the one before.
+    Abort { rotation: LogIndex },
+}
+
+impl RotationStep {
+    /// Returns the name, which never changes.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Begin(_) => "begin",
+            Self::Issue { .. } => "proceed",
+            Self::Finish { .. } => "finish",
+            Self::Abort { .. } => "abort",
+        }
+    }
+}
+
+/// See [`RotationStep::Begin`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeginRotation {
+    /// Certificates that everybody trusts meanwhile, in PEM.
+    pub roots: String,
+    /// The authority that issues now, as the proposer has seen it.
+    pub from: AuthorityRecord,
+    /// The one to come.
+    pub to: AuthorityRecord,
 }

@@ -48,6 +48,7 @@ impl State {
             && records.len() <= self.limits().holders_max
             && records.values().all(|one| {
                 one.issued.len() <= self.limits().certificates_kept_max
+                    && one.revoked.len() <= self.limits().revoked_kept_max
                     && by_end.contains(&(one.kept_until, one.id.clone()))
             })
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use cluster_state::{
     AssignTasks, Attempt, AttemptRef, CancelTask, ChangeHealth, Command, DisconnectWorkers,
     EndMassLoss, Epoch, FinishAttempts, ForgetDeparted, NoteRival, PruneTrail, RaiseLevel,
-    RaiseMassLoss, RequeueAttempts, SeedSettings, SetSettings, StartAttempts, State, Task, TaskId,
-    WorkerId,
+    RaiseMassLoss, RequeueAttempts, RotateAuthority, RotationStep, SeedSettings, SetSettings,
+    StartAttempts, State, Task, TaskId, WorkerId,
 };
 
 /// Precision with which the numbers of a command are made to match the state.
@@ -73,6 +73,7 @@ pub(super) fn aim_at(state: &State, aim: Aim, command: &mut Command) {
         | Command::PruneTrail(PruneTrail { term, .. })
         | Command::EndMassLoss(EndMassLoss { term }) => *term = newest,
         Command::Ordered(ordered) => aim_at(state, aim, &mut ordered.command),
+        Command::RotateAuthority(RotateAuthority { step }) => aim_step(state, step),
         Command::SetSettings(SetSettings { base, .. }) => {
             *base = state.settings().map_or(*base, |known| known.index);
         }
@@ -93,6 +94,18 @@ pub(super) fn aim_at(state: &State, aim: Aim, command: &mut Command) {
         | Command::ForgetWorker(_)
         | Command::AcknowledgeMassLoss
         | Command::SubmitTasks(_) => {}
+    }
+}
+
+fn aim_step(state: &State, step: &mut RotationStep) {
+    let under_way = state.issuer().and_then(|known| known.rotation.as_ref());
+    match step {
+        RotationStep::Begin(_) => {}
+        RotationStep::Issue { rotation }
+        | RotationStep::Finish { rotation }
+        | RotationStep::Abort { rotation } => {
+            *rotation = under_way.map_or(*rotation, |known| known.id);
+        }
     }
 }
 

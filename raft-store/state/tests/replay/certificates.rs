@@ -1,8 +1,9 @@
 //! Random commands about certificates: few holders, serial numbers and keys, so that they meet.
 
 use cluster_state::{
-    AdoptIssuer, Command, ForgetWorker, Grounds, HolderId, IssueCertificate, MasterId,
-    RevokeCertificates, ShownCertificate, Timestamp,
+    AdoptIssuer, AuthorityRecord, BeginRotation, Command, ForgetWorker, Grounds, HolderId,
+    IssueCertificate, LogIndex, MasterId, RevokeCertificates, RootRecord, RotateAuthority,
+    RotationStep, ShownCertificate, Timestamp,
 };
 use proptest::prelude::*;
 
@@ -48,10 +49,35 @@ pub(super) fn certificates() -> impl Strategy<Value = Command> {
         })
     });
     prop_oneof![
+        1 => rotate(),
         1 => adopt,
         4 => issue,
         1 => holder().prop_map(|holder| Command::RevokeCertificates(RevokeCertificates { holder })),
         1 => (worker(), any::<bool>())
             .prop_map(|(worker, force)| Command::ForgetWorker(ForgetWorker { worker, force })),
     ]
+}
+
+/// Steps from the issuer that is adopted to another one, and from there.
+fn rotate() -> impl Strategy<Value = Command> {
+    let authority = |name: u8, until: u64| AuthorityRecord {
+        root: RootRecord { digest: [name; 32], not_after: Timestamp(until) },
+        certificate: "issuer".to_owned(),
+        digest: [name; 32],
+        not_after: Timestamp(until),
+        roots: "root".to_owned(),
+        endorsement: "endorsement".to_owned(),
+    };
+    let begin = (1..3_u8, 1..3_u8, 0..60_000_u64).prop_map(move |(from, to, until)| {
+        let (from, to) = (authority(from, until), authority(to, until));
+        RotationStep::Begin(Box::new(BeginRotation { roots: "roots".to_owned(), from, to }))
+    });
+    let rotation = || (0..4_u64).prop_map(LogIndex);
+    let step = prop_oneof![
+        3 => begin,
+        2 => rotation().prop_map(|rotation| RotationStep::Issue { rotation }),
+        1 => rotation().prop_map(|rotation| RotationStep::Finish { rotation }),
+        1 => rotation().prop_map(|rotation| RotationStep::Abort { rotation }),
+    ];
+    step.prop_map(|step| Command::RotateAuthority(RotateAuthority { step }))
 }

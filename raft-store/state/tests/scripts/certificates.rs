@@ -1,8 +1,9 @@
 //! Reads commands about certificates and tokens of users.
 
 use cluster_state::{
-    AdoptIssuer, Command, CreateUserToken, ForgetWorker, Grounds, HolderId, IssueCertificate,
-    RevokeCertificates, ShownCertificate, Timestamp,
+    AdoptIssuer, AuthorityRecord, BeginRotation, Command, CreateUserToken, ForgetWorker, Grounds,
+    HolderId, IssueCertificate, LogIndex, RevokeCertificates, RootRecord, RotateAuthority,
+    RotationStep, ShownCertificate, Timestamp,
 };
 
 use super::Arguments;
@@ -21,6 +22,7 @@ impl Arguments<'_> {
                     not_after: Timestamp(1_000_000),
                 })
             }
+            "rotate" => Command::RotateAuthority(RotateAuthority { step: self.rotation_step() }),
             "issue" => {
                 let holder: HolderId = parsed(self.next());
                 let token = self.named.remove("token").map(parsed);
@@ -55,6 +57,36 @@ impl Arguments<'_> {
                 worker: parsed(self.next()),
                 force: self.named.remove("force").is_some_and(|word| word == "yes"),
             }),
+        }
+    }
+
+    /// Reads a step; authorities and their roots have small numbers as names.
+    fn rotation_step(&mut self) -> RotationStep {
+        let authority = |name: &str, roots: &str| AuthorityRecord {
+            root: RootRecord { digest: [parsed(name); 32], not_after: Timestamp(500_000) },
+            certificate: name.to_owned(),
+            digest: [parsed(name); 32],
+            not_after: Timestamp(1_000_000),
+            roots: roots.to_owned(),
+            endorsement: String::new(),
+        };
+        let step = self.next();
+        let rotation = LogIndex(self.number("rotation", 0));
+        match step {
+            "begin" => {
+                let (from, to) = (self.next(), self.next());
+                // What was adopted names no roots; what a rotation leaves does.
+                let before = self.named.remove("trusted").unwrap_or_default();
+                RotationStep::Begin(Box::new(BeginRotation {
+                    roots: format!("{from}+{to}"),
+                    from: authority(from, before),
+                    to: authority(to, to),
+                }))
+            }
+            "issue" => RotationStep::Issue { rotation },
+            "finish" => RotationStep::Finish { rotation },
+            "abort" => RotationStep::Abort { rotation },
+            other => panic!("no such step: {other}"),
         }
     }
 

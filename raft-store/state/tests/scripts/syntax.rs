@@ -189,7 +189,9 @@ impl<'a> Arguments<'a> {
             "user-revoke" => {
                 Command::RevokeUserToken(RevokeUserToken { token: parsed(self.next()) })
             }
-            "adopt" | "issue" | "revoke-certificates" | "forget" => self.certificates(verb),
+            "adopt" | "rotate" | "issue" | "revoke-certificates" | "forget" => {
+                self.certificates(verb)
+            }
             "revoke" => Command::RevokeToken(RevokeToken { token: parsed(self.next()) }),
             "mass-loss" => Command::RaiseMassLoss(RaiseMassLoss {
                 term: self.term(),

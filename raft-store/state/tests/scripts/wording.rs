@@ -5,9 +5,10 @@ use std::fmt::{Display, Write as _};
 
 use cluster_state::{
     Applied, Attempt, AttemptRef, AttemptVerdict, Change, FinishVerdict, Health, HolderRecord,
-    JoinToken, Key, MassLoss, Meta, Orphan, Probation, Record, Registered, Rejection, Reply,
-    Resources, Scheduling, SettingSource, SettingsRecord, State, StopReason, Suspension, Task,
-    TaskState, Timestamp, Trouble, UserToken, Worker, WorkerEvent, WorkerEventKind, WorkerStatus,
+    IssuerRecord, JoinToken, Key, MassLoss, Meta, Orphan, Probation, Record, Registered, Rejection,
+    Reply, Resources, Rotation, Scheduling, SettingSource, SettingsRecord, State, StopReason,
+    Suspension, Task, TaskState, Timestamp, Trouble, UserToken, Worker, WorkerEvent,
+    WorkerEventKind, WorkerStatus,
 };
 
 use crate::syntax::View;
@@ -151,7 +152,7 @@ fn change_lines(change: &Change, before: &Meta) -> Vec<String> {
         Change::Put(Record::Audit(record)) => vec![format!("{} on record", record.action)],
         Change::Delete(Key::Audit(index)) => vec![format!("record {index} forgotten")],
         Change::Put(Record::Issuer(issuer)) => {
-            vec![format!("issuer {} until {}", issuer.certificate, time(issuer.not_after))]
+            vec![issuer_line(issuer)]
         }
         Change::Put(Record::Holder(holder)) => vec![holder_line(holder)],
         Change::Delete(Key::Holder(id)) => vec![format!("{id} dropped")],
@@ -170,6 +171,21 @@ fn user_token_line(token: &UserToken) -> String {
     let UserToken { id, user, role, expires_at, .. } = token;
     let until = expires_at.map(|at| format!(" until {}", time(at))).unwrap_or_default();
     format!("token {id} is good for {user} as {role}{until}")
+}
+
+fn issuer_line(issuer: &IssuerRecord) -> String {
+    let mut line = format!("issuer {} until {}", issuer.certificate, time(issuer.not_after));
+    if !issuer.roots.is_empty() {
+        write!(line, ", trusted: {}", issuer.roots).unwrap();
+    }
+    if let Some(Rotation { phase, from, to, .. }) = issuer.rotation.as_deref() {
+        let (from, to) = (&from.certificate, &to.certificate);
+        write!(line, ", {} on the way from {from} to {to}", phase.name()).unwrap();
+    }
+    for dropped in issuer.dropped_roots() {
+        write!(line, ", without root {}", dropped.digest.first().unwrap()).unwrap();
+    }
+    line
 }
 
 fn holder_line(holder: &HolderRecord) -> String {
