@@ -21,7 +21,7 @@ const FILES: [&str; 10] = [
 ];
 
 /// Messages that are bodies of the REST API too: one type, two encodings.
-const JSON_BODIES: [&str; 52] = [
+const JSON_BODIES: [&str; 54] = [
     "Resources",
     "Constraint",
     "TaskSpec",
@@ -74,6 +74,8 @@ const JSON_BODIES: [&str; 52] = [
     "QueueSummary",
     "ObstructedWorkers",
     "TaskExplanation",
+    "RotationStatus",
+    "RotationStraggler",
 ];
 
 /// Bodies that clients send: an unknown field is refused by name rather than dropped.

@@ -46,6 +46,19 @@ impl fmt::Debug for CertificateOrder {
     }
 }
 
+/// Issuers whose keys a master holds, and what it trusts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HeldIssuers {
+    /// SHA-256 of the certificate of the one in use; empty if its key is not held.
+    pub digest: Vec<u8>,
+    /// The same of the other one of a change of the authority.
+    pub other: Vec<u8>,
+    /// Version of what the master trusts.
+    pub trust_version: u64,
+    /// SHA-256 of the root that vouches for its own certificate.
+    pub root: Vec<u8>,
+}
+
 /// Client of one master.
 #[derive(Debug, Clone)]
 pub struct CertificateClient {
@@ -64,14 +77,14 @@ impl CertificateClient {
         Ok(Self { inner: CertificateServiceClient::new(channel) })
     }
 
-    /// Returns what the cluster trusts, in PEM.
+    /// Returns what the cluster trusts.
     ///
     /// # Errors
     ///
     /// When the master gives none.
-    pub async fn roots(mut self) -> Result<String, Refusal> {
+    pub async fn roots(mut self) -> Result<v1::Roots, Refusal> {
         let call = self.inner.get_roots(timed(v1::GetRootsRequest {}, TIMEOUT));
-        Ok(answer(TIMEOUT, call).await?.pem)
+        answer(TIMEOUT, call).await
     }
 
     /// Asks for a certificate. Returns it with its issuer's, and what the cluster trusts.
@@ -99,14 +112,27 @@ impl CertificateClient {
         Ok(answer(QUESTION_TIMEOUT, call).await?.key)
     }
 
-    /// Returns the digest of the issuer whose key the master holds; empty without one.
+    /// Returns the issuers whose keys the master holds, and what it trusts.
     ///
     /// # Errors
     ///
     /// When the master does not answer.
-    pub async fn held_issuer(mut self) -> Result<Vec<u8>, Refusal> {
+    pub async fn held_issuer(mut self) -> Result<HeldIssuers, Refusal> {
         let call = self.inner.holds_key(timed(v1::HoldsIssuerKeyRequest {}, QUESTION_TIMEOUT));
-        Ok(answer(QUESTION_TIMEOUT, call).await?.digest.to_vec())
+        let v1::HoldsIssuerKeyResponse { digest, other, trust_version, root } =
+            answer(QUESTION_TIMEOUT, call).await?;
+        let (digest, other, root) = (digest.to_vec(), other.to_vec(), root.to_vec());
+        Ok(HeldIssuers { digest, other, trust_version, root })
+    }
+
+    /// Asks the leader how far a change of the authority is; for masters only.
+    ///
+    /// # Errors
+    ///
+    /// When the master does not answer, or does not lead.
+    pub async fn rotation_progress(mut self) -> Result<v1::RotationStatus, Refusal> {
+        let request = timed(v1::RotationProgressRequest {}, TIMEOUT);
+        answer(TIMEOUT, self.inner.rotation_progress(request)).await
     }
 }
 

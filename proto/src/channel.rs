@@ -99,6 +99,15 @@ impl Dialer {
         Self { protection: Protection::Unverified }
     }
 
+    /// Returns the SHA-256 of the root that vouches for the own certificate.
+    #[must_use]
+    pub fn certificate_root(&self) -> Option<[u8; 32]> {
+        match &self.protection {
+            Protection::Plain | Protection::Unverified => None,
+            Protection::Verified(held) => held.root(),
+        }
+    }
+
     /// Returns the time at which the own certificate, or one that vouches for it, ends.
     #[must_use]
     pub fn certificate_not_after(&self) -> Option<SystemTime> {

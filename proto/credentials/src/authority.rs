@@ -4,6 +4,7 @@
 //! away. The issuer signs certificates for masters, workers and people.
 
 mod issuer;
+mod succession;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -21,6 +22,7 @@ use time::OffsetDateTime;
 
 pub use self::issuer::NewIssuer;
 use self::issuer::sign;
+pub use self::succession::{endorsed_root, joined_roots, roots_without};
 use crate::certificate::{CertificateFault, issuer_cluster, not_after};
 use crate::identity::{Identity, InvalidIdentity, cluster_uri};
 

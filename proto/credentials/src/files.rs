@@ -14,6 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use crate::certificate::{Certificate, CertificateFault, not_after};
+use crate::cluster_trust::ClusterTrust;
 use crate::roots::{RootFault, Roots};
 
 /// Permissions of a key's file that let others read it.
@@ -39,18 +40,22 @@ pub struct TrustFiles {
     pub trusted: PathBuf,
     /// Certificate and key, if there are.
     pub own: Option<(PathBuf, PathBuf)>,
+    /// Changes of that by the cluster, if there are any: see [`crate::ClusterTrust`].
+    pub cluster: Option<PathBuf>,
 }
 
 impl From<Files> for TrustFiles {
     fn from(files: Files) -> Self {
-        Self { trusted: files.trusted, own: Some((files.certificate, files.key)) }
+        let own = Some((files.certificate, files.key));
+        Self { trusted: files.trusted, own, cluster: None }
     }
 }
 
 impl TrustFiles {
     fn paths(&self) -> impl Iterator<Item = &Path> {
         let own = self.own.iter().flat_map(|(certificate, key)| [certificate, key]);
-        std::iter::once(&self.trusted).chain(own).map(PathBuf::as_path)
+        let trusted = std::iter::once(&self.trusted).chain(&self.cluster);
+        trusted.chain(own).map(PathBuf::as_path)
     }
 }
 
@@ -118,6 +123,8 @@ pub(crate) struct Own {
     pub(crate) key: Arc<CertifiedKey>,
     /// End of the validity of the whole chain, and of what is trusted to vouch for it.
     pub(crate) not_after: SystemTime,
+    /// SHA-256 of the trusted certificate that vouches for it; absent before that is looked for.
+    pub(crate) root: Option<[u8; 32]>,
 }
 
 impl Material {
@@ -125,7 +132,7 @@ impl Material {
     pub(crate) fn read(files: &TrustFiles, now: SystemTime) -> Result<Self, CredentialsError> {
         let path = &files.trusted;
         let fault = |source| CredentialsError::Root { path: path.clone(), source };
-        let roots = Roots::of(certificates(path)?).map_err(fault)?;
+        let roots = Roots::of(trusted(files)?).map_err(fault)?;
         let outdated = roots.faults(now);
         let has_valid = !roots.at(now).is_empty();
         let own = files.own.as_ref();
@@ -147,11 +154,12 @@ impl Material {
         let (Some(own), Some((certificate, _))) = (&mut self.own, &files.own) else {
             return Ok(());
         };
-        let until = self.roots.vouch_until(&own.key.cert, now).map_err(|source| {
+        let (until, root) = self.roots.vouch(&own.key.cert, now).map_err(|source| {
             let (certificate, trusted) = (certificate.clone(), files.trusted.clone());
             CredentialsError::Untrusted { certificate, trusted, source }
         })?;
         own.not_after = own.not_after.min(until);
+        own.root = Some(root);
         Ok(())
     }
 }
@@ -173,7 +181,7 @@ fn read_own(path: &Path, key_path: &Path, now: SystemTime) -> Result<Own, Creden
         key: key_path.to_owned(),
         certificate: path.to_owned(),
     })?;
-    Ok(Own { certificate, key: Arc::new(key), not_after })
+    Ok(Own { certificate, key: Arc::new(key), not_after, root: None })
 }
 
 fn check_time(
@@ -191,6 +199,16 @@ fn check_time(
         return Err(CredentialsError::NotYet { path, from, now: shown });
     }
     Ok(())
+}
+
+/// Reads what is trusted.
+fn trusted(files: &TrustFiles) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
+    let of_file = certificates(&files.trusted)?;
+    let Some(path) = files.cluster.as_ref().filter(|path| path.exists()) else {
+        return Ok(of_file);
+    };
+    let said = ClusterTrust::read(&String::from_utf8_lossy(&read(path)?));
+    Ok(said.with(of_file))
 }
 
 /// Reads a file's certificates, of which there is at least one.

@@ -1,5 +1,6 @@
 //! Certificates that are in use, and replaced under open connections.
 
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
@@ -111,6 +112,24 @@ impl Credentials {
     #[must_use]
     pub fn certificate(&self) -> Option<Certificate> {
         self.material().own.as_ref().map(|own| own.certificate.clone())
+    }
+
+    /// Returns the SHA-256 of the trusted certificate that vouches for the one in use.
+    #[must_use]
+    pub fn root(&self) -> Option<[u8; 32]> {
+        self.material().own.as_ref()?.root
+    }
+
+    /// Returns true if the certificate of that SHA-256 is trusted.
+    #[must_use]
+    pub fn trusts(&self, root: &[u8; 32]) -> bool {
+        self.material().roots.have(root)
+    }
+
+    /// Returns the file in which is kept what the cluster says about trust.
+    #[must_use]
+    pub fn cluster_file(&self) -> Option<&Path> {
+        self.files.cluster.as_deref()
     }
 
     /// Checks that those who trust the same as this process would believe a chain in PEM, and that it

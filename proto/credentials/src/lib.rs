@@ -6,6 +6,7 @@
 mod accept;
 mod authority;
 mod certificate;
+mod cluster_trust;
 mod config;
 mod connect;
 mod description;
@@ -25,8 +26,12 @@ mod unverified;
 mod verify;
 
 pub use accept::{Accepted, Acceptor, Encrypted, NotAccepted};
-pub use authority::{Authority, Host, IssueError, Issued, NewAuthority, NewIssuer, Secret};
+pub use authority::{
+    Authority, Host, IssueError, Issued, NewAuthority, NewIssuer, Secret, endorsed_root,
+    joined_roots, roots_without,
+};
 pub use certificate::{Certificate, CertificateFault};
+pub use cluster_trust::ClusterTrust;
 pub use config::TlsConfig;
 pub use connect::{Connector, Secured};
 pub use description::{Description, describe};

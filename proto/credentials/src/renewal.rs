@@ -28,6 +28,12 @@ impl Certificate {
             life.mul_f64(SPREAD_OVER.mul_add(place(&self.identity.to_string()), RENEWED_AFTER));
         begin.checked_add(after).unwrap_or(self.not_after)
     }
+
+    /// Returns the holder's own moment within a window over which all holders spread.
+    #[must_use]
+    pub fn place_within(&self, window: Duration) -> Duration {
+        window.mul_f64(place(&self.identity.to_string()))
+    }
 }
 
 /// Returns the place of a name among all names, from 0 to 1.

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use humantime::{Rfc3339Timestamp, format_rfc3339_seconds};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
+use sha2::{Digest, Sha256};
 
 use crate::certificate::{CertificateFault, parsed, validity};
 use crate::verify::check_chain;
@@ -93,6 +94,11 @@ impl Roots {
         Ok(Self { all, store: Arc::new(store) })
     }
 
+    /// Returns true if the certificate of that SHA-256 is among them.
+    pub(crate) fn have(&self, digest: &[u8; 32]) -> bool {
+        self.all.iter().any(|root| Sha256::digest(root.der.as_ref()).as_slice() == digest)
+    }
+
     /// Returns those that are valid at that time.
     pub(crate) fn at(&self, now: SystemTime) -> Arc<RootCertStore> {
         if self.all.iter().all(|root| root.is_valid(now)) {
@@ -116,23 +122,26 @@ impl Roots {
         self.all.iter().filter_map(named).collect()
     }
 
-    /// Returns the time until which a chain is vouched for, by the valid one of them that ends last.
+    /// Returns the time until which a chain is vouched for, by the valid one of them that ends last, and the
+    /// SHA-256 of that.
     ///
     /// # Errors
     ///
     /// If none of them vouches for it.
-    pub(crate) fn vouch_until(
+    pub(crate) fn vouch(
         &self,
         chain: &[CertificateDer<'_>],
         now: SystemTime,
-    ) -> Result<SystemTime, rustls::Error> {
+    ) -> Result<(SystemTime, [u8; 32]), rustls::Error> {
         check_chain(&self.at(now), chain, now)?;
         let vouches = |root: &&Root| {
             let mut alone = RootCertStore::empty();
             alone.add(root.der.clone()).is_ok() && check_chain(&Arc::new(alone), chain, now).is_ok()
         };
         let valid = self.all.iter().filter(|root| root.is_valid(now)).filter(vouches);
-        Ok(valid.map(|root| root.not_after).max().unwrap_or(now))
+        let last = valid.max_by_key(|root| root.not_after);
+        let last = last.ok_or(rustls::Error::NoCertificatesPresented)?;
+        Ok((last.not_after, Sha256::digest(last.der.as_ref()).into()))
     }
 }
 

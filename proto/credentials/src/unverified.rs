@@ -15,7 +15,7 @@ use crate::parties::Protocol;
 use crate::verify::provider;
 
 /// End of a certificate in PEM.
-const END: &str = "-----END CERTIFICATE-----";
+pub(crate) const END: &str = "-----END CERTIFICATE-----";
 
 /// Returns the certificate with such a SHA-256 (in hexadecimal digits) among those of a text in PEM,
 /// itself in PEM. Whoever names the digest has vouched for it.

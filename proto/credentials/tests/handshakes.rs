@@ -182,7 +182,7 @@ async fn whoever_shows_nothing_is_nobody() {
     let cluster = Cluster::new("prod");
     let master = cluster.holder(Role::Master, "1");
     let trusted = cluster.dir.path().join("ca.crt");
-    let nobody = Credentials::load(TrustFiles { trusted, own: None }).unwrap();
+    let nobody = Credentials::load(TrustFiles { trusted, own: None, cluster: None }).unwrap();
     assert_eq!(nobody.identity(), None);
     let (client, server) = meet(&nobody, Expected::Master, &master, Callers::Anyone).await;
     assert_eq!(server.unwrap().caller, None);
@@ -202,10 +202,9 @@ async fn another_authority_is_not_believed_even_for_the_same_names() {
     assert!(told.contains("nobody whom we trust"), "{told}");
 
     // One that trusts us, and shows what we do not trust.
-    let files = TrustFiles {
-        trusted: ours.dir.path().join("ca.crt"),
-        own: Some((theirs.dir.path().join("master-1.crt"), theirs.dir.path().join("master-1.key"))),
-    };
+    let own =
+        Some(["crt", "key"].map(|end| theirs.dir.path().join(format!("master-1.{end}"))).into());
+    let files = TrustFiles { trusted: ours.dir.path().join("ca.crt"), own, cluster: None };
     let error = Credentials::load(files).unwrap_err();
     assert!(matches!(error, CredentialsError::Untrusted { .. }), "{error}");
 }

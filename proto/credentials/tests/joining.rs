@@ -92,7 +92,8 @@ async fn a_root_is_believed_by_its_digest_and_a_master_by_that_root() {
     let root = credentials::root_of_digest(&several, &digest).unwrap();
     let pinned = own.dir.path().join("pinned.crt");
     fs::write(&pinned, root).unwrap();
-    let joining = Credentials::load(TrustFiles { trusted: pinned, own: None }).unwrap();
+    let joining =
+        Credentials::load(TrustFiles { trusted: pinned, own: None, cluster: None }).unwrap();
 
     meet(&joining, &own.holder(Role::Master, "1")).await.unwrap();
     // Neither a master of another cluster, nor a worker that poses as one, hears the token.

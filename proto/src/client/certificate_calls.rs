@@ -15,6 +15,18 @@ impl Client {
         Ok(())
     }
 
+    /// Begins a change of the authority, or takes its next step.
+    pub async fn rotate_authority(
+        &self,
+        request: v1::RotateAuthorityRequest,
+    ) -> Result<(), ClientError> {
+        self.call(self.rules(Repeat::UnlessAmbiguous), request, |channel, request| async move {
+            CertificateServiceClient::new(channel).rotate(request).await
+        })
+        .await?;
+        Ok(())
+    }
+
     /// Returns the issuer, the masters that hold its key, and what is revoked.
     pub async fn certificate_status(&self) -> Result<v1::CertificateStatus, ClientError> {
         let request = v1::CertificateStatusRequest {};

@@ -48,7 +48,7 @@ fn a_message_is_read_as_sent_or_refused() {
             ReplaceMemberRequest RemoveMemberRequest MemberChanged IntroduceRequest RememberRequest
             ListOrphansRequest OrphanPage DropOrphansRequest DropOrphansResponse
             ListAuditRequest AuditPage ShowQueueRequest QueueSummary ExplainTaskRequest
-            TaskExplanation
+            TaskExplanation Roots RotateAuthorityRequest CertificateStatus
         );
     });
 }

@@ -1,0 +1,172 @@
+//! One authority after another: proof that the one whom somebody trusts vouches for the next, and texts
+//! with the roots of both.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rcgen::{CertificateParams, IsCa, KeyUsagePurpose, SanType, SubjectPublicKeyInfo};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+
+use super::{Authority, BACKDATED, IssueError, distinguished_name, hexadecimal};
+use crate::certificate::{issuer_cluster, not_after, parsed};
+use crate::identity::cluster_uri;
+use crate::unverified::{END, root_of_digest};
+use crate::verify::check_chain;
+
+impl Authority {
+    /// Returns the root's certificate in PEM, as it stands in a text that holds it.
+    #[must_use]
+    pub fn root_of(&self, roots: &str) -> Option<String> {
+        root_of_digest(roots, &self.digest())
+    }
+
+    /// Returns the SHA-256 of the root's certificate.
+    #[must_use]
+    pub fn root_digest(&self) -> [u8; 32] {
+        Sha256::digest(self.root.as_ref()).into()
+    }
+
+    /// Returns the end of the root's validity.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn root_not_after(&self) -> Result<SystemTime, IssueError> {
+        Ok(not_after(&self.root)?)
+    }
+
+    /// Certifies the key of another authority's root, for those who trust this one alone. The
+    /// certificate names the cluster and no holder, so that it is good for nothing else.
+    ///
+    /// # Errors
+    ///
+    /// When the key of the other root cannot be read.
+    pub fn endorse(&self, other: &Self, now: SystemTime) -> Result<String, IssueError> {
+        let key = SubjectPublicKeyInfo::from_der(parsed(&other.root)?.public_key().raw)?;
+        let mut params = CertificateParams::default();
+        params.not_before = OffsetDateTime::from(now.checked_sub(BACKDATED).unwrap_or(now));
+        params.not_after = OffsetDateTime::from(self.not_after);
+        params.distinguished_name = distinguished_name(&self.cluster, "next root");
+        let uri = cluster_uri(&self.cluster)?;
+        params.subject_alt_names = vec![SanType::URI(uri.as_str().try_into()?)];
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.use_authority_key_identifier_extension = true;
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        Ok(format!("{}{}", certificate.pem(), self.issuer_pem))
+    }
+}
+
+/// Returns the certificate among `roots`, in PEM, for which one who trusts `trusted` alone has the
+/// proof that is [`Authority::endorse`]d.
+#[must_use]
+pub fn endorsed_root(
+    trusted: &str,
+    (endorsement, roots): (&str, &str),
+    now: SystemTime,
+) -> Option<String> {
+    let read = |text: &str| {
+        CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<Vec<_>, _>>().ok()
+    };
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(read(trusted)?);
+    let chain = read(endorsement)?;
+    check_chain(&Arc::new(store), &chain, now).ok()?;
+    let proof = chain.first()?;
+    // That of a holder, whose key somebody has for other purposes, names more than the cluster.
+    issuer_cluster(proof).ok()?;
+    let key = parsed(proof).ok()?.public_key().raw.to_vec();
+    let is_meant =
+        |root: &&CertificateDer<'_>| parsed(root).is_ok_and(|one| one.public_key().raw == key);
+    let roots_read = read(roots)?;
+    let found = roots_read.iter().find(is_meant)?;
+    let digest = hexadecimal(Sha256::digest(found.as_ref()).iter());
+    root_of_digest(roots, &digest)
+}
+
+/// Returns the certificates of both texts in PEM, each once.
+#[must_use]
+pub fn joined_roots(roots: &str, others: &str) -> String {
+    let mut joined: Vec<&str> = Vec::new();
+    for block in blocks(roots).chain(blocks(others)) {
+        if !joined.contains(&block) {
+            joined.push(block);
+        }
+    }
+    joined.iter().map(|block| format!("{block}\n")).collect()
+}
+
+/// Returns the certificates of a text in PEM but for the one with that SHA-256, in hexadecimal digits.
+#[must_use]
+pub fn roots_without(roots: &str, digest: &str) -> String {
+    let stays = |block: &&str| root_of_digest(block, digest).is_none();
+    blocks(roots).filter(stays).map(|block| format!("{block}\n")).collect()
+}
+
+fn blocks(roots: &str) -> impl Iterator<Item = &str> {
+    roots.split_inclusive(END).map(str::trim).filter(|block| block.ends_with(END))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::authority::NewAuthority;
+    use crate::identity::{Identity, Role};
+
+    fn now() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(56 * 365 * 24 * 3_600)
+    }
+
+    fn authority() -> (Authority, String) {
+        let NewAuthority { root, issuer, issuer_key, .. } =
+            Authority::create("prod", now()).unwrap();
+        (Authority::open(&root, &issuer, &issuer_key).unwrap(), root)
+    }
+
+    #[test]
+    fn a_root_is_believed_that_a_trusted_issuer_endorses() {
+        let ((old, old_root), (new, new_root)) = (authority(), authority());
+        let proof = old.endorse(&new, now()).unwrap();
+        let both = joined_roots(&old_root, &new_root);
+        let believed = endorsed_root(&old_root, (&proof, &both), now()).unwrap();
+        assert_eq!(crate::describe(&believed).unwrap()[0].digest, new.digest());
+
+        let (other, other_root) = authority();
+        assert_eq!(endorsed_root(&other_root, (&proof, &both), now()), None, "another is trusted");
+        assert_eq!(
+            endorsed_root(&old_root, (&proof, &other_root), now()),
+            None,
+            "another is endorsed"
+        );
+        let forged = other.endorse(&new, now()).unwrap();
+        assert_eq!(
+            endorsed_root(&old_root, (&forged, &both), now()),
+            None,
+            "nobody trusts who endorses"
+        );
+    }
+
+    #[test]
+    fn a_holders_certificate_endorses_no_root() {
+        let (old, old_root) = authority();
+        let holder = Identity::new("prod", Role::Worker, "w1").unwrap();
+        let issued = old.issue(&holder, &[], Duration::from_secs(600), now()).unwrap();
+        // Whoever holds a certificate could make a root of its key; its own has the same one.
+        assert_eq!(endorsed_root(&old_root, (&issued.chain, &issued.chain), now()), None);
+    }
+
+    #[test]
+    fn roots_are_joined_once_and_taken_out() {
+        let ((old, old_root), (_, new_root)) = (authority(), authority());
+        let both = joined_roots(&old_root, &new_root);
+        assert_eq!(joined_roots(&both, &old_root), both);
+        assert_eq!(crate::describe(&both).unwrap().len(), 2);
+        assert_eq!(roots_without(&both, &old.digest()).trim(), new_root.trim());
+    }
+}
