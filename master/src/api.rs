@@ -171,6 +171,7 @@ async fn metrics(
     let sample = sample.with_certificate(node, credentials.and_then(Credentials::not_after));
     let of_workers = api.operations.sessions().first_certificate_end();
     let sample = sample.with_worker_certificate(node, of_workers);
+    let sample = sample.with_issuer_key(api.operations.holds_issuer_key());
     let text = api.metrics.encode(sample).map_err(|error| {
         tracing::error!(%error, "cannot write metrics");
         Problem::new(ErrorKind::Internal, "the metrics cannot be written")

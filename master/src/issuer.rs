@@ -3,6 +3,7 @@
 
 mod files;
 mod keeper;
+mod trust;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,6 +15,7 @@ use tokio::sync::MutexGuard;
 
 pub(crate) use self::files::KeyFiles;
 pub(crate) use self::keeper::keep_key;
+pub(crate) use self::trust::cluster_trust;
 
 /// The issuer's key is not what it should be, or cannot be kept.
 #[derive(Debug, thiserror::Error)]
@@ -38,9 +40,34 @@ pub(crate) struct Held {
 
 impl Held {
     /// Puts a key together with the issuer's certificate.
-    pub(crate) fn open(record: &IssuerRecord, key: Secret) -> Result<Self, KeyError> {
-        let authority = Authority::open(&record.roots, &record.certificate, &key)?;
-        Ok(Self { digest: record.digest, authority: Arc::new(authority), key })
+    pub(crate) fn open(wanted: &Wanted, key: Secret) -> Result<Self, KeyError> {
+        let authority = Authority::open(&wanted.roots, &wanted.certificate, &key)?;
+        Ok(Self { digest: wanted.digest, authority: Arc::new(authority), key })
+    }
+}
+
+/// An issuer whose key this master should hold.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    /// Certificates in PEM, one of which has signed the issuer's.
+    pub(crate) roots: String,
+    /// The issuer's certificate in PEM.
+    pub(crate) certificate: String,
+    /// SHA-256 of that.
+    pub(crate) digest: Fingerprint,
+}
+
+impl Wanted {
+    /// Returns the issuer in use, and the other one of a rotation.
+    fn of(record: &IssuerRecord) -> Vec<Self> {
+        let IssuerRecord { roots, certificate, digest, rotation, .. } = record.clone();
+        let other = rotation.as_ref().map(|rotation| {
+            let (_, other) = rotation.issuing();
+            let (certificate, digest) = (other.certificate.clone(), other.digest);
+            Self { roots: roots.clone(), certificate, digest }
+        });
+        let current = Self { roots: roots.clone(), certificate, digest };
+        std::iter::once(current).chain(other).collect()
     }
 }
 
@@ -55,16 +82,29 @@ struct Shared {
     files: KeyFiles,
     credentials: Option<Credentials>,
     life: Duration,
-    held: Mutex<Option<Held>>,
-    /// Taken while an issuer is adopted: each adoption has the file to itself.
+    /// That of the issuer in use, and during a rotation that of the other one.
+    held: Mutex<Vec<Held>>,
+    /// Issuers whose keys the files hold, as far as they were looked at.
+    settled: Mutex<Vec<Fingerprint>>,
+    /// Version of what is trusted.
+    trusted: Mutex<u64>,
+    /// Taken while an issuer is adopted, and by each look: each has the files to itself.
     adopting: tokio::sync::Mutex<()>,
 }
 
 impl Issuer {
     /// Creates it without a key. Certificates that it issues last so long.
     pub(crate) fn new(files: KeyFiles, credentials: Option<Credentials>, life: Duration) -> Self {
-        let (held, adopting) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { shared: Arc::new(Shared { files, credentials, life, held, adopting }) }
+        let shared = Shared {
+            files,
+            credentials,
+            life,
+            held: Mutex::default(),
+            settled: Mutex::default(),
+            trusted: Mutex::default(),
+            adopting: tokio::sync::Mutex::default(),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Returns the certificates of this master, if it has any.
@@ -82,25 +122,36 @@ impl Issuer {
         &self.shared.files
     }
 
-    /// Returns the issuer whose key this master holds.
-    pub(crate) fn held(&self) -> Option<Held> {
-        self.shared.held.lock().clone()
+    /// Returns the issuer with that certificate, if this master holds its key.
+    pub(crate) fn held_of(&self, digest: &[u8]) -> Option<Held> {
+        self.shared.held.lock().iter().find(|held| held.digest == *digest).cloned()
     }
 
-    /// Returns that issuer, if it is this one.
-    pub(crate) fn held_of(&self, digest: &Fingerprint) -> Option<Held> {
-        self.held().filter(|held| held.digest == *digest)
+    /// Returns the digests of the issuers whose keys this master holds.
+    pub(crate) fn held(&self) -> Vec<Fingerprint> {
+        self.shared.held.lock().iter().map(|held| held.digest).collect()
     }
 
     /// Holds a key from now on.
     fn put(&self, held: Held) {
-        *self.shared.held.lock() = Some(held);
+        self.shared.held.lock().push(held);
     }
 
-    /// Waits until no other adoption is under way here.
+    /// Holds no other keys from now on.
+    fn forget_but(&self, wanted: &[Wanted]) {
+        let is_wanted = |held: &Held| wanted.iter().any(|one| one.digest == held.digest);
+        self.shared.held.lock().retain(is_wanted);
+    }
+
+    /// Waits until no other adoption is under way here, and nobody looks at the files.
     pub(crate) async fn adopting(&self) -> MutexGuard<'_, ()> {
         self.shared.adopting.lock().await
     }
+}
+
+/// Returns a digest as people and messages write it.
+pub(crate) fn hexadecimal(digest: &Fingerprint) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Returns a time as the log writes it.

@@ -26,6 +26,7 @@ mod recover;
 mod refusal;
 mod renewal;
 mod restore;
+mod rotation;
 mod rpc;
 mod settings;
 mod task_query;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use cluster_state::RotationPhase;
 use credentials::{
     CertificateRequest, Credentials, Files, Host, Secret, describe, replace_file, request,
     retry_pause,
@@ -39,8 +40,9 @@ pub(crate) async fn renew_own(
 ) {
     let mut failures = 0_u32;
     loop {
-        let is_due =
+        let has_ended =
             credentials.certificate().is_some_and(|held| held.renewed_at() <= credentials::now());
+        let is_due = has_ended || is_left_behind(&operations, &credentials);
         let mut pause = LOOK_PAUSE;
         if is_due {
             match renew(&operations, &credentials, &files).await {
@@ -61,6 +63,13 @@ pub(crate) async fn renew_own(
             () = tokio::time::sleep(pause) => {}
         }
     }
+}
+
+/// Tells whether the certificate is of an authority that will be gone, and the other one issues.
+fn is_left_behind(operations: &Operations, credentials: &Credentials) -> bool {
+    let rotation = operations.issuer_record().ok().and_then(|record| record.rotation);
+    let issuing = rotation.filter(|rotation| rotation.phase == RotationPhase::Issuing);
+    issuing.is_some_and(|rotation| credentials.root() == Some(rotation.from.root.digest))
 }
 
 async fn renew(

@@ -24,7 +24,8 @@ use uuid::Uuid;
 
 pub(crate) use self::audit::audit_page;
 pub(crate) use self::certificates::{
-    certificate_issued, certificate_order, certificate_status, holder, new_issuer,
+    certificate_issued, certificate_order, certificate_status, held_issuers, holder, new_issuer,
+    own_rotation, roots, rotation_order,
 };
 pub(crate) use self::members::{member_changed, members};
 pub(crate) use self::orphans::{orphan_page, orphans_dropped};

@@ -9,13 +9,15 @@ use crate::process::binary;
 #[derive(Debug, Clone)]
 pub struct Certificates {
     dir: PathBuf,
+    /// File with the roots that people trust; that of the authority if it is absent.
+    trusted: Option<PathBuf>,
 }
 
 impl Certificates {
     /// Makes an authority for a cluster.
     #[must_use]
     pub fn init(dir: PathBuf, cluster: &str) -> Self {
-        let made = Self { dir };
+        let made = Self { dir, trusted: None };
         made.run(&["init", "--cluster", cluster, made.dir.to_str().unwrap()]);
         made
     }
@@ -24,6 +26,18 @@ impl Certificates {
     #[must_use]
     pub fn authority(&self) -> PathBuf {
         self.dir.join("ca.crt")
+    }
+
+    /// The same for people who trust what is in a file.
+    #[must_use]
+    pub fn trusting(self, file: &Path) -> Self {
+        Self { trusted: Some(file.to_owned()), ..self }
+    }
+
+    /// The certificates that people trust.
+    #[must_use]
+    pub fn trusted(&self) -> PathBuf {
+        self.trusted.clone().unwrap_or_else(|| self.authority())
     }
 
     /// Issues a certificate, in place of one that there may be, and returns its files.
@@ -63,7 +77,7 @@ impl Certificates {
     #[must_use]
     pub fn connection(&self, role: &str, name: &str) -> Vec<String> {
         let (certificate, key) = self.issue(role, name);
-        let flags = [("--cacert", self.authority()), ("--cert", certificate), ("--key", key)];
+        let flags = [("--cacert", self.trusted()), ("--cert", certificate), ("--key", key)];
         flags.map(|(flag, path)| [flag.to_owned(), path.display().to_string()]).concat()
     }
 

@@ -1,5 +1,6 @@
 //! A whole cluster of real processes on this machine.
 
+mod authority;
 mod builder;
 mod joining;
 mod machines;

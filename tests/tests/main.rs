@@ -20,6 +20,7 @@ mod behind_haproxy;
 mod cancel_running_task;
 mod certificates_issued;
 mod certificates_renewed;
+mod certificates_rotated;
 mod chaos;
 mod clusterctl_commands;
 mod clusterctl_shell;

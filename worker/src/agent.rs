@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::attempts::Attempts;
+use crate::certificates::TrustVersions;
 use crate::config::{Config, ExecutorKind};
 use crate::executor::{Environment, Executor, NoopExecutor, Passed, ProcessExecutor};
 use crate::fitness::{Probe, Verdict, Watch, WatchParts};
@@ -142,7 +143,7 @@ impl Agent {
             signals: signals_tx,
             stop: stop_rest.clone(),
         };
-        let Protection { dialer, acceptor } = protection;
+        let Protection { dialer, acceptor, trust } = protection;
         let serving = server.serve(leader_calls, acceptor, stop_rest.clone());
         let (serving, health) = Box::pin(serving).await?;
         let mut vital = JoinSet::new();
@@ -165,7 +166,7 @@ impl Agent {
         log_start(&introduction, address);
         let keeper = SessionKeeper::new(
             SessionParts {
-                introduction: Introduction { dialer, ..introduction },
+                introduction: Introduction { dialer, trust, ..introduction },
                 attempts: attempts.clone(),
                 identity,
                 lease,
@@ -336,6 +337,7 @@ fn introduce(
         address: config.advertise.clone().unwrap_or_else(|| address.to_string()),
         specs: detect(config, bounds.attempts_max)?,
         dialer: Dialer::plain(),
+        trust: TrustVersions::default(),
         join_token: config.join_token.clone(),
         registrations: Arc::default(),
         unfit,

@@ -2,6 +2,8 @@
 
 mod joining;
 mod renewal;
+mod trust;
 
 pub use joining::{EnrollError, enroll};
 pub(crate) use renewal::Renewal;
+pub(crate) use trust::{TrustFollower, TrustVersions};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Command;
 use cluster_state::WorkerId;
-use credentials::{Files, TlsConfig};
+use credentials::{Files, TlsConfig, TrustFiles};
 use daemon::config::{ConfigError, Key, Settings, Value, text};
 use daemon::logging::{LogFilter, LogFormat};
 
@@ -17,6 +17,9 @@ use crate::managed_files::ManagedFiles;
 
 mod keys;
 mod validate;
+
+/// Name of the file in the data directory with what the cluster says about trust.
+const TRUSTED: &str = "trusted.crt";
 
 /// The resolved configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -168,6 +171,19 @@ impl Config {
     #[must_use]
     pub fn files(&self) -> Option<Files> {
         self.tls.files().or_else(|| Some(self.managed_files()?.files()))
+    }
+
+    /// Returns the file with what the cluster says about trust beside `tls.ca`.
+    #[must_use]
+    pub fn trusted_beside(&self) -> PathBuf {
+        self.data_dir.join(TRUSTED)
+    }
+
+    /// Returns the files of the worker's certificates, and what the cluster says beside them.
+    #[must_use]
+    pub fn trust_files(&self) -> Option<TrustFiles> {
+        let cluster = self.tls.files().map(|_| self.trusted_beside());
+        Some(TrustFiles { cluster, ..self.files()?.into() })
     }
 
     /// Returns true if the worker renews its certificate.

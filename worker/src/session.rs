@@ -13,6 +13,7 @@ use tracing::{debug, info, warn};
 
 use crate::attempts::{Admission, Attempts};
 use crate::backoff::Backoff;
+use crate::certificates::TrustVersions;
 use crate::clock;
 use crate::identity::{Identity, IdentityError, LeaderRefusal};
 use crate::join_token::JoinToken;
@@ -66,6 +67,8 @@ pub(crate) struct Introduction {
     pub(crate) specs: Specs,
     /// Opens connections to masters.
     pub(crate) dialer: Dialer,
+    /// Versions of what the cluster trusts.
+    pub(crate) trust: TrustVersions,
     /// Token that admits the worker if no operator has registered it.
     pub(crate) join_token: Option<JoinToken>,
     /// Number of registrations begun so far.

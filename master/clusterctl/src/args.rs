@@ -28,7 +28,7 @@ pub use orphan::OrphanCommand;
 pub use shell::{ShellCommand, ShellLine};
 pub use snapshot::{RestoreArgs, SnapshotCommand};
 pub use task::{ListArgs, LogsArgs, SubmitArgs, TaskCommand};
-pub use tls::{CertArgs, TlsCommand};
+pub use tls::{CertArgs, RotateArgs, TlsCommand};
 pub use upgrade::UpgradeCommand;
 pub use user::{CreateUserTokenArgs, UserCommand, UserTokenCommand};
 pub use watch::WatchArgs;

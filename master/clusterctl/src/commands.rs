@@ -57,7 +57,7 @@ impl Context {
 
     /// Returns own certificate, key and what is trusted, as flags of `master`; nothing without a certificate.
     fn master_flags(&self) -> Vec<(&'static str, &Path)> {
-        let Some(TrustFiles { trusted, own: Some((certificate, key)) }) = &self.trust else {
+        let Some(TrustFiles { trusted, own: Some((certificate, key)), .. }) = &self.trust else {
             return Vec::new();
         };
         vec![("--tls-certificate", certificate), ("--tls-key", key), ("--tls-ca", trusted)]

@@ -121,7 +121,7 @@ impl Layer {
         if own.is_some() && cacert.is_none() {
             return incomplete("a certificate (--cert)", "the one that is trusted (--cacert)");
         }
-        let trust = cacert.map(|trusted| TrustFiles { trusted, own });
+        let trust = cacert.map(|trusted| TrustFiles { trusted, own, cluster: None });
         let token = bearer::token(token_file.as_deref(), token)?;
         Ok(Connection { endpoints, trust, token })
     }

@@ -26,6 +26,12 @@ pub enum Failure {
         "the issuer's key is sent over an encrypted connection only: give --cacert, --cert and --key"
     )]
     KeyInClearText,
+    /// Masters will soon show certificates that this client does not believe.
+    #[error(
+        "{} does not hold the new root, and masters will soon show certificates of it: cat {} >> {}",
+        trusted.display(), root.display(), trusted.display()
+    )]
+    TrustsOldOnly { trusted: PathBuf, root: PathBuf },
     /// A call to the cluster failed.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -157,6 +163,7 @@ impl Failure {
             Self::NoValue { .. }
             | Self::Secret(_)
             | Self::KeyInClearText
+            | Self::TrustsOldOnly { .. }
             | Self::TwoValues { .. }
             | Self::Token(_)
             | Self::Incomplete { .. }
@@ -238,6 +245,7 @@ impl Failure {
             | Self::Received(_)
             | Self::Silent { .. }
             | Self::KeyInClearText
+            | Self::TrustsOldOnly { .. }
             | Self::Interrupted
             | Self::ParseFile { .. }
             | Self::NoLeader

@@ -1,20 +1,26 @@
-//! The files of the issuer's key: the one in use, and one that was handed over and is not adopted yet.
+//! The files of the issuer's key: the one in use, and another one, which was handed over and is not
+//! adopted yet, or belongs to the other authority of a rotation.
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use cluster_state::IssuerRecord;
 use credentials::{Secret, replace_file};
 
-use super::{Held, KeyError};
+use super::{Held, KeyError, Wanted};
 
 /// Name of the file in the data directory, which nobody else may read.
 const NAME: &str = "issuer.key";
-/// Name of the file with a key that the cluster has not adopted yet.
+/// Name of the file with the other key.
 const NAME_NEXT: &str = "issuer.key.next";
 /// Mode of both.
 const MODE: u32 = 0o600;
+/// Permissions that let others read or write a file.
+const OPEN_TO_OTHERS: u32 = 0o077;
+/// Age at which a key that nobody has adopted is left over: an adoption takes seconds.
+const LEFT_OVER_AFTER: Duration = Duration::from_secs(60);
 
 /// Files of the issuer's key.
 #[derive(Debug, Clone)]
@@ -34,41 +40,81 @@ impl KeyFiles {
         write(&self.next, key)
     }
 
-    /// Writes the key that is in use.
-    pub(super) fn write(&self, key: &Secret) -> Result<(), KeyError> {
-        write(&self.current, key)
+    /// Looks for the key of an issuer among the files.
+    pub(super) fn find(&self, wanted: &Wanted) -> Result<Option<Held>, KeyError> {
+        for path in [&self.current, &self.next] {
+            if let Some(key) = read(path)?
+                && let Ok(held) = Held::open(wanted, key)
+            {
+                return Ok(Some(held));
+            }
+        }
+        Ok(None)
     }
 
-    /// Looks for the key of an issuer among the files. One that was put aside becomes the one in use.
-    pub(super) fn find(&self, record: &IssuerRecord) -> Result<Option<Held>, KeyError> {
-        if let Some(key) = read(&self.current)?
-            && let Ok(held) = Held::open(record, key)
-        {
-            return Ok(Some(held));
-        }
-        let Some(key) = read(&self.next)? else { return Ok(None) };
-        let Ok(held) = Held::open(record, key) else { return Ok(None) };
-        write(&self.current, &held.key)?;
-        match fs::remove_file(&self.next) {
-            // Another look was faster.
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(failed(&self.next, source))
+    /// Has the files hold these keys: that of the issuer in use, and of another one, if there is.
+    pub(super) fn settle(
+        &self,
+        current: Option<&Secret>,
+        other: Option<&Secret>,
+    ) -> Result<(), KeyError> {
+        // First what is not in use: until the second is written, one of the files has each key that was
+        // in one before, but for the moment in which they change places.
+        for (path, key) in [(&self.next, other), (&self.current, current)] {
+            let Some(key) = key else { continue };
+            if read(path)?.is_none_or(|known| known.reveal() != key.reveal()) {
+                write(path, key)?;
             }
-            Ok(()) | Err(_) => Ok(Some(held)),
         }
+        // What was put aside is in its place.
+        let aside = if other.is_none() { read(&self.next)? } else { None };
+        if aside.is_some_and(|key| current.is_some_and(|own| own.reveal() == key.reveal())) {
+            remove(&self.next)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the other key if it was left over. Returns true if there was one.
+    pub(super) fn clean(&self, now: std::time::SystemTime) -> Result<bool, KeyError> {
+        let is_old = match fs::metadata(&self.next).and_then(|known| known.modified()) {
+            Ok(written) => now.duration_since(written).is_ok_and(|age| age >= LEFT_OVER_AFTER),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(source) => return Err(failed(&self.next, source)),
+        };
+        if is_old {
+            remove(&self.next)?;
+        }
+        Ok(is_old)
     }
 }
 
+/// Reads a key. Nobody else may read it from then on.
 fn read(path: &Path) -> Result<Option<Secret>, KeyError> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(Secret::new(text))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(failed(path, source)),
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(failed(path, source)),
+    };
+    let mode = fs::metadata(path).map_err(|source| failed(path, source))?.mode() & 0o777;
+    if mode & OPEN_TO_OTHERS != 0 {
+        let only_own = fs::Permissions::from_mode(MODE);
+        fs::set_permissions(path, only_own).map_err(|source| failed(path, source))?;
+        tracing::warn!(
+            file = %path.display(),
+            mode = %format_args!("{mode:03o}"),
+            "others could read the key of the cluster's issuer; its mode is 600 now. If somebody may have \
+             read it, change the authority: clusterctl tls rotate-ca"
+        );
     }
+    Ok(Some(Secret::new(text)))
 }
 
 fn write(path: &Path, key: &Secret) -> Result<(), KeyError> {
     replace_file(path, key.reveal(), MODE).map_err(|source| failed(path, source))
+}
+
+fn remove(path: &Path) -> Result<(), KeyError> {
+    fs::remove_file(path).map_err(|source| failed(path, source))
 }
 
 fn failed(path: &Path, source: io::Error) -> KeyError {
@@ -77,42 +123,68 @@ fn failed(path: &Path, source: io::Error) -> KeyError {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
-
-    use cluster_state::{LogIndex, Timestamp};
     use credentials::{Authority, NewAuthority};
 
     use super::*;
 
-    fn issuer() -> (IssuerRecord, Secret) {
+    fn issuer() -> (Wanted, Secret) {
         let NewAuthority { root, issuer, issuer_key, .. } =
             Authority::create("prod", credentials::now()).unwrap();
         let authority = Authority::open(&root, &issuer, &issuer_key).unwrap();
-        let record = IssuerRecord {
-            roots: root,
-            certificate: issuer,
-            digest: authority.issuer_digest().unwrap(),
-            not_after: Timestamp(0),
-            adopted_at: Timestamp(0),
-            index: LogIndex(1),
-        };
-        (record, issuer_key)
+        let digest = authority.issuer_digest().unwrap();
+        (Wanted { roots: root, certificate: issuer, digest }, issuer_key)
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o777
     }
 
     #[test]
-    fn a_key_that_was_put_aside_is_used_when_its_issuer_is_adopted() {
+    fn both_keys_of_a_rotation_are_kept_and_change_places() {
         let dir = tempfile::tempdir().unwrap();
         let files = KeyFiles::of(dir.path());
         let ((old, old_key), (new, new_key)) = (issuer(), issuer());
         assert!(files.find(&old).unwrap().is_none());
 
-        files.write(&old_key).unwrap();
+        files.settle(Some(&old_key), None).unwrap();
         files.put_aside(&new_key).unwrap();
-        assert_eq!(files.find(&old).unwrap().unwrap().digest, old.digest);
-        assert_eq!(files.find(&new).unwrap().unwrap().digest, new.digest);
-        assert!(files.find(&old).unwrap().is_none(), "the new key has taken its place");
-        let names = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
-        assert_eq!(names.collect::<Vec<_>>(), [NAME]);
-        assert_eq!(fs::metadata(dir.path().join(NAME)).unwrap().mode() & 0o777, MODE);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+        for (current, other) in [(&old_key, &new_key), (&new_key, &old_key)] {
+            files.settle(Some(current), Some(other)).unwrap();
+            for wanted in [&old, &new] {
+                assert_eq!(files.find(wanted).unwrap().unwrap().digest, wanted.digest);
+            }
+            let text = fs::read_to_string(dir.path().join(NAME)).unwrap();
+            assert_eq!(text, current.reveal());
+        }
+        assert_eq!([NAME, NAME_NEXT].map(|name| mode(&dir.path().join(name))), [MODE, MODE]);
+
+        // What was adopted is in use, and aside no longer.
+        files.put_aside(&new_key).unwrap();
+        files.settle(Some(&new_key), None).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_key_that_nobody_has_adopted_is_removed_once_it_is_old() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = KeyFiles::of(dir.path());
+        assert!(!files.clean(credentials::now()).unwrap());
+        files.put_aside(&issuer().1).unwrap();
+        assert!(!files.clean(credentials::now()).unwrap(), "it may be adopted yet");
+        assert!(files.clean(credentials::now() + LEFT_OVER_AFTER).unwrap());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_key_that_others_could_read_is_theirs_no_longer() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = KeyFiles::of(dir.path());
+        let (wanted, key) = issuer();
+        files.settle(Some(&key), None).unwrap();
+        let path = dir.path().join(NAME);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(files.find(&wanted).unwrap().is_some());
+        assert_eq!(mode(&path), MODE);
     }
 }

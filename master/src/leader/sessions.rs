@@ -10,7 +10,7 @@ use proto::convert::{self, Invalid};
 use proto::v1;
 use raft_store::ProposeError;
 
-use super::state::LeaderState;
+use super::state::{LeaderState, WorkerTrust};
 
 mod heartbeats;
 mod registration;
@@ -78,6 +78,12 @@ impl WorkerSessions {
     #[must_use]
     pub(crate) fn certificate_end(&self, worker: &WorkerId) -> Option<Timestamp> {
         self.leading().ok()?.usage.certificate_end(worker)
+    }
+
+    /// Returns what a worker trusts in the session of that epoch, which only the leader knows.
+    #[must_use]
+    pub(crate) fn trust(&self, worker: &WorkerId, epoch: Epoch) -> Option<WorkerTrust> {
+        self.leading().ok()?.usage.trust(worker, epoch)
     }
 
     /// Returns the earliest end of a certificate among workers; none on a follower.

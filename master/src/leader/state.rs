@@ -31,7 +31,7 @@ pub(crate) use self::refused_workers::RefusedWorkers;
 pub(crate) use self::rest::{Rest, until_over};
 pub(crate) use self::rivals::Rivals;
 pub(crate) use self::undelivered::{SetbackKind, Undelivered};
-pub(crate) use self::usage::Usage;
+pub(crate) use self::usage::{Usage, WorkerTrust};
 
 /// The volatile state of one term of leadership, shared by the duties and the sessions of workers.
 ///

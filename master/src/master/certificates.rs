@@ -1,6 +1,6 @@
 //! The certificates of a master.
 
-use credentials::{Acceptor, Callers, Credentials, Identity, Protocol, Role};
+use credentials::{Acceptor, Callers, Credentials, Identity, Protocol, Role, TrustFiles};
 use proto::channel::Dialer;
 use raft_store::Loops;
 
@@ -10,6 +10,10 @@ use crate::connections;
 use crate::issuer::{Issuer, KeyFiles, keep_key};
 use crate::operations::Operations;
 use crate::renewal::{OwnFiles, renew_own};
+use crate::rotation::advance;
+
+/// Name of the file in the data directory with what the cluster says about trust.
+const TRUSTED: &str = "trusted.crt";
 
 /// Certificates of this master, if it has any.
 #[derive(Debug, Clone)]
@@ -42,6 +46,8 @@ impl Certificates {
         let (issuer, node) = (operations.issuer().clone(), operations.node().clone());
         loops.spawn("keeper of the issuer's key", |stop| keep_key(issuer, node, stop));
         let Some(credentials) = self.0.clone() else { return };
+        let (rotating, of_rotation) = (operations.clone(), "change of the authority");
+        loops.spawn(of_rotation, |stop| advance(rotating, stop));
         let reader = operations.node().reader().clone();
         credentials.refuse_revoked(move |certificate| {
             let shown = connections::shown(certificate);
@@ -62,6 +68,8 @@ impl Certificates {
 /// believe what they say.
 pub(super) async fn load(config: &Config) -> Result<Certificates, StartError> {
     let Some(files) = config.tls.files() else { return Ok(Certificates(None)) };
+    let cluster = Some(config.data_dir.join(TRUSTED));
+    let files = TrustFiles { cluster, ..files.into() };
     let loaded = tokio::task::spawn_blocking(move || Credentials::load(files)).await;
     let credentials = loaded.map_err(|error| StartError::Process(error.to_string()))??;
     let id = config.node_id;

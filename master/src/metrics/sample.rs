@@ -50,6 +50,8 @@ pub(crate) struct ClusterSample {
     /// Time until this master's certificate ends, or one that vouches for it.
     pub(super) certificate_left: Option<Duration>,
     pub(super) worker_certificate_left: Option<Duration>,
+    /// True if this master holds the key of the cluster's issuer, where there is one.
+    pub(super) holds_issuer_key: Option<bool>,
     /// True while a mass loss slows requeueing.
     pub(super) is_mass_loss: bool,
     /// Orphaned results that nobody has dropped.
@@ -108,6 +110,7 @@ impl ClusterSample {
             backup_age: None,
             certificate_left: None,
             worker_certificate_left: None,
+            holds_issuer_key: None,
             is_mass_loss: state.mass_loss().is_some_and(MassLoss::brakes),
             orphans: u64::try_from(state.orphans().len()).unwrap_or(u64::MAX),
             orphans_displaced: state.meta().orphans_displaced,
@@ -135,6 +138,19 @@ impl ClusterSample {
     pub(crate) fn with_worker_certificate(self, node: &Node, end: Option<Timestamp>) -> Self {
         let now = node.clock().wall();
         Self { worker_certificate_left: end.map(|end| end.since(now)), ..self }
+    }
+
+    /// Adds whether this master holds the key of the cluster's issuer.
+    pub(crate) fn with_issuer_key(self, holds_issuer_key: Option<bool>) -> Self {
+        Self { holds_issuer_key, ..self }
+    }
+
+    /// Writes whether this master can issue certificates, where the cluster does.
+    fn encode_issuer(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(holds_key) = self.holds_issuer_key else { return Ok(()) };
+        let help = "Whether this master holds the key of the cluster's issuer of certificates";
+        let gauge = ConstGauge::new(i64::from(holds_key));
+        gauge.encode(encoder.encode_descriptor("issuer_key", help, None, MetricType::Gauge)?)
     }
 
     /// Writes the times that are known here only.
@@ -254,6 +270,7 @@ impl Collector for ClusterSample {
         }
 
         self.encode_times(&mut encoder)?;
+        self.encode_issuer(&mut encoder)?;
 
         let SnapshotFailures { not_taken, refused } = self.snapshots;
         for (name, help, value) in [

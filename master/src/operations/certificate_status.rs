@@ -6,7 +6,8 @@ use proto::certificate_client::CertificateClient;
 use proto::problem::Problem;
 use raft_store::Member;
 
-use super::{Answer, Operations, Reading};
+use super::{Answer, Operations, Reading, RotationView, View};
+use crate::peer::forwarded;
 
 /// Holders with revoked certificates that are listed.
 const REVOKED_LISTED_MAX: usize = 100;
@@ -21,6 +22,8 @@ pub(crate) struct CertificateView {
     pub(crate) holders: usize,
     /// Some of whose certificates are revoked.
     pub(crate) revoked: Vec<String>,
+    /// Change of the authority that is under way.
+    pub(crate) rotation: Option<View<RotationView, forwarded::RotationStatus>>,
 }
 
 impl Operations {
@@ -42,7 +45,14 @@ impl Operations {
         let asked = members.iter().map(|member| self.holds_key(member, digest));
         let mut masters = join_all(asked).await;
         masters.sort_unstable_by_key(|(name, _)| *name);
-        Ok(mark.on(CertificateView { issuer, masters, holders, revoked }))
+        let rotation = self.rotation_progress().await?;
+        Ok(mark.on(CertificateView { issuer, masters, holders, revoked, rotation }))
+    }
+
+    /// Returns true if this master holds the key of the cluster's issuer; nothing where there is none.
+    pub(crate) fn holds_issuer_key(&self) -> Option<bool> {
+        let record = self.issuer_record().ok()?;
+        Some(self.issuer().held_of(&record.digest).is_some())
     }
 
     async fn holds_key(
@@ -51,7 +61,7 @@ impl Operations {
         digest: Option<Fingerprint>,
     ) -> (MasterId, Option<bool>) {
         if member.node == self.node().node_id() {
-            let holds = digest.is_some() && self.held_issuer() == digest;
+            let holds = digest.is_some_and(|digest| self.issuer().held_of(&digest).is_some());
             return (member.name, Some(holds));
         }
         let Ok(client) = CertificateClient::new(self.node().dialer(), &member.address) else {
@@ -59,7 +69,7 @@ impl Operations {
         };
         let answered = client.held_issuer().await.ok();
         let holds =
-            answered.map(|held| digest.is_some_and(|digest| held.as_slice() == digest.as_slice()));
+            answered.map(|held| digest.is_some_and(|digest| held.digest.as_slice() == digest));
         (member.name, holds)
     }
 }

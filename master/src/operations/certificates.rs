@@ -2,9 +2,8 @@
 //! master that was asked signs, because each holds the issuer's key.
 
 use cluster_state::{
-    AdoptIssuer, Command, Fingerprint, ForgetWorker, Grounds, HolderId, IssueCertificate,
-    IssuerRecord, MasterId, RevokeCertificates, Serial, ShownCertificate, Timestamp, TokenId,
-    WorkerId,
+    AdoptIssuer, Command, ForgetWorker, Grounds, HolderId, IssueCertificate, IssuerRecord,
+    MasterId, RevokeCertificates, Serial, ShownCertificate, Timestamp, TokenId, WorkerId,
 };
 use credentials::{
     Authority, Certificate, CertificateRequest, Host, Identity, IssueError, Role, Secret, draw_key,
@@ -15,7 +14,7 @@ use rand::RngExt;
 
 use super::{Answer, Operations, Reading};
 use crate::access::{Caller, Origin, Principal};
-use crate::issuer::{Held, Issuer, KeyError, timestamp};
+use crate::issuer::{Held, Issuer, KeyError, hexadecimal, timestamp};
 use crate::leader::admission::digest;
 
 /// Shortest time between two certificates of one holder: whoever asks in a loop fills the log.
@@ -64,11 +63,14 @@ impl Operations {
 
     /// Returns the digest by which workers know the cluster, if it issues certificates.
     pub(super) fn root_digest(&self) -> Option<String> {
-        let held = self.issuer_record().ok().and_then(|one| self.issuer().held_of(&one.digest));
-        if let Some(held) = held {
+        let record = self.issuer_record().ok()?;
+        if let Some(rotation) = &record.rotation {
+            return Some(hexadecimal(&rotation.issuing().0.root.digest));
+        }
+        if let Some(held) = self.issuer().held_of(&record.digest) {
             return Some(held.authority.digest());
         }
-        let roots = credentials::describe(&self.issuer_record().ok()?.roots).ok()?;
+        let roots = credentials::describe(&record.roots).ok()?;
         roots.into_iter().next().map(|root| root.digest)
     }
 
@@ -83,19 +85,49 @@ impl Operations {
         let NewIssuer { roots, certificate, key } = new;
         let authority = Authority::open(&roots, &certificate, &key).map_err(|e| unusable(&e))?;
         self.try_out(&authority, &roots)?;
+        self.check_not_dropped(&roots)?;
         let digest = authority.issuer_digest().map_err(|error| unusable(&error))?;
         let not_after = timestamp(authority.not_after());
 
-        let _turn = self.issuer().adopting().await;
-        let (files, aside) = (self.issuer().files().clone(), key);
-        let put_aside = tokio::task::spawn_blocking(move || files.put_aside(&aside)).await;
-        put_aside.map_err(|error| internal(&error))?.map_err(|error| key_problem(&error))?;
         let command = Command::AdoptIssuer(AdoptIssuer { roots, certificate, digest, not_after });
+        self.order_with_key(command, key, by).await
+    }
+
+    /// Gives an order that brings the key of an issuer: the key is on disk before the order, and held
+    /// after it.
+    pub(super) async fn order_with_key(
+        &self,
+        command: Command,
+        key: Secret,
+        by: &Caller,
+    ) -> Result<Answer<()>, Problem> {
+        let _turn = self.issuer().adopting().await;
+        self.reach(Reading::default()).await?;
+        // The files have no room for a third key.
+        if self.issuer_record().is_ok_and(|record| record.rotation.is_some()) {
+            return Err(Problem::from(&cluster_state::Rejection::RotationUnderWay));
+        }
+        let files = self.issuer().files().clone();
+        let put_aside = tokio::task::spawn_blocking(move || files.put_aside(&key)).await;
+        put_aside.map_err(|error| internal(&error))?.map_err(|error| key_problem(&error))?;
         let mark = self.order(command, by).await?.mark;
 
         self.reach(Reading::default()).await?;
         self.issuer().look(self.node()).await.map_err(|error| key_problem(&error))?;
         Ok(mark.on(()))
+    }
+
+    /// Refuses roots that the cluster has dropped: workers would trust them again.
+    fn check_not_dropped(&self, roots: &str) -> Result<(), Problem> {
+        let Ok(record) = self.issuer_record() else { return Ok(()) };
+        let is_among = |root: &cluster_state::RootRecord| {
+            credentials::root_of_digest(roots, &hexadecimal(&root.digest)).is_some()
+        };
+        if record.dropped_roots().any(is_among) {
+            let detail = "ca.crt holds a root that this cluster has dropped: to come back to its                           authority, use clusterctl tls rotate-ca";
+            return Err(refused(ErrorKind::InvalidValue, detail.to_owned()));
+        }
+        Ok(())
     }
 
     /// Refuses an issuer whose certificates this master, and so others, would not believe.
@@ -212,7 +244,7 @@ impl Operations {
     }
 
     /// Returns the cluster's issuer, if this master can issue.
-    fn holding(&self) -> Result<Held, Problem> {
+    pub(super) fn holding(&self) -> Result<Held, Problem> {
         let record = self.issuer_record()?;
         self.issuer().held_of(&record.digest).ok_or_else(|| {
             let detail = "this master does not hold the key of the cluster's issuer yet: ask another \
@@ -283,16 +315,10 @@ impl Operations {
             let detail = "the issuer's key is for masters of the cluster only".to_owned();
             return Err(refused(ErrorKind::Forbidden, detail));
         }
-        let held = self.issuer().held().filter(|held| held.digest.as_slice() == wanted);
-        let held = held.ok_or_else(|| {
+        let held = self.issuer().held_of(wanted).ok_or_else(|| {
             refused(ErrorKind::NotFound, "this master does not hold that key".to_owned())
         })?;
         Ok(held.key)
-    }
-
-    /// Returns the digest of the issuer whose key this master holds.
-    pub(crate) fn held_issuer(&self) -> Option<Fingerprint> {
-        self.issuer().held().map(|held| held.digest)
     }
 }
 
@@ -304,7 +330,7 @@ fn draw_serial() -> Serial {
     serial
 }
 
-fn check_secured(origin: &Origin) -> Result<(), Problem> {
+pub(super) fn check_secured(origin: &Origin) -> Result<(), Problem> {
     if origin.is_secured {
         return Ok(());
     }
@@ -312,11 +338,11 @@ fn check_secured(origin: &Origin) -> Result<(), Problem> {
     Err(refused(ErrorKind::Forbidden, detail))
 }
 
-fn refused(kind: ErrorKind, detail: String) -> Problem {
+pub(super) fn refused(kind: ErrorKind, detail: String) -> Problem {
     Problem::new(kind, detail).with_outcome(Outcome::Rejected)
 }
 
-fn unusable(error: &IssueError) -> Problem {
+pub(super) fn unusable(error: &IssueError) -> Problem {
     refused(ErrorKind::InvalidValue, error.to_string())
 }
 

@@ -10,4 +10,5 @@ pub(crate) type WorkerMetrics = v1::WorkerMetrics;
 pub(crate) type UsageSample = v1::UsageSample;
 pub(crate) type LeaderStatus = v1::LeaderStatus;
 pub(crate) type MemberList = v1::MemberList;
+pub(crate) type RotationStatus = v1::RotationStatus;
 pub(crate) type MemberChanged = v1::MemberChanged;

@@ -144,6 +144,7 @@ impl RelayLoop {
                         masters: masters.clone(),
                         relays: relays.clone(),
                         register_again,
+                        ..v1::HeartbeatResponse::default()
                     };
                     // A worker that has given up does not listen any more.
                     waiting.send(answer.map(response)).ok();

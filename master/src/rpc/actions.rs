@@ -74,6 +74,8 @@ const ACTIONS: [(&str, &[(&str, Action)]); 12] = [
             ("GetRoots", Action::JoinCluster),
             ("Issue", Action::JoinCluster),
             ("Adopt", Action::ManageCertificates),
+            ("Rotate", Action::ManageCertificates),
+            ("RotationProgress", Action::ServeAsMaster),
             ("Status", Action::Read),
             ("Revoke", Action::ManageCertificates),
             ("FetchKey", Action::ServeAsMaster),

@@ -6,7 +6,7 @@ use proto::v1::certificate_service_server::CertificateService;
 use tonic::{Request, Response, Status};
 
 use super::{caller, reply, reply_unmarked};
-use crate::access::Origin;
+use crate::access::{Origin, Principal};
 use crate::operations::{Operations, Reading};
 use crate::wire;
 
@@ -23,10 +23,16 @@ fn origin<T>(request: &Request<T>) -> Origin {
 impl CertificateService for CertificateEndpoint {
     async fn get_roots(
         &self,
-        _: Request<v1::GetRootsRequest>,
+        request: Request<v1::GetRootsRequest>,
     ) -> Result<Response<v1::Roots>, Status> {
-        let record = self.operations.issuer_record();
-        reply_unmarked(&self.operations, record.map(|one| v1::Roots { pem: one.roots }))
+        let roots = async {
+            // A worker goes by it from now on: it must not be older than what the worker was told.
+            if matches!(caller(&request)?.principal(), Principal::Worker(_)) {
+                self.operations.reach(Reading::default()).await?;
+            }
+            self.operations.trust().map(wire::roots)
+        };
+        reply_unmarked(&self.operations, roots.await)
     }
 
     async fn issue(
@@ -51,6 +57,27 @@ impl CertificateService for CertificateEndpoint {
             self.operations.adopt_issuer(new, &origin, &caller).await
         };
         reply(&self.operations, adopted.await, |()| v1::AdoptIssuerResponse {})
+    }
+
+    async fn rotate(
+        &self,
+        request: Request<v1::RotateAuthorityRequest>,
+    ) -> Result<Response<v1::RotateAuthorityResponse>, Status> {
+        let rotated = async {
+            let (caller, origin) = (caller(&request)?, origin(&request));
+            let order = wire::rotation_order(request.into_inner())?;
+            self.operations.rotate_authority(order, &origin, &caller).await
+        };
+        reply(&self.operations, rotated.await, |()| v1::RotateAuthorityResponse {})
+    }
+
+    async fn rotation_progress(
+        &self,
+        _: Request<v1::RotationProgressRequest>,
+    ) -> Result<Response<v1::RotationStatus>, Status> {
+        let progress = self.operations.own_rotation_progress().await;
+        let status = progress.map(|view| view.map(wire::own_rotation).unwrap_or_default());
+        reply_unmarked(&self.operations, status)
     }
 
     async fn status(
@@ -88,8 +115,7 @@ impl CertificateService for CertificateEndpoint {
         &self,
         _: Request<v1::HoldsIssuerKeyRequest>,
     ) -> Result<Response<v1::HoldsIssuerKeyResponse>, Status> {
-        let digest = self.operations.held_issuer().map(|digest| digest.to_vec());
-        let answer = v1::HoldsIssuerKeyResponse { digest: digest.unwrap_or_default().into() };
-        reply_unmarked(&self.operations, Ok(answer))
+        let held = wire::held_issuers(self.operations.held_issuers());
+        reply_unmarked(&self.operations, Ok(held))
     }
 }

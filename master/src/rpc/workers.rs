@@ -72,6 +72,8 @@ impl MasterService for WorkerEndpoint {
             }
             false => self.heartbeats.send(request.into_inner()).await,
         };
+        let trust_version = operations.trust_version();
+        let answered = answered.map(|answer| v1::HeartbeatResponse { trust_version, ..answer });
         reply_unmarked(operations, answered)
     }
 

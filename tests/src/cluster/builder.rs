@@ -216,10 +216,10 @@ impl Builder {
 /// Machines and certificates of a cluster, if it has some.
 type Parts<'a> = (Option<&'a Machines>, Option<&'a Certificates>);
 
-fn web(certificates: Option<&Certificates>) -> Web {
+pub(super) fn web(certificates: Option<&Certificates>) -> Web {
     certificates.map_or_else(Web::plain, |held| {
         let (certificate, key) = held.issue("admin", "web");
-        Web::showing(&held.authority(), (&certificate, &key))
+        Web::showing(&held.trusted(), (&certificate, &key))
     })
 }
 

@@ -3,11 +3,12 @@
 use cluster_state::WorkerId;
 use credentials::{Acceptor, Callers, Credentials, CredentialsError, Identity, Protocol, Role};
 use proto::channel::Dialer;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::AgentError;
-use crate::certificates::Renewal;
+use crate::certificates::{Renewal, TrustFollower, TrustVersions};
 use crate::config::Config;
 
 /// The worker's certificate cannot be used.
@@ -28,6 +29,8 @@ pub(super) struct Protection {
     pub(super) dialer: Dialer,
     /// Admits masters, where there are certificates.
     pub(super) acceptor: Option<Acceptor>,
+    /// Versions of what the cluster trusts.
+    pub(super) trust: TrustVersions,
 }
 
 impl Protection {
@@ -38,10 +41,10 @@ impl Protection {
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> Result<Self, AgentError> {
-        let Some(files) = config.files() else {
-            return Ok(Self { dialer: Dialer::plain(), acceptor: None });
+        let trust = TrustVersions::default();
+        let (Some(files), Some(for_load)) = (config.files(), config.trust_files()) else {
+            return Ok(Self { dialer: Dialer::plain(), acceptor: None, trust });
         };
-        let for_load = files.clone();
         let loaded = tokio::task::spawn_blocking(move || Credentials::load(for_load)).await?;
         let credentials = loaded.map_err(ProtectionError::from)?;
         let is_own = |holder: &Identity| {
@@ -52,11 +55,14 @@ impl Protection {
             return Err(ProtectionError::OtherHolder { found, worker }.into());
         }
         tasks.spawn(credentials.clone().watch(stop.clone()));
+        let (early, planned) = watch::channel(None);
+        let follower = TrustFollower::new(config, credentials.clone(), trust.clone(), early);
+        tasks.spawn(follower.run(stop.clone()));
         if config.renews() {
-            let renewal = Renewal::new(config, credentials.clone(), files);
+            let renewal = Renewal::new(config, credentials.clone(), (files, planned));
             tasks.spawn(renewal.run(stop.clone()));
         }
         let acceptor = Acceptor::new(credentials.clone(), Callers::Masters, Protocol::Grpc);
-        Ok(Self { dialer: Dialer::secured(credentials), acceptor: Some(acceptor) })
+        Ok(Self { dialer: Dialer::secured(credentials), acceptor: Some(acceptor), trust })
     }
 }

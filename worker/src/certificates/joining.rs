@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use credentials::{
-    Credentials, CredentialsError, Disbelief, IssueError, TrustFiles, request, root_of_digest,
+    Credentials, CredentialsError, Disbelief, IssueError, TrustFiles, endorsed_root, joined_roots,
+    request, root_of_digest,
 };
 use proto::certificate_client::{self, CertificateClient, CertificateOrder};
 use proto::channel::Dialer;
@@ -112,14 +113,21 @@ impl Joining<'_> {
     async fn ask(&self, master: &str) -> Result<(), Refusal> {
         let digest = self.token.root_digest().unwrap_or_default();
         // Anybody may answer this.
-        let roots = CertificateClient::new(&Dialer::unverified(), master)?.roots().await?;
-        let root = root_of_digest(&roots, digest).ok_or(Refusal::OtherCluster)?;
+        let said = CertificateClient::new(&Dialer::unverified(), master)?.roots().await?;
+        let root = root_of_digest(&said.pem, digest).ok_or(Refusal::OtherCluster)?;
+        // While the authority changes, masters may have certificates of the one after.
+        let next = endorsed_root(&root, (&said.endorsement, &said.pem), credentials::now());
+        let root = next.map_or_else(|| root.clone(), |next| joined_roots(&root, &next));
 
         let files = self.files.clone();
         let prepared = spawn_blocking(move || -> Result<_, EnrollError> {
             let key = files.key()?;
             files.pin(&root)?;
-            let pinned = Credentials::load(TrustFiles { trusted: files.pinned(), own: None })?;
+            let pinned = Credentials::load(TrustFiles {
+                trusted: files.pinned(),
+                own: None,
+                cluster: None,
+            })?;
             Ok((request(&key)?, pinned))
         });
         let (request, pinned) = prepared.await.map_err(EnrollError::from)??;

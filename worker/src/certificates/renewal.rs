@@ -7,10 +7,12 @@ use credentials::{Credentials, Files, Secret, replace_file, request, retry_pause
 use humantime::format_rfc3339_seconds;
 use proto::certificate_client::{CertificateClient, CertificateOrder};
 use proto::channel::Dialer;
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::trust::EarlyRenewal;
 use crate::config::Config;
 
 /// Interval at which is looked whether it is time: lives have days.
@@ -28,13 +30,19 @@ pub(crate) struct Renewal {
     files: Files,
     /// True if the roots are kept, too; otherwise they are an operator's.
     keeps_roots: bool,
+    /// An early renewal, if one is planned.
+    early: watch::Receiver<Option<EarlyRenewal>>,
     /// Master to ask first.
     turn: usize,
 }
 
 impl Renewal {
     /// Creates it for the certificate of these files.
-    pub(crate) fn new(config: &Config, credentials: Credentials, files: Files) -> Self {
+    pub(crate) fn new(
+        config: &Config,
+        credentials: Credentials,
+        (files, early): (Files, watch::Receiver<Option<EarlyRenewal>>),
+    ) -> Self {
         Self {
             worker: config.worker_id.to_string(),
             masters: config.masters.clone(),
@@ -42,6 +50,7 @@ impl Renewal {
             credentials,
             files,
             keeps_roots: config.managed_files().is_some(),
+            early,
             turn: 0,
         }
     }
@@ -50,10 +59,8 @@ impl Renewal {
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut failures = 0_u32;
         loop {
-            let held = self.credentials.certificate();
-            let is_due = held.is_some_and(|held| held.renewed_at() <= credentials::now());
             let mut pause = LOOK_PAUSE;
-            if is_due {
+            if self.is_due() {
                 match self.renew().await {
                     Ok(until) => {
                         failures = 0;
@@ -72,6 +79,14 @@ impl Renewal {
                 () = tokio::time::sleep(pause) => {}
             }
         }
+    }
+
+    /// Tells whether it is time, by the certificate's life or because another authority issues.
+    fn is_due(&self) -> bool {
+        let (now, early) = (credentials::now(), *self.early.borrow());
+        let is_early = early
+            .is_some_and(|early| early.at <= now && self.credentials.root() != Some(early.root));
+        is_early || self.credentials.certificate().is_some_and(|held| held.renewed_at() <= now)
     }
 
     /// Asks one master, the next one each time. Returns the end of the new certificate.

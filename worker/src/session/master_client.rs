@@ -215,6 +215,7 @@ impl MasterClient {
         let call = client.send_heartbeat(timed(request, patience));
         let answer = within(patience, call).await?;
         let leader = answer.leader.ok_or(CallError::LeaderMissing)?;
+        introduction.trust.on_told(answer.trust_version);
 
         Ok(HeartbeatAnswer {
             cluster: convert::id("/leader/cluster_id", &leader.cluster_id)?,
@@ -267,6 +268,9 @@ impl MasterClient {
 }
 
 fn heartbeat_request(introduction: &Introduction, registered: &Registered) -> v1::HeartbeatRequest {
+    let trust_version = introduction.trust.applied();
+    // It matters where the cluster issues certificates.
+    let root = introduction.dialer.certificate_root().filter(|_| trust_version != 0);
     v1::HeartbeatRequest {
         cluster_id: registered.cluster.to_string(),
         worker_id: introduction.worker_id.to_string(),
@@ -278,6 +282,8 @@ fn heartbeat_request(introduction: &Introduction, registered: &Registered) -> v1
             .certificate_not_after()
             .and_then(|end| end.duration_since(SystemTime::UNIX_EPOCH).ok())
             .map(|end| end.as_secs()),
+        trust_version,
+        certificate_root: root.map(|root| root.to_vec()).unwrap_or_default().into(),
         ..v1::HeartbeatRequest::default()
     }
 }

@@ -341,6 +341,7 @@ impl MasterService for LeaderService {
             masters: self.masters(),
             register_again: script.wants_registration,
             relays: script.followers,
+            trust_version: 0,
         }))
     }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use credentials::Role;
 
 /// Actions on certificates. The first three need no cluster.
@@ -58,6 +58,13 @@ pub enum TlsCommand {
         /// Directory of the authority
         dir: PathBuf,
     },
+    /// Change the authority of a cluster that issues certificates by itself, without a pause
+    #[command(
+        after_help = "With DIR, the change begins: the cluster trusts both authorities, and once every         master and every worker does, the new one issues and all renew their certificates. `clusterctl         tls status` shows how far that is and who is left; --finish then drops the authority before.\n\n\
+        DIR holds ca.crt, issuer.crt and issuer.key, as `clusterctl tls init` has made them with the         same --cluster. The file of --cacert must hold both roots first: masters show certificates of         the new authority soon.\n\nExample:\n  clusterctl tls init prod-ca-2 --cluster prod\n  cat         prod-ca-2/ca.crt >> me/ca.crt\n  clusterctl tls rotate-ca prod-ca-2\n  clusterctl tls status\n  \
+        clusterctl tls rotate-ca --finish"
+    )]
+    RotateCa(RotateArgs),
     /// Show the cluster's issuer, the masters that hold its key, and whose certificates are revoked
     Status,
     /// Revoke all certificates that a holder has: the cluster refuses them from now on
@@ -72,6 +79,28 @@ pub enum TlsCommand {
         /// Name of the holder
         name: String,
     },
+}
+
+/// A step of a change of the authority.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("step").required(true).args(["dir", "proceed", "finish", "abort"])))]
+pub struct RotateArgs {
+    /// Directory of the new authority
+    pub dir: Option<PathBuf>,
+    /// Have the new authority issue, although somebody does not trust it yet: who is offline needs a
+    /// new join token then
+    #[arg(long)]
+    pub proceed: bool,
+    /// Drop the authority before
+    #[arg(long)]
+    pub finish: bool,
+    /// Go back to the authority before; if the new one has issued, all renew once more, and --finish
+    /// drops the new one
+    #[arg(long)]
+    pub abort: bool,
+    /// Finish although somebody still has a certificate of the authority before, who is locked out
+    #[arg(long, requires = "finish")]
+    pub force: bool,
 }
 
 /// A certificate to issue.

@@ -112,7 +112,7 @@ fn credentials_are_those_of_one_user() {
     let found = world.find("--cert c --key k", &[]).unwrap();
     assert_eq!(found.token, None);
     let own = Some(("c".into(), "k".into()));
-    assert_eq!(found.trust, Some(TrustFiles { trusted: "/dev:1/ca".into(), own }));
+    assert_eq!(found.trust, Some(TrustFiles { trusted: "/dev:1/ca".into(), own, cluster: None }));
 }
 
 #[test]

@@ -31,9 +31,32 @@ pub fn certificates(status: &v1::CertificateStatus, style: Style) -> String {
         [] => "none".to_owned(),
         revoked => revoked.join(", "),
     };
+    let rotation = status.rotation.as_ref().map(rotation).unwrap_or_default();
     format!(
-        "{authorities}\n\n{masters}\n\nholders of certificates of the cluster: {}\nrevoked: {revoked}",
+        "{authorities}\n\n{masters}\n\n{rotation}holders of certificates of the cluster: {}\nrevoked: {revoked}",
         status.holders
+    )
+}
+
+/// Says how far a change of the authority is, and for whom it waits.
+fn rotation(status: &v1::RotationStatus) -> String {
+    let v1::RotationStatus { phase, masters, masters_done, workers, workers_done, .. } = status;
+    let name = |root: &Option<v1::AuthorityCertificate>| {
+        root.as_ref().map(|root| root.subject.clone()).unwrap_or_default()
+    };
+    let (from, to) = (name(&status.from), name(&status.to));
+    let (doing, done) = match phase.as_str() {
+        "trusting" => ("everybody learns to trust both", "trust both"),
+        _ => ("everybody gets a certificate of the new one", "have one"),
+    };
+    let is_over = masters_done == masters && workers_done == workers && phase != "trusting";
+    let next = if is_over { "\nnext: clusterctl tls rotate-ca --finish" } else { "" };
+    let waiting = status.waiting_for.iter();
+    let waiting = waiting.map(|one| format!("\n  {}: {}", one.holder, one.reason));
+    format!(
+        "the authority changes from {from} to {to}: {doing}\n{masters_done} of {masters} masters and \
+         {workers_done} of {workers} workers {done}{}{next}\n\n",
+        waiting.collect::<String>()
     )
 }
 
@@ -60,6 +83,7 @@ mod tests {
             masters: vec![master("1", Some(true)), master("2", Some(false)), master("3", None)],
             holders: 7,
             revoked: vec!["worker/w1".to_owned()],
+            rotation: None,
         };
         let expected = "\
 KIND    SUBJECT  VALID UNTIL           SHA-256
@@ -74,5 +98,29 @@ MASTER  HOLDS THE KEY
 holders of certificates of the cluster: 7
 revoked: worker/w1";
         assert_eq!(certificates(&status, Style::Plain), expected);
+
+        let straggler = v1::RotationStraggler {
+            holder: "worker/w7".to_owned(),
+            reason: "it is offline".to_owned(),
+        };
+        let status = v1::RotationStatus {
+            phase: "issuing".to_owned(),
+            from: Some(authority("CN=r")),
+            to: Some(authority("CN=s")),
+            masters: 3,
+            masters_done: 3,
+            workers: 8,
+            workers_done: 7,
+            waiting_for: vec![straggler],
+        };
+        let expected = "\
+the authority changes from CN=r to CN=s: everybody gets a certificate of the new one
+3 of 3 masters and 7 of 8 workers have one
+  worker/w7: it is offline
+
+";
+        assert_eq!(rotation(&status), expected);
+        let over = v1::RotationStatus { workers_done: 8, waiting_for: Vec::new(), ..status };
+        assert!(rotation(&over).ends_with("next: clusterctl tls rotate-ca --finish\n\n"));
     }
 }

@@ -53,6 +53,7 @@ impl WorkerSessions {
             masters: leader.masters(),
             relays: leader.relays(),
             register_again,
+            ..v1::HeartbeatResponse::default()
         })
     }
 

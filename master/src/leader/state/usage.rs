@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use cluster_state::{Epoch, Timestamp, WorkerId};
+use cluster_state::{Epoch, Fingerprint, Timestamp, WorkerId};
 use parking_lot::{Mutex, MutexGuard};
 use proto::convert;
 use proto::v1;
@@ -74,6 +74,23 @@ struct Series {
     samples: VecDeque<Sample>,
     /// End of the worker's certificate, if it has one.
     certificate_end: Option<Timestamp>,
+    trust: WorkerTrust,
+}
+
+/// Report of a worker about trust.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct WorkerTrust {
+    /// Version of what it trusts; zero while it has not asked.
+    pub(crate) version: u64,
+    /// Root that vouches for its certificate.
+    pub(crate) root: Option<Fingerprint>,
+}
+
+impl WorkerTrust {
+    fn of(heartbeat: &v1::HeartbeatRequest) -> Self {
+        let root = Fingerprint::try_from(heartbeat.certificate_root.as_ref()).ok();
+        Self { version: heartbeat.trust_version, root }
+    }
 }
 
 /// The samples of all sessions.
@@ -95,7 +112,8 @@ impl UsageTable {
             Some(series) => series,
             None => {
                 let samples = VecDeque::new();
-                let series = Series { epoch, samples, certificate_end };
+                let trust = WorkerTrust::default();
+                let series = Series { epoch, samples, certificate_end, trust };
                 self.workers.entry(worker.clone()).or_insert(series)
             }
         };
@@ -155,7 +173,18 @@ impl Usage {
             let seconds = heartbeat.certificate_not_after;
             let end = seconds.map(|seconds| Timestamp(seconds.saturating_mul(1_000)));
             self.record(worker, epoch, sample, end);
+            if let Some(series) = self.table().workers.get_mut(worker) {
+                series.trust = WorkerTrust::of(heartbeat);
+            }
         }
+    }
+
+    /// Returns what a worker trusts, as its last heartbeat of the session of that epoch said.
+    #[must_use]
+    pub(crate) fn trust(&self, worker: &WorkerId, epoch: Epoch) -> Option<WorkerTrust> {
+        let table = self.table();
+        let series = table.workers.get(worker).filter(|series| series.epoch == epoch)?;
+        Some(series.trust)
     }
 
     fn record(&self, worker: &WorkerId, epoch: Epoch, sample: Sample, end: Option<Timestamp>) {
