@@ -138,10 +138,7 @@ impl Master {
         listen::warn_if_exposed(&config, &[grpc_address, http_address]);
 
         metrics.set_reconnect_enabled(config.reconnect.enabled);
-        let names = Names {
-            cluster: config.cluster_name.clone(),
-            http_address: listen::reachable(http_address, &config.grpc_advertise),
-        };
+        let names = names(&config, http_address);
         let certificates = certificates::load(&config).await?;
         let addresses = (names.http_address.clone(), certificates.dialer());
         let node = start_node(&config, &metrics, addresses, wall).await?;
@@ -154,9 +151,7 @@ impl Master {
         let trail = start_trail(&config, (&node, &metrics), &loops)?;
         let parts = (&node, &sessions, &metrics, &trail);
         let duties = start_duties(&config, parts, &loops, &background);
-        let waits = start_waits(&node, &loops);
-        let (events, writer) = Events::follow(node.reader());
-        loops.spawn("writer of events", |stop| writer.run(stop));
+        let (waits, events) = start_feeds(&node, &loops);
         let leader = LeaderPeer::new(node.clone());
         let usage = start_usage(&node, (&leader, &sessions), &loops);
 
@@ -275,12 +270,20 @@ fn start_usage(
     usage
 }
 
-fn start_waits(node: &Node, loops: &Loops) -> TaskWaits {
+fn names(config: &Config, http_address: SocketAddr) -> Names {
+    let http_address = listen::reachable(http_address, &config.grpc_advertise);
+    Names { cluster: config.cluster_name.clone(), http_address }
+}
+
+/// Starts what follows the state, for those who wait for it.
+fn start_feeds(node: &Node, loops: &Loops) -> (TaskWaits, Events) {
     let waits = TaskWaits::default();
     loops.spawn("reader for waiting requests", |stop| {
         waits.clone().run(node.reader().clone(), stop)
     });
-    waits
+    let (events, writer) = Events::follow(node.reader());
+    loops.spawn("writer of events", |stop| writer.run(stop));
+    (waits, events)
 }
 
 /// Starts what runs only while this master leads, and what follows the settings.

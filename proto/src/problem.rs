@@ -69,7 +69,7 @@ pub struct Problem {
     /// Outcome of a mutation.
     pub outcome: Option<Outcome>,
     /// Id of the request, which the log of the master and the trail have, too.
-    pub request_id: Option<String>,
+    pub request_id: Option<Box<str>>,
 }
 
 impl Problem {
@@ -90,7 +90,7 @@ impl Problem {
     /// Adds the id of the request.
     #[must_use]
     pub fn of_request(self, id: impl fmt::Display) -> Self {
-        Self { request_id: Some(id.to_string()), ..self }
+        Self { request_id: Some(id.to_string().into()), ..self }
     }
 }
 
@@ -107,7 +107,7 @@ struct Body {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     outcome: Option<Outcome>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    request_id: Option<String>,
+    request_id: Option<Box<str>>,
 }
 
 impl From<Problem> for Body {
@@ -144,7 +144,7 @@ mod tests {
             detail: "the task is not valid".to_owned(),
             errors: vec![Fault { pointer: "/priority".to_owned(), detail: "too high".to_owned() }],
             outcome: Some(Outcome::Rejected),
-            request_id: Some("r-1".to_owned()),
+            request_id: Some("r-1".into()),
         };
         let json = serde_json::to_value(&problem).unwrap();
         let expected = serde_json::json!({

@@ -29,7 +29,7 @@ impl ClusterEndpoint {
     where
         MembershipOrder: TryFrom<R, Error = Problem>,
     {
-        let changed = async {
+        let changed = Box::pin(async {
             check_leads_if_forwarded(&request, self.operations.is_leading())?;
             if is_forwarded(&request) {
                 // The master that passes it on knows who has ordered it, and puts that on record.
@@ -37,7 +37,7 @@ impl ClusterEndpoint {
             }
             let caller = caller(&request)?;
             self.operations.order_members(request.into_inner().try_into()?, &caller).await
-        };
+        });
         reply(&self.operations, changed.await, wire::member_changed)
     }
 }

@@ -131,12 +131,12 @@ impl TrailWriter {
 
     async fn append(&mut self, lines: String, up_to: LogIndex) -> bool {
         let written = self.with_file(move |file| file.append(&lines, up_to)).await;
-        self.on_result("the file of the trail cannot be written", written)
+        self.on_result("the file of the trail cannot be written", &written)
     }
 
     async fn reopen(&mut self) {
         let reopened = self.with_file(TrailFile::reopen).await;
-        if self.on_result("the file of the trail cannot be opened again", reopened) {
+        if self.on_result("the file of the trail cannot be opened again", &reopened) {
             tracing::info!("the file of the trail is opened again");
         }
     }
@@ -156,9 +156,9 @@ impl TrailWriter {
     }
 
     /// Counts a failure, and tells of the first and of the end of a row of them.
-    fn on_result(&mut self, what: &'static str, result: std::io::Result<()>) -> bool {
+    fn on_result(&mut self, what: &'static str, result: &std::io::Result<()>) -> bool {
         let was_failing = std::mem::replace(&mut self.is_failing, result.is_err());
-        match &result {
+        match result {
             Err(error) => {
                 self.metrics.on_trail_failed();
                 if !was_failing {

@@ -1,5 +1,4 @@
 //! The queue: summed up, and explained task by task, over REST and gRPC.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use proto::client::{Client, ClientOptions};
 use serde_json::{Value, json};

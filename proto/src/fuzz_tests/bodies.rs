@@ -88,7 +88,7 @@ fn other_bodies_are_read_as_written_or_refused() {
             detail: detail.clone(),
             errors: vec![Fault { pointer, detail }],
             outcome: Some(Outcome::Unknown),
-            request_id: Some("r-1".to_owned()),
+            request_id: Some("r-1".into()),
         });
     let body = prop_oneof![
         labels.prop_map(|body| serde_json::to_vec(&body).unwrap()),

@@ -27,7 +27,7 @@ impl From<Problem> for Status {
         if let Some(outcome) = problem.outcome {
             metadata.insert(OUTCOME_KEY, MetadataValue::from_static(outcome.name()));
         }
-        let request_id = problem.request_id.map(MetadataValue::try_from);
+        let request_id = problem.request_id.map(|id| MetadataValue::try_from(id.into_string()));
         if let Some(Ok(request_id)) = request_id {
             metadata.insert(REQUEST_ID_KEY, request_id);
         }
@@ -49,7 +49,7 @@ impl From<&Status> for Problem {
             detail: status.message().to_owned(),
             errors: decode_faults(metadata),
             outcome: text(metadata, OUTCOME_KEY).and_then(Outcome::named),
-            request_id: text(metadata, REQUEST_ID_KEY).map(str::to_owned),
+            request_id: text(metadata, REQUEST_ID_KEY).map(Into::into),
         }
     }
 }
@@ -110,7 +110,7 @@ mod tests {
                 detail: "it did not work".to_owned(),
                 errors: vec![Fault { pointer: "/a".to_owned(), detail: "ä is wrong".to_owned() }],
                 outcome: Some(Outcome::Unknown),
-                request_id: Some("r-1".to_owned()),
+                request_id: Some("r-1".into()),
             };
             let status = Status::from(problem.clone());
             assert_eq!(status.code(), kind.code());

@@ -30,9 +30,10 @@ impl State {
     pub fn apply(&mut self, index: LogIndex, proposal: Proposal) -> Applied {
         let before = *self.meta();
         let now = before.now.max(proposal.proposed_at);
-        let (by, command) = match proposal.command {
-            Command::Ordered(Ordered { by, command }) => (Some(by), *command),
-            command => (None, command),
+        let (by, command) = if let Command::Ordered(Ordered { by, command }) = proposal.command {
+            (Some(by), *command)
+        } else {
+            (None, proposal.command)
         };
         let order = self.describe(by, &command);
         let mut apply =

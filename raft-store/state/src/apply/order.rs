@@ -29,19 +29,9 @@ impl Order {
                 order(AuditAction::UnregisterWorker, format!("worker/{}", command.worker))
             }
             Command::SetScheduling(SetScheduling { worker, order: change }) => {
-                let action = match change {
-                    SchedulingOrder::Cordon => AuditAction::CordonWorker,
-                    SchedulingOrder::Uncordon => AuditAction::UncordonWorker,
-                    SchedulingOrder::Drain { .. } => AuditAction::DrainWorker,
-                };
-                order(action, format!("worker/{worker}"))
+                order(action_on_scheduling(*change), format!("worker/{worker}"))
             }
-            Command::LabelWorker(LabelWorker { worker, set, remove }) => {
-                let set = set.keys().map(|key| format!("+{key}"));
-                let changes = set.chain(remove.iter().map(|key| format!("-{key}")));
-                let detail = changes.collect::<Vec<_>>().join(" ");
-                Self::new(AuditAction::LabelWorker, format!("worker/{worker}"), detail)
-            }
+            Command::LabelWorker(command) => Self::of_labels(command),
             Command::SubmitTasks(SubmitTasks { tasks, .. }) => {
                 let detail = format!("{} tasks", tasks.len());
                 Self::new(AuditAction::SubmitTasks, "task".to_owned(), detail)
@@ -55,11 +45,7 @@ impl Order {
             Command::RevokeToken(command) => {
                 order(AuditAction::RevokeToken, format!("join-token/{}", command.token))
             }
-            Command::CreateUserToken(CreateUserToken { token, user, role, scope, .. }) => {
-                let scope = scope.as_ref().map(|scope| format!(", scope {scope}"));
-                let detail = format!("user {user}, role {role}{}", scope.unwrap_or_default());
-                Self::new(AuditAction::CreateUserToken, format!("user-token/{token}"), detail)
-            }
+            Command::CreateUserToken(command) => Self::of_new_token(command),
             Command::RevokeUserToken(command) => {
                 order(AuditAction::RevokeUserToken, format!("user-token/{}", command.token))
             }
@@ -108,6 +94,20 @@ impl Order {
         Self { action, object, detail, noted: None }
     }
 
+    fn of_labels(LabelWorker { worker, set, remove }: &LabelWorker) -> Self {
+        let set = set.keys().map(|key| format!("+{key}"));
+        let changes = set.chain(remove.iter().map(|key| format!("-{key}")));
+        let detail = changes.collect::<Vec<_>>().join(" ");
+        Self::new(AuditAction::LabelWorker, format!("worker/{worker}"), detail)
+    }
+
+    fn of_new_token(command: &CreateUserToken) -> Self {
+        let CreateUserToken { token, user, role, scope, .. } = command;
+        let scope = scope.as_ref().map(|scope| format!(", scope {scope}"));
+        let detail = format!("user {user}, role {role}{}", scope.unwrap_or_default());
+        Self::new(AuditAction::CreateUserToken, format!("user-token/{token}"), detail)
+    }
+
     fn of_settings(command: &SetSettings, state: &State) -> Self {
         let known = state.settings().map(|known| &known.settings);
         let changed = known.into_iter().flat_map(|known| known.differences(&command.settings));
@@ -142,5 +142,13 @@ impl Order {
             Err(rejection) => AuditOutcome::Rejected { reason: rejection.name().into() },
         };
         (action, object, detail, outcome)
+    }
+}
+
+const fn action_on_scheduling(order: SchedulingOrder) -> AuditAction {
+    match order {
+        SchedulingOrder::Cordon => AuditAction::CordonWorker,
+        SchedulingOrder::Uncordon => AuditAction::UncordonWorker,
+        SchedulingOrder::Drain { .. } => AuditAction::DrainWorker,
     }
 }

@@ -46,46 +46,13 @@ impl Settings {
             reconnect,
             scheduler: _,
             limits,
-            retention,
+            retention: _,
             autopilot,
             upgrade: _,
             audit,
         } = self;
 
-        let intervals = || reconnect.intervals_by_priority.values().copied();
-        let all_at_least = intervals().all(|interval| interval >= DURATION_MIN);
-        for (key, holds) in [
-            (SettingKey::HeartbeatInterval, worker.heartbeat_interval >= DURATION_MIN),
-            (SettingKey::ReconnectInterval, reconnect.interval >= DURATION_MIN),
-            (SettingKey::ReconnectAttemptTimeout, reconnect.attempt_timeout >= DURATION_MIN),
-            (
-                SettingKey::ReconnectRegistrationTimeout,
-                reconnect.registration_timeout >= DURATION_MIN,
-            ),
-            (SettingKey::ReconnectIntervalsByPriority, all_at_least),
-            (SettingKey::AutopilotReplaceAfter, autopilot.replace_after >= DURATION_MIN),
-        ] {
-            require(key, holds, "must be 10ms or more");
-        }
-
-        let longest_interval = intervals().max().unwrap_or_default();
-        for (key, duration) in [
-            (SettingKey::HeartbeatInterval, worker.heartbeat_interval),
-            (SettingKey::HeartbeatTimeout, worker.heartbeat_timeout),
-            (SettingKey::UnreachableAfter, worker.unreachable_after),
-            (SettingKey::Lease, worker.lease),
-            (SettingKey::ReconnectInterval, reconnect.interval),
-            (SettingKey::ReconnectAttemptTimeout, reconnect.attempt_timeout),
-            (SettingKey::ReconnectRegistrationTimeout, reconnect.registration_timeout),
-            (SettingKey::ReconnectIntervalsByPriority, longest_interval),
-            (SettingKey::RetainedAge, retention.age),
-            (SettingKey::AuditAge, audit.age),
-            (SettingKey::AutopilotStableFor, autopilot.stable_for),
-            (SettingKey::AutopilotReplaceAfter, autopilot.replace_after),
-        ] {
-            require(key, duration <= DURATION_MAX, "must not be longer than ten years");
-        }
-
+        self.check_durations(&mut require);
         require(
             SettingKey::HeartbeatTimeout,
             worker.heartbeat_timeout >= worker.heartbeat_interval.saturating_mul(2),
@@ -123,5 +90,43 @@ impl Settings {
             "must not have more than 1000 values, or values longer than 256 bytes",
         );
         faults
+    }
+
+    /// Holds every duration to the bounds that all have.
+    fn check_durations(&self, mut require: impl FnMut(SettingKey, bool, &'static str)) {
+        let Self { worker, reconnect, retention, autopilot, audit, .. } = self;
+        let intervals = || reconnect.intervals_by_priority.values().copied();
+        let all_at_least = intervals().all(|interval| interval >= DURATION_MIN);
+        for (key, holds) in [
+            (SettingKey::HeartbeatInterval, worker.heartbeat_interval >= DURATION_MIN),
+            (SettingKey::ReconnectInterval, reconnect.interval >= DURATION_MIN),
+            (SettingKey::ReconnectAttemptTimeout, reconnect.attempt_timeout >= DURATION_MIN),
+            (
+                SettingKey::ReconnectRegistrationTimeout,
+                reconnect.registration_timeout >= DURATION_MIN,
+            ),
+            (SettingKey::ReconnectIntervalsByPriority, all_at_least),
+            (SettingKey::AutopilotReplaceAfter, autopilot.replace_after >= DURATION_MIN),
+        ] {
+            require(key, holds, "must be 10ms or more");
+        }
+
+        let longest_interval = intervals().max().unwrap_or_default();
+        for (key, duration) in [
+            (SettingKey::HeartbeatInterval, worker.heartbeat_interval),
+            (SettingKey::HeartbeatTimeout, worker.heartbeat_timeout),
+            (SettingKey::UnreachableAfter, worker.unreachable_after),
+            (SettingKey::Lease, worker.lease),
+            (SettingKey::ReconnectInterval, reconnect.interval),
+            (SettingKey::ReconnectAttemptTimeout, reconnect.attempt_timeout),
+            (SettingKey::ReconnectRegistrationTimeout, reconnect.registration_timeout),
+            (SettingKey::ReconnectIntervalsByPriority, longest_interval),
+            (SettingKey::RetainedAge, retention.age),
+            (SettingKey::AuditAge, audit.age),
+            (SettingKey::AutopilotStableFor, autopilot.stable_for),
+            (SettingKey::AutopilotReplaceAfter, autopilot.replace_after),
+        ] {
+            require(key, duration <= DURATION_MAX, "must not be longer than ten years");
+        }
     }
 }
