@@ -100,6 +100,17 @@ const SECRET_BEARERS: [&str; 7] = [
     "CreatedUserToken",
 ];
 
+/// Fields of a task that few have: JSON leaves them out where they are absent.
+const OMITTED: [&str; 7] = [
+    "not_before",
+    "queue_timeout",
+    "deadline",
+    "retry_factor",
+    "retry_max_backoff",
+    "retry_jitter",
+    "retries",
+];
+
 /// Values of enums whose names are symbols.
 const SYMBOLS: [(&str, &str); 2] =
     [("CONSTRAINT_OPERATOR_EQUALS", "="), ("CONSTRAINT_OPERATOR_NOT_EQUALS", "!=")];
@@ -138,10 +149,23 @@ pub(crate) fn generate(root: &Path) -> Result<(), Box<dyn Error>> {
     for (path, attribute) in named_values(&descriptors) {
         config = config.field_attribute(path, attribute);
     }
+    for field in OMITTED {
+        let path = format!("cloudai.v1.Task.{field}");
+        config =
+            config.field_attribute(path, "#[serde(skip_serializing_if = \"Option::is_none\")]");
+    }
     config
         .field_attribute(
             "cloudai.v1.Constraint.value",
             "#[serde(with = \"crate::json::one_or_many\")]",
+        )
+        .field_attribute(
+            "cloudai.v1.TaskSpec.no_retry_exit_codes",
+            "#[serde(with = \"crate::json::exit_codes\")]",
+        )
+        .field_attribute(
+            "cloudai.v1.Task.no_retry_exit_codes",
+            "#[serde(with = \"crate::json::exit_codes\", skip_serializing_if = \"Vec::is_empty\")]",
         )
         .field_attribute(
             "cloudai.v1.Task.env",

@@ -101,6 +101,7 @@ fn task_routes(routes: Routes) -> Routes {
         .post("/api/tasks", Action::SubmitTasks, tasks::submit)
         .get("/api/tasks/{id}", Action::ReadTasks, tasks::show)
         .delete("/api/tasks/{id}", Action::CancelTasks, tasks::cancel)
+        .post("/api/tasks/{id}/retry", Action::SubmitTasks, tasks::retry)
         .get("/api/tasks/{id}/wait", Action::ReadTasks, tasks::wait)
         .get("/api/tasks/{id}/logs", Action::ReadTasks, tasks::logs)
         .get("/api/tasks/{id}/explain", Action::ReadTasks, queue::explain)

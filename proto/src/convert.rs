@@ -12,6 +12,7 @@ mod session;
 mod spec;
 mod task;
 mod time;
+mod timing;
 mod user;
 mod worker;
 

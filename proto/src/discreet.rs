@@ -31,6 +31,14 @@ impl fmt::Debug for v1::TaskSpec {
             labels,
             on_disconnect,
             secret_env,
+            delay,
+            not_before,
+            queue_timeout,
+            deadline,
+            retry_factor,
+            retry_max_backoff,
+            retry_jitter,
+            no_retry_exit_codes,
         } = self;
         f.debug_struct("TaskSpec")
             .field("name", name)
@@ -47,6 +55,14 @@ impl fmt::Debug for v1::TaskSpec {
             .field("labels", labels)
             .field("on_disconnect", on_disconnect)
             .field("secret_env", &Names(secret_env))
+            .field("delay", delay)
+            .field("not_before", not_before)
+            .field("queue_timeout", queue_timeout)
+            .field("deadline", deadline)
+            .field("retry_factor", retry_factor)
+            .field("retry_max_backoff", retry_max_backoff)
+            .field("retry_jitter", retry_jitter)
+            .field("no_retry_exit_codes", no_retry_exit_codes)
             .finish()
     }
 }

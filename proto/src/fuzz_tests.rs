@@ -71,7 +71,7 @@ fn spec() -> impl Strategy<Value = v1::TaskSpec> {
         option::of("[a-z][a-z0-9.-]{0,5}"),
     );
     let rest = (option::of(1..9_u32), map(), option::of(1..3_i32), map());
-    (texts, times, class, rest).prop_map(|(texts, times, class, rest)| {
+    (texts, times, class, rest, timing()).prop_map(|(texts, times, class, rest, timing)| {
         let (name, command, env, working_dir) = texts;
         let (retry_backoff, run_timeout) = times;
         let (resources, priority, constraints, worker_id) = class;
@@ -91,8 +91,35 @@ fn spec() -> impl Strategy<Value = v1::TaskSpec> {
             labels,
             on_disconnect,
             secret_env,
+            ..timing
         }
     })
+}
+
+/// Draws a task that says nothing but when it may run, and how it is retried.
+fn timing() -> impl Strategy<Value = v1::TaskSpec> {
+    let time = || "20[3-9][0-9]-01-0[1-9]T00:00:00Z";
+    let deadline = prop_oneof![duration(), time()];
+    let times =
+        (option::of(duration()), option::of(time()), option::of(duration()), option::of(deadline));
+    let decimal = || option::of((0..3_000_u32).prop_map(|milli| f64::from(milli) / 1_000.0));
+    let codes = vec("[1-9][0-9]?|[1-9]-[1-9][0-9]", 0..3);
+    (times, decimal(), decimal(), option::of(duration()), codes).prop_map(
+        |(times, retry_factor, retry_jitter, retry_max_backoff, no_retry_exit_codes)| {
+            let (delay, not_before, queue_timeout, deadline) = times;
+            v1::TaskSpec {
+                delay,
+                not_before,
+                queue_timeout,
+                deadline,
+                retry_factor,
+                retry_max_backoff,
+                retry_jitter,
+                no_retry_exit_codes,
+                ..v1::TaskSpec::default()
+            }
+        },
+    )
 }
 
 fn uuid() -> impl Strategy<Value = String> {

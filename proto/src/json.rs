@@ -1,5 +1,6 @@
 //! JSON forms of the messages where they differ from the fields.
 
+pub(crate) mod exit_codes;
 mod misread;
 mod names;
 mod nulls;
@@ -149,7 +150,8 @@ mod tests {
         let body = br#"{ "name": null, "command": ["true"], "image": null, "env": null,
             "working_dir": null, "resources": {"cpu": null, "gpu": 0, "custom": null},
             "constraints": [{"label": "zone", "op": "exists", "value": null}], "priority": null,
-            "worker_id": null, "queue_timeout": null, "delay": null, "after": null, "labels": null }"#;
+            "worker_id": null, "queue_timeout": null, "delay": null, "no_retry_exit_codes": null,
+            "after": null, "labels": null }"#;
         let single = Submission::parse(body).unwrap().into_tasks();
         let listed = Submission::parse(&[b"[".as_slice(), body, b"]"].concat()).unwrap();
         assert_eq!(single, listed.into_tasks());

@@ -288,6 +288,7 @@ fn is_repeatable(command: &Command) -> bool {
         | Command::StartAttempts(_)
         | Command::FinishAttempts(_)
         | Command::CancelTask(_)
+        | Command::RetryTask(_)
         | Command::RequeueAttempts(_)
         | Command::ForgetDeparted(_)
         | Command::CreateToken(_)

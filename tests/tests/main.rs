@@ -41,6 +41,7 @@ mod immediate_reconnection;
 mod leader_change_during_reconnection;
 mod leader_frozen_and_thawed;
 mod leader_killed_during_submissions;
+mod lives_of_tasks;
 mod logs_are_streamed;
 mod lost_quorum;
 mod lying_worker;

@@ -81,11 +81,22 @@ pub(super) async fn submit(
         }
         json::Submission::One(task) => {
             let task = TaskSpec::try_from(*task).map_err(Problem::from)?;
-            let submitted = api.operations.submit_one(task, key, &caller).await?;
+            let submitted = api.operations.submit_one(task, key, &caller).await;
+            let submitted = submitted.map_err(without_position)?;
             let location = [(header::LOCATION, format!("/api/tasks/{}", submitted.body.id))];
             Ok((StatusCode::CREATED, location, submitted.map(wire::task_status)).into_response())
         }
     }
+}
+
+/// Points into the body of a single task, which is no list.
+fn without_position(mut problem: Problem) -> Problem {
+    for fault in &mut problem.errors {
+        if let Some(rest) = fault.pointer.strip_prefix("/0/") {
+            fault.pointer = format!("/{rest}");
+        }
+    }
+    problem
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
@@ -136,6 +147,17 @@ pub(super) async fn cancel(
 ) -> Result<(StatusCode, Answer<v1::SubmittedTask>), Refusal> {
     let cancelled = api.operations.cancel(ids::task(&id)?, &caller).await?;
     Ok((StatusCode::ACCEPTED, cancelled.map(wire::task_status)))
+}
+
+/// `POST /api/tasks/{id}/retry`.
+pub(super) async fn retry(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id,
+    Params(NoParams {}): Params<NoParams>,
+) -> Result<(StatusCode, Answer<v1::SubmittedTask>), Refusal> {
+    let retried = api.operations.retry(ids::task(&id)?, &caller).await?;
+    Ok((StatusCode::ACCEPTED, retried.map(wire::task_status)))
 }
 
 /// `GET /api/tasks/{id}/wait`.

@@ -238,7 +238,7 @@ fn tasks(state: &State) -> BTreeMap<&'static str, u64> {
 }
 
 fn queue_oldest(state: &State, now: Timestamp) -> Duration {
-    state.oldest_waiting().map_or(Duration::ZERO, |oldest| now.since(oldest.submitted_at))
+    state.oldest_waiting().map_or(Duration::ZERO, |oldest| now.since(oldest.queued_at()))
 }
 
 impl Collector for ClusterSample {

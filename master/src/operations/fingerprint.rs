@@ -6,7 +6,8 @@
 //! Numbers are never given twice, and the order of the calls below never changes.
 
 use cluster_state::{
-    Class, Constraint, ConstraintOp, Fnv1a, OnDisconnect, Resources, SecretMap, TaskSpec, TextMap,
+    Class, Constraint, ConstraintOp, Fnv1a, OnDisconnect, Resources, RetryPolicy, SecretMap,
+    TaskSpec, TextMap, Timing, When,
 };
 use proto::convert::{MAX_ATTEMPTS_DEFAULT, PRIORITY_DEFAULT, RETRY_BACKOFF_DEFAULT};
 use sha2::{Digest, Sha256};
@@ -37,6 +38,7 @@ impl Fingerprint {
             on_disconnect,
             labels,
             secret_env,
+            timing,
         } = task;
         let Class { priority, resources, constraints, worker } = &**class;
 
@@ -63,7 +65,36 @@ impl Fingerprint {
         if !secret_env.is_empty() {
             self.field(23, &digest_of(secret_env));
         }
+        if let Some(timing) = timing {
+            self.timing(timing);
+        }
         self.field(0, b"");
+    }
+
+    fn timing(&mut self, timing: &Timing) {
+        let Timing { start, queue_timeout, deadline, retry } = timing;
+        let RetryPolicy { factor_milli, max_backoff, jitter_milli, final_codes } = retry;
+        self.when((24, 25), *start);
+        if let Some(queue_timeout) = queue_timeout {
+            self.field(26, &queue_timeout.as_nanos().to_le_bytes());
+        }
+        self.when((27, 28), *deadline);
+        self.number(29, (*factor_milli).into(), RetryPolicy::FACTOR_MILLI_DEFAULT.into());
+        if let Some(max_backoff) = max_backoff {
+            self.field(30, &max_backoff.as_nanos().to_le_bytes());
+        }
+        self.number(31, (*jitter_milli).into(), 0);
+        for codes in final_codes {
+            self.field(32, &[codes.first, codes.last]);
+        }
+    }
+
+    fn when(&mut self, (after, at): (u8, u8), when: Option<When>) {
+        match when {
+            Some(When::After(duration)) => self.field(after, &duration.as_nanos().to_le_bytes()),
+            Some(When::At(time)) => self.field(at, &time.0.to_le_bytes()),
+            None => {}
+        }
     }
 
     /// Adds all amounts, those that equal a default included: defaults may change.
@@ -191,6 +222,8 @@ mod tests {
                             {"label": "ssd", "op": "exists"}],
             "run_timeout": "1h", "labels": {"team": "x"}, "on_disconnect": "requeue",
             "secret_env": {"S": "v"},
+            "delay": "1m", "queue_timeout": "2m", "deadline": "3m", "retry_factor": 3,
+            "retry_max_backoff": "4m", "retry_jitter": 0.5, "no_retry_exit_codes": [2, "64-78"],
         })
     }
 
@@ -215,6 +248,15 @@ mod tests {
             let mut task = fields.clone();
             task.insert("secret_env".to_owned(), secrets);
             assert!(prints.insert(print(json!([task]))));
+        }
+        for (field, value) in [
+            ("delay", json!("2m")),
+            ("deadline", json!("2030-01-01T00:00:00Z")),
+            ("no_retry_exit_codes", json!([2, "64-79"])),
+        ] {
+            let mut task = fields.clone();
+            task.insert(field.to_owned(), value);
+            assert!(prints.insert(print(json!([task]))), "{field}");
         }
         for commands in [json!([["a", "b"]]), json!([["ab"]]), json!([["a"], ["b"]])] {
             let tasks = commands.as_array().unwrap().iter();

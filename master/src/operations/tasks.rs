@@ -1,19 +1,17 @@
-//! Tasks: submitted, shown, listed, cancelled, waited for.
+//! Tasks: shown, listed, cancelled, waited for.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    CancelTask, Class, Command, IdempotencyKey, LogIndex, Rejection, Reply, SubmitTasks, Task,
-    TaskId, TaskSpec, TaskState, TaskStateKind,
+    CancelTask, Class, Command, LogIndex, Rejection, Reply, Task, TaskId, TaskSpec, TaskState,
 };
 use proto::limits::{BATCH_BYTES, ByteBudget};
 use proto::problem::{ErrorKind, Outcome, Problem};
 use raft_store::{ProposeError, StorageError};
 use tokio::time::Instant;
 
-use super::fingerprint::fingerprint;
 use super::listing::{self, Slice};
 use super::views::{ShownTask, TaskPage, TaskStatus, TaskView, View};
 use super::{Answer, Mark, Operations, Reading};
@@ -23,104 +21,13 @@ use crate::peer::forwarded;
 use crate::refusal;
 use crate::task_query::TaskQuery;
 
-/// Longest idempotency key.
-const KEY_BYTES_MAX: usize = 255;
 /// Bytes of an answer about any task, and about any attempt of it with a reason of usual length.
 const TASK_BYTES: usize = 1 << 10;
 const ATTEMPT_BYTES: usize = 512;
 /// Rounds of looking for matches that one page may cost.
 const ROUNDS_MAX: usize = 20;
 
-/// Key under which a submission may be repeated without further effect.
-#[derive(Clone, Debug)]
-pub(crate) struct SubmissionKey(Arc<str>);
-
-impl TryFrom<String> for SubmissionKey {
-    type Error = Problem;
-
-    fn try_from(key: String) -> Result<Self, Problem> {
-        let is_printable = key.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-        if key.is_empty() || key.len() > KEY_BYTES_MAX || !is_printable {
-            let detail = format!(
-                "the idempotency key is not 1 to {KEY_BYTES_MAX} printable ASCII characters"
-            );
-            let problem = Problem::new(ErrorKind::Malformed, detail);
-            return Err(problem.with_outcome(Outcome::Rejected));
-        }
-        Ok(Self(key.into()))
-    }
-}
-
-/// Tasks that a submission has brought into being, now or when it was made for the first time.
-#[derive(Debug)]
-struct Accepted {
-    first: TaskId,
-    count: usize,
-    /// True if they may have gone on since.
-    is_repetition: bool,
-}
-
 impl Operations {
-    /// Accepts all of the tasks, or none.
-    pub(crate) async fn submit(
-        &self,
-        tasks: Vec<Arc<TaskSpec>>,
-        key: Option<SubmissionKey>,
-        by: &Caller,
-    ) -> Result<Answer<Vec<TaskStatus>>, Problem> {
-        let Answer { body: accepted, mark } = self.propose_tasks(tasks, key, by).await?;
-        let mut answers = Vec::with_capacity(accepted.count);
-        for id in (accepted.first.0..).map(TaskId).take(accepted.count) {
-            answers.push(self.accepted(&accepted, id).await?);
-        }
-        Ok(mark.on(answers))
-    }
-
-    /// Accepts one task.
-    pub(crate) async fn submit_one(
-        &self,
-        task: TaskSpec,
-        key: Option<SubmissionKey>,
-        by: &Caller,
-    ) -> Result<Answer<TaskStatus>, Problem> {
-        let tasks = vec![Arc::new(task)];
-        let Answer { body: accepted, mark } = self.propose_tasks(tasks, key, by).await?;
-        Ok(mark.on(self.accepted(&accepted, accepted.first).await?))
-    }
-
-    async fn propose_tasks(
-        &self,
-        tasks: Vec<Arc<TaskSpec>>,
-        key: Option<SubmissionKey>,
-        by: &Caller,
-    ) -> Result<Answer<Accepted>, Problem> {
-        for task in &tasks {
-            by.check_task(Action::SubmitTasks, &task.labels)?;
-        }
-        let idempotency_key = key.map(|SubmissionKey(key)| {
-            let fingerprint = fingerprint(tasks.iter().map(AsRef::as_ref));
-            IdempotencyKey { key, fingerprint }
-        });
-        let command = Command::SubmitTasks(SubmitTasks { tasks, idempotency_key });
-        let Answer { body: reply, mark } = if self.shared.trail.has_submissions() {
-            self.order(command, by).await?
-        } else {
-            self.propose(&command).await?
-        };
-        let Reply::Submitted { first, count, repeated } = reply else {
-            return Err(unexpected(&reply));
-        };
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
-        Ok(mark.on(Accepted { first, count, is_repetition: repeated }))
-    }
-
-    /// Returns one of the accepted tasks as it is now.
-    async fn accepted(&self, accepted: &Accepted, id: TaskId) -> Result<TaskStatus, Problem> {
-        let now = if accepted.is_repetition { self.find(id).await? } else { None };
-        let state = now.map_or(TaskStateKind::Queued, |task| task.state.kind());
-        Ok(TaskStatus { id, state })
-    }
-
     /// Returns one task.
     pub(crate) async fn task(
         &self,
@@ -183,17 +90,25 @@ impl Operations {
         Ok(mark.on(View::Own(TaskPage { tasks: self.views(&page), next: query.cursor })))
     }
 
-    /// Live tasks are looked at first: one that ends in between is then found twice, not never.
+    /// Live tasks are looked at first: one that ends in between is then found twice, not never. One that
+    /// is retried in between would not be found, so all is looked at again.
     async fn slice(&self, query: &TaskQuery) -> Result<Slice, Problem> {
-        let live = self.node().reader().with(|state| query.scan_live(state));
-        if !query.wants_finished() {
-            return Ok(listing::merge(live, listing::Scan::default(), query.limit));
-        }
         let reader = self.node().reader();
-        let finished = reader.finished_tasks_below(query.cursor, query.history_scan()).await;
-        let finished = finished.map_err(|error| unreadable(&error))?;
-        let history = query.scan_history(finished.tasks, finished.is_complete);
-        Ok(listing::merge(live, history, query.limit))
+        for _ in 0..ROUNDS_MAX {
+            let (live, retried_at) =
+                reader.with(|state| (query.scan_live(state), state.meta().last_retry));
+            if !query.wants_finished() {
+                return Ok(listing::merge(live, listing::Scan::default(), query.limit));
+            }
+            let finished = reader.finished_tasks_below(query.cursor, query.history_scan()).await;
+            let finished = finished.map_err(|error| unreadable(&error))?;
+            if reader.with(|state| state.meta().last_retry) == retried_at {
+                let history = query.scan_history(finished.tasks, finished.is_complete);
+                return Ok(listing::merge(live, history, query.limit));
+            }
+        }
+        let detail = "tasks are retried faster than they can be listed: ask again";
+        Err(Problem::new(ErrorKind::Overloaded, detail))
     }
 
     /// Stops a task; returns the state it is in now.
@@ -321,7 +236,7 @@ impl Operations {
         Ok(self.mark_at(committed.index).on(committed.reply))
     }
 
-    fn mark_at(&self, index: LogIndex) -> Mark {
+    pub(super) fn mark_at(&self, index: LogIndex) -> Mark {
         Mark { index, ..self.mark() }
     }
 }
@@ -358,17 +273,4 @@ fn size(task: &Task) -> usize {
     let labels = task.spec.labels.iter();
     let labels = labels.map(|(key, value)| key.len().saturating_add(value.len())).sum::<usize>();
     attempts.saturating_add(command).saturating_add(labels).saturating_add(TASK_BYTES)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_is_short_and_printable() {
-        assert!(SubmissionKey::try_from("order-17 of 2025".to_owned()).is_ok());
-        for key in [String::new(), "x".repeat(256), "a\nb".to_owned(), "ä".to_owned()] {
-            assert!(SubmissionKey::try_from(key).is_err());
-        }
-    }
 }

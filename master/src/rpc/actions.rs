@@ -12,6 +12,7 @@ const ACTIONS: [(&str, &[(&str, Action)]); 12] = [
             ("Get", Action::ReadTasks),
             ("List", Action::ReadTasks),
             ("Cancel", Action::CancelTasks),
+            ("Retry", Action::SubmitTasks),
             ("Wait", Action::ReadTasks),
             ("Logs", Action::ReadTasks),
             ("Watch", Action::Read),

@@ -86,6 +86,17 @@ impl TaskService for TaskEndpoint {
         reply(&self.operations, cancelled.await, wire::task_status)
     }
 
+    async fn retry(
+        &self,
+        request: Request<v1::RetryTaskRequest>,
+    ) -> Result<Response<v1::SubmittedTask>, Status> {
+        let retried = async {
+            let id = ids::task(&request.get_ref().task_id)?;
+            self.operations.retry(id, &caller(&request)?).await
+        };
+        reply(&self.operations, retried.await, wire::task_status)
+    }
+
     async fn wait(
         &self,
         request: Request<v1::WaitTaskRequest>,

@@ -31,6 +31,7 @@ mod scripted_worker;
 mod settings;
 mod strangers;
 mod task_events;
+mod task_lives;
 mod tasks;
 mod trail;
 mod upgrade;

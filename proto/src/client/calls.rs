@@ -113,6 +113,16 @@ impl Client {
         }
     }
 
+    /// Has a finished task run again. It is not repeated where the first time may have had its effect: the
+    /// task may have ended again in the meantime.
+    pub async fn retry(&self, task_id: &str) -> Result<v1::SubmittedTask, ClientError> {
+        let request = v1::RetryTaskRequest { task_id: task_id.to_owned() };
+        self.call(self.rules(Repeat::UnlessAmbiguous), request, |channel, request| async move {
+            task_service(channel).retry(request).await
+        })
+        .await
+    }
+
     /// Waits until the task is terminal, or for `timeout`, and returns its state. A change of
     /// leaders in the meantime does not matter.
     pub async fn wait(

@@ -56,15 +56,14 @@ impl Script {
     }
 }
 
+type Answer<T> = Result<Response<T>, Status>;
+
 #[tonic::async_trait]
 impl TaskService for Script {
     type LogsStream = ReceiverStream<Result<v1::LogChunk, Status>>;
     type WatchStream = ReceiverStream<Result<v1::WatchedEvent, Status>>;
 
-    async fn submit(
-        &self,
-        request: Request<v1::SubmitRequest>,
-    ) -> Result<Response<v1::SubmitResponse>, Status> {
+    async fn submit(&self, request: Request<v1::SubmitRequest>) -> Answer<v1::SubmitResponse> {
         let task =
             v1::SubmittedTask { task_id: "t1".to_owned(), state: v1::TaskState::Queued.into() };
         let key = request.into_inner().idempotency_key;
@@ -77,17 +76,15 @@ impl TaskService for Script {
         self.answer(None, task).await
     }
 
-    async fn list(
-        &self,
-        _: Request<v1::ListTasksRequest>,
-    ) -> Result<Response<v1::TaskPage>, Status> {
+    async fn list(&self, _: Request<v1::ListTasksRequest>) -> Answer<v1::TaskPage> {
         self.answer(None, v1::TaskPage::default()).await
     }
 
-    async fn cancel(
-        &self,
-        _: Request<v1::CancelTaskByIdRequest>,
-    ) -> Result<Response<v1::SubmittedTask>, Status> {
+    async fn cancel(&self, _: Request<v1::CancelTaskByIdRequest>) -> Answer<v1::SubmittedTask> {
+        self.answer(None, v1::SubmittedTask::default()).await
+    }
+
+    async fn retry(&self, _: Request<v1::RetryTaskRequest>) -> Answer<v1::SubmittedTask> {
         self.answer(None, v1::SubmittedTask::default()).await
     }
 

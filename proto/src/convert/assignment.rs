@@ -68,6 +68,7 @@ mod tests {
             on_disconnect: OnDisconnect::Keep,
             labels: TextMap::default(),
             secret_env: cluster_state::SecretMap::default(),
+            timing: None,
         };
         let attempt = Attempt {
             number: AttemptNumber(1),
@@ -90,6 +91,7 @@ mod tests {
             losses: 0,
             attempts: vec![attempt],
             index: LogIndex(1),
+            course: None,
         }
     }
 

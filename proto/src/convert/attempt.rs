@@ -141,6 +141,9 @@ pub fn attempt_reason(
     match stop {
         Some(StopReason::Cancelled) => return Some("cancelled by user".to_owned()),
         Some(StopReason::RunTimeout) => return Some("ran longer than run_timeout".to_owned()),
+        Some(StopReason::Deadline) => {
+            return Some("stopped at the deadline of the task".to_owned());
+        }
         // The outcome tells whether it was lost to the drain.
         Some(StopReason::Drained) | None => {}
     }

@@ -56,6 +56,24 @@ pub enum Breach {
     /// A duration is longer than its bound.
     #[error("is longer than a year")]
     DurationTooLong,
+    /// A wait between attempts is longer than its bound.
+    #[error("is longer than a day")]
+    BackoffTooLong,
+    /// A time is not in the format of times.
+    #[error("is not a time: write it as in 2030-01-31T12:00:00Z")]
+    Time,
+    /// A text is neither a time nor a duration.
+    #[error("is neither a duration, as in 2h, nor a time, as in 2030-01-31T12:00:00Z")]
+    TimeOrDuration,
+    /// A task would have to be over before it may start.
+    #[error("is not after the time at which the task may start")]
+    NotAfterStart,
+    /// A number with decimals is out of its range, or too fine.
+    #[error("is not a number from {min} to {max} with at most three decimals")]
+    Decimal { min: u32, max: u32 },
+    /// A text names no exit codes.
+    #[error("is not an exit code from 1 to 255, nor a range of them as in 64-78")]
+    ExitCodes,
     /// A duration that must be positive is zero.
     #[error("must be more than zero")]
     ZeroDuration,

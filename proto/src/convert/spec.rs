@@ -7,7 +7,7 @@ use std::time::Duration;
 use cluster_state::{Class, Constraint, ConstraintOp, Limits, OnDisconnect, TaskSpec, WorkerId};
 
 use super::faults::Faults;
-use super::{Breach, Invalid, member, resources, time};
+use super::{Breach, Invalid, member, resources, time, timing};
 use crate::problem::ErrorKind;
 use crate::v1;
 
@@ -80,6 +80,8 @@ fn read(wire: v1::TaskSpec, faults: &mut Faults) -> TaskSpec {
         check_text("/working_dir", dir, PATH_BYTES_MAX, faults);
     }
 
+    let timing = timing::read(&wire, faults).boxed();
+
     let class = Class {
         priority: priority(wire.priority, faults),
         resources: resources::wanted(wire.resources.unwrap_or_default(), faults),
@@ -91,9 +93,11 @@ fn read(wire: v1::TaskSpec, faults: &mut Faults) -> TaskSpec {
 
     let retry_backoff = wire
         .retry_backoff
-        .and_then(|text| faults.keep("/retry_backoff", time::duration(&text)))
+        .as_deref()
+        .and_then(|text| faults.keep("/retry_backoff", time::duration(text)))
         .unwrap_or(RETRY_BACKOFF_DEFAULT);
-    let run_timeout = wire.run_timeout.and_then(|text| faults.keep("/run_timeout", timeout(&text)));
+    let run_timeout =
+        wire.run_timeout.as_deref().and_then(|text| faults.keep("/run_timeout", timeout(text)));
 
     TaskSpec {
         name: wire.name,
@@ -107,6 +111,7 @@ fn read(wire: v1::TaskSpec, faults: &mut Faults) -> TaskSpec {
         on_disconnect: on_disconnect(wire.on_disconnect, faults),
         labels: wire.labels.into(),
         secret_env: wire.secret_env.into(),
+        timing,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cluster_state::{AttemptOutcome, Task, TaskId, TaskSpec, TaskStateKind};
 
-use super::rfc3339;
+use super::{rfc3339, timing};
 use crate::v1;
 
 /// Returns the answer to a submission or a cancellation.
@@ -29,7 +29,7 @@ pub fn task(task: &Task, pending_reason: Option<String>) -> v1::Task {
     let last = task.last_attempt();
     let last_outcome = last.and_then(|attempt| attempt.outcome.as_ref());
 
-    v1::Task {
+    let mut wire = v1::Task {
         task_id: task.id.to_string(),
         name: spec.name.clone(),
         state: v1::TaskState::from(task.state.kind()).into(),
@@ -49,7 +49,10 @@ pub fn task(task: &Task, pending_reason: Option<String>) -> v1::Task {
         attempts: task.attempts.iter().map(Into::into).collect(),
         env: BTreeMap::new(),
         secret_env: Vec::new(),
-    }
+        ..v1::Task::default()
+    };
+    timing::show(&mut wire, task);
+    wire
 }
 
 /// Adds the environment of a task to what is shown of it: of secret variables the names.
@@ -102,6 +105,7 @@ mod tests {
                 attempt(2, AttemptOutcome::Exited { code: 1 }),
             ],
             index: LogIndex(1_042),
+            course: None,
         }
     }
 

@@ -125,4 +125,9 @@ fn check_spec(spec: &TaskSpec) {
     }
     assert!(spec.command.first().is_some_and(|program| !program.is_empty()));
     assert!(spec.env.iter().all(|(name, _)| spec.env.get(name).is_some()));
+    let Some(timing) = &spec.timing else { return };
+    assert!((1_000..=100_000).contains(&timing.retry.factor_milli));
+    assert!(timing.retry.jitter_milli <= 1_000 && timing.retry.final_codes.len() <= 32);
+    assert!(timing.retry.final_codes.iter().all(|codes| (1..=codes.last).contains(&codes.first)));
+    assert!(timing.retry.max_backoff.is_none_or(|most| most.as_secs() <= 24 * 3_600));
 }

@@ -2,7 +2,7 @@
 
 use cluster_state::Rejection;
 
-use super::{ErrorKind, Outcome, Problem};
+use super::{ErrorKind, Fault, Outcome, Problem};
 
 impl From<&Rejection> for ErrorKind {
     fn from(rejection: &Rejection) -> Self {
@@ -32,6 +32,8 @@ impl From<&Rejection> for ErrorKind {
             | Rejection::Oversubscribed { .. }
             | Rejection::LateRegistration { .. }
             | Rejection::BelowLevel { .. }
+            | Rejection::NotRetryable { .. }
+            | Rejection::RetriedMeanwhile
             | Rejection::SettingsChanged { .. } => Self::Conflict,
             Rejection::NameInUse { .. }
             | Rejection::LateStart { .. }
@@ -39,7 +41,7 @@ impl From<&Rejection> for ErrorKind {
             Rejection::IdempotencyConflict => Self::IdempotencyConflict,
             Rejection::LimitReached { .. } => Self::LimitReached,
             Rejection::QueueFull { .. } => Self::QueueFull,
-            Rejection::Invalid { .. } => Self::InvalidTask,
+            Rejection::Invalid { .. } | Rejection::Untimely { .. } => Self::InvalidTask,
             Rejection::InvalidSetting { .. } => Self::InvalidValue,
         }
     }
@@ -48,6 +50,11 @@ impl From<&Rejection> for ErrorKind {
 impl From<&Rejection> for Problem {
     /// Converts a rejection. A rejected command changed nothing.
     fn from(rejection: &Rejection) -> Self {
-        Self::new(rejection.into(), rejection.to_string()).with_outcome(Outcome::Rejected)
+        let mut problem = Self::new(rejection.into(), rejection.to_string());
+        if let Rejection::Untimely { position, field, detail } = rejection {
+            let pointer = format!("/{position}/{field}");
+            problem.errors = vec![Fault { pointer, detail: detail.to_string() }];
+        }
+        problem.with_outcome(Outcome::Rejected)
     }
 }

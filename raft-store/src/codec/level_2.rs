@@ -5,7 +5,7 @@ mod tasks;
 use cluster_state::{
     AdoptIssuer, AuditRecord, ClusterId, CreateUserToken, DropOrphans, Epoch, ForgetWorker,
     HolderRecord, IssueCertificate, IssuerRecord, Level, Meta, NoteOrder, Orphan, PruneTrail,
-    RevokeCertificates, RevokeUserToken, RotateAuthority, SeedSettings, SetSettings,
+    RetryTask, RevokeCertificates, RevokeUserToken, RotateAuthority, SeedSettings, SetSettings,
     SettingsRecord, TaskId, Term, Timestamp, UserToken,
 };
 use serde::{Deserialize, Serialize};
@@ -91,6 +91,11 @@ impl Versioned for RevokeUserToken {
 
 impl Versioned for Orphan {
     const TYPE: u8 = 14;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for RetryTask {
+    const TYPE: u8 = 60;
     const LEVEL: Level = LEVEL;
 }
 

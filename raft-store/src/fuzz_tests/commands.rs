@@ -5,7 +5,7 @@ use cluster_state::{Level, LogIndex, Proposal, State, TextMap, Timestamp, TokenI
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::proposals::{Step, step, steps};
+use super::proposals::{Past, Step, step, steps};
 use super::{MEMORY, entry};
 use crate::codec::{
     decode_command, decode_entry, decode_proposal, encode_command, encode_entry, stamp,
@@ -15,7 +15,9 @@ use crate::types::Payload;
 /// Generates a command.
 pub(super) fn encoded() -> impl Strategy<Value = Vec<u8>> {
     step().prop_map(|step| {
-        encode_command(&step.proposal(&State::new()).command, Level::NEWEST).unwrap().to_vec()
+        encode_command(&step.proposal(&State::new(), &Past::default()).command, Level::NEWEST)
+            .unwrap()
+            .to_vec()
     })
 }
 
@@ -24,7 +26,7 @@ pub(super) fn applied(log: Vec<Step>) -> (LogIndex, State) {
     let (mut index, mut state) = (LogIndex(0), State::new());
     for step in log {
         index = index.next();
-        let proposal = step.proposal(&state);
+        let proposal = step.proposal(&state, &Past::default());
         state.apply(index, proposal);
     }
     (index, state)
@@ -101,7 +103,9 @@ fn whatever_command_can_be_read_can_be_applied() {
 /// Generates a command that makes sense in this state, mutated; parts of the one before it may be
 /// mixed in.
 fn mutant(state: &State, step: Step, mutations: Mutations, before: &mut Vec<u8>) -> Vec<u8> {
-    let encoded = encode_command(&step.proposal(state).command, Level::NEWEST).unwrap().to_vec();
+    let encoded = encode_command(&step.proposal(state, &Past::default()).command, Level::NEWEST)
+        .unwrap()
+        .to_vec();
     let mutant = mutations.of(encoded.clone(), before);
     *before = encoded;
     mutant

@@ -23,7 +23,7 @@ use cluster_state::{
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
-use super::proposals::log;
+use super::proposals::{Past, log};
 use super::records::records;
 use crate::codec::{
     CodecError, ORDERED_TYPE, Versioned, decode, decode_command, encode, encode_command,
@@ -126,7 +126,7 @@ fn samples() -> Samples {
         let mut state = State::new();
         state.restore(start.clone());
         for (step, index) in steps.iter().cloned().zip(1..) {
-            let proposal = step.proposal(&state);
+            let proposal = step.proposal(&state, &Past::default());
             take(Kind::Command, encode_command(&proposal.command, Level::NEWEST).unwrap().to_vec());
             state.apply(LogIndex(index), proposal);
         }

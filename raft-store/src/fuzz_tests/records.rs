@@ -14,7 +14,7 @@ use proptest::sample::Index;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::proposals::{Step, log};
+use super::proposals::{Past, Step, log};
 use super::{MEMORY, membership, position, vote};
 use crate::codec::{
     Versioned, check_stored, decode, decode_json, encode, encode_json, encode_record,
@@ -39,7 +39,7 @@ pub(super) fn records(start: Record, steps: Vec<Step>) -> Vec<Vec<u8>> {
     let mut records =
         vec![encode(&unknown, Level::NEWEST).unwrap(), encode(&known, Level::NEWEST).unwrap()];
     for (step, index) in steps.into_iter().zip(1..) {
-        let proposal = step.proposal(&state);
+        let proposal = step.proposal(&state, &Past::default());
         let applied = state.apply(LogIndex(index), proposal);
         let verdict: Verdict = match applied.reply {
             Ok(reply) => Ok((LogIndex(index), reply)),

@@ -65,7 +65,7 @@ fn check_level(command: &Command, cluster: Level) -> Result<(), ProposeError> {
 }
 
 fn adds_tasks(command: &Command) -> bool {
-    matches!(command.itself(), Command::SubmitTasks(_))
+    matches!(command.itself(), Command::SubmitTasks(_) | Command::RetryTask(_))
 }
 
 /// Proposes to this master's Raft, within bounds.

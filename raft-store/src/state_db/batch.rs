@@ -102,8 +102,7 @@ impl<'db> Batch<'db> {
             Record::Meta(meta) => self.put(self.tables.records, StateRecord::Meta.key(), meta),
             Record::Leader(leader) => self.put(self.tables.leaders, leader.term.key(), leader),
             Record::Worker(worker) => self.put(self.tables.workers, worker.id.as_str(), worker),
-            Record::Task(task) if task.state.is_terminal() => self.put_finished(task),
-            Record::Task(task) => self.put(self.tables.tasks, task.id.key(), task),
+            Record::Task(task) => self.put_task(task),
             Record::IdempotencyKey(key) => self.put(self.tables.idempotency, &*key.key, key),
             Record::Departed(one) => self.put(self.tables.departed, one.worker.id.as_str(), one),
             Record::Token(token) => self.put(self.tables.tokens, token.id.as_str(), token),
@@ -146,6 +145,17 @@ impl<'db> Batch<'db> {
         }
     }
 
+    fn put_task(&mut self, task: &Task) -> Result<(), StorageError> {
+        // Only such a task may have ended before.
+        if task.retries() > 0 {
+            self.forget_end(task.id)?;
+        }
+        if task.state.is_terminal() {
+            return self.put_finished(task);
+        }
+        self.put(self.tables.tasks, task.id.key(), task)
+    }
+
     fn put_finished(&mut self, task: &Task) -> Result<(), StorageError> {
         self.delete(self.tables.tasks, task.id.key())?;
         self.put(self.tables.history, task.id.key(), task)?;
@@ -153,15 +163,20 @@ impl<'db> Batch<'db> {
         Ok(())
     }
 
-    /// Forgets a task. It is the only change that reads: retention is rare, and only the old record
-    /// tells the task's end.
+    /// Forgets a task.
     fn forget(&mut self, id: TaskId) -> Result<(), StorageError> {
+        self.forget_end(id)?;
+        // The task may have finished in this very batch, which then holds nothing else about it.
+        self.delete(self.tables.tasks, id.key())
+    }
+
+    /// Forgets how a task has ended. Only this reads: it is rare, and only the old record tells the
+    /// time of the end.
+    fn forget_end(&mut self, id: TaskId) -> Result<(), StorageError> {
         if let Some(bytes) = self.database.get_pinned_cf(self.tables.history, id.key())? {
             let key = finish_key(&codec::decode::<Task>(&bytes)?);
             self.delete(self.tables.history_by_finish, key.key())?;
         }
-        // The task may have finished in this very batch, which then holds nothing else about it.
-        self.delete(self.tables.tasks, id.key())?;
         self.delete(self.tables.history, id.key())
     }
 
@@ -205,10 +220,86 @@ fn last_of_each_record(changes: &[(LogIndex, Change)]) -> Vec<bool> {
 
 #[cfg(test)]
 mod tests {
-    use cluster_state::{AttemptNumber, AttemptRef, Epoch, Orphan, OrphanEnd, OrphanId};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use cluster_state::{
+        AttemptNumber, AttemptRef, Class, Course, Epoch, OnDisconnect, Orphan, OrphanEnd, OrphanId,
+        Resources, TaskSpec, TaskState, TextMap,
+    };
 
     use super::super::{Restored, StateDb};
     use super::*;
+    use crate::history;
+
+    fn task(state: TaskState, finished_at: Option<u64>, retries: u32) -> Task {
+        let class = Class {
+            priority: 50,
+            resources: Resources::default(),
+            constraints: Vec::new(),
+            worker: None,
+        };
+        let spec = TaskSpec {
+            name: None,
+            command: vec!["true".to_owned()],
+            env: TextMap::default(),
+            working_dir: None,
+            class: Arc::new(class),
+            max_attempts: 3,
+            retry_backoff: Duration::ZERO,
+            run_timeout: None,
+            on_disconnect: OnDisconnect::Keep,
+            labels: TextMap::default(),
+            secret_env: cluster_state::SecretMap::default(),
+            timing: None,
+        };
+        let course = Course { retries, ..Course::default() };
+        Task {
+            id: TaskId(7),
+            spec: Arc::new(spec),
+            state,
+            reason: None,
+            submitted_at: Timestamp(1),
+            finished_at: finished_at.map(Timestamp),
+            failures: 0,
+            losses: 0,
+            attempts: Vec::new(),
+            index: LogIndex(1),
+            course: (retries > 0).then(|| Box::new(course)),
+        }
+    }
+
+    #[test]
+    fn a_retried_task_is_in_one_place_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = StateDb::open(dir.path().join("db")).unwrap();
+        let database = store.database();
+        let write = |tasks: &[Task]| {
+            let put = |task: &Task| (LogIndex(1), Change::Put(Record::Task(task.clone().into())));
+            let mut batch = Batch::new(database, Level::NEWEST).unwrap();
+            batch.put_changes(&tasks.iter().map(put).collect::<Vec<_>>()).unwrap();
+            batch.write().unwrap();
+        };
+        let places = || {
+            let live = Restored::load(database).unwrap().state.task(TaskId(7)).is_some();
+            let ended = history::task(database, TaskId(7)).unwrap().is_some();
+            let before = |at| history::finished_before(database, Timestamp(at), 9).unwrap().len();
+            (live, ended, before(11), before(31))
+        };
+
+        write(&[task(TaskState::Failed, Some(10), 0)]);
+        assert_eq!(places(), (false, true, 1, 1));
+        write(&[task(TaskState::Queued, None, 1)]);
+        assert_eq!(places(), (true, false, 0, 0));
+        write(&[task(TaskState::Cancelled, Some(20), 1)]);
+        assert_eq!(places(), (false, true, 0, 1));
+        // Retried, and ended again, within one batch.
+        write(&[task(TaskState::Queued, None, 2), task(TaskState::Failed, Some(30), 2)]);
+        assert_eq!(places(), (false, true, 0, 1));
+        write(&[task(TaskState::Queued, None, 3)]);
+        write(&[task(TaskState::Failed, Some(40), 3), task(TaskState::Queued, None, 4)]);
+        assert_eq!(places(), (true, false, 0, 0));
+    }
 
     #[test]
     fn orphaned_results_are_read_back_in_their_order() {

@@ -106,8 +106,13 @@ impl StateReader {
     ///
     /// If the disk cannot be read.
     pub async fn task(&self, id: TaskId) -> Result<Option<Arc<Task>>, StorageError> {
-        let live = self.with(|state| state.task(id).cloned());
-        if live.is_some() { Ok(live) } else { self.finished_task(id).await }
+        let live = || self.with(|state| state.task(id).cloned());
+        if let Some(task) = live() {
+            return Ok(Some(task));
+        }
+        let finished = self.finished_task(id).await?;
+        // It may have been retried in between.
+        Ok(finished.or_else(live))
     }
 
     /// Returns a finished task.

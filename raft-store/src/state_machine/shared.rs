@@ -51,6 +51,10 @@ impl Memory {
                 Change::Put(Record::Task(task)) if task.state.is_terminal() => {
                     self.finished.insert(task.id, Arc::clone(task));
                 }
+                // It may have ended in the same batch.
+                Change::Put(Record::Task(task)) if task.retries() > 0 => {
+                    self.finished.remove(&task.id);
+                }
                 Change::Delete(Key::Task(id)) => {
                     self.finished.remove(id);
                 }

@@ -7,9 +7,11 @@ mod connection;
 mod health;
 mod order;
 mod orphan;
+mod retry;
 mod rotation;
 mod settings;
 mod task;
+mod timer;
 mod trail;
 mod user;
 mod worker;
@@ -93,6 +95,7 @@ fn perform(apply: &mut Apply<'_>, command: Command) -> Result<Reply, Rejection> 
         Command::StartAttempts(command) => apply.start_attempts(&command),
         Command::FinishAttempts(command) => apply.finish_attempts(command),
         Command::CancelTask(command) => apply.cancel_task(command.task),
+        Command::RetryTask(command) => apply.retry_task(command),
         Command::RequeueAttempts(command) => apply.requeue_attempts(&command),
         Command::Tick(command) => apply.tick(&command),
         Command::SetScheduling(command) => apply.set_scheduling(&command),
@@ -156,7 +159,7 @@ impl Apply<'_> {
         self.state.task(id).cloned().ok_or(Rejection::NotLive { task: id })
     }
 
-    /// Writes a task. One that is over never runs again, so it keeps its secret variables no longer.
+    /// Writes a task. One that is over keeps its secret variables no longer.
     fn put_task(&mut self, mut task: Task) {
         if task.state.is_terminal() && task.spec.secret_env.has_values() {
             let spec = Arc::make_mut(&mut task.spec);

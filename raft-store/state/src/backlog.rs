@@ -26,7 +26,7 @@ pub const AGEING_STEP: Duration = Duration::from_secs(60);
 /// All tasks age at the same pace, so the order of two tasks never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
-    /// Time at which a task of the highest priority would have to be submitted to be as important,
+    /// Time at which a task of the highest priority would have to be queued to be as important,
     /// in milliseconds since the Unix epoch.
     since: u64,
     task: TaskId,
@@ -41,7 +41,7 @@ impl Rank {
     pub fn of(task: &Task) -> Self {
         let lacking = Limits::NEWEST.priority_max.saturating_sub(task.spec.class.priority);
         let handicap = AGEING_STEP * u32::from(lacking);
-        Self { since: task.submitted_at.after(handicap).0, task: task.id }
+        Self { since: task.queued_at().after(handicap).0, task: task.id }
     }
 
     const fn next(self) -> Self {

@@ -37,6 +37,8 @@ pub struct Meta {
     pub orphans_found: u64,
     /// Number of those that made room for others before an operator dropped them. Since level 2.
     pub orphans_displaced: u64,
+    /// Log position of the latest order that had a finished task run again. Since level 2.
+    pub last_retry: LogIndex,
 }
 
 impl Default for Meta {
@@ -53,6 +55,7 @@ impl Default for Meta {
             continued_at: TaskId(1),
             orphans_found: 0,
             orphans_displaced: 0,
+            last_retry: LogIndex(0),
         }
     }
 }

@@ -21,16 +21,14 @@ pub use self::orphans::{DropOrphans, OrphanSelection};
 pub use self::settings::{SeedSettings, SetSettings};
 pub use self::tasks::{
     AssignTasks, Assignment, CancelTask, FinishAttempts, FinishedAttempt, IdempotencyKey,
-    RequeueAttempts, RequeueScope, StartAttempts, SubmitTasks,
+    RequeueAttempts, RequeueScope, RetryTask, StartAttempts, SubmitTasks,
 };
 pub use self::users::{CreateUserToken, RevokeUserToken};
 pub use self::workers::{
     ChangeHealth, ConnectWorker, DisconnectWorkers, ForgetDeparted, HealthChange, HealthFinding,
     LabelWorker, NoteRival, RegisterWorker, SchedulingOrder, SetScheduling, UnregisterWorker,
 };
-use crate::{
-    AuditRecord, Generation, IssuerRecord, Level, Settings, TaskSpec, Timestamp, UserToken,
-};
+use crate::{AuditRecord, Generation, IssuerRecord, Level, Settings, Timestamp, Timing, UserToken};
 
 /// A command with the leader's stamp of time: the content of a log entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +63,8 @@ pub enum Command {
     FinishAttempts(FinishAttempts),
     /// Cancel a task on a user's behalf.
     CancelTask(CancelTask),
+    /// Have a finished task run again on a user's behalf.
+    RetryTask(RetryTask),
     /// Requeue the tasks of workers whose leases ended.
     RequeueAttempts(RequeueAttempts),
     /// Fire due timers.
@@ -131,13 +131,12 @@ impl Command {
     #[must_use]
     pub fn min_level(&self) -> Level {
         match self {
-            Self::SubmitTasks(submission) if submission.has_secrets() => TaskSpec::SECRETS_LEVEL,
+            Self::SubmitTasks(submission) => submission.min_level(),
             Self::BeginTerm(_)
             | Self::RegisterWorker(_)
             | Self::UnregisterWorker(_)
             | Self::ConnectWorker(_)
             | Self::DisconnectWorkers(_)
-            | Self::SubmitTasks(_)
             | Self::AssignTasks(_)
             | Self::StartAttempts(_)
             | Self::FinishAttempts(_)
@@ -155,6 +154,7 @@ impl Command {
             | Self::NoteRival(_)
             | Self::ChangeHealth(_)
             | Self::RaiseLevel(_) => Level::FIRST,
+            Self::RetryTask(_) => Timing::LEVEL,
             Self::SeedSettings(_) | Self::SetSettings(_) => Settings::LEVEL,
             Self::CreateUserToken(_) | Self::RevokeUserToken(_) => UserToken::LEVEL,
             Self::DropOrphans(_) => Generation::LEVEL,

@@ -2,8 +2,8 @@
 
 use crate::index::Index;
 use crate::{
-    AttemptNumber, SettingKey, Settings, Shortage, State, StopReason, Task, TaskId, TaskState,
-    Worker, WorkerId,
+    AttemptNumber, Course, SettingKey, Settings, Shortage, State, StopReason, Task, TaskId,
+    TaskReason, TaskState, Timing, Worker, WorkerId,
 };
 
 /// An invariant that does not hold: a bug in `apply`.
@@ -40,6 +40,9 @@ pub enum Violation {
     /// A live task has used up its failures or its losses.
     #[error("task {0} should have failed")]
     Exhausted(TaskId),
+    /// A live task's course contradicts its state, or what was asked of it.
+    #[error("task {0} has a course that its state or its timing contradicts")]
+    CourseContradictsState(TaskId),
     /// The idempotency keys and their order by age differ.
     #[error("the idempotency keys differ from those ordered by age")]
     KeysOutOfStep,
@@ -192,6 +195,10 @@ impl State {
             return Err(Violation::NumbersDoNotRise(task.id));
         }
 
+        if !self.course_fits(task) {
+            return Err(Violation::CourseContradictsState(task.id));
+        }
+
         let Some(attempt) = task.live_attempt() else { return Ok(()) };
         let worker = self
             .owner(&attempt.worker)
@@ -200,5 +207,34 @@ impl State {
             return Err(Violation::PastEpoch { task: task.id, attempt: attempt.number });
         }
         Ok(())
+    }
+
+    /// Returns whether what is known of the task's course fits its state, and what was asked of it.
+    fn course_fits(&self, task: &Task) -> bool {
+        let timing = task.spec.timing.as_deref();
+        let course = task.course.as_deref().cloned().unwrap_or_default();
+        let asks = |asked: Option<bool>| asked.unwrap_or(false);
+        let is_known = task.course.is_none() || course != Course::default();
+        let is_timed = timing.is_none_or(|timing| *timing != Timing::default());
+        let has_level = self.meta().level >= Timing::LEVEL
+            || (timing.is_none() && task.course.is_none() && self.meta().last_retry.0 == 0);
+
+        let may_be_late = asks(timing.map(|timing| timing.queue_timeout.is_some()));
+        let must_end = asks(timing.map(|timing| timing.deadline.is_some()));
+        let is_awaited = course.start_by.is_some();
+        let is_late = task.live_attempt().is_some_and(|attempt| {
+            attempt.stop == Some(StopReason::Deadline)
+                && course.end_by.is_none_or(|end| end > self.meta().now)
+        });
+        let waits_for_start = task.reason == Some(TaskReason::StartTime);
+        let is_scheduled = matches!(task.state, TaskState::Scheduled { .. });
+        is_known
+            && is_timed
+            && has_level
+            && !is_late
+            && must_end == course.end_by.is_some()
+            && (may_be_late || !is_awaited)
+            && !(is_awaited && task.state == TaskState::Running)
+            && !(waits_for_start && (is_awaited || course.queued_at.is_some() || !is_scheduled))
     }
 }

@@ -24,6 +24,7 @@ mod lease;
 mod level;
 mod limits;
 mod orphan;
+mod rejection;
 mod reply;
 mod resources;
 mod rotation;
@@ -51,7 +52,7 @@ pub use command::{
     EndMassLoss, FinishAttempts, FinishedAttempt, ForgetDeparted, ForgetWorker, Grounds,
     HealthChange, HealthFinding, IdempotencyKey, IssueCertificate, LabelWorker, NoteOrder,
     NoteRival, Ordered, OrphanSelection, Proposal, PruneTrail, RaiseLevel, RaiseMassLoss,
-    RegisterWorker, RequeueAttempts, RequeueScope, RevokeCertificates, RevokeToken,
+    RegisterWorker, RequeueAttempts, RequeueScope, RetryTask, RevokeCertificates, RevokeToken,
     RevokeUserToken, RotateAuthority, RotationStep, SchedulingOrder, SeedSettings, SetScheduling,
     SetSettings, StartAttempts, SubmitTasks, Tick, UnregisterWorker,
 };
@@ -69,9 +70,8 @@ pub use lease::LeaseTimes;
 pub use level::Level;
 pub use limits::Limits;
 pub use orphan::{Orphan, OrphanEnd};
-pub use reply::{
-    AttemptVerdict, FinishVerdict, IdempotencyRecord, Registered, Rejection, Reply, Resume,
-};
+pub use rejection::Rejection;
+pub use reply::{AttemptVerdict, FinishVerdict, IdempotencyRecord, Registered, Reply, Resume};
 pub use resources::{Resources, Shortage};
 pub use rotation::{AuthorityRecord, RootRecord, Rotation, RotationPhase};
 pub use secret::{SecretMap, SecretText};
@@ -82,8 +82,9 @@ pub use settings::{
 };
 pub use state::{Applied, State};
 pub use task::{
-    Attempt, AttemptOutcome, AttemptOutcomeKind, Class, LossReason, OnDisconnect, StopReason, Task,
-    TaskReason, TaskSpec, TaskState, TaskStateKind, UnknownState,
+    Attempt, AttemptOutcome, AttemptOutcomeKind, Class, Course, ExitCodes, LossReason,
+    OnDisconnect, RetryPolicy, StopReason, Task, TaskReason, TaskSpec, TaskState, TaskStateKind,
+    Timing, UnknownState, When,
 };
 pub use text_map::TextMap;
 pub use time::{Timestamp, millis};

@@ -61,8 +61,16 @@ pub struct Limits {
     pub trial_min: Duration,
     /// Attempts kept in a task's record; older ones are dropped, their numbers are not reused.
     pub attempts_kept_max: usize,
-    /// Longest wait between two attempts.
+    /// Longest wait between two attempts of a task that does not say otherwise.
     pub retry_backoff_max: Duration,
+    /// Longest wait that a task may ask for.
+    pub task_backoff_max: Duration,
+    /// Largest factor by which waits may grow, in thousandths.
+    pub retry_factor_milli_max: u32,
+    /// Most ranges of exit codes after which a task may ask not to be tried again.
+    pub final_codes_max: usize,
+    /// Longest time ahead for which a task may be submitted: later ones are typing errors.
+    pub task_horizon: Duration,
     /// Timers that one `Tick` lets fire, so that no single entry stalls the others.
     pub timers_per_tick_max: usize,
     /// Leader records kept.
@@ -120,6 +128,10 @@ impl Limits {
         trial_min: Duration::from_secs(3),
         attempts_kept_max: 32,
         retry_backoff_max: Duration::from_secs(5 * 60),
+        task_backoff_max: Duration::from_secs(24 * 60 * 60),
+        retry_factor_milli_max: 100_000,
+        final_codes_max: 32,
+        task_horizon: Duration::from_secs(366 * 24 * 60 * 60),
         timers_per_tick_max: 10_000,
         leaders_kept_max: 100,
         orphans_kept_max: 100_000,
@@ -151,6 +163,8 @@ impl Limits {
     pub const TASK_BYTES: u64 = 640;
     /// Bytes of an attempt of a live task.
     pub const ATTEMPT_BYTES: u64 = 128;
+    /// Bytes of the bounds on a live task's life, and of what is known of its course.
+    pub const TIMING_BYTES: u64 = 256;
     /// Bytes of an idempotency key beside its text.
     pub const KEY_BYTES: u64 = 192;
     /// Bytes of each text beside its content: pointer, length and the allocator's rounding.

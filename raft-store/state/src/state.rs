@@ -208,8 +208,8 @@ impl State {
         self.index.workers_to_tell()
     }
 
-    /// Returns the time at which the next timer fires: a backoff, a run timeout, the deadline of a
-    /// drain, the next phase of a suspension, or the end of an idempotency key.
+    /// Returns the time at which the next timer fires: one of a task, the deadline of a drain, the next
+    /// phase of a suspension, or the end of an idempotency key.
     #[must_use]
     pub fn next_timer(&self) -> Option<Timestamp> {
         let key = self.oldest_key().map(|(at, _)| at.after(self.limits().idempotency_retention));

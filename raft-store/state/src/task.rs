@@ -2,6 +2,7 @@
 
 mod attempt;
 mod kind;
+mod timing;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::attempt::{Attempt, AttemptOutcome, LossReason, StopReason};
 pub use self::kind::{AttemptOutcomeKind, TaskStateKind, UnknownState};
+pub(crate) use self::timing::Due;
+pub use self::timing::{Course, ExitCodes, RetryPolicy, Timing, When};
 use crate::{
     AttemptNumber, Constraint, Level, Limits, LogIndex, Resources, SecretMap, TaskId, TextMap,
     Timestamp, Worker, WorkerId,
@@ -32,7 +35,7 @@ pub struct TaskSpec {
     pub class: Arc<Class>,
     /// Number of failures of the task itself after which it has failed.
     pub max_attempts: u32,
-    /// Wait before the second attempt; doubles with each further failure.
+    /// Wait before the second attempt; grows with each further failure.
     pub retry_backoff: Duration,
     /// Longest run of one attempt; unlimited when absent.
     pub run_timeout: Option<Duration>,
@@ -42,11 +45,20 @@ pub struct TaskSpec {
     pub labels: TextMap,
     /// Environment variables beside `env` whose values nobody is shown. Since level 2.
     pub secret_env: SecretMap,
+    /// Bounds on its life, if it has any. Since level 2.
+    pub timing: Option<Box<Timing>>,
 }
 
 impl TaskSpec {
     /// The level since which a task may have secret variables.
     pub const SECRETS_LEVEL: Level = Level(2);
+
+    /// Returns the lowest level of a cluster whose members read it.
+    pub(crate) fn min_level(&self) -> Level {
+        let of_secrets = (!self.secret_env.is_empty()).then_some(Self::SECRETS_LEVEL);
+        let of_timing = self.timing.as_ref().map(|_| Timing::LEVEL);
+        of_secrets.into_iter().chain(of_timing).max().unwrap_or(Level::FIRST)
+    }
 
     /// Returns the bytes of memory that a task of this specification takes before its first
     /// attempt, by the account of [`Task::bytes`], with a class of its own.
@@ -67,7 +79,8 @@ impl TaskSpec {
             .iter()
             .map(|(name, value)| text_bytes(name) + text_bytes(value.reveal()))
             .sum::<u64>();
-        of_command + of_optional + of_map(&self.env) + of_map(&self.labels) + of_secrets
+        let of_timing = self.timing.as_ref().map_or(0, |_| Limits::TIMING_BYTES);
+        of_command + of_optional + of_map(&self.env) + of_map(&self.labels) + of_secrets + of_timing
     }
 }
 
@@ -142,14 +155,16 @@ pub struct Task {
     pub submitted_at: Timestamp,
     /// Time at which it reached a terminal state.
     pub finished_at: Option<Timestamp>,
-    /// Failures of the task itself so far; `max_attempts` of them end it.
+    /// Failures of the task itself since it began or was retried; `max_attempts` of them end it.
     pub failures: u32,
-    /// Workers lost under it so far.
+    /// Workers lost under it in the same time.
     pub losses: u32,
     /// Placements so far, oldest first; the last one may be live.
     pub attempts: Vec<Attempt>,
     /// Log position of the record's last change.
     pub index: LogIndex,
+    /// Points of its course that its attempts do not tell, if there are any. Since level 2.
+    pub course: Option<Box<Course>>,
 }
 
 impl Task {
@@ -210,39 +225,14 @@ impl Task {
     pub fn must_stop(&self) -> bool {
         self.live_attempt().is_some_and(|attempt| attempt.stop.is_some())
     }
-
-    /// Returns the time of its next timer: its backoff ends or its run times out.
-    #[must_use]
-    pub fn timer(&self) -> Option<Timestamp> {
-        match self.state {
-            TaskState::Scheduled { until } => Some(until),
-            TaskState::Running => {
-                let attempt = self.live_attempt().filter(|attempt| attempt.stop.is_none())?;
-                Some(attempt.started_at?.after(self.spec.run_timeout?))
-            }
-            TaskState::Queued
-            | TaskState::Assigned
-            | TaskState::Cancelling
-            | TaskState::Completed
-            | TaskState::Failed
-            | TaskState::Cancelled => None,
-        }
-    }
-
-    /// Returns the wait after the failure that was just counted.
-    #[must_use]
-    pub fn backoff(&self, limits: &Limits) -> Duration {
-        let doublings = self.failures.saturating_sub(1).min(31);
-        self.spec.retry_backoff.saturating_mul(1 << doublings).min(limits.retry_backoff_max)
-    }
 }
 
-/// State of a task. Terminal states never change.
+/// State of a task. Only a user's order to retry it changes a terminal state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum TaskState {
-    /// Waits for a point in time, such as the end of a backoff.
+    /// Waits for a point in time: its start time, or the end of a backoff.
     Scheduled {
-        /// Time at which it is queued again.
+        /// Time at which it is queued.
         until: Timestamp,
     },
     /// Waits for a worker.
@@ -290,6 +280,14 @@ pub enum TaskReason {
     WorkerUnfit,
     /// Its worker was lost and it waits for another.
     WorkerLost,
+    /// It waits for its start time. Since level 2.
+    StartTime,
+    /// It did not start within its `queue_timeout`. Since level 2.
+    QueueTimeout,
+    /// Its deadline passed before it was over. Since level 2.
+    Deadline,
+    /// It failed with an exit code after which it is not tried again. Since level 2.
+    FinalExitCode,
 }
 
 impl fmt::Display for TaskReason {
@@ -301,6 +299,10 @@ impl fmt::Display for TaskReason {
             Self::RetryBackoff => "waiting for retry_backoff after a failed attempt",
             Self::WorkerLost => "its worker was lost",
             Self::WorkerUnfit => "its worker could not start programs",
+            Self::StartTime => "waiting for its start time",
+            Self::QueueTimeout => "queue-timeout: it did not start in time",
+            Self::Deadline => "deadline: it was not over in time",
+            Self::FinalExitCode => "failed with an exit code of no_retry_exit_codes",
         })
     }
 }

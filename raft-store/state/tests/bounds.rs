@@ -251,6 +251,7 @@ fn spec() -> TaskSpec {
         on_disconnect: cluster_state::OnDisconnect::Keep,
         labels: cluster_state::TextMap::default(),
         secret_env: cluster_state::SecretMap::default(),
+        timing: None,
     }
 }
 

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use cluster_state::{
     Applied, AttemptNumber, AttemptRef, Change, Class, Command, Epoch, FinishVerdict, Key,
     LogIndex, Preference, Proposal, Rank, Record, Reply, Resources, Since, State, Task, TaskId,
-    TaskStateKind, WorkerId,
+    TaskReason, TaskStateKind, Timestamp, WorkerId,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-use proposals::Step;
-use reached::{change_name, reply_names};
+use proposals::{Past, Step};
+use reached::{change_name, reason_name, reply_names};
 
 #[path = "replay/proposals.rs"]
 mod proposals;
@@ -121,6 +121,7 @@ fn the_proposals_reach_what_they_are_to_test() {
         for step in steps {
             let applied = run.step(step);
             seen.extend(applied.changes.iter().filter_map(change_name));
+            seen.extend(applied.changes.iter().filter_map(reason_name));
             seen.extend(reply_names(&applied));
         }
     }
@@ -170,6 +171,13 @@ fn the_proposals_reach_what_they_are_to_test() {
             "on record",
             "refusal on record",
             "record forgotten",
+            "start time",
+            "queue timeout",
+            "deadline",
+            "stopped at the deadline",
+            "final exit code",
+            "retried",
+            "retried meanwhile",
         ])
         .filter(|name| !seen.contains(name))
         .collect::<Vec<_>>();
@@ -181,20 +189,31 @@ fn the_proposals_reach_what_they_are_to_test() {
 struct Run {
     state: State,
     log: Vec<(LogIndex, Proposal)>,
+    past: Past,
 }
 
 impl From<Record> for Run {
     fn from(start: Record) -> Self {
-        Self { state: restored(std::iter::once(start)), log: Vec::new() }
+        Self { state: restored(std::iter::once(start)), ..Self::default() }
     }
 }
 
 impl Run {
     fn step(&mut self, step: Step) -> Applied {
         let index = LogIndex(u64::try_from(self.log.len()).unwrap() + 1);
-        let proposal = step.proposal(&self.state);
+        let proposal = step.proposal(&self.state, &self.past);
         self.log.push((index, proposal.clone()));
-        self.state.apply(index, proposal)
+        let applied = self.state.apply(index, proposal);
+
+        self.past.index = index;
+        for change in &applied.changes {
+            if let Change::Put(Record::Task(task)) = change
+                && task.state.is_terminal()
+            {
+                self.past.finished.push(Arc::clone(task));
+            }
+        }
+        applied
     }
 }
 
@@ -226,12 +245,18 @@ impl History {
             prop_assert!(!self.ended.contains(&reported.task), "{:?} ended before", reported);
             prop_assert!(self.accepted.insert(reported), "{:?} was accepted twice", reported);
         }
+        if let (Command::RetryTask(order), Ok(Reply::Retried(_))) =
+            (command.itself(), &applied.reply)
+        {
+            prop_assert!(self.ended.remove(&order.task.id), "{} had not ended", order.task.id);
+        }
         for change in &applied.changes {
             let Change::Put(Record::Task(task)) = change else { continue };
             prop_assert!(!self.ended.contains(&task.id), "{} changed after its end", task.id);
             if task.state.is_terminal() {
                 self.ended.insert(task.id);
                 prop_assert!(task.live_attempt().is_none() && task.finished_at.is_some());
+                prop_assert!(is_late_as_it_says(task), "{:?} was not late", task);
             }
             let Some(last) = task.last_attempt() else { continue };
             let attempt = AttemptRef { task: task.id, attempt: last.number };
@@ -247,6 +272,19 @@ impl History {
         }
         Ok(())
     }
+}
+
+/// Tells whether a task that ended for being late was: it had not started, or its deadline had passed.
+fn is_late_as_it_says(task: &Task) -> bool {
+    let is_after = |at: Option<Timestamp>| at.is_some_and(|at| task.finished_at >= Some(at));
+    let course = task.course.as_deref();
+    let has_started = || task.attempts.iter().any(|attempt| attempt.started_at.is_some());
+    if task.reason == Some(TaskReason::QueueTimeout) {
+        let start_by = course.and_then(|course| course.start_by);
+        return is_after(start_by) && (task.retries() > 0 || !has_started());
+    }
+    let end_by = course.and_then(|course| course.end_by);
+    task.reason != Some(TaskReason::Deadline) || is_after(end_by)
 }
 
 /// Returns the live attempts, each with the worker and epoch that own it.

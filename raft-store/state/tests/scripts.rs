@@ -11,10 +11,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use cluster_state::{LogIndex, Meta, Proposal, Record, State, Timestamp};
+use cluster_state::{Change, Meta, Proposal, Record, State, Timestamp};
 
-use syntax::Line;
+use syntax::{Known, Line};
 
 #[path = "scripts/syntax.rs"]
 mod syntax;
@@ -42,6 +43,7 @@ scripts! {
     a_confirmation_after_the_result_changes_nothing
     a_cordoned_worker_gets_no_tasks
     a_certified_name_is_nobody_elses
+    a_deadline_stops_whatever_a_task_does
     a_departed_worker_comes_back_as_who_it_was
     a_departed_worker_is_told
     a_drain_can_be_taken_back_half_way
@@ -50,6 +52,7 @@ scripts! {
     a_drained_worker_stays_closed_when_it_restarts
     a_failure_waits_for_its_backoff
     a_failure_without_backoff_is_due_at_once
+    a_finished_task_is_retried_by_hand
     a_join_token_admits_until_it_expires
     a_lost_worker_burns_no_attempt
     a_mass_loss_is_raised_once_and_acknowledged
@@ -78,7 +81,9 @@ scripts! {
     a_task_is_placed_once
     a_task_may_ask_not_to_wait_for_a_silent_worker
     a_task_that_is_over_keeps_no_secrets
+    a_task_that_starts_too_late_fails
     a_task_that_starts_nowhere_suspends_nobody
+    a_task_waits_for_its_start_time
     a_token_admits_nobody_who_has_departed
     a_users_token_is_good_until_it_is_revoked
     a_wait_between_attempts_is_at_most_five_minutes
@@ -95,9 +100,11 @@ scripts! {
     an_old_leader_is_refused
     an_operator_burns_neither_attempts_nor_losses
     an_operator_drops_orphaned_results
+    an_order_to_retry_comes_too_late
     an_orphaned_result_is_kept_once
     an_unfit_worker_burns_no_attempt
     an_unreachable_worker_gives_back_what_it_never_had
+    bounds_on_a_life_need_the_second_level
     cancelling_a_running_task_waits_for_its_worker
     cancelling_a_waiting_task_ends_it_at_once
     finished_tasks_are_forgotten_when_told
@@ -113,12 +120,14 @@ scripts! {
     secret_variables_need_the_second_level
     settings_are_changed_by_whoever_has_seen_them
     settings_need_the_second_level
+    some_exit_codes_are_final
     the_first_leader_gives_a_cluster_its_settings
     the_last_sign_of_a_silent_worker_is_on_record
     the_same_key_with_another_body_is_a_conflict
     two_workers_do_not_share_a_name
     unregistering_requeues
     what_a_restored_cluster_has_lost_is_kept
+    what_cannot_run_again_is_not_retried
     what_is_known_is_no_orphan
     what_starts_elsewhere_counts_against_a_worker
     where_a_worker_listens_is_not_what_an_operator_said
@@ -170,7 +179,7 @@ struct Run {
     state: State,
     /// State that is built from the changes alone, as a master's disk is.
     rebuilt: State,
-    index: LogIndex,
+    past: Known,
     clock: Timestamp,
 }
 
@@ -219,17 +228,22 @@ impl Run {
     }
 
     fn step(&mut self, line: &str) -> String {
-        match syntax::parse(line, &self.state) {
+        match syntax::parse(line, &self.state, &self.past) {
             Line::Show(view) => wording::view(view, &self.state),
             Line::Restore => self.restore(),
             Line::Apply { at, command } => {
                 self.clock = at.unwrap_or(self.clock);
-                self.index = self.index.next();
+                self.past.index = self.past.index.next();
                 let before: Meta = *self.state.meta();
                 let proposal = Proposal { proposed_at: self.clock, command: *command };
-                let applied = self.state.apply(self.index, proposal);
+                let applied = self.state.apply(self.past.index, proposal);
 
                 for change in applied.changes.clone() {
+                    if let Change::Put(Record::Task(task)) = &change
+                        && task.state.is_terminal()
+                    {
+                        self.past.finished.push(Arc::clone(task));
+                    }
                     self.rebuilt.follow(change);
                 }
                 assert_eq!(self.state.check_invariants(), Ok(()), "after {line}");

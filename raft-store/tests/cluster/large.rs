@@ -36,6 +36,7 @@ fn submission(bytes: usize) -> Command {
             on_disconnect: OnDisconnect::Keep,
             labels: TextMap::default(),
             secret_env: cluster_state::SecretMap::default(),
+            timing: None,
         })
     };
     let tasks = (0..bytes / TASK_BYTES).map(task).collect();

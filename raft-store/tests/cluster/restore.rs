@@ -38,6 +38,7 @@ fn submit() -> Command {
         on_disconnect: OnDisconnect::Keep,
         labels: TextMap::default(),
         secret_env: cluster_state::SecretMap::default(),
+        timing: None,
     };
     Command::SubmitTasks(SubmitTasks { tasks: vec![Arc::new(spec)], idempotency_key: None })
 }

@@ -58,6 +58,7 @@ pub(crate) fn spec() -> Arc<TaskSpec> {
         on_disconnect: cluster_state::OnDisconnect::Keep,
         labels: cluster_state::TextMap::default(),
         secret_env: cluster_state::SecretMap::default(),
+        timing: None,
     })
 }
 

@@ -38,6 +38,12 @@ pub enum TaskCommand {
         /// Id of the task
         task_id: String,
     },
+    /// Have tasks run again that failed or were cancelled
+    Retry {
+        /// Ids of the tasks
+        #[arg(required = true)]
+        task_ids: Vec<String>,
+    },
     /// Show the output of a task
     Logs(LogsArgs),
 }
@@ -78,6 +84,8 @@ pub struct SubmitArgs {
     /// Longest time that one attempt may run, as in 90s or 2h
     #[arg(long, group = "spec", value_name = "DURATION")]
     pub run_timeout: Option<String>,
+    #[command(flatten)]
+    pub timing: TimingArgs,
     /// Only worker that may run the task
     #[arg(long, group = "spec", value_name = "WORKER_ID")]
     pub worker: Option<String>,
@@ -93,6 +101,38 @@ pub struct SubmitArgs {
     /// Program and its arguments, after --
     #[arg(last = true, group = "spec")]
     pub command: Vec<String>,
+}
+
+/// When the task may start, when it is too late for it, and how its failures are retried.
+#[derive(Debug, Default, Args)]
+pub struct TimingArgs {
+    /// Time from the submission to when the task may start, as in 90s or 2h
+    #[arg(long, group = "spec", value_name = "DURATION", conflicts_with = "not_before")]
+    pub delay: Option<String>,
+    /// Time before which the task does not start, as in 2030-01-31T12:00:00Z
+    #[arg(long, group = "spec", value_name = "TIME")]
+    pub not_before: Option<String>,
+    /// Longest time that the task may be queued before it starts for the first time
+    #[arg(long, group = "spec", value_name = "DURATION")]
+    pub queue_timeout: Option<String>,
+    /// When the task must be over: so long after the submission, or a time
+    #[arg(long, group = "spec", value_name = "DURATION|TIME")]
+    pub deadline: Option<String>,
+    /// Wait after the first failure [default: 1s]
+    #[arg(long, group = "spec", value_name = "DURATION")]
+    pub retry_backoff: Option<String>,
+    /// Factor by which each wait is longer than the one before [default: 2]
+    #[arg(long, group = "spec", value_name = "FACTOR")]
+    pub retry_factor: Option<f64>,
+    /// Longest wait between attempts, up to 24h [default: 5m]
+    #[arg(long, group = "spec", value_name = "DURATION")]
+    pub retry_max_backoff: Option<String>,
+    /// Largest part of a wait by which chance shortens it, from 0 to 1 [default: 0]
+    #[arg(long, group = "spec", value_name = "FRACTION")]
+    pub retry_jitter: Option<f64>,
+    /// Exit codes after which the task is not tried again, as in 2 or 64-78; may be repeated
+    #[arg(long = "no-retry-exit-code", group = "spec", value_name = "CODE|FIRST-LAST")]
+    pub no_retry_exit_codes: Vec<String>,
 }
 
 /// Selection of tasks.

@@ -75,6 +75,7 @@ fn read_tasks(path: &Path) -> Result<Vec<v1::TaskSpec>, Failure> {
 fn from_flags(args: &mut SubmitArgs) -> Result<v1::TaskSpec, Failure> {
     let names_resources = args.cpu.is_some() || args.memory_mb.is_some();
     let secrets = std::mem::take(&mut args.secret_env);
+    let timing = std::mem::take(&mut args.timing);
     Ok(v1::TaskSpec {
         name: args.name.take(),
         command: std::mem::take(&mut args.command),
@@ -90,6 +91,15 @@ fn from_flags(args: &mut SubmitArgs) -> Result<v1::TaskSpec, Failure> {
         run_timeout: args.run_timeout.take(),
         labels: args.labels.drain(..).collect(),
         secret_env: secret_source::read(secrets, |name| std::env::var(name).ok())?,
+        delay: timing.delay,
+        not_before: timing.not_before,
+        queue_timeout: timing.queue_timeout,
+        deadline: timing.deadline,
+        retry_backoff: timing.retry_backoff,
+        retry_factor: timing.retry_factor,
+        retry_max_backoff: timing.retry_max_backoff,
+        retry_jitter: timing.retry_jitter,
+        no_retry_exit_codes: timing.no_retry_exit_codes,
         ..v1::TaskSpec::default()
     })
 }
@@ -104,7 +114,10 @@ mod tests {
     #[test]
     fn flags_become_a_task() {
         let line = "clusterctl task submit --name n --memory-mb 64 --priority 9 --env A=1 \
-            --label team=x --max-attempts 2 --run-timeout 1m --worker w1 -- echo hello";
+            --label team=x --max-attempts 2 --run-timeout 1m --worker w1 --delay 5s \
+            --queue-timeout 10m --deadline 2h --retry-backoff 2s --retry-factor 1.5 \
+            --retry-max-backoff 1h --retry-jitter 0.25 --no-retry-exit-code 2 \
+            --no-retry-exit-code 64-78 -- echo hello";
         let args = Args::try_parse_from(line.split_whitespace()).unwrap();
         let Command::Cluster(ClusterCommand::Task { command: TaskCommand::Submit(mut args) }) =
             args.command
@@ -121,6 +134,14 @@ mod tests {
             max_attempts: Some(2),
             run_timeout: Some("1m".to_owned()),
             labels: [("team".to_owned(), "x".to_owned())].into(),
+            delay: Some("5s".to_owned()),
+            queue_timeout: Some("10m".to_owned()),
+            deadline: Some("2h".to_owned()),
+            retry_backoff: Some("2s".to_owned()),
+            retry_factor: Some(1.5),
+            retry_max_backoff: Some("1h".to_owned()),
+            retry_jitter: Some(0.25),
+            no_retry_exit_codes: vec!["2".to_owned(), "64-78".to_owned()],
             ..v1::TaskSpec::default()
         };
         assert_eq!(from_flags(&mut args).unwrap(), expected);

@@ -1,4 +1,4 @@
-//! `task`: lists, shows, cancels and awaits tasks.
+//! `task`: lists, shows, cancels, retries and awaits tasks.
 
 use proto::client::Client;
 use proto::consistency::Consistency;
@@ -39,8 +39,36 @@ pub(super) async fn run(context: &Context, command: TaskCommand) -> Result<(), F
                 format!("{} {}", task.task_id, name_of::<v1::TaskState>(task.state))
             })
         }
+        TaskCommand::Retry { task_ids } => retry(context, &client, &task_ids).await,
         TaskCommand::Logs(args) => logs::run(context, &client, args).await,
     }
+}
+
+/// Retries one task after the other. Those that cannot be retried do not keep back the others; the first
+/// of their errors is that of the command.
+async fn retry(context: &Context, client: &Client, task_ids: &[String]) -> Result<(), Failure> {
+    let mut retried = Vec::with_capacity(task_ids.len());
+    let mut first = None;
+    for id in task_ids {
+        match client.retry(id).await {
+            Ok(task) => retried.push(task),
+            Err(error) => {
+                if first.is_some() {
+                    context.output.message(format_args!("{error}"));
+                }
+                first.get_or_insert(error);
+            }
+        }
+    }
+    if !retried.is_empty() {
+        context.output.data(retried.as_slice(), |tasks, _| {
+            let line = |task: &v1::SubmittedTask| {
+                format!("{} {}", task.task_id, name_of::<v1::TaskState>(task.state))
+            };
+            tasks.iter().map(line).collect::<Vec<_>>().join("\n")
+        })?;
+    }
+    first.map_or(Ok(()), |error| Err(error.into()))
 }
 
 pub(super) async fn list(

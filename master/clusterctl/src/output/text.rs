@@ -229,6 +229,20 @@ pub fn task(task: &v1::Task, style: Style) -> String {
     if !task.secret_env.is_empty() {
         summary.push(("secrets", task.secret_env.join(",")));
     }
+    for (name, value) in [
+        ("not before", &task.not_before),
+        ("queue timeout", &task.queue_timeout),
+        ("deadline", &task.deadline),
+        ("retry factor", &task.retry_factor.map(|factor| factor.to_string())),
+        ("retry max backoff", &task.retry_max_backoff),
+        ("retry jitter", &task.retry_jitter.map(|jitter| jitter.to_string())),
+        ("retries", &task.retries.map(|retries| retries.to_string())),
+    ] {
+        summary.extend(value.clone().map(|value| (name, value)));
+    }
+    if !task.no_retry_exit_codes.is_empty() {
+        summary.push(("no retry after", task.no_retry_exit_codes.join(",")));
+    }
     summary.extend([
         ("submitted at", task.submitted_at.clone()),
         ("started at", or_nothing(task.started_at.as_ref())),

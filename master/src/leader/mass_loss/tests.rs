@@ -101,6 +101,7 @@ impl Fleet {
             on_disconnect: OnDisconnect::Keep,
             labels: TextMap::default(),
             secret_env: cluster_state::SecretMap::default(),
+            timing: None,
         };
         let tasks = SubmitTasks { tasks: vec![spec.into()], idempotency_key: None };
         self.apply(0, Command::SubmitTasks(tasks));

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use cluster_state::{
-    Class, Scheduling, State, Task, TaskState, Timestamp, Trouble, Worker, WorkerId,
+    Class, Scheduling, State, Task, TaskReason, TaskState, Timestamp, Trouble, Worker, WorkerId,
 };
 use proto::convert;
 
@@ -15,6 +15,8 @@ const AHEAD_COUNTED_MAX: usize = 1_000;
 pub(crate) enum PendingReason {
     /// It waits for the end of its backoff.
     Backoff(Timestamp),
+    /// It waits for its start time.
+    StartTime(Timestamp),
     /// Its worker cannot be called.
     Untold {
         worker: WorkerId,
@@ -53,6 +55,9 @@ impl PendingReason {
     #[must_use]
     pub(crate) fn of(state: &State, task: &Task) -> Option<Self> {
         match task.state {
+            TaskState::Scheduled { until } if task.reason == Some(TaskReason::StartTime) => {
+                return Some(Self::StartTime(until));
+            }
             TaskState::Scheduled { until } => return Some(Self::Backoff(until)),
             TaskState::Queued => {}
             TaskState::Assigned | TaskState::Cancelling => return Self::untold(state, task),
@@ -88,6 +93,7 @@ impl PendingReason {
         match self {
             Self::AllBusy { workers, .. } => format!("all {workers} workers that fit are busy"),
             Self::Backoff(_)
+            | Self::StartTime(_)
             | Self::Untold { .. }
             | Self::Refused { .. }
             | Self::NoWorkers
@@ -147,6 +153,9 @@ impl fmt::Display for PendingReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Backoff(_) => f.write_str("waiting for retry_backoff after a failed attempt"),
+            Self::StartTime(until) => {
+                write!(f, "waiting for its start time, {}", convert::rfc3339(*until))
+            }
             Self::Untold { worker, trouble: Trouble { detail, since } } => {
                 let since = convert::rfc3339(*since);
                 write!(f, "{worker} cannot be told: {detail}, since {since}")

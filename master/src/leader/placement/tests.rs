@@ -94,6 +94,7 @@ impl Script {
             on_disconnect: cluster_state::OnDisconnect::Keep,
             labels: cluster_state::TextMap::default(),
             secret_env: cluster_state::SecretMap::default(),
+            timing: None,
         });
         self.apply(Command::SubmitTasks(SubmitTasks {
             tasks: vec![spec; count],

@@ -93,7 +93,7 @@ impl Tally {
         let had_started = known.is_some_and(|live| live.has_started);
         let is_first = earlier.iter().all(|attempt| attempt.started_at.is_none());
         if let Some(started_at) = last.started_at.filter(|_| is_first && !had_started) {
-            facts.push(Fact::TaskStarted { waited: started_at.since(task.submitted_at) });
+            facts.push(Fact::TaskStarted { waited: started_at.since(task.queued_at()) });
         }
 
         match &last.outcome {

@@ -31,6 +31,7 @@ fn task(id: u64, state: TaskState) -> Arc<Task> {
         on_disconnect: cluster_state::OnDisconnect::Keep,
         labels: BTreeMap::from([("parity".to_owned(), (id % 2).to_string())]).into(),
         secret_env: cluster_state::SecretMap::default(),
+        timing: None,
     };
     Arc::new(Task {
         id: TaskId(id),
@@ -43,6 +44,7 @@ fn task(id: u64, state: TaskState) -> Arc<Task> {
         losses: 0,
         attempts: Vec::new(),
         index: LogIndex(id),
+        course: None,
     })
 }
 

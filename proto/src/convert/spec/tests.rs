@@ -30,6 +30,7 @@ fn a_bare_command_gets_the_defaults() {
         on_disconnect: OnDisconnect::Keep,
         labels: cluster_state::TextMap::default(),
         secret_env: cluster_state::SecretMap::default(),
+        timing: None,
     };
     assert_eq!(spec, expected);
 }

@@ -1,4 +1,4 @@
-//! Tasks and their submissions, which may have secret variables since level 2.
+//! Tasks and their submissions, which may have secret variables and bounds on their lives since level 2.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::LEVEL;
 use crate::codec::{CodecError, Versioned, read_body, write_body};
 
-/// A description without secret variables.
+/// A description without secret variables and timing.
 #[derive(Serialize, Deserialize)]
 struct TaskSpecBefore {
     name: Option<String>,
@@ -28,9 +28,9 @@ struct TaskSpecBefore {
 }
 
 impl TaskSpecBefore {
-    /// Fails where the description has secret variables, which no cluster below the level accepts.
+    /// Fails where the description has what no cluster below the level accepts.
     fn of(spec: &TaskSpec, cluster: Level) -> Result<Self, CodecError> {
-        if !spec.secret_env.is_empty() {
+        if !spec.secret_env.is_empty() || spec.timing.is_some() {
             return Err(CodecError::NoSuchEncoding(cluster));
         }
         let TaskSpec {
@@ -45,6 +45,7 @@ impl TaskSpecBefore {
             on_disconnect,
             labels,
             secret_env: _,
+            timing: _,
         } = spec.clone();
         Ok(Self {
             name,
@@ -87,6 +88,7 @@ impl From<TaskSpecBefore> for Arc<TaskSpec> {
             on_disconnect,
             labels,
             secret_env: SecretMap::default(),
+            timing: None,
         })
     }
 }
@@ -137,10 +139,14 @@ impl Versioned for Task {
             losses,
             attempts,
             index,
+            course: None,
         })
     }
 
     fn write_earlier(&self, cluster: Level, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        if self.course.is_some() {
+            return Err(CodecError::NoSuchEncoding(cluster));
+        }
         let spec = TaskSpecBefore::of(&self.spec, cluster)?;
         let Self { id, state, reason, submitted_at, finished_at, failures, losses, index, .. } =
             *self;
@@ -194,7 +200,7 @@ impl Versioned for SubmitTasks {
 mod tests {
     use std::collections::BTreeMap;
 
-    use cluster_state::Resources;
+    use cluster_state::{Resources, Timing};
 
     use super::*;
     use crate::codec::{decode, encode};
@@ -219,6 +225,7 @@ mod tests {
             on_disconnect: OnDisconnect::Keep,
             labels: TextMap::default(),
             secret_env: secrets.collect::<BTreeMap<_, _>>().into(),
+            timing: None,
         };
         SubmitTasks { tasks: vec![Arc::new(spec)], idempotency_key: None }
     }
@@ -234,5 +241,22 @@ mod tests {
         assert!(refused.contains("level 1") && !refused.contains("hunter2"), "{refused}");
         let written = encode(&secret, LEVEL).unwrap();
         assert_eq!(decode::<SubmitTasks>(&written).unwrap(), secret);
+    }
+
+    #[test]
+    fn bounds_on_a_life_cost_one_byte_where_there_are_none() {
+        let plain = submission(&[]);
+        let early = encode(&plain, Level::FIRST).unwrap();
+        let written = encode(&plain, LEVEL).unwrap();
+        // One for the absent secrets, too.
+        assert_eq!(written.len(), early.len() + 2);
+
+        let spec = plain.tasks.first().unwrap();
+        let queue_timeout = Some(Duration::from_secs(60));
+        let timing = Timing { queue_timeout, ..Timing::default() };
+        let timed = TaskSpec { timing: timing.boxed(), ..TaskSpec::clone(spec) };
+        let timed = SubmitTasks { tasks: vec![timed.into()], idempotency_key: None };
+        assert!(encode(&timed, Level::FIRST).is_err());
+        assert_eq!(decode::<SubmitTasks>(&encode(&timed, LEVEL).unwrap()).unwrap(), timed);
     }
 }

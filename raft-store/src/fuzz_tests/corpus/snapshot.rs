@@ -16,7 +16,7 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
 use super::super::membership;
-use super::super::proposals::steps;
+use super::super::proposals::{Past, steps};
 use super::{hex, unhex};
 use crate::codec::encode_record;
 use crate::keys::Table;
@@ -82,7 +82,7 @@ fn store(database: &StateDb, level: Level) {
     }
     // Until a moment at which each table has rows.
     while index.0 < COMMANDS_MIN || !is_rich(&state) {
-        let proposal = drawn.next().unwrap().proposal(&state);
+        let proposal = drawn.next().unwrap().proposal(&state, &Past::default());
         if !matches!(proposal.command, Command::RaiseLevel(_)) {
             index = LogIndex(index.0 + 1);
             let applied = state.apply(index, proposal);

@@ -95,8 +95,8 @@ impl Apply<'_> {
 
     /// Marks the live attempt as started. A task that is being cancelled keeps that state.
     pub(super) fn put_started(&mut self, mut task: Task) {
-        let Some(attempt) = task.attempts.last_mut() else { return };
-        attempt.started_at.get_or_insert(self.now);
+        task.note_start(self.now);
+        let Some(attempt) = task.last_attempt() else { return };
         let worker = attempt.worker.clone();
         let started = AttemptRef { task: task.id, attempt: attempt.number };
         if task.state == TaskState::Assigned {
@@ -211,43 +211,17 @@ impl Apply<'_> {
     /// Ends the live attempt and decides the next state of its task.
     pub(super) fn end_attempt(&mut self, mut task: Task, outcome: AttemptOutcome) {
         let is_new_there = is_new_there(&task);
-        let Some(attempt) = task.attempts.last_mut() else { return };
-        assert!(attempt.outcome.is_none(), "an attempt ends once");
-        let stop = attempt.stop;
         // The result may arrive before the confirmation of the start.
         match outcome {
             AttemptOutcome::Exited { .. }
             | AttemptOutcome::Signaled { .. }
-            | AttemptOutcome::StartFailed { .. } => {
-                attempt.started_at.get_or_insert(self.now);
-            }
+            | AttemptOutcome::StartFailed { .. } => task.note_start(self.now),
             AttemptOutcome::WorkerUnfit { .. } | AttemptOutcome::Lost(_) => {}
         }
-        let (outcome, end) = match outcome {
-            AttemptOutcome::Exited { code: 0 } => (outcome, End::Success),
-            // An attempt that a drain stopped has not failed.
-            AttemptOutcome::Exited { .. } | AttemptOutcome::Signaled { .. }
-                if stop == Some(StopReason::Drained) =>
-            {
-                let reason = LossReason::WorkerDrained;
-                (AttemptOutcome::Lost(reason), End::loss(reason))
-            }
-            AttemptOutcome::Exited { .. }
-            | AttemptOutcome::Signaled { .. }
-            | AttemptOutcome::StartFailed { .. } => (outcome, End::Failure),
-            // An unfit worker may be given the task several times, but counts once.
-            AttemptOutcome::WorkerUnfit { .. } => {
-                (outcome, End::Loss { reason: TaskReason::WorkerUnfit, counts: is_new_there })
-            }
-            // The drain stopped the attempt before the worker had heard of it.
-            AttemptOutcome::Lost(LossReason::UnknownToWorker)
-                if stop == Some(StopReason::Drained) =>
-            {
-                let reason = LossReason::WorkerDrained;
-                (AttemptOutcome::Lost(reason), End::loss(reason))
-            }
-            AttemptOutcome::Lost(reason) => (outcome, End::loss(reason)),
-        };
+        let Some(attempt) = task.attempts.last_mut() else { return };
+        assert!(attempt.outcome.is_none(), "an attempt ends once");
+        let stop = attempt.stop;
+        let (outcome, end) = judged(outcome, stop, is_new_there);
         attempt.finished_at = Some(self.now);
         attempt.outcome = Some(outcome);
         self.judge_start(&task);
@@ -256,8 +230,17 @@ impl Apply<'_> {
             // Cancelled even if the process exited with 0: it was told to stop half way.
             (Some(StopReason::Cancelled), _) => self.end(task, TaskState::Cancelled),
             (Some(StopReason::RunTimeout), _) => self.fail(task),
+            (Some(StopReason::Deadline), _) => {
+                task.reason = Some(TaskReason::Deadline);
+                self.end(task, TaskState::Failed);
+            }
             (Some(StopReason::Drained) | None, End::Success) => {
                 self.end(task, TaskState::Completed);
+            }
+            (Some(StopReason::Drained) | None, End::Failure) if is_final(&task) => {
+                task.failures = task.failures.saturating_add(1);
+                task.reason = Some(TaskReason::FinalExitCode);
+                self.end(task, TaskState::Failed);
             }
             (Some(StopReason::Drained) | None, End::Failure) => self.fail(task),
             (Some(StopReason::Drained) | None, End::Loss { reason, counts }) => {
@@ -266,7 +249,7 @@ impl Apply<'_> {
         }
     }
 
-    fn end(&mut self, task: Task, state: TaskState) {
+    pub(super) fn end(&mut self, task: Task, state: TaskState) {
         self.put_task(Task { state, finished_at: Some(self.now), ..task });
     }
 
@@ -317,6 +300,45 @@ impl End {
     const fn loss(reason: LossReason) -> Self {
         Self::Loss { reason: TaskReason::WorkerLost, counts: reason.counts() }
     }
+}
+
+/// Returns an attempt's outcome as it goes on record, and its consequence. `is_new_there` says that the
+/// task has not found the worker unfit before.
+fn judged(
+    outcome: AttemptOutcome,
+    stop: Option<StopReason>,
+    is_new_there: bool,
+) -> (AttemptOutcome, End) {
+    match outcome {
+        AttemptOutcome::Exited { code: 0 } => (outcome, End::Success),
+        // An attempt that a drain stopped has not failed.
+        AttemptOutcome::Exited { .. } | AttemptOutcome::Signaled { .. }
+            if stop == Some(StopReason::Drained) =>
+        {
+            let reason = LossReason::WorkerDrained;
+            (AttemptOutcome::Lost(reason), End::loss(reason))
+        }
+        AttemptOutcome::Exited { .. }
+        | AttemptOutcome::Signaled { .. }
+        | AttemptOutcome::StartFailed { .. } => (outcome, End::Failure),
+        // An unfit worker may be given the task several times, but counts once.
+        AttemptOutcome::WorkerUnfit { .. } => {
+            (outcome, End::Loss { reason: TaskReason::WorkerUnfit, counts: is_new_there })
+        }
+        // The drain stopped the attempt before the worker had heard of it.
+        AttemptOutcome::Lost(LossReason::UnknownToWorker) if stop == Some(StopReason::Drained) => {
+            let reason = LossReason::WorkerDrained;
+            (AttemptOutcome::Lost(reason), End::loss(reason))
+        }
+        AttemptOutcome::Lost(reason) => (outcome, End::loss(reason)),
+    }
+}
+
+/// Returns whether the task asks not to be tried again after an end such as that of its last attempt.
+fn is_final(task: &Task) -> bool {
+    let outcome = task.last_attempt().and_then(|attempt| attempt.outcome.as_ref());
+    let code = outcome.and_then(AttemptOutcome::exit_code);
+    task.spec.timing.as_ref().is_some_and(|timing| timing.retry.is_final(code))
 }
 
 /// Returns whether the task has not found its current worker unfit before.

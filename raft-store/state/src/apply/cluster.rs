@@ -4,7 +4,7 @@
 use super::Apply;
 use crate::{
     BeginTerm, CreateToken, JoinToken, LeaderRecord, MassLoss, RaiseLevel, RaiseMassLoss,
-    Rejection, Reply, StopReason, Task, TaskState, Term, Tick, TokenId, WorkerId,
+    Rejection, Reply, Task, Term, Tick, TokenId, WorkerId,
 };
 
 impl Apply<'_> {
@@ -58,26 +58,6 @@ impl Apply<'_> {
         let more = self.state.next_timer().is_some_and(|at| at <= self.now);
         let fired = u32::try_from(due.len() + workers.len() + expired).unwrap_or(u32::MAX);
         Ok(Reply::Ticked { fired, more })
-    }
-
-    fn fire_timer(&mut self, mut task: Task) {
-        match task.state {
-            TaskState::Scheduled { .. } => {
-                self.put_task(Task { state: TaskState::Queued, reason: None, ..task });
-            }
-            TaskState::Running => {
-                if let Some(attempt) = task.attempts.last_mut() {
-                    attempt.stop = Some(StopReason::RunTimeout);
-                }
-                self.put_task(task);
-            }
-            TaskState::Queued
-            | TaskState::Assigned
-            | TaskState::Cancelling
-            | TaskState::Completed
-            | TaskState::Failed
-            | TaskState::Cancelled => {}
-        }
     }
 
     fn fire_worker_timers(&mut self, id: &WorkerId) {

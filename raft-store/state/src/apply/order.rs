@@ -39,6 +39,9 @@ impl Order {
             Command::CancelTask(command) => {
                 order(AuditAction::CancelTask, format!("task/{}", command.task))
             }
+            Command::RetryTask(command) => {
+                order(AuditAction::RetryTask, format!("task/{}", command.task.id))
+            }
             Command::CreateToken(command) => {
                 order(AuditAction::CreateToken, format!("join-token/{}", command.token))
             }

@@ -24,7 +24,7 @@ impl Apply<'_> {
         for spec in command.tasks {
             let id = self.meta.next_task;
             self.meta.next_task = id.next();
-            self.put_task(Task {
+            let mut task = Task {
                 id,
                 spec,
                 state: TaskState::Queued,
@@ -35,7 +35,10 @@ impl Apply<'_> {
                 losses: 0,
                 attempts: Vec::new(),
                 index: self.index,
-            });
+                course: None,
+            };
+            task.begin(self.now);
+            self.put_task(task);
         }
         if let Some(IdempotencyKey { key, fingerprint }) = command.idempotency_key {
             self.put_key(IdempotencyRecord { key, fingerprint, first, count, at: self.now });
@@ -69,7 +72,10 @@ impl Apply<'_> {
         if is_keyed && self.state.keys() >= limits.idempotency_keys_max {
             return Err(Rejection::limit("idempotency keys", limits.idempotency_keys_max));
         }
-        command.tasks.iter().try_for_each(|spec| check_spec(spec, limits))
+        command.tasks.iter().enumerate().try_for_each(|(position, spec)| {
+            check_spec(spec, limits)?;
+            self.check_timing(position, spec)
+        })
     }
 
     /// Refuses a submission that would take more memory than live tasks may use. Each task counts
@@ -77,7 +83,11 @@ impl Apply<'_> {
     fn check_memory(&self, command: &SubmitTasks) -> Result<(), Rejection> {
         let tasks = command.tasks.iter().map(|spec| spec.bytes()).sum::<u64>();
         let key = command.idempotency_key.as_ref();
-        let wanted = tasks + key.map_or(0, |key| Limits::KEY_BYTES + key.key.len() as u64);
+        self.check_room(tasks + key.map_or(0, |key| Limits::KEY_BYTES + key.key.len() as u64))
+    }
+
+    /// Refuses what would take more memory than live tasks may use.
+    pub(super) fn check_room(&self, wanted: u64) -> Result<(), Rejection> {
         let (bytes, bytes_max) = (self.state.live_bytes(), self.meta.live_bytes_max);
         if bytes.saturating_add(wanted) > bytes_max {
             return Err(Rejection::QueueFull { bytes, wanted, bytes_max });

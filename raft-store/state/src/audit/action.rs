@@ -81,6 +81,8 @@ actions! {
     ForgetWorker = "forget-worker",
     /// Change the authority, step by step.
     RotateAuthority = "rotate-authority",
+    /// Have a finished task run again.
+    RetryTask = "retry-task",
 }
 
 impl AuditAction {
@@ -88,7 +90,7 @@ impl AuditAction {
     /// at most half of the trail, so that whoever submits cannot push out what operators have done.
     #[must_use]
     pub const fn is_about_tasks(self) -> bool {
-        matches!(self, Self::SubmitTasks | Self::CancelTask)
+        matches!(self, Self::SubmitTasks | Self::CancelTask | Self::RetryTask)
     }
 }
 

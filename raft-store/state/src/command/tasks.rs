@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptOutcome, AttemptRef, Epoch, LossReason, TaskId, TaskSpec, Term, WorkerId};
+use crate::{
+    AttemptOutcome, AttemptRef, Epoch, Level, LogIndex, LossReason, Task, TaskId, TaskSpec, Term,
+    WorkerId,
+};
 
 /// See [`crate::Command::SubmitTasks`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,10 +19,10 @@ pub struct SubmitTasks {
 }
 
 impl SubmitTasks {
-    /// Returns whether a task has secret variables.
+    /// Returns the lowest level of a cluster whose members read all of the tasks.
     #[must_use]
-    pub fn has_secrets(&self) -> bool {
-        self.tasks.iter().any(|task| !task.secret_env.is_empty())
+    pub(crate) fn min_level(&self) -> Level {
+        self.tasks.iter().map(|task| task.min_level()).max().unwrap_or(Level::FIRST)
     }
 }
 
@@ -88,6 +91,16 @@ pub struct FinishedAttempt {
 pub struct CancelTask {
     /// The task.
     pub task: TaskId,
+}
+
+/// See [`crate::Command::RetryTask`]. The state does not hold finished tasks, so the command carries the
+/// record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryTask {
+    /// The finished task.
+    pub task: Arc<Task>,
+    /// Log position at which the proposer knew the record: what happened later may contradict it.
+    pub known_at: LogIndex,
 }
 
 /// See [`crate::Command::RequeueAttempts`].

@@ -44,6 +44,8 @@ pub enum StopReason {
     RunTimeout,
     /// The deadline of its worker's drain has passed.
     Drained,
+    /// The deadline of its task has passed. Since level 2.
+    Deadline,
 }
 
 /// Outcome of an attempt.

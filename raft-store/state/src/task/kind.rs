@@ -44,7 +44,7 @@ impl TaskStateKind {
         Self::ALL.into_iter().filter(|kind| !kind.is_terminal())
     }
 
-    /// Returns true for a state that never changes.
+    /// Returns true for a state that only a user's order to retry the task changes.
     #[must_use]
     pub const fn is_terminal(self) -> bool {
         match self {

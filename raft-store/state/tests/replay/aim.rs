@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use cluster_state::{
     AssignTasks, Attempt, AttemptRef, CancelTask, ChangeHealth, Command, DisconnectWorkers,
-    EndMassLoss, Epoch, FinishAttempts, ForgetDeparted, NoteRival, PruneTrail, RaiseLevel,
-    RaiseMassLoss, RequeueAttempts, RotateAuthority, RotationStep, SeedSettings, SetSettings,
-    StartAttempts, State, Task, TaskId, WorkerId,
+    EndMassLoss, Epoch, FinishAttempts, ForgetDeparted, LogIndex, NoteRival, PruneTrail,
+    RaiseLevel, RaiseMassLoss, RequeueAttempts, RetryTask, RotateAuthority, RotationStep,
+    SeedSettings, SetSettings, StartAttempts, State, Task, TaskId, WorkerId,
 };
 
 /// Precision with which the numbers of a command are made to match the state.
@@ -18,6 +18,15 @@ pub(super) enum Aim {
     Astray,
     /// They match.
     True,
+}
+
+/// Knowledge of a leader beside the state.
+#[derive(Debug, Default)]
+pub(crate) struct Past {
+    /// Records of finished tasks, in the order in which they were written.
+    pub(crate) finished: Vec<Arc<Task>>,
+    /// Last index of the log.
+    pub(crate) index: LogIndex,
 }
 
 /// Replaces terms, epochs and attempts in a command by the nearest that the state knows.
@@ -59,6 +68,7 @@ pub(super) fn aim_at(state: &State, aim: Aim, command: &mut Command) {
             let live = state.tasks_below(None).map(|task| task.id).collect::<Vec<_>>();
             *task = nearest(&live, *task);
         }
+        Command::RetryTask(_) => {}
         Command::Tick(tick) => tick.term = newest,
         Command::ForgetDeparted(ForgetDeparted { term, workers }) => {
             *term = newest;
@@ -106,6 +116,23 @@ fn aim_step(state: &State, step: &mut RotationStep) {
         | RotationStep::Abort { rotation } => {
             *rotation = under_way.map_or(*rotation, |known| known.id);
         }
+    }
+}
+
+/// Replaces the record of an order to retry a task by one that a proposer may have read: the newest one,
+/// or, if the aim is bad, one that may be out of date.
+pub(super) fn aim_at_past(past: &Past, aim: Aim, command: &mut Command) {
+    if let Command::Ordered(ordered) = command {
+        return aim_at_past(past, aim, &mut ordered.command);
+    }
+    let Command::RetryTask(RetryTask { task, known_at }) = command else { return };
+    let drawn = usize::try_from(known_at.0).unwrap_or(0) % past.finished.len().max(1);
+    let Some(picked) = past.finished.get(drawn) else { return };
+    if aim == Aim::True {
+        let newest = past.finished.iter().rev().find(|other| other.id == picked.id);
+        (*task, *known_at) = (Arc::clone(newest.unwrap_or(picked)), past.index);
+    } else {
+        (*task, *known_at) = (Arc::clone(picked), picked.index);
     }
 }
 

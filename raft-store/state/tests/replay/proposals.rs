@@ -2,28 +2,28 @@
 //! state holds.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    AddressSource, AssignTasks, Assignment, BeginTerm, CancelTask, ChangeHealth, Class, ClusterId,
+    AddressSource, AssignTasks, Assignment, BeginTerm, CancelTask, ChangeHealth, ClusterId,
     Command, ConnectWorker, CreateToken, CreateUserToken, DataId, DisconnectReason,
     DisconnectWorkers, EndMassLoss, FinishAttempts, ForgetDeparted, HealthChange, HealthFinding,
-    IdempotencyKey, Incarnation, LabelWorker, LeaseTimes, Level, LogIndex, LossReason, MasterId,
-    Meta, NoteRival, OnDisconnect, Process, Proposal, RaiseLevel, RaiseMassLoss, Record,
-    RegisterWorker, RequeueAttempts, RequeueScope, Resources, RevokeToken, RevokeUserToken, Role,
-    SchedulingOrder, Scope, SeedSettings, SetScheduling, SetSettings, SettingKey, Settings, Specs,
-    StartAttempts, StartNumber, State, SubmitTasks, TaskSpec, Tick, Timestamp, TokenId,
-    UnregisterWorker,
+    Incarnation, LabelWorker, LeaseTimes, Level, LogIndex, LossReason, MasterId, Meta, NoteRival,
+    Process, Proposal, RaiseLevel, RaiseMassLoss, Record, RegisterWorker, RequeueAttempts,
+    RequeueScope, Resources, RevokeToken, RevokeUserToken, Role, SchedulingOrder, Scope,
+    SeedSettings, SetScheduling, SetSettings, SettingKey, Settings, Specs, StartAttempts,
+    StartNumber, State, Tick, Timestamp, TokenId, UnregisterWorker,
 };
-use proptest::collection::{btree_map, vec};
+use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use aim::{Aim, aim_at};
+pub(crate) use aim::Past;
+use aim::{Aim, aim_at, aim_at_past};
 use certificates::certificates;
 use orders::{ordered, orphans, trail};
-use values::{attempt, constraint, epoch, finished, labels, resources, task, term, worker};
+use tasks::{retry, submit};
+use values::{attempt, epoch, finished, labels, resources, task, term, worker};
 
 #[path = "aim.rs"]
 mod aim;
@@ -31,6 +31,8 @@ mod aim;
 mod certificates;
 #[path = "orders.rs"]
 mod orders;
+#[path = "tasks.rs"]
+mod tasks;
 #[path = "values.rs"]
 mod values;
 
@@ -72,9 +74,10 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
 }
 
 impl Step {
-    /// Returns the proposal that the leader of this state makes.
-    pub(crate) fn proposal(self, state: &State) -> Proposal {
+    /// Returns the proposal that the leader of this state makes, who has read the past as well.
+    pub(crate) fn proposal(self, state: &State, past: &Past) -> Proposal {
         let Self { aim, clock, mut command } = self;
+        aim_at_past(past, aim, &mut command);
         if aim != Aim::Blind {
             aim_at(state, aim, &mut command);
         }
@@ -120,6 +123,7 @@ fn command() -> impl Strategy<Value = Command> {
         6 => start,
         6 => finish,
         2 => cancel,
+        2 => retry(),
         6 => tick,
         1 => lead,
         1 => raise,
@@ -350,45 +354,4 @@ fn silence() -> impl Strategy<Value = Command> {
             }
         ),
     ]
-}
-
-fn submit() -> impl Strategy<Value = Command> {
-    let key = ("[ab]", 0..2_u64)
-        .prop_map(|(key, fingerprint)| IdempotencyKey { key: key.into(), fingerprint });
-    (vec(spec(), 0..4), option::weighted(0.3, key)).prop_map(|(tasks, idempotency_key)| {
-        Command::SubmitTasks(SubmitTasks { tasks, idempotency_key })
-    })
-}
-
-fn spec() -> impl Strategy<Value = Arc<TaskSpec>> {
-    let constraints = vec(constraint(), 0..2);
-    // A priority above the highest makes the whole submission invalid.
-    let priority = prop_oneof![8 => 0..=2_u8, 1 => Just(101_u8)];
-    let class = (priority, resources(0..3), constraints, option::weighted(0.1, worker())).prop_map(
-        |(priority, resources, constraints, worker)| {
-            let resources = Resources { slots: 1, ..resources };
-            Arc::new(Class { priority, resources, constraints, worker })
-        },
-    );
-    let run_timeout = option::of((1..3_000_u64).prop_map(Duration::from_millis));
-    let on_disconnect = prop_oneof![Just(OnDisconnect::Keep), Just(OnDisconnect::Requeue)];
-    let secrets = btree_map("[ab]", "[a-z]{0,3}", 1..3);
-    let secret_env = option::weighted(0.05, secrets).prop_map(Option::unwrap_or_default);
-    (class, 1..4_u32, 0..3_000_u64, run_timeout, on_disconnect, secret_env).prop_map(
-        |(class, max_attempts, backoff, run_timeout, on_disconnect, secret_env)| {
-            Arc::new(TaskSpec {
-                name: None,
-                command: vec!["true".to_owned()],
-                env: cluster_state::TextMap::default(),
-                working_dir: None,
-                class,
-                max_attempts,
-                retry_backoff: Duration::from_millis(backoff),
-                run_timeout,
-                on_disconnect,
-                labels: cluster_state::TextMap::default(),
-                secret_env: secret_env.into(),
-            })
-        },
-    )
 }

@@ -3,7 +3,7 @@
 
 use cluster_state::{
     Applied, AttemptVerdict, AuditOutcome, Change, FinishVerdict, Health, Key, Level, Probation,
-    Record, Reply, Scheduling, SettingKey,
+    Record, Rejection, Reply, Scheduling, SettingKey, StopReason, TaskReason,
 };
 
 /// Returns a name of what a change shows.
@@ -50,6 +50,26 @@ pub(super) fn change_name(change: &Change) -> Option<&'static str> {
     }
 }
 
+/// Returns a name of the reason that a change of a task shows.
+pub(super) fn reason_name(change: &Change) -> Option<&'static str> {
+    let Change::Put(Record::Task(task)) = change else { return None };
+    if task.live_attempt().is_some_and(|attempt| attempt.stop == Some(StopReason::Deadline)) {
+        return Some("stopped at the deadline");
+    }
+    match task.reason? {
+        TaskReason::StartTime => Some("start time"),
+        TaskReason::QueueTimeout => Some("queue timeout"),
+        TaskReason::Deadline => Some("deadline"),
+        TaskReason::FinalExitCode => Some("final exit code"),
+        TaskReason::CancelledByUser
+        | TaskReason::AttemptsExhausted
+        | TaskReason::LossesExhausted
+        | TaskReason::RetryBackoff
+        | TaskReason::WorkerUnfit
+        | TaskReason::WorkerLost => None,
+    }
+}
+
 fn health_name(health: &Health) -> Option<&'static str> {
     let probation = health.suspension.as_ref().map(|suspension| suspension.probation);
     match probation {
@@ -70,7 +90,9 @@ pub(super) fn reply_names(applied: &Applied) -> Vec<&'static str> {
         FinishVerdict::Stale => "stale",
     };
     match &applied.reply {
+        Err(Rejection::RetriedMeanwhile) => vec!["retried meanwhile"],
         Err(_) => vec!["rejected"],
+        Ok(Reply::Retried(_)) => vec!["retried"],
         Ok(Reply::Assigned(placed)) => {
             placed.iter().map(|one| if one.is_ok() { "placed" } else { "not placed" }).collect()
         }

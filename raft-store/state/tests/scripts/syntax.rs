@@ -6,23 +6,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    AddressSource, AssignTasks, BeginTerm, CancelTask, ChangeHealth, Class, ClusterId, Command,
+    AddressSource, AssignTasks, BeginTerm, CancelTask, ChangeHealth, ClusterId, Command,
     ConnectWorker, CreateToken, DataId, DisconnectReason, DisconnectWorkers, DropOrphans,
-    EndMassLoss, FinishAttempts, ForgetDeparted, HealthChange, HealthFinding, IdempotencyKey,
-    Incarnation, LabelWorker, LeaseTimes, Level, LogIndex, LossReason, MasterId, NoteRival,
-    OnDisconnect, OrphanSelection, Process, RaiseLevel, RaiseMassLoss, RegisterWorker,
-    RequeueAttempts, RequeueScope, Resources, RevokeToken, RevokeUserToken, SchedulingOrder,
-    SeedSettings, SetScheduling, SetSettings, Settings, SettingsRecord, Specs, StartAttempts,
-    StartNumber, State, SubmitTasks, TaskSpec, Term, Tick, Timestamp, UnregisterWorker,
+    EndMassLoss, FinishAttempts, ForgetDeparted, HealthChange, HealthFinding, Incarnation,
+    LabelWorker, LeaseTimes, Level, LogIndex, LossReason, MasterId, NoteRival, OrphanSelection,
+    Process, RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts, RequeueScope, Resources,
+    RevokeToken, RevokeUserToken, SchedulingOrder, SeedSettings, SetScheduling, SetSettings,
+    Settings, SettingsRecord, Specs, StartAttempts, StartNumber, State, Task, Term, Tick,
+    Timestamp, UnregisterWorker,
 };
 
 use words::{
-    assignment, attempt, constraint, duration, finished, pair, parsed, registration, setting,
-    timestamp,
+    assignment, attempt, duration, finished, pair, parsed, registration, setting, timestamp,
 };
 
 #[path = "certificates.rs"]
 mod certificates;
+#[path = "submission.rs"]
+mod submission;
 #[path = "words.rs"]
 mod words;
 
@@ -56,9 +57,18 @@ pub(crate) enum View {
     Orphans,
 }
 
+/// Knowledge of a leader beside the state.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// Records of finished tasks, as they were written; older ones of a task first.
+    pub(crate) finished: Vec<Arc<Task>>,
+    /// Last index of the log.
+    pub(crate) index: LogIndex,
+}
+
 /// Reads a line: `[@TIME] VERB WORD… KEY=VALUE…`. The term defaults to the newest; `lead` defaults
 /// to the next.
-pub(crate) fn parse(line: &str, state: &State) -> Line {
+pub(crate) fn parse(line: &str, state: &State, past: &Known) -> Line {
     let mut words = line.split_whitespace().collect::<Vec<_>>();
     let at = words.first().and_then(|word| word.strip_prefix('@')).map(timestamp);
     if at.is_some() {
@@ -67,8 +77,8 @@ pub(crate) fn parse(line: &str, state: &State) -> Line {
     let verb = words.remove(0);
     let (named, plain) = words.into_iter().partition::<Vec<_>, _>(|word| word.contains('='));
     let named = named.into_iter().map(|word| word.split_once('=').unwrap()).collect();
-    let mut line =
-        Arguments { plain, named, newest: state.meta().term, known: state.settings().cloned() };
+    let (newest, known) = (state.meta().term, state.settings().cloned());
+    let mut line = Arguments { plain, named, newest, known, past };
 
     let view = match verb {
         "queue" => Some(View::Queue),
@@ -94,6 +104,7 @@ struct Arguments<'a> {
     named: BTreeMap<&'a str, &'a str>,
     newest: Term,
     known: Option<Arc<SettingsRecord>>,
+    past: &'a Known,
 }
 
 impl<'a> Arguments<'a> {
@@ -148,6 +159,7 @@ impl<'a> Arguments<'a> {
                 Command::FinishAttempts(FinishAttempts { worker, epoch, attempts })
             }
             "cancel" => Command::CancelTask(CancelTask { task: parsed(self.next()) }),
+            "retry" => self.retry(),
             "requeue" => Command::RequeueAttempts(self.requeue()),
             "tick" => {
                 Command::Tick(Tick { term: self.term(), forget: self.list("forget", parsed) })
@@ -313,42 +325,6 @@ impl<'a> Arguments<'a> {
                 version: String::new(),
             },
         }
-    }
-
-    fn submit(&mut self) -> Command {
-        let count = self.plain.pop().map_or(1, parsed);
-        let spec = Arc::new(TaskSpec {
-            name: None,
-            command: vec!["true".to_owned()],
-            env: cluster_state::TextMap::default(),
-            working_dir: None,
-            class: Arc::new(Class {
-                priority: self.number("priority", 50),
-                resources: Resources {
-                    cpu_milli: self.number("cpu", 1) * 1000,
-                    slots: 1,
-                    ..self.resources()
-                },
-                constraints: self.list("where", constraint),
-                worker: self.named.remove("worker").map(parsed),
-            }),
-            max_attempts: self.number("max_attempts", 3),
-            retry_backoff: self.named.remove("backoff").map_or(Duration::from_secs(1), duration),
-            run_timeout: self.named.remove("run_timeout").map(duration),
-            on_disconnect: match self.named.remove("on_disconnect") {
-                None => OnDisconnect::Keep,
-                Some("requeue") => OnDisconnect::Requeue,
-                Some(other) => panic!("no such choice: {other}"),
-            },
-            labels: cluster_state::TextMap::default(),
-            secret_env: words::secrets(self.named.remove("secret")),
-        });
-        let fingerprint = self.number("body", 0);
-        let key = self.named.remove("key");
-        Command::SubmitTasks(SubmitTasks {
-            tasks: vec![spec; count],
-            idempotency_key: key.map(|key| IdempotencyKey { key: key.into(), fingerprint }),
-        })
     }
 
     fn resources(&mut self) -> Resources {

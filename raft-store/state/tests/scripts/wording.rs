@@ -103,6 +103,7 @@ fn reply(reply: &Result<Reply, Rejection>) -> String {
             format!("{fired} fired{}", if *more { ", more are due" } else { "" })
         }
         Ok(Reply::Cancelled(state)) => state.to_string(),
+        Ok(Reply::Retried(state)) => format!("retried: {state}"),
         Ok(Reply::Dropped(count)) => format!("{count} dropped"),
         Ok(Reply::Requeued { count, more }) => {
             format!("{count} requeued{}", if *more { ", more are to be" } else { "" })
@@ -247,6 +248,7 @@ fn meta_line(meta: &Meta, before: &Meta) -> String {
             .then(|| format!("{} orphans found", meta.orphans_found)),
         (meta.orphans_displaced != before.orphans_displaced)
             .then(|| format!("{} orphans displaced", meta.orphans_displaced)),
+        (meta.last_retry != before.last_retry).then(|| format!("last retry {}", meta.last_retry)),
         (meta.now != before.now).then(|| format!("now {}", time(meta.now))),
     ];
     joined(fields.into_iter().flatten(), ", ")
@@ -337,6 +339,15 @@ fn task_lines(task: &Task) -> Vec<String> {
             write!(line, ", {what} {count}").unwrap();
         }
     }
+    if let Some(course) = task.course.as_deref() {
+        let (queued, start, end) = (course.queued_at, course.start_by, course.end_by);
+        for (what, at) in [("queued at", queued), ("to start by", start), ("to end by", end)] {
+            at.into_iter().for_each(|at| write!(line, ", {what} {}", time(at)).unwrap());
+        }
+        if course.retries > 0 {
+            write!(line, ", retries {}", course.retries).unwrap();
+        }
+    }
     let emptied = !task.spec.secret_env.has_values();
     for name in task.spec.secret_env.names() {
         write!(line, ", {} {name}", if emptied { "emptied" } else { "secret" }).unwrap();
@@ -354,6 +365,7 @@ fn attempt_line(attempt: &Attempt) -> String {
         Some(StopReason::Cancelled) => line.push_str(", to be stopped: cancelled"),
         Some(StopReason::RunTimeout) => line.push_str(", to be stopped: ran too long"),
         Some(StopReason::Drained) => line.push_str(", to be stopped: drained"),
+        Some(StopReason::Deadline) => line.push_str(", to be stopped: past its deadline"),
         None => {}
     }
     if let (Some(at), Some(outcome)) = (attempt.finished_at, &attempt.outcome) {

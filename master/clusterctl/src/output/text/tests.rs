@@ -70,6 +70,30 @@ fn the_environment_of_a_task_is_shown_where_there_is_one_to_see() {
 }
 
 #[test]
+fn of_the_time_of_a_task_that_is_shown_which_there_is() {
+    let plain = task(&example_task(), Style::Plain);
+    assert!(!plain.contains("deadline") && !plain.contains("retries"), "{plain}");
+    let timed = v1::Task {
+        deadline: Some("2030-01-31T12:00:00.000Z".to_owned()),
+        retry_factor: Some(1.5),
+        no_retry_exit_codes: vec!["2".to_owned(), "64-78".to_owned()],
+        retries: Some(3),
+        ..example_task()
+    };
+    let shown = task(&timed, Style::Plain);
+    let lines = shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    let lines = lines.collect::<Vec<_>>();
+    for expected in [
+        "deadline: 2030-01-31T12:00:00.000Z",
+        "retry factor: 1.5",
+        "retries: 3",
+        "no retry after: 2,64-78",
+    ] {
+        assert!(lines.iter().any(|line| line == expected), "{expected}: {shown}");
+    }
+}
+
+#[test]
 fn the_leader_is_one_row() {
     let status = v1::LeaderStatus {
         leader_id: Some(2),

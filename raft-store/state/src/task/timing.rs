@@ -1,0 +1,280 @@
+//! When a task may start, when it is too late for it, and how long it waits between attempts.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{StopReason, Task, TaskReason, TaskState};
+use crate::{Fnv1a, Level, Limits, Timestamp};
+
+/// Bounds on the life of a task, as its submitter asks for them. A task that asks for none of them has
+/// no such record.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timing {
+    /// Time before which it is not queued.
+    pub start: Option<When>,
+    /// Longest time from its queueing to its first start.
+    pub queue_timeout: Option<Duration>,
+    /// Time at which it must be over.
+    pub deadline: Option<When>,
+    /// Waits between its attempts.
+    pub retry: RetryPolicy,
+}
+
+impl Timing {
+    /// The level since which tasks have it, and can be retried by hand.
+    pub const LEVEL: Level = Level(2);
+
+    /// Returns it, unless it says nothing.
+    #[must_use]
+    pub fn boxed(self) -> Option<Box<Self>> {
+        (self != Self::default()).then(|| Box::new(self))
+    }
+}
+
+/// A point in time, as a submitter names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum When {
+    /// So long after the submission.
+    After(Duration),
+    /// A time by the clock.
+    At(Timestamp),
+}
+
+impl When {
+    /// Returns the time that it means for a task that was submitted at `submitted_at`.
+    #[must_use]
+    pub fn from(self, submitted_at: Timestamp) -> Timestamp {
+        match self {
+            Self::After(duration) => submitted_at.after(duration),
+            Self::At(at) => at,
+        }
+    }
+}
+
+/// Growth of the waits between attempts, and failures that are final.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryPolicy {
+    /// Factor by which each wait is longer than the one before, in thousandths.
+    pub factor_milli: u32,
+    /// Longest wait; that of all tasks when absent.
+    pub max_backoff: Option<Duration>,
+    /// Largest part of a wait by which chance may shorten it, in thousandths.
+    pub jitter_milli: u32,
+    /// Exit codes after which the task is not tried again.
+    pub final_codes: Box<[ExitCodes]>,
+}
+
+impl RetryPolicy {
+    /// Factor of a task that names none.
+    pub const FACTOR_MILLI_DEFAULT: u32 = 2_000;
+
+    /// Returns whether an attempt that ended with this code is the last.
+    #[must_use]
+    pub fn is_final(&self, code: Option<i32>) -> bool {
+        code.is_some_and(|code| self.final_codes.iter().any(|codes| codes.contain(code)))
+    }
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            factor_milli: Self::FACTOR_MILLI_DEFAULT,
+            max_backoff: None,
+            jitter_milli: 0,
+            final_codes: Box::default(),
+        }
+    }
+}
+
+/// Exit codes from one to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitCodes {
+    /// The lowest one.
+    pub first: u8,
+    /// The highest one.
+    pub last: u8,
+}
+
+impl ExitCodes {
+    fn contain(self, code: i32) -> bool {
+        (i32::from(self.first)..=i32::from(self.last)).contains(&code)
+    }
+}
+
+impl fmt::Display for ExitCodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.first == self.last {
+            return self.first.fmt(f);
+        }
+        write!(f, "{}-{}", self.first, self.last)
+    }
+}
+
+/// Points in the life of a task that its attempts do not tell. Only a task with a [`Timing`], or one
+/// that was retried, has them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Course {
+    /// Time at which it was queued, if that was after its submission.
+    pub queued_at: Option<Timestamp>,
+    /// Time at which it ends unless it has started before.
+    pub start_by: Option<Timestamp>,
+    /// Time at which it ends in any case.
+    pub end_by: Option<Timestamp>,
+    /// Number of times that a user had it run again after its end.
+    pub retries: u32,
+}
+
+/// Event that is due to a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Its deadline has passed.
+    Deadline,
+    /// It has waited long enough to be queued.
+    Queue,
+    /// It has not started within its `queue_timeout`.
+    QueueTimeout,
+    /// Its attempt has run for longer than its `run_timeout`.
+    RunTimeout,
+}
+
+impl Task {
+    /// Returns the time since which it has been queued or trying to run, for the first time or since it was
+    /// last retried by hand.
+    #[must_use]
+    pub fn queued_at(&self) -> Timestamp {
+        self.course.as_ref().and_then(|course| course.queued_at).unwrap_or(self.submitted_at)
+    }
+
+    /// Returns the number of times that a user had it run again after its end.
+    #[must_use]
+    pub fn retries(&self) -> u32 {
+        self.course.as_ref().map_or(0, |course| course.retries)
+    }
+
+    /// Returns the time of its next timer: a wait ends, or it is too late for something.
+    #[must_use]
+    pub fn timer(&self) -> Option<Timestamp> {
+        self.next_timer().map(|(at, _)| at)
+    }
+
+    /// Returns what is to happen to it now.
+    pub(crate) fn due(&self, now: Timestamp) -> Option<Due> {
+        self.next_timer().filter(|(at, _)| *at <= now).map(|(_, due)| due)
+    }
+
+    /// Returns its next timer. The deadline comes first where two are due: it is final.
+    fn next_timer(&self) -> Option<(Timestamp, Due)> {
+        let course = self.course.as_deref();
+        let stop = self.live_attempt().and_then(|attempt| attempt.stop);
+        let own = match self.state {
+            TaskState::Scheduled { until } => Some((until, Due::Queue)),
+            TaskState::Queued => {
+                course.and_then(|course| course.start_by).map(|at| (at, Due::QueueTimeout))
+            }
+            TaskState::Assigned => None,
+            TaskState::Running => self.run_end().map(|at| (at, Due::RunTimeout)),
+            TaskState::Cancelling
+            | TaskState::Completed
+            | TaskState::Failed
+            | TaskState::Cancelled => return None,
+        };
+        if stop == Some(StopReason::Deadline) {
+            return None;
+        }
+        let deadline = course.and_then(|course| course.end_by).map(|at| (at, Due::Deadline));
+        deadline.into_iter().chain(own).min_by_key(|(at, _)| *at)
+    }
+
+    /// Returns the time at which its live attempt has run for too long, unless it is told to stop.
+    fn run_end(&self) -> Option<Timestamp> {
+        let attempt = self.live_attempt().filter(|attempt| attempt.stop.is_none())?;
+        Some(attempt.started_at?.after(self.spec.run_timeout?))
+    }
+
+    /// Lets it begin, for the first time or once more: it is queued, or waits for its start time. A delay
+    /// is over once it has been queued.
+    pub(crate) fn begin(&mut self, now: Timestamp) {
+        let retries = self.retries();
+        let timing = self.spec.timing.as_deref();
+        let start = timing.and_then(|timing| timing.start).and_then(|start| match start {
+            When::After(_) if retries > 0 => None,
+            When::After(_) | When::At(_) => Some(start.from(now)).filter(|start| *start > now),
+        });
+        let deadline = timing.and_then(|timing| timing.deadline);
+        let end_by = deadline.map(|deadline| deadline.from(now));
+        self.set_course(Course { end_by, retries, ..Course::default() });
+        match start {
+            Some(until) => {
+                self.state = TaskState::Scheduled { until };
+                self.reason = Some(TaskReason::StartTime);
+            }
+            None => self.queue_first(now),
+        }
+    }
+
+    /// Queues it before its first attempt of this run.
+    pub(crate) fn queue_first(&mut self, now: Timestamp) {
+        let timeout = self.spec.timing.as_ref().and_then(|timing| timing.queue_timeout);
+        let mut course = self.course.as_deref().cloned().unwrap_or_default();
+        course.queued_at = Some(now).filter(|now| *now != self.submitted_at);
+        course.start_by = timeout.map(|timeout| now.after(timeout));
+        self.set_course(course);
+        self.state = TaskState::Queued;
+        self.reason = None;
+    }
+
+    /// Notes that its last attempt has started, if that was not known.
+    pub(crate) fn note_start(&mut self, now: Timestamp) {
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.started_at.get_or_insert(now);
+        }
+        let awaited = self.course.as_deref().filter(|course| course.start_by.is_some());
+        if let Some(course) = awaited.cloned() {
+            self.set_course(Course { start_by: None, ..course });
+        }
+    }
+
+    fn set_course(&mut self, course: Course) {
+        self.course = (course != Course::default()).then(|| Box::new(course));
+    }
+
+    /// Returns the wait after the failure that was just counted.
+    #[must_use]
+    pub fn backoff(&self, limits: &Limits) -> Duration {
+        let default = RetryPolicy::default();
+        let policy = self.spec.timing.as_ref().map_or(&default, |timing| &timing.retry);
+        let most = policy.max_backoff.unwrap_or(limits.retry_backoff_max).as_nanos();
+        let mut wait = self.spec.retry_backoff.as_nanos().min(most);
+        for _ in 1..self.failures {
+            wait = (wait * u128::from(policy.factor_milli) / 1_000).min(most);
+        }
+        let jitter = u128::from(policy.jitter_milli) * u128::from(self.chance());
+        let cut = (wait * jitter / 1_000) >> u32::BITS;
+        from_nanos(wait.saturating_sub(cut))
+    }
+
+    /// Returns a number that differs from task to task and from attempt to attempt as if by chance, and
+    /// is the same on every master.
+    fn chance(&self) -> u32 {
+        let attempt = self.last_attempt().map_or(0, |attempt| attempt.number.0);
+        let mut hash = Fnv1a::default();
+        hash.write(self.id.0.to_le_bytes());
+        hash.write(attempt.to_le_bytes());
+        // The finalizer of SplitMix64: FNV alone leaves the high bits of short inputs alike.
+        let mixed = hash.finish();
+        let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        u32::try_from(mixed >> u32::BITS).unwrap_or(u32::MAX)
+    }
+}
+
+fn from_nanos(nanos: u128) -> Duration {
+    const PER_SECOND: u128 = 1_000_000_000;
+    let seconds = u64::try_from(nanos / PER_SECOND).unwrap_or(u64::MAX);
+    Duration::new(seconds, u32::try_from(nanos % PER_SECOND).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! Random submissions of tasks, and orders to run them again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster_state::{
+    Class, Command, ExitCodes, IdempotencyKey, LogIndex, OnDisconnect, Resources, RetryPolicy,
+    RetryTask, SubmitTasks, Task, TaskId, TaskSpec, TaskState, TextMap, Timestamp, Timing, When,
+};
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+
+use super::values::{constraint, resources, worker};
+
+/// Draws a submission.
+pub(super) fn submit() -> impl Strategy<Value = Command> {
+    let key = ("[ab]", 0..2_u64)
+        .prop_map(|(key, fingerprint)| IdempotencyKey { key: key.into(), fingerprint });
+    (vec(spec(), 0..4), option::weighted(0.3, key)).prop_map(|(tasks, idempotency_key)| {
+        Command::SubmitTasks(SubmitTasks { tasks, idempotency_key })
+    })
+}
+
+fn spec() -> impl Strategy<Value = Arc<TaskSpec>> {
+    let constraints = vec(constraint(), 0..2);
+    // A priority above the highest makes the whole submission invalid.
+    let priority = prop_oneof![8 => 0..=2_u8, 1 => Just(101_u8)];
+    let class = (priority, resources(0..3), constraints, option::weighted(0.1, worker())).prop_map(
+        |(priority, resources, constraints, worker)| {
+            let resources = Resources { slots: 1, ..resources };
+            Arc::new(Class { priority, resources, constraints, worker })
+        },
+    );
+    let run_timeout = option::of((1..3_000_u64).prop_map(Duration::from_millis));
+    let on_disconnect = prop_oneof![Just(OnDisconnect::Keep), Just(OnDisconnect::Requeue)];
+    let secrets = btree_map("[ab]", "[a-z]{0,3}", 1..3);
+    let secret_env = option::weighted(0.05, secrets).prop_map(Option::unwrap_or_default);
+    let rest = (on_disconnect, secret_env, timing());
+    (class, 1..4_u32, 0..3_000_u64, run_timeout, rest).prop_map(
+        |(class, max_attempts, backoff, run_timeout, (on_disconnect, secret_env, timing))| {
+            Arc::new(TaskSpec {
+                name: None,
+                command: vec!["true".to_owned()],
+                env: TextMap::default(),
+                working_dir: None,
+                class,
+                max_attempts,
+                retry_backoff: Duration::from_millis(backoff),
+                run_timeout,
+                on_disconnect,
+                labels: TextMap::default(),
+                secret_env: secret_env.into(),
+                timing,
+            })
+        },
+    )
+}
+
+/// Draws the bounds on the life of a task. Most tasks have none.
+fn timing() -> impl Strategy<Value = Option<Box<Timing>>> {
+    let time = |most: u64| (1..most).prop_map(Duration::from_millis);
+    let when = move |most: u64| {
+        prop_oneof![
+            4 => time(most).prop_map(When::After),
+            1 => (0..20_000_u64).prop_map(|at| When::At(Timestamp(at))),
+        ]
+    };
+    let codes = prop_oneof![
+        1 => Just(Vec::new()),
+        1 => Just(vec![ExitCodes { first: 1, last: 3 }]),
+    ];
+    let retry = (1_000..4_000_u32, option::of(time(5_000)), 0..=1_000_u32, codes).prop_map(
+        |(factor_milli, max_backoff, jitter_milli, codes)| RetryPolicy {
+            factor_milli,
+            max_backoff,
+            jitter_milli,
+            final_codes: codes.into(),
+        },
+    );
+    let times = (option::of(when(3_000)), option::of(time(3_000)), option::of(when(9_000)));
+    let timing = (times, retry).prop_map(|((start, queue_timeout, deadline), retry)| Timing {
+        start,
+        queue_timeout,
+        deadline,
+        retry,
+    });
+    option::weighted(0.2, timing).prop_map(|timing| timing.and_then(Timing::boxed))
+}
+
+/// Draws an order to retry a task. The proposer puts in a record that it has read; without one, the task
+/// is none that there can be.
+pub(super) fn retry() -> impl Strategy<Value = Command> {
+    (0..100_u64).prop_map(|known_at| {
+        let (task, known_at) = (Arc::new(unknown_task()), LogIndex(known_at));
+        Command::RetryTask(RetryTask { task, known_at })
+    })
+}
+
+fn unknown_task() -> Task {
+    let class = Class {
+        priority: 1,
+        resources: Resources::default(),
+        constraints: Vec::new(),
+        worker: None,
+    };
+    let spec = TaskSpec {
+        name: None,
+        command: vec!["true".to_owned()],
+        env: TextMap::default(),
+        working_dir: None,
+        class: Arc::new(class),
+        max_attempts: 1,
+        retry_backoff: Duration::ZERO,
+        run_timeout: None,
+        on_disconnect: OnDisconnect::Keep,
+        labels: TextMap::default(),
+        secret_env: cluster_state::SecretMap::default(),
+        timing: None,
+    };
+    Task {
+        id: TaskId(u64::MAX),
+        spec: Arc::new(spec),
+        state: TaskState::Failed,
+        reason: None,
+        submitted_at: Timestamp(0),
+        finished_at: Some(Timestamp(0)),
+        failures: 1,
+        losses: 0,
+        attempts: Vec::new(),
+        index: LogIndex(0),
+        course: None,
+    }
+}
