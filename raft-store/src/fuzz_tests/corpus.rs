@@ -17,8 +17,8 @@ use std::path::PathBuf;
 use cluster_state::{
     AdoptIssuer, AuditRecord, CreateUserToken, Departed, DropOrphans, HolderRecord,
     IdempotencyRecord, IssuerRecord, JoinToken, LeaderRecord, Level, LogIndex, MassLoss, Meta,
-    NoteOrder, Orphan, PruneTrail, RevokeUserToken, RotateAuthority, SettingsRecord, State, Task,
-    UserToken, Worker,
+    NoteOrder, Orphan, PruneTrail, RetryTask, RevokeUserToken, RotateAuthority, SettingsRecord,
+    State, Task, UserToken, Worker,
 };
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -198,7 +198,7 @@ fn every_type_that_this_release_writes_is_in_the_corpus() {
 
     let users = [CreateUserToken::TYPE, RevokeUserToken::TYPE];
     let certificates = AdoptIssuer::TYPE..=RotateAuthority::TYPE;
-    let orders = [ORDERED_TYPE, NoteOrder::TYPE, PruneTrail::TYPE];
+    let orders = [ORDERED_TYPE, NoteOrder::TYPE, PruneTrail::TYPE, RetryTask::TYPE];
     let commands = (1..=DropOrphans::TYPE).chain(users).chain(certificates).chain(orders);
     let records = [UserToken::TYPE, IssuerRecord::TYPE, HolderRecord::TYPE, AuditRecord::TYPE];
     let types = (1..=Orphan::TYPE).chain(records).map(|kind| (Kind::Record, kind));
