@@ -183,7 +183,15 @@ async fn what_the_backup_never_knew_is_listed_and_nothing_is_done_twice() {
     restore(&mut cluster, &file, &[1, 2, 3]).await;
     cluster.await_all_ready().await;
     client.await_worker(&worker, "active", CONNECT_PATIENCE).await;
-    let listed = clusterctl(&endpoints, &["-o", "json", "orphan", "list"]).await.expect(0).json();
+    // The backup knows the worker as active: it may not have reported yet.
+    let listed = eventually("the worker's results are listed", CONNECT_PATIENCE, async || {
+        let listed = clusterctl(&endpoints, &["-o", "json", "orphan", "list"]).await.expect(0);
+        let listed = listed.json();
+        let count = listed.as_array().map_or(0, Vec::len);
+        require(count == 3, || format!("{count} of 3 results: {listed}"))?;
+        Ok(listed)
+    })
+    .await;
     let mut found = Vec::new();
     for orphan in listed.as_array().unwrap() {
         assert_eq!([&orphan["worker_id"], &orphan["generation"]], [&json!(worker), &json!(1)]);

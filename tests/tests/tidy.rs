@@ -106,7 +106,7 @@ const DISK_CALLS: [(&str, &[&str]); 2] = [
 const WATCHED_OVER: [&str; 2] = ["loops.spawn(", ".spawn(\""];
 
 /// Files of a master that begin what may end by itself, and what that is.
-const MAY_END: [(&str, &str); 17] = [
+const MAY_END: [(&str, &str); 18] = [
     ("master/src/api/server.rs", "a connection"),
     ("master/src/leader/dispatcher.rs", "a call"),
     ("master/src/leader/farewell.rs", "a call"),
@@ -115,6 +115,7 @@ const MAY_END: [(&str, &str); 17] = [
     ("master/src/leader/sessions.rs", "a call"),
     ("master/src/operations/backup.rs", "a backup that is sent"),
     ("master/src/operations/logs.rs", "a stream of a log"),
+    ("master/src/operations/orders.rs", "an order, which is waited for"),
     ("master/src/rpc/incoming.rs", "a handshake"),
     ("raft-store/src/leadership.rs", "a hand-over"),
     ("raft-store/src/log_store.rs", "the flusher, which ends with its last sender"),

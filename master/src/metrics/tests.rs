@@ -7,6 +7,7 @@ fn scrape(metrics: &Metrics, is_leader: bool) -> String {
         backup_age: Some(Duration::ZERO),
         certificate_left: Some(Duration::from_secs(60)),
         worker_certificate_left: Some(Duration::from_secs(60)),
+        holds_issuer_key: Some(true),
         is_leader,
         has_leader: true,
         term: 7,

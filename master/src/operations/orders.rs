@@ -3,7 +3,7 @@
 use cluster_state::{
     Actor, AuditAction, AuditOutcome, AuditRecord, Command, MasterId, NoteOrder, Ordered, Reply,
 };
-use proto::problem::{Outcome, Problem};
+use proto::problem::{ErrorKind, Outcome, Problem};
 use raft_store::MemberOrder;
 
 use super::backup::BackupStream;
@@ -46,7 +46,8 @@ impl Operations {
         order: MembershipOrder,
         by: &Caller,
     ) -> Result<Answer<Changed>, Problem> {
-        self.on_record(note_of(&order), by, self.change_members(order)).await
+        let (note, operations) = (note_of(&order), self.clone());
+        self.on_record(note, by, async move { operations.change_members(order).await }).await
     }
 
     /// Has the leader hand over, and puts that on record.
@@ -57,12 +58,13 @@ impl Operations {
     ) -> Result<Answer<View<LeaderView, forwarded::LeaderStatus>>, Problem> {
         let object = to.map_or_else(|| "member".to_owned(), member);
         let note = Note { action: AuditAction::TransferLeader, object, detail: String::new() };
-        let transfer = async {
-            if self.is_leading() {
-                return Ok(self.transfer_leader(to).await?.map(View::Own));
+        let operations = self.clone();
+        let transfer = async move {
+            if operations.is_leading() {
+                return Ok(operations.transfer_leader(to).await?.map(View::Own));
             }
-            let transferred = self.leader_peer().transfer_leader(to).await?;
-            Ok(self.mark().on(View::Leaders(transferred)))
+            let transferred = operations.leader_peer().transfer_leader(to).await?;
+            Ok(operations.mark().on(View::Leaders(transferred)))
         };
         self.on_record(note, by, transfer).await
     }
@@ -75,22 +77,31 @@ impl Operations {
         self.save_snapshot().await
     }
 
-    /// Carries out an order. Nothing is done that is not on record, and its end is put there, too.
-    async fn on_record<T>(
+    /// Carries out an order. Nothing is done that is not on record, and its end is put there, too, also
+    /// if the client does not wait for it.
+    async fn on_record<T: Send + 'static>(
         &self,
         note: Note,
         by: &Caller,
-        work: impl Future<Output = Result<T, Problem>>,
+        work: impl Future<Output = Result<T, Problem>> + Send + 'static,
     ) -> Result<T, Problem> {
         let actor = by.actor();
         self.note(&note, AuditOutcome::Begun, &actor).await?;
-        let done = work.await;
-        let outcome = done.as_ref().map_or_else(outcome_of, |_| AuditOutcome::Done);
-        if let Err(problem) = self.note(&note, outcome, &actor).await {
-            let request = &actor.request;
-            tracing::warn!(%problem, %request, "the end of an order could not be put on record");
-        }
-        done
+        let operations = self.clone();
+        let carried_out = self.shared.tasks.spawn(async move {
+            let done = work.await;
+            let outcome = done.as_ref().map_or_else(outcome_of, |_| AuditOutcome::Done);
+            if let Err(problem) = operations.note(&note, outcome, &actor).await {
+                let request = &actor.request;
+                tracing::warn!(%problem, %request, "the end of an order could not be put on record");
+            }
+            done
+        });
+        carried_out.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "an order broke off");
+            let problem = Problem::new(ErrorKind::Internal, "the order broke off on this master");
+            Err(problem.with_outcome(Outcome::Unknown))
+        })
     }
 
     async fn note(&self, note: &Note, outcome: AuditOutcome, actor: &Actor) -> Result<(), Problem> {

@@ -1,13 +1,13 @@
 //! The file of the trail: lines appended, resumed after a restart, and files put aside by size.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use cluster_state::{LogIndex, MasterId};
+use cluster_state::{ClusterId, LogIndex, MasterId};
 
-use super::line;
+use super::line::{self, Owner};
 
 /// Bytes at the end of a file in which its last line is: no line is nearly as long.
 const TAIL_BYTES: u64 = 64 << 10;
@@ -29,6 +29,8 @@ pub(super) struct Layout {
 pub(super) struct TrailFile {
     layout: Layout,
     file: File,
+    /// Owner of the file, as it says itself; none while it is empty.
+    owner: Option<Owner>,
     /// Bytes of whole lines.
     length: u64,
     /// Log position up to which the trail is written.
@@ -41,16 +43,13 @@ impl TrailFile {
     pub(super) fn open(layout: Layout) -> io::Result<Self> {
         let file = append_to(&layout.path)?;
         let (length, place) = whole_lines(&file)?;
+        let owner = owner_of(&file)?;
+        check_owner(owner.as_ref(), &layout)?;
         file.set_len(length)?;
-        let mut opened = Self { layout, file, length, after: LogIndex(0) };
+        let mut opened = Self { layout, file, owner, length, after: LogIndex(0) };
         if length == 0 {
             // The one before may have been put aside a moment before the end of this process.
-            opened.after = opened.place_in_last_aside()?;
-            // A full disk is no reason not to start: the first line waits for the first record.
-            match opened.write_start() {
-                Err(error) if !is_out_of_room(&error) => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
+            (opened.after, opened.owner) = opened.last_aside()?;
         } else {
             opened.after = place.ok_or_else(|| {
                 io::Error::new(ErrorKind::InvalidData, "its last line is none of a trail")
@@ -59,19 +58,55 @@ impl TrailFile {
         Ok(opened)
     }
 
+    /// Has the file go on with the trail of this cluster. One of an earlier cluster of the same name,
+    /// whose log positions mean nothing here, is put aside.
+    pub(super) fn follow(&mut self, cluster: ClusterId) -> io::Result<()> {
+        if !self.is_of_another(cluster) {
+            return Ok(());
+        }
+        let before = self.owner.take();
+        if self.length > 0
+            && let Err(error) = self.put_aside()
+        {
+            self.owner = before;
+            return Err(error);
+        }
+        self.after = LogIndex(0);
+        Ok(())
+    }
+
+    /// Returns the first line of a file that begins here.
+    fn start(&self, cluster_id: &str) -> String {
+        line::start(&self.layout.cluster, cluster_id, self.layout.master, self.after)
+    }
+
+    /// Returns whether the file is of another cluster of the same name.
+    pub(super) fn is_of_another(&self, cluster: ClusterId) -> bool {
+        self.owner.as_ref().is_some_and(|owner| owner.cluster_id != cluster.to_string())
+    }
+
     /// Returns the log position up to which the trail is written.
     pub(super) const fn after(&self) -> LogIndex {
         self.after
     }
 
-    /// Appends lines, all of them or none, and syncs. They bring the trail to a log position.
-    pub(super) fn append(&mut self, lines: &str, up_to: LogIndex) -> io::Result<()> {
-        let bytes = u64::try_from(lines.len()).unwrap_or(u64::MAX);
-        if self.length.saturating_add(bytes) > self.layout.bytes_max && !self.is_fresh() {
+    /// Appends lines of a cluster, all of them or none, and syncs. They bring the trail to a log
+    /// position.
+    pub(super) fn append(
+        &mut self,
+        lines: &str,
+        cluster: ClusterId,
+        up_to: LogIndex,
+    ) -> io::Result<()> {
+        let start = self.start(&cluster.to_string());
+        let bytes = |text: &str| u64::try_from(text.len()).unwrap_or(u64::MAX);
+        let is_fresh = self.length <= bytes(&start);
+        if self.length.saturating_add(bytes(lines)) > self.layout.bytes_max && !is_fresh {
             self.put_aside()?;
         }
         if self.length == 0 {
-            self.write_start()?;
+            self.write(&start)?;
+            self.owner = line::owner(start.trim_end());
         }
         self.write(lines)?;
         self.after = up_to;
@@ -80,21 +115,17 @@ impl TrailFile {
 
     /// Opens the file of that name, which may be another by now: somebody has moved the old one.
     pub(super) fn reopen(&mut self) -> io::Result<()> {
+        if is_at(&self.file, &self.layout.path)? {
+            return Ok(());
+        }
         let file = append_to(&self.layout.path)?;
         let (length, _) = whole_lines(&file)?;
+        check_owner(owner_of(&file)?.as_ref(), &self.layout)?;
         file.set_len(length)?;
         (self.file, self.length) = (file, length);
-        if length == 0 { self.write_start() } else { Ok(()) }
-    }
-
-    fn is_fresh(&self) -> bool {
-        let start = line::start(&self.layout.cluster, self.layout.master, self.after);
-        self.length <= u64::try_from(start.len()).unwrap_or(u64::MAX)
-    }
-
-    fn write_start(&mut self) -> io::Result<()> {
-        let start = line::start(&self.layout.cluster, self.layout.master, self.after);
-        self.write(&start)
+        // So that it says where it goes on, also if nothing more comes before this process ends.
+        let start = self.owner.as_ref().map(|owner| self.start(&owner.cluster_id));
+        start.filter(|_| length == 0).map_or(Ok(()), |start| self.write(&start))
     }
 
     /// Writes and syncs. What a failure leaves of it is cut off, now or before the next attempt.
@@ -128,21 +159,55 @@ impl TrailFile {
         self.reopen()
     }
 
-    fn place_in_last_aside(&self) -> io::Result<LogIndex> {
+    fn last_aside(&self) -> io::Result<(LogIndex, Option<Owner>)> {
         match File::open(aside(&self.layout.path, 1)) {
-            Ok(file) => Ok(whole_lines(&file)?.1.unwrap_or_default()),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(LogIndex(0)),
+            Ok(file) => Ok((whole_lines(&file)?.1.unwrap_or_default(), owner_of(&file)?)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok((LogIndex(0), None)),
             Err(error) => Err(error),
         }
     }
 }
 
-fn is_out_of_room(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+/// Opens a file to append to, which nobody else may do meanwhile.
+fn append_to(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(io::Error::new(ErrorKind::ResourceBusy, "another process writes it"))
+        }
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
-fn append_to(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)
+/// Returns whether an open file is the one that has this name now.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let own = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(there) => Ok((own.dev(), own.ino()) == (there.dev(), there.ino())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns whose a file is; none while it is empty.
+fn owner_of(mut file: &File) -> io::Result<Option<Owner>> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut line = String::new();
+    BufReader::new(file.take(TAIL_BYTES)).read_line(&mut line)?;
+    Ok(line::owner(line.trim_end()))
+}
+
+/// Refuses the file of another master, or of a cluster of another name.
+fn check_owner(owner: Option<&Owner>, layout: &Layout) -> io::Result<()> {
+    match owner {
+        Some(owner) if owner.trail != layout.cluster || owner.master != layout.master.0 => {
+            let Owner { trail, master, .. } = owner;
+            let what = format!("it is the trail of master {master} of the cluster {trail}");
+            Err(io::Error::new(ErrorKind::InvalidData, what))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn aside(path: &Path, number: u64) -> PathBuf {
@@ -191,119 +256,4 @@ fn whole_lines(mut file: &File) -> io::Result<(u64, Option<LogIndex>)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use tempfile::TempDir;
-
-    use super::*;
-
-    fn layout(dir: &TempDir, bytes_max: u64) -> Layout {
-        let (cluster, master) = ("prod".to_owned(), MasterId(1));
-        Layout { path: dir.path().join("trail"), bytes_max, keep: 2, cluster, master }
-    }
-
-    fn write(file: &mut TrailFile, indexes: std::ops::Range<u64>) {
-        for index in indexes {
-            let line = format!("{{\"index\":{index}}}\n");
-            file.append(&line, LogIndex(index)).unwrap();
-        }
-    }
-
-    fn lines(path: &Path) -> Vec<String> {
-        fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn a_file_is_resumed_after_its_last_whole_line() {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = layout(&dir, 1 << 20);
-        let mut file = TrailFile::open(layout.clone()).unwrap();
-        assert_eq!(file.after(), LogIndex(0));
-        write(&mut file, 5..7);
-        drop(file);
-        let path = layout.path.clone();
-        let torn = fs::read_to_string(&path).unwrap() + "{\"index\":7,\"acti";
-        fs::write(&path, torn).unwrap();
-
-        let mut file = TrailFile::open(layout).unwrap();
-        assert_eq!(file.after(), LogIndex(6));
-        write(&mut file, 7..8);
-        let start = line::start("prod", MasterId(1), LogIndex(0));
-        let expected = [start.trim_end(), "{\"index\":5}", "{\"index\":6}", "{\"index\":7}"];
-        assert_eq!(lines(&path), expected);
-    }
-
-    #[test]
-    fn files_are_put_aside_by_size_and_the_oldest_goes() {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = layout(&dir, 120);
-        let mut file = TrailFile::open(layout.clone()).unwrap();
-        write(&mut file, 100..130);
-        drop(file);
-        let mut names = fs::read_dir(dir.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect::<Vec<_>>();
-        names.sort();
-        assert_eq!(names, ["trail", "trail.1", "trail.2"]);
-        let [now, before] = [lines(&layout.path), lines(&aside(&layout.path, 1))];
-        let last_before = line::place(before.last().unwrap());
-        assert_eq!(line::place(&now[0]), last_before, "each begins where the one before ends");
-        assert!(fs::metadata(&layout.path).unwrap().len() <= 120);
-
-        // As if the process had been killed between the two.
-        fs::write(&layout.path, "").unwrap();
-        assert_eq!(Some(TrailFile::open(layout).unwrap().after()), last_before);
-    }
-
-    #[test]
-    fn what_failed_halfway_is_made_good_by_the_next_attempt() {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = layout(&dir, 120);
-        let mut file = TrailFile::open(layout.clone()).unwrap();
-        let mut next = 100;
-        while file.length + 14 <= 120 {
-            write(&mut file, next..next + 1);
-            next += 1;
-        }
-        let before = lines(&layout.path);
-
-        // Put aside, and then no other could be made.
-        fs::rename(&layout.path, aside(&layout.path, 1)).unwrap();
-        write(&mut file, next..next + 1);
-        assert_eq!(lines(&aside(&layout.path, 1)), before);
-        assert!(!aside(&layout.path, 2).exists());
-
-        // Made, and then its first line could not be written.
-        fs::write(&layout.path, "").unwrap();
-        file.length = 0;
-        write(&mut file, next + 1..next + 2);
-        let start = line::start("prod", MasterId(1), LogIndex(next));
-        let record = format!("{{\"index\":{}}}", next + 1);
-        assert_eq!(lines(&layout.path), [start.trim_end(), &record]);
-    }
-
-    #[test]
-    fn a_file_that_was_moved_away_is_begun_anew_where_it_ended() {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = layout(&dir, 1 << 20);
-        let mut file = TrailFile::open(layout.clone()).unwrap();
-        write(&mut file, 1..4);
-        fs::rename(&layout.path, dir.path().join("moved")).unwrap();
-        file.reopen().unwrap();
-        write(&mut file, 4..5);
-        let start = line::start("prod", MasterId(1), LogIndex(3));
-        assert_eq!(lines(&layout.path), [start.trim_end(), "{\"index\":4}"]);
-    }
-
-    #[test]
-    fn a_file_of_something_else_is_left_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = layout(&dir, 1 << 20);
-        for text in ["dear diary\n", "dear diary", "{\"trail\":7}\nnoise\n"] {
-            fs::write(&layout.path, text).unwrap();
-            let refused = TrailFile::open(layout.clone()).unwrap_err();
-            assert_eq!(refused.kind(), ErrorKind::InvalidData);
-            assert_eq!(fs::read_to_string(&layout.path).unwrap(), text);
-        }
-    }
-}
+mod tests;

@@ -15,8 +15,18 @@ pub(super) const BEGINNING: &str = "{\"trail\":";
 #[derive(Debug, Clone, Serialize)]
 struct Start<'a> {
     trail: &'a str,
+    cluster_id: &'a str,
     master: u64,
     after: u64,
+}
+
+/// Owner of a file, as its first line tells.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+pub(super) struct Owner {
+    /// Name of the cluster.
+    pub(super) trail: String,
+    pub(super) cluster_id: String,
+    pub(super) master: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -42,8 +52,13 @@ struct Place {
 }
 
 /// Returns the first line of a file that goes on after a log position.
-pub(super) fn start(cluster: &str, master: MasterId, after: LogIndex) -> String {
-    line(&Start { trail: cluster, master: master.0, after: after.0 })
+pub(super) fn start(cluster: &str, cluster_id: &str, master: MasterId, after: LogIndex) -> String {
+    line(&Start { trail: cluster, cluster_id, master: master.0, after: after.0 })
+}
+
+/// Returns whose a file is, as its first line tells.
+pub(super) fn owner(line: &str) -> Option<Owner> {
+    serde_json::from_str(line).ok()
 }
 
 /// Returns the line of an order.
@@ -94,8 +109,13 @@ mod tests {
 
     #[test]
     fn every_line_tells_how_far_the_trail_is_written() {
-        let start = start("prod", MasterId(3), LogIndex(17));
-        assert_eq!(start, "{\"trail\":\"prod\",\"master\":3,\"after\":17}\n");
+        let id = "00000000-0000-0000-0000-000000000007";
+        let start = start("prod", id, MasterId(3), LogIndex(17));
+        let expected =
+            format!("{{\"trail\":\"prod\",\"cluster_id\":\"{id}\",\"master\":3,\"after\":17}}\n");
+        assert_eq!(start, expected);
+        let named = Owner { trail: "prod".to_owned(), cluster_id: id.to_owned(), master: 3 };
+        assert_eq!(owner(start.trim_end()), Some(named));
         assert_eq!(place(start.trim_end()), Some(LogIndex(17)));
 
         let (kind, request) = (None, "r-1".to_owned());

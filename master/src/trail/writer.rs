@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cluster_state::LogIndex;
+use cluster_state::{ClusterId, LogIndex};
 use daemon::signals::{StopSignal, StopSignals};
 use raft_store::Node;
 use tokio::time::Instant;
@@ -104,6 +104,12 @@ impl TrailWriter {
 
     /// Writes what is new. Returns true if there may be more.
     async fn write(&mut self, is_stopping: bool) -> bool {
+        // Before this master belongs to a cluster there is nothing to write.
+        let cluster = self.node.reader().with(|state| state.meta().cluster);
+        let Some(cluster) = cluster else { return false };
+        if !self.follow(cluster).await {
+            return false;
+        }
         let Some(file) = self.file.as_ref() else { return false };
         let after = file.after();
         let records = self
@@ -122,15 +128,28 @@ impl TrailWriter {
         if lines.is_empty() {
             return false;
         }
-        let is_written = self.append(lines, up_to).await;
+        let is_written = self.append(lines, cluster, up_to).await;
         if is_written {
             self.refused.clear();
         }
         is_written && records.len() == BATCH_MAX
     }
 
-    async fn append(&mut self, lines: String, up_to: LogIndex) -> bool {
-        let written = self.with_file(move |file| file.append(&lines, up_to)).await;
+    /// Has the file go on with the trail of the cluster.
+    async fn follow(&mut self, cluster: ClusterId) -> bool {
+        let followed = match self.file.as_mut() {
+            Some(file) if file.is_of_another(cluster) => {
+                tracing::warn!("the file of the trail is of an earlier cluster: it is put aside");
+                self.with_file(move |file| file.follow(cluster)).await
+            }
+            Some(_) => return true,
+            None => return false,
+        };
+        self.on_result("the file of the trail cannot be put aside", &followed)
+    }
+
+    async fn append(&mut self, lines: String, cluster: ClusterId, up_to: LogIndex) -> bool {
+        let written = self.with_file(move |file| file.append(&lines, cluster, up_to)).await;
         self.on_result("the file of the trail cannot be written", &written)
     }
 

@@ -130,3 +130,21 @@ async fn pages_follow_each_other_and_a_restart_keeps_them() {
     }
     master.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_an_order_is_on_record_though_nobody_waits_for_it() {
+    let master = OneMaster::start().await;
+    // It takes connections and says nothing, so the order takes longer than the client waits.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let member = json!({"name": "2", "address": silent.local_addr().unwrap().to_string()});
+    let asked = master.post("/api/cluster/members", &member);
+    let gone = tokio::time::timeout(std::time::Duration::from_millis(100), asked).await;
+    assert!(gone.is_err(), "it took no time");
+    eventually("the end is on record", PATIENCE, async || {
+        let records = trail(&master, "object=member/2").await;
+        let outcomes = records.iter().map(|record| record["outcome"].clone()).collect::<Vec<_>>();
+        require(outcomes.len() == 2 && outcomes[0] == "begun", || format!("{records:?}"))
+    })
+    .await;
+    master.stop().await;
+}

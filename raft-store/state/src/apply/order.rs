@@ -32,10 +32,7 @@ impl Order {
                 order(action_on_scheduling(*change), format!("worker/{worker}"))
             }
             Command::LabelWorker(command) => Self::of_labels(command),
-            Command::SubmitTasks(SubmitTasks { tasks, .. }) => {
-                let detail = format!("{} tasks", tasks.len());
-                Self::new(AuditAction::SubmitTasks, "task".to_owned(), detail)
-            }
+            Command::SubmitTasks(command) => Self::of_submission(command),
             Command::CancelTask(command) => {
                 order(AuditAction::CancelTask, format!("task/{}", command.task))
             }
@@ -95,6 +92,11 @@ impl Order {
 
     const fn new(action: AuditAction, object: String, detail: String) -> Self {
         Self { action, object, detail, noted: None }
+    }
+
+    fn of_submission(SubmitTasks { tasks, .. }: &SubmitTasks) -> Self {
+        let detail = format!("{} tasks", tasks.len());
+        Self::new(AuditAction::SubmitTasks, "task".to_owned(), detail)
     }
 
     fn of_labels(LabelWorker { worker, set, remove }: &LabelWorker) -> Self {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use cluster_state::{
-    AssignTasks, Attempt, AttemptRef, CancelTask, ChangeHealth, Command, DisconnectWorkers,
-    EndMassLoss, Epoch, FinishAttempts, ForgetDeparted, LogIndex, NoteRival, PruneTrail,
-    RaiseLevel, RaiseMassLoss, RequeueAttempts, RetryTask, RotateAuthority, RotationStep,
-    SeedSettings, SetSettings, StartAttempts, State, Task, TaskId, WorkerId,
+    AssignTasks, Attempt, AttemptRef, CancelTask, ChangeHealth, Command, ConnectWorker,
+    DisconnectWorkers, EndMassLoss, Epoch, FinishAttempts, ForgetDeparted, LogIndex, NoteRival,
+    PruneTrail, RaiseLevel, RaiseMassLoss, RequeueAttempts, RetryTask, RotateAuthority,
+    RotationStep, SeedSettings, SetSettings, StartAttempts, State, Task, TaskId, WorkerId,
 };
 
 /// Precision with which the numbers of a command are made to match the state.
@@ -38,12 +38,7 @@ pub(super) fn aim_at(state: &State, aim: Aim, command: &mut Command) {
             let queued = state.queue().flat_map(|(_, queue)| queue.tasks()).collect::<Vec<_>>();
             assignments.iter_mut().for_each(|one| one.task = nearest(&queued, one.task));
         }
-        Command::ConnectWorker(command) => {
-            command.term = newest;
-            let placed = placed_on(state, aim, &command.worker);
-            let finished = command.finished.iter_mut().map(|finished| &mut finished.attempt);
-            command.running.iter_mut().chain(finished).for_each(|one| *one = hit(&placed, *one));
-        }
+        Command::ConnectWorker(command) => aim_connection(state, aim, command),
         Command::DisconnectWorkers(DisconnectWorkers { term, workers, .. })
         | Command::RequeueAttempts(RequeueAttempts { term, workers, .. }) => {
             *term = newest;
@@ -105,6 +100,13 @@ pub(super) fn aim_at(state: &State, aim: Aim, command: &mut Command) {
         | Command::AcknowledgeMassLoss
         | Command::SubmitTasks(_) => {}
     }
+}
+
+fn aim_connection(state: &State, aim: Aim, command: &mut ConnectWorker) {
+    command.term = state.meta().term;
+    let placed = placed_on(state, aim, &command.worker);
+    let finished = command.finished.iter_mut().map(|finished| &mut finished.attempt);
+    command.running.iter_mut().chain(finished).for_each(|one| *one = hit(&placed, *one));
 }
 
 fn aim_step(state: &State, step: &mut RotationStep) {

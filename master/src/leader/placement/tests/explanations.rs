@@ -11,9 +11,10 @@ fn obstacles(script: &Script, task: u64) -> Vec<String> {
     assert_eq!(explanation.workers, explanation.fitting + obstructed, "each is counted once");
     let words = |one: &Obstructed| {
         let short = one.shortages.iter().map(|short| format!(" {short}")).collect::<String>();
-        let obstacle = match &one.obstacle {
-            Obstacle::Constraint(constraint) => constraint.to_string(),
-            other => format!("{other:?}").split('(').next().unwrap().to_owned(),
+        let obstacle = if let Obstacle::Constraint(constraint) = &one.obstacle {
+            constraint.to_string()
+        } else {
+            format!("{:?}", one.obstacle).split('(').next().unwrap().to_owned()
         };
         let names = one.examples.iter().map(ToString::to_string).collect::<Vec<_>>();
         format!("{}×{obstacle} {}{short}", one.workers, names.join(","))
