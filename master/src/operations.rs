@@ -53,6 +53,7 @@ pub(crate) use members::{Changed, MemberPart, MemberRow, Members};
 pub(crate) use orphans::OrphanPage;
 pub(crate) use queue::{ClassSummary, ExplainedTask, QueueSummary};
 pub(crate) use reading::Reading;
+use retry::RetryTurns;
 pub(crate) use rotation::{RotationOrder, TrustView};
 pub(crate) use rotation_progress::RotationView;
 use scans::Scans;
@@ -105,6 +106,7 @@ struct Shared {
     trail: Trail,
     tasks: TaskTracker,
     scans: Scans,
+    retry_turns: RetryTurns,
     names: Names,
     started_at: Instant,
     stopping: CancellationToken,
@@ -184,6 +186,7 @@ impl Operations {
             trail,
             tasks,
             scans: Scans::default(),
+            retry_turns: RetryTurns::default(),
             names,
             started_at,
             stopping,

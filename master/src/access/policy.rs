@@ -13,6 +13,8 @@ pub(crate) enum Object<'a> {
     Cluster,
     /// A task with these labels.
     Task(&'a TextMap),
+    /// All tasks at once.
+    AllTasks,
 }
 
 /// Rights that the configuration of this master gives.
@@ -95,8 +97,9 @@ impl Policy {
     /// | ask who one is | yes | yes | yes | yes | yes | yes | yes |
     /// | read metrics | yes | yes | yes | yes | | yes | by its role or `anonymous_metrics` |
     /// | look at the cluster | yes | yes | yes | yes | | yes | by its role |
-    /// | look at tasks | yes | in scope | yes | yes | | yes | by its role |
-    /// | look at environments; submit, cancel tasks | | in scope | yes | yes | | | by its role |
+    /// | look at tasks | in scope | in scope | yes | yes | | yes | by its role |
+    /// | look at the queue | without scope | without scope | yes | yes | | yes | by its role |
+    /// | look at environments; submit, cancel, retry tasks | | in scope | yes | yes | | | by its role |
     /// | manage workers, join tokens; lead; change settings; upgrade | | | yes | yes | | | by its role |
     /// | change members; save a backup; manage users, certificates; read the trail | | | | yes | | | by its role |
     /// | serve as a worker | | | | | yes | yes | without certificates |
@@ -121,7 +124,8 @@ impl Policy {
                     (Some(scope), Object::Task(labels)) if !scope.covers(labels) => {
                         Verdict::OutOfScope
                     }
-                    (Some(_) | None, Object::Cluster | Object::Task(_)) => Verdict::Allowed,
+                    (Some(_), Object::AllTasks) => Verdict::OutOfScope,
+                    (Some(_), Object::Cluster | Object::Task(_)) | (None, _) => Verdict::Allowed,
                 }
             }
             (Principal::User { .. }, Need::Worker | Need::Master) => Verdict::Forbidden,

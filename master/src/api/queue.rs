@@ -25,10 +25,12 @@ pub(super) struct QueueParams {
 /// `GET /api/queue`.
 pub(super) async fn show(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Params(params): Params<QueueParams>,
 ) -> Result<Answer<v1::QueueSummary>, Refusal> {
     let reading = input::reading(&params.consistency, params.index, params.wait.as_deref())?;
-    Ok(api.operations.queue(params.limit, reading).await?.map(wire::queue_summary))
+    let summary = api.operations.queue(params.limit, reading, &caller).await?;
+    Ok(summary.map(wire::queue_summary))
 }
 
 /// `GET /api/tasks/{id}/explain`.

@@ -17,7 +17,7 @@ pub(crate) struct TaskNews {
     at: Timestamp,
     state: TaskStateKind,
     reason: Option<TaskReason>,
-    /// Number of the last attempt; zero before the first.
+    /// Number of the last attempt since it was submitted or retried by hand; zero before the first.
     attempt: u32,
     /// Its worker.
     worker: Option<WorkerId>,
@@ -96,7 +96,7 @@ impl TaskNews {
     }
 
     fn of(task: &Task, at: Timestamp) -> Self {
-        let last = task.last_attempt();
+        let last = task.last_attempt_of_run();
         Self {
             task: task.id,
             at,
@@ -136,6 +136,22 @@ impl TaskNews {
         Self::BYTES.saturating_add(detail).saturating_add(self.face.bytes(self.state.is_terminal()))
     }
 
+    /// Returns the reason of the task's end if it says more than how its last attempt ended.
+    fn reason_of_end(&self) -> Option<String> {
+        match self.reason? {
+            reason @ (TaskReason::QueueTimeout
+            | TaskReason::Deadline
+            | TaskReason::FinalExitCode) => Some(reason.to_string()),
+            TaskReason::CancelledByUser
+            | TaskReason::AttemptsExhausted
+            | TaskReason::LossesExhausted
+            | TaskReason::RetryBackoff
+            | TaskReason::WorkerUnfit
+            | TaskReason::WorkerLost
+            | TaskReason::StartTime => None,
+        }
+    }
+
     /// Bytes in a ring of an event without texts.
     pub(super) const BYTES: usize = size_of::<(LogIndex, Self)>();
 }
@@ -164,7 +180,7 @@ impl Serialize for TaskNews {
             attempt: (self.attempt > 0).then_some(self.attempt),
             exit_code: outcome.and_then(AttemptOutcome::exit_code),
             outcome: outcome.map(|end| end.kind().name()),
-            reason: of_attempt.or_else(|| Some(self.reason?.to_string())),
+            reason: self.reason_of_end().or(of_attempt).or_else(|| Some(self.reason?.to_string())),
             timestamp: convert::rfc3339(self.at),
         };
         shown.serialize(to)
@@ -180,7 +196,8 @@ struct Shown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
     state: &'static str,
-    /// Worker and number of the last attempt; null before the first.
+    /// Worker and number of the last attempt since the task was submitted or retried; null before the
+    /// first.
     worker_id: Option<&'a WorkerId>,
     attempt: Option<u32>,
     /// End of that attempt; absent while it is live.
@@ -188,7 +205,7 @@ struct Shown<'a> {
     exit_code: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'static str>,
-    /// Reason of that end, or else of the state.
+    /// Reason why the task came too late or is not tried again, or of that end, or else of the state.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     timestamp: String,

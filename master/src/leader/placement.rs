@@ -159,7 +159,7 @@ impl Waiting<'_> {
         if self.is_apart {
             return None;
         }
-        let task = state.task(self.queue.after(self.task)?)?;
+        let task = state.task(self.queue.after(state.task(self.task)?)?)?;
         Some(Self { task: task.id, rank: Rank::of(task), ..*self })
     }
 }

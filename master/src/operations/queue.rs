@@ -9,7 +9,7 @@ use proto::problem::{ErrorKind, Problem};
 
 use super::views::{ShownTask, View};
 use super::{Answer, Operations, Reading};
-use crate::access::Caller;
+use crate::access::{Action, Caller};
 use crate::leader::placement::{Explanation, PendingReason};
 
 /// Classes that are listed if no number is named, and at most.
@@ -29,7 +29,7 @@ pub(crate) struct QueueSummary {
     pub(crate) class_count: usize,
     /// The longest classes, the longest first.
     pub(crate) classes: Vec<ClassSummary>,
-    /// The task that was submitted first, and when.
+    /// The waiting task that was queued first, and when.
     pub(crate) oldest: Option<(TaskId, Timestamp)>,
 }
 
@@ -51,22 +51,25 @@ pub(crate) struct ExplainedTask {
 }
 
 impl Operations {
-    /// Sums up the queue.
+    /// Sums up the queue, for callers who may know of all tasks.
     pub(crate) async fn queue(
         &self,
         limit: Option<u32>,
         reading: Reading,
+        by: &Caller,
     ) -> Result<Answer<QueueSummary>, Problem> {
+        by.check_all_tasks(Action::ReadTasks)?;
         let limit = limit.unwrap_or(CLASSES_DEFAULT);
         if limit > CLASSES_MAX {
             let detail = format!("limit {limit} is above {CLASSES_MAX}");
             return Err(Problem::new(ErrorKind::Malformed, detail));
         }
         let mark = self.reach(reading).await?;
+        let _scan = self.shared.scans.begin().await?;
         let reader = self.node().reader();
         let mut summary = reader.with(|state| QueueSummary {
             states: state.task_counts().iter().collect(),
-            oldest: state.oldest_waiting().map(|task| (task.id, task.submitted_at)),
+            oldest: state.oldest_waiting().map(|task| (task.id, task.queued_at())),
             ..QueueSummary::default()
         });
 
@@ -85,6 +88,7 @@ impl Operations {
                     longest.pop();
                 }
             }
+            tokio::task::yield_now().await;
         }
         for Reverse((tasks, Reverse(class))) in longest.into_sorted_vec() {
             // It may have been emptied meanwhile.

@@ -1,4 +1,4 @@
-//! Requests that look for some tasks among all: each takes a thread, and a disk to read.
+//! Requests that look through all tasks or all of the queue: each takes much time of a thread.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ impl Scans {
     pub(super) async fn begin(&self) -> Result<SemaphorePermit<'_>, Problem> {
         let place = tokio::time::timeout(PATIENCE, self.0.acquire()).await;
         place.ok().and_then(Result::ok).ok_or_else(|| {
-            let detail = "too many requests look for tasks by state, worker or label";
+            let detail = "too many requests look through all tasks or classes";
             Problem::new(ErrorKind::Overloaded, detail)
         })
     }

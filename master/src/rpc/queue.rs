@@ -21,9 +21,10 @@ impl QueueService for QueueEndpoint {
         request: Request<v1::ShowQueueRequest>,
     ) -> Result<Response<v1::QueueSummary>, Status> {
         let shown = async {
+            let caller = caller(&request)?;
             let request = request.get_ref();
             let consistency = Consistency::try_from(request.consistency)?;
-            self.operations.queue(request.limit, consistency.into()).await
+            self.operations.queue(request.limit, consistency.into(), &caller).await
         };
         reply(&self.operations, shown.await, wire::queue_summary)
     }

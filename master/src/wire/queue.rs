@@ -7,6 +7,9 @@ use proto::v1;
 use crate::leader::placement::{Explanation, Obstacle, Obstructed, PendingReason};
 use crate::operations::{ClassSummary, ExplainedTask, QueueSummary};
 
+const UNCORDON: &str = "uncordon one of these: clusterctl worker uncordon";
+const FIX: &str = "fix what `clusterctl worker show` reports for one of these";
+
 /// Converts the sum of the queue.
 pub(crate) fn queue_summary(summary: QueueSummary) -> v1::QueueSummary {
     let QueueSummary { states, priorities, class_count, classes, oldest } = summary;
@@ -20,7 +23,7 @@ pub(crate) fn queue_summary(summary: QueueSummary) -> v1::QueueSummary {
         class_count: number(class_count),
         classes: classes.into_iter().map(class_summary).collect(),
         oldest_task_id: oldest.map(|(id, _)| id.to_string()),
-        oldest_submitted_at: oldest.map(|(_, at)| convert::rfc3339(at)),
+        oldest_queued_at: oldest.map(|(_, at)| convert::rfc3339(at)),
     }
 }
 
@@ -33,7 +36,7 @@ fn class_summary(summary: ClassSummary) -> v1::QueueClass {
         worker_id: class.worker.as_ref().map(ToString::to_string),
         tasks: number(tasks),
         next_task_id: next.id.to_string(),
-        next_submitted_at: convert::rfc3339(next.submitted_at),
+        next_queued_at: convert::rfc3339(next.queued_at()),
         pending_reason: pending_reason.as_ref().map(PendingReason::of_class),
     }
 }
@@ -70,7 +73,7 @@ fn obstructed(obstructed: Obstructed) -> v1::ObstructedWorkers {
             let remedy = match &constraint.op {
                 ConstraintOp::Equals(value) => format!("label one of these {label}={value}"),
                 ConstraintOp::NotEquals(_) => format!("give one of these another {label}"),
-                ConstraintOp::In(_) => format!("give one of these such a {label}"),
+                ConstraintOp::In(_) => format!("give one of these an accepted {label}"),
                 ConstraintOp::Exists => format!("give one of these a label {label}"),
             };
             let remedy = format!("{remedy}, or submit the task without the constraint");
@@ -81,20 +84,10 @@ fn obstructed(obstructed: Obstructed) -> v1::ObstructedWorkers {
                           worker history";
             (v1::Obstacle::Inactive, None, remedy.to_owned())
         }
-        Obstacle::Cordoned => {
-            (v1::Obstacle::Cordoned, None, "clusterctl worker uncordon one of these".to_owned())
-        }
-        Obstacle::Draining => {
-            (v1::Obstacle::Draining, None, "clusterctl worker uncordon one of these".to_owned())
-        }
-        Obstacle::Unreachable => {
-            let remedy = "mend what the leader says of one of these: clusterctl worker show";
-            (v1::Obstacle::Unreachable, None, remedy.to_owned())
-        }
-        Obstacle::Unfit => {
-            let remedy = "mend what one of these says of itself: clusterctl worker show";
-            (v1::Obstacle::Unfit, None, remedy.to_owned())
-        }
+        Obstacle::Cordoned => (v1::Obstacle::Cordoned, None, UNCORDON.to_owned()),
+        Obstacle::Draining => (v1::Obstacle::Draining, None, UNCORDON.to_owned()),
+        Obstacle::Unreachable => (v1::Obstacle::Unreachable, None, FIX.to_owned()),
+        Obstacle::Unfit => (v1::Obstacle::Unfit, None, FIX.to_owned()),
         Obstacle::TooSmall(kinds) => {
             let most = shortages.iter().map(|short| amount(short, short.available));
             let most = most.collect::<Vec<_>>().join(", ");

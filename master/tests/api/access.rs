@@ -245,6 +245,13 @@ async fn a_scope_hides_the_tasks_of_others() {
         let path = format!("/api/tasks/{other}{path}");
         blue.get(&path).await.problem(403, "forbidden");
     }
+    // The queue tells of all tasks.
+    let refused = blue.get("/api/queue").await.problem(403, "forbidden");
+    assert!(refused["detail"].as_str().unwrap().contains("team=blue"), "{refused}");
+    assert_eq!(blue.grpc().queue(20).await.unwrap_err().kind(), ErrorKind::Forbidden);
+    assert_eq!(admin.get("/api/queue").await.status, 200);
+    blue.get(&format!("/api/tasks/{other}/explain")).await.problem(403, "forbidden");
+
     let cancel = |id: &str| format!("/api/tasks/{id}");
     blue.ask("DELETE", &cancel(&other), &Value::Null).await.problem(403, "forbidden");
     assert_eq!(blue.ask("DELETE", &cancel(&own), &Value::Null).await.status, 202);

@@ -1,5 +1,6 @@
 //! The queue: summed up, and explained task by task, over REST and gRPC.
 
+use cluster_state::Level;
 use proto::client::{Client, ClientOptions};
 use serde_json::{Value, json};
 
@@ -14,7 +15,7 @@ async fn the_queue_is_summed_up() {
     let master = OneMaster::start().await;
     let empty = json!({
         "states": {}, "priorities": [], "class_count": 0, "classes": [],
-        "oldest_task_id": null, "oldest_submitted_at": null,
+        "oldest_task_id": null, "oldest_queued_at": null,
     });
     assert_eq!(master.get("/api/queue").await.json(), empty);
 
@@ -45,6 +46,34 @@ async fn the_queue_is_summed_up() {
 
     let grpc = Client::new([master.grpc().to_string()], ClientOptions::default()).unwrap();
     assert_eq!(serde_json::to_value(grpc.queue(20).await.unwrap()).unwrap(), queue);
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_oldest_is_the_one_that_was_queued_first() {
+    let master = OneMaster::start().await;
+    master.state(|state| (state.meta().level >= Level(2)).then_some(())).await;
+    submit(&master, 1, &json!({"command": ["a"], "priority": 90})).await;
+    submit(&master, 2, &json!({"command": ["a"]})).await;
+    assert_eq!(master.delete("/api/tasks/t1").await.status, 202);
+    assert_eq!(master.delete("/api/tasks/t2").await.status, 202);
+    for id in ["t1", "t2"] {
+        let retried = master.post(&format!("/api/tasks/{id}/retry"), &json!(null)).await;
+        assert_eq!(retried.status, 202, "{}", retried.body);
+    }
+
+    let queue = master.get("/api/queue").await.json();
+    let submitted_at = master.get("/api/tasks/t3").await.json()["submitted_at"].clone();
+    assert_eq!(
+        [&queue["oldest_task_id"], &queue["oldest_queued_at"]],
+        [&json!("t3"), &submitted_at]
+    );
+    let next = queue["classes"].as_array().unwrap().iter();
+    let next = next.map(|class| [class["next_task_id"].clone(), class["next_queued_at"].clone()]);
+    let [first, second] = <[_; 2]>::try_from(next.collect::<Vec<_>>()).unwrap();
+    assert_eq!(first, [json!("t3"), submitted_at.clone()]);
+    assert_eq!(second[0], "t1");
+    assert!(second[1].as_str() > submitted_at.as_str(), "{queue}");
     master.stop().await;
 }
 

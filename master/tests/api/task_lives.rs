@@ -102,6 +102,30 @@ async fn a_finished_task_is_retried_once_however_often_it_is_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn orders_to_retry_many_tasks_do_not_turn_each_other_down() {
+    let master = at_level_2().await;
+    let tasks = json!(vec![json!({"command": ["true"]}); 60]);
+    assert_eq!(master.post("/api/tasks", &tasks).await.status, 201);
+    let paths = (1..=60).map(|id| format!("/api/tasks/t{id}")).collect::<Vec<_>>();
+    let cancels = paths.iter().map(|path| master.delete(path));
+    for cancelled in futures_util::future::join_all(cancels).await {
+        assert_eq!(cancelled.status, 202, "{}", cancelled.body);
+    }
+
+    let none = json!(null);
+    let retries = paths.iter().map(|path| format!("{path}/retry")).collect::<Vec<_>>();
+    let retries = retries.iter().map(|path| master.post(path, &none));
+    for retried in futures_util::future::join_all(retries).await {
+        assert_eq!(retried.status, 202, "{}", retried.body);
+    }
+    let listed = master.get("/api/audit?limit=1000").await.json();
+    let records = listed["records"].as_array().unwrap();
+    let retries = records.iter().filter(|record| record["action"] == "retry-task");
+    assert_eq!(retries.count(), 60, "{listed}");
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_retried_task_is_known_after_a_restart() {
     let master = at_level_2().await;
     for id in [master.submit("true").await, master.submit("true").await] {

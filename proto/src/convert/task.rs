@@ -26,7 +26,7 @@ impl v1::Task {
 #[must_use]
 pub fn task(task: &Task, pending_reason: Option<String>) -> v1::Task {
     let spec = &task.spec;
-    let last = task.last_attempt();
+    let last = task.last_attempt_of_run();
     let last_outcome = last.and_then(|attempt| attempt.outcome.as_ref());
 
     let mut wire = v1::Task {
@@ -66,7 +66,8 @@ mod tests {
     use std::sync::Arc;
 
     use cluster_state::{
-        Attempt, AttemptNumber, Epoch, LogIndex, LossReason, TaskReason, TaskState, Timestamp,
+        Attempt, AttemptNumber, Course, Epoch, LogIndex, LossReason, TaskReason, TaskState,
+        Timestamp, Timing, When,
     };
 
     use super::*;
@@ -132,6 +133,34 @@ mod tests {
             ],
         });
         assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn a_retried_task_shows_nothing_of_the_run_before_as_its_own() {
+        let course = |queued_at: u64| {
+            Some(Box::new(Course {
+                queued_at: Some(Timestamp(queued_at)),
+                retries: 1,
+                ..Course::default()
+            }))
+        };
+        // It was cancelled before it was placed again.
+        let waiting = Task { state: TaskState::Cancelled, course: course(4_000), ..failed_task() };
+        let wire = task(&waiting, None);
+        assert_eq!((wire.started_at, wire.exit_code, wire.attempts.len()), (None, None, 2));
+
+        let over = Task { course: course(500), ..failed_task() };
+        let wire = task(&over, None);
+        assert_eq!((wire.started_at.is_some(), wire.exit_code), (true, Some(1)));
+
+        // Its start time is ahead, as it was when it was retried.
+        let mut unqueued = failed_task();
+        let start = Some(When::At(Timestamp(9_000)));
+        Arc::make_mut(&mut unqueued.spec).timing = Timing { start, ..Timing::default() }.boxed();
+        unqueued.course = Some(Box::new(Course { retries: 1, ..Course::default() }));
+        unqueued.state = TaskState::Cancelled;
+        let wire = task(&unqueued, None);
+        assert_eq!((wire.started_at, wire.exit_code), (None, None));
     }
 
     #[test]

@@ -33,12 +33,13 @@ impl From<&Rejection> for ErrorKind {
             | Rejection::LateRegistration { .. }
             | Rejection::BelowLevel { .. }
             | Rejection::NotRetryable { .. }
-            | Rejection::RetriedMeanwhile
             | Rejection::SettingsChanged { .. } => Self::Conflict,
             Rejection::NameInUse { .. }
             | Rejection::LateStart { .. }
             | Rejection::BoundName { .. } => Self::NameInUse,
             Rejection::IdempotencyConflict => Self::IdempotencyConflict,
+            // The same order may succeed a moment later.
+            Rejection::RetriedMeanwhile => Self::Overloaded,
             Rejection::LimitReached { .. } => Self::LimitReached,
             Rejection::QueueFull { .. } => Self::QueueFull,
             Rejection::Invalid { .. } | Rejection::Untimely { .. } => Self::InvalidTask,

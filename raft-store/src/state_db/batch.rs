@@ -176,8 +176,9 @@ impl<'db> Batch<'db> {
         if let Some(bytes) = self.database.get_pinned_cf(self.tables.history, id.key())? {
             let key = finish_key(&codec::decode::<Task>(&bytes)?);
             self.delete(self.tables.history_by_finish, key.key())?;
+            self.delete(self.tables.history, id.key())?;
         }
-        self.delete(self.tables.history, id.key())
+        Ok(())
     }
 
     fn put(

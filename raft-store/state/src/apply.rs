@@ -50,7 +50,10 @@ impl State {
         assert!(apply.meta.term >= before.term, "the term never falls");
         assert!(apply.meta.level >= before.level, "the level never falls");
         assert!(apply.meta.next_task >= before.next_task, "no task id is given twice");
-        if let Some((by, order)) = order {
+        // The proposer reads again and repeats the order: the trail has its last outcome.
+        if let Some((by, order)) = order
+            && !matches!(reply, Err(Rejection::RetriedMeanwhile))
+        {
             apply.record(by, order, &reply);
         }
         let Apply { meta, mut changes, .. } = apply;

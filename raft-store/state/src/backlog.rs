@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub use self::candidates::{Candidates, Moment, Since};
 use crate::treap::{Element, Treap};
-use crate::{Class, ConstraintOp, Limits, LogIndex, Resources, Task, TaskId, WorkerId};
+use crate::{Class, ConstraintOp, Limits, LogIndex, Resources, Task, TaskId, Timestamp, WorkerId};
 
 /// Waiting time that counts as much as one point of priority, so that nothing starves behind a
 /// steady stream of more important tasks: the gap of 100 is made up in under two hours.
@@ -53,6 +53,7 @@ impl Rank {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     rank: Rank,
+    queued_at: Timestamp,
     /// Log position of the task's last change, since which it has been waiting.
     arrived: LogIndex,
     class: Arc<Class>,
@@ -73,7 +74,8 @@ impl Head {
     pub(crate) fn of(task: &Task) -> Self {
         let represents = if is_apart(task) { Represents::Task } else { Represents::Class };
         let class = Arc::clone(&task.spec.class);
-        Self { rank: Rank::of(task), arrived: task.index, class, represents }
+        let (rank, queued_at) = (Rank::of(task), task.queued_at());
+        Self { rank, queued_at, arrived: task.index, class, represents }
     }
 
     /// Returns whether it stands for a single task, which is kept from some workers, and not for
@@ -99,6 +101,10 @@ impl Head {
     #[must_use]
     pub const fn task(&self) -> TaskId {
         self.rank.task
+    }
+
+    const fn queueing(&self) -> (Timestamp, TaskId) {
+        (self.queued_at, self.rank.task)
     }
 
     fn arrival(&self) -> (LogIndex, TaskId) {
@@ -150,8 +156,8 @@ pub(crate) struct Backlog {
     by_label: BTreeMap<String, ByLabel>,
     /// All heads, in the order in which they began to wait.
     arrivals: BTreeMap<(LogIndex, TaskId), Head>,
-    /// Tasks of all heads. Ids are given in the order of submission.
-    submissions: BTreeSet<TaskId>,
+    /// Tasks of all heads, in the order in which they were queued.
+    queueings: BTreeSet<(Timestamp, TaskId)>,
     /// Number of heads that stand for a single task.
     apart: usize,
 }
@@ -203,7 +209,7 @@ impl Backlog {
         };
         tree.insert(head.clone());
         self.apart += usize::from(head.is_apart());
-        self.submissions.insert(head.task());
+        self.queueings.insert(head.queueing());
         self.arrivals.insert(head.arrival(), head.clone());
     }
 
@@ -211,7 +217,7 @@ impl Backlog {
     pub(crate) fn leave(&mut self, head: &Head) {
         if self.arrivals.remove(&head.arrival()).is_some() {
             self.apart -= usize::from(head.is_apart());
-            self.submissions.remove(&head.task());
+            self.queueings.remove(&head.queueing());
         }
         match Place::of(&head.class) {
             Place::Anywhere => self.anywhere.remove(head),
@@ -247,9 +253,9 @@ impl Backlog {
         })
     }
 
-    /// Returns the waiting task that was submitted first.
+    /// Returns the waiting task that was queued first.
     pub(crate) fn oldest(&self) -> Option<TaskId> {
-        self.submissions.first().copied()
+        self.queueings.first().map(|(_, task)| *task)
     }
 
     fn arrived_after(&self, index: LogIndex) -> impl Iterator<Item = &Head> {

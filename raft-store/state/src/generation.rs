@@ -82,8 +82,9 @@ impl Meta {
 
 impl State {
     /// Returns whether an earlier generation began the attempt after the position from which this one
-    /// continues. A task that was known and is not live any more has ended: what is told of it late is
-    /// nothing new.
+    /// continues. A task that was known and is not live has ended, and counts as one of which nothing
+    /// is lost: its record is on disk only, where `apply` may not look. So a result is not kept if the
+    /// task had ended before that position and was retried after it.
     pub(crate) fn has_lost(&self, attempt: AttemptRef) -> bool {
         let Meta { generation, continued_at, level, .. } = *self.meta();
         if generation.number == 0 || level < Generation::LEVEL {
@@ -143,9 +144,9 @@ fn next_task(task: &Task, now: Timestamp, generations: u64) -> Option<Task> {
     if task.state == TaskState::Assigned {
         task.state = TaskState::Running;
     }
+    task.note_start(now);
     let attempt = task.attempts.last_mut()?;
     attempt.epoch = beyond(attempt.epoch, generations);
-    attempt.started_at.get_or_insert(now);
     Some(task)
 }
 

@@ -185,7 +185,13 @@ impl Task {
     /// the same sum.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        Limits::TASK_BYTES + self.attempts_bytes() + self.spec.text_bytes()
+        Limits::TASK_BYTES + self.attempts_bytes() + self.spec.text_bytes() + self.course_bytes()
+    }
+
+    /// Returns the bytes of its course, as far as they are not counted with its timing. They stay the
+    /// same while it is live.
+    fn course_bytes(&self) -> u64 {
+        if self.course.is_some() && self.spec.timing.is_none() { Limits::TIMING_BYTES } else { 0 }
     }
 
     /// Returns the part of [`Self::bytes`] that grows while it is live.

@@ -129,8 +129,9 @@ fn a_submission_as_large_as_may_be_is_one_command() {
     let reply = Reply::Submitted { first: TaskId(1), count, repeated: false };
     assert_eq!(submit(&mut state, most, None), reply);
     let (_, queue) = state.queue().next().unwrap();
-    assert_eq!((queue.len(), queue.position(TaskId(17), most)), (most, 16));
-    assert_eq!(queue.position(TaskId(17), 10), 10);
+    let seventeenth = state.task(TaskId(17)).unwrap();
+    assert_eq!((queue.len(), queue.position(seventeenth, most)), (most, 16));
+    assert_eq!(queue.position(seventeenth, 10), 10);
 }
 
 #[test]

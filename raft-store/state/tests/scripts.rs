@@ -59,6 +59,7 @@ scripts! {
     a_mass_loss_requeues_a_few_at_a_time
     a_new_process_takes_the_place_of_the_old_one
     a_name_that_is_forgotten_is_free
+    a_queue_goes_by_the_time_of_queueing
     a_queued_again_task_keeps_its_place
     a_reconnecting_worker_keeps_its_tasks
     a_registration_that_arrives_late_is_refused
@@ -82,6 +83,7 @@ scripts! {
     a_task_may_ask_not_to_wait_for_a_silent_worker
     a_task_that_is_over_keeps_no_secrets
     a_task_that_starts_too_late_fails
+    a_task_whose_time_is_over_is_not_placed
     a_task_that_starts_nowhere_suspends_nobody
     a_task_waits_for_its_start_time
     a_token_admits_nobody_who_has_departed
@@ -127,6 +129,7 @@ scripts! {
     two_workers_do_not_share_a_name
     unregistering_requeues
     what_a_restored_cluster_has_lost_is_kept
+    what_a_restoration_may_have_started_is_not_late
     what_cannot_run_again_is_not_retried
     what_is_known_is_no_orphan
     what_starts_elsewhere_counts_against_a_worker

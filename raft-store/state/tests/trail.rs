@@ -2,13 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    Actor, Applied, AuditAction, AuditOutcome, AuditRecord, BeginTerm, CancelTask, Change,
+    Actor, Applied, AuditAction, AuditOutcome, AuditRecord, BeginTerm, CancelTask, Change, Class,
     ClusterId, Command, CreateUserToken, Key, Level, Limits, LogIndex, MasterId, NoteOrder,
-    Ordered, Proposal, PruneTrail, RaiseLevel, Record, RegisterWorker, Rejection, Reply, Role,
-    SeedSettings, SetSettings, Settings, State, SubmitTasks, TaskId, Tick, Timestamp,
+    OnDisconnect, Ordered, Proposal, PruneTrail, RaiseLevel, Record, RegisterWorker, Rejection,
+    Reply, Resources, RetryTask, Role, SecretMap, SeedSettings, SetSettings, Settings, State,
+    SubmitTasks, TaskId, TaskSpec, TextMap, Tick, Timestamp,
 };
 
 /// A cluster of level 2 and its log.
@@ -186,6 +188,51 @@ fn records_tell_particulars_and_no_secrets() {
 
     let begun = cluster.order(note("member/3"));
     assert_eq!((begun.object.as_str(), begun.outcome), ("member/3", AuditOutcome::Begun));
+}
+
+#[test]
+fn an_order_that_its_proposer_repeats_is_recorded_once() {
+    let mut cluster = Cluster::new(Settings::default());
+    let class = Class {
+        priority: 50,
+        resources: Resources::default(),
+        constraints: Vec::new(),
+        worker: None,
+    };
+    let spec = TaskSpec {
+        name: None,
+        command: vec!["true".to_owned()],
+        env: TextMap::default(),
+        working_dir: None,
+        class: Arc::new(class),
+        max_attempts: 1,
+        retry_backoff: Duration::from_secs(1),
+        run_timeout: None,
+        on_disconnect: OnDisconnect::Keep,
+        labels: TextMap::default(),
+        secret_env: SecretMap::default(),
+        timing: None,
+    };
+    let tasks = vec![Arc::new(spec); 2];
+    cluster.done(Command::SubmitTasks(SubmitTasks { tasks, idempotency_key: None }));
+    let cancelled = [1, 2].map(|id| cluster.apply(cancel(id)));
+    let known_at = cluster.index;
+    let [first, second] = cancelled.map(|applied| {
+        let task = applied.changes.iter().find_map(|change| match change {
+            Change::Put(Record::Task(task)) => Some(Arc::clone(task)),
+            Change::Put(_) | Change::Delete(_) => None,
+        });
+        RetryTask { task: task.unwrap(), known_at }
+    });
+    assert_eq!(cluster.order(Command::RetryTask(first)).object, "task/t1");
+    let refused = cluster.apply(ordered(Command::RetryTask(second.clone())));
+    assert_eq!(refused.reply, Err(Rejection::RetriedMeanwhile));
+    assert_eq!(cluster.numbers(), [1]);
+
+    let again = RetryTask { known_at: cluster.index, ..second };
+    let repeated = cluster.order(Command::RetryTask(again));
+    assert_eq!((repeated.object.as_str(), repeated.outcome), ("task/t2", AuditOutcome::Done));
+    assert_eq!(cluster.numbers(), [1, 2]);
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub enum TaskCommand {
         /// Id of the task
         task_id: String,
     },
-    /// Have tasks run again that failed or were cancelled
+    /// Run failed or cancelled tasks again
     Retry {
         /// Ids of the tasks
         #[arg(required = true)]
@@ -106,7 +106,7 @@ pub struct SubmitArgs {
 /// When the task may start, when it is too late for it, and how its failures are retried.
 #[derive(Debug, Default, Args)]
 pub struct TimingArgs {
-    /// Time from the submission to when the task may start, as in 90s or 2h
+    /// Time after its submission from which the task may start, as in 90s or 2h
     #[arg(long, group = "spec", value_name = "DURATION", conflicts_with = "not_before")]
     pub delay: Option<String>,
     /// Time before which the task does not start, as in 2030-01-31T12:00:00Z
@@ -115,7 +115,7 @@ pub struct TimingArgs {
     /// Longest time that the task may be queued before it starts for the first time
     #[arg(long, group = "spec", value_name = "DURATION")]
     pub queue_timeout: Option<String>,
-    /// When the task must be over: so long after the submission, or a time
+    /// Time by which the task must be over: a duration after the submission, or a time
     #[arg(long, group = "spec", value_name = "DURATION|TIME")]
     pub deadline: Option<String>,
     /// Wait after the first failure [default: 1s]
@@ -127,7 +127,7 @@ pub struct TimingArgs {
     /// Longest wait between attempts, up to 24h [default: 5m]
     #[arg(long, group = "spec", value_name = "DURATION")]
     pub retry_max_backoff: Option<String>,
-    /// Largest part of a wait by which chance shortens it, from 0 to 1 [default: 0]
+    /// Largest fraction by which a wait is shortened at random, from 0 to 1 [default: 0]
     #[arg(long, group = "spec", value_name = "FRACTION")]
     pub retry_jitter: Option<f64>,
     /// Exit codes after which the task is not tried again, as in 2 or 64-78; may be repeated

@@ -16,7 +16,7 @@ pub fn queue(queue: &v1::QueueSummary, style: Style) -> String {
     let states = queue.states.iter().map(|(state, tasks)| format!("{tasks} {state}"));
     let priorities = queue.priorities.iter();
     let priorities = priorities.map(|depth| format!("{} at {}", depth.tasks, depth.priority));
-    let oldest = queue.oldest_task_id.as_ref().zip(queue.oldest_submitted_at.as_ref());
+    let oldest = queue.oldest_task_id.as_ref().zip(queue.oldest_queued_at.as_ref());
     let summary = fields(&[
         ("live tasks", listed(states.collect())),
         ("by priority", listed(priorities.collect())),
@@ -33,11 +33,11 @@ pub fn queue(queue: &v1::QueueSummary, style: Style) -> String {
             amounts(class.resources.as_ref()),
             place(class),
             class.next_task_id.clone(),
-            class.next_submitted_at.clone(),
+            class.next_queued_at.clone(),
             or_nothing(class.pending_reason.as_ref()),
         ]
     });
-    let heading = ["TASKS", "PRIORITY", "RESOURCES", "WHERE", "NEXT", "SUBMITTED", "REASON"];
+    let heading = ["TASKS", "PRIORITY", "RESOURCES", "WHERE", "NEXT", "QUEUED", "REASON"];
     format!("{summary}\n\n{}", columns(heading, rows.collect(), style))
 }
 
@@ -106,7 +106,7 @@ mod tests {
             ],
             tasks: 3,
             next_task_id: "t3".to_owned(),
-            next_submitted_at: "2025-11-17T10:30:00.000Z".to_owned(),
+            next_queued_at: "2025-11-17T10:30:00.000Z".to_owned(),
             ..v1::QueueClass::default()
         };
         let summary = v1::QueueSummary {
@@ -115,7 +115,7 @@ mod tests {
             class_count: 1,
             classes: vec![class],
             oldest_task_id: Some("t3".to_owned()),
-            oldest_submitted_at: Some("2025-11-17T10:30:00.000Z".to_owned()),
+            oldest_queued_at: Some("2025-11-17T10:30:00.000Z".to_owned()),
         };
         let expected = "\
 live tasks:  3 queued, 4 running
@@ -123,7 +123,7 @@ by priority: 3 at 50
 oldest:      t3, since 2025-11-17T10:30:00.000Z
 classes:     1
 
-TASKS  PRIORITY  RESOURCES                                    WHERE                     NEXT  SUBMITTED                 REASON
+TASKS  PRIORITY  RESOURCES                                    WHERE                     NEXT  QUEUED                    REASON
 3      50        0.5 cpu, 0 MiB memory, 0 MiB storage, 0 gpu  zone in a,b; zone exists  t3    2025-11-17T10:30:00.000Z  -";
         assert_eq!(queue(&summary, Style::Plain), expected);
     }

@@ -97,6 +97,15 @@ impl Caller {
         self.gate.allows(&self.principal, action, Object::Task(labels))
     }
 
+    /// Refuses what the caller may do to some tasks only.
+    pub(crate) fn check_all_tasks(&self, action: Action) -> Result<(), Problem> {
+        match self.scope() {
+            // The action itself was checked before the request was read.
+            None => Ok(()),
+            Some(_) => self.gate.check(self, action, Object::AllTasks),
+        }
+    }
+
     /// Refuses what the caller may not do to a task with these labels, although it may to others.
     pub(crate) fn check_task(&self, action: Action, labels: &TextMap) -> Result<(), Problem> {
         match self.scope() {

@@ -91,6 +91,9 @@ fn a_scope_ends_at_its_label() {
     let viewer = user(Role::Viewer, Some("blue"));
     let read = CLOSED.allows(&viewer, Action::ReadTasks, Object::Task(&other));
     assert_eq!(read, Verdict::OutOfScope);
+    let all = |who: &Principal| CLOSED.allows(who, Action::ReadTasks, Object::AllTasks);
+    assert_eq!(all(&viewer), Verdict::OutOfScope);
+    assert_eq!(all(&user(Role::Viewer, None)), Verdict::Allowed);
 }
 
 #[test]

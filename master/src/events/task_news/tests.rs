@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cluster_state::{
-    Attempt, AttemptNumber, Command, Epoch, LossReason, Proposal, State, SubmitTasks,
+    Attempt, AttemptNumber, Command, Course, Epoch, LossReason, Proposal, State, SubmitTasks,
 };
 use proto::json::Submission;
 use serde_json::json;
@@ -106,11 +106,39 @@ fn the_end_says_its_reason() {
         ended(TaskState::Failed, exhausted, None, AttemptOutcome::Exited { code: 1 }),
         (json!("failed"), json!("failed as often as max_attempts allows"))
     );
+    let final_code = Some(TaskReason::FinalExitCode);
+    assert_eq!(
+        ended(TaskState::Failed, final_code, None, AttemptOutcome::Signaled { signal: 11 }),
+        (json!("failed"), json!("failed with an exit code of no_retry_exit_codes"))
+    );
+    let late = (json!("completed"), json!("deadline: it was not over in time"));
+    let (deadline, exited) = (Some(TaskReason::Deadline), AttemptOutcome::Exited { code: 0 });
+    assert_eq!(ended(TaskState::Failed, deadline, Some(StopReason::Deadline), exited), late);
     let lost = AttemptOutcome::Lost(LossReason::LeaseExpired);
     assert_eq!(
         ended(TaskState::Queued, Some(TaskReason::WorkerLost), None, lost),
         (json!("lost"), json!("the worker's lease expired"))
     );
+}
+
+#[test]
+fn a_retry_is_told_of_without_the_run_before() {
+    let mut one = task(17, TaskState::Failed);
+    one.attempts.push(Attempt {
+        finished_at: Some(Timestamp(3_000)),
+        outcome: Some(AttemptOutcome::Exited { code: 3 }),
+        ..attempt(2_000)
+    });
+    assert_eq!(shown(&one, 3_000)["exit_code"], 3);
+    one.state = TaskState::Queued;
+    let queued_at = Some(Timestamp(4_000));
+    one.course = Some(Box::new(Course { queued_at, retries: 1, ..Course::default() }));
+    let queued = json!({"type": "task_status", "task_id": "t17", "state": "queued",
+        "worker_id": null, "attempt": null, "timestamp": "1970-01-01T00:00:04.000Z"});
+    assert_eq!(shown(&one, 4_000), queued);
+    one.state = TaskState::Assigned;
+    one.attempts.push(Attempt { number: AttemptNumber(2), ..attempt(5_000) });
+    assert_eq!(shown(&one, 5_000)["attempt"], 2);
 }
 
 #[test]

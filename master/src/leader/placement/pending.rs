@@ -78,7 +78,7 @@ impl PendingReason {
             Counts { large_enough: 0, .. } => Self::NoneLargeEnough,
             Counts { large_enough, .. } => {
                 let queue = state.class_queue(class);
-                let ahead = queue.map_or(0, |queue| queue.position(task.id, AHEAD_COUNTED_MAX + 1));
+                let ahead = queue.map_or(0, |queue| queue.position(task, AHEAD_COUNTED_MAX + 1));
                 Self::AllBusy { workers: large_enough, ahead }
             }
         })

@@ -22,6 +22,10 @@ impl Apply<'_> {
         if task.state != TaskState::Queued {
             return Err(Rejection::NotQueued { task: task.id, state: task.state });
         }
+        // The tick that ends it is on its way: the leader before may have been away for long.
+        if task.due(self.now).is_some() {
+            return Err(Rejection::invalid(&format!("it is too late to start task {}", task.id)));
+        }
         let worker = self.worker(&assignment.worker)?;
         self.check_placement(&task, &worker)?;
 
@@ -213,9 +217,11 @@ impl Apply<'_> {
         let is_new_there = is_new_there(&task);
         // The result may arrive before the confirmation of the start.
         match outcome {
-            AttemptOutcome::Exited { .. }
-            | AttemptOutcome::Signaled { .. }
-            | AttemptOutcome::StartFailed { .. } => task.note_start(self.now),
+            AttemptOutcome::Exited { .. } | AttemptOutcome::Signaled { .. } => {
+                task.note_start(self.now);
+            }
+            // It was begun, but the task has not started.
+            AttemptOutcome::StartFailed { .. } => task.note_attempt_begun(self.now),
             AttemptOutcome::WorkerUnfit { .. } | AttemptOutcome::Lost(_) => {}
         }
         let Some(attempt) = task.attempts.last_mut() else { return };

@@ -1,7 +1,7 @@
 //! Applies users' orders to have finished tasks run again.
 
 use super::Apply;
-use crate::{Course, Limits, Rejection, Reply, RetryTask, Task, TaskState, When};
+use crate::{Course, Rejection, Reply, RetryTask, Task, TaskState, When};
 
 impl Apply<'_> {
     /// Has a finished task run again. Its failures count from zero; its attempts are numbered on, and are
@@ -34,6 +34,7 @@ impl Apply<'_> {
             ..Task::clone(&task)
         };
         task.begin(self.now);
+        self.check_room(task.bytes() + task.spec.class.bytes())?;
         let state = task.state;
         self.meta.last_retry = self.index;
         self.put_task(task);
@@ -68,8 +69,7 @@ impl Apply<'_> {
         if self.state.live_tasks() >= limits.live_tasks_max {
             return Err(Rejection::limit("live tasks", limits.live_tasks_max));
         }
-        let wanted = task.bytes() + task.spec.class.bytes() + Limits::TIMING_BYTES;
-        self.check_room(wanted)
+        Ok(())
     }
 }
 

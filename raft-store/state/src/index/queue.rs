@@ -5,19 +5,27 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::backlog::{Backlog, Head, is_apart};
-use crate::{Task, TaskId};
+use crate::{Task, TaskId, Timestamp};
 
-/// Waiting tasks of one class: first in, first out. A requeued task keeps its id and therefore its
-/// place.
+/// Place of a task in the queue of its class: the time since which it has been queued or trying to run.
+/// Of two that were queued together the one that was submitted first comes first.
+type Place = (Timestamp, TaskId);
+
+fn place(task: &Task) -> Place {
+    (task.queued_at(), task.id)
+}
+
+/// Waiting tasks of one class: first in, first out. A task that failed or lost its worker keeps the time
+/// of its queueing, and therefore its place.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClassQueue {
-    tasks: BTreeSet<TaskId>,
+    tasks: BTreeSet<Place>,
     /// Head of the queue, as the backlog has it.
     head: Option<Head>,
     /// True while the head may differ from the one that the backlog has.
     pub(super) has_changed: bool,
     /// Tasks that are kept from some workers; each is in the backlog on its own.
-    apart: BTreeSet<TaskId>,
+    apart: BTreeSet<Place>,
 }
 
 impl ClassQueue {
@@ -25,18 +33,20 @@ impl ClassQueue {
     pub fn tasks(&self) -> impl Iterator<Item = TaskId> + '_ {
         let mut tasks = self.tasks.iter().copied().peekable();
         let mut apart = self.apart.iter().copied().peekable();
-        std::iter::from_fn(move || match (tasks.peek(), apart.peek()) {
+        let places = std::iter::from_fn(move || match (tasks.peek(), apart.peek()) {
             (Some(task), Some(other)) if other < task => apart.next(),
             (None, Some(_)) => apart.next(),
             (Some(_), _) | (None, None) => tasks.next(),
-        })
+        });
+        places.map(|(_, task)| task)
     }
 
     /// Returns the task that waits next after `task`, of those that may run on any worker of the
     /// class.
     #[must_use]
-    pub fn after(&self, task: TaskId) -> Option<TaskId> {
-        self.tasks.range((Bound::Excluded(task), Bound::Unbounded)).next().copied()
+    pub fn after(&self, task: &Task) -> Option<TaskId> {
+        let behind = (Bound::Excluded(place(task)), Bound::Unbounded);
+        self.tasks.range(behind).next().map(|(_, task)| *task)
     }
 
     /// Returns the number of waiting tasks.
@@ -53,27 +63,28 @@ impl ClassQueue {
 
     /// Returns the number of tasks that wait before `task`, counted up to `most`.
     #[must_use]
-    pub fn position(&self, task: TaskId, most: usize) -> usize {
-        let before = self.tasks.range(..task).chain(self.apart.range(..task));
+    pub fn position(&self, task: &Task, most: usize) -> usize {
+        let place = place(task);
+        let before = self.tasks.range(..place).chain(self.apart.range(..place));
         before.take(most).count()
     }
 
     /// Adds a task. The backlog has it after [`Self::update_head`].
     pub(super) fn insert(&mut self, task: &Task, backlog: &mut Backlog) {
         if is_apart(task) {
-            self.apart.insert(task.id);
+            self.apart.insert(place(task));
             backlog.enter(&Head::of(task));
         } else {
-            self.tasks.insert(task.id);
+            self.tasks.insert(place(task));
         }
     }
 
     pub(super) fn remove(&mut self, task: &Task, backlog: &mut Backlog) {
         if is_apart(task) {
-            self.apart.remove(&task.id);
+            self.apart.remove(&place(task));
             backlog.leave(&Head::of(task));
         } else {
-            self.tasks.remove(&task.id);
+            self.tasks.remove(&place(task));
         }
     }
 
@@ -84,7 +95,7 @@ impl ClassQueue {
         backlog: &mut Backlog,
     ) {
         self.has_changed = false;
-        let next = self.tasks.first().and_then(|next| tasks.get(next));
+        let next = self.tasks.first().and_then(|(_, next)| tasks.get(next));
         let head = next.map(|next| Head::of(next));
         if head == self.head {
             return;

@@ -26,7 +26,7 @@ impl State {
         self.index.class_queue(class)
     }
 
-    /// Returns the waiting task that was submitted first.
+    /// Returns the waiting task that was queued first.
     #[must_use]
     pub fn oldest_waiting(&self) -> Option<&Arc<Task>> {
         self.task(self.index.backlog().oldest()?)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{StopReason, Task, TaskReason, TaskState};
+use super::{Attempt, StopReason, Task, TaskReason, TaskState};
 use crate::{Fnv1a, Level, Limits, Timestamp};
 
 /// Bounds on the life of a task, as its submitter asks for them. A task that asks for none of them has
@@ -153,38 +153,67 @@ impl Task {
         self.course.as_ref().map_or(0, |course| course.retries)
     }
 
+    /// Returns the last attempt, live or ended, since it was submitted or last retried by hand.
+    #[must_use]
+    pub fn last_attempt_of_run(&self) -> Option<&Attempt> {
+        let last = self.last_attempt()?;
+        if self.retries() == 0 || last.outcome.is_none() {
+            return Some(last);
+        }
+        let start = self.spec.timing.as_ref().and_then(|timing| timing.start);
+        let queued_at = self.course.as_ref().and_then(|course| course.queued_at);
+        if queued_at.is_none() && matches!(start, Some(When::At(_))) {
+            // It waits for its start time, or never got beyond that.
+            return None;
+        }
+        Some(last).filter(|last| last.finished_at.is_some_and(|at| at > self.queued_at()))
+    }
+
     /// Returns the time of its next timer: a wait ends, or it is too late for something.
     #[must_use]
     pub fn timer(&self) -> Option<Timestamp> {
-        self.next_timer().map(|(at, _)| at)
+        let of_state = self.timer_of_state().map(|(at, _)| at);
+        of_state.into_iter().chain(self.deadline_ahead()).min()
     }
 
-    /// Returns what is to happen to it now.
+    /// Returns what is to happen to it now. The deadline comes first where two timers are due: it is
+    /// final.
     pub(crate) fn due(&self, now: Timestamp) -> Option<Due> {
-        self.next_timer().filter(|(at, _)| *at <= now).map(|(_, due)| due)
+        if self.deadline_ahead().is_some_and(|at| at <= now) {
+            return Some(Due::Deadline);
+        }
+        self.timer_of_state().filter(|(at, _)| *at <= now).map(|(_, due)| due)
     }
 
-    /// Returns its next timer. The deadline comes first where two are due: it is final.
-    fn next_timer(&self) -> Option<(Timestamp, Due)> {
-        let course = self.course.as_deref();
-        let stop = self.live_attempt().and_then(|attempt| attempt.stop);
-        let own = match self.state {
+    /// Returns the timer that its state brings with it.
+    fn timer_of_state(&self) -> Option<(Timestamp, Due)> {
+        match self.state {
             TaskState::Scheduled { until } => Some((until, Due::Queue)),
-            TaskState::Queued => {
-                course.and_then(|course| course.start_by).map(|at| (at, Due::QueueTimeout))
-            }
-            TaskState::Assigned => None,
+            TaskState::Queued => self.course.as_deref()?.start_by.map(|at| (at, Due::QueueTimeout)),
             TaskState::Running => self.run_end().map(|at| (at, Due::RunTimeout)),
+            TaskState::Assigned
+            | TaskState::Cancelling
+            | TaskState::Completed
+            | TaskState::Failed
+            | TaskState::Cancelled => None,
+        }
+    }
+
+    /// Returns its deadline, unless it is over, is being cancelled, or is being stopped for it.
+    fn deadline_ahead(&self) -> Option<Timestamp> {
+        let is_open = match self.state {
+            TaskState::Scheduled { .. }
+            | TaskState::Queued
+            | TaskState::Assigned
+            | TaskState::Running => true,
             TaskState::Cancelling
             | TaskState::Completed
             | TaskState::Failed
-            | TaskState::Cancelled => return None,
+            | TaskState::Cancelled => false,
         };
-        if stop == Some(StopReason::Deadline) {
-            return None;
-        }
-        let deadline = course.and_then(|course| course.end_by).map(|at| (at, Due::Deadline));
-        deadline.into_iter().chain(own).min_by_key(|(at, _)| *at)
+        let stop = self.live_attempt().and_then(|attempt| attempt.stop);
+        let end_by = self.course.as_deref()?.end_by;
+        end_by.filter(|_| is_open && stop != Some(StopReason::Deadline))
     }
 
     /// Returns the time at which its live attempt has run for too long, unless it is told to stop.
@@ -225,11 +254,16 @@ impl Task {
         self.reason = None;
     }
 
-    /// Notes that its last attempt has started, if that was not known.
-    pub(crate) fn note_start(&mut self, now: Timestamp) {
+    /// Notes that its last attempt was begun, if that was not known.
+    pub(crate) fn note_attempt_begun(&mut self, now: Timestamp) {
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.started_at.get_or_insert(now);
         }
+    }
+
+    /// Notes that it has started with its last attempt, if that was not known.
+    pub(crate) fn note_start(&mut self, now: Timestamp) {
+        self.note_attempt_begun(now);
         let awaited = self.course.as_deref().filter(|course| course.start_by.is_some());
         if let Some(course) = awaited.cloned() {
             self.set_course(Course { start_by: None, ..course });

@@ -70,7 +70,7 @@ fn the_environment_of_a_task_is_shown_where_there_is_one_to_see() {
 }
 
 #[test]
-fn of_the_time_of_a_task_that_is_shown_which_there_is() {
+fn only_times_that_a_task_has_are_shown() {
     let plain = task(&example_task(), Style::Plain);
     assert!(!plain.contains("deadline") && !plain.contains("retries"), "{plain}");
     let timed = v1::Task {
