@@ -199,7 +199,7 @@ fn an_order_that_its_proposer_repeats_is_recorded_once() {
         constraints: Vec::new(),
         worker: None,
     };
-    let spec = TaskSpec {
+    let spec = Arc::new(TaskSpec {
         name: None,
         command: vec!["true".to_owned()],
         env: TextMap::default(),
@@ -212,8 +212,8 @@ fn an_order_that_its_proposer_repeats_is_recorded_once() {
         labels: TextMap::default(),
         secret_env: SecretMap::default(),
         timing: None,
-    };
-    let tasks = vec![Arc::new(spec); 2];
+    });
+    let tasks = vec![spec; 2];
     cluster.done(Command::SubmitTasks(SubmitTasks { tasks, idempotency_key: None }));
     let cancelled = [1, 2].map(|id| cluster.apply(cancel(id)));
     let known_at = cluster.index;
