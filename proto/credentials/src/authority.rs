@@ -22,7 +22,7 @@ use time::OffsetDateTime;
 
 pub use self::issuer::NewIssuer;
 use self::issuer::sign;
-pub use self::succession::{endorsed_root, joined_roots, roots_without};
+pub use self::succession::{endorsed_root, joined_roots, root_of_issuer, roots_without};
 use crate::certificate::{CertificateFault, issuer_cluster, not_after};
 use crate::identity::{Identity, InvalidIdentity, cluster_uri};
 

@@ -14,6 +14,7 @@ use rustls::{ClientConfig, Error, RootCertStore, ServerConfig};
 use tokio_util::sync::CancellationToken;
 
 use crate::certificate::{Certificate, CertificateFault};
+use crate::cluster_trust::ClusterTrust;
 use crate::files::{CredentialsError, Material, Stamps, TrustFiles};
 use crate::identity::Identity;
 use crate::parties::{Callers, Expected, Protocol};
@@ -59,8 +60,6 @@ struct Current {
     material: Arc<Material>,
     /// Files as they were when they were read.
     stamps: Stamps,
-    /// Reason that those that are there now cannot be used.
-    refused: Option<String>,
 }
 
 impl Credentials {
@@ -74,7 +73,7 @@ impl Credentials {
         // Looked at first: what changes meanwhile is read again.
         let stamps = Stamps::of(&files);
         let material = Arc::new(Material::read(&files, now())?);
-        let current = Arc::new(Mutex::new(Current { material, stamps, refused: None }));
+        let current = Arc::new(Mutex::new(Current { material, stamps }));
         Ok(Self { files: Arc::new(files), current, revocations: Arc::default() })
     }
 
@@ -126,6 +125,17 @@ impl Credentials {
         self.material().roots.have(root)
     }
 
+    /// Returns true if what is in use is what a cluster says: each certificate that it adds is trusted, and
+    /// none that it has dropped.
+    #[must_use]
+    pub fn follow(&self, trust: &ClusterTrust) -> bool {
+        let material = self.material();
+        let ClusterTrust { added, dropped } = trust;
+        let mut added = CertificateDer::pem_slice_iter(added.as_bytes());
+        added.all(|one| one.is_ok_and(|one| material.roots.hold(&one)))
+            && !dropped.iter().any(|digest| material.roots.have_hexadecimal(digest))
+    }
+
     /// Returns the file in which is kept what the cluster says about trust.
     #[must_use]
     pub fn cluster_file(&self) -> Option<&Path> {
@@ -167,28 +177,15 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// When the files cannot be used; once for each reason.
+    /// When the files cannot be used; each time, as long as they are there.
     pub fn refresh(&self) -> Result<bool, CredentialsError> {
         let stamps = Stamps::of(&self.files);
         if self.current.lock().stamps == stamps {
             return Ok(false);
         }
-        let read = Material::read(&self.files, now()).and_then(|read| self.check_holder(read));
-        let mut current = self.current.lock();
-        match read {
-            Ok(material) => {
-                *current = Current { material: Arc::new(material), stamps, refused: None };
-                Ok(true)
-            }
-            Err(error) => {
-                let reason = Some(error.to_string());
-                if current.refused == reason {
-                    return Ok(false);
-                }
-                current.refused = reason;
-                Err(error)
-            }
-        }
+        let material = self.check_holder(Material::read(&self.files, now())?)?;
+        *self.current.lock() = Current { material: Arc::new(material), stamps };
+        Ok(true)
     }
 
     /// Refuses what names somebody else: others would not believe it, or believe the wrong thing.
@@ -214,10 +211,10 @@ impl Credentials {
         outdated.into_iter().map(|(subject, _)| subject).collect()
     }
 
-    /// Looks at the files every few seconds until `stop`, and logs what it finds: once for each trusted
-    /// certificate whose time is over.
+    /// Looks at the files every few seconds until `stop`, and logs what it finds: once for each reason that
+    /// they cannot be used, and for each trusted certificate whose time is over.
     pub async fn watch(self, stop: CancellationToken) {
-        let mut told = Vec::new();
+        let (mut told, mut refused) = (Vec::new(), None);
         loop {
             told = self.tell_outdated(&told);
             tokio::select! {
@@ -228,14 +225,17 @@ impl Credentials {
             let Ok(refreshed) = tokio::task::spawn_blocking(move || this.refresh()).await else {
                 continue;
             };
+            let reason = refreshed.as_ref().err().map(ToString::to_string);
             match refreshed {
                 Ok(false) => {}
                 Ok(true) => tracing::info!("new certificates are in use"),
+                Err(_) if refused == reason => {}
                 Err(error) => tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "changed certificates cannot be used: those from before stay"
                 ),
             }
+            refused = reason;
         }
     }
 

@@ -28,7 +28,7 @@ mod verify;
 pub use accept::{Accepted, Acceptor, Encrypted, NotAccepted};
 pub use authority::{
     Authority, Host, IssueError, Issued, NewAuthority, NewIssuer, Secret, endorsed_root,
-    joined_roots, roots_without,
+    joined_roots, root_of_issuer, roots_without,
 };
 pub use certificate::{Certificate, CertificateFault};
 pub use cluster_trust::ClusterTrust;

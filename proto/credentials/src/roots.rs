@@ -18,6 +18,9 @@ pub enum RootFault {
     /// It is no certificate that can be trusted.
     #[error("it holds a certificate that cannot be trusted: {0}")]
     Unusable(#[from] rustls::Error),
+    /// It does not vouch for a chain.
+    #[error("what it should vouch for does not lead to it, or not now: {0}")]
+    Chain(rustls::Error),
     /// It cannot be read.
     #[error(transparent)]
     Malformed(#[from] CertificateFault),
@@ -78,6 +81,10 @@ impl Root {
     }
 }
 
+fn hexadecimal(certificate: &CertificateDer<'_>) -> String {
+    Sha256::digest(certificate.as_ref()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Roots {
     /// Takes certificates, valid or not.
     pub(crate) fn of(certificates: Vec<CertificateDer<'static>>) -> Result<Self, RootFault> {
@@ -97,6 +104,16 @@ impl Roots {
     /// Returns true if the certificate of that SHA-256 is among them.
     pub(crate) fn have(&self, digest: &[u8; 32]) -> bool {
         self.all.iter().any(|root| Sha256::digest(root.der.as_ref()).as_slice() == digest)
+    }
+
+    /// Returns true if the certificate of that SHA-256, in hexadecimal digits, is among them.
+    pub(crate) fn have_hexadecimal(&self, digest: &str) -> bool {
+        self.all.iter().any(|root| hexadecimal(&root.der).eq_ignore_ascii_case(digest))
+    }
+
+    /// Returns true if that certificate is among them.
+    pub(crate) fn hold(&self, certificate: &CertificateDer<'_>) -> bool {
+        self.all.iter().any(|root| root.der == *certificate)
     }
 
     /// Returns those that are valid at that time.

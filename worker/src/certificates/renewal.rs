@@ -28,8 +28,6 @@ pub(crate) struct Renewal {
     credentials: Credentials,
     dialer: Dialer,
     files: Files,
-    /// True if the roots are kept, too; otherwise they are an operator's.
-    keeps_roots: bool,
     /// An early renewal, if one is planned.
     early: watch::Receiver<Option<EarlyRenewal>>,
     /// Master to ask first.
@@ -49,7 +47,6 @@ impl Renewal {
             dialer: Dialer::secured(credentials.clone()),
             credentials,
             files,
-            keeps_roots: config.managed_files().is_some(),
             early,
             turn: 0,
         }
@@ -100,20 +97,17 @@ impl Renewal {
             CertificateOrder { request, worker: self.worker.clone(), join_token: String::new() };
         let client = CertificateClient::new(&self.dialer, &master).map_err(text)?;
         let issued = client.issue(order).await;
-        let (chain, roots) = issued.map_err(|refusal| format!("master at {master}: {refusal}"))?;
+        // What is trusted comes from the follower alone: this master may be behind the one that it asked.
+        let (chain, _) = issued.map_err(|refusal| format!("master at {master}: {refusal}"))?;
 
         let held = self.credentials.certificate().ok_or("there is no certificate")?;
         let new = self.credentials.check_chain(&chain).map_err(text)?;
         if new.identity != held.identity {
             return Err(format!("master at {master} issued a certificate to {}", new.identity));
         }
-        let (files, keeps_roots) = (self.files.clone(), self.keeps_roots);
-        let credentials = self.credentials.clone();
+        let (path, credentials) = (self.files.certificate.clone(), self.credentials.clone());
         let used = spawn_blocking(move || {
-            if keeps_roots {
-                replace_file(&files.trusted, &roots, MODE).map_err(text)?;
-            }
-            replace_file(&files.certificate, &chain, MODE).map_err(text)?;
+            replace_file(&path, &chain, MODE).map_err(text)?;
             credentials.refresh().map(drop).map_err(text)
         });
         used.await.map_err(text)??;

@@ -135,14 +135,7 @@ impl TrustFollower {
         let roots = roots.map_err(|refusal| format!("master at {master}: {refusal}"))?;
         let (kept, credentials) = (self.kept.clone(), self.credentials.clone());
         let of_cluster = roots.clone();
-        let used = spawn_blocking(move || -> Result<(), String> {
-            if keep(&kept, of_cluster).map_err(text)? {
-                credentials.refresh().map_err(text)?;
-                info!("what the cluster trusts has changed");
-            }
-            Ok(())
-        });
-        used.await.map_err(text)??;
+        spawn_blocking(move || apply(&kept, &credentials, of_cluster)).await.map_err(text)??;
         self.plan_renewal(&roots);
         self.versions.applied.store(roots.version, Ordering::Relaxed);
         Ok(())
@@ -161,19 +154,33 @@ impl TrustFollower {
     }
 }
 
-/// Writes what the cluster trusts. Returns true if that has changed anything.
-fn keep(kept: &Kept, roots: v1::Roots) -> std::io::Result<bool> {
+/// Keeps what the cluster trusts, and uses it from now on. It fails while anything else is in use: the
+/// masters count on what the worker says.
+fn apply(kept: &Kept, credentials: &Credentials, roots: v1::Roots) -> Result<(), String> {
     let v1::Roots { pem, added, dropped, .. } = roots;
-    match kept {
-        Kept::Beside(path) => ClusterTrust { added, dropped }.keep(path),
+    let (trust, is_new) = match kept {
+        Kept::Beside(path) => {
+            let trust = ClusterTrust { added, dropped };
+            let is_new = trust.keep(path).map_err(text)?;
+            (trust, is_new)
+        }
         Kept::Whole(path) => {
             let is_new = std::fs::read_to_string(path).map_or(true, |known| known != pem);
             if is_new {
-                replace_file(path, &pem, MODE)?;
+                replace_file(path, &pem, MODE).map_err(text)?;
             }
-            Ok(is_new)
+            (ClusterTrust { added: pem, dropped }, is_new)
         }
+    };
+    // The files may be those of an earlier time that could not be used then.
+    credentials.refresh().map_err(text)?;
+    if !credentials.follow(&trust) {
+        return Err("what the cluster trusts is not in use here".to_owned());
     }
+    if is_new {
+        info!("what the cluster trusts has changed");
+    }
+    Ok(())
 }
 
 /// Reads a SHA-256 of hexadecimal digits.
@@ -187,4 +194,93 @@ fn digest(text: &str) -> Option<[u8; 32]> {
 
 fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use credentials::{Authority, Files, Identity, NewAuthority, Role, TrustFiles};
+
+    use super::*;
+
+    /// A worker with a certificate under a root, and the text of another root.
+    struct Fleet {
+        dir: tempfile::TempDir,
+        root: String,
+        next: String,
+    }
+
+    impl Fleet {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let now = credentials::now();
+            let NewAuthority { root, issuer, issuer_key, .. } =
+                Authority::create("prod", now).unwrap();
+            let authority = Authority::open(&root, &issuer, &issuer_key).unwrap();
+            let holder = Identity::new("prod", Role::Worker, "w1").unwrap();
+            let issued = authority.issue(&holder, &[], Duration::from_secs(600), now).unwrap();
+            let fleet = Self { dir, next: Authority::create("prod", now).unwrap().root, root };
+            let Files { trusted, certificate, key } = fleet.files();
+            replace_file(&trusted, &fleet.root, MODE).unwrap();
+            replace_file(&certificate, &issued.chain, MODE).unwrap();
+            replace_file(&key, issued.key.reveal(), 0o600).unwrap();
+            fleet
+        }
+
+        fn files(&self) -> Files {
+            let path = |name| self.dir.path().join(name);
+            Files { trusted: path("ca.crt"), certificate: path("w.crt"), key: path("w.key") }
+        }
+
+        fn said(&self, of: &[&String], dropped: &[&str]) -> v1::Roots {
+            let pem = of.iter().map(|root| root.as_str()).collect::<String>();
+            let dropped = dropped.iter().map(|&digest| digest.to_owned()).collect();
+            v1::Roots { added: pem.clone(), pem, dropped, ..v1::Roots::default() }
+        }
+    }
+
+    #[test]
+    fn what_the_cluster_trusts_counts_as_followed_once_it_is_in_use() {
+        let fleet = Fleet::new();
+        let files = fleet.files();
+        let credentials = Credentials::load(files.clone()).unwrap();
+        let kept = Kept::Whole(files.trusted.clone());
+        let both = fleet.said(&[&fleet.root, &fleet.next], &[]);
+
+        // A certificate that is being replaced: nothing can be read until it is there, however often
+        // the worker tries.
+        let chain = fs::read_to_string(&files.certificate).unwrap();
+        fs::write(&files.certificate, "half").unwrap();
+        for _ in 0..2 {
+            apply(&kept, &credentials, both.clone()).unwrap_err();
+        }
+        assert_eq!(fs::read_to_string(&files.trusted).unwrap(), both.pem);
+        replace_file(&files.certificate, &chain, MODE).unwrap();
+        apply(&kept, &credentials, both.clone()).unwrap();
+        let next = credentials::describe(&fleet.next).unwrap().remove(0).digest;
+        assert!(credentials.trusts(&digest(&next).unwrap()));
+
+        // A root that would leave the worker's own certificate without anybody to vouch for it.
+        apply(&kept, &credentials, fleet.said(&[&fleet.next], &[])).unwrap_err();
+    }
+
+    #[test]
+    fn a_root_that_is_dropped_must_be_gone() {
+        let fleet = Fleet::new();
+        let beside = fleet.dir.path().join("trusted.crt");
+        let next = credentials::describe(&fleet.next).unwrap().remove(0).digest;
+        let Files { trusted, certificate, key } = fleet.files();
+        let files = Files { trusted, certificate, key };
+        let with_file = TrustFiles { cluster: Some(beside.clone()), ..files.clone().into() };
+        let credentials = Credentials::load(with_file).unwrap();
+        let kept = Kept::Beside(beside);
+        apply(&kept, &credentials, fleet.said(&[&fleet.root, &fleet.next], &[])).unwrap();
+        apply(&kept, &credentials, fleet.said(&[&fleet.root], &[&next])).unwrap();
+
+        // This one does not look at the file that it is to keep: whatever it writes is not in use.
+        replace_file(&files.trusted, &format!("{}{}", fleet.root, fleet.next), MODE).unwrap();
+        let deaf = Credentials::load(files).unwrap();
+        apply(&kept, &deaf, fleet.said(&[&fleet.root], &[&next])).unwrap_err();
+    }
 }

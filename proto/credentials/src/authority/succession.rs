@@ -11,9 +11,10 @@ use rustls::pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use super::{Authority, BACKDATED, IssueError, distinguished_name, hexadecimal};
-use crate::certificate::{issuer_cluster, not_after, parsed};
+use super::{Authority, BACKDATED, IssueError, distinguished_name, hexadecimal, is_signed_by};
+use crate::certificate::{CertificateFault, issuer_cluster, not_after, parsed};
 use crate::identity::cluster_uri;
+use crate::roots::{RootFault, Roots};
 use crate::unverified::{END, root_of_digest};
 use crate::verify::check_chain;
 
@@ -37,6 +38,30 @@ impl Authority {
     /// When it cannot be read.
     pub fn root_not_after(&self) -> Result<SystemTime, IssueError> {
         Ok(not_after(&self.root)?)
+    }
+
+    /// Returns true if the roots of both have one key: whoever has dropped one still believes the other's
+    /// certificates.
+    #[must_use]
+    pub fn has_root_key_of(&self, other: &Self) -> bool {
+        let key =
+            |root: &CertificateDer<'_>| parsed(root).map(|one| one.public_key().raw.to_vec()).ok();
+        key(&self.root) == key(&other.root)
+    }
+
+    /// Checks that whoever trusts the root, and nothing else, believes a chain in PEM at that time.
+    ///
+    /// # Errors
+    ///
+    /// When it is not believed, or the root has expired or is not valid yet.
+    pub fn check_believed(&self, chain: &str, now: SystemTime) -> Result<(), RootFault> {
+        let roots = Roots::of(vec![self.root.clone()])?;
+        if let Some(fault) = roots.faults(now).into_iter().next() {
+            return Err(fault);
+        }
+        let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<Vec<_>, _>>();
+        let chain = chain.map_err(|_| CertificateFault::Malformed)?;
+        check_chain(&roots.at(now), &chain, now).map_err(RootFault::Chain)
     }
 
     /// Certifies the key of another authority's root, for those who trust this one alone. The
@@ -86,6 +111,17 @@ pub fn endorsed_root(
     let found = roots_read.iter().find(is_meant)?;
     let digest = hexadecimal(Sha256::digest(found.as_ref()).iter());
     root_of_digest(roots, &digest)
+}
+
+/// Returns the certificate among `roots` that has signed an issuer's, all in PEM.
+#[must_use]
+pub fn root_of_issuer(roots: &str, issuer: &str) -> Option<String> {
+    let issuer = CertificateDer::from_pem_slice(issuer.as_bytes()).ok()?;
+    let has_signed = |block: &&str| {
+        let root = CertificateDer::from_pem_slice(block.as_bytes());
+        root.is_ok_and(|root| is_signed_by(&root, &issuer))
+    };
+    blocks(roots).find(has_signed).map(|block| format!("{block}\n"))
 }
 
 /// Returns the certificates of both texts in PEM, each once.
@@ -159,6 +195,49 @@ mod tests {
         let issued = old.issue(&holder, &[], Duration::from_secs(600), now()).unwrap();
         // Whoever holds a certificate could make a root of its key; its own has the same one.
         assert_eq!(endorsed_root(&old_root, (&issued.chain, &issued.chain), now()), None);
+    }
+
+    #[test]
+    fn an_authority_is_believed_within_its_time_only() {
+        let (own, _) = authority();
+        let holder = Identity::new("prod", Role::Master, "1").unwrap();
+        let hour = Duration::from_secs(3_600);
+        let check = |at: SystemTime| {
+            let chain = own.issue(&holder, &[], hour, now()).unwrap().chain;
+            own.check_believed(&chain, at).map_err(|error| error.to_string())
+        };
+        check(now()).unwrap();
+        let early = check(now() - hour).unwrap_err();
+        assert!(early.contains("is valid from"), "{early}");
+        let late = check(now() + 11 * 365 * 24 * hour).unwrap_err();
+        assert!(late.contains("root") && late.contains("was valid until"), "{late}");
+        check(now() + 6 * 365 * 24 * hour).unwrap_err();
+        let (other, _) = authority();
+        let foreign = other.issue(&holder, &[], hour, now()).unwrap().chain;
+        own.check_believed(&foreign, now()).unwrap_err();
+    }
+
+    #[test]
+    fn a_root_that_was_signed_anew_has_its_key_still() {
+        let NewAuthority { root, root_key, issuer, issuer_key } =
+            Authority::create("prod", now()).unwrap();
+        let key = rcgen::KeyPair::from_pem(root_key.reveal()).unwrap();
+        let later = now() + Duration::from_secs(60);
+        let params = super::super::authority_params("prod", "root", &key, later, BACKDATED);
+        let anew = params.self_signed(&key).unwrap().pem();
+        let own = Authority::open(&root, &issuer, &issuer_key).unwrap();
+        let again = Authority::open(&anew, &issuer, &issuer_key).unwrap();
+        assert_ne!(own.root_digest(), again.root_digest());
+        assert!(own.has_root_key_of(&again) && !own.has_root_key_of(&authority().0));
+    }
+
+    #[test]
+    fn the_root_of_an_issuer_is_found_by_its_signature() {
+        let NewAuthority { root, issuer, .. } = Authority::create("prod", now()).unwrap();
+        let (_, other) = authority();
+        let found = root_of_issuer(&joined_roots(&other, &root), &issuer).unwrap();
+        assert_eq!(found.trim(), root.trim());
+        assert_eq!(root_of_issuer(&other, &issuer), None);
     }
 
     #[test]
