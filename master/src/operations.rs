@@ -1,5 +1,6 @@
 //! Operations of users and operators, whatever protocol they speak: REST and gRPC both end here.
 
+mod adoption;
 mod answer;
 mod audit;
 mod backup;
@@ -42,10 +43,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use adoption::NewIssuer;
 pub(crate) use answer::{Answer, Mark};
 pub(crate) use audit::AuditPage;
 pub(crate) use certificate_status::CertificateView;
-pub(crate) use certificates::{CertificateOrder, IssuedChain, NewIssuer};
+pub(crate) use certificates::{CertificateOrder, IssuedChain};
 pub(crate) use cluster::{Readiness, TermView};
 use logs::LogChannels;
 pub(crate) use logs::{LogPiece, LogRequest, LogScope};
@@ -54,7 +56,7 @@ pub(crate) use orphans::OrphanPage;
 pub(crate) use queue::{ClassSummary, ExplainedTask, QueueSummary};
 pub(crate) use reading::Reading;
 use retry::RetryTurns;
-pub(crate) use rotation::{RotationOrder, TrustView};
+pub(crate) use rotation::{NextStep, RotationOrder, TrustView};
 pub(crate) use rotation_progress::RotationView;
 use scans::Scans;
 pub(crate) use settings::SettingsChange;

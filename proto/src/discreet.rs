@@ -69,10 +69,11 @@ impl fmt::Debug for v1::TaskSpec {
 
 impl fmt::Debug for v1::AdoptIssuerRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { roots, certificate, key: _ } = self;
+        let Self { roots, certificate, key: _, force } = self;
         f.debug_struct("AdoptIssuerRequest")
             .field("roots", roots)
             .field("certificate", certificate)
+            .field("force", force)
             .finish_non_exhaustive()
     }
 }

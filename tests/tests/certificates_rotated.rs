@@ -50,6 +50,8 @@ async fn the_authority_is_changed_under_load() {
     })
     .await;
     ctl(&cluster, &["tls", "rotate-ca", "--finish"]).await.expect(4);
+    let said = ctl(&cluster, &["tls", "rotate-ca", "--proceed"]).await.expect(4).stderr;
+    assert!(said.contains(&left) && said.contains("would be cut off"), "{said}");
     cluster.master_mut(leader).restart();
     await_part(&cluster, "issuing").await;
 
@@ -125,6 +127,12 @@ async fn whoever_is_offline_is_named_before_it_is_locked_out() {
 
     // An operator goes on without it.
     ctl(&cluster, &rotate).await.expect(0);
+    eventually("the master trusts both", PART_PATIENCE, async || {
+        let status = rotation(&cluster).await;
+        let only = status["masters_done"] == 1 && status["waiting_for"][0]["holder"] == holder;
+        require(only && status["phase"] == "trusting", || status.to_string())
+    })
+    .await;
     ctl(&cluster, &["tls", "rotate-ca", "--proceed"]).await.expect(0);
     eventually("the master has a new certificate", PART_PATIENCE, async || {
         let status = rotation(&cluster).await;

@@ -2,26 +2,23 @@
 //! master that was asked signs, because each holds the issuer's key.
 
 use cluster_state::{
-    AdoptIssuer, Command, ForgetWorker, Grounds, HolderId, IssueCertificate, IssuerRecord,
-    MasterId, RevokeCertificates, Serial, ShownCertificate, Timestamp, TokenId, WorkerId,
+    Command, ForgetWorker, Grounds, HolderId, IssueCertificate, IssuerRecord, MasterId,
+    RevokeCertificates, Serial, ShownCertificate, Timestamp, TokenId, WorkerId,
 };
-use credentials::{
-    Authority, Certificate, CertificateRequest, Host, Identity, IssueError, Role, Secret, draw_key,
-    request,
-};
+use credentials::{Certificate, CertificateRequest, Host, Identity, IssueError, Role, Secret};
 use proto::problem::{ErrorKind, Outcome, Problem};
 use rand::RngExt;
 
-use super::{Answer, Operations, Reading};
+use super::{Answer, Operations};
 use crate::access::{Caller, Origin, Principal};
-use crate::issuer::{Held, Issuer, KeyError, hexadecimal, timestamp};
+use crate::issuer::{Held, Issuer, hexadecimal, timestamp};
 use crate::leader::admission::digest;
 
 /// Shortest time between two certificates of one holder: whoever asks in a loop fills the log.
 const PAUSE_BETWEEN: u64 = 1_000;
 /// Letters of a serial number's first byte that are always the same: it is never negative, and never
 /// shorter.
-const SERIAL_FIRST: u8 = 0x40;
+pub(super) const SERIAL_FIRST: u8 = 0x40;
 
 /// A worker's order for a certificate.
 #[derive(Debug)]
@@ -39,14 +36,6 @@ pub(crate) struct IssuedChain {
     pub(crate) chain: String,
     /// Certificates that everybody trusts.
     pub(crate) roots: String,
-}
-
-/// An issuer that an admin hands over.
-#[derive(Debug)]
-pub(crate) struct NewIssuer {
-    pub(crate) roots: String,
-    pub(crate) certificate: String,
-    pub(crate) key: Secret,
 }
 
 impl Operations {
@@ -72,95 +61,6 @@ impl Operations {
         }
         let roots = credentials::describe(&record.roots).ok()?;
         roots.into_iter().next().map(|root| root.digest)
-    }
-
-    /// Makes an issuer that of the cluster, after a trial: what it issues must be believed here.
-    pub(crate) async fn adopt_issuer(
-        &self,
-        new: NewIssuer,
-        over: &Origin,
-        by: &Caller,
-    ) -> Result<Answer<()>, Problem> {
-        check_secured(over)?;
-        let NewIssuer { roots, certificate, key } = new;
-        let authority = Authority::open(&roots, &certificate, &key).map_err(|e| unusable(&e))?;
-        self.try_out(&authority, &roots)?;
-        self.check_not_dropped(&roots)?;
-        let digest = authority.issuer_digest().map_err(|error| unusable(&error))?;
-        let not_after = timestamp(authority.not_after());
-
-        let command = Command::AdoptIssuer(AdoptIssuer { roots, certificate, digest, not_after });
-        self.order_with_key(command, key, by).await
-    }
-
-    /// Gives an order that brings the key of an issuer: the key is on disk before the order, and held
-    /// after it.
-    pub(super) async fn order_with_key(
-        &self,
-        command: Command,
-        key: Secret,
-        by: &Caller,
-    ) -> Result<Answer<()>, Problem> {
-        let _turn = self.issuer().adopting().await;
-        self.reach(Reading::default()).await?;
-        // The files have no room for a third key.
-        if self.issuer_record().is_ok_and(|record| record.rotation.is_some()) {
-            return Err(Problem::from(&cluster_state::Rejection::RotationUnderWay));
-        }
-        let files = self.issuer().files().clone();
-        let put_aside = tokio::task::spawn_blocking(move || files.put_aside(&key)).await;
-        put_aside.map_err(|error| internal(&error))?.map_err(|error| key_problem(&error))?;
-        let mark = self.order(command, by).await?.mark;
-
-        self.reach(Reading::default()).await?;
-        self.issuer().look(self.node()).await.map_err(|error| key_problem(&error))?;
-        Ok(mark.on(()))
-    }
-
-    /// Refuses roots that the cluster has dropped: workers would trust them again.
-    fn check_not_dropped(&self, roots: &str) -> Result<(), Problem> {
-        let Ok(record) = self.issuer_record() else { return Ok(()) };
-        let is_among = |root: &cluster_state::RootRecord| {
-            credentials::root_of_digest(roots, &hexadecimal(&root.digest)).is_some()
-        };
-        if record.dropped_roots().any(is_among) {
-            let detail = "ca.crt holds a root that this cluster has dropped: to come back to its                           authority, use clusterctl tls rotate-ca";
-            return Err(refused(ErrorKind::InvalidValue, detail.to_owned()));
-        }
-        Ok(())
-    }
-
-    /// Refuses an issuer whose certificates this master, and so others, would not believe.
-    fn try_out(&self, authority: &Authority, roots: &str) -> Result<(), Problem> {
-        let refused = |detail: String| {
-            Problem::new(ErrorKind::InvalidValue, detail).with_outcome(Outcome::Rejected)
-        };
-        let credentials = self.issuer().credentials().ok_or_else(|| {
-            refused("this master has no certificate, so its cluster can issue none".to_owned())
-        })?;
-        let now = credentials::now();
-        let trial = || {
-            let name = self.node().id().to_string();
-            let holder = Identity::new(authority.cluster(), Role::Master, &name)?;
-            let request = CertificateRequest::read(&request(&draw_key()?)?)?;
-            let life = authority.end_of(self.issuer().life(), now)?;
-            authority.certify(&request, (&holder, &[]), &[SERIAL_FIRST], (now, life))
-        };
-        let chain = trial().map_err(|error: IssueError| unusable(&error))?;
-        credentials.check_chain(&chain).map(drop).map_err(|error| {
-            refused(format!(
-                "masters would not believe what this issuer signs: {error}; its root must be among \
-                 those of their tls.ca"
-            ))
-        })?;
-
-        // Workers will trust what is adopted, and nothing else.
-        credentials.check_believed_by(roots).map_err(|error| {
-            refused(format!(
-                "workers would not believe this master any more: {error}; give a ca.crt that also holds \
-                 the root of the masters' certificates"
-            ))
-        })
     }
 
     /// Issues a certificate to a worker that shows one, or presents a join token for a free name.
@@ -346,11 +246,6 @@ pub(super) fn unusable(error: &IssueError) -> Problem {
     refused(ErrorKind::InvalidValue, error.to_string())
 }
 
-fn key_problem(error: &KeyError) -> Problem {
-    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
-    internal(&format_args!("{error}{}", cause.unwrap_or_default()))
-}
-
-fn internal(error: &dyn std::fmt::Display) -> Problem {
+pub(super) fn internal(error: &dyn std::fmt::Display) -> Problem {
     Problem::new(ErrorKind::Internal, error.to_string())
 }

@@ -8,9 +8,10 @@ use credentials::{Authority, IssueError, joined_roots, roots_without};
 use proto::problem::{ErrorKind, Problem};
 
 use super::certificates::{check_secured, refused, unusable};
-use super::{Answer, NewIssuer, Operations, Reading};
+use super::{Answer, NewIssuer, Operations, Reading, RotationView, View};
 use crate::access::{Caller, Origin};
 use crate::issuer::{Held, cluster_trust, timestamp};
+use crate::peer::forwarded;
 
 /// Stragglers that a refusal names.
 const NAMED_MAX: usize = 5;
@@ -23,8 +24,19 @@ const SPREAD_MS: std::ops::RangeInclusive<u64> = 1_000..=600_000;
 #[derive(Debug)]
 pub(crate) enum RotationOrder {
     Begin(NewIssuer),
+    /// A step of the change that the operator has seen.
+    Step {
+        rotation: LogIndex,
+        step: NextStep,
+        force: bool,
+    },
+}
+
+/// A step of a change that is under way.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum NextStep {
     Proceed,
-    Finish { force: bool },
+    Finish,
     Abort,
 }
 
@@ -71,25 +83,37 @@ impl Operations {
     ) -> Result<Answer<()>, Problem> {
         check_secured(over)?;
         self.reach(Reading::default()).await?;
-        let (force, step): (bool, fn(LogIndex) -> RotationStep) = match order {
+        let (rotation, step, force) = match order {
             RotationOrder::Begin(new) => return self.begin_rotation(new, by).await,
-            RotationOrder::Proceed => (true, |rotation| RotationStep::Issue { rotation }),
-            RotationOrder::Finish { force } => {
-                (force, |rotation| RotationStep::Finish { rotation })
-            }
-            RotationOrder::Abort => (true, |rotation| RotationStep::Abort { rotation }),
+            RotationOrder::Step { rotation, step, force } => (rotation, step, force),
         };
-        let rotation = self.issuer_record()?.rotation;
-        let rotation = rotation.ok_or_else(|| Problem::from(&Rejection::NoRotation))?;
-        if !force && rotation.phase == RotationPhase::Issuing {
-            self.check_nobody_is_left_behind().await?;
-        }
-        let command = Command::RotateAuthority(RotateAuthority { step: step(rotation.id) });
+        let phase = phase_of(&self.issuer_record()?, rotation)?;
+        let step = match (step, phase) {
+            (NextStep::Proceed, RotationPhase::Trusting) => {
+                if !force {
+                    self.check_masters_are_ready(rotation).await?;
+                }
+                RotationStep::Issue { rotation }
+            }
+            (NextStep::Proceed, RotationPhase::Issuing) => RotationStep::Issue { rotation },
+            // By the time at which this is applied nobody may be ready, and it would count.
+            (NextStep::Finish, RotationPhase::Trusting) => {
+                return Err(Problem::from(&Rejection::RotationTooEarly));
+            }
+            (NextStep::Finish, RotationPhase::Issuing) => {
+                if !force {
+                    self.check_nobody_is_left_behind(rotation).await?;
+                }
+                RotationStep::Finish { rotation }
+            }
+            (NextStep::Abort, _) => RotationStep::Abort { rotation },
+        };
+        let command = Command::RotateAuthority(RotateAuthority { step });
         Ok(self.order(command, by).await?.map(drop))
     }
 
     async fn begin_rotation(&self, new: NewIssuer, by: &Caller) -> Result<Answer<()>, Problem> {
-        let NewIssuer { roots, certificate, key } = new;
+        let NewIssuer { roots, certificate, key, force: _ } = new;
         let to = Authority::open(&roots, &certificate, &key).map_err(|error| unusable(&error))?;
         let invalid = |detail: &str| Err(refused(ErrorKind::InvalidValue, detail.to_owned()));
         let record = self.issuer_record()?;
@@ -109,30 +133,60 @@ impl Operations {
                 "the cluster trusts this root already: give it the new issuer with clusterctl tls adopt",
             );
         }
+        if to.has_root_key_of(&held.authority) {
+            return invalid(
+                "the new root has the key of the present one, which would stay good: make a new authority \
+                 with clusterctl tls init",
+            );
+        }
+        let chain = self.trial(&to).map_err(|error| unusable(&error))?;
+        if let Err(error) = to.check_believed(&chain, credentials::now()) {
+            return invalid(&format!("nobody would believe what this authority signs: {error}"));
+        }
         let begin = plan(&record, &held, (&to, &roots, certificate));
         let begin = Box::new(begin.map_err(|error| unusable(&error))?);
         let step = RotationStep::Begin(begin);
-        self.order_with_key(Command::RotateAuthority(RotateAuthority { step }), key, by).await
+        let command = Command::RotateAuthority(RotateAuthority { step });
+        self.order_with_key((command, false), key, by).await
     }
 
     /// Refuses to finish while somebody would be locked out.
-    async fn check_nobody_is_left_behind(&self) -> Result<(), Problem> {
-        let Some(progress) = self.rotation_progress().await? else { return Ok(()) };
-        let waiting = progress.stragglers();
-        let count = progress.waiting();
-        if count == 0 {
+    async fn check_nobody_is_left_behind(&self, meant: LogIndex) -> Result<(), Problem> {
+        let progress = self.progress_of(meant).await?;
+        if progress.is_complete_in(RotationPhase::Issuing) {
             return Ok(());
         }
-        let named = waiting.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
-        let more = count.saturating_sub(NAMED_MAX);
-        let more = if more > 0 { format!(" and {more} others") } else { String::new() };
-        Err(refused(
-            ErrorKind::Conflict,
-            format!(
-                "{named}{more} would be locked out: wait until clusterctl tls status names nobody, or \
-                 force it"
+        let detail = match named(&progress.stragglers(), progress.waiting()) {
+            None => "the change of the authority is not that far: look at clusterctl tls status"
+                .to_owned(),
+            Some(named) => format!(
+                "{named} would be locked out: wait until clusterctl tls status names nobody, or force it"
             ),
-        ))
+        };
+        Err(refused(ErrorKind::Conflict, detail))
+    }
+
+    /// Refuses to have the new authority issue while a master would not believe the others any more: it
+    /// would hear of nothing from then on, of the change neither.
+    async fn check_masters_are_ready(&self, meant: LogIndex) -> Result<(), Problem> {
+        let progress = self.progress_of(meant).await?;
+        let is_master = |name: &String| name.starts_with("master/");
+        let masters = progress.stragglers().into_iter().filter(is_master).collect::<Vec<_>>();
+        let Some(named) = named(&masters, progress.masters_waiting()) else { return Ok(()) };
+        let detail = format!(
+            "{named} would be cut off, without the new root or its issuer's key: wait until clusterctl tls \
+             status names no master, or force it, and put the new root into its tls.ca"
+        );
+        Err(refused(ErrorKind::Conflict, detail))
+    }
+
+    /// Returns the progress of a change as the leader sees it, if it is that one.
+    async fn progress_of(
+        &self,
+        meant: LogIndex,
+    ) -> Result<View<RotationView, forwarded::RotationStatus>, Problem> {
+        let progress = self.rotation_progress().await?;
+        progress.filter(|progress| progress.id() == meant).ok_or_else(other_change)
     }
 
     /// Has the new authority issue once everybody trusts both, if this master leads. Returns true if
@@ -147,13 +201,40 @@ impl Operations {
         }
         let progress = self.rotation_progress().await?;
         // The state may have changed meanwhile: the order names the change that it is about.
-        let is_complete = progress.is_some_and(|progress| progress.is_complete_in("trusting"));
+        let is_complete =
+            progress.is_some_and(|progress| progress.is_complete_in(RotationPhase::Trusting));
         if is_complete {
             let step = RotationStep::Issue { rotation: *id };
             self.propose(&Command::RotateAuthority(RotateAuthority { step })).await?;
         }
         Ok(is_complete)
     }
+}
+
+/// Returns the part in which a change is, if it is the one under way.
+fn phase_of(record: &IssuerRecord, meant: LogIndex) -> Result<RotationPhase, Problem> {
+    match record.rotation.as_deref() {
+        None => Err(Problem::from(&Rejection::NoRotation)),
+        Some(rotation) if rotation.id == meant => Ok(rotation.phase),
+        Some(_) => Err(other_change()),
+    }
+}
+
+fn other_change() -> Problem {
+    let detail = "another change of the authority is under way than the one that this is about, or it goes \
+                  the other way: look at clusterctl tls status";
+    refused(ErrorKind::Conflict, detail.to_owned())
+}
+
+/// Names the first of those who are waited for, and counts the others; nothing where there is nobody.
+fn named(waiting: &[String], count: usize) -> Option<String> {
+    if count == 0 {
+        return None;
+    }
+    let named = waiting.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+    let more = count.saturating_sub(NAMED_MAX);
+    let more = if more > 0 { format!(" and {more} others") } else { String::new() };
+    Some(format!("{named}{more}"))
 }
 
 /// Puts on record what each authority needs, whichever is left in the end.

@@ -1,7 +1,8 @@
 //! Tells who is done with the present part of a change of the authority, and for whom it waits.
 
 use cluster_state::{
-    Epoch, Fingerprint, HolderId, IssuerRecord, LogIndex, MasterId, Rotation, RotationPhase,
+    Epoch, Fingerprint, HolderId, IssuerRecord, LogIndex, MasterId, Rotation, RotationPhase, State,
+    Timestamp,
 };
 use futures_util::future::join_all;
 use proto::certificate_client::{CertificateClient, HeldIssuers};
@@ -73,13 +74,32 @@ impl View<RotationView, forwarded::RotationStatus> {
         }
     }
 
+    /// Returns the number of masters who are not done.
+    pub(crate) fn masters_waiting(&self) -> usize {
+        match self {
+            Self::Own(own) => own.masters.left(),
+            Self::Leaders(status) => {
+                let left = status.masters.saturating_sub(status.masters_done);
+                usize::try_from(left).unwrap_or(usize::MAX)
+            }
+        }
+    }
+
+    /// Returns the change that it is about.
+    pub(crate) fn id(&self) -> LogIndex {
+        match self {
+            Self::Own(own) => own.rotation.id,
+            Self::Leaders(status) => LogIndex(status.id),
+        }
+    }
+
     /// Returns true if the change is in that part, and nobody is left.
-    pub(crate) fn is_complete_in(&self, phase: &str) -> bool {
+    pub(crate) fn is_complete_in(&self, phase: RotationPhase) -> bool {
         let found = match self {
             Self::Own(own) => own.rotation.phase.name(),
             Self::Leaders(status) => &status.phase,
         };
-        found == phase && self.waiting() == 0
+        found == phase.name() && self.waiting() == 0
     }
 }
 
@@ -140,7 +160,8 @@ impl Operations {
             masters.count(lacks);
             note(lacks, HolderId::of_master(name));
         }
-        for candidate in self.candidates() {
+        let now = self.node().clock().now();
+        for candidate in self.node().reader().with(|state| candidates(state, now)) {
             let lacks = self.worker_lacks(&candidate, &aim);
             workers.count(lacks);
             note(lacks, candidate.holder);
@@ -172,22 +193,6 @@ impl Operations {
             }),
         };
         (member.name, lacks)
-    }
-
-    /// Returns the workers that are connected, and those that may come back with a certificate.
-    fn candidates(&self) -> Vec<Candidate> {
-        let now = self.node().clock().now();
-        self.node().reader().with(|state| {
-            let workers = state.workers().filter_map(|worker| {
-                let holder = HolderId::of_worker(&worker.id);
-                let issued = state.holder(&holder).filter(|known| known.is_bound(now));
-                let issued = issued.map(|known| known.index);
-                let session = worker.is_active().then_some(worker.epoch);
-                let counts = session.is_some() || issued.is_some();
-                counts.then_some(Candidate { holder, session, issued })
-            });
-            workers.collect()
-        })
     }
 
     fn worker_lacks(&self, candidate: &Candidate, aim: &Aim) -> Option<&'static str> {
@@ -232,6 +237,25 @@ impl Operations {
     }
 }
 
+/// Returns the workers that are connected, and those that may come back with a certificate, whether they
+/// are registered or not.
+fn candidates(state: &State, now: Timestamp) -> Vec<Candidate> {
+    let registered = state.workers().filter_map(|worker| {
+        let holder = HolderId::of_worker(&worker.id);
+        let issued = state.holder(&holder).filter(|known| known.is_bound(now));
+        let issued = issued.map(|known| known.index);
+        let session = worker.is_active().then_some(worker.epoch);
+        let counts = session.is_some() || issued.is_some();
+        counts.then_some(Candidate { holder, session, issued })
+    });
+    let unregistered = state.holders().filter(|known| known.is_bound(now)).filter_map(|known| {
+        let worker = known.id.worker().filter(|worker| state.worker(worker).is_none())?;
+        let holder = HolderId::of_worker(&worker);
+        Some(Candidate { holder, session: None, issued: Some(known.index) })
+    });
+    registered.chain(unregistered).collect()
+}
+
 impl Aim {
     /// Says what somebody lacks who trusts this version and has a certificate under this root.
     fn lacks(&self, version: u64, root: &[u8]) -> Option<&'static str> {
@@ -243,5 +267,52 @@ impl Aim {
             RotationPhase::Issuing if is_old => Some("its certificate is of the authority before"),
             RotationPhase::Trusting | RotationPhase::Issuing => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster_state::{
+        Command, HolderRecord, IssuedCertificate, Proposal, Record, RegisterWorker,
+    };
+
+    use super::*;
+
+    #[test]
+    fn whoever_holds_a_certificate_is_waited_for_registered_or_not() {
+        let mut state = State::new();
+        for (index, name) in (1..).zip(["registered", "certified"]) {
+            let worker = name.parse().unwrap();
+            let command =
+                Command::RegisterWorker(RegisterWorker { worker, address: None, labels: None });
+            let proposal = Proposal { proposed_at: Timestamp(0), command };
+            state.apply(LogIndex(index), proposal).reply.unwrap();
+        }
+        let ends = [
+            ("worker/certified", 100),
+            ("worker/removed", 100),
+            ("worker/expired", 50),
+            ("master/1", 100),
+        ];
+        for (holder, not_after) in ends {
+            let not_after = Timestamp(not_after);
+            let issued_at = Timestamp(0);
+            let issued = IssuedCertificate { serial: [1; 16], key: [1; 32], issued_at, not_after };
+            state.restore(Record::Holder(HolderRecord {
+                id: holder.parse().unwrap(),
+                issued: vec![issued],
+                revoked: Vec::new(),
+                revoked_at: None,
+                kept_until: not_after,
+                index: LogIndex(3),
+            }));
+        }
+        let found = candidates(&state, Timestamp(50));
+        let found = found.iter().map(|one| (one.holder.as_str(), one.session, one.issued));
+        let issued = Some(LogIndex(3));
+        assert_eq!(
+            found.collect::<Vec<_>>(),
+            [("worker/certified", None, issued), ("worker/removed", None, issued)]
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Certificates as messages.
 
-use cluster_state::HolderId;
+use cluster_state::{HolderId, LogIndex};
 use credentials::{CertificateRequest, Secret};
 use proto::certificate_client::HeldIssuers;
 use proto::convert::{self, Invalid};
@@ -10,8 +10,8 @@ use proto::v1;
 use crate::ids;
 use crate::issuer::hexadecimal;
 use crate::operations::{
-    CertificateOrder, CertificateView, IssuedChain, NewIssuer, RotationOrder, RotationView,
-    TrustView, View,
+    CertificateOrder, CertificateView, IssuedChain, NewIssuer, NextStep, RotationOrder,
+    RotationView, TrustView, View,
 };
 
 /// Reads a worker's order.
@@ -35,8 +35,8 @@ pub(crate) fn certificate_issued(
 
 /// Reads an issuer that is handed over.
 pub(crate) fn new_issuer(message: v1::AdoptIssuerRequest) -> NewIssuer {
-    let v1::AdoptIssuerRequest { roots, certificate, key } = message;
-    NewIssuer { roots, certificate, key: Secret::new(key) }
+    let v1::AdoptIssuerRequest { roots, certificate, key, force } = message;
+    NewIssuer { roots, certificate, key: Secret::new(key), force }
 }
 
 /// Reads the holder whose certificates are revoked.
@@ -92,6 +92,7 @@ pub(crate) fn own_rotation(view: RotationView) -> v1::RotationStatus {
         workers: count(workers.all),
         workers_done: count(workers.done),
         waiting_for: waiting_for.collect(),
+        id: rotation.id.0,
     }
 }
 
@@ -127,15 +128,16 @@ pub(crate) fn rotation_order(
 ) -> Result<RotationOrder, Problem> {
     let malformed =
         |detail: &str| Problem::new(ErrorKind::Malformed, detail).with_outcome(Outcome::Rejected);
-    let v1::RotateAuthorityRequest { step, issuer, force } = message;
+    let v1::RotateAuthorityRequest { step, issuer, force, rotation } = message;
+    let meant = |step| RotationOrder::Step { rotation: LogIndex(rotation), step, force };
     match v1::RotationStep::try_from(step) {
         Ok(v1::RotationStep::Begin) => {
             let issuer = issuer.ok_or_else(|| malformed("/issuer: is missing"))?;
             Ok(RotationOrder::Begin(new_issuer(issuer)))
         }
-        Ok(v1::RotationStep::Proceed) => Ok(RotationOrder::Proceed),
-        Ok(v1::RotationStep::Finish) => Ok(RotationOrder::Finish { force }),
-        Ok(v1::RotationStep::Abort) => Ok(RotationOrder::Abort),
+        Ok(v1::RotationStep::Proceed) => Ok(meant(NextStep::Proceed)),
+        Ok(v1::RotationStep::Finish) => Ok(meant(NextStep::Finish)),
+        Ok(v1::RotationStep::Abort) => Ok(meant(NextStep::Abort)),
         Ok(v1::RotationStep::Unspecified) | Err(_) => Err(malformed("/step: is no step")),
     }
 }

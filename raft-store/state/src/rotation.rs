@@ -54,7 +54,8 @@ impl RotationPhase {
 /// A change of the authority that is under way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rotation {
-    /// Log position of its begin, by which it is named.
+    /// Log position of its begin, or of the order to go back after the other one had issued. It names the
+    /// change and its direction.
     pub id: LogIndex,
     /// Part that it is in.
     pub phase: RotationPhase,

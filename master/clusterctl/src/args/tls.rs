@@ -57,6 +57,9 @@ pub enum TlsCommand {
     Adopt {
         /// Directory of the authority
         dir: PathBuf,
+        /// Adopt it although some hold certificates of the cluster under another root, who are locked out
+        #[arg(long)]
+        force: bool,
     },
     /// Change the authority of a cluster that issues certificates by itself, without a pause
     #[command(
@@ -87,7 +90,7 @@ pub enum TlsCommand {
 pub struct RotateArgs {
     /// Directory of the new authority
     pub dir: Option<PathBuf>,
-    /// Have the new authority issue, although somebody does not trust it yet: who is offline needs a
+    /// Have the new authority issue, although a worker does not trust it yet: who is offline needs a
     /// new join token then
     #[arg(long)]
     pub proceed: bool,
@@ -98,8 +101,9 @@ pub struct RotateArgs {
     /// drops the new one
     #[arg(long)]
     pub abort: bool,
-    /// Finish although somebody still has a certificate of the authority before, who is locked out
-    #[arg(long, requires = "finish")]
+    /// Finish although somebody still has a certificate of the authority before, who is locked out; or
+    /// proceed although a master does not trust both, which is cut off
+    #[arg(long, conflicts_with_all = ["dir", "abort"])]
     pub force: bool,
 }
 

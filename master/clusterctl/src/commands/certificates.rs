@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::output;
 
 /// Gives the cluster the issuer of an authority.
-pub(super) async fn adopt(context: &Context, dir: &Path) -> Result<(), Failure> {
+pub(super) async fn adopt(context: &Context, dir: &Path, force: bool) -> Result<(), Failure> {
     if context.trust.is_none() {
         return Err(Failure::KeyInClearText);
     }
@@ -22,6 +22,7 @@ pub(super) async fn adopt(context: &Context, dir: &Path) -> Result<(), Failure> 
         roots: authority.root().to_owned(),
         certificate,
         key: key.reveal().to_owned(),
+        force,
     };
     context.client()?.adopt_issuer(request).await?;
     context.output.message(format_args!(
@@ -38,7 +39,7 @@ pub(super) async fn rotate(context: &Context, args: &RotateArgs) -> Result<(), F
         let request = v1::RotateAuthorityRequest {
             step: v1::RotationStep::Begin.into(),
             issuer: Some(issuer),
-            force: false,
+            ..v1::RotateAuthorityRequest::default()
         };
         context.client()?.rotate_authority(request).await?;
         context.output.message(format_args!(
@@ -52,8 +53,13 @@ pub(super) async fn rotate(context: &Context, args: &RotateArgs) -> Result<(), F
     } else {
         (v1::RotationStep::Abort, "the cluster goes back to the authority before")
     };
-    let request = v1::RotateAuthorityRequest { step: step.into(), issuer: None, force: *force };
-    context.client()?.rotate_authority(request).await?;
+    // Somebody else may turn the change around meanwhile: the order is about the one that is seen here.
+    let client = context.client()?;
+    let rotation = client.certificate_status().await?.rotation.map(|rotation| rotation.id);
+    let rotation = rotation.unwrap_or_default();
+    let request =
+        v1::RotateAuthorityRequest { step: step.into(), issuer: None, force: *force, rotation };
+    client.rotate_authority(request).await?;
     context.output.message(format_args!("{said}"));
     Ok(())
 }
@@ -69,7 +75,7 @@ fn issuer_of(context: &Context, dir: &Path) -> Result<v1::AdoptIssuerRequest, Fa
     }
     let (certificate, key) = AuthorityDir::issuer(dir)?;
     let (roots, key) = (authority.root().to_owned(), key.reveal().to_owned());
-    Ok(v1::AdoptIssuerRequest { roots, certificate, key })
+    Ok(v1::AdoptIssuerRequest { roots, certificate, key, force: false })
 }
 
 /// Shows the issuer, the masters that hold its key, and what is revoked.

@@ -45,7 +45,7 @@ pub(super) async fn run(context: &Context, command: TlsCommand) -> Result<(), Fa
         }
         TlsCommand::Cert(args) => issue(context, &args),
         TlsCommand::Show { files } => show(context, &files),
-        TlsCommand::Adopt { dir } => certificates::adopt(context, &dir).await,
+        TlsCommand::Adopt { dir, force } => certificates::adopt(context, &dir, force).await,
         TlsCommand::RotateCa(args) => certificates::rotate(context, &args).await,
         TlsCommand::Status => certificates::status(context).await,
         TlsCommand::Revoke { role, name } => certificates::revoke(context, role, name).await,

@@ -112,6 +112,7 @@ revoked: worker/w1";
             workers: 8,
             workers_done: 7,
             waiting_for: vec![straggler],
+            id: 7,
         };
         let expected = "\
 the authority changes from CN=r to CN=s: everybody gets a certificate of the new one

@@ -30,9 +30,10 @@ impl Apply<'_> {
                     let (roots, index) = (from.roots, self.index);
                     IssuerRecord { roots, index, rotation: None, ..known }
                 }
-                // Certificates of both are in use: it goes the same way back.
-                Rotation { id, phase: RotationPhase::Issuing, from, to } => {
-                    let phase = RotationPhase::Issuing;
+                // Certificates of both are in use: it goes the same way back. That is another change:
+                // an order about the one before would drop the wrong authority.
+                Rotation { phase: RotationPhase::Issuing, from, to, .. } => {
+                    let (id, phase) = (self.index, RotationPhase::Issuing);
                     self.issue_anew(known, Rotation { id, phase, from: to, to: from })
                 }
             },
