@@ -169,9 +169,7 @@ async fn a_person_whose_certificate_is_revoked_is_nobody() {
 
 /// Gives the cluster the issuer of its own authority, and waits until every master has the key.
 async fn adopt(cluster: &Cluster) {
-    let dir = cluster.certificates().unwrap().authority();
-    let dir = dir.parent().unwrap().display().to_string();
-    cluster.clusterctl(&["tls", "adopt", &dir]).await.expect(0);
+    cluster.adopt_issuer().await;
     await_keys(cluster).await;
 }
 

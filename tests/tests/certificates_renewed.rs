@@ -16,9 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 async fn certificates_are_renewed_under_load() {
     let cluster = Cluster::builder().secured().master_arg("--issuing-life", LIFE);
     let mut cluster = cluster.master_switch("--tls-renew").start().await;
-    let dir = cluster.certificates().unwrap().authority();
-    let dir = dir.parent().unwrap().display().to_string();
-    cluster.clusterctl(&["tls", "adopt", &dir]).await.expect(0);
+    cluster.adopt_issuer().await;
     let create = ["-o", "json", "token", "create", "fleet"];
     let created = cluster.clusterctl(&create).await.expect(0).json();
     let token = created["token"].as_str().unwrap().to_owned();

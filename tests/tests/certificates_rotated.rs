@@ -20,7 +20,7 @@ async fn the_authority_is_changed_under_load() {
     let mut cluster = Cluster::builder().secured().master_switch("--tls-renew").start().await;
     let own = cluster.certificates().unwrap().clone();
     let next = Certificates::init(cluster.dir().join("next"), "test");
-    ctl(&cluster, &["tls", "adopt", &dir(&own)]).await.expect(0);
+    cluster.adopt_issuer().await;
     let before = token(&cluster, "before").await;
     let workers = [cluster.joining_worker(&before), cluster.joining_worker(&before)];
     for name in &workers {
@@ -102,7 +102,7 @@ async fn whoever_is_offline_is_named_before_it_is_locked_out() {
     let mut cluster = builder.master_switch("--tls-renew").start().await;
     let own = cluster.certificates().unwrap().clone();
     let next = Certificates::init(cluster.dir().join("next"), "test");
-    ctl(&cluster, &["tls", "adopt", &dir(&own)]).await.expect(0);
+    cluster.adopt_issuer().await;
     let before = token(&cluster, "before").await;
     let name = cluster.joining_worker(&before);
     cluster.worker_mut(&name).start();
