@@ -119,7 +119,7 @@ impl TrustFollower {
                 Err(reason) => {
                     pause = retry_pause(failures);
                     failures = failures.saturating_add(1);
-                    warn!(reason, ?pause, "this worker has not learnt what the cluster trusts");
+                    warn!(reason, ?pause, "this worker has not learned what the cluster trusts");
                 }
             }
         }
