@@ -66,7 +66,7 @@ impl KeyFiles {
                 write(path, key)?;
             }
         }
-        // What was put aside is in its place.
+        // The key that was put aside is in its place.
         let aside = if other.is_none() { read(&self.next)? } else { None };
         if aside.is_some_and(|key| current.is_some_and(|own| own.reveal() == key.reveal())) {
             remove(&self.next)?;
@@ -159,7 +159,7 @@ mod tests {
         }
         assert_eq!([NAME, NAME_NEXT].map(|name| mode(&dir.path().join(name))), [MODE, MODE]);
 
-        // What was adopted is in use, and aside no longer.
+        // An adopted key is in use, and aside no longer.
         files.put_aside(&new_key).unwrap();
         files.settle(Some(&new_key), None).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);

@@ -21,7 +21,7 @@ impl Issuer {
         }
         let (trust, seen) = (cluster_trust(record), credentials.clone());
         let kept = tokio::task::spawn_blocking(move || keep(&trust, &seen)).await;
-        // What was cut short by the end of the process is done at the next start.
+        // Work that the end of the process cut short is done at the next start.
         kept.unwrap_or(Ok(()))?;
         let is_in_use = is_trusted(record, &credentials);
         if is_in_use {

@@ -164,7 +164,7 @@ async fn a_reader_resumes_after_the_last_id_and_is_refused_where_that_means_noth
         let seen = if position < 2 { 0 } else { position + 1 };
         let id = [("last-event-id", id.as_deref().unwrap())];
         let rest = events[seen..].iter().map(|(_, event)| event.clone()).collect::<Vec<_>>();
-        // What a browser sends counts before what its page has asked for at first.
+        // A browser's own header counts before the first request of its page.
         let query = "subscribe=tasks&from_index=999999999";
         let mut resumed = EventSource::open(&master, query, &id).await.unwrap();
         assert_eq!(resumed.take(rest.len()).await, rest);

@@ -299,7 +299,7 @@ async fn new_files_are_shown_by_new_connections_and_old_ones_stay() {
     before.flush().await.unwrap();
     assert_eq!(far.read_u8().await.unwrap(), 1);
 
-    // What cannot be used is told each time, and changes nothing.
+    // Files that cannot be used are told of each time, and change nothing.
     replace(&files.certificate, "nothing");
     for _ in 0..2 {
         assert!(master.refresh().is_err());

@@ -20,7 +20,7 @@ pub(super) fn read(wire: &v1::TaskSpec, faults: &mut Faults) -> Timing {
     let is_in_time = match (start, deadline) {
         (Some(When::After(start)), Some(When::After(deadline))) => start < deadline,
         (Some(When::At(start)), Some(When::At(deadline))) => start < deadline,
-        // How a time and a duration compare depends on when the submission is committed.
+        // A time and a duration cannot be compared before the submission is committed.
         _ => true,
     };
     if !is_in_time {

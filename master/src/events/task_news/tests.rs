@@ -154,7 +154,7 @@ fn a_record_that_is_written_for_another_reason_is_no_news() {
     assert!(news(&one, 4_000).is_some());
     one.attempts[0].stop = Some(StopReason::RunTimeout);
     assert_eq!(news(&one, 5_000), None);
-    // Where the time of the entry is not known, a step told twice is better than one left out.
+    // Without the time of the entry, a step told twice is better than one left out.
     let change = Change::Put(Record::Task(Arc::new(one)));
     assert!(TaskNews::of_change(&change, None, Timestamp(5_000)).is_some());
 }

@@ -75,7 +75,7 @@ impl Arguments<'_> {
         match step {
             "begin" => {
                 let (from, to) = (self.next(), self.next());
-                // What was adopted names no roots; what a rotation leaves does.
+                // An adopted issuer names no roots; the one that a rotation leaves does.
                 let before = self.named.remove("trusted").unwrap_or_default();
                 RotationStep::Begin(Box::new(BeginRotation {
                     roots: format!("{from}+{to}"),
