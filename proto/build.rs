@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "cloudai/v1/task.proto",
     "cloudai/v1/worker.proto",
     "cloudai/v1/master.proto",
@@ -18,10 +18,11 @@ const FILES: [&str; 10] = [
     "cloudai/v1/certificate.proto",
     "cloudai/v1/audit.proto",
     "cloudai/v1/queue.proto",
+    "cloudai/v1/job.proto",
 ];
 
 /// Messages that are bodies of the REST API too: one type, two encodings.
-const JSON_BODIES: [&str; 54] = [
+const JSON_BODIES: [&str; 57] = [
     "Resources",
     "Constraint",
     "TaskSpec",
@@ -76,10 +77,13 @@ const JSON_BODIES: [&str; 54] = [
     "TaskExplanation",
     "RotationStatus",
     "RotationStraggler",
+    "TaskSelection",
+    "Job",
+    "JobList",
 ];
 
 /// Bodies that clients send: an unknown field is refused by name rather than dropped.
-const REQUEST_BODIES: [&str; 7] = [
+const REQUEST_BODIES: [&str; 8] = [
     "Resources",
     "Constraint",
     "TaskSpec",
@@ -87,6 +91,7 @@ const REQUEST_BODIES: [&str; 7] = [
     "LabelWorkerRequest",
     "CreateTokenRequest",
     "CreateUserTokenRequest",
+    "TaskSelection",
 ];
 
 /// Messages that hold secrets: their `Debug` is written by hand and leaves the secrets out.
@@ -195,7 +200,11 @@ fn named_values(descriptors: &FileDescriptorSet) -> Vec<(String, String)> {
     fields
         .filter(|(_, field)| field.r#type() == Type::Enum)
         .map(|(body, field)| {
-            let form = if field.proto3_optional() { "OptionalName" } else { "Name" };
+            let form = match (field.label(), field.proto3_optional()) {
+                (Label::Repeated, _) => "Names",
+                (_, true) => "OptionalName",
+                (_, false) => "Name",
+            };
             let values = type_name(field.type_name());
             let path = format!("cloudai.v1.{}.{}", body.name(), field.name());
             let with = format!("crate::json::{form}::<crate::v1::{values}>");

@@ -9,6 +9,7 @@ mod event_stream;
 #[cfg(test)]
 mod fuzz_tests;
 mod input;
+mod jobs;
 mod log_text;
 mod members;
 mod observe;
@@ -99,6 +100,10 @@ fn task_routes(routes: Routes) -> Routes {
     routes
         .get("/api/tasks", Action::ReadTasks, tasks::list)
         .post("/api/tasks", Action::SubmitTasks, tasks::submit)
+        .post("/api/tasks/cancel", Action::CancelTasks, jobs::cancel_tasks)
+        .post("/api/tasks/retry", Action::SubmitTasks, jobs::retry_tasks)
+        .get("/api/jobs", Action::ReadTasks, jobs::list)
+        .get("/api/jobs/{id}", Action::ReadTasks, jobs::show)
         .get("/api/tasks/{id}", Action::ReadTasks, tasks::show)
         .delete("/api/tasks/{id}", Action::CancelTasks, tasks::cancel)
         .post("/api/tasks/{id}/retry", Action::SubmitTasks, tasks::retry)

@@ -2,11 +2,16 @@
 
 use std::str::FromStr;
 
-use cluster_state::{InvalidId, OrphanId, TaskId, TokenId, WorkerId};
+use cluster_state::{InvalidId, JobId, OrphanId, TaskId, TokenId, WorkerId};
 use proto::problem::{ErrorKind, Problem};
 
 /// Reads the id of a task.
 pub(crate) fn task(text: &str) -> Result<TaskId, Problem> {
+    text.parse().map_err(|error: InvalidId| Problem::new(ErrorKind::NotFound, error.to_string()))
+}
+
+/// Reads the id of a job.
+pub(crate) fn job(text: &str) -> Result<JobId, Problem> {
     text.parse().map_err(|error: InvalidId| Problem::new(ErrorKind::NotFound, error.to_string()))
 }
 

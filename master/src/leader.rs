@@ -10,6 +10,7 @@ mod dispatcher;
 mod duty;
 mod farewell;
 mod health;
+mod jobs;
 mod liveness;
 mod mass_loss;
 mod name_claims;

@@ -8,6 +8,7 @@ mod certificate_status;
 mod certificates;
 mod cluster;
 mod fingerprint;
+mod jobs;
 mod listing;
 mod logs;
 mod members;

@@ -8,6 +8,7 @@ mod guard;
 mod health;
 mod incoming;
 mod intake;
+mod jobs;
 mod queue;
 mod registry;
 mod server;

@@ -2,7 +2,9 @@
 
 mod wire;
 
-use cluster_state::{Scope, Task, TaskId, TaskStateKind, UnknownState, WorkerId};
+use cluster_state::{
+    LabelSelector, Limits, Scope, Task, TaskFilter, TaskId, TaskStateKind, UnknownState, WorkerId,
+};
 use proto::problem::{ErrorKind, Problem};
 
 use crate::ids;
@@ -14,13 +16,9 @@ const LIMIT_DEFAULT: usize = 100;
 /// Selection of the tasks of a page.
 #[derive(Clone, Debug)]
 pub(crate) struct TaskQuery {
-    state: Option<TaskStateKind>,
-    worker: Option<WorkerId>,
+    filter: TaskFilter,
     /// Only what is on the worker now, and not what was.
     pub(crate) placed_on: Option<WorkerId>,
-    label: Option<(String, Option<String>)>,
-    /// Only tasks that somebody may know of.
-    scope: Option<Scope>,
     /// Most tasks on the page.
     pub(crate) limit: usize,
     /// Only tasks below this one.
@@ -30,11 +28,14 @@ pub(crate) struct TaskQuery {
 /// Selection of tasks, as a request writes it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct QueryTexts<'a> {
-    /// Name of a state.
+    /// Names of states, with commas between them.
     pub(crate) state: Option<&'a str>,
     pub(crate) worker: Option<&'a str>,
     /// `key=value` or `key`.
     pub(crate) label: Option<&'a str>,
+    /// Beginning of the name.
+    pub(crate) name_prefix: Option<&'a str>,
+    pub(crate) priority: Option<u32>,
     pub(crate) limit: Option<usize>,
     pub(crate) cursor: Option<&'a str>,
 }
@@ -43,12 +44,11 @@ impl TryFrom<QueryTexts<'_>> for TaskQuery {
     type Error = Problem;
 
     fn try_from(texts: QueryTexts<'_>) -> Result<Self, Problem> {
-        let malformed = |detail: String| Problem::new(ErrorKind::Malformed, detail);
-        let state = texts
-            .state
+        let states = texts.state.into_iter().flat_map(|names| names.split(','));
+        let states = states
             .map(str::parse)
-            .transpose()
-            .map_err(|error: UnknownState| malformed(error.to_string()))?;
+            .collect::<Result<Vec<_>, UnknownState>>()
+            .map_err(|error| malformed(error.to_string()))?;
         let worker = texts
             .worker
             .map(str::parse)
@@ -59,12 +59,25 @@ impl TryFrom<QueryTexts<'_>> for TaskQuery {
         if !(1..=LIMIT_MAX).contains(&limit) {
             return Err(malformed(format!("limit {limit} is not between 1 and {LIMIT_MAX}")));
         }
-        let label = texts.label.map(|label| match label.split_once('=') {
-            Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
-            None => (label.to_owned(), None),
-        });
-        Ok(Self { state, worker, placed_on: None, label, scope: None, limit, cursor })
+        let filter = TaskFilter {
+            states,
+            labels: texts.label.map(LabelSelector::of).into_iter().collect(),
+            worker,
+            name_prefix: texts.name_prefix.map(str::to_owned),
+            priority: texts.priority.map(priority).transpose()?,
+            scope: None,
+        };
+        Ok(Self { filter, placed_on: None, limit, cursor })
     }
+}
+
+fn malformed(detail: String) -> Problem {
+    Problem::new(ErrorKind::Malformed, detail)
+}
+
+fn priority(number: u32) -> Result<u8, Problem> {
+    let known = u8::try_from(number).ok().filter(|known| *known <= Limits::NEWEST.priority_max);
+    known.ok_or_else(|| malformed(format!("priority {number} is not between 0 and 100")))
 }
 
 impl TaskQuery {
@@ -75,40 +88,33 @@ impl TaskQuery {
 
     /// Selects only tasks within a scope; all when there is none.
     pub(crate) fn within(self, scope: Option<&Scope>) -> Self {
-        Self { scope: scope.cloned(), ..self }
+        Self { filter: TaskFilter { scope: scope.cloned(), ..self.filter }, ..self }
     }
 
     /// Returns true if a finished task can match.
     pub(crate) fn wants_finished(&self) -> bool {
-        self.placed_on.is_none() && self.state.is_none_or(TaskStateKind::is_terminal)
+        self.placed_on.is_none() && self.wants(TaskStateKind::is_terminal)
     }
 
     /// Returns true if a live task can match.
     pub(crate) fn wants_live(&self) -> bool {
-        self.state.is_none_or(|state| !state.is_terminal())
+        self.wants(|state| !state.is_terminal())
+    }
+
+    fn wants(&self, kind: impl Fn(TaskStateKind) -> bool) -> bool {
+        TaskStateKind::ALL.into_iter().any(|state| kind(state) && self.filter.selects(state))
     }
 
     /// Returns true if tasks have to be examined that are not on the page. One request examines a
     /// bounded number; its page may then hold fewer than requested, or none, and names the position
     /// to go on from.
     pub(crate) fn is_search(&self) -> bool {
-        let is_filtered = self.state.is_some()
-            || self.worker.is_some()
-            || self.label.is_some()
-            || self.scope.is_some();
-        is_filtered && self.placed_on.is_none()
+        self.filter != TaskFilter::default() && self.placed_on.is_none()
     }
 
     /// Returns true if the task is selected, wherever it is placed.
     pub(crate) fn matches(&self, task: &Task) -> bool {
-        let worker = task.last_attempt().map(|attempt| &attempt.worker);
-        self.state.is_none_or(|state| task.state.kind() == state)
-            && (self.worker.is_none() || self.worker.as_ref() == worker)
-            && self.scope.as_ref().is_none_or(|scope| scope.covers(&task.spec.labels))
-            && self.label.as_ref().is_none_or(|(key, wanted)| {
-                let value = task.spec.labels.get(key);
-                value.is_some() && (wanted.is_none() || wanted.as_deref() == value)
-            })
+        self.filter.matches(task)
     }
 }
 
@@ -127,6 +133,10 @@ mod tests {
         assert_eq!(
             detail(QueryTexts { limit: Some(1_001), ..QueryTexts::default() }),
             "limit 1001 is not between 1 and 1000"
+        );
+        assert_eq!(
+            detail(QueryTexts { priority: Some(101), ..QueryTexts::default() }),
+            "priority 101 is not between 0 and 100"
         );
         assert_eq!(
             detail(QueryTexts { cursor: Some("x"), ..QueryTexts::default() }),

@@ -3,6 +3,7 @@
 
 mod audit;
 mod certificates;
+mod jobs;
 mod members;
 mod orphans;
 mod queue;
@@ -27,6 +28,7 @@ pub(crate) use self::certificates::{
     certificate_issued, certificate_order, certificate_status, held_issuers, holder, new_issuer,
     own_rotation, roots, rotation_order,
 };
+pub(crate) use self::jobs::jobs;
 pub(crate) use self::members::{member_changed, members};
 pub(crate) use self::orphans::{orphan_page, orphans_dropped};
 pub(crate) use self::queue::{queue_summary, task_explanation};

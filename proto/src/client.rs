@@ -9,6 +9,7 @@ mod bearer;
 mod calls;
 mod certificate_calls;
 mod error;
+mod job_calls;
 mod logs;
 mod member_calls;
 mod operator_calls;

@@ -15,7 +15,7 @@ use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 pub use self::misread::Misread;
-pub(crate) use self::names::{Name, OptionalName};
+pub(crate) use self::names::{Name, Names, OptionalName};
 pub use self::reading::read;
 pub(crate) use self::secrets::secrets;
 use crate::convert::CONSTRAINTS_MAX;

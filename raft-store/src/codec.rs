@@ -207,6 +207,7 @@ pub(crate) fn encode_record(
         Record::Audit(record) => encode_into(record, cluster, out),
         Record::Issuer(record) => encode_into(record, cluster, out),
         Record::Holder(record) => encode_into(record, cluster, out),
+        Record::Job(record) => encode_into(record, cluster, out),
     }
 }
 

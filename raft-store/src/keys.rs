@@ -2,7 +2,7 @@
 //!
 //! Numbers in keys are big-endian, so that RocksDB's byte order is the order of the numbers.
 
-use cluster_state::{HolderId, LogIndex, OrphanId, TaskId, Term, Timestamp, TokenId};
+use cluster_state::{HolderId, JobId, LogIndex, OrphanId, TaskId, Term, Timestamp, TokenId};
 
 use crate::codec::CodecError;
 
@@ -136,6 +136,8 @@ pub(crate) enum StateRecord {
     Holders = 41,
     /// Range of the trail of orders, from level 2 on. Key: [`audit_key`]. Value: `AuditRecord`.
     Trail = 42,
+    /// Range of jobs, from level 2 on. Key: [`job_key`]. Value: `Job`.
+    Jobs = 52,
 }
 
 impl StateRecord {
@@ -172,6 +174,11 @@ pub(crate) const fn audit_key(index: LogIndex) -> [u8; 9] {
 /// Returns the key of an orphaned result: its range, and its id, 8 bytes.
 pub(crate) const fn orphan_key(id: OrphanId) -> [u8; 9] {
     StateRecord::Orphans.with_number(id.0)
+}
+
+/// Returns the key of a job: its range, and its id, 8 bytes.
+pub(crate) const fn job_key(id: JobId) -> [u8; 9] {
+    StateRecord::Jobs.with_number(id.0)
 }
 
 /// A key that is one number.

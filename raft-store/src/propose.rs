@@ -289,6 +289,8 @@ fn is_repeatable(command: &Command) -> bool {
         | Command::FinishAttempts(_)
         | Command::CancelTask(_)
         | Command::RetryTask(_)
+        | Command::StartJob(_)
+        | Command::AdvanceJob(_)
         | Command::RequeueAttempts(_)
         | Command::ForgetDeparted(_)
         | Command::CreateToken(_)

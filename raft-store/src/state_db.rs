@@ -161,6 +161,7 @@ impl Restored {
         restore_range(database, StateRecord::UserTokens, &mut state, Record::UserToken)?;
         restore_range(database, StateRecord::Orphans, &mut state, Record::Orphan)?;
         restore_range(database, StateRecord::Trail, &mut state, Record::Audit)?;
+        restore_range(database, StateRecord::Jobs, &mut state, Record::Job)?;
 
         Ok(Self { state, applied, membership })
     }

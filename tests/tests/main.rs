@@ -51,6 +51,7 @@ mod masters_join;
 mod members_by_command;
 mod minority_cut_off;
 mod no_leader_answers;
+mod orders_about_many_tasks;
 mod orders_that_reach_nobody;
 mod rolling_restart_under_load;
 mod second_signal_ends_a_master;

@@ -2,6 +2,7 @@
 
 mod audit;
 mod context;
+mod job;
 mod member;
 mod operator;
 mod orphan;
@@ -20,6 +21,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 pub use audit::AuditArgs;
 pub use context::{ContextCommand, LoginArgs};
+pub use job::{FollowArgs, JobCommand, OrderArgs, SelectionArgs};
 pub use member::MemberCommand;
 pub use operator::{
     ConfigCommand, DrainArgs, LabelArgs, LabelChange, MassLossCommand, TokenCommand, WorkerCommand,
@@ -186,6 +188,12 @@ pub enum ClusterCommand {
         /// Action to take
         #[command(subcommand)]
         command: TaskCommand,
+    },
+    /// Show orders about many tasks, and how far they have come
+    Job {
+        /// Action to take
+        #[command(subcommand)]
+        command: JobCommand,
     },
     /// Show what waits in the queue, and why
     Queue {

@@ -6,6 +6,7 @@ mod config;
 mod context;
 mod dev;
 mod drain;
+mod job;
 mod leader;
 mod login;
 mod logs;
@@ -130,6 +131,7 @@ async fn ask(context: &Context, command: ClusterCommand) -> Result<(), Failure> 
             let queue = context.client()?.queue(limit).await?;
             context.output.data(&queue, output::queue)
         }
+        ClusterCommand::Job { command } => job::run(context, command).await,
         ClusterCommand::Token { command } => token::run(context, command).await,
         ClusterCommand::User { command } => user::run(context, command).await,
         ClusterCommand::Config { command } => config::run(context, command).await,

@@ -74,6 +74,19 @@ pub enum Failure {
     /// A task that was waited for did not complete, as was printed.
     #[error("a task did not complete")]
     TaskFailed,
+    /// An order about many tasks was not confirmed.
+    #[error("nothing was done: --yes confirms it where nobody can be asked")]
+    NotConfirmed,
+    /// An order about many tasks stopped before its end.
+    #[error("job {job_id} has stopped: {reason}")]
+    JobStopped { job_id: String, reason: String },
+    /// An order about many tasks is not carried out yet.
+    #[error("job {job_id} is still under way, {percent} % of it is done; it goes on")]
+    JobStillGoing {
+        job_id: String,
+        /// Part that it has passed.
+        percent: u32,
+    },
     /// A worker that was waited for still runs tasks.
     #[error("worker {worker_id} is still draining, {tasks} left; the drain goes on")]
     StillDraining {
@@ -161,6 +174,7 @@ impl Failure {
             Self::LocalCluster(LocalClusterError::Client(error)) => code_of(error.kind()),
             Self::NoLeader => 6,
             Self::NoValue { .. }
+            | Self::NotConfirmed
             | Self::Secret(_)
             | Self::KeyInClearText
             | Self::TrustsOldOnly { .. }
@@ -176,6 +190,7 @@ impl Failure {
             | Self::FileExists { .. }
             | Self::Authority(AuthorityError::Exists(_) | AuthorityError::OtherTrusted(_)) => 4,
             Self::StillGoing { .. }
+            | Self::JobStillGoing { .. }
             | Self::StillDraining { .. }
             | Self::StillUpgrading { .. }
             | Self::Silent { .. } => 7,
@@ -189,6 +204,7 @@ impl Failure {
             | Self::WriteFile { .. }
             | Self::Program { .. }
             | Self::Interrupted
+            | Self::JobStopped { .. }
             | Self::ParseFile { .. }
             | Self::Credentials(_)
             | Self::Certificate { .. }
@@ -249,6 +265,9 @@ impl Failure {
             | Self::Interrupted
             | Self::ParseFile { .. }
             | Self::NoLeader
+            | Self::NotConfirmed
+            | Self::JobStopped { .. }
+            | Self::JobStillGoing { .. }
             | Self::StillGoing { .. }
             | Self::StillDraining { .. }
             | Self::StillUpgrading { .. }
@@ -342,52 +361,4 @@ const fn code_of(kind: ErrorKind) -> u8 {
 }
 
 #[cfg(test)]
-mod tests {
-    use proto::client::AttemptFailure;
-    use proto::problem::{Fault, Problem};
-
-    use super::*;
-
-    fn refused(problem: Problem) -> ClientError {
-        ClientError::Refused { problem, after_unknown: false }
-    }
-
-    #[test]
-    fn every_kind_of_failure_has_its_exit_code() {
-        let of = |kind| Failure::Client(refused(Problem::new(kind, "no"))).exit_code();
-        assert_eq!(of(ErrorKind::InvalidTask), 1);
-        assert_eq!(of(ErrorKind::NotFound), 3);
-        assert_eq!(of(ErrorKind::IdempotencyConflict), 4);
-        assert_eq!(of(ErrorKind::Forbidden), 5);
-        assert_eq!(of(ErrorKind::NoLeader), 6);
-        assert_eq!(of(ErrorKind::Timeout), 7);
-        assert_eq!(Failure::TaskFailed.exit_code(), 8);
-        let closed = io::Error::from(io::ErrorKind::BrokenPipe);
-        assert_eq!(Failure::Output(closed).exit_code(), 0);
-    }
-
-    #[test]
-    fn an_unknown_outcome_names_the_key_to_repeat_it_with() {
-        let source = ClientError::GaveUp {
-            waited: Duration::from_secs(30),
-            failure: AttemptFailure::TimedOut,
-            is_ambiguous: true,
-        };
-        let failure = Failure::Submit { source, idempotency_key: "k1".to_owned() };
-        let expected = "gave up after 30.0 s: no answer in time\nit may have been accepted: \
-                        repeat it with --idempotency-key k1 to find out";
-        assert_eq!(failure.message().as_deref(), Some(expected));
-    }
-
-    #[test]
-    fn every_fault_of_a_refused_task_is_told() {
-        let fault =
-            |pointer: &str| Fault { pointer: pointer.to_owned(), detail: "is required".to_owned() };
-        let problem = Problem {
-            errors: vec![fault("/a"), fault("/b")],
-            ..Problem::new(ErrorKind::InvalidTask, "/a: is required (and 1 other fault)")
-        };
-        let message = Failure::Client(refused(problem)).message().unwrap();
-        assert_eq!(message, "/a: is required (and 1 other fault)\n  /b: is required");
-    }
-}
+mod tests;

@@ -58,7 +58,9 @@ fn a_query_is_understood_or_refused() {
         let parts = parts.take(4).collect::<Vec<_>>();
         let [state, worker, label, cursor] = [parts[0], parts[1], parts[2], parts[3]];
         let limit = Some(text.len());
-        TaskQuery::try_from(QueryTexts { state, worker, label, limit, cursor }).ok();
+        let name_prefix = label;
+        let texts = QueryTexts { state, worker, label, name_prefix, limit, cursor, priority: None };
+        TaskQuery::try_from(texts).ok();
     });
 }
 

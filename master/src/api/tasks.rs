@@ -34,6 +34,8 @@ pub(super) struct ListParams {
     state: Option<String>,
     worker: Option<String>,
     label: Option<String>,
+    name_prefix: Option<String>,
+    priority: Option<u32>,
     limit: Option<usize>,
     cursor: Option<String>,
     #[serde(default)]
@@ -120,6 +122,8 @@ pub(super) async fn list(
         state: params.state.as_deref(),
         worker: params.worker.as_deref(),
         label: params.label.as_deref(),
+        name_prefix: params.name_prefix.as_deref(),
+        priority: params.priority,
         limit: params.limit,
         cursor: params.cursor.as_deref(),
     })?;

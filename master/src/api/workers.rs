@@ -147,6 +147,7 @@ pub(super) async fn tasks(
         label: params.label.as_deref(),
         limit: params.limit,
         cursor: params.cursor.as_deref(),
+        ..QueryTexts::default()
     })?;
     let reading = input::reading(&params.consistency, params.index, params.wait.as_deref())?;
     let page = api.operations.worker_tasks(ids::worker(&id)?, query, reading, &caller).await?;

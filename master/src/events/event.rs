@@ -201,6 +201,7 @@ impl Event {
                 | Record::Audit(_)
                 | Record::Issuer(_)
                 | Record::Holder(_)
+                | Record::Job(_)
                 | Record::Token(_),
             )
             | Change::Delete(
@@ -213,6 +214,7 @@ impl Event {
                 | Key::Audit(_)
                 | Key::Issuer
                 | Key::Holder(_)
+                | Key::Job(_)
                 | Key::Token(_)
                 | Key::Orphan(_)
                 | Key::Settings,

@@ -16,6 +16,7 @@ use super::dispatcher::Dispatcher;
 use super::duty::{Duty, drive};
 use super::farewell::Farewell;
 use super::health::HealthRecorder;
+use super::jobs::JobRunner;
 use super::liveness::{self, Liveness};
 use super::reconnection::ReconnectionMonitor;
 use super::scheduler::Scheduler;
@@ -192,6 +193,7 @@ impl Supervisor {
         let metrics = self.metrics.clone();
         duties.start(Timekeeper::new(self.node.clone(), metrics, settings()));
         duties.start(Seeder::new(self.node.clone(), leader.term, settings()));
+        duties.start(JobRunner::new(self.node.clone(), leader.term));
         duties
     }
 }

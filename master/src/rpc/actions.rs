@@ -4,7 +4,7 @@ use crate::access::Action;
 
 /// Methods of each service, with the action that their callers must be allowed. A method that is not
 /// here is refused.
-const ACTIONS: [(&str, &[(&str, Action)]); 12] = [
+const ACTIONS: [(&str, &[(&str, Action)]); 13] = [
     (
         "cloudai.v1.TaskService",
         &[
@@ -68,6 +68,15 @@ const ACTIONS: [(&str, &[(&str, Action)]); 12] = [
         ],
     ),
     ("cloudai.v1.QueueService", &[("Show", Action::Read), ("Explain", Action::ReadTasks)]),
+    (
+        "cloudai.v1.JobService",
+        &[
+            ("CancelTasks", Action::CancelTasks),
+            ("RetryTasks", Action::SubmitTasks),
+            ("Get", Action::ReadTasks),
+            ("List", Action::ReadTasks),
+        ],
+    ),
     ("cloudai.v1.AuditService", &[("ListAudit", Action::ReadAudit)]),
     (
         "cloudai.v1.CertificateService",

@@ -10,6 +10,7 @@ use proto::v1::FILE_DESCRIPTOR_SET;
 use proto::v1::audit_service_server::AuditServiceServer;
 use proto::v1::certificate_service_server::CertificateServiceServer;
 use proto::v1::cluster_service_server::ClusterServiceServer;
+use proto::v1::job_service_server::JobServiceServer;
 use proto::v1::master_service_server::MasterServiceServer;
 use proto::v1::queue_service_server::QueueServiceServer;
 use proto::v1::registry_service_server::RegistryServiceServer;
@@ -27,6 +28,7 @@ use super::guard::Guard;
 use super::health;
 use super::incoming::{Entrance, incoming};
 use super::intake::Intake;
+use super::jobs::JobEndpoint;
 use super::queue::QueueEndpoint;
 use super::registry::RegistryEndpoint;
 use super::tasks::TaskEndpoint;
@@ -120,6 +122,7 @@ impl GrpcServer {
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let queue = QueueServiceServer::new(QueueEndpoint { operations: operations.clone() })
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let jobs = JobServiceServer::new(JobEndpoint { operations: operations.clone() });
         let certificates =
             CertificateServiceServer::new(CertificateEndpoint { operations: operations.clone() });
         let (heartbeats, relay) = HeartbeatRelay::new(
@@ -155,6 +158,7 @@ impl GrpcServer {
             .add_service(users)
             .add_service(audit)
             .add_service(queue)
+            .add_service(jobs)
             .add_service(certificates)
             .add_service(health)
             .add_service(reflection().build_v1()?)

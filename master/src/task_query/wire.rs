@@ -1,27 +1,37 @@
 //! Converts a query for tasks from the request of a client, and to the one that asks the leader for
 //! the same page.
 
-use cluster_state::TaskStateKind;
+use cluster_state::{LabelSelector, TaskStateKind};
 use proto::consistency::Consistency;
 use proto::problem::{ErrorKind, Problem};
 use proto::v1;
 
 use super::{QueryTexts, TaskQuery};
 
+/// Most states, and labels, that one request names.
+const CONDITIONS_MAX: usize = 16;
+
 impl TryFrom<&v1::ListTasksRequest> for TaskQuery {
     type Error = Problem;
 
     fn try_from(request: &v1::ListTasksRequest) -> Result<Self, Problem> {
-        let query = Self::try_from(QueryTexts {
+        let mut query = Self::try_from(QueryTexts {
             state: None,
             worker: request.worker.as_deref(),
             label: request.label.as_deref(),
+            name_prefix: request.name_prefix.as_deref(),
+            priority: request.priority,
             limit: usize::try_from(request.limit).ok().filter(|limit| *limit > 0),
             cursor: request.cursor.as_deref(),
         })?;
-        let state = request.state.map(state).transpose()?;
-        let query = Self { state, ..query };
-        match (request.placed, query.worker.clone()) {
+        if request.states.len().max(request.labels.len()) > CONDITIONS_MAX {
+            let detail = format!("at most {CONDITIONS_MAX} states and labels are allowed");
+            return Err(Problem::new(ErrorKind::Malformed, detail));
+        }
+        let states = request.state.iter().chain(&request.states);
+        query.filter.states = states.copied().map(state).collect::<Result<_, _>>()?;
+        query.filter.labels.extend(request.labels.iter().map(|label| LabelSelector::of(label)));
+        match (request.placed, query.filter.worker.clone()) {
             (false, _) => Ok(query),
             (true, Some(worker)) => Ok(query.placed_on(worker)),
             (true, None) => {
@@ -40,21 +50,35 @@ fn state(number: i32) -> Result<TaskStateKind, Problem> {
 
 impl From<&TaskQuery> for v1::ListTasksRequest {
     fn from(query: &TaskQuery) -> Self {
-        let worker = query.placed_on.as_ref().or(query.worker.as_ref());
-        let label = query.label.as_ref().map(|(key, value)| match value {
-            Some(value) => format!("{key}={value}"),
-            None => key.clone(),
-        });
+        let filter = &query.filter;
+        let worker = query.placed_on.as_ref().or(filter.worker.as_ref());
+        // One of each has a field of its own, which a leader of an earlier release reads, too.
+        let (state, states) = match filter.states.as_slice() {
+            [one] => (Some(number(*one)), Vec::new()),
+            several => (None, several.iter().copied().map(number).collect()),
+        };
+        let (label, labels) = match filter.labels.as_slice() {
+            [one] => (Some(one.to_string()), Vec::new()),
+            several => (None, several.iter().map(ToString::to_string).collect()),
+        };
         Self {
-            state: query.state.map(|state| v1::TaskState::from(state).into()),
+            state,
             worker: worker.map(ToString::to_string),
             label,
             limit: u32::try_from(query.limit).unwrap_or(u32::MAX),
             cursor: query.cursor.map(|cursor| cursor.to_string()),
             consistency: Consistency::Linearizable.into(),
             placed: query.placed_on.is_some(),
+            states,
+            labels,
+            name_prefix: filter.name_prefix.clone(),
+            priority: filter.priority.map(u32::from),
         }
     }
+}
+
+fn number(state: TaskStateKind) -> i32 {
+    v1::TaskState::from(state).into()
 }
 
 #[cfg(test)]
@@ -63,20 +87,30 @@ mod tests {
 
     #[test]
     fn a_query_that_is_passed_on_means_the_same() {
-        let (state, cursor) = (Some("assigned"), Some("t9"));
-        for (worker, label) in [(Some("w1"), Some("a=b=c")), (None, Some("a")), (Some("w1"), None)]
-        {
-            let texts = QueryTexts { state, worker, label, limit: Some(7), cursor };
+        let cursor = Some("t9");
+        let cases = [
+            (Some("assigned"), Some("w1"), Some("a=b=c"), None),
+            (Some("queued,running"), None, Some("a"), Some(3)),
+            (None, Some("w1"), None, None),
+        ];
+        for (state, worker, label, priority) in cases {
+            let name_prefix = priority.map(|_| "nightly-");
+            let texts =
+                QueryTexts { state, worker, label, name_prefix, priority, limit: Some(7), cursor };
             let query = TaskQuery::try_from(texts).unwrap();
             let placed = worker.map(|worker| query.clone().placed_on(worker.parse().unwrap()));
             for query in [Some(query), placed].into_iter().flatten() {
                 let passed_on = v1::ListTasksRequest::from(&query);
                 let read = TaskQuery::try_from(&passed_on).unwrap();
                 assert_eq!(v1::ListTasksRequest::from(&read), passed_on);
-                assert_eq!((read.state, read.limit, read.cursor), (query.state, 7, query.cursor));
-                assert_eq!((&read.label, &read.placed_on), (&query.label, &query.placed_on));
+                assert_eq!((read.limit, read.cursor), (7, query.cursor));
+                assert_eq!((&read.filter, &read.placed_on), (&query.filter, &query.placed_on));
             }
         }
+        let labels = vec!["a=b".to_owned(), "c".to_owned()];
+        let several = v1::ListTasksRequest { labels, ..v1::ListTasksRequest::default() };
+        let query = TaskQuery::try_from(&several).unwrap();
+        assert_eq!(v1::ListTasksRequest::from(&query).labels, several.labels);
     }
 
     #[test]
@@ -86,5 +120,8 @@ mod tests {
         assert_eq!(refused.detail, "77 is no state of a task");
         let nowhere = v1::ListTasksRequest { placed: true, ..v1::ListTasksRequest::default() };
         assert!(TaskQuery::try_from(&nowhere).is_err());
+        let labels = vec!["a".to_owned(); 17];
+        let many = v1::ListTasksRequest { labels, ..v1::ListTasksRequest::default() };
+        assert!(TaskQuery::try_from(&many).is_err());
     }
 }

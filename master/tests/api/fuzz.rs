@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use crate::one_master::OneMaster;
 
 /// Requests of all kinds: method and path, and the body.
-const REQUESTS: [(&str, &str); 26] = [
+const REQUESTS: [(&str, &str); 29] = [
     ("GET /api/tasks?state=queued&limit=2&cursor=t9", ""),
     ("GET /api/tasks?index=1&wait=1ms&consistency=stale", ""),
     ("GET /api/tasks/t1/logs?attempt=1&stream=stdout&tail=3", ""),
@@ -22,6 +22,9 @@ const REQUESTS: [(&str, &str); 26] = [
     ("GET /metrics", ""),
     ("POST /api/cluster/snapshot", ""),
     ("DELETE /api/tasks/t1", ""),
+    ("POST /api/tasks/cancel", r#"{"states":["queued"],"labels":["a=b"],"priority":9}"#),
+    ("POST /api/tasks/retry", r#"{"all":true}"#),
+    ("GET /api/jobs/j7?consistency=stale", ""),
     ("POST /api/tasks", r#"{"command":["true"],"resources":{"cpu":0.5,"custom":{"a":1}}}"#),
     (
         "POST /api/tasks",

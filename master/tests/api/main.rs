@@ -13,6 +13,7 @@ mod federation;
 mod followed_logs;
 mod freshness;
 mod fuzz;
+mod jobs;
 mod large;
 mod liveness;
 mod log;

@@ -10,7 +10,7 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// Number of signs of the bar.
 const BAR_LEN: u64 = 30;
 
-/// Progress of moving bytes, for a person who waits for it.
+/// Progress of something that takes long, for a person who waits for it.
 #[derive(Debug)]
 pub struct Progress {
     verb: &'static str,
@@ -20,7 +20,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Begins; `verb` says what has become of the bytes.
+    /// Begins; `verb` says what has become of the part that is done.
     #[must_use]
     pub fn new(verb: &'static str) -> Self {
         let is_watched = io::stderr().is_terminal();
@@ -29,11 +29,25 @@ impl Progress {
 
     /// Shows the number of bytes, if it is time for that.
     pub fn show(&mut self, bytes: u64, of: u64) {
+        let verb = self.verb;
+        self.show_line(|| {
+            let of_all = format!("{} of {}", binary_size(bytes), binary_size(of));
+            line(verb, (bytes, of), &of_all)
+        });
+    }
+
+    /// Shows which part of something is done, and a text that says more, if it is time for that.
+    pub fn show_part(&mut self, done: u64, of: u64, text: &str) {
+        let verb = self.verb;
+        self.show_line(|| line(verb, (done, of), text));
+    }
+
+    fn show_line(&mut self, line: impl FnOnce() -> String) {
         let now = Instant::now();
         let is_due = self.shown.is_none_or(|shown| now - shown >= INTERVAL);
         if self.is_watched && is_due && now - self.started >= SILENT {
             self.shown = Some(now);
-            write(&format!("\r{}", line(self.verb, bytes, of)));
+            write(&format!("\r{}\x1b[K", line()));
         }
     }
 
@@ -57,12 +71,11 @@ fn write(text: &str) {
     drop(stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush()));
 }
 
-fn line(verb: &str, bytes: u64, of: u64) -> String {
-    let share = |parts: u64| bytes.min(of).saturating_mul(parts).checked_div(of).unwrap_or(0);
+fn line(verb: &str, (done, of): (u64, u64), text: &str) -> String {
+    let share = |parts: u64| done.min(of).saturating_mul(parts).checked_div(of).unwrap_or(0);
     let signs = share(BAR_LEN);
     let bar = (0..BAR_LEN).map(|sign| if sign < signs { '#' } else { '.' }).collect::<String>();
-    let (bytes, of) = (binary_size(bytes), binary_size(of));
-    format!("[{bar}] {:>3} % {verb}, {bytes} of {of} ", share(100))
+    format!("[{bar}] {:>3} % {verb}, {text} ", share(100))
 }
 
 /// Formats a number of bytes with one decimal.
@@ -87,14 +100,14 @@ mod tests {
     #[test]
     fn the_line_says_how_far_it_has_come() {
         assert_eq!(
-            line("saved", 3 << 20, 10 << 20),
+            line("saved", (3 << 20, 10 << 20), "3.0 MiB of 10.0 MiB"),
             "[#########.....................]  30 % saved, 3.0 MiB of 10.0 MiB "
         );
         assert_eq!(
-            line("saved", 11, 10),
+            line("saved", (11, 10), "11 B of 10 B"),
             "[##############################] 100 % saved, 11 B of 10 B "
         );
-        assert!(line("saved", 0, 0).contains("  0 %"));
+        assert!(line("saved", (0, 0), "").contains("  0 %"));
     }
 
     #[test]

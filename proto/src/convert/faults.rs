@@ -29,6 +29,15 @@ pub enum Breach {
     /// A value excludes another that is given, too.
     #[error("cannot be given beside {other}")]
     Excludes { other: &'static str },
+    /// A selection of tasks has no condition, and does not say that all are meant.
+    #[error("is required where no condition says which tasks are meant")]
+    NoCondition,
+    /// A state of tasks is unknown, or one to whose tasks the order does nothing.
+    #[error("is no state of tasks to {action}")]
+    StateOfOrder {
+        /// Name of the order.
+        action: &'static str,
+    },
     /// A list or map has more elements than its bound.
     #[error("has {count} elements: at most {max} are allowed")]
     TooMany { count: usize, max: usize },

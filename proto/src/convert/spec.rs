@@ -19,7 +19,7 @@ pub const MAX_ATTEMPTS_DEFAULT: u32 = 3;
 pub const RETRY_BACKOFF_DEFAULT: Duration = Duration::from_secs(1);
 
 /// Maximum length of a name, a label key and a label value: they appear in tables and queries.
-const LABEL_BYTES_MAX: usize = 256;
+pub(super) const LABEL_BYTES_MAX: usize = 256;
 /// Maximum number of labels of a task or worker.
 const LABELS_MAX: usize = 64;
 /// Maximum bytes of a command with its arguments: the limit of Linux for a single one.

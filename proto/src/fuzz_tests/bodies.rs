@@ -90,7 +90,16 @@ fn other_bodies_are_read_as_written_or_refused() {
             outcome: Some(Outcome::Unknown),
             request_id: Some("r-1".into()),
         });
+    let selection = (vec(0..10_i32, 0..3), vec(word(), 0..3), option::of(word())).prop_map(
+        |(states, labels, worker)| v1::TaskSelection {
+            states,
+            labels,
+            worker,
+            ..v1::TaskSelection::default()
+        },
+    );
     let body = prop_oneof![
+        selection.prop_map(|body| serde_json::to_vec(&body).unwrap()),
         labels.prop_map(|body| serde_json::to_vec(&body).unwrap()),
         token.prop_map(|body| serde_json::to_vec(&body).unwrap()),
         user_token.prop_map(|body| serde_json::to_vec(&body).unwrap()),
@@ -101,6 +110,7 @@ fn other_bodies_are_read_as_written_or_refused() {
         check::<v1::CreateTokenRequest>(&body);
         check::<v1::CreateUserTokenRequest>(&body);
         check::<v1::SetSchedulingRequest>(&body);
+        check::<v1::TaskSelection>(&body);
         check::<v1::RevokeTokenRequest>(&body);
         check::<Problem>(&body);
         check::<Vec<Fault>>(&body);

@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use cluster_fuzz::{Fuzz, mutated};
 use cluster_state::{
-    AttemptRef, FinishedAttempt, RegisterWorker, Resources, SchedulingOrder, Specs, TaskSpec,
+    AttemptRef, FinishedAttempt, JobAction, RegisterWorker, Resources, SchedulingOrder, Specs,
+    TaskSpec,
 };
 use prost::Message;
 
 use super::{MEMORY, encoded};
 use crate::convert::{
     Invalid, NewUserToken, Registration, finished_attempts, label_changes, orphan_selection,
-    scheduling_order, task_specs, token_ttl, unfitness,
+    scheduling_order, task_filter, task_specs, token_ttl, unfitness,
 };
 use crate::v1;
 
@@ -100,6 +101,12 @@ fn what_a_client_asks_for_is_within_its_bounds() {
             assert!(timeout.as_secs() <= 366 * 24 * 3_600);
         }
         convert(&bytes, |wire: v1::DropOrphansRequest| orphan_selection(&wire));
+        for action in [JobAction::Cancel, JobAction::Retry] {
+            let filter = |wire: v1::TaskSelection| task_filter(wire, action);
+            if let Some(filter) = convert(&bytes, filter) {
+                assert!(filter.bytes() <= 8 << 10, "{filter:?}");
+            }
+        }
         let token = |wire: v1::CreateTokenRequest| token_ttl(&wire);
         if let Some(Some(ttl)) = convert(&bytes, token) {
             assert!(!ttl.is_zero());

@@ -48,6 +48,7 @@ fn a_message_is_read_as_sent_or_refused() {
             ReplaceMemberRequest RemoveMemberRequest MemberChanged IntroduceRequest RememberRequest
             ListOrphansRequest OrphanPage DropOrphansRequest DropOrphansResponse
             ListAuditRequest AuditPage ShowQueueRequest QueueSummary ExplainTaskRequest
+            TaskSelection Job JobList GetJobRequest ListJobsRequest
             TaskExplanation Roots RotateAuthorityRequest CertificateStatus
         );
     });

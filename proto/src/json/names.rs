@@ -41,6 +41,20 @@ impl<E: Named> OptionalName<E> {
     }
 }
 
+/// Form of a field that holds several.
+pub(crate) struct Names<E>(PhantomData<E>);
+
+impl<E: Named> Names<E> {
+    pub(crate) fn serialize<S: Serializer>(numbers: &[i32], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(numbers.iter().map(|number| name_of::<E>(*number)))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<i32>, D::Error> {
+        let values = Vec::<Value<E>>::deserialize(from)?;
+        Ok(values.into_iter().map(|value| value.number).collect())
+    }
+}
+
 /// A value that is read by its name.
 struct Value<E> {
     number: i32,

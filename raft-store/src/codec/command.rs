@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use cluster_state::{
-    Actor, AdoptIssuer, AssignTasks, AuditRecord, BeginTerm, CancelTask, ChangeHealth, Command,
-    ConnectWorker, CreateToken, CreateUserToken, DisconnectWorkers, DropOrphans, EndMassLoss,
-    FinishAttempts, ForgetDeparted, ForgetWorker, IssueCertificate, LabelWorker, Level, NoteOrder,
-    NoteRival, Ordered, Proposal, PruneTrail, RaiseLevel, RaiseMassLoss, RegisterWorker,
-    RequeueAttempts, RetryTask, RevokeCertificates, RevokeToken, RevokeUserToken, RotateAuthority,
-    SeedSettings, SetScheduling, SetSettings, StartAttempts, SubmitTasks, Tick, Timestamp,
-    UnregisterWorker,
+    Actor, AdoptIssuer, AdvanceJob, AssignTasks, AuditRecord, BeginTerm, CancelTask, ChangeHealth,
+    Command, ConnectWorker, CreateToken, CreateUserToken, DisconnectWorkers, DropOrphans,
+    EndMassLoss, FinishAttempts, ForgetDeparted, ForgetWorker, IssueCertificate, LabelWorker,
+    Level, NoteOrder, NoteRival, Ordered, Proposal, PruneTrail, RaiseLevel, RaiseMassLoss,
+    RegisterWorker, RequeueAttempts, RetryTask, RevokeCertificates, RevokeToken, RevokeUserToken,
+    RotateAuthority, SeedSettings, SetScheduling, SetSettings, StartAttempts, StartJob,
+    SubmitTasks, Tick, Timestamp, UnregisterWorker,
 };
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +85,8 @@ fn write_command(command: &Command, cluster: Level, to: &mut Vec<u8>) -> Result<
         Command::FinishAttempts(command) => encode_into(command, cluster, to),
         Command::CancelTask(command) => encode_into(command, cluster, to),
         Command::RetryTask(command) => encode_into(command, cluster, to),
+        Command::StartJob(command) => encode_into(command, cluster, to),
+        Command::AdvanceJob(command) => encode_into(command, cluster, to),
         Command::RequeueAttempts(command) => encode_into(command, cluster, to),
         Command::Tick(command) => encode_into(command, cluster, to),
         Command::SetScheduling(command) => encode_into(command, cluster, to),
@@ -151,6 +153,8 @@ fn read_command(kind: u8, level: Level, body: &[u8]) -> Result<Command, CodecErr
         FinishAttempts::TYPE => Command::FinishAttempts(read_body(level, body)?),
         CancelTask::TYPE => Command::CancelTask(read_body(level, body)?),
         RetryTask::TYPE => Command::RetryTask(read_body(level, body)?),
+        StartJob::TYPE => Command::StartJob(read_body(level, body)?),
+        AdvanceJob::TYPE => Command::AdvanceJob(read_body(level, body)?),
         RequeueAttempts::TYPE => Command::RequeueAttempts(read_body(level, body)?),
         Tick::TYPE => Command::Tick(read_body(level, body)?),
         SetScheduling::TYPE => Command::SetScheduling(read_body(level, body)?),

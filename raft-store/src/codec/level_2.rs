@@ -3,10 +3,10 @@
 mod tasks;
 
 use cluster_state::{
-    AdoptIssuer, AuditRecord, ClusterId, CreateUserToken, DropOrphans, Epoch, ForgetWorker,
-    HolderRecord, IssueCertificate, IssuerRecord, Level, Meta, NoteOrder, Orphan, PruneTrail,
-    RetryTask, RevokeCertificates, RevokeUserToken, RotateAuthority, SeedSettings, SetSettings,
-    SettingsRecord, TaskId, Term, Timestamp, UserToken,
+    AdoptIssuer, AdvanceJob, AuditRecord, ClusterId, CreateUserToken, DropOrphans, Epoch,
+    ForgetWorker, HolderRecord, IssueCertificate, IssuerRecord, Job, Level, Meta, NoteOrder,
+    Orphan, PruneTrail, RetryTask, RevokeCertificates, RevokeUserToken, RotateAuthority,
+    SeedSettings, SetSettings, SettingsRecord, StartJob, TaskId, Term, Timestamp, UserToken,
 };
 use serde::{Deserialize, Serialize};
 
@@ -96,6 +96,21 @@ impl Versioned for Orphan {
 
 impl Versioned for RetryTask {
     const TYPE: u8 = 60;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for Job {
+    const TYPE: u8 = 38;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for StartJob {
+    const TYPE: u8 = 70;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for AdvanceJob {
+    const TYPE: u8 = 71;
     const LEVEL: Level = LEVEL;
 }
 

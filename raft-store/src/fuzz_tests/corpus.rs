@@ -15,10 +15,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use cluster_state::{
-    AdoptIssuer, AuditRecord, CreateUserToken, Departed, DropOrphans, HolderRecord,
-    IdempotencyRecord, IssuerRecord, JoinToken, LeaderRecord, Level, LogIndex, MassLoss, Meta,
+    AdoptIssuer, AdvanceJob, AuditRecord, CreateUserToken, Departed, DropOrphans, HolderRecord,
+    IdempotencyRecord, IssuerRecord, Job, JoinToken, LeaderRecord, Level, LogIndex, MassLoss, Meta,
     NoteOrder, Orphan, PruneTrail, RetryTask, RevokeUserToken, RotateAuthority, SettingsRecord,
-    State, Task, UserToken, Worker,
+    StartJob, State, Task, UserToken, Worker,
 };
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -93,6 +93,7 @@ fn read_record(bytes: &[u8], level: Level) -> Result<(String, Vec<u8>), CodecErr
         UserToken::TYPE => read::<UserToken>(bytes, level),
         IssuerRecord::TYPE => read::<IssuerRecord>(bytes, level),
         HolderRecord::TYPE => read::<HolderRecord>(bytes, level),
+        Job::TYPE => read::<Job>(bytes, level),
         _ => Err(CodecError::OtherType { found, expected: 0 }),
     }
 }
@@ -199,8 +200,11 @@ fn every_type_that_this_release_writes_is_in_the_corpus() {
     let users = [CreateUserToken::TYPE, RevokeUserToken::TYPE];
     let certificates = AdoptIssuer::TYPE..=RotateAuthority::TYPE;
     let orders = [ORDERED_TYPE, NoteOrder::TYPE, PruneTrail::TYPE, RetryTask::TYPE];
+    let jobs = [StartJob::TYPE, AdvanceJob::TYPE];
     let commands = (1..=DropOrphans::TYPE).chain(users).chain(certificates).chain(orders);
+    let commands = commands.chain(jobs);
     let records = [UserToken::TYPE, IssuerRecord::TYPE, HolderRecord::TYPE, AuditRecord::TYPE];
+    let records = records.into_iter().chain([Job::TYPE]);
     let types = (1..=Orphan::TYPE).chain(records).map(|kind| (Kind::Record, kind));
     let types = types.chain(commands.map(|kind| (Kind::Command, kind))).collect::<BTreeSet<_>>();
     assert_eq!(written, types, "the samples have one of each type");

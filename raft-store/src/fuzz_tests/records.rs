@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use cluster_fuzz::{Fuzz, mutated};
 use cluster_state::{
-    AuditRecord, Change, ClusterId, Departed, HolderRecord, IdempotencyRecord, IssuerRecord,
+    AuditRecord, Change, ClusterId, Departed, HolderRecord, IdempotencyRecord, IssuerRecord, Job,
     JoinToken, LeaderRecord, Level, LogIndex, MassLoss, MasterId, Meta, Orphan, Record,
     SettingsRecord, State, Task, UserToken, Worker,
 };
@@ -88,6 +88,7 @@ fn a_record_is_read_as_written_or_refused() {
         check::<AuditRecord>(&bytes);
         check::<IssuerRecord>(&bytes);
         check::<HolderRecord>(&bytes);
+        check::<Job>(&bytes);
         check::<Identity>(&bytes);
         check::<Verdict>(&bytes);
     });

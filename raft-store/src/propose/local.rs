@@ -1,7 +1,7 @@
 //! Proposes on the leader itself: encodes, checks the bounds, stamps and appends.
 
 use bytes::Bytes;
-use cluster_state::{Command, Level, LogIndex, Term};
+use cluster_state::{AdvanceJob, Command, JobStep, Level, LogIndex, Term};
 use openraft::errors::ClientWriteError;
 use openraft::impls::ProgressResponder;
 use openraft::vote::leader_id_std::CommittedLeaderId;
@@ -65,7 +65,12 @@ fn check_level(command: &Command, cluster: Level) -> Result<(), ProposeError> {
 }
 
 fn adds_tasks(command: &Command) -> bool {
-    matches!(command.itself(), Command::SubmitTasks(_) | Command::RetryTask(_))
+    matches!(
+        command.itself(),
+        Command::SubmitTasks(_)
+            | Command::RetryTask(_)
+            | Command::AdvanceJob(AdvanceJob { step: JobStep::Retry(_), .. })
+    )
 }
 
 /// Proposes to this master's Raft, within bounds.

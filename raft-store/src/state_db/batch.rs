@@ -9,7 +9,8 @@ use rocksdb::{ColumnFamily, DB, WriteBatch};
 use crate::codec::{self, Versioned};
 use crate::error::StorageError;
 use crate::keys::{
-    FinishKey, NumberKey, StateRecord, Table, audit_key, holder_key, orphan_key, user_token_key,
+    FinishKey, NumberKey, StateRecord, Table, audit_key, holder_key, job_key, orphan_key,
+    user_token_key,
 };
 use crate::rocks;
 use crate::types::{LogId, StoredMembership};
@@ -123,6 +124,7 @@ impl<'db> Batch<'db> {
             Record::Audit(record) => {
                 self.put(self.tables.records, audit_key(record.index), &**record)
             }
+            Record::Job(job) => self.put(self.tables.records, job_key(job.id), &**job),
         }
     }
 
@@ -136,6 +138,7 @@ impl<'db> Batch<'db> {
             Key::MassLoss => self.delete(self.tables.records, StateRecord::MassLoss.key()),
             Key::Orphan(id) => self.delete(self.tables.records, orphan_key(*id)),
             Key::Audit(index) => self.delete(self.tables.records, audit_key(*index)),
+            Key::Job(id) => self.delete(self.tables.records, job_key(*id)),
             Key::Issuer => self.delete(self.tables.records, StateRecord::Issuer.key()),
             Key::Holder(id) => self.delete(self.tables.records, holder_key(id)),
             Key::Settings => self.delete(self.tables.records, StateRecord::Settings.key()),

@@ -5,6 +5,7 @@ mod certificate;
 mod cluster;
 mod connection;
 mod health;
+mod job;
 mod order;
 mod orphan;
 mod retry;
@@ -99,6 +100,8 @@ fn perform(apply: &mut Apply<'_>, command: Command) -> Result<Reply, Rejection> 
         Command::FinishAttempts(command) => apply.finish_attempts(command),
         Command::CancelTask(command) => apply.cancel_task(command.task),
         Command::RetryTask(command) => apply.retry_task(command),
+        Command::StartJob(command) => apply.start_job(command),
+        Command::AdvanceJob(command) => apply.advance_job(command),
         Command::RequeueAttempts(command) => apply.requeue_attempts(&command),
         Command::Tick(command) => apply.tick(&command),
         Command::SetScheduling(command) => apply.set_scheduling(&command),

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::{
-    AuditRecord, Departed, HolderId, HolderRecord, IdempotencyRecord, IssuerRecord, JoinToken,
-    LeaderRecord, LogIndex, MassLoss, Meta, Orphan, OrphanId, SettingsRecord, Task, TaskId, Term,
-    TokenId, UserToken, Worker, WorkerId,
+    AuditRecord, Departed, HolderId, HolderRecord, IdempotencyRecord, IssuerRecord, Job, JobId,
+    JoinToken, LeaderRecord, LogIndex, MassLoss, Meta, Orphan, OrphanId, SettingsRecord, Task,
+    TaskId, Term, TokenId, UserToken, Worker, WorkerId,
 };
 
 /// A change of one record. Changes alone rebuild the state: see [`crate::State::follow`].
@@ -48,6 +48,8 @@ pub enum Record {
     Issuer(IssuerRecord),
     /// A holder of certificates.
     Holder(HolderRecord),
+    /// An order about many tasks.
+    Job(Arc<Job>),
 }
 
 /// The name of a record.
@@ -81,6 +83,8 @@ pub enum Key {
     Issuer,
     /// See [`Record::Holder`].
     Holder(HolderId),
+    /// See [`Record::Job`].
+    Job(JobId),
 }
 
 impl Record {
@@ -102,6 +106,7 @@ impl Record {
             Self::Audit(record) => Key::Audit(record.index),
             Self::Issuer(_) => Key::Issuer,
             Self::Holder(holder) => Key::Holder(holder.id.clone()),
+            Self::Job(job) => Key::Job(job.id),
         }
     }
 }

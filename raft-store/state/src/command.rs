@@ -3,6 +3,7 @@
 mod audit;
 mod certificates;
 mod cluster;
+mod jobs;
 mod orphans;
 mod settings;
 mod tasks;
@@ -17,6 +18,7 @@ pub use self::certificates::{
 pub use self::cluster::{
     BeginTerm, CreateToken, EndMassLoss, RaiseLevel, RaiseMassLoss, RevokeToken, Tick,
 };
+pub use self::jobs::{AdvanceJob, JobStep, RetryBatch, StartJob};
 pub use self::orphans::{DropOrphans, OrphanSelection};
 pub use self::settings::{SeedSettings, SetSettings};
 pub use self::tasks::{
@@ -28,7 +30,9 @@ pub use self::workers::{
     ChangeHealth, ConnectWorker, DisconnectWorkers, ForgetDeparted, HealthChange, HealthFinding,
     LabelWorker, NoteRival, RegisterWorker, SchedulingOrder, SetScheduling, UnregisterWorker,
 };
-use crate::{AuditRecord, Generation, IssuerRecord, Level, Settings, Timestamp, Timing, UserToken};
+use crate::{
+    AuditRecord, Generation, IssuerRecord, Job, Level, Settings, Timestamp, Timing, UserToken,
+};
 
 /// A command with the leader's stamp of time: the content of a log entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +121,10 @@ pub enum Command {
     ForgetWorker(ForgetWorker),
     /// Take one step of a change of the authority.
     RotateAuthority(RotateAuthority),
+    /// Cancel, or have run again, all tasks that a filter selects.
+    StartJob(StartJob),
+    /// Take one step of a job.
+    AdvanceJob(AdvanceJob),
 }
 
 impl Command {
@@ -155,6 +163,7 @@ impl Command {
             | Self::ChangeHealth(_)
             | Self::RaiseLevel(_) => Level::FIRST,
             Self::RetryTask(_) => Timing::LEVEL,
+            Self::StartJob(_) | Self::AdvanceJob(_) => Job::LEVEL,
             Self::SeedSettings(_) | Self::SetSettings(_) => Settings::LEVEL,
             Self::CreateUserToken(_) | Self::RevokeUserToken(_) => UserToken::LEVEL,
             Self::DropOrphans(_) => Generation::LEVEL,

@@ -123,6 +123,7 @@ impl Record {
             | Self::Audit(_)
             | Self::Issuer(_)
             | Self::Holder(_)
+            | Self::Job(_)
             | Self::Token(_)
             | Self::MassLoss(_)
             | Self::UserToken(_)

@@ -31,6 +31,9 @@ pub enum InvalidId {
         "'{0}' is not the id of an orphaned result: expected o followed by a number, as in o17"
     )]
     Orphan(String),
+    /// A job id is `j` and a decimal number.
+    #[error("'{0}' is not a job id: expected j followed by a number, as in j17")]
+    Job(String),
     /// A token id is used in paths.
     #[error("'{0}' is not a token id: expected 1 to 64 lower-case letters, digits or '-'")]
     Token(String),
@@ -101,6 +104,10 @@ number!(
     OrphanId(u64), "o"
 );
 number!(
+    /// Id of a job: the log position of its order, as in `j4711`.
+    JobId(u64), "j"
+);
+number!(
     /// Number of an attempt of a task, counted from 1 and never reused: its fencing token.
     AttemptNumber(u32), "#"
 );
@@ -147,6 +154,14 @@ impl FromStr for OrphanId {
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         numbered(text, 'o').map(Self).ok_or_else(|| InvalidId::Orphan(shown(text)))
+    }
+}
+
+impl FromStr for JobId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        numbered(text, 'j').map(Self).ok_or_else(|| InvalidId::Job(shown(text)))
     }
 }
 

@@ -71,6 +71,9 @@ pub enum Violation {
     /// The holders of certificates differ from those ordered by their ends, or there are too many.
     #[error("the holders of certificates contradict their order or their bounds")]
     HoldersOutOfStep,
+    /// A job has passed more than there is, has ended too early, or there are too many.
+    #[error("the jobs contradict their bounds")]
+    JobsOutOfStep,
     /// A terminal task is still in memory, or an id was given that is still to come.
     #[error("task {0} should not be in memory")]
     NotLive(TaskId),
@@ -126,6 +129,9 @@ impl State {
         }
         if !self.holders_are_in_step() {
             return Err(Violation::HoldersOutOfStep);
+        }
+        if !self.jobs_are_in_step() {
+            return Err(Violation::JobsOutOfStep);
         }
         if !self.settings_are_in_step() {
             return Err(Violation::SettingsOutOfStep);

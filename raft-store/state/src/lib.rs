@@ -20,6 +20,7 @@ mod health;
 mod ids;
 mod index;
 mod invariants;
+mod job;
 mod lease;
 mod level;
 mod limits;
@@ -47,25 +48,27 @@ pub use certificate::{
 pub use change::{Change, Key, Record};
 pub use cluster::{Generation, JoinToken, LeaderRecord, MassLoss, Meta};
 pub use command::{
-    AdoptIssuer, AssignTasks, Assignment, BeginRotation, BeginTerm, CancelTask, ChangeHealth,
-    Command, ConnectWorker, CreateToken, CreateUserToken, DisconnectWorkers, DropOrphans,
-    EndMassLoss, FinishAttempts, FinishedAttempt, ForgetDeparted, ForgetWorker, Grounds,
-    HealthChange, HealthFinding, IdempotencyKey, IssueCertificate, LabelWorker, NoteOrder,
-    NoteRival, Ordered, OrphanSelection, Proposal, PruneTrail, RaiseLevel, RaiseMassLoss,
-    RegisterWorker, RequeueAttempts, RequeueScope, RetryTask, RevokeCertificates, RevokeToken,
-    RevokeUserToken, RotateAuthority, RotationStep, SchedulingOrder, SeedSettings, SetScheduling,
-    SetSettings, StartAttempts, SubmitTasks, Tick, UnregisterWorker,
+    AdoptIssuer, AdvanceJob, AssignTasks, Assignment, BeginRotation, BeginTerm, CancelTask,
+    ChangeHealth, Command, ConnectWorker, CreateToken, CreateUserToken, DisconnectWorkers,
+    DropOrphans, EndMassLoss, FinishAttempts, FinishedAttempt, ForgetDeparted, ForgetWorker,
+    Grounds, HealthChange, HealthFinding, IdempotencyKey, IssueCertificate, JobStep, LabelWorker,
+    NoteOrder, NoteRival, Ordered, OrphanSelection, Proposal, PruneTrail, RaiseLevel,
+    RaiseMassLoss, RegisterWorker, RequeueAttempts, RequeueScope, RetryBatch, RetryTask,
+    RevokeCertificates, RevokeToken, RevokeUserToken, RotateAuthority, RotationStep,
+    SchedulingOrder, SeedSettings, SetScheduling, SetSettings, StartAttempts, StartJob,
+    SubmitTasks, Tick, UnregisterWorker,
 };
 pub use constraint::{Constraint, ConstraintOp};
 pub use fingerprint::Fingerprint;
 pub use fnv::Fnv1a;
 pub use health::{Health, Probation, Suspension, SuspensionCause, Trouble};
 pub use ids::{
-    AttemptNumber, AttemptRef, ClusterId, DataId, Epoch, Incarnation, InvalidId, LogIndex,
+    AttemptNumber, AttemptRef, ClusterId, DataId, Epoch, Incarnation, InvalidId, JobId, LogIndex,
     MasterId, OrphanId, StartNumber, TaskId, Term, TokenId, WorkerId,
 };
 pub use index::{ClassQueue, TaskCounts, WorkerLoad};
 pub use invariants::Violation;
+pub use job::{Job, JobAction, JobEnd};
 pub use lease::LeaseTimes;
 pub use level::Level;
 pub use limits::Limits;
@@ -82,9 +85,9 @@ pub use settings::{
 };
 pub use state::{Applied, State};
 pub use task::{
-    Attempt, AttemptOutcome, AttemptOutcomeKind, Class, Course, ExitCodes, LossReason,
-    OnDisconnect, RetryPolicy, StopReason, Task, TaskReason, TaskSpec, TaskState, TaskStateKind,
-    Timing, UnknownState, When,
+    Attempt, AttemptOutcome, AttemptOutcomeKind, Class, Course, ExitCodes, LabelSelector,
+    LossReason, OnDisconnect, RetryPolicy, StopReason, Task, TaskFilter, TaskReason, TaskSpec,
+    TaskState, TaskStateKind, Timing, UnknownState, When,
 };
 pub use text_map::TextMap;
 pub use time::{Timestamp, millis};

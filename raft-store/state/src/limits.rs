@@ -89,6 +89,16 @@ pub struct Limits {
     pub audit_text_bytes_max: usize,
     /// Records that one command forgets, so that no single entry stalls the others.
     pub audit_pruned_max: usize,
+    /// Jobs under way: each is looked at in every pass.
+    pub jobs_under_way_max: usize,
+    /// Jobs on record, with those that have ended.
+    pub jobs_kept_max: usize,
+    /// Bytes of the filter of one, with who gave the order.
+    pub job_bytes_max: usize,
+    /// Tasks that one step of a job looks at, so that no other command waits for long.
+    pub job_examined_max: usize,
+    /// Tasks that one step cancels, or has run again, for the same reason.
+    pub job_tasks_max: usize,
 }
 
 impl Limits {
@@ -141,6 +151,11 @@ impl Limits {
         audit_bytes_max: 64 << 20,
         audit_text_bytes_max: 256,
         audit_pruned_max: 1_000,
+        jobs_under_way_max: 16,
+        jobs_kept_max: 100,
+        job_bytes_max: 8 << 10,
+        job_examined_max: 10_000,
+        job_tasks_max: 1_000,
     };
 
     /// Returns the bounds of a cluster of that level.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptNumber, AttemptRef, Epoch, Rejection, TaskId, TaskState, Timestamp};
+use crate::{AttemptNumber, AttemptRef, Epoch, JobId, Rejection, TaskId, TaskState, Timestamp};
 
 /// Result of a command that was not rejected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,8 @@ pub enum Reply {
     Dropped(u32),
     /// The state that a retried task is in now: queued, or scheduled for its start time.
     Retried(TaskState),
+    /// The job that carries out an order about many tasks.
+    JobStarted(JobId),
 }
 
 /// Tells a worker that is new to the registry from a known one.

@@ -2,6 +2,7 @@
 
 mod admission;
 mod certificates;
+mod jobs;
 mod orphans;
 mod trail;
 mod users;
@@ -13,6 +14,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use self::certificates::Holders;
+use self::jobs::Jobs;
 use self::orphans::Orphans;
 use self::trail::Trail;
 use crate::capacity::CapacityIndex;
@@ -47,6 +49,7 @@ pub struct State {
     trail: Trail,
     issuer: Option<IssuerRecord>,
     holders: Holders,
+    jobs: Jobs,
     tasks: BTreeMap<TaskId, Arc<Task>>,
     keys: BTreeMap<Arc<str>, IdempotencyRecord>,
     /// Idempotency keys by age, oldest first.
@@ -100,6 +103,7 @@ impl State {
             Record::Audit(record) => self.put_audit_record(record),
             Record::Issuer(issuer) => self.put_issuer(issuer),
             Record::Holder(holder) => self.put_holder(holder),
+            Record::Job(job) => self.put_job(job),
         }
     }
 
@@ -125,6 +129,7 @@ impl State {
             Key::Orphan(id) => self.remove_orphan(*id),
             Key::Audit(index) => self.remove_audit_record(*index),
             Key::Holder(id) => self.remove_holder(id),
+            Key::Job(id) => self.remove_job(*id),
             // Finished tasks are on disk only, and the others are never deleted.
             Key::Task(_) | Key::Meta | Key::Leader(_) | Key::Settings | Key::Issuer => {}
         }
@@ -146,6 +151,7 @@ impl State {
             .chain(self.trail().cloned().map(Record::Audit))
             .chain(self.issuer.iter().cloned().map(Record::Issuer))
             .chain(self.holders().cloned().map(Record::Holder))
+            .chain(self.jobs().cloned().map(Record::Job))
     }
 
     /// Returns counters, log time, the newest term and the level.

@@ -1,6 +1,7 @@
 //! Tasks and the states that they go through.
 
 mod attempt;
+mod filter;
 mod kind;
 mod timing;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::attempt::{Attempt, AttemptOutcome, LossReason, StopReason};
+pub use self::filter::{LabelSelector, TaskFilter};
 pub use self::kind::{AttemptOutcomeKind, TaskStateKind, UnknownState};
 pub(crate) use self::timing::Due;
 pub use self::timing::{Course, ExitCodes, RetryPolicy, Timing, When};

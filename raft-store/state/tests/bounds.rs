@@ -13,6 +13,9 @@ use cluster_state::{
     State, SubmitTasks, Task, TaskId, TaskSpec, Term, Tick, Timestamp, WorkerId,
 };
 
+#[path = "bounds/jobs.rs"]
+mod jobs;
+
 #[test]
 fn one_tick_fires_a_bounded_number_of_timers() {
     let mut state = State::new();

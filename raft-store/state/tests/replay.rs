@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cluster_state::{
-    Applied, AttemptNumber, AttemptRef, Change, Class, Command, Epoch, FinishVerdict, Key,
+    Applied, AttemptNumber, AttemptRef, Change, Class, Command, Epoch, FinishVerdict, JobStep, Key,
     LogIndex, Preference, Proposal, Rank, Record, Reply, Resources, Since, State, Task, TaskId,
     TaskReason, TaskStateKind, Timestamp, WorkerId,
 };
@@ -178,6 +178,10 @@ fn the_proposals_reach_what_they_are_to_test() {
             "final exit code",
             "retried",
             "retried meanwhile",
+            "job",
+            "job ended",
+            "many cancelled",
+            "many retried",
         ])
         .filter(|name| !seen.contains(name))
         .collect::<Vec<_>>();
@@ -249,6 +253,18 @@ impl History {
             (command.itself(), &applied.reply)
         {
             prop_assert!(self.ended.remove(&order.task.id), "{} had not ended", order.task.id);
+        }
+        if let (Command::AdvanceJob(order), Ok(_)) = (command.itself(), &applied.reply)
+            && let JobStep::Retry(batch) = &order.step
+        {
+            let lives = |change: &Change| match change {
+                Change::Put(Record::Task(task)) => Some(task.id),
+                Change::Put(_) | Change::Delete(_) => None,
+            };
+            for id in applied.changes.iter().filter_map(lives) {
+                prop_assert!(batch.tasks.iter().any(|task| task.id == id), "{} was not named", id);
+                prop_assert!(self.ended.remove(&id), "{} had not ended", id);
+            }
         }
         for change in &applied.changes {
             let Change::Put(Record::Task(task)) = change else { continue };

@@ -36,6 +36,7 @@ macro_rules! scripts {
 }
 
 scripts! {
+    a_cancel_by_filter_covers_what_there_was
     a_certificate_is_renewed_until_it_is_revoked
     an_authority_is_changed_with_an_overlap
     a_change_of_the_authority_is_taken_back
@@ -67,6 +68,7 @@ scripts! {
     a_repeated_barrier_is_recorded_once
     a_repeated_submission_gives_the_same_tasks
     a_restarted_worker_loses_what_it_ran
+    a_retry_by_filter_covers_what_had_ended
     a_result_that_survived_a_restart_still_counts
     a_rival_is_remembered_until_it_gives_up
     a_run_timeout_counts_as_a_failure

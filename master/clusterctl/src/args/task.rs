@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use proto::output::OutputStream;
 use proto::v1;
 
-use super::pair;
+use super::{OrderArgs, pair};
 use crate::secret_source::SecretSource;
 
 /// Actions on tasks.
@@ -33,16 +33,18 @@ pub enum TaskCommand {
         #[arg(required = true)]
         task_ids: Vec<String>,
     },
-    /// Cancel a task
-    Cancel {
-        /// Id of the task
-        task_id: String,
-    },
-    /// Run failed or cancelled tasks again
+    /// Cancel tasks: those that are named, or all that meet conditions
+    Cancel(OrderArgs),
+    /// Run failed or cancelled tasks again: those that are named, or all that meet conditions
     Retry {
-        /// Ids of the tasks
-        #[arg(required = true)]
-        task_ids: Vec<String>,
+        #[command(flatten)]
+        order: OrderArgs,
+        /// Tasks that have failed, as --state failed
+        #[arg(long, group = "selection", group = "meant")]
+        failed: bool,
+        /// Tasks that were cancelled, as --state cancelled
+        #[arg(long, group = "selection", group = "meant")]
+        cancelled: bool,
     },
     /// Show the output of a task
     Logs(LogsArgs),
@@ -138,15 +140,21 @@ pub struct TimingArgs {
 /// Selection of tasks.
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// Only tasks in this state
-    #[arg(long)]
-    pub state: Option<v1::TaskState>,
-    /// Only tasks on this worker
+    /// Only tasks in this state; may be repeated, or several with commas
+    #[arg(long = "state", value_name = "STATE", value_delimiter = ',')]
+    pub states: Vec<v1::TaskState>,
+    /// Only tasks whose last attempt was on this worker
     #[arg(long, value_name = "WORKER_ID")]
     pub worker: Option<String>,
-    /// Only tasks with this label
-    #[arg(long, value_name = "KEY[=VALUE]")]
-    pub label: Option<String>,
+    /// Only tasks with this label; may be repeated
+    #[arg(long = "label", value_name = "KEY[=VALUE]")]
+    pub labels: Vec<String>,
+    /// Only tasks whose names begin like this
+    #[arg(long, value_name = "TEXT")]
+    pub name_prefix: Option<String>,
+    /// Only tasks of this priority
+    #[arg(long)]
+    pub priority: Option<u32>,
     /// Maximum number of tasks
     #[arg(long, default_value_t = 100)]
     pub limit: u32,

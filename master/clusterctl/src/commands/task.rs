@@ -1,12 +1,12 @@
 //! `task`: lists, shows, cancels, retries and awaits tasks.
 
-use proto::client::Client;
+use proto::client::{Client, ClientError};
 use proto::consistency::Consistency;
 use proto::names::name_of;
 use proto::v1;
 
-use super::{Context, logs, submit, wait};
-use crate::args::{Format, ListArgs, TaskCommand};
+use super::{Context, job, logs, submit, wait};
+use crate::args::{Format, ListArgs, OrderArgs, TaskCommand};
 use crate::failure::Failure;
 use crate::output;
 
@@ -33,25 +33,58 @@ pub(super) async fn run(context: &Context, command: TaskCommand) -> Result<(), F
             }
             wait::verdict(&finished)
         }
-        TaskCommand::Cancel { task_id } => {
-            let cancelled = client.cancel(&task_id).await?;
-            context.output.data(&cancelled, |task, _| {
-                format!("{} {}", task.task_id, name_of::<v1::TaskState>(task.state))
-            })
+        TaskCommand::Cancel(order) => cancel(context, &client, order).await,
+        TaskCommand::Retry { order, failed, cancelled } => {
+            let named = [(failed, v1::TaskState::Failed), (cancelled, v1::TaskState::Cancelled)];
+            let named = named.into_iter().filter(|(is_named, _)| *is_named);
+            retry(context, &client, order, named.map(|(_, state)| state)).await
         }
-        TaskCommand::Retry { task_ids } => retry(context, &client, &task_ids).await,
         TaskCommand::Logs(args) => logs::run(context, &client, args).await,
     }
 }
 
-/// Retries one task after the other. Those that cannot be retried do not keep back the others; the first
-/// of their errors is that of the command.
-async fn retry(context: &Context, client: &Client, task_ids: &[String]) -> Result<(), Failure> {
-    let mut retried = Vec::with_capacity(task_ids.len());
+async fn cancel(context: &Context, client: &Client, order: OrderArgs) -> Result<(), Failure> {
+    let OrderArgs { task_ids, selection, follow } = order;
+    match task_ids.as_slice() {
+        [] => {
+            let selection = v1::TaskSelection::from(selection);
+            job::order(context, client, v1::JobAction::Cancel, selection, &follow).await
+        }
+        [id] => {
+            let cancelled = client.cancel(id).await?;
+            context.output.data(&cancelled, |task, _| line(task))
+        }
+        ids => one_by_one(context, ids, async |id| client.cancel(id).await).await,
+    }
+}
+
+async fn retry(
+    context: &Context,
+    client: &Client,
+    order: OrderArgs,
+    states: impl IntoIterator<Item = v1::TaskState>,
+) -> Result<(), Failure> {
+    let OrderArgs { task_ids, selection, follow } = order;
+    if task_ids.is_empty() {
+        let mut selection = v1::TaskSelection::from(selection);
+        selection.states.extend(states.into_iter().map(i32::from));
+        return job::order(context, client, v1::JobAction::Retry, selection, &follow).await;
+    }
+    one_by_one(context, &task_ids, async |id| client.retry(id).await).await
+}
+
+/// Gives an order about one task after the other. Those about which it is refused do not keep back the
+/// others; the first of their errors is that of the command.
+async fn one_by_one(
+    context: &Context,
+    task_ids: &[String],
+    order: impl AsyncFn(&str) -> Result<v1::SubmittedTask, ClientError>,
+) -> Result<(), Failure> {
+    let mut obeyed = Vec::with_capacity(task_ids.len());
     let mut first = None;
     for id in task_ids {
-        match client.retry(id).await {
-            Ok(task) => retried.push(task),
+        match order(id).await {
+            Ok(task) => obeyed.push(task),
             Err(error) => {
                 if first.is_some() {
                     context.output.message(format_args!("{error}"));
@@ -60,15 +93,15 @@ async fn retry(context: &Context, client: &Client, task_ids: &[String]) -> Resul
             }
         }
     }
-    if !retried.is_empty() {
-        context.output.data(retried.as_slice(), |tasks, _| {
-            let line = |task: &v1::SubmittedTask| {
-                format!("{} {}", task.task_id, name_of::<v1::TaskState>(task.state))
-            };
-            tasks.iter().map(line).collect::<Vec<_>>().join("\n")
-        })?;
+    if !obeyed.is_empty() {
+        let lines = |tasks: &[v1::SubmittedTask]| tasks.iter().map(line).collect::<Vec<_>>();
+        context.output.data(obeyed.as_slice(), |tasks, _| lines(tasks).join("\n"))?;
     }
     first.map_or(Ok(()), |error| Err(error.into()))
+}
+
+fn line(task: &v1::SubmittedTask) -> String {
+    format!("{} {}", task.task_id, name_of::<v1::TaskState>(task.state))
 }
 
 pub(super) async fn list(
@@ -81,13 +114,15 @@ pub(super) async fn list(
     let mut left = args.limit;
     while left > 0 {
         let request = v1::ListTasksRequest {
-            state: args.state.map(Into::into),
+            states: args.states.iter().copied().map(Into::into).collect(),
             worker: args.worker.clone(),
-            label: args.label.clone(),
+            labels: args.labels.clone(),
+            name_prefix: args.name_prefix.clone(),
+            priority: args.priority,
             limit: left.min(PAGE_MAX),
             cursor,
             consistency: Consistency::default().into(),
-            placed: false,
+            ..v1::ListTasksRequest::default()
         };
 
         let page = client.tasks(request).await?;

@@ -71,6 +71,7 @@ impl Tally {
                 | Record::UserToken(_)
                 | Record::Issuer(_)
                 | Record::Holder(_)
+                | Record::Job(_)
                 | Record::MassLoss(_)
                 | Record::Settings(_)
                 | Record::Audit(_)

@@ -1,9 +1,9 @@
 //! Commands as the trail describes them: the kind of order, and the thing that it is about.
 
 use crate::{
-    AuditAction, AuditOutcome, Command, CreateUserToken, DropOrphans, LabelWorker, NoteOrder,
-    OrphanSelection, RegisterWorker, Rejection, Reply, SchedulingOrder, SetScheduling, SetSettings,
-    State, SubmitTasks,
+    AuditAction, AuditOutcome, Command, CreateUserToken, DropOrphans, JobAction, LabelWorker,
+    NoteOrder, OrphanSelection, RegisterWorker, Rejection, Reply, SchedulingOrder, SetScheduling,
+    SetSettings, StartJob, State, SubmitTasks,
 };
 
 /// An order, as far as the trail tells of it. Nothing in it may be a secret: no digest, environment
@@ -39,6 +39,7 @@ impl Order {
             Command::RetryTask(command) => {
                 order(AuditAction::RetryTask, format!("task/{}", command.task.id))
             }
+            Command::StartJob(command) => Self::of_job(command),
             Command::CreateToken(command) => {
                 order(AuditAction::CreateToken, format!("join-token/{}", command.token))
             }
@@ -77,6 +78,7 @@ impl Order {
             | Command::FinishAttempts(_)
             | Command::RequeueAttempts(_)
             | Command::Tick(_)
+            | Command::AdvanceJob(_)
             | Command::ForgetDeparted(_)
             | Command::RaiseMassLoss(_)
             | Command::EndMassLoss(_)
@@ -97,6 +99,21 @@ impl Order {
     fn of_submission(SubmitTasks { tasks, .. }: &SubmitTasks) -> Self {
         let detail = format!("{} tasks", tasks.len());
         Self::new(AuditAction::SubmitTasks, "task".to_owned(), detail)
+    }
+
+    /// Names of tasks and values of labels are texts that somebody has written freely.
+    fn of_job(StartJob { action, filter, by: _ }: &StartJob) -> Self {
+        let states = filter.states.iter().map(|state| format!("state {state}"));
+        let labels = filter.labels.iter().map(|label| format!("label {}", label.key));
+        let worker = filter.worker.iter().map(|worker| format!("worker {worker}"));
+        let name = filter.name_prefix.iter().map(|_| "a name".to_owned());
+        let priority = filter.priority.iter().map(|priority| format!("priority {priority}"));
+        let conditions = states.chain(labels).chain(worker).chain(name).chain(priority);
+        let action = match action {
+            JobAction::Cancel => AuditAction::CancelTasks,
+            JobAction::Retry => AuditAction::RetryTasks,
+        };
+        Self::new(action, "job".to_owned(), conditions.collect::<Vec<_>>().join(", "))
     }
 
     fn of_labels(LabelWorker { worker, set, remove }: &LabelWorker) -> Self {
@@ -141,6 +158,9 @@ impl Order {
             Ok(reply) => {
                 if let Reply::Submitted { first, .. } = reply {
                     object = format!("task/{first}");
+                }
+                if let Reply::JobStarted(id) = reply {
+                    object = format!("job/{id}");
                 }
                 noted.unwrap_or(AuditOutcome::Done)
             }

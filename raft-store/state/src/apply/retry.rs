@@ -23,7 +23,12 @@ impl Apply<'_> {
         if task.id >= self.meta.next_task || task.index > known_at {
             return Err(Rejection::invalid("a task that is not known"));
         }
-        self.check_retry(&task)?;
+        self.run_again(&task).map(Reply::Retried)
+    }
+
+    /// Queues a finished task again. The caller makes sure that the record is not out of date.
+    pub(super) fn run_again(&mut self, task: &Task) -> Result<TaskState, Rejection> {
+        self.check_retry(task)?;
 
         let retries = task.retries().saturating_add(1);
         let mut task = Task {
@@ -31,14 +36,14 @@ impl Apply<'_> {
             losses: 0,
             finished_at: None,
             course: Some(Box::new(Course { retries, ..Course::default() })),
-            ..Task::clone(&task)
+            ..Task::clone(task)
         };
         task.begin(self.now);
         self.check_room(task.bytes() + task.spec.class.bytes())?;
         let state = task.state;
         self.meta.last_retry = self.index;
         self.put_task(task);
-        Ok(Reply::Retried(state))
+        Ok(state)
     }
 
     fn check_retry(&self, task: &Task) -> Result<(), Rejection> {

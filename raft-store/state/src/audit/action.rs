@@ -83,6 +83,10 @@ actions! {
     RotateAuthority = "rotate-authority",
     /// Have a finished task run again.
     RetryTask = "retry-task",
+    /// Cancel all tasks that a filter selects.
+    CancelTasks = "cancel-tasks",
+    /// Have all finished tasks run again that a filter selects.
+    RetryTasks = "retry-tasks",
 }
 
 impl AuditAction {
@@ -90,7 +94,14 @@ impl AuditAction {
     /// at most half of the trail, so that whoever submits cannot push out what operators have done.
     #[must_use]
     pub const fn is_about_tasks(self) -> bool {
-        matches!(self, Self::SubmitTasks | Self::CancelTask | Self::RetryTask)
+        matches!(
+            self,
+            Self::SubmitTasks
+                | Self::CancelTask
+                | Self::RetryTask
+                | Self::CancelTasks
+                | Self::RetryTasks
+        )
     }
 }
 

@@ -9,6 +9,8 @@ use cluster_state::{
     RotationStep, SeedSettings, SetSettings, StartAttempts, State, Task, TaskId, WorkerId,
 };
 
+use super::jobs::{aim_step, aim_step_at_past};
+
 /// Precision with which the numbers of a command are made to match the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Aim {
@@ -64,6 +66,7 @@ pub(super) fn aim_at(state: &State, aim: Aim, command: &mut Command) {
             *task = nearest(&live, *task);
         }
         Command::RetryTask(_) => {}
+        Command::AdvanceJob(command) => aim_step(state, command),
         Command::Tick(tick) => tick.term = newest,
         Command::ForgetDeparted(ForgetDeparted { term, workers }) => {
             *term = newest;
@@ -78,7 +81,7 @@ pub(super) fn aim_at(state: &State, aim: Aim, command: &mut Command) {
         | Command::PruneTrail(PruneTrail { term, .. })
         | Command::EndMassLoss(EndMassLoss { term }) => *term = newest,
         Command::Ordered(ordered) => aim_at(state, aim, &mut ordered.command),
-        Command::RotateAuthority(RotateAuthority { step }) => aim_step(state, step),
+        Command::RotateAuthority(RotateAuthority { step }) => aim_rotation(state, step),
         Command::SetSettings(SetSettings { base, .. }) => {
             *base = state.settings().map_or(*base, |known| known.index);
         }
@@ -98,6 +101,7 @@ pub(super) fn aim_at(state: &State, aim: Aim, command: &mut Command) {
         | Command::RevokeCertificates(_)
         | Command::ForgetWorker(_)
         | Command::AcknowledgeMassLoss
+        | Command::StartJob(_)
         | Command::SubmitTasks(_) => {}
     }
 }
@@ -109,7 +113,7 @@ fn aim_connection(state: &State, aim: Aim, command: &mut ConnectWorker) {
     command.running.iter_mut().chain(finished).for_each(|one| *one = hit(&placed, *one));
 }
 
-fn aim_step(state: &State, step: &mut RotationStep) {
+fn aim_rotation(state: &State, step: &mut RotationStep) {
     let under_way = state.issuer().and_then(|known| known.rotation.as_ref());
     match step {
         RotationStep::Begin(_) => {}
@@ -126,6 +130,9 @@ fn aim_step(state: &State, step: &mut RotationStep) {
 pub(super) fn aim_at_past(past: &Past, aim: Aim, command: &mut Command) {
     if let Command::Ordered(ordered) = command {
         return aim_at_past(past, aim, &mut ordered.command);
+    }
+    if let Command::AdvanceJob(command) = command {
+        return aim_step_at_past(past, aim, command);
     }
     let Command::RetryTask(RetryTask { task, known_at }) = command else { return };
     let drawn = usize::try_from(known_at.0).unwrap_or(0) % past.finished.len().max(1);

@@ -36,6 +36,7 @@ const fn is_of_a_duty(command: &Command) -> bool {
             | Command::ForgetDeparted(_)
             | Command::ChangeHealth(_)
             | Command::Tick(_)
+            | Command::AdvanceJob(_)
     )
 }
 

@@ -21,6 +21,7 @@ use proptest::prelude::*;
 pub(crate) use aim::Past;
 use aim::{Aim, aim_at, aim_at_past};
 use certificates::certificates;
+use jobs::jobs;
 use orders::{ordered, orphans, trail};
 use tasks::{retry, submit};
 use values::{attempt, epoch, finished, labels, resources, task, term, worker};
@@ -29,6 +30,8 @@ use values::{attempt, epoch, finished, labels, resources, task, term, worker};
 mod aim;
 #[path = "certificates.rs"]
 mod certificates;
+#[path = "jobs.rs"]
+mod jobs;
 #[path = "orders.rs"]
 mod orders;
 #[path = "tasks.rs"]
@@ -124,6 +127,7 @@ fn command() -> impl Strategy<Value = Command> {
         6 => finish,
         2 => cancel,
         2 => retry(),
+        3 => jobs(),
         6 => tick,
         1 => lead,
         1 => raise,

@@ -2,8 +2,8 @@
 //! reach.
 
 use cluster_state::{
-    Applied, AttemptVerdict, AuditOutcome, Change, FinishVerdict, Health, Key, Level, Probation,
-    Record, Rejection, Reply, Scheduling, SettingKey, StopReason, TaskReason,
+    Applied, AttemptVerdict, AuditOutcome, Change, FinishVerdict, Health, JobAction, JobEnd, Key,
+    Level, Probation, Record, Rejection, Reply, Scheduling, SettingKey, StopReason, TaskReason,
 };
 
 /// Returns a name of what a change shows.
@@ -44,6 +44,15 @@ pub(super) fn change_name(change: &Change) -> Option<&'static str> {
             AuditOutcome::Begun | AuditOutcome::Done | AuditOutcome::Unknown { .. } => "on record",
         }),
         Change::Delete(Key::Audit(_)) => Some("record forgotten"),
+        Change::Put(Record::Job(job)) => Some(match (&job.end, job.action) {
+            (Some((_, JobEnd::Stopped { .. })), _) => "job stopped",
+            (_, JobAction::Cancel) if job.done > 0 => "many cancelled",
+            (_, JobAction::Retry) if job.done > 0 => "many retried",
+            (_, JobAction::Retry) if job.refused > 0 => "some not retried",
+            (None, _) => "job",
+            (Some(_), _) => "job ended",
+        }),
+        Change::Delete(Key::Job(_)) => None,
         Change::Put(Record::Issuer(_) | Record::Holder(_)) | Change::Delete(Key::Holder(_)) => None,
         Change::Put(Record::Leader(_) | Record::IdempotencyKey(_))
         | Change::Delete(Key::Meta | Key::Leader(_) | Key::Settings | Key::Issuer) => None,
@@ -117,6 +126,7 @@ pub(super) fn reply_names(applied: &Applied) -> Vec<&'static str> {
             | Reply::Submitted { .. }
             | Reply::Ticked { .. }
             | Reply::Cancelled(_)
+            | Reply::JobStarted(_)
             | Reply::Dropped(_),
         ) => Vec::new(),
     }

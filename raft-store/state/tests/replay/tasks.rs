@@ -97,7 +97,8 @@ pub(super) fn retry() -> impl Strategy<Value = Command> {
     })
 }
 
-fn unknown_task() -> Task {
+/// Returns a task that there cannot be.
+pub(super) fn unknown_task() -> Task {
     let class = Class {
         priority: 1,
         resources: Resources::default(),

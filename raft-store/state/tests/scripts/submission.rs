@@ -16,7 +16,7 @@ impl Arguments<'_> {
     pub(super) fn submit(&mut self) -> Command {
         let count = self.plain.pop().map_or(1, parsed);
         let spec = Arc::new(TaskSpec {
-            name: None,
+            name: self.text("name"),
             command: vec!["true".to_owned()],
             env: cluster_state::TextMap::default(),
             working_dir: None,
@@ -38,7 +38,7 @@ impl Arguments<'_> {
                 Some("requeue") => OnDisconnect::Requeue,
                 Some(other) => panic!("no such choice: {other}"),
             },
-            labels: cluster_state::TextMap::default(),
+            labels: self.labels().into(),
             secret_env: secrets(self.named.remove("secret")),
             timing: self.timing().boxed(),
         });

@@ -22,6 +22,8 @@ use words::{
 
 #[path = "certificates.rs"]
 mod certificates;
+#[path = "jobs.rs"]
+mod jobs;
 #[path = "submission.rs"]
 mod submission;
 #[path = "words.rs"]
@@ -160,6 +162,8 @@ impl<'a> Arguments<'a> {
             }
             "cancel" => Command::CancelTask(CancelTask { task: parsed(self.next()) }),
             "retry" => self.retry(),
+            "job" => self.start_job(),
+            "step" => self.advance_job(),
             "requeue" => Command::RequeueAttempts(self.requeue()),
             "tick" => {
                 Command::Tick(Tick { term: self.term(), forget: self.list("forget", parsed) })

@@ -4,14 +4,20 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 
 use cluster_state::{
-    Applied, Attempt, AttemptRef, AttemptVerdict, Change, FinishVerdict, Health, HolderRecord,
-    IssuerRecord, JoinToken, Key, MassLoss, Meta, Orphan, Probation, Record, Registered, Rejection,
-    Reply, Resources, Rotation, Scheduling, SettingSource, SettingsRecord, State, StopReason,
-    Suspension, Task, TaskState, Timestamp, Trouble, UserToken, Worker, WorkerEvent,
-    WorkerEventKind, WorkerStatus,
+    Applied, Attempt, AttemptRef, AttemptVerdict, Change, FinishVerdict, Health, Key, Meta,
+    Probation, Record, Registered, Rejection, Reply, Resources, Scheduling, State, StopReason,
+    Suspension, Task, TaskState, Timestamp, Trouble, Worker, WorkerEvent, WorkerEventKind,
+    WorkerStatus,
 };
 
 use crate::syntax::View;
+use records::{
+    holder_line, issuer_line, job_line, mass_loss_line, orphan_line, settings_lines, token_line,
+    user_token_line,
+};
+
+#[path = "records.rs"]
+mod records;
 
 /// Writes the reply, then a line or more for each change.
 pub(crate) fn applied(applied: &Applied, before: &Meta) -> String {
@@ -104,6 +110,7 @@ fn reply(reply: &Result<Reply, Rejection>) -> String {
         }
         Ok(Reply::Cancelled(state)) => state.to_string(),
         Ok(Reply::Retried(state)) => format!("retried: {state}"),
+        Ok(Reply::JobStarted(id)) => format!("started {id}"),
         Ok(Reply::Dropped(count)) => format!("{count} dropped"),
         Ok(Reply::Requeued { count, more }) => {
             format!("{count} requeued{}", if *more { ", more are to be" } else { "" })
@@ -157,79 +164,12 @@ fn change_lines(change: &Change, before: &Meta) -> Vec<String> {
         }
         Change::Put(Record::Holder(holder)) => vec![holder_line(holder)],
         Change::Delete(Key::Holder(id)) => vec![format!("{id} dropped")],
+        Change::Put(Record::Job(job)) => vec![job_line(job)],
+        Change::Delete(Key::Job(id)) => vec![format!("{id} forgotten")],
         Change::Delete(key @ (Key::Meta | Key::Leader(_) | Key::Settings | Key::Issuer)) => {
             panic!("deleted: {key:?}")
         }
     }
-}
-
-fn token_line(token: &JoinToken) -> String {
-    let until = token.expires_at.map(|at| format!(" until {}", time(at))).unwrap_or_default();
-    format!("token {} admits{until}", token.id)
-}
-
-fn user_token_line(token: &UserToken) -> String {
-    let UserToken { id, user, role, expires_at, .. } = token;
-    let until = expires_at.map(|at| format!(" until {}", time(at))).unwrap_or_default();
-    format!("token {id} is good for {user} as {role}{until}")
-}
-
-fn issuer_line(issuer: &IssuerRecord) -> String {
-    let mut line = format!("issuer {} until {}", issuer.certificate, time(issuer.not_after));
-    if !issuer.roots.is_empty() {
-        write!(line, ", trusted: {}", issuer.roots).unwrap();
-    }
-    if let Some(Rotation { phase, from, to, .. }) = issuer.rotation.as_deref() {
-        let (from, to) = (&from.certificate, &to.certificate);
-        write!(line, ", {} on the way from {from} to {to}", phase.name()).unwrap();
-    }
-    for dropped in issuer.dropped_roots() {
-        write!(line, ", without root {}", dropped.digest.first().unwrap()).unwrap();
-    }
-    line
-}
-
-fn holder_line(holder: &HolderRecord) -> String {
-    let HolderRecord { id, issued, revoked_at, .. } = holder;
-    let issued = issued.iter().map(|one| {
-        let (serial, key) = (one.serial.first().unwrap(), one.key.first().unwrap());
-        format!(", {serial} of key {key} until {}", time(one.not_after))
-    });
-    let revoked = revoked_at.map(|at| format!(", revoked {}", time(at))).unwrap_or_default();
-    format!("{id}{revoked}{}", issued.collect::<String>())
-}
-
-fn orphan_line(orphan: &Orphan) -> String {
-    let Orphan { id, worker, epoch, attempt, end, reported_at, generation, .. } = orphan;
-    let AttemptRef { task, attempt } = attempt;
-    let at = time(*reported_at);
-    format!("{id}: {task}{attempt} on {worker}, told by {epoch} {at} in life {generation}: {end}")
-}
-
-fn mass_loss_line(raised: &MassLoss) -> String {
-    let known = raised.acknowledged_at.map(|at| format!(", acknowledged {}", time(at)));
-    let MassLoss { lost, of, since, .. } = raised;
-    format!("{lost} of {of} workers lost, since {}{}", time(*since), known.unwrap_or_default())
-}
-
-/// Writes the settings that the change has changed, by their sources, and two of their values.
-fn settings_lines(record: &SettingsRecord) -> Vec<String> {
-    let mut by_source = BTreeMap::<String, Vec<&str>>::new();
-    for key in record.last_changed() {
-        let source = match record.origins.get(&key).unwrap().source {
-            SettingSource::Default => "default".to_owned(),
-            SettingSource::Master(master) => format!("of master {master}"),
-            SettingSource::Operator => "of an operator".to_owned(),
-        };
-        by_source.entry(source).or_default().push(key.path());
-    }
-    let lines = by_source.into_iter().map(|(source, paths)| match paths[..] {
-        [first, _, _, ..] => format!("{} settings {source}, {first} first", paths.len()),
-        _ => format!("{} {source}", paths.join(", ")),
-    });
-    let (lease, bytes) = (record.settings.worker.lease, record.settings.limits.live_bytes);
-    let values = format!("settings of {}: lease {lease:?}, {bytes} live bytes", record.index);
-    lines.chain([values]).collect()
 }
 
 /// Writes only the fields that changed.
