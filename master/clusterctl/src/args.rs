@@ -8,6 +8,7 @@ mod operator;
 mod orphan;
 mod shell;
 mod snapshot;
+mod submit;
 mod task;
 mod tls;
 mod upgrade;
@@ -29,7 +30,8 @@ pub use operator::{
 pub use orphan::OrphanCommand;
 pub use shell::{ShellCommand, ShellLine};
 pub use snapshot::{RestoreArgs, SnapshotCommand};
-pub use task::{ListArgs, LogsArgs, SubmitArgs, TaskCommand};
+pub use submit::{SpecArgs, SubmitArgs, TimingArgs};
+pub use task::{ListArgs, LogsArgs, TaskCommand};
 pub use tls::{CertArgs, RotateArgs, TlsCommand};
 pub use upgrade::UpgradeCommand;
 pub use user::{CreateUserTokenArgs, UserCommand, UserTokenCommand};

@@ -8,7 +8,6 @@ use std::time::Duration;
 use credentials::{CertificateFault, CredentialsError, IssueError};
 use proto::backup::BackupError;
 use proto::client::ClientError;
-use proto::json::Misread;
 use proto::problem::{ErrorKind, Outcome};
 
 use crate::authority::AuthorityError;
@@ -17,6 +16,7 @@ use crate::connection::ConnectionError;
 use crate::contexts::ContextsError;
 use crate::local_cluster::LocalClusterError;
 use crate::secret_source::SecretError;
+use crate::task_file::TaskFileError;
 
 /// Reason that a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -56,12 +56,12 @@ pub enum Failure {
         /// File that is missing beside it.
         missing: &'static str,
     },
-    /// A file with tasks cannot be read.
+    /// A file cannot be read.
     #[error("cannot read {}", source_name(path))]
     ReadFile { path: PathBuf, source: io::Error },
-    /// A file does not hold tasks.
-    #[error("{} does not hold tasks: {misread}", source_name(path))]
-    ParseFile { path: PathBuf, misread: Misread },
+    /// Files do not hold tasks.
+    #[error(transparent)]
+    TaskFile(#[from] TaskFileError),
     /// A secret of a task has no value.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -205,7 +205,7 @@ impl Failure {
             | Self::Program { .. }
             | Self::Interrupted
             | Self::JobStopped { .. }
-            | Self::ParseFile { .. }
+            | Self::TaskFile(_)
             | Self::Credentials(_)
             | Self::Certificate { .. }
             | Self::Authority(_)
@@ -263,7 +263,7 @@ impl Failure {
             | Self::KeyInClearText
             | Self::TrustsOldOnly { .. }
             | Self::Interrupted
-            | Self::ParseFile { .. }
+            | Self::TaskFile(_)
             | Self::NoLeader
             | Self::NotConfirmed
             | Self::JobStopped { .. }

@@ -10,3 +10,4 @@ pub mod failure;
 pub mod local_cluster;
 pub mod output;
 pub mod secret_source;
+pub mod task_file;

@@ -58,18 +58,25 @@ fn a_task_is_a_command_after_two_dashes() {
     else {
         panic!("not a submission");
     };
-    assert_eq!(args.command, ["sh", "-c", "ls", "--wait"]);
-    assert_eq!(args.cpu, Some(0.5));
-    assert_eq!(args.env[1], ("B".to_owned(), "x=y".to_owned()));
+    assert_eq!(args.spec.command, ["sh", "-c", "ls", "--wait"]);
+    assert_eq!(args.spec.cpu, Some(0.5));
+    assert_eq!(args.spec.env[1], ("B".to_owned(), "x=y".to_owned()));
     assert!(args.wait && !args.logs);
 }
 
 #[test]
 fn a_task_comes_from_a_file_or_from_the_command_line() {
     assert!(parse("clusterctl task submit -f tasks.json --wait").is_ok());
-    assert!(parse("clusterctl task submit -f -").is_ok());
-    assert_eq!(error("clusterctl task submit -f a.json -- true"), ErrorKind::ArgumentConflict);
-    assert_eq!(error("clusterctl task submit -f a.json --cpu 1"), ErrorKind::ArgumentConflict);
+    assert!(parse("clusterctl task submit -f - --format toml").is_ok());
+    assert!(parse("clusterctl task submit -f a.json -f b.yaml --cpu 1 -- true").is_ok());
+    assert_eq!(
+        error("clusterctl task submit --format json -- true"),
+        ErrorKind::MissingRequiredArgument
+    );
+    assert_eq!(
+        error("clusterctl task submit --delay 1s --not-before x -- true"),
+        ErrorKind::ArgumentConflict
+    );
     assert_eq!(error("clusterctl task submit"), ErrorKind::MissingRequiredArgument);
     assert_eq!(error("clusterctl task submit --cpu 1"), ErrorKind::MissingRequiredArgument);
 }
