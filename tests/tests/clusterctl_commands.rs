@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cluster_tests::cluster::Cluster;
 use cluster_tests::clusterctl::clusterctl;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_runs_tasks_and_learns_from_exit_codes() {
@@ -115,4 +115,36 @@ async fn waiting_for_a_task_survives_a_leader_change() {
 fn task_id(submitted: &Value) -> String {
     let one = submitted.as_array().and_then(|list| list.first()).unwrap_or(submitted);
     one["task_id"].as_str().unwrap_or_else(|| panic!("no task_id: {submitted}")).to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_come_from_files_of_all_forms_or_none_does() {
+    let cluster = Cluster::builder().masters(1).workers(0).start().await;
+    let file = |name: &str, text: &str| {
+        let path = cluster.path(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let yaml = file("a.yaml", "tasks:\n- &a {name: a, command: [sleep, '9']}\n- {<<: *a, name: b}\n");
+    let toml = file("b.toml", "name = \"c\"\ncommand = [\"sleep\", \"9\"]\nlabels = { run = \"1\" }\n");
+    let submit = ["task", "submit", "-f", &yaml, "-f", &toml];
+    let flags = ["-o", "name", "--label", "run=7", "--priority", "80"];
+    let submitted = cluster.clusterctl(&[&submit[..], &flags].concat()).await.expect(0);
+    let ids = submitted.stdout.lines().collect::<Vec<_>>();
+    assert_eq!(ids.len(), 3, "{submitted:?}");
+    for (id, name) in ids.iter().zip(["a", "b", "c"]) {
+        let task = cluster.client().task(id).await;
+        let seen = [&task["name"], &task["labels"]["run"], &task["priority"]];
+        assert_eq!(seen, [&json!(name), &json!("7"), &json!(80)], "{task}");
+    }
+
+    let broken = file("c.yaml", "- command: ['true']\n- comand: ['true']\n");
+    let refused = cluster.clusterctl(&["task", "submit", "-f", &toml, "-f", &broken]).await.expect(1);
+    let told = format!("{broken}:2:3: [1].comand: unknown key; did you mean command?");
+    assert!(refused.stderr.contains(&told), "{refused:?}");
+    let listed = ["-o", "name", "task", "list", "--state", "queued,running", "--label", "run=7"];
+    let listed = cluster.clusterctl(&listed).await.expect(0).stdout;
+    assert_eq!(listed.lines().rev().collect::<Vec<_>>(), ids);
+    let table = cluster.clusterctl(&["task", "list", "--name-prefix", "b"]).await.expect(0).stdout;
+    assert!(table.lines().count() == 2 && table.contains("AGE"), "{table}");
 }

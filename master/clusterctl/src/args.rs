@@ -124,6 +124,8 @@ pub enum Format {
     Table,
     /// The JSON of the REST API
     Json,
+    /// Ids only, one on each line
+    Name,
 }
 
 /// A command of the command line.

@@ -6,12 +6,14 @@ mod context;
 mod event;
 mod job;
 mod member;
+mod names;
 mod operator;
 mod orphan;
 mod prompt;
 mod queue;
 mod snapshot;
 mod table;
+mod tasks;
 mod text;
 mod upgrade;
 mod user;
@@ -33,7 +35,8 @@ pub use prompt::worker_box;
 pub use queue::{explanation, queue};
 pub use snapshot::{InspectedSnapshot, SavedSnapshot, saved_snapshot, snapshot};
 pub use table::{Style, columns, fields};
-pub use text::{leader, status, task, tasks, worker, workers};
+pub use tasks::listed_tasks;
+pub use text::{leader, status, task, worker, workers};
 pub use upgrade::upgrade;
 pub use user::{caller_identity, user_tokens};
 
@@ -79,7 +82,8 @@ impl Output {
         }
     }
 
-    /// Prints data: `text` formats it for people.
+    /// Prints data: `text` formats it for people. What has no ids is printed for them, too, where only ids
+    /// are wanted.
     pub fn data<T: Serialize + ?Sized>(
         &self,
         data: &T,
@@ -88,11 +92,27 @@ impl Output {
         let text = match self.format() {
             Format::Table => text(data, self.style),
             Format::Json => serde_json::to_string_pretty(data)?,
+            Format::Name => {
+                let names = names::of(&serde_json::to_value(data)?);
+                names.unwrap_or_else(|| text(data, self.style))
+            }
         };
         let mut stdout = io::stdout().lock();
         writeln!(stdout, "{text}")?;
         stdout.flush()?;
         Ok(())
+    }
+
+    /// Returns true if data is shown in the place of what was shown before: on a terminal, to people.
+    #[must_use]
+    pub fn is_redrawn(&self) -> bool {
+        self.format() == Format::Table && io::stdout().is_terminal()
+    }
+
+    /// Clears the terminal.
+    pub fn clear(&self) {
+        // What follows cannot be printed either if this cannot.
+        drop(write!(io::stdout(), "\x1b[H\x1b[2J"));
     }
 
     /// Prints a message for people that is not data.

@@ -17,6 +17,9 @@ use super::duty::{Duty, Wait};
 const LOOK_PAUSE: Duration = Duration::from_millis(10);
 /// Pause after which a step is tried again that a full disk is in the way of.
 const ROOM_PAUSE: Duration = Duration::from_secs(5);
+/// Tasks that one step has run again. Each is sent with its record, and its end is read and removed on every
+/// master: that takes longer than to cancel one.
+const RETRIED_MAX: usize = 250;
 /// Reads of finished tasks without one that is meant, before what was passed is put on record.
 const READS_MAX: usize = 32;
 
@@ -74,7 +77,11 @@ impl JobRunner {
                 Some(_) | None => job.from,
             };
             let meant = found.tasks.into_iter().filter(|task| job.covers(task));
-            let tasks = meant.collect::<Vec<Arc<Task>>>();
+            let mut tasks = meant.collect::<Vec<Arc<Task>>>();
+            if tasks.len() > RETRIED_MAX {
+                tasks.truncate(RETRIED_MAX);
+                below = tasks.last().map_or(below, |last| last.id);
+            }
             if !tasks.is_empty() || below <= job.from {
                 return Ok(RetryBatch { tasks, known_at, passed: passed(job, below) });
             }

@@ -68,6 +68,9 @@ pub struct ListArgs {
     /// Maximum number of tasks
     #[arg(long, default_value_t = 100)]
     pub limit: u32,
+    /// Show the list again and again, until Ctrl-C: anew on a terminal, elsewhere when it has changed
+    #[arg(long)]
+    pub watch: bool,
 }
 
 /// Log to show.

@@ -95,7 +95,7 @@ fn print(context: &Context, records: &[v1::AuditRecord], has_heading: bool) -> R
                 writeln!(stdout, "{}", serde_json::to_string(record)?)?;
             }
         }
-        Format::Table => {
+        Format::Table | Format::Name => {
             let table = output::audit(records, Style::Plain);
             let rows = table.lines().skip(usize::from(!has_heading));
             for row in rows {

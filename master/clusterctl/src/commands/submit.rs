@@ -45,7 +45,7 @@ pub(super) async fn run(
     }
     let finished = wait::wait(context, client, &ids).await?;
     if !shows && context.output.format() == Format::Json {
-        context.output.data(finished.as_slice(), crate::output::tasks)?;
+        wait::print(context, &finished)?;
     }
     wait::verdict(&finished)
 }

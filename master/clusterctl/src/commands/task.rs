@@ -1,5 +1,7 @@
 //! `task`: lists, shows, cancels, retries and awaits tasks.
 
+use std::time::{Duration, SystemTime};
+
 use proto::client::{Client, ClientError};
 use proto::consistency::Consistency;
 use proto::names::name_of;
@@ -12,6 +14,8 @@ use crate::output;
 
 /// Maximum number of tasks in one page.
 const PAGE_MAX: u32 = 500;
+/// Pause between two looks of a list that is watched.
+const WATCH_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(context: &Context, command: TaskCommand) -> Result<(), Failure> {
     let client = context.client()?;
@@ -29,7 +33,7 @@ pub(super) async fn run(context: &Context, command: TaskCommand) -> Result<(), F
         TaskCommand::Wait { task_ids } => {
             let finished = wait::wait(context, &client, &task_ids).await?;
             if context.output.format() == Format::Json {
-                context.output.data(finished.as_slice(), output::tasks)?;
+                wait::print(context, &finished)?;
             }
             wait::verdict(&finished)
         }
@@ -109,6 +113,34 @@ pub(super) async fn list(
     client: &Client,
     args: ListArgs,
 ) -> Result<(), Failure> {
+    if !args.watch {
+        return show(context, &found(client, &args).await?);
+    }
+    let mut ended = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut shown = None;
+    loop {
+        let tasks = found(client, &args).await?;
+        if context.output.is_redrawn() {
+            context.output.clear();
+            show(context, &tasks)?;
+        } else if shown.as_ref() != Some(&tasks) {
+            show(context, &tasks)?;
+            shown = Some(tasks);
+        }
+        tokio::select! {
+            ended = &mut ended => return Ok(ended?),
+            () = tokio::time::sleep(WATCH_PAUSE) => {}
+        }
+    }
+}
+
+fn show(context: &Context, tasks: &[v1::Task]) -> Result<(), Failure> {
+    let now = SystemTime::now();
+    context.output.data(tasks, |tasks, style| output::listed_tasks(tasks, now, style))
+}
+
+/// Returns the tasks that a list selects.
+async fn found(client: &Client, args: &ListArgs) -> Result<Vec<v1::Task>, Failure> {
     let mut tasks = Vec::new();
     let mut cursor = None;
     let mut left = args.limit;
@@ -133,6 +165,5 @@ pub(super) async fn list(
             break;
         }
     }
-
-    context.output.data(tasks.as_slice(), output::tasks)
+    Ok(tasks)
 }

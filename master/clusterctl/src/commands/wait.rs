@@ -1,31 +1,71 @@
 //! Waits for tasks to end, and tells how each ended.
 
+use std::time::{Duration, SystemTime};
+
+use daemon::progress::Progress;
 use proto::client::Client;
 use proto::names::name_of;
 use proto::v1;
 
 use super::Context;
 use crate::failure::Failure;
+use crate::output;
 
-/// Waits for each task and prints its end.
+/// Ends of so many tasks are told one by one; of more only those that are not good.
+const TOLD_MAX: usize = 20;
+/// Pause between two looks at what is shown of the progress.
+const PROGRESS_PAUSE: Duration = Duration::from_millis(200);
+
+/// Waits for each task, shows how many have ended, and prints how.
 pub(super) async fn wait(
     context: &Context,
     client: &Client,
     task_ids: &[String],
 ) -> Result<Vec<v1::Task>, Failure> {
     let started = tokio::time::Instant::now();
-    let mut finished = Vec::with_capacity(task_ids.len());
+    let mut progress = Progress::new("finished");
+    let (total, mut completed) = (task_ids.len(), 0_usize);
+    let mut finished = Vec::with_capacity(total);
     for task_id in task_ids {
         let left = context.timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
-        let task = client.wait(task_id, left).await?;
+        let mut ended = std::pin::pin!(client.wait(task_id, left));
+        let task = loop {
+            tokio::select! {
+                task = &mut ended => break task?,
+                () = tokio::time::sleep(PROGRESS_PAUSE), if total > 1 => {
+                    show(&mut progress, finished.len(), total);
+                }
+            }
+        };
         if !task.is_terminal() {
             let state = name_of::<v1::TaskState>(task.state);
             return Err(Failure::StillGoing { task_id: task.task_id, state });
         }
-        context.output.message(ending(&task));
+        let is_good = task.state() == v1::TaskState::Completed;
+        completed = completed.saturating_add(usize::from(is_good));
+        if total <= TOLD_MAX || !is_good {
+            progress.clear();
+            context.output.message(ending(&task));
+        }
         finished.push(task);
     }
+    progress.clear();
+    if total > TOLD_MAX {
+        context.output.message(format_args!("{completed} of {total} tasks completed"));
+    }
     Ok(finished)
+}
+
+fn show(progress: &mut Progress, finished: usize, total: usize) {
+    let parts = [finished, total].map(|count| u64::try_from(count).unwrap_or(u64::MAX));
+    let [done, of] = parts;
+    progress.show_part(done, of, &format!("{done} of {of} tasks"));
+}
+
+/// Prints how tasks have ended.
+pub(super) fn print(context: &Context, finished: &[v1::Task]) -> Result<(), Failure> {
+    let now = SystemTime::now();
+    context.output.data(finished, |tasks, style| output::listed_tasks(tasks, now, style))
 }
 
 /// Fails if one of the tasks did not complete.

@@ -186,28 +186,6 @@ pub fn worker(worker: &v1::Worker, _: Style) -> String {
     fields(&shown)
 }
 
-/// Formats tasks as rows.
-#[must_use]
-pub fn tasks(tasks: &[v1::Task], style: Style) -> String {
-    let rows = tasks.iter().map(|task| {
-        let last = task.attempts.last();
-        [
-            task.task_id.clone(),
-            shown::<v1::TaskState>(task.state),
-            or_nothing(task.name.as_ref()),
-            task.priority.to_string(),
-            or_nothing(last.map(|attempt| &attempt.worker_id)),
-            last.map_or(0, |attempt| attempt.number).to_string(),
-            or_nothing(task.exit_code.as_ref()),
-            task.submitted_at.clone(),
-            or_nothing(task.pending_reason.as_ref().or(task.reason.as_ref())),
-        ]
-    });
-    let heading =
-        ["TASK", "STATE", "NAME", "PRIORITY", "WORKER", "ATTEMPT", "EXIT", "SUBMITTED", "REASON"];
-    columns(heading, rows.collect(), style)
-}
-
 /// Formats everything about one task.
 #[must_use]
 pub fn task(task: &v1::Task, style: Style) -> String {

@@ -226,23 +226,6 @@ fn a_mass_loss_is_told_before_everything_else() {
 }
 
 #[test]
-fn tasks_are_rows() {
-    let waiting = v1::Task {
-        task_id: "t18".to_owned(),
-        state: v1::TaskState::Queued.into(),
-        priority: 100,
-        pending_reason: Some("no active worker".to_owned()),
-        submitted_at: "2025-11-17T10:30:01.000Z".to_owned(),
-        ..v1::Task::default()
-    };
-    let expected = "\
-TASK  STATE   NAME     PRIORITY  WORKER    ATTEMPT  EXIT  SUBMITTED                 REASON
-t18   queued  -        100       -         0        -     2025-11-17T10:30:01.000Z  no active worker
-t17   failed  train-7  50        worker-1  1        3     2025-11-17T10:30:00.000Z  failed as often as max_attempts allows";
-    assert_eq!(tasks(&[waiting, example_task()], Style::Plain), expected);
-}
-
-#[test]
 fn a_task_is_shown_with_its_attempts() {
     let expected = "\
 task:         t17
