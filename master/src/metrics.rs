@@ -305,6 +305,11 @@ impl Metrics {
         self.shared.leading.on_stale(kind, count);
     }
 
+    /// So many attempts were given to workers ahead of the room for them.
+    pub(crate) fn on_given_ahead(&self, count: usize) {
+        self.shared.leading.on_given_ahead(count);
+    }
+
     /// A call to a worker did not achieve all that it was to; `reason` is one of a few words.
     pub(crate) fn on_dispatch_failed(&self, reason: &'static str) {
         self.shared.leading.on_dispatch_failed(reason);

@@ -115,13 +115,16 @@ impl fmt::Debug for v1::CreatedUserToken {
 
 impl fmt::Debug for v1::Assignment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { attempt, command, env, working_dir, requeue_on_disconnect } = self;
+        let Self { attempt, command, env, working_dir, requeue_on_disconnect, resources, ahead } =
+            self;
         f.debug_struct("Assignment")
             .field("attempt", attempt)
             .field("command", command)
             .field("env", &Names(env))
             .field("working_dir", working_dir)
             .field("requeue_on_disconnect", requeue_on_disconnect)
+            .field("resources", resources)
+            .field("ahead", ahead)
             .finish()
     }
 }

@@ -189,6 +189,8 @@ fn encoded() -> impl Strategy<Value = Vec<u8>> {
             env,
             working_dir,
             requeue_on_disconnect,
+            ahead: requeue_on_disconnect,
+            resources: Some(v1::Resources { cpu: Some(0.5), ..v1::Resources::default() }),
         });
     let header = (uuid(), any::<u64>(), 1..4_u64).prop_map(|(cluster_id, term, leader_id)| {
         v1::LeaderHeader { cluster_id, term, leader_id, leader_address: "10.0.0.1:1".to_owned() }

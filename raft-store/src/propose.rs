@@ -285,6 +285,8 @@ fn is_repeatable(command: &Command) -> bool {
         | Command::ConnectWorker(_)
         | Command::DisconnectWorkers(_)
         | Command::AssignTasks(_)
+        | Command::AssignAhead(_)
+        | Command::HoldAttempts(_)
         | Command::StartAttempts(_)
         | Command::FinishAttempts(_)
         | Command::CancelTask(_)

@@ -125,8 +125,10 @@ async fn tasks_come_from_files_of_all_forms_or_none_does() {
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    let yaml = file("a.yaml", "tasks:\n- &a {name: a, command: [sleep, '9']}\n- {<<: *a, name: b}\n");
-    let toml = file("b.toml", "name = \"c\"\ncommand = [\"sleep\", \"9\"]\nlabels = { run = \"1\" }\n");
+    let yaml =
+        file("a.yaml", "tasks:\n- &a {name: a, command: [sleep, '9']}\n- {<<: *a, name: b}\n");
+    let toml =
+        file("b.toml", "name = \"c\"\ncommand = [\"sleep\", \"9\"]\nlabels = { run = \"1\" }\n");
     let submit = ["task", "submit", "-f", &yaml, "-f", &toml];
     let flags = ["-o", "name", "--label", "run=7", "--priority", "80"];
     let submitted = cluster.clusterctl(&[&submit[..], &flags].concat()).await.expect(0);
@@ -139,7 +141,8 @@ async fn tasks_come_from_files_of_all_forms_or_none_does() {
     }
 
     let broken = file("c.yaml", "- command: ['true']\n- comand: ['true']\n");
-    let refused = cluster.clusterctl(&["task", "submit", "-f", &toml, "-f", &broken]).await.expect(1);
+    let refused =
+        cluster.clusterctl(&["task", "submit", "-f", &toml, "-f", &broken]).await.expect(1);
     let told = format!("{broken}:2:3: [1].comand: unknown key; did you mean command?");
     assert!(refused.stderr.contains(&told), "{refused:?}");
     let listed = ["-o", "name", "task", "list", "--state", "queued,running", "--label", "run=7"];

@@ -51,6 +51,7 @@ impl Liar {
                 attempt: Some(v1::AttemptRef { task_id: task.to_owned(), attempt }),
                 outcome: Some(v1::finished_attempt::Outcome::ExitCode(0)),
             }],
+            ..v1::ReportTaskCompletionRequest::default()
         };
         self.masters.report_task_completion(request).await.map(|_| ())
     }

@@ -60,6 +60,7 @@ mod secured;
 mod secured_behind_haproxy;
 mod settings_outlive_the_leader;
 mod several_workers;
+mod short_tasks;
 mod supervisor_is_told_when_a_master_takes_part;
 mod task_events_outlive_the_leader;
 mod task_leaves_a_silent_worker;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{AddressSource, FinishedAttempt};
+use cluster_state::{AddressSource, FinishedAttempt, Specs};
 use proto::channel::Dialer;
 use proto::convert::Invalid;
 use tokio::sync::{mpsc, watch};
@@ -130,7 +130,8 @@ impl Agent {
         let probe = Probe::new(config.data_dir.clone(), children, leftovers);
         let (watch, unfit) = Watch::new(WatchParts { unfit, probe, starts, disk });
         let lease = Arc::new(Lease::default());
-        let bounds = bounds(config, host.open_files);
+        let specs = detect(config, attempts_max(config, host.open_files))?;
+        let bounds = bounds(config, &specs);
         let ledger = Ledger::restore(bounds, unconfirmed);
         let attempts = Attempts::new(ledger, Arc::clone(&lease), executor, spool, unfit.clone());
         let (signals_tx, signals) = watch::channel(None);
@@ -148,7 +149,7 @@ impl Agent {
         let (serving, health) = Box::pin(serving).await?;
         let mut vital = JoinSet::new();
         vital.spawn(async { Ok(Box::pin(serving).await?) });
-        vital.spawn(store_outcomes(attempts.clone(), ended, stop_rest.clone()));
+        vital.spawn(follow_ends(attempts.clone(), ended, stop_rest.clone()));
         let orphans = duties::reap_orphans(host.children, stop_rest.clone());
         vital.spawn(async { orphans.await.map_err(AgentError::Signals) });
         let told = unfit.clone();
@@ -162,7 +163,7 @@ impl Agent {
         };
         duties.spawn(&minor, &stop_rest);
 
-        let introduction = introduce(config, &identity, address, bounds, told)?;
+        let introduction = introduce(config, &identity, address, specs, told);
         log_start(&introduction, address);
         let keeper = SessionKeeper::new(
             SessionParts {
@@ -293,9 +294,10 @@ fn executor(
     Running { executor, ended, starts }
 }
 
-fn bounds(config: &Config, open_files: OpenFiles) -> Bounds {
+fn bounds(config: &Config, specs: &Specs) -> Bounds {
     Bounds {
-        attempts_max: attempts_max(config, open_files),
+        attempts_max: usize::try_from(specs.total.slots).unwrap_or(usize::MAX),
+        total: specs.total.clone(),
         unconfirmed_bytes_max: config.limits.spool_bytes_max,
     }
 }
@@ -322,10 +324,10 @@ fn introduce(
     config: &Config,
     identity: &Identity,
     address: SocketAddr,
-    bounds: Bounds,
+    specs: Specs,
     unfit: watch::Receiver<Option<String>>,
-) -> Result<Introduction, AgentError> {
-    Ok(Introduction {
+) -> Introduction {
+    Introduction {
         worker_id: config.worker_id.clone(),
         incarnation: identity.incarnation(),
         data: identity.data(),
@@ -335,13 +337,13 @@ fn introduce(
             None => AddressSource::Detected,
         },
         address: config.advertise.clone().unwrap_or_else(|| address.to_string()),
-        specs: detect(config, bounds.attempts_max)?,
+        specs,
         dialer: Dialer::plain(),
         trust: TrustVersions::default(),
         join_token: config.join_token.clone(),
         registrations: Arc::default(),
         unfit,
-    })
+    }
 }
 
 fn log_start(introduction: &Introduction, address: SocketAddr) {
@@ -359,13 +361,13 @@ fn log_start(introduction: &Introduction, address: SocketAddr) {
     );
 }
 
-async fn store_outcomes(
+async fn follow_ends(
     attempts: Attempts,
     ended: mpsc::UnboundedReceiver<FinishedAttempt>,
     stop: CancellationToken,
 ) -> Result<(), AgentError> {
     tokio::select! {
-        error = attempts.store_outcomes(ended) => Err(error.into()),
+        error = attempts.follow_ends(ended) => Err(error.into()),
         () = stop.cancelled() => Ok(()),
     }
 }

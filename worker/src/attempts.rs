@@ -1,11 +1,12 @@
 //! Manages the attempts of this worker: keeps the ledger and performs its effects.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{AttemptRef, Epoch, FinishedAttempt, MasterId, Term};
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -15,12 +16,9 @@ use crate::lease::{Deadline, Grant, Lease};
 use crate::ledger::{
     AssignRefusal, Assigned, Cancelled, Effect, Ledger, Overtaken, Session, Snapshot,
 };
-use crate::spool::{Spool, SpoolError};
+use crate::spool::Spool;
 
-/// Results that are stored with one sync at most.
-const STORE_COUNT_MAX: usize = 8_192;
-/// Pause after the disk refused to store results.
-const STORE_RETRY: Duration = Duration::from_secs(1);
+mod ends;
 
 /// Cheap handle on the attempts, shared by the tasks that talk to the leader.
 #[derive(Debug, Clone)]
@@ -33,11 +31,23 @@ struct Shared {
     ledger: Mutex<Ledger>,
     lease: Arc<Lease>,
     executor: Executor,
+    /// Launches of the attempts that wait for room. Locked under the ledger only.
+    waiting: Mutex<BTreeMap<AttemptRef, Launch>>,
     spool: Spool,
     /// Reason that this machine can run nothing at present.
     unfit: watch::Receiver<Option<String>>,
     /// Changes whenever attempts ended or results were stored or confirmed.
     progress: watch::Sender<()>,
+}
+
+/// Content of a report to the leader.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) results: Vec<FinishedAttempt>,
+    /// Attempts that have waited for room and run now.
+    pub(crate) started: Vec<AttemptRef>,
+    /// Number of attempts that this worker wants to have waiting.
+    pub(crate) wants_ahead: u32,
 }
 
 /// The leader's answer to a registration.
@@ -55,7 +65,7 @@ pub(crate) struct Admission<'a> {
 }
 
 impl Attempts {
-    /// Joins the parts; the executor sends to the channel that [`Attempts::store_outcomes`] reads.
+    /// Joins the parts; the executor sends to the channel that [`Attempts::follow_ends`] reads.
     #[must_use]
     pub(crate) fn new(
         ledger: Ledger,
@@ -66,7 +76,9 @@ impl Attempts {
     ) -> Self {
         let progress = watch::Sender::new(());
         let ledger = Mutex::new(ledger);
-        Self { shared: Arc::new(Shared { ledger, lease, executor, spool, unfit, progress }) }
+        let waiting = Mutex::default();
+        let shared = Shared { ledger, lease, executor, waiting, spool, unfit, progress };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Returns the current registration, if any.
@@ -147,13 +159,16 @@ impl Attempts {
         for launch in launches {
             let attempt = launch.attempt;
             let assigned = match &unfit {
-                None => ledger.on_assigned(attempt, launch.on_disconnect),
+                None => ledger.on_assigned(attempt, launch.order(), Instant::now()),
                 Some(reason) => ledger.on_declined(attempt, unfit_outcome(reason.clone())),
             };
             match assigned {
                 Assigned::NoRoom => continue,
                 Assigned::Known | Assigned::Lost => {}
                 Assigned::Start => self.shared.executor.start(launch),
+                Assigned::Wait => {
+                    self.shared.waiting.lock().insert(attempt, launch);
+                }
             }
             accepted.push(attempt);
         }
@@ -171,26 +186,47 @@ impl Attempts {
         let mut ledger = self.ledger();
         for &attempt in attempts {
             match ledger.on_cancelled(attempt) {
+                Cancelled::Drop => {
+                    self.shared.waiting.lock().remove(&attempt);
+                }
                 Cancelled::Stop => self.shared.executor.stop(attempt, Stop::Terminate(grace)),
                 Cancelled::Over => {}
                 Cancelled::Unknown => unknown.push(attempt),
             }
         }
+        drop(ledger);
+        // Some may be given back, which must be reported.
+        self.shared.progress.send_replace(());
         unknown
     }
 
-    /// Waits until there are results to report, and takes as many as fit into that many bytes. More
-    /// results gather in the meantime.
-    pub(crate) async fn next_report(&self, bytes_max: usize) -> Vec<FinishedAttempt> {
+    /// Waits until there is something to report, and takes as many results as fit into that many bytes.
+    /// More results gather in the meantime.
+    pub(crate) async fn next_report(&self, bytes_max: usize) -> Report {
         let mut progress = self.shared.progress.subscribe();
         loop {
-            let report = self.ledger().next_report(bytes_max);
-            if !report.is_empty() {
+            let now = Instant::now();
+            let (report, next) = {
+                let mut ledger = self.ledger();
+                let results = ledger.next_report(bytes_max);
+                let started = ledger.starts_to_announce(now);
+                let wants_ahead = ledger.wants_ahead(now);
+                (Report { results, started, wants_ahead }, ledger.next_announcement())
+            };
+            if !report.results.is_empty() || !report.started.is_empty() {
                 return report;
             }
-            // `self` holds the sender, so the channel stays open.
-            progress.changed().await.unwrap_or_default();
+            tokio::select! {
+                // `self` holds the sender, so the channel stays open.
+                changed = progress.changed() => changed.unwrap_or_default(),
+                () = until(next) => {}
+            }
         }
+    }
+
+    /// Takes in that the leader has recorded starts.
+    pub(crate) fn on_announced(&self, started: &[AttemptRef]) {
+        self.ledger().on_announced(started);
     }
 
     /// Forgets results that the leader has or does not want.
@@ -272,39 +308,6 @@ impl Attempts {
         }
     }
 
-    /// Stores outcomes as attempts end. Returns only when the disk fails for good.
-    pub(crate) async fn store_outcomes(
-        self,
-        mut ended: mpsc::UnboundedReceiver<FinishedAttempt>,
-    ) -> SpoolError {
-        let mut batch = Vec::new();
-        loop {
-            // The channel stays open, for the executor, which `self` holds, has a sender.
-            ended.recv_many(&mut batch, STORE_COUNT_MAX).await;
-            let mut results = std::mem::take(&mut batch);
-            {
-                let mut ledger = self.ledger();
-                results.retain(|result| ledger.on_ended(result));
-            }
-            if let Err(error) = self.store(results).await {
-                return error;
-            }
-        }
-    }
-
-    async fn store(&self, results: Vec<FinishedAttempt>) -> Result<(), SpoolError> {
-        while !results.is_empty() {
-            match self.shared.spool.store(results.clone()).await {
-                Ok(()) => break,
-                Err(error) if error.is_retryable() => tokio::time::sleep(STORE_RETRY).await,
-                Err(error) => return Err(error),
-            }
-        }
-        self.ledger().on_stored(results);
-        self.shared.progress.send_replace(());
-        Ok(())
-    }
-
     /// Performs effects. None of them blocks, so it may be called under the ledger's lock.
     fn perform(&self, effects: Vec<Effect>, grace: Duration) {
         let mut forgotten = Vec::new();
@@ -314,6 +317,9 @@ impl Attempts {
                     self.shared.executor.stop(attempt, Stop::Terminate(grace));
                 }
                 Effect::Kill(attempt) => self.shared.executor.stop(attempt, Stop::Kill),
+                Effect::Drop(attempt) => {
+                    self.shared.waiting.lock().remove(&attempt);
+                }
                 Effect::Forget(attempt) => forgotten.push(attempt),
             }
         }
@@ -347,5 +353,12 @@ impl Attempts {
             }
             self.perform(effects, Duration::ZERO);
         }
+    }
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }

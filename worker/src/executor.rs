@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{AttemptOutcome, AttemptRef, FinishedAttempt, OnDisconnect};
+use cluster_state::{AttemptOutcome, AttemptRef, FinishedAttempt, OnDisconnect, Resources};
 use nix::sys::signal::Signal;
 use parking_lot::Mutex;
 use proto::discreet::Names;
 use tokio::sync::{mpsc, watch};
 use tracing::debug;
+
+use crate::ledger::{Begin, Order};
 
 mod noop;
 mod process;
@@ -31,18 +33,31 @@ pub(crate) struct Launch {
     pub(crate) working_dir: Option<PathBuf>,
     /// Treatment of the attempt when no leader is reached for the heartbeat timeout.
     pub(crate) on_disconnect: OnDisconnect,
+    /// Resources that it occupies, if the leader has said so.
+    pub(crate) room: Option<Resources>,
+    pub(crate) begin: Begin,
+}
+
+impl Launch {
+    /// Returns what the ledger needs to know of it.
+    pub(crate) fn order(&self) -> Order {
+        let Self { on_disconnect, room, begin, .. } = self;
+        Order { on_disconnect: *on_disconnect, room: room.clone(), begin: *begin }
+    }
 }
 
 /// Shows of the variables only the names.
 impl fmt::Debug for Launch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { attempt, command, env, working_dir, on_disconnect } = self;
+        let Self { attempt, command, env, working_dir, on_disconnect, room, begin } = self;
         f.debug_struct("Launch")
             .field("attempt", attempt)
             .field("command", command)
             .field("env", &Names(env))
             .field("working_dir", working_dir)
             .field("on_disconnect", on_disconnect)
+            .field("room", room)
+            .field("begin", begin)
             .finish()
     }
 }

@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 
 use cluster_state::{
-    AttemptOutcome, AttemptRef, Epoch, FinishedAttempt, LossReason, MasterId, OnDisconnect, Term,
+    AttemptOutcome, AttemptRef, Epoch, FinishedAttempt, Limits, LossReason, MasterId, Term,
 };
 use proto::limits::BATCH_BYTES;
 use tokio::time::Instant;
 
+mod ahead;
 mod answers;
 mod declined;
 mod endings;
@@ -17,8 +18,9 @@ mod live;
 mod settled;
 mod unconfirmed;
 
+use ahead::Ahead;
 pub(crate) use answers::{
-    AssignRefusal, Assigned, Bounds, Cancelled, Effect, Overtaken, Session, Snapshot,
+    AssignRefusal, Assigned, Begin, Bounds, Cancelled, Effect, Order, Overtaken, Session, Snapshot,
 };
 use live::Live;
 use settled::{Settled, Settlement};
@@ -33,6 +35,7 @@ pub(crate) struct Ledger {
     closing: Closing,
     bounds: Bounds,
     live: BTreeMap<AttemptRef, Live>,
+    ahead: Ahead,
     unconfirmed: Unconfirmed,
     settled: Settled,
 }
@@ -60,6 +63,7 @@ impl Ledger {
             registration: Registration::None,
             latest_epoch: Epoch(0),
             closing: Closing::No,
+            ahead: Ahead::new(bounds.total.clone()),
             bounds,
             live: BTreeMap::new(),
             unconfirmed: unconfirmed.into_iter().collect(),
@@ -134,6 +138,12 @@ impl Ledger {
         let mut effects = self.on_confirmed(confirmed);
         for &attempt in unwanted {
             match self.live.get_mut(&attempt) {
+                Some(Live::Waiting(_)) => {
+                    self.live.remove(&attempt);
+                    self.ahead.remove(attempt);
+                    self.settled.put(attempt, Settlement::Stopped);
+                    effects.push(Effect::Drop(attempt));
+                }
                 Some(
                     Live::Running(_) | Live::Fenced(_) | Live::Leaving(_) | Live::Abandoned(_),
                 ) => {
@@ -203,7 +213,8 @@ impl Ledger {
     pub(crate) fn on_assigned(
         &mut self,
         attempt: AttemptRef,
-        on_disconnect: OnDisconnect,
+        order: Order,
+        now: Instant,
     ) -> Assigned {
         if self.live.contains_key(&attempt) || self.unconfirmed.contains(attempt) {
             return Assigned::Known;
@@ -215,7 +226,11 @@ impl Ledger {
 
         // The state counts an attempt until its result is committed, so an unconfirmed attempt is
         // counted there, or about to be forgotten.
-        if self.live.len() >= self.bounds.attempts_max || self.is_spool_full() {
+        let is_full = match order.begin {
+            Begin::AtOnce => self.live.len() - self.ahead.len() >= self.bounds.attempts_max,
+            Begin::Ahead => self.ahead.len() >= Limits::NEWEST.attempts_ahead_max,
+        };
+        if is_full || self.is_spool_full() {
             return Assigned::NoRoom;
         }
         if settlement.is_some() {
@@ -228,7 +243,16 @@ impl Ledger {
             matches!(self.registration, Registration::Accepted(_)) && self.closing == Closing::No,
             "an attempt begins under a registration that stands: {attempt:?}"
         );
+        let Order { on_disconnect, room, begin } = order;
+        if begin == Begin::Ahead
+            && let Some(room) = &room
+            && !self.begins_at_once(attempt, room, now)
+        {
+            self.live.insert(attempt, Live::Waiting(on_disconnect));
+            return Assigned::Wait;
+        }
         self.live.insert(attempt, Live::Running(on_disconnect));
+        self.ahead.on_started(attempt, room, now);
         Assigned::Start
     }
 
@@ -242,6 +266,10 @@ impl Ledger {
     pub(crate) fn on_cancelled(&mut self, attempt: AttemptRef) -> Cancelled {
         match self.live.get(&attempt) {
             Some(Live::Running(_)) => Cancelled::Stop,
+            Some(Live::Waiting(_)) => {
+                self.give_back_one(attempt, LossReason::NotStarted);
+                Cancelled::Drop
+            }
             Some(Live::Storing | Live::Leaving(_) | Live::Abandoned(_) | Live::Fenced(_)) => {
                 Cancelled::Over
             }
@@ -258,6 +286,7 @@ impl Ledger {
     /// Takes in the end of an attempt, and returns true if its outcome must be stored and reported.
     pub(crate) fn on_ended(&mut self, ended: &FinishedAttempt) -> bool {
         let attempt = ended.attempt;
+        self.ahead.on_ended(attempt);
         match self.live.get_mut(&attempt) {
             // An attempt that ended on its own before it was killed has a result like any other.
             Some(Live::Fenced(reason)) if is_by_signal(&ended.outcome) => {
@@ -280,7 +309,7 @@ impl Ledger {
                 self.settled.put(attempt, Settlement::Stopped);
                 false
             }
-            Some(Live::Storing) | None => false,
+            Some(Live::Storing | Live::Waiting(_)) | None => false,
         }
     }
 

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use cluster_state::{
-    AttemptOutcome, Change, LogIndex, Record, StopReason, Task, TaskId, TaskReason, TaskSpec,
-    TaskState, TaskStateKind, TextMap, Timestamp, WorkerId,
+    Ahead, AttemptOutcome, Change, LogIndex, Record, StopReason, Task, TaskId, TaskReason,
+    TaskSpec, TaskState, TaskStateKind, TextMap, Timestamp, WorkerId,
 };
 use proto::convert;
 use serde::{Serialize, Serializer};
@@ -162,7 +162,8 @@ impl TaskNews {
 fn is_news(task: &Task, now: Option<Timestamp>) -> bool {
     let (Some(now), Some(live)) = (now, task.live_attempt()) else { return true };
     if task.state == TaskState::Assigned {
-        return live.assigned_at == now;
+        // It may be confirmed at once that the attempt waits at its worker.
+        return live.assigned_at == now && task.ahead != Some(Ahead::Told);
     }
     task.state != TaskState::Running || live.started_at == Some(now)
 }

@@ -1,5 +1,6 @@
 //! Places queued tasks on workers. Pure: the scheduler proposes the placements.
 
+mod ahead;
 mod explanation;
 mod pending;
 
@@ -10,6 +11,7 @@ use cluster_state::{
     State, Strategy, TaskId, WorkerId,
 };
 
+pub(crate) use self::ahead::ahead;
 pub(crate) use self::explanation::{Explanation, Obstacle, Obstructed};
 pub(crate) use self::pending::PendingReason;
 
@@ -115,7 +117,11 @@ struct Line<'a> {
 
 impl<'a> Line<'a> {
     fn new(state: &'a State, since: Since, from: Rank) -> Self {
-        Self { state, candidates: state.candidates(since, from), begun: BTreeMap::new() }
+        Self::over(state, state.candidates(since, from))
+    }
+
+    const fn over(state: &'a State, candidates: Candidates<'a>) -> Self {
+        Self { state, candidates, begun: BTreeMap::new() }
     }
 
     fn peek(&self) -> Option<Rank> {
@@ -144,6 +150,7 @@ impl<'a> Line<'a> {
 }
 
 /// A waiting task and its class.
+#[derive(Clone, Copy)]
 struct Waiting<'a> {
     class: &'a Class,
     queue: &'a ClassQueue,

@@ -1,10 +1,15 @@
-//! The queue processor: places queued tasks on workers that have room.
+//! The queue processor: places queued tasks on workers that have room, and gives others ahead to workers
+//! that start one short task after another.
 
-use cluster_state::{AssignTasks, Assignment, Command, Reply, Term};
-use raft_store::{Committed, Node, ProposeError};
+use std::sync::Arc;
+
+use cluster_state::{Ahead, AssignAhead, AssignTasks, Assignment, Command, Reply};
+use raft_store::{Committed, ProposeError};
+use tokio::time::Instant;
 
 use super::duty::{Duty, Wait};
-use super::placement::{Bounds, Placer};
+use super::placement::{Bounds, Placer, ahead};
+use super::state::LeaderState;
 use crate::settings::SettingsInForce;
 
 /// Bounds of one pass, which makes one log entry: enough placements to amortize a commit, few
@@ -16,8 +21,7 @@ const PASS: Bounds = Bounds { placements: 2_000, probes: 100_000 };
 /// waits for nothing; a pass considers only the classes for which something may have changed.
 #[derive(Debug)]
 pub(super) struct Scheduler {
-    node: Node,
-    term: Term,
+    leader: Arc<LeaderState>,
     settings: SettingsInForce,
     placer: Placer,
 }
@@ -25,14 +29,42 @@ pub(super) struct Scheduler {
 impl Scheduler {
     /// Returns the scheduler of one term.
     #[must_use]
-    pub(super) fn new(node: Node, term: Term, settings: SettingsInForce) -> Self {
-        Self { node, term, settings, placer: Placer::default() }
+    pub(super) fn new(leader: Arc<LeaderState>, settings: SettingsInForce) -> Self {
+        Self { leader, settings, placer: Placer::default() }
     }
 
     async fn assign(&mut self, assignments: Vec<Assignment>) -> Result<(), ProposeError> {
         tracing::debug!(count = assignments.len(), "placing tasks");
-        let command = Command::AssignTasks(AssignTasks { term: self.term, assignments });
-        let assigned = self.node.propose_as_leader(self.term, &command).await;
+        let term = self.leader.term;
+        let command = Command::AssignTasks(AssignTasks { term, assignments });
+        self.propose(&command).await
+    }
+
+    /// Gives tasks for which there is no room to workers that have asked for them. Returns whether there
+    /// were any.
+    async fn assign_ahead(&mut self) -> Result<bool, ProposeError> {
+        let wishes = self.leader.wishes.take(Instant::now());
+        if wishes.is_empty() {
+            return Ok(false);
+        }
+        let assignments = self.leader.node.reader().with(|state| {
+            let wishes = wishes.iter().map(|(worker, most)| (worker, *most));
+            if state.meta().level < Ahead::LEVEL { Vec::new() } else { ahead(state, wishes) }
+        });
+        if assignments.is_empty() {
+            return Ok(false);
+        }
+        let count = assignments.len();
+        tracing::debug!(count, "giving tasks ahead");
+        let term = self.leader.term;
+        let command = Command::AssignAhead(AssignAhead { term, assignments });
+        self.propose(&command).await?;
+        self.leader.metrics.on_given_ahead(count);
+        Ok(true)
+    }
+
+    async fn propose(&mut self, command: &Command) -> Result<(), ProposeError> {
+        let assigned = self.leader.node.propose_as_leader(self.leader.term, command).await;
         let is_as_decided = match &assigned {
             Ok(Committed { reply: Reply::Assigned(verdicts), .. }) => {
                 verdicts.iter().all(Result::is_ok)
@@ -53,7 +85,7 @@ impl Duty for Scheduler {
     async fn pass(&mut self) -> Result<Wait, ProposeError> {
         loop {
             let (placer, settings) = (&mut self.placer, &self.settings);
-            let assignments = self.node.reader().with_applied(|state, applied| {
+            let assignments = self.leader.node.reader().with_applied(|state, applied| {
                 let strategy = settings.of(state).scheduler.strategy;
                 placer.pass(state, applied.index, strategy, PASS)
             });
@@ -61,7 +93,8 @@ impl Duty for Scheduler {
                 self.assign(assignments).await?;
                 continue;
             }
-            if self.placer.is_over() {
+            // What is placed at once comes first.
+            if self.placer.is_over() && !self.assign_ahead().await? {
                 return Ok(Wait::for_change());
             }
             // Releases the state between two rounds that place nothing.

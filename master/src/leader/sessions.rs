@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use cluster_state::{
-    ClusterId, Command, Epoch, FinishAttempts, FinishVerdict, Reply, Term, Timestamp, WorkerId,
+    AttemptRef, ClusterId, Command, Epoch, FinishAttempts, FinishVerdict, Reply, StartAttempts,
+    Term, Timestamp, WorkerId,
 };
 use parking_lot::Mutex;
 use proto::convert::{self, Invalid};
 use proto::v1;
 use raft_store::ProposeError;
+use tokio::time::Instant;
 
 use super::state::{LeaderState, WorkerTrust};
 
@@ -105,17 +107,28 @@ impl WorkerSessions {
         let epoch = Epoch(request.epoch);
         let confirmed = request.finished.iter().filter_map(|one| one.attempt.clone()).collect();
         let attempts = convert::finished_attempts(request.finished)?;
-        let command =
-            Command::FinishAttempts(FinishAttempts { worker: worker.clone(), epoch, attempts });
-        let committed = leader.node.propose_as_leader(leader.term, &command).await?;
-        if let Reply::Finished(verdicts) = committed.reply {
-            leader.count_stale(&verdicts);
+        let started = convert::attempt_refs(request.started)?;
+        if leader.holds_session(&worker, epoch) {
+            leader.wishes.put(&worker, request.wants_ahead, Instant::now());
         }
+        if !attempts.is_empty() {
+            let command =
+                Command::FinishAttempts(FinishAttempts { worker: worker.clone(), epoch, attempts });
+            let committed = leader.node.propose_as_leader(leader.term, &command).await?;
+            if let Reply::Finished(verdicts) = committed.reply {
+                leader.count_stale(&verdicts);
+            }
+        }
+        leader.record_starts(&worker, epoch, &started).await?;
 
         // Results under a past registration may still count under the next one: the worker keeps
         // them until it has registered.
-        let confirmed = if leader.holds_session(&worker, epoch) { confirmed } else { Vec::new() };
-        Ok(v1::ReportTaskCompletionResponse { confirmed })
+        if !leader.holds_session(&worker, epoch) {
+            return Ok(v1::ReportTaskCompletionResponse::default());
+        }
+        let started = leader.on_record(&worker, epoch, started);
+        let started = started.into_iter().map(Into::into).collect();
+        Ok(v1::ReportTaskCompletionResponse { confirmed, started })
     }
 }
 
@@ -147,6 +160,40 @@ impl LeaderState {
         self.node.reader().with(|state| {
             state.worker(worker).is_some_and(|known| known.is_active() && known.epoch == epoch)
         })
+    }
+
+    /// Records that attempts which waited at the worker have begun.
+    async fn record_starts(
+        &self,
+        worker: &WorkerId,
+        epoch: Epoch,
+        started: &[AttemptRef],
+    ) -> Result<(), SessionError> {
+        if started.is_empty() {
+            return Ok(());
+        }
+        let (worker, attempts) = (worker.clone(), started.to_vec());
+        let command = StartAttempts { term: self.term, worker, epoch, attempts };
+        self.node.propose_as_leader(self.term, &Command::StartAttempts(command)).await?;
+        Ok(())
+    }
+
+    /// Returns the attempts that have begun as far as the state knows, or that it does not wait for.
+    fn on_record(
+        &self,
+        worker: &WorkerId,
+        epoch: Epoch,
+        mut started: Vec<AttemptRef>,
+    ) -> Vec<AttemptRef> {
+        self.node.reader().with(|state| {
+            started.retain(|one| {
+                let live = state.task(one.task).and_then(|task| task.live_attempt());
+                !live.is_some_and(|live| {
+                    live.is_owned_by(one.attempt, worker, epoch) && live.started_at.is_none()
+                })
+            });
+        });
+        started
     }
 
     fn count_stale(&self, verdicts: &[FinishVerdict]) {

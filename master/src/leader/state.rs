@@ -9,6 +9,7 @@ mod rest;
 mod rivals;
 mod undelivered;
 mod usage;
+mod wishes;
 
 use cluster_state::{ClusterId, Term, Timestamp, WorkerId, WorkerSettings};
 use parking_lot::{Mutex, MutexGuard};
@@ -32,6 +33,7 @@ pub(crate) use self::rest::{Rest, until_over};
 pub(crate) use self::rivals::Rivals;
 pub(crate) use self::undelivered::{SetbackKind, Undelivered};
 pub(crate) use self::usage::{Usage, WorkerTrust};
+pub(crate) use self::wishes::Wishes;
 
 /// The volatile state of one term of leadership, shared by the duties and the sessions of workers.
 ///
@@ -55,6 +57,8 @@ pub(crate) struct LeaderState {
     pub(crate) findings: HealthFindings,
     /// Orders that workers do not carry out.
     pub(crate) undelivered: Undelivered,
+    /// Workers that want attempts ahead of the room for them.
+    pub(crate) wishes: Wishes,
     pub(crate) refused: RefusedWorkers,
     pub(crate) rivals: Rivals,
     /// Work that goes on when the call that began it is dropped.

@@ -24,7 +24,7 @@ use super::seeder::Seeder;
 use super::sessions::WorkerSessions;
 use super::state::{
     HealthFindings, LeaderState, LeaseTable, ReconnectHandle, ReconnectRequest, RefusedWorkers,
-    Rest, Rivals, Undelivered, Usage, WorkerChannels,
+    Rest, Rivals, Undelivered, Usage, Wishes, WorkerChannels,
 };
 use super::ticker::Ticker;
 use super::timekeeper::Timekeeper;
@@ -166,6 +166,7 @@ impl Supervisor {
             usage: Usage::default(),
             findings: HealthFindings::default(),
             undelivered: Undelivered::default(),
+            wishes: Wishes::default(),
             reconnect,
             metrics: self.metrics.clone(),
         };
@@ -183,7 +184,7 @@ impl Supervisor {
 
         let mut duties = Duties::new(self.loops.clone(), Arc::clone(leader));
         let settings = || self.settings.clone();
-        duties.start(Scheduler::new(self.node.clone(), leader.term, settings()));
+        duties.start(Scheduler::new(Arc::clone(&leader), settings()));
         duties.start(ReconnectionMonitor::start(Arc::clone(leader), requests));
         duties.start(Dispatcher::new(Arc::clone(leader)));
         duties.start(Liveness::new(Arc::clone(leader)));

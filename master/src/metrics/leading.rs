@@ -89,6 +89,7 @@ pub(super) struct Leading {
     ended: Family<Label, Counter>,
     stale: Family<Label, Counter>,
     dispatch_failures: Family<Label, Counter>,
+    given_ahead: Counter,
     clock_offsets: Family<Peer, Gauge<f64, AtomicU64>>,
 }
 
@@ -125,6 +126,7 @@ impl Leading {
             ended: Family::default(),
             stale: Family::default(),
             dispatch_failures: Family::default(),
+            given_ahead: Counter::default(),
             clock_offsets: Family::default(),
         };
 
@@ -174,6 +176,10 @@ impl Leading {
         self.dispatch_failures.get_or_create(&Label("reason", reason)).inc();
     }
 
+    pub(super) fn on_given_ahead(&self, count: usize) {
+        self.given_ahead.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
     pub(super) fn on_attempt_ended(&self, outcome: AttemptOutcomeKind) {
         self.ended.get_or_create(&Label("outcome", outcome.name())).inc();
     }
@@ -217,6 +223,11 @@ impl Leading {
             "dispatch_failures",
             "Calls to workers that did not deliver all orders",
             leading.dispatch_failures,
+        );
+        to.register(
+            "attempts_given_ahead",
+            "Attempts given to workers ahead of the room for them",
+            leading.given_ahead,
         );
         to.register("stale_rejections", "Messages refused as outdated", leading.stale);
         to.register(

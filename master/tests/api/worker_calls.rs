@@ -84,6 +84,7 @@ impl WorkerCalls {
             worker_id: "worker-1".to_owned(),
             epoch: session.epoch,
             finished: vec![v1::FinishedAttempt { attempt: Some(attempt), outcome }],
+            ..v1::ReportTaskCompletionRequest::default()
         };
         let answer = self.client.clone().report_task_completion(report).await.unwrap();
         answer.into_inner().confirmed.len()

@@ -24,6 +24,8 @@ fn assignment(task: &Task) -> Option<v1::Assignment> {
         env: environment(&task.spec),
         working_dir: task.spec.working_dir.clone(),
         requeue_on_disconnect: task.spec.on_disconnect == OnDisconnect::Requeue,
+        resources: Some((&task.spec.class.resources).into()),
+        ahead: task.ahead.is_some(),
     })
 }
 
@@ -92,6 +94,7 @@ mod tests {
             attempts: vec![attempt],
             index: LogIndex(1),
             course: None,
+            ahead: None,
         }
     }
 

@@ -78,6 +78,7 @@ fn loss_reason(wire: i32) -> LossReason {
     match v1::AttemptLoss::try_from(wire) {
         Ok(v1::AttemptLoss::LeaseExpired) => LossReason::LeaseExpired,
         Ok(v1::AttemptLoss::Disconnected) => LossReason::WorkerDisconnected,
+        Ok(v1::AttemptLoss::NotStarted) => LossReason::NotStarted,
         Ok(v1::AttemptLoss::Unknown | v1::AttemptLoss::Unspecified) | Err(_) => {
             LossReason::UnknownToWorker
         }
@@ -94,6 +95,7 @@ fn reportable_loss(reason: LossReason) -> Result<v1::AttemptLoss, NotReportable>
         LossReason::LeaseExpired => Ok(v1::AttemptLoss::LeaseExpired),
         LossReason::WorkerDisconnected => Ok(v1::AttemptLoss::Disconnected),
         LossReason::UnknownToWorker => Ok(v1::AttemptLoss::Unknown),
+        LossReason::NotStarted => Ok(v1::AttemptLoss::NotStarted),
         LossReason::WorkerRestarted
         | LossReason::WorkerUnregistered
         | LossReason::WorkerShutdown
@@ -194,6 +196,7 @@ mod tests {
             AttemptOutcome::Lost(LossReason::LeaseExpired),
             AttemptOutcome::Lost(LossReason::WorkerDisconnected),
             AttemptOutcome::Lost(LossReason::UnknownToWorker),
+            AttemptOutcome::Lost(LossReason::NotStarted),
         ];
         for outcome in outcomes {
             let finished = FinishedAttempt { attempt: ATTEMPT, outcome };

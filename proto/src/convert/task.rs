@@ -107,6 +107,7 @@ mod tests {
             ],
             index: LogIndex(1_042),
             course: None,
+            ahead: None,
         }
     }
 

@@ -260,6 +260,7 @@ mod tests {
             attempts: Vec::new(),
             index: LogIndex(1),
             course: Some(Box::new(Course { end_by, retries: 3, ..Course::default() })),
+            ahead: None,
         };
         let shown = serde_json::to_value(crate::convert::task(&task, None)).unwrap();
         for (field, expected) in [

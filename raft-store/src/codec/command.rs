@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use cluster_state::{
-    Actor, AdoptIssuer, AdvanceJob, AssignTasks, AuditRecord, BeginTerm, CancelTask, ChangeHealth,
-    Command, ConnectWorker, CreateToken, CreateUserToken, DisconnectWorkers, DropOrphans,
-    EndMassLoss, FinishAttempts, ForgetDeparted, ForgetWorker, IssueCertificate, LabelWorker,
-    Level, NoteOrder, NoteRival, Ordered, Proposal, PruneTrail, RaiseLevel, RaiseMassLoss,
-    RegisterWorker, RequeueAttempts, RetryTask, RevokeCertificates, RevokeToken, RevokeUserToken,
-    RotateAuthority, SeedSettings, SetScheduling, SetSettings, StartAttempts, StartJob,
-    SubmitTasks, Tick, Timestamp, UnregisterWorker,
+    Actor, AdoptIssuer, AdvanceJob, AssignAhead, AssignTasks, AuditRecord, BeginTerm, CancelTask,
+    ChangeHealth, Command, ConnectWorker, CreateToken, CreateUserToken, DisconnectWorkers,
+    DropOrphans, EndMassLoss, FinishAttempts, ForgetDeparted, ForgetWorker, HoldAttempts,
+    IssueCertificate, LabelWorker, Level, NoteOrder, NoteRival, Ordered, Proposal, PruneTrail,
+    RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts, RetryTask, RevokeCertificates,
+    RevokeToken, RevokeUserToken, RotateAuthority, SeedSettings, SetScheduling, SetSettings,
+    StartAttempts, StartJob, SubmitTasks, Tick, Timestamp, UnregisterWorker,
 };
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +81,8 @@ fn write_command(command: &Command, cluster: Level, to: &mut Vec<u8>) -> Result<
         Command::DisconnectWorkers(command) => encode_into(command, cluster, to),
         Command::SubmitTasks(command) => encode_into(command, cluster, to),
         Command::AssignTasks(command) => encode_into(command, cluster, to),
+        Command::AssignAhead(command) => encode_into(command, cluster, to),
+        Command::HoldAttempts(command) => encode_into(command, cluster, to),
         Command::StartAttempts(command) => encode_into(command, cluster, to),
         Command::FinishAttempts(command) => encode_into(command, cluster, to),
         Command::CancelTask(command) => encode_into(command, cluster, to),
@@ -149,6 +151,8 @@ fn read_command(kind: u8, level: Level, body: &[u8]) -> Result<Command, CodecErr
         DisconnectWorkers::TYPE => Command::DisconnectWorkers(read_body(level, body)?),
         SubmitTasks::TYPE => Command::SubmitTasks(read_body(level, body)?),
         AssignTasks::TYPE => Command::AssignTasks(read_body(level, body)?),
+        AssignAhead::TYPE => Command::AssignAhead(read_body(level, body)?),
+        HoldAttempts::TYPE => Command::HoldAttempts(read_body(level, body)?),
         StartAttempts::TYPE => Command::StartAttempts(read_body(level, body)?),
         FinishAttempts::TYPE => Command::FinishAttempts(read_body(level, body)?),
         CancelTask::TYPE => Command::CancelTask(read_body(level, body)?),

@@ -3,10 +3,11 @@
 mod tasks;
 
 use cluster_state::{
-    AdoptIssuer, AdvanceJob, AuditRecord, ClusterId, CreateUserToken, DropOrphans, Epoch,
-    ForgetWorker, HolderRecord, IssueCertificate, IssuerRecord, Job, Level, Meta, NoteOrder,
-    Orphan, PruneTrail, RetryTask, RevokeCertificates, RevokeUserToken, RotateAuthority,
-    SeedSettings, SetSettings, SettingsRecord, StartJob, TaskId, Term, Timestamp, UserToken,
+    AdoptIssuer, AdvanceJob, AssignAhead, AuditRecord, ClusterId, CreateUserToken, DropOrphans,
+    Epoch, ForgetWorker, HoldAttempts, HolderRecord, IssueCertificate, IssuerRecord, Job, Level,
+    Meta, NoteOrder, Orphan, PruneTrail, RetryTask, RevokeCertificates, RevokeUserToken,
+    RotateAuthority, SeedSettings, SetSettings, SettingsRecord, StartJob, TaskId, Term, Timestamp,
+    UserToken,
 };
 use serde::{Deserialize, Serialize};
 
@@ -111,6 +112,16 @@ impl Versioned for StartJob {
 
 impl Versioned for AdvanceJob {
     const TYPE: u8 = 71;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for AssignAhead {
+    const TYPE: u8 = 73;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for HoldAttempts {
+    const TYPE: u8 = 74;
     const LEVEL: Level = LEVEL;
 }
 

@@ -15,10 +15,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use cluster_state::{
-    AdoptIssuer, AdvanceJob, AuditRecord, CreateUserToken, Departed, DropOrphans, HolderRecord,
-    IdempotencyRecord, IssuerRecord, Job, JoinToken, LeaderRecord, Level, LogIndex, MassLoss, Meta,
-    NoteOrder, Orphan, PruneTrail, RetryTask, RevokeUserToken, RotateAuthority, SettingsRecord,
-    StartJob, State, Task, UserToken, Worker,
+    AdoptIssuer, AdvanceJob, AssignAhead, AuditRecord, CreateUserToken, Departed, DropOrphans,
+    HoldAttempts, HolderRecord, IdempotencyRecord, IssuerRecord, Job, JoinToken, LeaderRecord,
+    Level, LogIndex, MassLoss, Meta, NoteOrder, Orphan, PruneTrail, RetryTask, RevokeUserToken,
+    RotateAuthority, SettingsRecord, StartJob, State, Task, UserToken, Worker,
 };
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -201,8 +201,9 @@ fn every_type_that_this_release_writes_is_in_the_corpus() {
     let certificates = AdoptIssuer::TYPE..=RotateAuthority::TYPE;
     let orders = [ORDERED_TYPE, NoteOrder::TYPE, PruneTrail::TYPE, RetryTask::TYPE];
     let jobs = [StartJob::TYPE, AdvanceJob::TYPE];
-    let commands = (1..=DropOrphans::TYPE).chain(users).chain(certificates).chain(orders);
-    let commands = commands.chain(jobs);
+    let ahead = [AssignAhead::TYPE, HoldAttempts::TYPE];
+    let commands = (1..=DropOrphans::TYPE).chain(users).chain(certificates);
+    let commands = commands.chain(orders).chain(ahead).chain(jobs);
     let records = [UserToken::TYPE, IssuerRecord::TYPE, HolderRecord::TYPE, AuditRecord::TYPE];
     let records = records.into_iter().chain([Job::TYPE]);
     let types = (1..=Orphan::TYPE).chain(records).map(|kind| (Kind::Record, kind));

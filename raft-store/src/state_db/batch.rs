@@ -270,6 +270,7 @@ mod tests {
             attempts: Vec::new(),
             index: LogIndex(1),
             course: (retries > 0).then(|| Box::new(course)),
+            ahead: None,
         }
     }
 

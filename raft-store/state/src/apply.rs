@@ -8,6 +8,7 @@ mod health;
 mod job;
 mod order;
 mod orphan;
+mod placement;
 mod retry;
 mod rotation;
 mod settings;
@@ -96,6 +97,8 @@ fn perform(apply: &mut Apply<'_>, command: Command) -> Result<Reply, Rejection> 
         Command::DisconnectWorkers(command) => apply.disconnect_workers(&command),
         Command::SubmitTasks(command) => apply.submit_tasks(command),
         Command::AssignTasks(command) => apply.assign_tasks(&command),
+        Command::AssignAhead(command) => apply.assign_ahead(&command),
+        Command::HoldAttempts(command) => apply.hold_attempts(&command),
         Command::StartAttempts(command) => apply.start_attempts(&command),
         Command::FinishAttempts(command) => apply.finish_attempts(command),
         Command::CancelTask(command) => apply.cancel_task(command.task),
@@ -171,7 +174,8 @@ impl Apply<'_> {
             let spec = Arc::make_mut(&mut task.spec);
             spec.secret_env = spec.secret_env.without_values();
         }
-        let mut task = Arc::new(Task { index: self.index, ..task });
+        let ahead = task.ahead.filter(|_| task.live_attempt().is_some());
+        let mut task = Arc::new(Task { index: self.index, ahead, ..task });
         self.state.intern(&mut task);
         self.state.put_task(&task);
         self.changes.push(Change::Put(Record::Task(task)));

@@ -22,6 +22,15 @@ pub(crate) struct CapacityIndex {
     tree: Tree,
 }
 
+/// Resources that the attempts of a worker take.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Taken<'a> {
+    /// Sum of what is allocated, if there is anything.
+    pub(crate) allocated: Option<&'a Resources>,
+    /// Sum of what attempts wait for.
+    pub(crate) wanted: Option<&'a Resources>,
+}
+
 /// A worker that takes tasks, with its free resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
@@ -77,7 +86,7 @@ fn attempts(worker: &Worker, free: &Resources) -> u64 {
 impl CapacityIndex {
     /// Updates the entry of a worker. Returns whether something may fit there now that did not fit
     /// before.
-    pub(crate) fn put(&mut self, worker: &Arc<Worker>, allocated: Option<&Resources>) -> bool {
+    pub(crate) fn put(&mut self, worker: &Arc<Worker>, taken: Taken<'_>) -> bool {
         let before = self.entries.get(&worker.id);
         if !worker.takes_tasks() {
             self.remove(&worker.id);
@@ -85,9 +94,11 @@ impl CapacityIndex {
         }
 
         let total = worker.total();
-        let free = allocated.map_or_else(|| Some(total.clone()), |sum| total.checked_sub(sum));
-        assert!(free.is_some(), "what is allocated on {} is within its total", worker.id);
-        let mut free = free.unwrap_or_default();
+        let is_within = taken.allocated.is_none_or(|allocated| total.holds(allocated));
+        assert!(is_within, "what is allocated on {} is within its total", worker.id);
+        // Attempts that wait there for room come before any others.
+        let taken = [taken.allocated, taken.wanted].into_iter().flatten();
+        let mut free = taken.fold(total, |free, taken| free.saturating_sub(taken));
         if worker.health.is_on_probation() {
             free.slots = free.slots.min(1);
         }

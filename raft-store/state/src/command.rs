@@ -22,8 +22,9 @@ pub use self::jobs::{AdvanceJob, JobStep, RetryBatch, StartJob};
 pub use self::orphans::{DropOrphans, OrphanSelection};
 pub use self::settings::{SeedSettings, SetSettings};
 pub use self::tasks::{
-    AssignTasks, Assignment, CancelTask, FinishAttempts, FinishedAttempt, IdempotencyKey,
-    RequeueAttempts, RequeueScope, RetryTask, StartAttempts, SubmitTasks,
+    AssignAhead, AssignTasks, Assignment, CancelTask, FinishAttempts, FinishedAttempt,
+    HoldAttempts, IdempotencyKey, RequeueAttempts, RequeueScope, RetryTask, StartAttempts,
+    SubmitTasks,
 };
 pub use self::users::{CreateUserToken, RevokeUserToken};
 pub use self::workers::{
@@ -31,7 +32,8 @@ pub use self::workers::{
     LabelWorker, NoteRival, RegisterWorker, SchedulingOrder, SetScheduling, UnregisterWorker,
 };
 use crate::{
-    AuditRecord, Generation, IssuerRecord, Job, Level, Settings, Timestamp, Timing, UserToken,
+    Ahead, AuditRecord, Generation, IssuerRecord, Job, Level, Settings, Timestamp, Timing,
+    UserToken,
 };
 
 /// A command with the leader's stamp of time: the content of a log entry.
@@ -61,6 +63,10 @@ pub enum Command {
     SubmitTasks(SubmitTasks),
     /// Place queued tasks on workers.
     AssignTasks(AssignTasks),
+    /// Give queued tasks to workers ahead of the room for them.
+    AssignAhead(AssignAhead),
+    /// Record that attempts wait at their worker.
+    HoldAttempts(HoldAttempts),
     /// Mark the attempts that workers confirmed as running.
     StartAttempts(StartAttempts),
     /// Record how attempts ended.
@@ -164,6 +170,7 @@ impl Command {
             | Self::RaiseLevel(_) => Level::FIRST,
             Self::RetryTask(_) => Timing::LEVEL,
             Self::StartJob(_) | Self::AdvanceJob(_) => Job::LEVEL,
+            Self::AssignAhead(_) | Self::HoldAttempts(_) => Ahead::LEVEL,
             Self::SeedSettings(_) | Self::SetSettings(_) => Settings::LEVEL,
             Self::CreateUserToken(_) | Self::RevokeUserToken(_) => UserToken::LEVEL,
             Self::DropOrphans(_) => Generation::LEVEL,

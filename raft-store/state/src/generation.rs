@@ -2,8 +2,8 @@
 //! position from which it continues is ever handed out again.
 
 use crate::{
-    AttemptNumber, AttemptRef, Departed, Epoch, Generation, Level, Meta, Record, State, Task,
-    TaskId, TaskState, Timestamp, Worker,
+    Ahead, AttemptNumber, AttemptRef, Departed, Epoch, Generation, Level, Meta, Record, State,
+    Task, TaskId, TaskState, Timestamp, Worker,
 };
 
 /// Ids of tasks that each generation has to itself. At ten thousand submissions a second they last
@@ -142,10 +142,15 @@ fn next_worker(worker: &Worker, generations: u64) -> Worker {
 fn next_task(task: &Task, now: Timestamp, generations: u64) -> Option<Task> {
     task.live_attempt()?;
     let mut task = task.clone();
-    if task.state == TaskState::Assigned {
-        task.state = TaskState::Running;
+    if task.ahead.is_some() {
+        // What waits there is not within the worker's total: it counts once the worker says so.
+        task.ahead = Some(Ahead::Told);
+    } else {
+        if task.state == TaskState::Assigned {
+            task.state = TaskState::Running;
+        }
+        task.note_start(now);
     }
-    task.note_start(now);
     let attempt = task.attempts.last_mut()?;
     attempt.epoch = beyond(attempt.epoch, generations);
     Some(task)

@@ -2,7 +2,7 @@
 
 use crate::index::Index;
 use crate::{
-    AttemptNumber, Course, SettingKey, Settings, Shortage, State, StopReason, Task, TaskId,
+    Ahead, AttemptNumber, Course, SettingKey, Settings, Shortage, State, StopReason, Task, TaskId,
     TaskReason, TaskState, Timing, Worker, WorkerId,
 };
 
@@ -43,6 +43,9 @@ pub enum Violation {
     /// A live task's course contradicts its state, or what was asked of it.
     #[error("task {0} has a course that its state or its timing contradicts")]
     CourseContradictsState(TaskId),
+    /// A task that has no attempt, or whose attempt has started, waits at a worker.
+    #[error("task {0} waits at a worker for room, which its attempt contradicts")]
+    AheadContradictsAttempt(TaskId),
     /// The idempotency keys and their order by age differ.
     #[error("the idempotency keys differ from those ordered by age")]
     KeysOutOfStep,
@@ -201,6 +204,11 @@ impl State {
             return Err(Violation::NumbersDoNotRise(task.id));
         }
 
+        let may_wait = task.live_attempt().is_some_and(|attempt| attempt.started_at.is_none())
+            && self.meta().level >= Ahead::LEVEL;
+        if task.ahead.is_some() && !may_wait {
+            return Err(Violation::AheadContradictsAttempt(task.id));
+        }
         if !self.course_fits(task) {
             return Err(Violation::CourseContradictsState(task.id));
         }

@@ -48,15 +48,15 @@ pub use certificate::{
 pub use change::{Change, Key, Record};
 pub use cluster::{Generation, JoinToken, LeaderRecord, MassLoss, Meta};
 pub use command::{
-    AdoptIssuer, AdvanceJob, AssignTasks, Assignment, BeginRotation, BeginTerm, CancelTask,
-    ChangeHealth, Command, ConnectWorker, CreateToken, CreateUserToken, DisconnectWorkers,
-    DropOrphans, EndMassLoss, FinishAttempts, FinishedAttempt, ForgetDeparted, ForgetWorker,
-    Grounds, HealthChange, HealthFinding, IdempotencyKey, IssueCertificate, JobStep, LabelWorker,
-    NoteOrder, NoteRival, Ordered, OrphanSelection, Proposal, PruneTrail, RaiseLevel,
-    RaiseMassLoss, RegisterWorker, RequeueAttempts, RequeueScope, RetryBatch, RetryTask,
-    RevokeCertificates, RevokeToken, RevokeUserToken, RotateAuthority, RotationStep,
-    SchedulingOrder, SeedSettings, SetScheduling, SetSettings, StartAttempts, StartJob,
-    SubmitTasks, Tick, UnregisterWorker,
+    AdoptIssuer, AdvanceJob, AssignAhead, AssignTasks, Assignment, BeginRotation, BeginTerm,
+    CancelTask, ChangeHealth, Command, ConnectWorker, CreateToken, CreateUserToken,
+    DisconnectWorkers, DropOrphans, EndMassLoss, FinishAttempts, FinishedAttempt, ForgetDeparted,
+    ForgetWorker, Grounds, HealthChange, HealthFinding, HoldAttempts, IdempotencyKey,
+    IssueCertificate, JobStep, LabelWorker, NoteOrder, NoteRival, Ordered, OrphanSelection,
+    Proposal, PruneTrail, RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts, RequeueScope,
+    RetryBatch, RetryTask, RevokeCertificates, RevokeToken, RevokeUserToken, RotateAuthority,
+    RotationStep, SchedulingOrder, SeedSettings, SetScheduling, SetSettings, StartAttempts,
+    StartJob, SubmitTasks, Tick, UnregisterWorker,
 };
 pub use constraint::{Constraint, ConstraintOp};
 pub use fingerprint::Fingerprint;
@@ -85,7 +85,7 @@ pub use settings::{
 };
 pub use state::{Applied, State};
 pub use task::{
-    Attempt, AttemptOutcome, AttemptOutcomeKind, Class, Course, ExitCodes, LabelSelector,
+    Ahead, Attempt, AttemptOutcome, AttemptOutcomeKind, Class, Course, ExitCodes, LabelSelector,
     LossReason, OnDisconnect, RetryPolicy, StopReason, Task, TaskFilter, TaskReason, TaskSpec,
     TaskState, TaskStateKind, Timing, UnknownState, When,
 };

@@ -59,6 +59,8 @@ pub struct Limits {
     pub suspension_max: Duration,
     /// Time within which a program that does not start is reported after its confirmation.
     pub trial_min: Duration,
+    /// Most attempts that may wait at one worker for room: a tenth of a second at 2,500 a second.
+    pub attempts_ahead_max: usize,
     /// Attempts kept in a task's record; older ones are dropped, their numbers are not reused.
     pub attempts_kept_max: usize,
     /// Longest wait between two attempts of a task that does not say otherwise.
@@ -136,6 +138,7 @@ impl Limits {
         suspension_min: Duration::from_secs(1),
         suspension_max: Duration::from_secs(5 * 60),
         trial_min: Duration::from_secs(3),
+        attempts_ahead_max: 256,
         attempts_kept_max: 32,
         retry_backoff_max: Duration::from_secs(5 * 60),
         task_backoff_max: Duration::from_secs(24 * 60 * 60),

@@ -17,7 +17,7 @@ use self::certificates::Holders;
 use self::jobs::Jobs;
 use self::orphans::Orphans;
 use self::trail::Trail;
-use crate::capacity::CapacityIndex;
+use crate::capacity::{CapacityIndex, Taken};
 use crate::growth::Growth;
 use crate::index::{Index, TaskCounts, WorkerLoad};
 use crate::{
@@ -204,6 +204,10 @@ impl State {
         self.index.load(id)
     }
 
+    fn taken_on(&self, id: &WorkerId) -> Taken<'_> {
+        self.load(id).map(WorkerLoad::taken).unwrap_or_default()
+    }
+
     /// Returns the loads of the workers that have attempts.
     pub fn loads(&self) -> impl Iterator<Item = (&WorkerId, &WorkerLoad)> {
         self.index.loads()
@@ -253,7 +257,7 @@ impl State {
     pub(crate) fn capacity_is_in_step(&self) -> bool {
         let mut fresh = CapacityIndex::default();
         for worker in self.workers() {
-            fresh.put(worker, self.load(&worker.id).map(|load| &load.allocated));
+            fresh.put(worker, self.taken_on(&worker.id));
         }
         fresh == self.capacity
     }
@@ -327,8 +331,8 @@ impl State {
         self.index.update_backlog(&self.tasks);
         while let Some(id) = self.changed_loads.pop_first() {
             let Some(worker) = self.workers.get(&id) else { continue };
-            let load = self.index.load(&id).map(|load| &load.allocated);
-            if self.capacity.put(worker, load) {
+            let taken = self.index.load(&id).map(WorkerLoad::taken).unwrap_or_default();
+            if self.capacity.put(worker, taken) {
                 self.growth.on_grown(&id, index);
             }
         }

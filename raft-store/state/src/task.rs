@@ -1,5 +1,6 @@
 //! Tasks and the states that they go through.
 
+mod ahead;
 mod attempt;
 mod filter;
 mod kind;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::ahead::Ahead;
 pub use self::attempt::{Attempt, AttemptOutcome, LossReason, StopReason};
 pub use self::filter::{LabelSelector, TaskFilter};
 pub use self::kind::{AttemptOutcomeKind, TaskStateKind, UnknownState};
@@ -167,6 +169,8 @@ pub struct Task {
     pub index: LogIndex,
     /// Points of its course that its attempts do not tell, if there are any. Since level 2.
     pub course: Option<Box<Course>>,
+    /// Set while its live attempt waits at its worker for room, as far as is known. Since level 2.
+    pub ahead: Option<Ahead>,
 }
 
 impl Task {

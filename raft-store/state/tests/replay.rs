@@ -9,7 +9,7 @@ use std::sync::Arc;
 use cluster_state::{
     Applied, AttemptNumber, AttemptRef, Change, Class, Command, Epoch, FinishVerdict, JobStep, Key,
     LogIndex, Preference, Proposal, Rank, Record, Reply, Resources, Since, State, Task, TaskId,
-    TaskReason, TaskStateKind, Timestamp, WorkerId,
+    TaskReason, TaskStateKind, Timestamp, WorkerId, WorkerLoad,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -138,6 +138,8 @@ fn the_proposals_reach_what_they_are_to_test() {
             "repeated",
             "rejected",
             "placed",
+            "ahead",
+            "told ahead",
             "not placed",
             "removed",
             "forgotten",
@@ -356,17 +358,19 @@ fn restored(records: impl Iterator<Item = Record>) -> State {
     state
 }
 
-fn allocated(state: &State) -> BTreeMap<WorkerId, Resources> {
-    state.loads().map(|(id, load)| (id.clone(), load.allocated.clone())).collect()
+fn allocated(state: &State) -> BTreeMap<WorkerId, [Resources; 2]> {
+    let sums = |load: &WorkerLoad| [load.allocated.clone(), load.wanted.clone()];
+    state.loads().map(|(id, load)| (id.clone(), sums(load))).collect()
 }
 
 /// Returns the same sums without the help of any index.
-fn sums_over_live_attempts(state: &State) -> BTreeMap<WorkerId, Resources> {
-    let mut sums = BTreeMap::<WorkerId, Resources>::new();
+fn sums_over_live_attempts(state: &State) -> BTreeMap<WorkerId, [Resources; 2]> {
+    let mut sums = BTreeMap::<WorkerId, [Resources; 2]>::new();
     for task in state.tasks_below(None) {
         let asked = &task.spec.class.resources;
         for attempt in task.attempts.iter().filter(|attempt| attempt.outcome.is_none()) {
-            let sum = sums.entry(attempt.worker.clone()).or_default();
+            let [allocated, wanted] = sums.entry(attempt.worker.clone()).or_default();
+            let sum = if task.ahead.is_some() { wanted } else { allocated };
             sum.cpu_milli += asked.cpu_milli;
             sum.memory_mib += asked.memory_mib;
             sum.storage_mib += asked.storage_mib;

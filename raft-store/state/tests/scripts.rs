@@ -99,6 +99,9 @@ scripts! {
     a_worker_that_registers_again_changes_nothing_else
     a_worker_that_said_goodbye_leaves_its_name
     a_worker_that_starts_nothing_is_suspended
+    an_attempt_ahead_begins_when_there_is_room
+    an_attempt_ahead_is_given_back
+    an_attempt_ahead_survives_what_a_running_one_does
     an_attempt_that_is_not_wanted_is_killed
     an_epoch_is_never_used_again
     an_old_leader_is_refused

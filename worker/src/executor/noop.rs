@@ -58,7 +58,7 @@ mod tests {
 
     use super::*;
     use crate::executor::Stop;
-    use crate::ledger::attempt_ref;
+    use crate::ledger::{Begin, attempt_ref};
 
     fn launch(task: u64, command: &[&str]) -> Launch {
         Launch {
@@ -67,6 +67,8 @@ mod tests {
             env: [].into(),
             working_dir: None,
             on_disconnect: OnDisconnect::Keep,
+            room: None,
+            begin: Begin::AtOnce,
         }
     }
 

@@ -1,14 +1,35 @@
 //! Inputs and answers of the ledger.
 
-use cluster_state::{AttemptRef, Epoch, FinishedAttempt, MasterId, Term};
+use cluster_state::{AttemptRef, Epoch, FinishedAttempt, MasterId, OnDisconnect, Resources, Term};
 
 /// Bounds on the work that one worker takes on.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Bounds {
+    /// Resources that the attempts which run at the same time share.
+    pub(crate) total: Resources,
     /// Maximum number of attempts that run or whose results wait for the leader.
     pub(crate) attempts_max: usize,
     /// Bytes of results that may wait for the leader: with more, nothing new begins.
     pub(crate) unconfirmed_bytes_max: usize,
+}
+
+/// An order to run an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Order {
+    /// Treatment of the attempt when no leader is reached for the heartbeat timeout.
+    pub(crate) on_disconnect: OnDisconnect,
+    /// Resources that it occupies, if the leader has said so.
+    pub(crate) room: Option<Resources>,
+    pub(crate) begin: Begin,
+}
+
+/// The moment at which an attempt begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// The leader knows that there is room for it.
+    AtOnce,
+    /// It waits until there is room for it.
+    Ahead,
 }
 
 /// An action on one attempt, for the caller to perform.
@@ -18,6 +39,8 @@ pub(crate) enum Effect {
     Stop(AttemptRef),
     /// End its process now.
     Kill(AttemptRef),
+    /// Forget how to start it: it has not begun, and never will.
+    Drop(AttemptRef),
     /// Remove its result from the spool.
     Forget(AttemptRef),
 }
@@ -27,6 +50,8 @@ pub(crate) enum Effect {
 pub(crate) enum Assigned {
     /// The attempt is new: start it.
     Start,
+    /// The attempt is new, and begins when there is room for it.
+    Wait,
     /// The attempt runs or ran already; its end is or will be reported.
     Known,
     /// The attempt must not run any more, and will be reported as lost.
@@ -40,6 +65,8 @@ pub(crate) enum Assigned {
 pub(crate) enum Cancelled {
     /// The attempt runs: stop it.
     Stop,
+    /// The attempt waited and never begins, which is reported.
+    Drop,
     /// The attempt has ended already, which is or will be reported.
     Over,
     /// The attempt is unknown, and from now on it will not start.

@@ -4,6 +4,7 @@
 use cluster_state::{Epoch, LossReason, OnDisconnect};
 
 use super::live::Live;
+use super::settled::Settlement;
 use super::{Closing, Effect, Ledger, Overtaken, Registration};
 
 impl Ledger {
@@ -11,12 +12,12 @@ impl Ledger {
     /// workers.
     pub(crate) fn on_lapsed(&mut self) -> Vec<Effect> {
         self.registration = Registration::None;
-        let mut effects = Vec::new();
+        let mut effects = self.give_all_back(LossReason::LeaseExpired);
         for (attempt, live) in &mut self.live {
             match live {
                 Live::Running(_) => *live = Live::Fenced(LossReason::LeaseExpired),
                 Live::Leaving(_) | Live::Abandoned(_) => {}
-                Live::Fenced(_) | Live::Storing => continue,
+                Live::Waiting(_) | Live::Fenced(_) | Live::Storing => continue,
             }
             effects.push(Effect::Kill(*attempt));
         }
@@ -27,6 +28,11 @@ impl Ledger {
     /// heartbeat timeout: the leader may assign these tasks soon.
     pub(crate) fn on_disconnected(&mut self) -> Vec<Effect> {
         let mut effects = Vec::new();
+        for attempt in self.waiting() {
+            if self.live.get(&attempt) == Some(&Live::Waiting(OnDisconnect::Requeue)) {
+                effects.extend(self.give_back_one(attempt, LossReason::WorkerDisconnected));
+            }
+        }
         for (attempt, live) in &mut self.live {
             *live = match live {
                 Live::Running(OnDisconnect::Requeue) => {
@@ -34,7 +40,8 @@ impl Ledger {
                 }
                 Live::Leaving(OnDisconnect::Requeue) => Live::Leaving(OnDisconnect::Keep),
                 Live::Abandoned(OnDisconnect::Requeue) => Live::Abandoned(OnDisconnect::Keep),
-                Live::Running(_)
+                Live::Waiting(_)
+                | Live::Running(_)
                 | Live::Leaving(_)
                 | Live::Abandoned(_)
                 | Live::Fenced(_)
@@ -53,7 +60,7 @@ impl Ledger {
     /// Stops all attempts, because the worker was unregistered: its tasks are queued again.
     pub(crate) fn on_dismissed(&mut self) -> Vec<Effect> {
         self.registration = Registration::None;
-        let mut effects = Vec::new();
+        let mut effects = self.forget_waiting();
         for (attempt, live) in &mut self.live {
             let (abandoned, effect) = match *live {
                 Live::Running(on_disconnect) => {
@@ -64,7 +71,7 @@ impl Ledger {
                 }
                 // It has been told to stop.
                 Live::Leaving(on_disconnect) => (Live::Abandoned(on_disconnect), None),
-                Live::Storing | Live::Abandoned(_) => continue,
+                Live::Waiting(_) | Live::Storing | Live::Abandoned(_) => continue,
             };
             *live = abandoned;
             effects.extend(effect);
@@ -72,11 +79,27 @@ impl Ledger {
         effects
     }
 
+    fn give_all_back(&mut self, reason: LossReason) -> Vec<Effect> {
+        let waiting = self.waiting().into_iter();
+        waiting.filter_map(|attempt| self.give_back_one(attempt, reason)).collect()
+    }
+
+    /// Forgets the attempts that wait: nobody wants to hear of them.
+    fn forget_waiting(&mut self) -> Vec<Effect> {
+        let waiting = self.waiting();
+        for &attempt in &waiting {
+            self.live.remove(&attempt);
+            self.ahead.remove(attempt);
+            self.settled.put(attempt, Settlement::Stopped);
+        }
+        waiting.into_iter().map(Effect::Drop).collect()
+    }
+
     /// Stops all attempts, because the worker shuts down. They stay in snapshots until they have
     /// ended, so that no other worker runs their tasks in the meantime.
     pub(crate) fn on_closing(&mut self) -> Vec<Effect> {
         self.closing = Closing::Yes;
-        let mut effects = Vec::new();
+        let mut effects = self.give_all_back(LossReason::NotStarted);
         for (attempt, live) in &mut self.live {
             if let Live::Running(on_disconnect) = *live {
                 *live = Live::Leaving(on_disconnect);

@@ -5,6 +5,8 @@ use cluster_state::{LossReason, OnDisconnect};
 /// State of an attempt that is in the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Live {
+    /// It waits for room: there is no process yet.
+    Waiting(OnDisconnect),
     /// Its process runs, as far as the ledger knows.
     Running(OnDisconnect),
     /// The worker has killed it because it lost contact with the leader. It stays in snapshots
@@ -24,7 +26,7 @@ impl Live {
     pub(super) const fn has_process(self) -> bool {
         match self {
             Self::Running(_) | Self::Fenced(_) | Self::Leaving(_) | Self::Abandoned(_) => true,
-            Self::Storing => false,
+            Self::Waiting(_) | Self::Storing => false,
         }
     }
 }

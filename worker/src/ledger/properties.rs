@@ -1,9 +1,12 @@
 //! Properties that hold after any sequence of events.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use cluster_state::{OnDisconnect, Resources};
 use proptest::prelude::*;
 
+use super::tests::bounds;
 use super::*;
 
 #[derive(Debug, Clone, Copy)]
@@ -11,7 +14,8 @@ enum Event {
     Register,
     RegisterUnwanted(u64),
     RegistrationFails,
-    Assign(u64),
+    Assign(u64, Begin),
+    Wait,
     Ends(u64),
     Stores,
     Report,
@@ -26,7 +30,9 @@ enum Event {
 /// Simulated surroundings of the ledger: processes, and outcomes on the way to disk.
 struct World {
     ledger: Ledger,
+    now: Instant,
     starts: BTreeMap<AttemptRef, u32>,
+    waiting: BTreeSet<AttemptRef>,
     processes: BTreeSet<AttemptRef>,
     /// Attempts that the leader did not want once: they never become current again.
     unwanted: BTreeSet<AttemptRef>,
@@ -40,11 +46,10 @@ struct World {
 impl World {
     fn new() -> Self {
         Self {
-            ledger: Ledger::restore(
-                Bounds { attempts_max: 100, unconfirmed_bytes_max: 1 << 20 },
-                [],
-            ),
+            ledger: Ledger::restore(bounds(), []),
+            now: Instant::now(),
             starts: BTreeMap::new(),
+            waiting: BTreeSet::new(),
             processes: BTreeSet::new(),
             unwanted: BTreeSet::new(),
             dying: BTreeSet::new(),
@@ -62,7 +67,12 @@ impl World {
                 self.ledger.on_registering();
                 self.ledger.on_session_ended();
             }
-            Event::Assign(task) => self.assign(attempt_ref(task, 1)),
+            Event::Assign(task, begin) => self.assign(attempt_ref(task, 1), begin),
+            Event::Wait => {
+                self.now += Duration::from_millis(300);
+                let effects = self.ledger.give_back(self.now);
+                self.perform(effects);
+            }
             Event::Ends(task) => self.end(attempt_ref(task, 1)),
             Event::Stores => {
                 let ended = std::mem::take(&mut self.ended);
@@ -90,7 +100,10 @@ impl World {
                 self.perform(effects);
             }
             Event::Cancel(task) => {
-                self.ledger.on_cancelled(attempt_ref(task, 1));
+                let attempt = attempt_ref(task, 1);
+                if self.ledger.on_cancelled(attempt) == Cancelled::Drop {
+                    assert!(self.waiting.remove(&attempt), "it did not wait");
+                }
             }
             Event::Lapse => {
                 let effects = self.ledger.on_lapsed();
@@ -113,6 +126,7 @@ impl World {
                     let killed = FinishedAttempt { attempt, outcome };
                     assert!(!self.ledger.on_ended(&killed), "the kill counts as a failure");
                 }
+                self.begin_next();
             }
         }
     }
@@ -120,14 +134,15 @@ impl World {
     fn register(&mut self, unwanted: &[AttemptRef]) {
         let snapshot = self.ledger.on_registering();
         let told = snapshot.running.iter().copied().collect::<BTreeSet<_>>();
-        assert!(told.is_superset(&self.processes), "the leader would run these elsewhere");
+        let has_all = told.is_superset(&self.processes) && told.is_superset(&self.waiting);
+        assert!(has_all, "the leader would run these elsewhere");
         let session = Session { epoch: Epoch(1), leader: MasterId(1), term: Term(1) };
         let effects = self.ledger.on_registered(session, unwanted, &[]).unwrap();
         self.perform(effects);
         self.unwanted.extend(unwanted);
     }
 
-    fn assign(&mut self, attempt: AttemptRef) {
+    fn assign(&mut self, attempt: AttemptRef, begin: Begin) {
         if self.ledger.may_assign(Epoch(1)).is_err() || self.unwanted.contains(&attempt) {
             return;
         }
@@ -135,10 +150,20 @@ impl World {
             1 => OnDisconnect::Requeue,
             _ => OnDisconnect::Keep,
         };
-        match self.ledger.on_assigned(attempt, on_disconnect) {
+        let room = Some(Resources { cpu_milli: 1_000, ..Resources::default() });
+        // The leader places no more at once than there is room for.
+        if begin == Begin::AtOnce
+            && self.processes.len() + self.dying.len() + self.waiting.len() >= 2
+        {
+            return;
+        }
+        match self.ledger.on_assigned(attempt, Order { on_disconnect, room, begin }, self.now) {
             Assigned::Start => {
                 *self.starts.entry(attempt).or_default() += 1;
                 self.processes.insert(attempt);
+            }
+            Assigned::Wait => {
+                assert!(begin == Begin::Ahead && self.waiting.insert(attempt));
             }
             Assigned::Known | Assigned::Lost | Assigned::NoRoom => {}
         }
@@ -150,12 +175,24 @@ impl World {
         if self.processes.remove(&attempt) && self.ledger.on_ended(&ended) {
             self.ended.push(ended);
         }
+        self.begin_next();
+    }
+
+    fn begin_next(&mut self) {
+        for attempt in self.ledger.next_starts(self.now) {
+            assert!(self.waiting.remove(&attempt), "it did not wait");
+            *self.starts.entry(attempt).or_default() += 1;
+            self.processes.insert(attempt);
+        }
+        let running = self.processes.len() + self.dying.len();
+        assert!(running <= 2, "more runs than there is room for: {running}");
     }
 
     fn perform(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
                 Effect::Stop(_) => {}
+                Effect::Drop(attempt) => assert!(self.waiting.remove(&attempt), "it did not wait"),
                 Effect::Kill(attempt) => {
                     if self.processes.remove(&attempt) {
                         self.dying.insert(attempt);
@@ -174,12 +211,14 @@ fn is_lost(outcome: &AttemptOutcome) -> bool {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let task = || 1_u64..=3;
+    let task = || 1_u64..=5;
     prop_oneof![
         3 => Just(Event::Register),
         1 => task().prop_map(Event::RegisterUnwanted),
         1 => Just(Event::RegistrationFails),
-        6 => task().prop_map(Event::Assign),
+        4 => task().prop_map(|task| Event::Assign(task, Begin::AtOnce)),
+        6 => task().prop_map(|task| Event::Assign(task, Begin::Ahead)),
+        2 => Just(Event::Wait),
         4 => task().prop_map(Event::Ends),
         3 => Just(Event::Stores),
         3 => Just(Event::Report),

@@ -1,5 +1,6 @@
 //! Tests of the ledger, event by event.
 
+use cluster_state::{OnDisconnect, Resources};
 use proto::convert::result_bytes;
 
 use super::*;
@@ -7,10 +8,20 @@ use super::*;
 const A: AttemptRef = attempt_ref(1, 1);
 const B: AttemptRef = attempt_ref(2, 1);
 const C: AttemptRef = attempt_ref(3, 1);
-const BOUNDS: Bounds = Bounds { attempts_max: 100, unconfirmed_bytes_max: 1 << 20 };
 const SESSION: Session = Session { epoch: Epoch(4), leader: MasterId(1), term: Term(7) };
 
-fn ended(attempt: AttemptRef) -> FinishedAttempt {
+/// Returns the bounds of a worker with two processors.
+pub(super) fn bounds() -> Bounds {
+    let total = Resources { cpu_milli: 2_000, ..Resources::default() };
+    Bounds { total, attempts_max: 100, unconfirmed_bytes_max: 1 << 20 }
+}
+
+/// Returns an order to begin at once.
+fn order(on_disconnect: OnDisconnect) -> Order {
+    Order { on_disconnect, room: None, begin: Begin::AtOnce }
+}
+
+pub(super) fn ended(attempt: AttemptRef) -> FinishedAttempt {
     FinishedAttempt { attempt, outcome: AttemptOutcome::Exited { code: 0 } }
 }
 
@@ -18,12 +29,12 @@ fn killed(attempt: AttemptRef) -> FinishedAttempt {
     FinishedAttempt { attempt, outcome: AttemptOutcome::Signaled { signal: 9 } }
 }
 
-fn lost(attempt: AttemptRef, reason: LossReason) -> FinishedAttempt {
+pub(super) fn lost(attempt: AttemptRef, reason: LossReason) -> FinishedAttempt {
     FinishedAttempt { attempt, outcome: AttemptOutcome::Lost(reason) }
 }
 
-fn registered() -> Ledger {
-    let mut ledger = Ledger::restore(BOUNDS, []);
+pub(super) fn registered() -> Ledger {
+    let mut ledger = Ledger::restore(bounds(), []);
     ledger.on_registering();
     assert_eq!(ledger.on_registered(SESSION, &[], &[]), Ok(vec![]));
     ledger
@@ -32,7 +43,10 @@ fn registered() -> Ledger {
 fn running(attempts: &[AttemptRef]) -> Ledger {
     let mut ledger = registered();
     for attempt in attempts {
-        assert_eq!(ledger.on_assigned(*attempt, OnDisconnect::Keep), Assigned::Start);
+        assert_eq!(
+            ledger.on_assigned(*attempt, order(OnDisconnect::Keep), Instant::now()),
+            Assigned::Start
+        );
     }
     ledger
 }
@@ -48,7 +62,7 @@ fn unconfirmed(attempts: &[AttemptRef]) -> Ledger {
 
 #[test]
 fn nothing_is_assigned_without_a_session() {
-    let mut ledger = Ledger::restore(BOUNDS, []);
+    let mut ledger = Ledger::restore(bounds(), []);
     assert_eq!(ledger.may_assign(Epoch(4)), Err(AssignRefusal::NoSession));
 
     ledger.on_registering();
@@ -66,25 +80,29 @@ fn nothing_is_assigned_without_a_session() {
 #[test]
 fn an_attempt_starts_once_however_often_it_is_assigned() {
     let mut ledger = running(&[A]);
-    assert_eq!(ledger.on_assigned(A, OnDisconnect::Keep), Assigned::Known, "while it runs");
+    assert_eq!(
+        ledger.on_assigned(A, order(OnDisconnect::Keep), Instant::now()),
+        Assigned::Known,
+        "while it runs"
+    );
 
     ledger.on_ended(&ended(A));
     assert_eq!(
-        ledger.on_assigned(A, OnDisconnect::Keep),
+        ledger.on_assigned(A, order(OnDisconnect::Keep), Instant::now()),
         Assigned::Known,
         "while its result is stored"
     );
 
     ledger.on_stored(vec![ended(A)]);
     assert_eq!(
-        ledger.on_assigned(A, OnDisconnect::Keep),
+        ledger.on_assigned(A, order(OnDisconnect::Keep), Instant::now()),
         Assigned::Known,
         "while its result is unconfirmed"
     );
 
     assert_eq!(ledger.on_confirmed(&[A]), [Effect::Forget(A)]);
     assert_eq!(
-        ledger.on_assigned(A, OnDisconnect::Keep),
+        ledger.on_assigned(A, order(OnDisconnect::Keep), Instant::now()),
         Assigned::Known,
         "after its result was confirmed"
     );
@@ -116,7 +134,7 @@ fn a_result_is_not_reported_before_it_is_on_disk() {
 #[test]
 fn registering_tells_everything_that_is_not_confirmed() {
     let mut ledger = unconfirmed(&[A]);
-    ledger.on_assigned(B, OnDisconnect::Keep);
+    ledger.on_assigned(B, order(OnDisconnect::Keep), Instant::now());
 
     let snapshot = ledger.on_registering();
 
@@ -150,8 +168,8 @@ fn an_unwanted_result_that_is_being_stored_is_told_and_then_forgotten() {
 #[test]
 fn a_lapsed_lease_kills_what_runs_and_keeps_what_ended() {
     let mut ledger = unconfirmed(&[A]);
-    ledger.on_assigned(B, OnDisconnect::Keep);
-    ledger.on_assigned(C, OnDisconnect::Requeue);
+    ledger.on_assigned(B, order(OnDisconnect::Keep), Instant::now());
+    ledger.on_assigned(C, order(OnDisconnect::Requeue), Instant::now());
     ledger.on_ended(&ended(C));
 
     assert_eq!(ledger.on_lapsed(), [Effect::Kill(B)]);
@@ -178,7 +196,7 @@ fn what_ended_by_itself_before_it_was_fenced_has_a_result() {
 #[test]
 fn only_attempts_that_asked_for_it_end_with_the_connection() {
     let mut ledger = running(&[A]);
-    ledger.on_assigned(B, OnDisconnect::Requeue);
+    ledger.on_assigned(B, order(OnDisconnect::Requeue), Instant::now());
 
     assert_eq!(ledger.on_disconnected(), [Effect::Kill(B)]);
 
@@ -195,7 +213,7 @@ fn a_loss_is_reported_until_it_is_confirmed_and_nothing_of_it_is_on_disk() {
     ledger.on_ended(&killed(A));
 
     assert_eq!(ledger.next_report(BATCH_BYTES), [lost(A, LossReason::LeaseExpired)]);
-    assert_eq!(ledger.on_assigned(A, OnDisconnect::Keep), Assigned::Known);
+    assert_eq!(ledger.on_assigned(A, order(OnDisconnect::Keep), Instant::now()), Assigned::Known);
     assert_eq!(ledger.on_confirmed(&[A]), []);
     assert_eq!(ledger.next_report(BATCH_BYTES), []);
 }
@@ -203,8 +221,8 @@ fn a_loss_is_reported_until_it_is_confirmed_and_nothing_of_it_is_on_disk() {
 #[test]
 fn a_dismissed_worker_ends_everything_and_keeps_what_ended_before() {
     let mut ledger = unconfirmed(&[A]);
-    ledger.on_assigned(B, OnDisconnect::Requeue);
-    ledger.on_assigned(C, OnDisconnect::Keep);
+    ledger.on_assigned(B, order(OnDisconnect::Requeue), Instant::now());
+    ledger.on_assigned(C, order(OnDisconnect::Keep), Instant::now());
     ledger.on_disconnected();
 
     assert_eq!(ledger.on_dismissed(), [Effect::Kill(B), Effect::Stop(C)]);
@@ -245,7 +263,7 @@ fn an_attempt_that_is_cancelled_before_it_comes_never_starts() {
     let mut ledger = registered();
     assert_eq!(ledger.on_cancelled(A), Cancelled::Unknown);
 
-    assert_eq!(ledger.on_assigned(A, OnDisconnect::Keep), Assigned::Lost);
+    assert_eq!(ledger.on_assigned(A, order(OnDisconnect::Keep), Instant::now()), Assigned::Lost);
 
     assert_eq!(ledger.next_report(BATCH_BYTES), [lost(A, LossReason::UnknownToWorker)]);
 }
@@ -253,7 +271,7 @@ fn an_attempt_that_is_cancelled_before_it_comes_never_starts() {
 #[test]
 fn only_a_running_attempt_is_stopped_by_a_cancel() {
     let mut ledger = unconfirmed(&[A]);
-    ledger.on_assigned(B, OnDisconnect::Keep);
+    ledger.on_assigned(B, order(OnDisconnect::Keep), Instant::now());
 
     assert_eq!(ledger.on_cancelled(A), Cancelled::Over);
     assert_eq!(ledger.on_cancelled(B), Cancelled::Stop);
@@ -261,30 +279,34 @@ fn only_a_running_attempt_is_stopped_by_a_cancel() {
 
     ledger.on_confirmed(&[A]);
     assert_eq!(ledger.on_cancelled(A), Cancelled::Unknown);
-    assert_eq!(ledger.on_assigned(A, OnDisconnect::Keep), Assigned::Known, "it stays confirmed");
+    assert_eq!(
+        ledger.on_assigned(A, order(OnDisconnect::Keep), Instant::now()),
+        Assigned::Known,
+        "it stays confirmed"
+    );
 }
 
 #[test]
 fn there_is_room_for_so_many_attempts() {
     // Results that wait for the leader take no slot.
-    let mut ledger = Ledger::restore(Bounds { attempts_max: 1, ..BOUNDS }, [ended(A)]);
+    let mut ledger = Ledger::restore(Bounds { attempts_max: 1, ..bounds() }, [ended(A)]);
     ledger.on_registering();
     assert_eq!(ledger.on_registered(SESSION, &[], &[]), Ok(vec![]));
 
-    assert_eq!(ledger.on_assigned(B, OnDisconnect::Keep), Assigned::Start);
-    assert_eq!(ledger.on_assigned(C, OnDisconnect::Keep), Assigned::NoRoom);
+    assert_eq!(ledger.on_assigned(B, order(OnDisconnect::Keep), Instant::now()), Assigned::Start);
+    assert_eq!(ledger.on_assigned(C, order(OnDisconnect::Keep), Instant::now()), Assigned::NoRoom);
 
     assert!(ledger.on_ended(&ended(B)));
-    assert_eq!(ledger.on_assigned(C, OnDisconnect::Keep), Assigned::NoRoom);
+    assert_eq!(ledger.on_assigned(C, order(OnDisconnect::Keep), Instant::now()), Assigned::NoRoom);
     ledger.on_stored(vec![ended(B)]);
-    assert_eq!(ledger.on_assigned(C, OnDisconnect::Keep), Assigned::Start);
+    assert_eq!(ledger.on_assigned(C, order(OnDisconnect::Keep), Instant::now()), Assigned::Start);
 }
 
 #[test]
 fn what_ends_well_while_the_worker_shuts_down_is_reported_and_nothing_else_is() {
     let mut ledger = unconfirmed(&[A]);
-    ledger.on_assigned(B, OnDisconnect::Keep);
-    ledger.on_assigned(C, OnDisconnect::Keep);
+    ledger.on_assigned(B, order(OnDisconnect::Keep), Instant::now());
+    ledger.on_assigned(C, order(OnDisconnect::Keep), Instant::now());
 
     assert_eq!(ledger.on_closing(), [Effect::Stop(B), Effect::Stop(C)]);
 
@@ -321,7 +343,7 @@ fn a_registration_names_the_results_that_do_not_fit_into_it() {
         FinishedAttempt { attempt: attempt_ref(task, 1), outcome }
     };
     let count = 3 * BATCH_BYTES / 1_024;
-    let bounds = Bounds { attempts_max: usize::MAX, ..BOUNDS };
+    let bounds = Bounds { attempts_max: usize::MAX, ..bounds() };
     let mut ledger = Ledger::restore(bounds, (1..=count as u64).map(long));
 
     let Snapshot { running: unsent, finished } = ledger.on_registering();
@@ -342,22 +364,22 @@ fn a_registration_names_the_results_that_do_not_fit_into_it() {
 
 #[test]
 fn nothing_begins_while_too_many_bytes_of_results_wait() {
-    let bounds = Bounds { unconfirmed_bytes_max: 1, ..BOUNDS };
+    let bounds = Bounds { unconfirmed_bytes_max: 1, ..bounds() };
     let mut ledger = Ledger::restore(bounds, [ended(A)]);
     ledger.on_registering();
     ledger.on_registered(SESSION, &[], &[]).unwrap();
     let refusal = AssignRefusal::SpoolFull;
     assert_eq!(ledger.may_assign(SESSION.epoch), Err(refusal));
-    assert_eq!(ledger.on_assigned(B, OnDisconnect::Keep), Assigned::NoRoom);
+    assert_eq!(ledger.on_assigned(B, order(OnDisconnect::Keep), Instant::now()), Assigned::NoRoom);
 
     ledger.on_confirmed(&[A]);
     assert_eq!(ledger.may_assign(SESSION.epoch), Ok(()));
-    assert_eq!(ledger.on_assigned(B, OnDisconnect::Keep), Assigned::Start);
+    assert_eq!(ledger.on_assigned(B, order(OnDisconnect::Keep), Instant::now()), Assigned::Start);
 }
 
 #[test]
 fn results_of_an_earlier_process_are_reported() {
-    let mut ledger = Ledger::restore(BOUNDS, [ended(A)]);
+    let mut ledger = Ledger::restore(bounds(), [ended(A)]);
 
     assert_eq!(ledger.on_registering().finished, [ended(A)]);
     assert_eq!(ledger.next_report(BATCH_BYTES), [ended(A)]);

@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 
 use super::leader_signal::{LeaderSignal, next_signal};
 use super::master_client::{
-    CallError, HeartbeatAnswer, HeartbeatVerdict, MasterClient, Registered,
+    CallError, HeartbeatAnswer, HeartbeatVerdict, MasterClient, Registered, Reported,
 };
 use super::route::{ReportWay, Route};
 use super::{Introduction, SessionEnd, SessionKeeper};
@@ -220,20 +220,21 @@ impl Reports<'_> {
 
     /// Waits for results and reports them; returns the number of those that were not settled.
     async fn report_once(self, way: &mut ReportWay<'_>) -> Result<usize, CallError> {
-        let results = loop {
+        let report = loop {
             match timeout(REPORT_IDLE_MAX, self.attempts.next_report(BATCH_BYTES)).await {
-                Ok(results) => break results,
+                Ok(report) => break report,
                 Err(_) => way.rest(),
             }
         };
-        let count = results.len();
+        let count = report.results.len();
         let client = way.client()?;
-        let confirmed = tokio::select! {
-            confirmed = client.report(self.introduction, self.registered, results) => confirmed?,
+        let Reported { confirmed, started } = tokio::select! {
+            answer = client.report(self.introduction, self.registered, report) => answer?,
             // A leader that hangs is not waited for when there is another.
             () = self.route.moved() => return Ok(count),
         };
         self.attempts.confirm(&confirmed);
+        self.attempts.on_announced(&started);
         Ok(count.saturating_sub(confirmed.len()))
     }
 

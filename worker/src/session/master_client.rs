@@ -16,6 +16,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 
 use super::Introduction;
+use crate::attempts::Report;
 use crate::join_token::JoinToken;
 use crate::lease::Grant;
 use crate::ledger::{Session, Snapshot};
@@ -247,24 +248,37 @@ impl MasterClient {
         within(patience, call).await.map(drop)
     }
 
-    /// Reports results, and returns the settled ones.
+    /// Reports results and starts, and returns those that are settled.
     pub(super) async fn report(
         &self,
         introduction: &Introduction,
         registered: &Registered,
-        results: Vec<FinishedAttempt>,
-    ) -> Result<Vec<AttemptRef>, CallError> {
+        report: Report,
+    ) -> Result<Reported, CallError> {
         let request = v1::ReportTaskCompletionRequest {
             cluster_id: registered.cluster.to_string(),
             worker_id: introduction.worker_id.to_string(),
             epoch: registered.session.epoch.0,
-            finished: reportable(results),
+            finished: reportable(report.results),
+            started: report.started.into_iter().map(Into::into).collect(),
+            wants_ahead: report.wants_ahead,
         };
         let mut client = self.inner.clone();
         let call = client.report_task_completion(timed(request, REPORT_TIMEOUT));
         let answer = within(REPORT_TIMEOUT, call).await?;
-        Ok(convert::attempt_refs(answer.confirmed)?)
+        let confirmed = convert::attempt_refs(answer.confirmed)?;
+        let started = convert::attempt_refs(answer.started)?;
+        Ok(Reported { confirmed, started })
     }
+}
+
+/// Answer to a report.
+#[derive(Debug)]
+pub(super) struct Reported {
+    /// Results that are settled.
+    pub(super) confirmed: Vec<AttemptRef>,
+    /// Attempts whose starts are on record.
+    pub(super) started: Vec<AttemptRef>,
 }
 
 fn heartbeat_request(introduction: &Introduction, registered: &Registered) -> v1::HeartbeatRequest {

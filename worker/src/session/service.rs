@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{AttemptRef, ClusterId, Epoch, MasterId, OnDisconnect, Term, WorkerId};
+use cluster_state::{
+    AttemptRef, ClusterId, Epoch, MasterId, OnDisconnect, Resources, Term, WorkerId,
+};
 use futures_util::{Stream, StreamExt, stream};
 use proto::convert::{Invalid, attempt_refs, id};
 use proto::output::OutputStream;
@@ -23,7 +25,7 @@ use super::leader_signal::{Call, LeaderSignal};
 use crate::attempts::Attempts;
 use crate::executor::Launch;
 use crate::identity::{Identity, LeaderRefusal};
-use crate::ledger::AssignRefusal;
+use crate::ledger::{AssignRefusal, Begin};
 use crate::logs::{Follow, LogReader, Logs, OpenError};
 
 type LogStream = Pin<Box<dyn Stream<Item = Result<v1::LogChunk, Status>> + Send>>;
@@ -226,7 +228,11 @@ async fn next_chunk(
 }
 
 fn launch(wire: v1::Assignment) -> Result<Launch, Invalid> {
+    let room = wire.resources.map(Resources::try_from).transpose()?;
     Ok(Launch {
+        // Every attempt takes one slot.
+        room: room.map(|room| Resources { slots: 1, ..room }),
+        begin: if wire.ahead { Begin::Ahead } else { Begin::AtOnce },
         attempt: wire.attempt.unwrap_or_default().try_into()?,
         command: wire.command,
         env: wire.env,

@@ -353,7 +353,7 @@ impl MasterService for LeaderService {
         self.reports.send(request.clone()).unwrap_or_default();
         let script = self.script_when(|script| script.answers).await;
         let confirmed = if script.confirms { attempts(&request.finished) } else { Vec::new() };
-        Ok(Response::new(v1::ReportTaskCompletionResponse { confirmed }))
+        Ok(Response::new(v1::ReportTaskCompletionResponse { confirmed, started: request.started }))
     }
 
     async fn relay_heartbeats(

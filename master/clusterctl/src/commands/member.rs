@@ -63,7 +63,9 @@ async fn show(
 ) -> Result<(), Failure> {
     match context.output.format() {
         Format::Json => context.output.data(changed, |_, _| String::new()),
-        Format::Table | Format::Name => context.output.data(&client.members().await?, output::members),
+        Format::Table | Format::Name => {
+            context.output.data(&client.members().await?, output::members)
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    AttemptOutcome, AttemptRef, Command, Epoch, FinishAttempts, FinishedAttempt, LossReason,
-    StartAttempts, Task, TaskState, WorkerId, millis,
+    AttemptOutcome, AttemptRef, Command, Epoch, FinishAttempts, FinishedAttempt, HoldAttempts,
+    LossReason, StartAttempts, Task, WorkerId, millis,
 };
 use proto::convert::{self, Invalid};
 use proto::v1;
@@ -157,22 +157,23 @@ async fn assign(
     let taken = if accepted.len() < sent { Taken::Some } else { Taken::All };
 
     // Short attempts have ended by now: their results need no start before.
-    let attempts = leader.node.reader().with(|state| {
-        let waiting = |attempt: &AttemptRef| {
-            state.task(attempt.task).is_some_and(|task| task.state == TaskState::Assigned)
-        };
-        accepted.into_iter().filter(waiting).collect::<Vec<_>>()
+    let (term, worker, epoch) = (leader.term, orders.worker.clone(), orders.epoch);
+    let (waiting, started) = leader.node.reader().with(|state| {
+        let task = |attempt: &AttemptRef| state.task(attempt.task);
+        let unconfirmed =
+            |attempt: &AttemptRef| task(attempt).is_some_and(|task| task.is_unconfirmed());
+        let attempts = accepted.into_iter().filter(unconfirmed);
+        attempts.partition::<Vec<_>, _>(|one| task(one).is_some_and(|task| task.ahead.is_some()))
     });
-    if attempts.is_empty() {
-        return Ok(taken);
+    if !started.is_empty() {
+        let worker = worker.clone();
+        let started = StartAttempts { term, worker, epoch, attempts: started };
+        leader.node.propose_as_leader(term, &Command::StartAttempts(started)).await?;
     }
-    let command = Command::StartAttempts(StartAttempts {
-        term: leader.term,
-        worker: orders.worker.clone(),
-        epoch: orders.epoch,
-        attempts,
-    });
-    leader.node.propose_as_leader(leader.term, &command).await?;
+    if !waiting.is_empty() {
+        let waiting = HoldAttempts { term, worker, epoch, attempts: waiting };
+        leader.node.propose_as_leader(term, &Command::HoldAttempts(waiting)).await?;
+    }
     Ok(taken)
 }
 

@@ -29,6 +29,8 @@ pub(crate) enum PendingReason {
         /// The reason, and its beginning.
         trouble: Trouble,
     },
+    /// It waits at its worker for others to end.
+    Ahead { worker: WorkerId },
     /// The registry is empty.
     NoWorkers,
     /// None of the workers that may run it is connected.
@@ -96,6 +98,7 @@ impl PendingReason {
             | Self::StartTime(_)
             | Self::Untold { .. }
             | Self::Refused { .. }
+            | Self::Ahead { .. }
             | Self::NoWorkers
             | Self::NoneActive(_)
             | Self::NoneOpen(_)
@@ -105,11 +108,16 @@ impl PendingReason {
         }
     }
 
-    /// Returns the reason why the worker of a placed task gets no orders.
+    /// Returns the reason why a placed task does not run.
     fn untold(state: &State, task: &Task) -> Option<Self> {
-        let worker = state.worker(&task.live_attempt()?.worker)?;
-        let trouble = worker.health.unreachable.clone()?;
-        Some(Self::Untold { worker: worker.id.clone(), trouble })
+        let attempt = task.live_attempt()?;
+        let worker = state.worker(&attempt.worker)?.id.clone();
+        match state.worker(&attempt.worker)?.health.unreachable.clone() {
+            Some(trouble) => Some(Self::Untold { worker, trouble }),
+            None => {
+                (task.ahead.is_some() && attempt.stop.is_none()).then_some(Self::Ahead { worker })
+            }
+        }
     }
 }
 
@@ -163,6 +171,9 @@ impl fmt::Display for PendingReason {
             Self::Refused { worker, trouble: Trouble { detail, since } } => {
                 let since = convert::rfc3339(*since);
                 write!(f, "{worker} does not carry out its orders: {detail}, since {since}")
+            }
+            Self::Ahead { worker } => {
+                write!(f, "it is next on {worker}, whose tasks follow one another at once")
             }
             Self::NoWorkers => f.write_str("no worker is registered"),
             Self::NoneActive(allowed) => {

@@ -12,6 +12,7 @@ use cluster_state::{
 
 use super::*;
 
+mod ahead;
 mod explanations;
 mod rounds;
 
@@ -25,11 +26,12 @@ struct Script {
     state: State,
     index: u64,
     now: u64,
+    term: u64,
 }
 
 impl Script {
     fn new() -> Self {
-        Self { state: State::new(), index: 0, now: 0 }
+        Self { state: State::new(), index: 0, now: 0, term: 0 }
     }
 
     fn apply(&mut self, command: Command) {
@@ -58,7 +60,7 @@ impl Script {
             labels: Some(labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()),
         }));
         self.apply(Command::ConnectWorker(ConnectWorker {
-            term: Term(0),
+            term: Term(self.term),
             worker,
             process: Process {
                 data: DataId(1),
@@ -113,7 +115,7 @@ impl Script {
     /// Places what can be placed.
     fn commit(&mut self, strategy: Strategy) {
         let assignments = self.pass(&mut Placer::default(), strategy, AMPLE);
-        self.apply(Command::AssignTasks(AssignTasks { term: Term(0), assignments }));
+        self.apply(Command::AssignTasks(AssignTasks { term: Term(self.term), assignments }));
     }
 
     /// The first attempts of these tasks, whose backoff is over then.
@@ -131,7 +133,7 @@ impl Script {
             attempts: failed.to_vec(),
         }));
         self.now += 1_000;
-        self.apply(Command::Tick(Tick { term: Term(0), forget: Vec::new() }));
+        self.apply(Command::Tick(Tick { term: Term(self.term), forget: Vec::new() }));
     }
 
     fn order(&mut self, worker: &str, order: SchedulingOrder) {

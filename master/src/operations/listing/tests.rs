@@ -45,6 +45,7 @@ fn task(id: u64, state: TaskState) -> Arc<Task> {
         attempts: Vec::new(),
         index: LogIndex(id),
         course: None,
+        ahead: None,
     })
 }
 

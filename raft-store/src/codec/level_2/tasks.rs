@@ -140,11 +140,12 @@ impl Versioned for Task {
             attempts,
             index,
             course: None,
+            ahead: None,
         })
     }
 
     fn write_earlier(&self, cluster: Level, out: &mut Vec<u8>) -> Result<(), CodecError> {
-        if self.course.is_some() {
+        if self.course.is_some() || self.ahead.is_some() {
             return Err(CodecError::NoSuchEncoding(cluster));
         }
         let spec = TaskSpecBefore::of(&self.spec, cluster)?;

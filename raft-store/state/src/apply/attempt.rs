@@ -1,84 +1,13 @@
-//! Applies commands about attempts: they are assigned, started, finished, lost.
+//! Applies commands about attempts: they are started, finished, lost.
 
 use super::Apply;
 use crate::{
-    AssignTasks, Assignment, Attempt, AttemptNumber, AttemptOutcome, AttemptRef, FinishAttempts,
-    FinishVerdict, FinishedAttempt, LossReason, OnDisconnect, Rejection, Reply, RequeueAttempts,
-    RequeueScope, Scheduling, StartAttempts, StopReason, Task, TaskId, TaskReason, TaskState,
-    Worker, WorkerId,
+    Attempt, AttemptNumber, AttemptOutcome, AttemptRef, FinishAttempts, FinishVerdict,
+    FinishedAttempt, LossReason, OnDisconnect, Rejection, Reply, RequeueAttempts, RequeueScope,
+    StartAttempts, StopReason, Task, TaskId, TaskReason, TaskState, WorkerId,
 };
 
 impl Apply<'_> {
-    /// Assigns queued tasks to workers. Each assignment is accepted or rejected on its own, because
-    /// the state may have changed since the leader read it.
-    pub(super) fn assign_tasks(&mut self, command: &AssignTasks) -> Result<Reply, Rejection> {
-        self.check_term(command.term)?;
-        let placements = command.assignments.iter();
-        Ok(Reply::Assigned(placements.map(|one| self.assign_task(one)).collect()))
-    }
-
-    fn assign_task(&mut self, assignment: &Assignment) -> Result<AttemptNumber, Rejection> {
-        let task = self.live_task(assignment.task)?;
-        if task.state != TaskState::Queued {
-            return Err(Rejection::NotQueued { task: task.id, state: task.state });
-        }
-        // The tick that ends it is on its way: the leader before may have been away for long.
-        if task.due(self.now).is_some() {
-            return Err(Rejection::invalid(&format!("it is too late to start task {}", task.id)));
-        }
-        let worker = self.worker(&assignment.worker)?;
-        self.check_placement(&task, &worker)?;
-
-        let number = self.meta.generation.next_attempt(&task);
-        let mut attempts = task.attempts.clone();
-        if attempts.len() >= self.limits().attempts_kept_max {
-            attempts.remove(0);
-        }
-        attempts.push(Attempt {
-            number,
-            worker: worker.id.clone(),
-            epoch: worker.epoch,
-            assigned_at: self.now,
-            started_at: None,
-            finished_at: None,
-            stop: None,
-            outcome: None,
-        });
-        self.put_task(Task {
-            state: TaskState::Assigned,
-            reason: None,
-            attempts,
-            ..Task::clone(&task)
-        });
-        self.begin_trial(&worker.id, AttemptRef { task: task.id, attempt: number });
-        Ok(number)
-    }
-
-    fn check_placement(&self, task: &Task, worker: &Worker) -> Result<(), Rejection> {
-        let class = &task.spec.class;
-        let name = || worker.id.as_str().into();
-        if !worker.is_active() {
-            return Err(Rejection::InactiveWorker { worker: name() });
-        }
-        if worker.scheduling != Scheduling::Open {
-            return Err(Rejection::ClosedWorker { worker: name() });
-        }
-        if !worker.takes_tasks() {
-            return Err(Rejection::UnhealthyWorker { worker: name() });
-        }
-        if !class.allows(worker) {
-            return Err(Rejection::ConstraintViolated { task: task.id, worker: name() });
-        }
-
-        let total = worker.total();
-        let free = match self.state.load(&worker.id) {
-            Some(load) => total.saturating_sub(&load.allocated),
-            None => total,
-        };
-        free.covers(&class.resources)
-            .map_err(|shortage| Rejection::Oversubscribed { worker: name(), shortage })
-    }
-
     /// Records that attempts are running. Skips an attempt that has ended or belongs to another
     /// worker: a confirmation may arrive after the result.
     pub(super) fn start_attempts(&mut self, command: &StartAttempts) -> Result<Reply, Rejection> {
@@ -89,7 +18,7 @@ impl Apply<'_> {
                 attempt.is_owned_by(started.attempt, &command.worker, command.epoch)
                     && attempt.started_at.is_none()
             });
-            if is_current {
+            if is_current && self.has_room_to_start(task) {
                 let task = Task::clone(task);
                 self.put_started(task);
             }
@@ -100,6 +29,7 @@ impl Apply<'_> {
     /// Marks the live attempt as started. A task that is being cancelled keeps that state.
     pub(super) fn put_started(&mut self, mut task: Task) {
         task.note_start(self.now);
+        task.ahead = None;
         let Some(attempt) = task.last_attempt() else { return };
         let worker = attempt.worker.clone();
         let started = AttemptRef { task: task.id, attempt: attempt.number };
@@ -277,7 +207,7 @@ impl Apply<'_> {
 
     /// Requeues a task whose worker was lost. A loss burns none of the task's attempts, but a task
     /// under which worker after worker is lost may be the cause.
-    fn lose(&mut self, mut task: Task, reason: TaskReason, counts: bool) {
+    fn lose(&mut self, mut task: Task, reason: Option<TaskReason>, counts: bool) {
         if counts {
             task.losses = task.losses.saturating_add(1);
         }
@@ -285,7 +215,7 @@ impl Apply<'_> {
             task.reason = Some(TaskReason::LossesExhausted);
             return self.end(task, TaskState::Failed);
         }
-        self.put_task(Task { state: TaskState::Queued, reason: Some(reason), ..task });
+        self.put_task(Task { state: TaskState::Queued, reason, ..task });
     }
 }
 
@@ -297,14 +227,17 @@ enum End {
     Failure,
     /// A loss that is not the task's fault, unless it recurs on worker after worker.
     Loss {
-        reason: TaskReason,
+        /// Reason why the task waits again, if it is worth telling.
+        reason: Option<TaskReason>,
         counts: bool,
     },
 }
 
 impl End {
-    const fn loss(reason: LossReason) -> Self {
-        Self::Loss { reason: TaskReason::WorkerLost, counts: reason.counts() }
+    fn loss(reason: LossReason) -> Self {
+        let is_told = reason != LossReason::NotStarted;
+        let told = is_told.then_some(TaskReason::WorkerLost);
+        Self::Loss { reason: told, counts: reason.counts() }
     }
 }
 
@@ -329,7 +262,7 @@ fn judged(
         | AttemptOutcome::StartFailed { .. } => (outcome, End::Failure),
         // An unfit worker may be given the task several times, but counts once.
         AttemptOutcome::WorkerUnfit { .. } => {
-            (outcome, End::Loss { reason: TaskReason::WorkerUnfit, counts: is_new_there })
+            (outcome, End::Loss { reason: Some(TaskReason::WorkerUnfit), counts: is_new_there })
         }
         // The drain stopped the attempt before the worker had heard of it.
         AttemptOutcome::Lost(LossReason::UnknownToWorker) if stop == Some(StopReason::Drained) => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Apply;
 use crate::{
-    AddressSource, Attempt, AttemptNumber, AttemptOutcome, AttemptRef, AttemptVerdict,
+    AddressSource, Ahead, Attempt, AttemptNumber, AttemptOutcome, AttemptRef, AttemptVerdict,
     ConnectWorker, DisconnectWorkers, Epoch, FinishVerdict, LeaseTimes, LossReason, OrphanEnd,
     Rejection, Reply, Resume, Specs, Task, Timestamp, WhatChanged, Worker, WorkerEventKind,
     WorkerId, WorkerReason, WorkerStatus,
@@ -175,7 +175,8 @@ impl Apply<'_> {
             }
 
             let Some(attempt) = task.attempts.last_mut() else { continue };
-            let was_started = attempt.started_at.is_some();
+            // One that waited for room may have begun and ended since it was told.
+            let was_started = attempt.started_at.is_some() || task.ahead == Some(Ahead::Told);
             if !is_reported && (was_started || is_fenced) {
                 let reason = if was_started {
                     LossReason::UnknownToWorker
@@ -188,9 +189,13 @@ impl Apply<'_> {
 
             let changes_epoch = attempt.epoch != epoch;
             attempt.epoch = epoch;
-            if is_reported && !was_started {
+            let is_news = is_reported && task.ahead == Some(Ahead::Untold);
+            if is_news {
+                task.ahead = Some(Ahead::Told);
+            }
+            if is_reported && !was_started && task.ahead.is_none() {
                 self.put_started(task);
-            } else if changes_epoch {
+            } else if changes_epoch || is_news {
                 // The attempt runs on, or the dispatcher has yet to deliver it.
                 self.put_task(task);
             }

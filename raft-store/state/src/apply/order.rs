@@ -74,6 +74,8 @@ impl Order {
             | Command::ConnectWorker(_)
             | Command::DisconnectWorkers(_)
             | Command::AssignTasks(_)
+            | Command::AssignAhead(_)
+            | Command::HoldAttempts(_)
             | Command::StartAttempts(_)
             | Command::FinishAttempts(_)
             | Command::RequeueAttempts(_)

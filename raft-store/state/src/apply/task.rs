@@ -36,6 +36,7 @@ impl Apply<'_> {
                 attempts: Vec::new(),
                 index: self.index,
                 course: None,
+                ahead: None,
             };
             task.begin(self.now);
             self.put_task(task);

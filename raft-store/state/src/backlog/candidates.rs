@@ -87,9 +87,26 @@ impl<'a> Candidates<'a> {
         arrived.retain(|head| head.rank >= from);
         arrived.sort_unstable_by_key(|head| head.rank);
 
+        Self::search(backlog, bounds, arrived.into(), from)
+    }
+
+    /// Searches for all classes that a worker could run if it were empty.
+    pub(crate) fn of_worker(backlog: &'a Backlog, worker: &'a Worker) -> Self {
+        let mut bounds = BTreeMap::new();
+        for place in places(backlog, worker) {
+            bounds.insert(place, worker.total());
+        }
+        Self::search(backlog, bounds, VecDeque::new(), Rank::FIRST)
+    }
+
+    fn search(
+        backlog: &'a Backlog,
+        bounds: BTreeMap<Place<'a>, Resources>,
+        arrived: VecDeque<&'a Head>,
+        from: Rank,
+    ) -> Self {
         let probes = arrived.len();
-        let mut found =
-            Self { arrived: arrived.into(), trees: Vec::new(), next: BinaryHeap::new(), probes };
+        let mut found = Self { arrived, trees: Vec::new(), next: BinaryHeap::new(), probes };
         for (place, most) in bounds {
             if let Some(tree) = backlog.tree(place) {
                 found.trees.push(Searched { tree, most, next: None });
@@ -172,28 +189,34 @@ fn bounds_of<'a>(
     workers: impl Iterator<Item = &'a Worker>,
 ) -> BTreeMap<Place<'a>, Resources> {
     let mut bounds = BTreeMap::<Place<'a>, Resources>::new();
-    let mut add = |place, bound: &UpperBound| {
+    let mut add = |place: Place<'a>, bound: &UpperBound| {
         let most = bounds.entry(place).or_insert_with(|| bound.most.clone());
         most.raise_to(&bound.most);
     };
 
     for worker in workers {
         let Some(bound) = capacity.upper_bound_of(&worker.id) else { continue };
-        add(Place::Anywhere, &bound);
-        add(Place::Worker(&worker.id), &bound);
-        if backlog.by_label.is_empty() {
-            continue;
-        }
-
-        for (label, value) in worker.labels_in_effect() {
-            let Some((label, by_label)) = backlog.by_label.get_key_value(label) else { continue };
-            add(Place::Label(label, None), &bound);
-            if let Some((value, _)) = by_label.by_value.get_key_value(value) {
-                add(Place::Label(label, Some(value)), &bound);
-            }
+        for place in places(backlog, worker) {
+            add(place, &bound);
         }
     }
     bounds
+}
+
+/// Returns the places with classes that this worker may run.
+fn places<'a>(backlog: &'a Backlog, worker: &'a Worker) -> Vec<Place<'a>> {
+    let mut places = vec![Place::Anywhere, Place::Worker(&worker.id)];
+    if backlog.by_label.is_empty() {
+        return places;
+    }
+    for (label, value) in worker.labels_in_effect() {
+        let Some((label, by_label)) = backlog.by_label.get_key_value(label) else { continue };
+        places.push(Place::Label(label, None));
+        if let Some((value, _)) = by_label.by_value.get_key_value(value) {
+            places.push(Place::Label(label, Some(value)));
+        }
+    }
+    places
 }
 
 /// Finds the most important class from rank `from` on that asks for no more than `most`.

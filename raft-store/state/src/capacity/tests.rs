@@ -12,6 +12,10 @@ use crate::{
 
 const FLEET: u64 = 10_000;
 
+fn taken(allocated: &Resources) -> Taken<'_> {
+    Taken { allocated: Some(allocated), wanted: None }
+}
+
 fn resources(cpu_milli: u64, memory_mib: u64) -> Resources {
     Resources { cpu_milli, memory_mib, ..Resources::default() }
 }
@@ -57,7 +61,7 @@ fn fleet(allocated: impl Fn(u64) -> Resources) -> CapacityIndex {
     for number in 0..FLEET {
         let zone = if number % 2 == 0 { "a" } else { "b" };
         let worker = worker(&format!("w{number}"), resources(8_000, 16_000 + number % 97), zone);
-        index.put(&worker, Some(&allocated(number)));
+        index.put(&worker, taken(&allocated(number)));
     }
     index
 }
@@ -81,7 +85,7 @@ fn names_cannot_be_chosen_to_make_a_chain() {
     for (moment, name) in names.iter().enumerate() {
         let worker = worker(name, resources(8_000, 16_000), "a");
         let registered_at = Timestamp(u64::try_from(moment).unwrap());
-        index.put(&Arc::new(Worker { registered_at, ..Worker::clone(&worker) }), None);
+        index.put(&Arc::new(Worker { registered_at, ..Worker::clone(&worker) }), Taken::default());
     }
     assert!(index.tree.depth() < 50, "the tree is {} deep", index.tree.depth());
 }
@@ -142,7 +146,7 @@ fn tasks_that_ask_for_nothing_are_spread_over_workers_that_are_equally_full() {
     for name in ["w1", "w2", "w3"] {
         // Two workers are half full; the third is excluded.
         let allocated = if name == "w3" { 2_000 } else { 4_000 };
-        index.put(&worker(name, resources(8_000, 0), "a"), Some(&resources(allocated, 0)));
+        index.put(&worker(name, resources(8_000, 0), "a"), taken(&resources(allocated, 0)));
     }
     let nothing = class(Resources { slots: 1, ..Resources::default() });
     let placed = |preference| {
@@ -206,7 +210,7 @@ fn play(steps: Vec<Step>) -> (CapacityIndex, Naive) {
                 let mut one = worker(&format!("w{number}"), resources(cpu, memory), zone);
                 Arc::make_mut(&mut one).scheduling = scheduling;
                 let allocated = resources(allocated.min(cpu), allocated.min(memory));
-                index.put(&one, Some(&allocated));
+                index.put(&one, taken(&allocated));
                 naive.insert(one.id.clone(), (one, allocated));
             }
             Step::Remove { worker } => {
@@ -264,7 +268,7 @@ proptest! {
         let (index, naive) = play(steps);
         let mut fresh = CapacityIndex::default();
         for (worker, allocated) in naive.values().rev() {
-            fresh.put(worker, Some(allocated));
+            fresh.put(worker, taken(&allocated));
         }
         prop_assert_eq!(index, fresh);
     }

@@ -53,6 +53,28 @@ pub struct Assignment {
     pub worker: WorkerId,
 }
 
+/// See [`crate::Command::AssignAhead`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssignAhead {
+    /// The leader's term.
+    pub term: Term,
+    /// The placements.
+    pub assignments: Vec<Assignment>,
+}
+
+/// See [`crate::Command::HoldAttempts`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldAttempts {
+    /// The leader's term.
+    pub term: Term,
+    /// The worker that confirmed.
+    pub worker: WorkerId,
+    /// The worker's epoch.
+    pub epoch: Epoch,
+    /// The attempts that wait there.
+    pub attempts: Vec<AttemptRef>,
+}
+
 /// See [`crate::Command::StartAttempts`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StartAttempts {

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Resources, Task, TaskId, TaskState, WorkerId};
+use crate::capacity::Taken;
+use crate::{Resources, Task, TaskId, WorkerId};
 
 /// Loads of the workers that have attempts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,8 +15,12 @@ pub(super) struct Loads {
 /// Attempts that are placed on one worker.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WorkerLoad {
-    /// Sum of the resources of its live attempts.
+    /// Sum of the resources of its live attempts, without those that wait there for room.
     pub allocated: Resources,
+    /// Sum of the resources of the attempts that wait there for room.
+    pub wanted: Resources,
+    /// Tasks whose attempts wait there for room.
+    pub ahead: BTreeSet<TaskId>,
     /// Tasks with a live attempt on it.
     pub attempts: BTreeSet<TaskId>,
     /// Tasks whose start it has not confirmed.
@@ -30,6 +35,7 @@ pub(super) struct Placement<'a> {
     worker: &'a WorkerId,
     task: TaskId,
     resources: &'a Resources,
+    is_ahead: bool,
     is_unconfirmed: bool,
     must_stop: bool,
 }
@@ -41,7 +47,8 @@ impl<'a> Placement<'a> {
             worker: &attempt.worker,
             task: task.id,
             resources: &task.spec.class.resources,
-            is_unconfirmed: task.state == TaskState::Assigned,
+            is_ahead: task.ahead.is_some(),
+            is_unconfirmed: task.is_unconfirmed(),
             must_stop: task.must_stop(),
         })
     }
@@ -66,6 +73,7 @@ impl Loads {
         if let (Some(before), Some(after)) = (before, after)
             && before.worker == after.worker
             && before.resources == after.resources
+            && before.is_ahead == after.is_ahead
         {
             if let Some(load) = self.by_worker.get_mut(after.worker) {
                 load.put_orders(after);
@@ -82,27 +90,31 @@ impl Loads {
     }
 
     fn enter(&mut self, placement: Placement<'_>) {
-        let Placement { worker, task, resources, .. } = placement;
+        let Placement { worker, task, resources, is_ahead, .. } = placement;
         if !self.by_worker.contains_key(worker) {
             self.by_worker.insert(worker.clone(), WorkerLoad::default());
         }
         let Some(load) = self.by_worker.get_mut(worker) else { return };
         load.attempts.insert(task);
-        // The commands that place attempts check the sum against the worker's total first.
-        let sum = load.allocated.checked_add(resources);
+        put(&mut load.ahead, task, is_ahead);
+        // The commands that place attempts check the sums first.
+        let account = load.account(is_ahead);
+        let sum = account.checked_add(resources);
         assert!(sum.is_some(), "what is allocated on {worker} fits its type");
-        load.allocated = sum.unwrap_or_default();
+        *account = sum.unwrap_or_default();
         load.put_orders(placement);
         self.note_orders(worker);
     }
 
     fn leave(&mut self, placement: Placement<'_>) {
-        let Placement { worker, task, resources, .. } = placement;
+        let Placement { worker, task, resources, is_ahead, .. } = placement;
         let Some(load) = self.by_worker.get_mut(worker) else { return };
         load.attempts.remove(&task);
-        let rest = load.allocated.checked_sub(resources);
+        load.ahead.remove(&task);
+        let account = load.account(is_ahead);
+        let rest = account.checked_sub(resources);
         assert!(rest.is_some(), "what {task} gives back was allocated on {worker}");
-        load.allocated = rest.unwrap_or_default();
+        *account = rest.unwrap_or_default();
         load.put_orders(Placement { is_unconfirmed: false, must_stop: false, ..placement });
         if load.attempts.is_empty() {
             self.by_worker.remove(worker);
@@ -124,6 +136,26 @@ impl Loads {
 impl WorkerLoad {
     fn has_work_to_tell(&self) -> bool {
         !self.unconfirmed.is_empty() || !self.stopping.is_empty()
+    }
+
+    /// Returns the sum of the resources of such attempts.
+    const fn account(&mut self, is_ahead: bool) -> &mut Resources {
+        if is_ahead { &mut self.wanted } else { &mut self.allocated }
+    }
+
+    /// Returns what its attempts take, those that wait for room included.
+    pub(crate) const fn taken(&self) -> Taken<'_> {
+        Taken { allocated: Some(&self.allocated), wanted: Some(&self.wanted) }
+    }
+
+    /// Returns the room that other tasks cannot have: what is allocated, and what waits for room.
+    #[must_use]
+    pub(crate) fn claimed(&self) -> Resources {
+        if self.ahead.is_empty() {
+            return self.allocated.clone();
+        }
+        // The command that let the last of them wait has checked the sum.
+        self.allocated.checked_add(&self.wanted).unwrap_or_default()
     }
 
     fn put_orders(&mut self, placement: Placement<'_>) {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::State;
 use crate::index::ClassQueue;
-use crate::{Candidates, Class, LogIndex, Moment, Plan, Rank, Resources, Since, Task, WorkerId};
+use crate::{
+    Candidates, Class, LogIndex, Moment, Plan, Rank, Resources, Since, Task, Worker, WorkerId,
+};
 
 impl State {
     /// Returns the queue: classes with waiting tasks, highest priority first.
@@ -44,6 +46,12 @@ impl State {
     pub fn candidates(&self, since: Since, from: Rank) -> Candidates<'_> {
         let worker = |id: &WorkerId| self.workers.get(id).map(Arc::as_ref);
         Candidates::new(self.index.backlog(), (&self.capacity, &self.growth), worker, since, from)
+    }
+
+    /// Returns the waiting classes that a worker could run if it were empty, the most important first.
+    #[must_use]
+    pub fn candidates_of<'a>(&'a self, worker: &'a Worker) -> Candidates<'a> {
+        Candidates::of_worker(self.index.backlog(), worker)
     }
 
     /// Returns what is free on a worker for further attempts; `None` if it takes no tasks.

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::State;
-use crate::{LogIndex, TaskId, Worker, WorkerId, WorkerState};
+use crate::{LogIndex, TaskId, Worker, WorkerId, WorkerLoad, WorkerState};
 
 impl State {
     /// Returns a registered worker.
@@ -113,8 +113,8 @@ impl State {
         }
         let by_change = if worker.is_active() { &mut self.active } else { &mut self.inactive };
         by_change.insert((worker.index, worker.id.clone()));
-        let load = self.index.load(&worker.id).map(|load| &load.allocated);
-        if self.capacity.put(&worker, load) {
+        let taken = self.index.load(&worker.id).map(WorkerLoad::taken).unwrap_or_default();
+        if self.capacity.put(&worker, taken) {
             self.growth.on_grown(&worker.id, worker.index);
         }
         self.growth.on_changed();

@@ -121,6 +121,8 @@ pub enum LossReason {
     WorkerDisconnected,
     /// The order never reached the worker, which has said that it does not have the attempt.
     WorkerUnreachable,
+    /// The worker had no room for it in time and gave it back. Since level 2.
+    NotStarted,
 }
 
 impl LossReason {
@@ -136,7 +138,8 @@ impl LossReason {
             Self::WorkerUnregistered
             | Self::WorkerShutdown
             | Self::WorkerDrained
-            | Self::WorkerUnreachable => false,
+            | Self::WorkerUnreachable
+            | Self::NotStarted => false,
         }
     }
 }
@@ -152,6 +155,7 @@ impl fmt::Display for LossReason {
             Self::WorkerDrained => "the worker was drained",
             Self::WorkerDisconnected => "the worker was disconnected",
             Self::WorkerUnreachable => "the worker could not be told of it",
+            Self::NotStarted => "the worker had no room for it in time",
         })
     }
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use cluster_state::{
-    AssignTasks, Attempt, AttemptRef, CancelTask, ChangeHealth, Command, ConnectWorker,
-    DisconnectWorkers, EndMassLoss, Epoch, FinishAttempts, ForgetDeparted, LogIndex, NoteRival,
-    PruneTrail, RaiseLevel, RaiseMassLoss, RequeueAttempts, RetryTask, RotateAuthority,
-    RotationStep, SeedSettings, SetSettings, StartAttempts, State, Task, TaskId, WorkerId,
+    AssignAhead, AssignTasks, Attempt, AttemptRef, CancelTask, ChangeHealth, Command,
+    ConnectWorker, DisconnectWorkers, EndMassLoss, Epoch, FinishAttempts, ForgetDeparted,
+    HoldAttempts, LogIndex, NoteRival, PruneTrail, RaiseLevel, RaiseMassLoss, RequeueAttempts,
+    RetryTask, RotateAuthority, RotationStep, SeedSettings, SetSettings, StartAttempts, State,
+    Task, TaskId, WorkerId,
 };
 
 use super::jobs::{aim_step, aim_step_at_past};
@@ -35,7 +36,8 @@ pub(crate) struct Past {
 pub(super) fn aim_at(state: &State, aim: Aim, command: &mut Command) {
     let newest = state.meta().term;
     match command {
-        Command::AssignTasks(AssignTasks { term, assignments }) => {
+        Command::AssignTasks(AssignTasks { term, assignments })
+        | Command::AssignAhead(AssignAhead { term, assignments }) => {
             *term = newest;
             let queued = state.queue().flat_map(|(_, queue)| queue.tasks()).collect::<Vec<_>>();
             assignments.iter_mut().for_each(|one| one.task = nearest(&queued, one.task));
@@ -46,7 +48,8 @@ pub(super) fn aim_at(state: &State, aim: Aim, command: &mut Command) {
             *term = newest;
             workers.iter_mut().for_each(|(worker, epoch)| *epoch = epoch_of(state, worker));
         }
-        Command::StartAttempts(StartAttempts { term, worker, epoch, attempts }) => {
+        Command::StartAttempts(StartAttempts { term, worker, epoch, attempts })
+        | Command::HoldAttempts(HoldAttempts { term, worker, epoch, attempts }) => {
             *term = newest;
             *epoch = epoch_of(state, worker);
             let placed = placed_on(state, aim, worker);

@@ -30,6 +30,8 @@ const fn is_of_a_duty(command: &Command) -> bool {
             | Command::ConnectWorker(_)
             | Command::DisconnectWorkers(_)
             | Command::AssignTasks(_)
+            | Command::AssignAhead(_)
+            | Command::HoldAttempts(_)
             | Command::StartAttempts(_)
             | Command::FinishAttempts(_)
             | Command::RequeueAttempts(_)

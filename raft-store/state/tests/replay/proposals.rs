@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cluster_state::{
-    AddressSource, AssignTasks, Assignment, BeginTerm, CancelTask, ChangeHealth, ClusterId,
-    Command, ConnectWorker, CreateToken, CreateUserToken, DataId, DisconnectReason,
+    AddressSource, AssignAhead, AssignTasks, Assignment, BeginTerm, CancelTask, ChangeHealth,
+    ClusterId, Command, ConnectWorker, CreateToken, CreateUserToken, DataId, DisconnectReason,
     DisconnectWorkers, EndMassLoss, FinishAttempts, ForgetDeparted, HealthChange, HealthFinding,
-    Incarnation, LabelWorker, LeaseTimes, Level, LogIndex, LossReason, MasterId, Meta, NoteRival,
-    Process, Proposal, RaiseLevel, RaiseMassLoss, Record, RegisterWorker, RequeueAttempts,
-    RequeueScope, Resources, RevokeToken, RevokeUserToken, Role, SchedulingOrder, Scope,
-    SeedSettings, SetScheduling, SetSettings, SettingKey, Settings, Specs, StartAttempts,
+    HoldAttempts, Incarnation, LabelWorker, LeaseTimes, Level, LogIndex, LossReason, MasterId,
+    Meta, NoteRival, Process, Proposal, RaiseLevel, RaiseMassLoss, Record, RegisterWorker,
+    RequeueAttempts, RequeueScope, Resources, RevokeToken, RevokeUserToken, Role, SchedulingOrder,
+    Scope, SeedSettings, SetScheduling, SetSettings, SettingKey, Settings, Specs, StartAttempts,
     StartNumber, State, Tick, Timestamp, TokenId, UnregisterWorker,
 };
 use proptest::collection::vec;
@@ -97,6 +97,16 @@ fn command() -> impl Strategy<Value = Command> {
             assignments: drawn.into_iter().map(placed).collect(),
         })
     });
+    let ahead = (term(), vec((task(), worker()), 1..5)).prop_map(|(term, drawn)| {
+        let placed = |(task, worker)| Assignment { task, worker };
+        let assignments = drawn.into_iter().map(placed).collect();
+        Command::AssignAhead(AssignAhead { term, assignments })
+    });
+    let hold = (term(), worker(), epoch(), vec(attempt(), 1..4)).prop_map(
+        |(term, worker, epoch, attempts)| {
+            Command::HoldAttempts(HoldAttempts { term, worker, epoch, attempts })
+        },
+    );
     let start = (term(), worker(), epoch(), vec(attempt(), 1..4)).prop_map(
         |(term, worker, epoch, attempts)| {
             Command::StartAttempts(StartAttempts { term, worker, epoch, attempts })
@@ -124,6 +134,8 @@ fn command() -> impl Strategy<Value = Command> {
         6 => submit(),
         10 => assign,
         6 => start,
+        3 => ahead,
+        3 => hold,
         6 => finish,
         2 => cancel,
         2 => retry(),

@@ -2,13 +2,16 @@
 //! reach.
 
 use cluster_state::{
-    Applied, AttemptVerdict, AuditOutcome, Change, FinishVerdict, Health, JobAction, JobEnd, Key,
-    Level, Probation, Record, Rejection, Reply, Scheduling, SettingKey, StopReason, TaskReason,
+    Ahead, Applied, AttemptVerdict, AuditOutcome, Change, FinishVerdict, Health, JobAction, JobEnd,
+    Key, Level, Probation, Record, Rejection, Reply, Scheduling, SettingKey, StopReason,
+    TaskReason,
 };
 
 /// Returns a name of what a change shows.
 pub(super) fn change_name(change: &Change) -> Option<&'static str> {
     match change {
+        Change::Put(Record::Task(task)) if task.ahead == Some(Ahead::Told) => Some("told ahead"),
+        Change::Put(Record::Task(task)) if task.ahead.is_some() => Some("ahead"),
         Change::Put(Record::Task(task)) if task.losses > 0 => Some("lost"),
         Change::Put(Record::Task(task)) => Some(task.state.kind().name()),
         Change::Delete(Key::Worker(_)) => Some("removed"),

@@ -68,7 +68,7 @@ fn timing() -> impl Strategy<Value = Option<Box<Timing>>> {
     };
     let codes = prop_oneof![
         1 => Just(Vec::new()),
-        1 => Just(vec![ExitCodes { first: 1, last: 3 }]),
+        3 => Just(vec![ExitCodes { first: 1, last: 3 }]),
     ];
     let retry = (1_000..4_000_u32, option::of(time(5_000)), 0..=1_000_u32, codes).prop_map(
         |(factor_milli, max_backoff, jitter_milli, codes)| RetryPolicy {
@@ -85,7 +85,7 @@ fn timing() -> impl Strategy<Value = Option<Box<Timing>>> {
         deadline,
         retry,
     });
-    option::weighted(0.2, timing).prop_map(|timing| timing.and_then(Timing::boxed))
+    option::weighted(0.3, timing).prop_map(|timing| timing.and_then(Timing::boxed))
 }
 
 /// Draws an order to retry a task. The proposer puts in a record that it has read; without one, the task
@@ -131,5 +131,6 @@ pub(super) fn unknown_task() -> Task {
         attempts: Vec::new(),
         index: LogIndex(0),
         course: None,
+        ahead: None,
     }
 }

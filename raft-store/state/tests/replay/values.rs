@@ -39,11 +39,12 @@ pub(super) fn labels() -> impl Strategy<Value = BTreeMap<String, String>> {
 pub(super) fn finished() -> impl Strategy<Value = FinishedAttempt> {
     let outcome = prop_oneof![
         3 => Just(AttemptOutcome::Exited { code: 0 }),
-        3 => Just(AttemptOutcome::Exited { code: 1 }),
+        5 => Just(AttemptOutcome::Exited { code: 1 }),
         1 => Just(AttemptOutcome::Signaled { signal: 9 }),
         1 => Just(AttemptOutcome::StartFailed { detail: "no such file".to_owned() }),
         2 => Just(AttemptOutcome::WorkerUnfit { detail: "disk-full".to_owned() }),
         1 => Just(AttemptOutcome::Lost(LossReason::WorkerShutdown)),
+        1 => Just(AttemptOutcome::Lost(LossReason::NotStarted)),
     ];
     (attempt(), outcome).prop_map(|(attempt, outcome)| FinishedAttempt { attempt, outcome })
 }

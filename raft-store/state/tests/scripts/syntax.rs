@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    AddressSource, AssignTasks, BeginTerm, CancelTask, ChangeHealth, ClusterId, Command,
-    ConnectWorker, CreateToken, DataId, DisconnectReason, DisconnectWorkers, DropOrphans,
-    EndMassLoss, FinishAttempts, ForgetDeparted, HealthChange, HealthFinding, Incarnation,
-    LabelWorker, LeaseTimes, Level, LogIndex, LossReason, MasterId, NoteRival, OrphanSelection,
-    Process, RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts, RequeueScope, Resources,
-    RevokeToken, RevokeUserToken, SchedulingOrder, SeedSettings, SetScheduling, SetSettings,
-    Settings, SettingsRecord, Specs, StartAttempts, StartNumber, State, Task, Term, Tick,
-    Timestamp, UnregisterWorker,
+    AddressSource, AssignAhead, AssignTasks, BeginTerm, CancelTask, ChangeHealth, ClusterId,
+    Command, ConnectWorker, CreateToken, DataId, DisconnectReason, DisconnectWorkers, DropOrphans,
+    EndMassLoss, FinishAttempts, ForgetDeparted, HealthChange, HealthFinding, HoldAttempts,
+    Incarnation, LabelWorker, LeaseTimes, Level, LogIndex, LossReason, MasterId, NoteRival,
+    OrphanSelection, Process, RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts,
+    RequeueScope, Resources, RevokeToken, RevokeUserToken, SchedulingOrder, SeedSettings,
+    SetScheduling, SetSettings, Settings, SettingsRecord, Specs, StartAttempts, StartNumber, State,
+    Task, Term, Tick, Timestamp, UnregisterWorker,
 };
 
 use words::{
@@ -149,6 +149,16 @@ impl<'a> Arguments<'a> {
                 term: self.term(),
                 assignments: self.rest().map(assignment).collect(),
             }),
+            "ahead" => Command::AssignAhead(AssignAhead {
+                term: self.term(),
+                assignments: self.rest().map(assignment).collect(),
+            }),
+            "hold" => {
+                let (worker, epoch) = registration(self.next());
+                let term = self.term();
+                let attempts = self.rest().map(attempt).collect();
+                Command::HoldAttempts(HoldAttempts { term, worker, epoch, attempts })
+            }
             "start" => {
                 let (worker, epoch) = registration(self.next());
                 let term = self.term();

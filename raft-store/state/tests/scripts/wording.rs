@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 
 use cluster_state::{
-    Applied, Attempt, AttemptRef, AttemptVerdict, Change, FinishVerdict, Health, Key, Meta,
+    Ahead, Applied, Attempt, AttemptRef, AttemptVerdict, Change, FinishVerdict, Health, Key, Meta,
     Probation, Record, Registered, Rejection, Reply, Resources, Scheduling, State, StopReason,
     Suspension, Task, TaskState, Timestamp, Trouble, Worker, WorkerEvent, WorkerEventKind,
     WorkerStatus,
@@ -44,6 +44,7 @@ pub(crate) fn view(view: View, state: &State) -> String {
                 let mut line = format!("{worker}: {}", resources(&load.allocated));
                 for (what, tasks) in [
                     ("live", &load.attempts),
+                    ("ahead", &load.ahead),
                     ("to start", &load.unconfirmed),
                     ("to stop", &load.stopping),
                 ] {
@@ -256,9 +257,7 @@ fn health(health: &Health, line: &mut String) {
         Probation::Open => line.push_str("may try one"),
         Probation::Trying { attempt, until } => {
             write!(line, "tries {}{}", attempt.task, attempt.attempt).unwrap();
-            if let Some(until) = until {
-                write!(line, " until {}", time(*until)).unwrap();
-            }
+            until.iter().for_each(|until| write!(line, " until {}", time(*until)).unwrap());
         }
     }
 }
@@ -268,9 +267,10 @@ fn task_lines(task: &Task) -> Vec<String> {
     if let TaskState::Scheduled { until } = task.state {
         write!(line, " until {}", time(until)).unwrap();
     }
-    if let Some(at) = task.finished_at {
-        write!(line, " at {}", time(at)).unwrap();
+    if let Some(ahead) = task.ahead {
+        line.push_str(if ahead == Ahead::Told { " ahead" } else { " ahead, untold" });
     }
+    task.finished_at.into_iter().for_each(|at| write!(line, " at {}", time(at)).unwrap());
     if let Some(reason) = task.reason {
         write!(line, " ({reason})").unwrap();
     }

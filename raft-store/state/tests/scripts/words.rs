@@ -60,6 +60,7 @@ pub(super) fn finished(text: &str) -> FinishedAttempt {
         None if end == "unfit" => {
             AttemptOutcome::WorkerUnfit { detail: "too many open files".to_owned() }
         }
+        None if end == "not-started" => AttemptOutcome::Lost(LossReason::NotStarted),
         None if end == "lost" => AttemptOutcome::Lost(LossReason::WorkerShutdown),
         None => AttemptOutcome::Exited { code: parsed(end) },
     };

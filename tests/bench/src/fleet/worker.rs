@@ -339,5 +339,6 @@ fn completion(
         worker_id: worker.id.clone(),
         epoch: session.epoch,
         finished: vec![v1::FinishedAttempt { attempt: Some(attempt), outcome }],
+        ..v1::ReportTaskCompletionRequest::default()
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::supervise::OUTPUT_GRACE;
 use super::*;
-use crate::ledger::attempt_ref;
+use crate::ledger::{Begin, attempt_ref};
 use crate::logs::Follow;
 use crate::processes::stat;
 
@@ -49,6 +49,8 @@ fn launch(command: &[&str]) -> Launch {
         env: BTreeMap::new(),
         working_dir: None,
         on_disconnect: OnDisconnect::Keep,
+        room: None,
+        begin: Begin::AtOnce,
     }
 }
 

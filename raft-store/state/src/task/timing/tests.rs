@@ -52,6 +52,7 @@ fn failed(id: u64, failures: u32, timing: Timing) -> Task {
         attempts: vec![attempt],
         index: LogIndex(1),
         course: None,
+        ahead: None,
     }
 }
 

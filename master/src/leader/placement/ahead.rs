@@ -1,0 +1,115 @@
+//! Gives queued tasks to workers ahead of the room for them, so that short tasks follow one another
+//! without a round trip between two of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cluster_state::{Assignment, Class, Scheduling, State, TaskId, Worker, WorkerId};
+
+use super::{Line, Waiting};
+
+/// Most placements of one pass: see the scheduler's bounds.
+const PLACEMENTS_MAX: usize = 2_000;
+/// Most tasks that are looked at for one worker: as many as may wait there, and as many again that it
+/// may not run.
+const LOOKS_MAX: usize = 1_024;
+
+/// Tasks that one pass has given away.
+#[derive(Default)]
+struct Given<'a> {
+    /// The next task of each class with such tasks; none where there is no other.
+    next: BTreeMap<&'a Class, Option<Waiting<'a>>>,
+    /// Those that stand for themselves alone.
+    apart: BTreeSet<TaskId>,
+}
+
+impl<'a> Given<'a> {
+    /// Returns the task itself, or the next of its class, that is not given away.
+    fn not_yet(&self, found: Waiting<'a>) -> Option<Waiting<'a>> {
+        if found.is_apart {
+            return Some(found).filter(|found| !self.apart.contains(&found.task));
+        }
+        self.next.get(found.class).copied().unwrap_or(Some(found))
+    }
+
+    fn note(&mut self, given: &Waiting<'a>, next: Option<Waiting<'a>>) {
+        if given.is_apart {
+            self.apart.insert(given.task);
+        } else {
+            self.next.insert(given.class, next);
+        }
+    }
+}
+
+/// Decides on tasks to wait at these workers, each with the number of attempts that may wait there.
+/// The caller has seen that no waiting task can be placed.
+///
+/// Costs O(workers + placements), and a search for each class that a worker is given tasks of.
+#[must_use]
+pub(crate) fn ahead<'a>(
+    state: &'a State,
+    wishes: impl Iterator<Item = (&'a WorkerId, usize)>,
+) -> Vec<Assignment> {
+    let mut placements = Vec::new();
+    let mut given = Given::default();
+    for (id, most) in wishes {
+        let left = PLACEMENTS_MAX.saturating_sub(placements.len());
+        let Some(worker) = state.worker(id).filter(|worker| may_wait(worker)) else { continue };
+        let there = state.load(id).map_or(0, |load| load.ahead.len());
+        // Not one by one: each command costs a round trip of its own.
+        if there > most / 2 {
+            continue;
+        }
+        let tasks = fill(state, worker, most.saturating_sub(there).min(left), &mut given);
+        let placed = tasks.into_iter().map(|task| Assignment { task, worker: id.clone() });
+        placements.extend(placed);
+    }
+    placements
+}
+
+fn may_wait(worker: &Worker) -> bool {
+    worker.takes_tasks()
+        && worker.scheduling == Scheduling::Open
+        && !worker.health.is_on_probation()
+}
+
+/// Chooses up to that many tasks for one worker, the most important first.
+fn fill<'a>(
+    state: &'a State,
+    worker: &'a Worker,
+    most: usize,
+    given: &mut Given<'a>,
+) -> Vec<TaskId> {
+    let mut tasks = Vec::with_capacity(most);
+    let mut line = Line::over(state, state.candidates_of(worker));
+    let mut looked_at = 0;
+    while tasks.len() < most
+        && looked_at < LOOKS_MAX
+        && let Some(found) = line.next()
+    {
+        looked_at += 1;
+        if !found.class.allows(worker) || is_kept_from(state, &found, worker) {
+            continue;
+        }
+        let Some(waiting) = given.not_yet(found) else { continue };
+        if line.peek().is_some_and(|other| other < waiting.rank) {
+            line.put_back(waiting);
+            continue;
+        }
+
+        tasks.push(waiting.task);
+        let next = waiting.next(state);
+        given.note(&waiting, next);
+        if let Some(next) = next {
+            line.put_back(next);
+        }
+    }
+    tasks
+}
+
+/// Returns whether the task has failed to start on the worker before.
+fn is_kept_from(state: &State, waiting: &Waiting<'_>, worker: &Worker) -> bool {
+    waiting.is_apart
+        && state
+            .task(waiting.task)
+            .is_some_and(|task| task.failed_to_start_on().contains(&worker.id))
+}

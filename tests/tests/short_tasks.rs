@@ -1,0 +1,76 @@
+//! Short tasks follow one another on a worker without a round trip between two of them.
+
+use cluster_tests::cluster::Cluster;
+use serde_json::{Value, json};
+
+/// Enough that hundreds wait whenever a fault comes.
+const TASKS: usize = 600;
+
+async fn submit(cluster: &Cluster, tasks: usize) -> Vec<String> {
+    let tasks = (0..tasks).map(|number| cluster.effects().task(&format!("short-{number}")));
+    let body = Value::from_iter(tasks);
+    let answer = cluster.client().post("/api/tasks", &body).await.unwrap().expect(201).json();
+    let ids = answer.as_array().unwrap().iter();
+    ids.map(|task| task["task_id"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn given_ahead(cluster: &Cluster) -> f64 {
+    let leader = cluster.leader().await;
+    let name = "cloudai_attempts_given_ahead_total";
+    cluster.client_of(leader).metric(name).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_runs_once_though_leader_and_worker_die() {
+    let mut cluster = Cluster::builder().workers(1).short_lease().start().await;
+    cluster.clusterctl(&["upgrade", "finish"]).await.expect(0);
+    let mut client = cluster.client();
+    let ids = submit(&cluster, TASKS).await;
+
+    client.await_end(&ids[TASKS / 4]).await;
+    assert!(given_ahead(&cluster).await > 0.0, "none was given ahead");
+    let leader = cluster.leader().await;
+    cluster.master_mut(leader).kill();
+    client.await_end(&ids[TASKS / 2]).await;
+    let worker = cluster.worker_names().into_iter().next().unwrap();
+    cluster.worker_mut(&worker).process().kill();
+    cluster.worker_mut(&worker).start();
+
+    for id in &ids {
+        let task = client.await_end(id).await;
+        assert_eq!(task["state"], "completed", "{task}");
+    }
+    let worker = client.worker(&worker).await;
+    assert_eq!(worker["allocated"]["cpu"], 0.0, "{worker}");
+    cluster.master_mut(leader).restart();
+    cluster.await_converged().await;
+    cluster.check_history().await;
+    cluster.check_replicas_agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_task_that_came_ahead_runs_and_gives_the_others_back() {
+    let cluster = Cluster::builder().workers(1).start().await;
+    cluster.clusterctl(&["upgrade", "finish"]).await.expect(0);
+    let mut client = cluster.client();
+    let mut ids = submit(&cluster, 60).await;
+    let whole = json!({"cpu": 4});
+    let long = json!({"command": ["/bin/sleep", "300"], "priority": 49, "resources": whole});
+    let long = client.submit(&long).await;
+    let behind = json!({"command": ["true"], "priority": 48, "resources": whole});
+    ids.push(client.submit(&behind).await);
+
+    for id in &ids[..60] {
+        client.await_end(id).await;
+    }
+    let task = client.await_state(&long, "running").await;
+    assert_eq!(task["attempts"].as_array().unwrap().len(), 1, "{task}");
+    let behind = &ids[60];
+    let task = client.await_state(behind, "queued").await;
+    assert_eq!(task["pending_reason"], "all 1 workers that fit are busy; 0 like it wait before it");
+
+    client.delete(&format!("/api/tasks/{long}")).await.expect(202);
+    assert_eq!(client.await_end(&long).await["state"], "cancelled");
+    assert_eq!(client.await_end(behind).await["state"], "completed");
+    cluster.check_history().await;
+}
