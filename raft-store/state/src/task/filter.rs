@@ -149,6 +149,7 @@ mod tests {
             attempts: Vec::new(),
             index: LogIndex(1),
             course: None,
+            ahead: None,
         }
     }
 
