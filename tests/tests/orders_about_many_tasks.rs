@@ -2,7 +2,7 @@
 
 use cluster_tests::cluster::Cluster;
 use eventually::{PATIENCE, eventually};
-use serde_json::{Value, json};
+use serde_json::json;
 
 const TASKS: usize = 12_000;
 
@@ -40,7 +40,7 @@ async fn a_new_leader_goes_on_where_the_one_before_has_stopped() {
     eventually("all are queued", PATIENCE, async || {
         let status = cluster.clusterctl(&["-o", "json", "status"]).await.json();
         let queued = status["tasks"]["queued"].clone();
-        if queued == Value::from(TASKS + 1) { Ok(()) } else { Err(status.to_string()) }
+        if queued == TASKS + 1 { Ok(()) } else { Err(status.to_string()) }
     })
     .await;
     let table = cluster.clusterctl(&["job", "list"]).await.expect(0).stdout;

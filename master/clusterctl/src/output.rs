@@ -35,7 +35,7 @@ pub use prompt::worker_box;
 pub use queue::{explanation, queue};
 pub use snapshot::{InspectedSnapshot, SavedSnapshot, saved_snapshot, snapshot};
 pub use table::{Style, columns, fields};
-pub use tasks::listed_tasks;
+pub use tasks::tasks;
 pub use text::{leader, status, task, worker, workers};
 pub use upgrade::upgrade;
 pub use user::{caller_identity, user_tokens};

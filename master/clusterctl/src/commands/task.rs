@@ -1,6 +1,6 @@
 //! `task`: lists, shows, cancels, retries and awaits tasks.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use proto::client::{Client, ClientError};
 use proto::consistency::Consistency;
@@ -135,8 +135,7 @@ pub(super) async fn list(
 }
 
 fn show(context: &Context, tasks: &[v1::Task]) -> Result<(), Failure> {
-    let now = SystemTime::now();
-    context.output.data(tasks, |tasks, style| output::listed_tasks(tasks, now, style))
+    context.output.data(tasks, output::tasks)
 }
 
 /// Returns the tasks that a list selects.

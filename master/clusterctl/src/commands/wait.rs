@@ -1,6 +1,6 @@
 //! Waits for tasks to end, and tells how each ended.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use daemon::progress::Progress;
 use proto::client::Client;
@@ -64,8 +64,7 @@ fn show(progress: &mut Progress, finished: usize, total: usize) {
 
 /// Prints how tasks have ended.
 pub(super) fn print(context: &Context, finished: &[v1::Task]) -> Result<(), Failure> {
-    let now = SystemTime::now();
-    context.output.data(finished, |tasks, style| output::listed_tasks(tasks, now, style))
+    context.output.data(finished, output::tasks)
 }
 
 /// Fails if one of the tasks did not complete.

@@ -12,7 +12,12 @@ const DAY: u64 = 24 * HOUR;
 
 /// Formats tasks as rows, with their ages by the clock of this machine.
 #[must_use]
-pub fn listed_tasks(tasks: &[v1::Task], now: SystemTime, style: Style) -> String {
+#[expect(clippy::disallowed_methods, reason = "the times of tasks are of the wall clock")]
+pub fn tasks(tasks: &[v1::Task], style: Style) -> String {
+    rows(tasks, SystemTime::now(), style)
+}
+
+fn rows(tasks: &[v1::Task], now: SystemTime, style: Style) -> String {
     let rows = tasks.iter().map(|task| {
         let last = task.attempts.last();
         [
@@ -80,7 +85,7 @@ mod tests {
 TASK  STATE   NAME     PRIORITY  WORKER    ATTEMPT  EXIT  AGE  REASON
 t18   queued  -        100       -         0        -     30s  no active worker
 t17   failed  train-7  50        worker-1  1        3     30m  failed as often as max_attempts allows";
-        assert_eq!(listed_tasks(&[waiting, failed], now, Style::Plain), expected);
+        assert_eq!(rows(&[waiting, failed], now, Style::Plain), expected);
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl<'a> Reader<'a> {
             return Err(fault("lies too deep"));
         }
         let (anchor, value) = match event {
-            Event::Alias(anchor) => return self.alias(anchor).map_err(|detail| fault(detail)),
+            Event::Alias(anchor) => return self.alias(anchor).map_err(fault),
             Event::Scalar(text, style, anchor, tag) => {
                 (anchor, scalar(&text, style, tag.as_deref()).map_err(fault)?)
             }
@@ -144,7 +144,11 @@ impl<'a> Reader<'a> {
         for (value, at) in merged {
             let sources = match value {
                 Value::Array(sources) => sources,
-                one => vec![one],
+                one @ (Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::String(_)
+                | Value::Object(_)) => vec![one],
             };
             for source in sources {
                 let Value::Object(source) = source else {

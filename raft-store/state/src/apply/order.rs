@@ -3,7 +3,7 @@
 use crate::{
     AuditAction, AuditOutcome, Command, CreateUserToken, DropOrphans, JobAction, LabelWorker,
     NoteOrder, OrphanSelection, RegisterWorker, Rejection, Reply, SchedulingOrder, SetScheduling,
-    SetSettings, StartJob, State, SubmitTasks,
+    SetSettings, StartJob, State, SubmitTasks, TaskId,
 };
 
 /// An order, as far as the trail tells of it. Nothing in it may be a secret: no digest, environment
@@ -33,12 +33,8 @@ impl Order {
             }
             Command::LabelWorker(command) => Self::of_labels(command),
             Command::SubmitTasks(command) => Self::of_submission(command),
-            Command::CancelTask(command) => {
-                order(AuditAction::CancelTask, format!("task/{}", command.task))
-            }
-            Command::RetryTask(command) => {
-                order(AuditAction::RetryTask, format!("task/{}", command.task.id))
-            }
+            Command::CancelTask(command) => Self::of_task(AuditAction::CancelTask, command.task),
+            Command::RetryTask(command) => Self::of_task(AuditAction::RetryTask, command.task.id),
             Command::StartJob(command) => Self::of_job(command),
             Command::CreateToken(command) => {
                 order(AuditAction::CreateToken, format!("join-token/{}", command.token))
@@ -96,6 +92,10 @@ impl Order {
 
     const fn new(action: AuditAction, object: String, detail: String) -> Self {
         Self { action, object, detail, noted: None }
+    }
+
+    fn of_task(action: AuditAction, task: TaskId) -> Self {
+        Self::new(action, format!("task/{task}"), String::new())
     }
 
     fn of_submission(SubmitTasks { tasks, .. }: &SubmitTasks) -> Self {
