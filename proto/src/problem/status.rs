@@ -46,11 +46,23 @@ impl From<&Status> for Problem {
             .unwrap_or_else(|| kind_of(status.code()));
         Self {
             kind,
-            detail: status.message().to_owned(),
+            detail: detail(status),
             errors: decode_faults(metadata),
             outcome: text(metadata, OUTCOME_KEY).and_then(Outcome::named),
             request_id: text(metadata, REQUEST_ID_KEY).map(Into::into),
         }
+    }
+}
+
+/// Returns what a status says. One that says nothing is not a master's word: a server answers so where it
+/// does not have the method, as one of an older release.
+fn detail(status: &Status) -> String {
+    match status.message() {
+        "" if status.code() == Code::Unimplemented => {
+            "the server does not have this method: it may be of an older release".to_owned()
+        }
+        "" => status.code().description().to_owned(),
+        said => said.to_owned(),
     }
 }
 
@@ -101,6 +113,14 @@ fn decode_faults(metadata: &MetadataMap) -> Vec<Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_status_that_says_nothing_is_told_by_its_code() {
+        let problem = Problem::from(&Status::new(Code::Unimplemented, ""));
+        assert!(problem.detail.contains("an older release"), "{problem:?}");
+        let problem = Problem::from(&Status::new(Code::DataLoss, ""));
+        assert!(!problem.detail.is_empty(), "{problem:?}");
+    }
 
     #[test]
     fn a_problem_reads_back_from_its_status() {
