@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "cloudai/v1/task.proto",
     "cloudai/v1/worker.proto",
     "cloudai/v1/master.proto",
@@ -19,10 +19,11 @@ const FILES: [&str; 11] = [
     "cloudai/v1/audit.proto",
     "cloudai/v1/queue.proto",
     "cloudai/v1/job.proto",
+    "cloudai/v1/schedule.proto",
 ];
 
 /// Messages that are bodies of the REST API too: one type, two encodings.
-const JSON_BODIES: [&str; 57] = [
+const JSON_BODIES: [&str; 63] = [
     "Resources",
     "Constraint",
     "TaskSpec",
@@ -80,10 +81,16 @@ const JSON_BODIES: [&str; 57] = [
     "TaskSelection",
     "Job",
     "JobList",
+    "ScheduleSpec",
+    "ScheduleRun",
+    "Schedule",
+    "SchedulePage",
+    "NextRun",
+    "NextRuns",
 ];
 
 /// Bodies that clients send: an unknown field is refused by name rather than dropped.
-const REQUEST_BODIES: [&str; 8] = [
+const REQUEST_BODIES: [&str; 9] = [
     "Resources",
     "Constraint",
     "TaskSpec",
@@ -92,6 +99,7 @@ const REQUEST_BODIES: [&str; 8] = [
     "CreateTokenRequest",
     "CreateUserTokenRequest",
     "TaskSelection",
+    "ScheduleSpec",
 ];
 
 /// Messages that hold secrets: their `Debug` is written by hand and leaves the secrets out.
@@ -116,9 +124,12 @@ const OMITTED: [&str; 7] = [
     "retries",
 ];
 
-/// Values of enums whose names are symbols.
-const SYMBOLS: [(&str, &str); 2] =
-    [("CONSTRAINT_OPERATOR_EQUALS", "="), ("CONSTRAINT_OPERATOR_NOT_EQUALS", "!=")];
+/// Values of enums with names of their own.
+const SYMBOLS: [(&str, &str); 3] = [
+    ("CONSTRAINT_OPERATOR_EQUALS", "="),
+    ("CONSTRAINT_OPERATOR_NOT_EQUALS", "!="),
+    ("SCHEDULE_OVERLAP_BUFFER_ONE", "buffer_one"),
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     generate(Path::new("."))

@@ -17,6 +17,7 @@ mod orphans;
 mod probes;
 mod queue;
 mod routes;
+mod schedules;
 mod server;
 mod settings;
 mod socket;
@@ -83,6 +84,7 @@ pub(crate) fn list() -> Vec<Route> {
 fn routes() -> Routes {
     let routes = Routes::default();
     let routes = task_routes(routes);
+    let routes = schedule_routes(routes);
     let routes = worker_routes(routes);
     let routes = cluster_routes(routes);
     let routes = user_routes(routes);
@@ -111,6 +113,19 @@ fn task_routes(routes: Routes) -> Routes {
         .get("/api/tasks/{id}/logs", Action::ReadTasks, tasks::logs)
         .get("/api/tasks/{id}/explain", Action::ReadTasks, queue::explain)
         .get("/api/queue", Action::Read, queue::show)
+}
+
+fn schedule_routes(routes: Routes) -> Routes {
+    routes
+        .get("/api/schedules", Action::ReadTasks, schedules::list)
+        .post("/api/schedules", Action::SubmitTasks, schedules::create)
+        .get("/api/schedules/{id}", Action::ReadTasks, schedules::show)
+        .put("/api/schedules/{id}", Action::SubmitTasks, schedules::replace)
+        .delete("/api/schedules/{id}", Action::SubmitTasks, schedules::delete)
+        .get("/api/schedules/{id}/next", Action::ReadTasks, schedules::next)
+        .post("/api/schedules/{id}/run", Action::SubmitTasks, schedules::run)
+        .post("/api/schedules/{id}/pause", Action::SubmitTasks, schedules::pause)
+        .post("/api/schedules/{id}/resume", Action::SubmitTasks, schedules::resume)
 }
 
 fn worker_routes(routes: Routes) -> Routes {

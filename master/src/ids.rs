@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use cluster_state::{InvalidId, JobId, OrphanId, TaskId, TokenId, WorkerId};
+use cluster_state::{InvalidId, JobId, OrphanId, ScheduleName, TaskId, TokenId, WorkerId};
 use proto::problem::{ErrorKind, Problem};
 
 /// Reads the id of a task.
@@ -30,6 +30,11 @@ pub(crate) fn user_token(text: &str) -> Result<TokenId, Problem> {
     text.parse().map_err(|_: InvalidId| {
         Problem::new(ErrorKind::NotFound, "no user has such a token: expected its public part")
     })
+}
+
+/// Reads the name of a schedule.
+pub(crate) fn schedule(text: &str) -> Result<ScheduleName, Problem> {
+    text.parse().map_err(|error: InvalidId| Problem::new(ErrorKind::NotFound, error.to_string()))
 }
 
 /// Reads the id of an orphaned result.

@@ -16,6 +16,7 @@ mod mass_loss;
 mod name_claims;
 pub(crate) mod placement;
 pub(crate) mod reconnection;
+mod schedule_runner;
 mod scheduler;
 mod seeder;
 pub(crate) mod sessions;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cluster_state::{MasterId, Timestamp};
+use cluster_state::{MasterId, RunCounts, Timestamp};
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -316,6 +316,11 @@ impl Metrics {
     }
 
     /// By how many milliseconds each master's wall clock is ahead of the median.
+    /// Counts runs of schedules by what became of them.
+    pub(crate) fn on_scheduled_runs(&self, counts: RunCounts) {
+        self.shared.leading.on_scheduled_runs(counts);
+    }
+
     pub(crate) fn on_clock_offsets(&self, offsets: &BTreeMap<MasterId, i64>) {
         self.shared.leading.on_clock_offsets(offsets);
     }

@@ -11,6 +11,7 @@ mod intake;
 mod jobs;
 mod queue;
 mod registry;
+mod schedules;
 mod server;
 mod tasks;
 mod trailers;

@@ -7,6 +7,7 @@ mod jobs;
 mod members;
 mod orphans;
 mod queue;
+mod schedules;
 mod upgrade;
 mod users;
 
@@ -32,6 +33,7 @@ pub(crate) use self::jobs::jobs;
 pub(crate) use self::members::{member_changed, members};
 pub(crate) use self::orphans::{orphan_page, orphans_dropped};
 pub(crate) use self::queue::{queue_summary, task_explanation};
+pub(crate) use self::schedules::{next_runs, schedule, schedule_page};
 pub(crate) use self::upgrade::upgrade;
 pub(crate) use self::users::{caller_identity, created_user_token, user_tokens};
 use crate::operations::{

@@ -15,6 +15,7 @@ mod member_calls;
 mod operator_calls;
 mod orphan_calls;
 mod queue_calls;
+mod schedule_calls;
 mod snapshot;
 mod targets;
 mod upgrade_calls;

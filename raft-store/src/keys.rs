@@ -2,7 +2,9 @@
 //!
 //! Numbers in keys are big-endian, so that RocksDB's byte order is the order of the numbers.
 
-use cluster_state::{HolderId, JobId, LogIndex, OrphanId, TaskId, Term, Timestamp, TokenId};
+use cluster_state::{
+    HolderId, JobId, LogIndex, OrphanId, ScheduleName, TaskId, Term, Timestamp, TokenId,
+};
 
 use crate::codec::CodecError;
 
@@ -138,6 +140,8 @@ pub(crate) enum StateRecord {
     Trail = 42,
     /// Range of jobs, from level 2 on. Key: [`job_key`]. Value: `Job`.
     Jobs = 52,
+    /// Range of schedules, from level 2 on. Key: [`schedule_key`]. Value: `Schedule`.
+    Schedules = 50,
 }
 
 impl StateRecord {
@@ -164,6 +168,11 @@ pub(crate) fn user_token_key(id: &TokenId) -> Vec<u8> {
 /// Returns the key of a holder of certificates: its range, and its id, UTF-8.
 pub(crate) fn holder_key(id: &HolderId) -> Vec<u8> {
     StateRecord::Holders.with_text(id.as_str())
+}
+
+/// Returns the key of a schedule: its range, and its name, UTF-8.
+pub(crate) fn schedule_key(name: &ScheduleName) -> Vec<u8> {
+    StateRecord::Schedules.with_text(name.as_str())
 }
 
 /// Returns the key of a record of the trail: its range, and its log position, 8 bytes.

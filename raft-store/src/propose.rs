@@ -276,6 +276,7 @@ impl Proposer {
 fn is_repeatable(command: &Command) -> bool {
     match command.itself() {
         Command::SubmitTasks(submission) => submission.idempotency_key.is_some(),
+        Command::RunSchedule(order) => order.idempotency_key.is_some(),
         Command::RegisterWorker(_)
         | Command::LabelWorker(_)
         | Command::AcknowledgeMassLoss
@@ -315,6 +316,10 @@ fn is_repeatable(command: &Command) -> bool {
         | Command::RevokeCertificates(_)
         | Command::ForgetWorker(_)
         | Command::RotateAuthority(_)
+        | Command::PutSchedule(_)
+        | Command::DeleteSchedule(_)
+        | Command::PauseSchedule(_)
+        | Command::AdvanceSchedules(_)
         | Command::Tick(_) => false,
     }
 }

@@ -162,6 +162,7 @@ impl Restored {
         restore_range(database, StateRecord::Orphans, &mut state, Record::Orphan)?;
         restore_range(database, StateRecord::Trail, &mut state, Record::Audit)?;
         restore_range(database, StateRecord::Jobs, &mut state, Record::Job)?;
+        restore_range(database, StateRecord::Schedules, &mut state, Record::Schedule)?;
 
         Ok(Self { state, applied, membership })
     }

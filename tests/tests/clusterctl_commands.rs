@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cluster_tests::cluster::Cluster;
 use cluster_tests::clusterctl::clusterctl;
+use eventually::{eventually, require};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,6 +68,40 @@ async fn an_operator_sees_and_moves_the_leader_and_keeps_the_registry() {
     assert!(refused.stderr.contains(&reason), "{refused:?}");
     assert_eq!(cluster.leader().await, to);
     cluster.master(frozen).thaw();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_is_kept_by_command() {
+    let cluster = Cluster::builder().workers(1).start().await;
+    let help = cluster.clusterctl(&["schedule", "create", "--help"]).await.expect(0).stdout;
+    assert!(help.contains("--cron") && !help.contains("--idempotency-key"), "{help}");
+    let create = |cron: &'static str| {
+        let zone = "Europe/Berlin";
+        ["schedule", "create", "nightly", "--cron", cron, "--time-zone", zone, "--", "true"]
+    };
+    eventually("the level allows a schedule", Duration::from_secs(60), async || {
+        let created = cluster.clusterctl(&create("30 2 * * MON-FRI")).await;
+        require(created.code == 0, || format!("{created:?}"))
+    })
+    .await;
+    cluster.clusterctl(&create("30 2 * * MON-FRI")).await.expect(4);
+    let refused = cluster.clusterctl(&create("0 0 30 2 *")).await.expect(1);
+    assert!(refused.stderr.contains("it never comes"), "{refused:?}");
+
+    let list = cluster.clusterctl(&["schedule", "list"]).await.expect(0).stdout;
+    assert!(list.contains("nightly") && list.contains("active"), "{list}");
+    let next = cluster.clusterctl(&["schedule", "next", "nightly", "-n", "2"]).await.expect(0);
+    assert_eq!(next.stdout.lines().count(), 3, "{}", next.stdout);
+    cluster.clusterctl(&["schedule", "pause", "nightly"]).await.expect(0);
+    let run = ["-o", "json", "schedule", "run", "nightly"];
+    let task = cluster.clusterctl(&run).await.expect(0).json();
+    let id = task["task_id"].as_str().unwrap();
+    cluster.client().await_state(id, "completed").await;
+    let shown = cluster.clusterctl(&["schedule", "show", "nightly"]).await.expect(0).stdout;
+    assert!(shown.contains("paused") && shown.contains(id), "{shown}");
+    cluster.clusterctl(&["schedule", "resume", "nightly"]).await.expect(0);
+    cluster.clusterctl(&["schedule", "delete", "nightly"]).await.expect(0);
+    cluster.clusterctl(&["schedule", "show", "nightly"]).await.expect(3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ mod job;
 mod member;
 mod operator;
 mod orphan;
+mod schedule;
 mod shell;
 mod snapshot;
 mod submit;
@@ -28,6 +29,7 @@ pub use operator::{
     ConfigCommand, DrainArgs, LabelArgs, LabelChange, MassLossCommand, TokenCommand, WorkerCommand,
 };
 pub use orphan::OrphanCommand;
+pub use schedule::{CreateScheduleArgs, ScheduleCommand};
 pub use shell::{ShellCommand, ShellLine};
 pub use snapshot::{RestoreArgs, SnapshotCommand};
 pub use submit::{SpecArgs, SubmitArgs, TimingArgs};
@@ -204,6 +206,12 @@ pub enum ClusterCommand {
         /// Number of classes of tasks that are listed, the longest first
         #[arg(long, default_value_t = 20)]
         limit: u32,
+    },
+    /// Manage tasks that are submitted again and again, at times of a clock
+    Schedule {
+        /// Action to take
+        #[command(subcommand)]
+        command: ScheduleCommand,
     },
     /// Manage join tokens
     Token {

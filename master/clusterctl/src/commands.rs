@@ -13,6 +13,7 @@ mod logs;
 mod mass_loss;
 mod member;
 mod orphan;
+mod schedule;
 mod shell;
 mod snapshot;
 mod submit;
@@ -132,6 +133,7 @@ async fn ask(context: &Context, command: ClusterCommand) -> Result<(), Failure> 
             context.output.data(&queue, output::queue)
         }
         ClusterCommand::Job { command } => job::run(context, command).await,
+        ClusterCommand::Schedule { command } => Box::pin(schedule::run(context, command)).await,
         ClusterCommand::Token { command } => token::run(context, command).await,
         ClusterCommand::User { command } => user::run(context, command).await,
         ClusterCommand::Config { command } => config::run(context, command).await,

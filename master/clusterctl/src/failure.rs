@@ -62,6 +62,9 @@ pub enum Failure {
     /// Files do not hold tasks.
     #[error(transparent)]
     TaskFile(#[from] TaskFileError),
+    /// Files hold several tasks for one schedule, or none.
+    #[error("a schedule has one task, and here are others")]
+    NotOneTask,
     /// A secret of a task has no value.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -174,6 +177,7 @@ impl Failure {
             Self::LocalCluster(LocalClusterError::Client(error)) => code_of(error.kind()),
             Self::NoLeader => 6,
             Self::NoValue { .. }
+            | Self::NotOneTask
             | Self::NotConfirmed
             | Self::Secret(_)
             | Self::KeyInClearText
@@ -253,6 +257,7 @@ impl Failure {
             Self::Client(error) | Self::Submit { source: error, .. } => Some(error),
             Self::LocalCluster(LocalClusterError::Client(error)) => Some(error),
             Self::ReadFile { .. }
+            | Self::NotOneTask
             | Self::Credentials(_)
             | Self::WriteFile { .. }
             | Self::Program { .. }

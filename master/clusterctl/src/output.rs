@@ -11,6 +11,7 @@ mod operator;
 mod orphan;
 mod prompt;
 mod queue;
+mod schedule;
 mod snapshot;
 mod table;
 mod tasks;
@@ -33,6 +34,7 @@ pub use operator::{config, mass_loss, reconnections, tokens, worker_history, wor
 pub use orphan::orphans;
 pub use prompt::worker_box;
 pub use queue::{explanation, queue};
+pub use schedule::{next_runs, schedule, schedules};
 pub use snapshot::{InspectedSnapshot, SavedSnapshot, saved_snapshot, snapshot};
 pub use table::{Style, columns, fields};
 pub use tasks::tasks;

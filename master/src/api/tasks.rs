@@ -101,7 +101,8 @@ fn without_position(mut problem: Problem) -> Problem {
     problem
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+/// Returns the idempotency key that the headers name.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut keys = headers.get_all("idempotency-key").iter();
     let key = keys.next().map(|key| key.to_str().map(str::to_owned)).transpose();
     match (key, keys.next()) {

@@ -197,6 +197,7 @@ impl Event {
                 | Record::Task(_)
                 | Record::IdempotencyKey(_)
                 | Record::Departed(_)
+                | Record::Schedule(_)
                 | Record::UserToken(_)
                 | Record::Audit(_)
                 | Record::Issuer(_)
@@ -210,6 +211,7 @@ impl Event {
                 | Key::Task(_)
                 | Key::IdempotencyKey(_)
                 | Key::Departed(_)
+                | Key::Schedule(_)
                 | Key::UserToken(_)
                 | Key::Audit(_)
                 | Key::Issuer

@@ -19,6 +19,7 @@ use super::health::HealthRecorder;
 use super::jobs::JobRunner;
 use super::liveness::{self, Liveness};
 use super::reconnection::ReconnectionMonitor;
+use super::schedule_runner::ScheduleRunner;
 use super::scheduler::Scheduler;
 use super::seeder::Seeder;
 use super::sessions::WorkerSessions;
@@ -192,6 +193,7 @@ impl Supervisor {
         duties.start(Farewell::new(Arc::clone(leader)));
         duties.start(Ticker::new(self.node.clone(), leader.term, settings()));
         let metrics = self.metrics.clone();
+        duties.start(ScheduleRunner::new(self.node.clone(), leader.term, metrics.clone()));
         duties.start(Timekeeper::new(self.node.clone(), metrics, settings()));
         duties.start(Seeder::new(self.node.clone(), leader.term, settings()));
         duties.start(JobRunner::new(self.node.clone(), leader.term));

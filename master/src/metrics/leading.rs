@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use cluster_state::{AttemptOutcomeKind, MasterId};
+use cluster_state::{AttemptOutcomeKind, MasterId, RunCounts};
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -90,6 +90,7 @@ pub(super) struct Leading {
     stale: Family<Label, Counter>,
     dispatch_failures: Family<Label, Counter>,
     given_ahead: Counter,
+    scheduled_runs: Family<Label, Counter>,
     clock_offsets: Family<Peer, Gauge<f64, AtomicU64>>,
 }
 
@@ -127,6 +128,7 @@ impl Leading {
             stale: Family::default(),
             dispatch_failures: Family::default(),
             given_ahead: Counter::default(),
+            scheduled_runs: Family::default(),
             clock_offsets: Family::default(),
         };
 
@@ -143,6 +145,7 @@ impl Leading {
         for outcome in [REACHED, FAILED] {
             drop(leading.announcements.get_or_create(&Label("outcome", outcome)));
         }
+        leading.on_scheduled_runs(RunCounts::default());
         for kind in STALE_KINDS {
             drop(leading.stale.get_or_create(&Label("kind", kind)));
         }
@@ -182,6 +185,13 @@ impl Leading {
 
     pub(super) fn on_attempt_ended(&self, outcome: AttemptOutcomeKind) {
         self.ended.get_or_create(&Label("outcome", outcome.name())).inc();
+    }
+
+    pub(super) fn on_scheduled_runs(&self, counts: RunCounts) {
+        let RunCounts { started, skipped, missed } = counts;
+        for (outcome, count) in [("fired", started), ("skipped", skipped), ("missed", missed)] {
+            self.scheduled_runs.get_or_create(&Label("outcome", outcome)).inc_by(count);
+        }
     }
 
     pub(super) fn on_clock_offsets(&self, offsets: &BTreeMap<MasterId, i64>) {
@@ -229,6 +239,7 @@ impl Leading {
             "Attempts given to workers ahead of the room for them",
             leading.given_ahead,
         );
+        to.register("schedule_runs", "Runs of schedules decided about", leading.scheduled_runs);
         to.register("stale_rejections", "Messages refused as outdated", leading.stale);
         to.register(
             "clock_offset_seconds",

@@ -54,6 +54,8 @@ pub(crate) struct ClusterSample {
     pub(super) holds_issuer_key: Option<bool>,
     /// True while a mass loss slows requeueing.
     pub(super) is_mass_loss: bool,
+    /// Schedules, by whether they are paused.
+    pub(super) schedules: BTreeMap<&'static str, u64>,
     /// Orphaned results that nobody has dropped.
     pub(super) orphans: u64,
     /// Those that there was no room for.
@@ -112,6 +114,7 @@ impl ClusterSample {
             worker_certificate_left: None,
             holds_issuer_key: None,
             is_mass_loss: state.mass_loss().is_some_and(MassLoss::brakes),
+            schedules: schedules(state),
             orphans: u64::try_from(state.orphans().len()).unwrap_or(u64::MAX),
             orphans_displaced: state.meta().orphans_displaced,
             absences: if leadership.is_leading() {
@@ -237,6 +240,14 @@ fn tasks(state: &State) -> BTreeMap<&'static str, u64> {
     state.task_counts().iter().map(|(kind, count)| (kind.name(), count)).collect()
 }
 
+fn schedules(state: &State) -> BTreeMap<&'static str, u64> {
+    let mut counts = BTreeMap::from([("active", 0), ("paused", 0)]);
+    for schedule in state.schedules() {
+        *counts.entry(if schedule.is_paused { "paused" } else { "active" }).or_default() += 1;
+    }
+    counts
+}
+
 fn queue_oldest(state: &State, now: Timestamp) -> Duration {
     state.oldest_waiting().map_or(Duration::ZERO, |oldest| now.since(oldest.queued_at()))
 }
@@ -302,6 +313,7 @@ impl Collector for ClusterSample {
         family(&mut encoder, "members", "Members of the cluster", "role", &self.members)?;
         family(&mut encoder, "workers", "Registered workers", "state", &self.workers)?;
         family(&mut encoder, "tasks", "Live tasks", "state", &self.tasks)?;
+        family(&mut encoder, "schedules", "Schedules", "state", &self.schedules)?;
         if self.is_leader {
             let lags = self.lags.iter().map(|(peer, lag)| (peer.to_string(), *lag)).collect();
             let help = "Entries that a follower lacks";

@@ -40,6 +40,7 @@ fn series_of_the_leader_are_absent_on_a_follower() {
         "cloudai_workers_flapping",
         "cloudai_task_submit_to_start_seconds",
         "cloudai_clock_offset_seconds",
+        "cloudai_schedule_runs",
     ] {
         assert!(!follower.contains(name), "{name}");
     }
@@ -68,6 +69,7 @@ fn counters_of_a_leader_begin_at_zero() {
         "cloudai_reconnect_monitor_running 0",
         "cloudai_workers_inactive_over_5m 0",
         "cloudai_mass_loss 0",
+        "cloudai_schedule_runs_total{outcome=\"missed\"} 0",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }

@@ -37,6 +37,12 @@ impl TryFrom<String> for SubmissionKey {
     }
 }
 
+impl From<SubmissionKey> for Arc<str> {
+    fn from(SubmissionKey(key): SubmissionKey) -> Self {
+        key
+    }
+}
+
 /// Tasks that a submission has brought into being, now or when it was made for the first time.
 #[derive(Debug)]
 struct Accepted {

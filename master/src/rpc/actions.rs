@@ -4,7 +4,7 @@ use crate::access::Action;
 
 /// Methods of each service, with the action that their callers must be allowed. A method that is not
 /// here is refused.
-const ACTIONS: [(&str, &[(&str, Action)]); 13] = [
+const ACTIONS: [(&str, &[(&str, Action)]); 14] = [
     (
         "cloudai.v1.TaskService",
         &[
@@ -75,6 +75,19 @@ const ACTIONS: [(&str, &[(&str, Action)]); 13] = [
             ("RetryTasks", Action::SubmitTasks),
             ("Get", Action::ReadTasks),
             ("List", Action::ReadTasks),
+        ],
+    ),
+    (
+        "cloudai.v1.ScheduleService",
+        &[
+            ("Create", Action::SubmitTasks),
+            ("Replace", Action::SubmitTasks),
+            ("Get", Action::ReadTasks),
+            ("List", Action::ReadTasks),
+            ("Next", Action::ReadTasks),
+            ("Run", Action::SubmitTasks),
+            ("Pause", Action::SubmitTasks),
+            ("Delete", Action::SubmitTasks),
         ],
     ),
     ("cloudai.v1.AuditService", &[("ListAudit", Action::ReadAudit)]),

@@ -14,6 +14,7 @@ use proto::v1::job_service_server::JobServiceServer;
 use proto::v1::master_service_server::MasterServiceServer;
 use proto::v1::queue_service_server::QueueServiceServer;
 use proto::v1::registry_service_server::RegistryServiceServer;
+use proto::v1::schedule_service_server::ScheduleServiceServer;
 use proto::v1::task_service_server::TaskServiceServer;
 use proto::v1::user_service_server::UserServiceServer;
 use raft_store::{Loops, RaftEndpoint};
@@ -31,6 +32,7 @@ use super::intake::Intake;
 use super::jobs::JobEndpoint;
 use super::queue::QueueEndpoint;
 use super::registry::RegistryEndpoint;
+use super::schedules::ScheduleEndpoint;
 use super::tasks::TaskEndpoint;
 use super::trailers::WithTrailers;
 use super::users::UserEndpoint;
@@ -159,6 +161,7 @@ impl GrpcServer {
             .add_service(audit)
             .add_service(queue)
             .add_service(jobs)
+            .add_service(schedule_service(&operations))
             .add_service(certificates)
             .add_service(health)
             .add_service(reflection().build_v1()?)
@@ -168,4 +171,9 @@ impl GrpcServer {
             .await?;
         Ok(())
     }
+}
+
+fn schedule_service(operations: &Operations) -> ScheduleServiceServer<ScheduleEndpoint> {
+    ScheduleServiceServer::new(ScheduleEndpoint { operations: operations.clone() })
+        .max_encoding_message_size(MESSAGE_BYTES_MAX)
 }

@@ -262,6 +262,49 @@ async fn a_scope_hides_the_tasks_of_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_scope_and_a_role_count_for_schedules_too() {
+    let master = OneMaster::start().await;
+    let admin = master.post("/api/users/tokens", &json!({"user": "a", "role": "admin"})).await;
+    let admin = User::new(&master, admin.json()["token"].as_str().unwrap());
+    let body = json!({"user": "ci", "role": "submitter", "scope": "team=blue"});
+    let (_, blue) = admin.create(body).await;
+    let (_, viewer) = admin.create(json!({"user": "vi", "role": "viewer"})).await;
+    let schedule = |name: &str, team: &str| {
+        let task = json!({"command": ["true"], "labels": {"team": team}, "env": {"A": "fast"}});
+        json!({"name": name, "cron": "@yearly", "task": task})
+    };
+    for (user, name, team, status) in [
+        (&blue, "own", "blue", 201),
+        (&blue, "foreign", "red", 403),
+        (&admin, "other", "red", 201),
+        (&viewer, "mine", "red", 403),
+    ] {
+        let created = user.ask("POST", "/api/schedules", &schedule(name, team)).await;
+        assert_eq!(created.status, status, "{}", created.body);
+    }
+    let listed = blue.get("/api/schedules").await.json();
+    assert_eq!(
+        json!([listed["schedules"][0]["name"], listed["schedules"][1]]),
+        json!(["own", null])
+    );
+    for (method, path) in [
+        ("GET", "/api/schedules/other"),
+        ("GET", "/api/schedules/other/next"),
+        ("PUT", "/api/schedules/other"),
+        ("POST", "/api/schedules/other/run"),
+        ("POST", "/api/schedules/other/pause"),
+        ("DELETE", "/api/schedules/other"),
+    ] {
+        let refused = blue.ask(method, path, &schedule("other", "blue")).await;
+        assert_eq!(refused.status, 403, "{method} {path}: {}", refused.body);
+    }
+    assert_eq!(blue.ask("POST", "/api/schedules/own/run", &Value::Null).await.status, 201);
+    assert!(blue.get("/api/schedules/own").await.body.contains("fast"));
+    assert!(!viewer.get("/api/schedules/own").await.body.contains("fast"));
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_guesses_is_told_to_wait_and_a_good_token_is_not() {
     let master = closed().await;
     let (root, guesser) = (User::new(&master, FIRST), User::new(&master, "clu_abc_def"));

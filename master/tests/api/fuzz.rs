@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use crate::one_master::OneMaster;
 
 /// Requests of all kinds: method and path, and the body.
-const REQUESTS: [(&str, &str); 29] = [
+const REQUESTS: [(&str, &str); 31] = [
     ("GET /api/tasks?state=queued&limit=2&cursor=t9", ""),
     ("GET /api/tasks?index=1&wait=1ms&consistency=stale", ""),
     ("GET /api/tasks/t1/logs?attempt=1&stream=stdout&tail=3", ""),
@@ -42,6 +42,11 @@ const REQUESTS: [(&str, &str); 29] = [
     ("PUT /api/cluster/upgrade", r#"{"hold":true}"#),
     ("GET /api/cluster/members", ""),
     ("GET /api/cluster/orphans?limit=2&cursor=o1", ""),
+    (
+        "POST /api/schedules",
+        r#"{"name":"a","cron":"*/5 1-3 * * MON","time_zone":"UTC","overlap":"allow","task":{"command":["a"]}}"#,
+    ),
+    ("GET /api/schedules/a/next?count=2", ""),
     (
         "GET /api/audit?limit=2&cursor=9&order=oldest&principal=anonymous&since=2025-01-01T00:00:00Z",
         "",

@@ -28,6 +28,7 @@ mod probes;
 mod queue;
 mod reconnection;
 mod registry;
+mod schedules;
 mod scripted_worker;
 mod settings;
 mod strangers;

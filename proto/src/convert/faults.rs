@@ -120,6 +120,15 @@ pub enum Breach {
     /// A label is both set and removed.
     #[error("is set by the same request")]
     SetAndRemoved,
+    /// A policy for runs that overlap is unknown.
+    #[error("is not one of skip, buffer_one, allow")]
+    Overlap,
+    /// The time by which a run may be late is out of its range.
+    #[error("is out of range: 10s to a year are allowed")]
+    CatchUpWindow,
+    /// The task of a schedule would be bound to one point in time.
+    #[error("is a point in time, which runs of a schedule cannot share")]
+    PointInTime,
     /// The role of a user is unknown.
     #[error("is not one of viewer, submitter, operator, admin")]
     Role,

@@ -140,7 +140,28 @@ pub(super) fn show(wire: &mut v1::Task, task: &Task) {
     wire.no_retry_exit_codes = final_codes.iter().map(ToString::to_string).collect();
 }
 
-fn duration(duration: Duration) -> String {
+/// Adds to the description of a task what it asks for of its time.
+pub(super) fn describe(wire: &mut v1::TaskSpec, timing: &Timing) {
+    match timing.start {
+        Some(When::After(delay)) => wire.delay = Some(duration(delay)),
+        Some(When::At(at)) => wire.not_before = Some(rfc3339(at)),
+        None => {}
+    }
+    wire.queue_timeout = timing.queue_timeout.map(duration);
+    wire.deadline = timing.deadline.map(|deadline| match deadline {
+        When::After(after) => duration(after),
+        When::At(at) => rfc3339(at),
+    });
+    let RetryPolicy { factor_milli, max_backoff, jitter_milli, final_codes } = &timing.retry;
+    wire.retry_factor = Some(*factor_milli)
+        .filter(|factor| *factor != RetryPolicy::FACTOR_MILLI_DEFAULT)
+        .map(as_decimal);
+    wire.retry_max_backoff = max_backoff.map(duration);
+    wire.retry_jitter = Some(*jitter_milli).filter(|jitter| *jitter > 0).map(as_decimal);
+    wire.no_retry_exit_codes = final_codes.iter().map(ToString::to_string).collect();
+}
+
+pub(super) fn duration(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }
 

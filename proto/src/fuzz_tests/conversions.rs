@@ -13,8 +13,8 @@ use prost::Message;
 
 use super::{MEMORY, encoded};
 use crate::convert::{
-    Invalid, NewUserToken, Registration, finished_attempts, label_changes, orphan_selection,
-    scheduling_order, task_filter, task_specs, token_ttl, unfitness,
+    Invalid, NewSchedule, NewUserToken, Registration, finished_attempts, label_changes,
+    orphan_selection, scheduling_order, task_filter, task_specs, token_ttl, unfitness,
 };
 use crate::v1;
 
@@ -110,6 +110,11 @@ fn what_a_client_asks_for_is_within_its_bounds() {
         let token = |wire: v1::CreateTokenRequest| token_ttl(&wire);
         if let Some(Some(ttl)) = convert(&bytes, token) {
             assert!(!ttl.is_zero());
+        }
+        let schedule = |wire: v1::ScheduleSpec| NewSchedule::try_from(wire);
+        if let Some(schedule) = convert(&bytes, schedule) {
+            check_spec(&schedule.plan.task);
+            assert!(!schedule.plan.task.names_points_in_time());
         }
         let user_token = |wire: v1::CreateUserTokenRequest| NewUserToken::try_from(wire);
         if let Some(token) = convert(&bytes, user_token) {

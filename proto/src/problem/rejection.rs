@@ -11,6 +11,7 @@ impl From<&Rejection> for ErrorKind {
             Rejection::UnknownWorker { .. }
             | Rejection::NoMassLoss
             | Rejection::NoUserToken { .. }
+            | Rejection::UnknownSchedule { .. }
             | Rejection::UnknownOrphan { .. } => Self::NotFound,
             Rejection::InvalidToken { .. } | Rejection::RevokedCertificate { .. } => {
                 Self::Forbidden
@@ -33,13 +34,15 @@ impl From<&Rejection> for ErrorKind {
             | Rejection::LateRegistration { .. }
             | Rejection::BelowLevel { .. }
             | Rejection::NotRetryable { .. }
+            | Rejection::ScheduleExists { .. }
+            | Rejection::ScheduleBusy { .. }
             | Rejection::SettingsChanged { .. } => Self::Conflict,
             Rejection::NameInUse { .. }
             | Rejection::LateStart { .. }
             | Rejection::BoundName { .. } => Self::NameInUse,
             Rejection::IdempotencyConflict => Self::IdempotencyConflict,
             // The same order may succeed a moment later.
-            Rejection::RetriedMeanwhile => Self::Overloaded,
+            Rejection::RetriedMeanwhile | Rejection::NotAhead { .. } => Self::Overloaded,
             Rejection::LimitReached { .. } => Self::LimitReached,
             Rejection::QueueFull { .. } => Self::QueueFull,
             Rejection::Invalid { .. } | Rejection::Untimely { .. } => Self::InvalidTask,

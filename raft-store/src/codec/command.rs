@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 use cluster_state::{
-    Actor, AdoptIssuer, AdvanceJob, AssignAhead, AssignTasks, AuditRecord, BeginTerm, CancelTask,
-    ChangeHealth, Command, ConnectWorker, CreateToken, CreateUserToken, DisconnectWorkers,
-    DropOrphans, EndMassLoss, FinishAttempts, ForgetDeparted, ForgetWorker, HoldAttempts,
-    IssueCertificate, LabelWorker, Level, NoteOrder, NoteRival, Ordered, Proposal, PruneTrail,
-    RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts, RetryTask, RevokeCertificates,
-    RevokeToken, RevokeUserToken, RotateAuthority, SeedSettings, SetScheduling, SetSettings,
-    StartAttempts, StartJob, SubmitTasks, Tick, Timestamp, UnregisterWorker,
+    Actor, AdoptIssuer, AdvanceJob, AdvanceSchedules, AssignAhead, AssignTasks, AuditRecord,
+    BeginTerm, CancelTask, ChangeHealth, Command, ConnectWorker, CreateToken, CreateUserToken,
+    DeleteSchedule, DisconnectWorkers, DropOrphans, EndMassLoss, FinishAttempts, ForgetDeparted,
+    ForgetWorker, HoldAttempts, IssueCertificate, LabelWorker, Level, NoteOrder, NoteRival,
+    Ordered, PauseSchedule, Proposal, PruneTrail, PutSchedule, RaiseLevel, RaiseMassLoss,
+    RegisterWorker, RequeueAttempts, RetryTask, RevokeCertificates, RevokeToken, RevokeUserToken,
+    RotateAuthority, RunSchedule, SeedSettings, SetScheduling, SetSettings, StartAttempts,
+    StartJob, SubmitTasks, Tick, Timestamp, UnregisterWorker,
 };
 use serde::{Deserialize, Serialize};
 
@@ -114,6 +115,11 @@ fn write_command(command: &Command, cluster: Level, to: &mut Vec<u8>) -> Result<
         Command::RotateAuthority(command) => encode_into(command, cluster, to),
         Command::NoteOrder(command) => encode_into(command, cluster, to),
         Command::PruneTrail(command) => encode_into(command, cluster, to),
+        Command::PutSchedule(command) => encode_into(command, cluster, to),
+        Command::DeleteSchedule(command) => encode_into(command, cluster, to),
+        Command::PauseSchedule(command) => encode_into(command, cluster, to),
+        Command::RunSchedule(command) => encode_into(command, cluster, to),
+        Command::AdvanceSchedules(command) => encode_into(command, cluster, to),
         Command::Ordered(_) => Err(CodecError::UnknownCommand(ORDERED_TYPE)),
     }
 }
@@ -187,6 +193,11 @@ fn read_command(kind: u8, level: Level, body: &[u8]) -> Result<Command, CodecErr
         RevokeCertificates::TYPE => Command::RevokeCertificates(read_body(level, body)?),
         ForgetWorker::TYPE => Command::ForgetWorker(read_body(level, body)?),
         RotateAuthority::TYPE => Command::RotateAuthority(read_body(level, body)?),
+        PutSchedule::TYPE => Command::PutSchedule(read_body(level, body)?),
+        DeleteSchedule::TYPE => Command::DeleteSchedule(read_body(level, body)?),
+        PauseSchedule::TYPE => Command::PauseSchedule(read_body(level, body)?),
+        RunSchedule::TYPE => Command::RunSchedule(read_body(level, body)?),
+        AdvanceSchedules::TYPE => Command::AdvanceSchedules(read_body(level, body)?),
         unknown => return Err(CodecError::UnknownCommand(unknown)),
     })
 }

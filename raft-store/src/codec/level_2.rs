@@ -3,10 +3,11 @@
 mod tasks;
 
 use cluster_state::{
-    AdoptIssuer, AdvanceJob, AssignAhead, AuditRecord, ClusterId, CreateUserToken, DropOrphans,
-    Epoch, ForgetWorker, HoldAttempts, HolderRecord, IssueCertificate, IssuerRecord, Job, Level,
-    Meta, NoteOrder, Orphan, PruneTrail, RetryTask, RevokeCertificates, RevokeUserToken,
-    RotateAuthority, SeedSettings, SetSettings, SettingsRecord, StartJob, TaskId, Term, Timestamp,
+    AdoptIssuer, AdvanceJob, AdvanceSchedules, AssignAhead, AuditRecord, ClusterId,
+    CreateUserToken, DeleteSchedule, DropOrphans, Epoch, ForgetWorker, HoldAttempts, HolderRecord,
+    IssueCertificate, IssuerRecord, Job, Level, Meta, NoteOrder, Orphan, PauseSchedule, PruneTrail,
+    PutSchedule, RetryTask, RevokeCertificates, RevokeUserToken, RotateAuthority, RunSchedule,
+    Schedule, SeedSettings, SetSettings, SettingsRecord, StartJob, TaskId, Term, Timestamp,
     UserToken,
 };
 use serde::{Deserialize, Serialize};
@@ -177,5 +178,35 @@ impl Versioned for NoteOrder {
 
 impl Versioned for PruneTrail {
     const TYPE: u8 = 42;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for Schedule {
+    const TYPE: u8 = 50;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for PutSchedule {
+    const TYPE: u8 = 80;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for DeleteSchedule {
+    const TYPE: u8 = 81;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for PauseSchedule {
+    const TYPE: u8 = 82;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for RunSchedule {
+    const TYPE: u8 = 83;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for AdvanceSchedules {
+    const TYPE: u8 = 84;
     const LEVEL: Level = LEVEL;
 }

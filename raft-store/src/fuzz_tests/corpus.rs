@@ -15,10 +15,11 @@ use std::fs;
 use std::path::PathBuf;
 
 use cluster_state::{
-    AdoptIssuer, AdvanceJob, AssignAhead, AuditRecord, CreateUserToken, Departed, DropOrphans,
-    HoldAttempts, HolderRecord, IdempotencyRecord, IssuerRecord, Job, JoinToken, LeaderRecord,
-    Level, LogIndex, MassLoss, Meta, NoteOrder, Orphan, PruneTrail, RetryTask, RevokeUserToken,
-    RotateAuthority, SettingsRecord, StartJob, State, Task, UserToken, Worker,
+    AdoptIssuer, AdvanceJob, AdvanceSchedules, AssignAhead, AuditRecord, CreateUserToken, Departed,
+    DropOrphans, HoldAttempts, HolderRecord, IdempotencyRecord, IssuerRecord, Job, JoinToken,
+    LeaderRecord, Level, LogIndex, MassLoss, Meta, NoteOrder, Orphan, PruneTrail, PutSchedule,
+    RetryTask, RevokeUserToken, RotateAuthority, Schedule, SettingsRecord, StartJob, State, Task,
+    UserToken, Worker,
 };
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -94,6 +95,7 @@ fn read_record(bytes: &[u8], level: Level) -> Result<(String, Vec<u8>), CodecErr
         IssuerRecord::TYPE => read::<IssuerRecord>(bytes, level),
         HolderRecord::TYPE => read::<HolderRecord>(bytes, level),
         Job::TYPE => read::<Job>(bytes, level),
+        Schedule::TYPE => read::<Schedule>(bytes, level),
         _ => Err(CodecError::OtherType { found, expected: 0 }),
     }
 }
@@ -204,8 +206,11 @@ fn every_type_that_this_release_writes_is_in_the_corpus() {
     let ahead = [AssignAhead::TYPE, HoldAttempts::TYPE];
     let commands = (1..=DropOrphans::TYPE).chain(users).chain(certificates);
     let commands = commands.chain(orders).chain(ahead).chain(jobs);
+    let schedules = PutSchedule::TYPE..=AdvanceSchedules::TYPE;
+    let commands = commands.chain(schedules);
     let records = [UserToken::TYPE, IssuerRecord::TYPE, HolderRecord::TYPE, AuditRecord::TYPE];
     let records = records.into_iter().chain([Job::TYPE]);
+    let records = records.into_iter().chain([Schedule::TYPE]);
     let types = (1..=Orphan::TYPE).chain(records).map(|kind| (Kind::Record, kind));
     let types = types.chain(commands.map(|kind| (Kind::Command, kind))).collect::<BTreeSet<_>>();
     assert_eq!(written, types, "the samples have one of each type");

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use cluster_fuzz::{Fuzz, mutated};
 use cluster_state::{
     AuditRecord, Change, ClusterId, Departed, HolderRecord, IdempotencyRecord, IssuerRecord, Job,
-    JoinToken, LeaderRecord, Level, LogIndex, MassLoss, MasterId, Meta, Orphan, Record,
+    JoinToken, LeaderRecord, Level, LogIndex, MassLoss, MasterId, Meta, Orphan, Record, Schedule,
     SettingsRecord, State, Task, UserToken, Worker,
 };
 use proptest::prelude::*;
@@ -89,6 +89,7 @@ fn a_record_is_read_as_written_or_refused() {
         check::<IssuerRecord>(&bytes);
         check::<HolderRecord>(&bytes);
         check::<Job>(&bytes);
+        check::<Schedule>(&bytes);
         check::<Identity>(&bytes);
         check::<Verdict>(&bytes);
     });

@@ -69,6 +69,9 @@ fn adds_tasks(command: &Command) -> bool {
         command.itself(),
         Command::SubmitTasks(_)
             | Command::RetryTask(_)
+            | Command::PutSchedule(_)
+            | Command::RunSchedule(_)
+            | Command::AdvanceSchedules(_)
             | Command::AdvanceJob(AdvanceJob { step: JobStep::Retry(_), .. })
     )
 }

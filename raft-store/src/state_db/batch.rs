@@ -10,7 +10,7 @@ use crate::codec::{self, Versioned};
 use crate::error::StorageError;
 use crate::keys::{
     FinishKey, NumberKey, StateRecord, Table, audit_key, holder_key, job_key, orphan_key,
-    user_token_key,
+    schedule_key, user_token_key,
 };
 use crate::rocks;
 use crate::types::{LogId, StoredMembership};
@@ -118,6 +118,9 @@ impl<'db> Batch<'db> {
             }
             Record::Issuer(one) => self.put(self.tables.records, StateRecord::Issuer.key(), one),
             Record::Holder(holder) => self.put(self.tables.records, holder_key(&holder.id), holder),
+            Record::Schedule(schedule) => {
+                self.put(self.tables.records, schedule_key(&schedule.name), &**schedule)
+            }
             Record::Orphan(orphan) => {
                 self.put(self.tables.records, orphan_key(orphan.id), &**orphan)
             }
@@ -141,6 +144,7 @@ impl<'db> Batch<'db> {
             Key::Job(id) => self.delete(self.tables.records, job_key(*id)),
             Key::Issuer => self.delete(self.tables.records, StateRecord::Issuer.key()),
             Key::Holder(id) => self.delete(self.tables.records, holder_key(id)),
+            Key::Schedule(name) => self.delete(self.tables.records, schedule_key(name)),
             Key::Settings => self.delete(self.tables.records, StateRecord::Settings.key()),
             Key::UserToken(id) => self.delete(self.tables.records, user_token_key(id)),
             Key::Meta => self.delete(self.tables.records, StateRecord::Meta.key()),

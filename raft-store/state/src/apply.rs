@@ -11,6 +11,7 @@ mod orphan;
 mod placement;
 mod retry;
 mod rotation;
+mod schedule;
 mod settings;
 mod task;
 mod timer;
@@ -54,7 +55,7 @@ impl State {
         assert!(apply.meta.next_task >= before.next_task, "no task id is given twice");
         // The proposer reads again and repeats the order: the trail has its last outcome.
         if let Some((by, order)) = order
-            && !matches!(reply, Err(Rejection::RetriedMeanwhile))
+            && !matches!(reply, Err(Rejection::RetriedMeanwhile | Rejection::NotAhead { .. }))
         {
             apply.record(by, order, &reply);
         }
@@ -128,6 +129,11 @@ fn perform(apply: &mut Apply<'_>, command: Command) -> Result<Reply, Rejection> 
         Command::RevokeCertificates(command) => apply.revoke_certificates(&command),
         Command::ForgetWorker(command) => apply.forget_worker(&command),
         Command::RotateAuthority(command) => apply.rotate_authority(command),
+        Command::PutSchedule(command) => apply.put_schedule(command),
+        Command::DeleteSchedule(command) => apply.delete_schedule(&command.name),
+        Command::PauseSchedule(command) => apply.pause_schedule(&command),
+        Command::RunSchedule(command) => apply.run_schedule(command),
+        Command::AdvanceSchedules(command) => apply.advance_schedules(command),
         // The record of it is all that it does.
         Command::NoteOrder(_) => Ok(Reply::Done),
         Command::PruneTrail(command) => apply.prune_trail(command),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::{
     AuditRecord, Departed, HolderId, HolderRecord, IdempotencyRecord, IssuerRecord, Job, JobId,
-    JoinToken, LeaderRecord, LogIndex, MassLoss, Meta, Orphan, OrphanId, SettingsRecord, Task,
-    TaskId, Term, TokenId, UserToken, Worker, WorkerId,
+    JoinToken, LeaderRecord, LogIndex, MassLoss, Meta, Orphan, OrphanId, Schedule, ScheduleName,
+    SettingsRecord, Task, TaskId, Term, TokenId, UserToken, Worker, WorkerId,
 };
 
 /// A change of one record. Changes alone rebuild the state: see [`crate::State::follow`].
@@ -50,6 +50,8 @@ pub enum Record {
     Holder(HolderRecord),
     /// An order about many tasks.
     Job(Arc<Job>),
+    /// A schedule.
+    Schedule(Arc<Schedule>),
 }
 
 /// The name of a record.
@@ -85,6 +87,8 @@ pub enum Key {
     Holder(HolderId),
     /// See [`Record::Job`].
     Job(JobId),
+    /// See [`Record::Schedule`].
+    Schedule(ScheduleName),
 }
 
 impl Record {
@@ -107,6 +111,7 @@ impl Record {
             Self::Issuer(_) => Key::Issuer,
             Self::Holder(holder) => Key::Holder(holder.id.clone()),
             Self::Job(job) => Key::Job(job.id),
+            Self::Schedule(schedule) => Key::Schedule(schedule.name.clone()),
         }
     }
 }

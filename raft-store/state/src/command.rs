@@ -5,6 +5,7 @@ mod certificates;
 mod cluster;
 mod jobs;
 mod orphans;
+mod schedules;
 mod settings;
 mod tasks;
 mod users;
@@ -20,6 +21,10 @@ pub use self::cluster::{
 };
 pub use self::jobs::{AdvanceJob, JobStep, RetryBatch, StartJob};
 pub use self::orphans::{DropOrphans, OrphanSelection};
+pub use self::schedules::{
+    AdvanceSchedules, DeleteSchedule, KnownSchedule, PauseSchedule, PutSchedule, RunSchedule,
+    ScheduleStep,
+};
 pub use self::settings::{SeedSettings, SetSettings};
 pub use self::tasks::{
     AssignAhead, AssignTasks, Assignment, CancelTask, FinishAttempts, FinishedAttempt,
@@ -32,8 +37,8 @@ pub use self::workers::{
     LabelWorker, NoteRival, RegisterWorker, SchedulingOrder, SetScheduling, UnregisterWorker,
 };
 use crate::{
-    Ahead, AuditRecord, Generation, IssuerRecord, Job, Level, Settings, Timestamp, Timing,
-    UserToken,
+    Ahead, AuditRecord, Generation, IssuerRecord, Job, Level, Schedule, Settings, Timestamp,
+    Timing, UserToken,
 };
 
 /// A command with the leader's stamp of time: the content of a log entry.
@@ -131,6 +136,16 @@ pub enum Command {
     StartJob(StartJob),
     /// Take one step of a job.
     AdvanceJob(AdvanceJob),
+    /// Create or replace a schedule.
+    PutSchedule(PutSchedule),
+    /// Delete a schedule.
+    DeleteSchedule(DeleteSchedule),
+    /// Pause or resume a schedule.
+    PauseSchedule(PauseSchedule),
+    /// Start a run of a schedule on a user's behalf.
+    RunSchedule(RunSchedule),
+    /// Decide about the runs of schedules that are due, and submit the tasks of those that start.
+    AdvanceSchedules(AdvanceSchedules),
 }
 
 impl Command {
@@ -181,6 +196,11 @@ impl Command {
             | Self::RevokeCertificates(_)
             | Self::ForgetWorker(_)
             | Self::RotateAuthority(_) => IssuerRecord::LEVEL,
+            Self::PutSchedule(_)
+            | Self::DeleteSchedule(_)
+            | Self::PauseSchedule(_)
+            | Self::RunSchedule(_)
+            | Self::AdvanceSchedules(_) => Schedule::LEVEL,
         }
     }
 }

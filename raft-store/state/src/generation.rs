@@ -127,6 +127,7 @@ impl Record {
             | Self::Token(_)
             | Self::MassLoss(_)
             | Self::UserToken(_)
+            | Self::Schedule(_)
             | Self::Settings(_) => None,
         }
     }

@@ -42,6 +42,11 @@ pub enum InvalidId {
         "'{0}' is not a user's name: expected 1 to 64 letters, digits, '.', '_', '-', '@' or '+', starting with a letter or digit"
     )]
     User(String),
+    /// A schedule's name is used in paths and labels.
+    #[error(
+        "'{0}' is not the name of a schedule: expected 1 to 128 letters, digits, '.', '_' or '-', starting with a letter or digit"
+    )]
+    Schedule(String),
     /// A holder of certificates is its role and its name.
     #[error(
         "'{0}' is not a holder of certificates: expected ROLE/NAME, as in worker/w1; roles are master, worker, viewer, submitter, operator and admin"
@@ -56,6 +61,11 @@ impl InvalidId {
     /// Says that a text is not the name of a user.
     pub(crate) fn user(text: &str) -> Self {
         Self::User(shown(text))
+    }
+
+    /// Says that a text is not the name of a schedule.
+    pub(crate) fn schedule(text: &str) -> Self {
+        Self::Schedule(shown(text))
     }
 
     /// Says that a text is not a holder of certificates.

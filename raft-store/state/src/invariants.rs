@@ -77,6 +77,9 @@ pub enum Violation {
     /// A job has passed more than there is, has ended too early, or there are too many.
     #[error("the jobs contradict their bounds")]
     JobsOutOfStep,
+    /// The indexes of schedules contradict their records, or there are too many of them.
+    #[error("the schedules contradict their indexes, their times or their bounds")]
+    SchedulesOutOfStep,
     /// A terminal task is still in memory, or an id was given that is still to come.
     #[error("task {0} should not be in memory")]
     NotLive(TaskId),
@@ -152,6 +155,12 @@ impl State {
             || self.trail_bytes() > self.limits().audit_bytes_max
         {
             return Err(Violation::TrailOutOfStep);
+        }
+        if !self.schedules_are_in_step()
+            || self.schedules().len() > self.limits().schedules_max
+            || self.schedule_bytes() > self.limits().schedule_bytes_max
+        {
+            return Err(Violation::SchedulesOutOfStep);
         }
         Ok(())
     }

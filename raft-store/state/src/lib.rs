@@ -29,6 +29,7 @@ mod rejection;
 mod reply;
 mod resources;
 mod rotation;
+mod schedule;
 mod secret;
 mod settings;
 mod state;
@@ -48,14 +49,15 @@ pub use certificate::{
 pub use change::{Change, Key, Record};
 pub use cluster::{Generation, JoinToken, LeaderRecord, MassLoss, Meta};
 pub use command::{
-    AdoptIssuer, AdvanceJob, AssignAhead, AssignTasks, Assignment, BeginRotation, BeginTerm,
-    CancelTask, ChangeHealth, Command, ConnectWorker, CreateToken, CreateUserToken,
-    DisconnectWorkers, DropOrphans, EndMassLoss, FinishAttempts, FinishedAttempt, ForgetDeparted,
-    ForgetWorker, Grounds, HealthChange, HealthFinding, HoldAttempts, IdempotencyKey,
-    IssueCertificate, JobStep, LabelWorker, NoteOrder, NoteRival, Ordered, OrphanSelection,
-    Proposal, PruneTrail, RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts, RequeueScope,
-    RetryBatch, RetryTask, RevokeCertificates, RevokeToken, RevokeUserToken, RotateAuthority,
-    RotationStep, SchedulingOrder, SeedSettings, SetScheduling, SetSettings, StartAttempts,
+    AdoptIssuer, AdvanceJob, AdvanceSchedules, AssignAhead, AssignTasks, Assignment, BeginRotation,
+    BeginTerm, CancelTask, ChangeHealth, Command, ConnectWorker, CreateToken, CreateUserToken,
+    DeleteSchedule, DisconnectWorkers, DropOrphans, EndMassLoss, FinishAttempts, FinishedAttempt,
+    ForgetDeparted, ForgetWorker, Grounds, HealthChange, HealthFinding, HoldAttempts,
+    IdempotencyKey, IssueCertificate, JobStep, KnownSchedule, LabelWorker, NoteOrder, NoteRival,
+    Ordered, OrphanSelection, PauseSchedule, Proposal, PruneTrail, PutSchedule, RaiseLevel,
+    RaiseMassLoss, RegisterWorker, RequeueAttempts, RequeueScope, RetryBatch, RetryTask,
+    RevokeCertificates, RevokeToken, RevokeUserToken, RotateAuthority, RotationStep, RunSchedule,
+    ScheduleStep, SchedulingOrder, SeedSettings, SetScheduling, SetSettings, StartAttempts,
     StartJob, SubmitTasks, Tick, UnregisterWorker,
 };
 pub use constraint::{Constraint, ConstraintOp};
@@ -77,6 +79,9 @@ pub use rejection::Rejection;
 pub use reply::{AttemptVerdict, FinishVerdict, IdempotencyRecord, Registered, Reply, Resume};
 pub use resources::{Resources, Shortage};
 pub use rotation::{AuthorityRecord, RootRecord, Rotation, RotationPhase};
+pub use schedule::{
+    Overlap, RunCounts, RunOutcome, Schedule, ScheduleName, SchedulePlan, ScheduledRun,
+};
 pub use secret::{SecretMap, SecretText};
 pub use settings::{
     AuditSettings, AutopilotSettings, Backoff, LimitSettings, ReconnectSettings, RetentionSettings,

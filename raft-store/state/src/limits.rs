@@ -89,6 +89,14 @@ pub struct Limits {
     pub audit_bytes_max: u64,
     /// Bytes of each text of one: names and addresses fit.
     pub audit_text_bytes_max: usize,
+    /// Most schedules: one of each worker of the fleet that we promise to serve.
+    pub schedules_max: usize,
+    /// Bytes that they may take together, on every master.
+    pub schedule_bytes_max: u64,
+    /// Runs that each of them remembers.
+    pub schedule_runs_kept_max: usize,
+    /// Bytes of an expression or the name of a time zone: lists of all minutes fit.
+    pub schedule_text_bytes_max: usize,
     /// Records that one command forgets, so that no single entry stalls the others.
     pub audit_pruned_max: usize,
     /// Jobs under way: each is looked at in every pass.
@@ -159,6 +167,10 @@ impl Limits {
         job_bytes_max: 8 << 10,
         job_examined_max: 10_000,
         job_tasks_max: 1_000,
+        schedules_max: 10_000,
+        schedule_bytes_max: 256 << 20,
+        schedule_runs_kept_max: 32,
+        schedule_text_bytes_max: 1_024,
     };
 
     /// Returns the bounds of a cluster of that level.
@@ -185,6 +197,8 @@ impl Limits {
     pub const TIMING_BYTES: u64 = 256;
     /// Bytes of an idempotency key beside its text.
     pub const KEY_BYTES: u64 = 192;
+    /// Bytes of a schedule beside its texts and its task, with the runs that it remembers.
+    pub const SCHEDULE_BYTES: u64 = 4 << 10;
     /// Bytes of each text beside its content: pointer, length and the allocator's rounding.
     pub const TEXT_BYTES: u64 = 32;
     /// Finished tasks kept on disk, unless the operator says otherwise.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Level, LogIndex, OrphanId, SettingFault, SettingKey, Shortage, StartNumber, TaskId, TaskState,
-    Term,
+    Term, Timestamp,
 };
 
 /// A verdict that every master reaches against a command; it changes nothing.
@@ -250,6 +250,32 @@ pub enum Rejection {
         /// The fault.
         detail: Arc<str>,
     },
+    /// There is no such schedule.
+    #[error("there is no schedule '{schedule}'")]
+    UnknownSchedule {
+        /// Its name.
+        schedule: Arc<str>,
+    },
+    /// There is a schedule of that name.
+    #[error("a schedule '{schedule}' exists already")]
+    ScheduleExists {
+        /// Its name.
+        schedule: Arc<str>,
+    },
+    /// The last run of the schedule is not over, and it does not allow two at once.
+    #[error("the last run of schedule '{schedule}', task {task}, is not over")]
+    ScheduleBusy {
+        /// Its name.
+        schedule: Arc<str>,
+        /// Task of the run.
+        task: TaskId,
+    },
+    /// The first run of a schedule would have been due before the schedule was there.
+    #[error("the first run of the schedule is due already: ask again")]
+    NotAhead {
+        /// Log time of the command.
+        now: Timestamp,
+    },
 }
 
 impl From<&SettingFault> for Rejection {
@@ -299,6 +325,10 @@ impl Rejection {
             Self::NotRetryable { .. } => "not-retryable",
             Self::RetriedMeanwhile => "retried-meanwhile",
             Self::Untimely { .. } => "untimely",
+            Self::UnknownSchedule { .. } => "unknown-schedule",
+            Self::ScheduleExists { .. } => "schedule-exists",
+            Self::ScheduleBusy { .. } => "schedule-busy",
+            Self::NotAhead { .. } => "not-ahead",
         }
     }
 

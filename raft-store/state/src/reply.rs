@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptNumber, AttemptRef, Epoch, JobId, Rejection, TaskId, TaskState, Timestamp};
+use crate::{
+    AttemptNumber, AttemptRef, Epoch, JobId, Rejection, RunCounts, TaskId, TaskState, Timestamp,
+};
 
 /// Result of a command that was not rejected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +52,8 @@ pub enum Reply {
     Retried(TaskState),
     /// The job that carries out an order about many tasks.
     JobStarted(JobId),
+    /// Runs of schedules were decided about: numbers of them by what became of them.
+    Advanced(RunCounts),
 }
 
 /// Tells a worker that is new to the registry from a known one.

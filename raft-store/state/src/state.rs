@@ -4,6 +4,7 @@ mod admission;
 mod certificates;
 mod jobs;
 mod orphans;
+mod schedules;
 mod trail;
 mod users;
 mod waiting;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use self::certificates::Holders;
 use self::jobs::Jobs;
 use self::orphans::Orphans;
+use self::schedules::Schedules;
 use self::trail::Trail;
 use crate::capacity::{CapacityIndex, Taken};
 use crate::growth::Growth;
@@ -50,6 +52,7 @@ pub struct State {
     issuer: Option<IssuerRecord>,
     holders: Holders,
     jobs: Jobs,
+    schedules: Schedules,
     tasks: BTreeMap<TaskId, Arc<Task>>,
     keys: BTreeMap<Arc<str>, IdempotencyRecord>,
     /// Idempotency keys by age, oldest first.
@@ -104,6 +107,7 @@ impl State {
             Record::Issuer(issuer) => self.put_issuer(issuer),
             Record::Holder(holder) => self.put_holder(holder),
             Record::Job(job) => self.put_job(job),
+            Record::Schedule(schedule) => self.put_schedule(schedule),
         }
     }
 
@@ -130,6 +134,7 @@ impl State {
             Key::Audit(index) => self.remove_audit_record(*index),
             Key::Holder(id) => self.remove_holder(id),
             Key::Job(id) => self.remove_job(*id),
+            Key::Schedule(name) => self.remove_schedule(name),
             // Finished tasks are on disk only, and the others are never deleted.
             Key::Task(_) | Key::Meta | Key::Leader(_) | Key::Settings | Key::Issuer => {}
         }
@@ -152,6 +157,7 @@ impl State {
             .chain(self.issuer.iter().cloned().map(Record::Issuer))
             .chain(self.holders().cloned().map(Record::Holder))
             .chain(self.jobs().cloned().map(Record::Job))
+            .chain(self.schedules().cloned().map(Record::Schedule))
     }
 
     /// Returns counters, log time, the newest term and the level.

@@ -16,7 +16,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 use proposals::{Past, Step};
-use reached::{change_name, reason_name, reply_names};
+use reached::{NAMES, change_name, reason_name, reply_names};
 
 #[path = "replay/proposals.rs"]
 mod proposals;
@@ -115,7 +115,7 @@ proptest! {
 fn the_proposals_reach_what_they_are_to_test() {
     let mut runner = TestRunner::deterministic();
     let mut seen = BTreeSet::new();
-    for _ in 0..1_500 {
+    for _ in 0..2_000 {
         let (start, steps) = proposals::log().new_tree(&mut runner).unwrap().current();
         let mut run = Run::from(start);
         for step in steps {
@@ -129,62 +129,7 @@ fn the_proposals_reach_what_they_are_to_test() {
     let missing = TaskStateKind::ALL
         .map(TaskStateKind::name)
         .into_iter()
-        .chain([
-            "accepted",
-            "stale",
-            "keep",
-            "kill",
-            "fired",
-            "repeated",
-            "rejected",
-            "placed",
-            "ahead",
-            "told ahead",
-            "not placed",
-            "removed",
-            "forgotten",
-            "expired",
-            "lost",
-            "cordoned",
-            "draining",
-            "emptying",
-            "departed",
-            "told",
-            "token",
-            "revoked",
-            "mass loss",
-            "acknowledged",
-            "recovered",
-            "requeued",
-            "requeued in part",
-            "unreachable",
-            "reported unfit",
-            "failed starts",
-            "resting",
-            "on probation",
-            "trying",
-            "raised",
-            "seeded",
-            "set",
-            "user token",
-            "user token revoked",
-            "orphan",
-            "orphan dropped",
-            "on record",
-            "refusal on record",
-            "record forgotten",
-            "start time",
-            "queue timeout",
-            "deadline",
-            "stopped at the deadline",
-            "final exit code",
-            "retried",
-            "retried meanwhile",
-            "job",
-            "job ended",
-            "many cancelled",
-            "many retried",
-        ])
+        .chain(NAMES.iter().copied())
         .filter(|name| !seen.contains(name))
         .collect::<Vec<_>>();
     assert!(missing.is_empty(), "never reached: {missing:?}");

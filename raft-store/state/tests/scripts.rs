@@ -71,7 +71,12 @@ scripts! {
     a_retry_by_filter_covers_what_had_ended
     a_result_that_survived_a_restart_still_counts
     a_rival_is_remembered_until_it_gives_up
+    a_run_is_left_out_while_the_last_one_goes_on
+    a_run_that_comes_too_late_is_missed
     a_run_timeout_counts_as_a_failure
+    a_run_waits_for_the_one_before
+    a_schedule_is_fired_once_for_each_of_its_times
+    a_schedule_is_run_by_hand
     a_setting_that_is_not_allowed_changes_nothing
     a_shorter_grant_waits_for_the_longer_one
     a_silent_worker_keeps_its_attempts_until_its_lease_ends

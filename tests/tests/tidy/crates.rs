@@ -5,11 +5,12 @@ use std::fs;
 use super::{assert_none, dependencies, root};
 
 /// Dependencies that each package of the workspace may have. Arrows never run back.
-const MAY_USE: [(&str, &str, &[&str]); 14] = [
+const MAY_USE: [(&str, &str, &[&str]); 15] = [
     ("cluster-fuzz", "tests/fuzz", &[]),
     ("eventually", "tests/eventually", &[]),
     ("fake-idp", "tests/idp", &[]),
     ("cluster-state", "raft-store/state", &[]),
+    ("cron", "master/cron", &[]),
     ("oidc", "proto/oidc", &["cluster-fuzz", "eventually", "fake-idp"]),
     ("credentials", "proto/credentials", &["cluster-fuzz"]),
     ("proto", "proto", &["cluster-state", "credentials", "cluster-fuzz", "eventually"]),
@@ -28,6 +29,7 @@ const MAY_USE: [(&str, &str, &[&str]); 14] = [
             "cluster-state",
             "proto",
             "credentials",
+            "cron",
             "daemon",
             "oidc",
             "raft-store",

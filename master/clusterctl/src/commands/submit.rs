@@ -3,13 +3,16 @@
 
 mod flags;
 
+use std::path::PathBuf;
+
 use proto::client::Client;
+use proto::v1;
 use uuid::Uuid;
 
 use super::{Context, logs, wait};
-use crate::args::{Format, SubmitArgs};
+use crate::args::{Format, SpecArgs, SubmitArgs, TimingArgs};
 use crate::failure::Failure;
-use crate::task_file::{self, TaskFile};
+use crate::task_file::{self, TaskFile, TaskFormat};
 
 pub(super) async fn run(
     context: &Context,
@@ -18,15 +21,7 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let SubmitArgs { files, format, spec, timing, idempotency_key, wait: waits, logs: shows } =
         args;
-    let given = flags::given(spec, timing)?;
-    let tasks = if files.is_empty() {
-        vec![given]
-    } else {
-        let mut files = task_file::read_all(&files, format)?;
-        let tasks = files.iter_mut().flat_map(TaskFile::tasks_mut);
-        tasks.for_each(|task| flags::put_before(&given, task));
-        task_file::into_tasks(files)?
-    };
+    let tasks = described(&files, format, spec, timing)?;
     // Chosen here, so that a failure can name it.
     let key = idempotency_key.unwrap_or_else(|| Uuid::new_v4().to_string());
     let accepted = match client.submit(tasks, Some(key.clone())).await {
@@ -48,6 +43,23 @@ pub(super) async fn run(
         wait::print(context, &finished)?;
     }
     wait::verdict(&finished)
+}
+
+/// Returns the tasks that files and flags describe.
+pub(super) fn described(
+    files: &[PathBuf],
+    format: Option<TaskFormat>,
+    spec: SpecArgs,
+    timing: TimingArgs,
+) -> Result<Vec<v1::TaskSpec>, Failure> {
+    let given = flags::given(spec, timing)?;
+    if files.is_empty() {
+        return Ok(vec![given]);
+    }
+    let mut files = task_file::read_all(files, format)?;
+    let tasks = files.iter_mut().flat_map(TaskFile::tasks_mut);
+    tasks.for_each(|task| flags::put_before(&given, task));
+    Ok(task_file::into_tasks(files)?)
 }
 
 /// Shows the output of each task to its end, which counts whether or not its output is available.

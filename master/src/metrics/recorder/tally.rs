@@ -75,6 +75,7 @@ impl Tally {
                 | Record::MassLoss(_)
                 | Record::Settings(_)
                 | Record::Audit(_)
+                | Record::Schedule(_)
                 | Record::Orphan(_),
             )
             | Change::Delete(_) => Vec::new(),

@@ -1,9 +1,9 @@
 //! Commands as the trail describes them: the kind of order, and the thing that it is about.
 
 use crate::{
-    AuditAction, AuditOutcome, Command, CreateUserToken, DropOrphans, JobAction, LabelWorker,
-    NoteOrder, OrphanSelection, RegisterWorker, Rejection, Reply, SchedulingOrder, SetScheduling,
-    SetSettings, StartJob, State, SubmitTasks, TaskId,
+    AuditAction, AuditOutcome, Command, CreateUserToken, DropOrphans, JobAction, KnownSchedule,
+    LabelWorker, NoteOrder, OrphanSelection, PutSchedule, Rejection, Reply, ScheduleName,
+    SchedulingOrder, SetSettings, StartJob, State, SubmitTasks, TaskId, WorkerId,
 };
 
 /// An order, as far as the trail tells of it. Nothing in it may be a secret: no digest, environment
@@ -21,16 +21,12 @@ impl Order {
     /// Describes a command before it is applied; none if it is a duty's or a worker's.
     pub(super) fn of(command: &Command, state: &State) -> Option<Self> {
         let order = |action, object: String| Self::new(action, object, String::new());
+        let on_worker = |action, worker: &WorkerId| order(action, format!("worker/{worker}"));
+        let on_schedule = |action, name: &ScheduleName| order(action, format!("schedule/{name}"));
         Some(match command {
-            Command::RegisterWorker(RegisterWorker { worker, .. }) => {
-                order(AuditAction::RegisterWorker, format!("worker/{worker}"))
-            }
-            Command::UnregisterWorker(command) => {
-                order(AuditAction::UnregisterWorker, format!("worker/{}", command.worker))
-            }
-            Command::SetScheduling(SetScheduling { worker, order: change }) => {
-                order(action_on_scheduling(*change), format!("worker/{worker}"))
-            }
+            Command::RegisterWorker(one) => on_worker(AuditAction::RegisterWorker, &one.worker),
+            Command::UnregisterWorker(one) => on_worker(AuditAction::UnregisterWorker, &one.worker),
+            Command::SetScheduling(one) => on_worker(action_on_scheduling(one.order), &one.worker),
             Command::LabelWorker(command) => Self::of_labels(command),
             Command::SubmitTasks(command) => Self::of_submission(command),
             Command::CancelTask(command) => Self::of_task(AuditAction::CancelTask, command.task),
@@ -59,9 +55,11 @@ impl Order {
                 let detail = command.step.name().to_owned();
                 Self::new(AuditAction::RotateAuthority, "issuer".to_owned(), detail)
             }
-            Command::ForgetWorker(command) => {
-                order(AuditAction::ForgetWorker, format!("worker/{}", command.worker))
-            }
+            Command::ForgetWorker(one) => on_worker(AuditAction::ForgetWorker, &one.worker),
+            Command::PutSchedule(command) => Self::of_schedule(command),
+            Command::DeleteSchedule(one) => on_schedule(AuditAction::DeleteSchedule, &one.name),
+            Command::PauseSchedule(one) => on_schedule(action_on_pause(one.is_paused), &one.name),
+            Command::RunSchedule(one) => on_schedule(AuditAction::RunSchedule, &one.name),
             Command::NoteOrder(NoteOrder { action, object, detail, outcome }) => {
                 let noted = Some(outcome.clone());
                 Self { noted, ..Self::new(*action, object.clone(), detail.clone()) }
@@ -86,6 +84,7 @@ impl Order {
             | Command::SeedSettings(_)
             | Command::IssueCertificate(_)
             | Command::PruneTrail(_)
+            | Command::AdvanceSchedules(_)
             | Command::Ordered(_) => return None,
         })
     }
@@ -96,6 +95,15 @@ impl Order {
 
     fn of_task(action: AuditAction, task: TaskId) -> Self {
         Self::new(action, format!("task/{task}"), String::new())
+    }
+
+    fn of_schedule(PutSchedule { name, plan, known, .. }: &PutSchedule) -> Self {
+        let action = match known {
+            KnownSchedule::None => AuditAction::CreateSchedule,
+            KnownSchedule::Some => AuditAction::ReplaceSchedule,
+        };
+        let detail = format!("{} in {}", plan.cron, plan.zone);
+        Self::new(action, format!("schedule/{name}"), detail)
     }
 
     fn of_submission(SubmitTasks { tasks, .. }: &SubmitTasks) -> Self {
@@ -155,11 +163,15 @@ impl Order {
         self,
         reply: &Result<Reply, Rejection>,
     ) -> (AuditAction, String, String, AuditOutcome) {
-        let Self { action, mut object, detail, noted } = self;
+        let Self { action, mut object, mut detail, noted } = self;
         let outcome = match reply {
             Ok(reply) => {
                 if let Reply::Submitted { first, .. } = reply {
-                    object = format!("task/{first}");
+                    if action == AuditAction::RunSchedule {
+                        detail = format!("task {first}");
+                    } else {
+                        object = format!("task/{first}");
+                    }
                 }
                 if let Reply::JobStarted(id) = reply {
                     object = format!("job/{id}");
@@ -170,6 +182,10 @@ impl Order {
         };
         (action, object, detail, outcome)
     }
+}
+
+const fn action_on_pause(is_paused: bool) -> AuditAction {
+    if is_paused { AuditAction::PauseSchedule } else { AuditAction::ResumeSchedule }
 }
 
 const fn action_on_scheduling(order: SchedulingOrder) -> AuditAction {

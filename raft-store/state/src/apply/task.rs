@@ -22,24 +22,7 @@ impl Apply<'_> {
 
         let first = self.meta.next_task;
         for spec in command.tasks {
-            let id = self.meta.next_task;
-            self.meta.next_task = id.next();
-            let mut task = Task {
-                id,
-                spec,
-                state: TaskState::Queued,
-                reason: None,
-                submitted_at: self.now,
-                finished_at: None,
-                failures: 0,
-                losses: 0,
-                attempts: Vec::new(),
-                index: self.index,
-                course: None,
-                ahead: None,
-            };
-            task.begin(self.now);
-            self.put_task(task);
+            self.accept_task(spec);
         }
         if let Some(IdempotencyKey { key, fingerprint }) = command.idempotency_key {
             self.put_key(IdempotencyRecord { key, fingerprint, first, count, at: self.now });
@@ -47,7 +30,34 @@ impl Apply<'_> {
         Ok(Reply::Submitted { first, count, repeated: false })
     }
 
-    fn earlier_submission(&self, key: Option<&IdempotencyKey>) -> Result<Option<Reply>, Rejection> {
+    /// Accepts a task that was checked, and returns its id.
+    pub(super) fn accept_task(&mut self, spec: Arc<TaskSpec>) -> TaskId {
+        let id = self.meta.next_task;
+        self.meta.next_task = id.next();
+        let mut task = Task {
+            id,
+            spec,
+            state: TaskState::Queued,
+            reason: None,
+            submitted_at: self.now,
+            finished_at: None,
+            failures: 0,
+            losses: 0,
+            attempts: Vec::new(),
+            index: self.index,
+            course: None,
+            ahead: None,
+        };
+        task.begin(self.now);
+        self.put_task(task);
+        id
+    }
+
+    /// Returns the reply to the submission that was made under a key, if there was one.
+    pub(super) fn earlier_submission(
+        &self,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<Option<Reply>, Rejection> {
         let Some(key) = key else { return Ok(None) };
         let Some(record) = self.state.key(&key.key) else { return Ok(None) };
         if record.fingerprint != key.fingerprint {
@@ -65,26 +75,33 @@ impl Apply<'_> {
         if count > limits.tasks_per_submit_max {
             return Err(Rejection::limit("tasks in a submission", limits.tasks_per_submit_max));
         }
-        if self.state.live_tasks().saturating_add(count) > limits.live_tasks_max {
-            return Err(Rejection::limit("live tasks", limits.live_tasks_max));
-        }
-        self.check_memory(command)?;
-        let is_keyed = command.idempotency_key.is_some();
-        if is_keyed && self.state.keys() >= limits.idempotency_keys_max {
-            return Err(Rejection::limit("idempotency keys", limits.idempotency_keys_max));
-        }
+        // Each task counts with a class of its own, so the account is never too low.
+        let bytes = command.tasks.iter().map(|spec| spec.bytes()).sum::<u64>();
+        let key_bytes = self.check_key_room(command.idempotency_key.as_ref())?;
+        self.check_tasks_room(count, bytes + key_bytes)?;
         command.tasks.iter().enumerate().try_for_each(|(position, spec)| {
             check_spec(spec, limits)?;
             self.check_timing(position, spec)
         })
     }
 
-    /// Refuses a submission that would take more memory than live tasks may use. Each task counts
-    /// with a class of its own, so the account is never too low.
-    fn check_memory(&self, command: &SubmitTasks) -> Result<(), Rejection> {
-        let tasks = command.tasks.iter().map(|spec| spec.bytes()).sum::<u64>();
-        let key = command.idempotency_key.as_ref();
-        self.check_room(tasks + key.map_or(0, |key| Limits::KEY_BYTES + key.key.len() as u64))
+    /// Refuses tasks that are too many beside the live ones, or would take more memory than these may.
+    pub(super) fn check_tasks_room(&self, count: usize, bytes: u64) -> Result<(), Rejection> {
+        let max = self.limits().live_tasks_max;
+        if self.state.live_tasks().saturating_add(count) > max {
+            return Err(Rejection::limit("live tasks", max));
+        }
+        self.check_room(bytes)
+    }
+
+    /// Returns the bytes that a key takes; refuses one for which there is no room.
+    pub(super) fn check_key_room(&self, key: Option<&IdempotencyKey>) -> Result<u64, Rejection> {
+        let Some(key) = key else { return Ok(0) };
+        let max = self.limits().idempotency_keys_max;
+        if self.state.keys() >= max {
+            return Err(Rejection::limit("idempotency keys", max));
+        }
+        Ok(Limits::KEY_BYTES + key.key.len() as u64)
     }
 
     /// Refuses what would take more memory than live tasks may use.
@@ -122,7 +139,7 @@ impl Apply<'_> {
 
 /// Checks a task again. The API has done so with better error messages; this check keeps a faulty
 /// master from spoiling the state.
-fn check_spec(spec: &Arc<TaskSpec>, limits: &Limits) -> Result<(), Rejection> {
+pub(super) fn check_spec(spec: &Arc<TaskSpec>, limits: &Limits) -> Result<(), Rejection> {
     if spec.command.is_empty() {
         return Err(Rejection::invalid("a task needs a command"));
     }

@@ -87,10 +87,22 @@ actions! {
     CancelTasks = "cancel-tasks",
     /// Have all finished tasks run again that a filter selects.
     RetryTasks = "retry-tasks",
+    /// Create a schedule.
+    CreateSchedule = "create-schedule",
+    /// Replace a schedule.
+    ReplaceSchedule = "replace-schedule",
+    /// Delete a schedule.
+    DeleteSchedule = "delete-schedule",
+    /// Pause a schedule.
+    PauseSchedule = "pause-schedule",
+    /// Resume a schedule.
+    ResumeSchedule = "resume-schedule",
+    /// Start a run of a schedule.
+    RunSchedule = "run-schedule",
 }
 
 impl AuditAction {
-    /// Returns true for orders about tasks, which come in greater numbers than all others. They have
+    /// Returns true for orders of those who submit tasks, which come in greater numbers than all others. They have
     /// at most half of the trail, so that whoever submits cannot push out what operators have done.
     #[must_use]
     pub const fn is_about_tasks(self) -> bool {
@@ -101,6 +113,12 @@ impl AuditAction {
                 | Self::RetryTask
                 | Self::CancelTasks
                 | Self::RetryTasks
+                | Self::CreateSchedule
+                | Self::ReplaceSchedule
+                | Self::DeleteSchedule
+                | Self::PauseSchedule
+                | Self::ResumeSchedule
+                | Self::RunSchedule
         )
     }
 }

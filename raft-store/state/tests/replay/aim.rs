@@ -11,6 +11,7 @@ use cluster_state::{
 };
 
 use super::jobs::{aim_step, aim_step_at_past};
+use super::schedules::{aim_advance, aim_put};
 
 /// Precision with which the numbers of a command are made to match the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,19 +65,11 @@ pub(super) fn aim_at(state: &State, aim: Aim, command: &mut Command) {
             *term = newest;
             changes.iter_mut().for_each(|one| one.epoch = epoch_of(state, &one.worker));
         }
-        Command::CancelTask(CancelTask { task }) => {
-            let live = state.tasks_below(None).map(|task| task.id).collect::<Vec<_>>();
-            *task = nearest(&live, *task);
-        }
+        Command::CancelTask(command) => aim_cancel(state, command),
         Command::RetryTask(_) => {}
         Command::AdvanceJob(command) => aim_step(state, command),
         Command::Tick(tick) => tick.term = newest,
-        Command::ForgetDeparted(ForgetDeparted { term, workers }) => {
-            *term = newest;
-            for (worker, epoch) in workers {
-                *epoch = departed_epoch_of(state, worker);
-            }
-        }
+        Command::ForgetDeparted(command) => aim_farewell(state, command),
         Command::NoteRival(NoteRival { term, .. })
         | Command::RaiseMassLoss(RaiseMassLoss { term, .. })
         | Command::RaiseLevel(RaiseLevel { term, .. })
@@ -88,7 +81,12 @@ pub(super) fn aim_at(state: &State, aim: Aim, command: &mut Command) {
         Command::SetSettings(SetSettings { base, .. }) => {
             *base = state.settings().map_or(*base, |known| known.index);
         }
-        Command::BeginTerm(_)
+        Command::PutSchedule(command) => aim_put(state, command),
+        Command::AdvanceSchedules(command) => aim_advance(state, command),
+        Command::DeleteSchedule(_)
+        | Command::PauseSchedule(_)
+        | Command::RunSchedule(_)
+        | Command::BeginTerm(_)
         | Command::RegisterWorker(_)
         | Command::UnregisterWorker(_)
         | Command::SetScheduling(_)
@@ -106,6 +104,18 @@ pub(super) fn aim_at(state: &State, aim: Aim, command: &mut Command) {
         | Command::AcknowledgeMassLoss
         | Command::StartJob(_)
         | Command::SubmitTasks(_) => {}
+    }
+}
+
+fn aim_cancel(state: &State, CancelTask { task }: &mut CancelTask) {
+    let live = state.tasks_below(None).map(|task| task.id).collect::<Vec<_>>();
+    *task = nearest(&live, *task);
+}
+
+fn aim_farewell(state: &State, command: &mut ForgetDeparted) {
+    command.term = state.meta().term;
+    for (worker, epoch) in &mut command.workers {
+        *epoch = departed_epoch_of(state, worker);
     }
 }
 

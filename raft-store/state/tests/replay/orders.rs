@@ -39,6 +39,7 @@ const fn is_of_a_duty(command: &Command) -> bool {
             | Command::ChangeHealth(_)
             | Command::Tick(_)
             | Command::AdvanceJob(_)
+            | Command::AdvanceSchedules(_)
     )
 }
 

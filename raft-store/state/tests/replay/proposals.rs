@@ -23,6 +23,7 @@ use aim::{Aim, aim_at, aim_at_past};
 use certificates::certificates;
 use jobs::jobs;
 use orders::{ordered, orphans, trail};
+use schedules::schedules;
 use tasks::{retry, submit};
 use values::{attempt, epoch, finished, labels, resources, task, term, worker};
 
@@ -34,6 +35,8 @@ mod certificates;
 mod jobs;
 #[path = "orders.rs"]
 mod orders;
+#[path = "schedules.rs"]
+mod schedules;
 #[path = "tasks.rs"]
 mod tasks;
 #[path = "values.rs"]
@@ -157,6 +160,7 @@ fn command() -> impl Strategy<Value = Command> {
         1 => trail(),
         1 => certificates(),
         4 => health(),
+        4 => schedules(),
     ]
 }
 

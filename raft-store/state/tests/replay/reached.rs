@@ -3,9 +3,73 @@
 
 use cluster_state::{
     Ahead, Applied, AttemptVerdict, AuditOutcome, Change, FinishVerdict, Health, JobAction, JobEnd,
-    Key, Level, Probation, Record, Rejection, Reply, Scheduling, SettingKey, StopReason,
-    TaskReason,
+    Key, Level, Probation, Record, Rejection, Reply, RunOutcome, Schedule, Scheduling, SettingKey,
+    StopReason, TaskReason,
 };
+
+/// Names beside those of the states of tasks, all of which the proposals must reach.
+pub(super) const NAMES: &[&str] = &[
+    "accepted",
+    "stale",
+    "keep",
+    "kill",
+    "fired",
+    "repeated",
+    "rejected",
+    "placed",
+    "ahead",
+    "told ahead",
+    "not placed",
+    "removed",
+    "forgotten",
+    "expired",
+    "lost",
+    "cordoned",
+    "draining",
+    "emptying",
+    "departed",
+    "told",
+    "token",
+    "revoked",
+    "mass loss",
+    "acknowledged",
+    "recovered",
+    "requeued",
+    "requeued in part",
+    "unreachable",
+    "reported unfit",
+    "failed starts",
+    "resting",
+    "on probation",
+    "trying",
+    "raised",
+    "seeded",
+    "set",
+    "user token",
+    "user token revoked",
+    "orphan",
+    "orphan dropped",
+    "on record",
+    "refusal on record",
+    "record forgotten",
+    "start time",
+    "queue timeout",
+    "deadline",
+    "stopped at the deadline",
+    "final exit code",
+    "retried",
+    "retried meanwhile",
+    "job",
+    "job ended",
+    "many cancelled",
+    "many retried",
+    "run by hand",
+    "run late",
+    "run waits",
+    "run skipped",
+    "run missed",
+    "schedule deleted",
+];
 
 /// Returns a name of what a change shows.
 pub(super) fn change_name(change: &Change) -> Option<&'static str> {
@@ -56,6 +120,8 @@ pub(super) fn change_name(change: &Change) -> Option<&'static str> {
             (Some(_), _) => "job ended",
         }),
         Change::Delete(Key::Job(_)) => None,
+        Change::Put(Record::Schedule(schedule)) => run_name(schedule),
+        Change::Delete(Key::Schedule(_)) => Some("schedule deleted"),
         Change::Put(Record::Issuer(_) | Record::Holder(_)) | Change::Delete(Key::Holder(_)) => None,
         Change::Put(Record::Leader(_) | Record::IdempotencyKey(_))
         | Change::Delete(Key::Meta | Key::Leader(_) | Key::Settings | Key::Issuer) => None,
@@ -80,6 +146,20 @@ pub(super) fn reason_name(change: &Change) -> Option<&'static str> {
         | TaskReason::WorkerUnfit
         | TaskReason::WorkerLost => None,
     }
+}
+
+/// Returns a name of what became of the last run of a schedule.
+fn run_name(schedule: &Schedule) -> Option<&'static str> {
+    let run = schedule.runs.back()?;
+    Some(match run.outcome {
+        RunOutcome::Started { .. } if run.is_manual => "run by hand",
+        RunOutcome::Started { .. } if run.at < run.decided_at => "run late",
+        RunOutcome::Started { .. } => return None,
+        RunOutcome::Waiting => "run waits",
+        RunOutcome::Skipped { .. } => "run skipped",
+        RunOutcome::Missed { .. } => "run missed",
+        RunOutcome::Refused { .. } => "run refused",
+    })
 }
 
 fn health_name(health: &Health) -> Option<&'static str> {
@@ -130,7 +210,8 @@ pub(super) fn reply_names(applied: &Applied) -> Vec<&'static str> {
             | Reply::Ticked { .. }
             | Reply::Cancelled(_)
             | Reply::JobStarted(_)
-            | Reply::Dropped(_),
+            | Reply::Dropped(_)
+            | Reply::Advanced(_),
         ) => Vec::new(),
     }
 }

@@ -22,7 +22,8 @@ pub(super) fn submit() -> impl Strategy<Value = Command> {
     })
 }
 
-fn spec() -> impl Strategy<Value = Arc<TaskSpec>> {
+/// Draws a description of a task.
+pub(super) fn spec() -> impl Strategy<Value = Arc<TaskSpec>> {
     let constraints = vec(constraint(), 0..2);
     // A priority above the highest makes the whole submission invalid.
     let priority = prop_oneof![8 => 0..=2_u8, 1 => Just(101_u8)];

@@ -11,7 +11,7 @@ use cluster_state::{
     EndMassLoss, FinishAttempts, ForgetDeparted, HealthChange, HealthFinding, HoldAttempts,
     Incarnation, LabelWorker, LeaseTimes, Level, LogIndex, LossReason, MasterId, NoteRival,
     OrphanSelection, Process, RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts,
-    RequeueScope, Resources, RevokeToken, RevokeUserToken, SchedulingOrder, SeedSettings,
+    RequeueScope, Resources, RevokeToken, RevokeUserToken, Schedule, SchedulingOrder, SeedSettings,
     SetScheduling, SetSettings, Settings, SettingsRecord, Specs, StartAttempts, StartNumber, State,
     Task, Term, Tick, Timestamp, UnregisterWorker,
 };
@@ -24,6 +24,8 @@ use words::{
 mod certificates;
 #[path = "jobs.rs"]
 mod jobs;
+#[path = "schedules.rs"]
+pub(crate) mod schedules;
 #[path = "submission.rs"]
 mod submission;
 #[path = "words.rs"]
@@ -80,7 +82,8 @@ pub(crate) fn parse(line: &str, state: &State, past: &Known) -> Line {
     let (named, plain) = words.into_iter().partition::<Vec<_>, _>(|word| word.contains('='));
     let named = named.into_iter().map(|word| word.split_once('=').unwrap()).collect();
     let (newest, known) = (state.meta().term, state.settings().cloned());
-    let mut line = Arguments { plain, named, newest, known, past };
+    let schedules = state.schedules().cloned().collect();
+    let mut line = Arguments { plain, named, newest, known, schedules, past };
 
     let view = match verb {
         "queue" => Some(View::Queue),
@@ -106,6 +109,7 @@ struct Arguments<'a> {
     named: BTreeMap<&'a str, &'a str>,
     newest: Term,
     known: Option<Arc<SettingsRecord>>,
+    schedules: Vec<Arc<Schedule>>,
     past: &'a Known,
 }
 
@@ -242,6 +246,9 @@ impl<'a> Arguments<'a> {
                 let base = LogIndex(self.number("base", index));
                 let (settings, by) = (self.settings(settings), "user:ada".to_owned());
                 Command::SetSettings(SetSettings { settings, base, by })
+            }
+            "schedule" | "reschedule" | "unschedule" | "pause" | "resume" | "run" | "advance" => {
+                self.schedules(verb)
             }
             "drop" => Command::DropOrphans(DropOrphans { selection: self.orphans() }),
             "recovered" => Command::EndMassLoss(EndMassLoss { term: self.term() }),

@@ -5,12 +5,12 @@ use std::fmt::{Display, Write as _};
 
 use cluster_state::{
     Ahead, Applied, Attempt, AttemptRef, AttemptVerdict, Change, FinishVerdict, Health, Key, Meta,
-    Probation, Record, Registered, Rejection, Reply, Resources, Scheduling, State, StopReason,
-    Suspension, Task, TaskState, Timestamp, Trouble, Worker, WorkerEvent, WorkerEventKind,
-    WorkerStatus,
+    Probation, Record, Registered, Rejection, Reply, Resources, RunCounts, Scheduling, State,
+    StopReason, Suspension, Task, TaskState, Timestamp, Trouble, Worker, WorkerEvent,
+    WorkerEventKind, WorkerStatus,
 };
 
-use crate::syntax::View;
+use crate::syntax::{View, schedules};
 use records::{
     holder_line, issuer_line, job_line, mass_loss_line, orphan_line, settings_lines, token_line,
     user_token_line,
@@ -113,6 +113,9 @@ fn reply(reply: &Result<Reply, Rejection>) -> String {
         Ok(Reply::Retried(state)) => format!("retried: {state}"),
         Ok(Reply::JobStarted(id)) => format!("started {id}"),
         Ok(Reply::Dropped(count)) => format!("{count} dropped"),
+        Ok(Reply::Advanced(RunCounts { started, skipped, missed })) => {
+            format!("{started} started, {skipped} skipped, {missed} missed")
+        }
         Ok(Reply::Requeued { count, more }) => {
             format!("{count} requeued{}", if *more { ", more are to be" } else { "" })
         }
@@ -164,6 +167,8 @@ fn change_lines(change: &Change, before: &Meta) -> Vec<String> {
             vec![issuer_line(issuer)]
         }
         Change::Put(Record::Holder(holder)) => vec![holder_line(holder)],
+        Change::Put(Record::Schedule(schedule)) => schedules::lines(schedule, time),
+        Change::Delete(Key::Schedule(name)) => vec![format!("schedule {name} deleted")],
         Change::Delete(Key::Holder(id)) => vec![format!("{id} dropped")],
         Change::Put(Record::Job(job)) => vec![job_line(job)],
         Change::Delete(Key::Job(id)) => vec![format!("{id} forgotten")],
@@ -331,7 +336,7 @@ fn pairs(labels: &BTreeMap<String, String>) -> String {
     joined(labels.iter().map(|(key, value)| format!("{key}={value}")), " ")
 }
 
-fn time(at: Timestamp) -> String {
+pub(super) fn time(at: Timestamp) -> String {
     if at.0.is_multiple_of(1000) { format!("{}s", at.0 / 1000) } else { at.to_string() }
 }
 
