@@ -57,7 +57,7 @@ impl Apply<'_> {
         match ahead {
             // Others wait there for the room that attempts leave.
             None => {
-                check_free(&task, &worker, self.state.load(&worker.id).map(WorkerLoad::claimed))?
+                check_free(&task, &worker, self.state.load(&worker.id).map(WorkerLoad::claimed))?;
             }
             Some(_) => self.check_queue(&task, &worker)?,
         }
