@@ -137,7 +137,7 @@ async fn waiting_for_a_task_survives_a_leader_change() {
             other => Err(format!("{other:?}")),
         };
         let patience = Duration::from_secs(10);
-        eventually::eventually("it runs", patience, running).await;
+        eventually("it runs", patience, running).await;
         cluster.master_mut(leader).kill();
         cluster.leader_among(&cluster.others(leader)).await;
         std::fs::write(&gate, "").unwrap();
