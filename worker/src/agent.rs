@@ -131,8 +131,7 @@ impl Agent {
         let (watch, unfit) = Watch::new(WatchParts { unfit, probe, starts, disk });
         let lease = Arc::new(Lease::default());
         let specs = detect(config, attempts_max(config, host.open_files))?;
-        let bounds = bounds(config, &specs);
-        let ledger = Ledger::restore(bounds, unconfirmed);
+        let ledger = Ledger::restore(bounds(config, &specs), unconfirmed);
         let attempts = Attempts::new(ledger, Arc::clone(&lease), executor, spool, unfit.clone());
         let (signals_tx, signals) = watch::channel(None);
 

@@ -182,7 +182,7 @@ impl SessionKeeper {
             match self.register(&address).await {
                 Ok(registered) => {
                     let began_at = Instant::now();
-                    let end = self.keep(&registered).await;
+                    let end = Box::pin(self.keep(&registered)).await;
                     self.attempts.end_session();
                     self.on_session_ended(end, began_at).await;
                 }
