@@ -185,7 +185,7 @@ impl Supervisor {
 
         let mut duties = Duties::new(self.loops.clone(), Arc::clone(leader));
         let settings = || self.settings.clone();
-        duties.start(Scheduler::new(Arc::clone(&leader), settings()));
+        duties.start(Scheduler::new(Arc::clone(leader), settings()));
         duties.start(ReconnectionMonitor::start(Arc::clone(leader), requests));
         duties.start(Dispatcher::new(Arc::clone(leader)));
         duties.start(Liveness::new(Arc::clone(leader)));
