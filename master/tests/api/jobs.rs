@@ -1,5 +1,11 @@
 //! Orders about many tasks at once: which are meant, what becomes of them, and how far the order has come.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should panic"
+)]
+
 use cluster_state::Level;
 use eventually::{PATIENCE, eventually};
 use serde_json::{Value, json};

@@ -194,7 +194,7 @@ fn every_fault_of_every_file_is_told_at_once() {
     assert!(told.contains("a.yaml:1:4: [0].nam: ") && told.contains("b.toml:2:1: env: "), "{told}");
 
     let unknown = file("d.txt", "command: [a]");
-    let told = read_all(&[unknown.clone()], None).unwrap_err().to_string();
+    let told = read_all(std::slice::from_ref(&unknown), None).unwrap_err().to_string();
     assert!(told.ends_with("--format says which it is"), "{told}");
     let read = read_all(&[unknown, third], Some(TaskFormat::Yaml)).unwrap();
     assert_eq!(into_tasks(read).unwrap().len(), 2, "JSON is YAML, too");
