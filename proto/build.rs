@@ -114,7 +114,7 @@ const SECRET_BEARERS: [&str; 7] = [
 ];
 
 /// Fields of a task that few have: JSON leaves them out where they are absent.
-const OMITTED: [&str; 7] = [
+const OMITTED: [&str; 8] = [
     "not_before",
     "queue_timeout",
     "deadline",
@@ -122,7 +122,11 @@ const OMITTED: [&str; 7] = [
     "retry_max_backoff",
     "retry_jitter",
     "retries",
+    "dependant_count",
 ];
+
+/// Lists of a task that few have: JSON leaves them out where they are empty.
+const OMITTED_LISTS: [&str; 3] = ["after", "after_any", "dependants"];
 
 /// Values of enums with names of their own.
 const SYMBOLS: [(&str, &str); 3] = [
@@ -169,6 +173,10 @@ pub(crate) fn generate(root: &Path) -> Result<(), Box<dyn Error>> {
         let path = format!("cloudai.v1.Task.{field}");
         config =
             config.field_attribute(path, "#[serde(skip_serializing_if = \"Option::is_none\")]");
+    }
+    for field in OMITTED_LISTS {
+        let path = format!("cloudai.v1.Task.{field}");
+        config = config.field_attribute(path, "#[serde(skip_serializing_if = \"Vec::is_empty\")]");
     }
     config
         .field_attribute(

@@ -7,6 +7,7 @@ mod backup;
 mod certificate_status;
 mod certificates;
 mod cluster;
+mod dependencies;
 mod fingerprint;
 mod jobs;
 mod listing;
@@ -68,8 +69,8 @@ pub(crate) use tokens::NewToken;
 pub(crate) use upgrade::{UpgradeMasterView, UpgradeView};
 pub(crate) use users::{CallerIdentity, CreatedUserToken, UserTokens};
 pub(crate) use views::{
-    ClusterView, CreatedToken, LeaderView, MemberView, ShownTask, TaskPage, TaskStatus, TaskView,
-    Tokens, View, WorkerPage, WorkerView,
+    ClusterView, CreatedToken, Dependants, LeaderView, MemberView, ShownTask, TaskPage, TaskStatus,
+    TaskView, Tokens, View, WorkerPage, WorkerView,
 };
 pub(crate) use waits::TaskWaits;
 pub(crate) use watch::{Batch, TooSlow, WatchSlot, Watcher};

@@ -4,6 +4,7 @@
 mod assignment;
 mod attempt;
 mod audit;
+mod dependencies;
 mod faults;
 mod job;
 mod kinds;
@@ -28,7 +29,9 @@ pub use resources::processors;
 pub use schedule::{NewSchedule, UnknownOverlap, schedule};
 pub use session::{Registration, join_token, unfitness};
 pub(crate) use spec::CONSTRAINTS_MAX;
-pub use spec::{MAX_ATTEMPTS_DEFAULT, PRIORITY_DEFAULT, RETRY_BACKOFF_DEFAULT, task_specs};
+pub use spec::{
+    MAX_ATTEMPTS_DEFAULT, PRIORITY_DEFAULT, RETRY_BACKOFF_DEFAULT, TaskBatch, task_batch,
+};
 pub use task::{show_environment, submitted, task};
 pub use time::{InvalidTime, parse_rfc3339, rfc3339};
 pub use user::{NewUserToken, user_token};

@@ -39,6 +39,9 @@ impl fmt::Debug for v1::TaskSpec {
             retry_max_backoff,
             retry_jitter,
             no_retry_exit_codes,
+            local_name,
+            after,
+            after_any,
         } = self;
         f.debug_struct("TaskSpec")
             .field("name", name)
@@ -63,6 +66,9 @@ impl fmt::Debug for v1::TaskSpec {
             .field("retry_max_backoff", retry_max_backoff)
             .field("retry_jitter", retry_jitter)
             .field("no_retry_exit_codes", no_retry_exit_codes)
+            .field("local_name", local_name)
+            .field("after", after)
+            .field("after_any", after_any)
             .finish()
     }
 }

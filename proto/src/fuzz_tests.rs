@@ -102,24 +102,29 @@ fn timing() -> impl Strategy<Value = v1::TaskSpec> {
     let deadline = prop_oneof![duration(), time()];
     let times =
         (option::of(duration()), option::of(time()), option::of(duration()), option::of(deadline));
+    let names = || "[ab]|t[1-3]";
+    let graph = (option::weighted(0.3, "[abc]"), vec(names(), 0..2), vec(names(), 0..2));
     let decimal = || option::of((0..3_000_u32).prop_map(|milli| f64::from(milli) / 1_000.0));
     let codes = vec("[1-9][0-9]?|[1-9]-[1-9][0-9]", 0..3);
-    (times, decimal(), decimal(), option::of(duration()), codes).prop_map(
-        |(times, retry_factor, retry_jitter, retry_max_backoff, no_retry_exit_codes)| {
-            let (delay, not_before, queue_timeout, deadline) = times;
-            v1::TaskSpec {
-                delay,
-                not_before,
-                queue_timeout,
-                deadline,
-                retry_factor,
-                retry_max_backoff,
-                retry_jitter,
-                no_retry_exit_codes,
-                ..v1::TaskSpec::default()
-            }
-        },
-    )
+    let retry = (decimal(), decimal(), option::of(duration()), codes);
+    (times, retry, graph).prop_map(|(times, retry, (local_name, after, after_any))| {
+        let (retry_factor, retry_jitter, retry_max_backoff, no_retry_exit_codes) = retry;
+        let (delay, not_before, queue_timeout, deadline) = times;
+        v1::TaskSpec {
+            delay,
+            not_before,
+            queue_timeout,
+            deadline,
+            retry_factor,
+            retry_max_backoff,
+            retry_jitter,
+            no_retry_exit_codes,
+            local_name,
+            after,
+            after_any,
+            ..v1::TaskSpec::default()
+        }
+    })
 }
 
 fn uuid() -> impl Strategy<Value = String> {

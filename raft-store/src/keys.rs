@@ -142,6 +142,8 @@ pub(crate) enum StateRecord {
     Jobs = 52,
     /// Range of schedules, from level 2 on. Key: [`schedule_key`]. Value: `Schedule`.
     Schedules = 50,
+    /// Range of ends that are still to be passed on, from level 2 on. Key: [`cascade_key`]. Value: `Cascade`.
+    Cascades = 62,
 }
 
 impl StateRecord {
@@ -178,6 +180,11 @@ pub(crate) fn schedule_key(name: &ScheduleName) -> Vec<u8> {
 /// Returns the key of a record of the trail: its range, and its log position, 8 bytes.
 pub(crate) const fn audit_key(index: LogIndex) -> [u8; 9] {
     StateRecord::Trail.with_number(index.0)
+}
+
+/// Returns the key of an end that is still to be passed on: its range, and the task's id, 8 bytes.
+pub(crate) const fn cascade_key(task: TaskId) -> [u8; 9] {
+    StateRecord::Cascades.with_number(task.0)
 }
 
 /// Returns the key of an orphaned result: its range, and its id, 8 bytes.

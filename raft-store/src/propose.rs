@@ -277,6 +277,7 @@ fn is_repeatable(command: &Command) -> bool {
     match command.itself() {
         Command::SubmitTasks(submission) => submission.idempotency_key.is_some(),
         Command::RunSchedule(order) => order.idempotency_key.is_some(),
+        Command::SubmitGraph(graph) => graph.idempotency_key.is_some(),
         Command::RegisterWorker(_)
         | Command::LabelWorker(_)
         | Command::AcknowledgeMassLoss

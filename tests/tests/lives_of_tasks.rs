@@ -60,7 +60,7 @@ async fn a_failed_task_runs_again_by_hand_also_under_another_leader() {
     assert_eq!(client.tasks().await.iter().filter(|task| task["task_id"] == *id).count(), 1);
 
     let over = cluster.clusterctl(&["task", "retry", &id]).await.expect(4);
-    assert!(over.stderr.contains("it is completed, not failed or cancelled"), "{over:?}");
+    assert!(over.stderr.contains("it is completed, not failed, cancelled or aborted"), "{over:?}");
     let shown = cluster.clusterctl(&["task", "show", &id]).await.expect(0).stdout;
     assert!(shown.contains("retry factor") && shown.contains("64-78"), "{shown}");
 }

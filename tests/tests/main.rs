@@ -36,6 +36,7 @@ mod followers_stalled;
 mod foreign_master;
 mod full_disk;
 mod garbage_on_every_port;
+mod graph_outlives_the_leader;
 mod heartbeats_through_followers;
 mod immediate_reconnection;
 mod leader_change_during_reconnection;

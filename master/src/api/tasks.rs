@@ -77,7 +77,7 @@ pub(super) async fn submit(
     let key = key.map(SubmissionKey::try_from).transpose()?;
     match parsed {
         json::Submission::Many(tasks) => {
-            let tasks = convert::task_specs(tasks).map_err(Problem::from)?;
+            let tasks = convert::task_batch(tasks).map_err(Problem::from)?;
             let submitted = api.operations.submit(tasks, key, &caller).await?;
             Ok((StatusCode::CREATED, submitted.map(wire::submitted)).into_response())
         }

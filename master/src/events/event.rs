@@ -203,6 +203,7 @@ impl Event {
                 | Record::Issuer(_)
                 | Record::Holder(_)
                 | Record::Job(_)
+                | Record::Cascade(_)
                 | Record::Token(_),
             )
             | Change::Delete(
@@ -217,6 +218,7 @@ impl Event {
                 | Key::Issuer
                 | Key::Holder(_)
                 | Key::Job(_)
+                | Key::Cascade(_)
                 | Key::Token(_)
                 | Key::Orphan(_)
                 | Key::Settings,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use cluster_state::{
-    Ahead, AttemptOutcome, Change, LogIndex, Record, StopReason, Task, TaskId, TaskReason,
+    Ahead, AttemptOutcome, Change, LogIndex, Record, StopReason, Task, TaskId, TaskReason, Cascade,
     TaskSpec, TaskState, TaskStateKind, TextMap, Timestamp, WorkerId,
 };
 use proto::convert;
@@ -22,8 +22,16 @@ pub(crate) struct TaskNews {
     /// Its worker.
     worker: Option<WorkerId>,
     stop: Option<StopReason>,
-    outcome: Option<AttemptOutcome>,
+    end: Option<End>,
     face: Face,
+}
+
+/// End of the last attempt, or of a task that had none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum End {
+    Attempt(AttemptOutcome),
+    /// The task was aborted for a dependency.
+    Aborted(Cascade),
 }
 
 /// Name and labels of a task.
@@ -105,7 +113,10 @@ impl TaskNews {
             attempt: last.map_or(0, |last| last.number.0),
             worker: last.map(|last| last.worker.clone()),
             stop: last.and_then(|last| last.stop),
-            outcome: last.and_then(|last| last.outcome.clone()),
+            end: match task.broken() {
+                Some(broken) => Some(End::Aborted(broken)),
+                None => last.and_then(|last| last.outcome.clone()).map(End::Attempt),
+            },
             face: Face::of(&task.spec),
         }
     }
@@ -122,7 +133,7 @@ impl TaskNews {
 
     /// Returns the bytes that a ring spends on it.
     pub(super) fn bytes(&self) -> usize {
-        let detail = match &self.outcome {
+        let detail = match self.outcome() {
             Some(
                 AttemptOutcome::StartFailed { detail } | AttemptOutcome::WorkerUnfit { detail },
             ) => detail.len(),
@@ -136,12 +147,23 @@ impl TaskNews {
         Self::BYTES.saturating_add(detail).saturating_add(self.face.bytes(self.state.is_terminal()))
     }
 
+    const fn outcome(&self) -> Option<&AttemptOutcome> {
+        match &self.end {
+            Some(End::Attempt(outcome)) => Some(outcome),
+            Some(End::Aborted(_)) | None => None,
+        }
+    }
+
     /// Returns the reason of the task's end if it says more than how its last attempt ended.
     fn reason_of_end(&self) -> Option<String> {
+        if let Some(End::Aborted(broken)) = &self.end {
+            return Some(broken.to_string());
+        }
         match self.reason? {
             reason @ (TaskReason::QueueTimeout
             | TaskReason::Deadline
-            | TaskReason::FinalExitCode) => Some(reason.to_string()),
+            | TaskReason::FinalExitCode
+            | TaskReason::Dependency) => Some(reason.to_string()),
             TaskReason::CancelledByUser
             | TaskReason::AttemptsExhausted
             | TaskReason::LossesExhausted
@@ -170,7 +192,7 @@ fn is_news(task: &Task, now: Option<Timestamp>) -> bool {
 
 impl Serialize for TaskNews {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let outcome = self.outcome.as_ref();
+        let outcome = self.outcome();
         let of_attempt = convert::attempt_reason(self.stop, outcome);
         let shown = Shown {
             kind: "task_status",

@@ -2,11 +2,13 @@
 //!
 //! How far each has come is on record, so a new leader goes on where the one before has stopped.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    AdvanceJob, Command, Job, JobAction, JobStep, Limits, Rejection, RetryBatch, Task, TaskId, Term,
+    AdvanceJob, Command, Job, JobAction, JobStep, KnownEnds, Limits, Rejection, RetryBatch, Task,
+    TaskEnd, TaskId, Term,
 };
 use raft_store::{Node, ProposeError, StorageError};
 use tokio::time::Instant;
@@ -83,10 +85,23 @@ impl JobRunner {
                 below = tasks.last().map_or(below, |last| last.id);
             }
             if !tasks.is_empty() || below <= job.from {
-                return Ok(RetryBatch { tasks, known_at, passed: passed(job, below) });
+                let (ends, passed) = (self.ends(&tasks).await?, passed(job, below));
+                return Ok(RetryBatch { tasks, known_at, ends, passed });
             }
         }
-        Ok(RetryBatch { tasks: Vec::new(), known_at, passed: passed(job, below) })
+        let (tasks, ends) = (Vec::new(), KnownEnds::default());
+        Ok(RetryBatch { tasks, known_at, ends, passed: passed(job, below) })
+    }
+
+    /// Reads how those tasks have ended that must have completed before these run again.
+    async fn ends(&self, tasks: &[Arc<Task>]) -> Result<KnownEnds, StorageError> {
+        let needed = tasks.iter().flat_map(|task| task.needed()).collect::<BTreeSet<_>>();
+        let mut ends = Vec::new();
+        for id in needed {
+            let task = self.node.reader().task(id).await?;
+            ends.extend(task.and_then(|task| Some((id, TaskEnd::of(task.state)?))));
+        }
+        Ok(ends.into_iter().collect())
     }
 }
 

@@ -6,17 +6,24 @@
 //! Numbers are never given twice, and the order of the calls below never changes.
 
 use cluster_state::{
-    Class, Constraint, ConstraintOp, Fnv1a, OnDisconnect, Resources, RetryPolicy, SecretMap,
-    TaskSpec, TextMap, Timing, When,
+    Class, Constraint, ConstraintOp, Dependency, DependencyKind, Fnv1a, Link, OnDisconnect,
+    Resources, RetryPolicy, SecretMap, TaskSpec, TextMap, Timing, When,
 };
-use proto::convert::{MAX_ATTEMPTS_DEFAULT, PRIORITY_DEFAULT, RETRY_BACKOFF_DEFAULT};
+use proto::convert::{MAX_ATTEMPTS_DEFAULT, PRIORITY_DEFAULT, RETRY_BACKOFF_DEFAULT, TaskBatch};
 use sha2::{Digest, Sha256};
 
 /// Computes the fingerprint of a submission.
-pub(super) fn fingerprint<'a>(tasks: impl IntoIterator<Item = &'a TaskSpec>) -> u64 {
+pub(super) fn fingerprint(batch: &TaskBatch) -> u64 {
     let mut print = Fingerprint(Fnv1a::default());
-    for task in tasks {
+    for task in &batch.tasks {
         print.task(task);
+    }
+    for Link { task, after, kind } in &batch.links {
+        let number = match kind {
+            DependencyKind::Success => 35,
+            DependencyKind::Any => 36,
+        };
+        print.field(number, &[task.to_le_bytes(), after.to_le_bytes()].concat());
     }
     print.0.finish()
 }
@@ -72,7 +79,7 @@ impl Fingerprint {
     }
 
     fn timing(&mut self, timing: &Timing) {
-        let Timing { start, queue_timeout, deadline, retry } = timing;
+        let Timing { start, queue_timeout, deadline, retry, dependencies } = timing;
         let RetryPolicy { factor_milli, max_backoff, jitter_milli, final_codes } = retry;
         self.when((24, 25), *start);
         if let Some(queue_timeout) = queue_timeout {
@@ -86,6 +93,13 @@ impl Fingerprint {
         self.number(31, (*jitter_milli).into(), 0);
         for codes in final_codes {
             self.field(32, &[codes.first, codes.last]);
+        }
+        for Dependency { task, kind } in dependencies {
+            let number = match kind {
+                DependencyKind::Success => 33,
+                DependencyKind::Any => 34,
+            };
+            self.field(number, &task.0.to_le_bytes());
         }
     }
 
@@ -172,8 +186,7 @@ mod tests {
 
     fn print(tasks: serde_json::Value) -> u64 {
         let tasks = serde_json::from_value::<Vec<v1::TaskSpec>>(tasks).unwrap();
-        let tasks = convert::task_specs(tasks).unwrap();
-        fingerprint(tasks.iter().map(AsRef::as_ref))
+        fingerprint(&convert::task_batch(tasks).unwrap())
     }
 
     /// Another value would refuse honest repetitions while masters of two releases serve: whatever
@@ -224,6 +237,7 @@ mod tests {
             "secret_env": {"S": "v"},
             "delay": "1m", "queue_timeout": "2m", "deadline": "3m", "retry_factor": 3,
             "retry_max_backoff": "4m", "retry_jitter": 0.5, "no_retry_exit_codes": [2, "64-78"],
+            "after": ["t1"], "after_any": ["t2"],
         })
     }
 
@@ -258,6 +272,10 @@ mod tests {
             task.insert(field.to_owned(), value);
             assert!(prints.insert(print(json!([task]))), "{field}");
         }
+        let linked = |field: &str| {
+            print(json!([{"command": ["a"], "local_name": "x"}, {"command": ["a"], field: ["x"]}]))
+        };
+        assert!(prints.insert(linked("after")) && prints.insert(linked("after_any")));
         for commands in [json!([["a", "b"]]), json!([["ab"]]), json!([["a"], ["b"]])] {
             let tasks = commands.as_array().unwrap().iter();
             let tasks = tasks.map(|command| json!({"command": command})).collect::<Vec<_>>();

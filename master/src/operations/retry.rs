@@ -34,7 +34,7 @@ impl RetryTurns {
 }
 
 impl Operations {
-    /// Has a task run again that failed or was cancelled; returns the state it is in now.
+    /// Has a task run again that failed, was cancelled or was aborted; returns the state it is in now.
     pub(crate) async fn retry(
         &self,
         id: TaskId,
@@ -53,7 +53,9 @@ impl Operations {
                 return Err(still_live(&task));
             }
 
-            let command = self.ordered(Command::RetryTask(RetryTask { task, known_at }), by);
+            let ends = self.finished_dependencies(&task, by).await?.ends;
+            let retry = RetryTask { task, known_at, ends };
+            let command = self.ordered(Command::RetryTask(retry), by);
             match self.node().propose(&command).await {
                 Ok(committed) => {
                     let Reply::Retried(state) = committed.reply else {
@@ -62,8 +64,10 @@ impl Operations {
                     let status = TaskStatus { id, state: state.kind() };
                     return Ok(self.mark_at(committed.index).on(status));
                 }
-                Err(ProposeError::Rejected { rejection: Rejection::RetriedMeanwhile, .. })
-                    if round < ROUNDS_MAX => {}
+                Err(ProposeError::Rejected {
+                    rejection: Rejection::RetriedMeanwhile | Rejection::DependencyEnded { .. },
+                    ..
+                }) if round < ROUNDS_MAX => {}
                 Err(error) => return Err(refusal::of_mutation(&error)),
             }
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cluster_state::{
     Command, IdempotencyKey, Reply, SubmitTasks, TaskId, TaskSpec, TaskStateKind, Timestamp,
 };
+use proto::convert::TaskBatch;
 use proto::problem::{ErrorKind, Outcome, Problem};
 
 use super::fingerprint::fingerprint;
@@ -52,17 +53,19 @@ struct Accepted {
     is_repetition: bool,
     /// Positions of those that wait for their start time at first.
     scheduled: BTreeSet<usize>,
+    /// Positions of those that wait for other tasks, unless these are over.
+    blocked: BTreeSet<usize>,
 }
 
 impl Operations {
     /// Accepts all of the tasks, or none.
     pub(crate) async fn submit(
         &self,
-        tasks: Vec<Arc<TaskSpec>>,
+        batch: TaskBatch,
         key: Option<SubmissionKey>,
         by: &Caller,
     ) -> Result<Answer<Vec<TaskStatus>>, Problem> {
-        let Answer { body: accepted, mark } = self.propose_tasks(tasks, key, by).await?;
+        let Answer { body: accepted, mark } = self.propose_tasks(batch, key, by).await?;
         let mut answers = Vec::with_capacity(accepted.count);
         for position in 0..accepted.count {
             answers.push(self.accepted(&accepted, position).await?);
@@ -77,46 +80,68 @@ impl Operations {
         key: Option<SubmissionKey>,
         by: &Caller,
     ) -> Result<Answer<TaskStatus>, Problem> {
-        let tasks = vec![Arc::new(task)];
-        let Answer { body: accepted, mark } = self.propose_tasks(tasks, key, by).await?;
+        let Answer { body: accepted, mark } = self.propose_tasks(task.into(), key, by).await?;
         Ok(mark.on(self.accepted(&accepted, 0).await?))
     }
 
     async fn propose_tasks(
         &self,
-        tasks: Vec<Arc<TaskSpec>>,
+        batch: TaskBatch,
         key: Option<SubmissionKey>,
         by: &Caller,
     ) -> Result<Answer<Accepted>, Problem> {
-        for task in &tasks {
+        for task in &batch.tasks {
             by.check_task(Action::SubmitTasks, &task.labels)?;
         }
+        let idempotency_key = key.map(|SubmissionKey(key)| {
+            let fingerprint = fingerprint(&batch);
+            IdempotencyKey { key, fingerprint }
+        });
+        let TaskBatch { tasks, links } = batch;
+        let positions = tasks.iter().enumerate();
+        let waits = positions.filter(|(_, task)| !task.dependencies().is_empty());
+        let mut blocked = waits.map(|(position, _)| position).collect::<BTreeSet<_>>();
+        blocked.extend(links.iter().filter_map(|link| usize::try_from(link.task).ok()));
         let now = self.node().clock().now();
         let scheduled = tasks.iter().enumerate().filter(|(_, task)| starts_after(task, now));
         let scheduled = scheduled.map(|(position, _)| position).collect();
-        let idempotency_key = key.map(|SubmissionKey(key)| {
-            let fingerprint = fingerprint(tasks.iter().map(AsRef::as_ref));
-            IdempotencyKey { key, fingerprint }
-        });
-        let command = Command::SubmitTasks(SubmitTasks { tasks, idempotency_key });
-        let Answer { body: reply, mark } = if self.shared.trail.has_submissions() {
-            self.order(command, by).await?
+        let Answer { body: reply, mark } = if blocked.is_empty() {
+            self.propose_plain(tasks, idempotency_key, by).await?
         } else {
-            self.propose(&command).await?
+            self.propose_graph(tasks, links, idempotency_key, by).await?
         };
         let Reply::Submitted { first, count, repeated } = reply else {
             return Err(unexpected(&reply));
         };
         let count = usize::try_from(count).unwrap_or(usize::MAX);
-        Ok(mark.on(Accepted { first, count, is_repetition: repeated, scheduled }))
+        Ok(mark.on(Accepted { first, count, is_repetition: repeated, scheduled, blocked }))
+    }
+
+    /// Proposes tasks that wait for no others.
+    async fn propose_plain(
+        &self,
+        tasks: Vec<Arc<TaskSpec>>,
+        idempotency_key: Option<IdempotencyKey>,
+        by: &Caller,
+    ) -> Result<Answer<Reply>, Problem> {
+        let command = Command::SubmitTasks(SubmitTasks { tasks, idempotency_key });
+        if self.shared.trail.has_submissions() {
+            self.order(command, by).await
+        } else {
+            self.propose(&command).await
+        }
     }
 
     /// Returns one of the accepted tasks as it is now.
     async fn accepted(&self, accepted: &Accepted, position: usize) -> Result<TaskStatus, Problem> {
         let offset = u64::try_from(position).unwrap_or(u64::MAX);
         let id = TaskId(accepted.first.0.saturating_add(offset));
-        let now = if accepted.is_repetition { self.find(id).await? } else { None };
-        let begun = if accepted.scheduled.contains(&position) {
+        let is_blocked = accepted.blocked.contains(&position);
+        let is_looked_up = accepted.is_repetition || is_blocked;
+        let now = if is_looked_up { self.find(id).await? } else { None };
+        let begun = if is_blocked {
+            TaskStateKind::Blocked
+        } else if accepted.scheduled.contains(&position) {
             TaskStateKind::Scheduled
         } else {
             TaskStateKind::Queued

@@ -24,6 +24,8 @@ use crate::task_query::TaskQuery;
 /// Bytes of an answer about any task, and about any attempt of it with a reason of usual length.
 const TASK_BYTES: usize = 1 << 10;
 const ATTEMPT_BYTES: usize = 512;
+/// Bytes of the id of a task that it waits for.
+const DEPENDENCY_BYTES: usize = 24;
 /// Rounds of looking for matches that one page may cost.
 const ROUNDS_MAX: usize = 20;
 
@@ -42,7 +44,8 @@ impl Operations {
             match self.leader_peer().task(id).await {
                 Ok(view) => {
                     let (view, environment) = (View::Leaders(view), environment(&task, by));
-                    return Ok(mark.on(ShownTask { view, environment }));
+                    let dependants = self.dependants(id, by);
+                    return Ok(mark.on(ShownTask { view, environment, dependants }));
                 }
                 Err(problem) => tracing::debug!(%problem, "the leader did not show its task"),
             }
@@ -185,7 +188,8 @@ impl Operations {
     /// Returns a view of a task with what the caller may see of it.
     pub(crate) fn shown(&self, task: Arc<Task>, by: &Caller) -> ShownTask {
         let environment = environment(&task, by);
-        ShownTask { view: View::Own(self.view(task)), environment }
+        let dependants = self.dependants(task.id, by);
+        ShownTask { view: View::Own(self.view(task)), environment, dependants }
     }
 
     /// Returns a view of a task with the reason that it waits.
@@ -212,13 +216,15 @@ impl Operations {
                 let pending_reason = reasons.get(&*task.spec.class).cloned().flatten();
                 TaskView { task: Arc::clone(task), pending_reason }
             }
-            TaskState::Scheduled { .. } | TaskState::Assigned | TaskState::Cancelling => {
-                self.view(Arc::clone(task))
-            }
+            TaskState::Blocked
+            | TaskState::Scheduled { .. }
+            | TaskState::Assigned
+            | TaskState::Cancelling => self.view(Arc::clone(task)),
             TaskState::Running
             | TaskState::Completed
             | TaskState::Failed
-            | TaskState::Cancelled => TaskView { task: Arc::clone(task), pending_reason: None },
+            | TaskState::Cancelled
+            | TaskState::Aborted => TaskView { task: Arc::clone(task), pending_reason: None },
         });
         views.collect()
     }
@@ -272,5 +278,10 @@ fn size(task: &Task) -> usize {
     let command = task.spec.command.iter().map(|word| word.len().saturating_add(4)).sum::<usize>();
     let labels = task.spec.labels.iter();
     let labels = labels.map(|(key, value)| key.len().saturating_add(value.len())).sum::<usize>();
-    attempts.saturating_add(command).saturating_add(labels).saturating_add(TASK_BYTES)
+    let dependencies = task.dependencies().len().saturating_mul(DEPENDENCY_BYTES);
+    attempts
+        .saturating_add(dependencies)
+        .saturating_add(command)
+        .saturating_add(labels)
+        .saturating_add(TASK_BYTES)
 }

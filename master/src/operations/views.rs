@@ -39,6 +39,16 @@ pub(crate) struct ShownTask {
     pub(crate) view: View<TaskView, forwarded::Task>,
     /// Its description, if the caller may see the environment in it.
     pub(crate) environment: Option<Arc<TaskSpec>>,
+    /// The blocked tasks that wait for it.
+    pub(crate) dependants: Dependants,
+}
+
+/// Blocked tasks that wait for another one.
+#[derive(Debug, Default)]
+pub(crate) struct Dependants {
+    pub(crate) count: u32,
+    /// Some of them.
+    pub(crate) first: Vec<TaskId>,
 }
 
 /// A page of tasks, newest first.

@@ -39,7 +39,7 @@ impl TaskService for TaskEndpoint {
             let caller = caller(&request)?;
             let v1::SubmitRequest { tasks, idempotency_key } = request.into_inner();
             let key = idempotency_key.map(SubmissionKey::try_from).transpose()?;
-            self.operations.submit(convert::task_specs(tasks)?, key, &caller).await
+            self.operations.submit(convert::task_batch(tasks)?, key, &caller).await
         };
         let message = |tasks| v1::SubmitResponse { tasks: wire::submitted(tasks) };
         reply(&self.operations, submitted.await, message)

@@ -33,6 +33,7 @@ mod scripted_worker;
 mod settings;
 mod strangers;
 mod task_events;
+mod task_graphs;
 mod task_lives;
 mod tasks;
 mod trail;

@@ -104,7 +104,9 @@ impl Client {
                     | v1::TaskState::Assigned
                     | v1::TaskState::Running
                     | v1::TaskState::Completed
-                    | v1::TaskState::Failed => false,
+                    | v1::TaskState::Failed
+                    | v1::TaskState::Blocked
+                    | v1::TaskState::Aborted => false,
                 };
                 let answer = v1::SubmittedTask { task_id: task.task_id, state: task.state };
                 if is_cancelled { Ok(answer) } else { Err(error) }

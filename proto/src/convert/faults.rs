@@ -83,6 +83,39 @@ pub enum Breach {
     /// A text names no exit codes.
     #[error("is not an exit code from 1 to 255, nor a range of them as in 64-78")]
     ExitCodes,
+    /// A text cannot be the local name of a task.
+    #[error(
+        "is not a local name: 1 to 64 letters, digits, '-', '_' and '.' are allowed, but nothing like \
+         the id t17"
+    )]
+    LocalName,
+    /// Two tasks have one local name.
+    #[error("is the name of task {other} of the submission, too")]
+    SecondLocalName {
+        /// Position of the other one.
+        other: u32,
+    },
+    /// A text stands for no task.
+    #[error("is neither the id of a task, as in t17, nor a local name of this submission")]
+    UnknownLocalName,
+    /// A task is to wait for itself.
+    #[error("is the task itself")]
+    OwnDependency,
+    /// A task is to wait for another one twice.
+    #[error("is named twice")]
+    SecondDependency,
+    /// Tasks are to wait for each other.
+    #[error("makes a circle: {way}")]
+    Cycle {
+        /// Local names, each of a task that waits for the next one.
+        way: String,
+    },
+    /// A task is to wait for more tasks than it may.
+    #[error("names {count} tasks with those of the other list: at most {max} are allowed")]
+    TooManyDependencies { count: usize, max: usize },
+    /// The tasks of a submission wait for more tasks than they may.
+    #[error("the tasks of a submission wait for at most {max} others together")]
+    TooManyInSubmission { max: usize },
     /// A duration that must be positive is zero.
     #[error("must be more than zero")]
     ZeroDuration,

@@ -19,6 +19,8 @@ impl From<TaskStateKind> for v1::TaskState {
             TaskStateKind::Completed => Self::Completed,
             TaskStateKind::Failed => Self::Failed,
             TaskStateKind::Cancelled => Self::Cancelled,
+            TaskStateKind::Blocked => Self::Blocked,
+            TaskStateKind::Aborted => Self::Aborted,
         }
     }
 }
@@ -50,6 +52,8 @@ impl v1::TaskState {
             Self::Completed => Some(TaskStateKind::Completed),
             Self::Failed => Some(TaskStateKind::Failed),
             Self::Cancelled => Some(TaskStateKind::Cancelled),
+            Self::Blocked => Some(TaskStateKind::Blocked),
+            Self::Aborted => Some(TaskStateKind::Aborted),
         }
     }
 }

@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{Class, Constraint, ConstraintOp, Limits, OnDisconnect, TaskSpec, WorkerId};
+use cluster_state::{
+    Class, Constraint, ConstraintOp, Dependency, Limits, Link, OnDisconnect, TaskSpec, Timing,
+    WorkerId,
+};
 
+use super::dependencies::{self, LocalNames};
 use super::faults::Faults;
 use super::{Breach, Invalid, member, resources, time, timing};
 use crate::problem::ErrorKind;
@@ -43,33 +47,70 @@ impl TryFrom<v1::TaskSpec> for TaskSpec {
 
     fn try_from(wire: v1::TaskSpec) -> Result<Self, Invalid> {
         let mut faults = Faults::default();
-        let spec = read(wire, &mut faults);
+        let mut names = LocalNames::default();
+        names.add(0, &wire, &mut faults);
+        let dependencies = names.read(0, &wire, &mut faults);
+        let spec = read(wire, dependencies.named, &mut faults);
         faults.finish(ErrorKind::InvalidTask, spec)
+    }
+}
+
+/// Tasks of one submission.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TaskBatch {
+    /// The tasks, in the order of the request.
+    pub tasks: Vec<Arc<TaskSpec>>,
+    /// Dependencies between them, in order.
+    pub links: Vec<Link>,
+}
+
+impl From<TaskSpec> for TaskBatch {
+    fn from(task: TaskSpec) -> Self {
+        Self { tasks: vec![Arc::new(task)], links: Vec::new() }
     }
 }
 
 /// Converts a submission; pointers begin with the task's position in it. Neighbors of the same
 /// class share it.
-pub fn task_specs(wires: Vec<v1::TaskSpec>) -> Result<Vec<Arc<TaskSpec>>, Invalid> {
+pub fn task_batch(wires: Vec<v1::TaskSpec>) -> Result<TaskBatch, Invalid> {
     let (count, max) = (wires.len(), Limits::NEWEST.tasks_per_submit_max);
     if count > max {
         return Err(Invalid::too_long("", &Breach::TooManyTasks { max }));
     }
     let mut faults = Faults::default();
-    let mut specs = Vec::<Arc<TaskSpec>>::with_capacity(count);
-    for (position, wire) in wires.into_iter().enumerate() {
+    let mut names = LocalNames::default();
+    for (position, wire) in (0_u32..).zip(&wires) {
         faults.enter(format!("/{position}"));
-        let mut spec = read(wire, &mut faults);
+        names.add(position, wire, &mut faults);
+    }
+
+    let mut specs = Vec::<Arc<TaskSpec>>::with_capacity(count);
+    let (mut links, mut dependencies) = (Vec::new(), 0_usize);
+    for (position, wire) in (0_u32..).zip(wires) {
+        faults.enter(format!("/{position}"));
+        let of_task = names.read(position, &wire, &mut faults);
+        dependencies = dependencies.saturating_add(of_task.named.len());
+        links.extend(of_task.links);
+        let mut spec = read(wire, of_task.named, &mut faults);
         if let Some(previous) = specs.last().filter(|previous| previous.class == spec.class) {
             spec.class = Arc::clone(&previous.class);
         }
         specs.push(Arc::new(spec));
     }
-    faults.finish(ErrorKind::InvalidTask, specs)
+
+    faults.enter(String::new());
+    let max = Limits::NEWEST.dependencies_per_submit_max;
+    if dependencies.saturating_add(links.len()) > max {
+        return Err(Invalid::too_long("", &Breach::TooManyInSubmission { max }));
+    }
+    if let Some((pointer, breach)) = dependencies::cycle(&links, count, &names) {
+        faults.add(&pointer, &breach);
+    }
+    faults.finish(ErrorKind::InvalidTask, TaskBatch { tasks: specs, links })
 }
 
 /// Converts a task to the end in spite of faults; the result is valid only if there are none.
-fn read(wire: v1::TaskSpec, faults: &mut Faults) -> TaskSpec {
+fn read(wire: v1::TaskSpec, dependencies: Box<[Dependency]>, faults: &mut Faults) -> TaskSpec {
     check_command(&wire.command, faults);
     check_env(&wire, faults);
     check_labels("/labels", &wire.labels, faults);
@@ -80,7 +121,7 @@ fn read(wire: v1::TaskSpec, faults: &mut Faults) -> TaskSpec {
         check_text("/working_dir", dir, PATH_BYTES_MAX, faults);
     }
 
-    let timing = timing::read(&wire, faults).boxed();
+    let timing = Timing { dependencies, ..timing::read(&wire, faults) }.boxed();
 
     let class = Class {
         priority: priority(wire.priority, faults),

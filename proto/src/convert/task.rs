@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cluster_state::{AttemptOutcome, Task, TaskId, TaskSpec, TaskStateKind};
 
-use super::{rfc3339, timing};
+use super::{dependencies, rfc3339, timing};
 use crate::v1;
 
 /// Returns the answer to a submission or a cancellation.
@@ -34,7 +34,7 @@ pub fn task(task: &Task, pending_reason: Option<String>) -> v1::Task {
         name: spec.name.clone(),
         state: v1::TaskState::from(task.state.kind()).into(),
         pending_reason,
-        reason: task.reason.map(|reason| reason.to_string()),
+        reason: task.reason_text(),
         priority: u32::from(spec.class.priority),
         command: spec.command.clone(),
         resources: Some((&spec.class.resources).into()),
@@ -52,6 +52,7 @@ pub fn task(task: &Task, pending_reason: Option<String>) -> v1::Task {
         ..v1::Task::default()
     };
     timing::show(&mut wire, task);
+    dependencies::show(&mut wire, task);
     wire
 }
 

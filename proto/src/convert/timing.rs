@@ -26,7 +26,8 @@ pub(super) fn read(wire: &v1::TaskSpec, faults: &mut Faults) -> Timing {
     if !is_in_time {
         faults.add("/deadline", &Breach::NotAfterStart);
     }
-    Timing { start, queue_timeout, deadline, retry: policy(wire, faults) }
+    let retry = policy(wire, faults);
+    Timing { start, queue_timeout, deadline, retry, ..Timing::default() }
 }
 
 fn start(wire: &v1::TaskSpec, faults: &mut Faults) -> Option<When> {
@@ -215,6 +216,7 @@ mod tests {
                 jitter_milli: 250,
                 final_codes: [codes(2, 2), codes(64, 78)].into(),
             },
+            ..Timing::default()
         };
         assert_eq!(read, Some(expected));
 

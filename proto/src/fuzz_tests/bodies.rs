@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{duration, map, spec, word};
-use crate::convert::task_specs;
+use crate::convert::task_batch;
 use crate::json::Submission;
 use crate::problem::{ErrorKind, Fault, Outcome, Problem};
 use crate::v1;
@@ -39,10 +39,10 @@ fn a_submission_is_read_as_written_or_refused() {
         let Ok(read) = MEMORY.hold(&body, Submission::parse) else { return };
         let tasks = read.into_tasks();
 
-        let Ok(specs) = task_specs(tasks.clone()) else { return };
+        let Ok(specs) = task_batch(tasks.clone()) else { return };
         let written = serde_json::to_vec(&tasks).unwrap();
         let again = Submission::parse(&written).unwrap().into_tasks();
-        assert_eq!(task_specs(again).unwrap(), specs);
+        assert_eq!(task_batch(again).unwrap(), specs);
     });
 }
 

@@ -13,8 +13,7 @@ use prost::Message;
 
 use super::{MEMORY, encoded};
 use crate::convert::{
-    Invalid, NewSchedule, NewUserToken, Registration, finished_attempts, label_changes,
-    orphan_selection, scheduling_order, task_filter, task_specs, token_ttl, unfitness,
+    Invalid, NewSchedule, NewUserToken, Registration, finished_attempts, label_changes, orphan_selection, scheduling_order, task_filter, task_specs, token_ttl, unfitness, task_batch,
 };
 use crate::v1;
 
@@ -83,7 +82,8 @@ fn check_attempt(attempt: AttemptRef) {
 #[test]
 fn what_a_client_asks_for_is_within_its_bounds() {
     Fuzz::of("submissions and orders").run(mutated(encoded()), |bytes| {
-        let tasks = |submission: v1::SubmitRequest| task_specs(submission.tasks);
+        let tasks =
+            |submission: v1::SubmitRequest| task_batch(submission.tasks).map(|batch| batch.tasks);
         convert(&bytes, tasks).into_iter().flatten().for_each(|spec| check_spec(&spec));
         let single = |spec: v1::TaskSpec| TaskSpec::try_from(spec).map(Arc::new);
         convert(&bytes, single).into_iter().for_each(|spec| check_spec(&spec));

@@ -42,10 +42,14 @@ impl From<&Rejection> for ErrorKind {
             | Rejection::BoundName { .. } => Self::NameInUse,
             Rejection::IdempotencyConflict => Self::IdempotencyConflict,
             // The same order may succeed a moment later.
-            Rejection::RetriedMeanwhile | Rejection::NotAhead { .. } => Self::Overloaded,
+            Rejection::RetriedMeanwhile
+            | Rejection::NotAhead { .. }
+            | Rejection::DependencyEnded { .. } => Self::Overloaded,
             Rejection::LimitReached { .. } => Self::LimitReached,
             Rejection::QueueFull { .. } => Self::QueueFull,
-            Rejection::Invalid { .. } | Rejection::Untimely { .. } => Self::InvalidTask,
+            Rejection::Invalid { .. }
+            | Rejection::Untimely { .. }
+            | Rejection::UnknownDependency { .. } => Self::InvalidTask,
             Rejection::InvalidSetting { .. } => Self::InvalidValue,
         }
     }

@@ -2,14 +2,7 @@
 
 use bytes::Bytes;
 use cluster_state::{
-    Actor, AdoptIssuer, AdvanceJob, AdvanceSchedules, AssignAhead, AssignTasks, AuditRecord,
-    BeginTerm, CancelTask, ChangeHealth, Command, ConnectWorker, CreateToken, CreateUserToken,
-    DeleteSchedule, DisconnectWorkers, DropOrphans, EndMassLoss, FinishAttempts, ForgetDeparted,
-    ForgetWorker, HoldAttempts, IssueCertificate, LabelWorker, Level, NoteOrder, NoteRival,
-    Ordered, PauseSchedule, Proposal, PruneTrail, PutSchedule, RaiseLevel, RaiseMassLoss,
-    RegisterWorker, RequeueAttempts, RetryTask, RevokeCertificates, RevokeToken, RevokeUserToken,
-    RotateAuthority, RunSchedule, SeedSettings, SetScheduling, SetSettings, StartAttempts,
-    StartJob, SubmitTasks, Tick, Timestamp, UnregisterWorker,
+    Actor, AdoptIssuer, AdvanceJob, AdvanceSchedules, AssignAhead, AssignTasks, AuditRecord, BeginTerm, CancelTask, ChangeHealth, Command, ConnectWorker, CreateToken, CreateUserToken, DeleteSchedule, DisconnectWorkers, DropOrphans, EndMassLoss, FinishAttempts, ForgetDeparted, ForgetWorker, HoldAttempts, IssueCertificate, LabelWorker, Level, NoteOrder, NoteRival, Ordered, PauseSchedule, Proposal, PruneTrail, PutSchedule, RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts, RetryTask, RevokeCertificates, RevokeToken, RevokeUserToken, RotateAuthority, RunSchedule, SeedSettings, SetScheduling, SetSettings, StartAttempts, StartJob, SubmitTasks, Tick, Timestamp, UnregisterWorker, SubmitGraph,
 };
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +74,7 @@ fn write_command(command: &Command, cluster: Level, to: &mut Vec<u8>) -> Result<
         Command::ConnectWorker(command) => encode_into(command, cluster, to),
         Command::DisconnectWorkers(command) => encode_into(command, cluster, to),
         Command::SubmitTasks(command) => encode_into(command, cluster, to),
+        Command::SubmitGraph(command) => encode_into(command, cluster, to),
         Command::AssignTasks(command) => encode_into(command, cluster, to),
         Command::AssignAhead(command) => encode_into(command, cluster, to),
         Command::HoldAttempts(command) => encode_into(command, cluster, to),
@@ -156,6 +150,7 @@ fn read_command(kind: u8, level: Level, body: &[u8]) -> Result<Command, CodecErr
         ConnectWorker::TYPE => Command::ConnectWorker(read_body(level, body)?),
         DisconnectWorkers::TYPE => Command::DisconnectWorkers(read_body(level, body)?),
         SubmitTasks::TYPE => Command::SubmitTasks(read_body(level, body)?),
+        SubmitGraph::TYPE => Command::SubmitGraph(read_body(level, body)?),
         AssignTasks::TYPE => Command::AssignTasks(read_body(level, body)?),
         AssignAhead::TYPE => Command::AssignAhead(read_body(level, body)?),
         HoldAttempts::TYPE => Command::HoldAttempts(read_body(level, body)?),

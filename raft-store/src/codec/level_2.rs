@@ -3,11 +3,7 @@
 mod tasks;
 
 use cluster_state::{
-    AdoptIssuer, AdvanceJob, AdvanceSchedules, AssignAhead, AuditRecord, ClusterId,
-    CreateUserToken, DeleteSchedule, DropOrphans, Epoch, ForgetWorker, HoldAttempts, HolderRecord,
-    IssueCertificate, IssuerRecord, Job, Level, Meta, NoteOrder, Orphan, PauseSchedule, PruneTrail,
-    PutSchedule, RetryTask, RevokeCertificates, RevokeUserToken, RotateAuthority, RunSchedule,
-    Schedule, SeedSettings, SetSettings, SettingsRecord, StartJob, TaskId, Term, Timestamp,
+    AdoptIssuer, AdvanceJob, AdvanceSchedules, AssignAhead, AuditRecord, ClusterId, CreateUserToken, DeleteSchedule, DropOrphans, Epoch, ForgetWorker, HoldAttempts, HolderRecord, IssueCertificate, IssuerRecord, Job, Level, Meta, NoteOrder, Orphan, PauseSchedule, PruneTrail, PutSchedule, RetryTask, RevokeCertificates, RevokeUserToken, RotateAuthority, RunSchedule, Schedule, SeedSettings, SetSettings, SettingsRecord, StartJob, TaskId, Term, Timestamp, Cascade, SubmitGraph,
     UserToken,
 };
 use serde::{Deserialize, Serialize};
@@ -123,6 +119,16 @@ impl Versioned for AssignAhead {
 
 impl Versioned for HoldAttempts {
     const TYPE: u8 = 74;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for SubmitGraph {
+    const TYPE: u8 = 62;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for Cascade {
+    const TYPE: u8 = 62;
     const LEVEL: Level = LEVEL;
 }
 

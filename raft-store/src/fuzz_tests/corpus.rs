@@ -15,11 +15,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use cluster_state::{
-    AdoptIssuer, AdvanceJob, AdvanceSchedules, AssignAhead, AuditRecord, CreateUserToken, Departed,
-    DropOrphans, HoldAttempts, HolderRecord, IdempotencyRecord, IssuerRecord, Job, JoinToken,
-    LeaderRecord, Level, LogIndex, MassLoss, Meta, NoteOrder, Orphan, PruneTrail, PutSchedule,
-    RetryTask, RevokeUserToken, RotateAuthority, Schedule, SettingsRecord, StartJob, State, Task,
-    UserToken, Worker,
+    AdoptIssuer, AdvanceJob, AdvanceSchedules, AssignAhead, AuditRecord, CreateUserToken, Departed, DropOrphans, HoldAttempts, HolderRecord, IdempotencyRecord, IssuerRecord, Job, JoinToken, LeaderRecord, Level, LogIndex, MassLoss, Meta, NoteOrder, Orphan, PruneTrail, PutSchedule, RetryTask, RevokeUserToken, RotateAuthority, Schedule, SettingsRecord, StartJob, State, Task, UserToken, Worker, Cascade, SubmitGraph, TaskEnd, TaskId,
 };
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -96,6 +92,7 @@ fn read_record(bytes: &[u8], level: Level) -> Result<(String, Vec<u8>), CodecErr
         HolderRecord::TYPE => read::<HolderRecord>(bytes, level),
         Job::TYPE => read::<Job>(bytes, level),
         Schedule::TYPE => read::<Schedule>(bytes, level),
+        Cascade::TYPE => read::<Cascade>(bytes, level),
         _ => Err(CodecError::OtherType { found, expected: 0 }),
     }
 }
@@ -138,6 +135,9 @@ fn samples() -> Samples {
     let block = Volume::default().append(7, 2 << 20).unwrap();
     take(Kind::Record, encode(&block, Level::NEWEST).unwrap());
     take(Kind::Record, encode(&guard::tests::slot(), Level::NEWEST).unwrap());
+    // A command has to end more tasks than a log of this length has.
+    let cascade = Cascade { task: TaskId(7), end: TaskEnd::Failed };
+    take(Kind::Record, encode(&cascade, Level::NEWEST).unwrap());
     let all = taken.into_iter();
     all.flat_map(|((kind, _), bytes)| bytes.into_iter().map(move |bytes| (kind, bytes))).collect()
 }
@@ -207,10 +207,10 @@ fn every_type_that_this_release_writes_is_in_the_corpus() {
     let commands = (1..=DropOrphans::TYPE).chain(users).chain(certificates);
     let commands = commands.chain(orders).chain(ahead).chain(jobs);
     let schedules = PutSchedule::TYPE..=AdvanceSchedules::TYPE;
-    let commands = commands.chain(schedules);
+    let commands = commands.chain(schedules).chain([SubmitGraph::TYPE]);
     let records = [UserToken::TYPE, IssuerRecord::TYPE, HolderRecord::TYPE, AuditRecord::TYPE];
     let records = records.into_iter().chain([Job::TYPE]);
-    let records = records.into_iter().chain([Schedule::TYPE]);
+    let records = records.into_iter().chain([Schedule::TYPE, Cascade::TYPE]);
     let types = (1..=Orphan::TYPE).chain(records).map(|kind| (Kind::Record, kind));
     let types = types.chain(commands.map(|kind| (Kind::Command, kind))).collect::<BTreeSet<_>>();
     assert_eq!(written, types, "the samples have one of each type");

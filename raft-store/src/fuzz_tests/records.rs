@@ -5,9 +5,7 @@ use std::fmt::Debug;
 
 use cluster_fuzz::{Fuzz, mutated};
 use cluster_state::{
-    AuditRecord, Change, ClusterId, Departed, HolderRecord, IdempotencyRecord, IssuerRecord, Job,
-    JoinToken, LeaderRecord, Level, LogIndex, MassLoss, MasterId, Meta, Orphan, Record, Schedule,
-    SettingsRecord, State, Task, UserToken, Worker,
+    AuditRecord, Change, ClusterId, Departed, HolderRecord, IdempotencyRecord, IssuerRecord, Job, JoinToken, LeaderRecord, Level, LogIndex, MassLoss, MasterId, Meta, Orphan, Record, Schedule, SettingsRecord, State, Task, UserToken, Worker, Cascade,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -90,6 +88,7 @@ fn a_record_is_read_as_written_or_refused() {
         check::<HolderRecord>(&bytes);
         check::<Job>(&bytes);
         check::<Schedule>(&bytes);
+        check::<Cascade>(&bytes);
         check::<Identity>(&bytes);
         check::<Verdict>(&bytes);
     });

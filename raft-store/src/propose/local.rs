@@ -68,6 +68,7 @@ fn adds_tasks(command: &Command) -> bool {
     matches!(
         command.itself(),
         Command::SubmitTasks(_)
+            | Command::SubmitGraph(_)
             | Command::RetryTask(_)
             | Command::PutSchedule(_)
             | Command::RunSchedule(_)

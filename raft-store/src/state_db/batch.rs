@@ -9,8 +9,7 @@ use rocksdb::{ColumnFamily, DB, WriteBatch};
 use crate::codec::{self, Versioned};
 use crate::error::StorageError;
 use crate::keys::{
-    FinishKey, NumberKey, StateRecord, Table, audit_key, holder_key, job_key, orphan_key,
-    schedule_key, user_token_key,
+    FinishKey, NumberKey, StateRecord, Table, audit_key, holder_key, job_key, orphan_key, schedule_key, user_token_key, cascade_key,
 };
 use crate::rocks;
 use crate::types::{LogId, StoredMembership};
@@ -121,6 +120,7 @@ impl<'db> Batch<'db> {
             Record::Schedule(schedule) => {
                 self.put(self.tables.records, schedule_key(&schedule.name), &**schedule)
             }
+            Record::Cascade(one) => self.put(self.tables.records, cascade_key(one.task), one),
             Record::Orphan(orphan) => {
                 self.put(self.tables.records, orphan_key(orphan.id), &**orphan)
             }
@@ -139,6 +139,7 @@ impl<'db> Batch<'db> {
             Key::Departed(id) => self.delete(self.tables.departed, id.as_str()),
             Key::Token(id) => self.delete(self.tables.tokens, id.as_str()),
             Key::MassLoss => self.delete(self.tables.records, StateRecord::MassLoss.key()),
+            Key::Cascade(task) => self.delete(self.tables.records, cascade_key(*task)),
             Key::Orphan(id) => self.delete(self.tables.records, orphan_key(*id)),
             Key::Audit(index) => self.delete(self.tables.records, audit_key(*index)),
             Key::Job(id) => self.delete(self.tables.records, job_key(*id)),

@@ -4,6 +4,7 @@ mod attempt;
 mod certificate;
 mod cluster;
 mod connection;
+mod dependency;
 mod health;
 mod job;
 mod order;
@@ -19,13 +20,14 @@ mod trail;
 mod user;
 mod worker;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use self::order::Order;
 use crate::{
     Actor, Applied, AuditRecord, Change, Command, Departed, IdempotencyRecord, JoinToken, Key,
     LeaderRecord, Limits, LogIndex, MassLoss, Meta, Ordered, Orphan, OrphanId, Proposal, Record,
-    Rejection, Reply, State, Task, TaskId, Term, Timestamp, TokenId, Worker, WorkerId,
+    Rejection, Reply, State, Task, TaskGraph, TaskId, Term, Timestamp, TokenId, Worker, WorkerId,
 };
 
 impl State {
@@ -41,13 +43,27 @@ impl State {
             (None, proposal.command)
         };
         let order = self.describe(by, &command);
-        let mut apply =
-            Apply { state: self, index, now, meta: Meta { now, ..before }, changes: Vec::new() };
+        let is_tick = matches!(command, Command::Tick(_));
+        let is_behind = self.has_ends_to_pass_on();
+        let mut apply = Apply {
+            state: self,
+            index,
+            now,
+            meta: Meta { now, ..before },
+            changes: Vec::new(),
+            cascades: BTreeSet::new(),
+        };
 
         let (order, reply) = match order {
             Ok(order) => (order, perform(&mut apply, command)),
             Err(rejection) => (None, Err(rejection)),
         };
+
+        // What is left over is for ticks, which nobody waits for; they do it themselves.
+        if reply.is_ok() && !is_tick && !is_behind {
+            apply.pass_on_ends();
+        }
+        apply.record_cascades();
 
         assert!(reply.is_ok() || apply.changes.is_empty(), "a rejection changes nothing");
         assert!(apply.meta.term >= before.term, "the term never falls");
@@ -55,7 +71,12 @@ impl State {
         assert!(apply.meta.next_task >= before.next_task, "no task id is given twice");
         // The proposer reads again and repeats the order: the trail has its last outcome.
         if let Some((by, order)) = order
-            && !matches!(reply, Err(Rejection::RetriedMeanwhile | Rejection::NotAhead { .. }))
+            && !matches!(
+                reply,
+                Err(Rejection::RetriedMeanwhile
+                    | Rejection::NotAhead { .. }
+                    | Rejection::DependencyEnded { .. })
+            )
         {
             apply.record(by, order, &reply);
         }
@@ -96,7 +117,11 @@ fn perform(apply: &mut Apply<'_>, command: Command) -> Result<Reply, Rejection> 
         Command::UnregisterWorker(command) => apply.unregister_worker(&command.worker),
         Command::ConnectWorker(command) => apply.connect_worker(command),
         Command::DisconnectWorkers(command) => apply.disconnect_workers(&command),
-        Command::SubmitTasks(command) => apply.submit_tasks(command),
+        Command::SubmitTasks(command) => apply.submit_tasks(command, &TaskGraph::default()),
+        Command::SubmitGraph(command) => {
+            let (submission, graph) = command.into_parts();
+            apply.submit_tasks(submission, &graph)
+        }
         Command::AssignTasks(command) => apply.assign_tasks(&command),
         Command::AssignAhead(command) => apply.assign_ahead(&command),
         Command::HoldAttempts(command) => apply.hold_attempts(&command),
@@ -148,6 +173,8 @@ struct Apply<'a> {
     now: Timestamp,
     meta: Meta,
     changes: Vec<Change>,
+    /// Tasks whose dependants this command has begun to abort.
+    cascades: BTreeSet<TaskId>,
 }
 
 impl Apply<'_> {
@@ -184,6 +211,7 @@ impl Apply<'_> {
         let mut task = Arc::new(Task { index: self.index, ahead, ..task });
         self.state.intern(&mut task);
         self.state.put_task(&task);
+        self.note_end(task.id, task.state);
         self.changes.push(Change::Put(Record::Task(task)));
     }
 

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    AuditRecord, Departed, HolderId, HolderRecord, IdempotencyRecord, IssuerRecord, Job, JobId,
-    JoinToken, LeaderRecord, LogIndex, MassLoss, Meta, Orphan, OrphanId, Schedule, ScheduleName,
-    SettingsRecord, Task, TaskId, Term, TokenId, UserToken, Worker, WorkerId,
+    AuditRecord, Departed, HolderId, HolderRecord, IdempotencyRecord, IssuerRecord, Job, JobId, JoinToken, LeaderRecord, LogIndex, MassLoss, Meta, Orphan, OrphanId, Schedule, ScheduleName, SettingsRecord, Task, TaskId, Term, TokenId, UserToken, Worker, WorkerId, Cascade,
 };
 
 /// A change of one record. Changes alone rebuild the state: see [`crate::State::follow`].
@@ -52,6 +50,8 @@ pub enum Record {
     Job(Arc<Job>),
     /// A schedule.
     Schedule(Arc<Schedule>),
+    /// A task that has ended without success, and whose dependants are not all aborted yet.
+    Cascade(Cascade),
 }
 
 /// The name of a record.
@@ -89,6 +89,8 @@ pub enum Key {
     Job(JobId),
     /// See [`Record::Schedule`].
     Schedule(ScheduleName),
+    /// See [`Record::Cascade`].
+    Cascade(TaskId),
 }
 
 impl Record {
@@ -112,6 +114,7 @@ impl Record {
             Self::Holder(holder) => Key::Holder(holder.id.clone()),
             Self::Job(job) => Key::Job(job.id),
             Self::Schedule(schedule) => Key::Schedule(schedule.name.clone()),
+            Self::Cascade(cascade) => Key::Cascade(cascade.task),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod audit;
 mod certificates;
 mod cluster;
+mod graph;
 mod jobs;
 mod orphans;
 mod schedules;
@@ -19,6 +20,7 @@ pub use self::certificates::{
 pub use self::cluster::{
     BeginTerm, CreateToken, EndMassLoss, RaiseLevel, RaiseMassLoss, RevokeToken, Tick,
 };
+pub use self::graph::{Link, SubmitGraph, TaskGraph};
 pub use self::jobs::{AdvanceJob, JobStep, RetryBatch, StartJob};
 pub use self::orphans::{DropOrphans, OrphanSelection};
 pub use self::schedules::{
@@ -37,8 +39,7 @@ pub use self::workers::{
     LabelWorker, NoteRival, RegisterWorker, SchedulingOrder, SetScheduling, UnregisterWorker,
 };
 use crate::{
-    Ahead, AuditRecord, Generation, IssuerRecord, Job, Level, Schedule, Settings, Timestamp,
-    Timing, UserToken,
+    Ahead, AuditRecord, Generation, IssuerRecord, Job, Level, Schedule, Settings, Timestamp, Timing, UserToken, Dependency,
 };
 
 /// A command with the leader's stamp of time: the content of a log entry.
@@ -66,6 +67,8 @@ pub enum Command {
     DisconnectWorkers(DisconnectWorkers),
     /// Accept tasks, all or none.
     SubmitTasks(SubmitTasks),
+    /// Accept tasks of which some wait for others, all or none.
+    SubmitGraph(SubmitGraph),
     /// Place queued tasks on workers.
     AssignTasks(AssignTasks),
     /// Give queued tasks to workers ahead of the room for them.
@@ -186,6 +189,7 @@ impl Command {
             Self::RetryTask(_) => Timing::LEVEL,
             Self::StartJob(_) | Self::AdvanceJob(_) => Job::LEVEL,
             Self::AssignAhead(_) | Self::HoldAttempts(_) => Ahead::LEVEL,
+            Self::SubmitGraph(_) => Dependency::LEVEL,
             Self::SeedSettings(_) | Self::SetSettings(_) => Settings::LEVEL,
             Self::CreateUserToken(_) | Self::RevokeUserToken(_) => UserToken::LEVEL,
             Self::DropOrphans(_) => Generation::LEVEL,

@@ -80,6 +80,9 @@ pub enum Violation {
     /// The indexes of schedules contradict their records, or there are too many of them.
     #[error("the schedules contradict their indexes, their times or their bounds")]
     SchedulesOutOfStep,
+    /// The index of dependencies contradicts the tasks, or an end is to be passed on to nobody.
+    #[error("the index of dependencies contradicts the tasks")]
+    DependenciesOutOfStep,
     /// A terminal task is still in memory, or an id was given that is still to come.
     #[error("task {0} should not be in memory")]
     NotLive(TaskId),
@@ -100,6 +103,9 @@ impl State {
         fresh.update_backlog(self.tasks());
         if fresh != *self.index() {
             return Err(Violation::IndexOutOfStep);
+        }
+        if !self.dependencies_are_in_step() {
+            return Err(Violation::DependenciesOutOfStep);
         }
 
         for (id, load) in self.loads() {
@@ -189,11 +195,13 @@ impl State {
 
         let needs_attempt = match task.state {
             TaskState::Assigned | TaskState::Running | TaskState::Cancelling => true,
-            TaskState::Scheduled { .. }
+            TaskState::Blocked
+            | TaskState::Scheduled { .. }
             | TaskState::Queued
             | TaskState::Completed
             | TaskState::Failed
-            | TaskState::Cancelled => false,
+            | TaskState::Cancelled
+            | TaskState::Aborted => false,
         };
         let live = task.attempts.iter().filter(|attempt| attempt.outcome.is_none()).count();
         let is_cancelled =
@@ -249,12 +257,20 @@ impl State {
             attempt.stop == Some(StopReason::Deadline)
                 && course.end_by.is_none_or(|end| end > self.meta().now)
         });
+        let is_blocked = task.state == TaskState::Blocked;
+        let depends = !task.dependencies().is_empty();
+        let waits_rightly = if is_blocked {
+            depends && course.queued_at.is_none()
+        } else {
+            depends == course.was_released
+        };
         let waits_for_start = task.reason == Some(TaskReason::StartTime);
         let is_scheduled = matches!(task.state, TaskState::Scheduled { .. });
         is_known
             && is_timed
             && has_level
             && !is_late
+            && waits_rightly
             && must_end == course.end_by.is_some()
             && (may_be_late || !is_awaited)
             && !(is_awaited && task.state == TaskState::Running)

@@ -98,22 +98,28 @@ impl JobAction {
         match (self, state) {
             (
                 Self::Cancel,
-                TaskStateKind::Scheduled
+                TaskStateKind::Blocked
+                | TaskStateKind::Scheduled
                 | TaskStateKind::Queued
                 | TaskStateKind::Assigned
                 | TaskStateKind::Running,
             )
-            | (Self::Retry, TaskStateKind::Failed | TaskStateKind::Cancelled) => true,
+            | (
+                Self::Retry,
+                TaskStateKind::Failed | TaskStateKind::Cancelled | TaskStateKind::Aborted,
+            ) => true,
             (
                 _,
-                TaskStateKind::Scheduled
+                TaskStateKind::Blocked
+                | TaskStateKind::Scheduled
                 | TaskStateKind::Queued
                 | TaskStateKind::Assigned
                 | TaskStateKind::Running
                 | TaskStateKind::Cancelling
                 | TaskStateKind::Completed
                 | TaskStateKind::Failed
-                | TaskStateKind::Cancelled,
+                | TaskStateKind::Cancelled
+                | TaskStateKind::Aborted,
             ) => false,
         }
     }

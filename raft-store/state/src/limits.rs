@@ -73,6 +73,15 @@ pub struct Limits {
     pub final_codes_max: usize,
     /// Longest time ahead for which a task may be submitted: later ones are typing errors.
     pub task_horizon: Duration,
+    /// Most tasks that one task may wait for.
+    pub dependencies_max: usize,
+    /// Most dependencies of the tasks of one submission together: ten for each.
+    pub dependencies_per_submit_max: usize,
+    /// Blocked tasks behind one task, beyond which it takes no more: its end visits each of them.
+    pub dependants_max: u32,
+    /// Tasks that one command releases or aborts because others have ended, so that no single entry
+    /// stalls the others. The rest is for the ticks that follow.
+    pub passed_on_max: usize,
     /// Timers that one `Tick` lets fire, so that no single entry stalls the others.
     pub timers_per_tick_max: usize,
     /// Leader records kept.
@@ -153,6 +162,10 @@ impl Limits {
         retry_factor_milli_max: 100_000,
         final_codes_max: 32,
         task_horizon: Duration::from_secs(366 * 24 * 60 * 60),
+        dependencies_max: 1_000,
+        dependencies_per_submit_max: 100_000,
+        dependants_max: 100_000,
+        passed_on_max: 2_000,
         timers_per_tick_max: 10_000,
         leaders_kept_max: 100,
         orphans_kept_max: 100_000,
@@ -195,6 +208,8 @@ impl Limits {
     pub const ATTEMPT_BYTES: u64 = 128;
     /// Bytes of the bounds on a live task's life, and of what is known of its course.
     pub const TIMING_BYTES: u64 = 256;
+    /// Bytes of a dependency: its record, and its places in the index while its task is blocked.
+    pub const DEPENDENCY_BYTES: u64 = 128;
     /// Bytes of an idempotency key beside its text.
     pub const KEY_BYTES: u64 = 192;
     /// Bytes of a schedule beside its texts and its task, with the runs that it remembers.

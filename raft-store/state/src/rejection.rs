@@ -275,6 +275,17 @@ pub enum Rejection {
     NotAhead {
         /// Log time of the command.
         now: Timestamp,
+    /// A task that a command waits for has ended, and the proposer has not seen that yet.
+    #[error("task {task} has ended at the same moment: ask again")]
+    DependencyEnded {
+        /// The task that has ended.
+        task: TaskId,
+    },
+    /// A task of a submission waits for one that there never was.
+    #[error("there is no task {task} to wait for")]
+    UnknownDependency {
+        /// The task that is waited for.
+        task: TaskId,
     },
 }
 
@@ -329,6 +340,8 @@ impl Rejection {
             Self::ScheduleExists { .. } => "schedule-exists",
             Self::ScheduleBusy { .. } => "schedule-busy",
             Self::NotAhead { .. } => "not-ahead",
+            Self::DependencyEnded { .. } => "dependency-ended",
+            Self::UnknownDependency { .. } => "unknown-dependency",
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod admission;
 mod certificates;
+mod graph;
 mod jobs;
 mod orphans;
 mod schedules;
@@ -20,12 +21,13 @@ use self::orphans::Orphans;
 use self::schedules::Schedules;
 use self::trail::Trail;
 use crate::capacity::{CapacityIndex, Taken};
+use crate::dependencies::DependencyIndex;
 use crate::growth::Growth;
 use crate::index::{Index, TaskCounts, WorkerLoad};
 use crate::{
     Change, Departed, IdempotencyRecord, IssuerRecord, JoinToken, Key, LeaderRecord, Limits,
-    LogIndex, MassLoss, Meta, Record, Rejection, Reply, SettingsRecord, Task, TaskId, Timestamp,
-    TokenId, UserToken, Worker, WorkerId,
+    LogIndex, MassLoss, Meta, Record, Rejection, Reply, SettingsRecord, Task, TaskEnd, TaskId,
+    Timestamp, TokenId, UserToken, Worker, WorkerId,
 };
 
 /// The replicated state. It holds no terminal tasks, which live on disk.
@@ -59,6 +61,9 @@ pub struct State {
     keys_by_age: BTreeSet<(Timestamp, Arc<str>)>,
     key_bytes: u64,
     index: Index,
+    dependencies: DependencyIndex,
+    /// Tasks that have ended without success, and whose dependants are not all aborted yet.
+    cascades: BTreeMap<TaskId, TaskEnd>,
     capacity: CapacityIndex,
     growth: Growth,
     /// Workers whose loads changed since their free capacity was updated.
@@ -108,6 +113,7 @@ impl State {
             Record::Holder(holder) => self.put_holder(holder),
             Record::Job(job) => self.put_job(job),
             Record::Schedule(schedule) => self.put_schedule(schedule),
+            Record::Cascade(cascade) => self.put_cascade(cascade),
         }
     }
 
@@ -135,6 +141,7 @@ impl State {
             Key::Holder(id) => self.remove_holder(id),
             Key::Job(id) => self.remove_job(*id),
             Key::Schedule(name) => self.remove_schedule(name),
+            Key::Cascade(task) => self.remove_cascade(*task),
             // Finished tasks are on disk only, and the others are never deleted.
             Key::Task(_) | Key::Meta | Key::Leader(_) | Key::Settings | Key::Issuer => {}
         }
@@ -158,6 +165,7 @@ impl State {
             .chain(self.holders().cloned().map(Record::Holder))
             .chain(self.jobs().cloned().map(Record::Job))
             .chain(self.schedules().cloned().map(Record::Schedule))
+            .chain(self.cascades().map(Record::Cascade))
     }
 
     /// Returns counters, log time, the newest term and the level.
@@ -225,12 +233,14 @@ impl State {
     }
 
     /// Returns the time at which the next timer fires: one of a task, the deadline of a drain, the next
-    /// phase of a suspension, or the end of an idempotency key.
+    /// phase of a suspension, or the end of an idempotency key. It is the present while ends of tasks are
+    /// still to be passed on to those that wait for them.
     #[must_use]
     pub fn next_timer(&self) -> Option<Timestamp> {
         let key = self.oldest_key().map(|(at, _)| at.after(self.limits().idempotency_retention));
         let worker = self.worker_timers.first().map(|(at, _)| *at);
-        [self.index.next_timer(), worker, key].into_iter().flatten().min()
+        let timers = [self.index.next_timer(), worker, key, self.time_to_pass_on()];
+        timers.into_iter().flatten().min()
     }
 
     /// Returns the submission that an idempotency key stands for.
@@ -321,6 +331,7 @@ impl State {
             (self.tasks.insert(task.id, Arc::clone(task)), Some(&**task))
         };
         self.index.replace(before.as_deref(), after);
+        self.dependencies.replace(&self.tasks, before.as_deref(), after);
 
         for attempt in
             [before.as_deref(), after].into_iter().flatten().filter_map(Task::live_attempt)

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod attempt;
+mod dependency;
 mod filter;
 mod kind;
 mod timing;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::ahead::Ahead;
 pub use self::attempt::{Attempt, AttemptOutcome, LossReason, StopReason};
+pub use self::dependency::{Cascade, Dependency, DependencyKind, KnownEnds, TaskEnd};
 pub use self::filter::{LabelSelector, TaskFilter};
 pub use self::kind::{AttemptOutcomeKind, TaskStateKind, UnknownState};
 pub(crate) use self::timing::Due;
@@ -84,7 +86,14 @@ impl TaskSpec {
             .map(|(name, value)| text_bytes(name) + text_bytes(value.reveal()))
             .sum::<u64>();
         let of_timing = self.timing.as_ref().map_or(0, |_| Limits::TIMING_BYTES);
-        of_command + of_optional + of_map(&self.env) + of_map(&self.labels) + of_secrets + of_timing
+        let of_dependencies = self.dependencies().len() as u64 * Limits::DEPENDENCY_BYTES;
+        of_command
+            + of_optional
+            + of_map(&self.env)
+            + of_map(&self.labels)
+            + of_secrets
+            + of_timing
+            + of_dependencies
     }
 }
 
@@ -261,6 +270,10 @@ pub enum TaskState {
     Failed,
     /// Cancelled by a user.
     Cancelled,
+    /// Waits for other tasks to be over. Since level 2.
+    Blocked,
+    /// Ended without having run, because a task that it waited for has not completed. Since level 2.
+    Aborted,
 }
 
 impl TaskState {
@@ -300,6 +313,8 @@ pub enum TaskReason {
     Deadline,
     /// It failed with an exit code after which it is not tried again. Since level 2.
     FinalExitCode,
+    /// A task that had to complete first has ended otherwise. Since level 2.
+    Dependency,
 }
 
 impl fmt::Display for TaskReason {
@@ -315,6 +330,7 @@ impl fmt::Display for TaskReason {
             Self::QueueTimeout => "queue-timeout: it did not start in time",
             Self::Deadline => "deadline: it was not over in time",
             Self::FinalExitCode => "failed with an exit code of no_retry_exit_codes",
+            Self::Dependency => "a task that had to complete first has not",
         })
     }
 }

@@ -40,6 +40,12 @@ scripts! {
     a_certificate_is_renewed_until_it_is_revoked
     an_authority_is_changed_with_an_overlap
     a_change_of_the_authority_is_taken_back
+    a_blocked_task_ends_without_its_dependencies
+    a_broken_dependency_aborts_what_waits
+    a_dependency_that_is_over_is_judged_by_the_log
+    a_graph_is_accepted_whole_or_not_at_all
+    a_task_waits_for_others
+    an_aborted_task_waits_again
     a_cancelled_task_ends_when_its_worker_is_lost
     a_confirmation_after_the_result_changes_nothing
     a_cordoned_worker_gets_no_tasks

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use cluster_state::{
     Actor, Applied, AuditAction, AuditOutcome, AuditRecord, BeginTerm, CancelTask, Change, Class,
-    ClusterId, Command, CreateUserToken, Key, Level, Limits, LogIndex, MasterId, NoteOrder,
-    OnDisconnect, Ordered, Proposal, PruneTrail, RaiseLevel, Record, RegisterWorker, Rejection,
-    Reply, Resources, RetryTask, Role, SecretMap, SeedSettings, SetSettings, Settings, State,
-    SubmitTasks, TaskId, TaskSpec, TextMap, Tick, Timestamp,
+    ClusterId, Command, CreateUserToken, Key, KnownEnds, Level, Limits, LogIndex, MasterId,
+    NoteOrder, OnDisconnect, Ordered, Proposal, PruneTrail, RaiseLevel, Record, RegisterWorker,
+    Rejection, Reply, Resources, RetryTask, Role, SecretMap, SeedSettings, SetSettings, Settings,
+    State, SubmitTasks, TaskId, TaskSpec, TextMap, Tick, Timestamp,
 };
 
 /// A cluster of level 2 and its log.
@@ -222,7 +222,7 @@ fn an_order_that_its_proposer_repeats_is_recorded_once() {
             Change::Put(Record::Task(task)) => Some(Arc::clone(task)),
             Change::Put(_) | Change::Delete(_) => None,
         });
-        RetryTask { task: task.unwrap(), known_at }
+        RetryTask { task: task.unwrap(), known_at, ends: KnownEnds::default() }
     });
     assert_eq!(cluster.order(Command::RetryTask(first)).object, "task/t1");
     let refused = cluster.apply(ordered(Command::RetryTask(second.clone())));

@@ -92,6 +92,15 @@ pub struct SpecArgs {
 /// When the task may start, when it is too late for it, and how its failures are retried.
 #[derive(Debug, Default, Args)]
 pub struct TimingArgs {
+    /// Task that must complete first: if it ends otherwise, this one is aborted; may be repeated
+    #[arg(long, value_name = "TASK_ID|LOCAL_NAME")]
+    pub after: Vec<String>,
+    /// Task that must be over first, whatever its outcome; may be repeated
+    #[arg(long, value_name = "TASK_ID|LOCAL_NAME")]
+    pub after_any: Vec<String>,
+    /// Name by which tasks of the same submission wait for this one
+    #[arg(long, value_name = "NAME")]
+    pub local_name: Option<String>,
     /// Longest time that one attempt may run, as in 90s or 2h
     #[arg(long, value_name = "DURATION")]
     pub run_timeout: Option<String>,

@@ -32,7 +32,7 @@ pub enum TaskCommand {
     },
     /// Cancel tasks: those that are named, or all that meet conditions
     Cancel(OrderArgs),
-    /// Run failed or cancelled tasks again: those that are named, or all that meet conditions
+    /// Run failed, cancelled or aborted tasks again: those that are named, or all that meet conditions
     Retry {
         #[command(flatten)]
         order: OrderArgs,

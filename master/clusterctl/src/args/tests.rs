@@ -174,7 +174,7 @@ fn the_shell_knows_short_forms_and_every_command_of_a_cluster() {
         assert!(shell(line).is_ok(), "{line}: {}", shell(line).unwrap_err());
     }
     let unknown = shell("tasks --state done").unwrap_err();
-    assert!(unknown.to_string().contains("'done' is no state: scheduled, queued"), "{unknown}");
+    assert!(unknown.to_string().contains("'done' is no state: blocked, scheduled, "), "{unknown}");
     for line in ["dev", "shell", "nonsense"] {
         assert_eq!(shell(line).unwrap_err().kind(), ErrorKind::InvalidSubcommand, "{line}");
     }

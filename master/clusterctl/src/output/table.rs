@@ -40,8 +40,10 @@ fn cell(text: &str) -> Cell {
         "inactive" | "failed" | "unknown" | "unreachable" | "unfit" | "refused" | "expired" => {
             cell.fg(Color::Red)
         }
-        "cancelling" | "cancelled" | "queued" | "scheduled" | "candidate" | "cordoned"
-        | "draining" | "drained" | "no-address" | "not-registered" => cell.fg(Color::Yellow),
+        "cancelling" | "cancelled" | "aborted" | "queued" | "scheduled" | "blocked"
+        | "candidate" | "cordoned" | "draining" | "drained" | "no-address" | "not-registered" => {
+            cell.fg(Color::Yellow)
+        }
         _ => cell,
     }
 }

@@ -218,6 +218,16 @@ pub fn task(task: &v1::Task, style: Style) -> String {
     ] {
         summary.extend(value.clone().map(|value| (name, value)));
     }
+    for (name, ids, count) in [
+        ("after", &task.after, None),
+        ("after any", &task.after_any, None),
+        ("dependants", &task.dependants, task.dependant_count),
+    ] {
+        let more = count.map(|count| format!(" … {count} in all")).unwrap_or_default();
+        if !ids.is_empty() {
+            summary.push((name, format!("{}{more}", ids.join(","))));
+        }
+    }
     if !task.no_retry_exit_codes.is_empty() {
         summary.push(("no retry after", task.no_retry_exit_codes.join(",")));
     }

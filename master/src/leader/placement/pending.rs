@@ -3,12 +3,15 @@
 use std::fmt;
 
 use cluster_state::{
-    Class, Scheduling, State, Task, TaskReason, TaskState, Timestamp, Trouble, Worker, WorkerId,
+    Class, Scheduling, State, Task, TaskId, TaskReason, TaskState, Timestamp, Trouble, Worker,
+    WorkerId,
 };
 use proto::convert;
 
 /// Tasks ahead that are counted: beyond that the exact number says nothing.
 const AHEAD_COUNTED_MAX: usize = 1_000;
+/// Tasks that are named of those that one waits for.
+const DEPENDENCIES_NAMED_MAX: usize = 5;
 
 /// Reason why a task waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +20,13 @@ pub(crate) enum PendingReason {
     Backoff(Timestamp),
     /// It waits for its start time.
     StartTime(Timestamp),
+    /// It waits for other tasks.
+    Dependencies {
+        /// Number of those that are live.
+        live: u32,
+        /// Some of them.
+        first: Vec<TaskId>,
+    },
     /// Its worker cannot be called.
     Untold {
         worker: WorkerId,
@@ -57,6 +67,7 @@ impl PendingReason {
     #[must_use]
     pub(crate) fn of(state: &State, task: &Task) -> Option<Self> {
         match task.state {
+            TaskState::Blocked => return Some(Self::blocked(state, task)),
             TaskState::Scheduled { until } if task.reason == Some(TaskReason::StartTime) => {
                 return Some(Self::StartTime(until));
             }
@@ -66,7 +77,8 @@ impl PendingReason {
             TaskState::Running
             | TaskState::Completed
             | TaskState::Failed
-            | TaskState::Cancelled => return None,
+            | TaskState::Cancelled
+            | TaskState::Aborted => return None,
         }
 
         let class = &task.spec.class;
@@ -96,6 +108,7 @@ impl PendingReason {
             Self::AllBusy { workers, .. } => format!("all {workers} workers that fit are busy"),
             Self::Backoff(_)
             | Self::StartTime(_)
+            | Self::Dependencies { .. }
             | Self::Untold { .. }
             | Self::Refused { .. }
             | Self::Ahead { .. }
@@ -105,6 +118,15 @@ impl PendingReason {
             | Self::NoneHealthy(_)
             | Self::NoneAllowed
             | Self::NoneLargeEnough => self.to_string(),
+        }
+    }
+
+    fn blocked(state: &State, task: &Task) -> Self {
+        let live = task.dependencies().iter().map(|dependency| dependency.task);
+        let live = live.filter(|id| state.task(*id).is_some());
+        Self::Dependencies {
+            first: live.take(DEPENDENCIES_NAMED_MAX).collect(),
+            live: state.live_dependencies(task.id).unwrap_or(0),
         }
     }
 
@@ -163,6 +185,17 @@ impl fmt::Display for PendingReason {
             Self::Backoff(_) => f.write_str("waiting for retry_backoff after a failed attempt"),
             Self::StartTime(until) => {
                 write!(f, "waiting for its start time, {}", convert::rfc3339(*until))
+            }
+            Self::Dependencies { live: 0, .. } => {
+                f.write_str("the tasks that it waited for are over: it goes on in a moment")
+            }
+            Self::Dependencies { live, first } => {
+                let names = first.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                let named = u32::try_from(first.len()).unwrap_or(u32::MAX);
+                match live.saturating_sub(named) {
+                    0 => write!(f, "waiting for {names}"),
+                    more => write!(f, "waiting for {live} tasks: {names} and {more} more"),
+                }
             }
             Self::Untold { worker, trouble: Trouble { detail, since } } => {
                 let since = convert::rfc3339(*since);

@@ -64,7 +64,9 @@ impl Undelivered {
             | TaskState::Running
             | TaskState::Completed
             | TaskState::Failed
-            | TaskState::Cancelled => return None,
+            | TaskState::Cancelled
+            | TaskState::Blocked
+            | TaskState::Aborted => return None,
         };
 
         let setbacks = self.setbacks();

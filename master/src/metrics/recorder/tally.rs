@@ -72,6 +72,7 @@ impl Tally {
                 | Record::Issuer(_)
                 | Record::Holder(_)
                 | Record::Job(_)
+                | Record::Cascade(_)
                 | Record::MassLoss(_)
                 | Record::Settings(_)
                 | Record::Audit(_)

@@ -164,17 +164,17 @@ fn place(fault: &str) -> String {
 #[test]
 fn a_submission_names_the_task_that_is_wrong_and_shares_classes() {
     let good = v1::TaskSpec { command: vec!["true".to_owned()], ..v1::TaskSpec::default() };
-    let specs = task_specs(vec![good.clone(), good.clone()]).unwrap();
+    let specs = task_batch(vec![good.clone(), good.clone()]).unwrap().tasks;
     assert!(Arc::ptr_eq(&specs[0].class, &specs[1].class));
 
-    let invalid = task_specs(vec![good, v1::TaskSpec::default()]).unwrap_err();
+    let invalid = task_batch(vec![good, v1::TaskSpec::default()]).unwrap_err();
     assert_eq!(invalid.to_string(), "/1/command: is required");
     assert_eq!(Problem::from(invalid).kind, ErrorKind::InvalidTask);
 }
 
 #[test]
 fn faults_are_counted_beyond_the_ones_listed() {
-    let invalid = task_specs(vec![v1::TaskSpec::default(); 1_000]).unwrap_err();
+    let invalid = task_batch(vec![v1::TaskSpec::default(); 1_000]).unwrap_err();
     assert_eq!(invalid.faults().len(), 100);
     assert_eq!(invalid.to_string(), "/0/command: is required (and 999 other faults)");
 }

@@ -55,6 +55,7 @@ impl Apply<'_> {
                 self.forget_task(*id);
             }
         }
+        self.pass_on_ends();
         let more = self.state.next_timer().is_some_and(|at| at <= self.now);
         let fired = u32::try_from(due.len() + workers.len() + expired).unwrap_or(u32::MAX);
         Ok(Reply::Ticked { fired, more })

@@ -8,6 +8,9 @@ use crate::{
     RetryBatch, StartJob, TaskId,
 };
 
+/// Times that a task is tried again which was refused for another one of the same step.
+const ROUNDS_MAX: usize = 16;
+
 impl Apply<'_> {
     /// Puts an order about many tasks on record. It is about those that exist now.
     pub(super) fn start_job(&mut self, command: StartJob) -> Result<Reply, Rejection> {
@@ -97,8 +100,9 @@ impl Apply<'_> {
     /// Has tasks run again. What the state refuses of one task does not keep back the others; a bound on all
     /// of them stops the job.
     fn retry_batch(&mut self, mut job: Job, batch: &RetryBatch) -> Result<(), Rejection> {
-        let RetryBatch { tasks, known_at, passed } = batch;
-        if *known_at < self.meta.last_retry {
+        let RetryBatch { tasks, known_at, ends, passed } = batch;
+        let is_behind = tasks.iter().any(|task| self.state.cascade(task.id).is_some());
+        if *known_at < self.meta.last_retry || is_behind {
             return Err(Rejection::RetriedMeanwhile);
         }
         let is_sound = tasks.len() <= self.limits().job_tasks_max
@@ -108,22 +112,34 @@ impl Apply<'_> {
             return Err(Rejection::invalid("a step that does not fit its job"));
         }
 
-        for task in tasks {
-            // One that was retried by itself meanwhile is not meant any more.
-            if self.state.task(task.id).is_some() || !job.covers(task) {
-                continue;
-            }
-            match self.run_again(task) {
-                Ok(_) => job.done = job.done.saturating_add(1),
-                Err(Rejection::NotRetryable { .. }) => job.refused = job.refused.saturating_add(1),
-                Err(bound) => {
-                    let reason = bound.to_string().into();
-                    job.end = Some((self.now, JobEnd::Stopped { reason }));
-                    self.put_job(job);
-                    return Ok(());
+        let mut left = tasks.iter().rev().filter(|task| job.covers(task)).collect::<Vec<_>>();
+        for _ in 0..ROUNDS_MAX {
+            let mut refused = Vec::new();
+            for task in &left {
+                // One that was retried by itself meanwhile is not meant any more.
+                if self.state.task(task.id).is_some() {
+                    continue;
+                }
+                match self.run_again(task, ends, *known_at) {
+                    Ok(_) => job.done = job.done.saturating_add(1),
+                    Err(Rejection::NotRetryable { .. } | Rejection::DependencyEnded { .. }) => {
+                        refused.push(*task);
+                    }
+                    Err(bound) => {
+                        let reason = bound.to_string().into();
+                        job.end = Some((self.now, JobEnd::Stopped { reason }));
+                        self.put_job(job);
+                        return Ok(());
+                    }
                 }
             }
+            let has_progressed = refused.len() < left.len();
+            left = refused;
+            if !has_progressed {
+                break;
+            }
         }
+        job.refused = job.refused.saturating_add(u64::try_from(left.len()).unwrap_or(u64::MAX));
         job.passed = *passed;
         self.put_job(job);
         Ok(())

@@ -1,9 +1,9 @@
 //! Commands as the trail describes them: the kind of order, and the thing that it is about.
 
+use std::sync::Arc;
+
 use crate::{
-    AuditAction, AuditOutcome, Command, CreateUserToken, DropOrphans, JobAction, KnownSchedule,
-    LabelWorker, NoteOrder, OrphanSelection, PutSchedule, Rejection, Reply, ScheduleName,
-    SchedulingOrder, SetSettings, StartJob, State, SubmitTasks, TaskId, WorkerId,
+    AuditAction, AuditOutcome, Command, CreateUserToken, DropOrphans, JobAction, KnownSchedule, LabelWorker, NoteOrder, OrphanSelection, PutSchedule, Rejection, Reply, ScheduleName, SchedulingOrder, SetSettings, StartJob, State, TaskId, WorkerId, RegisterWorker, SetScheduling, TaskSpec,
 };
 
 /// An order, as far as the trail tells of it. Nothing in it may be a secret: no digest, environment
@@ -28,7 +28,8 @@ impl Order {
             Command::UnregisterWorker(one) => on_worker(AuditAction::UnregisterWorker, &one.worker),
             Command::SetScheduling(one) => on_worker(action_on_scheduling(one.order), &one.worker),
             Command::LabelWorker(command) => Self::of_labels(command),
-            Command::SubmitTasks(command) => Self::of_submission(command),
+            Command::SubmitTasks(command) => Self::of_submission(&command.tasks),
+            Command::SubmitGraph(command) => Self::of_submission(&command.tasks),
             Command::CancelTask(command) => Self::of_task(AuditAction::CancelTask, command.task),
             Command::RetryTask(command) => Self::of_task(AuditAction::RetryTask, command.task.id),
             Command::StartJob(command) => Self::of_job(command),
@@ -106,7 +107,7 @@ impl Order {
         Self::new(action, format!("schedule/{name}"), detail)
     }
 
-    fn of_submission(SubmitTasks { tasks, .. }: &SubmitTasks) -> Self {
+    fn of_submission(tasks: &[Arc<TaskSpec>]) -> Self {
         let detail = format!("{} tasks", tasks.len());
         Self::new(AuditAction::SubmitTasks, "task".to_owned(), detail)
     }

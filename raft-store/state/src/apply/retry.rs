@@ -1,7 +1,7 @@
 //! Applies users' orders to have finished tasks run again.
 
 use super::Apply;
-use crate::{Course, Rejection, Reply, RetryTask, Task, TaskState, When};
+use crate::{Course, KnownEnds, LogIndex, Rejection, Reply, RetryTask, Task, TaskState, When};
 
 impl Apply<'_> {
     /// Has a finished task run again. Its failures count from zero; its attempts are numbered on, and are
@@ -13,7 +13,7 @@ impl Apply<'_> {
     /// meanwhile; the proposer reads again. That the record was forgotten meanwhile does no harm: the
     /// task is back.
     pub(super) fn retry_task(&mut self, command: RetryTask) -> Result<Reply, Rejection> {
-        let RetryTask { task, known_at } = command;
+        let RetryTask { task, known_at, ends } = command;
         if let Some(live) = self.state.task(task.id) {
             return Err(not_retryable(live));
         }
@@ -23,22 +23,37 @@ impl Apply<'_> {
         if task.id >= self.meta.next_task || task.index > known_at {
             return Err(Rejection::invalid("a task that is not known"));
         }
-        self.run_again(&task).map(Reply::Retried)
+        self.run_again(&task, &ends, known_at).map(Reply::Retried)
     }
 
-    /// Queues a finished task again. The caller makes sure that the record is not out of date.
-    pub(super) fn run_again(&mut self, task: &Task) -> Result<TaskState, Rejection> {
+    /// Queues a finished task again, or has it wait for its dependencies. The caller makes sure that the
+    /// record is not out of date.
+    pub(super) fn run_again(
+        &mut self,
+        task: &Task,
+        ends: &KnownEnds,
+        known_at: LogIndex,
+    ) -> Result<TaskState, Rejection> {
+        // Those that it would not complete for must be aborted before.
+        if self.state.cascade(task.id).is_some() {
+            return Err(Rejection::RetriedMeanwhile);
+        }
         self.check_retry(task)?;
+        let is_blocked = self.check_retried(task, ends, known_at)?;
 
         let retries = task.retries().saturating_add(1);
         let mut task = Task {
             failures: 0,
             losses: 0,
             finished_at: None,
-            course: Some(Box::new(Course { retries, ..Course::default() })),
+            course: Some(Box::new(Course {
+                retries,
+                was_released: task.was_released(),
+                ..Course::default()
+            })),
             ..Task::clone(task)
         };
-        task.begin(self.now);
+        task.begin(self.now, is_blocked);
         self.check_room(task.bytes() + task.spec.class.bytes())?;
         let state = task.state;
         self.meta.last_retry = self.index;
@@ -50,8 +65,9 @@ impl Apply<'_> {
         let refused =
             |detail: &str| Err(Rejection::NotRetryable { task: task.id, detail: detail.into() });
         match task.state {
-            TaskState::Failed | TaskState::Cancelled => {}
-            TaskState::Scheduled { .. }
+            TaskState::Failed | TaskState::Cancelled | TaskState::Aborted => {}
+            TaskState::Blocked
+            | TaskState::Scheduled { .. }
             | TaskState::Queued
             | TaskState::Assigned
             | TaskState::Running
@@ -79,6 +95,6 @@ impl Apply<'_> {
 }
 
 fn not_retryable(task: &Task) -> Rejection {
-    let detail = format!("it is {}, not failed or cancelled", task.state);
+    let detail = format!("it is {}, not failed, cancelled or aborted", task.state);
     Rejection::NotRetryable { task: task.id, detail: detail.into() }
 }

@@ -62,6 +62,9 @@ impl Apply<'_> {
     fn check_plan(&self, plan: &SchedulePlan) -> Result<(), Rejection> {
         check_spec(&plan.task, self.limits())?;
         self.check_timing(0, &plan.task)?;
+        if !plan.task.dependencies().is_empty() {
+            return Err(Rejection::invalid("the task of a schedule waits for no others"));
+        }
         if plan.task.names_points_in_time() {
             return Err(Rejection::invalid("the task of a schedule names a point in time"));
         }
@@ -126,7 +129,7 @@ impl Apply<'_> {
         self.check_tasks_room(1, spec.bytes() + key_bytes)?;
 
         let mut schedule = Schedule::clone(&known);
-        let task = self.accept_task(spec);
+        let task = self.accept_task(spec, false);
         schedule.last_task = Some(task);
         let outcome = RunOutcome::Started { task };
         let (at, decided_at, is_manual) = (self.now, self.now, true);
@@ -222,7 +225,7 @@ impl Apply<'_> {
         if let Err(rejection) = self.check_tasks_room(1, spec.bytes()) {
             return RunOutcome::Refused { reason: rejection.name().into() };
         }
-        let task = self.accept_task(spec);
+        let task = self.accept_task(spec, false);
         schedule.last_task = Some(task);
         RunOutcome::Started { task }
     }

@@ -5,25 +5,35 @@ use std::sync::Arc;
 use super::Apply;
 use crate::{
     IdempotencyKey, IdempotencyRecord, Limits, Rejection, Reply, StopReason, SubmitTasks, Task,
-    TaskId, TaskReason, TaskSpec, TaskState,
+    TaskGraph, TaskId, TaskReason, TaskSpec, TaskState,
 };
 
 impl Apply<'_> {
     /// Accepts all of the tasks, or none. Under an idempotency key that was used before, accepts
     /// nothing and returns the earlier reply.
-    pub(super) fn submit_tasks(&mut self, command: SubmitTasks) -> Result<Reply, Rejection> {
+    pub(super) fn submit_tasks(
+        &mut self,
+        command: SubmitTasks,
+        graph: &TaskGraph,
+    ) -> Result<Reply, Rejection> {
         if let Some(earlier) = self.earlier_submission(command.idempotency_key.as_ref())? {
             return Ok(earlier);
         }
-        self.check_submission(&command)?;
+        self.check_submission(&command, graph)?;
+        let prospects = self.check_graph(&command.tasks, graph)?;
         let count = u32::try_from(command.tasks.len()).map_err(|_| {
             Rejection::limit("tasks in a submission", self.limits().tasks_per_submit_max)
         })?;
 
         let first = self.meta.next_task;
-        for spec in command.tasks {
-            self.accept_task(spec);
+        let mut links = graph.links.as_slice();
+        for (position, mut spec) in (0_u32..).zip(command.tasks) {
+            let (own, rest) = links.split_at(links.partition_point(|link| link.task <= position));
+            links = rest;
+            let is_blocked = self.link(&mut spec, own, first, &prospects);
+            self.accept_task(spec, is_blocked);
         }
+        self.begin_cascades(prospects);
         if let Some(IdempotencyKey { key, fingerprint }) = command.idempotency_key {
             self.put_key(IdempotencyRecord { key, fingerprint, first, count, at: self.now });
         }
@@ -31,7 +41,7 @@ impl Apply<'_> {
     }
 
     /// Accepts a task that was checked, and returns its id.
-    pub(super) fn accept_task(&mut self, spec: Arc<TaskSpec>) -> TaskId {
+    pub(super) fn accept_task(&mut self, spec: Arc<TaskSpec>, is_blocked: bool) -> TaskId {
         let id = self.meta.next_task;
         self.meta.next_task = id.next();
         let mut task = Task {
@@ -48,7 +58,7 @@ impl Apply<'_> {
             course: None,
             ahead: None,
         };
-        task.begin(self.now);
+        task.begin(self.now, is_blocked);
         self.put_task(task);
         id
     }
@@ -66,7 +76,7 @@ impl Apply<'_> {
         Ok(Some(Reply::Submitted { first: record.first, count: record.count, repeated: true }))
     }
 
-    fn check_submission(&self, command: &SubmitTasks) -> Result<(), Rejection> {
+    fn check_submission(&self, command: &SubmitTasks, graph: &TaskGraph) -> Result<(), Rejection> {
         let limits = self.limits();
         let count = command.tasks.len();
         if count == 0 {
@@ -77,6 +87,8 @@ impl Apply<'_> {
         }
         // Each task counts with a class of its own, so the account is never too low.
         let bytes = command.tasks.iter().map(|spec| spec.bytes()).sum::<u64>();
+        let bytes = bytes
+            + graph.links.len() as u64 * (Limits::DEPENDENCY_BYTES + Limits::TIMING_BYTES);
         let key_bytes = self.check_key_room(command.idempotency_key.as_ref())?;
         self.check_tasks_room(count, bytes + key_bytes)?;
         command.tasks.iter().enumerate().try_for_each(|(position, spec)| {
@@ -117,10 +129,15 @@ impl Apply<'_> {
     pub(super) fn cancel_task(&mut self, id: TaskId) -> Result<Reply, Rejection> {
         let mut task = Task::clone(&*self.live_task(id)?);
         let state = match task.state {
-            TaskState::Scheduled { .. } | TaskState::Queued => TaskState::Cancelled,
+            TaskState::Blocked | TaskState::Scheduled { .. } | TaskState::Queued => {
+                TaskState::Cancelled
+            }
             TaskState::Assigned | TaskState::Running => TaskState::Cancelling,
             TaskState::Cancelling => return Ok(Reply::Cancelled(TaskState::Cancelling)),
-            TaskState::Completed | TaskState::Failed | TaskState::Cancelled => {
+            TaskState::Completed
+            | TaskState::Failed
+            | TaskState::Cancelled
+            | TaskState::Aborted => {
                 return Err(Rejection::NotLive { task: id });
             }
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{JobAction, JobId, LogIndex, Task, TaskFilter, Term};
+use crate::{JobAction, JobId, KnownEnds, LogIndex, Task, TaskFilter, Term};
 
 /// See [`crate::Command::StartJob`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,8 @@ pub struct RetryBatch {
     pub tasks: Vec<Arc<Task>>,
     /// Log position at which the leader knew them, as in [`crate::RetryTask`].
     pub known_at: LogIndex,
+    /// Ends of tasks that must have completed before these run again, as the leader knew them there.
+    pub ends: KnownEnds,
     /// Number of ids that the job has passed after this step.
     pub passed: u64,
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AttemptOutcome, AttemptRef, Epoch, Level, LogIndex, LossReason, Task, TaskId, TaskSpec, Term,
-    WorkerId,
+    AttemptOutcome, AttemptRef, Epoch, KnownEnds, Level, LogIndex, LossReason, Task, TaskId,
+    TaskSpec, Term, WorkerId,
 };
 
 /// See [`crate::Command::SubmitTasks`].
@@ -123,6 +123,8 @@ pub struct RetryTask {
     pub task: Arc<Task>,
     /// Log position at which the proposer knew the record: what happened later may contradict it.
     pub known_at: LogIndex,
+    /// Ends of finished tasks that it waits for, as the proposer knew them at that position.
+    pub ends: KnownEnds,
 }
 
 /// See [`crate::Command::RequeueAttempts`].

@@ -10,6 +10,8 @@ use super::{AttemptOutcome, TaskState};
 /// State of a task without its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum TaskStateKind {
+    /// See [`TaskState::Blocked`].
+    Blocked,
     /// See [`TaskState::Scheduled`].
     Scheduled,
     /// See [`TaskState::Queued`].
@@ -26,11 +28,14 @@ pub enum TaskStateKind {
     Failed,
     /// See [`TaskState::Cancelled`].
     Cancelled,
+    /// See [`TaskState::Aborted`].
+    Aborted,
 }
 
 impl TaskStateKind {
     /// Every state, in the order in which a task goes through them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
+        Self::Blocked,
         Self::Scheduled,
         Self::Queued,
         Self::Assigned,
@@ -39,6 +44,7 @@ impl TaskStateKind {
         Self::Completed,
         Self::Failed,
         Self::Cancelled,
+        Self::Aborted,
     ];
 
     /// Returns the states of live tasks, in the order in which a task goes through them.
@@ -50,10 +56,13 @@ impl TaskStateKind {
     #[must_use]
     pub const fn is_terminal(self) -> bool {
         match self {
-            Self::Completed | Self::Failed | Self::Cancelled => true,
-            Self::Scheduled | Self::Queued | Self::Assigned | Self::Running | Self::Cancelling => {
-                false
-            }
+            Self::Completed | Self::Failed | Self::Cancelled | Self::Aborted => true,
+            Self::Blocked
+            | Self::Scheduled
+            | Self::Queued
+            | Self::Assigned
+            | Self::Running
+            | Self::Cancelling => false,
         }
     }
 
@@ -61,6 +70,7 @@ impl TaskStateKind {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Blocked => "blocked",
             Self::Scheduled => "scheduled",
             Self::Queued => "queued",
             Self::Assigned => "assigned",
@@ -69,6 +79,7 @@ impl TaskStateKind {
             Self::Completed => "completed",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
+            Self::Aborted => "aborted",
         }
     }
 }
@@ -106,6 +117,8 @@ impl TaskState {
             Self::Completed => TaskStateKind::Completed,
             Self::Failed => TaskStateKind::Failed,
             Self::Cancelled => TaskStateKind::Cancelled,
+            Self::Blocked => TaskStateKind::Blocked,
+            Self::Aborted => TaskStateKind::Aborted,
         }
     }
 }
@@ -165,11 +178,11 @@ mod tests {
     fn a_state_is_read_by_its_name() {
         assert_eq!(TaskStateKind::ALL.map(|kind| kind.name().parse()), TaskStateKind::ALL.map(Ok));
         let unknown = "done".parse::<TaskStateKind>().unwrap_err();
-        assert!(unknown.to_string().starts_with("'done' is no state: scheduled, queued, "));
+        assert!(unknown.to_string().starts_with("'done' is no state: blocked, scheduled, "));
     }
 
     #[test]
     fn a_state_has_the_number_of_its_place() {
-        assert_eq!(TaskStateKind::ALL.map(|kind| kind as usize), [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(TaskStateKind::ALL.map(|kind| kind as usize), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     }
 }

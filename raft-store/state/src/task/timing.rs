@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Attempt, StopReason, Task, TaskReason, TaskState};
+use super::{Attempt, Cascade, Dependency, StopReason, Task, TaskReason, TaskState};
 use crate::{Fnv1a, Level, Limits, Timestamp};
 
 /// Bounds on the life of a task, as its submitter asks for them. A task that asks for none of them has
@@ -20,6 +20,8 @@ pub struct Timing {
     pub deadline: Option<When>,
     /// Waits between its attempts.
     pub retry: RetryPolicy,
+    /// Tasks that must be over before it is queued, by their ids and each once.
+    pub dependencies: Box<[Dependency]>,
 }
 
 impl Timing {
@@ -124,6 +126,10 @@ pub struct Course {
     pub end_by: Option<Timestamp>,
     /// Number of times that a user had it run again after its end.
     pub retries: u32,
+    /// True once its dependencies have let it start.
+    pub was_released: bool,
+    /// The dependency for which it was aborted.
+    pub broken: Option<Cascade>,
 }
 
 /// Event that is due to a task.
@@ -162,8 +168,9 @@ impl Task {
         }
         let start = self.spec.timing.as_ref().and_then(|timing| timing.start);
         let queued_at = self.course.as_ref().and_then(|course| course.queued_at);
-        if queued_at.is_none() && matches!(start, Some(When::At(_))) {
-            // It waits for its start time, or never got beyond that.
+        let has_waited = matches!(start, Some(When::At(_))) || !self.dependencies().is_empty();
+        if queued_at.is_none() && has_waited {
+            // It waits for its start time or for other tasks, or never got beyond that.
             return None;
         }
         Some(last).filter(|last| last.finished_at.is_some_and(|at| at > self.queued_at()))
@@ -191,25 +198,29 @@ impl Task {
             TaskState::Scheduled { until } => Some((until, Due::Queue)),
             TaskState::Queued => self.course.as_deref()?.start_by.map(|at| (at, Due::QueueTimeout)),
             TaskState::Running => self.run_end().map(|at| (at, Due::RunTimeout)),
-            TaskState::Assigned
+            TaskState::Blocked
+            | TaskState::Assigned
             | TaskState::Cancelling
             | TaskState::Completed
             | TaskState::Failed
-            | TaskState::Cancelled => None,
+            | TaskState::Cancelled
+            | TaskState::Aborted => None,
         }
     }
 
     /// Returns its deadline, unless it is over, is being cancelled, or is being stopped for it.
     fn deadline_ahead(&self) -> Option<Timestamp> {
         let is_open = match self.state {
-            TaskState::Scheduled { .. }
+            TaskState::Blocked
+            | TaskState::Scheduled { .. }
             | TaskState::Queued
             | TaskState::Assigned
             | TaskState::Running => true,
             TaskState::Cancelling
             | TaskState::Completed
             | TaskState::Failed
-            | TaskState::Cancelled => false,
+            | TaskState::Cancelled
+            | TaskState::Aborted => false,
         };
         let stop = self.live_attempt().and_then(|attempt| attempt.stop);
         let end_by = self.course.as_deref()?.end_by;
@@ -222,18 +233,47 @@ impl Task {
         Some(attempt.started_at?.after(self.spec.run_timeout?))
     }
 
-    /// Lets it begin, for the first time or once more: it is queued, or waits for its start time. A delay
-    /// is over once it has been queued.
-    pub(crate) fn begin(&mut self, now: Timestamp) {
-        let retries = self.retries();
-        let timing = self.spec.timing.as_deref();
-        let start = timing.and_then(|timing| timing.start).and_then(|start| match start {
-            When::After(_) if retries > 0 => None,
-            When::After(_) | When::At(_) => Some(start.from(now)).filter(|start| *start > now),
-        });
-        let deadline = timing.and_then(|timing| timing.deadline);
+    /// Lets it begin, for the first time or once more: it waits for other tasks, or is released.
+    pub(crate) fn begin(&mut self, now: Timestamp, is_blocked: bool) {
+        let (retries, was_released) = (self.retries(), self.was_released());
+        let deadline = self.spec.timing.as_deref().and_then(|timing| timing.deadline);
         let end_by = deadline.map(|deadline| deadline.from(now));
-        self.set_course(Course { end_by, retries, ..Course::default() });
+        self.set_course(Course { end_by, retries, was_released, ..Course::default() });
+        if is_blocked {
+            self.state = TaskState::Blocked;
+            self.reason = None;
+        } else {
+            self.release(now);
+        }
+    }
+
+    /// Notes the dependency for which it is aborted.
+    pub(crate) fn break_off(&mut self, broken: Cascade) {
+        let course = self.course.as_deref().cloned().unwrap_or_default();
+        self.set_course(Course { broken: Some(broken), ..course });
+        self.reason = Some(TaskReason::Dependency);
+    }
+
+    /// Returns whether its dependencies have let it start, once at least.
+    pub(crate) fn was_released(&self) -> bool {
+        self.course.as_ref().is_some_and(|course| course.was_released)
+    }
+
+    /// Lets it go on after its dependencies, if it has any: it is queued, or waits for its start time. A
+    /// delay counts from the submission, and not again when the task is retried.
+    pub(crate) fn release(&mut self, now: Timestamp) {
+        let retries = self.retries();
+        let start = self.spec.timing.as_deref().and_then(|timing| timing.start);
+        let start = start.and_then(|start| match start {
+            When::After(_) if retries > 0 => None,
+            When::After(_) | When::At(_) => {
+                Some(start.from(self.submitted_at)).filter(|start| *start > now)
+            }
+        });
+        if !self.dependencies().is_empty() {
+            let course = self.course.as_deref().cloned().unwrap_or_default();
+            self.set_course(Course { was_released: true, ..course });
+        }
         match start {
             Some(until) => {
                 self.state = TaskState::Scheduled { until };

@@ -1,13 +1,10 @@
 //! Turns some of the numbers that were drawn at random into ones that the state knows.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cluster_state::{
-    AssignAhead, AssignTasks, Attempt, AttemptRef, CancelTask, ChangeHealth, Command,
-    ConnectWorker, DisconnectWorkers, EndMassLoss, Epoch, FinishAttempts, ForgetDeparted,
-    HoldAttempts, LogIndex, NoteRival, PruneTrail, RaiseLevel, RaiseMassLoss, RequeueAttempts,
-    RetryTask, RotateAuthority, RotationStep, SeedSettings, SetSettings, StartAttempts, State,
-    Task, TaskId, WorkerId,
+    AssignAhead, AssignTasks, Attempt, AttemptRef, CancelTask, ChangeHealth, Command, ConnectWorker, DisconnectWorkers, EndMassLoss, Epoch, FinishAttempts, ForgetDeparted, HoldAttempts, LogIndex, NoteRival, PruneTrail, RaiseLevel, RaiseMassLoss, RequeueAttempts, RetryTask, RotateAuthority, RotationStep, SeedSettings, SetSettings, StartAttempts, State, Task, TaskId, WorkerId, KnownEnds, SubmitGraph, TaskEnd,
 };
 
 use super::jobs::{aim_step, aim_step_at_past};
@@ -66,7 +63,7 @@ pub(super) fn aim_at(state: &State, aim: Aim, command: &mut Command) {
             changes.iter_mut().for_each(|one| one.epoch = epoch_of(state, &one.worker));
         }
         Command::CancelTask(command) => aim_cancel(state, command),
-        Command::RetryTask(_) => {}
+        Command::RetryTask(_) | Command::SubmitGraph(_) => {}
         Command::AdvanceJob(command) => aim_step(state, command),
         Command::Tick(tick) => tick.term = newest,
         Command::ForgetDeparted(command) => aim_farewell(state, command),
@@ -147,7 +144,12 @@ pub(super) fn aim_at_past(past: &Past, aim: Aim, command: &mut Command) {
     if let Command::AdvanceJob(command) = command {
         return aim_step_at_past(past, aim, command);
     }
-    let Command::RetryTask(RetryTask { task, known_at }) = command else { return };
+    if let Command::SubmitGraph(SubmitGraph { graph, .. }) = command {
+        (graph.ends, graph.known_at) = known_ends(past, aim);
+        return;
+    }
+    let Command::RetryTask(RetryTask { task, known_at, ends }) = command else { return };
+    *ends = known_ends(past, aim).0;
     let drawn = usize::try_from(known_at.0).unwrap_or(0) % past.finished.len().max(1);
     let Some(picked) = past.finished.get(drawn) else { return };
     if aim == Aim::True {
@@ -156,6 +158,17 @@ pub(super) fn aim_at_past(past: &Past, aim: Aim, command: &mut Command) {
     } else {
         (*task, *known_at) = (Arc::clone(picked), picked.index);
     }
+}
+
+/// Returns the ends of finished tasks, or, if the aim is bad, what was known before the last one of them.
+fn known_ends(past: &Past, aim: Aim) -> (KnownEnds, LogIndex) {
+    let known_at = match past.finished.last() {
+        Some(last) if aim == Aim::Astray => LogIndex(last.index.0.saturating_sub(1)),
+        Some(_) | None => past.index,
+    };
+    let known = past.finished.iter().filter(|task| task.index <= known_at);
+    let ends = known.filter_map(|task| Some((task.id, TaskEnd::of(task.state)?)));
+    (ends.collect::<BTreeMap<_, _>>().into_iter().collect(), known_at)
 }
 
 fn epoch_of(state: &State, worker: &WorkerId) -> Epoch {

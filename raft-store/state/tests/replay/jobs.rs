@@ -1,10 +1,11 @@
 //! Random orders about many tasks, and steps of them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cluster_state::{
-    AdvanceJob, Command, Job, JobAction, JobId, JobStep, LabelSelector, LogIndex, RetryBatch,
-    StartJob, State, Task, TaskFilter, TaskStateKind,
+    AdvanceJob, Command, Job, JobAction, JobId, JobStep, KnownEnds, LabelSelector, LogIndex,
+    RetryBatch, StartJob, State, Task, TaskEnd, TaskFilter, TaskStateKind,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -24,7 +25,7 @@ pub(super) fn jobs() -> impl Strategy<Value = Command> {
         1 => Just(JobStep::Cancel),
         1 => (1..3_usize, 0..100_u64, 0..9_u64).prop_map(|(count, known_at, passed)| {
             let (tasks, known_at) = (vec![Arc::new(unknown_task()); count], LogIndex(known_at));
-            JobStep::Retry(RetryBatch { tasks, known_at, passed })
+            JobStep::Retry(RetryBatch { tasks, known_at, ends: KnownEnds::default(), passed })
         }),
     ];
     let advance = (term(), 0..60_u64, step).prop_map(|(term, job, step)| {
@@ -66,7 +67,9 @@ pub(super) fn aim_step(state: &State, command: &mut AdvanceJob) {
 
 /// Replaces the records of a step by such as the leader may have read.
 pub(super) fn aim_step_at_past(past: &Past, aim: Aim, command: &mut AdvanceJob) {
-    let JobStep::Retry(RetryBatch { tasks, known_at, .. }) = &mut command.step else { return };
+    let JobStep::Retry(RetryBatch { tasks, known_at, ends, .. }) = &mut command.step else {
+        return;
+    };
     let drawn = usize::try_from(known_at.0).unwrap_or(0);
     for (task, at) in tasks.iter_mut().zip(drawn..) {
         let Some(picked) = past.finished.get(at % past.finished.len().max(1)) else { return };
@@ -76,4 +79,7 @@ pub(super) fn aim_step_at_past(past: &Past, aim: Aim, command: &mut AdvanceJob) 
     }
     let last = tasks.iter().map(|task| task.index).max().unwrap_or_default();
     *known_at = if aim == Aim::True { past.index } else { last };
+    let known = past.finished.iter().filter(|task| task.index <= *known_at);
+    let known = known.filter_map(|task| Some((task.id, TaskEnd::of(task.state)?)));
+    *ends = known.collect::<BTreeMap<_, _>>().into_iter().collect();
 }

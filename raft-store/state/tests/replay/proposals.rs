@@ -24,7 +24,7 @@ use certificates::certificates;
 use jobs::jobs;
 use orders::{ordered, orphans, trail};
 use schedules::schedules;
-use tasks::{retry, submit};
+use tasks::{retry, submit, submit_graph};
 use values::{attempt, epoch, finished, labels, resources, task, term, worker};
 
 #[path = "aim.rs"]
@@ -135,6 +135,7 @@ fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         6 => connect(),
         6 => submit(),
+        2 => submit_graph(),
         10 => assign,
         6 => start,
         3 => ahead,

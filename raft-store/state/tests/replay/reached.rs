@@ -59,6 +59,8 @@ pub(super) const NAMES: &[&str] = &[
     "final exit code",
     "retried",
     "retried meanwhile",
+    "broken dependency",
+    "dependency ended",
     "job",
     "job ended",
     "many cancelled",
@@ -122,7 +124,8 @@ pub(super) fn change_name(change: &Change) -> Option<&'static str> {
         Change::Delete(Key::Job(_)) => None,
         Change::Put(Record::Schedule(schedule)) => run_name(schedule),
         Change::Delete(Key::Schedule(_)) => Some("schedule deleted"),
-        Change::Put(Record::Issuer(_) | Record::Holder(_)) | Change::Delete(Key::Holder(_)) => None,
+        Change::Put(Record::Issuer(_) | Record::Holder(_) | Record::Cascade(_))
+        | Change::Delete(Key::Holder(_) | Key::Cascade(_)) => None,
         Change::Put(Record::Leader(_) | Record::IdempotencyKey(_))
         | Change::Delete(Key::Meta | Key::Leader(_) | Key::Settings | Key::Issuer) => None,
     }
@@ -139,6 +142,7 @@ pub(super) fn reason_name(change: &Change) -> Option<&'static str> {
         TaskReason::QueueTimeout => Some("queue timeout"),
         TaskReason::Deadline => Some("deadline"),
         TaskReason::FinalExitCode => Some("final exit code"),
+        TaskReason::Dependency => Some("broken dependency"),
         TaskReason::CancelledByUser
         | TaskReason::AttemptsExhausted
         | TaskReason::LossesExhausted
@@ -183,6 +187,7 @@ pub(super) fn reply_names(applied: &Applied) -> Vec<&'static str> {
     };
     match &applied.reply {
         Err(Rejection::RetriedMeanwhile) => vec!["retried meanwhile"],
+        Err(Rejection::DependencyEnded { .. }) => vec!["dependency ended"],
         Err(_) => vec!["rejected"],
         Ok(Reply::Retried(_)) => vec!["retried"],
         Ok(Reply::Assigned(placed)) => {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    Class, Command, ExitCodes, IdempotencyKey, LogIndex, OnDisconnect, Resources, RetryPolicy,
-    RetryTask, SubmitTasks, Task, TaskId, TaskSpec, TaskState, TextMap, Timestamp, Timing, When,
+    Class, Command, Dependency, DependencyKind, ExitCodes, IdempotencyKey, KnownEnds, Link,
+    LogIndex, OnDisconnect, Resources, RetryPolicy, RetryTask, SubmitGraph, SubmitTasks, Task,
+    TaskGraph, TaskId, TaskSpec, TaskState, TextMap, Timestamp, Timing, When,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -19,6 +20,31 @@ pub(super) fn submit() -> impl Strategy<Value = Command> {
         .prop_map(|(key, fingerprint)| IdempotencyKey { key: key.into(), fingerprint });
     (vec(spec(), 0..4), option::weighted(0.3, key)).prop_map(|(tasks, idempotency_key)| {
         Command::SubmitTasks(SubmitTasks { tasks, idempotency_key })
+    })
+}
+
+/// Draws a submission of tasks that wait for each other, and for tasks that may be there or not.
+pub(super) fn submit_graph() -> impl Strategy<Value = Command> {
+    let kind = || prop_oneof![3 => Just(DependencyKind::Success), 1 => Just(DependencyKind::Any)];
+    let links = btree_map((0..4_u32, 0..4_u32), kind(), 0..4);
+    let named = btree_map((1..9_u64).prop_map(TaskId), kind(), 0..2);
+    (vec((spec(), named), 2..5), links, any::<bool>()).prop_map(|(drawn, links, is_sound)| {
+        let tasks = drawn.into_iter().map(|(mut spec, named)| {
+            let dependencies = named.into_iter().map(|(task, kind)| Dependency { task, kind });
+            let spec_mut = Arc::make_mut(&mut spec);
+            let timing = spec_mut.timing.take().map(|timing| *timing).unwrap_or_default();
+            spec_mut.timing = Timing { dependencies: dependencies.collect(), ..timing }.boxed();
+            spec
+        });
+        let tasks = tasks.collect::<Vec<_>>();
+        // Mostly a graph without circles, within the submission.
+        let is_allowed = |task: u32, after: u32| {
+            !is_sound || after < task && usize::try_from(task).unwrap() < tasks.len()
+        };
+        let links = links.into_iter().filter(|((task, after), _)| is_allowed(*task, *after));
+        let links = links.map(|((task, after), kind)| Link { task, after, kind }).collect();
+        let graph = TaskGraph { links, ..TaskGraph::default() };
+        Command::SubmitGraph(SubmitGraph { tasks, idempotency_key: None, graph })
     })
 }
 
@@ -85,6 +111,7 @@ fn timing() -> impl Strategy<Value = Option<Box<Timing>>> {
         queue_timeout,
         deadline,
         retry,
+        ..Timing::default()
     });
     option::weighted(0.3, timing).prop_map(|timing| timing.and_then(Timing::boxed))
 }
@@ -94,7 +121,7 @@ fn timing() -> impl Strategy<Value = Option<Box<Timing>>> {
 pub(super) fn retry() -> impl Strategy<Value = Command> {
     (0..100_u64).prop_map(|known_at| {
         let (task, known_at) = (Arc::new(unknown_task()), LogIndex(known_at));
-        Command::RetryTask(RetryTask { task, known_at })
+        Command::RetryTask(RetryTask { task, known_at, ends: KnownEnds::default() })
     })
 }
 

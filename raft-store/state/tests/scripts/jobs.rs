@@ -32,13 +32,13 @@ impl Arguments<'_> {
     /// Reads `step JOB`; that of a retry has the tasks, and what is passed afterwards.
     pub(super) fn advance_job(&mut self) -> Command {
         let (term, job) = (self.term(), parsed(self.next()));
-        let known_at = LogIndex(self.number("known", self.past.index.0));
+        let (known_at, ends) = self.known_ends();
         let Some(passed) = self.named.remove("passed").map(parsed) else {
             return Command::AdvanceJob(AdvanceJob { term, job, step: JobStep::Cancel });
         };
         let ids = self.list::<TaskId, Vec<_>>("tasks", parsed);
         let tasks = ids.into_iter().map(|id| self.record(id, known_at)).collect();
-        let step = JobStep::Retry(RetryBatch { tasks, known_at, passed });
+        let step = JobStep::Retry(RetryBatch { tasks, known_at, ends, passed });
         Command::AdvanceJob(AdvanceJob { term, job, step })
     }
 

@@ -1,11 +1,13 @@
 //! Reads what users say of tasks.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    Class, Command, ExitCodes, IdempotencyKey, LogIndex, OnDisconnect, Resources, RetryPolicy,
-    RetryTask, SubmitTasks, TaskId, TaskSpec, Timing, When,
+    Class, Command, Dependency, DependencyKind, ExitCodes, IdempotencyKey, KnownEnds, Link,
+    LogIndex, OnDisconnect, Resources, RetryPolicy, RetryTask, SubmitGraph, SubmitTasks, TaskEnd,
+    TaskGraph, TaskId, TaskSpec, Timing, When,
 };
 
 use super::Arguments;
@@ -44,10 +46,37 @@ impl Arguments<'_> {
         });
         let fingerprint = self.number("body", 0);
         let key = self.named.remove("key");
-        Command::SubmitTasks(SubmitTasks {
-            tasks: vec![spec; count],
-            idempotency_key: key.map(|key| IdempotencyKey { key: key.into(), fingerprint }),
-        })
+        let idempotency_key = key.map(|key| IdempotencyKey { key: key.into(), fingerprint });
+        let links: Vec<Link> = self.list("links", link);
+        let is_plain = links.is_empty() && spec.dependencies().is_empty();
+        let tasks = vec![spec; count];
+        if is_plain {
+            return Command::SubmitTasks(SubmitTasks { tasks, idempotency_key });
+        }
+        let (known_at, ends) = self.known_ends();
+        let graph = TaskGraph { links, ends, known_at };
+        Command::SubmitGraph(SubmitGraph { tasks, idempotency_key, graph })
+    }
+
+    /// Reads the index at which the proposer knew the ends of tasks; now, if the line does not say.
+    pub(super) fn known_ends(&mut self) -> (LogIndex, KnownEnds) {
+        let known_at = LogIndex(self.number("known", self.past.index.0));
+        let known = self.past.finished.iter().rev().filter(|task| task.index <= known_at);
+        let ends = known.filter_map(|task| Some((task.id, TaskEnd::of(task.state)?)));
+        // The newest record of a task comes first.
+        let ends = ends.rev().collect::<BTreeMap<_, _>>();
+        (known_at, ends.into_iter().collect())
+    }
+
+    /// Reads the tasks that others wait for by their ids.
+    fn dependencies(&mut self) -> Box<[Dependency]> {
+        let mut dependencies = Vec::new();
+        for kind in [DependencyKind::Success, DependencyKind::Any] {
+            let tasks: Vec<TaskId> = self.list(kind.field(), parsed);
+            dependencies.extend(tasks.into_iter().map(|task| Dependency { task, kind }));
+        }
+        dependencies.sort_unstable();
+        dependencies.into()
     }
 
     /// Reads the bounds on the life of a task. A time by the clock begins with `@`.
@@ -70,6 +99,7 @@ impl Arguments<'_> {
                     ExitCodes { first: parsed(first), last: parsed(last) }
                 }),
             },
+            dependencies: self.dependencies(),
         }
     }
 
@@ -77,10 +107,21 @@ impl Arguments<'_> {
     /// not say.
     pub(super) fn retry(&mut self) -> Command {
         let id: TaskId = parsed(self.next());
-        let known_at = LogIndex(self.number("known", self.past.index.0));
+        let (known_at, ends) = self.known_ends();
         let mut records = self.past.finished.iter().rev();
         let record = records.find(|task| task.id == id && task.index <= known_at);
         let task = Arc::clone(record.unwrap_or_else(|| panic!("{id} has not ended by then")));
-        Command::RetryTask(RetryTask { task, known_at })
+        Command::RetryTask(RetryTask { task, known_at, ends })
     }
+}
+
+/// Reads a link between two positions, as in `1:0`: the first waits until the second has completed, or,
+/// with a question mark, is over.
+fn link(text: &str) -> Link {
+    let (text, kind) = match text.strip_suffix('?') {
+        Some(text) => (text, DependencyKind::Any),
+        None => (text, DependencyKind::Success),
+    };
+    let (task, after) = text.split_once(':').unwrap();
+    Link { task: parsed(task), after: parsed(after), kind }
 }

@@ -163,15 +163,15 @@ fn change_lines(change: &Change, before: &Meta) -> Vec<String> {
         Change::Delete(Key::Orphan(id)) => vec![format!("{id} removed")],
         Change::Put(Record::Audit(record)) => vec![format!("{} on record", record.action)],
         Change::Delete(Key::Audit(index)) => vec![format!("record {index} forgotten")],
-        Change::Put(Record::Issuer(issuer)) => {
-            vec![issuer_line(issuer)]
-        }
+        Change::Put(Record::Issuer(issuer)) => vec![issuer_line(issuer)],
         Change::Put(Record::Holder(holder)) => vec![holder_line(holder)],
         Change::Put(Record::Schedule(schedule)) => schedules::lines(schedule, time),
         Change::Delete(Key::Schedule(name)) => vec![format!("schedule {name} deleted")],
         Change::Delete(Key::Holder(id)) => vec![format!("{id} dropped")],
         Change::Put(Record::Job(job)) => vec![job_line(job)],
         Change::Delete(Key::Job(id)) => vec![format!("{id} forgotten")],
+        Change::Put(Record::Cascade(one)) => vec![format!("{} {} and aborts", one.task, one.end)],
+        Change::Delete(Key::Cascade(id)) => vec![format!("{id} aborts no more")],
         Change::Delete(key @ (Key::Meta | Key::Leader(_) | Key::Settings | Key::Issuer)) => {
             panic!("deleted: {key:?}")
         }
@@ -276,7 +276,7 @@ fn task_lines(task: &Task) -> Vec<String> {
         line.push_str(if ahead == Ahead::Told { " ahead" } else { " ahead, untold" });
     }
     task.finished_at.into_iter().for_each(|at| write!(line, " at {}", time(at)).unwrap());
-    if let Some(reason) = task.reason {
+    if let Some(reason) = task.reason_text() {
         write!(line, " ({reason})").unwrap();
     }
     for (what, count) in [("failures", task.failures), ("losses", task.losses)] {

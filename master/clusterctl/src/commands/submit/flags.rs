@@ -33,6 +33,9 @@ pub(super) fn given(spec: SpecArgs, timing: TimingArgs) -> Result<v1::TaskSpec, 
         retry_max_backoff: timing.retry_max_backoff,
         retry_jitter: timing.retry_jitter,
         no_retry_exit_codes: timing.no_retry_exit_codes,
+        local_name: timing.local_name,
+        after: timing.after,
+        after_any: timing.after_any,
     })
 }
 
@@ -62,6 +65,9 @@ pub(super) fn put_before(given: &v1::TaskSpec, task: &mut v1::TaskSpec) {
         retry_max_backoff,
         retry_jitter,
         no_retry_exit_codes,
+        local_name,
+        after,
+        after_any,
     } = given;
     // Of these two a task has one.
     if delay.is_some() || not_before.is_some() {
@@ -78,6 +84,7 @@ pub(super) fn put_before(given: &v1::TaskSpec, task: &mut v1::TaskSpec) {
         (queue_timeout, &mut task.queue_timeout),
         (deadline, &mut task.deadline),
         (retry_max_backoff, &mut task.retry_max_backoff),
+        (local_name, &mut task.local_name),
     ] {
         put(given.as_ref(), own);
     }
@@ -89,6 +96,8 @@ pub(super) fn put_before(given: &v1::TaskSpec, task: &mut v1::TaskSpec) {
     put_list(command, &mut task.command);
     put_list(constraints, &mut task.constraints);
     put_list(no_retry_exit_codes, &mut task.no_retry_exit_codes);
+    put_list(after, &mut task.after);
+    put_list(after_any, &mut task.after_any);
     for (given, own) in
         [(env, &mut task.env), (labels, &mut task.labels), (secret_env, &mut task.secret_env)]
     {
@@ -139,7 +148,7 @@ mod tests {
     }
 
     /// A flag for each field: a field that a task gains needs one, and a line here.
-    const FLAGS: [(&str, &[&str]); 22] = [
+    const FLAGS: [(&str, &[&str]); 25] = [
         ("name", &["--name", "n"]),
         ("command", &["--", "echo", "hello"]),
         ("env", &["--env", "A=1"]),
@@ -176,6 +185,9 @@ mod tests {
         ("retry_max_backoff", &["--retry-max-backoff", "1h"]),
         ("retry_jitter", &["--retry-jitter", "0.25"]),
         ("no_retry_exit_codes", &["--no-retry-exit-code", "2", "--no-retry-exit-code", "64-78"]),
+        ("local_name", &["--local-name", "build"]),
+        ("after", &["--after", "t1", "--after", "t2"]),
+        ("after_any", &["--after-any", "t3"]),
     ];
 
     fn fields(task: &v1::TaskSpec) -> serde_json::Map<String, Value> {

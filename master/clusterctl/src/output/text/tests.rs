@@ -78,6 +78,9 @@ fn only_times_that_a_task_has_are_shown() {
         retry_factor: Some(1.5),
         no_retry_exit_codes: vec!["2".to_owned(), "64-78".to_owned()],
         retries: Some(3),
+        after: vec!["t1".to_owned(), "t2".to_owned()],
+        dependants: vec!["t9".to_owned()],
+        dependant_count: Some(2),
         ..example_task()
     };
     let shown = task(&timed, Style::Plain);
@@ -87,6 +90,8 @@ fn only_times_that_a_task_has_are_shown() {
         "deadline: 2030-01-31T12:00:00.000Z",
         "retry factor: 1.5",
         "retries: 3",
+        "after: t1,t2",
+        "dependants: t9 … 2 in all",
         "no retry after: 2,64-78",
     ] {
         assert!(lines.iter().any(|line| line == expected), "{expected}: {shown}");
