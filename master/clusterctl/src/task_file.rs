@@ -200,26 +200,40 @@ impl TaskFile {
         self.tasks.iter_mut().map(|found| &mut found.task)
     }
 
-    /// Returns what the cluster would refuse of the tasks for what they say.
-    fn faults(&self) -> impl Iterator<Item = FileFault> + '_ {
-        self.tasks.iter().flat_map(move |FoundTask { task, document, pointer }| {
-            let refused = convert::task_specs(vec![task.clone()]).err();
-            let faults = refused.map(|invalid| invalid.faults().to_vec()).unwrap_or_default();
-            faults.into_iter().map(move |fault| {
-                // It begins with the position in the list of one.
-                let within = fault.pointer.strip_prefix("/0").unwrap_or(&fault.pointer);
-                let pointer = format!("{pointer}{within}");
-                let place = self.documents.get(*document).and_then(|it| it.place_of(&pointer));
-                let fault = Fault { place, pointer, detail: fault.detail };
-                FileFault { path: self.path.clone(), fault }
-            })
-        })
+    /// Points at a fault of one of its tasks. `within` leads there from the task.
+    fn fault(&self, found: &FoundTask, within: &str, detail: String) -> FileFault {
+        let pointer = format!("{}{within}", found.pointer);
+        let place = self.documents.get(found.document).and_then(|it| it.place_of(&pointer));
+        FileFault { path: self.path.clone(), fault: Fault { place, pointer, detail } }
     }
+}
+
+/// Returns what the cluster would refuse of the tasks, which are one submission, for what they say.
+fn faults(files: &[TaskFile]) -> Vec<FileFault> {
+    let found = files.iter().flat_map(|file| file.tasks.iter().map(move |task| (file, task)));
+    let found = found.collect::<Vec<_>>();
+    let tasks = found.iter().map(|(_, found)| found.task.clone()).collect();
+    let Err(refused) = convert::task_batch(tasks) else { return Vec::new() };
+    let located = refused.faults().iter().filter_map(|fault| {
+        // A pointer begins with the position of the task.
+        let place = fault.pointer.strip_prefix('/').unwrap_or_default();
+        let (position, within) =
+            place.split_at(place.find('/').unwrap_or(place.len()));
+        let at = position.parse::<usize>().ok().and_then(|position| found.get(position));
+        match at {
+            Some((file, task)) => Some(file.fault(task, within, fault.detail.clone())),
+            None => {
+                let path = files.first()?.path.clone();
+                Some(FileFault { path, fault: Fault::nowhere(fault.detail.clone()) })
+            }
+        }
+    });
+    located.collect()
 }
 
 /// Returns all tasks of all files, in their order, if the cluster may accept each of them.
 pub fn into_tasks(files: Vec<TaskFile>) -> Result<Vec<v1::TaskSpec>, TaskFileError> {
-    let faults = files.iter().flat_map(TaskFile::faults).collect::<Vec<_>>();
+    let faults = faults(&files);
     if !faults.is_empty() {
         return Err(TaskFileError::Faults { faults });
     }
