@@ -217,8 +217,7 @@ fn faults(files: &[TaskFile]) -> Vec<FileFault> {
     let located = refused.faults().iter().filter_map(|fault| {
         // A pointer begins with the position of the task.
         let place = fault.pointer.strip_prefix('/').unwrap_or_default();
-        let (position, within) =
-            place.split_at(place.find('/').unwrap_or(place.len()));
+        let (position, within) = place.split_at(place.find('/').unwrap_or(place.len()));
         let at = position.parse::<usize>().ok().and_then(|position| found.get(position));
         match at {
             Some((file, task)) => Some(file.fault(task, within, fault.detail.clone())),

@@ -115,7 +115,7 @@ proptest! {
 fn the_proposals_reach_what_they_are_to_test() {
     let mut runner = TestRunner::deterministic();
     let mut seen = BTreeSet::new();
-    for _ in 0..2_000 {
+    for _ in 0..2_500 {
         let (start, steps) = proposals::log().new_tree(&mut runner).unwrap().current();
         let mut run = Run::from(start);
         for step in steps {

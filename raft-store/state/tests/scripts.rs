@@ -46,6 +46,7 @@ scripts! {
     a_graph_is_accepted_whole_or_not_at_all
     a_task_waits_for_others
     an_aborted_task_waits_again
+    a_retry_by_filter_follows_the_graph
     a_cancelled_task_ends_when_its_worker_is_lost
     a_confirmation_after_the_result_changes_nothing
     a_cordoned_worker_gets_no_tasks

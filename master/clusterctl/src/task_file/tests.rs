@@ -178,6 +178,22 @@ fn a_fault_is_told_with_its_place_and_its_key() {
 }
 
 #[test]
+fn tasks_of_several_files_are_one_graph() {
+    let build = || parse("build.yaml", "{local_name: build, command: [make]}").unwrap();
+    let rest = |after: &str| {
+        let lint = "- {local_name: lint, command: [make], after: [build, t17]}";
+        let text = format!("{lint}\n- {{command: [make], after: [{after}]}}\n");
+        parse("rest.yaml", &text).unwrap()
+    };
+    let tasks = into_tasks(vec![build(), rest("lint")]).unwrap();
+    assert_eq!(tasks.iter().map(|task| task.after.len()).collect::<Vec<_>>(), [0, 2, 1]);
+
+    let refused = into_tasks(vec![build(), rest("link")]).unwrap_err().to_string();
+    let expected = "neither the id of a task, as in t17, nor a local name of this submission";
+    assert!(refused.starts_with("rest.yaml:2:") && refused.contains(expected), "{refused}");
+}
+
+#[test]
 fn every_fault_of_every_file_is_told_at_once() {
     let dir = std::env::temp_dir().join(format!("task-files-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();

@@ -135,7 +135,7 @@ fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         6 => connect(),
         6 => submit(),
-        2 => submit_graph(),
+        1 => submit_graph(),
         10 => assign,
         6 => start,
         3 => ahead,
