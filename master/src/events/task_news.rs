@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use cluster_state::{
-    Ahead, AttemptOutcome, Change, LogIndex, Record, StopReason, Task, TaskId, TaskReason, Cascade,
+    Ahead, AttemptOutcome, Cascade, Change, LogIndex, Record, StopReason, Task, TaskId, TaskReason,
     TaskSpec, TaskState, TaskStateKind, TextMap, Timestamp, WorkerId,
 };
 use proto::convert;

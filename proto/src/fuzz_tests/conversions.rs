@@ -13,7 +13,8 @@ use prost::Message;
 
 use super::{MEMORY, encoded};
 use crate::convert::{
-    Invalid, NewSchedule, NewUserToken, Registration, finished_attempts, label_changes, orphan_selection, scheduling_order, task_filter, task_specs, token_ttl, unfitness, task_batch,
+    Invalid, NewSchedule, NewUserToken, Registration, finished_attempts, label_changes,
+    orphan_selection, scheduling_order, task_batch, task_filter, token_ttl, unfitness,
 };
 use crate::v1;
 

@@ -2,7 +2,14 @@
 
 use bytes::Bytes;
 use cluster_state::{
-    Actor, AdoptIssuer, AdvanceJob, AdvanceSchedules, AssignAhead, AssignTasks, AuditRecord, BeginTerm, CancelTask, ChangeHealth, Command, ConnectWorker, CreateToken, CreateUserToken, DeleteSchedule, DisconnectWorkers, DropOrphans, EndMassLoss, FinishAttempts, ForgetDeparted, ForgetWorker, HoldAttempts, IssueCertificate, LabelWorker, Level, NoteOrder, NoteRival, Ordered, PauseSchedule, Proposal, PruneTrail, PutSchedule, RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts, RetryTask, RevokeCertificates, RevokeToken, RevokeUserToken, RotateAuthority, RunSchedule, SeedSettings, SetScheduling, SetSettings, StartAttempts, StartJob, SubmitTasks, Tick, Timestamp, UnregisterWorker, SubmitGraph,
+    Actor, AdoptIssuer, AdvanceJob, AdvanceSchedules, AssignAhead, AssignTasks, AuditRecord,
+    BeginTerm, CancelTask, ChangeHealth, Command, ConnectWorker, CreateToken, CreateUserToken,
+    DeleteSchedule, DisconnectWorkers, DropOrphans, EndMassLoss, FinishAttempts, ForgetDeparted,
+    ForgetWorker, HoldAttempts, IssueCertificate, LabelWorker, Level, NoteOrder, NoteRival,
+    Ordered, PauseSchedule, Proposal, PruneTrail, PutSchedule, RaiseLevel, RaiseMassLoss,
+    RegisterWorker, RequeueAttempts, RetryTask, RevokeCertificates, RevokeToken, RevokeUserToken,
+    RotateAuthority, RunSchedule, SeedSettings, SetScheduling, SetSettings, StartAttempts,
+    StartJob, SubmitGraph, SubmitTasks, Tick, Timestamp, UnregisterWorker,
 };
 use serde::{Deserialize, Serialize};
 

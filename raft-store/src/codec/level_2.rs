@@ -3,8 +3,12 @@
 mod tasks;
 
 use cluster_state::{
-    AdoptIssuer, AdvanceJob, AdvanceSchedules, AssignAhead, AuditRecord, ClusterId, CreateUserToken, DeleteSchedule, DropOrphans, Epoch, ForgetWorker, HoldAttempts, HolderRecord, IssueCertificate, IssuerRecord, Job, Level, Meta, NoteOrder, Orphan, PauseSchedule, PruneTrail, PutSchedule, RetryTask, RevokeCertificates, RevokeUserToken, RotateAuthority, RunSchedule, Schedule, SeedSettings, SetSettings, SettingsRecord, StartJob, TaskId, Term, Timestamp, Cascade, SubmitGraph,
-    UserToken,
+    AdoptIssuer, AdvanceJob, AdvanceSchedules, AssignAhead, AuditRecord, Cascade, ClusterId,
+    CreateUserToken, DeleteSchedule, DropOrphans, Epoch, ForgetWorker, HoldAttempts, HolderRecord,
+    IssueCertificate, IssuerRecord, Job, Level, Meta, NoteOrder, Orphan, PauseSchedule, PruneTrail,
+    PutSchedule, RetryTask, RevokeCertificates, RevokeUserToken, RotateAuthority, RunSchedule,
+    Schedule, SeedSettings, SetSettings, SettingsRecord, StartJob, SubmitGraph, TaskId, Term,
+    Timestamp, UserToken,
 };
 use serde::{Deserialize, Serialize};
 

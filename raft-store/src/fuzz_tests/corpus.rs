@@ -15,7 +15,11 @@ use std::fs;
 use std::path::PathBuf;
 
 use cluster_state::{
-    AdoptIssuer, AdvanceJob, AdvanceSchedules, AssignAhead, AuditRecord, CreateUserToken, Departed, DropOrphans, HoldAttempts, HolderRecord, IdempotencyRecord, IssuerRecord, Job, JoinToken, LeaderRecord, Level, LogIndex, MassLoss, Meta, NoteOrder, Orphan, PruneTrail, PutSchedule, RetryTask, RevokeUserToken, RotateAuthority, Schedule, SettingsRecord, StartJob, State, Task, UserToken, Worker, Cascade, SubmitGraph, TaskEnd, TaskId,
+    AdoptIssuer, AdvanceJob, AdvanceSchedules, AssignAhead, AuditRecord, Cascade, CreateUserToken,
+    Departed, DropOrphans, HoldAttempts, HolderRecord, IdempotencyRecord, IssuerRecord, Job,
+    JoinToken, LeaderRecord, Level, LogIndex, MassLoss, Meta, NoteOrder, Orphan, PruneTrail,
+    PutSchedule, RetryTask, RevokeUserToken, RotateAuthority, Schedule, SettingsRecord, StartJob,
+    State, SubmitGraph, Task, TaskEnd, TaskId, UserToken, Worker,
 };
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;

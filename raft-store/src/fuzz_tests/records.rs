@@ -5,7 +5,9 @@ use std::fmt::Debug;
 
 use cluster_fuzz::{Fuzz, mutated};
 use cluster_state::{
-    AuditRecord, Change, ClusterId, Departed, HolderRecord, IdempotencyRecord, IssuerRecord, Job, JoinToken, LeaderRecord, Level, LogIndex, MassLoss, MasterId, Meta, Orphan, Record, Schedule, SettingsRecord, State, Task, UserToken, Worker, Cascade,
+    AuditRecord, Cascade, Change, ClusterId, Departed, HolderRecord, IdempotencyRecord,
+    IssuerRecord, Job, JoinToken, LeaderRecord, Level, LogIndex, MassLoss, MasterId, Meta, Orphan,
+    Record, Schedule, SettingsRecord, State, Task, UserToken, Worker,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;

@@ -9,7 +9,8 @@ use rocksdb::{ColumnFamily, DB, WriteBatch};
 use crate::codec::{self, Versioned};
 use crate::error::StorageError;
 use crate::keys::{
-    FinishKey, NumberKey, StateRecord, Table, audit_key, holder_key, job_key, orphan_key, schedule_key, user_token_key, cascade_key,
+    FinishKey, NumberKey, StateRecord, Table, audit_key, cascade_key, holder_key, job_key,
+    orphan_key, schedule_key, user_token_key,
 };
 use crate::rocks;
 use crate::types::{LogId, StoredMembership};

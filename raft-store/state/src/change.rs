@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::{
-    AuditRecord, Departed, HolderId, HolderRecord, IdempotencyRecord, IssuerRecord, Job, JobId, JoinToken, LeaderRecord, LogIndex, MassLoss, Meta, Orphan, OrphanId, Schedule, ScheduleName, SettingsRecord, Task, TaskId, Term, TokenId, UserToken, Worker, WorkerId, Cascade,
+    AuditRecord, Cascade, Departed, HolderId, HolderRecord, IdempotencyRecord, IssuerRecord, Job,
+    JobId, JoinToken, LeaderRecord, LogIndex, MassLoss, Meta, Orphan, OrphanId, Schedule,
+    ScheduleName, SettingsRecord, Task, TaskId, Term, TokenId, UserToken, Worker, WorkerId,
 };
 
 /// A change of one record. Changes alone rebuild the state: see [`crate::State::follow`].

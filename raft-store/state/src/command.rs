@@ -39,7 +39,8 @@ pub use self::workers::{
     LabelWorker, NoteRival, RegisterWorker, SchedulingOrder, SetScheduling, UnregisterWorker,
 };
 use crate::{
-    Ahead, AuditRecord, Generation, IssuerRecord, Job, Level, Schedule, Settings, Timestamp, Timing, UserToken, Dependency,
+    Ahead, AuditRecord, Dependency, Generation, IssuerRecord, Job, Level, Schedule, Settings,
+    Timestamp, Timing, UserToken,
 };
 
 /// A command with the leader's stamp of time: the content of a log entry.

@@ -50,7 +50,16 @@ pub use certificate::{
 pub use change::{Change, Key, Record};
 pub use cluster::{Generation, JoinToken, LeaderRecord, MassLoss, Meta};
 pub use command::{
-    AdoptIssuer, AdvanceJob, AdvanceSchedules, AssignAhead, AssignTasks, Assignment, BeginRotation, BeginTerm, CancelTask, ChangeHealth, Command, ConnectWorker, CreateToken, CreateUserToken, DeleteSchedule, DisconnectWorkers, DropOrphans, EndMassLoss, FinishAttempts, FinishedAttempt, ForgetDeparted, ForgetWorker, Grounds, HealthChange, HealthFinding, HoldAttempts, IdempotencyKey, IssueCertificate, JobStep, KnownSchedule, LabelWorker, NoteOrder, NoteRival, Ordered, OrphanSelection, PauseSchedule, Proposal, PruneTrail, PutSchedule, RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts, RequeueScope, RetryBatch, RetryTask, RevokeCertificates, RevokeToken, RevokeUserToken, RotateAuthority, RotationStep, RunSchedule, ScheduleStep, SchedulingOrder, SeedSettings, SetScheduling, SetSettings, StartAttempts, StartJob, SubmitTasks, Tick, UnregisterWorker, Link, SubmitGraph, TaskGraph,
+    AdoptIssuer, AdvanceJob, AdvanceSchedules, AssignAhead, AssignTasks, Assignment, BeginRotation,
+    BeginTerm, CancelTask, ChangeHealth, Command, ConnectWorker, CreateToken, CreateUserToken,
+    DeleteSchedule, DisconnectWorkers, DropOrphans, EndMassLoss, FinishAttempts, FinishedAttempt,
+    ForgetDeparted, ForgetWorker, Grounds, HealthChange, HealthFinding, HoldAttempts,
+    IdempotencyKey, IssueCertificate, JobStep, KnownSchedule, LabelWorker, Link, NoteOrder,
+    NoteRival, Ordered, OrphanSelection, PauseSchedule, Proposal, PruneTrail, PutSchedule,
+    RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts, RequeueScope, RetryBatch,
+    RetryTask, RevokeCertificates, RevokeToken, RevokeUserToken, RotateAuthority, RotationStep,
+    RunSchedule, ScheduleStep, SchedulingOrder, SeedSettings, SetScheduling, SetSettings,
+    StartAttempts, StartJob, SubmitGraph, SubmitTasks, TaskGraph, Tick, UnregisterWorker,
 };
 pub use constraint::{Constraint, ConstraintOp};
 pub use fingerprint::Fingerprint;
@@ -82,7 +91,10 @@ pub use settings::{
 };
 pub use state::{Applied, State};
 pub use task::{
-    Ahead, Attempt, AttemptOutcome, AttemptOutcomeKind, Class, Course, ExitCodes, LabelSelector, LossReason, OnDisconnect, RetryPolicy, StopReason, Task, TaskFilter, TaskReason, TaskSpec, TaskState, TaskStateKind, Timing, UnknownState, When, Cascade, Dependency, DependencyKind, KnownEnds, TaskEnd,
+    Ahead, Attempt, AttemptOutcome, AttemptOutcomeKind, Cascade, Class, Course, Dependency,
+    DependencyKind, ExitCodes, KnownEnds, LabelSelector, LossReason, OnDisconnect, RetryPolicy,
+    StopReason, Task, TaskEnd, TaskFilter, TaskReason, TaskSpec, TaskState, TaskStateKind, Timing,
+    UnknownState, When,
 };
 pub use text_map::TextMap;
 pub use time::{Timestamp, millis};

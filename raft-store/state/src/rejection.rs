@@ -275,6 +275,7 @@ pub enum Rejection {
     NotAhead {
         /// Log time of the command.
         now: Timestamp,
+    },
     /// A task that a command waits for has ended, and the proposer has not seen that yet.
     #[error("task {task} has ended at the same moment: ask again")]
     DependencyEnded {

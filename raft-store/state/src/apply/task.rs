@@ -87,8 +87,8 @@ impl Apply<'_> {
         }
         // Each task counts with a class of its own, so the account is never too low.
         let bytes = command.tasks.iter().map(|spec| spec.bytes()).sum::<u64>();
-        let bytes = bytes
-            + graph.links.len() as u64 * (Limits::DEPENDENCY_BYTES + Limits::TIMING_BYTES);
+        let bytes =
+            bytes + graph.links.len() as u64 * (Limits::DEPENDENCY_BYTES + Limits::TIMING_BYTES);
         let key_bytes = self.check_key_room(command.idempotency_key.as_ref())?;
         self.check_tasks_room(count, bytes + key_bytes)?;
         command.tasks.iter().enumerate().try_for_each(|(position, spec)| {

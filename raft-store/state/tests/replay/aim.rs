@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cluster_state::{
-    AssignAhead, AssignTasks, Attempt, AttemptRef, CancelTask, ChangeHealth, Command, ConnectWorker, DisconnectWorkers, EndMassLoss, Epoch, FinishAttempts, ForgetDeparted, HoldAttempts, LogIndex, NoteRival, PruneTrail, RaiseLevel, RaiseMassLoss, RequeueAttempts, RetryTask, RotateAuthority, RotationStep, SeedSettings, SetSettings, StartAttempts, State, Task, TaskId, WorkerId, KnownEnds, SubmitGraph, TaskEnd,
+    AssignAhead, AssignTasks, Attempt, AttemptRef, CancelTask, ChangeHealth, Command,
+    ConnectWorker, DisconnectWorkers, EndMassLoss, Epoch, FinishAttempts, ForgetDeparted,
+    HoldAttempts, KnownEnds, LogIndex, NoteRival, PruneTrail, RaiseLevel, RaiseMassLoss,
+    RequeueAttempts, RetryTask, RotateAuthority, RotationStep, SeedSettings, SetSettings,
+    StartAttempts, State, SubmitGraph, Task, TaskEnd, TaskId, WorkerId,
 };
 
 use super::jobs::{aim_step, aim_step_at_past};
