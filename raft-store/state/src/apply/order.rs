@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use crate::{
     AuditAction, AuditOutcome, Command, CreateUserToken, DropOrphans, JobAction, KnownSchedule,
-    LabelWorker, NoteOrder, OrphanSelection, PutSchedule, Rejection, Reply,
-    ScheduleName, SchedulingOrder, SetSettings, StartJob, State, TaskId, TaskSpec,
-    WorkerId,
+    LabelWorker, NoteOrder, OrphanSelection, PutSchedule, Rejection, Reply, ScheduleName,
+    SchedulingOrder, SetSettings, StartJob, State, TaskId, TaskSpec, WorkerId,
 };
 
 /// An order, as far as the trail tells of it. Nothing in it may be a secret: no digest, environment
