@@ -105,7 +105,8 @@ fn timing() -> impl Strategy<Value = Option<Box<Timing>>> {
             final_codes: codes.into(),
         },
     );
-    let times = (option::of(when(3_000)), option::of(time(3_000)), option::of(when(9_000)));
+    let deadline = option::weighted(0.7, when(3_000));
+    let times = (option::weighted(0.3, when(3_000)), option::of(time(3_000)), deadline);
     let timing = (times, retry).prop_map(|((start, queue_timeout, deadline), retry)| Timing {
         start,
         queue_timeout,
@@ -113,7 +114,7 @@ fn timing() -> impl Strategy<Value = Option<Box<Timing>>> {
         retry,
         ..Timing::default()
     });
-    option::weighted(0.3, timing).prop_map(|timing| timing.and_then(Timing::boxed))
+    option::weighted(0.35, timing).prop_map(|timing| timing.and_then(Timing::boxed))
 }
 
 /// Draws an order to retry a task. The proposer puts in a record that it has read; without one, the task
