@@ -118,6 +118,8 @@ impl Attempts {
         self.shared.lease.renew(sent_at, grant);
         // The answer may be older than the lease that it grants.
         self.enforce_deadlines(&mut ledger);
+        ledger.announce_again(Instant::now());
+        self.start_waiting(&mut ledger);
         ledger.session().map(drop).ok_or(Overtaken)
     }
 
@@ -148,8 +150,10 @@ impl Attempts {
     pub(crate) fn assign(
         &self,
         epoch: Epoch,
-        launches: Vec<Launch>,
+        mut launches: Vec<Launch>,
     ) -> Result<Vec<AttemptRef>, AssignRefusal> {
+        // There is room for those that begin at once, and not for others before them.
+        launches.sort_by_key(|launch| launch.begin);
         let mut accepted = Vec::with_capacity(launches.len());
         // Effects are performed under the lock, so that a cancel never overtakes its start.
         let mut ledger = self.ledger();
@@ -194,6 +198,7 @@ impl Attempts {
                 Cancelled::Unknown => unknown.push(attempt),
             }
         }
+        self.start_waiting(&mut ledger);
         drop(ledger);
         // Some may be given back, which must be reported.
         self.shared.progress.send_replace(());
@@ -210,7 +215,8 @@ impl Attempts {
                 let mut ledger = self.ledger();
                 let results = ledger.next_report(bytes_max);
                 let started = ledger.starts_to_announce(now);
-                let wants_ahead = ledger.wants_ahead(now);
+                let is_fit = self.shared.unfit.borrow().is_none();
+                let wants_ahead = if is_fit { ledger.wants_ahead(now) } else { 0 };
                 (Report { results, started, wants_ahead }, ledger.next_announcement())
             };
             if !report.results.is_empty() || !report.started.is_empty() {
@@ -319,6 +325,8 @@ impl Attempts {
                 Effect::Kill(attempt) => self.shared.executor.stop(attempt, Stop::Kill),
                 Effect::Drop(attempt) => {
                     self.shared.waiting.lock().remove(&attempt);
+                    // It may be lost, which must be reported.
+                    self.shared.progress.send_replace(());
                 }
                 Effect::Forget(attempt) => forgotten.push(attempt),
             }

@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{AttemptRef, Epoch, HealthFinding, State, Task, Worker, WorkerId};
+use cluster_state::{AttemptRef, Epoch, HealthFinding, Rank, State, Task, Worker, WorkerId};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -150,8 +150,11 @@ impl Dispatcher {
     fn attempts(&self, state: &State, worker: &Worker, now: Instant) -> Option<Content> {
         let load = state.load(&worker.id)?;
         let run = load.unconfirmed.iter().filter_map(|task| state.task(*task));
-        let run = run.filter(|task| !task.must_stop()).take(BATCH_MAX).cloned();
-        let run = run.collect::<Vec<_>>();
+        let run = run.filter(|task| !task.must_stop()).cloned();
+        let mut run = run.collect::<Vec<_>>();
+        // There is room for those that begin at once; the others begin in their order.
+        run.sort_by_key(|task| (task.ahead.is_some(), Rank::of(task)));
+        run.truncate(BATCH_MAX);
         let told = self.told_to_stop.get(&worker.id);
         let stop = load.stopping.iter().filter_map(|task| live_attempt(state.task(*task)?));
         let stop = stop.filter(|attempt| {

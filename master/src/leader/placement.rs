@@ -11,7 +11,7 @@ use cluster_state::{
     State, Strategy, TaskId, WorkerId,
 };
 
-pub(crate) use self::ahead::ahead;
+pub(crate) use self::ahead::{Wish, ahead};
 pub(crate) use self::explanation::{Explanation, Obstacle, Obstructed};
 pub(crate) use self::pending::PendingReason;
 

@@ -37,7 +37,7 @@ impl Scheduler {
         tracing::debug!(count = assignments.len(), "placing tasks");
         let term = self.leader.term;
         let command = Command::AssignTasks(AssignTasks { term, assignments });
-        self.propose(&command).await
+        self.propose(&command).await.map(drop)
     }
 
     /// Gives tasks for which there is no room to workers that have asked for them. Returns whether there
@@ -48,33 +48,33 @@ impl Scheduler {
             return Ok(false);
         }
         let assignments = self.leader.node.reader().with(|state| {
-            let wishes = wishes.iter().map(|(worker, most)| (worker, *most));
-            if state.meta().level < Ahead::LEVEL { Vec::new() } else { ahead(state, wishes) }
+            if state.meta().level < Ahead::LEVEL { Vec::new() } else { ahead(state, &wishes) }
         });
         if assignments.is_empty() {
             return Ok(false);
         }
-        let count = assignments.len();
-        tracing::debug!(count, "giving tasks ahead");
+        tracing::debug!(count = assignments.len(), "giving tasks ahead");
         let term = self.leader.term;
         let command = Command::AssignAhead(AssignAhead { term, assignments });
-        self.propose(&command).await?;
-        self.leader.metrics.on_given_ahead(count);
+        let given = self.propose(&command).await?;
+        self.leader.metrics.on_given_ahead(given);
         Ok(true)
     }
 
-    async fn propose(&mut self, command: &Command) -> Result<(), ProposeError> {
+    /// Proposes placements and returns the number of those that were accepted.
+    async fn propose(&mut self, command: &Command) -> Result<usize, ProposeError> {
         let assigned = self.leader.node.propose_as_leader(self.leader.term, command).await;
-        let is_as_decided = match &assigned {
+        let (accepted, is_as_decided) = match &assigned {
             Ok(Committed { reply: Reply::Assigned(verdicts), .. }) => {
-                verdicts.iter().all(Result::is_ok)
+                let accepted = verdicts.iter().filter(|verdict| verdict.is_ok()).count();
+                (accepted, accepted == verdicts.len())
             }
-            Ok(_) | Err(_) => false,
+            Ok(_) | Err(_) => (0, false),
         };
         if !is_as_decided {
             self.placer.on_refused();
         }
-        assigned.map(drop)
+        assigned.map(|_| accepted)
     }
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use cluster_state::{
-    AttemptRef, ClusterId, Command, Epoch, FinishAttempts, FinishVerdict, Reply, StartAttempts,
-    Term, Timestamp, WorkerId,
+    Ahead, AttemptOutcome, AttemptRef, ClusterId, Command, Epoch, FinishAttempts, FinishVerdict,
+    FinishedAttempt, LossReason, Reply, Resources, StartAttempts, Term, Timestamp, WorkerId,
 };
 use parking_lot::Mutex;
 use proto::convert::{self, Invalid};
@@ -12,6 +12,7 @@ use proto::v1;
 use raft_store::ProposeError;
 use tokio::time::Instant;
 
+use super::placement::Wish;
 use super::state::{LeaderState, WorkerTrust};
 
 mod heartbeats;
@@ -106,10 +107,14 @@ impl WorkerSessions {
         let worker: WorkerId = convert::id("/worker_id", &request.worker_id)?;
         let epoch = Epoch(request.epoch);
         let confirmed = request.finished.iter().filter_map(|one| one.attempt.clone()).collect();
-        let attempts = convert::finished_attempts(request.finished)?;
+        let mut attempts = convert::finished_attempts(request.finished)?;
+        leader.make_readable(&mut attempts);
         let started = convert::attempt_refs(request.started)?;
         if leader.holds_session(&worker, epoch) {
-            leader.wishes.put(&worker, request.wants_ahead, Instant::now());
+            let most = usize::try_from(request.wants_ahead).unwrap_or(usize::MAX);
+            let places = leader.places(&attempts);
+            let wish = Wish { worker: worker.clone(), epoch, most, places };
+            leader.wishes.put(wish, Instant::now());
         }
         if !attempts.is_empty() {
             let command =
@@ -159,6 +164,28 @@ impl LeaderState {
     fn holds_session(&self, worker: &WorkerId, epoch: Epoch) -> bool {
         self.node.reader().with(|state| {
             state.worker(worker).is_some_and(|known| known.is_active() && known.epoch == epoch)
+        })
+    }
+
+    /// Replaces what members of an older release could not read: nobody was given anything ahead then.
+    pub(super) fn make_readable(&self, attempts: &mut [FinishedAttempt]) {
+        if self.node.reader().with(|state| state.meta().level) >= Ahead::LEVEL {
+            return;
+        }
+        for attempt in attempts {
+            if attempt.outcome == AttemptOutcome::Lost(LossReason::NotStarted) {
+                attempt.outcome = AttemptOutcome::Lost(LossReason::UnknownToWorker);
+            }
+        }
+    }
+
+    /// Returns the resources that attempts which have ended leave to others.
+    fn places(&self, ended: &[FinishedAttempt]) -> Vec<Resources> {
+        self.node.reader().with(|state| {
+            let has_run =
+                ended.iter().filter(|one| !matches!(one.outcome, AttemptOutcome::Lost(_)));
+            let tasks = has_run.filter_map(|one| state.task(one.attempt.task));
+            tasks.map(|task| task.spec.class.resources.clone()).collect()
         })
     }
 

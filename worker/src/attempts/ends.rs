@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use cluster_state::FinishedAttempt;
+use cluster_state::{FinishedAttempt, LossReason};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::{Attempts, until};
+use crate::ledger::Ledger;
 use crate::spool::SpoolError;
 
 /// Results that are stored with one sync at most.
@@ -24,6 +25,8 @@ impl Attempts {
         let mut batch = Vec::new();
         let mut unstored = Vec::new();
         let mut storing = None;
+        // What is given to this worker may have to be given back.
+        let mut progress = self.shared.progress.subscribe();
         loop {
             if storing.is_none() && !unstored.is_empty() {
                 storing = Some(Box::pin(self.store(std::mem::take(&mut unstored))));
@@ -45,6 +48,7 @@ impl Attempts {
                     Err(error) => return error,
                 },
                 () = until(next) => self.give_back(),
+                changed = progress.changed() => changed.unwrap_or_default(),
             }
         }
     }
@@ -53,12 +57,8 @@ impl Attempts {
     fn on_ended(&self, ended: &mut Vec<FinishedAttempt>) -> Vec<FinishedAttempt> {
         let mut ledger = self.ledger();
         ended.retain(|result| ledger.on_ended(result));
-        let starts = ledger.next_starts(Instant::now());
-        let mut waiting = self.shared.waiting.lock();
-        for launch in starts.iter().filter_map(|attempt| waiting.remove(attempt)) {
-            self.shared.executor.start(launch);
-        }
-        drop((waiting, ledger));
+        self.start_waiting(&mut ledger);
+        drop(ledger);
         // Some may be lost, which is not stored, or begin, which is told.
         self.shared.progress.send_replace(());
         std::mem::take(ended)
@@ -69,8 +69,21 @@ impl Attempts {
         let mut ledger = self.ledger();
         let effects = ledger.give_back(Instant::now());
         self.perform(effects, Duration::ZERO);
-        drop(ledger);
-        self.shared.progress.send_replace(());
+        self.start_waiting(&mut ledger);
+    }
+
+    /// Begins the attempts that waited and for which there is room now. A machine that can run nothing
+    /// gives them back.
+    pub(super) fn start_waiting(&self, ledger: &mut Ledger) {
+        if self.shared.unfit.borrow().is_some() {
+            let effects = ledger.give_all_back(LossReason::NotStarted);
+            return self.perform(effects, Duration::ZERO);
+        }
+        let starts = ledger.next_starts(Instant::now());
+        let mut waiting = self.shared.waiting.lock();
+        for launch in starts.iter().filter_map(|attempt| waiting.remove(attempt)) {
+            self.shared.executor.start(launch);
+        }
     }
 
     async fn store(&self, results: Vec<FinishedAttempt>) -> Result<(), SpoolError> {

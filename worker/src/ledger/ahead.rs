@@ -36,7 +36,9 @@ pub(super) struct Ahead {
     queue: VecDeque<Waiting>,
     /// The latest starts, oldest first.
     starts: VecDeque<Instant>,
-    /// Attempts that have waited and run now, with the time at which to tell the leader.
+    /// Attempts that have waited, or might have, and run now.
+    begun: BTreeSet<AttemptRef>,
+    /// Those of them of which the leader is to be told, with the time at which to do so.
     unannounced: BTreeMap<AttemptRef, Instant>,
 }
 
@@ -56,6 +58,7 @@ impl Ahead {
             unknown: BTreeSet::new(),
             queue: VecDeque::new(),
             starts: VecDeque::new(),
+            begun: BTreeSet::new(),
             unannounced: BTreeMap::new(),
         }
     }
@@ -93,11 +96,17 @@ impl Ahead {
     pub(super) fn on_ended(&mut self, attempt: AttemptRef) {
         self.unknown.remove(&attempt);
         self.unannounced.remove(&attempt);
+        self.begun.remove(&attempt);
         if let Some(room) = self.occupied.remove(&attempt) {
             let rest = self.used.checked_sub(&room);
             assert!(rest.is_some(), "what {attempt:?} gives back was in use");
             self.used = rest.unwrap_or_default();
         }
+    }
+
+    fn on_begun(&mut self, attempt: AttemptRef, now: Instant) {
+        self.begun.insert(attempt);
+        self.unannounced.insert(attempt, now + ANNOUNCE_AFTER);
     }
 
     /// Removes an attempt that waits.
@@ -115,7 +124,7 @@ impl Ledger {
         now: Instant,
     ) -> bool {
         if self.ahead.queue.is_empty() && self.ahead.has_room(wanted) {
-            self.ahead.unannounced.insert(attempt, now + ANNOUNCE_AFTER);
+            self.ahead.on_begun(attempt, now);
             return true;
         }
         let waiting = Waiting { attempt, wanted: wanted.clone(), until: now + WAIT_MAX };
@@ -138,7 +147,7 @@ impl Ledger {
             let Live::Waiting(on_disconnect) = *live else { continue };
             *live = Live::Running(on_disconnect);
             self.ahead.on_started(next.attempt, Some(next.wanted), now);
-            self.ahead.unannounced.insert(next.attempt, now + ANNOUNCE_AFTER);
+            self.ahead.on_begun(next.attempt, now);
             starts.push(next.attempt);
         }
         starts
@@ -178,6 +187,10 @@ impl Ledger {
 
     /// Returns the number of attempts that this worker wants to have waiting.
     pub(crate) fn wants_ahead(&mut self, now: Instant) -> u32 {
+        // They could not begin.
+        if self.closing == Closing::Yes || self.is_spool_full() || !self.ahead.unknown.is_empty() {
+            return 0;
+        }
         let starts = &mut self.ahead.starts;
         while starts.pop_front_if(|start| *start + SUPPLY < now).is_some() {}
         u32::try_from(starts.len()).unwrap_or(u32::MAX)
@@ -196,6 +209,12 @@ impl Ledger {
     /// Returns the time at which the next start should be told.
     pub(crate) fn next_announcement(&self) -> Option<Instant> {
         self.ahead.unannounced.values().min().copied()
+    }
+
+    /// Has all starts told again, because the leader may go on from an older state than the one before.
+    pub(crate) fn announce_again(&mut self, now: Instant) {
+        let begun = self.ahead.begun.iter().map(|attempt| (*attempt, now + ANNOUNCE_AFTER));
+        self.ahead.unannounced.extend(begun);
     }
 
     /// Takes in that starts are on record.

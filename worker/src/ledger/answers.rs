@@ -24,7 +24,7 @@ pub(crate) struct Order {
 }
 
 /// The moment at which an attempt begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Begin {
     /// The leader knows that there is room for it.
     AtOnce,

@@ -15,7 +15,7 @@ impl Ledger {
         if is_known {
             return Assigned::Known;
         }
-        if self.live.len() >= self.bounds.attempts_max {
+        if self.live.len() - self.ahead.len() >= self.bounds.attempts_max {
             return Assigned::NoRoom;
         }
         self.unconfirmed.put(attempt, outcome);

@@ -12,7 +12,7 @@ impl Ledger {
     /// workers.
     pub(crate) fn on_lapsed(&mut self) -> Vec<Effect> {
         self.registration = Registration::None;
-        let mut effects = self.give_all_back(LossReason::LeaseExpired);
+        let mut effects = self.give_all_back(LossReason::NotStarted);
         for (attempt, live) in &mut self.live {
             match live {
                 Live::Running(_) => *live = Live::Fenced(LossReason::LeaseExpired),
@@ -79,7 +79,8 @@ impl Ledger {
         effects
     }
 
-    fn give_all_back(&mut self, reason: LossReason) -> Vec<Effect> {
+    /// Reports all attempts that wait as lost: they have not begun, and never will.
+    pub(crate) fn give_all_back(&mut self, reason: LossReason) -> Vec<Effect> {
         let waiting = self.waiting().into_iter();
         waiting.filter_map(|attempt| self.give_back_one(attempt, reason)).collect()
     }

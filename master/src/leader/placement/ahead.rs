@@ -3,15 +3,29 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cluster_state::{Assignment, Class, Scheduling, State, TaskId, Worker, WorkerId};
+use cluster_state::{
+    Assignment, Class, Epoch, Resources, Scheduling, State, TaskId, Worker, WorkerId,
+};
 
 use super::{Line, Waiting};
 
 /// Most placements of one pass: see the scheduler's bounds.
 const PLACEMENTS_MAX: usize = 2_000;
-/// Most tasks that are looked at for one worker: as many as may wait there, and as many again that it
-/// may not run.
-const LOOKS_MAX: usize = 1_024;
+/// Most tasks that one pass looks at: about ten milliseconds.
+const LOOKS_MAX: usize = 20_000;
+
+/// A worker's wish for attempts that wait there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wish {
+    pub(crate) worker: WorkerId,
+    /// The registration under which it has the wish.
+    pub(crate) epoch: Epoch,
+    /// Number of attempts that may wait.
+    pub(crate) most: usize,
+    /// Resources of attempts that ended there a moment ago: only what can take the place of one of them
+    /// begins as soon.
+    pub(crate) places: Vec<Resources>,
+}
 
 /// Tasks that one pass has given away.
 #[derive(Default)]
@@ -45,29 +59,32 @@ impl<'a> Given<'a> {
 ///
 /// Costs O(workers + placements), and a search for each class that a worker is given tasks of.
 #[must_use]
-pub(crate) fn ahead<'a>(
-    state: &'a State,
-    wishes: impl Iterator<Item = (&'a WorkerId, usize)>,
-) -> Vec<Assignment> {
+pub(crate) fn ahead<'a>(state: &'a State, wishes: &'a [Wish]) -> Vec<Assignment> {
     let mut placements = Vec::new();
-    let mut given = Given::default();
-    for (id, most) in wishes {
+    let (mut given, mut looks) = (Given::default(), LOOKS_MAX);
+    for wish in wishes {
         let left = PLACEMENTS_MAX.saturating_sub(placements.len());
-        let Some(worker) = state.worker(id).filter(|worker| may_wait(worker)) else { continue };
-        let there = state.load(id).map_or(0, |load| load.ahead.len());
+        if left == 0 || looks == 0 || state.oldest_waiting().is_none() {
+            break;
+        }
+        let worker = state.worker(&wish.worker).filter(|worker| may_wait(worker, wish));
+        let Some(worker) = worker else { continue };
+        let there = state.load(&wish.worker).map_or(0, |load| load.ahead.len());
         // Not one by one: each command costs a round trip of its own.
-        if there > most / 2 {
+        if there > wish.most / 2 {
             continue;
         }
-        let tasks = fill(state, worker, most.saturating_sub(there).min(left), &mut given);
-        let placed = tasks.into_iter().map(|task| Assignment { task, worker: id.clone() });
+        let most = wish.most.saturating_sub(there).min(left);
+        let tasks = fill(state, (worker, &wish.places), most, &mut given, &mut looks);
+        let placed = tasks.into_iter().map(|task| Assignment { task, worker: wish.worker.clone() });
         placements.extend(placed);
     }
     placements
 }
 
-fn may_wait(worker: &Worker) -> bool {
+fn may_wait(worker: &Worker, wish: &Wish) -> bool {
     worker.takes_tasks()
+        && worker.epoch == wish.epoch
         && worker.scheduling == Scheduling::Open
         && !worker.health.is_on_probation()
 }
@@ -75,19 +92,20 @@ fn may_wait(worker: &Worker) -> bool {
 /// Chooses up to that many tasks for one worker, the most important first.
 fn fill<'a>(
     state: &'a State,
-    worker: &'a Worker,
+    (worker, places): (&'a Worker, &[Resources]),
     most: usize,
     given: &mut Given<'a>,
+    looks: &mut usize,
 ) -> Vec<TaskId> {
     let mut tasks = Vec::with_capacity(most);
     let mut line = Line::over(state, state.candidates_of(worker));
-    let mut looked_at = 0;
     while tasks.len() < most
-        && looked_at < LOOKS_MAX
+        && *looks > 0
         && let Some(found) = line.next()
     {
-        looked_at += 1;
-        if !found.class.allows(worker) || is_kept_from(state, &found, worker) {
+        *looks -= 1;
+        let has_place = places.iter().any(|place| place.holds(&found.class.resources));
+        if !has_place || !found.class.allows(worker) || is_kept_from(state, &found, worker) {
             continue;
         }
         let Some(waiting) = given.not_yet(found) else { continue };

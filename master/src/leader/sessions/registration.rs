@@ -30,7 +30,8 @@ impl WorkerSessions {
                 ours: leader.term,
             });
         }
-        let command = leader.admit(registration)?;
+        let mut command = leader.admit(registration)?;
+        leader.make_readable(&mut command.finished);
         let connect = Arc::clone(&leader).connect(command);
         leader.see_through(connect).await
     }

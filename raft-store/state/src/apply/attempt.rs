@@ -157,6 +157,13 @@ impl Apply<'_> {
         let Some(attempt) = task.attempts.last_mut() else { return };
         assert!(attempt.outcome.is_none(), "an attempt ends once");
         let stop = attempt.stop;
+        // Only what has waited may come back for nothing.
+        let outcome = match outcome {
+            AttemptOutcome::Lost(LossReason::NotStarted) if task.ahead.is_none() => {
+                AttemptOutcome::Lost(LossReason::UnknownToWorker)
+            }
+            outcome => outcome,
+        };
         let (outcome, end) = judged(outcome, stop, is_new_there);
         attempt.finished_at = Some(self.now);
         attempt.outcome = Some(outcome);

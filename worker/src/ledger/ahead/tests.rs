@@ -64,6 +64,7 @@ fn nothing_waits_beside_an_attempt_of_unknown_size() {
         Order { on_disconnect: OnDisconnect::Keep, room: None, begin: Begin::AtOnce };
     assert_eq!(ledger.on_assigned(attempt_ref(1, 1), of_old_leader, now), Assigned::Start);
     assert_eq!(ledger.on_assigned(attempt_ref(2, 1), ahead(1), now), Assigned::Wait);
+    assert_eq!(ledger.wants_ahead(now), 0, "none could begin");
     assert!(ledger.on_ended(&ended(attempt_ref(1, 1))));
     assert_eq!(ledger.next_starts(now), [attempt_ref(2, 1)]);
 }
@@ -99,7 +100,7 @@ fn what_waits_ends_with_the_lease_and_with_the_worker() {
     let now = Instant::now();
     let mut ledger = crowded(&[3], now);
     assert!(ledger.on_lapsed().contains(&Effect::Drop(attempt_ref(3, 1))));
-    assert_eq!(ledger.next_report(1_000), [lost(attempt_ref(3, 1), LossReason::LeaseExpired)]);
+    assert_eq!(ledger.next_report(1_000), [lost(attempt_ref(3, 1), LossReason::NotStarted)]);
 
     let mut ledger = crowded(&[3], now);
     assert!(ledger.on_closing().contains(&Effect::Drop(attempt_ref(3, 1))));
@@ -155,6 +156,10 @@ fn the_start_of_a_long_attempt_is_told_until_it_is_on_record() {
     assert_eq!(ledger.starts_to_announce(again), [attempt_ref(2, 1)]);
     ledger.on_announced(&[attempt_ref(2, 1)]);
     assert_eq!(ledger.next_announcement(), None);
+
+    // A leader that goes on from a backup has not heard of it.
+    ledger.announce_again(again);
+    assert_eq!(ledger.starts_to_announce(again + ANNOUNCE_AFTER), [attempt_ref(2, 1)]);
 }
 
 #[test]

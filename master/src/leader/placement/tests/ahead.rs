@@ -1,6 +1,8 @@
 //! Tasks that are given to workers ahead of the room for them.
 
-use cluster_state::{AssignAhead, BeginTerm, ClusterId, Level, Limits, MasterId, RaiseLevel};
+use cluster_state::{
+    AssignAhead, BeginTerm, ClusterId, Epoch, Level, Limits, MasterId, RaiseLevel,
+};
 
 use super::*;
 
@@ -22,10 +24,15 @@ fn busy(cpus: u64) -> Script {
 }
 
 /// Gives tasks ahead to these workers, each with the number that may wait there.
+/// Attempts of up to two processors have ended there.
 fn give(script: &Script, wishes: &[(&str, usize)]) -> Vec<Assignment> {
-    let wishes = wishes.iter().map(|(worker, most)| (worker.parse().unwrap(), *most));
-    let wishes = wishes.collect::<Vec<(WorkerId, usize)>>();
-    ahead(&script.state, wishes.iter().map(|(worker, most)| (worker, *most)))
+    let wishes = wishes.iter().map(|(worker, most)| Wish {
+        worker: worker.parse().unwrap(),
+        epoch: Epoch(1),
+        most: *most,
+        places: vec![cpu(1), cpu(2)],
+    });
+    ahead(&script.state, &wishes.collect::<Vec<_>>())
 }
 
 fn in_zone(zone: &str) -> Class {
@@ -74,7 +81,8 @@ fn what_waits_at_a_worker_has_its_room() {
 
 #[test]
 fn the_most_important_come_first_whatever_their_class() {
-    let mut script = busy(2);
+    // A worker of four processors, of which places for two were left a moment ago.
+    let mut script = busy(4);
     script.tasks(2, &class(50, 1));
     script.tasks(2, &class(90, 1));
     script.tasks(1, &in_zone("a"));
@@ -96,4 +104,13 @@ fn a_task_is_kept_from_the_worker_on_which_it_failed_to_start() {
     script.commit(Strategy::Spread);
     assert_eq!(give(&script, &[("w2", 2)]), []);
     assert_eq!(words(&give(&script, &[("w1", 2), ("w2", 2)])), ["t2@w1"]);
+}
+
+#[test]
+fn a_wish_counts_for_its_registration_only() {
+    let mut script = busy(1);
+    script.tasks(2, &class(50, 1));
+    let worker: WorkerId = "w1".parse().unwrap();
+    let wish = Wish { worker, epoch: Epoch(2), most: 2, places: vec![cpu(1)] };
+    assert_eq!(ahead(&script.state, &[wish]), []);
 }
