@@ -52,6 +52,7 @@ impl State {
             meta: Meta { now, ..before },
             changes: Vec::new(),
             cascades: BTreeSet::new(),
+            edges: 0,
         };
 
         let (order, reply) = match order {
@@ -175,6 +176,8 @@ struct Apply<'a> {
     changes: Vec<Change>,
     /// Tasks whose dependants this command has begun to abort.
     cascades: BTreeSet<TaskId>,
+    /// Edges between tasks that this command has visited.
+    edges: usize,
 }
 
 impl Apply<'_> {

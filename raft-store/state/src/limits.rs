@@ -82,6 +82,9 @@ pub struct Limits {
     /// Tasks that one command releases or aborts because others have ended, so that no single entry
     /// stalls the others. The rest is for the ticks that follow.
     pub passed_on_max: usize,
+    /// Edges of the graph that one command visits because tasks end, or are released, for the same
+    /// reason: a hundred tasks with the most dependencies.
+    pub edges_per_command_max: usize,
     /// Timers that one `Tick` lets fire, so that no single entry stalls the others.
     pub timers_per_tick_max: usize,
     /// Leader records kept.
@@ -166,6 +169,7 @@ impl Limits {
         dependencies_per_submit_max: 100_000,
         dependants_max: 100_000,
         passed_on_max: 2_000,
+        edges_per_command_max: 100_000,
         timers_per_tick_max: 10_000,
         leaders_kept_max: 100,
         orphans_kept_max: 100_000,

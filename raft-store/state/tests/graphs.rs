@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cluster_state::{
-    Applied, CancelTask, Cascade, Change, Command, Dependency, DependencyKind, Limits, Link,
-    Record, Rejection, RetryTask, SubmitGraph, TaskEnd, TaskGraph, TaskId, TaskState,
+    AdvanceJob, Applied, CancelTask, Cascade, Change, Command, Dependency, DependencyKind,
+    JobAction, JobStep, Limits, Link, Record, Rejection, Reply, RetryTask, StartJob, SubmitGraph,
+    TaskEnd, TaskFilter, TaskGraph, TaskId, TaskState, Term,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -323,6 +324,65 @@ fn a_deep_cascade_is_aborted_in_portions_and_survives_a_restart() {
     let end = TaskEnd::Aborted;
     assert_eq!(broken(TaskId(10_000)), Some(Cascade { task: TaskId(9_999), end }));
     assert_eq!(broken(late), Some(Cascade { task: last, end }));
+}
+
+#[test]
+fn one_command_visits_a_bounded_number_of_edges() {
+    // Twice 200 tasks, each behind the same 500.
+    let crossed = || {
+        let mut cluster = Cluster::new();
+        for _ in 0..2 {
+            let behind = |task| {
+                (0..500).map(move |after| Link { task, after, kind: DependencyKind::Success })
+            };
+            cluster.submit(700, (500..700).flat_map(behind).collect());
+        }
+        cluster
+    };
+    let mut cluster = crossed();
+    cluster.assign_all();
+    let fallen = cluster.finish(&[TaskId(1), TaskId(701)], 1);
+    assert_eq!(tasks_in(&fallen), 2 + 200);
+    assert_eq!((cluster.tick_until_quiet(), cluster.state.live_tasks()), (1, 2 * 499));
+
+    let mut cluster = crossed();
+    let (action, filter, by) = (JobAction::Cancel, TaskFilter::default(), String::new());
+    let started = cluster.done(Command::StartJob(StartJob { action, filter, by }));
+    let Ok(Reply::JobStarted(job)) = started.reply else { panic!("{:?}", started.reply) };
+    let mut steps = Vec::new();
+    while cluster.state.job(job).unwrap().is_under_way() {
+        let (term, step) = (Term(1), JobStep::Cancel);
+        let applied = cluster.done(Command::AdvanceJob(AdvanceJob { term, job, step }));
+        cluster.tick_until_quiet();
+        steps.push(tasks_in(&applied));
+    }
+    // Each of the 500 has 200 behind it; when the first is gone, these are to be aborted.
+    assert_eq!(steps[0], 498);
+    assert_eq!(cluster.state.live_tasks(), 0);
+    assert_eq!(cluster.state.check_invariants(), Ok(()));
+}
+
+#[test]
+fn a_task_has_a_bounded_number_of_dependants() {
+    let mut cluster = Cluster::new();
+    cluster.submit(1, Vec::new());
+    let mut submit_behind = |count: usize| {
+        let behind = Dependency { task: TaskId(1), kind: DependencyKind::Any };
+        let tasks = vec![spec(vec![behind]); count];
+        let graph = TaskGraph { known_at: cluster.index, ..TaskGraph::default() };
+        cluster
+            .apply(Command::SubmitGraph(SubmitGraph { tasks, idempotency_key: None, graph }))
+            .reply
+    };
+    let max = usize::try_from(Limits::NEWEST.dependants_max).unwrap();
+    let portion = Limits::NEWEST.tasks_per_submit_max;
+    for _ in 1..max / portion {
+        submit_behind(portion).unwrap();
+    }
+    submit_behind(portion - 1).unwrap();
+    let refused = submit_behind(2).unwrap_err().to_string();
+    assert_eq!(refused, format!("limit reached: at most {max} tasks that wait for one task"));
+    submit_behind(1).unwrap();
 }
 
 fn tasks_in(applied: &Applied) -> usize {

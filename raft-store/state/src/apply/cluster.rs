@@ -39,7 +39,13 @@ impl Apply<'_> {
         self.check_term(tick.term)?;
 
         let due = self.state.due_tasks(self.now, self.limits().timers_per_tick_max);
+        let mut fired = 0;
         for id in &due {
+            if self.has_visited_enough() {
+                break;
+            }
+            self.edges = self.edges.saturating_add(self.edges_of(*id));
+            fired += 1;
             if let Some(task) = self.state.task(*id).map(|task| Task::clone(task)) {
                 self.fire_timer(task);
             }
@@ -57,7 +63,7 @@ impl Apply<'_> {
         }
         self.pass_on_ends();
         let more = self.state.next_timer().is_some_and(|at| at <= self.now);
-        let fired = u32::try_from(due.len() + workers.len() + expired).unwrap_or(u32::MAX);
+        let fired = u32::try_from(fired + workers.len() + expired).unwrap_or(u32::MAX);
         Ok(Reply::Ticked { fired, more })
     }
 

@@ -26,12 +26,13 @@ impl Apply<'_> {
         let mut prospects = Prospects::default();
         let mut links = graph.links.as_slice();
         let mut total = links.len();
+        let mut named = BTreeMap::new();
         for (position, spec) in (0_u32..).zip(tasks) {
             let (own, rest) = links.split_at(links.partition_point(|link| link.task <= position));
             links = rest;
             let dependencies = spec.dependencies();
             total = total.saturating_add(dependencies.len());
-            self.check_dependencies(dependencies, own.len())?;
+            self.check_dependencies(dependencies, own.len(), &mut named)?;
             for dependency in dependencies {
                 let broken = self.judge(dependency, &graph.ends, graph.known_at)?;
                 prospects.broken.extend(broken.map(|cascade| (cascade.task, cascade.end)));
@@ -56,7 +57,13 @@ impl Apply<'_> {
         Ok(prospects)
     }
 
-    fn check_dependencies(&self, own: &[Dependency], links: usize) -> Result<(), Rejection> {
+    /// Checks what one task waits for. `named` counts the tasks of the submission behind each dependency.
+    fn check_dependencies(
+        &self,
+        own: &[Dependency],
+        links: usize,
+        named: &mut BTreeMap<TaskId, u32>,
+    ) -> Result<(), Rejection> {
         let max = self.limits().dependencies_max;
         if own.len().saturating_add(links) > max {
             return Err(Rejection::limit("dependencies of a task", max));
@@ -65,10 +72,13 @@ impl Apply<'_> {
             return Err(Rejection::invalid("the dependencies of a task are not in order"));
         }
         let max = self.limits().dependants_max;
-        let is_full = |one: &Dependency| self.state.dependant_count(one.task) >= max;
-        if own.iter().any(is_full) {
-            let max = usize::try_from(max).unwrap_or(usize::MAX);
-            return Err(Rejection::limit("tasks that wait for one task", max));
+        for Dependency { task, .. } in own {
+            let count = named.entry(*task).or_default();
+            *count = count.saturating_add(1);
+            if self.state.dependant_count(*task).saturating_add(*count) > max {
+                let max = usize::try_from(max).unwrap_or(usize::MAX);
+                return Err(Rejection::limit("tasks that wait for one task", max));
+            }
         }
         Ok(())
     }
@@ -124,6 +134,14 @@ impl Apply<'_> {
                 let detail = format!("{broken}: retry that first");
                 return Err(Rejection::NotRetryable { task: task.id, detail: detail.into() });
             }
+        }
+        let max = self.limits().dependants_max;
+        let is_full = |one: &&Dependency| self.state.dependant_count(one.task) >= max;
+        if is_blocked
+            && let Some(Dependency { task: full, .. }) = task.dependencies().iter().find(is_full)
+        {
+            let detail = format!("{max} tasks wait for {full} already");
+            return Err(Rejection::NotRetryable { task: task.id, detail: detail.into() });
         }
         Ok(is_blocked)
     }
@@ -181,16 +199,35 @@ impl Apply<'_> {
     /// more that has ended, so this is a loop over what is left, however deep the graph is.
     pub(super) fn pass_on_ends(&mut self) {
         for _ in 0..self.limits().passed_on_max {
+            if self.has_visited_enough() {
+                break;
+            }
             if let Some(id) = self.state.dependency_index().first_ready() {
+                self.edges = self.edges.saturating_add(self.edges_of(id));
                 self.decide(id);
                 continue;
             }
             let Some(cascade) = self.state.cascades().next() else { break };
             match self.state.dependency_index().first_to_abort(cascade.task) {
-                Some(id) => self.abort(id, cascade),
+                Some(id) => {
+                    self.edges = self.edges.saturating_add(self.edges_of(id));
+                    self.abort(id, cascade);
+                }
                 None => self.end_cascade(cascade.task),
             }
         }
+    }
+
+    /// Returns whether this command is to leave what is left to the next ones.
+    pub(super) const fn has_visited_enough(&self) -> bool {
+        self.edges >= self.limits().edges_per_command_max
+    }
+
+    /// Returns the edges that are visited when a task ends, and one for the task itself.
+    pub(super) fn edges_of(&self, id: TaskId) -> usize {
+        let dependencies = self.state.task(id).map_or(0, |task| task.dependencies().len());
+        let dependants = usize::try_from(self.state.dependant_count(id)).unwrap_or(usize::MAX);
+        dependants.saturating_add(dependencies).saturating_add(1)
     }
 
     /// Decides about a task none of whose dependencies is live.

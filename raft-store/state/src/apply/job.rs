@@ -76,17 +76,23 @@ impl Apply<'_> {
         let limits = self.limits();
         let mut meant = Vec::new();
         let mut reached = job.to;
+        let mut edges = self.edges;
         let ahead = self.state.tasks().range(job.next_upwards()..job.to);
         for (looked_at, (id, task)) in ahead.enumerate() {
-            if looked_at == limits.job_examined_max || meant.len() == limits.job_tasks_max {
+            if looked_at == limits.job_examined_max
+                || meant.len() == limits.job_tasks_max
+                || edges >= limits.edges_per_command_max
+            {
                 reached = *id;
                 break;
             }
             if job.covers(task) {
                 meant.push(*id);
+                edges = edges.saturating_add(self.edges_of(*id));
             }
         }
 
+        self.edges = edges;
         for id in meant {
             // The end of one before may have been that of others.
             if self.cancel_task(id).is_ok() {
