@@ -235,6 +235,8 @@ impl Schedule {
         Arc::new(TaskSpec {
             env: with(&spec.env, &variables),
             labels: with(&spec.labels, &[(Self::LABEL, name)]),
+            // A secret variable would take the place of the plain one.
+            secret_env: spec.secret_env.without(&[Self::VARIABLE, Self::TIME_VARIABLE]),
             ..TaskSpec::clone(spec)
         })
     }

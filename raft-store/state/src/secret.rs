@@ -73,6 +73,13 @@ impl SecretMap {
         self.0.iter().any(|(_, value)| !value.0.is_empty())
     }
 
+    /// Returns the secrets without those of some names.
+    #[must_use]
+    pub fn without(&self, names: &[&str]) -> Self {
+        let stays = |(name, _): &&(Box<str>, SecretText)| !names.contains(&&**name);
+        Self(self.0.iter().filter(stays).cloned().collect())
+    }
+
     /// Returns the same names with empty values.
     #[must_use]
     pub fn without_values(&self) -> Self {
@@ -102,5 +109,7 @@ mod tests {
         let emptied = secrets.without_values();
         assert_eq!(emptied.names().collect::<Vec<_>>(), ["TOKEN"]);
         assert_eq!((secrets.has_values(), emptied.has_values()), (true, false));
+        assert_eq!(secrets.without(&["OTHER"]), secrets);
+        assert!(secrets.without(&["OTHER", "TOKEN"]).is_empty());
     }
 }

@@ -36,6 +36,7 @@ impl Apply<'_> {
                 if plan.overlap != Overlap::BufferOne {
                     self.leave_out_waiting(&mut schedule);
                 }
+                self.note_overtaken(&mut schedule);
                 Schedule { plan, is_paused, changed_at: self.now, next, zone_data, ..schedule }
             }
             None => Schedule {
@@ -57,6 +58,16 @@ impl Apply<'_> {
         self.check_room_for_schedule(&schedule, before.as_deref())?;
         self.write_schedule(schedule);
         Ok(Reply::Done)
+    }
+
+    /// Notes the run that is due, and not decided about, when its schedule is replaced: it is missed.
+    fn note_overtaken(&self, schedule: &mut Schedule) {
+        let due = schedule.next.filter(|next| !schedule.is_paused && *next <= self.now);
+        let Some(at) = due else { return };
+        let outcome = RunOutcome::Missed { count: 1, until: at };
+        let run = ScheduledRun { at, decided_at: self.now, is_manual: false, outcome };
+        schedule.note(run, self.limits());
+        schedule.last = Some(at);
     }
 
     fn check_plan(&self, plan: &SchedulePlan) -> Result<(), Rejection> {
