@@ -19,6 +19,8 @@ use super::duty::{Duty, Wait};
 const LOOK_PAUSE: Duration = Duration::from_millis(10);
 /// Pause after which a step is tried again that a full disk is in the way of.
 const ROOM_PAUSE: Duration = Duration::from_secs(5);
+/// Pause after which a step is tried again that was refused because the ends of tasks are being passed on.
+const CASCADE_PAUSE: Duration = Duration::from_millis(50);
 /// Tasks that one step has run again. Each is sent with its record, and its end is read and removed on every
 /// master: that takes longer than to cancel one.
 const RETRIED_MAX: usize = 250;
@@ -50,17 +52,17 @@ impl JobRunner {
         Self { node, term }
     }
 
-    /// Takes the next step of a job.
-    async fn step(&self, job: &Job) -> Result<(), JobError> {
+    /// Takes the next step of a job. Returns false if it is to be taken again later.
+    async fn step(&self, job: &Job) -> Result<bool, JobError> {
         let step = match job.action {
             JobAction::Cancel => JobStep::Cancel,
             JobAction::Retry => JobStep::Retry(self.find(job).await?),
         };
         let command = Command::AdvanceJob(AdvanceJob { term: self.term, job: job.id, step });
         match self.node.propose_as_leader(self.term, &command).await {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(true),
             // The records may be out of date: they are read again.
-            Err(ProposeError::Rejected { rejection: Rejection::RetriedMeanwhile, .. }) => Ok(()),
+            Err(ProposeError::Rejected { rejection: Rejection::RetriedMeanwhile, .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
@@ -125,9 +127,10 @@ impl Duty for JobRunner {
                 return Ok(Wait::for_change_after(Instant::now() + LOOK_PAUSE));
             }
             // Each has its turn: a long one does not keep back the others.
+            let mut is_refused = false;
             for job in under_way {
                 match self.step(&job).await {
-                    Ok(()) => {}
+                    Ok(is_taken) => is_refused |= !is_taken,
                     Err(JobError::Propose(
                         error @ (ProposeError::NoRoom { .. } | ProposeError::DiskFull { .. }),
                     )) => {
@@ -136,6 +139,10 @@ impl Duty for JobRunner {
                     }
                     Err(error) => return Err(error),
                 }
+            }
+            // Each refusal is an entry of the log, too.
+            if is_refused {
+                return Ok(Wait::for_change_after(Instant::now() + CASCADE_PAUSE));
             }
         }
     }
