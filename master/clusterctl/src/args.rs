@@ -32,7 +32,7 @@ pub use orphan::OrphanCommand;
 pub use schedule::{CreateScheduleArgs, ScheduleCommand};
 pub use shell::{ShellCommand, ShellLine};
 pub use snapshot::{RestoreArgs, SnapshotCommand};
-pub use submit::{SpecArgs, SubmitArgs, TimingArgs};
+pub use submit::{GraphArgs, SpecArgs, SubmitArgs, TimingArgs};
 pub use task::{ListArgs, LogsArgs, TaskCommand};
 pub use tls::{CertArgs, RotateArgs, TlsCommand};
 pub use upgrade::UpgradeCommand;

@@ -162,6 +162,9 @@ pub enum Breach {
     /// The task of a schedule would be bound to one point in time.
     #[error("is a point in time, which runs of a schedule cannot share")]
     PointInTime,
+    /// The task of a schedule would wait for others, or be one that others wait for.
+    #[error("is not for the task of a schedule, which waits for no others")]
+    GraphOfSchedule,
     /// The role of a user is unknown.
     #[error("is not one of viewer, submitter, operator, admin")]
     Role,

@@ -47,6 +47,7 @@ impl TryFrom<v1::ScheduleSpec> for NewSchedule {
             return Err(Invalid::malformed("/catch_up_window", &Breach::CatchUpWindow));
         }
         let task = task.ok_or_else(|| Invalid::malformed("/task", &Breach::Required))?;
+        check_graph(&task)?;
         let task = Arc::new(TaskSpec::try_from(task).map_err(|invalid| within_task(&invalid))?);
         check_times(&task)?;
 
@@ -73,6 +74,21 @@ fn within_task(invalid: &Invalid) -> Invalid {
         detail: fault.detail.clone(),
     });
     Invalid::listed(ErrorKind::InvalidTask, faults.collect())
+}
+
+/// Refuses what binds a task to others of its submission, or to tasks that there are now.
+fn check_graph(task: &v1::TaskSpec) -> Result<(), Invalid> {
+    let mut faults = Faults::default();
+    for (pointer, is_given) in [
+        ("/task/after", !task.after.is_empty()),
+        ("/task/after_any", !task.after_any.is_empty()),
+        ("/task/local_name", task.local_name.is_some()),
+    ] {
+        if is_given {
+            faults.add(pointer, &Breach::GraphOfSchedule);
+        }
+    }
+    faults.finish(ErrorKind::InvalidTask, ())
 }
 
 /// Refuses times of the clock in the description of a task that is submitted again and again.
@@ -252,6 +268,11 @@ mod tests {
         let timed = serde_json::json!({"command": ["a"], "not_before": start, "deadline": end});
         let places = place(serde_json::json!({"task": timed}));
         assert_eq!(places, ["/task/not_before", "/task/deadline"]);
+        let bound = serde_json::json!({
+            "command": ["a"], "after": ["t1"], "after_any": ["build"], "local_name": "b",
+        });
+        let places = place(serde_json::json!({"task": bound}));
+        assert_eq!(places, ["/task/after", "/task/after_any", "/task/local_name"]);
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct SubmitArgs {
     pub spec: SpecArgs,
     #[command(flatten)]
     pub timing: TimingArgs,
+    #[command(flatten)]
+    pub graph: GraphArgs,
     /// Key of this submission: repeating it under the same key has no further effect
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
@@ -92,15 +94,6 @@ pub struct SpecArgs {
 /// When the task may start, when it is too late for it, and how its failures are retried.
 #[derive(Debug, Default, Args)]
 pub struct TimingArgs {
-    /// Task that must complete first: if it ends otherwise, this one is aborted; may be repeated
-    #[arg(long, value_name = "TASK_ID|LOCAL_NAME")]
-    pub after: Vec<String>,
-    /// Task that must be over first, whatever its outcome; may be repeated
-    #[arg(long, value_name = "TASK_ID|LOCAL_NAME")]
-    pub after_any: Vec<String>,
-    /// Name by which tasks of the same submission wait for this one
-    #[arg(long, value_name = "NAME")]
-    pub local_name: Option<String>,
     /// Longest time that one attempt may run, as in 90s or 2h
     #[arg(long, value_name = "DURATION")]
     pub run_timeout: Option<String>,
@@ -134,6 +127,20 @@ pub struct TimingArgs {
     /// Exit codes after which the task is not tried again, as in 2 or 64-78; may be repeated
     #[arg(long = "no-retry-exit-code", value_name = "CODE|FIRST-LAST")]
     pub no_retry_exit_codes: Vec<String>,
+}
+
+/// What the task waits for, and the name by which others wait for it.
+#[derive(Debug, Default, Args)]
+pub struct GraphArgs {
+    /// Task that must complete first: if it ends otherwise, this one is aborted; may be repeated
+    #[arg(long, value_name = "TASK_ID|LOCAL_NAME")]
+    pub after: Vec<String>,
+    /// Task that must be over first, whatever its outcome; may be repeated
+    #[arg(long, value_name = "TASK_ID|LOCAL_NAME")]
+    pub after_any: Vec<String>,
+    /// Name by which tasks of the same submission wait for this one
+    #[arg(long, value_name = "NAME")]
+    pub local_name: Option<String>,
 }
 
 /// Parses `NAME=COUNT`.

@@ -5,7 +5,7 @@ use proto::names::name_of;
 use proto::v1;
 
 use super::{Context, submit};
-use crate::args::{CreateScheduleArgs, ScheduleCommand};
+use crate::args::{CreateScheduleArgs, GraphArgs, ScheduleCommand};
 use crate::failure::Failure;
 use crate::output;
 
@@ -80,7 +80,8 @@ async fn list(context: &Context, client: &Client) -> Result<(), Failure> {
 }
 
 fn spec(args: CreateScheduleArgs) -> Result<v1::ScheduleSpec, Failure> {
-    let mut tasks = submit::described(&args.files, args.format, args.spec, args.timing)?;
+    let graph = GraphArgs::default();
+    let mut tasks = submit::described(&args.files, args.format, args.spec, args.timing, graph)?;
     let (Some(task), 0) = (tasks.pop(), tasks.len()) else { return Err(Failure::NotOneTask) };
     Ok(v1::ScheduleSpec {
         name: args.schedule,

@@ -10,7 +10,7 @@ use proto::v1;
 use uuid::Uuid;
 
 use super::{Context, logs, wait};
-use crate::args::{Format, SpecArgs, SubmitArgs, TimingArgs};
+use crate::args::{Format, GraphArgs, SpecArgs, SubmitArgs, TimingArgs};
 use crate::failure::Failure;
 use crate::task_file::{self, TaskFile, TaskFormat};
 
@@ -19,9 +19,9 @@ pub(super) async fn run(
     client: &Client,
     args: SubmitArgs,
 ) -> Result<(), Failure> {
-    let SubmitArgs { files, format, spec, timing, idempotency_key, wait: waits, logs: shows } =
-        args;
-    let tasks = described(&files, format, spec, timing)?;
+    let SubmitArgs { files, format, spec, timing, graph, idempotency_key, .. } = args;
+    let (waits, shows) = (args.wait, args.logs);
+    let tasks = described(&files, format, spec, timing, graph)?;
     // Chosen here, so that a failure can name it.
     let key = idempotency_key.unwrap_or_else(|| Uuid::new_v4().to_string());
     let accepted = match client.submit(tasks, Some(key.clone())).await {
@@ -51,8 +51,9 @@ pub(super) fn described(
     format: Option<TaskFormat>,
     spec: SpecArgs,
     timing: TimingArgs,
+    graph: GraphArgs,
 ) -> Result<Vec<v1::TaskSpec>, Failure> {
-    let given = flags::given(spec, timing)?;
+    let given = flags::given(spec, timing, graph)?;
     if files.is_empty() {
         return Ok(vec![given]);
     }

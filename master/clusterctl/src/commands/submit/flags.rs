@@ -2,11 +2,15 @@
 
 use proto::v1;
 
-use crate::args::{SpecArgs, TimingArgs};
+use crate::args::{GraphArgs, SpecArgs, TimingArgs};
 use crate::secret_source::{self, SecretError};
 
 /// Returns the fields that flags give; the others are absent.
-pub(super) fn given(spec: SpecArgs, timing: TimingArgs) -> Result<v1::TaskSpec, SecretError> {
+pub(super) fn given(
+    spec: SpecArgs,
+    timing: TimingArgs,
+    graph: GraphArgs,
+) -> Result<v1::TaskSpec, SecretError> {
     let SpecArgs { cpu, memory_mb, storage_mb, gpu, .. } = spec;
     let custom = spec.resources.into_iter().collect();
     let resources = v1::Resources { cpu, memory_mb, storage_mb, gpu, custom };
@@ -33,9 +37,9 @@ pub(super) fn given(spec: SpecArgs, timing: TimingArgs) -> Result<v1::TaskSpec, 
         retry_max_backoff: timing.retry_max_backoff,
         retry_jitter: timing.retry_jitter,
         no_retry_exit_codes: timing.no_retry_exit_codes,
-        local_name: timing.local_name,
-        after: timing.after,
-        after_any: timing.after_any,
+        local_name: graph.local_name,
+        after: graph.after,
+        after_any: graph.after_any,
     })
 }
 
@@ -144,7 +148,7 @@ mod tests {
         else {
             panic!("not a submission");
         };
-        given(args.spec, args.timing).unwrap()
+        given(args.spec, args.timing, args.graph).unwrap()
     }
 
     /// A flag for each field: a field that a task gains needs one, and a line here.
