@@ -166,10 +166,14 @@ impl Operations {
             key.map(|key| IdempotencyKey { key: key.into(), fingerprint: fingerprint(&name) });
         let command = Command::RunSchedule(RunSchedule { name, idempotency_key });
         let Answer { body: reply, mark } = self.order(command, by).await?;
-        let Reply::Submitted { first, repeated, .. } = reply else {
+        let Reply::Submitted { first, .. } = reply else {
             return Err(unexpected(&reply));
         };
-        let task = if repeated { self.find(first).await? } else { None };
+        // The run has started, whether or not its task can be read.
+        let task = match self.reach(Reading::default()).await {
+            Ok(_) => self.find(first).await.ok().flatten(),
+            Err(_) => None,
+        };
         let state = task.map_or(TaskStateKind::Queued, |task| task.state.kind());
         Ok(mark.on(TaskStatus { id: first, state }))
     }

@@ -174,6 +174,7 @@ async fn a_run_by_hand_has_a_key_and_does_not_overlap() {
     let master = at_level_2().await;
     let mut schedule = nightly();
     schedule["paused"] = json!(true);
+    schedule["task"]["delay"] = json!("1h");
     assert_eq!(master.post("/api/schedules", &schedule).await.status, 201);
     let run = async |key: &'static str| {
         let headers = [("idempotency-key", key)];
@@ -182,7 +183,8 @@ async fn a_run_by_hand_has_a_key_and_does_not_overlap() {
     let first = run("k").await;
     assert_eq!(first.status, 201, "{}", first.body);
     assert_eq!(first.header("location"), "/api/tasks/t1");
-    assert_eq!(run("k").await.json(), json!({"task_id": "t1", "state": "queued"}));
+    let expected = json!({"task_id": "t1", "state": "scheduled"});
+    assert_eq!((first.json(), run("k").await.json()), (expected.clone(), expected));
     let busy = run("l").await.problem(409, "conflict");
     let detail = "the last run of schedule 'nightly', task t1, is not over";
     assert_eq!(busy["detail"], detail);
