@@ -20,6 +20,8 @@ use crate::refusal;
 const ROUNDS_MAX: usize = 32;
 /// Dependants of a task that are shown.
 const DEPENDANTS_SHOWN_MAX: usize = 100;
+/// Dependants of a task that are looked at for a caller with a scope.
+const DEPENDANTS_EXAMINED_MAX: usize = 10_000;
 
 /// Finished tasks, as this master knows them.
 #[derive(Debug)]
@@ -45,7 +47,8 @@ impl Operations {
         let mut round = 0;
         loop {
             round += 1;
-            let FinishedTasks { known_at, ends, unknown } = self.finished(&needed, by).await?;
+            let FinishedTasks { known_at, ends, unknown } =
+                self.finished(&needed, Some(by)).await?;
             if !unknown.is_empty() && !self.is_repetition(idempotency_key.as_ref()) {
                 return Err(no_such_dependency(&tasks, &unknown));
             }
@@ -72,11 +75,12 @@ impl Operations {
         key.is_some_and(|key| self.node().reader().with(|state| state.key(&key.key).is_some()))
     }
 
-    /// Reads which of these tasks are over, and how they have ended.
-    pub(super) async fn finished(
+    /// Reads which of these tasks are over, and how they have ended: of all tasks, or of those that a
+    /// caller may know of.
+    async fn finished(
         &self,
         needed: &BTreeSet<TaskId>,
-        by: &Caller,
+        by: Option<&Caller>,
     ) -> Result<FinishedTasks, Problem> {
         let (mut ends, mut unknown) = (Vec::new(), BTreeSet::new());
         if needed.is_empty() {
@@ -88,7 +92,10 @@ impl Operations {
         let known_at = self.node().reader().applied().index;
         for id in needed {
             let task = self.find(*id).await?;
-            let task = task.filter(|task| by.may_on_task(Action::ReadTasks, &task.spec.labels));
+            let is_known = |task: &Arc<Task>| {
+                by.is_none_or(|by| by.may_on_task(Action::ReadTasks, &task.spec.labels))
+            };
+            let task = task.filter(is_known);
             match task.map(|task| TaskEnd::of(task.state)) {
                 Some(end) => ends.extend(end.map(|end| (*id, end))),
                 None => {
@@ -99,14 +106,14 @@ impl Operations {
         Ok(FinishedTasks { known_at, ends: ends.into_iter().collect(), unknown })
     }
 
-    /// Reads what a task that is to be retried has waited for.
+    /// Reads what a task that is to be retried has waited for, whoever retries it: it was accepted with
+    /// these dependencies.
     pub(super) async fn finished_dependencies(
         &self,
         task: &Task,
-        by: &Caller,
     ) -> Result<FinishedTasks, Problem> {
         let needed = task.needed().collect::<BTreeSet<_>>();
-        let finished = self.finished(&needed, by).await?;
+        let finished = self.finished(&needed, None).await?;
         if let Some(forgotten) = finished.unknown.first() {
             let detail = format!(
                 "task {} cannot be retried: its dependency {forgotten} is forgotten; submit it anew",
@@ -121,14 +128,18 @@ impl Operations {
     /// Returns the blocked tasks that wait for this one, as far as the caller may know of them.
     pub(super) fn dependants(&self, id: TaskId, by: &Caller) -> Dependants {
         self.node().reader().with(|state| {
-            let first = state.dependants(id).take(DEPENDANTS_SHOWN_MAX).map(|(_, task)| task);
+            let all = state.dependants(id).map(|(_, task)| task);
             let Some(scope) = by.scope() else {
-                return Dependants { count: state.dependant_count(id), first: first.collect() };
+                let first = all.take(DEPENDANTS_SHOWN_MAX).collect();
+                return Dependants { count: state.dependant_count(id), first };
             };
             let is_known =
                 |id: &TaskId| state.task(*id).is_some_and(|task| scope.covers(&task.spec.labels));
-            let first = first.filter(is_known).collect::<Vec<_>>();
-            Dependants { count: u32::try_from(first.len()).unwrap_or(u32::MAX), first }
+            let known = all.take(DEPENDANTS_EXAMINED_MAX).filter(is_known);
+            let mut first = known.collect::<Vec<_>>();
+            let count = u32::try_from(first.len()).unwrap_or(u32::MAX);
+            first.truncate(DEPENDANTS_SHOWN_MAX);
+            Dependants { count, first }
         })
     }
 }

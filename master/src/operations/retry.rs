@@ -53,7 +53,7 @@ impl Operations {
                 return Err(still_live(&task));
             }
 
-            let ends = self.finished_dependencies(&task, by).await?.ends;
+            let ends = self.finished_dependencies(&task).await?.ends;
             let retry = RetryTask { task, known_at, ends };
             let command = self.ordered(Command::RetryTask(retry), by);
             match self.node().propose(&command).await {
