@@ -127,8 +127,8 @@ mod tests {
         let detail = |texts: QueryTexts<'_>| TaskQuery::try_from(texts).unwrap_err().detail;
         assert_eq!(
             detail(QueryTexts { state: Some("done"), ..QueryTexts::default() }),
-            "'done' is no state: scheduled, queued, assigned, running, cancelling, completed, \
-             failed, cancelled"
+            "'done' is no state: blocked, scheduled, queued, assigned, running, cancelling, \
+             completed, failed, cancelled, aborted"
         );
         assert_eq!(
             detail(QueryTexts { limit: Some(1_001), ..QueryTexts::default() }),

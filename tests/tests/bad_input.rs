@@ -47,7 +47,7 @@ fn submissions() -> Vec<Case> {
         raw(r#"{"command": ["true"], "priority": "high"}"#, "malformed"),
         submission(&json!({"command": command, "comand": 1}), 400, "unknown-field", "comand"),
         submission(&json!({"command": command, "image": "a"}), 400, "unknown-field", "image"),
-        submission(&json!({"command": command, "after": []}), 400, "unknown-field", "after"),
+        submission(&json!({"command": command, "before": []}), 400, "unknown-field", "before"),
         submission(
             &json!({"command": command, "resources": {"ram": 1}}),
             400,
