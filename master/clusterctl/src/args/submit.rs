@@ -129,7 +129,7 @@ pub struct TimingArgs {
     pub no_retry_exit_codes: Vec<String>,
 }
 
-/// What the task waits for, and the name by which others wait for it.
+/// Dependencies of a task, and the name by which others wait for it.
 #[derive(Debug, Default, Args)]
 pub struct GraphArgs {
     /// Task that must complete first: if it ends otherwise, this one is aborted; may be repeated
