@@ -122,11 +122,11 @@ const OMITTED: [&str; 8] = [
     "retry_max_backoff",
     "retry_jitter",
     "retries",
-    "dependant_count",
+    "dependent_count",
 ];
 
 /// Lists of a task that few have: JSON leaves them out where they are empty.
-const OMITTED_LISTS: [&str; 3] = ["after", "after_any", "dependants"];
+const OMITTED_LISTS: [&str; 3] = ["after", "after_any", "dependents"];
 
 /// Values of enums with names of their own.
 const SYMBOLS: [(&str, &str); 3] = [

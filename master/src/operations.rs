@@ -69,7 +69,7 @@ pub(crate) use tokens::NewToken;
 pub(crate) use upgrade::{UpgradeMasterView, UpgradeView};
 pub(crate) use users::{CallerIdentity, CreatedUserToken, UserTokens};
 pub(crate) use views::{
-    ClusterView, CreatedToken, Dependants, LeaderView, MemberView, ShownTask, TaskPage, TaskStatus,
+    ClusterView, CreatedToken, Dependents, LeaderView, MemberView, ShownTask, TaskPage, TaskStatus,
     TaskView, Tokens, View, WorkerPage, WorkerView,
 };
 pub(crate) use waits::TaskWaits;

@@ -37,7 +37,7 @@ pub(crate) use self::schedules::{next_runs, schedule, schedule_page};
 pub(crate) use self::upgrade::upgrade;
 pub(crate) use self::users::{caller_identity, created_user_token, user_tokens};
 use crate::operations::{
-    ClusterView, CreatedToken, Dependants, LeaderView, LogPiece, MemberView, NewToken,
+    ClusterView, CreatedToken, Dependents, LeaderView, LogPiece, MemberView, NewToken,
     ReconnectOutcome, SettingsChange, ShownTask, TaskPage, TaskStatus, TaskView, Tokens, View,
     WorkerPage, WorkerView,
 };
@@ -62,7 +62,7 @@ fn own_task(TaskView { task, pending_reason }: TaskView) -> v1::Task {
 }
 
 /// Converts a task, with its environment for those who may see it.
-pub(crate) fn task(ShownTask { view, environment, dependants }: ShownTask) -> v1::Task {
+pub(crate) fn task(ShownTask { view, environment, dependents }: ShownTask) -> v1::Task {
     let mut task = match view {
         View::Own(task) => own_task(task),
         View::Leaders(task) => task,
@@ -70,9 +70,9 @@ pub(crate) fn task(ShownTask { view, environment, dependants }: ShownTask) -> v1
     if let Some(spec) = environment {
         convert::show_environment(&mut task, &spec);
     }
-    let Dependants { count, first } = dependants;
-    task.dependant_count = Some(count).filter(|_| usize::try_from(count) != Ok(first.len()));
-    task.dependants = first.iter().map(ToString::to_string).collect();
+    let Dependents { count, first } = dependents;
+    task.dependent_count = Some(count).filter(|_| usize::try_from(count) != Ok(first.len()));
+    task.dependents = first.iter().map(ToString::to_string).collect();
     task
 }
 

@@ -10,7 +10,7 @@ use cluster_state::{
 use proto::problem::{ErrorKind, Fault, Outcome, Problem};
 use raft_store::ProposeError;
 
-use super::views::Dependants;
+use super::views::Dependents;
 use super::{Answer, Operations, Reading};
 use crate::access::{Action, Caller};
 use crate::refusal;
@@ -18,10 +18,10 @@ use crate::refusal;
 /// Rounds of reading and proposing. Each fails only if one of the tasks has ended in between, or a task
 /// was retried.
 const ROUNDS_MAX: usize = 32;
-/// Dependants of a task that are shown.
-const DEPENDANTS_SHOWN_MAX: usize = 100;
-/// Dependants of a task that are looked at for a caller with a scope.
-const DEPENDANTS_EXAMINED_MAX: usize = 10_000;
+/// Dependents of a task that are shown.
+const DEPENDENTS_SHOWN_MAX: usize = 100;
+/// Dependents of a task that are looked at for a caller with a scope.
+const DEPENDENTS_EXAMINED_MAX: usize = 10_000;
 
 /// Finished tasks, as this master knows them.
 #[derive(Debug)]
@@ -126,20 +126,20 @@ impl Operations {
     }
 
     /// Returns the blocked tasks that wait for this one, as far as the caller may know of them.
-    pub(super) fn dependants(&self, id: TaskId, by: &Caller) -> Dependants {
+    pub(super) fn dependents(&self, id: TaskId, by: &Caller) -> Dependents {
         self.node().reader().with(|state| {
-            let all = state.dependants(id).map(|(_, task)| task);
+            let all = state.dependents(id).map(|(_, task)| task);
             let Some(scope) = by.scope() else {
-                let first = all.take(DEPENDANTS_SHOWN_MAX).collect();
-                return Dependants { count: state.dependant_count(id), first };
+                let first = all.take(DEPENDENTS_SHOWN_MAX).collect();
+                return Dependents { count: state.dependent_count(id), first };
             };
             let is_known =
                 |id: &TaskId| state.task(*id).is_some_and(|task| scope.covers(&task.spec.labels));
-            let known = all.take(DEPENDANTS_EXAMINED_MAX).filter(is_known);
+            let known = all.take(DEPENDENTS_EXAMINED_MAX).filter(is_known);
             let mut first = known.collect::<Vec<_>>();
             let count = u32::try_from(first.len()).unwrap_or(u32::MAX);
-            first.truncate(DEPENDANTS_SHOWN_MAX);
-            Dependants { count, first }
+            first.truncate(DEPENDENTS_SHOWN_MAX);
+            Dependents { count, first }
         })
     }
 }

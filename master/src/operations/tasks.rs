@@ -44,8 +44,8 @@ impl Operations {
             match self.leader_peer().task(id).await {
                 Ok(view) => {
                     let (view, environment) = (View::Leaders(view), environment(&task, by));
-                    let dependants = self.dependants(id, by);
-                    return Ok(mark.on(ShownTask { view, environment, dependants }));
+                    let dependents = self.dependents(id, by);
+                    return Ok(mark.on(ShownTask { view, environment, dependents }));
                 }
                 Err(problem) => tracing::debug!(%problem, "the leader did not show its task"),
             }
@@ -188,8 +188,8 @@ impl Operations {
     /// Returns a view of a task with what the caller may see of it.
     pub(crate) fn shown(&self, task: Arc<Task>, by: &Caller) -> ShownTask {
         let environment = environment(&task, by);
-        let dependants = self.dependants(task.id, by);
-        ShownTask { view: View::Own(self.view(task)), environment, dependants }
+        let dependents = self.dependents(task.id, by);
+        ShownTask { view: View::Own(self.view(task)), environment, dependents }
     }
 
     /// Returns a view of a task with the reason that it waits.

@@ -40,12 +40,12 @@ pub(crate) struct ShownTask {
     /// Its description, if the caller may see the environment in it.
     pub(crate) environment: Option<Arc<TaskSpec>>,
     /// The blocked tasks that wait for it.
-    pub(crate) dependants: Dependants,
+    pub(crate) dependents: Dependents,
 }
 
 /// Blocked tasks that wait for another one.
 #[derive(Debug, Default)]
-pub(crate) struct Dependants {
+pub(crate) struct Dependents {
     pub(crate) count: u32,
     /// Some of them.
     pub(crate) first: Vec<TaskId>,

@@ -48,9 +48,9 @@ async fn a_graph_is_submitted_by_local_names_and_goes_down_with_its_root() {
     assert_eq!(states, json!(["blocked", "queued", "blocked", "blocked"]));
 
     let pack = shown(&master, "t1").await;
-    assert_eq!((&pack["after"], &pack["dependants"]), (&json!(["t2", "t3"]), &json!(["t4"])));
+    assert_eq!((&pack["after"], &pack["dependents"]), (&json!(["t2", "t3"]), &json!(["t4"])));
     assert_eq!(pack["pending_reason"], "waiting for t2, t3");
-    assert_eq!(shown(&master, "t2").await["dependants"], json!(["t1", "t3"]));
+    assert_eq!(shown(&master, "t2").await["dependents"], json!(["t1", "t3"]));
     assert_eq!(shown(&master, "t4").await["after_any"], json!(["t1"]));
     let explained = master.get("/api/tasks/t3/explain").await.json();
     assert_eq!(explained["pending_reason"], "waiting for t2");

@@ -174,7 +174,7 @@ struct Apply<'a> {
     now: Timestamp,
     meta: Meta,
     changes: Vec<Change>,
-    /// Tasks whose dependants this command has begun to abort.
+    /// Tasks whose dependents this command has begun to abort.
     cascades: BTreeSet<TaskId>,
     /// Edges between tasks that this command has visited.
     edges: usize,

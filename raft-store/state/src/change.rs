@@ -52,7 +52,7 @@ pub enum Record {
     Job(Arc<Job>),
     /// A schedule.
     Schedule(Arc<Schedule>),
-    /// A task that has ended without success, and whose dependants are not all aborted yet.
+    /// A task that has ended without success, and whose dependents are not all aborted yet.
     Cascade(Cascade),
 }
 

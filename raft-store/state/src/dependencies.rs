@@ -11,7 +11,7 @@ pub(crate) struct DependencyIndex {
     /// Each blocked task behind each of its dependencies, whether that is live or not.
     edges: BTreeSet<(TaskId, DependencyKind, TaskId)>,
     /// Number of blocked tasks behind each dependency.
-    dependants: BTreeMap<TaskId, u32>,
+    dependents: BTreeMap<TaskId, u32>,
     /// Blocked tasks, each with the number of its dependencies that are live.
     blocked: BTreeMap<TaskId, u32>,
     /// Blocked tasks without a live dependency: they are to be released or aborted.
@@ -54,7 +54,7 @@ impl DependencyIndex {
         let mut live = 0_u32;
         for Dependency { kind, task: dependency } in task.dependencies() {
             if self.edges.insert((*dependency, *kind, task.id)) {
-                let count = self.dependants.entry(*dependency).or_default();
+                let count = self.dependents.entry(*dependency).or_default();
                 *count = count.saturating_add(1);
                 live = live.saturating_add(u32::from(tasks.contains_key(dependency)));
             }
@@ -68,11 +68,11 @@ impl DependencyIndex {
     fn remove(&mut self, task: &Task) {
         for Dependency { kind, task: dependency } in task.dependencies() {
             if self.edges.remove(&(*dependency, *kind, task.id))
-                && let Some(count) = self.dependants.get_mut(dependency)
+                && let Some(count) = self.dependents.get_mut(dependency)
             {
                 *count = count.saturating_sub(1);
                 if *count == 0 {
-                    self.dependants.remove(dependency);
+                    self.dependents.remove(dependency);
                 }
             }
         }
@@ -83,50 +83,50 @@ impl DependencyIndex {
     /// Counts a task that has become live for those that wait for it: it was retried, or restored after
     /// them.
     fn on_live(&mut self, id: TaskId) {
-        if !self.dependants.contains_key(&id) {
+        if !self.dependents.contains_key(&id) {
             return;
         }
         let Self { edges, blocked, ready, .. } = self;
-        for (_, _, dependant) in edges.range(bounds(id)) {
-            if let Some(live) = blocked.get_mut(dependant) {
+        for (_, _, dependent) in edges.range(bounds(id)) {
+            if let Some(live) = blocked.get_mut(dependent) {
                 *live = live.saturating_add(1);
-                ready.remove(dependant);
+                ready.remove(dependent);
             }
         }
     }
 
     fn on_over(&mut self, id: TaskId) {
-        if !self.dependants.contains_key(&id) {
+        if !self.dependents.contains_key(&id) {
             return;
         }
         let Self { edges, blocked, ready, .. } = self;
-        for (_, _, dependant) in edges.range(bounds(id)) {
-            if let Some(live) = blocked.get_mut(dependant) {
+        for (_, _, dependent) in edges.range(bounds(id)) {
+            if let Some(live) = blocked.get_mut(dependent) {
                 *live = live.saturating_sub(1);
                 if *live == 0 {
-                    ready.insert(*dependant);
+                    ready.insert(*dependent);
                 }
             }
         }
     }
 
     /// Returns the tasks that wait for this one, those first that it must complete for.
-    pub(crate) fn dependants(
+    pub(crate) fn dependents(
         &self,
         id: TaskId,
     ) -> impl Iterator<Item = (DependencyKind, TaskId)> + '_ {
-        self.edges.range(bounds(id)).map(|(_, kind, dependant)| (*kind, *dependant))
+        self.edges.range(bounds(id)).map(|(_, kind, dependent)| (*kind, *dependent))
     }
 
     /// Returns the number of tasks that wait for this one.
-    pub(crate) fn dependant_count(&self, id: TaskId) -> u32 {
-        self.dependants.get(&id).copied().unwrap_or(0)
+    pub(crate) fn dependent_count(&self, id: TaskId) -> u32 {
+        self.dependents.get(&id).copied().unwrap_or(0)
     }
 
     /// Returns a task that is aborted if this one does not complete.
     pub(crate) fn first_to_abort(&self, id: TaskId) -> Option<TaskId> {
-        let first = self.dependants(id).next();
-        first.filter(|(kind, _)| *kind == DependencyKind::Success).map(|(_, dependant)| dependant)
+        let first = self.dependents(id).next();
+        first.filter(|(kind, _)| *kind == DependencyKind::Success).map(|(_, dependent)| dependent)
     }
 
     /// Returns the number of live tasks that a blocked one waits for; none if it is not blocked.

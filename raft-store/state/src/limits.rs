@@ -78,7 +78,7 @@ pub struct Limits {
     /// Most dependencies of the tasks of one submission together: ten for each.
     pub dependencies_per_submit_max: usize,
     /// Blocked tasks behind one task, beyond which it takes no more: its end visits each of them.
-    pub dependants_max: u32,
+    pub dependents_max: u32,
     /// Tasks that one command releases or aborts because others have ended, so that no single entry
     /// stalls the others. The rest is for the ticks that follow.
     pub passed_on_max: usize,
@@ -167,7 +167,7 @@ impl Limits {
         task_horizon: Duration::from_secs(366 * 24 * 60 * 60),
         dependencies_max: 1_000,
         dependencies_per_submit_max: 100_000,
-        dependants_max: 100_000,
+        dependents_max: 100_000,
         passed_on_max: 2_000,
         edges_per_command_max: 100_000,
         timers_per_tick_max: 10_000,

@@ -62,7 +62,7 @@ pub struct State {
     key_bytes: u64,
     index: Index,
     dependencies: DependencyIndex,
-    /// Tasks that have ended without success, and whose dependants are not all aborted yet.
+    /// Tasks that have ended without success, and whose dependents are not all aborted yet.
     cascades: BTreeMap<TaskId, TaskEnd>,
     capacity: CapacityIndex,
     growth: Growth,

@@ -274,12 +274,12 @@ proptest! {
 }
 
 #[test]
-fn ten_thousand_dependants_are_released_in_portions() {
+fn ten_thousand_dependents_are_released_in_portions() {
     let mut cluster = Cluster::new();
     let links = (1..10_000).map(|task| Link { task, after: 0, kind: DependencyKind::Success });
     cluster.submit(10_000, links.collect());
     cluster.assign_all();
-    assert_eq!(cluster.state.dependant_count(TaskId(1)), 9_999);
+    assert_eq!(cluster.state.dependent_count(TaskId(1)), 9_999);
 
     let portion = Limits::NEWEST.passed_on_max;
     let released = cluster.finish(&[TaskId(1)], 0);
@@ -363,7 +363,7 @@ fn one_command_visits_a_bounded_number_of_edges() {
 }
 
 #[test]
-fn a_task_has_a_bounded_number_of_dependants() {
+fn a_task_has_a_bounded_number_of_dependents() {
     let mut cluster = Cluster::new();
     cluster.submit(1, Vec::new());
     let mut submit_behind = |count: usize| {
@@ -374,7 +374,7 @@ fn a_task_has_a_bounded_number_of_dependants() {
             .apply(Command::SubmitGraph(SubmitGraph { tasks, idempotency_key: None, graph }))
             .reply
     };
-    let max = usize::try_from(Limits::NEWEST.dependants_max).unwrap();
+    let max = usize::try_from(Limits::NEWEST.dependents_max).unwrap();
     let portion = Limits::NEWEST.tasks_per_submit_max;
     for _ in 1..max / portion {
         submit_behind(portion).unwrap();

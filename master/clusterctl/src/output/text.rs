@@ -221,7 +221,7 @@ pub fn task(task: &v1::Task, style: Style) -> String {
     for (name, ids, count) in [
         ("after", &task.after, None),
         ("after any", &task.after_any, None),
-        ("dependants", &task.dependants, task.dependant_count),
+        ("dependents", &task.dependents, task.dependent_count),
     ] {
         let more = count.map(|count| format!(" … {count} in all")).unwrap_or_default();
         if !ids.is_empty() {

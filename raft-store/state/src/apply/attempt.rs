@@ -158,11 +158,11 @@ impl Apply<'_> {
         assert!(attempt.outcome.is_none(), "an attempt ends once");
         let stop = attempt.stop;
         // Only what has waited may come back for nothing.
-        let outcome = match outcome {
-            AttemptOutcome::Lost(LossReason::NotStarted) if task.ahead.is_none() => {
-                AttemptOutcome::Lost(LossReason::UnknownToWorker)
-            }
-            outcome => outcome,
+        let is_back_for_nothing = outcome == AttemptOutcome::Lost(LossReason::NotStarted);
+        let outcome = if is_back_for_nothing && task.ahead.is_none() {
+            AttemptOutcome::Lost(LossReason::UnknownToWorker)
+        } else {
+            outcome
         };
         let (outcome, end) = judged(outcome, stop, is_new_there);
         attempt.finished_at = Some(self.now);

@@ -71,11 +71,11 @@ impl Apply<'_> {
         if !own.is_sorted_by(|first, second| first.task < second.task) {
             return Err(Rejection::invalid("the dependencies of a task are not in order"));
         }
-        let max = self.limits().dependants_max;
+        let max = self.limits().dependents_max;
         for Dependency { task, .. } in own {
             let count = named.entry(*task).or_default();
             *count = count.saturating_add(1);
-            if self.state.dependant_count(*task).saturating_add(*count) > max {
+            if self.state.dependent_count(*task).saturating_add(*count) > max {
                 let max = usize::try_from(max).unwrap_or(usize::MAX);
                 return Err(Rejection::limit("tasks that wait for one task", max));
             }
@@ -135,8 +135,8 @@ impl Apply<'_> {
                 return Err(Rejection::NotRetryable { task: task.id, detail: detail.into() });
             }
         }
-        let max = self.limits().dependants_max;
-        let is_full = |one: &&Dependency| self.state.dependant_count(one.task) >= max;
+        let max = self.limits().dependents_max;
+        let is_full = |one: &&Dependency| self.state.dependent_count(one.task) >= max;
         if is_blocked
             && let Some(Dependency { task: full, .. }) = task.dependencies().iter().find(is_full)
         {
@@ -226,8 +226,8 @@ impl Apply<'_> {
     /// Returns the edges that are visited when a task ends, and one for the task itself.
     pub(super) fn edges_of(&self, id: TaskId) -> usize {
         let dependencies = self.state.task(id).map_or(0, |task| task.dependencies().len());
-        let dependants = usize::try_from(self.state.dependant_count(id)).unwrap_or(usize::MAX);
-        dependants.saturating_add(dependencies).saturating_add(1)
+        let dependents = usize::try_from(self.state.dependent_count(id)).unwrap_or(usize::MAX);
+        dependents.saturating_add(dependencies).saturating_add(1)
     }
 
     /// Decides about a task none of whose dependencies is live.

@@ -69,8 +69,8 @@ impl TaskGraph {
         let mut free = free.by_ref().map(|(position, _)| position).collect::<Vec<_>>();
         while let Some(done) = free.pop() {
             let from = by_dependency.partition_point(|link| link.after < done);
-            let dependants = by_dependency.get(from..).unwrap_or_default().iter();
-            for link in dependants.take_while(|link| link.after == done) {
+            let dependents = by_dependency.get(from..).unwrap_or_default().iter();
+            for link in dependents.take_while(|link| link.after == done) {
                 let Some(count) = open.get_mut(place(link.task)) else { continue };
                 *count = count.saturating_sub(1);
                 if *count == 0 {

@@ -7,14 +7,14 @@ use crate::{Cascade, DependencyKind, Task, TaskEnd, TaskId, Timestamp};
 impl State {
     /// Returns the blocked tasks that wait for this one: those that it must complete for first, then
     /// those for which it must only be over.
-    pub fn dependants(&self, id: TaskId) -> impl Iterator<Item = (DependencyKind, TaskId)> + '_ {
-        self.dependencies.dependants(id)
+    pub fn dependents(&self, id: TaskId) -> impl Iterator<Item = (DependencyKind, TaskId)> + '_ {
+        self.dependencies.dependents(id)
     }
 
     /// Returns the number of blocked tasks that wait for this one.
     #[must_use]
-    pub fn dependant_count(&self, id: TaskId) -> u32 {
-        self.dependencies.dependant_count(id)
+    pub fn dependent_count(&self, id: TaskId) -> u32 {
+        self.dependencies.dependent_count(id)
     }
 
     /// Returns the number of live tasks that a blocked one waits for; none if it is not blocked.
@@ -23,7 +23,7 @@ impl State {
         self.dependencies.live_dependencies(id)
     }
 
-    /// Returns the tasks that have ended without success and whose dependants are not all aborted yet.
+    /// Returns the tasks that have ended without success and whose dependents are not all aborted yet.
     pub fn cascades(&self) -> impl Iterator<Item = Cascade> + '_ {
         self.cascades.iter().map(|(task, end)| Cascade { task: *task, end: *end })
     }
@@ -37,7 +37,7 @@ impl State {
         !self.cascades.is_empty() || self.dependencies.first_ready().is_some()
     }
 
-    /// Returns the end of a task whose dependants are not all aborted yet.
+    /// Returns the end of a task whose dependents are not all aborted yet.
     pub(crate) fn cascade(&self, task: TaskId) -> Option<TaskEnd> {
         self.cascades.get(&task).copied()
     }

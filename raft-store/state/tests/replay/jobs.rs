@@ -24,7 +24,8 @@ pub(super) fn jobs() -> impl Strategy<Value = Command> {
     let step = prop_oneof![
         1 => Just(JobStep::Cancel),
         1 => (1..3_usize, 0..100_u64, 0..9_u64).prop_map(|(count, known_at, passed)| {
-            let (tasks, known_at) = (vec![Arc::new(unknown_task()); count], LogIndex(known_at));
+            let tasks = std::iter::repeat_with(|| Arc::new(unknown_task())).take(count).collect();
+            let known_at = LogIndex(known_at);
             JobStep::Retry(RetryBatch { tasks, known_at, ends: KnownEnds::default(), passed })
         }),
     ];

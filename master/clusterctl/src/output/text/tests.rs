@@ -79,8 +79,8 @@ fn only_times_that_a_task_has_are_shown() {
         no_retry_exit_codes: vec!["2".to_owned(), "64-78".to_owned()],
         retries: Some(3),
         after: vec!["t1".to_owned(), "t2".to_owned()],
-        dependants: vec!["t9".to_owned()],
-        dependant_count: Some(2),
+        dependents: vec!["t9".to_owned()],
+        dependent_count: Some(2),
         ..example_task()
     };
     let shown = task(&timed, Style::Plain);
@@ -91,7 +91,7 @@ fn only_times_that_a_task_has_are_shown() {
         "retry factor: 1.5",
         "retries: 3",
         "after: t1,t2",
-        "dependants: t9 … 2 in all",
+        "dependents: t9 … 2 in all",
         "no retry after: 2,64-78",
     ] {
         assert!(lines.iter().any(|line| line == expected), "{expected}: {shown}");
