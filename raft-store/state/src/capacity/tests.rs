@@ -268,7 +268,7 @@ proptest! {
         let (index, naive) = play(steps);
         let mut fresh = CapacityIndex::default();
         for (worker, allocated) in naive.values().rev() {
-            fresh.put(worker, taken(&allocated));
+            fresh.put(worker, taken(allocated));
         }
         prop_assert_eq!(index, fresh);
     }
