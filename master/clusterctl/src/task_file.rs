@@ -27,7 +27,7 @@ const FAULTS_MAX: usize = 20;
 pub enum TaskFormat {
     /// One task as an object, or a list of them
     Json,
-    /// One task as a table, or many as [[tasks]]
+    /// One task as a table, or many as an array of tables named `tasks`
     Toml,
     /// One task or a list of them in each document
     Yaml,
