@@ -113,7 +113,7 @@ impl Output {
 
     /// Clears the terminal.
     pub fn clear(&self) {
-        // What follows cannot be printed either if this cannot.
+        // The rest cannot be printed either if this cannot.
         drop(write!(io::stdout(), "\x1b[H\x1b[2J"));
     }
 

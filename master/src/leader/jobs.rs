@@ -1,6 +1,6 @@
 //! Carries out orders about many tasks, step by step, so that no other write waits for long.
 //!
-//! How far each has come is on record, so a new leader goes on where the one before has stopped.
+//! The progress of each is on record, so a new leader goes on where the one before has stopped.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

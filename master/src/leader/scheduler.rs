@@ -93,7 +93,7 @@ impl Duty for Scheduler {
                 self.assign(assignments).await?;
                 continue;
             }
-            // What is placed at once comes first.
+            // Tasks that can be placed at once come first.
             if self.placer.is_over() && !self.assign_ahead().await? {
                 return Ok(Wait::for_change());
             }

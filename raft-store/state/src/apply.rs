@@ -60,7 +60,7 @@ impl State {
             Err(rejection) => (None, Err(rejection)),
         };
 
-        // What is left over is for ticks, which nobody waits for; they do it themselves.
+        // The rest is for ticks, which nobody waits for; they do it themselves.
         if reply.is_ok() && !is_tick && !is_behind {
             apply.pass_on_ends();
         }

@@ -145,7 +145,7 @@ fn next_task(task: &Task, now: Timestamp, generations: u64) -> Option<Task> {
     task.live_attempt()?;
     let mut task = task.clone();
     if task.ahead.is_some() {
-        // What waits there is not within the worker's total: it counts once the worker says so.
+        // An attempt that waits is beside the worker's total: it counts once the worker says that it runs.
         task.ahead = Some(Ahead::Told);
     } else {
         if task.state == TaskState::Assigned {

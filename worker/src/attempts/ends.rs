@@ -25,7 +25,7 @@ impl Attempts {
         let mut batch = Vec::new();
         let mut unstored = Vec::new();
         let mut storing = None;
-        // What is given to this worker may have to be given back.
+        // An attempt that comes to wait has a time at which it is given back.
         let mut progress = self.shared.progress.subscribe();
         loop {
             if storing.is_none() && !unstored.is_empty() {

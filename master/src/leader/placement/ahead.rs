@@ -11,7 +11,7 @@ use super::{Line, Waiting};
 
 /// Most placements of one pass: see the scheduler's bounds.
 const PLACEMENTS_MAX: usize = 2_000;
-/// Most tasks that one pass looks at: about ten milliseconds.
+/// Most tasks that one pass looks at, for all workers together: nothing is applied meanwhile.
 const LOOKS_MAX: usize = 20_000;
 
 /// A worker's wish for attempts that wait there.
@@ -54,10 +54,11 @@ impl<'a> Given<'a> {
     }
 }
 
-/// Decides on tasks to wait at these workers, each with the number of attempts that may wait there.
-/// The caller has seen that no waiting task can be placed.
+/// Decides on tasks to wait at the workers that wish for some. The caller has seen that no waiting task can
+/// be placed.
 ///
-/// Costs O(workers + placements), and a search for each class that a worker is given tasks of.
+/// Costs O(wishes + placements), and a look at each class that could run on a worker if it were empty and
+/// has no place there, within the bound on all looks.
 #[must_use]
 pub(crate) fn ahead<'a>(state: &'a State, wishes: &'a [Wish]) -> Vec<Assignment> {
     let mut placements = Vec::new();

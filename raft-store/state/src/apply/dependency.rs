@@ -126,7 +126,7 @@ impl Apply<'_> {
                 is_blocked = true;
                 continue;
             }
-            // What has let it start has completed, and stays so.
+            // The tasks that have let it start have completed, and stay so.
             if task.was_released() || dependency.kind == DependencyKind::Any {
                 continue;
             }

@@ -87,7 +87,7 @@ fn aim_step(state: &State, step: &mut ScheduleStep) {
         step.due.push(at);
         at = Timestamp(at.0.saturating_add(pause.0).saturating_add(1));
     }
-    // Where nothing is due a run that waits may start, or the next time is another.
+    // If nothing is due, a run that waits may start, or the next time is another.
     if step.due.is_empty() && step.next.is_some_and(|next| next.0 % 8 > 0) {
         step.next = known.next;
         return;
