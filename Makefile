@@ -34,9 +34,9 @@ demo: build
 
 test: build
 ifeq ($(NEXTEST),yes)
-	$(CARGO) nextest run $(PROFILE) --workspace
+	$(CARGO) nextest run $(PROFILE) --workspace --no-fail-fast
 else
-	$(CARGO) test $(PROFILE) --workspace --lib --bins --tests -- --test-threads=1
+	$(CARGO) test $(PROFILE) --workspace --lib --bins --tests --no-fail-fast -- --test-threads=1
 endif
 
 # The release before is built of its sources in a worktree of their own, for which the tests that everybody

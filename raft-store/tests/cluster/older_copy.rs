@@ -11,16 +11,25 @@ use crate::harness::{Cluster, PATIENCE, eventually, knows, register, throughout}
 /// Several elections.
 const LONG: Duration = Duration::from_secs(2);
 
-/// Three masters, and a copy of the disk of one that has acknowledged more since.
+/// Three masters, and a copy of the disk of one that has acknowledged more since, to somebody who has heard it.
 async fn with_a_copy() -> (Cluster, MasterId, TempDir) {
     let mut cluster = Cluster::start(100_000).await;
     cluster.begin_term(ClusterId(7)).await;
     let id = cluster.follower().await;
     cluster.stop(id).await;
     let copy = cluster.copy(id);
+    let copied = cluster.node(cluster.leader().await).reader().applied().index.0;
     cluster.restart(id).await;
     write(&cluster).await;
     eventually("it has all", || async { knows(cluster.node(id), "w4").then_some(()) }).await;
+    // What it has applied it has acknowledged, but the acknowledgment may still be on its way.
+    let node = cluster.node(id).node_id();
+    let others = others(&cluster, id);
+    eventually("one of the others has heard it", || async {
+        let mut seen = others.iter().map(|other| cluster.node(*other).seen_of(node));
+        seen.any(|seen| seen.is_some_and(|seen| seen.index > copied)).then_some(())
+    })
+    .await;
     (cluster, id, copy)
 }
 
