@@ -7,12 +7,13 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 BIN := $(CARGO_TARGET_DIR)/release
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help demo test test-python upgrade-test chaos fuzz miri audit verify fix bench build doc clean deps
+.PHONY: help demo dashboard test test-dashboard test-python upgrade-test chaos fuzz miri audit verify fix bench build doc clean deps
 
 help:
 	@echo "make demo    three masters and two workers on this machine, Ctrl-C stops them"
 	@echo "make test    all tests, with real processes and real faults"
 	@echo "make test-python    the Python package: lints, types, and tests against a real cluster"
+	@echo "make test-dashboard   the dashboard in Chromium, against real clusters"
 	@echo "make upgrade-test   upgrades from the release before, which is built of its sources first"
 	@echo "make chaos   random faults for MINUTES=10, on hosts and disks of their own (as root)"
 	@echo "make fuzz    mutated bytes for every decoder, MINUTES=10 for each package"
@@ -20,6 +21,7 @@ help:
 	@echo "make audit   spelling, the lockfile, and what dependencies may be"
 	@echo "make verify  audit, format, lints, documentation and tests; changes nothing"
 	@echo "make fix     formats and applies what lints suggest"
+	@echo "make dashboard   builds the page that masters serve, from dashboard/src into dashboard/dist"
 	@echo "make bench   all benchmarks, one table"
 	@echo "make build   the binaries, in $(BIN)"
 	@echo "make clean   removes what was built, RocksDB included"
@@ -42,6 +44,16 @@ endif
 
 test-python: build
 	clients/python/test.sh
+
+# The page that masters serve. What is built is committed, so that nobody needs Node.js for the masters.
+dashboard:
+	@deploy/install-node.sh
+	cd dashboard && npm ci --ignore-scripts --no-progress --loglevel=error && npm run --silent build
+
+# Programs that CLOUDAI_BIN names are taken as they are.
+CLOUDAI_BIN ?= $(BIN)
+test-dashboard: $(if $(filter $(BIN),$(CLOUDAI_BIN)),build)
+	CLOUDAI_BIN=$(CLOUDAI_BIN) deploy/test-dashboard.sh
 
 # The release before is built of its sources in a worktree of their own, for which the tests that everybody
 # runs have no time. The programs of this release are built last: both builds have the same target directory.
