@@ -4,9 +4,11 @@ import { useEffect } from 'preact/hooks';
 import { read, setToken, token } from './api/client';
 import type { ClusterStatus } from './api/types';
 import { clock, span } from './format';
+import licenses from './licenses.txt?url';
 import { now } from './live/clock';
 import { type Resource, useResource } from './live/resource';
 import { stream, ticks } from './live/store';
+import mark from './mark.svg?url';
 import { ClusterPage, STATUS_EVERY_MS } from './pages/cluster';
 import { JobsPage } from './pages/jobs';
 import { ScheduleDetail, SchedulesPage } from './pages/schedules';
@@ -104,7 +106,7 @@ function Header({ status }: { status: Resource<ClusterStatus> }) {
     <header class="top">
       <a class="brand" href={hashOf(['cluster'])}>
         <svg viewBox="0 0 32 32" width="22" height="22" aria-hidden="true">
-          <use href="/assets/favicon.svg#mark" />
+          <use href={`${mark}#mark`} />
         </svg>
         <b>{cluster?.cluster_name ?? 'CloudAI'}</b>
       </a>
@@ -131,7 +133,7 @@ function WhoAmI() {
     <span class="who">
       {me && (
         <span class="on-wide" title={me.scope ? `scope ${me.scope}` : ''}>
-          {me.principal} <small class="muted">{me.role ?? 'no role'}</small>
+          {me.principal} <small class="muted">{me.role || 'no role'}</small>
         </span>
       )}
       {token.value && (
@@ -199,6 +201,9 @@ function Nav({ name }: { name: string }) {
           <span>{page.title}</span>
         </a>
       ))}
+      <a class="about on-wide" href={licenses}>
+        Licenses
+      </a>
     </nav>
   );
 }

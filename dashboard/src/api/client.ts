@@ -47,6 +47,7 @@ export function headersOf(options: Options = {}): Headers {
 
 /** Sends a request and returns the response, or throws the refusal. */
 export async function send(path: string, options: Options = {}): Promise<Response> {
+  const sentToken = token.value;
   const init: RequestInit = {
     method: options.method ?? 'GET',
     headers: headersOf(options),
@@ -57,7 +58,8 @@ export async function send(path: string, options: Options = {}): Promise<Respons
   const response = await fetch(path, init);
   if (response.ok) return response;
   const problem = readProblem(response.status, await response.text());
-  if (response.status === 401) signInReason.value = problem.detail;
+  // The answer to a token that was replaced meanwhile says nothing about the new one.
+  if (response.status === 401 && token.value === sentToken) signInReason.value = problem.detail;
   throw new ProblemError(problem);
 }
 

@@ -1,7 +1,7 @@
 // Reads something again and again: at intervals, and when events say that it has changed.
 import type { ReadonlySignal } from '@preact/signals';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { type Answer, token } from '../api/client';
+import { type Answer, signInReason, token } from '../api/client';
 import { ticks } from './store';
 
 export interface Resource<T> {
@@ -110,8 +110,8 @@ class Reading<T> {
   private schedule(delay: number): void {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
-      // Nobody looks: the next look reads it.
-      if (document.visibilityState === 'hidden') this.schedule(1_000);
+      // Nobody looks, or nothing would be shown without a token.
+      if (document.visibilityState === 'hidden' || signInReason.value !== null) this.schedule(1_000);
       else void this.read();
     }, delay);
   }
