@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
+#[path = "build/schemas.rs"]
+mod schemas;
+
 const FILES: [&str; 12] = [
     "cloudai/v1/task.proto",
     "cloudai/v1/worker.proto",
@@ -150,6 +153,8 @@ pub(crate) fn generate(root: &Path) -> Result<(), Box<dyn Error>> {
     std::fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;
     std::fs::write(out.join("layouts.rs"), layouts(&descriptors)?)?;
     std::fs::write(out.join("names.rs"), names(&descriptors)?)?;
+    std::fs::write(out.join("schemas.json"), schemas::schemas(&descriptors).to_string())?;
+    std::fs::write(out.join("json_bodies.rs"), schemas::names_of_bodies()?)?;
 
     let mut config = tonic_prost_build::configure()
         .codec_path("crate::codec::BoundedCodec")

@@ -21,6 +21,7 @@ pub mod names;
 pub mod output;
 pub mod problem;
 pub mod relays;
+pub mod schema;
 pub mod worker_client;
 
 /// Messages and services generated from `cloudai/v1/*.proto`.
