@@ -7,13 +7,14 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 BIN := $(CARGO_TARGET_DIR)/release
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help demo dashboard test test-dashboard test-python upgrade-test chaos fuzz miri audit verify fix bench build doc clean deps
+.PHONY: help demo dashboard test test-dashboard test-openapi test-python upgrade-test chaos fuzz miri audit verify fix bench build doc clean deps
 
 help:
 	@echo "make demo    three masters and two workers on this machine, Ctrl-C stops them"
 	@echo "make test    all tests, with real processes and real faults"
 	@echo "make test-python    the Python package: lints, types, and tests against a real cluster"
 	@echo "make test-dashboard   the dashboard in Chromium, against real clusters"
+	@echo "make test-openapi   calls of every operation of REST, against its description"
 	@echo "make upgrade-test   upgrades from the release before, which is built of its sources first"
 	@echo "make chaos   random faults for MINUTES=10, on hosts and disks of their own (as root)"
 	@echo "make fuzz    mutated bytes for every decoder, MINUTES=10 for each package"
@@ -54,6 +55,9 @@ dashboard:
 CLOUDAI_BIN ?= $(BIN)
 test-dashboard: $(if $(filter $(BIN),$(CLOUDAI_BIN)),build)
 	CLOUDAI_BIN=$(CLOUDAI_BIN) deploy/test-dashboard.sh
+# Needs the programs, Python and its package registry.
+test-openapi: build
+	tests/openapi.sh
 
 # The release before is built of its sources in a worktree of their own, for which the tests that everybody
 # runs have no time. The programs of this release are built last: both builds have the same target directory.

@@ -9,10 +9,12 @@ mod event_stream;
 #[cfg(test)]
 mod fuzz_tests;
 mod input;
+mod inputs;
 mod jobs;
 mod log_text;
 mod members;
 mod observe;
+mod openapi;
 mod orphans;
 mod probes;
 mod queue;
@@ -21,6 +23,7 @@ mod schedules;
 mod server;
 mod settings;
 mod socket;
+mod static_pages;
 mod strangers;
 mod tasks;
 mod tokens;
@@ -88,6 +91,7 @@ fn routes() -> Routes {
     let routes = worker_routes(routes);
     let routes = cluster_routes(routes);
     let routes = user_routes(routes);
+    let routes = static_pages::with_pages(routes);
     routes
         .probe("/livez", probes::live)
         .probe("/readyz", probes::ready)
@@ -96,6 +100,7 @@ fn routes() -> Routes {
         .get("/metrics", Action::ReadMetrics, metrics)
         .get("/ws", Action::Read, socket::open)
         .get("/api/events", Action::Read, event_stream::open)
+        .get("/api/openapi.json", Action::LoadPages, openapi::show)
 }
 
 fn task_routes(routes: Routes) -> Routes {

@@ -7,6 +7,8 @@ use std::fmt;
 pub(crate) enum Action {
     /// Ask whether this master is up, and which calls it takes.
     Probe,
+    /// Load pages that are part of the program, and hold nothing of the cluster.
+    LoadPages,
     /// Ask as whom this master sees the caller.
     WhoAmI,
     /// Read the metrics of this master.
@@ -52,8 +54,9 @@ pub(crate) enum Action {
 impl Action {
     /// All actions.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::Probe,
+        Self::LoadPages,
         Self::WhoAmI,
         Self::ReadMetrics,
         Self::Read,
@@ -81,6 +84,7 @@ impl Action {
     pub(super) const fn is_order(self) -> bool {
         match self {
             Self::Probe
+            | Self::LoadPages
             | Self::WhoAmI
             | Self::ReadMetrics
             | Self::Read
@@ -108,7 +112,8 @@ impl Action {
     pub(crate) const fn is_for_users(self) -> bool {
         match self {
             Self::Probe | Self::ServeAsWorker | Self::ServeAsMaster => false,
-            Self::WhoAmI
+            Self::LoadPages
+            | Self::WhoAmI
             | Self::ReadMetrics
             | Self::Read
             | Self::ReadTasks
@@ -133,6 +138,7 @@ impl Action {
     pub(crate) const fn phrase(self) -> &'static str {
         match self {
             Self::Probe => "probe a master",
+            Self::LoadPages => "load pages",
             Self::WhoAmI => "ask who they are",
             Self::ReadMetrics => "read metrics",
             Self::Read => "look at the cluster",

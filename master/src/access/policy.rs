@@ -60,7 +60,7 @@ pub(crate) const fn need(action: Action) -> Need {
     match action {
         // Whoever asks for a certificate shows a token or a certificate with the request itself.
         Action::Probe | Action::JoinCluster => Need::Nothing,
-        Action::WhoAmI => Need::Anyone,
+        Action::LoadPages | Action::WhoAmI => Need::Anyone,
         Action::ReadMetrics | Action::Read | Action::ReadTasks => Need::Role(Role::Viewer),
         Action::ReadEnvironment | Action::SubmitTasks | Action::CancelTasks => {
             Need::Role(Role::Submitter)
@@ -94,7 +94,7 @@ impl Policy {
     /// | action | viewer | submitter | operator | admin | worker | master | anonymous |
     /// | --- | --- | --- | --- | --- | --- | --- | --- |
     /// | probe; ask for a certificate | yes | yes | yes | yes | yes | yes | yes |
-    /// | ask who one is | yes | yes | yes | yes | yes | yes | yes |
+    /// | load pages; ask who one is | yes | yes | yes | yes | yes | yes | yes |
     /// | read metrics | yes | yes | yes | yes | | yes | by its role or `anonymous_metrics` |
     /// | look at the cluster | yes | yes | yes | yes | | yes | by its role |
     /// | look at tasks | in scope | in scope | yes | yes | | yes | by its role |

@@ -10,6 +10,7 @@ use axum::routing::{MethodRouter, delete, get, post, put};
 use proto::problem::{ErrorKind, Problem};
 
 use super::answer::Refusal;
+use super::inputs::{Arguments, Input};
 use super::{Api, probes};
 use crate::access::{Action, Caller};
 
@@ -26,58 +27,61 @@ pub(crate) struct Route {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) action: Action,
+    /// Everything that its handler reads.
+    pub(crate) inputs: Vec<Input>,
 }
 
 impl Routes {
     pub(super) fn get<H, T>(self, path: &str, action: Action, handler: H) -> Self
     where
         H: Handler<T, Api>,
-        T: 'static,
+        T: Arguments + 'static,
     {
-        self.with((Method::GET, path), action, get(handler))
+        self.with::<T>((Method::GET, path), action, get(handler))
     }
 
     pub(super) fn post<H, T>(self, path: &str, action: Action, handler: H) -> Self
     where
         H: Handler<T, Api>,
-        T: 'static,
+        T: Arguments + 'static,
     {
-        self.with((Method::POST, path), action, post(handler))
+        self.with::<T>((Method::POST, path), action, post(handler))
     }
 
     pub(super) fn put<H, T>(self, path: &str, action: Action, handler: H) -> Self
     where
         H: Handler<T, Api>,
-        T: 'static,
+        T: Arguments + 'static,
     {
-        self.with((Method::PUT, path), action, put(handler))
+        self.with::<T>((Method::PUT, path), action, put(handler))
     }
 
     pub(super) fn delete<H, T>(self, path: &str, action: Action, handler: H) -> Self
     where
         H: Handler<T, Api>,
-        T: 'static,
+        T: Arguments + 'static,
     {
-        self.with((Method::DELETE, path), action, delete(handler))
+        self.with::<T>((Method::DELETE, path), action, delete(handler))
     }
 
     /// Adds a probe, which everybody may ask.
     pub(super) fn probe<H, T>(self, path: &str, handler: H) -> Self
     where
         H: Handler<T, Api>,
-        T: 'static,
+        T: Arguments + 'static,
     {
-        self.with((Method::GET, path), Action::Probe, get(handler).options(probes::options))
+        self.with::<T>((Method::GET, path), Action::Probe, get(handler).options(probes::options))
     }
 
-    fn with(
+    fn with<T: Arguments>(
         mut self,
         (method, path): (Method, &str),
         action: Action,
         methods: MethodRouter<Api>,
     ) -> Self {
         let guarded = methods.route_layer(middleware::from_fn_with_state(action, permit));
-        self.listed.push(Route { method, path: path.to_owned(), action });
+        let inputs = T::inputs();
+        self.listed.push(Route { method, path: path.to_owned(), action, inputs });
         Self { router: self.router.route(path, guarded), ..self }
     }
 

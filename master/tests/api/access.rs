@@ -92,7 +92,7 @@ impl<'a> User<'a> {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_token_nobody_gets_in_but_probes() {
     let master = closed().await;
-    for path in ["/livez", "/readyz", "/leader", "/follower"] {
+    for path in ["/livez", "/readyz", "/leader", "/follower", "/"] {
         assert_ne!(master.get(path).await.status, 401, "{path}");
     }
     for path in ["/api/cluster", "/api/tasks", "/api/users/tokens", "/metrics", "/ws"] {

@@ -31,6 +31,7 @@ mod registry;
 mod schedules;
 mod scripted_worker;
 mod settings;
+mod static_pages;
 mod strangers;
 mod task_events;
 mod task_graphs;

@@ -5,12 +5,13 @@ use std::fs;
 use super::{assert_none, dependencies, root};
 
 /// Dependencies that each package of the workspace may have. Arrows never run back.
-const MAY_USE: [(&str, &str, &[&str]); 15] = [
+const MAY_USE: [(&str, &str, &[&str]); 16] = [
     ("cluster-fuzz", "tests/fuzz", &[]),
     ("eventually", "tests/eventually", &[]),
     ("fake-idp", "tests/idp", &[]),
     ("cluster-state", "raft-store/state", &[]),
     ("cron", "master/cron", &[]),
+    ("pages", "master/pages", &[]),
     ("oidc", "proto/oidc", &["cluster-fuzz", "eventually", "fake-idp"]),
     ("credentials", "proto/credentials", &["cluster-fuzz"]),
     ("proto", "proto", &["cluster-state", "credentials", "cluster-fuzz", "eventually"]),
@@ -32,6 +33,7 @@ const MAY_USE: [(&str, &str, &[&str]); 15] = [
             "cron",
             "daemon",
             "oidc",
+            "pages",
             "raft-store",
             "cluster-fuzz",
             "eventually",

@@ -37,6 +37,7 @@ fn table(policy: Policy) -> String {
 fn each_action_is_for_whom_it_is() {
     let expected = "\
 Probe: anonymous viewer submitter operator admin worker master
+LoadPages: anonymous viewer submitter operator admin worker master
 WhoAmI: anonymous viewer submitter operator admin worker master
 ReadMetrics: viewer submitter operator admin master
 Read: viewer submitter operator admin master

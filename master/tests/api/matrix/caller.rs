@@ -85,7 +85,7 @@ impl Caller {
     pub(super) async fn ask(&self, endpoint: &Endpoint, expected: Outcome) -> Outcome {
         let is_stream_expected = expected == Outcome::Admitted;
         let patience = if is_stream_expected { PATIENCE_WITH_STREAMS } else { PATIENCE };
-        let path = endpoint.path.replace("{id}", "99");
+        let path = endpoint.path.replace("{id}", "99").replace("{*file}", "99");
         match &endpoint.method {
             Some(method) => {
                 let request = self.request(method, &path, "");
