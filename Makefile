@@ -55,6 +55,7 @@ dashboard:
 CLOUDAI_BIN ?= $(BIN)
 test-dashboard: $(if $(filter $(BIN),$(CLOUDAI_BIN)),build)
 	CLOUDAI_BIN=$(CLOUDAI_BIN) deploy/test-dashboard.sh
+
 # Needs the programs, Python and its package registry.
 test-openapi: build
 	tests/openapi.sh
