@@ -52,6 +52,8 @@ fi
 checks=not_a_server_error,status_code_conformance,content_type_conformance
 checks=$checks,response_headers_conformance,response_schema_conformance,negative_data_rejection
 checks=$checks,unsupported_method,allow_header_conformance
+# It keeps what it has found in the current directory.
+cd "$work"
 PYTHONPATH="$tools" python3 "$tools/bin/st" run "$url/api/openapi.json" \
     --checks "$checks" --phases examples,coverage,fuzzing --max-examples "$examples" --seed "$seed" \
     --workers 2 --request-timeout 20 --continue-on-failure --warnings off \
