@@ -25,12 +25,21 @@ impl Attempts {
         let mut batch = Vec::new();
         let mut unstored = Vec::new();
         let mut storing = None;
+        let mut stored_at = None;
         // An attempt that comes to wait has a time at which it is given back.
         let mut progress = self.shared.progress.subscribe();
         loop {
-            if storing.is_none() && !unstored.is_empty() {
+            let now = Instant::now();
+            let due = match unstored.len() {
+                0 => None,
+                STORE_COUNT_MAX.. => Some(now),
+                _ => Some(self.ledger().stores_at(stored_at, now)),
+            };
+            if storing.is_none() && due.is_some_and(|due| due <= now) {
+                stored_at = Some(now);
                 storing = Some(Box::pin(self.store(std::mem::take(&mut unstored))));
             }
+            let due = due.filter(|_| storing.is_none());
             let stored = async {
                 match &mut storing {
                     Some(storing) => storing.await,
@@ -47,6 +56,7 @@ impl Attempts {
                     Ok(()) => storing = None,
                     Err(error) => return error,
                 },
+                () = until(due) => {}
                 () = until(next) => self.give_back(),
                 changed = progress.changed() => changed.unwrap_or_default(),
             }

@@ -19,6 +19,12 @@ const WAIT_MAX: Duration = Duration::from_millis(500);
 /// Time of which the number of starts is the number of attempts to have waiting: some round trips
 /// through the leader.
 const SUPPLY: Duration = Duration::from_millis(100);
+/// Time for which results gather while the next attempts are here: a fraction of [`SUPPLY`], so that
+/// they do not run out. Each time that results are stored and reported costs the worker a sync and every
+/// master an entry of the log, however many results there are.
+const GATHER: Duration = Duration::from_millis(20);
+/// Number of starts within [`SUPPLY`] from which results gather: as many as a report then holds on average.
+const GATHER_STARTS_MIN: u32 = 10;
 /// Time after which the start of an attempt is told to the leader, unless the attempt has ended:
 /// the end of a short one says enough.
 const ANNOUNCE_AFTER: Duration = Duration::from_millis(50);
@@ -194,6 +200,15 @@ impl Ledger {
         let starts = &mut self.ahead.starts;
         while starts.pop_front_if(|start| *start + SUPPLY < now).is_some() {}
         u32::try_from(starts.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Returns the time at which to store results, and then to report them, if some were stored at `last`
+    /// before: at once, unless enough attempts wait here that nothing is late for it.
+    pub(crate) fn stores_at(&mut self, last: Option<Instant>, now: Instant) -> Instant {
+        let wanted = self.wants_ahead(now);
+        let waiting = u32::try_from(self.ahead.len()).unwrap_or(u32::MAX);
+        let is_supplied = wanted >= GATHER_STARTS_MIN && waiting >= wanted / 2;
+        last.filter(|_| is_supplied).map_or(now, |last| last + GATHER)
     }
 
     /// Returns the attempts whose starts the leader should be told now, and notes that it is.

@@ -174,3 +174,25 @@ fn no_more_wait_than_may() {
     assert_eq!(ledger.on_assigned(next, ahead(1), now), Assigned::NoRoom);
     assert_eq!(bounds().attempts_max, 100, "which bounds what runs");
 }
+
+#[test]
+fn results_gather_while_the_next_attempts_are_here() {
+    let now = Instant::now();
+    let mut ledger = crowded(&(3..=40).collect::<Vec<_>>(), now);
+    assert_eq!(ledger.stores_at(Some(now), now), now, "two starts are no stream of short attempts");
+
+    for task in 1..=10 {
+        assert!(ledger.on_ended(&ended(attempt_ref(task, 1))));
+        assert_eq!(ledger.next_starts(now).len(), 1);
+    }
+    assert_eq!(ledger.stores_at(None, now), now, "the first one waits for none");
+    assert_eq!(ledger.stores_at(Some(now), now), now + GATHER);
+
+    for task in 11..=33 {
+        assert!(ledger.on_ended(&ended(attempt_ref(task, 1))));
+        assert_eq!(ledger.next_starts(now).len(), 1);
+    }
+    assert_eq!(ledger.stores_at(Some(now), now), now, "few are left");
+    let later = now + SUPPLY * 2;
+    assert_eq!(ledger.stores_at(Some(later), later), later, "it is not busy any more");
+}
