@@ -15,14 +15,17 @@ python="${PYTHON:-python3}"
 python="$("$python" -c 'import sys; print(sys.executable)')"
 version="$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
 venv="$target/$version-$(cksum <requirements-test.txt | tr ' ' '-')"
-into() { # pip, for the packages of the virtual environment; it needs no pip of its own there
-    PIP_ROOT_USER_ACTION=ignore "$python" -m pip --python "$venv/bin/python" \
-        --quiet --disable-pip-version-check "$@"
-}
 if [ ! -e "$venv/complete" ]; then
     mkdir -p "$target"
     "$python" -m venv --clear --without-pip "$venv"
-    into install --require-hashes --no-deps --only-binary :all: -r requirements-test.txt
+fi
+site="$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+into() { # what to install; --target is for every pip, which here is none of the virtual environment's own
+    PIP_ROOT_USER_ACTION=ignore "$python" -m pip --quiet --disable-pip-version-check install \
+        --target "$site" --no-deps "$@"
+}
+if [ ! -e "$venv/complete" ]; then
+    into --require-hashes --only-binary :all: -r requirements-test.txt
     touch "$venv/complete"
 fi
 PATH="$venv/bin:$PATH"
@@ -31,17 +34,17 @@ export PYTHONDONTWRITEBYTECODE=1 RUFF_CACHE_DIR="$target/ruff" MYPY_CACHE_DIR="$
 export HYPOTHESIS_STORAGE_DIRECTORY="$target/hypothesis"
 
 echo "format, lints and types"
-ruff format --check --quiet src tests tools
-ruff check --quiet src tests tools
-mypy
-mypy tests tools
+python -m ruff format --check --quiet src tests tools
+python -m ruff check --quiet src tests tools
+python -m mypy
+python -m mypy tests tools
 python tools/make_async.py --check
 
 echo "wheel"
 rm -rf "$target/dist" && mkdir -p "$target/dist"
 python -m flit_core.wheel --outdir "$target/dist" .
-into install --no-deps --force-reinstall "$target"/dist/cloudai-*.whl
+into --upgrade "$target"/dist/cloudai-*.whl
 (cd / && python -c 'import cloudai; print("cloudai", cloudai.__version__)')
 
 echo "tests"
-pytest -o cache_dir="$target/pytest" "$@"
+python -m pytest -o cache_dir="$target/pytest" "$@"

@@ -229,6 +229,7 @@ def client_of(cluster: LocalCluster, first: int) -> Client:
     return eventually(drawn, f"a client that begins with {url}")
 
 
+@pytest.mark.kills
 def test_a_leader_dies_and_nothing_is_lost_or_done_twice(
     cluster: LocalCluster, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """Client of CloudAI HA: submits tasks to a replicated cluster and follows it through failures."""
 
 from .aio import AsyncClient
+from .carriage import TooLarge
 from .client import Client
 from .errors import (
     CloudAIError,
@@ -20,13 +21,17 @@ from .errors import (
     Overloaded,
     Problem,
     Refused,
+    RemoteError,
     ServerError,
+    TaskFailed,
     Unauthorized,
     Unavailable,
     UnreadableAnswer,
     Untrusted,
     WaitTimeout,
 )
+from .executor import Executor, TaskFuture
+from .functions import TaskFunction, task
 from .model import (
     Attempt,
     AttemptOutcome,
@@ -49,6 +54,7 @@ from .model import (
     ObstructedWorkers,
     OtherEvent,
     OutputStream,
+    Position,
     PriorityDepth,
     QueueClass,
     QueueSummary,
@@ -90,6 +96,7 @@ __all__ = [
     "Constraint",
     "Duration",
     "Event",
+    "Executor",
     "Fault",
     "Forbidden",
     "IdempotencyConflict",
@@ -116,11 +123,13 @@ __all__ = [
     "OutcomeUnknown",
     "OutputStream",
     "Overloaded",
+    "Position",
     "PriorityDepth",
     "Problem",
     "QueueClass",
     "QueueSummary",
     "Refused",
+    "RemoteError",
     "Resources",
     "Schedule",
     "SchedulePage",
@@ -133,10 +142,14 @@ __all__ = [
     "Task",
     "TaskEvent",
     "TaskExplanation",
+    "TaskFailed",
+    "TaskFunction",
+    "TaskFuture",
     "TaskPage",
     "TaskSelection",
     "TaskSpec",
     "TaskState",
+    "TooLarge",
     "Topic",
     "Unauthorized",
     "Unavailable",
@@ -148,4 +161,5 @@ __all__ = [
     "WorkerEvent",
     "WorkerPage",
     "WorkerState",
+    "task",
 ]

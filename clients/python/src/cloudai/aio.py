@@ -22,6 +22,7 @@ from .model import (
     Job,
     NextRun,
     OutputStream,
+    Position,
     QueueSummary,
     Schedule,
     ScheduleSpec,
@@ -219,6 +220,13 @@ class AsyncClient:
     async def status(self, *, consistency: Consistency | None = None) -> ClusterStatus:
         """Return the cluster as one of the masters sees it; needs no leader."""
         return await self._driver.run(cluster_calls.status(self._context, consistency))
+
+    async def position(self) -> Position:
+        """Return the place in the log that holds every change that was confirmed before this call.
+
+        Whoever looks at the cluster after that, and follows events from there, misses nothing.
+        """
+        return await self._driver.run(cluster_calls.position(self._context))
 
     async def queue(
         self, *, classes: int | None = None, consistency: Consistency | None = None

@@ -23,6 +23,7 @@ from .model import (
     Job,
     NextRun,
     OutputStream,
+    Position,
     QueueSummary,
     Schedule,
     ScheduleSpec,
@@ -228,6 +229,13 @@ class Client:
     def status(self, *, consistency: Consistency | None = None) -> ClusterStatus:
         """Return the cluster as one of the masters sees it; needs no leader."""
         return self._driver.run(cluster_calls.status(self._context, consistency))
+
+    def position(self) -> Position:
+        """Return the place in the log that holds every change that was confirmed before this call.
+
+        Whoever looks at the cluster after that, and follows events from there, misses nothing.
+        """
+        return self._driver.run(cluster_calls.position(self._context))
 
     def queue(
         self, *, classes: int | None = None, consistency: Consistency | None = None

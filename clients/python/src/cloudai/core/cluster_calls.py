@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from ..errors import WaitTimeout
+from ..errors import UnreadableAnswer, WaitTimeout
 from ..model.cluster import (
     ClusterStatus,
     Job,
     JobList,
     JobState,
+    Position,
     QueueSummary,
     TaskExplanation,
     TaskSelection,
@@ -17,7 +18,7 @@ from ..model.tasks import Consistency
 from ..model.workers import Worker, WorkerPage
 from .calling import Context, Repeat
 from .effects import Program, emit, now, pause
-from .requests import get, order, path, record_of
+from .requests import answer_to, get, order, path, record_of
 
 JOB_POLL = 0.5
 """Pause between two looks at a job, in seconds."""
@@ -28,6 +29,16 @@ def status(context: Context, consistency: Consistency | None) -> Program[Cluster
     """Return the cluster as one of the masters sees it."""
     request = get(path("cluster"), {"consistency": consistency})
     return (yield from record_of(context, ClusterStatus, request))
+
+
+def position(context: Context) -> Program[Position]:
+    """Return the place in the log that holds every change that was confirmed before."""
+    request = get(path("cluster"), {"consistency": "linearizable"})
+    reply = yield from answer_to(context, request)
+    index = reply.headers.get("x-cluster-index", "")
+    if not index.isdecimal():
+        raise UnreadableAnswer(f"an answer has the index '{index}'")
+    return Position(index=int(index), cluster_id=reply.headers.get("x-cluster-id"))
 
 
 def workers(context: Context, consistency: Consistency | None) -> Program[None]:

@@ -15,8 +15,8 @@ from .event_source import EventSource, Message
 from .requests import path, query
 from .streams import Opening
 
-SILENCE_MAX = 45.0
-"""Seconds after which a silent stream counts as broken: three times the time between signs of life."""
+SILENCE_MAX = 25.0
+"""Seconds after which a silent stream counts as broken: masters give a sign of life after 15."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,15 @@ class EventPlace:
         return is_new
 
 
-def events(context: Context, wanted: Subscription, place: EventPlace) -> Program[None]:
-    """Emit events for as long as somebody iterates."""
+def events(
+    context: Context, wanted: Subscription, place: EventPlace, *, with_signs_of_life: bool = False
+) -> Program[None]:
+    """Emit events for as long as somebody iterates; with signs of life None, too, now and then."""
     opening = Opening(context)
     while True:
         yield from opening.open(_call(context, wanted, place))
         place.reconnected()
-        yield from _read_one(opening, place)
+        yield from _read_one(opening, place, with_signs_of_life=with_signs_of_life)
 
 
 def _call(context: Context, wanted: Subscription, place: EventPlace) -> Call:
@@ -95,7 +97,7 @@ def _call(context: Context, wanted: Subscription, place: EventPlace) -> Call:
     return Call(request, Repeat.READ, context.timeouts)
 
 
-def _read_one(opening: Opening, place: EventPlace) -> Program[None]:
+def _read_one(opening: Opening, place: EventPlace, *, with_signs_of_life: bool) -> Program[None]:
     """Emit the events of one connection, until it ends."""
     source = EventSource()
     while True:
@@ -107,7 +109,7 @@ def _read_one(opening: Opening, place: EventPlace) -> Program[None]:
         opening.on_progress()
         for message in source.feed(piece):
             event = _take(message, place)
-            if event is not None:
+            if event is not None or with_signs_of_life:
                 yield from emit(event)
 
 

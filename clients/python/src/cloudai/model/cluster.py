@@ -110,6 +110,16 @@ class ClusterStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Position:
+    """Place in the log of a cluster, after which events may be asked for."""
+
+    index: int
+    """Index of the log."""
+    cluster_id: str | None = None
+    """Cluster that the index is of."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PriorityDepth:
     """Tasks of one priority that wait for a worker."""
 
