@@ -47,6 +47,8 @@ export interface Notable {
 }
 
 export class LiveState {
+  /** When it began to count, in seconds since the epoch. */
+  readonly since = Date.now() / 1_000;
   readonly tasks = new LatestMap<string, TaskStatus>(TASKS_MAX);
   readonly workers = new LatestMap<string, WorkerStatus>(WORKERS_MAX);
   readonly usage = new LatestMap<string, Usage>(WORKERS_MAX);

@@ -34,13 +34,16 @@ function times(second: number, length: number, step: number): number[] {
 export function ThroughputPlot() {
   ticks.tasks.value;
   const second = Math.floor(now.value / 1_000 / RATE_STEP) * RATE_STEP;
-  const rates = (of: typeof live.started) => of.perSecond(second, SPAN, RATE_STEP);
+  const at = times(second, SPAN, RATE_STEP);
+  // Nobody has counted before the page was opened.
+  const rates = (of: typeof live.started) =>
+    of.perSecond(second, SPAN, RATE_STEP).map((rate, point) => ((at[point] ?? 0) > live.since ? rate : null));
   return (
     <Panel title="Throughput" aside={<span class="muted">tasks per second, since this page was opened</span>}>
       <Plot
         label="Tasks per second"
-        height={273}
-        times={times(second, SPAN, RATE_STEP)}
+        height={248}
+        times={at}
         format={perSecond}
         series={[
           { name: 'started', color: 'blue', values: rates(live.started) },

@@ -72,7 +72,7 @@ function Row({ job }: { job: Job }) {
       </td>
       <td class="num">{count(job.done)}</td>
       <td class={`num ${job.refused > 0 ? 'ink-red' : ''}`}>{count(job.refused)}</td>
-      <td class="wide">
+      <td class="text">
         {selectionText(job)}
         {job.reason && <small class="muted why">{job.reason}</small>}
       </td>

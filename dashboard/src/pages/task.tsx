@@ -135,7 +135,7 @@ function Explain({ id }: { id: string }) {
                 {each.detail && <small class="muted"> {each.detail}</small>}
               </td>
               <td>{each.examples.join(', ')}</td>
-              <td class="wide">{each.remedy}</td>
+              <td class="text">{each.remedy}</td>
             </tr>
           ))}
         </Table>
@@ -215,7 +215,7 @@ function Attempts({ task }: { task: Task }) {
                   ? span(Date.parse(attempt.finished_at) - Date.parse(attempt.started_at))
                   : '–'}
               </td>
-              <td class="wide">{attempt.reason ?? ''}</td>
+              <td class="text">{attempt.reason ?? ''}</td>
             </tr>
           ))}
         </Table>

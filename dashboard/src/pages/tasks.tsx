@@ -225,7 +225,7 @@ function Waiting() {
               <td>
                 <a href={hashOf(['tasks', each.next_task_id])}>{each.next_task_id}</a>
               </td>
-              <td class="wide">{each.pending_reason ?? <span class="muted">its turn comes</span>}</td>
+              <td class="text">{each.pending_reason ?? <span class="muted">its turn comes</span>}</td>
             </tr>
           ))}
         </Table>

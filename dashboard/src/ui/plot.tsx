@@ -93,14 +93,14 @@ function optionsOf(
     height,
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false } },
-    padding: [8, 8, 0, 0],
+    padding: [8, 18, 0, 0],
     scales: {
       x: { time: true },
       y: { range: (_, _low, high) => [0, max ?? Math.max(high || 0, 1e-6) * 1.1] },
     },
     axes: [
       { ...axis, space: 70, size: 24, values: (_, ticks) => ticks.map(timeOfDay) },
-      { ...axis, size: 58, space: 28, values: (_, ticks) => ticks.map((tick) => format(tick)) },
+      { ...axis, size: 58, space: 36, values: (_, ticks) => ticks.map((tick) => format(tick)) },
     ],
     series: [
       {},
