@@ -139,7 +139,10 @@ class AsyncClient:
         page_size: int | None = None,
         consistency: Consistency | None = None,
     ) -> AsyncIterator[Task]:
-        """Iterate over the tasks that meet all conditions, newest first, page by page."""
+        """Iterate over the tasks that meet all conditions, newest first, page by page.
+
+        ``state`` may hold several with commas between them, one of which a task must have.
+        """
         program = task_calls.tasks(
             self._context,
             state=state,

@@ -150,7 +150,10 @@ class Client:
         page_size: int | None = None,
         consistency: Consistency | None = None,
     ) -> Iterator[Task]:
-        """Iterate over the tasks that meet all conditions, newest first, page by page."""
+        """Iterate over the tasks that meet all conditions, newest first, page by page.
+
+        ``state`` may hold several with commas between them, one of which a task must have.
+        """
         program = task_calls.tasks(
             self._context,
             state=state,
