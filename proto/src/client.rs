@@ -1,6 +1,14 @@
 //! The client that follows the leader: it asks any known master, moves on to the leader, and
 //! repeats calls that are safe to repeat until its deadline.
 //!
+//! [`Client`] is for every program that uses a cluster, ours and those of others. It speaks gRPC to the
+//! addresses that `clusterctl` takes (`CLUSTERCTL_ENDPOINTS`); [`ClientOptions`] hold timeouts, a token,
+//! and how to connect: in clear text, or with certificates. Calls of tasks, schedules, workers and the
+//! cluster are its methods, with the messages of [`crate::v1`]. A submission has an idempotency key,
+//! drawn unless one is given. A log ([`LogStream`]) and events ([`EventStream`]) go on over broken connections
+//! without a gap or a repetition. [`ClientError::outcome`] says whether a change that failed may have been
+//! made. `proto/examples/submit.rs` is a whole program.
+//!
 //! **Invariant:** an answer that was lost is never taken for a refusal. Either the request is
 //! repeated under the same idempotency key, or the error says that the outcome is unknown.
 

@@ -36,7 +36,7 @@ REPLACED = [
     ("from .core.calling import Context, Timeouts\n", "from .core.calling import Timeouts\n"),
     (
         "from .core.endpoints import Endpoints, normalized\n",
-        "from .client import EndpointList, context_of\n",
+        "from .client import CONNECTIONS, EndpointList, context_of\n",
     ),
     ("import os\nimport random\n", "import os\n"),
 ]
@@ -44,7 +44,7 @@ REPLACED = [
 METHOD = re.compile(
     r"^    def (\w+)\(.*?(?=^    def |^    async def |^    @|^    # |\Z)", re.MULTILINE | re.DOTALL
 )
-SHARED = re.compile(r"^EndpointList = .*?(?=^class )", re.MULTILINE | re.DOTALL)
+SHARED = re.compile(r"^CONNECTIONS = .*?(?=^class )", re.MULTILINE | re.DOTALL)
 
 
 def written() -> str:
@@ -57,7 +57,7 @@ def written() -> str:
         text = text.replace(old, new)
     text = METHOD.sub(_waits, text)
     # The import that took another's place belongs beside its neighbors.
-    shared = "from .client import EndpointList, context_of\n"
+    shared = "from .client import CONNECTIONS, EndpointList, context_of\n"
     text = text.replace(shared, "", 1)
     text = text.replace("from .core import", shared + "from .core import", 1)
     return _ruff(

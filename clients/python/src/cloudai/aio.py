@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import httpx
 
-from .client import EndpointList, context_of
+from .client import CONNECTIONS, EndpointList, context_of
 from .core import cluster_calls, event_calls, log_calls, schedule_calls, task_calls
 from .core.calling import Timeouts
 from .credentials import Credentials, PathLike, from_environment
@@ -69,7 +69,9 @@ class AsyncClient:
     ) -> None:
         credentials = Credentials(token, token_file, ca, cert, key)
         self._context = context_of(endpoints, credentials, Timeouts(attempt_timeout, timeout))
-        http = httpx.AsyncClient(verify=credentials.tls(), transport=transport, trust_env=False)
+        http = httpx.AsyncClient(
+            verify=credentials.tls(), transport=transport, trust_env=False, limits=CONNECTIONS
+        )
         self._driver = AsyncDriver(http, credentials.bearer())
 
     @classmethod

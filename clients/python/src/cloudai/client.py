@@ -37,6 +37,8 @@ from .model import (
 )
 
 Self = TypeVar("Self", bound="Client")
+CONNECTIONS = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+"""Calls that wait for long may be many, and none waits for a connection of its own."""
 EndpointList = Union[str, Sequence[str]]
 
 
@@ -80,7 +82,9 @@ class Client:
     ) -> None:
         credentials = Credentials(token, token_file, ca, cert, key)
         self._context = context_of(endpoints, credentials, Timeouts(attempt_timeout, timeout))
-        http = httpx.Client(verify=credentials.tls(), transport=transport, trust_env=False)
+        http = httpx.Client(
+            verify=credentials.tls(), transport=transport, trust_env=False, limits=CONNECTIONS
+        )
         self._driver = SyncDriver(http, credentials.bearer())
 
     @classmethod
