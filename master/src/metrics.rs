@@ -310,6 +310,11 @@ impl Metrics {
         self.shared.leading.on_given_ahead(count);
     }
 
+    /// So many workers are reserved for tasks.
+    pub(crate) fn set_reserved(&self, count: usize) {
+        self.shared.leading.set_reserved(count);
+    }
+
     /// A call to a worker did not achieve all that it was to; `reason` is one of a few words.
     pub(crate) fn on_dispatch_failed(&self, reason: &'static str) {
         self.shared.leading.on_dispatch_failed(reason);

@@ -3,6 +3,7 @@
 mod ahead;
 mod explanation;
 mod pending;
+mod reservation;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,9 +12,10 @@ use cluster_state::{
     State, Strategy, TaskId, WorkerId,
 };
 
-pub(crate) use self::ahead::{Wish, ahead};
+pub(crate) use self::ahead::Wish;
 pub(crate) use self::explanation::{Explanation, Obstacle, Obstructed};
 pub(crate) use self::pending::PendingReason;
+use self::reservation::{Reservation, Reservations};
 
 /// Bounds of one pass: while it reads the state, nothing is applied.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +38,9 @@ pub(crate) struct Placer {
     /// Moment up to which changes were considered.
     settled: Since,
     under_way: Option<UnderWay>,
+    reservations: Reservations,
+    /// True if room that was kept from others may be theirs now, although it has not grown.
+    has_released: bool,
 }
 
 /// A round that is not over.
@@ -49,7 +54,8 @@ struct UnderWay {
 impl Placer {
     /// Decides on placements in the state `at` an entry of the log, the most important tasks first.
     ///
-    /// Costs O(changed classes + placements): independent of queue length and fleet size.
+    /// Costs O(changed classes + placements): independent of queue length and fleet size. A pass that places
+    /// something also looks at a bounded number of classes that it has overtaken.
     #[must_use]
     pub(crate) fn pass(
         &mut self,
@@ -58,53 +64,118 @@ impl Placer {
         strategy: Strategy,
         bounds: Bounds,
     ) -> Vec<Assignment> {
+        self.has_released |= self.reservations.review(state);
+        if self.has_released && self.under_way.is_none() {
+            self.settled = Since::Unknown;
+            self.has_released = false;
+        }
         let UnderWay { began_at, from } =
             self.under_way.unwrap_or(UnderWay { began_at: state.moment(at), from: Rank::FIRST });
 
         let mut plan = state.plan();
+        let reserved = self.reservations.keep_in(state, &mut plan);
         let mut line = Line::new(state, self.settled, from);
         let probes_max = line.probes().saturating_add(bounds.probes);
-        let mut choice =
-            Choice { state, preference: preference(strategy), without_room: BTreeSet::new() };
+        let mut choice = Choice {
+            state,
+            preference: preference(strategy),
+            reserved,
+            without_room: BTreeSet::new(),
+        };
 
-        let mut placements = Vec::new();
-        // One class at least, or a round might never end.
-        let mut has_tried = false;
-        while let Some(mut waiting) = line.next() {
-            loop {
-                let probes = plan.probes().saturating_add(line.probes());
-                if placements.len() >= bounds.placements || (has_tried && probes >= probes_max) {
-                    self.under_way = Some(UnderWay { began_at, from: waiting.rank });
-                    return placements;
-                }
+        let mut placed = Placed::default();
+        let stopped_at =
+            fill((&mut line, &mut choice), &mut plan, (bounds, probes_max), &mut placed);
 
-                has_tried = true;
-                let Some(worker) = choice.place(&mut plan, &waiting) else { break };
-                placements.push(Assignment { task: waiting.task, worker });
-                let Some(next) = waiting.next(state) else { break };
-                if line.peek().is_some_and(|other| other < next.rank) {
-                    line.put_back(next);
-                    break;
-                }
-                waiting = next;
-            }
+        let Placed { assignments, last } = placed;
+        if let Some(last) = last {
+            let tasks = assignments.iter().map(|one| one.task).collect();
+            let moment = (last, began_at.index());
+            self.has_released |= self.reservations.protect(state, &mut plan, moment, &tasks);
         }
+        self.under_way = stopped_at.map(|from| UnderWay { began_at, from });
+        if stopped_at.is_none() {
+            self.settled = Since::Then(began_at);
+        }
+        assignments
+    }
 
-        self.settled = Since::Then(began_at);
-        self.under_way = None;
-        placements
+    /// Decides on tasks that wait at their workers for others to end.
+    #[must_use]
+    pub(crate) fn ahead(
+        &mut self,
+        state: &State,
+        at: LogIndex,
+        wishes: &[Wish],
+    ) -> Vec<Assignment> {
+        self.has_released |= self.reservations.review(state);
+        let (assignments, last) = ahead::ahead(state, wishes, &self.reservations);
+        if let Some(last) = last {
+            let tasks = assignments.iter().map(|one| one.task).collect();
+            let mut plan = state.plan();
+            self.reservations.keep_in(state, &mut plan);
+            self.has_released |= self.reservations.protect(state, &mut plan, (last, at), &tasks);
+        }
+        assignments
+    }
+
+    /// Returns the number of workers that are reserved for tasks.
+    pub(crate) fn reserved(&self) -> usize {
+        self.reservations.len()
     }
 
     /// Tells whether the last pass has ended its round.
     #[must_use]
     pub(crate) const fn is_over(&self) -> bool {
-        self.under_way.is_none()
+        self.under_way.is_none() && !self.has_released
     }
 
     /// Handles placements that were not committed as decided: the next round considers every class.
     pub(crate) fn on_refused(&mut self) {
-        *self = Self::default();
+        let reservations = std::mem::take(&mut self.reservations);
+        *self = Self { reservations, ..Self::default() };
     }
+}
+
+/// Placements of one pass.
+#[derive(Default)]
+struct Placed {
+    assignments: Vec<Assignment>,
+    /// Rank of the least important of the tasks.
+    last: Option<Rank>,
+}
+
+/// Places the tasks of a line until it is over or a bound is reached. Returns the rank with which the next
+/// pass begins, if there is a rest.
+fn fill<'a>(
+    (line, choice): (&mut Line<'a>, &mut Choice<'a>),
+    plan: &mut Plan<'_>,
+    (bounds, probes_max): (Bounds, usize),
+    placed: &mut Placed,
+) -> Option<Rank> {
+    // One class at least, or a round might never end.
+    let mut has_tried = false;
+    while let Some(mut waiting) = line.next() {
+        loop {
+            let probes = plan.probes().saturating_add(line.probes());
+            let is_full = placed.assignments.len() >= bounds.placements;
+            if is_full || (has_tried && probes >= probes_max) {
+                return Some(waiting.rank);
+            }
+
+            has_tried = true;
+            let Some(worker) = choice.place(plan, &waiting) else { break };
+            placed.assignments.push(Assignment { task: waiting.task, worker });
+            placed.last = placed.last.max(Some(waiting.rank));
+            let Some(next) = waiting.next(line.state) else { break };
+            if line.peek().is_some_and(|other| other < next.rank) {
+                line.put_back(next);
+                break;
+            }
+            waiting = next;
+        }
+    }
+    None
 }
 
 /// The classes that a pass considers, the most important first.
@@ -175,15 +246,26 @@ impl Waiting<'_> {
 struct Choice<'a> {
     state: &'a State,
     preference: Preference,
+    reserved: Vec<Reservation<'a>>,
     /// Classes with workers that were avoided without finding another one: the next task that
     /// avoids the same workers waits as well.
     without_room: BTreeSet<(&'a Class, Vec<WorkerId>)>,
 }
 
 impl<'a> Choice<'a> {
+    /// Chooses a worker for a task: one that is reserved where it may use that.
+    fn place(&mut self, plan: &mut Plan<'_>, waiting: &Waiting<'a>) -> Option<WorkerId> {
+        self.place_beside_reserved(plan, waiting)
+            .or_else(|| reservation::place(self.state, plan, &self.reserved, waiting))
+    }
+
     /// Chooses a worker for a task. A task that has failed to start is kept from the workers where
     /// it did while another one could take it, now or later: the workers may be to blame.
-    fn place(&mut self, plan: &mut Plan<'_>, waiting: &Waiting<'a>) -> Option<WorkerId> {
+    fn place_beside_reserved(
+        &mut self,
+        plan: &mut Plan<'_>,
+        waiting: &Waiting<'a>,
+    ) -> Option<WorkerId> {
         let class = waiting.class;
         if !waiting.is_apart {
             return plan.place(class, self.preference);

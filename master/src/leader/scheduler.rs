@@ -8,7 +8,7 @@ use raft_store::{Committed, ProposeError};
 use tokio::time::Instant;
 
 use super::duty::{Duty, Wait};
-use super::placement::{Bounds, Placer, ahead};
+use super::placement::{Bounds, Placer};
 use super::state::LeaderState;
 use crate::settings::SettingsInForce;
 
@@ -47,8 +47,12 @@ impl Scheduler {
         if wishes.is_empty() {
             return Ok(false);
         }
-        let assignments = self.leader.node.reader().with(|state| {
-            if state.meta().level < Ahead::LEVEL { Vec::new() } else { ahead(state, &wishes) }
+        let placer = &mut self.placer;
+        let assignments = self.leader.node.reader().with_applied(|state, applied| {
+            if state.meta().level < Ahead::LEVEL {
+                return Vec::new();
+            }
+            placer.ahead(state, applied.index, &wishes)
         });
         if assignments.is_empty() {
             return Ok(false);
@@ -89,6 +93,7 @@ impl Duty for Scheduler {
                 let strategy = settings.of(state).scheduler.strategy;
                 placer.pass(state, applied.index, strategy, PASS)
             });
+            self.leader.metrics.set_reserved(self.placer.reserved());
             if !assignments.is_empty() {
                 self.assign(assignments).await?;
                 continue;

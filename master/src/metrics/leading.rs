@@ -90,6 +90,7 @@ pub(super) struct Leading {
     stale: Family<Label, Counter>,
     dispatch_failures: Family<Label, Counter>,
     given_ahead: Counter,
+    reserved: Gauge,
     scheduled_runs: Family<Label, Counter>,
     clock_offsets: Family<Peer, Gauge<f64, AtomicU64>>,
 }
@@ -128,6 +129,7 @@ impl Leading {
             stale: Family::default(),
             dispatch_failures: Family::default(),
             given_ahead: Counter::default(),
+            reserved: Gauge::default(),
             scheduled_runs: Family::default(),
             clock_offsets: Family::default(),
         };
@@ -181,6 +183,10 @@ impl Leading {
 
     pub(super) fn on_given_ahead(&self, count: usize) {
         self.given_ahead.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
+    pub(super) fn set_reserved(&self, count: usize) {
+        self.reserved.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     pub(super) fn on_attempt_ended(&self, outcome: AttemptOutcomeKind) {
@@ -238,6 +244,11 @@ impl Leading {
             "attempts_given_ahead",
             "Attempts given to workers ahead of the room for them",
             leading.given_ahead,
+        );
+        to.register(
+            "workers_reserved",
+            "Workers that are reserved for tasks that others have overtaken",
+            leading.reserved,
         );
         to.register("schedule_runs", "Runs of schedules decided about", leading.scheduled_runs);
         to.register("stale_rejections", "Messages refused as outdated", leading.stale);

@@ -103,6 +103,12 @@ impl Head {
         self.rank.task
     }
 
+    /// Returns the log position since which it has been waiting.
+    #[must_use]
+    pub const fn arrived(&self) -> LogIndex {
+        self.arrived
+    }
+
     const fn queueing(&self) -> (Timestamp, TaskId) {
         (self.queued_at, self.rank.task)
     }
@@ -158,6 +164,8 @@ pub(crate) struct Backlog {
     arrivals: BTreeMap<(LogIndex, TaskId), Head>,
     /// Tasks of all heads, in the order in which they were queued.
     queueings: BTreeSet<(Timestamp, TaskId)>,
+    /// All heads, the most important first.
+    ranks: BTreeMap<Rank, Head>,
     /// Number of heads that stand for a single task.
     apart: usize,
 }
@@ -210,6 +218,7 @@ impl Backlog {
         tree.insert(head.clone());
         self.apart += usize::from(head.is_apart());
         self.queueings.insert(head.queueing());
+        self.ranks.insert(head.rank, head.clone());
         self.arrivals.insert(head.arrival(), head.clone());
     }
 
@@ -218,6 +227,7 @@ impl Backlog {
         if self.arrivals.remove(&head.arrival()).is_some() {
             self.apart -= usize::from(head.is_apart());
             self.queueings.remove(&head.queueing());
+            self.ranks.remove(&head.rank);
         }
         match Place::of(&head.class) {
             Place::Anywhere => self.anywhere.remove(head),
@@ -256,6 +266,11 @@ impl Backlog {
     /// Returns the waiting task that was queued first.
     pub(crate) fn oldest(&self) -> Option<TaskId> {
         self.queueings.first().map(|(_, task)| *task)
+    }
+
+    /// Returns all heads, the most important first.
+    pub(crate) fn by_rank(&self) -> impl Iterator<Item = &Head> {
+        self.ranks.values()
     }
 
     fn arrived_after(&self, index: LogIndex) -> impl Iterator<Item = &Head> {

@@ -4,12 +4,14 @@
 //! over all workers.
 
 mod label_filter;
+mod reserved;
 mod tree;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use self::label_filter::LabelFilter;
+use self::reserved::Reserved;
 pub(crate) use self::tree::UpperBound;
 use self::tree::{Tree, Wanted};
 use crate::treap::Element;
@@ -61,6 +63,8 @@ pub struct Plan<'a> {
     tree: Tree,
     /// Workers with planned placements.
     changed: BTreeMap<WorkerId, Arc<Entry>>,
+    /// Workers that are reserved, whose entries have only what is free beside that.
+    reserved: BTreeMap<WorkerId, Reserved>,
     probes: usize,
 }
 
@@ -150,7 +154,13 @@ impl CapacityIndex {
 
     /// Starts a plan from what is free now.
     pub(crate) fn plan(&self) -> Plan<'_> {
-        Plan { index: self, tree: self.tree.clone(), changed: BTreeMap::new(), probes: 0 }
+        Plan {
+            index: self,
+            tree: self.tree.clone(),
+            changed: BTreeMap::new(),
+            reserved: BTreeMap::new(),
+            probes: 0,
+        }
     }
 }
 
@@ -187,12 +197,30 @@ impl Plan<'_> {
         };
 
         let before = Arc::clone(found?);
-        let after = Arc::new(before.after(&class.resources));
         let worker = before.worker.id.clone();
-        self.tree.remove(&before);
-        self.tree.insert(Arc::clone(&after));
-        self.changed.insert(worker.clone(), after);
+        self.take(before, &class.resources);
         Some(worker)
+    }
+
+    /// Takes resources of a worker.
+    fn take(&mut self, before: Arc<Entry>, resources: &Resources) {
+        let after = match self.reserved.get_mut(&before.worker.id) {
+            Some(reserved) => reserved.after(&before, resources),
+            None => before.after(resources),
+        };
+        self.replace(&before, after);
+    }
+
+    fn replace(&mut self, before: &Arc<Entry>, after: Entry) {
+        let after = Arc::new(after);
+        self.tree.remove(before);
+        self.tree.insert(Arc::clone(&after));
+        self.changed.insert(after.worker.id.clone(), after);
+    }
+
+    /// Returns what the plan knows of a worker that takes tasks.
+    fn entry(&self, worker: &WorkerId) -> Option<&Arc<Entry>> {
+        self.changed.get(worker).or_else(|| self.index.entries.get(worker))
     }
 
     /// Returns whether a worker outside `shunned` could take a task of this class, at once or after

@@ -7,7 +7,8 @@ use cluster_state::{
     Assignment, Class, Epoch, Resources, Scheduling, State, TaskId, Worker, WorkerId,
 };
 
-use super::{Line, Waiting};
+use super::reservation::Reservations;
+use super::{Line, Rank, Waiting};
 
 /// Most placements of one pass: see the scheduler's bounds.
 const PLACEMENTS_MAX: usize = 2_000;
@@ -34,6 +35,8 @@ struct Given<'a> {
     next: BTreeMap<&'a Class, Option<Waiting<'a>>>,
     /// Those that stand for themselves alone.
     apart: BTreeSet<TaskId>,
+    /// Rank of the least important of them.
+    last: Option<Rank>,
 }
 
 impl<'a> Given<'a> {
@@ -46,6 +49,7 @@ impl<'a> Given<'a> {
     }
 
     fn note(&mut self, given: &Waiting<'a>, next: Option<Waiting<'a>>) {
+        self.last = self.last.max(Some(given.rank));
         if given.is_apart {
             self.apart.insert(given.task);
         } else {
@@ -55,12 +59,18 @@ impl<'a> Given<'a> {
 }
 
 /// Decides on tasks to wait at the workers that wish for some. The caller has seen that no waiting task can
-/// be placed.
+/// be placed. Returns the rank of the least important of them, too.
+///
+/// A worker that is reserved gets nothing less important than the task for which it is.
 ///
 /// Costs O(wishes + placements), and a look at each class that could run on a worker if it were empty and
 /// has no place there, within the bound on all looks.
 #[must_use]
-pub(crate) fn ahead<'a>(state: &'a State, wishes: &'a [Wish]) -> Vec<Assignment> {
+pub(super) fn ahead<'a>(
+    state: &'a State,
+    wishes: &'a [Wish],
+    reservations: &Reservations,
+) -> (Vec<Assignment>, Option<Rank>) {
     let mut placements = Vec::new();
     let (mut given, mut looks) = (Given::default(), LOOKS_MAX);
     for wish in wishes {
@@ -76,11 +86,13 @@ pub(crate) fn ahead<'a>(state: &'a State, wishes: &'a [Wish]) -> Vec<Assignment>
             continue;
         }
         let most = wish.most.saturating_sub(there).min(left);
-        let tasks = fill(state, (worker, &wish.places), most, &mut given, &mut looks);
+        let up_to = reservations.rank_of(state, &wish.worker);
+        let found = (&**worker, wish.places.as_slice(), up_to);
+        let tasks = fill(state, found, most, &mut given, &mut looks);
         let placed = tasks.into_iter().map(|task| Assignment { task, worker: wish.worker.clone() });
         placements.extend(placed);
     }
-    placements
+    (placements, given.last)
 }
 
 fn may_wait(worker: &Worker, wish: &Wish) -> bool {
@@ -90,10 +102,10 @@ fn may_wait(worker: &Worker, wish: &Wish) -> bool {
         && !worker.health.is_on_probation()
 }
 
-/// Chooses up to that many tasks for one worker, the most important first.
+/// Chooses up to that many tasks for one worker, the most important first, up to a rank if there is one.
 fn fill<'a>(
     state: &'a State,
-    (worker, places): (&'a Worker, &[Resources]),
+    (worker, places, up_to): (&'a Worker, &[Resources], Option<Rank>),
     most: usize,
     given: &mut Given<'a>,
     looks: &mut usize,
@@ -103,6 +115,7 @@ fn fill<'a>(
     while tasks.len() < most
         && *looks > 0
         && let Some(found) = line.next()
+        && up_to.is_none_or(|rank| found.rank <= rank)
     {
         *looks -= 1;
         let has_place = places.iter().any(|place| place.holds(&found.class.resources));
@@ -113,6 +126,9 @@ fn fill<'a>(
         if line.peek().is_some_and(|other| other < waiting.rank) {
             line.put_back(waiting);
             continue;
+        }
+        if up_to.is_some_and(|rank| waiting.rank > rank) {
+            break;
         }
 
         tasks.push(waiting.task);

@@ -14,6 +14,7 @@ use super::*;
 
 mod ahead;
 mod explanations;
+mod reservations;
 mod rounds;
 
 const AMPLE: Bounds = Bounds { placements: 1_000, probes: usize::MAX };
@@ -84,6 +85,10 @@ impl Script {
     }
 
     fn tasks(&mut self, count: usize, class: &Class) {
+        self.tasks_with(count, class, None);
+    }
+
+    fn tasks_with(&mut self, count: usize, class: &Class, run_timeout: Option<Duration>) {
         let spec = Arc::new(TaskSpec {
             name: None,
             command: vec!["true".to_owned()],
@@ -92,7 +97,7 @@ impl Script {
             class: Arc::new(class.clone()),
             max_attempts: 3,
             retry_backoff: Duration::from_secs(1),
-            run_timeout: None,
+            run_timeout,
             on_disconnect: cluster_state::OnDisconnect::Keep,
             labels: cluster_state::TextMap::default(),
             secret_env: cluster_state::SecretMap::default(),
@@ -102,6 +107,19 @@ impl Script {
             tasks: vec![spec; count],
             idempotency_key: None,
         }));
+    }
+
+    /// Places tasks, and returns the verdicts.
+    fn assign(&mut self, command: AssignTasks) -> Vec<Result<(), cluster_state::Rejection>> {
+        self.index += 1;
+        let command = Command::AssignTasks(command);
+        let proposal = Proposal { proposed_at: Timestamp(self.now), command };
+        match self.state.apply(LogIndex(self.index), proposal).reply {
+            Ok(cluster_state::Reply::Assigned(verdicts)) => {
+                verdicts.into_iter().map(|verdict| verdict.map(drop)).collect()
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     fn pass(&self, placer: &mut Placer, strategy: Strategy, bounds: Bounds) -> Vec<Assignment> {

@@ -27,6 +27,14 @@ pub struct Moment {
     pub(crate) changes: u64,
 }
 
+impl Moment {
+    /// Returns the log position.
+    #[must_use]
+    pub const fn index(&self) -> LogIndex {
+        self.index
+    }
+}
+
 /// Beyond this number of workers with new room, all workers are searched as one: that costs less
 /// than finding out which of them has which label.
 const GROWN_MAX: usize = 64;

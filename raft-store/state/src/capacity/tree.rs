@@ -17,6 +17,8 @@ pub(super) type Tree = Treap<Arc<Entry>>;
 pub(crate) struct UpperBound {
     /// The most of each kind of resource that is free on any of them.
     pub(crate) most: Resources,
+    /// The most of each kind that any of them has in total.
+    largest: Resources,
     /// Labels that occur on them.
     labels: LabelFilter,
 }
@@ -30,6 +32,7 @@ impl UpperBound {
     /// Extends the bound to other workers.
     fn join(&mut self, other: &Self) {
         self.most.raise_to(&other.most);
+        self.largest.raise_to(&other.largest);
         self.labels = self.labels.union(other.labels);
     }
 }
@@ -47,7 +50,7 @@ impl Element for Arc<Entry> {
     }
 
     fn summary(&self) -> UpperBound {
-        UpperBound { most: self.free.clone(), labels: self.labels }
+        UpperBound { most: self.free.clone(), largest: self.worker.total(), labels: self.labels }
     }
 
     fn join(summary: &mut UpperBound, other: &UpperBound) {
@@ -80,6 +83,21 @@ impl<'a> Wanted<'a> {
             && entry.labels.contains(self.labels)
             && self.class.allows(&entry.worker)
             && !self.shunned.contains(&entry.worker.id)
+    }
+
+    /// Returns whether this worker may run the task and has room for it when it is empty.
+    pub(super) fn could_fit(&self, entry: &Entry) -> bool {
+        let worker = &entry.worker;
+        !worker.health.is_on_probation()
+            && worker.specs.as_ref().is_some_and(|specs| specs.total.holds(&self.class.resources))
+            && entry.labels.contains(self.labels)
+            && self.class.allows(worker)
+            && !self.shunned.contains(&worker.id)
+    }
+
+    fn could_fit_below(&self, node: &Node<Arc<Entry>>) -> bool {
+        node.summary.largest.holds(&self.class.resources)
+            && node.summary.labels.contains(self.labels)
     }
 
     fn may_fit_below(&self, node: &Node<Arc<Entry>>) -> bool {
@@ -126,4 +144,22 @@ pub(super) fn last<'a>(
     found
         .or_else(|| wanted.fits(&node.element).then_some(&node.element))
         .or_else(|| last(&node.left, wanted, probes))
+}
+
+/// Finds the emptiest worker that would fit if it were empty. Adds the number of visited nodes to
+/// `probes`.
+pub(super) fn first_suited<'a>(
+    link: &'a Link<Arc<Entry>>,
+    wanted: &Wanted<'_>,
+    probes: &mut usize,
+) -> Option<&'a Arc<Entry>> {
+    let node = link.as_deref()?;
+    *probes += 1;
+    if !wanted.could_fit_below(node) {
+        return None;
+    }
+    let found = first_suited(&node.left, wanted, probes);
+    found
+        .or_else(|| wanted.could_fit(&node.element).then_some(&node.element))
+        .or_else(|| first_suited(&node.right, wanted, probes))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::State;
 use crate::index::ClassQueue;
 use crate::{
-    Candidates, Class, LogIndex, Moment, Plan, Rank, Resources, Since, Task, Worker, WorkerId,
+    Candidates, Class, Head, LogIndex, Moment, Plan, Rank, Resources, Since, Task, Worker, WorkerId,
 };
 
 impl State {
@@ -32,6 +32,12 @@ impl State {
     #[must_use]
     pub fn oldest_waiting(&self) -> Option<&Arc<Task>> {
         self.task(self.index.backlog().oldest()?)
+    }
+
+    /// Returns the next task of each waiting class, and those that stand for themselves, the most important
+    /// first.
+    pub fn heads(&self) -> impl Iterator<Item = &Head> {
+        self.index.backlog().by_rank()
     }
 
     /// Returns the current moment. The caller says `at` which entry of the log that is.

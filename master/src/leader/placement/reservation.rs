@@ -1,0 +1,221 @@
+//! Reserves workers for tasks that less important ones have overtaken, so that a large task is not
+//! starved by small ones.
+//!
+//! A reserved worker is given nothing that could delay its task: only what fits beside the task and
+//! everything that runs there, what ends by its `run_timeout` before the task could begin, and what is more
+//! important. So the worker empties, and the task begins when its attempts have ended, at the latest.
+
+use std::cell::{Cell, OnceCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use cluster_state::{
+    Class, LogIndex, Plan, Rank, State, Task, TaskId, TaskState, Timestamp, WorkerId,
+};
+
+use super::Waiting;
+
+/// Reservations at once. Each may keep a part of a worker idle, and costs each pass a look.
+const RESERVATIONS_MAX: usize = 32;
+/// Waiting classes that one pass looks at to find those that were overtaken.
+const LOOKS_MAX: usize = 128;
+/// Time from the decision to the start of an attempt, within which it is not yet running out.
+const START_MARGIN: Duration = Duration::from_secs(10);
+
+/// Workers that are reserved, each for one task.
+///
+/// They are the leader's own memory: the next one makes its own. Nothing is reserved in the state, so
+/// whatever becomes of a worker or a task, a reservation can neither leak nor block what the state allows.
+#[derive(Debug, Default)]
+pub(crate) struct Reservations {
+    by_worker: BTreeMap<WorkerId, TaskId>,
+}
+
+/// A reservation in a pass.
+pub(super) struct Reservation<'a> {
+    worker: WorkerId,
+    task: &'a Task,
+    rank: Rank,
+    /// Time from which the task fits there, however long the attempts there last; none where one of
+    /// them may last for ever.
+    due: OnceCell<Option<Timestamp>>,
+    /// True if something more important was placed there, of which `due` does not know.
+    is_deferred: Cell<bool>,
+}
+
+impl Reservation<'_> {
+    fn due(&self, state: &State) -> Option<Timestamp> {
+        *self.due.get_or_init(|| due(state, &self.worker, &self.task.spec.class))
+    }
+}
+
+impl Reservations {
+    /// Returns the rank of the task for which a worker is reserved.
+    pub(super) fn rank_of(&self, state: &State, worker: &WorkerId) -> Option<Rank> {
+        let task = self.by_worker.get(worker)?;
+        state.task(*task).map(|task| Rank::of(task))
+    }
+
+    /// Returns the reserved workers, each with the task for which it is.
+    #[cfg(test)]
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&WorkerId, TaskId)> {
+        self.by_worker.iter().map(|(worker, task)| (worker, *task))
+    }
+
+    /// Returns the number of reserved workers.
+    pub(crate) fn len(&self) -> usize {
+        self.by_worker.len()
+    }
+
+    /// Drops reservations of tasks that do not wait any more, and of workers that cannot run them now.
+    /// Returns whether there were any: others may have their room.
+    pub(super) fn review(&mut self, state: &State) -> bool {
+        let before = self.by_worker.len();
+        if before == 0 {
+            return false;
+        }
+        let plan = state.plan();
+        self.by_worker.retain(|worker, task| {
+            let task = state.task(*task).filter(|task| task.state == TaskState::Queued);
+            task.is_some_and(|task| {
+                plan.is_suited(worker, &task.spec.class, &task.failed_to_start_on())
+            })
+        });
+        self.by_worker.len() < before
+    }
+
+    /// Keeps what is reserved from others in a plan.
+    pub(super) fn keep_in<'a>(
+        &self,
+        state: &'a State,
+        plan: &mut Plan<'_>,
+    ) -> Vec<Reservation<'a>> {
+        let mut kept = Vec::with_capacity(self.by_worker.len());
+        for (worker, task) in &self.by_worker {
+            let Some(task) = state.task(*task) else { continue };
+            plan.reserve(worker, &task.spec.class);
+            let (worker, rank) = (worker.clone(), Rank::of(task));
+            let (due, is_deferred) = (OnceCell::new(), Cell::new(false));
+            kept.push(Reservation { worker, task, rank, due, is_deferred });
+        }
+        kept
+    }
+
+    /// Reserves workers for waiting tasks that were overtaken: of two tasks the less important one was
+    /// placed, of rank `last` at most, by a plan that was made from what had `arrived`. Moves reservations
+    /// to workers that are closer to having the room. Returns whether any has moved.
+    pub(super) fn protect(
+        &mut self,
+        state: &State,
+        plan: &mut Plan<'_>,
+        (last, arrived): (Rank, LogIndex),
+        placed: &BTreeSet<TaskId>,
+    ) -> bool {
+        let mut has_moved = false;
+        let overtaken = state.heads().take_while(|head| head.rank() < last);
+        for head in overtaken.take(LOOKS_MAX).filter(|head| head.arrived() <= arrived) {
+            if placed.contains(&head.task()) {
+                continue;
+            }
+            let Some(task) = state.task(head.task()) else { continue };
+            let class = &task.spec.class;
+            let known = self.by_worker.iter().find(|(_, reserved)| **reserved == task.id);
+            let known = known.map(|(worker, _)| worker.clone());
+            if known.is_none() && self.by_worker.len() >= RESERVATIONS_MAX {
+                break;
+            }
+            let Some(found) = plan.emptiest_suited(class, &task.failed_to_start_on()) else {
+                continue;
+            };
+            if let Some(known) = known {
+                if !is_closer(state, plan, (&found, &known), class) {
+                    continue;
+                }
+                self.by_worker.remove(&known);
+                has_moved = true;
+            }
+            plan.reserve(&found, class);
+            self.by_worker.insert(found, task.id);
+        }
+        has_moved
+    }
+}
+
+/// Returns whether a worker is closer to having room for a task than the one that is reserved for it.
+///
+/// What a reserved worker lacks never grows while no end of its attempts is known, and the time by which
+/// they end never rises otherwise. A move makes one of them smaller and the other no greater, so
+/// moves come to an end and delay nothing for ever.
+fn is_closer(
+    state: &State,
+    plan: &Plan<'_>,
+    (found, known): (&WorkerId, &WorkerId),
+    class: &Class,
+) -> bool {
+    // The ends of what was just placed are not known yet.
+    if !plan.is_untouched(found) || plan.lack(found, class) >= plan.lack(known, class) {
+        return false;
+    }
+    match (due(state, found, class), due(state, known, class)) {
+        (_, None) => true,
+        (None, Some(_)) => false,
+        (Some(found), Some(known)) => found <= known,
+    }
+}
+
+/// Finds a reserved worker that may be used for a waiting task all the same.
+pub(super) fn place(
+    state: &State,
+    plan: &mut Plan<'_>,
+    reservations: &[Reservation<'_>],
+    waiting: &Waiting<'_>,
+) -> Option<WorkerId> {
+    if reservations.is_empty() {
+        return None;
+    }
+    let task = state.task(waiting.task)?;
+    let shunned = task.failed_to_start_on();
+    let ends_by = task.spec.run_timeout.map(|run| state.meta().now.after(run).after(START_MARGIN));
+    let comes_before = |one: &Reservation<'_>| waiting.rank <= one.rank;
+    // Its own comes first.
+    let (own, others) = (
+        reservations.iter().filter(|one| one.rank == waiting.rank),
+        reservations.iter().filter(|one| one.rank != waiting.rank),
+    );
+    let mut suited = own.chain(others).filter(|one| !shunned.contains(&one.worker));
+    let found = suited.find(|one| {
+        let ends_in_time = || {
+            let due = ends_by.filter(|_| !one.is_deferred.get()).and_then(|_| one.due(state));
+            ends_by.zip(due).is_some_and(|(end, due)| end <= due)
+        };
+        (comes_before(one) || ends_in_time()) && plan.place_on_reserved(waiting.class, &one.worker)
+    })?;
+    if comes_before(found) {
+        found.is_deferred.set(true);
+    }
+    Some(found.worker.clone())
+}
+
+/// Returns the time by which a worker has room for a task of a class, if all its attempts last as long as
+/// they may; none where that may be for ever.
+fn due(state: &State, worker: &WorkerId, class: &Class) -> Option<Timestamp> {
+    let now = state.meta().now;
+    let mut free = state.free_on(worker)?.clone();
+    if free.holds(&class.resources) {
+        return Some(now);
+    }
+    let attempts = state.load(worker).into_iter().flat_map(|load| &load.attempts);
+    let ends = attempts.filter_map(|id| {
+        let task = state.task(*id)?;
+        let attempt = task.live_attempt()?;
+        // One that is over time ends at any moment.
+        let start = attempt.started_at.unwrap_or(attempt.assigned_at);
+        Some((start.after(task.spec.run_timeout?).max(now), task))
+    });
+    let mut ends = ends.collect::<Vec<_>>();
+    ends.sort_by_key(|(end, task)| (*end, task.id));
+    ends.into_iter().find_map(|(end, task)| {
+        free = free.checked_add(&task.spec.class.resources)?;
+        free.holds(&class.resources).then_some(end)
+    })
+}
