@@ -173,7 +173,7 @@ function Connection({ status }: { status: ClusterStatus | undefined }) {
   );
   const age = Math.floor((now.value - state.since) / 1_000) * 1_000;
   return (
-    <div class="notice bad" role="alert" aria-live="off">
+    <div class="notice bad">
       <strong>Disconnected since {clock(state.since)}</strong>
       <span>
         {span(age)} without events: {state.why}. What is shown may be outdated.

@@ -1,5 +1,6 @@
 // Requests to the master that has served the page.
 import { signal } from '@preact/signals';
+import { onServerDate } from '../live/clock';
 import { ProblemError, readProblem } from './problem';
 import { requestIdOf } from './request-id';
 
@@ -56,6 +57,7 @@ export async function send(path: string, options: Options = {}): Promise<Respons
   if (options.body !== undefined) init.body = JSON.stringify(options.body);
   if (options.signal) init.signal = options.signal;
   const response = await fetch(path, init);
+  onServerDate(response.headers.get('date'));
   if (response.ok) return response;
   const problem = readProblem(response.status, await response.text());
   // The answer to a token that was replaced meanwhile says nothing about the new one.

@@ -47,8 +47,6 @@ export interface Notable {
 }
 
 export class LiveState {
-  /** When it began to count, in seconds since the epoch. */
-  readonly since = Date.now() / 1_000;
   readonly tasks = new LatestMap<string, TaskStatus>(TASKS_MAX);
   readonly workers = new LatestMap<string, WorkerStatus>(WORKERS_MAX);
   readonly usage = new LatestMap<string, Usage>(WORKERS_MAX);
@@ -59,6 +57,17 @@ export class LiveState {
   feed: Notable[] = [];
   private readonly queuedAt = new LatestMap<string, number>(WAITING_MAX);
   private notables = 0;
+  private first: number | null = null;
+
+  /** Says that events are being counted from a time on, in seconds since the epoch. */
+  begin(second: number): void {
+    this.first ??= second;
+  }
+
+  /** Time from which on events were counted; null before that. */
+  get since(): number | null {
+    return this.first;
+  }
 
   /** Takes an event and returns what it has changed, as bits. */
   apply(event: ClusterEvent): number {

@@ -2,6 +2,7 @@
 import type { ReadonlySignal } from '@preact/signals';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { type Answer, signInReason, token } from '../api/client';
+import { currentTime } from './clock';
 import { ticks } from './store';
 
 export interface Resource<T> {
@@ -124,7 +125,7 @@ class Reading<T> {
     try {
       const answer = await this.load(abort.signal);
       if (this.isStopped) return;
-      this.tell({ data: answer.body, error: undefined, at: Date.now(), staleMs: answer.staleMs });
+      this.tell({ data: answer.body, error: undefined, at: currentTime(), staleMs: answer.staleMs });
     } catch (error) {
       if (this.isStopped) return;
       this.tell({ error });

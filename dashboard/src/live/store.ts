@@ -1,5 +1,6 @@
 // The live state of this page, and signals that say that a part of it has changed.
-import { signal } from '@preact/signals';
+import { computed, type ReadonlySignal, signal } from '@preact/signals';
+import { currentTime } from './clock';
 import { Changed, LiveState } from './reducer';
 import { EventStream } from './stream';
 
@@ -18,6 +19,16 @@ export const ticks = {
   /** Everything that was read before may be outdated. */
   gap: signal(0),
 };
+
+/** Changes with each event of that task. */
+export function taskIndex(id: string): ReadonlySignal<number> {
+  return computed(() => (ticks.tasks.value >= 0 ? (live.tasks.get(id)?.index ?? 0) : 0));
+}
+
+/** Changes with each event of that worker. */
+export function workerIndex(id: string): ReadonlySignal<number> {
+  return computed(() => (ticks.workers.value >= 0 ? (live.workers.get(id)?.index ?? 0) : 0));
+}
 
 let pending: number = Changed.nothing;
 let isScheduled = false;
@@ -41,6 +52,7 @@ export const stream = new EventStream({
     setTimeout(flush, FLUSH_MS);
   },
   onGap() {
+    live.begin(currentTime() / 1_000);
     ticks.gap.value += 1;
   },
 });

@@ -3,6 +3,7 @@
 import { type Signal, signal } from '@preact/signals';
 import { send, signInReason, token } from '../api/client';
 import { ProblemError, wordsOf } from '../api/problem';
+import { currentTime } from './clock';
 import { type ClusterEvent, parseEvent } from './events';
 import { pauseAfter } from './pause';
 import { SseParser } from './sse';
@@ -59,7 +60,7 @@ export class EventStream {
     clearTimeout(this.timer);
     this.attempt?.abort();
     this.attempt = null;
-    this.state.value = { kind: 'paused', since: Date.now() };
+    this.state.value = { kind: 'paused', since: currentTime() };
   }
 
   private async connect(): Promise<void> {
@@ -87,7 +88,7 @@ export class EventStream {
   private onBroken(why: string): void {
     this.failures += 1;
     const before = this.state.value;
-    const since = before.kind === 'disconnected' ? before.since : Date.now();
+    const since = before.kind === 'disconnected' ? before.since : currentTime();
     this.state.value = { kind: 'disconnected', since, why };
     // Without a token every further attempt would be refused, too.
     if (signInReason.value !== null) return;
@@ -124,7 +125,7 @@ export class EventStream {
 
   private onOpen(isResumed: boolean): void {
     this.failures = 0;
-    this.state.value = { kind: 'live', since: Date.now() };
+    this.state.value = { kind: 'live', since: currentTime() };
     if (!isResumed) this.listener.onGap();
   }
 

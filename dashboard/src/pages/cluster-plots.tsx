@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { send } from '../api/client';
 import { seconds } from '../format';
-import { now } from '../live/clock';
+import { currentTime, now } from '../live/clock';
 import { WAIT_STEP_SECONDS } from '../live/reducer';
 import { useResource } from '../live/resource';
 import { live, ticks } from '../live/store';
@@ -34,10 +34,11 @@ function times(second: number, length: number, step: number): number[] {
 export function ThroughputPlot() {
   ticks.tasks.value;
   const second = Math.floor(now.value / 1_000 / RATE_STEP) * RATE_STEP;
+  const since = live.since ?? Number.POSITIVE_INFINITY;
   const at = times(second, SPAN, RATE_STEP);
   // Nobody has counted before the page was opened.
   const rates = (of: typeof live.started) =>
-    of.perSecond(second, SPAN, RATE_STEP).map((rate, point) => ((at[point] ?? 0) > live.since ? rate : null));
+    of.perSecond(second, SPAN, RATE_STEP).map((rate, point) => ((at[point] ?? 0) > since ? rate : null));
   return (
     <Panel title="Throughput" aside={<span class="muted">tasks per second, since this page was opened</span>}>
       <Plot
@@ -74,7 +75,7 @@ export function LatencyPlots() {
     const of = (name: string, quantile: number) =>
       quantileBetween(last.histograms.get(name), next.histograms.get(name), quantile);
     const point = {
-      at: Date.now() / 1_000,
+      at: currentTime() / 1_000,
       commit50: of('cloudai_raft_commit_seconds', 0.5),
       commit99: of('cloudai_raft_commit_seconds', 0.99),
       fsync99: of('cloudai_raft_fsync_seconds', 0.99),

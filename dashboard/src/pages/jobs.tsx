@@ -4,10 +4,9 @@ import type { Job } from '../api/types';
 import { count, span } from '../format';
 import { now } from '../live/clock';
 import { useResource } from '../live/resource';
-import { ticks } from '../live/store';
 import { Empty, Failure, Freshness, Panel, State, Table, Time } from '../ui/basics';
 
-const EVERY_MS = 3_000;
+const EVERY_MS = 2_000;
 
 /** Describes what a job is about. */
 export function selectionText(job: Job): string {
@@ -27,8 +26,6 @@ export function selectionText(job: Job): string {
 export function JobsPage() {
   const jobs = useResource<{ jobs: Job[] }>('jobs', (signal) => read('/api/jobs', signal), {
     everyMs: EVERY_MS,
-    on: [ticks.tasks],
-    gapMs: 1_000,
   });
   const all = jobs.data?.jobs ?? [];
   return (

@@ -1,10 +1,10 @@
 // One task: its way, its attempts, its log.
-import { useState } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 import { order, read } from '../api/client';
 import { type Explanation, FINAL_STATES, type Task } from '../api/types';
 import { commandLine, count, labels, plural, resources, span, words } from '../format';
 import { useResource } from '../live/resource';
-import { live, ticks } from '../live/store';
+import { live, taskIndex, ticks } from '../live/store';
 import { hashOf } from '../router';
 import { refusalFor } from '../session';
 import { Chip, Empty, Facts, Failure, Freshness, Panel, State, Table, Time } from '../ui/basics';
@@ -20,9 +20,10 @@ const waits = (state: string) => ['queued', 'scheduled', 'blocked', 'assigned', 
 
 export function TaskPage({ id }: { id: string }) {
   const path = `/api/tasks/${encodeURIComponent(id)}`;
+  const index = useMemo(() => taskIndex(id), [id]);
   const resource = useResource<Task>(path, (signal) => read(path, signal), {
     everyMs: EVERY_MS,
-    on: [ticks.tasks],
+    on: [index],
     gapMs: 300,
   });
   const task = resource.data;
@@ -112,8 +113,8 @@ function Explain({ id }: { id: string }) {
   const path = `/api/tasks/${encodeURIComponent(id)}/explain`;
   const explanation = useResource<Explanation>(path, (signal) => read(path, signal), {
     everyMs: EVERY_MS,
-    on: [ticks.tasks, ticks.workers],
-    gapMs: 1_000,
+    on: [ticks.workers],
+    gapMs: 2_000,
   });
   const of = explanation.data;
   return (

@@ -1,11 +1,11 @@
 // One worker: what it is, what it uses, what runs there, and its past.
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useMemo, useState } from 'preact/hooks';
 import { read } from '../api/client';
 import type { TaskPage, UsageSample, Worker, WorkerHistory, WorkerMetrics } from '../api/types';
 import { ago, count, labels, percent, resources, words } from '../format';
 import { now } from '../live/clock';
 import { useResource } from '../live/resource';
-import { live, ticks } from '../live/store';
+import { live, ticks, workerIndex } from '../live/store';
 import { hashOf } from '../router';
 import { Chip, Empty, Facts, Failure, Freshness, Panel, State, Table, Time } from '../ui/basics';
 import { Plot } from '../ui/plot';
@@ -18,13 +18,14 @@ const SAMPLES_MAX = 240;
 
 export function WorkerPage({ id }: { id: string }) {
   const path = `/api/workers/${encodeURIComponent(id)}`;
+  const index = useMemo(() => workerIndex(id), [id]);
   const worker = useResource<Worker>(path, (signal) => read(path, signal), {
     everyMs: EVERY_MS,
-    on: [ticks.workers],
+    on: [index],
   });
   const history = useResource<WorkerHistory>(`${path}/history`, (signal) => read(`${path}/history`, signal), {
     everyMs: 15_000,
-    on: [ticks.workers],
+    on: [index],
   });
   const tasks = useResource<TaskPage>(`${path}/tasks`, (signal) => read(`${path}/tasks?limit=50`, signal), {
     everyMs: EVERY_MS,

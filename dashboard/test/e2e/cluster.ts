@@ -5,6 +5,9 @@ import { serveDist } from './front';
 
 /** Below the ports that systems give to clients. */
 const BASE_PORT = Number(process.env.CLOUDAI_DASHBOARD_PORT ?? 18_000);
+/** More than one cluster takes. */
+const PORTS = 300;
+const TRIES_MAX = 20;
 const START_MS = 60_000;
 let clusters = 0;
 
@@ -32,9 +35,19 @@ export class Cluster {
   ) {}
 
   static async start(shape: Shape = {}): Promise<Cluster> {
+    for (let tries = 0; ; tries += 1) {
+      clusters += 1;
+      try {
+        return await Cluster.startAt(BASE_PORT + PORTS * clusters, shape);
+      } catch (error) {
+        // Somebody else's ports: the next ones may be free.
+        if (tries >= TRIES_MAX || !String(error).includes('is in use')) throw error;
+      }
+    }
+  }
+
+  private static async startAt(port: number, shape: Shape): Promise<Cluster> {
     const { masters = 3, workers = 2, executor = 'process', secured = false } = shape;
-    clusters += 1;
-    const port = BASE_PORT + 300 * clusters;
     const counts = ['--masters', String(masters), '--workers', String(workers)];
     const args = ['dev', '--base-port', String(port), ...counts, '--executor', executor];
     const dev = spawn(program('clusterctl'), secured ? args : [...args, '--insecure'], {

@@ -14,6 +14,11 @@ const TYPES: Record<string, string> = {
   txt: 'text/plain; charset=utf-8',
 };
 
+/** As in `master/src/api/static_pages.rs`. */
+const POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
+  "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 export interface Front {
   url: string;
   close: () => Promise<void>;
@@ -32,7 +37,7 @@ export async function serveDist(master: string, take: Taker = () => false): Prom
     const type = TYPES[name.split('.').at(-1) ?? ''] ?? 'application/octet-stream';
     answer.writeHead(file ? 200 : 404, {
       'content-type': type,
-      'content-security-policy': "default-src 'self'",
+      'content-security-policy': POLICY,
     });
     answer.end(file ?? '');
   });
