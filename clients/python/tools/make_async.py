@@ -26,6 +26,7 @@ REPLACED = [
     ),
     ("httpx.Client(", "httpx.AsyncClient("),
     ("httpx.BaseTransport", "httpx.AsyncBaseTransport"),
+    ("httpx.HTTPTransport(", "httpx.AsyncHTTPTransport("),
     ("SyncDriver", "AsyncDriver"),
     ("Iterator", "AsyncIterator"),
     ("def __enter__", "async def __aenter__"),

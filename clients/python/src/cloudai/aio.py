@@ -13,7 +13,7 @@ from .client import CONNECTIONS, EndpointList, context_of
 from .core import cluster_calls, event_calls, log_calls, schedule_calls, task_calls
 from .core.calling import Timeouts
 from .credentials import Credentials, PathLike, from_environment
-from .drivers import AsyncDriver
+from .drivers import KEEP_ALIVE, AsyncDriver
 from .model import (
     ClusterStatus,
     Consistency,
@@ -69,9 +69,11 @@ class AsyncClient:
     ) -> None:
         credentials = Credentials(token, token_file, ca, cert, key)
         self._context = context_of(endpoints, credentials, Timeouts(attempt_timeout, timeout))
-        http = httpx.AsyncClient(
-            verify=credentials.tls(), transport=transport, trust_env=False, limits=CONNECTIONS
-        )
+        if transport is None:
+            transport = httpx.AsyncHTTPTransport(
+                verify=credentials.tls(), limits=CONNECTIONS, socket_options=KEEP_ALIVE
+            )
+        http = httpx.AsyncClient(transport=transport, trust_env=False)
         self._driver = AsyncDriver(http, credentials.bearer())
 
     @classmethod

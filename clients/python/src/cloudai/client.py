@@ -14,7 +14,7 @@ from .core import cluster_calls, event_calls, log_calls, schedule_calls, task_ca
 from .core.calling import Context, Timeouts
 from .core.endpoints import Endpoints, normalized
 from .credentials import Credentials, PathLike, from_environment
-from .drivers import SyncDriver
+from .drivers import KEEP_ALIVE, SyncDriver
 from .model import (
     ClusterStatus,
     Consistency,
@@ -82,9 +82,11 @@ class Client:
     ) -> None:
         credentials = Credentials(token, token_file, ca, cert, key)
         self._context = context_of(endpoints, credentials, Timeouts(attempt_timeout, timeout))
-        http = httpx.Client(
-            verify=credentials.tls(), transport=transport, trust_env=False, limits=CONNECTIONS
-        )
+        if transport is None:
+            transport = httpx.HTTPTransport(
+                verify=credentials.tls(), limits=CONNECTIONS, socket_options=KEEP_ALIVE
+            )
+        http = httpx.Client(transport=transport, trust_env=False)
         self._driver = SyncDriver(http, credentials.bearer())
 
     @classmethod

@@ -18,7 +18,10 @@ from .streams import Opening
 from .task_calls import task
 
 FOLLOW_SILENCE_MAX = 24 * 3600.0
-"""Seconds for which a followed log may be silent: tasks say nothing for hours, and nothing else comes."""
+"""Seconds for which a followed log may be silent: tasks say nothing for hours, and nothing else comes. A
+master's machine that is gone is noticed by the keep-alives of TCP."""
+RESUMED_SILENCE_MAX = 300.0
+"""The same for an output that is read again without harm: a master may hang."""
 ATTEMPT_POLL_FIRST = 0.2
 ATTEMPT_POLL_MAX = 1.0
 """Pauses between two looks for the next attempt of a task, in seconds."""
@@ -106,7 +109,9 @@ def _one_output(context: Context, wanted: LogRequest) -> Program[None]:
     request = get(path("tasks", wanted.task_id, "logs"), parameters)
     call = Call(request, Repeat.READ, context.timeouts)
     can_resume = wanted.stream is not None and wanted.attempt is not None and wanted.tail is None
-    silence = FOLLOW_SILENCE_MAX if wanted.follow else context.timeouts.call
+    silence = context.timeouts.call
+    if wanted.follow:
+        silence = RESUMED_SILENCE_MAX if can_resume else FOLLOW_SILENCE_MAX
     progress = _Progress()
     opening = Opening(context)
     while True:
