@@ -25,7 +25,16 @@ const FEED_MAX = 100;
 export const WAIT_STEP_SECONDS = 10;
 
 /** Parts of the state, as bits: what an event has changed. */
-export const Changed = { nothing: 0, tasks: 1, workers: 2, usage: 4, cluster: 8, feed: 16 } as const;
+export const Changed = {
+  nothing: 0,
+  tasks: 1,
+  workers: 2,
+  usage: 4,
+  cluster: 8,
+  feed: 16,
+  schedules: 32,
+  jobs: 64,
+} as const;
 
 export interface Usage {
   latest: Telemetry;
@@ -78,6 +87,9 @@ export class LiveState {
       const text = `master ${event.leader_id} leads since term ${event.term}`;
       return this.note(event.timestamp, 'info', text) | Changed.cluster;
     }
+    // The pages of these read them again.
+    if (event.type === 'schedule_status') return Changed.schedules;
+    if (event.type === 'job_status') return Changed.jobs;
     const words = inWords(event);
     return words ? this.note(words.timestamp, words.kind, words.text) | Changed.cluster : Changed.nothing;
   }

@@ -16,6 +16,8 @@ export const ticks = {
   usage: signal(0),
   cluster: signal(0),
   feed: signal(0),
+  schedules: signal(0),
+  jobs: signal(0),
   /** Everything that was read before may be outdated. */
   gap: signal(0),
 };
@@ -42,6 +44,8 @@ function flush(): void {
   if (changed & Changed.usage) ticks.usage.value += 1;
   if (changed & Changed.cluster) ticks.cluster.value += 1;
   if (changed & Changed.feed) ticks.feed.value += 1;
+  if (changed & Changed.schedules) ticks.schedules.value += 1;
+  if (changed & Changed.jobs) ticks.jobs.value += 1;
 }
 
 export const stream = new EventStream({

@@ -4,6 +4,7 @@ import type { Job } from '../api/types';
 import { count, span } from '../format';
 import { now } from '../live/clock';
 import { useResource } from '../live/resource';
+import { ticks } from '../live/store';
 import { Empty, Failure, Freshness, Panel, State, Table, Time } from '../ui/basics';
 
 const EVERY_MS = 2_000;

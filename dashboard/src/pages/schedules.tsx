@@ -19,7 +19,10 @@ const NEXT_SHOWN = 5;
 export function SchedulesPage() {
   const cursor = route.value.params.get('cursor');
   const query = `/api/schedules?limit=${ROWS}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ''}`;
-  const page = useResource<SchedulePage>(query, (signal) => read(query, signal), { everyMs: EVERY_MS });
+  const page = useResource<SchedulePage>(query, (signal) => read(query, signal), {
+    everyMs: EVERY_MS,
+    on: [ticks.schedules],
+  });
   const schedules = page.data?.schedules ?? [];
   return (
     <>
@@ -176,8 +179,8 @@ export function ScheduleDetail({ name }: { name: string }) {
   const path = `/api/schedules/${encodeURIComponent(name)}`;
   const resource = useResource<Schedule>(path, (signal) => read(path, signal), {
     everyMs: EVERY_MS,
-    on: [ticks.tasks],
-    gapMs: 2_000,
+    on: [ticks.schedules],
+    gapMs: 1_000,
   });
   const next = useResource<NextRuns>(
     `${path}/next`,

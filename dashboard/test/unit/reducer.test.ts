@@ -114,6 +114,14 @@ describe('events of the cluster', () => {
   });
 });
 
+describe('events of schedules and of orders about many tasks', () => {
+  it('have their pages read again', () => {
+    expect(state.apply({ type: 'schedule_status', schedule: 'nightly', index: 1 })).toBe(Changed.schedules);
+    expect(state.apply({ type: 'job_status', job_id: 'j1', index: 2 })).toBe(Changed.jobs);
+    expect(state.feed).toEqual([]);
+  });
+});
+
 describe('what is kept', () => {
   it('has a bound, however many events come', () => {
     for (let at = 0; at < 60_000; at += 1) {

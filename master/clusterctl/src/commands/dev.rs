@@ -173,10 +173,9 @@ fn text(overview: &Overview, style: Style) -> String {
             None => format!("REST:             curl http://{http}/api/cluster"),
         });
         let scheme = if overview.files.is_some() { "https" } else { "http" };
-        lines.push(format!("dashboard:        {scheme}://{http}/"));
-        if overview.files.is_some() {
-            lines.push("its token:        clusterctl user token create me --role admin".to_owned());
-        }
+        lines.push(format!(
+            "dashboard:        {scheme}://{http}/ (its API: {scheme}://{http}/docs/api)"
+        ));
     }
     if let Some(leader) = &overview.leader {
         lines.push(format!("kill the leader:  kill -9 {}", leader.pid));
@@ -223,8 +222,7 @@ submit a task:    clusterctl task submit --wait --logs -- echo hello
 see the cluster:  clusterctl status
 leader:           master-1
 REST:             curl --cacert $CLUSTERCTL_CACERT --cert $CLUSTERCTL_CERT --key $CLUSTERCTL_KEY https://127.0.0.1:7101/api/cluster
-dashboard:        https://127.0.0.1:7101/
-its token:        clusterctl user token create me --role admin
+dashboard:        https://127.0.0.1:7101/ (its API: https://127.0.0.1:7101/docs/api)
 kill the leader:  kill -9 11
 stop everything:  Ctrl-C";
         assert_eq!(text(&overview, Style::Plain), expected);
