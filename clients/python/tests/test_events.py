@@ -109,6 +109,19 @@ def test_a_gap_is_told() -> None:
     assert ("cluster_id", "c2") in simulation.opened[1].query
 
 
+def test_a_place_in_another_cluster_hides_no_event() -> None:
+    connections: list[list[bytes | Broken | None]] = [
+        [b"id: 4\n\n", b'data: {"type": "storm", "index": 5, "more": true}\n\n', LOST],
+        [
+            b'id: 2\ndata: {"type": "compacted", "oldest_index": 3, "cluster_id": "c2"}\n\n'
+            b'id: 5\ndata: {"type": "storm", "index": 5}\n\n'
+        ],
+    ]
+    simulation = StreamSimulation(lambda _, __: connections.pop(0))
+    events = simulation.collect(event_calls.events(context(), Subscription(), EventPlace()), 3)
+    assert [getattr(event, "index", None) for event in events] == [5, None, 5]
+
+
 def test_a_stream_that_nobody_opens_ends_with_the_reason() -> None:
     program = event_calls.events(context(), Subscription(), EventPlace())
     with pytest.raises(Unavailable):

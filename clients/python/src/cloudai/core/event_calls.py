@@ -48,6 +48,11 @@ class EventPlace:
         """Begin anew on another connection, which repeats the index that was cut off."""
         self.again = 0
 
+    def lost(self) -> None:
+        """Forget the place: the stream goes on at another."""
+        self.index = self.told_index = None
+        self.told = self.again = 0
+
     def passed(self, index: int) -> None:
         """Take note that everything up to an index is told."""
         if self.index is None or index > self.index:
@@ -125,7 +130,7 @@ def _take(message: Message, place: EventPlace) -> Event | None:
             place.cluster_id = cluster_id
     if told is not None and told.get("type") == "compacted":
         # The stream goes on elsewhere, perhaps even in another cluster, whose indexes may be smaller.
-        place.index = None
+        place.lost()
     if message.id is not None and message.id.isdecimal():
         place.passed(int(message.id))
     if told is None or not is_new or told.get("type") == "closed":
