@@ -27,6 +27,7 @@ export function selectionText(job: Job): string {
 export function JobsPage() {
   const jobs = useResource<{ jobs: Job[] }>('jobs', (signal) => read('/api/jobs', signal), {
     everyMs: EVERY_MS,
+    on: [ticks.jobs],
   });
   const all = jobs.data?.jobs ?? [];
   return (
