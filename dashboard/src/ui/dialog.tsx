@@ -28,6 +28,13 @@ export function Dialog({ title, onClose, children, wide = false }: DialogProps) 
         event.preventDefault();
         onClose();
       }}
+      onClose={() => {
+        // A browser may close it regardless, as Chromium does when Escape is pressed twice.
+        onClose();
+        requestAnimationFrame(() => {
+          if (ref.current?.isConnected && !ref.current.open) ref.current.showModal();
+        });
+      }}
     >
       <h2 id="dialog-title">{title}</h2>
       {children}
