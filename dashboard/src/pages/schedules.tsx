@@ -40,17 +40,7 @@ export function SchedulesPage() {
         ) : (
           <Table
             label="Schedules"
-            head={[
-              'Schedule',
-              'State',
-              'When',
-              'Next run',
-              'Last task',
-              'Started',
-              'Left out',
-              'Missed',
-              'Orders',
-            ]}
+            head={['Schedule', 'State', 'When', 'Next run', 'Last task', 'Started', 'Missed', 'Orders']}
           >
             {schedules.map((schedule) => (
               <Row key={schedule.name} schedule={schedule} reload={page.reload} />
@@ -95,7 +85,6 @@ function Row({ schedule, reload }: { schedule: Schedule; reload: () => void }) {
         )}
       </td>
       <td class="num">{count(schedule.started)}</td>
-      <td class="num">{count(schedule.skipped)}</td>
       <td class={`num ${schedule.missed > 0 ? 'ink-red' : ''}`}>{count(schedule.missed)}</td>
       <td>
         <Orders schedule={schedule} reload={reload} isSmall />
