@@ -1,7 +1,8 @@
 // A real cluster: `clusterctl dev`, with the processes that it starts.
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { serveDist } from './front';
+import { DIST, serveDist } from './front';
 
 /** Below the ports that systems give to clients. */
 const BASE_PORT = Number(process.env.CLOUDAI_DASHBOARD_PORT ?? 18_000);
@@ -66,7 +67,11 @@ export class Cluster {
   /** Address of the page: that of the master, which is to serve it. */
   async page(master: number): Promise<string> {
     const answer = await fetch(`${this.url(master)}/`).catch(() => null);
-    if (answer?.ok) return this.url(master);
+    if (answer?.ok) {
+      const isCurrent = (await answer.text()) === (await readFile(new URL('index.html', DIST), 'utf8'));
+      if (!isCurrent) console.log('these programs serve another build of the page than dashboard/dist');
+      return this.url(master);
+    }
     // This build of the master serves no page: the same files, before the same master.
     console.log('SKIPPED the page as a master serves it: these programs serve none');
     const front = await serveDist(this.url(master));

@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage, request, type ServerResponse } from
 import { request as secureRequest } from 'node:https';
 import type { AddressInfo } from 'node:net';
 
-const DIST = new URL('../../dist/', import.meta.url);
+export const DIST = new URL('../../dist/', import.meta.url);
 const TYPES: Record<string, string> = {
   html: 'text/html; charset=utf-8',
   js: 'text/javascript; charset=utf-8',
