@@ -40,6 +40,8 @@ impl Place {
         match (self, name) {
             (Self::Body | Self::Task, "resources") => Self::Resources,
             (Self::Body | Self::Task, "constraints") => Self::Constraints,
+            // That of a schedule.
+            (Self::Body, "task") => Self::Task,
             _ => Self::Other,
         }
     }

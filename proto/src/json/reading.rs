@@ -39,6 +39,11 @@ mod tests {
         let token = read::<v1::CreateTokenRequest>(body).unwrap();
         assert_eq!(token, v1::CreateTokenRequest::default());
 
+        let body = br#"{"name": "a", "paused": null, "task": {"command": ["true"], "env": null,
+            "resources": {"custom": null}, "after": null}}"#;
+        let task = read::<v1::ScheduleSpec>(body).unwrap().task.unwrap();
+        assert_eq!(task.command, ["true"]);
+
         let body = br#"{"worker_id": "w1", "set": {"zone": null}, "remove": null}"#;
         let misread = read::<v1::LabelWorkerRequest>(body).unwrap_err();
         assert_eq!(misread.pointer, "/set/zone", "a label has a value");

@@ -27,7 +27,8 @@ fn of_leaders() -> Vec<Operation> {
             "Acknowledge the loss of many workers",
         )
         .details("Their tasks are then queued again at once.")
-        .shows::<v1::MassLoss>(),
+        .shows::<v1::MassLoss>()
+        .fails(&[404]),
         Operation::post("/api/cluster/snapshot", "save_snapshot", "Save a backup")
             .details("Send the bytes to a file; `clusterctl snapshot inspect` checks it.")
             .sends("application/octet-stream", "The bytes of the backup's file."),

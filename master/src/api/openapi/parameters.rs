@@ -55,11 +55,11 @@ const MEANINGS: [(&str, &str); 34] = [
     ("/api/cluster/members/{id}", "Name of the master."),
 ];
 
-/// Values of parameters that have only a few.
+/// Values of parameters that have only a few; an empty one is the default, as if the parameter were absent.
 const VALUES: [(&str, &[&str]); 3] = [
-    ("consistency", &["linearizable", "stale"]),
+    ("consistency", &["linearizable", "stale", ""]),
     ("order", &["newest", "oldest"]),
-    ("stream", &["stdout", "stderr"]),
+    ("stream", &["stdout", "stderr", ""]),
 ];
 
 fn meaning(name: &str) -> Option<&'static str> {
