@@ -4,15 +4,17 @@
 mod event;
 mod filter;
 mod history;
+mod job_status;
 mod line;
 mod ring;
+mod schedule_status;
 mod task_news;
 mod usage_feed;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::LogIndex;
+use cluster_state::{LogIndex, State};
 use parking_lot::{RwLock, RwLockReadGuard};
 use raft_store::{Published, StateReader};
 use tokio::sync::{broadcast, watch};
@@ -113,15 +115,15 @@ impl Events {
         // First the subscription, then the look: what is applied in between is in both, and the
         // ring leaves it out.
         let feed = reader.subscribe();
-        let (applied, log_time) =
-            reader.with_applied(|state, applied| (applied.index, state.meta().now));
+        let (applied, translator) = reader.with_applied(|state, applied| {
+            (applied.index, Translator::new(state.meta().now).knowing(state))
+        });
         let history = RwLock::new(History::new(
             Ring::new(|_| 1, EVENTS_MAX, applied),
             Ring::new(TaskNews::bytes, TASK_BYTES_MAX, applied),
         ));
         let (news, task_news) = (watch::Sender::new(()), watch::Sender::new(()));
         let events = Self { shared: Arc::new(Shared { history, news, task_news }) };
-        let translator = Translator::new(log_time);
         let writer =
             EventWriter { events: events.clone(), reader: reader.clone(), feed, translator };
         (events, writer)
@@ -204,6 +206,7 @@ impl EventWriter {
     }
 
     fn read_log_time(&mut self) {
-        self.translator = Translator::after_a_gap(self.reader.with(|state| state.meta().now));
+        let begin = |state: &State| Translator::after_a_gap(state.meta().now).knowing(state);
+        self.translator = self.reader.with(begin);
     }
 }

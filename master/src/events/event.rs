@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cluster_state::{
-    Change, Key, LogIndex, MasterId, OrphanId, Record, SettingSource, SettingsRecord, TaskId, Term,
-    Timestamp, Worker, WorkerEventKind, WorkerId, WorkerState,
+    Change, Key, LogIndex, MasterId, OrphanId, Record, SettingSource, SettingsRecord, State,
+    TaskId, Term, Timestamp, Worker, WorkerEventKind, WorkerId, WorkerState,
 };
 use proto::convert;
 use raft_store::{MemberEvent, MemberNews, NodeId, VoteGiver};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::job_status::JobStatus;
+use super::schedule_status::{KnownSchedules, ScheduleStatus};
 use super::task_news::TaskNews;
 use crate::config::shown;
 
@@ -22,6 +24,10 @@ pub(crate) enum Topic {
     Workers,
     /// Tasks that have another state or another attempt.
     Tasks,
+    /// Schedules that are changed, and their runs.
+    Schedules,
+    /// Orders about many tasks, and how far they come.
+    Jobs,
     /// Leaders, and alarms about the cluster as a whole.
     Cluster,
     /// Usage as it is reported. Not replicated: a missed sample is lost.
@@ -30,7 +36,8 @@ pub(crate) enum Topic {
 
 impl Topic {
     /// All there are.
-    pub(crate) const ALL: [Self; 4] = [Self::Workers, Self::Tasks, Self::Cluster, Self::Telemetry];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Workers, Self::Tasks, Self::Schedules, Self::Jobs, Self::Cluster, Self::Telemetry];
 }
 
 /// One replicated event; which entry brought it is kept beside it.
@@ -50,6 +57,10 @@ pub(crate) enum Event {
         #[serde(serialize_with = "rfc3339")]
         timestamp: Timestamp,
     },
+    /// A schedule was changed, or a run of it was decided about.
+    ScheduleStatus(ScheduleStatus),
+    /// An order about many tasks was given, or has come further.
+    JobStatus(JobStatus),
     /// A term of leadership began.
     Leader {
         leader_id: MasterId,
@@ -171,6 +182,7 @@ impl Event {
                 term: record.term,
                 timestamp: record.since,
             }),
+            Change::Put(Record::Job(job)) => Some(Self::JobStatus(JobStatus::of(job, log_time))),
             Change::Put(Record::Settings(record)) => Some(Self::of_settings(record)),
             Change::Put(Record::Orphan(orphan)) => Some(Self::OrphanedResult {
                 orphan_id: orphan.id,
@@ -202,7 +214,6 @@ impl Event {
                 | Record::Audit(_)
                 | Record::Issuer(_)
                 | Record::Holder(_)
-                | Record::Job(_)
                 | Record::Cascade(_)
                 | Record::Token(_),
             )
@@ -307,6 +318,7 @@ pub(crate) struct Translator {
     log_time: Timestamp,
     /// False if entries were missed, so that the log time may be that of a later one.
     is_exact: bool,
+    schedules: KnownSchedules,
 }
 
 /// Events of some entries, in order, each with its entry's index.
@@ -318,13 +330,18 @@ pub(super) struct News {
 
 impl Translator {
     /// Begins after the entry with that log time.
-    pub(super) const fn new(log_time: Timestamp) -> Self {
-        Self { log_time, is_exact: true }
+    pub(super) fn new(log_time: Timestamp) -> Self {
+        Self { log_time, is_exact: true, schedules: KnownSchedules::default() }
     }
 
     /// Begins somewhere before the entry with that log time.
-    pub(super) const fn after_a_gap(log_time: Timestamp) -> Self {
-        Self { log_time, is_exact: false }
+    pub(super) fn after_a_gap(log_time: Timestamp) -> Self {
+        Self { is_exact: false, ..Self::new(log_time) }
+    }
+
+    /// Knows the schedules that there are.
+    pub(super) fn knowing(self, state: &State) -> Self {
+        Self { schedules: KnownSchedules::of(state.schedules()), ..self }
     }
 
     /// Returns the events of some entries.
@@ -352,7 +369,9 @@ impl Translator {
                 Some((*index, TaskNews::of_change(change, now, self.log_time)?))
             }));
             let told = entry.iter().filter_map(|(index, change)| {
-                Some((*index, Event::of_change(*index, change, self.log_time)?))
+                let of_schedule = self.schedules.status(change, self.log_time);
+                let event = of_schedule.map(Event::ScheduleStatus);
+                Some((*index, event.or_else(|| Event::of_change(*index, change, self.log_time))?))
             });
             events.extend(told);
         }

@@ -22,6 +22,8 @@ const LABELS_MAX: usize = 64;
 pub(crate) enum EventType {
     WorkerStatus,
     TaskStatus,
+    ScheduleStatus,
+    JobStatus,
     Leader,
     Settings,
     Member,
@@ -34,6 +36,8 @@ impl EventType {
     const fn of(event: &Event) -> Self {
         match event {
             Event::WorkerStatus { .. } => Self::WorkerStatus,
+            Event::ScheduleStatus(_) => Self::ScheduleStatus,
+            Event::JobStatus(_) => Self::JobStatus,
             Event::Leader { .. } => Self::Leader,
             Event::Settings { .. } => Self::Settings,
             Event::Member { .. } => Self::Member,
@@ -46,6 +50,8 @@ impl EventType {
         match self {
             Self::WorkerStatus => Topic::Workers,
             Self::TaskStatus => Topic::Tasks,
+            Self::ScheduleStatus => Topic::Schedules,
+            Self::JobStatus => Topic::Jobs,
             Self::Leader
             | Self::Settings
             | Self::Member
@@ -166,6 +172,30 @@ pub(crate) enum Visible {
     All,
 }
 
+impl Visible {
+    /// Returns true if the client may know of an event that is none of a task's.
+    fn covers(&self, event: &Event) -> bool {
+        match event {
+            Event::ScheduleStatus(status) => match self {
+                Self::None => false,
+                Self::Within(scope) => status.label(&scope.key) == Some(scope.value.as_str()),
+                Self::All => true,
+            },
+            Event::JobStatus(status) => match self {
+                Self::None => false,
+                Self::Within(scope) => status.scope() == Some(scope),
+                Self::All => true,
+            },
+            Event::WorkerStatus { .. }
+            | Event::Leader { .. }
+            | Event::Settings { .. }
+            | Event::Member { .. }
+            | Event::OrphanedResult { .. }
+            | Event::MassLoss { .. } => true,
+        }
+    }
+}
+
 /// Selection of events for one client.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Filter {
@@ -190,7 +220,8 @@ impl Filter {
 
 impl Select<Event, TaskNews> for Filter {
     fn reads_events(&self) -> bool {
-        self.topics.contains(&Topic::Workers) || self.topics.contains(&Topic::Cluster)
+        let of_events = [Topic::Workers, Topic::Schedules, Topic::Jobs, Topic::Cluster];
+        of_events.iter().any(|topic| self.topics.contains(topic))
     }
 
     fn reads_tasks(&self) -> bool {
@@ -198,7 +229,7 @@ impl Select<Event, TaskNews> for Filter {
     }
 
     fn takes_event(&self, event: &Event) -> bool {
-        self.takes_type(EventType::of(event))
+        self.takes_type(EventType::of(event)) && self.visible.covers(event)
     }
 
     fn takes_task(&self, task: &TaskNews) -> bool {

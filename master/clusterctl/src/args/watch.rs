@@ -8,7 +8,7 @@ use super::pair;
 #[derive(Debug, Args)]
 #[command(after_help = WATCH_HELP)]
 pub struct WatchArgs {
-    /// Topics: workers, tasks, cluster, telemetry [default: tasks if any are selected, otherwise all]
+    /// Topics: workers, tasks, schedules, jobs, cluster, telemetry [default: tasks if any are selected, otherwise all]
     #[arg(long, value_delimiter = ',', value_name = "TOPIC,...")]
     pub subscribe: Vec<String>,
     /// Types of events, as in `task_status` [default: all of the topics]

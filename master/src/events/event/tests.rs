@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cluster_state::{
-    AttemptNumber, AttemptOutcome, AttemptRef, BeginTerm, Command, EndMassLoss, Epoch, Level,
-    Orphan, OrphanEnd, Proposal, RaiseLevel, RaiseMassLoss, RegisterWorker, SeedSettings,
-    SetScheduling, SetSettings, Settings, State, UnregisterWorker,
+    AttemptNumber, AttemptOutcome, AttemptRef, BeginTerm, Command, DeleteSchedule, EndMassLoss,
+    Epoch, JobAction, KnownSchedule, Level, Orphan, OrphanEnd, Overlap, PauseSchedule, Proposal,
+    PutSchedule, RaiseLevel, RaiseMassLoss, RegisterWorker, RunSchedule, ScheduleName,
+    SchedulePlan, SeedSettings, SetScheduling, SetSettings, Settings, StartJob, TaskFilter,
+    TaskState, UnregisterWorker,
 };
 use serde_json::json;
 
 use super::*;
+use crate::events::task_news::tests::task;
 
 /// The events of one command, as JSON.
 struct Log {
@@ -108,6 +111,62 @@ fn changes_of_settings_are_events_of_the_cluster() {
                            "changed": {"worker.lease": "1m"}, "by": "user:ada",
                            "timestamp": "1970-01-01T00:00:03.000Z"}]);
     assert_eq!(log.apply(3, Command::SetSettings(set)), expected);
+}
+
+#[test]
+fn a_schedule_is_told_of_with_its_latest_run_until_it_is_deleted() {
+    let mut log = Log::new();
+    log.apply(1, Command::RaiseLevel(RaiseLevel { term: Term(0), level: Level(2) }));
+    let name = "nightly".parse::<ScheduleName>().unwrap();
+    let plan = SchedulePlan {
+        cron: "@daily".to_owned(),
+        zone: "UTC".to_owned(),
+        overlap: Overlap::Allow,
+        catch_up: Duration::from_secs(60),
+        task: task(1, TaskState::Queued).spec,
+    };
+    let (next, zone_data) = (Some(Timestamp(90_000)), "2026a".to_owned());
+    let (is_paused, known) = (false, KnownSchedule::None);
+    let put = PutSchedule { name: name.clone(), plan, is_paused, next, zone_data, known };
+    let time = |seconds: u64| format!("1970-01-01T00:00:0{seconds}.000Z");
+    let mut expected = json!({
+        "type": "schedule_status", "schedule": "nightly", "state": "active",
+        "next_at": "1970-01-01T00:01:30.000Z", "started": 0, "skipped": 0, "missed": 0,
+        "timestamp": time(2),
+    });
+    assert_eq!(log.apply(2, Command::PutSchedule(put)), json!([expected]));
+
+    let run = RunSchedule { name: name.clone(), idempotency_key: None };
+    expected["started"] = json!(1);
+    expected["timestamp"] = json!(time(3));
+    expected["run"] = json!({
+        "at": time(3), "decided_at": time(3), "manual": true, "outcome": "started", "task_id": "t1",
+        "missed": null, "missed_until": null, "reason": null,
+    });
+    assert_eq!(log.apply(3, Command::RunSchedule(run)), json!([expected]));
+
+    let pause = PauseSchedule { name: name.clone(), is_paused: true };
+    expected["state"] = json!("paused");
+    expected["timestamp"] = json!(time(4));
+    assert_eq!(log.apply(4, Command::PauseSchedule(pause)), json!([expected]));
+
+    let deleted = log.apply(5, Command::DeleteSchedule(DeleteSchedule { name }));
+    let expected = json!([{"type": "schedule_status", "schedule": "nightly", "state": "deleted",
+                           "next_at": null, "timestamp": time(5)}]);
+    assert_eq!(deleted, expected);
+}
+
+#[test]
+fn an_order_about_many_tasks_is_told_of() {
+    let mut log = Log::new();
+    log.apply(1, Command::RaiseLevel(RaiseLevel { term: Term(0), level: Level(2) }));
+    let (action, filter) = (JobAction::Cancel, TaskFilter::default());
+    let start = StartJob { action, filter, by: "user:ada".to_owned() };
+    let expected = json!([{
+        "type": "job_status", "job_id": "j2", "action": "cancel", "state": "completed", "done": 0,
+        "refused": 0, "percent": 100, "timestamp": "1970-01-01T00:00:02.000Z",
+    }]);
+    assert_eq!(log.apply(2, Command::StartJob(start)), expected);
 }
 
 #[test]

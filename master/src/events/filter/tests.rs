@@ -2,9 +2,14 @@
 
 use std::sync::Arc;
 
-use cluster_state::{Change, MasterId, Record, Task, TaskState, Term, TextMap, Timestamp};
+use cluster_state::{
+    Change, Job, JobAction, JobId, Key, MasterId, Overlap, Record, RunCounts, Schedule,
+    SchedulePlan, Task, TaskFilter, TaskState, Term, TextMap, Timestamp,
+};
 
 use super::*;
+use crate::events::job_status::JobStatus;
+use crate::events::schedule_status::KnownSchedules;
 use crate::events::task_news::tests::task;
 
 fn subscription(text: &str) -> Subscription {
@@ -51,6 +56,68 @@ fn a_client_says_what_it_wants_or_gets_everything() {
     ] {
         assert_eq!(selected(text, Visible::All, &[("team", "x")]), expected, "{text}");
     }
+}
+
+/// Returns the end of a schedule whose tasks have the label `team=x`, and an order about those tasks.
+fn of_team() -> [Event; 2] {
+    let labels = BTreeMap::from([("team".to_owned(), "x".to_owned())]);
+    let schedule = Schedule {
+        name: "nightly".parse().unwrap(),
+        plan: SchedulePlan {
+            cron: "@daily".to_owned(),
+            zone: "UTC".to_owned(),
+            overlap: Overlap::Skip,
+            catch_up: std::time::Duration::from_secs(60),
+            task: with_labels(task(17, TaskState::Queued), labels).spec,
+        },
+        is_paused: false,
+        created_at: Timestamp(0),
+        changed_at: Timestamp(0),
+        next: None,
+        zone_data: String::new(),
+        last: None,
+        last_task: None,
+        waiting: None,
+        counts: RunCounts::default(),
+        runs: std::collections::VecDeque::new(),
+        index: LogIndex(1),
+    };
+    let deleted = Change::Delete(Key::Schedule(schedule.name.clone()));
+    let mut known = KnownSchedules::of([Arc::new(schedule)].iter());
+    let schedule = known.status(&deleted, Timestamp(0)).unwrap();
+
+    let scope = Some(Scope { key: "team".to_owned(), value: "x".to_owned() });
+    let job = Job {
+        id: JobId(7),
+        action: JobAction::Cancel,
+        filter: TaskFilter { scope, ..TaskFilter::default() },
+        by: "user:ada".to_owned(),
+        from: TaskId(1),
+        to: TaskId(9),
+        passed: 0,
+        done: 0,
+        refused: 0,
+        started_at: Timestamp(0),
+        end: None,
+        index: LogIndex(7),
+    };
+    [Event::ScheduleStatus(schedule), Event::JobStatus(JobStatus::of(&job, Timestamp(0)))]
+}
+
+#[test]
+fn nobody_sees_schedules_and_orders_beyond_a_scope() {
+    let taken = |text: &str, visible: Visible| {
+        let filter = subscription(text).filter(visible);
+        of_team().map(|event| filter.reads_events() && filter.takes_event(&event))
+    };
+    let scope =
+        |value: &str| Visible::Within(Scope { key: "team".to_owned(), value: value.to_owned() });
+    assert_eq!(taken("{}", Visible::All), [true, true]);
+    assert_eq!(taken(r#"{"subscribe": ["schedules"]}"#, Visible::All), [true, false]);
+    assert_eq!(taken(r#"{"types": ["job_status"]}"#, Visible::All), [false, true]);
+    assert_eq!(taken("{}", scope("x")), [true, true]);
+    assert_eq!(taken("{}", scope("y")), [false, false]);
+    assert_eq!(taken("{}", Visible::None), [false, false]);
 }
 
 #[test]
