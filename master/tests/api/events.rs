@@ -1,8 +1,9 @@
 //! Events over the WebSocket of a single master.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should panic")]
 
 use std::time::Duration;
 
+use cluster_state::Level;
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -189,5 +190,30 @@ async fn a_client_that_does_not_read_is_closed_and_may_resume() {
     let rest = events.iter().filter(|event| Some(index(event)) > place);
     let rest = rest.cloned().collect::<Vec<_>>();
     assert_eq!(resumed.take(rest.len()).await, rest);
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schedules_and_orders_about_many_tasks_are_told_of_as_they_change() {
+    let master = OneMaster::start().await;
+    master.state(|state| (state.meta().level >= Level(2)).then_some(())).await;
+    let mut socket = EventSocket::watch(&master, &["schedules", "jobs"]).await;
+    let schedule = json!({"name": "nightly", "cron": "@daily", "task": {"command": ["true"]}});
+    assert_eq!(master.post("/api/schedules", &schedule).await.status, 201);
+    assert_eq!(master.post("/api/schedules/nightly/run", &json!({})).await.status, 201);
+    assert_eq!(master.post("/api/tasks/cancel", &json!({"all": true})).await.status, 202);
+    assert_eq!(master.delete("/api/schedules/nightly").await.status, 204);
+
+    let (mut schedules, mut jobs) = (Vec::new(), Vec::new());
+    while schedules.last() != Some(&json!("deleted")) || jobs.last() != Some(&json!("completed")) {
+        let event = socket.next().await;
+        match event["type"].as_str() {
+            Some("schedule_status") => schedules.push(event["state"].clone()),
+            Some("job_status") => jobs.push(event["state"].clone()),
+            _ => panic!("nobody has asked for {event}"),
+        }
+    }
+    assert_eq!(schedules, ["active", "active", "deleted"]);
+    assert_eq!(jobs.first(), Some(&json!("running")));
     master.stop().await;
 }
