@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudai import Compacted, IndexAhead, OtherEvent, TaskEvent, Unavailable
+from cloudai import (
+    Compacted,
+    IndexAhead,
+    JobEvent,
+    JobState,
+    OtherEvent,
+    ScheduleEvent,
+    TaskEvent,
+    Unavailable,
+)
 from cloudai.core import event_calls, log_calls
 from cloudai.core.effects import Broken, Request
 from cloudai.core.event_calls import EventPlace, Subscription
@@ -143,6 +152,24 @@ def test_an_event_is_read_by_its_type() -> None:
     assert isinstance(task, TaskEvent)
     assert (task.task_id, task.exit_code, task.state.is_terminal) == ("t17", 1, True)
     assert other == OtherEvent(type="eclipse", data={"type": "eclipse", "of": "the moon"})
+
+
+def test_events_of_schedules_and_jobs_are_read() -> None:
+    lines = (
+        b'data: {"type":"schedule_status","schedule":"nightly","state":"active","started":8,"skipped":0,'
+        b'"missed":1,"next_at":"2025-11-18T01:30:00.000Z","run":{"at":"2025-11-17T01:30:00.000Z",'
+        b'"decided_at":"2025-11-17T01:30:00.412Z","manual":false,"outcome":"started","task_id":"t17"},'
+        b'"timestamp":"2025-11-17T01:30:00.412Z","index":44,"cluster_id":"c1","more":true}\n\n'
+        b'id: 44\ndata: {"type":"job_status","job_id":"j40","action":"cancel","state":"running","done":512,'
+        b'"refused":0,"percent":25,"timestamp":"2025-11-17T10:31:00.000Z","index":44}\n\n'
+    )
+    program = event_calls.events(context(), Subscription(), EventPlace())
+    schedule, job = StreamSimulation(lambda _, __: [lines]).collect(program, 2)
+    assert isinstance(schedule, ScheduleEvent)
+    assert schedule.run is not None
+    assert (schedule.schedule, schedule.run.task_id, schedule.missed) == ("nightly", "t17", 1)
+    assert isinstance(job, JobEvent)
+    assert (job.job_id, job.state, job.done) == ("j40", JobState.RUNNING, 512)
 
 
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200)))

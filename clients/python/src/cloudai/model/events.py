@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Union
 
+from .cluster import JobState
 from .codec import decode
+from .schedules import ScheduleRun
 from .tasks import AttemptOutcome, TaskState
 from .workers import WorkerState
 
-Topic = Literal["tasks", "workers", "cluster", "telemetry"]
+Topic = Literal["tasks", "workers", "cluster", "telemetry", "schedules", "jobs"]
 """Topic of a subscription."""
 
 
@@ -63,6 +65,41 @@ class LeaderEvent:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScheduleEvent:
+    """A schedule was created, changed, paused or deleted, or a run of it was decided about."""
+
+    schedule: str
+    state: str
+    """``"active"``, ``"paused"`` or ``"deleted"``."""
+    index: int
+    timestamp: datetime
+    next_at: datetime | None = None
+    """Nominal time of the next run."""
+    started: int = 0
+    skipped: int = 0
+    missed: int = 0
+    run: ScheduleRun | None = None
+    """The latest run."""
+    cluster_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobEvent:
+    """An order about many tasks was given, or has come further."""
+
+    job_id: str
+    action: str
+    state: JobState
+    index: int
+    timestamp: datetime
+    done: int = 0
+    refused: int = 0
+    percent: int = 0
+    reason: str | None = None
+    cluster_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class UsageEvent:
     """Usage of a worker as it was reported; it is not replicated and has no index."""
 
@@ -101,13 +138,24 @@ class OtherEvent:
     """The event as the cluster tells it."""
 
 
-Event = Union[TaskEvent, WorkerEvent, LeaderEvent, UsageEvent, Compacted, OtherEvent]
+Event = Union[
+    TaskEvent,
+    WorkerEvent,
+    LeaderEvent,
+    ScheduleEvent,
+    JobEvent,
+    UsageEvent,
+    Compacted,
+    OtherEvent,
+]
 """Event of any type."""
 
 _BY_TYPE: dict[str, type[Any]] = {
     "task_status": TaskEvent,
     "worker_status": WorkerEvent,
     "leader": LeaderEvent,
+    "schedule_status": ScheduleEvent,
+    "job_status": JobEvent,
     "telemetry": UsageEvent,
     "compacted": Compacted,
 }
