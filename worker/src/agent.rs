@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use crate::attempts::Attempts;
 use crate::certificates::TrustVersions;
 use crate::config::{Config, ExecutorKind};
+use crate::devices::{self, Devices, Offer};
 use crate::executor::{Environment, Executor, NoopExecutor, Passed, ProcessExecutor};
 use crate::fitness::{Probe, Verdict, Watch, WatchParts};
 use crate::host::Host;
@@ -113,6 +114,7 @@ impl Agent {
         let protection = Protection::load(config, &minor, &stop_rest).await?;
         let for_disk = config.clone();
         let stores = tokio::task::spawn_blocking(move || open_stores(&for_disk)).await??;
+        let devices = open_devices(config).await?;
         let address = server.address();
         let Stores { identity, home, records, leftovers, retention, disk, spool, unconfirmed } =
             stores;
@@ -122,7 +124,7 @@ impl Agent {
         start_keeper(&host, args, &minor, &stop_rest)?;
 
         let logs = logs(config, host.open_files);
-        let environment = environment(config, &host, home, &identity);
+        let environment = environment(config, &host, home, &identity, devices.clone());
         let Running { executor, ended, starts } =
             executor(config, environment, logs.clone(), records, &host);
         let (leftovers, unfit) = leftovers.unzip();
@@ -131,7 +133,9 @@ impl Agent {
         let (watch, unfit) = Watch::new(WatchParts { unfit, probe, starts, disk });
         let lease = Arc::new(Lease::default());
         let specs = detect(config, attempts_max(config, host.open_files))?;
-        let ledger = Ledger::restore(bounds(config, &specs), unconfirmed);
+        let offer = devices.offer();
+        let bounds = bounds(config, &specs, &offer.borrow());
+        let ledger = Ledger::restore(bounds, unconfirmed);
         let attempts = Attempts::new(ledger, Arc::clone(&lease), executor, spool, unfit.clone());
         let (signals_tx, signals) = watch::channel(None);
 
@@ -159,10 +163,11 @@ impl Agent {
             health: health.clone(),
             watch,
             unfit,
+            devices,
         };
         duties.spawn(&minor, &stop_rest);
 
-        let introduction = introduce(config, &identity, address, specs, told);
+        let introduction = introduce(config, &identity, address, (specs, offer), told);
         log_start(&introduction, address);
         let keeper = SessionKeeper::new(
             SessionParts {
@@ -249,6 +254,13 @@ fn start_keeper(
     Ok(())
 }
 
+/// Looks for devices, aside because that may block.
+async fn open_devices(config: &Config) -> Result<Devices, JoinError> {
+    let (lists, gpu) = (config.devices.clone(), config.gpu);
+    let opening = move || Devices::open(devices::find(lists.iter(), gpu));
+    tokio::task::spawn_blocking(opening).await
+}
+
 /// An executor and the channel on which it reports the ends of attempts.
 struct Running {
     executor: Executor,
@@ -260,13 +272,20 @@ fn logs(config: &Config, open_files: OpenFiles) -> Logs {
     Logs::new(&config.data_dir, config.limits.log_bytes_max, open_files.readers_max())
 }
 
-fn environment(config: &Config, host: &Host, home: HomeId, identity: &Identity) -> Environment {
+fn environment(
+    config: &Config,
+    host: &Host,
+    home: HomeId,
+    identity: &Identity,
+    devices: Devices,
+) -> Environment {
     Environment {
         worker_id: config.worker_id.clone(),
         home,
         incarnation: identity.incarnation(),
         passed: Passed::with(config.pass_env.clone()),
         open_files: host.open_files.before(),
+        devices,
     }
 }
 
@@ -293,10 +312,10 @@ fn executor(
     Running { executor, ended, starts }
 }
 
-fn bounds(config: &Config, specs: &Specs) -> Bounds {
+fn bounds(config: &Config, specs: &Specs, offer: &Offer) -> Bounds {
     Bounds {
         attempts_max: usize::try_from(specs.total.slots).unwrap_or(usize::MAX),
-        total: specs.total.clone(),
+        total: offer.amend(specs.total.clone()),
         unconfirmed_bytes_max: config.limits.spool_bytes_max,
     }
 }
@@ -323,7 +342,7 @@ fn introduce(
     config: &Config,
     identity: &Identity,
     address: SocketAddr,
-    specs: Specs,
+    (specs, offer): (Specs, watch::Receiver<Offer>),
     unfit: watch::Receiver<Option<String>>,
 ) -> Introduction {
     Introduction {
@@ -337,6 +356,7 @@ fn introduce(
         },
         address: config.advertise.clone().unwrap_or_else(|| address.to_string()),
         specs,
+        offer,
         dialer: Dialer::plain(),
         trust: TrustVersions::default(),
         join_token: config.join_token.clone(),
@@ -346,7 +366,7 @@ fn introduce(
 }
 
 fn log_start(introduction: &Introduction, address: SocketAddr) {
-    let total = &introduction.specs.total;
+    let total = introduction.offer.borrow().amend(introduction.specs.total.clone());
     info!(
         %address,
         worker = %introduction.worker_id,
@@ -356,6 +376,7 @@ fn log_start(introduction: &Introduction, address: SocketAddr) {
         memory_mb = total.memory_mib,
         storage_mb = total.storage_mib,
         gpu = total.gpu,
+        others = ?total.custom,
         "worker listening"
     );
 }

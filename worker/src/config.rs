@@ -15,8 +15,11 @@ use daemon::logging::{LogFilter, LogFormat};
 use crate::join_token::JoinToken;
 use crate::managed_files::ManagedFiles;
 
+mod devices;
 mod keys;
 mod validate;
+
+pub use devices::DeviceLists;
 
 /// Name of the file in the data directory with what the cluster says about trust.
 const TRUSTED: &str = "trusted.crt";
@@ -46,6 +49,8 @@ pub struct Config {
     pub storage_mb: Option<u64>,
     /// GPUs to offer; detected when absent.
     pub gpu: Option<u64>,
+    /// Devices of other kinds, and the GPUs to use.
+    pub devices: DeviceLists,
     /// Kind of executor that runs the attempts.
     pub executor: ExecutorKind,
     /// Certificates of this worker; without them nothing is encrypted.
@@ -116,6 +121,7 @@ impl Default for Config {
             memory_mb: None,
             storage_mb: None,
             gpu: None,
+            devices: DeviceLists::default(),
             executor: ExecutorKind::Process,
             tls: TlsConfig::default(),
             insecure: false,

@@ -6,6 +6,7 @@ mod backoff;
 pub mod certificates;
 mod clock;
 pub mod config;
+mod devices;
 mod disk;
 mod executor;
 mod fitness;

@@ -15,6 +15,7 @@ use crate::attempts::{Admission, Attempts};
 use crate::backoff::Backoff;
 use crate::certificates::TrustVersions;
 use crate::clock;
+use crate::devices::Offer;
 use crate::identity::{Identity, IdentityError, LeaderRefusal};
 use crate::join_token::JoinToken;
 use crate::leader_finder::{LeaderFinder, Readmission, Step};
@@ -63,8 +64,10 @@ pub(crate) struct Introduction {
     pub(crate) address: String,
     /// Origin of the address: an operator or detection.
     pub(crate) address_source: AddressSource,
-    /// Resources and labels.
+    /// Resources besides devices, and labels.
     pub(crate) specs: Specs,
+    /// Devices that tasks may use at present.
+    pub(crate) offer: watch::Receiver<Offer>,
     /// Opens connections to masters.
     pub(crate) dialer: Dialer,
     /// Versions of what the cluster trusts.
@@ -81,6 +84,12 @@ impl Introduction {
     /// Returns the reason that the machine cannot run tasks at present.
     fn unfit(&self) -> Option<String> {
         self.unfit.borrow().clone()
+    }
+
+    /// Returns resources and labels with these devices.
+    fn specs_with(&self, offer: &Offer) -> Specs {
+        let specs = self.specs.clone();
+        Specs { total: offer.amend(specs.total), ..specs }
     }
 
     /// Returns the number of a new registration, so that the leader can recognize one that was
@@ -130,6 +139,8 @@ enum SessionEnd {
     Signaled(LeaderSignal),
     #[error("the leader asks to register again")]
     RegisterAgain,
+    #[error("the worker has other devices than it had")]
+    DevicesChanged,
     #[error("the lease has lapsed")]
     LeaseLapsed,
     #[error("the leader at {leader} is lost: {error}")]
@@ -283,6 +294,7 @@ impl SessionKeeper {
             SessionEnd::Stopped => return,
             SessionEnd::Signaled(signal) => return self.on_signal(signal),
             SessionEnd::RegisterAgain => info!("leader asks to register again"),
+            SessionEnd::DevicesChanged => info!("devices have changed, registering again"),
             SessionEnd::LeaseLapsed => warn!("lease lapsed, looking for the leader"),
             SessionEnd::LeaderLost { leader, error } => {
                 warn!(leader, %error, "leader lost, looking for it");

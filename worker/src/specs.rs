@@ -40,15 +40,14 @@ pub(crate) struct UsageMeter {
     last: Usage,
 }
 
-/// Detects the resources to offer: those that the operator named, and for the rest those of the
-/// machine.
+/// Detects the resources to offer besides devices: those that the operator named, and for the rest those
+/// of the machine.
 pub(crate) fn detect(config: &Config, attempts_max: usize) -> Result<Specs, Invalid> {
     let limits = cgroup::Limits::of_this_process();
     let total = v1::Resources {
         cpu: Some(config.cpu.unwrap_or_else(|| cpu_count(limits.cpu))),
         memory_mb: Some(config.memory_mb.unwrap_or_else(|| memory_mb(limits.memory_bytes))),
         storage_mb: Some(config.storage_mb.unwrap_or_else(|| storage_mb(&config.data_dir))),
-        gpu: Some(config.gpu.unwrap_or_else(|| gpu_count(Path::new("/")))),
         ..v1::Resources::default()
     };
     let total: Resources = total.try_into()?;
@@ -148,24 +147,6 @@ pub(crate) fn disk_bytes(dir: &Path) -> u64 {
     statvfs(dir).map_or(0, |disk| disk.blocks().saturating_mul(disk.fragment_size()))
 }
 
-/// Counts NVIDIA GPUs: the devices that can be opened, of which a container has fewer than the
-/// driver knows, or those that the driver knows, because their files may appear on first use only.
-fn gpu_count(root: &Path) -> u64 {
-    let names = |dir: &str| {
-        let entries = fs::read_dir(root.join(dir)).into_iter().flatten();
-        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned())
-    };
-    let devices = names("dev").filter(|name| {
-        let number = name.strip_prefix("nvidia");
-        number.is_some_and(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
-    });
-    let count = match devices.count() {
-        0 => names("proc/driver/nvidia/gpus").count(),
-        devices => devices,
-    };
-    u64::try_from(count).unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,22 +171,6 @@ mod tests {
         assert_eq!(count("0-3,8"), Some(5));
         assert_eq!(count("7"), Some(1));
         assert_eq!((count("3-1"), count(""), allowed_processors("")), (None, None, None));
-    }
-
-    #[test]
-    fn gpus_are_the_devices_or_what_the_driver_knows() {
-        let root = tempfile::tempdir().unwrap();
-        assert_eq!(gpu_count(root.path()), 0);
-        for name in ["0000:01:00.0", "0000:02:00.0"] {
-            fs::create_dir_all(root.path().join("proc/driver/nvidia/gpus").join(name)).unwrap();
-        }
-        assert_eq!(gpu_count(root.path()), 2);
-
-        fs::create_dir(root.path().join("dev")).unwrap();
-        for name in ["nvidia1", "nvidiactl", "nvidia-uvm"] {
-            fs::write(root.path().join("dev").join(name), "").unwrap();
-        }
-        assert_eq!(gpu_count(root.path()), 1);
     }
 
     #[tokio::test]

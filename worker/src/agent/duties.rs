@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::attempts::Attempts;
+use crate::devices::Devices;
 use crate::fitness::Watch;
 use crate::lease::{Deadline, Lease};
 use crate::logs::Sweeper;
@@ -23,6 +24,8 @@ use crate::session::Health;
 const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 /// Interval between searches for processes that have escaped from ended attempts.
 const STRAYS_INTERVAL: Duration = Duration::from_secs(5);
+/// Interval between looks at devices: one that fails is of no use to an attempt for longer.
+const DEVICES_INTERVAL: Duration = Duration::from_secs(10);
 /// Interval between checks of whether the spool is full.
 const SPOOL_INTERVAL: Duration = Duration::from_secs(1);
 /// Shortest time between two rounds of reaping: orphans that have ended do no harm in the meantime.
@@ -37,6 +40,7 @@ pub(super) struct Duties {
     pub(super) watch: Watch,
     /// Reason that the machine is unfit, published by the fitness watch.
     pub(super) unfit: watch::Receiver<Option<String>>,
+    pub(super) devices: Devices,
 }
 
 impl Duties {
@@ -51,6 +55,9 @@ impl Duties {
         tasks.spawn(log_spool(self.attempts, stop.clone()));
         tasks.spawn(publish_health(self.health, self.unfit, stop.clone()));
         tasks.spawn(self.watch.run(stop.clone()));
+        if !self.devices.are_none() {
+            tasks.spawn(look_at_devices(self.devices, stop.clone()));
+        }
     }
 }
 
@@ -108,6 +115,20 @@ async fn kill_strays(attempts: Attempts, stop: CancellationToken) {
         }
         let attempts = attempts.clone();
         blocking(move || attempts.kill_strays()).await;
+    }
+}
+
+/// Finds out which devices fail.
+async fn look_at_devices(devices: Devices, stop: CancellationToken) {
+    let mut ticks = interval(DEVICES_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        let devices = devices.clone();
+        blocking(move || devices.look()).await;
     }
 }
 

@@ -38,6 +38,13 @@ pub(super) static KEYS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
             "Disk space to offer, in MiB [default: the free space of the data directory]"
         ),
         key!(gpu, "N", "GPUs to offer [default: all of the machine]"),
+        key!(
+            devices,
+            "KIND=NAME,…",
+            "Devices of a kind that tasks may ask for, as in fpga=/dev/fpga0, or the GPUs to use, as in \
+             gpu=0; may be repeated"
+        )
+        .with_flag("device"),
         key!(executor, "NAME", "Executor that runs attempts: process, or noop for load tests"),
         key!(tls.certificate, "FILE", "Certificate of this worker, and of its issuers, in PEM"),
         key!(tls.key, "FILE", "Key of the certificate"),

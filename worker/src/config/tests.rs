@@ -189,3 +189,34 @@ fn a_join_token_without_use_or_form_is_refused() {
     let error = with_file(&LEAST, r#"join_token = "s3cret""#).unwrap_err();
     assert!(error.contains("a name, a dot") && !error.contains("s3cret"), "{error}");
 }
+
+#[test]
+fn devices_come_from_a_table_or_a_flag_and_are_checked() {
+    let text =
+        "[devices.fpga]\nids = [\"/dev/f0\", \"/dev/f1\"]\n[devices.gpu]\nids = [1, \"GPU-7\"]";
+    let from_file = with_file(&LEAST, text).unwrap().devices;
+    let flags =
+        ["--device", "fpga=/dev/f0", "--device=fpga=/dev/f1,gpu=1", "--device", "gpu=GPU-7"];
+    assert_eq!(with(&[&LEAST[..], &flags].concat()).unwrap().devices, from_file);
+    assert_eq!(from_file.gpus().unwrap(), ["1", "GPU-7"]);
+    let whole = format!("worker_id = \"w1\"\ndata_dir = \"/data\"\n{text}");
+    assert_eq!(with_file(&[], &shown(&whole)).unwrap().devices, from_file);
+
+    for (text, told) in [
+        ("gpu = 1\n[devices.gpu]\nids = [0]", "gpu: devices.gpu names the GPUs already"),
+        ("[devices.cpu]\nids = [\"a\"]", "devices: 'cpu' is a resource of every worker"),
+        ("[devices.\"a/b\"]\nids = []", "devices: 'a/b' is no name of 1 to 64 letters"),
+        (
+            "[devices.a-b]\nids = []\n[devices.a_b]\nids = []",
+            "have the variable CLOUDAI_DEVICES_A_B",
+        ),
+        ("[devices.a]\nids = [\"x\", \"x\"]", "devices: a: x is listed twice"),
+        ("[devices.a]\nids = [\"x,y\"]", "devices: a: 'x,y' is no name of 1 to 120 bytes"),
+        ("[devices.a]\nid = [\"x\"]", "a: has no list ids"),
+        ("[devices.a]\nids = \"x\"", "a: ids is not a list"),
+        ("[devices]\na = 3", "a: is not a table with the list ids"),
+    ] {
+        let error = with_file(&LEAST, text).unwrap_err();
+        assert!(error.contains(told), "{error}");
+    }
+}

@@ -17,6 +17,7 @@ pub(super) fn complete(mut config: Config) -> Result<Config, ConfigError> {
     check_listener(&config)?;
     check_renewal(&config)?;
     check_limits(&config)?;
+    check_devices(&config)?;
     check_addresses(&config)?;
     check_reach(&config)?;
     Ok(config)
@@ -99,6 +100,13 @@ fn check_limits(config: &Config) -> Result<(), ConfigError> {
         Some((key, _)) => Err(ConfigError::conflict(key, "must be above 0")),
         None => Ok(()),
     }
+}
+
+fn check_devices(config: &Config) -> Result<(), ConfigError> {
+    if config.gpu.is_some() && config.devices.gpus().is_some() {
+        return Err(ConfigError::conflict("gpu", "devices.gpu names the GPUs already"));
+    }
+    config.devices.check().map_err(|detail| ConfigError::conflict("devices", detail))
 }
 
 fn is_processor_count(cpu: f64) -> bool {

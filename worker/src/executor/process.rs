@@ -14,7 +14,8 @@ use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::{Launch, Running, RunningAttempt, Stop};
+use super::{Launch, Running, RunningAttempt, Stop, unfit_outcome};
+use crate::devices::{Devices, Held};
 use crate::fitness::Verdict;
 use crate::leftovers::ProcessRecords;
 use crate::logs::{AttemptLogs, Logs};
@@ -48,6 +49,8 @@ pub(crate) struct Environment {
     pub(crate) passed: Passed,
     /// Soft limit of open files of tasks, when the worker raised its own.
     pub(crate) open_files: Option<u64>,
+    /// Devices to assign to attempts.
+    pub(crate) devices: Devices,
 }
 
 /// State that all attempts share.
@@ -142,29 +145,63 @@ async fn run(
     logs: Arc<AttemptLogs>,
     machine: Arc<Machine>,
 ) {
-    let outcome = match turn(&mut attempt, &machine).await {
+    // Its devices are free before anybody hears of the end, so that they are when the next one begins.
+    let outcome = match equip(&mut attempt, &launch, &machine).await {
+        Equipped::With(held) => carry_out(&mut attempt, launch, held, logs, &machine).await,
+        Equipped::Lacking(reason) => unfit_outcome(reason),
+        Equipped::Stopped(stop) => AttemptOutcome::Signaled { signal: stop.signal() as i32 },
+    };
+
+    let AttemptRef { task, attempt: number } = attempt.attempt;
+    debug!(%task, attempt = %number, %outcome, "attempt ended");
+    attempt.end(outcome);
+}
+
+enum Equipped {
+    With(Option<Held>),
+    Lacking(String),
+    Stopped(Stop),
+}
+
+/// Gets the devices of an attempt.
+async fn equip(attempt: &mut RunningAttempt, launch: &Launch, machine: &Machine) -> Equipped {
+    let devices = &machine.environment.devices;
+    let id = attempt.attempt;
+    tokio::select! {
+        biased;
+        stop = attempt.stopped() => Equipped::Stopped(stop),
+        held = devices.acquire(id, launch.room.as_ref()) => match held {
+            Ok(held) => Equipped::With(held),
+            Err(reason) => Equipped::Lacking(reason),
+        },
+    }
+}
+
+/// Runs an attempt that has its devices.
+async fn carry_out(
+    attempt: &mut RunningAttempt,
+    launch: Launch,
+    held: Option<Held>,
+    logs: Arc<AttemptLogs>,
+    machine: &Arc<Machine>,
+) -> AttemptOutcome {
+    match turn(attempt, machine).await {
         Turn::Start(permit) => {
-            let started = start(launch, Arc::clone(&logs), Arc::clone(&machine)).await;
+            let variables = held.as_ref().map(Held::variables).unwrap_or_default();
+            let started = start(launch, variables, Arc::clone(&logs), Arc::clone(machine)).await;
             drop(permit);
             let verdict =
                 started.as_ref().map_or_else(|failure| failure.verdict(), |_| Verdict::Good);
             // The receiver is gone when the worker stops hard.
             machine.starts.send(verdict).unwrap_or_default();
             match started {
-                Ok(started) => {
-                    let status = supervise::run(started, &mut attempt, logs, &machine).await;
-                    outcome_of(status)
-                }
+                Ok(started) => outcome_of(supervise::run(started, attempt, logs, machine).await),
                 Err(failure) => failure.outcome(),
             }
         }
         // An attempt that was stopped while it waited for its turn does not start.
         Turn::Stopped(stop) => AttemptOutcome::Signaled { signal: stop.signal() as i32 },
-    };
-
-    let AttemptRef { task, attempt: number } = attempt.attempt;
-    debug!(%task, attempt = %number, %outcome, "attempt ended");
-    attempt.end(outcome);
+    }
 }
 
 enum Turn<'a> {
@@ -183,10 +220,11 @@ async fn turn<'a>(attempt: &mut RunningAttempt, machine: &'a Machine) -> Turn<'a
 
 async fn start(
     launch: Launch,
+    variables: Vec<(String, String)>,
     logs: Arc<AttemptLogs>,
     machine: Arc<Machine>,
 ) -> Result<Started, StartFailure> {
-    let starting = tokio::task::spawn_blocking(move || machine.start(&launch, &logs));
+    let starting = tokio::task::spawn_blocking(move || machine.start(&launch, variables, &logs));
     starting.await.unwrap_or_else(|join| {
         Err(StartFailure { fault: Fault::Machine, detail: join.to_string() })
     })

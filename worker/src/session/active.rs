@@ -111,17 +111,22 @@ impl Heartbeats<'_> {
         unfit.mark_unchanged();
         let mut may_doubt_at = Instant::now();
 
+        let mut offer = self.introduction.offer.clone();
+        let told = &self.registered.offer;
+
         loop {
             let doubted = async {
                 sleep_until(may_doubt_at).await;
                 self.identity.doubted().await;
             };
+            let other_devices = async { offer.wait_for(|now| now != told).await.map(drop) };
 
             tokio::select! {
                 _ = ticks.tick() => {}
                 // Sent immediately, so that no more tasks come. (The sender lives as long as the
                 // worker.)
                 Ok(()) = unfit.changed() => {}
+                Ok(()) = other_devices => return SessionEnd::DevicesChanged,
                 () = doubted => may_doubt_at = Instant::now() + DOUBTS_PAUSE,
             }
             if let Err(end) = self.beat().await {

@@ -17,6 +17,7 @@ use tonic::{Code, Response, Status};
 
 use super::Introduction;
 use crate::attempts::Report;
+use crate::devices::Offer;
 use crate::join_token::JoinToken;
 use crate::lease::Grant;
 use crate::ledger::{Session, Snapshot};
@@ -49,6 +50,8 @@ pub(super) struct Registered {
     pub(super) grant: Grant,
     pub(super) unwanted: Vec<AttemptRef>,
     pub(super) confirmed: Vec<AttemptRef>,
+    /// Devices with which the worker is registered.
+    pub(super) offer: Offer,
 }
 
 /// The leader's answer to a heartbeat.
@@ -147,12 +150,13 @@ impl MasterClient {
         term_seen: Term,
         snapshot: Snapshot,
     ) -> Result<Registered, CallError> {
+        let offer = introduction.offer.borrow().clone();
         let request = v1::RegisterWorkerRequest {
             cluster_id: met.map(|id| id.to_string()).unwrap_or_default(),
             worker_id: introduction.worker_id.to_string(),
             incarnation: introduction.incarnation.to_string(),
             address: introduction.address.clone(),
-            specs: Some((&introduction.specs).into()),
+            specs: Some((&introduction.specs_with(&offer)).into()),
             running: snapshot.running.into_iter().map(Into::into).collect(),
             finished: reportable(snapshot.finished),
             term_seen: term_seen.0,
@@ -190,6 +194,7 @@ impl MasterClient {
             },
             unwanted: convert::attempt_refs(answer.kill)?,
             confirmed: convert::attempt_refs(answer.confirmed)?,
+            offer,
         })
     }
 

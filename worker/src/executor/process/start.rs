@@ -85,6 +85,7 @@ impl Machine {
     pub(super) fn start(
         &self,
         launch: &Launch,
+        variables: Vec<(String, String)>,
         logs: &AttemptLogs,
     ) -> Result<Started, StartFailure> {
         let [program, arguments @ ..] = launch.command.as_slice() else {
@@ -110,6 +111,7 @@ impl Machine {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         self.set_environment(&mut command, launch);
+        command.envs(variables);
         let mut command = Command::from(command);
         command.kill_on_drop(true);
         let (child, first) = self

@@ -13,6 +13,8 @@ use crate::ledger::{Begin, attempt_ref};
 use crate::logs::Follow;
 use crate::processes::stat;
 
+mod devices;
+
 const A: AttemptRef = attempt_ref(1, 2);
 
 struct Bench {
@@ -24,6 +26,10 @@ struct Bench {
 }
 
 fn bench() -> Bench {
+    bench_with(Devices::open(BTreeMap::new()))
+}
+
+fn bench_with(devices: Devices) -> Bench {
     let dir = tempfile::tempdir().unwrap();
     let logs = Logs::new(dir.path(), 1 << 20, 16);
     let records = ProcessRecords::open(&dir.path().join("running")).unwrap();
@@ -35,6 +41,7 @@ fn bench() -> Bench {
         incarnation: Incarnation(7),
         passed: Passed::default(),
         open_files: Some(77),
+        devices,
     };
     let children = Arc::new(Children::aside());
     let executor =
