@@ -265,7 +265,7 @@ fn thousands_of_classes_make_no_more_reservations_than_there_may_be() {
     script.commit(Strategy::Spread);
     for number in 0..2_000 {
         // No worker has disk space.
-        let resources = Resources { storage_mib: number / 50, ..cpu(3) };
+        let resources = Resources { storage_mib: number / 1_000, ..cpu(3) };
         let priority = u8::try_from(50 + number % 50).unwrap();
         script.tasks(1, &Class { resources, ..class(priority, 3) });
     }
