@@ -128,7 +128,8 @@ fn of_message(
     schema.insert("description".to_owned(), text_at(comments, place).into());
     schema.insert("properties".to_owned(), properties.into());
     if is_sent_by_clients {
-        schema.insert("additionalProperties".to_owned(), false.into());
+        // An unknown field is refused unless it is null, which is the same as absent.
+        schema.insert("additionalProperties".to_owned(), json!({"type": "null"}));
     } else if !required.is_empty() {
         schema.insert("required".to_owned(), required.into());
     }
@@ -201,10 +202,7 @@ fn nullable(mut schema: Value) -> Value {
     let Some(types) = schema.get("type").cloned() else {
         return json!({"anyOf": [schema, {"type": "null"}]});
     };
-    let mut types = match types {
-        Value::Array(types) => types,
-        single => vec![single],
-    };
+    let mut types = types.as_array().cloned().unwrap_or_else(|| vec![types]);
     types.push("null".into());
     if let Value::Object(schema) = &mut schema {
         schema.insert("type".to_owned(), types.into());

@@ -66,7 +66,7 @@ mod tests {
         assert_eq!(attempt["properties"]["exit_code"]["type"], json!(["integer", "null"]));
 
         let task = &schemas[v1::TaskSpec::NAME];
-        assert_eq!(task["additionalProperties"], false);
+        assert_eq!(task["additionalProperties"], json!({"type": "null"}));
         let values = &schemas["OnDisconnect"]["enum"];
         assert_eq!(*values, json!(["keep", "requeue"]));
         assert_eq!(schemas["ConstraintOperator"]["enum"], json!(["=", "!=", "in", "exists"]));

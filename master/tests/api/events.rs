@@ -1,5 +1,5 @@
 //! Events over the WebSocket of a single master.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should panic")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
 //! Pages that are part of the program, as a browser gets them.
-#![expect(clippy::indexing_slicing, reason = "a test that cannot go on should panic")]
 
 use crate::one_master::OneMaster;
 

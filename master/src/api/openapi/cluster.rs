@@ -3,7 +3,7 @@
 use proto::v1;
 use serde_json::{Value, json};
 
-use super::operation::{Operation, one};
+use super::operation::{Operation, one, unknown};
 
 pub(super) fn operations() -> Vec<Operation> {
     let mut all = of_leaders();
@@ -64,7 +64,7 @@ fn of_members() -> Vec<Operation> {
     let new_member = json!({
         "type": "object",
         "required": ["name", "address"],
-        "additionalProperties": false,
+        "additionalProperties": unknown(),
         "properties": {
             "name": name("Name of the master."),
             "address": {"type": "string", "description": "Its gRPC address, `HOST:PORT`."},
@@ -73,7 +73,7 @@ fn of_members() -> Vec<Operation> {
     let replacement = json!({
         "type": "object",
         "required": ["new"],
-        "additionalProperties": false,
+        "additionalProperties": unknown(),
         "properties": {"new": name("Name of the member that gets the vote.")},
     });
     vec![
@@ -110,7 +110,7 @@ fn of_settings() -> Vec<Operation> {
     let hold = json!({
         "type": "object",
         "required": ["hold"],
-        "additionalProperties": false,
+        "additionalProperties": unknown(),
         "properties": {"hold": {"type": "boolean", "description": "True to keep the level where it is."}},
     });
     let index = "Index of the last change of the settings, in quotes.";

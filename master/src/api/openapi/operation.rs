@@ -157,3 +157,8 @@ pub(super) fn one<T: JsonBody>() -> Value {
 pub(super) fn one_or_many<T: JsonBody>() -> Value {
     json!({"oneOf": [one::<T>(), {"type": "array", "items": one::<T>()}]})
 }
+
+/// Schema of unknown fields in a body: they are refused unless they are null, which is the same as absent.
+pub(super) fn unknown() -> Value {
+    json!({"type": "null"})
+}

@@ -11,7 +11,7 @@ Runs tasks on a fleet of workers. Any master answers any request; writes and lin
 leader by themselves.
 
 A field that a description calls absent is null or left out. In a body that a client sends, null is the same \
-as leaving the field out, and an unknown field is refused by name. Times are RFC 3339 in UTC; durations are \
+as leaving the field out, and any other unknown field is refused by name. Times are RFC 3339 in UTC; durations are \
 written as in `250ms`, `30s`, `5m`. A list may gain fields and an enum values in a later release.";
 
 /// Headers by which an answer says on what state it is based. Those that are true are in every answer.

@@ -1,9 +1,9 @@
 //! Operations about workers, their join tokens, and users.
 
 use proto::v1;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::operation::{Operation, one};
+use super::operation::{Operation, one, unknown};
 
 pub(super) fn operations() -> Vec<Operation> {
     let mut all = of_workers();
@@ -12,27 +12,22 @@ pub(super) fn operations() -> Vec<Operation> {
     all
 }
 
-fn texts() -> Value {
-    json!({"type": "object", "additionalProperties": {"type": "string"}})
-}
-
 fn of_workers() -> Vec<Operation> {
-    let optional = |mut schema: Value, description: &str| {
-        schema["type"] = json!([schema["type"], "null"]);
-        schema["description"] = description.into();
-        schema
-    };
     let new_worker = json!({
         "type": "object",
         "required": ["worker_id"],
-        "additionalProperties": false,
+        "additionalProperties": unknown(),
         "properties": {
             "worker_id": {"type": "string", "description": "Name of the worker."},
-            "address": optional(
-                json!({"type": "string"}),
-                "Address at which masters reach it, `HOST:PORT`; required for a new worker.",
-            ),
-            "labels": optional(texts(), "Labels by key; absent, those of a known worker stay."),
+            "address": {
+                "type": ["string", "null"],
+                "description": "Address at which masters reach it, `HOST:PORT`; required for a new worker.",
+            },
+            "labels": {
+                "type": ["object", "null"],
+                "additionalProperties": {"type": "string"},
+                "description": "Labels by key; absent, those of a known worker stay.",
+            },
         },
     });
     vec![
@@ -73,7 +68,7 @@ fn of_workers() -> Vec<Operation> {
 fn orders() -> Vec<Operation> {
     let labels = json!({
         "type": "object",
-        "additionalProperties": false,
+        "additionalProperties": unknown(),
         "properties": {
             "set": {"type": ["object", "null"], "additionalProperties": {"type": "string"},
                     "description": "Labels to set, values by key."},
