@@ -117,7 +117,7 @@ const SECRET_BEARERS: [&str; 7] = [
 ];
 
 /// Fields of a task that few have: JSON leaves them out where they are absent.
-const OMITTED: [&str; 8] = [
+const OMITTED: [&str; 12] = [
     "not_before",
     "queue_timeout",
     "deadline",
@@ -126,7 +126,14 @@ const OMITTED: [&str; 8] = [
     "retry_jitter",
     "retries",
     "dependent_count",
+    "result",
+    "result_bytes",
+    "result_error",
+    "stdin_bytes",
 ];
+
+/// Fields of an attempt that JSON leaves out where they are absent.
+const OMITTED_OF_ATTEMPTS: [&str; 2] = ["cpu_seconds", "memory_peak_bytes"];
 
 /// Lists of a task that few have: JSON leaves them out where they are empty.
 const OMITTED_LISTS: [&str; 3] = ["after", "after_any", "dependents"];
@@ -174,8 +181,9 @@ pub(crate) fn generate(root: &Path) -> Result<(), Box<dyn Error>> {
     for (path, attribute) in named_values(&descriptors) {
         config = config.field_attribute(path, attribute);
     }
-    for field in OMITTED {
-        let path = format!("cloudai.v1.Task.{field}");
+    let of_tasks = OMITTED.map(|field| format!("cloudai.v1.Task.{field}"));
+    let of_attempts = OMITTED_OF_ATTEMPTS.map(|field| format!("cloudai.v1.Attempt.{field}"));
+    for path in of_tasks.into_iter().chain(of_attempts) {
         config =
             config.field_attribute(path, "#[serde(skip_serializing_if = \"Option::is_none\")]");
     }
@@ -188,6 +196,8 @@ pub(crate) fn generate(root: &Path) -> Result<(), Box<dyn Error>> {
             "cloudai.v1.Constraint.value",
             "#[serde(with = \"crate::json::one_or_many\")]",
         )
+        .field_attribute("cloudai.v1.TaskSpec.stdin", "#[serde(with = \"crate::json::payload\")]")
+        .field_attribute("cloudai.v1.Task.result", "#[serde(with = \"crate::json::payload\")]")
         .field_attribute(
             "cloudai.v1.TaskSpec.no_retry_exit_codes",
             "#[serde(with = \"crate::json::exit_codes\")]",

@@ -12,6 +12,7 @@ mod upgrade;
 mod users;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cluster_state::{
     LabelWorker, LogIndex, MassLoss, SetScheduling, SettingKey, SettingSource, SettingsRecord,
@@ -64,7 +65,12 @@ fn own_task(TaskView { task, pending_reason }: TaskView) -> v1::Task {
 /// Converts a task, with its environment for those who may see it.
 pub(crate) fn task(ShownTask { view, environment, dependents }: ShownTask) -> v1::Task {
     let mut task = match view {
-        View::Own(task) => own_task(task),
+        View::Own(own) => {
+            let known = Arc::clone(&own.task);
+            let mut task = own_task(own);
+            convert::show_result(&mut task, &known);
+            task
+        }
         View::Leaders(task) => task,
     };
     if let Some(spec) = environment {

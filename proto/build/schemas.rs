@@ -8,7 +8,9 @@ use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet};
 use serde_json::{Map, Value, json};
 
-use super::{JSON_BODIES, OMITTED, OMITTED_LISTS, REQUEST_BODIES, name, type_name};
+use super::{
+    JSON_BODIES, OMITTED, OMITTED_LISTS, OMITTED_OF_ATTEMPTS, REQUEST_BODIES, name, type_name,
+};
 
 /// Numbers of fields in the descriptors, of which the places of comments are made.
 const MESSAGES: i32 = 4;
@@ -137,10 +139,15 @@ fn of_message(
 }
 
 fn is_omitted(message: &str, field: &str) -> bool {
-    message == "Task"
-        && (OMITTED.contains(&field)
-            || OMITTED_LISTS.contains(&field)
-            || OMITTED_WHERE_EMPTY.contains(&field))
+    match message {
+        "Task" => {
+            OMITTED.contains(&field)
+                || OMITTED_LISTS.contains(&field)
+                || OMITTED_WHERE_EMPTY.contains(&field)
+        }
+        "Attempt" => OMITTED_OF_ATTEMPTS.contains(&field),
+        _ => false,
+    }
 }
 
 fn of_field(
@@ -155,6 +162,15 @@ fn of_field(
         (_, "no_retry_exit_codes") => {
             let code = json!({"type": ["integer", "string"], "minimum": 0, "maximum": 255});
             return json!({"type": "array", "items": code});
+        }
+        // A text, or an object for bytes that are none.
+        ("TaskSpec", "stdin") | ("Task", "result") => {
+            return json!({
+                "type": ["string", "object"],
+                "properties": {"base64": {"type": "string"}},
+                "required": ["base64"],
+                "additionalProperties": false,
+            });
         }
         _ => {}
     }

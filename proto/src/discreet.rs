@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use bytes::Bytes;
+
 use crate::v1;
 
 /// Variables of an environment, of which only the names are shown.
@@ -42,6 +44,7 @@ impl fmt::Debug for v1::TaskSpec {
             local_name,
             after,
             after_any,
+            stdin,
         } = self;
         f.debug_struct("TaskSpec")
             .field("name", name)
@@ -69,6 +72,7 @@ impl fmt::Debug for v1::TaskSpec {
             .field("local_name", local_name)
             .field("after", after)
             .field("after_any", after_any)
+            .field("stdin_bytes", &stdin.as_ref().map(Bytes::len))
             .finish()
     }
 }
@@ -121,8 +125,16 @@ impl fmt::Debug for v1::CreatedUserToken {
 
 impl fmt::Debug for v1::Assignment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { attempt, command, env, working_dir, requeue_on_disconnect, resources, ahead } =
-            self;
+        let Self {
+            attempt,
+            command,
+            env,
+            working_dir,
+            requeue_on_disconnect,
+            resources,
+            ahead,
+            stdin,
+        } = self;
         f.debug_struct("Assignment")
             .field("attempt", attempt)
             .field("command", command)
@@ -131,6 +143,7 @@ impl fmt::Debug for v1::Assignment {
             .field("requeue_on_disconnect", requeue_on_disconnect)
             .field("resources", resources)
             .field("ahead", ahead)
+            .field("stdin_bytes", &stdin.as_ref().map(Bytes::len))
             .finish()
     }
 }
@@ -142,8 +155,9 @@ mod tests {
     #[test]
     fn what_is_printed_of_a_message_holds_no_secret() {
         let map = || BTreeMap::from([("TOKEN".to_owned(), "hunter2".to_owned())]);
-        let spec = v1::TaskSpec { secret_env: map(), ..v1::TaskSpec::default() };
-        let assignment = v1::Assignment { env: map(), ..v1::Assignment::default() };
+        let stdin = || Some(Bytes::from_static(b"hunter2"));
+        let spec = v1::TaskSpec { secret_env: map(), stdin: stdin(), ..v1::TaskSpec::default() };
+        let assignment = v1::Assignment { env: map(), stdin: stdin(), ..v1::Assignment::default() };
         let submission = v1::SubmitRequest { tasks: vec![spec], idempotency_key: None };
         let assignments = vec![assignment];
         let order = v1::AssignTaskRequest { assignments, ..v1::AssignTaskRequest::default() };

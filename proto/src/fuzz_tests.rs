@@ -70,12 +70,13 @@ fn spec() -> impl Strategy<Value = v1::TaskSpec> {
         vec(constraint(), 0..3),
         option::of("[a-z][a-z0-9.-]{0,5}"),
     );
-    let rest = (option::of(1..9_u32), map(), option::of(1..3_i32), map());
+    let stdin = option::of(vec(any::<u8>(), 0..9));
+    let rest = (option::of(1..9_u32), map(), option::of(1..3_i32), map(), stdin);
     (texts, times, class, rest, timing()).prop_map(|(texts, times, class, rest, timing)| {
         let (name, command, env, working_dir) = texts;
         let (retry_backoff, run_timeout) = times;
         let (resources, priority, constraints, worker_id) = class;
-        let (max_attempts, labels, on_disconnect, secret_env) = rest;
+        let (max_attempts, labels, on_disconnect, secret_env, stdin) = rest;
         v1::TaskSpec {
             name,
             command,
@@ -91,6 +92,7 @@ fn spec() -> impl Strategy<Value = v1::TaskSpec> {
             labels,
             on_disconnect,
             secret_env,
+            stdin: stdin.map(Into::into),
             ..timing
         }
     })
@@ -137,7 +139,7 @@ fn attempt() -> impl Strategy<Value = v1::AttemptRef> {
 }
 
 fn finished() -> impl Strategy<Value = v1::FinishedAttempt> {
-    use v1::finished_attempt::Outcome;
+    use v1::finished_attempt::{File, Outcome};
     let outcome = prop_oneof![
         any::<i32>().prop_map(Outcome::ExitCode),
         any::<i32>().prop_map(Outcome::Signal),
@@ -145,10 +147,26 @@ fn finished() -> impl Strategy<Value = v1::FinishedAttempt> {
         word().prop_map(Outcome::Unfit),
         (0..5_i32).prop_map(Outcome::Lost),
     ];
-    (attempt(), outcome).prop_map(|(attempt, outcome)| v1::FinishedAttempt {
-        attempt: Some(attempt),
-        outcome: Some(outcome),
-    })
+    let file = prop_oneof![
+        vec(any::<u8>(), 0..9).prop_map(|bytes| File::Content(bytes.into())),
+        any::<u64>().prop_map(File::BytesTooMany),
+        word().prop_map(File::Unreadable),
+    ];
+    let usage = (any::<u64>(), option::of(any::<u64>()), any::<bool>()).prop_map(
+        |(cpu_micros, memory_peak_bytes, out_of_memory)| v1::AttemptUsage {
+            cpu_micros,
+            memory_peak_bytes,
+            out_of_memory,
+        },
+    );
+    (attempt(), outcome, option::of(usage), option::of(file)).prop_map(
+        |(attempt, outcome, usage, file)| v1::FinishedAttempt {
+            attempt: Some(attempt),
+            outcome: Some(outcome),
+            usage,
+            file,
+        },
+    )
 }
 
 fn registration() -> impl Strategy<Value = v1::RegisterWorkerRequest> {
@@ -195,6 +213,7 @@ fn encoded() -> impl Strategy<Value = Vec<u8>> {
             working_dir,
             requeue_on_disconnect,
             ahead: requeue_on_disconnect,
+            stdin: None,
             resources: Some(v1::Resources { cpu: Some(0.5), ..v1::Resources::default() }),
         });
     let header = (uuid(), any::<u64>(), 1..4_u64).prop_map(|(cluster_id, term, leader_id)| {

@@ -4,6 +4,7 @@ pub(crate) mod exit_codes;
 mod misread;
 mod names;
 mod nulls;
+pub(crate) mod payload;
 mod reading;
 mod secrets;
 

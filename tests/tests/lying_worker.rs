@@ -50,6 +50,7 @@ impl Liar {
             finished: vec![v1::FinishedAttempt {
                 attempt: Some(v1::AttemptRef { task_id: task.to_owned(), attempt }),
                 outcome: Some(v1::finished_attempt::Outcome::ExitCode(0)),
+                ..v1::FinishedAttempt::default()
             }],
             ..v1::ReportTaskCompletionRequest::default()
         };

@@ -54,6 +54,7 @@ mod minority_cut_off;
 mod no_leader_answers;
 mod orders_about_many_tasks;
 mod orders_that_reach_nobody;
+mod results_of_tasks;
 mod rolling_restart_under_load;
 mod schedule_outlives_the_leader;
 mod second_signal_ends_a_master;

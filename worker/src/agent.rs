@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use crate::attempts::Attempts;
 use crate::certificates::TrustVersions;
 use crate::config::{Config, ExecutorKind};
-use crate::devices::{self, Devices, Offer};
+use crate::devices::{Devices, Offer};
 use crate::executor::{Environment, Executor, NoopExecutor, Passed, ProcessExecutor};
 use crate::fitness::{Probe, Verdict, Watch, WatchParts};
 use crate::host::Host;
@@ -34,15 +34,18 @@ use crate::session::{Health, Introduction, LeaderCalls, Server, SessionKeeper, S
 use crate::specs::{UsageMeter, detect};
 
 mod duties;
+mod equipment;
 mod protection;
 mod stores;
 
 use duties::Duties;
+use equipment::{open_cgroups, open_devices};
 use protection::Protection;
 use stores::{Stores, open_stores, running_dir};
 
 pub use protection::ProtectionError;
 
+pub use crate::cgroups::CgroupsError;
 pub use crate::identity::IdentityError;
 pub use crate::leftovers::LeftoversError;
 pub use crate::session::ServerError;
@@ -78,6 +81,9 @@ pub enum AgentError {
     /// Processes of an earlier start are still there.
     #[error(transparent)]
     Leftovers(#[from] LeftoversError),
+    /// Attempts cannot have control groups.
+    #[error(transparent)]
+    Cgroups(#[from] CgroupsError),
     /// Its certificate cannot be used.
     #[error(transparent)]
     Protection(#[from] ProtectionError),
@@ -119,12 +125,15 @@ impl Agent {
         let Stores { identity, home, records, leftovers, retention, disk, spool, unconfirmed } =
             stores;
 
+        // Before the keeper starts, which belongs into the group of the worker.
+        let cgroups = open_cgroups(config, home).await?;
         // Before any task, so that no task ever runs without a keeper.
         let args = KeeperArgs::new(running_dir(config), home, identity.incarnation());
         start_keeper(&host, args, &minor, &stop_rest)?;
 
         let logs = logs(config, host.open_files);
-        let environment = environment(config, &host, home, &identity, devices.clone());
+        let environment =
+            Environment { cgroups, ..environment(config, &host, home, &identity, devices.clone()) };
         let Running { executor, ended, starts } =
             executor(config, environment, logs.clone(), records, &host);
         let (leftovers, unfit) = leftovers.unzip();
@@ -254,13 +263,6 @@ fn start_keeper(
     Ok(())
 }
 
-/// Looks for devices, aside because that may block.
-async fn open_devices(config: &Config) -> Result<Devices, JoinError> {
-    let (lists, gpu) = (config.devices.clone(), config.gpu);
-    let opening = move || Devices::open(devices::find(lists.iter(), gpu));
-    tokio::task::spawn_blocking(opening).await
-}
-
 /// An executor and the channel on which it reports the ends of attempts.
 struct Running {
     executor: Executor,
@@ -286,6 +288,7 @@ fn environment(
         passed: Passed::with(config.pass_env.clone()),
         open_files: host.open_files.before(),
         devices,
+        cgroups: None,
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Config {
     pub devices: DeviceLists,
     /// Kind of executor that runs the attempts.
     pub executor: ExecutorKind,
+    /// Use of control groups for attempts.
+    pub cgroups: CgroupUse,
     /// Certificates of this worker; without them nothing is encrypted.
     pub tls: TlsConfig,
     /// Listen beyond this machine without any protection.
@@ -107,6 +109,15 @@ pub enum ExecutorKind {
     Noop,
 }
 
+/// Use of control groups for attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CgroupUse {
+    /// None.
+    Off,
+    /// Each attempt has one.
+    On,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -123,6 +134,7 @@ impl Default for Config {
             gpu: None,
             devices: DeviceLists::default(),
             executor: ExecutorKind::Process,
+            cgroups: CgroupUse::Off,
             tls: TlsConfig::default(),
             insecure: false,
             pass_env: Vec::new(),
@@ -222,6 +234,23 @@ impl Value for ExecutorKind {
         text(match self {
             Self::Process => "process",
             Self::Noop => "noop",
+        })
+    }
+}
+
+impl Value for CgroupUse {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            "on" => Ok(Self::On),
+            other => Err(format!("'{other}' is neither on nor off")),
+        }
+    }
+
+    fn to_toml(&self) -> Option<toml::Value> {
+        text(match self {
+            Self::Off => "off",
+            Self::On => "on",
         })
     }
 }

@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::{AttemptOutcome, AttemptRef, FinishedAttempt, OnDisconnect, Resources};
+use bytes::Bytes;
+use cluster_state::{
+    AttemptOutcome, AttemptRef, AttemptReport, FinishedAttempt, OnDisconnect, Resources,
+};
 use nix::sys::signal::Signal;
 use parking_lot::Mutex;
 use proto::discreet::Names;
@@ -31,6 +34,8 @@ pub(crate) struct Launch {
     pub(crate) env: BTreeMap<String, String>,
     /// Directory to run in; the attempt's own directory when absent.
     pub(crate) working_dir: Option<PathBuf>,
+    /// Bytes that it reads from standard input.
+    pub(crate) stdin: Option<Bytes>,
     /// Treatment of the attempt when no leader is reached for the heartbeat timeout.
     pub(crate) on_disconnect: OnDisconnect,
     /// Resources that it occupies, if the leader has said so.
@@ -49,12 +54,13 @@ impl Launch {
 /// Shows of the variables only the names.
 impl fmt::Debug for Launch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { attempt, command, env, working_dir, on_disconnect, room, begin } = self;
+        let Self { attempt, command, env, working_dir, stdin, on_disconnect, room, begin } = self;
         f.debug_struct("Launch")
             .field("attempt", attempt)
             .field("command", command)
             .field("env", &Names(env))
             .field("working_dir", working_dir)
+            .field("stdin_bytes", &stdin.as_ref().map(Bytes::len))
             .field("on_disconnect", on_disconnect)
             .field("room", room)
             .field("begin", begin)
@@ -184,9 +190,9 @@ impl Running {
         count.wait_for(|count| *count == 0).await.map(drop).unwrap_or_default();
     }
 
-    fn report(&self, attempt: AttemptRef, outcome: AttemptOutcome) {
+    fn report(&self, ended: FinishedAttempt) {
         // The receiver is gone when the worker stops hard.
-        self.ended.send(FinishedAttempt { attempt, outcome }).unwrap_or_default();
+        self.ended.send(ended).unwrap_or_default();
     }
 
     fn stops(
@@ -212,8 +218,9 @@ impl RunningAttempt {
         }
     }
 
-    fn end(self, outcome: AttemptOutcome) {
-        self.running.report(self.attempt, outcome);
+    fn end(self, outcome: AttemptOutcome, report: AttemptReport) {
+        let (attempt, report) = (self.attempt, report.boxed());
+        self.running.report(FinishedAttempt { attempt, outcome, report });
     }
 }
 

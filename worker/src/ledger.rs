@@ -259,7 +259,7 @@ impl Ledger {
     /// Records an attempt as lost, to be reported like a result.
     fn put_lost(&mut self, attempt: AttemptRef, reason: LossReason) {
         assert!(!self.live.contains_key(&attempt), "what is lost runs no more: {attempt:?}");
-        self.unconfirmed.put(attempt, AttemptOutcome::Lost(reason));
+        self.unconfirmed.put(FinishedAttempt::new(attempt, AttemptOutcome::Lost(reason)));
     }
 
     /// Decides about an order to stop an attempt.
@@ -315,10 +315,11 @@ impl Ledger {
 
     /// Takes in outcomes that are on disk: from now on they may be reported.
     pub(crate) fn on_stored(&mut self, stored: Vec<FinishedAttempt>) {
-        for FinishedAttempt { attempt, outcome } in stored {
+        for ended in stored {
+            let attempt = ended.attempt;
             let was = self.live.remove(&attempt);
             assert_eq!(was, Some(Live::Storing), "stored and not asked for: {attempt:?}");
-            self.unconfirmed.put(attempt, outcome);
+            self.unconfirmed.put(ended);
         }
     }
 
@@ -335,9 +336,9 @@ impl Ledger {
 
     /// Forgets a result that nobody waits for any more.
     fn settle(&mut self, attempt: AttemptRef) -> Option<Effect> {
-        let outcome = self.unconfirmed.remove(attempt)?;
+        let ended = self.unconfirmed.remove(attempt)?;
         self.settled.put(attempt, Settlement::Confirmed);
-        (!matches!(outcome, AttemptOutcome::Lost(_))).then_some(Effect::Forget(attempt))
+        (!matches!(ended.outcome, AttemptOutcome::Lost(_))).then_some(Effect::Forget(attempt))
     }
 }
 

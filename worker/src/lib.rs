@@ -4,6 +4,7 @@ pub mod agent;
 mod attempts;
 mod backoff;
 pub mod certificates;
+mod cgroups;
 mod clock;
 pub mod config;
 mod devices;

@@ -28,6 +28,8 @@ pub(crate) use writer::StreamWriter;
 
 /// Maximum bytes of one read from a pipe. Each running attempt has two such buffers.
 const PIPE_BYTES: usize = 16 << 10;
+/// Name of the file for a task's result, among those of the logs of an attempt.
+const RESULT: &str = "result";
 /// Logs are readable by their owner only: they may hold secrets of a task.
 const DIR_MODE: u32 = 0o700;
 
@@ -111,6 +113,15 @@ impl AttemptLogs {
     #[must_use]
     pub(crate) fn working_dir(&self) -> PathBuf {
         self.logs.working_dir(self.attempt)
+    }
+
+    /// Returns the file into which the attempt may write the result of its task: beside its logs, which
+    /// nobody else writes.
+    #[must_use]
+    pub(crate) fn result_path(&self) -> PathBuf {
+        let path = self.logs.dir(self.attempt).join(RESULT);
+        // The attempt runs in another directory.
+        std::path::absolute(&path).unwrap_or(path)
     }
 
     /// Creates the files for both outputs, before any program of the task runs. It blocks.

@@ -13,6 +13,7 @@ mod logs;
 mod mass_loss;
 mod member;
 mod orphan;
+mod result;
 mod schedule;
 mod shell;
 mod snapshot;

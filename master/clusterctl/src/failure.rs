@@ -16,6 +16,7 @@ use crate::connection::ConnectionError;
 use crate::contexts::ContextsError;
 use crate::local_cluster::LocalClusterError;
 use crate::secret_source::SecretError;
+use crate::stdin_source::StdinError;
 use crate::task_file::TaskFileError;
 
 /// Reason that a command failed.
@@ -68,6 +69,12 @@ pub enum Failure {
     /// A secret of a task has no value.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// A task cannot be given its standard input.
+    #[error(transparent)]
+    Stdin(#[from] StdinError),
+    /// A task is over and has left no result.
+    #[error("task {task_id} has no result: {reason}")]
+    NoResult { task_id: String, reason: String },
     /// No master leads.
     #[error("the cluster has no leader")]
     NoLeader,
@@ -180,6 +187,7 @@ impl Failure {
             | Self::NotOneTask
             | Self::NotConfirmed
             | Self::Secret(_)
+            | Self::Stdin(StdinError::Taken | StdinError::TooLarge { .. })
             | Self::KeyInClearText
             | Self::TrustsOldOnly { .. }
             | Self::TwoValues { .. }
@@ -189,7 +197,7 @@ impl Failure {
                 AuthorityError::Name(_) | AuthorityError::Issue(IssueError::Host(_)),
             ) => 2,
             Self::Contexts(error) => code_of_contexts(error),
-            Self::NoSuchSetting { .. } => 3,
+            Self::NoSuchSetting { .. } | Self::NoResult { .. } => 3,
             Self::DrainOverruled { .. }
             | Self::FileExists { .. }
             | Self::Authority(AuthorityError::Exists(_) | AuthorityError::OtherTrusted(_)) => 4,
@@ -210,6 +218,7 @@ impl Failure {
             | Self::Interrupted
             | Self::JobStopped { .. }
             | Self::TaskFile(_)
+            | Self::Stdin(StdinError::Unreadable { .. })
             | Self::Credentials(_)
             | Self::Certificate { .. }
             | Self::Authority(_)
@@ -288,6 +297,8 @@ impl Failure {
             | Self::Incomplete { .. }
             | Self::Token(_)
             | Self::Secret(_)
+            | Self::Stdin(_)
+            | Self::NoResult { .. }
             | Self::Certificate { .. }
             | Self::Authority(_)
             | Self::Json(_)

@@ -10,4 +10,5 @@ pub mod failure;
 pub mod local_cluster;
 pub mod output;
 pub mod secret_source;
+pub mod stdin_source;
 pub mod task_file;

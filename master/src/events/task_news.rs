@@ -41,7 +41,8 @@ enum Face {
     Blank,
     /// Shared with the task, and with all other events of it.
     Shared(Arc<TaskSpec>),
-    /// Copied: the specification has secret values, which go with the task when it is over.
+    /// Copied: the specification has secret values, which go with the task when it is over, or a standard
+    /// input, which may be large.
     Copied(Arc<(Option<String>, TextMap)>),
 }
 
@@ -49,7 +50,7 @@ impl Face {
     fn of(spec: &Arc<TaskSpec>) -> Self {
         if spec.name.is_none() && spec.labels.iter().len() == 0 {
             Self::Blank
-        } else if spec.secret_env.has_values() {
+        } else if spec.secret_env.has_values() || spec.stdin.is_some() {
             Self::Copied(Arc::new((spec.name.clone(), spec.labels.clone())))
         } else {
             Self::Shared(Arc::clone(spec))

@@ -167,7 +167,8 @@ impl LeaderState {
         })
     }
 
-    /// Replaces what members of an older release could not read: nobody was given anything ahead then.
+    /// Replaces and leaves out what members of an older release could not read: nobody was given anything
+    /// ahead then, and results are kept since.
     pub(super) fn make_readable(&self, attempts: &mut [FinishedAttempt]) {
         if self.node.reader().with(|state| state.meta().level) >= Ahead::LEVEL {
             return;
@@ -176,6 +177,7 @@ impl LeaderState {
             if attempt.outcome == AttemptOutcome::Lost(LossReason::NotStarted) {
                 attempt.outcome = AttemptOutcome::Lost(LossReason::UnknownToWorker);
             }
+            attempt.report = None;
         }
     }
 

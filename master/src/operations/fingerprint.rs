@@ -38,6 +38,7 @@ impl Fingerprint {
             command,
             env,
             working_dir,
+            stdin,
             class,
             max_attempts,
             retry_backoff,
@@ -69,6 +70,9 @@ impl Fingerprint {
             self.constraint(constraint);
         }
         self.text(16, worker.as_ref().map(cluster_state::WorkerId::as_str));
+        if let Some(stdin) = stdin {
+            self.field(60, stdin.bytes());
+        }
         if !secret_env.is_empty() {
             self.field(23, &digest_of(secret_env));
         }
@@ -234,7 +238,7 @@ mod tests {
             "constraints": [{"label": "zone", "op": "in", "value": ["x", "y"]},
                             {"label": "ssd", "op": "exists"}],
             "run_timeout": "1h", "labels": {"team": "x"}, "on_disconnect": "requeue",
-            "secret_env": {"S": "v"},
+            "secret_env": {"S": "v"}, "stdin": "in",
             "delay": "1m", "queue_timeout": "2m", "deadline": "3m", "retry_factor": 3,
             "retry_max_backoff": "4m", "retry_jitter": 0.5, "no_retry_exit_codes": [2, "64-78"],
             "after": ["t1"], "after_any": ["t2"],

@@ -63,6 +63,7 @@ async fn come_back(master: &OneMaster) {
     let finished = finished.map(|(task, code)| v1::FinishedAttempt {
         attempt: Some(attempt(task)),
         outcome: outcome(code),
+        ..v1::FinishedAttempt::default()
     });
     let registration = v1::RegisterWorkerRequest {
         finished: finished.into(),

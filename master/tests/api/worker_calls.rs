@@ -83,7 +83,11 @@ impl WorkerCalls {
             cluster_id: session.leader.clone().unwrap().cluster_id,
             worker_id: "worker-1".to_owned(),
             epoch: session.epoch,
-            finished: vec![v1::FinishedAttempt { attempt: Some(attempt), outcome }],
+            finished: vec![v1::FinishedAttempt {
+                attempt: Some(attempt),
+                outcome,
+                ..v1::FinishedAttempt::default()
+            }],
             ..v1::ReportTaskCompletionRequest::default()
         };
         let answer = self.client.clone().report_task_completion(report).await.unwrap();

@@ -71,6 +71,7 @@ fn a_worker_may_name_all_attempts_that_it_may_hold() {
     let finished = v1::FinishedAttempt {
         attempt: Some(attempt.clone()),
         outcome: Some(v1::finished_attempt::Outcome::ExitCode(0)),
+        ..v1::FinishedAttempt::default()
     };
     let batch = (BATCH_BYTES / finished.encoded_len()).min(ATTEMPTS_HELD_MAX);
     let registration = v1::RegisterWorkerRequest {

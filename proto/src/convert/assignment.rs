@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use cluster_state::{AttemptRef, OnDisconnect, Task, TaskSpec};
 use prost::Message;
 
@@ -26,6 +27,7 @@ fn assignment(task: &Task) -> Option<v1::Assignment> {
         requeue_on_disconnect: task.spec.on_disconnect == OnDisconnect::Requeue,
         resources: Some((&task.spec.class.resources).into()),
         ahead: task.ahead.is_some(),
+        stdin: task.spec.stdin.as_ref().map(|stdin| Bytes::copy_from_slice(stdin.bytes())),
     })
 }
 
@@ -63,6 +65,7 @@ mod tests {
             command: vec!["true".to_owned(), "x".repeat(bytes)],
             env: TextMap::default(),
             working_dir: None,
+            stdin: None,
             class: Arc::new(class),
             max_attempts: 1,
             retry_backoff: Duration::ZERO,
@@ -81,6 +84,7 @@ mod tests {
             finished_at: None,
             stop: None,
             outcome: None,
+            usage: None,
         };
         Task {
             id: TaskId(id),

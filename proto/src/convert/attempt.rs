@@ -4,12 +4,10 @@ use cluster_state::{
     Attempt, AttemptNumber, AttemptOutcome, AttemptRef, FinishedAttempt, LossReason, StopReason,
 };
 
-use super::{Breach, Invalid, id, rfc3339};
+use super::detail::clip;
+use super::{Breach, Invalid, id, report, rfc3339};
 use crate::v1;
 use crate::v1::finished_attempt::Outcome;
-
-/// Maximum length of a failure report: it goes into the replicated log.
-const START_ERROR_BYTES_MAX: usize = 1_024;
 
 /// Upper bound of a result's bytes in a message besides its text, for cutting batches.
 const RESULT_BYTES: usize = 64;
@@ -50,7 +48,7 @@ impl TryFrom<v1::FinishedAttempt> for FinishedAttempt {
             Outcome::Unfit(detail) => AttemptOutcome::WorkerUnfit { detail: clip(detail) },
             Outcome::Lost(loss) => AttemptOutcome::Lost(loss_reason(loss)),
         };
-        Ok(Self { attempt, outcome })
+        Ok(Self { attempt, outcome, report: report::read(wire.usage, wire.file) })
     }
 }
 
@@ -61,8 +59,8 @@ pub fn finished_attempts(wire: Vec<v1::FinishedAttempt>) -> Result<Vec<FinishedA
 
 /// Returns an upper bound of a result's bytes in a message.
 #[must_use]
-pub fn result_bytes(outcome: &AttemptOutcome) -> usize {
-    let text = match outcome {
+pub fn result_bytes(ended: &FinishedAttempt) -> usize {
+    let text = match &ended.outcome {
         AttemptOutcome::StartFailed { detail } | AttemptOutcome::WorkerUnfit { detail } => {
             detail.len()
         }
@@ -70,7 +68,7 @@ pub fn result_bytes(outcome: &AttemptOutcome) -> usize {
         | AttemptOutcome::Signaled { .. }
         | AttemptOutcome::Lost(_) => 0,
     };
-    RESULT_BYTES.saturating_add(text)
+    RESULT_BYTES.saturating_add(text).saturating_add(report::bytes(ended.report.as_deref()))
 }
 
 /// Converts a reason of loss; an unknown kind is a loss, too.
@@ -115,14 +113,15 @@ impl TryFrom<FinishedAttempt> for v1::FinishedAttempt {
             AttemptOutcome::WorkerUnfit { detail } => Outcome::Unfit(detail),
             AttemptOutcome::Lost(reason) => Outcome::Lost(reportable_loss(reason)?.into()),
         };
-        Ok(Self { attempt: Some(finished.attempt.into()), outcome: Some(outcome) })
+        let (usage, file) = report::write(finished.report.as_deref());
+        Ok(Self { attempt: Some(finished.attempt.into()), outcome: Some(outcome), usage, file })
     }
 }
 
 impl From<&Attempt> for v1::Attempt {
     fn from(attempt: &Attempt) -> Self {
         let outcome = attempt.outcome.as_ref();
-        Self {
+        let mut wire = Self {
             number: attempt.number.0,
             worker_id: attempt.worker.to_string(),
             started_at: attempt.started_at.map(rfc3339),
@@ -130,7 +129,12 @@ impl From<&Attempt> for v1::Attempt {
             exit_code: outcome.and_then(AttemptOutcome::exit_code),
             outcome: outcome.map(|outcome| v1::AttemptOutcome::from(outcome.kind()).into()),
             reason: attempt_reason(attempt.stop, outcome),
+            ..Self::default()
+        };
+        if let Some(usage) = &attempt.usage {
+            report::show_usage(&mut wire, usage);
         }
+        wire
     }
 }
 
@@ -158,19 +162,60 @@ pub fn attempt_reason(
     }
 }
 
-/// Cuts the text at the bound.
-pub(super) fn clip(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(START_ERROR_BYTES_MAX));
-    text
-}
-
 #[cfg(test)]
 mod tests {
-    use cluster_state::TaskId;
+    use cluster_state::{AttemptReport, AttemptUsage, Payload, TaskId, TaskResult};
 
     use super::*;
+    use crate::convert::detail::DETAIL_BYTES_MAX;
 
     const ATTEMPT: AttemptRef = AttemptRef { task: TaskId(7), attempt: AttemptNumber(2) };
+
+    /// Returns what a worker may tell beside an outcome.
+    fn reports() -> [AttemptReport; 4] {
+        let usage = AttemptUsage {
+            cpu_micros: u64::MAX,
+            memory_peak_bytes: Some(u64::MAX),
+            out_of_memory: true,
+        };
+        [
+            TaskResult::Kept(Payload::from([0, 255].as_slice())),
+            TaskResult::Kept(Payload::from([7; Payload::BYTES_MAX].as_slice())),
+            TaskResult::TooLarge { bytes: u64::MAX },
+            TaskResult::Unreadable { detail: "it is no regular file".to_owned() },
+        ]
+        .map(|result| AttemptReport { usage: Some(usage), result: Some(result) })
+    }
+
+    fn reported(report: AttemptReport) -> FinishedAttempt {
+        let outcome = AttemptOutcome::Signaled { signal: -1 };
+        FinishedAttempt { attempt: ATTEMPT, outcome, report: report.boxed() }
+    }
+
+    #[test]
+    fn a_result_that_is_larger_than_a_worker_may_send_is_not_kept() {
+        let content = vec![7; Payload::BYTES_MAX + 1].into();
+        let wire = v1::FinishedAttempt {
+            attempt: Some(ATTEMPT.into()),
+            outcome: Some(Outcome::ExitCode(0)),
+            file: Some(v1::finished_attempt::File::Content(content)),
+            usage: None,
+        };
+        let read = FinishedAttempt::try_from(wire).unwrap();
+        assert_eq!(read.report.unwrap().result, Some(TaskResult::TooLarge { bytes: 65_537 }));
+    }
+
+    #[test]
+    fn memory_that_was_used_up_is_told_beside_the_signal() {
+        let usage =
+            AttemptUsage { cpu_micros: 1_500_000, memory_peak_bytes: Some(9), out_of_memory: true };
+        let mut wire =
+            v1::Attempt { reason: Some("ended by signal 9".to_owned()), ..v1::Attempt::default() };
+        report::show_usage(&mut wire, &usage);
+        let told = "out-of-memory: its processes reached their limit (ended by signal 9)";
+        assert_eq!(wire.reason.as_deref(), Some(told));
+        assert_eq!((wire.cpu_seconds, wire.memory_peak_bytes), (Some(1.5), Some(9)));
+    }
 
     #[test]
     fn an_attempt_reads_back_from_its_name() {
@@ -199,12 +244,17 @@ mod tests {
             AttemptOutcome::Lost(LossReason::NotStarted),
         ];
         for outcome in outcomes {
-            let finished = FinishedAttempt { attempt: ATTEMPT, outcome };
+            let finished = FinishedAttempt::new(ATTEMPT, outcome);
+            let wire = v1::FinishedAttempt::try_from(finished.clone()).unwrap();
+            assert_eq!(FinishedAttempt::try_from(wire), Ok(finished));
+        }
+        for report in reports() {
+            let finished = reported(report);
             let wire = v1::FinishedAttempt::try_from(finished.clone()).unwrap();
             assert_eq!(FinishedAttempt::try_from(wire), Ok(finished));
         }
         let lost = AttemptOutcome::Lost(LossReason::WorkerRestarted);
-        let lost = FinishedAttempt { attempt: ATTEMPT, outcome: lost };
+        let lost = FinishedAttempt::new(ATTEMPT, lost);
         assert!(v1::FinishedAttempt::try_from(lost).is_err());
     }
 
@@ -223,12 +273,14 @@ mod tests {
         let outcomes = [
             AttemptOutcome::Exited { code: -1 },
             AttemptOutcome::Signaled { signal: -1 },
-            AttemptOutcome::StartFailed { detail: "x".repeat(START_ERROR_BYTES_MAX) },
+            AttemptOutcome::StartFailed { detail: "x".repeat(DETAIL_BYTES_MAX) },
             AttemptOutcome::Lost(LossReason::UnknownToWorker),
         ];
-        for outcome in outcomes {
-            let reckoned = result_bytes(&outcome);
-            let result = FinishedAttempt { attempt, outcome }.try_into().unwrap();
+        let plain = outcomes.map(|outcome| FinishedAttempt::new(attempt, outcome));
+        let told = reports().map(|report| FinishedAttempt { attempt, ..reported(report) });
+        for ended in plain.into_iter().chain(told) {
+            let reckoned = result_bytes(&ended);
+            let result = ended.try_into().unwrap();
             let report = v1::ReportTaskCompletionRequest {
                 finished: vec![result],
                 ..v1::ReportTaskCompletionRequest::default()
@@ -239,16 +291,12 @@ mod tests {
 
     #[test]
     fn a_loss_of_a_later_version_is_a_loss() {
-        let wire =
-            v1::FinishedAttempt { attempt: Some(ATTEMPT.into()), outcome: Some(Outcome::Lost(77)) };
+        let wire = v1::FinishedAttempt {
+            attempt: Some(ATTEMPT.into()),
+            outcome: Some(Outcome::Lost(77)),
+            ..v1::FinishedAttempt::default()
+        };
         let read = FinishedAttempt::try_from(wire).unwrap();
         assert_eq!(read.outcome, AttemptOutcome::Lost(LossReason::UnknownToWorker));
-    }
-
-    #[test]
-    fn a_long_start_error_is_cut_at_a_character() {
-        let detail = "ä".repeat(START_ERROR_BYTES_MAX);
-        let clipped = clip(format!("x{detail}"));
-        assert_eq!(clipped.len(), START_ERROR_BYTES_MAX - 1);
     }
 }

@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use cluster_state::{
     OnDisconnect, Overlap, RunOutcome, Schedule, ScheduleName, SchedulePlan, ScheduledRun,
     TaskSpec, When,
@@ -172,6 +173,11 @@ fn description(spec: &TaskSpec, shows_environment: bool) -> v1::TaskSpec {
         name: spec.name.clone(),
         command: spec.command.clone(),
         working_dir: spec.working_dir.clone(),
+        stdin: spec
+            .stdin
+            .as_ref()
+            .filter(|_| shows_environment)
+            .map(|stdin| Bytes::copy_from_slice(stdin.bytes())),
         resources: Some((&class.resources).into()),
         priority: Some(class.priority.into()),
         constraints: class.constraints.iter().map(Into::into).collect(),

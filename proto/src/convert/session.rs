@@ -5,7 +5,7 @@ use cluster_state::{
     Specs, StartNumber, Term, TokenId, WorkerId,
 };
 
-use super::attempt::clip;
+use super::detail::clip;
 use super::worker::check_address;
 use super::{Breach, Invalid, attempt_refs, finished_attempts, id};
 use crate::v1;

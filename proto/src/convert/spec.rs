@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    Class, Constraint, ConstraintOp, Dependency, Limits, Link, OnDisconnect, TaskSpec, Timing,
-    WorkerId,
+    Class, Constraint, ConstraintOp, Dependency, Limits, Link, OnDisconnect, Payload, TaskSpec,
+    Timing, WorkerId,
 };
 
 use super::dependencies::{self, LocalNames};
@@ -121,6 +121,7 @@ fn read(wire: v1::TaskSpec, dependencies: Box<[Dependency]>, faults: &mut Faults
         check_text("/working_dir", dir, PATH_BYTES_MAX, faults);
     }
 
+    let stdin = stdin(wire.stdin.as_deref(), faults);
     let timing = Timing { dependencies, ..timing::read(&wire, faults) }.boxed();
 
     let class = Class {
@@ -145,6 +146,7 @@ fn read(wire: v1::TaskSpec, dependencies: Box<[Dependency]>, faults: &mut Faults
         command: wire.command,
         env: wire.env.into(),
         working_dir: wire.working_dir,
+        stdin,
         class: Arc::new(class),
         max_attempts: max_attempts(wire.max_attempts, faults),
         retry_backoff,
@@ -154,6 +156,16 @@ fn read(wire: v1::TaskSpec, dependencies: Box<[Dependency]>, faults: &mut Faults
         secret_env: wire.secret_env.into(),
         timing,
     }
+}
+
+fn stdin(bytes: Option<&[u8]>, faults: &mut Faults) -> Option<Payload> {
+    let bytes = bytes?;
+    if bytes.len() > Payload::BYTES_MAX {
+        faults.add("/stdin", &Breach::TooLong { bytes: bytes.len(), max: Payload::BYTES_MAX });
+        return None;
+    }
+    // A task that reads nothing is as if it said nothing.
+    (!bytes.is_empty()).then(|| Payload::from(bytes))
 }
 
 fn on_disconnect(choice: Option<i32>, faults: &mut Faults) -> OnDisconnect {

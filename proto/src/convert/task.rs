@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cluster_state::{AttemptOutcome, Task, TaskId, TaskSpec, TaskStateKind};
 
-use super::{dependencies, rfc3339, timing};
+use super::{dependencies, report, rfc3339, timing};
 use crate::v1;
 
 /// Returns the answer to a submission or a cancellation.
@@ -53,6 +53,8 @@ pub fn task(task: &Task, pending_reason: Option<String>) -> v1::Task {
     };
     timing::show(&mut wire, task);
     dependencies::show(&mut wire, task);
+    report::show(&mut wire, task);
+    wire.stdin_bytes = spec.stdin.as_ref().and_then(|stdin| stdin.len().try_into().ok());
     wire
 }
 
@@ -67,11 +69,12 @@ mod tests {
     use std::sync::Arc;
 
     use cluster_state::{
-        Attempt, AttemptNumber, Course, Epoch, LogIndex, LossReason, TaskReason, TaskState,
-        Timestamp, Timing, When,
+        Attempt, AttemptNumber, Course, Epoch, LogIndex, LossReason, Payload, TaskReason,
+        TaskResult, TaskState, Timestamp, Timing, When,
     };
 
     use super::*;
+    use crate::convert::show_result;
 
     fn attempt(number: u32, outcome: AttemptOutcome) -> Attempt {
         Attempt {
@@ -83,6 +86,7 @@ mod tests {
             finished_at: Some(Timestamp(3_000)),
             stop: None,
             outcome: Some(outcome),
+            usage: None,
         }
     }
 
@@ -135,6 +139,23 @@ mod tests {
             ],
         });
         assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn lists_tell_how_large_a_result_is_and_only_who_asks_for_the_task_gets_it() {
+        let with = |result| Task {
+            course: Some(Box::new(Course { result: Some(result), ..Course::default() })),
+            ..failed_task()
+        };
+        let kept = with(TaskResult::Kept(Payload::from(b"{}".as_slice())));
+        let mut wire = task(&kept, None);
+        assert_eq!((wire.result_bytes, wire.result.clone()), (Some(2), None));
+        show_result(&mut wire, &kept);
+        assert_eq!(wire.result.as_deref(), Some(b"{}".as_slice()));
+
+        let wire = task(&with(TaskResult::TooLarge { bytes: 70_000 }), None);
+        let told = "result-too-large: the file had 70000 bytes, at most 65536 are kept";
+        assert_eq!((wire.result_bytes, wire.result_error.as_deref()), (None, Some(told)));
     }
 
     #[test]

@@ -136,6 +136,7 @@ fn check_spec(spec: &TaskSpec) {
     for text in texts.chain(spec.working_dir.as_deref()) {
         assert!(text.len() < 128 << 10 && !text.contains('\0'), "{text:?}");
     }
+    assert!(spec.stdin.as_ref().is_none_or(|stdin| (1..=65_536).contains(&stdin.len())));
     assert!(spec.command.first().is_some_and(|program| !program.is_empty()));
     assert!(spec.env.iter().all(|(name, _)| spec.env.get(name).is_some()));
     let Some(timing) = &spec.timing else { return };

@@ -1,5 +1,6 @@
 //! Encodings that level 2 has changed, with those that they had before, and those that it has added.
 
+mod attempts;
 mod tasks;
 
 use cluster_state::{

@@ -254,6 +254,7 @@ mod tests {
             command: vec!["true".to_owned()],
             env: TextMap::default(),
             working_dir: None,
+            stdin: None,
             class: Arc::new(class),
             max_attempts: 3,
             retry_backoff: Duration::ZERO,

@@ -204,8 +204,12 @@ impl Apply<'_> {
         self.state.task(id).cloned().ok_or(Rejection::NotLive { task: id })
     }
 
-    /// Writes a task. One that is over keeps its secret variables no longer.
+    /// Writes a task. One that is over keeps its secret variables no longer, and one that is not has no
+    /// result yet.
     fn put_task(&mut self, mut task: Task) {
+        if !task.state.is_terminal() {
+            task.set_result(None);
+        }
         if task.state.is_terminal() && task.spec.secret_env.has_values() {
             let spec = Arc::make_mut(&mut task.spec);
             spec.secret_env = spec.secret_env.without_values();

@@ -189,7 +189,7 @@ impl State {
         if task.state.is_terminal() || task.id >= self.meta().next_task {
             return Err(Violation::NotLive(task.id));
         }
-        if task.failures >= task.spec.max_attempts || task.losses >= self.limits().losses_max {
+        if task.failures >= task.spec.max_attempts || task.has_lost_too_many(self.meta().level) {
             return Err(Violation::Exhausted(task.id));
         }
 

@@ -26,6 +26,7 @@ mod lease;
 mod level;
 mod limits;
 mod orphan;
+mod payload;
 mod rejection;
 mod reply;
 mod resources;
@@ -76,6 +77,7 @@ pub use lease::LeaseTimes;
 pub use level::Level;
 pub use limits::Limits;
 pub use orphan::{Orphan, OrphanEnd};
+pub use payload::Payload;
 pub use rejection::Rejection;
 pub use reply::{AttemptVerdict, FinishVerdict, IdempotencyRecord, Registered, Reply, Resume};
 pub use resources::{Resources, Shortage};
@@ -91,10 +93,10 @@ pub use settings::{
 };
 pub use state::{Applied, State};
 pub use task::{
-    Ahead, Attempt, AttemptOutcome, AttemptOutcomeKind, Cascade, Class, Course, Dependency,
-    DependencyKind, ExitCodes, KnownEnds, LabelSelector, LossReason, OnDisconnect, RetryPolicy,
-    StopReason, Task, TaskEnd, TaskFilter, TaskReason, TaskSpec, TaskState, TaskStateKind, Timing,
-    UnknownState, When,
+    Ahead, Attempt, AttemptOutcome, AttemptOutcomeKind, AttemptReport, AttemptUsage, Cascade,
+    Class, Course, Dependency, DependencyKind, ExitCodes, KnownEnds, LabelSelector, LossReason,
+    OnDisconnect, RetryPolicy, StopReason, Task, TaskEnd, TaskFilter, TaskReason, TaskResult,
+    TaskSpec, TaskState, TaskStateKind, Timing, UnknownState, When,
 };
 pub use text_map::TextMap;
 pub use time::{Timestamp, millis};

@@ -48,8 +48,10 @@ pub struct Limits {
     pub priority_max: u8,
     /// Most attempts that a submitter may ask for.
     pub attempts_max: u32,
-    /// Losses of workers after which a task is not given to another: it may be the cause.
+    /// Different workers lost under a task after which it is not given to another: it may be the cause.
     pub losses_max: u32,
+    /// Losses after which it is not, however few workers there are.
+    pub losses_in_all_max: u32,
     /// Tasks in a row that failed to start on a worker, and may start elsewhere, before it is
     /// suspended: one task's typing error is no evidence, five are few enough to lose.
     pub failed_starts_max: usize,
@@ -154,6 +156,7 @@ impl Limits {
         priority_max: 100,
         attempts_max: 100,
         losses_max: 5,
+        losses_in_all_max: 20,
         failed_starts_max: 5,
         suspension_min: Duration::from_secs(1),
         suspension_max: Duration::from_secs(5 * 60),

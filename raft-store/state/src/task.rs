@@ -5,6 +5,7 @@ mod attempt;
 mod dependency;
 mod filter;
 mod kind;
+mod report;
 mod timing;
 
 use std::collections::BTreeSet;
@@ -19,11 +20,12 @@ pub use self::attempt::{Attempt, AttemptOutcome, LossReason, StopReason};
 pub use self::dependency::{Cascade, Dependency, DependencyKind, KnownEnds, TaskEnd};
 pub use self::filter::{LabelSelector, TaskFilter};
 pub use self::kind::{AttemptOutcomeKind, TaskStateKind, UnknownState};
+pub use self::report::{AttemptReport, AttemptUsage, TaskResult};
 pub(crate) use self::timing::Due;
 pub use self::timing::{Course, ExitCodes, RetryPolicy, Timing, When};
 use crate::{
-    AttemptNumber, Constraint, Level, Limits, LogIndex, Resources, SecretMap, TaskId, TextMap,
-    Timestamp, Worker, WorkerId,
+    AttemptNumber, Constraint, Level, Limits, LogIndex, Payload, Resources, SecretMap, TaskId,
+    TextMap, Timestamp, Worker, WorkerId,
 };
 
 /// A user's description of a task.
@@ -37,6 +39,8 @@ pub struct TaskSpec {
     pub env: TextMap,
     /// Directory in which the process starts; the attempt's own when absent.
     pub working_dir: Option<String>,
+    /// Bytes that its process reads from standard input; nothing when absent. Since level 2.
+    pub stdin: Option<Payload>,
     /// Everything that decides where and when it may run.
     pub class: Arc<Class>,
     /// Number of failures of the task itself after which it has failed.
@@ -59,11 +63,15 @@ impl TaskSpec {
     /// The level since which a task may have secret variables.
     pub const SECRETS_LEVEL: Level = Level(2);
 
+    /// The level since which a task may have a standard input.
+    pub const STDIN_LEVEL: Level = Level(2);
+
     /// Returns the lowest level of a cluster whose members read it.
     pub(crate) fn min_level(&self) -> Level {
+        let of_stdin = self.stdin.as_ref().map(|_| Self::STDIN_LEVEL);
         let of_secrets = (!self.secret_env.is_empty()).then_some(Self::SECRETS_LEVEL);
         let of_timing = self.timing.as_ref().map(|_| Timing::LEVEL);
-        of_secrets.into_iter().chain(of_timing).max().unwrap_or(Level::FIRST)
+        of_secrets.into_iter().chain(of_timing).chain(of_stdin).max().unwrap_or(Level::FIRST)
     }
 
     /// Returns the bytes of memory that a task of this specification takes before its first
@@ -86,12 +94,15 @@ impl TaskSpec {
             .map(|(name, value)| text_bytes(name) + text_bytes(value.reveal()))
             .sum::<u64>();
         let of_timing = self.timing.as_ref().map_or(0, |_| Limits::TIMING_BYTES);
+        let of_stdin =
+            self.stdin.as_ref().map_or(0, |stdin| stdin.len() as u64 + Limits::TEXT_BYTES);
         let of_dependencies = self.dependencies().len() as u64 * Limits::DEPENDENCY_BYTES;
         of_command
             + of_optional
             + of_map(&self.env)
             + of_map(&self.labels)
             + of_secrets
+            + of_stdin
             + of_timing
             + of_dependencies
     }
@@ -239,6 +250,33 @@ impl Task {
             .filter(|attempt| matches!(attempt.outcome, Some(AttemptOutcome::StartFailed { .. })));
         let workers = failed.map(|attempt| attempt.worker.clone()).collect::<BTreeSet<_>>();
         workers.into_iter().collect()
+    }
+
+    /// The level since which losses count by workers.
+    const LOSSES_LEVEL: Level = Level(2);
+
+    /// Returns whether so many workers were lost under it that it may be the cause.
+    #[must_use]
+    pub(crate) fn has_lost_too_many(&self, level: Level) -> bool {
+        let limits = Limits::at(level);
+        if level < Self::LOSSES_LEVEL || self.losses < limits.losses_max {
+            return self.losses >= limits.losses_max;
+        }
+        let since = self.queued_at();
+        let of_run = self.attempts.iter().filter(|attempt| attempt.assigned_at >= since);
+        let lost = of_run.filter(|attempt| match attempt.outcome {
+            Some(AttemptOutcome::Lost(reason)) => reason.counts(),
+            Some(AttemptOutcome::WorkerUnfit { .. }) => true,
+            Some(
+                AttemptOutcome::Exited { .. }
+                | AttemptOutcome::Signaled { .. }
+                | AttemptOutcome::StartFailed { .. },
+            )
+            | None => false,
+        });
+        let workers = lost.map(|attempt| &attempt.worker).collect::<BTreeSet<_>>();
+        let different = u32::try_from(workers.len()).unwrap_or(u32::MAX);
+        different >= limits.losses_max || self.losses >= limits.losses_in_all_max
     }
 
     /// Returns whether the live attempt must be stopped.

@@ -243,6 +243,7 @@ fn spec() -> TaskSpec {
         command: vec!["true".to_owned()],
         env: cluster_state::TextMap::default(),
         working_dir: None,
+        stdin: None,
         class: Arc::new(Class {
             priority: 50,
             resources: Resources { cpu_milli: 1, ..Resources::default() },
@@ -316,6 +317,7 @@ fn finish(state: &mut State, tasks: impl IntoIterator<Item = TaskId>, outcome: &
     let end = |id: TaskId| FinishedAttempt {
         attempt: AttemptRef { task: id, attempt: task(state, id.0).last_attempt().unwrap().number },
         outcome: outcome.clone(),
+        report: None,
     };
     let attempts = tasks.into_iter().map(end).collect();
     let finish = FinishAttempts { worker: worker(), epoch: Epoch(1), attempts };
@@ -337,6 +339,7 @@ fn report(state: &mut State, tasks: std::ops::Range<u64>, outcome: &AttemptOutco
     let end = |id| FinishedAttempt {
         attempt: AttemptRef { task: TaskId(id), attempt: AttemptNumber(1) },
         outcome: outcome.clone(),
+        report: None,
     };
     let epoch = state.worker(&worker()).unwrap().epoch;
     let attempts = tasks.map(end).collect();

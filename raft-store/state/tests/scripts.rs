@@ -128,6 +128,8 @@ scripts! {
     cancelling_a_waiting_task_ends_it_at_once
     finished_tasks_are_forgotten_when_told
     five_lost_workers_end_a_task
+    losses_of_different_workers_end_a_task
+    a_result_stays_with_the_task_that_it_ends
     higher_priorities_come_first
     labels_are_changed_one_by_one
     log_time_never_goes_back

@@ -204,6 +204,7 @@ fn an_order_that_its_proposer_repeats_is_recorded_once() {
         command: vec!["true".to_owned()],
         env: TextMap::default(),
         working_dir: None,
+        stdin: None,
         class: Arc::new(class),
         max_attempts: 1,
         retry_backoff: Duration::from_secs(1),

@@ -29,6 +29,7 @@ fn submission(bytes: usize) -> Command {
             command: vec!["x".repeat(TASK_BYTES)],
             env: TextMap::default(),
             working_dir: None,
+            stdin: None,
             class: Arc::clone(&class),
             max_attempts: 1,
             retry_backoff: Duration::ZERO,

@@ -31,6 +31,7 @@ fn submit() -> Command {
         command: vec!["true".to_owned()],
         env: TextMap::default(),
         working_dir: None,
+        stdin: None,
         class: Arc::new(class),
         max_attempts: 1,
         retry_backoff: Duration::ZERO,

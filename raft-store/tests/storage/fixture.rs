@@ -51,6 +51,7 @@ pub(crate) fn spec() -> Arc<TaskSpec> {
         command: vec!["true".to_owned()],
         env: cluster_state::TextMap::default(),
         working_dir: None,
+        stdin: None,
         class: Arc::new(class),
         max_attempts: 3,
         retry_backoff: Duration::from_secs(1),
@@ -115,7 +116,7 @@ pub(crate) fn commands(rounds: u64) -> Vec<Command> {
         let [first, second, third] = [1, 2, 3].map(|n| TaskId(round * 3 + n));
         let attempt = |task| AttemptRef { task, attempt: AttemptNumber(1) };
         let outcome = AttemptOutcome::Exited { code: 0 };
-        let attempts = vec![FinishedAttempt { attempt: attempt(first), outcome }];
+        let attempts = vec![FinishedAttempt { attempt: attempt(first), outcome, report: None }];
         let (worker, epoch) = (worker(), Epoch(1));
         let place = |task| Assignment { task, worker: worker.clone() };
         let forget = vec![TaskId(first.0.saturating_sub(3))];

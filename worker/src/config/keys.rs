@@ -46,6 +46,11 @@ pub(super) static KEYS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
         )
         .with_flag("device"),
         key!(executor, "NAME", "Executor that runs attempts: process, or noop for load tests"),
+        key!(
+            cgroups,
+            "on|off",
+            "Give each attempt a control group, which limits its processors and memory"
+        ),
         key!(tls.certificate, "FILE", "Certificate of this worker, and of its issuers, in PEM"),
         key!(tls.key, "FILE", "Key of the certificate"),
         key!(tls.ca, "FILE", "Certificates that are trusted to issue those of masters"),

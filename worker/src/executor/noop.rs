@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cluster_state::{AttemptOutcome, FinishedAttempt};
+use cluster_state::{AttemptOutcome, AttemptReport, FinishedAttempt};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
@@ -29,7 +29,7 @@ impl NoopExecutor {
             Some(duration) => {
                 self.tasks.spawn(sleep(self.running.begin(launch.attempt), duration));
             }
-            None => self.running.report(launch.attempt, SUCCESS),
+            None => self.running.report(FinishedAttempt::new(launch.attempt, SUCCESS)),
         }
     }
 
@@ -49,7 +49,7 @@ async fn sleep(mut attempt: RunningAttempt, duration: Duration) {
         () = tokio::time::sleep(duration) => SUCCESS,
         stop = attempt.stopped() => AttemptOutcome::Signaled { signal: stop.signal() as i32 },
     };
-    attempt.end(outcome);
+    attempt.end(outcome, AttemptReport::default());
 }
 
 #[cfg(test)]
@@ -66,6 +66,7 @@ mod tests {
             command: command.iter().map(|&word| word.to_owned()).collect(),
             env: [].into(),
             working_dir: None,
+            stdin: None,
             on_disconnect: OnDisconnect::Keep,
             room: None,
             begin: Begin::AtOnce,
@@ -79,9 +80,9 @@ mod tests {
         executor.start(&launch(1, &["sleep", "1.5"]));
         executor.start(&launch(2, &["anything"]));
 
-        let second = FinishedAttempt { attempt: attempt_ref(2, 1), outcome: SUCCESS };
+        let second = FinishedAttempt { attempt: attempt_ref(2, 1), outcome: SUCCESS, report: None };
         assert_eq!(ended.try_recv(), Ok(second));
-        let first = FinishedAttempt { attempt: attempt_ref(1, 1), outcome: SUCCESS };
+        let first = FinishedAttempt { attempt: attempt_ref(1, 1), outcome: SUCCESS, report: None };
         assert_eq!(ended.recv().await, Some(first));
         executor.running().idle().await;
     }

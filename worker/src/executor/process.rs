@@ -7,7 +7,7 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 
 use cluster_state::{
-    AttemptOutcome, AttemptRef, FinishedAttempt, Incarnation, LossReason, WorkerId,
+    AttemptOutcome, AttemptRef, AttemptReport, FinishedAttempt, Incarnation, LossReason, WorkerId,
 };
 use nix::sys::signal::Signal;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::{Launch, Running, RunningAttempt, Stop, unfit_outcome};
+use crate::cgroups::Cgroups;
 use crate::devices::{Devices, Held};
 use crate::fitness::Verdict;
 use crate::leftovers::ProcessRecords;
@@ -22,6 +23,7 @@ use crate::logs::{AttemptLogs, Logs};
 use crate::processes::{Census, Children, HomeId, Mark, find, signal_all};
 
 mod environment;
+mod result_file;
 mod start;
 mod supervise;
 
@@ -51,6 +53,8 @@ pub(crate) struct Environment {
     pub(crate) open_files: Option<u64>,
     /// Devices to assign to attempts.
     pub(crate) devices: Devices,
+    /// Maker of their control groups, if they have any.
+    pub(crate) cgroups: Option<Arc<Cgroups>>,
 }
 
 /// State that all attempts share.
@@ -146,15 +150,18 @@ async fn run(
     machine: Arc<Machine>,
 ) {
     // Its devices are free before anybody hears of the end, so that they are when the next one begins.
-    let outcome = match equip(&mut attempt, &launch, &machine).await {
+    let nothing = AttemptReport::default();
+    let (outcome, report) = match equip(&mut attempt, &launch, &machine).await {
         Equipped::With(held) => carry_out(&mut attempt, launch, held, logs, &machine).await,
-        Equipped::Lacking(reason) => unfit_outcome(reason),
-        Equipped::Stopped(stop) => AttemptOutcome::Signaled { signal: stop.signal() as i32 },
+        Equipped::Lacking(reason) => (unfit_outcome(reason), nothing),
+        Equipped::Stopped(stop) => {
+            (AttemptOutcome::Signaled { signal: stop.signal() as i32 }, nothing)
+        }
     };
 
     let AttemptRef { task, attempt: number } = attempt.attempt;
     debug!(%task, attempt = %number, %outcome, "attempt ended");
-    attempt.end(outcome);
+    attempt.end(outcome, report);
 }
 
 enum Equipped {
@@ -184,7 +191,8 @@ async fn carry_out(
     held: Option<Held>,
     logs: Arc<AttemptLogs>,
     machine: &Arc<Machine>,
-) -> AttemptOutcome {
+) -> (AttemptOutcome, AttemptReport) {
+    let nothing = AttemptReport::default();
     match turn(attempt, machine).await {
         Turn::Start(permit) => {
             let variables = held.as_ref().map(Held::variables).unwrap_or_default();
@@ -195,12 +203,15 @@ async fn carry_out(
             // The receiver is gone when the worker stops hard.
             machine.starts.send(verdict).unwrap_or_default();
             match started {
-                Ok(started) => outcome_of(supervise::run(started, attempt, logs, machine).await),
-                Err(failure) => failure.outcome(),
+                Ok(started) => {
+                    let (status, report) = supervise::run(started, attempt, logs, machine).await;
+                    (outcome_of(status), report)
+                }
+                Err(failure) => (failure.outcome(), nothing),
             }
         }
         // An attempt that was stopped while it waited for its turn does not start.
-        Turn::Stopped(stop) => AttemptOutcome::Signaled { signal: stop.signal() as i32 },
+        Turn::Stopped(stop) => (AttemptOutcome::Signaled { signal: stop.signal() as i32 }, nothing),
     }
 }
 

@@ -29,6 +29,7 @@ fn result() -> impl Strategy<Value = FinishedAttempt> {
     (1..6_u64, 1..3_u32, outcome).prop_map(|(task, attempt, outcome)| FinishedAttempt {
         attempt: attempt_ref(task, attempt),
         outcome,
+        report: None,
     })
 }
 
@@ -58,6 +59,7 @@ fn files(dir: &Path) -> (Vec<Vec<u8>>, Vec<FinishedAttempt>) {
     let result = |task: u64| FinishedAttempt {
         attempt: attempt_ref(task, 1),
         outcome: AttemptOutcome::StartFailed { detail: format!("no such file: {task}") },
+        report: None,
     };
     let results = (1..9).map(result).collect::<Vec<_>>();
     let mut file = open(dir).unwrap();

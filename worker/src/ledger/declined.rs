@@ -1,6 +1,6 @@
 //! Attempts that an unfit machine returns immediately.
 
-use cluster_state::{AttemptOutcome, AttemptRef};
+use cluster_state::{AttemptOutcome, AttemptRef, FinishedAttempt};
 
 use super::settled::Settlement;
 use super::{Assigned, Ledger};
@@ -18,7 +18,7 @@ impl Ledger {
         if self.live.len() - self.ahead.len() >= self.bounds.attempts_max {
             return Assigned::NoRoom;
         }
-        self.unconfirmed.put(attempt, outcome);
+        self.unconfirmed.put(FinishedAttempt::new(attempt, outcome));
         Assigned::Lost
     }
 }

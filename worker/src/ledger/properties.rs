@@ -123,7 +123,7 @@ impl World {
             Event::Reap => {
                 for attempt in std::mem::take(&mut self.dying) {
                     let outcome = AttemptOutcome::Signaled { signal: 9 };
-                    let killed = FinishedAttempt { attempt, outcome };
+                    let killed = FinishedAttempt { attempt, outcome, report: None };
                     assert!(!self.ledger.on_ended(&killed), "the kill counts as a failure");
                 }
                 self.begin_next();
@@ -171,7 +171,7 @@ impl World {
 
     fn end(&mut self, attempt: AttemptRef) {
         let outcome = AttemptOutcome::Exited { code: 0 };
-        let ended = FinishedAttempt { attempt, outcome };
+        let ended = FinishedAttempt { attempt, outcome, report: None };
         if self.processes.remove(&attempt) && self.ledger.on_ended(&ended) {
             self.ended.push(ended);
         }

@@ -22,15 +22,15 @@ fn order(on_disconnect: OnDisconnect) -> Order {
 }
 
 pub(super) fn ended(attempt: AttemptRef) -> FinishedAttempt {
-    FinishedAttempt { attempt, outcome: AttemptOutcome::Exited { code: 0 } }
+    FinishedAttempt { attempt, outcome: AttemptOutcome::Exited { code: 0 }, report: None }
 }
 
 fn killed(attempt: AttemptRef) -> FinishedAttempt {
-    FinishedAttempt { attempt, outcome: AttemptOutcome::Signaled { signal: 9 } }
+    FinishedAttempt { attempt, outcome: AttemptOutcome::Signaled { signal: 9 }, report: None }
 }
 
 pub(super) fn lost(attempt: AttemptRef, reason: LossReason) -> FinishedAttempt {
-    FinishedAttempt { attempt, outcome: AttemptOutcome::Lost(reason) }
+    FinishedAttempt { attempt, outcome: AttemptOutcome::Lost(reason), report: None }
 }
 
 pub(super) fn registered() -> Ledger {
@@ -111,7 +111,7 @@ fn an_attempt_starts_once_however_often_it_is_assigned() {
 #[test]
 fn a_result_is_reported_until_it_is_confirmed() {
     let mut ledger = unconfirmed(&[A, B, C]);
-    let two = 2 * result_bytes(&ended(A).outcome);
+    let two = 2 * result_bytes(&ended(A));
 
     assert_eq!(ledger.next_report(two), [ended(A), ended(B)]);
     assert_eq!(ledger.on_confirmed(&[B]), [Effect::Forget(B)]);
@@ -324,7 +324,7 @@ fn an_exit_code_after_the_order_to_stop_says_nothing_about_the_task() {
     let mut ledger = running(&[A]);
     ledger.on_closing();
     let outcome = AttemptOutcome::Exited { code: 143 };
-    assert!(!ledger.on_ended(&FinishedAttempt { attempt: A, outcome }));
+    assert!(!ledger.on_ended(&FinishedAttempt { attempt: A, outcome, report: None }));
     assert_eq!(ledger.on_registering(), Snapshot::default());
 }
 
@@ -340,7 +340,7 @@ fn a_dismissal_outweighs_a_shutdown() {
 fn a_registration_names_the_results_that_do_not_fit_into_it() {
     let long = |task| {
         let outcome = AttemptOutcome::StartFailed { detail: "x".repeat(1_024) };
-        FinishedAttempt { attempt: attempt_ref(task, 1), outcome }
+        FinishedAttempt { attempt: attempt_ref(task, 1), outcome, report: None }
     };
     let count = 3 * BATCH_BYTES / 1_024;
     let bounds = Bounds { attempts_max: usize::MAX, ..bounds() };
@@ -348,7 +348,7 @@ fn a_registration_names_the_results_that_do_not_fit_into_it() {
 
     let Snapshot { running: unsent, finished } = ledger.on_registering();
 
-    let bytes = finished.iter().map(|result| result_bytes(&result.outcome)).sum::<usize>();
+    let bytes = finished.iter().map(result_bytes).sum::<usize>();
     assert!(bytes <= BATCH_BYTES && finished.len() > count / 4);
     assert_eq!(finished.len() + unsent.len(), count);
     assert!(finished.iter().all(|result| !unsent.contains(&result.attempt)));

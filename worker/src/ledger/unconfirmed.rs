@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use cluster_state::{AttemptOutcome, AttemptRef, FinishedAttempt};
+use cluster_state::{AttemptRef, FinishedAttempt};
 use proto::convert::result_bytes;
 use proto::limits::ByteBudget;
 
 /// Unconfirmed results, and the position of reporting.
 #[derive(Debug, Default)]
 pub(super) struct Unconfirmed {
-    results: BTreeMap<AttemptRef, AttemptOutcome>,
+    results: BTreeMap<AttemptRef, FinishedAttempt>,
     /// Bytes that all of them take in messages.
     bytes: usize,
     /// The last attempt that was handed out for reporting: the next report begins after it.
@@ -21,8 +21,8 @@ pub(super) struct Unconfirmed {
 impl FromIterator<FinishedAttempt> for Unconfirmed {
     fn from_iter<T: IntoIterator<Item = FinishedAttempt>>(results: T) -> Self {
         let mut all = Self::default();
-        for FinishedAttempt { attempt, outcome } in results {
-            all.put(attempt, outcome);
+        for ended in results {
+            all.put(ended);
         }
         all
     }
@@ -41,17 +41,17 @@ impl Unconfirmed {
         self.bytes
     }
 
-    pub(super) fn put(&mut self, attempt: AttemptRef, outcome: AttemptOutcome) {
-        self.bytes += result_bytes(&outcome);
-        if let Some(before) = self.results.insert(attempt, outcome) {
+    pub(super) fn put(&mut self, ended: FinishedAttempt) {
+        self.bytes += result_bytes(&ended);
+        if let Some(before) = self.results.insert(ended.attempt, ended) {
             self.bytes -= result_bytes(&before);
         }
     }
 
-    pub(super) fn remove(&mut self, attempt: AttemptRef) -> Option<AttemptOutcome> {
-        let outcome = self.results.remove(&attempt)?;
-        self.bytes -= result_bytes(&outcome);
-        Some(outcome)
+    pub(super) fn remove(&mut self, attempt: AttemptRef) -> Option<FinishedAttempt> {
+        let ended = self.results.remove(&attempt)?;
+        self.bytes -= result_bytes(&ended);
+        Some(ended)
     }
 
     /// Splits the results into as many as fit into that many bytes, and the names of the others.
@@ -77,24 +77,37 @@ impl Unconfirmed {
     fn batch_after(&self, after: Option<AttemptRef>, bytes_max: usize) -> Vec<FinishedAttempt> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut budget = ByteBudget::new(bytes_max);
-        let results = self.results.range((from, Bound::Unbounded));
-        let batch = results.take_while(|(_, outcome)| budget.admits(result_bytes(outcome)));
-        let finished = |(attempt, outcome): (&AttemptRef, &AttemptOutcome)| FinishedAttempt {
-            attempt: *attempt,
-            outcome: outcome.clone(),
-        };
-        batch.map(finished).collect()
+        let results = self.results.range((from, Bound::Unbounded)).map(|(_, ended)| ended);
+        let batch = results.take_while(|ended| budget.admits(result_bytes(ended)));
+        batch.cloned().collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use cluster_state::{AttemptOutcome, AttemptReport, Payload, TaskResult};
+
     use super::*;
     use crate::ledger::attempt_ref;
 
     fn failed(task: u64, detail_bytes: usize) -> FinishedAttempt {
         let outcome = AttemptOutcome::StartFailed { detail: "x".repeat(detail_bytes) };
-        FinishedAttempt { attempt: attempt_ref(task, 1), outcome }
+        FinishedAttempt::new(attempt_ref(task, 1), outcome)
+    }
+
+    #[test]
+    fn the_result_of_a_task_counts() {
+        let result = Some(TaskResult::Kept(Payload::from([7; 60_000].as_slice())));
+        let report = AttemptReport { usage: None, result }.boxed();
+        let outcome = AttemptOutcome::Exited { code: 0 };
+        let ended = |task| FinishedAttempt {
+            attempt: attempt_ref(task, 1),
+            outcome: outcome.clone(),
+            report: report.clone(),
+        };
+        let mut all = (1..=3).map(ended).collect::<Unconfirmed>();
+        assert!(all.bytes() > 180_000, "{}", all.bytes());
+        assert_eq!(all.next_report(130_000), [ended(1), ended(2)]);
     }
 
     fn tasks(results: &[FinishedAttempt]) -> Vec<u64> {
@@ -118,7 +131,8 @@ mod tests {
     #[test]
     fn what_is_gone_takes_no_room() {
         let mut all = [failed(1, 9), failed(2, 900)].into_iter().collect::<Unconfirmed>();
-        all.put(attempt_ref(2, 1), AttemptOutcome::Exited { code: 0 });
+        let exited = AttemptOutcome::Exited { code: 0 };
+        all.put(FinishedAttempt::new(attempt_ref(2, 1), exited));
         all.remove(attempt_ref(1, 1));
         all.remove(attempt_ref(1, 1));
         all.remove(attempt_ref(2, 1));

@@ -237,6 +237,7 @@ fn launch(wire: v1::Assignment) -> Result<Launch, Invalid> {
         command: wire.command,
         env: wire.env,
         working_dir: wire.working_dir.map(PathBuf::from),
+        stdin: wire.stdin,
         on_disconnect: if wire.requeue_on_disconnect {
             OnDisconnect::Requeue
         } else {

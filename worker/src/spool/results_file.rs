@@ -10,7 +10,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cluster_state::{AttemptOutcome, AttemptRef, FinishedAttempt};
+use cluster_state::{AttemptOutcome, AttemptRef, FinishedAttempt, TaskResult};
 use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
 
@@ -22,8 +22,8 @@ pub(crate) const FILE: &str = "results";
 pub(crate) const DAMAGED_FILE: &str = "results.damaged";
 /// Size below which the file is not worth rewriting.
 pub(crate) const REWRITE_BYTES_MIN: u64 = 4 << 20;
-/// Bytes of an entry besides the text in its outcome.
-const ENTRY_BYTES: u64 = 128;
+/// Bytes of an entry besides the text in its outcome and its result.
+const ENTRY_BYTES: u64 = 256;
 /// Bytes of entries that share a line when the file is rewritten: a damaged line loses few.
 const LINE_BYTES: u64 = 64 << 10;
 
@@ -43,7 +43,7 @@ pub(crate) struct ResultsFile {
     dir: PathBuf,
     file: File,
     bytes: u64,
-    live: BTreeMap<AttemptRef, AttemptOutcome>,
+    live: BTreeMap<AttemptRef, FinishedAttempt>,
     live_bytes: u64,
     /// Size above which the file is rewritten.
     rewrite_above: u64,
@@ -91,7 +91,7 @@ impl ResultsFile {
 
     /// Iterates over the results that are not confirmed.
     pub(crate) fn live(&self) -> impl Iterator<Item = FinishedAttempt> {
-        self.live.iter().map(finished)
+        self.live.values().cloned()
     }
 
     /// Applies all complete lines, and returns the unreadable ones.
@@ -129,14 +129,14 @@ impl ResultsFile {
     fn apply(&mut self, entries: Vec<Entry>) {
         for entry in entries {
             let gone = match entry {
-                Entry::Finished(FinishedAttempt { attempt, outcome }) => {
-                    self.live_bytes += entry_bytes(&outcome);
-                    self.live.insert(attempt, outcome)
+                Entry::Finished(ended) => {
+                    self.live_bytes += entry_bytes(&ended);
+                    self.live.insert(ended.attempt, ended)
                 }
                 Entry::Confirmed(attempt) => self.live.remove(&attempt),
             };
-            if let Some(outcome) = gone {
-                self.live_bytes = self.live_bytes.saturating_sub(entry_bytes(&outcome));
+            if let Some(ended) = gone {
+                self.live_bytes = self.live_bytes.saturating_sub(entry_bytes(&ended));
             }
         }
     }
@@ -195,7 +195,7 @@ impl ResultsFile {
         let mut content = Vec::new();
         let (mut line, mut line_bytes) = (Vec::new(), 0);
         for result in self.live() {
-            line_bytes += entry_bytes(&result.outcome);
+            line_bytes += entry_bytes(&result);
             line.push(Entry::Finished(result));
             if line_bytes >= LINE_BYTES {
                 content.extend(encode(&std::mem::take(&mut line))?);
@@ -214,8 +214,15 @@ impl ResultsFile {
 }
 
 /// Estimates the bytes of an entry in the file.
-fn entry_bytes(outcome: &AttemptOutcome) -> u64 {
-    let text = match outcome {
+fn entry_bytes(ended: &FinishedAttempt) -> u64 {
+    let result = ended.report.as_ref().and_then(|report| report.result.as_ref());
+    let result = match result {
+        // Two digits for each byte.
+        Some(TaskResult::Kept(payload)) => payload.len().saturating_mul(2),
+        Some(TaskResult::Unreadable { detail }) => detail.len(),
+        Some(TaskResult::TooLarge { .. }) | None => 0,
+    };
+    let text = match &ended.outcome {
         AttemptOutcome::StartFailed { detail } | AttemptOutcome::WorkerUnfit { detail } => {
             detail.len()
         }
@@ -223,7 +230,7 @@ fn entry_bytes(outcome: &AttemptOutcome) -> u64 {
         | AttemptOutcome::Signaled { .. }
         | AttemptOutcome::Lost(_) => 0,
     };
-    ENTRY_BYTES.saturating_add(u64::try_from(text).unwrap_or(u64::MAX))
+    ENTRY_BYTES.saturating_add(u64::try_from(text.saturating_add(result)).unwrap_or(u64::MAX))
 }
 
 pub(crate) fn encode(entries: &[Entry]) -> io::Result<Vec<u8>> {
@@ -239,8 +246,4 @@ pub(crate) fn decode(line: &[u8]) -> Option<Vec<Entry>> {
     let json = rest.strip_prefix(b" ")?.strip_suffix(b"\n")?;
     let checksum = u32::from_str_radix(std::str::from_utf8(checksum).ok()?, 16).ok()?;
     (checksum == crc32fast::hash(json)).then(|| serde_json::from_slice(json).ok())?
-}
-
-fn finished((attempt, outcome): (&AttemptRef, &AttemptOutcome)) -> FinishedAttempt {
-    FinishedAttempt { attempt: *attempt, outcome: outcome.clone() }
 }

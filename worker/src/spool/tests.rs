@@ -10,7 +10,7 @@ use crate::ledger::attempt_ref;
 
 fn result(task: u64) -> FinishedAttempt {
     let outcome = AttemptOutcome::StartFailed { detail: "no\nsuch \"file\"".to_owned() };
-    FinishedAttempt { attempt: attempt_ref(task, 1), outcome }
+    FinishedAttempt { attempt: attempt_ref(task, 1), outcome, report: None }
 }
 
 fn open(dir: &Path) -> (Spool, Vec<FinishedAttempt>) {
@@ -100,7 +100,7 @@ async fn long_results_are_not_written_anew_while_they_wait() {
     let (spool, _) = open(dir.path());
     let long = |task| {
         let outcome = AttemptOutcome::StartFailed { detail: "x".repeat(1_024) };
-        FinishedAttempt { attempt: attempt_ref(task, 1), outcome }
+        FinishedAttempt { attempt: attempt_ref(task, 1), outcome, report: None }
     };
     let expected = (1..=6_000).map(long).collect::<Vec<_>>();
     for batch in expected.chunks(1_000) {

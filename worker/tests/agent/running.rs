@@ -152,7 +152,11 @@ async fn a_cancelled_attempt_is_asked_to_end_and_reported() {
 
     assert_eq!(answer.into_inner().unknown, [attempt(2)]);
     let outcome = Some(Outcome::Signal(15));
-    let ended = v1::FinishedAttempt { attempt: Some(attempt(1)), outcome };
+    let ended = v1::FinishedAttempt {
+        attempt: Some(attempt(1)),
+        outcome,
+        ..v1::FinishedAttempt::default()
+    };
     assert_eq!(leader.reports.next().await.finished, [ended]);
 }
 

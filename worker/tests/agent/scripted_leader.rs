@@ -258,12 +258,12 @@ pub(crate) fn assignment(task: u64, command: &[&str]) -> v1::Assignment {
 
 pub(crate) fn exited(task: u64, code: i32) -> v1::FinishedAttempt {
     let outcome = Some(v1::finished_attempt::Outcome::ExitCode(code));
-    v1::FinishedAttempt { attempt: Some(attempt(task)), outcome }
+    v1::FinishedAttempt { attempt: Some(attempt(task)), outcome, ..v1::FinishedAttempt::default() }
 }
 
 pub(crate) fn lost(task: u64, loss: v1::AttemptLoss) -> v1::FinishedAttempt {
     let outcome = Some(v1::finished_attempt::Outcome::Lost(loss.into()));
-    v1::FinishedAttempt { attempt: Some(attempt(task)), outcome }
+    v1::FinishedAttempt { attempt: Some(attempt(task)), outcome, ..v1::FinishedAttempt::default() }
 }
 
 fn header(id: u64, term: u64, address: SocketAddr) -> v1::LeaderHeader {

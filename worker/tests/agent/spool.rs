@@ -25,6 +25,7 @@ fn left_behind(results: usize) -> tempfile::TempDir {
                 attempt: AttemptNumber(1),
             },
             outcome: AttemptOutcome::StartFailed { detail: "x".repeat(DETAIL_BYTES) },
+            report: None,
         };
         let json = serde_json::json!([{ "finished": result }]).to_string();
         writeln!(content, "{:08x} {json}", crc32fast::hash(json.as_bytes())).unwrap();

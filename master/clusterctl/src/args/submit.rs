@@ -80,6 +80,9 @@ pub struct SpecArgs {
     /// NAME=@FILE from a file, without the newline at its end; may be repeated
     #[arg(long, value_name = "NAME|NAME=@FILE")]
     pub secret_env: Vec<SecretSource>,
+    /// File that the program reads from standard input, up to 64 KiB; - is that of this command
+    #[arg(long, value_name = "FILE")]
+    pub stdin: Option<PathBuf>,
     /// Label for queries; may be repeated
     #[arg(long = "label", value_parser = pair, value_name = "KEY=VALUE")]
     pub labels: Vec<(String, String)>,

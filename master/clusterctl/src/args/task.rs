@@ -19,6 +19,11 @@ pub enum TaskCommand {
         /// Id of the task, as in t17
         task_id: String,
     },
+    /// Write the result of a finished task to standard output, as it is
+    Result {
+        /// Id of the task
+        task_id: String,
+    },
     /// Explain why a task waits: which workers do not take it, and what would have to change
     Explain {
         /// Id of the task

@@ -3,7 +3,7 @@
 
 mod flags;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use proto::client::Client;
 use proto::v1;
@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{Context, logs, wait};
 use crate::args::{Format, GraphArgs, SpecArgs, SubmitArgs, TimingArgs};
 use crate::failure::Failure;
+use crate::stdin_source::StdinError;
 use crate::task_file::{self, TaskFile, TaskFormat};
 
 pub(super) async fn run(
@@ -53,6 +54,10 @@ pub(super) fn described(
     timing: TimingArgs,
     graph: GraphArgs,
 ) -> Result<Vec<v1::TaskSpec>, Failure> {
+    let own = Path::new("-");
+    if spec.stdin.as_deref() == Some(own) && files.iter().any(|file| file == own) {
+        return Err(StdinError::Taken.into());
+    }
     let given = flags::given(spec, timing, graph)?;
     if files.is_empty() {
         return Ok(vec![given]);

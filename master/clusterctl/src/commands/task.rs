@@ -7,7 +7,7 @@ use proto::consistency::Consistency;
 use proto::names::name_of;
 use proto::v1;
 
-use super::{Context, job, logs, submit, wait};
+use super::{Context, job, logs, result, submit, wait};
 use crate::args::{Format, ListArgs, OrderArgs, TaskCommand};
 use crate::failure::Failure;
 use crate::output;
@@ -26,6 +26,7 @@ pub(super) async fn run(context: &Context, command: TaskCommand) -> Result<(), F
             let task = client.task(&task_id, Consistency::default()).await?;
             context.output.data(&task, output::task)
         }
+        TaskCommand::Result { task_id } => result::run(context, &client, &task_id).await,
         TaskCommand::Explain { task_id } => {
             let explanation = client.explain(&task_id).await?;
             context.output.data(&explanation, output::explanation)

@@ -117,6 +117,9 @@ fn counts(by_state: &BTreeMap<String, u64>) -> String {
     if texts.is_empty() { "none".to_owned() } else { texts.join(", ") }
 }
 
+/// Longest result that is shown among other things.
+const RESULT_SHOWN_MAX: usize = 200;
+
 /// Formats workers as rows.
 #[must_use]
 pub fn workers(workers: &[v1::Worker], style: Style) -> String {
@@ -215,6 +218,7 @@ pub fn task(task: &v1::Task, style: Style) -> String {
         ("retry max backoff", &task.retry_max_backoff),
         ("retry jitter", &task.retry_jitter.map(|jitter| jitter.to_string())),
         ("retries", &task.retries.map(|retries| retries.to_string())),
+        ("stdin", &task.stdin_bytes.map(|bytes| format!("{bytes} bytes"))),
     ] {
         summary.extend(value.clone().map(|value| (name, value)));
     }
@@ -237,6 +241,7 @@ pub fn task(task: &v1::Task, style: Style) -> String {
         ("finished at", or_nothing(task.finished_at.as_ref())),
         ("exit code", or_nothing(task.exit_code.as_ref())),
     ]);
+    summary.extend(result(task).map(|result| ("result", result)));
     let summary = fields(&summary);
     if task.attempts.is_empty() {
         return summary;
@@ -255,6 +260,18 @@ pub fn task(task: &v1::Task, style: Style) -> String {
     });
     let heading = ["ATTEMPT", "WORKER", "STARTED", "FINISHED", "EXIT", "OUTCOME", "REASON"];
     format!("{summary}\n\n{}", columns(heading, rows.collect(), style))
+}
+
+/// Returns the result of a task if it is a short line, and otherwise how large it is, or why there is
+/// none.
+fn result(task: &v1::Task) -> Option<String> {
+    let Some(bytes) = &task.result else { return task.result_error.clone() };
+    let text = std::str::from_utf8(bytes).ok().map(str::trim_end);
+    let is_plain = |text: &&str| {
+        text.len() <= RESULT_SHOWN_MAX && !text.is_empty() && !text.contains(char::is_control)
+    };
+    let size = || format!("{} bytes: clusterctl task result {}", bytes.len(), task.task_id);
+    Some(text.filter(is_plain).map_or_else(size, str::to_owned))
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ fn attempt(assigned_at: u64) -> Attempt {
         finished_at: None,
         stop: None,
         outcome: None,
+        usage: None,
     }
 }
 

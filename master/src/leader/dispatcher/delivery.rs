@@ -200,7 +200,7 @@ async fn cancel(
     let lost = AttemptOutcome::Lost(LossReason::UnknownToWorker);
     let attempts = unknown
         .into_iter()
-        .map(|attempt| FinishedAttempt { attempt, outcome: lost.clone() })
+        .map(|attempt| FinishedAttempt { attempt, outcome: lost.clone(), report: None })
         .collect();
     let command = Command::FinishAttempts(FinishAttempts {
         worker: orders.worker.clone(),

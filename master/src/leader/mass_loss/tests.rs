@@ -94,6 +94,7 @@ impl Fleet {
             command: vec!["true".to_owned()],
             env: TextMap::default(),
             working_dir: None,
+            stdin: None,
             class: class.into(),
             max_attempts: 1,
             retry_backoff: Duration::ZERO,

@@ -94,6 +94,7 @@ impl Script {
             command: vec!["true".to_owned()],
             env: cluster_state::TextMap::default(),
             working_dir: None,
+            stdin: None,
             class: Arc::new(class.clone()),
             max_attempts: 3,
             retry_backoff: Duration::from_secs(1),
@@ -142,6 +143,7 @@ impl Script {
         let failed = tasks.map(|task| FinishedAttempt {
             attempt: AttemptRef { task: TaskId(task), attempt: AttemptNumber(1) },
             outcome: outcome.clone(),
+            report: None,
         });
         let worker: WorkerId = worker.parse().unwrap();
         let epoch = self.state.worker(&worker).unwrap().epoch;

@@ -24,6 +24,7 @@ fn task(id: u64, state: TaskState) -> Arc<Task> {
         command: vec!["true".to_owned()],
         env: cluster_state::TextMap::default(),
         working_dir: None,
+        stdin: None,
         class: Arc::new(class),
         max_attempts: 1,
         retry_backoff: Duration::ZERO,

@@ -23,6 +23,7 @@ fn a_bare_command_gets_the_defaults() {
         command: vec!["true".to_owned()],
         env: cluster_state::TextMap::default(),
         working_dir: None,
+        stdin: None,
         class: Arc::new(Class { priority: 50, resources, constraints: Vec::new(), worker: None }),
         max_attempts: 3,
         retry_backoff: Duration::from_secs(1),

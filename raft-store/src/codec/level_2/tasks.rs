@@ -1,15 +1,17 @@
-//! Tasks and their submissions, which may have secret variables and bounds on their lives since level 2.
+//! Tasks and their submissions, which may have standard input, secret variables and bounds on their lives
+//! since level 2.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    Attempt, Class, IdempotencyKey, Level, LogIndex, OnDisconnect, SecretMap, SubmitTasks, Task,
-    TaskId, TaskReason, TaskSpec, TaskState, TextMap, Timestamp,
+    Class, IdempotencyKey, Level, LogIndex, OnDisconnect, SecretMap, SubmitTasks, Task, TaskId,
+    TaskReason, TaskSpec, TaskState, TextMap, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
 use super::LEVEL;
+use super::attempts::AttemptBefore;
 use crate::codec::{CodecError, Versioned, read_body, write_body};
 
 /// A description without secret variables and timing.
@@ -30,7 +32,7 @@ struct TaskSpecBefore {
 impl TaskSpecBefore {
     /// Fails where the description has what no cluster below the level accepts.
     fn of(spec: &TaskSpec, cluster: Level) -> Result<Self, CodecError> {
-        if !spec.secret_env.is_empty() || spec.timing.is_some() {
+        if !spec.secret_env.is_empty() || spec.timing.is_some() || spec.stdin.is_some() {
             return Err(CodecError::NoSuchEncoding(cluster));
         }
         let TaskSpec {
@@ -44,6 +46,7 @@ impl TaskSpecBefore {
             run_timeout,
             on_disconnect,
             labels,
+            stdin: _,
             secret_env: _,
             timing: _,
         } = spec.clone();
@@ -87,6 +90,7 @@ impl From<TaskSpecBefore> for Arc<TaskSpec> {
             run_timeout,
             on_disconnect,
             labels,
+            stdin: None,
             secret_env: SecretMap::default(),
             timing: None,
         })
@@ -103,7 +107,7 @@ struct TaskBefore {
     finished_at: Option<Timestamp>,
     failures: u32,
     losses: u32,
-    attempts: Vec<Attempt>,
+    attempts: Vec<AttemptBefore>,
     index: LogIndex,
 }
 
@@ -137,7 +141,7 @@ impl Versioned for Task {
             finished_at,
             failures,
             losses,
-            attempts,
+            attempts: attempts.into_iter().map(Into::into).collect(),
             index,
             course: None,
             ahead: None,
@@ -151,7 +155,8 @@ impl Versioned for Task {
         let spec = TaskSpecBefore::of(&self.spec, cluster)?;
         let Self { id, state, reason, submitted_at, finished_at, failures, losses, index, .. } =
             *self;
-        let attempts = self.attempts.clone();
+        let attempts = self.attempts.iter().map(|attempt| AttemptBefore::of(attempt, cluster));
+        let attempts = attempts.collect::<Result<_, _>>()?;
         let before = TaskBefore {
             id,
             spec,
@@ -219,6 +224,7 @@ mod tests {
             command: vec!["true".to_owned()],
             env: BTreeMap::from([("A".to_owned(), "1".to_owned())]).into(),
             working_dir: None,
+            stdin: None,
             class: Arc::new(class),
             max_attempts: 1,
             retry_backoff: Duration::ZERO,
@@ -249,8 +255,8 @@ mod tests {
         let plain = submission(&[]);
         let early = encode(&plain, Level::FIRST).unwrap();
         let written = encode(&plain, LEVEL).unwrap();
-        // One for the absent secrets, too.
-        assert_eq!(written.len(), early.len() + 2);
+        // One for the absent standard input and the absent secrets each, too.
+        assert_eq!(written.len(), early.len() + 3);
 
         let spec = plain.tasks.first().unwrap();
         let queue_timeout = Some(Duration::from_secs(60));

@@ -2,9 +2,9 @@
 
 use super::Apply;
 use crate::{
-    Attempt, AttemptNumber, AttemptOutcome, AttemptRef, FinishAttempts, FinishVerdict,
-    FinishedAttempt, LossReason, OnDisconnect, Rejection, Reply, RequeueAttempts, RequeueScope,
-    StartAttempts, StopReason, Task, TaskId, TaskReason, TaskState, WorkerId,
+    Attempt, AttemptNumber, AttemptOutcome, AttemptRef, AttemptReport, FinishAttempts,
+    FinishVerdict, FinishedAttempt, LossReason, OnDisconnect, Rejection, Reply, RequeueAttempts,
+    RequeueScope, StartAttempts, StopReason, Task, TaskId, TaskReason, TaskState, WorkerId,
 };
 
 impl Apply<'_> {
@@ -73,7 +73,7 @@ impl Apply<'_> {
             return Err(finished);
         }
         let task = Task::clone(task);
-        self.end_attempt(task, finished.outcome);
+        self.end_attempt(task, finished.outcome, finished.report);
         Ok(())
     }
 
@@ -122,7 +122,7 @@ impl Apply<'_> {
 
     fn lose_attempt(&mut self, task: TaskId, reason: LossReason) {
         if let Some(task) = self.state.task(task).map(|task| Task::clone(task)) {
-            self.end_attempt(task, AttemptOutcome::Lost(reason));
+            self.end_attempt(task, AttemptOutcome::Lost(reason), None);
         }
     }
 
@@ -143,7 +143,12 @@ impl Apply<'_> {
     }
 
     /// Ends the live attempt and decides the next state of its task.
-    pub(super) fn end_attempt(&mut self, mut task: Task, outcome: AttemptOutcome) {
+    pub(super) fn end_attempt(
+        &mut self,
+        mut task: Task,
+        outcome: AttemptOutcome,
+        report: Option<Box<AttemptReport>>,
+    ) {
         let is_new_there = is_new_there(&task);
         // The result may arrive before the confirmation of the start.
         match outcome {
@@ -167,6 +172,13 @@ impl Apply<'_> {
         let (outcome, end) = judged(outcome, stop, is_new_there);
         attempt.finished_at = Some(self.now);
         attempt.outcome = Some(outcome);
+        // Below the level there is no encoding of it, and its leader leaves it out.
+        let report = report.filter(|_| self.meta.level >= AttemptReport::LEVEL);
+        if let Some(AttemptReport { usage, result }) = report.map(|report| *report) {
+            attempt.usage = usage.map(Box::new);
+            // A task that goes on has none: see where it is written.
+            task.set_result(result);
+        }
         self.judge_start(&task);
 
         match (stop, end) {
@@ -213,12 +225,13 @@ impl Apply<'_> {
     }
 
     /// Requeues a task whose worker was lost. A loss burns none of the task's attempts, but a task
-    /// under which worker after worker is lost may be the cause.
+    /// under which worker after worker is lost may be the cause. That one worker is lost again and again
+    /// says little about it, for longer.
     fn lose(&mut self, mut task: Task, reason: Option<TaskReason>, counts: bool) {
         if counts {
             task.losses = task.losses.saturating_add(1);
         }
-        if task.losses >= self.limits().losses_max {
+        if task.has_lost_too_many(self.meta.level) {
             task.reason = Some(TaskReason::LossesExhausted);
             return self.end(task, TaskState::Failed);
         }

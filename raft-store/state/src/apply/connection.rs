@@ -170,7 +170,7 @@ impl Apply<'_> {
 
             let is_reported = kept.contains_key(&id);
             if !is_same_process && !is_reported {
-                self.end_attempt(task, AttemptOutcome::Lost(LossReason::WorkerRestarted));
+                self.end_attempt(task, AttemptOutcome::Lost(LossReason::WorkerRestarted), None);
                 continue;
             }
 
@@ -183,7 +183,7 @@ impl Apply<'_> {
                 } else {
                     LossReason::WorkerUnreachable
                 };
-                self.end_attempt(task, AttemptOutcome::Lost(reason));
+                self.end_attempt(task, AttemptOutcome::Lost(reason), None);
                 continue;
             }
 

@@ -15,7 +15,7 @@ impl Apply<'_> {
         epoch: Epoch,
         stale: FinishedAttempt,
     ) -> FinishVerdict {
-        let FinishedAttempt { attempt, outcome } = stale;
+        let FinishedAttempt { attempt, outcome, report: _ } = stale;
         self.keep_orphan(worker, epoch, attempt, OrphanEnd::Ended(outcome));
         FinishVerdict::Stale
     }

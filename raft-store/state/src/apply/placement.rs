@@ -76,6 +76,7 @@ impl Apply<'_> {
             finished_at: None,
             stop: None,
             outcome: None,
+            usage: None,
         });
         self.put_task(Task {
             state: TaskState::Assigned,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AttemptOutcome, AttemptRef, Epoch, KnownEnds, Level, LogIndex, LossReason, Task, TaskId,
-    TaskSpec, Term, WorkerId,
+    AttemptOutcome, AttemptRef, AttemptReport, Epoch, KnownEnds, Level, LogIndex, LossReason, Task,
+    TaskId, TaskSpec, Term, WorkerId,
 };
 
 /// See [`crate::Command::SubmitTasks`].
@@ -106,6 +106,17 @@ pub struct FinishedAttempt {
     pub attempt: AttemptRef,
     /// Its end.
     pub outcome: AttemptOutcome,
+    /// More about it, where there is more to tell. Since level 2.
+    #[serde(default)]
+    pub report: Option<Box<AttemptReport>>,
+}
+
+impl FinishedAttempt {
+    /// Creates the end of an attempt of which nothing else is told.
+    #[must_use]
+    pub const fn new(attempt: AttemptRef, outcome: AttemptOutcome) -> Self {
+        Self { attempt, outcome, report: None }
+    }
 }
 
 /// See [`crate::Command::CancelTask`].

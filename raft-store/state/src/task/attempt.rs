@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::AttemptUsage;
 use crate::{AttemptNumber, Epoch, Timestamp, WorkerId};
 
 /// One placement of a task on a worker.
@@ -25,6 +26,8 @@ pub struct Attempt {
     pub stop: Option<StopReason>,
     /// Its outcome; absent while it is live.
     pub outcome: Option<AttemptOutcome>,
+    /// Resources that it has used, where its worker measures that. Since level 2.
+    pub usage: Option<Box<AttemptUsage>>,
 }
 
 impl Attempt {

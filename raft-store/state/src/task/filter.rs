@@ -128,6 +128,7 @@ mod tests {
             command: vec!["true".to_owned()],
             env: BTreeMap::new().into(),
             working_dir: None,
+            stdin: None,
             class: Arc::new(class),
             max_attempts: 1,
             retry_backoff: Duration::ZERO,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Attempt, Cascade, Dependency, StopReason, Task, TaskReason, TaskState};
+use super::{Attempt, Cascade, Dependency, StopReason, Task, TaskReason, TaskResult, TaskState};
 use crate::{Fnv1a, Level, Limits, Timestamp};
 
 /// Bounds on the life of a task, as its submitter asks for them. A task that asks for none of them has
@@ -114,8 +114,8 @@ impl fmt::Display for ExitCodes {
     }
 }
 
-/// Points in the life of a task that its attempts do not tell. Only a task with a [`Timing`], or one
-/// that was retried, has them.
+/// Points in the life of a task that its attempts do not tell, and its result. Only a task with a
+/// [`Timing`], one that was retried, or one that has left a result has them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Course {
     /// Time at which it was queued, if that was after its submission.
@@ -130,6 +130,8 @@ pub struct Course {
     pub was_released: bool,
     /// The dependency for which it was aborted.
     pub broken: Option<Cascade>,
+    /// Its result, once it is over.
+    pub result: Option<TaskResult>,
 }
 
 /// Event that is due to a task.
@@ -308,6 +310,21 @@ impl Task {
         if let Some(course) = awaited.cloned() {
             self.set_course(Course { start_by: None, ..course });
         }
+    }
+
+    /// Returns its result, once it is over.
+    #[must_use]
+    pub fn result(&self) -> Option<&TaskResult> {
+        self.course.as_deref()?.result.as_ref()
+    }
+
+    /// Keeps the result of its last attempt, or none.
+    pub(crate) fn set_result(&mut self, result: Option<TaskResult>) {
+        if self.result() == result.as_ref() {
+            return;
+        }
+        let course = self.course.as_deref().cloned().unwrap_or_default();
+        self.set_course(Course { result, ..course });
     }
 
     fn set_course(&mut self, course: Course) {

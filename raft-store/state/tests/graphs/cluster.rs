@@ -123,7 +123,7 @@ impl Cluster {
         let finished = tasks.iter().map(|id| {
             let attempt = self.state.task(*id).unwrap().live_attempt().unwrap().number;
             let attempt = AttemptRef { task: *id, attempt };
-            FinishedAttempt { attempt, outcome: AttemptOutcome::Exited { code } }
+            FinishedAttempt { attempt, outcome: AttemptOutcome::Exited { code }, report: None }
         });
         let attempts = finished.collect();
         self.done(Command::FinishAttempts(FinishAttempts {
@@ -190,6 +190,7 @@ pub(crate) fn spec(dependencies: Vec<Dependency>) -> Arc<TaskSpec> {
         command: vec!["true".to_owned()],
         env: TextMap::default(),
         working_dir: None,
+        stdin: None,
         class: Arc::new(class),
         max_attempts: 1,
         retry_backoff: Duration::ZERO,

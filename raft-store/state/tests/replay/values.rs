@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use cluster_state::{
-    AttemptNumber, AttemptOutcome, AttemptRef, Constraint, ConstraintOp, Epoch, FinishedAttempt,
-    LossReason, Resources, TaskId, Term, WorkerId,
+    AttemptNumber, AttemptOutcome, AttemptRef, AttemptReport, AttemptUsage, Constraint,
+    ConstraintOp, Epoch, FinishedAttempt, LossReason, Payload, Resources, TaskId, TaskResult, Term,
+    WorkerId,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -46,7 +47,22 @@ pub(super) fn finished() -> impl Strategy<Value = FinishedAttempt> {
         1 => Just(AttemptOutcome::Lost(LossReason::WorkerShutdown)),
         1 => Just(AttemptOutcome::Lost(LossReason::NotStarted)),
     ];
-    (attempt(), outcome).prop_map(|(attempt, outcome)| FinishedAttempt { attempt, outcome })
+    let result = prop_oneof![
+        3 => Just(TaskResult::Kept(Payload::from([0, 255].as_slice()))),
+        1 => Just(TaskResult::TooLarge { bytes: 70_000 }),
+    ];
+    let usage = (0..9_u64, any::<bool>()).prop_map(|(cpu_micros, out_of_memory)| AttemptUsage {
+        cpu_micros,
+        memory_peak_bytes: None,
+        out_of_memory,
+    });
+    let report = (option::of(usage), option::of(result))
+        .prop_map(|(usage, result)| AttemptReport { usage, result }.boxed());
+    (attempt(), outcome, report).prop_map(|(attempt, outcome, report)| FinishedAttempt {
+        attempt,
+        outcome,
+        report,
+    })
 }
 
 pub(super) fn attempt() -> impl Strategy<Value = AttemptRef> {

@@ -22,6 +22,7 @@ impl Arguments<'_> {
             command: vec!["true".to_owned()],
             env: cluster_state::TextMap::default(),
             working_dir: None,
+            stdin: None,
             class: Arc::new(Class {
                 priority: self.number("priority", 50),
                 resources: Resources {

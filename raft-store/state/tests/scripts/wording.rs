@@ -293,6 +293,9 @@ fn task_lines(task: &Task) -> Vec<String> {
             write!(line, ", retries {}", course.retries).unwrap();
         }
     }
+    if let Some(result) = task.result() {
+        write!(line, ", result of {result}").unwrap();
+    }
     let emptied = !task.spec.secret_env.has_values();
     for name in task.spec.secret_env.names() {
         write!(line, ", {} {name}", if emptied { "emptied" } else { "secret" }).unwrap();

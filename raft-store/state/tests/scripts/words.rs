@@ -8,6 +8,7 @@ use cluster_state::{
     Assignment, AttemptNumber, AttemptOutcome, AttemptRef, Constraint, ConstraintOp, Epoch,
     FinishedAttempt, LossReason, SecretMap, SettingKey, TaskId, Timestamp, WorkerId,
 };
+use cluster_state::{AttemptReport, Payload, TaskResult};
 
 pub(super) fn parsed<T: FromStr>(text: &str) -> T {
     text.parse().unwrap_or_else(|_| panic!("unreadable: {text}"))
@@ -52,6 +53,8 @@ pub(super) fn assignment(text: &str) -> Assignment {
 /// place.
 pub(super) fn finished(text: &str) -> FinishedAttempt {
     let (reference, end) = text.split_once(':').unwrap();
+    let (end, result) = end.split_once(':').map_or((end, None), |(end, text)| (end, Some(text)));
+    let result = result.map(|text| TaskResult::Kept(Payload::from(text.as_bytes())));
     let outcome = match end.strip_prefix("signal-") {
         Some(signal) => AttemptOutcome::Signaled { signal: parsed(signal) },
         None if end == "start-failed" => {
@@ -64,7 +67,8 @@ pub(super) fn finished(text: &str) -> FinishedAttempt {
         None if end == "lost" => AttemptOutcome::Lost(LossReason::WorkerShutdown),
         None => AttemptOutcome::Exited { code: parsed(end) },
     };
-    FinishedAttempt { attempt: attempt(reference), outcome }
+    let report = AttemptReport { usage: None, result }.boxed();
+    FinishedAttempt { attempt: attempt(reference), outcome, report }
 }
 
 /// Reads `zone:a`: the label must have this value.

@@ -338,7 +338,11 @@ fn completion(
         cluster_id: cluster_id.to_owned(),
         worker_id: worker.id.clone(),
         epoch: session.epoch,
-        finished: vec![v1::FinishedAttempt { attempt: Some(attempt), outcome }],
+        finished: vec![v1::FinishedAttempt {
+            attempt: Some(attempt),
+            outcome,
+            ..v1::FinishedAttempt::default()
+        }],
         ..v1::ReportTaskCompletionRequest::default()
     }
 }

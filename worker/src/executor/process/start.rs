@@ -1,7 +1,7 @@
 //! Starts the first process of an attempt, and tells whose fault a failure is.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Seek, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -9,11 +9,13 @@ use std::process::Stdio;
 
 use cluster_state::{AttemptOutcome, AttemptRef};
 use nix::errno::Errno;
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tracing::warn;
 
 use super::{Environment, Machine};
+use crate::cgroups::Group;
 use crate::executor::{Launch, unfit_outcome};
 use crate::fitness::Verdict;
 use crate::logs::{AttemptLogs, StreamWriter};
@@ -35,6 +37,7 @@ pub(super) struct Started {
     pub(super) child: Child,
     pub(super) first: Pid,
     pub(super) writers: [StreamWriter; 2],
+    pub(super) group: Option<Group>,
 }
 
 /// Party that has to mend what kept a process from starting.
@@ -102,26 +105,37 @@ impl Machine {
         let working_dir = launch.working_dir.as_deref().unwrap_or(&own_dir);
         check_working_dir(working_dir)?;
 
+        let stdin =
+            stdin(launch).map_err(|error| StartFailure::machine("standard input", &error))?;
+        let group = self.group_for(launch)?;
         let mut command = std::process::Command::new(program);
         command
             .args(arguments)
             .current_dir(working_dir)
             .process_group(0)
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         self.set_environment(&mut command, launch);
-        command.envs(variables);
+        command.envs(variables).env("CLOUDAI_RESULT", logs.result_path());
         let mut command = Command::from(command);
         command.kill_on_drop(true);
         let (child, first) = self
             .children
             .start(|| command.spawn())
+            .inspect_err(|_| group.iter().for_each(Group::remove))
             .map_err(|error| explain(launch, program, &error))?;
 
+        group.iter().for_each(|group| group.enter(first));
         self.lower_open_files(first);
         self.records.put(launch.attempt, first);
-        Ok(Started { child, first, writers })
+        Ok(Started { child, first, writers, group })
+    }
+
+    fn group_for(&self, launch: &Launch) -> Result<Option<Group>, StartFailure> {
+        let Some(groups) = &self.environment.cgroups else { return Ok(None) };
+        let created = groups.create(launch.attempt, launch.room.as_ref());
+        created.map(Some).map_err(|error| StartFailure::machine("control group", &error))
     }
 
     fn set_environment(&self, command: &mut std::process::Command, launch: &Launch) {
@@ -146,6 +160,17 @@ impl Machine {
             warn!(process = %first, %error, "cannot lower the limit of open files");
         }
     }
+}
+
+/// Returns the standard input of a process. It is a file in memory, so nobody has to feed a pipe.
+fn stdin(launch: &Launch) -> io::Result<Stdio> {
+    let Some(bytes) = launch.stdin.as_ref().filter(|bytes| !bytes.is_empty()) else {
+        return Ok(Stdio::null());
+    };
+    let mut file = File::from(memfd_create(c"stdin", MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file.into())
 }
 
 /// Checks the working directory: otherwise a missing directory looks like a missing program.

@@ -1,11 +1,12 @@
 //! Supervises the processes of one attempt until none is left.
 
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_state::AttemptRef;
+use cluster_state::{AttemptRef, AttemptReport};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::process::Child;
@@ -13,7 +14,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::warn;
 
-use super::{Machine, Started};
+use super::{Machine, Started, result_file};
+use crate::cgroups::Group;
 use crate::executor::{RunningAttempt, Stop};
 use crate::logs::AttemptLogs;
 use crate::processes::{Kin, Process, Whose, find, signal_all};
@@ -53,6 +55,24 @@ struct AttemptProcesses<'a> {
     /// Absent only during a search.
     kin: Option<Kin>,
     ending: Ending,
+    remains: Remains,
+}
+
+/// Places of what is left of an attempt when its processes are gone.
+#[derive(Debug, Clone)]
+struct Remains {
+    attempt: AttemptRef,
+    result: PathBuf,
+    group: Option<Group>,
+}
+
+impl Remains {
+    /// Takes what is to be told, and removes what is needed no longer. It blocks.
+    fn take(&self, machine: &Machine) -> AttemptReport {
+        machine.records.remove(self.attempt);
+        let usage = self.group.as_ref().and_then(Group::end);
+        AttemptReport { usage, result: result_file::take(&self.result) }
+    }
 }
 
 /// Runs an attempt to its end: stops it on request, and leaves no process behind.
@@ -61,8 +81,10 @@ pub(super) async fn run(
     attempt: &mut RunningAttempt,
     logs: Arc<AttemptLogs>,
     machine: &Arc<Machine>,
-) -> io::Result<ExitStatus> {
-    let Started { mut child, first, writers: [out, err] } = started;
+) -> (io::Result<ExitStatus>, AttemptReport) {
+    let Started { mut child, first, writers: [out, err], group } = started;
+    let id = attempt.attempt;
+    let remains = Remains { attempt: id, result: logs.result_path(), group };
     let mut outputs = JoinSet::new();
     if let Some(stdout) = child.stdout.take() {
         let logs = Arc::clone(&logs);
@@ -72,15 +94,15 @@ pub(super) async fn run(
         outputs.spawn(async move { logs.record(err, stderr).await });
     }
 
-    let id = attempt.attempt;
     let kin = Kin::new(Whose::Attempt(machine.mark(id))).with_group(first);
+    let kin = Some(kin);
     let mut processes =
-        AttemptProcesses { attempt: id, machine, first, kin: Some(kin), ending: Ending::Unasked };
+        AttemptProcesses { attempt: id, machine, first, kin, ending: Ending::Unasked, remains };
     let status = processes.first_ended(&mut child, attempt).await;
     machine.children.forget(first);
-    processes.all_ended(attempt).await;
+    let report = processes.all_ended(attempt).await;
     finish_outputs(outputs, id).await;
-    status
+    (status, report)
 }
 
 impl AttemptProcesses<'_> {
@@ -102,9 +124,9 @@ impl AttemptProcesses<'_> {
     /// Waits until nothing is left. Processes that outlive the first one have the rest of the grace
     /// period if the attempt was asked to end, and otherwise none: the attempt ends with its first
     /// process.
-    async fn all_ended(&mut self, attempt: &mut RunningAttempt) {
-        if !self.left_something().await {
-            return;
+    async fn all_ended(&mut self, attempt: &mut RunningAttempt) -> AttemptReport {
+        if let Some(report) = self.nothing_left().await {
+            return report;
         }
         if self.ending == Ending::Unasked {
             self.ending = Ending::Killing { since: Instant::now(), logged: Logged::No };
@@ -131,9 +153,9 @@ impl AttemptProcesses<'_> {
             pause = (pause * 2).min(LOOK_PAUSE_MAX);
         }
 
-        let (machine, id) = (Arc::clone(self.machine), self.attempt);
-        let removal = tokio::task::spawn_blocking(move || machine.records.remove(id));
-        removal.await.unwrap_or_default();
+        let (machine, remains) = (Arc::clone(self.machine), self.remains.clone());
+        let taking = tokio::task::spawn_blocking(move || remains.take(&machine));
+        taking.await.unwrap_or_default()
     }
 
     async fn on_stop(&mut self, stop: Stop) {
@@ -167,6 +189,7 @@ impl AttemptProcesses<'_> {
     }
 
     fn kill(&mut self, members: &[Process]) {
+        self.remains.group.iter().for_each(Group::kill);
         let refused = signal_all(members, Signal::SIGKILL);
         if let Ending::Killing { since, logged: logged @ Logged::No } = &mut self.ending
             && since.elapsed() >= TELL_AFTER
@@ -191,31 +214,23 @@ impl AttemptProcesses<'_> {
         }
     }
 
-    /// Returns true if the first process left others behind; if not, removes the record of the
-    /// attempt. Where orphans fall to the worker this costs little: all remains of an attempt hang
-    /// below one process.
-    async fn left_something(&mut self) -> bool {
-        let (machine, id) = (Arc::clone(self.machine), self.attempt);
-        let Some(kin) = self.kin.take() else { return true };
+    /// Takes what is left of the attempt, unless its first process left others behind. Where orphans
+    /// fall to the worker this costs little: all remains of an attempt hang below one process.
+    async fn nothing_left(&mut self) -> Option<AttemptReport> {
+        let (machine, remains) = (Arc::clone(self.machine), self.remains.clone());
+        let kin = self.kin.take()?;
         let looking = tokio::task::spawn_blocking(move || {
             let orphans = machine.children.orphans().unwrap_or_default();
             let left = orphans.is_none_or(|orphans| {
                 let mut orphans = orphans.into_iter().filter_map(find);
                 orphans.any(|orphan| kin.claims(&orphan))
             });
-            if !left {
-                machine.records.remove(id);
-            }
-            (kin, left)
+            (kin, (!left).then(|| remains.take(&machine)))
         });
 
-        match looking.await {
-            Ok((kin, left)) => {
-                self.kin = Some(kin);
-                left
-            }
-            Err(_) => true,
-        }
+        let (kin, report) = looking.await.ok()?;
+        self.kin = Some(kin);
+        report
     }
 
     /// Lists the present processes of the attempt.

@@ -13,7 +13,9 @@ use crate::ledger::{Begin, attempt_ref};
 use crate::logs::Follow;
 use crate::processes::stat;
 
+mod cgroups;
 mod devices;
+mod results;
 
 const A: AttemptRef = attempt_ref(1, 2);
 
@@ -30,6 +32,10 @@ fn bench() -> Bench {
 }
 
 fn bench_with(devices: Devices) -> Bench {
+    bench_of(devices, None)
+}
+
+fn bench_of(devices: Devices, cgroups: Option<Arc<Cgroups>>) -> Bench {
     let dir = tempfile::tempdir().unwrap();
     let logs = Logs::new(dir.path(), 1 << 20, 16);
     let records = ProcessRecords::open(&dir.path().join("running")).unwrap();
@@ -42,6 +48,7 @@ fn bench_with(devices: Devices) -> Bench {
         passed: Passed::default(),
         open_files: Some(77),
         devices,
+        cgroups,
     };
     let children = Arc::new(Children::aside());
     let executor =
@@ -55,6 +62,7 @@ fn launch(command: &[&str]) -> Launch {
         command: command.iter().map(|&word| word.to_owned()).collect(),
         env: BTreeMap::new(),
         working_dir: None,
+        stdin: None,
         on_disconnect: OnDisconnect::Keep,
         room: None,
         begin: Begin::AtOnce,

@@ -3,17 +3,19 @@
 use proto::v1;
 
 use crate::args::{GraphArgs, SpecArgs, TimingArgs};
-use crate::secret_source::{self, SecretError};
+use crate::failure::Failure;
+use crate::{secret_source, stdin_source};
 
 /// Returns the fields that flags give; the others are absent.
 pub(super) fn given(
     spec: SpecArgs,
     timing: TimingArgs,
     graph: GraphArgs,
-) -> Result<v1::TaskSpec, SecretError> {
+) -> Result<v1::TaskSpec, Failure> {
     let SpecArgs { cpu, memory_mb, storage_mb, gpu, .. } = spec;
     let custom = spec.resources.into_iter().collect();
     let resources = v1::Resources { cpu, memory_mb, storage_mb, gpu, custom };
+    let stdin = spec.stdin.as_deref().map(stdin_source::read).transpose()?;
     Ok(v1::TaskSpec {
         name: spec.name,
         command: spec.command,
@@ -40,6 +42,7 @@ pub(super) fn given(
         local_name: graph.local_name,
         after: graph.after,
         after_any: graph.after_any,
+        stdin: stdin.map(Into::into),
     })
 }
 
@@ -72,6 +75,7 @@ pub(super) fn put_before(given: &v1::TaskSpec, task: &mut v1::TaskSpec) {
         local_name,
         after,
         after_any,
+        stdin,
     } = given;
     // Of these two a task has one.
     if delay.is_some() || not_before.is_some() {
@@ -92,6 +96,7 @@ pub(super) fn put_before(given: &v1::TaskSpec, task: &mut v1::TaskSpec) {
     ] {
         put(given.as_ref(), own);
     }
+    put(stdin.as_ref(), &mut task.stdin);
     put(priority.as_ref(), &mut task.priority);
     put(max_attempts.as_ref(), &mut task.max_attempts);
     put(on_disconnect.as_ref(), &mut task.on_disconnect);
@@ -152,7 +157,7 @@ mod tests {
     }
 
     /// A flag for each field: a field that a task gains needs one, and a line here.
-    const FLAGS: [(&str, &[&str]); 25] = [
+    const FLAGS: [(&str, &[&str]); 26] = [
         ("name", &["--name", "n"]),
         ("command", &["--", "echo", "hello"]),
         ("env", &["--env", "A=1"]),
@@ -192,6 +197,7 @@ mod tests {
         ("local_name", &["--local-name", "build"]),
         ("after", &["--after", "t1", "--after", "t2"]),
         ("after_any", &["--after-any", "t3"]),
+        ("stdin", &["--stdin", "/dev/null"]),
     ];
 
     fn fields(task: &v1::TaskSpec) -> serde_json::Map<String, Value> {

@@ -71,8 +71,11 @@ fn what_waits_at_a_worker_has_its_room() {
     let assignments = give(&script, &[("w1", 1)]);
     script.apply(Command::AssignAhead(AssignAhead { term: Term(1), assignments }));
     let first = AttemptRef { task: TaskId(1), attempt: AttemptNumber(1) };
-    let attempts =
-        vec![FinishedAttempt { attempt: first, outcome: AttemptOutcome::Exited { code: 0 } }];
+    let attempts = vec![FinishedAttempt {
+        attempt: first,
+        outcome: AttemptOutcome::Exited { code: 0 },
+        report: None,
+    }];
     let worker: WorkerId = "w1".parse().unwrap();
     let epoch = script.state.worker(&worker).unwrap().epoch;
     script.apply(Command::FinishAttempts(FinishAttempts { worker, epoch, attempts }));

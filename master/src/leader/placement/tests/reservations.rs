@@ -67,7 +67,11 @@ impl Fleet {
                 .iter()
                 .filter(|one| self.ends.get(&one.task).is_some_and(|end| *end <= self.script.now));
             let outcome = AttemptOutcome::Exited { code: 0 };
-            let over = over.map(|one| FinishedAttempt { attempt: *one, outcome: outcome.clone() });
+            let over = over.map(|one| FinishedAttempt {
+                attempt: *one,
+                outcome: outcome.clone(),
+                report: None,
+            });
             let attempts = over.collect::<Vec<_>>();
             self.script.apply(Command::StartAttempts(started));
             self.script.apply(Command::FinishAttempts(FinishAttempts { worker, epoch, attempts }));

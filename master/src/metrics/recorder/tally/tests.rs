@@ -91,6 +91,7 @@ fn submit() -> Command {
         command: vec!["true".to_owned()],
         env: TextMap::default(),
         working_dir: None,
+        stdin: None,
         class: Arc::new(class),
         max_attempts: 3,
         retry_backoff: Duration::ZERO,
@@ -118,8 +119,11 @@ fn start(log: &Log, number: u32) -> Command {
 }
 
 fn finish(log: &Log, number: u32, code: i32) -> Command {
-    let finished =
-        FinishedAttempt { attempt: attempt(number), outcome: AttemptOutcome::Exited { code } };
+    let finished = FinishedAttempt {
+        attempt: attempt(number),
+        outcome: AttemptOutcome::Exited { code },
+        report: None,
+    };
     let (worker, epoch) = (worker(), epoch(log));
     Command::FinishAttempts(FinishAttempts { worker, epoch, attempts: vec![finished] })
 }

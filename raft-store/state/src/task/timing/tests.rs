@@ -21,6 +21,7 @@ fn failed(id: u64, failures: u32, timing: Timing) -> Task {
         command: vec!["true".to_owned()],
         env: TextMap::default(),
         working_dir: None,
+        stdin: None,
         class: Arc::new(class),
         max_attempts: 100,
         retry_backoff: Duration::from_secs(1),
@@ -39,6 +40,7 @@ fn failed(id: u64, failures: u32, timing: Timing) -> Task {
         finished_at: None,
         stop: None,
         outcome: Some(AttemptOutcome::Exited { code: 1 }),
+        usage: None,
     };
     Task {
         id: TaskId(id),
