@@ -71,6 +71,14 @@ def test_a_task_runs_and_everything_about_it_is_shown(client: Client) -> None:
         client.cancel(task.task_id)
 
 
+def test_a_task_reads_its_input_and_leaves_a_result(client: Client) -> None:
+    for content in (b"text\n", bytes(range(256))):
+        spec = shell('cat > "$CLOUDAI_RESULT"', stdin=content)
+        task = client.wait(client.submit(spec).task_id, PATIENCE)
+        assert (task.result, task.result_bytes) == (content, len(content))
+        assert task.stdin_bytes == len(content)
+
+
 def test_a_graph_is_one_submission_and_many_are_waited_for(client: Client) -> None:
     graph = [
         shell("exit 3", local_name="a", max_attempts=1),

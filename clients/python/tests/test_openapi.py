@@ -27,6 +27,17 @@ SCHEMAS: dict[str, Any] = DESCRIPTION["components"]["schemas"]
 # Lists of the API that the client hands on in parts, and what it has of its own.
 OF_OUR_OWN = {"Position"}
 
+SCALARS: dict[Any, set[str]] = {
+    str: {"string"},
+    int: {"integer"},
+    float: {"number"},
+    bool: {"boolean"},
+    datetime: {"string"},
+    # A text, or an object with the bytes in base64.
+    bytes: {"string", "object"},
+    type(None): set(),
+}
+
 
 def of_ours(base: type) -> list[type]:
     exported = [getattr(cloudai, name) for name in cloudai.__all__]
@@ -67,11 +78,8 @@ def forms_of_ours(hint: Any) -> set[str]:
         return {"string"}
     if origin is not None:
         return {"array" if origin in (tuple, Sequence) else "object"}
-    scalars = {str: "string", int: "integer", float: "number", bool: "boolean", datetime: "string"}
-    if hint in scalars:
-        return {scalars[hint]}
-    if hint is type(None):
-        return set()
+    if hint in SCALARS:
+        return SCALARS[hint]
     return {"string"} if issubclass(hint, OpenEnum) else {hint.__name__}
 
 

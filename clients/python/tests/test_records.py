@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -83,6 +84,19 @@ def test_what_cannot_be_written_is_refused_at_once() -> None:
     for wrong in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="no time span"):
             duration_text(wrong)
+
+
+@given(st.binary(max_size=50) | st.text(max_size=50))
+def test_bytes_are_a_text_where_they_are_one(content: bytes | str) -> None:
+    written = TaskSpec(command=["cat"], stdin=content).to_json()["stdin"]
+    read = decode(Task, {**TASK, "result": json.loads(json.dumps(written))}).result
+    assert read == (content.encode() if isinstance(content, str) else content)
+
+
+@pytest.mark.parametrize("wrong", [7, {}, {"base64": "?"}, {"base64": 7}])
+def test_what_are_no_bytes_is_named(wrong: object) -> None:
+    with pytest.raises(UnreadableAnswer, match="at '/result'"):
+        decode(Task, {**TASK, "result": wrong})
 
 
 def test_secrets_are_not_shown() -> None:

@@ -7,8 +7,6 @@ function ran on and the masters between.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import importlib
 import pickle
 import sys
@@ -19,12 +17,10 @@ from typing import Any
 
 from .errors import NotConfigured, RemoteError
 
-CALL_VARIABLE = "CLOUDAI_PYTHON_CALL"
-"""Environment variable that holds the arguments."""
 BYTES_MAX = 64 << 10
-"""Largest pickle: as text it fits into the environment of a task, of which the cluster takes 128 KiB."""
-RESULT_MARK = "cloudai-result:1:"
-"""Beginning of the line that holds the result: the last one of the standard output."""
+"""Largest pickle: as much as a task may read from its standard input, and write as its result."""
+RESULT_VARIABLE = "CLOUDAI_RESULT"
+"""Environment variable that names the file of the result."""
 
 # Every Python that this package runs on reads it, so client and worker need not be of one release.
 _PROTOCOL = 4
@@ -81,24 +77,24 @@ def resolved(name: str) -> Any:
     return found
 
 
-def packed_call(arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> str:
-    """Write the arguments of a call as text."""
-    return _text(pickle.dumps((arguments, dict(keywords)), _PROTOCOL), "the arguments")
+def packed_call(arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> bytes:
+    """Write the arguments of a call."""
+    return _bounded(pickle.dumps((arguments, dict(keywords)), _PROTOCOL), "the arguments")
 
 
-def unpacked_call(text: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def unpacked_call(packed: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Read the arguments of a call."""
-    arguments, keywords = pickle.loads(base64.b64decode(text, validate=True))  # noqa: S301
+    arguments, keywords = pickle.loads(packed)  # noqa: S301
     return tuple(arguments), dict(keywords)
 
 
-def packed_value(value: object) -> str:
-    """Write the value that a function has returned as a line."""
-    return RESULT_MARK + _text(pickle.dumps(("value", value), _PROTOCOL), "the result")
+def packed_value(value: object) -> bytes:
+    """Write the value that a function has returned."""
+    return _bounded(pickle.dumps(("value", value), _PROTOCOL), "the result")
 
 
-def packed_error(error: BaseException) -> str:
-    """Write an exception as a line, without the exception itself where it cannot be carried."""
+def packed_error(error: BaseException) -> bytes:
+    """Write an exception, without the exception itself where it cannot be carried."""
     told = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     # What a client shows to people; half of it leaves room for the exception itself.
     told = told[-BYTES_MAX // 2 :]
@@ -109,20 +105,14 @@ def packed_error(error: BaseException) -> str:
         packed = pickle.dumps(("error", error, told), _PROTOCOL)
         # Some exceptions can be written, and not be read again.
         pickle.loads(packed)  # noqa: S301
-        return RESULT_MARK + _text(packed, "the exception")
+        return _bounded(packed, "the exception")
     except Exception:
         told = told[-BYTES_MAX // 8 :]
-        return RESULT_MARK + _text(pickle.dumps(("error", None, told), _PROTOCOL), "a traceback")
+        return _bounded(pickle.dumps(("error", None, told), _PROTOCOL), "a traceback")
 
 
-def unpacked_ending(line: str) -> Ending | None:
-    """Read the line of a result; none if it is no such line."""
-    if not line.startswith(RESULT_MARK):
-        return None
-    try:
-        packed = base64.b64decode(line[len(RESULT_MARK) :], validate=True)
-    except binascii.Error:
-        return None
+def unpacked_ending(packed: bytes) -> Ending:
+    """Read the end of a function."""
     kind, *rest = pickle.loads(packed)  # noqa: S301
     if kind == "value":
         return Ending(value=rest[0])
@@ -133,7 +123,7 @@ def unpacked_ending(line: str) -> Ending | None:
     return Ending(error=error, traceback=told)
 
 
-def _text(packed: bytes, what: str) -> str:
+def _bounded(packed: bytes, what: str) -> bytes:
     if len(packed) > BYTES_MAX:
         raise TooLarge(f"too large: {what}, {len(packed)} bytes; {BYTES_MAX} are allowed")
-    return base64.b64encode(packed).decode("ascii")
+    return packed

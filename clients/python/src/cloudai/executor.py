@@ -13,7 +13,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
-from .carriage import CALL_VARIABLE, name_of, packed_call
+from .carriage import name_of, packed_call
 from .client import Client
 from .errors import Conflict, NotFound
 from .functions import TaskFunction, active_executor
@@ -178,7 +178,7 @@ class Executor(concurrent.futures.Executor):
             spec,
             command=(*spec.command, "-m", "cloudai.run", name),
             name=spec.name or name.rpartition(":")[2],
-            env={**spec.env, CALL_VARIABLE: packed_call(tuple(args), kwargs)},
+            stdin=packed_call(tuple(args), kwargs),
         )
 
     def _submit(self, specs: list[TaskSpec]) -> list[TaskFuture[Any]]:
@@ -229,7 +229,7 @@ def _batches(specs: list[TaskSpec]) -> Iterator[list[TaskSpec]]:
     batch: list[TaskSpec] = []
     size = 0
     for spec in specs:
-        spec_size = sum(len(value) for value in spec.env.values())
+        spec_size = len(spec.stdin or b"")
         if batch and (len(batch) >= BATCH_MAX or size + spec_size > BATCH_BYTES_MAX):
             yield batch
             batch, size = [], 0

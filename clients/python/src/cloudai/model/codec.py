@@ -6,6 +6,7 @@ master may be of a later release than this package.
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import re
 import types
@@ -79,6 +80,16 @@ def parse_time(text: str) -> datetime:
     return datetime.fromisoformat(f"{date}T{time}.{micros}{zone}")
 
 
+def payload(content: bytes | str) -> Json:
+    """Write bytes as the API takes them: as a text where they are one."""
+    if isinstance(content, str):
+        return content
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(content).decode("ascii")}
+
+
 def decode(kind: type[T], value: object, where: str = "") -> T:
     """Read a record, or raise :class:`UnreadableAnswer` with the place that is wrong."""
     return cast(T, _decode(kind, value, where))
@@ -87,6 +98,8 @@ def decode(kind: type[T], value: object, where: str = "") -> T:
 def _decode(kind: Any, value: object, where: str) -> object:
     if kind is Any or kind is object:
         return value
+    if kind is bytes:
+        return _decode_payload(value, where)
     if dataclasses.is_dataclass(kind):
         return _decode_record(cast("type[Any]", kind), value, where)
     origin = get_origin(kind)
@@ -95,6 +108,18 @@ def _decode(kind: Any, value: object, where: str) -> object:
     if origin is not None:
         return _decode_collection(kind, value, where)
     return _decode_scalar(kind, value, where)
+
+
+def _decode_payload(value: object, where: str) -> bytes:
+    if isinstance(value, str):
+        return value.encode("utf-8")
+    encoded = value.get("base64") if isinstance(value, Mapping) else None
+    try:
+        if isinstance(encoded, str):
+            return base64.b64decode(encoded, validate=True)
+    except ValueError:
+        pass
+    raise _wrong("bytes", value, where)
 
 
 def _decode_record(kind: type[Any], value: object, where: str) -> object:

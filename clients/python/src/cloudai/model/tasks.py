@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from .codec import Duration, Json, OpenEnum, duration_text, encode, time_text
+from .codec import Duration, Json, OpenEnum, duration_text, encode, payload, time_text
 
 Consistency = Literal["linearizable", "stale"]
 """Freshness of the answer to a read. ``linearizable``: as new as every change that was confirmed before;
@@ -110,6 +110,8 @@ class TaskSpec:
     """Environment variables."""
     secret_env: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Environment variables whose values nobody is shown."""
+    stdin: bytes | str | None = field(default=None, repr=False, metadata={"form": payload})
+    """Bytes that it may read from its standard input, up to 64 KiB."""
     working_dir: str | None = None
     """Directory in which the program starts; absent, a new one of the attempt's own."""
     resources: Resources | None = None
@@ -191,6 +193,10 @@ class Attempt:
     """Outcome; absent while it is live."""
     reason: str | None = None
     """Explanation for people."""
+    cpu_seconds: float | None = None
+    """Time of processors that it has used, where its worker measures it."""
+    memory_peak_bytes: int | None = None
+    """Most memory that it has used at once, where its worker measures it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,6 +261,15 @@ class Task:
     """Blocked tasks that wait for this one, up to 100."""
     dependent_count: int | None = None
     """Number of them, where ``dependents`` has not all."""
+
+    stdin_bytes: int | None = None
+    """Number of bytes that it was given to read."""
+    result: bytes | None = field(default=None, repr=False)
+    """What it has written into the file that ``CLOUDAI_RESULT`` names; shown of one task only."""
+    result_bytes: int | None = None
+    """Number of bytes of the result, shown everywhere."""
+    result_error: str | None = None
+    """Reason why there is no result although it has written one."""
 
     @property
     def is_terminal(self) -> bool:
